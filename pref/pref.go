@@ -1,0 +1,72 @@
+// Package pref holds the nouns of preference learning and the readers that yield them: a prompt is a
+// conversation, a [Group] is one prompt with its responses and the comparisons between them, a [Sample] is one
+// prompt with one response, and a [Scorer] is whatever gives samples their rewards.
+package pref
+
+import (
+	"context"
+	"fmt"
+)
+
+// Roles of a [Message].
+const (
+	System    = "system"
+	User      = "user"
+	Assistant = "assistant"
+)
+
+// A Message is one turn of a conversation.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// A Sample is one prompt with one response: what is given a reward.
+type Sample struct {
+	Prompt   []Message `json:"prompt"`
+	Response string    `json:"response"`
+}
+
+// A Comparison says that response Chosen of a group was preferred to response Rejected; both are indices into
+// Group.Responses. Margin is the stated strength of the preference, 0 where none was stated.
+type Comparison struct {
+	Chosen, Rejected int
+	Margin           float64
+}
+
+// A Group is the unit of work: one prompt, two or more responses, and the comparisons between them. A pair is
+// a group of two responses and one comparison.
+type Group struct {
+	Prompt      []Message
+	Responses   []string
+	Comparisons []Comparison
+	Source      Source
+}
+
+// NewPair returns the group of one comparison: chosen is response 0, rejected response 1.
+func NewPair(prompt []Message, chosen, rejected string, source Source) Group {
+	return Group{Prompt: prompt, Responses: []string{chosen, rejected}, Comparisons: []Comparison{{Chosen: 0, Rejected: 1}}, Source: source}
+}
+
+// Samples returns the group's responses, in order, each with the prompt.
+func (g Group) Samples() []Sample {
+	samples := make([]Sample, len(g.Responses))
+	for i, r := range g.Responses {
+		samples[i] = Sample{Prompt: g.Prompt, Response: r}
+	}
+	return samples
+}
+
+// A Source says where a group was read: a file and the line (or, in a JSON array, the element) counted from 1.
+type Source struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+}
+
+func (s Source) String() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
+
+// A Scorer assigns each sample its reward, in order. Implementations are safe for concurrent use
+// and give a sample the same reward alone or in a batch.
+type Scorer interface {
+	Score(ctx context.Context, samples []Sample) ([]float64, error)
+}
