@@ -1,0 +1,37 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// componentType returns the type of a part of tokenizer.json, "" for one that is absent or null.
+func componentType(raw json.RawMessage) (string, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return "", nil
+	}
+	var c struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return "", err
+	}
+	if c.Type == "" {
+		return "", fmt.Errorf("has no type")
+	}
+	return c.Type, nil
+}
+
+// strict reads a component and refuses settings it does not know: they could change ids silently.
+func strict(raw json.RawMessage, to any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(to); err != nil {
+		kind, _ := componentType(raw)
+		return fmt.Errorf("%s: %w", kind, err)
+	}
+	return nil
+}
+
+func unsupported(kind string) error { return fmt.Errorf("type %q is not supported", kind) }

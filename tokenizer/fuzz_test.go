@@ -1,0 +1,93 @@
+package tokenizer
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// Byte-level models without a normalizer lose nothing.
+func FuzzRoundTrip(f *testing.F) {
+	for _, text := range []string{"", "Hello  world's\r\n\t 123", "é😀\u0301\u00a0", "<s>\xff\xe4\xb8", " ᲊ½ſ'S", strings.Repeat("a", 300)} {
+		f.Add(text)
+	}
+	var all []*Tokenizer
+	for _, name := range []string{"gpt2", "digits", "gpt4", "tiktoken", "gpt4o", "deepseek", "ignore-merges"} {
+		all = append(all, small(f, name))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for i, tok := range all {
+			want := text
+			if !utf8.ValidString(text) {
+				want = validUTF8([]byte(text))
+			}
+			if got := tok.Decode(tok.Encode(text, true), false); got != want {
+				t.Errorf("tokenizer %d: %q comes back as %q", i, text, got)
+			}
+		}
+	})
+}
+
+// No text makes a tokenizer fail, and every id it gives is a token's.
+func FuzzEncode(f *testing.F) {
+	for _, text := range []string{"", "a<tok> <word>\x00", "\xf0\x9f", "▁<0x41>", "İ \u0301 hello"} {
+		f.Add(text)
+	}
+	files, err := filepath.Glob("testdata/tokenizer-*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var all []*Tokenizer
+	for _, file := range files {
+		all = append(all, small(f, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "tokenizer-"), ".json")))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for i, tok := range all {
+			ids := tok.Encode(text, true)
+			for _, id := range ids {
+				if _, ok := tok.Token(id); !ok {
+					t.Errorf("%s: %q gives id %d", files[i], text, id)
+				}
+			}
+			tok.Decode(ids, true)
+		}
+	})
+}
+
+// No bytes make Parse fail otherwise than by an error.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(tiny))
+	for _, name := range []string{"suffix", "unigram", "added", "gemma"} {
+		data, err := os.ReadFile("testdata/tokenizer-" + name + ".json")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(`{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?i:a{1,2}+)|[^\\s\\P{L}]"},"behavior":"MergedWithNext","invert":true},` + tiny[1:]))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tok, err := Parse(data)
+		if err != nil {
+			return
+		}
+		tok.Decode(tok.Encode("a b\n<x>é\xff 12", true), false)
+	})
+}
+
+// No template makes the package fail otherwise than by an error.
+func FuzzTemplate(f *testing.F) {
+	for _, source := range named {
+		f.Add(source)
+	}
+	f.Add(`{%- macro f(a) -%}{{ f(a) }}{%- endmacro -%}{{ f((1 if a else 2), b=[3 if c else 4]) }}`)
+	f.Add(`{% for i in range(9) %}{% generation %}{{ messages[-1] | tojson(indent=2) }}{% endgeneration %}{% endfor %}{# x #}`)
+	f.Fuzz(func(t *testing.T, source string) {
+		tpl, err := NewTemplate(source, "<s>", "</s>")
+		if err != nil {
+			return
+		}
+		tpl.Render([]Message{{"user", "é"}}, true) //nolint:errcheck // an error is as good as a text
+	})
+}
