@@ -1,0 +1,202 @@
+package encode
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"haf/pref"
+)
+
+// A Group is a [pref.Group] in tokens. Every response ends with the end token; none is empty, nor is the prompt.
+type Group struct {
+	Prompt      []int32
+	Responses   [][]int32
+	Comparisons []pref.Comparison // indices into Responses; none between responses of the same tokens
+	Source      pref.Source
+	Index       int  // which group of the input of [Encoder.Groups] this was
+	Truncated   bool // tokens were cut to fit Options.MaxLength
+
+	identical, cutIdentical int // comparisons removed: all, and those that only truncation made identical
+}
+
+// Positions returns the number of tokens that are run for the group: the prompt once, and all responses.
+func (g *Group) Positions() int {
+	return len(g.Prompt) + g.responseTokens()
+}
+
+// unshared is the number of tokens that would be run with the prompt repeated for every response.
+func (g *Group) unshared() int {
+	return len(g.Prompt)*len(g.Responses) + g.responseTokens()
+}
+
+func (g *Group) responseTokens() int {
+	n := 0
+	for _, r := range g.Responses {
+		n += len(r)
+	}
+	return n
+}
+
+// Reasons for which a group is dropped; the keys of Report.Dropped.
+const (
+	tooLong       = "longer than the max length"
+	noPromptRoom  = "longest response leaves no room for the prompt"
+	noAnswerRoom  = "prompt leaves no room for a response"
+	noComparison  = "no comparison"
+	allTheSame    = "compared responses are identical"
+	allCutTheSame = "compared responses became identical by truncation"
+)
+
+// dropped is the error of a group that is left out; it wraps ErrDropped.
+type dropped struct{ reason, detail string }
+
+func (d *dropped) Error() string {
+	if d.detail == "" {
+		return fmt.Sprintf("%v: %s", ErrDropped, d.reason)
+	}
+	return fmt.Sprintf("%v: %s: %s", ErrDropped, d.reason, d.detail)
+}
+
+func (d *dropped) Unwrap() error { return ErrDropped }
+
+// Group encodes a group to learn from. Comparisons between responses of the same tokens are removed, since neither
+// can be preferred. The error wraps [ErrDropped], with the reason, where the options or a lack of comparisons
+// exclude the group; any other error is a defect of the group or the template.
+func (e *Encoder) Group(g pref.Group) (Group, error) {
+	out, err := e.group(g)
+	if err != nil {
+		return Group{}, at(g.Source, err)
+	}
+	return out, nil
+}
+
+func (e *Encoder) group(g pref.Group) (Group, error) {
+	for i, c := range g.Comparisons {
+		if err := checkComparison(c, len(g.Responses)); err != nil {
+			return Group{}, fmt.Errorf("comparison %d of the group: %w", i+1, err)
+		}
+	}
+	out, err := e.tokens(g.Prompt, g.Responses)
+	if err != nil {
+		return Group{}, err
+	}
+	out.Source = g.Source
+	whole := out // slices are replaced, never written to, by truncation
+	if err := e.truncate(&out); err != nil {
+		return Group{}, err
+	}
+	for _, c := range g.Comparisons {
+		if !slices.Equal(out.Responses[c.Chosen], out.Responses[c.Rejected]) {
+			out.Comparisons = append(out.Comparisons, c)
+			continue
+		}
+		out.identical++
+		if !slices.Equal(whole.Responses[c.Chosen], whole.Responses[c.Rejected]) {
+			out.cutIdentical++
+		}
+	}
+	if len(out.Comparisons) > 0 {
+		return out, nil
+	}
+	// The counts of removed comparisons go with the group for the report.
+	switch {
+	case len(g.Comparisons) == 0:
+		return out, &dropped{reason: noComparison}
+	case out.cutIdentical > 0:
+		return out, &dropped{reason: allCutTheSame}
+	default:
+		return out, &dropped{reason: allTheSame}
+	}
+}
+
+// Samples encodes a prompt and responses to be scored; the group has no comparisons. Where they are too long,
+// Group.Truncated says that the policy cut them, or the error wraps [ErrDropped].
+func (e *Encoder) Samples(prompt []pref.Message, responses []string) (Group, error) {
+	g, err := e.tokens(prompt, responses)
+	if err == nil {
+		err = e.truncate(&g)
+	}
+	if err != nil {
+		return Group{}, fmt.Errorf("encode: %w", err)
+	}
+	return g, nil
+}
+
+func (e *Encoder) tokens(prompt []pref.Message, responses []string) (Group, error) {
+	if len(responses) == 0 {
+		return Group{}, errors.New("the group has no response, want one or more")
+	}
+	ids, err := e.prompt(prompt)
+	if err != nil {
+		return Group{}, err
+	}
+	g := Group{Prompt: ids, Responses: make([][]int32, len(responses))}
+	for i, text := range responses {
+		g.Responses[i] = e.response(text)
+	}
+	return g, nil
+}
+
+// truncate fits the group into Options.MaxLength by the policy. It replaces slices, it does not write into them.
+func (e *Encoder) truncate(g *Group) error {
+	most := e.opt.MaxLength
+	if most == 0 {
+		return nil
+	}
+	longest := 0
+	for _, r := range g.Responses {
+		longest = max(longest, len(r))
+	}
+	if len(g.Prompt)+longest <= most {
+		return nil
+	}
+	seen := fmt.Sprintf("prompt %d and longest response %d tokens, max length %d", len(g.Prompt), longest, most)
+	switch e.opt.Truncation {
+	case TruncatePrompt:
+		room := most - longest
+		if room < 1 {
+			return &dropped{noPromptRoom, seen}
+		}
+		end := g.Prompt[len(g.Prompt)-room:]
+		// Models are trained with BOS at position 0 and lean on it, so it is worth one token of the prompt.
+		if e.hasBOS && g.Prompt[0] == e.bos && room > 1 {
+			end = append([]int32{e.bos}, end[1:]...)
+		}
+		g.Prompt = end
+	case TruncateResponse:
+		room := most - len(g.Prompt)
+		if room < 2 { // a cut response keeps a token of its own beside the end token
+			return &dropped{noAnswerRoom, seen}
+		}
+		responses := slices.Clone(g.Responses)
+		for i, r := range responses {
+			if len(r) > room {
+				responses[i] = append(slices.Clone(r[:room-1]), e.end)
+			}
+		}
+		g.Responses = responses
+	default:
+		return &dropped{tooLong, seen}
+	}
+	g.Truncated = true
+	return nil
+}
+
+func checkComparison(c pref.Comparison, responses int) error {
+	switch {
+	case c.Chosen < 0 || c.Chosen >= responses || c.Rejected < 0 || c.Rejected >= responses:
+		return fmt.Errorf("responses %d and %d are compared, want indices from 0 to %d", c.Chosen, c.Rejected, responses-1)
+	case c.Chosen == c.Rejected:
+		return fmt.Errorf("response %d is compared with itself", c.Chosen)
+	}
+	return nil
+}
+
+// at puts the place where a group was read before its error.
+func at(source pref.Source, err error) error {
+	if source == (pref.Source{}) {
+		return fmt.Errorf("encode: %w", err)
+	}
+	return fmt.Errorf("encode: %v: %w", source, err)
+}

@@ -1,0 +1,168 @@
+package encode
+
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+)
+
+// deal distributes rows over batches of at most perBatch rows so that the largest load of each kind, which is what
+// every batch of the shape has to pay, is small. It returns the rows of each batch and the largest loads.
+func deal(rows []packedRow, batches, perBatch, chunk int) (dealt [][]int, most load) {
+	dealt, _ = assign(rows, batches, perBatch)
+	loads := make([]load, batches)
+	for b, batch := range dealt {
+		for _, r := range batch {
+			loads[b].add(rows[r].load)
+		}
+	}
+	level(rows, dealt, loads, chunk)
+	return dealt, largest(loads)
+}
+
+// assign is the first, fast part of deal: the row with most response tokens first, to the batch that has fewest.
+func assign(rows []packedRow, batches, perBatch int) (dealt [][]int, most load) {
+	heaviest := make([]int, len(rows))
+	for i := range heaviest {
+		heaviest[i] = i
+	}
+	slices.SortStableFunc(heaviest, func(a, b int) int {
+		return cmp.Or(cmp.Compare(rows[b].load[tokensLoad], rows[a].load[tokensLoad]), cmp.Compare(rows[b].load[responsesLoad], rows[a].load[responsesLoad]))
+	})
+	dealt = make([][]int, batches)
+	loads := make([]load, batches)
+	queue := &lightest{loads: loads}
+	for b := range batches {
+		queue.batches = append(queue.batches, b)
+	}
+	for _, r := range heaviest {
+		b := queue.batches[0]
+		dealt[b] = append(dealt[b], r)
+		loads[b].add(rows[r].load)
+		if len(dealt[b]) == perBatch {
+			heap.Pop(queue)
+		} else {
+			heap.Fix(queue, 0)
+		}
+	}
+	return dealt, largest(loads)
+}
+
+func largest(loads []load) (most load) {
+	for _, l := range loads {
+		for k := range l {
+			most[k] = max(most[k], l[k])
+		}
+	}
+	return most
+}
+
+// lightest is a heap of batches by response tokens, then responses, then number.
+type lightest struct {
+	batches []int
+	loads   []load
+}
+
+func (q *lightest) Len() int { return len(q.batches) }
+func (q *lightest) Less(i, j int) bool {
+	a, b := q.batches[i], q.batches[j]
+	return cmp.Or(cmp.Compare(q.loads[a][tokensLoad], q.loads[b][tokensLoad]), cmp.Compare(q.loads[a][responsesLoad], q.loads[b][responsesLoad]), cmp.Compare(a, b)) < 0
+}
+func (q *lightest) Swap(i, j int) { q.batches[i], q.batches[j] = q.batches[j], q.batches[i] }
+func (q *lightest) Push(x any)    { q.batches = append(q.batches, x.(int)) }
+func (q *lightest) Pop() any {
+	last := q.batches[len(q.batches)-1]
+	q.batches = q.batches[:len(q.batches)-1]
+	return last
+}
+
+// levelRounds bounds the swaps that level makes for one kind of load, in multiples of the number of batches, and
+// levelTries the pairs of rows that it compares for one swap.
+const (
+	levelRounds = 4
+	levelTries  = 1 << 13
+)
+
+// level lowers the largest load of each kind over the batches by swapping rows. The kinds are taken by what an
+// entry of them costs: a predicted token takes the language-model head, a response a dot product, a comparison
+// nothing to speak of; a swap for one kind never raises the largest load of another, except that the tokens are
+// free up to the next chunk.
+func level(rows []packedRow, dealt [][]int, loads []load, chunk int) {
+	if len(dealt) < 2 {
+		return
+	}
+	var mean load // of a batch, rounded up: no maximum can be lower
+	for _, l := range loads {
+		mean.add(l)
+	}
+	for k := range mean {
+		mean[k] = ceilDiv(mean[k], len(dealt))
+	}
+	mean[tokensLoad] = ceilDiv(mean[tokensLoad], chunk) * chunk
+	for kind := range mean {
+		for range levelRounds * len(dealt) {
+			limit := largest(loads)
+			if limit[kind] <= mean[kind] {
+				break
+			}
+			if kind != tokensLoad {
+				limit[tokensLoad] = ceilDiv(limit[tokensLoad], chunk) * chunk
+			}
+			if !swapOnce(rows, dealt, loads, kind, limit) {
+				break
+			}
+		}
+	}
+}
+
+// swapOnce takes the batch that is fullest in a kind of load and makes the swap with another batch after which the
+// fuller of the two is emptiest, and neither exceeds the limit. It returns false when no swap helps.
+func swapOnce(rows []packedRow, dealt [][]int, loads []load, kind int, limit load) bool {
+	fullest := 0
+	for b, l := range loads {
+		if l[kind] > loads[fullest][kind] {
+			fullest = b
+		}
+	}
+	best := loads[fullest][kind]
+	var from, other, to int
+	found := false
+	rowsEach := len(dealt[fullest])
+	stride := max(1, len(dealt)*rowsEach*rowsEach/levelTries)
+	for b := fullest % stride; b < len(dealt); b += stride {
+		if loads[b][kind] >= best {
+			continue
+		}
+		for i, ri := range dealt[fullest] {
+			for j, rj := range dealt[b] {
+				shift := rows[ri].load.minus(rows[rj].load)
+				if shift[kind] <= 0 {
+					continue
+				}
+				here, there := loads[fullest].minus(shift), loads[b].plus(shift)
+				after := max(here[kind], there[kind])
+				if after >= best || exceeds(here, limit) || exceeds(there, limit) {
+					continue
+				}
+				best, from, other, to, found = after, i, b, j, true
+			}
+		}
+	}
+	if !found {
+		return false
+	}
+	ri, rj := dealt[fullest][from], dealt[other][to]
+	shift := rows[ri].load.minus(rows[rj].load)
+	loads[fullest], loads[other] = loads[fullest].minus(shift), loads[other].plus(shift)
+	dealt[fullest][from], dealt[other][to] = rj, ri
+	return true
+}
+
+func exceeds(l, limit load) bool {
+	for k := range l {
+		if l[k] > limit[k] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,184 @@
+package encode
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Shape is the fixed shape of a packed batch: XLA compiles one program for each. Predicted, Responses and
+// Comparisons are the sizes of the read-out, maxima over the batches of the shape.
+type Shape struct {
+	Rows, Length int // Tokens is [Rows×Length]
+	Predicted    int // response tokens to be predicted
+	Responses    int // sequences to be read out
+	Comparisons  int // pairs; 0 in a plan of groups that are only scored
+}
+
+// Positions is Rows × Length.
+func (s Shape) Positions() int { return s.Rows * s.Length }
+
+// PlanOptions say how large the batches are and how many programs they may need. A field of 0 is its default.
+type PlanOptions struct {
+	// Positions is the size of a batch, about: rows × length. Default 2048.
+	Positions int
+	// MaxShapes bounds the row lengths, and so the programs to compile. Groups longer than Positions, where there
+	// are any, have as many lengths again. Default 2.
+	MaxShapes int
+	// Quantum is what row lengths are multiples of. Default 64.
+	Quantum int
+	// Chunk is what Shape.Predicted is a multiple of: the language-model head works through so many positions at a
+	// time. Default 128.
+	Chunk int
+	// Reuse rounds every size up to a power of two (of its quantum), so that plans of different data, such as
+	// requests to be scored as they come, share programs. It costs fill.
+	Reuse bool
+}
+
+func (o PlanOptions) withDefaults() (PlanOptions, error) {
+	for _, f := range []struct {
+		name     string
+		value    *int
+		standard int
+	}{{"positions", &o.Positions, 2048}, {"max shapes", &o.MaxShapes, 2}, {"quantum", &o.Quantum, 64}, {"chunk", &o.Chunk, 128}} {
+		if *f.value < 0 {
+			return o, fmt.Errorf("encode: plan: %s is %d, want 1 or more, or 0 for %d", f.name, *f.value, f.standard)
+		}
+		if *f.value == 0 {
+			*f.value = f.standard
+		}
+	}
+	return o, nil
+}
+
+// A Plan says which groups of a data set stand in which row of which batch. It is read-only, so safe for
+// concurrent use, and refers to the groups it was made of.
+type Plan struct {
+	Shapes  []Shape
+	Batches []PlannedBatch // by shape, short rows first; Steps gives the order of an epoch
+
+	groups []Group
+	stats  planStats
+}
+
+// A PlannedBatch is the content of one batch.
+type PlannedBatch struct {
+	Shape int     // index into Plan.Shapes
+	Rows  [][]int // the groups of each row, as indices into the plan's input; fewer than Shape.Rows where the rest is empty
+}
+
+// groupCount is the number of groups in the batch.
+func (b PlannedBatch) groupCount() int {
+	n := 0
+	for _, row := range b.Rows {
+		n += len(row)
+	}
+	return n
+}
+
+type planStats struct{ groups, real, unshared, positions int }
+
+// NewPlan packs a whole data set: it chooses the row lengths that make the run cheapest, fills rows best fit
+// decreasing, and deals them to batches of equal work. Every group stands in exactly one row. Groups longer than
+// Options.Positions stand in batches of one row as long as they need. The same groups and options give the same
+// plan. It is an error, of [ErrEmpty], to plan no groups, and an error to plan one without a prompt or a response.
+func NewPlan(groups []Group, opt PlanOptions) (*Plan, error) {
+	opt, err := opt.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("encode: plan: %w", ErrEmpty)
+	}
+	p := &Plan{groups: groups}
+	items := make([]item, len(groups))
+	for i := range groups {
+		g := &groups[i]
+		if err := checkGroup(g); err != nil {
+			return nil, at(g.Source, fmt.Errorf("plan: group %d: %w", i, err))
+		}
+		items[i] = newItem(i, g)
+		p.stats.real += items[i].size
+		p.stats.unshared += g.unshared()
+	}
+	p.stats.groups = len(groups)
+	// Longest first, in the order of the input where equally long.
+	slices.SortStableFunc(items, func(a, b item) int { return b.size - a.size })
+
+	lengths := chooseLengths(items, opt)
+	rows := pack(items, lengths)
+	for _, length := range lengths {
+		if same := ofLength(rows, length); len(same) > 0 { // a length may be left without rows when its groups filled gaps in longer ones
+			p.addShape(length, same, opt)
+		}
+	}
+	return p, nil
+}
+
+// addShape deals the rows of one length to batches and fixes their shape.
+func (p *Plan) addShape(length int, rows []packedRow, opt PlanOptions) {
+	perBatch, batches := fitRows(len(rows), length, opt)
+	shape := Shape{Rows: perBatch, Length: length}
+	dealt, most := deal(rows, batches, perBatch, opt.Chunk)
+	for _, batch := range dealt {
+		b := PlannedBatch{Shape: len(p.Shapes)}
+		for _, r := range batch {
+			b.Rows = append(b.Rows, rows[r].groups)
+		}
+		p.Batches = append(p.Batches, b)
+	}
+	shape.Predicted, shape.Responses, shape.Comparisons = most[tokensLoad], most[responsesLoad], most[comparisonsLoad]
+	chunks := ceilDiv(shape.Predicted, opt.Chunk)
+	if opt.Reuse {
+		chunks, shape.Responses, shape.Comparisons = powerOfTwo(chunks), powerOfTwo(shape.Responses), powerOfTwo(shape.Comparisons)
+	}
+	shape.Predicted = chunks * opt.Chunk
+	p.stats.positions += batches * shape.Positions()
+	p.Shapes = append(p.Shapes, shape)
+}
+
+func checkGroup(g *Group) error {
+	if len(g.Prompt) == 0 {
+		return errors.New("the prompt has no token, so the first token of a response has none to be predicted from")
+	}
+	if len(g.Responses) == 0 {
+		return errors.New("there is no response")
+	}
+	for k, r := range g.Responses {
+		if len(r) == 0 {
+			return fmt.Errorf("response %d has no token, want at least the end token", k)
+		}
+	}
+	for i, c := range g.Comparisons {
+		if err := checkComparison(c, len(g.Responses)); err != nil {
+			return fmt.Errorf("comparison %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// Fill is the share of the positions that hold real tokens.
+func (p *Plan) Fill() float64 { return float64(p.stats.real) / float64(p.stats.positions) }
+
+// PositionsPerGroup returns the positions that are run for a group on average, padding included; the tokens that
+// it has; and the tokens that it would have if the prompt stood before every response.
+func (p *Plan) PositionsPerGroup() (run, tokens, unshared float64) {
+	n := float64(p.stats.groups)
+	return float64(p.stats.positions) / n, float64(p.stats.real) / n, float64(p.stats.unshared) / n
+}
+
+// String is one line: batches, shapes, fill, positions with and without sharing the prompt.
+func (p *Plan) String() string {
+	var shapes []string
+	count := make([]int, len(p.Shapes))
+	for _, b := range p.Batches {
+		count[b.Shape]++
+	}
+	for i, s := range p.Shapes {
+		shapes = append(shapes, fmt.Sprintf("%d of %d×%d", count[i], s.Rows, s.Length))
+	}
+	run, tokens, unshared := p.PositionsPerGroup()
+	return fmt.Sprintf("%d groups in %d batches (%s), %.1f %% real tokens, %.0f positions a group (%.0f tokens; %.0f without sharing the prompt)",
+		p.stats.groups, len(p.Batches), strings.Join(shapes, ", "), 100*p.Fill(), run, tokens, unshared)
+}

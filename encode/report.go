@@ -1,0 +1,110 @@
+package encode
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"haf/pref"
+)
+
+// A Report says what became of the groups of a data set.
+type Report struct {
+	Read      int            // groups given
+	Kept      int            // groups encoded
+	Truncated int            // of those kept: tokens were cut
+	Dropped   map[string]int // groups left out, by reason
+	Compared  int            // comparisons kept
+	// Comparisons removed because both responses have the same tokens, in kept and in dropped groups; and how many
+	// of them differed before truncation.
+	Identical, IdenticalByTruncation int
+}
+
+// Left returns the number of dropped groups.
+func (r *Report) Left() int { return r.Read - r.Kept }
+
+// String is one line: read, kept, truncated, dropped by reason, identical pairs.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d groups read, %d kept", r.Read, r.Kept)
+	if r.Truncated > 0 {
+		fmt.Fprintf(&b, " (%d of them truncated)", r.Truncated)
+	}
+	if len(r.Dropped) > 0 {
+		fmt.Fprintf(&b, ", %d dropped (%s)", r.Left(), r.reasons())
+	}
+	fmt.Fprintf(&b, ", %d comparisons", r.Compared)
+	if r.Identical > 0 {
+		fmt.Fprintf(&b, ", %d between identical responses removed (%d became identical by truncation)", r.Identical, r.IdenticalByTruncation)
+	}
+	return b.String()
+}
+
+func (r *Report) reasons() string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(r.Dropped)) {
+		parts = append(parts, fmt.Sprintf("%s: %d", reason, r.Dropped[reason]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Groups encodes a data set, in order, on all cores. Dropped groups are counted in the report; any other error
+// ends it, and the first group in the order of the input is the one named. The error wraps [ErrEmpty], with the
+// reasons, when nothing is left. The report is nil only with an error other than that.
+func (e *Encoder) Groups(groups []pref.Group) ([]Group, *Report, error) {
+	encoded := make([]Group, len(groups))
+	failed := make([]error, len(groups))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(groups)) {
+		workers.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(groups) {
+					return
+				}
+				encoded[i], failed[i] = e.group(groups[i])
+				var drop *dropped
+				if failed[i] != nil && !errors.As(failed[i], &drop) {
+					next.Store(int64(len(groups))) // what was taken before is still finished, so the first error is known
+				}
+			}
+		})
+	}
+	workers.Wait()
+
+	report := &Report{Read: len(groups), Dropped: map[string]int{}}
+	kept := encoded[:0]
+	for i, g := range encoded {
+		var drop *dropped
+		if err := failed[i]; err != nil && !errors.As(err, &drop) {
+			return nil, nil, at(groups[i].Source, err)
+		}
+		report.Identical += g.identical
+		report.IdenticalByTruncation += g.cutIdentical
+		if drop != nil {
+			report.Dropped[drop.reason]++
+			continue
+		}
+		report.Compared += len(g.Comparisons)
+		if g.Truncated {
+			report.Truncated++
+		}
+		g.Index = i
+		kept = append(kept, g)
+	}
+	report.Kept = len(kept)
+	if len(kept) == 0 {
+		why := "none was read"
+		if len(groups) > 0 {
+			why = report.reasons()
+		}
+		return nil, report, fmt.Errorf("encode: %w of %d: %s", ErrEmpty, len(groups), why)
+	}
+	return kept, report, nil
+}
