@@ -1,0 +1,57 @@
+package eval
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Row of a table: a result and what it is of.
+type Row struct {
+	Name   string `json:"name"`
+	Result Result `json:"result"`
+}
+
+// Table writes rows as aligned columns: name, n (comparisons), accuracy with its 95 % interval, ties, margin.
+// Numbers are aligned to the right.
+func Table(w io.Writer, rows []Row) error {
+	cells := [][]string{{"name", "n", "accuracy", "95 % interval", "ties", "margin"}}
+	for _, row := range rows {
+		r := row.Result
+		cells = append(cells, []string{
+			oneLine(row.Name),
+			strconv.Itoa(r.Comparisons),
+			fmt.Sprintf("%.4f", r.Accuracy),
+			fmt.Sprintf("[%.4f, %.4f]", r.AccuracyLow, r.AccuracyHigh),
+			strconv.Itoa(r.Ties),
+			fmt.Sprintf("%.4f", r.Margin),
+		})
+	}
+	width := make([]int, len(cells[0]))
+	for _, line := range cells {
+		for i, cell := range line {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	for _, line := range cells {
+		for i, cell := range line {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				b.WriteString(cell + pad)
+			} else {
+				b.WriteString("  " + pad + cell)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("eval: write table: %w", err)
+	}
+	return nil
+}
+
+// oneLine keeps a name from breaking the columns.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
