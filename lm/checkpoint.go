@@ -1,0 +1,284 @@
+package lm
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// The two layouts of a checkpoint folder.
+const (
+	singleFile = "model.safetensors"
+	indexFile  = "model.safetensors.index.json"
+)
+
+// ErrMissing is wrapped by the errors about a tensor that a checkpoint does not have.
+var ErrMissing = errors.New("no such tensor")
+
+// A Checkpoint gives access to the tensors of one safetensors file, or of a set of files that an index joins. It is
+// safe for concurrent use until it is closed.
+type Checkpoint struct {
+	tensors  map[string]tensor
+	names    []string // sorted
+	metadata map[string]string
+	files    []io.Closer
+}
+
+func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Closer) *Checkpoint {
+	c := &Checkpoint{tensors: make(map[string]tensor, len(tensors)), metadata: metadata, files: files}
+	for _, t := range tensors {
+		c.tensors[t.Name] = t
+	}
+	c.names = slices.Sorted(maps.Keys(c.tensors))
+	return c
+}
+
+// OpenCheckpoint opens the weights in a folder: model.safetensors where there is one, else the files that
+// model.safetensors.index.json names.
+func OpenCheckpoint(dir string) (*Checkpoint, error) {
+	c, err := OpenSafetensors(filepath.Join(dir, singleFile))
+	if !errors.Is(err, os.ErrNotExist) {
+		return c, err
+	}
+	shards, err := readIndex(filepath.Join(dir, indexFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("lm: %s: neither %s nor %s is there; give a model's folder with weights in safetensors form: %w", dir, singleFile, indexFile, os.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lm: %s: %w", filepath.Join(dir, indexFile), err)
+	}
+	return openShards(dir, shards)
+}
+
+// openShards opens each shard and keeps of it the tensors that the index assigns to it.
+func openShards(dir string, shards map[string][]string) (*Checkpoint, error) {
+	var tensors []tensor
+	var files []io.Closer
+	metadata := map[string]string{}
+	fail := func(err error) (*Checkpoint, error) {
+		for _, f := range files {
+			f.Close()
+		}
+		return nil, err
+	}
+	for _, file := range slices.Sorted(maps.Keys(shards)) {
+		shard, err := OpenSafetensors(filepath.Join(dir, file))
+		if err != nil {
+			return fail(fmt.Errorf("%w (named by %s)", err, indexFile))
+		}
+		files = append(files, shard.files...)
+		for key, value := range shard.metadata {
+			if _, ok := metadata[key]; !ok {
+				metadata[key] = value
+			}
+		}
+		for _, name := range shards[file] {
+			t, ok := shard.tensors[name]
+			if !ok {
+				return fail(fmt.Errorf("lm: %s: %w: %s, which %s says is there", filepath.Join(dir, file), ErrMissing, name, indexFile))
+			}
+			tensors = append(tensors, t)
+		}
+	}
+	return newCheckpoint(tensors, metadata, files...), nil
+}
+
+// readIndex returns, for each shard that an index names, the tensors in it.
+func readIndex(path string) (map[string][]string, error) {
+	data, err := readAtMost(path, maxHeader)
+	if err != nil {
+		return nil, err
+	}
+	return parseIndex(data)
+}
+
+func parseIndex(data []byte) (map[string][]string, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("not UTF-8")
+	}
+	var shards map[string][]string
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	err := eachMember(dec, func(key string) error {
+		if key != "weight_map" {
+			return dec.Decode(new(json.RawMessage))
+		}
+		shards = map[string][]string{}
+		return eachMember(dec, func(name string) error {
+			var file string
+			if err := dec.Decode(&file); err != nil {
+				return fmt.Errorf("weight_map: %s: %w", name, err)
+			}
+			// Only files beside the index: a checkpoint from elsewhere must not choose what is opened here.
+			if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, "/\\\x00") || !filepath.IsLocal(file) || file == "." {
+				return fmt.Errorf("weight_map: %s is in %q, which is not a file of this folder", name, file)
+			}
+			shards[file] = append(shards[file], name)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(shards) == 0 {
+		return nil, errors.New("no weight_map; want {\"weight_map\": {tensor: file, …}}")
+	}
+	return shards, nil
+}
+
+// readAtMost reads a file, refusing one that is larger than limit or is not a regular file.
+func readAtMost(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%d bytes, at most %d are allowed", info.Size(), limit)
+	}
+	return os.ReadFile(path)
+}
+
+// Close closes the files. Arrays that were read stay valid.
+func (c *Checkpoint) Close() error {
+	var errs []error
+	for _, f := range c.files {
+		errs = append(errs, f.Close())
+	}
+	c.files = nil
+	return errors.Join(errs...)
+}
+
+// Names returns the tensors' names, sorted.
+func (c *Checkpoint) Names() []string { return slices.Clone(c.names) }
+
+// Info describes a tensor; false if there is none of that name.
+func (c *Checkpoint) Info(name string) (Info, bool) {
+	t, ok := c.tensors[name]
+	t.Shape = slices.Clone(t.Shape)
+	return t.Info, ok
+}
+
+// Metadata returns the free text fields of the header; of a set of shards, all of theirs, the first shard's first.
+func (c *Checkpoint) Metadata() map[string]string { return maps.Clone(c.metadata) }
+
+// Read reads a tensor as float32: F32, BF16 and F16 exactly, F64 rounded to nearest. Another dtype is an error, a
+// missing tensor wraps ErrMissing.
+func (c *Checkpoint) Read(name string) (Array, error) {
+	t, err := c.find(name)
+	if err != nil {
+		return Array{}, err
+	}
+	return t.read()
+}
+
+// ReadShape is Read for a tensor whose shape is known. A tensor of another shape is an error, and is not read.
+func (c *Checkpoint) ReadShape(name string, shape ...int) (Array, error) {
+	t, err := c.find(name)
+	if err != nil {
+		return Array{}, err
+	}
+	if !slices.Equal(t.Shape, shape) {
+		return Array{}, fmt.Errorf("lm: %s: %s has shape %v, want %v; do config.json and the weights belong together?", t.File, name, t.Shape, shape)
+	}
+	return t.read()
+}
+
+func (c *Checkpoint) find(name string) (*tensor, error) {
+	if t, ok := c.tensors[name]; ok {
+		return &t, nil
+	}
+	near := nearest(name, c.names, 3)
+	if len(near) == 0 {
+		return nil, fmt.Errorf("lm: %w: %s, among %d tensors", ErrMissing, name, len(c.names))
+	}
+	return nil, fmt.Errorf("lm: %w: %s, among %d tensors; near: %s", ErrMissing, name, len(c.names), strings.Join(near, ", "))
+}
+
+// nearest returns up to n of the names that are less than half different from name, by edit distance.
+func nearest(name string, names []string, n int) []string {
+	type candidate struct {
+		name     string
+		distance int
+	}
+	const longest, most = 256, 20_000 // a hint is not worth more time than this
+	if len(name) > longest || len(names) > most {
+		return nil
+	}
+	var candidates []candidate
+	for _, other := range names {
+		if len(other) > longest {
+			continue
+		}
+		if d := editDistance(name, other); 2*d <= max(len(name), len(other)) {
+			candidates = append(candidates, candidate{other, d})
+		}
+	}
+	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	var near []string
+	for _, c := range candidates[:min(n, len(candidates))] {
+		near = append(near, c.name)
+	}
+	return near
+}
+
+// editDistance is Levenshtein's, over bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1) // distances of a[:i] to each b[:j]
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Hash returns the hex SHA-256 over the names, dtypes, shapes and data of all tensors. It reads all data; it depends
+// neither on how they are divided into files nor on the metadata.
+func (c *Checkpoint) Hash() (string, error) {
+	h := sha256.New()
+	number := func(n int64) { binary.Write(h, binary.LittleEndian, n) } // a hash never fails
+	text := func(s string) { number(int64(len(s))); io.WriteString(h, s) }
+	buf := make([]byte, readChunk)
+	number(int64(len(c.names)))
+	for _, name := range c.names {
+		t := c.tensors[name]
+		text(t.Name)
+		text(t.DType)
+		number(int64(len(t.Shape)))
+		for _, d := range t.Shape {
+			number(int64(d))
+		}
+		// The data need no length in front: dtype and shape fix it.
+		n, err := io.CopyBuffer(h, io.NewSectionReader(t.source, t.offset, t.Bytes), buf)
+		if err == nil && n < t.Bytes {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return "", fmt.Errorf("lm: %s: hashing %s: %w", t.File, name, err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

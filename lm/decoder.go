@@ -1,0 +1,118 @@
+// Package lm is a decoder-only transformer as graph functions: a configuration and named weights in, hidden
+// states and token log-probabilities out. Weights keep their Hugging Face names and layouts ([out, in]).
+//
+// Tensor names carry their shapes: R rows, T positions of a row, M = R×T, H hidden, K key-value heads, G query
+// heads of a key-value head, D head dimension, F feed-forward, V vocabulary, N predicted tokens.
+package lm
+
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// A Decoder says how the graph of a model is built.
+type Decoder struct {
+	Config *Config
+	LoRA   *LoRA // nil: no adapter
+	// DType is the body's: the embeddings and blocks compute in it. What follows the final norm is float32.
+	DType dtypes.DType
+	// Checkpointing recomputes each block in the backward pass instead of keeping its activations.
+	Checkpointing bool
+}
+
+// Weights holds the graph's nodes of a model's weights by name, adapters included ("….lora_A.weight").
+type Weights map[string]*Node
+
+// Rows are the packed rows that the decoder runs, each int32 [R, T]. A token sees the tokens at or before it in
+// its row that have its segment and either branch 0 (the prompt) or its own branch.
+type Rows struct {
+	Tokens, Positions, Segments, Branches *Node
+}
+
+// Hidden returns the hidden states after the final norm, [M, H] in the decoder's dtype.
+func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
+	b := d.block(w, rows)
+	x := ConvertDType(Gather(w[EmbeddingName], ExpandAxes(Reshape(rows.Tokens, b.rows*b.length), -1)), d.DType)
+	for layer := range d.Config.Layers {
+		if d.Checkpointing {
+			x = x.Checkpoint()
+		}
+		x = b.layer(x, layer)
+	}
+	if d.Checkpointing {
+		x = x.StopCheckpoint()
+	}
+	return b.norm(x, NormName)
+}
+
+// block holds what all layers share while the graph is built.
+type block struct {
+	*Decoder
+	w            Weights
+	rows, length int
+	biasRTT      *Node // 0 where visible, a large negative number elsewhere; float32
+	cosM1D       *Node // [M, 1, D/2]
+	sinM1D       *Node
+}
+
+func (d *Decoder) block(w Weights, rows Rows) *block {
+	dims := rows.Tokens.Shape().Dimensions
+	b := &block{Decoder: d, w: w, rows: dims[0], length: dims[1]}
+	b.biasRTT = attentionBias(rows)
+	b.cosM1D, b.sinM1D = rotations(rows.Positions, d.Config.InverseFrequencies(), d.DType)
+	return b
+}
+
+// layer is one block: attention and feed-forward, each after its norm and added to the residual stream.
+func (b *block) layer(xMH *Node, layer int) *Node {
+	name := layerName(layer)
+	xMH = Add(xMH, b.attention(b.norm(xMH, name+"input_layernorm.weight"), name+"self_attn."))
+	return Add(xMH, b.feedForward(b.norm(xMH, name+"post_attention_layernorm.weight"), name+"mlp."))
+}
+
+// feedForward is the gated form: down(act(gate(x)) ⊙ up(x)).
+func (b *block) feedForward(xMH *Node, name string) *Node {
+	gateMF := b.linear(xMH, name+"gate_proj")
+	upMF := b.linear(xMH, name+"up_proj")
+	return b.linear(Mul(b.activation(gateMF), upMF), name+"down_proj")
+}
+
+func (b *block) activation(x *Node) *Node {
+	switch b.Config.Activation {
+	case "gelu":
+		return Mul(x, MulScalar(AddScalar(Erf(DivScalar(x, math.Sqrt2)), 1), 0.5))
+	case "gelu_tanh", "gelu_new", "gelu_pytorch_tanh":
+		inner := MulScalar(Add(x, MulScalar(Mul(x, Mul(x, x)), 0.044715)), math.Sqrt(2/math.Pi))
+		return Mul(x, MulScalar(AddScalar(Tanh(inner), 1), 0.5))
+	default: // silu; ParseConfig refuses what is not known
+		return Mul(x, Sigmoid(x))
+	}
+}
+
+// norm is RMSNorm in float32: x / √(mean(x²) + ε) · weight.
+func (b *block) norm(x *Node, name string) *Node {
+	xf := ConvertDType(x, dtypes.Float32)
+	// Div by Sqrt, because Rsqrt has no gradient.
+	xf = Div(xf, Sqrt(AddScalar(ReduceAndKeep(Mul(xf, xf), ReduceMean, -1), b.Config.NormEps)))
+	weight := ConvertDType(b.w[name], dtypes.Float32)
+	return ConvertDType(Mul(xf, ExpandAndBroadcast(weight, xf.Shape().Dimensions, []int{0})), b.DType)
+}
+
+// linear returns x·Wᵀ [M, out], plus the bias and the adapter where there are any.
+func (b *block) linear(x *Node, name string) *Node {
+	y := product(x, b.w[name+".weight"])
+	if bias, ok := b.w[name+".bias"]; ok {
+		y = Add(y, ExpandAndBroadcast(ConvertDType(bias, y.DType()), y.Shape().Dimensions, []int{0}))
+	}
+	if a, ok := b.w[name+LoraA]; ok {
+		y = Add(y, MulScalar(product(product(x, a), b.w[name+LoraB]), b.LoRA.Scale()))
+	}
+	return y
+}
+
+// product returns x·Wᵀ for x [M, in] and W [out, in], in x's dtype.
+func product(x, w *Node) *Node {
+	return Dot(x, ConvertDType(w, x.DType())).General([]int{-1}, nil, []int{-1}, nil)
+}

@@ -1,0 +1,416 @@
+package lm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/renameio/v2"
+)
+
+// A Source is a tensor to be written. Its shape is known beforehand, because a file begins with all shapes; its
+// values are asked for once, when they are due, so that only one tensor need be in memory.
+type Source struct {
+	Name   string
+	Shape  []int
+	Values func() ([]float32, error)
+}
+
+// Sources are arrays that are in memory already, as sources.
+func Sources(arrays ...Array) []Source {
+	sources := make([]Source, len(arrays))
+	for i, a := range arrays {
+		sources[i] = Source{a.Name, a.Shape, func() ([]float32, error) { return a.Data, nil }}
+	}
+	return sources
+}
+
+// WriteOptions say how tensors are stored.
+type WriteOptions struct {
+	DType    string            // F32 (default), BF16 or F16; the latter two round to nearest, ties to even
+	Metadata map[string]string // beside {"format": "pt"}, which transformers asks for
+	MaxShard int64             // WriteCheckpoint: the most bytes of data in a file, 0 for one file whatever its size
+}
+
+// WriteSafetensors writes one file, the tensors sorted by name. It appears under its name only when it is complete
+// and on the disk; after an error, what stood there before still stands.
+func WriteSafetensors(path string, sources []Source, opt WriteOptions) error {
+	sources, opt, err := checkSources(sources, opt)
+	if err != nil {
+		return err
+	}
+	pending, err := writePending(path, sources, opt)
+	if err != nil {
+		return err
+	}
+	return commit(filepath.Dir(path), []*renameio.PendingFile{pending})
+}
+
+// WriteCheckpoint writes model.safetensors into a folder, or, where opt.MaxShard makes it several files,
+// model-00001-of-0000n.safetensors and their index. The files are complete and on the disk before the first of them
+// gets its name. Weights of another layout that were in the folder are removed afterwards.
+func WriteCheckpoint(dir string, sources []Source, opt WriteOptions) error {
+	sources, opt, err := checkSources(sources, opt)
+	if err != nil {
+		return err
+	}
+	shards := split(sources, opt)
+	var pending []*renameio.PendingFile
+	defer func() {
+		for _, p := range pending {
+			p.Cleanup() // nothing is left to do after a commit
+		}
+	}()
+	keep := map[string]bool{}
+	index := shardIndex{WeightMap: map[string]string{}}
+	for i, shard := range shards {
+		file := singleFile
+		if len(shards) > 1 {
+			file = fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(shards))
+		}
+		keep[file] = true
+		p, err := writePending(filepath.Join(dir, file), shard, opt)
+		if err != nil {
+			return err
+		}
+		pending = append(pending, p)
+		for _, s := range shard {
+			index.WeightMap[s.Name] = file
+			index.Metadata.TotalSize += storedSize(s, opt)
+			index.Metadata.TotalParameters += storedSize(s, opt) / int64(dtypeBits[opt.DType]/8)
+		}
+	}
+	if len(shards) > 1 {
+		keep[indexFile] = true
+		p, err := pendingIndex(filepath.Join(dir, indexFile), index)
+		if err != nil {
+			return err
+		}
+		pending = append(pending, p)
+		// An old index would call a mixture of old and new shards a model, if the machine stopped among the renames.
+		if err := os.Remove(filepath.Join(dir, indexFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("lm: %w", err)
+		}
+	}
+	if err := commit(dir, pending); err != nil {
+		return err
+	}
+	return removeWeights(dir, keep)
+}
+
+// checkSources returns the sources sorted and the options complete, or says why they cannot be written.
+func checkSources(sources []Source, opt WriteOptions) ([]Source, WriteOptions, error) {
+	fail := func(format string, args ...any) ([]Source, WriteOptions, error) {
+		return nil, opt, fmt.Errorf("lm: writing weights: "+format, args...)
+	}
+	switch opt.DType {
+	case "":
+		opt.DType = "F32"
+	case "F32", "BF16", "F16":
+	default:
+		return fail("dtype %q is not written; use F32, BF16 or F16", opt.DType)
+	}
+	if opt.MaxShard < 0 {
+		return fail("shards of at most %d bytes; use a positive number, or 0 for one file", opt.MaxShard)
+	}
+	metadata := map[string]string{"format": "pt"}
+	for key, value := range opt.Metadata {
+		if !utf8.ValidString(key) || !utf8.ValidString(value) {
+			return fail("metadata %q is not UTF-8", key)
+		}
+		metadata[key] = value
+	}
+	opt.Metadata = metadata
+	sources = slices.Clone(sources)
+	slices.SortFunc(sources, func(a, b Source) int { return strings.Compare(a.Name, b.Name) })
+	for i, s := range sources {
+		if s.Name == "" || s.Name == "__metadata__" || !utf8.ValidString(s.Name) {
+			return fail("%q cannot be the name of a tensor", s.Name)
+		}
+		if i > 0 && sources[i-1].Name == s.Name {
+			return fail("%s comes twice", s.Name)
+		}
+		for _, d := range s.Shape {
+			if d < 0 {
+				return fail("%s has shape %v", s.Name, s.Shape)
+			}
+		}
+		if _, ok := bitSize(s.Shape, dtypeBits["F32"]); !ok {
+			return fail("%s: shape %v is too large", s.Name, s.Shape)
+		}
+	}
+	return sources, opt, nil
+}
+
+// storedSize is the number of bytes that a checked source takes.
+func storedSize(s Source, opt WriteOptions) int64 {
+	size, _ := bitSize(s.Shape, dtypeBits[opt.DType])
+	return int64(size / 8)
+}
+
+// split fills shards in order of names; a tensor larger than MaxShard has one to itself.
+func split(sources []Source, opt WriteOptions) [][]Source {
+	if opt.MaxShard == 0 || len(sources) == 0 {
+		return [][]Source{sources}
+	}
+	var shards [][]Source
+	var size int64
+	for i, s := range sources {
+		n := storedSize(s, opt)
+		if i == 0 || n > opt.MaxShard-size {
+			shards, size = append(shards, nil), 0
+		}
+		size += n
+		shards[len(shards)-1] = append(shards[len(shards)-1], s)
+	}
+	return shards
+}
+
+// writePending writes a file to the disk under a temporary name beside path.
+func writePending(path string, sources []Source, opt WriteOptions) (_ *renameio.PendingFile, err error) {
+	header, err := marshalHeader(sources, opt)
+	if err != nil {
+		return nil, fmt.Errorf("lm: writing %s: %w", path, err)
+	}
+	pending, err := newPending(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			pending.Cleanup()
+			err = fmt.Errorf("lm: writing %s: %w", path, err)
+		}
+	}()
+	if _, err := pending.Write(header); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, readChunk)
+	for _, s := range sources {
+		if err := writeValues(pending, s, opt.DType, buf); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
+	if err := pending.Sync(); err != nil {
+		return nil, err
+	}
+	return pending, nil
+}
+
+func newPending(path string) (*renameio.PendingFile, error) {
+	// The same folder, whatever $TMPDIR says: a rename across file systems is a copy.
+	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return nil, fmt.Errorf("lm: writing %s: %w", path, err)
+	}
+	return pending, nil
+}
+
+// writeValues fetches a tensor's values and writes them chunk by chunk in the dtype of the file.
+func writeValues(pending *renameio.PendingFile, s Source, dtype string, buf []byte) error {
+	values, err := s.Values()
+	if err != nil {
+		return err
+	}
+	if n, _ := bitSize(s.Shape, 1); n != uint64(len(values)) {
+		return fmt.Errorf("%d values for shape %v, want %d", len(values), s.Shape, n)
+	}
+	width := int(dtypeBits[dtype] / 8)
+	for done := 0; done < len(values); {
+		chunk := values[done:min(done+len(buf)/width, len(values))]
+		if i := encodeValues(buf, chunk, dtype); i >= 0 {
+			return fmt.Errorf("value %g at index %d does not fit %s; write F32 or BF16", chunk[i], done+i, dtype)
+		}
+		if _, err := pending.Write(buf[:len(chunk)*width]); err != nil {
+			return err
+		}
+		done += len(chunk)
+	}
+	return nil
+}
+
+// marshalHeader returns the length and the JSON that begin a file, as the reference implementation lays them out:
+// metadata first, tensors in order, padded so that the data begin at a multiple of eight.
+func marshalHeader(sources []Source, opt WriteOptions) ([]byte, error) {
+	var b bytes.Buffer
+	b.Write(make([]byte, 8))
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	put := func(before string, value any, after string) error {
+		b.WriteString(before)
+		if err := enc.Encode(value); err != nil {
+			return err
+		}
+		b.Truncate(b.Len() - 1) // Encode ends with a line feed
+		b.WriteString(after)
+		return nil
+	}
+	if err := put(`{"__metadata__":`, opt.Metadata, ""); err != nil {
+		return nil, err
+	}
+	type entry struct {
+		DType   string   `json:"dtype"`
+		Shape   []int    `json:"shape"`
+		Offsets [2]int64 `json:"data_offsets"`
+	}
+	var end int64
+	for _, s := range sources {
+		begin := end
+		if end += storedSize(s, opt); end < 0 {
+			return nil, errors.New("the tensors together are too large")
+		}
+		shape := append([]int{}, s.Shape...) // never null
+		if err := put(",", s.Name, ":"); err != nil {
+			return nil, err
+		}
+		if err := put("", entry{opt.DType, shape, [2]int64{begin, end}}, ""); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteByte('}')
+	for b.Len()%8 != 0 {
+		b.WriteByte(' ')
+	}
+	if b.Len()-8 > maxHeader {
+		return nil, fmt.Errorf("header of %d bytes, at most %d are allowed", b.Len()-8, maxHeader)
+	}
+	header := b.Bytes()
+	binary.LittleEndian.PutUint64(header, uint64(len(header)-8))
+	return header, nil
+}
+
+// A shardIndex is model.safetensors.index.json.
+type shardIndex struct {
+	Metadata struct {
+		TotalParameters int64 `json:"total_parameters"`
+		TotalSize       int64 `json:"total_size"` // bytes
+	} `json:"metadata"`
+	WeightMap map[string]string `json:"weight_map"` // tensor to file
+}
+
+func pendingIndex(path string, index shardIndex) (*renameio.PendingFile, error) {
+	pending, err := newPending(path)
+	if err != nil {
+		return nil, err
+	}
+	enc := json.NewEncoder(pending)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := errors.Join(enc.Encode(index), pending.Sync()); err != nil {
+		pending.Cleanup()
+		return nil, fmt.Errorf("lm: writing %s: %w", path, err)
+	}
+	return pending, nil
+}
+
+// commit gives the files their names, in order, and brings the names to the disk.
+func commit(dir string, pending []*renameio.PendingFile) error {
+	for _, p := range pending {
+		if err := p.CloseAtomicallyReplace(); err != nil {
+			p.Cleanup()
+			return fmt.Errorf("lm: %w", err)
+		}
+	}
+	return syncFolder(dir)
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("lm: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("lm: %s: %w", dir, err)
+	}
+	return nil
+}
+
+var weightFile = regexp.MustCompile(`^model(-\d{5,}-of-\d{5,})?\.safetensors(\.index\.json)?$`)
+
+// removeWeights removes what an earlier WriteCheckpoint left in the folder and the last one did not replace;
+// OpenCheckpoint would take an old model.safetensors for the new weights.
+func removeWeights(dir string, keep map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("lm: %w", err)
+	}
+	for _, e := range entries {
+		if !weightFile.MatchString(e.Name()) || keep[e.Name()] {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("lm: removing old weights: %w", err)
+		}
+	}
+	return syncFolder(dir)
+}
+
+// encodeValues converts values to bytes of the dtype. It returns the index of the first that is finite and would not
+// stay so, else -1.
+func encodeValues(dst []byte, values []float32, dtype string) int {
+	switch dtype {
+	case "BF16":
+		for i, x := range values {
+			h := roundBfloat16(x)
+			if h&0x7fff == 0x7f80 && !math.IsInf(float64(x), 0) {
+				return i
+			}
+			binary.LittleEndian.PutUint16(dst[2*i:], h)
+		}
+	case "F16":
+		for i, x := range values {
+			h := roundFloat16(x)
+			if h&0x7fff == 0x7c00 && !math.IsInf(float64(x), 0) {
+				return i
+			}
+			binary.LittleEndian.PutUint16(dst[2*i:], h)
+		}
+	default:
+		for i, x := range values {
+			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
+		}
+	}
+	return -1
+}
+
+// roundBfloat16 rounds to nearest, ties to even. A NaN stays one and keeps the upper part of its payload.
+func roundBfloat16(x float32) uint16 {
+	b := math.Float32bits(x)
+	if b&0x7fffffff > 0xff<<23 {
+		h := uint16(b >> 16)
+		if h&0x7f == 0 {
+			h |= 0x40 // the payload was in the lower part alone: without this bit it would become an infinity
+		}
+		return h
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}
+
+// roundFloat16 rounds to nearest, ties to even, subnormals included. A NaN stays one and keeps the upper part of its
+// payload.
+func roundFloat16(x float32) uint16 {
+	b := math.Float32bits(x)
+	sign, b := uint16(b>>16&0x8000), b&0x7fffffff
+	switch {
+	case b > 0xff<<23: // NaN
+		mantissa := uint16(b >> 13 & 0x3ff)
+		if mantissa == 0 {
+			mantissa = 0x200
+		}
+		return sign | 0x7c00 | mantissa
+	case b >= 0x477ff000: // 65520, half way from the largest to what would follow it
+		return sign | 0x7c00
+	case b < (127-14)<<23: // subnormal: next to a half, float32 has float16's spacing of 2⁻²⁴ and rounds by itself
+		return sign | uint16(math.Float32bits(math.Float32frombits(b)+0.5)-math.Float32bits(0.5))
+	}
+	return sign | uint16((b-(127-15)<<23+0xfff+b>>13&1)>>13)
+}
