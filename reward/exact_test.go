@@ -1,0 +1,91 @@
+package reward_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/internal/shared"
+	"haf/pref"
+	"haf/reward"
+)
+
+// TestPackedEqualsAlone proves that sharing the prompt and packing change nothing: heads read from packed rows equal
+// those of every sequence run alone.
+func TestPackedEqualsAlone(t *testing.T) {
+	device, err := backend.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"llama", "llama3-rope"} {
+		t.Run(name, func(t *testing.T) {
+			model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", name), reward.Options{NoTokenizer: true, Positions: 256, LogitChunk: 48})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer model.Close()
+			setScore(t, model)
+			random := rand.New(rand.NewPCG(7, 0))
+			tokens := func(n int) []int32 {
+				ids := make([]int32, n)
+				for i := range ids {
+					ids[i] = int32(3 + random.IntN(model.Config.Vocab-3))
+				}
+				return ids
+			}
+			var groups, alone []encode.Group
+			for range 12 {
+				g := encode.Group{Prompt: tokens(3 + random.IntN(30))}
+				for range 2 + random.IntN(3) {
+					g.Responses = append(g.Responses, append(tokens(1+random.IntN(20)), 2))
+				}
+				g.Responses[1] = append(append([]int32{}, g.Responses[0][:len(g.Responses[0])/2]...), g.Responses[1]...) // begin alike
+				g.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1}}
+				groups = append(groups, g)
+			}
+			both := reward.ScoreHead | reward.PolicyHead
+			scores, logps, err := model.Read(t.Context(), groups, both, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, g := range groups {
+				for k, response := range g.Responses {
+					alone = []encode.Group{{Prompt: g.Prompt, Responses: [][]int32{response}}}
+					s, l, err := model.Read(t.Context(), alone, both, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					same(t, "reward", scores[i][k], s[0][0])
+					same(t, "logp", logps[i][k], l[0][0])
+				}
+			}
+		})
+	}
+}
+
+func same(t *testing.T, what string, packed, alone float64) {
+	t.Helper()
+	if !(math.Abs(packed-alone) <= 1e-5*max(1, math.Abs(alone))) {
+		t.Errorf("%s is %.8g packed and %.8g alone", what, packed, alone)
+	}
+}
+
+// setScore gives the model a score head that is not zero.
+func setScore(t *testing.T, model *reward.Model) {
+	t.Helper()
+	params := model.Params()
+	head := params[len(params)-1]
+	a, err := head.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range a.Data {
+		a.Data[i] = float32(math.Sin(float64(i + 1)))
+	}
+	if err := model.Set(head, a); err != nil {
+		t.Fatal(err)
+	}
+}

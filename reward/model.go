@@ -1,0 +1,182 @@
+// Package reward is the two-headed model: one decoder with a score head (the reward of a response) and a policy
+// head (its log-probability). It opens, saves and merges models, and turns them into Scorers.
+package reward
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/lm"
+	"haf/tokenizer"
+)
+
+// A Param is one weight of a model and its value on the device.
+type Param struct {
+	lm.Param
+	Value *tensors.Tensor
+}
+
+// A Model is a decoder with a score head and, unless it was saved without one, a policy head. It is safe for
+// concurrent use as long as nobody trains it.
+type Model struct {
+	Config    *lm.Config
+	Tokenizer *tokenizer.Tokenizer
+	Encoder   *encode.Encoder
+	Meta      Meta
+	Dir       string // where it was opened
+	// HasPolicyHead is false for a sequence-classification model saved without its language-model head.
+	HasPolicyHead bool
+	// FreshHead is true where the score head is zero, as it is for a base without one.
+	FreshHead bool
+
+	device    *backend.Device
+	decoder   lm.Decoder
+	chunk     int // rows of logits made at once
+	positions int // of a packed batch
+	params    []*Param
+	adapter   *lm.LoRA
+
+	mu      sync.Mutex // one program runs at a time
+	readers map[Heads]*graph.Exec
+	base    *Model // the reference of a fully trained model, once opened
+}
+
+// Device is what the model runs on.
+func (m *Model) Device() *backend.Device { return m.device }
+
+// Positions is the number of positions of a packed batch, about.
+func (m *Model) Positions() int { return m.positions }
+
+// Adapter describes the model's LoRA adapter, nil where there is none.
+func (m *Model) Adapter() *lm.LoRA { return m.adapter }
+
+// Params lists the model's weights in a fixed order: backbone, policy head, adapter, score head.
+func (m *Model) Params() []*Param { return m.params }
+
+// Trainable lists the weights that training changes, of those that the wanted heads reach: with an adapter its
+// matrices and the score head, else everything.
+func (m *Model) Trainable(want Heads) []*Param {
+	var out []*Param
+	for _, p := range m.params {
+		switch {
+		case p.Name == lm.ScoreName:
+			if want&ScoreHead == 0 {
+				continue
+			}
+		case m.adapter != nil && !isAdapter(p.Name):
+			continue
+		case p.Name == lm.OutputName && want&PolicyHead == 0:
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// Gradients says what log-probabilities are differentiated by when the model is trained.
+func (m *Model) Gradients() lm.Gradients {
+	if m.adapter != nil {
+		return lm.ByHidden
+	}
+	return lm.ByAll
+}
+
+func isAdapter(name string) bool {
+	return strings.HasSuffix(name, lm.LoraA) || strings.HasSuffix(name, lm.LoraB)
+}
+
+// NumParams counts the values of all weights and of those that training changes.
+func (m *Model) NumParams() (all, trainable int) {
+	for _, p := range m.params {
+		all += p.Size()
+	}
+	for _, p := range m.Trainable(ScoreHead | PolicyHead) {
+		trainable += p.Size()
+	}
+	return all, trainable
+}
+
+// Read returns a weight's values as float32.
+func (p *Param) Read() (lm.Array, error) {
+	a := lm.Array{Name: p.Name, Shape: p.Shape}
+	var err error
+	if p.Value.DType() == dtypes.BFloat16 {
+		err = tensors.ConstFlatData(p.Value, func(flat []bfloat16.BFloat16) {
+			a.Data = make([]float32, len(flat))
+			for i, v := range flat {
+				a.Data[i] = v.Float32()
+			}
+		})
+	} else {
+		a.Data, err = tensors.CopyFlatData[float32](p.Value)
+	}
+	if err != nil {
+		return a, fmt.Errorf("reward: reading %s from the device: %w", p.Name, err)
+	}
+	return a, nil
+}
+
+// Source is the weight to be written, read from the device when it is due.
+func (p *Param) Source() lm.Source {
+	return lm.Source{Name: p.Name, Shape: p.Shape, Values: func() ([]float32, error) {
+		a, err := p.Read()
+		return a.Data, err
+	}}
+}
+
+// Set replaces a weight's values.
+func (m *Model) Set(p *Param, a lm.Array) error {
+	t, err := upload(m.device, a, p.Value.DType())
+	if err != nil {
+		return err
+	}
+	old := p.Value
+	p.Value = t
+	return old.FinalizeAll()
+}
+
+// upload puts an array on the device in the given dtype.
+func upload(device *backend.Device, a lm.Array, dtype dtypes.DType) (*tensors.Tensor, error) {
+	size := 1
+	for _, d := range a.Shape {
+		size *= d
+	}
+	if size != len(a.Data) {
+		return nil, fmt.Errorf("reward: %s: %d values for shape %v", a.Name, len(a.Data), a.Shape)
+	}
+	for _, v := range a.Data {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return nil, fmt.Errorf("reward: %s holds %v: the checkpoint is damaged, fetch or save it again", a.Name, v)
+		}
+	}
+	t, err := tensors.FromShapeForBackend(device.Backend, 0, shapes.Make(dtype, a.Shape...))
+	if err != nil {
+		return nil, fmt.Errorf("reward: room for %s on the device: %w", a.Name, err)
+	}
+	if dtype == dtypes.BFloat16 {
+		err = tensors.MutableFlatData(t, func(flat []bfloat16.BFloat16) {
+			for i, v := range a.Data {
+				flat[i] = bfloat16.FromFloat32(v)
+			}
+		})
+	} else {
+		err = tensors.MutableFlatData(t, func(flat []float32) { copy(flat, a.Data) })
+	}
+	if err == nil {
+		err = t.ToDevice(device.Backend, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reward: moving %s to the device: %w", a.Name, err)
+	}
+	return t, nil
+}

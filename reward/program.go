@@ -1,0 +1,130 @@
+package reward
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"haf/encode"
+	"haf/lm"
+)
+
+// Heads says which heads of the model are read.
+type Heads uint8
+
+// The two heads; a set of them is their sum.
+const (
+	ScoreHead  Heads = 1 << iota // the reward at a response's last token
+	PolicyHead                   // the summed log-probability of a response's tokens
+)
+
+// NumInputs is the number of tensors that [Inputs] makes of a batch.
+const NumInputs = 8
+
+// Inputs returns a packed batch's arrays as the first arguments of a program that calls [Model.Heads].
+func Inputs(b *encode.Batch) []any {
+	rows, length := b.Shape.Rows, b.Shape.Length
+	return []any{
+		tensors.FromFlatDataAndDimensions(b.Tokens, rows, length),
+		tensors.FromFlatDataAndDimensions(b.Positions, rows, length),
+		tensors.FromFlatDataAndDimensions(b.Segments, rows, length),
+		tensors.FromFlatDataAndDimensions(b.Branches, rows, length),
+		tensors.FromFlatDataAndDimensions(b.Predict, len(b.Predict)),
+		tensors.FromFlatDataAndDimensions(b.Target, len(b.Target)),
+		tensors.FromFlatDataAndDimensions(b.Owner, len(b.Owner)),
+		tensors.FromFlatDataAndDimensions(b.Last, len(b.Last)),
+	}
+}
+
+// Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S response slots the
+// reward scoreS and the summed log-probability logpS (float32 [S]); a head that is not wanted is nil.
+// gradient says what logpS will be differentiated by.
+func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients) (scoreS, logpS *Node) {
+	tokens, positions, segments, branches, predict, target, owner, last := in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]
+	hiddenMH := m.decoder.Hidden(w, lm.Rows{Tokens: tokens, Positions: positions, Segments: segments, Branches: branches})
+	slots := last.Shape().Size()
+	if want&ScoreHead != 0 {
+		hiddenSH := ConvertDType(Gather(hiddenMH, ExpandAxes(last, -1)), dtypes.Float32)
+		scoreS = Reshape(Dot(hiddenSH, ConvertDType(w[lm.ScoreName], dtypes.Float32)).General([]int{1}, nil, []int{1}, nil), slots)
+	}
+	if want&PolicyHead != 0 {
+		hiddenNH := Gather(hiddenMH, ExpandAxes(predict, -1))
+		logpN := lm.LogProbs(hiddenNH, w[lm.OutputWeight(m.Config)], target, m.chunk, gradient)
+		logpS = sumByOwner(logpN, owner, slots)
+	}
+	return scoreS, logpS
+}
+
+// sumByOwner adds up the values of each slot; an owner of −1 is left out.
+func sumByOwner(xN, ownerN *Node, slots int) *Node {
+	n := xN.Shape().Size()
+	slot := Iota(xN.Graph(), shapes.Make(dtypes.Int32, slots, n), 0)
+	owned := Equal(slot, BroadcastToDims(Reshape(ownerN, 1, n), slots, n))
+	x := BroadcastToDims(Reshape(xN, 1, n), slots, n)
+	return ReduceSum(Where(owned, x, ZerosLike(x)), -1)
+}
+
+// Weights names the nodes of a program's arguments after the inputs, in the order of [Model.Arguments].
+func (m *Model) Weights(args []*Node) lm.Weights {
+	w := make(lm.Weights, len(args))
+	for i, p := range m.params {
+		w[p.Name] = args[i]
+	}
+	return w
+}
+
+// Arguments returns the model's weights as the arguments of a program, in the order of [Model.Weights].
+func (m *Model) Arguments() []any {
+	args := make([]any, len(m.params))
+	for i, p := range m.params {
+		args[i] = p.Value
+	}
+	return args
+}
+
+// reader returns the program that reads the wanted heads; it compiles once for each shape.
+func (m *Model) reader(want Heads) *Exec {
+	if m.readers[want] == nil {
+		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
+			score, logp := m.Heads(in[:NumInputs], m.Weights(in[NumInputs:]), want, lm.None)
+			var out []*Node
+			if score != nil {
+				out = append(out, score)
+			}
+			if logp != nil {
+				out = append(out, logp)
+			}
+			return out
+		})
+		m.readers[want] = exec.SetMaxCache(-1).WithName(fmt.Sprintf("heads%d", want))
+	}
+	return m.readers[want]
+}
+
+// readBatch runs the wanted heads over one packed batch with the given weights.
+func (m *Model) readBatch(b *encode.Batch, want Heads, weights []any) (score, logp []float32, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out, err := m.reader(want).Call(append(Inputs(b), weights...)...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reward: running the model on a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
+	}
+	for i, t := range out {
+		v, err := tensors.CopyFlatData[float32](t)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reward: reading the result: %w", err)
+		}
+		if want&ScoreHead != 0 && i == 0 {
+			score = v
+		} else {
+			logp = v
+		}
+		if err := t.FinalizeAll(); err != nil {
+			return nil, nil, fmt.Errorf("reward: freeing the result: %w", err)
+		}
+	}
+	return score, logp, nil
+}

@@ -1,0 +1,211 @@
+package reward
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/google/renameio/v2"
+
+	"haf/encode"
+	"haf/lm"
+)
+
+// A Reference gives the log-probabilities of the frozen model that a policy is compared with. They are made once
+// by the same packed pass and kept on disk under the hash of (weights, dtype, backend) and of each response's tokens,
+// so that another seed, another objective, a resumed run or an evaluation finds them again.
+type Reference struct {
+	model   *Model
+	weights []any
+	dir     string // of the cache; "" is none
+
+	mu    sync.Mutex
+	known map[responseKey]float32
+}
+
+type responseKey [16]byte
+
+// recordSize is the size of one record of a cache file: the key and the float32 log-probability.
+const recordSize = len(responseKey{}) + 4
+
+// Reference returns the reference of the model: the base without the adapter, or for a fully trained model the
+// model it was trained from. cacheDir is where the log-probabilities are kept; "" keeps them in memory only.
+func (m *Model) Reference(cacheDir string) (*Reference, error) {
+	r := &Reference{model: m, known: map[responseKey]float32{}}
+	hash, err := hashOf(m.Meta.Base)
+	if err != nil {
+		return nil, fmt.Errorf("reward: the reference of %s: %w", m.Dir, err)
+	}
+	if m.Meta.BaseHash != "" && m.Meta.BaseHash != hash {
+		return nil, fmt.Errorf("reward: %s is not the model that %s was trained from: its weights have changed", m.Meta.Base, m.Dir)
+	}
+	switch {
+	case m.adapter != nil:
+		r.weights = m.Arguments()
+		for i, p := range m.params {
+			if isAdapter(p.Name) {
+				r.weights[i] = tensors.FromShape(p.Value.Shape()) // zeros: the adapter switched off
+			}
+		}
+	case m.Meta.Base == m.Dir || sameFolder(m.Meta.Base, m.Dir):
+		r.weights = m.Arguments()
+	default:
+		if m.base == nil {
+			base, err := Open(m.device, m.Meta.Base, Options{
+				Template: "", MaxLength: m.Meta.MaxLength, Truncation: m.Meta.Truncation, DType: m.Meta.DType, LogitChunk: m.chunk, Positions: m.positions,
+			})
+			if err != nil {
+				return nil, fmt.Errorf("reward: the reference of %s: %w", m.Dir, err)
+			}
+			m.base = base
+		}
+		r.model, r.weights = m.base, m.base.Arguments()
+	}
+	if cacheDir == "" {
+		return r, nil
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{"haf reference 1", hash, m.Meta.DType, m.device.Kind()}, "\n")))
+	r.dir = filepath.Join(cacheDir, hex.EncodeToString(sum[:12]))
+	return r, r.readCache()
+}
+
+// hashOf hashes the weights in a folder.
+func hashOf(dir string) (string, error) {
+	ck, err := lm.OpenCheckpoint(dir)
+	if err != nil {
+		return "", err
+	}
+	defer ck.Close()
+	return ck.Hash()
+}
+
+func sameFolder(a, b string) bool {
+	ia, errA := os.Stat(a)
+	ib, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(ia, ib)
+}
+
+// LogProbs returns the reference's summed log-probability of every response, and how many of them had to be made.
+func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, progress func(done, total int)) (logps [][]float64, made int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var missing []encode.Group
+	for _, g := range groups {
+		for _, response := range g.Responses {
+			if _, ok := r.known[keyOf(g.Prompt, response)]; !ok {
+				missing = append(missing, g)
+				break
+			}
+		}
+	}
+	// Kept a few batches at a time, so that an interrupted pass is not lost.
+	const batches = 32
+	fresh, since, done := map[responseKey]float32{}, 0, 0
+	err = r.model.each(ctx, missing, PolicyHead, encode.PlanOptions{Positions: r.model.positions}, r.weights, func(b *encode.Batch, _, logp []float32) error {
+		for i, g := range b.Groups {
+			for k, slot := range b.Slots[i] {
+				fresh[keyOf(missing[g].Prompt, missing[g].Responses[k])] = logp[slot]
+				made++
+			}
+		}
+		if done += len(b.Groups); progress != nil {
+			progress(done, len(missing))
+		}
+		if since++; since < batches && done < len(missing) {
+			return nil
+		}
+		keep := fresh
+		fresh, since = map[responseKey]float32{}, 0
+		return r.keep(keep)
+	})
+	if err != nil {
+		return nil, made, fmt.Errorf("reward: reference log-probabilities: %w", err)
+	}
+	logps = make([][]float64, len(groups))
+	for i, g := range groups {
+		logps[i] = make([]float64, len(g.Responses))
+		for k, response := range g.Responses {
+			logps[i][k] = float64(r.known[keyOf(g.Prompt, response)])
+		}
+	}
+	return logps, made, nil
+}
+
+// keyOf is the key of a response: the tokens of prompt and response, and where one ends.
+func keyOf(prompt, response []int32) responseKey {
+	data := binary.LittleEndian.AppendUint32(nil, uint32(len(prompt)))
+	for _, ids := range [][]int32{prompt, response} {
+		for _, id := range ids {
+			data = binary.LittleEndian.AppendUint32(data, uint32(id))
+		}
+	}
+	sum := sha256.Sum256(data)
+	return responseKey(sum[:16])
+}
+
+// keep remembers values and writes them as one more file of the cache. A cache that cannot be written is no
+// reason to stop: it is said once.
+func (r *Reference) keep(fresh map[responseKey]float32) error {
+	var data []byte
+	for key, v := range fresh {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return fmt.Errorf("reward: a reference log-probability is %v: the base model or its dtype is at fault", v)
+		}
+		r.known[key] = v
+		data = append(data, key[:]...)
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	if r.dir == "" {
+		return nil
+	}
+	sum := sha256.Sum256(data)
+	err := os.MkdirAll(r.dir, 0o755)
+	if err == nil {
+		err = renameio.WriteFile(filepath.Join(r.dir, hex.EncodeToString(sum[:8])+".logp"), data, 0o644)
+	}
+	if err != nil {
+		slog.Warn("reference log-probabilities are not cached", "error", err)
+		r.dir = ""
+	}
+	return nil
+}
+
+// readCache loads the cache's files; one of a wrong size is left out, its values are made again.
+func (r *Reference) readCache() error {
+	files, err := os.ReadDir(r.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reward: reference cache: %w", err)
+	}
+	for _, f := range files {
+		if filepath.Ext(f.Name()) != ".logp" {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(r.dir, f.Name()))
+		if err != nil {
+			return fmt.Errorf("reward: reference cache: %w", err)
+		}
+		sum := sha256.Sum256(data)
+		if len(data)%recordSize != 0 || !strings.HasPrefix(f.Name(), hex.EncodeToString(sum[:8])) {
+			slog.Warn("reference cache: a damaged file is left out", "file", f.Name())
+			continue
+		}
+		for ; len(data) > 0; data = data[recordSize:] {
+			r.known[responseKey(data[:16])] = math.Float32frombits(binary.LittleEndian.Uint32(data[16:]))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package reward
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas32"
+
+	"haf/lm"
+)
+
+// Save writes the model to a new folder: with an adapter as a PEFT adapter with its score head, else as a
+// Hugging Face sequence-classification folder that also holds the policy head. The folder appears whole or not at
+// all.
+func (m *Model) Save(dir string) error {
+	if m.adapter != nil {
+		return m.save(dir, m.writeAdapter)
+	}
+	return m.save(dir, func(dir string) error { return m.writeFolder(dir, m.sources()) })
+}
+
+// SaveMerged writes the model as [Model.Save] does without an adapter, the adapter's product added to the weights.
+func (m *Model) SaveMerged(dir string) error {
+	return m.save(dir, func(dir string) error { return m.writeFolder(dir, m.merged()) })
+}
+
+func (m *Model) save(dir string, write func(dir string) error) error {
+	if _, err := os.Stat(dir); err == nil {
+		return fmt.Errorf("reward: %s exists already: choose another folder or remove it", dir)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-")
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	err = write(temporary)
+	if err == nil {
+		err = m.writeCompanions(temporary)
+	}
+	if err == nil {
+		err = os.Chmod(temporary, 0o755)
+	}
+	if err == nil {
+		err = os.Rename(temporary, dir)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("reward: saving %s: %w", dir, err), os.RemoveAll(temporary))
+	}
+	return nil
+}
+
+// writeCompanions writes what stands beside the weights: the tokenizer's files unchanged, the template where it is
+// not the model's own, and haf.json.
+func (m *Model) writeCompanions(dir string) error {
+	var files map[string][]byte
+	if m.Tokenizer != nil {
+		files = m.Tokenizer.Files()
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := renameio.WriteFile(filepath.Join(dir, filepath.Base(name)), files[name], 0o644); err != nil {
+			return err
+		}
+	}
+	return writeJSON(filepath.Join(dir, MetaName), m.Meta)
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+// sources are the model's weights, read one at a time.
+func (m *Model) sources() []lm.Source {
+	var out []lm.Source
+	for _, p := range m.params {
+		out = append(out, p.Source())
+	}
+	return out
+}
+
+// merged are the weights with the adapter's product added, W + scale · B·A.
+func (m *Model) merged() []lm.Source {
+	byName := map[string]*Param{}
+	for _, p := range m.params {
+		byName[p.Name] = p
+	}
+	var out []lm.Source
+	for _, p := range m.params {
+		if isAdapter(p.Name) {
+			continue
+		}
+		source := p.Source()
+		if path, ok := strings.CutSuffix(p.Name, ".weight"); ok && byName[path+lm.LoraA] != nil {
+			source.Values = func() ([]float32, error) {
+				w, err := p.Read()
+				if err != nil {
+					return nil, err
+				}
+				return w.Data, addProduct(w, byName[path+lm.LoraA], byName[path+lm.LoraB], m.adapter.Scale())
+			}
+		}
+		out = append(out, source)
+	}
+	return out
+}
+
+func addProduct(w lm.Array, a, b *Param, scale float64) error {
+	ma, err := a.Read()
+	if err != nil {
+		return err
+	}
+	mb, err := b.Read()
+	if err != nil {
+		return err
+	}
+	general := func(x lm.Array) blas32.General {
+		return blas32.General{Rows: x.Shape[0], Cols: x.Shape[1], Stride: x.Shape[1], Data: x.Data}
+	}
+	blas32.Gemm(blas.NoTrans, blas.NoTrans, float32(scale), general(mb), general(ma), 1, general(w))
+	return nil
+}
+
+// writeFolder writes the Hugging Face folder: config.json of a sequence classifier with one label, and the
+// backbone, lm_head (unless tied) and score.weight in one safetensors set.
+func (m *Model) writeFolder(dir string, sources []lm.Source) error {
+	config, err := m.Config.Marshal(architecture(m.Config.Family) + "ForSequenceClassification")
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, "config.json"), config, 0o644); err != nil {
+		return err
+	}
+	return lm.WriteCheckpoint(dir, sources, lm.WriteOptions{MaxShard: 5 << 30})
+}
+
+// architecture is how transformers spells a family in class names.
+func architecture(family string) string {
+	return strings.ToUpper(family[:1]) + family[1:]
+}
+
+// writeAdapter writes a PEFT adapter with its score head.
+func (m *Model) writeAdapter(dir string) error {
+	targets, err := targetNames(m.adapter, m.Config)
+	if err != nil {
+		return err
+	}
+	list, err := json.Marshal(targets)
+	if err != nil {
+		return err
+	}
+	config := adapterConfig{
+		PeftType: "LORA", TaskType: "SEQ_CLS", Base: m.Meta.Base, Rank: m.adapter.Rank, Alpha: m.adapter.Alpha, Bias: "none",
+		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA, InitLora: true, InferenceMode: true,
+		RankPattern: map[string]int{}, AlphaPattern: map[string]float64{},
+	}
+	if err := writeJSON(filepath.Join(dir, adapterConfigName), config); err != nil {
+		return err
+	}
+	var sources []lm.Source
+	for _, p := range m.params {
+		if isAdapter(p.Name) || p.Name == lm.ScoreName {
+			source := p.Source()
+			source.Name = adapterPrefix + p.Name
+			sources = append(sources, source)
+		}
+	}
+	return lm.WriteSafetensors(filepath.Join(dir, adapterWeightsName), sources, lm.WriteOptions{})
+}

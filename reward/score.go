@@ -1,0 +1,159 @@
+package reward
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"haf/encode"
+	"haf/pref"
+)
+
+// Score returns the score head's reward of each sample. Samples with the same prompt share its computation.
+func (m *Model) Score(ctx context.Context, samples []pref.Sample) ([]float64, error) {
+	groups, at, err := m.encodeSamples(samples)
+	if err != nil {
+		return nil, err
+	}
+	scores, _, err := m.read(ctx, groups, ScoreHead, m.requests(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return scatter(at, scores), nil
+}
+
+// requests are the plan options for texts as they come: in rounded shapes, so that later ones find programs compiled.
+func (m *Model) requests() encode.PlanOptions {
+	return encode.PlanOptions{Positions: m.positions, Reuse: true}
+}
+
+// place says which response of which group a sample became.
+type place struct{ group, response int }
+
+func scatter(at []place, values [][]float64) []float64 {
+	out := make([]float64, len(at))
+	for i, p := range at {
+		out[i] = values[p.group][p.response]
+	}
+	return out
+}
+
+// encodeSamples groups the samples by prompt and encodes them; a group grows no longer than a packed batch.
+func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, error) {
+	type open struct {
+		prompt    []pref.Message
+		responses []string
+		samples   []int
+	}
+	var order []*open
+	byPrompt := map[string]*open{}
+	for i, s := range samples {
+		key, err := json.Marshal(s.Prompt)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reward: sample %d: %w", i, err)
+		}
+		o := byPrompt[string(key)]
+		if o == nil {
+			o = &open{prompt: s.Prompt}
+			byPrompt[string(key)] = o
+			order = append(order, o)
+		}
+		o.responses, o.samples = append(o.responses, s.Response), append(o.samples, i)
+	}
+	var groups []encode.Group
+	at := make([]place, len(samples))
+	for _, o := range order {
+		whole, err := m.Encoder.Samples(o.prompt, o.responses)
+		if err != nil || whole.Truncated {
+			// How much of the prompt is cut must not depend on the responses beside: each is encoded alone.
+			for k, response := range o.responses {
+				alone, err := m.Encoder.Samples(o.prompt, []string{response})
+				if err != nil {
+					return nil, nil, fmt.Errorf("reward: sample %d: %w", o.samples[k], err)
+				}
+				at[o.samples[k]] = place{len(groups), 0}
+				groups = append(groups, alone)
+			}
+			continue
+		}
+		part := encode.Group{Prompt: whole.Prompt}
+		for k, response := range whole.Responses {
+			if len(part.Responses) > 0 && part.Positions()+len(response) > m.positions {
+				groups = append(groups, part)
+				part = encode.Group{Prompt: whole.Prompt}
+			}
+			at[o.samples[k]] = place{len(groups), len(part.Responses)}
+			part.Responses = append(part.Responses, response)
+		}
+		groups = append(groups, part)
+	}
+	return groups, at, nil
+}
+
+// Read runs the wanted heads over encoded groups, packed. scores[g][k] is the reward and logps[g][k] the summed
+// log-probability of response k of group g; a head that is not wanted gives nil. progress, if not nil, is told the
+// number of groups done.
+func (m *Model) Read(ctx context.Context, groups []encode.Group, want Heads, progress func(done, total int)) (scores, logps [][]float64, err error) {
+	return m.read(ctx, groups, want, encode.PlanOptions{Positions: m.positions}, progress)
+}
+
+func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, progress func(done, total int)) (scores, logps [][]float64, err error) {
+	table := func(wanted bool) [][]float64 {
+		if !wanted {
+			return nil
+		}
+		t := make([][]float64, len(groups))
+		for i, g := range groups {
+			t[i] = make([]float64, len(g.Responses))
+		}
+		return t
+	}
+	scores, logps = table(want&ScoreHead != 0), table(want&PolicyHead != 0)
+	done := 0
+	err = m.each(ctx, groups, want, opt, m.Arguments(), func(b *encode.Batch, score, logp []float32) error {
+		for j, g := range b.Groups {
+			for k, slot := range b.Slots[j] {
+				if scores != nil {
+					scores[g][k] = float64(score[slot])
+				}
+				if logps != nil {
+					logps[g][k] = float64(logp[slot])
+				}
+			}
+		}
+		done += len(b.Groups)
+		if progress != nil {
+			progress(done, len(groups))
+		}
+		return nil
+	})
+	return scores, logps, err
+}
+
+// each packs the groups and runs the wanted heads with the given weights, one packed batch after the other.
+func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, weights []any, yield func(b *encode.Batch, score, logp []float32) error) error {
+	if want&PolicyHead != 0 && !m.HasPolicyHead {
+		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): only its score head can be read", m.Dir)
+	}
+	if len(groups) == 0 {
+		return nil
+	}
+	plan, err := encode.NewPlan(groups, opt)
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	for i := range plan.Batches {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := plan.Batch(i)
+		score, logp, err := m.readBatch(b, want, weights)
+		if err != nil {
+			return err
+		}
+		if err := yield(b, score, logp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
