@@ -1,0 +1,437 @@
+// Package train holds the only optimizer step and the only supervised loop: accumulate, clip, update, measure,
+// checkpoint, resume.
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+
+	"haf/encode"
+	"haf/eval"
+	"haf/objective"
+	"haf/pref"
+	"haf/reward"
+)
+
+// ErrInterrupted is the end of a run that was asked to stop: its checkpoint is written.
+var ErrInterrupted = errors.New("interrupted; the checkpoint is written")
+
+// Options says how a run is trained.
+type Options struct {
+	Objective       objective.Hybrid
+	Optimizer       AdamW
+	Epochs          int
+	MaxSteps        int // 0 is no limit
+	Batch           int // groups of an optimizer step, about
+	EvalEvery       int // steps; 0 is only at the end
+	CheckpointEvery int // steps; 0 is only when interrupted
+	Patience        int // validations without a better one before an early stop; 0 never stops early
+	Seed            uint64
+	CacheDir        string // of the reference's log-probabilities
+	Fingerprint     string // of recipe and data, for resuming
+}
+
+// Data is what is trained and validated on. Valid may be empty: the last weights are then the best.
+type Data struct {
+	Train, Valid []encode.Group
+	ValidGroups  []pref.Group // the validation groups' texts, in the order of Valid
+}
+
+// Result is what a run came to.
+type Result struct {
+	Steps     int
+	FirstLoss float64 // 0 where resumed
+	LastLoss  float64
+	Best      *Best
+	Stopped   bool // early
+	Seconds   float64
+}
+
+// A Progress is told what a run does. Implementations print; the loop decides nothing by them.
+type Progress interface {
+	Say(format string, args ...any)
+	Start(what string, total int) // a stretch of work of total parts begins
+	At(done int, detail string)   // so much of it is done
+	End()
+}
+
+// stepRecord is a line of metrics.jsonl after an optimizer step.
+type stepRecord struct {
+	Kind           string  `json:"kind"` // "step"
+	Step           int     `json:"step"`
+	Epoch          int     `json:"epoch"`
+	Loss           float64 `json:"loss"`
+	RewardLoss     float64 `json:"reward_loss"`
+	PolicyLoss     float64 `json:"policy_loss"`
+	Accuracy       float64 `json:"accuracy"`         // of the score head on the step's comparisons
+	Margin         float64 `json:"margin"`           // mean reward margin
+	PolicyAccuracy float64 `json:"policy_accuracy"`  // of the implicit reward
+	LogRatioMargin float64 `json:"log_ratio_margin"` // mean difference of the log-ratios
+	GradNorm       float64 `json:"grad_norm"`        // before clipping
+	LR             float64 `json:"lr"`
+	Groups         int     `json:"groups"`
+	Comparisons    int     `json:"comparisons"`
+	Tokens         int     `json:"tokens"` // real ones
+	Fill           float64 `json:"fill"`   // of the positions
+	Seconds        float64 `json:"seconds"`
+}
+
+// evalRecord is a line of metrics.jsonl after a validation.
+type evalRecord struct {
+	Kind       string                 `json:"kind"` // "eval"
+	Step       int                    `json:"step"`
+	Loss       float64                `json:"loss"`
+	RewardLoss float64                `json:"reward_loss"`
+	PolicyLoss float64                `json:"policy_loss"`
+	Rewards    map[string]eval.Result `json:"rewards"` // by the name of the reward
+	Seconds    float64                `json:"seconds"`
+}
+
+// run is one training in progress.
+type run struct {
+	*stepper
+	model    *reward.Model
+	data     Data
+	opt      Options
+	folder   *Folder
+	progress Progress
+
+	plan      *encode.Plan
+	trainRefs [][]float64
+	validRefs [][]float64
+	epochs    [][][]int // steps of each epoch, each a list of packed batches
+	total     int
+	state     State
+	result    Result
+}
+
+// Run trains the model on the data and leaves the run in the folder, which may hold a checkpoint to go on from. When
+// ctx is cancelled it finishes the step, writes a checkpoint and returns [ErrInterrupted].
+func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folder *Folder, progress Progress) (Result, error) {
+	if err := opt.check(model); err != nil {
+		return Result{}, err
+	}
+	r := &run{model: model, data: data, opt: opt, folder: folder, progress: progress}
+	if err := r.prepare(ctx); err != nil {
+		return r.result, err
+	}
+	defer r.close()
+	defer folder.close()
+	began := time.Now()
+	err := r.loop(ctx)
+	r.result.Seconds = time.Since(began).Seconds()
+	r.result.Steps, r.result.Best = r.state.Step, r.state.Best
+	if err != nil {
+		return r.result, err
+	}
+	return r.result, r.finish()
+}
+
+func (o Options) check(model *reward.Model) error {
+	h := o.Objective
+	switch {
+	case h.RewardWeight < 0 || h.PolicyWeight < 0 || !h.UsesScore() && !h.UsesPolicy():
+		return fmt.Errorf("train: reward weight is %g and policy weight %g: neither may be negative, one must be positive", h.RewardWeight, h.PolicyWeight)
+	case h.UsesPolicy() && !model.HasPolicyHead:
+		return fmt.Errorf("train: %s has no policy head (lm_head.weight) for the policy loss: train with policy_weight = 0 or from a causal language model", model.Dir)
+	case h.UsesReference() && !(h.Beta > 0):
+		return fmt.Errorf("train: beta is %g, a positive number is wanted", h.Beta)
+	case o.Epochs < 1 && o.MaxSteps < 1:
+		return fmt.Errorf("train: epochs is %d, at least 1 is wanted", o.Epochs)
+	case o.Batch < 1:
+		return fmt.Errorf("train: batch is %d, at least 1 is wanted", o.Batch)
+	}
+	if err := objective.CheckPolicy(h.Policy); err != nil {
+		return err
+	}
+	return o.Optimizer.Check()
+}
+
+// prepare makes the reference, the plan and the programs, and loads the checkpoint if there is one.
+func (r *run) prepare(ctx context.Context) error {
+	model, opt := r.model, r.opt
+	model.Meta.Objective = opt.Objective
+	if opt.Objective.UsesReference() {
+		if err := r.reference(ctx); err != nil {
+			return err
+		}
+	}
+	var err error
+	if r.plan, err = encode.NewPlan(r.data.Train, encode.PlanOptions{Positions: model.Positions()}); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	r.progress.Say("packing: %s", r.plan)
+	for epoch := 0; (opt.Epochs < 1 || epoch < opt.Epochs) && (opt.MaxSteps < 1 || r.total < opt.MaxSteps); epoch++ {
+		steps := r.plan.Steps(opt.Batch, opt.Seed, epoch)
+		r.epochs = append(r.epochs, steps)
+		r.total += len(steps)
+	}
+	if opt.MaxSteps > 0 {
+		r.total = min(r.total, opt.MaxSteps)
+	}
+	r.stepper = newStepper(model, opt.Objective, opt.Optimizer)
+	if r.state, err = r.loadCheckpoint(r.folder.join("checkpoints"), opt.Fingerprint); err != nil {
+		return err
+	}
+	r.state.Fingerprint = opt.Fingerprint
+	if r.state.Step > 0 {
+		r.progress.Say("resumed after step %d of %d", r.state.Step, r.total)
+	}
+	return r.folder.openMetrics(r.state.Step)
+}
+
+// reference gets π_ref's log-probabilities of all responses. It runs before the checkpoint is loaded: the weights are
+// still the base's.
+func (r *run) reference(ctx context.Context) error {
+	ref, err := r.model.Reference(r.opt.CacheDir)
+	if err != nil {
+		return err
+	}
+	all := append(append([]encode.Group{}, r.data.Train...), r.data.Valid...)
+	r.progress.Start("reference", len(all)) // fewer where the cache has some
+	logps, made, err := ref.LogProbs(ctx, all, func(done, total int) { r.progress.At(done, "") })
+	r.progress.End()
+	if err != nil {
+		return err
+	}
+	r.trainRefs, r.validRefs = logps[:len(r.data.Train)], logps[len(r.data.Train):]
+	r.progress.Say("reference: %d response log-probabilities made, the rest from the cache", made)
+	return nil
+}
+
+// loop makes the steps that are left.
+func (r *run) loop(ctx context.Context) error {
+	r.progress.Start("training", r.total)
+	defer r.progress.End()
+	r.progress.At(r.state.Step, "")
+	r.result.Stopped = r.opt.Patience > 0 && r.state.Bad >= r.opt.Patience
+	if err := r.validateIfDue(ctx); err != nil {
+		return err
+	}
+	first := 0 // number of the epoch's first step
+	for epoch, steps := range r.epochs {
+		for i := max(0, r.state.Step-first); i < len(steps) && r.state.Step < r.total && !r.result.Stopped; i++ {
+			if ctx.Err() != nil {
+				return r.interrupted()
+			}
+			if err := r.one(epoch, steps[i]); err != nil {
+				return err
+			}
+			if err := r.after(ctx); err != nil {
+				return err
+			}
+		}
+		first += len(steps)
+	}
+	return nil
+}
+
+// one makes one optimizer step over the packed batches and records it.
+func (r *run) one(epoch int, packed []int) error {
+	began := time.Now()
+	batches := make([]*encode.Batch, len(packed))
+	for i, p := range packed {
+		batches[i] = r.plan.Batch(p)
+	}
+	rate := r.opt.Optimizer.Rate(r.state.Step, r.total)
+	ms, err := r.step(batches, r.trainRefs, rate, r.state.Step+1)
+	if err != nil {
+		return fmt.Errorf("step %d, groups from %s: %w; weights and checkpoints are as after step %d", r.state.Step+1, r.sources(batches), err, r.state.Step)
+	}
+	r.state.Step++
+	n := float64(ms.comparisons)
+	record := stepRecord{
+		Kind: "step", Step: r.state.Step, Epoch: epoch, Loss: ms.losses[0], RewardLoss: ms.losses[1], PolicyLoss: ms.losses[2],
+		Accuracy: ms.correct[0] / n, Margin: ms.margin[0] / n, PolicyAccuracy: ms.correct[1] / n, LogRatioMargin: ms.margin[1] / n,
+		GradNorm: ms.norm, LR: rate, Groups: ms.groups, Comparisons: ms.comparisons, Tokens: ms.tokens,
+		Fill: float64(ms.tokens) / float64(ms.slots), Seconds: time.Since(began).Seconds(),
+	}
+	r.result.LastLoss = record.Loss
+	if r.state.Step == 1 {
+		r.result.FirstLoss = record.Loss
+		r.checkFirst(record.Loss)
+	}
+	accuracy := record.Accuracy
+	if !r.opt.Objective.UsesScore() {
+		accuracy = record.PolicyAccuracy
+	}
+	r.progress.At(r.state.Step, fmt.Sprintf("loss %.4f (reward %.4f, policy %.4f), accuracy %.2f, %.0f tokens/s", record.Loss, record.RewardLoss, record.PolicyLoss, accuracy, float64(ms.tokens)/record.Seconds))
+	return r.folder.record(record)
+}
+
+// sources names where the first and last groups of a step come from.
+func (r *run) sources(batches []*encode.Batch) string {
+	low, high := pref.Source{}, pref.Source{}
+	for _, b := range batches {
+		for _, g := range b.Groups {
+			s := r.data.Train[g].Source
+			if low.Line == 0 || s.Line < low.Line {
+				low = s
+			}
+			if s.Line > high.Line {
+				high = s
+			}
+		}
+	}
+	return fmt.Sprintf("%s to %s", low, high)
+}
+
+// checkFirst compares the first loss with (w + α) ln 2, which it must be for a fresh head and π = π_ref.
+func (r *run) checkFirst(loss float64) {
+	want, ok := r.opt.Objective.FirstLoss()
+	switch {
+	case !ok || !r.model.FreshHead && r.opt.Objective.UsesScore():
+	case math.Abs(loss-want) <= 1e-4*math.Max(1, want):
+		r.progress.Say("first loss %.6f is (w + α) ln 2 = %.6f, as it must be", loss, want)
+	default:
+		r.progress.Say("warning: the first loss is %.6f, (w + α) ln 2 = %.6f was expected: the reference is not the model that is trained", loss, want)
+	}
+}
+
+// after validates and writes checkpoints where they are due.
+func (r *run) after(ctx context.Context) error {
+	step, last := r.state.Step, r.state.Step == r.total
+	due := func(every int) bool { return every > 0 && step%every == 0 }
+	r.state.ValidationDue = len(r.data.Valid) > 0 && (last || due(r.opt.EvalEvery))
+	if err := r.validateIfDue(ctx); err != nil {
+		return err
+	}
+	if due(r.opt.CheckpointEvery) && !last {
+		return r.saveCheckpoint(r.folder.join("checkpoints"), r.state)
+	}
+	return nil
+}
+
+// validateIfDue validates after the step just made, or, where a run was stopped during that, after resuming.
+func (r *run) validateIfDue(ctx context.Context) error {
+	if !r.state.ValidationDue {
+		return nil
+	}
+	err := r.validate(ctx)
+	if errors.Is(err, context.Canceled) {
+		return r.interrupted()
+	}
+	r.state.ValidationDue = false
+	return err
+}
+
+func (r *run) interrupted() error {
+	if err := r.saveCheckpoint(r.folder.join("checkpoints"), r.state); err != nil {
+		return err
+	}
+	return ErrInterrupted
+}
+
+// validate measures the validation groups, keeps the weights if they are the best so far, and decides on an early stop.
+func (r *run) validate(ctx context.Context) error {
+	began := time.Now()
+	record, err := r.measure(ctx)
+	if err != nil {
+		return err
+	}
+	name := reward.ByScore
+	if !r.opt.Objective.UsesScore() {
+		name = reward.ByImplicit
+	}
+	result := record.Rewards[name]
+	record.Seconds = time.Since(began).Seconds()
+	if err := r.folder.record(record); err != nil {
+		return err
+	}
+	r.progress.Say("step %d: validation accuracy %.4f [%.4f, %.4f] of %s, loss %.4f", r.state.Step, result.Accuracy, result.AccuracyLow, result.AccuracyHigh, name, record.Loss)
+	if !r.state.Best.better(result.Accuracy, record.Loss) {
+		r.state.Bad++
+		r.result.Stopped = r.opt.Patience > 0 && r.state.Bad >= r.opt.Patience
+		if r.result.Stopped {
+			r.progress.Say("early stop: %d validations without a better one; the best was step %d", r.state.Bad, r.state.Best.Step)
+		}
+		return nil
+	}
+	r.state.Best = &Best{Step: r.state.Step, Accuracy: result.Accuracy, Loss: record.Loss}
+	r.state.Bad = 0
+	return r.saveBest(r.bestPath(), *r.state.Best)
+}
+
+func (r *run) bestPath() string { return filepath.Join(r.folder.Path, "best") }
+
+// measure reads the heads in use on the validation groups and gives losses and accuracies.
+func (r *run) measure(ctx context.Context) (evalRecord, error) {
+	obj, valid := r.opt.Objective, r.data.Valid
+	record := evalRecord{Kind: "eval", Step: r.state.Step, Rewards: map[string]eval.Result{}}
+	var want reward.Heads
+	if obj.UsesScore() {
+		want |= reward.ScoreHead
+	}
+	if obj.UsesPolicy() {
+		want |= reward.PolicyHead
+	}
+	scores, logps, err := r.model.Read(ctx, valid, want, nil)
+	if err != nil {
+		return record, err
+	}
+	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.comparisons(scores, logps))
+	if !finite(record.Loss) {
+		return record, fmt.Errorf("train: the validation loss after step %d is %v; the last good weights are in %s", r.state.Step, record.Loss, r.folder.Path)
+	}
+	rewards := map[string][][]float64{}
+	if scores != nil {
+		rewards[reward.ByScore] = scores
+	}
+	if r.validRefs != nil {
+		rewards[reward.ByImplicit] = reward.ImplicitRewards(valid, logps, r.validRefs, obj.Beta, false)
+	} else if logps != nil {
+		rewards[reward.ByImplicit] = logps
+	}
+	for name, values := range rewards {
+		result, err := eval.Comparisons(r.data.ValidGroups, values)
+		if err != nil {
+			return record, fmt.Errorf("train: validation: %w", err)
+		}
+		record.Rewards[name] = result
+	}
+	return record, nil
+}
+
+// comparisons lists the validation comparisons' numbers for the objective's float64 twin.
+func (r *run) comparisons(scores, logps [][]float64) []objective.Comparison {
+	at := func(table [][]float64, g, k int) float64 {
+		if table == nil {
+			return 0
+		}
+		return table[g][k]
+	}
+	var out []objective.Comparison
+	for g, group := range r.data.Valid {
+		for _, c := range group.Comparisons {
+			out = append(out, objective.Comparison{
+				ChosenScore: at(scores, g, c.Chosen), RejectedScore: at(scores, g, c.Rejected),
+				ChosenLogp: at(logps, g, c.Chosen), RejectedLogp: at(logps, g, c.Rejected),
+				ChosenRefLogp: at(r.validRefs, g, c.Chosen), RejectedRefLogp: at(r.validRefs, g, c.Rejected),
+				ChosenTokens: len(group.Responses[c.Chosen]),
+			})
+		}
+	}
+	return out
+}
+
+// finish puts the best weights into the model and saves it.
+func (r *run) finish() error {
+	if r.state.Best != nil && r.state.Best.Step != r.state.Step {
+		if err := r.readWeights(r.bestPath()); err != nil {
+			return err
+		}
+		r.progress.Say("the weights of step %d, the best validation, are kept", r.state.Best.Step)
+	}
+	r.model.Meta.Heads = nil
+	if r.opt.Objective.UsesScore() {
+		r.model.Meta.Heads = append(r.model.Meta.Heads, "score")
+	}
+	if r.opt.Objective.UsesPolicy() {
+		r.model.Meta.Heads = append(r.model.Meta.Heads, "policy")
+	}
+	return r.model.Save(r.folder.join(ModelName))
+}

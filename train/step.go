@@ -1,0 +1,280 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"haf/encode"
+	"haf/objective"
+	"haf/reward"
+)
+
+// stepper holds what an optimizer step works on: the weights (in the model), their moments, and three programs:
+// gradients of one packed batch, sum of gradients, update. The update and the sum run over a layer's weights at a
+// time: inputs and outputs of a program exist together, and all layers share one program.
+type stepper struct {
+	model     *reward.Model
+	objective objective.Hybrid
+	optimizer AdamW
+
+	params []*reward.Param // trained
+	m, v   []*tensors.Tensor
+	parts  [][]int // indices into params: what one call of add or update works on
+
+	gradient, add, update *Exec
+}
+
+// measures are the numbers of one optimizer step.
+type measures struct {
+	losses      [3]float64 // total, reward, policy
+	norm        float64    // of all gradients, before clipping
+	correct     [2]float64 // comparisons right by the score head and by the implicit reward; a tie counts half
+	margin      [2]float64 // sums of the margins
+	comparisons int
+	groups      int
+	tokens      int // real
+	slots       int // positions computed
+}
+
+const numExtra = 5 // reference, tokens, chosen, rejected, weight
+
+func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW) *stepper {
+	var want reward.Heads
+	if obj.UsesScore() {
+		want |= reward.ScoreHead
+	}
+	if obj.UsesPolicy() {
+		want |= reward.PolicyHead
+	}
+	s := &stepper{model: model, objective: obj, optimizer: opt, params: model.Trainable(want)}
+	for i, p := range s.params {
+		s.m, s.v = append(s.m, tensors.FromShape(p.Value.Shape())), append(s.v, tensors.FromShape(p.Value.Shape()))
+		if i == 0 || partOf(p.Name) != partOf(s.params[i-1].Name) {
+			s.parts = append(s.parts, nil)
+		}
+		last := len(s.parts) - 1
+		s.parts[last] = append(s.parts[last], i)
+	}
+	backend := model.Device().Backend
+	s.gradient = MustNewExec(backend, func(in []*Node) []*Node { return s.buildGradient(in, want) }).SetMaxCache(-1).WithName("gradient")
+	s.add = MustNewExec(backend, buildAdd).SetMaxCache(-1).WithName("add")
+	s.update = MustNewExec(backend, s.buildUpdate).SetMaxCache(-1).WithName("update")
+	return s
+}
+
+// partOf is the layer that a weight belongs to; what is in no layer is one part.
+func partOf(name string) string {
+	if rest, ok := strings.CutPrefix(name, "model.layers."); ok {
+		return rest[:strings.IndexByte(rest, '.')]
+	}
+	return ""
+}
+
+// buildGradient: inputs of the batch, the five of extra, all weights → losses, squared norm, margins, gradients.
+func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
+	batch, extra, args := in[:reward.NumInputs], in[reward.NumInputs:reward.NumInputs+numExtra], in[reward.NumInputs+numExtra:]
+	w := s.model.Weights(args)
+	score, logp := s.model.Heads(batch, w, want, s.model.Gradients())
+	out := s.objective.Loss(objective.Readout{ScoreS: score, LogpS: logp, RefS: extra[0], TokensS: extra[1], ChosenC: extra[2], RejectedC: extra[3], WeightC: extra[4]})
+	by := make([]*Node, len(s.params))
+	for i, p := range s.params {
+		by[i] = w[p.Name]
+	}
+	gradients := Gradient(out.Total, by...)
+	result := []*Node{out.Total, out.Reward, out.Policy, sumOfSquares(gradients), out.RewardMarginC, out.LogRatioMgC}
+	return append(result, gradients...)
+}
+
+func sumOfSquares(xs []*Node) *Node {
+	total := ReduceAllSum(Mul(xs[0], xs[0]))
+	for _, x := range xs[1:] {
+		total = Add(total, ReduceAllSum(Mul(x, x)))
+	}
+	return total
+}
+
+// buildAdd: n sums and n gradients → the sum of squares of the new sums, and the sums.
+func buildAdd(in []*Node) []*Node {
+	n := len(in) / 2
+	sums := make([]*Node, n)
+	for i := range n {
+		sums[i] = Add(in[i], in[n+i])
+	}
+	return append([]*Node{sumOfSquares(sums)}, sums...)
+}
+
+// buildUpdate: scalars, decays [n], then n each of weights, first and second moments, gradients → the first three, new.
+func (s *stepper) buildUpdate(in []*Node) []*Node {
+	n := (len(in) - 2) / 4
+	out := make([]*Node, 3*n)
+	for i := range n {
+		decay := Reshape(Slice(in[1], AxisRange(i, i+1)))
+		out[i], out[n+i], out[2*n+i] = s.optimizer.update(in[0], decay, in[2+i], in[2+n+i], in[2+2*n+i], in[2+3*n+i])
+	}
+	return out
+}
+
+// step makes one optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's log-probability, nil
+// where the objective needs none. The loss is the mean over all comparisons of the step. A loss or gradient that
+// is not finite is an error, and the weights stay as they were.
+func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, t int) (measures, error) {
+	var ms measures
+	for _, b := range batches {
+		ms.comparisons += b.NumComparisons
+		ms.groups += len(b.Groups)
+		ms.tokens += b.Real
+		ms.slots += b.Shape.Rows * b.Shape.Length
+	}
+	var sums []*tensors.Tensor
+	for _, b := range batches {
+		gradients, squares, err := s.gradients(b, refs, &ms)
+		if err != nil {
+			return ms, err
+		}
+		if sums == nil {
+			sums = gradients
+		} else if squares, err = s.accumulate(sums, gradients); err != nil {
+			return ms, err
+		}
+		ms.norm = math.Sqrt(squares)
+	}
+	if !finite(ms.losses[0]) || !finite(ms.norm) {
+		return ms, fmt.Errorf("train: loss is %v and gradient norm %v", ms.losses[0], ms.norm)
+	}
+	return ms, s.apply(sums, s.optimizer.scalars(rate, ms.norm, t))
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// gradients runs one packed batch and adds its losses and margins to ms.
+func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gradients []*tensors.Tensor, squares float64, err error) {
+	ref, tokens, weight := make([]float32, b.Shape.Responses), make([]float32, b.Shape.Responses), make([]float32, len(b.Weight))
+	for _, owner := range b.Owner {
+		if owner >= 0 {
+			tokens[owner]++
+		}
+	}
+	for i, g := range b.Groups {
+		for k, slot := range b.Slots[i] {
+			if refs != nil {
+				ref[slot] = float32(refs[g][k])
+			}
+		}
+	}
+	for i, w := range b.Weight {
+		weight[i] = w / float32(ms.comparisons)
+	}
+	vector := func(x []float32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
+	args := append(reward.Inputs(b), vector(ref), vector(tokens), tensors.FromFlatDataAndDimensions(b.Chosen, len(b.Chosen)),
+		tensors.FromFlatDataAndDimensions(b.Rejected, len(b.Rejected)), vector(weight))
+	out, err := s.gradient.Call(append(args, s.model.Arguments()...)...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("train: gradients of a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
+	}
+	for i := range ms.losses {
+		ms.losses[i] += float64(tensors.ToScalar[float32](out[i]))
+	}
+	squares = float64(tensors.ToScalar[float32](out[3]))
+	for i := range ms.margin {
+		margins, err := tensors.CopyFlatData[float32](out[4+i])
+		if err != nil {
+			return nil, 0, fmt.Errorf("train: reading margins: %w", err)
+		}
+		for c, margin := range margins {
+			if b.Weight[c] == 0 {
+				continue
+			}
+			ms.margin[i] += float64(margin)
+			switch {
+			case margin > 0:
+				ms.correct[i]++
+			case margin == 0:
+				ms.correct[i] += 0.5
+			}
+		}
+	}
+	for _, t := range out[:6] {
+		if err := t.FinalizeAll(); err != nil {
+			return nil, 0, fmt.Errorf("train: freeing results: %w", err)
+		}
+	}
+	return out[6:], squares, nil
+}
+
+// accumulate adds the gradients to the sums, in place, and returns the squared norm of all the new sums.
+func (s *stepper) accumulate(sums, gradients []*tensors.Tensor) (squares float64, err error) {
+	for _, part := range s.parts {
+		args, err := s.donate(nil, part, sums, gradients)
+		if err != nil {
+			return 0, err
+		}
+		out, err := s.add.Call(args...)
+		if err != nil {
+			return 0, fmt.Errorf("train: adding gradients: %w", err)
+		}
+		squares += float64(tensors.ToScalar[float32](out[0]))
+		for i, at := range part {
+			sums[at] = out[1+i]
+		}
+	}
+	return squares, nil
+}
+
+// apply updates the weights and moments with the gradients, which it consumes.
+func (s *stepper) apply(gradients []*tensors.Tensor, scalars []float32) error {
+	for _, part := range s.parts {
+		decays := make([]float32, len(part))
+		values := make([]*tensors.Tensor, len(s.params))
+		for i, at := range part {
+			values[at] = s.params[at].Value
+			if s.optimizer.decays(s.params[at].Name) {
+				decays[i] = 1
+			}
+		}
+		first := []any{tensors.FromFlatDataAndDimensions(scalars, len(scalars)), tensors.FromFlatDataAndDimensions(decays, len(decays))}
+		args, err := s.donate(first, part, values, s.m, s.v, gradients)
+		if err != nil {
+			return err
+		}
+		out, err := s.update.Call(args...)
+		if err != nil {
+			return fmt.Errorf("train: updating weights: %w", err)
+		}
+		n := len(part)
+		for i, at := range part {
+			s.params[at].Value, s.m[at], s.v[at] = out[i], out[n+i], out[2*n+i]
+		}
+	}
+	return nil
+}
+
+// donate appends to args the part's tensors of each list, giving up their buffers.
+func (s *stepper) donate(args []any, part []int, lists ...[]*tensors.Tensor) ([]any, error) {
+	for _, list := range lists {
+		for _, at := range part {
+			buffer, err := DonateTensorBuffer(list[at], s.model.Device().Backend, compute.DeviceNum(0))
+			if err != nil {
+				return nil, fmt.Errorf("train: giving up the buffer of %s: %w", s.params[at].Name, err)
+			}
+			args = append(args, buffer)
+		}
+	}
+	return args, nil
+}
+
+// close frees the moments and programs.
+func (s *stepper) close() {
+	for _, exec := range []*Exec{s.gradient, s.add, s.update} {
+		exec.Finalize()
+	}
+	for _, list := range [][]*tensors.Tensor{s.m, s.v} {
+		for _, t := range list {
+			t.MustFinalizeAll()
+		}
+	}
+}
