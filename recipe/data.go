@@ -1,0 +1,90 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+
+	"haf/encode"
+	"haf/pref"
+	"haf/train"
+)
+
+// Groups reads the recipe's preference files and splits off the validation set by prompt; lines says what was read,
+// kept and dropped. The test file has no part in it.
+func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
+	d := r.Data
+	opt := pref.Options{Format: d.Format, SkipBad: d.SkipBad, First: d.First, Fraction: d.Fraction, Seed: StreamSeed(r.Train.Seed, "data")}
+	trained, counts, err := pref.Load(d.Train, opt)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	lines = append(lines, fmt.Sprintf("train data: %s", counts))
+	switch {
+	case len(d.Valid) > 0:
+		valid, counts, err = pref.Load(d.Valid, pref.Options{Format: d.Format, SkipBad: d.SkipBad})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		lines = append(lines, fmt.Sprintf("validation data: %s", counts))
+	case d.ValidFraction > 0:
+		trained, valid = pref.SplitByPrompt(trained, d.ValidFraction, StreamSeed(r.Train.Seed, "split"))
+		lines = append(lines, fmt.Sprintf("split by prompt: %d groups to train on, %d to validate", len(trained), len(valid)))
+	}
+	return trained, valid, lines, nil
+}
+
+// Encode turns the groups into tokens and lines up the validation groups' texts with them.
+func Encode(encoder *encode.Encoder, trained, valid []pref.Group) (train.Data, []string, error) {
+	var data train.Data
+	var lines []string
+	groups, report, err := encoder.Groups(trained)
+	if err != nil {
+		return data, nil, err
+	}
+	data.Train = groups
+	lines = append(lines, fmt.Sprintf("train tokens: %s", report))
+	if len(valid) == 0 {
+		return data, lines, nil
+	}
+	if data.Valid, report, err = encoder.Groups(valid); err != nil && !errors.Is(err, encode.ErrEmpty) {
+		return data, nil, err
+	}
+	data.ValidGroups = Aligned(valid, data.Valid)
+	return data, append(lines, fmt.Sprintf("validation tokens: %s", report)), nil
+}
+
+// Aligned returns the texts of the encoded groups, with the comparisons that encoding left.
+func Aligned(groups []pref.Group, encoded []encode.Group) []pref.Group {
+	out := make([]pref.Group, len(encoded))
+	for i, e := range encoded {
+		out[i] = groups[e.Index]
+		out[i].Comparisons = e.Comparisons
+	}
+	return out
+}
+
+// HeldOut returns those of the groups whose prompt the run in the folder was neither trained nor validated on.
+func HeldOut(dir string, groups []pref.Group) ([]pref.Group, error) {
+	manifest, err := ReadManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	trained, valid, _, err := manifest.Recipe.Groups()
+	if err != nil {
+		return nil, fmt.Errorf("recipe: the data of %s: %w", dir, err)
+	}
+	seen := map[pref.PromptKey]bool{}
+	for _, g := range append(trained, valid...) {
+		seen[g.PromptKey()] = true
+	}
+	var out []pref.Group
+	for _, g := range groups {
+		if !seen[g.PromptKey()] {
+			out = append(out, g)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("recipe: every prompt of the data was trained on in %s: nothing is held out", dir)
+	}
+	return out, nil
+}

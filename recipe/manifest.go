@@ -1,0 +1,130 @@
+package recipe
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"haf/reward"
+	"haf/train"
+)
+
+// A Manifest is a run's manifest.json: all that is needed to know what was done, and to go on with it.
+type Manifest struct {
+	Format      int               `json:"format"`
+	Created     time.Time         `json:"created"`
+	Recipe      *Recipe           `json:"recipe"`
+	Origin      map[string]string `json:"origin"` // of each key: "default", "file" or "set"
+	Versions    map[string]string `json:"versions"`
+	Device      string            `json:"device"`
+	Base        string            `json:"base"` // folder of the base model
+	BaseHash    string            `json:"base_hash"`
+	Template    string            `json:"template_hash"`
+	Data        []DataFile        `json:"data"`
+	Report      []string          `json:"report"`      // what was read, kept, truncated, dropped
+	Fingerprint string            `json:"fingerprint"` // of recipe, base, template and data
+}
+
+// A DataFile is a preference file and the hash of its bytes.
+type DataFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+}
+
+// NewManifest describes a run that is about to start.
+func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, error) {
+	m := &Manifest{
+		Format: 1, Created: time.Now().UTC().Truncate(time.Second), Recipe: r, Origin: map[string]string{}, Versions: versions(),
+		Device: model.Device().Describe(), Base: model.Meta.Base, BaseHash: model.Meta.BaseHash, Template: model.Meta.Template.Hash, Report: report,
+	}
+	for _, key := range Keys() {
+		m.Origin[key] = "default"
+		if from, ok := r.origin[key]; ok {
+			m.Origin[key] = from
+		}
+	}
+	for _, path := range append(append([]string{}, r.Data.Train...), r.Data.Valid...) {
+		sum, err := hashFile(path)
+		if err != nil {
+			return nil, err
+		}
+		m.Data = append(m.Data, DataFile{path, sum})
+	}
+	var err error
+	m.Fingerprint, err = m.fingerprint()
+	return m, err
+}
+
+// ReadManifest reads a run folder's manifest.
+func ReadManifest(dir string) (*Manifest, error) {
+	path := filepath.Join(dir, train.ManifestName)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: %s is no run folder: %w", dir, err)
+	}
+	m := &Manifest{}
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("recipe: %s: %w", path, err)
+	}
+	if m.Format != 1 || m.Recipe == nil {
+		return nil, fmt.Errorf("recipe: %s: format %d, 1 is read", path, m.Format)
+	}
+	return m, nil
+}
+
+// fingerprint is what a run that goes on must have in common with the one that was stopped.
+func (m *Manifest) fingerprint() (string, error) {
+	recipe, err := json.Marshal(m.Recipe)
+	if err != nil {
+		return "", fmt.Errorf("recipe: %w", err)
+	}
+	h := sha256.New()
+	h.Write(recipe)
+	fmt.Fprintln(h, m.BaseHash, m.Template)
+	for _, d := range m.Data {
+		fmt.Fprintln(h, d.SHA256)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("recipe: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("recipe: %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// versions lists what the program was built of.
+func versions() map[string]string {
+	out := map[string]string{"go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return out
+	}
+	out["haf"] = info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			out["revision"] = setting.Value
+		}
+	}
+	for _, dep := range info.Deps {
+		if strings.HasPrefix(dep.Path, "github.com/gomlx/") {
+			out[strings.TrimPrefix(dep.Path, "github.com/gomlx/")] = dep.Version
+		}
+	}
+	return out
+}

@@ -1,0 +1,306 @@
+// Package recipe is the one typed description of a run: its defaults, the TOML file, overrides and validation.
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"haf/lm"
+	"haf/objective"
+	"haf/reward"
+	"haf/train"
+)
+
+// A Recipe says what is trained, on what, and how. Every field has a default but model.path and data.train.
+type Recipe struct {
+	Model     Model     `toml:"model" json:"model"`
+	LoRA      LoRA      `toml:"lora" json:"lora"`
+	Data      Data      `toml:"data" json:"data"`
+	Objective Objective `toml:"objective" json:"objective"`
+	Train     Train     `toml:"train" json:"train"`
+
+	origin map[string]string // dotted key → "file" or "set"; what is missing is a default
+}
+
+// Model names the base model and how text becomes its tokens.
+type Model struct {
+	Path       string `toml:"path" json:"path"`             // folder of the base model
+	Template   string `toml:"template" json:"template"`     // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	DType      string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
+	MaxLength  int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
+	Truncation string `toml:"truncation" json:"truncation"` // "prompt" keeps the prompt's end, "drop", "response"
+}
+
+// LoRA describes the adapter; rank 0 trains all weights.
+type LoRA struct {
+	Rank    int      `toml:"rank" json:"rank"`
+	Alpha   float64  `toml:"alpha" json:"alpha"`
+	Targets []string `toml:"targets" json:"targets"` // linear layers by name, or regular expressions of their paths
+	RSLoRA  bool     `toml:"rslora" json:"rslora"`
+}
+
+// Data names the preference files and what is taken of them.
+type Data struct {
+	Train         []string `toml:"train" json:"train"`
+	Valid         []string `toml:"valid" json:"valid"`                   // a validation set of its own; else a part of train
+	ValidFraction float64  `toml:"valid_fraction" json:"valid_fraction"` // of the prompts of train, where valid is empty
+	Format        string   `toml:"format" json:"format"`                 // "auto", "hh", "pairs", "groups"
+	First         int      `toml:"first" json:"first"`                   // only the first N groups; 0 is all
+	Fraction      float64  `toml:"fraction" json:"fraction"`             // a seeded share of the prompts; 0 or 1 is all
+	SkipBad       int      `toml:"skip_bad" json:"skip_bad"`             // bad rows tolerated
+}
+
+// Objective is the hybrid objective: w · reward loss + α · policy loss.
+type Objective struct {
+	RewardWeight float64 `toml:"reward_weight" json:"reward_weight"` // w; 0 is DPO
+	PolicyWeight float64 `toml:"policy_weight" json:"policy_weight"` // α; 0 is the Baseline
+	Policy       string  `toml:"policy" json:"policy"`               // "dpo" or "sft"
+	Beta         float64 `toml:"beta" json:"beta"`
+}
+
+// Train is the loop and the optimizer.
+type Train struct {
+	Epochs          int     `toml:"epochs" json:"epochs"`
+	MaxSteps        int     `toml:"max_steps" json:"max_steps"` // 0 is no limit
+	Batch           int     `toml:"batch" json:"batch"`         // groups of an optimizer step, about
+	LR              float64 `toml:"lr" json:"lr"`
+	Schedule        string  `toml:"schedule" json:"schedule"` // "linear", "cosine", "constant"
+	Warmup          float64 `toml:"warmup" json:"warmup"`     // share of the steps
+	WeightDecay     float64 `toml:"weight_decay" json:"weight_decay"`
+	DecayNorms      bool    `toml:"decay_norms" json:"decay_norms"` // decay norm weights and biases, too
+	Beta1           float64 `toml:"beta1" json:"beta1"`
+	Beta2           float64 `toml:"beta2" json:"beta2"`
+	Eps             float64 `toml:"eps" json:"eps"`
+	Clip            float64 `toml:"clip" json:"clip"`             // norm of all gradients; 0 is no clipping
+	EvalEvery       int     `toml:"eval_every" json:"eval_every"` // steps; 0 is only at the end
+	CheckpointEvery int     `toml:"checkpoint_every" json:"checkpoint_every"`
+	Patience        int     `toml:"patience" json:"patience"` // validations without a better one; 0 never stops early
+	Seed            uint64  `toml:"seed" json:"seed"`
+	Checkpointing   bool    `toml:"checkpointing" json:"checkpointing"` // recompute blocks in the backward pass: less memory
+	Positions       int     `toml:"positions" json:"positions"`         // of a packed batch, about
+	LogitChunk      int     `toml:"logit_chunk" json:"logit_chunk"`     // rows of logits made at once
+}
+
+// Default returns the paper's settings where it has some.
+func Default() *Recipe {
+	o := objective.Default()
+	return &Recipe{
+		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt"},
+		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
+		Data:      Data{Format: "auto", ValidFraction: 0.05},
+		Objective: Objective{RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Policy: o.Policy, Beta: o.Beta},
+		Train: Train{
+			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
+			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512,
+		},
+	}
+}
+
+// Load reads a recipe: defaults, then the file (if path is not empty), then overrides of the form "train.lr=1e-5". An
+// unknown key is an error with its line.
+func Load(path string, sets []string) (*Recipe, error) {
+	r := Default()
+	r.origin = map[string]string{}
+	if path != "" {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("recipe: %w", err)
+		}
+		if err := r.merge(path, data, "file"); err != nil {
+			return nil, err
+		}
+	}
+	for _, set := range sets {
+		if err := r.set(set); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.Validate()
+}
+
+// merge decodes TOML over the recipe and notes where the keys came from.
+func (r *Recipe) merge(name string, data []byte, origin string) error {
+	decoder := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields()
+	if err := decoder.Decode(r); err != nil {
+		return explain(name, err)
+	}
+	var keys map[string]any
+	if err := toml.Unmarshal(data, &keys); err != nil {
+		return explain(name, err)
+	}
+	for key := range flatten("", keys) {
+		r.origin[key] = origin
+	}
+	return nil
+}
+
+// explain turns a decoder's error into one line with file, line and key.
+func explain(name string, err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		e := strict.Errors[0]
+		line, _ := e.Position()
+		key := strings.Join(e.Key(), ".")
+		return fmt.Errorf("recipe: %s:%d: unknown key %q%s", name, line, key, nearest(key))
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		line, column := decode.Position()
+		return fmt.Errorf("recipe: %s:%d:%d: %s", name, line, column, strings.TrimPrefix(decode.Error(), "toml: "))
+	}
+	return fmt.Errorf("recipe: %s: %w", name, err)
+}
+
+// nearest suggests a known key of the same last name, or lists those of the table.
+func nearest(key string) string {
+	last := key[strings.LastIndexByte(key, '.')+1:]
+	var same, table []string
+	for _, known := range Keys() {
+		if strings.HasSuffix(known, "."+last) {
+			same = append(same, known)
+		}
+		if i := strings.IndexByte(key, '.'); i > 0 && strings.HasPrefix(known, key[:i+1]) {
+			table = append(table, strings.TrimPrefix(known, key[:i+1]))
+		}
+	}
+	switch {
+	case len(same) > 0:
+		return "; did you mean " + strings.Join(same, " or ") + "?"
+	case len(table) > 0:
+		return "; there are " + strings.Join(table, ", ")
+	}
+	return "; the tables are model, lora, data, objective, train"
+}
+
+// Keys lists every dotted key of a recipe.
+func Keys() []string {
+	data, err := toml.Marshal(Default())
+	if err != nil {
+		panic(err) // the default recipe is a constant
+	}
+	var keys map[string]any
+	if err := toml.Unmarshal(data, &keys); err != nil {
+		panic(err)
+	}
+	return slices.Sorted(maps.Keys(flatten("", keys)))
+}
+
+func flatten(prefix string, m map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range m {
+		if inner, ok := v.(map[string]any); ok {
+			maps.Copy(out, flatten(prefix+k+".", inner))
+			continue
+		}
+		out[prefix+k] = v
+	}
+	return out
+}
+
+// set applies one override; a value that is no TOML is taken as a string.
+func (r *Recipe) set(set string) error {
+	key, value, ok := strings.Cut(set, "=")
+	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	if !ok || key == "" {
+		return fmt.Errorf("recipe: -set %q: want key=value, such as train.lr=1e-5", set)
+	}
+	name := "-set " + key
+	table, field, ok := strings.Cut(key, ".")
+	if !ok {
+		return fmt.Errorf("recipe: %s: want a key with its table, such as train.lr", name)
+	}
+	line := func(value string) []byte { return []byte("[" + table + "]\n" + field + " = " + value + "\n") }
+	var scratch map[string]any
+	if toml.Unmarshal(line(value), &scratch) != nil {
+		value = fmt.Sprintf("%q", value)
+	}
+	if slices.Contains([]string{"data.train", "data.valid", "lora.targets"}, key) && !strings.HasPrefix(value, "[") {
+		value = "[" + value + "]"
+	}
+	return r.merge(name, line(value), "set")
+}
+
+// Validate returns an error that names the first key out of range.
+func (r *Recipe) Validate() error {
+	bad := func(key string, got any, want string) error {
+		return fmt.Errorf("recipe: %s is %v, want %s", key, got, want)
+	}
+	switch d := r.Data; {
+	case r.Model.Path == "":
+		return bad("model.path", `""`, "the folder of a base model")
+	case len(d.Train) == 0:
+		return bad("data.train", "empty", "at least one preference file")
+	case d.ValidFraction < 0 || d.ValidFraction >= 1:
+		return bad("data.valid_fraction", d.ValidFraction, "a share from 0 to below 1")
+	case d.Fraction < 0 || d.Fraction > 1:
+		return bad("data.fraction", d.Fraction, "a share from 0 to 1")
+	case d.First < 0:
+		return bad("data.first", d.First, "0 (all) or more")
+	case d.SkipBad < 0:
+		return bad("data.skip_bad", d.SkipBad, "0 or more")
+	case r.Model.MaxLength < 0:
+		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
+	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
+		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
+	case r.LoRA.Rank < 0:
+		return bad("lora.rank", r.LoRA.Rank, "0 (train all weights) or more")
+	case r.Train.Positions < 64:
+		return bad("train.positions", r.Train.Positions, "at least 64")
+	case r.Train.LogitChunk < 1:
+		return bad("train.logit_chunk", r.Train.LogitChunk, "at least 1")
+	case r.Train.Batch < 1:
+		return bad("train.batch", r.Train.Batch, "at least 1")
+	case r.Train.Epochs < 1 && r.Train.MaxSteps < 1:
+		return bad("train.epochs", r.Train.Epochs, "at least 1")
+	case r.Train.EvalEvery < 0 || r.Train.CheckpointEvery < 0 || r.Train.Patience < 0 || r.Train.MaxSteps < 0:
+		return errors.New("recipe: train.eval_every, checkpoint_every, patience and max_steps may not be negative")
+	}
+	if o := r.hybrid(); o.RewardWeight < 0 || o.PolicyWeight < 0 || !o.UsesScore() && !o.UsesPolicy() {
+		return fmt.Errorf("recipe: objective.reward_weight is %g and policy_weight %g: neither may be negative, one must be positive", o.RewardWeight, o.PolicyWeight)
+	}
+	if err := objective.CheckPolicy(r.Objective.Policy); err != nil {
+		return fmt.Errorf("recipe: objective.policy: %w", err)
+	}
+	return r.optimizer().Check()
+}
+
+func (r *Recipe) hybrid() objective.Hybrid {
+	o := r.Objective
+	return objective.Hybrid{RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Policy: o.Policy, Beta: o.Beta}
+}
+
+func (r *Recipe) optimizer() train.AdamW {
+	t := r.Train
+	return train.AdamW{
+		LR: t.LR, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, WeightDecay: t.WeightDecay, DecayNorms: t.DecayNorms,
+		Clip: t.Clip, Schedule: t.Schedule, Warmup: t.Warmup,
+	}
+}
+
+// ModelOptions says how the base model is opened for this run.
+func (r *Recipe) ModelOptions() reward.Options {
+	opt := reward.Options{
+		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
+		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: r.Train.Checkpointing,
+		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions,
+	}
+	if r.LoRA.Rank > 0 {
+		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}
+	}
+	return opt
+}
+
+// TrainOptions says how the loop is run.
+func (r *Recipe) TrainOptions() train.Options {
+	t := r.Train
+	return train.Options{
+		Objective: r.hybrid(), Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
+		EvalEvery: t.EvalEvery, CheckpointEvery: t.CheckpointEvery, Patience: t.Patience, Seed: StreamSeed(t.Seed, "order"),
+	}
+}

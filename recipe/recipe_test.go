@@ -1,0 +1,75 @@
+package recipe
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestRecipes loads every recipe of testdata: the good ones without error, the bad ones with the message that their
+// first line wants.
+func TestRecipes(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.toml")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d recipes, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			_, err := Load(file, nil)
+			data, readErr := os.ReadFile(file)
+			if readErr != nil {
+				t.Fatal(readErr)
+			}
+			want, bad := strings.CutPrefix(strings.SplitN(string(data), "\n", 2)[0], "# want: ")
+			switch {
+			case bad != strings.HasSuffix(file, ".bad.toml"):
+				t.Fatal("a bad recipe has its message in the first line, a good one none")
+			case !bad && err != nil:
+				t.Error(err)
+			case bad && (err == nil || !strings.Contains(err.Error(), want)):
+				t.Errorf("got %v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+func TestSet(t *testing.T) {
+	r, err := Load("testdata/hh.good.toml", []string{"train.lr=1e-5", "model.path=other folder", "data.train=a.jsonl", "lora.targets=[\"q_proj\", \"k_proj\"]", "lora.rank = 0", "train.seed=7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Train.LR != 1e-5 || r.Model.Path != "other folder" || !slices.Equal(r.Data.Train, []string{"a.jsonl"}) || !slices.Equal(r.LoRA.Targets, []string{"q_proj", "k_proj"}) || r.LoRA.Rank != 0 || r.Train.Seed != 7 {
+		t.Errorf("overrides were not applied: %+v", r)
+	}
+	if r.origin["train.lr"] != "set" || r.origin["lora.alpha"] != "file" || r.origin["train.clip"] != "" {
+		t.Errorf("origins are %v", r.origin)
+	}
+	for set, want := range map[string]string{
+		"train.lr":     `want key=value, such as train.lr=1e-5`,
+		"lr=1":         `want a key with its table, such as train.lr`,
+		"train.lrr=1":  `unknown key "train.lrr"; there are batch`,
+		"train.lr=abc": `-set train.lr:2:`,
+	} {
+		if _, err := Load("testdata/hh.good.toml", []string{set}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("-set %s: got %v, want %s", set, err, want)
+		}
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	if _, err := Load("testdata/none.toml", nil); err == nil || !strings.Contains(err.Error(), "none.toml") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestStreams has seeds that must never change: a run made with them could not be repeated.
+func TestStreams(t *testing.T) {
+	if got := StreamSeed(1, "order"); got != StreamSeed(1, "order") || got == StreamSeed(1, "data") || got == StreamSeed(2, "order") {
+		t.Errorf("streams are not apart: %d", got)
+	}
+	if got := Stream(1, "lora").Uint64(); got != Stream(1, "lora").Uint64() {
+		t.Error("a stream is not the same twice")
+	}
+}
