@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"haf/eval"
+	"haf/pref"
+	"haf/recipe"
+	"haf/reward"
+	"haf/train"
+)
+
+type demoCmd struct {
+	Out  string `help:"Keep everything in this new folder. Default: a temporary one, removed at the end."`
+	Seed uint64 `default:"1" help:"Of the world, the weights and the order."`
+}
+
+// Run trains Baseline, DPO and HaF on the built-in world and prints how often each is right on held-out prompts.
+func (c *demoCmd) Run(a *app) (err error) {
+	dir := c.Out
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "haf-demo-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	} else if err = os.Mkdir(dir, 0o755); err != nil {
+		return fmt.Errorf("demo folder: %w", err)
+	}
+	began := time.Now()
+	device, err := a.openDevice()
+	if err != nil {
+		return err
+	}
+	demo, err := recipe.WriteDemo(dir, c.Seed)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stderr, "== a small language model of the demo's world")
+	pretrained := filepath.Join(dir, "pretrain")
+	pretrain := demo.Pretrain()
+	pretrain.Train.Seed = c.Seed
+	if _, err := startRun(a, device, pretrain, pretrained); err != nil {
+		return err
+	}
+	groups, _, err := pref.Load([]string{demo.Test}, pref.Options{})
+	if err != nil {
+		return err
+	}
+	var rows []eval.Row
+	for _, run := range demo.Recipes(filepath.Join(pretrained, train.ModelName)) {
+		fmt.Fprintln(a.stderr, "==", run.Name)
+		run.Recipe.Train.Seed = c.Seed
+		folder := filepath.Join(dir, run.Name)
+		if _, err := startRun(a, device, run.Recipe, folder); err != nil {
+			return err
+		}
+		model, err := reward.Open(device, folder, reward.Options{})
+		if err != nil {
+			return err
+		}
+		out, names, err := evaluate(a, model, groups, nil, newProgress(a.stderr))
+		model.Close()
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			rows = append(rows, eval.Row{Name: run.Name + " " + name, Result: out.Rewards[name]})
+		}
+	}
+	if a.json {
+		return printJSON(a, map[string]any{"rows": rows, "limit": demo.Limit, "seconds": time.Since(began).Seconds()})
+	}
+	if err := eval.Table(a.stdout, rows); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "\nThe test choices are noisy: the very use they were drawn from is right on %.3f of them.\n%s, %.0f s.\n", demo.Limit, device.Describe(), time.Since(began).Seconds())
+	return err
+}

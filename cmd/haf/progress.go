@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progress shows long work on standard error: a bar on a terminal, elsewhere a line now and then.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	bar      *progressbar.ProgressBar
+
+	what        string
+	total       int
+	began, last time.Time
+	start       int // parts that were done when the stretch began
+	started     bool
+}
+
+// lineEvery is the time between two lines where there is no terminal.
+const lineEvery = 10 * time.Second
+
+func newProgress(w io.Writer) *progress {
+	f, ok := w.(*os.File)
+	return &progress{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
+
+// Say prints a line.
+func (p *progress) Say(format string, args ...any) {
+	if p.bar != nil {
+		_ = p.bar.Clear() // the bar is drawn again below the line; a terminal that refuses is no reason to stop
+	}
+	fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+// Start begins a stretch of work.
+func (p *progress) Start(what string, total int) {
+	p.what, p.total, p.began, p.last, p.started = what, total, time.Now(), time.Now(), false
+	if p.terminal {
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+	}
+}
+
+// At says how much is done.
+func (p *progress) At(done int, detail string) {
+	if !p.started {
+		p.started, p.start = true, done
+	}
+	if p.bar != nil {
+		if detail != "" {
+			p.bar.Describe(p.what + ": " + detail)
+		}
+		_ = p.bar.Set(done) // beyond the total is no reason to stop
+		return
+	}
+	now := time.Now()
+	if now.Sub(p.last) < lineEvery && done < p.total || done == p.start {
+		return
+	}
+	p.last = now
+	line := fmt.Sprintf("%s %d/%d", p.what, done, p.total)
+	if detail != "" {
+		line += ": " + detail
+	}
+	if left := p.total - done; left > 0 {
+		perPart := now.Sub(p.began) / time.Duration(done-p.start)
+		line += fmt.Sprintf(", %s left", (time.Duration(left) * perPart).Round(time.Second))
+	}
+	fmt.Fprintln(p.w, line)
+}
+
+// End closes the stretch.
+func (p *progress) End() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+		p.bar = nil
+	}
+}
