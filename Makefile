@@ -1,0 +1,56 @@
+# The two commands of a fresh machine are `make demo` and `make test`.
+GO     ?= go
+PYTHON ?= python3
+SHARED ?= ../shared
+CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
+SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
+
+.PHONY: build demo test check setup parity models real real-one clean
+
+build:
+	$(GO) build -o bin/haf ./cmd/haf
+
+# The whole thing on a built-in model and data set. Without a plug-in, and where none can be had, in pure Go.
+demo: build
+	bin/haf setup || true
+	bin/haf demo
+
+test:
+	$(GO) test ./...
+
+check:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt is wanted for:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	CGO_ENABLED=0 $(GO) build ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+setup: build
+	bin/haf setup
+
+# Stored PyTorch values against haf's; HAF_GOLDEN=dir for other cases of the same form.
+parity:
+	$(GO) test -count=1 -v -run 'Parity' ./lm ./train ./tokenizer
+
+# SmolLM2-135M-Instruct as a Hugging Face folder in the cache, for the tests on a real model.
+models: $(SMOLLM2)/config.json
+
+$(SMOLLM2)/config.json: $(CACHE)/venv/bin/python
+	$(CACHE)/venv/bin/python $(SHARED)/models/smollm2.py $(SMOLLM2)
+
+$(CACHE)/venv/bin/python:
+	$(PYTHON) -m venv $(CACHE)/venv
+	$(CACHE)/venv/bin/python -m pip install --quiet gguf==0.19.0 numpy==2.4.6
+
+# Real training on real preferences: three objectives on HH-helpful, about an hour on two cores.
+real: build models
+	$(MAKE) real-one NAME=haf SET=
+	$(MAKE) real-one NAME=baseline SET="-set objective.policy_weight=0"
+	$(MAKE) real-one NAME=dpo SET="-set objective.reward_weight=0 -set objective.policy_weight=1"
+
+real-one:
+	bin/haf train recipes/hh-helpful.toml -out runs/hh-$(NAME) -set model.path=$(SMOLLM2) $(SET)
+	bin/haf -json eval runs/hh-$(NAME) -held-out -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz > runs/hh-$(NAME)/eval.json
+
+clean:
+	rm -rf bin
