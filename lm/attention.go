@@ -29,6 +29,9 @@ func attentionBias(rows Rows) *Node {
 	return Where(visible, zeros, AddScalar(zeros, hiddenBias))
 }
 
+// queryBlock is the number of queries that attend at once.
+const queryBlock = 128
+
 // attention is grouped-query attention with rotary positions; x and the result are [M, H].
 func (b *block) attention(xMH *Node, name string) *Node {
 	c := b.Config
@@ -40,13 +43,29 @@ func (b *block) attention(xMH *Node, name string) *Node {
 	kRKTD := TransposeAllAxes(Reshape(k, b.rows, b.length, kv, dim), 0, 2, 1, 3)
 	vRKTD := TransposeAllAxes(Reshape(v, b.rows, b.length, kv, dim), 0, 2, 1, 3)
 
-	scores := Dot(qRKGTD, kRKTD).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}) // [R, K, G, T, T]
-	scores = MulScalar(ConvertDType(scores, dtypes.Float32), 1/math.Sqrt(float64(dim)))
-	bias := BroadcastToDims(Reshape(b.biasRTT, b.rows, 1, 1, b.length, b.length), scores.Shape().Dimensions...)
-	weights := ConvertDType(Softmax(Add(scores, bias), -1), b.DType)
-	outRKGTD := Dot(weights, vRKTD).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
+	// A block of queries sees no key behind its end: the upper half of the square is not computed.
+	var parts []*Node
+	for from := 0; from < b.length; from += queryBlock {
+		to := min(from+queryBlock, b.length)
+		parts = append(parts, b.attend(
+			Slice(qRKGTD, AxisRange(), AxisRange(), AxisRange(), AxisRange(from, to)),
+			Slice(kRKTD, AxisRange(), AxisRange(), AxisRange(0, to)),
+			Slice(vRKTD, AxisRange(), AxisRange(), AxisRange(0, to)),
+			Slice(b.biasRTT, AxisRange(), AxisRange(from, to), AxisRange(0, to))))
+	}
+	outRKGTD := Concatenate(parts, 3)
 	outMH := Reshape(TransposeAllAxes(outRKGTD, 0, 3, 1, 2, 4), b.rows*b.length, c.Heads*dim)
 	return b.linear(outMH, name+"o_proj")
+}
+
+// attend is softmax(q·kᵀ/√D + bias)·v for Q queries and S keys: q [R, K, G, Q, D], k and v [R, K, S, D], bias [R, Q, S].
+func (b *block) attend(q, k, v, bias *Node) *Node {
+	scores := Dot(q, k).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}) // [R, K, G, Q, S]
+	scores = MulScalar(ConvertDType(scores, dtypes.Float32), 1/math.Sqrt(float64(b.Config.HeadDim)))
+	dims := bias.Shape().Dimensions
+	bias = BroadcastToDims(Reshape(bias, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
+	weights := ConvertDType(Softmax(Add(scores, bias), -1), b.DType)
+	return Dot(weights, v).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
 }
 
 // rotations returns the cosines and sines of the rotary angles, [M, 1, D/2]. The angles are float32 whatever the

@@ -3,6 +3,8 @@ package tokenizer
 import (
 	"encoding/json"
 	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -55,4 +57,106 @@ func TestStoredConversations(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestNamed(t *testing.T) {
+	for name, want := range map[string]string{
+		"plain":   "<s>System: Be brief.\n\nUser: Hi\n\nAssistant: Hello.</s>\n\nUser: 2+2?\n\nAssistant:",
+		"phi-2":   "Be brief.\nInstruct: Hi\nOutput: Hello.</s>\nInstruct: 2+2?\nOutput:",
+		"mistral": "<s>[INST] Be brief.\n\nHi [/INST]Hello.</s>[INST] 2+2? [/INST]",
+	} {
+		tpl, err := Named(name, "<s>", "</s>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		chat := []Message{{"system", "Be brief."}, {"user", "Hi"}, {"assistant", "Hello."}, {"user", "2+2?"}}
+		prompt, err := tpl.Render(chat, true)
+		if err != nil || prompt != want {
+			t.Errorf("%s: %q (%v), want %q", name, prompt, err, want)
+		}
+		answer := "4"
+		whole, err := tpl.Render(append(chat, Message{"assistant", answer}), false)
+		if name != "mistral" {
+			answer = " " + answer
+		}
+		if err != nil || whole != want+answer+"</s>" {
+			t.Errorf("%s: with the answer %q (%v), want the prompt, the answer and the end token", name, whole, err)
+		}
+	}
+	if _, err := Named("nonsense", "", ""); err == nil || !strings.Contains(err.Error(), "phi-2") {
+		t.Errorf("an unknown name: %v", err)
+	}
+}
+
+func TestTransformersExtensions(t *testing.T) {
+	day := time.Date(2024, 3, 5, 7, 8, 9, 0, time.UTC)
+	for source, want := range map[string]string{
+		"{{ strftime_now('%d %b %Y %-d %H:%M:%S %A %j %%') }}":                      "05 Mar 2024 5 07:08:09 Tuesday 065 %",
+		"{% generation %}{{ messages[-1].content }}{% endgeneration %}!":            "Hi!",
+		"{% for m in messages %}{%- generation -%} x {% endgeneration %}{%endfor%}": "x ",
+	} {
+		tpl, err := NewTemplate(source, "", "")
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		if got, err := tpl.At(day).Render([]Message{{"user", "Hi"}}, false); err != nil || got != want {
+			t.Errorf("%s: %q (%v), want %q", source, got, err, want)
+		}
+	}
+}
+
+func TestTemplatesRefused(t *testing.T) {
+	for source, want := range map[string]string{
+		"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}": "macros call each other",
+		"{{ raise_exception('alternate roles') }}":        "alternate roles",
+		"{{ range(1000000) | length }}":                   "more than 100000",
+		"{{ strftime_now('%Q') }}":                        "%Q is not supported",
+		"{% include 'x' %}":                               "include",
+		"{% if x %}":                                      "EOF",
+		"{{ x":                                            "not closed",
+		"{# x":                                            "not closed",
+		"{{ " + strings.Repeat("(", 200) + " }}":          "nest deeper",
+		strings.Repeat("x", maxTemplate+1):                "at most",
+	} {
+		tpl, err := NewTemplate(source, "", "")
+		if err == nil {
+			_, err = tpl.Render([]Message{{"user", "Hi"}}, false)
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), "tokenizer: chat template") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: error %v, want one with %q", source, err, want)
+		}
+	}
+}
+
+func TestTemplateHash(t *testing.T) {
+	hash := func(source, bos, eos string) string {
+		tpl, err := NewTemplate(source, bos, eos)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tpl.Hash()
+	}
+	if a := hash("x", "a", "b"); a != hash("x", "a", "b") || a == hash("x", "ab", "") || a == hash("y", "a", "b") || len(a) != 64 {
+		t.Errorf("hash %s", a)
+	}
+}
+
+func TestConcurrentRender(t *testing.T) {
+	tpl, err := Named("mistral", "<s>", "</s>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 50 {
+				if got, err := tpl.Render([]Message{{"system", "s"}, {"user", "u"}}, true); err != nil || got != "<s>[INST] s\n\nu [/INST]" {
+					t.Errorf("%q, %v", got, err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
 }
