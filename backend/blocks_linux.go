@@ -1,18 +1,49 @@
-//go:build linux && cgo
+//go:build linux && cgo && (amd64 || arm64) && !asan && !msan
 
 package backend
 
 /*
-#cgo LDFLAGS: -rdynamic
+// The plug-in finds the functions of blocks_linux.c only if the program exports them.
+#cgo LDFLAGS: -rdynamic -ldl
+#include <malloc.h>
 #include <stdint.h>
-void haf_blocks(uint64_t *all, uint64_t *bytes, uint64_t *idle_bytes);
+#include <stdlib.h>
+void haf_blocks(uint64_t out[4]);
+void haf_release_blocks(void);
 */
 import "C"
 
-// blocks tells of the large memory blocks (blocks_linux.c): how many there are, their bytes, and the bytes of those
-// that are kept for later.
-func blocks() (n int, bytes, idle int64) {
-	var all, total, kept C.uint64_t
-	C.haf_blocks(&all, &total, &kept)
-	return int(all), int64(total), int64(kept)
+import "unsafe"
+
+// Release returns to the system the memory that is kept for the next execution on a CPU plug-in. It is for a program
+// that goes on to something smaller; [Device.Finalize] does it too.
+func Release() { C.haf_release_blocks() }
+
+// blockBytes tells of the large memory blocks (blocks_linux.c).
+type blockBytes struct {
+	count      int
+	held, used int64 // of all blocks, and of those that are not idle
+	most       int64 // the most that were used at once
 }
+
+func blocks() blockBytes {
+	var out [4]C.uint64_t
+	C.haf_blocks(&out[0])
+	return blockBytes{int(out[0]), int64(out[1]), int64(out[2]), int64(out[3])}
+}
+
+// memory is the C allocator as C code sees it: what goes before glibc's must be right for callers that are not XLA.
+type memory struct{}
+
+func (memory) alloc(alignment, size int) (p unsafe.Pointer, errno int) {
+	errno = int(C.posix_memalign(&p, C.size_t(alignment), C.size_t(size)))
+	return p, errno
+}
+
+func (memory) zeroed(size int) unsafe.Pointer { return C.calloc(1, C.size_t(size)) }
+
+func (memory) resize(p unsafe.Pointer, size int) unsafe.Pointer { return C.realloc(p, C.size_t(size)) }
+
+func (memory) size(p unsafe.Pointer) int { return int(C.malloc_usable_size(p)) }
+
+func (memory) free(p unsafe.Pointer) { C.free(p) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -28,10 +29,10 @@ var ErrNoPlugin = errors.New("no XLA plug-in is installed: run `haf setup`")
 type Device struct {
 	compute.Backend
 
-	kind   string
-	plugin Plugin // where kind is not KindGo
-	api    string // version of the plug-in's PJRT interface, as "0.115"
-	hint   string
+	kind     string
+	plugin   Plugin // where kind is not KindGo
+	tellPath bool   // in Describe: kind and version do not tell which plug-in it is
+	hint     string
 }
 
 // Builder is not for use: with another shape than the interface's it takes *Device out of [compute.Backend]. A
@@ -66,7 +67,32 @@ func Open(name string) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openPlugin(p)
+	d, err := openPlugin(p)
+	if err != nil {
+		return nil, err
+	}
+	found, err := Find(p.Kind) // an error only makes the description longer
+	d.tellPath = err != nil || len(found) != 1 || found[0].Path != p.Path
+	return d, nil
+}
+
+// openFirst opens the first of the plug-ins that works, CUDA only where there is a GPU or it was asked for. Without
+// an error the device is nil where there is none to try.
+func openFirst(plugins []Plugin, cuda bool) (*Device, error) {
+	var failed error
+	for _, p := range plugins {
+		if p.Kind == KindCUDA && !cuda && !hasGPU() {
+			continue // loading 400 MB to learn that there is no GPU
+		}
+		d, err := openPlugin(p)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		d.tellPath = slices.ContainsFunc(plugins, func(o Plugin) bool { return o.Kind == p.Kind && o.Path != p.Path })
+		return d, nil
+	}
+	return nil, failed
 }
 
 func openAuto() (*Device, error) {
@@ -78,19 +104,12 @@ func openAuto() (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	var failed error
-	for _, p := range plugins {
-		if p.Kind == KindCUDA && !hasGPU() {
-			continue // loading 400 MB to learn that there is no GPU
-		}
-		d, err := openPlugin(p)
-		if err == nil {
-			return d, nil
-		}
-		failed = errors.Join(failed, err)
-	}
+	d, failed := openFirst(plugins, false)
 	if failed != nil {
 		return openGo(fmt.Sprintf("%s, because an installed plug-in does not open (%s): run `haf setup`", slow, oneLine(failed)))
+	}
+	if d != nil {
+		return d, nil
 	}
 	return openGo(slow + ": `haf setup` installs XLA, which is about ten times as fast")
 }
@@ -107,24 +126,14 @@ func openNamed(name string) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	var failed error
-	for _, p := range plugins {
-		if name == "xla" && p.Kind == KindCUDA && !hasGPU() {
-			continue
-		}
-		d, err := openPlugin(p)
-		if err == nil {
-			return d, nil
-		}
-		failed = errors.Join(failed, err)
+	d, err := openFirst(plugins, name != "xla")
+	if d != nil || err != nil {
+		return d, err
 	}
-	if failed == nil {
-		if kindOf(kind) == KindCUDA {
-			return nil, fmt.Errorf("backend: %q: %w with -cuda", name, ErrNoPlugin)
-		}
-		return nil, fmt.Errorf("backend: %q: %w", name, ErrNoPlugin)
+	if kindOf(kind) == KindCUDA {
+		return nil, fmt.Errorf("backend: %q: %w with -cuda", name, ErrNoPlugin)
 	}
-	return nil, failed
+	return nil, fmt.Errorf("backend: %q: %w", name, ErrNoPlugin)
 }
 
 func openGo(hint string) (*Device, error) {
@@ -147,28 +156,44 @@ func (d *Device) Kind() string { return d.kind }
 // Plugin is the plug-in that the device was opened from; the zero value for the pure Go backend.
 func (d *Device) Plugin() Plugin { return d.plugin }
 
-// Describe says in one line what the device is: backend, plug-in and its version where known, device, threads.
+// Finalize closes the device and returns to the system what it kept.
+func (d *Device) Finalize() {
+	d.Backend.Finalize()
+	Release()
+}
+
+// Describe says in a short line what the device is, as "xla-cpu (plug-in 0.11.2), 2 threads". The plug-in's path is
+// in it where the kind and the version do not tell which one it is.
 func (d *Device) Describe() string {
-	threads := fmt.Sprintf("%d CPUs", runtime.NumCPU())
-	if n := runtime.GOMAXPROCS(0); n != runtime.NumCPU() {
-		threads += fmt.Sprintf(", GOMAXPROCS %d", n)
-	}
 	if d.kind == KindGo {
-		return fmt.Sprintf("%s: pure Go backend, %s", d.kind, threads)
+		return fmt.Sprintf("%s (pure Go), %s", d.kind, counted(runtime.GOMAXPROCS(0), "thread"))
 	}
-	var about []string
+	plugin := "plug-in"
 	if d.plugin.Version != "" {
-		about = append(about, "version "+d.plugin.Version)
+		plugin += " " + d.plugin.Version
 	}
-	if d.api != "" {
-		about = append(about, "PJRT interface "+d.api)
+	if d.tellPath {
+		plugin += ", " + d.plugin.Path
 	}
-	about = append(about, d.plugin.Origin)
-	what := strings.TrimSuffix(d.DeviceDescription(0), " [processId=0]")
-	if n := d.NumDevices(); n > 1 {
-		what = fmt.Sprintf("%d × %s", n, what)
+	hardware := counted(runtime.NumCPU(), "thread") // XLA does not know of GOMAXPROCS
+	n := d.NumDevices()
+	switch {
+	case d.kind == KindCUDA:
+		hardware = strings.TrimSuffix(d.DeviceDescription(0), " [processId=0]")
+		if n > 1 {
+			hardware = fmt.Sprintf("%d × %s", n, hardware)
+		}
+	case n > 1:
+		hardware = counted(n, "device") + ", " + hardware
 	}
-	return fmt.Sprintf("%s: %s (%s), %s, %s", d.kind, d.plugin.Path, strings.Join(about, ", "), what, threads)
+	return fmt.Sprintf("%s (%s), %s", d.kind, plugin, hardware)
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // Hint is one line for the user of a pure Go device: that it is slow, and how to get a faster one. Else "".

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -41,14 +42,87 @@ func TestDeviceComputes(t *testing.T) {
 		if d.Kind() != want {
 			t.Errorf("%s: kind %s, want %s", name, d.Kind(), want)
 		}
-		if s := d.Describe(); !strings.HasPrefix(s, want+": ") || strings.Contains(s, "\n") || !strings.Contains(s, "CPUs") {
-			t.Errorf("%s: description %q", name, s)
-		}
 		if slow := d.Hint() != ""; slow != (name == "go") {
 			t.Errorf("%s: hint %q", name, d.Hint())
 		}
-		if name == "cpu" && (d.Plugin().Path == "" || !strings.Contains(d.Describe(), d.Plugin().Path)) {
-			t.Errorf("plug-in %+v, description %q", d.Plugin(), d.Describe())
+		if name == "cpu" && d.Plugin().Path == "" {
+			t.Error("the device does not tell its plug-in")
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	threads := counted(runtime.NumCPU(), "thread")
+	for name, d := range devices(t) {
+		if name == "go" {
+			if got, want := d.Describe(), "go (pure Go), "+counted(runtime.GOMAXPROCS(0), "thread"); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+			continue
+		}
+		for _, c := range []struct {
+			version  string
+			tellPath bool
+			want     string
+		}{
+			{"0.11.2", false, "xla-cpu (plug-in 0.11.2), " + threads},
+			{"", false, "xla-cpu (plug-in), " + threads},
+			{"0.11.2", true, "xla-cpu (plug-in 0.11.2, " + d.plugin.Path + "), " + threads},
+		} {
+			shown := &Device{Backend: d.Backend, kind: d.kind, plugin: Plugin{Path: d.plugin.Path, Version: c.version}, tellPath: c.tellPath}
+			if got := shown.Describe(); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		}
+	}
+	if got := counted(1, "thread"); got != "1 thread" {
+		t.Errorf("%q", got)
+	}
+}
+
+// A plug-in that stands alone is told by its kind and version; one of two, or one that only the user names, by its path.
+func TestDescribeTellsPlugins(t *testing.T) {
+	installed, err := Find("cpu")
+	if err != nil || len(installed) == 0 || !xlaSupported {
+		t.Skip("no CPU plug-in")
+	}
+	home := emptyHome(t)
+	other := filepath.Join(home, "other", "pjrt_c_api_cpu_plugin.so")
+	if err := os.MkdirAll(filepath.Dir(other), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(other, nil, 0o644); err != nil { // found by its name, never opened
+		t.Fatal(err)
+	}
+	open := func(name, path string) string {
+		t.Helper()
+		t.Setenv(pluginPathEnv, path)
+		d, err := Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Finalize()
+		return d.Describe()
+	}
+	if found, err := Find("cpu"); err != nil || len(found) > 0 {
+		t.Skip("this machine has a plug-in outside the home folder")
+	}
+	path := installed[0].Path
+	both := path + string(os.PathListSeparator) + other
+	for _, c := range []struct {
+		name, list string
+		told       bool
+	}{
+		{"auto", path, false},
+		{"cpu", path, false},
+		{path, path, false},
+		{"auto", both, true},
+		{"cpu", both, true},
+		{path, both, true},
+		{path, "", true},
+	} {
+		if got := open(c.name, c.list); strings.Contains(got, path) != c.told {
+			t.Errorf("Open(%q) with %q installed: %q", c.name, c.list, got)
 		}
 	}
 }
@@ -123,8 +197,8 @@ func TestVirtualDevices(t *testing.T) {
 	if d == nil {
 		t.Skip("no plug-in")
 	}
-	if d.NumDevices() != 3 {
-		t.Errorf("%d devices, want 3", d.NumDevices())
+	if d.NumDevices() != 3 || !strings.Contains(d.Describe(), "), 3 devices, ") {
+		t.Errorf("%d devices, want 3: %s", d.NumDevices(), d.Describe())
 	}
 	t.Setenv("HAF_CPU_DEVICES", "many")
 	if _, err := Open("cpu"); err == nil || !strings.Contains(err.Error(), `"many"`) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -26,8 +25,6 @@ const (
 
 // virtualDevicesEnv is the number of devices that a CPU plug-in shows, for trying out what is meant for many.
 const virtualDevicesEnv = "HAF_CPU_DEVICES"
-
-var apiVersion = regexp.MustCompile(`\) v(\d+\.\d+)`)
 
 // quietOnce turns go-xla's own log and its downloading off, once and before the first plug-in is loaded. XLA's
 // log level is set by go-xla when it is imported ($TF_CPP_MIN_LOG_LEVEL, the user's own value kept).
@@ -78,11 +75,7 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 		b.Finalize()
 		return nil, fmt.Errorf("backend: plug-in %s: it shows no device", p.Path)
 	}
-	d := &Device{Backend: b, kind: p.Kind, plugin: p}
-	if m := apiVersion.FindStringSubmatch(b.Description()); m != nil {
-		d.api = m[1]
-	}
-	return d, nil
+	return &Device{Backend: b, kind: p.Kind, plugin: p}, nil
 }
 
 // nameable refuses the paths that go-xla would misread: it takes a plug-in's kind from words anywhere in its path
