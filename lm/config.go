@@ -2,6 +2,8 @@ package lm
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,7 +37,6 @@ type Config struct {
 	MLPBias       bool
 
 	TiedEmbeddings bool // the policy head is the embedding
-	SlidingWindow  int  // 0: none
 
 	NumLabels     int // outputs of a score head, 0 where config.json speaks of none
 	Architectures []string
@@ -299,8 +300,8 @@ func (c *Config) validate() error {
 	if !slices.Contains([]string{"silu", "gelu", "gelu_tanh", "gelu_new"}, c.Activation) {
 		return fmt.Errorf("hidden_act %q is not supported; supported: silu, gelu, gelu_new, gelu_pytorch_tanh", c.Activation)
 	}
-	if c.SlidingWindow < 0 || c.NumLabels < 0 {
-		return fmt.Errorf("sliding_window %d and num_labels %d must not be negative", c.SlidingWindow, c.NumLabels)
+	if c.NumLabels < 0 {
+		return fmt.Errorf("num_labels %d must not be negative", c.NumLabels)
 	}
 	if c.BOS < -1 || c.PAD < -1 || slices.ContainsFunc(c.EOS, func(id int) bool { return id < 0 }) {
 		return fmt.Errorf("bos_token_id %d, pad_token_id %d, eos_token_id %v: want token ids, or null", c.BOS, c.PAD, c.EOS)
@@ -487,4 +488,18 @@ func setDType(out map[string]json.RawMessage, raw json.RawMessage) {
 	if older || !current {
 		out["torch_dtype"] = raw
 	}
+}
+
+// Hash is the hex SHA-256 of the fields that decide what a decoder computes, whatever they are called in the file.
+func (c *Config) Hash() string {
+	keys := c.keys()
+	for _, other := range []string{"dtype", "bos_token_id", "eos_token_id", "pad_token_id", "max_position_embeddings"} {
+		delete(keys, other)
+	}
+	data, err := json.Marshal(keys)
+	if err != nil {
+		panic(err) // numbers, strings and truth values
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

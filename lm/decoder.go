@@ -31,7 +31,7 @@ type Rows struct {
 	Tokens, Positions, Segments, Branches *Node
 }
 
-// Hidden returns the hidden states after the final norm, [M, H] in the decoder's dtype.
+// Hidden returns the hidden states after the final norm, [M, H] in float32.
 func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
 	b := d.block(w, rows)
 	x := ConvertDType(Gather(w[EmbeddingName], ExpandAxes(Reshape(rows.Tokens, b.rows*b.length), -1)), d.DType)
@@ -44,7 +44,7 @@ func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
 	if d.Checkpointing {
 		x = x.StopCheckpoint()
 	}
-	return b.norm(x, NormName)
+	return b.normalize(x, NormName)
 }
 
 // block holds what all layers share while the graph is built.
@@ -83,7 +83,7 @@ func (b *block) activation(x *Node) *Node {
 	switch b.Config.Activation {
 	case "gelu":
 		return Mul(x, MulScalar(AddScalar(Erf(DivScalar(x, math.Sqrt2)), 1), 0.5))
-	case "gelu_tanh", "gelu_new", "gelu_pytorch_tanh":
+	case "gelu_tanh", "gelu_new":
 		inner := MulScalar(Add(x, MulScalar(Mul(x, Mul(x, x)), 0.044715)), math.Sqrt(2/math.Pi))
 		return Mul(x, MulScalar(AddScalar(Tanh(inner), 1), 0.5))
 	default: // silu; ParseConfig refuses what is not known
@@ -91,13 +91,16 @@ func (b *block) activation(x *Node) *Node {
 	}
 }
 
-// norm is RMSNorm in float32: x / √(mean(x²) + ε) · weight.
-func (b *block) norm(x *Node, name string) *Node {
+// norm is RMSNorm, back in the body's dtype.
+func (b *block) norm(x *Node, name string) *Node { return ConvertDType(b.normalize(x, name), b.DType) }
+
+// normalize is RMSNorm in float32: x / √(mean(x²) + ε) · weight.
+func (b *block) normalize(x *Node, name string) *Node {
 	xf := ConvertDType(x, dtypes.Float32)
 	// Div by Sqrt, because Rsqrt has no gradient.
 	xf = Div(xf, Sqrt(AddScalar(ReduceAndKeep(Mul(xf, xf), ReduceMean, -1), b.Config.NormEps)))
 	weight := ConvertDType(b.w[name], dtypes.Float32)
-	return ConvertDType(Mul(xf, ExpandAndBroadcast(weight, xf.Shape().Dimensions, []int{0})), b.DType)
+	return Mul(xf, ExpandAndBroadcast(weight, xf.Shape().Dimensions, []int{0}))
 }
 
 // linear returns x·Wᵀ [M, out], plus the bias and the adapter where there are any.

@@ -47,12 +47,21 @@ const (
 
 // logProbs also returns the exponentials exp(logit − max) [N, V] and their sums [N, 1].
 func logProbs(hNH, outputVH, targetsN *Node) (lpN, expNV, sumN1 *Node) {
-	logits := ConvertDType(product(hNH, outputVH), dtypes.Float32)
+	logits := logits(hNH, outputVH)
 	logits = Sub(logits, StopGradient(ReduceAndKeep(logits, ReduceMax, -1)))
 	expNV = Exp(logits)
 	sumN1 = ReduceAndKeep(expNV, ReduceSum, -1)
 	n := hNH.Shape().Dimensions[0]
 	return Sub(Reshape(pick(logits, targetsN), n), Log(Reshape(sumN1, n))), expNV, sumN1
+}
+
+// logits returns h·Wᵀ in float32: a bfloat16 body's product keeps its inputs, not its precision.
+func logits(hNH, outputVH *Node) *Node {
+	dot := Dot(hNH, ConvertDType(outputVH, hNH.DType()))
+	if hNH.DType() != dtypes.Float32 {
+		dot = dot.WithOutputDType(dtypes.Float32)
+	}
+	return dot.General([]int{1}, nil, []int{1}, nil)
 }
 
 // pick returns x[i, index[i]] for x [N, V]. By comparison rather than by Gather: its gradient is elementwise and

@@ -2,6 +2,7 @@
 package objective
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/gomlx/compute/dtypes"
@@ -23,6 +24,18 @@ type Hybrid struct {
 
 // Default is the paper's: w 1, α 0.2, β 0.1.
 func Default() Hybrid { return Hybrid{RewardWeight: 1, PolicyWeight: 0.2, Policy: DPO, Beta: 0.1} }
+
+// Check returns an error that names the first setting out of range.
+func (h Hybrid) Check() error {
+	weight := func(x float64) bool { return x >= 0 && x < math.Inf(1) }
+	switch {
+	case !weight(h.RewardWeight) || !weight(h.PolicyWeight) || !h.UsesScore() && !h.UsesPolicy():
+		return fmt.Errorf("reward_weight is %g and policy_weight %g: neither may be negative, one must be positive", h.RewardWeight, h.PolicyWeight)
+	case !(h.Beta > 0 && h.Beta < math.Inf(1)):
+		return fmt.Errorf("beta is %g, a positive number is wanted", h.Beta)
+	}
+	return CheckPolicy(h.Policy)
+}
 
 // UsesScore says whether the score head has a part in the loss.
 func (h Hybrid) UsesScore() bool { return h.RewardWeight != 0 }
@@ -51,14 +64,14 @@ type Readout struct {
 
 // Losses is what the objective gives: scalars, and the margins [C] that they come from (zero for an unused head).
 type Losses struct {
-	Total, Reward, Policy      *Node
-	RewardMarginC, LogRatioMgC *Node
+	Total, Reward, Policy          *Node
+	RewardMarginC, LogRatioMarginC *Node
 }
 
 // Loss builds the objective. A weighted sum, so that the losses of a step's micro-batches add up to the step's.
 func (h Hybrid) Loss(in Readout) Losses {
 	zero := ScalarZero(in.WeightC.Graph(), dtypes.Float32)
-	out := Losses{Total: zero, Reward: zero, Policy: zero, RewardMarginC: ZerosLike(in.WeightC), LogRatioMgC: ZerosLike(in.WeightC)}
+	out := Losses{Total: zero, Reward: zero, Policy: zero, RewardMarginC: ZerosLike(in.WeightC), LogRatioMarginC: ZerosLike(in.WeightC)}
 	weighted := func(lossC *Node) *Node { return ReduceAllSum(Mul(in.WeightC, lossC)) }
 	if h.UsesScore() {
 		out.RewardMarginC = difference(in.ScoreS, in.ChosenC, in.RejectedC)
@@ -68,11 +81,11 @@ func (h Hybrid) Loss(in Readout) Losses {
 	if h.UsesPolicy() {
 		switch h.Policy {
 		case SFT:
-			out.LogRatioMgC = difference(in.LogpS, in.ChosenC, in.RejectedC)
+			out.LogRatioMarginC = difference(in.LogpS, in.ChosenC, in.RejectedC)
 			out.Policy = weighted(Supervised(at(in.LogpS, in.ChosenC), MaxScalar(at(in.TokensS, in.ChosenC), 1.0)))
 		default:
-			out.LogRatioMgC = difference(Sub(in.LogpS, in.RefS), in.ChosenC, in.RejectedC)
-			out.Policy = weighted(DirectPreference(out.LogRatioMgC, h.Beta))
+			out.LogRatioMarginC = difference(Sub(in.LogpS, in.RefS), in.ChosenC, in.RejectedC)
+			out.Policy = weighted(DirectPreference(out.LogRatioMarginC, h.Beta))
 		}
 		out.Total = Add(out.Total, MulScalar(out.Policy, h.PolicyWeight))
 	}
