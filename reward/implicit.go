@@ -3,6 +3,7 @@ package reward
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"haf/encode"
 	"haf/pref"
@@ -59,29 +60,77 @@ const (
 	ByNormalized = "implicit-normalized"
 )
 
-// Rewards reads all the rewards that the model can give of the groups in one pass: the score head's, and with a
-// reference (else nil) the implicit one and its length-normalized form. The result is indexed [name][group][response].
-func (m *Model) Rewards(ctx context.Context, groups []encode.Group, reference *Reference, progress func(done, total int)) (map[string][][]float64, error) {
-	want := ScoreHead
-	if reference != nil {
-		want |= PolicyHead
+// CheckReward returns an error unless name is one of the rewards.
+func CheckReward(name string) error {
+	if !slices.Contains([]string{ByScore, ByImplicit, ByNormalized}, name) {
+		return fmt.Errorf("reward: reward %q is not known: %s, %s or %s", name, ByScore, ByImplicit, ByNormalized)
 	}
-	scores, logps, err := m.Read(ctx, groups, want, progress)
+	return nil
+}
+
+// Scorer returns the named reward of the model as a Scorer; cacheDir is where the reference's log-probabilities are kept.
+func (m *Model) Scorer(name, cacheDir string) (pref.Scorer, error) {
+	if err := CheckReward(name); err != nil || name == ByScore {
+		return m, err
+	}
+	beta, err := m.beta()
 	if err != nil {
 		return nil, err
 	}
-	out := map[string][][]float64{ByScore: scores}
-	if reference != nil {
-		refs, _, err := reference.LogProbs(ctx, groups, nil)
+	reference, err := m.Reference(cacheDir)
+	if err != nil {
+		return nil, err
+	}
+	return &Implicit{Model: m, Reference: reference, Beta: beta, Normalize: name == ByNormalized}, nil
+}
+
+// beta is the β of the implicit reward, as the model was trained.
+func (m *Model) beta() (float64, error) {
+	if beta := m.Meta.Objective.Beta; beta > 0 {
+		return beta, nil
+	}
+	return 0, fmt.Errorf("reward: %s was not trained by haf: no β of its implicit reward is known, only its score can be read", m.Dir)
+}
+
+// Rewards reads the named rewards of the groups, the model's in one pass and where an implicit one is asked for the
+// reference's in a second. The result is indexed [name][group][response]. progress is told of both passes.
+func (m *Model) Rewards(ctx context.Context, groups []encode.Group, names []string, cacheDir string, progress func(pass string, done, total int)) (map[string][][]float64, error) {
+	var want Heads
+	for _, name := range names {
+		if err := CheckReward(name); err != nil {
+			return nil, err
+		}
+		if name == ByScore {
+			want |= ScoreHead
+		} else {
+			want |= PolicyHead
+		}
+	}
+	var beta float64
+	var refs [][]float64
+	if want&PolicyHead != 0 {
+		var err error
+		if beta, err = m.beta(); err != nil {
+			return nil, err
+		}
+		reference, err := m.Reference(cacheDir)
 		if err != nil {
 			return nil, err
 		}
-		beta := m.Meta.Objective.Beta
-		if beta <= 0 {
-			return nil, fmt.Errorf("reward: %s was not trained by haf: no β of its implicit reward is known", m.Dir)
+		refs, _, err = reference.LogProbs(ctx, groups, func(done, total int) { progress("reference", done, total) })
+		if err != nil {
+			return nil, err
 		}
-		out[ByImplicit] = ImplicitRewards(groups, logps, refs, beta, false)
-		out[ByNormalized] = ImplicitRewards(groups, logps, refs, beta, true)
+	}
+	scores, logps, err := m.Read(ctx, groups, want, func(done, total int) { progress("scoring", done, total) })
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][][]float64{}
+	for _, name := range names {
+		if out[name] = scores; name != ByScore {
+			out[name] = ImplicitRewards(groups, logps, refs, beta, name == ByNormalized)
+		}
 	}
 	return out, nil
 }

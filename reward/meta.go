@@ -83,27 +83,31 @@ func chooseTemplate(tok *tokenizer.Tokenizer, name string, saved TemplateMeta) (
 		}
 	case meta.Name == "model":
 		tpl, err = tok.Template()
-	default:
-		if source, readErr := os.ReadFile(meta.Name); readErr == nil {
-			meta.Source = string(source)
-			tpl, err = tokenizer.NewTemplate(meta.Source, bos, eos)
-		} else {
-			tpl, err = tokenizer.Named(meta.Name, bos, eos)
+	default: // a built-in name, else a file
+		if tpl, err = tokenizer.Named(meta.Name, bos, eos); err != nil {
+			if source, readErr := os.ReadFile(meta.Name); readErr == nil {
+				meta.Source = string(source)
+				tpl, err = tokenizer.NewTemplate(meta.Source, bos, eos)
+			}
 		}
 	}
 	if err != nil {
 		return nil, meta, fmt.Errorf("reward: chat template %q: %w", meta.Name, err)
 	}
 	meta.Hash = tpl.Hash()
+	if saved.Hash != "" && meta.Name == saved.Name && meta.Hash != saved.Hash {
+		return nil, meta, fmt.Errorf("reward: the chat template %q is not the one that the model was trained with: restore the tokenizer's files, or name another template", meta.Name)
+	}
 	return tpl, meta, nil
 }
 
-// encoder returns the model's encoder; the options fall back on what the model was trained with.
-func newEncoder(tok *tokenizer.Tokenizer, tpl *tokenizer.Template, opt encode.Options, meta *Meta) (*encode.Encoder, error) {
-	if opt.MaxLength == 0 {
+// newEncoder returns the model's encoder; unless the model is to be trained now, the options fall back on what it was
+// trained with.
+func newEncoder(tok *tokenizer.Tokenizer, tpl *tokenizer.Template, opt encode.Options, trained bool, meta *Meta) (*encode.Encoder, error) {
+	if opt.MaxLength == 0 && !trained {
 		opt.MaxLength = meta.MaxLength
 	}
-	if opt.Truncation == "" {
+	if opt.Truncation == "" && !trained {
 		opt.Truncation = meta.Truncation
 	}
 	enc, err := encode.New(tok, tpl, opt)

@@ -23,7 +23,7 @@ type Options struct {
 	Template      string     // see the recipe's model.template; "" is what the model was trained with
 	MaxLength     int        // tokens of prompt and longest response; 0 is what the model was trained with
 	Truncation    string     // "prompt", "drop" or "response"
-	DType         string     // of the body: "float32" (default) or "bfloat16"
+	DType         string     // of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
 	Train         bool       // all weights will be trained (no adapter): they stay float32
 	LoRA          *lm.LoRA   // a fresh adapter for training
 	Random        *rand.Rand // for the fresh adapter
@@ -32,6 +32,9 @@ type Options struct {
 	Positions     int        // positions of a packed batch, about; 0 is 2048
 	NoTokenizer   bool       // tokens come ready-made: the model reads encoded groups, but scores no text
 }
+
+// trains says whether the model is opened to be trained.
+func (o Options) trains() bool { return o.Train || o.LoRA != nil }
 
 // Open loads a model from a folder: a Hugging Face causal language model (its score head starts at zero), a
 // sequence-classification model, a two-headed folder, a PEFT adapter with its score head, or a run folder.
@@ -50,10 +53,13 @@ func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	}
 	base := dir
 	if adapter != nil {
-		if opt.LoRA != nil || opt.Train {
+		if opt.trains() {
 			return nil, fmt.Errorf("reward: %s is an adapter: merge it first (haf merge %s -out DIR) and train the result", dir, dir)
 		}
 		base = adapter.base(dir)
+		if _, err := os.Stat(filepath.Join(base, "config.json")); err != nil {
+			return nil, fmt.Errorf("reward: the model that the adapter %s belongs to is not at %s: put it back, or name its folder in base_model_name_or_path of %s", dir, base, adapterConfigName)
+		}
 	}
 	config, err := lm.LoadConfig(base)
 	if err != nil {
@@ -78,19 +84,38 @@ func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
 		m.Close()
 		return nil, err
 	}
-	trained := opt.Train || opt.LoRA != nil
-	if m.Meta.Base == "" || trained { // a model to be trained is its own reference
-		if m.Meta.Base, err = filepath.Abs(base); err != nil {
-			return nil, fmt.Errorf("reward: %w", err)
-		}
-		m.Meta.BaseHash = ""
-	}
-	if trained {
-		if m.Meta.BaseHash, err = ck.Hash(); err != nil {
-			return nil, fmt.Errorf("reward: %w", err)
-		}
+	if err := m.setBase(base, opt.trains(), adapter != nil); err != nil {
+		m.Close()
+		return nil, err
 	}
 	return m, nil
+}
+
+// setBase notes what the model's reference is: for one to be trained, or without a haf.json, the model itself; for an
+// adapter the model below it, which must be the one that it was trained on.
+func (m *Model) setBase(base string, trains, adapter bool) error {
+	absolute, err := filepath.Abs(base)
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	if m.Meta.Base == "" || trains {
+		m.Meta.Base, m.Meta.BaseHash = absolute, ""
+	}
+	if adapter {
+		m.Meta.Base = absolute
+	}
+	if !trains && (!adapter || m.Meta.BaseHash == "") {
+		return nil
+	}
+	hash, err := hashOf(base)
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	if m.Meta.BaseHash != "" && m.Meta.BaseHash != hash {
+		return fmt.Errorf("reward: %s is not the model that the adapter %s was trained on: its weights or its config.json have changed", base, m.Dir)
+	}
+	m.Meta.BaseHash = hash
+	return nil
 }
 
 // modelFolder resolves a run folder to the model in it.
@@ -121,17 +146,20 @@ func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options)
 	if m.positions == 0 {
 		m.positions = 2048
 	}
-	m.Meta.DType, m.Meta.Format = opt.DType, metaFormat
-	if opt.DType == "" {
+	if opt.DType != "" {
+		m.Meta.DType = opt.DType
+	}
+	if m.Meta.DType == "" {
 		m.Meta.DType = "float32"
 	}
+	m.Meta.Format = metaFormat
 	switch m.Meta.DType {
 	case "float32":
 		m.decoder.DType = dtypes.Float32
 	case "bfloat16":
 		m.decoder.DType = dtypes.BFloat16
 	default:
-		return nil, fmt.Errorf("reward: dtype %q is not known: float32 or bfloat16", opt.DType)
+		return nil, fmt.Errorf("reward: dtype %q is not known: float32 or bfloat16", m.Meta.DType)
 	}
 	m.decoder.Config, m.decoder.Checkpointing = config, opt.Checkpointing
 	return m, nil
@@ -154,7 +182,10 @@ func (m *Model) loadTokenizer(dir, base string, opt Options) error {
 		return err
 	}
 	m.Tokenizer, m.Meta.Template = tok, meta
-	m.Encoder, err = newEncoder(tok, tpl, encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation}, &m.Meta)
+	m.Encoder, err = newEncoder(tok, tpl, encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation}, opt.trains(), &m.Meta)
+	if err == nil && opt.trains() {
+		_, _, err = padToken(tok) // or saving would fail after the training
+	}
 	return err
 }
 

@@ -47,11 +47,11 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 	hiddenMH := m.decoder.Hidden(w, lm.Rows{Tokens: tokens, Positions: positions, Segments: segments, Branches: branches})
 	slots := last.Shape().Size()
 	if want&ScoreHead != 0 {
-		hiddenSH := ConvertDType(Gather(hiddenMH, ExpandAxes(last, -1)), dtypes.Float32)
+		hiddenSH := Gather(hiddenMH, ExpandAxes(last, -1))
 		scoreS = Reshape(Dot(hiddenSH, ConvertDType(w[lm.ScoreName], dtypes.Float32)).General([]int{1}, nil, []int{1}, nil), slots)
 	}
 	if want&PolicyHead != 0 {
-		hiddenNH := Gather(hiddenMH, ExpandAxes(predict, -1))
+		hiddenNH := ConvertDType(Gather(hiddenMH, ExpandAxes(predict, -1)), m.decoder.DType)
 		logpN := lm.LogProbs(hiddenNH, w[lm.OutputWeight(m.Config)], target, m.chunk, gradient)
 		logpS = sumByOwner(logpN, owner, slots)
 	}

@@ -26,9 +26,9 @@ import (
 // by the same packed pass and kept on disk under the hash of (weights, dtype, backend) and of each response's tokens,
 // so that another seed, another objective, a resumed run or an evaluation finds them again.
 type Reference struct {
-	model   *Model
-	weights []any
-	dir     string // of the cache; "" is none
+	model *Model
+	zeros map[string]*tensors.Tensor // in place of the adapter, to switch it off
+	dir   string                     // of the cache; "" is none
 
 	mu    sync.Mutex
 	known map[responseKey]float32
@@ -52,25 +52,26 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	}
 	switch {
 	case m.adapter != nil:
-		r.weights = m.Arguments()
-		for i, p := range m.params {
+		r.zeros = map[string]*tensors.Tensor{}
+		for _, p := range m.params {
 			if isAdapter(p.Name) {
-				r.weights[i] = tensors.FromShape(p.Value.Shape()) // zeros: the adapter switched off
+				r.zeros[p.Name] = tensors.FromShape(p.Value.Shape())
 			}
 		}
 	case m.Meta.Base == m.Dir || sameFolder(m.Meta.Base, m.Dir):
-		r.weights = m.Arguments()
 	default:
+		m.mu.Lock()
+		defer m.mu.Unlock()
 		if m.base == nil {
 			base, err := Open(m.device, m.Meta.Base, Options{
-				Template: "", MaxLength: m.Meta.MaxLength, Truncation: m.Meta.Truncation, DType: m.Meta.DType, LogitChunk: m.chunk, Positions: m.positions,
+				NoTokenizer: true, DType: m.Meta.DType, LogitChunk: m.chunk, Positions: m.positions,
 			})
 			if err != nil {
 				return nil, fmt.Errorf("reward: the reference of %s: %w", m.Dir, err)
 			}
 			m.base = base
 		}
-		r.model, r.weights = m.base, m.base.Arguments()
+		r.model = m.base
 	}
 	if cacheDir == "" {
 		return r, nil
@@ -80,20 +81,40 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	return r, r.readCache()
 }
 
-// hashOf hashes the weights in a folder.
+// hashOf hashes what decides a model's values: the weights in a folder and their configuration.
 func hashOf(dir string) (string, error) {
+	config, err := lm.LoadConfig(dir)
+	if err != nil {
+		return "", err
+	}
 	ck, err := lm.OpenCheckpoint(dir)
 	if err != nil {
 		return "", err
 	}
 	defer ck.Close()
-	return ck.Hash()
+	weights, err := ck.Hash()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(weights + "\n" + config.Hash()))
+	return hex.EncodeToString(sum[:]), nil
 }
 
 func sameFolder(a, b string) bool {
 	ia, errA := os.Stat(a)
 	ib, errB := os.Stat(b)
 	return errA == nil && errB == nil && os.SameFile(ia, ib)
+}
+
+// arguments are the reference's weights as they are now.
+func (r *Reference) arguments() []any {
+	args := r.model.Arguments()
+	for i, p := range r.model.params {
+		if zero, ok := r.zeros[p.Name]; ok {
+			args[i] = zero
+		}
+	}
+	return args
 }
 
 // LogProbs returns the reference's summed log-probability of every response, and how many of them had to be made.
@@ -112,7 +133,7 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, progres
 	// Kept a few batches at a time, so that an interrupted pass is not lost.
 	const batches = 32
 	fresh, since, done := map[responseKey]float32{}, 0, 0
-	err = r.model.each(ctx, missing, PolicyHead, encode.PlanOptions{Positions: r.model.positions}, r.weights, func(b *encode.Batch, _, logp []float32) error {
+	err = r.model.each(ctx, missing, PolicyHead, encode.PlanOptions{Positions: r.model.positions}, r.arguments(), func(b *encode.Batch, _, logp []float32) error {
 		for i, g := range b.Groups {
 			for k, slot := range b.Slots[i] {
 				fresh[keyOf(missing[g].Prompt, missing[g].Responses[k])] = logp[slot]
@@ -130,6 +151,9 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, progres
 		return r.keep(keep)
 	})
 	if err != nil {
+		if ctx.Err() != nil && len(fresh) > 0 {
+			err = errors.Join(err, r.keep(fresh)) // what an interrupted pass has made is not lost
+		}
 		return nil, made, fmt.Errorf("reward: reference log-probabilities: %w", err)
 	}
 	logps = make([][]float64, len(groups))

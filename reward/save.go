@@ -59,16 +59,25 @@ func (m *Model) save(dir string, write func(dir string) error) error {
 	return nil
 }
 
-// writeCompanions writes what stands beside the weights: the tokenizer's files unchanged, the template where it is
-// not the model's own, and haf.json.
+// writeCompanions writes what stands beside the weights: the tokenizer's files, the padding token in them made one that
+// transformers cannot take for the response's end, and haf.json.
 func (m *Model) writeCompanions(dir string) error {
-	var files map[string][]byte
 	if m.Tokenizer != nil {
-		files = m.Tokenizer.Files()
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := renameio.WriteFile(filepath.Join(dir, filepath.Base(name)), files[name], 0o644); err != nil {
+		pad, _, err := padToken(m.Tokenizer)
+		if err != nil {
 			return err
+		}
+		files := m.Tokenizer.Files()
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			data := files[name]
+			if name == "tokenizer_config.json" || name == "special_tokens_map.json" {
+				if data, err = withPadToken(data, pad); err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+			if err := renameio.WriteFile(filepath.Join(dir, filepath.Base(name)), data, 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	return writeJSON(filepath.Join(dir, MetaName), m.Meta)
@@ -136,7 +145,16 @@ func addProduct(w lm.Array, a, b *Param, scale float64) error {
 // writeFolder writes the Hugging Face folder: config.json of a sequence classifier with one label, and the
 // backbone, lm_head (unless tied) and score.weight in one safetensors set.
 func (m *Model) writeFolder(dir string, sources []lm.Source) error {
-	config, err := m.Config.Marshal(architecture(m.Config.Family) + "ForSequenceClassification")
+	description := *m.Config
+	description.DType = "float32" // what is written, whatever the base was stored in
+	if m.Tokenizer != nil {
+		_, pad, err := padToken(m.Tokenizer)
+		if err != nil {
+			return err
+		}
+		description.PAD = int(pad)
+	}
+	config, err := description.Marshal(architecture(m.Config.Family) + "ForSequenceClassification")
 	if err != nil {
 		return err
 	}
