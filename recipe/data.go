@@ -1,7 +1,6 @@
 package recipe
 
 import (
-	"errors"
 	"fmt"
 
 	"haf/encode"
@@ -46,8 +45,8 @@ func Encode(encoder *encode.Encoder, trained, valid []pref.Group) (train.Data, [
 	if len(valid) == 0 {
 		return data, lines, nil
 	}
-	if data.Valid, report, err = encoder.Groups(valid); err != nil && !errors.Is(err, encode.ErrEmpty) {
-		return data, nil, err
+	if data.Valid, report, err = encoder.Groups(valid); err != nil {
+		return data, nil, fmt.Errorf("validation set: %w", err)
 	}
 	data.ValidGroups = Aligned(valid, data.Valid)
 	return data, append(lines, fmt.Sprintf("validation tokens: %s", report)), nil

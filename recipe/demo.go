@@ -67,7 +67,7 @@ func WriteDemo(dir string, seed uint64) (*Demo, error) {
 func (d *Demo) Pretrain() *Recipe {
 	r := d.recipe(d.Base, d.Text)
 	r.Objective = Objective{RewardWeight: 0, PolicyWeight: 1, Policy: "sft", Beta: 0.1}
-	r.Train.Epochs, r.Train.LR, r.Data.ValidFraction = 4, 4e-3, 0
+	r.Train.Epochs, r.Train.LR, r.Data.ValidFraction = 6, 5e-3, 0
 	return r
 }
 
@@ -91,8 +91,8 @@ func (d *Demo) recipe(model, data string) *Recipe {
 	r := Default()
 	r.Model.Path, r.Model.MaxLength = model, 64
 	r.Data.Train, r.Data.ValidFraction = []string{data}, 0.1
-	r.Train.Epochs, r.Train.Batch, r.Train.LR, r.Train.Warmup, r.Train.Positions = 3, 32, 2e-3, 0.1, 1536
-	r.Train.EvalEvery, r.Train.CheckpointEvery = 25, 0
+	r.Train.Epochs, r.Train.Batch, r.Train.LR, r.Train.Warmup, r.Train.Positions = 4, 12, 3e-3, 0.1, 512
+	r.Train.EvalEvery, r.Train.CheckpointEvery = 90, 0
 	return r
 }
 
@@ -274,13 +274,17 @@ func (w *world) tokenizer() (data string, size int, err error) {
 		}
 	}
 	type added struct {
-		ID      int    `json:"id"`
-		Content string `json:"content"`
-		Special bool   `json:"special"`
+		ID         int    `json:"id"`
+		Content    string `json:"content"`
+		SingleWord bool   `json:"single_word"`
+		LStrip     bool   `json:"lstrip"`
+		RStrip     bool   `json:"rstrip"`
+		Normalized bool   `json:"normalized"`
+		Special    bool   `json:"special"`
 	}
 	level := map[string]any{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}
 	out, err := json.Marshal(map[string]any{
-		"version": "1.0", "added_tokens": []added{{0, "<s>", true}, {1, "</s>", true}}, "normalizer": nil,
+		"version": "1.0", "added_tokens": []added{{ID: 0, Content: "<s>", Special: true}, {ID: 1, Content: "</s>", Special: true}}, "normalizer": nil,
 		"pre_tokenizer": level, "decoder": level, "post_processor": nil,
 		"model": map[string]any{"type": "BPE", "vocab": vocabulary, "merges": merges},
 	})

@@ -27,10 +27,10 @@ type Manifest struct {
 	Device      string            `json:"device"`
 	Base        string            `json:"base"` // folder of the base model
 	BaseHash    string            `json:"base_hash"`
-	Template    string            `json:"template_hash"`
+	Encoder     string            `json:"encoder_hash"` // of tokenizer, template, length limit and truncation
 	Data        []DataFile        `json:"data"`
 	Report      []string          `json:"report"`      // what was read, kept, truncated, dropped
-	Fingerprint string            `json:"fingerprint"` // of recipe, base, template and data
+	Fingerprint string            `json:"fingerprint"` // of recipe, base, tokens and data
 }
 
 // A DataFile is a preference file and the hash of its bytes.
@@ -43,7 +43,7 @@ type DataFile struct {
 func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, error) {
 	m := &Manifest{
 		Format: 1, Created: time.Now().UTC().Truncate(time.Second), Recipe: r, Origin: map[string]string{}, Versions: versions(),
-		Device: model.Device().Describe(), Base: model.Meta.Base, BaseHash: model.Meta.BaseHash, Template: model.Meta.Template.Hash, Report: report,
+		Device: model.Device().Describe(), Base: model.Meta.Base, BaseHash: model.Meta.BaseHash, Encoder: model.Encoder.Hash(), Report: report,
 	}
 	for _, key := range Keys() {
 		m.Origin[key] = "default"
@@ -88,7 +88,7 @@ func (m *Manifest) fingerprint() (string, error) {
 	}
 	h := sha256.New()
 	h.Write(recipe)
-	fmt.Fprintln(h, m.BaseHash, m.Template)
+	fmt.Fprintln(h, m.BaseHash, m.Encoder)
 	for _, d := range m.Data {
 		fmt.Fprintln(h, d.SHA256)
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
+	"haf/encode"
 	"haf/lm"
 	"haf/objective"
 	"haf/reward"
@@ -236,9 +238,9 @@ func (r *Recipe) Validate() error {
 		return bad("model.path", `""`, "the folder of a base model")
 	case len(d.Train) == 0:
 		return bad("data.train", "empty", "at least one preference file")
-	case d.ValidFraction < 0 || d.ValidFraction >= 1:
+	case !(d.ValidFraction >= 0 && d.ValidFraction < 1):
 		return bad("data.valid_fraction", d.ValidFraction, "a share from 0 to below 1")
-	case d.Fraction < 0 || d.Fraction > 1:
+	case !(d.Fraction >= 0 && d.Fraction <= 1):
 		return bad("data.fraction", d.Fraction, "a share from 0 to 1")
 	case d.First < 0:
 		return bad("data.first", d.First, "0 (all) or more")
@@ -248,8 +250,14 @@ func (r *Recipe) Validate() error {
 		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
+	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):
+		return bad("model.truncation", fmt.Sprintf("%q", r.Model.Truncation), "prompt, drop or response")
 	case r.LoRA.Rank < 0:
 		return bad("lora.rank", r.LoRA.Rank, "0 (train all weights) or more")
+	case r.LoRA.Rank > 0 && !(r.LoRA.Alpha > 0 && r.LoRA.Alpha < math.Inf(1)):
+		return bad("lora.alpha", r.LoRA.Alpha, "a positive number")
+	case r.LoRA.Rank > 0 && len(r.LoRA.Targets) == 0:
+		return bad("lora.targets", "empty", "names of linear layers, such as q_proj")
 	case r.Train.Positions < 64:
 		return bad("train.positions", r.Train.Positions, "at least 64")
 	case r.Train.LogitChunk < 1:
@@ -261,11 +269,8 @@ func (r *Recipe) Validate() error {
 	case r.Train.EvalEvery < 0 || r.Train.CheckpointEvery < 0 || r.Train.Patience < 0 || r.Train.MaxSteps < 0:
 		return errors.New("recipe: train.eval_every, checkpoint_every, patience and max_steps may not be negative")
 	}
-	if o := r.hybrid(); o.RewardWeight < 0 || o.PolicyWeight < 0 || !o.UsesScore() && !o.UsesPolicy() {
-		return fmt.Errorf("recipe: objective.reward_weight is %g and policy_weight %g: neither may be negative, one must be positive", o.RewardWeight, o.PolicyWeight)
-	}
-	if err := objective.CheckPolicy(r.Objective.Policy); err != nil {
-		return fmt.Errorf("recipe: objective.policy: %w", err)
+	if err := r.hybrid().Check(); err != nil {
+		return fmt.Errorf("recipe: objective: %w", err)
 	}
 	return r.optimizer().Check()
 }

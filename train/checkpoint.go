@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,11 +45,15 @@ const (
 	weightsName = "trained.safetensors" // the trained weights, float32
 	momentsName = "moments.safetensors" // the optimizer's, under "m." and "v."
 	stepPrefix  = "step-"
+
+	checkpointsName = "checkpoints"
+	bestName        = "best"
+	temporaryPrefix = ".writing-"
 )
 
 // saveCheckpoint writes the state under dir and removes all but the newest two.
 func (s *stepper) saveCheckpoint(dir string, state State) error {
-	path := filepath.Join(dir, fmt.Sprintf("%s%06d", stepPrefix, state.Step))
+	path := filepath.Join(dir, checkpointName(state.Step))
 	err := atomically(path, func(temporary string) error {
 		if err := s.writeWeights(temporary); err != nil {
 			return err
@@ -73,6 +78,8 @@ func (s *stepper) saveCheckpoint(dir string, state State) error {
 	return nil
 }
 
+func checkpointName(step int) string { return fmt.Sprintf("%s%06d", stepPrefix, step) }
+
 // saveBest keeps the trained weights of the best validation at path.
 func (s *stepper) saveBest(path string, best Best) error {
 	err := atomically(path, func(temporary string) error {
@@ -92,11 +99,15 @@ func atomically(path string, write func(temporary string) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	temporary, err := os.MkdirTemp(filepath.Dir(path), ".writing-")
+	temporary, err := os.MkdirTemp(filepath.Dir(path), temporaryPrefix)
 	if err != nil {
 		return err
 	}
-	if err := write(temporary); err != nil {
+	err = write(temporary)
+	if err == nil {
+		err = os.Chmod(temporary, 0o755)
+	}
+	if err != nil {
 		return errors.Join(err, os.RemoveAll(temporary))
 	}
 	// A folder cannot replace another in one step: the old one steps aside, and readers skip names with a dot.
@@ -108,12 +119,17 @@ func atomically(path string, write func(temporary string) error) error {
 		}
 	}
 	if err := os.Rename(temporary, path); err != nil {
+		if aside != "" {
+			err = errors.Join(err, os.Rename(aside, path))
+		}
 		return err
 	}
 	if aside != "" {
-		return os.RemoveAll(aside)
+		if err := os.RemoveAll(aside); err != nil {
+			return err
+		}
 	}
-	return nil
+	return syncFolder(filepath.Dir(path))
 }
 
 func (s *stepper) writeWeights(dir string) error {
@@ -149,7 +165,7 @@ func checkpoints(dir string) ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
-	slices.Sort(names)
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	return names, nil
 }
 
@@ -212,6 +228,15 @@ func (s *stepper) readWeights(dir string) error {
 		}
 	}
 	return nil
+}
+
+// syncFolder makes renames in a folder last.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func writeJSON(path string, v any) error {

@@ -28,8 +28,8 @@ const (
 
 // Create makes a new run folder with its manifest; a folder that already holds a run is refused.
 func Create(path string, manifest any) (*Folder, error) {
-	if _, err := os.Stat(filepath.Join(path, ManifestName)); err == nil {
-		return nil, fmt.Errorf("train: %s holds a run already: continue it with -resume, or choose another folder", path)
+	if err := Vacant(path); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("train: run folder: %w", err)
@@ -40,6 +40,19 @@ func Create(path string, manifest any) (*Folder, error) {
 	return &Folder{Path: path}, nil
 }
 
+// Vacant returns an error if a new run cannot have the folder, because it holds a run or something of one.
+func Vacant(path string) error {
+	if _, err := os.Stat(filepath.Join(path, ManifestName)); err == nil {
+		return fmt.Errorf("train: %s holds a run already: continue it with haf train -resume %s, or choose another folder", path, path)
+	}
+	for _, name := range []string{ModelName, checkpointsName, bestName, MetricsName} {
+		if _, err := os.Stat(filepath.Join(path, name)); err == nil {
+			return fmt.Errorf("train: %s has a %s but no run to continue: choose another folder", path, name)
+		}
+	}
+	return nil
+}
+
 // Resume opens the folder of a run that was stopped.
 func Resume(path string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(path, ManifestName)); err != nil {
@@ -48,14 +61,26 @@ func Resume(path string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(path, ModelName)); err == nil {
 		return nil, fmt.Errorf("train: %s is finished: its model is %s", path, filepath.Join(path, ModelName))
 	}
+	// What a crash left half-written.
+	for _, pattern := range []string{temporaryPrefix + "*", "." + ModelName + "-*", filepath.Join(checkpointsName, temporaryPrefix+"*")} {
+		left, err := filepath.Glob(filepath.Join(path, pattern))
+		if err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
+		for _, name := range left {
+			if err := os.RemoveAll(name); err != nil {
+				return nil, fmt.Errorf("train: removing what a crash left: %w", err)
+			}
+		}
+	}
 	return &Folder{Path: path}, nil
 }
 
 func (f *Folder) join(name string) string { return filepath.Join(f.Path, name) }
 
-// openMetrics opens metrics.jsonl for appending, after removing the lines of steps later than step: they are
-// about to be made again. A last line cut off by a crash goes, too.
-func (f *Folder) openMetrics(step int) error {
+// openMetrics opens metrics.jsonl for appending, after removing the lines of steps later than step, and if validationDue
+// the validation of step, too: they are about to be made again. A last line cut off by a crash goes, too.
+func (f *Folder) openMetrics(step int, validationDue bool) error {
 	path := f.join(MetricsName)
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -65,8 +90,12 @@ func (f *Folder) openMetrics(step int) error {
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, 1<<24)
 	for lines.Scan() {
-		var at struct{ Step *int }
-		if json.Unmarshal(lines.Bytes(), &at) == nil && at.Step != nil && *at.Step <= step {
+		var at struct {
+			Kind string
+			Step *int
+		}
+		again := func() bool { return *at.Step > step || validationDue && at.Kind == "eval" && *at.Step == step }
+		if json.Unmarshal(lines.Bytes(), &at) == nil && at.Step != nil && !again() {
 			keep.Write(lines.Bytes())
 			keep.WriteByte('\n')
 		}
@@ -88,6 +117,14 @@ func (f *Folder) record(v any) error {
 		_, err = f.metrics.Write(append(data, '\n'))
 	}
 	if err != nil {
+		return fmt.Errorf("train: metrics: %w", err)
+	}
+	return nil
+}
+
+// sync puts what was recorded on the disk: a checkpoint must not be newer than the metrics it follows.
+func (f *Folder) sync() error {
+	if err := f.metrics.Sync(); err != nil {
 		return fmt.Errorf("train: metrics: %w", err)
 	}
 	return nil

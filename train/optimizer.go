@@ -41,15 +41,15 @@ func (o AdamW) Rate(step, total int) float64 {
 // Check returns an error that names the first setting out of range.
 func (o AdamW) Check() error {
 	switch {
-	case !(o.LR > 0):
+	case !(o.LR > 0 && o.LR < math.Inf(1)):
 		return fmt.Errorf("train: learning rate is %g, a positive number is wanted", o.LR)
-	case o.Beta1 < 0 || o.Beta1 >= 1 || o.Beta2 < 0 || o.Beta2 >= 1:
+	case !(o.Beta1 >= 0 && o.Beta1 < 1 && o.Beta2 >= 0 && o.Beta2 < 1):
 		return fmt.Errorf("train: betas are %g and %g, from 0 to below 1 is wanted", o.Beta1, o.Beta2)
-	case !(o.Eps > 0):
+	case !(o.Eps > 0 && o.Eps < math.Inf(1)):
 		return fmt.Errorf("train: eps is %g, a positive number is wanted", o.Eps)
-	case o.WeightDecay < 0 || o.Clip < 0:
+	case !(o.WeightDecay >= 0 && o.Clip >= 0):
 		return fmt.Errorf("train: weight decay is %g and clip %g, neither may be negative", o.WeightDecay, o.Clip)
-	case o.Warmup < 0 || o.Warmup >= 1:
+	case !(o.Warmup >= 0 && o.Warmup < 1):
 		return fmt.Errorf("train: warm-up is %g, a share of the steps from 0 to below 1 is wanted", o.Warmup)
 	case o.Schedule != "linear" && o.Schedule != "cosine" && o.Schedule != "constant":
 		return fmt.Errorf("train: schedule %q is not known: linear, cosine or constant", o.Schedule)

@@ -75,11 +75,16 @@ func smallData(n int, vocab int) Data {
 // smallRun trains the small stored model into a folder, new or to be resumed.
 func smallRun(t *testing.T, ctx context.Context, folder *Folder, lora bool, change func(*Options), at func(done int)) (Result, error) {
 	t.Helper()
+	return smallRunIn(t, ctx, "float32", folder, lora, change, at)
+}
+
+func smallRunIn(t *testing.T, ctx context.Context, dtype string, folder *Folder, lora bool, change func(*Options), at func(done int)) (Result, error) {
+	t.Helper()
 	device, err := backend.Open("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := reward.Options{NoTokenizer: true, Train: true, Positions: 128, LogitChunk: 64}
+	opt := reward.Options{NoTokenizer: true, DType: dtype, Train: true, Positions: 128, LogitChunk: 64}
 	if lora {
 		opt.LoRA = &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "down_proj"}}
 		opt.Random = rand.New(rand.NewPCG(5, 0))
@@ -219,12 +224,30 @@ func TestLearns(t *testing.T) {
 	}
 }
 
+// TestBfloat16 trains in bfloat16, where the rounding of the body shows but the heads are float32.
+func TestBfloat16(t *testing.T) {
+	for _, lora := range []bool{false, true} {
+		folder := newFolder(t, filepath.Join(t.TempDir(), "run"))
+		result, err := smallRunIn(t, t.Context(), "bfloat16", folder, lora, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := 1.2 * math.Ln2
+		if math.Abs(result.FirstLoss-first) > 1e-5 || result.LastLoss > 0.96*first {
+			t.Errorf("lora %v: first loss %v, last %v; %v and less than 0.96 of it are wanted", lora, result.FirstLoss, result.LastLoss, first)
+		}
+	}
+}
+
 // TestNonFinite has a loss that overflows: the run stops, names the step and the groups, and the last checkpoint stays.
 func TestNonFinite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	_, err := smallRun(t, t.Context(), newFolder(t, dir), false, func(o *Options) { o.Optimizer.LR, o.Optimizer.Clip, o.Optimizer.Warmup, o.EvalEvery = 1e30, 0, 0, 0 }, nil)
-	if err == nil || !strings.Contains(err.Error(), "step ") || !strings.Contains(err.Error(), "small:") {
+	if err == nil || !strings.Contains(err.Error(), "step 2, packed batch ") || !strings.Contains(err.Error(), "small:") {
 		t.Fatalf("got %v, want an error naming step and groups", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, checkpointsName, checkpointName(1), weightsName)); err != nil {
+		t.Errorf("the weights before the step are not kept: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ModelName)); err == nil {
 		t.Error("a model was saved")

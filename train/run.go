@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"haf/encode"
@@ -116,11 +118,11 @@ func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folde
 		return Result{}, err
 	}
 	r := &run{model: model, data: data, opt: opt, folder: folder, progress: progress}
+	defer folder.close()
+	defer func() { r.stepper.close() }() // made in prepare
 	if err := r.prepare(ctx); err != nil {
 		return r.result, err
 	}
-	defer r.close()
-	defer folder.close()
 	began := time.Now()
 	err := r.loop(ctx)
 	r.result.Seconds = time.Since(began).Seconds()
@@ -134,19 +136,15 @@ func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folde
 func (o Options) check(model *reward.Model) error {
 	h := o.Objective
 	switch {
-	case h.RewardWeight < 0 || h.PolicyWeight < 0 || !h.UsesScore() && !h.UsesPolicy():
-		return fmt.Errorf("train: reward weight is %g and policy weight %g: neither may be negative, one must be positive", h.RewardWeight, h.PolicyWeight)
 	case h.UsesPolicy() && !model.HasPolicyHead:
 		return fmt.Errorf("train: %s has no policy head (lm_head.weight) for the policy loss: train with policy_weight = 0 or from a causal language model", model.Dir)
-	case h.UsesReference() && !(h.Beta > 0):
-		return fmt.Errorf("train: beta is %g, a positive number is wanted", h.Beta)
 	case o.Epochs < 1 && o.MaxSteps < 1:
 		return fmt.Errorf("train: epochs is %d, at least 1 is wanted", o.Epochs)
 	case o.Batch < 1:
 		return fmt.Errorf("train: batch is %d, at least 1 is wanted", o.Batch)
 	}
-	if err := objective.CheckPolicy(h.Policy); err != nil {
-		return err
+	if err := h.Check(); err != nil {
+		return fmt.Errorf("train: %w", err)
 	}
 	return o.Optimizer.Check()
 }
@@ -165,6 +163,7 @@ func (r *run) prepare(ctx context.Context) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	r.progress.Say("packing: %s", r.plan)
+	r.progress.Say("steps: %s", r.plan.StepStats(r.plan.Steps(opt.Batch, opt.Seed, 0)))
 	for epoch := 0; (opt.Epochs < 1 || epoch < opt.Epochs) && (opt.MaxSteps < 1 || r.total < opt.MaxSteps); epoch++ {
 		steps := r.plan.Steps(opt.Batch, opt.Seed, epoch)
 		r.epochs = append(r.epochs, steps)
@@ -174,14 +173,14 @@ func (r *run) prepare(ctx context.Context) error {
 		r.total = min(r.total, opt.MaxSteps)
 	}
 	r.stepper = newStepper(model, opt.Objective, opt.Optimizer)
-	if r.state, err = r.loadCheckpoint(r.folder.join("checkpoints"), opt.Fingerprint); err != nil {
+	if r.state, err = r.loadCheckpoint(r.folder.join(checkpointsName), opt.Fingerprint); err != nil {
 		return err
 	}
 	r.state.Fingerprint = opt.Fingerprint
 	if r.state.Step > 0 {
 		r.progress.Say("resumed after step %d of %d", r.state.Step, r.total)
 	}
-	return r.folder.openMetrics(r.state.Step)
+	return r.folder.openMetrics(r.state.Step, r.state.ValidationDue)
 }
 
 // reference gets π_ref's log-probabilities of all responses. It runs before the checkpoint is loaded: the weights are
@@ -192,9 +191,17 @@ func (r *run) reference(ctx context.Context) error {
 		return err
 	}
 	all := append(append([]encode.Group{}, r.data.Train...), r.data.Valid...)
-	r.progress.Start("reference", len(all)) // fewer where the cache has some
-	logps, made, err := ref.LogProbs(ctx, all, func(done, total int) { r.progress.At(done, "") })
-	r.progress.End()
+	started := false
+	logps, made, err := ref.LogProbs(ctx, all, func(done, total int) {
+		if !started {
+			started = true
+			r.progress.Start("reference", total)
+		}
+		r.progress.At(done, "")
+	})
+	if started {
+		r.progress.End()
+	}
 	if err != nil {
 		return err
 	}
@@ -239,8 +246,11 @@ func (r *run) one(epoch int, packed []int) error {
 	}
 	rate := r.opt.Optimizer.Rate(r.state.Step, r.total)
 	ms, err := r.step(batches, r.trainRefs, rate, r.state.Step+1)
+	if bad := (*nonFiniteError)(nil); errors.As(err, &bad) {
+		return r.stopped(bad, slices.Index(batches, bad.batch)+1, len(batches))
+	}
 	if err != nil {
-		return fmt.Errorf("step %d, groups from %s: %w; weights and checkpoints are as after step %d", r.state.Step+1, r.sources(batches), err, r.state.Step)
+		return fmt.Errorf("step %d: %w", r.state.Step+1, err)
 	}
 	r.state.Step++
 	n := float64(ms.comparisons)
@@ -263,21 +273,30 @@ func (r *run) one(epoch int, packed []int) error {
 	return r.folder.record(record)
 }
 
-// sources names where the first and last groups of a step come from.
-func (r *run) sources(batches []*encode.Batch) string {
-	low, high := pref.Source{}, pref.Source{}
-	for _, b := range batches {
-		for _, g := range b.Groups {
-			s := r.data.Train[g].Source
-			if low.Line == 0 || s.Line < low.Line {
-				low = s
-			}
-			if s.Line > high.Line {
-				high = s
-			}
+// stopped ends a run whose loss is no number: the weights before the step are kept in a checkpoint, and the error names
+// the step, the packed batch and the sources.
+func (r *run) stopped(bad *nonFiniteError, batch, batches int) error {
+	var sources []string
+	for _, g := range bad.groups() {
+		if len(sources) == 6 {
+			sources = append(sources, "…")
+			break
 		}
+		sources = append(sources, r.data.Train[g].Source.String())
 	}
-	return fmt.Sprintf("%s to %s", low, high)
+	err := fmt.Errorf("train: step %d, packed batch %d of %d, groups %s: %w; lower train.lr, set train.clip, or look at these rows", r.state.Step+1, batch, batches, strings.Join(sources, ", "), bad)
+	if saveErr := r.checkpoint(); saveErr != nil {
+		return errors.Join(err, saveErr)
+	}
+	return fmt.Errorf("%w; the weights after step %d are in %s", err, r.state.Step, filepath.Join(r.folder.join(checkpointsName), checkpointName(r.state.Step)))
+}
+
+// checkpoint writes the state, after what metrics.jsonl says of it.
+func (r *run) checkpoint() error {
+	if err := r.folder.sync(); err != nil {
+		return err
+	}
+	return r.saveCheckpoint(r.folder.join(checkpointsName), r.state)
 }
 
 // checkFirst compares the first loss with (w + α) ln 2, which it must be for a fresh head and π = π_ref.
@@ -301,7 +320,7 @@ func (r *run) after(ctx context.Context) error {
 		return err
 	}
 	if due(r.opt.CheckpointEvery) && !last {
-		return r.saveCheckpoint(r.folder.join("checkpoints"), r.state)
+		return r.checkpoint()
 	}
 	return nil
 }
@@ -320,7 +339,7 @@ func (r *run) validateIfDue(ctx context.Context) error {
 }
 
 func (r *run) interrupted() error {
-	if err := r.saveCheckpoint(r.folder.join("checkpoints"), r.state); err != nil {
+	if err := r.checkpoint(); err != nil {
 		return err
 	}
 	return ErrInterrupted
@@ -334,8 +353,12 @@ func (r *run) validate(ctx context.Context) error {
 		return err
 	}
 	name := reward.ByScore
-	if !r.opt.Objective.UsesScore() {
+	switch {
+	case r.opt.Objective.UsesScore():
+	case r.opt.Objective.UsesReference():
 		name = reward.ByImplicit
+	default:
+		name = byLogp
 	}
 	result := record.Rewards[name]
 	record.Seconds = time.Since(began).Seconds()
@@ -356,7 +379,10 @@ func (r *run) validate(ctx context.Context) error {
 	return r.saveBest(r.bestPath(), *r.state.Best)
 }
 
-func (r *run) bestPath() string { return filepath.Join(r.folder.Path, "best") }
+func (r *run) bestPath() string { return r.folder.join(bestName) }
+
+// byLogp names the plain log-probability as a reward, where there is no reference to compare it with.
+const byLogp = "log-probability"
 
 // measure reads the heads in use on the validation groups and gives losses and accuracies.
 func (r *run) measure(ctx context.Context) (evalRecord, error) {
@@ -375,7 +401,7 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	}
 	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.comparisons(scores, logps))
 	if !finite(record.Loss) {
-		return record, fmt.Errorf("train: the validation loss after step %d is %v; the last good weights are in %s", r.state.Step, record.Loss, r.folder.Path)
+		return record, fmt.Errorf("train: the validation loss after step %d is %v: lower train.lr or set train.clip", r.state.Step, record.Loss)
 	}
 	rewards := map[string][][]float64{}
 	if scores != nil {
@@ -384,7 +410,7 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	if r.validRefs != nil {
 		rewards[reward.ByImplicit] = reward.ImplicitRewards(valid, logps, r.validRefs, obj.Beta, false)
 	} else if logps != nil {
-		rewards[reward.ByImplicit] = logps
+		rewards[byLogp] = logps
 	}
 	for name, values := range rewards {
 		result, err := eval.Comparisons(r.data.ValidGroups, values)

@@ -1,8 +1,10 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -31,10 +33,11 @@ type stepper struct {
 
 // measures are the numbers of one optimizer step.
 type measures struct {
-	losses      [3]float64 // total, reward, policy
-	norm        float64    // of all gradients, before clipping
-	correct     [2]float64 // comparisons right by the score head and by the implicit reward; a tie counts half
-	margin      [2]float64 // sums of the margins
+	losses      [3]float64   // total, reward, policy
+	norm        float64      // of all gradients, before clipping
+	margins     [2][]float32 // of the last packed batch, by the score head and by the policy head
+	correct     [2]float64   // comparisons right by the score head and by the implicit reward; a tie counts half
+	margin      [2]float64   // sums of the margins
 	comparisons int
 	groups      int
 	tokens      int // real
@@ -86,14 +89,20 @@ func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 		by[i] = w[p.Name]
 	}
 	gradients := Gradient(out.Total, by...)
-	result := []*Node{out.Total, out.Reward, out.Policy, sumOfSquares(gradients), out.RewardMarginC, out.LogRatioMgC}
+	result := []*Node{out.Total, out.Reward, out.Policy, sumOfSquares(gradients), out.RewardMarginC, out.LogRatioMarginC}
 	return append(result, gradients...)
 }
 
+// sumOfSquares sums rows first: one long float32 sum over an embedding loses per cents on a backend that adds in order.
 func sumOfSquares(xs []*Node) *Node {
-	total := ReduceAllSum(Mul(xs[0], xs[0]))
-	for _, x := range xs[1:] {
-		total = Add(total, ReduceAllSum(Mul(x, x)))
+	var total *Node
+	for _, x := range xs {
+		squares := ReduceAllSum(ReduceSum(Mul(x, x), -1))
+		if total == nil {
+			total = squares
+		} else {
+			total = Add(total, squares)
+		}
 	}
 	return total
 }
@@ -134,7 +143,11 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 	for _, b := range batches {
 		gradients, squares, err := s.gradients(b, refs, &ms)
 		if err != nil {
-			return ms, err
+			return ms, errors.Join(err, free(sums))
+		}
+		if !finite(ms.losses[0]) || !finite(squares) {
+			err := &nonFiniteError{batch: b, loss: ms.losses[0], norm: math.Sqrt(squares), margins: ms.margins}
+			return ms, errors.Join(err, free(sums), free(gradients))
 		}
 		if sums == nil {
 			sums = gradients
@@ -143,10 +156,52 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 		}
 		ms.norm = math.Sqrt(squares)
 	}
-	if !finite(ms.losses[0]) || !finite(ms.norm) {
-		return ms, fmt.Errorf("train: loss is %v and gradient norm %v", ms.losses[0], ms.norm)
+	if !finite(ms.norm) {
+		return ms, errors.Join(&nonFiniteError{batch: batches[len(batches)-1], loss: ms.losses[0], norm: ms.norm}, free(sums))
 	}
 	return ms, s.apply(sums, s.optimizer.scalars(rate, ms.norm, t))
+}
+
+// nonFiniteError is a loss or gradient that is no number; the weights are as they were before the step.
+type nonFiniteError struct {
+	batch      *encode.Batch
+	loss, norm float64
+	margins    [2][]float32 // of the batch's comparisons
+}
+
+func (e *nonFiniteError) Error() string {
+	return fmt.Sprintf("loss is %v and gradient norm %v", e.loss, e.norm)
+}
+
+// groups are the indices of the groups at fault: those with a margin that is not finite, else all of the batch.
+func (e *nonFiniteError) groups() []int {
+	owner := map[int32]int{}
+	for i, slots := range e.batch.Slots {
+		for _, slot := range slots {
+			owner[int32(slot)] = e.batch.Groups[i]
+		}
+	}
+	var out []int
+	for _, margins := range e.margins {
+		for c, margin := range margins {
+			if g := owner[e.batch.Chosen[c]]; e.batch.Weight[c] != 0 && !finite(float64(margin)) && !slices.Contains(out, g) {
+				out = append(out, g)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return e.batch.Groups
+	}
+	return out
+}
+
+func free(ts []*tensors.Tensor) error {
+	for _, t := range ts {
+		if err := t.FinalizeAll(); err != nil {
+			return fmt.Errorf("train: freeing gradients: %w", err)
+		}
+	}
+	return nil
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
@@ -185,6 +240,7 @@ func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gr
 		if err != nil {
 			return nil, 0, fmt.Errorf("train: reading margins: %w", err)
 		}
+		ms.margins[i] = margins
 		for c, margin := range margins {
 			if b.Weight[c] == 0 {
 				continue
@@ -269,6 +325,9 @@ func (s *stepper) donate(args []any, part []int, lists ...[]*tensors.Tensor) ([]
 
 // close frees the moments and programs.
 func (s *stepper) close() {
+	if s == nil {
+		return
+	}
 	for _, exec := range []*Exec{s.gradient, s.add, s.update} {
 		exec.Finalize()
 	}
