@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,9 +27,14 @@ func (c *demoCmd) Run(a *app) (err error) {
 		if dir, err = os.MkdirTemp("", "haf-demo-"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() {
+			if errors.Is(err, train.ErrInterrupted) {
+				err = context.Canceled // the checkpoint goes with the folder
+			}
+			err = errors.Join(err, os.RemoveAll(dir))
+		}()
 	} else if err = os.Mkdir(dir, 0o755); err != nil {
-		return fmt.Errorf("demo folder: %w", err)
+		return fmt.Errorf("demo folder: %w; name a new folder, or none to keep nothing", err)
 	}
 	began := time.Now()
 	device, err := a.openDevice()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,6 +37,14 @@ type evalOutput struct {
 
 // Run evaluates the model's rewards on preferences.
 func (c *evalCmd) Run(a *app) error {
+	if !(c.Gate >= 0 && c.Gate <= 1) {
+		return fmt.Errorf("%w: -gate %g, wanted an accuracy from 0 to 1", errUsage, c.Gate)
+	}
+	for _, name := range c.Rewards {
+		if err := reward.CheckReward(name); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}
 	groups, counts, err := pref.Load(c.Data, pref.Options{Format: c.Format, First: c.First, SkipBad: c.SkipBad})
 	if err != nil {
 		return err
@@ -91,29 +98,26 @@ func evaluate(a *app, model *reward.Model, groups []pref.Group, names []string, 
 	if len(names) == 0 {
 		names = model.TrainedRewards()
 	}
-	for _, name := range names {
-		if !slices.Contains([]string{reward.ByScore, reward.ByImplicit, reward.ByNormalized}, name) {
-			return out, nil, fmt.Errorf("reward %q is not known: %s, %s or %s", name, reward.ByScore, reward.ByImplicit, reward.ByNormalized)
-		}
-	}
+	warnUntrained(a, model, names)
 	encoded, report, err := model.Encoder.Groups(groups)
 	if err != nil {
 		return out, nil, err
 	}
 	out.Tokens = report.String()
 	p.Say("tokens: %s", report)
-	var reference *reward.Reference
-	if names[0] != reward.ByScore || len(names) > 1 {
-		dir, err := cacheDir("reference")
-		if err != nil {
-			return out, nil, err
-		}
-		if reference, err = model.Reference(dir); err != nil {
-			return out, nil, err
-		}
+	dir, err := cacheDir("reference")
+	if err != nil {
+		return out, nil, err
 	}
-	p.Start("scoring", len(encoded))
-	rewards, err := model.Rewards(a.ctx, encoded, reference, func(done, total int) { p.At(done, "") })
+	pass := ""
+	rewards, err := model.Rewards(a.ctx, encoded, names, dir, func(at string, done, total int) {
+		if at != pass {
+			p.End()
+			p.Start(at, total)
+			pass = at
+		}
+		p.At(done, "")
+	})
 	p.End()
 	if err != nil {
 		return out, nil, err
@@ -125,6 +129,13 @@ func evaluate(a *app, model *reward.Model, groups []pref.Group, names []string, 
 		}
 	}
 	return out, names, nil
+}
+
+// warnUntrained says if a reward is read from a score head that is zero: it ties every comparison.
+func warnUntrained(a *app, model *reward.Model, names []string) {
+	if model.FreshHead && slices.Contains(names, reward.ByScore) {
+		fmt.Fprintf(a.stderr, "haf: warning: the score head of %s is zero, so every score is 0: it was never trained (a base model, or reward_weight 0)\n", model.Dir)
+	}
 }
 
 func printJSON(a *app, v any) error {
@@ -143,10 +154,12 @@ func cacheDir(name string) (string, error) {
 }
 
 type scoreCmd struct {
-	Model    string `arg:"" help:"Run or model folder."`
-	Prompt   string `help:"One prompt."`
-	Response string `help:"The response to it."`
-	In       string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
+	Model     string `arg:"" help:"Run or model folder."`
+	Prompt    string `help:"One prompt."`
+	Response  string `help:"The response to it."`
+	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
+	Reward    string `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
+	MaxLength int    `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 }
 
 // scored is one line of the score command's JSON.
@@ -169,18 +182,31 @@ func (c *scoreCmd) Run(a *app) error {
 	case c.In == "" && c.Prompt != "" && c.Response != "":
 		samples = []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}
 	default:
-		return errors.New("give -prompt and -response, or -in FILE")
+		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 	}
 	device, err := a.openDevice()
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{})
+	model, err := reward.Open(device, c.Model, reward.Options{MaxLength: c.MaxLength})
 	if err != nil {
 		return err
 	}
 	defer model.Close()
-	rewards, err := model.Score(a.ctx, samples)
+	name := c.Reward
+	if name == "" {
+		name = model.TrainedRewards()[0]
+	}
+	warnUntrained(a, model, []string{name})
+	dir, err := cacheDir("reference")
+	if err != nil {
+		return err
+	}
+	scorer, err := model.Scorer(name, dir)
+	if err != nil {
+		return err
+	}
+	rewards, err := scoreAll(a, scorer, samples)
 	if err != nil {
 		return err
 	}
@@ -196,6 +222,28 @@ func (c *scoreCmd) Run(a *app) error {
 		}
 	}
 	return nil
+}
+
+// scoreAll scores the samples some at a time, to show how far it is.
+func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, error) {
+	const portion = 256
+	p := newProgress(a.stderr)
+	if len(samples) > portion {
+		p.Start("scoring", len(samples))
+		defer p.End()
+	}
+	rewards := make([]float64, 0, len(samples))
+	for from := 0; from < len(samples); from += portion {
+		part, err := scorer.Score(a.ctx, samples[from:min(from+portion, len(samples))])
+		if err != nil {
+			return nil, err
+		}
+		rewards = append(rewards, part...)
+		if len(samples) > portion {
+			p.At(len(rewards), "")
+		}
+	}
+	return rewards, nil
 }
 
 type mergeCmd struct {
@@ -215,7 +263,14 @@ func (c *mergeCmd) Run(a *app) error {
 	}
 	defer model.Close()
 	if model.Adapter() == nil {
-		return fmt.Errorf("%s has no adapter to merge", c.Model)
+		return fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is", c.Model, model.Dir)
 	}
-	return model.SaveMerged(c.Out)
+	if err := model.SaveMerged(c.Out); err != nil {
+		return err
+	}
+	if a.json {
+		return printJSON(a, map[string]string{"model": c.Out})
+	}
+	fmt.Fprintf(a.stderr, "done: the merged model is in %s\n", c.Out)
+	return nil
 }

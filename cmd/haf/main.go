@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"strings"
@@ -28,8 +29,10 @@ const (
 	exitInterrupted = 130
 )
 
-// errGate is returned when an evaluation is below its gate.
-var errGate = errors.New("gate not met")
+var (
+	errGate  = errors.New("gate not met") // an evaluation is below its gate
+	errUsage = errors.New("wrong usage")  // flags that parse, but do not go together
+)
 
 // cli is the command line.
 type cli struct {
@@ -65,9 +68,6 @@ func (a *app) openDevice() (*backend.Device, error) {
 }
 
 func main() {
-	if err := backend.Prepare(); err != nil {
-		fmt.Fprintln(os.Stderr, "haf: warning:", err)
-	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -75,53 +75,96 @@ func main() {
 type exited int
 
 // run executes the command line and returns the exit code.
-func run(args []string, stdout, stderr io.Writer) (code int) {
+func run(args []string, stdout, stderr io.Writer) int {
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	defer func() {
-		if e, ok := recover().(exited); ok {
-			code = int(e)
-		}
-	}()
 	var c cli
-	parser, err := kong.New(&c, kong.Name("haf"), kong.Description("Reward models by the hybrid objective: trained, evaluated, served and used."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		fmt.Fprintln(stderr, "haf:", err)
-		return exitFailed
-	}
-	parsed, err := parser.Parse(doubleDashes(args))
+	command, code, err := parse(&c, args, stdout, stderr)
 	if err != nil {
 		fmt.Fprintf(stderr, "haf: %v; haf -help lists the verbs, haf VERB -help the flags\n", err)
 		return exitUsage
 	}
+	if command == nil {
+		return code
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	err = parsed.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, deviceName: c.Device, json: c.JSON})
+	err = command.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, deviceName: c.Device, json: c.JSON})
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled):
+	case errors.Is(err, train.ErrInterrupted):
 		fmt.Fprintln(stderr, "haf:", err)
+		return exitInterrupted
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "haf: interrupted:", err)
 		return exitInterrupted
 	case errors.Is(err, errGate):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitGate
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(stderr, "haf:", err)
+		return exitUsage
 	default:
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitFailed
 	}
 }
 
-// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: haf has no one-letter flags.
-func doubleDashes(args []string) []string {
-	out := make([]string, 0, len(args))
-	for i, arg := range args {
+// parse reads the command line; the command is nil where its help was printed instead, code is then the exit code.
+func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Context, code int, err error) {
+	defer func() { // around kong only: a panic of a command must not look like an exit
+		switch e := recover().(type) {
+		case nil:
+		case exited:
+			command, code = nil, int(e)
+		default:
+			panic(e)
+		}
+	}()
+	parser, err := kong.New(c, kong.Name("haf"), kong.Description("Reward models by the hybrid objective: trained, evaluated, served and used."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return nil, exitUsage, err
+	}
+	command, err = parser.Parse(doubleDashes(args, valueFlags(parser.Model.Node)))
+	return command, exitUsage, err
+}
+
+// valueFlags says, for the name of every flag of the node and the commands below it, whether it takes a value.
+func valueFlags(node *kong.Node) map[string]bool {
+	flags := map[string]bool{}
+	for _, f := range node.Flags {
+		flags[f.Name] = !f.IsBool()
+	}
+	for _, child := range node.Children {
+		maps.Copy(flags, valueFlags(child))
+	}
+	return flags
+}
+
+// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: haf has no one-letter flags but -h. A
+// value may begin with a dash, as answers that are lists do, unless it reads as a flag; takesValue names the flags.
+func doubleDashes(args []string, takesValue map[string]bool) []string {
+	flagName := func(arg string) (name string, whole, ok bool) {
+		name, _, inside := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
+		_, known := takesValue[name]
+		return name, !inside, known && strings.HasPrefix(arg, "-")
+	}
+	var out []string
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
 		if arg == "--" {
 			return append(out, args[i:]...)
 		}
-		if len(arg) > 2 && arg[0] == '-' && arg[1] >= 'a' && arg[1] <= 'z' && !strings.HasPrefix(arg, "--") {
+		if len(arg) > 2 && arg[0] == '-' && arg[1] >= 'a' && arg[1] <= 'z' {
 			arg = "-" + arg
+		}
+		if name, whole, ok := flagName(arg); ok && whole && takesValue[name] && i+1 < len(args) {
+			if _, _, flag := flagName(args[i+1]); !flag && strings.HasPrefix(args[i+1], "-") {
+				i++
+				arg += "=" + args[i]
+			}
 		}
 		out = append(out, arg)
 	}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -26,6 +28,9 @@ type progress struct {
 // lineEvery is the time between two lines where there is no terminal.
 const lineEvery = 10 * time.Second
 
+// barWidth is the number of columns of the bar itself.
+const barWidth = 12
+
 func newProgress(w io.Writer) *progress {
 	f, ok := w.(*os.File)
 	return &progress{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
@@ -43,7 +48,7 @@ func (p *progress) Say(format string, args ...any) {
 func (p *progress) Start(what string, total int) {
 	p.what, p.total, p.began, p.last, p.started = what, total, time.Now(), time.Now(), false
 	if p.terminal {
-		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionSetWidth(barWidth),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 	}
 }
@@ -55,7 +60,7 @@ func (p *progress) At(done int, detail string) {
 	}
 	if p.bar != nil {
 		if detail != "" {
-			p.bar.Describe(p.what + ": " + detail)
+			p.bar.Describe(p.fit(p.what + ": " + detail))
 		}
 		_ = p.bar.Set(done) // beyond the total is no reason to stop
 		return
@@ -74,6 +79,27 @@ func (p *progress) At(done int, detail string) {
 		line += fmt.Sprintf(", %s left", (time.Duration(left) * perPart).Round(time.Second))
 	}
 	fmt.Fprintln(p.w, line)
+}
+
+// fit shortens a description so that the bar behind it, with count, rate and time left, stays on one line: a longer
+// one leaves a torn line behind at every redraw.
+func (p *progress) fit(description string) string {
+	width := 80
+	if f, ok := p.w.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			width = w
+		}
+	}
+	behind := fmt.Sprintf(" 100%% ||  (%d/%d, 99 it/min) [9h59m59s:9h59m59s] ", p.total, p.total)
+	room := max(width-len(behind)-barWidth/2, len(p.what)) // a narrow terminal has half a bar
+	if utf8.RuneCountInString(description) <= room {
+		return description
+	}
+	cut := string([]rune(description)[:room])
+	if i := strings.LastIndexAny(cut, ":,("); i > 0 {
+		cut = cut[:i] // whole facts
+	}
+	return strings.TrimRight(cut, " ")
 }
 
 // End closes the stretch.

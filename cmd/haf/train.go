@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -19,18 +20,32 @@ type trainCmd struct {
 	Resume string   `help:"Go on with the run in this folder."`
 }
 
+// trainOutput is what -json prints.
+type trainOutput struct {
+	Model    string      `json:"model"`
+	Steps    int         `json:"steps"`
+	LastLoss float64     `json:"last_loss"`
+	Best     *train.Best `json:"best"`    // validation, null where there was none
+	Stopped  bool        `json:"stopped"` // early
+	Seconds  float64     `json:"seconds"`
+}
+
 // Run trains from a recipe, or goes on with a stopped run.
 func (c *trainCmd) Run(a *app) error {
 	if c.Resume != "" && (c.Recipe != "" || c.Out != "" || len(c.Set) > 0) {
-		return errors.New("-resume takes its recipe from the run folder: give no recipe, -out or -set with it")
+		return fmt.Errorf("%w: -resume takes its recipe from the run folder: give no recipe, -out or -set with it", errUsage)
+	}
+	if c.Resume == "" && c.Recipe == "" && (c.Out == "" || len(c.Set) == 0) {
+		return fmt.Errorf("%w: give a recipe, or without one -out DIR with -set model.path=DIR and -set data.train=FILE", errUsage)
 	}
 	device, err := a.openDevice()
 	if err != nil {
 		return err
 	}
-	var folder string
-	if c.Resume != "" {
-		folder, err = c.Resume, resumeRun(a, device, c.Resume)
+	var result train.Result
+	folder := c.Resume
+	if folder != "" {
+		result, err = resumeRun(a, device, folder)
 	} else {
 		var r *recipe.Recipe
 		if r, err = recipe.Load(c.Recipe, c.Set); err != nil {
@@ -39,17 +54,26 @@ func (c *trainCmd) Run(a *app) error {
 		if folder = c.Out; folder == "" {
 			folder = filepath.Join("runs", strings.TrimSuffix(filepath.Base(c.Recipe), ".toml"))
 		}
-		_, err = startRun(a, device, r, folder)
+		result, err = startRun(a, device, r, folder)
 	}
-	if errors.Is(err, train.ErrInterrupted) {
+	switch {
+	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled): // between steps, or before them
 		return fmt.Errorf("%w; go on with haf train -resume %s", err, folder)
+	case err != nil || !a.json:
+		return err
 	}
-	return err
+	return printJSON(a, trainOutput{filepath.Join(folder, train.ModelName), result.Steps, result.LastLoss, result.Best, result.Stopped, result.Seconds})
 }
 
 // startRun trains a recipe into a new folder.
 func startRun(a *app, device *backend.Device, r *recipe.Recipe, dir string) (train.Result, error) {
+	if err := train.Vacant(dir); err != nil { // before minutes go into loading
+		return train.Result{}, err
+	}
 	p := newProgress(a.stderr)
+	if err := train.Vacant(dir); err != nil { // before the model is loaded for nothing
+		return train.Result{}, err
+	}
 	model, data, report, err := load(device, r, p)
 	if err != nil {
 		return train.Result{}, err
@@ -67,30 +91,29 @@ func startRun(a *app, device *backend.Device, r *recipe.Recipe, dir string) (tra
 }
 
 // resumeRun goes on with the run in a folder.
-func resumeRun(a *app, device *backend.Device, dir string) error {
+func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error) {
 	folder, err := train.Resume(dir)
 	if err != nil {
-		return err
+		return train.Result{}, err
 	}
 	before, err := recipe.ReadManifest(dir)
 	if err != nil {
-		return err
+		return train.Result{}, err
 	}
 	p := newProgress(a.stderr)
 	model, data, report, err := load(device, before.Recipe, p)
 	if err != nil {
-		return err
+		return train.Result{}, err
 	}
 	defer model.Close()
 	now, err := before.Recipe.NewManifest(model, report)
 	if err != nil {
-		return err
+		return train.Result{}, err
 	}
 	if now.Fingerprint != before.Fingerprint {
-		return fmt.Errorf("%s was started with another base model, template or data: they have changed on disk since", dir)
+		return train.Result{}, fmt.Errorf("%s was started with another base model, template or data: they have changed on disk since; put them back, or train into a new folder", dir)
 	}
-	_, err = trainRun(a, before.Recipe, model, data, folder, now.Fingerprint, p)
-	return err
+	return trainRun(a, before.Recipe, model, data, folder, now.Fingerprint, p)
 }
 
 // load opens the recipe's model and data and prints what was read.
@@ -126,8 +149,11 @@ func trainRun(a *app, r *recipe.Recipe, model *reward.Model, data train.Data, fo
 	}
 	opt.Fingerprint = fingerprint
 	result, err := train.Run(a.ctx, model, data, opt, folder, p)
-	if err != nil {
+	switch {
+	case errors.Is(err, train.ErrInterrupted) || a.ctx.Err() != nil:
 		return result, err
+	case err != nil:
+		return result, fmt.Errorf("%w; once that is mended, haf train -resume %s goes on from the last checkpoint", err, folder.Path)
 	}
 	p.Say("done: %d steps in %.0f s; model in %s", result.Steps, result.Seconds, filepath.Join(folder.Path, train.ModelName))
 	return result, nil
