@@ -30,7 +30,7 @@ setup: build
 
 # Stored PyTorch values against haf's; HAF_GOLDEN=dir for other cases of the same form.
 parity:
-	$(GO) test -count=1 -v -run 'Parity' ./lm ./train ./tokenizer
+	$(GO) test -count=1 -v -run 'Parity|Stored|PackedEqualsAlone' ./lm ./reward ./train ./tokenizer
 
 # SmolLM2-135M-Instruct as a Hugging Face folder in the cache, for the tests on a real model.
 models: $(SMOLLM2)/config.json

@@ -1,4 +1,4 @@
-// Package haf is the map of the house; it holds no code. haf trains, evaluates, serves and uses reward models by the
+// Package haf is the map of the house; it holds no code. haf trains, evaluates and uses reward models by the
 // hybrid objective of HaF-RM (arXiv 2407.04185): one decoder with a score head and a policy head, trained together.
 //
 // To read it, follow a training run: cmd/haf/train.go → recipe/recipe.go → train/run.go → train/step.go →

@@ -137,7 +137,9 @@ func openNamed(name string) (*Device, error) {
 }
 
 func openGo(hint string) (*Device, error) {
-	b, err := gobackend.New("")
+	// One operation after the other: with several at once, each waits for workers of the pool that the others hold,
+	// and all can wait for ever.
+	b, err := gobackend.New("ops_sequential")
 	if err != nil {
 		return nil, fmt.Errorf("backend: pure Go backend: %w", err)
 	}

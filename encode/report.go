@@ -104,7 +104,7 @@ func (e *Encoder) Groups(groups []pref.Group) ([]Group, *Report, error) {
 		if len(groups) > 0 {
 			why = report.reasons()
 		}
-		return nil, report, fmt.Errorf("encode: %w of %d: %s", ErrEmpty, len(groups), why)
+		return nil, report, fmt.Errorf("encode: %w of %d: %s; the max length is %d: raise it, or choose another truncation", ErrEmpty, len(groups), why, e.opt.MaxLength)
 	}
 	return kept, report, nil
 }

@@ -204,7 +204,7 @@ func (c *Checkpoint) find(name string) (*tensor, error) {
 	if len(near) == 0 {
 		return nil, fmt.Errorf("lm: %w: %s, among %d tensors", ErrMissing, name, len(c.names))
 	}
-	return nil, fmt.Errorf("lm: %w: %s, among %d tensors; near: %s", ErrMissing, name, len(c.names), strings.Join(near, ", "))
+	return nil, fmt.Errorf("lm: %w: %s, among the %d tensors of %s; near: %s; do config.json and the weights belong together?", ErrMissing, name, len(c.names), c.tensors[near[0]].File, strings.Join(near, ", "))
 }
 
 // nearest returns up to n of the names that are less than half different from name, by edit distance.

@@ -32,6 +32,10 @@ func fileRows(path string) iter.Seq2[row, error] {
 			return
 		}
 		defer f.Close()
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			yield(row{}, fmt.Errorf("pref: %s is a folder, wanted a .jsonl or .json file", path))
+			return
+		}
 		name := strings.TrimSuffix(strings.ToLower(path), ".gz")
 		for r, err := range rows(f, strings.HasSuffix(name, ".jsonl"), maxRow) {
 			if err != nil {

@@ -170,7 +170,7 @@ func TestReadErrors(t *testing.T) {
 	if _, err := collect(Read(filepath.Join(t.TempDir(), "none.jsonl"), Options{}, nil)); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "pref: ") {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := collect(Read(t.TempDir(), Options{}, nil)); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, err := collect(Read(t.TempDir(), Options{}, nil)); err == nil || !strings.Contains(err.Error(), "is a folder") {
 		t.Errorf("a folder: %v", err)
 	}
 	if _, _, err := Load(nil, Options{}); err == nil {

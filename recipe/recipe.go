@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -154,10 +155,17 @@ func explain(name string, err error) error {
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
 		line, column := decode.Position()
-		return fmt.Errorf("recipe: %s:%d:%d: %s", name, line, column, strings.TrimPrefix(decode.Error(), "toml: "))
+		what := strings.TrimPrefix(decode.Error(), "toml: ")
+		if found := mismatch.FindStringSubmatch(what); found != nil {
+			what = fmt.Sprintf("%s is a %s, want a %s", strings.Join(decode.Key(), "."), found[1], found[2])
+		}
+		return fmt.Errorf("recipe: %s:%d:%d: %s", name, line, column, what)
 	}
 	return fmt.Errorf("recipe: %s: %w", name, err)
 }
+
+// mismatch is how the decoder says that a value is of the wrong type.
+var mismatch = regexp.MustCompile(`cannot decode TOML (\w+) into .* of type (\S+)$`)
 
 // nearest suggests a known key of the same last name, or lists those of the table.
 func nearest(key string) string {
@@ -235,9 +243,9 @@ func (r *Recipe) Validate() error {
 	}
 	switch d := r.Data; {
 	case r.Model.Path == "":
-		return bad("model.path", `""`, "the folder of a base model")
+		return bad("model.path", `""`, "the folder of a base model: in the recipe or with -set model.path=DIR")
 	case len(d.Train) == 0:
-		return bad("data.train", "empty", "at least one preference file")
+		return bad("data.train", "empty", "at least one preference file: in the recipe or with -set data.train=FILE")
 	case !(d.ValidFraction >= 0 && d.ValidFraction < 1):
 		return bad("data.valid_fraction", d.ValidFraction, "a share from 0 to below 1")
 	case !(d.Fraction >= 0 && d.Fraction <= 1):

@@ -4,7 +4,6 @@ package reward
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"sync"
 
@@ -130,6 +129,9 @@ func (p *Param) Read() (lm.Array, error) {
 func (p *Param) Source() lm.Source {
 	return lm.Source{Name: p.Name, Shape: p.Shape, Values: func() ([]float32, error) {
 		a, err := p.Read()
+		if err == nil {
+			err = checkFinite(a)
+		}
 		return a.Data, err
 	}}
 }
@@ -145,6 +147,16 @@ func (m *Model) Set(p *Param, a lm.Array) error {
 	return old.FinalizeAll()
 }
 
+// checkFinite returns an error if a weight is no number: nothing of that kind is opened or saved.
+func checkFinite(a lm.Array) error {
+	for _, v := range a.Data {
+		if v-v != 0 {
+			return fmt.Errorf("reward: %s holds %v", a.Name, v)
+		}
+	}
+	return nil
+}
+
 // upload puts an array on the device in the given dtype.
 func upload(device *backend.Device, a lm.Array, dtype dtypes.DType) (*tensors.Tensor, error) {
 	size := 1
@@ -154,10 +166,8 @@ func upload(device *backend.Device, a lm.Array, dtype dtypes.DType) (*tensors.Te
 	if size != len(a.Data) {
 		return nil, fmt.Errorf("reward: %s: %d values for shape %v", a.Name, len(a.Data), a.Shape)
 	}
-	for _, v := range a.Data {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return nil, fmt.Errorf("reward: %s holds %v: the checkpoint is damaged, fetch or save it again", a.Name, v)
-		}
+	if err := checkFinite(a); err != nil {
+		return nil, fmt.Errorf("%w: the checkpoint is damaged, fetch or save it again", err)
 	}
 	t, err := tensors.FromShapeForBackend(device.Backend, 0, shapes.Make(dtype, a.Shape...))
 	if err != nil {

@@ -122,7 +122,7 @@ func (m *Model) setBase(base string, trains, adapter bool) error {
 func modelFolder(dir string) (string, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return "", fmt.Errorf("reward: model folder: %w", err)
+		return "", fmt.Errorf("reward: %w: a model is a folder with config.json, model.safetensors and tokenizer.json, or a run", err)
 	}
 	if !info.IsDir() {
 		return "", fmt.Errorf("reward: %s is a file; a model is a folder with config.json and model.safetensors", dir)

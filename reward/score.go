@@ -50,7 +50,7 @@ func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, e
 	for i, s := range samples {
 		key, err := json.Marshal(s.Prompt)
 		if err != nil {
-			return nil, nil, fmt.Errorf("reward: sample %d: %w", i, err)
+			return nil, nil, fmt.Errorf("reward: sample %d: %w", i+1, err)
 		}
 		o := byPrompt[string(key)]
 		if o == nil {
@@ -69,7 +69,7 @@ func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, e
 			for k, response := range o.responses {
 				alone, err := m.Encoder.Samples(o.prompt, []string{response})
 				if err != nil {
-					return nil, nil, fmt.Errorf("reward: sample %d: %w", o.samples[k], err)
+					return nil, nil, fmt.Errorf("reward: sample %d: %w", o.samples[k]+1, err)
 				}
 				at[o.samples[k]] = place{len(groups), 0}
 				groups = append(groups, alone)

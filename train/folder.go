@@ -59,7 +59,7 @@ func Resume(path string) (*Folder, error) {
 		return nil, fmt.Errorf("train: %s is no run folder: %w", path, err)
 	}
 	if _, err := os.Stat(filepath.Join(path, ModelName)); err == nil {
-		return nil, fmt.Errorf("train: %s is finished: its model is %s", path, filepath.Join(path, ModelName))
+		return nil, fmt.Errorf("train: %s is finished: its model is %s; train into a new folder to go further", path, filepath.Join(path, ModelName))
 	}
 	// What a crash left half-written.
 	for _, pattern := range []string{temporaryPrefix + "*", "." + ModelName + "-*", filepath.Join(checkpointsName, temporaryPrefix+"*")} {

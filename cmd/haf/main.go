@@ -1,4 +1,4 @@
-// Command haf trains, evaluates, serves and uses reward models. This package parses flags, wires the packages
+// Command haf trains, evaluates and uses reward models. This package parses flags, wires the packages
 // together and chooses the exit code; it decides nothing.
 package main
 
@@ -122,7 +122,7 @@ func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Conte
 			panic(e)
 		}
 	}()
-	parser, err := kong.New(c, kong.Name("haf"), kong.Description("Reward models by the hybrid objective: trained, evaluated, served and used."),
+	parser, err := kong.New(c, kong.Name("haf"), kong.Description("Reward models by the hybrid objective: trained, evaluated and used."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return nil, exitUsage, err

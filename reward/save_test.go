@@ -1,0 +1,248 @@
+package reward_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/lm"
+	"haf/objective"
+	"haf/pref"
+	"haf/pref/scorertest"
+	"haf/recipe"
+	"haf/reward"
+)
+
+// demoBase writes the demo's small base model and opens the pure Go backend, on which small programs compile at once.
+func demoBase(t *testing.T) (*backend.Device, string) {
+	t.Helper()
+	device, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	demo, err := recipe.WriteDemo(t.TempDir(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return device, demo.Base
+}
+
+// open opens a model and closes it at the end.
+func open(t *testing.T, device *backend.Device, dir string, opt reward.Options) *reward.Model {
+	t.Helper()
+	opt.Positions = 256
+	m, err := reward.Open(device, dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+// changed is a model as training would leave it: with a score head, and an adapter or weights that differ from the base.
+func changed(t *testing.T, device *backend.Device, base string, lora bool) *reward.Model {
+	t.Helper()
+	opt := reward.Options{Train: true}
+	if lora {
+		opt.LoRA = &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "down_proj"}}
+		opt.Random = rand.New(rand.NewPCG(1, 1))
+	}
+	m := open(t, device, base, opt)
+	setScore(t, m)
+	random := rand.New(rand.NewPCG(2, 2))
+	for _, p := range m.Trainable(reward.ScoreHead | reward.PolicyHead) {
+		a, err := p.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range a.Data {
+			a.Data[i] += float32(0.05 * random.NormFloat64())
+		}
+		if err := m.Set(p, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.Meta.Objective = objective.Default()
+	m.Meta.Heads = []string{"score", "policy"}
+	return m
+}
+
+func samples() []pref.Sample {
+	ask := func(prompt, response string) pref.Sample {
+		return pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: prompt}}, Response: response}
+	}
+	return []pref.Sample{
+		ask("what does the fox eat", "the fox eats berries"), ask("what does the fox eat", "the fox eats mice"),
+		ask("where does the owl live", "i am glad you asked the owl lives in trees"), ask("what does the fox eat", "the owl eats fish"),
+	}
+}
+
+func rewards(t *testing.T, m *reward.Model, name string) []float64 {
+	t.Helper()
+	scorer, err := m.Scorer(name, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := scorer.Score(t.Context(), samples())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestSaveOpen saves full and adapted models, opens them again, merged too, and wants the same rewards of both heads.
+func TestSaveOpen(t *testing.T) {
+	device, base := demoBase(t)
+	for name, lora := range map[string]bool{"full": false, "lora": true} {
+		t.Run(name, func(t *testing.T) {
+			m := changed(t, device, base, lora)
+			dir := filepath.Join(t.TempDir(), "model")
+			if err := m.Save(dir); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Save(dir); err == nil || !strings.Contains(err.Error(), "exists already") {
+				t.Errorf("saved twice: %v", err)
+			}
+			folders := []string{dir}
+			if lora {
+				merged := filepath.Join(t.TempDir(), "merged")
+				if err := m.SaveMerged(merged); err != nil {
+					t.Fatal(err)
+				}
+				folders = append(folders, merged)
+			}
+			score := rewards(t, m, reward.ByScore)
+			var implicit []float64
+			for _, folder := range folders {
+				opened := open(t, device, folder, reward.Options{})
+				for i, r := range rewards(t, opened, reward.ByScore) {
+					if math.Abs(r-score[i]) > 1e-5 {
+						t.Errorf("%s: reward %d is %v, before saving %v", folder, i, r, score[i])
+					}
+				}
+				got := rewards(t, opened, reward.ByImplicit)
+				if implicit == nil {
+					implicit = got
+				}
+				for i, r := range got {
+					if r == 0 || math.Abs(r-implicit[i]) > 1e-5 {
+						t.Errorf("%s: implicit reward %d is %v, of the other folder %v", folder, i, r, implicit[i])
+					}
+				}
+				if folder == dir {
+					for i, r := range rewards(t, opened, reward.ByNormalized) {
+						group, err := opened.Encoder.Samples(samples()[i].Prompt, []string{samples()[i].Response})
+						if err != nil {
+							t.Fatal(err)
+						}
+						if want := implicit[i] / float64(len(group.Responses[0])); math.Abs(r-want) > 1e-6 {
+							t.Errorf("normalized reward %d is %v, want %v", i, r, want)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestScorers passes the suite that every Scorer must pass.
+func TestScorers(t *testing.T) {
+	device, base := demoBase(t)
+	m := changed(t, device, base, true)
+	for _, name := range []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized} {
+		t.Run(name, func(t *testing.T) {
+			scorer, err := m.Scorer(name, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			scorertest.Test(t, scorer, scorertest.Options{Samples: samples(), Tolerance: 1e-5})
+		})
+	}
+}
+
+// TestReplacedBase refuses an adapter, and the implicit reward of a full model, on a base that has changed.
+func TestReplacedBase(t *testing.T) {
+	device, base := demoBase(t)
+	adapter, full := filepath.Join(t.TempDir(), "adapter"), filepath.Join(t.TempDir(), "full")
+	if err := changed(t, device, base, true).Save(adapter); err != nil {
+		t.Fatal(err)
+	}
+	if err := changed(t, device, base, false).Save(full); err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(filepath.Join(base, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Replace(string(config), `"rope_theta": 10000.0`, `"rope_theta": 500000.0`, 1)
+	if other == string(config) {
+		t.Fatal("the base's config.json has no rope_theta to change")
+	}
+	if err := os.WriteFile(filepath.Join(base, "config.json"), []byte(other), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reward.Open(device, adapter, reward.Options{}); err == nil || !strings.Contains(err.Error(), "have changed") {
+		t.Errorf("an adapter on a changed base: %v", err)
+	}
+	m := open(t, device, full, reward.Options{})
+	if _, err := m.Scorer(reward.ByImplicit, ""); err == nil || !strings.Contains(err.Error(), "has changed") && !strings.Contains(err.Error(), "have changed") {
+		t.Errorf("the implicit reward on a changed base: %v", err)
+	}
+	if err := os.RemoveAll(base); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reward.Open(device, adapter, reward.Options{}); err == nil || !strings.Contains(err.Error(), "put it back") {
+		t.Errorf("an adapter without its base: %v", err)
+	}
+}
+
+// TestReferenceCache finds log-probabilities again on disk, leaves damaged files out, and is the base for an adapter.
+func TestReferenceCache(t *testing.T) {
+	device, base := demoBase(t)
+	m, cache := changed(t, device, base, true), t.TempDir()
+	group, err := m.Encoder.Samples(samples()[0].Prompt, []string{samples()[0].Response, samples()[1].Response})
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := []encode.Group{group}
+	first, made := logProbs(t, m, cache, groups)
+	again, madeAgain := logProbs(t, m, cache, groups)
+	if made != 2 || madeAgain != 0 || first[0][0] != again[0][0] {
+		t.Errorf("%d made, then %d; %v, then %v", made, madeAgain, first, again)
+	}
+	_, plain, err := open(t, device, base, reward.Options{}).Read(t.Context(), groups, reward.PolicyHead, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(plain[0][0]-first[0][0]) > 1e-4 {
+		t.Errorf("with the adapter off %v, the base gives %v", first[0][0], plain[0][0])
+	}
+	files, err := filepath.Glob(filepath.Join(cache, "*", "*.logp"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	if err := os.WriteFile(files[0], []byte("damaged"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, made := logProbs(t, m, cache, groups); made != 2 {
+		t.Errorf("%d were made again after the file was damaged, want 2", made)
+	}
+}
+
+func logProbs(t *testing.T, m *reward.Model, cache string, groups []encode.Group) ([][]float64, int) {
+	t.Helper()
+	reference, err := m.Reference(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logps, made, err := reference.LogProbs(t.Context(), groups, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return logps, made
+}
