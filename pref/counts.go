@@ -19,9 +19,14 @@ const (
 	DropIdentical    = "identical responses"
 	DropNoComparison = "no comparison"
 	DropFraction     = "outside the fraction"
+	DropTied         = "tied"
+	DropAlone        = "no other row of its prompt"
+	DropSubset       = "outside the subsets"
+	DropLong         = "longer than max-chars"
+	DropMix          = "outside the mix"
 )
 
-// Counts say what became of the rows of one or more files. Read = Kept + Bad + the sum of Dropped.
+// Counts say what became of the rows of one or more files. Read = Kept + Bad + Joined + the sum of Dropped.
 // The zero value is ready; it may be handed to several reads in turn, not at once.
 type Counts struct {
 	Read        int            `json:"read"`        // rows, blank lines left out
@@ -31,7 +36,9 @@ type Counts struct {
 	Bad         int            `json:"bad"`         // malformed rows that were tolerated, and the one that was not
 	Duplicates  int            `json:"duplicates"`  // groups equal to an earlier one; counted, not dropped
 	Identical   int            `json:"identical"`   // comparisons dropped because both responses are the same text
-	Tied        int            `json:"tied"`        // pairs of equal scores, which make no comparison
+	Tied        int            `json:"tied"`        // pairs judged equal, which make no comparison
+	Joined      int            `json:"joined"`      // rows that went into the group of the row before them
+	Flipped     int            `json:"flipped"`     // comparisons turned round by Options.Noise
 
 	seen map[digest]struct{}
 }
@@ -58,6 +65,17 @@ func (c *Counts) keep(g Group) {
 	c.seen[key] = struct{}{}
 }
 
+// retake counts anew what was taken of so many kept groups; the rest was dropped.
+func (c *Counts) retake(of int, taken []Group, reason string) {
+	for range of - len(taken) {
+		c.drop(reason)
+	}
+	c.Kept, c.Comparisons, c.Duplicates, c.seen = 0, 0, 0, nil
+	for _, g := range taken {
+		c.keep(g)
+	}
+}
+
 // Lines returns the counts as lines to print: the first always, the others where there is something to say.
 func (c *Counts) Lines() []string {
 	dropped := 0
@@ -74,7 +92,13 @@ func (c *Counts) Lines() []string {
 		lines = append(lines, "rows dropped: "+strings.Join(reasons, ", "))
 	}
 	if c.Identical > 0 || c.Tied > 0 {
-		lines = append(lines, fmt.Sprintf("comparisons left out: between identical responses %d, between equal scores %d", c.Identical, c.Tied))
+		lines = append(lines, fmt.Sprintf("comparisons left out: between identical responses %d, tied %d", c.Identical, c.Tied))
+	}
+	if c.Joined > 0 {
+		lines = append(lines, fmt.Sprintf("rows joined to the row before them: %d", c.Joined))
+	}
+	if c.Flipped > 0 {
+		lines = append(lines, fmt.Sprintf("label noise: %d comparisons turned round", c.Flipped))
 	}
 	return lines
 }
@@ -92,6 +116,10 @@ func (g Group) digest() digest {
 		b = binary.LittleEndian.AppendUint64(b, uint64(c.Chosen))
 		b = binary.LittleEndian.AppendUint64(b, uint64(c.Rejected))
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(c.Margin))
+	}
+	for _, t := range g.Ties {
+		b = binary.LittleEndian.AppendUint64(b, uint64(t[0]))
+		b = binary.LittleEndian.AppendUint64(b, uint64(t[1]))
 	}
 	sum := sha256.Sum256(b)
 	return digest(sum[:16])

@@ -22,7 +22,7 @@ type row struct {
 	data []byte
 }
 
-// fileRows yields the rows of a .jsonl or .json file, plain or gzipped. Its errors are those of the whole file
+// fileRows yields the rows of a .jsonl or .json file, plain or gzipped, or of a Parquet file. Its errors are those of the whole file
 // (it cannot be opened or read on, an array is broken); they end the sequence.
 func fileRows(path string) iter.Seq2[row, error] {
 	return func(yield func(row, error) bool) {
@@ -32,16 +32,24 @@ func fileRows(path string) iter.Seq2[row, error] {
 			return
 		}
 		defer f.Close()
-		if info, err := f.Stat(); err == nil && info.IsDir() {
-			yield(row{}, fmt.Errorf("pref: %s is a folder, wanted a .jsonl or .json file", path))
+		info, err := f.Stat()
+		if err == nil && info.IsDir() {
+			yield(row{}, fmt.Errorf("pref: %s is a folder, wanted a .jsonl, .json or .parquet file", path))
+			return
+		}
+		named := func(r row, err error) bool {
+			if err != nil {
+				err = fmt.Errorf("pref: %s: %w", path, err)
+			}
+			return yield(r, err)
+		}
+		if err == nil && isParquet(f) {
+			parquetRows(f, info.Size(), named)
 			return
 		}
 		name := strings.TrimSuffix(strings.ToLower(path), ".gz")
 		for r, err := range rows(f, strings.HasSuffix(name, ".jsonl"), maxRow) {
-			if err != nil {
-				err = fmt.Errorf("pref: %s: %w", path, err)
-			}
-			if !yield(r, err) || err != nil {
+			if !named(r, err) || err != nil {
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -14,14 +15,14 @@ var ErrEmpty = errors.New("nothing left to use")
 // Read yields the groups of a .jsonl or .json file (an array), plain or gzipped, in order and without holding
 // more than a row. An error ends the sequence: the file cannot be read, a row is malformed
 // ("pref: FILE:LINE: field …") beyond what opt.SkipBad tolerates, or no group was kept ([ErrEmpty]).
-// What was read is added to counts, which may be nil. Options.Fraction needs every prompt at once: it is an error
-// here, use [Load].
+// What was read is added to counts, which may be nil. Options.Fraction and Options.Weights need every prompt at once: they
+// are errors here, use [Load].
 func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	return func(yield func(Group, error) bool) {
 		if counts == nil {
 			counts = &Counts{}
 		}
-		if err := opt.check(); err != nil {
+		if err := opt.Check(); err != nil {
 			yield(Group{}, err)
 			return
 		}
@@ -29,9 +30,14 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 			yield(Group{}, fmt.Errorf("pref: %s: fraction %v of a stream, wanted the whole set: use Load", path, opt.Fraction))
 			return
 		}
+		if len(opt.Weights) > 0 {
+			yield(Group{}, fmt.Errorf("pref: %s: a mix of one stream, wanted all sets: use Load", path))
+			return
+		}
 		kept := 0
 		for g, err := range readGroups(path, opt, counts) {
 			kept++
+			counts.Flipped += addNoise(&g, opt.Noise, opt.Seed)
 			if !yield(g, err) || err != nil || kept == opt.First {
 				return
 			}
@@ -42,53 +48,78 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	}
 }
 
-// Load reads all files in order. Options.First counts over the files together and ends the reading;
-// Options.Fraction is then taken of the prompts that were read, rounded, at least one. The counts are never nil,
+// Load reads all files in order, or with Options.Weights mixes them ([Mix]). Options.First counts over the files together and
+// ends the reading; Options.Fraction is then taken of the prompts that were read, rounded, at least one. The counts are never nil,
 // so that a failure can be explained. Errors are those of [Read], and [ErrEmpty] where no file kept a group.
 func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 	counts := &Counts{}
-	if err := opt.check(); err != nil {
+	if err := opt.Check(); err != nil {
 		return nil, counts, err
 	}
 	if len(paths) == 0 {
 		return nil, counts, errors.New("pref: no file, wanted at least one path")
 	}
-	var groups []Group
-	for _, path := range paths {
-		if opt.First > 0 && len(groups) == opt.First {
-			break
-		}
-		for g, err := range readGroups(path, opt, counts) {
-			if err != nil {
-				return nil, counts, err
-			}
-			groups = append(groups, g)
-			if len(groups) == opt.First {
-				break
-			}
-		}
+	if len(opt.Weights) > 0 && len(opt.Weights) != len(paths) {
+		return nil, counts, fmt.Errorf("pref: %d weights for %d files, wanted one for each file", len(opt.Weights), len(paths))
+	}
+	groups, err := loadAll(paths, opt, counts)
+	if err != nil {
+		return nil, counts, err
 	}
 	if len(groups) == 0 {
 		return nil, counts, emptyError(strings.Join(paths, ", "), counts)
 	}
 	if opt.part() {
-		groups = takeFraction(groups, opt, counts)
+		taken := takeFraction(groups, opt)
+		counts.retake(len(groups), taken, DropFraction)
+		groups = taken
+	}
+	for i := range groups {
+		counts.Flipped += addNoise(&groups[i], opt.Noise, opt.Seed)
 	}
 	return groups, counts, nil
 }
 
-// takeFraction leaves out the prompts that Options.Fraction does not draw, and counts what is left anew.
-func takeFraction(groups []Group, opt Options, counts *Counts) []Group {
-	rest, taken := pick(groups, opt.Seed, "fraction", func(n int) int {
+// loadAll reads the files in order, or mixes them where they have weights.
+func loadAll(paths []string, opt Options, counts *Counts) (groups []Group, err error) {
+	sets := make([][]Group, len(paths))
+	kept := 0
+	for i, path := range paths {
+		if len(opt.Weights) == 0 && opt.First > 0 && kept == opt.First {
+			break
+		}
+		for g, err := range readGroups(path, opt, counts) {
+			if err != nil {
+				return nil, err
+			}
+			sets[i] = append(sets[i], g)
+			kept++
+			if len(opt.Weights) == 0 && kept == opt.First {
+				break
+			}
+		}
+	}
+	if len(opt.Weights) == 0 {
+		return slices.Concat(sets...), nil
+	}
+	for i, set := range sets {
+		if len(set) == 0 {
+			return nil, emptyError(paths[i], counts) // a set without groups would empty the mix
+		}
+	}
+	mixed, err := Mix(sets, opt.Weights, opt.First, opt.Seed)
+	if err != nil {
+		return nil, err
+	}
+	counts.retake(kept, mixed, DropMix)
+	return mixed, nil
+}
+
+// takeFraction leaves out the prompts that Options.Fraction does not draw.
+func takeFraction(groups []Group, opt Options) []Group {
+	_, taken := pick(groups, opt.Seed, "fraction", func(n int) int {
 		return max(1, int(math.Round(opt.Fraction*float64(n))))
 	})
-	for range rest {
-		counts.drop(DropFraction)
-	}
-	counts.Kept, counts.Comparisons, counts.Duplicates, counts.seen = 0, 0, 0, nil
-	for _, g := range taken {
-		counts.keep(g)
-	}
 	return taken
 }
 
@@ -99,6 +130,18 @@ func emptyError(what string, counts *Counts) error {
 // readGroups yields the groups of one file whatever their number.
 func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	return func(yield func(Group, error) bool) {
+		// pending holds adjacent rows of one response each until their prompt changes.
+		var pending joined
+		emit := func(d decoded) bool {
+			counts.Identical += d.identical
+			counts.Tied += d.tied
+			if d.drop != "" {
+				counts.drop(d.drop)
+				return true
+			}
+			counts.keep(d.group)
+			return yield(d.group, nil)
+		}
 		for row, err := range fileRows(path) {
 			if err != nil {
 				yield(Group{}, err)
@@ -106,7 +149,7 @@ func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error
 			}
 			counts.Read++
 			source := Source{File: path, Line: row.line}
-			d, err := decodeRow(row.data, opt.Format)
+			d, err := decodeRow(row.data, opt)
 			if err != nil {
 				counts.Bad++
 				if counts.Bad <= opt.SkipBad {
@@ -119,17 +162,61 @@ func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error
 				yield(Group{}, err)
 				return
 			}
-			counts.Identical += d.identical
-			counts.Tied += d.tied
-			if d.drop != "" {
-				counts.drop(d.drop)
+			d.group.Source = source
+			if d.single && pending.any() && pending.add(d) {
+				counts.Joined++
 				continue
 			}
-			d.group.Source = source
-			counts.keep(d.group)
-			if !yield(d.group, nil) {
+			if pending.any() && !emit(pending.close(opt)) {
+				counts.Read-- // this row is left for nobody
+				return
+			}
+			if d.single {
+				pending.add(d)
+			} else if !emit(d) {
 				return
 			}
 		}
+		if pending.any() {
+			emit(pending.close(opt))
+		}
 	}
+}
+
+// joined are rows of one response each that share their prompt.
+type joined struct {
+	group  Group
+	scores []float64
+}
+
+func (j *joined) any() bool { return len(j.scores) > 0 }
+
+// add takes the row in, unless it has another prompt than the rows before it or there is no room.
+func (j *joined) add(d decoded) bool {
+	switch {
+	case !j.any():
+		j.group = d.group
+	case len(j.scores) == maxResponses || !slices.Equal(j.group.Prompt, d.group.Prompt):
+		return false
+	default:
+		j.group.Responses = append(j.group.Responses, d.group.Responses...)
+	}
+	j.scores = append(j.scores, d.score)
+	return true
+}
+
+// close makes the group of the rows and forgets them.
+func (j *joined) close(opt Options) decoded {
+	g, scores := j.group, j.scores
+	*j = joined{}
+	if len(scores) < 2 {
+		return decoded{drop: DropAlone}
+	}
+	all, ties := ordered(scores)
+	g.Ties = ties
+	d := groupOf(g, all, false, opt)
+	if d.drop == "" {
+		d.settle(opt)
+	}
+	return d
 }

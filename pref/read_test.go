@@ -231,7 +231,7 @@ func TestCounts(t *testing.T) {
 	want := []string{
 		"read 9 rows, kept 5 groups with 6 comparisons, dropped 3, bad 1, duplicates 1",
 		"rows dropped: empty response 1, identical responses 1, no comparison 1",
-		"comparisons left out: between identical responses 2, between equal scores 1",
+		"comparisons left out: between identical responses 2, tied 1",
 	}
 	if !slices.Equal(c.Lines(), want) {
 		t.Errorf("%s\nwanted\n%s", strings.Join(c.Lines(), "\n"), strings.Join(want, "\n"))

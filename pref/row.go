@@ -1,40 +1,99 @@
 package pref
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // maxResponses bounds a group, because scores give a comparison for every two responses.
 const maxResponses = 1024
 
-// A decoded row is a group, or the reason why there is none.
+// A decoded row is a group, or the reason why there is none, or one response that the next row may join.
 type decoded struct {
 	group     Group
 	drop      string // a reason, "" where the group stands
 	identical int    // comparisons left out: both responses are the same text
-	tied      int    // pairs of equal scores
+	tied      int    // pairs judged equal
+	single    bool   // the group has one response, whose score is below
+	score     float64
 }
 
-// decodeRow decodes one row in the given format; an error means that the row is malformed.
-func decodeRow(data []byte, format string) (decoded, error) {
+// decodeRow decodes one row in the format of opt; an error means that the row is malformed.
+func decodeRow(data []byte, opt Options) (decoded, error) {
 	f, err := objectOf(data)
 	if err != nil {
 		return decoded{}, err
 	}
+	format := opt.Format
 	if format == "" || format == Auto {
 		if format, err = detect(f); err != nil {
 			return decoded{}, err
 		}
 	}
-	switch format {
-	case HH:
-		return decodeTranscripts(f)
-	case Groups:
-		return decodeGroup(f)
+	d, err := decoders[format](f, opt)
+	if err != nil {
+		return decoded{}, err
 	}
-	return decodePair(f)
+	if d.drop == "" {
+		if d.group.Subset == "" {
+			d.group.Subset = f.label("subset", "domain", "category", "source")
+		}
+		if d.group.ID == "" {
+			d.group.ID = f.label("id", "prompt_id", "question_id", "idx")
+		}
+		if !d.single {
+			d.settle(opt)
+		}
+	}
+	return d, nil
+}
+
+// decoders has every format but Auto.
+var decoders = map[string]func(fields, Options) (decoded, error){
+	HH:            func(f fields, _ Options) (decoded, error) { return decodeTranscripts(f) },
+	Pairs:         func(f fields, _ Options) (decoded, error) { return decodePair(f) },
+	Groups:        decodeGroup,
+	PKU:           decodePKU,
+	Arena:         decodeArena,
+	Alpaca:        decodeAlpaca,
+	UltraFeedback: decodeUltraFeedback,
+	HelpSteer:     decodeHelpSteer,
+	BestOf:        decodeBestOf,
+	JudgeBench:    decodeJudgeBench,
+	RMB:           decodeRMB,
+	HHH:           decodeHHH,
+}
+
+// settle applies the options to a group that stands.
+func (d *decoded) settle(opt Options) {
+	g := &d.group
+	if !opt.KeepTies {
+		g.Ties = nil
+	}
+	switch {
+	case len(g.Comparisons) == 0 && len(g.Ties) == 0:
+		*d = decoded{drop: DropTied, tied: d.tied, identical: d.identical}
+	case len(opt.Subsets) > 0 && !slices.Contains(opt.Subsets, g.Subset):
+		*d = decoded{drop: DropSubset}
+	case opt.MaxChars > 0 && g.chars() > opt.MaxChars:
+		*d = decoded{drop: DropLong}
+	}
+}
+
+// chars counts the characters of the prompt and of the longest response.
+func (g Group) chars() int {
+	n, longest := 0, 0
+	for _, m := range g.Prompt {
+		n += utf8.RuneCountInString(m.Content)
+	}
+	for _, r := range g.Responses {
+		longest = max(longest, utf8.RuneCountInString(r))
+	}
+	return n + longest
 }
 
 // detect finds the format that a row's keys fit.
@@ -44,13 +103,40 @@ func detect(f fields) (string, error) {
 		return "", fmt.Errorf(`keys %s: both "chosen" and "responses", wanted one form: set the format`, f.keys())
 	case f.has("responses"):
 		return Groups, nil
+	case f.has("chosen", "rejected", "prompt") && isTexts(f["chosen"]) && kind(f["rejected"]) == "a list":
+		return BestOf, nil
 	case f.has("chosen", "rejected") && !f.has("prompt") && isText(f["chosen"]):
 		return HH, nil
 	case f.has("chosen", "rejected"):
 		return Pairs, nil
+	case f.has("prompt", "response_0", "response_1"):
+		return PKU, nil
+	case f.has("conversation_a", "conversation_b"):
+		return Arena, nil
+	case f.has("response_A", "response_B"):
+		return JudgeBench, nil
+	case f.has("completions"):
+		return UltraFeedback, nil
+	case f.has("conversation_input"):
+		return RMB, nil
+	case f.has("input", "targets"):
+		return HHH, nil
+	case f.has("output_1", "output_2"), f.has("response1", "response2"):
+		return Alpaca, nil
+	case f.has("prompt", "response", "helpfulness"), f.has("prompt", "response_1", "response_2"):
+		return HelpSteer, nil
 	}
-	return "", fmt.Errorf("keys %s fit no form, wanted %s {chosen, rejected}, %s {prompt, chosen, rejected} or %s {prompt, responses, comparisons | scores}: rename the keys",
-		f.keys(), HH, Pairs, Groups)
+	return "", fmt.Errorf("keys %s fit no form, wanted %s {chosen, rejected}, %s {prompt, chosen, rejected} or %s {prompt, responses, comparisons | scores}, or the keys of a published set (%s): rename the keys",
+		f.keys(), HH, Pairs, Groups, strings.Join(formats[4:], ", "))
+}
+
+// isTexts says whether the value is a list that begins with a text.
+func isTexts(raw json.RawMessage) bool {
+	if kind(raw) != "a list" {
+		return false
+	}
+	rest := bytes.TrimLeft(bytes.TrimLeft(raw, " \t\r\n")[1:], " \t\r\n")
+	return len(rest) > 0 && rest[0] == '"'
 }
 
 func decodeTranscripts(f fields) (decoded, error) {
@@ -151,7 +237,7 @@ func marginOf(f fields, field string) (float64, error) {
 	return numberOf(raw, field)
 }
 
-func decodeGroup(f fields) (decoded, error) {
+func decodeGroup(f fields, opt Options) (decoded, error) {
 	raw, err := f.get("prompt")
 	if err != nil {
 		return decoded{}, err
@@ -179,11 +265,17 @@ func decodeGroup(f fields) (decoded, error) {
 		empty = empty || blank(text)
 		g.Responses = append(g.Responses, text)
 	}
-	all, tied, err := comparisonsOf(f, len(list))
+	all, ties, err := comparisonsOf(f, len(list))
 	if err != nil {
 		return decoded{}, err
 	}
-	d := decoded{tied: tied}
+	g.Ties = ties
+	return groupOf(g, all, empty, opt), nil
+}
+
+// groupOf closes a group over its comparisons, without those between equal texts.
+func groupOf(g Group, all []Comparison, empty bool, opt Options) decoded {
+	d := decoded{tied: len(g.Ties)}
 	for _, c := range all {
 		if g.Responses[c.Chosen] == g.Responses[c.Rejected] {
 			d.identical++
@@ -198,12 +290,12 @@ func decodeGroup(f fields) (decoded, error) {
 		d.drop = DropEmpty
 	case len(g.Comparisons) == 0 && d.identical > 0:
 		d.drop = DropIdentical
-	case len(g.Comparisons) == 0:
+	case len(g.Comparisons) == 0 && (len(g.Ties) == 0 || !opt.KeepTies):
 		d.drop = DropNoComparison
 	default:
 		d.group = g
 	}
-	return d, nil
+	return d
 }
 
 // answerOf decodes one response: text, or a list of one message of the assistant.
@@ -222,27 +314,27 @@ func answerOf(raw json.RawMessage, field string) (string, error) {
 
 // comparisonsOf decodes the comparisons among n responses: [chosen, rejected] or {chosen, rejected, margin}; or
 // derives them from scores, which state an order but no margin.
-func comparisonsOf(f fields, n int) (all []Comparison, tied int, err error) {
+func comparisonsOf(f fields, n int) (all []Comparison, ties [][2]int, err error) {
 	switch {
 	case f.has("comparisons") && f.has("scores"):
-		return nil, 0, wrong("scores", `stands beside "comparisons", wanted one of the two`)
+		return nil, nil, wrong("scores", `stands beside "comparisons", wanted one of the two`)
 	case f.has("scores"):
 		return byScore(f["scores"], n)
 	case !f.has("comparisons"):
-		return nil, 0, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`, f.keys())
+		return nil, nil, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`, f.keys())
 	}
 	list, err := listOf(f["comparisons"], "comparisons", "comparisons [chosen, rejected]")
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	for i, item := range list {
 		c, err := comparisonOf(item, fmt.Sprintf("comparisons[%d]", i), n)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		all = append(all, c)
 	}
-	return all, 0, nil
+	return all, nil, nil
 }
 
 func comparisonOf(raw json.RawMessage, field string, n int) (c Comparison, err error) {
@@ -284,25 +376,31 @@ func comparisonOf(raw json.RawMessage, field string, n int) (c Comparison, err e
 	return c, nil
 }
 
-func byScore(raw json.RawMessage, n int) (all []Comparison, tied int, err error) {
+func byScore(raw json.RawMessage, n int) (all []Comparison, ties [][2]int, err error) {
 	list, err := listOf(raw, "scores", "numbers")
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if len(list) != n {
-		return nil, 0, wrong("scores", "%d of them, wanted one for each of the %d responses", len(list), n)
+		return nil, nil, wrong("scores", "%d of them, wanted one for each of the %d responses", len(list), n)
 	}
 	scores := make([]float64, n)
 	for i, item := range list {
 		if scores[i], err = numberOf(item, fmt.Sprintf("scores[%d]", i)); err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 	}
+	all, ties = ordered(scores)
+	return all, ties, nil
+}
+
+// ordered compares every two scores.
+func ordered(scores []float64) (all []Comparison, ties [][2]int) {
 	for i := range scores {
 		for j := range i {
 			switch {
 			case scores[i] == scores[j]:
-				tied++
+				ties = append(ties, [2]int{j, i})
 			case scores[i] > scores[j]:
 				all = append(all, Comparison{Chosen: i, Rejected: j})
 			default:
@@ -310,5 +408,5 @@ func byScore(raw json.RawMessage, n int) (all []Comparison, tied int, err error)
 			}
 		}
 	}
-	return all, tied, nil
+	return all, ties
 }

@@ -56,7 +56,7 @@ func TestDecodeRow(t *testing.T) {
 		{"all tied", `{"prompt":"q","responses":["a","b"],"scores":[2,2]}`, decoded{drop: DropNoComparison, tied: 1}},
 		{"no comparison", `{"prompt":"q","responses":["a","b"],"comparisons":[]}`, decoded{drop: DropNoComparison}},
 	} {
-		if got, err := decodeRow([]byte(c.data), Auto); err != nil || !reflect.DeepEqual(got, c.want) {
+		if got, err := decodeRow([]byte(c.data), Options{}); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v, wanted %+v", c.name, got, err, c.want)
 		}
 	}
@@ -107,7 +107,7 @@ func TestDecodeRowErrors(t *testing.T) {
 		{Groups, group(`"comparisons":[{"chosen":0}]`), `field "comparisons[0]": keys "chosen", wanted {chosen, rejected}`},
 		{Groups, group(`"comparisons":[7]`), `field "comparisons[0]": a number, wanted [chosen, rejected]`},
 	} {
-		if got, err := decodeRow([]byte(c.data), c.format); err == nil || !strings.Contains(err.Error(), c.want) {
+		if got, err := decodeRow([]byte(c.data), Options{Format: c.format}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s:\n got %+v, %v\n wanted %s", c.format, c.data, got, err, c.want)
 		}
 	}
@@ -122,7 +122,7 @@ func TestErrorsStayShort(t *testing.T) {
 		`{"` + long + `":1}`, `{"chosen":"` + long + `","rejected":"x"}`,
 		`{"prompt":[{"role":"` + long + `","content":""}],"chosen":"a","rejected":"b"}`,
 	} {
-		if _, err := decodeRow([]byte(data), Auto); err == nil || len(err.Error()) > 400 {
+		if _, err := decodeRow([]byte(data), Options{}); err == nil || len(err.Error()) > 400 {
 			t.Errorf("error %.500v", err)
 		}
 	}
@@ -157,15 +157,28 @@ func FuzzRow(f *testing.F) {
 		`{"chosen":null}`, "[", "\xff",
 	} {
 		for i := range formats {
-			f.Add([]byte(s), i)
+			f.Add([]byte(s), i, false)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte, format int) {
-		d, err := decodeRow(data, formats[uint(format)%uint(len(formats))])
-		if err != nil || d.drop != "" {
+	for i, format := range formats {
+		for _, row := range published[format] {
+			f.Add([]byte(row), i, true)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, format int, ties bool) {
+		d, err := decodeRow(data, Options{Format: formats[uint(format)%uint(len(formats))], KeepTies: ties})
+		if err != nil || d.drop != "" || d.single && len(d.group.Responses) == 1 {
 			return
 		}
 		g := d.group
+		for _, tie := range g.Ties {
+			if tie[0] == tie[1] || min(tie[0], tie[1]) < 0 || max(tie[0], tie[1]) >= len(g.Responses) {
+				t.Fatalf("the tie %v of %d responses", tie, len(g.Responses))
+			}
+		}
+		if g.Ties, g.Subset, g.ID = nil, "", ""; len(g.Comparisons) == 0 && ties {
+			return
+		}
 		if len(g.Prompt) == 0 || len(g.Responses) < 2 || len(g.Comparisons) == 0 {
 			t.Fatalf("kept %+v", g)
 		}
@@ -174,7 +187,7 @@ func FuzzRow(f *testing.F) {
 				t.Fatalf("kept the comparison %v of %q", c, g.Responses)
 			}
 		}
-		again, err := decodeRow(encodeGroup(t, g), Auto)
+		again, err := decodeRow(encodeGroup(t, g), Options{})
 		if err != nil || !reflect.DeepEqual(again.group, g) {
 			t.Fatalf("%+v written and read again is %+v, %v", g, again.group, err)
 		}

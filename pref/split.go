@@ -2,7 +2,6 @@ package pref
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"math"
 	"slices"
 )
@@ -38,8 +37,7 @@ func pick(groups []Group, seed uint64, stream string, count func(n int) int) (re
 	for i, g := range groups {
 		keys[i] = g.PromptKey()
 		if _, ok := ranks[keys[i]]; !ok {
-			b := appendText(binary.LittleEndian.AppendUint64(nil, seed), stream)
-			ranks[keys[i]] = sha256.Sum256(append(b, keys[i][:]...))
+			ranks[keys[i]] = rankOf(keys[i], seed, stream)
 		}
 	}
 	order := make([]PromptKey, 0, len(ranks))

@@ -77,6 +77,21 @@ func (f fields) get(key string) (json.RawMessage, error) {
 	return v, nil
 }
 
+// label returns the first of the keys that has a text or a number, as text; "" where none has.
+func (f fields) label(keys ...string) string {
+	for _, k := range keys {
+		switch v := f[k]; kind(v) {
+		case "text":
+			if s, err := textOf(v, k); err == nil {
+				return s
+			}
+		case "a number":
+			return string(bytes.TrimSpace(v))
+		}
+	}
+	return ""
+}
+
 func (f fields) keys() string {
 	if len(f) == 0 {
 		return "no key at all"
@@ -228,6 +243,36 @@ func dialogueOf(raw json.RawMessage, field string) ([]Message, error) {
 		return m, err
 	}
 	return nil, wrong(field, "%s, wanted text or a list of messages", kind(raw))
+}
+
+// objectAt decodes an object inside a row.
+func objectAt(raw json.RawMessage, field string) (fields, error) {
+	if kind(raw) != "an object" {
+		return nil, wrong(field, "%s, wanted an object", kind(raw))
+	}
+	var f fields
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return nil, wrong(field, "%v, wanted an object", err)
+	}
+	maps.DeleteFunc(f, func(_ string, v json.RawMessage) bool { return kind(v) == "null" })
+	return f, nil
+}
+
+// text returns a field that must be there and be text.
+func (f fields) text(key string) (string, error) {
+	raw, err := f.get(key)
+	if err != nil {
+		return "", err
+	}
+	return textOf(raw, key)
+}
+
+// optional returns a field that is text where it is there.
+func (f fields) optional(key string) (string, error) {
+	if !f.has(key) {
+		return "", nil
+	}
+	return textOf(f[key], key)
 }
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }

@@ -1,0 +1,337 @@
+package pref
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Readers of the published sets whose rows have several responses, or ratings of them.
+
+// decodeBestOf decodes rows whose chosen and rejected are lists of texts, every chosen one better than every rejected
+// one: RewardBench 2 and RM-Bench (whose subset is the domain). The chosen are the first responses of the group.
+func decodeBestOf(f fields, opt Options) (decoded, error) {
+	raw, err := f.get("prompt")
+	if err != nil {
+		return decoded{}, err
+	}
+	g := Group{}
+	if g.Prompt, err = promptOf(raw, "prompt"); err != nil {
+		return decoded{}, err
+	}
+	chosen, err := textsAt(f, "chosen")
+	if err != nil {
+		return decoded{}, err
+	}
+	rejected, err := textsAt(f, "rejected")
+	if err != nil {
+		return decoded{}, err
+	}
+	return bestOf(g, chosen, rejected, opt), nil
+}
+
+func bestOf(g Group, chosen, rejected []string, opt Options) decoded {
+	empty := false
+	for _, text := range append(append(g.Responses, chosen...), rejected...) {
+		empty = empty || blank(text)
+		g.Responses = append(g.Responses, text)
+	}
+	var all []Comparison
+	for c := range chosen {
+		for r := range rejected {
+			all = append(all, Comparison{Chosen: c, Rejected: len(chosen) + r})
+		}
+	}
+	return groupOf(g, all, empty, opt)
+}
+
+// textsAt decodes a list of one or more texts.
+func textsAt(f fields, key string) ([]string, error) {
+	raw, err := f.get(key)
+	if err != nil {
+		return nil, err
+	}
+	list, err := listOf(raw, key, "texts")
+	if err != nil {
+		return nil, err
+	}
+	if len(list) < 1 || len(list) > maxResponses/2 {
+		return nil, wrong(key, "%d of them, wanted 1 to %d", len(list), maxResponses/2)
+	}
+	texts := make([]string, len(list))
+	for i, item := range list {
+		if texts[i], err = textOf(item, fmt.Sprintf("%s[%d]", key, i)); err != nil {
+			return nil, err
+		}
+	}
+	return texts, nil
+}
+
+// decodeRMB decodes both parts of RMB: {conversation_input, chosen: {answer}, reject: {answer}} and
+// {conversation_input, bon_best: {answer}, loser_list: [{answer}]}; the subset is the category path.
+func decodeRMB(f fields, opt Options) (decoded, error) {
+	raw, err := f.get("conversation_input")
+	if err != nil {
+		return decoded{}, err
+	}
+	g := Group{Subset: f.label("category_path")}
+	if g.Prompt, err = promptOf(raw, "conversation_input"); err != nil {
+		return decoded{}, err
+	}
+	best, worse := "chosen", "reject"
+	g.ID = f.label("pair_uid")
+	if f.has("bon_best") {
+		best, worse = "bon_best", "loser_list"
+		g.ID = f.label("bon_uid")
+	}
+	if raw, err = f.get(best); err != nil {
+		return decoded{}, err
+	}
+	chosen, err := answerAt(raw, best)
+	if err != nil {
+		return decoded{}, err
+	}
+	if raw, err = f.get(worse); err != nil {
+		return decoded{}, err
+	}
+	losers := []json.RawMessage{raw}
+	if worse == "loser_list" {
+		if losers, err = listOf(raw, worse, "answers"); err != nil {
+			return decoded{}, err
+		}
+		if len(losers) < 1 || len(losers) > maxResponses/2 {
+			return decoded{}, wrong(worse, "%d of them, wanted 1 to %d", len(losers), maxResponses/2)
+		}
+	}
+	rejected := make([]string, len(losers))
+	for i, item := range losers {
+		if rejected[i], err = answerAt(item, worse); err != nil {
+			return decoded{}, err
+		}
+	}
+	return bestOf(g, []string{chosen}, rejected, opt), nil
+}
+
+func answerAt(raw json.RawMessage, field string) (string, error) {
+	f, err := objectAt(raw, field)
+	if err != nil {
+		return "", err
+	}
+	text, ok := f["answer"]
+	if !ok {
+		return "", wrong(field+".answer", "missing, wanted it beside %s", f.keys())
+	}
+	return textOf(text, field+".answer")
+}
+
+// decodeHHH decodes the HHH alignment set: {input, targets: {choices, labels}}, whose choices of label 1 are better than those
+// of label 0. The input is a transcript or a plain question.
+func decodeHHH(f fields, opt Options) (decoded, error) {
+	input, err := f.text("input")
+	if err != nil {
+		return decoded{}, err
+	}
+	g := Group{Prompt: asked(input)}
+	if turns, err := parseTranscript(input); err == nil {
+		g.Prompt = turns
+	}
+	raw, err := f.get("targets")
+	if err != nil {
+		return decoded{}, err
+	}
+	targets, err := objectAt(raw, "targets")
+	if err != nil {
+		return decoded{}, err
+	}
+	choices, err := textsAt(targets, "choices")
+	if err != nil {
+		return decoded{}, err
+	}
+	if raw, err = targets.get("labels"); err != nil {
+		return decoded{}, err
+	}
+	labels, err := listOf(raw, "targets.labels", "0 and 1")
+	if err != nil {
+		return decoded{}, err
+	}
+	if len(labels) != len(choices) {
+		return decoded{}, wrong("targets.labels", "%d of them, wanted one for each of the %d choices", len(labels), len(choices))
+	}
+	var chosen, rejected []string
+	for i, item := range labels {
+		label, err := numberOf(item, fmt.Sprintf("targets.labels[%d]", i))
+		if err != nil {
+			return decoded{}, err
+		}
+		if label > 0 {
+			chosen = append(chosen, choices[i])
+		} else {
+			rejected = append(rejected, choices[i])
+		}
+	}
+	return bestOf(g, chosen, rejected, opt), nil
+}
+
+// decodeUltraFeedback decodes UltraFeedback's own rows, four completions with ratings, as a group of scores. The score is the
+// mean of the ratings of the aspects, as in the binarized sets (the published overall_score is known to be
+// unreliable); Options.Choose names one aspect, or overall_score. Completions without a rating are left out.
+func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
+	instruction, err := f.text("instruction")
+	if err != nil {
+		return decoded{}, err
+	}
+	raw, err := f.get("completions")
+	if err != nil {
+		return decoded{}, err
+	}
+	list, err := listOf(raw, "completions", "completions {response, annotations}")
+	if err != nil {
+		return decoded{}, err
+	}
+	if len(list) > maxResponses {
+		return decoded{}, wrong("completions", "%d of them, wanted at most %d", len(list), maxResponses)
+	}
+	g := Group{Prompt: asked(instruction), Subset: f.label("source")}
+	var scores []float64
+	empty := false
+	for i, item := range list {
+		at := fmt.Sprintf("completions[%d]", i)
+		c, err := objectAt(item, at)
+		if err != nil {
+			return decoded{}, err
+		}
+		response, ok := c["response"]
+		if !ok {
+			return decoded{}, wrong(at+".response", "missing, wanted it beside %s", c.keys())
+		}
+		text, err := textOf(response, at+".response")
+		if err != nil {
+			return decoded{}, err
+		}
+		score, rated, err := ultraScore(c, at, opt.Choose)
+		if err != nil {
+			return decoded{}, err
+		}
+		if rated {
+			empty = empty || blank(text)
+			g.Responses, scores = append(g.Responses, text), append(scores, score)
+		}
+	}
+	if len(scores) < 2 {
+		return decoded{drop: DropNoComparison}, nil
+	}
+	all, ties := ordered(scores)
+	g.Ties = ties
+	return groupOf(g, all, empty, opt), nil
+}
+
+// ultraScore is the score of one completion; not rated where the published rating is missing or "N/A".
+func ultraScore(c fields, at, choose string) (score float64, rated bool, err error) {
+	if choose == "overall_score" {
+		raw, ok := c["overall_score"]
+		if !ok {
+			return 0, false, nil
+		}
+		score, err = numberOf(raw, at+".overall_score")
+		return score, err == nil, err
+	}
+	raw, ok := c["annotations"]
+	if !ok {
+		return 0, false, nil
+	}
+	annotations, err := objectAt(raw, at+".annotations")
+	if err != nil {
+		return 0, false, err
+	}
+	aspects := []string{"helpfulness", "honesty", "instruction_following", "truthfulness"}
+	if choose != "" && choose != Safer && choose != Better {
+		aspects = []string{choose}
+	}
+	n := 0
+	for _, aspect := range aspects {
+		raw, ok := annotations[aspect]
+		if !ok {
+			continue
+		}
+		field := at + ".annotations." + aspect
+		a, err := objectAt(raw, field)
+		if err != nil {
+			return 0, false, err
+		}
+		// Ratings are published as text; "N/A" stands for none.
+		var x float64
+		if json.Unmarshal([]byte(a.label("Rating")), &x) == nil {
+			score += x
+			n++
+		}
+	}
+	if n == 0 {
+		return 0, false, nil
+	}
+	return score / float64(n), true, nil
+}
+
+// decodeHelpSteer decodes both forms of HelpSteer2. {prompt, response, helpfulness, correctness, …} is one response: the reader joins
+// adjacent rows of one prompt into a group of scores, by helpfulness or the attribute that Options.Choose names. {prompt,
+// response_1, response_2, preference_strength} is a pair: strength −3 to −1 prefers response 1, 1 to 3 response 2, 0
+// is a tie; its size is the margin.
+func decodeHelpSteer(f fields, opt Options) (decoded, error) {
+	raw, err := f.get("prompt")
+	if err != nil {
+		return decoded{}, err
+	}
+	prompt, err := promptOf(raw, "prompt")
+	if err != nil {
+		return decoded{}, err
+	}
+	if f.has("response_1") || f.has("response_2") {
+		return decodeStrength(f, prompt)
+	}
+	response, err := f.text("response")
+	if err != nil {
+		return decoded{}, err
+	}
+	key := opt.Choose
+	if key == "" || key == Safer || key == Better {
+		key = "helpfulness"
+	}
+	if raw, err = f.get(key); err != nil {
+		return decoded{}, err
+	}
+	score, err := numberOf(raw, key)
+	switch {
+	case err != nil:
+		return decoded{}, err
+	case len(prompt) == 0:
+		return decoded{drop: DropNoPrompt}, nil
+	case blank(response):
+		return decoded{drop: DropEmpty}, nil
+	}
+	return decoded{single: true, score: score, group: Group{Prompt: prompt, Responses: []string{response}}}, nil
+}
+
+func decodeStrength(f fields, prompt []Message) (decoded, error) {
+	a, err := f.text("response_1")
+	if err != nil {
+		return decoded{}, err
+	}
+	b, err := f.text("response_2")
+	if err != nil {
+		return decoded{}, err
+	}
+	raw, err := f.get("preference_strength")
+	if err != nil {
+		return decoded{}, err
+	}
+	strength, err := numberOf(raw, "preference_strength")
+	if err != nil {
+		return decoded{}, err
+	}
+	v := neither
+	switch {
+	case strength < 0:
+		v, strength = first, -strength
+	case strength > 0:
+		v = second
+	}
+	return judged(prompt, said(a), said(b), v, strength), nil
+}

@@ -1,0 +1,104 @@
+package pref
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+)
+
+func checkWeights(weights []float64) error {
+	for i, w := range weights {
+		if !(w > 0 && w <= math.MaxFloat32) { // also NaN
+			return fmt.Errorf("pref: weight %d of the mix is %v, wanted a positive number: leave the file out instead", i+1, w)
+		}
+	}
+	return nil
+}
+
+// Mix takes from every set its share weights[i] / Σ weights of the groups, as many in all as the smallest set for its
+// weight allows and at most limit (0: no limit), without repetition. Which groups are taken depends on the prompts and
+// the seed alone, groups that share a prompt stand next to each other in that draw, and every set keeps its order.
+// There are as many weights as sets, all positive.
+func Mix(sets [][]Group, weights []float64, limit int, seed uint64) ([]Group, error) {
+	if len(weights) != len(sets) {
+		return nil, fmt.Errorf("pref: %d weights for %d files, wanted one for each file", len(weights), len(sets))
+	}
+	if err := checkWeights(weights); err != nil {
+		return nil, err
+	}
+	sum := 0.0
+	for _, w := range weights {
+		sum += w
+	}
+	total := math.Inf(1)
+	if limit > 0 {
+		total = float64(limit)
+	}
+	for i, w := range weights {
+		total = min(total, float64(len(sets[i]))*sum/w)
+	}
+	var out []Group
+	for i, set := range sets {
+		// Beyond rounding, take is never more than the set holds.
+		out = append(out, draw(set, min(int(math.Round(total*weights[i]/sum)), len(set)), seed)...)
+	}
+	return out, nil
+}
+
+// draw takes n of the groups, ranked by a hash of seed and prompt, and leaves them in their order.
+func draw(groups []Group, n int, seed uint64) []Group {
+	type ranked struct {
+		rank  PromptKey
+		index int
+	}
+	order := make([]ranked, len(groups))
+	for i, g := range groups {
+		order[i] = ranked{rankOf(g.PromptKey(), seed, "mix"), i}
+	}
+	slices.SortFunc(order, func(a, b ranked) int {
+		return cmp.Or(slices.Compare(a.rank[:], b.rank[:]), cmp.Compare(a.index, b.index))
+	})
+	taken := make([]int, 0, n)
+	for _, r := range order[:n] {
+		taken = append(taken, r.index)
+	}
+	slices.Sort(taken)
+	out := make([]Group, n)
+	for i, t := range taken {
+		out[i] = groups[t]
+	}
+	return out
+}
+
+// rankOf hashes seed, stream and key.
+func rankOf(key PromptKey, seed uint64, stream string) PromptKey {
+	b := appendText(binary.LittleEndian.AppendUint64(nil, seed), stream)
+	return sha256.Sum256(append(b, key[:]...))
+}
+
+// addNoise turns every comparison of the group round with the given probability and returns how many it turned.
+// Whether it does depends on the group's content and the seed alone, so that another order of the files, or
+// a smaller part of them, has the same noise.
+func addNoise(g *Group, probability float64, seed uint64) (turned int) {
+	if probability == 0 {
+		return 0
+	}
+	content := g.digest()
+	comparisons := slices.Clone(g.Comparisons)
+	for i := range comparisons {
+		b := appendText(binary.LittleEndian.AppendUint64(nil, seed), "noise")
+		b = binary.LittleEndian.AppendUint64(append(b, content[:]...), uint64(i))
+		sum := sha256.Sum256(b)
+		// 53 bits: a number from 0 to below 1.
+		if float64(binary.LittleEndian.Uint64(sum[:])>>11)/(1<<53) < probability {
+			c := &comparisons[i]
+			c.Chosen, c.Rejected = c.Rejected, c.Chosen
+			turned++
+		}
+	}
+	g.Comparisons = comparisons
+	return turned
+}
