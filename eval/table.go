@@ -29,6 +29,11 @@ func Table(w io.Writer, rows []Row) error {
 			fmt.Sprintf("%.4f", r.Margin),
 		})
 	}
+	return WriteTable(w, cells)
+}
+
+// WriteTable writes cells as aligned columns: the first to the left, the others to the right. All lines have as many.
+func WriteTable(w io.Writer, cells [][]string) error {
 	width := make([]int, len(cells[0]))
 	for _, line := range cells {
 		for i, cell := range line {
@@ -45,7 +50,9 @@ func Table(w io.Writer, rows []Row) error {
 				b.WriteString("  " + pad + cell)
 			}
 		}
-		b.WriteByte('\n')
+		text := strings.TrimRight(b.String(), " ")
+		b.Reset()
+		b.WriteString(text + "\n")
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("eval: write table: %w", err)

@@ -78,27 +78,3 @@ func rankOf(key PromptKey, seed uint64, stream string) PromptKey {
 	b := appendText(binary.LittleEndian.AppendUint64(nil, seed), stream)
 	return sha256.Sum256(append(b, key[:]...))
 }
-
-// addNoise turns every comparison of the group round with the given probability and returns how many it turned.
-// Whether it does depends on the group's content and the seed alone, so that another order of the files, or
-// a smaller part of them, has the same noise.
-func addNoise(g *Group, probability float64, seed uint64) (turned int) {
-	if probability == 0 {
-		return 0
-	}
-	content := g.digest()
-	comparisons := slices.Clone(g.Comparisons)
-	for i := range comparisons {
-		b := appendText(binary.LittleEndian.AppendUint64(nil, seed), "noise")
-		b = binary.LittleEndian.AppendUint64(append(b, content[:]...), uint64(i))
-		sum := sha256.Sum256(b)
-		// 53 bits: a number from 0 to below 1.
-		if float64(binary.LittleEndian.Uint64(sum[:])>>11)/(1<<53) < probability {
-			c := &comparisons[i]
-			c.Chosen, c.Rejected = c.Rejected, c.Chosen
-			turned++
-		}
-	}
-	g.Comparisons = comparisons
-	return turned
-}

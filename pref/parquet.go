@@ -1,6 +1,7 @@
 package pref
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,11 +60,26 @@ func parquetRows(f io.ReaderAt, size int64, yield func(row, error) bool) {
 // openParquet and readParquet turn the library's panics on damaged files into errors.
 func openParquet(f io.ReaderAt, size int64) (reader *parquet.GenericReader[any], err error) {
 	defer caught(&err)
+	if err := checkFooter(f, size); err != nil {
+		return nil, err
+	}
 	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: %w", err)
 	}
 	return parquet.NewGenericReader[any](file), nil
+}
+
+// checkFooter looks at the length that the file states of its own footer: the library would take as much memory.
+func checkFooter(f io.ReaderAt, size int64) error {
+	end := make([]byte, 8)
+	if _, err := f.ReadAt(end, size-int64(len(end))); size < 12 || err != nil || string(end[4:]) != parquetMagic {
+		return errors.New("damaged Parquet, wanted a whole file: fetch it again: it does not end as one")
+	}
+	if n := int64(binary.LittleEndian.Uint32(end)); n > size-12 {
+		return fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: a footer of %d bytes in a file of %d", n, size)
+	}
+	return nil
 }
 
 func readParquet(reader *parquet.GenericReader[any], values []any) (n int, err error) {

@@ -77,10 +77,13 @@ func TestParquetOfPyarrow(t *testing.T) {
 
 func TestParquetErrors(t *testing.T) {
 	whole := parquetFile(t, 10)
+	footer := bytes.Clone(whole)
+	footer[len(footer)-5] = 0xff // a footer of 4 GB
 	for name, content := range map[string][]byte{
-		"cut":   whole[:len(whole)/2],
-		"magic": whole[:4],
-		"tail":  append(bytes.Clone(whole), "more"...),
+		"cut":    whole[:len(whole)/2],
+		"magic":  whole[:4],
+		"footer": footer,
+		"tail":   append(bytes.Clone(whole), "more"...),
 	} {
 		if _, _, err := Load([]string{file(t, name+".parquet", content)}, Options{}); err == nil || !strings.Contains(err.Error(), "damaged Parquet") {
 			t.Errorf("%s: %v", name, err)

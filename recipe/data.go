@@ -12,7 +12,9 @@ import (
 // kept and dropped. The test file has no part in it.
 func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
 	d := r.Data
-	opt := pref.Options{Format: d.Format, SkipBad: d.SkipBad, First: d.First, Fraction: d.Fraction, Seed: StreamSeed(r.Train.Seed, "data")}
+	clean := pref.Options{Format: d.Format, Choose: d.Choose, Subsets: d.Subsets, MaxChars: d.MaxChars, SkipBad: d.SkipBad}
+	opt := clean
+	opt.First, opt.Fraction, opt.Weights, opt.Seed = d.First, d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
 	trained, counts, err := pref.Load(d.Train, opt)
 	if err != nil {
 		return nil, nil, nil, err
@@ -20,7 +22,7 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 	lines = append(lines, fmt.Sprintf("train data: %s", counts))
 	switch {
 	case len(d.Valid) > 0:
-		valid, counts, err = pref.Load(d.Valid, pref.Options{Format: d.Format, SkipBad: d.SkipBad})
+		valid, counts, err = pref.Load(d.Valid, clean)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -28,6 +30,10 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 	case d.ValidFraction > 0:
 		trained, valid = pref.SplitByPrompt(trained, d.ValidFraction, StreamSeed(r.Train.Seed, "split"))
 		lines = append(lines, fmt.Sprintf("split by prompt: %d groups to train on, %d to validate", len(trained), len(valid)))
+	}
+	if d.Noise > 0 { // after the split: what is validated on stays clean
+		turned := pref.AddNoise(trained, d.Noise, StreamSeed(r.Train.Seed, "noise"))
+		lines = append(lines, fmt.Sprintf("label noise: %d training comparisons turned round", turned))
 	}
 	return trained, valid, lines, nil
 }

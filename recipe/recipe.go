@@ -50,13 +50,18 @@ type LoRA struct {
 
 // Data names the preference files and what is taken of them.
 type Data struct {
-	Train         []string `toml:"train" json:"train"`
-	Valid         []string `toml:"valid" json:"valid"`                   // a validation set of its own; else a part of train
-	ValidFraction float64  `toml:"valid_fraction" json:"valid_fraction"` // of the prompts of train, where valid is empty
-	Format        string   `toml:"format" json:"format"`                 // "auto", "hh", "pairs", "groups"
-	First         int      `toml:"first" json:"first"`                   // only the first N groups; 0 is all
-	Fraction      float64  `toml:"fraction" json:"fraction"`             // a seeded share of the prompts; 0 or 1 is all
-	SkipBad       int      `toml:"skip_bad" json:"skip_bad"`             // bad rows tolerated
+	Train         []string  `toml:"train" json:"train"`
+	Valid         []string  `toml:"valid" json:"valid"`                   // a validation set of its own; else a part of train
+	ValidFraction float64   `toml:"valid_fraction" json:"valid_fraction"` // of the prompts of train, where valid is empty
+	Weights       []float64 `toml:"weights" json:"weights"`               // one a training file: the shares of a mix; empty is all of them in order
+	Format        string    `toml:"format" json:"format"`                 // "auto", "hh", "pairs", "groups", or a published set's
+	Choose        string    `toml:"choose" json:"choose"`                 // which label decides: "safer", "better" or an attribute; empty is the format's default
+	Subsets       []string  `toml:"subsets" json:"subsets"`               // only groups of these subsets; empty is all
+	MaxChars      int       `toml:"max_chars" json:"max_chars"`           // drops groups of more characters; 0 is no limit
+	Noise         float64   `toml:"noise" json:"noise"`                   // the probability that a training comparison is turned round
+	First         int       `toml:"first" json:"first"`                   // only the first N groups; 0 is all
+	Fraction      float64   `toml:"fraction" json:"fraction"`             // a seeded share of the prompts; 0 or 1 is all
+	SkipBad       int       `toml:"skip_bad" json:"skip_bad"`             // bad rows tolerated
 }
 
 // Objective is the hybrid objective: w · reward loss + α · policy loss.
@@ -230,7 +235,7 @@ func (r *Recipe) set(set string) error {
 	if toml.Unmarshal(line(value), &scratch) != nil {
 		value = fmt.Sprintf("%q", value)
 	}
-	if slices.Contains([]string{"data.train", "data.valid", "lora.targets"}, key) && !strings.HasPrefix(value, "[") {
+	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets", "lora.targets"}, key) && !strings.HasPrefix(value, "[") {
 		value = "[" + value + "]"
 	}
 	return r.merge(name, line(value), "set")
@@ -254,6 +259,12 @@ func (r *Recipe) Validate() error {
 		return bad("data.first", d.First, "0 (all) or more")
 	case d.SkipBad < 0:
 		return bad("data.skip_bad", d.SkipBad, "0 or more")
+	case d.MaxChars < 0:
+		return bad("data.max_chars", d.MaxChars, "0 (no limit) or more")
+	case !(d.Noise >= 0 && d.Noise <= 1):
+		return bad("data.noise", d.Noise, "a probability from 0 to 1")
+	case len(d.Weights) > 0 && len(d.Weights) != len(d.Train):
+		return bad("data.weights", d.Weights, "one weight for each training file")
 	case r.Model.MaxLength < 0:
 		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":

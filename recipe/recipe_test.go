@@ -1,11 +1,14 @@
 package recipe
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"haf/pref"
 )
 
 // TestRecipes loads every recipe of testdata: the good ones without error, the bad ones with the message that their
@@ -71,5 +74,58 @@ func TestStreams(t *testing.T) {
 	}
 	if got := Stream(1, "lora").Uint64(); got != Stream(1, "lora").Uint64() {
 		t.Error("a stream is not the same twice")
+	}
+}
+
+func TestDataOptions(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, rows string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(rows), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	var a, b strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&a, `{"prompt":"a %d","chosen":"good","rejected":"bad"}`+"\n", i)
+		fmt.Fprintf(&b, `{"prompt":"b %d","chosen":"good","rejected":"bad"}`+"\n", i)
+	}
+	r := Default()
+	r.Model.Path = dir
+	r.Data.Train = []string{write("a.jsonl", a.String()), write("b.jsonl", b.String())}
+	r.Data.Weights = []float64{1, 3}
+	r.Data.Noise = 0.5
+	r.Data.ValidFraction = 0.25
+	if err := r.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	trained, valid, lines, err := r.Groups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(trained)+len(valid) != 133 {
+		t.Errorf("%d and %d groups of the mix, wanted 33 + 100 together", len(trained), len(valid))
+	}
+	turned := func(groups []pref.Group) (n int) {
+		for _, g := range groups {
+			if g.Responses[g.Comparisons[0].Chosen] == "bad" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := turned(trained); n < 25 || n > 75 {
+		t.Errorf("%d of %d training comparisons turned round, wanted about half", n, len(trained))
+	}
+	if n := turned(valid); n != 0 {
+		t.Errorf("%d validation comparisons turned round", n)
+	}
+	if last := lines[len(lines)-1]; last != fmt.Sprintf("label noise: %d training comparisons turned round", turned(trained)) {
+		t.Errorf("%q", last)
+	}
+	r.Data.Weights = r.Data.Weights[:1]
+	if err := r.Validate(); err == nil || !strings.Contains(err.Error(), "data.weights is [1], want one weight for each training file") {
+		t.Errorf("%v", err)
 	}
 }

@@ -1,13 +1,15 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"haf/backend"
+	"github.com/google/renameio/v2"
+
 	"haf/eval"
 	"haf/pref"
 	"haf/recipe"
@@ -15,28 +17,48 @@ import (
 )
 
 type evalCmd struct {
-	Model     string   `arg:"" help:"Run or model folder."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder; with several a matrix of models and data files is made."`
 	Data      []string `required:"" help:"Preference file; several are read in order." sep:"none"`
-	Format    string   `default:"auto" help:"auto, hh, pairs or groups."`
+	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/data.md."`
+	Choose    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
+	Subset    []string `help:"Only groups of this subset; may be repeated." sep:"none"`
+	MaxChars  int      `name:"max-chars" help:"Drop groups of more characters."`
 	First     int      `help:"Only the first N groups."`
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
+	Ties      bool     `help:"Keep pairs judged equal and measure them apart."`
 	Rewards   []string `help:"score, implicit, implicit-normalized. Default: those of the heads that were trained."`
 	Gate      float64  `help:"Exit with code 3 if the first reward's accuracy is below this."`
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
+
+	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
+	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
+	Matrix  bool     `help:"Each data file is a set of its own."`
+	Suite   string   `help:"Score a benchmark by its own rule: rewardbench, rewardbench2, rmbench, judgebench, rmb, llmbar, hhh."`
+	Out     string   `help:"Write every comparison with its rewards to this new JSONL file."`
+
+	RewardBenchOut string `name:"rewardbench-out" help:"Folder for result files as RewardBench writes them."`
 }
 
 // evalOutput is what -json prints.
 type evalOutput struct {
-	Model   string                 `json:"model"`
-	Data    []string               `json:"data"`
-	Read    string                 `json:"read"`
-	Tokens  string                 `json:"tokens"`
-	Rewards map[string]eval.Result `json:"rewards"`
+	Model   string                      `json:"model"`
+	Data    []string                    `json:"data"`
+	Read    string                      `json:"read"`
+	Tokens  string                      `json:"tokens"`
+	Rewards map[string]eval.Result      `json:"rewards"`
+	Details map[string]eval.Details     `json:"details,omitempty"`
+	Suite   map[string]eval.SuiteResult `json:"suite,omitempty"`
 }
 
-// Run evaluates the model's rewards on preferences.
-func (c *evalCmd) Run(a *app) error {
+func (c *evalCmd) options() pref.Options {
+	return pref.Options{Format: c.Format, Choose: c.Choose, Subsets: c.Subset, MaxChars: c.MaxChars, First: c.First, SkipBad: c.SkipBad, KeepTies: c.Ties}
+}
+
+func (c *evalCmd) matrix() bool { return c.Matrix || len(c.Models) > 1 }
+
+// check looks at flags that do not go together before anything is loaded.
+func (c *evalCmd) check() error {
 	if !(c.Gate >= 0 && c.Gate <= 1) {
 		return fmt.Errorf("%w: -gate %g, wanted an accuracy from 0 to 1", errUsage, c.Gate)
 	}
@@ -45,20 +67,44 @@ func (c *evalCmd) Run(a *app) error {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}
-	groups, counts, err := pref.Load(c.Data, pref.Options{Format: c.Format, First: c.First, SkipBad: c.SkipBad})
+	switch {
+	case c.Suite != "" && !slices.Contains(eval.Suites(), c.Suite):
+		return fmt.Errorf("%w: -suite %q, wanted one of %v", errUsage, c.Suite, eval.Suites())
+	case c.matrix() && (c.Suite != "" || c.Gate > 0 || c.Details || len(c.Valid) > 0 || c.Out != "" || c.Ties || c.HeldOut):
+		return fmt.Errorf("%w: several models, or -matrix, make a table of accuracies: give -suite, -gate, -details, -valid, -ties, -held-out and -out with one model and no -matrix", errUsage)
+	case c.RewardBenchOut != "" && c.Suite != eval.SuiteRewardBench && c.Suite != eval.SuiteRewardBench2:
+		return fmt.Errorf("%w: -rewardbench-out goes with -suite rewardbench or rewardbench2", errUsage)
+	}
+	if c.Out != "" {
+		if _, err := os.Stat(c.Out); err == nil {
+			return fmt.Errorf("%w: %s exists: name a new file", errUsage, c.Out)
+		}
+	}
+	return nil
+}
+
+// Run evaluates models' rewards on preferences.
+func (c *evalCmd) Run(a *app) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.matrix() {
+		return c.runMatrix(a)
+	}
+	groups, counts, err := pref.Load(c.Data, c.options())
 	if err != nil {
 		return err
 	}
 	if c.HeldOut {
-		if groups, err = recipe.HeldOut(c.Model, groups); err != nil {
+		if groups, err = recipe.HeldOut(c.Models[0], groups); err != nil {
 			return err
 		}
 	}
-	device, err := a.openDevice()
+	valid, err := c.validation()
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{MaxLength: c.MaxLength})
+	model, err := a.openModel(c.Models[0], c.MaxLength)
 	if err != nil {
 		return err
 	}
@@ -68,209 +114,144 @@ func (c *evalCmd) Run(a *app) error {
 	if c.HeldOut {
 		p.Say("held out: %d groups whose prompt the run has not seen", len(groups))
 	}
-	out, names, err := evaluate(a, model, groups, c.Rewards, p)
+	r, err := read(a, model, groups, c.Rewards, p)
 	if err != nil {
 		return err
 	}
-	out.Model, out.Data, out.Read = c.Model, c.Data, counts.String()
-	if a.json {
-		if err := printJSON(a, out); err != nil {
-			return err
-		}
-	} else {
-		rows := make([]eval.Row, len(names))
-		for i, name := range names {
-			rows[i] = eval.Row{Name: name, Result: out.Rewards[name]}
-		}
-		if err := eval.Table(a.stdout, rows); err != nil {
+	out, err := results(r)
+	if err != nil {
+		return err
+	}
+	out.Model, out.Data, out.Read = c.Models[0], c.Data, counts.String()
+	if c.Details || len(valid) > 0 {
+		if err := c.describe(a, &out, model, r, valid, p); err != nil {
 			return err
 		}
 	}
-	if got := out.Rewards[names[0]].Accuracy; got < c.Gate {
-		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, names[0], c.Gate, errGate)
+	if c.Suite != "" {
+		if err := c.runSuite(&out, model, groups, r, p); err != nil {
+			return err
+		}
+	}
+	if c.Out != "" {
+		if err := writeNew(c.Out, func(w io.Writer) error { return eval.WriteExamples(w, c.Models[0], r.groups, r.rewards) }); err != nil {
+			return err
+		}
+	}
+	if err := c.print(a, out, r.names); err != nil {
+		return err
+	}
+	if got := out.Rewards[r.names[0]].Accuracy; got < c.Gate {
+		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, r.names[0], c.Gate, errGate)
 	}
 	return nil
+}
+
+// results measures every reward of a reading.
+func results(r *reading) (evalOutput, error) {
+	out := evalOutput{Tokens: r.tokens, Rewards: map[string]eval.Result{}}
+	for _, name := range r.names {
+		var err error
+		if out.Rewards[name], err = eval.Comparisons(r.groups, r.rewards[name]); err != nil {
+			return out, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return out, nil
 }
 
 // evaluate reads the named rewards (none: those of the trained heads) of the groups.
 func evaluate(a *app, model *reward.Model, groups []pref.Group, names []string, p *progress) (evalOutput, []string, error) {
-	out := evalOutput{Rewards: map[string]eval.Result{}}
-	if len(names) == 0 {
-		names = model.TrainedRewards()
-	}
-	warnUntrained(a, model, names)
-	encoded, report, err := model.Encoder.Groups(groups)
+	r, err := read(a, model, groups, names, p)
 	if err != nil {
-		return out, nil, err
+		return evalOutput{}, nil, err
 	}
-	out.Tokens = report.String()
-	p.Say("tokens: %s", report)
-	dir, err := cacheDir("reference")
-	if err != nil {
-		return out, nil, err
+	out, err := results(r)
+	return out, r.names, err
+}
+
+// validation reads the groups that a temperature is fitted on.
+func (c *evalCmd) validation() ([]pref.Group, error) {
+	if len(c.Valid) == 0 {
+		return nil, nil
 	}
-	pass := ""
-	rewards, err := model.Rewards(a.ctx, encoded, names, dir, func(at string, done, total int) {
-		if at != pass {
-			p.End()
-			p.Start(at, total)
-			pass = at
-		}
-		p.At(done, "")
-	})
-	p.End()
-	if err != nil {
-		return out, nil, err
-	}
-	texts := recipe.Aligned(groups, encoded)
-	for _, name := range names {
-		if out.Rewards[name], err = eval.Comparisons(texts, rewards[name]); err != nil {
-			return out, nil, fmt.Errorf("%s: %w", name, err)
+	opt := c.options()
+	opt.First, opt.KeepTies = 0, false
+	valid, _, err := pref.Load(c.Valid, opt)
+	return valid, err
+}
+
+// describe adds the details of every reward; those of the score head hold its conflict with the policy head.
+func (c *evalCmd) describe(a *app, out *evalOutput, model *reward.Model, r *reading, valid []pref.Group, p *progress) error {
+	out.Details = map[string]eval.Details{}
+	var fitted *reading
+	if len(valid) > 0 {
+		var err error
+		if fitted, err = read(a, model, valid, r.names, p); err != nil {
+			return fmt.Errorf("validation data: %w", err)
 		}
 	}
-	return out, names, nil
-}
-
-// warnUntrained says if a reward is read from a score head that is zero: it ties every comparison.
-func warnUntrained(a *app, model *reward.Model, names []string) {
-	if model.FreshHead && slices.Contains(names, reward.ByScore) {
-		fmt.Fprintf(a.stderr, "haf: warning: the score head of %s is zero, so every score is 0: it was never trained (a base model, or reward_weight 0)\n", model.Dir)
-	}
-}
-
-func printJSON(a *app, v any) error {
-	encoder := json.NewEncoder(a.stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
-}
-
-// cacheDir is haf's folder of that name in the user's cache.
-func cacheDir(name string) (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no cache folder: %w; set XDG_CACHE_HOME or HOME", err)
-	}
-	return filepath.Join(dir, "haf", name), nil
-}
-
-type scoreCmd struct {
-	Model     string `arg:"" help:"Run or model folder."`
-	Prompt    string `help:"One prompt."`
-	Response  string `help:"The response to it."`
-	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
-	Reward    string `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
-	MaxLength int    `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
-}
-
-// scored is one line of the score command's JSON.
-type scored struct {
-	pref.Sample
-	Reward float64 `json:"reward"`
-}
-
-// Run prints rewards.
-func (c *scoreCmd) Run(a *app) error {
-	var samples []pref.Sample
-	switch {
-	case c.In != "" && c.Prompt == "" && c.Response == "":
-		for s, err := range pref.ReadSamples(c.In) {
-			if err != nil {
-				return err
-			}
-			samples = append(samples, s)
+	for _, name := range r.names {
+		var margins []float64
+		if fitted != nil {
+			margins = eval.Margins(fitted.groups, fitted.rewards[name])
 		}
-	case c.In == "" && c.Prompt != "" && c.Response != "":
-		samples = []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}
-	default:
-		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
-	}
-	device, err := a.openDevice()
-	if err != nil {
-		return err
-	}
-	model, err := reward.Open(device, c.Model, reward.Options{MaxLength: c.MaxLength})
-	if err != nil {
-		return err
-	}
-	defer model.Close()
-	name := c.Reward
-	if name == "" {
-		name = model.TrainedRewards()[0]
-	}
-	warnUntrained(a, model, []string{name})
-	dir, err := cacheDir("reference")
-	if err != nil {
-		return err
-	}
-	scorer, err := model.Scorer(name, dir)
-	if err != nil {
-		return err
-	}
-	rewards, err := scoreAll(a, scorer, samples)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(a.stdout)
-	for i, r := range rewards {
-		if a.json {
-			err = encoder.Encode(scored{samples[i], r})
-		} else {
-			_, err = fmt.Fprintf(a.stdout, "%.6f\n", r)
-		}
+		d, err := eval.Describe(r.groups, r.rewards[name], margins)
 		if err != nil {
 			return err
 		}
+		if policy, ok := r.rewards[reward.ByImplicit]; ok && name == reward.ByScore {
+			conflict, err := eval.Conflicts(r.groups, r.rewards[name], policy)
+			if err != nil {
+				return err
+			}
+			d.Conflict = &conflict
+		}
+		out.Details[name] = d
 	}
 	return nil
 }
 
-// scoreAll scores the samples some at a time, to show how far it is.
-func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, error) {
-	const portion = 256
-	p := newProgress(a.stderr)
-	if len(samples) > portion {
-		p.Start("scoring", len(samples))
-		defer p.End()
-	}
-	rewards := make([]float64, 0, len(samples))
-	for from := 0; from < len(samples); from += portion {
-		part, err := scorer.Score(a.ctx, samples[from:min(from+portion, len(samples))])
-		if err != nil {
-			return nil, err
-		}
-		rewards = append(rewards, part...)
-		if len(samples) > portion {
-			p.At(len(rewards), "")
-		}
-	}
-	return rewards, nil
-}
-
-type mergeCmd struct {
-	Model string `arg:"" help:"Run or adapter folder."`
-	Out   string `required:"" help:"New folder for the merged model."`
-}
-
-// Run merges an adapter.
-func (c *mergeCmd) Run(a *app) error {
-	device, err := backend.Open("go") // nothing is computed on the device
-	if err != nil {
-		return err
-	}
-	model, err := reward.Open(device, c.Model, reward.Options{})
-	if err != nil {
-		return err
-	}
-	defer model.Close()
-	if model.Adapter() == nil {
-		return fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is", c.Model, model.Dir)
-	}
-	if err := model.SaveMerged(c.Out); err != nil {
-		return err
-	}
+// print writes the tables, or all of it as JSON.
+func (c *evalCmd) print(a *app, out evalOutput, names []string) error {
 	if a.json {
-		return printJSON(a, map[string]string{"model": c.Out})
+		return printJSON(a, out)
 	}
-	fmt.Fprintf(a.stderr, "done: the merged model is in %s\n", c.Out)
+	rows := make([]eval.Row, len(names))
+	for i, name := range names {
+		rows[i] = eval.Row{Name: name, Result: out.Rewards[name]}
+	}
+	if err := eval.Table(a.stdout, rows); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if s, ok := out.Suite[name]; ok {
+			fmt.Fprintf(a.stdout, "\n%s\n", name)
+			if err := eval.WriteTable(a.stdout, s.Lines()); err != nil {
+				return err
+			}
+		}
+		if d, ok := out.Details[name]; ok {
+			fmt.Fprintf(a.stdout, "\n%s\n", name)
+			for _, line := range d.Lines() {
+				fmt.Fprintln(a.stdout, line)
+			}
+		}
+	}
 	return nil
+}
+
+// writeNew writes a file that must not be there yet, under a temporary name first.
+func writeNew(path string, write func(io.Writer) error) error {
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s exists: name a new file", path)
+	}
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup() // of no effect once replaced
+	if err := write(f); err != nil {
+		return err
+	}
+	return f.CloseAtomicallyReplace()
 }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"haf/pref"
+	"haf/reward"
+)
+
+type scoreCmd struct {
+	Model     string `arg:"" help:"Run or model folder."`
+	Prompt    string `help:"One prompt."`
+	Response  string `help:"The response to it."`
+	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
+	Reward    string `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
+	MaxLength int    `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+}
+
+// scored is one line of the score command's JSON.
+type scored struct {
+	pref.Sample
+	Reward float64 `json:"reward"`
+}
+
+// Run prints rewards.
+func (c *scoreCmd) Run(a *app) error {
+	if c.Reward != "" {
+		if err := reward.CheckReward(c.Reward); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}
+	var samples []pref.Sample
+	switch {
+	case c.In != "" && c.Prompt == "" && c.Response == "":
+		for s, err := range pref.ReadSamples(c.In) {
+			if err != nil {
+				return err
+			}
+			samples = append(samples, s)
+		}
+	case c.In == "" && c.Prompt != "" && c.Response != "":
+		samples = []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}
+	default:
+		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
+	}
+	model, err := a.openModel(c.Model, c.MaxLength)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	name := c.Reward
+	if name == "" {
+		name = model.TrainedRewards()[0]
+	}
+	warnUntrained(a, model, []string{name})
+	dir, err := cacheDir("reference")
+	if err != nil {
+		return err
+	}
+	scorer, err := model.Scorer(name, dir)
+	if err != nil {
+		return err
+	}
+	rewards, err := scoreAll(a, scorer, samples)
+	if err != nil {
+		return err
+	}
+	encoder := json.NewEncoder(a.stdout)
+	for i, r := range rewards {
+		if a.json {
+			err = encoder.Encode(scored{samples[i], r})
+		} else {
+			_, err = fmt.Fprintf(a.stdout, "%.6f\n", r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scoreAll scores the samples some at a time, to show how far it is.
+func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, error) {
+	const portion = 256
+	p := newProgress(a.stderr)
+	if len(samples) > portion {
+		p.Start("scoring", len(samples))
+		defer p.End()
+	}
+	rewards := make([]float64, 0, len(samples))
+	for from := 0; from < len(samples); from += portion {
+		part, err := scorer.Score(a.ctx, samples[from:min(from+portion, len(samples))])
+		if err != nil {
+			return nil, err
+		}
+		rewards = append(rewards, part...)
+		if len(samples) > portion {
+			p.At(len(rewards), "")
+		}
+	}
+	return rewards, nil
+}
