@@ -15,8 +15,8 @@ import (
 )
 
 type evalCmd struct {
-	Model     string   `arg:"" help:"Run or model folder."`
-	Data      []string `required:"" help:"Preference file; several are read in order." sep:"none"`
+	Model     string   `arg:"" help:"Run or model folder, or a Hugging Face id."`
+	Data      []string `required:"" help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order." sep:"none"`
 	Format    string   `default:"auto" help:"auto, hh, pairs or groups."`
 	First     int      `help:"Only the first N groups."`
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
@@ -45,7 +45,11 @@ func (c *evalCmd) Run(a *app) error {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}
-	groups, counts, err := pref.Load(c.Data, pref.Options{Format: c.Format, First: c.First, SkipBad: c.SkipBad})
+	files, err := a.data(c.Data)
+	if err != nil {
+		return err
+	}
+	groups, counts, err := pref.Load(files, pref.Options{Format: c.Format, First: c.First, SkipBad: c.SkipBad})
 	if err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{MaxLength: c.MaxLength})
+	model, err := a.openModel(device, c.Model, reward.Options{MaxLength: c.MaxLength})
 	if err != nil {
 		return err
 	}
@@ -154,7 +158,7 @@ func cacheDir(name string) (string, error) {
 }
 
 type scoreCmd struct {
-	Model     string `arg:"" help:"Run or model folder."`
+	Model     string `arg:"" help:"Run or model folder, or a Hugging Face id."`
 	Prompt    string `help:"One prompt."`
 	Response  string `help:"The response to it."`
 	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
@@ -165,7 +169,8 @@ type scoreCmd struct {
 // scored is one line of the score command's JSON.
 type scored struct {
 	pref.Sample
-	Reward float64 `json:"reward"`
+	Reward    float64 `json:"reward"`
+	Truncated bool    `json:"truncated,omitempty"` // tokens were cut to fit: the reward is of what was left
 }
 
 // Run prints rewards.
@@ -173,11 +178,17 @@ func (c *scoreCmd) Run(a *app) error {
 	var samples []pref.Sample
 	switch {
 	case c.In != "" && c.Prompt == "" && c.Response == "":
-		for s, err := range pref.ReadSamples(c.In) {
-			if err != nil {
-				return err
+		files, err := a.data([]string{c.In})
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			for s, err := range pref.ReadSamples(file) {
+				if err != nil {
+					return err
+				}
+				samples = append(samples, s)
 			}
-			samples = append(samples, s)
 		}
 	case c.In == "" && c.Prompt != "" && c.Response != "":
 		samples = []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}
@@ -188,7 +199,7 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{MaxLength: c.MaxLength})
+	model, err := a.openModel(device, c.Model, reward.Options{MaxLength: c.MaxLength})
 	if err != nil {
 		return err
 	}
@@ -210,10 +221,15 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	cut, err := model.Truncated(samples)
+	if err != nil {
+		return err
+	}
+	warnTruncated(a, model, cut)
 	encoder := json.NewEncoder(a.stdout)
 	for i, r := range rewards {
 		if a.json {
-			err = encoder.Encode(scored{samples[i], r})
+			err = encoder.Encode(scored{samples[i], r, cut[i]})
 		} else {
 			_, err = fmt.Fprintf(a.stdout, "%.6f\n", r)
 		}
@@ -222,6 +238,26 @@ func (c *scoreCmd) Run(a *app) error {
 		}
 	}
 	return nil
+}
+
+// warnTruncated tells the user of samples that are scored with tokens cut off.
+func warnTruncated(a *app, model *reward.Model, cut []bool) {
+	first := slices.Index(cut, true)
+	if first < 0 {
+		return
+	}
+	n := 0
+	for _, c := range cut {
+		if c {
+			n++
+		}
+	}
+	what := "the beginning of the prompt"
+	if model.Meta.Truncation == "response" {
+		what = "the end of the response"
+	}
+	fmt.Fprintf(a.stderr, "haf: warning: of %d of %d samples (the first is number %d) %s was cut to fit %d tokens: the reward is of what was left; -max-length sets another limit\n",
+		n, len(cut), first+1, what, model.Meta.MaxLength)
 }
 
 // scoreAll scores the samples some at a time, to show how far it is.
@@ -247,7 +283,7 @@ func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, err
 }
 
 type mergeCmd struct {
-	Model string `arg:"" help:"Run or adapter folder."`
+	Model string `arg:"" help:"Run or adapter folder, or a Hugging Face id."`
 	Out   string `required:"" help:"New folder for the merged model."`
 }
 
@@ -257,7 +293,7 @@ func (c *mergeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{})
+	model, err := a.openModel(device, c.Model, reward.Options{})
 	if err != nil {
 		return err
 	}
