@@ -7,11 +7,24 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"haf/internal/shared"
 )
 
 // The conversations were rendered by transformers on the day that the one template with a date shows; null: an error.
+// HAF_GOLDEN may name a folder with others of the same form, and HAF_GOLDEN_DAY (2026-11-24) their day.
 func TestStoredConversations(t *testing.T) {
-	data, err := os.ReadFile("testdata/chat_templates.json")
+	path, day := "testdata/chat_templates.json", time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	if os.Getenv("HAF_GOLDEN") != "" {
+		path = shared.Golden(t, "chat_templates.json")
+	}
+	if text := os.Getenv("HAF_GOLDEN_DAY"); text != "" {
+		var err error
+		if day, err = time.Parse(time.DateOnly, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +41,6 @@ func TestStoredConversations(t *testing.T) {
 	if err := json.Unmarshal(data, &golden); err != nil {
 		t.Fatal(err)
 	}
-	day := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	for _, g := range golden {
 		t.Run(g.Name, func(t *testing.T) {
 			tpl, err := NewTemplate(g.Template, g.BOS, g.EOS)
