@@ -14,7 +14,8 @@ import (
 // The conversations were rendered by transformers on the day that the one template with a date shows; null: an error.
 // HAF_GOLDEN may name a folder with others of the same form, and HAF_GOLDEN_DAY (2026-11-24) their day.
 func TestStoredConversations(t *testing.T) {
-	path, day := "testdata/chat_templates.json", time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	day := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	path := "testdata/chat_templates.json"
 	if os.Getenv("HAF_GOLDEN") != "" {
 		path = shared.Golden(t, "chat_templates.json")
 	}
@@ -24,6 +25,15 @@ func TestStoredConversations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	checkConversations(t, path, day)
+}
+
+// Further published templates, rendered by jinja2 (testdata/published.py).
+func TestPublishedTemplates(t *testing.T) {
+	checkConversations(t, "testdata/published.json", time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
+}
+
+func checkConversations(t *testing.T, path string, day time.Time) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
