@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 type Manifest struct {
 	Format      int               `json:"format"`
 	Created     time.Time         `json:"created"`
-	Recipe      *Recipe           `json:"recipe"`
+	Recipe      *Recipe           `json:"recipe"` // its paths absolute
 	Origin      map[string]string `json:"origin"` // of each key: "default", "file" or "set"
 	Versions    map[string]string `json:"versions"`
 	Device      string            `json:"device"`
@@ -29,8 +30,9 @@ type Manifest struct {
 	BaseHash    string            `json:"base_hash"`
 	Encoder     string            `json:"encoder_hash"` // of tokenizer, template, length limit and truncation
 	Data        []DataFile        `json:"data"`
-	Report      []string          `json:"report"`      // what was read, kept, truncated, dropped
-	Fingerprint string            `json:"fingerprint"` // of recipe, base, tokens and data
+	Hub         []Source          `json:"hub,omitempty"` // what was fetched, and at which commit
+	Report      []string          `json:"report"`        // what was read, kept, truncated, dropped
+	Fingerprint string            `json:"fingerprint"`   // of recipe, base, tokens and data
 }
 
 // A DataFile is a preference file and the hash of its bytes.
@@ -41,8 +43,12 @@ type DataFile struct {
 
 // NewManifest describes a run that is about to start.
 func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, error) {
+	absolute, err := r.absolute()
+	if err != nil {
+		return nil, err
+	}
 	m := &Manifest{
-		Format: 1, Created: time.Now().UTC().Truncate(time.Second), Recipe: r, Origin: map[string]string{}, Versions: versions(),
+		Format: 1, Created: time.Now().UTC().Truncate(time.Second), Recipe: absolute, Hub: r.sources, Origin: map[string]string{}, Versions: versions(),
 		Device: model.Device().Describe(), Base: model.Meta.Base, BaseHash: model.Meta.BaseHash, Encoder: model.Encoder.Hash(), Report: report,
 	}
 	for _, key := range Keys() {
@@ -51,14 +57,13 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 			m.Origin[key] = from
 		}
 	}
-	for _, path := range append(append([]string{}, r.Data.Train...), r.Data.Valid...) {
+	for _, path := range slices.Concat(absolute.Data.Train, absolute.Data.Valid) {
 		sum, err := hashFile(path)
 		if err != nil {
 			return nil, err
 		}
 		m.Data = append(m.Data, DataFile{path, sum})
 	}
-	var err error
 	m.Fingerprint, err = m.fingerprint()
 	return m, err
 }
@@ -80,9 +85,25 @@ func ReadManifest(dir string) (*Manifest, error) {
 	return m, nil
 }
 
-// fingerprint is what a run that goes on must have in common with the one that was stopped.
+// SameRun says whether a run may go on as the one that was stopped: with the same settings, base, tokens and data,
+// wherever they lie now.
+func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
+	// What is stored may have been made by an earlier rule, so it is made anew.
+	was, err := stopped.fingerprint()
+	if err != nil {
+		return false, err
+	}
+	is, err := m.fingerprint()
+	return was == is, err
+}
+
+// fingerprint is what a run that goes on must have in common with the one that was stopped. Hashes stand in it for the
+// files, so their paths do not.
 func (m *Manifest) fingerprint() (string, error) {
-	recipe, err := json.Marshal(m.Recipe)
+	settings := *m.Recipe
+	settings.Model.Path, settings.Model.Template = "", ""
+	settings.Data.Train, settings.Data.Valid = make([]string, len(m.Recipe.Data.Train)), make([]string, len(m.Recipe.Data.Valid))
+	recipe, err := json.Marshal(settings)
 	if err != nil {
 		return "", fmt.Errorf("recipe: %w", err)
 	}

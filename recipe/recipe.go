@@ -26,14 +26,15 @@ type Recipe struct {
 	LoRA      LoRA      `toml:"lora" json:"lora"`
 	Data      Data      `toml:"data" json:"data"`
 	Objective Objective `toml:"objective" json:"objective"`
-	Train     Train     `toml:"train" json:"train"`
+	Train     Train     `toml:"train" json:"train"` // files, or datasets/org/name/FILE on the hub
 
-	origin map[string]string // dotted key → "file" or "set"; what is missing is a default
+	sources []Source          // what was fetched from the hub
+	origin  map[string]string // dotted key → "file" or "set"; what is missing is a default
 }
 
 // Model names the base model and how text becomes its tokens.
 type Model struct {
-	Path       string `toml:"path" json:"path"`             // folder of the base model
+	Path       string `toml:"path" json:"path"`             // folder of the base model, or its id on the hub
 	Template   string `toml:"template" json:"template"`     // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
 	DType      string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
 	MaxLength  int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
@@ -50,7 +51,7 @@ type LoRA struct {
 
 // Data names the preference files and what is taken of them.
 type Data struct {
-	Train         []string  `toml:"train" json:"train"`
+	Train         []string  `toml:"train" json:"train"`                   // files, or datasets/org/name/FILE on the hub
 	Valid         []string  `toml:"valid" json:"valid"`                   // a validation set of its own; else a part of train
 	ValidFraction float64   `toml:"valid_fraction" json:"valid_fraction"` // of the prompts of train, where valid is empty
 	Weights       []float64 `toml:"weights" json:"weights"`               // one a training file: the shares of a mix; empty is all of them in order
@@ -248,9 +249,9 @@ func (r *Recipe) Validate() error {
 	}
 	switch d := r.Data; {
 	case r.Model.Path == "":
-		return bad("model.path", `""`, "the folder of a base model: in the recipe or with -set model.path=DIR")
+		return bad("model.path", `""`, "a base model, its folder or its id on the hub: in the recipe or with -set model.path=DIR")
 	case len(d.Train) == 0:
-		return bad("data.train", "empty", "at least one preference file: in the recipe or with -set data.train=FILE")
+		return bad("data.train", "empty", "at least one preference file, on disk or datasets/org/name/FILE: in the recipe or with -set data.train=FILE")
 	case !(d.ValidFraction >= 0 && d.ValidFraction < 1):
 		return bad("data.valid_fraction", d.ValidFraction, "a share from 0 to below 1")
 	case !(d.Fraction >= 0 && d.Fraction <= 1):

@@ -88,6 +88,23 @@ func (a *adapterFolder) base(dir string) string {
 	return a.config.Base
 }
 
+// MissingBase returns what the adapter in a model or run folder names as its base where that is not a folder on disk: an
+// id on the hub as a rule. It is "" for all other models. Options.Base then says where the base is.
+func MissingBase(path string) string {
+	dir, err := modelFolder(path)
+	if err != nil {
+		return "" // Open says why
+	}
+	a, err := readAdapter(dir)
+	if err != nil || a == nil {
+		return ""
+	}
+	if _, err := os.Stat(filepath.Join(a.base(dir), "config.json")); err == nil {
+		return ""
+	}
+	return a.config.Base
+}
+
 // loadAdapter adds the adapter's matrices and returns its score head, nil where it has none.
 func (m *Model) loadAdapter(a *adapterFolder) (*lm.Array, error) {
 	ck, err := lm.OpenSafetensors(filepath.Join(a.dir, adapterWeightsName))

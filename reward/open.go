@@ -30,6 +30,7 @@ type Options struct {
 	Checkpointing bool       // recompute blocks in the backward pass
 	LogitChunk    int        // rows of logits made at once; 0 is 512
 	Positions     int        // positions of a packed batch, about; 0 is 2048
+	Base          string     // folder of the model that an adapter belongs to; "" is where the adapter says
 	NoTokenizer   bool       // tokens come ready-made: the model reads encoded groups, but scores no text
 }
 
@@ -56,7 +57,9 @@ func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
 		if opt.trains() {
 			return nil, fmt.Errorf("reward: %s is an adapter: merge it first (haf merge %s -out DIR) and train the result", dir, dir)
 		}
-		base = adapter.base(dir)
+		if base = opt.Base; base == "" {
+			base = adapter.base(dir)
+		}
 		if _, err := os.Stat(filepath.Join(base, "config.json")); err != nil {
 			return nil, fmt.Errorf("reward: the model that the adapter %s belongs to is not at %s: put it back, or name its folder in base_model_name_or_path of %s", dir, base, adapterConfigName)
 		}

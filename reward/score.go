@@ -22,6 +22,20 @@ func (m *Model) Score(ctx context.Context, samples []pref.Sample) ([]float64, er
 	return scatter(at, scores), nil
 }
 
+// Truncated says of each sample whether tokens of it are cut to fit the model's max length, so that its reward is of what
+// is left.
+func (m *Model) Truncated(samples []pref.Sample) ([]bool, error) {
+	cut := make([]bool, len(samples))
+	for i, s := range samples {
+		g, err := m.Encoder.Samples(s.Prompt, []string{s.Response})
+		if err != nil {
+			return nil, fmt.Errorf("reward: sample %d: %w", i+1, err)
+		}
+		cut[i] = g.Truncated
+	}
+	return cut, nil
+}
+
 // requests are the plan options for texts as they come: in rounded shapes, so that later ones find programs compiled.
 func (m *Model) requests() encode.PlanOptions {
 	return encode.PlanOptions{Positions: m.positions, Reuse: true}

@@ -27,6 +27,10 @@ type bpe struct {
 	byteID    [256]int32
 	plainText map[string]int32
 
+	// Of the characters that are tokens: no token has one of these before a ▁ inside it, so no merge joins them. nil:
+	// pieces are not cut there.
+	endsWord map[rune]bool
+
 	seed  maphash.Seed
 	cache []atomic.Pointer[cached]
 	pool  sync.Pool // *scratch
@@ -74,7 +78,7 @@ func parseModel(raw json.RawMessage, bytesLast bool) (model, error) {
 			m = byteLetters{m}
 		}
 	default:
-		return nil, unsupported(c.Type)
+		return nil, unsupported(c.Type, "BPE", "Unigram")
 	}
 	if err != nil {
 		return nil, err
@@ -133,6 +137,7 @@ func parseBPE(raw json.RawMessage, bytesLast bool) (*bpe, error) {
 	}
 	b.pool.New = func() any { return new(scratch) }
 	b.plain = bytesLast && b.prefix == "" && b.suffix == "" && b.mapBytes()
+	b.findWordEnds()
 	if c.Unknown != nil {
 		id, ok := b.vocab[*c.Unknown]
 		if !ok && !b.plain {
@@ -143,6 +148,35 @@ func parseBPE(raw json.RawMessage, bytesLast bool) (*bpe, error) {
 		}
 	}
 	return b, nil
+}
+
+// mark is sentencepiece's space. Models made by it have no splitter: their pieces are whole texts.
+const mark = "▁"
+
+// findWordEnds fills endsWord.
+func (b *bpe) findWordEnds() {
+	if _, ok := b.vocab[mark]; !ok || b.plain || b.prefix != "" || b.suffix != "" || b.ignoreMerges {
+		return
+	}
+	b.endsWord = map[rune]bool{}
+	for token := range b.vocab {
+		if r, n := utf8.DecodeRuneInString(token); n == len(token) && r != utf8.RuneError {
+			b.endsWord[r] = true
+		}
+	}
+	for token := range b.vocab {
+		for at := 0; ; {
+			i := strings.Index(token[at:], mark)
+			if i < 0 {
+				break
+			}
+			if at += i; at > 0 {
+				r, _ := utf8.DecodeLastRuneInString(token[:at])
+				delete(b.endsWord, r)
+			}
+			at += len(mark)
+		}
+	}
 }
 
 // mapBytes fills the tables for plain bytes; false where a byte has no token.
@@ -206,6 +240,24 @@ func (b *bpe) vocabulary(yield func(string, int32)) {
 }
 
 func (b *bpe) encode(ids []int32, piece string) []int32 {
+	// Cut where no merge reaches across: words come again and are cached, and a long text is no long heap.
+	for at := 1; b.endsWord != nil && at < len(piece); {
+		i := strings.Index(piece[at:], mark)
+		if i < 0 {
+			break
+		}
+		at += i
+		if r, _ := utf8.DecodeLastRuneInString(piece[:at]); b.endsWord[r] {
+			ids = b.word(ids, piece[:at])
+			piece, at = piece[at:], 0
+		}
+		at += len(mark)
+	}
+	return b.word(ids, piece)
+}
+
+// word encodes a piece, or a part of one.
+func (b *bpe) word(ids []int32, piece string) []int32 {
 	if b.ignoreMerges {
 		whole := b.vocab
 		if b.plain {

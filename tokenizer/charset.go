@@ -6,11 +6,11 @@ import (
 	"unicode"
 )
 
-// A charSet is a character class on its way to regexp2: what stands between brackets, and named classes that are
-// inverted, each to be written by itself.
+// A charSet is a character class on its way to regexp2: what stands between brackets, and classes in it that are to be
+// written by themselves: named ones that are inverted, and nested ones. Each matches exactly one character.
 type charSet struct {
-	members  strings.Builder
-	inverted []string
+	members strings.Builder
+	classes []string
 }
 
 // classMembers says how \s and \w are written; the general categories are spelled with what newer adds to them.
@@ -84,28 +84,46 @@ func (s *charSet) addNamed(name string, inverted bool) error {
 		members = `\p{` + name + `}` + spell(newer[name])
 	}
 	if inverted {
-		s.inverted = append(s.inverted, `[^`+members+`]`)
+		s.classes = append(s.classes, `[^`+members+`]`)
 	} else {
 		s.members.WriteString(members)
 	}
 	return nil
 }
 
+// empty reports whether nothing was added.
+func (s *charSet) empty() bool { return s.members.Len() == 0 && len(s.classes) == 0 }
+
 // write returns the class as an element of a pattern.
 func (s *charSet) write(inverted bool) string {
 	members := s.members.String()
-	if len(s.inverted) == 0 {
+	if len(s.classes) == 0 {
 		if inverted {
 			return `[^` + members + `]`
 		}
 		return `[` + members + `]`
 	}
-	parts := strings.Join(s.inverted, "|")
+	parts := strings.Join(s.classes, "|")
 	if members != "" {
 		parts = `[` + members + `]|` + parts
 	}
 	if inverted {
-		return `(?:(?!` + parts + `)[\u0000-` + string(rune(unicode.MaxRune)) + `])`
+		return noneOf(parts)
 	}
-	return `(?:` + parts + `)`
+	return `(?>` + parts + `)` // atomic: which of them it was makes no difference, and is not to be tried again
+}
+
+// noneOf matches one character that an element does not.
+func noneOf(element string) string {
+	return `(?:(?!` + element + `)[\u0000-` + string(rune(unicode.MaxRune)) + `])`
+}
+
+// intersection matches one character that all elements do.
+func intersection(elements []string, inverted bool) string {
+	last := len(elements) - 1
+	both := `(?:(?=` + strings.Join(elements[:last], `)(?=`) + `)` + elements[last] + `)`
+	if inverted {
+		return noneOf(both)
+	}
+	return both
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // componentType returns the type of a part of tokenizer.json, "" for one that is absent or null.
@@ -34,4 +35,7 @@ func strict(raw json.RawMessage, to any) error {
 	return nil
 }
 
-func unsupported(kind string) error { return fmt.Errorf("type %q is not supported", kind) }
+// unsupported is the error about a component of a kind that is not read; of are the kinds that are.
+func unsupported(kind string, of ...string) error {
+	return fmt.Errorf("type %q is not supported; supported are %s", kind, strings.Join(of, ", "))
+}

@@ -100,7 +100,7 @@ func parseDecoder(raw json.RawMessage) (decoder, error) {
 			return tokens
 		}, nil
 	}
-	return nil, unsupported(kind)
+	return nil, unsupported(kind, "BPEDecoder", "ByteFallback", "ByteLevel", "Fuse", "Metaspace", "Replace", "Sequence", "Strip")
 }
 
 func eachToken(f func(string) string) decoder {

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,31 +67,82 @@ func TestFeatures(t *testing.T) {
 	for name, e := range stored.Encodings {
 		t.Run(name, func(t *testing.T) {
 			tok := small(t, name)
-			for i, r := range e.Rows {
-				text := stored.Texts[i]
-				if r.special == nil {
-					r.special = r.ids
-				}
-				for range 2 { // the second time from the cache
-					if got := tok.Encode(text, false); !slices.Equal(got, r.ids) {
-						t.Errorf("Encode(%q, false) = %v, want %v", text, got, r.ids)
-					}
-				}
-				if got := tok.Encode(text, true); !slices.Equal(got, r.special) {
-					t.Errorf("Encode(%q, true) = %v, want %v", text, got, r.special)
-				}
-				if got := tok.Decode(r.special, false); got != r.decoded {
-					t.Errorf("Decode(%v, false) = %q, want %q", r.special, got, r.decoded)
-				}
-				if got := tok.Decode(r.special, true); got != r.skipped {
-					t.Errorf("Decode(%v, true) = %q, want %q", r.special, got, r.skipped)
-				}
-			}
+			checkRows(t, tok, stored.Texts, e.Rows)
 			for _, c := range e.Cuts {
 				if got := tok.Decode(c.ids, true); got != c.decoded {
 					t.Errorf("Decode(%v, true) = %q, want %q", c.ids, got, c.decoded)
 				}
 			}
+		})
+	}
+}
+
+func checkRows(t *testing.T, tok *Tokenizer, texts []string, rows []row) {
+	t.Helper()
+	if len(rows) != len(texts) {
+		t.Fatalf("%d rows for %d texts", len(rows), len(texts))
+	}
+	for i, r := range rows {
+		text := texts[i]
+		if r.special == nil {
+			r.special = r.ids
+		}
+		for range 2 { // the second time from the cache
+			if got := tok.Encode(text, false); !slices.Equal(got, r.ids) {
+				t.Errorf("Encode(%q, false) = %v, want %v", text, got, r.ids)
+			}
+		}
+		if got := tok.Encode(text, true); !slices.Equal(got, r.special) {
+			t.Errorf("Encode(%q, true) = %v, want %v", text, got, r.special)
+		}
+		if got := tok.Decode(r.special, false); got != r.decoded {
+			t.Errorf("Decode(%v, false) = %q, want %q", r.special, got, r.decoded)
+		}
+		if got := tok.Decode(r.special, true); got != r.skipped {
+			t.Errorf("Decode(%v, true) = %q, want %q", r.special, got, r.skipped)
+		}
+	}
+}
+
+// How published families put their tokenizers together, on hostile texts (testdata/families.py).
+func TestFamilies(t *testing.T) {
+	data, err := os.ReadFile("testdata/families.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored struct {
+		Texts    []string
+		Families map[string]struct {
+			Base    string
+			Replace map[string]json.RawMessage
+			Rows    []row
+		}
+	}
+	if err := json.Unmarshal(data, &stored); err != nil {
+		t.Fatal(err)
+	}
+	if len(stored.Families) < 15 {
+		t.Fatalf("%d families", len(stored.Families))
+	}
+	for name, f := range stored.Families {
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile("testdata/tokenizer-" + f.Base + ".json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var parts map[string]json.RawMessage
+			if err := json.Unmarshal(data, &parts); err != nil {
+				t.Fatal(err)
+			}
+			maps.Copy(parts, f.Replace)
+			if data, err = json.Marshal(parts); err != nil {
+				t.Fatal(err)
+			}
+			tok, err := Parse(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkRows(t, tok, stored.Texts, f.Rows)
 		})
 	}
 }

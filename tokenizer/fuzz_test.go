@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -76,18 +77,45 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// No pattern makes the package fail otherwise than by an error, and what it finds are stretches of the text in order.
+func FuzzPattern(f *testing.F) {
+	for pattern := range scanners {
+		f.Add(pattern, "It's 1234 hé!\r\n  ")
+	}
+	f.Add(`[^a-z&&[^b\s]]+|\b\w(?=\d)|(?<!x)[[a]b]`, "ab1 x\xff")
+	f.Fuzz(func(t *testing.T, pattern, text string) {
+		if strings.ContainsAny(pattern, "*+{") && len(text) > 12 {
+			text = text[:12] // a pattern that backtracks takes time that doubles with every character
+		}
+		find, err := compilePattern(pattern)
+		if err != nil {
+			return
+		}
+		at := 0
+		find(text, func(start, end int) {
+			if start < at || end < start || end > len(text) {
+				t.Fatalf("%q on %q: from %d to %d after %d", pattern, text, start, end, at)
+			}
+			at = end
+		})
+	})
+}
+
 // No template makes the package fail otherwise than by an error.
 func FuzzTemplate(f *testing.F) {
 	for _, source := range named {
 		f.Add(source)
 	}
 	f.Add(`{%- macro f(a) -%}{{ f(a) }}{%- endmacro -%}{{ f((1 if a else 2), b=[3 if c else 4]) }}`)
+	f.Add(`{% set ns = namespace(s='x') %}{% for a in range(99) %}{% set ns.s = ns.s ~ ns.s * 3 %}{% endfor %}{{ [ns.s] * 3 | join(',') }}{{ -7 // 2 % 3 }}`)
+	f.Add(`{% call(x) f() %}{{ x[::-1] | tojson(indent=4) }}{% endcall %}{% filter upper %}a{% endfilter %}{% with a=1 %}{{ 'a'.join(['b']) | center(9) }}{% endwith %}`)
 	f.Add(`{% for i in range(9) %}{% generation %}{{ messages[-1] | tojson(indent=2) }}{% endgeneration %}{% endfor %}{# x #}`)
 	f.Fuzz(func(t *testing.T, source string) {
 		tpl, err := NewTemplate(source, "<s>", "</s>")
 		if err != nil {
 			return
 		}
+		tpl.limits = limits{steps: 20_000, made: 1 << 26, time: 2 * time.Second}
 		tpl.Render([]Message{{"user", "é"}}, true) //nolint:errcheck // an error is as good as a text
 	})
 }

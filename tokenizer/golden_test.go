@@ -3,15 +3,39 @@ package tokenizer
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"haf/internal/shared"
 )
 
+// tokenizerFolder finds the tokenizer that stored encodings are of: in $HAF_GOLDEN_TOKENIZERS, else among the fetched
+// models, else in the shared material.
+func tokenizerFolder(t *testing.T, name string) string {
+	t.Helper()
+	if dir := os.Getenv("HAF_GOLDEN_TOKENIZERS"); dir != "" {
+		if folder := filepath.Join(dir, name); fileExists(filepath.Join(folder, tokenizerName)) {
+			return folder
+		}
+	}
+	switch name {
+	case "stories260k":
+		return shared.Path(t, "models/stories260k")
+	case "smollm2":
+		return shared.Model(t, "smollm2-135m-instruct")
+	}
+	return shared.Model(t, "tokenizer-"+name)
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // The stored values were computed by the tokenizers library; ids_with_special null means the same ids.
 func TestStoredEncodings(t *testing.T) {
-	data, err := os.ReadFile(shared.Path(t, "golden/tokenizers.json"))
+	data, err := os.ReadFile(shared.Golden(t, "tokenizers.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,20 +50,9 @@ func TestStoredEncodings(t *testing.T) {
 	if err := json.Unmarshal(data, &golden); err != nil {
 		t.Fatal(err)
 	}
-	folders := map[string]func(t *testing.T) string{
-		"stories260k": func(t *testing.T) string { return shared.Path(t, "models/stories260k") },
-		"smollm2":     func(t *testing.T) string { return shared.Model(t, "smollm2-135m-instruct") },
-		"llama3":      func(t *testing.T) string { return shared.Model(t, "tokenizer-llama3") },
-		"qwen3":       func(t *testing.T) string { return shared.Model(t, "tokenizer-qwen3") },
-		"gemma3":      func(t *testing.T) string { return shared.Model(t, "tokenizer-gemma3") },
-	}
 	for name, rows := range golden.Encodings {
 		t.Run(name, func(t *testing.T) {
-			folder := folders[name]
-			if folder == nil {
-				t.Fatalf("no folder is known for %q", name)
-			}
-			tok, err := Load(folder(t))
+			tok, err := Load(tokenizerFolder(t, name))
 			if err != nil {
 				t.Fatal(err)
 			}

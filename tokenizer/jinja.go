@@ -20,8 +20,8 @@ import (
 // model, so nothing here reads files or the environment.
 //
 // These differences of gonja remain, for they sit in its evaluator: none is the same as undefined and is written as
-// nothing; text plus none, undefined or a number is text where Jinja refuses; integers divide as Go's; single
-// characters of a text are bytes. jinja_test.go lists them; no published template in testdata depends on them.
+// nothing; single characters of a text are bytes. jinja_test.go lists them; no published template in testdata depends
+// on them.
 
 func jinjaConfig() *config.Config {
 	c := config.New()
@@ -59,8 +59,16 @@ func jinjaEnvironment() *exec.Environment {
 		return "", fmt.Errorf("the template refuses the conversation: %s", params.First().String())
 	})
 	globals.Set("range", jinjaRange)
-	filters := exec.NewFilterSet(map[string]exec.FilterFunction{}).Update(builtins.Filters)
-	for name, filter := range map[string]exec.FilterFunction{"tojson": filterToJSON, "items": filterItems, "trim": filterTrim, pickName: filterPick} {
+	known := maps.Clone(operatorFilters)
+	for _, name := range builtinFilters {
+		if filter, ok := builtins.Filters.Get(name); ok {
+			known[name] = filter
+		}
+	}
+	filters := exec.NewFilterSet(known)
+	for name, filter := range map[string]exec.FilterFunction{
+		"tojson": filterToJSON, "items": filterItems, "trim": filterTrim, pickName: filterPick, payName: filterPay, madeName: filterMade, writeName: filterWrite,
+	} {
 		// Replace fails only for a name that gonja lacks; then the filter is new.
 		if filters.Replace(name, filter) != nil {
 			_ = filters.Register(name, filter)
@@ -71,6 +79,11 @@ func jinjaEnvironment() *exec.Environment {
 			_ = filters.Replace(name, func(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
 				return asList(filter(e, in, params))
 			})
+		}
+	}
+	for name, size := range guardedFilters {
+		if filter, ok := filters.Get(name); ok {
+			_ = filters.Replace(name, guarded(filter, size))
 		}
 	}
 	return &exec.Environment{
@@ -88,7 +101,7 @@ func jinjaEnvironment() *exec.Environment {
 
 // keptMethods are gonja's methods that do as Python's (testdata/jinja.py tries each); those that change a value are missing, as in the sandbox.
 var keptMethods = strings.Fields(`capitalize endswith isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace istitle
-	isupper join lower partition removeprefix removesuffix rpartition startswith swapcase title upper zfill`)
+	isupper lower partition removeprefix removesuffix rpartition startswith swapcase title upper`)
 
 func methods[T any](from *exec.MethodSet[T], own map[string]exec.Method[T]) *exec.MethodSet[T] {
 	all := maps.Clone(own)
@@ -115,14 +128,14 @@ func parseGeneration(p *parser.Parser, args *parser.Parser) (nodes.ControlStruct
 	if !args.End() || !end.End() {
 		return nil, errors.New("generation takes no arguments")
 	}
-	return block{at, body}, nil
+	return &block{at, body}, nil
 }
 
-func (b block) Position() *tokens.Token { return b.at }
+func (b *block) Position() *tokens.Token { return b.at }
 
-func (b block) String() string { return "generation" }
+func (b *block) String() string { return "generation" }
 
-func (b block) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
+func (b *block) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
 	return r.ExecuteWrapper(b.body)
 }
 
@@ -131,11 +144,6 @@ type macro struct {
 	nodes.ControlStructure
 	name string
 }
-
-const (
-	depthName = " depth" // no template can name it
-	maxDepth  = 200
-)
 
 func parseMacro(p *parser.Parser, args *parser.Parser) (nodes.ControlStructure, error) {
 	name := args.Current()
@@ -147,10 +155,10 @@ func parseMacro(p *parser.Parser, args *parser.Parser) (nodes.ControlStructure, 
 	if err != nil {
 		return nil, err
 	}
-	return macro{inner, name.Val}, nil
+	return &macro{inner, name.Val}, nil
 }
 
-func (m macro) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock) error {
+func (m *macro) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock) error {
 	inner, ok := m.ControlStructure.(exec.ControlStructure)
 	if !ok {
 		return errors.New("macro cannot be executed")
@@ -163,16 +171,12 @@ func (m macro) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock) error
 	if !ok {
 		return fmt.Errorf("macro %q was not defined", m.name)
 	}
-	counter, _ := r.Environment.Context.Get(depthName)
-	depth, ok := counter.(*int)
-	if !ok {
-		return errors.New("the count of macro calls is missing")
-	}
+	b := budgetOf(r.Environment)
 	r.Environment.Context.Set(m.name, func(params *exec.VarArgs) *exec.Value {
-		if *depth++; *depth > maxDepth {
+		if b.depth++; b.depth > maxDepth {
 			return exec.AsValue(fmt.Errorf("macros call each other more than %d deep", maxDepth))
 		}
-		defer func() { *depth-- }()
+		defer func() { b.depth-- }()
 		return call(params)
 	})
 	return nil

@@ -16,6 +16,9 @@ func filterToJSON(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec
 	if in.IsError() {
 		return in
 	}
+	if _, err := checkText(in); err != nil { // before the same text is written many times
+		return exec.AsValue(err)
+	}
 	w := &jsonWriter{item: ", ", key: ": "}
 	options := map[string]*exec.Value{}
 	for i, arg := range params.Args {
@@ -149,7 +152,40 @@ var stringMethods = map[string]exec.Method[string]{
 		if count != nil {
 			limit = count.Integer()
 		}
+		if replacedSize(s, from, to) > textLimit {
+			return nil, errTooLong
+		}
 		return strings.Replace(s, from.String(), to.String(), limit), nil
+	},
+	"join": func(s string, _ *exec.Value, p *exec.VarArgs) (any, error) {
+		list := argument(p, 0, "iterable")
+		if list == nil || !list.IsList() && !list.IsDict() {
+			return nil, errors.New("join takes a list of texts")
+		}
+		if textSize(list, textLimit)+product(list.Len(), len(s)) > textLimit {
+			return nil, errTooLong
+		}
+		var parts []string
+		var bad error
+		list.Iterate(func(_, _ int, item, _ *exec.Value) bool {
+			if !item.IsString() {
+				bad = fmt.Errorf("join: %s in the list, texts were wanted", kindOf(item))
+			}
+			parts = append(parts, item.String())
+			return bad == nil
+		}, func() {})
+		return strings.Join(parts, s), bad
+	},
+	"zfill": func(s string, _ *exec.Value, p *exec.VarArgs) (any, error) {
+		width := argument(p, 0, "width")
+		if width == nil || !width.IsInteger() || width.Integer() > textLimit {
+			return nil, errors.New("zfill takes a width")
+		}
+		sign := ""
+		if strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+") {
+			sign, s = s[:1], s[1:]
+		}
+		return sign + strings.Repeat("0", max(width.Integer()-len(sign)-utf8.RuneCountInString(s), 0)) + s, nil
 	},
 	"find": func(s string, _ *exec.Value, p *exec.VarArgs) (any, error) {
 		part := argument(p, 0, "sub")

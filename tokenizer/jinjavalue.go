@@ -155,11 +155,14 @@ type jsonWriter struct {
 
 func (w *jsonWriter) line() {
 	if w.indent != "" {
-		w.out.WriteString("\n" + strings.Repeat(w.indent, w.depth))
+		w.out.WriteString("\n" + strings.Repeat(w.indent, w.depth)) // both are small
 	}
 }
 
 func (w *jsonWriter) write(v *exec.Value) error {
+	if w.out.Len() > textLimit {
+		return errTooLong
+	}
 	if w.depth > maxDepth {
 		return fmt.Errorf("tojson: nested deeper than %d", maxDepth)
 	}

@@ -89,7 +89,7 @@ func TestLoadErrors(t *testing.T) {
 	model := `"model":{"type":"BPE","vocab":{"a":0},"merges":[]}`
 	for file, want := range map[string]string{
 		`{`:                              "unexpected end",
-		`{"model":{"type":"WordPiece"}}`: `"WordPiece" is not supported`,
+		`{"model":{"type":"WordPiece"}}`: `"WordPiece" is not supported; supported are BPE, Unigram`,
 		`{"model":{"type":"BPE","vocab":{"a":0},"x":1}}`:                                                                      `unknown field "x"`,
 		`{"model":{"type":"BPE","vocab":{"a":0,"b":0}}}`:                                                                      "is given to both",
 		`{"model":{"type":"BPE","vocab":{"a":-1}}}`:                                                                           "not between 0 and",

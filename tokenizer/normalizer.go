@@ -90,7 +90,7 @@ func parseNormalizer(raw json.RawMessage) (normalizer, error) {
 			return s
 		}, nil
 	}
-	return nil, unsupported(kind)
+	return nil, unsupported(kind, "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace", "Sequence", "Strip")
 }
 
 // parseReplace reads the Replace of normalizers and decoders.

@@ -191,6 +191,9 @@ func repetition(s string) (quantifier string, length int) {
 	return "{" + low + "," + high + "}", end + 1
 }
 
+// wordClass is what \b and \B look for on both sides.
+var wordClass = `[` + classMembers[bareWord] + `]`
+
 // atom reads one element; quantifiable is false for anchors.
 func (t *translator) atom() (out string, quantifiable bool, err error) {
 	switch {
@@ -209,6 +212,10 @@ func (t *translator) atom() (out string, quantifiable bool, err error) {
 		return `\A`, false, nil
 	case t.take(`\z`):
 		return `\z`, false, nil
+	case t.take(`\b`):
+		return `(?:(?<=` + wordClass + `)(?!` + wordClass + `)|(?<!` + wordClass + `)(?=` + wordClass + `))`, false, nil
+	case t.take(`\B`):
+		return `(?:(?<=` + wordClass + `)(?=` + wordClass + `)|(?<!` + wordClass + `)(?!` + wordClass + `))`, false, nil
 	case t.peek("?"), t.peek("*"), t.peek("+"):
 		return "", false, fmt.Errorf("nothing to repeat before byte %d", t.at+1)
 	case t.peek(`\`):
@@ -342,21 +349,44 @@ func (t *translator) escape(set *charSet) (r rune, named bool, err error) {
 
 // bracket reads [...].
 func (t *translator) bracket() (string, error) {
+	if t.depth++; t.depth > maxPatternDepth {
+		return "", fmt.Errorf("groups nest deeper than %d", maxPatternDepth)
+	}
+	defer func() { t.depth-- }()
 	t.at++
 	inverted := t.take("^")
+	var operands []string // of &&, but for the last
 	var set charSet
-	for first := true; ; first = false {
-		if t.at == len(t.in) {
+	for {
+		switch {
+		case t.at == len(t.in):
 			return "", fmt.Errorf("a character class is not closed")
-		}
-		if t.peek("[") || t.peek("&&") {
-			return "", fmt.Errorf("a nested or intersected character class is not supported")
-		}
-		if t.take("]") {
-			if first {
+		case t.peek("[:"):
+			return "", fmt.Errorf("a POSIX character class is not supported")
+		case t.peek("["):
+			inner, err := t.bracket()
+			if err != nil {
+				return "", err
+			}
+			set.classes = append(set.classes, inner)
+			if t.peek("-") && !t.peek("-]") {
+				return "", fmt.Errorf("a range from a class is not supported")
+			}
+			continue
+		case t.peek("]"), t.peek("&&"):
+			if set.empty() {
 				return "", fmt.Errorf("an empty character class, or one that begins with ], is not supported")
 			}
-			return set.write(inverted), nil
+			if t.take("&&") {
+				operands = append(operands, set.write(false))
+				set = charSet{}
+				continue
+			}
+			t.at++
+			if operands == nil {
+				return set.write(inverted), nil
+			}
+			return intersection(append(operands, set.write(false)), inverted), nil
 		}
 		low, named, err := t.member(&set)
 		if err != nil {

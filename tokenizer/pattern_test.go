@@ -72,6 +72,15 @@ func TestOniguruma(t *testing.T) {
 		{`[\P{L}b]+`, "1abc", "1|a|b|c"},
 		{`(a)(?:b|c)`, "abac", "ab|ac"},
 		{`\w+`, "a²_é-b", "a²_é|-|b"},
+		{`[a-e&&[^c]]+`, "abcdef", "ab|c|de|f"},
+		{`[^a-z&&[^b]]`, "abc1b", "a|b|c|1|b"}, // ^ binds least
+		{`[a-c&&b-d&&c]`, "abcd", "ab|c|d"},
+		{`[[a][b-c]x]+`, "abcxd", "abcx|d"},
+		{`[^[^a]b]+`, "aab", "aa|b"},
+		{`[\w&&\D]+`, "a1_é²b", "a|1|_é|²|b"},
+		{`[a&b]+`, "a&b", "a&b"},
+		{`\bab\b`, "ab abab ab²ab", "ab| abab ab²ab"},
+		{`a\B`, "aa a ab a²", "a|a a |a|b |a|²"},
 		{`\p{Han}+`, "a中文\U0002ebf0", "a|中文\U0002ebf0"},
 	} {
 		s, err := compilePattern(c.pattern)
@@ -87,8 +96,9 @@ func TestOniguruma(t *testing.T) {
 
 func TestPatternsRefused(t *testing.T) {
 	for pattern, want := range map[string]string{
-		`(a)\1`: `\1 is not supported`, `[a-c&&b]`: "intersected", `[[:alpha:]]`: "nested", `\bx`: `\b is not supported`,
-		`(?<n>a)`: "kind that is not supported", `(a`: "not closed", `a)`: "unmatched )", `[a`: "not closed", `*a`: "nothing to repeat",
+		`(a)\1`: `\1 is not supported`, `[a&&]`: "empty", `[[:alpha:]]`: "POSIX", `\Gx`: `\G is not supported`, `\b*`: "nothing to repeat", `[[a]-z]`: "range from a class",
+		strings.Repeat("[", 60): "nest deeper",
+		`(?<n>a)`:               "kind that is not supported", `(a`: "not closed", `a)`: "unmatched )", `[a`: "not closed", `*a`: "nothing to repeat",
 		`\p{Nonsense}`: "not a general category", `(?i:ss)`: "folds to a single character", `a{2}?`: "not supported", `\`: "backslash",
 		strings.Repeat("(", 60): "nest deeper", `\p{Lu`: "has no {name}", "\xff": "not UTF-8",
 	} {

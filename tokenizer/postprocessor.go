@@ -55,7 +55,7 @@ func parsePostProcessor(raw json.RawMessage) (affix, error) {
 	case "TemplateProcessing":
 		return parseTemplateProcessing(raw)
 	}
-	return a, unsupported(kind)
+	return a, unsupported(kind, "BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing")
 }
 
 // ends is the pair ["[SEP]", 102].

@@ -144,7 +144,7 @@ func splitterSteps(raw json.RawMessage, steps []splitter) ([]splitter, error) {
 	case "WhitespaceSplit":
 		return append(steps, cut{find: characters(unicode.IsSpace), behavior: removed}), nil
 	}
-	return nil, unsupported(kind)
+	return nil, unsupported(kind, "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace", "Punctuation", "Sequence", "Split", "Whitespace", "WhitespaceSplit")
 }
 
 // sequence runs its steps one after the other, each on every piece of the one before.

@@ -26,6 +26,7 @@ type Template struct {
 	special  map[string]string // further named tokens of the model
 	compiled *exec.Template
 	now      func() time.Time
+	limits   limits
 }
 
 // Template returns the model's chat template: chat_template.jinja, else chat_template of tokenizer_config.json (the one
@@ -67,7 +68,8 @@ func NewTemplate(source string, bos, eos string) (t *Template, err error) {
 		// gonja quotes the whole template.
 		return nil, fmt.Errorf("tokenizer: chat template: %s", strings.Replace(err.Error(), "'"+flat+"'", "", 1))
 	}
-	return &Template{source: source, bos: bos, eos: eos, compiled: compiled, now: time.Now}, nil
+	bound(compiled)
+	return &Template{source: source, bos: bos, eos: eos, compiled: compiled, now: time.Now, limits: usualLimits}, nil
 }
 
 // At returns a copy whose strftime_now reads the given time: some templates write the date into the system prompt, and
@@ -131,19 +133,16 @@ func (t *Template) execute(messages any, vars map[string]any) (text string, err 
 	data["messages"] = messages
 	data["bos_token"], data["eos_token"] = t.bos, t.eos
 	data["strftime_now"] = func(params *exec.VarArgs) (string, error) { return strftime(t.now(), params) }
-	data[depthName] = new(int)
+	data[budgetName] = newBudget(t.limits)
 	for name, v := range vars {
 		data[name] = v
 	}
 	var out bytes.Buffer
 	if err := t.compiled.Execute(&limited{to: &out, left: maxOutput}, exec.NewContext(data)); err != nil {
-		return "", fmt.Errorf("tokenizer: chat template: %w", err)
+		return "", fmt.Errorf("tokenizer: chat template: %w", explained(err))
 	}
 	return out.String(), nil
 }
-
-// maxOutput bounds a rendered conversation in bytes: a template could loop over loops.
-const maxOutput = 1 << 28
 
 type limited struct {
 	to   io.Writer

@@ -7,11 +7,34 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"haf/internal/shared"
 )
 
 // The conversations were rendered by transformers on the day that the one template with a date shows; null: an error.
+// HAF_GOLDEN may name a folder with others of the same form, and HAF_GOLDEN_DAY (2026-11-24) their day.
 func TestStoredConversations(t *testing.T) {
-	data, err := os.ReadFile("testdata/chat_templates.json")
+	day := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	path := "testdata/chat_templates.json"
+	if os.Getenv("HAF_GOLDEN") != "" {
+		path = shared.Golden(t, "chat_templates.json")
+	}
+	if text := os.Getenv("HAF_GOLDEN_DAY"); text != "" {
+		var err error
+		if day, err = time.Parse(time.DateOnly, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkConversations(t, path, day)
+}
+
+// Further published templates, rendered by jinja2 (testdata/published.py).
+func TestPublishedTemplates(t *testing.T) {
+	checkConversations(t, "testdata/published.json", time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
+}
+
+func checkConversations(t *testing.T, path string, day time.Time) {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +51,6 @@ func TestStoredConversations(t *testing.T) {
 	if err := json.Unmarshal(data, &golden); err != nil {
 		t.Fatal(err)
 	}
-	day := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	for _, g := range golden {
 		t.Run(g.Name, func(t *testing.T) {
 			tpl, err := NewTemplate(g.Template, g.BOS, g.EOS)
@@ -125,6 +147,80 @@ func TestTemplatesRefused(t *testing.T) {
 		}
 		if err == nil || !strings.HasPrefix(err.Error(), "tokenizer: chat template") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: error %v, want one with %q", source, err, want)
+		}
+	}
+}
+
+// A template that would run for ever, or make texts without end, is stopped: in every statement that can hold a body
+// or an expression, and before the memory is taken.
+func TestTemplatesStopped(t *testing.T) {
+	const (
+		steps = "steps: it was stopped"
+		text  = "a text of more than 64 MB: it was stopped"
+		made  = "MB of text: it was stopped"
+	)
+	loops := "{% for a in range(100000) %}{% for b in range(100000) %}"
+	for source, want := range map[string]string{
+		loops + "{% endfor %}{% endfor %}":                          steps,
+		loops + "{% if false %}{% endif %}{% endfor %}{% endfor %}": steps,
+		loops + "{% set x = 1 %}{% endfor %}{% endfor %}":           steps,
+		"{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{% for a in range(100000) %}{% for b in range(100000) %}{% set x = 'a' %}{% endfor %}{% endfor %}": steps,
+		"{{ 'x' * 1000000000000 }}":                                                                         text,
+		"{{ 1000000000000 * 'x' }}":                                                                         text,
+		"{{ ('x' * 1000000) * 1000 }}":                                                                      text,
+		"{{ [0] * 1000000000000 }}":                                                                         "elements: it was stopped",
+		"{% set x = 'x' * 1000000000 %}":                                                                    text,
+		"{% if 'x' * 1000000000 %}{% endif %}":                                                              text,
+		"{% if false %}{% elif 'x' * 1000000000 %}{% endif %}":                                              text,
+		"{% for a in 'x' * 1000000000 %}{% endfor %}":                                                       text,
+		"{% for a in [1] if 'x' * 1000000000 %}{% endfor %}":                                                "",
+		"{% with a='x' * 1000000000 %}{% endwith %}":                                                        text,
+		"{% macro f(a) %}{{ a * 1000000000 }}{% endmacro %}{{ f('x') }}":                                    text,
+		"{% macro f(a='x' * 1000000000) %}{{ a }}{% endmacro %}{{ f() }}":                                   text,
+		"{% macro f() %}{{ caller() }}{% endmacro %}{% call f() %}{{ 'x' * 1000000000 }}{% endcall %}":      text,
+		"{% filter upper %}{{ 'x' * 1000000000 }}{% endfilter %}":                                           text,
+		"{% generation %}{{ 'x' * 1000000000 }}{% endgeneration %}":                                         text,
+		"{{ ['a', {'b': 'x' * 1000000000}][1].b }}":                                                         text,
+		"{{ messages[('x' * 1000000000)] }}":                                                                "",
+		"{{ 'a' | default('x' * 1000000000) }}":                                                             text,
+		"{{ 'a'.replace('a', 'x' * 1000000000) }}":                                                          text,
+		"{{ 'a' is eq('x' * 1000000000) }}":                                                                 text,
+		"{{ not ('x' * 1000000000) }}":                                                                      text,
+		"{{ ('x' * 1000000000).upper() }}":                                                                  "",
+		"{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}":   text,
+		"{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}":   text,
+		"{% set ns = namespace(s=['x']) %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}": made,
+		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l | join }}":                             text,
+		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l | tojson }}":                           text,
+		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l }}":                                    text,
+		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l ~ '' }}":                               text,
+		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l | string }}":                           text,
+		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ ','.join(l) }}":                          text,
+		"{% set s = 'x' * 10000000 %}{{ s.replace('x', s) }}":                                               text,
+		"{% set s = 'x' * 10000000 %}{{ s | replace('x', s) }}":                                             text,
+		"{% set s = '\n' * 10000000 %}{{ s | indent(1000) }}":                                               text,
+		"{{ 'x' | center(1000000000) }}":                                                                    text,
+		"{{ 'x'.zfill(1000000000) }}":                                                                       "zfill",
+		"{% set s = 'x' * 10000000 %}{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = ns.l + [s.lower()] %}{% endfor %}": made,
+		"{% set s = 'x' * 10000000 %}{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = ns.l + [s | lower] %}{% endfor %}": made,
+		"{% set s = 'x' * 10000000 %}{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = ns.l + [s[1:]] %}{% endfor %}":     made,
+		"{% set s = 'x' * 10000000 %}{% set x %}{% for i in range(1000) %}{{ s }}{% endfor %}{% endset %}":                                    made,
+		"{% set s = 'x' * 10000000 %}{% for i in range(1000) %}{{ s }}{% endfor %}":                                                           "",
+		"{% set x %}{% for i in range(100000) %}" + strings.Repeat("text ", 40000) + "{% endfor %}{% endset %}":                               made,
+		"{{ 1 // 0 }}": "division by zero", "{{ 1 % 0 }}": "division by zero", "{{ 1 / 0 }}": "division by zero",
+	} {
+		tpl, err := NewTemplate(source, "", "")
+		if err != nil {
+			t.Errorf("%.90s: %v", source, err)
+			continue
+		}
+		tpl.limits = limits{steps: 20_000, made: 1 << 28, time: time.Minute} // less than usual, to be quick
+		if want == made {
+			tpl.limits.made = 1 << 25
+		}
+		out, err := tpl.Render([]Message{{"user", "Hi"}}, false)
+		if err == nil && !(want == "" && len(out) == 0) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%.90s: %d bytes, error %.300v, want one with %q", source, len(out), err, want)
 		}
 	}
 }

@@ -57,7 +57,11 @@ func (c *dataCmd) Run(a *app) error {
 	var files []fileSummary
 	var sets [][]pref.Group
 	for _, path := range c.Files {
-		groups, counts, err := pref.Load([]string{path}, opt)
+		paths, err := a.data([]string{path})
+		if err != nil {
+			return err
+		}
+		groups, counts, err := pref.Load(paths, opt)
 		if err != nil {
 			return err
 		}

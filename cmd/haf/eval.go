@@ -17,8 +17,8 @@ import (
 )
 
 type evalCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder; with several a matrix of models and data files is made."`
-	Data      []string `required:"" help:"Preference file; several are read in order." sep:"none"`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, or a Hugging Face id; with several a matrix of models and data files is made."`
+	Data      []string `required:"" help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order." sep:"none"`
 	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/data.md."`
 	Choose    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
 	Subset    []string `help:"Only groups of this subset; may be repeated." sep:"none"`
@@ -91,7 +91,11 @@ func (c *evalCmd) Run(a *app) error {
 	if c.matrix() {
 		return c.runMatrix(a)
 	}
-	groups, counts, err := pref.Load(c.Data, c.options())
+	files, err := a.data(c.Data)
+	if err != nil {
+		return err
+	}
+	groups, counts, err := pref.Load(files, c.options())
 	if err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (c *evalCmd) Run(a *app) error {
 			return err
 		}
 	}
-	valid, err := c.validation()
+	valid, err := c.validation(a)
 	if err != nil {
 		return err
 	}
@@ -170,13 +174,17 @@ func evaluate(a *app, model *reward.Model, groups []pref.Group, names []string, 
 }
 
 // validation reads the groups that a temperature is fitted on.
-func (c *evalCmd) validation() ([]pref.Group, error) {
+func (c *evalCmd) validation(a *app) ([]pref.Group, error) {
 	if len(c.Valid) == 0 {
 		return nil, nil
 	}
 	opt := c.options()
 	opt.First, opt.KeepTies = 0, false
-	valid, _, err := pref.Load(c.Valid, opt)
+	files, err := a.data(c.Valid)
+	if err != nil {
+		return nil, err
+	}
+	valid, _, err := pref.Load(files, opt)
 	return valid, err
 }
 

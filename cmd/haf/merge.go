@@ -8,7 +8,7 @@ import (
 )
 
 type mergeCmd struct {
-	Model string `arg:"" help:"Run or adapter folder."`
+	Model string `arg:"" help:"Run or adapter folder, or a Hugging Face id."`
 	Out   string `required:"" help:"New folder for the merged model."`
 }
 
@@ -18,7 +18,7 @@ func (c *mergeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{})
+	model, err := a.openModelOn(device, c.Model, reward.Options{})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"haf/hub"
 )
 
 // progress shows long work on standard error: a bar on a terminal, elsewhere a line now and then.
@@ -19,6 +21,7 @@ type progress struct {
 	bar      *progressbar.ProgressBar
 
 	what        string
+	bytes       bool // parts are bytes
 	total       int
 	began, last time.Time
 	start       int // parts that were done when the stretch began
@@ -46,11 +49,32 @@ func (p *progress) Say(format string, args ...any) {
 
 // Start begins a stretch of work.
 func (p *progress) Start(what string, total int) {
-	p.what, p.total, p.began, p.last, p.started = what, total, time.Now(), time.Now(), false
-	if p.terminal {
-		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionSetWidth(barWidth),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+	p.begin(what, total, false)
+}
+
+// StartBytes begins a stretch of work whose parts are bytes.
+func (p *progress) StartBytes(what string, total int) {
+	p.begin(what, total, true)
+}
+
+func (p *progress) begin(what string, total int, bytes bool) {
+	p.what, p.total, p.bytes, p.began, p.last, p.started = what, total, bytes, time.Now(), time.Now(), false
+	if !p.terminal {
+		return
 	}
+	options := []progressbar.Option{
+		progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(barWidth), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100 * time.Millisecond),
+	}
+	if bytes {
+		if total == 0 {
+			total = -1 // not known
+		}
+		options = append(options, progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true))
+	} else {
+		options = append(options, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"))
+	}
+	p.bar = progressbar.NewOptions(total, options...)
 }
 
 // At says how much is done.
@@ -66,17 +90,20 @@ func (p *progress) At(done int, detail string) {
 		return
 	}
 	now := time.Now()
-	if now.Sub(p.last) < lineEvery && done < p.total || done == p.start {
+	if now.Sub(p.last) < lineEvery && done < p.total || done <= p.start {
 		return
 	}
 	p.last = now
 	line := fmt.Sprintf("%s %d/%d", p.what, done, p.total)
+	perSecond := float64(done-p.start) / now.Sub(p.began).Seconds()
+	if p.bytes {
+		line = fmt.Sprintf("%s %s/%s, %s/s", p.what, hub.Bytes(int64(done)), hub.Bytes(int64(p.total)), hub.Bytes(int64(perSecond)))
+	}
 	if detail != "" {
 		line += ": " + detail
 	}
 	if left := p.total - done; left > 0 {
-		perPart := now.Sub(p.began) / time.Duration(done-p.start)
-		line += fmt.Sprintf(", %s left", (time.Duration(left) * perPart).Round(time.Second))
+		line += fmt.Sprintf(", %s left", time.Duration(float64(left)/perSecond*float64(time.Second)).Round(time.Second))
 	}
 	fmt.Fprintln(p.w, line)
 }

@@ -12,15 +12,6 @@ import (
 	"haf/reward"
 )
 
-// openModel opens a run or model folder on the chosen device; 0 is the length limit it was trained with.
-func (a *app) openModel(dir string, maxLength int) (*reward.Model, error) {
-	device, err := a.openDevice()
-	if err != nil {
-		return nil, err
-	}
-	return reward.Open(device, dir, reward.Options{MaxLength: maxLength})
-}
-
 // A reading is what a model gave on groups: its rewards by name, in the order of names.
 type reading struct {
 	groups  []pref.Group // those that could be read, with the comparisons and ties that encoding left

@@ -3,13 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"haf/pref"
 	"haf/reward"
 )
 
 type scoreCmd struct {
-	Model     string `arg:"" help:"Run or model folder."`
+	Model     string `arg:"" help:"Run or model folder, or a Hugging Face id."`
 	Prompt    string `help:"One prompt."`
 	Response  string `help:"The response to it."`
 	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
@@ -20,7 +21,8 @@ type scoreCmd struct {
 // scored is one line of the score command's JSON.
 type scored struct {
 	pref.Sample
-	Reward float64 `json:"reward"`
+	Reward    float64 `json:"reward"`
+	Truncated bool    `json:"truncated,omitempty"` // tokens were cut to fit: the reward is of what was left
 }
 
 // Run prints rewards.
@@ -33,11 +35,17 @@ func (c *scoreCmd) Run(a *app) error {
 	var samples []pref.Sample
 	switch {
 	case c.In != "" && c.Prompt == "" && c.Response == "":
-		for s, err := range pref.ReadSamples(c.In) {
-			if err != nil {
-				return err
+		files, err := a.data([]string{c.In})
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			for s, err := range pref.ReadSamples(file) {
+				if err != nil {
+					return err
+				}
+				samples = append(samples, s)
 			}
-			samples = append(samples, s)
 		}
 	case c.In == "" && c.Prompt != "" && c.Response != "":
 		samples = []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}
@@ -66,10 +74,15 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	cut, err := model.Truncated(samples)
+	if err != nil {
+		return err
+	}
+	warnTruncated(a, model, cut)
 	encoder := json.NewEncoder(a.stdout)
 	for i, r := range rewards {
 		if a.json {
-			err = encoder.Encode(scored{samples[i], r})
+			err = encoder.Encode(scored{samples[i], r, cut[i]})
 		} else {
 			_, err = fmt.Fprintf(a.stdout, "%.6f\n", r)
 		}
@@ -78,6 +91,26 @@ func (c *scoreCmd) Run(a *app) error {
 		}
 	}
 	return nil
+}
+
+// warnTruncated tells the user of samples that are scored with tokens cut off.
+func warnTruncated(a *app, model *reward.Model, cut []bool) {
+	first := slices.Index(cut, true)
+	if first < 0 {
+		return
+	}
+	n := 0
+	for _, c := range cut {
+		if c {
+			n++
+		}
+	}
+	what := "the beginning of the prompt"
+	if model.Meta.Truncation == "response" {
+		what = "the end of the response"
+	}
+	fmt.Fprintf(a.stderr, "haf: warning: of %d of %d samples (the first is number %d) %s was cut to fit %d tokens: the reward is of what was left; -max-length sets another limit\n",
+		n, len(cut), first+1, what, model.Meta.MaxLength)
 }
 
 // scoreAll scores the samples some at a time, to show how far it is.

@@ -38,10 +38,13 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HAF_DEVICE", "go")
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			env.Setenv("HF_HOME", filepath.Join(env.WorkDir, "hf"))
+			env.Setenv("HF_HUB_OFFLINE", "1") // no script asks the real hub
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "interrupt": interrupt, "clean": clean,
+			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

@@ -69,7 +69,11 @@ func (c *evalCmd) runMatrix(a *app) error {
 	out := matrixOutput{Read: map[string]string{}}
 	var sets [][]pref.Group
 	for _, path := range c.Data {
-		groups, counts, err := pref.Load([]string{path}, c.options())
+		paths, err := a.data([]string{path})
+		if err != nil {
+			return err
+		}
+		groups, counts, err := pref.Load(paths, c.options())
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -58,6 +59,9 @@ func (c *trainCmd) Run(a *app) error {
 	}
 	switch {
 	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled): // between steps, or before them
+		if _, none := os.Stat(filepath.Join(folder, train.ManifestName)); none != nil {
+			return err // nothing was begun
+		}
 		return fmt.Errorf("%w; go on with haf train -resume %s", err, folder)
 	case err != nil || !a.json:
 		return err
@@ -71,7 +75,11 @@ func startRun(a *app, device *backend.Device, r *recipe.Recipe, dir string) (tra
 		return train.Result{}, err
 	}
 	p := newProgress(a.stderr)
-	if err := train.Vacant(dir); err != nil { // before the model is loaded for nothing
+	client, err := a.hub()
+	if err != nil {
+		return train.Result{}, err
+	}
+	if err := r.Fetch(a.ctx, client); err != nil {
 		return train.Result{}, err
 	}
 	model, data, report, err := load(device, r, p)
@@ -101,6 +109,13 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 		return train.Result{}, err
 	}
 	p := newProgress(a.stderr)
+	client, err := a.hub()
+	if err != nil {
+		return train.Result{}, err
+	}
+	if err := before.Fetch(a.ctx, client); err != nil {
+		return train.Result{}, err
+	}
 	model, data, report, err := load(device, before.Recipe, p)
 	if err != nil {
 		return train.Result{}, err
@@ -110,10 +125,14 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 	if err != nil {
 		return train.Result{}, err
 	}
-	if now.Fingerprint != before.Fingerprint {
+	same, err := now.SameRun(before)
+	if err != nil {
+		return train.Result{}, err
+	}
+	if !same {
 		return train.Result{}, fmt.Errorf("%s was started with another base model, template or data: they have changed on disk since; put them back, or train into a new folder", dir)
 	}
-	return trainRun(a, before.Recipe, model, data, folder, now.Fingerprint, p)
+	return trainRun(a, before.Recipe, model, data, folder, before.Fingerprint, p)
 }
 
 // load opens the recipe's model and data and prints what was read.

@@ -20,6 +20,16 @@ func Path(t testing.TB, name string) string {
 	return orSkip(t, filepath.Join(dir, filepath.FromSlash(name)), "shared material is not beside this checkout")
 }
 
+// Golden returns the path of a file of stored values: in $HAF_GOLDEN, which may hold other values of the same form, else
+// in the shared material.
+func Golden(t testing.TB, name string) string {
+	t.Helper()
+	if dir := os.Getenv("HAF_GOLDEN"); dir != "" {
+		return orSkip(t, filepath.Join(dir, filepath.FromSlash(name)), "HAF_GOLDEN does not have it")
+	}
+	return Path(t, "golden/"+name)
+}
+
 // Model returns the folder of a fetched model, kept under the user's cache folder by `make models`.
 func Model(t testing.TB, name string) string {
 	t.Helper()

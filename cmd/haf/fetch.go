@@ -1,0 +1,87 @@
+package main
+
+import (
+	"sync"
+
+	"haf/backend"
+	"haf/hub"
+	"haf/reward"
+)
+
+// hub returns the client of the Hugging Face hub, which tells of long work on standard error.
+func (a *app) hub() (*hub.Client, error) {
+	c, err := hub.FromEnv()
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex // files are fetched side by side
+	p := newProgress(a.stderr)
+	running := ""
+	c.Say = func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		p.Say("haf: "+format, args...)
+	}
+	c.Progress = func(what string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if what != running {
+			p.End() // one that an error ended
+			p.StartBytes("fetching "+what, int(total))
+			running = what
+		}
+		p.At(int(done), "")
+		if done == total {
+			p.End()
+			running = ""
+		}
+	}
+	return c, nil
+}
+
+// openModel opens the model that a path or an id names, on the chosen device. An adapter's base may be an id, too. A
+// maxLength of 0 is the length limit that it was trained with.
+func (a *app) openModel(named string, maxLength int) (*reward.Model, error) {
+	device, err := a.openDevice()
+	if err != nil {
+		return nil, err
+	}
+	return a.openModelOn(device, named, reward.Options{MaxLength: maxLength})
+}
+
+// openModelOn is openModel on a device that is open.
+func (a *app) openModelOn(device *backend.Device, named string, opt reward.Options) (*reward.Model, error) {
+	c, err := a.hub()
+	if err != nil {
+		return nil, err
+	}
+	model, err := c.Model(a.ctx, named)
+	if err != nil {
+		return nil, err
+	}
+	if base := reward.MissingBase(model.Paths[0]); base != "" {
+		found, err := c.Model(a.ctx, base)
+		if err != nil {
+			return nil, err
+		}
+		opt.Base = found.Paths[0]
+	}
+	return reward.Open(device, model.Paths[0], opt)
+}
+
+// data returns the files that paths or ids of data name.
+func (a *app) data(named []string) ([]string, error) {
+	c, err := a.hub()
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, path := range named {
+		s, err := c.Data(a.ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, s.Paths...)
+	}
+	return files, nil
+}

@@ -1,0 +1,187 @@
+package hub
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Names of the files that decide what else is needed.
+const (
+	configName         = "config.json"
+	tokenizerName      = "tokenizer.json"
+	weightsName        = "model.safetensors"
+	indexName          = "model.safetensors.index.json"
+	adapterConfigName  = "adapter_config.json"
+	adapterWeightsName = "adapter_model.safetensors"
+)
+
+// besideWeights are the small files of a model that haf, or transformers on the same cache, reads.
+var besideWeights = []string{
+	configName, "generation_config.json", "haf.json", adapterConfigName, indexName,
+	tokenizerName, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
+	"chat_template.jinja", "chat_template.json",
+}
+
+// small returns the files of a model besides its weights.
+func small(files []string) []string {
+	var out []string
+	for _, name := range files {
+		if slices.Contains(besideWeights, name) || path.Dir(name) == "additional_chat_templates" && path.Ext(name) == ".jinja" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// refuse returns an error for a model that cannot be used, from the names of its files alone.
+func refuse(ref Ref, files []string) error {
+	var safe, pickled, gguf []string
+	for _, name := range files {
+		switch strings.ToLower(path.Ext(name)) {
+		case ".safetensors":
+			if path.Dir(name) == "." {
+				safe = append(safe, name)
+			}
+		case ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack":
+			if base := path.Base(name); base != "training_args.bin" && base != "optimizer.pt" {
+				pickled = append(pickled, name)
+			}
+		case ".gguf":
+			gguf = append(gguf, name)
+		}
+	}
+	switch {
+	case len(safe) > 0 && !slices.Contains(files, configName) && !slices.Contains(files, adapterConfigName):
+		return fmt.Errorf("hub: %s has neither %s nor %s: a language model or an adapter was wanted", ref, configName, adapterConfigName)
+	case len(safe) > 0:
+		return nil
+	case len(pickled) > 0:
+		return fmt.Errorf("hub: %s has its weights only in a form that can run code when it is opened (%s), and haf reads safetensors: look for a revision that has them (org/name@refs/pr/N), or save the model again from transformers; nothing was fetched", ref, some(pickled))
+	case len(gguf) > 0:
+		return fmt.Errorf("hub: %s has GGUF files only: name the one to use, as in %s/%s; there are %s", ref, ref.ID, gguf[0], some(gguf))
+	}
+	return fmt.Errorf("hub: %s has no weights (*.safetensors) among its %d files: %s", ref, len(files), some(files))
+}
+
+// weights returns the files of a model that hold its weights, as its loader would choose; index is the content of
+// model.safetensors.index.json where there is one.
+func weights(ref Ref, files []string, index []byte) ([]string, error) {
+	switch {
+	case slices.Contains(files, adapterConfigName) && slices.Contains(files, adapterWeightsName):
+		return []string{adapterWeightsName}, nil
+	case slices.Contains(files, weightsName):
+		return []string{weightsName}, nil
+	case index != nil:
+		shards, err := shardsOf(index)
+		if err != nil {
+			return nil, fmt.Errorf("hub: %s: %s: %w", ref, indexName, err)
+		}
+		for _, name := range shards {
+			if !slices.Contains(files, name) {
+				return nil, fmt.Errorf("hub: %s: %s names %q, which the repository lacks", ref, indexName, name)
+			}
+		}
+		return shards, nil
+	}
+	var out []string
+	for _, name := range files {
+		if path.Ext(name) == ".safetensors" && path.Dir(name) == "." {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
+// shardsOf lists the files that an index names, sorted.
+func shardsOf(index []byte) ([]string, error) {
+	var file struct {
+		Map map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(index, &file); err != nil {
+		return nil, err
+	}
+	shards := map[string]bool{}
+	for _, name := range file.Map {
+		if !local(name) {
+			return nil, fmt.Errorf("%q is no path inside a repository", name)
+		}
+		shards[name] = true
+	}
+	if len(shards) == 0 {
+		return nil, fmt.Errorf("weight_map names no file")
+	}
+	return slices.Sorted(maps.Keys(shards)), nil
+}
+
+var (
+	dataForm  = regexp.MustCompile(`\.(jsonl|json|parquet)(\.gz)?$`)
+	shardForm = regexp.MustCompile(`-(\d{5})-of-(\d{5})\.`)
+)
+
+// dataFiles returns the files that a data set's Ref.File names, in order: that file; those that it matches as a
+// pattern; or those of the split of that name, train.jsonl or data/train-00000-of-00002.parquet.
+func dataFiles(ref Ref, files []string) ([]string, error) {
+	if slices.Contains(files, ref.File) {
+		return []string{ref.File}, nil
+	}
+	var readable, found []string
+	for _, name := range files {
+		if dataForm.MatchString(name) {
+			readable = append(readable, name)
+		}
+	}
+	for _, name := range readable {
+		if matched, err := path.Match(ref.File, name); err == nil && matched && ref.File != "" {
+			found = append(found, name)
+		}
+	}
+	if found == nil && ref.File != "" {
+		dir, split := path.Split(ref.File)
+		for _, name := range readable {
+			at, base := path.Split(name)
+			behind, ok := strings.CutPrefix(base, split)
+			if ok && (at == dir || dir == "" && at == "data/") && (strings.HasPrefix(behind, ".") || strings.HasPrefix(behind, "-0")) {
+				found = append(found, name)
+			}
+		}
+	}
+	slices.Sort(found)
+	switch {
+	case len(readable) == 0:
+		return nil, fmt.Errorf("hub: %s has no file of data (jsonl, json or parquet) among its %d files: %s", ref, len(files), some(files))
+	case len(found) == 0:
+		return nil, fmt.Errorf("hub: %s/%s names no file of that data set: choose of %s", ref.page(), ref.File, some(readable))
+	}
+	return found, complete(ref, found)
+}
+
+// complete returns an error if of files named NNNNN-of-NNNNN some are missing.
+func complete(ref Ref, files []string) error {
+	of := shardForm.FindStringSubmatch(files[0])
+	if of == nil {
+		return nil
+	}
+	n, err := strconv.Atoi(of[2])
+	if err != nil || strings.ContainsAny(ref.File, "*?[") {
+		return nil // a pattern may ask for a part
+	}
+	if len(files) != n {
+		return fmt.Errorf("hub: %s: %d of the %d files of the split are there", ref, len(files), n)
+	}
+	return nil
+}
+
+// some lists the first names.
+func some(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,253 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// model returns a model of the hub, fetching what of it is missing.
+func (c *Client) model(ctx context.Context, ref Ref) (Source, error) {
+	cached, whole := c.cachedModel(ref)
+	// A commit never changes: with all that is needed there, no one has to be asked.
+	if whole && commitForm.MatchString(ref.Revision) && (ref.File != "" || exists(filepath.Join(cached.Paths[0], tokenizerName)) || exists(filepath.Join(cached.Paths[0], adapterConfigName))) {
+		return cached, nil
+	}
+	list, err := c.listOrCached(ctx, ref, whole)
+	if err != nil || list.commit == "" {
+		return cached, err
+	}
+	if ref.File != "" {
+		if !slices.Contains(list.files, ref.File) {
+			return Source{}, fmt.Errorf("hub: %s has no %s; there are %s", ref.ID, ref.File, some(list.files))
+		}
+		return c.files(ctx, ref, list.commit, []string{ref.File})
+	}
+	if err := refuse(ref, list.files); err != nil {
+		return Source{}, err
+	}
+	if err := c.fetch(ctx, ref, list.commit, small(list.files), "configuration and tokenizer"); err != nil {
+		return Source{}, err
+	}
+	dir := c.snapshot(ref, list.commit)
+	var index []byte
+	if slices.Contains(list.files, indexName) {
+		if index, err = os.ReadFile(filepath.Join(dir, indexName)); err != nil {
+			return Source{}, fmt.Errorf("hub: cache: %w", err)
+		}
+	}
+	names, err := weights(ref, list.files, index)
+	if err != nil {
+		return Source{}, err
+	}
+	// The weights come last, so that a snapshot with all its weights is a whole one.
+	if err := c.fetch(ctx, ref, list.commit, names, "weights"); err != nil {
+		return Source{}, err
+	}
+	return Source{Commit: list.commit, Paths: []string{dir}}, c.setCommit(ref, list.commit)
+}
+
+// data returns files of a data set of the hub, fetching those that are missing.
+func (c *Client) data(ctx context.Context, ref Ref) (Source, error) {
+	cached, whole := c.cachedData(ref)
+	if whole && commitForm.MatchString(ref.Revision) {
+		return cached, nil
+	}
+	list, err := c.listOrCached(ctx, ref, whole)
+	if err != nil || list.commit == "" {
+		return cached, err
+	}
+	names, err := dataFiles(ref, list.files)
+	if err != nil {
+		return Source{}, err
+	}
+	return c.files(ctx, ref, list.commit, names)
+}
+
+// files fetches files by name.
+func (c *Client) files(ctx context.Context, ref Ref, commit string, names []string) (Source, error) {
+	if err := c.fetch(ctx, ref, commit, names, ""); err != nil {
+		return Source{}, err
+	}
+	return Source{Commit: commit, Paths: paths(c.snapshot(ref, commit), names)}, c.setCommit(ref, commit)
+}
+
+// listOrCached lists the repository, or decides that what is cached is to be used: then the listing has no commit.
+func (c *Client) listOrCached(ctx context.Context, ref Ref, whole bool) (listing, error) {
+	if c.Offline {
+		if !whole {
+			return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s, and HF_HUB_OFFLINE is set: unset it to fetch what is missing", ref, c.Cache)
+		}
+		return listing{}, nil
+	}
+	list, err := c.list(ctx, ref, !whole)
+	switch {
+	case err == nil:
+		return list, nil
+	case ctx.Err() != nil:
+		return listing{}, fmt.Errorf("hub: %s: %w", ref, err)
+	case whole && !errors.Is(err, errRevision):
+		c.say("%v; using %s as it is in the cache", err, ref)
+		return listing{}, nil
+	case errors.Is(err, errUnreachable):
+		return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s: %w: check the network, the proxy (HTTPS_PROXY) or HF_ENDPOINT (%s)", ref, c.Cache, err, c.Endpoint)
+	}
+	return listing{}, err
+}
+
+// parallel is how many files are fetched at once.
+const parallel = 4
+
+// A job is a file to fetch.
+type job struct {
+	name, etag string
+	size       int64 // -1: not known
+}
+
+// fetch brings files of a commit into its snapshot.
+func (c *Client) fetch(ctx context.Context, ref Ref, commit string, names []string, what string) error {
+	jobs, err := c.plan(ctx, ref, commit, names)
+	if err != nil || len(jobs) == 0 {
+		return err
+	}
+	t := &tally{report: c.Progress, what: ref.ID}
+	if what != "" {
+		t.what += " " + what
+	}
+	need := int64(0)
+	for _, same := range byEtag(jobs) {
+		j := same[0]
+		t.total += max(j.size, 0)
+		need += max(j.size, 0) - sizeOf(c.blob(ref, j.etag)) - sizeOf(c.blob(ref, j.etag)+incomplete)
+	}
+	if free, ok := c.free(c.Cache); ok && need > 0 && uint64(need) > free {
+		return fmt.Errorf("hub: %s: %s are to be fetched, but the disk of %s has room for %s: make room, or set HF_HOME to a folder on another disk", ref, Bytes(need), c.Cache, Bytes(int64(min(free, 1<<62))))
+	}
+	t.add(0)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, same := range byEtag(jobs) {
+		group.Go(func() error {
+			if err := c.download(ctx, ref, commit, same[0], t); err != nil {
+				return err
+			}
+			for _, j := range same {
+				if err := c.link(ref, commit, j.name, j.etag); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	t.finish()
+	return nil
+}
+
+// byEtag puts files of the same content together, in the order of the first of each.
+func byEtag(jobs []job) (groups [][]job) {
+	at := map[string]int{}
+	for _, j := range jobs {
+		i, ok := at[j.etag]
+		if !ok {
+			i = len(groups)
+			at[j.etag], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], j)
+	}
+	return groups
+}
+
+// plan asks the hub for the etags and sizes of those files that the snapshot lacks.
+func (c *Client) plan(ctx context.Context, ref Ref, commit string, names []string) ([]job, error) {
+	var jobs []job
+	for _, name := range names {
+		if !exists(filepath.Join(c.snapshot(ref, commit), filepath.FromSlash(name))) {
+			jobs = append(jobs, job{name: name})
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(2 * parallel)
+	for i := range jobs {
+		group.Go(func() error {
+			j := &jobs[i]
+			return c.retry(ctx, ref.ID+"/"+j.name, func() (bool, error) {
+				r, err := c.send(ctx, ref, http.MethodHead, c.address(ref, commit, j.name), nil)
+				if err != nil {
+					return false, err
+				}
+				r.Body.Close()
+				if r.StatusCode/100 != 2 && r.StatusCode/100 != 3 {
+					return false, c.failure(ref, r.Response)
+				}
+				if !etagForm.MatchString(r.etag) {
+					return false, fmt.Errorf("hub: %s/%s: the etag is %q, a hash was wanted: is HF_ENDPOINT a hub?", ref.ID, j.name, r.etag)
+				}
+				j.etag, j.size = r.etag, r.size
+				return false, nil
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("hub: %s: %w", ref, err)
+	}
+	return jobs, nil
+}
+
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// tally adds up the bytes of files that are fetched at the same time.
+type tally struct {
+	mu          sync.Mutex
+	what        string
+	done, total int64
+	report      func(what string, done, total int64)
+}
+
+// add counts bytes; a download that begins anew takes its own back.
+func (t *tally) add(n int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done += n
+	t.total = max(t.total, t.done) // of files whose size was not told
+	if t.report != nil {
+		// The last byte is reported by finish, when the files have been checked.
+		t.report(t.what, min(t.done, max(t.total-1, 0)), t.total)
+	}
+}
+
+func (t *tally) finish() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.report != nil {
+		t.report(t.what, t.total, t.total)
+	}
+}
+
+// Bytes writes a number of bytes for people.
+func Bytes(n int64) string {
+	const unit = 1000
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, i := float64(n)/unit, 0
+	for v >= unit && i < 4 {
+		v, i = v/unit, i+1
+	}
+	return fmt.Sprintf("%.1f %cB", v, "kMGTP"[i])
+}

@@ -1,0 +1,221 @@
+// Package hub fetches models and data sets from the Hugging Face hub into the cache that its Python client uses, and
+// finds them there: what one of both has fetched, the other uses without a network.
+//
+// A [Client] takes what a user wrote as a path. A path that exists on disk is left as it is; else org/name,
+// org/name@revision or datasets/org/name/file is an id. Only the files that haf reads are fetched: configuration,
+// tokenizer, chat template, safetensors. A repository that has its weights only as pickle is refused.
+//
+// Blobs lie in the cache under their etag and are checked against it: it is the SHA-256 of a large file and git's
+// hash of a small one. What a download that was interrupted has left is gone on with.
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// DefaultEndpoint is where models are fetched from if HF_ENDPOINT names no other place.
+const DefaultEndpoint = "https://huggingface.co"
+
+// A Client fetches from one hub into one cache. It is safe for concurrent use, and other processes may use the cache.
+type Client struct {
+	Endpoint string // without a slash at the end
+	Token    string // sent to the endpoint's host and to no other; "" is none
+	Cache    string // folder of the repositories
+	Offline  bool   // use only what is in the cache
+
+	Say      func(format string, args ...any)     // told of what a user should know; may be nil
+	Progress func(what string, done, total int64) // told of bytes, from the first to the last; may be nil; not called concurrently
+	http     *http.Client
+	pause    time.Duration                            // before the second try, doubled for each further one
+	stall    time.Duration                            // without a byte, after which a connection is given up
+	free     func(dir string) (bytes uint64, ok bool) // room on the cache's disk
+}
+
+// A Source says what a path of the user's became.
+type Source struct {
+	Named    string   `json:"named"`              // as the user wrote it
+	ID       string   `json:"id,omitempty"`       // org/name or datasets/org/name; "": the path is local
+	Revision string   `json:"revision,omitempty"` // as asked for
+	Commit   string   `json:"commit,omitempty"`   // what the revision stood for
+	Paths    []string `json:"paths"`              // a model's folder or file, or the files of data
+}
+
+// FromEnv returns a client as the environment describes it, by the rules of the Python client: HF_ENDPOINT; HF_HUB_CACHE,
+// else HF_HOME/hub, else XDG_CACHE_HOME or ~/.cache and huggingface/hub; HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else the
+// file that `hf auth login` writes; HF_HUB_OFFLINE.
+func FromEnv() (*Client, error) {
+	endpoint := strings.TrimRight(cmpEnv("HF_ENDPOINT", DefaultEndpoint), "/")
+	if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, fmt.Errorf("hub: HF_ENDPOINT is %q, want the address of a hub, such as %s", endpoint, DefaultEndpoint)
+	}
+	home, err := homeFolder()
+	if err != nil {
+		return nil, err
+	}
+	cache := cmpEnv("HF_HUB_CACHE", cmpEnv("HUGGINGFACE_HUB_CACHE", filepath.Join(home, "hub")))
+	if cache, err = filepath.Abs(expand(cache)); err != nil {
+		return nil, fmt.Errorf("hub: cache folder: %w", err)
+	}
+	c := &Client{Endpoint: endpoint, Cache: cache, Offline: isTrue("HF_HUB_OFFLINE") || os.Getenv("HF_HUB_OFFLINE") == "" && isTrue("TRANSFORMERS_OFFLINE")}
+	if !isTrue("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
+		if c.Token, err = token(home); err != nil {
+			return nil, err
+		}
+	}
+	c.defaults()
+	return c, nil
+}
+
+func (c *Client) defaults() {
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second,
+		IdleConnTimeout:       30 * time.Second,
+		DisableCompression:    true, // sizes and ranges are those of the file
+		ForceAttemptHTTP2:     true,
+	}
+	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c.pause, c.stall, c.free = time.Second, 30*time.Second, freeBytes
+}
+
+func (c *Client) say(format string, args ...any) {
+	if c.Say != nil {
+		c.Say(format, args...)
+	}
+}
+
+// homeFolder is HF_HOME or its default.
+func homeFolder() (string, error) {
+	if home := os.Getenv("HF_HOME"); home != "" {
+		return expand(home), nil
+	}
+	if cache := os.Getenv("XDG_CACHE_HOME"); cache != "" {
+		return filepath.Join(expand(cache), "huggingface"), nil
+	}
+	user, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("hub: no home folder: %w; set HF_HOME to a folder for models", err)
+	}
+	return filepath.Join(user, ".cache", "huggingface"), nil
+}
+
+// token finds the user's token. Line ends come along where it was pasted or read from a file.
+func token(home string) (string, error) {
+	clean := strings.NewReplacer("\r", "", "\n", "")
+	for _, name := range []string{"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"} {
+		if t := strings.TrimSpace(clean.Replace(os.Getenv(name))); t != "" {
+			return t, nil
+		}
+	}
+	data, err := os.ReadFile(expand(cmpEnv("HF_TOKEN_PATH", filepath.Join(home, "token"))))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("hub: the token's file: %w; or set HF_TOKEN", err)
+	}
+	return strings.TrimSpace(clean.Replace(string(data))), nil
+}
+
+func cmpEnv(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}
+
+func isTrue(name string) bool {
+	switch strings.ToUpper(os.Getenv(name)) {
+	case "1", "ON", "YES", "TRUE":
+		return true
+	}
+	return false
+}
+
+// expand replaces variables and a leading ~.
+func expand(path string) string {
+	path = os.ExpandEnv(path)
+	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
+		if user, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(user, rest)
+		}
+	}
+	return path
+}
+
+// Model returns where a model is on disk, and fetches what of it is missing. The path is a folder or file on disk, or
+// an id; one that is neither is returned as it is, for the error of whoever opens it.
+func (c *Client) Model(ctx context.Context, path string) (Source, error) {
+	if exists(path) {
+		return Source{Named: path, Paths: []string{path}}, nil
+	}
+	ref, ok, err := modelRef(path)
+	if err != nil || !ok {
+		return Source{Named: path, Paths: []string{path}}, err
+	}
+	s, err := c.model(ctx, ref)
+	return s.of(path, ref), noLocal(path, err)
+}
+
+// Data is Model for a file of data: datasets/org/name/file, where file may also be a pattern (data/train-*.parquet) or
+// the name of a split, whose files are then taken in order.
+func (c *Client) Data(ctx context.Context, path string) (Source, error) {
+	if exists(path) {
+		return Source{Named: path, Paths: []string{path}}, nil
+	}
+	ref, ok, err := dataRef(path)
+	if err != nil || !ok {
+		return Source{Named: path, Paths: []string{path}}, err
+	}
+	s, err := c.data(ctx, ref)
+	return s.of(path, ref), noLocal(path, err)
+}
+
+// Restore fetches what a source's paths were made of if they are no longer there: the same commit, even if its
+// revision has moved on.
+func (c *Client) Restore(ctx context.Context, s Source) (Source, error) {
+	if s.ID == "" || s.Commit == "" {
+		return s, nil
+	}
+	ref, err := ParseRef(s.Named)
+	if err != nil {
+		return s, err
+	}
+	ref.Revision = s.Commit
+	fetch := c.model
+	if ref.Dataset {
+		fetch = c.data
+	}
+	now, err := fetch(ctx, ref)
+	now.Named, now.ID, now.Revision = s.Named, s.ID, s.Revision
+	return now, err
+}
+
+func (s Source) of(path string, ref Ref) Source {
+	s.Named, s.ID, s.Revision = path, ref.page(), ref.Revision
+	return s
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// noLocal tells of the other reading of a path, since a mistyped folder looks like an id.
+func noLocal(path string, err error) error {
+	if err == nil || strings.HasPrefix(path, Scheme) {
+		return err
+	}
+	return fmt.Errorf("%s is not on disk, so it was looked for on the hub: %w", path, err)
+}

@@ -1,0 +1,151 @@
+package hub
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// A Ref names a repository of the hub, or a file in it.
+type Ref struct {
+	Dataset  bool
+	ID       string // org/name
+	File     string // path inside the repository; of a data set also a pattern or the name of a split; "" is a whole model
+	Revision string // branch, tag or commit
+}
+
+// Scheme says that a path is an id of the hub, whatever is on disk: hf:org/name.
+const Scheme = "hf:"
+
+const (
+	defaultRevision = "main"
+	datasetPrefix   = "datasets/"
+)
+
+var (
+	idForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$`)
+	// revisionForm keeps a revision inside the cache's refs folder and a URL readable.
+	revisionForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,199}$`)
+	commitForm   = regexp.MustCompile(`^[0-9a-f]{40}$`)
+)
+
+// ParseRef reads [hf:]org/name[/file][@revision] and [hf:]datasets/org/name/file[@revision].
+func ParseRef(text string) (Ref, error) {
+	ref := Ref{Revision: defaultRevision}
+	rest := strings.TrimPrefix(strings.TrimPrefix(text, Scheme), "//")
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest, ref.Revision = rest[:i], rest[i+1:]
+		if !revisionForm.MatchString(ref.Revision) || !local(ref.Revision) {
+			return Ref{}, fmt.Errorf("hub: %q: %q is no revision: a branch, tag or commit was wanted behind the @", text, ref.Revision)
+		}
+	}
+	rest, ref.Dataset = strings.CutPrefix(rest, datasetPrefix)
+	parts := strings.SplitN(rest, "/", 3)
+	if len(parts) < 2 || !validID(parts[0]+"/"+parts[1]) {
+		return Ref{}, fmt.Errorf("hub: %q is no id: org/name, org/name@revision, or datasets/org/name/file was wanted", text)
+	}
+	ref.ID = parts[0] + "/" + parts[1]
+	if len(parts) == 3 {
+		if ref.File = parts[2]; !local(ref.File) {
+			return Ref{}, fmt.Errorf("hub: %q: %q is no path inside a repository", text, ref.File)
+		}
+	}
+	return ref, nil
+}
+
+func validID(id string) bool {
+	return idForm.MatchString(id) && !strings.Contains(id, "--") && !strings.Contains(id, "..") && !strings.HasSuffix(id, ".git")
+}
+
+// local reports whether a path of a repository stays below the folder it is joined to, on every system.
+func local(name string) bool {
+	return name != "" && name == path.Clean(name) && name != ".." && !strings.HasPrefix(name, "../") && !path.IsAbs(name) && name != "." && !strings.ContainsAny(name, "\\:\x00")
+}
+
+// String is the form that ParseRef reads.
+func (r Ref) String() string {
+	text := r.ID
+	if r.Dataset {
+		text = datasetPrefix + text
+	}
+	if r.File != "" {
+		text += "/" + r.File
+	}
+	if r.Revision != defaultRevision {
+		text += "@" + r.Revision
+	}
+	return text
+}
+
+// kind is how the hub's API calls the sort of repository.
+func (r Ref) kind() string {
+	if r.Dataset {
+		return "datasets"
+	}
+	return "models"
+}
+
+// page is the repository's path on the hub's site.
+func (r Ref) page() string {
+	if r.Dataset {
+		return datasetPrefix + r.ID
+	}
+	return r.ID
+}
+
+// folder is the repository's folder in the cache.
+func (r Ref) folder() string { return r.kind() + "--" + strings.ReplaceAll(r.ID, "/", "--") }
+
+// modelRef decides whether a path that does not exist on disk is meant for the hub. Without the scheme only
+// org/name and org/name/file.gguf are: what has more parts, or looks like a file, is a mistyped local path.
+func modelRef(text string) (ref Ref, ok bool, err error) {
+	named := strings.HasPrefix(text, Scheme)
+	ref, err = ParseRef(text)
+	switch {
+	case err != nil && named:
+		return Ref{}, false, err
+	case err != nil || ref.Dataset && !named:
+		return Ref{}, false, nil
+	case ref.Dataset:
+		return Ref{}, false, fmt.Errorf("hub: %s is a data set, wanted a model: org/name", text)
+	case ref.File != "" && !isGGUF(ref.File):
+		if named {
+			return Ref{}, false, fmt.Errorf("hub: %s: a model is taken whole (org/name), or is one GGUF file (org/name/file.gguf)", text)
+		}
+		return Ref{}, false, nil
+	case !named && ref.File == "" && fileLike(ref.ID):
+		return Ref{}, false, nil
+	}
+	return ref, true, nil
+}
+
+// dataRef is modelRef for data: only datasets/… is meant for the hub, with or without the scheme.
+func dataRef(text string) (ref Ref, ok bool, err error) {
+	named := strings.HasPrefix(text, Scheme)
+	if !named && !strings.HasPrefix(text, datasetPrefix) {
+		return Ref{}, false, nil
+	}
+	ref, err = ParseRef(text)
+	if err == nil && !ref.Dataset {
+		err = fmt.Errorf("hub: %s: data is in a data set: %sdatasets/org/name/file", text, Scheme)
+	}
+	if err != nil {
+		if named {
+			return Ref{}, false, err
+		}
+		return Ref{}, false, nil
+	}
+	return ref, true, nil
+}
+
+func isGGUF(name string) bool { return strings.EqualFold(path.Ext(name), ".gguf") }
+
+// fileLike: the second part ends as files do, and no published model's name does.
+func fileLike(id string) bool {
+	switch strings.ToLower(path.Ext(id)) {
+	case ".json", ".jsonl", ".gz", ".toml", ".safetensors", ".gguf", ".bin", ".pt", ".txt", ".parquet":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,273 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	tries        = 5
+	maxRedirects = 10
+	maxListing   = 64 << 20 // bytes; the largest repositories' lists are a few MB
+	maxPause     = time.Minute
+)
+
+// temporary is an error that may go away by itself.
+type temporary struct {
+	err   error
+	after time.Duration // asked for by the server, 0: not
+}
+
+func (t *temporary) Error() string { return t.err.Error() }
+func (t *temporary) Unwrap() error { return t.err }
+
+// errUnreachable is wrapped by the errors of a network that is not there or of a hub that does not answer.
+var errUnreachable = errors.New("the hub cannot be reached")
+
+// retry calls f until it succeeds, fails for good or has failed too often. f says whether it got further than before:
+// then the count begins anew.
+func (c *Client) retry(ctx context.Context, what string, f func() (further bool, err error)) error {
+	for n := 1; ; n++ {
+		further, err := f()
+		var again *temporary
+		if ctx.Err() != nil {
+			return ctx.Err() // the cause may be a signal's name
+		}
+		if err == nil || !errors.As(err, &again) {
+			return err
+		}
+		if further {
+			n = 1
+		}
+		if n >= tries {
+			return fmt.Errorf("%w; tried %d times", err, n)
+		}
+		pause := min(c.pause<<(n-1), maxPause)
+		pause += time.Duration(rand.Float64() * float64(pause) / 4) // so that many processes do not come back at once
+		if again.after > pause {
+			pause = min(again.after, 5*maxPause)
+		}
+		if pause > time.Second {
+			c.say("%s: %v; trying again in %s", what, err, pause.Round(time.Second))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// A reply is the last response of a chain of redirects, with what the hub itself said of the file on the way.
+type reply struct {
+	*http.Response
+	etag string
+	size int64 // -1: not known
+}
+
+// send makes a request and follows redirects: the token goes to the endpoint's own host alone. A redirect of HEAD to
+// another host is not followed, for the hub has then said all that is asked.
+func (c *Client) send(ctx context.Context, ref Ref, method, address string, header http.Header) (*reply, error) {
+	home, err := url.Parse(c.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	at, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	r := &reply{size: -1}
+	for range maxRedirects {
+		req, err := http.NewRequestWithContext(ctx, method, at.String(), nil)
+		if err != nil {
+			return nil, fmt.Errorf("hub: %w", err)
+		}
+		for name, values := range header {
+			req.Header[name] = values
+		}
+		req.Header.Set("User-Agent", "haf")
+		req.Header.Set("Accept-Encoding", "identity")
+		if c.Token != "" && at.Scheme == home.Scheme && at.Host == home.Host {
+			req.Header.Set("Authorization", "Bearer "+c.Token)
+		}
+		resp, err := c.http.Do(req)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, &temporary{err: fmt.Errorf("%w: %w", errUnreachable, err)}
+		}
+		if r.etag == "" {
+			r.etag = etagOf(resp.Header)
+		}
+		if n, err := strconv.ParseInt(resp.Header.Get("X-Linked-Size"), 10, 64); err == nil && r.size < 0 {
+			r.size = n
+		}
+		if resp.StatusCode/100 != 3 || resp.StatusCode == http.StatusNotModified {
+			if r.size < 0 && method == http.MethodHead && resp.StatusCode == http.StatusOK {
+				r.size = resp.ContentLength
+			}
+			r.Response = resp
+			return r, nil
+		}
+		to, err := resp.Location()
+		if err != nil {
+			resp.Body.Close()
+			return nil, fmt.Errorf("hub: %s: a redirect without a place: %w", ref, err)
+		}
+		if method == http.MethodHead && to.Host != at.Host {
+			r.Response = resp
+			return r, nil
+		}
+		resp.Body.Close()
+		at = to
+	}
+	return nil, fmt.Errorf("hub: %s: more than %d redirects", ref, maxRedirects)
+}
+
+// etagOf reads the etag of the file behind a response: of one kept elsewhere the hub gives it in a header of its own.
+func etagOf(h http.Header) string {
+	etag := h.Get("X-Linked-Etag")
+	if etag == "" {
+		etag = h.Get("ETag")
+	}
+	return strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
+}
+
+// failure makes an error of a response that is none of the wanted.
+func (c *Client) failure(ref Ref, resp *http.Response) error {
+	const most = 1 << 12
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, most)) // only to say more
+	said := resp.Header.Get("X-Error-Message")
+	var object struct {
+		Error string `json:"error"`
+	}
+	if said == "" && json.Unmarshal(text, &object) == nil {
+		said = object.Error
+	}
+	if said != "" {
+		said = " (" + strings.TrimSpace(said) + ")"
+	}
+	page := c.Endpoint + "/" + ref.page()
+	code := resp.Header.Get("X-Error-Code")
+	switch status := resp.StatusCode; {
+	case code == "GatedRepo" && c.Token == "":
+		return fmt.Errorf("hub: %s is gated%s: accept its licence at %s and set HF_TOKEN to a token of your account", ref, said, page)
+	case code == "GatedRepo":
+		return fmt.Errorf("hub: %s is gated and the token that is set may not read it%s: accept its licence at %s with the account of HF_TOKEN; a fine-grained token must allow gated repositories", ref, said, page)
+	case code == "RevisionNotFound":
+		return fmt.Errorf("hub: %s exists, but has no revision %q: name a branch, tag or commit of %s: %w", ref.page(), ref.Revision, page, errRevision)
+	case code == "EntryNotFound":
+		return fmt.Errorf("hub: %s: no such file at revision %q%s", ref, ref.Revision, said)
+	case status == http.StatusUnauthorized && c.Token != "":
+		return fmt.Errorf("hub: %s: the hub refuses the token%s: is HF_TOKEN (or the token of `hf auth login`) still valid, and the id right? See %s", ref, said, page)
+	case status == http.StatusUnauthorized, status == http.StatusNotFound:
+		return fmt.Errorf("hub: there is no %s%s: is the id right? If it is private or gated, accept its licence at %s and set HF_TOKEN", ref, said, page)
+	case status == http.StatusForbidden:
+		return fmt.Errorf("hub: %s: access refused%s: accept the licence at %s and set HF_TOKEN to a token of that account that may read it", ref, said, page)
+	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+		after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 where it is no number of seconds
+		return &temporary{fmt.Errorf("hub: %s: %w: it answers %s%s", ref, errUnreachable, resp.Status, said), time.Duration(after) * time.Second}
+	}
+	return fmt.Errorf("hub: %s: the hub answers %s%s", ref, resp.Status, said)
+}
+
+// errRevision is wrapped by the error about a revision that the hub does not have: a cached one is no answer to it.
+var errRevision = errors.New("no such revision")
+
+// A listing is a repository at a commit.
+type listing struct {
+	commit string
+	files  []string // sorted
+}
+
+// list asks the hub for the files of a repository. It tries only once where patient is false.
+func (c *Client) list(ctx context.Context, ref Ref, patient bool) (listing, error) {
+	var out listing
+	err := c.retry(ctx, ref.String(), func() (bool, error) {
+		err := c.listOnce(ctx, ref, &out)
+		var again *temporary
+		if errors.As(err, &again) && (!patient || absent(err)) {
+			err = again.err
+		}
+		return false, err
+	})
+	return out, err
+}
+
+// absent says that an error is of a network that is not there, or of an address at which there is no hub.
+func absent(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*c.stall)
+	defer cancel()
+	address := fmt.Sprintf("%s/api/%s/%s/revision/%s", c.Endpoint, ref.kind(), ref.ID, url.PathEscape(ref.Revision))
+	r, err := c.send(ctx, ref, http.MethodGet, address, nil)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return &temporary{err: fmt.Errorf("%w: no answer in %s", errUnreachable, 2*c.stall)}
+		}
+		return err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return c.failure(ref, r.Response)
+	}
+	var info struct {
+		SHA      string `json:"sha"`
+		Siblings []struct {
+			Name string `json:"rfilename"`
+		} `json:"siblings"`
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxListing+1))
+	if err != nil {
+		return &temporary{err: fmt.Errorf("hub: %s: the list of files broke off: %w", ref, err)}
+	}
+	if len(data) > maxListing {
+		return fmt.Errorf("hub: %s: the list of files is longer than %d bytes", ref, maxListing)
+	}
+	if err := json.Unmarshal(data, &info); err != nil {
+		return fmt.Errorf("hub: %s: the answer is not the hub's (%w): is HF_ENDPOINT right, or does a proxy ask for a login?", ref, err)
+	}
+	if !commitForm.MatchString(info.SHA) {
+		return fmt.Errorf("hub: %s: the commit of revision %q is %q, 40 hexadecimal digits were wanted", ref, ref.Revision, info.SHA)
+	}
+	out.commit, out.files = info.SHA, nil
+	for _, s := range info.Siblings {
+		if !local(s.Name) {
+			return fmt.Errorf("hub: %s: the repository has a file %q, which is no path inside it", ref, s.Name)
+		}
+		out.files = append(out.files, s.Name)
+	}
+	slices.Sort(out.files)
+	return nil
+}
+
+// escapePath writes a path of a repository for a URL.
+func escapePath(name string) string {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		parts[i] = url.PathEscape(p)
+	}
+	return strings.Join(parts, "/")
+}
+
+// address is where a file of a commit is fetched.
+func (c *Client) address(ref Ref, commit, name string) string {
+	return fmt.Sprintf("%s/%s/resolve/%s/%s", c.Endpoint, ref.page(), commit, escapePath(name))
+}

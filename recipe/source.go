@@ -1,0 +1,122 @@
+package recipe
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"haf/hub"
+	"haf/tokenizer"
+)
+
+// A Source is a value of a recipe that was an id on the hub, and what it became.
+type Source struct {
+	Key string `json:"key"` // model.path, data.train or data.valid
+	hub.Source
+}
+
+// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, data.train and data.valid.
+func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
+	one := func(key, named string, get func(context.Context, string) (hub.Source, error)) ([]string, error) {
+		s, err := get(ctx, named)
+		if err != nil {
+			return nil, fmt.Errorf("recipe: %s: %w", key, err)
+		}
+		if s.ID != "" {
+			r.sources = append(r.sources, Source{key, s})
+		}
+		return s.Paths, nil
+	}
+	model, err := one("model.path", r.Model.Path, client.Model)
+	if err != nil {
+		return err
+	}
+	r.Model.Path = model[0]
+	for key, files := range r.dataFiles() {
+		var all []string
+		for _, named := range *files {
+			paths, err := one(key, named, client.Data)
+			if err != nil {
+				return err
+			}
+			all = append(all, paths...)
+		}
+		*files = all
+	}
+	return nil
+}
+
+// Fetch brings back what a run took from the hub and is no longer on disk: the same commits.
+func (m *Manifest) Fetch(ctx context.Context, client *hub.Client) error {
+	for i, s := range m.Hub {
+		if !slices.ContainsFunc(s.Paths, missing) {
+			continue
+		}
+		now, err := client.Restore(ctx, s.Source)
+		if err != nil {
+			return fmt.Errorf("recipe: %s: %w", s.Key, err)
+		}
+		if len(now.Paths) != len(s.Paths) {
+			return fmt.Errorf("recipe: %s: %s is %d files now and was %d", s.Key, s.Named, len(now.Paths), len(s.Paths))
+		}
+		for k, old := range s.Paths {
+			m.Recipe.replace(old, now.Paths[k])
+		}
+		m.Hub[i].Source = now
+	}
+	m.Recipe.sources = m.Hub
+	return nil
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return err != nil
+}
+
+// replace puts one path in the place of another wherever the recipe names it.
+func (r *Recipe) replace(old, now string) {
+	if r.Model.Path == old {
+		r.Model.Path = now
+	}
+	for _, files := range r.dataFiles() {
+		for i, path := range *files {
+			if path == old {
+				(*files)[i] = now
+			}
+		}
+	}
+}
+
+// dataFiles yields the lists of files by key, always in the same order.
+func (r *Recipe) dataFiles() func(yield func(string, *[]string) bool) {
+	return func(yield func(string, *[]string) bool) {
+		_ = yield("data.train", &r.Data.Train) && yield("data.valid", &r.Data.Valid)
+	}
+}
+
+// absolute returns the recipe with absolute paths: a run may be gone on with from anywhere.
+func (r *Recipe) absolute() (*Recipe, error) {
+	out := *r
+	out.Data.Train, out.Data.Valid = slices.Clone(r.Data.Train), slices.Clone(r.Data.Valid)
+	paths := []*string{&out.Model.Path}
+	if name := r.Model.Template; !slices.Contains([]string{"", "auto", "model"}, name) {
+		if _, err := tokenizer.Named(name, "", ""); err != nil { // not a built-in one: a file
+			paths = append(paths, &out.Model.Template)
+		}
+	}
+	for _, files := range out.dataFiles() {
+		for i := range *files {
+			paths = append(paths, &(*files)[i])
+		}
+	}
+	for _, p := range paths {
+		path, err := filepath.Abs(*p)
+		if err != nil {
+			return nil, fmt.Errorf("recipe: %w", err)
+		}
+		*p = path
+	}
+	return &out, nil
+}
