@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // The types of a GGUF file's tokens.
@@ -162,10 +163,8 @@ func (v *ggufVocabulary) byteLevel(file jsonObject) (addBOS bool, err error) {
 	if !ok {
 		return false, fmt.Errorf("the pre-tokenizer %.40q (tokenizer.ggml.pre) is not known exactly; known are %s: use the model's Hugging Face folder", name, strings.Join(slices.Sorted(maps.Keys(pres)), ", "))
 	}
-	if prefix := false; true {
-		if v.flag("tokenizer.ggml.add_space_prefix", &prefix); prefix {
-			return false, fmt.Errorf("tokenizer.ggml.add_space_prefix with a byte-level model is not read: use the model's Hugging Face folder")
-		}
+	if prefix, _ := v.meta["tokenizer.ggml.add_space_prefix"].(bool); prefix {
+		return false, fmt.Errorf("tokenizer.ggml.add_space_prefix with a byte-level model is not read: use the model's Hugging Face folder")
 	}
 	if len(v.merges) == 0 {
 		return false, fmt.Errorf("no tokenizer.ggml.merges")
@@ -250,9 +249,12 @@ func (v *ggufVocabulary) mergesByScore(vocab map[string]int) [][2]string {
 			}
 		}
 	}
-	// Of equal scores the order of the tokens, then of the halves' ids. Scores of one model differ.
-	slices.SortStableFunc(found, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(vocab[a.left+a.right], vocab[b.left+b.right]), cmp.Compare(a.l, b.l), cmp.Compare(a.r, b.r))
+	// Of equal scores transformers takes the longer left half, the longer right half, then the order of the ids.
+	slices.SortFunc(found, func(a, b candidate) int {
+		return cmp.Or(
+			cmp.Compare(b.score, a.score), cmp.Compare(utf8.RuneCountInString(b.left), utf8.RuneCountInString(a.left)),
+			cmp.Compare(utf8.RuneCountInString(b.right), utf8.RuneCountInString(a.right)),
+			cmp.Compare(vocab[a.left+a.right], vocab[b.left+b.right]), cmp.Compare(a.l, b.l), cmp.Compare(a.r, b.r))
 	})
 	merges := make([][2]string, len(found))
 	for i, c := range found {
@@ -272,34 +274,41 @@ func (v *ggufVocabulary) special(name string) (string, bool) {
 
 // affix is the post-processor that adds the wanted tokens around every text; nil where there are none.
 func (v *ggufVocabulary) affix(addBOS, addEOS bool) (any, error) {
-	template, specials := []any{jsonObject{"Sequence": jsonObject{"id": "A", "type_id": 0}}}, jsonObject{}
-	add := func(name string) (any, error) {
+	specials := jsonObject{}
+	single, pair := []any{}, []any{}
+	add := func(name string) error {
 		token, ok := v.special(name)
 		if !ok {
-			return nil, fmt.Errorf("tokenizer.ggml.add_%s_token is set, but no token has that part", name)
+			return fmt.Errorf("tokenizer.ggml.add_%s_token is set, but no token has that part", name)
 		}
-		id := v.meta["tokenizer.ggml."+name+"_token_id"]
-		specials[token] = jsonObject{"id": token, "ids": []any{id}, "tokens": []string{token}}
-		return jsonObject{"SpecialToken": jsonObject{"id": token, "type_id": 0}}, nil
+		specials[token] = jsonObject{"id": token, "ids": []any{v.meta["tokenizer.ggml."+name+"_token_id"]}, "tokens": []string{token}}
+		single = append(single, jsonObject{"SpecialToken": jsonObject{"id": token, "type_id": 0}})
+		return nil
 	}
 	if _, named := v.special("bos"); addBOS && named {
-		begin, err := add("bos")
-		if err != nil {
+		if err := add("bos"); err != nil {
 			return nil, err
 		}
-		template = append([]any{begin}, template...)
 	}
+	single = append(single, jsonObject{"Sequence": jsonObject{"id": "A", "type_id": 0}})
 	if addEOS {
-		end, err := add("eos")
-		if err != nil {
+		if err := add("eos"); err != nil {
 			return nil, err
 		}
-		template = append(template, end)
 	}
 	if len(specials) == 0 {
 		return nil, nil
 	}
-	return jsonObject{"type": "TemplateProcessing", "single": template, "pair": append(slices.Clone(template), template...), "special_tokens": specials}, nil
+	pair = append(pair, single...)
+	for _, piece := range single { // the second text is marked as in a pair of one template
+		piece := piece.(jsonObject)
+		if inner, ok := piece["SpecialToken"].(jsonObject); ok {
+			pair = append(pair, jsonObject{"SpecialToken": jsonObject{"id": inner["id"], "type_id": 1}})
+		} else {
+			pair = append(pair, jsonObject{"Sequence": jsonObject{"id": "B", "type_id": 1}})
+		}
+	}
+	return jsonObject{"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": specials}, nil
 }
 
 // files renders tokenizer.json and tokenizer_config.json.
