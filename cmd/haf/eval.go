@@ -15,7 +15,7 @@ import (
 )
 
 type evalCmd struct {
-	Model     string   `arg:"" help:"Run or model folder."`
+	Model     string   `arg:"" help:"Run or model folder, or a GGUF file."`
 	Data      []string `required:"" help:"Preference file; several are read in order." sep:"none"`
 	Format    string   `default:"auto" help:"auto, hh, pairs or groups."`
 	First     int      `help:"Only the first N groups."`
@@ -24,6 +24,7 @@ type evalCmd struct {
 	Gate      float64  `help:"Exit with code 3 if the first reward's accuracy is below this."`
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
+	columnFlag
 }
 
 // evalOutput is what -json prints.
@@ -58,7 +59,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{MaxLength: c.MaxLength})
+	model, err := a.openModel(device, c.Model, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return err
 	}
@@ -154,12 +155,13 @@ func cacheDir(name string) (string, error) {
 }
 
 type scoreCmd struct {
-	Model     string `arg:"" help:"Run or model folder."`
+	Model     string `arg:"" help:"Run or model folder, or a GGUF file."`
 	Prompt    string `help:"One prompt."`
 	Response  string `help:"The response to it."`
 	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
 	Reward    string `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
 	MaxLength int    `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+	columnFlag
 }
 
 // scored is one line of the score command's JSON.
@@ -188,7 +190,7 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{MaxLength: c.MaxLength})
+	model, err := a.openModel(device, c.Model, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return err
 	}
@@ -249,6 +251,7 @@ func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, err
 type mergeCmd struct {
 	Model string `arg:"" help:"Run or adapter folder."`
 	Out   string `required:"" help:"New folder for the merged model."`
+	columnFlag
 }
 
 // Run merges an adapter.
@@ -257,12 +260,12 @@ func (c *mergeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := reward.Open(device, c.Model, reward.Options{})
+	model, err := a.openModel(device, c.Model, reward.Options{Column: c.column()})
 	if err != nil {
 		return err
 	}
 	defer model.Close()
-	if model.Adapter() == nil {
+	if model.Adapter() == nil && !model.Merged {
 		return fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is", c.Model, model.Dir)
 	}
 	if err := model.SaveMerged(c.Out); err != nil {

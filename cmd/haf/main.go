@@ -45,6 +45,8 @@ type cli struct {
 	Eval  evalCmd  `cmd:"" help:"Accuracy and margin on preferences, with intervals."`
 	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights."`
+
+	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
 }
 
 // app is what a command works with.

@@ -74,7 +74,7 @@ func startRun(a *app, device *backend.Device, r *recipe.Recipe, dir string) (tra
 	if err := train.Vacant(dir); err != nil { // before the model is loaded for nothing
 		return train.Result{}, err
 	}
-	model, data, report, err := load(device, r, p)
+	model, data, report, err := load(a, device, r, p)
 	if err != nil {
 		return train.Result{}, err
 	}
@@ -101,7 +101,7 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 		return train.Result{}, err
 	}
 	p := newProgress(a.stderr)
-	model, data, report, err := load(device, before.Recipe, p)
+	model, data, report, err := load(a, device, before.Recipe, p)
 	if err != nil {
 		return train.Result{}, err
 	}
@@ -117,13 +117,13 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 }
 
 // load opens the recipe's model and data and prints what was read.
-func load(device *backend.Device, r *recipe.Recipe, p *progress) (*reward.Model, train.Data, []string, error) {
+func load(a *app, device *backend.Device, r *recipe.Recipe, p *progress) (*reward.Model, train.Data, []string, error) {
 	p.Say("device: %s", device.Describe())
 	trained, valid, report, err := r.Groups()
 	if err != nil {
 		return nil, train.Data{}, nil, err
 	}
-	model, err := reward.Open(device, r.Model.Path, r.ModelOptions())
+	model, err := a.openModel(device, r.Model.Path, r.ModelOptions())
 	if err != nil {
 		return nil, train.Data{}, nil, err
 	}
