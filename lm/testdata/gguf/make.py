@@ -2,6 +2,7 @@
 
 quants.json: for each type of weights random blocks (base64) and what gguf.quants.dequantize makes of them (base64, float32).
 llama.gguf:  the model of ../llama, its matrices as F16, laid out by the rules of llama.cpp's converter.
+text.gguf:   a random model with a byte-level tokenizer and a chat template, its matrices as Q8_0 and Q4_1.
 """
 import base64, json, os
 import numpy as np
@@ -71,6 +72,54 @@ for name, a in safetensors(os.path.join(model, "model.safetensors")):
     new = names.get_name(name, try_suffixes=(".weight",))
     assert new, name
     w.add_tensor(new, a.astype(np.float16) if a.ndim == 2 else a)
+w.write_header_to_file()
+w.write_kv_data_to_file()
+w.write_tensors_to_file()
+w.close()
+
+tokenizer = json.load(open(os.path.join(here, "..", "..", "..", "tokenizer", "testdata", "tokenizer-digits.json")))["model"]
+tokens = sorted(tokenizer["vocab"], key=tokenizer["vocab"].get)
+merges = [m if isinstance(m, str) else " ".join(m) for m in tokenizer["merges"]]
+special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+first = len(tokens)
+tokens += special
+w = gguf.GGUFWriter(os.path.join(here, "text.gguf"), "llama")
+w.add_block_count(2)
+w.add_context_length(512)
+w.add_embedding_length(32)
+w.add_feed_forward_length(64)
+w.add_head_count(4)
+w.add_head_count_kv(2)
+w.add_rope_freq_base(10000.0)
+w.add_layer_norm_rms_eps(1e-5)
+w.add_rope_dimension_count(8)
+w.add_vocab_size(len(tokens))
+w.add_tokenizer_model("gpt2")
+w.add_tokenizer_pre("smollm")
+w.add_token_list(tokens)
+w.add_token_types([1] * first + [3] * len(special))
+w.add_token_merges(merges)
+w.add_unk_token_id(first)
+w.add_bos_token_id(first + 1)
+w.add_eos_token_id(first + 2)
+w.add_pad_token_id(first + 2)
+w.add_add_bos_token(False)
+w.add_chat_template("{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
+                    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+
+
+def matrix(name, out, size, kind, std=0.15):
+    data = gguf.quants.quantize((rng.standard_normal((out, size)) * std).astype(np.float32), kind)
+    w.add_tensor(name, data, raw_dtype=kind)
+
+
+matrix("token_embd.weight", len(tokens), 32, T.Q8_0, 1)
+w.add_tensor("output_norm.weight", np.ones(32, np.float32))
+for i in range(2):
+    for name, out, size in [("attn_q", 32, 32), ("attn_k", 16, 32), ("attn_v", 16, 32), ("attn_output", 32, 32), ("ffn_gate", 64, 32), ("ffn_up", 64, 32), ("ffn_down", 32, 64)]:
+        matrix(f"blk.{i}.{name}.weight", out, size, T.Q4_1)
+    for name in ("attn_norm", "ffn_norm"):
+        w.add_tensor(f"blk.{i}.{name}.weight", (1 + 0.1 * rng.standard_normal(32)).astype(np.float32))
 w.write_header_to_file()
 w.write_kv_data_to_file()
 w.write_tensors_to_file()
