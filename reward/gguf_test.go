@@ -156,6 +156,9 @@ func TestInspect(t *testing.T) {
 		in.Parameters != params+in.Adapter.Parameters+in.Hidden || in.ScoreHead.Kind != "linear" || len(in.Adapter.Targets) != 2 {
 		t.Errorf("%+v, %+v", in, in.Adapter)
 	}
+	if in := inspect(largerTokenizer(t)); !warned(in, "cannot be opened: the tokenizer has ids up to 200, the embedding only 160 rows") {
+		t.Errorf("warnings %q", in.Warnings)
+	}
 	for name, test := range map[string]struct {
 		layout layout
 		kind   string

@@ -220,6 +220,9 @@ func TestHostileModels(t *testing.T) {
 			t.Errorf("%s: %v\nwant it to contain %q", name, err, test.want)
 		}
 	}
+	if _, err := reward.Open(device, largerTokenizer(t), reward.Options{}); err == nil || !strings.Contains(err.Error(), "the tokenizer has ids up to 200, the model's embedding only 160 rows: they do not belong together") {
+		t.Errorf("a tokenizer larger than the embedding: %v", err)
+	}
 	pickled := layout{}.write(t)
 	if err := os.WriteFile(filepath.Join(pickled, "value_head.bin"), nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -227,6 +230,18 @@ func TestHostileModels(t *testing.T) {
 	if _, err := reward.Open(device, pickled, reward.Options{NoTokenizer: true}); err == nil || !strings.Contains(err.Error(), "value_head.bin is a pickle") {
 		t.Errorf("a pickled head: %v", err)
 	}
+}
+
+// largerTokenizer writes a model whose tokenizer knows an id beyond its embedding.
+func largerTokenizer(t *testing.T) string {
+	t.Helper()
+	dir := layout{}.write(t)
+	writeJSONFile(t, filepath.Join(dir, "tokenizer.json"), map[string]any{
+		"added_tokens": []map[string]any{{"id": 200, "content": "</s>", "special": true}},
+		"model":        map[string]any{"type": "BPE", "vocab": map[string]int{"a": 0, "</s>": 200}, "merges": []string{}},
+	})
+	writeJSONFile(t, filepath.Join(dir, "tokenizer_config.json"), map[string]any{"eos_token": "</s>"})
+	return dir
 }
 
 // TestHostileAdapters refuses adapters that would compute something else than PEFT does.

@@ -263,6 +263,9 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 		}
 		m.ownOutput(adapter)
 	}
+	if head == nil && opt.Column != nil {
+		return fmt.Errorf("reward: column %d was asked for, but %s has no score head: leave the column out", *opt.Column, src.dir)
+	}
 	if head == nil && isClassifier(m.Config) {
 		return fmt.Errorf("reward: config.json of %s promises a score head (%s), but there is no %s among its weights", src.base, strings.Join(m.Config.Architectures, ", "), lm.ScoreName)
 	}
