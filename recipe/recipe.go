@@ -33,12 +33,12 @@ type Recipe struct {
 
 // Model names the base model and how text becomes its tokens.
 type Model struct {
-	Path       string `toml:"path" json:"path"`             // folder of the base model, or a GGUF file
-	Template   string `toml:"template" json:"template"`     // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
-	DType      string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
-	MaxLength  int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
-	Truncation string `toml:"truncation" json:"truncation"` // "prompt" keeps the prompt's end, "drop", "response"
-	Column     int    `toml:"column" json:"column"`         // which of a base classifier's two labels is the reward, 0 or 1; -1 is not said
+	Path       string `toml:"path" json:"path"`               // folder of the base model, or a GGUF file
+	Template   string `toml:"template" json:"template"`       // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	DType      string `toml:"dtype" json:"dtype"`             // of the body: "float32" or "bfloat16"
+	MaxLength  int    `toml:"max_length" json:"max_length"`   // tokens of prompt and longest response
+	Truncation string `toml:"truncation" json:"truncation"`   // "prompt" keeps the prompt's end, "drop", "response"
+	Column     *int   `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
 }
 
 // LoRA describes the adapter; rank 0 trains all weights.
@@ -95,7 +95,7 @@ type Train struct {
 func Default() *Recipe {
 	o := objective.Default()
 	return &Recipe{
-		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt", Column: -1},
+		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt"},
 		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
 		Data:      Data{Format: "auto", ValidFraction: 0.05},
 		Objective: Objective{RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Policy: o.Policy, Beta: o.Beta},
@@ -191,7 +191,9 @@ func nearest(key string) string {
 
 // Keys lists every dotted key of a recipe.
 func Keys() []string {
-	data, err := toml.Marshal(Default())
+	r := Default()
+	r.Model.Column = new(int) // has no default, and would not be listed
+	data, err := toml.Marshal(r)
 	if err != nil {
 		panic(err) // the default recipe is a constant
 	}
@@ -257,8 +259,8 @@ func (r *Recipe) Validate() error {
 		return bad("data.skip_bad", d.SkipBad, "0 or more")
 	case r.Model.MaxLength < 0:
 		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
-	case r.Model.Column < -1 || r.Model.Column > 1:
-		return bad("model.column", r.Model.Column, "0 or 1, or -1 for a model with one score")
+	case r.Model.Column != nil && *r.Model.Column != 0 && *r.Model.Column != 1:
+		return bad("model.column", *r.Model.Column, "0 or 1, or none for a model with one score")
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
 	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):
@@ -304,10 +306,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: r.Train.Checkpointing,
-		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions,
-	}
-	if r.Model.Column >= 0 {
-		opt.Column = &r.Model.Column
+		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
 	}
 	if r.LoRA.Rank > 0 {
 		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}
