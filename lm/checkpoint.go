@@ -45,14 +45,20 @@ func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Clo
 }
 
 // OpenCheckpoint opens the weights in a folder: model.safetensors where there is one, else the files that
-// model.safetensors.index.json names.
+// model.safetensors.index.json names. Of a GGUF file they appear under their Hugging Face names.
 func OpenCheckpoint(dir string) (*Checkpoint, error) {
+	if IsGGUF(dir) {
+		return openGGUFCheckpoint(dir)
+	}
 	c, err := OpenSafetensors(filepath.Join(dir, singleFile))
 	if !errors.Is(err, os.ErrNotExist) {
 		return c, err
 	}
 	shards, err := readIndex(filepath.Join(dir, indexFile))
 	if errors.Is(err, os.ErrNotExist) {
+		if err := refusePickle(dir); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("lm: %s: neither %s nor %s is there; give a model's folder with weights in safetensors form: %w", dir, singleFile, indexFile, os.ErrNotExist)
 	}
 	if err != nil {

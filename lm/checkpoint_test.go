@@ -215,3 +215,31 @@ func TestEditDistance(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedShards: a shard that is missing, cut short or emptied is named, and that the index asked for it.
+func TestDamagedShards(t *testing.T) {
+	for name, test := range map[string]struct {
+		damage func(path string) error
+		want   string
+	}{
+		"missing": {os.Remove, "no such file"},
+		"cut":     {func(path string) error { return os.Truncate(path, 700) }, "downloaded fully"},
+		"empty":   {func(path string) error { return os.Truncate(path, 0) }, "0 bytes are too few"},
+	} {
+		dir := t.TempDir()
+		if err := WriteCheckpoint(dir, copySources(openGolden(t, "llama")), WriteOptions{MaxShard: 50_000}); err != nil {
+			t.Fatal(err)
+		}
+		shards, err := filepath.Glob(filepath.Join(dir, "model-*.safetensors"))
+		if err != nil || len(shards) < 2 {
+			t.Fatalf("%v, %v", shards, err)
+		}
+		if err := test.damage(shards[1]); err != nil {
+			t.Fatal(err)
+		}
+		_, err = OpenCheckpoint(dir)
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), shards[1]) || !strings.Contains(err.Error(), "named by "+indexFile) {
+			t.Errorf("%s: %v\nwant it to contain %q and name the shard", name, err, test.want)
+		}
+	}
+}

@@ -69,8 +69,11 @@ var activations = map[string]string{
 	"gelu_new": "gelu_new",
 }
 
-// LoadConfig reads the config.json of a model's folder.
+// LoadConfig reads the config.json of a model's folder, or what a GGUF file says instead of one.
 func LoadConfig(dir string) (*Config, error) {
+	if IsGGUF(dir) {
+		return loadGGUFConfig(dir)
+	}
 	path := filepath.Join(dir, configFile)
 	data, err := readAtMost(path, 16<<20)
 	if err != nil {

@@ -49,6 +49,8 @@ type tensor struct {
 	Info
 	source io.ReaderAt
 	offset int64
+	// heads, if not 0, says that the rows of each of so many heads stand in llama.cpp's order, to be undone.
+	heads int
 }
 
 // OpenSafetensors opens one file. Its header is read and checked at once, the data when asked for. A file that is
@@ -271,7 +273,19 @@ func bitSize(shape []int, width uint64) (uint64, bool) {
 const readChunk = 256 << 10
 
 // read reads and converts all values.
-func (t *tensor) read() (Array, error) {
+func (t *tensor) read() (a Array, err error) {
+	if b, ok := quantBlocks[t.DType]; ok {
+		a, err = t.readBlocks(b)
+	} else {
+		a, err = t.readNumbers()
+	}
+	if err == nil && t.heads > 0 {
+		interleave(a, t.heads)
+	}
+	return a, err
+}
+
+func (t *tensor) readNumbers() (Array, error) {
 	var convert func(dst []float32, src []byte) error
 	switch t.DType {
 	case "F32":

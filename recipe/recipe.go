@@ -34,11 +34,12 @@ type Recipe struct {
 
 // Model names the base model and how text becomes its tokens.
 type Model struct {
-	Path       string `toml:"path" json:"path"`             // folder of the base model, or its id on the hub
-	Template   string `toml:"template" json:"template"`     // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
-	DType      string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
-	MaxLength  int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
-	Truncation string `toml:"truncation" json:"truncation"` // "prompt" keeps the prompt's end, "drop", "response"
+	Path       string `toml:"path" json:"path"`               // folder of the base model, a GGUF file, or its id on the hub
+	Template   string `toml:"template" json:"template"`       // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	DType      string `toml:"dtype" json:"dtype"`             // of the body: "float32" or "bfloat16"
+	MaxLength  int    `toml:"max_length" json:"max_length"`   // tokens of prompt and longest response
+	Truncation string `toml:"truncation" json:"truncation"`   // "prompt" keeps the prompt's end, "drop", "response"
+	Column     *int   `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
 }
 
 // LoRA describes the adapter; rank 0 trains all weights.
@@ -196,7 +197,9 @@ func nearest(key string) string {
 
 // Keys lists every dotted key of a recipe.
 func Keys() []string {
-	data, err := toml.Marshal(Default())
+	r := Default()
+	r.Model.Column = new(int) // has no default, and would not be listed
+	data, err := toml.Marshal(r)
 	if err != nil {
 		panic(err) // the default recipe is a constant
 	}
@@ -268,6 +271,8 @@ func (r *Recipe) Validate() error {
 		return bad("data.weights", d.Weights, "one weight for each training file")
 	case r.Model.MaxLength < 0:
 		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
+	case r.Model.Column != nil && *r.Model.Column != 0 && *r.Model.Column != 1:
+		return bad("model.column", *r.Model.Column, "0 or 1, or none for a model with one score")
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
 	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):
@@ -313,7 +318,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: r.Train.Checkpointing,
-		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions,
+		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
 	}
 	if r.LoRA.Rank > 0 {
 		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}

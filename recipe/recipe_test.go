@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -127,5 +128,26 @@ func TestDataOptions(t *testing.T) {
 	r.Data.Weights = r.Data.Weights[:1]
 	if err := r.Validate(); err == nil || !strings.Contains(err.Error(), "data.weights is [1], want one weight for each training file") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestColumn: without a column a recipe reads as it did before there was the key, so that older runs can be resumed.
+func TestColumn(t *testing.T) {
+	sets := []string{"model.path=x", "data.train=y"}
+	r, err := Load("", sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := json.Marshal(r); err != nil || strings.Contains(string(data), "column") || r.ModelOptions().Column != nil {
+		t.Errorf("%s, %v", data, err)
+	}
+	if r, err = Load("", append(sets, "model.column=0")); err != nil || r.ModelOptions().Column == nil || *r.ModelOptions().Column != 0 {
+		t.Errorf("%v, %v", r, err)
+	}
+	if _, err = Load("", append(sets, "model.column=2")); err == nil || !strings.Contains(err.Error(), "model.column is 2, want 0 or 1") {
+		t.Error(err)
+	}
+	if !slices.Contains(Keys(), "model.column") {
+		t.Errorf("keys %v", Keys())
 	}
 }

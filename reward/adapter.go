@@ -24,28 +24,39 @@ type adapterFolder struct {
 
 // adapterConfig is adapter_config.json, as far as it is read and written.
 type adapterConfig struct {
-	PeftType      string             `json:"peft_type"`
-	TaskType      string             `json:"task_type,omitempty"`
-	Base          string             `json:"base_model_name_or_path"`
-	Rank          int                `json:"r"`
-	Alpha         float64            `json:"lora_alpha"`
-	Dropout       float64            `json:"lora_dropout"`
-	Bias          string             `json:"bias"`
-	Targets       json.RawMessage    `json:"target_modules"`
-	ModulesToSave []string           `json:"modules_to_save"`
-	FanInFanOut   bool               `json:"fan_in_fan_out"`
-	RSLoRA        bool               `json:"use_rslora"`
-	DoRA          bool               `json:"use_dora"`
-	RankPattern   map[string]int     `json:"rank_pattern"`
-	AlphaPattern  map[string]float64 `json:"alpha_pattern"`
-	InitLora      bool               `json:"init_lora_weights"`
-	InferenceMode bool               `json:"inference_mode"`
+	PeftType          string             `json:"peft_type"`
+	TaskType          string             `json:"task_type,omitempty"`
+	Base              string             `json:"base_model_name_or_path"`
+	Rank              int                `json:"r"`
+	Alpha             float64            `json:"lora_alpha"`
+	Dropout           float64            `json:"lora_dropout"`
+	Bias              string             `json:"bias"`
+	Targets           json.RawMessage    `json:"target_modules"`
+	ExcludeModules    json.RawMessage    `json:"exclude_modules,omitempty"`
+	LayersToTransform json.RawMessage    `json:"layers_to_transform,omitempty"`
+	ModulesToSave     []string           `json:"modules_to_save"`
+	FanInFanOut       bool               `json:"fan_in_fan_out"`
+	RSLoRA            bool               `json:"use_rslora"`
+	DoRA              bool               `json:"use_dora"`
+	RankPattern       map[string]int     `json:"rank_pattern"`
+	AlphaPattern      map[string]float64 `json:"alpha_pattern"`
+	InitLora          json.RawMessage    `json:"init_lora_weights,omitempty"`
+	InferenceMode     bool               `json:"inference_mode"`
 }
 
 const adapterConfigName, adapterWeightsName, adapterPrefix = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
 
+// unreadSettings are keys of adapter_config.json that change what is computed and are not read: they must be off.
+var unreadSettings = []string{
+	"layer_replication", "target_parameters", "trainable_token_indices", "lora_bias", "alora_invocation_tokens", "use_qalora", "megatron_config",
+	"layers_pattern", "arrow_config", "use_bdlora",
+}
+
 // readAdapter returns the PEFT adapter of a folder, nil where there is none.
 func readAdapter(dir string) (*adapterFolder, error) {
+	if lm.IsGGUF(dir) {
+		return nil, nil
+	}
 	path := filepath.Join(dir, adapterConfigName)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,33 +66,47 @@ func readAdapter(dir string) (*adapterFolder, error) {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
 	a := &adapterFolder{dir: dir}
-	if err := json.Unmarshal(data, &a.config); err != nil {
+	var keys map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(data, &keys), json.Unmarshal(data, &a.config)); err != nil {
 		return nil, fmt.Errorf("reward: %s: %w", path, err)
 	}
-	c := a.config
-	var unsupported string
-	switch {
-	case c.PeftType != "LORA":
-		unsupported = fmt.Sprintf("peft_type %q (LORA is read)", c.PeftType)
-	case c.DoRA:
-		unsupported = "use_dora"
-	case c.FanInFanOut:
-		unsupported = "fan_in_fan_out"
-	case len(c.RankPattern) > 0 || len(c.AlphaPattern) > 0:
-		unsupported = "rank_pattern and alpha_pattern"
-	case c.Bias != "" && c.Bias != "none":
-		unsupported = fmt.Sprintf("bias %q (none is read)", c.Bias)
-	}
-	if unsupported != "" {
-		return nil, fmt.Errorf("reward: %s: not supported: %s", path, unsupported)
+	if what := a.config.unsupported(keys); what != "" {
+		return nil, fmt.Errorf("reward: %s: not supported: %s: merge the adapter with PEFT (merge_and_unload) and open the result", path, what)
 	}
 	return a, nil
+}
+
+// unsupported names the first setting that is not read.
+func (c *adapterConfig) unsupported(keys map[string]json.RawMessage) string {
+	switch {
+	case c.PeftType != "LORA":
+		return fmt.Sprintf("peft_type %q (LORA is read)", c.PeftType)
+	case c.FanInFanOut:
+		return "fan_in_fan_out"
+	case c.Bias != "" && c.Bias != "none":
+		return fmt.Sprintf("bias %q (none is read)", c.Bias)
+	}
+	for _, key := range unreadSettings {
+		if v := string(keys[key]); !slices.Contains([]string{"", "null", "false", "[]", "{}", `"layers"`, `["layers"]`}, v) {
+			return fmt.Sprintf("%s %.60s", key, v)
+		}
+	}
+	// These change the base's weights before training; an adapter that was not converted is one of the changed base.
+	var init string
+	if json.Unmarshal(c.InitLora, &init) == nil {
+		for _, name := range []string{"pissa", "olora", "corda", "loftq", "lora_ga"} {
+			if strings.HasPrefix(strings.ToLower(init), name) {
+				return fmt.Sprintf("init_lora_weights %q (the adapter belongs to a changed base)", init)
+			}
+		}
+	}
+	return ""
 }
 
 // base is the folder of the adapted model; a relative path counts from the adapter's folder, then from here.
 func (a *adapterFolder) base(dir string) string {
 	if beside := filepath.Join(dir, a.config.Base); !filepath.IsAbs(a.config.Base) {
-		if _, err := os.Stat(filepath.Join(beside, "config.json")); err == nil {
+		if _, err := os.Stat(filepath.Join(beside, "config.json")); err == nil || lm.IsGGUF(beside) {
 			return beside
 		}
 	}
@@ -105,50 +130,130 @@ func MissingBase(path string) string {
 	return a.config.Base
 }
 
-// loadAdapter adds the adapter's matrices and returns its score head, nil where it has none.
-func (m *Model) loadAdapter(a *adapterFolder) (*lm.Array, error) {
-	ck, err := lm.OpenSafetensors(filepath.Join(a.dir, adapterWeightsName))
+// open opens the adapter's weights.
+func (a *adapterFolder) open() (*lm.Checkpoint, error) {
+	path := filepath.Join(a.dir, adapterWeightsName)
+	ck, err := lm.OpenSafetensors(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		pickle := strings.TrimSuffix(path, ".safetensors") + ".bin"
+		if _, missing := os.Stat(pickle); missing == nil {
+			return nil, fmt.Errorf("reward: %w", lm.PickleError(pickle))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
-	defer ck.Close()
-	lora := &lm.LoRA{Rank: a.config.Rank, Alpha: a.config.Alpha, RSLoRA: a.config.RSLoRA}
-	var known = map[string]bool{adapterPrefix + lm.ScoreName: true}
-	for _, path := range lm.Linears(m.Config) {
-		if _, ok := ck.Info(adapterPrefix + path + lm.LoraA); ok {
-			lora.Targets = append(lora.Targets, path)
-			known[adapterPrefix+path+lm.LoraA], known[adapterPrefix+path+lm.LoraB] = true, true
-		}
-	}
-	for _, name := range ck.Names() {
-		if !known[name] {
-			return nil, fmt.Errorf("reward: %s: %q belongs to no linear layer of this %s model", filepath.Join(a.dir, adapterWeightsName), name, m.Config.Family)
-		}
-	}
-	params, err := lora.Params(m.Config)
-	if err != nil {
-		return nil, fmt.Errorf("reward: %s: %w", a.dir, err)
-	}
-	for _, p := range params {
-		array, err := ck.ReadShape(adapterPrefix+p.Name, p.Shape...)
+	return ck, nil
+}
+
+// modules returns the adapted layers by path, after a check that the file has all that its configuration selects, and
+// nothing that is not understood.
+func (a *adapterFolder) modules(ck *lm.Checkpoint, c *lm.Config) (map[string]loraModule, error) {
+	file := filepath.Join(a.dir, adapterWeightsName)
+	known := map[string]bool{adapterPrefix + lm.OutputName: true}
+	out := map[string]loraModule{}
+	for _, path := range lm.Linears(c) {
+		name := adapterPrefix + path
+		_, there := ck.Info(name + lm.LoraA)
+		selected, err := a.config.targeted(path)
 		if err != nil {
-			return nil, fmt.Errorf("reward: %w", err)
+			return nil, fmt.Errorf("reward: %s: %w", filepath.Join(a.dir, adapterConfigName), err)
 		}
-		array.Name = p.Name
-		if err := m.add(array, dtypes.Float32); err != nil {
-			return nil, err
+		if !there && selected {
+			return nil, fmt.Errorf("reward: %s: no %s, which target_modules selects; was the file written fully?", file, name+lm.LoraA)
+		}
+		if !there {
+			continue
+		}
+		module, err := a.config.moduleOf(path)
+		if err != nil {
+			return nil, fmt.Errorf("reward: %s: %w", filepath.Join(a.dir, adapterConfigName), err)
+		}
+		known[name+lm.LoraA], known[name+lm.LoraB] = true, true
+		for _, magnitude := range []string{name + ".lora_magnitude_vector", name + ".lora_magnitude_vector.weight"} {
+			if _, ok := ck.Info(magnitude); ok {
+				known[magnitude], module.magnitude = true, magnitude
+			}
+		}
+		if a.config.DoRA != (module.magnitude != "") {
+			return nil, fmt.Errorf("reward: %s: use_dora is %t, but the magnitude vector of %s says otherwise", file, a.config.DoRA, path)
+		}
+		out[path] = module
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("reward: %s adapts no linear layer of this %s model: does it belong to another base?", file, c.Family)
+	}
+	settings, err := readHeadSettings(c)
+	if err != nil {
+		return nil, err
+	}
+	linear, mlp := headNames(ck, adapterPrefix, settings)
+	for _, name := range ck.Names() {
+		isPartOfHead := slices.ContainsFunc(append(linear, mlp...), func(root string) bool { return strings.HasPrefix(name, adapterPrefix+root+".") })
+		if !known[name] && !isPartOfHead {
+			return nil, fmt.Errorf("reward: %s: %q belongs to no linear layer of this %s model, nor is it a score head or lm_head", file, name, c.Family)
+		}
+	}
+	return out, nil
+}
+
+// matrices reads A and B of an adapted layer whose weight has the given shape.
+func (l loraModule) matrices(ck *lm.Checkpoint, path string, shape []int) (a, b lm.Array, err error) {
+	if a, err = ck.ReadShape(adapterPrefix+path+lm.LoraA, l.rank, shape[1]); err != nil {
+		return a, b, fmt.Errorf("reward: %w", err)
+	}
+	if b, err = ck.ReadShape(adapterPrefix+path+lm.LoraB, shape[0], l.rank); err != nil {
+		return a, b, fmt.Errorf("reward: %w", err)
+	}
+	a.Name, b.Name = path+lm.LoraA, path+lm.LoraB
+	return a, b, nil
+}
+
+// mergeInto turns a base weight into DoRA's.
+func (l loraModule) mergeInto(w lm.Array, ck *lm.Checkpoint, path string) error {
+	a, b, err := l.matrices(ck, path, w.Shape)
+	if err != nil {
+		return err
+	}
+	magnitude, err := ck.ReadShape(l.magnitude, w.Shape[0])
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	mergeDoRA(w, a, b, magnitude, l.scale)
+	return nil
+}
+
+// addAdapter adds the matrices of a LoRA adapter. The decoder multiplies all products by one scale: B takes what a layer's own differs by.
+func (m *Model) addAdapter(a *adapterFolder, ck *lm.Checkpoint, modules map[string]loraModule) error {
+	lora := &lm.LoRA{Rank: a.config.Rank, Alpha: a.config.Alpha, RSLoRA: a.config.RSLoRA}
+	if lora.Rank < 1 || !(lora.Scale() != 0) {
+		return fmt.Errorf("reward: %s: r %d and lora_alpha %g, want positive numbers", filepath.Join(a.dir, adapterConfigName), lora.Rank, lora.Alpha)
+	}
+	shapes := map[string][]int{}
+	for _, p := range lm.Params(m.Config) {
+		shapes[p.Name] = p.Shape
+	}
+	for _, path := range lm.Linears(m.Config) {
+		module, ok := modules[path]
+		if !ok {
+			continue
+		}
+		lora.Targets = append(lora.Targets, path)
+		ma, mb, err := module.matrices(ck, path, shapes[path+".weight"])
+		if err != nil {
+			return err
+		}
+		if ratio := module.scale / lora.Scale(); ratio != 1 {
+			for i, v := range mb.Data {
+				mb.Data[i] = float32(float64(v) * ratio)
+			}
+		}
+		if err := errors.Join(m.add(ma, dtypes.Float32), m.add(mb, dtypes.Float32)); err != nil {
+			return err
 		}
 	}
 	m.adapter, m.decoder.LoRA = lora, lora
-	if _, ok := ck.Info(adapterPrefix + lm.ScoreName); !ok {
-		return nil, nil
-	}
-	score, err := ck.ReadShape(adapterPrefix+lm.ScoreName, 1, m.Config.Hidden)
-	if err != nil {
-		return nil, fmt.Errorf("reward: %w", err)
-	}
-	score.Name = lm.ScoreName
-	return &score, nil
+	return nil
 }
 
 // targetNames shortens the targets for adapter_config.json: "q_proj" where all layers have it.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"haf/encode"
+	"haf/lm"
 	"haf/objective"
 	"haf/tokenizer"
 )
@@ -31,6 +32,8 @@ type Meta struct {
 	Objective  objective.Hybrid `json:"objective"`  // what it was trained by
 	DType      string           `json:"dtype"`      // of the body
 	Heads      []string         `json:"heads"`      // the trained ones: "score", "policy"
+	// ScoreOffset is added to what the score head gives: the bias that the model's source had.
+	ScoreOffset float64 `json:"score_offset,omitempty"`
 }
 
 // TemplateMeta names a chat template: "model" is the model's own, others are built in, or Source has it whole.
@@ -43,6 +46,9 @@ type TemplateMeta struct {
 // readMeta returns the folder's haf.json; a folder without one has the zero Meta.
 func readMeta(dir string) (Meta, error) {
 	var meta Meta
+	if lm.IsGGUF(dir) {
+		return meta, nil
+	}
 	path := filepath.Join(dir, MetaName)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

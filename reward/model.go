@@ -37,6 +37,12 @@ type Model struct {
 	HasPolicyHead bool
 	// FreshHead is true where the score head is zero, as it is for a base without one.
 	FreshHead bool
+	// Merged is true where an adapter was merged into the weights when the model was opened, as DoRA's is.
+	Merged bool
+	// HeadFold says what was folded into the score head when it was read, such as OpenRLHF's normalization; else empty.
+	HeadFold string
+	// MaxShard is the most bytes of a file of saved weights; 0 is 5 GB, as transformers has it.
+	MaxShard int64
 
 	device    *backend.Device
 	decoder   lm.Decoder
@@ -44,6 +50,10 @@ type Model struct {
 	positions int // of a packed batch
 	params    []*Param
 	adapter   *lm.LoRA
+	adapted   bool // an adapter has a policy head of its own
+	// headLayers is the number of linear layers of a score head with hidden layers; 0 is the one matrix.
+	headLayers int
+	companions map[string][]byte // files of the base that are saved along
 
 	mu      sync.Mutex // one program runs at a time
 	readers map[Heads]*graph.Exec
@@ -68,7 +78,7 @@ func (m *Model) Trainable(want Heads) []*Param {
 	var out []*Param
 	for _, p := range m.params {
 		switch {
-		case p.Name == lm.ScoreName:
+		case isHead(p.Name):
 			if want&ScoreHead == 0 {
 				continue
 			}

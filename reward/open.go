@@ -1,13 +1,11 @@
 package reward
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -31,67 +29,110 @@ type Options struct {
 	LogitChunk    int        // rows of logits made at once; 0 is 512
 	Positions     int        // positions of a packed batch, about; 0 is 2048
 	Base          string     // folder of the model that an adapter belongs to; "" is where the adapter says
+	Column        *int       // which of a classifier's two labels is the reward, 0 or 1; nil is not said
 	NoTokenizer   bool       // tokens come ready-made: the model reads encoded groups, but scores no text
 }
 
 // trains says whether the model is opened to be trained.
 func (o Options) trains() bool { return o.Train || o.LoRA != nil }
 
-// Open loads a model from a folder: a Hugging Face causal language model (its score head starts at zero), a
-// sequence-classification model, a two-headed folder, a PEFT adapter with its score head, or a run folder.
+// Open loads a model: a Hugging Face folder of a causal language model (its score head starts at zero unless it has one,
+// as TRL, LLaMA-Factory, OpenRLHF and GRM write them) or of a sequence classifier, a two-headed folder, a PEFT adapter
+// with its score head, a GGUF file, or a run folder.
 func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
-	dir, err := modelFolder(dir)
+	src, err := find(dir, opt.Base)
 	if err != nil {
 		return nil, err
 	}
-	meta, err := readMeta(dir)
-	if err != nil {
-		return nil, err
+	if src.adapter != nil && opt.trains() {
+		return nil, fmt.Errorf("reward: %s is an adapter: merge it first (haf merge %s -out DIR) and train the result", src.dir, src.dir)
 	}
-	adapter, err := readAdapter(dir)
-	if err != nil {
-		return nil, err
-	}
-	base := dir
-	if adapter != nil {
-		if opt.trains() {
-			return nil, fmt.Errorf("reward: %s is an adapter: merge it first (haf merge %s -out DIR) and train the result", dir, dir)
-		}
-		if base = opt.Base; base == "" {
-			base = adapter.base(dir)
-		}
-		if _, err := os.Stat(filepath.Join(base, "config.json")); err != nil {
-			return nil, fmt.Errorf("reward: the model that the adapter %s belongs to is not at %s: put it back, or name its folder in base_model_name_or_path of %s", dir, base, adapterConfigName)
-		}
-	}
-	config, err := lm.LoadConfig(base)
+	config, err := lm.LoadConfig(src.base)
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
-	ck, err := lm.OpenCheckpoint(base)
+	if err := checkClass(config, src.base); err != nil {
+		return nil, err
+	}
+	ck, err := lm.OpenCheckpoint(src.base)
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
 	defer ck.Close()
-	m, err := newModel(device, config, meta, opt)
+	m, err := newModel(device, config, src.meta, opt)
 	if err != nil {
 		return nil, err
 	}
-	m.Dir = dir
+	m.Dir = src.dir
 	if !opt.NoTokenizer {
-		if err := m.loadTokenizer(dir, base, opt); err != nil {
+		if err := m.loadTokenizer(src, opt); err != nil {
 			return nil, err
 		}
 	}
-	if err := m.load(ck, adapter, opt); err != nil {
+	if err := m.load(ck, src, opt); err != nil {
 		m.Close()
 		return nil, err
 	}
-	if err := m.setBase(base, opt.trains(), adapter != nil); err != nil {
+	if err := m.setBase(src.base, opt.trains(), src.adapter != nil); err != nil {
 		m.Close()
 		return nil, err
 	}
 	return m, nil
+}
+
+// source is where a model's parts are.
+type source struct {
+	dir     string // the folder, or GGUF file, of the model
+	meta    Meta
+	adapter *adapterFolder // nil: no adapter
+	base    string         // where the weights are: dir, or the adapted model
+}
+
+// find looks for a model's parts; base, if not "", is the model that an adapter belongs to.
+func find(dir, base string) (*source, error) {
+	dir, err := modelFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	src := &source{dir: dir, base: dir}
+	if src.meta, err = readMeta(dir); err != nil {
+		return nil, err
+	}
+	if src.adapter, err = readAdapter(dir); err != nil || src.adapter == nil {
+		return src, err
+	}
+	if src.base = base; base == "" {
+		src.base = src.adapter.base(dir)
+	}
+	if _, err := os.Stat(filepath.Join(src.base, "config.json")); err != nil && !lm.IsGGUF(src.base) {
+		return nil, fmt.Errorf("reward: the model that the adapter %s belongs to is not at %s: put it back, or name its folder in base_model_name_or_path of %s", dir, src.base, adapterConfigName)
+	}
+	return src, nil
+}
+
+// tokenizer loads the tokenizer, of the folder or else of its base.
+func (src *source) tokenizer() (*tokenizer.Tokenizer, error) {
+	dir := src.dir
+	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err != nil {
+		dir = src.base
+	}
+	if !lm.IsGGUF(dir) {
+		tok, err := tokenizer.Load(dir)
+		if err != nil {
+			return nil, fmt.Errorf("reward: %w", err)
+		}
+		return tok, nil
+	}
+	g, err := lm.OpenGGUF(dir)
+	if err != nil {
+		return nil, fmt.Errorf("reward: %w", err)
+	}
+	defer g.Close()
+	tok, err := tokenizer.FromGGUF(g.Metadata)
+	if err != nil {
+		return nil, fmt.Errorf("reward: %s: %w", dir, err)
+	}
+	return tok, nil
 }
 
 // setBase notes what the model's reference is: for one to be trained, or without a haf.json, the model itself; for an
@@ -127,8 +168,11 @@ func modelFolder(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reward: %w: a model is a folder with config.json, model.safetensors and tokenizer.json, or a run", err)
 	}
+	if lm.IsGGUF(dir) {
+		return dir, nil
+	}
 	if !info.IsDir() {
-		return "", fmt.Errorf("reward: %s is a file; a model is a folder with config.json and model.safetensors", dir)
+		return "", fmt.Errorf("reward: %s is a file; a model is a folder with config.json and model.safetensors, or a .gguf file", dir)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err == nil {
 		model := filepath.Join(dir, "model")
@@ -168,17 +212,17 @@ func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options)
 	return m, nil
 }
 
-// loadTokenizer loads the tokenizer, of the folder or else of its base, and prepares the encoder.
-func (m *Model) loadTokenizer(dir, base string, opt Options) error {
-	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); errors.Is(err, fs.ErrNotExist) {
-		dir = base
-	}
-	tok, err := tokenizer.Load(dir)
+// loadTokenizer loads the tokenizer and what is copied along with it, and prepares the encoder.
+func (m *Model) loadTokenizer(src *source, opt Options) error {
+	tok, err := src.tokenizer()
 	if err != nil {
-		return fmt.Errorf("reward: %w", err)
+		return err
 	}
 	if tok.Size() > m.Config.Vocab {
 		return fmt.Errorf("reward: the tokenizer has ids up to %d, the model's embedding only %d rows: they do not belong together", tok.Size()-1, m.Config.Vocab)
+	}
+	if m.companions, err = src.companions(); err != nil {
+		return err
 	}
 	tpl, meta, err := chooseTemplate(tok, opt.Template, m.Meta.Template)
 	if err != nil {
@@ -193,62 +237,138 @@ func (m *Model) loadTokenizer(dir, base string, opt Options) error {
 }
 
 // load fills in the weights: the backbone from ck, the adapter and score head from where they are.
-func (m *Model) load(ck *lm.Checkpoint, adapter *adapterFolder, opt Options) error {
+func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 	frozen := m.decoder.DType
 	if opt.Train && opt.LoRA == nil {
 		frozen = dtypes.Float32 // an optimizer's small steps vanish in bfloat16 weights
 	}
-	_, hasScore := ck.Info(lm.ScoreName)
+	head, err := findHead(ck, src.base, "", m.Config, opt.Column)
+	if err != nil {
+		return err
+	}
 	m.HasPolicyHead = true
+	var modules map[string]loraModule
+	adapter := ck // unused where there is none
+	if src.adapter != nil {
+		if adapter, err = src.adapter.open(); err != nil {
+			return err
+		}
+		defer adapter.Close()
+		if modules, err = src.adapter.modules(adapter, m.Config); err != nil {
+			return err
+		}
+		own, err := findHead(adapter, src.dir, adapterPrefix, m.Config, opt.Column)
+		if err != nil {
+			return err
+		}
+		if own != nil {
+			head = own
+		}
+		m.ownOutput(adapter)
+	}
+	if head == nil && opt.Column != nil {
+		return fmt.Errorf("reward: column %d was asked for, but %s has no score head: leave the column out", *opt.Column, src.dir)
+	}
+	if head == nil && isClassifier(m.Config) {
+		return fmt.Errorf("reward: config.json of %s promises a score head (%s), but there is no %s among its weights", src.base, strings.Join(m.Config.Architectures, ", "), lm.ScoreName)
+	}
 	for _, p := range lm.Params(m.Config) {
-		if p.Name == lm.OutputName {
-			if _, ok := ck.Info(p.Name); !ok && hasScore {
+		if p.Name == lm.OutputName && !m.adapted {
+			if _, ok := ck.Info(p.Name); !ok && head != nil {
 				m.HasPolicyHead = false
 				continue
 			}
 		}
-		a, err := ck.ReadShape(p.Name, p.Shape...)
+		a, err := m.readWeight(p, ck, adapter, modules)
 		if err != nil {
-			return fmt.Errorf("reward: %w", err)
+			return err
 		}
 		if err := m.add(a, frozen); err != nil {
 			return err
 		}
 	}
-	score := lm.Array{Name: lm.ScoreName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}
-	if hasScore {
-		var err error
-		if score, err = ck.ReadShape(lm.ScoreName, 1, m.Config.Hidden); err != nil {
-			return fmt.Errorf("reward: the score head must give one number: %w", err)
-		}
-	}
 	switch {
-	case adapter != nil:
-		trained, err := m.loadAdapter(adapter)
-		if err != nil {
+	case src.adapter != nil && src.adapter.config.DoRA:
+		m.Merged = true
+	case src.adapter != nil:
+		if err := m.addAdapter(src.adapter, adapter, modules); err != nil {
 			return err
 		}
-		if trained != nil {
-			score = *trained
-		}
 	case opt.LoRA != nil:
-		random := opt.Random
-		if random == nil {
-			random = rand.New(rand.NewPCG(0, 0))
-		}
-		fresh, err := opt.LoRA.Init(m.Config, random)
-		if err != nil {
-			return fmt.Errorf("reward: %w", err)
-		}
-		m.adapter, m.decoder.LoRA = opt.LoRA, opt.LoRA
-		for _, a := range fresh {
-			if err := m.add(a, dtypes.Float32); err != nil {
-				return err
-			}
+		if err := m.addFresh(opt); err != nil {
+			return err
 		}
 	}
-	m.FreshHead = !slices.ContainsFunc(score.Data, func(v float32) bool { return v != 0 })
-	return m.add(score, dtypes.Float32)
+	return m.addHead(head)
+}
+
+// ownOutput notes that the adapter has a policy head of its own, which unties a tied one.
+func (m *Model) ownOutput(adapter *lm.Checkpoint) {
+	if _, m.adapted = adapter.Info(adapterPrefix + lm.OutputName); m.adapted && m.Config.TiedEmbeddings {
+		c := *m.Config
+		c.TiedEmbeddings = false
+		m.Config, m.decoder.Config = &c, &c
+	}
+}
+
+// readWeight reads a weight of the base, or what an adapter has put in its place.
+func (m *Model) readWeight(p lm.Param, ck, adapter *lm.Checkpoint, modules map[string]loraModule) (lm.Array, error) {
+	if p.Name == lm.OutputName && m.adapted {
+		a, err := adapter.ReadShape(adapterPrefix+p.Name, p.Shape...)
+		if err != nil {
+			return a, fmt.Errorf("reward: %w", err)
+		}
+		a.Name = p.Name
+		return a, nil
+	}
+	a, err := ck.ReadShape(p.Name, p.Shape...)
+	if err != nil {
+		return a, fmt.Errorf("reward: %w", err)
+	}
+	path, _ := strings.CutSuffix(p.Name, ".weight")
+	if module, ok := modules[path]; ok && module.magnitude != "" && path != p.Name {
+		err = module.mergeInto(a, adapter, path)
+	}
+	return a, err
+}
+
+// addFresh adds the adapter that is to be trained.
+func (m *Model) addFresh(opt Options) error {
+	random := opt.Random
+	if random == nil {
+		random = rand.New(rand.NewPCG(0, 0))
+	}
+	fresh, err := opt.LoRA.Init(m.Config, random)
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	m.adapter, m.decoder.LoRA = opt.LoRA, opt.LoRA
+	for _, a := range fresh {
+		if err := m.add(a, dtypes.Float32); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addHead adds the score head; where none was found, one of zeros.
+func (m *Model) addHead(head *scoreHead) error {
+	if head == nil {
+		zeros := lm.Array{Name: lm.ScoreName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}
+		m.FreshHead = true
+		return m.add(zeros, dtypes.Float32)
+	}
+	saved := m.Meta.ScoreOffset
+	m.setHead(head)
+	if head.offset == 0 {
+		m.Meta.ScoreOffset = saved // that of a model of haf's own
+	}
+	for _, a := range head.arrays {
+		if err := m.add(a, dtypes.Float32); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *Model) add(a lm.Array, dtype dtypes.DType) error {

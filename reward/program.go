@@ -48,7 +48,7 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 	slots := last.Shape().Size()
 	if want&ScoreHead != 0 {
 		hiddenSH := Gather(hiddenMH, ExpandAxes(last, -1))
-		scoreS = Reshape(Dot(hiddenSH, ConvertDType(w[lm.ScoreName], dtypes.Float32)).General([]int{1}, nil, []int{1}, nil), slots)
+		scoreS = Reshape(m.score(hiddenSH, w), slots)
 	}
 	if want&PolicyHead != 0 {
 		hiddenNH := ConvertDType(Gather(hiddenMH, ExpandAxes(predict, -1)), m.decoder.DType)
@@ -56,6 +56,29 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 		logpS = sumByOwner(logpN, owner, slots)
 	}
 	return scoreS, logpS
+}
+
+// score is the score head on hidden states [S, H]: [S, 1]. It is one matrix, or linear layers with ReLU between them
+// (GRM, arXiv 2406.10216), and the offset that the model's source had.
+func (m *Model) score(x *Node, w lm.Weights) *Node {
+	linear := func(x *Node, name string) *Node {
+		return Dot(x, ConvertDType(w[name], dtypes.Float32)).General([]int{1}, nil, []int{1}, nil)
+	}
+	if m.headLayers == 0 {
+		x = linear(x, lm.ScoreName)
+	}
+	for layer := range m.headLayers {
+		if layer > 0 {
+			x = Max(x, ZerosLike(x))
+		}
+		x = linear(x, mlpName(layer, "weight"))
+		bias := ConvertDType(w[mlpName(layer, "bias")], dtypes.Float32)
+		x = Add(x, ExpandAndBroadcast(bias, x.Shape().Dimensions, []int{0}))
+	}
+	if m.Meta.ScoreOffset != 0 {
+		x = AddScalar(x, m.Meta.ScoreOffset)
+	}
+	return x
 }
 
 // sumByOwner adds up the values of each slot; an owner of −1 is left out.

@@ -51,7 +51,7 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 		return nil, fmt.Errorf("reward: %s is not the model that %s was trained from: its weights have changed", m.Meta.Base, m.Dir)
 	}
 	switch {
-	case m.adapter != nil:
+	case m.adapter != nil && !m.adapted:
 		r.zeros = map[string]*tensors.Tensor{}
 		for _, p := range m.params {
 			if isAdapter(p.Name) {

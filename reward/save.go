@@ -5,22 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/google/renameio/v2"
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas32"
 
 	"haf/lm"
 )
 
 // Save writes the model to a new folder: with an adapter as a PEFT adapter with its score head, else as a
 // Hugging Face sequence-classification folder that also holds the policy head. The folder appears whole or not at
-// all.
+// all. An adapter of a GGUF file, which no other program could use, is saved merged.
 func (m *Model) Save(dir string) error {
+	if m.adapter != nil && lm.IsGGUF(m.Meta.Base) {
+		return m.SaveMerged(dir)
+	}
 	if m.adapter != nil {
 		return m.save(dir, m.writeAdapter)
 	}
@@ -80,6 +82,11 @@ func (m *Model) writeCompanions(dir string) error {
 			}
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(m.companions)) {
+		if err := renameio.WriteFile(filepath.Join(dir, name), m.companions[name], 0o644); err != nil {
+			return err
+		}
+	}
 	return writeJSON(filepath.Join(dir, MetaName), m.Meta)
 }
 
@@ -135,10 +142,7 @@ func addProduct(w lm.Array, a, b *Param, scale float64) error {
 	if err != nil {
 		return err
 	}
-	general := func(x lm.Array) blas32.General {
-		return blas32.General{Rows: x.Shape[0], Cols: x.Shape[1], Stride: x.Shape[1], Data: x.Data}
-	}
-	blas32.Gemm(blas.NoTrans, blas.NoTrans, float32(scale), general(mb), general(ma), 1, general(w))
+	addScaled(w, ma, mb, scale)
 	return nil
 }
 
@@ -154,14 +158,22 @@ func (m *Model) writeFolder(dir string, sources []lm.Source) error {
 		}
 		description.PAD = int(pad)
 	}
-	config, err := description.Marshal(architecture(m.Config.Family) + "ForSequenceClassification")
+	class := "ForSequenceClassification"
+	if m.headLayers > 0 { // a classifier's head is one matrix: GRM's layout is a causal model with a head beside it
+		class = "ForCausalLM"
+	}
+	config, err := description.Marshal(architecture(m.Config.Family) + class)
 	if err != nil {
 		return err
 	}
 	if err := renameio.WriteFile(filepath.Join(dir, "config.json"), config, 0o644); err != nil {
 		return err
 	}
-	return lm.WriteCheckpoint(dir, sources, lm.WriteOptions{MaxShard: 5 << 30})
+	shard := m.MaxShard
+	if shard == 0 {
+		shard = 5_000_000_000
+	}
+	return lm.WriteCheckpoint(dir, sources, lm.WriteOptions{MaxShard: shard})
 }
 
 // architecture is how transformers spells a family in class names.
@@ -181,19 +193,43 @@ func (m *Model) writeAdapter(dir string) error {
 	}
 	config := adapterConfig{
 		PeftType: "LORA", TaskType: "SEQ_CLS", Base: m.Meta.Base, Rank: m.adapter.Rank, Alpha: m.adapter.Alpha, Bias: "none",
-		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA, InitLora: true, InferenceMode: true,
+		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA, InitLora: json.RawMessage("true"), InferenceMode: true,
 		RankPattern: map[string]int{}, AlphaPattern: map[string]float64{},
 	}
+	if m.headLayers > 0 {
+		config.ModulesToSave[0] = "v_head"
+	}
+	if m.adapted {
+		config.ModulesToSave = append(config.ModulesToSave, "lm_head")
+	}
+	m.patterns(&config)
 	if err := writeJSON(filepath.Join(dir, adapterConfigName), config); err != nil {
 		return err
 	}
 	var sources []lm.Source
 	for _, p := range m.params {
-		if isAdapter(p.Name) || p.Name == lm.ScoreName {
+		if isAdapter(p.Name) || isHead(p.Name) || p.Name == lm.OutputName && m.adapted {
 			source := p.Source()
 			source.Name = adapterPrefix + p.Name
 			sources = append(sources, source)
 		}
 	}
 	return lm.WriteSafetensors(filepath.Join(dir, adapterWeightsName), sources, lm.WriteOptions{})
+}
+
+// patterns states the ranks of an opened adapter that are not r. Its B matrices carry what their layers' scales differ by, so that
+// each alpha is what gives the one scale.
+func (m *Model) patterns(config *adapterConfig) {
+	for _, p := range m.params {
+		path, isA := strings.CutSuffix(p.Name, lm.LoraA)
+		if !isA || p.Shape[0] == m.adapter.Rank {
+			continue
+		}
+		rank := p.Shape[0]
+		config.RankPattern[path] = rank
+		config.AlphaPattern[path] = m.adapter.Scale() * float64(rank)
+		if m.adapter.RSLoRA {
+			config.AlphaPattern[path] = m.adapter.Scale() * math.Sqrt(float64(rank))
+		}
+	}
 }

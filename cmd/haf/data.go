@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"haf/pref"
+	"haf/reward"
 )
 
 type dataCmd struct {
@@ -46,7 +47,7 @@ func (c *dataCmd) Run(a *app) error {
 	}
 	unit, length := "characters", utf8.RuneCountInString
 	if c.Model != "" {
-		model, err := a.openModel(c.Model, 0)
+		model, err := a.openModel(c.Model, reward.Options{})
 		if err != nil {
 			return err
 		}

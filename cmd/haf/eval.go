@@ -17,7 +17,7 @@ import (
 )
 
 type evalCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder, or a Hugging Face id; with several a matrix of models and data files is made."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; with several a matrix of models and data files is made."`
 	Data      []string `required:"" help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order." sep:"none"`
 	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/data.md."`
 	Choose    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
@@ -30,6 +30,7 @@ type evalCmd struct {
 	Gate      float64  `help:"Exit with code 3 if the first reward's accuracy is below this."`
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
+	columnFlag
 
 	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
 	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
@@ -108,7 +109,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := a.openModel(c.Models[0], c.MaxLength)
+	model, err := a.openModel(c.Models[0], reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return err
 	}

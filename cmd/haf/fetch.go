@@ -39,14 +39,13 @@ func (a *app) hub() (*hub.Client, error) {
 	return c, nil
 }
 
-// openModel opens the model that a path or an id names, on the chosen device. An adapter's base may be an id, too. A
-// maxLength of 0 is the length limit that it was trained with.
-func (a *app) openModel(named string, maxLength int) (*reward.Model, error) {
+// openModel opens the model that a path or an id names, on the chosen device. An adapter's base may be an id, too.
+func (a *app) openModel(named string, opt reward.Options) (*reward.Model, error) {
 	device, err := a.openDevice()
 	if err != nil {
 		return nil, err
 	}
-	return a.openModelOn(device, named, reward.Options{MaxLength: maxLength})
+	return a.openModelOn(device, named, opt)
 }
 
 // openModelOn is openModel on a device that is open.
@@ -66,7 +65,7 @@ func (a *app) openModelOn(device *backend.Device, named string, opt reward.Optio
 		}
 		opt.Base = found.Paths[0]
 	}
-	return reward.Open(device, model.Paths[0], opt)
+	return a.openLocal(device, model.Paths[0], opt)
 }
 
 // data returns the files that paths or ids of data name.

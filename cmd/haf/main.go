@@ -46,6 +46,8 @@ type cli struct {
 	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
 	Data  dataCmd  `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights."`
+
+	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
 }
 
 // app is what a command works with.

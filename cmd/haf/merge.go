@@ -10,6 +10,7 @@ import (
 type mergeCmd struct {
 	Model string `arg:"" help:"Run or adapter folder, or a Hugging Face id."`
 	Out   string `required:"" help:"New folder for the merged model."`
+	columnFlag
 }
 
 // Run merges an adapter.
@@ -18,12 +19,12 @@ func (c *mergeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := a.openModelOn(device, c.Model, reward.Options{})
+	model, err := a.openModelOn(device, c.Model, reward.Options{Column: c.column()})
 	if err != nil {
 		return err
 	}
 	defer model.Close()
-	if model.Adapter() == nil {
+	if model.Adapter() == nil && !model.Merged {
 		return fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is", c.Model, model.Dir)
 	}
 	if err := model.SaveMerged(c.Out); err != nil {

@@ -10,12 +10,13 @@ import (
 )
 
 type scoreCmd struct {
-	Model     string `arg:"" help:"Run or model folder, or a Hugging Face id."`
+	Model     string `arg:"" help:"Run or model folder, GGUF file or Hugging Face id."`
 	Prompt    string `help:"One prompt."`
 	Response  string `help:"The response to it."`
 	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
 	Reward    string `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
 	MaxLength int    `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+	columnFlag
 }
 
 // scored is one line of the score command's JSON.
@@ -52,7 +53,7 @@ func (c *scoreCmd) Run(a *app) error {
 	default:
 		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 	}
-	model, err := a.openModel(c.Model, c.MaxLength)
+	model, err := a.openModel(c.Model, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return err
 	}

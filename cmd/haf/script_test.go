@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"haf/internal/shared"
 	"haf/lm"
 	"haf/recipe"
 )
@@ -37,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HAF_DEVICE", "go")
+			env.Setenv("GGUF", filepath.Join(shared.Root(), "lm", "testdata", "gguf", "text.gguf"))
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
 			env.Setenv("HF_HOME", filepath.Join(env.WorkDir, "hf"))
 			env.Setenv("HF_HUB_OFFLINE", "1") // no script asks the real hub

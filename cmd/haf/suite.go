@@ -108,7 +108,7 @@ func (c *evalCmd) runMatrix(a *app) error {
 
 // readSets reads one model's rewards on every set.
 func (c *evalCmd) readSets(a *app, dir string, sets [][]pref.Group, p *progress) (names []string, of []*reading, err error) {
-	model, err := a.openModel(dir, c.MaxLength)
+	model, err := a.openModel(dir, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return nil, nil, err
 	}

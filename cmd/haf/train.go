@@ -82,7 +82,7 @@ func startRun(a *app, device *backend.Device, r *recipe.Recipe, dir string) (tra
 	if err := r.Fetch(a.ctx, client); err != nil {
 		return train.Result{}, err
 	}
-	model, data, report, err := load(device, r, p)
+	model, data, report, err := load(a, device, r, p)
 	if err != nil {
 		return train.Result{}, err
 	}
@@ -116,7 +116,7 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 	if err := before.Fetch(a.ctx, client); err != nil {
 		return train.Result{}, err
 	}
-	model, data, report, err := load(device, before.Recipe, p)
+	model, data, report, err := load(a, device, before.Recipe, p)
 	if err != nil {
 		return train.Result{}, err
 	}
@@ -136,13 +136,13 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 }
 
 // load opens the recipe's model and data and prints what was read.
-func load(device *backend.Device, r *recipe.Recipe, p *progress) (*reward.Model, train.Data, []string, error) {
+func load(a *app, device *backend.Device, r *recipe.Recipe, p *progress) (*reward.Model, train.Data, []string, error) {
 	p.Say("device: %s", device.Describe())
 	trained, valid, report, err := r.Groups()
 	if err != nil {
 		return nil, train.Data{}, nil, err
 	}
-	model, err := reward.Open(device, r.Model.Path, r.ModelOptions())
+	model, err := a.openLocal(device, r.Model.Path, r.ModelOptions())
 	if err != nil {
 		return nil, train.Data{}, nil, err
 	}

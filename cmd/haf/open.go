@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+
+	"haf/backend"
+	"haf/reward"
+)
+
+// columnFlag is shared by the verbs that read a reward.
+type columnFlag struct {
+	Column int `default:"-1" help:"Which of a classifier's two labels is the reward, 0 or 1."`
+}
+
+func (c columnFlag) column() *int {
+	if c.Column == -1 {
+		return nil
+	}
+	return &c.Column
+}
+
+// openLocal opens a model on disk and says what was done to its score head, for rewards that differ from the stored head's.
+func (a *app) openLocal(device *backend.Device, path string, opt reward.Options) (*reward.Model, error) {
+	model, err := reward.Open(device, path, opt)
+	if err != nil {
+		return nil, err
+	}
+	if model.HeadFold != "" {
+		fmt.Fprintf(a.stderr, "haf: the rewards of %s are normalized as its config.json asks: %s\n", path, model.HeadFold)
+	}
+	return model, nil
+}

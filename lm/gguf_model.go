@@ -1,0 +1,347 @@
+package lm
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ggufArchitectures are those of general.architecture that are read, with what they are called in config.json.
+var ggufArchitectures = map[string]struct {
+	family, class string
+	permuted      bool // the rows of the query and key projections are in llama.cpp's order
+}{
+	"llama": {"llama", "LlamaForCausalLM", true}, // Mistral too: one computation
+	"qwen2": {"qwen2", "Qwen2ForCausalLM", false},
+	"qwen3": {"qwen3", "Qwen3ForCausalLM", false},
+}
+
+// ggufNames maps the names of a GGUF file's tensors, without "blk.N." and ".weight" or ".bias", to the Hugging Face ones.
+var ggufNames = map[string]string{
+	"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
+	"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
+	"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+	"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
+	"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+}
+
+// ggufFrequencies are factors of the rotary frequencies: part of the configuration, not a weight.
+const ggufFrequencies = "rope_freqs.weight"
+
+var ggufLayer = regexp.MustCompile(`^blk\.(0|[1-9][0-9]{0,8})\.([a-z_]+)$`)
+
+// hfName returns the Hugging Face name of a tensor, false where there is none.
+func hfName(name string) (string, bool) {
+	at := strings.LastIndexByte(name, '.')
+	if at < 0 || name[at:] != ".weight" && name[at:] != ".bias" {
+		return "", false
+	}
+	path, layer := name[:at], ""
+	if m := ggufLayer.FindStringSubmatch(path); m != nil {
+		path, layer = m[2], "model.layers."+m[1]+"."
+	}
+	hf, ok := ggufNames[path]
+	if whole := path == "token_embd" || strings.HasPrefix(path, "output"); !ok || whole == (layer != "") {
+		return "", false
+	}
+	return layer + hf + name[at:], true
+}
+
+// openGGUFCheckpoint opens the weights of a GGUF file under their Hugging Face names.
+func openGGUFCheckpoint(path string) (*Checkpoint, error) {
+	g, err := OpenGGUF(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := g.checkpoint()
+	if err != nil {
+		g.Close()
+		return nil, fmt.Errorf("lm: %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// checkpoint returns the weights; the file is closed with it.
+func (g *GGUF) checkpoint() (*Checkpoint, error) {
+	arch, err := g.architecture()
+	if err != nil {
+		return nil, err
+	}
+	f := &ggufFields{g: g, arch: arch}
+	heads := f.integer("attention.head_count")
+	kvHeads := f.optional("attention.head_count_kv", heads)
+	if f.err != nil {
+		return nil, f.err
+	}
+	var tensors []tensor
+	for _, t := range g.tensors {
+		if t.Name == ggufFrequencies {
+			continue
+		}
+		name, ok := hfName(t.Name)
+		if !ok {
+			return nil, fmt.Errorf("tensor %q is not known in a %s model: a variant that is not read; use the model's Hugging Face folder", t.Name, arch)
+		}
+		if ggufArchitectures[arch].permuted && len(t.Shape) > 0 {
+			switch {
+			case strings.Contains(name, ".q_proj."):
+				t.heads = heads
+			case strings.Contains(name, ".k_proj."):
+				t.heads = kvHeads
+			}
+			if t.heads > 0 && (t.Shape[0] == 0 || t.Shape[0]%(2*t.heads) != 0) {
+				return nil, fmt.Errorf("%s has %d rows, which are not those of %d heads", t.Name, t.Shape[0], t.heads)
+			}
+		}
+		t.Name = name
+		tensors = append(tensors, t)
+	}
+	return newCheckpoint(tensors, nil, g.file), nil
+}
+
+// interleave undoes llama.cpp's order of the rows of query and key projections: it keeps the two rows of each rotated
+// pair together, where Hugging Face has first the first rows of all pairs of a head, then the second ones.
+func interleave(a Array, heads int) {
+	size := len(a.Data) / a.Shape[0] // of a row
+	pairs := a.Shape[0] / heads / 2
+	head := make([]float32, 2*pairs*size)
+	for h := range heads {
+		rows := a.Data[h*len(head) : (h+1)*len(head)]
+		copy(head, rows)
+		for i := range pairs {
+			copy(rows[i*size:(i+1)*size], head[2*i*size:])
+			copy(rows[(pairs+i)*size:(pairs+i+1)*size], head[(2*i+1)*size:])
+		}
+	}
+}
+
+// architecture returns general.architecture if its models are read.
+func (g *GGUF) architecture() (string, error) {
+	arch, _ := g.Metadata["general.architecture"].(string)
+	if _, ok := ggufArchitectures[arch]; !ok {
+		var known []string
+		for name := range ggufArchitectures {
+			known = append(known, name)
+		}
+		slices.Sort(known)
+		return "", fmt.Errorf("general.architecture %.40q is not read from GGUF files; read are %s: use the model's Hugging Face folder", arch, strings.Join(known, ", "))
+	}
+	if n, ok := g.Metadata["split.count"].(int64); ok && n > 1 {
+		return "", fmt.Errorf("one of %d parts of a model; join them first: llama-gguf-split --merge FIRST-PART OUT.gguf", n)
+	}
+	return arch, nil
+}
+
+// ggufFields reads numbers of the architecture's metadata; the first failure stays in err.
+type ggufFields struct {
+	g    *GGUF
+	arch string
+	err  error
+}
+
+func (f *ggufFields) integer(key string) int {
+	if _, ok := f.g.Metadata[f.arch+"."+key]; !ok && f.err == nil {
+		f.err = fmt.Errorf("no %s.%s; is it a language model?", f.arch, key)
+	}
+	return f.optional(key, 0)
+}
+
+// optional returns absent where the key is not there.
+func (f *ggufFields) optional(key string, absent int) int {
+	v, ok := f.g.Metadata[f.arch+"."+key]
+	if !ok || f.err != nil {
+		return absent
+	}
+	n, ok := v.(int64)
+	if !ok || n <= 0 || n > math.MaxInt32 {
+		f.err = fmt.Errorf("%s.%s is %.60s, want a positive number", f.arch, key, fmt.Sprint(v))
+		return absent
+	}
+	return int(n)
+}
+
+// number returns a floating-point value as it is written shortest, so that a float32 of 1e-5 becomes 1e-5.
+func (f *ggufFields) number(key string) (json.Number, bool) {
+	switch v := f.g.Metadata[f.arch+"."+key].(type) {
+	case float32:
+		if x := float64(v); x-x == 0 {
+			return json.Number(strconv.FormatFloat(x, 'g', -1, 32)), true
+		}
+	case float64:
+		if v-v == 0 {
+			return json.Number(strconv.FormatFloat(v, 'g', -1, 64)), true
+		}
+	}
+	return "", false
+}
+
+// ggufScales are settings that change what a decoder computes; none of the architectures read has them.
+var ggufScales = []string{
+	"logit_scale", "embedding_scale", "residual_scale", "attention.scale", "attn_logit_softcapping", "final_logit_softcapping", "expert_count",
+	"attention.clamp_kqv", "attention.max_alibi_bias",
+}
+
+// ConfigJSON returns the config.json that describes the model of the file, as transformers would have it.
+func (g *GGUF) ConfigJSON() ([]byte, error) {
+	arch, err := g.architecture()
+	if err != nil {
+		return nil, fmt.Errorf("lm: %s: %w", g.path, err)
+	}
+	config, err := g.config(arch)
+	if err != nil {
+		return nil, fmt.Errorf("lm: %s: %w", g.path, err)
+	}
+	return json.MarshalIndent(config, "", "  ")
+}
+
+func (g *GGUF) config(arch string) (map[string]any, error) {
+	f := &ggufFields{g: g, arch: arch}
+	for _, key := range ggufScales {
+		switch v := g.Metadata[arch+"."+key].(type) {
+		case nil:
+		case int64:
+			if v != 0 {
+				return nil, fmt.Errorf("%s.%s is %v: a variant that is not read; use the model's Hugging Face folder", arch, key, v)
+			}
+		case float32:
+			if v != 0 && v != 1 {
+				return nil, fmt.Errorf("%s.%s is %v: a variant that is not read; use the model's Hugging Face folder", arch, key, v)
+			}
+		}
+	}
+	embedding, hasEmbedding := g.find("token_embd.weight")
+	if !hasEmbedding || len(embedding.Shape) != 2 {
+		return nil, fmt.Errorf("no token_embd.weight of two dimensions; is it a language model?")
+	}
+	_, untied := g.find("output.weight")
+	hidden, heads := f.integer("embedding_length"), f.integer("attention.head_count")
+	config := map[string]any{
+		"model_type": ggufArchitectures[arch].family, "architectures": []string{ggufArchitectures[arch].class},
+		"vocab_size": embedding.Shape[0], "hidden_size": hidden, "num_hidden_layers": f.integer("block_count"),
+		"num_attention_heads": heads, "num_key_value_heads": f.optional("attention.head_count_kv", heads),
+		"intermediate_size": f.integer("feed_forward_length"), "max_position_embeddings": f.integer("context_length"),
+		"hidden_act": "silu", "tie_word_embeddings": !untied, "torch_dtype": "float32",
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	headDim := hidden / heads
+	headDim = f.optional("attention.key_length", headDim)
+	if rotated := f.optional("rope.dimension_count", headDim); rotated != headDim {
+		return nil, fmt.Errorf("%s.rope.dimension_count is %d of %d dimensions of a head: turning a part of them is not read", arch, rotated, headDim)
+	}
+	if values := f.optional("attention.value_length", headDim); values != headDim {
+		return nil, fmt.Errorf("%s.attention.value_length is %d, key_length %d: heads of two widths are not read", arch, values, headDim)
+	}
+	if arch == "qwen3" || headDim*heads != hidden {
+		config["head_dim"] = headDim
+	}
+	if eps, ok := f.number("attention.layer_norm_rms_epsilon"); ok {
+		config["rms_norm_eps"] = eps
+	}
+	if arch == "llama" {
+		_, config["attention_bias"] = g.find("blk.0.attn_q.bias")
+		_, config["mlp_bias"] = g.find("blk.0.ffn_up.bias")
+	}
+	for key, name := range map[string]string{"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"} {
+		config[key] = nil
+		if id, ok := g.Metadata["tokenizer.ggml."+name+"_token_id"].(int64); ok && id >= 0 && id < int64(embedding.Shape[0]) {
+			config[key] = id
+		}
+	}
+	if f.err == nil {
+		f.err = g.rope(f, config, headDim)
+	}
+	return config, f.err
+}
+
+// rope describes the rotary embedding: the base, and the stretching that is stated or that the factors of
+// rope_freqs.weight came from.
+func (g *GGUF) rope(f *ggufFields, config map[string]any, headDim int) error {
+	theta, ok := f.number("rope.freq_base")
+	if !ok {
+		theta = "10000"
+	}
+	config["rope_theta"] = theta
+	factors, hasFactors := g.find(ggufFrequencies)
+	scaling, _ := g.Metadata[f.arch+".rope.scaling.type"].(string)
+	factor, hasFactor := f.number("rope.scaling.factor")
+	switch {
+	case hasFactors:
+		a, err := factors.read()
+		if err != nil {
+			return err
+		}
+		base, err := theta.Float64()
+		if err != nil {
+			return err
+		}
+		found, err := llama3Scaling(a.Data, base, headDim)
+		config["rope_scaling"] = found
+		return err
+	case scaling == "" && !hasFactor, scaling == "none":
+	case scaling == "linear" && hasFactor:
+		config["rope_scaling"] = map[string]any{"rope_type": "linear", "factor": factor}
+	default:
+		return fmt.Errorf("%s.rope.scaling.type %q is not read, only linear: use the model's Hugging Face folder", f.arch, scaling)
+	}
+	return nil
+}
+
+// llama3Scaling finds the settings of Llama 3's stretching that give the factors by which the frequencies are divided.
+func llama3Scaling(factors []float32, theta float64, headDim int) (map[string]any, error) {
+	if len(factors) == headDim/2 && len(factors) > 0 {
+		r := RopeScaling{Type: "llama3", Factor: float64(slices.Max(factors)), LowFreqFactor: 1, HighFreqFactor: 4}
+		for _, original := range []int{8192, 4096, 16384, 32768} {
+			r.OriginalMaxPositions = original
+			same := true
+			for i, factor := range factors {
+				f := math.Pow(theta, -2*float64(i)/float64(headDim))
+				same = same && math.Abs(f/r.llama3(f)/float64(factor)-1) < 1e-4
+			}
+			if same {
+				return map[string]any{
+					"rope_type": "llama3", "factor": r.Factor, "low_freq_factor": r.LowFreqFactor, "high_freq_factor": r.HighFreqFactor,
+					"original_max_position_embeddings": original,
+				}, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("%s holds factors that are not those of Llama 3: use the model's Hugging Face folder", ggufFrequencies)
+}
+
+func (g *GGUF) find(name string) (tensor, bool) {
+	for _, t := range g.tensors {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return tensor{}, false
+}
+
+// Config returns the model's configuration.
+func (g *GGUF) Config() (*Config, error) {
+	data, err := g.ConfigJSON()
+	if err != nil {
+		return nil, err
+	}
+	c, err := ParseConfig(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w (made from the metadata of %s)", err, g.path)
+	}
+	return c, nil
+}
+
+// loadGGUFConfig reads the configuration of a GGUF file.
+func loadGGUFConfig(path string) (*Config, error) {
+	g, err := OpenGGUF(path)
+	if err != nil {
+		return nil, err
+	}
+	defer g.Close()
+	return g.Config()
+}

@@ -1,0 +1,306 @@
+package reward_test
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/internal/shared"
+	"haf/lm"
+	"haf/reward"
+)
+
+// A layout is a checkpoint as another program would write it: the folder of lm/testdata/llama with other keys in
+// config.json, and tensors in files of their own.
+type layout struct {
+	config map[string]any
+	head   map[string][]lm.Array // by file; model.safetensors has the body too
+	column *int
+}
+
+func (l layout) write(t *testing.T) string {
+	t.Helper()
+	dir, base := t.TempDir(), filepath.Join(shared.Root(), "lm", "testdata", "llama")
+	data, err := os.ReadFile(filepath.Join(base, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(data, &config); err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(config, l.config)
+	writeJSONFile(t, filepath.Join(dir, "config.json"), config)
+	ck, err := lm.OpenCheckpoint(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ck.Close()
+	files := maps.Clone(l.head)
+	if files == nil {
+		files = map[string][]lm.Array{}
+	}
+	body := slices.Clone(files["model.safetensors"])
+	for _, name := range ck.Names() {
+		a, err := ck.Read(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(body, func(b lm.Array) bool { return b.Name == name }) {
+			body = append(body, a)
+		}
+	}
+	files["model.safetensors"] = body
+	for name, arrays := range files {
+		if err := lm.WriteSafetensors(filepath.Join(dir, name), lm.Sources(arrays...), lm.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func writeJSONFile(t *testing.T, path string, v any) {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err == nil {
+		err = os.WriteFile(path, data, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+const hidden = 32 // of lm/testdata/llama
+
+// row is a head of some seed: values a head could have.
+func row(seed float64) []float32 {
+	out := make([]float32, hidden)
+	for i := range out {
+		out[i] = float32(math.Sin(seed * float64(i+1)))
+	}
+	return out
+}
+
+func array(name string, values []float32, shape ...int) lm.Array {
+	return lm.Array{Name: name, Shape: shape, Data: values}
+}
+
+func negative(x []float32) []float32 {
+	out := make([]float32, len(x))
+	for i, v := range x {
+		out[i] = -v
+	}
+	return out
+}
+
+// read opens the layout and returns its scores of two sequences.
+func (l layout) read(t *testing.T, device *backend.Device) []float64 {
+	t.Helper()
+	m, err := reward.Open(device, l.write(t), reward.Options{NoTokenizer: true, Positions: 256, Column: l.column})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	scores, _, err := m.Read(t.Context(), []encode.Group{{Prompt: []int32{1, 9, 33}, Responses: [][]int32{{20, 21, 2}, {99, 140, 8, 2}}}}, reward.ScoreHead, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scores[0]
+}
+
+// TestHeads: the layouts of one head give one reward, moved and scaled as their programs do it.
+func TestHeads(t *testing.T) {
+	device, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := row(1), row(2)
+	main := func(arrays ...lm.Array) map[string][]lm.Array {
+		return map[string][]lm.Array{"model.safetensors": arrays}
+	}
+	classifier := map[string]any{"architectures": []string{"LlamaForSequenceClassification"}, "id2label": map[string]string{"0": "LABEL_0"}}
+	first, second := 0, 1
+	plain := layout{classifier, main(array("score.weight", one, 1, hidden)), nil}.read(t, device)
+	other := layout{classifier, main(array("score.weight", two, 1, hidden)), nil}.read(t, device)
+	if plain[0] == plain[1] || plain[0] == other[0] {
+		t.Fatalf("rewards %v and %v tell nothing apart", plain, other)
+	}
+	same := func(x float64) float64 { return x }
+	normalized := map[string]any{"value_head_prefix": "value_head", "mean": 0.5, "std": []float64{4}, "normalize_reward": true, "architectures": []string{"RewardModel"}}
+	stored := map[string]any{"value_head_prefix": "value_head", "mean": 0.5, "std": 4, "architectures": []string{"RewardModel"}}
+	// relu(x) − relu(−x) = x, with the bias in the last layer.
+	mlp := func(root string) []lm.Array {
+		return []lm.Array{
+			array(root+".0.weight", append(slices.Clone(one), negative(one)...), 2, hidden), array(root+".0.bias", []float32{0, 0}, 2),
+			array(root+".2.weight", []float32{1, -1}, 1, 2), array(root+".2.bias", []float32{0.25}, 1),
+		}
+	}
+	for name, test := range map[string]struct {
+		layout layout
+		from   []float64
+		want   func(float64) float64
+	}{
+		"bias":          {layout{classifier, main(array("score.weight", one, 1, hidden), array("score.bias", []float32{3}, 1)), nil}, plain, func(x float64) float64 { return x + 3 }},
+		"column 1":      {layout{nil, main(array("score.weight", append(slices.Clone(two), one...), 2, hidden)), &second}, plain, same},
+		"column 0":      {layout{nil, main(array("score.weight", append(slices.Clone(two), one...), 2, hidden)), &first}, other, same},
+		"TRL":           {layout{nil, main(array("v_head.summary.weight", one, 1, hidden), array("v_head.summary.bias", []float32{-2}, 1)), nil}, plain, func(x float64) float64 { return x - 2 }},
+		"LLaMA-Factory": {layout{nil, map[string][]lm.Array{"value_head.safetensors": {array("v_head.summary.weight", one, 1, hidden), array("v_head.summary.bias", []float32{1}, 1)}}, nil}, plain, func(x float64) float64 { return x + 1 }},
+		"OpenRLHF":      {layout{normalized, main(array("value_head.weight", one, 1, hidden)), nil}, plain, func(x float64) float64 { return (x - 0.5) / 4 }},
+		"not asked for": {layout{stored, main(array("value_head.weight", one, 1, hidden)), nil}, plain, same},
+		"own name":      {layout{map[string]any{"value_head_prefix": "mine"}, main(array("mine.weight", one, 1, hidden)), nil}, plain, same},
+		"GRM":           {layout{map[string]any{"vhead_layer_type": "mlp"}, main(mlp("v_head.summary")...), nil}, plain, func(x float64) float64 { return x + 0.25 }},
+		"Qwen":          {layout{nil, main(mlp("score")...), nil}, plain, func(x float64) float64 { return x + 0.25 }},
+		"GRM, moved":    {layout{normalized, main(mlp("v_head.summary")...), nil}, plain, func(x float64) float64 { return (x - 0.25) / 4 }},
+		"two labels":    {layout{classifier, main(array("score.weight", one, 1, hidden)), &first}, plain, same},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i, x := range test.layout.read(t, device) {
+				if want := test.want(test.from[i]); !(math.Abs(x-want) <= 1e-5) {
+					t.Errorf("reward %d is %v, want %v", i, x, want)
+				}
+			}
+		})
+	}
+}
+
+// TestHostileModels: each is refused with what is wrong and where.
+func TestHostileModels(t *testing.T) {
+	device, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	main := func(arrays ...lm.Array) map[string][]lm.Array {
+		return map[string][]lm.Array{"model.safetensors": arrays}
+	}
+	nan := row(1)
+	nan[3] = float32(math.NaN())
+	inf := make([]float32, hidden)
+	inf[0] = float32(math.Inf(-1))
+	class := func(name string) map[string]any { return map[string]any{"architectures": []string{name}} }
+	third := 2
+	for name, test := range map[string]struct {
+		layout layout
+		want   string
+	}{
+		"no number in the body": {layout{nil, main(array("model.norm.weight", nan, hidden)), nil}, "model.norm.weight holds NaN: the checkpoint is damaged"},
+		"infinite body":         {layout{nil, main(array("model.layers.0.input_layernorm.weight", inf, hidden)), nil}, "model.layers.0.input_layernorm.weight holds -Inf"},
+		"no number in the head": {layout{nil, main(array("score.weight", nan, 1, hidden)), nil}, "score.weight holds NaN"},
+		"bias":                  {layout{nil, main(array("score.weight", row(1), 1, hidden), array("score.bias", nan[3:4], 1)), nil}, "score.bias holds NaN"},
+		"short norm":            {layout{nil, main(array("model.norm.weight", nan[:3], 3)), nil}, "model.norm.weight has shape [3], want [32]"},
+		"small vocabulary":      {layout{map[string]any{"vocab_size": 100}, nil, nil}, "model.embed_tokens.weight has shape [160 32], want [100 32]; do config.json"},
+		"more layers":           {layout{map[string]any{"num_hidden_layers": 3}, nil, nil}, "no such tensor: model.layers.2.input_layernorm.weight"},
+		"wide head":             {layout{nil, main(array("score.weight", row(1)[:16], 1, 16)), nil}, "score.weight has shape [1 16], want [1 32]"},
+		"five labels":           {layout{nil, main(array("score.weight", slices.Concat(row(1), row(2), row(3), row(4), row(5)), 5, hidden)), nil}, "a classifier of 5 labels: a reward is one number"},
+		"two labels":            {layout{nil, main(array("score.weight", slices.Concat(row(1), row(2)), 2, hidden)), nil}, "say which is the reward with -column 0 or 1"},
+		"third column":          {layout{nil, main(array("score.weight", slices.Concat(row(1), row(2)), 2, hidden)), &third}, "column 2 is not there"},
+		"column of one":         {layout{nil, main(array("score.weight", row(1), 1, hidden)), &third}, "has one label"},
+		"token labels":          {layout{class("LlamaForTokenClassification"), nil, nil}, "is a LlamaForTokenClassification, which labels every token"},
+		"steps":                 {layout{class("Qwen2ForProcessRewardModel"), nil, nil}, "rewards every step"},
+		"promised head":         {layout{class("LlamaForSequenceClassification"), nil, nil}, "promises a score head (LlamaForSequenceClassification), but there is no score.weight"},
+		"two heads":             {layout{nil, main(array("score.weight", row(1), 1, hidden), array("v_head.summary.weight", row(1), 1, hidden)), nil}, "several score heads, score, v_head.summary"},
+		"MLP of two":            {layout{nil, main(array("v_head.summary.0.weight", slices.Concat(row(1), row(2)), 2, hidden)), nil}, "gives 2 numbers"},
+		"MLP of other width":    {layout{nil, main(array("v_head.summary.0.weight", row(1), 2, 16)), nil}, "v_head.summary.0.weight has shape [2 16], want [outputs 32]"},
+		"std":                   {layout{map[string]any{"normalize_reward": true, "std": 0}, main(array("score.weight", row(1), 1, hidden)), nil}, "want finite numbers, std positive"},
+		"mean":                  {layout{map[string]any{"normalize_reward": true, "mean": "x"}, main(array("score.weight", row(1), 1, hidden)), nil}, "config.json: mean"},
+		"empty value head":      {layout{nil, map[string][]lm.Array{"value_head.safetensors": {array("x", nan[:1], 1)}}, nil}, "no score head in it"},
+	} {
+		dir := test.layout.write(t)
+		m, err := reward.Open(device, dir, reward.Options{NoTokenizer: true, Column: test.layout.column})
+		if err == nil {
+			m.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v\nwant it to contain %q", name, err, test.want)
+		}
+	}
+	if _, err := reward.Open(device, largerTokenizer(t), reward.Options{}); err == nil || !strings.Contains(err.Error(), "the tokenizer has ids up to 200, the model's embedding only 160 rows: they do not belong together") {
+		t.Errorf("a tokenizer larger than the embedding: %v", err)
+	}
+	pickled := layout{}.write(t)
+	if err := os.WriteFile(filepath.Join(pickled, "value_head.bin"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reward.Open(device, pickled, reward.Options{NoTokenizer: true}); err == nil || !strings.Contains(err.Error(), "value_head.bin is a pickle") {
+		t.Errorf("a pickled head: %v", err)
+	}
+}
+
+// largerTokenizer writes a model whose tokenizer knows an id beyond its embedding.
+func largerTokenizer(t *testing.T) string {
+	t.Helper()
+	dir := layout{}.write(t)
+	writeJSONFile(t, filepath.Join(dir, "tokenizer.json"), map[string]any{
+		"added_tokens": []map[string]any{{"id": 200, "content": "</s>", "special": true}},
+		"model":        map[string]any{"type": "BPE", "vocab": map[string]int{"a": 0, "</s>": 200}, "merges": []string{}},
+	})
+	writeJSONFile(t, filepath.Join(dir, "tokenizer_config.json"), map[string]any{"eos_token": "</s>"})
+	return dir
+}
+
+// TestHostileAdapters refuses adapters that would compute something else than PEFT does.
+func TestHostileAdapters(t *testing.T) {
+	device, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := filepath.Join(shared.Root(), "lm", "testdata", "llama")
+	const a, b = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight"
+	good := []lm.Array{array(a, row(1)[:32], 1, 32), array(b, make([]float32, 64), 64, 1)}
+	basic := map[string]any{"peft_type": "LORA", "r": 1, "lora_alpha": 2, "base_model_name_or_path": base, "target_modules": []string{"model.layers.0.mlp.up_proj"}}
+	for name, test := range map[string]struct {
+		config map[string]any
+		arrays []lm.Array
+		want   string // empty: opened
+	}{
+		"good":            {nil, good, ""},
+		"settings off":    {map[string]any{"init_lora_weights": "gaussian", "layer_replication": nil, "trainable_token_indices": nil, "lora_bias": false, "layers_pattern": "layers", "layers_to_transform": 0}, good, ""},
+		"other type":      {map[string]any{"peft_type": "IA3"}, good, `peft_type "IA3" (LORA is read)`},
+		"bias":            {map[string]any{"bias": "lora_only"}, good, `bias "lora_only" (none is read)`},
+		"fan":             {map[string]any{"fan_in_fan_out": true}, good, "fan_in_fan_out"},
+		"lora bias":       {map[string]any{"lora_bias": true}, good, "lora_bias true"},
+		"replication":     {map[string]any{"layer_replication": [][]int{{0, 1}}}, good, "layer_replication [[0,1]]"},
+		"pissa":           {map[string]any{"init_lora_weights": "pissa_niter_4"}, good, `init_lora_weights "pissa_niter_4" (the adapter belongs to a changed base)`},
+		"DoRA, no vector": {map[string]any{"use_dora": true}, good, "use_dora is true, but the magnitude vector"},
+		"vector, no DoRA": {nil, append(slices.Clone(good), array("base_model.model.model.layers.0.mlp.up_proj.lora_magnitude_vector", make([]float32, 64), 64)), "use_dora is false"},
+		"rank":            {map[string]any{"r": 2}, good, "lora_A.weight has shape [1 32], want [2 32]"},
+		"rank pattern":    {map[string]any{"rank_pattern": map[string]int{"up_proj": 3}}, good, "lora_A.weight has shape [1 32], want [3 32]"},
+		"zero rank":       {map[string]any{"r": 0}, good, "has rank 0"},
+		"contradiction":   {map[string]any{"alpha_pattern": map[string]int{"up_proj": 3, "mlp.up_proj": 4}}, good, "both match model.layers.0.mlp.up_proj"},
+		"bad pattern":     {map[string]any{"rank_pattern": map[string]int{"(": 3}}, good, "no regular expression"},
+		"cut short":       {map[string]any{"target_modules": []string{"up_proj"}}, good, "no base_model.model.model.layers.1.mlp.up_proj.lora_A.weight, which target_modules selects"},
+		"only A":          {nil, good[:1], "no such tensor: " + b},
+		"nothing adapted": {map[string]any{"target_modules": []string{}}, []lm.Array{array("base_model.model.score.weight", row(1), 1, 32)}, "adapts no linear layer"},
+		"embedding":       {nil, append(slices.Clone(good), array("base_model.model.model.embed_tokens.weight", make([]float32, 160*32), 160, 32)), `embed_tokens.weight" belongs to no linear layer`},
+		"lm_head shape":   {nil, append(slices.Clone(good), array("base_model.model.lm_head.weight", make([]float32, 64), 2, 32)), "lm_head.weight has shape [2 32], want [160 32]"},
+	} {
+		dir := t.TempDir()
+		config := maps.Clone(basic)
+		maps.Copy(config, test.config)
+		writeJSONFile(t, filepath.Join(dir, "adapter_config.json"), config)
+		if err := lm.WriteSafetensors(filepath.Join(dir, "adapter_model.safetensors"), lm.Sources(test.arrays...), lm.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := reward.Open(device, dir, reward.Options{NoTokenizer: true})
+		if err == nil {
+			m.Close()
+		}
+		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v\nwant it to contain %q", name, err, test.want)
+		}
+	}
+	pickled := t.TempDir()
+	writeJSONFile(t, filepath.Join(pickled, "adapter_config.json"), basic)
+	if err := os.WriteFile(filepath.Join(pickled, "adapter_model.bin"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reward.Open(device, pickled, reward.Options{NoTokenizer: true}); err == nil || !strings.Contains(err.Error(), "adapter_model.bin is a pickle") {
+		t.Errorf("a pickled adapter: %v", err)
+	}
+}

@@ -1,0 +1,335 @@
+package reward
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"haf/lm"
+	"haf/tokenizer"
+)
+
+// An Inspection says what a model is, from the headers of its files and the values of its score head.
+type Inspection struct {
+	Path         string           `json:"path"`
+	Form         string           `json:"form"` // "folder", "adapter" or "GGUF"
+	Family       string           `json:"family"`
+	Architecture string           `json:"architecture"` // of config.json
+	Parameters   int              `json:"parameters"`   // of backbone, policy head, adapter and score head
+	Layers       int              `json:"layers"`
+	Hidden       int              `json:"hidden"`
+	FeedForward  int              `json:"feed_forward"`
+	Heads        int              `json:"heads"`
+	KVHeads      int              `json:"kv_heads"`
+	Vocabulary   int              `json:"vocabulary"` // rows of the embedding
+	Context      int              `json:"context"`    // positions
+	PolicyHead   string           `json:"policy_head"`
+	ScoreHead    HeadInspection   `json:"score_head"`
+	Adapter      *AdapterFacts    `json:"adapter,omitempty"`
+	DTypes       map[string]int64 `json:"dtypes"` // bytes on disk
+	Tokenizer    *TokenizerFacts  `json:"tokenizer,omitempty"`
+	Trained      *Meta            `json:"trained,omitempty"` // haf.json
+	Warnings     []string         `json:"warnings"`
+}
+
+// A HeadInspection describes a score head.
+type HeadInspection struct {
+	Kind       string  `json:"kind"` // "none", "linear", "MLP", "labels"
+	Labels     int     `json:"labels,omitempty"`
+	Zero       bool    `json:"zero,omitempty"`
+	Offset     float64 `json:"offset,omitempty"`
+	Normalized string  `json:"normalized,omitempty"`
+	Source     string  `json:"source,omitempty"` // its tensor, and the file
+}
+
+// AdapterFacts describe a PEFT adapter.
+type AdapterFacts struct {
+	Kind       string   `json:"kind"` // "LoRA", "rsLoRA" or "DoRA"
+	Rank       int      `json:"rank"`
+	Alpha      float64  `json:"alpha"`
+	Modules    int      `json:"modules"` // adapted linear layers
+	Targets    []string `json:"targets"`
+	Ranks      []int    `json:"ranks,omitempty"` // where rank_pattern gives several
+	Base       string   `json:"base"`
+	Parameters int      `json:"parameters"`
+}
+
+// TokenizerFacts describe a tokenizer and its chat template.
+type TokenizerFacts struct {
+	Kind     string                  `json:"kind"`
+	Size     int                     `json:"size"`    // largest id + 1
+	Special  map[string]SpecialToken `json:"special"` // by name: bos_token, …
+	Template string                  `json:"template"`
+	// TemplateSource is where the template is from: a file, GGUF metadata, or haf.
+	TemplateSource   string `json:"template_source"`
+	GenerationPrompt bool   `json:"generation_prompt"` // the template can open an answer
+}
+
+// A SpecialToken is a named token.
+type SpecialToken struct {
+	Token string `json:"token"`
+	ID    int32  `json:"id"`
+}
+
+// Inspect describes a model without opening a device or reading its weights. What keeps it from being opened, or makes it
+// score differently than one would think, is among the warnings; an error is only what leaves nothing to describe.
+func Inspect(path string) (*Inspection, error) {
+	src, err := find(path, "")
+	if err != nil {
+		return nil, err
+	}
+	config, err := lm.LoadConfig(src.base)
+	if err != nil {
+		return nil, fmt.Errorf("reward: %w", err)
+	}
+	ck, err := lm.OpenCheckpoint(src.base)
+	if err != nil {
+		return nil, fmt.Errorf("reward: %w", err)
+	}
+	defer ck.Close()
+	in := &Inspection{
+		Path: src.dir, Form: "folder", Family: config.Family, Architecture: strings.Join(config.Architectures, ", "), Layers: config.Layers,
+		Hidden: config.Hidden, FeedForward: config.FeedForward, Heads: config.Heads, KVHeads: config.KVHeads, Vocabulary: config.Vocab,
+		Context: config.MaxPositions, DTypes: map[string]int64{}, Warnings: []string{},
+	}
+	if lm.IsGGUF(src.dir) {
+		in.Form = "GGUF"
+	}
+	if src.meta.Format > 0 {
+		in.Trained = &src.meta
+	}
+	if err := checkClass(config, src.base); err != nil {
+		in.cannot(err)
+	}
+	head := ck
+	prefix := ""
+	if src.adapter != nil {
+		in.Form = "adapter"
+		adapter, err := src.adapter.open()
+		if err != nil {
+			return nil, err
+		}
+		defer adapter.Close()
+		in.adapter(src, adapter, config)
+		if own, err := findHead(adapter, src.dir, adapterPrefix, config, nil); own != nil || err != nil {
+			head, prefix = adapter, adapterPrefix
+		}
+	}
+	in.weights(ck, config)
+	in.score(src, head, prefix, config)
+	in.tokens(src, config)
+	return in, nil
+}
+
+func (in *Inspection) warn(format string, args ...any) {
+	in.Warnings = append(in.Warnings, fmt.Sprintf(format, args...))
+}
+
+// cannot warns of what keeps the model from being opened.
+func (in *Inspection) cannot(err error) {
+	in.warn("cannot be opened: %s", strings.TrimPrefix(err.Error(), "reward: "))
+}
+
+// weights counts the parameters, compares the tensors with what the configuration wants, and finds the policy head.
+func (in *Inspection) weights(ck *lm.Checkpoint, c *lm.Config) {
+	for _, name := range ck.Names() {
+		info, _ := ck.Info(name)
+		in.DTypes[info.DType] += info.Bytes
+	}
+	_, untied := ck.Info(lm.OutputName)
+	switch own := in.PolicyHead != ""; {
+	case own: // the adapter's
+	case c.TiedEmbeddings:
+		in.PolicyHead = "tied to the embedding"
+	case untied:
+		in.PolicyHead = "untied"
+	default:
+		in.PolicyHead = "absent"
+	}
+	wrong := 0
+	for _, p := range lm.Params(c) {
+		info, ok := ck.Info(p.Name)
+		if p.Name == lm.OutputName && !ok {
+			continue
+		}
+		in.Parameters += p.Size()
+		if ok && slices.Equal(info.Shape, p.Shape) {
+			continue
+		}
+		if wrong++; wrong > 3 {
+			continue
+		}
+		if !ok {
+			in.warn("cannot be opened: %s is missing among the weights", p.Name)
+		} else {
+			in.warn("cannot be opened: %s has shape %v, config.json wants %v", p.Name, info.Shape, p.Shape)
+		}
+	}
+	if wrong > 3 {
+		in.warn("cannot be opened: %d more weights are missing or of another shape", wrong-3)
+	}
+	stored := map[string]string{"float32": "F32", "bfloat16": "BF16", "float16": "F16"}[c.DType]
+	if main := in.MainDType(); stored != "" && main != stored && in.Form != "GGUF" {
+		in.warn("config.json says %s, but most weights are stored as %s", c.DType, main)
+	}
+}
+
+// MainDType is the dtype of most bytes of the weights.
+func (in *Inspection) MainDType() string {
+	types := slices.Sorted(maps.Keys(in.DTypes))
+	if len(types) == 0 {
+		return ""
+	}
+	return slices.MaxFunc(types, func(a, b string) int { return cmp.Compare(in.DTypes[a], in.DTypes[b]) })
+}
+
+// adapter describes the adapter.
+func (in *Inspection) adapter(src *source, ck *lm.Checkpoint, c *lm.Config) {
+	config := src.adapter.config
+	facts := &AdapterFacts{Kind: "LoRA", Rank: config.Rank, Alpha: config.Alpha, Base: src.base}
+	switch {
+	case config.DoRA:
+		facts.Kind = "DoRA"
+	case config.RSLoRA:
+		facts.Kind = "rsLoRA"
+	}
+	in.Adapter = facts
+	modules, err := src.adapter.modules(ck, c)
+	if err != nil {
+		in.cannot(err)
+		return
+	}
+	facts.Modules = len(modules)
+	for path, m := range modules {
+		if kind := path[strings.LastIndexByte(path, '.')+1:]; !slices.Contains(facts.Targets, kind) {
+			facts.Targets = append(facts.Targets, kind)
+		}
+		if !slices.Contains(facts.Ranks, m.rank) {
+			facts.Ranks = append(facts.Ranks, m.rank)
+		}
+	}
+	slices.Sort(facts.Targets)
+	if slices.Sort(facts.Ranks); len(facts.Ranks) == 1 {
+		facts.Ranks = nil
+	}
+	for _, name := range ck.Names() {
+		info, _ := ck.Info(name)
+		if strings.Contains(name, ".lora_") {
+			facts.Parameters += lm.Param{Shape: info.Shape}.Size()
+		}
+	}
+	in.Parameters += facts.Parameters
+	if _, ok := ck.Info(adapterPrefix + lm.OutputName); ok {
+		in.PolicyHead = "the adapter's own"
+	}
+}
+
+// score describes the score head.
+func (in *Inspection) score(src *source, ck *lm.Checkpoint, prefix string, c *lm.Config) {
+	in.ScoreHead.Kind = "none"
+	dir := src.base
+	if prefix != "" {
+		dir = src.dir
+	}
+	column := 0
+	h, err := findHead(ck, dir, prefix, c, nil)
+	if two, again := findHead(ck, dir, prefix, c, &column); err != nil && again == nil && two != nil {
+		in.ScoreHead.Labels, h, err = 2, two, nil
+		in.warn("its head has two labels: say which is the reward with -column 0 or 1 (1 in models of HALOs)")
+	}
+	switch {
+	case err != nil:
+		in.ScoreHead.Kind = "labels"
+		in.cannot(err)
+		return
+	case h == nil:
+		if isClassifier(c) {
+			in.warn("cannot be opened: config.json promises a score head, but there is none among the weights")
+		}
+		return
+	}
+	in.ScoreHead.Kind = "linear"
+	if h.layers > 0 {
+		in.ScoreHead.Kind = "MLP"
+	}
+	if in.ScoreHead.Labels == 2 {
+		in.ScoreHead.Kind = "labels"
+	}
+	in.ScoreHead.Source, in.ScoreHead.Offset, in.ScoreHead.Normalized = h.source, cmp.Or(h.offset, src.meta.ScoreOffset), h.fold
+	for _, a := range h.arrays {
+		in.Parameters += len(a.Data)
+		if err := checkFinite(a); err != nil {
+			in.cannot(err)
+		}
+	}
+	if in.ScoreHead.Zero = h.zero() && in.ScoreHead.Labels != 2; in.ScoreHead.Zero {
+		in.warn("the score head is zero: it was never trained, every score is the same")
+	}
+}
+
+// tokens describes the tokenizer and the template.
+func (in *Inspection) tokens(src *source, c *lm.Config) {
+	tok, err := src.tokenizer()
+	if err != nil {
+		in.cannot(err)
+		return
+	}
+	facts := &TokenizerFacts{Kind: tok.Kind(), Size: tok.Size(), Special: map[string]SpecialToken{}}
+	in.Tokenizer = facts
+	for _, name := range []string{"bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token"} {
+		if token, id, ok := tok.Special(name); ok {
+			facts.Special[name] = SpecialToken{token, id}
+		}
+	}
+	const spare = 1024 // embeddings are rounded up to a multiple of some power of two
+	switch {
+	case tok.Size() > c.Vocab:
+		in.warn("cannot be opened: the tokenizer has ids up to %d, the embedding only %d rows", tok.Size()-1, c.Vocab)
+	case c.Vocab-tok.Size() > spare:
+		in.warn("the embedding has %d rows, the tokenizer only %d ids: do they belong together?", c.Vocab, tok.Size())
+	}
+	end, hasEnd := facts.Special["eos_token"]
+	pad, hasPad := facts.Special["pad_token"]
+	switch {
+	case !hasEnd:
+		in.warn("the tokenizer names no end token: responses cannot be closed")
+	case hasPad && pad.ID == end.ID:
+		in.warn("the padding token is the end token %s: transformers would read the score one token early; a model that haf saves has another", end.Token)
+	}
+	in.template(src, tok)
+}
+
+// template describes the chat template that the model would be opened with.
+func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer) {
+	facts := in.Tokenizer
+	tpl, meta, err := chooseTemplate(tok, "", src.meta.Template)
+	if err != nil {
+		in.cannot(err)
+		return
+	}
+	facts.Template, facts.TemplateSource = meta.Name, "haf"
+	switch {
+	case meta.Source != "":
+		facts.TemplateSource = MetaName
+	case meta.Name == "model" && in.Form == "GGUF":
+		facts.TemplateSource = "tokenizer.chat_template"
+	case meta.Name == "model":
+		facts.TemplateSource = tok.TemplateFile()
+	case src.meta.Template.Name == "":
+		in.warn("no chat template: %q is used, which may not be what the model was trained with; name one with model.template", meta.Name)
+	}
+	question := []tokenizer.Message{{Role: "user", Content: "x"}}
+	plain, errPlain := tpl.Render(question, false)
+	open, errOpen := tpl.Render(question, true)
+	if errPlain != nil || errOpen != nil {
+		in.warn("the chat template does not render a question: %v", cmp.Or(errPlain, errOpen))
+		return
+	}
+	facts.GenerationPrompt = plain != open
+	bos, ok := facts.Special["bos_token"]
+	if added := tok.Encode("", true); ok && len(added) > 0 && added[0] == bos.ID && strings.HasPrefix(open, bos.Token) {
+		in.warn("both the template and the tokenizer begin with %s: other programs may double it; encode rendered text without special tokens, as haf does", bos.Token)
+	}
+}

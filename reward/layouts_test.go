@@ -1,0 +1,233 @@
+package reward_test
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/internal/shared"
+	"haf/reward"
+)
+
+// python runs a script of testdata with $HAF_PYTHON (python3 if that is empty), which must have the packages named; the
+// test is skipped where they are not there.
+func python(t *testing.T, packages, script string, args ...string) string {
+	t.Helper()
+	program := os.Getenv("HAF_PYTHON")
+	if program == "" {
+		program = "python3"
+	}
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	if err := exec.Command(program, "-c", "import "+packages).Run(); err != nil {
+		t.Skipf("%s cannot import %s: set HAF_PYTHON", program, packages)
+	}
+	cmd := exec.Command(program, append([]string{filepath.Join(shared.Root(), "reward", "testdata", script)}, args...)...)
+	out, err := cmd.Output()
+	if err != nil {
+		stderr := ""
+		if exit, ok := err.(*exec.ExitError); ok {
+			stderr = string(exit.Stderr)
+		}
+		t.Fatalf("%s: %v\n%s", script, err, stderr)
+	}
+	return string(out)
+}
+
+// stored is the expected.json of a layout.
+type stored struct {
+	Prompt    []int32
+	Responses [][]int32
+	Rewards   []float64
+	Logps     []float64
+}
+
+// TestLayouts opens checkpoints as other programs write them and wants the rewards that those read (testdata/layouts.py).
+func TestLayouts(t *testing.T) {
+	dir := t.TempDir()
+	python(t, "torch, transformers, peft, safetensors", "layouts.py", filepath.Join(shared.Root(), "lm", "testdata", "llama"), dir)
+	device, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := 1
+	refused := map[string]string{
+		"labels5": "a classifier of 5 labels", "tokens": "LlamaForTokenClassification, which labels every token",
+		"bias": `not supported: bias "all" (none is read)`,
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		t.Run(name, func(t *testing.T) {
+			opt := reward.Options{NoTokenizer: true, Positions: 256}
+			if want, ok := refused[name]; ok {
+				if _, err := reward.Open(device, filepath.Join(dir, name), opt); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v, want %q", err, want)
+				}
+				return
+			}
+			if name == "labels2" {
+				if _, err := reward.Open(device, filepath.Join(dir, name), opt); err == nil || !strings.Contains(err.Error(), "say which is the reward with -column 0 or 1") {
+					t.Errorf("without a column: %v", err)
+				}
+				opt.Column = &column
+			}
+			m, err := reward.Open(device, filepath.Join(dir, name), opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			compareStored(t, m, filepath.Join(dir, name))
+			for form, save := range map[string]func(string) error{"saved": m.Save, "merged": m.SaveMerged} {
+				if m.Adapter() == nil && form == "merged" {
+					continue
+				}
+				saved := filepath.Join(t.TempDir(), form)
+				if err := save(saved); err != nil {
+					t.Fatal(err)
+				}
+				again, err := reward.Open(device, saved, reward.Options{NoTokenizer: true, Positions: 256})
+				if err != nil {
+					t.Fatal(err)
+				}
+				compareStored(t, again, filepath.Join(dir, name))
+				again.Close()
+			}
+		})
+	}
+}
+
+// compareStored reads both heads and compares them with expected.json to 1e-4.
+func compareStored(t *testing.T, m *reward.Model, dir string) {
+	t.Helper()
+	var want stored
+	data, err := os.ReadFile(filepath.Join(dir, "expected.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &want)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	scores, logps, err := m.Read(t.Context(), []encode.Group{{Prompt: want.Prompt, Responses: want.Responses}}, reward.ScoreHead|reward.PolicyHead, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.Responses {
+		if !(math.Abs(scores[0][i]-want.Rewards[i]) <= 1e-4) {
+			t.Errorf("%s: reward %d is %.6f, the source's %.6f", m.Dir, i, scores[0][i], want.Rewards[i])
+		}
+		if want.Logps != nil && !(math.Abs(logps[0][i]-want.Logps[i]) <= 1e-4) {
+			t.Errorf("%s: log-probability %d is %.6f, the source's %.6f", m.Dir, i, logps[0][i], want.Logps[i])
+		}
+	}
+}
+
+// TestSavedLayouts lets transformers read what haf saves: whole, in shards, an adapter, and a model that was trained from a GGUF file.
+func TestSavedLayouts(t *testing.T) {
+	device, base := demoBase(t)
+	type saved struct {
+		name string
+		m    *reward.Model
+	}
+	full, adapter := changed(t, device, base, false), changed(t, device, base, true)
+	sharded := changed(t, device, base, false)
+	sharded.MaxShard = 20_000
+	gguf := changed(t, device, ggufFile(), true)
+	for _, s := range []saved{{"full", full}, {"sharded", sharded}, {"adapter", adapter}, {"gguf", gguf}} {
+		t.Run(s.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "model")
+			if err := s.m.Save(dir); err != nil {
+				t.Fatal(err)
+			}
+			shards, err := filepath.Glob(filepath.Join(dir, "model-*-of-*.safetensors"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "model.safetensors.index.json")); (s.name == "sharded") != (err == nil && len(shards) > 2) {
+				t.Errorf("%d shards, index: %v", len(shards), err)
+			}
+			want := rewards(t, s.m, reward.ByScore)
+			opened := open(t, device, dir, reward.Options{})
+			for i, r := range rewards(t, opened, reward.ByScore) {
+				if !(math.Abs(r-want[i]) <= 1e-5) {
+					t.Errorf("opened again, reward %d is %v, want %v", i, r, want[i])
+				}
+			}
+			rewards(t, opened, reward.ByImplicit) // its reference is found
+			file := filepath.Join(t.TempDir(), "samples.jsonl")
+			var lines []byte
+			for _, sample := range samples() {
+				line, err := json.Marshal(map[string]any{"prompt": sample.Prompt, "response": sample.Response})
+				if err != nil {
+					t.Fatal(err)
+				}
+				lines = append(append(lines, line...), '\n')
+			}
+			if err := os.WriteFile(file, lines, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var got []float64
+			for _, line := range strings.Fields(python(t, "torch, transformers, peft, jinja2", "transformers_rewards.py", dir, file)) {
+				var x float64
+				if err := json.Unmarshal([]byte(line), &x); err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, x)
+			}
+			if len(got) != len(want) {
+				t.Fatalf("%d rewards, want %d", len(got), len(want))
+			}
+			for i := range got {
+				if !(math.Abs(got[i]-want[i]) <= 1e-4) {
+					t.Errorf("transformers reads reward %d as %v, haf %v", i, got[i], want[i])
+				}
+			}
+		})
+	}
+}
+
+// TestCompanions: what stands beside the weights is copied along.
+func TestCompanions(t *testing.T) {
+	device, base := demoBase(t)
+	files := map[string]string{
+		"generation_config.json": `{"eos_token_id": 2}`, "chat_template.jinja": `{{ messages[0]['content'] }} `, "vocab.json": "{}",
+		"special_tokens_map.json": `{"unk_token": "<unk>"}`,
+	}
+	for name, content := range files {
+		if name == "special_tokens_map.json" {
+			continue // the demo has none to compare with: it must not appear by itself
+		}
+		if err := os.WriteFile(filepath.Join(base, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, lora := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "model")
+		if err := changed(t, device, base, lora).Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		for name, content := range files {
+			_, before := os.Stat(filepath.Join(base, name))
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if (before == nil) != (err == nil) {
+				t.Errorf("%s: %v beside the model, %v in the base", name, err, before)
+			}
+			if err == nil && name != "special_tokens_map.json" && string(data) != content {
+				t.Errorf("%s was changed to %s", name, data)
+			}
+		}
+	}
+}
+
+// ggufFile is a small model with a tokenizer (lm/testdata/gguf/make.py).
+func ggufFile() string { return filepath.Join(shared.Root(), "lm", "testdata", "gguf", "text.gguf") }

@@ -1,0 +1,32 @@
+package tokenizer
+
+// Kind names the model: "byte-level BPE", "BPE with byte fallback", "BPE" or "Unigram".
+func (t *Tokenizer) Kind() string {
+	m := t.model
+	if letters, ok := m.(byteLetters); ok {
+		m = letters.model
+	}
+	b, ok := m.(*bpe)
+	switch {
+	case !ok:
+		return "Unigram"
+	case b.plain || m != t.model:
+		return "byte-level BPE"
+	case b.byteFallback:
+		return "BPE with byte fallback"
+	}
+	return "BPE"
+}
+
+// TemplateFile names the file that holds the model's chat template, "" where there is none.
+func (t *Tokenizer) TemplateFile() string {
+	if t.config.chatTemplate == "" {
+		return ""
+	}
+	for _, name := range []string{templateName, "chat_template.json"} { // in parseConfig's order of precedence
+		if _, ok := t.files[name]; ok {
+			return name
+		}
+	}
+	return configName
+}
