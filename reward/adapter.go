@@ -65,8 +65,6 @@ func readAdapter(dir string) (*adapterFolder, error) {
 		unsupported = fmt.Sprintf("peft_type %q (LORA is read)", c.PeftType)
 	case c.DoRA:
 		unsupported = "use_dora"
-	case c.FanInFanOut:
-		unsupported = "fan_in_fan_out"
 	case len(c.RankPattern) > 0 || len(c.AlphaPattern) > 0:
 		unsupported = "rank_pattern and alpha_pattern"
 	case c.Bias != "" && c.Bias != "none":
@@ -134,26 +132,41 @@ func (m *Model) loadAdapter(a *adapterFolder) (*lm.Array, error) {
 	return &score, nil
 }
 
-// targetNames shortens the targets for adapter_config.json: "q_proj" where all layers have it.
+// targetNames shortens the targets for adapter_config.json: "q_proj" where all blocks have it targeted, "attn.c_proj"
+// where the last part alone would name another layer, too; else the whole path.
 func targetNames(lora *lm.LoRA, c *lm.Config) ([]string, error) {
 	paths, err := lora.Match(c)
 	if err != nil {
 		return nil, err
 	}
-	count := map[string]int{}
+	inBlock := func(path string) string { return strings.TrimPrefix(path, c.LayerOf(path)) }
+	count, all := map[string]int{}, map[string]int{}
 	for _, p := range paths {
-		count[p[strings.LastIndexByte(p, '.')+1:]]++
+		count[inBlock(p)]++
 	}
-	var out []string
-	for _, kind := range slices.Sorted(maps.Keys(count)) {
-		if count[kind] == c.Layers {
-			out = append(out, kind)
+	for _, p := range lm.Linears(c) {
+		all[inBlock(p)] = c.Layers
+	}
+	short := func(name string) string {
+		last := name[strings.LastIndexByte(name, '.')+1:]
+		for other := range all {
+			if other != name && strings.HasSuffix(other, "."+last) {
+				return name
+			}
+		}
+		return last
+	}
+	var out, rest []string
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		if count[name] == all[name] {
+			out = append(out, short(name))
 		}
 	}
+	slices.Sort(out)
 	for _, p := range paths {
-		if count[p[strings.LastIndexByte(p, '.')+1:]] != c.Layers {
-			out = append(out, p)
+		if name := inBlock(p); count[name] != all[name] {
+			rest = append(rest, p)
 		}
 	}
-	return out, nil
+	return append(out, rest...), nil
 }

@@ -182,6 +182,14 @@ func (m *Model) loadTokenizer(dir, base string, opt Options) error {
 		return err
 	}
 	m.Tokenizer, m.Meta.Template = tok, meta
+	if longest := m.Config.MaxLength(); longest > 0 && (opt.MaxLength == 0 || opt.MaxLength > longest) {
+		if opt.MaxLength > longest {
+			return fmt.Errorf("reward: a length of %d tokens is asked for, the model has positions for %d: give a smaller max_length", opt.MaxLength, longest)
+		}
+		if opt.MaxLength = longest; !opt.trains() && m.Meta.MaxLength > 0 {
+			opt.MaxLength = min(longest, m.Meta.MaxLength)
+		}
+	}
 	m.Encoder, err = newEncoder(tok, tpl, encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation}, opt.trains(), &m.Meta)
 	if err == nil && opt.trains() {
 		_, _, err = padToken(tok) // or saving would fail after the training
@@ -197,14 +205,14 @@ func (m *Model) load(ck *lm.Checkpoint, adapter *adapterFolder, opt Options) err
 	}
 	_, hasScore := ck.Info(lm.ScoreName)
 	m.HasPolicyHead = true
+	output := lm.OutputParams(m.Config)
 	for _, p := range lm.Params(m.Config) {
-		if p.Name == lm.OutputName {
-			if _, ok := ck.Info(p.Name); !ok && hasScore {
-				m.HasPolicyHead = false
-				continue
-			}
+		own := slices.ContainsFunc(output, func(o lm.Param) bool { return o.Name == p.Name })
+		a, err := lm.ReadParam(ck, m.Config, p)
+		if own && hasScore && (!m.HasPolicyHead || errors.Is(err, lm.ErrMissing)) {
+			m.HasPolicyHead = false
+			continue
 		}
-		a, err := ck.ReadShape(p.Name, p.Shape...)
 		if err != nil {
 			return fmt.Errorf("reward: %w", err)
 		}

@@ -118,7 +118,7 @@ func (m *Model) merged() []lm.Source {
 				if err != nil {
 					return nil, err
 				}
-				return w.Data, addProduct(w, byName[path+lm.LoraA], byName[path+lm.LoraB], m.adapter.Scale())
+				return w.Data, addProduct(w, byName[path+lm.LoraA], byName[path+lm.LoraB], m.adapter.Scale(), lm.Transposed(m.Config))
 			}
 		}
 		out = append(out, source)
@@ -126,7 +126,8 @@ func (m *Model) merged() []lm.Source {
 	return out
 }
 
-func addProduct(w lm.Array, a, b *Param, scale float64) error {
+// addProduct adds scale · B·A to w, which is [out, in], or [in, out] if transposed.
+func addProduct(w lm.Array, a, b *Param, scale float64, transposed bool) error {
 	ma, err := a.Read()
 	if err != nil {
 		return err
@@ -137,6 +138,10 @@ func addProduct(w lm.Array, a, b *Param, scale float64) error {
 	}
 	general := func(x lm.Array) blas32.General {
 		return blas32.General{Rows: x.Shape[0], Cols: x.Shape[1], Stride: x.Shape[1], Data: x.Data}
+	}
+	if transposed {
+		blas32.Gemm(blas.Trans, blas.Trans, float32(scale), general(ma), general(mb), 1, general(w))
+		return nil
 	}
 	blas32.Gemm(blas.NoTrans, blas.NoTrans, float32(scale), general(mb), general(ma), 1, general(w))
 	return nil
@@ -154,7 +159,7 @@ func (m *Model) writeFolder(dir string, sources []lm.Source) error {
 		}
 		description.PAD = int(pad)
 	}
-	config, err := description.Marshal(architecture(m.Config.Family) + "ForSequenceClassification")
+	config, err := description.Marshal(m.Config.ClassifierClass())
 	if err != nil {
 		return err
 	}
@@ -162,11 +167,6 @@ func (m *Model) writeFolder(dir string, sources []lm.Source) error {
 		return err
 	}
 	return lm.WriteCheckpoint(dir, sources, lm.WriteOptions{MaxShard: 5 << 30})
-}
-
-// architecture is how transformers spells a family in class names.
-func architecture(family string) string {
-	return strings.ToUpper(family[:1]) + family[1:]
 }
 
 // writeAdapter writes a PEFT adapter with its score head.
@@ -181,7 +181,7 @@ func (m *Model) writeAdapter(dir string) error {
 	}
 	config := adapterConfig{
 		PeftType: "LORA", TaskType: "SEQ_CLS", Base: m.Meta.Base, Rank: m.adapter.Rank, Alpha: m.adapter.Alpha, Bias: "none",
-		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA, InitLora: true, InferenceMode: true,
+		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA, InitLora: true, InferenceMode: true, FanInFanOut: lm.Transposed(m.Config),
 		RankPattern: map[string]int{}, AlphaPattern: map[string]float64{},
 	}
 	if err := writeJSON(filepath.Join(dir, adapterConfigName), config); err != nil {
