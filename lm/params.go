@@ -189,6 +189,15 @@ func ReadParam(ck *Checkpoint, c *Config, p Param) (Array, error) {
 	return ck.ReadShape(p.Name, p.Shape...)
 }
 
+// ModuleName is how transformers calls a module or weight of the blocks in the model that a folder with this config.json
+// opens as: PEFT's names are made of it. It differs where the text model is a part of a larger one.
+func (c *Config) ModuleName(name string) string {
+	if rest, ok := strings.CutPrefix(name, c.family().names.prefix); ok && c.Nested {
+		return c.family().names.prefix + "language_model." + rest
+	}
+	return name
+}
+
 // aliases are the names that a weight goes by, its own first.
 func (c *Config) aliases(name string) []string {
 	n := c.family().names

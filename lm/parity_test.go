@@ -95,17 +95,19 @@ func forwardParity(t *testing.T, device *backend.Device, dir string) {
 		t.Fatal(err)
 	}
 	defer stored.Close()
+	var worst float64
 	for i, p := range want.Pairs {
 		for side, response := range map[string][]int32{"chosen": p.Chosen, "rejected": p.Rejected} {
 			ids := append(append([]int32{}, p.Prompt...), response...)
 			hidden, logits := forward(t, device, dir, ids)
-			within(t, stored, fmt.Sprintf("hidden.%d.%s", i, side), hidden)
-			within(t, stored, fmt.Sprintf("logits.%d.%s", i, side), logits)
+			worst = max(worst, within(t, stored, fmt.Sprintf("hidden.%d.%s", i, side), hidden), within(t, stored, fmt.Sprintf("logits.%d.%s", i, side), logits))
 		}
 	}
+	t.Logf("hidden states and logits: largest difference %.1e", worst)
 }
 
-func within(t *testing.T, stored *lm.Checkpoint, name string, got []float32) {
+// within wants all values to be those stored, but for 1e-4, and returns the largest difference.
+func within(t *testing.T, stored *lm.Checkpoint, name string, got []float32) (worst float64) {
 	t.Helper()
 	want, err := stored.Read(name)
 	if err != nil {
@@ -115,10 +117,13 @@ func within(t *testing.T, stored *lm.Checkpoint, name string, got []float32) {
 		t.Fatalf("%s: %d values, %d are stored", name, len(got), len(want.Data))
 	}
 	for i := range got {
-		if !(math.Abs(float64(got[i]-want.Data[i])) <= 1e-4) {
+		d := math.Abs(float64(got[i] - want.Data[i]))
+		if !(d <= 1e-4) {
 			t.Fatalf("%s: value %d is %g, PyTorch has %g", name, i, got[i], want.Data[i])
 		}
+		worst = max(worst, d)
 	}
+	return worst
 }
 
 // TestRealModels compares stories260k and SmolLM2 with what transformers gives for a few texts: the negative

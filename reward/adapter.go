@@ -96,9 +96,10 @@ func (m *Model) loadAdapter(a *adapterFolder) (*lm.Array, error) {
 	lora := &lm.LoRA{Rank: a.config.Rank, Alpha: a.config.Alpha, RSLoRA: a.config.RSLoRA}
 	var known = map[string]bool{adapterPrefix + lm.ScoreName: true}
 	for _, path := range lm.Linears(m.Config) {
-		if _, ok := ck.Info(adapterPrefix + path + lm.LoraA); ok {
+		name := adapterPrefix + m.Config.ModuleName(path)
+		if _, ok := ck.Info(name + lm.LoraA); ok {
 			lora.Targets = append(lora.Targets, path)
-			known[adapterPrefix+path+lm.LoraA], known[adapterPrefix+path+lm.LoraB] = true, true
+			known[name+lm.LoraA], known[name+lm.LoraB] = true, true
 		}
 	}
 	for _, name := range ck.Names() {
@@ -111,7 +112,7 @@ func (m *Model) loadAdapter(a *adapterFolder) (*lm.Array, error) {
 		return nil, fmt.Errorf("reward: %s: %w", a.dir, err)
 	}
 	for _, p := range params {
-		array, err := ck.ReadShape(adapterPrefix+p.Name, p.Shape...)
+		array, err := ck.ReadShape(adapterPrefix+m.Config.ModuleName(p.Name), p.Shape...)
 		if err != nil {
 			return nil, fmt.Errorf("reward: %w", err)
 		}
@@ -133,7 +134,8 @@ func (m *Model) loadAdapter(a *adapterFolder) (*lm.Array, error) {
 }
 
 // targetNames shortens the targets for adapter_config.json: "q_proj" where all blocks have it targeted, "attn.c_proj"
-// where the last part alone would name another layer, too; else the whole path.
+// where the last part alone would name another layer, too; else the whole path, always so beside a vision part, which has
+// layers of the same names.
 func targetNames(lora *lm.LoRA, c *lm.Config) ([]string, error) {
 	paths, err := lora.Match(c)
 	if err != nil {
@@ -158,14 +160,14 @@ func targetNames(lora *lm.LoRA, c *lm.Config) ([]string, error) {
 	}
 	var out, rest []string
 	for _, name := range slices.Sorted(maps.Keys(count)) {
-		if count[name] == all[name] {
+		if count[name] == all[name] && !c.Nested {
 			out = append(out, short(name))
 		}
 	}
 	slices.Sort(out)
 	for _, p := range paths {
-		if name := inBlock(p); count[name] != all[name] {
-			rest = append(rest, p)
+		if name := inBlock(p); count[name] != all[name] || c.Nested {
+			rest = append(rest, c.ModuleName(p))
 		}
 	}
 	return append(out, rest...), nil

@@ -191,7 +191,7 @@ func (m *Model) writeAdapter(dir string) error {
 	for _, p := range m.params {
 		if isAdapter(p.Name) || p.Name == lm.ScoreName {
 			source := p.Source()
-			source.Name = adapterPrefix + p.Name
+			source.Name = adapterPrefix + m.Config.ModuleName(p.Name)
 			sources = append(sources, source)
 		}
 	}
