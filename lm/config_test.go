@@ -341,7 +341,7 @@ func FuzzParseConfig(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, written)
 		}
-		c.Raw, again.Raw, c.Architectures = nil, nil, []string{"LlamaForCausalLM"}
+		c.Raw, again.Raw, c.Architectures, c.Nested = nil, nil, []string{"LlamaForCausalLM"}, false
 		if c.NumLabels = again.NumLabels; !reflect.DeepEqual(c, again) {
 			t.Errorf("%+v\n%+v", c, again)
 		}
