@@ -132,9 +132,6 @@ func (f *family) has(name string) bool {
 	return slices.ContainsFunc(f.keys(), func(k key) bool { return k.name == name })
 }
 
-// gated tells whether the feed-forward part has a gate.
-func (f *family) gated() bool { return f.names.gate != "" || f.names.gateUp != "" }
-
 // Bindings that several families have.
 var (
 	attentionBiasKey = key{name: "attention_bias", at: func(c *Config) any { return &c.AttentionBias }}

@@ -142,7 +142,7 @@ func (c *Config) validateWindows() error {
 	case c.Window > 0 && fam.windows == neverWindowed:
 		return fmt.Errorf("the %s family has no sliding window; set Window 0", c.Family)
 	case c.Windowed != nil && len(c.Windowed) != c.Layers:
-		return fmt.Errorf("Windowed tells of %d layers, there are %d", len(c.Windowed), c.Layers)
+		return fmt.Errorf("the field Windowed tells of %d layers, there are %d", len(c.Windowed), c.Layers)
 	case fam.windows == allWindowed && slices.Contains(c.Windowed, false):
 		return fmt.Errorf("in the %s family the window is every layer's; leave Windowed nil", c.Family)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"haf/backend"
@@ -132,6 +133,22 @@ func TestFamiliesPackedEqualsAlone(t *testing.T) {
 	everyFamily(t, func(t *testing.T, device *backend.Device, dir string) {
 		packedEqualsAlone(t, openFamily(t, device, dir, reward.Options{}))
 	})
+}
+
+// TestLearnedPositions refuses a sequence that a model with learned positions has no positions for.
+func TestLearnedPositions(t *testing.T) {
+	device, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := openFamily(t, device, writeFamily(t, "gpt2"), reward.Options{})
+	for length, fits := range map[int]bool{256: true, 257: false} {
+		g := encode.Group{Prompt: make([]int32, length-1), Responses: [][]int32{{2}}}
+		_, _, err := m.Read(t.Context(), []encode.Group{g}, reward.ScoreHead, nil)
+		if fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), "257 tokens, the model has positions for 256")) {
+			t.Errorf("%d tokens: %v", length, err)
+		}
+	}
 }
 
 // TestFamiliesBfloat16 wants a bfloat16 body to give about what a float32 body gives.

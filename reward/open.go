@@ -182,12 +182,12 @@ func (m *Model) loadTokenizer(dir, base string, opt Options) error {
 		return err
 	}
 	m.Tokenizer, m.Meta.Template = tok, meta
-	if longest := m.Config.MaxLength(); longest > 0 && (opt.MaxLength == 0 || opt.MaxLength > longest) {
+	if longest := m.Config.MaxLength(); longest > 0 {
 		if opt.MaxLength > longest {
 			return fmt.Errorf("reward: a length of %d tokens is asked for, the model has positions for %d: give a smaller max_length", opt.MaxLength, longest)
 		}
-		if opt.MaxLength = longest; !opt.trains() && m.Meta.MaxLength > 0 {
-			opt.MaxLength = min(longest, m.Meta.MaxLength)
+		if opt.MaxLength == 0 && (opt.trains() || m.Meta.MaxLength == 0) {
+			opt.MaxLength = longest
 		}
 	}
 	m.Encoder, err = newEncoder(tok, tpl, encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation}, opt.trains(), &m.Meta)

@@ -22,7 +22,7 @@ GEMMA = dict(GQA, head_dim=4, query_pre_attn_scalar=6, sliding_window=6)
 CASES = {
     "phi3": (lambda: transformers.Phi3Config(**GQA, sliding_window=6, rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}),
              ["qkv_proj", "gate_up_proj", "o_proj"]),
-    "olmo2": (lambda: transformers.Olmo2Config(**GQA), ["q_proj", "down_proj"]),
+    "olmo2": (lambda: transformers.Olmo2Config(**GQA), ["v_proj", "o_proj", "down_proj"]),
     "gemma2": (lambda: transformers.Gemma2Config(**GEMMA, attn_logit_softcapping=5.0, final_logit_softcapping=3.0), ["q_proj", "up_proj"]),
     "gpt2": (lambda: transformers.GPT2Config(vocab_size=VOCAB, n_embd=HIDDEN, n_inner=12, n_layer=2, n_head=2, n_positions=64, bos_token_id=1, eos_token_id=END, pad_token_id=0),
              ["c_attn", "mlp.c_proj"]),
