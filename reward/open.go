@@ -191,9 +191,6 @@ func (m *Model) loadTokenizer(dir, base string, opt Options) error {
 		}
 	}
 	m.Encoder, err = newEncoder(tok, tpl, encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation}, opt.trains(), &m.Meta)
-	if err == nil && opt.trains() {
-		_, _, err = padToken(tok) // or saving would fail after the training
-	}
 	return err
 }
 

@@ -63,13 +63,11 @@ func (m *Model) save(dir string, write func(dir string) error) error {
 // transformers cannot take for the response's end, and haf.json.
 func (m *Model) writeCompanions(dir string) error {
 	if m.Tokenizer != nil {
-		pad, _, err := padToken(m.Tokenizer)
-		if err != nil {
-			return err
-		}
+		pad, _ := padToken(m.Tokenizer)
 		files := m.Tokenizer.Files()
 		for _, name := range slices.Sorted(maps.Keys(files)) {
 			data := files[name]
+			var err error
 			if name == "tokenizer_config.json" || name == "special_tokens_map.json" {
 				if data, err = withPadToken(data, pad); err != nil {
 					return fmt.Errorf("%s: %w", name, err)
@@ -153,10 +151,7 @@ func (m *Model) writeFolder(dir string, sources []lm.Source) error {
 	description := *m.Config
 	description.DType = "float32" // what is written, whatever the base was stored in
 	if m.Tokenizer != nil {
-		_, pad, err := padToken(m.Tokenizer)
-		if err != nil {
-			return err
-		}
+		_, pad := padToken(m.Tokenizer)
 		description.PAD = int(pad)
 	}
 	config, err := description.Marshal(m.Config.ClassifierClass())
