@@ -1,5 +1,6 @@
 // Package lm is a decoder-only transformer as graph functions: a configuration and named weights in, hidden
-// states and token log-probabilities out. Weights keep their Hugging Face names and layouts ([out, in]).
+// states and token log-probabilities out. Weights keep their Hugging Face names and layouts; what differs between
+// families of models is a description of their blocks (family.go).
 //
 // Tensor names carry their shapes: R rows, T positions of a row, M = R×T, H hidden, K key-value heads, G query
 // heads of a key-value head, D head dimension, F feed-forward, V vocabulary, N predicted tokens.
@@ -34,7 +35,8 @@ type Rows struct {
 // Hidden returns the hidden states after the final norm, [M, H] in float32.
 func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
 	b := d.block(w, rows)
-	x := ConvertDType(Gather(w[EmbeddingName], ExpandAxes(Reshape(rows.Tokens, b.rows*b.length), -1)), d.DType)
+	names := d.Config.family().names
+	x := b.embed(rows)
 	for layer := range d.Config.Layers {
 		if d.Checkpointing {
 			x = x.Checkpoint()
@@ -44,39 +46,114 @@ func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
 	if d.Checkpointing {
 		x = x.StopCheckpoint()
 	}
-	return b.normalize(x, NormName)
+	return b.normalize(x, names.norm)
 }
 
 // block holds what all layers share while the graph is built.
 type block struct {
 	*Decoder
-	w            Weights
-	rows, length int
-	biasRTT      *Node // 0 where visible, a large negative number elsewhere; float32
-	cosM1D       *Node // [M, 1, D/2]
-	sinM1D       *Node
+	family         *family
+	w              Weights
+	rows, length   int
+	full, windowed *view // what layers without and with a window attend by
+}
+
+// A view is what attention needs to know of the rows.
+type view struct {
+	biasRTT        *Node // 0 where visible, a large negative number elsewhere; float32
+	cosM1D, sinM1D *Node // [M, 1, D/2]; nil without rotary positions
 }
 
 func (d *Decoder) block(w Weights, rows Rows) *block {
 	dims := rows.Tokens.Shape().Dimensions
-	b := &block{Decoder: d, w: w, rows: dims[0], length: dims[1]}
-	b.biasRTT = attentionBias(rows)
-	b.cosM1D, b.sinM1D = rotations(rows.Positions, d.Config.InverseFrequencies(), d.DType)
+	b := &block{Decoder: d, family: d.Config.family(), w: w, rows: dims[0], length: dims[1]}
+	c := d.Config
+	plain := view{}
+	if b.family.rotary() {
+		plain.cosM1D, plain.sinM1D = rotations(rows.Positions, c.InverseFrequencies(), d.DType)
+	}
+	plain.biasRTT = attentionBias(rows, 0)
+	b.full, b.windowed = &plain, &plain
+	if c.Window > 0 {
+		local := plain
+		if c.Window < b.length { // else no two tokens of a row are that far apart
+			local.biasRTT = attentionBias(rows, c.Window)
+		}
+		if c.LocalRopeTheta != 0 {
+			local.cosM1D, local.sinM1D = rotations(rows.Positions, c.localFrequencies(), d.DType)
+		}
+		b.windowed = &local
+	}
 	return b
 }
 
-// layer is one block: attention and feed-forward, each after its norm and added to the residual stream.
-func (b *block) layer(xMH *Node, layer int) *Node {
-	name := layerName(layer)
-	xMH = Add(xMH, b.attention(b.norm(xMH, name+"input_layernorm.weight"), name+"self_attn."))
-	return Add(xMH, b.feedForward(b.norm(xMH, name+"post_attention_layernorm.weight"), name+"mlp."))
+// embed returns the first state of the residual stream, [M, H].
+func (b *block) embed(rows Rows) *Node {
+	lookup := func(name string, at *Node) *Node {
+		return ConvertDType(Gather(b.w[name+".weight"], ExpandAxes(Reshape(at, b.rows*b.length), -1)), b.DType)
+	}
+	x := lookup(b.family.names.embedding, rows.Tokens)
+	if b.family.scaled {
+		x = MulScalar(x, math.Sqrt(float64(b.Config.Hidden))) // rounded to the body's dtype, as in training
+	}
+	if !b.family.rotary() {
+		x = Add(x, lookup(b.family.names.positions, rows.Positions))
+	}
+	return x
 }
 
-// feedForward is the gated form: down(act(gate(x)) ⊙ up(x)).
+// layer is one block: attention and feed-forward part, each between its norms and added to the residual stream.
+func (b *block) layer(xMH *Node, layer int) *Node {
+	name, n := b.Config.blockName(layer), b.family.names
+	v := b.full
+	if b.Config.windowed(layer) {
+		v = b.windowed
+	}
+	norm := func(x *Node, part string) *Node {
+		if part == "" {
+			return x
+		}
+		return b.norm(x, name+part)
+	}
+	inMH := norm(xMH, n.attentionIn)
+	attentionMH := norm(b.attention(inMH, name, v), n.attentionOut)
+	if b.Config.ParallelResidual {
+		if n.mlpIn != n.attentionIn {
+			inMH = norm(xMH, n.mlpIn)
+		}
+		return Add(xMH, Add(attentionMH, norm(b.feedForward(inMH, name), n.mlpOut)))
+	}
+	xMH = Add(xMH, attentionMH)
+	return Add(xMH, norm(b.feedForward(norm(xMH, n.mlpIn), name), n.mlpOut))
+}
+
+// feedForward is down(act(gate(x)) ⊙ up(x)), or down(act(up(x))) without a gate.
 func (b *block) feedForward(xMH *Node, name string) *Node {
-	gateMF := b.linear(xMH, name+"gate_proj")
-	upMF := b.linear(xMH, name+"up_proj")
-	return b.linear(Mul(b.activation(gateMF), upMF), name+"down_proj")
+	n := b.family.names
+	var innerMF *Node
+	switch {
+	case n.gateUp != "":
+		both := cut(b.linear(xMH, name+n.gateUp), b.Config.FeedForward, b.Config.FeedForward)
+		innerMF = Mul(b.activation(both[0]), both[1])
+	case n.gate != "":
+		gateMF := b.linear(xMH, name+n.gate)
+		upMF := b.linear(xMH, name+n.up)
+		innerMF = Mul(b.activation(gateMF), upMF)
+	default:
+		innerMF = b.activation(b.linear(xMH, name+n.up))
+	}
+	return b.linear(innerMF, name+n.down)
+}
+
+// cut cuts the last axis of x [M, Σ widths] into parts of the given widths.
+func cut(x *Node, widths ...int) []*Node {
+	var parts []*Node
+	at := 0
+	for _, width := range widths {
+		parts = append(parts, Slice(x, AxisRange(), AxisRange(at, at+width)))
+		at += width
+	}
+	return parts
 }
 
 func (b *block) activation(x *Node) *Node {
@@ -91,23 +168,47 @@ func (b *block) activation(x *Node) *Node {
 	}
 }
 
-// norm is RMSNorm, back in the body's dtype.
+// norm is the family's norm, back in the body's dtype.
 func (b *block) norm(x *Node, name string) *Node { return ConvertDType(b.normalize(x, name), b.DType) }
 
-// normalize is RMSNorm in float32: x / √(mean(x²) + ε) · weight.
+// normalize is the family's norm over the last axis, in float32.
 func (b *block) normalize(x *Node, name string) *Node {
 	xf := ConvertDType(x, dtypes.Float32)
+	if b.family.norm == layerNorm {
+		xf = Sub(xf, ReduceAndKeep(xf, ReduceMean, -1))
+	}
 	// Div by Sqrt, because Rsqrt has no gradient.
 	xf = Div(xf, Sqrt(AddScalar(ReduceAndKeep(Mul(xf, xf), ReduceMean, -1), b.Config.NormEps)))
-	weight := ConvertDType(b.w[name], dtypes.Float32)
-	return Mul(xf, ExpandAndBroadcast(weight, xf.Shape().Dimensions, []int{0}))
+	spread := func(part string) *Node { return spreadLast(ConvertDType(b.w[name+part], dtypes.Float32), xf) }
+	switch b.family.norm {
+	case rmsNormPlusOne:
+		return Mul(xf, spreadLast(OnePlus(ConvertDType(b.w[name+".weight"], dtypes.Float32)), xf))
+	case layerNorm:
+		return Add(Mul(xf, spread(".weight")), spread(".bias"))
+	}
+	return Mul(xf, spread(".weight"))
+}
+
+// spreadLast broadcasts a vector along the last axis of x to x's shape.
+func spreadLast(vector, x *Node) *Node {
+	axes := make([]int, x.Rank()-1)
+	for i := range axes {
+		axes[i] = i
+	}
+	return ExpandAndBroadcast(vector, x.Shape().Dimensions, axes)
 }
 
 // linear returns x·Wᵀ [M, out], plus the bias and the adapter where there are any.
 func (b *block) linear(x *Node, name string) *Node {
-	y := product(x, b.w[name+".weight"])
+	weight := b.w[name+".weight"]
+	var y *Node
+	if b.family.conv1D {
+		y = Dot(x, ConvertDType(weight, x.DType())).General([]int{-1}, nil, []int{0}, nil)
+	} else {
+		y = product(x, weight)
+	}
 	if bias, ok := b.w[name+".bias"]; ok {
-		y = Add(y, ExpandAndBroadcast(ConvertDType(bias, y.DType()), y.Shape().Dimensions, []int{0}))
+		y = Add(y, spreadLast(ConvertDType(bias, y.DType()), y))
 	}
 	if a, ok := b.w[name+LoraA]; ok {
 		y = Add(y, MulScalar(product(product(x, a), b.w[name+LoraB]), b.LoRA.Scale()))

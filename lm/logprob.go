@@ -6,15 +6,15 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// LogProbs returns log softmax(h·Wᵀ)[target] for each of N hidden states: float32 [N]. hiddenNH is [N, H],
-// outputVH the output embedding [V, H], targetsN int32. The logits are made in chunks of that many rows, so
+// LogProbs returns log softmax(logits(h))[target] for each of N hidden states: float32 [N]. hiddenNH is [N, H], out
+// the policy head, targetsN int32. The logits are made in chunks of that many rows, so
 // that [N, V] never exists at once, in either pass.
 //
 // gradient says what the result will be differentiated by. The gradient of a log-probability by its hidden
-// state is W[target] − softmax(h·Wᵀ)·W, a vector that needs nothing from after this function: with a frozen W it
-// is made together with the value and the logits are neither kept nor made twice. With a trained W the chunks are
-// made again in the backward pass.
-func LogProbs(hiddenNH, outputVH, targetsN *Node, chunk int, gradient Gradients) *Node {
+// state is W[target] − softmax(h·Wᵀ)·W, a vector that needs nothing from after this function: with a frozen head it
+// is made together with the value and the logits are neither kept nor made twice. With a trained head the chunks
+// are made again in the backward pass.
+func LogProbs(hiddenNH *Node, out Output, targetsN *Node, chunk int, gradient Gradients) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	var parts []*Node
 	for from := 0; from < n; from += chunk {
@@ -23,12 +23,12 @@ func LogProbs(hiddenNH, outputVH, targetsN *Node, chunk int, gradient Gradients)
 		targets := Slice(targetsN, AxisRange(from, to))
 		switch gradient {
 		case ByHidden:
-			parts = append(parts, logProbsFrozen(h, outputVH, targets))
+			parts = append(parts, logProbsFrozen(h, out, targets))
 		case ByAll:
-			lp, _, _ := logProbs(h.Checkpoint(), outputVH, targets)
+			lp, _, _, _ := logProbs(h.Checkpoint(), out, targets)
 			parts = append(parts, lp.StopCheckpoint())
 		default:
-			lp, _, _ := logProbs(h, outputVH, targets)
+			lp, _, _, _ := logProbs(h, out, targets)
 			parts = append(parts, lp)
 		}
 	}
@@ -41,27 +41,19 @@ type Gradients int
 // The cases of [LogProbs].
 const (
 	None     Gradients = iota // only the values are wanted
-	ByHidden                  // by the hidden states; the output embedding is frozen
-	ByAll                     // by the hidden states and the output embedding
+	ByHidden                  // by the hidden states; the policy head is frozen
+	ByAll                     // by the hidden states and the policy head
 )
 
-// logProbs also returns the exponentials exp(logit − max) [N, V] and their sums [N, 1].
-func logProbs(hNH, outputVH, targetsN *Node) (lpN, expNV, sumN1 *Node) {
-	logits := logits(hNH, outputVH)
+// logProbs also returns the exponentials exp(logit − max) [N, V], their sums [N, 1], and the slope of the logits by what
+// the soft-cap is put on [N, V], nil without one.
+func logProbs(hNH *Node, out Output, targetsN *Node) (lpN, expNV, sumN1, slopeNV *Node) {
+	logits, slopeNV := out.logits(hNH)
 	logits = Sub(logits, StopGradient(ReduceAndKeep(logits, ReduceMax, -1)))
 	expNV = Exp(logits)
 	sumN1 = ReduceAndKeep(expNV, ReduceSum, -1)
 	n := hNH.Shape().Dimensions[0]
-	return Sub(Reshape(pick(logits, targetsN), n), Log(Reshape(sumN1, n))), expNV, sumN1
-}
-
-// logits returns h·Wᵀ in float32: a bfloat16 body's product keeps its inputs, not its precision.
-func logits(hNH, outputVH *Node) *Node {
-	dot := Dot(hNH, ConvertDType(outputVH, hNH.DType()))
-	if hNH.DType() != dtypes.Float32 {
-		dot = dot.WithOutputDType(dtypes.Float32)
-	}
-	return dot.General([]int{1}, nil, []int{1}, nil)
+	return Sub(Reshape(pick(logits, targetsN), n), Log(Reshape(sumN1, n))), expNV, sumN1, slopeNV
 }
 
 // pick returns x[i, index[i]] for x [N, V]. By comparison rather than by Gather: its gradient is elementwise and
@@ -72,14 +64,20 @@ func pick(xNV, indexN *Node) *Node {
 	return ReduceSum(Where(at, xNV, ZerosLike(xNV)), -1)
 }
 
-func logProbsFrozen(hNH, outputVH, targetsN *Node) *Node {
-	frozen := StopGradient(outputVH)
-	lp, exp, sum := logProbs(StopGradient(hNH), frozen, targetsN)
+func logProbsFrozen(hNH *Node, out Output, targetsN *Node) *Node {
+	frozen := Output{VH: StopGradient(out.VH), BiasV: out.BiasV, Cap: out.Cap}
+	lp, exp, sum, capSlopeNV := logProbs(StopGradient(hNH), frozen, targetsN)
 	n := hNH.Shape().Dimensions[0]
-	expected := Dot(ConvertDType(exp, hNH.DType()), ConvertDType(frozen, hNH.DType())).General([]int{1}, nil, []int{0}, nil)
+	if capSlopeNV != nil {
+		exp = Mul(exp, capSlopeNV)
+	}
+	expected := Dot(ConvertDType(exp, hNH.DType()), ConvertDType(frozen.VH, hNH.DType())).General([]int{1}, nil, []int{0}, nil)
 	expected = ConvertDType(expected, dtypes.Float32)
 	expected = Div(expected, BroadcastToDims(sum, expected.Shape().Dimensions...))
-	target := ConvertDType(Gather(frozen, Reshape(targetsN, n, 1)), dtypes.Float32)
+	target := ConvertDType(Gather(frozen.VH, Reshape(targetsN, n, 1)), dtypes.Float32)
+	if capSlopeNV != nil {
+		target = Mul(target, BroadcastToDims(Reshape(pick(capSlopeNV, targetsN), n, 1), target.Shape().Dimensions...))
+	}
 	slopeNH := StopGradient(Sub(target, expected))
 	// A term that is zero and whose gradient by h is the slope.
 	linear := ReduceSum(Mul(ConvertDType(hNH, dtypes.Float32), slopeNH), -1)

@@ -16,7 +16,8 @@ const (
 	LoraB = ".lora_B.weight"
 )
 
-// LoRA describes a low-rank adapter (arXiv 2106.09685): y = x·Wᵀ + scale · (x·Aᵀ)·Bᵀ on the targeted linear layers.
+// LoRA describes a low-rank adapter (arXiv 2106.09685): y = x·Wᵀ + scale · (x·Aᵀ)·Bᵀ on the targeted linear layers. A
+// fused layer is one layer.
 type LoRA struct {
 	Rank    int
 	Alpha   float64
@@ -91,14 +92,11 @@ func (l *LoRA) Params(c *Config) ([]Param, error) {
 	if err != nil {
 		return nil, err
 	}
-	shape := map[string][]int{}
-	for _, p := range Params(c) {
-		shape[p.Name] = p.Shape
-	}
 	var out []Param
 	for _, path := range paths {
-		w := shape[path+".weight"]
-		out = append(out, Param{Name: path + LoraA, Shape: []int{l.Rank, w[1]}}, Param{Name: path + LoraB, Shape: []int{w[0], l.Rank}})
+		i := slices.IndexFunc(c.linears(), func(l linearLayer) bool { return strings.TrimPrefix(path, c.LayerOf(path)) == l.name })
+		layer := c.linears()[i]
+		out = append(out, Param{Name: path + LoraA, Shape: []int{l.Rank, layer.in}}, Param{Name: path + LoraB, Shape: []int{layer.out, l.Rank}})
 	}
 	return out, nil
 }

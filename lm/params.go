@@ -1,14 +1,13 @@
 package lm
 
-import "fmt"
-
-// Names of the weights that are not in a layer.
-const (
-	EmbeddingName = "model.embed_tokens.weight"
-	NormName      = "model.norm.weight"
-	OutputName    = "lm_head.weight"
-	ScoreName     = "score.weight"
+import (
+	"fmt"
+	"strconv"
+	"strings"
 )
+
+// ScoreName is the name of the score head's weight, [1, H] in every family.
+const ScoreName = "score.weight"
 
 // A Param is one named weight of a model and its shape.
 type Param struct {
@@ -25,53 +24,210 @@ func (p Param) Size() int {
 	return n
 }
 
-func layerName(layer int) string { return fmt.Sprintf("model.layers.%d.", layer) }
+// blockName is the beginning of the names of a block's weights.
+func (c *Config) blockName(layer int) string {
+	return c.family().names.layers + strconv.Itoa(layer) + "."
+}
 
-// Params lists the weights of the backbone and the policy head (lm_head only if it is not tied), in a fixed order.
+// LayerOf returns the part of a weight's name that says which block it belongs to ("model.layers.3."), empty for a weight
+// that is in none.
+func (c *Config) LayerOf(name string) string {
+	layers := c.family().names.layers
+	rest, ok := strings.CutPrefix(name, layers)
+	if dot := strings.IndexByte(rest, '.'); ok && dot > 0 {
+		return layers + rest[:dot+1]
+	}
+	return ""
+}
+
+// A linearLayer is one of a block, by the name it has inside the block.
+type linearLayer struct {
+	name    string
+	in, out int
+	bias    bool
+}
+
+// linears lists the linear layers of a block, in the order in which they run.
+func (c *Config) linears() []linearLayer {
+	n := c.family().names
+	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	all := []linearLayer{
+		{n.q, c.Hidden, q, c.AttentionBias}, {n.k, c.Hidden, kv, c.AttentionBias}, {n.v, c.Hidden, kv, c.AttentionBias},
+		{n.qkv, c.Hidden, q + 2*kv, c.AttentionBias}, {n.o, q, c.Hidden, c.OutputBias},
+		{n.gate, c.Hidden, c.FeedForward, c.MLPBias}, {n.gateUp, c.Hidden, 2 * c.FeedForward, c.MLPBias},
+		{n.up, c.Hidden, c.FeedForward, c.MLPBias}, {n.down, c.FeedForward, c.Hidden, c.MLPBias},
+	}
+	var out []linearLayer
+	for _, l := range all {
+		if l.name != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// Params lists the weights of the backbone and the policy head (only what is not tied to the embedding), in a fixed
+// order.
 func Params(c *Config) []Param {
-	params := []Param{{EmbeddingName, []int{c.Vocab, c.Hidden}}}
-	for layer := range c.Layers {
-		name := layerName(layer)
-		params = append(params, Param{name + "input_layernorm.weight", []int{c.Hidden}})
-		params = append(params, linear(name+"self_attn.q_proj", c.Heads*c.HeadDim, c.Hidden, c.AttentionBias)...)
-		params = append(params, linear(name+"self_attn.k_proj", c.KVHeads*c.HeadDim, c.Hidden, c.AttentionBias)...)
-		params = append(params, linear(name+"self_attn.v_proj", c.KVHeads*c.HeadDim, c.Hidden, c.AttentionBias)...)
-		params = append(params, linear(name+"self_attn.o_proj", c.Hidden, c.Heads*c.HeadDim, c.OutputBias)...)
-		params = append(params, Param{name + "post_attention_layernorm.weight", []int{c.Hidden}})
-		params = append(params, linear(name+"mlp.gate_proj", c.FeedForward, c.Hidden, c.MLPBias)...)
-		params = append(params, linear(name+"mlp.up_proj", c.FeedForward, c.Hidden, c.MLPBias)...)
-		params = append(params, linear(name+"mlp.down_proj", c.Hidden, c.FeedForward, c.MLPBias)...)
+	fam := c.family()
+	n := fam.names
+	params := []Param{{n.embedding + ".weight", []int{c.Vocab, c.Hidden}}}
+	if !fam.rotary() {
+		params = append(params, Param{n.positions + ".weight", []int{c.MaxPositions, c.Hidden}})
 	}
-	params = append(params, Param{NormName, []int{c.Hidden}})
+	for layer := range c.Layers {
+		block := c.blockName(layer)
+		norm := func(name string, width int) {
+			if name != "" {
+				params = append(params, fam.normParams(block+name, width)...)
+			}
+		}
+		norm(n.attentionIn, c.Hidden)
+		for _, l := range c.linears() {
+			if l.name == n.o { // the norms between the two parts stand where they run
+				norm(n.qNorm, c.normWidth(c.Heads))
+				norm(n.kNorm, c.normWidth(c.KVHeads))
+			}
+			params = append(params, fam.linearParams(block, l)...)
+			if l.name == n.o {
+				norm(n.attentionOut, c.Hidden)
+				if n.mlpIn != n.attentionIn {
+					norm(n.mlpIn, c.Hidden)
+				}
+			}
+		}
+		norm(n.mlpOut, c.Hidden)
+	}
+	params = append(params, fam.normParams(n.norm, c.Hidden)...)
+	return append(params, OutputParams(c)...)
+}
+
+// OutputParams lists the weights that the policy head has for itself: none where it is the embedding.
+func OutputParams(c *Config) []Param {
+	fam := c.family()
+	var params []Param
 	if !c.TiedEmbeddings {
-		params = append(params, Param{OutputName, []int{c.Vocab, c.Hidden}})
+		params = append(params, Param{OutputWeight(c), []int{c.Vocab, c.Hidden}})
+	}
+	if fam.headBias {
+		params = append(params, Param{fam.names.output + ".bias", []int{c.Vocab}})
 	}
 	return params
 }
 
-func linear(path string, out, in int, bias bool) []Param {
-	params := []Param{{path + ".weight", []int{out, in}}}
-	if bias {
-		params = append(params, Param{path + ".bias", []int{out}})
+// OutputWeight is the name of the policy head's matrix: the embedding where they are tied.
+func OutputWeight(c *Config) string {
+	n := c.family().names
+	if c.TiedEmbeddings {
+		return n.embedding + ".weight"
+	}
+	return n.output + ".weight"
+}
+
+// OwnOutputWeight is the name of the policy head's matrix where it is not the embedding.
+func OwnOutputWeight(c *Config) string { return c.family().names.output + ".weight" }
+
+// normWidth is how many values a norm of queries or keys goes over.
+func (c *Config) normWidth(heads int) int {
+	if c.family().wholeNorm {
+		return heads * c.HeadDim
+	}
+	return c.HeadDim
+}
+
+func (f *family) normParams(path string, width int) []Param {
+	params := []Param{{path + ".weight", []int{width}}}
+	if f.norm == layerNorm {
+		params = append(params, Param{path + ".bias", []int{width}})
 	}
 	return params
 }
+
+func (f *family) linearParams(block string, l linearLayer) []Param {
+	shape := []int{l.out, l.in}
+	if f.conv1D {
+		shape = []int{l.in, l.out}
+	}
+	params := []Param{{block + l.name + ".weight", shape}}
+	if l.bias {
+		params = append(params, Param{block + l.name + ".bias", []int{l.out}})
+	}
+	return params
+}
+
+// Transposed tells whether the linear layers in the blocks are stored as [in, out] rather than [out, in]. Adapters
+// are A [rank, in] and B [out, rank] all the same.
+func Transposed(c *Config) bool { return c.family().conv1D }
 
 // Linears lists the paths of the linear layers inside the blocks, those that an adapter can target.
 func Linears(c *Config) []string {
 	var paths []string
 	for layer := range c.Layers {
-		for _, l := range []string{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"} {
-			paths = append(paths, layerName(layer)+l)
+		for _, l := range c.linears() {
+			paths = append(paths, c.blockName(layer)+l.name)
 		}
 	}
 	return paths
 }
 
-// OutputWeight is the name of the policy head's matrix: the embedding where they are tied.
-func OutputWeight(c *Config) string {
-	if c.TiedEmbeddings {
-		return EmbeddingName
+// MaxLength is the longest sequence that the model has positions for; 0 is no limit, where they are rotary.
+func (c *Config) MaxLength() int {
+	if c.family().rotary() {
+		return 0
 	}
-	return OutputName
+	return c.MaxPositions
+}
+
+// ReadParam reads a weight of a model from its checkpoint, under one of the names that it goes by: that of a causal or
+// classifying model, that of a backbone saved alone (without the prefix), or that of a part of a larger model. A
+// weight that is not there wraps ErrMissing.
+func ReadParam(ck *Checkpoint, c *Config, p Param) (Array, error) {
+	for _, name := range c.aliases(p.Name) {
+		if _, ok := ck.Info(name); !ok {
+			continue
+		}
+		a, err := ck.ReadShape(name, p.Shape...)
+		a.Name = p.Name
+		return a, err
+	}
+	return ck.ReadShape(p.Name, p.Shape...)
+}
+
+// ReadInfo describes the stored form of a weight, under one of the names that it goes by. One that is not there wraps
+// ErrMissing.
+func ReadInfo(ck *Checkpoint, c *Config, name string) (Info, error) {
+	for _, alias := range c.aliases(name) {
+		if info, ok := ck.Info(alias); ok {
+			return info, nil
+		}
+	}
+	return Info{}, fmt.Errorf("lm: %s: %w", name, ErrMissing)
+}
+
+// ModuleName is how transformers calls a module or weight of the blocks in the model that a folder with this config.json
+// opens as: PEFT's names are made of it. It differs where the text model is a part of a larger one.
+func (c *Config) ModuleName(name string) string {
+	if rest, ok := strings.CutPrefix(name, c.family().names.prefix); ok && c.Nested {
+		return c.family().names.prefix + "language_model." + rest
+	}
+	return name
+}
+
+// aliases are the names that a weight goes by, its own first.
+func (c *Config) aliases(name string) []string {
+	n := c.family().names
+	names := []string{name}
+	if rest, ok := strings.CutPrefix(name, n.prefix); ok {
+		names = append(names, rest)
+		if c.Nested { // transformers 5, then 4
+			names = append(names, n.prefix+"language_model."+rest)
+		}
+	}
+	if rest, ok := strings.CutPrefix(name, n.output+"."); ok && n.output != "lm_head" {
+		names = append(names, "lm_head."+rest)
+	}
+	if c.Nested {
+		names = append(names, "language_model."+name)
+	}
+	return names
 }

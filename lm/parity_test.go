@@ -17,33 +17,22 @@ import (
 	"haf/lm"
 )
 
-// TestForwardParity compares hidden states and logits of every stored sequence, run alone, with PyTorch's. Cases
-// are those below $HAF_GOLDEN, else the repository's own.
+// TestForwardParity compares hidden states and logits of every stored sequence, run alone, with PyTorch's.
 func TestForwardParity(t *testing.T) {
-	root := os.Getenv("HAF_GOLDEN")
-	if root == "" {
-		root = "testdata"
-	}
-	device, err := backend.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cases := 0
-	err = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.Name() != "expected.json" || filepath.Base(filepath.Dir(path)) == "adapter" {
-			return err // an adapter's heads and gradients are compared where models are opened
+	for _, dir := range shared.Cases(t) {
+		if filepath.Base(dir) != "adapter" { // its heads and gradients are compared where models are opened
+			t.Run(filepath.Base(dir), func(t *testing.T) { forwardParity(t, openDevice(t, shared.CaseDevice(dir)), dir) })
 		}
-		cases++
-		dir := filepath.Dir(path)
-		t.Run(filepath.Base(dir), func(t *testing.T) { forwardParity(t, device, dir) })
-		return nil
-	})
+	}
+}
+
+func openDevice(t *testing.T, name string) *backend.Device {
+	t.Helper()
+	device, err := backend.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cases == 0 {
-		t.Fatalf("no case below %s", root)
-	}
+	return device
 }
 
 // forward runs one sequence alone and returns its hidden states and logits.
@@ -65,7 +54,7 @@ func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hid
 	}
 	args := []any{tensors.FromFlatDataAndDimensions(ids, 1, len(ids)), tensors.FromFlatDataAndDimensions(positions, 1, len(ids))}
 	for _, p := range lm.Params(config) {
-		a, err := ck.ReadShape(p.Name, p.Shape...)
+		a, err := lm.ReadParam(ck, config, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +69,7 @@ func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hid
 		}
 		zeros := ZerosLike(in[0])
 		hidden := decoder.Hidden(w, lm.Rows{Tokens: in[0], Positions: in[1], Segments: zeros, Branches: zeros})
-		return []*Node{hidden, Dot(hidden, w[lm.OutputWeight(config)]).General([]int{1}, nil, []int{1}, nil)}
+		return []*Node{hidden, config.Output(w).Logits(hidden)}
 	})
 	defer exec.Finalize()
 	out, err := exec.Call(args...)
@@ -106,17 +95,19 @@ func forwardParity(t *testing.T, device *backend.Device, dir string) {
 		t.Fatal(err)
 	}
 	defer stored.Close()
+	var worst float64
 	for i, p := range want.Pairs {
 		for side, response := range map[string][]int32{"chosen": p.Chosen, "rejected": p.Rejected} {
 			ids := append(append([]int32{}, p.Prompt...), response...)
 			hidden, logits := forward(t, device, dir, ids)
-			within(t, stored, fmt.Sprintf("hidden.%d.%s", i, side), hidden)
-			within(t, stored, fmt.Sprintf("logits.%d.%s", i, side), logits)
+			worst = max(worst, within(t, stored, fmt.Sprintf("hidden.%d.%s", i, side), hidden), within(t, stored, fmt.Sprintf("logits.%d.%s", i, side), logits))
 		}
 	}
+	t.Logf("hidden states and logits: largest difference %.1e", worst)
 }
 
-func within(t *testing.T, stored *lm.Checkpoint, name string, got []float32) {
+// within wants all values to be those stored, but for 1e-4, and returns the largest difference.
+func within(t *testing.T, stored *lm.Checkpoint, name string, got []float32) (worst float64) {
 	t.Helper()
 	want, err := stored.Read(name)
 	if err != nil {
@@ -126,10 +117,13 @@ func within(t *testing.T, stored *lm.Checkpoint, name string, got []float32) {
 		t.Fatalf("%s: %d values, %d are stored", name, len(got), len(want.Data))
 	}
 	for i := range got {
-		if !(math.Abs(float64(got[i]-want.Data[i])) <= 1e-4) {
+		d := math.Abs(float64(got[i] - want.Data[i]))
+		if !(d <= 1e-4) {
 			t.Fatalf("%s: value %d is %g, PyTorch has %g", name, i, got[i], want.Data[i])
 		}
+		worst = max(worst, d)
 	}
+	return worst
 }
 
 // TestRealModels compares stories260k and SmolLM2 with what transformers gives for a few texts: the negative
@@ -151,10 +145,7 @@ func TestRealModels(t *testing.T) {
 	if err := json.Unmarshal(data, &want); err != nil {
 		t.Fatal(err)
 	}
-	device, err := backend.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	device := openDevice(t, "")
 	for name, model := range want {
 		t.Run(name, func(t *testing.T) {
 			var dir string

@@ -81,8 +81,6 @@ func (c *adapterConfig) unsupported(keys map[string]json.RawMessage) string {
 	switch {
 	case c.PeftType != "LORA":
 		return fmt.Sprintf("peft_type %q (LORA is read)", c.PeftType)
-	case c.FanInFanOut:
-		return "fan_in_fan_out"
 	case c.Bias != "" && c.Bias != "none":
 		return fmt.Sprintf("bias %q (none is read)", c.Bias)
 	}
@@ -150,10 +148,10 @@ func (a *adapterFolder) open() (*lm.Checkpoint, error) {
 // nothing that is not understood.
 func (a *adapterFolder) modules(ck *lm.Checkpoint, c *lm.Config) (map[string]loraModule, error) {
 	file := filepath.Join(a.dir, adapterWeightsName)
-	known := map[string]bool{adapterPrefix + lm.OutputName: true}
+	known := map[string]bool{adapterPrefix + lm.OwnOutputWeight(c): true}
 	out := map[string]loraModule{}
 	for _, path := range lm.Linears(c) {
-		name := adapterPrefix + path
+		name := adapterPrefix + c.ModuleName(path)
 		_, there := ck.Info(name + lm.LoraA)
 		selected, err := a.config.targeted(path)
 		if err != nil {
@@ -180,6 +178,12 @@ func (a *adapterFolder) modules(ck *lm.Checkpoint, c *lm.Config) (map[string]lor
 		}
 		out[path] = module
 	}
+	if a.config.DoRA && lm.Transposed(c) {
+		return nil, fmt.Errorf("reward: %s: use_dora is not read for the %s family, whose weights are transposed: merge the adapter with PEFT", filepath.Join(a.dir, adapterConfigName), c.Family)
+	}
+	if a.config.FanInFanOut != lm.Transposed(c) {
+		return nil, fmt.Errorf("reward: %s: fan_in_fan_out is %t, which does not go with the %s family's weights", filepath.Join(a.dir, adapterConfigName), a.config.FanInFanOut, c.Family)
+	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("reward: %s adapts no linear layer of this %s model: does it belong to another base?", file, c.Family)
 	}
@@ -198,11 +202,16 @@ func (a *adapterFolder) modules(ck *lm.Checkpoint, c *lm.Config) (map[string]lor
 }
 
 // matrices reads A and B of an adapted layer whose weight has the given shape.
-func (l loraModule) matrices(ck *lm.Checkpoint, path string, shape []int) (a, b lm.Array, err error) {
-	if a, err = ck.ReadShape(adapterPrefix+path+lm.LoraA, l.rank, shape[1]); err != nil {
+func (l loraModule) matrices(ck *lm.Checkpoint, path string, c *lm.Config, shape []int) (a, b lm.Array, err error) {
+	out, in := shape[0], shape[1]
+	if lm.Transposed(c) {
+		out, in = in, out
+	}
+	name := adapterPrefix + c.ModuleName(path)
+	if a, err = ck.ReadShape(name+lm.LoraA, l.rank, in); err != nil {
 		return a, b, fmt.Errorf("reward: %w", err)
 	}
-	if b, err = ck.ReadShape(adapterPrefix+path+lm.LoraB, shape[0], l.rank); err != nil {
+	if b, err = ck.ReadShape(name+lm.LoraB, out, l.rank); err != nil {
 		return a, b, fmt.Errorf("reward: %w", err)
 	}
 	a.Name, b.Name = path+lm.LoraA, path+lm.LoraB
@@ -210,8 +219,8 @@ func (l loraModule) matrices(ck *lm.Checkpoint, path string, shape []int) (a, b 
 }
 
 // mergeInto turns a base weight into DoRA's.
-func (l loraModule) mergeInto(w lm.Array, ck *lm.Checkpoint, path string) error {
-	a, b, err := l.matrices(ck, path, w.Shape)
+func (l loraModule) mergeInto(w lm.Array, ck *lm.Checkpoint, path string, c *lm.Config) error {
+	a, b, err := l.matrices(ck, path, c, w.Shape)
 	if err != nil {
 		return err
 	}
@@ -239,7 +248,7 @@ func (m *Model) addAdapter(a *adapterFolder, ck *lm.Checkpoint, modules map[stri
 			continue
 		}
 		lora.Targets = append(lora.Targets, path)
-		ma, mb, err := module.matrices(ck, path, shapes[path+".weight"])
+		ma, mb, err := module.matrices(ck, path, m.Config, shapes[path+".weight"])
 		if err != nil {
 			return err
 		}
@@ -256,26 +265,42 @@ func (m *Model) addAdapter(a *adapterFolder, ck *lm.Checkpoint, modules map[stri
 	return nil
 }
 
-// targetNames shortens the targets for adapter_config.json: "q_proj" where all layers have it.
+// targetNames shortens the targets for adapter_config.json: "q_proj" where all blocks have it targeted, "attn.c_proj"
+// where the last part alone would name another layer, too; else the whole path, always so beside a vision part, which has
+// layers of the same names.
 func targetNames(lora *lm.LoRA, c *lm.Config) ([]string, error) {
 	paths, err := lora.Match(c)
 	if err != nil {
 		return nil, err
 	}
-	count := map[string]int{}
+	inBlock := func(path string) string { return strings.TrimPrefix(path, c.LayerOf(path)) }
+	count, all := map[string]int{}, map[string]int{}
 	for _, p := range paths {
-		count[p[strings.LastIndexByte(p, '.')+1:]]++
+		count[inBlock(p)]++
 	}
-	var out []string
-	for _, kind := range slices.Sorted(maps.Keys(count)) {
-		if count[kind] == c.Layers {
-			out = append(out, kind)
+	for _, p := range lm.Linears(c) {
+		all[inBlock(p)] = c.Layers
+	}
+	short := func(name string) string {
+		last := name[strings.LastIndexByte(name, '.')+1:]
+		for other := range all {
+			if other != name && strings.HasSuffix(other, "."+last) {
+				return name
+			}
+		}
+		return last
+	}
+	var out, rest []string
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		if count[name] == all[name] && !c.Nested {
+			out = append(out, short(name))
 		}
 	}
+	slices.Sort(out)
 	for _, p := range paths {
-		if count[p[strings.LastIndexByte(p, '.')+1:]] != c.Layers {
-			out = append(out, p)
+		if name := inBlock(p); count[name] != all[name] || c.Nested {
+			rest = append(rest, c.ModuleName(p))
 		}
 	}
-	return out, nil
+	return append(out, rest...), nil
 }

@@ -2,14 +2,12 @@ package reward_test
 
 import (
 	"math"
-	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
 	"haf/backend"
 	"haf/encode"
 	"haf/internal/shared"
-	"haf/pref"
 	"haf/reward"
 )
 
@@ -27,44 +25,32 @@ func TestPackedEqualsAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer model.Close()
-			setScore(t, model)
-			random := rand.New(rand.NewPCG(7, 0))
-			tokens := func(n int) []int32 {
-				ids := make([]int32, n)
-				for i := range ids {
-					ids[i] = int32(3 + random.IntN(model.Config.Vocab-3))
-				}
-				return ids
-			}
-			var groups, alone []encode.Group
-			for range 12 {
-				g := encode.Group{Prompt: tokens(3 + random.IntN(30))}
-				for range 2 + random.IntN(3) {
-					g.Responses = append(g.Responses, append(tokens(1+random.IntN(20)), 2))
-				}
-				g.Responses[1] = append(append([]int32{}, g.Responses[0][:len(g.Responses[0])/2]...), g.Responses[1]...) // begin alike
-				g.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1}}
-				groups = append(groups, g)
-			}
-			both := reward.ScoreHead | reward.PolicyHead
-			scores, logps, err := model.Read(t.Context(), groups, both, nil)
+			packedEqualsAlone(t, model)
+		})
+	}
+}
+
+func packedEqualsAlone(t *testing.T, model *reward.Model) {
+	t.Helper()
+	setScore(t, model)
+	groups := randomGroups(model.Config.Vocab, 12)
+	both := reward.ScoreHead | reward.PolicyHead
+	scores, logps, err := model.Read(t.Context(), groups, both, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, g := range groups {
+		for k, response := range g.Responses {
+			alone := []encode.Group{{Prompt: g.Prompt, Responses: [][]int32{response}}}
+			s, l, err := model.Read(t.Context(), alone, both, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, g := range groups {
-				for k, response := range g.Responses {
-					alone = []encode.Group{{Prompt: g.Prompt, Responses: [][]int32{response}}}
-					s, l, err := model.Read(t.Context(), alone, both, nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					same(t, "reward", scores[i][k], s[0][0])
-					// A token's mean: the sums are near 100, where neighbouring float32 are 8e-6 apart.
-					tokens := float64(len(response))
-					same(t, "logp a token", logps[i][k]/tokens, l[0][0]/tokens)
-				}
-			}
-		})
+			same(t, "reward", scores[i][k], s[0][0])
+			// A token's mean: the sums are near 100, where neighbouring float32 are 8e-6 apart.
+			tokens := float64(len(response))
+			same(t, "logp a token", logps[i][k]/tokens, l[0][0]/tokens)
+		}
 	}
 }
 

@@ -138,7 +138,8 @@ func (in *Inspection) weights(ck *lm.Checkpoint, c *lm.Config) {
 		info, _ := ck.Info(name)
 		in.DTypes[info.DType] += info.Bytes
 	}
-	_, untied := ck.Info(lm.OutputName)
+	_, err := lm.ReadInfo(ck, c, lm.OwnOutputWeight(c))
+	untied := err == nil
 	switch own := in.PolicyHead != ""; {
 	case own: // the adapter's
 	case c.TiedEmbeddings:
@@ -148,10 +149,11 @@ func (in *Inspection) weights(ck *lm.Checkpoint, c *lm.Config) {
 	default:
 		in.PolicyHead = "absent"
 	}
-	wrong := 0
+	wrong, output := 0, lm.OutputParams(c)
 	for _, p := range lm.Params(c) {
-		info, ok := ck.Info(p.Name)
-		if p.Name == lm.OutputName && !ok {
+		info, err := lm.ReadInfo(ck, c, p.Name)
+		ok := err == nil
+		if !ok && slices.ContainsFunc(output, func(o lm.Param) bool { return o.Name == p.Name }) {
 			continue
 		}
 		in.Parameters += p.Size()
@@ -221,7 +223,7 @@ func (in *Inspection) adapter(src *source, ck *lm.Checkpoint, c *lm.Config) {
 		}
 	}
 	in.Parameters += facts.Parameters
-	if _, ok := ck.Info(adapterPrefix + lm.OutputName); ok {
+	if _, ok := ck.Info(adapterPrefix + lm.OwnOutputWeight(c)); ok {
 		in.PolicyHead = "the adapter's own"
 	}
 }

@@ -75,6 +75,10 @@ func (m *Model) Params() []*Param { return m.params }
 // Trainable lists the weights that training changes, of those that the wanted heads reach: with an adapter its
 // matrices and the score head, else everything.
 func (m *Model) Trainable(want Heads) []*Param {
+	output := map[string]bool{}
+	for _, p := range lm.OutputParams(m.Config) {
+		output[p.Name] = true
+	}
 	var out []*Param
 	for _, p := range m.params {
 		switch {
@@ -84,7 +88,7 @@ func (m *Model) Trainable(want Heads) []*Param {
 			}
 		case m.adapter != nil && !isAdapter(p.Name):
 			continue
-		case p.Name == lm.OutputName && want&PolicyHead == 0:
+		case output[p.Name] && want&PolicyHead == 0:
 			continue
 		}
 		out = append(out, p)

@@ -1,10 +1,12 @@
 package reward
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
@@ -229,10 +231,15 @@ func (m *Model) loadTokenizer(src *source, opt Options) error {
 		return err
 	}
 	m.Tokenizer, m.Meta.Template = tok, meta
-	m.Encoder, err = newEncoder(tok, tpl, encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation}, opt.trains(), &m.Meta)
-	if err == nil && opt.trains() {
-		_, _, err = padToken(tok) // or saving would fail after the training
+	if longest := m.Config.MaxLength(); longest > 0 {
+		if opt.MaxLength > longest {
+			return fmt.Errorf("reward: a length of %d tokens is asked for, the model has positions for %d: give a smaller max_length", opt.MaxLength, longest)
+		}
+		if opt.MaxLength == 0 && (opt.trains() || m.Meta.MaxLength == 0) {
+			opt.MaxLength = longest
+		}
 	}
+	m.Encoder, err = newEncoder(tok, tpl, encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation}, opt.trains(), &m.Meta)
 	return err
 }
 
@@ -272,14 +279,14 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 	if head == nil && isClassifier(m.Config) {
 		return fmt.Errorf("reward: config.json of %s promises a score head (%s), but there is no %s among its weights", src.base, strings.Join(m.Config.Architectures, ", "), lm.ScoreName)
 	}
+	output := lm.OutputParams(m.Config)
 	for _, p := range lm.Params(m.Config) {
-		if p.Name == lm.OutputName && !m.adapted {
-			if _, ok := ck.Info(p.Name); !ok && head != nil {
-				m.HasPolicyHead = false
-				continue
-			}
-		}
+		ofOutput := slices.ContainsFunc(output, func(o lm.Param) bool { return o.Name == p.Name })
 		a, err := m.readWeight(p, ck, adapter, modules)
+		if ofOutput && head != nil && !m.adapted && (!m.HasPolicyHead || errors.Is(err, lm.ErrMissing)) {
+			m.HasPolicyHead = false
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -304,7 +311,7 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 
 // ownOutput notes that the adapter has a policy head of its own, which unties a tied one.
 func (m *Model) ownOutput(adapter *lm.Checkpoint) {
-	if _, m.adapted = adapter.Info(adapterPrefix + lm.OutputName); m.adapted && m.Config.TiedEmbeddings {
+	if _, m.adapted = adapter.Info(adapterPrefix + lm.OwnOutputWeight(m.Config)); m.adapted && m.Config.TiedEmbeddings {
 		c := *m.Config
 		c.TiedEmbeddings = false
 		m.Config, m.decoder.Config = &c, &c
@@ -313,7 +320,7 @@ func (m *Model) ownOutput(adapter *lm.Checkpoint) {
 
 // readWeight reads a weight of the base, or what an adapter has put in its place.
 func (m *Model) readWeight(p lm.Param, ck, adapter *lm.Checkpoint, modules map[string]loraModule) (lm.Array, error) {
-	if p.Name == lm.OutputName && m.adapted {
+	if p.Name == lm.OwnOutputWeight(m.Config) && m.adapted {
 		a, err := adapter.ReadShape(adapterPrefix+p.Name, p.Shape...)
 		if err != nil {
 			return a, fmt.Errorf("reward: %w", err)
@@ -321,13 +328,13 @@ func (m *Model) readWeight(p lm.Param, ck, adapter *lm.Checkpoint, modules map[s
 		a.Name = p.Name
 		return a, nil
 	}
-	a, err := ck.ReadShape(p.Name, p.Shape...)
+	a, err := lm.ReadParam(ck, m.Config, p)
 	if err != nil {
 		return a, fmt.Errorf("reward: %w", err)
 	}
 	path, _ := strings.CutSuffix(p.Name, ".weight")
 	if module, ok := modules[path]; ok && module.magnitude != "" && path != p.Name {
-		err = module.mergeInto(a, adapter, path)
+		err = module.mergeInto(a, adapter, path, m.Config)
 	}
 	return a, err
 }

@@ -52,7 +52,7 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 	}
 	if want&PolicyHead != 0 {
 		hiddenNH := ConvertDType(Gather(hiddenMH, ExpandAxes(predict, -1)), m.decoder.DType)
-		logpN := lm.LogProbs(hiddenNH, w[lm.OutputWeight(m.Config)], target, m.chunk, gradient)
+		logpN := lm.LogProbs(hiddenNH, m.Config.Output(w), target, m.chunk, gradient)
 		logpS = sumByOwner(logpN, owner, slots)
 	}
 	return scoreS, logpS

@@ -65,13 +65,11 @@ func (m *Model) save(dir string, write func(dir string) error) error {
 // transformers cannot take for the response's end, and haf.json.
 func (m *Model) writeCompanions(dir string) error {
 	if m.Tokenizer != nil {
-		pad, _, err := padToken(m.Tokenizer)
-		if err != nil {
-			return err
-		}
+		pad, _ := padToken(m.Tokenizer)
 		files := m.Tokenizer.Files()
 		for _, name := range slices.Sorted(maps.Keys(files)) {
 			data := files[name]
+			var err error
 			if name == "tokenizer_config.json" || name == "special_tokens_map.json" {
 				if data, err = withPadToken(data, pad); err != nil {
 					return fmt.Errorf("%s: %w", name, err)
@@ -125,7 +123,7 @@ func (m *Model) merged() []lm.Source {
 				if err != nil {
 					return nil, err
 				}
-				return w.Data, addProduct(w, byName[path+lm.LoraA], byName[path+lm.LoraB], m.adapter.Scale())
+				return w.Data, addProduct(w, byName[path+lm.LoraA], byName[path+lm.LoraB], m.adapter.Scale(), lm.Transposed(m.Config))
 			}
 		}
 		out = append(out, source)
@@ -133,7 +131,8 @@ func (m *Model) merged() []lm.Source {
 	return out
 }
 
-func addProduct(w lm.Array, a, b *Param, scale float64) error {
+// addProduct adds scale · B·A to w, which is [out, in], or [in, out] if transposed.
+func addProduct(w lm.Array, a, b *Param, scale float64, transposed bool) error {
 	ma, err := a.Read()
 	if err != nil {
 		return err
@@ -141,6 +140,10 @@ func addProduct(w lm.Array, a, b *Param, scale float64) error {
 	mb, err := b.Read()
 	if err != nil {
 		return err
+	}
+	if transposed { // (scale · B·A)ᵀ = scale · Aᵀ·Bᵀ
+		addTransposed(w, ma, mb, scale)
+		return nil
 	}
 	addScaled(w, ma, mb, scale)
 	return nil
@@ -152,17 +155,14 @@ func (m *Model) writeFolder(dir string, sources []lm.Source) error {
 	description := *m.Config
 	description.DType = "float32" // what is written, whatever the base was stored in
 	if m.Tokenizer != nil {
-		_, pad, err := padToken(m.Tokenizer)
-		if err != nil {
-			return err
-		}
+		_, pad := padToken(m.Tokenizer)
 		description.PAD = int(pad)
 	}
-	class := "ForSequenceClassification"
+	class := m.Config.ClassifierClass()
 	if m.headLayers > 0 { // a classifier's head is one matrix: GRM's layout is a causal model with a head beside it
-		class = "ForCausalLM"
+		class = m.Config.CausalClass()
 	}
-	config, err := description.Marshal(architecture(m.Config.Family) + class)
+	config, err := description.Marshal(class)
 	if err != nil {
 		return err
 	}
@@ -174,11 +174,6 @@ func (m *Model) writeFolder(dir string, sources []lm.Source) error {
 		shard = 5_000_000_000
 	}
 	return lm.WriteCheckpoint(dir, sources, lm.WriteOptions{MaxShard: shard})
-}
-
-// architecture is how transformers spells a family in class names.
-func architecture(family string) string {
-	return strings.ToUpper(family[:1]) + family[1:]
 }
 
 // writeAdapter writes a PEFT adapter with its score head.
@@ -193,7 +188,7 @@ func (m *Model) writeAdapter(dir string) error {
 	}
 	config := adapterConfig{
 		PeftType: "LORA", TaskType: "SEQ_CLS", Base: m.Meta.Base, Rank: m.adapter.Rank, Alpha: m.adapter.Alpha, Bias: "none",
-		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA, InitLora: json.RawMessage("true"), InferenceMode: true,
+		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA, InitLora: json.RawMessage("true"), InferenceMode: true, FanInFanOut: lm.Transposed(m.Config),
 		RankPattern: map[string]int{}, AlphaPattern: map[string]float64{},
 	}
 	if m.headLayers > 0 {
@@ -208,9 +203,9 @@ func (m *Model) writeAdapter(dir string) error {
 	}
 	var sources []lm.Source
 	for _, p := range m.params {
-		if isAdapter(p.Name) || isHead(p.Name) || p.Name == lm.OutputName && m.adapted {
+		if isAdapter(p.Name) || isHead(p.Name) || p.Name == lm.OwnOutputWeight(m.Config) && m.adapted {
 			source := p.Source()
-			source.Name = adapterPrefix + p.Name
+			source.Name = adapterPrefix + m.Config.ModuleName(p.Name)
 			sources = append(sources, source)
 		}
 	}

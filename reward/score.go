@@ -144,6 +144,22 @@ func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt
 	return scores, logps, err
 }
 
+// checkLengths returns an error if a sequence is longer than a model with learned positions can run.
+func (m *Model) checkLengths(groups []encode.Group) error {
+	longest := m.Config.MaxLength()
+	if longest == 0 {
+		return nil
+	}
+	for _, g := range groups {
+		for _, response := range g.Responses {
+			if n := len(g.Prompt) + len(response); n > longest {
+				return fmt.Errorf("reward: prompt and response have %d tokens, the model has positions for %d", n, longest)
+			}
+		}
+	}
+	return nil
+}
+
 // each packs the groups and runs the wanted heads with the given weights, one packed batch after the other.
 func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, weights []any, yield func(b *encode.Batch, score, logp []float32) error) error {
 	if want&PolicyHead != 0 && !m.HasPolicyHead {
@@ -151,6 +167,9 @@ func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt
 	}
 	if len(groups) == 0 {
 		return nil
+	}
+	if err := m.checkLengths(groups); err != nil {
+		return err
 	}
 	plan, err := encode.NewPlan(groups, opt)
 	if err != nil {

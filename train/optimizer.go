@@ -3,10 +3,11 @@ package train
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
+
+	"haf/lm"
 )
 
 // AdamW holds the settings of the optimizer (arXiv 1711.05101), in PyTorch's form.
@@ -57,10 +58,9 @@ func (o AdamW) Check() error {
 	return nil
 }
 
-// decays says whether a weight is decayed: all but norms and biases, unless they are asked for.
-func (o AdamW) decays(name string) bool {
-	return o.DecayNorms || !(strings.Contains(name, "norm") || strings.HasSuffix(name, ".bias"))
-}
+// decays says whether a weight is decayed: all but norms and biases (the vectors, in every family), unless they are asked
+// for.
+func (o AdamW) decays(p lm.Param) bool { return o.DecayNorms || len(p.Shape) > 1 }
 
 // clipFactor is what gradients of the given norm are multiplied by: PyTorch's clip_grad_norm_.
 func (o AdamW) clipFactor(norm float64) float64 {

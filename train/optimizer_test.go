@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"haf/lm"
 )
 
 func TestRate(t *testing.T) {
@@ -41,11 +43,16 @@ func TestClipAndDecay(t *testing.T) {
 	for name, want := range map[string]bool{
 		"model.layers.0.mlp.up_proj.weight": true, "model.layers.0.input_layernorm.weight": false, "model.norm.weight": false,
 		"model.layers.0.self_attn.q_proj.bias": false, "score.weight": true, "model.layers.0.mlp.up_proj.lora_A.weight": true,
+		"transformer.h.0.ln_1.weight": false, "transformer.wpe.weight": true,
 	} {
-		if o.decays(name) != want {
+		p := lm.Param{Name: name, Shape: []int{4}}
+		if want {
+			p.Shape = []int{4, 4}
+		}
+		if o.decays(p) != want {
 			t.Errorf("%s is decayed: %v", name, !want)
 		}
-		if !(AdamW{DecayNorms: true}).decays(name) {
+		if !(AdamW{DecayNorms: true}).decays(p) {
 			t.Errorf("%s is not decayed although norms are", name)
 		}
 	}

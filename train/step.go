@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -57,7 +56,7 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW) *stepper {
 	s := &stepper{model: model, objective: obj, optimizer: opt, params: model.Trainable(want)}
 	for i, p := range s.params {
 		s.m, s.v = append(s.m, tensors.FromShape(p.Value.Shape())), append(s.v, tensors.FromShape(p.Value.Shape()))
-		if i == 0 || partOf(p.Name) != partOf(s.params[i-1].Name) {
+		if i == 0 || model.Config.LayerOf(p.Name) != model.Config.LayerOf(s.params[i-1].Name) {
 			s.parts = append(s.parts, nil)
 		}
 		last := len(s.parts) - 1
@@ -68,14 +67,6 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW) *stepper {
 	s.add = MustNewExec(backend, buildAdd).SetMaxCache(-1).WithName("add")
 	s.update = MustNewExec(backend, s.buildUpdate).SetMaxCache(-1).WithName("update")
 	return s
-}
-
-// partOf is the layer that a weight belongs to; what is in no layer is one part.
-func partOf(name string) string {
-	if rest, ok := strings.CutPrefix(name, "model.layers."); ok {
-		return rest[:strings.IndexByte(rest, '.')]
-	}
-	return ""
 }
 
 // buildGradient: inputs of the batch, the five of extra, all weights → losses, squared norm, margins, gradients.
@@ -288,7 +279,7 @@ func (s *stepper) apply(gradients []*tensors.Tensor, scalars []float32) error {
 		values := make([]*tensors.Tensor, len(s.params))
 		for i, at := range part {
 			values[at] = s.params[at].Value
-			if s.optimizer.decays(s.params[at].Name) {
+			if s.optimizer.decays(s.params[at].Param) {
 				decays[i] = 1
 			}
 		}

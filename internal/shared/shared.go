@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -13,11 +14,7 @@ import (
 // checkout. The test is skipped, saying so, where it does not exist.
 func Path(t testing.TB, name string) string {
 	t.Helper()
-	dir := os.Getenv("HAF_SHARED")
-	if dir == "" {
-		dir = filepath.Join(Root(), "..", "shared")
-	}
-	return orSkip(t, filepath.Join(dir, filepath.FromSlash(name)), "shared material is not beside this checkout")
+	return orSkip(t, filepath.Join(dir(), filepath.FromSlash(name)), "shared material is not beside this checkout")
 }
 
 // Golden returns the path of a file of stored values: in $HAF_GOLDEN, which may hold other values of the same form, else
@@ -40,15 +37,74 @@ func Model(t testing.TB, name string) string {
 	return orSkip(t, filepath.Join(cache, "haf", "models", name), "run `make models` first")
 }
 
+// Cases returns the folders with a stored case (expected.json), adapters' included: those below $HAF_GOLDEN, else the
+// repository's own and, where the shared material is, its models that the repository has not got.
+func Cases(t testing.TB) []string {
+	t.Helper()
+	roots := []string{os.Getenv("HAF_GOLDEN")}
+	if roots[0] == "" {
+		roots = []string{filepath.Join(Root(), "lm", "testdata")}
+		if golden := filepath.Join(dir(), "golden", "models"); exists(golden) {
+			roots = append(roots, golden)
+		}
+	}
+	var cases []string
+	seen := map[string]bool{} // by their values
+	for _, root := range roots {
+		err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.Name() != "expected.json" {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			if err == nil && !seen[string(data)] {
+				seen[string(data)] = true
+				cases = append(cases, filepath.Dir(path))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(cases) == 0 {
+		t.Fatalf("no expected.json below %v", roots)
+	}
+	return cases
+}
+
+// CaseDevice is the device that a stored case is run on: $HAF_DEVICE, as in make parity. Else it is the fastest one for
+// a Llama, and pure Go for the other families: its programs are made at once, and small ones run as fast.
+func CaseDevice(dir string) string {
+	if name := os.Getenv("HAF_DEVICE"); name != "" {
+		return name
+	}
+	if strings.Contains(filepath.ToSlash(dir), "/lm/testdata/llama") {
+		return "auto"
+	}
+	return "go"
+}
+
 // Root is the folder of the module.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
+func dir() string {
+	if dir := os.Getenv("HAF_SHARED"); dir != "" {
+		return dir
+	}
+	return filepath.Join(Root(), "..", "shared")
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 func orSkip(t testing.TB, path, why string) string {
 	t.Helper()
-	if _, err := os.Stat(path); err != nil {
+	if !exists(path) {
 		t.Skipf("%s: not found: %s", path, why)
 	}
 	return path

@@ -1,0 +1,140 @@
+package lm
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+)
+
+// Marshal returns config.json for a model that is saved as the given architecture, for example LlamaForCausalLM. It
+// has the keys that were read, with architectures replaced and the fields that were changed since. For a
+// …ForSequenceClassification it describes one label, LABEL_0. PAD is not invented here: transformers reads the score
+// at the last token that is not padding, so that a token that ends responses would not do.
+func (c *Config) Marshal(architecture string) ([]byte, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if architecture == "" {
+		return nil, errors.New("lm: config.json: no architecture to save as; want for example LlamaForCausalLM")
+	}
+	out := maps.Clone(c.Raw)
+	read := map[string]any{}
+	if out == nil {
+		out = map[string]json.RawMessage{}
+	} else {
+		before := &Config{Raw: c.Raw}
+		err := before.parse()
+		if err == nil {
+			err = before.validate()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("lm: %s: %w", configFile, err)
+		}
+		read = before.keys()
+	}
+	now := c.keys()
+	now["architectures"] = []string{architecture}
+	if strings.HasSuffix(architecture, "ForSequenceClassification") {
+		now["id2label"] = map[string]string{"0": "LABEL_0"}
+		now["label2id"] = map[string]int{"LABEL_0": 0}
+		delete(out, "num_labels") // id2label says it
+	}
+	for key, value := range now {
+		if old, ok := read[key]; ok && reflect.DeepEqual(old, value) {
+			continue
+		}
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("lm: %s: %s: %w", configFile, key, err)
+		}
+		switch key {
+		case "rope_theta", "rope_scaling", localThetaKey, "partial_rotary_factor":
+			c.replaceRope(out)
+		case "dtype":
+			setDType(out, raw)
+		default:
+			out[key] = raw
+		}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(out); err != nil {
+		return nil, fmt.Errorf("lm: %s: %w", configFile, err)
+	}
+	return b.Bytes(), nil
+}
+
+// keys returns the fields under their names in config.json, to see which were changed and to write a Config that was
+// made by hand.
+func (c *Config) keys() map[string]any {
+	token := func(id int) any {
+		if id < 0 {
+			return nil
+		}
+		return id
+	}
+	fam := c.family()
+	keys := map[string]any{"model_type": c.Family, "bos_token_id": token(c.BOS), "pad_token_id": token(c.PAD)}
+	for _, k := range fam.keys() {
+		keys[k.name] = k.write(c)
+	}
+	if name := fam.key("hidden_act"); c.Activation == "gelu_tanh" {
+		keys[name] = "gelu_pytorch_tanh"
+	}
+	c.windowKeys(keys)
+	if fam.rotary() {
+		keys["rope_theta"], keys["rope_scaling"] = c.RopeTheta, c.Rope
+		if fam.localTheta {
+			keys[localThetaKey] = c.LocalRopeTheta
+		}
+		if fam.partial {
+			keys["partial_rotary_factor"] = c.partialRotary()
+		}
+	}
+	switch len(c.EOS) {
+	case 0:
+		keys["eos_token_id"] = nil
+	case 1:
+		keys["eos_token_id"] = c.EOS[0]
+	default:
+		keys["eos_token_id"] = c.EOS
+	}
+	if c.DType != "" {
+		keys["dtype"] = c.DType
+	}
+	return keys
+}
+
+// setDType writes the dtype under the names that are there; torch_dtype alone is read by every release.
+func setDType(out map[string]json.RawMessage, raw json.RawMessage) {
+	_, current := out["dtype"]
+	_, older := out["torch_dtype"]
+	if current {
+		out["dtype"] = raw
+	}
+	if older || !current {
+		out["torch_dtype"] = raw
+	}
+}
+
+// Hash is the hex SHA-256 of the fields that decide what a decoder computes, whatever they are called in the file.
+func (c *Config) Hash() string {
+	keys := c.keys()
+	for _, other := range []string{"dtype", "bos_token_id", "eos_token_id", "pad_token_id", "max_position_embeddings"} {
+		delete(keys, other)
+	}
+	data, err := json.Marshal(keys)
+	if err != nil {
+		panic(err) // numbers, strings and truth values
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
