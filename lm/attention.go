@@ -36,9 +36,9 @@ const queryBlock = 128
 func (b *block) attention(xMH *Node, name string) *Node {
 	c := b.Config
 	kv, group, dim := c.KVHeads, c.Heads/c.KVHeads, c.HeadDim
-	q := b.rotate(b.linear(xMH, name+"q_proj"), c.Heads)
-	k := b.rotate(b.linear(xMH, name+"k_proj"), kv)
-	v := b.linear(xMH, name+"v_proj")
+	q := b.keep(b.rotate(b.linear(xMH, name+"q_proj"), c.Heads))
+	k := b.keep(b.rotate(b.linear(xMH, name+"k_proj"), kv))
+	v := b.keep(b.linear(xMH, name+"v_proj"))
 	qRKGTD := TransposeAllAxes(Reshape(q, b.rows, b.length, kv, group, dim), 0, 2, 3, 1, 4)
 	kRKTD := TransposeAllAxes(Reshape(k, b.rows, b.length, kv, dim), 0, 2, 1, 3)
 	vRKTD := TransposeAllAxes(Reshape(v, b.rows, b.length, kv, dim), 0, 2, 1, 3)
@@ -55,7 +55,7 @@ func (b *block) attention(xMH *Node, name string) *Node {
 	}
 	outRKGTD := Concatenate(parts, 3)
 	outMH := Reshape(TransposeAllAxes(outRKGTD, 0, 3, 1, 2, 4), b.rows*b.length, c.Heads*dim)
-	return b.linear(outMH, name+"o_proj")
+	return b.linear(b.keep(outMH), name+"o_proj")
 }
 
 // attend is softmax(q·kᵀ/√D + bias)·v for Q queries and S keys: q [R, K, G, Q, D], k and v [R, K, S, D], bias [R, Q, S].

@@ -18,9 +18,21 @@ type Decoder struct {
 	LoRA   *LoRA // nil: no adapter
 	// DType is the body's: the embeddings and blocks compute in it. What follows the final norm is float32.
 	DType dtypes.DType
-	// Checkpointing recomputes each block in the backward pass instead of keeping its activations.
-	Checkpointing bool
+	// Checkpointing says which activations the backward pass finds and which it makes again.
+	Checkpointing Checkpointing
 }
+
+// Checkpointing trades time for memory in the backward pass: "none" computes nothing twice; "selective" keeps the
+// results of the linear layers and makes norms, activation functions and attention weights again; "full" keeps only
+// what goes from block to block.
+type Checkpointing string
+
+// The choices, by growing time and shrinking memory. The zero value is CheckpointNone.
+const (
+	CheckpointNone      Checkpointing = "none"
+	CheckpointSelective Checkpointing = "selective"
+	CheckpointFull      Checkpointing = "full"
+)
 
 // Weights holds the graph's nodes of a model's weights by name, adapters included ("….lora_A.weight").
 type Weights map[string]*Node
@@ -34,14 +46,15 @@ type Rows struct {
 // Hidden returns the hidden states after the final norm, [M, H] in float32.
 func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
 	b := d.block(w, rows)
+	checkpoints := d.Checkpointing == CheckpointSelective || d.Checkpointing == CheckpointFull
 	x := ConvertDType(Gather(w[EmbeddingName], ExpandAxes(Reshape(rows.Tokens, b.rows*b.length), -1)), d.DType)
 	for layer := range d.Config.Layers {
-		if d.Checkpointing {
+		if checkpoints {
 			x = x.Checkpoint()
 		}
 		x = b.layer(x, layer)
 	}
-	if d.Checkpointing {
+	if checkpoints {
 		x = x.StopCheckpoint()
 	}
 	return b.normalize(x, NormName)
@@ -65,17 +78,25 @@ func (d *Decoder) block(w Weights, rows Rows) *block {
 	return b
 }
 
+// keep marks a result that the backward pass finds, where it makes others again.
+func (b *block) keep(x *Node) *Node {
+	if b.Checkpointing == CheckpointSelective {
+		return x.Checkpoint()
+	}
+	return x
+}
+
 // layer is one block: attention and feed-forward, each after its norm and added to the residual stream.
 func (b *block) layer(xMH *Node, layer int) *Node {
 	name := layerName(layer)
-	xMH = Add(xMH, b.attention(b.norm(xMH, name+"input_layernorm.weight"), name+"self_attn."))
+	xMH = b.keep(Add(xMH, b.attention(b.norm(xMH, name+"input_layernorm.weight"), name+"self_attn.")))
 	return Add(xMH, b.feedForward(b.norm(xMH, name+"post_attention_layernorm.weight"), name+"mlp."))
 }
 
 // feedForward is the gated form: down(act(gate(x)) ⊙ up(x)).
 func (b *block) feedForward(xMH *Node, name string) *Node {
-	gateMF := b.linear(xMH, name+"gate_proj")
-	upMF := b.linear(xMH, name+"up_proj")
+	gateMF := b.keep(b.linear(xMH, name+"gate_proj"))
+	upMF := b.keep(b.linear(xMH, name+"up_proj"))
 	return b.linear(Mul(b.activation(gateMF), upMF), name+"down_proj")
 }
 
@@ -110,7 +131,7 @@ func (b *block) linear(x *Node, name string) *Node {
 		y = Add(y, ExpandAndBroadcast(ConvertDType(bias, y.DType()), y.Shape().Dimensions, []int{0}))
 	}
 	if a, ok := b.w[name+LoraA]; ok {
-		y = Add(y, MulScalar(product(product(x, a), b.w[name+LoraB]), b.LoRA.Scale()))
+		y = Add(y, MulScalar(product(b.keep(product(x, a)), b.w[name+LoraB]), b.LoRA.Scale()))
 	}
 	return y
 }
