@@ -28,7 +28,7 @@ func positionCost(length int) float64 {
 const headCost = 0.27
 
 // compileBatches is what one more shape must save to be worth its compilation, in batches.
-const compileBatches = 2
+const compileBatches = 4
 
 // searchItems and searchLengths bound the work of the search; larger data sets and batches are sampled.
 const (

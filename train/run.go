@@ -156,7 +156,7 @@ func (o Options) check(model *reward.Model) error {
 func (r *run) prepare(ctx context.Context) error {
 	model, opt := r.model, r.opt
 	model.Meta.Objective = opt.Objective
-	packing := encode.PlanOptions{Positions: model.Positions(), MaxShapes: 1}
+	packing := encode.PlanOptions{Positions: model.Positions()}
 	var err error
 	if r.shapes, err = encode.CommonShapes(packing, r.data.Train, r.data.Valid); err != nil {
 		return fmt.Errorf("train: %w", err)
