@@ -6,21 +6,29 @@ import (
 	"slices"
 )
 
-// Choosing row lengths. A position costs 1 for the linear layers and length/attentionLength for attention, which
-// works on the whole square of a row; a response token costs headCost more, real or padded up to the fullest batch of
+// Choosing row lengths. A position costs 1 for the linear layers and, for attention, what it sees of its row on
+// average over attentionLength: half, and half of a block of queries more. A response token costs headCost more, real or padded up to the fullest batch of
 // the shape. So short rows are cheap, but leave gaps that fit nothing, and batches of few rows are uneven. What a
 // choice costs is found by packing with it.
 
-// attentionLength is the row length at which attention costs as much as the linear layers do: measured for a model
-// of 135M parameters. Wider models have it longer, which makes the choice matter less, not differently.
+// attentionLength is the number of positions to see at which attention costs as much as the linear layers do:
+// measured for a model of 135M parameters. Wider models have it longer, which makes the choice matter less, not differently.
 const attentionLength = 3500
+
+// queryBlock is the number of queries that attend at once, as in package lm: none is computed with keys behind its block.
+const queryBlock = 128
+
+// positionCost is what a position of a row of this length costs, of what the linear layers cost.
+func positionCost(length int) float64 {
+	return 1 + float64(length+min(length, queryBlock))/2/attentionLength
+}
 
 // headCost is what the language-model head costs, per token predicted, of what the linear layers cost per position:
 // for 135M parameters, 28M of them in the head.
 const headCost = 0.27
 
 // compileBatches is what one more shape must save to be worth its compilation, in batches.
-const compileBatches = 2
+const compileBatches = 4
 
 // searchItems and searchLengths bound the work of the search; larger data sets and batches are sampled.
 const (
@@ -31,13 +39,20 @@ const (
 // chooseLengths returns the row lengths for items, longest first, in ascending order: at most
 // MaxShapes up to Positions, and at most as many beyond it for the groups that need them.
 func chooseLengths(items []item, opt PlanOptions) []int {
+	var lengths []int
 	most := opt.roundLength(opt.Positions)
+	if len(opt.Shapes) > 0 {
+		for _, s := range opt.Shapes {
+			lengths = append(lengths, s.Length)
+		}
+		slices.Sort(lengths)
+		most = lengths[len(lengths)-1]
+	}
 	long := 0 // items[:long] need rows longer than a batch
 	for long < len(items) && items[long].size > most {
 		long++
 	}
-	var lengths []int
-	if regular := items[long:]; len(regular) > 0 {
+	if regular := items[long:]; len(regular) > 0 && len(lengths) == 0 {
 		var candidates []int
 		step := opt.Quantum * ceilDiv(ceilDiv(most, opt.Quantum), searchLengths)
 		for n := opt.Quantum; n < most; n += step {
@@ -89,9 +104,8 @@ func search(items []item, candidates []int, opt PlanOptions) []int {
 			perBatch, batches := fitRows(len(same), length, opt)
 			_, most := assign(same, batches, perBatch)
 			perBatch, batches = fitRows(int(math.Ceil(float64(len(same))*scale)), length, opt)
-			position := 1 + float64(length)/attentionLength
 			predicted := float64(ceilDiv(most[tokensLoad], opt.Chunk) * opt.Chunk)
-			total += float64(batches) * (float64(perBatch*length)*position + headCost*predicted)
+			total += float64(batches) * (float64(perBatch*length)*positionCost(length) + headCost*predicted)
 			total += float64(compileBatches * opt.Positions)
 		}
 		return total
@@ -145,6 +159,9 @@ func thin(items []item, n int) []item {
 // the sizes down to half a batch it takes the largest that leaves at most 1 % of the rows empty, else the one that
 // leaves fewest.
 func fitRows(n, length int, opt PlanOptions) (perBatch, batches int) {
+	if given := opt.given(length); given.Rows > 0 {
+		return given.Rows, ceilDiv(n, given.Rows)
+	}
 	most := max(1, (opt.Positions+length/2)/length)
 	if opt.Reuse {
 		if most = powerOfTwo(most); most > 1 && most*length > opt.Positions {

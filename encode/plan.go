@@ -28,20 +28,26 @@ type PlanOptions struct {
 	MaxShapes int
 	// Quantum is what row lengths are multiples of. Default 64.
 	Quantum int
-	// Chunk is what Shape.Predicted is a multiple of: the language-model head works through so many positions at a
-	// time. Default 128.
+	// Chunk is what Shape.Predicted is a multiple of. Default 32; 128 with Reuse.
 	Chunk int
 	// Reuse rounds every size up to a power of two (of its quantum), so that plans of different data, such as
 	// requests to be scored as they come, share programs. It costs fill.
 	Reuse bool
+	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as large or
+	// larger. Groups that fit none of them get shapes of their own.
+	Shapes []Shape
 }
 
 func (o PlanOptions) withDefaults() (PlanOptions, error) {
+	chunk := 32
+	if o.Reuse {
+		chunk = 128
+	}
 	for _, f := range []struct {
 		name     string
 		value    *int
 		standard int
-	}{{"positions", &o.Positions, 2048}, {"max shapes", &o.MaxShapes, 2}, {"quantum", &o.Quantum, 64}, {"chunk", &o.Chunk, 128}} {
+	}{{"positions", &o.Positions, 2048}, {"max shapes", &o.MaxShapes, 2}, {"quantum", &o.Quantum, 64}, {"chunk", &o.Chunk, chunk}} {
 		if *f.value < 0 {
 			return o, fmt.Errorf("encode: plan: %s is %d, want 1 or more, or 0 for %d", f.name, *f.value, f.standard)
 		}
@@ -119,6 +125,7 @@ func NewPlan(groups []Group, opt PlanOptions) (*Plan, error) {
 // addShape deals the rows of one length to batches and fixes their shape.
 func (p *Plan) addShape(length int, rows []packedRow, opt PlanOptions) {
 	perBatch, batches := fitRows(len(rows), length, opt)
+	given := opt.given(length)
 	shape := Shape{Rows: perBatch, Length: length}
 	dealt, most := deal(rows, batches, perBatch, opt.Chunk)
 	for _, batch := range dealt {
@@ -128,7 +135,9 @@ func (p *Plan) addShape(length int, rows []packedRow, opt PlanOptions) {
 		}
 		p.Batches = append(p.Batches, b)
 	}
-	shape.Predicted, shape.Responses, shape.Comparisons = most[tokensLoad], most[responsesLoad], most[comparisonsLoad]
+	shape.Predicted = max(most[tokensLoad], given.Predicted)
+	shape.Responses = max(most[responsesLoad], given.Responses)
+	shape.Comparisons = max(most[comparisonsLoad], given.Comparisons)
 	chunks := ceilDiv(shape.Predicted, opt.Chunk)
 	if opt.Reuse {
 		chunks, shape.Responses, shape.Comparisons = powerOfTwo(chunks), powerOfTwo(shape.Responses), powerOfTwo(shape.Comparisons)
@@ -136,6 +145,44 @@ func (p *Plan) addShape(length int, rows []packedRow, opt PlanOptions) {
 	shape.Predicted = chunks * opt.Chunk
 	p.stats.positions += batches * shape.Positions()
 	p.Shapes = append(p.Shapes, shape)
+}
+
+// given is the shape of that length among those to be used again, the zero Shape where there is none.
+func (o PlanOptions) given(length int) Shape {
+	for _, s := range o.Shapes {
+		if s.Length == length {
+			return s
+		}
+	}
+	return Shape{}
+}
+
+// CommonShapes returns shapes in which every one of the sets of groups, such as those to train and to validate on, can
+// be planned, so that they are run by the same programs. An empty set has no part in it.
+func CommonShapes(opt PlanOptions, sets ...[]Group) ([]Shape, error) {
+	sets = slices.DeleteFunc(slices.Clone(sets), func(set []Group) bool { return len(set) == 0 })
+	whole, err := NewPlan(slices.Concat(sets...), opt)
+	if err != nil {
+		return nil, err
+	}
+	opt.Shapes = whole.Shapes
+	// The read-out of a set alone can be larger in places than that of all together.
+	for _, set := range sets {
+		p, err := NewPlan(set, opt)
+		if err != nil {
+			return nil, err
+		}
+		shapes := slices.Clone(opt.Shapes)
+		for i, s := range shapes {
+			for _, t := range p.Shapes {
+				if s.Length == t.Length {
+					shapes[i] = t // as large as s or larger
+				}
+			}
+		}
+		opt.Shapes = shapes
+	}
+	return opt.Shapes, nil
 }
 
 func checkGroup(g *Group) error {

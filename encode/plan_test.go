@@ -380,3 +380,38 @@ func FuzzPlan(f *testing.F) {
 		checkPlan(t, groups, opt, newPlan(t, groups, opt))
 	})
 }
+
+// TestCommonShapes: sets planned together stand in the same shapes, and nothing is lost.
+func TestCommonShapes(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for range 40 {
+		var sets [][]Group
+		for range 1 + r.IntN(3) {
+			sets = append(sets, randomGroups(r, r.IntN(60), 1+r.IntN(200)))
+		}
+		sets = append(sets, randomGroups(r, 1, 20))
+		opt := PlanOptions{Positions: 128 << r.IntN(3), MaxShapes: 1 + r.IntN(2), Quantum: 8, Chunk: 1 + r.IntN(9)}
+		shapes, err := CommonShapes(opt, sets...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt.Shapes = shapes
+		for _, set := range sets {
+			if len(set) == 0 {
+				continue
+			}
+			p := newPlan(t, set, opt)
+			seen := 0
+			for i := range p.Batches {
+				b := p.Batch(i)
+				seen += len(b.Groups)
+				if !slices.Contains(shapes, b.Shape) {
+					t.Fatalf("shape %v is not one of %v", b.Shape, shapes)
+				}
+			}
+			if seen != len(set) {
+				t.Fatalf("%d of %d groups are planned", seen, len(set))
+			}
+		}
+	}
+}

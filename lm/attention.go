@@ -43,8 +43,9 @@ func (b *block) attention(xMH *Node, name string, v *view) *Node {
 	c := b.Config
 	kv, group, dim := c.KVHeads, c.Heads/c.KVHeads, c.HeadDim
 	q, k, value := b.project(xMH, name)
-	q = b.rotate(b.headNorm(q, c.Heads, name, b.family.names.qNorm), c.Heads, v)
-	k = b.rotate(b.headNorm(k, kv, name, b.family.names.kNorm), kv, v)
+	q = b.keep(b.rotate(b.headNorm(q, c.Heads, name, b.family.names.qNorm), c.Heads, v))
+	k = b.keep(b.rotate(b.headNorm(k, kv, name, b.family.names.kNorm), kv, v))
+	value = b.keep(value)
 	qRKGTD := TransposeAllAxes(Reshape(q, b.rows, b.length, kv, group, dim), 0, 2, 3, 1, 4)
 	kRKTD := TransposeAllAxes(Reshape(k, b.rows, b.length, kv, dim), 0, 2, 1, 3)
 	vRKTD := TransposeAllAxes(Reshape(value, b.rows, b.length, kv, dim), 0, 2, 1, 3)
@@ -61,7 +62,7 @@ func (b *block) attention(xMH *Node, name string, v *view) *Node {
 	}
 	outRKGTD := Concatenate(parts, 3)
 	outMH := Reshape(TransposeAllAxes(outRKGTD, 0, 3, 1, 2, 4), b.rows*b.length, c.Heads*dim)
-	return b.linear(outMH, name+b.family.names.o)
+	return b.linear(b.keep(outMH), name+b.family.names.o)
 }
 
 // project returns queries [M, heads×D], keys and values [M, kv×D], cut out of the fused projection where there is one.

@@ -19,9 +19,21 @@ type Decoder struct {
 	LoRA   *LoRA // nil: no adapter
 	// DType is the body's: the embeddings and blocks compute in it. What follows the final norm is float32.
 	DType dtypes.DType
-	// Checkpointing recomputes each block in the backward pass instead of keeping its activations.
-	Checkpointing bool
+	// Checkpointing says which activations the backward pass finds and which it makes again.
+	Checkpointing Checkpointing
 }
+
+// Checkpointing trades time for memory in the backward pass: "none" computes nothing twice; "selective" keeps the
+// results of the linear layers and makes norms, activation functions and attention weights again; "full" keeps only
+// what goes from block to block.
+type Checkpointing string
+
+// The choices, by growing time and shrinking memory. The zero value is CheckpointNone.
+const (
+	CheckpointNone      Checkpointing = "none"
+	CheckpointSelective Checkpointing = "selective"
+	CheckpointFull      Checkpointing = "full"
+)
 
 // Weights holds the graph's nodes of a model's weights by name, adapters included ("….lora_A.weight").
 type Weights map[string]*Node
@@ -35,15 +47,16 @@ type Rows struct {
 // Hidden returns the hidden states after the final norm, [M, H] in float32.
 func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
 	b := d.block(w, rows)
+	checkpoints := d.Checkpointing == CheckpointSelective || d.Checkpointing == CheckpointFull
 	names := d.Config.family().names
 	x := b.embed(rows)
 	for layer := range d.Config.Layers {
-		if d.Checkpointing {
+		if checkpoints {
 			x = x.Checkpoint()
 		}
 		x = b.layer(x, layer)
 	}
-	if d.Checkpointing {
+	if checkpoints {
 		x = x.StopCheckpoint()
 	}
 	return b.normalize(x, names.norm)
@@ -102,6 +115,14 @@ func (b *block) embed(rows Rows) *Node {
 	return x
 }
 
+// keep marks a result that the backward pass finds, where it makes others again.
+func (b *block) keep(x *Node) *Node {
+	if b.Checkpointing == CheckpointSelective {
+		return x.Checkpoint()
+	}
+	return x
+}
+
 // layer is one block: attention and feed-forward part, each between its norms and added to the residual stream.
 func (b *block) layer(xMH *Node, layer int) *Node {
 	name, n := b.Config.blockName(layer), b.family.names
@@ -123,7 +144,7 @@ func (b *block) layer(xMH *Node, layer int) *Node {
 		}
 		return Add(xMH, Add(attentionMH, norm(b.feedForward(inMH, name), n.mlpOut)))
 	}
-	xMH = Add(xMH, attentionMH)
+	xMH = b.keep(Add(xMH, attentionMH))
 	return Add(xMH, norm(b.feedForward(norm(xMH, n.mlpIn), name), n.mlpOut))
 }
 
@@ -133,14 +154,14 @@ func (b *block) feedForward(xMH *Node, name string) *Node {
 	var innerMF *Node
 	switch {
 	case n.gateUp != "":
-		both := cut(b.linear(xMH, name+n.gateUp), b.Config.FeedForward, b.Config.FeedForward)
+		both := cut(b.keep(b.linear(xMH, name+n.gateUp)), b.Config.FeedForward, b.Config.FeedForward)
 		innerMF = Mul(b.activation(both[0]), both[1])
 	case n.gate != "":
-		gateMF := b.linear(xMH, name+n.gate)
-		upMF := b.linear(xMH, name+n.up)
+		gateMF := b.keep(b.linear(xMH, name+n.gate))
+		upMF := b.keep(b.linear(xMH, name+n.up))
 		innerMF = Mul(b.activation(gateMF), upMF)
 	default:
-		innerMF = b.activation(b.linear(xMH, name+n.up))
+		innerMF = b.activation(b.keep(b.linear(xMH, name+n.up)))
 	}
 	return b.linear(innerMF, name+n.down)
 }
@@ -211,7 +232,7 @@ func (b *block) linear(x *Node, name string) *Node {
 		y = Add(y, spreadLast(ConvertDType(bias, y.DType()), y))
 	}
 	if a, ok := b.w[name+LoraA]; ok {
-		y = Add(y, MulScalar(product(product(x, a), b.w[name+LoraB]), b.LoRA.Scale()))
+		y = Add(y, MulScalar(product(b.keep(product(x, a)), b.w[name+LoraB]), b.LoRA.Scale()))
 	}
 	return y
 }

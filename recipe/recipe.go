@@ -92,7 +92,7 @@ type Train struct {
 	CheckpointEvery int     `toml:"checkpoint_every" json:"checkpoint_every"`
 	Patience        int     `toml:"patience" json:"patience"` // validations without a better one; 0 never stops early
 	Seed            uint64  `toml:"seed" json:"seed"`
-	Checkpointing   bool    `toml:"checkpointing" json:"checkpointing"` // recompute blocks in the backward pass: less memory
+	Checkpointing   string  `toml:"checkpointing" json:"checkpointing"` // none, selective or full: what the backward pass computes again to save memory
 	Positions       int     `toml:"positions" json:"positions"`         // of a packed batch, about
 	LogitChunk      int     `toml:"logit_chunk" json:"logit_chunk"`     // rows of logits made at once
 }
@@ -107,7 +107,7 @@ func Default() *Recipe {
 		Objective: Objective{RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Policy: o.Policy, Beta: o.Beta},
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
-			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512,
+			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: string(lm.CheckpointSelective),
 		},
 	}
 }
@@ -287,6 +287,8 @@ func (r *Recipe) Validate() error {
 		return bad("train.positions", r.Train.Positions, "at least 64")
 	case r.Train.LogitChunk < 1:
 		return bad("train.logit_chunk", r.Train.LogitChunk, "at least 1")
+	case !slices.Contains([]string{string(lm.CheckpointNone), string(lm.CheckpointSelective), string(lm.CheckpointFull)}, r.Train.Checkpointing):
+		return bad("train.checkpointing", fmt.Sprintf("%q", r.Train.Checkpointing), "none, selective or full")
 	case r.Train.Batch < 1:
 		return bad("train.batch", r.Train.Batch, "at least 1")
 	case r.Train.Epochs < 1 && r.Train.MaxSteps < 1:
@@ -317,7 +319,7 @@ func (r *Recipe) optimizer() train.AdamW {
 func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
-		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: r.Train.Checkpointing,
+		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: lm.Checkpointing(r.Train.Checkpointing),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
 	}
 	if r.LoRA.Rank > 0 {

@@ -35,14 +35,14 @@ func packedEqualsAlone(t *testing.T, model *reward.Model) {
 	setScore(t, model)
 	groups := randomGroups(model.Config.Vocab, 12)
 	both := reward.ScoreHead | reward.PolicyHead
-	scores, logps, err := model.Read(t.Context(), groups, both, nil)
+	scores, logps, err := model.Read(t.Context(), groups, both, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, g := range groups {
 		for k, response := range g.Responses {
 			alone := []encode.Group{{Prompt: g.Prompt, Responses: [][]int32{response}}}
-			s, l, err := model.Read(t.Context(), alone, both, nil)
+			s, l, err := model.Read(t.Context(), alone, both, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -82,7 +82,7 @@ func TestSmolLM2GGUF(t *testing.T) {
 			}
 			groups = append(groups, g)
 		}
-		if scores[i], logps[i], err = m.Read(t.Context(), groups, reward.ScoreHead|reward.PolicyHead, nil); err != nil {
+		if scores[i], logps[i], err = m.Read(t.Context(), groups, reward.ScoreHead|reward.PolicyHead, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		toks[i] = m.Tokenizer

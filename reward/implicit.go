@@ -31,7 +31,7 @@ func (s *Implicit) Score(ctx context.Context, samples []pref.Sample) ([]float64,
 	if err != nil {
 		return nil, err
 	}
-	refs, _, err := s.Reference.LogProbs(ctx, groups, nil)
+	refs, _, err := s.Reference.LogProbs(ctx, groups, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +117,12 @@ func (m *Model) Rewards(ctx context.Context, groups []encode.Group, names []stri
 		if err != nil {
 			return nil, err
 		}
-		refs, _, err = reference.LogProbs(ctx, groups, func(done, total int) { progress("reference", done, total) })
+		refs, _, err = reference.LogProbs(ctx, groups, nil, func(done, total int) { progress("reference", done, total) })
 		if err != nil {
 			return nil, err
 		}
 	}
-	scores, logps, err := m.Read(ctx, groups, want, func(done, total int) { progress("scoring", done, total) })
+	scores, logps, err := m.Read(ctx, groups, want, nil, func(done, total int) { progress("scoring", done, total) })
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func compareStored(t *testing.T, m *reward.Model, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scores, logps, err := m.Read(t.Context(), []encode.Group{{Prompt: want.Prompt, Responses: want.Responses}}, reward.ScoreHead|reward.PolicyHead, nil)
+	scores, logps, err := m.Read(t.Context(), []encode.Group{{Prompt: want.Prompt, Responses: want.Responses}}, reward.ScoreHead|reward.PolicyHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

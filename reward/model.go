@@ -57,11 +57,19 @@ type Model struct {
 
 	mu      sync.Mutex // one program runs at a time
 	readers map[Heads]*graph.Exec
+	built   int    // programs compiled, of readers
 	base    *Model // the reference of a fully trained model, once opened
 }
 
 // Device is what the model runs on.
 func (m *Model) Device() *backend.Device { return m.device }
+
+// Programs is the number of programs that were compiled to read the model's heads.
+func (m *Model) Programs() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.built
+}
 
 // Positions is the number of positions of a packed batch, about.
 func (m *Model) Positions() int { return m.positions }

@@ -20,19 +20,19 @@ import (
 
 // Options says how a model is opened. The zero value is a model for scoring, as it was trained.
 type Options struct {
-	Template      string     // see the recipe's model.template; "" is what the model was trained with
-	MaxLength     int        // tokens of prompt and longest response; 0 is what the model was trained with
-	Truncation    string     // "prompt", "drop" or "response"
-	DType         string     // of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
-	Train         bool       // all weights will be trained (no adapter): they stay float32
-	LoRA          *lm.LoRA   // a fresh adapter for training
-	Random        *rand.Rand // for the fresh adapter
-	Checkpointing bool       // recompute blocks in the backward pass
-	LogitChunk    int        // rows of logits made at once; 0 is 512
-	Positions     int        // positions of a packed batch, about; 0 is 2048
-	Base          string     // folder of the model that an adapter belongs to; "" is where the adapter says
-	Column        *int       // which of a classifier's two labels is the reward, 0 or 1; nil is not said
-	NoTokenizer   bool       // tokens come ready-made: the model reads encoded groups, but scores no text
+	Template      string           // see the recipe's model.template; "" is what the model was trained with
+	MaxLength     int              // tokens of prompt and longest response; 0 is what the model was trained with
+	Truncation    string           // "prompt", "drop" or "response"
+	DType         string           // of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
+	Train         bool             // all weights will be trained (no adapter): they stay float32
+	LoRA          *lm.LoRA         // a fresh adapter for training
+	Random        *rand.Rand       // for the fresh adapter
+	Checkpointing lm.Checkpointing // of the backward pass; "" is lm.CheckpointSelective
+	LogitChunk    int              // rows of logits made at once; 0 is 512
+	Positions     int              // positions of a packed batch, about; 0 is 2048
+	Base          string           // folder of the model that an adapter belongs to; "" is where the adapter says
+	Column        *int             // which of a classifier's two labels is the reward, 0 or 1; nil is not said
+	NoTokenizer   bool             // tokens come ready-made: the model reads encoded groups, but scores no text
 }
 
 // trains says whether the model is opened to be trained.
@@ -211,6 +211,9 @@ func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options)
 		return nil, fmt.Errorf("reward: dtype %q is not known: float32 or bfloat16", m.Meta.DType)
 	}
 	m.decoder.Config, m.decoder.Checkpointing = config, opt.Checkpointing
+	if m.decoder.Checkpointing == "" {
+		m.decoder.Checkpointing = lm.CheckpointSelective
+	}
 	return m, nil
 }
 

@@ -111,7 +111,8 @@ func (m *Model) Arguments() []any {
 // reader returns the program that reads the wanted heads; it compiles once for each shape.
 func (m *Model) reader(want Heads) *Exec {
 	if m.readers[want] == nil {
-		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
+		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node { // built under m.mu, once for each shape
+			m.built++
 			score, logp := m.Heads(in[:NumInputs], m.Weights(in[NumInputs:]), want, lm.None)
 			var out []*Node
 			if score != nil {

@@ -118,7 +118,8 @@ func (r *Reference) arguments() []any {
 }
 
 // LogProbs returns the reference's summed log-probability of every response, and how many of them had to be made.
-func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, progress func(done, total int)) (logps [][]float64, made int, err error) {
+// shapes and progress are as in [Model.Read].
+func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes []encode.Shape, progress func(done, total int)) (logps [][]float64, made int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var missing []encode.Group
@@ -133,7 +134,8 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, progres
 	// Kept a few batches at a time, so that an interrupted pass is not lost.
 	const batches = 32
 	fresh, since, done := map[responseKey]float32{}, 0, 0
-	err = r.model.each(ctx, missing, PolicyHead, encode.PlanOptions{Positions: r.model.positions}, r.arguments(), func(b *encode.Batch, _, logp []float32) error {
+	// Both heads are read, though one is wanted, because the program that reads both is needed anyway.
+	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, encode.PlanOptions{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *encode.Batch, _, logp []float32) error {
 		for i, g := range b.Groups {
 			for k, slot := range b.Slots[i] {
 				fresh[keyOf(missing[g].Prompt, missing[g].Responses[k])] = logp[slot]

@@ -215,7 +215,7 @@ func TestReferenceCache(t *testing.T) {
 	if made != 2 || madeAgain != 0 || first[0][0] != again[0][0] {
 		t.Errorf("%d made, then %d; %v, then %v", made, madeAgain, first, again)
 	}
-	_, plain, err := open(t, device, base, reward.Options{}).Read(t.Context(), groups, reward.PolicyHead, nil)
+	_, plain, err := open(t, device, base, reward.Options{}).Read(t.Context(), groups, reward.PolicyHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func logProbs(t *testing.T, m *reward.Model, cache string, groups []encode.Group
 	if err != nil {
 		t.Fatal(err)
 	}
-	logps, made, err := reference.LogProbs(t.Context(), groups, nil)
+	logps, made, err := reference.LogProbs(t.Context(), groups, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

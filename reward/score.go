@@ -105,10 +105,10 @@ func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, e
 }
 
 // Read runs the wanted heads over encoded groups, packed. scores[g][k] is the reward and logps[g][k] the summed
-// log-probability of response k of group g; a head that is not wanted gives nil. progress, if not nil, is told the
-// number of groups done.
-func (m *Model) Read(ctx context.Context, groups []encode.Group, want Heads, progress func(done, total int)) (scores, logps [][]float64, err error) {
-	return m.read(ctx, groups, want, encode.PlanOptions{Positions: m.positions}, progress)
+// log-probability of response k of group g; a head that is not wanted gives nil. shapes, if not nil, are those to pack
+// into (see [encode.CommonShapes]). progress, if not nil, is told the number of groups done.
+func (m *Model) Read(ctx context.Context, groups []encode.Group, want Heads, shapes []encode.Shape, progress func(done, total int)) (scores, logps [][]float64, err error) {
+	return m.read(ctx, groups, want, encode.PlanOptions{Positions: m.positions, Shapes: shapes}, progress)
 }
 
 func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, progress func(done, total int)) (scores, logps [][]float64, err error) {

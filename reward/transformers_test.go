@@ -121,11 +121,11 @@ func saved(t *testing.T, device *backend.Device, base, family, form string) job 
 		t.Fatal(err)
 	}
 	groups := randomGroups(60, 3) // below the tokens of images
-	scores, _, err := m.Read(t.Context(), groups, reward.ScoreHead, nil)
+	scores, _, err := m.Read(t.Context(), groups, reward.ScoreHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _, err := openFamily(t, device, j.Folder, reward.Options{}).Read(t.Context(), groups, reward.ScoreHead, nil)
+	again, _, err := openFamily(t, device, j.Folder, reward.Options{}).Read(t.Context(), groups, reward.ScoreHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ type parityCase struct {
 	refs    [][]float64
 }
 
-func openCase(t *testing.T, device *backend.Device, dir string, positions int, checkpointing bool) *parityCase {
+func openCase(t *testing.T, device *backend.Device, dir string, positions int, checkpointing lm.Checkpointing) *parityCase {
 	t.Helper()
 	c := &parityCase{}
 	data, err := os.ReadFile(filepath.Join(dir, "expected.json"))
@@ -125,18 +125,16 @@ func TestParity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, checkpointing := range []bool{false, true} {
+		for _, checkpointing := range []lm.Checkpointing{lm.CheckpointNone, lm.CheckpointSelective, lm.CheckpointFull} {
 			name := filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
-			if checkpointing {
-				name += "/checkpointing"
-			}
+			name += "/checkpointing-" + string(checkpointing)
 			t.Run(name, func(t *testing.T) { testParity(t, openCase(t, device, dir, 512, checkpointing), dir) })
 		}
 	}
 }
 
 func testParity(t *testing.T, c *parityCase, dir string) {
-	scores, logps, err := c.model.Read(t.Context(), c.groups, reward.ScoreHead|reward.PolicyHead, nil)
+	scores, logps, err := c.model.Read(t.Context(), c.groups, reward.ScoreHead|reward.PolicyHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +217,7 @@ func checkReference(t *testing.T, c *parityCase, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logps, made, err := reference.LogProbs(t.Context(), c.groups, nil)
+	logps, made, err := reference.LogProbs(t.Context(), c.groups, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

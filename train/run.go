@@ -50,6 +50,7 @@ type Result struct {
 	LastLoss  float64
 	Best      *Best
 	Stopped   bool // early
+	Programs  int  // compiled for reference, training and validation
 	Seconds   float64
 }
 
@@ -79,6 +80,7 @@ type stepRecord struct {
 	Comparisons    int     `json:"comparisons"`
 	Tokens         int     `json:"tokens"` // real ones
 	Fill           float64 `json:"fill"`   // of the positions
+	GFLOP          float64 `json:"gflop"`  // of matrix products that were needed
 	Seconds        float64 `json:"seconds"`
 }
 
@@ -103,6 +105,7 @@ type run struct {
 	progress Progress
 
 	plan      *encode.Plan
+	shapes    []encode.Shape // of all packed batches, so that training, reference and validation share programs
 	trainRefs [][]float64
 	validRefs [][]float64
 	epochs    [][][]int // steps of each epoch, each a list of packed batches
@@ -126,7 +129,7 @@ func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folde
 	began := time.Now()
 	err := r.loop(ctx)
 	r.result.Seconds = time.Since(began).Seconds()
-	r.result.Steps, r.result.Best = r.state.Step, r.state.Best
+	r.result.Steps, r.result.Best, r.result.Programs = r.state.Step, r.state.Best, r.built+model.Programs()
 	if err != nil {
 		return r.result, err
 	}
@@ -153,13 +156,18 @@ func (o Options) check(model *reward.Model) error {
 func (r *run) prepare(ctx context.Context) error {
 	model, opt := r.model, r.opt
 	model.Meta.Objective = opt.Objective
+	packing := encode.PlanOptions{Positions: model.Positions()}
+	var err error
+	if r.shapes, err = encode.CommonShapes(packing, r.data.Train, r.data.Valid); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	packing.Shapes = r.shapes
 	if opt.Objective.UsesReference() {
 		if err := r.reference(ctx); err != nil {
 			return err
 		}
 	}
-	var err error
-	if r.plan, err = encode.NewPlan(r.data.Train, encode.PlanOptions{Positions: model.Positions()}); err != nil {
+	if r.plan, err = encode.NewPlan(r.data.Train, packing); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	r.progress.Say("packing: %s", r.plan)
@@ -192,7 +200,7 @@ func (r *run) reference(ctx context.Context) error {
 	}
 	all := append(append([]encode.Group{}, r.data.Train...), r.data.Valid...)
 	started := false
-	logps, made, err := ref.LogProbs(ctx, all, func(done, total int) {
+	logps, made, err := ref.LogProbs(ctx, all, r.shapes, func(done, total int) {
 		if !started {
 			started = true
 			r.progress.Start("reference", total)
@@ -258,7 +266,7 @@ func (r *run) one(epoch int, packed []int) error {
 		Kind: "step", Step: r.state.Step, Epoch: epoch, Loss: ms.losses[0], RewardLoss: ms.losses[1], PolicyLoss: ms.losses[2],
 		Accuracy: ms.correct[0] / n, Margin: ms.margin[0] / n, PolicyAccuracy: ms.correct[1] / n, LogRatioMargin: ms.margin[1] / n,
 		GradNorm: ms.norm, LR: rate, Groups: ms.groups, Comparisons: ms.comparisons, Tokens: ms.tokens,
-		Fill: float64(ms.tokens) / float64(ms.slots), Seconds: time.Since(began).Seconds(),
+		Fill: float64(ms.tokens) / float64(ms.slots), GFLOP: ms.flops / 1e9, Seconds: time.Since(began).Seconds(),
 	}
 	r.result.LastLoss = record.Loss
 	if r.state.Step == 1 {
@@ -393,11 +401,14 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 		want |= reward.ScoreHead
 	}
 	if obj.UsesPolicy() {
-		want |= reward.PolicyHead
+		want = reward.ScoreHead | reward.PolicyHead // by the program that the reference was read with
 	}
-	scores, logps, err := r.model.Read(ctx, valid, want, nil)
+	scores, logps, err := r.model.Read(ctx, valid, want, r.shapes, nil)
 	if err != nil {
 		return record, err
+	}
+	if !obj.UsesScore() {
+		scores = nil
 	}
 	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.comparisons(scores, logps))
 	if !finite(record.Loss) {

@@ -28,6 +28,7 @@ type stepper struct {
 	parts  [][]int // indices into params: what one call of add or update works on
 
 	gradient, add, update *Exec
+	built                 int // programs compiled
 }
 
 // measures are the numbers of one optimizer step.
@@ -41,6 +42,7 @@ type measures struct {
 	groups      int
 	tokens      int // real
 	slots       int // positions computed
+	flops       float64
 }
 
 const numExtra = 5 // reference, tokens, chosen, rejected, weight
@@ -64,13 +66,14 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW) *stepper {
 	}
 	backend := model.Device().Backend
 	s.gradient = MustNewExec(backend, func(in []*Node) []*Node { return s.buildGradient(in, want) }).SetMaxCache(-1).WithName("gradient")
-	s.add = MustNewExec(backend, buildAdd).SetMaxCache(-1).WithName("add")
+	s.add = MustNewExec(backend, s.buildAdd).SetMaxCache(-1).WithName("add")
 	s.update = MustNewExec(backend, s.buildUpdate).SetMaxCache(-1).WithName("update")
 	return s
 }
 
 // buildGradient: inputs of the batch, the five of extra, all weights → losses, squared norm, margins, gradients.
 func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
+	s.built++
 	batch, extra, args := in[:reward.NumInputs], in[reward.NumInputs:reward.NumInputs+numExtra], in[reward.NumInputs+numExtra:]
 	w := s.model.Weights(args)
 	score, logp := s.model.Heads(batch, w, want, s.model.Gradients())
@@ -99,7 +102,8 @@ func sumOfSquares(xs []*Node) *Node {
 }
 
 // buildAdd: n sums and n gradients → the sum of squares of the new sums, and the sums.
-func buildAdd(in []*Node) []*Node {
+func (s *stepper) buildAdd(in []*Node) []*Node {
+	s.built++
 	n := len(in) / 2
 	sums := make([]*Node, n)
 	for i := range n {
@@ -110,6 +114,7 @@ func buildAdd(in []*Node) []*Node {
 
 // buildUpdate: scalars, decays [n], then n each of weights, first and second moments, gradients → the first three, new.
 func (s *stepper) buildUpdate(in []*Node) []*Node {
+	s.built++
 	n := (len(in) - 2) / 4
 	out := make([]*Node, 3*n)
 	for i := range n {
@@ -128,7 +133,8 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 		ms.comparisons += b.NumComparisons
 		ms.groups += len(b.Groups)
 		ms.tokens += b.Real
-		ms.slots += b.Shape.Rows * b.Shape.Length
+		ms.slots += b.Shape.Positions()
+		ms.flops += StepArithmetic(s.model, s.objective, b.Shape).Total()
 	}
 	var sums []*tensors.Tensor
 	for _, b := range batches {

@@ -1,0 +1,279 @@
+package recipe
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/pref"
+	"haf/reward"
+	"haf/train"
+)
+
+// A BenchCase is one thing whose speed is measured.
+type BenchCase struct {
+	Name string
+	What string
+	Unit string   // pairs, comparisons or responses, a second
+	Sets []string // overrides of the benchmark's recipe
+	kind string   // train, groups, split or score
+}
+
+// BenchCases are all cases, in the order in which they are run.
+func BenchCases() []BenchCase {
+	small := "train.checkpointing=full"
+	return []BenchCase{
+		{"hybrid", "hybrid step, LoRA", "pairs", nil, "train"},
+		{"hybrid-fast", "hybrid step, nothing computed twice", "pairs", []string{"train.checkpointing=none"}, "train"},
+		{"hybrid-small", "hybrid step, least memory", "pairs", []string{small}, "train"},
+		{"baseline", "reward loss only", "pairs", []string{"objective.policy_weight=0"}, "train"},
+		{"dpo", "policy loss only", "pairs", []string{"objective.reward_weight=0", "objective.policy_weight=1"}, "train"},
+		{"full", "hybrid step, all weights trained", "pairs", []string{"lora.rank=0"}, "train"},
+		{"bfloat16", "hybrid step, bfloat16 body", "pairs", []string{"model.dtype=bfloat16"}, "train"},
+		{"score", "rewards, the prompt shared by a pair", "responses", nil, "score"},
+		{"score-single", "rewards of single responses", "responses", nil, "score-single"},
+		{"groups", "hybrid step on groups of responses", "comparisons", nil, "groups"},
+		{"groups-as-pairs", "the same comparisons as pairs", "comparisons", nil, "split"},
+	}
+}
+
+// BenchOptions says what is measured on.
+type BenchOptions struct {
+	Model  string    // folder of the model
+	Data   []string  // preference pairs
+	Groups []string  // groups of more than two responses, for the cases of that name
+	Pairs  int       // that many pairs, the first that fit the length limit
+	Batch  int       // groups of a step, about
+	Rank   int       // of the adapter on gate, up and down projections
+	Began  time.Time // of the process
+	Cache  string    // of reference log-probabilities
+}
+
+// BenchResult is what was measured. The first step, or packed batch when scoring, is left out of the rate.
+type BenchResult struct {
+	Case      string    `json:"case"`
+	Unit      string    `json:"unit"` // of the rate, a second
+	Rate      float64   `json:"rate"`
+	Seconds   []float64 `json:"seconds"` // of each step or packed batch
+	Start     float64   `json:"start_s"` // from the start of the process to the end of the first step
+	Programs  int       `json:"programs"`
+	Fill      float64   `json:"fill"` // share of the positions that hold tokens
+	FirstLoss float64   `json:"first_loss,omitempty"`
+	GFLOP     float64   `json:"gflop"`   // of matrix products that a unit needs
+	GFLOPS    float64   `json:"gflop_s"` // reached
+	Peak      float64   `json:"gflop_s_peak"`
+	Share     float64   `json:"share_of_peak"`
+	PeakMB    float64   `json:"peak_mb"` // resident memory, filled in by the caller
+	Device    string    `json:"device"`
+}
+
+// Bench measures one case. Peak memory is the process's: a case has a process of its own.
+func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOptions, progress train.Progress) (BenchResult, error) {
+	cases := BenchCases()
+	at := slices.IndexFunc(cases, func(c BenchCase) bool { return c.Name == name })
+	if at < 0 {
+		return BenchResult{}, fmt.Errorf("recipe: no benchmark %q", name)
+	}
+	c := cases[at]
+	data := opt.Data
+	if c.kind == "groups" || c.kind == "split" {
+		data = opt.Groups
+	}
+	r := Default()
+	r.Model.Path, r.Model.Truncation = opt.Model, encode.TruncateDrop
+	r.LoRA.Rank, r.Data.Train, r.Data.ValidFraction = opt.Rank, data, 0
+	r.Train.Batch, r.Train.CheckpointEvery, r.Train.EvalEvery, r.Train.Schedule = opt.Batch, 0, 0, "constant"
+	for _, set := range c.Sets {
+		if err := r.set(set); err != nil {
+			return BenchResult{}, err
+		}
+	}
+	if err := r.Validate(); err != nil {
+		return BenchResult{}, err
+	}
+	groups, _, _, err := r.Groups()
+	if err != nil {
+		return BenchResult{}, err
+	}
+	options := r.ModelOptions()
+	if strings.HasPrefix(c.kind, "score") {
+		options.LoRA, options.Train = nil, false
+	}
+	model, err := reward.Open(device, r.Model.Path, options)
+	if err != nil {
+		return BenchResult{}, err
+	}
+	defer model.Close()
+	encoded, _, err := Encode(model.Encoder, firstGroups(groups, 4*opt.Pairs), nil)
+	if err != nil {
+		return BenchResult{}, err
+	}
+	encoded.Train = encoded.Train[:min(opt.Pairs, len(encoded.Train))]
+	result := BenchResult{Case: c.Name, Unit: c.Unit, Device: device.Describe()}
+	switch c.kind {
+	case "score", "score-single":
+		err = result.score(ctx, model, encoded.Train, c.kind == "score-single", opt)
+	case "split":
+		encoded.Train = asPairs(encoded.Train)
+		fallthrough
+	default:
+		err = result.train(ctx, r, model, encoded, opt, progress)
+	}
+	if err != nil {
+		return result, err
+	}
+	if result.Peak, err = device.MatMulRate(); err == nil {
+		result.GFLOPS = result.GFLOP * result.Rate
+		result.Share = result.GFLOPS / result.Peak
+	}
+	return result, err
+}
+
+func firstGroups(groups []pref.Group, n int) []pref.Group { return groups[:min(n, len(groups))] }
+
+// asPairs makes a group of two responses of every comparison.
+func asPairs(groups []encode.Group) []encode.Group {
+	var out []encode.Group
+	for _, g := range groups {
+		for _, c := range g.Comparisons {
+			pair := g
+			pair.Responses = [][]int32{g.Responses[c.Chosen], g.Responses[c.Rejected]}
+			pair.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1, Margin: c.Margin}}
+			out = append(out, pair)
+		}
+	}
+	return out
+}
+
+// alone makes a group of one response of every response.
+func alone(groups []encode.Group) []encode.Group {
+	var out []encode.Group
+	for _, g := range groups {
+		for _, response := range g.Responses {
+			out = append(out, encode.Group{Prompt: g.Prompt, Responses: [][]int32{response}, Source: g.Source, Index: g.Index})
+		}
+	}
+	return out
+}
+
+// firstStep is a Progress that notes when the first step was done.
+type firstStep struct {
+	train.Progress
+	training bool
+	at       time.Time
+}
+
+func (p *firstStep) Start(what string, total int) {
+	p.training = what == "training"
+	p.Progress.Start(what, total)
+}
+
+func (p *firstStep) At(done int, detail string) {
+	if p.training && done == 1 && p.at.IsZero() {
+		p.at = time.Now()
+	}
+	p.Progress.At(done, detail)
+}
+
+// train runs the training loop over the groups, into a folder that is removed again.
+func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model, data train.Data, opt BenchOptions, progress train.Progress) error {
+	dir, err := os.MkdirTemp("", "haf-bench-")
+	if err != nil {
+		return fmt.Errorf("recipe: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	folder, err := train.Create(filepath.Join(dir, "run"), map[string]string{"bench": b.Case})
+	if err != nil {
+		return err
+	}
+	options := r.TrainOptions()
+	options.CacheDir = opt.Cache
+	first := &firstStep{Progress: progress}
+	result, err := train.Run(ctx, model, data, options, folder, first)
+	if err != nil {
+		return err
+	}
+	b.Start, b.Programs, b.FirstLoss = first.at.Sub(opt.Began).Seconds(), result.Programs, result.FirstLoss
+	f, err := os.Open(filepath.Join(folder.Path, train.MetricsName))
+	if err != nil {
+		return fmt.Errorf("recipe: %w", err)
+	}
+	defer f.Close()
+	var units, flops, seconds, tokens, slots float64
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var step struct {
+			Kind                         string
+			Step, Comparisons            int
+			Tokens, Fill, Seconds, GFLOP float64
+		}
+		if err := json.Unmarshal(lines.Bytes(), &step); err != nil {
+			return fmt.Errorf("recipe: %s: %w", f.Name(), err)
+		}
+		if step.Kind != "step" {
+			continue
+		}
+		b.Seconds = append(b.Seconds, step.Seconds)
+		tokens, slots = tokens+step.Tokens, slots+step.Tokens/step.Fill
+		if step.Step == 1 {
+			continue
+		}
+		units, flops, seconds = units+float64(step.Comparisons), flops+step.GFLOP, seconds+step.Seconds
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("recipe: %s: %w", f.Name(), err)
+	}
+	if units == 0 {
+		return fmt.Errorf("recipe: one step of %d groups is too few to measure: more pairs are wanted", len(data.Train))
+	}
+	b.Rate, b.GFLOP, b.Fill = units/seconds, flops/units, tokens/slots
+	return nil
+}
+
+// score reads the score head of all responses.
+func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []encode.Group, single bool, opt BenchOptions) error {
+	if single {
+		groups = alone(groups)
+	}
+	shapes, err := encode.CommonShapes(encode.PlanOptions{Positions: model.Positions(), MaxShapes: 1}, groups)
+	if err != nil {
+		return fmt.Errorf("recipe: %w", err)
+	}
+	plan, err := encode.NewPlan(groups, encode.PlanOptions{Shapes: shapes})
+	if err != nil {
+		return fmt.Errorf("recipe: %w", err)
+	}
+	var last time.Time
+	var units, flops float64
+	done, began := 0, time.Time{}
+	_, _, err = model.Read(ctx, groups, reward.ScoreHead, shapes, func(n, total int) {
+		now := time.Now()
+		if last.IsZero() {
+			b.Start, began, done = now.Sub(opt.Began).Seconds(), now, n
+		} else {
+			b.Seconds = append(b.Seconds, now.Sub(last).Seconds())
+			flops += train.Forward(model, shapes[0], false).Total()
+		}
+		last = now
+	})
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		units += float64(len(g.Responses))
+	}
+	units *= float64(len(groups)-done) / float64(len(groups))
+	if units == 0 {
+		return fmt.Errorf("recipe: one packed batch of %d groups is too few to measure: more pairs are wanted", len(groups))
+	}
+	b.Rate, b.GFLOP, b.Programs, b.Fill = units/last.Sub(began).Seconds(), flops/1e9/units, model.Programs(), plan.Fill()
+	return nil
+}
