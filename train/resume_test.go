@@ -209,7 +209,7 @@ func TestLearns(t *testing.T) {
 		"baseline": {RewardWeight: 1, Policy: objective.DPO, Beta: 0.1}, "dpo": {PolicyWeight: 1, Policy: objective.DPO, Beta: 0.1}, "haf": objective.Default(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			result, err := smallRun(t, t.Context(), newFolder(t, filepath.Join(t.TempDir(), "run")), false, func(o *Options) { o.Objective, o.Epochs = h, 6 }, nil)
+			result, err := smallRun(t, t.Context(), newFolder(t, filepath.Join(t.TempDir(), "run")), false, func(o *Options) { o.Objective, o.Epochs, o.Batch = h, 6, 4 }, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
