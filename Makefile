@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test check fuzz setup parity models real real-one clean
+.PHONY: build demo test check fuzz setup parity models bench bench-peers real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -31,7 +31,7 @@ fuzz:
 	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; \
-			$(GO) test $$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+			$(GO) test $$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x || exit 1; \
 		done; \
 	done
 
@@ -58,6 +58,16 @@ $(SMOLLM2).gguf: $(CACHE)/venv/bin/python
 $(CACHE)/venv/bin/python:
 	$(PYTHON) -m venv $(CACHE)/venv
 	$(CACHE)/venv/bin/python -m pip install --quiet gguf==0.19.0 numpy==2.4.6
+
+# Rates and memory of every case on SmolLM2 and HH-helpful; beside the peers where PEERS_PY is a Python that has them
+# (the peer of the paper's algorithm needs 21 GB). CASES and PEERS choose among them, such as CASES="-case hybrid".
+MODEL ?= $(SMOLLM2)
+BENCH = bin/haf bench $(MODEL) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz -groups $(SHARED)/data/groups/qa-feedback.jsonl.gz $(CASES)
+bench: build models
+	$(BENCH) -json
+
+bench-peers: build models
+	$(BENCH) -peers $(PEERS_PY) -script $(SHARED)/bench/peers.py $(PEERS)
 
 # Real training on real preferences: three objectives on HH-helpful, about an hour on two cores.
 real: build models

@@ -1,0 +1,81 @@
+package train
+
+import (
+	"path/filepath"
+	"testing"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/internal/shared"
+	"haf/objective"
+	"haf/reward"
+)
+
+// smallStep prepares a step of the small stored model on one packed batch.
+func smallStep(t testing.TB) (*stepper, *encode.Batch, [][]float64) {
+	t.Helper()
+	device, err := backend.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", "llama"), reward.Options{NoTokenizer: true, Train: true, LogitChunk: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(model.Close)
+	groups := smallData(60, model.Config.Vocab).Train
+	plan, err := encode.NewPlan(groups, encode.PlanOptions{Positions: 512})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs := make([][]float64, len(groups))
+	for i, g := range groups {
+		refs[i] = make([]float64, len(g.Responses))
+	}
+	s := newStepper(model, objective.Default(), AdamW{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"})
+	t.Cleanup(s.close)
+	return s, plan.Batch(0), refs
+}
+
+// BenchmarkStep makes optimizer steps of a small model, compilation left out.
+func BenchmarkStep(b *testing.B) {
+	s, batch, refs := smallStep(b)
+	step := 0
+	one := func() {
+		step++
+		if _, err := s.step([]*encode.Batch{batch}, refs, 1e-4, step); err != nil {
+			b.Fatal(err)
+		}
+	}
+	one()
+	for b.Loop() {
+		one()
+	}
+	b.ReportMetric(float64(batch.Real)*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+}
+
+// TestArithmetic counts a step by hand.
+func TestArithmetic(t *testing.T) {
+	s, batch, _ := smallStep(t)
+	c := s.model.Config
+	h, f, v := float64(c.Hidden), float64(c.FeedForward), float64(c.Vocab)
+	q, kv := float64(c.Heads*c.HeadDim), float64(c.KVHeads*c.HeadDim)
+	m, layers := float64(batch.Shape.Positions()), float64(c.Layers)
+	seen := 0.0
+	for i := range batch.Shape.Length { // a query sees the keys up to the end of its block of 128
+		seen += float64(min(batch.Shape.Length, (i/128+1)*128))
+	}
+	want := Arithmetic{
+		Linear:    3 * 2 * m * layers * (h*q + 2*h*kv + q*h + 3*h*f),
+		Attention: 3 * 2 * 2 * float64(batch.Shape.Rows) * seen * q * layers,
+		Head:      4 * 2 * float64(batch.Shape.Predicted) * h * v,
+	}
+	if got := StepArithmetic(s.model, s.objective, batch.Shape); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	baseline := s.objective
+	baseline.PolicyWeight = 0
+	if got := StepArithmetic(s.model, baseline, batch.Shape); got.Head != 0 || got.Linear != want.Linear {
+		t.Errorf("reward loss only: %+v", got)
+	}
+}
