@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test check fuzz setup parity models bench bench-peers real real-one clean
+.PHONY: build demo test check fuzz setup parity models round-trips bench bench-peers real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -58,6 +58,16 @@ $(SMOLLM2).gguf: $(CACHE)/venv/bin/python
 $(CACHE)/venv/bin/python:
 	$(PYTHON) -m venv $(CACHE)/venv
 	$(CACHE)/venv/bin/python -m pip install --quiet gguf==0.19.0 numpy==2.4.6
+
+# transformers, PEFT and the hub's client read what haf writes, and the other way round.
+round-trips: $(CACHE)/transformers/done
+	HAF_PYTHON=$(CACHE)/transformers/bin/python $(GO) test -count=1 -run 'TestPython|Layouts|TransformersReads' ./hub ./reward
+
+$(CACHE)/transformers/done: reward/testdata/requirements.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r reward/testdata/requirements.txt
+	touch $@
 
 # Rates and memory of every case on SmolLM2 and HH-helpful; beside the peers where PEERS_PY is a Python that has them
 # (the peer of the paper's algorithm needs 21 GB). CASES and PEERS choose among them, such as CASES="-case hybrid".
