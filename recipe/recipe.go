@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -157,7 +158,7 @@ func explain(name string, err error) error {
 		e := strict.Errors[0]
 		line, _ := e.Position()
 		key := strings.Join(e.Key(), ".")
-		return fmt.Errorf("recipe: %s:%d: unknown key %q%s", name, line, key, nearest(key))
+		return fmt.Errorf("recipe: %s: unknown key %q%s", place(name, line), key, nearest(key))
 	}
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
@@ -166,10 +167,24 @@ func explain(name string, err error) error {
 		if found := mismatch.FindStringSubmatch(what); found != nil {
 			what = fmt.Sprintf("%s is a %s, want a %s", strings.Join(decode.Key(), "."), found[1], found[2])
 		}
-		return fmt.Errorf("recipe: %s:%d:%d: %s", name, line, column, what)
+		return fmt.Errorf("recipe: %s: %s", place(name, line, column), what)
 	}
 	return fmt.Errorf("recipe: %s: %w", name, err)
 }
+
+// place is where in a file something is; an override has no lines.
+func place(name string, at ...int) string {
+	if strings.HasPrefix(name, setPrefix) {
+		return name
+	}
+	for _, n := range at {
+		name += ":" + strconv.Itoa(n)
+	}
+	return name
+}
+
+// setPrefix begins the name of an override in messages.
+const setPrefix = "-set "
 
 // mismatch is how the decoder says that a value is of the wrong type.
 var mismatch = regexp.MustCompile(`cannot decode TOML (\w+) into .* of type (\S+)$`)
@@ -229,7 +244,7 @@ func (r *Recipe) set(set string) error {
 	if !ok || key == "" {
 		return fmt.Errorf("recipe: -set %q: want key=value, such as train.lr=1e-5", set)
 	}
-	name := "-set " + key
+	name := setPrefix + key
 	table, field, ok := strings.Cut(key, ".")
 	if !ok {
 		return fmt.Errorf("recipe: %s: want a key with its table, such as train.lr", name)

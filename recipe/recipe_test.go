@@ -54,7 +54,7 @@ func TestSet(t *testing.T) {
 		"train.lr":     `want key=value, such as train.lr=1e-5`,
 		"lr=1":         `want a key with its table, such as train.lr`,
 		"train.lrr=1":  `unknown key "train.lrr"; there are batch`,
-		"train.lr=abc": `-set train.lr:2:`,
+		"train.lr=abc": `recipe: -set train.lr: train.lr is a string, want a float64`,
 	} {
 		if _, err := Load("testdata/hh.good.toml", []string{set}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("-set %s: got %v, want %s", set, err, want)
