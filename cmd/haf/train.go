@@ -174,6 +174,6 @@ func trainRun(a *app, r *recipe.Recipe, model *reward.Model, data train.Data, fo
 	case err != nil:
 		return result, fmt.Errorf("%w; once that is mended, haf train -resume %s goes on from the last checkpoint", err, folder.Path)
 	}
-	p.Say("done: %d steps in %.0f s; model in %s", result.Steps, result.Seconds, filepath.Join(folder.Path, train.ModelName))
+	p.Say("done: %d steps in %.0f s with %d programs; model in %s", result.Steps, result.Seconds, result.Programs, filepath.Join(folder.Path, train.ModelName))
 	return result, nil
 }
