@@ -35,8 +35,8 @@ func attentionBias(rows Rows, window int) *Node {
 	return Where(visible, zeros, AddScalar(zeros, hiddenBias))
 }
 
-// queryBlock is the number of queries that attend at once.
-const queryBlock = 128
+// QueryBlock is the number of queries that attend at once: none is computed with keys behind its block.
+const QueryBlock = 128
 
 // attention is grouped-query attention; x and the result are [M, H].
 func (b *block) attention(xMH *Node, name string, v *view) *Node {
@@ -52,8 +52,8 @@ func (b *block) attention(xMH *Node, name string, v *view) *Node {
 
 	// A block of queries sees no key behind its end: the upper half of the square is not computed.
 	var parts []*Node
-	for from := 0; from < b.length; from += queryBlock {
-		to := min(from+queryBlock, b.length)
+	for from := 0; from < b.length; from += QueryBlock {
+		to := min(from+QueryBlock, b.length)
 		parts = append(parts, b.attend(
 			Slice(qRKGTD, AxisRange(), AxisRange(), AxisRange(), AxisRange(from, to)),
 			Slice(kRKTD, AxisRange(), AxisRange(), AxisRange(0, to)),

@@ -136,16 +136,15 @@ func mergeDoRA(w, a, b, magnitude lm.Array, scale float64) {
 
 // addScaled adds scale · B·A to W.
 func addScaled(w, a, b lm.Array, scale float64) {
-	general := func(x lm.Array) blas32.General {
-		return blas32.General{Rows: x.Shape[0], Cols: x.Shape[1], Stride: x.Shape[1], Data: x.Data}
-	}
 	blas32.Gemm(blas.NoTrans, blas.NoTrans, float32(scale), general(b), general(a), 1, general(w))
+}
+
+// general is a matrix as BLAS takes it.
+func general(x lm.Array) blas32.General {
+	return blas32.General{Rows: x.Shape[0], Cols: x.Shape[1], Stride: x.Shape[1], Data: x.Data}
 }
 
 // addTransposed adds (scale · B·A)ᵀ to W [in, out].
 func addTransposed(w, a, b lm.Array, scale float64) {
-	general := func(x lm.Array) blas32.General {
-		return blas32.General{Rows: x.Shape[0], Cols: x.Shape[1], Stride: x.Shape[1], Data: x.Data}
-	}
 	blas32.Gemm(blas.Trans, blas.Trans, float32(scale), general(a), general(b), 1, general(w))
 }

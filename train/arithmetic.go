@@ -9,9 +9,6 @@ import (
 	"haf/reward"
 )
 
-// queryBlock is the number of queries that attend at once, as in package lm: none is computed with keys behind its block.
-const queryBlock = 128
-
 // Arithmetic counts the floating-point operations of the matrix products that one packed batch needs: a
 // multiplication and an addition are two. Gradients by frozen weights, what only the backward pass of the first trained
 // layer would need, and everything that is computed a second time to save memory are not counted; masked places inside
@@ -53,8 +50,8 @@ func Forward(model *reward.Model, shape encode.Shape, policy bool) Arithmetic {
 // seen is the number of (query, key) pairs of a row that are computed.
 func seen(length int) float64 {
 	pairs := 0
-	for from := 0; from < length; from += queryBlock {
-		to := min(from+queryBlock, length)
+	for from := 0; from < length; from += lm.QueryBlock {
+		to := min(from+lm.QueryBlock, length)
 		pairs += (to - from) * to
 	}
 	return float64(pairs)
