@@ -102,6 +102,7 @@ type Train struct {
 func Default() *Recipe {
 	o := objective.Default()
 	return &Recipe{
+		origin:    map[string]string{},
 		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt"},
 		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
 		Data:      Data{Format: "auto", ValidFraction: 0.05},
@@ -117,7 +118,6 @@ func Default() *Recipe {
 // unknown key is an error with its line.
 func Load(path string, sets []string) (*Recipe, error) {
 	r := Default()
-	r.origin = map[string]string{}
 	if path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
