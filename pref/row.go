@@ -265,11 +265,11 @@ func decodeGroup(f fields, opt Options) (decoded, error) {
 		empty = empty || blank(text)
 		g.Responses = append(g.Responses, text)
 	}
-	all, ties, err := comparisonsOf(f, len(list))
+	all, ties, scores, err := comparisonsOf(f, len(list))
 	if err != nil {
 		return decoded{}, err
 	}
-	g.Ties = ties
+	g.Ties, g.Scores = ties, scores
 	return groupOf(g, all, empty, opt), nil
 }
 
@@ -313,28 +313,32 @@ func answerOf(raw json.RawMessage, field string) (string, error) {
 }
 
 // comparisonsOf decodes the comparisons among n responses: [chosen, rejected] or {chosen, rejected, margin}; or
-// derives them from scores, which state an order but no margin.
-func comparisonsOf(f fields, n int) (all []Comparison, ties [][2]int, err error) {
+// derives them from scores, which state an order, and are kept.
+func comparisonsOf(f fields, n int) (all []Comparison, ties [][2]int, scores []float64, err error) {
 	switch {
 	case f.has("comparisons") && f.has("scores"):
-		return nil, nil, wrong("scores", `stands beside "comparisons", wanted one of the two`)
+		return nil, nil, nil, wrong("scores", `stands beside "comparisons", wanted one of the two`)
 	case f.has("scores"):
-		return byScore(f["scores"], n)
+		if scores, err = scoresOf(f["scores"], n); err != nil {
+			return nil, nil, nil, err
+		}
+		all, ties = ordered(scores)
+		return all, ties, scores, nil
 	case !f.has("comparisons"):
-		return nil, nil, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`, f.keys())
+		return nil, nil, nil, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`, f.keys())
 	}
 	list, err := listOf(f["comparisons"], "comparisons", "comparisons [chosen, rejected]")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for i, item := range list {
 		c, err := comparisonOf(item, fmt.Sprintf("comparisons[%d]", i), n)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		all = append(all, c)
 	}
-	return all, nil, nil
+	return all, nil, nil, nil
 }
 
 func comparisonOf(raw json.RawMessage, field string, n int) (c Comparison, err error) {
@@ -376,22 +380,21 @@ func comparisonOf(raw json.RawMessage, field string, n int) (c Comparison, err e
 	return c, nil
 }
 
-func byScore(raw json.RawMessage, n int) (all []Comparison, ties [][2]int, err error) {
+func scoresOf(raw json.RawMessage, n int) ([]float64, error) {
 	list, err := listOf(raw, "scores", "numbers")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(list) != n {
-		return nil, nil, wrong("scores", "%d of them, wanted one for each of the %d responses", len(list), n)
+		return nil, wrong("scores", "%d of them, wanted one for each of the %d responses", len(list), n)
 	}
 	scores := make([]float64, n)
 	for i, item := range list {
 		if scores[i], err = numberOf(item, fmt.Sprintf("scores[%d]", i)); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	all, ties = ordered(scores)
-	return all, ties, nil
+	return scores, nil
 }
 
 // ordered compares every two scores.

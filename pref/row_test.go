@@ -38,7 +38,10 @@ func TestDecodeRow(t *testing.T) {
 				g.Comparisons = []Comparison{{Chosen: 2, Rejected: 0}, {Chosen: 0, Rejected: 1, Margin: 2}}
 			})}},
 		{"scores", `{"prompt":"q","responses":["a",[{"role":"assistant","content":"b"}],"c"],"scores":[1,-1e3,1]}`,
-			decoded{group: with(three, func(g *Group) { g.Comparisons = []Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 2, Rejected: 1}} }), tied: 1}},
+			decoded{group: with(three, func(g *Group) {
+				g.Comparisons = []Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 2, Rejected: 1}}
+				g.Scores = []float64{1, -1e3, 1}
+			}), tied: 1}},
 		{"one identical comparison", `{"prompt":"q","responses":["a","b","a"],"comparisons":[[0,1],[0,2]]}`,
 			decoded{group: Group{Prompt: user("q"), Responses: []string{"a", "b", "a"}, Comparisons: []Comparison{{Chosen: 0, Rejected: 1}}}, identical: 1}},
 
@@ -176,7 +179,10 @@ func FuzzRow(f *testing.F) {
 				t.Fatalf("the tie %v of %d responses", tie, len(g.Responses))
 			}
 		}
-		if g.Ties, g.Subset, g.ID = nil, "", ""; len(g.Comparisons) == 0 && ties {
+		if g.Scores != nil && len(g.Scores) != len(g.Responses) {
+			t.Fatalf("%d scores of %d responses", len(g.Scores), len(g.Responses))
+		}
+		if g.Ties, g.Scores, g.Subset, g.ID = nil, nil, "", ""; len(g.Comparisons) == 0 && ties {
 			return
 		}
 		if len(g.Prompt) == 0 || len(g.Responses) < 2 || len(g.Comparisons) == 0 {

@@ -16,7 +16,6 @@ import (
 
 	"haf/encode"
 	"haf/lm"
-	"haf/objective"
 	"haf/reward"
 	"haf/train"
 )
@@ -67,14 +66,6 @@ type Data struct {
 	SkipBad       int       `toml:"skip_bad" json:"skip_bad"`             // bad rows tolerated
 }
 
-// Objective is the hybrid objective: w · reward loss + α · policy loss.
-type Objective struct {
-	RewardWeight float64 `toml:"reward_weight" json:"reward_weight"` // w; 0 is DPO
-	PolicyWeight float64 `toml:"policy_weight" json:"policy_weight"` // α; 0 is the Baseline
-	Policy       string  `toml:"policy" json:"policy"`               // "dpo" or "sft"
-	Beta         float64 `toml:"beta" json:"beta"`
-}
-
 // Train is the loop and the optimizer.
 type Train struct {
 	Epochs          int     `toml:"epochs" json:"epochs"`
@@ -100,13 +91,12 @@ type Train struct {
 
 // Default returns the paper's settings where it has some.
 func Default() *Recipe {
-	o := objective.Default()
 	return &Recipe{
 		origin:    map[string]string{},
 		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt"},
 		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
 		Data:      Data{Format: "auto", ValidFraction: 0.05},
-		Objective: Objective{RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Policy: o.Policy, Beta: o.Beta},
+		Objective: defaultObjective(),
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
 			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: string(lm.CheckpointSelective),
@@ -311,15 +301,10 @@ func (r *Recipe) Validate() error {
 	case r.Train.EvalEvery < 0 || r.Train.CheckpointEvery < 0 || r.Train.Patience < 0 || r.Train.MaxSteps < 0:
 		return errors.New("recipe: train.eval_every, checkpoint_every, patience and max_steps may not be negative")
 	}
-	if err := r.hybrid().Check(); err != nil {
+	if err := r.Objective.hybrid().Check(); err != nil {
 		return fmt.Errorf("recipe: objective: %w", err)
 	}
 	return r.optimizer().Check()
-}
-
-func (r *Recipe) hybrid() objective.Hybrid {
-	o := r.Objective
-	return objective.Hybrid{RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Policy: o.Policy, Beta: o.Beta}
 }
 
 func (r *Recipe) optimizer() train.AdamW {
@@ -347,7 +332,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 func (r *Recipe) TrainOptions() train.Options {
 	t := r.Train
 	return train.Options{
-		Objective: r.hybrid(), Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
+		Objective: r.Objective.hybrid(), Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
 		EvalEvery: t.EvalEvery, CheckpointEvery: t.CheckpointEvery, Patience: t.Patience, Seed: StreamSeed(t.Seed, "order"),
 	}
 }

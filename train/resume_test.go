@@ -206,14 +206,14 @@ func TestResume(t *testing.T) {
 // TestLearns trains all three objectives and wants the training comparisons to be learned.
 func TestLearns(t *testing.T) {
 	for name, h := range map[string]objective.Hybrid{
-		"baseline": {RewardWeight: 1, Policy: objective.DPO, Beta: 0.1}, "dpo": {PolicyWeight: 1, Policy: objective.DPO, Beta: 0.1}, "haf": objective.Default(),
+		"baseline": hybrid(1, 0, 0.1), "dpo": hybrid(0, 1, 0.1), "haf": objective.Default(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := smallRun(t, t.Context(), newFolder(t, filepath.Join(t.TempDir(), "run")), false, func(o *Options) { o.Objective, o.Epochs, o.Batch = h, 6, 4 }, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, _ := h.FirstLoss()
+			first := (h.RewardWeight + h.PolicyWeight) * math.Ln2
 			if math.Abs(result.FirstLoss-first) > 1e-5 {
 				t.Errorf("first loss is %v, want %v", result.FirstLoss, first)
 			}
