@@ -80,6 +80,12 @@ func smallRun(t *testing.T, ctx context.Context, folder *Folder, lora bool, chan
 
 func smallRunIn(t *testing.T, ctx context.Context, dtype string, folder *Folder, lora bool, change func(*Options), at func(done int)) (Result, error) {
 	t.Helper()
+	return smallRunOn(t, ctx, dtype, nil, folder, lora, change, &watcher{t: t, at: at})
+}
+
+// smallRunOn is smallRun on data that change has changed.
+func smallRunOn(t *testing.T, ctx context.Context, dtype string, changeData func(*Data), folder *Folder, lora bool, change func(*Options), progress Progress) (Result, error) {
+	t.Helper()
 	device, err := backend.Open("")
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +107,11 @@ func smallRunIn(t *testing.T, ctx context.Context, dtype string, folder *Folder,
 	if change != nil {
 		change(&options)
 	}
-	return Run(ctx, model, smallData(60, model.Config.Vocab), options, folder, &watcher{t: t, at: at})
+	data := smallData(60, model.Config.Vocab)
+	if changeData != nil {
+		changeData(&data)
+	}
+	return Run(ctx, model, data, options, folder, progress)
 }
 
 // losses reads what metrics.jsonl says of every step and validation, but for the seconds.
