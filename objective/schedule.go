@@ -47,6 +47,8 @@ func (s Schedule) Check() error {
 		return fmt.Errorf("elastic is %g, 0 or more is wanted", s.Strength)
 	case s.From != 0 && s.Kind != Ramp:
 		return fmt.Errorf("schedule_from is %g, but schedule %q has no ramp", s.From, s.Kind)
+	case s.Kind == Elastic && s.Strength == 0:
+		return fmt.Errorf("schedule is elastic, but elastic, the strength of its penalty, is 0: give a positive one, or take alternate")
 	case s.Strength != 0 && s.Kind != Elastic:
 		return fmt.Errorf("elastic is %g, but schedule is %q, not elastic", s.Strength, s.Kind)
 	}

@@ -13,7 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"haf/backend"
 	"haf/encode"
+	"haf/internal/shared"
 	"haf/objective"
 	"haf/pref"
 	"haf/reward"
@@ -149,10 +153,13 @@ func TestTiesAreNotRight(t *testing.T) {
 // run that was stopped goes on to the same bits.
 func TestSchedules(t *testing.T) {
 	for kind, want := range map[string][]float64{ // α of the first steps
-		objective.Ramp: {0, 0.2 / 3, 0.4 / 3, 0.2}, objective.Alternate: {0, 0, 0.2, 0.2},
+		objective.Ramp: {0, 0.2 / 3, 0.4 / 3, 0.2}, objective.Alternate: {0, 0, 0.2, 0.2}, objective.Elastic: {0, 0, 0.2, 0.2},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			change := func(o *Options) {
+				if kind == objective.Elastic {
+					o.Objective.Strength = 1e3
+				}
 				o.Objective.Kind, o.Objective.Steps, o.Objective.Share, o.Objective.LearnScale, o.MaxSteps = kind, 2, 0.5, true, 6
 			}
 			whole, stopped := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "stopped")
@@ -164,8 +171,9 @@ func TestSchedules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The learned scale is a part of its own in adding and updating, at most two programs more.
-			if result.Programs > constant.Programs+2 {
+			// The learned scale is a part with the score head; elastic has a program more for each of the two kinds of parts.
+			more := map[string]int{objective.Elastic: 2}[kind]
+			if result.Programs != constant.Programs+more {
 				t.Errorf("%d programs, %d with a constant α", result.Programs, constant.Programs)
 			}
 			for i, line := range steps(t, whole)[:len(want)] {
@@ -222,4 +230,71 @@ func sameRun(t *testing.T, whole, stopped string) {
 			t.Errorf("%s differs from the run never stopped: %v, %v", file, errA, errB)
 		}
 	}
+}
+
+// TestElastic compares the penalty with its equation: importances are the running mean of squared gradients by the
+// block's loss, and a weight is pulled back by what it changed, times its importance to the other loss.
+func TestElastic(t *testing.T) {
+	device, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", "llama"), reward.Options{NoTokenizer: true, Train: true, Positions: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	h := objective.Default()
+	h.Kind, h.Steps, h.Strength = objective.Elastic, 1, 3
+	s := newStepper(model, h, AdamW{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Schedule: "constant"}, 4)
+	defer s.close()
+	if err := s.newElastic(); err != nil {
+		t.Fatal(err)
+	}
+	fill := func(value float32) (out []*tensors.Tensor) {
+		for _, p := range s.params {
+			flat := make([]float32, p.Size())
+			for i := range flat {
+				flat[i] = value
+			}
+			out = append(out, tensors.FromFlatDataAndDimensions(flat, p.Shape...))
+		}
+		return out
+	}
+	first := func(list []*tensors.Tensor) float64 { return float64(tensors.MustCopyFlatData[float32](list[3])[0]) }
+	near := func(what string, got, want float64) {
+		t.Helper()
+		if math.Abs(got-want) > 1e-6*max(1, math.Abs(want)) {
+			t.Errorf("%s is %v, want %v", what, got, want)
+		}
+	}
+	values := func() float64 { return float64(tensors.MustCopyFlatData[float32](s.params[3].Value)[0]) }
+
+	gradients := fill(2) // of the reward loss, in the first block: nothing is pulled
+	if _, err := s.pullBack(gradients, 1); err != nil {
+		t.Fatal(err)
+	}
+	near("the first gradient", first(gradients), 2)
+	near("the importance for the reward loss", first(s.elastic.importance[0]), 0.1*4)
+	gradients = fill(5) // of the policy loss; the block begins here
+	before := values()
+	if _, err := s.pullBack(gradients, 2); err != nil {
+		t.Fatal(err)
+	}
+	near("the gradient where a block begins", first(gradients), 5)
+	s.elastic.schedule.Steps = 2 // steps 3 and 4 are of the policy loss's block, which began at the weights of step 2
+	near("the anchor", first(s.elastic.anchor), before)
+	if err := s.apply(gradients, s.optimizer.scalars(1, 1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	gradients = fill(1)
+	squares, err := s.pullBack(gradients, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 1 + 3*0.4*(values()-before)
+	near("the pulled gradient", first(gradients), want)
+	near("the importance for the policy loss", first(s.elastic.importance[1]), 0.9*0.1*25+0.1*1)
+	_, all := model.NumParams()
+	near("the squared norm", squares/float64(all)/(want*want), 1)
 }

@@ -186,6 +186,11 @@ func (r *run) prepare(ctx context.Context) error {
 		r.total = min(r.total, opt.MaxSteps)
 	}
 	r.stepper = newStepper(model, opt.Objective, opt.Optimizer, r.total)
+	if opt.Objective.Kind == objective.Elastic {
+		if err := r.newElastic(); err != nil {
+			return err
+		}
+	}
 	if r.state, err = r.loadCheckpoint(r.folder.join(checkpointsName), opt.Fingerprint); err != nil {
 		return err
 	}

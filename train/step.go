@@ -29,6 +29,8 @@ type stepper struct {
 	m, v   []*tensors.Tensor
 	parts  [][]int // indices into params: what one call of add or update works on
 
+	elastic *elastic // nil but for the elastic schedule
+
 	gradient, add, update *Exec
 	built                 int // programs compiled
 }
@@ -169,6 +171,13 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 		if sums == nil {
 			sums = gradients
 		} else if squares, err = s.accumulate(sums, gradients); err != nil {
+			return ms, err
+		}
+		ms.norm = math.Sqrt(squares)
+	}
+	if s.elastic != nil {
+		squares, err := s.pullBack(sums, t)
+		if err != nil {
 			return ms, err
 		}
 		ms.norm = math.Sqrt(squares)
@@ -335,6 +344,7 @@ func (s *stepper) close() {
 	for _, exec := range []*Exec{s.gradient, s.add, s.update} {
 		exec.Finalize()
 	}
+	s.elastic.close()
 	if s.scale != nil {
 		s.scale.Value.MustFinalizeAll()
 	}
