@@ -34,12 +34,16 @@ type Recipe struct {
 
 // Model names the base model and how text becomes its tokens.
 type Model struct {
-	Path       string `toml:"path" json:"path"`               // folder of the base model, a GGUF file, or its id on the hub
-	Template   string `toml:"template" json:"template"`       // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
-	DType      string `toml:"dtype" json:"dtype"`             // of the body: "float32" or "bfloat16"
-	MaxLength  int    `toml:"max_length" json:"max_length"`   // tokens of prompt and longest response
-	Truncation string `toml:"truncation" json:"truncation"`   // "prompt" keeps the prompt's end, "drop", "response"
-	Column     *int   `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
+	Path       string `toml:"path" json:"path"`             // folder of the base model, a GGUF file, or its id on the hub
+	Template   string `toml:"template" json:"template"`     // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	DType      string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
+	MaxLength  int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
+	Truncation string `toml:"truncation" json:"truncation"` // "prompt" keeps the prompt's end, "drop", "response"
+	Head       string `toml:"head" json:"head"`             // the score head of a base without one: "linear", or "mlp" of two layers (GRM's)
+	HeadUnits  int    `toml:"head_units" json:"head_units"` // of the hidden layer of "mlp"
+	// HeadDropout is the share of the hidden state that training leaves out before the score head.
+	HeadDropout float64 `toml:"head_dropout" json:"head_dropout"`
+	Column      *int    `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
 }
 
 // LoRA describes the adapter; rank 0 trains all weights.
@@ -93,7 +97,7 @@ type Train struct {
 func Default() *Recipe {
 	return &Recipe{
 		origin:    map[string]string{},
-		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt"},
+		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt", Head: reward.LinearHead, HeadUnits: 1024},
 		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
 		Data:      Data{Format: "auto", ValidFraction: 0.05},
 		Objective: defaultObjective(),
@@ -282,6 +286,12 @@ func (r *Recipe) Validate() error {
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
 	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):
 		return bad("model.truncation", fmt.Sprintf("%q", r.Model.Truncation), "prompt, drop or response")
+	case r.Model.Head != reward.LinearHead && r.Model.Head != reward.MLPHead:
+		return bad("model.head", fmt.Sprintf("%q", r.Model.Head), "linear or mlp")
+	case r.Model.HeadUnits < 1:
+		return bad("model.head_units", r.Model.HeadUnits, "at least 1")
+	case !(r.Model.HeadDropout >= 0 && r.Model.HeadDropout < 1):
+		return bad("model.head_dropout", r.Model.HeadDropout, "a share from 0 to below 1")
 	case r.LoRA.Rank < 0:
 		return bad("lora.rank", r.LoRA.Rank, "0 (train all weights) or more")
 	case r.LoRA.Rank > 0 && !(r.LoRA.Alpha > 0 && r.LoRA.Alpha < math.Inf(1)):
@@ -321,6 +331,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: lm.Checkpointing(r.Train.Checkpointing),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
+		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Random: Stream(r.Train.Seed, "head")},
 	}
 	if r.LoRA.Rank > 0 {
 		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}
@@ -334,5 +345,6 @@ func (r *Recipe) TrainOptions() train.Options {
 	return train.Options{
 		Objective: r.Objective.hybrid(), Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
 		EvalEvery: t.EvalEvery, CheckpointEvery: t.CheckpointEvery, Patience: t.Patience, Seed: StreamSeed(t.Seed, "order"),
+		HeadDropout: train.Dropout{Rate: r.Model.HeadDropout, Seed: StreamSeed(t.Seed, "dropout")},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"haf/backend"
 	"haf/encode"
 	"haf/internal/shared"
+	"haf/lm"
 	"haf/objective"
 	"haf/pref"
 	"haf/reward"
@@ -195,6 +197,57 @@ func TestSchedules(t *testing.T) {
 			}
 			sameRun(t, whole, stopped)
 		})
+	}
+}
+
+// TestHeads trains a score head of two layers with dropout: its first loss is that of zero scores, it learns, and a run that
+// was stopped goes on to the same bits.
+func TestHeads(t *testing.T) {
+	change := func(o *Options) { o.HeadDropout, o.Epochs = Dropout{Rate: 0.2, Seed: 3}, 3 }
+	run := func(ctx context.Context, folder *Folder, change func(*Options), at func(int)) (Result, error) {
+		t.Helper()
+		device, err := backend.Open("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", "llama"), reward.Options{
+			NoTokenizer: true, Positions: 128, LogitChunk: 64, LoRA: &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}}, Random: rand.New(rand.NewPCG(5, 0)),
+			Head: reward.FreshHead{Kind: reward.MLPHead, Units: 24},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer model.Close()
+		options := Options{Objective: hybrid(1, 0, 0.1), Optimizer: AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "linear"}, Epochs: 3, Batch: 12, EvalEvery: 4, CheckpointEvery: 3, Seed: 9, Fingerprint: "heads"}
+		change(&options)
+		return Run(ctx, model, smallData(60, model.Config.Vocab), options, folder, &watcher{t: t, at: at})
+	}
+	whole, stopped := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "stopped")
+	result, err := run(t.Context(), newFolder(t, whole), change, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(result.FirstLoss-math.Ln2) > 1e-6 || result.Best.Loss > 0.98*math.Ln2 {
+		t.Errorf("first loss %v, best %+v", result.FirstLoss, result.Best)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err = run(ctx, newFolder(t, stopped), change, func(done int) {
+		if done == 4 {
+			cancel()
+		}
+	}); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("%v, want ErrInterrupted", err)
+	}
+	if _, err := run(t.Context(), resume(t, stopped), change, nil); err != nil {
+		t.Fatal(err)
+	}
+	sameRun(t, whole, stopped)
+	plain := filepath.Join(t.TempDir(), "plain")
+	if _, err := run(t.Context(), newFolder(t, plain), func(o *Options) {}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Equal(losses(t, plain), losses(t, whole)) {
+		t.Error("dropout changes nothing")
 	}
 }
 

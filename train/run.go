@@ -27,11 +27,12 @@ type Options struct {
 	Objective       objective.Hybrid
 	Optimizer       AdamW
 	Epochs          int
-	MaxSteps        int // 0 is no limit
-	Batch           int // groups of an optimizer step, about
-	EvalEvery       int // steps; 0 is only at the end
-	CheckpointEvery int // steps; 0 is only when interrupted
-	Patience        int // validations without a better one before an early stop; 0 never stops early
+	MaxSteps        int     // 0 is no limit
+	Batch           int     // groups of an optimizer step, about
+	EvalEvery       int     // steps; 0 is only at the end
+	CheckpointEvery int     // steps; 0 is only when interrupted
+	Patience        int     // validations without a better one before an early stop; 0 never stops early
+	HeadDropout     Dropout // before the score head
 	Seed            uint64
 	CacheDir        string // of the reference's log-probabilities
 	Fingerprint     string // of recipe and data, for resuming
@@ -151,6 +152,9 @@ func (o Options) check(model *reward.Model) error {
 	if err := h.Check(); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
+	if err := o.HeadDropout.check(); err != nil {
+		return err
+	}
 	return o.Optimizer.Check()
 }
 
@@ -186,6 +190,9 @@ func (r *run) prepare(ctx context.Context) error {
 		r.total = min(r.total, opt.MaxSteps)
 	}
 	r.stepper = newStepper(model, opt.Objective, opt.Optimizer, r.total)
+	if opt.Objective.UsesScore() {
+		r.dropout = opt.HeadDropout
+	}
 	if opt.Objective.Kind == objective.Elastic {
 		if err := r.newElastic(); err != nil {
 			return err

@@ -29,6 +29,7 @@ type stepper struct {
 	m, v   []*tensors.Tensor
 	parts  [][]int // indices into params: what one call of add or update works on
 
+	dropout Dropout
 	elastic *elastic // nil but for the elastic schedule
 
 	gradient, add, update *Exec
@@ -37,6 +38,8 @@ type stepper struct {
 
 // measures are the numbers of one optimizer step.
 type measures struct {
+	step        int          // counted from 1
+	batches     int          // packed batches run so far
 	weights     [2]float64   // w and α of the step
 	losses      [3]float64   // total, reward, policy
 	norm        float64      // of all gradients, before clipping
@@ -84,8 +87,12 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int)
 func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 	s.built++
 	batch, extra, args := in[:reward.NumInputs], in[reward.NumInputs:reward.NumInputs+numExtra], in[reward.NumInputs+numExtra:]
+	var keep *Node
+	if s.dropout.Rate > 0 {
+		keep, args = args[0], args[1:]
+	}
 	w := s.model.Weights(args)
-	score, logp := s.model.Heads(batch, w, want, s.model.Gradients())
+	score, logp := s.model.Heads(batch, w, want, s.model.Gradients(), keep)
 	readout := readoutOf(extra)
 	readout.ScoreS, readout.LogpS = score, logp
 	if s.scale != nil {
@@ -141,7 +148,7 @@ func (s *stepper) buildUpdate(in []*Node) []*Node {
 
 // begin counts what the step is made of.
 func (s *stepper) begin(batches []*encode.Batch, t int) measures {
-	var ms measures
+	ms := measures{step: t}
 	ms.weights[0], ms.weights[1] = s.objective.Weights(s.objective.RewardWeight, s.objective.PolicyWeight, t-1, s.total)
 	for _, b := range batches {
 		ms.comparisons += b.NumComparisons
@@ -235,6 +242,10 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 // gradients runs one packed batch and adds its losses and margins to ms.
 func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gradients []*tensors.Tensor, squares float64, err error) {
 	args := append(reward.Inputs(b), extra(b, refs, ms)...)
+	if s.dropout.Rate > 0 {
+		args = append(args, s.dropout.mask(ms.step, ms.batches, b.Shape.Responses, s.model.Config.Hidden))
+	}
+	ms.batches++
 	out, err := s.gradient.Call(append(args, s.arguments()...)...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("train: gradients of a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
