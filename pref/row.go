@@ -154,7 +154,7 @@ func decodeTranscripts(f fields) (decoded, error) {
 			return decoded{}, wrong(key, "%v", err)
 		}
 	}
-	margin, err := marginOf(f, "margin")
+	margin, err := pairMargin(f)
 	return pairOf(nil, sides[0], sides[1], margin), err
 }
 
@@ -183,7 +183,7 @@ func decodePair(f fields) (decoded, error) {
 	if err != nil {
 		return decoded{}, err
 	}
-	margin, err := marginOf(f, "margin")
+	margin, err := pairMargin(f)
 	if err != nil || !f.has("prompt") {
 		return pairOf(nil, chosen, rejected, margin), err
 	}
@@ -227,6 +227,24 @@ func pairOf(prompt, chosen, rejected []Message, margin float64) decoded {
 	g := NewPair(slices.Clip(prompt), chosen[c].Content, rejected[r].Content, Source{})
 	g.Comparisons[0].Margin = margin
 	return decoded{group: g}
+}
+
+// pairMargin is the margin of a pair's row: "margin", or score_chosen − score_rejected as in binarized UltraFeedback.
+func pairMargin(f fields) (float64, error) {
+	if f.has("margin") || !f.has("score_chosen", "score_rejected") {
+		return marginOf(f, "margin")
+	}
+	var scores [2]float64
+	for i, key := range [2]string{"score_chosen", "score_rejected"} {
+		if kind(f[key]) == "null" {
+			return 0, nil
+		}
+		var err error
+		if scores[i], err = numberOf(f[key], key); err != nil {
+			return 0, err
+		}
+	}
+	return scores[0] - scores[1], nil
 }
 
 func marginOf(f fields, field string) (float64, error) {
