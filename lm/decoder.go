@@ -218,26 +218,3 @@ func spreadLast(vector, x *Node) *Node {
 	}
 	return ExpandAndBroadcast(vector, x.Shape().Dimensions, axes)
 }
-
-// linear returns x·Wᵀ [M, out], plus the bias and the adapter where there are any.
-func (b *block) linear(x *Node, name string) *Node {
-	weight := b.w[name+".weight"]
-	var y *Node
-	if b.family.conv1D {
-		y = Dot(x, ConvertDType(weight, x.DType())).General([]int{-1}, nil, []int{0}, nil)
-	} else {
-		y = product(x, weight)
-	}
-	if bias, ok := b.w[name+".bias"]; ok {
-		y = Add(y, spreadLast(ConvertDType(bias, y.DType()), y))
-	}
-	if a, ok := b.w[name+LoraA]; ok {
-		y = Add(y, MulScalar(product(b.keep(product(x, a)), b.w[name+LoraB]), b.LoRA.Scale()))
-	}
-	return y
-}
-
-// product returns x·Wᵀ for x [M, in] and W [out, in], in x's dtype.
-func product(x, w *Node) *Node {
-	return Dot(x, ConvertDType(w, x.DType())).General([]int{-1}, nil, []int{-1}, nil)
-}
