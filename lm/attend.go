@@ -48,37 +48,49 @@ func (b *block) attendGradient(q, k, v, bias, out, by *Node, logSums []*Node) []
 		weights := Exp(Sub(scores, logSums[i]))
 		dOut, delta := at.cut(byRKGTD), at.cut(deltas)
 		dWeights := ConvertDType(Dot(dOut, at.v).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}), dtypes.Float32)
-		dScores := ConvertDType(Mul(Mul(weights, Sub(dWeights, delta)), slope), b.DType)
+		dScores := Mul(weights, Sub(dWeights, delta))
+		if slope != nil {
+			dScores = Mul(dScores, slope)
+		}
+		dScores = ConvertDType(dScores, b.DType)
 		dq = append(dq, Dot(dScores, at.k).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1}))
-		keys := func(sum, x, y *Node) *Node { // Σ over query heads and queries, [R, K, S, D], with zeros behind the block
-			x = Dot(x, y).General([]int{2, 3}, []int{0, 1}, []int{2, 3}, []int{0, 1})
-			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{End: b.length - at.to}, PadAxis{})
+		// Σ over query heads and queries, [R, K, D, S], with zeros behind the block. The thin matrix comes first: a wide
+		// one transposed halves the rate of the product.
+		keys := func(sum, thin, wide *Node) *Node {
+			x := Dot(thin, wide).General([]int{2, 3}, []int{0, 1}, []int{2, 3}, []int{0, 1})
+			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{}, PadAxis{End: b.length - at.to})
 			if sum == nil {
 				return x
 			}
 			return Add(sum, x)
 		}
-		dk, dv = keys(dk, dScores, at.q), keys(dv, ConvertDType(weights, b.DType), dOut)
+		dk, dv = keys(dk, at.q, dScores), keys(dv, dOut, ConvertDType(weights, b.DType))
 		i++
 	})
-	return []*Node{b.flat(Concatenate(dq, 3)), b.flatKeys(dk), b.flatKeys(dv)}
+	flatKeys := func(x *Node) *Node {
+		return Reshape(TransposeAllAxes(x, 0, 3, 1, 2), b.rows*b.length, b.Config.KVHeads*b.Config.HeadDim)
+	}
+	scale := b.scale()
+	return []*Node{MulScalar(b.flat(Concatenate(dq, 3)), scale), flatKeys(MulScalar(dk, scale)), flatKeys(dv)}
 }
 
-// scores returns what the softmax is over, float32 [R, K, G, Q, S], and what its gradient is multiplied by to be that
-// by q·kᵀ: a number, or a matrix like it where there is a soft-cap.
+// scale is what q·kᵀ is multiplied by.
+func (b *block) scale() float64 {
+	if b.Config.QueryScale != 0 {
+		return 1 / math.Sqrt(b.Config.QueryScale)
+	}
+	return 1 / math.Sqrt(float64(b.Config.HeadDim))
+}
+
+// scores returns what the softmax is over, float32 [R, K, G, Q, S], and its slope by q·kᵀ over the scale, nil where that
+// is one: without a soft-cap.
 func (b *block) scores(q, k, bias *Node) (scores, slope *Node) {
 	scores = ConvertDType(Dot(q, k).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}), dtypes.Float32)
-	scale := float64(b.Config.HeadDim)
-	if b.Config.QueryScale != 0 {
-		scale = b.Config.QueryScale
-	}
-	scale = 1 / math.Sqrt(scale)
-	slope = Scalar(q.Graph(), dtypes.Float32, scale)
 	if softCap := b.Config.AttentionCap; softCap != 0 {
-		capped := Tanh(MulScalar(scores, scale/softCap))
-		scores, slope = MulScalar(capped, softCap), MulScalar(OneMinus(Mul(capped, capped)), scale)
+		capped := Tanh(MulScalar(scores, b.scale()/softCap))
+		scores, slope = MulScalar(capped, softCap), OneMinus(Mul(capped, capped))
 	} else {
-		scores = MulScalar(scores, scale)
+		scores = MulScalar(scores, b.scale())
 	}
 	dims := bias.Shape().Dimensions
 	bias = BroadcastToDims(Reshape(bias, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
@@ -125,9 +137,4 @@ func (b *block) flat(x *Node) *Node {
 // keyHeads lays [M, kv×D] out as [R, K, T, D].
 func (b *block) keyHeads(x *Node) *Node {
 	return TransposeAllAxes(Reshape(x, b.rows, b.length, b.Config.KVHeads, b.Config.HeadDim), 0, 2, 1, 3)
-}
-
-// flatKeys is the inverse of keyHeads.
-func (b *block) flatKeys(x *Node) *Node {
-	return Reshape(TransposeAllAxes(x, 0, 2, 1, 3), b.rows*b.length, b.Config.KVHeads*b.Config.HeadDim)
 }

@@ -7,14 +7,13 @@ import . "github.com/gomlx/gomlx/core/graph"
 // finds; what vjp gets is made again where the checkpoints want it, but for nodes that it refers to by itself: they stay.
 //
 // The tensor library has gradients of one's own only for the identity of one node. The inputs are therefore packed into
-// one, which the output depends on by a zero; the compiler takes the packing out again.
+// one, which a barrier ties to the output; the compiler takes packing and barrier out again.
 func custom(inputs []*Node, out *Node, keep func(*Node) *Node, vjp func(inputs []*Node, out, by *Node) []*Node) *Node {
 	var output, by *Node
 	packed := IdentityWithCustomGradient(pack(inputs), func(again, _ *Node) *Node {
 		return pack(vjp(unpack(again.Inputs()[0], inputs), output, by))
 	})
-	zero := MulScalar(Slice(packed, AxisElem(0)), 0)
-	out = Add(StopGradient(out), BroadcastToDims(Reshape(zero), out.Shape().Dimensions...))
+	out = OptimizationBarriers(StopGradient(out), Slice(packed, AxisElem(0)))[0]
 	return IdentityWithCustomGradient(keep(out), func(again, v *Node) *Node {
 		output, by = again.Inputs()[0], v
 		return v
