@@ -47,19 +47,22 @@ type Rows struct {
 // Hidden returns the hidden states after the final norm, [M, H] in float32.
 func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
 	b := d.block(w, rows)
-	checkpoints := d.Checkpointing == CheckpointSelective || d.Checkpointing == CheckpointFull
 	names := d.Config.family().names
 	x := b.embed(rows)
 	for layer := range d.Config.Layers {
-		if checkpoints {
+		if d.checkpoints() {
 			x = x.Checkpoint()
 		}
 		x = b.layer(x, layer)
 	}
-	if checkpoints {
+	if d.checkpoints() {
 		x = x.StopCheckpoint()
 	}
 	return b.normalize(x, names.norm)
+}
+
+func (d *Decoder) checkpoints() bool {
+	return d.Checkpointing == CheckpointSelective || d.Checkpointing == CheckpointFull
 }
 
 // block holds what all layers share while the graph is built.

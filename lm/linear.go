@@ -38,16 +38,16 @@ func (b *block) mergePays(x, weight *Node) bool {
 // dA = s·uᵀ·x and dB = s·dYᵀ·t, where the gradient by the merged weights would be a product as large as the layer's.
 func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	scale := b.LoRA.Scale()
-	sum := func(a, bb *Node) *Node {
+	merge := func(loraB *Node) *Node {
 		var delta *Node
 		if b.family.conv1D {
-			delta = Dot(a, bb).General([]int{0}, nil, []int{1}, nil)
+			delta = Dot(loraA, loraB).General([]int{0}, nil, []int{1}, nil)
 		} else {
-			delta = Dot(bb, a).General([]int{1}, nil, []int{0}, nil)
+			delta = Dot(loraB, loraA).General([]int{1}, nil, []int{0}, nil)
 		}
 		return StopGradient(Add(weight, MulScalar(delta, scale)))
 	}
-	whole := sum(loraA, loraB)
+	whole := merge(loraB)
 	keep := func(y *Node) *Node { return y } // a caller that wants the result kept says so
 	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), keep, func(in []*Node, _, by *Node) []*Node {
 		x, loraA, loraB := in[0], in[1], in[2]
@@ -56,6 +56,9 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 		dA := MulScalar(Dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
 		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate of the product.
 		dB := Transpose(MulScalar(Dot(t, by).General([]int{0}, nil, []int{0}, nil), scale), 0, 1)
+		if b.checkpoints() { // a second copy of the weights costs more than making it again
+			whole = merge(SchedulingBarrier(loraB, by))
+		}
 		out := 0
 		if b.family.conv1D {
 			out = 1
