@@ -35,7 +35,8 @@ func (b *block) mergePays(x, weight *Node) bool {
 }
 
 // merged is x·(W + s·B·A)ᵀ. The gradients by A and B need the thin products only: with u = dY·B and t = x·Aᵀ,
-// dA = s·uᵀ·x and dB = s·dYᵀ·t, where the gradient by the merged weights would be a product as large as the layer's.
+// dA = s·uᵀ·x and dB = s·dYᵀ·t, where the gradient by the merged weights would be a product as large as the layer's: W is
+// frozen and gets none.
 func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	scale := b.LoRA.Scale()
 	merge := func(loraB *Node) *Node {
