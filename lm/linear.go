@@ -11,7 +11,7 @@ func (b *block) linear(x *Node, name string) *Node {
 	lora, adapted := b.w[name+LoraA]
 	var y *Node
 	switch {
-	case adapted && b.mergePays(x, weight):
+	case adapted && b.Merges(b.rows*b.length, weight.Shape().Dimensions):
 		y = b.merged(x, weight, lora, b.w[name+LoraB])
 	default:
 		y = b.product(x, weight)
@@ -25,13 +25,11 @@ func (b *block) linear(x *Node, name string) *Node {
 	return y
 }
 
-// mergePays says whether to add an adapter to the weights rather than its product to the result: in float32 only, since
-// bfloat16 weights would swallow the adapter, and where the two thin products and the sums that it spares, of 2·M·(in+out)
-// elements, are more than the passes over the weights. The rank is a factor of both sides.
-func (b *block) mergePays(x, weight *Node) bool {
-	dims := weight.Shape().Dimensions
-	in, out := dims[0], dims[1]
-	return x.DType() == dtypes.Float32 && 2*b.rows*b.length*(in+out) > 3*in*out
+// Merges says whether an adapter is added to weights of two dimensions rather than its product to the result: in float32
+// only, since bfloat16 weights would swallow the adapter, and where the two thin products that it spares, forth and back,
+// are more than those that make the weights, forth and once more back. The rank is a factor of both sides.
+func (d *Decoder) Merges(positions int, dims []int) bool {
+	return d.DType == dtypes.Float32 && 2*positions*(dims[0]+dims[1]) > 3*dims[0]*dims[1]
 }
 
 // merged is x·(W + s·B·A)ᵀ. The gradients by A and B need the thin products only: with u = dY·B and t = x·Aᵀ,
