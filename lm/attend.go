@@ -25,8 +25,8 @@ func (b *block) attend(q, k, v, bias *Node) *Node {
 		most := ReduceAndKeep(scores, ReduceMax, -1)
 		weights := Exp(Sub(scores, most))
 		sum := ReduceAndKeep(weights, ReduceSum, -1)
-		out := Dot(ConvertDType(weights, b.DType), at.v).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
-		parts = append(parts, ConvertDType(Div(ConvertDType(out, dtypes.Float32), sum), b.DType))
+		out := Dot(ConvertDType(weights, b.DType), at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
+		parts = append(parts, ConvertDType(Div(out, sum), b.DType))
 		logSums = append(logSums, Add(most, Log(sum)))
 	})
 	return custom([]*Node{q, k, v}, b.flat(Concatenate(parts, 3)), b.keep, func(in []*Node, out, by *Node) []*Node {
@@ -47,7 +47,7 @@ func (b *block) attendGradient(q, k, v, bias, out, by *Node, logSums []*Node) []
 		scores, slope := b.scores(at.q, at.k, at.mask(bias))
 		weights := Exp(Sub(scores, logSums[i]))
 		dOut, delta := at.cut(byRKGTD), at.cut(deltas)
-		dWeights := ConvertDType(Dot(dOut, at.v).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}), dtypes.Float32)
+		dWeights := Dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1})
 		dScores := Mul(weights, Sub(dWeights, delta))
 		if slope != nil {
 			dScores = Mul(dScores, slope)
@@ -85,7 +85,7 @@ func (b *block) scale() float64 {
 // scores returns what the softmax is over, float32 [R, K, G, Q, S], and its slope by q·kᵀ over the scale, nil where that
 // is one: without a soft-cap.
 func (b *block) scores(q, k, bias *Node) (scores, slope *Node) {
-	scores = ConvertDType(Dot(q, k).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}), dtypes.Float32)
+	scores = Dot(q, k).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1})
 	if softCap := b.Config.AttentionCap; softCap != 0 {
 		capped := Tanh(MulScalar(scores, b.scale()/softCap))
 		scores, slope = MulScalar(capped, softCap), OneMinus(Mul(capped, capped))
