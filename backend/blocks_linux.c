@@ -19,6 +19,7 @@
 #ifdef __GLIBC__
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ extern size_t __malloc_usable_size(void *) __attribute__((weak)); // there in a 
 #define LARGE ((size_t)4 << 20)
 #define HUGE_PAGE ((size_t)2 << 20)
 #define MAX_BLOCKS 4096
+#define ARENA ((size_t)64 << 20)
 
 typedef struct {
 	char *start;
@@ -108,12 +110,13 @@ static void *take(size_t size) {
 	size = (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 	pthread_mutex_lock(&lock);
 	asked += size;
-	int best = -1;
+	int best = -1, mapped = 0;
 	for (int i = 0; i < count; i++)
 		if (fits(&blocks[i], size) && (best < 0 || blocks[i].size < blocks[best].size)) best = i;
 	if (best < 0) {
 		trim(size);
 		best = map(size);
+		mapped = 1;
 	}
 	if (best < 0) { // no memory or no place in the table: what is idle goes first
 		release_idle();
@@ -128,6 +131,8 @@ static void *take(size_t size) {
 	}
 	trim(0);
 	pthread_mutex_unlock(&lock);
+	// A new arena of this size comes with a new program, and compiling one leaves glibc with up to a gigabyte of small free memory.
+	if (mapped && size >= ARENA) malloc_trim(0);
 	return start;
 }
 

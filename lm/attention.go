@@ -1,8 +1,6 @@
 package lm
 
 import (
-	"math"
-
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -35,34 +33,12 @@ func attentionBias(rows Rows, window int) *Node {
 	return Where(visible, zeros, AddScalar(zeros, hiddenBias))
 }
 
-// QueryBlock is the number of queries that attend at once: none is computed with keys behind its block.
-const QueryBlock = 128
-
 // attention is grouped-query attention; x and the result are [M, H].
 func (b *block) attention(xMH *Node, name string, v *view) *Node {
-	c := b.Config
-	kv, group, dim := c.KVHeads, c.Heads/c.KVHeads, c.HeadDim
 	q, k, value := b.project(xMH, name)
-	q = b.keep(b.rotate(b.headNorm(q, c.Heads, name, b.family.names.qNorm), c.Heads, v))
-	k = b.keep(b.rotate(b.headNorm(k, kv, name, b.family.names.kNorm), kv, v))
-	value = b.keep(value)
-	qRKGTD := TransposeAllAxes(Reshape(q, b.rows, b.length, kv, group, dim), 0, 2, 3, 1, 4)
-	kRKTD := TransposeAllAxes(Reshape(k, b.rows, b.length, kv, dim), 0, 2, 1, 3)
-	vRKTD := TransposeAllAxes(Reshape(value, b.rows, b.length, kv, dim), 0, 2, 1, 3)
-
-	// A block of queries sees no key behind its end: the upper half of the square is not computed.
-	var parts []*Node
-	for from := 0; from < b.length; from += QueryBlock {
-		to := min(from+QueryBlock, b.length)
-		parts = append(parts, b.attend(
-			Slice(qRKGTD, AxisRange(), AxisRange(), AxisRange(), AxisRange(from, to)),
-			Slice(kRKTD, AxisRange(), AxisRange(), AxisRange(0, to)),
-			Slice(vRKTD, AxisRange(), AxisRange(), AxisRange(0, to)),
-			Slice(v.biasRTT, AxisRange(), AxisRange(from, to), AxisRange(0, to))))
-	}
-	outRKGTD := Concatenate(parts, 3)
-	outMH := Reshape(TransposeAllAxes(outRKGTD, 0, 3, 1, 2, 4), b.rows*b.length, c.Heads*dim)
-	return b.linear(b.keep(outMH), name+b.family.names.o)
+	q = b.keep(b.rotate(b.headNorm(q, b.Config.Heads, name, b.family.names.qNorm), b.Config.Heads, v))
+	k = b.keep(b.rotate(b.headNorm(k, b.Config.KVHeads, name, b.family.names.kNorm), b.Config.KVHeads, v))
+	return b.linear(b.attend(q, k, b.keep(value), v.biasRTT), name+b.family.names.o)
 }
 
 // project returns queries [M, heads×D], keys and values [M, kv×D], cut out of the fused projection where there is one.
@@ -94,25 +70,6 @@ func (b *block) headNorm(x *Node, heads int, name, norm string) *Node {
 	}
 	dims := x.Shape().Dimensions
 	return Reshape(b.norm(Reshape(x, dims[0], heads, b.Config.HeadDim), name+norm), dims...)
-}
-
-// attend is softmax(cap(q·kᵀ/√s) + bias)·v, s the head's dimension unless the family has another, cap the soft-cap where there is one, for Q queries and S keys: q [R, K, G, Q, D], k and v [R, K, S, D], bias [R, Q, S].
-func (b *block) attend(q, k, v, bias *Node) *Node {
-	scores := Dot(q, k).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}) // [R, K, G, Q, S]
-	scale := float64(b.Config.HeadDim)
-	if b.Config.QueryScale != 0 {
-		scale = b.Config.QueryScale
-	}
-	scores = ConvertDType(scores, dtypes.Float32)
-	if softCap := b.Config.AttentionCap; softCap != 0 {
-		scores = MulScalar(Tanh(MulScalar(scores, 1/(math.Sqrt(scale)*softCap))), softCap)
-	} else {
-		scores = MulScalar(scores, 1/math.Sqrt(scale))
-	}
-	dims := bias.Shape().Dimensions
-	bias = BroadcastToDims(Reshape(bias, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
-	weights := ConvertDType(Softmax(Add(scores, bias), -1), b.DType)
-	return Dot(weights, v).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
 }
 
 // rotations returns the cosines and sines of the rotary angles, [M, 1, D/2]. The angles are float32 whatever the

@@ -47,19 +47,22 @@ type Rows struct {
 // Hidden returns the hidden states after the final norm, [M, H] in float32.
 func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
 	b := d.block(w, rows)
-	checkpoints := d.Checkpointing == CheckpointSelective || d.Checkpointing == CheckpointFull
 	names := d.Config.family().names
 	x := b.embed(rows)
 	for layer := range d.Config.Layers {
-		if checkpoints {
+		if d.checkpoints() {
 			x = x.Checkpoint()
 		}
 		x = b.layer(x, layer)
 	}
-	if checkpoints {
+	if d.checkpoints() {
 		x = x.StopCheckpoint()
 	}
 	return b.normalize(x, names.norm)
+}
+
+func (d *Decoder) checkpoints() bool {
+	return d.Checkpointing == CheckpointSelective || d.Checkpointing == CheckpointFull
 }
 
 // block holds what all layers share while the graph is built.
@@ -217,27 +220,4 @@ func spreadLast(vector, x *Node) *Node {
 		axes[i] = i
 	}
 	return ExpandAndBroadcast(vector, x.Shape().Dimensions, axes)
-}
-
-// linear returns x·Wᵀ [M, out], plus the bias and the adapter where there are any.
-func (b *block) linear(x *Node, name string) *Node {
-	weight := b.w[name+".weight"]
-	var y *Node
-	if b.family.conv1D {
-		y = Dot(x, ConvertDType(weight, x.DType())).General([]int{-1}, nil, []int{0}, nil)
-	} else {
-		y = product(x, weight)
-	}
-	if bias, ok := b.w[name+".bias"]; ok {
-		y = Add(y, spreadLast(ConvertDType(bias, y.DType()), y))
-	}
-	if a, ok := b.w[name+LoraA]; ok {
-		y = Add(y, MulScalar(product(b.keep(product(x, a)), b.w[name+LoraB]), b.LoRA.Scale()))
-	}
-	return y
-}
-
-// product returns x·Wᵀ for x [M, in] and W [out, in], in x's dtype.
-func product(x, w *Node) *Node {
-	return Dot(x, ConvertDType(w, x.DType())).General([]int{-1}, nil, []int{-1}, nil)
 }

@@ -77,6 +77,12 @@ func (m *Model) Positions() int { return m.positions }
 // Adapter describes the model's LoRA adapter, nil where there is none.
 func (m *Model) Adapter() *lm.LoRA { return m.adapter }
 
+// MergesAdapter says whether a pass over that many positions adds the adapter to a layer's weights of the given
+// dimensions, rather than its product to the layer's result.
+func (m *Model) MergesAdapter(positions int, weight []int) bool {
+	return m.decoder.Merges(positions, weight)
+}
+
 // Params lists the model's weights in a fixed order: backbone, policy head, adapter, score head.
 func (m *Model) Params() []*Param { return m.params }
 

@@ -15,7 +15,7 @@ import (
 // the attention's blocks are, as are padded positions.
 type Arithmetic struct {
 	Linear    float64 // the layers' frozen or trained matrices
-	Adapter   float64 // LoRA
+	Adapter   float64 // LoRA; merging it into the weights where that is done
 	Attention float64
 	Head      float64 // logits of the predicted tokens
 }
@@ -32,19 +32,43 @@ func Forward(model *reward.Model, shape encode.Shape, policy bool) Arithmetic {
 		linear[path+".weight"] = true
 	}
 	for _, p := range model.Params() {
-		switch {
-		case linear[p.Name]:
+		if linear[p.Name] {
 			a.Linear += 2 * positions * float64(p.Size())
-		case strings.HasSuffix(p.Name, lm.LoraA), strings.HasSuffix(p.Name, lm.LoraB):
-			a.Adapter += 2 * positions * float64(p.Size())
 		}
 	}
+	a.Adapter, _ = adapter(model, shape.Positions())
 	c := model.Config
 	a.Attention = 4 * float64(c.Layers*c.Heads*c.HeadDim*shape.Rows) * seen(shape.Length)
 	if policy {
 		a.Head = 2 * float64(shape.Predicted) * float64(c.Vocab*c.Hidden)
 	}
 	return a
+}
+
+// adapter counts a LoRA adapter's forward pass, and forward and backward. Merged into the weights it is their sum and, in
+// the backward pass, four thin products; beside them, two thin products in each of three passes.
+func adapter(model *reward.Model, positions int) (forward, step float64) {
+	shapes := map[string][]int{}
+	for _, p := range model.Params() {
+		shapes[p.Name] = p.Shape
+	}
+	for name, a := range shapes {
+		path, ok := strings.CutSuffix(name, lm.LoraA)
+		if !ok {
+			continue
+		}
+		weight := shapes[path+".weight"]
+		in, out, rank := float64(weight[0]), float64(weight[1]), float64(a[0])
+		thin := 2 * float64(positions) * rank * (in + out)
+		if model.MergesAdapter(positions, weight) {
+			forward += 2 * rank * in * out
+			step += 2*rank*in*out + 2*thin
+		} else {
+			forward += thin
+			step += 3 * thin
+		}
+	}
+	return forward, step
 }
 
 // seen is the number of (query, key) pairs of a row that are computed.
@@ -62,7 +86,7 @@ func StepArithmetic(model *reward.Model, obj objective.Hybrid, shape encode.Shap
 	a := Forward(model, shape, obj.UsesPolicy())
 	frozen := model.Adapter() != nil
 	a.Attention *= 3
-	a.Adapter *= 3
+	_, a.Adapter = adapter(model, shape.Positions())
 	if frozen {
 		a.Linear *= 2 // by the inputs only
 		a.Head *= 2

@@ -1,0 +1,140 @@
+package lm
+
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// QueryBlock is the number of queries that attend at once: none is computed with keys behind its block, so that the
+// upper half of the square is left out.
+const QueryBlock = 128
+
+// attend is softmax(cap(q·kᵀ/√s) + bias)·v, s the head's dimension unless the family has another, cap the soft-cap
+// where there is one: q [M, heads×D], k and v [M, kv×D], bias [R, T, T], the result [M, heads×D].
+//
+// The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P are made again from
+// the scores and the logarithm of their sum, and dS = P ⊙ (dO·vᵀ − rowsum(dO ⊙ O)). Differentiated automatically, the
+// softmax passes over matrices of queries by keys three times as often.
+func (b *block) attend(q, k, v, bias *Node) *Node {
+	var logSums []*Node // of each block of queries, [R, K, G, Q, 1]
+	var parts []*Node
+	b.queryBlocks(q, k, v, func(at queries) {
+		scores, _ := b.scores(at.q, at.k, at.mask(bias))
+		most := ReduceAndKeep(scores, ReduceMax, -1)
+		weights := Exp(Sub(scores, most))
+		sum := ReduceAndKeep(weights, ReduceSum, -1)
+		out := Dot(ConvertDType(weights, b.DType), at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
+		parts = append(parts, ConvertDType(Div(out, sum), b.DType))
+		logSums = append(logSums, Add(most, Log(sum)))
+	})
+	return custom([]*Node{q, k, v}, b.flat(Concatenate(parts, 3)), b.keep, func(in []*Node, out, by *Node) []*Node {
+		return b.attendGradient(in[0], in[1], in[2], bias, out, by, logSums)
+	})
+}
+
+// attendGradient returns the gradients by q, k and v; by is the gradient by the output.
+func (b *block) attendGradient(q, k, v, bias, out, by *Node, logSums []*Node) []*Node {
+	// rowsum(dO ⊙ O) is rowsum(P ⊙ dP) without a matrix of queries by keys.
+	deltas := b.heads(Mul(ConvertDType(by, dtypes.Float32), ConvertDType(out, dtypes.Float32)), b.Config.Heads)
+	deltas = ReduceAndKeep(deltas, ReduceSum, -1)
+	byRKGTD := b.heads(by, b.Config.Heads)
+	var dq []*Node
+	var dk, dv *Node
+	i := 0
+	b.queryBlocks(q, k, v, func(at queries) {
+		scores, slope := b.scores(at.q, at.k, at.mask(bias))
+		weights := Exp(Sub(scores, logSums[i]))
+		dOut, delta := at.cut(byRKGTD), at.cut(deltas)
+		dWeights := Dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1})
+		dScores := Mul(weights, Sub(dWeights, delta))
+		if slope != nil {
+			dScores = Mul(dScores, slope)
+		}
+		dScores = ConvertDType(dScores, b.DType)
+		dq = append(dq, Dot(dScores, at.k).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1}))
+		// Σ over query heads and queries, [R, K, D, S], with zeros behind the block. The thin matrix comes first: a wide
+		// one transposed halves the rate of the product.
+		keys := func(sum, thin, wide *Node) *Node {
+			x := Dot(thin, wide).General([]int{2, 3}, []int{0, 1}, []int{2, 3}, []int{0, 1})
+			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{}, PadAxis{End: b.length - at.to})
+			if sum == nil {
+				return x
+			}
+			return Add(sum, x)
+		}
+		dk, dv = keys(dk, at.q, dScores), keys(dv, dOut, ConvertDType(weights, b.DType))
+		i++
+	})
+	flatKeys := func(x *Node) *Node {
+		return Reshape(TransposeAllAxes(x, 0, 3, 1, 2), b.rows*b.length, b.Config.KVHeads*b.Config.HeadDim)
+	}
+	scale := b.scale()
+	return []*Node{MulScalar(b.flat(Concatenate(dq, 3)), scale), flatKeys(MulScalar(dk, scale)), flatKeys(dv)}
+}
+
+// scale is what q·kᵀ is multiplied by.
+func (b *block) scale() float64 {
+	if b.Config.QueryScale != 0 {
+		return 1 / math.Sqrt(b.Config.QueryScale)
+	}
+	return 1 / math.Sqrt(float64(b.Config.HeadDim))
+}
+
+// scores returns what the softmax is over, float32 [R, K, G, Q, S], and its slope by q·kᵀ over the scale, nil where that
+// is one: without a soft-cap.
+func (b *block) scores(q, k, bias *Node) (scores, slope *Node) {
+	scores = Dot(q, k).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1})
+	if softCap := b.Config.AttentionCap; softCap != 0 {
+		capped := Tanh(MulScalar(scores, b.scale()/softCap))
+		scores, slope = MulScalar(capped, softCap), OneMinus(Mul(capped, capped))
+	} else {
+		scores = MulScalar(scores, b.scale())
+	}
+	dims := bias.Shape().Dimensions
+	bias = BroadcastToDims(Reshape(bias, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
+	return Add(scores, bias), slope
+}
+
+// queries are a block of queries with the keys and values up to its end: q [R, K, G, Q, D], k and v [R, K, S, D].
+type queries struct {
+	from, to int
+	q, k, v  *Node
+}
+
+// mask cuts the block out of the bias [R, T, T].
+func (at queries) mask(bias *Node) *Node {
+	return Slice(bias, AxisRange(), AxisRange(at.from, at.to), AxisRange(0, at.to))
+}
+
+// cut cuts the block's queries out of [R, K, G, T, …].
+func (at queries) cut(x *Node) *Node {
+	return Slice(x, AxisRange(), AxisRange(), AxisRange(), AxisRange(at.from, at.to))
+}
+
+func (b *block) queryBlocks(q, k, v *Node, do func(at queries)) {
+	qRKGTD, kRKTD, vRKTD := b.heads(q, b.Config.Heads), b.keyHeads(k), b.keyHeads(v)
+	for from := 0; from < b.length; from += QueryBlock {
+		at := queries{from: from, to: min(from+QueryBlock, b.length)}
+		keys := func(x *Node) *Node { return Slice(x, AxisRange(), AxisRange(), AxisRange(0, at.to)) }
+		at.q, at.k, at.v = at.cut(qRKGTD), keys(kRKTD), keys(vRKTD)
+		do(at)
+	}
+}
+
+// heads lays [M, heads×D] out as [R, K, G, T, D].
+func (b *block) heads(x *Node, heads int) *Node {
+	kv := b.Config.KVHeads
+	return TransposeAllAxes(Reshape(x, b.rows, b.length, kv, heads/kv, b.Config.HeadDim), 0, 2, 3, 1, 4)
+}
+
+// flat is the inverse of heads.
+func (b *block) flat(x *Node) *Node {
+	return Reshape(TransposeAllAxes(x, 0, 3, 1, 2, 4), b.rows*b.length, b.Config.Heads*b.Config.HeadDim)
+}
+
+// keyHeads lays [M, kv×D] out as [R, K, T, D].
+func (b *block) keyHeads(x *Node) *Node {
+	return TransposeAllAxes(Reshape(x, b.rows, b.length, b.Config.KVHeads, b.Config.HeadDim), 0, 2, 1, 3)
+}

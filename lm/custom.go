@@ -1,0 +1,42 @@
+package lm
+
+import . "github.com/gomlx/gomlx/core/graph"
+
+// custom returns out with a gradient of its own: vjp gets the inputs, the output and the gradient by the output, and
+// returns the gradients by the inputs, all of one dtype. keep is what may mark the output as one that the backward pass
+// finds; what vjp gets is made again where the checkpoints want it, but for nodes that it refers to by itself: they stay.
+//
+// The tensor library has gradients of one's own only for the identity of one node. The inputs are therefore packed into
+// one, which a barrier ties to the output; the compiler takes packing and barrier out again.
+func custom(inputs []*Node, out *Node, keep func(*Node) *Node, vjp func(inputs []*Node, out, by *Node) []*Node) *Node {
+	var output, by *Node
+	packed := IdentityWithCustomGradient(pack(inputs), func(again, _ *Node) *Node {
+		return pack(vjp(unpack(again.Inputs()[0], inputs), output, by))
+	})
+	out = OptimizationBarriers(StopGradient(out), Slice(packed, AxisElem(0)))[0]
+	return IdentityWithCustomGradient(keep(out), func(again, v *Node) *Node {
+		output, by = again.Inputs()[0], v
+		return v
+	})
+}
+
+// pack lays nodes one after the other, [Σ sizes].
+func pack(nodes []*Node) *Node {
+	flat := make([]*Node, len(nodes))
+	for i, n := range nodes {
+		flat[i] = Reshape(n, n.Shape().Size())
+	}
+	return Concatenate(flat, 0)
+}
+
+// unpack is the inverse of pack, for nodes of the shapes of like.
+func unpack(packed *Node, like []*Node) []*Node {
+	out := make([]*Node, len(like))
+	at := 0
+	for i, n := range like {
+		size := n.Shape().Size()
+		out[i] = Reshape(Slice(packed, AxisRange(at, at+size)), n.Shape().Dimensions...)
+		at += size
+	}
+	return out
+}

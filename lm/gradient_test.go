@@ -1,0 +1,158 @@
+package lm
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"haf/backend"
+)
+
+// The families whose written-out gradients take other ways: grouped heads; a soft-cap, windows and a gate of gelu; weights
+// stored as [in, out], biases and layer norms.
+var gradientConfigs = map[string]string{
+	"llama": `{"model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2,
+		"vocab_size": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true}`,
+	"gemma2": `{"model_type": "gemma2", "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "num_hidden_layers": 2,
+		"vocab_size": 64, "attn_logit_softcapping": 2.0, "query_pre_attn_scalar": 8, "sliding_window": 40, "hidden_activation": "gelu_pytorch_tanh"}`,
+	"gpt2": `{"model_type": "gpt2", "n_embd": 32, "n_head": 4, "n_layer": 2, "n_positions": 256, "vocab_size": 64, "activation_function": "gelu_new"}`,
+}
+
+// TestGradients compares the gradient of a sum over the hidden states, by the weights and by an adapter (whose layers'
+// own weights are frozen), with central differences along random directions.
+func TestGradients(t *testing.T) {
+	const rows, length = 2, QueryBlock + 40 // two blocks of queries
+	device, err := backend.Open("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range gradientConfigs {
+		c := parseText(t, text)
+		r := rand.New(rand.NewPCG(3, 4))
+		lora := &LoRA{Rank: 3, Alpha: 6, Targets: []string{`.*mlp.*`}}
+		adapter, err := lora.Params(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params := append(Params(c), adapter...)
+		values := make([][]float32, len(params))
+		for i, p := range params {
+			values[i] = make([]float32, p.Size())
+			for j := range values[i] {
+				values[i][j] = float32(r.NormFloat64() * 0.1)
+				if len(p.Shape) == 1 {
+					values[i][j]++
+				}
+			}
+		}
+		ints := [4][]int32{}
+		for i := range ints {
+			ints[i] = make([]int32, rows*length)
+		}
+		for i := range rows * length { // a prompt of 30 and two responses of 30 in turn
+			at := i % length % 90
+			ints[0][i] = int32(r.IntN(c.Vocab))
+			ints[1][i], ints[2][i], ints[3][i] = int32(at), int32(i%length/90), int32(at/30)
+			if at >= 60 {
+				ints[1][i] -= 30
+			}
+		}
+		weight := make([]float32, rows*length*c.Hidden)
+		for i := range weight {
+			weight[i] = float32(r.NormFloat64())
+		}
+		args := func(step float64, directions [][]float32) []any {
+			var out []any
+			for _, x := range ints {
+				out = append(out, tensors.FromFlatDataAndDimensions(x, rows, length))
+			}
+			out = append(out, tensors.FromFlatDataAndDimensions(weight, rows*length, c.Hidden))
+			for i, p := range params {
+				x := values[i]
+				if directions != nil {
+					x = make([]float32, len(x))
+					for j := range x {
+						x[j] = values[i][j] + float32(step)*directions[i][j]
+					}
+				}
+				out = append(out, tensors.FromFlatDataAndDimensions(x, p.Shape...))
+			}
+			return out
+		}
+		loss := func(checkpointing Checkpointing, in []*Node) (*Node, []*Node) {
+			w, by := Weights{}, in[5:]
+			for i, p := range params {
+				w[p.Name] = by[i]
+			}
+			d := Decoder{Config: c, LoRA: lora, DType: dtypes.Float32, Checkpointing: checkpointing}
+			h := d.Hidden(w, Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]})
+			return ReduceAllMean(Mul(h, in[4])), by
+		}
+		gradients := func(checkpointing Checkpointing) [][]float32 {
+			exec := MustNewExec(device.Backend, func(in []*Node) []*Node { l, by := loss(checkpointing, in); return Gradient(l, by...) })
+			defer exec.Finalize()
+			out := make([][]float32, len(params))
+			for i, g := range exec.MustCall(args(0, nil)...) {
+				out[i] = tensors.MustCopyFlatData[float32](g)
+			}
+			return out
+		}
+		plain := gradients(CheckpointNone)
+		for _, checkpointing := range []Checkpointing{CheckpointSelective, CheckpointFull} {
+			for i, g := range gradients(checkpointing) {
+				for j := range g {
+					if math.Abs(float64(g[j]-plain[i][j])) > 1e-6+1e-4*math.Abs(float64(plain[i][j])) {
+						t.Fatalf("%s, %s: gradient by %s is %g, without checkpoints %g", name, checkpointing, params[i].Name, g[j], plain[i][j])
+					}
+				}
+			}
+		}
+		value := MustNewExec(device.Backend, func(in []*Node) *Node { l, _ := loss(CheckpointNone, in); return l })
+		defer value.Finalize()
+		for k, kind := range []string{LoraA, LoraB, "attention", "not adapted"} {
+			directions := make([][]float32, len(params))
+			r := rand.New(rand.NewPCG(5, uint64(k)))
+			slope, norm := 0.0, 0.0
+			for i, p := range params {
+				directions[i] = make([]float32, p.Size())
+				if !chosen(kind, p.Name) {
+					continue
+				}
+				for j, g := range plain[i] {
+					directions[i][j] = float32(r.NormFloat64())
+					slope += float64(directions[i][j]) * float64(g)
+					norm += float64(g) * float64(g)
+				}
+			}
+			at := func(x float64) float64 {
+				return float64(tensors.ToScalar[float32](value.MustCall(args(x, directions)...)[0]))
+			}
+			const step = 5e-4
+			got := (at(step) - at(-step)) / (2 * step)
+			if norm = math.Sqrt(norm); norm == 0 || math.Abs(got-slope) > 0.01*norm {
+				t.Errorf("%s, %s: gradient along a direction %.6g, by differences %.6g, norm %.3g", name, kind, slope, got, norm)
+			}
+		}
+	}
+}
+
+func chosen(kind, name string) bool {
+	switch kind {
+	case "not adapted":
+		return !strings.Contains(name, ".mlp.")
+	case "attention":
+		for _, part := range []string{".q_proj.", ".k_proj.", ".v_proj.", ".c_attn."} {
+			if strings.Contains(name, part) {
+				return true
+			}
+		}
+		return false
+	}
+	return strings.HasSuffix(name, kind)
+}

@@ -1,0 +1,81 @@
+package lm
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// linear returns x·Wᵀ [M, out], plus the bias and the adapter where there are any.
+func (b *block) linear(x *Node, name string) *Node {
+	weight := b.w[name+".weight"]
+	lora, adapted := b.w[name+LoraA]
+	var y *Node
+	switch {
+	case adapted && b.Merges(b.rows*b.length, weight.Shape().Dimensions):
+		y = b.merged(x, weight, lora, b.w[name+LoraB])
+	default:
+		y = b.product(x, weight)
+		if adapted {
+			y = Add(y, MulScalar(product(b.keep(product(x, lora)), b.w[name+LoraB]), b.LoRA.Scale()))
+		}
+	}
+	if bias, ok := b.w[name+".bias"]; ok {
+		y = Add(y, spreadLast(ConvertDType(bias, y.DType()), y))
+	}
+	return y
+}
+
+// Merges says whether an adapter is added to weights of two dimensions rather than its product to the result: in float32
+// only, since bfloat16 weights would swallow the adapter, and where the two thin products that it spares, forth and back,
+// are more than those that make the weights, forth and once more back. The rank is a factor of both sides.
+func (d *Decoder) Merges(positions int, dims []int) bool {
+	return d.DType == dtypes.Float32 && 2*positions*(dims[0]+dims[1]) > 3*dims[0]*dims[1]
+}
+
+// merged is x·(W + s·B·A)ᵀ. The gradients by A and B need the thin products only: with u = dY·B and t = x·Aᵀ,
+// dA = s·uᵀ·x and dB = s·dYᵀ·t, where the gradient by the merged weights would be a product as large as the layer's: W is
+// frozen and gets none.
+func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
+	scale := b.LoRA.Scale()
+	merge := func(loraB *Node) *Node {
+		var delta *Node
+		if b.family.conv1D {
+			delta = Dot(loraA, loraB).General([]int{0}, nil, []int{1}, nil)
+		} else {
+			delta = Dot(loraB, loraA).General([]int{1}, nil, []int{0}, nil)
+		}
+		return StopGradient(Add(weight, MulScalar(delta, scale)))
+	}
+	whole := merge(loraB)
+	keep := func(y *Node) *Node { return y } // a caller that wants the result kept says so
+	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), keep, func(in []*Node, _, by *Node) []*Node {
+		x, loraA, loraB := in[0], in[1], in[2]
+		u := Dot(by, loraB).Product()
+		t := product(x, loraA)
+		dA := MulScalar(Dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
+		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate of the product.
+		dB := Transpose(MulScalar(Dot(t, by).General([]int{0}, nil, []int{0}, nil), scale), 0, 1)
+		if b.checkpoints() { // a second copy of the weights costs more than making it again
+			whole = merge(SchedulingBarrier(loraB, by))
+		}
+		out := 0
+		if b.family.conv1D {
+			out = 1
+		}
+		dx := Dot(by, whole).General([]int{1}, nil, []int{out}, nil)
+		return []*Node{dx, dA, dB}
+	})
+}
+
+// product returns x·Wᵀ, or x·W where the family stores its weights so.
+func (b *block) product(x, weight *Node) *Node {
+	if b.family.conv1D {
+		return Dot(x, ConvertDType(weight, x.DType())).General([]int{-1}, nil, []int{0}, nil)
+	}
+	return product(x, weight)
+}
+
+// product returns x·Wᵀ for x [M, in] and W [out, in], in x's dtype.
+func product(x, w *Node) *Node {
+	return Dot(x, ConvertDType(w, x.DType())).General([]int{-1}, nil, []int{-1}, nil)
+}
