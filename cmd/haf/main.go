@@ -46,7 +46,9 @@ type cli struct {
 	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
 	Data  dataCmd  `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
 	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring, beside the peers where they are."`
-	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights."`
+	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
+
+	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`
 
 	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
 }

@@ -10,13 +10,14 @@ import (
 )
 
 type scoreCmd struct {
-	Model     string `arg:"" help:"Run or model folder, GGUF file or Hugging Face id."`
-	Prompt    string `help:"One prompt."`
-	Response  string `help:"The response to it."`
-	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
-	Reward    string `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
-	MaxLength int    `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; several with -ensemble."`
+	Prompt    string   `help:"One prompt."`
+	Response  string   `help:"The response to it."`
+	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
+	Reward    string   `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
+	MaxLength int      `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlag
+	ensembleFlags
 }
 
 // scored is one line of the score command's JSON.
@@ -32,6 +33,12 @@ func (c *scoreCmd) Run(a *app) error {
 		if err := reward.CheckReward(c.Reward); err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
+	}
+	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+		return err
+	}
+	if len(c.Models) > 1 && c.Ensemble == "" {
+		return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble", errUsage, len(c.Models))
 	}
 	var samples []pref.Sample
 	switch {
@@ -53,35 +60,28 @@ func (c *scoreCmd) Run(a *app) error {
 	default:
 		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 	}
-	model, err := a.openModel(c.Model, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
-	if err != nil {
-		return err
+	var all [][]float64
+	cut := make([]bool, len(samples)) // by any member
+	for _, named := range c.Models {
+		rewards, short, err := c.scoreBy(a, named, samples)
+		if err != nil {
+			return err
+		}
+		all = append(all, rewards)
+		for i := range cut {
+			cut[i] = cut[i] || short[i]
+		}
 	}
-	defer model.Close()
-	name := c.Reward
-	if name == "" {
-		name = model.TrainedRewards()[0]
+	rewards := all[0]
+	if c.Ensemble != "" {
+		var err error
+		if rewards, err = reward.ReduceEnsemble(c.Ensemble, c.Lambda, all); err != nil {
+			return err
+		}
 	}
-	warnUntrained(a, model, []string{name})
-	dir, err := cacheDir("reference")
-	if err != nil {
-		return err
-	}
-	scorer, err := model.Scorer(name, dir)
-	if err != nil {
-		return err
-	}
-	rewards, err := scoreAll(a, scorer, samples)
-	if err != nil {
-		return err
-	}
-	cut, err := model.Truncated(samples)
-	if err != nil {
-		return err
-	}
-	warnTruncated(a, model, cut)
 	encoder := json.NewEncoder(a.stdout)
 	for i, r := range rewards {
+		var err error
 		if a.json {
 			err = encoder.Encode(scored{samples[i], r, cut[i]})
 		} else {
@@ -92,6 +92,36 @@ func (c *scoreCmd) Run(a *app) error {
 		}
 	}
 	return nil
+}
+
+// scoreBy scores the samples by one model, and says which were cut to fit it.
+func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
+	model, err := a.openModel(named, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer model.Close()
+	name := c.Reward
+	if name == "" {
+		name = model.TrainedRewards()[0]
+	}
+	warnUntrained(a, model, []string{name})
+	dir, err := cacheDir("reference")
+	if err != nil {
+		return nil, nil, err
+	}
+	scorer, err := model.Scorer(name, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if rewards, err = scoreAll(a, scorer, samples); err != nil {
+		return nil, nil, err
+	}
+	if cut, err = model.Truncated(samples); err != nil {
+		return nil, nil, err
+	}
+	warnTruncated(a, model, cut)
+	return rewards, cut, nil
 }
 
 // warnTruncated tells the user of samples that are scored with tokens cut off.
