@@ -48,6 +48,7 @@ type cli struct {
 	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring, beside the peers where they are."`
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
 
+	Report  reportCmd  `cmd:"" help:"A page of one or many runs: settings, curves, results."`
 	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`
 
 	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
