@@ -111,15 +111,21 @@ func Default() *Recipe {
 // Load reads a recipe: defaults, then the file (if path is not empty), then overrides of the form "train.lr=1e-5". An
 // unknown key is an error with its line.
 func Load(path string, sets []string) (*Recipe, error) {
+	if path == "" {
+		return Parse("", nil, sets)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
+	return Parse(path, data, sets)
+}
+
+// Parse is [Load] of TOML that is at hand; name says in messages where it is from.
+func Parse(name string, data []byte, sets []string) (*Recipe, error) {
 	r := Default()
-	if path != "" {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("recipe: %w", err)
-		}
-		if err := r.merge(path, data, "file"); err != nil {
-			return nil, err
-		}
+	if err := r.merge(name, data, "file"); err != nil {
+		return nil, err
 	}
 	for _, set := range sets {
 		if err := r.set(set); err != nil {

@@ -31,8 +31,8 @@ type Combination struct {
 	LogLikelihood float64 `json:"log_likelihood"`
 }
 
-// of returns the combination of the heads' rewards, indexed [group][response].
-func (c Combination) of(scores, implicit [][]float64) [][]float64 {
+// Of returns the combination of the heads' rewards, indexed [group][response].
+func (c Combination) Of(scores, implicit [][]float64) [][]float64 {
 	out := make([][]float64, len(scores))
 	for g := range scores {
 		out[g] = make([]float64, len(scores[g]))
@@ -116,5 +116,5 @@ func (s *Combined) Score(ctx context.Context, samples []pref.Sample) ([]float64,
 	if err != nil {
 		return nil, err
 	}
-	return scatter(at, s.Weights.of(scores, ImplicitRewards(groups, logps, refs, s.Implicit.Beta, false))), nil
+	return scatter(at, s.Weights.Of(scores, ImplicitRewards(groups, logps, refs, s.Implicit.Beta, false))), nil
 }

@@ -150,7 +150,7 @@ func (m *Model) Rewards(ctx context.Context, groups []encode.Group, names []stri
 		case ByScore:
 			out[name] = scores
 		case ByCombined:
-			out[name] = weights.of(scores, ImplicitRewards(groups, logps, refs, beta, false))
+			out[name] = weights.Of(scores, ImplicitRewards(groups, logps, refs, beta, false))
 		default:
 			out[name] = ImplicitRewards(groups, logps, refs, beta, name == ByNormalized)
 		}

@@ -89,21 +89,24 @@ func combine(a *app, model *reward.Model, groups []pref.Group, split string, p *
 	if err != nil {
 		return none, nil, err
 	}
-	w, err := eval.FitWeights(r.groups, r.rewards[reward.ByScore], r.rewards[reward.ByImplicit])
+	c, combined, err := fitHeads(r.groups, r.rewards, split)
 	if err != nil {
 		return none, nil, err
+	}
+	r.rewards[reward.ByCombined] = combined
+	return c, r, model.SetCombination(c)
+}
+
+// fitHeads fits the weights of the score head's and the implicit reward on groups, and combines them there.
+func fitHeads(groups []pref.Group, rewards map[string][][]float64, split string) (reward.Combination, [][]float64, error) {
+	score, implicit := rewards[reward.ByScore], rewards[reward.ByImplicit]
+	w, err := eval.FitWeights(groups, score, implicit)
+	if err != nil {
+		return reward.Combination{}, nil, err
 	}
 	c := reward.Combination{Score: w[0], Implicit: w[1], Split: split}
-	r.rewards[reward.ByCombined] = make([][]float64, len(r.groups))
-	for g := range r.groups {
-		for k, score := range r.rewards[reward.ByScore][g] {
-			r.rewards[reward.ByCombined][g] = append(r.rewards[reward.ByCombined][g], c.Score*score+c.Implicit*r.rewards[reward.ByImplicit][g][k])
-		}
-	}
-	fit, err := eval.Comparisons(r.groups, r.rewards[reward.ByCombined])
-	if err != nil {
-		return none, nil, err
-	}
+	combined := c.Of(score, implicit)
+	fit, err := eval.Comparisons(groups, combined)
 	c.Comparisons, c.LogLikelihood = fit.Comparisons, fit.LogLikelihood
-	return c, r, model.SetCombination(c)
+	return c, combined, err
 }
