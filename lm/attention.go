@@ -1,8 +1,6 @@
 package lm
 
 import (
-	"math"
-
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -99,16 +97,7 @@ func (b *block) headNorm(x *Node, heads int, name, norm string) *Node {
 // attend is softmax(cap(q·kᵀ/√s) + bias)·v, s the head's dimension unless the family has another, cap the soft-cap where there is one, for Q queries and S keys: q [R, K, G, Q, D], k and v [R, K, S, D], bias [R, Q, S].
 func (b *block) attend(q, k, v, bias *Node) *Node {
 	scores := Dot(q, k).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}) // [R, K, G, Q, S]
-	scale := float64(b.Config.HeadDim)
-	if b.Config.QueryScale != 0 {
-		scale = b.Config.QueryScale
-	}
-	scores = ConvertDType(scores, dtypes.Float32)
-	if softCap := b.Config.AttentionCap; softCap != 0 {
-		scores = MulScalar(Tanh(MulScalar(scores, 1/(math.Sqrt(scale)*softCap))), softCap)
-	} else {
-		scores = MulScalar(scores, 1/math.Sqrt(scale))
-	}
+	scores = b.scaled(ConvertDType(scores, dtypes.Float32))
 	dims := bias.Shape().Dimensions
 	bias = BroadcastToDims(Reshape(bias, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
 	weights := ConvertDType(Softmax(Add(scores, bias), -1), b.DType)
