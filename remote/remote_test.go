@@ -100,11 +100,16 @@ func TestRetries(t *testing.T) {
 		again bool
 		want  string
 	}{
-		"busy":       {func(w http.ResponseWriter) { w.Header().Set("Retry-After", "0.01"); w.WriteHeader(429) }, true, "429"},
-		"down":       {func(w http.ResponseWriter) { http.Error(w, "loading model", 503) }, true, "loading model"},
-		"cut":        {func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }, true, "EOF"},
-		"slow":       {func(w http.ResponseWriter) { time.Sleep(300 * time.Millisecond) }, true, "no answer within 100ms"},
-		"refused":    {func(w http.ResponseWriter) { http.Error(w, `{"error": {"message": "no such model"}}`, 404) }, false, "no such model"},
+		"busy": {func(w http.ResponseWriter) {
+			w.Header().Set("Retry-After", "0.01")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, true, "429"},
+		"down": {func(w http.ResponseWriter) { http.Error(w, "loading model", http.StatusServiceUnavailable) }, true, "loading model"},
+		"cut":  {func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }, true, "EOF"},
+		"slow": {func(w http.ResponseWriter) { time.Sleep(300 * time.Millisecond) }, true, "no answer within 100ms"},
+		"refused": {func(w http.ResponseWriter) {
+			http.Error(w, `{"error": {"message": "no such model"}}`, http.StatusNotFound)
+		}, false, "no such model"},
 		"no JSON":    {func(w http.ResponseWriter) { fmt.Fprint(w, "<html>") }, false, "no JSON"},
 		"no choice":  {func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices": []}`) }, false, "no choices"},
 		"no content": {func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices": [{"message": {"content": null}}]}`) }, false, "no choices[0].message.content"},

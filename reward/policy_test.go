@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"haf/backend"
+	"haf/encode"
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/pref"
@@ -161,5 +162,35 @@ func TestGeneratorText(t *testing.T) {
 	err = g.Generate(context.Background(), []pref.Request{{Prompt: prompt}}, nil)
 	if err == nil {
 		t.Error("a request for no tokens was accepted")
+	}
+}
+
+// TestGenerateBFloat16 wants a bfloat16 body's tokens to have about the log-probabilities that the packed forward pass gives them.
+func TestGenerateBFloat16(t *testing.T) {
+	device, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := openFamily(t, device, writeFamily(t, "gemma2"), reward.Options{DType: "bfloat16"})
+	g := m.TokenGenerator(2)
+	defer g.Close()
+	group := randomGroups(60, 1)[0]
+	err = g.Run(t.Context(), m.Arguments(), []lm.Request{{Prompt: group.Prompt, MaxTokens: 20}}, func(_ int, s lm.Sequence) error {
+		group.Responses, group.Comparisons = [][]int32{s.Tokens}, nil
+		_, logps, err := m.Read(t.Context(), []encode.Group{group}, reward.PolicyHead, nil, nil)
+		if err != nil {
+			return err
+		}
+		sum := 0.0
+		for _, logp := range s.LogP {
+			sum += float64(logp)
+		}
+		if !(math.Abs(sum-logps[0][0]) <= 0.02*math.Abs(sum)) {
+			t.Errorf("log-probability %.4f, packed %.4f", sum, logps[0][0])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
