@@ -66,7 +66,7 @@ func (c *relabelCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	rewards, name, err := c.rewards(a, c.Model, c.Reward, groups)
+	own, err := c.rewards(a, c.Model, c.column(), groups, c.Reward)
 	if err != nil {
 		return err
 	}
@@ -74,13 +74,13 @@ func (c *relabelCmd) Run(a *app) error {
 	if c.How == "best-worst" {
 		label = curate.BestWorst
 	}
-	rows, made, err := label(groups, rewards, name, c.Threshold)
+	rows, made, err := label(groups, own[0], c.Model, c.Threshold)
 	if err != nil {
 		return err
 	}
 	out := relabelled{Out: c.Out, How: c.How, Counts: made}
 	if c.Gold != "" {
-		gold, _, err := c.rewards(a, c.Gold, "", groups)
+		gold, err := c.rewards(a, c.Gold, nil, groups, "")
 		if err != nil {
 			return err
 		}
@@ -88,37 +88,52 @@ func (c *relabelCmd) Run(a *app) error {
 		for _, g := range groups {
 			most = max(most, len(g.Responses))
 		}
-		if out.Recall, err = curate.Recall(groups, rewards, gold, most); err != nil {
+		if out.Recall, err = curate.Recall(groups, own[0], gold[0], most); err != nil {
 			return err
 		}
 	}
 	return c.finish(a, journal, rows, out)
 }
 
-// rewards reads one reward of a model on every response of the groups.
-func (c *relabelCmd) rewards(a *app, model, rewardName string, groups []pref.Group) ([][]float64, string, error) {
-	scorer, m, err := a.scorerOf(model, rewardName, c.column())
+// rewards reads rewards of a model on every response of the groups, "" that of the head that was trained: [reward][group][response].
+func (c *relabelCmd) rewards(a *app, named string, column *int, groups []pref.Group, names ...string) ([][][]float64, error) {
+	model, err := a.openModel(named, reward.Options{Column: column})
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	defer m.Close()
-	report, end := a.bars("scoring")
-	defer end()
-	rewards, err := eval.ScoreAll(a.ctx, groups, scorer, report)
-	return rewards, model, err
+	defer model.Close()
+	dir, err := cacheDir("reference")
+	if err != nil {
+		return nil, err
+	}
+	var out [][][]float64
+	for _, name := range names {
+		if name == "" {
+			name = model.TrainedRewards()[0]
+		}
+		warnUntrained(a, model, []string{name})
+		scorer, err := model.Scorer(name, dir)
+		if err != nil {
+			return nil, err
+		}
+		report, end := a.bars("scoring by " + name)
+		rewards, err := eval.ScoreAll(a.ctx, groups, scorer, report)
+		end()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rewards)
+	}
+	return out, nil
 }
 
 // selected has pairs selected by the model's two heads labelled by a judge.
 func (c *relabelCmd) selected(a *app, groups []pref.Group) error {
-	score, _, err := c.rewards(a, c.Model, reward.ByScore, groups)
+	heads, err := c.rewards(a, c.Model, c.column(), groups, reward.ByScore, reward.ByImplicit)
 	if err != nil {
 		return err
 	}
-	policy, _, err := c.rewards(a, c.Model, reward.ByImplicit, groups)
-	if err != nil {
-		return err
-	}
-	picks, err := curate.Select(groups, score, policy, c.How, c.Budget, c.Seed)
+	picks, err := curate.Select(groups, heads[0], heads[1], c.How, c.Budget, c.Seed)
 	if err != nil {
 		return err
 	}
