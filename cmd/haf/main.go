@@ -48,6 +48,12 @@ type cli struct {
 	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring, beside the peers where they are."`
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights."`
 
+	Generate generateCmd `cmd:"" help:"Responses to prompts, by a model's policy head or a server."`
+	Rank     rankCmd     `cmd:"" help:"The best of several samples of each prompt by reward, and the best-of-n curve."`
+	Judge    judgeCmd    `cmd:"" help:"Compare outputs by a language model or a gold reward model: win rates, rankings."`
+	Relabel  relabelCmd  `cmd:"" help:"Label pairs anew, build pairs from samples, or have those labelled on which the heads disagree."`
+	Export   exportCmd   `cmd:"" help:"Write the policy head as a causal language model."`
+
 	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
 }
 
@@ -147,7 +153,7 @@ func valueFlags(node *kong.Node) map[string]bool {
 	return flags
 }
 
-// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: haf has no one-letter flags but -h. A
+// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: the one-letter flags are -h and -n, which kong knows. A
 // value may begin with a dash, as answers that are lists do, unless it reads as a flag; takesValue names the flags.
 func doubleDashes(args []string, takesValue map[string]bool) []string {
 	flagName := func(arg string) (name string, whole, ok bool) {
