@@ -17,17 +17,19 @@ type Batch struct {
 	Owner   []int32 // the response slot that the token belongs to
 
 	// [Responses]; padding 0.
-	Last []int32 // flat position of the response's last token, its end token
+	Last   []int32   // flat position of the response's last token, its end token
+	Stated []float32 // Group.Targets, 0 where there are none
 
 	// [Comparisons]; padding 0.
 	Chosen, Rejected []int32   // response slots
 	Weight           []float32 // 1, at padding 0
-	Margin           []float32 // as stated in the data, 0 where not
+	Margin           []float32 // Group.Stated
+	Tie              []float32 // 1 where the two were judged equal, which the order then does not say
 
 	Groups         []int   // the groups in the batch, as indices into the plan's input; by row
 	Slots          [][]int // Slots[i][k] is the slot of response k of Groups[i]
 	Real           int     // tokens that are not padding
-	NumComparisons int     // comparisons that are not padding
+	NumComparisons int     // comparisons that are not padding, ties among them
 }
 
 // Batch makes batch i of Plan.Batches.
@@ -40,8 +42,9 @@ func (p *Plan) Batch(i int) *Batch {
 		Tokens: make([]int32, n), Positions: make([]int32, n), Segments: make([]int32, n), Branches: make([]int32, n),
 		Predict: make([]int32, 0, shape.Predicted), Target: make([]int32, 0, shape.Predicted), Owner: make([]int32, 0, shape.Predicted),
 		Last:   make([]int32, 0, shape.Responses),
+		Stated: make([]float32, 0, shape.Responses),
 		Chosen: make([]int32, 0, shape.Comparisons), Rejected: make([]int32, 0, shape.Comparisons),
-		Weight: make([]float32, 0, shape.Comparisons), Margin: make([]float32, 0, shape.Comparisons),
+		Weight: make([]float32, 0, shape.Comparisons), Margin: make([]float32, 0, shape.Comparisons), Tie: make([]float32, 0, shape.Comparisons),
 	}
 	for at := range b.Segments {
 		b.Segments[at] = -1
@@ -57,11 +60,11 @@ func (p *Plan) Batch(i int) *Batch {
 		b.Predict, b.Target, b.Owner = append(b.Predict, 0), append(b.Target, 0), append(b.Owner, -1)
 	}
 	for len(b.Last) < shape.Responses {
-		b.Last = append(b.Last, 0)
+		b.Last, b.Stated = append(b.Last, 0), append(b.Stated, 0)
 	}
 	for len(b.Weight) < shape.Comparisons {
 		b.Chosen, b.Rejected = append(b.Chosen, 0), append(b.Rejected, 0)
-		b.Weight, b.Margin = append(b.Weight, 0), append(b.Margin, 0)
+		b.Weight, b.Margin, b.Tie = append(b.Weight, 0), append(b.Margin, 0), append(b.Tie, 0)
 	}
 	return b
 }
@@ -78,7 +81,7 @@ func (b *Batch) lay(index int, g *Group, at int) int {
 		put(token, i, 0)
 	}
 	promptEnd := at - 1
-	slots := make([]int, len(g.Responses))
+	slots, stated := make([]int, len(g.Responses)), g.Targets()
 	for k, response := range g.Responses {
 		slots[k] = len(b.Last)
 		predict := promptEnd // of every response: it is the token before its first
@@ -89,13 +92,20 @@ func (b *Batch) lay(index int, g *Group, at int) int {
 			predict = at
 			put(token, len(g.Prompt)+i, k+1)
 		}
-		b.Last = append(b.Last, int32(predict))
+		b.Last, b.Stated = append(b.Last, int32(predict)), append(b.Stated, 0)
+		if stated != nil {
+			b.Stated[slots[k]] = float32(stated[k])
+		}
+	}
+	compare := func(chosen, rejected int, margin, tie float32) {
+		b.Chosen, b.Rejected = append(b.Chosen, int32(slots[chosen])), append(b.Rejected, int32(slots[rejected]))
+		b.Weight, b.Margin, b.Tie = append(b.Weight, 1), append(b.Margin, margin), append(b.Tie, tie)
 	}
 	for _, c := range g.Comparisons {
-		b.Chosen = append(b.Chosen, int32(slots[c.Chosen]))
-		b.Rejected = append(b.Rejected, int32(slots[c.Rejected]))
-		b.Weight = append(b.Weight, 1)
-		b.Margin = append(b.Margin, float32(c.Margin))
+		compare(c.Chosen, c.Rejected, float32(g.Stated(c)), 0)
+	}
+	for _, t := range g.Ties {
+		compare(t[0], t[1], 0, 1)
 	}
 	b.Groups = append(b.Groups, index)
 	b.Slots = append(b.Slots, slots)

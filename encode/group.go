@@ -3,6 +3,7 @@ package encode
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"haf/pref"
@@ -13,6 +14,8 @@ type Group struct {
 	Prompt      []int32
 	Responses   [][]int32
 	Comparisons []pref.Comparison // indices into Responses; none between responses of the same tokens
+	Ties        [][2]int          // responses that were judged equal, the same tokens or not
+	Scores      []float64         // of the responses, as the data states them; nil where it does not
 	Source      pref.Source
 	Index       int  // which group of the input of [Encoder.Groups] this was
 	Truncated   bool // tokens were cut to fit Options.MaxLength
@@ -25,6 +28,9 @@ func (g *Group) Positions() int {
 	return len(g.Prompt) + g.responseTokens()
 }
 
+// compared is the number of comparisons and ties.
+func (g *Group) compared() int { return len(g.Comparisons) + len(g.Ties) }
+
 // unshared is the number of tokens that would be run with the prompt repeated for every response.
 func (g *Group) unshared() int {
 	return len(g.Prompt)*len(g.Responses) + g.responseTokens()
@@ -36,6 +42,28 @@ func (g *Group) responseTokens() int {
 		n += len(r)
 	}
 	return n
+}
+
+// Stated returns the margin that the data states of a comparison: its own, or else the distance of the two scores. 0 is none.
+func (g *Group) Stated(c pref.Comparison) float64 {
+	if c.Margin == 0 && g.Scores != nil {
+		return math.Abs(g.Scores[c.Chosen] - g.Scores[c.Rejected])
+	}
+	return c.Margin
+}
+
+// Targets returns the reward that the data states of every response: the scores, or of a pair the margin and 0; nil where it
+// states none.
+func (g *Group) Targets() []float64 {
+	if g.Scores != nil {
+		return g.Scores
+	}
+	if len(g.Responses) != 2 || len(g.Comparisons) != 1 || g.Comparisons[0].Margin == 0 {
+		return nil
+	}
+	targets := make([]float64, 2)
+	targets[g.Comparisons[0].Chosen] = g.Comparisons[0].Margin
+	return targets
 }
 
 // Reasons for which a group is dropped; the keys of Report.Dropped.
@@ -61,7 +89,7 @@ func (d *dropped) Error() string {
 func (d *dropped) Unwrap() error { return ErrDropped }
 
 // Group encodes a group to learn from. Comparisons between responses of the same tokens are removed, since neither
-// can be preferred. The error wraps [ErrDropped], with the reason, where the options or a lack of comparisons
+// can be preferred; ties are kept. The error wraps [ErrDropped], with the reason, where the options or a lack of comparisons
 // exclude the group; any other error is a defect of the group or the template.
 func (e *Encoder) Group(g pref.Group) (Group, error) {
 	out, err := e.group(g)
@@ -77,11 +105,19 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 			return Group{}, fmt.Errorf("comparison %d of the group: %w", i+1, err)
 		}
 	}
+	for i, t := range g.Ties {
+		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]}, len(g.Responses)); err != nil {
+			return Group{}, fmt.Errorf("tie %d of the group: %w", i+1, err)
+		}
+	}
+	if g.Scores != nil && len(g.Scores) != len(g.Responses) {
+		return Group{}, fmt.Errorf("%d scores of %d responses", len(g.Scores), len(g.Responses))
+	}
 	out, err := e.tokens(g.Prompt, g.Responses)
 	if err != nil {
 		return Group{}, err
 	}
-	out.Source = g.Source
+	out.Source, out.Ties, out.Scores = g.Source, g.Ties, g.Scores
 	whole := out // slices are replaced, never written to, by truncation
 	if err := e.truncate(&out); err != nil {
 		return Group{}, err
@@ -96,7 +132,7 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 			out.cutIdentical++
 		}
 	}
-	if len(out.Comparisons) > 0 {
+	if len(out.Comparisons) > 0 || len(out.Ties) > 0 {
 		return out, nil
 	}
 	// The counts of removed comparisons go with the group for the report.

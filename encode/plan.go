@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"haf/pref"
 )
 
 // A Shape is the fixed shape of a packed batch: XLA compiles one program for each. Predicted, Responses and
@@ -200,6 +202,14 @@ func checkGroup(g *Group) error {
 	for i, c := range g.Comparisons {
 		if err := checkComparison(c, len(g.Responses)); err != nil {
 			return fmt.Errorf("comparison %d: %w", i+1, err)
+		}
+	}
+	if g.Scores != nil && len(g.Scores) != len(g.Responses) {
+		return fmt.Errorf("there are %d scores of %d responses", len(g.Scores), len(g.Responses))
+	}
+	for i, t := range g.Ties {
+		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]}, len(g.Responses)); err != nil {
+			return fmt.Errorf("tie %d: %w", i+1, err)
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ type Report struct {
 	Kept      int            // groups encoded
 	Truncated int            // of those kept: tokens were cut
 	Dropped   map[string]int // groups left out, by reason
-	Compared  int            // comparisons kept
+	Compared  int            // comparisons kept, ties among them
 	// Comparisons removed because both responses have the same tokens, in kept and in dropped groups; and how many
 	// of them differed before truncation.
 	Identical, IdenticalByTruncation int
@@ -91,7 +91,7 @@ func (e *Encoder) Groups(groups []pref.Group) ([]Group, *Report, error) {
 			report.Dropped[drop.reason]++
 			continue
 		}
-		report.Compared += len(g.Comparisons)
+		report.Compared += g.compared()
 		if g.Truncated {
 			report.Truncated++
 		}

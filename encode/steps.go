@@ -79,7 +79,7 @@ func (p *Plan) StepStats(steps [][]int) StepStats {
 			n += p.Batches[b].groupCount()
 			for _, row := range p.Batches[b].Rows {
 				for _, g := range row {
-					comparisons += len(p.groups[g].Comparisons)
+					comparisons += p.groups[g].compared()
 				}
 			}
 		}

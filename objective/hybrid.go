@@ -1,9 +1,11 @@
-// Package objective holds every loss as a graph function beside its float64 twin, under its equation.
+// Package objective holds every loss as a graph function beside its float64 twin, under its equation; the tables of them
+// that a recipe chooses from; and the [Hybrid] objective that they make.
 package objective
 
 import (
-	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -12,29 +14,50 @@ import (
 // A Hybrid is the objective of HaF-RM (arXiv 2407.04185): a reward loss on the score head and a policy loss on
 // the policy head of one decoder, on the same comparisons.
 //
-//	L = w · mean ℓ_reward + α · mean ℓ_policy
+//	L = w · mean (ℓ_reward + regularizers) + α · mean ℓ_policy
 //
-// Baseline is α = 0; DPO is w = 0, and its reward is the implicit one.
+// Baseline is α = 0; DPO is w = 0, and its reward is the implicit one. The keys of a recipe's [objective] are the fields'
+// names in small letters with underscores.
 type Hybrid struct {
 	RewardWeight float64 // w
-	PolicyWeight float64 // α
-	Policy       string  // DPO or SFT
-	Beta         float64 // β of DPO
+	PolicyWeight float64 // α, where its schedule ends
+	Reward       string  // one of RewardLosses, or several with weights: "bradley-terry + 0.5 hinge"
+	Policy       string  // the same of PolicyLosses
+	Beta         float64 // β of the implicit reward
+
+	Prior      string  // of the link of both heads
+	PriorScale float64 // of the score head's link: the policy head's is 1/β
+	PriorDF    float64 // degrees of freedom of Student-t
+	LearnScale bool    // the scale is trained, from PriorScale on
+
+	Margin    float64 // width of the hinge losses
+	Gamma     float64 // target margin of simpo
+	Smoothing float64 // ε of smoothed and cdpo, below ½
+	NoiseRate float64 // ε of robust, below ½
+	TieRate   float64 // probability of a tie between equals
+	Eta       float64 // η, the scale of RPO's explicit rewards
+	Explicit  string  // where they come from: ExplicitData, ExplicitScore or ExplicitJoint
+
+	Center   float64 // weights of Centring, BatchSum and RewardNorm
+	BatchSum float64
+	L2       float64
+
+	Schedule `json:"Schedule"`
 }
 
-// Default is the paper's: w 1, α 0.2, β 0.1.
-func Default() Hybrid { return Hybrid{RewardWeight: 1, PolicyWeight: 0.2, Policy: DPO, Beta: 0.1} }
+// Sources of the explicit rewards of RPO.
+const (
+	ExplicitData  = "data"  // a scores or margin column
+	ExplicitScore = "score" // the model's own score head, which gets no gradient by it
+	ExplicitJoint = "joint" // the same with gradient: the heads draw each other
+)
 
-// Check returns an error that names the first setting out of range.
-func (h Hybrid) Check() error {
-	weight := func(x float64) bool { return x >= 0 && x < math.Inf(1) }
-	switch {
-	case !weight(h.RewardWeight) || !weight(h.PolicyWeight) || !h.UsesScore() && !h.UsesPolicy():
-		return fmt.Errorf("reward_weight is %g and policy_weight %g: neither may be negative, one must be positive", h.RewardWeight, h.PolicyWeight)
-	case !(h.Beta > 0 && h.Beta < math.Inf(1)):
-		return fmt.Errorf("beta is %g, a positive number is wanted", h.Beta)
+// Default is the paper's: w 1, α 0.2, β 0.1.
+func Default() Hybrid {
+	return Hybrid{
+		RewardWeight: 1, PolicyWeight: 0.2, Reward: "bradley-terry", Policy: DPO, Beta: 0.1, Prior: LogisticPrior, PriorScale: 1, PriorDF: 3,
+		Margin: 1, TieRate: 1.0 / 3, Eta: 1, Explicit: ExplicitData, Schedule: Schedule{Kind: Constant, Share: 0.5, Steps: 1},
 	}
-	return CheckPolicy(h.Policy)
 }
 
 // UsesScore says whether the score head has a part in the loss.
@@ -43,81 +66,177 @@ func (h Hybrid) UsesScore() bool { return h.RewardWeight != 0 }
 // UsesPolicy says whether the policy head has a part in the loss.
 func (h Hybrid) UsesPolicy() bool { return h.PolicyWeight != 0 }
 
-// UsesReference says whether the loss needs the reference's log-probabilities.
-func (h Hybrid) UsesReference() bool { return h.UsesPolicy() && h.Policy == DPO }
-
-// FirstLoss is the value that the loss must have at the first step, when all scores are zero and the policy is the
-// reference: (w + α) ln 2. ok is false where the objective has no such value.
-func (h Hybrid) FirstLoss() (loss float64, ok bool) {
-	if h.UsesPolicy() && h.Policy != DPO {
-		return 0, false
+// active are the losses of both heads that have a weight.
+func (h Hybrid) active() (reward, policy []share) {
+	if h.UsesScore() {
+		reward, _ = parseMix("reward", h.Reward, rewardLosses)
 	}
-	return (h.RewardWeight + h.PolicyWeight) * math.Ln2, true
+	if h.UsesPolicy() {
+		policy, _ = parseMix("policy", h.Policy, policyLosses)
+	}
+	return reward, policy
 }
 
-// Readout is what the losses read: S response slots, C comparisons. All are float32 but the two indices.
-type Readout struct {
-	ScoreS, LogpS, RefS, TokensS *Node // reward, Σ log π, Σ log π_ref, number of tokens; a head that is not used is nil
-	ChosenC, RejectedC           *Node // int32: response slots
-	WeightC                      *Node // what each comparison's loss is multiplied by: 1 over the step's comparisons, 0 at padding
+func (h Hybrid) anyActive(is func(loss) bool) bool {
+	reward, policy := h.active()
+	return slices.ContainsFunc(slices.Concat(reward, policy), func(s share) bool { return is(s.loss) })
 }
 
-// Losses is what the objective gives: scalars, and the margins [C] that they come from (zero for an unused head).
-type Losses struct {
-	Total, Reward, Policy          *Node
-	RewardMarginC, LogRatioMarginC *Node
+// UsesReference says whether the loss needs the reference's log-probabilities.
+func (h Hybrid) UsesReference() bool { return h.anyActive(func(l loss) bool { return l.reference }) }
+
+// UsesTies says whether pairs that were judged equal are learned from.
+func (h Hybrid) UsesTies() bool { return h.anyActive(func(l loss) bool { return l.ties }) }
+
+// UsesMargins says whether the data must state margins (or scores).
+func (h Hybrid) UsesMargins() bool {
+	return h.anyActive(func(l loss) bool { return l.margins || l.explicit && !l.group && h.Explicit == ExplicitData })
+}
+
+// UsesTargets says whether the data must state a reward for every response.
+func (h Hybrid) UsesTargets() bool {
+	return h.anyActive(func(l loss) bool { return l.group && h.Explicit == ExplicitData })
+}
+
+// Learns says whether the objective has a parameter of its own, the logarithm of the link's scale.
+func (h Hybrid) Learns() bool { return h.LearnScale && h.UsesScore() }
+
+// link is the preference link of the score head; without the scale it is the policy head's.
+func (h Hybrid) link(scaled bool) Link {
+	l := Link{Prior: h.Prior, Scale: h.PriorScale, DF: h.PriorDF}
+	if !scaled {
+		l.Scale = 1
+	}
+	return l
+}
+
+func (h Hybrid) stopped(score *Node) *Node {
+	if h.Explicit == ExplicitScore {
+		return StopGradient(score)
+	}
+	return score
 }
 
 // Loss builds the objective. A weighted sum, so that the losses of a step's micro-batches add up to the step's.
 func (h Hybrid) Loss(in Readout) Losses {
 	zero := ScalarZero(in.WeightC.Graph(), dtypes.Float32)
-	out := Losses{Total: zero, Reward: zero, Policy: zero, RewardMarginC: ZerosLike(in.WeightC), LogRatioMarginC: ZerosLike(in.WeightC)}
-	weighted := func(lossC *Node) *Node { return ReduceAllSum(Mul(in.WeightC, lossC)) }
-	if h.UsesScore() {
-		out.RewardMarginC = difference(in.ScoreS, in.ChosenC, in.RejectedC)
-		out.Reward = weighted(BradleyTerry(out.RewardMarginC))
-		out.Total = Add(out.Total, MulScalar(out.Reward, h.RewardWeight))
+	zeroC := ZerosLike(in.WeightC)
+	out := Losses{Total: zero, Reward: zero, Policy: zero, RewardMarginC: zeroC, LogRatioMarginC: zeroC}
+	if in.TieC == nil {
+		in.TieC = zeroC
 	}
-	if h.UsesPolicy() {
-		switch h.Policy {
-		case SFT:
-			out.LogRatioMarginC = difference(in.LogpS, in.ChosenC, in.RejectedC)
-			out.Policy = weighted(Supervised(at(in.LogpS, in.ChosenC), MaxScalar(at(in.TokensS, in.ChosenC), 1.0)))
-		default:
-			out.LogRatioMarginC = difference(Sub(in.LogpS, in.RefS), in.ChosenC, in.RejectedC)
-			out.Policy = weighted(DirectPreference(out.LogRatioMarginC, h.Beta))
+	present := Where(GreaterThan(in.WeightC, zeroC), OnesLike(zeroC), zeroC)
+	t := terms{Readout: in, link: h.link(true), validC: Mul(present, OneMinus(in.TieC))}
+	t.link.logScale = in.LogScale
+	weighted := func(s share) *Node {
+		lossC := s.graph(h, t)
+		if !s.ties {
+			lossC = Mul(lossC, OneMinus(in.TieC))
 		}
-		out.Total = Add(out.Total, MulScalar(out.Policy, h.PolicyWeight))
+		return MulScalar(ReduceAllSum(Mul(in.WeightC, lossC)), s.weight)
+	}
+	reward, policy := h.active()
+	if len(reward) > 0 {
+		out.RewardMarginC = t.scoreMargin()
+		for _, s := range reward {
+			out.Reward = Add(out.Reward, weighted(s))
+		}
+		for _, r := range h.regularizers() {
+			lossC := r.graph(t.chosen(in.ScoreS), t.rejected(in.ScoreS), in.WeightC)
+			out.Reward = Add(out.Reward, MulScalar(ReduceAllSum(Mul(in.WeightC, lossC)), r.weight))
+		}
+		out.Total = Add(out.Total, Mul(out.Reward, in.RewardWeight))
+	}
+	if len(policy) > 0 {
+		out.LogRatioMarginC = t.difference(in.LogpS)
+		if h.UsesReference() {
+			out.LogRatioMarginC = t.h()
+		}
+		t.link = h.link(false)
+		for _, s := range policy {
+			out.Policy = Add(out.Policy, weighted(s))
+		}
+		out.Total = Add(out.Total, Mul(out.Policy, in.PolicyWeight))
 	}
 	return out
 }
 
-func at(xS, indexC *Node) *Node { return Gather(xS, ExpandAxes(indexC, -1)) }
-
-func difference(xS, chosenC, rejectedC *Node) *Node { return Sub(at(xS, chosenC), at(xS, rejectedC)) }
-
-// A Comparison holds the numbers of one comparison for [Hybrid.Value].
-type Comparison struct {
-	ChosenScore, RejectedScore     float64
-	ChosenLogp, RejectedLogp       float64
-	ChosenRefLogp, RejectedRefLogp float64
-	ChosenTokens                   int
+// A regularizer of the rewards, with its weight. Ties are regularized, too.
+type regularizer struct {
+	weight float64
+	graph  func(chosenC, rejectedC, weightC *Node) *Node
+	value  func(chosen, rejected []float64) float64 // the mean
 }
 
-// Value is the float64 twin of [Hybrid.Loss] over the mean of the comparisons.
-func (h Hybrid) Value(comparisons []Comparison) (total, reward, policy float64) {
-	n := float64(len(comparisons))
-	for _, c := range comparisons {
-		if h.UsesScore() {
-			reward += BradleyTerryValue(c.ChosenScore-c.RejectedScore) / n
-		}
-		switch {
-		case !h.UsesPolicy():
-		case h.Policy == SFT:
-			policy += SupervisedValue(c.ChosenLogp, c.ChosenTokens) / n
-		default:
-			policy += DirectPreferenceValue((c.ChosenLogp-c.ChosenRefLogp)-(c.RejectedLogp-c.RejectedRefLogp), h.Beta) / n
+// regularizers lists those that have a weight.
+func (h Hybrid) regularizers() []regularizer {
+	each := func(value func(chosen, rejected float64) float64) func(chosen, rejected []float64) float64 {
+		return func(chosen, rejected []float64) float64 {
+			total := 0.0
+			for i := range chosen {
+				total += value(chosen[i], rejected[i])
+			}
+			return total / max(1, float64(len(chosen)))
 		}
 	}
-	return h.RewardWeight*reward + h.PolicyWeight*policy, reward, policy
+	all := []regularizer{
+		{h.Center, func(c, r, _ *Node) *Node { return Centring(c, r) }, each(CentringValue)},
+		{h.L2, func(c, r, _ *Node) *Node { return RewardNorm(c, r) }, each(RewardNormValue)},
+		{h.BatchSum, BatchSum, BatchSumValue},
+	}
+	return slices.DeleteFunc(all, func(r regularizer) bool { return r.weight == 0 })
+}
+
+// Value is the float64 twin of [Hybrid.Loss] over the mean of the groups' comparisons, with the weights at the end of their
+// schedule.
+func (h Hybrid) Value(groups []Group) (total, reward, policy float64) {
+	w, alpha := h.Final(h.RewardWeight, h.PolicyWeight)
+	return h.value(groups, w, alpha)
+}
+
+func (h Hybrid) value(groups []Group, w, alpha float64) (total, reward, policy float64) {
+	var chosen, rejected []float64
+	for _, g := range groups {
+		for _, c := range g.Comparisons {
+			chosen, rejected = append(chosen, g.side(c.Chosen).score), append(rejected, g.side(c.Rejected).score)
+		}
+	}
+	n := max(1, float64(len(chosen)))
+	rewards, policies := h.active()
+	for _, s := range rewards {
+		reward += s.weight * s.sum(h, groups, h.link(true)) / n
+	}
+	if len(rewards) > 0 {
+		for _, r := range h.regularizers() {
+			reward += r.weight * r.value(chosen, rejected)
+		}
+	}
+	for _, s := range policies {
+		policy += s.weight * s.sum(h, groups, h.link(false)) / n
+	}
+	return w*reward + alpha*policy, reward, policy
+}
+
+// FirstLoss is the value that the loss must have at the first of so many steps, on groups of whose numbers only those of
+// the data are read: all scores are zero, and the policy is the reference. ok is false where the objective has no such value,
+// because it depends on log π itself. For the paper's losses it is (w + α) ln 2.
+func (h Hybrid) FirstLoss(groups []Group, steps int) (loss float64, ok bool) {
+	_, policy := h.active()
+	w, alpha := h.Weights(h.RewardWeight, h.PolicyWeight, 0, steps)
+	if alpha != 0 && slices.ContainsFunc(policy, func(s share) bool { return s.absolute }) {
+		return 0, false
+	}
+	fresh := make([]Group, len(groups))
+	for i, g := range groups {
+		zeros := make([]float64, len(g.Tokens))
+		fresh[i] = Group{Scores: zeros, Logps: zeros, RefLogps: zeros, Tokens: g.Tokens, Targets: g.Targets, Comparisons: g.Comparisons}
+	}
+	loss, _, _ = h.value(fresh, w, alpha)
+	return loss, !math.IsNaN(loss)
+}
+
+// Plain says whether the first loss is (w + α) ln 2 whatever the data: both losses are negative log-likelihoods of
+// comparisons alone.
+func (h Hybrid) Plain() bool {
+	return h.Kind == Constant && strings.TrimSpace(h.Reward) == "bradley-terry" && strings.TrimSpace(h.Policy) == DPO
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -14,80 +15,6 @@ import (
 	"haf/objective"
 )
 
-var hybrids = map[string]objective.Hybrid{
-	"baseline": {RewardWeight: 1, PolicyWeight: 0, Policy: objective.DPO, Beta: 0.1},
-	"dpo":      {RewardWeight: 0, PolicyWeight: 1, Policy: objective.DPO, Beta: 0.1},
-	"haf":      objective.Default(),
-	"sft":      {RewardWeight: 0, PolicyWeight: 1, Policy: objective.SFT, Beta: 0.1},
-	"both sft": {RewardWeight: 0.7, PolicyWeight: 0.3, Policy: objective.SFT, Beta: 0.1},
-}
-
-// readout is a random case: S slots, comparisons between them, the last one padding.
-type readout struct {
-	score, logp, ref, tokens []float32
-	chosen, rejected         []int32
-	weight                   []float32
-}
-
-func newReadout(random *rand.Rand, scale float64) readout {
-	const slots, comparisons = 6, 4
-	var r readout
-	for range slots {
-		r.score = append(r.score, float32(random.NormFloat64()*scale))
-		r.logp = append(r.logp, float32(-20+random.NormFloat64()*10*scale))
-		r.ref = append(r.ref, float32(-20+random.NormFloat64()*10*scale))
-		r.tokens = append(r.tokens, float32(1+random.IntN(30)))
-	}
-	for c := range comparisons {
-		r.chosen, r.rejected = append(r.chosen, int32(c)), append(r.rejected, int32((c+1+random.IntN(4))%slots))
-		r.weight = append(r.weight, 1.0/(comparisons-1))
-	}
-	r.weight[comparisons-1] = 0
-	return r
-}
-
-func (r readout) args() []any {
-	f := func(x []float32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
-	i := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
-	return []any{f(r.score), f(r.logp), f(r.ref), f(r.tokens), i(r.chosen), i(r.rejected), f(r.weight)}
-}
-
-// comparisons lists the ones that are not padding, for the twin.
-func (r readout) comparisons() []objective.Comparison {
-	var out []objective.Comparison
-	for i, w := range r.weight {
-		if w == 0 {
-			continue
-		}
-		c, j := r.chosen[i], r.rejected[i]
-		out = append(out, objective.Comparison{
-			ChosenScore: float64(r.score[c]), RejectedScore: float64(r.score[j]), ChosenLogp: float64(r.logp[c]), RejectedLogp: float64(r.logp[j]),
-			ChosenRefLogp: float64(r.ref[c]), RejectedRefLogp: float64(r.ref[j]), ChosenTokens: int(r.tokens[c]),
-		})
-	}
-	return out
-}
-
-// lossAndGradients runs the graph: total, reward and policy loss, gradients by scores and log-probabilities.
-func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid, r readout) (losses [3]float64, byScore, byLogp []float32) {
-	t.Helper()
-	exec := MustNewExec(backend, func(in []*Node) []*Node {
-		out := h.Loss(objective.Readout{ScoreS: in[0], LogpS: in[1], RefS: in[2], TokensS: in[3], ChosenC: in[4], RejectedC: in[5], WeightC: in[6]})
-		// Adding zero times the inputs gives a head that is not used a gradient of zero, too.
-		total := Add(out.Total, MulScalar(Add(ReduceAllSum(in[0]), ReduceAllSum(in[1])), 0))
-		return append([]*Node{out.Total, out.Reward, out.Policy}, Gradient(total, in[0], in[1])...)
-	})
-	defer exec.Finalize()
-	out, err := exec.Call(r.args()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range losses {
-		losses[i] = float64(tensors.ToScalar[float32](out[i]))
-	}
-	return losses, tensors.MustCopyFlatData[float32](out[3]), tensors.MustCopyFlatData[float32](out[4])
-}
-
 func newBackend(t testing.TB) compute.Backend {
 	t.Helper()
 	backend, err := gobackend.New("")
@@ -97,99 +24,331 @@ func newBackend(t testing.TB) compute.Backend {
 	return backend
 }
 
-// TestTwins compares the graph with its float64 twin, and its gradients with finite differences of the twin. Padding
-// comparisons have no part in either.
+// with is the default objective, changed.
+func with(change func(*objective.Hybrid)) objective.Hybrid {
+	h := objective.Default()
+	change(&h)
+	return h
+}
+
+// newGroups makes random groups: a full ranking of four, pairs, a partial order, and a tie. Values go through float32.
+func newGroups(random *rand.Rand, scale float64) []objective.Group {
+	rounded := func(x float64) float64 { return float64(float32(x)) }
+	margin := func() float64 { return rounded(math.Abs(random.NormFloat64())) }
+	var groups []objective.Group
+	for _, shape := range []struct {
+		responses   int
+		comparisons [][2]int
+		tie         bool
+	}{
+		{4, [][2]int{{0, 1}, {0, 2}, {0, 3}, {1, 2}, {1, 3}, {2, 3}}, false}, {2, [][2]int{{0, 1}}, false}, {2, [][2]int{{1, 0}}, false},
+		{3, [][2]int{{2, 0}, {2, 1}}, false}, {2, [][2]int{{0, 1}}, true},
+	} {
+		var g objective.Group
+		for range shape.responses {
+			g.Scores = append(g.Scores, rounded(random.NormFloat64()*scale))
+			g.Logps = append(g.Logps, rounded(-20+random.NormFloat64()*10*scale))
+			g.RefLogps = append(g.RefLogps, rounded(-20+random.NormFloat64()*10*scale))
+			g.Targets = append(g.Targets, rounded(random.NormFloat64()))
+			g.Tokens = append(g.Tokens, 1+random.IntN(30))
+		}
+		for _, c := range shape.comparisons {
+			g.Comparisons = append(g.Comparisons, objective.Comparison{Chosen: c[0], Rejected: c[1], Margin: margin(), Tie: shape.tie})
+		}
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// lossAndGradients runs the graph on the groups, laid out with padding slots and comparisons of large numbers: losses,
+// and gradients by scores, log-probabilities (by group and response) and the link's log scale.
+func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid, groups []objective.Group) (losses [3]float64, byScore, byLogp [][]float64, byScale float64) {
+	t.Helper()
+	const padding = 3
+	var score, logp, ref, tokens, target, margin, tie, weight []float32
+	var group, chosen, rejected []int32
+	n := 0
+	for _, g := range groups {
+		n += len(g.Comparisons)
+	}
+	for i, g := range groups {
+		for _, c := range g.Comparisons {
+			chosen, rejected = append(chosen, int32(len(score)+c.Chosen)), append(rejected, int32(len(score)+c.Rejected))
+			margin, weight = append(margin, float32(c.Margin)), append(weight, 1/float32(n))
+			if tie = append(tie, 0); c.Tie {
+				tie[len(tie)-1] = 1
+			}
+		}
+		for k := range g.Scores {
+			score, logp, ref = append(score, float32(g.Scores[k])), append(logp, float32(g.Logps[k])), append(ref, float32(g.RefLogps[k]))
+			tokens, target, group = append(tokens, float32(g.Tokens[k])), append(target, float32(g.Targets[k])), append(group, int32(i))
+		}
+	}
+	for range padding {
+		score, logp, ref = append(score, 1e3), append(logp, -1e3), append(ref, 1e3)
+		tokens, target, group = append(tokens, 0), append(target, 50), append(group, -1)
+		chosen, rejected, margin = append(chosen, int32(len(score)-1)), append(rejected, 0), append(margin, 9)
+		tie, weight = append(tie, 0), append(weight, 0)
+	}
+	f := func(x []float32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
+	i := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
+	w, alpha := h.Final(h.RewardWeight, h.PolicyWeight)
+	exec := MustNewExec(backend, func(in []*Node) []*Node {
+		out := h.Loss(objective.Readout{
+			ScoreS: in[0], LogpS: in[1], RefS: in[2], TokensS: in[3], TargetS: in[4], GroupS: in[5], ChosenC: in[6], RejectedC: in[7],
+			MarginC: in[8], TieC: in[9], WeightC: in[10], RewardWeight: in[11], PolicyWeight: in[12], LogScale: in[13],
+		})
+		// Adding zero times the inputs gives what is not used a gradient of zero, too.
+		zero := MulScalar(Add(Add(ReduceAllSum(in[0]), ReduceAllSum(in[1])), in[13]), 0)
+		return append([]*Node{out.Total, out.Reward, out.Policy}, Gradient(Add(out.Total, zero), in[0], in[1], in[13])...)
+	})
+	defer exec.Finalize()
+	out, err := exec.Call(f(score), f(logp), f(ref), f(tokens), f(target), i(group), i(chosen), i(rejected), f(margin), f(tie), f(weight),
+		float32(w), float32(alpha), float32(math.Log(h.PriorScale)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range losses {
+		losses[i] = float64(tensors.ToScalar[float32](out[i]))
+	}
+	by := func(t *testing.T, flat []float32) (out [][]float64) {
+		for _, g := range groups {
+			var list []float64
+			for range g.Scores {
+				list, flat = append(list, float64(flat[0])), flat[1:]
+			}
+			out = append(out, list)
+		}
+		for _, v := range flat {
+			if v != 0 {
+				t.Errorf("padding has the gradient %v", v)
+			}
+		}
+		return out
+	}
+	return losses, by(t, tensors.MustCopyFlatData[float32](out[3])), by(t, tensors.MustCopyFlatData[float32](out[4])), float64(tensors.ToScalar[float32](out[5]))
+}
+
+// cases are objectives of every loss, prior, regularizer and source of explicit rewards.
+func cases() map[string]objective.Hybrid {
+	general := func(h *objective.Hybrid) {
+		h.Smoothing, h.NoiseRate, h.Gamma, h.Eta, h.TieRate, h.Beta, h.Margin = 0.1, 0.2, 0.3, 0.8, 0.25, 0.2, 1.2
+	}
+	out := map[string]objective.Hybrid{"haf": objective.Default()}
+	for _, name := range strings.Split(objective.RewardLosses(), ", ") {
+		out["reward "+name] = with(func(h *objective.Hybrid) { general(h); h.PolicyWeight, h.Reward = 0, name })
+	}
+	for _, name := range strings.Split(objective.PolicyLosses(), ", ") {
+		out["policy "+name] = with(func(h *objective.Hybrid) { general(h); h.RewardWeight, h.Policy = 0, name })
+		if strings.HasPrefix(name, "rpo") {
+			out["policy "+name+" joint"] = with(func(h *objective.Hybrid) { general(h); h.Policy, h.Explicit = name, objective.ExplicitJoint })
+		}
+	}
+	for _, prior := range []string{"gaussian", "laplace", "cauchy", "student-t"} {
+		for _, reward := range []string{"bradley-terry", "robust", "eurus"} {
+			out["prior "+prior+" "+reward] = with(func(h *objective.Hybrid) { general(h); h.Prior, h.PriorScale, h.Reward = prior, 1.7, reward })
+		}
+	}
+	for name, set := range map[string]func(*objective.Hybrid){
+		"center": func(h *objective.Hybrid) { h.Center = 0.3 }, "batch sum": func(h *objective.Hybrid) { h.BatchSum = 0.3 }, "l2": func(h *objective.Hybrid) { h.L2 = 0.3 },
+		"mix": func(h *objective.Hybrid) {
+			h.Reward, h.Policy = "bradley-terry + 0.5*hinge", "0.7 dpo + 0.1 sft + ipo-full"
+		},
+		"complement": func(h *objective.Hybrid) { h.Kind = objective.Complement },
+	} {
+		out[name] = with(set)
+	}
+	return out
+}
+
+// TestTwins compares every loss's graph with its float64 twin, and its gradients with finite differences of the twin.
+// Padding has no part in either.
 func TestTwins(t *testing.T) {
 	backend := newBackend(t)
-	random := rand.New(rand.NewPCG(3, 0))
-	for name, h := range hybrids {
-		for _, scale := range []float64{0.1, 1, 4} {
+	for name, h := range cases() {
+		for _, scale := range []float64{0.1, 1, 3} {
 			t.Run(fmt.Sprintf("%s/%g", name, scale), func(t *testing.T) {
-				r := newReadout(random, scale)
-				losses, byScore, byLogp := lossAndGradients(t, backend, h, r)
-				total, reward, policy := h.Value(r.comparisons())
-				for i, want := range []float64{total, reward, policy} {
-					if math.Abs(losses[i]-want) > 2e-6*max(1, math.Abs(want)) {
-						t.Errorf("loss %d is %.8g, its twin %.8g", i, losses[i], want)
-					}
-				}
-				check := func(what string, values, gradient []float32) {
-					const step = 1.0 / 256 // exact in float32 beside the values
-					for i := range values {
-						at := values[i]
-						values[i] = at + step
-						above, _, _ := h.Value(r.comparisons())
-						values[i] = at - step
-						below, _, _ := h.Value(r.comparisons())
-						values[i] = at
-						if want := (above - below) / (2 * step); math.Abs(float64(gradient[i])-want) > 1e-5 {
-							t.Errorf("gradient by %s %d is %.7g, finite differences give %.7g", what, i, gradient[i], want)
+				groups := newGroups(rand.New(rand.NewPCG(3, uint64(10*scale))), scale)
+				if h.Policy == "kto-pair" { // its reference points get no gradient: here both are zero, torch's values have others
+					for _, g := range groups {
+						for k := range g.Logps {
+							g.Logps[k] -= 60 * scale
 						}
 					}
 				}
-				check("score", r.score, byScore)
-				check("logp", r.logp, byLogp)
+				losses, byScore, byLogp, byScale := lossAndGradients(t, backend, h, groups)
+				total, reward, policy := h.Value(groups)
+				for i, want := range []float64{total, reward, policy} {
+					near(t, fmt.Sprintf("loss %d", i), losses[i], want, 3e-6)
+				}
+				slope := func(x *float64, at func() float64) float64 {
+					const step = 1e-5
+					was := *x
+					*x = was + step
+					above := at()
+					*x = was - step
+					below := at()
+					*x = was
+					return (above - below) / (2 * step)
+				}
+				value := func() float64 { total, _, _ := h.Value(groups); return total }
+				for i, g := range groups {
+					for k := range g.Scores {
+						near(t, fmt.Sprintf("gradient by score %d of group %d", k, i), byScore[i][k], slope(&g.Scores[k], value), 2e-5)
+						near(t, fmt.Sprintf("gradient by logp %d of group %d", k, i), byLogp[i][k], slope(&g.Logps[k], value), 2e-5)
+					}
+				}
+				logScale := math.Log(h.PriorScale)
+				near(t, "gradient by the scale", byScale, slope(&logScale, func() float64 {
+					moved := h
+					moved.PriorScale = math.Exp(logScale)
+					total, _, _ := moved.Value(groups)
+					return total
+				}), 2e-5)
 			})
 		}
 	}
 }
 
-// TestExtremes has margins so large that a naive −log σ is infinite or loses the small end.
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance*max(1, math.Abs(want))) {
+		t.Errorf("%s is %.8g, %.8g is wanted", what, got, want)
+	}
+}
+
+// TestStoppedScore has explicit rewards from the score head that get no gradient: scores are moved by the reward loss alone.
+func TestStoppedScore(t *testing.T) {
+	backend := newBackend(t)
+	groups := newGroups(rand.New(rand.NewPCG(4, 0)), 1)
+	for _, policy := range []string{"rpo-sq", "rpo-bwd-kl-group"} {
+		h := with(func(h *objective.Hybrid) { h.Policy, h.Explicit = policy, objective.ExplicitScore })
+		losses, byScore, byLogp, _ := lossAndGradients(t, backend, h, groups)
+		total, _, _ := h.Value(groups)
+		near(t, policy, losses[0], total, 3e-6)
+		h.Explicit = objective.ExplicitJoint
+		_, jointScore, jointLogp, _ := lossAndGradients(t, backend, h, groups)
+		h.PolicyWeight = 0
+		_, alone, _, _ := lossAndGradients(t, backend, h, groups)
+		same, moved := true, false
+		for i := range byScore {
+			for k := range byScore[i] {
+				near(t, "gradient by score", byScore[i][k], alone[i][k], 1e-7)
+				same = same && byLogp[i][k] == jointLogp[i][k]
+				moved = moved || jointScore[i][k] != alone[i][k]
+			}
+		}
+		if !same || !moved {
+			t.Errorf("%s: the source changes the gradient by log-probabilities, or joint does not reach the scores", policy)
+		}
+	}
+}
+
+// TestExtremes has margins so large that a naive −log F is infinite or loses the small end.
 func TestExtremes(t *testing.T) {
 	backend := newBackend(t)
-	r := readout{score: []float32{-500, 500}, logp: []float32{0, 0}, ref: []float32{0, 0}, tokens: []float32{1, 1}, chosen: []int32{0, 1}, rejected: []int32{1, 0}, weight: []float32{1, 1}}
-	losses, byScore, _ := lossAndGradients(t, backend, hybrids["baseline"], r)
-	if losses[0] != 1000 {
-		t.Errorf("loss is %v, want 1000 and e⁻¹⁰⁰⁰ ≈ 0", losses[0])
+	g := objective.Group{Scores: []float64{-500, 500}, Logps: []float64{0, 0}, RefLogps: []float64{0, 0}, Targets: []float64{0, 0}, Tokens: []int{1, 1}, Comparisons: []objective.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 1, Rejected: 0}}}
+	losses, byScore, _, _ := lossAndGradients(t, backend, with(func(h *objective.Hybrid) { h.PolicyWeight = 0 }), []objective.Group{g})
+	if losses[0] != 500 {
+		t.Errorf("loss is %v, want half of 1000 and of e⁻¹⁰⁰⁰ ≈ 0", losses[0])
 	}
-	if byScore[0] != -1 || byScore[1] != 1 {
-		t.Errorf("gradients are %v, want −1 and 1", byScore)
+	if byScore[0][0] != -0.5 || byScore[0][1] != 0.5 {
+		t.Errorf("gradients are %v, want −½ and ½", byScore)
+	}
+	for _, reward := range []string{"plackett-luce", "rao-kupper", "davidson", "eurus", "norm-bt"} {
+		losses, byScore, _, _ := lossAndGradients(t, backend, with(func(h *objective.Hybrid) { h.PolicyWeight, h.Reward = 0, reward }), []objective.Group{g})
+		for _, x := range []float64{losses[0], byScore[0][0], byScore[0][1]} {
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				t.Errorf("%s at a margin of 1000: loss %v, gradients %v", reward, losses[0], byScore[0])
+			}
+		}
 	}
 }
 
-// TestFirstLoss has the value that training checks at its first step.
+// TestFirstLoss has the value that training checks at its first step: it is what the losses give at zero scores and a
+// policy that is the reference.
 func TestFirstLoss(t *testing.T) {
-	r := readout{score: []float32{0, 0}, logp: []float32{-7, -9}, ref: []float32{-7, -9}, tokens: []float32{3, 4}, chosen: []int32{0}, rejected: []int32{1}, weight: []float32{1}}
-	for name, h := range hybrids {
-		want, ok := h.FirstLoss()
-		if ok == (h.Policy == objective.SFT && h.UsesPolicy()) {
+	groups := newGroups(rand.New(rand.NewPCG(5, 0)), 1)
+	for _, g := range groups {
+		for k := range g.Scores {
+			g.Scores[k], g.Logps[k] = 0, g.RefLogps[k]
+		}
+	}
+	for name, h := range cases() {
+		first, ok := h.FirstLoss(groups, 100)
+		if unknown := strings.Contains("dpo-free slic sft sft-sum simpo", h.Policy) || strings.Contains(h.Policy, "sft"); ok == (unknown && h.UsesPolicy() && h.Policy != objective.DPO) {
 			t.Errorf("%s: FirstLoss says %v", name, ok)
 		}
-		if got, _, _ := h.Value(r.comparisons()); ok && math.Abs(got-want) > 1e-15 {
-			t.Errorf("%s: first loss %v, want %v", name, got, want)
+		if got, _, _ := h.Value(groups); ok && math.Abs(got-first) > 1e-12*max(1, got) {
+			t.Errorf("%s: first loss %v, want %v", name, first, got)
 		}
 	}
-}
-
-func TestCheckPolicy(t *testing.T) {
-	if err := objective.CheckPolicy("dpo"); err != nil {
-		t.Error(err)
+	pairs := groups[1:4]
+	for _, h := range []objective.Hybrid{objective.Default(), with(func(h *objective.Hybrid) { h.PolicyWeight = 0 }), with(func(h *objective.Hybrid) { h.RewardWeight = 0 })} {
+		if first, _ := h.FirstLoss(pairs, 100); !h.Plain() || math.Abs(first-(h.RewardWeight+h.PolicyWeight)*math.Ln2) > 1e-15 {
+			t.Errorf("first loss is %v, want (w + α) ln 2", first)
+		}
 	}
-	err := objective.CheckPolicy("ppo")
-	if want := `objective: policy loss "ppo" is not known: there are dpo, sft`; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	ramp := with(func(h *objective.Hybrid) { h.Kind = objective.Ramp })
+	if first, _ := ramp.FirstLoss(pairs, 100); math.Abs(first-math.Ln2) > 1e-15 {
+		t.Errorf("first loss of a ramp from 0 is %v, want ln 2", first)
 	}
 }
 
-func ExampleBradleyTerryValue() {
-	for _, margin := range []float64{0, 2, -2} {
-		fmt.Printf("%.4f\n", objective.BradleyTerryValue(margin))
+// TestLimits has what the methods say of each other.
+func TestLimits(t *testing.T) {
+	groups := newGroups(rand.New(rand.NewPCG(6, 0)), 1)
+	value := func(change func(*objective.Hybrid)) float64 {
+		h := with(func(h *objective.Hybrid) { h.RewardWeight, h.PolicyWeight = 0, 1; change(h) })
+		total, _, _ := h.Value(groups[:4])
+		return total
 	}
-	// Output:
-	// 0.6931
-	// 0.1269
-	// 2.1269
+	policy := func(name string) func(*objective.Hybrid) {
+		return func(h *objective.Hybrid) { h.Policy = name }
+	}
+	dpo := value(policy("dpo"))
+	near(t, "RPO of an infinite margin", value(func(h *objective.Hybrid) { h.Policy, h.Eta = "rpo-bwd-kl", 1e9 }), dpo, 1e-9)
+	near(t, "IPO's forms", value(policy("ipo-sqrt")), 0.1*value(policy("ipo")), 1e-9)
+	near(t, "IPO's forms", value(policy("ipo-full")), 0.01*value(policy("ipo")), 1e-9)
+	for _, distance := range []string{"sq", "bwd-kl", "fwd-kl"} {
+		one := groups[1] // a pair: the group's form is the comparison's
+		one.Comparisons = []objective.Comparison{{Chosen: 0, Rejected: 1, Margin: one.Targets[0] - one.Targets[1]}}
+		h := with(func(h *objective.Hybrid) { h.RewardWeight, h.Policy = 0, "rpo-"+distance })
+		pairwise, _, _ := h.Value([]objective.Group{one})
+		h.Policy += "-group"
+		grouped, _, _ := h.Value([]objective.Group{one})
+		near(t, distance+" of a pair", grouped, pairwise, 1e-12)
+	}
+	reward := func(name string, groups []objective.Group) float64 {
+		_, r, _ := with(func(h *objective.Hybrid) { h.Reward = name }).Value(groups)
+		return r
+	}
+	near(t, "Plackett-Luce of pairs", reward("plackett-luce", groups[1:3]), reward("bradley-terry", groups[1:3]), 1e-12)
+	for _, model := range []string{"rao-kupper", "davidson"} { // the three outcomes are all
+		sum := 0.0
+		for _, c := range []objective.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 1, Rejected: 0}, {Chosen: 0, Rejected: 1, Tie: true}} {
+			sum += math.Exp(-reward(model, []objective.Group{{Scores: []float64{0.3, -0.9}, Comparisons: []objective.Comparison{c}}}))
+		}
+		near(t, model+"'s probabilities", sum, 1, 1e-12)
+	}
 }
 
-func ExampleDirectPreferenceValue() {
-	// The policy has made the chosen response 5 nats likelier beside the rejected one than the reference does.
-	fmt.Printf("%.4f\n", objective.DirectPreferenceValue(5, 0.1))
-	// Output: 0.4741
-}
-
-func ExampleHybrid_Value() {
-	h := objective.Default()
-	total, reward, policy := h.Value([]objective.Comparison{{ChosenScore: 1.5, RejectedScore: 0.5, ChosenLogp: -20, ChosenRefLogp: -22, RejectedLogp: -31, RejectedRefLogp: -30}})
-	fmt.Printf("%.4f = 1 · %.4f + 0.2 · %.4f\n", total, reward, policy)
-	// Output: 0.4241 = 1 · 0.3133 + 0.2 · 0.5544
+// TestWeights has the schedules.
+func TestWeights(t *testing.T) {
+	for _, c := range []struct {
+		schedule objective.Schedule
+		want     map[int][2]float64 // by step, of 100
+	}{
+		{objective.Schedule{Kind: "constant"}, map[int][2]float64{0: {1, 0.2}, 99: {1, 0.2}}},
+		{objective.Schedule{Kind: "ramp", Share: 0.5}, map[int][2]float64{0: {1, 0}, 25: {1, 0.1}, 50: {1, 0.2}, 99: {1, 0.2}}},
+		{objective.Schedule{Kind: "ramp", From: 1, Share: 1}, map[int][2]float64{0: {1, 1}, 50: {1, 0.6}}},
+		{objective.Schedule{Kind: "alternate", Steps: 3}, map[int][2]float64{0: {1, 0}, 2: {1, 0}, 3: {0, 0.2}, 5: {0, 0.2}, 6: {1, 0}}},
+		{objective.Schedule{Kind: "complement"}, map[int][2]float64{0: {0.8, 0.2}, 99: {0.8, 0.2}}},
+	} {
+		for step, want := range c.want {
+			if w, alpha := c.schedule.Weights(1, 0.2, step, 100); math.Abs(w-want[0]) > 1e-12 || math.Abs(alpha-want[1]) > 1e-12 {
+				t.Errorf("%+v at step %d: %g and %g, want %v", c.schedule, step, w, alpha, want)
+			}
+		}
+	}
 }

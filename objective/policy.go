@@ -1,48 +1,123 @@
 package objective
 
 import (
-	"fmt"
-	"slices"
-	"strings"
+	"math"
 
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Kinds of policy loss.
-const (
-	DPO = "dpo" // the paper's
-	SFT = "sft"
-)
-
-var policies = []string{DPO, SFT}
-
-// CheckPolicy returns an error unless kind names a policy loss.
-func CheckPolicy(kind string) error {
-	if !slices.Contains(policies, kind) {
-		return fmt.Errorf("objective: policy loss %q is not known: there are %s", kind, strings.Join(policies, ", "))
-	}
-	return nil
-}
-
-// DirectPreference is the DPO loss of one comparison (arXiv 2305.18290, equation 7):
+// Losses of the policy head on one comparison. With log π the summed log-probability of a response and |y| its number of
+// tokens, end token included,
 //
-//	ℓ = −log σ(β [(log π(y_c|x) − log π_ref(y_c|x)) − (log π(y_r|x) − log π_ref(y_r|x))])
+//	ρ_y = log π(y|x) − log π_ref(y|x),  h = ρ_c − ρ_r,  h_π = log π(y_c|x) − log π(y_r|x)
 //
-// marginC is the difference of the two log-ratios, [C]; so is the result. Its float64 twin is
-// [DirectPreferenceValue].
-func DirectPreference(marginC *Node, beta float64) *Node {
-	return negLogSigmoid(MulScalar(marginC, beta))
+// Nodes are float32 [C], so is the result; the float64 twin of each bears its name and Value. [Smoothed], [Robust], [Hinge],
+// [RaoKupper] and [Davidson] of βh are losses of the policy head, too.
+
+// DirectPreference is the DPO loss (arXiv 2305.18290, equation 7):
+//
+//	ℓ = −log F(β h)
+//
+// With h_π for h it is DPO without a reference; with every ρ divided by |y| it is length-normalized (Tulu 3, arXiv 2411.15124,
+// equation 6).
+func DirectPreference(marginC *Node, beta float64, link Link) *Node {
+	return link.Loss(MulScalar(marginC, beta))
 }
 
 // DirectPreferenceValue is [DirectPreference] of one margin.
-func DirectPreferenceValue(margin, beta float64) float64 { return negLogSigmoidValue(beta * margin) }
+func DirectPreferenceValue(margin, beta float64, link Link) float64 {
+	return link.LossValue(beta * margin)
+}
+
+// IdentityPreference is IPO (arXiv 2310.12036, equation 17), on summed log-probabilities:
+//
+//	ℓ = (h − 1/(2β))²
+func IdentityPreference(marginC *Node, beta float64) *Node {
+	return Square(AddScalar(marginC, -1/(2*beta)))
+}
+
+// IdentityPreferenceValue is [IdentityPreference] of one margin.
+func IdentityPreferenceValue(margin, beta float64) float64 {
+	return math.Pow(margin-1/(2*beta), 2)
+}
+
+// IdentityPreferenceSqrt is IPO whose slope at h = 0 is −1 for every β, one of the two other forms in which HaF-RM (arXiv 2407.04185)
+// has it:
+//
+//	ℓ = β (h − 1/(2β))²
+func IdentityPreferenceSqrt(marginC *Node, beta float64) *Node {
+	return MulScalar(IdentityPreference(marginC, beta), beta)
+}
+
+// IdentityPreferenceSqrtValue is [IdentityPreferenceSqrt] of one margin.
+func IdentityPreferenceSqrtValue(margin, beta float64) float64 {
+	return beta * IdentityPreferenceValue(margin, beta)
+}
+
+// IdentityPreferenceFull is IPO on the implicit rewards themselves, the other of the two forms:
+//
+//	ℓ = (β h − ½)² = β² (h − 1/(2β))²
+func IdentityPreferenceFull(marginC *Node, beta float64) *Node {
+	return Square(AddScalar(MulScalar(marginC, beta), -0.5))
+}
+
+// IdentityPreferenceFullValue is [IdentityPreferenceFull] of one margin.
+func IdentityPreferenceFullValue(margin, beta float64) float64 { return math.Pow(beta*margin-0.5, 2) }
+
+// SimplePreference is SimPO (arXiv 2405.14734, equation 6): no reference, a token's mean log-probability, and a target
+// margin γ. The margin is log π(y_c|x)/|y_c| − log π(y_r|x)/|y_r|.
+//
+//	ℓ = −log F(β margin − γ)
+func SimplePreference(marginC *Node, beta, gamma float64, link Link) *Node {
+	return link.Loss(AddScalar(MulScalar(marginC, beta), -gamma))
+}
+
+// SimplePreferenceValue is [SimplePreference] of one margin.
+func SimplePreferenceValue(margin, beta, gamma float64, link Link) float64 {
+	return link.LossValue(beta*margin - gamma)
+}
 
 // Supervised is the cross-entropy of the chosen response, a token's mean:
 //
 //	ℓ = −log π(y_c|x) / |y_c|
 //
-// logpC and tokensC are [C], both float32; so is the result. Its float64 twin is [SupervisedValue].
+// logpC and tokensC are [C], both float32.
 func Supervised(logpC, tokensC *Node) *Node { return Neg(Div(logpC, tokensC)) }
 
 // SupervisedValue is [Supervised] of one response of the given log-probability and number of tokens.
-func SupervisedValue(logp float64, tokens int) float64 { return -logp / float64(tokens) }
+func SupervisedValue(logp, tokens float64) float64 { return -logp / tokens }
+
+// SupervisedSum is the cross-entropy of the chosen response, summed, which HaF-RM (arXiv 2407.04185) has under the name of SLiC:
+//
+//	ℓ = −log π(y_c|x)
+func SupervisedSum(logpC *Node) *Node { return Neg(logpC) }
+
+// SupervisedSumValue is [SupervisedSum] of one response.
+func SupervisedSumValue(logp float64) float64 { return -logp }
+
+// PairKTO is the Kahneman-Tversky loss of the two responses of a comparison (arXiv 2402.01306, equation 8, with λ = 1; the
+// form for pairs is that of early TRL):
+//
+//	ℓ = ½ [1 − σ(β(ρ_c − z_r))] + ½ [1 − σ(β(z_c − ρ_r))],  z_y = max(0, mean ρ_y)
+//
+// The mean, an estimate of KL(π‖π_ref) that gets no gradient, is over the packed batch's comparisons by weightC.
+func PairKTO(chosenC, rejectedC, weightC *Node, beta float64) *Node {
+	point := func(ratioC *Node) *Node {
+		z := StopGradient(MaxScalar(weightedMean(ratioC, weightC), 0.0))
+		return BroadcastToDims(z, weightC.Shape().Size())
+	}
+	gain := Sigmoid(MulScalar(Sub(point(rejectedC), chosenC), beta))
+	loss := Sigmoid(MulScalar(Sub(rejectedC, point(chosenC)), beta))
+	return MulScalar(Add(gain, loss), 0.5)
+}
+
+// PairKTOValue is the mean of [PairKTO] over a batch's log-ratios.
+func PairKTOValue(chosen, rejected []float64, beta float64) float64 {
+	sigmoid := func(x float64) float64 { return math.Exp(-negLogSigmoidValue(x)) }
+	zChosen, zRejected := math.Max(0, meanOf(chosen)), math.Max(0, meanOf(rejected))
+	total := 0.0
+	for i := range chosen {
+		total += sigmoid(beta*(zRejected-chosen[i]))/2 + sigmoid(beta*(rejected[i]-zChosen))/2
+	}
+	return total / float64(len(chosen))
+}

@@ -220,7 +220,7 @@ func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
 		return decoded{drop: DropNoComparison}, nil
 	}
 	all, ties := ordered(scores)
-	g.Ties = ties
+	g.Ties, g.Scores = ties, scores
 	return groupOf(g, all, empty, opt), nil
 }
 

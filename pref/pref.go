@@ -40,9 +40,10 @@ type Group struct {
 	Prompt      []Message
 	Responses   []string
 	Comparisons []Comparison
-	Ties        [][2]int // pairs of responses that were judged equal; read with Options.KeepTies alone
-	Subset      string   // the part of its set that the row names, such as a RewardBench subset; "" where it names none
-	ID          string   // the row's own name in its set; "" where it has none
+	Ties        [][2]int  // pairs of responses that were judged equal; read with Options.KeepTies alone
+	Scores      []float64 // of the responses, where the row states some; else nil
+	Subset      string    // the part of its set that the row names, such as a RewardBench subset; "" where it names none
+	ID          string    // the row's own name in its set; "" where it has none
 	Source      Source
 }
 

@@ -88,7 +88,7 @@ func TestPublishedFormats(t *testing.T) {
 		Arena:  {with(pair(q, "b", "a"), "English", "7", 0), tie(q, "a", "b"), pair(q, "a", "b"), {}},
 		Alpaca: {pair(user("do\n\nit"), "b", "a"), pair(user("do"), "a", "b"), tie(user("do"), "a", "b"), pair(user("do"), "a", "b"), with(pair(user("do"), "b", "a"), "", "3", 0), with(tie(user("do"), "a", "b"), "", "3", 0)},
 		UltraFeedback: {{Prompt: q, Responses: []string{"a", "b", "c"}, Comparisons: []Comparison{{Chosen: 1, Rejected: 0}, {Chosen: 1, Rejected: 2}},
-			Ties: [][2]int{{0, 2}}, Subset: "flan"}},
+			Ties: [][2]int{{0, 2}}, Scores: []float64{4, 5, 4}, Subset: "flan"}},
 		HelpSteer: {with(pair(q, "a", "b"), "", "", 2), with(pair(q, "b", "a"), "", "", 3), tie(q, "a", "b"), {Prompt: q, Responses: []string{"a"}}},
 		BestOf: {with(bestof(1, "a", "b", "c", "d"), "Factuality", "12", 0),
 			with(bestof(3, "a", "aa", "aaa", "b", "bb", "bbb"), "chat", "c-1", 0)},
@@ -180,7 +180,7 @@ func TestJoinedRows(t *testing.T) {
 	if err != nil || len(groups) != 2 {
 		t.Fatalf("%v, %v", groups, err)
 	}
-	if !reflect.DeepEqual(groups[0], Group{Prompt: user("p"), Responses: []string{"a", "b"}, Comparisons: []Comparison{{Chosen: 1, Rejected: 0}}, Source: Source{path, 1}}) {
+	if !reflect.DeepEqual(groups[0], Group{Prompt: user("p"), Responses: []string{"a", "b"}, Comparisons: []Comparison{{Chosen: 1, Rejected: 0}}, Scores: []float64{1, 3}, Source: Source{path, 1}}) {
 		t.Errorf("%+v", groups[0])
 	}
 	if g := groups[1]; g.Source.Line != 4 || !reflect.DeepEqual(g.Comparisons, []Comparison{{Chosen: 0, Rejected: 2}, {Chosen: 1, Rejected: 2}}) || g.Ties != nil {

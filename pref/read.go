@@ -213,7 +213,7 @@ func (j *joined) close(opt Options) decoded {
 		return decoded{drop: DropAlone}
 	}
 	all, ties := ordered(scores)
-	g.Ties = ties
+	g.Ties, g.Scores = ties, scores
 	d := groupOf(g, all, false, opt)
 	if d.drop == "" {
 		d.settle(opt)

@@ -154,7 +154,7 @@ func decodeTranscripts(f fields) (decoded, error) {
 			return decoded{}, wrong(key, "%v", err)
 		}
 	}
-	margin, err := marginOf(f, "margin")
+	margin, err := pairMargin(f)
 	return pairOf(nil, sides[0], sides[1], margin), err
 }
 
@@ -183,7 +183,7 @@ func decodePair(f fields) (decoded, error) {
 	if err != nil {
 		return decoded{}, err
 	}
-	margin, err := marginOf(f, "margin")
+	margin, err := pairMargin(f)
 	if err != nil || !f.has("prompt") {
 		return pairOf(nil, chosen, rejected, margin), err
 	}
@@ -229,6 +229,24 @@ func pairOf(prompt, chosen, rejected []Message, margin float64) decoded {
 	return decoded{group: g}
 }
 
+// pairMargin is the margin of a pair's row: "margin", or score_chosen − score_rejected as in binarized UltraFeedback.
+func pairMargin(f fields) (float64, error) {
+	if f.has("margin") || !f.has("score_chosen", "score_rejected") {
+		return marginOf(f, "margin")
+	}
+	var scores [2]float64
+	for i, key := range [2]string{"score_chosen", "score_rejected"} {
+		if kind(f[key]) == "null" {
+			return 0, nil
+		}
+		var err error
+		if scores[i], err = numberOf(f[key], key); err != nil {
+			return 0, err
+		}
+	}
+	return scores[0] - scores[1], nil
+}
+
 func marginOf(f fields, field string) (float64, error) {
 	raw, ok := f["margin"]
 	if !ok || kind(raw) == "null" {
@@ -265,11 +283,11 @@ func decodeGroup(f fields, opt Options) (decoded, error) {
 		empty = empty || blank(text)
 		g.Responses = append(g.Responses, text)
 	}
-	all, ties, err := comparisonsOf(f, len(list))
+	all, ties, scores, err := comparisonsOf(f, len(list))
 	if err != nil {
 		return decoded{}, err
 	}
-	g.Ties = ties
+	g.Ties, g.Scores = ties, scores
 	return groupOf(g, all, empty, opt), nil
 }
 
@@ -313,28 +331,32 @@ func answerOf(raw json.RawMessage, field string) (string, error) {
 }
 
 // comparisonsOf decodes the comparisons among n responses: [chosen, rejected] or {chosen, rejected, margin}; or
-// derives them from scores, which state an order but no margin.
-func comparisonsOf(f fields, n int) (all []Comparison, ties [][2]int, err error) {
+// derives them from scores, which state an order, and are kept.
+func comparisonsOf(f fields, n int) (all []Comparison, ties [][2]int, scores []float64, err error) {
 	switch {
 	case f.has("comparisons") && f.has("scores"):
-		return nil, nil, wrong("scores", `stands beside "comparisons", wanted one of the two`)
+		return nil, nil, nil, wrong("scores", `stands beside "comparisons", wanted one of the two`)
 	case f.has("scores"):
-		return byScore(f["scores"], n)
+		if scores, err = scoresOf(f["scores"], n); err != nil {
+			return nil, nil, nil, err
+		}
+		all, ties = ordered(scores)
+		return all, ties, scores, nil
 	case !f.has("comparisons"):
-		return nil, nil, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`, f.keys())
+		return nil, nil, nil, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`, f.keys())
 	}
 	list, err := listOf(f["comparisons"], "comparisons", "comparisons [chosen, rejected]")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for i, item := range list {
 		c, err := comparisonOf(item, fmt.Sprintf("comparisons[%d]", i), n)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		all = append(all, c)
 	}
-	return all, nil, nil
+	return all, nil, nil, nil
 }
 
 func comparisonOf(raw json.RawMessage, field string, n int) (c Comparison, err error) {
@@ -376,22 +398,21 @@ func comparisonOf(raw json.RawMessage, field string, n int) (c Comparison, err e
 	return c, nil
 }
 
-func byScore(raw json.RawMessage, n int) (all []Comparison, ties [][2]int, err error) {
+func scoresOf(raw json.RawMessage, n int) ([]float64, error) {
 	list, err := listOf(raw, "scores", "numbers")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(list) != n {
-		return nil, nil, wrong("scores", "%d of them, wanted one for each of the %d responses", len(list), n)
+		return nil, wrong("scores", "%d of them, wanted one for each of the %d responses", len(list), n)
 	}
 	scores := make([]float64, n)
 	for i, item := range list {
 		if scores[i], err = numberOf(item, fmt.Sprintf("scores[%d]", i)); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	all, ties = ordered(scores)
-	return all, ties, nil
+	return scores, nil
 }
 
 // ordered compares every two scores.

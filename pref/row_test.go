@@ -31,6 +31,9 @@ func TestDecodeRow(t *testing.T) {
 		{"prompt repeated", `{"prompt":"q","chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"good"}],"rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"bad"}]}`, decoded{group: pair}},
 		{"prompt repeated after a system message", `{"prompt":"q","chosen":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"good"}],"rejected":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"bad"}]}`,
 			decoded{group: with(pair, func(g *Group) { g.Prompt = []Message{{System, "s"}, {User, "q"}} })}},
+		{"margin of two scores", `{"prompt":"q","chosen":"good","rejected":"bad","score_chosen":9,"score_rejected":7.5}`, decoded{group: with(pair, func(g *Group) { g.Comparisons[0].Margin = 1.5 })}},
+		{"margin before scores", `{"prompt":"q","chosen":"good","rejected":"bad","score_chosen":9,"score_rejected":7.5,"margin":4}`, decoded{group: with(pair, func(g *Group) { g.Comparisons[0].Margin = 4 })}},
+		{"no scores", `{"prompt":"q","chosen":"good","rejected":"bad","score_chosen":9,"score_rejected":null}`, decoded{group: pair}},
 		{"margin", `{"prompt":"q","chosen":"good","rejected":"bad","margin":1.5}`, decoded{group: with(pair, func(g *Group) { g.Comparisons[0].Margin = 1.5 })}},
 		{"null margin", `{"prompt":"q","chosen":"good","rejected":"bad","margin":null}`, decoded{group: pair}},
 		{"comparisons", `{"prompt":"q","responses":["a","b","c"],"comparisons":[[2,0],{"chosen":0,"rejected":1,"margin":2}]}`,
@@ -38,7 +41,10 @@ func TestDecodeRow(t *testing.T) {
 				g.Comparisons = []Comparison{{Chosen: 2, Rejected: 0}, {Chosen: 0, Rejected: 1, Margin: 2}}
 			})}},
 		{"scores", `{"prompt":"q","responses":["a",[{"role":"assistant","content":"b"}],"c"],"scores":[1,-1e3,1]}`,
-			decoded{group: with(three, func(g *Group) { g.Comparisons = []Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 2, Rejected: 1}} }), tied: 1}},
+			decoded{group: with(three, func(g *Group) {
+				g.Comparisons = []Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 2, Rejected: 1}}
+				g.Scores = []float64{1, -1e3, 1}
+			}), tied: 1}},
 		{"one identical comparison", `{"prompt":"q","responses":["a","b","a"],"comparisons":[[0,1],[0,2]]}`,
 			decoded{group: Group{Prompt: user("q"), Responses: []string{"a", "b", "a"}, Comparisons: []Comparison{{Chosen: 0, Rejected: 1}}}, identical: 1}},
 
@@ -176,7 +182,10 @@ func FuzzRow(f *testing.F) {
 				t.Fatalf("the tie %v of %d responses", tie, len(g.Responses))
 			}
 		}
-		if g.Ties, g.Subset, g.ID = nil, "", ""; len(g.Comparisons) == 0 && ties {
+		if g.Scores != nil && len(g.Scores) != len(g.Responses) {
+			t.Fatalf("%d scores of %d responses", len(g.Scores), len(g.Responses))
+		}
+		if g.Ties, g.Scores, g.Subset, g.ID = nil, nil, "", ""; len(g.Comparisons) == 0 && ties {
 			return
 		}
 		if len(g.Prompt) == 0 || len(g.Responses) < 2 || len(g.Comparisons) == 0 {

@@ -145,7 +145,8 @@ func asPairs(groups []encode.Group) []encode.Group {
 		for _, c := range g.Comparisons {
 			pair := g
 			pair.Responses = [][]int32{g.Responses[c.Chosen], g.Responses[c.Rejected]}
-			pair.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1, Margin: c.Margin}}
+			pair.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1, Margin: g.Stated(c)}}
+			pair.Ties, pair.Scores = nil, nil
 			out = append(out, pair)
 		}
 	}

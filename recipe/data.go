@@ -12,7 +12,7 @@ import (
 // kept and dropped. The test file has no part in it.
 func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
 	d := r.Data
-	clean := pref.Options{Format: d.Format, Choose: d.Choose, Subsets: d.Subsets, MaxChars: d.MaxChars, SkipBad: d.SkipBad}
+	clean := pref.Options{Format: d.Format, Choose: d.Choose, Subsets: d.Subsets, MaxChars: d.MaxChars, SkipBad: d.SkipBad, KeepTies: r.Objective.hybrid().UsesTies()}
 	opt := clean
 	opt.First, opt.Fraction, opt.Weights, opt.Seed = d.First, d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
 	trained, counts, err := pref.Load(d.Train, opt)

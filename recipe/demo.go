@@ -13,6 +13,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"haf/lm"
+	"haf/objective"
 	"haf/pref"
 )
 
@@ -66,7 +67,7 @@ func WriteDemo(dir string, seed uint64) (*Demo, error) {
 // Pretrain is the recipe that makes a language model of the random decoder: cross-entropy on the good responses.
 func (d *Demo) Pretrain() *Recipe {
 	r := d.recipe(d.Base, d.Text)
-	r.Objective = Objective{RewardWeight: 0, PolicyWeight: 1, Policy: "sft", Beta: 0.1}
+	r.Objective.RewardWeight, r.Objective.PolicyWeight, r.Objective.Policy = 0, 1, objective.SFT
 	r.Train.Epochs, r.Train.LR, r.Data.ValidFraction = 6, 5e-3, 0
 	return r
 }

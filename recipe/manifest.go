@@ -75,11 +75,11 @@ func ReadManifest(dir string) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %s is no run folder: %w", dir, err)
 	}
-	m := &Manifest{}
+	m := &Manifest{Recipe: Default()} // a key that is younger than the run has its default
 	if err := json.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("recipe: %s: %w", path, err)
 	}
-	if m.Format != 1 || m.Recipe == nil {
+	if m.Format != 1 || m.Recipe == nil || m.Recipe.Model.Path == "" {
 		return nil, fmt.Errorf("recipe: %s: format %d, 1 is read", path, m.Format)
 	}
 	return m, nil

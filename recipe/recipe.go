@@ -16,7 +16,6 @@ import (
 
 	"haf/encode"
 	"haf/lm"
-	"haf/objective"
 	"haf/reward"
 	"haf/train"
 )
@@ -35,12 +34,16 @@ type Recipe struct {
 
 // Model names the base model and how text becomes its tokens.
 type Model struct {
-	Path       string `toml:"path" json:"path"`               // folder of the base model, a GGUF file, or its id on the hub
-	Template   string `toml:"template" json:"template"`       // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
-	DType      string `toml:"dtype" json:"dtype"`             // of the body: "float32" or "bfloat16"
-	MaxLength  int    `toml:"max_length" json:"max_length"`   // tokens of prompt and longest response
-	Truncation string `toml:"truncation" json:"truncation"`   // "prompt" keeps the prompt's end, "drop", "response"
-	Column     *int   `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
+	Path       string `toml:"path" json:"path"`             // folder of the base model, a GGUF file, or its id on the hub
+	Template   string `toml:"template" json:"template"`     // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	DType      string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
+	MaxLength  int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
+	Truncation string `toml:"truncation" json:"truncation"` // "prompt" keeps the prompt's end, "drop", "response"
+	Head       string `toml:"head" json:"head"`             // the score head of a base without one: "linear", or "mlp" of two layers (GRM's)
+	HeadUnits  int    `toml:"head_units" json:"head_units"` // of the hidden layer of "mlp"
+	// HeadDropout is the share of the hidden state that training leaves out before the score head.
+	HeadDropout float64 `toml:"head_dropout" json:"head_dropout"`
+	Column      *int    `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
 }
 
 // LoRA describes the adapter; rank 0 trains all weights.
@@ -65,14 +68,6 @@ type Data struct {
 	First         int       `toml:"first" json:"first"`                   // only the first N groups; 0 is all
 	Fraction      float64   `toml:"fraction" json:"fraction"`             // a seeded share of the prompts; 0 or 1 is all
 	SkipBad       int       `toml:"skip_bad" json:"skip_bad"`             // bad rows tolerated
-}
-
-// Objective is the hybrid objective: w · reward loss + α · policy loss.
-type Objective struct {
-	RewardWeight float64 `toml:"reward_weight" json:"reward_weight"` // w; 0 is DPO
-	PolicyWeight float64 `toml:"policy_weight" json:"policy_weight"` // α; 0 is the Baseline
-	Policy       string  `toml:"policy" json:"policy"`               // "dpo" or "sft"
-	Beta         float64 `toml:"beta" json:"beta"`
 }
 
 // Train is the loop and the optimizer.
@@ -100,13 +95,12 @@ type Train struct {
 
 // Default returns the paper's settings where it has some.
 func Default() *Recipe {
-	o := objective.Default()
 	return &Recipe{
 		origin:    map[string]string{},
-		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt"},
+		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt", Head: reward.LinearHead, HeadUnits: 1024},
 		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
 		Data:      Data{Format: "auto", ValidFraction: 0.05},
-		Objective: Objective{RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Policy: o.Policy, Beta: o.Beta},
+		Objective: defaultObjective(),
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
 			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: string(lm.CheckpointSelective),
@@ -292,6 +286,12 @@ func (r *Recipe) Validate() error {
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
 	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):
 		return bad("model.truncation", fmt.Sprintf("%q", r.Model.Truncation), "prompt, drop or response")
+	case r.Model.Head != reward.LinearHead && r.Model.Head != reward.MLPHead:
+		return bad("model.head", fmt.Sprintf("%q", r.Model.Head), "linear or mlp")
+	case r.Model.HeadUnits < 1:
+		return bad("model.head_units", r.Model.HeadUnits, "at least 1")
+	case !(r.Model.HeadDropout >= 0 && r.Model.HeadDropout < 1):
+		return bad("model.head_dropout", r.Model.HeadDropout, "a share from 0 to below 1")
 	case r.LoRA.Rank < 0:
 		return bad("lora.rank", r.LoRA.Rank, "0 (train all weights) or more")
 	case r.LoRA.Rank > 0 && !(r.LoRA.Alpha > 0 && r.LoRA.Alpha < math.Inf(1)):
@@ -311,15 +311,10 @@ func (r *Recipe) Validate() error {
 	case r.Train.EvalEvery < 0 || r.Train.CheckpointEvery < 0 || r.Train.Patience < 0 || r.Train.MaxSteps < 0:
 		return errors.New("recipe: train.eval_every, checkpoint_every, patience and max_steps may not be negative")
 	}
-	if err := r.hybrid().Check(); err != nil {
+	if err := r.Objective.hybrid().Check(); err != nil {
 		return fmt.Errorf("recipe: objective: %w", err)
 	}
 	return r.optimizer().Check()
-}
-
-func (r *Recipe) hybrid() objective.Hybrid {
-	o := r.Objective
-	return objective.Hybrid{RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Policy: o.Policy, Beta: o.Beta}
 }
 
 func (r *Recipe) optimizer() train.AdamW {
@@ -336,6 +331,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: lm.Checkpointing(r.Train.Checkpointing),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
+		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Random: Stream(r.Train.Seed, "head")},
 	}
 	if r.LoRA.Rank > 0 {
 		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}
@@ -347,7 +343,8 @@ func (r *Recipe) ModelOptions() reward.Options {
 func (r *Recipe) TrainOptions() train.Options {
 	t := r.Train
 	return train.Options{
-		Objective: r.hybrid(), Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
+		Objective: r.Objective.hybrid(), Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
 		EvalEvery: t.EvalEvery, CheckpointEvery: t.CheckpointEvery, Patience: t.Patience, Seed: StreamSeed(t.Seed, "order"),
+		HeadDropout: train.Dropout{Rate: r.Model.HeadDropout, Seed: StreamSeed(t.Seed, "dropout")},
 	}
 }

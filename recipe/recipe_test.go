@@ -39,6 +39,19 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
+// TestShippedRecipes loads the recipes that come with haf.
+func TestShippedRecipes(t *testing.T) {
+	files, err := filepath.Glob("../recipes/*.toml")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d recipes, %v", len(files), err)
+	}
+	for _, file := range files {
+		if _, err := Load(file, nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestSet(t *testing.T) {
 	r, err := Load("testdata/hh.good.toml", []string{"train.lr=1e-5", "model.path=other folder", "data.train=a.jsonl", "lora.targets=[\"q_proj\", \"k_proj\"]", "lora.rank = 0", "train.seed=7"})
 	if err != nil {

@@ -31,6 +31,7 @@ type Options struct {
 	LogitChunk    int              // rows of logits made at once; 0 is 512
 	Positions     int              // positions of a packed batch, about; 0 is 2048
 	Base          string           // folder of the model that an adapter belongs to; "" is where the adapter says
+	Head          FreshHead        // the score head of a base that has none
 	Column        *int             // which of a classifier's two labels is the reward, 0 or 1; nil is not said
 	NoTokenizer   bool             // tokens come ready-made: the model reads encoded groups, but scores no text
 }
@@ -309,7 +310,7 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 			return err
 		}
 	}
-	return m.addHead(head)
+	return m.addHead(head, opt)
 }
 
 // ownOutput notes that the adapter has a policy head of its own, which unties a tied one.
@@ -361,8 +362,16 @@ func (m *Model) addFresh(opt Options) error {
 	return nil
 }
 
-// addHead adds the score head; where none was found, one of zeros.
-func (m *Model) addHead(head *scoreHead) error {
+// addHead adds the score head; where none was found, a fresh one, which scores zero.
+func (m *Model) addHead(head *scoreHead, opt Options) error {
+	switch {
+	case opt.Head.Kind == MLPHead && head == nil:
+		head = opt.Head.mlp(m.Config.Hidden)
+	case opt.Head.Kind == MLPHead && head.layers == 0:
+		return fmt.Errorf("reward: %s has a score head of one matrix (%s): a head of two layers is for a base without one, so leave the head out", m.Dir, head.source)
+	case opt.Head.Kind != "" && opt.Head.Kind != LinearHead && opt.Head.Kind != MLPHead:
+		return fmt.Errorf("reward: score head %q is not known: there are %s, %s", opt.Head.Kind, LinearHead, MLPHead)
+	}
 	if head == nil {
 		zeros := lm.Array{Name: lm.ScoreName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}
 		m.FreshHead = true

@@ -41,13 +41,17 @@ func Inputs(b *encode.Batch) []any {
 
 // Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S response slots the
 // reward scoreS and the summed log-probability logpS (float32 [S]); a head that is not wanted is nil.
-// gradient says what logpS will be differentiated by.
-func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients) (scoreS, logpS *Node) {
+// gradient says what logpS will be differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the score
+// head reads: dropout.
+func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node) (scoreS, logpS *Node) {
 	tokens, positions, segments, branches, predict, target, owner, last := in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]
 	hiddenMH := m.decoder.Hidden(w, lm.Rows{Tokens: tokens, Positions: positions, Segments: segments, Branches: branches})
 	slots := last.Shape().Size()
 	if want&ScoreHead != 0 {
 		hiddenSH := Gather(hiddenMH, ExpandAxes(last, -1))
+		if keepSH != nil {
+			hiddenSH = Mul(hiddenSH, keepSH)
+		}
 		scoreS = Reshape(m.score(hiddenSH, w), slots)
 	}
 	if want&PolicyHead != 0 {
@@ -113,7 +117,7 @@ func (m *Model) reader(want Heads) *Exec {
 	if m.readers[want] == nil {
 		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node { // built under m.mu, once for each shape
 			m.built++
-			score, logp := m.Heads(in[:NumInputs], m.Weights(in[NumInputs:]), want, lm.None)
+			score, logp := m.Heads(in[:NumInputs], m.Weights(in[NumInputs:]), want, lm.None, nil)
 			var out []*Node
 			if score != nil {
 				out = append(out, score)

@@ -61,6 +61,9 @@ func (s *stepper) saveCheckpoint(dir string, state State) error {
 		if err := s.writeMoments(temporary); err != nil {
 			return err
 		}
+		if err := s.writeElastic(temporary); err != nil {
+			return err
+		}
 		return writeJSON(filepath.Join(temporary, stateName), state)
 	})
 	if err != nil {
@@ -140,14 +143,13 @@ func (s *stepper) writeWeights(dir string) error {
 	return lm.WriteSafetensors(filepath.Join(dir, weightsName), sources, lm.WriteOptions{})
 }
 
+// moments are the optimizer's, by the prefix of their names in a checkpoint.
+func (s *stepper) moments() map[string][]*tensors.Tensor {
+	return map[string][]*tensors.Tensor{"m.": s.m, "v.": s.v}
+}
+
 func (s *stepper) writeMoments(dir string) error {
-	var sources []lm.Source
-	for i, p := range s.params {
-		for prefix, t := range map[string]*tensors.Tensor{"m.": s.m[i], "v.": s.v[i]} {
-			sources = append(sources, lm.Source{Name: prefix + p.Name, Shape: p.Shape, Values: func() ([]float32, error) { return tensors.CopyFlatData[float32](t) }})
-		}
-	}
-	return lm.WriteSafetensors(filepath.Join(dir, momentsName), sources, lm.WriteOptions{})
+	return s.writeTables(filepath.Join(dir, momentsName), s.moments())
 }
 
 // checkpoints lists the checkpoints' names under dir, oldest first.
@@ -190,22 +192,10 @@ func (s *stepper) loadCheckpoint(dir, fingerprint string) (State, error) {
 	if err := s.readWeights(path); err != nil {
 		return state, err
 	}
-	ck, err := lm.OpenSafetensors(filepath.Join(path, momentsName))
-	if err != nil {
-		return state, fmt.Errorf("train: checkpoint: %w", err)
+	if err := s.readTables(filepath.Join(path, momentsName), s.moments()); err != nil {
+		return state, err
 	}
-	defer ck.Close()
-	for i, p := range s.params {
-		for prefix, t := range map[string]**tensors.Tensor{"m.": &s.m[i], "v.": &s.v[i]} {
-			a, err := ck.ReadShape(prefix+p.Name, p.Shape...)
-			if err != nil {
-				return state, fmt.Errorf("train: checkpoint: %w", err)
-			}
-			(*t).MustFinalizeAll()
-			*t = tensors.FromFlatDataAndDimensions(a.Data, a.Shape...)
-		}
-	}
-	return state, nil
+	return state, s.readElastic(path)
 }
 
 // readWeights puts the trained weights saved in dir into the model.

@@ -104,9 +104,16 @@ func openCase(t *testing.T, device *backend.Device, dir string, positions int, c
 	if a := c.want.After; a != nil {
 		optimizer = AdamW{LR: a.LR, Beta1: a.Betas[0], Beta2: a.Betas[1], Eps: a.Eps, WeightDecay: a.WeightDecay, DecayNorms: true, Clip: a.MaxGradNorm, Schedule: "constant"}
 	}
-	c.stepper = newStepper(c.model, objective.Hybrid{RewardWeight: 1, PolicyWeight: c.want.Alpha, Policy: objective.DPO, Beta: c.want.Beta}, optimizer)
+	c.stepper = newStepper(c.model, hybrid(1, c.want.Alpha, c.want.Beta), optimizer, 1)
 	t.Cleanup(c.stepper.close)
 	return c
+}
+
+// hybrid is the paper's objective with other weights.
+func hybrid(w, alpha, beta float64) objective.Hybrid {
+	h := objective.Default()
+	h.RewardWeight, h.PolicyWeight, h.Beta = w, alpha, beta
+	return h
 }
 
 func near(t *testing.T, what string, got, want, tolerance float64) float64 {
@@ -146,7 +153,7 @@ func testParity(t *testing.T, c *parityCase, dir string) {
 	}
 	checkReference(t, c, dir)
 
-	ms := measures{comparisons: c.batch.NumComparisons}
+	ms := c.stepper.begin([]*encode.Batch{c.batch}, 1)
 	gradients, squares, err := c.stepper.gradients(c.batch, c.refs, &ms)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +172,7 @@ func testParity(t *testing.T, c *parityCase, dir string) {
 	if err := c.stepper.apply(gradients, c.stepper.optimizer.scalars(c.want.After.LR, math.Sqrt(squares), 1)); err != nil {
 		t.Fatal(err)
 	}
-	after := measures{comparisons: c.batch.NumComparisons}
+	after := c.stepper.begin([]*encode.Batch{c.batch}, 1)
 	if _, _, err := c.stepper.gradients(c.batch, c.refs, &after); err != nil {
 		t.Fatal(err)
 	}

@@ -80,6 +80,12 @@ func smallRun(t *testing.T, ctx context.Context, folder *Folder, lora bool, chan
 
 func smallRunIn(t *testing.T, ctx context.Context, dtype string, folder *Folder, lora bool, change func(*Options), at func(done int)) (Result, error) {
 	t.Helper()
+	return smallRunOn(t, ctx, dtype, nil, folder, lora, change, &watcher{t: t, at: at})
+}
+
+// smallRunOn is smallRun on data that change has changed.
+func smallRunOn(t *testing.T, ctx context.Context, dtype string, changeData func(*Data), folder *Folder, lora bool, change func(*Options), progress Progress) (Result, error) {
+	t.Helper()
 	device, err := backend.Open("")
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +107,11 @@ func smallRunIn(t *testing.T, ctx context.Context, dtype string, folder *Folder,
 	if change != nil {
 		change(&options)
 	}
-	return Run(ctx, model, smallData(60, model.Config.Vocab), options, folder, &watcher{t: t, at: at})
+	data := smallData(60, model.Config.Vocab)
+	if changeData != nil {
+		changeData(&data)
+	}
+	return Run(ctx, model, data, options, folder, progress)
 }
 
 // losses reads what metrics.jsonl says of every step and validation, but for the seconds.
@@ -206,14 +216,14 @@ func TestResume(t *testing.T) {
 // TestLearns trains all three objectives and wants the training comparisons to be learned.
 func TestLearns(t *testing.T) {
 	for name, h := range map[string]objective.Hybrid{
-		"baseline": {RewardWeight: 1, Policy: objective.DPO, Beta: 0.1}, "dpo": {PolicyWeight: 1, Policy: objective.DPO, Beta: 0.1}, "haf": objective.Default(),
+		"baseline": hybrid(1, 0, 0.1), "dpo": hybrid(0, 1, 0.1), "haf": objective.Default(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := smallRun(t, t.Context(), newFolder(t, filepath.Join(t.TempDir(), "run")), false, func(o *Options) { o.Objective, o.Epochs, o.Batch = h, 6, 4 }, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, _ := h.FirstLoss()
+			first := (h.RewardWeight + h.PolicyWeight) * math.Ln2
 			if math.Abs(result.FirstLoss-first) > 1e-5 {
 				t.Errorf("first loss is %v, want %v", result.FirstLoss, first)
 			}

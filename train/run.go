@@ -27,11 +27,12 @@ type Options struct {
 	Objective       objective.Hybrid
 	Optimizer       AdamW
 	Epochs          int
-	MaxSteps        int // 0 is no limit
-	Batch           int // groups of an optimizer step, about
-	EvalEvery       int // steps; 0 is only at the end
-	CheckpointEvery int // steps; 0 is only when interrupted
-	Patience        int // validations without a better one before an early stop; 0 never stops early
+	MaxSteps        int     // 0 is no limit
+	Batch           int     // groups of an optimizer step, about
+	EvalEvery       int     // steps; 0 is only at the end
+	CheckpointEvery int     // steps; 0 is only when interrupted
+	Patience        int     // validations without a better one before an early stop; 0 never stops early
+	HeadDropout     Dropout // before the score head
 	Seed            uint64
 	CacheDir        string // of the reference's log-probabilities
 	Fingerprint     string // of recipe and data, for resuming
@@ -74,6 +75,8 @@ type stepRecord struct {
 	Margin         float64 `json:"margin"`           // mean reward margin
 	PolicyAccuracy float64 `json:"policy_accuracy"`  // of the implicit reward
 	LogRatioMargin float64 `json:"log_ratio_margin"` // mean difference of the log-ratios
+	RewardWeight   float64 `json:"reward_weight"`    // w of the step
+	PolicyWeight   float64 `json:"policy_weight"`    // α of the step
 	GradNorm       float64 `json:"grad_norm"`        // before clipping
 	LR             float64 `json:"lr"`
 	Groups         int     `json:"groups"`
@@ -149,6 +152,9 @@ func (o Options) check(model *reward.Model) error {
 	if err := h.Check(); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
+	if err := o.HeadDropout.check(); err != nil {
+		return err
+	}
 	return o.Optimizer.Check()
 }
 
@@ -162,6 +168,9 @@ func (r *run) prepare(ctx context.Context) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	packing.Shapes = r.shapes
+	if err := checkStated(opt.Objective, slices.Concat(r.data.Train, r.data.Valid)); err != nil {
+		return err
+	}
 	if opt.Objective.UsesReference() {
 		if err := r.reference(ctx); err != nil {
 			return err
@@ -180,7 +189,15 @@ func (r *run) prepare(ctx context.Context) error {
 	if opt.MaxSteps > 0 {
 		r.total = min(r.total, opt.MaxSteps)
 	}
-	r.stepper = newStepper(model, opt.Objective, opt.Optimizer)
+	r.stepper = newStepper(model, opt.Objective, opt.Optimizer, r.total)
+	if opt.Objective.UsesScore() {
+		r.dropout = opt.HeadDropout
+	}
+	if opt.Objective.Kind == objective.Elastic {
+		if err := r.newElastic(); err != nil {
+			return err
+		}
+	}
 	if r.state, err = r.loadCheckpoint(r.folder.join(checkpointsName), opt.Fingerprint); err != nil {
 		return err
 	}
@@ -261,17 +278,17 @@ func (r *run) one(epoch int, packed []int) error {
 		return fmt.Errorf("step %d: %w", r.state.Step+1, err)
 	}
 	r.state.Step++
-	n := float64(ms.comparisons)
+	n := max(1, float64(ms.decided)) // a step of ties alone has nothing to be right about
 	record := stepRecord{
 		Kind: "step", Step: r.state.Step, Epoch: epoch, Loss: ms.losses[0], RewardLoss: ms.losses[1], PolicyLoss: ms.losses[2],
 		Accuracy: ms.correct[0] / n, Margin: ms.margin[0] / n, PolicyAccuracy: ms.correct[1] / n, LogRatioMargin: ms.margin[1] / n,
-		GradNorm: ms.norm, LR: rate, Groups: ms.groups, Comparisons: ms.comparisons, Tokens: ms.tokens,
+		RewardWeight: ms.weights[0], PolicyWeight: ms.weights[1], GradNorm: ms.norm, LR: rate, Groups: ms.groups, Comparisons: ms.comparisons, Tokens: ms.tokens,
 		Fill: float64(ms.tokens) / float64(ms.slots), GFLOP: ms.flops / 1e9, Seconds: time.Since(began).Seconds(),
 	}
 	r.result.LastLoss = record.Loss
 	if r.state.Step == 1 {
 		r.result.FirstLoss = record.Loss
-		r.checkFirst(record.Loss)
+		r.checkFirst(record.Loss, batches)
 	}
 	accuracy := record.Accuracy
 	if !r.opt.Objective.UsesScore() {
@@ -307,15 +324,25 @@ func (r *run) checkpoint() error {
 	return r.saveCheckpoint(r.folder.join(checkpointsName), r.state)
 }
 
-// checkFirst compares the first loss with (w + α) ln 2, which it must be for a fresh head and π = π_ref.
-func (r *run) checkFirst(loss float64) {
-	want, ok := r.opt.Objective.FirstLoss()
+// checkFirst compares the first loss with what it must be for a fresh head and π = π_ref: (w + α) ln 2 by the paper's losses.
+func (r *run) checkFirst(loss float64, batches []*encode.Batch) {
+	var groups []objective.Group
+	for _, b := range batches {
+		for _, g := range b.Groups {
+			groups = append(groups, valuesOf(&r.data.Train[g], nil, nil, nil))
+		}
+	}
+	want, ok := r.opt.Objective.FirstLoss(groups, r.total)
+	what := "what zero scores and π = π_ref give"
+	if r.opt.Objective.Plain() {
+		what = "(w + α) ln 2"
+	}
 	switch {
 	case !ok || !r.model.FreshHead && r.opt.Objective.UsesScore():
 	case math.Abs(loss-want) <= 1e-4*math.Max(1, want):
-		r.progress.Say("first loss %.6f is (w + α) ln 2 = %.6f, as it must be", loss, want)
+		r.progress.Say("first loss %.6f is %s = %.6f, as it must be", loss, what, want)
 	default:
-		r.progress.Say("warning: the first loss is %.6f, (w + α) ln 2 = %.6f was expected: the reference is not the model that is trained", loss, want)
+		r.progress.Say("warning: the first loss is %.6f, %s = %.6f was expected: the reference is not the model that is trained", loss, what, want)
 	}
 }
 
@@ -410,7 +437,10 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	if !obj.UsesScore() {
 		scores = nil
 	}
-	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.comparisons(scores, logps))
+	if obj, err = r.now(); err != nil {
+		return record, err
+	}
+	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.values(scores, logps))
 	if !finite(record.Loss) {
 		return record, fmt.Errorf("train: the validation loss after step %d is %v: lower train.lr or set train.clip", r.state.Step, record.Loss)
 	}
@@ -433,24 +463,17 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	return record, nil
 }
 
-// comparisons lists the validation comparisons' numbers for the objective's float64 twin.
-func (r *run) comparisons(scores, logps [][]float64) []objective.Comparison {
-	at := func(table [][]float64, g, k int) float64 {
+// values are the validation groups' numbers for the objective's float64 twin.
+func (r *run) values(scores, logps [][]float64) []objective.Group {
+	row := func(table [][]float64, g int) []float64 {
 		if table == nil {
-			return 0
+			return nil
 		}
-		return table[g][k]
+		return table[g]
 	}
-	var out []objective.Comparison
-	for g, group := range r.data.Valid {
-		for _, c := range group.Comparisons {
-			out = append(out, objective.Comparison{
-				ChosenScore: at(scores, g, c.Chosen), RejectedScore: at(scores, g, c.Rejected),
-				ChosenLogp: at(logps, g, c.Chosen), RejectedLogp: at(logps, g, c.Rejected),
-				ChosenRefLogp: at(r.validRefs, g, c.Chosen), RejectedRefLogp: at(r.validRefs, g, c.Rejected),
-				ChosenTokens: len(group.Responses[c.Chosen]),
-			})
-		}
+	out := make([]objective.Group, len(r.data.Valid))
+	for g := range r.data.Valid {
+		out[g] = valuesOf(&r.data.Valid[g], row(scores, g), row(logps, g), row(r.validRefs, g))
 	}
 	return out
 }
@@ -462,6 +485,10 @@ func (r *run) finish() error {
 			return err
 		}
 		r.progress.Say("the weights of step %d, the best validation, are kept", r.state.Best.Step)
+	}
+	var err error
+	if r.model.Meta.Objective, err = r.now(); err != nil {
+		return err
 	}
 	r.model.Meta.Heads = nil
 	if r.opt.Objective.UsesScore() {

@@ -23,9 +23,14 @@ type stepper struct {
 	objective objective.Hybrid
 	optimizer AdamW
 
-	params []*reward.Param // trained
+	params []*reward.Param // trained: the model's, and last the objective's own where it has one
+	scale  *reward.Param   // the objective's own, nil where it learns none
+	total  int             // steps of the run, for the schedule of the weights
 	m, v   []*tensors.Tensor
 	parts  [][]int // indices into params: what one call of add or update works on
+
+	dropout Dropout
+	elastic *elastic // nil but for the elastic schedule
 
 	gradient, add, update *Exec
 	built                 int // programs compiled
@@ -33,21 +38,24 @@ type stepper struct {
 
 // measures are the numbers of one optimizer step.
 type measures struct {
+	step        int          // counted from 1
+	batches     int          // packed batches run so far
+	weights     [2]float64   // w and α of the step
 	losses      [3]float64   // total, reward, policy
 	norm        float64      // of all gradients, before clipping
 	margins     [2][]float32 // of the last packed batch, by the score head and by the policy head
 	correct     [2]float64   // comparisons right by the score head and by the implicit reward; a tie counts half
 	margin      [2]float64   // sums of the margins
 	comparisons int
+	decided     int // comparisons that are no ties
 	groups      int
 	tokens      int // real
 	slots       int // positions computed
 	flops       float64
 }
 
-const numExtra = 5 // reference, tokens, chosen, rejected, weight
-
-func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW) *stepper {
+// newStepper prepares the steps of a run of total steps.
+func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int) *stepper {
 	var want reward.Heads
 	if obj.UsesScore() {
 		want |= reward.ScoreHead
@@ -55,7 +63,11 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW) *stepper {
 	if obj.UsesPolicy() {
 		want |= reward.PolicyHead
 	}
-	s := &stepper{model: model, objective: obj, optimizer: opt, params: model.Trainable(want)}
+	s := &stepper{model: model, objective: obj, optimizer: opt, params: model.Trainable(want), total: total}
+	if obj.Learns() {
+		s.scale = newScale(obj)
+		s.params = append(s.params, s.scale)
+	}
 	for i, p := range s.params {
 		s.m, s.v = append(s.m, tensors.FromShape(p.Value.Shape())), append(s.v, tensors.FromShape(p.Value.Shape()))
 		if i == 0 || model.Config.LayerOf(p.Name) != model.Config.LayerOf(s.params[i-1].Name) {
@@ -71,13 +83,23 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW) *stepper {
 	return s
 }
 
-// buildGradient: inputs of the batch, the five of extra, all weights → losses, squared norm, margins, gradients.
+// buildGradient: inputs of the batch, those of extra, all weights → losses, squared norm, margins, gradients.
 func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 	s.built++
 	batch, extra, args := in[:reward.NumInputs], in[reward.NumInputs:reward.NumInputs+numExtra], in[reward.NumInputs+numExtra:]
+	var keep *Node
+	if s.dropout.Rate > 0 {
+		keep, args = args[0], args[1:]
+	}
 	w := s.model.Weights(args)
-	score, logp := s.model.Heads(batch, w, want, s.model.Gradients())
-	out := s.objective.Loss(objective.Readout{ScoreS: score, LogpS: logp, RefS: extra[0], TokensS: extra[1], ChosenC: extra[2], RejectedC: extra[3], WeightC: extra[4]})
+	score, logp := s.model.Heads(batch, w, want, s.model.Gradients(), keep)
+	readout := readoutOf(extra)
+	readout.ScoreS, readout.LogpS = score, logp
+	if s.scale != nil {
+		w[scaleName] = args[len(args)-1]
+		readout.LogScale = Reshape(w[scaleName])
+	}
+	out := s.objective.Loss(readout)
 	by := make([]*Node, len(s.params))
 	for i, p := range s.params {
 		by[i] = w[p.Name]
@@ -124,11 +146,10 @@ func (s *stepper) buildUpdate(in []*Node) []*Node {
 	return out
 }
 
-// step makes one optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's log-probability, nil
-// where the objective needs none. The loss is the mean over all comparisons of the step. A loss or gradient that
-// is not finite is an error, and the weights stay as they were.
-func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, t int) (measures, error) {
-	var ms measures
+// begin counts what the step is made of.
+func (s *stepper) begin(batches []*encode.Batch, t int) measures {
+	ms := measures{step: t}
+	ms.weights[0], ms.weights[1] = s.objective.Weights(s.objective.RewardWeight, s.objective.PolicyWeight, t-1, s.total)
 	for _, b := range batches {
 		ms.comparisons += b.NumComparisons
 		ms.groups += len(b.Groups)
@@ -136,6 +157,14 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 		ms.slots += b.Shape.Positions()
 		ms.flops += StepArithmetic(s.model, s.objective, b.Shape).Total()
 	}
+	return ms
+}
+
+// step makes one optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's log-probability, nil
+// where the objective needs none. The loss is the mean over all comparisons of the step. A loss or gradient that
+// is not finite is an error, and the weights stay as they were.
+func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, t int) (measures, error) {
+	ms := s.begin(batches, t)
 	var sums []*tensors.Tensor
 	for _, b := range batches {
 		gradients, squares, err := s.gradients(b, refs, &ms)
@@ -149,6 +178,13 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 		if sums == nil {
 			sums = gradients
 		} else if squares, err = s.accumulate(sums, gradients); err != nil {
+			return ms, err
+		}
+		ms.norm = math.Sqrt(squares)
+	}
+	if s.elastic != nil {
+		squares, err := s.pullBack(sums, t)
+		if err != nil {
 			return ms, err
 		}
 		ms.norm = math.Sqrt(squares)
@@ -205,26 +241,12 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // gradients runs one packed batch and adds its losses and margins to ms.
 func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gradients []*tensors.Tensor, squares float64, err error) {
-	ref, tokens, weight := make([]float32, b.Shape.Responses), make([]float32, b.Shape.Responses), make([]float32, len(b.Weight))
-	for _, owner := range b.Owner {
-		if owner >= 0 {
-			tokens[owner]++
-		}
+	args := append(reward.Inputs(b), extra(b, refs, ms)...)
+	if s.dropout.Rate > 0 {
+		args = append(args, s.dropout.mask(ms.step, ms.batches, b.Shape.Responses, s.model.Config.Hidden))
 	}
-	for i, g := range b.Groups {
-		for k, slot := range b.Slots[i] {
-			if refs != nil {
-				ref[slot] = float32(refs[g][k])
-			}
-		}
-	}
-	for i, w := range b.Weight {
-		weight[i] = w / float32(ms.comparisons)
-	}
-	vector := func(x []float32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
-	args := append(reward.Inputs(b), vector(ref), vector(tokens), tensors.FromFlatDataAndDimensions(b.Chosen, len(b.Chosen)),
-		tensors.FromFlatDataAndDimensions(b.Rejected, len(b.Rejected)), vector(weight))
-	out, err := s.gradient.Call(append(args, s.model.Arguments()...)...)
+	ms.batches++
+	out, err := s.gradient.Call(append(args, s.arguments()...)...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("train: gradients of a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
 	}
@@ -232,6 +254,11 @@ func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gr
 		ms.losses[i] += float64(tensors.ToScalar[float32](out[i]))
 	}
 	squares = float64(tensors.ToScalar[float32](out[3]))
+	for c, w := range b.Weight {
+		if w != 0 && b.Tie[c] == 0 {
+			ms.decided++
+		}
+	}
 	for i := range ms.margin {
 		margins, err := tensors.CopyFlatData[float32](out[4+i])
 		if err != nil {
@@ -239,7 +266,7 @@ func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gr
 		}
 		ms.margins[i] = margins
 		for c, margin := range margins {
-			if b.Weight[c] == 0 {
+			if b.Weight[c] == 0 || b.Tie[c] != 0 {
 				continue
 			}
 			ms.margin[i] += float64(margin)
@@ -327,6 +354,10 @@ func (s *stepper) close() {
 	}
 	for _, exec := range []*Exec{s.gradient, s.add, s.update} {
 		exec.Finalize()
+	}
+	s.elastic.close()
+	if s.scale != nil {
+		s.scale.Value.MustFinalizeAll()
 	}
 	for _, list := range [][]*tensors.Tensor{s.m, s.v} {
 		for _, t := range list {

@@ -73,7 +73,7 @@ func withTies(groups []pref.Group) []pref.Group {
 		for _, t := range g.Ties {
 			comparisons = append(comparisons, pref.Comparison{Chosen: t[0], Rejected: t[1]})
 		}
-		out[i].Comparisons = comparisons
+		out[i].Comparisons, out[i].Ties = comparisons, nil
 	}
 	return out
 }

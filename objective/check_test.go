@@ -1,0 +1,63 @@
+package objective_test
+
+import (
+	"strings"
+	"testing"
+
+	"haf/objective"
+)
+
+// TestCheck has what is refused, and what the message says.
+func TestCheck(t *testing.T) {
+	for name, h := range cases() {
+		if err := h.Check(); err != nil && !strings.Contains(err.Error(), "do not read it") { // cases sets all settings at once
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := objective.Default().Check(); err != nil {
+		t.Error(err)
+	}
+	for want, change := range map[string]func(*objective.Hybrid){
+		`policy loss "ppo" is not known: there are dpo, dpo-free,`:                                                                     func(h *objective.Hybrid) { h.Policy = "ppo" },
+		`reward loss "bt" is not known: there are bradley-terry, margin,`:                                                              func(h *objective.Hybrid) { h.Reward = "bt" },
+		`policy is "dpo +", want a loss, or several with weights as in "dpo + 0.1 dpo-free"`:                                           func(h *objective.Hybrid) { h.Policy = "dpo +" },
+		`policy is "dpo + dpo": dpo stands in it twice`:                                                                                func(h *objective.Hybrid) { h.Policy = "dpo + dpo" },
+		`the weight "-1" is no positive number`:                                                                                        func(h *objective.Hybrid) { h.Policy = "dpo + -1 sft" },
+		`prior "normal" is not known: there are logistic, gaussian, laplace, cauchy, student-t`:                                        func(h *objective.Hybrid) { h.Prior = "normal" },
+		`prior_df is 0, 0.5 to 100 is wanted`:                                                                                          func(h *objective.Hybrid) { h.Prior, h.PriorDF = "student-t", 0 },
+		`schedule "step" is not known: there are constant, ramp, alternate, complement, elastic`:                                       func(h *objective.Hybrid) { h.Kind = "step" },
+		`smoothing is 0.1, but reward "bradley-terry" and policy "dpo" do not read it: those that do are policy cdpo; reward smoothed`: func(h *objective.Hybrid) { h.Smoothing = 0.1 },
+		`prior_scale is 2, but reward "hinge"`:                                                                                         func(h *objective.Hybrid) { h.Reward, h.PriorScale = "hinge", 2 },
+		`noise_rate is 0.5, a share of wrong labels`:                                                                                   func(h *objective.Hybrid) { h.Reward, h.NoiseRate = "robust", 0.5 },
+		`explicit "judge" is not known: there are data, score, joint`:                                                                  func(h *objective.Hybrid) { h.Policy, h.Explicit = "rpo-sq", "judge" },
+		`the score head that policy "rpo-sq" is drawn to would not be trained`:                                                         func(h *objective.Hybrid) { h.RewardWeight, h.Policy, h.Explicit = 0, "rpo-sq", "score" },
+		`schedule "alternate" alternates two losses`:                                                                                   func(h *objective.Hybrid) { h.PolicyWeight, h.Kind = 0, "alternate" },
+		`beta is 0, a positive number is wanted`:                                                                                       func(h *objective.Hybrid) { h.Beta = 0 },
+		`neither may be negative, one must be positive`:                                                                                func(h *objective.Hybrid) { h.RewardWeight, h.PolicyWeight = 0, 0 },
+	} {
+		h := with(change)
+		if err := h.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// TestUses has what each objective asks of data and reference.
+func TestUses(t *testing.T) {
+	for _, c := range []struct {
+		reward, policy                    string
+		reference, ties, margins, targets bool
+	}{
+		{"bradley-terry", "dpo", true, false, false, false}, {"margin", "sft", false, false, true, false}, {"davidson", "simpo", false, true, false, false},
+		{"scaled + rao-kupper", "slic", false, true, true, false}, {"hinge", "rpo-sq + sft", true, false, true, false}, {"hinge", "rpo-sq-group", true, false, false, true},
+	} {
+		h := with(func(h *objective.Hybrid) { h.Reward, h.Policy = c.reward, c.policy })
+		if h.UsesReference() != c.reference || h.UsesTies() != c.ties || h.UsesMargins() != c.margins || h.UsesTargets() != c.targets {
+			t.Errorf("%s and %s: reference %v, ties %v, margins %v, targets %v", c.reward, c.policy, h.UsesReference(), h.UsesTies(), h.UsesMargins(), h.UsesTargets())
+		}
+		h.PolicyWeight = 0
+		if h.UsesReference() || h.UsesTargets() {
+			t.Errorf("%s: a policy loss without weight asks for something", c.policy)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package objective
+
+import (
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// Readout is what the losses read: S response slots, C comparisons. All are float32 but the indices and groups. What the
+// objective does not use may be nil.
+type Readout struct {
+	ScoreS, LogpS, RefS, TokensS *Node // reward, Σ log π, Σ log π_ref, number of tokens
+	TargetS                      *Node // the reward that the data states
+	GroupS                       *Node // int32: the group of the response, −1 at padding
+	ChosenC, RejectedC           *Node // int32: response slots
+	MarginC                      *Node // the margin that the data states
+	TieC                         *Node // 1 where the two were judged equal
+	WeightC                      *Node // what each comparison's loss is multiplied by: 1 over the step's comparisons, 0 at padding
+	RewardWeight, PolicyWeight   *Node // scalars: w and α of the step
+	LogScale                     *Node // scalar: the link's, where it is learned
+}
+
+// Losses is what the objective gives: scalars, and the margins [C] that they come from (zero for an unused head).
+type Losses struct {
+	Total, Reward, Policy          *Node
+	RewardMarginC, LogRatioMarginC *Node
+}
+
+// terms are a readout by comparison.
+type terms struct {
+	Readout
+	link   Link  // of the loss at hand
+	validC *Node // 1 where there is a decided comparison
+}
+
+// at reads slots by index.
+func at(xS, indexC *Node) *Node { return Gather(xS, ExpandAxes(indexC, -1)) }
+
+func (t terms) chosen(xS *Node) *Node     { return at(xS, t.ChosenC) }
+func (t terms) rejected(xS *Node) *Node   { return at(xS, t.RejectedC) }
+func (t terms) difference(xS *Node) *Node { return Sub(t.chosen(xS), t.rejected(xS)) }
+
+func (t terms) scoreMargin() *Node  { return t.difference(t.ScoreS) }
+func (t terms) ratio() *Node        { return Sub(t.LogpS, t.RefS) }               // ρ
+func (t terms) h() *Node            { return t.difference(t.ratio()) }            // h
+func (t terms) mean(xS *Node) *Node { return Div(xS, MaxScalar(t.TokensS, 1.0)) } // of a response's tokens
+
+// A Group holds the numbers of one prompt's responses and comparisons, for the float64 twins. A list that the objective does
+// not use may be nil.
+type Group struct {
+	Scores, Logps, RefLogps []float64
+	Tokens                  []int
+	Targets                 []float64 // the rewards that the data states
+	Comparisons             []Comparison
+}
+
+// A Comparison is one of a [Group]: indices of its responses, the margin that the data states, and whether it is a tie.
+type Comparison struct {
+	Chosen, Rejected int
+	Margin           float64
+	Tie              bool
+}
+
+// side holds the numbers of one response.
+type side struct{ score, logp, ref, tokens float64 }
+
+func (s side) ratio() float64 { return s.logp - s.ref }
+
+// pair holds the numbers of one comparison.
+type pair struct {
+	chosen, rejected side
+	margin           float64
+	tie              bool
+	link             Link
+}
+
+func (p pair) scoreMargin() float64 { return p.chosen.score - p.rejected.score }
+func (p pair) h() float64           { return p.chosen.ratio() - p.rejected.ratio() }
+
+func (g Group) side(k int) side {
+	of := func(x []float64) float64 {
+		if x == nil {
+			return 0
+		}
+		return x[k]
+	}
+	s := side{score: of(g.Scores), logp: of(g.Logps), ref: of(g.RefLogps), tokens: 1}
+	if g.Tokens != nil {
+		s.tokens = max(1, float64(g.Tokens[k]))
+	}
+	return s
+}
+
+func (g Group) pair(c Comparison, link Link) pair {
+	return pair{chosen: g.side(c.Chosen), rejected: g.side(c.Rejected), margin: c.Margin, tie: c.Tie, link: link}
+}

@@ -1,0 +1,56 @@
+package recipe
+
+import "haf/objective"
+
+// Objective is the hybrid objective, w · reward loss + α · policy loss: docs/math.md has the equations of the losses.
+type Objective struct {
+	RewardWeight float64 `toml:"reward_weight" json:"reward_weight"` // w; 0 is DPO
+	PolicyWeight float64 `toml:"policy_weight" json:"policy_weight"` // α; 0 is the Baseline
+	Reward       string  `toml:"reward" json:"reward"`               // a loss of the score head, or several with weights: "bradley-terry + 0.5 hinge"
+	Policy       string  `toml:"policy" json:"policy"`               // the same of the policy head: "dpo", "sft", "dpo + 0.1 sft"
+	Beta         float64 `toml:"beta" json:"beta"`
+
+	Prior      string  `toml:"prior" json:"prior"`             // of the preference link: "logistic", "gaussian", "laplace", "cauchy" or "student-t"
+	PriorScale float64 `toml:"prior_scale" json:"prior_scale"` // of the score head's link
+	PriorDF    float64 `toml:"prior_df" json:"prior_df"`       // degrees of freedom of "student-t"
+	LearnScale bool    `toml:"learn_scale" json:"learn_scale"` // train the scale, too
+
+	Margin    float64 `toml:"margin" json:"margin"`         // width of the hinge losses
+	Gamma     float64 `toml:"gamma" json:"gamma"`           // target margin of "simpo"
+	Smoothing float64 `toml:"smoothing" json:"smoothing"`   // of "smoothed" and "cdpo"
+	NoiseRate float64 `toml:"noise_rate" json:"noise_rate"` // known share of wrong labels, of "robust"
+	TieRate   float64 `toml:"tie_rate" json:"tie_rate"`     // probability of a tie between equals, of "rao-kupper" and "davidson"
+	Eta       float64 `toml:"eta" json:"eta"`               // scale of the explicit rewards of "rpo-…"
+	Explicit  string  `toml:"explicit" json:"explicit"`     // where those come from: "data", "score", or "joint" with gradient
+
+	Center   float64 `toml:"center" json:"center"`       // weight of the squared sum of a comparison's rewards
+	BatchSum float64 `toml:"batch_sum" json:"batch_sum"` // of the squared mean reward of a packed batch
+	L2       float64 `toml:"l2" json:"l2"`               // of the squared rewards
+
+	Schedule      string  `toml:"schedule" json:"schedule"`             // of w and α: "constant", "ramp", "alternate", "complement" or "elastic"
+	ScheduleFrom  float64 `toml:"schedule_from" json:"schedule_from"`   // α where a ramp begins
+	ScheduleShare float64 `toml:"schedule_share" json:"schedule_share"` // of the steps, that a ramp takes
+	ScheduleSteps int     `toml:"schedule_steps" json:"schedule_steps"` // of a block of "alternate" and "elastic"
+	Elastic       float64 `toml:"elastic" json:"elastic"`               // strength of the elastic penalty
+}
+
+func defaultObjective() Objective {
+	h := objective.Default()
+	return Objective{
+		RewardWeight: h.RewardWeight, PolicyWeight: h.PolicyWeight, Reward: h.Reward, Policy: h.Policy, Beta: h.Beta,
+		Prior: h.Prior, PriorScale: h.PriorScale, PriorDF: h.PriorDF, LearnScale: h.LearnScale,
+		Margin: h.Margin, Gamma: h.Gamma, Smoothing: h.Smoothing, NoiseRate: h.NoiseRate, TieRate: h.TieRate, Eta: h.Eta, Explicit: h.Explicit,
+		Center: h.Center, BatchSum: h.BatchSum, L2: h.L2,
+		Schedule: h.Kind, ScheduleFrom: h.From, ScheduleShare: h.Share, ScheduleSteps: h.Steps, Elastic: h.Strength,
+	}
+}
+
+func (o Objective) hybrid() objective.Hybrid {
+	return objective.Hybrid{
+		RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Reward: o.Reward, Policy: o.Policy, Beta: o.Beta,
+		Prior: o.Prior, PriorScale: o.PriorScale, PriorDF: o.PriorDF, LearnScale: o.LearnScale,
+		Margin: o.Margin, Gamma: o.Gamma, Smoothing: o.Smoothing, NoiseRate: o.NoiseRate, TieRate: o.TieRate, Eta: o.Eta, Explicit: o.Explicit,
+		Center: o.Center, BatchSum: o.BatchSum, L2: o.L2,
+		Schedule: objective.Schedule{Kind: o.Schedule, From: o.ScheduleFrom, Share: o.ScheduleShare, Steps: o.ScheduleSteps, Strength: o.Elastic},
+	}
+}

@@ -1,0 +1,53 @@
+package reward
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"haf/lm"
+)
+
+// Kinds of a [FreshHead].
+const (
+	LinearHead = "linear" // one matrix of zeros
+	MLPHead    = "mlp"    // GRM's (arXiv 2406.10216): linear, ReLU, linear
+)
+
+// A FreshHead says what score head is made for a base that has none. Either scores every response zero at first: the last
+// layer is zero. A head that the base has is kept.
+type FreshHead struct {
+	Kind   string     // "" is LinearHead
+	Units  int        // of the hidden layer of MLPHead; 0 is 1024, GRM's
+	Random *rand.Rand // for its first layer, U(−1/√H, 1/√H) as in PyTorch; nil: from a fixed seed
+}
+
+// mlp makes the layers of MLPHead, over hidden states of the given size.
+func (f FreshHead) mlp(hidden int) *scoreHead {
+	units, random := f.Units, f.Random
+	if units == 0 {
+		units = 1024
+	}
+	if random == nil {
+		random = rand.New(rand.NewPCG(0, 1))
+	}
+	uniform := func(name string, shape ...int) lm.Array {
+		a := lm.Array{Name: name, Shape: shape, Data: make([]float32, product(shape))}
+		bound := 1 / math.Sqrt(float64(hidden))
+		for i := range a.Data {
+			a.Data[i] = float32(bound * (2*random.Float64() - 1))
+		}
+		return a
+	}
+	return &scoreHead{layers: 2, source: "a fresh one", arrays: []lm.Array{
+		uniform(mlpName(0, "weight"), units, hidden), uniform(mlpName(0, "bias"), units),
+		{Name: mlpName(1, "weight"), Shape: []int{1, units}, Data: make([]float32, units)}, {Name: mlpName(1, "bias"), Shape: []int{1}, Data: make([]float32, 1)},
+	}}
+}
+
+func product(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
