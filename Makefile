@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test check fuzz setup parity models round-trips bench bench-peers real real-one clean
+.PHONY: build demo test race check fuzz setup parity models round-trips bench bench-peers real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -17,6 +17,10 @@ demo: build
 
 test:
 	$(GO) test ./...
+
+# The server's tests under the race detector, but for the one on the pure Go backend, whose pointer arithmetic it refuses.
+race:
+	$(GO) test -race -skip RealModel ./serve
 
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt is wanted for:"; gofmt -l .; exit 1; }
