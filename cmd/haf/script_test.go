@@ -32,6 +32,8 @@ import (
 //	tensor reshape DIR NAME     gives it one row more
 //	near FILE FILE TOLERANCE    compares the numbers in two files
 //	interrupt METRICS haf …     runs haf, sends SIGINT once it has made a step, wants exit code 130; stderr in $WORK/stderr
+//	serving MODEL… FLAG…        starts haf serve, waits until it is ready; address in $URL
+//	signalled hup TEXT | term   sends it a signal: the text comes on its stderr, or it ends with exit code 0
 //	clean                       wants nothing under a temporary name in $WORK
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -46,7 +48,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "interrupt": interrupt, "clean": clean,
-			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase,
+			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase, "serving": serving, "signalled": signalled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
