@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check fuzz setup parity models round-trips bench bench-peers real real-one clean
+.PHONY: build demo test race check fuzz setup parity models round-trips contract bench bench-peers real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -71,6 +71,18 @@ $(CACHE)/transformers/done: reward/testdata/requirements.txt
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet -r reward/testdata/requirements.txt
+	touch $@
+
+# The server is asked by the clients that people have, and by schemathesis.
+contract: $(CACHE)/contract/done
+	HAF_CONTRACT=$(CACHE)/contract $(GO) test -count=1 -v -run 'RealClients|Schemathesis|Page' ./serve
+
+$(CACHE)/contract/done: serve/testdata/requirements.txt serve/testdata/clients.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r serve/testdata/requirements.txt
+	$(@D)/bin/python -m pip download --quiet --no-deps --only-binary :all: --python-version 311 --platform manylinux1_x86_64 --platform any --dest $(@D)/wheels -r serve/testdata/clients.txt
+	for wheel in $(@D)/wheels/*.whl; do $(PYTHON) -m zipfile -e $$wheel $(@D)/packages/$$(basename $$wheel .whl) || exit 1; done
 	touch $@
 
 # Rates and memory of every case on SmolLM2 and HH-helpful; beside the peers where PEERS_PY is a Python that has them

@@ -87,6 +87,14 @@ func TestVerbatim(t *testing.T) {
 			t.Errorf("%+v: %v with a prompt of %d, want %v with %d", c.in, got, len(g.Prompt), c.want, c.prompt)
 		}
 	}
+	// Where the template alone writes BOS, a client that has taken it off is helped, too.
+	own, err := New(words{bos: true, eos: true}, turns{before: "<s>"}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err := own.Verbatim(pref.Input{Text: "a b"}, false); err != nil || g.Prompt[0] != bosID || len(g.Prompt) != 3 {
+		t.Errorf("%+v, %v: want BOS in front", g, err)
+	}
 	g, err := e.Verbatim(pref.Input{Text: strings.Repeat("a ", 30)}, false)
 	if err != nil || !g.Truncated || g.Positions() != 10 || g.Prompt[0] != bosID || g.Responses[0][0] != eosID {
 		t.Errorf("%+v, %v: want BOS, the text's end and the end token", g, err)

@@ -13,7 +13,7 @@ import (
 var ErrNoResponse = errors.New("where the response begins is not known")
 
 // Verbatim encodes a conversation that is text or tokens already. It is read as it stands, but for what decides where
-// and after what the reward is read: the BOS token of a tokenizer that adds one is there once (unless in.NoBOS), what a
+// and after what the reward is read: the BOS token of a model whose prompts begin with it is there once (unless in.NoBOS), what a
 // template wrote behind the last end token (white space) is left out, and the end token is appended where it is missing.
 // The group's one response is what follows in.PromptText, and without it the end token alone, so that whatever was asked
 // of the response would be of no use: needResponse makes that an error.
@@ -50,7 +50,7 @@ func (e *Encoder) text(text string, noBOS bool) []int32 {
 		text = cut
 	}
 	ids := e.tok.Encode(text, false)
-	if e.addsBOS && !noBOS && (len(ids) == 0 || ids[0] != e.bos) {
+	if !noBOS && e.opensBOS() && (len(ids) == 0 || ids[0] != e.bos) {
 		ids = append([]int32{e.bos}, ids...)
 	}
 	return ids

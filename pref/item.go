@@ -9,8 +9,8 @@ type Input struct {
 	Text, PromptText string
 	// Tokens are the whole conversation in the model's own tokens.
 	Tokens []int32
-	// NoBOS says that the tokenizer's beginning-of-sequence token is not to be put in front of Text; without it, it is
-	// there once, whether Text has it or not.
+	// NoBOS says that the beginning-of-sequence token is not to be put in front of Text; without it, where the model's prompts begin
+	// with it, it is there once, whether Text has it or not.
 	NoBOS bool
 }
 

@@ -252,7 +252,11 @@ func (s *Server) reply(r *http.Request, decode decoder, n *notes) (body any, hea
 		return nil, headers, err
 	}
 	n.model = m.name()
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	var over error // in place of DeadlineExceeded
+	if timeout < s.config.Timeout {
+		over = errOwnDeadline
+	}
+	ctx, cancel := context.WithTimeoutCause(r.Context(), timeout, over)
 	defer cancel()
 	a, err := m.read(ctx, n.client, c.inputs, c.rewards, c.tokens)
 	if err != nil {

@@ -242,12 +242,19 @@ func (m *model) read(ctx context.Context, client string, inputs []pref.Input, re
 	return a, nil
 }
 
-// expired is the problem of a request whose time is over.
+// errOwnDeadline ends a request whose client said how long it would wait.
+var errOwnDeadline = errors.New("the client's own deadline")
+
+// expired is the problem of a request whose time is over: 408 where its client has set the time, else 504.
 func expired(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return refuse(http.StatusGatewayTimeout, "the request's time was over before it was answered: send fewer samples, or allow more time (X-Request-Timeout, in seconds)")
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errOwnDeadline):
+		return refuse(http.StatusRequestTimeout, "the time that %s allows was over before the request was answered: allow more, or send fewer samples", headerTimeout)
+	case errors.Is(cause, context.DeadlineExceeded):
+		return refuse(http.StatusGatewayTimeout, "the server's time for a request was over before it was answered: send fewer samples")
+	default:
+		return cause
 	}
-	return context.Cause(ctx)
 }
 
 // full is the refusal of items that the queue has no room for.

@@ -111,17 +111,21 @@ func TestCancelled(t *testing.T) {
 	}
 	eventually(t, "the empty queue", func() bool { n, tokens := queue.waiting(); return n == 0 && tokens == 0 })
 	code, _, body, err := post(t.Context(), h.URL+"/v1/reward", sample(2), "X-Request-Timeout", "0.05")
-	if err != nil || code != 504 || !strings.Contains(body, "time was over") {
+	if err != nil || code != 408 || !strings.Contains(body, "X-Request-Timeout allows was over") {
 		t.Errorf("%d %s, %v", code, body, err)
 	}
 	if code, _, body, _ := post(t.Context(), h.URL+"/v1/reward", sample(2), "X-Request-Timeout", "soon"); code != 400 {
 		t.Errorf("%d %s", code, body)
 	}
+	_, slow := start(t, Config{Models: []Source{of("m", engine)}, Timeout: 50 * time.Millisecond})
+	if code, _, body, err := post(t.Context(), slow.URL+"/v1/reward", sample(2)); err != nil || code != 504 || !strings.Contains(body, "server's time") {
+		t.Errorf("%d %s, %v", code, body, err)
+	}
 	close(engine.gate)
 	eventually(t, "the end", func() bool { return s.calls.Load() == 0 })
 	for _, batch := range engine.batches {
 		for _, text := range batch {
-			if !strings.HasPrefix(text, "user: p0\n") {
+			if strings.HasPrefix(text, "user: p1\n") {
 				t.Errorf("%q was read, though its client had gone", text)
 			}
 		}
