@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test check fuzz setup parity models round-trips remote bench bench-peers bench-generate real real-one clean
+.PHONY: build demo test race check fuzz setup parity models round-trips remote contract bench bench-peers bench-generate real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -17,6 +17,10 @@ demo: build
 
 test:
 	$(GO) test ./...
+
+# The server's tests under the race detector, but for the one on the pure Go backend, whose pointer arithmetic it refuses.
+race:
+	$(GO) test -race -skip RealModel ./serve
 
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt is wanted for:"; gofmt -l .; exit 1; }
@@ -77,6 +81,18 @@ $(CACHE)/llama/done: remote/testdata/requirements.txt
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet -r remote/testdata/requirements.txt
+	touch $@
+
+# The server is asked by the clients that people have, and by schemathesis.
+contract: $(CACHE)/contract/done
+	HAF_CONTRACT=$(CACHE)/contract $(GO) test -count=1 -v -run 'RealClients|Schemathesis|Page' ./serve
+
+$(CACHE)/contract/done: serve/testdata/requirements.txt serve/testdata/clients.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r serve/testdata/requirements.txt
+	$(@D)/bin/python -m pip download --quiet --no-deps --only-binary :all: --python-version 311 --platform manylinux1_x86_64 --platform any --dest $(@D)/wheels -r serve/testdata/clients.txt
+	for wheel in $(@D)/wheels/*.whl; do $(PYTHON) -m zipfile -e $$wheel $(@D)/packages/$$(basename $$wheel .whl) || exit 1; done
 	touch $@
 
 # Rates and memory of every case on SmolLM2 and HH-helpful; beside the peers where PEERS_PY is a Python that has them

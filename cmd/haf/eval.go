@@ -17,7 +17,7 @@ import (
 )
 
 type evalCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; with several a matrix of models and data files is made."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; with several a matrix of models and data files is made."`
 	Data      []string `required:"" help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order." sep:"none"`
 	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/data.md."`
 	Choose    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
@@ -109,7 +109,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := a.openModel(c.Models[0], reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	model, err := a.openSubject(c.Models[0], reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (c *evalCmd) Run(a *app) error {
 	if c.HeldOut {
 		p.Say("held out: %d groups whose prompt the run has not seen", len(groups))
 	}
-	r, err := read(a, model, groups, c.Rewards, p)
+	r, err := model.read(a, groups, c.Rewards, p)
 	if err != nil {
 		return err
 	}
@@ -190,12 +190,12 @@ func (c *evalCmd) validation(a *app) ([]pref.Group, error) {
 }
 
 // describe adds the details of every reward; those of the score head hold its conflict with the policy head.
-func (c *evalCmd) describe(a *app, out *evalOutput, model *reward.Model, r *reading, valid []pref.Group, p *progress) error {
+func (c *evalCmd) describe(a *app, out *evalOutput, model subject, r *reading, valid []pref.Group, p *progress) error {
 	out.Details = map[string]eval.Details{}
 	var fitted *reading
 	if len(valid) > 0 {
 		var err error
-		if fitted, err = read(a, model, valid, r.names, p); err != nil {
+		if fitted, err = model.read(a, valid, r.names, p); err != nil {
 			return fmt.Errorf("validation data: %w", err)
 		}
 	}

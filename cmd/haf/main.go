@@ -44,6 +44,7 @@ type cli struct {
 	Train trainCmd `cmd:"" help:"Train a reward model from a recipe into a run folder."`
 	Eval  evalCmd  `cmd:"" help:"Accuracy and margin on preferences, with intervals."`
 	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
+	Serve serveCmd `cmd:"" help:"Rewards over HTTP, in the dialects of RL trainers."`
 	Data  dataCmd  `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
 	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring, beside the peers where they are."`
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights."`

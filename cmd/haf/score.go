@@ -7,10 +7,11 @@ import (
 
 	"haf/pref"
 	"haf/reward"
+	"haf/serve"
 )
 
 type scoreCmd struct {
-	Model     string `arg:"" help:"Run or model folder, GGUF file or Hugging Face id."`
+	Model     string `arg:"" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server."`
 	Prompt    string `help:"One prompt."`
 	Response  string `help:"The response to it."`
 	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
@@ -53,6 +54,9 @@ func (c *scoreCmd) Run(a *app) error {
 	default:
 		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 	}
+	if serve.IsURL(c.Model) {
+		return c.runRemote(a, samples)
+	}
 	model, err := a.openModel(c.Model, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return err
@@ -80,8 +84,38 @@ func (c *scoreCmd) Run(a *app) error {
 		return err
 	}
 	warnTruncated(a, model, cut)
+	return c.print(a, samples, rewards, cut)
+}
+
+// runRemote prints rewards that a server gives.
+func (c *scoreCmd) runRemote(a *app, samples []pref.Sample) error {
+	client, err := openClient(c.Model, c.Reward, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	if err != nil {
+		return err
+	}
+	var names []string
+	if c.Reward != "" {
+		names = []string{c.Reward}
+	}
+	scored, err := client.Read(a.ctx, samples, names)
+	if err != nil {
+		return err
+	}
+	rewards, cut := make([]float64, len(scored)), make([]bool, len(scored))
+	for i, s := range scored {
+		rewards[i], cut[i] = s.Reward, s.Truncated
+	}
+	if n := slices.Index(cut, true); n >= 0 {
+		fmt.Fprintf(a.stderr, "haf: warning: the server cut samples to fit its model (the first is number %d): the reward is of what was left\n", n+1)
+	}
+	return c.print(a, samples, rewards, cut)
+}
+
+// print writes the rewards, a line a sample.
+func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards []float64, cut []bool) error {
 	encoder := json.NewEncoder(a.stdout)
 	for i, r := range rewards {
+		var err error
 		if a.json {
 			err = encoder.Encode(scored{samples[i], r, cut[i]})
 		} else {
@@ -114,9 +148,11 @@ func warnTruncated(a *app, model *reward.Model, cut []bool) {
 		n, len(cut), first+1, what, model.Meta.MaxLength)
 }
 
+// portion is how many samples are scored at a time.
+const portion = 256
+
 // scoreAll scores the samples some at a time, to show how far it is.
 func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, error) {
-	const portion = 256
 	p := newProgress(a.stderr)
 	if len(samples) > portion {
 		p.Start("scoring", len(samples))
