@@ -22,7 +22,7 @@ type subject interface {
 func (a *app) openSubject(named string, opt reward.Options) (subject, error) {
 	if serve.IsURL(named) {
 		client, err := openClient(named, "", opt)
-		return remote{client}, err
+		return served{client}, err
 	}
 	model, err := a.openModel(named, opt)
 	if err != nil {
@@ -51,12 +51,12 @@ func (l local) read(a *app, groups []pref.Group, names []string, p *progress) (*
 	return read(a, l.Model, groups, names, p)
 }
 
-type remote struct{ client *serve.Client }
+type served struct{ client *serve.Client }
 
-func (r remote) template() string { return "" }
-func (r remote) Close()           {}
+func (r served) template() string { return "" }
+func (r served) Close()           {}
 
-func (r remote) read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error) {
+func (r served) read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error) {
 	if len(names) == 0 {
 		var err error
 		if names, err = r.client.Rewards(a.ctx); err != nil {
