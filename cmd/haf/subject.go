@@ -22,7 +22,7 @@ type subject interface {
 func (a *app) openSubject(named string, opt reward.Options) (subject, error) {
 	if serve.IsURL(named) {
 		client, err := openClient(named, "", opt)
-		return served{client}, err
+		return hosted{client}, err
 	}
 	model, err := a.openModel(named, opt)
 	if err != nil {
@@ -51,12 +51,12 @@ func (l local) read(a *app, groups []pref.Group, names []string, p *progress) (*
 	return read(a, l.Model, groups, names, p)
 }
 
-type served struct{ client *serve.Client }
+type hosted struct{ client *serve.Client }
 
-func (r served) template() string { return "" }
-func (r served) Close()           {}
+func (r hosted) template() string { return "" }
+func (r hosted) Close()           {}
 
-func (r served) read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error) {
+func (r hosted) read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error) {
 	if len(names) == 0 {
 		var err error
 		if names, err = r.client.Rewards(a.ctx); err != nil {
