@@ -21,27 +21,37 @@ func Run(ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress 
 	if err := checkGroups(groups); err != nil {
 		return Result{}, nil, err
 	}
+	rewards, err := ScoreAll(ctx, groups, scorer, progress)
+	if err != nil {
+		return Result{}, nil, err
+	}
+	result, err := Comparisons(groups, rewards)
+	return result, rewards, err
+}
+
+// ScoreAll scores every response of groups: rewards[g][k] for response k of group g. progress and errors are as with [Run], but that
+// groups need no comparisons.
+func ScoreAll(ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress func(done, total int)) ([][]float64, error) {
 	rewards := make([][]float64, 0, len(groups))
 	size := min(max(len(groups)/50, minChunk), maxChunk)
 	for done := 0; done < len(groups); done = len(rewards) {
 		chunk := groups[done:min(done+size, len(groups))]
 		if err := ctx.Err(); err != nil {
-			return Result{}, nil, fmt.Errorf("eval: stopped after %d of %d groups: %w", done, len(groups), err)
+			return nil, fmt.Errorf("eval: stopped after %d of %d groups: %w", done, len(groups), err)
 		}
 		scored, err := scoreGroups(ctx, chunk, scorer)
 		if err != nil {
-			return Result{}, nil, fmt.Errorf("eval: groups %d to %d of %d: %w", done+1, done+len(chunk), len(groups), err)
+			return nil, fmt.Errorf("eval: groups %d to %d of %d: %w", done+1, done+len(chunk), len(groups), err)
 		}
 		if err := checkRewards(chunk, scored, done); err != nil {
-			return Result{}, nil, fmt.Errorf("eval: %w", err)
+			return nil, fmt.Errorf("eval: %w", err)
 		}
 		rewards = append(rewards, scored...)
 		if progress != nil {
 			progress(len(rewards), len(groups))
 		}
 	}
-	result, err := Comparisons(groups, rewards)
-	return result, rewards, err
+	return rewards, nil
 }
 
 // scoreGroups scores groups in one call and cuts the rewards group by group.

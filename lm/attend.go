@@ -82,19 +82,23 @@ func (b *block) scale() float64 {
 	return 1 / math.Sqrt(float64(b.Config.HeadDim))
 }
 
-// scores returns what the softmax is over, float32 [R, K, G, Q, S], and its slope by q·kᵀ over the scale, nil where that
-// is one: without a soft-cap.
+// scores returns what the softmax is over, float32 [R, K, G, Q, S], and its slope as scaled does.
 func (b *block) scores(q, k, bias *Node) (scores, slope *Node) {
-	scores = Dot(q, k).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1})
-	if softCap := b.Config.AttentionCap; softCap != 0 {
-		capped := Tanh(MulScalar(scores, b.scale()/softCap))
-		scores, slope = MulScalar(capped, softCap), OneMinus(Mul(capped, capped))
-	} else {
-		scores = MulScalar(scores, b.scale())
-	}
+	scores, slope = b.scaled(Dot(q, k).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}))
 	dims := bias.Shape().Dimensions
 	bias = BroadcastToDims(Reshape(bias, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
 	return Add(scores, bias), slope
+}
+
+// scaled is cap(scale·x) for the products x of queries and keys, and its slope by x over the scale, nil where that is one:
+// without a soft-cap.
+func (b *block) scaled(x *Node) (scores, slope *Node) {
+	softCap := b.Config.AttentionCap
+	if softCap == 0 {
+		return MulScalar(x, b.scale()), nil
+	}
+	capped := Tanh(MulScalar(x, b.scale()/softCap))
+	return MulScalar(capped, softCap), OneMinus(Mul(capped, capped))
 }
 
 // queries are a block of queries with the keys and values up to its end: q [R, K, G, Q, D], k and v [R, K, S, D].

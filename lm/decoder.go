@@ -72,6 +72,8 @@ type block struct {
 	w              Weights
 	rows, length   int
 	full, windowed *view // what layers without and with a window attend by
+	// mix, if not nil, is what a layer does instead of attention: generation keeps keys and values.
+	mix func(xMH *Node, layer int, name string, v *view) *Node
 }
 
 // A view is what attention needs to know of the rows.
@@ -140,7 +142,7 @@ func (b *block) layer(xMH *Node, layer int) *Node {
 		return b.norm(x, name+part)
 	}
 	inMH := norm(xMH, n.attentionIn)
-	attentionMH := norm(b.attention(inMH, name, v), n.attentionOut)
+	attentionMH := norm(b.mixed(inMH, layer, name, v), n.attentionOut)
 	if b.Config.ParallelResidual {
 		if n.mlpIn != n.attentionIn {
 			inMH = norm(xMH, n.mlpIn)
@@ -149,6 +151,14 @@ func (b *block) layer(xMH *Node, layer int) *Node {
 	}
 	xMH = b.keep(Add(xMH, attentionMH))
 	return Add(xMH, norm(b.feedForward(norm(xMH, n.mlpIn), name), n.mlpOut))
+}
+
+// mixed is the part of a layer in which tokens see each other.
+func (b *block) mixed(xMH *Node, layer int, name string, v *view) *Node {
+	if b.mix != nil {
+		return b.mix(xMH, layer, name, v)
+	}
+	return b.attention(xMH, name, v)
 }
 
 // feedForward is down(act(gate(x)) ⊙ up(x)), or down(act(up(x))) without a gate.

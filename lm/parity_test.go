@@ -26,7 +26,7 @@ func TestForwardParity(t *testing.T) {
 	}
 }
 
-func openDevice(t *testing.T, name string) *backend.Device {
+func openDevice(t testing.TB, name string) *backend.Device {
 	t.Helper()
 	device, err := backend.Open(name)
 	if err != nil {

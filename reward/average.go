@@ -46,10 +46,9 @@ func SaveAverage(dir string, models ...*Model) error {
 		s.Values = meanOf(parts)
 		sources = append(sources, s)
 	}
-	saved := first.Meta
-	defer func() { first.Meta = saved }()
-	first.Meta.ScoreOffset = offset
-	return first.save(dir, func(dir string) error { return first.writeFolder(dir, sources) })
+	meta := first.Meta
+	meta.ScoreOffset = offset
+	return first.save(dir, meta, func(dir string) error { return first.writeFolder(dir, first.class(), sources) })
 }
 
 // averages returns why the model and the first of an average do not belong together.

@@ -94,6 +94,22 @@ func TestCombinedScorers(t *testing.T) {
 		}
 		members = append(members, s)
 	}
+	served, err := m.Warm(t.Context(), reward.WarmOptions{Rewards: []string{reward.ByCombined}, MaxLength: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("served", func(t *testing.T) {
+		scorertest.Test(t, served, scorertest.Options{Samples: samples(), Tolerance: 1e-5})
+		got, err := served.Score(t.Context(), samples())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range rewards(t, m, reward.ByCombined) {
+			if math.Abs(got[i]-want) > 1e-5 {
+				t.Errorf("served reward %d is %v, want %v", i, got[i], want)
+			}
+		}
+	})
 	t.Run(reward.ByCombined, func(t *testing.T) {
 		scorertest.Test(t, members[0], scorertest.Options{Samples: samples(), Tolerance: 1e-5})
 	})

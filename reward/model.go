@@ -22,8 +22,13 @@ import (
 // A Param is one weight of a model and its value on the device.
 type Param struct {
 	lm.Param
-	Value *tensors.Tensor
+	Value *tensors.Tensor // nil in an outline
+
+	dtype dtypes.DType
 }
+
+// Bytes is the room that the value takes on the device.
+func (p *Param) Bytes() int64 { return int64(p.Size()) * int64(p.dtype.Size()) }
 
 // A Model is a decoder with a score head and, unless it was saved without one, a policy head. It is safe for
 // concurrent use as long as nobody trains it.
@@ -73,6 +78,12 @@ func (m *Model) Programs() int {
 
 // Positions is the number of positions of a packed batch, about.
 func (m *Model) Positions() int { return m.positions }
+
+// Decoder says how the model's graph is built.
+func (m *Model) Decoder() lm.Decoder { return m.decoder }
+
+// LogitChunk is the number of rows of logits that are made at once.
+func (m *Model) LogitChunk() int { return m.chunk }
 
 // Adapter describes the model's LoRA adapter, nil where there is none.
 func (m *Model) Adapter() *lm.LoRA { return m.adapter }

@@ -19,6 +19,8 @@ type Heads uint8
 const (
 	ScoreHead  Heads = 1 << iota // the reward at a response's last token
 	PolicyHead                   // the summed log-probability of a response's tokens
+
+	tokenLogps // with PolicyHead: the log-probability of every token that is predicted, not summed
 )
 
 // NumInputs is the number of tensors that [Inputs] makes of a batch.
@@ -57,6 +59,9 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 	if want&PolicyHead != 0 {
 		hiddenNH := ConvertDType(Gather(hiddenMH, ExpandAxes(predict, -1)), m.decoder.DType)
 		logpN := lm.LogProbs(hiddenNH, m.Config.Output(w), target, m.chunk, gradient)
+		if want&tokenLogps != 0 {
+			return scoreS, logpN
+		}
 		logpS = sumByOwner(logpN, owner, slots)
 	}
 	return scoreS, logpS

@@ -24,17 +24,30 @@ func (m *Model) Save(dir string) error {
 		return m.SaveMerged(dir)
 	}
 	if m.adapter != nil {
-		return m.save(dir, m.writeAdapter)
+		return m.save(dir, m.Meta, m.writeAdapter)
 	}
-	return m.save(dir, func(dir string) error { return m.writeFolder(dir, m.sources()) })
+	return m.save(dir, m.Meta, func(dir string) error { return m.writeFolder(dir, m.class(), m.sources()) })
 }
 
 // SaveMerged writes the model as [Model.Save] does without an adapter, the adapter's product added to the weights.
 func (m *Model) SaveMerged(dir string) error {
-	return m.save(dir, func(dir string) error { return m.writeFolder(dir, m.merged()) })
+	return m.save(dir, m.Meta, func(dir string) error { return m.writeFolder(dir, m.class(), m.merged()) })
 }
 
-func (m *Model) save(dir string, write func(dir string) error) error {
+// SavePolicy writes the policy head as a causal language model: a Hugging Face folder without the score head, an
+// adapter's product added to the weights. Its logits are the model's.
+func (m *Model) SavePolicy(dir string) error {
+	if !m.HasPolicyHead {
+		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): there is no language model to export", m.Dir)
+	}
+	meta := m.Meta
+	meta.ScoreOffset = 0
+	meta.Heads = slices.DeleteFunc(slices.Clone(meta.Heads), func(head string) bool { return head == "score" })
+	weights := slices.DeleteFunc(m.merged(), func(s lm.Source) bool { return isHead(s.Name) })
+	return m.save(dir, meta, func(dir string) error { return m.writeFolder(dir, m.Config.CausalClass(), weights) })
+}
+
+func (m *Model) save(dir string, meta Meta, write func(dir string) error) error {
 	if _, err := os.Stat(dir); err == nil {
 		return fmt.Errorf("reward: %s exists already: choose another folder or remove it", dir)
 	}
@@ -47,7 +60,7 @@ func (m *Model) save(dir string, write func(dir string) error) error {
 	}
 	err = write(temporary)
 	if err == nil {
-		err = m.writeCompanions(temporary)
+		err = m.writeCompanions(temporary, meta)
 	}
 	if err == nil {
 		err = os.Chmod(temporary, 0o755)
@@ -63,7 +76,7 @@ func (m *Model) save(dir string, write func(dir string) error) error {
 
 // writeCompanions writes what stands beside the weights: the tokenizer's files, the padding token in them made one that
 // transformers cannot take for the response's end, and haf.json.
-func (m *Model) writeCompanions(dir string) error {
+func (m *Model) writeCompanions(dir string, meta Meta) error {
 	if m.Tokenizer != nil {
 		pad, _ := padToken(m.Tokenizer)
 		files := m.Tokenizer.Files()
@@ -85,7 +98,7 @@ func (m *Model) writeCompanions(dir string) error {
 			return err
 		}
 	}
-	return writeJSON(filepath.Join(dir, MetaName), m.Meta)
+	return writeJSON(filepath.Join(dir, MetaName), meta)
 }
 
 func writeJSON(path string, v any) error {
@@ -149,18 +162,22 @@ func addProduct(w lm.Array, a, b *Param, scale float64, transposed bool) error {
 	return nil
 }
 
-// writeFolder writes the Hugging Face folder: config.json of a sequence classifier with one label, and the
-// backbone, lm_head (unless tied) and score.weight in one safetensors set.
-func (m *Model) writeFolder(dir string, sources []lm.Source) error {
+// class is what the model's own folder says it is: a sequence classifier with one label. A classifier's head is one
+// matrix: one of several layers is GRM's layout, a causal model with a head beside it.
+func (m *Model) class() string {
+	if m.headLayers > 0 {
+		return m.Config.CausalClass()
+	}
+	return m.Config.ClassifierClass()
+}
+
+// writeFolder writes the Hugging Face folder: config.json of a model of the class, and the weights in one safetensors set.
+func (m *Model) writeFolder(dir, class string, sources []lm.Source) error {
 	description := *m.Config
 	description.DType = "float32" // what is written, whatever the base was stored in
 	if m.Tokenizer != nil {
 		_, pad := padToken(m.Tokenizer)
 		description.PAD = int(pad)
-	}
-	class := m.Config.ClassifierClass()
-	if m.headLayers > 0 { // a classifier's head is one matrix: GRM's layout is a causal model with a head beside it
-		class = m.Config.CausalClass()
 	}
 	config, err := description.Marshal(class)
 	if err != nil {

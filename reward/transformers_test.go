@@ -26,8 +26,16 @@ type job struct {
 	want []float64
 }
 
-// transformers runs the script with $HAF_PYTHON, else python3, and skips the test where that has no transformers.
+// transformers runs testdata/transformers_families.py: the rewards of the jobs' sequences.
 func transformers(t *testing.T, jobs []job) [][]float64 {
+	t.Helper()
+	var answers [][]float64
+	runPython(t, "transformers_families.py", jobs, &answers)
+	return answers
+}
+
+// runPython gives a script of testdata its jobs, with $HAF_PYTHON, else python3, and skips the test where that has no transformers.
+func runPython(t *testing.T, script string, jobs, answers any) {
 	t.Helper()
 	python := os.Getenv("HAF_PYTHON")
 	if python == "" {
@@ -41,18 +49,16 @@ func transformers(t *testing.T, jobs []job) [][]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python, filepath.Join("testdata", "transformers_families.py"))
+	cmd := exec.CommandContext(t.Context(), python, filepath.Join("testdata", script))
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.Bytes())
 	}
-	var answers [][]float64
-	if err := json.Unmarshal(out, &answers); err != nil {
+	if err := json.Unmarshal(out, answers); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return answers
 }
 
 // TestTransformersReadsFamilies saves a trained model of every family in full, as an adapter on every linear layer and

@@ -23,11 +23,11 @@ type stepper struct {
 	objective objective.Hybrid
 	optimizer AdamW
 
-	params []*reward.Param // trained: the model's, and last the objective's own where it has one
-	scale  *reward.Param   // the objective's own, nil where it learns none
-	total  int             // steps of the run, for the schedule of the weights
-	m, v   []*tensors.Tensor
-	parts  [][]int // indices into params: what one call of add or update works on
+	params  []*reward.Param // trained: the model's, and last the objective's own where it has one
+	scale   *reward.Param   // the objective's own, nil where it learns none
+	ofSteps int             // in the run, for the schedule of the weights
+	m, v    []*tensors.Tensor
+	parts   [][]int // indices into params: what one call of add or update works on
 
 	dropout Dropout
 	elastic *elastic // nil but for the elastic schedule
@@ -63,7 +63,7 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int)
 	if obj.UsesPolicy() {
 		want |= reward.PolicyHead
 	}
-	s := &stepper{model: model, objective: obj, optimizer: opt, params: model.Trainable(want), total: total}
+	s := &stepper{model: model, objective: obj, optimizer: opt, params: model.Trainable(want), ofSteps: total}
 	if obj.Learns() {
 		s.scale = newScale(obj)
 		s.params = append(s.params, s.scale)
@@ -149,7 +149,7 @@ func (s *stepper) buildUpdate(in []*Node) []*Node {
 // begin counts what the step is made of.
 func (s *stepper) begin(batches []*encode.Batch, t int) measures {
 	ms := measures{step: t}
-	ms.weights[0], ms.weights[1] = s.objective.Weights(s.objective.RewardWeight, s.objective.PolicyWeight, t-1, s.total)
+	ms.weights[0], ms.weights[1] = s.objective.Weights(s.objective.RewardWeight, s.objective.PolicyWeight, t-1, s.ofSteps)
 	for _, b := range batches {
 		ms.comparisons += b.NumComparisons
 		ms.groups += len(b.Groups)

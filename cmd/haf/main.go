@@ -44,6 +44,7 @@ type cli struct {
 	Train trainCmd `cmd:"" help:"Train a reward model from a recipe into a run folder."`
 	Eval  evalCmd  `cmd:"" help:"Accuracy and margin on preferences, with intervals."`
 	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
+	Serve serveCmd `cmd:"" help:"Rewards over HTTP, in the dialects of RL trainers."`
 	Data  dataCmd  `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
 	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring, beside the peers where they are."`
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
@@ -51,6 +52,12 @@ type cli struct {
 	Report  reportCmd  `cmd:"" help:"A page of one or many runs: settings, curves, results."`
 	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a plan: cells, tables, a page with a verdict."`
 	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`
+
+	Generate generateCmd `cmd:"" help:"Responses to prompts, by a model's policy head or a server."`
+	Rank     rankCmd     `cmd:"" help:"The best of several samples of each prompt by reward, and the best-of-n curve."`
+	Judge    judgeCmd    `cmd:"" help:"Compare outputs by a language model or a gold reward model: win rates, rankings."`
+	Relabel  relabelCmd  `cmd:"" help:"Label pairs anew, build pairs from samples, or have those labelled on which the heads disagree."`
+	Export   exportCmd   `cmd:"" help:"Write the policy head as a causal language model."`
 
 	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
 }
@@ -151,7 +158,7 @@ func valueFlags(node *kong.Node) map[string]bool {
 	return flags
 }
 
-// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: haf has no one-letter flags but -h. A
+// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: the one-letter flags are -h and -n, which kong knows. A
 // value may begin with a dash, as answers that are lists do, unless it reads as a flag; takesValue names the flags.
 func doubleDashes(args []string, takesValue map[string]bool) []string {
 	flagName := func(arg string) (name string, whole, ok bool) {

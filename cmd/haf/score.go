@@ -7,10 +7,11 @@ import (
 
 	"haf/pref"
 	"haf/reward"
+	"haf/serve"
 )
 
 type scoreCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; several with -ensemble."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
 	Prompt    string   `help:"One prompt."`
 	Response  string   `help:"The response to it."`
 	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
@@ -79,6 +80,11 @@ func (c *scoreCmd) Run(a *app) error {
 			return err
 		}
 	}
+	return c.print(a, samples, rewards, cut)
+}
+
+// print writes the rewards, a line a sample.
+func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards []float64, cut []bool) error {
 	encoder := json.NewEncoder(a.stdout)
 	for i, r := range rewards {
 		var err error
@@ -96,6 +102,9 @@ func (c *scoreCmd) Run(a *app) error {
 
 // scoreBy scores the samples by one model, and says which were cut to fit it.
 func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
+	if serve.IsURL(named) {
+		return c.scoreRemote(a, named, samples)
+	}
 	model, err := a.openModel(named, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return nil, nil, err
@@ -124,6 +133,30 @@ func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards
 	return rewards, cut, nil
 }
 
+// scoreRemote has the samples scored by a server.
+func (c *scoreCmd) scoreRemote(a *app, address string, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
+	client, err := openClient(address, c.Reward, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	if err != nil {
+		return nil, nil, err
+	}
+	var names []string
+	if c.Reward != "" {
+		names = []string{c.Reward}
+	}
+	scored, err := client.Read(a.ctx, samples, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	rewards, cut = make([]float64, len(scored)), make([]bool, len(scored))
+	for i, s := range scored {
+		rewards[i], cut[i] = s.Reward, s.Truncated
+	}
+	if n := slices.Index(cut, true); n >= 0 {
+		fmt.Fprintf(a.stderr, "haf: warning: the server cut samples to fit its model (the first is number %d): the reward is of what was left\n", n+1)
+	}
+	return rewards, cut, nil
+}
+
 // warnTruncated tells the user of samples that are scored with tokens cut off.
 func warnTruncated(a *app, model *reward.Model, cut []bool) {
 	first := slices.Index(cut, true)
@@ -144,9 +177,11 @@ func warnTruncated(a *app, model *reward.Model, cut []bool) {
 		n, len(cut), first+1, what, model.Meta.MaxLength)
 }
 
+// portion is how many samples are scored at a time.
+const portion = 256
+
 // scoreAll scores the samples some at a time, to show how far it is.
 func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, error) {
-	const portion = 256
 	p := newProgress(a.stderr)
 	if len(samples) > portion {
 		p.Start("scoring", len(samples))

@@ -32,6 +32,9 @@ import (
 //	tensor reshape DIR NAME     gives it one row more
 //	near FILE FILE TOLERANCE    compares the numbers in two files
 //	interrupt METRICS haf …     runs haf, sends SIGINT once it has made a step, wants exit code 130; stderr in $WORK/stderr
+//	lines FILE N                wants that many lines
+//	serving MODEL… FLAG…        starts haf serve, waits until it is ready; address in $URL
+//	signalled hup TEXT | term   sends it a signal: the text comes on its stderr, or it ends with exit code 0
 //	clean                       wants nothing under a temporary name in $WORK
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -46,7 +49,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "interrupt": interrupt, "clean": clean,
-			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase,
+			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase, "lines": countLines, "serving": serving, "signalled": signalled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -214,4 +217,13 @@ func clean(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return nil
 	}))
+}
+
+func countLines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: lines FILE N")
+	}
+	if n := strings.Count(ts.ReadFile(args[0]), "\n"); strconv.Itoa(n) != args[1] {
+		ts.Fatalf("%s has %d lines, want %s", args[0], n, args[1])
+	}
 }

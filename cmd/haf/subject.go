@@ -2,13 +2,14 @@ package main
 
 import (
 	"fmt"
-	"slices"
+	"os"
 
 	"haf/pref"
 	"haf/reward"
+	"haf/serve"
 )
 
-// A subject is what is evaluated: a model, or an ensemble of several.
+// A subject is what is evaluated: a model opened here, one behind a server, or an ensemble of several.
 type subject interface {
 	// read reads the named rewards (none: the subject's own choice) of the groups.
 	read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error)
@@ -17,13 +18,29 @@ type subject interface {
 	Close()
 }
 
-// openSubject opens the model that a path or id names.
+// openSubject opens the model that a path or id names, or the client of the server at a URL.
 func (a *app) openSubject(named string, opt reward.Options) (subject, error) {
+	if serve.IsURL(named) {
+		client, err := openClient(named, "", opt)
+		return hosted{client}, err
+	}
 	model, err := a.openModel(named, opt)
 	if err != nil {
 		return nil, err
 	}
 	return local{model}, nil
+}
+
+// openClient is the client of a model at a URL, with the token of HAF_TOKEN.
+func openClient(address, name string, opt reward.Options) (*serve.Client, error) {
+	if opt.MaxLength != 0 || opt.Column != nil {
+		return nil, fmt.Errorf("%w: -max-length and -column are for models that are opened here, not for one that a server has opened", errUsage)
+	}
+	client, err := serve.NewClient(address, serve.ClientOptions{Token: os.Getenv("HAF_TOKEN"), Reward: name})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return client, nil
 }
 
 type local struct{ *reward.Model }
@@ -34,86 +51,53 @@ func (l local) read(a *app, groups []pref.Group, names []string, p *progress) (*
 	return read(a, l.Model, groups, names, p)
 }
 
-// ensembleFlags choose an ensemble of the models that are named.
-type ensembleFlags struct {
-	Ensemble string  `help:"One reward of several models, runs of one recipe: mean, min, or lcb, which is mean − lambda · standard deviation."`
-	Lambda   float64 `default:"1" help:"Of -ensemble lcb."`
-}
+type hosted struct{ client *serve.Client }
 
-func (f ensembleFlags) check(models int) error {
-	if f.Ensemble == "" {
-		return nil
-	}
-	if err := reward.CheckEnsemble(f.Ensemble, f.Lambda); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	if models < 2 {
-		return fmt.Errorf("%w: -ensemble %s of %d model, wanted two or more", errUsage, f.Ensemble, models)
-	}
-	return nil
-}
+func (r hosted) template() string { return "" }
+func (r hosted) Close()           {}
 
-// An ensemble opens one member after the other for every reading, so that only one is in memory.
-type ensemble struct {
-	ensembleFlags
-	models []string
-	opt    reward.Options
-}
-
-func (e ensemble) template() string { return "" }
-func (e ensemble) Close()           {}
-
-// read reads every member and reduces the rewards that all have, on the groups that all could read.
-func (e ensemble) read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error) {
-	var members []*reading
-	for _, named := range e.models {
-		model, err := a.openSubject(named, e.opt)
-		if err != nil {
+func (r hosted) read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error) {
+	if len(names) == 0 {
+		var err error
+		if names, err = r.client.Rewards(a.ctx); err != nil {
 			return nil, err
 		}
-		p.Say("member: %s", named)
-		r, err := model.read(a, groups, names, p)
-		model.Close()
+	}
+	var samples []pref.Sample
+	for _, g := range groups {
+		samples = append(samples, g.Samples()...)
+	}
+	p.Start("scoring", len(samples))
+	var scored []serve.Scored
+	for from := 0; from < len(samples); from += portion {
+		part, err := r.client.Read(a.ctx, samples[from:min(from+portion, len(samples))], names)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", named, err)
+			p.End()
+			return nil, err
 		}
-		members = append(members, r)
+		scored = append(scored, part...)
+		p.At(len(scored), "")
 	}
-	names = slices.DeleteFunc(slices.Clone(members[0].names), func(name string) bool {
-		return slices.ContainsFunc(members, func(r *reading) bool { return !slices.Contains(r.names, name) })
-	})
-	if len(names) == 0 {
-		return nil, fmt.Errorf("%w: the members have no reward in common: name one with -rewards", errUsage)
-	}
-	return e.reduce(members, names)
-}
-
-func (e ensemble) reduce(members []*reading, names []string) (*reading, error) {
-	out := &reading{names: names, rewards: map[string][][]float64{}}
-	for i, index := range members[0].index {
-		g := members[0].groups[i]
-		at := make([]int, len(members))
-		for m, r := range members {
-			if at[m] = slices.Index(r.index, index); at[m] >= 0 {
-				g = left(g, withTies([]pref.Group{r.groups[at[m]]})[0].Comparisons)
+	p.End()
+	out := &reading{groups: groups, names: names, rewards: map[string][][]float64{}}
+	truncated := 0
+	for i, g := range groups {
+		out.index = append(out.index, i)
+		for k := range g.Responses {
+			if scored[k].Truncated {
+				truncated++
 			}
 		}
-		if slices.Contains(at, -1) || len(g.Comparisons)+len(g.Ties) == 0 {
-			continue
-		}
-		out.groups, out.index = append(out.groups, g), append(out.index, index)
 		for _, name := range names {
-			all := make([][]float64, len(members))
-			for m, r := range members {
-				all[m] = r.rewards[name][at[m]]
-			}
-			rewards, err := reward.ReduceEnsemble(e.Ensemble, e.Lambda, all)
-			if err != nil {
-				return nil, err
+			rewards := make([]float64, len(g.Responses))
+			for k := range rewards {
+				rewards[k] = scored[k].Rewards[name]
 			}
 			out.rewards[name] = append(out.rewards[name], rewards)
 		}
+		scored = scored[len(g.Responses):]
 	}
-	out.tokens = fmt.Sprintf("%d groups that all %d members could read", len(out.groups), len(members))
+	out.tokens = fmt.Sprintf("%d responses as the server reads them, %d of them cut to fit", len(samples), truncated)
+	p.Say("tokens: %s", out.tokens)
 	return out, nil
 }

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"haf/backend"
+	"haf/reward"
+)
+
+type exportCmd struct {
+	Policy string `required:"" help:"Run or model folder, or a Hugging Face id, whose policy head is exported."`
+	Out    string `required:"" help:"New folder for the causal language model."`
+	columnFlag
+}
+
+// Run writes the policy head as a causal language model.
+func (c *exportCmd) Run(a *app) error {
+	device, err := backend.Open("go") // nothing is computed on the device
+	if err != nil {
+		return err
+	}
+	model, err := a.openModelOn(device, c.Policy, reward.Options{Column: c.column()})
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	if err := model.SavePolicy(c.Out); err != nil {
+		return err
+	}
+	return a.summary(map[string]string{"model": c.Out}, "done: the policy head of %s is the causal language model in %s", c.Policy, c.Out)
+}

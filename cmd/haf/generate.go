@@ -1,0 +1,263 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"haf/curate"
+	"haf/pref"
+	"haf/remote"
+	"haf/reward"
+)
+
+// samplingFlags are shared by the verbs that generate.
+type samplingFlags struct {
+	N                 int      `short:"n" default:"1" help:"Samples of each prompt."`
+	MaxTokens         int      `name:"max-tokens" default:"256" help:"Tokens of a response, at most."`
+	Temperature       float64  `default:"1" help:"0 is greedy."`
+	TemperatureTo     float64  `name:"temperature-to" help:"Draw each sample's temperature uniformly between -temperature and this."`
+	TopK              int      `name:"top-k" help:"Only the k most probable tokens; 0 is all."`
+	TopP              float64  `name:"top-p" help:"Only the most probable tokens that reach this probability; 0 is all."`
+	MinP              float64  `name:"min-p" help:"Only tokens of at least this share of the largest probability."`
+	RepetitionPenalty float64  `name:"repetition-penalty" help:"Above 1, tokens that were there are less likely."`
+	Stop              []string `help:"Text that ends a response; may be repeated." sep:"none"`
+	Seed              uint64   `help:"Of all samples."`
+	Protocol          string   `help:"paper4 or paper8: 4 or 8 samples, top-p 0.85, temperatures 0.5 to 1.2, 512 tokens, in place of the flags above."`
+}
+
+func (f samplingFlags) sampling() (curate.Sampling, error) {
+	var s curate.Sampling
+	switch f.Protocol {
+	case "":
+		s = curate.Sampling{N: f.N, TemperatureTo: f.TemperatureTo, Sampling: pref.Sampling{
+			MaxTokens: f.MaxTokens, Temperature: f.Temperature, TopK: f.TopK, TopP: f.TopP, MinP: f.MinP, RepetitionPenalty: f.RepetitionPenalty, Stop: f.Stop,
+		}}
+	case "paper4":
+		s = curate.Paper(4)
+	case "paper8":
+		s = curate.Paper(8)
+	default:
+		return s, fmt.Errorf("%w: -protocol %q, wanted paper4 or paper8", errUsage, f.Protocol)
+	}
+	s.Seed = f.Seed
+	if err := s.Check(); err != nil {
+		return s, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return s, nil
+}
+
+// serverFlags name an OpenAI-compatible server.
+type serverFlags struct {
+	URL         string        `name:"url" help:"OpenAI-compatible server, such as http://127.0.0.1:8000/v1; its key is in HAF_API_KEY or OPENAI_API_KEY."`
+	RemoteModel string        `name:"remote-model" help:"The server's name of the model. Default: the first that it lists."`
+	Many        int           `default:"8" help:"Requests to the server at once."`
+	Timeout     time.Duration `default:"2m" help:"Of one attempt."`
+	Retries     int           `default:"5" help:"Of a request that failed."`
+}
+
+// client connects to the server.
+func (f serverFlags) client(a *app) (*remote.Client, error) {
+	key := os.Getenv("HAF_API_KEY")
+	if key == "" {
+		key = os.Getenv("OPENAI_API_KEY")
+	}
+	retries := f.Retries
+	if retries == 0 {
+		retries = -1 // none, where the client's 0 is its default
+	}
+	return remote.New(a.ctx, remote.Options{
+		URL: f.URL, Model: f.RemoteModel, Key: key, Many: f.Many, Timeout: f.Timeout, Retries: retries,
+		Say: func(line string) { fmt.Fprintln(a.stderr, "haf: "+line) },
+	})
+}
+
+// generator opens what generates: a server, or a model's policy head. name identifies it in a journal's settings.
+func (a *app) generator(model string, rows int, server serverFlags) (g pref.Generator, name string, free func(), err error) {
+	if server.URL != "" {
+		client, err := server.client(a)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		return remote.Generator{Client: client}, server.URL + " " + client.Model(), func() {}, nil
+	}
+	m, err := a.openModel(model, reward.Options{})
+	if err != nil {
+		return nil, "", nil, err
+	}
+	local, err := m.Generator(rows)
+	if err != nil {
+		m.Close()
+		return nil, "", nil, err
+	}
+	return local, m.Dir, func() { local.Close(); m.Close() }, nil
+}
+
+type generateCmd struct {
+	Model   string   `arg:"" optional:"" help:"Model or run folder, GGUF file or Hugging Face id; or give -url."`
+	Prompt  string   `help:"One prompt: the response is printed."`
+	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
+	First   int      `help:"Only the first N prompts."`
+	Out     string   `help:"New JSONL file of the samples. Stopped work is gone on with from FILE.part."`
+	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
+	samplingFlags
+	serverFlags
+}
+
+// Run generates responses.
+func (c *generateCmd) Run(a *app) error {
+	switch {
+	case (c.Model == "") == (c.URL == ""):
+		return fmt.Errorf("%w: give a model, or -url", errUsage)
+	case (c.Prompt == "") == (len(c.Prompts) == 0):
+		return fmt.Errorf("%w: give -prompt, or -prompts FILE", errUsage)
+	case len(c.Prompts) > 0 && c.Out == "":
+		return fmt.Errorf("%w: -prompts goes with -out FILE", errUsage)
+	}
+	sampling, err := c.sampling()
+	if err != nil {
+		return err
+	}
+	if c.Prompt != "" {
+		return c.one(a, sampling)
+	}
+	prompts, err := a.prompts(c.Prompts, c.First)
+	if err != nil {
+		return err
+	}
+	generator, name, free, err := a.generator(c.Model, c.Rows, c.serverFlags)
+	if err != nil {
+		return err
+	}
+	defer free()
+	samples, journal, err := a.sample(generator, name, prompts, sampling, c.Out)
+	if err != nil {
+		return err
+	}
+	var rows []curate.Sample
+	for _, of := range samples {
+		rows = append(rows, of...)
+	}
+	if err := curate.Finish(journal, rows); err != nil {
+		return err
+	}
+	return a.summary(map[string]any{"out": c.Out, "prompts": len(prompts), "samples": len(rows), "ended": ended(rows)},
+		"done: %d samples of %d prompts are in %s; %d ended by themselves", len(rows), len(prompts), c.Out, ended(rows))
+}
+
+// one prints the responses to one prompt.
+func (c *generateCmd) one(a *app, s curate.Sampling) error {
+	generator, _, free, err := a.generator(c.Model, c.Rows, c.serverFlags)
+	if err != nil {
+		return err
+	}
+	defer free()
+	for k, q := range s.Requests([]pref.Message{{Role: pref.User, Content: c.Prompt}}) {
+		err := generator.Generate(a.ctx, []pref.Request{q}, func(_ int, g pref.Generated) error {
+			if a.json {
+				return printJSON(a, curate.Sample{Prompt: q.Prompt, Generated: g, Sample: k, Temperature: q.Temperature, Seed: q.Seed})
+			}
+			_, err := fmt.Fprintln(a.stdout, g.Text)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prompts reads files of prompts.
+func (a *app) prompts(named []string, first int) ([][]pref.Message, error) {
+	files, err := a.data(named)
+	if err != nil {
+		return nil, err
+	}
+	prompts, repeated, err := pref.LoadPrompts(files, first)
+	if err == nil {
+		fmt.Fprintf(a.stderr, "prompts: %d, %d repeated ones left out\n", len(prompts), repeated)
+	}
+	return prompts, err
+}
+
+// sample generates with a journal, which the caller finishes.
+func (a *app) sample(generator pref.Generator, name string, prompts [][]pref.Message, s curate.Sampling, out string) ([][]curate.Sample, *curate.Journal, error) {
+	hash, err := curate.Hash(prompts)
+	if err != nil {
+		return nil, nil, err
+	}
+	journal, err := curate.OpenJournal(out, map[string]any{"generator": name, "sampling": s, "prompts": hash})
+	if err != nil {
+		return nil, nil, err
+	}
+	if journal.Len() > 0 {
+		fmt.Fprintf(a.stderr, "haf: going on: %d parts are done\n", journal.Len())
+	}
+	p := newProgress(a.stderr)
+	p.Start("generating", len(prompts)*s.N)
+	samples, err := curate.Samples(a.ctx, generator, prompts, s, journal, func(done, _ int) { p.At(done, "") })
+	p.End()
+	if err != nil {
+		_ = journal.Close() // it is gone on with; the first error says more
+		return nil, nil, fmt.Errorf("%w; run it again to go on", err)
+	}
+	return samples, journal, nil
+}
+
+// bars returns a progress report for a stretch of work.
+func (a *app) bars(what string) (report func(done, total int), end func()) {
+	p := newProgress(a.stderr)
+	started := false
+	return func(done, total int) {
+		if !started {
+			p.Start(what, total)
+			started = true
+		}
+		p.At(done, "")
+	}, p.End
+}
+
+// summary prints what was done, as JSON on standard output or as a line on standard error.
+func (a *app) summary(facts any, format string, args ...any) error {
+	if a.json {
+		return printJSON(a, facts)
+	}
+	_, err := fmt.Fprintf(a.stderr, format+"\n", args...)
+	return err
+}
+
+func ended(rows []curate.Sample) int {
+	n := 0
+	for _, r := range rows {
+		if r.Finish == pref.FinishStop {
+			n++
+		}
+	}
+	return n
+}
+
+// scorerOf opens a model and one of its rewards, "" for that of the head that was trained.
+func (a *app) scorerOf(named, rewardName string, column *int) (pref.Scorer, *reward.Model, error) {
+	m, err := a.openModel(named, reward.Options{Column: column})
+	if err != nil {
+		return nil, nil, err
+	}
+	if rewardName == "" {
+		rewardName = m.TrainedRewards()[0]
+	}
+	warnUntrained(a, m, []string{rewardName})
+	dir, err := cacheDir("reference")
+	if err != nil {
+		m.Close()
+		return nil, nil, err
+	}
+	s, err := m.Scorer(rewardName, dir)
+	if err != nil {
+		m.Close()
+		return nil, nil, err
+	}
+	return s, m, nil
+}
+
+// check that the local generator is what the interface asks for.
+var _ pref.Generator = (*reward.Generator)(nil)

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"haf/curate"
+	"haf/eval"
+	"haf/pref"
+	"haf/remote"
+)
+
+// judgeFlags say who judges: a server's model or a reward model.
+type judgeFlags struct {
+	serverFlags
+	Gold        string  `help:"Gold reward model that judges, in place of -url."`
+	Criterion   string  `help:"What better means, for a language model. Default: helpful, correct, harmless, to the point."`
+	JudgeTokens int     `name:"judge-tokens" default:"1024" help:"Tokens that the judge may write."`
+	PriceIn     float64 `name:"price-in" help:"Price of a million prompt tokens, for the cost."`
+	PriceOut    float64 `name:"price-out" help:"Price of a million written tokens."`
+}
+
+// judge opens the judge; name identifies it in a journal's settings.
+func (f judgeFlags) judge(a *app) (j pref.Judge, name string, free func(), err error) {
+	if f.URL != "" {
+		client, err := f.client(a)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		return remote.Judge{Client: client, Criterion: f.Criterion, MaxTokens: f.JudgeTokens}, client.Model(), func() {}, nil
+	}
+	scorer, model, err := a.scorerOf(f.Gold, "", nil)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	return curate.ByScorer{Scorer: scorer}, f.Gold, model.Close, nil
+}
+
+func (f judgeFlags) cost(u pref.Usage) float64 {
+	return (f.PriceIn*float64(u.PromptTokens) + f.PriceOut*float64(u.CompletionTokens)) / 1e6
+}
+
+// contest has trials judged, with a journal for the result at out, which the caller finishes.
+func (f judgeFlags) contest(a *app, trials []pref.Trial, seed uint64, out string, settings map[string]any) ([]curate.Judged, pref.Usage, string, *curate.Journal, error) {
+	judge, name, free, err := f.judge(a)
+	if err != nil {
+		return nil, pref.Usage{}, "", nil, err
+	}
+	defer free()
+	hash, err := curate.Hash(trials)
+	if err != nil {
+		return nil, pref.Usage{}, "", nil, err
+	}
+	settings["judge"], settings["criterion"], settings["trials"], settings["seed"] = name, f.Criterion, hash, seed
+	journal, err := curate.OpenJournal(out, settings)
+	if err != nil {
+		return nil, pref.Usage{}, "", nil, err
+	}
+	report, end := a.bars("judging")
+	rows, used, err := curate.Contest(a.ctx, judge, trials, seed, journal, report)
+	end()
+	if err != nil {
+		_ = journal.Close() // it is gone on with; the first error says more
+		return nil, used, "", nil, fmt.Errorf("%w; run it again to go on", err)
+	}
+	return rows, used, name, journal, nil
+}
+
+type judgeCmd struct {
+	Outputs []string `arg:"" help:"Two or more files of {prompt, response} rows, matched by prompt."`
+	Out     string   `required:"" help:"New JSONL file of the verdicts. Stopped work is gone on with from FILE.part."`
+	First   int      `help:"Only the first N prompts."`
+	Seed    uint64   `help:"Of the order in which more than two responses are shown."`
+	judgeFlags
+}
+
+// judgement is what -json prints.
+type judgement struct {
+	Out       string          `json:"out"`
+	Judge     string          `json:"judge"`
+	Outputs   []string        `json:"outputs"`
+	Prompts   int             `json:"prompts"`
+	Missing   int             `json:"missing"` // samples without a match in all files
+	WinRate   *eval.WinRate   `json:"win_rate,omitempty"`
+	Standings []eval.Standing `json:"standings,omitempty"`
+	Usage     pref.Usage      `json:"usage"`
+	Cost      float64         `json:"cost,omitempty"`
+}
+
+// Run judges outputs.
+func (c *judgeCmd) Run(a *app) error {
+	switch {
+	case len(c.Outputs) < 2:
+		return fmt.Errorf("%w: give two or more files of outputs", errUsage)
+	case (c.URL == "") == (c.Gold == ""):
+		return fmt.Errorf("%w: give -url of a judge, or -gold", errUsage)
+	}
+	var outputs [][]pref.Sample
+	for _, named := range c.Outputs {
+		files, err := a.data([]string{named})
+		if err != nil {
+			return err
+		}
+		var samples []pref.Sample
+		for _, file := range files {
+			for s, err := range pref.ReadSamples(file) {
+				if err != nil {
+					return err
+				}
+				samples = append(samples, s)
+			}
+		}
+		outputs = append(outputs, samples)
+	}
+	trials, missing := curate.Align(outputs)
+	if len(trials) == 0 {
+		return fmt.Errorf("%v have no prompt in common: outputs of the same prompts are wanted", c.Outputs)
+	}
+	if c.First > 0 {
+		trials = trials[:min(c.First, len(trials))]
+	}
+	rows, used, name, journal, err := c.contest(a, trials, c.Seed, c.Out, map[string]any{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = journal.Close() }() // of no effect once finished
+	out := judgement{Out: c.Out, Judge: name, Outputs: setNames(c.Outputs), Prompts: len(rows), Missing: missing, Usage: used, Cost: c.cost(used)}
+	if len(outputs) == 2 {
+		w, err := eval.NewWinRate(curate.Bouts(rows))
+		if err != nil {
+			return err
+		}
+		out.WinRate = &w
+	} else if out.Standings, err = eval.Standings(curate.Rankings(rows)); err != nil {
+		return err
+	}
+	if err := curate.Finish(journal, rows); err != nil {
+		return err
+	}
+	return out.print(a)
+}
+
+func (j judgement) print(a *app) error {
+	if a.json {
+		return printJSON(a, j)
+	}
+	if j.WinRate != nil {
+		fmt.Fprintf(a.stdout, "%s against %s, judged by %s: %s\n", j.Outputs[0], j.Outputs[1], filepath.Base(j.Judge), j.WinRate)
+	} else {
+		head := []string{"output", "mean rank", "first"}
+		for _, name := range j.Outputs {
+			head = append(head, "beats "+name)
+		}
+		cells := [][]string{head}
+		for i, s := range j.Standings {
+			line := []string{j.Outputs[i], strconv.FormatFloat(s.MeanRank, 'f', 3, 64), strconv.FormatFloat(s.First, 'f', 3, 64)}
+			for _, x := range s.Beats {
+				line = append(line, strconv.FormatFloat(x, 'f', 3, 64))
+			}
+			cells = append(cells, line)
+		}
+		if err := eval.WriteTable(a.stdout, cells); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(a.stderr, "done: %d prompts are judged in %s; %d samples had no match; %d tokens read, %d written", j.Prompts, j.Out, j.Missing, j.Usage.PromptTokens, j.Usage.CompletionTokens)
+	if j.Cost > 0 {
+		fmt.Fprintf(a.stderr, ", cost %.4f", j.Cost)
+	}
+	fmt.Fprintln(a.stderr)
+	return nil
+}

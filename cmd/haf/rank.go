@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"haf/curate"
+	"haf/eval"
+	"haf/pref"
+)
+
+type rankCmd struct {
+	Model   string   `arg:"" help:"Reward model: run or model folder, GGUF file or Hugging Face id."`
+	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
+	Samples string   `help:"Rank the samples of this file, {prompt, response} a line, in place of new ones."`
+	First   int      `help:"Only the first N prompts."`
+	Policy  string   `help:"Model that generates. Default: the reward model's own policy head."`
+	Reward  string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
+	Gold    string   `help:"A second reward model, larger or trained apart, for the curve."`
+	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
+	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
+	samplingFlags
+	serverFlags
+	columnFlag
+}
+
+// ranked is what -json prints.
+type ranked struct {
+	Out     string        `json:"out"`
+	Prompts int           `json:"prompts"`
+	Curve   []eval.BestOf `json:"curve"`
+	// Recall is that of the gold reward's best among the reward's top k.
+	Recall *eval.Recall `json:"recall,omitempty"`
+}
+
+// Run ranks samples of prompts by reward.
+func (c *rankCmd) Run(a *app) error {
+	if (len(c.Prompts) == 0) == (c.Samples == "") {
+		return fmt.Errorf("%w: give -prompts, or -samples FILE", errUsage)
+	}
+	samples, journal, err := c.samples(a)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = journal.Close() }() // of no effect once finished
+	scorer, model, err := a.scorerOf(c.Model, c.Reward, c.column())
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	var gold pref.Scorer
+	if c.Gold != "" {
+		s, m, err := a.scorerOf(c.Gold, "", nil)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		gold = s
+	}
+	report, end := a.bars("scoring")
+	rows, err := curate.Rank(a.ctx, samples, scorer, gold, report)
+	end()
+	if err != nil {
+		return err
+	}
+	out := ranked{Out: c.Out, Prompts: len(rows)}
+	if out.Curve, out.Recall, err = curate.Measure(rows); err != nil {
+		return err
+	}
+	if err := curate.Finish(journal, rows); err != nil {
+		return err
+	}
+	if a.json {
+		return printJSON(a, out)
+	}
+	if err := eval.WriteTable(a.stdout, curveTable(out)); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "done: %d prompts with their samples and rewards are in %s\n", len(rows), c.Out)
+	return nil
+}
+
+// samples reads or generates what is ranked.
+func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
+	if c.Samples != "" {
+		files, err := a.data([]string{c.Samples})
+		if err != nil {
+			return nil, nil, err
+		}
+		samples, err := curate.ReadSamples(files, c.First)
+		if err != nil {
+			return nil, nil, err
+		}
+		hash, err := curate.Hash(samples)
+		if err != nil {
+			return nil, nil, err
+		}
+		journal, err := curate.OpenJournal(c.Out, map[string]any{"samples": hash})
+		return samples, journal, err
+	}
+	sampling, err := c.sampling()
+	if err != nil {
+		return nil, nil, err
+	}
+	prompts, err := a.prompts(c.Prompts, c.First)
+	if err != nil {
+		return nil, nil, err
+	}
+	policy := c.Policy
+	if policy == "" {
+		policy = c.Model
+	}
+	generator, name, free, err := a.generator(policy, c.Rows, c.serverFlags)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer free()
+	return a.sample(generator, name, prompts, sampling, c.Out)
+}
+
+// curveTable is the best-of-n curve and the recall, by n and k.
+func curveTable(r ranked) [][]string {
+	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
+	head := []string{"n", "KL", "reward", "±"}
+	if r.Recall != nil {
+		head = append(head, "gold", "±", "recall at n", "by chance")
+	}
+	cells := [][]string{head}
+	for i, b := range r.Curve {
+		line := []string{strconv.Itoa(b.N), number(b.KL), number(b.Reward), number(b.Error)}
+		if r.Recall != nil {
+			line = append(line, number(b.Gold), number(b.GoldError), number(r.Recall.At[i]), number(r.Recall.Random[i]))
+		}
+		cells = append(cells, line)
+	}
+	return cells
+}

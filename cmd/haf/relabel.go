@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+
+	"haf/curate"
+	"haf/eval"
+	"haf/pref"
+	"haf/reward"
+)
+
+type relabelCmd struct {
+	Model     string   `arg:"" help:"Reward model: run or model folder, GGUF file or Hugging Face id."`
+	Data      []string `required:"" help:"Preferences, or groups such as haf rank writes; several are read in order." sep:"none"`
+	Out       string   `required:"" help:"New JSONL file of labelled pairs."`
+	How       string   `default:"pairs" enum:"pairs,best-worst,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
+	Threshold float64  `help:"Leave out pairs whose rewards differ by less."`
+	Budget    int      `default:"100" help:"Pairs that are labelled, of those selected."`
+	Reward    string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
+	Seed      uint64   `help:"Of what chance decides in selecting."`
+	First     int      `help:"Only the first N groups."`
+	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
+	judgeFlags
+	columnFlag
+}
+
+// relabelled is what -json prints.
+type relabelled struct {
+	Out    string        `json:"out"`
+	How    string        `json:"how"`
+	Counts curate.Counts `json:"counts"`
+	Recall *eval.Recall  `json:"recall,omitempty"` // of -gold's best response among the reward's top k
+	Usage  *pref.Usage   `json:"usage,omitempty"`
+	Cost   float64       `json:"cost,omitempty"`
+}
+
+// selects says whether pairs are selected for a labeller.
+func (c *relabelCmd) selects() bool { return c.How != "pairs" && c.How != "best-worst" }
+
+// Run labels preferences.
+func (c *relabelCmd) Run(a *app) error {
+	switch {
+	case c.selects() && (c.URL == "") == (c.Gold == ""):
+		return fmt.Errorf("%w: -how %s wants a labeller: -url or -gold", errUsage, c.How)
+	case c.selects() && c.Budget < 1:
+		return fmt.Errorf("%w: -budget %d, wanted at least 1", errUsage, c.Budget)
+	case !c.selects() && c.URL != "":
+		return fmt.Errorf("%w: -how %s labels by the model's own reward: leave out -url", errUsage, c.How)
+	case !(c.Threshold >= 0):
+		return fmt.Errorf("%w: -threshold %g, wanted 0 or more", errUsage, c.Threshold)
+	}
+	files, err := a.data(c.Data)
+	if err != nil {
+		return err
+	}
+	groups, counts, err := pref.Load(files, pref.Options{First: c.First, SkipBad: c.SkipBad, KeepTies: true})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "data: %s\n", counts)
+	if c.selects() {
+		return c.selected(a, groups)
+	}
+	journal, err := curate.OpenJournal(c.Out, map[string]string{"how": c.How})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = journal.Close() }() // of no effect once finished
+	own, err := c.rewards(a, c.Model, c.column(), groups, c.Reward)
+	if err != nil {
+		return err
+	}
+	label := curate.ByRewards
+	if c.How == "best-worst" {
+		label = curate.BestWorst
+	}
+	rows, made, err := label(groups, own[0], c.Model, c.Threshold)
+	if err != nil {
+		return err
+	}
+	out := relabelled{Out: c.Out, How: c.How, Counts: made}
+	if c.Gold != "" {
+		gold, err := c.rewards(a, c.Gold, nil, groups, "")
+		if err != nil {
+			return err
+		}
+		most := 0
+		for _, g := range groups {
+			most = max(most, len(g.Responses))
+		}
+		if out.Recall, err = curate.Recall(groups, own[0], gold[0], most); err != nil {
+			return err
+		}
+	}
+	return c.finish(a, journal, rows, out)
+}
+
+// rewards reads rewards of a model on every response of the groups, "" that of the head that was trained: [reward][group][response].
+func (c *relabelCmd) rewards(a *app, named string, column *int, groups []pref.Group, names ...string) ([][][]float64, error) {
+	model, err := a.openModel(named, reward.Options{Column: column})
+	if err != nil {
+		return nil, err
+	}
+	defer model.Close()
+	dir, err := cacheDir("reference")
+	if err != nil {
+		return nil, err
+	}
+	var out [][][]float64
+	for _, name := range names {
+		if name == "" {
+			name = model.TrainedRewards()[0]
+		}
+		warnUntrained(a, model, []string{name})
+		scorer, err := model.Scorer(name, dir)
+		if err != nil {
+			return nil, err
+		}
+		report, end := a.bars("scoring by " + name)
+		rewards, err := eval.ScoreAll(a.ctx, groups, scorer, report)
+		end()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rewards)
+	}
+	return out, nil
+}
+
+// selected has pairs selected by the model's two heads labelled by a judge.
+func (c *relabelCmd) selected(a *app, groups []pref.Group) error {
+	heads, err := c.rewards(a, c.Model, c.column(), groups, reward.ByScore, reward.ByImplicit)
+	if err != nil {
+		return err
+	}
+	picks, err := curate.Select(groups, heads[0], heads[1], c.How, c.Budget, c.Seed)
+	if err != nil {
+		return err
+	}
+	judged, used, name, journal, err := c.contest(a, curate.Trials(groups, picks), c.Seed, c.Out, map[string]any{"how": c.How})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = journal.Close() }() // of no effect once finished
+	rows, made, err := curate.ByVerdicts(groups, picks, judged, name)
+	if err != nil {
+		return err
+	}
+	return c.finish(a, journal, rows, relabelled{Out: c.Out, How: c.How, Counts: made, Usage: &used, Cost: c.cost(used)})
+}
+
+func (c *relabelCmd) finish(a *app, journal *curate.Journal, rows []curate.Labelled, out relabelled) error {
+	if len(rows) == 0 {
+		return fmt.Errorf("no pair is left: %s; a smaller -threshold keeps more", out.Counts)
+	}
+	if err := curate.Finish(journal, rows); err != nil {
+		return err
+	}
+	if out.Recall != nil && !a.json {
+		fmt.Fprintf(a.stdout, "recall of the gold reward's best, k = 1, 2, …: %.4f; by chance %.4f\n", out.Recall.At, out.Recall.Random)
+	}
+	return a.summary(out, "done: %d pairs are in %s; %s", len(rows), c.Out, out.Counts)
+}

@@ -1,0 +1,173 @@
+package curate
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+)
+
+// A Journal keeps the parts of a long work as they are done, in PATH.part, until the whole is written to PATH. It is a file of
+// JSON lines: first the work's settings, then {"key", "value"} for each part. It is not safe for concurrent use.
+type Journal struct {
+	path  string
+	file  *os.File
+	parts map[string]json.RawMessage
+}
+
+type journalHead struct {
+	Settings json.RawMessage `json:"settings"`
+}
+
+type journalLine struct {
+	Key   string          `json:"key"`
+	Value json.RawMessage `json:"value"`
+}
+
+// partName is what a journal's file is called beside the result.
+func partName(path string) string { return path + ".part" }
+
+// OpenJournal begins a journal for the result at path, or goes on with the one that is there. settings are what the parts depend
+// on: a journal of others is refused, as is a result that exists. A last line that was cut off, as by a crash, is dropped.
+func OpenJournal(path string, settings any) (*Journal, error) {
+	if _, err := os.Stat(path); err == nil {
+		return nil, fmt.Errorf("curate: %s exists: name a new file or remove it", path)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("curate: %w", err)
+	}
+	want, err := json.Marshal(settings)
+	if err != nil {
+		return nil, fmt.Errorf("curate: settings: %w", err)
+	}
+	j := &Journal{path: path, parts: map[string]json.RawMessage{}}
+	f, err := os.OpenFile(partName(path), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("curate: %w", err)
+	}
+	j.file = f
+	if err := j.read(want); err != nil {
+		return nil, errors.Join(fmt.Errorf("curate: %s: %w", partName(path), err), f.Close())
+	}
+	return j, nil
+}
+
+func (j *Journal) read(want []byte) error {
+	in := bufio.NewReader(j.file)
+	whole := int64(0)
+	for n := 0; ; n++ {
+		line, err := in.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			break // without a line's end it was cut off
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			var head journalHead
+			if err := json.Unmarshal(line, &head); err != nil || head.Settings == nil {
+				return errors.New("it is no journal of this program: remove it")
+			}
+			if !bytes.Equal(head.Settings, want) {
+				return fmt.Errorf("it was begun with other settings: %s, now %s: set them as they were, or remove the file to begin anew", head.Settings, want)
+			}
+		} else {
+			var part journalLine
+			if err := json.Unmarshal(line, &part); err != nil || part.Key == "" {
+				return fmt.Errorf("line %d is damaged: remove it and what follows", n+1)
+			}
+			j.parts[part.Key] = part.Value
+		}
+		whole += int64(len(line))
+	}
+	if err := j.file.Truncate(whole); err != nil {
+		return err
+	}
+	if _, err := j.file.Seek(whole, io.SeekStart); err != nil {
+		return err
+	}
+	if whole > 0 {
+		return nil
+	}
+	head, err := json.Marshal(journalHead{want})
+	if err != nil {
+		return err
+	}
+	_, err = j.file.Write(append(head, '\n'))
+	return err
+}
+
+// Len is the number of parts that are done.
+func (j *Journal) Len() int { return len(j.parts) }
+
+// Get decodes a part; ok is false where it is not done yet.
+func (j *Journal) Get(key string, value any) (ok bool, err error) {
+	data, ok := j.parts[key]
+	if !ok {
+		return false, nil
+	}
+	if err := json.Unmarshal(data, value); err != nil {
+		return false, fmt.Errorf("curate: %s: part %s: %w", partName(j.path), key, err)
+	}
+	return true, nil
+}
+
+// Put adds a part that is done.
+func (j *Journal) Put(key string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("curate: part %s: %w", key, err)
+	}
+	line, err := json.Marshal(journalLine{key, data})
+	if err != nil {
+		return fmt.Errorf("curate: part %s: %w", key, err)
+	}
+	if _, err := j.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("curate: %s: %w: free some space and run it again, it goes on from here", partName(j.path), err)
+	}
+	j.parts[key] = data
+	return nil
+}
+
+// Close leaves the journal to be gone on with. After Finish it does nothing.
+func (j *Journal) Close() error {
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file = nil
+	return err
+}
+
+// Finish writes the result, one JSON line a row, and removes the journal.
+func Finish[T any](j *Journal, rows []T) error {
+	f, err := renameio.NewPendingFile(j.path, renameio.WithTempDir(filepath.Dir(j.path)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("curate: %w", err)
+	}
+	defer f.Cleanup() // of no effect once replaced
+	out := bufio.NewWriter(f)
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	for _, row := range rows {
+		if err := encoder.Encode(row); err != nil {
+			return fmt.Errorf("curate: %s: %w", j.path, err)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("curate: %s: %w", j.path, err)
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("curate: %s: %w", j.path, err)
+	}
+	if err := j.Close(); err != nil {
+		return fmt.Errorf("curate: %w", err)
+	}
+	return os.Remove(partName(j.path))
+}

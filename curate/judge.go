@@ -1,0 +1,239 @@
+package curate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"unicode/utf8"
+
+	"haf/eval"
+	"haf/pref"
+)
+
+// ByScorer is a judge that ranks by rewards: a gold reward model in the place of a language model.
+type ByScorer struct{ pref.Scorer }
+
+// Judge ranks the responses of each trial by falling reward; equal rewards are equal ranks.
+func (j ByScorer) Judge(ctx context.Context, trials []pref.Trial, done func(i int, v pref.Verdict) error) error {
+	const portion = 64
+	for from := 0; from < len(trials); from += portion {
+		part := trials[from:min(from+portion, len(trials))]
+		var flat []pref.Sample
+		for _, t := range part {
+			flat = append(flat, pref.Group{Prompt: t.Prompt, Responses: t.Responses}.Samples()...)
+		}
+		rewards, err := scoreAll(ctx, j.Scorer, flat)
+		if err != nil {
+			return fmt.Errorf("curate: judging by rewards: %w", err)
+		}
+		for i, t := range part {
+			n := len(t.Responses)
+			if err := done(from+i, pref.Verdict{Ranks: ranksOf(rewards[:n])}); err != nil {
+				return err
+			}
+			rewards = rewards[n:]
+		}
+	}
+	return nil
+}
+
+// ranksOf gives the largest reward rank 1; a rank is one more than the number of larger rewards.
+func ranksOf(rewards []float64) []int {
+	ranks := make([]int, len(rewards))
+	for i, r := range rewards {
+		ranks[i] = 1
+		for _, other := range rewards {
+			if other > r {
+				ranks[i]++
+			}
+		}
+	}
+	return ranks
+}
+
+// Align makes a trial of the responses that several outputs have for the same prompt, in the order of the first. A prompt that is there
+// several times is matched in order. missing counts the samples of any output that have no match in all others.
+func Align(outputs [][]pref.Sample) (trials []pref.Trial, missing int) {
+	type key struct {
+		prompt pref.PromptKey
+		n      int
+	}
+	index := make([]map[key]string, len(outputs))
+	var order []key
+	prompts := map[key][]pref.Message{}
+	total := 0
+	for i, samples := range outputs {
+		index[i] = map[key]string{}
+		seen := map[pref.PromptKey]int{}
+		for _, s := range samples {
+			k := key{prompt: pref.Group{Prompt: s.Prompt}.PromptKey()}
+			k.n = seen[k.prompt]
+			seen[k.prompt]++
+			index[i][k] = s.Response
+			if i == 0 {
+				order = append(order, k)
+				prompts[k] = s.Prompt
+			}
+		}
+		total += len(samples)
+	}
+	for _, k := range order {
+		t := pref.Trial{Prompt: prompts[k]}
+		for i := range outputs {
+			if response, ok := index[i][k]; ok {
+				t.Responses = append(t.Responses, response)
+			}
+		}
+		if len(t.Responses) == len(outputs) {
+			trials = append(trials, t)
+		}
+	}
+	return trials, total - len(trials)*len(outputs)
+}
+
+// A Judged row is a trial and the verdicts on it, one for each order in which the responses were shown.
+type Judged struct {
+	Prompt    []pref.Message `json:"prompt"`
+	Responses []string       `json:"responses"`
+	Verdicts  []Shown        `json:"verdicts"`
+}
+
+// A Shown verdict: Order lists the responses as they were shown; Ranks are in the order of the trial, nil where the judge gave
+// no usable verdict.
+type Shown struct {
+	Order []int `json:"order"`
+	pref.Verdict
+}
+
+// Contest has every trial judged: two responses in both orders, more in one order drawn from the seed. Verdicts that the journal has are
+// not asked for again. It is also told what was used.
+func Contest(ctx context.Context, judge pref.Judge, trials []pref.Trial, seed uint64, journal *Journal, progress func(done, total int)) ([]Judged, pref.Usage, error) {
+	rows := make([]Judged, len(trials))
+	type place struct{ trial, verdict int }
+	var places []place
+	var asked []pref.Trial
+	var used pref.Usage
+	done, total := 0, 0
+	key := func(p place) string { return fmt.Sprintf("verdict %d %d", p.trial, p.verdict) }
+	for i, t := range trials {
+		rows[i] = Judged{Prompt: t.Prompt, Responses: t.Responses}
+		for v, order := range orders(len(t.Responses), rand.New(rand.NewPCG(seed, uint64(i)))) {
+			rows[i].Verdicts = append(rows[i].Verdicts, Shown{Order: order})
+			total++
+			have, err := journal.Get(key(place{i, v}), &rows[i].Verdicts[v])
+			if err != nil {
+				return nil, used, err
+			}
+			if have {
+				done++
+				used.Add(rows[i].Verdicts[v].Usage)
+				continue
+			}
+			shown := pref.Trial{Prompt: t.Prompt}
+			for _, k := range order {
+				shown.Responses = append(shown.Responses, t.Responses[k])
+			}
+			places, asked = append(places, place{i, v}), append(asked, shown)
+		}
+	}
+	if progress != nil {
+		progress(done, total)
+	}
+	if len(asked) == 0 {
+		return rows, used, nil
+	}
+	err := judge.Judge(ctx, asked, func(i int, v pref.Verdict) error {
+		p := places[i]
+		shown := &rows[p.trial].Verdicts[p.verdict]
+		shown.Verdict = v
+		if v.Ranks != nil {
+			if len(v.Ranks) != len(shown.Order) {
+				return fmt.Errorf("curate: the judge ranked %d of %d responses", len(v.Ranks), len(shown.Order))
+			}
+			shown.Ranks = make([]int, len(v.Ranks))
+			for at, k := range shown.Order {
+				shown.Ranks[k] = v.Ranks[at]
+			}
+		}
+		used.Add(v.Usage)
+		done++
+		if progress != nil {
+			progress(done, total)
+		}
+		return journal.Put(key(p), shown)
+	})
+	return rows, used, err
+}
+
+// orders are the orders in which n responses are shown.
+func orders(n int, random *rand.Rand) [][]int {
+	if n == 2 {
+		return [][]int{{0, 1}, {1, 0}}
+	}
+	return [][]int{random.Perm(n)}
+}
+
+// Bouts are the verdicts on pairs, for [eval.NewWinRate]: response 0 is a, response 1 b.
+func Bouts(rows []Judged) []eval.Bout {
+	bouts := make([]eval.Bout, len(rows))
+	for i, row := range rows {
+		b := &bouts[i]
+		b.LengthA, b.LengthB = utf8.RuneCountInString(row.Responses[0]), utf8.RuneCountInString(row.Responses[1])
+		for _, v := range row.Verdicts {
+			found := eval.NoVerdict
+			switch {
+			case v.Ranks == nil:
+			case v.Ranks[0] < v.Ranks[1]:
+				found = eval.WinA
+			case v.Ranks[0] > v.Ranks[1]:
+				found = eval.WinB
+			default:
+				found = eval.Tie
+			}
+			if v.Order[0] == 0 {
+				b.AFirst = found
+			} else {
+				b.BFirst = found
+			}
+		}
+	}
+	return bouts
+}
+
+// Rankings are the ranks of each trial that got a verdict.
+func Rankings(rows []Judged) [][]int {
+	var out [][]int
+	for _, row := range rows {
+		if ranks := row.Verdicts[0].Ranks; ranks != nil {
+			out = append(out, ranks)
+		}
+	}
+	return out
+}
+
+// Hash identifies what work is done on, for the settings of a journal.
+func Hash(v any) (string, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("curate: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// agreed is the rank order that both verdicts on a pair give: −1 the first is better, 1 the second, 0 a tie, disagreement or none.
+func (j Judged) agreed() int {
+	sum := 0
+	for _, v := range j.Verdicts {
+		if v.Ranks == nil {
+			return 0
+		}
+		sum += sign(v.Ranks[0] - v.Ranks[1])
+	}
+	return sign(sum)
+}
+
+func sign(x int) int { return max(-1, min(1, x)) }

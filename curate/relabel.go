@@ -1,0 +1,301 @@
+package curate
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"haf/eval"
+	"haf/pref"
+)
+
+// A Labelled row is a preference with where its label came from. It is read as a pair by whatever reads preferences.
+type Labelled struct {
+	Prompt     []pref.Message `json:"prompt"`
+	Chosen     string         `json:"chosen"`
+	Rejected   string         `json:"rejected"`
+	Margin     float64        `json:"margin"` // chosen less rejected, in the labeller's rewards; 0 of a judge or an old label
+	Provenance Provenance     `json:"provenance"`
+}
+
+// Provenance says where a label came from.
+type Provenance struct {
+	By     string `json:"by"`     // the labeller, "" for the data's own
+	How    string `json:"how"`    // one of the constants below
+	Source string `json:"source"` // file and line
+	// Scores are the labeller's rewards of chosen and rejected.
+	Scores []float64 `json:"scores,omitempty"`
+	// Distance and PACS are the conflict that the pair was selected by: see [eval.PACS].
+	Distance float64 `json:"distance,omitempty"`
+	PACS     float64 `json:"pacs,omitempty"`
+}
+
+// How a label came about.
+const (
+	Agreed = "agreed" // the labeller says what the data said
+	Turned = "turned" // it says the opposite
+	Built  = "built"  // a pair made of the best and the worst response
+	Newly  = "judged" // a pair that had no label
+	Kept   = "kept"   // not asked: the data's own label
+)
+
+// Counts of a relabelling.
+type Counts struct {
+	Read      int `json:"read"` // comparisons, or groups to build pairs of
+	Agreed    int `json:"agreed"`
+	Turned    int `json:"turned"`
+	Built     int `json:"built"`
+	Judged    int `json:"judged"`
+	Kept      int `json:"kept"`
+	Weak      int `json:"weak"`      // left out: the margin is below the threshold, or the judge has no winner
+	Repeated  int `json:"repeated"`  // left out: the same pair was there before
+	Identical int `json:"identical"` // left out: both responses are the same text
+}
+
+func (c Counts) String() string {
+	return fmt.Sprintf("%d read: %d labels agreed, %d turned, %d pairs built, %d judged, %d kept; left out: %d weak, %d repeated, %d identical",
+		c.Read, c.Agreed, c.Turned, c.Built, c.Judged, c.Kept, c.Weak, c.Repeated, c.Identical)
+}
+
+// writer collects rows without repeating any.
+type writer struct {
+	rows   []Labelled
+	counts Counts
+	seen   map[string]bool
+}
+
+func (w *writer) add(row Labelled) error {
+	if row.Chosen == row.Rejected {
+		w.counts.Identical++
+		return nil
+	}
+	key, err := Hash([]any{row.Prompt, row.Chosen, row.Rejected})
+	if err != nil {
+		return err
+	}
+	if w.seen[key] {
+		w.counts.Repeated++
+		return nil
+	}
+	if w.seen == nil {
+		w.seen = map[string]bool{}
+	}
+	w.seen[key] = true
+	switch row.Provenance.How {
+	case Agreed:
+		w.counts.Agreed++
+	case Turned:
+		w.counts.Turned++
+	case Built:
+		w.counts.Built++
+	case Newly:
+		w.counts.Judged++
+	case Kept:
+		w.counts.Kept++
+	}
+	w.rows = append(w.rows, row)
+	return nil
+}
+
+// ByRewards labels every comparison of the groups anew, by rewards[g][k]: the larger is chosen. Pairs whose rewards differ by less
+// than threshold, or not at all, are left out.
+func ByRewards(groups []pref.Group, rewards [][]float64, by string, threshold float64) ([]Labelled, Counts, error) {
+	w := &writer{}
+	for g, group := range groups {
+		for _, c := range group.Comparisons {
+			w.counts.Read++
+			a, b, how := c.Chosen, c.Rejected, Agreed
+			if rewards[g][a] < rewards[g][b] {
+				a, b, how = b, a, Turned
+			}
+			if err := w.pair(group, rewards[g], a, b, by, how, threshold); err != nil {
+				return nil, w.counts, err
+			}
+		}
+	}
+	return w.rows, w.counts, nil
+}
+
+// BestWorst makes a pair of the best and the worst response of each group, by rewards[g][k], of equals the first and the last. Pairs whose
+// rewards differ by less than threshold, or not at all, are left out.
+func BestWorst(groups []pref.Group, rewards [][]float64, by string, threshold float64) ([]Labelled, Counts, error) {
+	w := &writer{}
+	for g, group := range groups {
+		w.counts.Read++
+		best, worst := 0, 0
+		for k, r := range rewards[g] {
+			if r > rewards[g][best] {
+				best = k
+			}
+			if r <= rewards[g][worst] {
+				worst = k
+			}
+		}
+		if err := w.pair(group, rewards[g], best, worst, by, Built, threshold); err != nil {
+			return nil, w.counts, err
+		}
+	}
+	return w.rows, w.counts, nil
+}
+
+func (w *writer) pair(g pref.Group, rewards []float64, chosen, rejected int, by, how string, threshold float64) error {
+	margin := rewards[chosen] - rewards[rejected]
+	if margin < threshold || margin == 0 {
+		w.counts.Weak++
+		return nil
+	}
+	return w.add(Labelled{
+		Prompt: g.Prompt, Chosen: g.Responses[chosen], Rejected: g.Responses[rejected], Margin: margin,
+		Provenance: Provenance{By: by, How: how, Source: g.Source.String(), Scores: []float64{rewards[chosen], rewards[rejected]}},
+	})
+}
+
+// A Pick is a pair of responses of a group to be labelled.
+type Pick struct {
+	Group    int
+	A, B     int
+	Distance float64 // Kendall's between the two heads' rankings of the group
+	PACS     float64 // |PACS_A − PACS_B|
+	labelled bool    // A is the data's chosen
+}
+
+// Ways of selecting.
+const (
+	ByConflict = "conflict" // SHF-CAS: prompts of large distance first, in them pairs of large PACS (arXiv 2512.09212)
+	ByChance   = "random"
+	ByMargin   = "margin" // where the score head is least sure
+)
+
+// Select picks at most budget pairs for a labeller: of each group its comparisons or, without any, the two responses of largest and
+// smallest PACS. score and policy are the two heads' rewards.
+func Select(groups []pref.Group, score, policy [][]float64, how string, budget int, seed uint64) ([]Pick, error) {
+	var picks []Pick
+	margin := func(p Pick) float64 { return math.Abs(score[p.Group][p.A] - score[p.Group][p.B]) }
+	for g, group := range groups {
+		if len(group.Responses) < 2 {
+			continue
+		}
+		pacs, distance := eval.PACS(score[g], policy[g]), eval.KendallDistance(score[g], policy[g])
+		add := func(a, b int, labelled bool) {
+			if group.Responses[a] != group.Responses[b] {
+				picks = append(picks, Pick{g, a, b, distance, math.Abs(pacs[a] - pacs[b]), labelled})
+			}
+		}
+		for _, c := range group.Comparisons {
+			add(c.Chosen, c.Rejected, true)
+		}
+		if len(group.Comparisons) == 0 {
+			most, least := 0, 0
+			for k, p := range pacs {
+				if p > pacs[most] {
+					most = k
+				}
+				if p <= pacs[least] {
+					least = k
+				}
+			}
+			add(most, least, false)
+		}
+	}
+	// Of equals chance decides, the same at every run.
+	random := rand.New(rand.NewPCG(seed, 0x73656c656374))
+	random.Shuffle(len(picks), func(i, j int) { picks[i], picks[j] = picks[j], picks[i] })
+	switch how {
+	case ByConflict:
+		slices.SortStableFunc(picks, func(a, b Pick) int {
+			return cmp.Or(cmp.Compare(b.Distance, a.Distance), cmp.Compare(b.PACS, a.PACS))
+		})
+	case ByMargin:
+		slices.SortStableFunc(picks, func(a, b Pick) int { return cmp.Compare(margin(a), margin(b)) })
+	case ByChance:
+	default:
+		return nil, fmt.Errorf("curate: selection %q, want %s, %s or %s", how, ByConflict, ByChance, ByMargin)
+	}
+	return picks[:min(budget, len(picks))], nil
+}
+
+// Trials are the picks as a judge is shown them.
+func Trials(groups []pref.Group, picks []Pick) []pref.Trial {
+	trials := make([]pref.Trial, len(picks))
+	for i, p := range picks {
+		g := groups[p.Group]
+		trials[i] = pref.Trial{Prompt: g.Prompt, Responses: []string{g.Responses[p.A], g.Responses[p.B]}}
+	}
+	return trials
+}
+
+// ByVerdicts labels the picks as they were judged, and keeps the labels of all other comparisons. A pick on which the two orders do not
+// agree keeps its label, if it has one.
+func ByVerdicts(groups []pref.Group, picks []Pick, judged []Judged, by string) ([]Labelled, Counts, error) {
+	w := &writer{}
+	asked := map[[3]int]int{}
+	for i, p := range picks {
+		asked[[3]int{p.Group, p.A, p.B}] = i
+	}
+	row := func(g pref.Group, chosen, rejected int, from Provenance) error {
+		from.Source = g.Source.String()
+		return w.add(Labelled{Prompt: g.Prompt, Chosen: g.Responses[chosen], Rejected: g.Responses[rejected], Provenance: from})
+	}
+	label := func(i int) error {
+		p := picks[i]
+		from := Provenance{By: by, How: Newly, Distance: p.Distance, PACS: p.PACS}
+		a, b := p.A, p.B
+		switch better := judged[i].agreed(); {
+		case better == 0 && !p.labelled:
+			w.counts.Weak++
+			return nil
+		case better == 0:
+			from.By, from.How = "", Kept
+		case better > 0:
+			a, b = b, a
+			if p.labelled {
+				from.How = Turned
+			}
+		case p.labelled:
+			from.How = Agreed
+		}
+		return row(groups[p.Group], a, b, from)
+	}
+	for g, group := range groups {
+		for _, c := range group.Comparisons {
+			w.counts.Read++
+			var err error
+			if i, ok := asked[[3]int{g, c.Chosen, c.Rejected}]; ok {
+				err = label(i)
+			} else {
+				err = row(group, c.Chosen, c.Rejected, Provenance{How: Kept})
+			}
+			if err != nil {
+				return nil, w.counts, err
+			}
+		}
+	}
+	for i, p := range picks {
+		if p.labelled {
+			continue
+		}
+		w.counts.Read++
+		if err := label(i); err != nil {
+			return nil, w.counts, err
+		}
+	}
+	return w.rows, w.counts, nil
+}
+
+// GoldGroups gives each group one best response, that of the largest gold reward, for [eval.TopK]; groups whose best is tied have no
+// comparison, and so no best.
+func GoldGroups(groups []pref.Group, gold [][]float64) []pref.Group {
+	out := slices.Clone(groups)
+	for i := range out {
+		best := slices.Index(gold[i], slices.Max(gold[i]))
+		out[i].Comparisons, out[i].Ties = nil, nil
+		for k, r := range gold[i] {
+			if r < gold[i][best] {
+				out[i].Comparisons = append(out[i].Comparisons, pref.Comparison{Chosen: best, Rejected: k})
+			}
+		}
+	}
+	return out
+}

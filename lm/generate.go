@@ -1,0 +1,166 @@
+package lm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// A Request asks for one continuation of a prompt.
+type Request struct {
+	Prompt    []int32
+	MaxTokens int
+	Sampling  Sampling
+	End       []int32 // tokens that end it; they are part of it
+	// Stop, if not nil, is asked after every token but an end token whether the tokens so far are to be the last.
+	Stop func(tokens []int32) bool
+}
+
+// A Sequence is what was generated for a request.
+type Sequence struct {
+	Tokens []int32
+	LogP   []float32 // log-probability of each token under the model
+	Drawn  []float32 // and under the distribution that it was drawn from; 0 where greedy
+	Ended  Ending
+}
+
+// Ending says why a sequence ended.
+type Ending string
+
+// The endings.
+const (
+	EndedByToken  Ending = "end"    // an end token
+	EndedByStop   Ending = "stop"   // Request.Stop
+	EndedByLength Ending = "length" // MaxTokens, or no position left
+)
+
+// A Generator continues prompts with a decoder. Rows are generated side by side; one that ends makes room for the next
+// request. What a request becomes does not depend on the others but for rounding. A Generator is safe for concurrent use, one
+// run after the other.
+type Generator struct {
+	// Rows is how many sequences are generated at once; NewGenerator sets 8. More take more memory and, on small machines,
+	// gain little.
+	Rows int
+
+	decoder *Decoder
+	backend compute.Backend
+	bind    func(args []*Node) Weights
+	shared  bool // the device's memory is the host's
+
+	mu      sync.Mutex
+	prefill *Exec
+	step    *Exec
+	cache   *cache
+	built   int
+}
+
+// NewGenerator returns a generator. bind names the weights among the arguments of a program, in the order in which Run gets
+// them.
+func NewGenerator(backend compute.Backend, decoder *Decoder, bind func(args []*Node) Weights) *Generator {
+	g := &Generator{Rows: 8, decoder: decoder, backend: backend, bind: bind, shared: backend.HasSharedBuffers()}
+	g.prefill = MustNewExec(backend, func(in []*Node) []*Node {
+		g.built++ // under g.mu
+		logits, sum, kv := decoder.Prefill(bind(in[5:]), Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]}, in[4])
+		return []*Node{logits, sum, kv}
+	}).SetMaxCache(-1).WithName("prefill")
+	layers := 2 * decoder.Config.Layers
+	g.step = MustNewExec(backend, func(in []*Node) []*Node {
+		g.built++
+		logits, sum, kv := decoder.Step(bind(in[2+layers:]), in[0], in[1], in[2:2+layers])
+		return append([]*Node{logits, sum}, kv...)
+	}).SetMaxCache(-1).WithName("step")
+	return g
+}
+
+// Programs is the number of programs that were compiled.
+func (g *Generator) Programs() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.built
+}
+
+// Close frees the cache and the programs.
+func (g *Generator) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cache != nil {
+		g.cache.free()
+		g.cache = nil
+	}
+	g.prefill.Finalize()
+	g.step.Finalize()
+}
+
+// Sizes of programs. Padding wastes time, and so does compiling: both are rounded up to these.
+const (
+	leastPrefill = 64
+	mostPrefill  = 1024 // prompts are packed up to this many positions; a longer one is run alone
+)
+
+// Run generates all requests and calls done with each as it ends, one call at a time, in no particular order. weights are the
+// program arguments that bind names. An error of done ends the run and is returned.
+func (g *Generator) Run(ctx context.Context, weights []any, requests []Request, done func(i int, s Sequence) error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(requests) == 0 {
+		return nil
+	}
+	r, err := g.newRun(weights, requests, done)
+	if err != nil {
+		return err
+	}
+	defer r.free()
+	for r.active > 0 || len(r.queue) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.admit(); err != nil {
+			return err
+		}
+		if r.active == 0 {
+			continue // all that were admitted ended at once
+		}
+		if err := r.step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check looks at a request and shortens it to the positions that the model has.
+func (g *Generator) check(q *Request) error {
+	if len(q.Prompt) == 0 {
+		return errors.New("the prompt has no token: there is nothing to predict the first one from")
+	}
+	if q.MaxTokens < 1 {
+		return fmt.Errorf("%d tokens are asked for, want at least 1", q.MaxTokens)
+	}
+	for _, token := range q.Prompt {
+		if token < 0 || int(token) >= g.decoder.Config.Vocab {
+			return fmt.Errorf("the prompt has token %d, the model's vocabulary ends at %d", token, g.decoder.Config.Vocab-1)
+		}
+	}
+	if longest := g.decoder.Config.MaxLength(); longest > 0 {
+		if len(q.Prompt) > longest {
+			return fmt.Errorf("the prompt has %d tokens, the model has positions for %d", len(q.Prompt), longest)
+		}
+		q.MaxTokens = min(q.MaxTokens, longest-len(q.Prompt)+1) // the last token is not run
+	}
+	return q.Sampling.Check()
+}
+
+// roundUp returns the least of unit, 1.5·unit, 2·unit, 3·unit, 4·unit, 6·unit, … that is at least n.
+func roundUp(n, unit int) int {
+	for size := unit; ; size *= 2 {
+		if n <= size {
+			return size
+		}
+		if n <= size+size/2 {
+			return size + size/2
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package pref
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Sampling says how a response is generated. The zero value of a setting turns it off; Temperature 0 is greedy.
+type Sampling struct {
+	MaxTokens         int      `json:"max_tokens"`
+	Temperature       float64  `json:"temperature"`
+	TopK              int      `json:"top_k,omitempty"`
+	TopP              float64  `json:"top_p,omitempty"`
+	MinP              float64  `json:"min_p,omitempty"`
+	RepetitionPenalty float64  `json:"repetition_penalty,omitempty"`
+	Stop              []string `json:"stop,omitempty"` // texts that end the response and are no part of it
+	Seed              uint64   `json:"seed"`
+}
+
+// Check returns an error that names the first setting out of range.
+func (s Sampling) Check() error {
+	switch {
+	case s.MaxTokens < 1:
+		return fmt.Errorf("pref: %d tokens of a response, want at least 1", s.MaxTokens)
+	case !(s.Temperature >= 0 && s.Temperature < math.Inf(1)):
+		return fmt.Errorf("pref: temperature %g, want a positive number, or 0 for greedy", s.Temperature)
+	case s.TopK < 0:
+		return fmt.Errorf("pref: top-k %d, want a positive number, or 0 for all", s.TopK)
+	case !(s.TopP >= 0 && s.TopP <= 1):
+		return fmt.Errorf("pref: top-p %g, want a probability, or 0 for all", s.TopP)
+	case !(s.MinP >= 0 && s.MinP <= 1):
+		return fmt.Errorf("pref: min-p %g, want a share from 0 to 1", s.MinP)
+	case !(s.RepetitionPenalty >= 0 && s.RepetitionPenalty < math.Inf(1)):
+		return fmt.Errorf("pref: repetition penalty %g, want a positive number, or 0 for none", s.RepetitionPenalty)
+	}
+	for _, stop := range s.Stop {
+		if stop == "" {
+			return errors.New("pref: an empty stop text would end every response at once")
+		}
+	}
+	return nil
+}
+
+// A Request asks for one response to a prompt.
+type Request struct {
+	Prompt []Message
+	Sampling
+}
+
+// A Generated response.
+type Generated struct {
+	Text   string  `json:"response"`
+	Finish string  `json:"finish"`         // "stop": it ended by itself or by a stop text; "length": it was cut
+	Tokens int     `json:"tokens"`         // of the response; 0 where the generator does not say
+	LogP   float64 `json:"logp,omitempty"` // sum of the tokens' log-probabilities under the model; 0 where not known
+	Usage  Usage   `json:"-"`
+}
+
+// Finish reasons of a [Generated] response.
+const (
+	FinishStop   = "stop"
+	FinishLength = "length"
+)
+
+// Usage counts what a remote server charges for.
+type Usage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+}
+
+// Add adds another count.
+func (u *Usage) Add(v Usage) {
+	u.PromptTokens += v.PromptTokens
+	u.CompletionTokens += v.CompletionTokens
+}
+
+// A Generator writes responses. It calls done with each response as it is there, one call at a time, in no
+// particular order; an error of done ends the run and is returned. What a request becomes does not depend on the others.
+// Implementations are safe for concurrent use.
+type Generator interface {
+	Generate(ctx context.Context, requests []Request, done func(i int, g Generated) error) error
+}
+
+// A Trial shows a judge two or more responses to a prompt, in this order.
+type Trial struct {
+	Prompt    []Message
+	Responses []string
+}
+
+// A Verdict is what a judge found. Ranks[k] is the place of response k, 1 for the best; equal places are a tie.
+type Verdict struct {
+	Ranks []int  `json:"ranks"`
+	Text  string `json:"text,omitempty"` // what the judge wrote
+	Usage Usage  `json:"usage"`
+}
+
+// A Judge ranks responses. It calls done as a [Generator] does. A judge that gave no usable verdict says so by a Verdict
+// without ranks, which is not an error.
+type Judge interface {
+	Judge(ctx context.Context, trials []Trial, done func(i int, v Verdict) error) error
+}

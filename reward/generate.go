@@ -1,0 +1,116 @@
+package reward
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"haf/lm"
+	"haf/pref"
+)
+
+// A Generator writes responses with the policy head of a model. It is a [pref.Generator].
+type Generator struct {
+	model *Model
+	lm    *lm.Generator
+	end   []int32
+}
+
+// Generator returns a generator that keeps rows sequences at once; 0 is the usual number. Close frees it, before the model.
+func (m *Model) Generator(rows int) (*Generator, error) {
+	if !m.HasPolicyHead {
+		return nil, fmt.Errorf("reward: %s has no policy head (no lm_head.weight) to generate with", m.Dir)
+	}
+	if m.Encoder == nil {
+		return nil, fmt.Errorf("reward: %s was opened without its tokenizer: text cannot be generated", m.Dir)
+	}
+	return &Generator{model: m, lm: m.TokenGenerator(rows), end: m.endTokens()}, nil
+}
+
+// TokenGenerator returns a generator that works on tokens; its Run takes [Model.Arguments] as weights. 0 rows are the usual number.
+func (m *Model) TokenGenerator(rows int) *lm.Generator {
+	g := lm.NewGenerator(m.device.Backend, &m.decoder, m.Weights)
+	if rows > 0 {
+		g.Rows = rows
+	}
+	return g
+}
+
+// endTokens are those that end a response: the tokenizer's, and what config.json and generation_config.json name.
+func (m *Model) endTokens() []int32 {
+	end := []int32{m.Encoder.End()}
+	for _, id := range m.Config.EOS {
+		end = append(end, int32(id))
+	}
+	var settings struct {
+		EOS json.RawMessage `json:"eos_token_id"`
+	}
+	if json.Unmarshal(m.companions["generation_config.json"], &settings) != nil {
+		return end // transformers' file, not haf's: what cannot be read has no say
+	}
+	var one int32
+	var several []int32
+	switch {
+	case json.Unmarshal(settings.EOS, &one) == nil:
+		end = append(end, one)
+	case json.Unmarshal(settings.EOS, &several) == nil:
+		end = append(end, several...)
+	}
+	return end
+}
+
+// Close frees the cache and programs.
+func (g *Generator) Close() { g.lm.Close() }
+
+// Generate writes one response for each request. Requests of the same prompt share its computation.
+func (g *Generator) Generate(ctx context.Context, requests []pref.Request, done func(i int, out pref.Generated) error) error {
+	asked := make([]lm.Request, len(requests))
+	for i, q := range requests {
+		if err := q.Check(); err != nil {
+			return fmt.Errorf("reward: request %d: %w", i+1, err)
+		}
+		prompt, err := g.model.Encoder.Prompt(q.Prompt)
+		if err != nil {
+			return fmt.Errorf("reward: request %d: %w", i+1, err)
+		}
+		asked[i] = lm.Request{Prompt: prompt, MaxTokens: q.MaxTokens, End: g.end, Sampling: lm.Sampling{
+			RepetitionPenalty: q.RepetitionPenalty, Temperature: q.Temperature, TopK: q.TopK, TopP: q.TopP, MinP: q.MinP, Seed: q.Seed,
+		}}
+		if len(q.Stop) > 0 {
+			asked[i].Stop = func(tokens []int32) bool {
+				_, found := cutAt(g.text(tokens), q.Stop)
+				return found
+			}
+		}
+	}
+	err := g.lm.Run(ctx, g.model.Arguments(), asked, func(i int, s lm.Sequence) error {
+		out := pref.Generated{Finish: pref.FinishStop, Tokens: len(s.Tokens)}
+		if s.Ended == lm.EndedByLength {
+			out.Finish = pref.FinishLength
+		}
+		for _, logp := range s.LogP {
+			out.LogP += float64(logp)
+		}
+		out.Text, _ = cutAt(g.text(s.Tokens), requests[i].Stop)
+		return done(i, out)
+	})
+	if err != nil {
+		return fmt.Errorf("reward: generating with %s: %w", g.model.Dir, err)
+	}
+	return nil
+}
+
+// text is what the tokens say, without special ones.
+func (g *Generator) text(tokens []int32) string { return g.model.Tokenizer.Decode(tokens, true) }
+
+// cutAt returns the text up to the first of the stops in it.
+func cutAt(text string, stops []string) (before string, found bool) {
+	at := len(text)
+	for _, stop := range stops {
+		if i := strings.Index(text, stop); i >= 0 && i < at {
+			at, found = i, true
+		}
+	}
+	return text[:at], found
+}
