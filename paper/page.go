@@ -53,7 +53,7 @@ func (r *Results) warrant() string {
 		text += fmt.Sprintf("Intervals and tests cover the test prompts and the %d seeds. ", n)
 	}
 	if len(r.Missing) > 0 {
-		text += fmt.Sprintf("%d cells are not finished; what needs them is left out.", len(r.Missing))
+		text += fmt.Sprintf("Cells that are not finished: %d; what needs them is left out.", len(r.Missing))
 	}
 	return strings.TrimSpace(text)
 }

@@ -251,7 +251,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := page.Markdown()
-	for _, want := range []string{"1 cells are not finished", "out of memory", "No test part has any share in training, selection or fitting", "| – | – |", "In distribution. HaF against Baseline: better on a"} {
+	for _, want := range []string{"Cells that are not finished: 1;", "out of memory", "No test part has any share in training, selection or fitting", "| – | – |", "In distribution. HaF against Baseline: better on a"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page of an unfinished plan has no %q:\n%s", want, text)
 		}
