@@ -10,7 +10,6 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/backend"
@@ -60,10 +59,9 @@ type Model struct {
 	headLayers int
 	companions map[string][]byte // files of the base that are saved along
 
-	mu      sync.Mutex // one program runs at a time
-	readers map[Heads]*graph.Exec
-	built   int    // programs compiled, of readers
-	base    *Model // the reference of a fully trained model, once opened
+	programs *programs
+	mu       sync.Mutex // of base
+	base     *Model     // the reference of a fully trained model, once opened
 }
 
 // Device is what the model runs on.
@@ -71,9 +69,9 @@ func (m *Model) Device() *backend.Device { return m.device }
 
 // Programs is the number of programs that were compiled to read the model's heads.
 func (m *Model) Programs() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.built
+	m.programs.mu.Lock()
+	defer m.programs.mu.Unlock()
+	return m.programs.built
 }
 
 // Positions is the number of positions of a packed batch, about.

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/gomlx/core/graph"
 
 	"haf/backend"
 	"haf/encode"
@@ -205,7 +204,7 @@ func modelFolder(dir string) (string, error) {
 
 // newModel prepares a model without its weights.
 func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options) (*Model, error) {
-	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk, positions: opt.Positions, readers: map[Heads]*graph.Exec{}}
+	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk, positions: opt.Positions, programs: newPrograms()}
 	if m.chunk == 0 {
 		m.chunk = 512
 	}
@@ -438,10 +437,7 @@ func (m *Model) add(a lm.Array, dtype dtypes.DType) error {
 func (m *Model) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, exec := range m.readers {
-		exec.Finalize()
-	}
-	m.readers = map[Heads]*graph.Exec{}
+	m.programs.release()
 	for _, p := range m.params {
 		if p.Value != nil { // an outline has none
 			p.Value.MustFinalizeAll()

@@ -21,6 +21,8 @@ type WarmOptions struct {
 	// MaxLength is the most tokens of prompt and response together. 0 is what the model was trained with, which cuts longer
 	// ones by the model's policy, or else the smaller of 4096 and the positions that the model has.
 	MaxLength int
+	// Before is what the model takes the place of, nil for nothing: where the programs of both are the same, it takes them over.
+	Before *Warm
 	// Progress, if not nil, is told of programs compiled.
 	Progress func(done, total int)
 }
@@ -90,6 +92,11 @@ func (m *Model) Warm(ctx context.Context, opt WarmOptions) (*Warm, error) {
 		return nil, fmt.Errorf("reward: inputs of %d tokens are asked for, the model has positions for %d: give a smaller max length", w.longest, positions)
 	}
 	w.setShapes()
+	if b := opt.Before; b != nil && slices.Equal(b.shapes, w.shapes) && slices.Equal(b.rewards, w.rewards) {
+		if all, err := m.adopt(b.model); all || err != nil {
+			return w, err
+		}
+	}
 	return w, w.compile(ctx, opt.Progress)
 }
 

@@ -177,3 +177,74 @@ func TestWarmRefuses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWarmAdopts wants a model that takes the place of one of the same structure to compile nothing, to give its own rewards, and to
+// go on when the former is closed.
+func TestWarmAdopts(t *testing.T) {
+	device, base := demoBase(t)
+	var folders []string
+	for range 2 {
+		m := changed(t, device, base, false)
+		if len(folders) == 1 {
+			setScore(t, m)
+			p := m.Params()[1]
+			a, err := p.Read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range a.Data {
+				a.Data[i] *= 1.5
+			}
+			if err := m.Set(p, a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		folders = append(folders, t.TempDir()+"/model")
+		if err := m.Save(folders[len(folders)-1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openAt := func(i int) *reward.Model {
+		m, err := reward.Open(device, folders[i], reward.Options{Positions: 128})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	opt := reward.WarmOptions{MaxLength: 64, Rewards: []string{reward.ByScore, reward.ByImplicit}}
+	first := openAt(0)
+	w := warm(t, first, opt)
+	opt.Before = w
+	second := openAt(1)
+	defer second.Close()
+	took := warm(t, second, opt)
+	if a, b := first.Programs(), second.Programs(); a == 0 || a != b {
+		t.Errorf("%d programs, then %d: wanted those of the former", a, b)
+	}
+	compiled := second.Programs()
+	w.Close()
+	got, err := took.Score(t.Context(), samples())
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := openAt(1)
+	defer alone.Close()
+	want, err := alone.Score(t.Context(), samples())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		same(t, "reward", got[i], want[i])
+	}
+	if second.Programs() != compiled {
+		t.Error("a program was compiled after the former was closed")
+	}
+	// One of another structure compiles its own.
+	opt.Before = took
+	other := openAt(0)
+	defer other.Close()
+	opt.MaxLength = 128
+	if warm(t, other, opt); other.Programs() == 0 {
+		t.Error("programs of other shapes were taken over")
+	}
+}

@@ -28,7 +28,7 @@ func runDemo(t *testing.T) (url string, local *reward.Model) {
 		}
 		return m
 	}
-	source := serve.Source{Name: "demo", Load: func(ctx context.Context) (serve.Engine, error) {
+	source := serve.Source{Name: "demo", Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
 		return open().Warm(ctx, reward.WarmOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}})
 	}}
 	s, err := serve.New(serve.Config{Models: []serve.Source{source}, Log: slog.New(slog.DiscardHandler)})

@@ -128,7 +128,7 @@ func (f *fake) Read(ctx context.Context, items []pref.Item) ([]pref.Values, erro
 
 // of is the source of an engine.
 func of(name string, engine Engine) Source {
-	return Source{Name: name, Load: func(context.Context) (Engine, error) { return engine, nil }}
+	return Source{Name: name, Load: func(context.Context, Engine) (Engine, error) { return engine, nil }}
 }
 
 var quiet = slog.New(slog.DiscardHandler)

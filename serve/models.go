@@ -18,8 +18,9 @@ import (
 // A Source is a model to be served: its name, and how it is loaded, now and again when it has changed.
 type Source struct {
 	Name string
-	// Load opens the model, ready to answer at once: whatever is compiled is compiled here.
-	Load func(context.Context) (Engine, error)
+	// Load opens the model, ready to answer at once: whatever is compiled is compiled here. before is the engine that the new one takes
+	// the place of, nil at first; it is in use meanwhile.
+	Load func(ctx context.Context, before Engine) (Engine, error)
 	// Stamp, if not nil, is a text that changes with the model's files; [Config.Watch] reads it.
 	Stamp func() (string, error)
 	// Temperature is what differences of its rewards are divided by where probabilities are asked for; 0 is 1.
@@ -101,7 +102,7 @@ func (m *model) current() (*generation, error) {
 }
 
 // load opens the model anew and, where that succeeds, serves it from now on. Requests that are being answered by the former one
-// are answered by it to the end.
+// are answered by it to the end. Loadings are made one after the other.
 func (m *model) load(ctx context.Context) error {
 	stamp := ""
 	if m.Stamp != nil {
@@ -110,12 +111,18 @@ func (m *model) load(ctx context.Context) error {
 			return fmt.Errorf("serve: model %s: %w", m.Name, err)
 		}
 	}
-	engine, err := m.Load(ctx)
+	m.mu.Lock()
+	before := m.now
+	m.mu.Unlock()
+	var former Engine
+	if before != nil {
+		former = before.engine
+	}
+	engine, err := m.Load(ctx, former)
 	if err != nil {
 		return fmt.Errorf("serve: model %s: %w", m.Name, err)
 	}
 	m.mu.Lock()
-	before := m.now
 	m.now, m.stamp = &generation{engine: engine, loaded: time.Now()}, stamp
 	m.mu.Unlock()
 	if before != nil {

@@ -71,7 +71,7 @@ func TestRealModel(t *testing.T) {
 	names := []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized}
 	var mu sync.Mutex
 	var models []*reward.Model
-	source := serve.Source{Name: "demo", Load: func(ctx context.Context) (serve.Engine, error) {
+	source := serve.Source{Name: "demo", Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
 		m, err := reward.Open(device, dir, reward.Options{Positions: 128})
 		if err != nil {
 			return nil, err
@@ -79,7 +79,8 @@ func TestRealModel(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		models = append(models, m)
-		return m.Warm(ctx, reward.WarmOptions{Rewards: names})
+		former, _ := before.(*reward.Warm)
+		return m.Warm(ctx, reward.WarmOptions{Rewards: names, Before: former})
 	}}
 	s, err := serve.New(serve.Config{Models: []serve.Source{source}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {

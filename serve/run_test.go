@@ -169,7 +169,7 @@ func TestReload(t *testing.T) {
 	var mu sync.Mutex
 	var loads []*fake
 	broken := false
-	source := Source{Name: "m", Load: func(context.Context) (Engine, error) {
+	source := Source{Name: "m", Load: func(context.Context, Engine) (Engine, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if broken {
@@ -232,7 +232,7 @@ func TestWatch(t *testing.T) {
 	var stamp atomic.Value
 	stamp.Store("1")
 	var loads, fails atomic.Int64
-	source := Source{Name: "m", Stamp: func() (string, error) { return stamp.Load().(string), nil }, Load: func(context.Context) (Engine, error) {
+	source := Source{Name: "m", Stamp: func() (string, error) { return stamp.Load().(string), nil }, Load: func(context.Context, Engine) (Engine, error) {
 		if stamp.Load() == "broken" {
 			fails.Add(1)
 			return nil, errors.New("broken")
@@ -317,7 +317,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestLoadingFails(t *testing.T) {
-	s, err := New(Config{Models: []Source{{Name: "m", Load: func(context.Context) (Engine, error) { return nil, errors.New("no weights") }}}, Log: quiet})
+	s, err := New(Config{Models: []Source{{Name: "m", Load: func(context.Context, Engine) (Engine, error) { return nil, errors.New("no weights") }}}, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,6 +82,7 @@ type Server struct {
 
 	loaded    atomic.Bool
 	draining  atomic.Bool
+	closed    atomic.Bool
 	calls     atomic.Int64 // being answered
 	bodies    atomic.Int64 // bytes of requests being read
 	reloading sync.Mutex
@@ -191,6 +192,9 @@ func (s *Server) Start(ctx context.Context) error {
 
 // Close ends the reading of batches and closes the models. What waits is read before; nothing may be asked afterwards.
 func (s *Server) Close() {
+	s.reloading.Lock() // a loading that is under way is waited for
+	s.closed.Store(true)
+	s.reloading.Unlock()
 	for _, m := range s.models {
 		m.batcher.queue.close()
 	}
@@ -222,6 +226,9 @@ func (s *Server) Reload(ctx context.Context) error {
 
 // reload loads one model anew, under the lock.
 func (s *Server) reload(ctx context.Context, m *model) error {
+	if s.closed.Load() {
+		return errors.New("serve: reload: the server has ended")
+	}
 	err := m.load(ctx)
 	result := "ok"
 	if err != nil {

@@ -57,8 +57,8 @@ func (c *serveCmd) Run(a *app) error {
 	}
 	for _, named := range c.Models {
 		name, path := modelName(named)
-		source := serve.Source{Name: name, Temperature: c.Temperature[name], Load: func(ctx context.Context) (serve.Engine, error) {
-			return c.load(ctx, a, device, name, path)
+		source := serve.Source{Name: name, Temperature: c.Temperature[name], Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
+			return c.load(ctx, a, device, name, path, before)
 		}}
 		if _, err := os.Stat(path); err == nil {
 			source.Stamp = func() (string, error) { return serve.FolderStamp(path) }
@@ -133,15 +133,16 @@ func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
 	return config, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// load opens a model and makes it ready.
-func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, name, path string) (serve.Engine, error) {
+// load opens a model and makes it ready; before is what it takes the place of.
+func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, name, path string, before serve.Engine) (serve.Engine, error) {
 	model, err := a.openModelOn(device, path, reward.Options{Column: c.column(), Positions: c.Positions})
 	if err != nil {
 		return nil, err
 	}
 	p := newProgress(a.stderr)
 	started := false
-	warm, err := model.Warm(ctx, reward.WarmOptions{Rewards: c.Rewards, MaxLength: c.MaxLength, Progress: func(done, total int) {
+	former, _ := before.(*reward.Warm)
+	warm, err := model.Warm(ctx, reward.WarmOptions{Rewards: c.Rewards, MaxLength: c.MaxLength, Before: former, Progress: func(done, total int) {
 		if !started {
 			p.Start("compiling "+name, total)
 			started = true
