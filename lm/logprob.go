@@ -88,3 +88,19 @@ func logProbsFrozen(hNH *Node, out Output, targetsN *Node) *Node {
 	linear := ReduceSum(Mul(ConvertDType(hNH, dtypes.Float32), slopeNH), -1)
 	return Add(StopGradient(lp), Sub(linear, StopGradient(linear)))
 }
+
+// Entropies returns the entropy, in nats, of the distribution over tokens that each of N hidden states gives: float32 [N]. The
+// logits are made in chunks as in [LogProbs]; in one program with it and without gradients they are made once.
+func Entropies(hiddenNH *Node, out Output, chunk int) *Node {
+	n := hiddenNH.Shape().Dimensions[0]
+	var parts []*Node
+	for from := 0; from < n; from += chunk {
+		to := min(from+chunk, n)
+		logits, _ := out.logits(Slice(hiddenNH, AxisRange(from, to)))
+		logits = Sub(logits, ReduceAndKeep(logits, ReduceMax, -1))
+		exp := Exp(logits)
+		sum := ReduceSum(exp, -1)
+		parts = append(parts, Sub(Log(sum), Div(ReduceSum(Mul(exp, logits), -1), sum)))
+	}
+	return Concatenate(parts, 0)
+}

@@ -25,7 +25,7 @@ func (m *Model) Generator(rows int) (*Generator, error) {
 	if m.Encoder == nil {
 		return nil, fmt.Errorf("reward: %s was opened without its tokenizer: text cannot be generated", m.Dir)
 	}
-	return &Generator{model: m, lm: m.TokenGenerator(rows), end: m.endTokens()}, nil
+	return &Generator{model: m, lm: m.TokenGenerator(rows), end: m.EndTokens()}, nil
 }
 
 // TokenGenerator returns a generator that works on tokens; its Run takes [Model.Arguments] as weights. 0 rows are the usual number.
@@ -37,8 +37,8 @@ func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	return g
 }
 
-// endTokens are those that end a response: the tokenizer's, and what config.json and generation_config.json name.
-func (m *Model) endTokens() []int32 {
+// EndTokens are those that end a response: the tokenizer's, and what config.json and generation_config.json name.
+func (m *Model) EndTokens() []int32 {
 	end := []int32{m.Encoder.End()}
 	for _, id := range m.Config.EOS {
 		end = append(end, int32(id))
@@ -79,7 +79,7 @@ func (g *Generator) Generate(ctx context.Context, requests []pref.Request, done 
 		}}
 		if len(q.Stop) > 0 {
 			asked[i].Stop = func(tokens []int32) bool {
-				_, found := cutAt(g.text(tokens), q.Stop)
+				_, found := CutAt(g.text(tokens), q.Stop)
 				return found
 			}
 		}
@@ -92,7 +92,7 @@ func (g *Generator) Generate(ctx context.Context, requests []pref.Request, done 
 		for _, logp := range s.LogP {
 			out.LogP += float64(logp)
 		}
-		out.Text, _ = cutAt(g.text(s.Tokens), requests[i].Stop)
+		out.Text, _ = CutAt(g.text(s.Tokens), requests[i].Stop)
 		return done(i, out)
 	})
 	if err != nil {
@@ -104,8 +104,8 @@ func (g *Generator) Generate(ctx context.Context, requests []pref.Request, done 
 // text is what the tokens say, without special ones.
 func (g *Generator) text(tokens []int32) string { return g.model.Tokenizer.Decode(tokens, true) }
 
-// cutAt returns the text up to the first of the stops in it.
-func cutAt(text string, stops []string) (before string, found bool) {
+// CutAt returns the text up to the first of the stops in it.
+func CutAt(text string, stops []string) (before string, found bool) {
 	at := len(text)
 	for _, stop := range stops {
 		if i := strings.Index(text, stop); i >= 0 && i < at {

@@ -46,8 +46,8 @@ func Inputs(b *encode.Batch) []any {
 // gradient says what logpS will be differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the score
 // head reads: dropout.
 func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node) (scoreS, logpS *Node) {
-	tokens, positions, segments, branches, predict, target, owner, last := in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]
-	hiddenMH := m.decoder.Hidden(w, lm.Rows{Tokens: tokens, Positions: positions, Segments: segments, Branches: branches})
+	hiddenMH := m.hidden(in, w)
+	owner, last := in[6], in[7]
 	slots := last.Shape().Size()
 	if want&ScoreHead != 0 {
 		hiddenSH := Gather(hiddenMH, ExpandAxes(last, -1))
@@ -57,14 +57,42 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 		scoreS = Reshape(m.score(hiddenSH, w), slots)
 	}
 	if want&PolicyHead != 0 {
-		hiddenNH := ConvertDType(Gather(hiddenMH, ExpandAxes(predict, -1)), m.decoder.DType)
-		logpN := lm.LogProbs(hiddenNH, m.Config.Output(w), target, m.chunk, gradient)
+		logpN := m.TokenLogProbs(m.predicting(hiddenMH, in), in, w, gradient)
 		if want&tokenLogps != 0 {
 			return scoreS, logpN
 		}
 		logpS = sumByOwner(logpN, owner, slots)
 	}
 	return scoreS, logpS
+}
+
+// hidden builds the decoder's forward pass over the inputs of a packed batch, [M, H].
+func (m *Model) hidden(in []*Node, w lm.Weights) *Node {
+	return m.decoder.Hidden(w, lm.Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]})
+}
+
+// predicting picks the hidden states that predict the N response tokens.
+func (m *Model) predicting(hiddenMH *Node, in []*Node) *Node {
+	return Gather(hiddenMH, ExpandAxes(in[4], -1))
+}
+
+// Predicting builds the forward pass over the inputs of a packed batch and returns the hidden states that predict its
+// response tokens: float32 [N, H]. Padding gives some state; its owner is −1.
+func (m *Model) Predicting(in []*Node, w lm.Weights) *Node { return m.predicting(m.hidden(in, w), in) }
+
+// TokenLogProbs returns the log-probability of every response token, from the states of [Model.Predicting]: float32 [N].
+func (m *Model) TokenLogProbs(hiddenNH *Node, in []*Node, w lm.Weights, gradient lm.Gradients) *Node {
+	return lm.LogProbs(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), in[5], m.chunk, gradient)
+}
+
+// TokenEntropies returns the entropy of the distribution that every response token is drawn from: float32 [N].
+func (m *Model) TokenEntropies(hiddenNH *Node, w lm.Weights) *Node {
+	return lm.Entropies(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), m.chunk)
+}
+
+// TokenScores reads the score head at the states of [Model.Predicting], as a critic is read: float32 [N].
+func (m *Model) TokenScores(hiddenNH *Node, w lm.Weights) *Node {
+	return Reshape(m.score(hiddenNH, w), hiddenNH.Shape().Dimensions[0])
 }
 
 // score is the score head on hidden states [S, H]: [S, 1]. It is one matrix, or linear layers with ReLU between them

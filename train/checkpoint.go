@@ -11,11 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/google/renameio/v2"
-
-	"haf/lm"
 )
 
 // State is what a checkpoint holds besides tensors: where the run stands.
@@ -46,27 +42,14 @@ const (
 	momentsName = "moments.safetensors" // the optimizer's, under "m." and "v."
 	stepPrefix  = "step-"
 
-	checkpointsName = "checkpoints"
 	bestName        = "best"
 	temporaryPrefix = ".writing-"
 )
 
-// saveCheckpoint writes the state under dir and removes all but the newest two.
-func (s *stepper) saveCheckpoint(dir string, state State) error {
-	path := filepath.Join(dir, checkpointName(state.Step))
-	err := atomically(path, func(temporary string) error {
-		if err := s.writeWeights(temporary); err != nil {
-			return err
-		}
-		if err := s.writeMoments(temporary); err != nil {
-			return err
-		}
-		if err := s.writeElastic(temporary); err != nil {
-			return err
-		}
-		return writeJSON(filepath.Join(temporary, stateName), state)
-	})
-	if err != nil {
+// SaveCheckpoint lets write fill the checkpoint of a step under dir, which appears whole or not at all, and removes all but the
+// newest two.
+func SaveCheckpoint(dir string, step int, write func(temporary string) error) error {
+	if err := atomically(filepath.Join(dir, checkpointName(step)), write); err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
 	steps, err := checkpoints(dir)
@@ -79,6 +62,28 @@ func (s *stepper) saveCheckpoint(dir string, state State) error {
 		}
 	}
 	return nil
+}
+
+// NewestCheckpoint returns the folder of the newest checkpoint under dir, "" where there is none.
+func NewestCheckpoint(dir string) (string, error) {
+	names, err := checkpoints(dir)
+	if err != nil || len(names) == 0 {
+		return "", err
+	}
+	return filepath.Join(dir, names[len(names)-1]), nil
+}
+
+// saveCheckpoint writes the state under dir.
+func (s *stepper) saveCheckpoint(dir string, state State) error {
+	return SaveCheckpoint(dir, state.Step, func(temporary string) error {
+		if err := s.Save(temporary); err != nil {
+			return err
+		}
+		if err := s.writeElastic(temporary); err != nil {
+			return err
+		}
+		return writeJSON(filepath.Join(temporary, stateName), state)
+	})
 }
 
 func checkpointName(step int) string { return fmt.Sprintf("%s%06d", stepPrefix, step) }
@@ -135,23 +140,6 @@ func atomically(path string, write func(temporary string) error) error {
 	return syncFolder(filepath.Dir(path))
 }
 
-func (s *stepper) writeWeights(dir string) error {
-	sources := make([]lm.Source, len(s.params))
-	for i, p := range s.params {
-		sources[i] = p.Source()
-	}
-	return lm.WriteSafetensors(filepath.Join(dir, weightsName), sources, lm.WriteOptions{})
-}
-
-// moments are the optimizer's, by the prefix of their names in a checkpoint.
-func (s *stepper) moments() map[string][]*tensors.Tensor {
-	return map[string][]*tensors.Tensor{"m.": s.m, "v.": s.v}
-}
-
-func (s *stepper) writeMoments(dir string) error {
-	return s.writeTables(filepath.Join(dir, momentsName), s.moments())
-}
-
 // checkpoints lists the checkpoints' names under dir, oldest first.
 func checkpoints(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -174,11 +162,10 @@ func checkpoints(dir string) ([]string, error) {
 // loadCheckpoint restores the newest checkpoint under dir; without one it returns the zero State.
 func (s *stepper) loadCheckpoint(dir, fingerprint string) (State, error) {
 	var state State
-	names, err := checkpoints(dir)
-	if err != nil || len(names) == 0 {
+	path, err := NewestCheckpoint(dir)
+	if err != nil || path == "" {
 		return state, err
 	}
-	path := filepath.Join(dir, names[len(names)-1])
 	data, err := os.ReadFile(filepath.Join(path, stateName))
 	if err != nil {
 		return state, fmt.Errorf("train: checkpoint: %w", err)
@@ -189,35 +176,10 @@ func (s *stepper) loadCheckpoint(dir, fingerprint string) (State, error) {
 	if state.Fingerprint != fingerprint {
 		return state, fmt.Errorf("train: %s was made by another recipe, model or data: resume with those it was started with, or train into a new folder", path)
 	}
-	if err := s.readWeights(path); err != nil {
-		return state, err
-	}
-	if err := s.readTables(filepath.Join(path, momentsName), s.moments()); err != nil {
+	if err := s.Load(path); err != nil {
 		return state, err
 	}
 	return state, s.readElastic(path)
-}
-
-// readWeights puts the trained weights saved in dir into the model.
-func (s *stepper) readWeights(dir string) error {
-	ck, err := lm.OpenSafetensors(filepath.Join(dir, weightsName))
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	defer ck.Close()
-	for _, p := range s.params {
-		if p.Value.DType() != dtypes.Float32 {
-			return fmt.Errorf("train: %s is trained in %s, float32 is wanted", p.Name, p.Value.DType())
-		}
-		a, err := ck.ReadShape(p.Name, p.Shape...)
-		if err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		if err := s.model.Set(p, a); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-	}
-	return nil
 }
 
 // syncFolder makes renames in a folder last.

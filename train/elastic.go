@@ -7,7 +7,6 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"haf/lm"
 	"haf/objective"
 )
 
@@ -40,7 +39,7 @@ func (s *stepper) newElastic() error {
 
 // setAnchor makes the weights as they are those that changes are measured from.
 func (s *stepper) setAnchor() error {
-	if err := free(s.elastic.anchor); err != nil {
+	if err := Free(s.elastic.anchor); err != nil {
 		return err
 	}
 	s.elastic.anchor = s.elastic.anchor[:0]
@@ -65,7 +64,7 @@ func (s *stepper) buildPull(in []*Node) []*Node {
 		importances[i] = Add(MulScalar(own, importanceDecay), MulScalar(Mul(g, g), 1-importanceDecay))
 		gradients[i] = Add(g, MulScalar(Mul(other, Sub(p, anchor)), s.elastic.schedule.Strength))
 	}
-	return append(append([]*Node{sumOfSquares(gradients)}, gradients...), importances...)
+	return append(append([]*Node{SumOfSquares(gradients)}, gradients...), importances...)
 }
 
 // pullBack adds the penalty of step t ≥ 1 to the gradients, in place, and returns their new squared norm.
@@ -123,37 +122,6 @@ func (s *stepper) readElastic(dir string) error {
 		return nil
 	}
 	return s.readTables(filepath.Join(dir, elasticName), s.elastic.tables())
-}
-
-// writeTables writes lists of tensors in the order of the trained weights, under prefix and weight.
-func (s *stepper) writeTables(path string, tables map[string][]*tensors.Tensor) error {
-	var sources []lm.Source
-	for i, p := range s.params {
-		for prefix, list := range tables {
-			sources = append(sources, lm.Source{Name: prefix + p.Name, Shape: p.Shape, Values: func() ([]float32, error) { return tensors.CopyFlatData[float32](list[i]) }})
-		}
-	}
-	return lm.WriteSafetensors(path, sources, lm.WriteOptions{})
-}
-
-// readTables replaces the tensors by those that writeTables wrote.
-func (s *stepper) readTables(path string, tables map[string][]*tensors.Tensor) error {
-	ck, err := lm.OpenSafetensors(path)
-	if err != nil {
-		return fmt.Errorf("train: checkpoint: %w", err)
-	}
-	defer ck.Close()
-	for i, p := range s.params {
-		for prefix, list := range tables {
-			a, err := ck.ReadShape(prefix+p.Name, p.Shape...)
-			if err != nil {
-				return fmt.Errorf("train: checkpoint: %w", err)
-			}
-			list[i].MustFinalizeAll()
-			list[i] = tensors.FromFlatDataAndDimensions(a.Data, a.Shape...)
-		}
-	}
-	return nil
 }
 
 func (e *elastic) close() {

@@ -24,6 +24,8 @@ const (
 	ManifestName = "manifest.json"
 	MetricsName  = "metrics.jsonl"
 	ModelName    = "model"
+	// CheckpointsName is the folder of [SaveCheckpoint].
+	CheckpointsName = "checkpoints"
 )
 
 // Create makes a new run folder with its manifest; a folder that already holds a run is refused.
@@ -43,9 +45,9 @@ func Create(path string, manifest any) (*Folder, error) {
 // Vacant returns an error if a new run cannot have the folder, because it holds a run or something of one.
 func Vacant(path string) error {
 	if _, err := os.Stat(filepath.Join(path, ManifestName)); err == nil {
-		return fmt.Errorf("train: %s holds a run already: continue it with haf train -resume %s, or choose another folder", path, path)
+		return fmt.Errorf("train: %s holds a run already: continue it with -resume %s, or choose another folder", path, path)
 	}
-	for _, name := range []string{ModelName, checkpointsName, bestName, MetricsName} {
+	for _, name := range []string{ModelName, CheckpointsName, bestName, MetricsName} {
 		if _, err := os.Stat(filepath.Join(path, name)); err == nil {
 			return fmt.Errorf("train: %s has a %s but no run to continue: choose another folder", path, name)
 		}
@@ -62,7 +64,7 @@ func Resume(path string) (*Folder, error) {
 		return nil, fmt.Errorf("train: %s is finished: its model is %s; train into a new folder to go further", path, filepath.Join(path, ModelName))
 	}
 	// What a crash left half-written.
-	for _, pattern := range []string{temporaryPrefix + "*", "." + ModelName + "-*", filepath.Join(checkpointsName, temporaryPrefix+"*")} {
+	for _, pattern := range []string{temporaryPrefix + "*", "." + ModelName + "-*", filepath.Join(CheckpointsName, temporaryPrefix+"*")} {
 		left, err := filepath.Glob(filepath.Join(path, pattern))
 		if err != nil {
 			return nil, fmt.Errorf("train: %w", err)
@@ -78,9 +80,9 @@ func Resume(path string) (*Folder, error) {
 
 func (f *Folder) join(name string) string { return filepath.Join(f.Path, name) }
 
-// openMetrics opens metrics.jsonl for appending, after removing the lines of steps later than step, and if validationDue
+// OpenMetrics opens metrics.jsonl for appending, after removing the lines of steps later than step, and if validationDue
 // the validation of step, too: they are about to be made again. A last line cut off by a crash goes, too.
-func (f *Folder) openMetrics(step int, validationDue bool) error {
+func (f *Folder) OpenMetrics(step int, validationDue bool) error {
 	path := f.join(MetricsName)
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -110,8 +112,8 @@ func (f *Folder) openMetrics(step int, validationDue bool) error {
 	return nil
 }
 
-// record appends one line to metrics.jsonl.
-func (f *Folder) record(v any) error {
+// Record appends one line to metrics.jsonl.
+func (f *Folder) Record(v any) error {
 	data, err := json.Marshal(v)
 	if err == nil {
 		_, err = f.metrics.Write(append(data, '\n'))
@@ -122,15 +124,16 @@ func (f *Folder) record(v any) error {
 	return nil
 }
 
-// sync puts what was recorded on the disk: a checkpoint must not be newer than the metrics it follows.
-func (f *Folder) sync() error {
+// Sync puts what was recorded on the disk: a checkpoint must not be newer than the metrics it follows.
+func (f *Folder) Sync() error {
 	if err := f.metrics.Sync(); err != nil {
 		return fmt.Errorf("train: metrics: %w", err)
 	}
 	return nil
 }
 
-func (f *Folder) close() error {
+// Close closes metrics.jsonl.
+func (f *Folder) Close() error {
 	if f.metrics == nil {
 		return nil
 	}

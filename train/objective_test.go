@@ -337,7 +337,7 @@ func TestElastic(t *testing.T) {
 	near("the gradient where a block begins", first(gradients), 5)
 	s.elastic.schedule.Steps = 2 // steps 3 and 4 are of the policy loss's block, which began at the weights of step 2
 	near("the anchor", first(s.elastic.anchor), before)
-	if err := s.apply(gradients, s.optimizer.scalars(1, 1, 1)); err != nil {
+	if err := s.Apply(gradients, 1, 1, 1); err != nil {
 		t.Fatal(err)
 	}
 	gradients = fill(1)

@@ -81,7 +81,7 @@ func TestCheckOptimizer(t *testing.T) {
 
 // TestFolder has what a new run may not be put into, and what a crash leaves.
 func TestFolder(t *testing.T) {
-	for _, name := range []string{ManifestName, ModelName, checkpointsName, bestName, MetricsName} {
+	for _, name := range []string{ManifestName, ModelName, CheckpointsName, bestName, MetricsName} {
 		dir := t.TempDir()
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func TestFolder(t *testing.T) {
 	}
 	dir := t.TempDir()
 	newFolder(t, dir)
-	left := filepath.Join(dir, checkpointsName, temporaryPrefix+"1")
+	left := filepath.Join(dir, CheckpointsName, temporaryPrefix+"1")
 	if err := os.MkdirAll(left, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -118,10 +118,10 @@ func TestMetricsAgain(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, MetricsName), []byte(lines), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := folder.openMetrics(c.step, c.due); err != nil {
+		if err := folder.OpenMetrics(c.step, c.due); err != nil {
 			t.Fatal(err)
 		}
-		if err := folder.close(); err != nil {
+		if err := folder.Close(); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(filepath.Join(dir, MetricsName))

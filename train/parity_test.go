@@ -169,7 +169,7 @@ func testParity(t *testing.T, c *parityCase, dir string) {
 	if c.want.After == nil {
 		return
 	}
-	if err := c.stepper.apply(gradients, c.stepper.optimizer.scalars(c.want.After.LR, math.Sqrt(squares), 1)); err != nil {
+	if err := c.stepper.Apply(gradients, c.want.After.LR, math.Sqrt(squares), 1); err != nil {
 		t.Fatal(err)
 	}
 	after := c.stepper.begin([]*encode.Batch{c.batch}, 1)

@@ -256,7 +256,7 @@ func TestNonFinite(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "step 2, packed batch ") || !strings.Contains(err.Error(), "small:") {
 		t.Fatalf("got %v, want an error naming step and groups", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, checkpointsName, checkpointName(1), weightsName)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, CheckpointsName, checkpointName(1), weightsName)); err != nil {
 		t.Errorf("the weights before the step are not kept: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ModelName)); err == nil {

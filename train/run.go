@@ -121,7 +121,7 @@ func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folde
 		return Result{}, err
 	}
 	r := &run{model: model, data: data, opt: opt, folder: folder, progress: progress}
-	defer folder.close()
+	defer folder.Close()
 	defer func() { r.stepper.close() }() // made in prepare
 	if err := r.prepare(ctx); err != nil {
 		return r.result, err
@@ -182,14 +182,14 @@ func (r *run) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.state, err = r.loadCheckpoint(r.folder.join(checkpointsName), opt.Fingerprint); err != nil {
+	if r.state, err = r.loadCheckpoint(r.folder.join(CheckpointsName), opt.Fingerprint); err != nil {
 		return err
 	}
 	r.state.Fingerprint = opt.Fingerprint
 	if r.state.Step > 0 {
 		r.progress.Say("resumed after step %d of %d", r.state.Step, r.total)
 	}
-	return r.folder.openMetrics(r.state.Step, r.state.ValidationDue)
+	return r.folder.OpenMetrics(r.state.Step, r.state.ValidationDue)
 }
 
 // reference gets π_ref's log-probabilities of all responses. It runs before the checkpoint is loaded: the weights are
@@ -279,7 +279,7 @@ func (r *run) one(epoch int, packed []int) error {
 		accuracy = record.PolicyAccuracy
 	}
 	r.progress.At(r.state.Step, fmt.Sprintf("loss %.4f (reward %.4f, policy %.4f), accuracy %.2f, %.0f tokens/s", record.Loss, record.RewardLoss, record.PolicyLoss, accuracy, float64(ms.tokens)/record.Seconds))
-	return r.folder.record(record)
+	return r.folder.Record(record)
 }
 
 // stopped ends a run whose loss is no number: the weights before the step are kept in a checkpoint, and the error names
@@ -297,15 +297,15 @@ func (r *run) stopped(bad *nonFiniteError, batch, batches int) error {
 	if saveErr := r.checkpoint(); saveErr != nil {
 		return errors.Join(err, saveErr)
 	}
-	return fmt.Errorf("%w; the weights after step %d are in %s", err, r.state.Step, filepath.Join(r.folder.join(checkpointsName), checkpointName(r.state.Step)))
+	return fmt.Errorf("%w; the weights after step %d are in %s", err, r.state.Step, filepath.Join(r.folder.join(CheckpointsName), checkpointName(r.state.Step)))
 }
 
 // checkpoint writes the state, after what metrics.jsonl says of it.
 func (r *run) checkpoint() error {
-	if err := r.folder.sync(); err != nil {
+	if err := r.folder.Sync(); err != nil {
 		return err
 	}
-	return r.saveCheckpoint(r.folder.join(checkpointsName), r.state)
+	return r.saveCheckpoint(r.folder.join(CheckpointsName), r.state)
 }
 
 // checkFirst compares the first loss with what it must be for a fresh head and π = π_ref: (w + α) ln 2 by the paper's losses.
@@ -381,7 +381,7 @@ func (r *run) validate(ctx context.Context) error {
 	}
 	result := record.Rewards[name]
 	record.Seconds = time.Since(began).Seconds()
-	if err := r.folder.record(record); err != nil {
+	if err := r.folder.Record(record); err != nil {
 		return err
 	}
 	r.progress.Say("step %d: validation accuracy %.4f [%.4f, %.4f] of %s, loss %.4f", r.state.Step, result.Accuracy, result.AccuracyLow, result.AccuracyHigh, name, record.Loss)

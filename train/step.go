@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -15,25 +14,18 @@ import (
 	"haf/reward"
 )
 
-// stepper holds what an optimizer step works on: the weights (in the model), their moments, and three programs:
-// gradients of one packed batch, sum of gradients, update. The update and the sum run over a layer's weights at a
-// time: inputs and outputs of a program exist together, and all layers share one program.
+// stepper holds what an optimizer step of the hybrid objective works on: the optimizer's weights, the model's and last the
+// objective's own where it has one, and the program of the gradients of one packed batch.
 type stepper struct {
-	model     *reward.Model
+	*Optimizer
 	objective objective.Hybrid
-	optimizer AdamW
-
-	params  []*reward.Param // trained: the model's, and last the objective's own where it has one
-	scale   *reward.Param   // the objective's own, nil where it learns none
-	ofSteps int             // in the run, for the schedule of the weights
-	m, v    []*tensors.Tensor
-	parts   [][]int // indices into params: what one call of add or update works on
+	scale     *reward.Param // the objective's own, nil where it learns none
+	ofSteps   int           // in the run, for the schedule of the weights
 
 	dropout Dropout
 	elastic *elastic // nil but for the elastic schedule
 
-	gradient, add, update *Exec
-	built                 int // programs compiled
+	gradient *Exec
 }
 
 // measures are the numbers of one optimizer step.
@@ -63,23 +55,14 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int)
 	if obj.UsesPolicy() {
 		want |= reward.PolicyHead
 	}
-	s := &stepper{model: model, objective: obj, optimizer: opt, params: model.Trainable(want), ofSteps: total}
+	s := &stepper{objective: obj, ofSteps: total}
+	params := model.Trainable(want)
 	if obj.Learns() {
 		s.scale = newScale(obj)
-		s.params = append(s.params, s.scale)
+		params = append(params, s.scale)
 	}
-	for i, p := range s.params {
-		s.m, s.v = append(s.m, tensors.FromShape(p.Value.Shape())), append(s.v, tensors.FromShape(p.Value.Shape()))
-		if i == 0 || model.Config.LayerOf(p.Name) != model.Config.LayerOf(s.params[i-1].Name) {
-			s.parts = append(s.parts, nil)
-		}
-		last := len(s.parts) - 1
-		s.parts[last] = append(s.parts[last], i)
-	}
-	backend := model.Device().Backend
-	s.gradient = MustNewExec(backend, func(in []*Node) []*Node { return s.buildGradient(in, want) }).SetMaxCache(-1).WithName("gradient")
-	s.add = MustNewExec(backend, s.buildAdd).SetMaxCache(-1).WithName("add")
-	s.update = MustNewExec(backend, s.buildUpdate).SetMaxCache(-1).WithName("update")
+	s.Optimizer = NewOptimizer(model, params, opt)
+	s.gradient = MustNewExec(model.Device().Backend, func(in []*Node) []*Node { return s.buildGradient(in, want) }).SetMaxCache(-1).WithName("gradient")
 	return s
 }
 
@@ -105,45 +88,8 @@ func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 		by[i] = w[p.Name]
 	}
 	gradients := Gradient(out.Total, by...)
-	result := []*Node{out.Total, out.Reward, out.Policy, sumOfSquares(gradients), out.RewardMarginC, out.LogRatioMarginC}
+	result := []*Node{out.Total, out.Reward, out.Policy, SumOfSquares(gradients), out.RewardMarginC, out.LogRatioMarginC}
 	return append(result, gradients...)
-}
-
-// sumOfSquares sums rows first: one long float32 sum over an embedding loses per cents on a backend that adds in order.
-func sumOfSquares(xs []*Node) *Node {
-	var total *Node
-	for _, x := range xs {
-		squares := ReduceAllSum(ReduceSum(Mul(x, x), -1))
-		if total == nil {
-			total = squares
-		} else {
-			total = Add(total, squares)
-		}
-	}
-	return total
-}
-
-// buildAdd: n sums and n gradients → the sum of squares of the new sums, and the sums.
-func (s *stepper) buildAdd(in []*Node) []*Node {
-	s.built++
-	n := len(in) / 2
-	sums := make([]*Node, n)
-	for i := range n {
-		sums[i] = Add(in[i], in[n+i])
-	}
-	return append([]*Node{sumOfSquares(sums)}, sums...)
-}
-
-// buildUpdate: scalars, decays [n], then n each of weights, first and second moments, gradients → the first three, new.
-func (s *stepper) buildUpdate(in []*Node) []*Node {
-	s.built++
-	n := (len(in) - 2) / 4
-	out := make([]*Node, 3*n)
-	for i := range n {
-		decay := Reshape(Slice(in[1], AxisRange(i, i+1)))
-		out[i], out[n+i], out[2*n+i] = s.optimizer.update(in[0], decay, in[2+i], in[2+n+i], in[2+2*n+i], in[2+3*n+i])
-	}
-	return out
 }
 
 // begin counts what the step is made of.
@@ -169,15 +115,15 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 	for _, b := range batches {
 		gradients, squares, err := s.gradients(b, refs, &ms)
 		if err != nil {
-			return ms, errors.Join(err, free(sums))
+			return ms, errors.Join(err, Free(sums))
 		}
 		if !finite(ms.losses[0]) || !finite(squares) {
 			err := &nonFiniteError{batch: b, loss: ms.losses[0], norm: math.Sqrt(squares), margins: ms.margins}
-			return ms, errors.Join(err, free(sums), free(gradients))
+			return ms, errors.Join(err, Free(sums), Free(gradients))
 		}
 		if sums == nil {
 			sums = gradients
-		} else if squares, err = s.accumulate(sums, gradients); err != nil {
+		} else if squares, err = s.Accumulate(sums, gradients); err != nil {
 			return ms, err
 		}
 		ms.norm = math.Sqrt(squares)
@@ -190,9 +136,9 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 		ms.norm = math.Sqrt(squares)
 	}
 	if !finite(ms.norm) {
-		return ms, errors.Join(&nonFiniteError{batch: batches[len(batches)-1], loss: ms.losses[0], norm: ms.norm}, free(sums))
+		return ms, errors.Join(&nonFiniteError{batch: batches[len(batches)-1], loss: ms.losses[0], norm: ms.norm}, Free(sums))
 	}
-	return ms, s.apply(sums, s.optimizer.scalars(rate, ms.norm, t))
+	return ms, s.Apply(sums, rate, ms.norm, t)
 }
 
 // nonFiniteError is a loss or gradient that is no number; the weights are as they were before the step.
@@ -226,15 +172,6 @@ func (e *nonFiniteError) groups() []int {
 		return e.batch.Groups
 	}
 	return out
-}
-
-func free(ts []*tensors.Tensor) error {
-	for _, t := range ts {
-		if err := t.FinalizeAll(); err != nil {
-			return fmt.Errorf("train: freeing gradients: %w", err)
-		}
-	}
-	return nil
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
@@ -286,82 +223,15 @@ func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gr
 	return out[6:], squares, nil
 }
 
-// accumulate adds the gradients to the sums, in place, and returns the squared norm of all the new sums.
-func (s *stepper) accumulate(sums, gradients []*tensors.Tensor) (squares float64, err error) {
-	for _, part := range s.parts {
-		args, err := s.donate(nil, part, sums, gradients)
-		if err != nil {
-			return 0, err
-		}
-		out, err := s.add.Call(args...)
-		if err != nil {
-			return 0, fmt.Errorf("train: adding gradients: %w", err)
-		}
-		squares += float64(tensors.ToScalar[float32](out[0]))
-		for i, at := range part {
-			sums[at] = out[1+i]
-		}
-	}
-	return squares, nil
-}
-
-// apply updates the weights and moments with the gradients, which it consumes.
-func (s *stepper) apply(gradients []*tensors.Tensor, scalars []float32) error {
-	for _, part := range s.parts {
-		decays := make([]float32, len(part))
-		values := make([]*tensors.Tensor, len(s.params))
-		for i, at := range part {
-			values[at] = s.params[at].Value
-			if s.optimizer.decays(s.params[at].Param) {
-				decays[i] = 1
-			}
-		}
-		first := []any{tensors.FromFlatDataAndDimensions(scalars, len(scalars)), tensors.FromFlatDataAndDimensions(decays, len(decays))}
-		args, err := s.donate(first, part, values, s.m, s.v, gradients)
-		if err != nil {
-			return err
-		}
-		out, err := s.update.Call(args...)
-		if err != nil {
-			return fmt.Errorf("train: updating weights: %w", err)
-		}
-		n := len(part)
-		for i, at := range part {
-			s.params[at].Value, s.m[at], s.v[at] = out[i], out[n+i], out[2*n+i]
-		}
-	}
-	return nil
-}
-
-// donate appends to args the part's tensors of each list, giving up their buffers.
-func (s *stepper) donate(args []any, part []int, lists ...[]*tensors.Tensor) ([]any, error) {
-	for _, list := range lists {
-		for _, at := range part {
-			buffer, err := DonateTensorBuffer(list[at], s.model.Device().Backend, compute.DeviceNum(0))
-			if err != nil {
-				return nil, fmt.Errorf("train: giving up the buffer of %s: %w", s.params[at].Name, err)
-			}
-			args = append(args, buffer)
-		}
-	}
-	return args, nil
-}
-
-// close frees the moments and programs.
+// close frees the optimizer and the programs.
 func (s *stepper) close() {
 	if s == nil {
 		return
 	}
-	for _, exec := range []*Exec{s.gradient, s.add, s.update} {
-		exec.Finalize()
-	}
+	s.gradient.Finalize()
 	s.elastic.close()
 	if s.scale != nil {
 		s.scale.Value.MustFinalizeAll()
 	}
-	for _, list := range [][]*tensors.Tensor{s.m, s.v} {
-		for _, t := range list {
-			t.MustFinalizeAll()
-		}
-	}
+	s.Close()
 }

@@ -1,0 +1,365 @@
+package rlhf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"haf/encode"
+	"haf/lm"
+	"haf/reward"
+	"haf/train"
+)
+
+// Names of the value head's weights in a checkpoint: [1, H] and [1].
+const (
+	valueWeight = "value.weight"
+	valueBias   = "value.bias"
+)
+
+// A learner holds the policy, what it is compared with, and what changes both: programs, optimizers, the value head.
+type learner struct {
+	opt    Options
+	policy *reward.Model
+	critic *reward.Model // of ValueSeparate; else nil
+	value  []*reward.Param
+	frozen map[string]*tensors.Tensor // the reference: the trained weights of the policy as they were at first
+
+	read, readCritic         *Exec
+	gradient, criticGradient *Exec
+	actor, judge             *train.Optimizer // of the policy with its value head, and of the critic
+	built                    int              // programs compiled, but for the optimizers'
+}
+
+// newLearner prepares the programs. The policy must be as it was opened: it becomes the reference.
+func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
+	l := &learner{opt: opt, policy: policy, frozen: map[string]*tensors.Tensor{}}
+	params := policy.Trainable(reward.PolicyHead)
+	for _, p := range params {
+		kept, err := p.Value.OnDeviceClone(policy.Device().Backend, 0)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("rlhf: keeping the reference's %s: %w", p.Name, err), l.freeFrozen())
+		}
+		l.frozen[p.Name] = kept
+	}
+	if opt.hasValues() && !opt.separate() {
+		hidden := policy.Config.Hidden
+		l.value = []*reward.Param{
+			{Param: lm.Param{Name: valueWeight, Shape: []int{1, hidden}}, Value: tensors.FromFlatDataAndDimensions(make([]float32, hidden), 1, hidden)},
+			{Param: lm.Param{Name: valueBias, Shape: []int{1}}, Value: tensors.FromFlatDataAndDimensions(make([]float32, 1), 1)},
+		}
+		params = append(params, l.value...)
+	}
+	l.actor = train.NewOptimizer(policy, params, opt.Optimizer)
+	l.read = l.program("read", policy, l.buildRead)
+	l.gradient = l.program("rlhf gradient", policy, l.buildGradient)
+	if opt.separate() {
+		l.critic = critic
+		settings := opt.Optimizer
+		settings.LR = opt.CriticLR
+		l.judge = train.NewOptimizer(critic, critic.Trainable(reward.ScoreHead), settings)
+		l.readCritic = l.program("read critic", critic, l.buildReadCritic)
+		l.criticGradient = l.program("critic gradient", critic, l.buildCriticGradient)
+	}
+	return l, nil
+}
+
+func (l *learner) program(name string, m *reward.Model, build func([]*Node) []*Node) *Exec {
+	return MustNewExec(m.Device().Backend, func(in []*Node) []*Node {
+		l.built++
+		return build(in)
+	}).SetMaxCache(-1).WithName(name)
+}
+
+func (l *learner) programs() int {
+	n := l.built + l.actor.Programs()
+	if l.judge != nil {
+		n += l.judge.Programs()
+	}
+	return n
+}
+
+func (l *learner) close() {
+	for _, exec := range []*Exec{l.read, l.gradient, l.readCritic, l.criticGradient} {
+		if exec != nil {
+			exec.Finalize()
+		}
+	}
+	for _, o := range []*train.Optimizer{l.actor, l.judge} {
+		if o != nil {
+			o.Close()
+		}
+	}
+	for _, p := range l.value {
+		p.Value.MustFinalizeAll()
+	}
+	_ = l.freeFrozen() // the run is over
+}
+
+func (l *learner) freeFrozen() error {
+	var kept []*tensors.Tensor
+	for _, t := range l.frozen {
+		kept = append(kept, t)
+	}
+	return train.Free(kept)
+}
+
+// valueN reads the value head at the states that predict the tokens; args begins with its two weights.
+func valueN(hiddenNH *Node, args []*Node) *Node {
+	n := hiddenNH.Shape().Dimensions[0]
+	x := Reshape(Dot(hiddenNH, args[0]).General([]int{1}, nil, []int{1}, nil), n)
+	return Add(x, BroadcastToDims(Reshape(args[1], 1), n))
+}
+
+// arguments are the weights of the policy's programs: the value head's, then the policy's, or the reference's.
+func (l *learner) arguments(reference bool) []any {
+	var args []any
+	for _, p := range l.value {
+		args = append(args, p.Value)
+	}
+	weights := l.policy.Arguments()
+	if reference {
+		for i, p := range l.policy.Params() {
+			if kept, ok := l.frozen[p.Name]; ok {
+				weights[i] = kept
+			}
+		}
+	}
+	return append(args, weights...)
+}
+
+// buildRead: inputs of the batch, value head, weights → log-probabilities, entropies, values; all [N].
+func (l *learner) buildRead(in []*Node) []*Node {
+	batch, args := in[:reward.NumInputs], in[reward.NumInputs:]
+	w := l.policy.Weights(args[len(l.value):])
+	hiddenNH := l.policy.Predicting(batch, w)
+	out := []*Node{l.policy.TokenLogProbs(hiddenNH, batch, w, lm.None), l.policy.TokenEntropies(hiddenNH, w)}
+	if l.value != nil {
+		out = append(out, valueN(hiddenNH, args))
+	}
+	return out
+}
+
+func (l *learner) buildReadCritic(in []*Node) []*Node {
+	batch, w := in[:reward.NumInputs], l.critic.Weights(in[reward.NumInputs:])
+	return []*Node{l.critic.TokenScores(l.critic.Predicting(batch, w), w)}
+}
+
+// numToken is the number of arrays of [learner.tokenInputs].
+const numToken = 6
+
+// tokenInputs are the arrays [N] of a packed batch that the loss reads: π_old, π_ref, advantage, old value, return, weight.
+func tokenInputs(b *encode.Batch, rollouts []*rollout, weight func(*response) float64) []any {
+	var arrays [numToken][]float32
+	for i := range arrays {
+		arrays[i] = make([]float32, b.Shape.Predicted)
+	}
+	eachToken(b, rollouts, func(n int, r *response, t int) {
+		arrays[0][n], arrays[1][n] = float32(r.logps[t]), float32(r.refs[t])
+		arrays[2][n], arrays[5][n] = float32(r.advantages[t]), float32(weight(r))
+		if r.values != nil {
+			arrays[3][n], arrays[4][n] = float32(r.values[t]), float32(r.returns[t])
+		}
+	})
+	var out []any
+	for _, x := range arrays {
+		out = append(out, tensors.FromFlatDataAndDimensions(x, len(x)))
+	}
+	return out
+}
+
+func readoutOf(in []*Node) Readout {
+	return Readout{OldN: in[0], RefN: in[1], AdvantageN: in[2], OldValueN: in[3], ReturnN: in[4], WeightN: in[5]}
+}
+
+// buildGradient: inputs of the batch, those of tokenInputs, the KL's coefficient in the loss, value head, weights → the
+// losses [6], squared norm, gradients.
+func (l *learner) buildGradient(in []*Node) []*Node {
+	batch, tokens, args := in[:reward.NumInputs], in[reward.NumInputs:reward.NumInputs+numToken], in[reward.NumInputs+numToken+1:]
+	w := l.policy.Weights(args[len(l.value):])
+	hiddenNH := l.policy.Predicting(batch, w)
+	r := readoutOf(tokens)
+	r.KL = in[reward.NumInputs+numToken]
+	r.LogpN = l.policy.TokenLogProbs(hiddenNH, batch, w, l.policy.Gradients())
+	// At padding there is nothing to compare: a weight of 0 does not undo an infinite ratio.
+	r.LogpN = Where(GreaterThan(r.WeightN, ZerosLike(r.WeightN)), r.LogpN, ZerosLike(r.LogpN))
+	for i, p := range l.value {
+		w[p.Name] = args[i]
+	}
+	if l.value != nil {
+		r.ValueN = valueN(hiddenNH, args)
+	}
+	parts := l.opt.surrogate().Graph(r)
+	gradients := Gradient(parts.Total, by(l.actor.Params(), w)...)
+	losses := Stack([]*Node{parts.Total, parts.Policy, parts.Value, parts.KL, parts.Clipped, parts.Moved}, 0)
+	return append([]*Node{losses, train.SumOfSquares(gradients)}, gradients...)
+}
+
+// buildCriticGradient: inputs of the batch, those of tokenInputs, weights → the value loss, squared norm, gradients.
+func (l *learner) buildCriticGradient(in []*Node) []*Node {
+	batch, w := in[:reward.NumInputs], l.critic.Weights(in[reward.NumInputs+numToken:])
+	r := readoutOf(in[reward.NumInputs : reward.NumInputs+numToken])
+	r.ValueN = l.critic.TokenScores(l.critic.Predicting(batch, w), w)
+	loss := l.opt.surrogate().valueLoss(r)
+	gradients := Gradient(loss, by(l.judge.Params(), w)...)
+	return append([]*Node{Reshape(loss, 1), train.SumOfSquares(gradients)}, gradients...)
+}
+
+func by(params []*reward.Param, w lm.Weights) []*Node {
+	nodes := make([]*Node, len(params))
+	for i, p := range params {
+		nodes[i] = w[p.Name]
+	}
+	return nodes
+}
+
+// call runs a program that returns arrays alone and reads them.
+func call(exec *Exec, b *encode.Batch, args []any) ([][]float32, error) {
+	out, err := exec.Call(append(reward.Inputs(b), args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("rlhf: reading a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
+	}
+	arrays := make([][]float32, len(out))
+	for i, t := range out {
+		if arrays[i], err = tensors.CopyFlatData[float32](t); err != nil {
+			return nil, fmt.Errorf("rlhf: reading a result: %w", err)
+		}
+	}
+	return arrays, train.Free(out)
+}
+
+// readAll fills in the log-probabilities, entropies and values of fresh rollouts.
+func (l *learner) readAll(rollouts []*rollout) error {
+	for _, r := range rollouts {
+		for _, a := range r.responses {
+			n := len(a.tokens)
+			a.logps, a.refs, a.entropies = make([]float64, n), make([]float64, n), make([]float64, n)
+			if l.opt.hasValues() {
+				a.values = make([]float64, n)
+			}
+		}
+	}
+	batches, err := packed(rollouts, l.policy.Positions())
+	if err != nil {
+		return fmt.Errorf("rlhf: %w", err)
+	}
+	for _, b := range batches {
+		now, err := call(l.read, b, l.arguments(false))
+		if err != nil {
+			return err
+		}
+		ref, err := call(l.read, b, l.arguments(true))
+		if err != nil {
+			return err
+		}
+		var values []float32
+		switch {
+		case l.value != nil:
+			values = now[2]
+		case l.critic != nil:
+			out, err := call(l.readCritic, b, l.critic.Arguments())
+			if err != nil {
+				return err
+			}
+			values = out[0]
+		}
+		eachToken(b, rollouts, func(n int, r *response, t int) {
+			r.logps[t], r.entropies[t], r.refs[t] = float64(now[0][n]), float64(now[1][n]), float64(ref[0][n])
+			if values != nil {
+				r.values[t] = float64(values[n])
+			}
+		})
+	}
+	return nil
+}
+
+// A pass is what one optimizer step came to.
+type pass struct {
+	Losses
+	norm, criticNorm float64
+}
+
+// errNotFinite is a loss or gradient that is no number; the weights are as before the step.
+var errNotFinite = errors.New("is no finite number")
+
+// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate the share of the peak learning
+// rate.
+func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, error) {
+	var out pass
+	batches, err := packed(rollouts, l.policy.Positions())
+	if err != nil {
+		return out, fmt.Errorf("rlhf: %w", err)
+	}
+	weight := l.opt.weights(rollouts)
+	scalars := func(b *encode.Batch) []any { return append(reward.Inputs(b), tokenInputs(b, rollouts, weight)...) }
+	var losses [6]float64
+	norm, err := update(l.gradient, l.actor, batches, losses[:], rate, t, func(b *encode.Batch) []any {
+		return append(append(scalars(b), float32(kl)), l.arguments(false)...)
+	})
+	out.norm = norm
+	out.Losses = Losses{Total: losses[0], Policy: losses[1], Value: losses[2], KL: losses[3], Clipped: losses[4], Moved: losses[5]}
+	if err != nil || l.critic == nil {
+		return out, err
+	}
+	var value [1]float64
+	out.criticNorm, err = update(l.criticGradient, l.judge, batches, value[:], rate, t, func(b *encode.Batch) []any {
+		return append(scalars(b), l.critic.Arguments()...)
+	})
+	out.Value = value[0]
+	return out, err
+}
+
+// update runs a gradient program over packed batches, adds up losses and gradients, and lets the optimizer make its step.
+func update(gradient *Exec, optimizer *train.Optimizer, batches []*encode.Batch, losses []float64, rate float64, t int, args func(*encode.Batch) []any) (norm float64, err error) {
+	var sums []*tensors.Tensor
+	for _, b := range batches {
+		out, err := gradient.Call(args(b)...)
+		if err != nil {
+			return 0, errors.Join(fmt.Errorf("rlhf: gradients of a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err), train.Free(sums))
+		}
+		parts, err := tensors.CopyFlatData[float32](out[0])
+		if err != nil {
+			return 0, errors.Join(fmt.Errorf("rlhf: reading losses: %w", err), train.Free(sums), train.Free(out))
+		}
+		for i, x := range parts {
+			losses[i] += float64(x)
+		}
+		squares := float64(tensors.ToScalar[float32](out[1]))
+		if err := train.Free(out[:2]); err != nil {
+			return 0, err
+		}
+		if sums == nil {
+			sums = out[2:]
+		} else if squares, err = optimizer.Accumulate(sums, out[2:]); err != nil {
+			return 0, err
+		}
+		if norm = math.Sqrt(squares); math.IsNaN(norm-norm) || math.IsNaN(losses[0]-losses[0]) {
+			return norm, errors.Join(fmt.Errorf("rlhf: the loss is %g and the gradients' norm %g: one %w", losses[0], norm, errNotFinite), train.Free(sums))
+		}
+	}
+	return norm, optimizer.Apply(sums, rate*optimizer.Settings().LR, norm, t)
+}
+
+// save writes the trained weights and the optimizers' moments.
+func (l *learner) save(dir string) error {
+	if err := l.actor.Save(dir); err != nil || l.judge == nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "critic"), 0o755); err != nil {
+		return err
+	}
+	return l.judge.Save(filepath.Join(dir, "critic"))
+}
+
+// load puts what save wrote in their place.
+func (l *learner) load(dir string) error {
+	if err := l.actor.Load(dir); err != nil || l.judge == nil {
+		return err
+	}
+	return l.judge.Load(filepath.Join(dir, "critic"))
+}

@@ -1,0 +1,175 @@
+package rlhf
+
+import (
+	"fmt"
+	"math"
+
+	"haf/lm"
+	"haf/reward"
+	"haf/train"
+)
+
+// The algorithms.
+const (
+	PPO  = "ppo"
+	RLOO = "rloo"
+	GRPO = "grpo"
+)
+
+// Where PPO's values come from.
+const (
+	ValueHead     = "head"     // a head of its own on the policy's decoder
+	ValueSeparate = "separate" // the score head of a second model, read at every token
+)
+
+// How the tokens' losses are averaged.
+const (
+	MeanToken    = "token"    // over all tokens
+	MeanSequence = "sequence" // over the tokens of each response, then over the responses
+)
+
+// Options says how a policy is optimized.
+type Options struct {
+	Algorithm string
+	Epochs    int // passes over the prompts; 0 is no limit
+	MaxSteps  int // of rollouts; 0 is no limit
+	Batch     int // prompts of a step
+	Samples   int // responses to each prompt
+	Updates   int // passes over a step's rollouts
+	Minibatch int // prompts of an optimizer step; 0 is all of the step's
+	Rows      int // responses that are generated side by side; 0 is the usual number
+
+	MaxTokens int // of a response
+	Sampling  lm.Sampling
+	Stop      []string // texts that end a response and are no part of what is scored
+
+	KL        Coefficient
+	Estimator Estimator
+	KLInLoss  bool // else the KL is in the reward
+	Shaping   Shaping
+
+	Gamma, Lambda    float64 // of GAE
+	Clip, ValueClip  float64
+	ValueCoef        float64
+	Value            string // ValueHead or ValueSeparate; PPO's
+	CriticLR         float64
+	Mean             string
+	WhitenRewards    bool
+	WhitenAdvantages bool
+	ScaleGroup       bool // GRPO divides by the group's standard deviation
+
+	KLLimit   float64 // nats of a response at which the run stops; 0 never stops
+	MinLength float64 // mean tokens of a response below which it warns
+
+	Optimizer       train.AdamW
+	CheckpointEvery int // steps; 0 is only when interrupted
+	SaveEvery       int // steps after which the policy as it is then is kept as a model; 0 is none
+	Seed            uint64
+	Fingerprint     string // of recipe and data, for resuming
+
+	steps int // of the run, once the prompts are counted
+}
+
+// Default returns usual settings of an algorithm: those of TRL, with the paper's reward scaling and clipping for PPO.
+func Default(algorithm string) Options {
+	o := Options{
+		Algorithm: algorithm, Epochs: 1, Batch: 16, Samples: 1, Updates: 4, MaxTokens: 128, Sampling: lm.Sampling{Temperature: 1},
+		KL: Coefficient{Start: 0.05, Horizon: 10000}, Estimator: K1, Shaping: Shaping{Normalize: NormalizeScale, RewardClip: 3},
+		Gamma: 1, Lambda: 0.95, Clip: 0.2, ValueClip: 0.2, ValueCoef: 0.1, Value: ValueHead, Mean: MeanToken, WhitenAdvantages: true, ScaleGroup: true,
+		KLLimit: 200, MinLength: 4,
+	}
+	switch algorithm {
+	case RLOO:
+		o.Samples, o.Updates, o.WhitenAdvantages = 4, 1, false
+		o.Shaping.Normalize, o.Shaping.RewardClip = NormalizeNone, 0
+	case GRPO:
+		o.Samples, o.Updates, o.WhitenAdvantages = 4, 1, false
+		o.Shaping.Normalize, o.Shaping.RewardClip = NormalizeNone, 0
+		o.Estimator, o.KLInLoss, o.Mean = K3, true, MeanSequence
+	}
+	return o
+}
+
+// Check returns an error that names the first setting out of range.
+func (o Options) Check() error {
+	switch {
+	case o.Algorithm != PPO && o.Algorithm != RLOO && o.Algorithm != GRPO:
+		return fmt.Errorf("rlhf: algorithm %q is not known: %s, %s or %s", o.Algorithm, PPO, RLOO, GRPO)
+	case o.Epochs < 0 || o.MaxSteps < 0 || o.Epochs == 0 && o.MaxSteps == 0:
+		return fmt.Errorf("rlhf: epochs are %d and most steps %d: neither may be negative, one must be positive", o.Epochs, o.MaxSteps)
+	case o.Batch < 1 || o.Samples < 1 || o.Updates < 1 || o.MaxTokens < 1:
+		return fmt.Errorf("rlhf: batch is %d, samples %d, updates %d, max tokens %d: all must be at least 1", o.Batch, o.Samples, o.Updates, o.MaxTokens)
+	case o.Algorithm != PPO && o.Samples < 2:
+		return fmt.Errorf("rlhf: %s compares the responses to a prompt with each other: samples is %d, want at least 2", o.Algorithm, o.Samples)
+	case o.Minibatch < 0 || o.Minibatch > o.Batch:
+		return fmt.Errorf("rlhf: minibatch is %d prompts, want 0 (all) to %d, the batch", o.Minibatch, o.Batch)
+	case o.Sampling.Temperature == 0:
+		return fmt.Errorf("rlhf: temperature is 0: a greedy policy tries nothing, so it learns nothing; 1 is usual")
+	case !(o.Gamma >= 0 && o.Gamma <= 1 && o.Lambda >= 0 && o.Lambda <= 1):
+		return fmt.Errorf("rlhf: gamma is %g and lambda %g, want 0 to 1", o.Gamma, o.Lambda)
+	case !(o.Clip > 0 && o.Clip < 1):
+		return fmt.Errorf("rlhf: clip is %g, want above 0 and below 1", o.Clip)
+	case !(o.ValueClip >= 0 && o.ValueCoef >= 0 && o.ValueCoef < math.Inf(1)):
+		return fmt.Errorf("rlhf: value clip is %g and value coefficient %g, neither may be negative", o.ValueClip, o.ValueCoef)
+	case o.Value != ValueHead && o.Value != ValueSeparate:
+		return fmt.Errorf("rlhf: value is %q, want %s or %s", o.Value, ValueHead, ValueSeparate)
+	case o.Mean != MeanToken && o.Mean != MeanSequence:
+		return fmt.Errorf("rlhf: mean is %q, want %s or %s", o.Mean, MeanToken, MeanSequence)
+	case !(o.KLLimit >= 0 && o.MinLength >= 0) || o.CheckpointEvery < 0 || o.SaveEvery < 0:
+		return fmt.Errorf("rlhf: KL limit, least length and the steps between checkpoints may not be negative")
+	case o.Algorithm == PPO && o.Value == ValueSeparate && !(o.CriticLR > 0):
+		return fmt.Errorf("rlhf: the learning rate of the separate critic is %g, want a positive number", o.CriticLR)
+	}
+	for _, err := range []error{o.Sampling.Check(), o.Estimator.check(), o.KL.check(), o.Shaping.check(), o.Optimizer.Check()} {
+		if err != nil {
+			return err
+		}
+	}
+	for _, stop := range o.Stop {
+		if stop == "" {
+			return fmt.Errorf("rlhf: an empty stop text would end every response at once")
+		}
+	}
+	return nil
+}
+
+// checkModels looks at what is trained.
+func (o Options) checkModels(policy, critic *reward.Model) error {
+	switch {
+	case !policy.HasPolicyHead:
+		return fmt.Errorf("rlhf: %s has no policy head (no lm_head.weight): there is no policy to optimize", policy.Dir)
+	case policy.Encoder == nil:
+		return fmt.Errorf("rlhf: %s was opened without its tokenizer", policy.Dir)
+	case o.separate() && critic == nil:
+		return fmt.Errorf("rlhf: value is %q, but no critic was opened", ValueSeparate)
+	case o.separate() && critic.Config.Vocab != policy.Config.Vocab:
+		return fmt.Errorf("rlhf: the critic %s has %d tokens and the policy %d: it reads the policy's tokens, so it must be of the same tokenizer", critic.Dir, critic.Config.Vocab, policy.Config.Vocab)
+	}
+	return nil
+}
+
+func (o Options) separate() bool  { return o.Algorithm == PPO && o.Value == ValueSeparate }
+func (o Options) hasValues() bool { return o.Algorithm == PPO }
+
+func (o Options) surrogate() Surrogate {
+	return Surrogate{Clip: o.Clip, ValueClip: o.ValueClip, ValueCoef: o.ValueCoef, Estimator: o.Estimator}
+}
+
+// minibatches is the number of optimizer steps of one pass over a step's rollouts.
+func (o Options) minibatches() int {
+	if o.Minibatch == 0 {
+		return 1
+	}
+	return (o.Batch + o.Minibatch - 1) / o.Minibatch
+}
+
+// forPrompts fits the options to the number of prompts and counts the steps.
+func (o Options) forPrompts(n int) Options {
+	o.Batch = min(o.Batch, n)
+	o.Minibatch = min(o.Minibatch, o.Batch)
+	o.Shaping.MaxTokens = o.MaxTokens
+	if o.steps = o.Epochs * (n / o.Batch); o.Epochs == 0 || o.MaxSteps > 0 && o.MaxSteps < o.steps {
+		o.steps = o.MaxSteps
+	}
+	return o
+}

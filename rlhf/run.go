@@ -1,0 +1,383 @@
+package rlhf
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"haf/lm"
+	"haf/pref"
+	"haf/reward"
+	"haf/train"
+)
+
+// A Task is what is optimized: a policy's answers to prompts, by a scorer.
+type Task struct {
+	Policy *reward.Model // opened for training; as it is opened it is the reference, too
+	Critic *reward.Model // of ValueSeparate, opened for training; else nil
+	// Prompts are conversations that end where the policy answers.
+	Prompts [][]pref.Message
+	Scorer  pref.Scorer
+	// MaxLength is the most tokens of prompt and response together: a prompt that leaves no room for Options.MaxTokens is left out. 0
+	// is no limit.
+	MaxLength int
+}
+
+// Result is what a run came to.
+type Result struct {
+	Steps       int
+	First, Last Record // of the steps that this call made
+	Programs    int
+	Seconds     float64
+}
+
+// state is what a checkpoint holds besides tensors.
+type state struct {
+	Step        int     `json:"step"`    // of rollouts
+	Updates     int     `json:"updates"` // optimizer steps
+	KL          float64 `json:"kl_coefficient"`
+	Running     Running `json:"running"`
+	Short       int     `json:"short"` // steps in a row of too short responses
+	Fingerprint string  `json:"fingerprint"`
+}
+
+const (
+	stateName = "state.json"
+	// ModelsName is the folder, inside a run's, of the policies that Options.SaveEvery keeps.
+	ModelsName = "models"
+)
+
+// run is one optimization in progress.
+type run struct {
+	Task
+	*learner
+	generator *lm.Generator
+	folder    *train.Folder
+	progress  train.Progress
+
+	prompts [][]int32 // tokens of Task.Prompts
+	state   state
+	result  Result
+}
+
+// Run optimizes the policy and leaves the run in the folder, which may hold a checkpoint to go on from. When ctx is cancelled
+// it writes a checkpoint of the last step that is through and returns [train.ErrInterrupted].
+func Run(ctx context.Context, task Task, opt Options, folder *train.Folder, progress train.Progress) (Result, error) {
+	if err := opt.Check(); err != nil {
+		return Result{}, err
+	}
+	if err := opt.checkModels(task.Policy, task.Critic); err != nil {
+		return Result{}, err
+	}
+	r := &run{Task: task, folder: folder, progress: progress}
+	if err := r.encode(opt); err != nil {
+		return Result{}, err
+	}
+	opt = opt.forPrompts(len(r.prompts))
+	progress.Say("%s: %d steps of %d prompts with %d responses each, %d optimizer steps in all", opt.Algorithm, opt.steps, opt.Batch, opt.Samples, opt.steps*opt.Updates*opt.minibatches())
+	var err error
+	if r.learner, err = newLearner(task.Policy, task.Critic, opt); err != nil {
+		return Result{}, err
+	}
+	defer r.learner.close()
+	r.generator = task.Policy.TokenGenerator(opt.Rows)
+	defer r.generator.Close()
+	for _, p := range r.prompts {
+		r.generator.Room = max(r.generator.Room, len(p)+opt.MaxTokens) // the same programs in every step
+	}
+	defer folder.Close()
+	if err := r.restore(); err != nil {
+		return Result{}, err
+	}
+	began := time.Now()
+	err = r.loop(ctx)
+	r.result.Seconds, r.result.Steps = time.Since(began).Seconds(), r.state.Step
+	r.result.Programs = r.programs() + r.generator.Programs()
+	if err != nil {
+		return r.result, err
+	}
+	task.Policy.Meta.Heads = []string{"policy"}
+	return r.result, task.Policy.Save(filepath.Join(folder.Path, train.ModelName))
+}
+
+// encode makes tokens of the prompts and leaves out those that are too long.
+func (r *run) encode(opt Options) error {
+	most := r.MaxLength
+	if longest := r.Policy.Config.MaxLength(); longest > 0 && (most == 0 || longest < most) {
+		most = longest
+	}
+	var kept [][]pref.Message
+	for i, messages := range r.Prompts {
+		tokens, err := r.Policy.Encoder.Prompt(messages)
+		if err != nil {
+			return fmt.Errorf("rlhf: prompt %d: %w", i+1, err)
+		}
+		if most > 0 && len(tokens)+opt.MaxTokens > most {
+			continue
+		}
+		kept, r.prompts = append(kept, messages), append(r.prompts, tokens)
+	}
+	if len(kept) == 0 {
+		return fmt.Errorf("rlhf: none of %d prompts leaves room for %d tokens of response in a length of %d: raise the length, or lower the response's", len(r.Prompts), opt.MaxTokens, most)
+	}
+	r.progress.Say("prompts: %d, %d left out as too long", len(kept), len(r.Prompts)-len(kept))
+	r.Prompts = kept
+	return nil
+}
+
+// restore loads the newest checkpoint, where there is one.
+func (r *run) restore() error {
+	r.state = state{KL: r.opt.KL.Start, Fingerprint: r.opt.Fingerprint}
+	path, err := train.NewestCheckpoint(filepath.Join(r.folder.Path, train.CheckpointsName))
+	if err != nil {
+		return err
+	}
+	if path != "" {
+		data, err := os.ReadFile(filepath.Join(path, stateName))
+		if err != nil {
+			return fmt.Errorf("rlhf: checkpoint: %w", err)
+		}
+		var s state
+		if err := json.Unmarshal(data, &s); err != nil {
+			return fmt.Errorf("rlhf: %s: %w", filepath.Join(path, stateName), err)
+		}
+		if s.Fingerprint != r.opt.Fingerprint {
+			return fmt.Errorf("rlhf: %s was made by another recipe, model, reward or data: resume with those it was started with, or run into a new folder", path)
+		}
+		if err := r.load(path); err != nil {
+			return fmt.Errorf("rlhf: checkpoint: %w", err)
+		}
+		r.state = s
+		r.progress.Say("resumed after step %d of %d", s.Step, r.opt.steps)
+	}
+	return r.folder.OpenMetrics(r.state.Step, false)
+}
+
+func (r *run) checkpoint() error {
+	if err := r.folder.Sync(); err != nil {
+		return err
+	}
+	return train.SaveCheckpoint(filepath.Join(r.folder.Path, train.CheckpointsName), r.state.Step, func(dir string) error {
+		if err := r.save(dir); err != nil {
+			return err
+		}
+		data, err := json.MarshalIndent(r.state, "", "  ")
+		if err != nil {
+			return err
+		}
+		return renameio.WriteFile(filepath.Join(dir, stateName), append(data, '\n'), 0o644)
+	})
+}
+
+// loop makes the steps that are left.
+func (r *run) loop(ctx context.Context) error {
+	r.progress.Start(r.opt.Algorithm, r.opt.steps)
+	defer r.progress.End()
+	r.progress.At(r.state.Step, "")
+	for r.state.Step < r.opt.steps {
+		before := r.state
+		err := r.one(ctx)
+		if err != nil {
+			r.state = before
+		}
+		if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
+			if err := r.checkpoint(); err != nil {
+				return err
+			}
+			return train.ErrInterrupted
+		}
+		if err != nil {
+			return fmt.Errorf("step %d: %w", r.state.Step+1, err)
+		}
+		step, last := r.state.Step, r.state.Step == r.opt.steps
+		if every := r.opt.SaveEvery; every > 0 && step%every == 0 && !last {
+			if err := r.keepModel(); err != nil {
+				return err
+			}
+		}
+		if every := r.opt.CheckpointEvery; every > 0 && step%every == 0 && !last {
+			if err := r.checkpoint(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keepModel saves the policy as it is now.
+func (r *run) keepModel() error {
+	dir := filepath.Join(r.folder.Path, ModelsName, fmt.Sprintf("step-%06d", r.state.Step))
+	if err := os.RemoveAll(dir); err != nil { // of the same step, before the run was stopped
+		return fmt.Errorf("rlhf: %w", err)
+	}
+	return r.Policy.Save(dir)
+}
+
+// one makes one step: rollouts, rewards, advantages, updates. An error leaves the weights as they were, or part of the step's
+// updates made.
+func (r *run) one(ctx context.Context) error {
+	began := time.Now()
+	rollouts, err := r.generate(ctx)
+	if err != nil {
+		return err
+	}
+	generated := time.Since(began)
+	if err := r.score(ctx, rollouts); err != nil {
+		return err
+	}
+	scored := time.Since(began)
+	if err := r.readAll(rollouts); err != nil {
+		return err
+	}
+	r.opt.advantages(rollouts, r.state.KL)
+	record := r.measure(rollouts)
+	record.Step = r.state.Step + 1
+	if err := r.guard(&record); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := r.learn(rollouts, &record); err != nil {
+		return err
+	}
+	record.KLCoefficient = r.state.KL
+	r.state.KL = r.opt.KL.Next(r.state.KL, record.KL, r.opt.Batch*r.opt.Samples)
+	r.state.Step++
+	record.Seconds, record.GenerateSeconds, record.ScoreSeconds = time.Since(began).Seconds(), generated.Seconds(), (scored - generated).Seconds()
+	if r.result.First.Step == 0 {
+		r.result.First = record
+	}
+	r.result.Last = record
+	r.progress.At(r.state.Step, fmt.Sprintf("reward %.3f, KL %.3f, length %.1f, ended %.2f, entropy %.2f", record.Reward, record.KL, record.Length, record.Ended, record.Entropy))
+	return r.folder.Record(record)
+}
+
+// stream is a random stream of the run, named by what it is for and where.
+func (o Options) stream(name string, at ...int) *rand.Rand {
+	return rand.New(rand.NewPCG(o.seed(name, at...), 0))
+}
+
+func (o Options) seed(name string, at ...int) uint64 {
+	h := fnv.New64a()
+	data := binary.LittleEndian.AppendUint64([]byte(name), o.Seed)
+	for _, x := range at {
+		data = binary.LittleEndian.AppendUint64(data, uint64(x))
+	}
+	h.Write(data) // never fails
+	return h.Sum64()
+}
+
+// chosen are the prompts of a step: each epoch goes through all of them in an order of its own, but for what is left over.
+func (o Options) chosen(step, prompts int) []int {
+	perEpoch := prompts / o.Batch
+	order := o.stream("order", step/perEpoch).Perm(prompts)
+	at := step % perEpoch * o.Batch
+	return order[at : at+o.Batch]
+}
+
+// generate lets the policy answer the step's prompts.
+func (r *run) generate(ctx context.Context) ([]*rollout, error) {
+	end := r.Policy.EndTokens()
+	var rollouts []*rollout
+	var requests []lm.Request
+	for i, p := range r.opt.chosen(r.state.Step, len(r.prompts)) {
+		rollouts = append(rollouts, &rollout{messages: r.Prompts[p], prompt: r.prompts[p], responses: make([]*response, r.opt.Samples)})
+		for k := range r.opt.Samples {
+			q := lm.Request{Prompt: r.prompts[p], MaxTokens: r.opt.MaxTokens, End: end, Sampling: r.opt.Sampling}
+			q.Sampling.Seed = r.opt.seed("sampling", r.state.Step, i, k)
+			if len(r.opt.Stop) > 0 {
+				q.Stop = func(tokens []int32) bool {
+					_, found := reward.CutAt(r.text(tokens), r.opt.Stop)
+					return found
+				}
+			}
+			requests = append(requests, q)
+		}
+	}
+	err := r.generator.Run(ctx, r.Policy.Arguments(), requests, func(i int, s lm.Sequence) error {
+		a := &response{tokens: s.Tokens, ended: s.Ended != lm.EndedByLength}
+		a.text, _ = reward.CutAt(r.text(s.Tokens), r.opt.Stop)
+		rollouts[i/r.opt.Samples].responses[i%r.opt.Samples] = a
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rlhf: generating: %w", err)
+	}
+	return rollouts, nil
+}
+
+func (r *run) text(tokens []int32) string { return r.Policy.Tokenizer.Decode(tokens, true) }
+
+// score asks the scorer and shapes the rewards.
+func (r *run) score(ctx context.Context, rollouts []*rollout) error {
+	var samples []pref.Sample
+	for _, p := range rollouts {
+		for _, a := range p.responses {
+			samples = append(samples, pref.Sample{Prompt: p.messages, Response: a.text})
+		}
+	}
+	scores, err := r.Scorer.Score(ctx, samples)
+	if err != nil {
+		return fmt.Errorf("rlhf: scoring: %w", err)
+	}
+	if len(scores) != len(samples) {
+		return fmt.Errorf("rlhf: the scorer gave %d rewards for %d responses", len(scores), len(samples))
+	}
+	for i, s := range scores {
+		if s-s != 0 {
+			return fmt.Errorf("rlhf: the reward of response %.60q is %v: look at the reward model", samples[i].Response, s)
+		}
+	}
+	running := r.state.Running
+	running.Add(scores)
+	for _, p := range rollouts {
+		for _, a := range p.responses {
+			a.score = scores[0]
+			scores = scores[1:]
+			a.shaped = r.opt.Shaping.Shape(a.score, a.tokens, a.ended, running)
+		}
+	}
+	r.state.Running = running
+	return nil
+}
+
+// learn makes the optimizer steps of a step.
+func (r *run) learn(rollouts []*rollout, record *Record) error {
+	n := r.opt.minibatches()
+	total := r.opt.steps * r.opt.Updates * n
+	kl := 0.0
+	if r.opt.KLInLoss {
+		kl = r.state.KL
+	}
+	for u := range r.opt.Updates {
+		order := r.opt.stream("minibatch", r.state.Step, u).Perm(len(rollouts))
+		for b := range n {
+			var some []*rollout
+			for _, i := range order[b*len(order)/n : (b+1)*len(order)/n] {
+				some = append(some, rollouts[i])
+			}
+			rate := r.opt.Optimizer.Rate(r.state.Updates, total)
+			p, err := r.step(some, kl, rate/r.opt.Optimizer.LR, r.state.Updates+1)
+			if err != nil {
+				if errors.Is(err, errNotFinite) {
+					err = fmt.Errorf("%w: lower train.lr, set train.clip, or clip the reward (rlhf.reward_clip)", err)
+				}
+				return err
+			}
+			r.state.Updates++
+			record.add(p, 1/float64(r.opt.Updates*n))
+			record.LR = rate
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package rlhf
+
+import (
+	"fmt"
+	"math"
+)
+
+// Shaping makes the reward that a response is optimized for of the scorer's: normalized, clipped, less the costs.
+type Shaping struct {
+	Normalize  string  // "none", "scale" by the running standard deviation, or "standard": less the running mean, too
+	RewardClip float64 // bound of the normalized reward, ±; 0 is none
+	// Length is taken off a response of MaxTokens tokens, and in proportion off a shorter one.
+	Length float64
+	// Repetition is taken off a response that says the same three tokens again and again, and in proportion to the share of
+	// repeated trigrams off another.
+	Repetition float64
+	NoEnd      float64 // taken off a response that was cut at MaxTokens
+	MaxTokens  int
+}
+
+// The choices of Shaping.Normalize.
+const (
+	NormalizeNone     = "none"
+	NormalizeScale    = "scale"
+	NormalizeStandard = "standard"
+)
+
+func (s Shaping) check() error {
+	if s.Normalize != NormalizeNone && s.Normalize != NormalizeScale && s.Normalize != NormalizeStandard {
+		return fmt.Errorf("rlhf: normalize is %q, want %s, %s or %s", s.Normalize, NormalizeNone, NormalizeScale, NormalizeStandard)
+	}
+	for _, p := range []struct {
+		name  string
+		value float64
+	}{{"reward clip", s.RewardClip}, {"length cost", s.Length}, {"repetition cost", s.Repetition}, {"cost of no end", s.NoEnd}} {
+		if !(p.value >= 0 && p.value < math.Inf(1)) {
+			return fmt.Errorf("rlhf: %s is %g, want 0 (none) or more", p.name, p.value)
+		}
+	}
+	return nil
+}
+
+// Running are the moments of all scores so far (Welford's method, the parts joined by Chan's).
+type Running struct {
+	Count   float64 `json:"count"`
+	Mean    float64 `json:"mean"`
+	Squares float64 `json:"squares"` // sum of the squared distances from the mean
+}
+
+// Add takes in more scores.
+func (r *Running) Add(scores []float64) {
+	mean, std, n := moments([][]float64{scores})
+	if n == 0 {
+		return
+	}
+	count, distance := float64(n), mean-r.Mean
+	r.Squares += std*std*(count-1) + distance*distance*r.Count*count/(r.Count+count)
+	r.Mean += distance * count / (r.Count + count)
+	r.Count += count
+}
+
+// Std is the standard deviation, 0 of fewer than two scores.
+func (r Running) Std() float64 {
+	if r.Count < 2 {
+		return 0
+	}
+	return math.Sqrt(r.Squares / (r.Count - 1))
+}
+
+// Shape returns the reward of a response, from the scorer's and from its tokens. running holds the moments of the scores, this
+// response's among them.
+func (s Shaping) Shape(score float64, tokens []int32, ended bool, running Running) float64 {
+	if s.Normalize == NormalizeStandard {
+		score -= running.Mean
+	}
+	if std := running.Std(); s.Normalize != NormalizeNone && std > 0 {
+		score /= std
+	}
+	if s.RewardClip > 0 {
+		score = min(max(score, -s.RewardClip), s.RewardClip)
+	}
+	score -= s.Length*float64(len(tokens))/float64(s.MaxTokens) + s.Repetition*repeated(tokens)
+	if !ended {
+		score -= s.NoEnd
+	}
+	return score
+}
+
+// repeated is the share of the trigrams that were there before.
+func repeated(tokens []int32) float64 {
+	seen := map[[3]int32]bool{}
+	again := 0
+	for i := 2; i < len(tokens); i++ {
+		gram := [3]int32(tokens[i-2 : i+1])
+		if seen[gram] {
+			again++
+		}
+		seen[gram] = true
+	}
+	return float64(again) / math.Max(1, float64(len(tokens)-2))
+}
+
+// tokenRewards are the rewards of a response's tokens: −β KL of each, and the shaped reward on the last. Without logps there
+// is no KL in them.
+func tokenRewards(shaped float64, n int, logps, refs []float64, estimator Estimator, kl float64) []float64 {
+	rewards := make([]float64, n)
+	for t := range logps {
+		rewards[t] = -kl * estimator.Of(logps[t], refs[t])
+	}
+	rewards[n-1] += shaped
+	return rewards
+}
