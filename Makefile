@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test check fuzz setup parity models round-trips bench bench-peers real real-one clean
+.PHONY: build demo test check fuzz setup parity models round-trips bench bench-peers growth real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -78,6 +78,11 @@ bench: build models
 
 bench-peers: build models
 	$(BENCH) -peers $(PEERS_PY) -script $(SHARED)/bench/peers.py $(PEERS)
+
+# Time and memory against sequence length, rank, depth and number of pairs: docs/growth.md. GROWTH=-reduced shows in some
+# minutes that it works.
+growth: build models
+	$(GO) run ./internal/growth -model $(SMOLLM2) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz $(GROWTH)
 
 # Real training on real preferences: three objectives on HH-helpful, about an hour on two cores.
 real: build models
