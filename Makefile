@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test check fuzz setup parity models round-trips remote bench bench-peers bench-generate real real-one clean
+.PHONY: build demo test check fuzz setup parity models round-trips remote rl-sanity bench bench-peers bench-generate real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -78,6 +78,11 @@ $(CACHE)/llama/done: remote/testdata/requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet -r remote/testdata/requirements.txt
 	touch $@
+
+# Curves of PPO, RLOO and GRPO on stories260k, whose reward is the length of a sentence.
+RL_STEPS ?= 30
+rl-sanity:
+	HAF_RL_STEPS=$(RL_STEPS) $(GO) test -count=1 -v -timeout 60m -run TestLearns ./rlhf
 
 # Rates and memory of every case on SmolLM2 and HH-helpful; beside the peers where PEERS_PY is a Python that has them
 # (the peer of the paper's algorithm needs 21 GB). CASES and PEERS choose among them, such as CASES="-case hybrid".
