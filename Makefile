@@ -80,7 +80,7 @@ $(CACHE)/llama/done: remote/testdata/requirements.txt
 	touch $@
 
 # Curves of PPO, RLOO and GRPO on stories260k, whose reward is the length of a sentence.
-RL_STEPS ?= 30
+RL_STEPS ?= 20
 rl-sanity:
 	HAF_RL_STEPS=$(RL_STEPS) $(GO) test -count=1 -v -timeout 60m -run TestLearns ./rlhf
 
