@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test check fuzz setup parity models round-trips remote rl-sanity bench bench-peers bench-generate real real-one clean
+.PHONY: build demo test race check fuzz setup parity models round-trips remote rl-sanity contract soak bench bench-peers bench-generate real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -17,6 +17,10 @@ demo: build
 
 test:
 	$(GO) test ./...
+
+# The server's tests under the race detector, but for the one on the pure Go backend, whose pointer arithmetic it refuses.
+race:
+	$(GO) test -race -skip RealModel ./serve
 
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt is wanted for:"; gofmt -l .; exit 1; }
@@ -83,6 +87,23 @@ $(CACHE)/llama/done: remote/testdata/requirements.txt
 RL_STEPS ?= 20
 rl-sanity:
 	HAF_RL_STEPS=$(RL_STEPS) $(GO) test -count=1 -v -timeout 60m -run TestLearns ./rlhf
+
+# A server under mixed load with faults and reloads: no wrong answer, no failure, a memory that stays as it is.
+SOAK ?= 10m
+soak:
+	HAF_SOAK=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoak ./cmd/haf
+
+# The server is asked by the clients that people have, and by schemathesis.
+contract: $(CACHE)/contract/done
+	HAF_CONTRACT=$(CACHE)/contract $(GO) test -count=1 -v -run 'RealClients|Schemathesis|Page' ./serve
+
+$(CACHE)/contract/done: serve/testdata/requirements.txt serve/testdata/clients.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r serve/testdata/requirements.txt
+	$(@D)/bin/python -m pip download --quiet --no-deps --only-binary :all: --python-version 311 --platform manylinux1_x86_64 --platform any --dest $(@D)/wheels -r serve/testdata/clients.txt
+	for wheel in $(@D)/wheels/*.whl; do $(PYTHON) -m zipfile -e $$wheel $(@D)/packages/$$(basename $$wheel .whl) || exit 1; done
+	touch $@
 
 # Rates and memory of every case on SmolLM2 and HH-helpful; beside the peers where PEERS_PY is a Python that has them
 # (the peer of the paper's algorithm needs 21 GB). CASES and PEERS choose among them, such as CASES="-case hybrid".

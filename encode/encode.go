@@ -17,6 +17,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 
 	"haf/pref"
 	"haf/tokenizer"
@@ -71,7 +72,8 @@ type Encoder struct {
 	bos      int32  // opens every prompt, where hasBOS
 	bosText  string // the text of bos: a template may write it itself
 	hasBOS   bool
-	addsBOS  bool // the tokenizer's post-processor puts BOS in front
+	addsBOS  bool        // the tokenizer's post-processor puts BOS in front
+	opensBOS func() bool // prompts begin with BOS, whoever puts it there
 	identity string
 }
 
@@ -103,6 +105,10 @@ func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 		with, without := tok.Encode("a", true), tok.Encode("a", false)
 		e.addsBOS = len(with) > len(without) && with[0] == e.bos && (len(without) == 0 || without[0] != e.bos)
 	}
+	e.opensBOS = sync.OnceValue(func() bool {
+		ids, err := e.prompt([]pref.Message{{Role: pref.User, Content: "a"}})
+		return e.addsBOS || err == nil && e.hasBOS && ids[0] == e.bos
+	})
 	h := sha256.New()
 	// %q keeps the parts apart whatever they contain. The leading number counts changes of the rules in this package.
 	fmt.Fprintf(h, "haf/encode 1\ntokenizer %q\ntemplate %q\nmax length %d\ntruncation %q\n", tok.Hash(), tpl.Hash(), opt.MaxLength, opt.Truncation)

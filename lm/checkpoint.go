@@ -177,6 +177,17 @@ func (c *Checkpoint) Info(name string) (Info, bool) {
 	return t.Info, ok
 }
 
+// Shapes is the checkpoint without its values: what is read of it has been checked as ever, dtype and shape, but has no
+// Data, and costs no reading. It needs no closing, and may be used after the checkpoint is closed.
+func (c *Checkpoint) Shapes() *Checkpoint {
+	shapes := &Checkpoint{tensors: make(map[string]tensor, len(c.tensors)), names: c.names, metadata: c.metadata}
+	for name, t := range c.tensors {
+		t.noValues = true
+		shapes.tensors[name] = t
+	}
+	return shapes
+}
+
 // Metadata returns the free text fields of the header; of a set of shards, all of theirs, the first shard's first.
 func (c *Checkpoint) Metadata() map[string]string { return maps.Clone(c.metadata) }
 

@@ -59,6 +59,38 @@ func TestReadMissingAndMisshapen(t *testing.T) {
 	}
 }
 
+// TestShapes reads shapes without values, of a file that is closed.
+func TestShapes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	if err := WriteSafetensors(path, Sources(Array{Name: "a", Shape: []int{2, 3}, Data: make([]float32, 6)}), WriteOptions{DType: "BF16"}); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := OpenSafetensors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shapes := whole.Shapes()
+	if a, err := whole.ReadShape("a", 2, 3); err != nil || len(a.Data) != 6 {
+		t.Errorf("the checkpoint itself: %v, %v", a, err)
+	}
+	if err := whole.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := shapes.ReadShape("a", 2, 3); err != nil || a.Name != "a" || !slices.Equal(a.Shape, []int{2, 3}) || a.Data != nil {
+		t.Errorf("%v, %v", a, err)
+	}
+	if _, err := shapes.ReadShape("a", 3, 2); err == nil || !strings.Contains(err.Error(), "has shape [2 3], want [3 2]") {
+		t.Errorf("another shape: %v", err)
+	}
+	if _, err := shapes.Read("b"); !errors.Is(err, ErrMissing) {
+		t.Errorf("none of that name: %v", err)
+	}
+	ints := newCheckpoint([]tensor{{Info: Info{Name: "n", DType: "I64", Shape: []int{1}}}}, nil)
+	if _, err := ints.Shapes().Read("n"); err == nil || !strings.Contains(err.Error(), "has dtype I64") {
+		t.Errorf("integers: %v", err)
+	}
+}
+
 // Hash does not depend on the files and the metadata, and does on each of name, dtype, shape and data.
 func TestHash(t *testing.T) {
 	c := openGolden(t, "llama3-rope")

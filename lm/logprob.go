@@ -20,6 +20,11 @@ func LogProbs(hiddenNH *Node, out Output, targetsN *Node, chunk int, gradient Gr
 	for from := 0; from < n; from += chunk {
 		to := min(from+chunk, n)
 		h := Slice(hiddenNH, AxisRange(from, to))
+		if len(parts) > 0 && gradient != ByAll {
+			// Else the compiler makes the logits of all chunks first. With a trained head it would in turn keep each chunk's
+			// gradient by the whole head.
+			h = SchedulingBarrier(h, parts[len(parts)-1])
+		}
 		targets := Slice(targetsN, AxisRange(from, to))
 		switch gradient {
 		case ByHidden:

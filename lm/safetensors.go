@@ -51,6 +51,8 @@ type tensor struct {
 	offset int64
 	// heads, if not 0, says that the rows of each of so many heads stand in llama.cpp's order, to be undone.
 	heads int
+	// noValues: what is read has its shape alone.
+	noValues bool
 }
 
 // OpenSafetensors opens one file. Its header is read and checked at once, the data when asked for. A file that is
@@ -274,7 +276,14 @@ const readChunk = 256 << 10
 
 // read reads and converts all values.
 func (t *tensor) read() (a Array, err error) {
-	if b, ok := quantBlocks[t.DType]; ok {
+	b, quantized := quantBlocks[t.DType]
+	if t.noValues {
+		if _, err := t.converter(); err != nil && !quantized {
+			return Array{}, err
+		}
+		return Array{Name: t.Name, Shape: slices.Clone(t.Shape)}, nil
+	}
+	if quantized {
 		a, err = t.readBlocks(b)
 	} else {
 		a, err = t.readNumbers()
@@ -285,19 +294,25 @@ func (t *tensor) read() (a Array, err error) {
 	return a, err
 }
 
-func (t *tensor) readNumbers() (Array, error) {
-	var convert func(dst []float32, src []byte) error
+// converter is what makes float32 of the bytes of a dtype that has no blocks.
+func (t *tensor) converter() (func(dst []float32, src []byte) error, error) {
 	switch t.DType {
 	case "F32":
-		convert = fromFloat32
+		return fromFloat32, nil
 	case "BF16":
-		convert = fromBfloat16
+		return fromBfloat16, nil
 	case "F16":
-		convert = fromFloat16
+		return fromFloat16, nil
 	case "F64":
-		convert = fromFloat64
-	default:
-		return Array{}, fmt.Errorf("lm: %s: %s has dtype %s, only F32, BF16, F16 and F64 are weights; is it a quantized model?", t.File, t.Name, t.DType)
+		return fromFloat64, nil
+	}
+	return nil, fmt.Errorf("lm: %s: %s has dtype %s, only F32, BF16, F16 and F64 are weights; is it a quantized model?", t.File, t.Name, t.DType)
+}
+
+func (t *tensor) readNumbers() (Array, error) {
+	convert, err := t.converter()
+	if err != nil {
+		return Array{}, err
 	}
 	width := int64(dtypeBits[t.DType] / 8)
 	data := make([]float32, t.Bytes/width)

@@ -114,30 +114,36 @@ func Default() *Recipe {
 // Load reads a recipe: defaults, then the file (if path is not empty), then overrides of the form "train.lr=1e-5". An
 // unknown key is an error with its line.
 func Load(path string, sets []string) (*Recipe, error) {
+	if path == "" {
+		return Parse("", nil, sets)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
+	return Parse(path, data, sets)
+}
+
+// Parse is [Load] of TOML that is at hand; name says in messages where it is from.
+func Parse(name string, data []byte, sets []string) (*Recipe, error) {
 	r := Default()
-	if err := r.read(path, sets); err != nil {
+	if err := r.read(name, data, sets); err != nil {
 		return nil, err
 	}
 	if algorithm := r.RLHF.Algorithm; algorithm != rlhf.PPO { // once more, over the defaults of that one
 		r = Default()
 		r.RLHF = defaultRLHF(algorithm)
-		if err := r.read(path, sets); err != nil {
+		if err := r.read(name, data, sets); err != nil {
 			return nil, err
 		}
 	}
 	return r, r.Validate()
 }
 
-// read merges the file, if path is not empty, and the overrides.
-func (r *Recipe) read(path string, sets []string) error {
-	if path != "" {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("recipe: %w", err)
-		}
-		if err := r.merge(path, data, "file"); err != nil {
-			return err
-		}
+// read merges the file's TOML and the overrides.
+func (r *Recipe) read(name string, data []byte, sets []string) error {
+	if err := r.merge(name, data, "file"); err != nil {
+		return err
 	}
 	for _, set := range sets {
 		if err := r.set(set); err != nil {

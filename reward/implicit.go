@@ -2,7 +2,9 @@ package reward
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"haf/encode"
@@ -62,8 +64,8 @@ const (
 
 // CheckReward returns an error unless name is one of the rewards.
 func CheckReward(name string) error {
-	if !slices.Contains([]string{ByScore, ByImplicit, ByNormalized}, name) {
-		return fmt.Errorf("reward: reward %q is not known: %s, %s or %s", name, ByScore, ByImplicit, ByNormalized)
+	if !slices.Contains([]string{ByScore, ByImplicit, ByNormalized, ByCombined}, name) {
+		return fmt.Errorf("reward: reward %q is not known: %s, %s, %s or %s", name, ByScore, ByImplicit, ByNormalized, ByCombined)
 	}
 	return nil
 }
@@ -81,7 +83,15 @@ func (m *Model) Scorer(name, cacheDir string) (pref.Scorer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Implicit{Model: m, Reference: reference, Beta: beta, Normalize: name == ByNormalized}, nil
+	implicit := &Implicit{Model: m, Reference: reference, Beta: beta, Normalize: name == ByNormalized}
+	if name != ByCombined {
+		return implicit, nil
+	}
+	weights, err := m.Combination()
+	if err != nil {
+		return nil, err
+	}
+	return &Combined{Weights: weights, Implicit: implicit}, nil
 }
 
 // beta is the β of the implicit reward, as the model was trained.
@@ -96,13 +106,21 @@ func (m *Model) beta() (float64, error) {
 // reference's in a second. The result is indexed [name][group][response]. progress is told of both passes.
 func (m *Model) Rewards(ctx context.Context, groups []encode.Group, names []string, cacheDir string, progress func(pass string, done, total int)) (map[string][][]float64, error) {
 	var want Heads
+	var weights Combination
 	for _, name := range names {
 		if err := CheckReward(name); err != nil {
 			return nil, err
 		}
-		if name == ByScore {
+		switch name {
+		case ByScore:
 			want |= ScoreHead
-		} else {
+		case ByCombined:
+			want |= ScoreHead | PolicyHead
+			var err error
+			if weights, err = m.Combination(); err != nil {
+				return nil, err
+			}
+		default:
 			want |= PolicyHead
 		}
 	}
@@ -128,15 +146,20 @@ func (m *Model) Rewards(ctx context.Context, groups []encode.Group, names []stri
 	}
 	out := map[string][][]float64{}
 	for _, name := range names {
-		if out[name] = scores; name != ByScore {
+		switch name {
+		case ByScore:
+			out[name] = scores
+		case ByCombined:
+			out[name] = weights.Of(scores, ImplicitRewards(groups, logps, refs, beta, false))
+		default:
 			out[name] = ImplicitRewards(groups, logps, refs, beta, name == ByNormalized)
 		}
 	}
 	return out, nil
 }
 
-// TrainedRewards lists the names of the rewards whose heads were trained; of a model that haf did not train, the score
-// head's.
+// TrainedRewards lists the names of the rewards whose heads were trained, and of their combination where one is stored; of a
+// model that haf did not train, the score head's.
 func (m *Model) TrainedRewards() []string {
 	var names []string
 	for _, head := range m.Meta.Heads {
@@ -149,6 +172,9 @@ func (m *Model) TrainedRewards() []string {
 	}
 	if len(names) == 0 {
 		return []string{ByScore}
+	}
+	if _, err := m.Combination(); !errors.Is(err, fs.ErrNotExist) {
+		names = append(names, ByCombined) // one that cannot be read is reported where it is
 	}
 	return names
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/backend"
@@ -22,8 +21,13 @@ import (
 // A Param is one weight of a model and its value on the device.
 type Param struct {
 	lm.Param
-	Value *tensors.Tensor
+	Value *tensors.Tensor // nil in an outline
+
+	dtype dtypes.DType
 }
+
+// Bytes is the room that the value takes on the device.
+func (p *Param) Bytes() int64 { return int64(p.Size()) * int64(p.dtype.Size()) }
 
 // A Model is a decoder with a score head and, unless it was saved without one, a policy head. It is safe for
 // concurrent use as long as nobody trains it.
@@ -55,10 +59,9 @@ type Model struct {
 	headLayers int
 	companions map[string][]byte // files of the base that are saved along
 
-	mu      sync.Mutex // one program runs at a time
-	readers map[Heads]*graph.Exec
-	built   int    // programs compiled, of readers
-	base    *Model // the reference of a fully trained model, once opened
+	programs *programs
+	mu       sync.Mutex // of base
+	base     *Model     // the reference of a fully trained model, once opened
 }
 
 // Device is what the model runs on.
@@ -66,13 +69,19 @@ func (m *Model) Device() *backend.Device { return m.device }
 
 // Programs is the number of programs that were compiled to read the model's heads.
 func (m *Model) Programs() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.built
+	m.programs.mu.Lock()
+	defer m.programs.mu.Unlock()
+	return m.programs.built
 }
 
 // Positions is the number of positions of a packed batch, about.
 func (m *Model) Positions() int { return m.positions }
+
+// Decoder says how the model's graph is built.
+func (m *Model) Decoder() lm.Decoder { return m.decoder }
+
+// LogitChunk is the number of rows of logits that are made at once.
+func (m *Model) LogitChunk() int { return m.chunk }
 
 // Adapter describes the model's LoRA adapter, nil where there is none.
 func (m *Model) Adapter() *lm.LoRA { return m.adapter }

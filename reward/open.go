@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/gomlx/core/graph"
 
 	"haf/backend"
 	"haf/encode"
@@ -39,10 +38,20 @@ type Options struct {
 // trains says whether the model is opened to be trained.
 func (o Options) trains() bool { return o.Train || o.LoRA != nil }
 
+// Outline opens a model without its values, to plan with: configuration, tokenizer and encoder, and the weights' names and
+// shapes, checked as [Open] does. It needs no device, reads no weights but a score head's, and can be closed, but nothing
+// be run, saved or read of it.
+func Outline(dir string, opt Options) (*Model, error) { return open(nil, dir, opt) }
+
 // Open loads a model: a Hugging Face folder of a causal language model (its score head starts at zero unless it has one,
 // as TRL, LLaMA-Factory, OpenRLHF and GRM write them) or of a sequence classifier, a two-headed folder, a PEFT adapter
 // with its score head, a GGUF file, or a run folder.
 func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
+	return open(device, dir, opt)
+}
+
+// open opens a model, or without a device its outline.
+func open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	src, err := find(dir, opt.Base)
 	if err != nil {
 		return nil, err
@@ -76,12 +85,18 @@ func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
 		m.Close()
 		return nil, err
 	}
+	if device == nil {
+		return m, nil // to know the base by its hash, all of it is read
+	}
 	if err := m.setBase(src.base, opt.trains(), src.adapter != nil); err != nil {
 		m.Close()
 		return nil, err
 	}
 	return m, nil
 }
+
+// outline tells whether the model has no values.
+func (m *Model) outline() bool { return m.device == nil }
 
 // source is where a model's parts are.
 type source struct {
@@ -189,7 +204,7 @@ func modelFolder(dir string) (string, error) {
 
 // newModel prepares a model without its weights.
 func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options) (*Model, error) {
-	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk, positions: opt.Positions, readers: map[Heads]*graph.Exec{}}
+	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk, positions: opt.Positions, programs: newPrograms()}
 	if m.chunk == 0 {
 		m.chunk = 512
 	}
@@ -258,6 +273,9 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 		return err
 	}
 	m.HasPolicyHead = true
+	if m.outline() {
+		ck = ck.Shapes()
+	}
 	var modules map[string]loraModule
 	adapter := ck // unused where there is none
 	if src.adapter != nil {
@@ -274,6 +292,9 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 		}
 		if own != nil {
 			head = own
+		}
+		if m.outline() {
+			adapter = adapter.Shapes()
 		}
 		m.ownOutput(adapter)
 	}
@@ -337,7 +358,7 @@ func (m *Model) readWeight(p lm.Param, ck, adapter *lm.Checkpoint, modules map[s
 		return a, fmt.Errorf("reward: %w", err)
 	}
 	path, _ := strings.CutSuffix(p.Name, ".weight")
-	if module, ok := modules[path]; ok && module.magnitude != "" && path != p.Name {
+	if module, ok := modules[path]; ok && module.magnitude != "" && path != p.Name && !m.outline() {
 		err = module.mergeInto(a, adapter, path, m.Config)
 	}
 	return a, err
@@ -349,11 +370,21 @@ func (m *Model) addFresh(opt Options) error {
 	if random == nil {
 		random = rand.New(rand.NewPCG(0, 0))
 	}
-	fresh, err := opt.LoRA.Init(m.Config, random)
+	shapes, err := opt.LoRA.Params(m.Config)
 	if err != nil {
 		return fmt.Errorf("reward: %w", err)
 	}
 	m.adapter, m.decoder.LoRA = opt.LoRA, opt.LoRA
+	if m.outline() {
+		for _, p := range shapes {
+			m.params = append(m.params, &Param{Param: p, dtype: dtypes.Float32})
+		}
+		return nil
+	}
+	fresh, err := opt.LoRA.Init(m.Config, random)
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
 	for _, a := range fresh {
 		if err := m.add(a, dtypes.Float32); err != nil {
 			return err
@@ -391,11 +422,14 @@ func (m *Model) addHead(head *scoreHead, opt Options) error {
 }
 
 func (m *Model) add(a lm.Array, dtype dtypes.DType) error {
-	t, err := upload(m.device, a, dtype)
-	if err != nil {
-		return err
+	p := &Param{Param: lm.Param{Name: a.Name, Shape: a.Shape}, dtype: dtype}
+	if !m.outline() {
+		var err error
+		if p.Value, err = upload(m.device, a, dtype); err != nil {
+			return err
+		}
 	}
-	m.params = append(m.params, &Param{Param: lm.Param{Name: a.Name, Shape: a.Shape}, Value: t})
+	m.params = append(m.params, p)
 	return nil
 }
 
@@ -403,12 +437,11 @@ func (m *Model) add(a lm.Array, dtype dtypes.DType) error {
 func (m *Model) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, exec := range m.readers {
-		exec.Finalize()
-	}
-	m.readers = map[Heads]*graph.Exec{}
+	m.programs.release()
 	for _, p := range m.params {
-		p.Value.MustFinalizeAll()
+		if p.Value != nil { // an outline has none
+			p.Value.MustFinalizeAll()
+		}
 	}
 	m.params = nil
 	if m.base != nil {

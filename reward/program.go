@@ -19,6 +19,8 @@ type Heads uint8
 const (
 	ScoreHead  Heads = 1 << iota // the reward at a response's last token
 	PolicyHead                   // the summed log-probability of a response's tokens
+
+	tokenLogps // with PolicyHead: the log-probability of every token that is predicted, not summed
 )
 
 // NumInputs is the number of tensors that [Inputs] makes of a batch.
@@ -55,7 +57,11 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 		scoreS = Reshape(m.score(hiddenSH, w), slots)
 	}
 	if want&PolicyHead != 0 {
-		logpS = sumByOwner(m.TokenLogProbs(m.predicting(hiddenMH, in), in, w, gradient), owner, slots)
+		logpN := m.TokenLogProbs(m.predicting(hiddenMH, in), in, w, gradient)
+		if want&tokenLogps != 0 {
+			return scoreS, logpN
+		}
+		logpS = sumByOwner(logpN, owner, slots)
 	}
 	return scoreS, logpS
 }
@@ -139,12 +145,14 @@ func (m *Model) Arguments() []any {
 	return args
 }
 
-// reader returns the program that reads the wanted heads; it compiles once for each shape.
+// reader returns the program that reads the wanted heads; it compiles once for each shape. It is called under the programs' lock.
 func (m *Model) reader(want Heads) *Exec {
-	if m.readers[want] == nil {
-		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node { // built under m.mu, once for each shape
-			m.built++
-			score, logp := m.Heads(in[:NumInputs], m.Weights(in[NumInputs:]), want, lm.None, nil)
+	p := m.programs
+	if p.readers[want] == nil {
+		p.model = m
+		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
+			p.built++
+			score, logp := p.model.Heads(in[:NumInputs], p.model.Weights(in[NumInputs:]), want, lm.None, nil)
 			var out []*Node
 			if score != nil {
 				out = append(out, score)
@@ -154,15 +162,15 @@ func (m *Model) reader(want Heads) *Exec {
 			}
 			return out
 		})
-		m.readers[want] = exec.SetMaxCache(-1).WithName(fmt.Sprintf("heads%d", want))
+		p.readers[want] = exec.SetMaxCache(-1).WithName(fmt.Sprintf("heads%d", want))
 	}
-	return m.readers[want]
+	return p.readers[want]
 }
 
 // readBatch runs the wanted heads over one packed batch with the given weights.
 func (m *Model) readBatch(b *encode.Batch, want Heads, weights []any) (score, logp []float32, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.programs.mu.Lock()
+	defer m.programs.mu.Unlock()
 	out, err := m.reader(want).Call(append(Inputs(b), weights...)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reward: running the model on a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)

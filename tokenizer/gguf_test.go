@@ -181,16 +181,16 @@ func TestGGUFReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		dir       func() string
+		dir       func(t *testing.T) string
 		kind, pre string
 	}{
-		"stories260k": {func() string { return shared.Path(t, "models/stories260k") }, "llama", "default"},
-		"smollm2":     {func() string { return shared.Model(t, "smollm2-135m-instruct") }, "gpt2", "smollm"},
-		"qwen3":       {func() string { return shared.Model(t, "tokenizer-qwen3") }, "gpt2", "qwen2"},
-		"llama3":      {func() string { return shared.Model(t, "tokenizer-llama3") }, "gpt2", "llama-bpe"},
+		"stories260k": {func(t *testing.T) string { return shared.Path(t, "models/stories260k") }, "llama", "default"},
+		"smollm2":     {func(t *testing.T) string { return shared.Model(t, "smollm2-135m-instruct") }, "gpt2", "smollm"},
+		"qwen3":       {func(t *testing.T) string { return shared.Model(t, "tokenizer-qwen3") }, "gpt2", "qwen2"},
+		"llama3":      {func(t *testing.T) string { return shared.Model(t, "tokenizer-llama3") }, "gpt2", "llama-bpe"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			want, err := Load(test.dir())
+			want, err := Load(test.dir(t))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -101,18 +101,15 @@ type evalRecord struct {
 // run is one training in progress.
 type run struct {
 	*stepper
+	*schedule
 	model    *reward.Model
 	data     Data
 	opt      Options
 	folder   *Folder
 	progress Progress
 
-	plan      *encode.Plan
-	shapes    []encode.Shape // of all packed batches, so that training, reference and validation share programs
 	trainRefs [][]float64
 	validRefs [][]float64
-	epochs    [][][]int // steps of each epoch, each a list of packed batches
-	total     int
 	state     State
 	result    Result
 }
@@ -162,12 +159,10 @@ func (o Options) check(model *reward.Model) error {
 func (r *run) prepare(ctx context.Context) error {
 	model, opt := r.model, r.opt
 	model.Meta.Objective = opt.Objective
-	packing := encode.PlanOptions{Positions: model.Positions()}
 	var err error
-	if r.shapes, err = encode.CommonShapes(packing, r.data.Train, r.data.Valid); err != nil {
-		return fmt.Errorf("train: %w", err)
+	if r.schedule, err = newSchedule(model.Positions(), r.data, opt); err != nil {
+		return err
 	}
-	packing.Shapes = r.shapes
 	if err := checkStated(opt.Objective, slices.Concat(r.data.Train, r.data.Valid)); err != nil {
 		return err
 	}
@@ -176,19 +171,8 @@ func (r *run) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.plan, err = encode.NewPlan(r.data.Train, packing); err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
 	r.progress.Say("packing: %s", r.plan)
-	r.progress.Say("steps: %s", r.plan.StepStats(r.plan.Steps(opt.Batch, opt.Seed, 0)))
-	for epoch := 0; (opt.Epochs < 1 || epoch < opt.Epochs) && (opt.MaxSteps < 1 || r.total < opt.MaxSteps); epoch++ {
-		steps := r.plan.Steps(opt.Batch, opt.Seed, epoch)
-		r.epochs = append(r.epochs, steps)
-		r.total += len(steps)
-	}
-	if opt.MaxSteps > 0 {
-		r.total = min(r.total, opt.MaxSteps)
-	}
+	r.progress.Say("steps: %s", r.plan.StepStats(r.epochs[0]))
 	r.stepper = newStepper(model, opt.Objective, opt.Optimizer, r.total)
 	if opt.Objective.UsesScore() {
 		r.dropout = opt.HeadDropout

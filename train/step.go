@@ -20,7 +20,7 @@ type stepper struct {
 	*Optimizer
 	objective objective.Hybrid
 	scale     *reward.Param // the objective's own, nil where it learns none
-	total     int           // steps of the run, for the schedule of the weights
+	ofSteps   int           // in the run, for the schedule of the weights
 
 	dropout Dropout
 	elastic *elastic // nil but for the elastic schedule
@@ -55,7 +55,7 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int)
 	if obj.UsesPolicy() {
 		want |= reward.PolicyHead
 	}
-	s := &stepper{objective: obj, total: total}
+	s := &stepper{objective: obj, ofSteps: total}
 	params := model.Trainable(want)
 	if obj.Learns() {
 		s.scale = newScale(obj)
@@ -95,7 +95,7 @@ func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 // begin counts what the step is made of.
 func (s *stepper) begin(batches []*encode.Batch, t int) measures {
 	ms := measures{step: t}
-	ms.weights[0], ms.weights[1] = s.objective.Weights(s.objective.RewardWeight, s.objective.PolicyWeight, t-1, s.total)
+	ms.weights[0], ms.weights[1] = s.objective.Weights(s.objective.RewardWeight, s.objective.PolicyWeight, t-1, s.ofSteps)
 	for _, b := range batches {
 		ms.comparisons += b.NumComparisons
 		ms.groups += len(b.Groups)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/renameio/v2"
 
@@ -17,7 +18,7 @@ import (
 )
 
 type evalCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; with several a matrix of models and data files is made."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; with several a matrix of models and data files is made."`
 	Data      []string `required:"" help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order." sep:"none"`
 	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/data.md."`
 	Choose    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
@@ -26,11 +27,12 @@ type evalCmd struct {
 	First     int      `help:"Only the first N groups."`
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	Ties      bool     `help:"Keep pairs judged equal and measure them apart."`
-	Rewards   []string `help:"score, implicit, implicit-normalized. Default: those of the heads that were trained."`
+	Rewards   []string `help:"score, implicit, implicit-normalized, combined (haf combine). Default: those of the heads that were trained."`
 	Gate      float64  `help:"Exit with code 3 if the first reward's accuracy is below this."`
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
 	columnFlag
+	ensembleFlags
 
 	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
 	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
@@ -56,7 +58,7 @@ func (c *evalCmd) options() pref.Options {
 	return pref.Options{Format: c.Format, Choose: c.Choose, Subsets: c.Subset, MaxChars: c.MaxChars, First: c.First, SkipBad: c.SkipBad, KeepTies: c.Ties}
 }
 
-func (c *evalCmd) matrix() bool { return c.Matrix || len(c.Models) > 1 }
+func (c *evalCmd) matrix() bool { return c.Matrix || len(c.Models) > 1 && c.Ensemble == "" }
 
 // check looks at flags that do not go together before anything is loaded.
 func (c *evalCmd) check() error {
@@ -68,7 +70,12 @@ func (c *evalCmd) check() error {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}
+	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+		return err
+	}
 	switch {
+	case c.Ensemble != "" && c.Matrix:
+		return fmt.Errorf("%w: -ensemble makes one model of several, -matrix a row of each: choose one", errUsage)
 	case c.Suite != "" && !slices.Contains(eval.Suites(), c.Suite):
 		return fmt.Errorf("%w: -suite %q, wanted one of %v", errUsage, c.Suite, eval.Suites())
 	case c.matrix() && (c.Suite != "" || c.Gate > 0 || c.Details || len(c.Valid) > 0 || c.Out != "" || c.Ties || c.HeldOut):
@@ -101,15 +108,17 @@ func (c *evalCmd) Run(a *app) error {
 		return err
 	}
 	if c.HeldOut {
-		if groups, err = recipe.HeldOut(c.Models[0], groups); err != nil {
-			return err
+		for _, model := range c.Models {
+			if groups, err = recipe.HeldOut(model, groups); err != nil {
+				return err
+			}
 		}
 	}
 	valid, err := c.validation(a)
 	if err != nil {
 		return err
 	}
-	model, err := a.openModel(c.Models[0], reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	model, err := c.open(a)
 	if err != nil {
 		return err
 	}
@@ -119,7 +128,7 @@ func (c *evalCmd) Run(a *app) error {
 	if c.HeldOut {
 		p.Say("held out: %d groups whose prompt the run has not seen", len(groups))
 	}
-	r, err := read(a, model, groups, c.Rewards, p)
+	r, err := model.read(a, groups, c.Rewards, p)
 	if err != nil {
 		return err
 	}
@@ -127,7 +136,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out.Model, out.Data, out.Read = c.Models[0], c.Data, counts.String()
+	out.Model, out.Data, out.Read = c.name(), c.Data, counts.String()
 	if c.Details || len(valid) > 0 {
 		if err := c.describe(a, &out, model, r, valid, p); err != nil {
 			return err
@@ -139,7 +148,7 @@ func (c *evalCmd) Run(a *app) error {
 		}
 	}
 	if c.Out != "" {
-		if err := writeNew(c.Out, func(w io.Writer) error { return eval.WriteExamples(w, c.Models[0], r.groups, r.rewards) }); err != nil {
+		if err := writeNew(c.Out, func(w io.Writer) error { return eval.WriteExamples(w, c.name(), r.groups, r.rewards) }); err != nil {
 			return err
 		}
 	}
@@ -150,6 +159,23 @@ func (c *evalCmd) Run(a *app) error {
 		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, r.names[0], c.Gate, errGate)
 	}
 	return nil
+}
+
+// open opens the one model, or the ensemble of several.
+func (c *evalCmd) open(a *app) (subject, error) {
+	opt := reward.Options{MaxLength: c.MaxLength, Column: c.column()}
+	if c.Ensemble != "" {
+		return ensemble{c.ensembleFlags, c.Models, opt}, nil
+	}
+	return a.openSubject(c.Models[0], opt)
+}
+
+// name is what the model, or the ensemble, is called in the output.
+func (c *evalCmd) name() string {
+	if c.Ensemble != "" {
+		return c.Ensemble + " of " + strings.Join(c.Models, ", ")
+	}
+	return c.Models[0]
 }
 
 // results measures every reward of a reading.
@@ -190,12 +216,12 @@ func (c *evalCmd) validation(a *app) ([]pref.Group, error) {
 }
 
 // describe adds the details of every reward; those of the score head hold its conflict with the policy head.
-func (c *evalCmd) describe(a *app, out *evalOutput, model *reward.Model, r *reading, valid []pref.Group, p *progress) error {
+func (c *evalCmd) describe(a *app, out *evalOutput, model subject, r *reading, valid []pref.Group, p *progress) error {
 	out.Details = map[string]eval.Details{}
 	var fitted *reading
 	if len(valid) > 0 {
 		var err error
-		if fitted, err = read(a, model, valid, r.names, p); err != nil {
+		if fitted, err = model.read(a, valid, r.names, p); err != nil {
 			return fmt.Errorf("validation data: %w", err)
 		}
 	}

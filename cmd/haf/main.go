@@ -44,9 +44,14 @@ type cli struct {
 	Train trainCmd `cmd:"" help:"Train a reward model from a recipe into a run folder."`
 	Eval  evalCmd  `cmd:"" help:"Accuracy and margin on preferences, with intervals."`
 	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
+	Serve serveCmd `cmd:"" help:"Rewards over HTTP, in the dialects of RL trainers."`
 	Data  dataCmd  `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
 	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring, beside the peers where they are."`
-	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights."`
+	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
+
+	Report  reportCmd  `cmd:"" help:"A page of one or many runs: settings, curves, results."`
+	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a plan: cells, tables, a page with a verdict."`
+	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`
 
 	Generate generateCmd `cmd:"" help:"Responses to prompts, by a model's policy head or a server."`
 	Rank     rankCmd     `cmd:"" help:"The best of several samples of each prompt by reward, and the best-of-n curve."`

@@ -8,31 +8,48 @@ import (
 )
 
 type mergeCmd struct {
-	Model string `arg:"" help:"Run or adapter folder, or a Hugging Face id."`
-	Out   string `required:"" help:"New folder for the merged model."`
+	Models  []string `arg:"" name:"model" help:"Run or adapter folder, or a Hugging Face id; with -average several, trained from one base."`
+	Out     string   `required:"" help:"New folder for the merged model."`
+	Average bool     `help:"Write the mean of the models' weights, adapters merged (WARM)."`
 	columnFlag
 }
 
-// Run merges an adapter.
+// Run merges an adapter, or averages models.
 func (c *mergeCmd) Run(a *app) error {
+	switch {
+	case c.Average && len(c.Models) < 2:
+		return fmt.Errorf("%w: -average of one model, wanted two or more", errUsage)
+	case !c.Average && len(c.Models) > 1:
+		return fmt.Errorf("%w: %d models to merge: name one, or -average them", errUsage, len(c.Models))
+	}
 	device, err := backend.Open("go") // nothing is computed on the device
 	if err != nil {
 		return err
 	}
-	model, err := a.openModelOn(device, c.Model, reward.Options{Column: c.column()})
+	var models []*reward.Model
+	for _, named := range c.Models {
+		model, err := a.openModelOn(device, named, reward.Options{Column: c.column()})
+		if err != nil {
+			return err
+		}
+		defer model.Close()
+		models = append(models, model)
+	}
+	what := "merged"
+	if model := models[0]; c.Average {
+		what = "averaged"
+		err = reward.SaveAverage(c.Out, models...)
+	} else if model.Adapter() == nil && !model.Merged {
+		err = fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is", c.Models[0], model.Dir)
+	} else {
+		err = model.SaveMerged(c.Out)
+	}
 	if err != nil {
-		return err
-	}
-	defer model.Close()
-	if model.Adapter() == nil && !model.Merged {
-		return fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is", c.Model, model.Dir)
-	}
-	if err := model.SaveMerged(c.Out); err != nil {
 		return err
 	}
 	if a.json {
 		return printJSON(a, map[string]string{"model": c.Out})
 	}
-	fmt.Fprintf(a.stderr, "done: the merged model is in %s\n", c.Out)
+	fmt.Fprintf(a.stderr, "done: the %s model is in %s\n", what, c.Out)
 	return nil
 }

@@ -15,7 +15,7 @@ type rankCmd struct {
 	Samples string   `help:"Rank the samples of this file, {prompt, response} a line, in place of new ones."`
 	First   int      `help:"Only the first N prompts."`
 	Policy  string   `help:"Model that generates. Default: the reward model's own policy head."`
-	Reward  string   `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
+	Reward  string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
 	Gold    string   `help:"A second reward model, larger or trained apart, for the curve."`
 	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
 	Rows    int      `default:"8" help:"Sequences that are generated side by side."`

@@ -16,7 +16,7 @@ type relabelCmd struct {
 	How       string   `default:"pairs" enum:"pairs,best-worst,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
 	Threshold float64  `help:"Leave out pairs whose rewards differ by less."`
 	Budget    int      `default:"100" help:"Pairs that are labelled, of those selected."`
-	Reward    string   `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
+	Reward    string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
 	Seed      uint64   `help:"Of what chance decides in selecting."`
 	First     int      `help:"Only the first N groups."`
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`

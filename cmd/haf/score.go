@@ -7,16 +7,18 @@ import (
 
 	"haf/pref"
 	"haf/reward"
+	"haf/serve"
 )
 
 type scoreCmd struct {
-	Model     string `arg:"" help:"Run or model folder, GGUF file or Hugging Face id."`
-	Prompt    string `help:"One prompt."`
-	Response  string `help:"The response to it."`
-	In        string `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
-	Reward    string `help:"score, implicit or implicit-normalized. Default: that of the head that was trained."`
-	MaxLength int    `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
+	Prompt    string   `help:"One prompt."`
+	Response  string   `help:"The response to it."`
+	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
+	Reward    string   `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
+	MaxLength int      `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlag
+	ensembleFlags
 }
 
 // scored is one line of the score command's JSON.
@@ -32,6 +34,12 @@ func (c *scoreCmd) Run(a *app) error {
 		if err := reward.CheckReward(c.Reward); err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
+	}
+	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+		return err
+	}
+	if len(c.Models) > 1 && c.Ensemble == "" {
+		return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble", errUsage, len(c.Models))
 	}
 	var samples []pref.Sample
 	switch {
@@ -53,35 +61,33 @@ func (c *scoreCmd) Run(a *app) error {
 	default:
 		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 	}
-	model, err := a.openModel(c.Model, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
-	if err != nil {
-		return err
+	var all [][]float64
+	cut := make([]bool, len(samples)) // by any member
+	for _, named := range c.Models {
+		rewards, short, err := c.scoreBy(a, named, samples)
+		if err != nil {
+			return err
+		}
+		all = append(all, rewards)
+		for i := range cut {
+			cut[i] = cut[i] || short[i]
+		}
 	}
-	defer model.Close()
-	name := c.Reward
-	if name == "" {
-		name = model.TrainedRewards()[0]
+	rewards := all[0]
+	if c.Ensemble != "" {
+		var err error
+		if rewards, err = reward.ReduceEnsemble(c.Ensemble, c.Lambda, all); err != nil {
+			return err
+		}
 	}
-	warnUntrained(a, model, []string{name})
-	dir, err := cacheDir("reference")
-	if err != nil {
-		return err
-	}
-	scorer, err := model.Scorer(name, dir)
-	if err != nil {
-		return err
-	}
-	rewards, err := scoreAll(a, scorer, samples)
-	if err != nil {
-		return err
-	}
-	cut, err := model.Truncated(samples)
-	if err != nil {
-		return err
-	}
-	warnTruncated(a, model, cut)
+	return c.print(a, samples, rewards, cut)
+}
+
+// print writes the rewards, a line a sample.
+func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards []float64, cut []bool) error {
 	encoder := json.NewEncoder(a.stdout)
 	for i, r := range rewards {
+		var err error
 		if a.json {
 			err = encoder.Encode(scored{samples[i], r, cut[i]})
 		} else {
@@ -92,6 +98,63 @@ func (c *scoreCmd) Run(a *app) error {
 		}
 	}
 	return nil
+}
+
+// scoreBy scores the samples by one model, and says which were cut to fit it.
+func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
+	if serve.IsURL(named) {
+		return c.scoreRemote(a, named, samples)
+	}
+	model, err := a.openModel(named, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer model.Close()
+	name := c.Reward
+	if name == "" {
+		name = model.TrainedRewards()[0]
+	}
+	warnUntrained(a, model, []string{name})
+	dir, err := cacheDir("reference")
+	if err != nil {
+		return nil, nil, err
+	}
+	scorer, err := model.Scorer(name, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if rewards, err = scoreAll(a, scorer, samples); err != nil {
+		return nil, nil, err
+	}
+	if cut, err = model.Truncated(samples); err != nil {
+		return nil, nil, err
+	}
+	warnTruncated(a, model, cut)
+	return rewards, cut, nil
+}
+
+// scoreRemote has the samples scored by a server.
+func (c *scoreCmd) scoreRemote(a *app, address string, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
+	client, err := openClient(address, c.Reward, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	if err != nil {
+		return nil, nil, err
+	}
+	var names []string
+	if c.Reward != "" {
+		names = []string{c.Reward}
+	}
+	scored, err := client.Read(a.ctx, samples, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	rewards, cut = make([]float64, len(scored)), make([]bool, len(scored))
+	for i, s := range scored {
+		rewards[i], cut[i] = s.Reward, s.Truncated
+	}
+	if n := slices.Index(cut, true); n >= 0 {
+		fmt.Fprintf(a.stderr, "haf: warning: the server cut samples to fit its model (the first is number %d): the reward is of what was left\n", n+1)
+	}
+	return rewards, cut, nil
 }
 
 // warnTruncated tells the user of samples that are scored with tokens cut off.
@@ -114,9 +177,11 @@ func warnTruncated(a *app, model *reward.Model, cut []bool) {
 		n, len(cut), first+1, what, model.Meta.MaxLength)
 }
 
+// portion is how many samples are scored at a time.
+const portion = 256
+
 // scoreAll scores the samples some at a time, to show how far it is.
 func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, error) {
-	const portion = 256
 	p := newProgress(a.stderr)
 	if len(samples) > portion {
 		p.Start("scoring", len(samples))

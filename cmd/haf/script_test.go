@@ -33,6 +33,8 @@ import (
 //	near FILE FILE TOLERANCE    compares the numbers in two files
 //	interrupt METRICS haf …     runs haf, sends SIGINT once it has made a step, wants exit code 130; stderr in $WORK/stderr
 //	lines FILE N                wants that many lines
+//	serving MODEL… FLAG…        starts haf serve, waits until it is ready; address in $URL
+//	signalled hup TEXT | term   sends it a signal: the text comes on its stderr, or it ends with exit code 0
 //	clean                       wants nothing under a temporary name in $WORK
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -47,7 +49,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "interrupt": interrupt, "clean": clean,
-			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase, "lines": countLines,
+			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase, "lines": countLines, "serving": serving, "signalled": signalled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

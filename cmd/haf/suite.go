@@ -15,7 +15,7 @@ import (
 
 // runSuite scores the suite from every reward of the reading. Groups keep all their comparisons: one between equal tokens is a
 // tie of the model's, not of the data.
-func (c *evalCmd) runSuite(out *evalOutput, model *reward.Model, groups []pref.Group, r *reading, p *progress) error {
+func (c *evalCmd) runSuite(out *evalOutput, model subject, groups []pref.Group, r *reading, p *progress) error {
 	whole := make([]pref.Group, len(r.index))
 	for i, index := range r.index {
 		whole[i] = groups[index]
@@ -38,7 +38,10 @@ func (c *evalCmd) runSuite(out *evalOutput, model *reward.Model, groups []pref.G
 		return nil
 	}
 	label := filepath.Base(filepath.Clean(c.Models[0]))
-	f, err := eval.NewRewardBenchFile(out.Suite[r.names[0]], label, model.Meta.Template.Name, whole, r.rewards[r.names[0]])
+	if c.Ensemble != "" {
+		label = c.Ensemble + "-of-" + label
+	}
+	f, err := eval.NewRewardBenchFile(out.Suite[r.names[0]], label, model.template(), whole, r.rewards[r.names[0]])
 	if err != nil {
 		return err
 	}
@@ -108,14 +111,14 @@ func (c *evalCmd) runMatrix(a *app) error {
 
 // readSets reads one model's rewards on every set.
 func (c *evalCmd) readSets(a *app, dir string, sets [][]pref.Group, p *progress) (names []string, of []*reading, err error) {
-	model, err := a.openModel(dir, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	model, err := a.openSubject(dir, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return nil, nil, err
 	}
 	defer model.Close()
 	for j, groups := range sets {
 		p.Say("model: %s on %s", dir, c.Data[j])
-		r, err := read(a, model, groups, c.Rewards, p)
+		r, err := model.read(a, groups, c.Rewards, p)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", c.Data[j], err)
 		}

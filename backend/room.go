@@ -1,0 +1,106 @@
+package backend
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// A Room is how much memory a process may still take.
+type Room struct {
+	Bytes  int64  `json:"bytes"`
+	Source string `json:"source"` // what says so: "MemAvailable", or the cgroup's limit where that is lower
+}
+
+// HostRoom is how much of the host's memory a new process may take: what the kernel calls available, or what the limits of
+// this process's control groups (versions 1 and 2) leave where that is less. Of a device with memory of its own it tells
+// nothing. An error where the system does not say.
+func HostRoom() (Room, error) { return hostRoom("/") }
+
+// hostRoom reads the files below root.
+func hostRoom(root string) (Room, error) {
+	meminfo, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
+	if err != nil {
+		return Room{}, fmt.Errorf("backend: this system does not tell how much memory is available: %w", err)
+	}
+	available, ok := field(meminfo, "MemAvailable:")
+	if !ok {
+		return Room{}, fmt.Errorf("backend: %s names no MemAvailable: this system does not tell how much memory is available", filepath.Join(root, "proc/meminfo"))
+	}
+	room := Room{available * 1024, "MemAvailable"} // meminfo counts in kB
+	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	if err != nil {
+		return room, nil // a system without control groups
+	}
+	for line := range strings.Lines(string(groups)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		mount, files := "sys/fs/cgroup", cgroup2
+		switch {
+		case parts[0] == "0" && parts[1] == "":
+		case strings.Contains(","+parts[1]+",", ",memory,"):
+			mount, files = "sys/fs/cgroup/memory", cgroup1
+		default:
+			continue
+		}
+		// A limit of a group above holds, too; in a container the group's path may be one of the host, which is not there.
+		for path := filepath.Join("/", parts[2]); ; path = filepath.Dir(path) {
+			if left, ok := files.left(filepath.Join(root, mount, path)); ok && left < room.Bytes {
+				room = Room{left, "cgroup " + path}
+			}
+			if path == "/" {
+				break
+			}
+		}
+	}
+	return room, nil
+}
+
+// cgroupFiles are the names of a version's files and of a member of memory.stat.
+type cgroupFiles struct{ limit, used, cache string }
+
+var (
+	cgroup1 = cgroupFiles{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"}
+	cgroup2 = cgroupFiles{"memory.max", "memory.current", "inactive_file"}
+)
+
+// left is what a group's limit leaves; cached files count as free. False where there is no group or no limit.
+func (f cgroupFiles) left(dir string) (int64, bool) {
+	number := func(name string) (int64, bool) {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return 0, false
+		}
+		n, err := strconv.ParseInt(string(bytes.TrimSpace(data)), 10, 64)
+		return n, err == nil
+	}
+	limit, ok := number(f.limit)
+	used, known := number(f.used)
+	if !ok || !known || limit > math.MaxInt64/2 { // "max" in version 2, a huge number in version 1
+		return 0, false
+	}
+	var cache int64
+	if stat, err := os.ReadFile(filepath.Join(dir, "memory.stat")); err == nil {
+		cache, _ = field(stat, f.cache)
+	}
+	return max(0, limit-used+cache), true
+}
+
+// field finds the number behind a name at the beginning of a line.
+func field(data []byte, name string) (int64, bool) {
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		if words := strings.Fields(lines.Text()); len(words) > 1 && words[0] == name {
+			n, err := strconv.ParseInt(words[1], 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"haf/report"
+)
+
+type reportCmd struct {
+	Runs []string `arg:"" name:"run" help:"Run folders; an eval.json in them (haf -json eval RUN … > RUN/eval.json) is shown, too."`
+	Out  string   `default:"report" help:"Folder for report.md, report.html and the plots."`
+}
+
+// Run writes the page of the runs.
+func (c *reportCmd) Run(a *app) error {
+	var runs []*report.Run
+	for _, dir := range c.Runs {
+		run, err := report.ReadRun(dir)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, run)
+	}
+	page, err := report.Runs(runs)
+	if err != nil {
+		return err
+	}
+	if err := page.Write(c.Out, "report"); err != nil {
+		return err
+	}
+	files := map[string]string{"markdown": filepath.Join(c.Out, "report.md"), "html": filepath.Join(c.Out, "report.html")}
+	if a.json {
+		return printJSON(a, files)
+	}
+	fmt.Fprintf(a.stderr, "done: %s and %s\n", files["markdown"], files["html"])
+	return nil
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"haf/backend"
+	"haf/reward"
+	"haf/serve"
+)
+
+type serveCmd struct {
+	Models      []string           `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; NAME=MODEL names it, else it is the last part."`
+	Addr        string             `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes a free one."`
+	Rewards     []string           `help:"score, implicit, implicit-normalized, combined; the first is the default. Default: those of the heads that were trained."`
+	Combine     []string           `help:"A reward made of others, NAME=HOW:TERM,… with HOW sum, mean, min or mean-sigma and a term [WEIGHT*]MODEL[.REWARD]; may be repeated." sep:"none"`
+	Temperature map[string]float64 `help:"MODEL=T: what reward differences are divided by for probabilities, as haf eval -valid fits it."`
+	MaxLength   int                `name:"max-length" help:"Tokens of prompt and response. Default: as trained, else what the model has positions for, up to 4096."`
+	Positions   int                `help:"Positions of a batch, about. Default 2048."`
+	columnFlag
+
+	TokenFile string `name:"token-file" help:"File of bearer tokens, VALUE or NAME VALUE a line, that no others may read. Without it those in HAF_TOKENS, in the same form."`
+	Open      bool   `help:"Without tokens, answer whoever reaches the address."`
+	TLSCert   string `name:"tls-cert" help:"PEM file of the certificate; with -tls-key the server speaks HTTPS."`
+	TLSKey    string `name:"tls-key" help:"PEM file of its key."`
+
+	Window      time.Duration `default:"3ms" help:"How long a request waits for others when the device is idle."`
+	Timeout     time.Duration `default:"2m" help:"The most that a request may take."`
+	ReadTimeout time.Duration `name:"read-timeout" default:"30s" help:"The most that a request's body may take to come."`
+	Drain       time.Duration `default:"30s" help:"How long requests may take once the server is told to end."`
+	Watch       time.Duration `default:"0s" help:"How often the models' files are looked at, to load a changed one anew; 0: on SIGHUP alone."`
+	MaxBody     int64         `name:"max-body" default:"8388608" help:"Bytes of a request."`
+	MaxQueue    int           `name:"max-queue" default:"1048576" help:"Tokens that may wait for a model; what exceeds them is answered 429."`
+	Log         slog.Level    `default:"info" help:"debug, info (a line a request), warn or error."`
+	LogText     bool          `name:"log-text" help:"With -log debug, log the requests' text, too."`
+}
+
+// Run serves models until it is told to end.
+func (c *serveCmd) Run(a *app) error {
+	config, certificates, err := c.config()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	config.Log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: c.Log}))
+	device, err := a.openDevice()
+	if err != nil {
+		return err
+	}
+	for _, named := range c.Models {
+		name, path := modelName(named)
+		source := serve.Source{Name: name, Temperature: c.Temperature[name], Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
+			return c.load(ctx, a, device, name, path, before)
+		}}
+		if _, err := os.Stat(path); err == nil {
+			source.Stamp = func() (string, error) { return serve.FolderStamp(path) }
+		}
+		config.Models = append(config.Models, source)
+	}
+	server, err := serve.New(config)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return err
+	}
+	scheme := "http"
+	if certificates != nil {
+		scheme = "https"
+	}
+	fmt.Fprintf(a.stdout, "%s://%s\n", scheme, listener.Addr())
+	stop := onHangup(a.ctx, func() {
+		if err := server.Reload(a.ctx); err != nil {
+			config.Log.Error("reload", "error", err)
+		}
+	})
+	defer stop()
+	return server.Run(a.ctx, listener, certificates)
+}
+
+// config is what the flags say, but for the models.
+func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
+	config := serve.Config{
+		Open: c.Open, Window: c.Window, Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, Drain: c.Drain, Watch: c.Watch,
+		MaxBody: c.MaxBody, MaxQueue: c.MaxQueue, LogText: c.LogText,
+	}
+	if c.Window == 0 {
+		config.Window = -1
+	}
+	for _, name := range c.Rewards {
+		if err := reward.CheckReward(name); err != nil {
+			return config, nil, err
+		}
+	}
+	for _, text := range c.Combine {
+		combination, err := serve.ParseCombination(text)
+		if err != nil {
+			return config, nil, err
+		}
+		config.Combinations = append(config.Combinations, combination)
+	}
+	var err error
+	if c.TokenFile != "" {
+		config.Tokens, err = serve.ReadTokens(c.TokenFile)
+	} else if text := os.Getenv("HAF_TOKENS"); text != "" {
+		config.Tokens, err = serve.ParseTokens(text)
+	}
+	if err != nil {
+		return config, nil, err
+	}
+	if err := serve.CheckAddress(c.Addr, len(config.Tokens) > 0, c.Open); err != nil {
+		return config, nil, err
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return config, nil, fmt.Errorf("-tls-cert and -tls-key go together")
+	}
+	if c.TLSCert == "" {
+		return config, nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return config, nil, err
+	}
+	return config, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// load opens a model and makes it ready; before is what it takes the place of.
+func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, name, path string, before serve.Engine) (serve.Engine, error) {
+	model, err := a.openModelOn(device, path, reward.Options{Column: c.column(), Positions: c.Positions})
+	if err != nil {
+		return nil, err
+	}
+	p := newProgress(a.stderr)
+	started := false
+	former, _ := before.(*reward.Warm)
+	warm, err := model.Warm(ctx, reward.WarmOptions{Rewards: c.Rewards, MaxLength: c.MaxLength, Before: former, Progress: func(done, total int) {
+		if !started {
+			p.Start("compiling "+name, total)
+			started = true
+		}
+		p.At(done, "")
+	}})
+	p.End()
+	if err != nil {
+		model.Close()
+		return nil, err
+	}
+	warnUntrained(a, model, warm.Rewards())
+	return warm, nil
+}
+
+// modelName splits NAME=MODEL; without a name it is the last part of the path or id.
+func modelName(named string) (name, path string) {
+	if name, path, ok := strings.Cut(named, "="); ok && name != "" && !strings.Contains(name, "/") {
+		return name, path
+	}
+	base, _, _ := strings.Cut(filepath.Base(filepath.Clean(named)), "@")
+	return strings.TrimSuffix(base, ".gguf"), named
+}
+
+// onHangup calls f on every SIGHUP until it is stopped or ctx ends.
+func onHangup(ctx context.Context, f func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+				f()
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(signals); close(done) }
+}

@@ -1,0 +1,90 @@
+package encode
+
+import (
+	"fmt"
+	"slices"
+)
+
+// launchCost is what a batch costs beside its positions, in positions. By arithmetic, not measured: its weights are read once, which for
+// float32 at 10 GB/s takes as long as 20 positions at 100 GFLOP/s whatever their number is, and a launch has other costs.
+const launchCost = 32
+
+// NewFixedPlan packs groups into batches of the given shapes and no others, so that no program is needed but those
+// compiled for them: what a server does with the groups that wait. Each batch takes the shape that carries most tokens for
+// its cost; a batch may be left partly empty. It is an error, of [ErrEmpty], to plan no groups, and an error if a group
+// fits none of the shapes.
+func NewFixedPlan(groups []Group, shapes []Shape) (*Plan, error) {
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("encode: plan: %w", ErrEmpty)
+	}
+	p := &Plan{Shapes: slices.Clone(shapes), groups: groups}
+	p.stats.groups = len(groups)
+	items := make([]item, len(groups))
+	for i := range groups {
+		if err := checkGroup(&groups[i]); err != nil {
+			return nil, at(groups[i].Source, fmt.Errorf("plan: group %d: %w", i, err))
+		}
+		items[i] = newItem(i, &groups[i])
+		p.stats.real += items[i].size
+		p.stats.unshared += groups[i].unshared()
+	}
+	slices.SortStableFunc(items, func(a, b item) int { return b.size - a.size })
+	for len(items) > 0 {
+		var best filled
+		for s, shape := range shapes {
+			if f := fill(items, shape); f.worth > best.worth {
+				best, best.shape = f, s
+			}
+		}
+		if best.worth == 0 {
+			return nil, fmt.Errorf("encode: plan: group %d has %d tokens and %d responses, which fit none of the %d shapes", items[0].index, items[0].size, items[0].load[responsesLoad], len(shapes))
+		}
+		p.Batches = append(p.Batches, PlannedBatch{Shape: best.shape, Rows: best.rows})
+		p.stats.positions += shapes[best.shape].Positions()
+		items = best.rest
+	}
+	return p, nil
+}
+
+// filled is one batch of a shape.
+type filled struct {
+	shape int
+	rows  [][]int
+	rest  []item
+	worth float64 // tokens for the cost; 0 where the first item does not fit
+}
+
+// fill packs items, longest first, into one batch: each where it leaves the least room.
+func fill(items []item, shape Shape) filled {
+	f := filled{rows: make([][]int, shape.Rows)}
+	room := make([]int, shape.Rows)
+	for r := range room {
+		room[r] = shape.Length
+	}
+	most := load{shape.Predicted, shape.Responses, shape.Comparisons}
+	var total load
+	tokens := 0
+	for i, it := range items {
+		row := -1
+		if !exceeds(total.plus(it.load), most) {
+			for r := range room {
+				if room[r] >= it.size && (row < 0 || room[r] < room[row]) {
+					row = r
+				}
+			}
+		}
+		if row < 0 {
+			if i == 0 { // the longest must go first, or it would wait for ever
+				return filled{}
+			}
+			f.rest = append(f.rest, it)
+			continue
+		}
+		room[row] -= it.size
+		f.rows[row] = append(f.rows[row], it.index)
+		total.add(it.load)
+		tokens += it.size
+	}
+	f.worth = float64(tokens) / (launchCost + float64(shape.Positions())*positionCost(shape.Length))
+	return f
+}

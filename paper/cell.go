@@ -1,0 +1,132 @@
+package paper
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"haf/recipe"
+)
+
+// A Cell is one training and its evaluation on every test set. Cells of several tables that come to the same recipe are one.
+type Cell struct {
+	ID     string   // name of its folder: readable, with a hash over recipe and data
+	Sets   []string // that it is trained on
+	Set    []string // overrides of the plan's recipe
+	Seed   uint64
+	Recipe *recipe.Recipe
+	Tables []string // that need it
+}
+
+// A want is a cell as a table asks for it.
+type want struct {
+	sets   []string
+	method Method
+	extra  []string // a sweep's override
+	label  string   // of the folder
+}
+
+// wants lists what a table needs, without seeds.
+func (p *Plan) wants(t TableSpec) []want {
+	var out []want
+	for _, m := range p.methodsOf(t) {
+		switch t.Kind {
+		case Mixed:
+			var all []string
+			for _, s := range p.setsOf(t) {
+				all = append(all, s.Name)
+			}
+			out = append(out, want{all, m, nil, m.Name + "-mixed"})
+		case Sweep:
+			for _, s := range p.setsOf(t) {
+				for _, v := range t.Values {
+					extra := override(t.Key, v)
+					out = append(out, want{[]string{s.Name}, m, []string{extra}, m.Name + "-" + s.Name + "-" + extra[strings.LastIndexByte(t.Key, '.')+1:]})
+				}
+			}
+		default:
+			for _, s := range p.setsOf(t) {
+				out = append(out, want{[]string{s.Name}, m, nil, m.Name + "-" + s.Name})
+			}
+		}
+	}
+	return out
+}
+
+func override(key string, value any) string { return fmt.Sprintf("%s=%v", key, value) }
+
+// Cells lists the plan's cells, or those of the named tables, each once, in the order in which tables need them. data is what
+// the sets were split into; before that is done, nil: then the cells have no files.
+func (p *Plan) Cells(data *Data, only []string) ([]*Cell, error) {
+	for _, name := range only {
+		if !slices.ContainsFunc(p.Tables, func(t TableSpec) bool { return t.Name == name }) {
+			return nil, fmt.Errorf("paper: there is no table %q: %s", name, strings.Join(p.tableNames(), ", "))
+		}
+	}
+	var cells []*Cell
+	byID := map[string]*Cell{}
+	for _, t := range p.Tables {
+		if len(only) > 0 && !slices.Contains(only, t.Name) {
+			continue
+		}
+		for _, w := range p.wants(t) {
+			for _, seed := range p.Seeds {
+				c, err := p.cell(data, w, seed)
+				if err != nil {
+					return nil, fmt.Errorf("paper: table %s: %w", t.Name, err)
+				}
+				if first := byID[c.hash()]; first != nil {
+					c = first
+				} else {
+					byID[c.hash()] = c
+					cells = append(cells, c)
+				}
+				if !slices.Contains(c.Tables, t.Name) {
+					c.Tables = append(c.Tables, t.Name)
+				}
+			}
+		}
+	}
+	return cells, nil
+}
+
+func (p *Plan) tableNames() []string {
+	var names []string
+	for _, t := range p.Tables {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func (p *Plan) cell(data *Data, w want, seed uint64) (*Cell, error) {
+	c := &Cell{Sets: w.sets, Set: slices.Concat(w.method.Set, w.extra), Seed: seed}
+	var train, valid []string
+	for _, name := range w.sets {
+		train, valid = append(train, data.file(name, "train")), append(valid, data.file(name, "valid"))
+	}
+	var err error
+	if c.Recipe, err = p.recipe(train, valid, seed, c.Set...); err != nil {
+		return nil, err
+	}
+	settings := *c.Recipe
+	settings.Data.Train, settings.Data.Valid = w.sets, nil
+	identity, err := json.Marshal(settings)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(fmt.Appendf(identity, "\n%s", data.hash()))
+	label := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/\ "'+*`, r) {
+			return '_'
+		}
+		return r
+	}, w.label)
+	c.ID = fmt.Sprintf("%s-seed%d-%s", label, seed, hex.EncodeToString(sum[:4]))
+	return c, nil
+}
+
+// hash is what two labels of one cell have in common.
+func (c *Cell) hash() string { return c.ID[strings.LastIndexByte(c.ID, '-')+1:] }

@@ -1,0 +1,279 @@
+package paper
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"haf/pref"
+	"haf/recipe"
+)
+
+// Data is what a plan's sets were split into, on disk: for each set SET.train.jsonl, SET.valid.jsonl and SET.test.jsonl.
+//
+// All groups whose conversation begins with the same user message are on one side, in all sets together: what is in a test set is
+// in no training or validation data of any set. Train is in a random order, so that its first N groups are a sample of it.
+type Data struct {
+	Hash  string  `json:"hash"` // over what was asked for and the bytes of the files
+	Parts []Parts `json:"parts"`
+
+	dir string
+}
+
+// Parts counts the groups of one set's parts.
+type Parts struct {
+	Set     string `json:"set"`
+	Read    string `json:"read"` // what the reader says
+	Train   int    `json:"train"`
+	Valid   int    `json:"valid"`
+	Test    int    `json:"test"`
+	Overlap int    `json:"overlap"` // left out, because a test set has a conversation that begins alike
+}
+
+const dataName = "data.json"
+
+// OpenData finds the split of the plan's sets under dir; an error that wraps fs.ErrNotExist says that it was not made yet.
+func (p *Plan) OpenData(dir string) (*Data, error) {
+	d := &Data{dir: filepath.Join(dir, "data-"+p.dataKey())}
+	text, err := os.ReadFile(filepath.Join(d.dir, dataName))
+	if err == nil {
+		err = json.Unmarshal(text, d)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("paper: data: %w", err)
+	}
+	return d, nil
+}
+
+// dataKey is a hash over all that decides the split but the files' bytes.
+func (p *Plan) dataKey() string {
+	text, err := json.Marshal(struct {
+		Sets []Set
+		Seed uint64
+	}{p.Sets, p.SplitSeed})
+	if err != nil {
+		panic(err) // sets are strings and numbers
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:4])
+}
+
+// MakeData reads and splits the plan's sets, once: a later call finds what the first one made. files finds the file that a path
+// or an id on the hub names.
+func (p *Plan) MakeData(dir string, files func([]string) ([]string, error)) (*Data, error) {
+	if d, err := p.OpenData(dir); !errors.Is(err, fs.ErrNotExist) {
+		return d, err
+	}
+	d := &Data{dir: filepath.Join(dir, "data-"+p.dataKey())}
+	parts := make([]*split, len(p.Sets))
+	tested := map[string]bool{} // first messages
+	for i, s := range p.Sets {
+		var err error
+		if parts[i], err = p.read(s, files); err != nil {
+			return nil, fmt.Errorf("paper: set %s: %w", s.Name, err)
+		}
+		parts[i].takeTest(s, tested)
+	}
+	temporary := d.dir + ".writing"
+	if err := os.RemoveAll(temporary); err != nil {
+		return nil, fmt.Errorf("paper: %w", err)
+	}
+	if err := os.MkdirAll(temporary, 0o755); err != nil {
+		return nil, fmt.Errorf("paper: %w", err)
+	}
+	h := sha256.New()
+	fmt.Fprintln(h, p.dataKey())
+	for i, s := range p.Sets {
+		part := parts[i]
+		part.takeRest(s, tested)
+		count := Parts{Set: s.Name, Read: part.counts, Train: len(part.train), Valid: len(part.valid), Test: len(part.test), Overlap: part.overlap}
+		if min(count.Train, count.Valid, count.Test) == 0 {
+			return nil, fmt.Errorf("paper: set %s has %d groups for test, %d for validation and %d to train on: ask for fewer of the first ones", s.Name, count.Test, count.Valid, count.Train)
+		}
+		for _, of := range []struct {
+			name   string
+			groups []pref.Group
+		}{{"train", part.train}, {"valid", part.valid}, {"test", part.test}} {
+			text, err := rows(of.groups)
+			if err == nil {
+				err = renameio.WriteFile(filepath.Join(temporary, s.Name+"."+of.name+".jsonl"), text, 0o644)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("paper: %w", err)
+			}
+			fmt.Fprintf(h, "%s %s %x\n", s.Name, of.name, sha256.Sum256(text))
+		}
+		d.Parts = append(d.Parts, count)
+	}
+	d.Hash = hex.EncodeToString(h.Sum(nil)[:8])
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err == nil {
+		err = renameio.WriteFile(filepath.Join(temporary, dataName), append(text, '\n'), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(temporary, d.dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("paper: %w", err)
+	}
+	return d, nil
+}
+
+func (d *Data) file(set, part string) string {
+	if d == nil {
+		return "-"
+	}
+	return filepath.Join(d.dir, set+"."+part+".jsonl")
+}
+
+func (d *Data) hash() string {
+	if d == nil {
+		return ""
+	}
+	return d.Hash
+}
+
+// Groups reads a part of a set: "train", "valid" or "test".
+func (d *Data) Groups(set, part string) ([]pref.Group, error) {
+	groups, _, err := pref.Load([]string{d.file(set, part)}, pref.Options{Format: pref.Groups})
+	return groups, err
+}
+
+// A split is a set on its way to three parts.
+type split struct {
+	rest, tests        []pref.Group // in a random order of conversations; tests are of test files
+	own                bool         // the set has test files
+	train, valid, test []pref.Group
+	overlap            int
+	counts             string
+}
+
+func (p *Plan) read(s Set, files func([]string) ([]string, error)) (*split, error) {
+	out := &split{own: len(s.Test) > 0}
+	for _, of := range []struct {
+		named []string
+		to    *[]pref.Group
+	}{{s.Files, &out.rest}, {s.Test, &out.tests}} {
+		if len(of.named) == 0 {
+			continue
+		}
+		paths, err := files(of.named)
+		if err != nil {
+			return nil, err
+		}
+		groups, counts, err := pref.Load(paths, pref.Options{Format: s.Format, Choose: s.Choose, Subsets: s.Subsets, MaxChars: s.MaxChars})
+		if err != nil {
+			return nil, err
+		}
+		out.counts = strings.TrimSpace(out.counts + " " + counts.String())
+		*of.to = shuffled(groups, recipe.StreamSeed(p.SplitSeed, "paper "+s.Name))
+	}
+	return out, nil
+}
+
+// shuffled puts groups in the order of a hash of seed and first message: conversations that begin alike stay together.
+func shuffled(groups []pref.Group, seed uint64) []pref.Group {
+	rank := func(g pref.Group) string {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", seed, opening(g)))
+		return string(sum[:])
+	}
+	ranks := make(map[string]string, len(groups))
+	for _, g := range groups {
+		if key := opening(g); ranks[key] == "" {
+			ranks[key] = rank(g)
+		}
+	}
+	out := slices.Clone(groups)
+	slices.SortStableFunc(out, func(a, b pref.Group) int { return cmp.Compare(ranks[opening(a)], ranks[opening(b)]) })
+	return out
+}
+
+// opening is the conversation's first user message, which stands for all of it: a longer prompt of the same conversation has it, too.
+func opening(g pref.Group) string {
+	for _, m := range g.Prompt {
+		if m.Role == pref.User {
+			return strings.Join(strings.Fields(strings.ToLower(m.Content)), " ")
+		}
+	}
+	return ""
+}
+
+// takeTest fills the test part and notes its conversations.
+func (s *split) takeTest(spec Set, tested map[string]bool) {
+	if s.own {
+		s.test, _ = first(s.tests, spec.NTest)
+	} else {
+		s.test, s.rest = first(s.rest, spec.NTest)
+	}
+	for _, g := range s.test {
+		tested[opening(g)] = true
+	}
+}
+
+// takeRest fills validation and train from what no test set has.
+func (s *split) takeRest(spec Set, tested map[string]bool) {
+	var free []pref.Group
+	for _, g := range s.rest {
+		if tested[opening(g)] {
+			s.overlap++
+		} else {
+			free = append(free, g)
+		}
+	}
+	s.valid, free = first(free, spec.NValid)
+	s.train = free
+	if spec.NTrain > 0 {
+		s.train, _ = first(free, spec.NTrain)
+	}
+}
+
+// first takes whole conversations until there are n groups; the last one may be cut, and what is cut off it belongs to nobody.
+func first(groups []pref.Group, n int) (taken, rest []pref.Group) {
+	if n >= len(groups) {
+		return groups, nil
+	}
+	end := n
+	for end < len(groups) && end > 0 && opening(groups[end]) == opening(groups[end-1]) {
+		end++
+	}
+	return groups[:n], groups[end:]
+}
+
+// rows writes groups in the general form.
+func rows(groups []pref.Group) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	type comparison struct {
+		Chosen   int     `json:"chosen"`
+		Rejected int     `json:"rejected"`
+		Margin   float64 `json:"margin,omitempty"`
+	}
+	for _, g := range groups {
+		row := struct {
+			Prompt      []pref.Message `json:"prompt"`
+			Responses   []string       `json:"responses"`
+			Comparisons []comparison   `json:"comparisons"`
+			Subset      string         `json:"subset,omitempty"`
+			ID          string         `json:"id,omitempty"`
+		}{Prompt: g.Prompt, Responses: g.Responses, Subset: g.Subset, ID: g.ID}
+		for _, c := range g.Comparisons {
+			row.Comparisons = append(row.Comparisons, comparison{c.Chosen, c.Rejected, c.Margin})
+		}
+		if err := encoder.Encode(row); err != nil {
+			return nil, err
+		}
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,364 @@
+package paper_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"haf/paper"
+	"haf/pref"
+	"haf/recipe"
+	"haf/reward"
+)
+
+const head = `
+title = "A rerun"
+seeds = [1, 2]
+[recipe.model]
+path = "base"
+[cost]
+pairs_per_second = 10
+parameters = 1e9
+[[sets]]
+name = "a"
+files = ["a.jsonl"]
+domain = "chat"
+paper = "Helpful"
+train = 20
+valid = 10
+test = 40
+[[sets]]
+name = "b"
+files = ["b.jsonl"]
+domain = "chat"
+train = 20
+valid = 10
+test = 40
+[[methods]]
+name = "Baseline"
+set = ["objective.policy_weight=0"]
+reward = "score"
+[[methods]]
+name = "HaF"
+reward = "score"
+`
+
+const tables = `
+[[tables]]
+name = "main"
+kind = "in-distribution"
+title = "In distribution"
+[[tables]]
+name = "ood"
+kind = "ood"
+title = "Out of distribution"
+[[tables]]
+name = "mixed"
+kind = "mixed"
+title = "Mixed"
+[[tables]]
+name = "alpha"
+kind = "sweep"
+title = "Sweep"
+sets = ["a"]
+methods = ["HaF"]
+key = "objective.policy_weight"
+values = [0, 0.2, 1]
+[[tables]]
+name = "heads"
+kind = "heads"
+title = "Heads"
+methods = ["HaF"]
+`
+
+// world writes two sets of 100 conversations, 15 of which begin alike in both, and returns the plan, with the files' real places.
+func world(t *testing.T) (*paper.Plan, string) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, set := range []string{"a", "b"} {
+		var out strings.Builder
+		for i := range 100 {
+			name := fmt.Sprintf("%s %d", set, i)
+			if i < 15 {
+				name = fmt.Sprintf("shared %d", i)
+			}
+			row, err := json.Marshal(map[string]any{
+				"prompt":    []pref.Message{{Role: pref.User, Content: name}, {Role: pref.Assistant, Content: "yes"}, {Role: pref.User, Content: set}},
+				"responses": []string{"good", "bad"}, "comparisons": [][2]int{{0, 1}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Write(append(row, '\n'))
+		}
+		if err := os.WriteFile(filepath.Join(dir, set+".jsonl"), []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := strings.NewReplacer(`"a.jsonl"`, fmt.Sprintf("%q", filepath.Join(dir, "a.jsonl")), `"b.jsonl"`, fmt.Sprintf("%q", filepath.Join(dir, "b.jsonl"))).Replace(head + tables)
+	plan, err := paper.Parse("plan.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan, dir
+}
+
+func same(files []string) ([]string, error) { return files, nil }
+
+// opening is the first message of a group's conversation.
+func opening(g pref.Group) string { return g.Prompt[0].Content }
+
+// TestSplit wants no conversation of any test part in any other part, the counts asked for, and the same split again.
+func TestSplit(t *testing.T) {
+	plan, dir := world(t)
+	data, err := plan.MakeData(dir, same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tested, overlap := map[string]bool{}, 0
+	for _, set := range []string{"a", "b"} {
+		groups, err := data.Groups(set, "test")
+		if err != nil || len(groups) != 40 {
+			t.Fatalf("%d test groups of %s, %v", len(groups), set, err)
+		}
+		for _, g := range groups {
+			tested[opening(g)] = true
+		}
+	}
+	for i, set := range []string{"a", "b"} {
+		seen := map[string]string{}
+		for part, want := range map[string]int{"train": 20, "valid": 10} {
+			groups, err := data.Groups(set, part)
+			if err != nil || len(groups) != want {
+				t.Fatalf("%d %s groups of %s, %v", len(groups), part, set, err)
+			}
+			for _, g := range groups {
+				if tested[opening(g)] {
+					t.Errorf("%s of %s has the conversation %q of a test part", part, set, opening(g))
+				}
+				if other := seen[opening(g)]; other != "" && other != part {
+					t.Errorf("%q is in train and validation of %s", opening(g), set)
+				}
+				seen[opening(g)] = part
+			}
+		}
+		overlap += data.Parts[i].Overlap
+	}
+	if overlap == 0 {
+		t.Error("none of the shared conversations was left out")
+	}
+	again, err := plan.MakeData(dir, func([]string) ([]string, error) { return nil, errors.New("read again") })
+	if err != nil || again.Hash != data.Hash {
+		t.Errorf("a second call made other data: %v", err)
+	}
+	if other, err := plan.MakeData(t.TempDir(), same); err != nil || other.Hash != data.Hash {
+		t.Errorf("the split is not the same elsewhere: %v", err)
+	}
+}
+
+// A fake is a Runner whose models are right on a share of the comparisons; it fails where it is told to.
+type fake struct {
+	trained []string
+	fail    string
+	after   func()
+}
+
+func (f *fake) Train(_ context.Context, r *recipe.Recipe, dir string) error {
+	f.trained = append(f.trained, filepath.Base(dir))
+	if f.fail != "" && strings.Contains(dir, f.fail) {
+		return errors.New("out of memory")
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "model"), 0o755); err != nil {
+		return err
+	}
+	manifest, err := json.Marshal(map[string]any{"recipe": map[string]any{"objective": map[string]any{"policy_weight": r.Objective.PolicyWeight}, "train": map[string]any{"seed": r.Train.Seed}}})
+	if err != nil {
+		return err
+	}
+	const metrics = `{"kind":"eval","step":7,"loss":0.5,"rewards":{"score":{"accuracy":0.75}}}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(metrics), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o644)
+}
+
+func (f *fake) Read(_ context.Context, dir string, valid []pref.Group, sets [][]pref.Group) (paper.Reading, error) {
+	share := 0.55
+	names := []string{reward.ByScore}
+	if strings.Contains(dir, "HaF") {
+		share, names = 0.99, []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized, reward.ByCombined}
+	}
+	random := rand.New(rand.NewPCG(uint64(len(dir)), 1))
+	var out paper.Reading
+	for _, set := range sets {
+		r := paper.SetReading{Rewards: map[string][][]float64{}}
+		for g := range set {
+			r.Index = append(r.Index, g)
+			right := random.Float64() < share
+			for _, name := range names {
+				pair := []float64{0, 1}
+				if right {
+					pair = []float64{1, 0}
+				}
+				r.Rewards[name] = append(r.Rewards[name], pair)
+			}
+		}
+		out.Sets = append(out.Sets, r)
+	}
+	if f.after != nil {
+		f.after()
+	}
+	return out, nil
+}
+
+// TestRun runs a plan with a cell that fails, goes on without what is finished, and makes the page.
+func TestRun(t *testing.T) {
+	plan, dir := world(t)
+	if cells, err := plan.Cells(nil, nil); err != nil || len(cells) != 14 {
+		t.Fatalf("%d cells, %v: 2 methods on 2 sets and on both, and α 1, with 2 seeds", len(cells), err)
+	}
+	data, err := plan.MakeData(dir, same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells, err := plan.Cells(data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	estimate := plan.Estimate(dir, data, cells)
+	if estimate.Seconds <= 0 || estimate.Bytes != 16e9 || estimate.Finished != 0 {
+		t.Errorf("%+v", estimate)
+	}
+	runner := &fake{fail: "HaF-b-seed2"}
+	silent := func(string, ...any) {}
+	failed, err := plan.Run(t.Context(), dir, data, cells, runner, silent)
+	if err != nil || len(failed) != 1 || len(runner.trained) != len(cells) {
+		t.Fatalf("%v failed, %d trained, %v", failed, len(runner.trained), err)
+	}
+	results, err := plan.Results(dir, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := results.Page("Command: a test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := page.Markdown()
+	for _, want := range []string{"Cells that are not finished: 1;", "out of memory", "No test part has any share in training, selection or fitting", "| – | – |", "In distribution. HaF against Baseline: better on a"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page of an unfinished plan has no %q:\n%s", want, text)
+		}
+	}
+
+	runner = &fake{}
+	if failed, err = plan.Run(t.Context(), dir, data, cells, runner, silent); err != nil || len(failed) != 0 || len(runner.trained) != 1 {
+		t.Fatalf("the second run trained %v, %v failed, %v", runner.trained, failed, err)
+	}
+	if results, err = plan.Results(dir, data); err != nil {
+		t.Fatal(err)
+	}
+	if page, err = results.Page("Command: a test"); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "page")
+	if err := page.Write(out, "page"); err != nil {
+		t.Fatal(err)
+	}
+	text = page.Markdown()
+	for _, want := range []string{"HaF against Baseline: mean +", "HaF is better", "| paper, Phi-2 | HaF | 76.4 | 70.4 | 79.0 | 84.0 | 60.8 | 74.1 |", "| this plan | HaF |", "Every model on every test set", "policy\\_weight 0.2 against policy\\_weight 0: better on a", "HaF, combined against HaF, score: mean +0.0 points", "| 7 | 0.750 | score |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page has no %q:\n%s", want, text)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(out, "alpha.svg")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "cells", cells[0].ID, "model")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the model of a finished cell was kept: %v", err)
+	}
+	if estimate := plan.Estimate(dir, data, cells); estimate.Finished != len(cells) || estimate.Seconds != 0 {
+		t.Errorf("%+v", estimate)
+	}
+}
+
+// TestInterrupt stops between cells and goes on.
+func TestInterrupt(t *testing.T) {
+	plan, dir := world(t)
+	data, err := plan.MakeData(dir, same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells, err := plan.Cells(data, []string{"main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = plan.Run(ctx, dir, data, cells, &fake{after: cancel}, func(string, ...any) {})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the same command goes on") {
+		t.Errorf("%v", err)
+	}
+	runner := &fake{}
+	if _, err := plan.Run(t.Context(), dir, data, cells, runner, func(string, ...any) {}); err != nil || len(runner.trained) != len(cells)-1 {
+		t.Errorf("%d of %d trained, %v", len(runner.trained), len(cells), err)
+	}
+	if _, err := plan.Cells(data, []string{"none"}); err == nil || !strings.Contains(err.Error(), `no table "none": main, ood, mixed, alpha, heads`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestBadPlans names what is wrong.
+func TestBadPlans(t *testing.T) {
+	for _, bad := range []struct{ old, new, want string }{
+		{"seeds = [1, 2]", "seeds = []", "seeds is empty"},
+		{"title =", "titel =", `plan.toml:2: unknown key "titel"`},
+		{"valid = 10", "valid = 0", "the checkpoint is chosen on validation data, never on a test set"},
+		{`kind = "ood"`, `kind = "odd"`, `kind "odd" is not known`},
+		{`sets = ["a"]`, `sets = ["z"]`, `there is no set "z"`},
+		{`methods = ["HaF"]`, `methods = ["Z"]`, `there is no method "Z"`},
+		{`name = "b"`, `name = "a"`, `set "a": wanted a name of its own`},
+		{`reward = "score"`, `reward = "implicit"`, "a head which the table reads is not trained"},
+		{"values = [0, 0.2, 1]", "values = [-1]", "reward_weight is 1 and policy_weight -1"},
+		{`key = "objective.policy_weight"`, `key = "objective.weight"`, `unknown key "objective.weight"`},
+		{`path = "base"`, `paht = "base"`, `unknown key "model.paht"`},
+		{"title = \"A rerun\"", "backbone = \"Phi-9\"", `backbone "Phi-9" is not one of the paper's`},
+	} {
+		text := strings.Replace(head+tables, bad.old, bad.new, 1)
+		if _, err := paper.Parse("plan.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), bad.want) {
+			t.Errorf("%s: %v, wanted %q", bad.new, err, bad.want)
+		}
+	}
+}
+
+// TestRecipes loads every plan that is kept, and lists its cells.
+func TestRecipes(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join("..", "recipes", "paper-*.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, path := range paths {
+		plan, err := paper.Load(path)
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		cells, err := plan.Cells(nil, nil)
+		if err != nil || len(cells) == 0 {
+			t.Errorf("%s: %d cells, %v", path, len(cells), err)
+		}
+		if e := plan.Estimate(t.TempDir(), nil, cells); e.Seconds <= 0 {
+			t.Errorf("%s: no estimate: %+v", path, e)
+		}
+		names = append(names, strings.TrimSuffix(filepath.Base(path), ".toml"))
+	}
+	if want := []string{"paper-mistral-instruct", "paper-mistral", "paper-phi2", "paper-small", "paper-tiny"}; !slices.Equal(names, want) {
+		t.Errorf("plans are %v, wanted %v", names, want)
+	}
+}

@@ -1,0 +1,256 @@
+// Package paper reruns the experiments of the HaF-RM paper as a plan of trainings: every cell is one training with its
+// evaluation on all test sets, finished cells are kept, and a page of tables says what the results support.
+package paper
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"haf/recipe"
+	"haf/reward"
+)
+
+// A Plan is the TOML file of a rerun.
+type Plan struct {
+	Title      string         `toml:"title"`
+	Backbone   string         `toml:"backbone"`    // of the paper's tables that stand beside: "Phi-2", …; empty is all three
+	Seeds      []uint64       `toml:"seeds"`       // of the trainings
+	SplitSeed  uint64         `toml:"split_seed"`  // of train, validation and test: one for all trainings
+	KeepModels bool           `toml:"keep_models"` // of finished cells; else their results alone are kept
+	Claim      string         `toml:"claim"`       // the method that is compared with the others
+	Recipe     map[string]any `toml:"recipe"`      // what all trainings have in common, as in a recipe
+	Cost       Cost           `toml:"cost"`
+	Sets       []Set          `toml:"sets"`
+	Methods    []Method       `toml:"methods"`
+	Tables     []TableSpec    `toml:"tables"`
+
+	name string // of the file
+}
+
+// A Cost is what an estimate of time and memory starts from, before cells are measured.
+type Cost struct {
+	PairsPerSecond float64 `toml:"pairs_per_second"` // in training, on the machine that is meant
+	Parameters     float64 `toml:"parameters"`       // of the base model
+	Trained        float64 `toml:"trained"`          // of these, or of the adapter; 0 is all
+}
+
+// A Set is a preference set, split into train, validation and test by conversation.
+type Set struct {
+	Name    string   `toml:"name" json:"name"`
+	Files   []string `toml:"files" json:"files"`           // of train and validation, and of test where test_files is empty
+	Test    []string `toml:"test_files" json:"test_files"` // the published test files, where there are some
+	Format  string   `toml:"format" json:"format"`
+	Choose  string   `toml:"choose" json:"choose"`
+	Subsets []string `toml:"subsets" json:"subsets"`
+	Domain  string   `toml:"domain" json:"domain"` // sets of one domain are each other's out-of-distribution tests
+	Paper   string   `toml:"paper" json:"paper"`   // the column of the paper's tables that it stands for
+	// The most groups of each part, filled in the order test, validation, train; 0 of train is the rest.
+	NTrain   int `toml:"train" json:"train"`
+	NValid   int `toml:"valid" json:"valid"`
+	NTest    int `toml:"test" json:"test"`
+	MaxChars int `toml:"max_chars" json:"max_chars"`
+}
+
+// A Method is an objective: what it sets in the recipe, and which reward of the model is its result.
+type Method struct {
+	Name   string   `toml:"name"`
+	Set    []string `toml:"set"`
+	Reward string   `toml:"reward"`
+}
+
+// A TableSpec is a table of the page and the trainings it needs.
+type TableSpec struct {
+	Name    string   `toml:"name"`
+	Kind    string   `toml:"kind"`
+	Title   string   `toml:"title"`
+	Sets    []string `toml:"sets"`    // empty is all
+	Methods []string `toml:"methods"` // empty is all
+	Key     string   `toml:"key"`     // of a sweep: the key of the recipe
+	Values  []any    `toml:"values"`  // and its values
+}
+
+// Kinds of tables.
+const (
+	InDistribution = "in-distribution" // methods × sets, each tested on the set it was trained on
+	OOD            = "ood"             // methods × sets, each tested on all sets
+	Mixed          = "mixed"           // methods trained on all sets together
+	Sweep          = "sweep"           // methods × values of a key, each tested on the set it was trained on
+	Heads          = "heads"           // the rewards of one training: score, implicit, both combined
+)
+
+// Load reads a plan.
+func Load(path string) (*Plan, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("paper: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a plan's TOML; an unknown key is an error with its line.
+func Parse(name string, data []byte) (*Plan, error) {
+	p := &Plan{name: name, Claim: "HaF"}
+	err := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields().Decode(p)
+	var strict *toml.StrictMissingError
+	var decode *toml.DecodeError
+	switch {
+	case errors.As(err, &strict) && len(strict.Errors) > 0:
+		line, _ := strict.Errors[0].Position()
+		return nil, fmt.Errorf("paper: %s:%d: unknown key %q", name, line, strings.Join(strict.Errors[0].Key(), "."))
+	case errors.As(err, &decode):
+		line, column := decode.Position()
+		return nil, fmt.Errorf("paper: %s:%d:%d: %w", name, line, column, err)
+	case err != nil:
+		return nil, fmt.Errorf("paper: %s: %w", name, err)
+	}
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("paper: %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// check looks at everything but the recipes, which the cells check.
+func (p *Plan) check() error {
+	switch {
+	case len(p.Seeds) == 0:
+		return errors.New("seeds is empty: give at least one, and several for intervals that hold beyond one training")
+	case len(p.Sets) == 0 || len(p.Methods) == 0 || len(p.Tables) == 0:
+		return errors.New("a plan needs [[sets]], [[methods]] and [[tables]]")
+	case p.Backbone != "" && !slices.Contains(backbones, p.Backbone):
+		return fmt.Errorf("backbone %q is not one of the paper's: %s", p.Backbone, strings.Join(backbones, ", "))
+	}
+	seen := map[string]bool{}
+	named := func(what, name string) error {
+		if name == "" || strings.ContainsAny(name, `/\. `) || seen[what+name] {
+			return fmt.Errorf("%s %q: wanted a name of its own without spaces, dots and slashes", what, name)
+		}
+		seen[what+name] = true
+		return nil
+	}
+	for _, s := range p.Sets {
+		if err := named("set", s.Name); err != nil {
+			return err
+		}
+		if len(s.Files) == 0 || s.NTest < 1 || s.NValid < 1 || s.NTrain < 0 {
+			return fmt.Errorf("set %s: wanted files, and at least 1 group of valid and of test: the checkpoint is chosen on validation data, never on a test set", s.Name)
+		}
+	}
+	for _, m := range p.Methods {
+		if err := named("method", m.Name); err != nil {
+			return err
+		}
+		if err := reward.CheckReward(m.Reward); err != nil {
+			return fmt.Errorf("method %s: %w", m.Name, err)
+		}
+	}
+	for _, t := range p.Tables {
+		if err := named("table", t.Name); err != nil {
+			return err
+		}
+		if !slices.Contains([]string{InDistribution, OOD, Mixed, Sweep, Heads}, t.Kind) {
+			return fmt.Errorf("table %s: kind %q is not known: %s, %s, %s, %s or %s", t.Name, t.Kind, InDistribution, OOD, Mixed, Sweep, Heads)
+		}
+		if (t.Kind == Sweep) != (t.Key != "" && len(t.Values) > 0) {
+			return fmt.Errorf("table %s: key and values belong to kind %s, and it needs both", t.Name, Sweep)
+		}
+		for _, name := range t.Sets {
+			if p.set(name) == nil {
+				return fmt.Errorf("table %s: there is no set %q", t.Name, name)
+			}
+		}
+		for _, name := range t.Methods {
+			if p.method(name) == nil {
+				return fmt.Errorf("table %s: there is no method %q", t.Name, name)
+			}
+		}
+	}
+	return p.checkRewards()
+}
+
+// checkRewards makes every table's recipes and wants the reward that the table shows to be one that they train.
+func (p *Plan) checkRewards() error {
+	for _, t := range p.Tables {
+		for _, w := range p.wants(t) {
+			r, err := p.recipe(nil, nil, 1, slices.Concat(w.method.Set, w.extra)...)
+			if err != nil {
+				return fmt.Errorf("table %s: %w", t.Name, err)
+			}
+			score, policy := r.Objective.RewardWeight > 0, r.Objective.PolicyWeight > 0
+			needsScore, needsPolicy := w.method.Reward == reward.ByScore, w.method.Reward != reward.ByScore
+			if t.Kind == Heads || w.method.Reward == reward.ByCombined {
+				needsScore, needsPolicy = true, true
+			}
+			if needsScore && !score || needsPolicy && !policy {
+				return fmt.Errorf("table %s: %s %s trains with reward_weight %v and policy_weight %v, so that a head which the table reads is not trained", t.Name, w.method.Name, strings.Join(w.extra, ""), r.Objective.RewardWeight, r.Objective.PolicyWeight)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Plan) set(name string) *Set {
+	for i := range p.Sets {
+		if p.Sets[i].Name == name {
+			return &p.Sets[i]
+		}
+	}
+	return nil
+}
+
+func (p *Plan) method(name string) *Method {
+	for i := range p.Methods {
+		if p.Methods[i].Name == name {
+			return &p.Methods[i]
+		}
+	}
+	return nil
+}
+
+// sets are those of a table, in the plan's order.
+func (p *Plan) setsOf(t TableSpec) []Set {
+	var out []Set
+	for _, s := range p.Sets {
+		if len(t.Sets) == 0 || slices.Contains(t.Sets, s.Name) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// methodsOf are those of a table, in the plan's order.
+func (p *Plan) methodsOf(t TableSpec) []Method {
+	var out []Method
+	for _, m := range p.Methods {
+		if len(t.Methods) == 0 || slices.Contains(t.Methods, m.Name) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// recipe is the plan's own with overrides, on the named training and validation files.
+func (p *Plan) recipe(train, valid []string, seed uint64, sets ...string) (*recipe.Recipe, error) {
+	common, err := toml.Marshal(p.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	if len(train) == 0 { // to be filled in once the data is split
+		train = []string{"-"}
+	}
+	sets = append(slices.Clone(sets), "data.train="+list(train), "data.valid="+list(valid), fmt.Sprintf("train.seed=%d", seed))
+	return recipe.Parse(p.name+" [recipe]", common, sets)
+}
+
+// list is a TOML list of strings.
+func list(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = fmt.Sprintf("%q", v)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

@@ -1,0 +1,176 @@
+package paper
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"haf/reward"
+)
+
+// grid makes a table's grid of what is finished.
+func (r *Results) grid(t TableSpec) (grid, error) {
+	switch t.Kind {
+	case Sweep:
+		return r.sweep(t)
+	case Heads:
+		return r.heads(t)
+	}
+	g := grid{}
+	sets := r.plan.setsOf(t)
+	for _, s := range sets {
+		g.columns = append(g.columns, s.Name)
+	}
+	wants := r.plan.wants(t)
+	for _, m := range r.plan.methodsOf(t) {
+		for _, rewardName := range rewardsOf(m) {
+			row := gridRow{label: m.Name}
+			if rewardName != m.Reward {
+				row.label += ", " + rewardName
+			}
+			for _, s := range sets {
+				trained, tests := []string{s.Name}, []string{s.Name}
+				switch t.Kind {
+				case Mixed:
+					trained = g.columns
+				case OOD:
+					tests = r.plan.others(s)
+				}
+				cell, err := r.cell(find(wants, m, trained, ""), tests, rewardName)
+				if err != nil {
+					return g, err
+				}
+				row.cells = append(row.cells, cell)
+			}
+			g.rows = append(g.rows, row)
+		}
+	}
+	g.pairs = claims(g, r.plan.Claim)
+	return g, nil
+}
+
+// rewardsOf are the rewards that a method is shown by: of an implicit reward its length-normalized form, too, for the plain sum
+// favours a length.
+func rewardsOf(m Method) []string {
+	if m.Reward == reward.ByImplicit {
+		return []string{reward.ByImplicit, reward.ByNormalized}
+	}
+	return []string{m.Reward}
+}
+
+// claims pairs the claimed method's row with every other.
+func claims(g grid, claim string) [][2]int {
+	var pairs [][2]int
+	at := slices.IndexFunc(g.rows, func(r gridRow) bool { return r.label == claim })
+	for i := range g.rows {
+		if at >= 0 && i != at {
+			pairs = append(pairs, [2]int{at, i})
+		}
+	}
+	return pairs
+}
+
+// find is the want of a method on sets, with a sweep's override.
+func find(wants []want, m Method, sets []string, extra string) want {
+	for _, w := range wants {
+		if w.method.Name == m.Name && slices.Equal(w.sets, sets) && (extra == "" || w.extra[0] == extra) {
+			return w
+		}
+	}
+	panic(fmt.Sprintf("paper: no want of %s on %v", m.Name, sets)) // made of the same table
+}
+
+// others are the test sets that are out of a training set's distribution: those of its domain, or where it has none, all others.
+func (p *Plan) others(s Set) []string {
+	var same, all []string
+	for _, o := range p.Sets {
+		if o.Name == s.Name {
+			continue
+		}
+		all = append(all, o.Name)
+		if o.Domain == s.Domain && s.Domain != "" {
+			same = append(same, o.Name)
+		}
+	}
+	if len(same) > 0 {
+		return same
+	}
+	return all
+}
+
+// sweep has a row for every method and value; with one method each value is compared with the first, else the claimed method
+// with the others at each value.
+func (r *Results) sweep(t TableSpec) (grid, error) {
+	g := grid{}
+	sets := r.plan.setsOf(t)
+	for _, s := range sets {
+		g.columns = append(g.columns, s.Name)
+	}
+	wants := r.plan.wants(t)
+	methods := r.plan.methodsOf(t)
+	for _, m := range methods {
+		for _, v := range t.Values {
+			row := gridRow{label: sweepLabel(methods, m, t, v)}
+			for _, s := range sets {
+				cell, err := r.cell(find(wants, m, []string{s.Name}, override(t.Key, v)), []string{s.Name}, m.Reward)
+				if err != nil {
+					return g, err
+				}
+				row.cells = append(row.cells, cell)
+			}
+			g.rows = append(g.rows, row)
+		}
+	}
+	n := len(t.Values)
+	if len(methods) == 1 {
+		for i := 1; i < n; i++ {
+			g.pairs = append(g.pairs, [2]int{i, 0})
+		}
+		return g, nil
+	}
+	claim := slices.IndexFunc(methods, func(m Method) bool { return m.Name == r.plan.Claim })
+	for m := range methods {
+		for i := range n {
+			if claim >= 0 && m != claim {
+				g.pairs = append(g.pairs, [2]int{claim*n + i, m*n + i})
+			}
+		}
+	}
+	return g, nil
+}
+
+func sweepLabel(methods []Method, m Method, t TableSpec, v any) string {
+	key := t.Key[strings.LastIndexByte(t.Key, '.')+1:]
+	if len(methods) == 1 {
+		return fmt.Sprintf("%s %v", key, v)
+	}
+	return fmt.Sprintf("%s, %s %v", m.Name, key, v)
+}
+
+// heads has a row for every reward of the methods' trainings, each compared with the score head's.
+func (r *Results) heads(t TableSpec) (grid, error) {
+	g := grid{}
+	sets := r.plan.setsOf(t)
+	for _, s := range sets {
+		g.columns = append(g.columns, s.Name)
+	}
+	wants := r.plan.wants(t)
+	for _, m := range r.plan.methodsOf(t) {
+		first := len(g.rows)
+		for _, name := range []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized, reward.ByCombined} {
+			row := gridRow{label: m.Name + ", " + name}
+			for _, s := range sets {
+				cell, err := r.cell(find(wants, m, []string{s.Name}, ""), []string{s.Name}, name)
+				if err != nil {
+					return g, err
+				}
+				row.cells = append(row.cells, cell)
+			}
+			g.rows = append(g.rows, row)
+			if i := len(g.rows) - 1; i > first {
+				g.pairs = append(g.pairs, [2]int{i, first})
+			}
+		}
+	}
+	return g, nil
+}

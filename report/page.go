@@ -1,0 +1,189 @@
+// Package report turns run folders and results into pages: Markdown with SVG files beside it, and one self-contained
+// HTML file. It reads what other packages have written and measures nothing.
+package report
+
+import (
+	"fmt"
+	"html"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+)
+
+// A Page is a title and its sections.
+type Page struct {
+	Title    string
+	Sections []Section
+}
+
+// A Section is a heading and what stands below it, in order.
+type Section struct {
+	Title  string
+	Blocks []Block
+}
+
+// A Block is a part of a section: [Text], [List], [Table] or [Figure].
+type Block interface {
+	markdown(b *strings.Builder)
+	html(b *strings.Builder)
+}
+
+// Text is a paragraph of plain text.
+type Text string
+
+// List is a list of plain texts.
+type List []string
+
+// A Table has a header and rows of as many cells, all plain text. The first column is set to the left, the others to the right.
+type Table struct {
+	Caption string
+	Header  []string
+	Rows    [][]string
+}
+
+// A Figure is a plot; Name is that of its file, without the ending.
+type Figure struct {
+	Name    string
+	Caption string
+	SVG     []byte
+}
+
+// Add appends blocks to the section.
+func (s *Section) Add(blocks ...Block) { s.Blocks = append(s.Blocks, blocks...) }
+
+// Write writes name.md, name.html and an SVG file for every figure into the folder, which it makes if need be; files of earlier
+// pages of that name are replaced.
+func (p Page) Write(dir, name string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	files := map[string][]byte{name + ".md": []byte(p.Markdown()), name + ".html": []byte(p.HTML())}
+	for _, s := range p.Sections {
+		for _, b := range s.Blocks {
+			if f, ok := b.(Figure); ok {
+				if _, twice := files[f.Name+".svg"]; twice {
+					return fmt.Errorf("report: two figures are called %s", f.Name)
+				}
+				files[f.Name+".svg"] = f.SVG
+			}
+		}
+	}
+	for file, data := range files {
+		if err := renameio.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
+}
+
+// Markdown returns the page as Markdown that refers to the figures' files beside it.
+func (p Page) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n", escape(p.Title))
+	for _, s := range p.Sections {
+		fmt.Fprintf(&b, "\n## %s\n", escape(s.Title))
+		for _, block := range s.Blocks {
+			b.WriteByte('\n')
+			block.markdown(&b)
+		}
+	}
+	return b.String()
+}
+
+// style is the page's; it has no other part from outside.
+const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}caption{text-align:left;padding:.3rem 0;color:#555}
+th,td{border-bottom:1px solid #ddd;padding:.25rem .7rem;text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}
+figure{margin:1rem 0}figcaption{color:#555}svg{max-width:100%;height:auto}`
+
+// HTML returns the page as one document with its figures in it.
+func (p Page) HTML() string {
+	var b strings.Builder
+	title := html.EscapeString(p.Title)
+	fmt.Fprintf(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>%s</title>\n<style>%s</style>\n<h1>%s</h1>\n", title, style, title)
+	for _, s := range p.Sections {
+		fmt.Fprintf(&b, "<h2>%s</h2>\n", html.EscapeString(s.Title))
+		for _, block := range s.Blocks {
+			block.html(&b)
+		}
+	}
+	b.WriteString("</html>\n")
+	return b.String()
+}
+
+func (t Text) markdown(b *strings.Builder) { b.WriteString(escape(string(t)) + "\n") }
+func (t Text) html(b *strings.Builder)     { fmt.Fprintf(b, "<p>%s</p>\n", html.EscapeString(string(t))) }
+
+func (l List) markdown(b *strings.Builder) {
+	for _, item := range l {
+		b.WriteString("- " + escape(item) + "\n")
+	}
+}
+
+func (l List) html(b *strings.Builder) {
+	b.WriteString("<ul>\n")
+	for _, item := range l {
+		fmt.Fprintf(b, "<li>%s</li>\n", html.EscapeString(item))
+	}
+	b.WriteString("</ul>\n")
+}
+
+func (t Table) markdown(b *strings.Builder) {
+	if t.Caption != "" {
+		b.WriteString(escape(t.Caption) + "\n\n")
+	}
+	line := func(cells []string) {
+		for _, c := range cells {
+			b.WriteString("| " + escape(c) + " ")
+		}
+		b.WriteString("|\n")
+	}
+	line(t.Header)
+	b.WriteString("|:---" + strings.Repeat("|---:", len(t.Header)-1) + "|\n")
+	for _, row := range t.Rows {
+		line(row)
+	}
+}
+
+func (t Table) html(b *strings.Builder) {
+	b.WriteString("<table>")
+	if t.Caption != "" {
+		fmt.Fprintf(b, "<caption>%s</caption>", html.EscapeString(t.Caption))
+	}
+	b.WriteString("\n")
+	for i, row := range append([][]string{t.Header}, t.Rows...) {
+		cell := "td"
+		if i == 0 {
+			cell = "th"
+		}
+		b.WriteString("<tr>")
+		for _, c := range row {
+			fmt.Fprintf(b, "<%s>%s</%s>", cell, html.EscapeString(c), cell)
+		}
+		b.WriteString("</tr>\n")
+	}
+	b.WriteString("</table>\n")
+}
+
+func (f Figure) markdown(b *strings.Builder) {
+	fmt.Fprintf(b, "![%s](%s.svg)\n", escape(f.Caption), f.Name)
+}
+
+// html puts the drawing in without its XML header, which HTML does not know.
+func (f Figure) html(b *strings.Builder) {
+	svg := string(f.SVG)
+	if i := strings.Index(svg, "<svg"); i > 0 {
+		svg = svg[i:]
+	}
+	fmt.Fprintf(b, "<figure>%s<figcaption>%s</figcaption></figure>\n", svg, html.EscapeString(f.Caption))
+}
+
+// escape keeps text from being read as Markdown or HTML, and in its line.
+func escape(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	return escaper.Replace(s)
+}
+
+var escaper = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]", `\]`)

@@ -1,0 +1,166 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"haf/eval"
+)
+
+// Runs makes the page of one or many runs: what each was, how its training went, and what it is worth.
+func Runs(runs []*Run) (Page, error) {
+	page := Page{Title: "Runs"}
+	if len(runs) == 1 {
+		page.Title = "Run " + runs[0].Name
+	}
+	page.Sections = append(page.Sections, trainings(runs), evaluations(runs))
+	curves, err := curves(runs)
+	if err != nil {
+		return page, err
+	}
+	page.Sections = append(page.Sections, curves)
+	for _, r := range runs {
+		page.Sections = append(page.Sections, described(r))
+	}
+	return page, nil
+}
+
+// trainings is the table of what chose the weights, and when.
+func trainings(runs []*Run) Section {
+	s := Section{Title: "Training"}
+	t := Table{Header: []string{"run", "w", "α", "losses", "steps", "last loss", "kept step", "validation accuracy", "95 % interval", "by", "state"}}
+	for _, r := range runs {
+		objective := r.Manifest.Recipe["objective"]
+		losses := fmt.Sprintf("%v, %v", objective["reward"], objective["policy"])
+		row := []string{r.Name, fmt.Sprint(objective["reward_weight"]), fmt.Sprint(objective["policy_weight"]), losses, fmt.Sprint(len(r.Steps)), "–"}
+		if n := len(r.Steps); n > 0 {
+			row[5] = fmt.Sprintf("%.4f", r.Steps[n-1].Loss)
+		}
+		if best, name, ok := r.Best(); ok {
+			v := best.Rewards[name]
+			row = append(row, fmt.Sprint(best.Step), fmt.Sprintf("%.4f", v.Accuracy), Interval(v.AccuracyLow, v.AccuracyHigh), name)
+		} else {
+			row = append(row, "last", "–", "–", "no validation")
+		}
+		state := "finished"
+		if !r.Finished {
+			state = "not finished"
+		}
+		t.Rows = append(t.Rows, append(row, state))
+	}
+	s.Add(Text("The weights of the best validation are kept: the highest accuracy, then the lowest loss. Its accuracy chose the weights, so it flatters them; what a model is worth is in the evaluation."), t)
+	return s
+}
+
+// evaluations is the table of the runs' eval.json files.
+func evaluations(runs []*Run) Section {
+	s := Section{Title: "Evaluation"}
+	t := Table{Header: []string{"run", "data", "reward", "n", "accuracy", "95 % interval", "ties", "margin", "log-likelihood", "ECE"}}
+	var without []string
+	for _, r := range runs {
+		if r.Eval == nil {
+			without = append(without, r.Name)
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.Eval.Rewards)) {
+			v := r.Eval.Rewards[name]
+			t.Rows = append(t.Rows, append([]string{r.Name, strings.Join(r.Eval.Data, ", "), name}, resultCells(v)...))
+		}
+	}
+	if len(t.Rows) > 0 {
+		s.Add(t, Text("Intervals resample prompts. Whether two models differ is a paired question, which these intervals do not answer: haf eval A B -data FILE does."))
+	}
+	if len(without) > 0 {
+		s.Add(Text("Without an eval.json (haf -json eval RUN -data FILE > RUN/eval.json): " + strings.Join(without, ", ") + "."))
+	}
+	return s
+}
+
+func resultCells(v eval.Result) []string {
+	return []string{fmt.Sprint(v.Comparisons), fmt.Sprintf("%.4f", v.Accuracy), Interval(v.AccuracyLow, v.AccuracyHigh), fmt.Sprint(v.Ties),
+		fmt.Sprintf("%.4f", v.Margin), fmt.Sprintf("%.4f", v.LogLikelihood), fmt.Sprintf("%.4f", v.ECE)}
+}
+
+// Interval writes the ends of an interval of accuracies.
+func Interval(low, high float64) string { return fmt.Sprintf("[%.4f, %.4f]", low, high) }
+
+// curves plots losses and validations.
+func curves(runs []*Run) (Section, error) {
+	s := Section{Title: "Curves"}
+	loss := Plot{Title: "Training loss", X: "step", Y: "loss"}
+	accuracy := Plot{Title: "Validation accuracy", X: "step", Y: "accuracy"}
+	for _, r := range runs {
+		line := Series{Name: r.Name}
+		for i, step := range r.Steps {
+			line.X, line.Y = append(line.X, float64(step.Step)), append(line.Y, smoothed(r.Steps, i))
+		}
+		loss.Series = append(loss.Series, line)
+		of := map[string]*Series{}
+		for _, v := range r.Valid {
+			for name, result := range v.Rewards {
+				if of[name] == nil {
+					of[name] = &Series{Name: r.Name + " " + name}
+				}
+				line := of[name]
+				line.X, line.Y = append(line.X, float64(v.Step)), append(line.Y, result.Accuracy)
+				line.Low, line.High = append(line.Low, result.AccuracyLow), append(line.High, result.AccuracyHigh)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(of)) {
+			accuracy.Series = append(accuracy.Series, *of[name])
+		}
+	}
+	figure, err := loss.Figure("loss", fmt.Sprintf("Loss of the training steps, mean of %d", 2*smoothing+1))
+	if err != nil {
+		return s, err
+	}
+	s.Add(figure)
+	if len(accuracy.Series) > 0 {
+		if figure, err = accuracy.Figure("validation", "Accuracy on the validation data, with 95 % intervals"); err != nil {
+			return s, err
+		}
+		s.Add(figure)
+	}
+	return s, nil
+}
+
+// smoothing is how many steps to each side the loss is averaged over.
+const smoothing = 4
+
+func smoothed(steps []Step, i int) float64 {
+	near := steps[max(0, i-smoothing):min(len(steps), i+smoothing+1)]
+	sum := 0.0
+	for _, s := range near {
+		sum += s.Loss
+	}
+	return sum / float64(len(near))
+}
+
+// described lists what a run was: its data, and every setting that is not the default.
+func described(r *Run) Section {
+	s := Section{Title: r.Name}
+	m := r.Manifest
+	seconds, tokens := 0.0, 0
+	for _, step := range r.Steps {
+		seconds, tokens = seconds+step.Seconds, tokens+step.Tokens
+	}
+	list := List{"begun " + m.Created, "base " + m.Base, "device " + m.Device}
+	if seconds > 0 {
+		list = append(list, fmt.Sprintf("%d steps in %.0f s, %.0f tokens/s", len(r.Steps), seconds, float64(tokens)/seconds))
+	}
+	s.Add(append(list, m.Report...))
+	t := Table{Caption: "Settings that are not the default", Header: []string{"key", "value", "from"}}
+	for _, key := range slices.Sorted(maps.Keys(m.Origin)) {
+		if m.Origin[key] == "default" {
+			continue
+		}
+		table, field, _ := strings.Cut(key, ".")
+		t.Rows = append(t.Rows, []string{key, fmt.Sprint(m.Recipe[table][field]), m.Origin[key]})
+	}
+	if len(t.Rows) > 0 {
+		s.Add(t)
+	}
+	return s
+}

@@ -1,0 +1,91 @@
+package reward
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+// programs are the compiled programs that read a model's heads. Weights are their arguments, so models that differ in nothing else share them.
+type programs struct {
+	mu      sync.Mutex // one program runs at a time
+	readers map[Heads]*graph.Exec
+	built   int    // programs compiled
+	users   int    // models
+	model   *Model // the last of them: programs are built by its structure
+}
+
+func newPrograms() *programs {
+	return &programs{readers: map[Heads]*graph.Exec{}, users: 1}
+}
+
+// release ends a model's use; the last one frees the programs.
+func (p *programs) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users--; p.users > 0 {
+		return
+	}
+	for _, exec := range p.readers {
+		exec.Finalize()
+	}
+	p.readers = map[Heads]*graph.Exec{}
+}
+
+// programKey is all that a model's programs depend on: two models of one key and device can share them.
+func (m *Model) programKey() (string, error) {
+	type param struct {
+		Name  string
+		Shape string
+	}
+	var params []param
+	for _, p := range m.params {
+		params = append(params, param{p.Name, p.Value.Shape().String()})
+	}
+	key, err := json.Marshal(struct {
+		Config        string
+		Tied          bool
+		DType         string
+		LoRA          any
+		Head          int
+		Offset        float64
+		Chunk         int
+		Checkpointing any
+		Params        []param
+	}{m.Config.Hash(), m.Config.TiedEmbeddings, m.Meta.DType, m.adapter, m.headLayers, m.Meta.ScoreOffset, m.chunk, m.decoder.Checkpointing, params})
+	if err != nil {
+		return "", fmt.Errorf("reward: %w", err)
+	}
+	return string(key), nil
+}
+
+// adopt takes over the programs of another model, and its base's for those of the base, where they are the same; it says
+// whether all are. Compiling them again would cost time beside requests, and memory that XLA does not give back.
+func (m *Model) adopt(other *Model) (bool, error) {
+	mine, err := m.programKey()
+	if err != nil {
+		return false, err
+	}
+	theirs, err := other.programKey()
+	if err != nil || mine != theirs || m.device != other.device || (m.base == nil) != (other.base == nil) {
+		return false, err
+	}
+	if m.base != nil {
+		if all, err := m.base.adopt(other.base); !all || err != nil {
+			return false, err
+		}
+	}
+	other.programs.mu.Lock()
+	if other.programs.users == 0 { // closed meanwhile
+		other.programs.mu.Unlock()
+		return false, nil
+	}
+	other.programs.users++
+	other.programs.model = m
+	other.programs.mu.Unlock()
+	m.programs.release()
+	m.programs = other.programs
+	return true, nil
+}

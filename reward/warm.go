@@ -1,0 +1,352 @@
+package reward
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"haf/encode"
+	"haf/pref"
+)
+
+// ErrTooLong is wrapped by the error of an input that is longer than a [Warm] model reads.
+var ErrTooLong = errors.New("too long")
+
+// WarmOptions say what a model is made ready for.
+type WarmOptions struct {
+	// Rewards are the names of those that are given, the first is the default; none: those of the trained heads.
+	Rewards []string
+	// MaxLength is the most tokens of prompt and response together. 0 is what the model was trained with, which cuts longer
+	// ones by the model's policy, or else the smaller of 4096 and the positions that the model has.
+	MaxLength int
+	// Before is what the model takes the place of, nil for nothing: where the programs of both are the same, it takes them over.
+	Before *Warm
+	// Progress, if not nil, is told of programs compiled.
+	Progress func(done, total int)
+}
+
+// A Warm is a model with all its programs compiled, so that none is while somebody waits: its batches have one of a few
+// fixed shapes. It reads several rewards of inputs, encoded beforehand, at once. Its rewards are those of [Model.Rewards] to float
+// rounding. It is safe for concurrent use; one batch runs at a time.
+type Warm struct {
+	model     *Model
+	rewards   []string
+	reference *Reference // nil where no implicit reward is given
+	beta      float64
+	// combination is nil where the combined reward is not given.
+	combination *Combination
+	shapes      []encode.Shape
+	longest     int // tokens
+	row         int // positions of a row that groups are packed into
+}
+
+// Sizes of the shapes of a [Warm]: rows double from shortestRow to commonRow, beyond that only single rows for long inputs.
+const (
+	shortestRow   = 64
+	commonRow     = 512
+	defaultLength = 4096
+	slotPositions = 8  // a response slot for so many positions
+	leastSlots    = 16 // and so many at least
+)
+
+// Warm makes the model ready to serve: it opens the reference where an implicit reward is asked for, and compiles every
+// program. The model's Close ends it.
+func (m *Model) Warm(ctx context.Context, opt WarmOptions) (*Warm, error) {
+	w := &Warm{model: m, rewards: opt.Rewards}
+	if len(w.rewards) == 0 {
+		w.rewards = m.TrainedRewards()
+	}
+	for _, name := range w.rewards {
+		if err := CheckReward(name); err != nil {
+			return nil, err
+		}
+		var err error
+		if name == ByCombined {
+			var c Combination
+			if c, err = m.Combination(); err != nil {
+				return nil, err
+			}
+			w.combination = &c
+		}
+		if name == ByScore || w.reference != nil {
+			continue
+		}
+		if w.beta, err = m.beta(); err != nil {
+			return nil, err
+		}
+		if w.reference, err = m.Reference(""); err != nil {
+			return nil, err
+		}
+	}
+	positions := m.Config.MaxPositions
+	switch w.longest = opt.MaxLength; {
+	case w.longest == 0 && m.Meta.MaxLength > 0:
+		w.longest = m.Meta.MaxLength
+	case w.longest == 0 && positions > 0:
+		w.longest = min(positions, defaultLength)
+	case w.longest == 0:
+		w.longest = defaultLength
+	case positions > 0 && w.longest > max(positions, m.Meta.MaxLength):
+		return nil, fmt.Errorf("reward: inputs of %d tokens are asked for, the model has positions for %d: give a smaller max length", w.longest, positions)
+	}
+	w.setShapes()
+	if b := opt.Before; b != nil && slices.Equal(b.shapes, w.shapes) && slices.Equal(b.rewards, w.rewards) {
+		if all, err := m.adopt(b.model); all || err != nil {
+			return w, err
+		}
+	}
+	return w, w.compile(ctx, opt.Progress)
+}
+
+// setShapes chooses the shapes: single rows of every length, and more rows of the common one, up to a packed batch's positions.
+func (w *Warm) setShapes() {
+	add := func(rows, length int) {
+		n := rows * length
+		w.shapes = append(w.shapes, encode.Shape{Rows: rows, Length: length, Predicted: n, Responses: max(leastSlots, n/slotPositions)})
+	}
+	longest := shortestRow * ((w.longest + shortestRow - 1) / shortestRow)
+	w.row = min(longest, commonRow)
+	for length := shortestRow; length < longest; length *= 2 {
+		add(1, length)
+	}
+	add(1, longest)
+	for rows := 2; rows*w.row <= w.model.positions; rows *= 2 {
+		add(rows, w.row)
+	}
+}
+
+// The classes of items: what is read of them.
+const (
+	classScore = iota // the score head
+	classBoth         // both heads, token by token, and the reference
+)
+
+// compile runs every program once.
+func (w *Warm) compile(ctx context.Context, progress func(done, total int)) error {
+	classes := []int{classScore}
+	switch {
+	case w.reference != nil && slices.Contains(w.rewards, ByScore):
+		classes = []int{classScore, classBoth}
+	case w.reference != nil:
+		classes = []int{classBoth}
+	}
+	tiny := []encode.Group{{Prompt: []int32{w.model.Encoder.End()}, Responses: [][]int32{{w.model.Encoder.End()}}}}
+	for i, shape := range w.shapes {
+		for j, class := range classes {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			plan, err := encode.NewFixedPlan(tiny, []encode.Shape{shape})
+			if err != nil {
+				return fmt.Errorf("reward: %w", err)
+			}
+			if _, err := w.batch(plan.Batch(0), class); err != nil {
+				return err
+			}
+			if progress != nil {
+				progress(i*len(classes)+j+1, len(w.shapes)*len(classes))
+			}
+		}
+	}
+	return nil
+}
+
+// Rewards names the rewards that are given, the default first.
+func (w *Warm) Rewards() []string { return w.rewards }
+
+// MaxLength is the most tokens of prompt and response.
+func (w *Warm) MaxLength() int { return w.longest }
+
+// Capacity is the number of tokens that the largest batch has room for.
+func (w *Warm) Capacity() int {
+	n := 0
+	for _, s := range w.shapes {
+		n = max(n, s.Positions())
+	}
+	return n
+}
+
+// warmItem is an encoded input.
+type warmItem struct {
+	group encode.Group // of one response
+	key   string
+	class int
+}
+
+func (i *warmItem) PromptKey() string { return i.key }
+func (i *warmItem) Len() (prompt, response int) {
+	return len(i.group.Prompt), len(i.group.Responses[0])
+}
+func (i *warmItem) Truncated() bool { return i.group.Truncated }
+func (i *warmItem) Class() int      { return i.class }
+
+// Encode makes an input ready to be read. names are the rewards that will be asked of it, tokens says that those of single tokens
+// will. An error wraps [ErrTooLong] where the input is longer than the model reads.
+func (w *Warm) Encode(in pref.Input, names []string, tokens bool) (pref.Item, error) {
+	item := &warmItem{class: classScore}
+	for _, name := range names {
+		if !slices.Contains(w.rewards, name) {
+			return nil, fmt.Errorf("reward: reward %q is not served of this model, which has %v", name, w.rewards)
+		}
+		if name != ByScore {
+			item.class = classBoth
+		}
+	}
+	if tokens {
+		if w.reference == nil {
+			return nil, fmt.Errorf("reward: rewards of single tokens are parts of the implicit reward, which is not served of this model; it has %v", w.rewards)
+		}
+		item.class = classBoth
+	}
+	for _, id := range in.Tokens {
+		if id < 0 || int(id) >= w.model.Config.Vocab {
+			return nil, fmt.Errorf("reward: token %d is not in the vocabulary, which has 0 to %d", id, w.model.Config.Vocab-1)
+		}
+	}
+	var err error
+	if in.Verbatim() {
+		item.group, err = w.model.Encoder.Verbatim(in, item.class == classBoth)
+	} else {
+		item.group, err = w.model.Encoder.Samples(in.Prompt, []string{in.Response})
+	}
+	if errors.Is(err, encode.ErrDropped) {
+		return nil, fmt.Errorf("reward: %w: %w", ErrTooLong, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reward: %w", err)
+	}
+	if n := item.group.Positions(); n > w.longest {
+		return nil, fmt.Errorf("reward: %w: %d tokens, this model reads up to %d", ErrTooLong, n, w.longest)
+	}
+	key := make([]byte, 0, 4*len(item.group.Prompt))
+	for _, id := range item.group.Prompt {
+		key = binary.LittleEndian.AppendUint32(key, uint32(id))
+	}
+	item.key = string(key)
+	return item, nil
+}
+
+// Read gives the items their values, in order. They are of one class and of this model.
+func (w *Warm) Read(ctx context.Context, items []pref.Item) ([]pref.Values, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
+	groups, at, class, err := w.gather(items)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := encode.NewFixedPlan(groups, w.shapes)
+	if err != nil {
+		return nil, fmt.Errorf("reward: %w", err)
+	}
+	of := make([][]pref.Values, len(groups)) // by group and response
+	for i := range plan.Batches {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b := plan.Batch(i)
+		values, err := w.batch(b, class)
+		if err != nil {
+			return nil, err
+		}
+		for j, g := range b.Groups {
+			for _, slot := range b.Slots[j] {
+				of[g] = append(of[g], values[slot])
+			}
+		}
+	}
+	out := make([]pref.Values, len(items))
+	for i, p := range at {
+		out[i] = of[p.group][p.response]
+	}
+	return out, nil
+}
+
+// gather makes groups of items that share their prompt, none longer than a common row or with more responses than its slots.
+func (w *Warm) gather(items []pref.Item) (groups []encode.Group, at []place, class int, err error) {
+	at = make([]place, len(items))
+	open := map[string]int{}
+	for i, it := range items {
+		item, ok := it.(*warmItem)
+		if !ok || item.class != items[0].Class() {
+			return nil, nil, 0, fmt.Errorf("reward: item %d was not encoded for this batch: %T of class %d, want *reward.warmItem of class %d", i+1, it, it.Class(), items[0].Class())
+		}
+		class = item.class
+		response := item.group.Responses[0]
+		g, ok := open[item.key]
+		if !ok || groups[g].Positions()+len(response) > w.row || len(groups[g].Responses) == leastSlots {
+			g = len(groups)
+			open[item.key] = g
+			groups = append(groups, encode.Group{Prompt: item.group.Prompt})
+		}
+		at[i] = place{g, len(groups[g].Responses)}
+		groups[g].Responses = append(groups[g].Responses, response)
+	}
+	return groups, at, class, nil
+}
+
+// batch runs a packed batch and returns the values of its slots.
+func (w *Warm) batch(b *encode.Batch, class int) ([]pref.Values, error) {
+	want := ScoreHead
+	if class == classBoth {
+		want |= PolicyHead | tokenLogps
+	}
+	scores, logps, err := w.model.readBatch(b, want, w.model.Arguments())
+	if err != nil {
+		return nil, err
+	}
+	out := make([]pref.Values, b.Shape.Responses)
+	for slot := range out {
+		out[slot].Rewards = map[string]float64{ByScore: float64(scores[slot])}
+	}
+	if class == classScore {
+		return out, nil
+	}
+	_, refs, err := w.reference.model.readBatch(b, want, w.reference.arguments())
+	if err != nil {
+		return nil, err
+	}
+	for n, slot := range b.Owner {
+		if slot < 0 {
+			continue
+		}
+		r := w.beta * (float64(logps[n]) - float64(refs[n]))
+		v := &out[slot]
+		v.Tokens = append(v.Tokens, pref.TokenReward{Token: w.model.Tokenizer.Decode(b.Target[n:n+1], false), Reward: r})
+		v.Rewards[ByImplicit] += r
+	}
+	for _, v := range out {
+		if n := len(v.Tokens); n > 0 {
+			v.Rewards[ByNormalized] = v.Rewards[ByImplicit] / float64(n)
+		}
+		if c := w.combination; c != nil {
+			v.Rewards[ByCombined] = c.Score*v.Rewards[ByScore] + c.Implicit*v.Rewards[ByImplicit]
+		}
+	}
+	return out, nil
+}
+
+// Score implements [pref.Scorer] by the default reward.
+func (w *Warm) Score(ctx context.Context, samples []pref.Sample) ([]float64, error) {
+	items := make([]pref.Item, len(samples))
+	for i, s := range samples {
+		var err error
+		if items[i], err = w.Encode(pref.Input{Sample: s}, w.rewards[:1], false); err != nil {
+			return nil, fmt.Errorf("sample %d: %w", i+1, err)
+		}
+	}
+	values, err := w.Read(ctx, items)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = v.Rewards[w.rewards[0]]
+	}
+	return out, nil
+}
+
+// Close frees the model.
+func (w *Warm) Close() { w.model.Close() }

@@ -1,0 +1,139 @@
+package serve
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+)
+
+// A Token lets its bearer in. Its name, not its value, stands in logs.
+type Token struct{ Name, Value string }
+
+// leastToken is the fewest bytes of a token: shorter ones can be guessed.
+const leastToken = 16
+
+// ParseTokens reads tokens, one a line: VALUE, or NAME VALUE. Blank lines and those that begin with # are passed over. Clients with
+// tokens of their own take turns; those who share one are one client.
+func ParseTokens(text string) ([]Token, error) {
+	var tokens []Token
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		t := Token{Name: fmt.Sprintf("token-%d", len(tokens)+1), Value: fields[len(fields)-1]}
+		if len(fields) == 2 {
+			t.Name = fields[0]
+		}
+		if len(fields) > 2 || len(t.Value) < leastToken {
+			return nil, fmt.Errorf("serve: tokens: line %d: want VALUE or NAME VALUE, the value of %d bytes or more", n, leastToken)
+		}
+		tokens = append(tokens, t)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("serve: tokens: %w", err)
+	}
+	if len(tokens) == 0 {
+		return nil, fmt.Errorf("serve: tokens: there is none: write one a line, such as that of openssl rand -hex 32")
+	}
+	return tokens, nil
+}
+
+// ReadTokens is [ParseTokens] of a file, which nobody but its owner and group may read.
+func ReadTokens(path string) ([]Token, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("serve: tokens: %w", err)
+	}
+	if info.Mode().Perm()&0o007 != 0 {
+		return nil, fmt.Errorf("serve: tokens: everybody may read or change %s (mode %v): chmod 600 it", path, info.Mode().Perm())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("serve: tokens: %w", err)
+	}
+	tokens, err := ParseTokens(string(bytes.ToValidUTF8(data, nil)))
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, path)
+	}
+	return tokens, nil
+}
+
+// keyring holds the hashes of tokens, so that all comparisons are of equal lengths.
+type keyring []struct {
+	name string
+	hash [sha256.Size]byte
+}
+
+func newKeyring(tokens []Token) keyring {
+	var k keyring
+	for _, t := range tokens {
+		k = append(k, struct {
+			name string
+			hash [sha256.Size]byte
+		}{t.Name, sha256.Sum256([]byte(t.Value))})
+	}
+	return k
+}
+
+// bearer is the name of the token that a request carries. Every token is compared, in the same time whatever is sent.
+func (k keyring) bearer(r *http.Request) (name string, ok bool) {
+	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	hash := sha256.Sum256([]byte(strings.TrimSpace(value)))
+	found := -1
+	for i := range k {
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], k[i].hash[:]), i, found)
+	}
+	if found < 0 || !strings.EqualFold(scheme, "bearer") {
+		return "", false
+	}
+	return k[found].name, true
+}
+
+// CheckAddress returns an error for an address that others than this machine reach, unless there are tokens or it is said to be
+// meant.
+func CheckAddress(addr string, tokens, open bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("serve: address %q: %w: want HOST:PORT, such as 127.0.0.1:8080", addr, err)
+	}
+	if loopback(host) || tokens || open {
+		return nil
+	}
+	return fmt.Errorf("serve: %s is reached from other machines, and no token is asked for: set one (-token-file, or HAF_TOKENS), or say -open if everybody may use the model", addr)
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// client names who sent a request: the bearer's name, or the address. It is what turns are taken by.
+func (s *Server) client(r *http.Request) (string, *problem) {
+	if len(s.keys) > 0 {
+		name, ok := s.keys.bearer(r)
+		if !ok {
+			return "", refuse(http.StatusUnauthorized, "a bearer token is wanted: send the header Authorization: Bearer TOKEN")
+		}
+		return "token " + name, nil
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	// Without a token a web page could have its visitor's browser ask: by a name of its own that leads to this machine.
+	if name, _, err := net.SplitHostPort(r.Host); loopback(host) && !s.config.Open && !loopback(r.Host) && (err != nil || !loopback(name)) {
+		return "", refuse(http.StatusForbidden, "a server without tokens answers to localhost alone, the request names another host: ask http://127.0.0.1, or set a token")
+	}
+	return host, nil
+}

@@ -1,0 +1,307 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"haf/pref"
+)
+
+// ClientOptions say how a client asks. A number of 0 is its default.
+type ClientOptions struct {
+	Token    string        // bearer token
+	Reward   string        // name of the reward; "" is the model's default
+	Timeout  time.Duration // of one try; default 2 minutes
+	Tries    int           // of one request; default 8
+	Batch    int           // samples of a request; default 64
+	Parallel int           // requests at once; default 4
+	HTTP     *http.Client  // default: one of its own
+}
+
+// A Client is the [pref.Scorer] of a model that a server serves. It sends samples in several requests, some at once, and tries
+// those again that failed for a reason that passes: no connection, 408, 429, 500, 502, 503 and 504, after a while that grows and is
+// at least what the server asks for. It is safe for concurrent use.
+type Client struct {
+	base  string
+	model string
+	opt   ClientOptions
+}
+
+// Of waits between tries.
+const (
+	firstWait = 100 * time.Millisecond
+	mostWait  = 10 * time.Second
+	mostReply = 64 << 20 // bytes
+)
+
+// IsURL says whether a model is named by the address of a server.
+func IsURL(name string) bool {
+	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
+}
+
+// NewClient returns the client of the server at an address such as http://127.0.0.1:8080; a part behind # names the model,
+// where several are served. Nothing is asked yet.
+func NewClient(address string, opt ClientOptions) (*Client, error) {
+	u, err := url.Parse(address)
+	if err != nil || !IsURL(address) || u.Host == "" {
+		return nil, fmt.Errorf("serve: %q is no address of a server: want http://HOST:PORT or https://HOST:PORT, and #MODEL behind it where several are served", address)
+	}
+	if u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("serve: the address of a server has a query or a user in it: want http://HOST:PORT#MODEL")
+	}
+	c := &Client{model: u.Fragment, opt: opt}
+	u.Fragment = ""
+	c.base = strings.TrimSuffix(u.String(), "/")
+	if c.opt.Timeout == 0 {
+		c.opt.Timeout = 2 * time.Minute
+	}
+	if c.opt.Tries == 0 {
+		c.opt.Tries = 8
+	}
+	if c.opt.Batch == 0 {
+		c.opt.Batch = 64
+	}
+	if c.opt.Parallel == 0 {
+		c.opt.Parallel = 4
+	}
+	if c.opt.HTTP == nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConnsPerHost = c.opt.Parallel
+		c.opt.HTTP = &http.Client{Transport: transport}
+	}
+	return c, nil
+}
+
+// Score implements [pref.Scorer].
+func (c *Client) Score(ctx context.Context, samples []pref.Sample) ([]float64, error) {
+	var names []string
+	if c.opt.Reward != "" {
+		names = []string{c.opt.Reward}
+	}
+	values, err := c.Read(ctx, samples, names)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = v.Reward
+	}
+	return out, nil
+}
+
+// A Scored is what a server gives a sample.
+type Scored struct {
+	Reward    float64            // the first of those asked for, or the model's default
+	Rewards   map[string]float64 // those asked for, by name
+	Truncated bool               // tokens were cut to fit the model's max length
+}
+
+// wireSample is a sample as it is sent.
+type wireSample struct {
+	Prompt   []pref.Message `json:"prompt"`
+	Response string         `json:"response"`
+}
+
+// Read gives samples the rewards named, in order; none is the model's default.
+func (c *Client) Read(ctx context.Context, samples []pref.Sample, names []string) ([]Scored, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	out := make([]Scored, len(samples))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.opt.Parallel)
+	for from := 0; from < len(samples); from += c.opt.Batch {
+		to := min(from+c.opt.Batch, len(samples))
+		group.Go(func() error {
+			scored, err := c.request(ctx, samples[from:to], names)
+			if err != nil {
+				return fmt.Errorf("serve: samples %d to %d of %d: %w", from+1, to, len(samples), err)
+			}
+			copy(out[from:to], scored)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// request asks for the rewards of some samples.
+func (c *Client) request(ctx context.Context, samples []pref.Sample, names []string) ([]Scored, error) {
+	body := struct {
+		Model   string       `json:"model,omitempty"`
+		Rewards []string     `json:"rewards,omitempty"`
+		Samples []wireSample `json:"samples"`
+	}{Model: c.model, Rewards: names}
+	for _, s := range samples {
+		body.Samples = append(body.Samples, wireSample(s))
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	var reply nativeAnswer
+	if err := c.ask(ctx, http.MethodPost, "/v1/reward", data, &reply); err != nil {
+		return nil, err
+	}
+	if len(reply.Data) != len(samples) {
+		return nil, fmt.Errorf("%d rewards came for %d samples: is this a server of haf?", len(reply.Data), len(samples))
+	}
+	if reply.Activation != raw {
+		return nil, fmt.Errorf("the rewards came with activation %q, wanted %s", reply.Activation, raw)
+	}
+	out := make([]Scored, len(samples))
+	for i, item := range reply.Data {
+		if item.Index != i {
+			return nil, fmt.Errorf("reward %d came in the place of reward %d", item.Index, i)
+		}
+		out[i] = Scored{Reward: item.Reward, Rewards: item.Rewards, Truncated: item.Truncated}
+		for _, name := range names {
+			if r, ok := item.Rewards[name]; !ok || math.IsInf(r, 0) {
+				return nil, fmt.Errorf("reward %q of sample %d did not come", name, i+1)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Models lists the rewards of every model of the server.
+func (c *Client) Models(ctx context.Context) (map[string][]string, error) {
+	var list modelList
+	if err := c.ask(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
+	}
+	out := map[string][]string{}
+	for _, m := range list.Data {
+		out[m.ID] = m.Rewards
+	}
+	return out, nil
+}
+
+// Rewards names the rewards of the client's model, the default first.
+func (c *Client) Rewards(ctx context.Context) ([]string, error) {
+	models, err := c.Models(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.model == "" && len(models) == 1 {
+		for _, rewards := range models {
+			return rewards, nil
+		}
+	}
+	if rewards, ok := models[c.model]; ok {
+		return rewards, nil
+	}
+	return nil, fmt.Errorf("serve: %s serves %d models, %q is none of them: name one behind the address, %s#MODEL", c.base, len(models), c.model, c.base)
+}
+
+// refusal is an answer that is no success.
+type refusal struct {
+	status  int
+	message string
+	after   time.Duration // as the server asks
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("the server answered %d: %s", r.status, r.message)
+}
+
+// passes says whether another try may succeed.
+func (r *refusal) passes() bool {
+	switch r.status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// ask sends a request, again where it failed for a reason that passes, and decodes the reply.
+func (c *Client) ask(ctx context.Context, method, path string, body []byte, reply any) error {
+	wait := firstWait
+	for try := 1; ; try++ {
+		err := c.once(ctx, method, path, body, reply)
+		if err == nil {
+			return nil
+		}
+		if over := context.Cause(ctx); over != nil {
+			return over
+		}
+		var r *refusal
+		answered := errors.As(err, &r)
+		if answered && !r.passes() {
+			return err
+		}
+		if try == c.opt.Tries {
+			return fmt.Errorf("tried %d times: %w", try, err)
+		}
+		// Half of the wait is drawn, so that clients refused together do not come back together.
+		pause := wait/2 + rand.N(wait/2+1)
+		if answered {
+			pause = max(pause, min(r.after, time.Minute))
+		}
+		wait = min(2*wait, mostWait)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// once sends a request.
+func (c *Client) once(ctx context.Context, method, path string, body []byte, reply any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if c.opt.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.opt.Token)
+	}
+	if end, ok := ctx.Deadline(); ok {
+		request.Header.Set(headerTimeout, strconv.FormatFloat(max(time.Until(end).Seconds(), 0.001), 'f', 3, 64))
+	}
+	response, err := c.opt.HTTP.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(response.Body, mostReply+1))
+	if err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if len(data) > mostReply {
+		return &refusal{status: response.StatusCode, message: "the answer is too long: is this a server of haf?"}
+	}
+	if response.StatusCode != http.StatusOK {
+		var e errorBody
+		r := &refusal{status: response.StatusCode, message: http.StatusText(response.StatusCode)}
+		if json.Unmarshal(data, &e) == nil && e.Error.Message != "" {
+			r.message = e.Error.Message
+		}
+		if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+			r.after = time.Duration(seconds) * time.Second
+		}
+		return r
+	}
+	if err := json.Unmarshal(data, reply); err != nil {
+		return &refusal{status: response.StatusCode, message: "the answer is no JSON of a server of haf"}
+	}
+	return nil
+}

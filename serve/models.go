@@ -1,0 +1,306 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"haf/pref"
+)
+
+// A Source is a model to be served: its name, and how it is loaded, now and again when it has changed.
+type Source struct {
+	Name string
+	// Load opens the model, ready to answer at once: whatever is compiled is compiled here. before is the engine that the new one takes
+	// the place of, nil at first; it is in use meanwhile.
+	Load func(ctx context.Context, before Engine) (Engine, error)
+	// Stamp, if not nil, is a text that changes with the model's files; [Config.Watch] reads it.
+	Stamp func() (string, error)
+	// Temperature is what differences of its rewards are divided by where probabilities are asked for; 0 is 1.
+	Temperature float64
+}
+
+// A generation is one loading of a model. It is closed when it has been replaced and nobody reads it any more.
+type generation struct {
+	engine Engine
+	loaded time.Time
+
+	mu      sync.Mutex
+	users   int
+	retired bool
+}
+
+func (g *generation) acquire() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.retired {
+		return false
+	}
+	g.users++
+	return true
+}
+
+// hold is acquire for one who knows that the generation is in use: it cannot fail.
+func (g *generation) hold() {
+	g.mu.Lock()
+	g.users++
+	g.mu.Unlock()
+}
+
+func (g *generation) release() {
+	g.mu.Lock()
+	g.users--
+	last := g.retired && g.users == 0
+	g.mu.Unlock()
+	if last {
+		g.engine.Close()
+	}
+}
+
+func (g *generation) retire() {
+	g.mu.Lock()
+	g.retired = true
+	idle := g.users == 0
+	g.mu.Unlock()
+	if idle {
+		g.engine.Close()
+	}
+}
+
+// A model is a source with the generation that is served now.
+type model struct {
+	Source
+	batcher *batcher
+	metrics *modelMetrics
+	encoder chan struct{} // one token for each input that is being encoded
+
+	mu    sync.Mutex
+	now   *generation // nil until loaded
+	stamp string      // of now
+}
+
+// current is the generation that is served now, acquired: the caller releases it.
+func (m *model) current() (*generation, error) {
+	for {
+		m.mu.Lock()
+		gen := m.now
+		m.mu.Unlock()
+		if gen == nil {
+			return nil, later(http.StatusServiceUnavailable, 2*time.Second, "model %s is being loaded: ask /readyz when it is ready", m.Name)
+		}
+		if gen.acquire() {
+			return gen, nil
+		}
+	}
+}
+
+// load opens the model anew and, where that succeeds, serves it from now on. Requests that are being answered by the former one
+// are answered by it to the end. Loadings are made one after the other.
+func (m *model) load(ctx context.Context) error {
+	stamp := ""
+	if m.Stamp != nil {
+		var err error
+		if stamp, err = m.Stamp(); err != nil {
+			return fmt.Errorf("serve: model %s: %w", m.Name, err)
+		}
+	}
+	m.mu.Lock()
+	before := m.now
+	m.mu.Unlock()
+	var former Engine
+	if before != nil {
+		former = before.engine
+	}
+	engine, err := m.Load(ctx, former)
+	if err != nil {
+		return fmt.Errorf("serve: model %s: %w", m.Name, err)
+	}
+	m.mu.Lock()
+	m.now, m.stamp = &generation{engine: engine, loaded: time.Now()}, stamp
+	m.mu.Unlock()
+	if before != nil {
+		before.retire()
+	}
+	return nil
+}
+
+// changed says whether the model's files differ from those that are served, and are the same as at the last look, so
+// that files that are being written are left alone.
+func (m *model) changed(last string) (now string, changed bool) {
+	m.mu.Lock()
+	served := m.stamp
+	m.mu.Unlock()
+	now, err := m.Stamp()
+	if err != nil {
+		slog.Warn("a model's files cannot be looked at", "model", m.Name, "error", err)
+		return last, false
+	}
+	return now, now != served && now == last
+}
+
+func (m *model) temperature() float64 {
+	if m.Temperature == 0 {
+		return 1
+	}
+	return m.Temperature
+}
+
+// An answer is what a model gave on the inputs of a call.
+type answer struct {
+	model       string
+	reward      string // the default among those given
+	temperature float64
+	values      []pref.Values
+	lengths     []length
+}
+
+// A length is what is known of an input once it is encoded.
+type length struct {
+	prompt, response int // tokens
+	truncated        bool
+}
+
+// usage counts the tokens of an answer, as the dialects report them.
+type usage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	TotalTokens      int `json:"total_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+}
+
+func (a *answer) usage() usage {
+	n := 0
+	for _, l := range a.lengths {
+		n += l.prompt + l.response
+	}
+	return usage{PromptTokens: n, TotalTokens: n}
+}
+
+// reads is what can be asked for rewards: a model or a combination of models.
+type reads interface {
+	name() string
+	describe() (modelInfo, bool)
+	read(ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool) (*answer, error)
+}
+
+func (m *model) name() string { return m.Name }
+
+// modelInfo is a model as /v1/models lists it.
+type modelInfo struct {
+	ID         string   `json:"id"`
+	Object     string   `json:"object"`
+	Created    int64    `json:"created"`
+	OwnedBy    string   `json:"owned_by"`
+	Rewards    []string `json:"rewards"`
+	Activation string   `json:"activation"`
+	MaxLength  int      `json:"max_length"`
+}
+
+func (m *model) describe() (modelInfo, bool) {
+	gen, err := m.current()
+	if err != nil {
+		return modelInfo{ID: m.Name, Object: "model", OwnedBy: "haf", Rewards: []string{}, Activation: raw}, false
+	}
+	defer gen.release()
+	return modelInfo{ID: m.Name, Object: "model", Created: gen.loaded.Unix(), OwnedBy: "haf", Rewards: gen.engine.Rewards(), Activation: raw, MaxLength: gen.engine.MaxLength()}, true
+}
+
+// read encodes the inputs, has them read with others, and waits for their values or the end of ctx.
+func (m *model) read(ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool) (*answer, error) {
+	gen, err := m.current()
+	if err != nil {
+		return nil, err
+	}
+	defer gen.release()
+	if len(rewards) == 0 {
+		rewards = gen.engine.Rewards()[:1]
+	}
+	a := &answer{model: m.Name, reward: rewards[0], temperature: m.temperature(), lengths: make([]length, len(inputs))}
+	items, err := m.encode(ctx, gen.engine, inputs, rewards, tokens)
+	if err != nil {
+		return nil, err
+	}
+	for i, it := range items {
+		l := &a.lengths[i]
+		l.prompt, l.response = it.Len()
+		l.truncated = it.Truncated()
+	}
+	j := &job{client: client, gen: gen, values: make([]pref.Values, len(items)), done: make(chan struct{})}
+	if !m.batcher.queue.push(j, items) {
+		return nil, m.full(items)
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		m.batcher.queue.drop(j)
+		return nil, expired(ctx)
+	}
+	if j.err != nil {
+		return nil, j.err
+	}
+	a.values = j.values
+	m.metrics.samples.Add(float64(len(items)))
+	return a, nil
+}
+
+// errOwnDeadline ends a request whose client said how long it would wait.
+var errOwnDeadline = errors.New("the client's own deadline")
+
+// expired is the problem of a request whose time is over: 408 where its client has set the time, else 504.
+func expired(ctx context.Context) error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errOwnDeadline):
+		return refuse(http.StatusRequestTimeout, "the time that %s allows was over before the request was answered: allow more, or send fewer samples", headerTimeout)
+	case errors.Is(cause, context.DeadlineExceeded):
+		return refuse(http.StatusGatewayTimeout, "the server's time for a request was over before it was answered: send fewer samples")
+	default:
+		return cause
+	}
+}
+
+// full is the refusal of items that the queue has no room for.
+func (m *model) full(items []pref.Item) *problem {
+	total := 0
+	for _, it := range items {
+		prompt, response := it.Len()
+		total += prompt + response
+	}
+	if limit := m.batcher.queue.limit; total > limit {
+		return refuse(http.StatusRequestEntityTooLarge, "the request has %d tokens, the server takes up to %d at once: send it in parts", total, limit)
+	}
+	after := m.batcher.wait()
+	return later(http.StatusTooManyRequests, after, "too much is waiting for model %s: try again in %.0f seconds", m.Name, max(after, time.Second).Seconds())
+}
+
+// encode makes items of the inputs, some at a time.
+func (m *model) encode(ctx context.Context, engine Engine, inputs []pref.Input, rewards []string, tokens bool) ([]pref.Item, error) {
+	items := make([]pref.Item, len(inputs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, in := range inputs {
+		group.Go(func() (err error) {
+			select {
+			case m.encoder <- struct{}{}:
+				defer func() { <-m.encoder }()
+			case <-ctx.Done():
+				return expired(ctx)
+			}
+			defer func() {
+				if p := recover(); p != nil {
+					err = fmt.Errorf("serve: encoding an input: panic: %v", p)
+				}
+			}()
+			if items[i], err = engine.Encode(in, rewards, tokens); err != nil {
+				return wrong("", "input %d: %v", i, err)
+			}
+			return nil
+		})
+	}
+	return items, group.Wait()
+}

@@ -1,0 +1,101 @@
+package serve
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// A problem is a request's failure as its client sees it, in the form of OpenAI's errors, which the dialects share:
+// {"error": {"message", "type", "param", "code"}}.
+type problem struct {
+	status     int
+	message    string // what was seen, what was wanted, the next move; never the prompt's text
+	param      string // the field at fault, or ""
+	retryAfter time.Duration
+}
+
+func (p *problem) Error() string { return p.message }
+
+// refuse is a problem of the given status.
+func refuse(status int, format string, args ...any) *problem {
+	return &problem{status: status, message: fmt.Sprintf(format, args...)}
+}
+
+// wrong is a request's mistake in a field.
+func wrong(param, format string, args ...any) *problem {
+	p := refuse(http.StatusBadRequest, format, args...)
+	p.param = param
+	return p
+}
+
+// later is a refusal that holds for a while.
+func later(status int, after time.Duration, format string, args ...any) *problem {
+	p := refuse(status, format, args...)
+	p.retryAfter = max(after, time.Second)
+	return p
+}
+
+// problemOf is the problem that an error is; one that is none of the client's says no more than that there was one.
+func problemOf(err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	return refuse(http.StatusInternalServerError, "the server failed to read the model: its log says why")
+}
+
+// kinds are the names of OpenAI's error types by status.
+var kinds = map[int]string{
+	http.StatusUnauthorized:        "authentication_error",
+	http.StatusForbidden:           "permission_error",
+	http.StatusNotFound:            "not_found_error",
+	http.StatusTooManyRequests:     "rate_limit_error",
+	http.StatusServiceUnavailable:  "service_unavailable_error",
+	http.StatusGatewayTimeout:      "timeout_error",
+	http.StatusInternalServerError: "internal_error",
+}
+
+type errorBody struct {
+	Error errorDetail `json:"error"`
+}
+
+type errorDetail struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    int     `json:"code"`
+}
+
+// write answers with the problem.
+func (p *problem) write(w http.ResponseWriter) {
+	body := errorBody{errorDetail{Message: p.message, Type: kinds[p.status], Code: p.status}}
+	if body.Error.Type == "" {
+		body.Error.Type = "invalid_request_error"
+	}
+	if p.param != "" {
+		body.Error.Param = &p.param
+	}
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	if p.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	writeJSON(w, p.status, body)
+}
+
+// writeJSON answers with a value that always has a JSON form.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil { // a reward that is no number would be one; batcher.go lets none through
+		status, data = http.StatusInternalServerError, []byte(`{"error":{"message":"the reply has no JSON form","type":"internal_error","param":null,"code":500}}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(data, '\n')) // the client may be gone: nothing is left to be done about it
+}

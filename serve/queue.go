@@ -1,0 +1,252 @@
+package serve
+
+import (
+	"slices"
+	"sync"
+
+	"haf/pref"
+)
+
+// An entry is an item that waits to be read.
+type entry struct {
+	job   *job
+	index int // in the job
+	item  pref.Item
+	cost  int // tokens, the prompt not counted again where the entry before shares it
+}
+
+// A job is the items of one request, of one engine.
+type job struct {
+	client string
+	gen    *generation
+	values []pref.Values
+	done   chan struct{} // closed when all are read, or err is set
+
+	// Under the queue's lock.
+	left int // items neither read nor failed
+	err  error
+}
+
+// lineKey tells apart what cannot be in one batch, and whose turn it is.
+type lineKey struct {
+	client string
+	gen    *generation
+	class  int
+}
+
+// A line is what one client has waiting, of one kind, in order.
+type line struct {
+	key     lineKey
+	waiting []*entry
+	credit  int // tokens that it may take before the next one's turn
+}
+
+// turn is the number of tokens that a line may take until the next has its turn: about one long sample.
+const turn = 512
+
+// promptReach is how far ahead in its line an entry is looked for that shares the prompt of one taken.
+const promptReach = 256
+
+// A queue holds entries, bounded in tokens, and gives them out in batches, in turn between clients (deficit round robin).
+type queue struct {
+	limit int // tokens
+
+	mu     sync.Mutex
+	lines  map[lineKey]*line
+	ring   []*line // the first has the next turn
+	tokens int     // waiting
+	items  int
+	closed bool
+	more   chan struct{} // holds one token while something may be waiting
+}
+
+func newQueue(limit int) *queue {
+	return &queue{limit: limit, lines: map[lineKey]*line{}, more: make(chan struct{}, 1)}
+}
+
+// push adds a job's items, all or none: ok is false where they would exceed the limit, or after close.
+func (q *queue) push(j *job, items []pref.Item) (ok bool) {
+	entries, total := make([]*entry, len(items)), 0
+	for i, it := range items {
+		prompt, response := it.Len()
+		cost := prompt + response
+		if i > 0 && items[i-1].PromptKey() == it.PromptKey() {
+			cost = response
+		}
+		entries[i] = &entry{job: j, index: i, item: it, cost: cost}
+		total += cost
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.tokens+total > q.limit {
+		return false
+	}
+	j.left = len(items)
+	for _, e := range entries {
+		key := lineKey{j.client, j.gen, e.item.Class()}
+		l := q.lines[key]
+		if l == nil {
+			l = &line{key: key}
+			q.lines[key] = l
+			q.ring = append(q.ring, l)
+		}
+		l.waiting = append(l.waiting, e)
+	}
+	q.tokens += total
+	q.items += len(entries)
+	q.signal()
+	return true
+}
+
+func (q *queue) signal() {
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
+}
+
+// drop takes a job's waiting items out: nobody waits for them.
+func (q *queue) drop(j *job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range slices.Clone(q.ring) {
+		if l.key.client != j.client || l.key.gen != j.gen {
+			continue
+		}
+		l.waiting = slices.DeleteFunc(l.waiting, func(e *entry) bool {
+			if e.job == j {
+				q.tokens -= e.cost
+				q.items--
+			}
+			return e.job == j
+		})
+		q.retire(l)
+	}
+}
+
+// retire takes a line without entries out of the ring.
+func (q *queue) retire(l *line) {
+	if len(l.waiting) > 0 {
+		return
+	}
+	delete(q.lines, l.key)
+	if i := slices.Index(q.ring, l); i >= 0 {
+		q.ring = slices.Delete(q.ring, i, i+1)
+	}
+}
+
+// take gives out a batch of about capacity tokens, at least one entry, nil where none waits: entries of one engine and class, a
+// turn from each client in the ring, entries of one prompt of one client together. Their generation is held for the one who reads
+// them: the jobs may be given up, and release theirs, at any time.
+func (q *queue) take(capacity int) []*entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.ring) == 0 {
+		return nil
+	}
+	var batch []*entry
+	kind := q.ring[0].key
+	total := 0
+	for full := false; !full; {
+		full = true
+		for _, l := range slices.Clone(q.ring) {
+			if l.key.gen != kind.gen || l.key.class != kind.class || total >= capacity {
+				continue
+			}
+			l.credit += turn
+			for len(l.waiting) > 0 {
+				first := l.waiting[0]
+				if len(batch) > 0 && total+first.cost > capacity {
+					total = capacity // what fits no more begins the next batch: nothing is passed over for ever
+					break
+				}
+				if first.cost > l.credit && len(batch) > 0 {
+					break
+				}
+				taken := l.takeFirst(capacity - total)
+				for _, e := range taken {
+					total += e.cost
+					l.credit -= e.cost
+					q.tokens -= e.cost
+				}
+				q.items -= len(taken)
+				batch = append(batch, taken...)
+			}
+			// The next turn is another's; credit is not saved up by those who wait for nothing.
+			if i := slices.Index(q.ring, l); i >= 0 {
+				q.ring = append(slices.Delete(q.ring, i, i+1), l)
+			}
+			if len(l.waiting) == 0 {
+				q.retire(l)
+			} else if total < capacity {
+				full = false
+			}
+		}
+	}
+	kind.gen.hold()
+	return batch
+}
+
+// nextGeneration is what the next batch is of, nil where nothing waits.
+func (q *queue) nextGeneration() *generation {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.ring) == 0 {
+		return nil
+	}
+	return q.ring[0].key.gen
+}
+
+// takeFirst takes the first entry and those close behind it that share its prompt, as far as they fit.
+func (l *line) takeFirst(room int) []*entry {
+	first := l.waiting[0]
+	taken := []*entry{first}
+	key, room := first.item.PromptKey(), room-first.cost
+	rest := l.waiting[:0:0]
+	for i, e := range l.waiting[1:] {
+		if i < promptReach && e.cost <= room && e.item.PromptKey() == key {
+			taken = append(taken, e)
+			room -= e.cost
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	l.waiting = rest
+	return taken
+}
+
+// settle records values, or the error, of entries of one job.
+func (q *queue) settle(entries []*entry, values []pref.Values, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, e := range entries {
+		j := e.job
+		if j.left == 0 || j.err != nil {
+			continue
+		}
+		if err != nil {
+			j.err = err
+			close(j.done)
+			continue
+		}
+		j.values[e.index] = values[i]
+		if j.left--; j.left == 0 {
+			close(j.done)
+		}
+	}
+}
+
+// waiting counts what waits.
+func (q *queue) waiting() (items, tokens int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.items, q.tokens
+}
+
+// close lets nothing more in; what waits is still given out.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	close(q.more)
+}

@@ -1,0 +1,92 @@
+package serve
+
+import (
+	"encoding/json"
+	"net/url"
+
+	"haf/pref"
+)
+
+// The dialects of LLaMA-Factory and slime, which are small.
+
+// llamaFactoryRequest is the body of POST /v1/score/evaluation: whole texts, template and special tokens included.
+type llamaFactoryRequest struct {
+	Model     string   `json:"model"`
+	Messages  []string `json:"messages"`
+	MaxLength *int     `json:"max_length"`
+}
+
+type llamaFactoryAnswer struct {
+	ID         string    `json:"id"`
+	Object     string    `json:"object"`
+	Model      string    `json:"model"`
+	Scores     []float64 `json:"scores"`
+	Activation string    `json:"activation"`
+}
+
+func decodeLLaMAFactory(body []byte, query url.Values) (*call, error) {
+	var r llamaFactoryRequest
+	if err := decode(body, &r, false); err != nil {
+		return nil, err
+	}
+	c := &call{model: r.Model, loose: true}
+	if r.MaxLength != nil {
+		if c.most = *r.MaxLength; c.most < 1 {
+			return nil, wrong("max_length", "max_length is %d: want 1 or more, or leave it out", c.most)
+		}
+	}
+	for _, text := range r.Messages {
+		c.inputs = append(c.inputs, pref.Input{Text: text})
+	}
+	if err := checkTexts(c.inputs, "messages"); err != nil {
+		return nil, err
+	}
+	c.reply = func(c *call, a *answer) any {
+		return llamaFactoryAnswer{ID: newID("scoreval-"), Object: "score.evaluation", Model: a.model, Scores: c.scores(a), Activation: c.activation()}
+	}
+	return c, c.address(query)
+}
+
+// slimeRequest is the body of slime's remote_rm. A prompt that is text is that of a template, which the response follows; one of messages is a
+// conversation.
+type slimeRequest struct {
+	Prompt   json.RawMessage `json:"prompt"`
+	Response *string         `json:"response"`
+	Label    json.RawMessage `json:"label"` // the dataset's, for other reward functions
+}
+
+func decodeSlime(body []byte, query url.Values) (*call, error) {
+	var r slimeRequest
+	if err := decode(body, &r, false); err != nil {
+		return nil, err
+	}
+	if r.Response == nil {
+		return nil, wrong("response", "response is missing: want text")
+	}
+	if !set(r.Prompt) {
+		return nil, wrong("prompt", "prompt is missing: want text or messages")
+	}
+	c := &call{loose: true}
+	var in pref.Input
+	if r.Prompt[0] == '"' {
+		if err := json.Unmarshal(r.Prompt, &in.PromptText); err != nil {
+			return nil, jsonProblem(err)
+		}
+		in.Text = in.PromptText + *r.Response
+		if in.PromptText == "" {
+			return nil, wrong("prompt", "prompt is empty")
+		}
+	} else {
+		var p prompt
+		if err := json.Unmarshal(r.Prompt, &p); err != nil {
+			return nil, jsonProblem(err)
+		}
+		if len(p) == 0 {
+			return nil, wrong("prompt", "prompt has no message")
+		}
+		in.Sample = pref.Sample{Prompt: p, Response: *r.Response}
+	}
+	c.inputs = []pref.Input{in}
+	c.reply = func(c *call, a *answer) any { return c.reward(a, 0) } // a number; the header X-Haf-Activation says what was done to it
+	return c, c.address(query)
+}

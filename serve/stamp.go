@@ -1,0 +1,39 @@
+package serve
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// FolderStamp is a text that changes with the files of a model: names, sizes and times of a file or of a folder's; of a run, those of
+// the model in it. It is a [Source.Stamp].
+func FolderStamp(path string) (string, error) {
+	if info, err := os.Stat(filepath.Join(path, "model")); err == nil && info.IsDir() {
+		path = filepath.Join(path, "model")
+	}
+	var stamp strings.Builder
+	err := filepath.WalkDir(path, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if file != path {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := os.Stat(file) // the file behind a link
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&stamp, "%q %d %d\n", file, info.Size(), info.ModTime().UnixNano())
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("serve: looking at %s: %w", path, err)
+	}
+	return stamp.String(), nil
+}
