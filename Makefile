@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check fuzz setup parity models round-trips remote contract soak bench bench-peers bench-generate bench-serve growth real real-one clean
+.PHONY: build demo test race check fuzz setup parity models round-trips remote contract soak bench bench-peers bench-generate bench-serve growth rl-sanity real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -82,6 +82,11 @@ $(CACHE)/llama/done: remote/testdata/requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet -r remote/testdata/requirements.txt
 	touch $@
+
+# Curves of PPO, RLOO and GRPO on stories260k, whose reward is the length of a sentence.
+RL_STEPS ?= 20
+rl-sanity:
+	HAF_RL_STEPS=$(RL_STEPS) $(GO) test -count=1 -v -timeout 60m -run TestLearns ./rlhf
 
 # A server under mixed load with faults and reloads: no wrong answer, no failure, a memory that stays as it is.
 SOAK ?= 10m

@@ -21,6 +21,7 @@ import (
 // A Manifest is a run's manifest.json: all that is needed to know what was done, and to go on with it.
 type Manifest struct {
 	Format      int               `json:"format"`
+	Verb        string            `json:"verb,omitempty"` // what goes on with it: "" is haf train, else VerbRLHF
 	Created     time.Time         `json:"created"`
 	Recipe      *Recipe           `json:"recipe"` // its paths absolute
 	Origin      map[string]string `json:"origin"` // of each key: "default", "file" or "set"
@@ -30,9 +31,10 @@ type Manifest struct {
 	BaseHash    string            `json:"base_hash"`
 	Encoder     string            `json:"encoder_hash"` // of tokenizer, template, length limit and truncation
 	Data        []DataFile        `json:"data"`
-	Hub         []Source          `json:"hub,omitempty"` // what was fetched, and at which commit
-	Report      []string          `json:"report"`        // what was read, kept, truncated, dropped
-	Fingerprint string            `json:"fingerprint"`   // of recipe, base, tokens and data
+	Models      []DataFile        `json:"models,omitempty"` // reward model and critic of haf rlhf
+	Hub         []Source          `json:"hub,omitempty"`    // what was fetched, and at which commit
+	Report      []string          `json:"report"`           // what was read, kept, truncated, dropped
+	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
 }
 
 // A DataFile is a preference file and the hash of its bytes.
@@ -101,7 +103,7 @@ func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
 // files, so their paths do not.
 func (m *Manifest) fingerprint() (string, error) {
 	settings := *m.Recipe
-	settings.Model.Path, settings.Model.Template = "", ""
+	settings.Model.Path, settings.Model.Template, settings.RLHF.Reward, settings.RLHF.Critic = "", "", "", ""
 	settings.Data.Train, settings.Data.Valid = make([]string, len(m.Recipe.Data.Train)), make([]string, len(m.Recipe.Data.Valid))
 	recipe, err := json.Marshal(settings)
 	if err != nil {
@@ -110,7 +112,7 @@ func (m *Manifest) fingerprint() (string, error) {
 	h := sha256.New()
 	h.Write(recipe)
 	fmt.Fprintln(h, m.BaseHash, m.Encoder)
-	for _, d := range m.Data {
+	for _, d := range slices.Concat(m.Data, m.Models) {
 		fmt.Fprintln(h, d.SHA256)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

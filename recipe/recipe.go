@@ -17,6 +17,7 @@ import (
 	"haf/encode"
 	"haf/lm"
 	"haf/reward"
+	"haf/rlhf"
 	"haf/train"
 )
 
@@ -26,7 +27,8 @@ type Recipe struct {
 	LoRA      LoRA      `toml:"lora" json:"lora"`
 	Data      Data      `toml:"data" json:"data"`
 	Objective Objective `toml:"objective" json:"objective"`
-	Train     Train     `toml:"train" json:"train"` // files, or datasets/org/name/FILE on the hub
+	Train     Train     `toml:"train" json:"train"`
+	RLHF      RLHF      `toml:"rlhf" json:"rlhf"`
 
 	sources []Source          // what was fetched from the hub
 	origin  map[string]string // dotted key → "file" or "set"; what is missing is a default
@@ -101,6 +103,7 @@ func Default() *Recipe {
 		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
 		Data:      Data{Format: "auto", ValidFraction: 0.05},
 		Objective: defaultObjective(),
+		RLHF:      defaultRLHF(rlhf.PPO),
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
 			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: string(lm.CheckpointSelective),
@@ -124,15 +127,30 @@ func Load(path string, sets []string) (*Recipe, error) {
 // Parse is [Load] of TOML that is at hand; name says in messages where it is from.
 func Parse(name string, data []byte, sets []string) (*Recipe, error) {
 	r := Default()
-	if err := r.merge(name, data, "file"); err != nil {
+	if err := r.read(name, data, sets); err != nil {
 		return nil, err
 	}
-	for _, set := range sets {
-		if err := r.set(set); err != nil {
+	if algorithm := r.RLHF.Algorithm; algorithm != rlhf.PPO { // once more, over the defaults of that one
+		r = Default()
+		r.RLHF = defaultRLHF(algorithm)
+		if err := r.read(name, data, sets); err != nil {
 			return nil, err
 		}
 	}
 	return r, r.Validate()
+}
+
+// read merges the file's TOML and the overrides.
+func (r *Recipe) read(name string, data []byte, sets []string) error {
+	if err := r.merge(name, data, "file"); err != nil {
+		return err
+	}
+	for _, set := range sets {
+		if err := r.set(set); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // merge decodes TOML over the recipe and notes where the keys came from.
@@ -207,7 +225,7 @@ func nearest(key string) string {
 	case len(table) > 0:
 		return "; there are " + strings.Join(table, ", ")
 	}
-	return "; the tables are model, lora, data, objective, train"
+	return "; the tables are model, lora, data, objective, train, rlhf"
 }
 
 // Keys lists every dotted key of a recipe.
@@ -254,7 +272,7 @@ func (r *Recipe) set(set string) error {
 	if toml.Unmarshal(line(value), &scratch) != nil {
 		value = fmt.Sprintf("%q", value)
 	}
-	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets", "lora.targets"}, key) && !strings.HasPrefix(value, "[") {
+	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets", "lora.targets", "rlhf.stop"}, key) && !strings.HasPrefix(value, "[") {
 		value = "[" + value + "]"
 	}
 	return r.merge(name, line(value), "set")

@@ -13,11 +13,11 @@ import (
 
 // A Source is a value of a recipe that was an id on the hub, and what it became.
 type Source struct {
-	Key string `json:"key"` // model.path, data.train or data.valid
+	Key string `json:"key"` // such as model.path or data.train
 	hub.Source
 }
 
-// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, data.train and data.valid.
+// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, rlhf.reward, rlhf.critic, data.train and data.valid.
 func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 	one := func(key, named string, get func(context.Context, string) (hub.Source, error)) ([]string, error) {
 		s, err := get(ctx, named)
@@ -29,11 +29,16 @@ func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 		}
 		return s.Paths, nil
 	}
-	model, err := one("model.path", r.Model.Path, client.Model)
-	if err != nil {
-		return err
+	for key, path := range r.modelPaths() {
+		if *path == "" {
+			continue
+		}
+		model, err := one(key, *path, client.Model)
+		if err != nil {
+			return err
+		}
+		*path = model[0]
 	}
-	r.Model.Path = model[0]
 	for key, files := range r.dataFiles() {
 		var all []string
 		for _, named := range *files {
@@ -77,8 +82,10 @@ func missing(path string) bool {
 
 // replace puts one path in the place of another wherever the recipe names it.
 func (r *Recipe) replace(old, now string) {
-	if r.Model.Path == old {
-		r.Model.Path = now
+	for _, path := range r.modelPaths() {
+		if *path == old {
+			*path = now
+		}
 	}
 	for _, files := range r.dataFiles() {
 		for i, path := range *files {
@@ -86,6 +93,13 @@ func (r *Recipe) replace(old, now string) {
 				(*files)[i] = now
 			}
 		}
+	}
+}
+
+// modelPaths yields the models by key, always in the same order; those of haf rlhf may be "".
+func (r *Recipe) modelPaths() func(yield func(string, *string) bool) {
+	return func(yield func(string, *string) bool) {
+		_ = yield("model.path", &r.Model.Path) && yield("rlhf.reward", &r.RLHF.Reward) && yield("rlhf.critic", &r.RLHF.Critic)
 	}
 }
 
@@ -100,7 +114,12 @@ func (r *Recipe) dataFiles() func(yield func(string, *[]string) bool) {
 func (r *Recipe) absolute() (*Recipe, error) {
 	out := *r
 	out.Data.Train, out.Data.Valid = slices.Clone(r.Data.Train), slices.Clone(r.Data.Valid)
-	paths := []*string{&out.Model.Path}
+	var paths []*string
+	for _, path := range out.modelPaths() {
+		if *path != "" {
+			paths = append(paths, path)
+		}
+	}
 	if name := r.Model.Template; !slices.Contains([]string{"", "auto", "model"}, name) {
 		if _, err := tokenizer.Named(name, "", ""); err != nil { // not a built-in one: a file
 			paths = append(paths, &out.Model.Template)

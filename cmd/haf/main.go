@@ -57,6 +57,7 @@ type cli struct {
 	Rank     rankCmd     `cmd:"" help:"The best of several samples of each prompt by reward, and the best-of-n curve."`
 	Judge    judgeCmd    `cmd:"" help:"Compare outputs by a language model or a gold reward model: win rates, rankings."`
 	Relabel  relabelCmd  `cmd:"" help:"Label pairs anew, build pairs from samples, or have those labelled on which the heads disagree."`
+	RLHF     rlhfCmd     `cmd:"" name:"rlhf" help:"Optimize a policy against a reward model by PPO, RLOO or GRPO."`
 	Export   exportCmd   `cmd:"" help:"Write the policy head as a causal language model."`
 
 	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`

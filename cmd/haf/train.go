@@ -59,6 +59,9 @@ func (c *trainCmd) Run(a *app) error {
 		if r, err = recipe.Load(c.Recipe, c.Set); err != nil {
 			return err
 		}
+		if err := r.ForTrain(); err != nil {
+			return err
+		}
 		if folder = c.Out; folder == "" {
 			folder = filepath.Join("runs", strings.TrimSuffix(filepath.Base(c.Recipe), ".toml"))
 		}
@@ -114,6 +117,9 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 	before, err := recipe.ReadManifest(dir)
 	if err != nil {
 		return train.Result{}, err
+	}
+	if before.Verb == recipe.VerbRLHF {
+		return train.Result{}, fmt.Errorf("%s is a run of haf rlhf: go on with haf rlhf -resume %s", dir, dir)
 	}
 	p := newProgress(a.stderr)
 	client, err := a.hub()

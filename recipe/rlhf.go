@@ -1,0 +1,177 @@
+package recipe
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"haf/lm"
+	"haf/reward"
+	"haf/rlhf"
+)
+
+// RLHF is the policy optimization of haf rlhf. The policy is model.path, its adapter lora, its prompts those of data.train; of
+// train the batch is prompts of a step, and max_steps are steps of rollouts. Defaults follow the algorithm.
+type RLHF struct {
+	Algorithm string `toml:"algorithm" json:"algorithm"`     // "ppo", "rloo" or "grpo"
+	Reward    string `toml:"reward" json:"reward"`           // the reward model: run or model folder, GGUF file, or its id on the hub
+	RewardOf  string `toml:"reward_name" json:"reward_name"` // "score", "implicit" or "implicit-normalized"; "" is that of the head that was trained
+	Samples   int    `toml:"samples" json:"samples"`         // responses to each prompt
+	Updates   int    `toml:"updates" json:"updates"`         // passes over a step's responses
+	Minibatch int    `toml:"minibatch" json:"minibatch"`     // prompts of an optimizer step; 0 is all of the step's
+	Rows      int    `toml:"rows" json:"rows"`               // responses that are generated side by side
+
+	MaxTokens         int      `toml:"max_tokens" json:"max_tokens"` // of a response
+	Temperature       float64  `toml:"temperature" json:"temperature"`
+	TopK              int      `toml:"top_k" json:"top_k"`
+	TopP              float64  `toml:"top_p" json:"top_p"`
+	MinP              float64  `toml:"min_p" json:"min_p"`
+	RepetitionPenalty float64  `toml:"repetition_penalty" json:"repetition_penalty"` // of the sampling
+	Stop              []string `toml:"stop" json:"stop"`                             // texts that end a response
+
+	Estimator string  `toml:"kl_estimator" json:"kl_estimator"`     // "k1", "k2" or "k3"
+	KL        float64 `toml:"kl_coefficient" json:"kl_coefficient"` // at first
+	KLTarget  float64 `toml:"kl_target" json:"kl_target"`           // nats of a response that the coefficient is adapted to; 0 leaves it fixed
+	KLHorizon float64 `toml:"kl_horizon" json:"kl_horizon"`         // responses
+	KLIn      string  `toml:"kl_in" json:"kl_in"`                   // "reward" or "loss"
+	KLLimit   float64 `toml:"kl_limit" json:"kl_limit"`             // nats of a response at which the run stops; 0 never stops
+	MinLength float64 `toml:"min_length" json:"min_length"`         // mean tokens of a response below which it warns
+
+	Normalize      string  `toml:"normalize" json:"normalize"`             // the reward: "none", "scale" or "standard"
+	RewardClip     float64 `toml:"reward_clip" json:"reward_clip"`         // ±; 0 is none
+	LengthCost     float64 `toml:"length_cost" json:"length_cost"`         // taken off the reward of a response of max_tokens, in proportion off a shorter one
+	RepetitionCost float64 `toml:"repetition_cost" json:"repetition_cost"` // times the share of repeated trigrams
+	NoEndCost      float64 `toml:"no_end_cost" json:"no_end_cost"`         // of a response that was cut
+	WhitenRewards  bool    `toml:"whiten_rewards" json:"whiten_rewards"`   // PPO's, by token
+
+	Gamma            float64 `toml:"gamma" json:"gamma"`
+	Lambda           float64 `toml:"lambda" json:"lambda"`
+	Clip             float64 `toml:"clip" json:"clip"`
+	WhitenAdvantages bool    `toml:"whiten_advantages" json:"whiten_advantages"`
+	ScaleGroup       bool    `toml:"scale_group" json:"scale_group"` // GRPO divides by the deviation of a prompt's rewards
+	Mean             string  `toml:"mean" json:"mean"`               // "token" or "sequence": how the loss is averaged
+	Value            string  `toml:"value" json:"value"`             // "head" on the policy's decoder, or "separate"
+	Critic           string  `toml:"critic" json:"critic"`           // the model that a separate value starts from; "" is model.path
+	CriticLR         float64 `toml:"critic_lr" json:"critic_lr"`     // of a separate value
+	ValueClip        float64 `toml:"value_clip" json:"value_clip"`   // 0 is none
+	ValueCoef        float64 `toml:"value_coef" json:"value_coef"`
+
+	SaveEvery int `toml:"save_every" json:"save_every"` // steps after which the policy is kept as a model of its own; 0 is none
+}
+
+const klInLoss, klInReward = "loss", "reward"
+
+func defaultRLHF(algorithm string) RLHF {
+	o := rlhf.Default(algorithm)
+	t := RLHF{
+		Algorithm: algorithm, Samples: o.Samples, Updates: o.Updates, Minibatch: o.Minibatch, Rows: 8, MaxTokens: o.MaxTokens, Temperature: o.Sampling.Temperature,
+		Stop: []string{}, Estimator: string(o.Estimator), KL: o.KL.Start, KLTarget: o.KL.Target, KLHorizon: o.KL.Horizon, KLIn: klInReward, KLLimit: o.KLLimit, MinLength: o.MinLength,
+		Normalize: o.Shaping.Normalize, RewardClip: o.Shaping.RewardClip, WhitenRewards: o.WhitenRewards, Gamma: o.Gamma, Lambda: o.Lambda, Clip: o.Clip,
+		WhitenAdvantages: o.WhitenAdvantages, ScaleGroup: o.ScaleGroup, Mean: o.Mean, Value: o.Value, CriticLR: 1e-5, ValueClip: o.ValueClip, ValueCoef: o.ValueCoef,
+	}
+	if o.KLInLoss {
+		t.KLIn = klInLoss
+	}
+	return t
+}
+
+// RLHFOptions says how the policy is optimized.
+func (r *Recipe) RLHFOptions() rlhf.Options {
+	t, l := r.RLHF, r.Train
+	return rlhf.Options{
+		Algorithm: t.Algorithm, Epochs: l.Epochs, MaxSteps: l.MaxSteps, Batch: l.Batch, Samples: t.Samples, Updates: t.Updates, Minibatch: t.Minibatch, Rows: t.Rows,
+		MaxTokens: t.MaxTokens, Stop: t.Stop, Sampling: lm.Sampling{Temperature: t.Temperature, TopK: t.TopK, TopP: t.TopP, MinP: t.MinP, RepetitionPenalty: t.RepetitionPenalty},
+		KL: rlhf.Coefficient{Start: t.KL, Target: t.KLTarget, Horizon: t.KLHorizon}, Estimator: rlhf.Estimator(t.Estimator), KLInLoss: t.KLIn == klInLoss,
+		Shaping: rlhf.Shaping{Normalize: t.Normalize, RewardClip: t.RewardClip, Length: t.LengthCost, Repetition: t.RepetitionCost, NoEnd: t.NoEndCost},
+		Gamma:   t.Gamma, Lambda: t.Lambda, Clip: t.Clip, ValueClip: t.ValueClip, ValueCoef: t.ValueCoef, Value: t.Value, CriticLR: t.CriticLR, Mean: t.Mean,
+		WhitenRewards: t.WhitenRewards, WhitenAdvantages: t.WhitenAdvantages, ScaleGroup: t.ScaleGroup, KLLimit: t.KLLimit, MinLength: t.MinLength,
+		Optimizer: r.optimizer(), CheckpointEvery: l.CheckpointEvery, SaveEvery: t.SaveEvery, Seed: StreamSeed(l.Seed, "rlhf"),
+	}
+}
+
+// CriticOptions says how the model that a separate value starts from is opened.
+func (r *Recipe) CriticOptions() reward.Options {
+	opt := r.ModelOptions()
+	opt.Random, opt.NoTokenizer = Stream(r.Train.Seed, "critic"), true
+	return opt
+}
+
+// notForRLHF are the keys, or tables, that haf rlhf does not read.
+var notForRLHF = []string{
+	"objective.", "model.head", "model.column", "model.truncation", "data.valid", "data.weights", "data.format", "data.choose", "data.subsets", "data.max_chars",
+	"data.noise", "data.fraction", "data.skip_bad", "train.eval_every", "train.patience",
+}
+
+// ForRLHF returns an error if the recipe is none of haf rlhf, or sets a key that it does not read.
+func (r *Recipe) ForRLHF() error {
+	for key := range r.origin {
+		if slices.ContainsFunc(notForRLHF, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
+			return fmt.Errorf("recipe: %s has no effect on haf rlhf: leave it out", key)
+		}
+	}
+	switch {
+	case r.RLHF.Reward == "":
+		return fmt.Errorf("recipe: rlhf.reward is empty, want a reward model: in the recipe or with -set rlhf.reward=DIR")
+	case r.RLHF.KLIn != klInLoss && r.RLHF.KLIn != klInReward:
+		return fmt.Errorf("recipe: rlhf.kl_in is %q, want %s or %s", r.RLHF.KLIn, klInReward, klInLoss)
+	}
+	if r.RLHF.RewardOf != "" {
+		if err := reward.CheckReward(r.RLHF.RewardOf); err != nil {
+			return fmt.Errorf("recipe: rlhf.reward_name: %w", err)
+		}
+	}
+	return r.RLHFOptions().Check()
+}
+
+// ForTrain returns an error if the recipe sets a key that haf train does not read.
+func (r *Recipe) ForTrain() error {
+	for key := range r.origin {
+		if strings.HasPrefix(key, "rlhf.") {
+			return fmt.Errorf("recipe: %s has no effect on haf train: it is of haf rlhf", key)
+		}
+	}
+	return nil
+}
+
+// VerbRLHF is Manifest.Verb of a run of haf rlhf.
+const VerbRLHF = "rlhf"
+
+// NewRLHFManifest describes an optimization that is about to start. dirs are the folders or files of the reward model and, where there
+// is one, the critic.
+func (r *Recipe) NewRLHFManifest(policy *reward.Model, report []string, dirs ...string) (*Manifest, error) {
+	m, err := r.NewManifest(policy, report)
+	if err != nil {
+		return nil, err
+	}
+	m.Verb = VerbRLHF
+	for _, dir := range dirs {
+		sum, err := hashModel(dir)
+		if err != nil {
+			return nil, err
+		}
+		m.Models = append(m.Models, DataFile{dir, sum})
+	}
+	m.Fingerprint, err = m.fingerprint()
+	return m, err
+}
+
+// hashModel hashes the files of a model's folder, or a file, whatever their names.
+func hashModel(path string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(path, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		sum, err := hashFile(file)
+		fmt.Fprintln(h, sum)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("recipe: %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,80 @@
+package recipe
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"haf/rlhf"
+)
+
+// TestRLHFRecipe: defaults follow the algorithm, wherever it is named, and what is set stays.
+func TestRLHFRecipe(t *testing.T) {
+	const file = "../recipes/rlhf-small.toml"
+	r, err := Load(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ForRLHF(); err != nil {
+		t.Error(err)
+	}
+	if o := r.RLHFOptions(); o.Algorithm != rlhf.PPO || o.Estimator != rlhf.K1 || o.KLInLoss || o.Samples != 2 || o.KL.Target != 6 || o.Shaping.NoEnd != 1 || o.MaxSteps != 60 {
+		t.Errorf("%+v", o)
+	}
+	r, err = Load(file, []string{"rlhf.algorithm=grpo", "rlhf.kl_estimator=k2", "rlhf.stop=STOP"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := r.RLHFOptions(); o.Algorithm != rlhf.GRPO || o.Estimator != rlhf.K2 || !o.KLInLoss || o.Mean != rlhf.MeanSequence || o.Samples != 2 || o.Shaping.Normalize != rlhf.NormalizeNone || len(o.Stop) != 1 {
+		t.Errorf("%+v", o)
+	}
+	for _, algorithm := range []string{rlhf.PPO, rlhf.RLOO, rlhf.GRPO} {
+		want := rlhf.Default(algorithm)
+		r := Default()
+		r.RLHF = defaultRLHF(algorithm)
+		got := r.RLHFOptions()
+		got.Optimizer, got.Seed, got.Rows, got.Batch, got.CheckpointEvery, got.CriticLR, got.Stop = want.Optimizer, 0, 0, want.Batch, 0, 0, nil // the recipe's own
+		if strings.Join([]string{got.Algorithm, string(got.Estimator), got.Mean, got.Value, got.Shaping.Normalize}, " ") != strings.Join([]string{want.Algorithm, string(want.Estimator), want.Mean, want.Value, want.Shaping.Normalize}, " ") ||
+			got.KL != want.KL || got.KLInLoss != want.KLInLoss || got.Shaping != want.Shaping || got.Samples != want.Samples || got.Updates != want.Updates || got.Gamma != want.Gamma ||
+			got.Lambda != want.Lambda || got.Clip != want.Clip || got.ValueClip != want.ValueClip || got.ValueCoef != want.ValueCoef || got.WhitenAdvantages != want.WhitenAdvantages ||
+			got.ScaleGroup != want.ScaleGroup || got.KLLimit != want.KLLimit || got.MinLength != want.MinLength || got.MaxTokens != want.MaxTokens || got.Epochs != want.Epochs {
+			t.Errorf("%s: the recipe's defaults are\n%+v\nthose of the package\n%+v", algorithm, got, want)
+		}
+	}
+	for set, want := range map[string]string{
+		"data.noise=0.1": "data.noise has no effect", "rlhf.kl_in=both": "rlhf.kl_in", "rlhf.reward_name=best": "reward_name", "rlhf.value=both": "value is", "rlhf.algorithm=trpo": `"trpo" is not known`,
+	} {
+		r, err := Load(file, []string{set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.ForRLHF(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", set, err)
+		}
+		if r.ForTrain() == nil {
+			t.Errorf("%s: haf train would take it", set)
+		}
+	}
+}
+
+func TestHashModel(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := hashModel(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	one := write("a", "1")
+	if write("b", "2") == one || write("b", "3") == write("b", "2") {
+		t.Error("another file has the same hash")
+	}
+	if _, err := hashModel(filepath.Join(dir, "none")); err == nil {
+		t.Error("no folder has a hash")
+	}
+}

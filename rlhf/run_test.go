@@ -1,0 +1,159 @@
+package rlhf
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"haf/pref"
+	"haf/train"
+)
+
+// small makes the runs of these tests short.
+func small(o *Options) {
+	o.MaxSteps, o.Batch, o.Samples, o.MaxTokens, o.Rows = 4, 4, 2, 12, 8
+	o.KL = Coefficient{Start: 0.05, Target: 0.5, Horizon: 100}
+	o.Fingerprint = "small"
+}
+
+// stopping is a scorer that cancels the run when it is asked for the n-th time.
+type stopping struct {
+	pref.Scorer
+	asked  *int
+	at     int
+	cancel func()
+}
+
+func (s stopping) Score(ctx context.Context, samples []pref.Sample) ([]float64, error) {
+	if *s.asked++; *s.asked == s.at {
+		s.cancel()
+	}
+	return s.Scorer.Score(ctx, samples)
+}
+
+// TestResume: a run that is stopped in its third step and gone on with ends with the records, weights, moments and state of one that was not.
+func TestResume(t *testing.T) {
+	whole, parts := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "parts")
+	options := func(o *Options) { small(o); o.Minibatch, o.CheckpointEvery, o.Sampling.TopP = 2, 3, 0.95 }
+	if _, _, err := storiesRun(t, t.Context(), whole, nearLength(40), false, options, PPO); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if _, _, err := storiesRun(t, ctx, parts, stopping{nearLength(40), new(int), 3, cancel}, false, options, PPO); !errors.Is(err, train.ErrInterrupted) {
+		t.Fatalf("the stopped run's error is %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(parts, train.CheckpointsName, "step-000002")); err != nil {
+		t.Fatalf("no checkpoint of the last whole step: %v", err)
+	}
+	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true, func(o *Options) { options(o); o.Fingerprint = "other" }, PPO); err == nil || !strings.Contains(err.Error(), "another recipe") {
+		t.Errorf("a checkpoint of another recipe: %v", err)
+	}
+	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true, options, PPO); err != nil {
+		t.Fatal(err)
+	}
+	a, b := records(t, whole), records(t, parts)
+	if len(a) != 4 || len(b) != 4 {
+		t.Fatalf("%d and %d records of 4 steps", len(a), len(b))
+	}
+	for i := range a {
+		for _, r := range []*Record{&a[i], &b[i]} {
+			r.Seconds, r.GenerateSeconds, r.ScoreSeconds = 0, 0, 0
+		}
+		if a[i] != b[i] {
+			t.Errorf("step %d:\n%+v\n%+v", i+1, a[i], b[i])
+		}
+	}
+	if a[3].KLCoefficient == a[0].KLCoefficient {
+		t.Error("the KL's coefficient was not adapted")
+	}
+	for _, name := range []string{"model/model.safetensors", "checkpoints/step-000003/moments.safetensors", "checkpoints/step-000003/state.json"} {
+		x, errX := os.ReadFile(filepath.Join(whole, name))
+		y, errY := os.ReadFile(filepath.Join(parts, name))
+		if errX != nil || errY != nil || string(x) != string(y) {
+			t.Errorf("%s differs: %v %v", name, errX, errY)
+		}
+	}
+}
+
+// constant is a scorer of one value.
+type constant float64
+
+func (c constant) Score(_ context.Context, samples []pref.Sample) ([]float64, error) {
+	out := make([]float64, len(samples))
+	for i := range out {
+		out[i] = float64(c)
+	}
+	return out, nil
+}
+
+// TestGuards: each failure says what was seen and what to change.
+func TestGuards(t *testing.T) {
+	for _, k := range []struct {
+		name   string
+		scorer pref.Scorer
+		change func(*Options)
+		want   string
+	}{
+		{"reward", constant(math.NaN()), func(*Options) {}, "look at the reward model"},
+		{"KL", nearLength(20), func(o *Options) { o.KLLimit, o.Optimizer.LR = 1, 0.03 }, "rlhf.kl_limit"},
+		{"room", nearLength(20), func(o *Options) { o.MaxTokens = 600 }, "leaves room for 600 tokens"},
+		{"greedy", nearLength(20), func(o *Options) { o.Sampling.Temperature = 0 }, "temperature is 0"},
+		{"one sample", nearLength(20), func(o *Options) { o.Samples = 1 }, "samples is 1"},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			_, _, err := storiesRunFails(t, k.scorer, func(o *Options) { small(o); k.change(o) })
+			if err == nil || !strings.Contains(err.Error(), k.want) {
+				t.Errorf("the error is %v, want %q in it", err, k.want)
+			}
+		})
+	}
+}
+
+func storiesRunFails(t *testing.T, scorer pref.Scorer, change func(*Options)) (Result, []Record, error) {
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, train.MetricsName), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, train.ManifestName), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return storiesRun(t, t.Context(), dir, scorer, true, change, RLOO)
+}
+
+// TestShortGuard: a warning after some steps of short responses, once.
+func TestShortGuard(t *testing.T) {
+	said := &sayings{}
+	r := &run{learner: &learner{opt: Options{MinLength: 4, KLLimit: 5}}, progress: said}
+	for range 5 {
+		if err := r.guard(&Record{Length: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said.n != 1 || r.state.Short != 5 {
+		t.Errorf("%d warnings in %d short steps", said.n, r.state.Short)
+	}
+	if err := r.guard(&Record{Length: 9}); err != nil || r.state.Short != 0 {
+		t.Errorf("after a long step: %v, %d", err, r.state.Short)
+	}
+	if err := r.guard(&Record{KL: 6}); !errors.Is(err, ErrRunaway) {
+		t.Errorf("a KL above the limit: %v", err)
+	}
+	if err := r.guard(&Record{KL: math.NaN()}); !errors.Is(err, errNotFinite) {
+		t.Errorf("a KL that is no number: %v", err)
+	}
+}
+
+type sayings struct{ n int }
+
+func (s *sayings) Say(string, ...any) { s.n++ }
+func (s *sayings) Start(string, int)  {}
+func (s *sayings) At(int, string)     {}
+func (s *sayings) End()               {}
