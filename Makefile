@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check fuzz setup parity models round-trips remote rl-sanity contract soak bench bench-peers bench-generate real real-one clean
+.PHONY: build demo test race check fuzz setup parity models round-trips remote contract soak bench bench-peers bench-generate bench-serve growth rl-sanity real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -119,6 +119,17 @@ bench-peers: build models
 bench-generate: models
 	$(GO) test ./lm -run '^$$' -bench BenchmarkGenerate -benchtime 3x
 	@test -z "$(PEERS_PY)" || $(PEERS_PY) bench/generate.py $(SMOLLM2)
+
+# Time and memory against sequence length, rank, depth and number of pairs: docs/growth.md. GROWTH=-reduced shows in some
+# minutes that it works.
+growth: build models
+	$(GO) run ./internal/growth -model $(SMOLLM2) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz $(GROWTH)
+
+# haf serve under 32 clients beside haf score in batch and, where PEERS_PY is a Python with bench/requirements.txt, beside a server of
+# FastAPI and transformers. RESPONSES and CLIENTS set another load.
+bench-serve: models
+	HAF_BENCH_MODEL=$(MODEL) HAF_BENCH_DATA=$(abspath $(SHARED))/data/hh/helpful-base.test.jsonl.gz HAF_BENCH_PYTHON=$(PEERS_PY) \
+	HAF_BENCH_RESPONSES=$(RESPONSES) HAF_BENCH_CLIENTS=$(CLIENTS) $(GO) test -count=1 -v -timeout 0 -run TestServe ./bench
 
 # Real training on real preferences: three objectives on HH-helpful, about an hour on two cores.
 real: build models

@@ -133,6 +133,7 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 		}
 	}
 	if len(out.Comparisons) > 0 || len(out.Ties) > 0 {
+		out.compact()
 		return out, nil
 	}
 	// The counts of removed comparisons go with the group for the report.
@@ -172,6 +173,21 @@ func (e *Encoder) tokens(prompt []pref.Message, responses []string) (Group, erro
 		g.Responses[i] = e.response(text)
 	}
 	return g, nil
+}
+
+// compact moves the tokens into one array of their size: what a tokenizer returns has room to spare, and a cut prompt holds
+// what was cut off.
+func (g *Group) compact() {
+	all := make([]int32, 0, g.Positions())
+	move := func(ids []int32) []int32 {
+		from := len(all)
+		all = append(all, ids...)
+		return all[from:len(all):len(all)]
+	}
+	g.Prompt = move(g.Prompt)
+	for i, r := range g.Responses { // of its own: truncation replaces the slice of slices
+		g.Responses[i] = move(r)
+	}
 }
 
 // truncate fits the group into Options.MaxLength by the policy. It replaces slices, it does not write into them.

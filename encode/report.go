@@ -57,6 +57,16 @@ func (r *Report) reasons() string {
 // ends it, and the first group in the order of the input is the one named. The error wraps [ErrEmpty], with the
 // reasons, when nothing is left. The report is nil only with an error other than that.
 func (e *Encoder) Groups(groups []pref.Group) ([]Group, *Report, error) {
+	return e.groups(groups, false)
+}
+
+// Consume is Groups for texts that nobody needs any more: prompt and responses of each group are cleared once they are
+// tokens, so that a large data set is not in memory in both forms.
+func (e *Encoder) Consume(groups []pref.Group) ([]Group, *Report, error) {
+	return e.groups(groups, true)
+}
+
+func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, error) {
 	encoded := make([]Group, len(groups))
 	failed := make([]error, len(groups))
 	var next atomic.Int64
@@ -69,6 +79,9 @@ func (e *Encoder) Groups(groups []pref.Group) ([]Group, *Report, error) {
 					return
 				}
 				encoded[i], failed[i] = e.group(groups[i])
+				if clear {
+					groups[i].Prompt, groups[i].Responses = nil, nil
+				}
 				var drop *dropped
 				if failed[i] != nil && !errors.As(failed[i], &drop) {
 					next.Store(int64(len(groups))) // what was taken before is still finished, so the first error is known

@@ -46,8 +46,8 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 		}
 		return StopGradient(Add(weight, MulScalar(delta, scale)))
 	}
-	whole := merge(loraB)
-	keep := func(y *Node) *Node { return y } // a caller that wants the result kept says so
+	whole := merge(SchedulingBarrier(loraB, x)) // else the compiler merges the weights of many layers first
+	keep := func(y *Node) *Node { return y }    // a caller that wants the result kept says so
 	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), keep, func(in []*Node, _, by *Node) []*Node {
 		x, loraA, loraB := in[0], in[1], in[2]
 		u := Dot(by, loraB).Product()

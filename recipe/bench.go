@@ -24,7 +24,7 @@ type BenchCase struct {
 	What string
 	Unit string   // pairs, comparisons or responses, a second
 	Sets []string // overrides of the benchmark's recipe
-	kind string   // train, groups, split or score
+	kind string   // train, groups, split, score or encode
 }
 
 // BenchCases are all cases, in the order in which they are run.
@@ -41,6 +41,7 @@ func BenchCases() []BenchCase {
 		{"score-single", "rewards of single responses", "responses", nil, "score-single"},
 		{"groups", "hybrid step on groups of responses", "comparisons", nil, "groups"},
 		{"groups-as-pairs", "the same comparisons as pairs", "comparisons", nil, "split"},
+		{"encode", "reading, tokenizing and packing, nothing run", "pairs", nil, "encode"},
 	}
 }
 
@@ -54,6 +55,7 @@ type BenchOptions struct {
 	Rank   int       // of the adapter on gate, up and down projections
 	Began  time.Time // of the process
 	Cache  string    // of reference log-probabilities
+	Sets   []string  // overrides of the recipe, after the case's own
 }
 
 // BenchResult is what was measured. The first step, or packed batch when scoring, is left out of the rate.
@@ -71,10 +73,25 @@ type BenchResult struct {
 	Peak      float64   `json:"gflop_s_peak"`
 	Share     float64   `json:"share_of_peak"`
 	PeakMB    float64   `json:"peak_mb"` // resident memory, filled in by the caller
-	Device    string    `json:"device"`
+	Device    string    `json:"device,omitempty"`
+
+	Reading *EncodeResult `json:"reading,omitempty"`
 }
 
-// Bench measures one case. Peak memory is the process's: a case has a process of its own.
+// EncodeResult is what became of a data set on its way to the device.
+type EncodeResult struct {
+	Pairs int `json:"pairs"` // kept
+	// Seconds of reading the files, tokenizing and packing.
+	Read   float64 `json:"read_s"`
+	Encode float64 `json:"encode_s"`
+	Pack   float64 `json:"pack_s"`
+	// Bytes that live after each of them.
+	ReadBytes   uint64 `json:"read_bytes"`
+	EncodeBytes uint64 `json:"encode_bytes"`
+	PackBytes   uint64 `json:"pack_bytes"`
+}
+
+// Bench measures one case; that of encoding needs no device. Peak memory is the process's: a case has a process of its own.
 func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOptions, progress train.Progress) (BenchResult, error) {
 	cases := BenchCases()
 	at := slices.IndexFunc(cases, func(c BenchCase) bool { return c.Name == name })
@@ -90,13 +107,16 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 	r.Model.Path, r.Model.Truncation = opt.Model, encode.TruncateDrop
 	r.LoRA.Rank, r.Data.Train, r.Data.ValidFraction = opt.Rank, data, 0
 	r.Train.Batch, r.Train.CheckpointEvery, r.Train.EvalEvery, r.Train.Schedule = opt.Batch, 0, 0, "constant"
-	for _, set := range c.Sets {
+	for _, set := range slices.Concat(c.Sets, opt.Sets) {
 		if err := r.set(set); err != nil {
 			return BenchResult{}, err
 		}
 	}
 	if err := r.Validate(); err != nil {
 		return BenchResult{}, err
+	}
+	if c.kind == "encode" {
+		return benchEncode(r, c, opt)
 	}
 	groups, _, _, err := r.Groups()
 	if err != nil {

@@ -38,11 +38,12 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 	return trained, valid, lines, nil
 }
 
-// Encode turns the groups into tokens and lines up the validation groups' texts with them.
+// Encode turns the groups into tokens and lines up the validation groups' texts with them. The texts of trained are gone
+// afterwards.
 func Encode(encoder *encode.Encoder, trained, valid []pref.Group) (train.Data, []string, error) {
 	var data train.Data
 	var lines []string
-	groups, report, err := encoder.Groups(trained)
+	groups, report, err := encoder.Consume(trained)
 	if err != nil {
 		return data, nil, err
 	}

@@ -46,6 +46,9 @@ func TestShippedRecipes(t *testing.T) {
 		t.Fatalf("%d recipes, %v", len(files), err)
 	}
 	for _, file := range files {
+		if strings.HasPrefix(filepath.Base(file), "paper-") {
+			continue // a plan of many runs, which package paper loads
+		}
 		if _, err := Load(file, nil); err != nil {
 			t.Error(err)
 		}

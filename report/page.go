@@ -180,10 +180,10 @@ func (f Figure) html(b *strings.Builder) {
 	fmt.Fprintf(b, "<figure>%s<figcaption>%s</figcaption></figure>\n", svg, html.EscapeString(f.Caption))
 }
 
-// escape keeps text from being read as Markdown or HTML, and in its line.
+// escape keeps text from being read as Markdown or HTML, and in its line. Brackets alone are none: intervals stay legible.
 func escape(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	return escaper.Replace(s)
 }
 
-var escaper = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]", `\]`)
+var escaper = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "](", `]\(`, "][", `]\[`, "]:", `]\:`)

@@ -57,7 +57,7 @@ func TestRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, wants := range map[string][]string{
-		"report.md":      {`# Run a\_b&lt;c&gt;`, "| 0.6000 | \\[0.5000, 0.7000\\] | score | finished |", "| test.jsonl | score | 10 | 0.7000 | \\[0.4000, 0.9000\\] |", "| train.lr | 0.001 | set |", "![Loss of the training steps, mean of 9](loss.svg)", "- 2 steps in 4 s, 50 tokens/s"},
+		"report.md":      {`# Run a\_b&lt;c&gt;`, "| 0.6000 | [0.5000, 0.7000] | score | finished |", "| test.jsonl | score | 10 | 0.7000 | [0.4000, 0.9000] |", "| train.lr | 0.001 | set |", "![Loss of the training steps, mean of 9](loss.svg)", "- 2 steps in 4 s, 50 tokens/s"},
 		"report.html":    {"<title>Run a_b&lt;c&gt;</title>", "<td>train.lr</td><td>0.001</td><td>set</td>", "<figure><svg", "</html>"},
 		"loss.svg":       {"<svg", "Training loss"},
 		"validation.svg": {"<svg", "Validation accuracy"},
@@ -80,6 +80,14 @@ func TestRuns(t *testing.T) {
 		if strings.Contains(string(html), outside) {
 			t.Errorf("report.html is not self-contained: %s", outside)
 		}
+	}
+}
+
+// TestEscape keeps what a name holds from becoming a link, a cell or a tag.
+func TestEscape(t *testing.T) {
+	page := report.Page{Title: "a|b [x](y) [x]: y", Sections: []report.Section{{Title: "<b>*s*", Blocks: []report.Block{report.List{"one\ntwo"}}}}}
+	if want := "# a\\|b [x]\\(y) [x]\\: y\n\n## &lt;b&gt;\\*s\\*\n\n- one two\n"; page.Markdown() != want {
+		t.Errorf("%q, want %q", page.Markdown(), want)
 	}
 }
 

@@ -180,6 +180,19 @@ func keyOf(prompt, response []int32) responseKey {
 	return responseKey(sum[:16])
 }
 
+// CacheSize counts the different responses of the groups, and the bytes that their log-probabilities take in a cache.
+func CacheSize(sets ...[]encode.Group) (responses int, bytes int64) {
+	seen := map[responseKey]bool{}
+	for _, set := range sets {
+		for _, g := range set {
+			for _, response := range g.Responses {
+				seen[keyOf(g.Prompt, response)] = true
+			}
+		}
+	}
+	return len(seen), int64(len(seen)) * int64(recordSize)
+}
+
 // keep remembers values and writes them as one more file of the cache. A cache that cannot be written is no
 // reason to stop: it is said once.
 func (r *Reference) keep(fresh map[responseKey]float32) error {

@@ -42,10 +42,11 @@ type Warm struct {
 	row         int // positions of a row that groups are packed into
 }
 
-// Sizes of the shapes of a [Warm]: rows double from shortestRow to commonRow, beyond that only single rows for long inputs.
+// Sizes of the shapes of a [Warm]: single rows double from shortestRow to the longest input; several rows are of commonRow, long
+// enough that inputs of a few hundred tokens leave little of one empty.
 const (
 	shortestRow   = 64
-	commonRow     = 512
+	commonRow     = 1024
 	defaultLength = 4096
 	slotPositions = 8  // a response slot for so many positions
 	leastSlots    = 16 // and so many at least
@@ -106,12 +107,18 @@ func (w *Warm) setShapes() {
 		n := rows * length
 		w.shapes = append(w.shapes, encode.Shape{Rows: rows, Length: length, Predicted: n, Responses: max(leastSlots, n/slotPositions)})
 	}
-	longest := shortestRow * ((w.longest + shortestRow - 1) / shortestRow)
-	w.row = min(longest, commonRow)
-	for length := shortestRow; length < longest; length *= 2 {
-		add(1, length)
+	round := func(n int) int { return shortestRow * ((n + shortestRow - 1) / shortestRow) }
+	longest := round(w.longest)
+	w.row = min(commonRow, max(shortestRow, w.model.positions/shortestRow*shortestRow))
+	for length := shortestRow; length < max(longest, w.row); length *= 2 {
+		if length != w.row && length != longest {
+			add(1, length)
+		}
 	}
-	add(1, longest)
+	add(1, w.row)
+	if longest > w.row {
+		add(1, longest)
+	}
 	for rows := 2; rows*w.row <= w.model.positions; rows *= 2 {
 		add(rows, w.row)
 	}
@@ -159,18 +166,19 @@ func (w *Warm) Rewards() []string { return w.rewards }
 // MaxLength is the most tokens of prompt and response.
 func (w *Warm) MaxLength() int { return w.longest }
 
-// Capacity is the number of tokens that the largest batch has room for.
+// Capacity is the number of tokens that two of the largest batches have room for: planned together they are fuller than one by one.
 func (w *Warm) Capacity() int {
 	n := 0
 	for _, s := range w.shapes {
 		n = max(n, s.Positions())
 	}
-	return n
+	return 2 * n
 }
 
 // warmItem is an encoded input.
 type warmItem struct {
 	group encode.Group // of one response
+	whole []int32      // prompt and response
 	key   string
 	class int
 }
@@ -220,6 +228,7 @@ func (w *Warm) Encode(in pref.Input, names []string, tokens bool) (pref.Item, er
 	if n := item.group.Positions(); n > w.longest {
 		return nil, fmt.Errorf("reward: %w: %d tokens, this model reads up to %d", ErrTooLong, n, w.longest)
 	}
+	item.whole = slices.Concat(item.group.Prompt, item.group.Responses[0])
 	key := make([]byte, 0, 4*len(item.group.Prompt))
 	for _, id := range item.group.Prompt {
 		key = binary.LittleEndian.AppendUint32(key, uint32(id))
@@ -264,27 +273,95 @@ func (w *Warm) Read(ctx context.Context, items []pref.Item) ([]pref.Values, erro
 	return out, nil
 }
 
-// gather makes groups of items that share their prompt, none longer than a common row or with more responses than its slots.
+// gather makes groups of items that begin alike, none longer than a common row or with more responses than its slots. A score
+// is read at the last token alone, so whatever two items have in common is run once; a log-probability is that of the response, so
+// there the prompt is what is shared.
 func (w *Warm) gather(items []pref.Item) (groups []encode.Group, at []place, class int, err error) {
 	at = make([]place, len(items))
-	open := map[string]int{}
+	warm := make([]*warmItem, len(items))
 	for i, it := range items {
 		item, ok := it.(*warmItem)
 		if !ok || item.class != items[0].Class() {
 			return nil, nil, 0, fmt.Errorf("reward: item %d was not encoded for this batch: %T of class %d, want *reward.warmItem of class %d", i+1, it, it.Class(), items[0].Class())
 		}
-		class = item.class
-		response := item.group.Responses[0]
-		g, ok := open[item.key]
-		if !ok || groups[g].Positions()+len(response) > w.row || len(groups[g].Responses) == leastSlots {
-			g = len(groups)
-			open[item.key] = g
-			groups = append(groups, encode.Group{Prompt: item.group.Prompt})
+		warm[i] = item
+	}
+	var members []cluster
+	if class = items[0].Class(); class == classScore {
+		members = w.byBeginning(warm)
+	} else {
+		members = w.byPrompt(warm)
+	}
+	for g, m := range members {
+		group := encode.Group{Prompt: warm[m.items[0]].whole[:m.shared]}
+		for k, i := range m.items {
+			at[i] = place{g, k}
+			group.Responses = append(group.Responses, warm[i].whole[m.shared:])
 		}
-		at[i] = place{g, len(groups[g].Responses)}
-		groups[g].Responses = append(groups[g].Responses, response)
+		groups = append(groups, group)
 	}
 	return groups, at, class, nil
+}
+
+// A cluster is some items, by index, that have their first tokens in common.
+type cluster struct {
+	items  []int
+	shared int // tokens
+	sum    int // tokens of all items
+}
+
+// positions is what is run for the cluster.
+func (c cluster) positions() int { return c.sum - (len(c.items)-1)*c.shared }
+
+// with is the cluster with one more item of n tokens, of which common are those of the cluster's items, too.
+func (c cluster) with(i, n, common int) cluster {
+	return cluster{append(slices.Clip(c.items), i), min(c.shared, common, n-1), c.sum + n}
+}
+
+// byPrompt clusters items of one prompt.
+func (w *Warm) byPrompt(items []*warmItem) (out []cluster) {
+	open := map[string]int{}
+	for i, item := range items {
+		prompt, response := item.Len()
+		if g, ok := open[item.key]; ok && len(out[g].items) < leastSlots && out[g].positions()+response <= w.row {
+			out[g] = out[g].with(i, prompt+response, prompt)
+			continue
+		}
+		open[item.key] = len(out)
+		out = append(out, cluster{[]int{i}, prompt, prompt + response})
+	}
+	return out
+}
+
+// byBeginning clusters items wherever that makes less to run.
+func (w *Warm) byBeginning(items []*warmItem) (out []cluster) {
+	order := make([]int, len(items))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(items[a].whole, items[b].whole) })
+	for _, i := range order {
+		tokens := items[i].whole
+		if len(out) > 0 {
+			last := &out[len(out)-1]
+			// In sorted order what two have in common, all between have.
+			more := last.with(i, len(tokens), commonPrefix(items[last.items[0]].whole, tokens))
+			if more.shared > 0 && len(more.items) <= leastSlots && more.positions() <= w.row && more.positions() < last.positions()+len(tokens) {
+				*last = more
+				continue
+			}
+		}
+		out = append(out, cluster{[]int{i}, len(tokens) - 1, len(tokens)})
+	}
+	return out
+}
+
+func commonPrefix(a, b []int32) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // batch runs a packed batch and returns the values of its slots.

@@ -97,6 +97,27 @@ func TestWarmEqualsEval(t *testing.T) {
 					i++
 				}
 			}
+			// Of the score head alone items share whatever they begin with, and are read in another order.
+			items = nil
+			for _, g := range groups {
+				for _, sample := range g.Samples() {
+					item, err := w.Encode(pref.Input{Sample: sample}, names[:1], false)
+					if err != nil {
+						t.Fatal(err)
+					}
+					items = append(items, item)
+				}
+			}
+			if values, err = w.Read(t.Context(), items); err != nil {
+				t.Fatal(err)
+			}
+			i = 0
+			for g := range groups {
+				for k := range groups[g].Responses {
+					same(t, "score", values[i].Rewards[reward.ByScore], want[reward.ByScore][g][k])
+					i++
+				}
+			}
 			if n := m.Programs(); n != compiled {
 				t.Errorf("%d programs were compiled for a batch, wanted none", n-compiled)
 			}

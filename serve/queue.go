@@ -163,10 +163,10 @@ func (q *queue) take(capacity int) []*entry {
 				if first.cost > l.credit && len(batch) > 0 {
 					break
 				}
-				taken := l.takeFirst(capacity - total)
+				taken, cost := l.takeFirst(capacity - total)
+				total += cost
+				l.credit -= cost
 				for _, e := range taken {
-					total += e.cost
-					l.credit -= e.cost
 					q.tokens -= e.cost
 				}
 				q.items -= len(taken)
@@ -197,22 +197,24 @@ func (q *queue) nextGeneration() *generation {
 	return q.ring[0].key.gen
 }
 
-// takeFirst takes the first entry and those close behind it that share its prompt, as far as they fit.
-func (l *line) takeFirst(room int) []*entry {
+// takeFirst takes the first entry and those close behind it that share its prompt, as far as they fit; cost is what they have
+// together, the prompt once.
+func (l *line) takeFirst(room int) (taken []*entry, cost int) {
 	first := l.waiting[0]
-	taken := []*entry{first}
-	key, room := first.item.PromptKey(), room-first.cost
+	taken, cost = []*entry{first}, first.cost
+	key := first.item.PromptKey()
 	rest := l.waiting[:0:0]
 	for i, e := range l.waiting[1:] {
-		if i < promptReach && e.cost <= room && e.item.PromptKey() == key {
+		_, response := e.item.Len()
+		if i < promptReach && cost+response <= room && e.item.PromptKey() == key {
 			taken = append(taken, e)
-			room -= e.cost
+			cost += response
 		} else {
 			rest = append(rest, e)
 		}
 	}
 	l.waiting = rest
-	return taken
+	return taken, cost
 }
 
 // settle records values, or the error, of entries of one job.

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"haf/backend"
 	"haf/recipe"
 )
 
@@ -30,6 +31,7 @@ type benchCmd struct {
 	Script string   `help:"The peers' script." default:"../shared/bench/peers.py"`
 	Peer   []string `help:"Only these peers: hybrid, rm, dpo, full, bfloat16, score."`
 	One    string   `hidden:"" help:"Measure this case in this process."`
+	Set    []string `hidden:"" help:"Override a key of the benchmark's recipe, with -one." sep:"none"`
 }
 
 // processBegan is about when the process was started.
@@ -133,16 +135,19 @@ func (c *benchCmd) Run(a *app) error {
 
 // one measures a case in this process.
 func (c *benchCmd) one(a *app) error {
-	device, err := a.openDevice()
-	if err != nil {
-		return err
+	var device *backend.Device
+	var err error
+	if c.One != "encode" {
+		if device, err = a.openDevice(); err != nil {
+			return err
+		}
 	}
 	cache, err := cacheDir("reference")
 	if err != nil {
 		return err
 	}
 	result, err := recipe.Bench(a.ctx, device, c.One, recipe.BenchOptions{
-		Model: c.Model, Data: c.Data, Groups: c.Groups, Pairs: c.Pairs, Batch: c.Batch, Rank: c.Rank, Began: processBegan, Cache: cache,
+		Model: c.Model, Data: c.Data, Groups: c.Groups, Pairs: c.Pairs, Batch: c.Batch, Rank: c.Rank, Began: processBegan, Cache: cache, Sets: c.Set,
 	}, newProgress(a.stderr))
 	if err != nil {
 		return err
@@ -232,6 +237,10 @@ func printBench(a *app, results map[string]*measured) error {
 			continue
 		}
 		r := m.Last
+		if r.Peak == 0 { // nothing is run
+			fmt.Fprintf(w, "%s\t%.0f\t%s/s\t%.0f\t%.1f\t\t%.1f %%\n", known.Name, median(m.Rate), r.Unit, median(m.PeakMB), r.Start, 100*r.Fill)
+			continue
+		}
 		fmt.Fprintf(w, "%s\t%.3f\t%s/s\t%.0f\t%.1f\t%d\t%.1f %%\t%.0f\t%.0f %%\n", known.Name, median(m.Rate), r.Unit, median(m.PeakMB), r.Start, r.Programs, 100*r.Fill, r.GFLOP*median(m.Rate), 100*r.GFLOP*median(m.Rate)/r.Peak)
 	}
 	for _, p := range peers {

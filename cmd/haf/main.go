@@ -25,12 +25,12 @@ const (
 	exitDone        = 0
 	exitFailed      = 1
 	exitUsage       = 2
-	exitGate        = 3 // a gate of the evaluation was not met
+	exitGate        = 3 // an evaluation is below its gate, or a plan does not fit
 	exitInterrupted = 130
 )
 
 var (
-	errGate  = errors.New("gate not met") // an evaluation is below its gate
+	errGate  = errors.New("gate not met") // an evaluation is below its gate, or a plan does not fit
 	errUsage = errors.New("wrong usage")  // flags that parse, but do not go together
 )
 

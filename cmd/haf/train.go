@@ -19,6 +19,7 @@ type trainCmd struct {
 	Out    string   `help:"Run folder. Default: runs/ and the recipe's name."`
 	Set    []string `help:"Override a key of the recipe: train.lr=1e-5." sep:"none"`
 	Resume string   `help:"Go on with the run in this folder."`
+	Plan   bool     `help:"Say what the run will need, memory above all, and run nothing; exit code 3 where it does not fit."`
 }
 
 // trainOutput is what -json prints.
@@ -33,6 +34,12 @@ type trainOutput struct {
 
 // Run trains from a recipe, or goes on with a stopped run.
 func (c *trainCmd) Run(a *app) error {
+	if c.Plan {
+		if c.Resume != "" || c.Out != "" || c.Recipe == "" && len(c.Set) == 0 {
+			return fmt.Errorf("%w: -plan takes a recipe or -set, neither -out nor -resume: nothing is run", errUsage)
+		}
+		return c.plan(a)
+	}
 	if c.Resume != "" && (c.Recipe != "" || c.Out != "" || len(c.Set) > 0) {
 		return fmt.Errorf("%w: -resume takes its recipe from the run folder: give no recipe, -out or -set with it", errUsage)
 	}

@@ -1,0 +1,58 @@
+package recipe
+
+import (
+	"runtime"
+	"time"
+
+	"haf/reward"
+	"haf/train"
+)
+
+// benchEncode takes the first pairs of the data from the file to packed batches, as training does, and runs nothing.
+func benchEncode(r *Recipe, c BenchCase, opt BenchOptions) (BenchResult, error) {
+	result := BenchResult{Case: c.Name, Unit: c.Unit, Reading: &EncodeResult{}}
+	e := result.Reading
+	model, err := reward.Outline(r.Model.Path, r.ModelOptions())
+	if err != nil {
+		return result, err
+	}
+	defer model.Close()
+	result.Start = time.Since(opt.Began).Seconds()
+	empty := liveBytes()
+	lap := time.Now()
+	done := func(seconds *float64, bytes *uint64) {
+		*seconds = time.Since(lap).Seconds()
+		*bytes = liveBytes() - min(empty, liveBytes())
+		lap = time.Now()
+	}
+	r.Data.First = opt.Pairs
+	groups, valid, _, err := r.Groups()
+	if err != nil {
+		return result, err
+	}
+	done(&e.Read, &e.ReadBytes)
+	data, _, err := Encode(model.Encoder, groups, valid)
+	if err != nil {
+		return result, err
+	}
+	groups = nil
+	done(&e.Encode, &e.EncodeBytes)
+	forecast, err := train.NewForecast(model, data, r.TrainOptions())
+	if err != nil {
+		return result, err
+	}
+	done(&e.Pack, &e.PackBytes)
+	runtime.KeepAlive(data)
+	e.Pairs, result.Fill = forecast.Groups, forecast.Fill
+	seconds := e.Read + e.Encode + e.Pack
+	result.Seconds, result.Rate = []float64{seconds}, float64(e.Pairs)/seconds
+	return result, nil
+}
+
+// liveBytes is what a collection leaves on the heap.
+func liveBytes() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}

@@ -1,0 +1,61 @@
+package train
+
+import (
+	"haf/encode"
+	"haf/reward"
+)
+
+// A Forecast says what a run will need, before anything of it is run.
+type Forecast struct {
+	Groups      int             `json:"groups"` // to train on
+	Comparisons int             `json:"comparisons"`
+	Valid       int             `json:"valid"` // groups to validate on
+	Packing     string          `json:"packing"`
+	StepStats   string          `json:"step_stats"` // of the first epoch
+	Shapes      []encode.Shape  `json:"shapes"`
+	Batches     int             `json:"batches"` // packed ones of an epoch
+	Fill        float64         `json:"fill"`    // share of the positions that hold tokens
+	Steps       int             `json:"steps"`
+	GFLOP       float64         `json:"gflop"` // of matrix products that the training steps need
+	Memory      Memory          `json:"memory"`
+	Reference   ReferenceNeeded `json:"reference"`
+}
+
+// ReferenceNeeded is what the reference's log-probabilities take.
+type ReferenceNeeded struct {
+	Responses int   `json:"responses"` // read once, before training; fewer where the cache has some
+	Bytes     int64 `json:"bytes"`     // of the cache on disk
+}
+
+// NewForecast plans a run of the model, of which an outline is enough, as [Run] does.
+func NewForecast(model *reward.Model, data Data, opt Options) (*Forecast, error) {
+	if err := opt.check(model); err != nil {
+		return nil, err
+	}
+	s, err := newSchedule(model.Positions(), data, opt)
+	if err != nil {
+		return nil, err
+	}
+	f := &Forecast{
+		Groups: len(data.Train), Valid: len(data.Valid), Packing: s.plan.String(), StepStats: s.plan.StepStats(s.epochs[0]).String(),
+		Shapes: s.shapes, Batches: len(s.plan.Batches), Fill: s.plan.Fill(), Steps: s.total,
+	}
+	for _, g := range data.Train {
+		f.Comparisons += len(g.Comparisons)
+	}
+	accumulates, left := false, s.total
+	for _, steps := range s.epochs {
+		for _, step := range steps[:min(left, len(steps))] {
+			accumulates = accumulates || len(step) > 1
+			for _, batch := range step {
+				f.GFLOP += StepArithmetic(model, opt.Objective, s.plan.Shapes[s.plan.Batches[batch].Shape]).Total() / 1e9
+			}
+		}
+		left -= min(left, len(steps))
+	}
+	f.Memory = NewMemory(model, opt.Objective, s.shapes, accumulates)
+	if opt.Objective.UsesReference() {
+		f.Reference.Responses, f.Reference.Bytes = reward.CacheSize(data.Train, data.Valid)
+	}
+	return f, nil
+}
