@@ -19,7 +19,7 @@ import (
 type RLHF struct {
 	Algorithm string `toml:"algorithm" json:"algorithm"`     // "ppo", "rloo" or "grpo"
 	Reward    string `toml:"reward" json:"reward"`           // the reward model: run or model folder, GGUF file, or its id on the hub
-	RewardOf  string `toml:"reward_name" json:"reward_name"` // "score", "implicit" or "implicit-normalized"; "" is that of the head that was trained
+	RewardOf  string `toml:"reward_name" json:"reward_name"` // "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was trained
 	Samples   int    `toml:"samples" json:"samples"`         // responses to each prompt
 	Updates   int    `toml:"updates" json:"updates"`         // passes over a step's responses
 	Minibatch int    `toml:"minibatch" json:"minibatch"`     // prompts of an optimizer step; 0 is all of the step's
