@@ -54,7 +54,7 @@ func TestOutline(t *testing.T) {
 				t.Errorf("weights %v, want %v", got, want)
 			}
 			for _, p := range whole.Params() {
-				if want := int64(p.Value.Shape().Memory()); p.Bytes() != want {
+				if want := int64(p.Value.Shape().ByteSize()); p.Bytes() != want {
 					t.Errorf("%s takes %d bytes, its value %d", p.Name, p.Bytes(), want)
 				}
 			}

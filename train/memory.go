@@ -107,7 +107,6 @@ type room struct {
 
 	hidden, query, keys, inner float64 // inner: what goes into the activation function and what it is multiplied with
 	seen                       float64 // attention scores of a position: heads × keys that its block of queries sees
-	merged                     float64 // values of the merged weights of a feed-forward part
 }
 
 func newRoom(model *reward.Model, shape encode.Shape, policy bool) room {
