@@ -123,6 +123,8 @@ func TestCancelled(t *testing.T) {
 	}
 	close(engine.gate)
 	eventually(t, "the end", func() bool { return s.calls.Load() == 0 })
+	engine.mu.Lock() // the other server's batcher may still be reading
+	defer engine.mu.Unlock()
 	for _, batch := range engine.batches {
 		for _, text := range batch {
 			if strings.HasPrefix(text, "user: p1\n") {
