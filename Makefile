@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check fuzz setup parity models round-trips remote contract soak bench bench-peers bench-generate bench-serve growth rl-sanity real real-one clean
+.PHONY: build demo test race check fuzz setup parity models round-trips remote contract soak bench bench-peers bench-cuda bench-generate bench-serve growth rl-sanity real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -116,6 +116,14 @@ bench-peers: build models
 	$(BENCH) -peers $(PEERS_PY) -script $(SHARED)/bench/peers.py $(PEERS)
 
 # New tokens a second beside transformers' generate, on the same prompts.
+# On a machine with an NVIDIA GPU: the step in bfloat16 at the shape of a published model with random weights, then the same step in PyTorch.
+SHAPE ?= qwen2.5-0.5b
+bench-cuda: build models
+	bin/haf setup -cuda
+	$(PEERS_PY) bench/random_model.py $(SHAPE) $(SMOLLM2) $(CACHE)/random/$(SHAPE)
+	bin/haf bench $(CACHE)/random/$(SHAPE) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz -device cuda -case bfloat16 -pairs 512 -batch 32 -set train.positions=8192
+	for run in 1 2 3; do $(PEERS_PY) bench/hybrid_gpu.py $(CACHE)/random/$(SHAPE) $(SHARED)/data/hh/helpful-base.test.jsonl.gz --pairs 512 --batch 8; done
+
 bench-generate: models
 	$(GO) test ./lm -run '^$$' -bench BenchmarkGenerate -benchtime 3x
 	@test -z "$(PEERS_PY)" || $(PEERS_PY) bench/generate.py $(SMOLLM2)

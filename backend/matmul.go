@@ -8,24 +8,25 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/gomlx/compute/shapes"
 )
 
-// A product is a compiled float32 matrix product with its operands on the device: C = A·B, all [n, n].
+// A product is a compiled matrix product with its operands on the device: C = A·B, all [n, n] and of one dtype.
 type product struct {
 	n    int
 	exec compute.Executable
 	args []compute.Buffer
 }
 
-// newProduct compiles the product and uploads a and b (each n·n values, row-major).
-func newProduct(dev compute.Backend, n int, a, b []float32) (_ *product, err error) {
+// newProduct compiles the product and uploads a and b (each n·n values, row-major) as float32 or bfloat16.
+func newProduct(dev compute.Backend, dtype dtypes.DType, n int, a, b []float32) (_ *product, err error) {
 	defer func() {
 		if r := recover(); r != nil { // the backends panic on what they take for a misuse of theirs
 			err = fmt.Errorf("backend: matrix product: %v", r)
 		}
 	}()
-	shape := shapes.Make(dtypes.Float32, n, n)
+	shape := shapes.Make(dtype, n, n)
 	builder := dev.Builder("product")
 	main := builder.Main()
 	lhs, err := main.Parameter("a", shape, nil)
@@ -48,7 +49,15 @@ func newProduct(dev compute.Backend, n int, a, b []float32) (_ *product, err err
 		return nil, fmt.Errorf("backend: compile a matrix product: %w", err)
 	}
 	for _, values := range [][]float32{a, b} {
-		buffer, err := dev.BufferFromFlatData(0, values, shape)
+		var flat any = values
+		if dtype == dtypes.BFloat16 {
+			half := make([]bfloat16.BFloat16, len(values))
+			for i, v := range values {
+				half[i] = bfloat16.FromFloat32(v)
+			}
+			flat = half
+		}
+		buffer, err := dev.BufferFromFlatData(0, flat, shape)
 		if err != nil {
 			p.free()
 			return nil, fmt.Errorf("backend: copy a matrix to the device: %w", err)
@@ -58,7 +67,7 @@ func newProduct(dev compute.Backend, n int, a, b []float32) (_ *product, err err
 	return p, nil
 }
 
-// run computes the product and, where out is not nil, copies it there (n·n values).
+// run computes the product and, where out is not nil, copies it there (n·n values; a float32 product).
 func (p *product) run(out []float32) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -99,7 +108,7 @@ func checkProduct(dev compute.Backend) error {
 		a[i] = float32((i*7+i/n)%11 - 5)
 		b[i] = float32((i*5+i/n)%13 - 6)
 	}
-	p, err := newProduct(dev, n, a, b)
+	p, err := newProduct(dev, dtypes.Float32, n, a, b)
 	if err != nil {
 		return err
 	}
@@ -122,17 +131,17 @@ func checkProduct(dev compute.Backend) error {
 	return nil
 }
 
-// MatMulRate measures the device's rate at a square float32 matrix product, in 10⁹ floating-point operations a
-// second (2n³ a product): the median of up to five runs. It takes well under 2 s.
-func (d *Device) MatMulRate() (gflops float64, err error) {
+// MatMulRate measures the device's rate at a square matrix product in float32 or bfloat16, in 10⁹ floating-point
+// operations a second (2n³ a product): the median of up to five runs. It takes well under 2 s, on a GPU some seconds.
+func (d *Device) MatMulRate(dtype dtypes.DType) (gflops float64, err error) {
 	const (
 		smallest = 128
-		largest  = 4096
+		largest  = 8192
 		budget   = 100 * time.Millisecond // of one product; the size is doubled until it would be passed
 		runs     = 5
 	)
 	for n := smallest; ; n *= 2 {
-		times, err := timeProduct(d.Backend, n, runs, budget*runs)
+		times, err := timeProduct(d.Backend, dtype, n, runs, budget*runs)
 		if err != nil {
 			return 0, err
 		}
@@ -146,12 +155,12 @@ func (d *Device) MatMulRate() (gflops float64, err error) {
 
 // timeProduct times up to runs products of size n, after one that is not counted, and stops early once they have
 // taken limit together.
-func timeProduct(dev compute.Backend, n, runs int, limit time.Duration) ([]time.Duration, error) {
+func timeProduct(dev compute.Backend, dtype dtypes.DType, n, runs int, limit time.Duration) ([]time.Duration, error) {
 	a := make([]float32, n*n)
 	for i := range a {
 		a[i] = float32(i%17)/16 - 0.5
 	}
-	p, err := newProduct(dev, n, a, a)
+	p, err := newProduct(dev, dtype, n, a, a)
 	if err != nil {
 		return nil, err
 	}

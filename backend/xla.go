@@ -75,6 +75,9 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 		b.Finalize()
 		return nil, fmt.Errorf("backend: plug-in %s: it shows no device", p.Path)
 	}
+	// By default go-xla lets a GPU round the operands of float32 products to 10 bits: a reward would differ from PyTorch's, and
+	// from this program's own elsewhere, by 1e-3. Who wants speed rather than digits takes bfloat16.
+	b.DotGeneralUseTF32 = false
 	return &Device{Backend: b, kind: p.Kind, plugin: p}, nil
 }
 

@@ -85,13 +85,14 @@ func TestGradients(t *testing.T) {
 			}
 			return out
 		}
+		dtype, half := dtypes.Float32, false
 		loss := func(checkpointing Checkpointing, in []*Node) (*Node, []*Node) {
 			w, by := Weights{}, in[5:]
 			for i, p := range params {
 				w[p.Name] = by[i]
 			}
-			d := Decoder{Config: c, LoRA: lora, DType: dtypes.Float32, Checkpointing: checkpointing}
-			h := d.Hidden(w, Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]})
+			d := Decoder{Config: c, LoRA: lora, DType: dtype, HalfGradients: half, Checkpointing: checkpointing}
+			h := ConvertDType(d.Hidden(w, Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]}), dtypes.Float32)
 			return ReduceAllMean(Mul(h, in[4])), by
 		}
 		gradients := func(checkpointing Checkpointing) [][]float32 {
@@ -113,6 +114,23 @@ func TestGradients(t *testing.T) {
 				}
 			}
 		}
+		// In bfloat16 either way is as near to the gradient in float32 as its digits go.
+		dtype = dtypes.BFloat16
+		for _, half = range []bool{false, true} {
+			for i, g := range gradients(CheckpointSelective) {
+				off, norm := 0.0, 0.0
+				for j := range g {
+					off, norm = off+math.Pow(float64(g[j]-plain[i][j]), 2), norm+math.Pow(float64(plain[i][j]), 2)
+				}
+				if norm == 0 { // in float32 an adapted weight is frozen
+					continue
+				}
+				if !(math.Sqrt(off) <= 0.05*math.Sqrt(norm)) {
+					t.Errorf("%s in bfloat16, half %v: gradient by %s is off by %.3g of its norm %.3g", name, half, params[i].Name, math.Sqrt(off), math.Sqrt(norm))
+				}
+			}
+		}
+		dtype, half = dtypes.Float32, false
 		value := MustNewExec(device.Backend, func(in []*Node) *Node { l, _ := loss(CheckpointNone, in); return l })
 		defer value.Finalize()
 		for k, kind := range []string{LoraA, LoraB, "attention", "not adapted"} {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gomlx/compute/dtypes"
+
 	"haf/backend"
 	"haf/encode"
 	"haf/pref"
@@ -149,7 +151,11 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 	if err != nil {
 		return result, err
 	}
-	if result.Peak, err = device.MatMulRate(); err == nil {
+	dtype := dtypes.Float32
+	if r.Model.DType == "bfloat16" && device.Kind() == backend.KindCUDA {
+		dtype = dtypes.BFloat16 // processors keep to float32, which both bodies are measured by
+	}
+	if result.Peak, err = device.MatMulRate(dtype); err == nil {
 		result.GFLOPS = result.GFLOP * result.Rate
 		result.Share = result.GFLOPS / result.Peak
 	}

@@ -31,7 +31,7 @@ type benchCmd struct {
 	Script string   `help:"The peers' script." default:"../shared/bench/peers.py"`
 	Peer   []string `help:"Only these peers: hybrid, rm, dpo, full, bfloat16, score."`
 	One    string   `hidden:"" help:"Measure this case in this process."`
-	Set    []string `hidden:"" help:"Override a key of the benchmark's recipe, with -one." sep:"none"`
+	Set    []string `help:"Override a key of the benchmark's recipe, e.g. train.positions=8192." placeholder:"KEY=VALUE" sep:"none"`
 }
 
 // processBegan is about when the process was started.
@@ -166,6 +166,9 @@ func (c *benchCmd) child(a *app, name string, results map[string]*measured) erro
 	}
 	for _, file := range c.Groups {
 		args = append(args, "-groups", file)
+	}
+	for _, set := range c.Set {
+		args = append(args, "-set", set)
 	}
 	var result recipe.BenchResult
 	peak, err := runJSON(a, &result, self, args...)

@@ -37,7 +37,7 @@ func (c *inspectCmd) Run(a *app) error {
 	line("family", "%s, %s", in.Family, in.Architecture)
 	line("size", "%s parameters, %d layers, hidden %d, feed-forward %d", count(in.Parameters), in.Layers, in.Hidden, in.FeedForward)
 	line("attention", "%d heads, %d of keys and values, context %d", in.Heads, in.KVHeads, in.Context)
-	line("on disk", "%s", dtypes(in))
+	line("on disk", "%s", bytesByDType(in))
 	line("policy head", "%s", in.PolicyHead)
 	line("score head", "%s", scoreHead(in.ScoreHead))
 	if ad := in.Adapter; ad != nil {
@@ -76,7 +76,7 @@ func count(n int) string {
 	return fmt.Sprint(n)
 }
 
-func dtypes(in *reward.Inspection) string {
+func bytesByDType(in *reward.Inspection) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(in.DTypes)) {
 		parts = append(parts, fmt.Sprintf("%s %sB", name, count(int(in.DTypes[name]))))

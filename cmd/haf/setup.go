@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	"github.com/gomlx/compute/dtypes"
+
 	"haf/backend"
 )
 
@@ -28,7 +30,7 @@ func (c *setupCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	rate, err := device.MatMulRate()
+	rate, err := device.MatMulRate(dtypes.Float32)
 	if err != nil {
 		return err
 	}
