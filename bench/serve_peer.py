@@ -38,4 +38,4 @@ async def get_reward(request: Request):
     return {"rewards": rewards.float().tolist()}
 
 
-uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")
+uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning", timeout_keep_alive=600)

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -30,20 +31,54 @@ func NewFixedPlan(groups []Group, shapes []Shape) (*Plan, error) {
 	}
 	slices.SortStableFunc(items, func(a, b item) int { return b.size - a.size })
 	for len(items) > 0 {
-		var best filled
-		for s, shape := range shapes {
-			if f := fill(items, shape); f.worth > best.worth {
-				best, best.shape = f, s
-			}
-		}
-		if best.worth == 0 {
-			return nil, fmt.Errorf("encode: plan: group %d has %d tokens and %d responses, which fit none of the %d shapes", items[0].index, items[0].size, items[0].load[responsesLoad], len(shapes))
+		best, err := fullest(items, shapes)
+		if err != nil {
+			return nil, err
 		}
 		p.Batches = append(p.Batches, PlannedBatch{Shape: best.shape, Rows: best.rows})
 		p.stats.positions += shapes[best.shape].Positions()
 		items = best.rest
 	}
 	return p, nil
+}
+
+// NextBatch chooses, of groups that wait, those of one batch of one of the shapes, as [NewFixedPlan] would, but for the order in
+// which they are packed: the more urgent first, and the longest first among equals. urgency has a number for every group.
+func NextBatch(groups []Group, shapes []Shape, urgency []int) (chosen []int, err error) {
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("encode: next batch: %w", ErrEmpty)
+	}
+	items := make([]item, len(groups))
+	for i := range groups {
+		if err := checkGroup(&groups[i]); err != nil {
+			return nil, at(groups[i].Source, fmt.Errorf("next batch: group %d: %w", i, err))
+		}
+		items[i] = newItem(i, &groups[i])
+	}
+	slices.SortStableFunc(items, func(a, b item) int {
+		return cmp.Or(urgency[b.index]-urgency[a.index], b.size-a.size)
+	})
+	best, err := fullest(items, shapes)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range best.rows {
+		chosen = append(chosen, row...)
+	}
+	return chosen, nil
+}
+
+// fullest packs items, in order, into one batch of the shape that carries most tokens for its cost.
+func fullest(items []item, shapes []Shape) (best filled, err error) {
+	for s, shape := range shapes {
+		if f := fill(items, shape); f.worth > best.worth {
+			best, best.shape = f, s
+		}
+	}
+	if best.worth == 0 {
+		return best, fmt.Errorf("encode: plan: group %d has %d tokens and %d responses, which fit none of the %d shapes", items[0].index, items[0].size, items[0].load[responsesLoad], len(shapes))
+	}
+	return best, nil
 }
 
 // filled is one batch of a shape.
@@ -54,7 +89,7 @@ type filled struct {
 	worth float64 // tokens for the cost; 0 where the first item does not fit
 }
 
-// fill packs items, longest first, into one batch: each where it leaves the least room.
+// fill packs items, in order, into one batch: each where it leaves the least room.
 func fill(items []item, shape Shape) filled {
 	f := filled{rows: make([][]int, shape.Rows)}
 	room := make([]int, shape.Rows)
@@ -74,7 +109,7 @@ func fill(items []item, shape Shape) filled {
 			}
 		}
 		if row < 0 {
-			if i == 0 { // the longest must go first, or it would wait for ever
+			if i == 0 { // the first must have its place, or it would wait for ever
 				return filled{}
 			}
 			f.rest = append(f.rest, it)

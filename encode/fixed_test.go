@@ -87,6 +87,20 @@ func TestVerbatim(t *testing.T) {
 			t.Errorf("%+v: %v with a prompt of %d, want %v with %d", c.in, got, len(g.Prompt), c.want, c.prompt)
 		}
 	}
+	// A tokenizer that marks where a text begins marks the response, too, as it does when a sample is encoded.
+	mark, err := New(marking{words{bos: true, eos: true, addBOS: true}}, turns{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample, err := mark.Samples([]pref.Message{{Role: "user", Content: "a"}}, []string{"b c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompt := strings.Repeat("x ", len(sample.Prompt)-2) + "x" // BOS and the mark, as many more words as the prompt has
+	g0, err := mark.Verbatim(pref.Input{Text: prompt + " b c", PromptText: prompt}, true)
+	if err != nil || !slices.Equal(g0.Responses[0], sample.Responses[0]) {
+		t.Errorf("%v, %v: the response is %v, of a sample %v", g0, err, g0.Responses, sample.Responses)
+	}
 	// Where the template alone writes BOS, a client that has taken it off is helped, too.
 	own, err := New(words{bos: true, eos: true}, turns{before: "<s>"}, Options{})
 	if err != nil {
@@ -99,4 +113,11 @@ func TestVerbatim(t *testing.T) {
 	if err != nil || !g.Truncated || g.Positions() != 10 || g.Prompt[0] != bosID || g.Responses[0][0] != eosID {
 		t.Errorf("%+v, %v: want BOS, the text's end and the end token", g, err)
 	}
+}
+
+// marking puts a token of its own in front of every text.
+type marking struct{ words }
+
+func (m marking) Encode(text string, special bool) []int32 {
+	return append([]int32{900}, m.words.Encode(text, special)...)
 }

@@ -15,14 +15,18 @@ var ErrNoResponse = errors.New("where the response begins is not known")
 // Verbatim encodes a conversation that is text or tokens already. It is read as it stands, but for what decides where
 // and after what the reward is read: the BOS token of a model whose prompts begin with it is there once (unless in.NoBOS), what a
 // template wrote behind the last end token (white space) is left out, and the end token is appended where it is missing.
-// The group's one response is what follows in.PromptText, and without it the end token alone, so that whatever was asked
-// of the response would be of no use: needResponse makes that an error.
+// The group's one response is what follows in.PromptText, tokenized apart from it as [Encoder.Samples] does, and without it
+// the end token alone, so that whatever was asked of the response would be of no use: needResponse makes that an error.
 func (e *Encoder) Verbatim(in pref.Input, needResponse bool) (Group, error) {
 	ids, prompt := in.Tokens, 0
 	if ids == nil {
-		ids = e.text(in.Text, in.NoBOS)
-		if in.PromptText != "" && strings.HasPrefix(in.Text, in.PromptText) {
-			prompt = commonPrefix(ids, e.text(in.PromptText, in.NoBOS))
+		response, found := strings.CutPrefix(in.Text, in.PromptText)
+		if found && in.PromptText != "" {
+			ids = e.text(in.PromptText, in.NoBOS)
+			prompt = len(ids)
+			ids = append(ids, e.tok.Encode(e.cutEnd(response), false)...)
+		} else {
+			ids = e.text(e.cutEnd(in.Text), in.NoBOS)
 		}
 	}
 	if len(ids) == 0 || ids[len(ids)-1] != e.end {
@@ -44,22 +48,19 @@ func (e *Encoder) Verbatim(in pref.Input, needResponse bool) (Group, error) {
 	return g, nil
 }
 
-func (e *Encoder) text(text string, noBOS bool) []int32 {
+// cutEnd leaves out white space behind an end token.
+func (e *Encoder) cutEnd(text string) string {
 	endText, _, _ := e.tok.Special("eos_token")
 	if cut := strings.TrimRightFunc(text, unicode.IsSpace); endText != "" && strings.HasSuffix(cut, endText) {
-		text = cut
+		return cut
 	}
+	return text
+}
+
+func (e *Encoder) text(text string, noBOS bool) []int32 {
 	ids := e.tok.Encode(text, false)
 	if !noBOS && e.opensBOS() && (len(ids) == 0 || ids[0] != e.bos) {
 		ids = append([]int32{e.bos}, ids...)
 	}
 	return ids
-}
-
-func commonPrefix(a, b []int32) int {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	return n
 }

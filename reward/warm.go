@@ -42,8 +42,8 @@ type Warm struct {
 	row         int // positions of a row that groups are packed into
 }
 
-// Sizes of the shapes of a [Warm]: single rows double from shortestRow to the longest input; several rows are of commonRow, long
-// enough that inputs of a few hundred tokens leave little of one empty.
+// Sizes of the shapes of a [Warm]: single rows double from shortestRow to the longest input; several rows are a quarter longer than
+// that, so that what is left of one is of use, and at most of commonRow.
 const (
 	shortestRow   = 64
 	commonRow     = 1024
@@ -109,7 +109,7 @@ func (w *Warm) setShapes() {
 	}
 	round := func(n int) int { return shortestRow * ((n + shortestRow - 1) / shortestRow) }
 	longest := round(w.longest)
-	w.row = min(commonRow, max(shortestRow, w.model.positions/shortestRow*shortestRow))
+	w.row = min(commonRow, round(w.longest*5/4), max(shortestRow, w.model.positions/shortestRow*shortestRow))
 	for length := shortestRow; length < max(longest, w.row); length *= 2 {
 		if length != w.row && length != longest {
 			add(1, length)
@@ -119,8 +119,12 @@ func (w *Warm) setShapes() {
 	if longest > w.row {
 		add(1, longest)
 	}
-	for rows := 2; rows*w.row <= w.model.positions; rows *= 2 {
+	most := w.model.positions / w.row
+	for rows := 2; rows < most; rows *= 2 {
 		add(rows, w.row)
+	}
+	if most > 1 {
+		add(most, w.row)
 	}
 }
 
@@ -166,13 +170,37 @@ func (w *Warm) Rewards() []string { return w.rewards }
 // MaxLength is the most tokens of prompt and response.
 func (w *Warm) MaxLength() int { return w.longest }
 
-// Capacity is the number of tokens that two of the largest batches have room for: planned together they are fuller than one by one.
+// Capacity is the number of tokens that some of the largest batches have room for: planned together they are fuller than one by one.
 func (w *Warm) Capacity() int {
+	const together = 4
 	n := 0
 	for _, s := range w.shapes {
 		n = max(n, s.Positions())
 	}
-	return 2 * n
+	return together * n
+}
+
+// Next chooses the items of one packed batch, by index: the more urgent first, and with them what fills it best.
+func (w *Warm) Next(items []pref.Item, urgency []int) ([]int, error) {
+	groups, at, _, err := w.gather(items)
+	if err != nil {
+		return nil, err
+	}
+	of := make([]int, len(groups)) // that of the group's most urgent item
+	for i, p := range at {
+		of[p.group] = max(of[p.group], urgency[i])
+	}
+	chosen, err := encode.NextBatch(groups, w.shapes, of)
+	if err != nil {
+		return nil, fmt.Errorf("reward: %w", err)
+	}
+	var out []int
+	for i, p := range at {
+		if slices.Contains(chosen, p.group) {
+			out = append(out, i)
+		}
+	}
+	return out, nil
 }
 
 // warmItem is an encoded input.

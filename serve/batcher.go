@@ -46,6 +46,8 @@ func (b *batcher) next() bool {
 		return false
 	}
 	defer entries[0].job.gen.release()
+	entries, rest := pick(entries)
+	b.queue.giveBack(rest)
 	tokens := 0
 	for _, e := range entries {
 		tokens += e.cost
@@ -62,6 +64,31 @@ func (b *batcher) next() bool {
 		b.rate += 0.2 * (now - b.rate)
 	}
 	return true
+}
+
+// pick chooses the entries of the next batch: those that were passed over before, and what fills the batch best. The others wait
+// on, and what comes meanwhile fills the batch after it: a client's next request is there before the device asks for it.
+func pick(entries []*entry) (batch, rest []*entry) {
+	items, urgency := make([]pref.Item, len(entries)), make([]int, len(entries))
+	for i, e := range entries {
+		items[i], urgency[i] = e.item, e.passed
+	}
+	chosen, err := entries[0].job.gen.engine.Next(items, urgency)
+	if err != nil || len(chosen) == 0 {
+		return entries, nil // an error is found again where it can be told whose it is
+	}
+	in := make([]bool, len(entries))
+	for _, i := range chosen {
+		in[i] = true
+	}
+	for i, e := range entries {
+		if in[i] {
+			batch = append(batch, e)
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	return batch, rest
 }
 
 // read runs the entries; where a batch fails, each job's alone, so that one cannot fail the others.

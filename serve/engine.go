@@ -16,8 +16,11 @@ type Engine interface {
 	Rewards() []string
 	// MaxLength is the most tokens of an input, 0 where that is not known.
 	MaxLength() int
-	// Capacity is the number of tokens that are best read at once.
+	// Capacity is the number of tokens that Next is best shown at once, some batches full.
 	Capacity() int
+	// Next chooses those of the items, which are of one class, that are best read together now, by index: the more urgent before
+	// others, the first or another of the most urgent in any case.
+	Next(items []pref.Item, urgency []int) ([]int, error)
 	// Encode makes an input ready to be read for the rewards named, and for those of single tokens if tokens is set. Its
 	// errors are the client's.
 	Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, error)
@@ -53,6 +56,15 @@ func (p plain) Rewards() []string { return []string{scoreName} }
 func (p plain) MaxLength() int    { return 0 }
 func (p plain) Capacity() int     { return plainCapacity }
 func (p plain) Close()            {}
+
+// Next takes all: what a scorer does with them is its own affair.
+func (p plain) Next(items []pref.Item, _ []int) ([]int, error) {
+	all := make([]int, len(items))
+	for i := range all {
+		all[i] = i
+	}
+	return all, nil
+}
 
 func (p plain) Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, error) {
 	switch {

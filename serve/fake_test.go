@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +31,7 @@ type fake struct {
 	version float64 // added to every reward
 	names   []string
 	gate    chan struct{} // if not nil, a batch waits for a value of it
+	most    int           // items of a batch, 0 for no limit
 	closed  atomic.Bool
 
 	mu      sync.Mutex
@@ -63,6 +66,20 @@ func (f *fake) Rewards() []string {
 func (f *fake) MaxLength() int { return 100 }
 func (f *fake) Capacity() int  { return 64 }
 func (f *fake) Close()         { f.closed.Store(true) }
+
+// Next takes the most urgent and the longest.
+func (f *fake) Next(items []pref.Item, urgency []int) ([]int, error) {
+	order := make([]int, len(items))
+	for i := range order {
+		order[i] = i
+	}
+	size := func(i int) int { p, r := items[i].Len(); return p + r }
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Or(urgency[b]-urgency[a], size(b)-size(a)) })
+	if f.most > 0 {
+		order = order[:min(f.most, len(order))]
+	}
+	return order, nil
+}
 
 func (f *fake) Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, error) {
 	item := &fakeItem{response: in.Response}

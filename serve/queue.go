@@ -13,6 +13,8 @@ type entry struct {
 	index int // in the job
 	item  pref.Item
 	cost  int // tokens, the prompt not counted again where the entry before shares it
+	// passed is how often it was taken and given back.
+	passed int
 }
 
 // A job is the items of one request, of one engine.
@@ -23,8 +25,9 @@ type job struct {
 	done   chan struct{} // closed when all are read, or err is set
 
 	// Under the queue's lock.
-	left int // items neither read nor failed
-	err  error
+	left    int // items neither read nor failed
+	err     error
+	dropped bool // nobody waits for it
 }
 
 // lineKey tells apart what cannot be in one batch, and whose turn it is.
@@ -109,6 +112,7 @@ func (q *queue) signal() {
 func (q *queue) drop(j *job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	j.dropped = true
 	for _, l := range slices.Clone(q.ring) {
 		if l.key.client != j.client || l.key.gen != j.gen {
 			continue
@@ -185,6 +189,40 @@ func (q *queue) take(capacity int) []*entry {
 	}
 	kind.gen.hold()
 	return batch
+}
+
+// giveBack puts entries that were taken together and not read back in front of their lines, whose turns come first again.
+func (q *queue) giveBack(entries []*entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var back []*line
+	byLine := map[*line][]*entry{}
+	for _, e := range entries {
+		if e.job.dropped || e.job.err != nil {
+			continue
+		}
+		key := lineKey{e.job.client, e.job.gen, e.item.Class()}
+		l := q.lines[key]
+		if l == nil {
+			l = &line{key: key}
+			q.lines[key] = l
+		}
+		if byLine[l] == nil {
+			back = append(back, l)
+		}
+		e.passed++
+		byLine[l] = append(byLine[l], e)
+		l.credit += e.cost
+		q.tokens += e.cost
+		q.items++
+	}
+	for _, l := range back {
+		l.waiting = append(byLine[l], l.waiting...)
+		if i := slices.Index(q.ring, l); i >= 0 {
+			q.ring = slices.Delete(q.ring, i, i+1)
+		}
+	}
+	q.ring = append(back, q.ring...)
 }
 
 // nextGeneration is what the next batch is of, nil where nothing waits.

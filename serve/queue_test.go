@@ -138,3 +138,44 @@ func TestQueueKeepsKindsApart(t *testing.T) {
 		t.Errorf("%d entries were given out, want 8", total)
 	}
 }
+
+// TestPick wants a batch to be filled from what waits, what was passed over to be in the next one, and nothing of a job that was
+// dropped meanwhile to come back.
+func TestPick(t *testing.T) {
+	q, gen := newQueue(1<<20), &generation{engine: &fake{most: 2}}
+	gone := newJob("gone", gen, 1)
+	q.push(newJob("short", gen, 1), items("s", 1, 3))
+	q.push(gone, items("g", 1, 4))
+	next := func() (lengths []int) {
+		entries, rest := pick(q.take(1000))
+		if gone != nil {
+			q.drop(gone) // its client has left while the batch was chosen
+			gone = nil
+		}
+		q.giveBack(rest)
+		for _, e := range entries {
+			_, n := e.item.Len()
+			lengths = append(lengths, n)
+		}
+		slices.Sort(lengths)
+		return lengths
+	}
+	long := func() { q.push(newJob("long", gen, 2), items("", 2, 40)) }
+	long()
+	if got := next(); !slices.Equal(got, []int{39, 39}) {
+		t.Fatalf("the first batch has items of %v, want the two long ones", got)
+	}
+	if n, tokens := q.waiting(); n != 1 || tokens != 3 {
+		t.Fatalf("%d items of %d tokens wait, want the short one of 3", n, tokens)
+	}
+	long()
+	if got := next(); !slices.Equal(got, []int{2, 39}) {
+		t.Errorf("the next batch has items of %v, want the short one, which was passed over, and a long one", got)
+	}
+	if got := next(); !slices.Equal(got, []int{39}) {
+		t.Errorf("the last batch has items of %v, want what is left", got)
+	}
+	if n, tokens := q.waiting(); n != 0 || tokens != 0 || len(q.ring) != 0 || len(q.lines) != 0 {
+		t.Errorf("%d items of %d tokens, %d lines are left", n, tokens, len(q.ring))
+	}
+}
