@@ -34,7 +34,7 @@ func BenchCases() []BenchCase {
 	return []BenchCase{
 		{"hybrid", "hybrid step, LoRA", "pairs", nil, "train"},
 		{"hybrid-fast", "hybrid step, nothing computed twice", "pairs", []string{"train.checkpointing=none"}, "train"},
-		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.positions=896"}, "train"},
+		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.positions=640"}, "train"},
 		{"baseline", "reward loss only", "pairs", []string{"objective.policy_weight=0"}, "train"},
 		{"dpo", "policy loss only", "pairs", []string{"objective.reward_weight=0", "objective.policy_weight=1"}, "train"},
 		{"full", "hybrid step, all weights trained", "pairs", []string{"lora.rank=0"}, "train"},
