@@ -14,6 +14,7 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
+	"haf/backend"
 	"haf/encode"
 	"haf/eval"
 	"haf/objective"
@@ -168,6 +169,13 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := checkStated(opt.Objective, slices.Concat(r.data.Train, r.data.Valid)); err != nil {
 		return err
 	}
+	r.stepper = newStepper(model, opt.Objective, opt.Optimizer, r.total)
+	if opt.Objective.UsesScore() {
+		r.dropout = opt.HeadDropout
+	}
+	if model.Device().Kind() != backend.KindGo { // which compiles nothing
+		r.compileAhead(r.plan.Batch(r.epochs[0][0][0]))
+	}
 	if opt.Objective.UsesReference() {
 		if err := r.reference(ctx); err != nil {
 			return err
@@ -175,10 +183,6 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	r.progress.Say("packing: %s", r.plan)
 	r.progress.Say("steps: %s", r.plan.StepStats(r.epochs[0]))
-	r.stepper = newStepper(model, opt.Objective, opt.Optimizer, r.total)
-	if opt.Objective.UsesScore() {
-		r.dropout = opt.HeadDropout
-	}
 	if opt.Objective.Kind == objective.Elastic {
 		if err := r.newElastic(); err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -176,14 +178,37 @@ func (e *nonFiniteError) groups() []int {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// gradients runs one packed batch and adds its losses and margins to ms.
-func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gradients []*tensors.Tensor, squares float64, err error) {
+// inputs are those of the gradient program.
+func (s *stepper) inputs(b *encode.Batch, refs [][]float64, ms *measures) []any {
 	args := append(reward.Inputs(b), extra(b, refs, ms)...)
 	if s.dropout.Rate > 0 {
 		args = append(args, s.dropout.mask(ms.step, ms.batches, b.Shape.Responses, s.model.Config.Hidden))
 	}
+	return append(args, s.arguments()...)
+}
+
+// compileAhead compiles the gradient program for batches of b's shape while something else is done: on most of its way the
+// compiler keeps one core busy. A step that comes too early waits for it; an error comes again there. close waits, too.
+func (s *stepper) compileAhead(b *encode.Batch) {
+	var inputs []shapes.Shape
+	for _, arg := range s.inputs(b, nil, &measures{step: 1, comparisons: 1}) {
+		switch x := arg.(type) {
+		case *tensors.Tensor:
+			inputs = append(inputs, x.Shape())
+		case float32:
+			inputs = append(inputs, shapes.Make(dtypes.Float32))
+		default:
+			return // the step will compile it
+		}
+	}
+	go s.gradient.Compile(inputs...)
+}
+
+// gradients runs one packed batch and adds its losses and margins to ms.
+func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gradients []*tensors.Tensor, squares float64, err error) {
+	args := s.inputs(b, refs, ms)
 	ms.batches++
-	out, err := s.gradient.Call(append(args, s.arguments()...)...)
+	out, err := s.gradient.Call(args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("train: gradients of a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
 	}
