@@ -48,8 +48,13 @@ type Rows struct {
 }
 
 // Hidden returns the hidden states after the final norm, [M, H] in float32.
-func (d *Decoder) Hidden(w Weights, rows Rows) *Node {
+func (d *Decoder) Hidden(w Weights, rows Rows) *Node { return d.HiddenAt(w, rows, nil) }
+
+// HiddenAt returns those of N places alone, [N, H]: readN are indices into the M states, int32 [N], nil for all. What the last layer does
+// after its attention is done for them only.
+func (d *Decoder) HiddenAt(w Weights, rows Rows, readN *Node) *Node {
 	b := d.block(w, rows)
+	b.read = readN
 	names := d.Config.family().names
 	x := b.embed(rows)
 	for layer := range d.Config.Layers {
@@ -77,6 +82,8 @@ type block struct {
 	full, windowed *view // what layers without and with a window attend by
 	// mix, if not nil, is what a layer does instead of attention: generation keeps keys and values.
 	mix func(xMH *Node, layer int, name string, v *view) *Node
+	// read, if not nil, are the places whose states are wanted of the last layer.
+	read *Node
 }
 
 // A view is what attention needs to know of the rows.
@@ -131,7 +138,8 @@ func (b *block) keep(x *Node) *Node {
 	return x
 }
 
-// layer is one block: attention and feed-forward part, each between its norms and added to the residual stream.
+// layer is one block: attention and feed-forward part, each between its norms and added to the residual stream. The last
+// one's result has the states that are read.
 func (b *block) layer(xMH *Node, layer int) *Node {
 	name, n := b.Config.blockName(layer), b.family.names
 	v := b.full
@@ -146,13 +154,20 @@ func (b *block) layer(xMH *Node, layer int) *Node {
 	}
 	inMH := norm(xMH, n.attentionIn)
 	attentionMH := norm(b.mixed(inMH, layer, name, v), n.attentionOut)
+	pick := func(x *Node) *Node { return x }
+	if b.read != nil && layer == b.Config.Layers-1 {
+		pick = func(x *Node) *Node { return Gather(x, ExpandAxes(b.read, -1)) }
+	}
 	if b.Config.ParallelResidual {
+		xMH, attentionMH = pick(xMH), pick(attentionMH)
 		if n.mlpIn != n.attentionIn {
 			inMH = norm(xMH, n.mlpIn)
+		} else {
+			inMH = pick(inMH)
 		}
 		return Add(xMH, Add(attentionMH, norm(b.feedForward(inMH, name), n.mlpOut)))
 	}
-	xMH = b.keep(Add(xMH, attentionMH))
+	xMH = b.keep(pick(Add(xMH, attentionMH)))
 	return Add(xMH, norm(b.feedForward(norm(xMH, n.mlpIn), name), n.mlpOut))
 }
 

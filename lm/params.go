@@ -2,6 +2,7 @@ package lm
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -168,6 +169,14 @@ func Linears(c *Config) []string {
 		}
 	}
 	return paths
+}
+
+// LastFeedForward says whether a linear layer, named as by [Linears], is of the last block's feed-forward part, which [Decoder.HiddenAt]
+// runs for the places that are read.
+func LastFeedForward(c *Config, path string) bool {
+	name, ok := strings.CutPrefix(path, c.blockName(c.Layers-1))
+	n := c.family().names
+	return ok && slices.Contains([]string{n.gateUp, n.gate, n.up, n.down}, name)
 }
 
 // MaxLength is the longest sequence that the model has positions for; 0 is no limit, where they are rotary.

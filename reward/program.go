@@ -46,18 +46,26 @@ func Inputs(b *encode.Batch) []any {
 // gradient says what logpS will be differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the score
 // head reads: dropout.
 func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node) (scoreS, logpS *Node) {
-	hiddenMH := m.hidden(in, w)
 	owner, last := in[6], in[7]
 	slots := last.Shape().Size()
+	read := in[4]
+	switch {
+	case want&PolicyHead == 0:
+		read = last
+	case want&ScoreHead != 0:
+		read = Concatenate([]*Node{last, in[4]}, 0)
+	}
+	hiddenNH := m.hidden(in, w, read)
 	if want&ScoreHead != 0 {
-		hiddenSH := Gather(hiddenMH, ExpandAxes(last, -1))
+		hiddenSH := Slice(hiddenNH, AxisRange(0, slots))
 		if keepSH != nil {
 			hiddenSH = Mul(hiddenSH, keepSH)
 		}
 		scoreS = Reshape(m.score(hiddenSH, w), slots)
+		hiddenNH = Slice(hiddenNH, AxisRange(slots))
 	}
 	if want&PolicyHead != 0 {
-		logpN := m.TokenLogProbs(m.predicting(hiddenMH, in), in, w, gradient)
+		logpN := m.TokenLogProbs(hiddenNH, in, w, gradient)
 		if want&tokenLogps != 0 {
 			return scoreS, logpN
 		}
@@ -66,19 +74,14 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 	return scoreS, logpS
 }
 
-// hidden builds the decoder's forward pass over the inputs of a packed batch, [M, H].
-func (m *Model) hidden(in []*Node, w lm.Weights) *Node {
-	return m.decoder.Hidden(w, lm.Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]})
-}
-
-// predicting picks the hidden states that predict the N response tokens.
-func (m *Model) predicting(hiddenMH *Node, in []*Node) *Node {
-	return Gather(hiddenMH, ExpandAxes(in[4], -1))
+// hidden builds the decoder's forward pass over the inputs of a packed batch, and returns the states at the places read, [N, H].
+func (m *Model) hidden(in []*Node, w lm.Weights, readN *Node) *Node {
+	return m.decoder.HiddenAt(w, lm.Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]}, readN)
 }
 
 // Predicting builds the forward pass over the inputs of a packed batch and returns the hidden states that predict its
 // response tokens: float32 [N, H]. Padding gives some state; its owner is −1.
-func (m *Model) Predicting(in []*Node, w lm.Weights) *Node { return m.predicting(m.hidden(in, w), in) }
+func (m *Model) Predicting(in []*Node, w lm.Weights) *Node { return m.hidden(in, w, in[4]) }
 
 // TokenLogProbs returns the log-probability of every response token, from the states of [Model.Predicting]: float32 [N].
 func (m *Model) TokenLogProbs(hiddenNH *Node, in []*Node, w lm.Weights, gradient lm.Gradients) *Node {

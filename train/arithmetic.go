@@ -31,13 +31,18 @@ func Forward(model *reward.Model, shape encode.Shape, policy bool) Arithmetic {
 	for _, path := range lm.Linears(model.Config) {
 		linear[path+".weight"] = true
 	}
+	c := model.Config
+	read := readOf(shape, policy)
 	for _, p := range model.Params() {
-		if linear[p.Name] {
+		switch {
+		case !linear[p.Name]:
+		case lm.LastFeedForward(c, strings.TrimSuffix(p.Name, ".weight")):
+			a.Linear += 2 * read * float64(p.Size())
+		default:
 			a.Linear += 2 * positions * float64(p.Size())
 		}
 	}
-	a.Adapter, _ = adapter(model, shape.Positions())
-	c := model.Config
+	a.Adapter, _ = adapter(model, shape, policy)
 	a.Attention = 4 * float64(c.Layers*c.Heads*c.HeadDim*shape.Rows) * seen(shape.Length)
 	if policy {
 		a.Head = 2 * float64(shape.Predicted) * float64(c.Vocab*c.Hidden)
@@ -45,9 +50,17 @@ func Forward(model *reward.Model, shape encode.Shape, policy bool) Arithmetic {
 	return a
 }
 
+// readOf is the number of places whose states are read.
+func readOf(shape encode.Shape, policy bool) float64 {
+	if policy {
+		return float64(shape.Responses + shape.Predicted)
+	}
+	return float64(shape.Responses)
+}
+
 // adapter counts a LoRA adapter's forward pass, and forward and backward. Merged into the weights it is their sum and, in
 // the backward pass, four thin products; beside them, two thin products in each of three passes.
-func adapter(model *reward.Model, positions int) (forward, step float64) {
+func adapter(model *reward.Model, shape encode.Shape, policy bool) (forward, step float64) {
 	shapes := map[string][]int{}
 	for _, p := range model.Params() {
 		shapes[p.Name] = p.Shape
@@ -59,8 +72,12 @@ func adapter(model *reward.Model, positions int) (forward, step float64) {
 		}
 		weight := shapes[path+".weight"]
 		in, out, rank := float64(weight[0]), float64(weight[1]), float64(a[0])
-		thin := 2 * float64(positions) * rank * (in + out)
-		if model.MergesAdapter(positions, weight) {
+		rows := float64(shape.Positions())
+		if lm.LastFeedForward(model.Config, path) {
+			rows = readOf(shape, policy)
+		}
+		thin := 2 * rows * rank * (in + out)
+		if model.MergesAdapter(shape.Positions(), weight) {
 			forward += 2 * rank * in * out
 			step += 2*rank*in*out + 2*thin
 		} else {
@@ -86,7 +103,7 @@ func StepArithmetic(model *reward.Model, obj objective.Hybrid, shape encode.Shap
 	a := Forward(model, shape, obj.UsesPolicy())
 	frozen := model.Adapter() != nil
 	a.Attention *= 3
-	_, a.Adapter = adapter(model, shape.Positions())
+	_, a.Adapter = adapter(model, shape, obj.UsesPolicy())
 	if frozen {
 		a.Linear *= 2 // by the inputs only
 		a.Head *= 2

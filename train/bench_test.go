@@ -65,8 +65,14 @@ func TestArithmetic(t *testing.T) {
 	for i := range batch.Shape.Length { // a query sees the keys up to the end of its block of 128
 		seen += float64(min(batch.Shape.Length, (i/128+1)*128))
 	}
+	read := func(policy bool) float64 { // at which the last feed-forward part is run
+		if policy {
+			return float64(batch.Shape.Responses + batch.Shape.Predicted)
+		}
+		return float64(batch.Shape.Responses)
+	}
 	want := Arithmetic{
-		Linear:    3 * 2 * m * layers * (h*q + 2*h*kv + q*h + 3*h*f),
+		Linear:    3*2*m*(layers*(h*q+2*h*kv+q*h)+(layers-1)*3*h*f) + 3*2*read(true)*3*h*f,
 		Attention: 3 * 2 * 2 * float64(batch.Shape.Rows) * seen * q * layers,
 		Head:      4 * 2 * float64(batch.Shape.Predicted) * h * v,
 	}
@@ -75,7 +81,7 @@ func TestArithmetic(t *testing.T) {
 	}
 	baseline := s.objective
 	baseline.PolicyWeight = 0
-	if got := StepArithmetic(s.model, baseline, batch.Shape); got.Head != 0 || got.Linear != want.Linear {
+	if got := StepArithmetic(s.model, baseline, batch.Shape); got.Head != 0 || got.Linear != want.Linear-3*2*(read(true)-read(false))*3*h*f {
 		t.Errorf("reward loss only: %+v", got)
 	}
 }
