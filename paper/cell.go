@@ -13,7 +13,7 @@ import (
 
 // A Cell is one training and its evaluation on every test set. Cells of several tables that come to the same recipe are one.
 type Cell struct {
-	ID     string   // name of its folder: readable, with a hash over recipe and data
+	ID     string   // name of its folder: readable, with a hash over recipe, base model and data
 	Sets   []string // that it is trained on
 	Set    []string // overrides of the plan's recipe
 	Seed   uint64
@@ -150,7 +150,13 @@ func (p *Plan) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(fmt.Appendf(identity, "\n%s", data.hash()))
+	base := ""
+	if p.Base != nil {
+		if base, err = p.Base(c.Recipe); err != nil {
+			return nil, err
+		}
+	}
+	sum := sha256.Sum256(fmt.Appendf(identity, "\n%s\n%s", data.hash(), base))
 	label := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\ "'+*`, r) {
 			return '_'

@@ -29,14 +29,15 @@ type Plan struct {
 	Methods    []Method       `toml:"methods"`
 	Tables     []TableSpec    `toml:"tables"`
 
+	// Base says which base model a recipe names, by the hash of what is in it; nil: by its path alone.
+	Base func(*recipe.Recipe) (string, error) `toml:"-"`
+
 	name string // of the file
 }
 
-// A Cost is what an estimate of time and memory starts from, before cells are measured.
+// A Cost is what an estimate of time starts from, before cells are measured.
 type Cost struct {
 	PairsPerSecond float64 `toml:"pairs_per_second"` // in training, on the machine that is meant
-	Parameters     float64 `toml:"parameters"`       // of the base model
-	Trained        float64 `toml:"trained"`          // of these, or of the adapter; 0 is all
 }
 
 // A Set is a preference set, split into train, validation and test by conversation.

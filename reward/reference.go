@@ -81,6 +81,19 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	return r, r.readCache()
 }
 
+// BaseHash is the hash of a model that training starts from, as its haf.json and manifest have it.
+func BaseHash(dir string) (string, error) {
+	dir, err := modelFolder(dir)
+	if err != nil {
+		return "", err
+	}
+	hash, err := hashOf(dir)
+	if err != nil {
+		return "", fmt.Errorf("reward: %w", err)
+	}
+	return hash, nil
+}
+
 // hashOf hashes what decides a model's values: the weights in a folder and their configuration.
 func hashOf(dir string) (string, error) {
 	config, err := lm.LoadConfig(dir)

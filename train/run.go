@@ -119,7 +119,7 @@ type run struct {
 // Run trains the model on the data and leaves the run in the folder, which may hold a checkpoint to go on from. When
 // ctx is cancelled it finishes the step, writes a checkpoint and returns [ErrInterrupted].
 func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folder *Folder, progress Progress) (Result, error) {
-	if err := opt.check(model); err != nil {
+	if err := opt.Check(model, data); err != nil {
 		return Result{}, err
 	}
 	r := &run{model: model, data: data, opt: opt, folder: folder, progress: progress}
@@ -138,7 +138,9 @@ func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folde
 	return r.result, r.finish()
 }
 
-func (o Options) check(model *reward.Model) error {
+// Check returns an error if the model cannot be trained on the data in this way. It is quick, and [Run] asks it itself: a caller asks before it
+// makes a run's folder.
+func (o Options) Check(model *reward.Model, data Data) error {
 	h := o.Objective
 	switch {
 	case h.UsesPolicy() && !model.HasPolicyHead:
@@ -154,7 +156,10 @@ func (o Options) check(model *reward.Model) error {
 	if err := o.HeadDropout.check(); err != nil {
 		return err
 	}
-	return o.Optimizer.Check()
+	if err := o.Optimizer.Check(); err != nil {
+		return err
+	}
+	return checkStated(h, data.Train, data.Valid)
 }
 
 // prepare makes the reference, the plan and the programs, and loads the checkpoint if there is one.
@@ -163,9 +168,6 @@ func (r *run) prepare(ctx context.Context) error {
 	model.Meta.Objective = opt.Objective
 	var err error
 	if r.schedule, err = newSchedule(model.Positions(), r.data, opt); err != nil {
-		return err
-	}
-	if err := checkStated(opt.Objective, slices.Concat(r.data.Train, r.data.Valid)); err != nil {
 		return err
 	}
 	if opt.Objective.UsesReference() {
