@@ -148,10 +148,10 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes 
 	const batches = 32
 	fresh, since, done := map[responseKey]float32{}, 0, 0
 	// Both heads are read, though one is wanted, because the program that reads both is needed anyway.
-	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, encode.PlanOptions{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *encode.Batch, _, logp []float32) error {
+	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, encode.PlanOptions{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *encode.Batch, of readings) error {
 		for i, g := range b.Groups {
 			for k, slot := range b.Slots[i] {
-				fresh[keyOf(missing[g].Prompt, missing[g].Responses[k])] = logp[slot]
+				fresh[keyOf(missing[g].Prompt, missing[g].Responses[k])] = of.logp[slot]
 				made++
 			}
 		}

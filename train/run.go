@@ -422,7 +422,10 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	if obj.UsesPolicy() {
 		want = reward.ScoreHead | reward.PolicyHead // by the program that the reference was read with
 	}
-	scores, logps, err := r.model.Read(ctx, valid, want, r.shapes, nil)
+	if obj.UsesVariance() {
+		want |= reward.VarianceHead
+	}
+	scores, logps, logVars, err := r.model.ReadAll(ctx, valid, want, r.shapes, nil)
 	if err != nil {
 		return record, err
 	}
@@ -432,7 +435,7 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	if obj, err = r.now(); err != nil {
 		return record, err
 	}
-	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.values(scores, logps))
+	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.values(scores, logps, logVars))
 	if !finite(record.Loss) {
 		return record, fmt.Errorf("train: the validation loss after step %d is %v: lower train.lr or set train.clip", r.state.Step, record.Loss)
 	}
@@ -456,7 +459,7 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 }
 
 // values are the validation groups' numbers for the objective's float64 twin.
-func (r *run) values(scores, logps [][]float64) []objective.Group {
+func (r *run) values(scores, logps, logVars [][]float64) []objective.Group {
 	row := func(table [][]float64, g int) []float64 {
 		if table == nil {
 			return nil
@@ -466,6 +469,7 @@ func (r *run) values(scores, logps [][]float64) []objective.Group {
 	out := make([]objective.Group, len(r.data.Valid))
 	for g := range r.data.Valid {
 		out[g] = valuesOf(&r.data.Valid[g], row(scores, g), row(logps, g), row(r.validRefs, g))
+		out[g].LogVars = row(logVars, g)
 	}
 	return out
 }
