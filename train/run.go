@@ -145,6 +145,8 @@ func (o Options) Check(model *reward.Model, data Data) error {
 	switch {
 	case h.UsesPolicy() && !model.HasPolicyHead:
 		return fmt.Errorf("train: %s has no policy head (lm_head.weight) for the policy loss: train with policy_weight = 0 or from a causal language model", model.Dir)
+	case h.UsesVariance() && !model.HasVariance:
+		return fmt.Errorf("train: reward %q reads a variance head, which %s was opened without: open it with one", h.Reward, model.Dir)
 	case o.Epochs < 1 && o.MaxSteps < 1:
 		return fmt.Errorf("train: epochs is %d, at least 1 is wanted", o.Epochs)
 	case o.Batch < 1:
