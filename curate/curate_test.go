@@ -222,6 +222,10 @@ func TestRelabel(t *testing.T) {
 	if err != nil || counts != (Counts{Read: 4, Built: 2, Weak: 2}) || rows[1].Chosen != "f" || rows[1].Rejected != "g" {
 		t.Errorf("built %+v, counts %+v, %v", rows, counts, err)
 	}
+	scored, counts := ByScores(groups, rewards, "rm")
+	if r := scored[0]; counts.Read != 4 || counts.Scored != len(scored) || counts.Scored+counts.Weak != 4 || len(r.Scores) != len(r.Responses) || r.Provenance.How != Rated {
+		t.Errorf("scored %+v, counts %+v", scored, counts)
+	}
 }
 
 func TestSelectAndVerdicts(t *testing.T) {

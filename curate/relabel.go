@@ -39,6 +39,7 @@ const (
 	Built  = "built"  // a pair made of the best and the worst response
 	Newly  = "judged" // a pair that had no label
 	Kept   = "kept"   // not asked: the data's own label
+	Rated  = "scored" // the rewards of all responses
 )
 
 // Counts of a relabelling.
@@ -49,12 +50,16 @@ type Counts struct {
 	Built     int `json:"built"`
 	Judged    int `json:"judged"`
 	Kept      int `json:"kept"`
-	Weak      int `json:"weak"`      // left out: the margin is below the threshold, or the judge has no winner
-	Repeated  int `json:"repeated"`  // left out: the same pair was there before
-	Identical int `json:"identical"` // left out: both responses are the same text
+	Scored    int `json:"scored,omitempty"` // groups
+	Weak      int `json:"weak"`             // left out: the margin is below the threshold, or the judge has no winner
+	Repeated  int `json:"repeated"`         // left out: the same pair was there before
+	Identical int `json:"identical"`        // left out: both responses are the same text
 }
 
 func (c Counts) String() string {
+	if c.Scored > 0 {
+		return fmt.Sprintf("%d groups read, %d scored; left out: %d of equal rewards", c.Read, c.Scored, c.Weak)
+	}
 	return fmt.Sprintf("%d read: %d labels agreed, %d turned, %d pairs built, %d judged, %d kept; left out: %d weak, %d repeated, %d identical",
 		c.Read, c.Agreed, c.Turned, c.Built, c.Judged, c.Kept, c.Weak, c.Repeated, c.Identical)
 }
@@ -138,6 +143,33 @@ func BestWorst(groups []pref.Group, rewards [][]float64, by string, threshold fl
 		}
 	}
 	return w.rows, w.counts, nil
+}
+
+// A Scored row is a group with the rewards of its responses in the place of comparisons. It is read as a group of scores by whatever
+// reads preferences.
+type Scored struct {
+	Prompt     []pref.Message `json:"prompt"`
+	Responses  []string       `json:"responses"`
+	Scores     []float64      `json:"scores"`
+	Subset     string         `json:"subset,omitempty"`
+	ID         string         `json:"id,omitempty"`
+	Provenance Provenance     `json:"provenance"`
+}
+
+// ByScores gives every group its rewards[g][k]. Groups without two different rewards, which say nothing, are left out.
+func ByScores(groups []pref.Group, rewards [][]float64, by string) ([]Scored, Counts) {
+	var rows []Scored
+	var counts Counts
+	for g, group := range groups {
+		counts.Read++
+		if len(rewards[g]) == 0 || slices.Min(rewards[g]) == slices.Max(rewards[g]) {
+			counts.Weak++
+			continue
+		}
+		counts.Scored++
+		rows = append(rows, Scored{group.Prompt, group.Responses, rewards[g], group.Subset, group.ID, Provenance{By: by, How: Rated, Source: group.Source.String()}})
+	}
+	return rows, counts
 }
 
 func (w *writer) pair(g pref.Group, rewards []float64, chosen, rejected int, by, how string, threshold float64) error {

@@ -83,7 +83,7 @@ func (c *Client) files(ctx context.Context, ref Ref, commit string, names []stri
 func (c *Client) listOrCached(ctx context.Context, ref Ref, whole bool) (listing, error) {
 	if c.Offline {
 		if !whole {
-			return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s, and HF_HUB_OFFLINE is set: unset it to fetch what is missing", ref, c.Cache)
+			return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s, and %w: unset it to fetch what is missing", ref, c.Cache, ErrOffline)
 		}
 		return listing{}, nil
 	}

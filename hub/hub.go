@@ -40,6 +40,9 @@ type Client struct {
 	free     func(dir string) (bytes uint64, ok bool) // room on the cache's disk
 }
 
+// ErrOffline is wrapped where something would have to be fetched by a client that is offline.
+var ErrOffline = errors.New("HF_HUB_OFFLINE is set")
+
 // A Source says what a path of the user's became.
 type Source struct {
 	Named    string   `json:"named"`              // as the user wrote it

@@ -2,6 +2,7 @@ package objective_test
 
 import (
 	"fmt"
+	"math"
 
 	"haf/objective"
 )
@@ -30,6 +31,19 @@ func ExampleBradleyTerryValue() {
 	// 0.6931
 	// 0.1269
 	// 2.1269
+}
+
+func ExampleUncertainValue() {
+	// The chosen response is ahead by 1. With variances of 1/2 each that is one standard deviation; with 2 each it is half of one; where the
+	// rejected response alone is uncertain, in between.
+	gaussian := objective.Link{Prior: objective.GaussianPrior, Scale: 1}
+	for _, u := range [][2]float64{{0, 0}, {math.Log(4), math.Log(4)}, {0, math.Log(4)}} {
+		fmt.Printf("P = %.4f\n", math.Exp(-objective.UncertainValue(1, u[0], u[1], gaussian)))
+	}
+	// Output:
+	// P = 0.8413
+	// P = 0.6915
+	// P = 0.7365
 }
 
 func ExampleMarginValue() {

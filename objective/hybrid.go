@@ -98,6 +98,9 @@ func (h Hybrid) UsesTargets() bool {
 	return h.anyActive(func(l loss) bool { return l.group && h.Explicit == ExplicitData })
 }
 
+// UsesVariance says whether the score head has a variance head beside it.
+func (h Hybrid) UsesVariance() bool { return h.anyActive(func(l loss) bool { return l.variances }) }
+
 // Learns says whether the objective has a parameter of its own, the logarithm of the link's scale.
 func (h Hybrid) Learns() bool { return h.LearnScale && h.UsesScore() }
 

@@ -35,6 +35,7 @@ func with(change func(*objective.Hybrid)) objective.Hybrid {
 func newGroups(random *rand.Rand, scale float64) []objective.Group {
 	rounded := func(x float64) float64 { return float64(float32(x)) }
 	margin := func() float64 { return rounded(math.Abs(random.NormFloat64())) }
+	variances := rand.New(rand.NewPCG(4, uint64(10*scale)))
 	var groups []objective.Group
 	for _, shape := range []struct {
 		responses   int
@@ -47,6 +48,7 @@ func newGroups(random *rand.Rand, scale float64) []objective.Group {
 		var g objective.Group
 		for range shape.responses {
 			g.Scores = append(g.Scores, rounded(random.NormFloat64()*scale))
+			g.LogVars = append(g.LogVars, rounded(variances.NormFloat64()*scale))
 			g.Logps = append(g.Logps, rounded(-20+random.NormFloat64()*10*scale))
 			g.RefLogps = append(g.RefLogps, rounded(-20+random.NormFloat64()*10*scale))
 			g.Targets = append(g.Targets, rounded(random.NormFloat64()))
@@ -61,11 +63,11 @@ func newGroups(random *rand.Rand, scale float64) []objective.Group {
 }
 
 // lossAndGradients runs the graph on the groups, laid out with padding slots and comparisons of large numbers: losses,
-// and gradients by scores, log-probabilities (by group and response) and the link's log scale.
-func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid, groups []objective.Group) (losses [3]float64, byScore, byLogp [][]float64, byScale float64) {
+// and gradients by scores, log-probabilities, log-variances (by group and response) and the link's log scale.
+func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid, groups []objective.Group) (losses [3]float64, byScore, byLogp, byLogVar [][]float64, byScale float64) {
 	t.Helper()
 	const padding = 3
-	var score, logp, ref, tokens, target, margin, tie, weight []float32
+	var score, logVar, logp, ref, tokens, target, margin, tie, weight []float32
 	var group, chosen, rejected []int32
 	n := 0
 	for _, g := range groups {
@@ -81,11 +83,15 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 		}
 		for k := range g.Scores {
 			score, logp, ref = append(score, float32(g.Scores[k])), append(logp, float32(g.Logps[k])), append(ref, float32(g.RefLogps[k]))
+			if logVar = append(logVar, 0); g.LogVars != nil {
+				logVar[len(logVar)-1] = float32(g.LogVars[k])
+			}
 			tokens, target, group = append(tokens, float32(g.Tokens[k])), append(target, float32(g.Targets[k])), append(group, int32(i))
 		}
 	}
 	for range padding {
 		score, logp, ref = append(score, 1e3), append(logp, -1e3), append(ref, 1e3)
+		logVar = append(logVar, 1e3)
 		tokens, target, group = append(tokens, 0), append(target, 50), append(group, -1)
 		chosen, rejected, margin = append(chosen, int32(len(score)-1)), append(rejected, 0), append(margin, 9)
 		tie, weight = append(tie, 0), append(weight, 0)
@@ -96,15 +102,15 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 	exec := MustNewExec(backend, func(in []*Node) []*Node {
 		out := h.Loss(objective.Readout{
 			ScoreS: in[0], LogpS: in[1], RefS: in[2], TokensS: in[3], TargetS: in[4], GroupS: in[5], ChosenC: in[6], RejectedC: in[7],
-			MarginC: in[8], TieC: in[9], WeightC: in[10], RewardWeight: in[11], PolicyWeight: in[12], LogScale: in[13],
+			MarginC: in[8], TieC: in[9], WeightC: in[10], RewardWeight: in[11], PolicyWeight: in[12], LogScale: in[13], LogVarS: in[14],
 		})
 		// Adding zero times the inputs gives what is not used a gradient of zero, too.
-		zero := MulScalar(Add(Add(ReduceAllSum(in[0]), ReduceAllSum(in[1])), in[13]), 0)
-		return append([]*Node{out.Total, out.Reward, out.Policy}, Gradient(Add(out.Total, zero), in[0], in[1], in[13])...)
+		zero := MulScalar(Add(Add(ReduceAllSum(in[0]), ReduceAllSum(in[1])), Add(in[13], ReduceAllSum(in[14]))), 0)
+		return append([]*Node{out.Total, out.Reward, out.Policy}, Gradient(Add(out.Total, zero), in[0], in[1], in[14], in[13])...)
 	})
 	defer exec.Finalize()
 	out, err := exec.Call(f(score), f(logp), f(ref), f(tokens), f(target), i(group), i(chosen), i(rejected), f(margin), f(tie), f(weight),
-		float32(w), float32(alpha), float32(math.Log(h.PriorScale)))
+		float32(w), float32(alpha), float32(math.Log(h.PriorScale)), f(logVar))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +132,7 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 		}
 		return out
 	}
-	return losses, by(t, tensors.MustCopyFlatData[float32](out[3])), by(t, tensors.MustCopyFlatData[float32](out[4])), float64(tensors.ToScalar[float32](out[5]))
+	return losses, by(t, tensors.MustCopyFlatData[float32](out[3])), by(t, tensors.MustCopyFlatData[float32](out[4])), by(t, tensors.MustCopyFlatData[float32](out[5])), float64(tensors.ToScalar[float32](out[6]))
 }
 
 // cases are objectives of every loss, prior, regularizer and source of explicit rewards.
@@ -145,7 +151,7 @@ func cases() map[string]objective.Hybrid {
 		}
 	}
 	for _, prior := range []string{"gaussian", "laplace", "cauchy", "student-t"} {
-		for _, reward := range []string{"bradley-terry", "robust", "eurus"} {
+		for _, reward := range []string{"bradley-terry", "robust", "eurus", "uncertain"} {
 			out["prior "+prior+" "+reward] = with(func(h *objective.Hybrid) { general(h); h.Prior, h.PriorScale, h.Reward = prior, 1.7, reward })
 		}
 	}
@@ -176,7 +182,7 @@ func TestTwins(t *testing.T) {
 						}
 					}
 				}
-				losses, byScore, byLogp, byScale := lossAndGradients(t, backend, h, groups)
+				losses, byScore, byLogp, byLogVar, byScale := lossAndGradients(t, backend, h, groups)
 				total, reward, policy := h.Value(groups)
 				for i, want := range []float64{total, reward, policy} {
 					near(t, fmt.Sprintf("loss %d", i), losses[i], want, 3e-6)
@@ -196,6 +202,7 @@ func TestTwins(t *testing.T) {
 					for k := range g.Scores {
 						near(t, fmt.Sprintf("gradient by score %d of group %d", k, i), byScore[i][k], slope(&g.Scores[k], value), 2e-5)
 						near(t, fmt.Sprintf("gradient by logp %d of group %d", k, i), byLogp[i][k], slope(&g.Logps[k], value), 2e-5)
+						near(t, fmt.Sprintf("gradient by log-variance %d of group %d", k, i), byLogVar[i][k], slope(&g.LogVars[k], value), 2e-5)
 					}
 				}
 				logScale := math.Log(h.PriorScale)
@@ -223,13 +230,13 @@ func TestStoppedScore(t *testing.T) {
 	groups := newGroups(rand.New(rand.NewPCG(4, 0)), 1)
 	for _, policy := range []string{"rpo-sq", "rpo-bwd-kl-group"} {
 		h := with(func(h *objective.Hybrid) { h.Policy, h.Explicit = policy, objective.ExplicitScore })
-		losses, byScore, byLogp, _ := lossAndGradients(t, backend, h, groups)
+		losses, byScore, byLogp, _, _ := lossAndGradients(t, backend, h, groups)
 		total, _, _ := h.Value(groups)
 		near(t, policy, losses[0], total, 3e-6)
 		h.Explicit = objective.ExplicitJoint
-		_, jointScore, jointLogp, _ := lossAndGradients(t, backend, h, groups)
+		_, jointScore, jointLogp, _, _ := lossAndGradients(t, backend, h, groups)
 		h.PolicyWeight = 0
-		_, alone, _, _ := lossAndGradients(t, backend, h, groups)
+		_, alone, _, _, _ := lossAndGradients(t, backend, h, groups)
 		same, moved := true, false
 		for i := range byScore {
 			for k := range byScore[i] {
@@ -248,7 +255,7 @@ func TestStoppedScore(t *testing.T) {
 func TestExtremes(t *testing.T) {
 	backend := newBackend(t)
 	g := objective.Group{Scores: []float64{-500, 500}, Logps: []float64{0, 0}, RefLogps: []float64{0, 0}, Targets: []float64{0, 0}, Tokens: []int{1, 1}, Comparisons: []objective.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 1, Rejected: 0}}}
-	losses, byScore, _, _ := lossAndGradients(t, backend, with(func(h *objective.Hybrid) { h.PolicyWeight = 0 }), []objective.Group{g})
+	losses, byScore, _, _, _ := lossAndGradients(t, backend, with(func(h *objective.Hybrid) { h.PolicyWeight = 0 }), []objective.Group{g})
 	if losses[0] != 500 {
 		t.Errorf("loss is %v, want half of 1000 and of e⁻¹⁰⁰⁰ ≈ 0", losses[0])
 	}
@@ -256,7 +263,7 @@ func TestExtremes(t *testing.T) {
 		t.Errorf("gradients are %v, want −½ and ½", byScore)
 	}
 	for _, reward := range []string{"plackett-luce", "rao-kupper", "davidson", "eurus", "norm-bt"} {
-		losses, byScore, _, _ := lossAndGradients(t, backend, with(func(h *objective.Hybrid) { h.PolicyWeight, h.Reward = 0, reward }), []objective.Group{g})
+		losses, byScore, _, _, _ := lossAndGradients(t, backend, with(func(h *objective.Hybrid) { h.PolicyWeight, h.Reward = 0, reward }), []objective.Group{g})
 		for _, x := range []float64{losses[0], byScore[0][0], byScore[0][1]} {
 			if math.IsNaN(x) || math.IsInf(x, 0) {
 				t.Errorf("%s at a margin of 1000: loss %v, gradients %v", reward, losses[0], byScore[0])

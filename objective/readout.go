@@ -8,6 +8,7 @@ import (
 // objective does not use may be nil.
 type Readout struct {
 	ScoreS, LogpS, RefS, TokensS *Node // reward, Σ log π, Σ log π_ref, number of tokens
+	LogVarS                      *Node // u, from the variance head: see Uncertain
 	TargetS                      *Node // the reward that the data states
 	GroupS                       *Node // int32: the group of the response, −1 at padding
 	ChosenC, RejectedC           *Node // int32: response slots
@@ -47,6 +48,7 @@ func (t terms) mean(xS *Node) *Node { return Div(xS, MaxScalar(t.TokensS, 1.0)) 
 // not use may be nil.
 type Group struct {
 	Scores, Logps, RefLogps []float64
+	LogVars                 []float64 // u, from the variance head
 	Tokens                  []int
 	Targets                 []float64 // the rewards that the data states
 	Comparisons             []Comparison
@@ -60,7 +62,7 @@ type Comparison struct {
 }
 
 // side holds the numbers of one response.
-type side struct{ score, logp, ref, tokens float64 }
+type side struct{ score, logVar, logp, ref, tokens float64 }
 
 func (s side) ratio() float64 { return s.logp - s.ref }
 
@@ -82,7 +84,7 @@ func (g Group) side(k int) side {
 		}
 		return x[k]
 	}
-	s := side{score: of(g.Scores), logp: of(g.Logps), ref: of(g.RefLogps), tokens: 1}
+	s := side{score: of(g.Scores), logVar: of(g.LogVars), logp: of(g.Logps), ref: of(g.RefLogps), tokens: 1}
 	if g.Tokens != nil {
 		s.tokens = max(1, float64(g.Tokens[k]))
 	}

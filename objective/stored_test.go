@@ -123,7 +123,7 @@ func TestStoredLosses(t *testing.T) {
 			if name == "plackett-luce" {
 				h = reward(name)
 			}
-			losses, byScore, byLogp, _ := lossAndGradients(t, backend, h, []objective.Group{all})
+			losses, byScore, byLogp, _, _ := lossAndGradients(t, backend, h, []objective.Group{all})
 			n := float64(len(all.Comparisons)) // haf's mean is over comparisons
 			near(t, "loss", losses[0]*n, want.Loss, 2e-6)
 			total, _, _ := h.Value([]objective.Group{all})
@@ -142,7 +142,7 @@ func TestStoredLosses(t *testing.T) {
 func compareStored(t *testing.T, s stored, backend compute.Backend, h objective.Hybrid, ties bool, want storedCase) {
 	t.Helper()
 	groups := s.pairs(ties)
-	losses, byScore, byLogp, _ := lossAndGradients(t, backend, h, groups)
+	losses, byScore, byLogp, _, _ := lossAndGradients(t, backend, h, groups)
 	near(t, "loss", losses[0], want.Loss, 2e-6)
 	total, _, _ := h.Value(groups)
 	near(t, "twin", total, want.Loss, 1e-12)

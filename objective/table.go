@@ -16,6 +16,7 @@ type loss struct {
 	// What it reads beside the rewards or log-probabilities.
 	reference bool // π_ref
 	margins   bool // the margins that the data states
+	variances bool // the variance head
 	ties      bool // comparisons that are ties; other losses leave them out
 	explicit  bool // the explicit rewards that Hybrid.Explicit names
 	group     bool // all responses of a group at once
@@ -54,6 +55,13 @@ var rewardLosses = []loss{
 	{name: "eurus", uses: linked,
 		graph: func(h Hybrid, t terms) *Node { return Eurus(t.chosen(t.ScoreS), t.rejected(t.ScoreS), t.link) },
 		value: func(h Hybrid, p pair) float64 { return EurusValue(p.chosen.score, p.rejected.score, p.link) }},
+	{name: "uncertain", uses: linked, variances: true,
+		graph: func(h Hybrid, t terms) *Node {
+			return Uncertain(t.scoreMargin(), t.chosen(t.LogVarS), t.rejected(t.LogVarS), t.link)
+		},
+		value: func(h Hybrid, p pair) float64 {
+			return UncertainValue(p.scoreMargin(), p.chosen.logVar, p.rejected.logVar, p.link)
+		}},
 	{name: "plackett-luce",
 		graph: func(h Hybrid, t terms) *Node { return PlackettLuce(t.ScoreS, t.ChosenC, t.RejectedC, t.validC) },
 		batch: func(h Hybrid, groups []Group) float64 {

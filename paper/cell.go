@@ -13,7 +13,7 @@ import (
 
 // A Cell is one training and its evaluation on every test set. Cells of several tables that come to the same recipe are one.
 type Cell struct {
-	ID     string   // name of its folder: readable, with a hash over recipe and data
+	ID     string   // name of its folder: readable, with a hash over recipe, base model and data
 	Sets   []string // that it is trained on
 	Set    []string // overrides of the plan's recipe
 	Seed   uint64
@@ -25,38 +25,71 @@ type Cell struct {
 type want struct {
 	sets   []string
 	method Method
-	extra  []string // a sweep's override
+	extra  []string // the overrides of a sweep's value
 	label  string   // of the folder
 }
 
-// wants lists what a table needs, without seeds.
+// wants lists what a table needs, without seeds: set by set, so that a plan that is cut short has whole comparisons.
 func (p *Plan) wants(t TableSpec) []want {
+	methods, sets := p.methodsOf(t), p.setsOf(t)
 	var out []want
-	for _, m := range p.methodsOf(t) {
-		switch t.Kind {
-		case Mixed:
-			var all []string
-			for _, s := range p.setsOf(t) {
-				all = append(all, s.Name)
-			}
+	if t.Kind == Mixed {
+		var all []string
+		for _, s := range sets {
+			all = append(all, s.Name)
+		}
+		for _, m := range methods {
 			out = append(out, want{all, m, nil, m.Name + "-mixed"})
-		case Sweep:
-			for _, s := range p.setsOf(t) {
-				for _, v := range t.Values {
-					extra := override(t.Key, v)
-					out = append(out, want{[]string{s.Name}, m, []string{extra}, m.Name + "-" + s.Name + "-" + extra[strings.LastIndexByte(t.Key, '.')+1:]})
-				}
-			}
-		default:
-			for _, s := range p.setsOf(t) {
+		}
+		return out
+	}
+	for _, s := range sets {
+		for _, m := range methods {
+			if t.Kind != Sweep {
 				out = append(out, want{[]string{s.Name}, m, nil, m.Name + "-" + s.Name})
+				continue
+			}
+			for _, v := range t.Values {
+				extra := t.overrides(v)
+				label := m.Name + "-" + s.Name
+				for _, set := range extra {
+					label += "-" + short(set)
+				}
+				out = append(out, want{[]string{s.Name}, m, extra, label})
 			}
 		}
 	}
 	return out
 }
 
-func override(key string, value any) string { return fmt.Sprintf("%s=%v", key, value) }
+// overrides are what a sweep's value sets: its key, and after a value that is a list the rest of the list, too.
+func (t TableSpec) overrides(value any) []string {
+	list, ok := value.([]any)
+	if !ok || len(list) == 0 {
+		list = []any{value}
+	}
+	sets := []string{fmt.Sprintf("%s=%v", t.Key, list[0])}
+	for _, more := range list[1:] {
+		sets = append(sets, fmt.Sprint(more))
+	}
+	return sets
+}
+
+// valueName is a sweep's value in tables and plots: "0.2", or "cdpo, smoothing 0.1".
+func (t TableSpec) valueName(value any) string {
+	sets := t.overrides(value)
+	_, name, _ := strings.Cut(sets[0], "=")
+	for _, set := range sets[1:] {
+		name += ", " + strings.Replace(short(set), "=", " ", 1)
+	}
+	return name
+}
+
+// short is an override without the group of its key.
+func short(set string) string {
+	key, _, _ := strings.Cut(set, "=")
+	return set[strings.LastIndexByte(key, '.')+1:]
+}
 
 // Cells lists the plan's cells, or those of the named tables, each once, in the order in which tables need them. data is what
 // the sets were split into; before that is done, nil: then the cells have no files.
@@ -117,7 +150,13 @@ func (p *Plan) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(fmt.Appendf(identity, "\n%s", data.hash()))
+	base := ""
+	if p.Base != nil {
+		if base, err = p.Base(c.Recipe); err != nil {
+			return nil, err
+		}
+	}
+	sum := sha256.Sum256(fmt.Appendf(identity, "\n%s\n%s", data.hash(), base))
 	label := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\ "'+*`, r) {
 			return '_'

@@ -118,7 +118,7 @@ func (r *Results) addMatrix(s *report.Section, t TableSpec) error {
 		for _, trained := range r.plan.setsOf(t) {
 			row := []string{m.Name, trained.Name}
 			for _, test := range r.plan.Sets {
-				cell, err := r.cell(find(wants, m, []string{trained.Name}, ""), []string{test.Name}, m.Reward)
+				cell, err := r.cell(find(wants, m, []string{trained.Name}), []string{test.Name}, m.Reward)
 				if err != nil {
 					return err
 				}
@@ -147,7 +147,7 @@ func (r *Results) addCurve(s *report.Section, t TableSpec, g grid) error {
 	}
 	plot := report.Plot{Title: t.Title, X: t.Key, Y: "accuracy"}
 	for _, v := range t.Values {
-		plot.Names = append(plot.Names, fmt.Sprint(v))
+		plot.Names = append(plot.Names, t.valueName(v))
 	}
 	for i, m := range r.plan.methodsOf(t) {
 		line := report.Series{Name: m.Name}

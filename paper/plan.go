@@ -29,14 +29,15 @@ type Plan struct {
 	Methods    []Method       `toml:"methods"`
 	Tables     []TableSpec    `toml:"tables"`
 
+	// Base says which base model a recipe names, by the hash of what is in it; nil: by its path alone.
+	Base func(*recipe.Recipe) (string, error) `toml:"-"`
+
 	name string // of the file
 }
 
-// A Cost is what an estimate of time and memory starts from, before cells are measured.
+// A Cost is what an estimate of time starts from, before cells are measured.
 type Cost struct {
 	PairsPerSecond float64 `toml:"pairs_per_second"` // in training, on the machine that is meant
-	Parameters     float64 `toml:"parameters"`       // of the base model
-	Trained        float64 `toml:"trained"`          // of these, or of the adapter; 0 is all
 }
 
 // A Set is a preference set, split into train, validation and test by conversation.
@@ -71,7 +72,7 @@ type TableSpec struct {
 	Sets    []string `toml:"sets"`    // empty is all
 	Methods []string `toml:"methods"` // empty is all
 	Key     string   `toml:"key"`     // of a sweep: the key of the recipe
-	Values  []any    `toml:"values"`  // and its values
+	Values  []any    `toml:"values"`  // and its values; one that needs more settings is a list, ["cdpo", "objective.smoothing=0.1"]
 }
 
 // Kinds of tables.
@@ -158,6 +159,11 @@ func (p *Plan) check() error {
 		if (t.Kind == Sweep) != (t.Key != "" && len(t.Values) > 0) {
 			return fmt.Errorf("table %s: key and values belong to kind %s, and it needs both", t.Name, Sweep)
 		}
+		for _, v := range t.Values {
+			if list, ok := v.([]any); ok && !isSettings(list) {
+				return fmt.Errorf("table %s: the value %v is a list: wanted a value of %s, then settings as in \"objective.smoothing=0.1\"", t.Name, v, t.Key)
+			}
+		}
 		for _, name := range t.Sets {
 			if p.set(name) == nil {
 				return fmt.Errorf("table %s: there is no set %q", t.Name, name)
@@ -170,6 +176,20 @@ func (p *Plan) check() error {
 		}
 	}
 	return p.checkRewards()
+}
+
+// isSettings says whether a sweep's value is a value with settings beside it.
+func isSettings(list []any) bool {
+	if len(list) == 0 {
+		return false
+	}
+	if _, nested := list[0].([]any); nested {
+		return false
+	}
+	return !slices.ContainsFunc(list[1:], func(v any) bool {
+		set, ok := v.(string)
+		return !ok || strings.Index(set, "=") < 1
+	})
 }
 
 // checkRewards makes every table's recipes and wants the reward that the table shows to be one that they train.

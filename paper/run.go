@@ -215,13 +215,12 @@ func WriteResults(path string, results []*Result) error {
 // ErrFailed is wrapped where cells have failed.
 var ErrFailed = errors.New("cells failed")
 
-// Estimated is the seconds and bytes that cells take. A pair costs a training step 3 forward passes; the reference, validations and tests cost
+// Estimated is the seconds that cells take. A pair costs a training step 3 forward passes; the reference, validations and tests cost
 // one each.
 type Estimated struct {
 	Cells, Finished int
 	Seconds         float64 // of the rest; 0 where nothing is known
 	From            string  // what the rate is from
-	Bytes           float64 // weights, gradients and AdamW's moments; 0 where the parameters are not stated
 }
 
 // Estimate says what is left of the cells. Rates are those of finished cells in dir, or else what the plan states.
@@ -247,17 +246,39 @@ func (p *Plan) Estimate(dir string, data *Data, cells []*Cell) Estimated {
 		rate, e.From = rates[len(rates)/2], fmt.Sprintf("the median of %d finished cells", len(rates))
 	}
 	e.Seconds = left * rate
-	if n := p.Cost.Parameters; n > 0 && len(cells) > 0 {
-		trained, width := p.Cost.Trained, 4.0
-		if cells[0].Recipe.Model.DType == "bfloat16" {
-			width = 2
-		}
-		if trained == 0 || cells[0].Recipe.LoRA.Rank == 0 {
-			trained, width = n, 0
-		}
-		e.Bytes = n*width + trained*16 // float32 weight, gradient and two moments
-	}
 	return e
+}
+
+// A Need is the memory of the training that needs the most, by its own plan.
+type Need struct {
+	Cell  string `json:"cell"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Need plans the trainings of the cells, whose data must be made and base models be on disk. Of cells that differ only in what
+// memory does not depend on, the first stands for all.
+func (p *Plan) Need(cells []*Cell) (Need, error) {
+	var most Need
+	planned := map[string]bool{}
+	for _, c := range cells {
+		r := c.Recipe
+		o := r.TrainOptions().Objective
+		t := r.Train
+		t.Seed, t.LR = 0, 0
+		key := fmt.Sprint(c.Sets, r.Model, r.LoRA, t, r.Data.First, r.Data.Fraction, o.UsesScore(), o.UsesPolicy(), o.UsesReference(), o.Learns(), o.Kind)
+		if planned[key] {
+			continue
+		}
+		planned[key] = true
+		plan, err := r.Forecast()
+		if err != nil {
+			return most, fmt.Errorf("paper: %s: %w", c.ID, err)
+		}
+		if total := plan.Run.Memory.Total(); total > most.Bytes {
+			most = Need{c.ID, total}
+		}
+	}
+	return most, nil
 }
 
 // units is a cell's work in forward passes of a pair.

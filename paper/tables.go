@@ -36,7 +36,7 @@ func (r *Results) grid(t TableSpec) (grid, error) {
 				case OOD:
 					tests = r.plan.others(s)
 				}
-				cell, err := r.cell(find(wants, m, trained, ""), tests, rewardName)
+				cell, err := r.cell(find(wants, m, trained), tests, rewardName)
 				if err != nil {
 					return g, err
 				}
@@ -70,10 +70,10 @@ func claims(g grid, claim string) [][2]int {
 	return pairs
 }
 
-// find is the want of a method on sets, with a sweep's override.
-func find(wants []want, m Method, sets []string, extra string) want {
+// find is the want of a method on sets, with a sweep's overrides.
+func find(wants []want, m Method, sets []string, extra ...string) want {
 	for _, w := range wants {
-		if w.method.Name == m.Name && slices.Equal(w.sets, sets) && (extra == "" || w.extra[0] == extra) {
+		if w.method.Name == m.Name && slices.Equal(w.sets, sets) && slices.Equal(w.extra, extra) {
 			return w
 		}
 	}
@@ -112,7 +112,7 @@ func (r *Results) sweep(t TableSpec) (grid, error) {
 		for _, v := range t.Values {
 			row := gridRow{label: sweepLabel(methods, m, t, v)}
 			for _, s := range sets {
-				cell, err := r.cell(find(wants, m, []string{s.Name}, override(t.Key, v)), []string{s.Name}, m.Reward)
+				cell, err := r.cell(find(wants, m, []string{s.Name}, t.overrides(v)...), []string{s.Name}, m.Reward)
 				if err != nil {
 					return g, err
 				}
@@ -142,9 +142,9 @@ func (r *Results) sweep(t TableSpec) (grid, error) {
 func sweepLabel(methods []Method, m Method, t TableSpec, v any) string {
 	key := t.Key[strings.LastIndexByte(t.Key, '.')+1:]
 	if len(methods) == 1 {
-		return fmt.Sprintf("%s %v", key, v)
+		return key + " " + t.valueName(v)
 	}
-	return fmt.Sprintf("%s, %s %v", m.Name, key, v)
+	return m.Name + ", " + key + " " + t.valueName(v)
 }
 
 // heads has a row for every reward of the methods' trainings, each compared with the score head's.
@@ -160,7 +160,7 @@ func (r *Results) heads(t TableSpec) (grid, error) {
 		for _, name := range []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized, reward.ByCombined} {
 			row := gridRow{label: m.Name + ", " + name}
 			for _, s := range sets {
-				cell, err := r.cell(find(wants, m, []string{s.Name}, ""), []string{s.Name}, name)
+				cell, err := r.cell(find(wants, m, []string{s.Name}), []string{s.Name}, name)
 				if err != nil {
 					return g, err
 				}

@@ -70,6 +70,19 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 	return m, err
 }
 
+// BaseHashes are what a manifest says of the base model, which must be on disk, and of how text becomes its tokens.
+func (r *Recipe) BaseHashes() (base, encoder string, err error) {
+	if base, err = reward.BaseHash(r.Model.Path); err != nil {
+		return "", "", err
+	}
+	model, err := reward.Outline(r.Model.Path, r.ModelOptions())
+	if err != nil {
+		return "", "", err
+	}
+	defer model.Close()
+	return base, model.Encoder.Hash(), nil
+}
+
 // ReadManifest reads a run folder's manifest.
 func ReadManifest(dir string) (*Manifest, error) {
 	path := filepath.Join(dir, train.ManifestName)

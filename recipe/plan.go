@@ -31,27 +31,14 @@ type PlanChange struct {
 	Fits  bool     `json:"fits"`
 }
 
-// Plan reads the data and the headers of the model, which must be on disk, and says what the run will need. room is the
-// memory that there is, in bytes; 0 is not known, and everything fits.
+// Plan is [Recipe.Forecast] with the settings that would lower the memory. room is the memory that there is, in bytes; 0 is not
+// known, and everything fits.
 func (r *Recipe) Plan(room int64) (*Plan, error) {
-	trained, valid, report, err := r.Groups()
+	p, data, err := r.forecast()
 	if err != nil {
 		return nil, err
 	}
-	model, err := reward.Outline(r.Model.Path, r.ModelOptions())
-	if err != nil {
-		return nil, err
-	}
-	defer model.Close()
-	data, lines, err := Encode(model.Encoder, trained, valid)
-	if err != nil {
-		return nil, err
-	}
-	p := &Plan{Model: r.Model.Path, Family: model.Config.Family, Template: model.Meta.Template.Name, Report: append(report, lines...), Room: room}
-	p.Parameters, p.Trained = model.NumParams()
-	if p.Run, err = train.NewForecast(model, data, r.TrainOptions()); err != nil {
-		return nil, err
-	}
+	p.Room = room
 	total := p.Run.Memory.Total()
 	p.Fits = room == 0 || total <= room
 	try := func(sets []string) error {
@@ -77,6 +64,33 @@ func (r *Recipe) Plan(room int64) (*Plan, error) {
 		return p, try(together)
 	}
 	return p, nil
+}
+
+// Forecast reads the data and the headers of the model, which must be on disk, and says what the run will need.
+func (r *Recipe) Forecast() (*Plan, error) {
+	p, _, err := r.forecast()
+	return p, err
+}
+
+func (r *Recipe) forecast() (*Plan, train.Data, error) {
+	var data train.Data
+	trained, valid, report, err := r.Groups()
+	if err != nil {
+		return nil, data, err
+	}
+	model, err := reward.Outline(r.Model.Path, r.ModelOptions())
+	if err != nil {
+		return nil, data, err
+	}
+	defer model.Close()
+	data, lines, err := Encode(model.Encoder, trained, valid)
+	if err != nil {
+		return nil, data, err
+	}
+	p := &Plan{Model: r.Model.Path, Family: model.Config.Family, Template: model.Meta.Template.Name, Report: append(report, lines...), Fits: true}
+	p.Parameters, p.Trained = model.NumParams()
+	p.Run, err = train.NewForecast(model, data, r.TrainOptions())
+	return p, data, err
 }
 
 // A saver is a setting that memory depends on, with values that need less than the recipe's.

@@ -355,7 +355,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: lm.Checkpointing(r.Train.Checkpointing),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
-		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Random: Stream(r.Train.Seed, "head")},
+		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
 	if r.LoRA.Rank > 0 {
 		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}

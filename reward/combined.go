@@ -108,7 +108,7 @@ func (s *Combined) Score(ctx context.Context, samples []pref.Sample) ([]float64,
 	if err != nil {
 		return nil, err
 	}
-	scores, logps, err := m.read(ctx, groups, ScoreHead|PolicyHead, m.requests(), nil)
+	scores, logps, _, err := m.read(ctx, groups, ScoreHead|PolicyHead, m.requests(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,11 @@ const (
 // A FreshHead says what score head is made for a base that has none. Either scores every response zero at first: the last
 // layer is zero. A head that the base has is kept.
 type FreshHead struct {
-	Kind   string     // "" is LinearHead
-	Units  int        // of the hidden layer of MLPHead; 0 is 1024, GRM's
-	Random *rand.Rand // for its first layer, U(−1/√H, 1/√H) as in PyTorch; nil: from a fixed seed
+	Kind  string // "" is LinearHead
+	Units int    // of the hidden layer of MLPHead; 0 is 1024, GRM's
+	// Variance wants a variance head beside it.
+	Variance bool
+	Random   *rand.Rand // for its first layer, U(−1/√H, 1/√H) as in PyTorch; nil: from a fixed seed
 }
 
 // mlp makes the layers of MLPHead, over hidden states of the given size.

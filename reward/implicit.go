@@ -29,7 +29,7 @@ func (s *Implicit) Score(ctx context.Context, samples []pref.Sample) ([]float64,
 	if err != nil {
 		return nil, err
 	}
-	_, logps, err := s.Model.read(ctx, groups, PolicyHead, s.Model.requests(), nil)
+	_, logps, _, err := s.Model.read(ctx, groups, PolicyHead, s.Model.requests(), nil)
 	if err != nil {
 		return nil, err
 	}

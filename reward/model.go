@@ -41,6 +41,8 @@ type Model struct {
 	HasPolicyHead bool
 	// FreshHead is true where the score head is zero, as it is for a base without one.
 	FreshHead bool
+	// HasVariance is true where the model has a head for the variance of its rewards.
+	HasVariance bool
 	// Merged is true where an adapter was merged into the weights when the model was opened, as DoRA's is.
 	Merged bool
 	// HeadFold says what was folded into the score head when it was read, such as OpenRLHF's normalization; else empty.
@@ -105,6 +107,10 @@ func (m *Model) Trainable(want Heads) []*Param {
 	var out []*Param
 	for _, p := range m.params {
 		switch {
+		case p.Name == varianceName:
+			if want&VarianceHead == 0 {
+				continue
+			}
 		case isHead(p.Name):
 			if want&ScoreHead == 0 {
 				continue
@@ -136,7 +142,7 @@ func (m *Model) NumParams() (all, trainable int) {
 	for _, p := range m.params {
 		all += p.Size()
 	}
-	for _, p := range m.Trainable(ScoreHead | PolicyHead) {
+	for _, p := range m.Trainable(ScoreHead | PolicyHead | VarianceHead) {
 		trainable += p.Size()
 	}
 	return all, trainable

@@ -331,7 +331,10 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 			return err
 		}
 	}
-	return m.addHead(head, opt)
+	if err := m.addHead(head, opt); err != nil {
+		return err
+	}
+	return m.addVariance(src.dir, opt)
 }
 
 // ownOutput notes that the adapter has a policy head of its own, which unties a tied one.

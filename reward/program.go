@@ -2,6 +2,7 @@ package reward
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -15,10 +16,12 @@ import (
 // Heads says which heads of the model are read.
 type Heads uint8
 
-// The two heads; a set of them is their sum.
+// The heads; a set of them is their sum.
 const (
 	ScoreHead  Heads = 1 << iota // the reward at a response's last token
 	PolicyHead                   // the summed log-probability of a response's tokens
+
+	VarianceHead // the log-variance of the reward, where the model has a head for it
 
 	tokenLogps // with PolicyHead: the log-probability of every token that is predicted, not summed
 )
@@ -42,36 +45,44 @@ func Inputs(b *encode.Batch) []any {
 }
 
 // Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S response slots the
-// reward scoreS and the summed log-probability logpS (float32 [S]); a head that is not wanted is nil.
+// reward scoreS, the summed log-probability logpS and the reward's log-variance logVarS (float32 [S]); a head that is not wanted is nil.
 // gradient says what logpS will be differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the score
 // head reads: dropout.
-func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node) (scoreS, logpS *Node) {
+func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node) (scoreS, logpS, logVarS *Node) {
+	const ofResponse = ScoreHead | VarianceHead
 	owner, last := in[6], in[7]
 	slots := last.Shape().Size()
 	read := in[4]
 	switch {
 	case want&PolicyHead == 0:
 		read = last
-	case want&ScoreHead != 0:
+	case want&ofResponse != 0:
 		read = Concatenate([]*Node{last, in[4]}, 0)
 	}
 	hiddenNH := m.hidden(in, w, read)
-	if want&ScoreHead != 0 {
+	if want&ofResponse != 0 {
 		hiddenSH := Slice(hiddenNH, AxisRange(0, slots))
 		if keepSH != nil {
 			hiddenSH = Mul(hiddenSH, keepSH)
 		}
-		scoreS = Reshape(m.score(hiddenSH, w), slots)
-		hiddenNH = Slice(hiddenNH, AxisRange(slots))
+		if want&ScoreHead != 0 {
+			scoreS = Reshape(m.score(hiddenSH, w), slots)
+		}
+		if want&VarianceHead != 0 {
+			logVarS = Reshape(linear(hiddenSH, w, varianceName), slots)
+		}
+		if want&PolicyHead != 0 {
+			hiddenNH = Slice(hiddenNH, AxisRange(slots))
+		}
 	}
 	if want&PolicyHead != 0 {
 		logpN := m.TokenLogProbs(hiddenNH, in, w, gradient)
 		if want&tokenLogps != 0 {
-			return scoreS, logpN
+			return scoreS, logpN, logVarS
 		}
 		logpS = sumByOwner(logpN, owner, slots)
 	}
-	return scoreS, logpS
+	return scoreS, logpS, logVarS
 }
 
 // hidden builds the decoder's forward pass over the inputs of a packed batch, and returns the states at the places read, [N, H].
@@ -101,17 +112,14 @@ func (m *Model) TokenScores(hiddenNH *Node, w lm.Weights) *Node {
 // score is the score head on hidden states [S, H]: [S, 1]. It is one matrix, or linear layers with ReLU between them
 // (GRM, arXiv 2406.10216), and the offset that the model's source had.
 func (m *Model) score(x *Node, w lm.Weights) *Node {
-	linear := func(x *Node, name string) *Node {
-		return Dot(x, ConvertDType(w[name], dtypes.Float32)).General([]int{1}, nil, []int{1}, nil)
-	}
 	if m.headLayers == 0 {
-		x = linear(x, lm.ScoreName)
+		x = linear(x, w, lm.ScoreName)
 	}
 	for layer := range m.headLayers {
 		if layer > 0 {
 			x = Max(x, ZerosLike(x))
 		}
-		x = linear(x, mlpName(layer, "weight"))
+		x = linear(x, w, mlpName(layer, "weight"))
 		bias := ConvertDType(w[mlpName(layer, "bias")], dtypes.Float32)
 		x = Add(x, ExpandAndBroadcast(bias, x.Shape().Dimensions, []int{0}))
 	}
@@ -119,6 +127,11 @@ func (m *Model) score(x *Node, w lm.Weights) *Node {
 		x = AddScalar(x, m.Meta.ScoreOffset)
 	}
 	return x
+}
+
+// linear is a head's matrix on hidden states [S, H].
+func linear(x *Node, w lm.Weights, name string) *Node {
+	return Dot(x, ConvertDType(w[name], dtypes.Float32)).General([]int{1}, nil, []int{1}, nil)
 }
 
 // sumByOwner adds up the values of each slot; an owner of −1 is left out.
@@ -155,42 +168,43 @@ func (m *Model) reader(want Heads) *Exec {
 		p.model = m
 		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
 			p.built++
-			score, logp := p.model.Heads(in[:NumInputs], p.model.Weights(in[NumInputs:]), want, lm.None, nil)
-			var out []*Node
-			if score != nil {
-				out = append(out, score)
-			}
-			if logp != nil {
-				out = append(out, logp)
-			}
-			return out
+			score, logp, logVar := p.model.Heads(in[:NumInputs], p.model.Weights(in[NumInputs:]), want, lm.None, nil)
+			return slices.DeleteFunc([]*Node{score, logp, logVar}, func(n *Node) bool { return n == nil })
 		})
 		p.readers[want] = exec.SetMaxCache(-1).WithName(fmt.Sprintf("heads%d", want))
 	}
 	return p.readers[want]
 }
 
+// A readings is what the heads give of a packed batch; a head that is not wanted has nil.
+type readings struct{ score, logp, logVar []float32 }
+
 // readBatch runs the wanted heads over one packed batch with the given weights.
-func (m *Model) readBatch(b *encode.Batch, want Heads, weights []any) (score, logp []float32, err error) {
+func (m *Model) readBatch(b *encode.Batch, want Heads, weights []any) (r readings, err error) {
 	m.programs.mu.Lock()
 	defer m.programs.mu.Unlock()
 	out, err := m.reader(want).Call(append(Inputs(b), weights...)...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reward: running the model on a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
+		return r, fmt.Errorf("reward: running the model on a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
+	}
+	var to []*[]float32 // in the program's order
+	for _, of := range []struct {
+		head   Heads
+		values *[]float32
+	}{{ScoreHead, &r.score}, {PolicyHead, &r.logp}, {VarianceHead, &r.logVar}} {
+		if want&of.head != 0 {
+			to = append(to, of.values)
+		}
 	}
 	for i, t := range out {
 		v, err := tensors.CopyFlatData[float32](t)
 		if err != nil {
-			return nil, nil, fmt.Errorf("reward: reading the result: %w", err)
+			return r, fmt.Errorf("reward: reading the result: %w", err)
 		}
-		if want&ScoreHead != 0 && i == 0 {
-			score = v
-		} else {
-			logp = v
-		}
+		*to[i] = v
 		if err := t.FinalizeAll(); err != nil {
-			return nil, nil, fmt.Errorf("reward: freeing the result: %w", err)
+			return r, fmt.Errorf("reward: freeing the result: %w", err)
 		}
 	}
-	return score, logp, nil
+	return r, nil
 }

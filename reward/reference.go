@@ -81,6 +81,19 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	return r, r.readCache()
 }
 
+// BaseHash is the hash of a model that training starts from, as its haf.json and manifest have it.
+func BaseHash(dir string) (string, error) {
+	dir, err := modelFolder(dir)
+	if err != nil {
+		return "", err
+	}
+	hash, err := hashOf(dir)
+	if err != nil {
+		return "", fmt.Errorf("reward: %w", err)
+	}
+	return hash, nil
+}
+
 // hashOf hashes what decides a model's values: the weights in a folder and their configuration.
 func hashOf(dir string) (string, error) {
 	config, err := lm.LoadConfig(dir)
@@ -135,10 +148,10 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes 
 	const batches = 32
 	fresh, since, done := map[responseKey]float32{}, 0, 0
 	// Both heads are read, though one is wanted, because the program that reads both is needed anyway.
-	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, encode.PlanOptions{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *encode.Batch, _, logp []float32) error {
+	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, encode.PlanOptions{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *encode.Batch, of readings) error {
 		for i, g := range b.Groups {
 			for k, slot := range b.Slots[i] {
-				fresh[keyOf(missing[g].Prompt, missing[g].Responses[k])] = logp[slot]
+				fresh[keyOf(missing[g].Prompt, missing[g].Responses[k])] = of.logp[slot]
 				made++
 			}
 		}

@@ -24,14 +24,18 @@ func (m *Model) Save(dir string) error {
 		return m.SaveMerged(dir)
 	}
 	if m.adapter != nil {
-		return m.save(dir, m.Meta, m.writeAdapter)
+		return m.save(dir, m.Meta, func(dir string) error { return errors.Join(m.writeAdapter(dir), m.writeVariance(dir)) })
 	}
-	return m.save(dir, m.Meta, func(dir string) error { return m.writeFolder(dir, m.class(), m.sources()) })
+	return m.save(dir, m.Meta, func(dir string) error {
+		return errors.Join(m.writeFolder(dir, m.class(), m.sources()), m.writeVariance(dir))
+	})
 }
 
 // SaveMerged writes the model as [Model.Save] does without an adapter, the adapter's product added to the weights.
 func (m *Model) SaveMerged(dir string) error {
-	return m.save(dir, m.Meta, func(dir string) error { return m.writeFolder(dir, m.class(), m.merged()) })
+	return m.save(dir, m.Meta, func(dir string) error {
+		return errors.Join(m.writeFolder(dir, m.class(), m.merged()), m.writeVariance(dir))
+	})
 }
 
 // SavePolicy writes the policy head as a causal language model: a Hugging Face folder without the score head, an
@@ -109,10 +113,13 @@ func writeJSON(path string, v any) error {
 	return renameio.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// sources are the model's weights, read one at a time.
+// sources are the model's weights but the variance head, read one at a time.
 func (m *Model) sources() []lm.Source {
 	var out []lm.Source
 	for _, p := range m.params {
+		if p.Name == varianceName {
+			continue
+		}
 		out = append(out, p.Source())
 	}
 	return out
@@ -126,7 +133,7 @@ func (m *Model) merged() []lm.Source {
 	}
 	var out []lm.Source
 	for _, p := range m.params {
-		if isAdapter(p.Name) {
+		if isAdapter(p.Name) || p.Name == varianceName {
 			continue
 		}
 		source := p.Source()

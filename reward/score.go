@@ -15,11 +15,28 @@ func (m *Model) Score(ctx context.Context, samples []pref.Sample) ([]float64, er
 	if err != nil {
 		return nil, err
 	}
-	scores, _, err := m.read(ctx, groups, ScoreHead, m.requests(), nil)
+	scores, _, _, err := m.read(ctx, groups, ScoreHead, m.requests(), nil)
 	if err != nil {
 		return nil, err
 	}
 	return scatter(at, scores), nil
+}
+
+// Variances returns the variance of the score head's reward of each sample, by a model that was trained to predict it.
+func (m *Model) Variances(ctx context.Context, samples []pref.Sample) ([]float64, error) {
+	groups, at, err := m.encodeSamples(samples)
+	if err != nil {
+		return nil, err
+	}
+	_, _, logVars, err := m.read(ctx, groups, VarianceHead, m.requests(), nil)
+	if err != nil {
+		return nil, err
+	}
+	out := scatter(at, logVars)
+	for i, u := range out {
+		out[i] = m.Meta.Objective.Variance(u)
+	}
+	return out, nil
 }
 
 // Truncated says of each sample whether tokens of it are cut to fit the model's max length, so that its reward is of what
@@ -108,10 +125,16 @@ func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, e
 // log-probability of response k of group g; a head that is not wanted gives nil. shapes, if not nil, are those to pack
 // into (see [encode.CommonShapes]). progress, if not nil, is told the number of groups done.
 func (m *Model) Read(ctx context.Context, groups []encode.Group, want Heads, shapes []encode.Shape, progress func(done, total int)) (scores, logps [][]float64, err error) {
+	scores, logps, _, err = m.ReadAll(ctx, groups, want, shapes, progress)
+	return scores, logps, err
+}
+
+// ReadAll is [Model.Read] with the variance head: logVars[g][k] is the log-variance of the reward, see [objective.Uncertain].
+func (m *Model) ReadAll(ctx context.Context, groups []encode.Group, want Heads, shapes []encode.Shape, progress func(done, total int)) (scores, logps, logVars [][]float64, err error) {
 	return m.read(ctx, groups, want, encode.PlanOptions{Positions: m.positions, Shapes: shapes}, progress)
 }
 
-func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, progress func(done, total int)) (scores, logps [][]float64, err error) {
+func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, progress func(done, total int)) (scores, logps, logVars [][]float64, err error) {
 	table := func(wanted bool) [][]float64 {
 		if !wanted {
 			return nil
@@ -122,16 +145,19 @@ func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt
 		}
 		return t
 	}
-	scores, logps = table(want&ScoreHead != 0), table(want&PolicyHead != 0)
+	scores, logps, logVars = table(want&ScoreHead != 0), table(want&PolicyHead != 0), table(want&VarianceHead != 0)
 	done := 0
-	err = m.each(ctx, groups, want, opt, m.Arguments(), func(b *encode.Batch, score, logp []float32) error {
+	err = m.each(ctx, groups, want, opt, m.Arguments(), func(b *encode.Batch, r readings) error {
 		for j, g := range b.Groups {
 			for k, slot := range b.Slots[j] {
 				if scores != nil {
-					scores[g][k] = float64(score[slot])
+					scores[g][k] = float64(r.score[slot])
 				}
 				if logps != nil {
-					logps[g][k] = float64(logp[slot])
+					logps[g][k] = float64(r.logp[slot])
+				}
+				if logVars != nil {
+					logVars[g][k] = float64(r.logVar[slot])
 				}
 			}
 		}
@@ -141,7 +167,7 @@ func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt
 		}
 		return nil
 	})
-	return scores, logps, err
+	return scores, logps, logVars, err
 }
 
 // checkLengths returns an error if a sequence is longer than a model with learned positions can run.
@@ -161,9 +187,12 @@ func (m *Model) checkLengths(groups []encode.Group) error {
 }
 
 // each packs the groups and runs the wanted heads with the given weights, one packed batch after the other.
-func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, weights []any, yield func(b *encode.Batch, score, logp []float32) error) error {
+func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, weights []any, yield func(b *encode.Batch, r readings) error) error {
 	if want&PolicyHead != 0 && !m.HasPolicyHead {
 		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): only its score head can be read", m.Dir)
+	}
+	if want&VarianceHead != 0 && !m.HasVariance {
+		return fmt.Errorf("reward: %s has no variance head (%s): train one with objective.reward = \"uncertain\"", m.Dir, varianceFile)
 	}
 	if len(groups) == 0 {
 		return nil
@@ -180,11 +209,11 @@ func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt
 			return err
 		}
 		b := plan.Batch(i)
-		score, logp, err := m.readBatch(b, want, weights)
+		r, err := m.readBatch(b, want, weights)
 		if err != nil {
 			return err
 		}
-		if err := yield(b, score, logp); err != nil {
+		if err := yield(b, r); err != nil {
 			return err
 		}
 	}

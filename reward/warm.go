@@ -398,18 +398,18 @@ func (w *Warm) batch(b *encode.Batch, class int) ([]pref.Values, error) {
 	if class == classBoth {
 		want |= PolicyHead | tokenLogps
 	}
-	scores, logps, err := w.model.readBatch(b, want, w.model.Arguments())
+	of, err := w.model.readBatch(b, want, w.model.Arguments())
 	if err != nil {
 		return nil, err
 	}
 	out := make([]pref.Values, b.Shape.Responses)
 	for slot := range out {
-		out[slot].Rewards = map[string]float64{ByScore: float64(scores[slot])}
+		out[slot].Rewards = map[string]float64{ByScore: float64(of.score[slot])}
 	}
 	if class == classScore {
 		return out, nil
 	}
-	_, refs, err := w.reference.model.readBatch(b, want, w.reference.arguments())
+	refs, err := w.reference.model.readBatch(b, want, w.reference.arguments())
 	if err != nil {
 		return nil, err
 	}
@@ -417,7 +417,7 @@ func (w *Warm) batch(b *encode.Batch, class int) ([]pref.Values, error) {
 		if slot < 0 {
 			continue
 		}
-		r := w.beta * (float64(logps[n]) - float64(refs[n]))
+		r := w.beta * (float64(of.logp[n]) - float64(refs.logp[n]))
 		v := &out[slot]
 		v.Tokens = append(v.Tokens, pref.TokenReward{Token: w.model.Tokenizer.Decode(b.Target[n:n+1], false), Reward: r})
 		v.Rewards[ByImplicit] += r

@@ -29,7 +29,7 @@ type ReferenceNeeded struct {
 
 // NewForecast plans a run of the model, of which an outline is enough, as [Run] does.
 func NewForecast(model *reward.Model, data Data, opt Options) (*Forecast, error) {
-	if err := opt.check(model); err != nil {
+	if err := opt.Check(model, data); err != nil {
 		return nil, err
 	}
 	s, err := newSchedule(model.Positions(), data, opt)

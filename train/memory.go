@@ -73,6 +73,9 @@ func NewMemory(model *reward.Model, obj objective.Hybrid, shapes []encode.Shape,
 	if obj.UsesPolicy() {
 		want |= reward.PolicyHead
 	}
+	if obj.UsesVariance() {
+		want |= reward.VarianceHead
+	}
 	m := Memory{Process: processBytes + layerBytes*int64(model.Config.Layers)}
 	for _, p := range model.Params() {
 		if strings.HasSuffix(p.Name, lm.LoraA) || strings.HasSuffix(p.Name, lm.LoraB) {

@@ -200,7 +200,7 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// TestHeads trains a score head of two layers with dropout: its first loss is that of zero scores, it learns, and a run that
+// TestHeads trains a score head of two layers with dropout, and a variance head beside it: its first loss is that of zero scores, it learns, and a run that
 // was stopped goes on to the same bits.
 func TestHeads(t *testing.T) {
 	change := func(o *Options) { o.HeadDropout, o.Epochs = Dropout{Rate: 0.2, Seed: 3}, 3 }
@@ -212,13 +212,14 @@ func TestHeads(t *testing.T) {
 		}
 		model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", "llama"), reward.Options{
 			NoTokenizer: true, Positions: 128, LogitChunk: 64, LoRA: &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}}, Random: rand.New(rand.NewPCG(5, 0)),
-			Head: reward.FreshHead{Kind: reward.MLPHead, Units: 24},
+			Head: reward.FreshHead{Kind: reward.MLPHead, Units: 24, Variance: true},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer model.Close()
 		options := Options{Objective: hybrid(1, 0, 0.1), Optimizer: AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "linear"}, Epochs: 3, Batch: 12, EvalEvery: 4, CheckpointEvery: 3, Seed: 9, Fingerprint: "heads"}
+		options.Objective.Reward, options.Objective.Prior = "uncertain", objective.GaussianPrior
 		change(&options)
 		return Run(ctx, model, smallData(60, model.Config.Vocab), options, folder, &watcher{t: t, at: at})
 	}
@@ -241,7 +242,7 @@ func TestHeads(t *testing.T) {
 	if _, err := run(t.Context(), resume(t, stopped), change, nil); err != nil {
 		t.Fatal(err)
 	}
-	sameRun(t, whole, stopped)
+	sameRun(t, whole, stopped, "variance_head.safetensors")
 	plain := filepath.Join(t.TempDir(), "plain")
 	if _, err := run(t.Context(), newFolder(t, plain), func(o *Options) {}, nil); err != nil {
 		t.Fatal(err)
@@ -271,12 +272,12 @@ func steps(t *testing.T, dir string) (out []stepRecord) {
 }
 
 // sameRun wants the metrics but for the seconds, and the models, to be the same to the bit.
-func sameRun(t *testing.T, whole, stopped string) {
+func sameRun(t *testing.T, whole, stopped string, files ...string) {
 	t.Helper()
 	if got, want := losses(t, stopped), losses(t, whole); !slices.Equal(got, want) {
 		t.Errorf("the metrics differ from the run never stopped:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	for _, file := range []string{"adapter_model.safetensors", reward.MetaName} {
+	for _, file := range append([]string{"adapter_model.safetensors", reward.MetaName}, files...) {
 		a, errA := os.ReadFile(filepath.Join(whole, ModelName, file))
 		b, errB := os.ReadFile(filepath.Join(stopped, ModelName, file))
 		if errA != nil || errB != nil || !slices.Equal(a, b) {

@@ -73,19 +73,21 @@ func valuesOf(g *encode.Group, scores, logps, refs []float64) objective.Group {
 }
 
 // checkStated returns an error if the objective reads margins or rewards that the data does not state.
-func checkStated(h objective.Hybrid, groups []encode.Group) error {
+func checkStated(h objective.Hybrid, parts ...[]encode.Group) error {
 	stated := false
-	for i := range groups {
-		g := &groups[i]
-		for _, c := range g.Comparisons {
-			stated = stated || g.Stated(c) != 0
-		}
-		if h.UsesTargets() && g.Targets() == nil {
-			return fmt.Errorf("train: %s states no rewards, but policy %q reads one of every response: give its rows scores, or set objective.explicit = \"score\" to take the score head's", g.Source, h.Policy)
+	for _, groups := range parts {
+		for i := range groups {
+			g := &groups[i]
+			for _, c := range g.Comparisons {
+				stated = stated || g.Stated(c) != 0
+			}
+			if h.UsesTargets() && g.Targets() == nil {
+				return fmt.Errorf("train: %s states no rewards, but policy %q reads one of every response: give its rows scores (haf relabel -how scores), or set objective.explicit = \"score\" to take the score head's", g.Source, h.Policy)
+			}
 		}
 	}
 	if h.UsesMargins() && !stated {
-		return fmt.Errorf("train: no comparison of the data states a margin, but reward %q and policy %q read them: give the rows a margin or scores, or choose other losses", h.Reward, h.Policy)
+		return fmt.Errorf("train: no comparison of the data states a margin, but reward %q and policy %q read them: give the rows a margin or scores (haf relabel), or choose other losses", h.Reward, h.Policy)
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ type run struct {
 // Run trains the model on the data and leaves the run in the folder, which may hold a checkpoint to go on from. When
 // ctx is cancelled it finishes the step, writes a checkpoint and returns [ErrInterrupted].
 func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folder *Folder, progress Progress) (Result, error) {
-	if err := opt.check(model); err != nil {
+	if err := opt.Check(model, data); err != nil {
 		return Result{}, err
 	}
 	r := &run{model: model, data: data, opt: opt, folder: folder, progress: progress}
@@ -139,11 +139,15 @@ func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folde
 	return r.result, r.finish()
 }
 
-func (o Options) check(model *reward.Model) error {
+// Check returns an error if the model cannot be trained on the data in this way. It is quick, and [Run] asks it itself: a caller asks before it
+// makes a run's folder.
+func (o Options) Check(model *reward.Model, data Data) error {
 	h := o.Objective
 	switch {
 	case h.UsesPolicy() && !model.HasPolicyHead:
 		return fmt.Errorf("train: %s has no policy head (lm_head.weight) for the policy loss: train with policy_weight = 0 or from a causal language model", model.Dir)
+	case h.UsesVariance() && !model.HasVariance:
+		return fmt.Errorf("train: reward %q reads a variance head, which %s was opened without: open it with one", h.Reward, model.Dir)
 	case o.Epochs < 1 && o.MaxSteps < 1:
 		return fmt.Errorf("train: epochs is %d, at least 1 is wanted", o.Epochs)
 	case o.Batch < 1:
@@ -155,7 +159,10 @@ func (o Options) check(model *reward.Model) error {
 	if err := o.HeadDropout.check(); err != nil {
 		return err
 	}
-	return o.Optimizer.Check()
+	if err := o.Optimizer.Check(); err != nil {
+		return err
+	}
+	return checkStated(h, data.Train, data.Valid)
 }
 
 // prepare makes the reference, the plan and the programs, and loads the checkpoint if there is one.
@@ -164,9 +171,6 @@ func (r *run) prepare(ctx context.Context) error {
 	model.Meta.Objective = opt.Objective
 	var err error
 	if r.schedule, err = newSchedule(model.Positions(), r.data, opt); err != nil {
-		return err
-	}
-	if err := checkStated(opt.Objective, slices.Concat(r.data.Train, r.data.Valid)); err != nil {
 		return err
 	}
 	r.stepper = newStepper(model, opt.Objective, opt.Optimizer, r.total)
@@ -424,7 +428,10 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	if obj.UsesPolicy() {
 		want = reward.ScoreHead | reward.PolicyHead // by the program that the reference was read with
 	}
-	scores, logps, err := r.model.Read(ctx, valid, want, r.shapes, nil)
+	if obj.UsesVariance() {
+		want |= reward.VarianceHead
+	}
+	scores, logps, logVars, err := r.model.ReadAll(ctx, valid, want, r.shapes, nil)
 	if err != nil {
 		return record, err
 	}
@@ -434,7 +441,7 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	if obj, err = r.now(); err != nil {
 		return record, err
 	}
-	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.values(scores, logps))
+	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(r.values(scores, logps, logVars))
 	if !finite(record.Loss) {
 		return record, fmt.Errorf("train: the validation loss after step %d is %v: lower train.lr or set train.clip", r.state.Step, record.Loss)
 	}
@@ -458,7 +465,7 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 }
 
 // values are the validation groups' numbers for the objective's float64 twin.
-func (r *run) values(scores, logps [][]float64) []objective.Group {
+func (r *run) values(scores, logps, logVars [][]float64) []objective.Group {
 	row := func(table [][]float64, g int) []float64 {
 		if table == nil {
 			return nil
@@ -468,6 +475,7 @@ func (r *run) values(scores, logps [][]float64) []objective.Group {
 	out := make([]objective.Group, len(r.data.Valid))
 	for g := range r.data.Valid {
 		out[g] = valuesOf(&r.data.Valid[g], row(scores, g), row(logps, g), row(r.validRefs, g))
+		out[g].LogVars = row(logVars, g)
 	}
 	return out
 }

@@ -57,6 +57,9 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int)
 	if obj.UsesPolicy() {
 		want |= reward.PolicyHead
 	}
+	if obj.UsesVariance() {
+		want |= reward.VarianceHead
+	}
 	s := &stepper{objective: obj, ofSteps: total}
 	params := model.Trainable(want)
 	if obj.Learns() {
@@ -77,9 +80,9 @@ func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 		keep, args = args[0], args[1:]
 	}
 	w := s.model.Weights(args)
-	score, logp := s.model.Heads(batch, w, want, s.model.Gradients(), keep)
+	score, logp, logVar := s.model.Heads(batch, w, want, s.model.Gradients(), keep)
 	readout := readoutOf(extra)
-	readout.ScoreS, readout.LogpS = score, logp
+	readout.ScoreS, readout.LogpS, readout.LogVarS = score, logp, logVar
 	if s.scale != nil {
 		w[scaleName] = args[len(args)-1]
 		readout.LogScale = Reshape(w[scaleName])

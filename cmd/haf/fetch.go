@@ -74,6 +74,11 @@ func (a *app) data(named []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return filesOf(a, c, named)
+}
+
+// filesOf is data by a client that is at hand.
+func filesOf(a *app, c *hub.Client, named []string) ([]string, error) {
 	var files []string
 	for _, path := range named {
 		s, err := c.Data(a.ctx, path)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"haf/backend"
+	"haf/hub"
 	"haf/paper"
 	"haf/pref"
 	"haf/recipe"
@@ -21,7 +23,7 @@ import (
 type paperCmd struct {
 	Recipe string   `arg:"" help:"Plan of cells: recipes/paper-small.toml and its like."`
 	Out    string   `help:"Folder of the cells and the page. Default: runs/ and the plan's name."`
-	Plan   bool     `help:"List the cells with an estimate of time and memory; train nothing."`
+	Plan   bool     `help:"List the cells with an estimate of time and memory; fetch and train nothing; exit code 3 where it does not fit."`
 	Only   []string `help:"Only the cells of this table; may be repeated." sep:"none"`
 	Page   bool     `help:"Make the page of what is finished; train nothing."`
 }
@@ -32,6 +34,8 @@ type paperOutput struct {
 	Finished  int             `json:"finished"` // before this run
 	Failed    []string        `json:"failed"`
 	Estimated paper.Estimated `json:"estimated"`
+	Need      *paper.Need     `json:"need,omitempty"` // of memory, with -plan
+	Room      int64           `json:"room,omitempty"` // the memory that there is
 	Markdown  string          `json:"markdown,omitempty"`
 	HTML      string          `json:"html,omitempty"`
 }
@@ -45,27 +49,24 @@ func (c *paperCmd) Run(a *app) error {
 	if c.Out == "" {
 		c.Out = filepath.Join("runs", strings.TrimSuffix(filepath.Base(c.Recipe), ".toml"))
 	}
+	if c.Plan {
+		return c.plan(a, plan)
+	}
 	data, err := plan.OpenData(c.Out)
-	if errors.Is(err, fs.ErrNotExist) && !c.Plan && !c.Page {
+	if errors.Is(err, fs.ErrNotExist) && !c.Page {
 		data, err = plan.MakeData(c.Out, a.data)
 	} else if errors.Is(err, fs.ErrNotExist) {
-		data, err = nil, nil
+		return fmt.Errorf("%s has no data of this plan: nothing was run there, so there is nothing to show", c.Out)
 	}
 	if err != nil {
 		return err
 	}
+	plan.Base = a.bases(false)
 	cells, err := plan.Cells(data, c.Only)
 	if err != nil {
 		return err
 	}
-	out := paperOutput{Estimated: plan.Estimate(c.Out, data, cells)}
-	out.Finished = out.Estimated.Finished
-	for _, cell := range cells {
-		out.Cells = append(out.Cells, cell.ID)
-	}
-	if c.Plan {
-		return c.printPlan(a, plan, cells, out)
-	}
+	out := newPaperOutput(cells, plan.Estimate(c.Out, data, cells))
 	p := newProgress(a.stderr)
 	p.Say("plan: %s", estimateText(out.Estimated))
 	if !c.Page {
@@ -73,8 +74,6 @@ func (c *paperCmd) Run(a *app) error {
 		if out.Failed, err = plan.Run(a.ctx, c.Out, data, cells, runner, p.Say); err != nil {
 			return err
 		}
-	} else if data == nil {
-		return fmt.Errorf("%s has no data of this plan: nothing was run there, so there is nothing to show", c.Out)
 	}
 	return c.page(a, plan, data, out)
 }
@@ -107,25 +106,116 @@ func (c *paperCmd) page(a *app, plan *paper.Plan, data *paper.Data, out paperOut
 	return err
 }
 
-// printPlan lists the cells.
-func (c *paperCmd) printPlan(a *app, plan *paper.Plan, cells []*paper.Cell, out paperOutput) error {
+func newPaperOutput(cells []*paper.Cell, estimated paper.Estimated) paperOutput {
+	out := paperOutput{Finished: estimated.Finished, Estimated: estimated}
+	for _, cell := range cells {
+		out.Cells = append(out.Cells, cell.ID)
+	}
+	return out
+}
+
+// bases finds what a recipe's base model is, once for all recipes that name the same; offline, only on disk.
+func (a *app) bases(offline bool) func(*recipe.Recipe) (string, error) {
+	known := map[string]string{}
+	return func(r *recipe.Recipe) (string, error) {
+		key, err := json.Marshal(r.Model)
+		if err != nil || known[string(key)] != "" {
+			return known[string(key)], err
+		}
+		named := *r
+		named.Data.Train, named.Data.Valid = nil, nil
+		client, err := a.hub()
+		if err != nil {
+			return "", err
+		}
+		client.Offline = client.Offline || offline
+		if err := named.Fetch(a.ctx, client); err != nil {
+			return "", err
+		}
+		base, encoder, err := named.BaseHashes()
+		known[string(key)] = base + " " + encoder
+		return known[string(key)], err
+	}
+}
+
+// plan lists the cells, says how long they take and what memory they need. Where data or base model are not on disk, it says
+// so in the place of the memory.
+func (c *paperCmd) plan(a *app, plan *paper.Plan) error {
+	need, data, cells, unknown := c.need(a, plan)
+	if unknown != nil {
+		plan.Base = nil
+		var err error
+		if cells, err = plan.Cells(data, c.Only); err != nil {
+			return err
+		}
+	}
+	out := newPaperOutput(cells, plan.Estimate(c.Out, data, cells))
+	text := "memory: not known: " + fmt.Sprint(unknown)
+	if errors.Is(unknown, hub.ErrOffline) {
+		text = "memory: not known before data and base model are on disk, for -plan fetches nothing"
+	}
+	var short error
+	if unknown == nil {
+		room, err := backend.HostRoom()
+		if err != nil {
+			fmt.Fprintf(a.stderr, "haf: %v: nothing to compare the need with\n", err)
+		}
+		out.Need, out.Room = &need, room.Bytes
+		text = fmt.Sprintf("memory: at most %s, by %s; haf train -plan says what of", hub.Bytes(need.Bytes), need.Cell)
+		if room.Bytes > 0 && need.Bytes > room.Bytes {
+			short = fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait for memory", errGate, need.Cell, hub.Bytes(need.Bytes), hub.Bytes(room.Bytes), room.Source)
+		}
+	}
 	if a.json {
-		return printJSON(a, out)
+		if err := printJSON(a, out); err != nil {
+			return err
+		}
+		return short
 	}
 	for _, cell := range cells {
 		fmt.Fprintf(a.stdout, "%s\t%s\t%s\n", cell.ID, strings.Join(cell.Tables, ","), strings.Join(cell.Set, " "))
 	}
-	_, err := fmt.Fprintln(a.stdout, estimateText(out.Estimated))
-	return err
+	if _, err := fmt.Fprintf(a.stdout, "%s\n%s\n", estimateText(out.Estimated), text); err != nil {
+		return err
+	}
+	return short
+}
+
+// need splits the data, in a folder of its own where that was not done yet, and plans the cells' trainings.
+func (c *paperCmd) need(a *app, plan *paper.Plan) (need paper.Need, data *paper.Data, cells []*paper.Cell, err error) {
+	client, err := a.hub()
+	if err != nil {
+		return need, nil, nil, err
+	}
+	client.Offline = true
+	if data, err = plan.OpenData(c.Out); errors.Is(err, fs.ErrNotExist) {
+		var dir string
+		if dir, err = os.MkdirTemp("", "haf-paper-"); err != nil {
+			return need, nil, nil, err
+		}
+		defer func() { _ = os.RemoveAll(dir) }() // what is left there is no harm
+		data, err = plan.MakeData(dir, func(named []string) ([]string, error) { return filesOf(a, client, named) })
+	}
+	if err != nil {
+		return need, nil, nil, err
+	}
+	plan.Base = a.bases(true)
+	if cells, err = plan.Cells(data, c.Only); err != nil {
+		return need, data, nil, err
+	}
+	for _, cell := range cells {
+		if err := cell.Recipe.Fetch(a.ctx, client); err != nil {
+			return need, data, nil, err
+		}
+	}
+	need, err = plan.Need(cells)
+	return need, data, cells, err
 }
 
 func estimateText(e paper.Estimated) string {
 	text := fmt.Sprintf("%d cells, %d finished", e.Cells, e.Finished)
 	if e.Seconds > 0 {
 		text += fmt.Sprintf("; the rest takes about %s by %s", time.Duration(e.Seconds*float64(time.Second)).Round(time.Second), e.From)
-	}
-	if e.Bytes > 0 {
-		text += fmt.Sprintf("; weights, gradients and moments take %.1f GB of memory, activations come on top", e.Bytes/1e9)
 	}
 	return text
 }

@@ -12,8 +12,8 @@ import (
 type relabelCmd struct {
 	Model     string   `arg:"" help:"Reward model: run or model folder, GGUF file or Hugging Face id."`
 	Data      []string `required:"" help:"Preferences, or groups such as haf rank writes; several are read in order." sep:"none"`
-	Out       string   `required:"" help:"New JSONL file of labelled pairs."`
-	How       string   `default:"pairs" enum:"pairs,best-worst,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
+	Out       string   `required:"" help:"New JSONL file of labelled pairs, or with -how scores of groups."`
+	How       string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
 	Threshold float64  `help:"Leave out pairs whose rewards differ by less."`
 	Budget    int      `default:"100" help:"Pairs that are labelled, of those selected."`
 	Reward    string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
@@ -35,7 +35,9 @@ type relabelled struct {
 }
 
 // selects says whether pairs are selected for a labeller.
-func (c *relabelCmd) selects() bool { return c.How != "pairs" && c.How != "best-worst" }
+func (c *relabelCmd) selects() bool {
+	return c.How != "pairs" && c.How != "best-worst" && c.How != "scores"
+}
 
 // Run labels preferences.
 func (c *relabelCmd) Run(a *app) error {
@@ -46,6 +48,8 @@ func (c *relabelCmd) Run(a *app) error {
 		return fmt.Errorf("%w: -budget %d, wanted at least 1", errUsage, c.Budget)
 	case !c.selects() && c.URL != "":
 		return fmt.Errorf("%w: -how %s labels by the model's own reward: leave out -url", errUsage, c.How)
+	case c.How == "scores" && (c.Gold != "" || c.Threshold != 0):
+		return fmt.Errorf("%w: -how scores writes what MODEL says of every response: leave out -gold and -threshold", errUsage)
 	case !(c.Threshold >= 0):
 		return fmt.Errorf("%w: -threshold %g, wanted 0 or more", errUsage, c.Threshold)
 	}
@@ -69,6 +73,10 @@ func (c *relabelCmd) Run(a *app) error {
 	own, err := c.rewards(a, c.Model, c.column(), groups, c.Reward)
 	if err != nil {
 		return err
+	}
+	if c.How == "scores" {
+		rows, made := curate.ByScores(groups, own[0], c.Model)
+		return finishRows(a, journal, rows, "groups", relabelled{Out: c.Out, How: c.How, Counts: made})
 	}
 	label := curate.ByRewards
 	if c.How == "best-worst" {
@@ -153,11 +161,18 @@ func (c *relabelCmd) finish(a *app, journal *curate.Journal, rows []curate.Label
 	if len(rows) == 0 {
 		return fmt.Errorf("no pair is left: %s; a smaller -threshold keeps more", out.Counts)
 	}
+	return finishRows(a, journal, rows, "pairs", out)
+}
+
+func finishRows[T any](a *app, journal *curate.Journal, rows []T, what string, out relabelled) error {
+	if len(rows) == 0 {
+		return fmt.Errorf("nothing is left: %s", out.Counts)
+	}
 	if err := curate.Finish(journal, rows); err != nil {
 		return err
 	}
 	if out.Recall != nil && !a.json {
 		fmt.Fprintf(a.stdout, "recall of the gold reward's best, k = 1, 2, …: %.4f; by chance %.4f\n", out.Recall.At, out.Recall.Random)
 	}
-	return a.summary(out, "done: %d pairs are in %s; %s", len(rows), c.Out, out.Counts)
+	return a.summary(out, "done: %d %s are in %s; %s", len(rows), what, out.Out, out.Counts)
 }

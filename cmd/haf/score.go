@@ -25,6 +25,7 @@ type scoreCmd struct {
 type scored struct {
 	pref.Sample
 	Reward    float64 `json:"reward"`
+	Variance  float64 `json:"variance,omitempty"`  // of the reward, by a model that predicts it
 	Truncated bool    `json:"truncated,omitempty"` // tokens were cut to fit: the reward is of what was left
 }
 
@@ -63,12 +64,13 @@ func (c *scoreCmd) Run(a *app) error {
 	}
 	var all [][]float64
 	cut := make([]bool, len(samples)) // by any member
+	var variances []float64           // of the one model
 	for _, named := range c.Models {
-		rewards, short, err := c.scoreBy(a, named, samples)
+		rewards, of, short, err := c.scoreBy(a, named, samples)
 		if err != nil {
 			return err
 		}
-		all = append(all, rewards)
+		all, variances = append(all, rewards), of
 		for i := range cut {
 			cut[i] = cut[i] || short[i]
 		}
@@ -76,21 +78,29 @@ func (c *scoreCmd) Run(a *app) error {
 	rewards := all[0]
 	if c.Ensemble != "" {
 		var err error
+		variances = nil // the reduction has none
 		if rewards, err = reward.ReduceEnsemble(c.Ensemble, c.Lambda, all); err != nil {
 			return err
 		}
 	}
-	return c.print(a, samples, rewards, cut)
+	return c.print(a, samples, rewards, variances, cut)
 }
 
-// print writes the rewards, a line a sample.
-func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards []float64, cut []bool) error {
+// print writes the rewards, a line a sample, with their variances where there are some.
+func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards, variances []float64, cut []bool) error {
 	encoder := json.NewEncoder(a.stdout)
 	for i, r := range rewards {
 		var err error
-		if a.json {
-			err = encoder.Encode(scored{samples[i], r, cut[i]})
-		} else {
+		of := scored{Sample: samples[i], Reward: r, Truncated: cut[i]}
+		if variances != nil {
+			of.Variance = variances[i]
+		}
+		switch {
+		case a.json:
+			err = encoder.Encode(of)
+		case variances != nil:
+			_, err = fmt.Fprintf(a.stdout, "%.6f\t%.6f\n", r, variances[i])
+		default:
 			_, err = fmt.Fprintf(a.stdout, "%.6f\n", r)
 		}
 		if err != nil {
@@ -100,14 +110,15 @@ func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards []float64, cut [
 	return nil
 }
 
-// scoreBy scores the samples by one model, and says which were cut to fit it.
-func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
+// scoreBy scores the samples by one model, with the variances of its score head's rewards where it predicts them, and says which were cut to fit it.
+func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards, variances []float64, cut []bool, err error) {
 	if serve.IsURL(named) {
-		return c.scoreRemote(a, named, samples)
+		rewards, cut, err = c.scoreRemote(a, named, samples)
+		return rewards, nil, cut, err
 	}
 	model, err := a.openModel(named, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer model.Close()
 	name := c.Reward
@@ -117,20 +128,25 @@ func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards
 	warnUntrained(a, model, []string{name})
 	dir, err := cacheDir("reference")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	scorer, err := model.Scorer(name, dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if rewards, err = scoreAll(a, scorer, samples); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	if name == reward.ByScore && model.HasVariance {
+		if variances, err = model.Variances(a.ctx, samples); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	if cut, err = model.Truncated(samples); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	warnTruncated(a, model, cut)
-	return rewards, cut, nil
+	return rewards, variances, cut, nil
 }
 
 // scoreRemote has the samples scored by a server.

@@ -101,8 +101,8 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func changeTensor(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 || args[0] != "drop" && args[0] != "reshape" {
-		ts.Fatalf("usage: tensor drop|reshape DIR NAME")
+	if neg || len(args) != 3 || !slices.Contains([]string{"drop", "reshape", "negate"}, args[0]) {
+		ts.Fatalf("usage: tensor drop|reshape|negate DIR NAME")
 	}
 	dir, name := ts.MkAbs(args[1]), args[2]
 	ck, err := lm.OpenCheckpoint(dir)
@@ -112,11 +112,17 @@ func changeTensor(ts *testscript.TestScript, neg bool, args []string) {
 		a, err := ck.Read(n)
 		ts.Check(err)
 		if n == name {
-			if args[0] == "drop" {
+			switch args[0] {
+			case "drop":
 				continue
+			case "negate":
+				for i := range a.Data {
+					a.Data[i] = -a.Data[i]
+				}
+			default:
+				a.Data = append(a.Data, make([]float32, len(a.Data)/a.Shape[0])...)
+				a.Shape = append([]int{a.Shape[0] + 1}, a.Shape[1:]...)
 			}
-			a.Data = append(a.Data, make([]float32, len(a.Data)/a.Shape[0])...)
-			a.Shape = append([]int{a.Shape[0] + 1}, a.Shape[1:]...)
 		}
 		arrays = append(arrays, a)
 	}

@@ -97,6 +97,9 @@ func startRun(a *app, device *backend.Device, r *recipe.Recipe, dir string) (tra
 		return train.Result{}, err
 	}
 	defer model.Close()
+	if err := r.TrainOptions().Check(model, data); err != nil { // before there is a folder to go on with
+		return train.Result{}, err
+	}
 	manifest, err := r.NewManifest(model, report)
 	if err != nil {
 		return train.Result{}, err
