@@ -15,11 +15,11 @@ type Ranked struct {
 	Scores    []float64      `json:"scores"`
 	Best      int            `json:"best"` // of the highest reward, the first of equals
 	Gold      []float64      `json:"gold,omitempty"`
-	Finish    []string       `json:"finish"`
-	Tokens    []int          `json:"tokens"`
-	LogP      []float64      `json:"logp"`
-	// Temperatures are those that the samples were drawn at.
-	Temperatures []float64 `json:"temperatures"`
+	// How the samples came about; nothing of those that were read from a file.
+	Finish       []string  `json:"finish,omitempty"`
+	Tokens       []int     `json:"tokens,omitempty"`
+	LogP         []float64 `json:"logp,omitempty"`
+	Temperatures []float64 `json:"temperatures,omitempty"` // that they were drawn at
 }
 
 // Rank scores the samples of each prompt and, where gold is not nil, scores them by gold, too.
@@ -29,8 +29,11 @@ func Rank(ctx context.Context, samples [][]Sample, scorer, gold pref.Scorer, pro
 		row := &rows[i]
 		for _, s := range of {
 			row.Prompt = s.Prompt
-			row.Responses, row.Finish, row.Tokens = append(row.Responses, s.Text), append(row.Finish, s.Finish), append(row.Tokens, s.Tokens)
-			row.LogP, row.Temperatures = append(row.LogP, s.LogP), append(row.Temperatures, s.Temperature)
+			row.Responses = append(row.Responses, s.Text)
+			if s.Finish != "" {
+				row.Finish, row.Tokens = append(row.Finish, s.Finish), append(row.Tokens, s.Tokens)
+				row.LogP, row.Temperatures = append(row.LogP, s.LogP), append(row.Temperatures, s.Temperature)
+			}
 		}
 	}
 	score := func(by pref.Scorer, at func(*Ranked) *[]float64, before int) error {

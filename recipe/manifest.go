@@ -31,7 +31,7 @@ type Manifest struct {
 	BaseHash    string            `json:"base_hash"`
 	Encoder     string            `json:"encoder_hash"` // of tokenizer, template, length limit and truncation
 	Data        []DataFile        `json:"data"`
-	Models      []DataFile        `json:"models,omitempty"` // reward model and critic of haf rlhf
+	Models      []ModelFile       `json:"models,omitempty"` // reward model and critic of haf rlhf
 	Hub         []Source          `json:"hub,omitempty"`    // what was fetched, and at which commit
 	Report      []string          `json:"report"`           // what was read, kept, truncated, dropped
 	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
@@ -41,6 +41,14 @@ type Manifest struct {
 type DataFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
+}
+
+// A ModelFile is a model that a run reads: a folder or file and the hash of its bytes or, in the place of a hash, the address of a server
+// and what it serves there. Whether a server's model is the same as before, only the server knows.
+type ModelFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256,omitempty"`
+	Served string `json:"served,omitempty"` // the reward and the server's name of the model
 }
 
 // NewManifest describes a run that is about to start.
@@ -125,8 +133,11 @@ func (m *Manifest) fingerprint() (string, error) {
 	h := sha256.New()
 	h.Write(recipe)
 	fmt.Fprintln(h, m.BaseHash, m.Encoder)
-	for _, d := range slices.Concat(m.Data, m.Models) {
+	for _, d := range m.Data {
 		fmt.Fprintln(h, d.SHA256)
+	}
+	for _, d := range m.Models {
+		fmt.Fprintln(h, d.SHA256+d.Served)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -18,7 +18,7 @@ import (
 // train the batch is prompts of a step, and max_steps are steps of rollouts. Defaults follow the algorithm.
 type RLHF struct {
 	Algorithm string `toml:"algorithm" json:"algorithm"`     // "ppo", "rloo" or "grpo"
-	Reward    string `toml:"reward" json:"reward"`           // the reward model: run or model folder, GGUF file, or its id on the hub
+	Reward    string `toml:"reward" json:"reward"`           // the reward model: run or model folder, GGUF file, its id on the hub, or URL of a server
 	RewardOf  string `toml:"reward_name" json:"reward_name"` // "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was trained
 	Samples   int    `toml:"samples" json:"samples"`         // responses to each prompt
 	Updates   int    `toml:"updates" json:"updates"`         // passes over a step's responses
@@ -140,20 +140,21 @@ func (r *Recipe) ForTrain() error {
 // VerbRLHF is Manifest.Verb of a run of haf rlhf.
 const VerbRLHF = "rlhf"
 
-// NewRLHFManifest describes an optimization that is about to start. dirs are the folders or files of the reward model and, where there
-// is one, the critic.
-func (r *Recipe) NewRLHFManifest(policy *reward.Model, report []string, dirs ...string) (*Manifest, error) {
+// NewRLHFManifest describes an optimization that is about to start. models are the reward model and, where there is one, the critic;
+// those that are not served are hashed.
+func (r *Recipe) NewRLHFManifest(policy *reward.Model, report []string, models ...ModelFile) (*Manifest, error) {
 	m, err := r.NewManifest(policy, report)
 	if err != nil {
 		return nil, err
 	}
 	m.Verb = VerbRLHF
-	for _, dir := range dirs {
-		sum, err := hashModel(dir)
-		if err != nil {
-			return nil, err
+	for _, model := range models {
+		if model.Served == "" {
+			if model.SHA256, err = hashModel(model.Path); err != nil {
+				return nil, err
+			}
 		}
-		m.Models = append(m.Models, DataFile{dir, sum})
+		m.Models = append(m.Models, model)
 	}
 	m.Fingerprint, err = m.fingerprint()
 	return m, err

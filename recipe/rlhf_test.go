@@ -58,6 +58,38 @@ func TestRLHFRecipe(t *testing.T) {
 	}
 }
 
+// TestServedReward: a reward model behind a server stands in the manifest by the server's name, at whatever address; another one is another run.
+func TestServedReward(t *testing.T) {
+	r, err := Load("../recipes/rlhf-small.toml", []string{"rlhf.reward=http://127.0.0.1:8080#a", "model.path=base"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ForRLHF(); err != nil {
+		t.Error(err)
+	}
+	absolute, err := r.absolute()
+	if err != nil || absolute.RLHF.Reward != "http://127.0.0.1:8080#a" || !filepath.IsAbs(absolute.Model.Path) {
+		t.Errorf("%+v, %v", absolute.RLHF, err)
+	}
+	is := &Manifest{Recipe: absolute, Models: []ModelFile{{Path: absolute.RLHF.Reward, Served: "reward score of a"}}}
+	for _, c := range []struct {
+		address, served, sum string
+		same                 bool
+	}{
+		{"http://127.0.0.1:9090#a", "reward score of a", "", true},
+		{"http://127.0.0.1:8080#a", "reward score of b", "", false},
+		{"http://127.0.0.1:8080#a", "reward implicit of a", "", false},
+		{"runs/a", "", "0123", false},
+	} {
+		other := *absolute
+		other.RLHF.Reward = c.address
+		was := &Manifest{Recipe: &other, Models: []ModelFile{{Path: c.address, Served: c.served, SHA256: c.sum}}}
+		if same, err := is.SameRun(was); err != nil || same != c.same {
+			t.Errorf("%+v: the same run %v, %v", c, same, err)
+		}
+	}
+}
+
 func TestHashModel(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

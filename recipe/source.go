@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"haf/hub"
+	"haf/serve"
 	"haf/tokenizer"
 )
 
@@ -96,10 +97,11 @@ func (r *Recipe) replace(old, now string) {
 	}
 }
 
-// modelPaths yields the models by key, always in the same order; those of haf rlhf may be "".
+// modelPaths yields the models on disk or the hub by key, always in the same order; those of haf rlhf may be "". A reward model behind a
+// server is none of them.
 func (r *Recipe) modelPaths() func(yield func(string, *string) bool) {
 	return func(yield func(string, *string) bool) {
-		_ = yield("model.path", &r.Model.Path) && yield("rlhf.reward", &r.RLHF.Reward) && yield("rlhf.critic", &r.RLHF.Critic)
+		_ = yield("model.path", &r.Model.Path) && (serve.IsURL(r.RLHF.Reward) || yield("rlhf.reward", &r.RLHF.Reward)) && yield("rlhf.critic", &r.RLHF.Critic)
 	}
 }
 

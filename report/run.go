@@ -25,12 +25,16 @@ type Run struct {
 
 // Manifest is the part of manifest.json that a page shows.
 type Manifest struct {
+	Verb    string                    `json:"verb"` // "" is haf train, or "rlhf"
 	Created string                    `json:"created"`
 	Recipe  map[string]map[string]any `json:"recipe"`
 	Origin  map[string]string         `json:"origin"` // of each dotted key: "default", "file" or "set"
 	Device  string                    `json:"device"`
 	Base    string                    `json:"base"`
 	Report  []string                  `json:"report"` // what was read, kept, dropped
+	Models  []struct {
+		Served string `json:"served"` // by a server: the reward and its name of the model
+	} `json:"models"`
 }
 
 // A Step is a line of metrics.jsonl after an optimizer step.
@@ -41,6 +45,13 @@ type Step struct {
 	PolicyLoss float64 `json:"policy_loss"`
 	Tokens     int     `json:"tokens"`
 	Seconds    float64 `json:"seconds"`
+
+	// Of haf rlhf: means over the responses of the step.
+	Reward  float64 `json:"reward"`
+	KL      float64 `json:"kl"`
+	Entropy float64 `json:"entropy"`
+	Length  float64 `json:"length"`
+	Ended   float64 `json:"ended"`
 }
 
 // A Validation is a line of metrics.jsonl after a validation.

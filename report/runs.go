@@ -9,18 +9,34 @@ import (
 	"haf/eval"
 )
 
-// Runs makes the page of one or many runs: what each was, how its training went, and what it is worth.
+// Runs makes the page of one or many runs: what each was, how its training or its policy's optimization went, and what it is worth.
 func Runs(runs []*Run) (Page, error) {
 	page := Page{Title: "Runs"}
 	if len(runs) == 1 {
 		page.Title = "Run " + runs[0].Name
 	}
-	page.Sections = append(page.Sections, trainings(runs), evaluations(runs))
-	curves, err := curves(runs)
-	if err != nil {
-		return page, err
+	var trained, policies []*Run
+	for _, r := range runs {
+		if r.optimizes() {
+			policies = append(policies, r)
+		} else {
+			trained = append(trained, r)
+		}
 	}
-	page.Sections = append(page.Sections, curves)
+	if len(trained) > 0 {
+		curves, err := curves(trained)
+		if err != nil {
+			return page, err
+		}
+		page.Sections = append(page.Sections, trainings(trained), evaluations(trained), curves)
+	}
+	if len(policies) > 0 {
+		s, err := optimizations(policies)
+		if err != nil {
+			return page, err
+		}
+		page.Sections = append(page.Sections, s)
+	}
 	for _, r := range runs {
 		page.Sections = append(page.Sections, described(r))
 	}
@@ -44,14 +60,17 @@ func trainings(runs []*Run) Section {
 		} else {
 			row = append(row, "last", "–", "–", "no validation")
 		}
-		state := "finished"
-		if !r.Finished {
-			state = "not finished"
-		}
-		t.Rows = append(t.Rows, append(row, state))
+		t.Rows = append(t.Rows, append(row, r.state()))
 	}
 	s.Add(Text("The weights of the best validation are kept: the highest accuracy, then the lowest loss. Its accuracy chose the weights, so it flatters them; what a model is worth is in the evaluation."), t)
 	return s
+}
+
+func (r *Run) state() string {
+	if r.Finished {
+		return "finished"
+	}
+	return "not finished"
 }
 
 // evaluations is the table of the runs' eval.json files.

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -192,22 +194,28 @@ func (c *Client) Models(ctx context.Context) (map[string][]string, error) {
 	return out, nil
 }
 
-// Rewards names the rewards of the client's model, the default first.
-func (c *Client) Rewards(ctx context.Context) ([]string, error) {
+// Served is the name of the client's model and its rewards, the default first.
+func (c *Client) Served(ctx context.Context) (model string, rewards []string, err error) {
 	models, err := c.Models(ctx)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	if c.model == "" && len(models) == 1 {
-		for _, rewards := range models {
-			return rewards, nil
+		for model, rewards := range models {
+			return model, rewards, nil
 		}
 	}
 	if rewards, ok := models[c.model]; ok {
-		return rewards, nil
+		return c.model, rewards, nil
 	}
-	return nil, fmt.Errorf("serve: %s serves %d models, %q is none of them: name one behind the address, %s#MODEL", c.base, len(models), c.model, c.base)
+	return "", nil, fmt.Errorf("serve: %s serves %s, %q is none of them: name one behind the address, %s#MODEL", c.base, strings.Join(slices.Sorted(maps.Keys(models)), ", "), c.model, c.base)
 }
+
+// Errors that the caller of a client may look for.
+var (
+	ErrToken    = errors.New("the server refused the token") // 401 and 403
+	ErrNoAnswer = errors.New("no answer")                    // of any try
+)
 
 // refusal is an answer that is no success.
 type refusal struct {
@@ -218,6 +226,11 @@ type refusal struct {
 
 func (r *refusal) Error() string {
 	return fmt.Sprintf("the server answered %d: %s", r.status, r.message)
+}
+
+// Is makes a refused token an ErrToken.
+func (r *refusal) Is(target error) bool {
+	return target == ErrToken && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden)
 }
 
 // passes says whether another try may succeed.
@@ -246,6 +259,9 @@ func (c *Client) ask(ctx context.Context, method, path string, body []byte, repl
 			return err
 		}
 		if try == c.opt.Tries {
+			if !answered {
+				return fmt.Errorf("tried %d times: %w: %w", try, ErrNoAnswer, err)
+			}
 			return fmt.Errorf("tried %d times: %w", try, err)
 		}
 		// Half of the wait is drawn, so that clients refused together do not come back together.

@@ -115,7 +115,7 @@ func TestClientTriesAgain(t *testing.T) {
 	}
 	// A server that never answers is given up after the time-out of a try.
 	fail = func(n int64, w http.ResponseWriter) bool { time.Sleep(300 * time.Millisecond); return true }
-	if _, err := newClient(t, h.URL, ClientOptions{Timeout: 30 * time.Millisecond, Tries: 2}).Score(t.Context(), samples); err == nil || !strings.Contains(err.Error(), "tried 2 times") {
+	if _, err := newClient(t, h.URL, ClientOptions{Timeout: 30 * time.Millisecond, Tries: 2}).Score(t.Context(), samples); !errors.Is(err, ErrNoAnswer) || errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "tried 2 times") {
 		t.Error(err)
 	}
 }
@@ -129,17 +129,17 @@ func status503(w http.ResponseWriter) bool {
 func TestClientNames(t *testing.T) {
 	_, h := start(t, Config{Models: []Source{of("a", &fake{}), of("b", &fake{version: 3, names: []string{"score"}})}, Tokens: []Token{{"t", "0123456789abcdef"}}})
 	opt := ClientOptions{Token: "0123456789abcdef"}
-	names, err := newClient(t, h.URL+"#b", opt).Rewards(t.Context())
-	if err != nil || len(names) != 1 || names[0] != "score" {
-		t.Errorf("%v, %v", names, err)
+	model, names, err := newClient(t, h.URL+"#b", opt).Served(t.Context())
+	if err != nil || model != "b" || len(names) != 1 || names[0] != "score" {
+		t.Errorf("%q, %v, %v", model, names, err)
 	}
-	if _, err := newClient(t, h.URL+"#c", opt).Rewards(t.Context()); err == nil || !strings.Contains(err.Error(), `"c" is none of them`) {
+	if _, _, err := newClient(t, h.URL+"#c", opt).Served(t.Context()); err == nil || !strings.Contains(err.Error(), `"c" is none of them`) {
 		t.Error(err)
 	}
 	if _, err := newClient(t, h.URL, opt).Score(t.Context(), someSamples(1)); err == nil || !strings.Contains(err.Error(), "name one of a, b") {
 		t.Error(err)
 	}
-	if _, err := newClient(t, h.URL+"#a", ClientOptions{}).Score(t.Context(), someSamples(1)); err == nil || !strings.Contains(err.Error(), "bearer token is wanted") {
+	if _, err := newClient(t, h.URL+"#a", ClientOptions{}).Score(t.Context(), someSamples(1)); err == nil || !errors.Is(err, ErrToken) || errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "bearer token is wanted") {
 		t.Error(err)
 	}
 	scored, err := newClient(t, h.URL+"#a", opt).Read(t.Context(), someSamples(150), []string{"implicit", "score"})

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"haf/pref"
 	"haf/reward"
@@ -16,6 +18,9 @@ type ensembleFlags struct {
 
 func (f ensembleFlags) check(models int) error {
 	if f.Ensemble == "" {
+		if models > 1 {
+			return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble", errUsage, models)
+		}
 		return nil
 	}
 	if err := reward.CheckEnsemble(f.Ensemble, f.Lambda); err != nil {
@@ -27,18 +32,99 @@ func (f ensembleFlags) check(models int) error {
 	return nil
 }
 
-// An ensemble opens one member after the other for every reading, so that only one is in memory.
+// open opens the one model, or the ensemble of several.
+func (f ensembleFlags) open(a *app, models []string, opt reward.Options) (subject, error) {
+	if f.Ensemble != "" {
+		return &ensemble{ensembleFlags: f, models: models, opt: opt}, nil
+	}
+	return a.openSubject(models[0], opt)
+}
+
+// name is what the model, or the ensemble, is called.
+func (f ensembleFlags) name(models []string) string {
+	if f.Ensemble != "" {
+		return f.Ensemble + " of " + strings.Join(models, ", ")
+	}
+	return models[0]
+}
+
+// goldFlags name a gold reward model, or several whose mean is the gold reward.
+type goldFlags struct {
+	Gold []string `help:"Gold reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; may be repeated: the mean of their rewards." sep:"none"`
+}
+
+func (f goldFlags) rule() ensembleFlags {
+	if len(f.Gold) > 1 {
+		return ensembleFlags{Ensemble: reward.EnsembleMean}
+	}
+	return ensembleFlags{}
+}
+
+// openGold opens the gold reward; nil where none is named.
+func (f goldFlags) openGold(a *app) (*openScorer, error) {
+	if len(f.Gold) == 0 {
+		return nil, nil
+	}
+	return a.openScorer(f.Gold, f.rule(), "", nil)
+}
+
+// An ensemble opens one member after the other for a reading, so that only one is in memory; for a scorer, which is asked again and again,
+// all at once.
 type ensemble struct {
 	ensembleFlags
 	models []string
 	opt    reward.Options
+	opened []subject // of the scorer
 }
 
-func (e ensemble) template() string { return "" }
-func (e ensemble) Close()           {}
+func (e *ensemble) template() string { return "" }
+
+func (e *ensemble) Close() {
+	for _, member := range e.opened {
+		member.Close()
+	}
+	e.opened = nil
+}
+
+// scorer reduces the named reward of all members.
+func (e *ensemble) scorer(a *app, name string) (*scorer, error) {
+	var members []*scorer
+	for i, named := range e.models {
+		if i == len(e.opened) {
+			model, err := a.openSubject(named, e.opt)
+			if err != nil {
+				return nil, err
+			}
+			e.opened = append(e.opened, model)
+		}
+		member, err := e.opened[i].scorer(a, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", named, err)
+		}
+		members = append(members, member)
+	}
+	return &scorer{
+		of: members[0].of, limit: "something was cut to fit a member",
+		read: func(ctx context.Context, samples []pref.Sample) ([]float64, []bool, error) {
+			all, cut := make([][]float64, len(members)), make([]bool, len(samples)) // by any member
+			for i, member := range members {
+				rewards, short, err := member.read(ctx, samples)
+				if err != nil {
+					return nil, nil, fmt.Errorf("%s: %w", e.models[i], err)
+				}
+				all[i] = rewards
+				for k := range cut {
+					cut[k] = cut[k] || short[k]
+				}
+			}
+			rewards, err := reward.ReduceEnsemble(e.Ensemble, e.Lambda, all)
+			return rewards, cut, err
+		},
+	}, nil
+}
 
 // read reads every member and reduces the rewards that all have, on the groups that all could read.
-func (e ensemble) read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error) {
+func (e *ensemble) read(a *app, groups []pref.Group, names []string, p *progress) (*reading, error) {
 	var members []*reading
 	for _, named := range e.models {
 		model, err := a.openSubject(named, e.opt)
@@ -62,7 +148,7 @@ func (e ensemble) read(a *app, groups []pref.Group, names []string, p *progress)
 	return e.reduce(members, names)
 }
 
-func (e ensemble) reduce(members []*reading, names []string) (*reading, error) {
+func (e *ensemble) reduce(members []*reading, names []string) (*reading, error) {
 	out := &reading{names: names, rewards: map[string][][]float64{}}
 	for i, index := range members[0].index {
 		g := members[0].groups[i]

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/google/renameio/v2"
 
@@ -70,8 +69,10 @@ func (c *evalCmd) check() error {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}
-	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
-		return err
+	if c.Ensemble != "" {
+		if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+			return err
+		}
 	}
 	switch {
 	case c.Ensemble != "" && c.Matrix:
@@ -118,7 +119,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := c.open(a)
+	model, err := c.open(a, c.Models, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out.Model, out.Data, out.Read = c.name(), c.Data, counts.String()
+	out.Model, out.Data, out.Read = c.name(c.Models), c.Data, counts.String()
 	if c.Details || len(valid) > 0 {
 		if err := c.describe(a, &out, model, r, valid, p); err != nil {
 			return err
@@ -148,7 +149,7 @@ func (c *evalCmd) Run(a *app) error {
 		}
 	}
 	if c.Out != "" {
-		if err := writeNew(c.Out, func(w io.Writer) error { return eval.WriteExamples(w, c.name(), r.groups, r.rewards) }); err != nil {
+		if err := writeNew(c.Out, func(w io.Writer) error { return eval.WriteExamples(w, c.name(c.Models), r.groups, r.rewards) }); err != nil {
 			return err
 		}
 	}
@@ -159,23 +160,6 @@ func (c *evalCmd) Run(a *app) error {
 		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, r.names[0], c.Gate, errGate)
 	}
 	return nil
-}
-
-// open opens the one model, or the ensemble of several.
-func (c *evalCmd) open(a *app) (subject, error) {
-	opt := reward.Options{MaxLength: c.MaxLength, Column: c.column()}
-	if c.Ensemble != "" {
-		return ensemble{c.ensembleFlags, c.Models, opt}, nil
-	}
-	return a.openSubject(c.Models[0], opt)
-}
-
-// name is what the model, or the ensemble, is called in the output.
-func (c *evalCmd) name() string {
-	if c.Ensemble != "" {
-		return c.Ensemble + " of " + strings.Join(c.Models, ", ")
-	}
-	return c.Models[0]
 }
 
 // results measures every reward of a reading.

@@ -236,28 +236,5 @@ func ended(rows []curate.Sample) int {
 	return n
 }
 
-// scorerOf opens a model and one of its rewards, "" for that of the head that was trained.
-func (a *app) scorerOf(named, rewardName string, column *int) (pref.Scorer, *reward.Model, error) {
-	m, err := a.openModel(named, reward.Options{Column: column})
-	if err != nil {
-		return nil, nil, err
-	}
-	if rewardName == "" {
-		rewardName = m.TrainedRewards()[0]
-	}
-	warnUntrained(a, m, []string{rewardName})
-	dir, err := cacheDir("reference")
-	if err != nil {
-		m.Close()
-		return nil, nil, err
-	}
-	s, err := m.Scorer(rewardName, dir)
-	if err != nil {
-		m.Close()
-		return nil, nil, err
-	}
-	return s, m, nil
-}
-
 // check that the local generator is what the interface asks for.
 var _ pref.Generator = (*reward.Generator)(nil)

@@ -14,7 +14,7 @@ import (
 // judgeFlags say who judges: a server's model or a reward model.
 type judgeFlags struct {
 	serverFlags
-	Gold        string  `help:"Gold reward model that judges, in place of -url."`
+	goldFlags           // judges in the place of -url
 	Criterion   string  `help:"What better means, for a language model. Default: helpful, correct, harmless, to the point."`
 	JudgeTokens int     `name:"judge-tokens" default:"1024" help:"Tokens that the judge may write."`
 	PriceIn     float64 `name:"price-in" help:"Price of a million prompt tokens, for the cost."`
@@ -30,11 +30,11 @@ func (f judgeFlags) judge(a *app) (j pref.Judge, name string, free func(), err e
 		}
 		return remote.Judge{Client: client, Criterion: f.Criterion, MaxTokens: f.JudgeTokens}, client.Model(), func() {}, nil
 	}
-	scorer, model, err := a.scorerOf(f.Gold, "", nil)
+	gold, err := f.openGold(a)
 	if err != nil {
 		return nil, "", nil, err
 	}
-	return curate.ByScorer{Scorer: scorer}, f.Gold, model.Close, nil
+	return curate.ByScorer{Scorer: gold}, gold.name, func() { gold.close(a) }, nil
 }
 
 func (f judgeFlags) cost(u pref.Usage) float64 {
@@ -93,8 +93,11 @@ func (c *judgeCmd) Run(a *app) error {
 	switch {
 	case len(c.Outputs) < 2:
 		return fmt.Errorf("%w: give two or more files of outputs", errUsage)
-	case (c.URL == "") == (c.Gold == ""):
+	case (c.URL == "") == (len(c.Gold) == 0):
 		return fmt.Errorf("%w: give -url of a judge, or -gold", errUsage)
+	}
+	if err := a.reach(c.Gold...); err != nil {
+		return err
 	}
 	var outputs [][]pref.Sample
 	for _, named := range c.Outputs {

@@ -2,26 +2,30 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"haf/curate"
 	"haf/eval"
 	"haf/pref"
+	"haf/reward"
+	"haf/serve"
 )
 
 type rankCmd struct {
-	Model   string   `arg:"" help:"Reward model: run or model folder, GGUF file or Hugging Face id."`
+	Models  []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
 	Samples string   `help:"Rank the samples of this file, {prompt, response} a line, in place of new ones."`
 	First   int      `help:"Only the first N prompts."`
 	Policy  string   `help:"Model that generates. Default: the reward model's own policy head."`
 	Reward  string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
-	Gold    string   `help:"A second reward model, larger or trained apart, for the curve."`
 	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
 	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
 	samplingFlags
 	serverFlags
 	columnFlag
+	ensembleFlags
+	goldFlags // larger or trained apart, for the curve
 }
 
 // ranked is what -json prints.
@@ -38,24 +42,36 @@ func (c *rankCmd) Run(a *app) error {
 	if (len(c.Prompts) == 0) == (c.Samples == "") {
 		return fmt.Errorf("%w: give -prompts, or -samples FILE", errUsage)
 	}
+	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+		return err
+	}
+	if c.Reward != "" {
+		if err := reward.CheckReward(c.Reward); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}
+	if c.Samples == "" && c.Policy == "" && c.URL == "" && (c.Ensemble != "" || serve.IsURL(c.Models[0])) {
+		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with -policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
+	}
+	if err := a.reach(slices.Concat(c.Models, c.Gold)...); err != nil { // before samples are generated
+		return err
+	}
 	samples, journal, err := c.samples(a)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	scorer, model, err := a.scorerOf(c.Model, c.Reward, c.column())
+	scorer, err := a.openScorer(c.Models, c.ensembleFlags, c.Reward, c.column())
 	if err != nil {
 		return err
 	}
-	defer model.Close()
+	defer scorer.close(a)
 	var gold pref.Scorer
-	if c.Gold != "" {
-		s, m, err := a.scorerOf(c.Gold, "", nil)
-		if err != nil {
-			return err
-		}
-		defer m.Close()
-		gold = s
+	if by, err := c.openGold(a); err != nil {
+		return err
+	} else if by != nil {
+		defer by.close(a)
+		gold = by
 	}
 	report, end := a.bars("scoring")
 	rows, err := curate.Rank(a.ctx, samples, scorer, gold, report)
@@ -108,7 +124,7 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 	}
 	policy := c.Policy
 	if policy == "" {
-		policy = c.Model
+		policy = c.Models[0]
 	}
 	generator, name, free, err := a.generator(policy, c.Rows, c.serverFlags)
 	if err != nil {

@@ -27,7 +27,7 @@ func TestReduce(t *testing.T) {
 	pair := pref.NewPair(nil, "a", "b", pref.Source{})
 	one := &reading{groups: []pref.Group{pair, pair}, index: []int{0, 2}, rewards: map[string][][]float64{"score": {{1, 2}, {3, 4}}}}
 	two := &reading{groups: []pref.Group{pair, pair}, index: []int{1, 2}, rewards: map[string][][]float64{"score": {{9, 9}, {1, 8}}}}
-	out, err := ensemble{ensembleFlags: ensembleFlags{Ensemble: "min"}}.reduce([]*reading{one, two}, []string{"score"})
+	out, err := (&ensemble{ensembleFlags: ensembleFlags{Ensemble: "min"}}).reduce([]*reading{one, two}, []string{"score"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestReduce(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	two.groups[1].Comparisons = nil
-	if out, err = (ensemble{ensembleFlags: ensembleFlags{Ensemble: "min"}}).reduce([]*reading{one, two}, []string{"score"}); err != nil || len(out.groups) != 0 {
+	if out, err = (&ensemble{ensembleFlags: ensembleFlags{Ensemble: "min"}}).reduce([]*reading{one, two}, []string{"score"}); err != nil || len(out.groups) != 0 {
 		t.Errorf("a group without a comparison of both was kept: %+v, %v", out, err)
 	}
 }

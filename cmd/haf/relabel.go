@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"slices"
 
 	"haf/curate"
 	"haf/eval"
@@ -10,7 +12,7 @@ import (
 )
 
 type relabelCmd struct {
-	Model     string   `arg:"" help:"Reward model: run or model folder, GGUF file or Hugging Face id."`
+	Models    []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
 	Data      []string `required:"" help:"Preferences, or groups such as haf rank writes; several are read in order." sep:"none"`
 	Out       string   `required:"" help:"New JSONL file of labelled pairs, or with -how scores of groups."`
 	How       string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
@@ -22,6 +24,7 @@ type relabelCmd struct {
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	judgeFlags
 	columnFlag
+	ensembleFlags
 }
 
 // relabelled is what -json prints.
@@ -42,16 +45,30 @@ func (c *relabelCmd) selects() bool {
 // Run labels preferences.
 func (c *relabelCmd) Run(a *app) error {
 	switch {
-	case c.selects() && (c.URL == "") == (c.Gold == ""):
+	case c.selects() && (c.URL == "") == (len(c.Gold) == 0):
 		return fmt.Errorf("%w: -how %s wants a labeller: -url or -gold", errUsage, c.How)
 	case c.selects() && c.Budget < 1:
 		return fmt.Errorf("%w: -budget %d, wanted at least 1", errUsage, c.Budget)
 	case !c.selects() && c.URL != "":
 		return fmt.Errorf("%w: -how %s labels by the model's own reward: leave out -url", errUsage, c.How)
-	case c.How == "scores" && (c.Gold != "" || c.Threshold != 0):
+	case c.How == "scores" && (len(c.Gold) > 0 || c.Threshold != 0):
 		return fmt.Errorf("%w: -how scores writes what MODEL says of every response: leave out -gold and -threshold", errUsage)
 	case !(c.Threshold >= 0):
 		return fmt.Errorf("%w: -threshold %g, wanted 0 or more", errUsage, c.Threshold)
+	}
+	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+		return err
+	}
+	if c.Reward != "" {
+		if err := reward.CheckReward(c.Reward); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}
+	if _, err := os.Stat(c.Out); err == nil {
+		return fmt.Errorf("%s exists: name a new file or remove it", c.Out)
+	}
+	if err := a.reach(slices.Concat(c.Models, c.Gold)...); err != nil { // before anything is scored
+		return err
 	}
 	files, err := a.data(c.Data)
 	if err != nil {
@@ -70,25 +87,30 @@ func (c *relabelCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	own, err := c.rewards(a, c.Model, c.column(), groups, c.Reward)
+	own, err := c.own(a, groups, c.Reward)
 	if err != nil {
 		return err
 	}
 	if c.How == "scores" {
-		rows, made := curate.ByScores(groups, own[0], c.Model)
+		rows, made := curate.ByScores(groups, own[0], c.name(c.Models))
 		return finishRows(a, journal, rows, "groups", relabelled{Out: c.Out, How: c.How, Counts: made})
 	}
 	label := curate.ByRewards
 	if c.How == "best-worst" {
 		label = curate.BestWorst
 	}
-	rows, made, err := label(groups, own[0], c.Model, c.Threshold)
+	rows, made, err := label(groups, own[0], c.name(c.Models), c.Threshold)
 	if err != nil {
 		return err
 	}
 	out := relabelled{Out: c.Out, How: c.How, Counts: made}
-	if c.Gold != "" {
-		gold, err := c.rewards(a, c.Gold, nil, groups, "")
+	if len(c.Gold) > 0 {
+		by, err := c.openGold(a)
+		if err != nil {
+			return err
+		}
+		gold, err := scoreGroups(a, by.scorer, groups)
+		by.close(a)
 		if err != nil {
 			return err
 		}
@@ -96,39 +118,32 @@ func (c *relabelCmd) Run(a *app) error {
 		for _, g := range groups {
 			most = max(most, len(g.Responses))
 		}
-		if out.Recall, err = curate.Recall(groups, own[0], gold[0], most); err != nil {
+		if out.Recall, err = curate.Recall(groups, own[0], gold, most); err != nil {
 			return err
 		}
 	}
 	return c.finish(a, journal, rows, out)
 }
 
-// rewards reads rewards of a model on every response of the groups, "" that of the head that was trained: [reward][group][response].
-func (c *relabelCmd) rewards(a *app, named string, column *int, groups []pref.Group, names ...string) ([][][]float64, error) {
-	model, err := a.openModel(named, reward.Options{Column: column})
+// own reads rewards of the model on every response of the groups, "" that of the head that was trained: [reward][group][response].
+func (c *relabelCmd) own(a *app, groups []pref.Group, names ...string) ([][][]float64, error) {
+	model, err := c.open(a, c.Models, reward.Options{Column: c.column()})
 	if err != nil {
 		return nil, err
 	}
 	defer model.Close()
-	dir, err := cacheDir("reference")
-	if err != nil {
-		return nil, err
-	}
 	var out [][][]float64
-	for _, name := range names {
-		if name == "" {
-			name = model.TrainedRewards()[0]
-		}
-		warnUntrained(a, model, []string{name})
-		scorer, err := model.Scorer(name, dir)
+	for i, name := range names {
+		s, err := model.scorer(a, name)
 		if err != nil {
 			return nil, err
 		}
-		report, end := a.bars("scoring by " + name)
-		rewards, err := eval.ScoreAll(a.ctx, groups, scorer, report)
-		end()
+		rewards, err := scoreGroups(a, s, groups)
 		if err != nil {
 			return nil, err
+		}
+		if i == 0 {
+			s.warn(a, c.name(c.Models))
 		}
 		out = append(out, rewards)
 	}
@@ -137,7 +152,7 @@ func (c *relabelCmd) rewards(a *app, named string, column *int, groups []pref.Gr
 
 // selected has pairs selected by the model's two heads labelled by a judge.
 func (c *relabelCmd) selected(a *app, groups []pref.Group) error {
-	heads, err := c.rewards(a, c.Model, c.column(), groups, reward.ByScore, reward.ByImplicit)
+	heads, err := c.own(a, groups, reward.ByScore, reward.ByImplicit)
 	if err != nil {
 		return err
 	}

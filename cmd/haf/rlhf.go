@@ -84,7 +84,7 @@ func (c *rlhfCmd) start(a *app, dir string) (rlhf.Result, error) {
 	if err != nil {
 		return rlhf.Result{}, err
 	}
-	defer l.close()
+	defer l.close(a)
 	folder, err := train.Create(dir, l.manifest)
 	if err != nil {
 		return rlhf.Result{}, err
@@ -115,7 +115,7 @@ func resumeRLHF(a *app, dir string) (rlhf.Result, error) {
 	if err != nil {
 		return rlhf.Result{}, err
 	}
-	defer l.close()
+	defer l.close(a)
 	same, err := l.manifest.SameRun(before)
 	if err != nil {
 		return rlhf.Result{}, err
@@ -131,11 +131,15 @@ type rlhfRun struct {
 	recipe   *recipe.Recipe
 	task     rlhf.Task
 	manifest *recipe.Manifest
-	models   []*reward.Model
+	models   []*reward.Model // policy and critic
+	reward   *openScorer
 	progress *progress
 }
 
-func (l *rlhfRun) close() {
+func (l *rlhfRun) close(a *app) {
+	if l.reward != nil {
+		l.reward.close(a)
+	}
 	for _, m := range l.models {
 		m.Close()
 	}
@@ -144,11 +148,15 @@ func (l *rlhfRun) close() {
 // loadRLHF opens models and prompts.
 func loadRLHF(a *app, r *recipe.Recipe) (l *rlhfRun, err error) {
 	l = &rlhfRun{recipe: r, progress: newProgress(a.stderr)}
+	opened := l // l itself is nil once an error is returned
 	defer func() {
 		if err != nil {
-			l.close()
+			opened.close(a)
 		}
 	}()
+	if err := a.reach(r.RLHF.Reward); err != nil {
+		return nil, err
+	}
 	device, err := a.openDevice()
 	if err != nil {
 		return nil, err
@@ -167,14 +175,12 @@ func loadRLHF(a *app, r *recipe.Recipe) (l *rlhfRun, err error) {
 	l.models = append(l.models, policy)
 	all, trained := policy.NumParams()
 	l.progress.Say("policy: %s, %s, %d parameters, %d trained, template %s", r.Model.Path, policy.Config.Family, all, trained, policy.Meta.Template.Name)
-	scorer, model, err := a.scorerOf(r.RLHF.Reward, r.RLHF.RewardOf, nil)
-	if err != nil {
+	if l.reward, err = a.openScorer([]string{r.RLHF.Reward}, ensembleFlags{}, r.RLHF.RewardOf, nil); err != nil {
 		return nil, err
 	}
-	l.models = append(l.models, model)
-	l.progress.Say("reward: %s", model.Dir)
-	dirs := []string{model.Dir}
-	l.task = rlhf.Task{Policy: policy, Prompts: prompts, Scorer: scorer, MaxLength: r.Model.MaxLength}
+	l.progress.Say("reward: %s of %s", l.reward.of, l.reward.name)
+	l.task = rlhf.Task{Policy: policy, Prompts: prompts, Scorer: l.reward, MaxLength: r.Model.MaxLength}
+	models := []recipe.ModelFile{l.reward.file}
 	if r.RLHF.Algorithm == rlhf.PPO && r.RLHF.Value == rlhf.ValueSeparate {
 		path := r.RLHF.Critic
 		if path == "" {
@@ -183,9 +189,9 @@ func loadRLHF(a *app, r *recipe.Recipe) (l *rlhfRun, err error) {
 		if l.task.Critic, err = a.openLocal(device, path, r.CriticOptions()); err != nil {
 			return nil, err
 		}
-		l.models, dirs = append(l.models, l.task.Critic), append(dirs, l.task.Critic.Dir)
+		l.models, models = append(l.models, l.task.Critic), append(models, recipe.ModelFile{Path: l.task.Critic.Dir})
 	}
-	l.manifest, err = r.NewRLHFManifest(policy, report, dirs...)
+	l.manifest, err = r.NewRLHFManifest(policy, report, models...)
 	return l, err
 }
 

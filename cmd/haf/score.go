@@ -3,11 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"haf/pref"
 	"haf/reward"
-	"haf/serve"
 )
 
 type scoreCmd struct {
@@ -38,9 +36,6 @@ func (c *scoreCmd) Run(a *app) error {
 	}
 	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
 		return err
-	}
-	if len(c.Models) > 1 && c.Ensemble == "" {
-		return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble", errUsage, len(c.Models))
 	}
 	var samples []pref.Sample
 	switch {
@@ -112,107 +107,44 @@ func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards, variances []flo
 
 // scoreBy scores the samples by one model, with the variances of its score head's rewards where it predicts them, and says which were cut to fit it.
 func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards, variances []float64, cut []bool, err error) {
-	if serve.IsURL(named) {
-		rewards, cut, err = c.scoreRemote(a, named, samples)
-		return rewards, nil, cut, err
-	}
-	model, err := a.openModel(named, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	model, err := a.openSubject(named, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	defer model.Close()
-	name := c.Reward
-	if name == "" {
-		name = model.TrainedRewards()[0]
-	}
-	warnUntrained(a, model, []string{name})
-	dir, err := cacheDir("reference")
+	s, err := model.scorer(a, c.Reward)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	scorer, err := model.Scorer(name, dir)
-	if err != nil {
+	if rewards, cut, err = scoreAll(a, s, samples); err != nil {
 		return nil, nil, nil, err
 	}
-	if rewards, err = scoreAll(a, scorer, samples); err != nil {
-		return nil, nil, nil, err
+	s.warn(a, named)
+	if here, ok := model.(local); ok && s.of == reward.ByScore && here.HasVariance {
+		variances, err = here.Variances(a.ctx, samples)
 	}
-	if name == reward.ByScore && model.HasVariance {
-		if variances, err = model.Variances(a.ctx, samples); err != nil {
-			return nil, nil, nil, err
-		}
-	}
-	if cut, err = model.Truncated(samples); err != nil {
-		return nil, nil, nil, err
-	}
-	warnTruncated(a, model, cut)
-	return rewards, variances, cut, nil
-}
-
-// scoreRemote has the samples scored by a server.
-func (c *scoreCmd) scoreRemote(a *app, address string, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
-	client, err := openClient(address, c.Reward, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
-	if err != nil {
-		return nil, nil, err
-	}
-	var names []string
-	if c.Reward != "" {
-		names = []string{c.Reward}
-	}
-	scored, err := client.Read(a.ctx, samples, names)
-	if err != nil {
-		return nil, nil, err
-	}
-	rewards, cut = make([]float64, len(scored)), make([]bool, len(scored))
-	for i, s := range scored {
-		rewards[i], cut[i] = s.Reward, s.Truncated
-	}
-	if n := slices.Index(cut, true); n >= 0 {
-		fmt.Fprintf(a.stderr, "haf: warning: the server cut samples to fit its model (the first is number %d): the reward is of what was left\n", n+1)
-	}
-	return rewards, cut, nil
-}
-
-// warnTruncated tells the user of samples that are scored with tokens cut off.
-func warnTruncated(a *app, model *reward.Model, cut []bool) {
-	first := slices.Index(cut, true)
-	if first < 0 {
-		return
-	}
-	n := 0
-	for _, c := range cut {
-		if c {
-			n++
-		}
-	}
-	what := "the beginning of the prompt"
-	if model.Meta.Truncation == "response" {
-		what = "the end of the response"
-	}
-	fmt.Fprintf(a.stderr, "haf: warning: of %d of %d samples (the first is number %d) %s was cut to fit %d tokens: the reward is of what was left; -max-length sets another limit\n",
-		n, len(cut), first+1, what, model.Meta.MaxLength)
+	return rewards, variances, cut, err
 }
 
 // portion is how many samples are scored at a time.
 const portion = 256
 
 // scoreAll scores the samples some at a time, to show how far it is.
-func scoreAll(a *app, scorer pref.Scorer, samples []pref.Sample) ([]float64, error) {
+func scoreAll(a *app, s *scorer, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
 	p := newProgress(a.stderr)
 	if len(samples) > portion {
 		p.Start("scoring", len(samples))
 		defer p.End()
 	}
-	rewards := make([]float64, 0, len(samples))
 	for from := 0; from < len(samples); from += portion {
-		part, err := scorer.Score(a.ctx, samples[from:min(from+portion, len(samples))])
+		part, short, err := s.Read(a.ctx, samples[from:min(from+portion, len(samples))])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		rewards = append(rewards, part...)
+		rewards, cut = append(rewards, part...), append(cut, short...)
 		if len(samples) > portion {
 			p.At(len(rewards), "")
 		}
 	}
-	return rewards, nil
+	return rewards, cut, nil
 }
