@@ -17,6 +17,8 @@ type batcher struct {
 	device  *sync.Mutex // one batch runs at a time, of whatever model
 	metrics *modelMetrics
 
+	took time.Duration // of the last batch; of run alone
+
 	mu   sync.Mutex
 	rate float64 // tokens a second, lately
 }
@@ -29,9 +31,14 @@ func (b *batcher) run() {
 			time.Sleep(b.window)
 		}
 		for b.next() {
+			// Those who had their answers ask again in a moment: with what they ask for the next batch is fuller.
+			time.Sleep(min(b.took/50, mostPause))
 		}
 	}
 }
+
+// mostPause is the longest pause between two batches while others wait.
+const mostPause = 20 * time.Millisecond
 
 // next reads a batch; false where nothing waits.
 func (b *batcher) next() bool {
@@ -55,6 +62,7 @@ func (b *batcher) next() bool {
 	begin := time.Now()
 	b.read(entries)
 	took := time.Since(begin)
+	b.took = took
 	b.metrics.batch(len(entries), tokens, took)
 	b.mu.Lock()
 	defer b.mu.Unlock()
