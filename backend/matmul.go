@@ -131,9 +131,13 @@ func checkProduct(dev compute.Backend) error {
 	return nil
 }
 
-// MatMulRate measures the device's rate at a square matrix product in float32 or bfloat16, in 10⁹ floating-point
+// MatMulRate measures the device's rate at a square matrix product in "float32" or "bfloat16", in 10⁹ floating-point
 // operations a second (2n³ a product): the median of up to five runs. It takes well under 2 s, on a GPU some seconds.
-func (d *Device) MatMulRate(dtype dtypes.DType) (gflops float64, err error) {
+func (d *Device) MatMulRate(of string) (gflops float64, err error) {
+	dtype := dtypes.Float32
+	if of == "bfloat16" {
+		dtype = dtypes.BFloat16
+	}
 	const (
 		smallest = 128
 		largest  = 8192

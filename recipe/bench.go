@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gomlx/compute/dtypes"
-
 	"haf/backend"
 	"haf/encode"
 	"haf/pref"
@@ -151,9 +149,9 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 	if err != nil {
 		return result, err
 	}
-	dtype := dtypes.Float32
-	if r.Model.DType == "bfloat16" && device.Kind() == backend.KindCUDA {
-		dtype = dtypes.BFloat16 // processors keep to float32, which both bodies are measured by
+	dtype := "float32" // on a processor, both bodies are measured by it
+	if device.Kind() == backend.KindCUDA {
+		dtype = r.Model.DType
 	}
 	if result.Peak, err = device.MatMulRate(dtype); err == nil {
 		result.GFLOPS = result.GFLOP * result.Rate

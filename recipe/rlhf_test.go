@@ -19,7 +19,7 @@ func TestRLHFRecipe(t *testing.T) {
 	if err := r.ForRLHF(); err != nil {
 		t.Error(err)
 	}
-	if o := r.RLHFOptions(); o.Algorithm != rlhf.PPO || o.Estimator != rlhf.K1 || o.KLInLoss || o.Samples != 2 || o.KL.Target != 6 || o.Shaping.NoEnd != 1 || o.MaxSteps != 60 {
+	if o := r.RLHFOptions(); o.Algorithm != rlhf.PPO || o.Estimator != rlhf.K1 || o.KLInLoss || o.Samples != 2 || o.KL.Target != 6 || o.Shaping.NoEnd != 1 || o.MaxSteps != 20 {
 		t.Errorf("%+v", o)
 	}
 	r, err = Load(file, []string{"rlhf.algorithm=grpo", "rlhf.kl_estimator=k2", "rlhf.stop=STOP"})

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/gomlx/compute/dtypes"
-
 	"haf/backend"
 )
 
@@ -30,7 +28,7 @@ func (c *setupCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	rate, err := device.MatMulRate(dtypes.Float32)
+	rate, err := device.MatMulRate("float32")
 	if err != nil {
 		return err
 	}
