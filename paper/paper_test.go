@@ -379,7 +379,19 @@ func TestRecipes(t *testing.T) {
 		if e := plan.Estimate(t.TempDir(), nil, cells); e.Seconds <= 0 {
 			t.Errorf("%s: no estimate: %+v", path, e)
 		}
-		names = append(names, strings.TrimSuffix(filepath.Base(path), ".toml"))
+		name := strings.TrimSuffix(filepath.Base(path), ".toml")
+		names = append(names, name)
+		need, err := plan.Bound(cells)
+		least, largest := map[string]float64{
+			// Weights: 2.78e9 in float32 with gradients twice and two moments; 7.24e9 in bfloat16.
+			"paper-phi2": 2.78e9 * 4 * 5, "paper-mistral": 7.24e9 * 2, "paper-mistral-instruct": 7.24e9 * 2,
+		}[name], 80e9
+		switch {
+		case least == 0 && err == nil:
+			t.Errorf("%s: bounded by nothing", path)
+		case least > 0 && (err != nil || float64(need.Bytes) < least || float64(need.Bytes) > largest):
+			t.Errorf("%s: %+v, %v, want from %.3g to %.3g bytes", path, need, err, least, largest)
+		}
 	}
 	if want := []string{"paper-full", "paper-mistral-instruct", "paper-mistral", "paper-phi2", "paper-small", "paper-tiny"}; !slices.Equal(names, want) {
 		t.Errorf("plans are %v, wanted %v", names, want)

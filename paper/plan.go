@@ -24,6 +24,7 @@ type Plan struct {
 	KeepModels bool           `toml:"keep_models"` // of finished cells; else their results alone are kept
 	Claim      string         `toml:"claim"`       // the method that is compared with the others
 	Recipe     map[string]any `toml:"recipe"`      // what all trainings have in common, as in a recipe
+	BaseConfig map[string]any `toml:"base_config"` // what the base's config.json says of its sizes: memory is bounded by it before the base is on disk
 	Cost       Cost           `toml:"cost"`
 	Sets       []Set          `toml:"sets"`
 	Methods    []Method       `toml:"methods"`

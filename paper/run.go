@@ -258,6 +258,32 @@ type Need struct {
 // Need plans the trainings of the cells, whose data must be made and base models be on disk. Of cells that differ only in what
 // memory does not depend on, the first stands for all.
 func (p *Plan) Need(cells []*Cell) (Need, error) {
+	return most(cells, func(r *recipe.Recipe) (int64, error) {
+		plan, err := r.Forecast()
+		if err != nil {
+			return 0, err
+		}
+		return plan.Run.Memory.Total(), nil
+	})
+}
+
+// Bound is [Plan.Need] from above where neither data nor base models are on disk, by the plan's base_config.
+func (p *Plan) Bound(cells []*Cell) (Need, error) {
+	if len(p.BaseConfig) == 0 {
+		return Need{}, fmt.Errorf("paper: %s has no [base_config], which would say how large the base model is", p.name)
+	}
+	config, err := json.Marshal(p.BaseConfig)
+	if err != nil {
+		return Need{}, fmt.Errorf("paper: base_config: %w", err)
+	}
+	return most(cells, func(r *recipe.Recipe) (int64, error) {
+		memory, err := r.Bound(config)
+		return memory.Total(), err
+	})
+}
+
+// most finds the cell whose training needs the most memory.
+func most(cells []*Cell, total func(*recipe.Recipe) (int64, error)) (Need, error) {
 	var most Need
 	planned := map[string]bool{}
 	for _, c := range cells {
@@ -270,12 +296,12 @@ func (p *Plan) Need(cells []*Cell) (Need, error) {
 			continue
 		}
 		planned[key] = true
-		plan, err := r.Forecast()
+		bytes, err := total(r)
 		if err != nil {
 			return most, fmt.Errorf("paper: %s: %w", c.ID, err)
 		}
-		if total := plan.Run.Memory.Total(); total > most.Bytes {
-			most = Need{c.ID, total}
+		if bytes > most.Bytes {
+			most = Need{c.ID, bytes}
 		}
 	}
 	return most, nil

@@ -93,6 +93,17 @@ func (r *Recipe) forecast() (*Plan, train.Data, error) {
 	return p, data, err
 }
 
+// Bound is the most memory that the recipe's training needs on whatever data, on a base model with this config.json; neither
+// has to be on disk. Every batch is taken to be as large, and its rows as long, as the recipe lets them be.
+func (r *Recipe) Bound(config []byte) (train.Memory, error) {
+	model, err := reward.Sketch(config, r.ModelOptions())
+	if err != nil {
+		return train.Memory{}, err
+	}
+	defer model.Close()
+	return train.BoundMemory(model, r.TrainOptions().Objective, r.Model.MaxLength), nil
+}
+
 // A saver is a setting that memory depends on, with values that need less than the recipe's.
 type saver struct {
 	key    string

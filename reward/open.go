@@ -262,12 +262,17 @@ func (m *Model) loadTokenizer(src *source, opt Options) error {
 	return err
 }
 
+// bodyType is what the backbone's weights are kept in.
+func (m *Model) bodyType(opt Options) dtypes.DType {
+	if opt.Train && opt.LoRA == nil {
+		return dtypes.Float32 // an optimizer's small steps vanish in bfloat16 weights
+	}
+	return m.decoder.DType
+}
+
 // load fills in the weights: the backbone from ck, the adapter and score head from where they are.
 func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
-	frozen := m.decoder.DType
-	if opt.Train && opt.LoRA == nil {
-		frozen = dtypes.Float32 // an optimizer's small steps vanish in bfloat16 weights
-	}
+	frozen := m.bodyType(opt)
 	head, err := findHead(ck, src.base, "", m.Config, opt.Column)
 	if err != nil {
 		return err

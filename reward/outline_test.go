@@ -69,6 +69,36 @@ func TestOutline(t *testing.T) {
 			}
 		})
 	}
+	t.Run("sketch", func(t *testing.T) {
+		config, err := os.ReadFile(filepath.Join(base, "config.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, opt := range []reward.Options{{Train: true, DType: "bfloat16"}, {Train: true, LoRA: lora, DType: "bfloat16"}} {
+			outline, err := reward.Outline(base, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer outline.Close()
+			sketch, err := reward.Sketch(config, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sketch.Close()
+			got, want := sketch.Params(), outline.Params()
+			if len(got) != len(want) {
+				t.Fatalf("%d parameters, want %d", len(got), len(want))
+			}
+			for i := range want {
+				if got[i].Name != want[i].Name || got[i].Bytes() != want[i].Bytes() {
+					t.Errorf("%s of %d bytes, want %s of %d", got[i].Name, got[i].Bytes(), want[i].Name, want[i].Bytes())
+				}
+			}
+		}
+		if _, err := reward.Sketch([]byte(`{"model_type": "llama"}`), reward.Options{}); err == nil || !strings.Contains(err.Error(), "no vocab_size") {
+			t.Errorf("without sizes: %v", err)
+		}
+	})
 	t.Run("no values", func(t *testing.T) {
 		// What is no number is refused when it is read.
 		path := filepath.Join(base, "model.safetensors")

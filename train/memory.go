@@ -102,6 +102,16 @@ func NewMemory(model *reward.Model, obj objective.Hybrid, shapes []encode.Shape,
 	return m
 }
 
+// BoundMemory is [NewMemory] before the data is known, from above: for batches of the model's positions, every one of them
+// predicted, with rows as long as two responses of maxLength tokens apart; 0 is no limit of length.
+func BoundMemory(model *reward.Model, obj objective.Hybrid, maxLength int) Memory {
+	shape := encode.Shape{Rows: 1, Length: model.Positions(), Predicted: model.Positions()}
+	if length := 2 * maxLength; length > 0 && length < shape.Length {
+		shape.Rows, shape.Length = (shape.Length+length-1)/length, length
+	}
+	return NewMemory(model, obj, []encode.Shape{shape}, true)
+}
+
 // room is what the memory of a program on one shape is counted from. Widths are in values of a position and layer.
 type room struct {
 	model  *reward.Model

@@ -94,6 +94,22 @@ func TestMemoryKept(t *testing.T) {
 	}
 }
 
+// TestBoundMemory wants a bound that no data exceed which the limits allow, and that the limits lower.
+func TestBoundMemory(t *testing.T) {
+	for _, set := range []func(*reward.Options){
+		nil, func(o *reward.Options) { o.LoRA = nil }, func(o *reward.Options) { o.Checkpointing = lm.CheckpointNone },
+	} {
+		model := outlineOf(t, set)
+		need, bound := forecast(t, set).Memory.Total(), BoundMemory(model, options().Objective, 0).Total()
+		if bound < need {
+			t.Errorf("%d bytes are needed, the bound is %d", need, bound)
+		}
+		if short := BoundMemory(model, options().Objective, 16).Total(); short >= bound {
+			t.Errorf("rows of 32 positions are bounded by %d bytes, of %d by %d", short, model.Positions(), bound)
+		}
+	}
+}
+
 // TestForecast plans what a run then does, to the step.
 func TestForecast(t *testing.T) {
 	model := outlineOf(t, func(o *reward.Options) { o.Positions = 128 })

@@ -34,8 +34,9 @@ type paperOutput struct {
 	Finished  int             `json:"finished"` // before this run
 	Failed    []string        `json:"failed"`
 	Estimated paper.Estimated `json:"estimated"`
-	Need      *paper.Need     `json:"need,omitempty"` // of memory, with -plan
-	Room      int64           `json:"room,omitempty"` // the memory that there is
+	Need      *paper.Need     `json:"need,omitempty"`    // of memory, with -plan
+	Bounded   bool            `json:"bounded,omitempty"` // the need is a bound: data or base model are not on disk
+	Room      int64           `json:"room,omitempty"`    // the memory that there is
 	Markdown  string          `json:"markdown,omitempty"`
 	HTML      string          `json:"html,omitempty"`
 }
@@ -138,8 +139,8 @@ func (a *app) bases(offline bool) func(*recipe.Recipe) (string, error) {
 	}
 }
 
-// plan lists the cells, says how long they take and what memory they need. Where data or base model are not on disk, it says
-// so in the place of the memory.
+// plan lists the cells, says how long they take and what memory they need. Where data or base model are not on disk, the
+// memory is a bound by the plan's base_config.
 func (c *paperCmd) plan(a *app, plan *paper.Plan) error {
 	need, data, cells, unknown := c.need(a, plan)
 	if unknown != nil {
@@ -150,22 +151,7 @@ func (c *paperCmd) plan(a *app, plan *paper.Plan) error {
 		}
 	}
 	out := newPaperOutput(cells, plan.Estimate(c.Out, data, cells))
-	text := "memory: not known: " + fmt.Sprint(unknown)
-	if errors.Is(unknown, hub.ErrOffline) {
-		text = "memory: not known before data and base model are on disk, for -plan fetches nothing"
-	}
-	var short error
-	if unknown == nil {
-		room, err := backend.HostRoom()
-		if err != nil {
-			fmt.Fprintf(a.stderr, "haf: %v: nothing to compare the need with\n", err)
-		}
-		out.Need, out.Room = &need, room.Bytes
-		text = fmt.Sprintf("memory: at most %s, by %s; haf train -plan says what of", hub.Bytes(need.Bytes), need.Cell)
-		if room.Bytes > 0 && need.Bytes > room.Bytes {
-			short = fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait for memory", errGate, need.Cell, hub.Bytes(need.Bytes), hub.Bytes(room.Bytes), room.Source)
-		}
-	}
+	text, short := c.memory(a, plan, cells, need, unknown, &out)
 	if a.json {
 		if err := printJSON(a, out); err != nil {
 			return err
@@ -179,6 +165,31 @@ func (c *paperCmd) plan(a *app, plan *paper.Plan) error {
 		return err
 	}
 	return short
+}
+
+// memory says what the cells need, known or not, beside what there is. Only what is known to need more is an error: a bound is
+// for whatever data, and for a machine that may be another.
+func (c *paperCmd) memory(a *app, plan *paper.Plan, cells []*paper.Cell, need paper.Need, unknown error, out *paperOutput) (text string, short error) {
+	bounded := errors.Is(unknown, hub.ErrOffline)
+	if bounded {
+		need, unknown = plan.Bound(cells)
+	}
+	if unknown != nil {
+		return fmt.Sprintf("memory: not known: %v", unknown), nil
+	}
+	room, err := backend.HostRoom()
+	if err != nil {
+		fmt.Fprintf(a.stderr, "haf: %v: nothing to compare the need with\n", err)
+	}
+	out.Need, out.Bounded, out.Room = &need, bounded, room.Bytes
+	bytes := hub.Bytes(need.Bytes)
+	switch {
+	case bounded:
+		return fmt.Sprintf("memory: no more than %s on whatever data, by %s and [base_config]: data and base model are not on disk, and -plan fetches nothing", bytes, need.Cell), nil
+	case room.Bytes > 0 && need.Bytes > room.Bytes:
+		short = fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait for memory", errGate, need.Cell, bytes, hub.Bytes(room.Bytes), room.Source)
+	}
+	return fmt.Sprintf("memory: at most %s, by %s; haf train -plan says what of", bytes, need.Cell), short
 }
 
 // need splits the data, in a folder of its own where that was not done yet, and plans the cells' trainings.

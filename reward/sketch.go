@@ -1,0 +1,31 @@
+package reward
+
+import "haf/lm"
+
+// Sketch is the outline of a model that is not on disk, by its config.json alone: with the parameters that the configuration
+// says, fresh heads, and no tokenizer. It is enough to plan memory by.
+func Sketch(config []byte, opt Options) (*Model, error) {
+	c, err := lm.ParseConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModel(nil, c, Meta{}, opt)
+	if err != nil {
+		return nil, err
+	}
+	m.HasPolicyHead = true
+	for _, p := range lm.Params(c) {
+		if err := m.add(lm.Array{Name: p.Name, Shape: p.Shape}, m.bodyType(opt)); err != nil {
+			return nil, err
+		}
+	}
+	if opt.LoRA != nil {
+		if err := m.addFresh(opt); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.addHead(nil, opt); err != nil {
+		return nil, err
+	}
+	return m, m.addVariance("", opt)
+}
