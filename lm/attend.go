@@ -7,21 +7,32 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// QueryBlock is the number of queries that attend at once: none is computed with keys behind its block, so that the
-// upper half of the square is left out.
-const QueryBlock = 128
+// queryBlock is about how many queries attend at once. None is computed with keys behind its block, so that the upper half of the
+// square is left out; smaller blocks leave out more of it, but every block is compiled for itself, in every layer.
+const queryBlock = 320
 
-// attend is softmax(cap(q·kᵀ/√s) + bias)·v, s the head's dimension unless the family has another, cap the soft-cap
-// where there is one: q [M, heads×D], k and v [M, kv×D], bias [R, T, T], the result [M, heads×D].
+// QueryBlocks returns where the blocks of a row's queries end. They are of equal size, about.
+func QueryBlocks(length int) []int {
+	const unit = 32
+	ends := make([]int, max(1, (length+queryBlock/2)/queryBlock))
+	for i := range ends {
+		ends[i] = (i + 1) * length / len(ends) / unit * unit
+	}
+	ends[len(ends)-1] = length
+	return ends
+}
+
+// attend is softmax(cap(q·kᵀ/√s) + bias)·v over what is visible, s the head's dimension unless the family has another, cap the soft-cap
+// where there is one: q [M, heads×D], k and v [M, kv×D], visible [R, T, T], the result [M, heads×D].
 //
 // The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P are made again from
 // the scores and the logarithm of their sum, and dS = P ⊙ (dO·vᵀ − rowsum(dO ⊙ O)). Differentiated automatically, the
 // softmax passes over matrices of queries by keys three times as often.
-func (b *block) attend(q, k, v, bias *Node) *Node {
+func (b *block) attend(q, k, v, visible *Node) *Node {
 	var logSums []*Node // of each block of queries, [R, K, G, Q, 1]
 	var parts []*Node
 	b.queryBlocks(q, k, v, func(at queries) {
-		scores, _ := b.scores(at.q, at.k, at.mask(bias))
+		scores, _ := b.scores(at.q, at.k, at.mask(visible))
 		most := ReduceAndKeep(scores, ReduceMax, -1)
 		weights := Exp(Sub(scores, most))
 		sum := ReduceAndKeep(weights, ReduceSum, -1)
@@ -30,12 +41,12 @@ func (b *block) attend(q, k, v, bias *Node) *Node {
 		logSums = append(logSums, Add(most, Log(sum)))
 	})
 	return custom([]*Node{q, k, v}, b.flat(Concatenate(parts, 3)), b.keep, func(in []*Node, out, by *Node) []*Node {
-		return b.attendGradient(in[0], in[1], in[2], bias, out, by, logSums)
+		return b.attendGradient(in[0], in[1], in[2], visible, out, by, logSums)
 	})
 }
 
 // attendGradient returns the gradients by q, k and v; by is the gradient by the output.
-func (b *block) attendGradient(q, k, v, bias, out, by *Node, logSums []*Node) []*Node {
+func (b *block) attendGradient(q, k, v, visible, out, by *Node, logSums []*Node) []*Node {
 	// rowsum(dO ⊙ O) is rowsum(P ⊙ dP) without a matrix of queries by keys.
 	deltas := b.heads(Mul(ConvertDType(by, dtypes.Float32), ConvertDType(out, dtypes.Float32)), b.Config.Heads)
 	deltas = ReduceAndKeep(deltas, ReduceSum, -1)
@@ -44,7 +55,7 @@ func (b *block) attendGradient(q, k, v, bias, out, by *Node, logSums []*Node) []
 	var dk, dv *Node
 	i := 0
 	b.queryBlocks(q, k, v, func(at queries) {
-		scores, slope := b.scores(at.q, at.k, at.mask(bias))
+		scores, slope := b.scores(at.q, at.k, at.mask(visible))
 		weights := Exp(Sub(scores, logSums[i]))
 		dOut, delta := at.cut(byRKGTD), at.cut(deltas)
 		dWeights := Dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1})
@@ -83,11 +94,11 @@ func (b *block) scale() float64 {
 }
 
 // scores returns what the softmax is over, float32 [R, K, G, Q, S], and its slope as scaled does.
-func (b *block) scores(q, k, bias *Node) (scores, slope *Node) {
+func (b *block) scores(q, k, visible *Node) (scores, slope *Node) {
 	scores, slope = b.scaled(Dot(q, k).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}))
-	dims := bias.Shape().Dimensions
-	bias = BroadcastToDims(Reshape(bias, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
-	return Add(scores, bias), slope
+	dims := visible.Shape().Dimensions
+	visible = BroadcastToDims(Reshape(visible, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
+	return Add(scores, bias(visible)), slope
 }
 
 // scaled is cap(scale·x) for the products x of queries and keys, and its slope by x over the scale, nil where that is one:
@@ -107,9 +118,9 @@ type queries struct {
 	q, k, v  *Node
 }
 
-// mask cuts the block out of the bias [R, T, T].
-func (at queries) mask(bias *Node) *Node {
-	return Slice(bias, AxisRange(), AxisRange(at.from, at.to), AxisRange(0, at.to))
+// mask cuts the block out of what is visible, [R, T, T].
+func (at queries) mask(visible *Node) *Node {
+	return Slice(visible, AxisRange(), AxisRange(at.from, at.to), AxisRange(0, at.to))
 }
 
 // cut cuts the block's queries out of [R, K, G, T, …].
@@ -119,8 +130,10 @@ func (at queries) cut(x *Node) *Node {
 
 func (b *block) queryBlocks(q, k, v *Node, do func(at queries)) {
 	qRKGTD, kRKTD, vRKTD := b.heads(q, b.Config.Heads), b.keyHeads(k), b.keyHeads(v)
-	for from := 0; from < b.length; from += QueryBlock {
-		at := queries{from: from, to: min(from+QueryBlock, b.length)}
+	from := 0
+	for _, to := range QueryBlocks(b.length) {
+		at := queries{from: from, to: to}
+		from = to
 		keys := func(x *Node) *Node { return Slice(x, AxisRange(), AxisRange(), AxisRange(0, at.to)) }
 		at.q, at.k, at.v = at.cut(qRKGTD), keys(kRKTD), keys(vRKTD)
 		do(at)

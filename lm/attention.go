@@ -10,26 +10,9 @@ import (
 // weight is exactly zero in float32, and, unlike −∞, no row can become NaN.
 const hiddenBias = -1e30
 
-// attentionBias returns 0 where the token at the second axis is visible from the first, else hiddenBias:
-// float32 [R, T, T]. Visible: not later in the row, of the same segment, in the prompt or in the same branch, and, unless
-// window is 0, less than window positions back. Positions, not places in the row: between a response and its prompt
-// there may be other responses.
-func attentionBias(rows Rows, window int) *Node {
-	r, t := rows.Tokens.Shape().Dimensions[0], rows.Tokens.Shape().Dimensions[1]
-	from := func(x *Node) *Node { return BroadcastToDims(Reshape(x, r, t, 1), r, t, t) }
-	to := func(x *Node) *Node { return BroadcastToDims(Reshape(x, r, 1, t), r, t, t) }
-	place := shapes.Make(dtypes.Int32, r, t, t)
-	g := rows.Tokens.Graph()
-	causal := GreaterOrEqual(Iota(g, place, 1), Iota(g, place, 2))
-	sameSegment := Equal(from(rows.Segments), to(rows.Segments))
-	prompt := Equal(to(rows.Branches), ZerosLike(to(rows.Branches)))
-	sameBranch := Equal(from(rows.Branches), to(rows.Branches))
-	visible := And(And(causal, sameSegment), Or(prompt, sameBranch))
-	if window > 0 {
-		distance := Sub(from(rows.Positions), to(rows.Positions))
-		visible = And(visible, LessThan(distance, AddScalar(ZerosLike(distance), float64(window))))
-	}
-	zeros := Zeros(g, shapes.Make(dtypes.Float32, r, t, t))
+// bias returns 0 where a token is visible from another, else hiddenBias, in float32.
+func bias(visible *Node) *Node {
+	zeros := Zeros(visible.Graph(), shapes.Make(dtypes.Float32, visible.Shape().Dimensions...))
 	return Where(visible, zeros, AddScalar(zeros, hiddenBias))
 }
 
@@ -38,7 +21,7 @@ func (b *block) attention(xMH *Node, name string, v *view) *Node {
 	q, k, value := b.project(xMH, name)
 	q = b.keep(b.rotate(b.headNorm(q, b.Config.Heads, name, b.family.names.qNorm), b.Config.Heads, v))
 	k = b.keep(b.rotate(b.headNorm(k, b.Config.KVHeads, name, b.family.names.kNorm), b.Config.KVHeads, v))
-	return b.linear(b.attend(q, k, b.keep(value), v.biasRTT), name+b.family.names.o)
+	return b.linear(b.attend(q, k, b.keep(value), v.visibleRTT), name+b.family.names.o)
 }
 
 // project returns queries [M, heads×D], keys and values [M, kv×D], cut out of the fused projection where there is one.
@@ -72,19 +55,6 @@ func (b *block) headNorm(x *Node, heads int, name, norm string) *Node {
 	return Reshape(b.norm(Reshape(x, dims[0], heads, b.Config.HeadDim), name+norm), dims...)
 }
 
-// rotations returns the cosines and sines of the rotary angles, [M, 1, D/2]. The angles are float32 whatever the
-// dtype: in bfloat16 they are garbage after a few hundred positions.
-func rotations(positionsRT *Node, inverse []float64, dtype dtypes.DType) (cos, sin *Node) {
-	m, half := positionsRT.Shape().Size(), len(inverse)
-	freq := make([]float32, half)
-	for i, f := range inverse {
-		freq[i] = float32(f)
-	}
-	pos := BroadcastToDims(Reshape(ConvertDType(positionsRT, dtypes.Float32), m, 1, 1), m, 1, half)
-	angle := Mul(pos, BroadcastToDims(Reshape(Const(positionsRT.Graph(), freq), 1, 1, half), m, 1, half))
-	return ConvertDType(Cos(angle), dtype), ConvertDType(Sin(angle), dtype)
-}
-
 // rotate applies the rotary embedding to [M, heads×D]: of the first dimensions of a head, all or a part, it pairs the
 // i-th of the first half with the i-th of the second, as transformers does.
 func (b *block) rotate(x *Node, heads int, v *view) *Node {
@@ -95,8 +65,8 @@ func (b *block) rotate(x *Node, heads int, v *view) *Node {
 	x = Reshape(x, m, heads, dim)
 	part := func(from, to int) *Node { return Slice(x, AxisRange(), AxisRange(), AxisRange(from, to)) }
 	lo, hi := part(0, half), part(half, 2*half)
-	cos := BroadcastToDims(v.cosM1D, m, heads, half)
-	sin := BroadcastToDims(v.sinM1D, m, heads, half)
+	spread := func(angles *Node) *Node { return BroadcastToDims(ConvertDType(angles, b.DType), m, heads, half) }
+	cos, sin := spread(v.cosM1D), spread(v.sinM1D)
 	parts := []*Node{Sub(Mul(lo, cos), Mul(hi, sin)), Add(Mul(hi, cos), Mul(lo, sin))}
 	if 2*half < dim {
 		parts = append(parts, part(2*half, dim))

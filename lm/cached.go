@@ -24,14 +24,11 @@ func (d *Decoder) Prefill(w Weights, rows Rows, lastN *Node) (logitsNV, sumN, kv
 	return logitsNV, sumN, Concatenate(all, 0)
 }
 
-// Step runs one token in each of R rows. positionsR (int32) says how many tokens of the row the cache holds: they are all
-// that the token sees beside itself. caches are the keys and values, [R, K, S, D], of layer l at 2l and 2l+1. Step returns the logits
+// Step runs one token in each of R rows, which are all of the packed rows. Its position says how many tokens of the row the
+// cache holds: they are all that the token sees beside itself. caches are the keys and values, [R, K, S, D], of layer l at 2l and 2l+1. Step returns the logits
 // after the token (float32 [R, V]), their log-sum-exp (float32 [R]) and the token's own keys and values, [R, K, D], in the order of caches.
-func (d *Decoder) Step(w Weights, tokensR, positionsR *Node, caches []*Node) (logitsRV, sumR *Node, kv []*Node) {
-	n := tokensR.Shape().Size()
-	column := func(x *Node) *Node { return Reshape(x, n, 1) }
-	zeros := ZerosLike(column(tokensR))
-	rows := Rows{Tokens: column(tokensR), Positions: column(positionsR), Segments: zeros, Branches: zeros}
+func (d *Decoder) Step(w Weights, rows Rows, caches []*Node) (logitsRV, sumR *Node, kv []*Node) {
+	positionsR := Reshape(rows.Positions, rows.Positions.Shape().Size())
 	b := d.forward().block(w, rows)
 	length := caches[0].Shape().Dimensions[2]
 	full, windowed := cacheBias(positionsR, length, 0), (*Node)(nil)
@@ -96,8 +93,7 @@ func cacheBias(positionsR *Node, length, window int) *Node {
 		distance := Sub(position, at)
 		visible = And(visible, LessThan(distance, AddScalar(ZerosLike(distance), float64(window))))
 	}
-	zeros := Zeros(g, shapes.Make(dtypes.Float32, r, length))
-	return Where(visible, zeros, AddScalar(zeros, hiddenBias))
+	return bias(visible)
 }
 
 // attendCached is the attention of one token a row to the cache and to itself: the cache and the token's own key and
@@ -114,10 +110,10 @@ func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, 
 	}
 	length := biasRS.Shape().Dimensions[1]
 	all := Concatenate([]*Node{scores(cacheK), scores(k)}, -1) // [R, K, G, S+1]
-	bias := Concatenate([]*Node{biasRS, Zeros(biasRS.Graph(), shapes.Make(dtypes.Float32, b.rows, 1))}, -1)
-	bias = BroadcastToDims(Reshape(bias, b.rows, 1, 1, length+1), all.Shape().Dimensions...)
+	biasRS = Concatenate([]*Node{biasRS, Zeros(biasRS.Graph(), shapes.Make(dtypes.Float32, b.rows, 1))}, -1)
+	spread := BroadcastToDims(Reshape(biasRS, b.rows, 1, 1, length+1), all.Shape().Dimensions...)
 	all, _ = b.scaled(all)
-	weights := ConvertDType(Softmax(Add(all, bias), -1), b.DType)
+	weights := ConvertDType(Softmax(Add(all, spread), -1), b.DType)
 	mix := func(from, to int, values *Node) *Node {
 		part := Slice(weights, AxisRange(), AxisRange(), AxisRange(), AxisRange(from, to))
 		return Dot(part, values).General([]int{3}, []int{0, 1}, []int{2}, []int{0, 1})

@@ -41,18 +41,9 @@ const (
 // Weights holds the graph's nodes of a model's weights by name, adapters included ("….lora_A.weight").
 type Weights map[string]*Node
 
-// Rows are the packed rows that the decoder runs, each int32 [R, T]. A token sees the tokens at or before it in
-// its row that have its segment and either branch 0 (the prompt) or its own branch.
-type Rows struct {
-	Tokens, Positions, Segments, Branches *Node
-}
-
-// Hidden returns the hidden states after the final norm, [M, H] in float32.
-func (d *Decoder) Hidden(w Weights, rows Rows) *Node { return d.HiddenAt(w, rows, nil) }
-
-// HiddenAt returns those of N places alone, [N, H]: readN are indices into the M states, int32 [N], nil for all. What the last layer does
-// after its attention is done for them only.
-func (d *Decoder) HiddenAt(w Weights, rows Rows, readN *Node) *Node {
+// Hidden returns the hidden states after the final norm, float32 [M, H]; or those of N places alone, [N, H]: readN are indices into
+// the M states, int32 [N], nil for all. What the last layer does after its attention is done for them only.
+func (d *Decoder) Hidden(w Weights, rows Rows, readN *Node) *Node {
 	b := d.block(w, rows)
 	b.read = readN
 	names := d.Config.family().names
@@ -86,33 +77,9 @@ type block struct {
 	read *Node
 }
 
-// A view is what attention needs to know of the rows.
-type view struct {
-	biasRTT        *Node // 0 where visible, a large negative number elsewhere; float32
-	cosM1D, sinM1D *Node // [M, 1, D/2]; nil without rotary positions
-}
-
 func (d *Decoder) block(w Weights, rows Rows) *block {
 	dims := rows.Tokens.Shape().Dimensions
-	b := &block{Decoder: d, family: d.Config.family(), w: w, rows: dims[0], length: dims[1]}
-	c := d.Config
-	plain := view{}
-	if b.family.rotary() {
-		plain.cosM1D, plain.sinM1D = rotations(rows.Positions, c.InverseFrequencies(), d.DType)
-	}
-	plain.biasRTT = attentionBias(rows, 0)
-	b.full, b.windowed = &plain, &plain
-	if c.Window > 0 {
-		local := plain
-		if c.Window < b.length { // else no two tokens of a row are that far apart
-			local.biasRTT = attentionBias(rows, c.Window)
-		}
-		if c.LocalRopeTheta != 0 {
-			local.cosM1D, local.sinM1D = rotations(rows.Positions, c.localFrequencies(), d.DType)
-		}
-		b.windowed = &local
-	}
-	return b
+	return &block{Decoder: d, family: d.Config.family(), w: w, rows: dims[0], length: dims[1], full: &rows.full, windowed: &rows.windowed}
 }
 
 // embed returns the first state of the residual stream, [M, H].

@@ -65,15 +65,16 @@ type Generator struct {
 // them.
 func NewGenerator(backend compute.Backend, decoder *Decoder, bind func(args []*Node) Weights) *Generator {
 	g := &Generator{Rows: 8, decoder: decoder, backend: backend, bind: bind, shared: backend.HasSharedBuffers()}
+	inputs := decoder.Config.NumRowInputs()
 	g.prefill = MustNewExec(backend, func(in []*Node) []*Node {
 		g.built++ // under g.mu
-		logits, sum, kv := decoder.Prefill(bind(in[5:]), Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]}, in[4])
+		logits, sum, kv := decoder.Prefill(bind(in[inputs+1:]), decoder.Config.Rows(in), in[inputs])
 		return []*Node{logits, sum, kv}
 	}).SetMaxCache(-1).WithName("prefill")
 	layers := 2 * decoder.Config.Layers
 	g.step = MustNewExec(backend, func(in []*Node) []*Node {
 		g.built++
-		logits, sum, kv := decoder.Step(bind(in[2+layers:]), in[0], in[1], in[2:2+layers])
+		logits, sum, kv := decoder.Step(bind(in[inputs+layers:]), decoder.Config.Rows(in), in[inputs:inputs+layers])
 		return append([]*Node{logits, sum}, kv...)
 	}).SetMaxCache(-1).WithName("step")
 	return g

@@ -180,8 +180,8 @@ func (r *run) runPrompts(free int) error {
 	for ; at < length; at++ {
 		segments[at] = -1
 	}
-	row := func(x []int32) *tensors.Tensor { return tensors.FromFlatDataAndDimensions(x, 1, length) }
-	args := []any{row(tokens), row(places), row(segments), row(make([]int32, length)), tensors.FromFlatDataAndDimensions(last, len(last))}
+	row := Layout{Rows: 1, Length: length, Tokens: tokens, Positions: places, Segments: segments, Branches: make([]int32, length)}
+	args := append(r.decoder.Config.RowInputs(row), tensors.FromFlatDataAndDimensions(last, len(last)))
 	out, err := r.Generator.prefill.Call(append(args, r.weights...)...)
 	if err != nil {
 		return fmt.Errorf("lm: running %d prompts of %d positions: %w", n, positions, err)
@@ -217,7 +217,7 @@ func (r *run) step() error {
 			writes[i] = positions[i]
 		}
 	}
-	args := []any{tensors.FromFlatDataAndDimensions(tokens, len(tokens)), tensors.FromFlatDataAndDimensions(positions, len(positions))}
+	args := r.decoder.Config.RowInputs(columns(tokens, positions))
 	out, err := r.Generator.step.Call(append(append(args, r.cache.arguments()...), r.weights...)...)
 	if err != nil {
 		return fmt.Errorf("lm: running a step of %d rows: %w", len(tokens), err)

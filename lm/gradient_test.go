@@ -27,7 +27,10 @@ var gradientConfigs = map[string]string{
 // TestGradients compares the gradient of a sum over the hidden states, by the weights and by an adapter (whose layers'
 // own weights are frozen), with central differences along random directions.
 func TestGradients(t *testing.T) {
-	const rows, length = 2, QueryBlock + 40 // two blocks of queries
+	const rows, length = 2, 500 // two blocks of queries
+	if n := len(QueryBlocks(length)); n != 2 {
+		t.Fatalf("%d blocks of queries", n)
+	}
 	device, err := backend.Open("auto")
 	if err != nil {
 		t.Fatal(err)
@@ -69,9 +72,7 @@ func TestGradients(t *testing.T) {
 		}
 		args := func(step float64, directions [][]float32) []any {
 			var out []any
-			for _, x := range ints {
-				out = append(out, tensors.FromFlatDataAndDimensions(x, rows, length))
-			}
+			out = append(out, c.RowInputs(Layout{Rows: rows, Length: length, Tokens: ints[0], Positions: ints[1], Segments: ints[2], Branches: ints[3]})...)
 			out = append(out, tensors.FromFlatDataAndDimensions(weight, rows*length, c.Hidden))
 			for i, p := range params {
 				x := values[i]
@@ -87,13 +88,14 @@ func TestGradients(t *testing.T) {
 		}
 		dtype, half := dtypes.Float32, false
 		loss := func(checkpointing Checkpointing, in []*Node) (*Node, []*Node) {
-			w, by := Weights{}, in[5:]
+			n := c.NumRowInputs()
+			w, by := Weights{}, in[n+1:]
 			for i, p := range params {
 				w[p.Name] = by[i]
 			}
 			d := Decoder{Config: c, LoRA: lora, DType: dtype, HalfGradients: half, Checkpointing: checkpointing}
-			h := ConvertDType(d.Hidden(w, Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]}), dtypes.Float32)
-			return ReduceAllMean(Mul(h, in[4])), by
+			h := d.Hidden(w, c.Rows(in), nil)
+			return ReduceAllMean(Mul(h, in[n])), by
 		}
 		gradients := func(checkpointing Checkpointing) [][]float32 {
 			exec := MustNewExec(device.Backend, func(in []*Node) []*Node { l, by := loss(checkpointing, in); return Gradient(l, by...) })

@@ -171,7 +171,7 @@ func Linears(c *Config) []string {
 	return paths
 }
 
-// LastFeedForward says whether a linear layer, named as by [Linears], is of the last block's feed-forward part, which [Decoder.HiddenAt]
+// LastFeedForward says whether a linear layer, named as by [Linears], is of the last block's feed-forward part, which [Decoder.Hidden]
 // runs for the places that are read.
 func LastFeedForward(c *Config, path string) bool {
 	name, ok := strings.CutPrefix(path, c.blockName(c.Layers-1))

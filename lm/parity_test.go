@@ -52,7 +52,9 @@ func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hid
 	for i := range positions {
 		positions[i] = int32(i)
 	}
-	args := []any{tensors.FromFlatDataAndDimensions(ids, 1, len(ids)), tensors.FromFlatDataAndDimensions(positions, 1, len(ids))}
+	zeros := make([]int32, len(ids))
+	args := config.RowInputs(lm.Layout{Rows: 1, Length: len(ids), Tokens: ids, Positions: positions, Segments: zeros, Branches: zeros})
+	inputs := len(args)
 	for _, p := range lm.Params(config) {
 		a, err := lm.ReadParam(ck, config, p)
 		if err != nil {
@@ -65,10 +67,9 @@ func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hid
 	exec := MustNewExec(device.Backend, func(in []*Node) []*Node {
 		w := lm.Weights{}
 		for i, name := range names {
-			w[name] = in[2+i]
+			w[name] = in[inputs+i]
 		}
-		zeros := ZerosLike(in[0])
-		hidden := decoder.Hidden(w, lm.Rows{Tokens: in[0], Positions: in[1], Segments: zeros, Branches: zeros})
+		hidden := decoder.Hidden(w, config.Rows(in), nil)
 		return []*Node{hidden, config.Output(w).Logits(hidden)}
 	})
 	defer exec.Finalize()

@@ -26,22 +26,24 @@ const (
 	tokenLogps // with PolicyHead: the log-probability of every token that is predicted, not summed
 )
 
-// NumInputs is the number of tensors that [Inputs] makes of a batch.
-const NumInputs = 8
+// What a program reads of a batch beside its rows: indices of its first arguments.
+const (
+	inPredict = iota
+	inTarget
+	inOwner
+	inLast
+	inRows
+)
+
+// NumInputs is the number of tensors that [Model.Inputs] makes of a batch.
+func (m *Model) NumInputs() int { return inRows + m.Config.NumRowInputs() }
 
 // Inputs returns a packed batch's arrays as the first arguments of a program that calls [Model.Heads].
-func Inputs(b *encode.Batch) []any {
-	rows, length := b.Shape.Rows, b.Shape.Length
-	return []any{
-		tensors.FromFlatDataAndDimensions(b.Tokens, rows, length),
-		tensors.FromFlatDataAndDimensions(b.Positions, rows, length),
-		tensors.FromFlatDataAndDimensions(b.Segments, rows, length),
-		tensors.FromFlatDataAndDimensions(b.Branches, rows, length),
-		tensors.FromFlatDataAndDimensions(b.Predict, len(b.Predict)),
-		tensors.FromFlatDataAndDimensions(b.Target, len(b.Target)),
-		tensors.FromFlatDataAndDimensions(b.Owner, len(b.Owner)),
-		tensors.FromFlatDataAndDimensions(b.Last, len(b.Last)),
-	}
+func (m *Model) Inputs(b *encode.Batch) []any {
+	flat := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
+	return append([]any{flat(b.Predict), flat(b.Target), flat(b.Owner), flat(b.Last)}, m.Config.RowInputs(lm.Layout{
+		Rows: b.Shape.Rows, Length: b.Shape.Length, Tokens: b.Tokens, Positions: b.Positions, Segments: b.Segments, Branches: b.Branches,
+	})...)
 }
 
 // Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S response slots the
@@ -50,14 +52,14 @@ func Inputs(b *encode.Batch) []any {
 // head reads: dropout.
 func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node) (scoreS, logpS, logVarS *Node) {
 	const ofResponse = ScoreHead | VarianceHead
-	owner, last := in[6], in[7]
+	owner, last := in[inOwner], in[inLast]
 	slots := last.Shape().Size()
-	read := in[4]
+	read := in[inPredict]
 	switch {
 	case want&PolicyHead == 0:
 		read = last
 	case want&ofResponse != 0:
-		read = Concatenate([]*Node{last, in[4]}, 0)
+		read = Concatenate([]*Node{last, in[inPredict]}, 0)
 	}
 	hiddenNH := m.hidden(in, w, read)
 	if want&ofResponse != 0 {
@@ -87,16 +89,16 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 
 // hidden builds the decoder's forward pass over the inputs of a packed batch, and returns the states at the places read, [N, H].
 func (m *Model) hidden(in []*Node, w lm.Weights, readN *Node) *Node {
-	return m.decoder.HiddenAt(w, lm.Rows{Tokens: in[0], Positions: in[1], Segments: in[2], Branches: in[3]}, readN)
+	return m.decoder.Hidden(w, m.Config.Rows(in[inRows:]), readN)
 }
 
 // Predicting builds the forward pass over the inputs of a packed batch and returns the hidden states that predict its
 // response tokens: float32 [N, H]. Padding gives some state; its owner is −1.
-func (m *Model) Predicting(in []*Node, w lm.Weights) *Node { return m.hidden(in, w, in[4]) }
+func (m *Model) Predicting(in []*Node, w lm.Weights) *Node { return m.hidden(in, w, in[inPredict]) }
 
 // TokenLogProbs returns the log-probability of every response token, from the states of [Model.Predicting]: float32 [N].
 func (m *Model) TokenLogProbs(hiddenNH *Node, in []*Node, w lm.Weights, gradient lm.Gradients) *Node {
-	return lm.LogProbs(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), in[5], m.chunk, gradient)
+	return lm.LogProbs(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), in[inTarget], m.chunk, gradient)
 }
 
 // TokenEntropies returns the entropy of the distribution that every response token is drawn from: float32 [N].
@@ -166,9 +168,10 @@ func (m *Model) reader(want Heads) *Exec {
 	p := m.programs
 	if p.readers[want] == nil {
 		p.model = m
+		inputs := m.NumInputs()
 		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
 			p.built++
-			score, logp, logVar := p.model.Heads(in[:NumInputs], p.model.Weights(in[NumInputs:]), want, lm.None, nil)
+			score, logp, logVar := p.model.Heads(in[:inputs], p.model.Weights(in[inputs:]), want, lm.None, nil)
 			return slices.DeleteFunc([]*Node{score, logp, logVar}, func(n *Node) bool { return n == nil })
 		})
 		p.readers[want] = exec.SetMaxCache(-1).WithName(fmt.Sprintf("heads%d", want))
@@ -183,7 +186,7 @@ type readings struct{ score, logp, logVar []float32 }
 func (m *Model) readBatch(b *encode.Batch, want Heads, weights []any) (r readings, err error) {
 	m.programs.mu.Lock()
 	defer m.programs.mu.Unlock()
-	out, err := m.reader(want).Call(append(Inputs(b), weights...)...)
+	out, err := m.reader(want).Call(append(m.Inputs(b), weights...)...)
 	if err != nil {
 		return r, fmt.Errorf("reward: running the model on a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
 	}

@@ -135,7 +135,8 @@ func (l *learner) arguments(reference bool) []any {
 
 // buildRead: inputs of the batch, value head, weights → log-probabilities, entropies, values; all [N].
 func (l *learner) buildRead(in []*Node) []*Node {
-	batch, args := in[:reward.NumInputs], in[reward.NumInputs:]
+	n := l.policy.NumInputs()
+	batch, args := in[:n], in[n:]
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
 	out := []*Node{l.policy.TokenLogProbs(hiddenNH, batch, w, lm.None), l.policy.TokenEntropies(hiddenNH, w)}
@@ -146,7 +147,8 @@ func (l *learner) buildRead(in []*Node) []*Node {
 }
 
 func (l *learner) buildReadCritic(in []*Node) []*Node {
-	batch, w := in[:reward.NumInputs], l.critic.Weights(in[reward.NumInputs:])
+	n := l.critic.NumInputs()
+	batch, w := in[:n], l.critic.Weights(in[n:])
 	return []*Node{l.critic.TokenScores(l.critic.Predicting(batch, w), w)}
 }
 
@@ -180,11 +182,12 @@ func readoutOf(in []*Node) Readout {
 // buildGradient: inputs of the batch, those of tokenInputs, the KL's coefficient in the loss, value head, weights → the
 // losses [6], squared norm, gradients.
 func (l *learner) buildGradient(in []*Node) []*Node {
-	batch, tokens, args := in[:reward.NumInputs], in[reward.NumInputs:reward.NumInputs+numToken], in[reward.NumInputs+numToken+1:]
+	n := l.policy.NumInputs()
+	batch, tokens, args := in[:n], in[n:n+numToken], in[n+numToken+1:]
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
 	r := readoutOf(tokens)
-	r.KL = in[reward.NumInputs+numToken]
+	r.KL = in[n+numToken]
 	r.LogpN = l.policy.TokenLogProbs(hiddenNH, batch, w, l.policy.Gradients())
 	// At padding there is nothing to compare: a weight of 0 does not undo an infinite ratio.
 	r.LogpN = Where(GreaterThan(r.WeightN, ZerosLike(r.WeightN)), r.LogpN, ZerosLike(r.LogpN))
@@ -202,8 +205,9 @@ func (l *learner) buildGradient(in []*Node) []*Node {
 
 // buildCriticGradient: inputs of the batch, those of tokenInputs, weights → the value loss, squared norm, gradients.
 func (l *learner) buildCriticGradient(in []*Node) []*Node {
-	batch, w := in[:reward.NumInputs], l.critic.Weights(in[reward.NumInputs+numToken:])
-	r := readoutOf(in[reward.NumInputs : reward.NumInputs+numToken])
+	n := l.critic.NumInputs()
+	batch, w := in[:n], l.critic.Weights(in[n+numToken:])
+	r := readoutOf(in[n : n+numToken])
 	r.ValueN = l.critic.TokenScores(l.critic.Predicting(batch, w), w)
 	loss := l.opt.surrogate().valueLoss(r)
 	gradients := Gradient(loss, by(l.judge.Params(), w)...)
@@ -219,8 +223,8 @@ func by(params []*reward.Param, w lm.Weights) []*Node {
 }
 
 // call runs a program that returns arrays alone and reads them.
-func call(exec *Exec, b *encode.Batch, args []any) ([][]float32, error) {
-	out, err := exec.Call(append(reward.Inputs(b), args...)...)
+func call(exec *Exec, model *reward.Model, b *encode.Batch, args []any) ([][]float32, error) {
+	out, err := exec.Call(append(model.Inputs(b), args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("rlhf: reading a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
 	}
@@ -249,11 +253,11 @@ func (l *learner) readAll(rollouts []*rollout) error {
 		return fmt.Errorf("rlhf: %w", err)
 	}
 	for _, b := range batches {
-		now, err := call(l.read, b, l.arguments(false))
+		now, err := call(l.read, l.policy, b, l.arguments(false))
 		if err != nil {
 			return err
 		}
-		ref, err := call(l.read, b, l.arguments(true))
+		ref, err := call(l.read, l.policy, b, l.arguments(true))
 		if err != nil {
 			return err
 		}
@@ -262,7 +266,7 @@ func (l *learner) readAll(rollouts []*rollout) error {
 		case l.value != nil:
 			values = now[2]
 		case l.critic != nil:
-			out, err := call(l.readCritic, b, l.critic.Arguments())
+			out, err := call(l.readCritic, l.critic, b, l.critic.Arguments())
 			if err != nil {
 				return err
 			}
@@ -296,10 +300,12 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, erro
 		return out, fmt.Errorf("rlhf: %w", err)
 	}
 	weight := l.opt.weights(rollouts)
-	scalars := func(b *encode.Batch) []any { return append(reward.Inputs(b), tokenInputs(b, rollouts, weight)...) }
+	inputs := func(model *reward.Model, b *encode.Batch) []any {
+		return append(model.Inputs(b), tokenInputs(b, rollouts, weight)...)
+	}
 	var losses [6]float64
 	norm, err := update(l.gradient, l.actor, batches, losses[:], rate, t, func(b *encode.Batch) []any {
-		return append(append(scalars(b), float32(kl)), l.arguments(false)...)
+		return append(append(inputs(l.policy, b), float32(kl)), l.arguments(false)...)
 	})
 	out.norm = norm
 	out.Losses = Losses{Total: losses[0], Policy: losses[1], Value: losses[2], KL: losses[3], Clipped: losses[4], Moved: losses[5]}
@@ -308,7 +314,7 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, erro
 	}
 	var value [1]float64
 	out.criticNorm, err = update(l.criticGradient, l.judge, batches, value[:], rate, t, func(b *encode.Batch) []any {
-		return append(scalars(b), l.critic.Arguments()...)
+		return append(inputs(l.critic, b), l.critic.Arguments()...)
 	})
 	out.Value = value[0]
 	return out, err

@@ -90,10 +90,10 @@ func adapter(model *reward.Model, shape encode.Shape, policy bool) (forward, ste
 
 // seen is the number of (query, key) pairs of a row that are computed.
 func seen(length int) float64 {
-	pairs := 0
-	for from := 0; from < length; from += lm.QueryBlock {
-		to := min(from+lm.QueryBlock, length)
+	pairs, from := 0, 0
+	for _, to := range lm.QueryBlocks(length) {
 		pairs += (to - from) * to
+		from = to
 	}
 	return float64(pairs)
 }

@@ -74,7 +74,8 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int)
 // buildGradient: inputs of the batch, those of extra, all weights → losses, squared norm, margins, gradients.
 func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 	s.built++
-	batch, extra, args := in[:reward.NumInputs], in[reward.NumInputs:reward.NumInputs+numExtra], in[reward.NumInputs+numExtra:]
+	n := s.model.NumInputs()
+	batch, extra, args := in[:n], in[n:n+numExtra], in[n+numExtra:]
 	var keep *Node
 	if s.dropout.Rate > 0 {
 		keep, args = args[0], args[1:]
@@ -183,7 +184,7 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // inputs are those of the gradient program.
 func (s *stepper) inputs(b *encode.Batch, refs [][]float64, ms *measures) []any {
-	args := append(reward.Inputs(b), extra(b, refs, ms)...)
+	args := append(s.model.Inputs(b), extra(b, refs, ms)...)
 	if s.dropout.Rate > 0 {
 		args = append(args, s.dropout.mask(ms.step, ms.batches, b.Shape.Responses, s.model.Config.Hidden))
 	}
