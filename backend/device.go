@@ -10,6 +10,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
+	"golang.org/x/sys/cpu"
 )
 
 // The kinds of devices that [Device.Kind] and [Plugin].Kind name.
@@ -154,6 +155,12 @@ func openGo(hint string) (*Device, error) {
 
 // Kind is "xla-cpu", "xla-cuda" or "go".
 func (d *Device) Kind() string { return d.kind }
+
+// HalfProducts tells whether the device multiplies bfloat16 faster than float32: a GPU does, and XLA on a processor with tiles for it
+// (AMX). On others bfloat16 takes up to twice the time.
+func (d *Device) HalfProducts() bool {
+	return d.kind == KindCUDA || d.kind == KindCPU && cpu.X86.HasAMXBF16
+}
 
 // Plugin is the plug-in that the device was opened from; the zero value for the pure Go backend.
 func (d *Device) Plugin() Plugin { return d.plugin }

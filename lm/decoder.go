@@ -19,9 +19,9 @@ type Decoder struct {
 	LoRA   *LoRA // nil: no adapter
 	// DType is the body's: the embeddings and blocks compute in it. What follows the final norm is float32.
 	DType dtypes.DType
-	// HalfGradients keeps the products that the linear layers' gradients are made of in a bfloat16 body's dtype, with sums in
-	// float32; without it they are float32.
-	HalfGradients bool
+	// HalfProducts multiplies the linear layers of a bfloat16 body, and their gradients, in bfloat16 with sums in float32, for
+	// devices that are fast at it; without it their operands are made float32, and only results are rounded.
+	HalfProducts bool
 	// Checkpointing says which activations the backward pass finds and which it makes again.
 	Checkpointing Checkpointing
 }

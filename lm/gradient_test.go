@@ -93,7 +93,7 @@ func TestGradients(t *testing.T) {
 			for i, p := range params {
 				w[p.Name] = by[i]
 			}
-			d := Decoder{Config: c, LoRA: lora, DType: dtype, HalfGradients: half, Checkpointing: checkpointing}
+			d := Decoder{Config: c, LoRA: lora, DType: dtype, HalfProducts: half, Checkpointing: checkpointing}
 			h := d.Hidden(w, c.Rows(in), nil)
 			return ReduceAllMean(Mul(h, in[n])), by
 		}

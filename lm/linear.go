@@ -77,14 +77,18 @@ func (b *block) product(x, weight *Node) *Node {
 
 // times is the product of x [M, in] and w, whose outputs are the axis out, in x's dtype.
 //
-// The tensor library differentiates products of bfloat16 in float32, which suits processors; a GPU multiplies float32 at
-// an eighth of the rate, or less.
+// The tensor library differentiates products of bfloat16 in float32; a device with units for bfloat16 multiplies float32 at a
+// half to an eighth of its rate.
 func (b *block) times(x, w *Node, out int) *Node {
+	times := func(x, w *Node) *Node { return Dot(x, w).General([]int{1}, nil, []int{1 - out}, nil) }
 	w = ConvertDType(w, x.DType())
-	y := Dot(x, w).General([]int{1}, nil, []int{1 - out}, nil)
-	if !b.HalfGradients || x.DType() == dtypes.Float32 {
-		return y
+	switch {
+	case x.DType() == dtypes.Float32:
+		return times(x, w)
+	case !b.HalfProducts:
+		return ConvertDType(times(ConvertDType(x, dtypes.Float32), ConvertDType(w, dtypes.Float32)), x.DType())
 	}
+	y := times(x, w)
 	keep := func(y *Node) *Node { return y } // a caller that wants the result kept says so
 	return custom([]*Node{x, w}, y, keep, func(in []*Node, _, by *Node) []*Node {
 		x, w := in[0], in[1]

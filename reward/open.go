@@ -222,7 +222,7 @@ func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options)
 	case "float32":
 		m.decoder.DType = dtypes.Float32
 	case "bfloat16":
-		m.decoder.DType, m.decoder.HalfGradients = dtypes.BFloat16, m.device != nil && m.device.Kind() == backend.KindCUDA
+		m.decoder.DType, m.decoder.HalfProducts = dtypes.BFloat16, m.device != nil && m.device.HalfProducts()
 	default:
 		return nil, fmt.Errorf("reward: dtype %q is not known: float32 or bfloat16", m.Meta.DType)
 	}
