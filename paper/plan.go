@@ -89,7 +89,7 @@ const (
 func Load(path string) (*Plan, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("paper: %w", err)
+		return nil, fmt.Errorf("paper: %w: give the path of a plan; recipes/paper-tiny.toml is the shortest", err)
 	}
 	return Parse(path, data)
 }

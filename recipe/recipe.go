@@ -119,7 +119,7 @@ func Load(path string, sets []string) (*Recipe, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("recipe: %w", err)
+		return nil, fmt.Errorf("recipe: %w: give the path of a TOML file; those in recipes/ are to start from", err)
 	}
 	return Parse(path, data, sets)
 }
@@ -147,11 +147,20 @@ func (r *Recipe) read(name string, data []byte, sets []string) error {
 	}
 	for _, set := range sets {
 		if err := r.set(set); err != nil {
-			return err
+			return overrideError{err}
 		}
 	}
 	return nil
 }
+
+// ErrOverride is what an override is that is no key of a recipe, or no value of its kind.
+var ErrOverride = errors.New("wrong override")
+
+// overrideError is an [ErrOverride] with a message of its own.
+type overrideError struct{ error }
+
+func (e overrideError) Unwrap() error      { return e.error }
+func (overrideError) Is(target error) bool { return target == ErrOverride }
 
 // merge decodes TOML over the recipe and notes where the keys came from.
 func (r *Recipe) merge(name string, data []byte, origin string) error {

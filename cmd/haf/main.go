@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"haf/backend"
+	"haf/recipe"
 	"haf/train"
 )
 
@@ -118,7 +119,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errGate):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitGate
-	case errors.Is(err, errUsage):
+	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitUsage
 	default:
