@@ -20,7 +20,7 @@ func (d *Decoder) Prefill(w Weights, rows Rows, lastN *Node) (logitsNV, sumN, kv
 		return b.attention(xMH, name, v) // the compiler sees that keys and values are the same
 	}
 	hiddenMH := b.run(rows)
-	logitsNV, sumN = d.predict(w, Gather(hiddenMH, ExpandAxes(lastN, -1)))
+	logitsNV, sumN = d.predict(w, false, Gather(hiddenMH, ExpandAxes(lastN, -1)))
 	return logitsNV, sumN, Concatenate(all, 0)
 }
 
@@ -30,6 +30,9 @@ func (d *Decoder) Prefill(w Weights, rows Rows, lastN *Node) (logitsNV, sumN, kv
 func (d *Decoder) Step(w Weights, rows Rows, caches []*Node) (logitsRV, sumR *Node, kv []*Node) {
 	positionsR := Reshape(rows.Positions, rows.Positions.Shape().Size())
 	b := d.forward().block(w, rows)
+	if d.Columns {
+		b.columns = map[*Node]*Node{}
+	}
 	length := caches[0].Shape().Dimensions[2]
 	full, windowed := cacheBias(positionsR, length, 0), (*Node)(nil)
 	if window := d.Config.Window; window > 0 {
@@ -44,7 +47,7 @@ func (d *Decoder) Step(w Weights, rows Rows, caches []*Node) (logitsRV, sumR *No
 		kv = append(kv, kRKD, vRKD)
 		return b.attendCached(xMH, name, v, kRKD, vRKD, caches[2*layer], caches[2*layer+1], biasRS)
 	}
-	logitsRV, sumR = d.predict(w, b.run(rows))
+	logitsRV, sumR = d.predict(w, d.Columns, b.run(rows))
 	return logitsRV, sumR, kv
 }
 
@@ -65,8 +68,10 @@ func (b *block) run(rows Rows) *Node {
 }
 
 // predict returns the logits of hidden states [N, H] and their log-sum-exp.
-func (d *Decoder) predict(w Weights, hiddenNH *Node) (logitsNV, sumN *Node) {
-	logitsNV = d.Config.Output(w).Logits(ConvertDType(hiddenNH, d.DType))
+func (d *Decoder) predict(w Weights, columns bool, hiddenNH *Node) (logitsNV, sumN *Node) {
+	output := d.Config.Output(w)
+	output.columns = columns
+	logitsNV = output.Logits(ConvertDType(hiddenNH, d.DType))
 	largest := ReduceAndKeep(logitsNV, ReduceMax, -1)
 	sum := Log(ReduceAndKeep(Exp(Sub(logitsNV, largest)), ReduceSum, -1))
 	return logitsNV, Reshape(Add(sum, largest), hiddenNH.Shape().Dimensions[0])

@@ -22,6 +22,8 @@ type Decoder struct {
 	// HalfProducts multiplies the linear layers of a bfloat16 body, and their gradients, in bfloat16 with sums in float32, for
 	// devices that are fast at it; without it their operands are made float32, and only results are rounded.
 	HalfProducts bool
+	// Columns multiplies the few states of [Decoder.Step] as columns, which XLA on a processor does faster.
+	Columns bool
 	// Checkpointing says which activations the backward pass finds and which it makes again.
 	Checkpointing Checkpointing
 }
@@ -75,6 +77,8 @@ type block struct {
 	mix func(xMH *Node, layer int, name string, v *view) *Node
 	// read, if not nil, are the places whose states are wanted of the last layer.
 	read *Node
+	// columns, if not nil, has the columns of the states that were multiplied.
+	columns map[*Node]*Node
 }
 
 func (d *Decoder) block(w Weights, rows Rows) *block {

@@ -64,7 +64,10 @@ type Generator struct {
 // NewGenerator returns a generator. bind names the weights among the arguments of a program, in the order in which Run gets
 // them.
 func NewGenerator(backend compute.Backend, decoder *Decoder, bind func(args []*Node) Weights) *Generator {
-	g := &Generator{Rows: 8, decoder: decoder, backend: backend, bind: bind, shared: backend.HasSharedBuffers()}
+	g := &Generator{Rows: 8, backend: backend, bind: bind, shared: backend.HasSharedBuffers()}
+	own := *decoder
+	own.Columns = g.shared
+	decoder, g.decoder = &own, &own
 	inputs := decoder.Config.NumRowInputs()
 	g.prefill = MustNewExec(backend, func(in []*Node) []*Node {
 		g.built++ // under g.mu

@@ -51,7 +51,7 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), keep, func(in []*Node, _, by *Node) []*Node {
 		x, loraA, loraB := in[0], in[1], in[2]
 		u := Dot(by, loraB).Product()
-		t := product(x, loraA)
+		t := product(x, loraA, x.DType())
 		dA := MulScalar(Dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
 		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate of the product.
 		dB := Transpose(MulScalar(Dot(t, by).General([]int{0}, nil, []int{0}, nil), scale), 0, 1)
@@ -80,7 +80,15 @@ func (b *block) product(x, weight *Node) *Node {
 // The tensor library differentiates products of bfloat16 in float32; a device with units for bfloat16 multiplies float32 at a
 // half to an eighth of its rate.
 func (b *block) times(x, w *Node, out int) *Node {
-	times := func(x, w *Node) *Node { return Dot(x, w).General([]int{1}, nil, []int{1 - out}, nil) }
+	times := func(x, w *Node) *Node {
+		if b.columns != nil && out == 0 {
+			if b.columns[x] == nil {
+				b.columns[x] = asColumns(x)
+			}
+			return byColumns(w, b.columns[x], x.DType())
+		}
+		return Dot(x, w).General([]int{1}, nil, []int{1 - out}, nil)
+	}
 	w = ConvertDType(w, x.DType())
 	switch {
 	case x.DType() == dtypes.Float32:
@@ -100,5 +108,28 @@ func (b *block) times(x, w *Node, out int) *Node {
 	})
 }
 
-// product returns x·Wᵀ for x [M, in] and W [out, in], both of one dtype.
-func product(x, w *Node) *Node { return Dot(x, w).General([]int{1}, nil, []int{1}, nil) }
+// product returns x·Wᵀ for x [M, in] and W [out, in], both of one dtype, with a result of another.
+func product(x, w *Node, dtype dtypes.DType) *Node {
+	return withOutput(Dot(x, w), x.DType(), dtype).General([]int{1}, nil, []int{1}, nil)
+}
+
+// byColumns is [product] of the columns of [asColumns]. A product of few states with large weights takes the time of reading
+// the weights. XLA's library for it on a processor transposes them first, unless the states lie so that it need not.
+func byColumns(w, columns *Node, dtype dtypes.DType) *Node {
+	return Transpose(asIs(withOutput(Dot(w, columns), columns.DType(), dtype).General([]int{1}, nil, []int{0}, nil)), 0, 1)
+}
+
+// asColumns returns x [M, in] as [in, M].
+func asColumns(x *Node) *Node { return asIs(Transpose(x, 0, 1)) }
+
+// asIs is x, by an operation that the compiler does not see through: it would take the transposition beside a product into the
+// product, and barriers are gone by then.
+func asIs(x *Node) *Node { return MaxScalar(x, -3e38) }
+
+// withOutput makes the sums of a product dtype.
+func withOutput(dot *DotBuilder, of, dtype dtypes.DType) *DotBuilder {
+	if of == dtype {
+		return dot
+	}
+	return dot.WithOutputDType(dtype)
+}

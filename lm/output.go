@@ -12,6 +12,8 @@ type Output struct {
 	VH    *Node   // W [V, H]
 	BiasV *Node   // b [V]; nil is none
 	Cap   float64 // 0 is none
+
+	columns bool // the few states are multiplied as columns
 }
 
 // Output returns the policy head of a model among its weights.
@@ -28,11 +30,12 @@ func (o Output) Logits(hNH *Node) *Node {
 // logits returns the logits in float32 (a bfloat16 body's product keeps its inputs, not its precision), and their slope
 // by what the soft-cap is put on, 1 − (logit/cap)²; nil without one.
 func (o Output) logits(hNH *Node) (logitsNV, slopeNV *Node) {
-	dot := Dot(hNH, ConvertDType(o.VH, hNH.DType()))
-	if hNH.DType() != dtypes.Float32 {
-		dot = dot.WithOutputDType(dtypes.Float32)
+	w := ConvertDType(o.VH, hNH.DType())
+	if o.columns {
+		logitsNV = byColumns(w, asColumns(hNH), dtypes.Float32)
+	} else {
+		logitsNV = product(hNH, w, dtypes.Float32)
 	}
-	logitsNV = dot.General([]int{1}, nil, []int{1}, nil)
 	if o.BiasV != nil {
 		logitsNV = Add(logitsNV, spreadLast(ConvertDType(o.BiasV, dtypes.Float32), logitsNV))
 	}
