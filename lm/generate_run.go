@@ -217,7 +217,7 @@ func (r *run) step() error {
 			writes[i] = positions[i]
 		}
 	}
-	args := r.decoder.Config.RowInputs(columns(tokens, positions))
+	args := r.decoder.Config.RowInputs(single(tokens, positions))
 	out, err := r.Generator.step.Call(append(append(args, r.cache.arguments()...), r.weights...)...)
 	if err != nil {
 		return fmt.Errorf("lm: running a step of %d rows: %w", len(tokens), err)

@@ -2,7 +2,6 @@ package lm
 
 import (
 	"math"
-	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -129,8 +128,8 @@ func rotations(positions []int32, inverse []float64) []any {
 	return []any{tensors.FromFlatDataAndDimensions(cos, len(positions), half), tensors.FromFlatDataAndDimensions(sin, len(positions), half)}
 }
 
-// columns are rows of one token each, at the given positions.
-func columns(tokens, positions []int32) Layout {
+// single are rows of one token each, at the given positions.
+func single(tokens, positions []int32) Layout {
 	zeros := make([]int32, len(tokens))
-	return Layout{Rows: len(tokens), Length: 1, Tokens: tokens, Positions: positions, Segments: zeros, Branches: slices.Clone(zeros)}
+	return Layout{Rows: len(tokens), Length: 1, Tokens: tokens, Positions: positions, Segments: zeros, Branches: zeros}
 }

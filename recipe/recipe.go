@@ -147,7 +147,7 @@ func (r *Recipe) read(name string, data []byte, sets []string) error {
 	}
 	for _, set := range sets {
 		if err := r.set(set); err != nil {
-			return overrideError{err}
+			return err
 		}
 	}
 	return nil
@@ -266,6 +266,13 @@ func flatten(prefix string, m map[string]any) map[string]any {
 
 // set applies one override; a value that is no TOML is taken as a string.
 func (r *Recipe) set(set string) error {
+	if err := r.override(set); err != nil {
+		return overrideError{err}
+	}
+	return nil
+}
+
+func (r *Recipe) override(set string) error {
 	key, value, ok := strings.Cut(set, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 	if !ok || key == "" {

@@ -184,9 +184,10 @@ type readings struct{ score, logp, logVar []float32 }
 
 // readBatch runs the wanted heads over one packed batch with the given weights.
 func (m *Model) readBatch(b *encode.Batch, want Heads, weights []any) (r readings, err error) {
+	inputs := m.Inputs(b) // before the lock: another batch may be running
 	m.programs.mu.Lock()
 	defer m.programs.mu.Unlock()
-	out, err := m.reader(want).Call(append(m.Inputs(b), weights...)...)
+	out, err := m.reader(want).Call(append(inputs, weights...)...)
 	if err != nil {
 		return r, fmt.Errorf("reward: running the model on a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -223,8 +224,8 @@ func by(params []*reward.Param, w lm.Weights) []*Node {
 }
 
 // call runs a program that returns arrays alone and reads them.
-func call(exec *Exec, model *reward.Model, b *encode.Batch, args []any) ([][]float32, error) {
-	out, err := exec.Call(append(model.Inputs(b), args...)...)
+func call(exec *Exec, b *encode.Batch, inputs, args []any) ([][]float32, error) {
+	out, err := exec.Call(slices.Concat(inputs, args)...)
 	if err != nil {
 		return nil, fmt.Errorf("rlhf: reading a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
 	}
@@ -253,11 +254,12 @@ func (l *learner) readAll(rollouts []*rollout) error {
 		return fmt.Errorf("rlhf: %w", err)
 	}
 	for _, b := range batches {
-		now, err := call(l.read, l.policy, b, l.arguments(false))
+		inputs := l.policy.Inputs(b)
+		now, err := call(l.read, b, inputs, l.arguments(false))
 		if err != nil {
 			return err
 		}
-		ref, err := call(l.read, l.policy, b, l.arguments(true))
+		ref, err := call(l.read, b, inputs, l.arguments(true))
 		if err != nil {
 			return err
 		}
@@ -266,7 +268,7 @@ func (l *learner) readAll(rollouts []*rollout) error {
 		case l.value != nil:
 			values = now[2]
 		case l.critic != nil:
-			out, err := call(l.readCritic, l.critic, b, l.critic.Arguments())
+			out, err := call(l.readCritic, b, l.critic.Inputs(b), l.critic.Arguments())
 			if err != nil {
 				return err
 			}
