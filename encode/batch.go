@@ -1,11 +1,11 @@
 package encode
 
-// A Batch is a planned batch as the arrays that go to the device. Flat positions count through the rows: row×Length
-// + column. Slots number the responses of the batch.
+// A Batch is a planned batch as the arrays that go to the device. Flat positions count through the rows, row behind row as
+// Shape.Row says. Slots number the responses of the batch.
 type Batch struct {
 	Shape Shape
 
-	// [Rows×Length]; at padding 0, Segments −1.
+	// [Shape.Positions]; at padding 0, Segments −1.
 	Tokens    []int32
 	Positions []int32 // place in the sequence, which every response continues from the prompt's end
 	Segments  []int32 // number of the group within the batch
@@ -50,7 +50,7 @@ func (p *Plan) Batch(i int) *Batch {
 		b.Segments[at] = -1
 	}
 	for row, groups := range planned.Rows {
-		at := row * shape.Length
+		at, _ := shape.Row(row)
 		for _, index := range groups {
 			at = b.lay(index, &p.groups[index], at)
 		}
@@ -116,7 +116,7 @@ func (b *Batch) lay(index int, g *Group, at int) int {
 // the one in column j if j is not after i, both are of one group, and j is of the prompt or of i's own response.
 // Padding is a group of its own, so that every token sees one at least and no softmax is over nothing.
 func Visible(b *Batch, row, i, j int) bool {
-	at := row * b.Shape.Length
+	at, _ := b.Shape.Row(row)
 	from, to := at+i, at+j
 	return j <= i && b.Segments[from] == b.Segments[to] && (b.Branches[to] == 0 || b.Branches[to] == b.Branches[from])
 }

@@ -91,10 +91,10 @@ type filled struct {
 
 // fill packs items, in order, into one batch: each where it leaves the least room.
 func fill(items []item, shape Shape) filled {
-	f := filled{rows: make([][]int, shape.Rows)}
-	room := make([]int, shape.Rows)
+	f := filled{rows: make([][]int, shape.NumRows())}
+	room := make([]int, shape.NumRows())
 	for r := range room {
-		room[r] = shape.Length
+		_, room[r] = shape.Row(r)
 	}
 	most := load{shape.Predicted, shape.Responses, shape.Comparisons}
 	var total load
@@ -120,6 +120,6 @@ func fill(items []item, shape Shape) filled {
 		total.add(it.load)
 		tokens += it.size
 	}
-	f.worth = float64(tokens) / (launchCost + float64(shape.Positions())*positionCost(shape.Length))
+	f.worth = float64(tokens) / (launchCost + shape.cost())
 	return f
 }

@@ -59,7 +59,7 @@ func planHH(t *testing.T, e *Encoder) {
 		t.Fatal(err)
 	}
 	t.Logf("%v; %v", report, time.Since(start).Round(time.Millisecond))
-	for _, opt := range []PlanOptions{{}, {MaxShapes: 1}, {MaxShapes: 3}, {Positions: 8192}} {
+	for _, opt := range []PlanOptions{{}, {MaxLengths: 1}, {Positions: 1024}, {Positions: 8192}, {Positions: 16384}} {
 		start = time.Now()
 		p := newPlan(t, groups, opt)
 		t.Logf("%+v: %v; %v", opt, p, time.Since(start).Round(time.Millisecond))
@@ -102,7 +102,7 @@ func checkTight(t *testing.T, groups []Group, p *Plan) {
 		t.Logf("  %+v in %d batches; on average %.1f predicted, %.1f responses, %.1f comparisons", s, batches, mean, responses/n, comparisons/n)
 		slices.Sort(rows)
 		least := rows[len(rows)-1]
-		for _, tokens := range rows[:min(s.Rows, len(rows))-1] {
+		for _, tokens := range rows[:min(s.NumRows(), len(rows))-1] {
 			least += tokens
 		}
 		if bound := max(1.05*mean, float64(least)); float64(s.Predicted) >= bound+chunk {

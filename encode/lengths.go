@@ -6,21 +6,30 @@ import (
 	"slices"
 )
 
-// Choosing row lengths. A position costs 1 for the linear layers and, for attention, what it sees of its row on
-// average over attentionLength: half, and half of a block of queries more. A response token costs headCost more, real or padded up to the fullest batch of
-// the shape. So short rows are cheap, but leave gaps that fit nothing, and batches of few rows are uneven. What a
-// choice costs is found by packing with it.
+// Choosing row lengths. A position costs 1 for the linear layers and, for attention, what it sees of its row on average over
+// attentionLength: half, and half of a block of queries more. A response token costs headCost more, real or padded up to the
+// fullest batch of the shape. So short rows are cheap, but leave gaps that fit nothing, and batches of few rows are uneven. What
+// a choice costs is found by packing with it.
 
-// attentionLength is the number of positions to see at which attention costs as much as the linear layers do:
-// measured for a model of 135M parameters. Wider models have it longer, which makes the choice matter less, not differently.
-const attentionLength = 3500
+// attentionLength is the number of positions to see at which attention costs as much as the linear layers do: measured for a
+// model of 135M parameters on a processor, where 800 take 0.65 of their time in a step and 480 take 0.3 in a forward pass. Wider
+// models have it longer, which makes the choice matter less, not differently.
+const attentionLength = 1300
 
-// queryBlock is the number of queries that attend at once, as in package lm: none is computed with keys behind its block.
-const queryBlock = 128
+// queryBlock is about the number of queries that attend at once, as in package lm: none is computed with keys behind its block.
+const queryBlock = 320
 
 // positionCost is what a position of a row of this length costs, of what the linear layers cost.
 func positionCost(length int) float64 {
-	return 1 + float64(length+min(length, queryBlock))/2/attentionLength
+	return 1 + float64(length+length/queryBlocks(length))/2/attentionLength
+}
+
+// queryBlocks is the number of blocks of queries that a row is cut into.
+func queryBlocks(length int) int { return max(1, (length+queryBlock/2)/queryBlock) }
+
+// cost is what the shape's positions cost.
+func (s Shape) cost() float64 {
+	return float64(s.Rows*s.Length)*positionCost(s.Length) + float64(s.ShortRows*s.ShortLength)*positionCost(s.ShortLength)
 }
 
 // headCost is what the language-model head costs, per token predicted, of what the linear layers cost per position:
@@ -36,30 +45,41 @@ const (
 	searchLengths = 64
 )
 
-// chooseLengths returns the row lengths for items, longest first, in ascending order: at most
-// MaxShapes up to Positions, and at most as many beyond it for the groups that need them.
-func chooseLengths(items []item, opt PlanOptions) []int {
-	var lengths []int
+// chooseShapes returns the rows and lengths of the shapes for items, longest first, by ascending length: one for batches of up to
+// Positions, or, with Reuse, one for each length; one for the longest of them where they are few; and one for each length beyond. Where
+// it has no number of rows, that is still to be found.
+func chooseShapes(items []item, opt PlanOptions) []Shape {
+	shapes := slices.Clone(opt.Shapes)
+	slices.SortFunc(shapes, func(a, b Shape) int { return a.Length - b.Length })
 	most := opt.roundLength(opt.Positions)
-	if len(opt.Shapes) > 0 {
-		for _, s := range opt.Shapes {
-			lengths = append(lengths, s.Length)
-		}
-		slices.Sort(lengths)
-		most = lengths[len(lengths)-1]
+	if len(shapes) > 0 {
+		most = shapes[len(shapes)-1].Length
 	}
-	long := 0 // items[:long] need rows longer than a batch
+	long := 0 // items[:long] need rows longer than that
 	for long < len(items) && items[long].size > most {
 		long++
 	}
-	if regular := items[long:]; len(regular) > 0 && len(lengths) == 0 {
+	alike := func(lengths []int) {
+		for _, length := range lengths {
+			shapes = append(shapes, Shape{Length: length})
+		}
+	}
+	switch regular := items[long:]; {
+	case len(regular) == 0 || len(shapes) > 0:
+	case opt.Reuse:
 		var candidates []int
 		step := opt.Quantum * ceilDiv(ceilDiv(most, opt.Quantum), searchLengths)
 		for n := opt.Quantum; n < most; n += step {
 			candidates = append(candidates, opt.roundLength(n))
 		}
 		candidates = append(candidates, opt.roundLength(regular[0].size), most)
-		lengths = search(regular, candidates, opt)
+		alike(search(regular, candidates, opt))
+	default:
+		mix, cut := chooseCut(regular, opt)
+		shapes = append(shapes, mix)
+		if cut > 0 {
+			alike([]int{opt.roundLength(regular[0].size)})
+		}
 	}
 	if long > 0 {
 		sample := thin(items[:long], searchLengths)
@@ -67,9 +87,9 @@ func chooseLengths(items []item, opt PlanOptions) []int {
 		for i, it := range sample {
 			candidates[i] = opt.roundLength(it.size)
 		}
-		lengths = append(lengths, search(items[:long], candidates, opt)...)
+		alike(search(items[:long], candidates, opt))
 	}
-	return lengths
+	return shapes
 }
 
 // roundLength returns the shortest row length for n tokens.
@@ -81,7 +101,7 @@ func (o PlanOptions) roundLength(n int) int {
 	return quanta * o.Quantum
 }
 
-// search returns at most MaxShapes of the candidates, ascending: it adds the length that saves most, tries every
+// search returns at most MaxLengths of the candidates, ascending: it adds the length that saves most, tries every
 // other choice for each length so far, and ends when another length saves less than its compilation costs. The
 // longest item fits the largest candidate.
 func search(items []item, candidates []int, opt PlanOptions) []int {
@@ -94,17 +114,20 @@ func search(items []item, candidates []int, opt PlanOptions) []int {
 		if lengths[len(lengths)-1] < items[0].size {
 			return math.Inf(1)
 		}
-		rows := pack(sample, lengths)
+		rows, _ := pack(sample, lengths, slices.Repeat([]int{unbounded}, len(lengths)))
 		total := 0.0
 		for _, length := range lengths {
-			same := ofLength(rows, length)
-			if len(same) == 0 {
+			same, heaviest := 0, 0
+			for _, r := range rows {
+				if r.length == length {
+					same, heaviest = same+1, max(heaviest, r.load[tokensLoad])
+				}
+			}
+			if same == 0 {
 				continue
 			}
-			perBatch, batches := fitRows(len(same), length, opt)
-			_, most := assign(same, batches, perBatch)
-			perBatch, batches = fitRows(int(math.Ceil(float64(len(same))*scale)), length, opt)
-			predicted := float64(ceilDiv(most[tokensLoad], opt.Chunk) * opt.Chunk)
+			perBatch, batches := fitRows(int(math.Ceil(float64(same)*scale)), length, opt)
+			predicted := float64(ceilDiv(heaviest*perBatch, opt.Chunk) * opt.Chunk)
 			total += float64(batches) * (float64(perBatch*length)*positionCost(length) + headCost*predicted)
 			total += float64(compileBatches * opt.Positions)
 		}
@@ -124,7 +147,7 @@ func search(items []item, candidates []int, opt PlanOptions) []int {
 	}
 	largest := candidates[len(candidates)-1]
 	lengths, best := vary([]int{largest}, 0, cost([]int{largest}))
-	for len(lengths) < opt.MaxShapes {
+	for len(lengths) < opt.MaxLengths {
 		more, total := vary(append(slices.Clone(lengths), largest), len(lengths), math.Inf(1))
 		for improved := true; improved; {
 			before := total
@@ -159,9 +182,6 @@ func thin(items []item, n int) []item {
 // the sizes down to half a batch it takes the largest that leaves at most 1 % of the rows empty, else the one that
 // leaves fewest.
 func fitRows(n, length int, opt PlanOptions) (perBatch, batches int) {
-	if given := opt.given(length); given.Rows > 0 {
-		return given.Rows, ceilDiv(n, given.Rows)
-	}
 	most := max(1, (opt.Positions+length/2)/length)
 	if opt.Reuse {
 		if most = powerOfTwo(most); most > 1 && most*length > opt.Positions {

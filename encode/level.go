@@ -6,46 +6,47 @@ import (
 	"slices"
 )
 
-// deal distributes rows over batches of at most perBatch rows so that the largest load of each kind, which is what
-// every batch of the shape has to pay, is small. It returns the rows of each batch and the largest loads.
-func deal(rows []packedRow, batches, perBatch, chunk int) (dealt [][]int, most load) {
-	dealt, _ = assign(rows, batches, perBatch)
+// deal distributes rows over batches of the shape so that the largest load of each kind, which is what every batch of the shape has
+// to pay, is small. It returns the rows of each batch and the largest loads.
+func deal(rows []packedRow, batches int, shape Shape, chunk int) (dealt [][]int, most load) {
+	dealt = make([][]int, batches)
 	loads := make([]load, batches)
-	for b, batch := range dealt {
-		for _, r := range batch {
-			loads[b].add(rows[r].load)
-		}
+	assign(rows, shape.Length, shape.Rows, dealt, loads)
+	if shape.ShortRows > 0 {
+		assign(rows, shape.ShortLength, shape.ShortRows, dealt, loads)
 	}
 	level(rows, dealt, loads, chunk)
 	return dealt, largest(loads)
 }
 
-// assign is the first, fast part of deal: the row with most response tokens first, to the batch that has fewest.
-func assign(rows []packedRow, batches, perBatch int) (dealt [][]int, most load) {
-	heaviest := make([]int, len(rows))
-	for i := range heaviest {
-		heaviest[i] = i
+// assign is the first, fast part of deal, for the rows of one length, perBatch in a batch at most: the row with most response tokens
+// first, to the batch that has fewest.
+func assign(rows []packedRow, length, perBatch int, dealt [][]int, loads []load) {
+	var heaviest []int
+	for i, r := range rows {
+		if r.length == length {
+			heaviest = append(heaviest, i)
+		}
 	}
 	slices.SortStableFunc(heaviest, func(a, b int) int {
 		return cmp.Or(cmp.Compare(rows[b].load[tokensLoad], rows[a].load[tokensLoad]), cmp.Compare(rows[b].load[responsesLoad], rows[a].load[responsesLoad]))
 	})
-	dealt = make([][]int, batches)
-	loads := make([]load, batches)
 	queue := &lightest{loads: loads}
-	for b := range batches {
+	for b := range dealt {
 		queue.batches = append(queue.batches, b)
 	}
+	heap.Init(queue)
+	has := make([]int, len(dealt))
 	for _, r := range heaviest {
 		b := queue.batches[0]
 		dealt[b] = append(dealt[b], r)
 		loads[b].add(rows[r].load)
-		if len(dealt[b]) == perBatch {
+		if has[b]++; has[b] == perBatch {
 			heap.Pop(queue)
 		} else {
 			heap.Fix(queue, 0)
 		}
 	}
-	return dealt, largest(loads)
 }
 
 func largest(loads []load) (most load) {
@@ -136,7 +137,7 @@ func swapOnce(rows []packedRow, dealt [][]int, loads []load, kind int, limit loa
 		for i, ri := range dealt[fullest] {
 			for j, rj := range dealt[b] {
 				shift := rows[ri].load.minus(rows[rj].load)
-				if shift[kind] <= 0 {
+				if shift[kind] <= 0 || rows[ri].length != rows[rj].length {
 					continue
 				}
 				here, there := loads[fullest].minus(shift), loads[b].plus(shift)

@@ -24,19 +24,54 @@ type packedRow struct {
 	load   load
 }
 
-func ofLength(rows []packedRow, length int) []packedRow {
-	var same []packedRow
-	for _, r := range rows {
-		if r.length == length {
-			same = append(same, r)
+// unbounded is how many rows of a length there may be where their number is not bounded.
+const unbounded = -1
+
+// packBatches packs items into as few batches of a shape as hold them, and any number of rows of other lengths, for those that need
+// them. lengths, ascending, are all of them; a shape without rows has no batches. It fails where more batches than the limit are needed.
+func packBatches(items []item, shape Shape, lengths []int, limit int) (rows []packedRow, batches int, ok bool) {
+	most := slices.Repeat([]int{unbounded}, len(lengths))
+	if shape.Rows == 0 {
+		rows, ok = pack(items, lengths, most)
+		return rows, 0, ok
+	}
+	// No fewer batches will do than the tokens need, those of the items for the longer rows among them alone, too.
+	tokens, long := 0, 0
+	for _, it := range items {
+		k, _ := slices.BinarySearch(lengths, it.size)
+		if it.size > shape.Length {
+			tokens -= lengths[k] - it.size // may be filled by others
+			continue
+		}
+		tokens += it.size
+		if it.size > shape.ShortLength {
+			long += it.size
 		}
 	}
-	return same
+	batches = max(1, ceilDiv(tokens, shape.Positions()))
+	if len(lengths) == len(shape.lengths()) {
+		batches = max(batches, ceilDiv(long, shape.Rows*shape.Length))
+	}
+	for ; batches <= limit; batches += 1 + batches/256 {
+		for k, length := range lengths {
+			switch length {
+			case shape.Length:
+				most[k] = batches * shape.Rows
+			case shape.ShortLength:
+				most[k] = batches * shape.ShortRows
+			}
+		}
+		if rows, ok := pack(items, lengths, most); ok {
+			return rows, batches, true
+		}
+	}
+	return nil, 0, false
 }
 
-// pack places items, longest first, in rows of the given lengths (ascending): each in the row where it leaves the
-// least room, else in a new row of the shortest length that holds it. The last length holds the first item.
-func pack(items []item, lengths []int) []packedRow {
+// pack places items, longest first, in rows of the given lengths (ascending), of each no more than most: each in the row where it
+// leaves the least room, else in a new row of the shortest length that holds it, or of the next that is bounded, too. It fails where
+// there is no room for one; the last length holds the first item.
+func pack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
 	// Rows by the room they have left, as chained lists, with a bit for every room that some row has: the best fit
 	// is the first bit at or above the size.
 	longest := lengths[len(lengths)-1]
@@ -65,7 +100,7 @@ func pack(items []item, lengths []int) []packedRow {
 			}
 		}
 	}
-	var rows []packedRow
+	opened := make([]int, len(lengths))
 	for _, it := range items {
 		var row int
 		room := bestFit(it.size)
@@ -73,6 +108,12 @@ func pack(items []item, lengths []int) []packedRow {
 			row = pop(room)
 		} else {
 			k, _ := slices.BinarySearch(lengths, it.size)
+			for opened[k] == most[k] {
+				if k++; k == len(lengths) || most[k] == unbounded {
+					return nil, false
+				}
+			}
+			opened[k]++
 			row, room = len(rows), lengths[k]
 			rows, next = append(rows, packedRow{length: room}), append(next, 0)
 		}
@@ -82,7 +123,7 @@ func pack(items []item, lengths []int) []packedRow {
 			push(row, room)
 		}
 	}
-	return rows
+	return rows, true
 }
 
 // A load is the work at the read-out of a row or batch, by kind.

@@ -3,6 +3,7 @@ package encode
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -12,28 +13,52 @@ import (
 // A Shape is the fixed shape of a packed batch: XLA compiles one program for each. Predicted, Responses and
 // Comparisons are the sizes of the read-out, maxima over the batches of the shape.
 type Shape struct {
-	Rows, Length int // Tokens is [Rows×Length]
-	Predicted    int // response tokens to be predicted
-	Responses    int // sequences to be read out
-	Comparisons  int // pairs; 0 in a plan of groups that are only scored
+	Rows, Length int // rows and positions of each
+	// Behind them, where not all are alike, rows of a second, shorter length: attention costs what a row is long, so that
+	// groups as long as most are should not stand in rows made for the longest. 0 and 0 where all are alike.
+	ShortRows, ShortLength int
+
+	Predicted   int // response tokens to be predicted
+	Responses   int // sequences to be read out
+	Comparisons int // pairs; 0 in a plan of groups that are only scored
 }
 
-// Positions is Rows × Length.
-func (s Shape) Positions() int { return s.Rows * s.Length }
+// Positions is the number of positions of all rows.
+func (s Shape) Positions() int { return s.Rows*s.Length + s.ShortRows*s.ShortLength }
+
+// NumRows is the number of rows of both lengths.
+func (s Shape) NumRows() int { return s.Rows + s.ShortRows }
+
+// Row returns the flat position at which a row begins, and its length.
+func (s Shape) Row(row int) (first, length int) {
+	if row < s.Rows {
+		return row * s.Length, s.Length
+	}
+	return s.Rows*s.Length + (row-s.Rows)*s.ShortLength, s.ShortLength
+}
+
+// String is rows × length, as in "1×640+4×256".
+func (s Shape) String() string {
+	if s.ShortRows == 0 {
+		return fmt.Sprintf("%d×%d", s.Rows, s.Length)
+	}
+	return fmt.Sprintf("%d×%d+%d×%d", s.Rows, s.Length, s.ShortRows, s.ShortLength)
+}
 
 // PlanOptions say how large the batches are and how many programs they may need. A field of 0 is its default.
 type PlanOptions struct {
 	// Positions is the size of a batch, about: rows × length. Default 2048.
 	Positions int
-	// MaxShapes bounds the row lengths, and so the programs to compile. Groups longer than Positions, where there
-	// are any, have as many lengths again. Default 2.
-	MaxShapes int
-	// Quantum is what row lengths are multiples of. Default 64.
+	// MaxLengths bounds the row lengths of a batch: 1, or 2, and then a few long groups may have batches of their own. With Reuse it
+	// bounds those of all batches, which have rows of one length each. Groups longer than Positions, where there are any, have as
+	// many lengths again. Default 2.
+	MaxLengths int
+	// Quantum is what row lengths are multiples of. Default 32; 64 with Reuse.
 	Quantum int
 	// Chunk is what Shape.Predicted is a multiple of. Default 32; 128 with Reuse.
 	Chunk int
 	// Reuse rounds every size up to a power of two (of its quantum), so that plans of different data, such as
-	// requests to be scored as they come, share programs. It costs fill.
+	// requests to be scored as they come, share programs. It costs fill, and has no use for Shapes.
 	Reuse bool
 	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as large or
 	// larger. Groups that fit none of them get shapes of their own.
@@ -41,21 +66,27 @@ type PlanOptions struct {
 }
 
 func (o PlanOptions) withDefaults() (PlanOptions, error) {
-	chunk := 32
+	quantum, chunk := 32, 32
 	if o.Reuse {
-		chunk = 128
+		quantum, chunk = 64, 128
 	}
 	for _, f := range []struct {
 		name     string
 		value    *int
 		standard int
-	}{{"positions", &o.Positions, 2048}, {"max shapes", &o.MaxShapes, 2}, {"quantum", &o.Quantum, 64}, {"chunk", &o.Chunk, chunk}} {
+	}{{"positions", &o.Positions, 2048}, {"max lengths", &o.MaxLengths, 2}, {"quantum", &o.Quantum, quantum}, {"chunk", &o.Chunk, chunk}} {
 		if *f.value < 0 {
 			return o, fmt.Errorf("encode: plan: %s is %d, want 1 or more, or 0 for %d", f.name, *f.value, f.standard)
 		}
 		if *f.value == 0 {
 			*f.value = f.standard
 		}
+	}
+	if o.MaxLengths > 2 {
+		return o, fmt.Errorf("encode: plan: max lengths is %d, want 1 or 2", o.MaxLengths)
+	}
+	if o.Reuse && len(o.Shapes) > 0 {
+		return o, errors.New("encode: plan: shapes are given, and others are to be made for reuse: want one of both")
 	}
 	return o, nil
 }
@@ -73,7 +104,7 @@ type Plan struct {
 // A PlannedBatch is the content of one batch.
 type PlannedBatch struct {
 	Shape int     // index into Plan.Shapes
-	Rows  [][]int // the groups of each row, as indices into the plan's input; fewer than Shape.Rows where the rest is empty
+	Rows  [][]int // the groups of each row, as indices into the plan's input; fewer than the shape has where the rest is empty
 }
 
 // groupCount is the number of groups in the batch.
@@ -114,32 +145,55 @@ func NewPlan(groups []Group, opt PlanOptions) (*Plan, error) {
 	// Longest first, in the order of the input where equally long.
 	slices.SortStableFunc(items, func(a, b item) int { return b.size - a.size })
 
-	lengths := chooseLengths(items, opt)
-	rows := pack(items, lengths)
-	for _, length := range lengths {
-		if same := ofLength(rows, length); len(same) > 0 { // a length may be left without rows when its groups filled gaps in longer ones
-			p.addShape(length, same, opt)
-		}
-	}
+	p.place(items, chooseShapes(items, opt), opt)
 	return p, nil
 }
 
-// addShape deals the rows of one length to batches and fixes their shape.
-func (p *Plan) addShape(length int, rows []packedRow, opt PlanOptions) {
-	perBatch, batches := fitRows(len(rows), length, opt)
-	given := opt.given(length)
-	shape := Shape{Rows: perBatch, Length: length}
-	dealt, most := deal(rows, batches, perBatch, opt.Chunk)
+// place packs the items, longest first, into batches of the shapes: of the first, where it has rows, in their proportion; of the
+// others as many as are needed.
+func (p *Plan) place(items []item, shapes []Shape, opt PlanOptions) {
+	var lengths []int
+	for _, s := range shapes {
+		lengths = append(lengths, s.lengths()...)
+	}
+	rows, batches, _ := packBatches(items, shapes[0], lengths, math.MaxInt)
+	for i, shape := range shapes {
+		same := slices.DeleteFunc(slices.Clone(rows), func(r packedRow) bool {
+			return r.length != shape.Length && (shape.ShortRows == 0 || r.length != shape.ShortLength)
+		})
+		if len(same) == 0 { // its groups filled gaps in longer rows
+			continue
+		}
+		switch {
+		case shape.Rows == 0:
+			shape.Rows, batches = fitRows(len(same), shape.Length, opt)
+		case i > 0:
+			batches = ceilDiv(len(same), shape.Rows)
+		}
+		p.addShape(shape, same, batches, opt)
+	}
+}
+
+// addShape deals rows to batches and fixes the shape's read-out.
+func (p *Plan) addShape(shape Shape, rows []packedRow, batches int, opt PlanOptions) {
+	dealt, most := deal(rows, batches, shape, opt.Chunk)
 	for _, batch := range dealt {
 		b := PlannedBatch{Shape: len(p.Shapes)}
-		for _, r := range batch {
-			b.Rows = append(b.Rows, rows[r].groups)
+		for _, length := range []int{shape.Length, shape.ShortLength} {
+			for _, r := range batch {
+				if rows[r].length == length {
+					b.Rows = append(b.Rows, rows[r].groups)
+				}
+			}
+			for length == shape.Length && shape.ShortRows > 0 && len(b.Rows) < shape.Rows {
+				b.Rows = append(b.Rows, nil)
+			}
 		}
 		p.Batches = append(p.Batches, b)
 	}
-	shape.Predicted = max(most[tokensLoad], given.Predicted)
-	shape.Responses = max(most[responsesLoad], given.Responses)
-	shape.Comparisons = max(most[comparisonsLoad], given.Comparisons)
+	shape.Predicted = max(most[tokensLoad], shape.Predicted)
+	shape.Responses = max(most[responsesLoad], shape.Responses)
+	shape.Comparisons = max(most[comparisonsLoad], shape.Comparisons)
 	chunks := ceilDiv(shape.Predicted, opt.Chunk)
 	if opt.Reuse {
 		chunks, shape.Responses, shape.Comparisons = powerOfTwo(chunks), powerOfTwo(shape.Responses), powerOfTwo(shape.Comparisons)
@@ -147,16 +201,6 @@ func (p *Plan) addShape(length int, rows []packedRow, opt PlanOptions) {
 	shape.Predicted = chunks * opt.Chunk
 	p.stats.positions += batches * shape.Positions()
 	p.Shapes = append(p.Shapes, shape)
-}
-
-// given is the shape of that length among those to be used again, the zero Shape where there is none.
-func (o PlanOptions) given(length int) Shape {
-	for _, s := range o.Shapes {
-		if s.Length == length {
-			return s
-		}
-	}
-	return Shape{}
 }
 
 // CommonShapes returns shapes in which every one of the sets of groups, such as those to train and to validate on, can
@@ -233,7 +277,7 @@ func (p *Plan) String() string {
 		count[b.Shape]++
 	}
 	for i, s := range p.Shapes {
-		shapes = append(shapes, fmt.Sprintf("%d of %d×%d", count[i], s.Rows, s.Length))
+		shapes = append(shapes, fmt.Sprintf("%d of %v", count[i], s))
 	}
 	run, tokens, unshared := p.PositionsPerGroup()
 	return fmt.Sprintf("%d groups in %d batches (%s), %.1f %% real tokens, %.0f positions a group (%.0f tokens; %.0f without sharing the prompt)",

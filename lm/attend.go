@@ -23,66 +23,93 @@ func QueryBlocks(length int) []int {
 }
 
 // attend is softmax(cap(q·kᵀ/√s) + bias)·v over what is visible, s the head's dimension unless the family has another, cap the soft-cap
-// where there is one: q [M, heads×D], k and v [M, kv×D], visible [R, T, T], the result [M, heads×D].
+// where there is one: q [M, heads×D], k and v [M, kv×D], visible [R, T, T] of every stripe, the result [M, heads×D].
 //
 // The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P are made again from
 // the scores and the logarithm of their sum, and dS = P ⊙ (dO·vᵀ − rowsum(dO ⊙ O)). Differentiated automatically, the
 // softmax passes over matrices of queries by keys three times as often.
-func (b *block) attend(q, k, v, visible *Node) *Node {
-	var logSums []*Node // of each block of queries, [R, K, G, Q, 1]
-	var parts []*Node
-	b.queryBlocks(q, k, v, func(at queries) {
-		scores, _ := b.scores(at.q, at.k, at.mask(visible))
-		most := ReduceAndKeep(scores, ReduceMax, -1)
-		weights := Exp(Sub(scores, most))
-		sum := ReduceAndKeep(weights, ReduceSum, -1)
-		out := Dot(ConvertDType(weights, b.DType), at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
-		parts = append(parts, ConvertDType(Div(out, sum), b.DType))
-		logSums = append(logSums, Add(most, Log(sum)))
-	})
-	return custom([]*Node{q, k, v}, b.flat(Concatenate(parts, 3)), b.keep, func(in []*Node, out, by *Node) []*Node {
-		return b.attendGradient(in[0], in[1], in[2], visible, out, by, logSums)
+func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
+	stripes := make([]*stripe, len(visible))
+	outs := make([]*Node, len(visible))
+	first := 0
+	for i, mask := range visible {
+		dims := mask.Shape().Dimensions
+		stripes[i] = &stripe{block: b, first: first, rows: dims[0], length: dims[1], visible: mask}
+		first += dims[0] * dims[1]
+		outs[i] = stripes[i].attend(q, k, v)
+	}
+	return custom([]*Node{q, k, v}, Concatenate(outs, 0), b.keep, func(in []*Node, out, by *Node) []*Node {
+		var parts [3][]*Node
+		for _, s := range stripes {
+			for i, gradient := range s.gradient(in[0], in[1], in[2], out, by) {
+				parts[i] = append(parts[i], gradient)
+			}
+		}
+		return []*Node{Concatenate(parts[0], 0), Concatenate(parts[1], 0), Concatenate(parts[2], 0)}
 	})
 }
 
-// attendGradient returns the gradients by q, k and v; by is the gradient by the output.
-func (b *block) attendGradient(q, k, v, visible, out, by *Node, logSums []*Node) []*Node {
+// A stripe is the rows of one length: R×T of the M positions, from the first on.
+type stripe struct {
+	*block
+	first, rows, length int
+	visible             *Node   // [R, T, T]
+	logSums             []*Node // of each block of queries, [R, K, G, Q, 1]
+}
+
+// attend returns the stripe's part of the result, [R×T, heads×D].
+func (s *stripe) attend(q, k, v *Node) *Node {
+	var parts []*Node
+	s.queryBlocks(q, k, v, func(at queries) {
+		scores, _ := s.scores(at.q, at.k, at.mask(s.visible))
+		most := ReduceAndKeep(scores, ReduceMax, -1)
+		weights := Exp(Sub(scores, most))
+		sum := ReduceAndKeep(weights, ReduceSum, -1)
+		out := Dot(ConvertDType(weights, s.DType), at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
+		parts = append(parts, ConvertDType(Div(out, sum), s.DType))
+		s.logSums = append(s.logSums, Add(most, Log(sum)))
+	})
+	return s.flat(Concatenate(parts, 3))
+}
+
+// gradient returns the stripe's part of the gradients by q, k and v; by is the gradient by the output.
+func (s *stripe) gradient(q, k, v, out, by *Node) [3]*Node {
 	// rowsum(dO ⊙ O) is rowsum(P ⊙ dP) without a matrix of queries by keys.
-	deltas := b.heads(Mul(ConvertDType(by, dtypes.Float32), ConvertDType(out, dtypes.Float32)), b.Config.Heads)
+	deltas := Mul(ConvertDType(s.heads(by), dtypes.Float32), ConvertDType(s.heads(out), dtypes.Float32))
 	deltas = ReduceAndKeep(deltas, ReduceSum, -1)
-	byRKGTD := b.heads(by, b.Config.Heads)
+	byRKGTD := s.heads(by)
 	var dq []*Node
 	var dk, dv *Node
 	i := 0
-	b.queryBlocks(q, k, v, func(at queries) {
-		scores, slope := b.scores(at.q, at.k, at.mask(visible))
-		weights := Exp(Sub(scores, logSums[i]))
+	s.queryBlocks(q, k, v, func(at queries) {
+		scores, slope := s.scores(at.q, at.k, at.mask(s.visible))
+		weights := Exp(Sub(scores, s.logSums[i]))
 		dOut, delta := at.cut(byRKGTD), at.cut(deltas)
 		dWeights := Dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1})
 		dScores := Mul(weights, Sub(dWeights, delta))
 		if slope != nil {
 			dScores = Mul(dScores, slope)
 		}
-		dScores = ConvertDType(dScores, b.DType)
+		dScores = ConvertDType(dScores, s.DType)
 		dq = append(dq, Dot(dScores, at.k).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1}))
 		// Σ over query heads and queries, [R, K, D, S], with zeros behind the block. The thin matrix comes first: a wide
 		// one transposed halves the rate of the product.
 		keys := func(sum, thin, wide *Node) *Node {
 			x := Dot(thin, wide).General([]int{2, 3}, []int{0, 1}, []int{2, 3}, []int{0, 1})
-			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{}, PadAxis{End: b.length - at.to})
+			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{}, PadAxis{End: s.length - at.to})
 			if sum == nil {
 				return x
 			}
 			return Add(sum, x)
 		}
-		dk, dv = keys(dk, at.q, dScores), keys(dv, dOut, ConvertDType(weights, b.DType))
+		dk, dv = keys(dk, at.q, dScores), keys(dv, dOut, ConvertDType(weights, s.DType))
 		i++
 	})
 	flatKeys := func(x *Node) *Node {
-		return Reshape(TransposeAllAxes(x, 0, 3, 1, 2), b.rows*b.length, b.Config.KVHeads*b.Config.HeadDim)
+		return Reshape(TransposeAllAxes(x, 0, 3, 1, 2), s.rows*s.length, s.Config.KVHeads*s.Config.HeadDim)
 	}
-	scale := b.scale()
-	return []*Node{MulScalar(b.flat(Concatenate(dq, 3)), scale), flatKeys(MulScalar(dk, scale)), flatKeys(dv)}
+	scale := s.scale()
+	return [3]*Node{MulScalar(s.flat(Concatenate(dq, 3)), scale), flatKeys(MulScalar(dk, scale)), flatKeys(dv)}
 }
 
 // scale is what q·kᵀ is multiplied by.
@@ -128,10 +155,10 @@ func (at queries) cut(x *Node) *Node {
 	return Slice(x, AxisRange(), AxisRange(), AxisRange(), AxisRange(at.from, at.to))
 }
 
-func (b *block) queryBlocks(q, k, v *Node, do func(at queries)) {
-	qRKGTD, kRKTD, vRKTD := b.heads(q, b.Config.Heads), b.keyHeads(k), b.keyHeads(v)
+func (s *stripe) queryBlocks(q, k, v *Node, do func(at queries)) {
+	qRKGTD, kRKTD, vRKTD := s.heads(q), s.keyHeads(k), s.keyHeads(v)
 	from := 0
-	for _, to := range QueryBlocks(b.length) {
+	for _, to := range QueryBlocks(s.length) {
 		at := queries{from: from, to: to}
 		from = to
 		keys := func(x *Node) *Node { return Slice(x, AxisRange(), AxisRange(), AxisRange(0, at.to)) }
@@ -140,18 +167,26 @@ func (b *block) queryBlocks(q, k, v *Node, do func(at queries)) {
 	}
 }
 
-// heads lays [M, heads×D] out as [R, K, G, T, D].
-func (b *block) heads(x *Node, heads int) *Node {
-	kv := b.Config.KVHeads
-	return TransposeAllAxes(Reshape(x, b.rows, b.length, kv, heads/kv, b.Config.HeadDim), 0, 2, 3, 1, 4)
+// cut cuts the stripe out of [M, …].
+func (s *stripe) cut(x *Node) *Node {
+	if s.rows*s.length == s.positions {
+		return x
+	}
+	return Slice(x, AxisRange(s.first, s.first+s.rows*s.length))
 }
 
-// flat is the inverse of heads.
-func (b *block) flat(x *Node) *Node {
-	return Reshape(TransposeAllAxes(x, 0, 3, 1, 2, 4), b.rows*b.length, b.Config.Heads*b.Config.HeadDim)
+// heads cuts the stripe out of [M, heads×D] and lays it out as [R, K, G, T, D].
+func (s *stripe) heads(x *Node) *Node {
+	kv := s.Config.KVHeads
+	return TransposeAllAxes(Reshape(s.cut(x), s.rows, s.length, kv, s.Config.Heads/kv, s.Config.HeadDim), 0, 2, 3, 1, 4)
 }
 
-// keyHeads lays [M, kv×D] out as [R, K, T, D].
-func (b *block) keyHeads(x *Node) *Node {
-	return TransposeAllAxes(Reshape(x, b.rows, b.length, b.Config.KVHeads, b.Config.HeadDim), 0, 2, 1, 3)
+// flat lays [R, K, G, T, D] out as [R×T, heads×D].
+func (s *stripe) flat(x *Node) *Node {
+	return Reshape(TransposeAllAxes(x, 0, 3, 1, 2, 4), s.rows*s.length, s.Config.Heads*s.Config.HeadDim)
+}
+
+// keyHeads cuts the stripe out of [M, kv×D] and lays it out as [R, K, T, D].
+func (s *stripe) keyHeads(x *Node) *Node {
+	return TransposeAllAxes(Reshape(s.cut(x), s.rows, s.length, s.Config.KVHeads, s.Config.HeadDim), 0, 2, 1, 3)
 }

@@ -21,7 +21,7 @@ func (b *block) attention(xMH *Node, name string, v *view) *Node {
 	q, k, value := b.project(xMH, name)
 	q = b.keep(b.rotate(b.headNorm(q, b.Config.Heads, name, b.family.names.qNorm), b.Config.Heads, v))
 	k = b.keep(b.rotate(b.headNorm(k, b.Config.KVHeads, name, b.family.names.kNorm), b.Config.KVHeads, v))
-	return b.linear(b.attend(q, k, b.keep(value), v.visibleRTT), name+b.family.names.o)
+	return b.linear(b.attend(q, k, b.keep(value), v.visible), name+b.family.names.o)
 }
 
 // project returns queries [M, heads×D], keys and values [M, kv×D], cut out of the fused projection where there is one.

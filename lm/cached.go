@@ -28,7 +28,7 @@ func (d *Decoder) Prefill(w Weights, rows Rows, lastN *Node) (logitsNV, sumN, kv
 // cache holds: they are all that the token sees beside itself. caches are the keys and values, [R, K, S, D], of layer l at 2l and 2l+1. Step returns the logits
 // after the token (float32 [R, V]), their log-sum-exp (float32 [R]) and the token's own keys and values, [R, K, D], in the order of caches.
 func (d *Decoder) Step(w Weights, rows Rows, caches []*Node) (logitsRV, sumR *Node, kv []*Node) {
-	positionsR := Reshape(rows.Positions, rows.Positions.Shape().Size())
+	positionsR := rows.Positions
 	b := d.forward().block(w, rows)
 	if d.Columns {
 		b.columns = map[*Node]*Node{}
@@ -108,15 +108,15 @@ func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, 
 	kv, group, dim := c.KVHeads, c.Heads/c.KVHeads, c.HeadDim
 	q, _, _ := b.project(xMH, name)
 	q = b.rotate(b.headNorm(q, c.Heads, name, b.family.names.qNorm), c.Heads, v)
-	qRKGD := Reshape(q, b.rows, kv, group, dim)
+	qRKGD := Reshape(q, b.positions, kv, group, dim)
 	k, value = ExpandAxes(k, 2), ExpandAxes(value, 2) // [R, K, 1, D]
 	scores := func(keys *Node) *Node {
 		return ConvertDType(Dot(qRKGD, keys).General([]int{3}, []int{0, 1}, []int{3}, []int{0, 1}), dtypes.Float32)
 	}
 	length := biasRS.Shape().Dimensions[1]
 	all := Concatenate([]*Node{scores(cacheK), scores(k)}, -1) // [R, K, G, S+1]
-	biasRS = Concatenate([]*Node{biasRS, Zeros(biasRS.Graph(), shapes.Make(dtypes.Float32, b.rows, 1))}, -1)
-	spread := BroadcastToDims(Reshape(biasRS, b.rows, 1, 1, length+1), all.Shape().Dimensions...)
+	biasRS = Concatenate([]*Node{biasRS, Zeros(biasRS.Graph(), shapes.Make(dtypes.Float32, b.positions, 1))}, -1)
+	spread := BroadcastToDims(Reshape(biasRS, b.positions, 1, 1, length+1), all.Shape().Dimensions...)
 	all, _ = b.scaled(all)
 	weights := ConvertDType(Softmax(Add(all, spread), -1), b.DType)
 	mix := func(from, to int, values *Node) *Node {
@@ -124,5 +124,5 @@ func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, 
 		return Dot(part, values).General([]int{3}, []int{0, 1}, []int{2}, []int{0, 1})
 	}
 	out := Add(mix(0, length, cacheV), mix(length, length+1, value)) // [R, K, G, D]
-	return b.linear(Reshape(out, b.rows, c.Heads*dim), name+b.family.names.o)
+	return b.linear(Reshape(out, b.positions, c.Heads*dim), name+b.family.names.o)
 }

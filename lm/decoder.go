@@ -2,7 +2,7 @@
 // states and token log-probabilities out. Weights keep their Hugging Face names and layouts; what differs between
 // families of models is a description of their blocks (family.go).
 //
-// Tensor names carry their shapes: R rows, T positions of a row, M = R×T, H hidden, K key-value heads, G query
+// Tensor names carry their shapes: R rows, T positions of a row, M positions of all rows, H hidden, K key-value heads, G query
 // heads of a key-value head, D head dimension, F feed-forward, V vocabulary, N predicted tokens.
 package lm
 
@@ -71,7 +71,7 @@ type block struct {
 	*Decoder
 	family         *family
 	w              Weights
-	rows, length   int
+	positions      int   // M
 	full, windowed *view // what layers without and with a window attend by
 	// mix, if not nil, is what a layer does instead of attention: generation keeps keys and values.
 	mix func(xMH *Node, layer int, name string, v *view) *Node
@@ -82,14 +82,13 @@ type block struct {
 }
 
 func (d *Decoder) block(w Weights, rows Rows) *block {
-	dims := rows.Tokens.Shape().Dimensions
-	return &block{Decoder: d, family: d.Config.family(), w: w, rows: dims[0], length: dims[1], full: &rows.full, windowed: &rows.windowed}
+	return &block{Decoder: d, family: d.Config.family(), w: w, positions: rows.Tokens.Shape().Size(), full: &rows.full, windowed: &rows.windowed}
 }
 
 // embed returns the first state of the residual stream, [M, H].
 func (b *block) embed(rows Rows) *Node {
 	lookup := func(name string, at *Node) *Node {
-		return ConvertDType(Gather(b.w[name+".weight"], ExpandAxes(Reshape(at, b.rows*b.length), -1)), b.DType)
+		return ConvertDType(Gather(b.w[name+".weight"], ExpandAxes(at, -1)), b.DType)
 	}
 	x := lookup(b.family.names.embedding, rows.Tokens)
 	if b.family.scaled {

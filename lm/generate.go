@@ -68,15 +68,16 @@ func NewGenerator(backend compute.Backend, decoder *Decoder, bind func(args []*N
 	own := *decoder
 	own.Columns = g.shared
 	decoder, g.decoder = &own, &own
-	inputs := decoder.Config.NumRowInputs()
 	g.prefill = MustNewExec(backend, func(in []*Node) []*Node {
 		g.built++ // under g.mu
+		inputs := decoder.Config.NumRowInputs(in)
 		logits, sum, kv := decoder.Prefill(bind(in[inputs+1:]), decoder.Config.Rows(in), in[inputs])
 		return []*Node{logits, sum, kv}
 	}).SetMaxCache(-1).WithName("prefill")
 	layers := 2 * decoder.Config.Layers
 	g.step = MustNewExec(backend, func(in []*Node) []*Node {
 		g.built++
+		inputs := decoder.Config.NumRowInputs(in)
 		logits, sum, kv := decoder.Step(bind(in[inputs+layers:]), decoder.Config.Rows(in), in[inputs:inputs+layers])
 		return append([]*Node{logits, sum}, kv...)
 	}).SetMaxCache(-1).WithName("step")

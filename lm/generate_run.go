@@ -180,7 +180,7 @@ func (r *run) runPrompts(free int) error {
 	for ; at < length; at++ {
 		segments[at] = -1
 	}
-	row := Layout{Rows: 1, Length: length, Tokens: tokens, Positions: places, Segments: segments, Branches: make([]int32, length)}
+	row := Layout{Stripes: []Stripe{{1, length}}, Tokens: tokens, Positions: places, Segments: segments, Branches: make([]int32, length)}
 	args := append(r.decoder.Config.RowInputs(row), tensors.FromFlatDataAndDimensions(last, len(last)))
 	out, err := r.Generator.prefill.Call(append(args, r.weights...)...)
 	if err != nil {

@@ -27,7 +27,9 @@ var gradientConfigs = map[string]string{
 // TestGradients compares the gradient of a sum over the hidden states, by the weights and by an adapter (whose layers'
 // own weights are frozen), with central differences along random directions.
 func TestGradients(t *testing.T) {
-	const rows, length = 2, 500 // two blocks of queries
+	const length = 500 // two blocks of queries
+	stripes := []Stripe{{2, length}, {3, 90}}
+	const positions = 2*length + 3*90
 	if n := len(QueryBlocks(length)); n != 2 {
 		t.Fatalf("%d blocks of queries", n)
 	}
@@ -56,24 +58,29 @@ func TestGradients(t *testing.T) {
 		}
 		ints := [4][]int32{}
 		for i := range ints {
-			ints[i] = make([]int32, rows*length)
+			ints[i] = make([]int32, positions)
 		}
-		for i := range rows * length { // a prompt of 30 and two responses of 30 in turn
-			at := i % length % 90
+		for i := range positions { // a prompt of 30 and two responses of 30 in turn
+			at := i % length
+			if i >= 2*length {
+				at = i - 2*length
+			}
+			ints[2][i] = int32(at / 90)
+			at %= 90
 			ints[0][i] = int32(r.IntN(c.Vocab))
-			ints[1][i], ints[2][i], ints[3][i] = int32(at), int32(i%length/90), int32(at/30)
+			ints[1][i], ints[3][i] = int32(at), int32(at/30)
 			if at >= 60 {
 				ints[1][i] -= 30
 			}
 		}
-		weight := make([]float32, rows*length*c.Hidden)
+		weight := make([]float32, positions*c.Hidden)
 		for i := range weight {
 			weight[i] = float32(r.NormFloat64())
 		}
 		args := func(step float64, directions [][]float32) []any {
 			var out []any
-			out = append(out, c.RowInputs(Layout{Rows: rows, Length: length, Tokens: ints[0], Positions: ints[1], Segments: ints[2], Branches: ints[3]})...)
-			out = append(out, tensors.FromFlatDataAndDimensions(weight, rows*length, c.Hidden))
+			out = append(out, c.RowInputs(Layout{Stripes: stripes, Tokens: ints[0], Positions: ints[1], Segments: ints[2], Branches: ints[3]})...)
+			out = append(out, tensors.FromFlatDataAndDimensions(weight, positions, c.Hidden))
 			for i, p := range params {
 				x := values[i]
 				if directions != nil {
@@ -88,7 +95,7 @@ func TestGradients(t *testing.T) {
 		}
 		dtype, half := dtypes.Float32, false
 		loss := func(checkpointing Checkpointing, in []*Node) (*Node, []*Node) {
-			n := c.NumRowInputs()
+			n := c.NumRowInputs(in)
 			w, by := Weights{}, in[n+1:]
 			for i, p := range params {
 				w[p.Name] = by[i]

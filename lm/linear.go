@@ -11,7 +11,7 @@ func (b *block) linear(x *Node, name string) *Node {
 	lora, adapted := b.w[name+LoraA]
 	var y *Node
 	switch {
-	case adapted && b.Merges(b.rows*b.length, weight.Shape().Dimensions):
+	case adapted && b.Merges(b.positions, weight.Shape().Dimensions):
 		y = b.merged(x, weight, lora, b.w[name+LoraB])
 	default:
 		y = b.product(x, weight)

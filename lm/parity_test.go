@@ -53,7 +53,7 @@ func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hid
 		positions[i] = int32(i)
 	}
 	zeros := make([]int32, len(ids))
-	args := config.RowInputs(lm.Layout{Rows: 1, Length: len(ids), Tokens: ids, Positions: positions, Segments: zeros, Branches: zeros})
+	args := config.RowInputs(lm.Layout{Stripes: []lm.Stripe{{Rows: 1, Length: len(ids)}}, Tokens: ids, Positions: positions, Segments: zeros, Branches: zeros})
 	inputs := len(args)
 	for _, p := range lm.Params(config) {
 		a, err := lm.ReadParam(ck, config, p)

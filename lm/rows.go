@@ -3,38 +3,39 @@ package lm
 import (
 	"math"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Rows are the packed rows that a decoder runs. A token sees the tokens at or before it in its row that have its segment and
-// either branch 0 (the prompt) or its own branch.
+// Rows are the packed rows that a decoder runs, M positions in all. A token sees the tokens at or before it in its row that have its
+// segment and either branch 0 (the prompt) or its own branch.
 type Rows struct {
-	Tokens, Positions *Node // int32 [R, T]
+	Tokens, Positions *Node // int32 [M]
 	full, windowed    view  // what layers without and with a window attend by
 }
 
 // A view is what attention needs to know of the rows. It is made on the host, once for all layers: of what is computed in the
 // graph, the compiler makes a copy for every use, and masks and angles that each layer computes again took a tenth of a step.
 type view struct {
-	visibleRTT     *Node // bool
-	cosM1D, sinM1D *Node // float32 [M, 1, D/2]; nil without rotary positions
+	visible        []*Node // bool [R, T, T], of each stripe
+	cosM1D, sinM1D *Node   // float32 [M, 1, D/2]; nil without rotary positions
 }
 
-// Layout is a batch of packed rows on the host: R×T values each.
+// A Stripe is a number of rows of one length.
+type Stripe struct{ Rows, Length int }
+
+// Layout is a batch of packed rows on the host, stripe behind stripe: M values each.
 type Layout struct {
-	Rows, Length                          int // R and T
+	Stripes                               []Stripe
 	Tokens, Positions, Segments, Branches []int32
 }
 
-// NumRowInputs is the number of arrays that RowInputs returns.
-func (c *Config) NumRowInputs() int {
-	n := 3 // tokens, positions, what is visible
+// NumRowInputs is the number of arrays that RowInputs made of what begins with them: it depends on the number of stripes.
+func (c *Config) NumRowInputs(in []*Node) int {
+	n := numMasks(in) + 2 // tokens, positions
 	if c.family().rotary() {
 		n += 2
-	}
-	if c.Window > 0 {
-		n++
 	}
 	if c.LocalRopeTheta != 0 {
 		n += 2
@@ -42,14 +43,24 @@ func (c *Config) NumRowInputs() int {
 	return n
 }
 
+func numMasks(in []*Node) int {
+	n := 0
+	for n < len(in) && in[n].DType() == dtypes.Bool {
+		n++
+	}
+	return n
+}
+
 // RowInputs returns the arguments of a program that [Config.Rows] reads.
 func (c *Config) RowInputs(l Layout) []any {
-	out := []any{l.ints(l.Tokens), l.ints(l.Positions), l.visible(0)}
+	out := l.visible(0)
+	if c.Window > 0 {
+		out = append(out, l.visible(c.Window)...)
+	}
+	ints := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
+	out = append(out, ints(l.Tokens), ints(l.Positions))
 	if c.family().rotary() {
 		out = append(out, rotations(l.Positions, c.InverseFrequencies())...)
-	}
-	if c.Window > 0 {
-		out = append(out, l.visible(c.Window))
 	}
 	if c.LocalRopeTheta != 0 {
 		out = append(out, rotations(l.Positions, c.localFrequencies())...)
@@ -59,8 +70,10 @@ func (c *Config) RowInputs(l Layout) []any {
 
 // Rows are the rows of a program's arguments, of which it reads the first [Config.NumRowInputs].
 func (c *Config) Rows(in []*Node) Rows {
-	r := Rows{Tokens: in[0], Positions: in[1], full: view{visibleRTT: in[2]}}
-	in = in[3:]
+	masks := in[:numMasks(in)]
+	in = in[len(masks):]
+	r := Rows{Tokens: in[0], Positions: in[1]}
+	in = in[2:]
 	angles := func(v *view) {
 		m, half := in[0].Shape().Dimensions[0], in[0].Shape().Dimensions[1]
 		v.cosM1D, v.sinM1D = Reshape(in[0], m, 1, half), Reshape(in[1], m, 1, half)
@@ -70,40 +83,42 @@ func (c *Config) Rows(in []*Node) Rows {
 		angles(&r.full)
 	}
 	r.windowed = r.full
-	if c.Window > 0 {
-		r.windowed.visibleRTT = in[0]
-		in = in[1:]
-	}
 	if c.LocalRopeTheta != 0 {
 		angles(&r.windowed)
+	}
+	r.full.visible, r.windowed.visible = masks, masks
+	if c.Window > 0 {
+		r.full.visible, r.windowed.visible = masks[:len(masks)/2], masks[len(masks)/2:]
 	}
 	return r
 }
 
-func (l Layout) ints(x []int32) *tensors.Tensor {
-	return tensors.FromFlatDataAndDimensions(x, l.Rows, l.Length)
-}
-
-// visible tells which tokens a token sees, bool [R, T, T]: not later in the row, of the same segment, in the prompt or in the same
-// branch, and, unless window is 0, less than window positions back. Positions, not places in the row: between a response and its
-// prompt there may be other responses.
-func (l Layout) visible(window int) *tensors.Tensor {
-	seen := make([]bool, l.Rows*l.Length*l.Length)
-	for r := range l.Rows {
-		row := func(x []int32) []int32 { return x[r*l.Length : (r+1)*l.Length] }
-		segments, branches, positions := row(l.Segments), row(l.Branches), row(l.Positions)
-		for i, segment := range segments {
-			to := seen[(r*l.Length+i)*l.Length:][:i+1]
-			branch, far := branches[i], int32(math.MinInt32)
-			if window > 0 {
-				far = positions[i] - int32(window)
-			}
-			for j := range to {
-				to[j] = segments[j] == segment && (branches[j] == 0 || branches[j] == branch) && positions[j] > far
+// visible tells which tokens a token sees, bool [R, T, T] for every stripe: not later in the row, of the same segment, in the prompt or
+// in the same branch, and, unless window is 0, less than window positions back. Positions, not places in the row: between a response
+// and its prompt there may be other responses.
+func (l Layout) visible(window int) []any {
+	var masks []any
+	first := 0
+	for _, s := range l.Stripes {
+		seen := make([]bool, s.Rows*s.Length*s.Length)
+		for r := range s.Rows {
+			row := func(x []int32) []int32 { return x[first : first+s.Length] }
+			segments, branches, positions := row(l.Segments), row(l.Branches), row(l.Positions)
+			first += s.Length
+			for i, segment := range segments {
+				to := seen[(r*s.Length+i)*s.Length:][:i+1]
+				branch, far := branches[i], int32(math.MinInt32)
+				if window > 0 {
+					far = positions[i] - int32(window)
+				}
+				for j := range to {
+					to[j] = segments[j] == segment && (branches[j] == 0 || branches[j] == branch) && positions[j] > far
+				}
 			}
 		}
+		masks = append(masks, tensors.FromFlatDataAndDimensions(seen, s.Rows, s.Length, s.Length))
 	}
-	return tensors.FromFlatDataAndDimensions(seen, l.Rows, l.Length, l.Length)
+	return masks
 }
 
 // rotations returns the cosines and sines of the rotary angles, float32 [M, D/2]. The angles are float32 products, as in
@@ -131,5 +146,5 @@ func rotations(positions []int32, inverse []float64) []any {
 // single are rows of one token each, at the given positions.
 func single(tokens, positions []int32) Layout {
 	zeros := make([]int32, len(tokens))
-	return Layout{Rows: len(tokens), Length: 1, Tokens: tokens, Positions: positions, Segments: zeros, Branches: zeros}
+	return Layout{Stripes: []Stripe{{len(tokens), 1}}, Tokens: tokens, Positions: positions, Segments: zeros, Branches: zeros}
 }

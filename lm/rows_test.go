@@ -9,7 +9,7 @@ import (
 
 // TestVisible compares what is visible with the rule, token by token, on two rows of prompts with branches.
 func TestVisible(t *testing.T) {
-	l := Layout{Rows: 2, Length: 8,
+	l := Layout{Stripes: []Stripe{{2, 8}},
 		Positions: []int32{0, 1, 2, 3, 2, 3, 0, 1, 0, 1, 2, 3, 4, 2, 0, 0},
 		Segments:  []int32{0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, -1, -1},
 		Branches:  []int32{0, 0, 1, 1, 2, 2, 0, 1, 0, 0, 1, 1, 1, 2, 0, 0},
@@ -24,7 +24,7 @@ func TestVisible(t *testing.T) {
 			"#.......", "##......", "###.....", ".###....", "..###...", "##...#..", "......#.", "......##",
 		},
 	} {
-		seen := tensors.MustCopyFlatData[bool](l.visible(window))
+		seen := tensors.MustCopyFlatData[bool](l.visible(window)[0].(*tensors.Tensor))
 		for i, row := range want {
 			for j, mark := range row {
 				if seen[i*8+j] != (mark == '#') {

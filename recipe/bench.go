@@ -267,7 +267,7 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 	if single {
 		groups = alone(groups)
 	}
-	shapes, err := encode.CommonShapes(encode.PlanOptions{Positions: model.Positions(), MaxShapes: 1}, groups)
+	shapes, err := encode.CommonShapes(encode.PlanOptions{Positions: model.Positions()}, groups)
 	if err != nil {
 		return fmt.Errorf("recipe: %w", err)
 	}
@@ -277,16 +277,16 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 	}
 	var last time.Time
 	var units, flops float64
-	done, began := 0, time.Time{}
+	done, batch, began := 0, 0, time.Time{}
 	_, _, err = model.Read(ctx, groups, reward.ScoreHead, shapes, func(n, total int) {
 		now := time.Now()
 		if last.IsZero() {
 			b.Start, began, done = now.Sub(opt.Began).Seconds(), now, n
 		} else {
 			b.Seconds = append(b.Seconds, now.Sub(last).Seconds())
-			flops += train.Forward(model, shapes[0], false).Total()
+			flops += train.Forward(model, plan.Shapes[plan.Batches[batch].Shape], false).Total()
 		}
-		last = now
+		last, batch = now, batch+1
 	})
 	if err != nil {
 		return err

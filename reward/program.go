@@ -35,14 +35,18 @@ const (
 	inRows
 )
 
-// NumInputs is the number of tensors that [Model.Inputs] makes of a batch.
-func (m *Model) NumInputs() int { return inRows + m.Config.NumRowInputs() }
+// NumInputs is the number of tensors that [Model.Inputs] made of a batch, of a program's arguments, which begin with them.
+func (m *Model) NumInputs(in []*Node) int { return inRows + m.Config.NumRowInputs(in[inRows:]) }
 
 // Inputs returns a packed batch's arrays as the first arguments of a program that calls [Model.Heads].
 func (m *Model) Inputs(b *encode.Batch) []any {
 	flat := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
+	stripes := []lm.Stripe{{Rows: b.Shape.Rows, Length: b.Shape.Length}}
+	if b.Shape.ShortRows > 0 {
+		stripes = append(stripes, lm.Stripe{Rows: b.Shape.ShortRows, Length: b.Shape.ShortLength})
+	}
 	return append([]any{flat(b.Predict), flat(b.Target), flat(b.Owner), flat(b.Last)}, m.Config.RowInputs(lm.Layout{
-		Rows: b.Shape.Rows, Length: b.Shape.Length, Tokens: b.Tokens, Positions: b.Positions, Segments: b.Segments, Branches: b.Branches,
+		Stripes: stripes, Tokens: b.Tokens, Positions: b.Positions, Segments: b.Segments, Branches: b.Branches,
 	})...)
 }
 
@@ -168,9 +172,9 @@ func (m *Model) reader(want Heads) *Exec {
 	p := m.programs
 	if p.readers[want] == nil {
 		p.model = m
-		inputs := m.NumInputs()
 		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
 			p.built++
+			inputs := p.model.NumInputs(in)
 			score, logp, logVar := p.model.Heads(in[:inputs], p.model.Weights(in[inputs:]), want, lm.None, nil)
 			return slices.DeleteFunc([]*Node{score, logp, logVar}, func(n *Node) bool { return n == nil })
 		})
@@ -189,7 +193,7 @@ func (m *Model) readBatch(b *encode.Batch, want Heads, weights []any) (r reading
 	defer m.programs.mu.Unlock()
 	out, err := m.reader(want).Call(append(inputs, weights...)...)
 	if err != nil {
-		return r, fmt.Errorf("reward: running the model on a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
+		return r, fmt.Errorf("reward: running the model on a batch of %v rows and positions: %w", b.Shape, err)
 	}
 	var to []*[]float32 // in the program's order
 	for _, of := range []struct {

@@ -136,7 +136,7 @@ func (l *learner) arguments(reference bool) []any {
 
 // buildRead: inputs of the batch, value head, weights → log-probabilities, entropies, values; all [N].
 func (l *learner) buildRead(in []*Node) []*Node {
-	n := l.policy.NumInputs()
+	n := l.policy.NumInputs(in)
 	batch, args := in[:n], in[n:]
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
@@ -148,7 +148,7 @@ func (l *learner) buildRead(in []*Node) []*Node {
 }
 
 func (l *learner) buildReadCritic(in []*Node) []*Node {
-	n := l.critic.NumInputs()
+	n := l.critic.NumInputs(in)
 	batch, w := in[:n], l.critic.Weights(in[n:])
 	return []*Node{l.critic.TokenScores(l.critic.Predicting(batch, w), w)}
 }
@@ -183,7 +183,7 @@ func readoutOf(in []*Node) Readout {
 // buildGradient: inputs of the batch, those of tokenInputs, the KL's coefficient in the loss, value head, weights → the
 // losses [6], squared norm, gradients.
 func (l *learner) buildGradient(in []*Node) []*Node {
-	n := l.policy.NumInputs()
+	n := l.policy.NumInputs(in)
 	batch, tokens, args := in[:n], in[n:n+numToken], in[n+numToken+1:]
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
@@ -206,7 +206,7 @@ func (l *learner) buildGradient(in []*Node) []*Node {
 
 // buildCriticGradient: inputs of the batch, those of tokenInputs, weights → the value loss, squared norm, gradients.
 func (l *learner) buildCriticGradient(in []*Node) []*Node {
-	n := l.critic.NumInputs()
+	n := l.critic.NumInputs(in)
 	batch, w := in[:n], l.critic.Weights(in[n+numToken:])
 	r := readoutOf(in[n : n+numToken])
 	r.ValueN = l.critic.TokenScores(l.critic.Predicting(batch, w), w)
@@ -227,7 +227,7 @@ func by(params []*reward.Param, w lm.Weights) []*Node {
 func call(exec *Exec, b *encode.Batch, inputs, args []any) ([][]float32, error) {
 	out, err := exec.Call(slices.Concat(inputs, args)...)
 	if err != nil {
-		return nil, fmt.Errorf("rlhf: reading a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
+		return nil, fmt.Errorf("rlhf: reading a batch of %v rows and positions: %w", b.Shape, err)
 	}
 	arrays := make([][]float32, len(out))
 	for i, t := range out {
@@ -328,7 +328,7 @@ func update(gradient *Exec, optimizer *train.Optimizer, batches []*encode.Batch,
 	for _, b := range batches {
 		out, err := gradient.Call(args(b)...)
 		if err != nil {
-			return 0, errors.Join(fmt.Errorf("rlhf: gradients of a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err), train.Free(sums))
+			return 0, errors.Join(fmt.Errorf("rlhf: gradients of a batch of %v rows and positions: %w", b.Shape, err), train.Free(sums))
 		}
 		parts, err := tensors.CopyFlatData[float32](out[0])
 		if err != nil {

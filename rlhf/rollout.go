@@ -41,7 +41,7 @@ func groups(rollouts []*rollout) []encode.Group {
 
 // packed plans the rollouts in shapes rounded up to powers of two, so that later steps find their programs compiled.
 func packed(rollouts []*rollout, positions int) ([]*encode.Batch, error) {
-	plan, err := encode.NewPlan(groups(rollouts), encode.PlanOptions{Positions: positions, MaxShapes: 1, Reuse: true})
+	plan, err := encode.NewPlan(groups(rollouts), encode.PlanOptions{Positions: positions, MaxLengths: 1, Reuse: true})
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func Forward(model *reward.Model, shape encode.Shape, policy bool) Arithmetic {
 		}
 	}
 	a.Adapter, _ = adapter(model, shape, policy)
-	a.Attention = 4 * float64(c.Layers*c.Heads*c.HeadDim*shape.Rows) * seen(shape.Length)
+	a.Attention = 4 * float64(c.Layers*c.Heads*c.HeadDim) * seen(shape)
 	if policy {
 		a.Head = 2 * float64(shape.Predicted) * float64(c.Vocab*c.Hidden)
 	}
@@ -88,12 +88,19 @@ func adapter(model *reward.Model, shape encode.Shape, policy bool) (forward, ste
 	return forward, step
 }
 
-// seen is the number of (query, key) pairs of a row that are computed.
-func seen(length int) float64 {
-	pairs, from := 0, 0
-	for _, to := range lm.QueryBlocks(length) {
-		pairs += (to - from) * to
-		from = to
+// seen is the number of (query, key) pairs that are computed.
+func seen(shape encode.Shape) float64 {
+	row := func(length int) (pairs int) {
+		from := 0
+		for _, to := range lm.QueryBlocks(length) {
+			pairs += (to - from) * to
+			from = to
+		}
+		return pairs
+	}
+	pairs := shape.Rows * row(shape.Length)
+	if shape.ShortRows > 0 {
+		pairs += shape.ShortRows * row(shape.ShortLength)
 	}
 	return float64(pairs)
 }

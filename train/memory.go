@@ -125,7 +125,7 @@ type room struct {
 func newRoom(model *reward.Model, shape encode.Shape, policy bool) room {
 	c := model.Config
 	r := room{model: model, shape: shape, policy: policy, hidden: float64(c.Hidden), query: float64(c.Heads * c.HeadDim), keys: float64(c.KVHeads * c.HeadDim)}
-	r.seen = float64(c.Heads) * seen(shape.Length) / float64(shape.Length)
+	r.seen = float64(c.Heads) * seen(shape) / float64(shape.Positions())
 	first := lm.Linears(c)
 	first = first[:len(first)/c.Layers]
 	for _, p := range model.Params() {
@@ -178,7 +178,7 @@ func (r room) kept() int64 {
 // work is what the widest moment of the backward pass takes beside that: of a block, or of the policy head.
 func (r room) work() int64 {
 	positions := float64(r.shape.Positions())
-	bias := 4 * positions * float64(r.shape.Length)
+	bias := r.bias()
 	attention := 4*positions*(r.seen+4*r.hidden) + bias
 	feedForward := 4 * positions * 1.25 * r.inner
 	if r.model.Adapter() != nil {
@@ -193,6 +193,12 @@ func (r room) work() int64 {
 		block = 1.2*positions*(r.selective()+r.none()) + bias // all of a block is made again
 	}
 	return int64(max(block, r.logits(true)))
+}
+
+// bias is what attention adds to its scores, of the whole rows.
+func (r room) bias() float64 {
+	s := r.shape
+	return 4 * float64(s.Rows*s.Length*s.Length+s.ShortRows*s.ShortLength*s.ShortLength)
 }
 
 // logits is what the policy head takes: one array of a chunk's logits, two where their gradient is made with them, or, where
@@ -220,7 +226,7 @@ func (r room) logits(training bool) float64 {
 // reading is what the program takes that only reads the heads.
 func (r room) reading() int64 {
 	positions := float64(r.shape.Positions())
-	block := 4*positions*(r.seen+4*r.hidden+1.5*r.inner) + 4*positions*float64(r.shape.Length)
+	block := 4*positions*(r.seen+4*r.hidden+1.5*r.inner) + r.bias()
 	return int64(max(block, r.logits(false)))
 }
 

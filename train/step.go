@@ -74,7 +74,7 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int)
 // buildGradient: inputs of the batch, those of extra, all weights → losses, squared norm, margins, gradients.
 func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 	s.built++
-	n := s.model.NumInputs()
+	n := s.model.NumInputs(in)
 	batch, extra, args := in[:n], in[n:n+numExtra], in[n+numExtra:]
 	var keep *Node
 	if s.dropout.Rate > 0 {
@@ -214,7 +214,7 @@ func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gr
 	ms.batches++
 	out, err := s.gradient.Call(args...)
 	if err != nil {
-		return nil, 0, fmt.Errorf("train: gradients of a batch of %d rows of %d positions: %w", b.Shape.Rows, b.Shape.Length, err)
+		return nil, 0, fmt.Errorf("train: gradients of a batch of %v rows and positions: %w", b.Shape, err)
 	}
 	for i := range ms.losses {
 		ms.losses[i] += float64(tensors.ToScalar[float32](out[i]))

@@ -1,0 +1,137 @@
+package encode
+
+import (
+	"math"
+	"slices"
+)
+
+// batchCost is what a batch of a data set costs beside its positions, in positions: an adapter of rank 64 that is merged into the
+// weights takes as many products as 190 positions, forth and back.
+const batchCost = 150
+
+// compileBlock is what a block of queries more in every layer of a program must save to be worth its compilation, in batches.
+const compileBlock = 0.05
+
+// Bounds of the search: a choice is tried on about mixBatches batches, and lengths and numbers of rows on so many values.
+const (
+	mixBatches = 64
+	mixLengths = 6
+	mixShorts  = 32
+	mixRows    = 8
+)
+
+// chooseCut returns the shape for items, longest first, and how many of the longest should rather have batches of their own: a few
+// long groups would else make a row of every batch long.
+func chooseCut(items []item, opt PlanOptions) (best Shape, long int) {
+	best, least := chooseMix(items, opt)
+	if opt.MaxLengths < 2 {
+		return best, 0
+	}
+	program := compileBatches * float64(opt.Positions)
+	longRow := positionCost(opt.roundLength(items[0].size)) * (1 + batchCost/float64(opt.Positions)) // a position, gaps filled by others
+	tried := 0
+	for _, share := range []int{200, 100, 50, 20, 10, 5} {
+		n := len(items) / share
+		for n < len(items) && n > 0 && items[n].size == items[n-1].size {
+			n++ // equals stay together
+		}
+		if n <= tried || n == len(items) {
+			continue
+		}
+		tried = n
+		mix, cost := chooseMix(items[n:], opt)
+		if cost += program + float64(totalSize(items[:n]))*longRow; cost < least && mix.Length < opt.roundLength(items[n-1].size) {
+			best, least, long = mix, cost, n
+		}
+	}
+	return best, long
+}
+
+// chooseMix returns the shape, of rows of one or two lengths and Positions in all at most, in which items, longest first, are run
+// cheapest, and the cost: it tries what is likely, and packs a sample with it.
+func chooseMix(items []item, opt PlanOptions) (best Shape, least float64) {
+	most, tokens := opt.roundLength(opt.Positions), totalSize(items)
+	sample := thin(items, min(2*searchItems, max(searchItems/8, mixBatches*len(items)*most/tokens)))
+	sampled := totalSize(sample)
+	least = math.Inf(1)
+	try := func(s Shape) {
+		batch := (batchCost + s.cost()) * float64(len(items)) / float64(len(sample))
+		compile := compileBlock * float64(s.queryBlocks()*most)
+		limit := int((least - compile) / batch) // batches
+		if least == math.Inf(1) {
+			limit = math.MaxInt32
+		}
+		if ceilDiv(sampled, s.Positions()) > limit {
+			return
+		}
+		if _, batches, ok := packBatches(sample, s, s.lengths(), limit); ok && float64(batches)*batch+compile < least {
+			best, least = s, float64(batches)*batch+compile
+		}
+	}
+	for _, length := range spread(opt.roundLength(items[0].size), most, opt.Quantum, mixLengths) {
+		for _, rows := range spread(1, most/length, 1, mixRows) {
+			try(Shape{Rows: rows, Length: length})
+			if opt.MaxLengths < 2 {
+				continue
+			}
+			room := most - rows*length
+			for _, short := range spread(opt.Quantum, length-opt.Quantum, opt.Quantum, mixShorts) {
+				fit := room / short
+				counts := []int{fit, fit - 1, fit - 2}
+				for batches := 1; batches <= 8; batches++ { // small sets just fit some number of batches
+					n := (tokens/batches - rows*length) / short
+					counts = append(counts, n, n+1, n+2)
+				}
+				slices.Sort(counts)
+				for _, n := range slices.Compact(counts) {
+					if n > 0 && n <= fit {
+						try(Shape{Rows: rows, Length: length, ShortRows: n, ShortLength: short})
+					}
+				}
+			}
+		}
+	}
+	return best, least
+}
+
+// spread returns at most n multiples of step, evenly spread over from … to, which are multiples themselves; none if to is less.
+func spread(from, to, step, n int) []int {
+	var out []int
+	if to < from {
+		return nil
+	}
+	for i := range n {
+		x := from
+		if n > 1 {
+			x += (to - from) / step * i / (n - 1) * step
+		}
+		if len(out) == 0 || x > out[len(out)-1] {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func totalSize(items []item) int {
+	n := 0
+	for _, it := range items {
+		n += it.size
+	}
+	return n
+}
+
+// queryBlocks is the number of blocks of queries in a layer's attention.
+func (s Shape) queryBlocks() int {
+	if s.ShortRows == 0 {
+		return queryBlocks(s.Length)
+	}
+	return queryBlocks(s.ShortLength) + queryBlocks(s.Length)
+}
+
+// lengths are the lengths of its rows, ascending.
+func (s Shape) lengths() []int {
+	if s.ShortRows == 0 {
+		return []int{s.Length}
+	}
+	return []int{s.ShortLength, s.Length}
+}
