@@ -134,10 +134,10 @@ growth: build models
 	$(GO) run ./internal/growth -model $(SMOLLM2) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz $(GROWTH)
 
 # haf serve under 32 clients beside haf score in batch and, where PEERS_PY is a Python with bench/requirements.txt, beside a server of
-# FastAPI and transformers. RESPONSES and CLIENTS set another load.
+# FastAPI and transformers, ROUNDS times (3) in turn. RESPONSES and CLIENTS set another load.
 bench-serve: models
 	HAF_BENCH_MODEL=$(MODEL) HAF_BENCH_DATA=$(abspath $(SHARED))/data/hh/helpful-base.test.jsonl.gz HAF_BENCH_PYTHON=$(PEERS_PY) \
-	HAF_BENCH_RESPONSES=$(RESPONSES) HAF_BENCH_CLIENTS=$(CLIENTS) $(GO) test -count=1 -v -timeout 0 -run TestServe ./bench
+	HAF_BENCH_RESPONSES=$(RESPONSES) HAF_BENCH_CLIENTS=$(CLIENTS) HAF_BENCH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 0 -run TestServe ./bench
 
 # Real training on real preferences: three objectives on HH-helpful, about an hour on two cores.
 real: build models

@@ -46,8 +46,8 @@ const (
 )
 
 // chooseShapes returns the rows and lengths of the shapes for items, longest first, by ascending length: one for batches of up to
-// Positions, or, with Reuse, one for each length; one for the longest of them where they are few; and one for each length beyond. Where
-// it has no number of rows, that is still to be found.
+// Positions; one for the longest of them where they are few; and one for each length beyond. Where it has no number of rows, that is
+// still to be found.
 func chooseShapes(items []item, opt PlanOptions) []Shape {
 	shapes := slices.Clone(opt.Shapes)
 	slices.SortFunc(shapes, func(a, b Shape) int { return a.Length - b.Length })
@@ -66,14 +66,6 @@ func chooseShapes(items []item, opt PlanOptions) []Shape {
 	}
 	switch regular := items[long:]; {
 	case len(regular) == 0 || len(shapes) > 0:
-	case opt.Reuse:
-		var candidates []int
-		step := opt.Quantum * ceilDiv(ceilDiv(most, opt.Quantum), searchLengths)
-		for n := opt.Quantum; n < most; n += step {
-			candidates = append(candidates, opt.roundLength(n))
-		}
-		candidates = append(candidates, opt.roundLength(regular[0].size), most)
-		alike(search(regular, candidates, opt))
 	default:
 		mix, cut := chooseCut(regular, opt)
 		shapes = append(shapes, mix)

@@ -24,7 +24,7 @@ const (
 // long groups would else make a row of every batch long.
 func chooseCut(items []item, opt PlanOptions) (best Shape, long int) {
 	best, least := chooseMix(items, opt)
-	if opt.MaxLengths < 2 {
+	if opt.MaxLengths < 2 || opt.Reuse {
 		return best, 0
 	}
 	program := compileBatches * float64(opt.Positions)
@@ -68,6 +68,12 @@ func chooseMix(items []item, opt PlanOptions) (best Shape, least float64) {
 			best, least = s, float64(batches)*batch+compile
 		}
 	}
+	if opt.Reuse {
+		for _, s := range rounded(opt.roundLength(items[0].size), opt) {
+			try(s)
+		}
+		return best, least
+	}
 	for _, length := range spread(opt.roundLength(items[0].size), most, opt.Quantum, mixLengths) {
 		for _, rows := range spread(1, most/length, 1, mixRows) {
 			try(Shape{Rows: rows, Length: length})
@@ -92,6 +98,27 @@ func chooseMix(items []item, opt PlanOptions) (best Shape, least float64) {
 		}
 	}
 	return best, least
+}
+
+// rounded returns the few shapes for plans that share them, for groups of up to the length: batches of 1, 2, 4, … such rows, or with
+// rows of half or a quarter of that length in place of a half or three quarters of them.
+func rounded(length int, opt PlanOptions) []Shape {
+	var shapes []Shape
+	for positions := length; positions <= max(length, opt.Positions); positions *= 2 {
+		shapes = append(shapes, Shape{Rows: positions / length, Length: length})
+		if opt.MaxLengths < 2 {
+			continue
+		}
+		for part := 2; part <= 4; part *= 2 {
+			for shorter := 2; shorter <= 4; shorter *= 2 {
+				rows, short := positions/length/part, length/shorter
+				if rows > 0 && short >= opt.Quantum {
+					shapes = append(shapes, Shape{Rows: rows, Length: length, ShortRows: (positions - rows*length) / short, ShortLength: short})
+				}
+			}
+		}
+	}
+	return shapes
 }
 
 // spread returns at most n multiples of step, evenly spread over from … to, which are multiples themselves; none if to is less.

@@ -49,9 +49,8 @@ func (s Shape) String() string {
 type PlanOptions struct {
 	// Positions is the size of a batch, about: rows × length. Default 2048.
 	Positions int
-	// MaxLengths bounds the row lengths of a batch: 1, or 2, and then a few long groups may have batches of their own. With Reuse it
-	// bounds those of all batches, which have rows of one length each. Groups longer than Positions, where there are any, have as
-	// many lengths again. Default 2.
+	// MaxLengths bounds the row lengths of a batch: 1, or 2, and then, without Reuse, a few long groups may have batches of their own.
+	// Groups longer than Positions, where there are any, have as many lengths again. Default 2.
 	MaxLengths int
 	// Quantum is what row lengths are multiples of. Default 32; 64 with Reuse.
 	Quantum int

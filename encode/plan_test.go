@@ -64,7 +64,7 @@ func checkPlan(t testing.TB, groups []Group, opt PlanOptions, p *Plan) {
 		if s.Length%opt.Quantum != 0 || s.Predicted%opt.Chunk != 0 || s.Rows < 1 || lengths[s.Length] {
 			t.Fatalf("shape %d is %+v", i, s)
 		}
-		if s.ShortRows > 0 && (opt.Reuse || s.ShortLength%opt.Quantum != 0 || s.ShortLength >= s.Length || s.Positions() > opt.roundLength(opt.Positions)) {
+		if s.ShortRows > 0 && (s.ShortLength%opt.Quantum != 0 || s.ShortLength >= s.Length || s.Positions() > opt.roundLength(opt.Positions)) {
 			t.Fatalf("shape %d is %+v", i, s)
 		}
 		lengths[s.Length] = true

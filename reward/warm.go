@@ -361,25 +361,46 @@ func (w *Warm) byPrompt(items []*warmItem) (out []cluster) {
 	return out
 }
 
-// byBeginning clusters items wherever that makes less to run.
-func (w *Warm) byBeginning(items []*warmItem) (out []cluster) {
+// byBeginning clusters items wherever that makes less to run: those that have most in common first. A cluster of more than half a row
+// is hard to place, so that it must save a quarter of what is added.
+func (w *Warm) byBeginning(items []*warmItem) []cluster {
 	order := make([]int, len(items))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(items[a].whole, items[b].whole) })
-	for _, i := range order {
-		tokens := items[i].whole
-		if len(out) > 0 {
-			last := &out[len(out)-1]
-			// In sorted order what two have in common, all between have.
-			more := last.with(i, len(tokens), commonPrefix(items[last.items[0]].whole, tokens))
-			if more.shared > 0 && len(more.items) <= leastSlots && more.positions() <= w.row && more.positions() < last.positions()+len(tokens) {
-				*last = more
-				continue
-			}
+	// In sorted order what two have in common, all between have: clusters are stretches, and what two neighbours share is what the
+	// last of one and the first of the other do.
+	of := make([]*cluster, len(items)) // by place in the order
+	var gaps []int                     // between place i and the next
+	common := make([]int, len(items))
+	for i, at := range order {
+		tokens := items[at].whole
+		of[i] = &cluster{[]int{at}, len(tokens) - 1, len(tokens)}
+		if i+1 < len(order) {
+			common[i] = commonPrefix(tokens, items[order[i+1]].whole)
+			gaps = append(gaps, i)
 		}
-		out = append(out, cluster{[]int{i}, len(tokens) - 1, len(tokens)})
+	}
+	slices.SortStableFunc(gaps, func(a, b int) int { return common[b] - common[a] })
+	for _, i := range gaps {
+		left, right := of[i], of[i+1]
+		both := cluster{slices.Concat(left.items, right.items), min(left.shared, right.shared, common[i]), left.sum + right.sum}
+		saved := left.positions() + right.positions() - both.positions()
+		if both.shared < 1 || saved < 1 || len(both.items) > leastSlots || both.positions() > w.row ||
+			both.positions() > w.row/2 && 4*saved < min(left.positions(), right.positions()) {
+			continue
+		}
+		*left = both
+		for j := i + 1; j < len(of) && of[j] == right; j++ {
+			of[j] = left
+		}
+	}
+	var out []cluster
+	for i, c := range of {
+		if i == 0 || c != of[i-1] {
+			out = append(out, *c)
+		}
 	}
 	return out
 }

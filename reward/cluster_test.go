@@ -1,0 +1,56 @@
+package reward
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestByBeginning: what has most in common is clustered first, whatever the others share with it, and clusters stay small unless they
+// save much.
+func TestByBeginning(t *testing.T) {
+	next := int32(100)
+	fresh := func(n int) []int32 {
+		x := make([]int32, n)
+		for i := range x {
+			next++
+			x[i] = next
+		}
+		return x
+	}
+	item := func(parts ...[]int32) *warmItem { return &warmItem{whole: slices.Concat(parts...)} }
+	header, a, b, c, d := fresh(20), fresh(150), fresh(150), fresh(150), fresh(200)
+	w := &Warm{row: 640}
+	for _, test := range []struct {
+		name  string
+		items []*warmItem
+		want  [][]int // of each cluster, sorted
+	}{
+		{"pairs under a header", []*warmItem{item(header, a, fresh(50)), item(header, b, fresh(40)), item(header, a, fresh(30)), item(header, b, fresh(60))}, [][]int{{0, 2}, {1, 3}}},
+		{"a header alone, within half a row", []*warmItem{item(header, fresh(100)), item(header, fresh(100))}, [][]int{{0, 1}}},
+		{"a header alone, of what fills more", []*warmItem{item(header, c, fresh(80)), item(header, d, fresh(80))}, [][]int{{0}, {1}}},
+		{"nothing", []*warmItem{item(fresh(30)), item(fresh(30))}, [][]int{{0}, {1}}},
+		{"a beginning of another", []*warmItem{item(a), item(a, fresh(10))}, [][]int{{0, 1}}},
+		{"the same", []*warmItem{item(a), item(a)}, [][]int{{0, 1}}},
+		{"more than a row holds", []*warmItem{item(a, fresh(300)), item(a, fresh(250)), item(a, fresh(20))}, [][]int{{0}, {1, 2}}},
+	} {
+		var got [][]int
+		for _, cl := range w.byBeginning(test.items) {
+			slices.Sort(cl.items)
+			got = append(got, cl.items)
+			sum := 0
+			for _, i := range cl.items {
+				whole := test.items[i].whole
+				if sum += len(whole); cl.shared >= len(whole) || !slices.Equal(whole[:cl.shared], test.items[cl.items[0]].whole[:cl.shared]) {
+					t.Errorf("%s: %v do not share %d tokens", test.name, cl.items, cl.shared)
+				}
+			}
+			if sum != cl.sum || cl.positions() > w.row {
+				t.Errorf("%s: %v has %d tokens in %d positions, want %d", test.name, cl.items, cl.sum, cl.positions(), sum)
+			}
+		}
+		slices.SortFunc(got, slices.Compare)
+		if !slices.EqualFunc(got, test.want, slices.Equal) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
