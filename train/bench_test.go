@@ -7,6 +7,7 @@ import (
 	"haf/backend"
 	"haf/encode"
 	"haf/internal/shared"
+	"haf/lm"
 	"haf/objective"
 	"haf/reward"
 )
@@ -62,8 +63,12 @@ func TestArithmetic(t *testing.T) {
 	q, kv := float64(c.Heads*c.HeadDim), float64(c.KVHeads*c.HeadDim)
 	m, layers := float64(batch.Shape.Positions()), float64(c.Layers)
 	seen := 0.0
-	for i := range batch.Shape.Length { // a query sees the keys up to the end of its block of 128
-		seen += float64(min(batch.Shape.Length, (i/128+1)*128))
+	for row := range batch.Shape.NumRows() { // short ones: one block of queries, which all meet all keys
+		_, length := batch.Shape.Row(row)
+		if len(lm.QueryBlocks(length)) > 1 {
+			t.Fatalf("a row of %d positions has several blocks of queries", length)
+		}
+		seen += float64(length * length)
 	}
 	read := func(policy bool) float64 { // at which the last feed-forward part is run
 		if policy {
@@ -73,7 +78,7 @@ func TestArithmetic(t *testing.T) {
 	}
 	want := Arithmetic{
 		Linear:    3*2*m*(layers*(h*q+2*h*kv+q*h)+(layers-1)*3*h*f) + 3*2*read(true)*3*h*f,
-		Attention: 3 * 2 * 2 * float64(batch.Shape.Rows) * seen * q * layers,
+		Attention: 3 * 2 * 2 * seen * q * layers,
 		Head:      4 * 2 * float64(batch.Shape.Predicted) * h * v,
 	}
 	if got := StepArithmetic(s.model, s.objective, batch.Shape); got != want {

@@ -8,6 +8,7 @@ import (
 	"haf/curate"
 	"haf/eval"
 	"haf/pref"
+	"haf/report"
 	"haf/reward"
 	"haf/serve"
 )
@@ -20,6 +21,7 @@ type rankCmd struct {
 	Policy  string   `help:"Model that generates. Default: the reward model's own policy head."`
 	Reward  string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
 	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
+	Report  string   `help:"Folder for best-of-n.md, best-of-n.html and the plots of the curve." placeholder:"DIR"`
 	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
 	samplingFlags
 	serverFlags
@@ -73,8 +75,8 @@ func (c *rankCmd) Run(a *app) error {
 		defer by.close(a)
 		gold = by
 	}
-	report, end := a.bars("scoring")
-	rows, err := curate.Rank(a.ctx, samples, scorer, gold, report)
+	progress, end := a.bars("scoring")
+	rows, err := curate.Rank(a.ctx, samples, scorer, gold, progress)
 	end()
 	if err != nil {
 		return err
@@ -85,6 +87,15 @@ func (c *rankCmd) Run(a *app) error {
 	}
 	if err := curate.Finish(journal, rows); err != nil {
 		return err
+	}
+	if c.Report != "" {
+		page, err := report.BestOf(out.Curve, out.Recall != nil, curveTable(out))
+		if err != nil {
+			return err
+		}
+		if err := page.Write(c.Report, "best-of-n"); err != nil {
+			return err
+		}
 	}
 	if a.json {
 		return printJSON(a, out)
