@@ -79,7 +79,7 @@ func TestServe(t *testing.T) {
 	}
 	served := sides[0].median()
 	fmt.Printf("medians: haf serve has %.3f of the rate of haf score in batch (wanted: 0.9 or more)\n", served.Rate/batch.Rate)
-	fmt.Printf("the largest difference of a reward from haf score's is %.2g\n", difference(served, batch))
+	fmt.Printf("rewards are from %.3g to %.3g; the largest difference from haf score's is %.2g\n", slices.Min(batch.rewards), slices.Max(batch.rewards), difference(served, batch))
 	if len(sides) > 1 {
 		peer := sides[1].median()
 		fmt.Printf("medians: haf serve has %.2f times the peer's rate (wanted: 2 or more), its p99 is %.2f of the peer's (wanted: less than 1)\n", served.Rate/peer.Rate, served.P99/peer.P99)

@@ -50,7 +50,8 @@ func chooseCut(items []item, opt PlanOptions) (best Shape, long int) {
 // chooseMix returns the shape, of rows of one or two lengths and Positions in all at most, in which items, longest first, are run
 // cheapest, and the cost: it tries what is likely, and packs a sample with it.
 func chooseMix(items []item, opt PlanOptions) (best Shape, least float64) {
-	most, tokens := opt.roundLength(opt.Positions), totalSize(items)
+	longest := opt.roundLength(items[0].size)
+	most, tokens := max(longest, opt.Positions/opt.Quantum*opt.Quantum), totalSize(items)
 	sample := thin(items, min(2*searchItems, max(searchItems/8, mixBatches*len(items)*most/tokens)))
 	sampled := totalSize(sample)
 	least = math.Inf(1)
@@ -69,12 +70,12 @@ func chooseMix(items []item, opt PlanOptions) (best Shape, least float64) {
 		}
 	}
 	if opt.Reuse {
-		for _, s := range rounded(opt.roundLength(items[0].size), opt) {
+		for _, s := range rounded(longest, opt) {
 			try(s)
 		}
 		return best, least
 	}
-	for _, length := range spread(opt.roundLength(items[0].size), most, opt.Quantum, mixLengths) {
+	for _, length := range spread(longest, most, opt.Quantum, mixLengths) {
 		for _, rows := range spread(1, most/length, 1, mixRows) {
 			try(Shape{Rows: rows, Length: length})
 			if opt.MaxLengths < 2 {

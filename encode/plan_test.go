@@ -390,6 +390,7 @@ func FuzzPlan(f *testing.F) {
 	f.Add(uint64(2), uint16(3), uint16(1), uint16(1), uint8(1), uint8(1), uint8(1), true)
 	f.Add(uint64(3), uint16(40), uint16(300), uint16(7), uint8(3), uint8(5), uint8(9), true)
 	f.Add(uint64(4), uint16(1), uint16(900), uint16(2000), uint8(9), uint8(200), uint8(3), false)
+	f.Add(uint64(97), uint16(49), uint16(8), uint16(278), uint8(17), uint8(90), uint8(164), false) // positions that are no multiple of the quantum
 	f.Fuzz(func(t *testing.T, seed uint64, n, longest, positions uint16, shapes, quantum, chunk uint8, reuse bool) {
 		groups := randomGroups(rand.New(rand.NewPCG(seed, 2)), 1+int(n)%50, 1+int(longest)%400)
 		opt := PlanOptions{Positions: int(positions) % 4096, MaxLengths: int(shapes) % 3, Quantum: int(quantum), Chunk: int(chunk), Reuse: reuse}
