@@ -18,6 +18,7 @@ import (
 type State struct {
 	Step        int    `json:"step"`        // optimizer steps made
 	Fingerprint string `json:"fingerprint"` // of recipe and data: a checkpoint of another run is refused
+	Packing     string `json:"packing"`     // of the data: what the steps' groups depend on, and may change between versions
 	Best        *Best  `json:"best"`        // of the validations so far
 	Bad         int    `json:"bad"`         // validations since the best
 	// ValidationDue says that the run was stopped before the validation of this step was through.

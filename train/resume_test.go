@@ -275,4 +275,23 @@ func TestOtherRun(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "another recipe") {
 		t.Fatalf("got %v, want a refusal", err)
 	}
+	// One of a version that packed the same data otherwise.
+	states, err := filepath.Glob(filepath.Join(dir, CheckpointsName, "*", stateName))
+	if err != nil || len(states) == 0 {
+		t.Fatalf("states %v: %v", states, err)
+	}
+	for _, path := range states {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := strings.NewReplacer(" batches (", " other batches (", `"step": 0`, `"step": 1`).Replace(string(data))
+		if err := os.WriteFile(path, []byte(other), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = smallRun(t, t.Context(), resume(t, dir), true, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "packed the data otherwise") {
+		t.Fatalf("got %v, want a refusal", err)
+	}
 }

@@ -195,7 +195,11 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.state, err = r.loadCheckpoint(r.folder.join(CheckpointsName), opt.Fingerprint); err != nil {
 		return err
 	}
-	r.state.Fingerprint = opt.Fingerprint
+	if r.state.Step > 0 && r.state.Packing != r.plan.String() {
+		return fmt.Errorf("train: the checkpoint in %s is of a run that packed the data otherwise (%q, now %q), so its steps had other groups: finish it with the version of haf that began it, or train into a new folder",
+			r.folder.join(CheckpointsName), r.state.Packing, r.plan)
+	}
+	r.state.Fingerprint, r.state.Packing = opt.Fingerprint, r.plan.String()
 	if r.state.Step > 0 {
 		r.progress.Say("resumed after step %d of %d", r.state.Step, r.total)
 	}
