@@ -174,15 +174,7 @@ func thin(items []item, n int) []item {
 // the sizes down to half a batch it takes the largest that leaves at most 1 % of the rows empty, else the one that
 // leaves fewest.
 func fitRows(n, length int, opt PlanOptions) (perBatch, batches int) {
-	most := max(1, (opt.Positions+length/2)/length)
-	if opt.Reuse {
-		if most = powerOfTwo(most); most > 1 && most*length > opt.Positions {
-			most /= 2
-		}
-		perBatch = min(most, powerOfTwo(n))
-		return perBatch, ceilDiv(n, perBatch)
-	}
-	most = min(most, n)
+	most := min(n, max(1, (opt.Positions+length/2)/length))
 	fewest := math.MaxInt
 	for r := most; r >= ceilDiv(most, 2); r-- {
 		b := ceilDiv(n, r)

@@ -9,7 +9,7 @@ import (
 // weights takes as many products as 190 positions, forth and back.
 const batchCost = 150
 
-// compileBlock is what a block of queries more in every layer of a program must save to be worth its compilation, in batches.
+// compileBlock is what a block of queries more in every layer of a program must save to be worth its compilation, in batches: little, so that it decides between equals.
 const compileBlock = 0.05
 
 // Bounds of the search: a choice is tried on about mixBatches batches, and lengths and numbers of rows on so many values.
