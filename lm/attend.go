@@ -25,23 +25,27 @@ func QueryBlocks(length int) []int {
 // attend is softmax(cap(q·kᵀ/√s) + bias)·v over what is visible, s the head's dimension unless the family has another, cap the soft-cap
 // where there is one: q [M, heads×D], k and v [M, kv×D], visible [R, T, T] of every stripe, the result [M, heads×D].
 //
-// The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P are made again from
-// the scores and the logarithm of their sum, and dS = P ⊙ (dO·vᵀ − rowsum(dO ⊙ O)). Differentiated automatically, the
-// softmax passes over matrices of queries by keys three times as often.
+// The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P are made again, and
+// dS = P ⊙ (dP − rowsum(P ⊙ dP)) with dP = dO·vᵀ. Differentiated automatically, the softmax passes over matrices of queries by keys
+// three times as often.
+//
+// It is written for what XLA makes of it on a processor: products, softmax and the second product become one program, which goes
+// through a block in tiles, if nothing between has another user, if all is of four axes at most, and if what is added is an array of
+// float32. So nothing is kept for the gradient, rows and key-value heads are one axis B, and masks become biases beforehand.
 func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
 	stripes := make([]*stripe, len(visible))
 	outs := make([]*Node, len(visible))
 	first := 0
 	for i, mask := range visible {
 		dims := mask.Shape().Dimensions
-		stripes[i] = &stripe{block: b, first: first, rows: dims[0], length: dims[1], visible: mask}
+		stripes[i] = &stripe{block: b, first: first, rows: dims[0], length: dims[1], biases: b.biases(mask)}
 		first += dims[0] * dims[1]
 		outs[i] = stripes[i].attend(q, k, v)
 	}
-	return custom([]*Node{q, k, v}, Concatenate(outs, 0), b.keep, func(in []*Node, out, by *Node) []*Node {
+	return custom([]*Node{q, k, v}, Concatenate(outs, 0), b.keep, func(in []*Node, _, by *Node) []*Node {
 		var parts [3][]*Node
 		for _, s := range stripes {
-			for i, gradient := range s.gradient(in[0], in[1], in[2], out, by) {
+			for i, gradient := range s.gradient(in[0], in[1], in[2], by) {
 				parts[i] = append(parts[i], gradient)
 			}
 		}
@@ -53,64 +57,69 @@ func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
 type stripe struct {
 	*block
 	first, rows, length int
-	visible             *Node   // [R, T, T]
-	logSums             []*Node // of each block of queries, [R, K, G, Q, 1]
+	biases              []*Node // of each block of queries, [B, Q, S]
 }
 
 // attend returns the stripe's part of the result, [R×T, heads×D].
 func (s *stripe) attend(q, k, v *Node) *Node {
 	var parts []*Node
 	s.queryBlocks(q, k, v, func(at queries) {
-		scores, _ := s.scores(at.q, at.k, at.mask(s.visible))
-		most := ReduceAndKeep(scores, ReduceMax, -1)
-		weights := Exp(Sub(scores, most))
-		sum := ReduceAndKeep(weights, ReduceSum, -1)
-		out := Dot(ConvertDType(weights, s.DType), at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1})
+		scores, _ := s.scores(at)
+		exp, sum := exponentials(scores)
+		out := Dot(ConvertDType(exp, s.DType), at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{1}, []int{0})
 		parts = append(parts, ConvertDType(Div(out, sum), s.DType))
-		s.logSums = append(s.logSums, Add(most, Log(sum)))
 	})
-	return s.flat(Concatenate(parts, 3))
+	return s.flat(Concatenate(parts, 2))
+}
+
+// exponentials returns exp(x − max) for each row, and their sums.
+func exponentials(x *Node) (exp, sum *Node) {
+	exp = Exp(Sub(x, ReduceAndKeep(x, ReduceMax, -1)))
+	return exp, ReduceAndKeep(exp, ReduceSum, -1)
 }
 
 // gradient returns the stripe's part of the gradients by q, k and v; by is the gradient by the output.
-func (s *stripe) gradient(q, k, v, out, by *Node) [3]*Node {
-	// rowsum(dO ⊙ O) is rowsum(P ⊙ dP) without a matrix of queries by keys.
-	deltas := Mul(ConvertDType(s.heads(by), dtypes.Float32), ConvertDType(s.heads(out), dtypes.Float32))
-	deltas = ReduceAndKeep(deltas, ReduceSum, -1)
-	byRKGTD := s.heads(by)
+func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
+	byBGTD := s.heads(by)
 	var dq []*Node
 	var dk, dv *Node
-	i := 0
 	s.queryBlocks(q, k, v, func(at queries) {
-		scores, slope := s.scores(at.q, at.k, at.mask(s.visible))
-		weights := Exp(Sub(scores, s.logSums[i]))
-		dOut, delta := at.cut(byRKGTD), at.cut(deltas)
-		dWeights := Dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1})
-		dScores := Mul(weights, Sub(dWeights, delta))
+		scores, slope := s.scores(at)
+		exp, sum := exponentials(scores)
+		weights := Div(exp, sum)
+		dOut := at.cut(byBGTD)
+		dWeights := Dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{2}, []int{0})
+		dScores := Mul(weights, Sub(dWeights, ReduceAndKeep(Mul(weights, dWeights), ReduceSum, -1)))
 		if slope != nil {
 			dScores = Mul(dScores, slope)
 		}
 		dScores = ConvertDType(dScores, s.DType)
-		dq = append(dq, Dot(dScores, at.k).General([]int{4}, []int{0, 1}, []int{2}, []int{0, 1}))
-		// Σ over query heads and queries, [R, K, D, S], with zeros behind the block. The thin matrix comes first: a wide
+		dq = append(dq, Dot(dScores, at.k).General([]int{3}, []int{0}, []int{1}, []int{0}))
+		// Σ over query heads and queries, [B, D, S], with zeros behind the block. The thin matrix comes first: a wide
 		// one transposed halves the rate of the product.
 		keys := func(sum, thin, wide *Node) *Node {
-			x := Dot(thin, wide).General([]int{2, 3}, []int{0, 1}, []int{2, 3}, []int{0, 1})
-			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{}, PadAxis{End: s.length - at.to})
+			x := Dot(thin, wide).General([]int{1, 2}, []int{0}, []int{1, 2}, []int{0})
+			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{End: s.length - at.to})
 			if sum == nil {
 				return x
 			}
 			return Add(sum, x)
 		}
 		dk, dv = keys(dk, at.q, dScores), keys(dv, dOut, ConvertDType(weights, s.DType))
-		i++
 	})
 	flatKeys := func(x *Node) *Node {
+		x = Reshape(x, s.rows, s.Config.KVHeads, s.Config.HeadDim, s.length)
 		return Reshape(TransposeAllAxes(x, 0, 3, 1, 2), s.rows*s.length, s.Config.KVHeads*s.Config.HeadDim)
 	}
-	scale := s.scale()
-	return [3]*Node{MulScalar(s.flat(Concatenate(dq, 3)), scale), flatKeys(MulScalar(dk, scale)), flatKeys(dv)}
+	if !s.scalesQueries() {
+		dk = MulScalar(dk, s.scale())
+	}
+	return [3]*Node{MulScalar(s.flat(Concatenate(dq, 2)), s.scale()), flatKeys(dk), flatKeys(dv)}
 }
+
+// scalesQueries says whether the queries are multiplied by the scale rather than their products with the keys: in float32 only, for
+// the sake of bfloat16's digits.
+func (b *block) scalesQueries() bool { return b.DType == dtypes.Float32 }
 
 // scale is what q·kᵀ is multiplied by.
 func (b *block) scale() float64 {
@@ -120,49 +129,71 @@ func (b *block) scale() float64 {
 	return 1 / math.Sqrt(float64(b.Config.HeadDim))
 }
 
-// scores returns what the softmax is over, float32 [R, K, G, Q, S], and its slope as scaled does.
-func (b *block) scores(q, k, visible *Node) (scores, slope *Node) {
-	scores, slope = b.scaled(Dot(q, k).WithOutputDType(dtypes.Float32).General([]int{4}, []int{0, 1}, []int{3}, []int{0, 1}))
-	dims := visible.Shape().Dimensions
-	visible = BroadcastToDims(Reshape(visible, dims[0], 1, 1, dims[1], dims[2]), scores.Shape().Dimensions...)
-	return Add(scores, bias(visible)), slope
+// scores returns what the softmax is over, float32 [B, G, Q, S], and its slope by q·kᵀ, nil where that is one.
+func (s *stripe) scores(at queries) (scores, slope *Node) {
+	scale := s.scale()
+	if s.scalesQueries() {
+		scale = 1
+	}
+	scores, slope = s.scaled(Dot(at.q, at.k).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{2}, []int{0}), scale)
+	return Add(scores, ExpandAndBroadcast(at.bias, scores.Shape().Dimensions, []int{1})), slope
 }
 
-// scaled is cap(scale·x) for the products x of queries and keys, and its slope by x over the scale, nil where that is one:
+// biases returns what is added to the scores of each block of queries, float32 [B, Q, S]. They are made once for all layers.
+func (b *block) biases(visible *Node) []*Node {
+	if made, ok := b.made[visible]; ok {
+		return made
+	}
+	rows, kv := visible.Shape().Dimensions[0], b.Config.KVHeads
+	var out []*Node
+	from := 0
+	for _, to := range QueryBlocks(visible.Shape().Dimensions[1]) {
+		part := Slice(visible, AxisRange(), AxisRange(from, to), AxisRange(0, to))
+		part = BroadcastToDims(ExpandAxes(part, 1), rows, kv, to-from, to)
+		out = append(out, asIs(bias(Reshape(part, rows*kv, to-from, to))))
+		from = to
+	}
+	b.made[visible] = out
+	return out
+}
+
+// scaled is cap(scale·x) for products x of queries and keys, and its slope by scale·x, nil where that is one:
 // without a soft-cap.
-func (b *block) scaled(x *Node) (scores, slope *Node) {
+func (b *block) scaled(x *Node, scale float64) (scores, slope *Node) {
 	softCap := b.Config.AttentionCap
 	if softCap == 0 {
-		return MulScalar(x, b.scale()), nil
+		if scale == 1 {
+			return x, nil
+		}
+		return MulScalar(x, scale), nil
 	}
-	capped := Tanh(MulScalar(x, b.scale()/softCap))
+	capped := Tanh(MulScalar(x, scale/softCap))
 	return MulScalar(capped, softCap), OneMinus(Mul(capped, capped))
 }
 
-// queries are a block of queries with the keys and values up to its end: q [R, K, G, Q, D], k and v [R, K, S, D].
+// queries are a block of queries with the keys and values up to its end: q [B, G, Q, D], k and v [B, S, D].
 type queries struct {
 	from, to int
 	q, k, v  *Node
+	bias     *Node // [B, Q, S]
 }
 
-// mask cuts the block out of what is visible, [R, T, T].
-func (at queries) mask(visible *Node) *Node {
-	return Slice(visible, AxisRange(), AxisRange(at.from, at.to), AxisRange(0, at.to))
-}
-
-// cut cuts the block's queries out of [R, K, G, T, …].
+// cut cuts the block's queries out of [B, G, T, …].
 func (at queries) cut(x *Node) *Node {
-	return Slice(x, AxisRange(), AxisRange(), AxisRange(), AxisRange(at.from, at.to))
+	return Slice(x, AxisRange(), AxisRange(), AxisRange(at.from, at.to))
 }
 
 func (s *stripe) queryBlocks(q, k, v *Node, do func(at queries)) {
-	qRKGTD, kRKTD, vRKTD := s.heads(q), s.keyHeads(k), s.keyHeads(v)
+	qBGTD, kBTD, vBTD := s.heads(q), s.keyHeads(k), s.keyHeads(v)
+	if s.scalesQueries() {
+		qBGTD = MulScalar(qBGTD, s.scale())
+	}
 	from := 0
-	for _, to := range QueryBlocks(s.length) {
-		at := queries{from: from, to: to}
+	for i, to := range QueryBlocks(s.length) {
+		at := queries{from: from, to: to, bias: s.biases[i]}
 		from = to
-		keys := func(x *Node) *Node { return Slice(x, AxisRange(), AxisRange(), AxisRange(0, at.to)) }
-		at.q, at.k, at.v = at.cut(qRKGTD), keys(kRKTD), keys(vRKTD)
+		keys := func(x *Node) *Node { return Slice(x, AxisRange(), AxisRange(0, at.to)) }
+		at.q, at.k, at.v = at.cut(qBGTD), keys(kBTD), keys(vBTD)
 		do(at)
 	}
 }
@@ -175,18 +206,23 @@ func (s *stripe) cut(x *Node) *Node {
 	return Slice(x, AxisRange(s.first, s.first+s.rows*s.length))
 }
 
-// heads cuts the stripe out of [M, heads×D] and lays it out as [R, K, G, T, D].
+// heads cuts the stripe out of [M, heads×D] and lays it out as [B, G, T, D].
 func (s *stripe) heads(x *Node) *Node {
-	kv := s.Config.KVHeads
-	return TransposeAllAxes(Reshape(s.cut(x), s.rows, s.length, kv, s.Config.Heads/kv, s.Config.HeadDim), 0, 2, 3, 1, 4)
+	kv, groups := s.Config.KVHeads, s.Config.Heads/s.Config.KVHeads
+	x = TransposeAllAxes(Reshape(s.cut(x), s.rows, s.length, kv, groups, s.Config.HeadDim), 0, 2, 3, 1, 4)
+	return Reshape(x, s.rows*kv, groups, s.length, s.Config.HeadDim)
 }
 
-// flat lays [R, K, G, T, D] out as [R×T, heads×D].
+// flat lays [B, G, T, D] out as [R×T, heads×D].
 func (s *stripe) flat(x *Node) *Node {
+	kv := s.Config.KVHeads
+	x = Reshape(x, s.rows, kv, s.Config.Heads/kv, s.length, s.Config.HeadDim)
 	return Reshape(TransposeAllAxes(x, 0, 3, 1, 2, 4), s.rows*s.length, s.Config.Heads*s.Config.HeadDim)
 }
 
-// keyHeads cuts the stripe out of [M, kv×D] and lays it out as [R, K, T, D].
+// keyHeads cuts the stripe out of [M, kv×D] and lays it out as [B, T, D].
 func (s *stripe) keyHeads(x *Node) *Node {
-	return TransposeAllAxes(Reshape(s.cut(x), s.rows, s.length, s.Config.KVHeads, s.Config.HeadDim), 0, 2, 1, 3)
+	kv := s.Config.KVHeads
+	x = TransposeAllAxes(Reshape(s.cut(x), s.rows, s.length, kv, s.Config.HeadDim), 0, 2, 1, 3)
+	return Reshape(x, s.rows*kv, s.length, s.Config.HeadDim)
 }

@@ -117,7 +117,7 @@ func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, 
 	all := Concatenate([]*Node{scores(cacheK), scores(k)}, -1) // [R, K, G, S+1]
 	biasRS = Concatenate([]*Node{biasRS, Zeros(biasRS.Graph(), shapes.Make(dtypes.Float32, b.positions, 1))}, -1)
 	spread := BroadcastToDims(Reshape(biasRS, b.positions, 1, 1, length+1), all.Shape().Dimensions...)
-	all, _ = b.scaled(all)
+	all, _ = b.scaled(all, b.scale())
 	weights := ConvertDType(Softmax(Add(all, spread), -1), b.DType)
 	mix := func(from, to int, values *Node) *Node {
 		part := Slice(weights, AxisRange(), AxisRange(), AxisRange(), AxisRange(from, to))

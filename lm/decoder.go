@@ -79,10 +79,11 @@ type block struct {
 	read *Node
 	// columns, if not nil, has the columns of the states that were multiplied.
 	columns map[*Node]*Node
+	made    map[*Node][]*Node // of each mask what biases made of it
 }
 
 func (d *Decoder) block(w Weights, rows Rows) *block {
-	return &block{Decoder: d, family: d.Config.family(), w: w, positions: rows.Tokens.Shape().Size(), full: &rows.full, windowed: &rows.windowed}
+	return &block{Decoder: d, family: d.Config.family(), w: w, positions: rows.Tokens.Shape().Size(), full: &rows.full, windowed: &rows.windowed, made: map[*Node][]*Node{}}
 }
 
 // embed returns the first state of the residual stream, [M, H].
@@ -156,11 +157,11 @@ func (b *block) feedForward(xMH *Node, name string) *Node {
 	switch {
 	case n.gateUp != "":
 		both := cut(b.keep(b.linear(xMH, name+n.gateUp)), b.Config.FeedForward, b.Config.FeedForward)
-		innerMF = Mul(b.activation(both[0]), both[1])
+		innerMF = b.gated(both[0], both[1])
 	case n.gate != "":
 		gateMF := b.keep(b.linear(xMH, name+n.gate))
 		upMF := b.keep(b.linear(xMH, name+n.up))
-		innerMF = Mul(b.activation(gateMF), upMF)
+		innerMF = b.gated(gateMF, upMF)
 	default:
 		innerMF = b.activation(b.keep(b.linear(xMH, name+n.up)))
 	}
@@ -176,18 +177,6 @@ func cut(x *Node, widths ...int) []*Node {
 		at += width
 	}
 	return parts
-}
-
-func (b *block) activation(x *Node) *Node {
-	switch b.Config.Activation {
-	case "gelu":
-		return Mul(x, MulScalar(AddScalar(Erf(DivScalar(x, math.Sqrt2)), 1), 0.5))
-	case "gelu_tanh", "gelu_new":
-		inner := MulScalar(Add(x, MulScalar(Mul(x, Mul(x, x)), 0.044715)), math.Sqrt(2/math.Pi))
-		return Mul(x, MulScalar(AddScalar(Tanh(inner), 1), 0.5))
-	default: // silu; ParseConfig refuses what is not known
-		return Mul(x, Sigmoid(x))
-	}
 }
 
 // norm is the family's norm, back in the body's dtype.

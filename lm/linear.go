@@ -51,10 +51,10 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), keep, func(in []*Node, _, by *Node) []*Node {
 		x, loraA, loraB := in[0], in[1], in[2]
 		u := Dot(by, loraB).Product()
-		t := product(x, loraA, x.DType())
+		tT := product(loraA, x, x.DType())
 		dA := MulScalar(Dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
 		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate of the product.
-		dB := Transpose(MulScalar(Dot(t, by).General([]int{0}, nil, []int{0}, nil), scale), 0, 1)
+		dB := Transpose(MulScalar(Dot(tT, by).Product(), scale), 0, 1)
 		if b.checkpoints() { // a second copy of the weights costs more than making it again
 			whole = merge(SchedulingBarrier(loraB, by))
 		}

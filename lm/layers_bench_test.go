@@ -1,0 +1,88 @@
+package lm
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"haf/backend"
+)
+
+// BenchmarkLayers runs four layers of SmolLM2-135M's size on 1856 positions of packed pairs: forward, and forward and backward with an
+// adapter on the feed-forward part.
+func BenchmarkLayers(b *testing.B) {
+	c, err := ParseConfig([]byte(`{"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 4,
+		"vocab_size": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	device, err := backend.Open("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer device.Finalize()
+	stripes := []Stripe{{3, 480}, {1, 416}}
+	layout := Layout{Stripes: stripes}
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, s := range stripes {
+		for range s.Rows {
+			for at := range s.Length { // a prompt of 120 and two responses of 40 in turn
+				branch := max(0, at%200-80) / 40
+				layout.Tokens = append(layout.Tokens, int32(r.IntN(c.Vocab)))
+				layout.Segments = append(layout.Segments, int32(at/200))
+				layout.Branches = append(layout.Branches, int32(branch))
+				layout.Positions = append(layout.Positions, int32(at%200-40*max(0, branch-1)))
+			}
+		}
+	}
+	lora := &LoRA{Rank: 64, Alpha: 128, Targets: []string{`.*mlp.*`}}
+	adapter, err := lora.Params(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	params := append(Params(c), adapter...)
+	rows := c.RowInputs(layout)
+	args := rows
+	for _, p := range params {
+		x := make([]float32, p.Size())
+		for i := range x {
+			x[i] = float32(r.NormFloat64() * 0.05)
+		}
+		args = append(args, tensors.FromFlatDataAndDimensions(x, p.Shape...))
+	}
+	hidden := func(in []*Node) (*Node, []*Node) {
+		n := c.NumRowInputs(in)
+		w := Weights{}
+		for i, p := range params {
+			w[p.Name] = in[n+i]
+		}
+		d := Decoder{Config: c, LoRA: lora, DType: dtypes.Float32, Checkpointing: CheckpointSelective}
+		h := d.Hidden(w, c.Rows(in), nil)
+		return ReduceAllMean(Mul(h, h)), in[n+len(params)-len(adapter):]
+	}
+	for _, pass := range []struct {
+		name  string
+		build func(in []*Node) []*Node
+	}{
+		{"forward", func(in []*Node) []*Node { h, _ := hidden(in); return []*Node{h} }},
+		{"backward", func(in []*Node) []*Node { h, by := hidden(in); return Gradient(h, by...) }},
+	} {
+		b.Run(pass.name, func(b *testing.B) {
+			exec := MustNewExec(device.Backend, pass.build)
+			defer exec.Finalize()
+			call := func() {
+				for _, t := range exec.MustCall(args...) {
+					t.MustFinalizeAll()
+				}
+			}
+			call()
+			for b.Loop() {
+				call()
+			}
+		})
+	}
+}
