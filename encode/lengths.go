@@ -12,12 +12,12 @@ import (
 // a choice costs is found by packing with it.
 
 // attentionLength is the number of positions to see at which attention costs as much as the linear layers do: measured for a
-// model of 135M parameters on a processor, where 800 take 0.65 of their time in a step and 480 take 0.3 in a forward pass. Wider
+// model of 135M parameters on a processor, where 360 take a quarter of their time in a step and a fifth in a forward pass. Wider
 // models have it longer, which makes the choice matter less, not differently.
-const attentionLength = 1300
+const attentionLength = 1500
 
 // queryBlock is about the number of queries that attend at once, as in package lm: none is computed with keys behind its block.
-const queryBlock = 320
+const queryBlock = 192
 
 // positionCost is what a position of a row of this length costs, of what the linear layers cost.
 func positionCost(length int) float64 {

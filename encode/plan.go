@@ -155,7 +155,7 @@ func (p *Plan) place(items []item, shapes []Shape, opt PlanOptions) {
 	for _, s := range shapes {
 		lengths = append(lengths, s.lengths()...)
 	}
-	rows, batches, _ := packBatches(items, shapes[0], lengths, math.MaxInt)
+	rows, batches, _ := packBatches(items, shapes[0], lengths, math.MaxInt, true)
 	for i, shape := range shapes {
 		same := slices.DeleteFunc(slices.Clone(rows), func(r packedRow) bool {
 			return r.length != shape.Length && (shape.ShortRows == 0 || r.length != shape.ShortLength)

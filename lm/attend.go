@@ -9,7 +9,7 @@ import (
 
 // queryBlock is about how many queries attend at once. None is computed with keys behind its block, so that the upper half of the
 // square is left out; smaller blocks leave out more of it, but every block is compiled for itself, in every layer.
-const queryBlock = 320
+const queryBlock = 192
 
 // QueryBlocks returns where the blocks of a row's queries end. They are of equal size, about.
 func QueryBlocks(length int) []int {
