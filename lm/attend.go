@@ -38,7 +38,7 @@ func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
 	first := 0
 	for i, mask := range visible {
 		dims := mask.Shape().Dimensions
-		stripes[i] = &stripe{block: b, first: first, rows: dims[0], length: dims[1], biases: b.biases(mask)}
+		stripes[i] = &stripe{block: b, first: first, rows: dims[0], length: dims[1], visible: mask}
 		first += dims[0] * dims[1]
 		outs[i] = stripes[i].attend(q, k, v)
 	}
@@ -57,7 +57,7 @@ func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
 type stripe struct {
 	*block
 	first, rows, length int
-	biases              []*Node // of each block of queries, [B, Q, S]
+	visible             *Node // [R, T, T]
 }
 
 // attend returns the stripe's part of the result, [R×T, heads×D].
@@ -66,7 +66,7 @@ func (s *stripe) attend(q, k, v *Node) *Node {
 	s.queryBlocks(q, k, v, func(at queries) {
 		scores, _ := s.scores(at)
 		exp, sum := exponentials(scores)
-		out := Dot(ConvertDType(exp, s.DType), at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{1}, []int{0})
+		out := Dot(ConvertDType(exp, at.v.DType()), at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{1}, []int{0})
 		parts = append(parts, ConvertDType(Div(out, sum), s.DType))
 	})
 	return s.flat(Concatenate(parts, 2))
@@ -93,7 +93,7 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 		if slope != nil {
 			dScores = Mul(dScores, slope)
 		}
-		dScores = ConvertDType(dScores, s.DType)
+		dScores = ConvertDType(dScores, at.k.DType())
 		dq = append(dq, Dot(dScores, at.k).General([]int{3}, []int{0}, []int{1}, []int{0}))
 		// Σ over query heads and queries, [B, D, S], with zeros behind the block. The thin matrix comes first: a wide
 		// one transposed halves the rate of the product.
@@ -105,7 +105,7 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 			}
 			return Add(sum, x)
 		}
-		dk, dv = keys(dk, at.q, dScores), keys(dv, dOut, ConvertDType(weights, s.DType))
+		dk, dv = keys(dk, at.q, dScores), keys(dv, dOut, ConvertDType(weights, dOut.DType()))
 	})
 	flatKeys := func(x *Node) *Node {
 		x = Reshape(x, s.rows, s.Config.KVHeads, s.Config.HeadDim, s.length)
@@ -114,12 +114,24 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 	if !s.scalesQueries() {
 		dk = MulScalar(dk, s.scale())
 	}
-	return [3]*Node{MulScalar(s.flat(Concatenate(dq, 2)), s.scale()), flatKeys(dk), flatKeys(dv)}
+	gradients := [3]*Node{MulScalar(s.flat(Concatenate(dq, 2)), s.scale()), flatKeys(dk), flatKeys(dv)}
+	for i, x := range gradients {
+		gradients[i] = ConvertDType(x, s.DType)
+	}
+	return gradients
+}
+
+// digits is the dtype of queries, keys, values and weights in attention: float32 where that is what would be multiplied anyhow.
+func (b *block) digits() dtypes.DType {
+	if b.HalfProducts {
+		return b.DType
+	}
+	return dtypes.Float32
 }
 
 // scalesQueries says whether the queries are multiplied by the scale rather than their products with the keys: in float32 only, for
 // the sake of bfloat16's digits.
-func (b *block) scalesQueries() bool { return b.DType == dtypes.Float32 }
+func (b *block) scalesQueries() bool { return b.digits() == dtypes.Float32 }
 
 // scale is what q·kᵀ is multiplied by.
 func (b *block) scale() float64 {
@@ -139,22 +151,31 @@ func (s *stripe) scores(at queries) (scores, slope *Node) {
 	return Add(scores, ExpandAndBroadcast(at.bias, scores.Shape().Dimensions, []int{1})), slope
 }
 
-// biases returns what is added to the scores of each block of queries, float32 [B, Q, S]. They are made once for all layers.
-func (b *block) biases(visible *Node) []*Node {
-	if made, ok := b.made[visible]; ok {
+// SharedBias is up to how many bytes of biases of a stripe, about, are made once for all layers. The compiler makes them as large as
+// the scores.
+const SharedBias = 128 << 20
+
+// bias returns what is added to the scores of the block of queries, float32 [B, Q, S]. It is made once for all layers, or, where that
+// would be too much to keep, in each.
+func (s *stripe) bias(from, to int, q *Node) *Node {
+	key := biasKey{s.visible, from}
+	if made, ok := s.made[key]; ok {
 		return made
 	}
-	rows, kv := visible.Shape().Dimensions[0], b.Config.KVHeads
-	var out []*Node
-	from := 0
-	for _, to := range QueryBlocks(visible.Shape().Dimensions[1]) {
-		part := Slice(visible, AxisRange(), AxisRange(from, to), AxisRange(0, to))
-		part = BroadcastToDims(ExpandAxes(part, 1), rows, kv, to-from, to)
-		out = append(out, asIs(bias(Reshape(part, rows*kv, to-from, to))))
-		from = to
+	kv := s.Config.KVHeads
+	part := Slice(s.visible, AxisRange(), AxisRange(from, to), AxisRange(0, to))
+	part = BroadcastToDims(ExpandAxes(part, 1), s.rows, kv, to-from, to)
+	out := asIs(bias(Reshape(part, s.rows*kv, to-from, to)))
+	if 4*s.rows*s.Config.Heads*s.length*s.length/2 > SharedBias {
+		return SchedulingBarrier(out, q) // else it would be made once all the same
 	}
-	b.made[visible] = out
+	s.made[key] = out
 	return out
+}
+
+type biasKey struct {
+	visible *Node
+	from    int
 }
 
 // scaled is cap(scale·x) for products x of queries and keys, and its slope by scale·x, nil where that is one:
@@ -189,11 +210,12 @@ func (s *stripe) queryBlocks(q, k, v *Node, do func(at queries)) {
 		qBGTD = MulScalar(qBGTD, s.scale())
 	}
 	from := 0
-	for i, to := range QueryBlocks(s.length) {
-		at := queries{from: from, to: to, bias: s.biases[i]}
+	for _, to := range QueryBlocks(s.length) {
+		at := queries{from: from, to: to}
 		from = to
 		keys := func(x *Node) *Node { return Slice(x, AxisRange(), AxisRange(0, at.to)) }
 		at.q, at.k, at.v = at.cut(qBGTD), keys(kBTD), keys(vBTD)
+		at.bias = s.bias(at.from, at.to, at.q)
 		do(at)
 	}
 }
@@ -209,7 +231,8 @@ func (s *stripe) cut(x *Node) *Node {
 // heads cuts the stripe out of [M, heads×D] and lays it out as [B, G, T, D].
 func (s *stripe) heads(x *Node) *Node {
 	kv, groups := s.Config.KVHeads, s.Config.Heads/s.Config.KVHeads
-	x = TransposeAllAxes(Reshape(s.cut(x), s.rows, s.length, kv, groups, s.Config.HeadDim), 0, 2, 3, 1, 4)
+	x = ConvertDType(s.cut(x), s.digits())
+	x = TransposeAllAxes(Reshape(x, s.rows, s.length, kv, groups, s.Config.HeadDim), 0, 2, 3, 1, 4)
 	return Reshape(x, s.rows*kv, groups, s.length, s.Config.HeadDim)
 }
 
@@ -223,6 +246,7 @@ func (s *stripe) flat(x *Node) *Node {
 // keyHeads cuts the stripe out of [M, kv×D] and lays it out as [B, T, D].
 func (s *stripe) keyHeads(x *Node) *Node {
 	kv := s.Config.KVHeads
-	x = TransposeAllAxes(Reshape(s.cut(x), s.rows, s.length, kv, s.Config.HeadDim), 0, 2, 1, 3)
+	x = ConvertDType(s.cut(x), s.digits())
+	x = TransposeAllAxes(Reshape(x, s.rows, s.length, kv, s.Config.HeadDim), 0, 2, 1, 3)
 	return Reshape(x, s.rows*kv, s.length, s.Config.HeadDim)
 }

@@ -79,11 +79,11 @@ type block struct {
 	read *Node
 	// columns, if not nil, has the columns of the states that were multiplied.
 	columns map[*Node]*Node
-	made    map[*Node][]*Node // of each mask what biases made of it
+	made    map[biasKey]*Node // what stripe.bias made for all layers
 }
 
 func (d *Decoder) block(w Weights, rows Rows) *block {
-	return &block{Decoder: d, family: d.Config.family(), w: w, positions: rows.Tokens.Shape().Size(), full: &rows.full, windowed: &rows.windowed, made: map[*Node][]*Node{}}
+	return &block{Decoder: d, family: d.Config.family(), w: w, positions: rows.Tokens.Shape().Size(), full: &rows.full, windowed: &rows.windowed, made: map[biasKey]*Node{}}
 }
 
 // embed returns the first state of the residual stream, [M, H].

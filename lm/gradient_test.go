@@ -27,10 +27,10 @@ var gradientConfigs = map[string]string{
 // TestGradients compares the gradient of a sum over the hidden states, by the weights and by an adapter (whose layers'
 // own weights are frozen), with central differences along random directions.
 func TestGradients(t *testing.T) {
-	const length = 500 // two blocks of queries
+	const length = 500 // three blocks of queries
 	stripes := []Stripe{{2, length}, {3, 90}}
 	const positions = 2*length + 3*90
-	if n := len(QueryBlocks(length)); n != 2 {
+	if n := len(QueryBlocks(length)); n != 3 {
 		t.Fatalf("%d blocks of queries", n)
 	}
 	device, err := backend.Open("auto")

@@ -195,10 +195,12 @@ func (r room) work() int64 {
 	return int64(max(block, r.logits(true)))
 }
 
-// bias is what attention adds to its scores, of the whole rows.
+// bias is what attention adds to its scores: of all of them where that is made once for all layers.
 func (r room) bias() float64 {
-	s := r.shape
-	return 4 * float64(s.Rows*s.Length*s.Length+s.ShortRows*s.ShortLength*s.ShortLength)
+	if all := 4 * float64(r.shape.Positions()) * r.seen; all <= lm.SharedBias {
+		return all
+	}
+	return 0 // of one block of queries
 }
 
 // logits is what the policy head takes: one array of a chunk's logits, two where their gradient is made with them, or, where
