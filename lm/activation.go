@@ -12,8 +12,7 @@ import (
 // and writes to memory for all that use it, which takes longer than to compute it for each.
 func (b *block) gated(gate, up *Node) *Node {
 	out := Mul(b.activation(gate), up)
-	keep := func(y *Node) *Node { return y } // the result is made again
-	return custom([]*Node{gate, up}, out, keep, func(in []*Node, _, by *Node) []*Node {
+	return custom([]*Node{gate, up}, out, nil, func(in []*Node, _, by *Node) []*Node {
 		gate, up := in[0], in[1]
 		act, slope := b.activation(again(gate, 1)), b.slope(again(gate, 2))
 		return []*Node{Mul(Mul(by, up), slope), Mul(by, act)}

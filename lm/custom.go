@@ -3,8 +3,8 @@ package lm
 import . "github.com/gomlx/gomlx/core/graph"
 
 // custom returns out with a gradient of its own: vjp gets the inputs, the output and the gradient by the output, and
-// returns the gradients by the inputs, all of one dtype. keep is what may mark the output as one that the backward pass
-// finds; what vjp gets is made again where the checkpoints want it, but for nodes that it refers to by itself: they stay.
+// returns the gradients by the inputs, all of one dtype. keep is what marks the output as one that the backward pass
+// finds, nil where it is made again or its caller marks it; what vjp gets is made again where the checkpoints want it, but for nodes that it refers to by itself: they stay.
 //
 // The tensor library has gradients of one's own only for the identity of one node. The inputs are therefore packed into
 // one, which a barrier ties to the output; the compiler takes packing and barrier out again.
@@ -14,7 +14,10 @@ func custom(inputs []*Node, out *Node, keep func(*Node) *Node, vjp func(inputs [
 		return pack(vjp(unpack(again.Inputs()[0], inputs), output, by))
 	})
 	out = OptimizationBarriers(StopGradient(out), Slice(packed, AxisElem(0)))[0]
-	return IdentityWithCustomGradient(keep(out), func(again, v *Node) *Node {
+	if keep != nil {
+		out = keep(out)
+	}
+	return IdentityWithCustomGradient(out, func(again, v *Node) *Node {
 		output, by = again.Inputs()[0], v
 		return v
 	})

@@ -47,8 +47,7 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 		return StopGradient(Add(weight, MulScalar(delta, scale)))
 	}
 	whole := merge(SchedulingBarrier(loraB, x)) // else the compiler merges the weights of many layers first
-	keep := func(y *Node) *Node { return y }    // a caller that wants the result kept says so
-	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), keep, func(in []*Node, _, by *Node) []*Node {
+	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), nil, func(in []*Node, _, by *Node) []*Node {
 		x, loraA, loraB := in[0], in[1], in[2]
 		u := Dot(by, loraB).Product()
 		tT := product(loraA, x, x.DType())
@@ -97,8 +96,7 @@ func (b *block) times(x, w *Node, out int) *Node {
 		return ConvertDType(times(ConvertDType(x, dtypes.Float32), ConvertDType(w, dtypes.Float32)), x.DType())
 	}
 	y := times(x, w)
-	keep := func(y *Node) *Node { return y } // a caller that wants the result kept says so
-	return custom([]*Node{x, w}, y, keep, func(in []*Node, _, by *Node) []*Node {
+	return custom([]*Node{x, w}, y, nil, func(in []*Node, _, by *Node) []*Node {
 		x, w := in[0], in[1]
 		dx := Dot(by, w).General([]int{1}, nil, []int{out}, nil)
 		if out == 0 {
