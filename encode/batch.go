@@ -1,15 +1,16 @@
 package encode
 
+import "slices"
+
 // A Batch is a planned batch as the arrays that go to the device. Flat positions count through the rows, row behind row as
 // Shape.Row says. Slots number the responses of the batch.
 type Batch struct {
 	Shape Shape
 
-	// [Shape.Positions]; at padding 0, Segments −1.
+	// [Shape.Positions]; at padding 0, but for Until, by which it sees itself.
 	Tokens    []int32
 	Positions []int32 // place in the sequence, which every response continues from the prompt's end
-	Segments  []int32 // number of the group within the batch
-	Branches  []int32 // 0 the prompt, k+1 response k
+	Until     []int32 // flat position behind the last one that continues the token, directly or not: from it until there it is seen
 
 	// [Predicted]; padding has Owner −1, the others 0.
 	Predict []int32 // flat position whose hidden state predicts the token
@@ -39,15 +40,15 @@ func (p *Plan) Batch(i int) *Batch {
 	n := shape.Positions()
 	b := &Batch{
 		Shape:  shape,
-		Tokens: make([]int32, n), Positions: make([]int32, n), Segments: make([]int32, n), Branches: make([]int32, n),
+		Tokens: make([]int32, n), Positions: make([]int32, n), Until: make([]int32, n),
 		Predict: make([]int32, 0, shape.Predicted), Target: make([]int32, 0, shape.Predicted), Owner: make([]int32, 0, shape.Predicted),
 		Last:   make([]int32, 0, shape.Responses),
 		Stated: make([]float32, 0, shape.Responses),
 		Chosen: make([]int32, 0, shape.Comparisons), Rejected: make([]int32, 0, shape.Comparisons),
 		Weight: make([]float32, 0, shape.Comparisons), Margin: make([]float32, 0, shape.Comparisons), Tie: make([]float32, 0, shape.Comparisons),
 	}
-	for at := range b.Segments {
-		b.Segments[at] = -1
+	for at := range b.Until {
+		b.Until[at] = int32(at + 1)
 	}
 	for row, groups := range planned.Rows {
 		at, _ := shape.Row(row)
@@ -69,30 +70,48 @@ func (p *Plan) Batch(i int) *Batch {
 	return b
 }
 
-// lay writes a group from a flat position on and returns the position behind it.
+// lay writes a group from a flat position on and returns the position behind it: the prompt, then the responses as a tree, depth first.
 func (b *Batch) lay(index int, g *Group, at int) int {
-	segment := int32(len(b.Groups))
-	put := func(token int32, position, branch int) {
-		b.Tokens[at], b.Positions[at], b.Segments[at], b.Branches[at] = token, int32(position), segment, int32(branch)
-		at++
-		b.Real++
+	order, shared := g.tree()
+	put := func(tokens []int32, position int) {
+		for i, token := range tokens {
+			b.Tokens[at], b.Positions[at] = token, int32(position+i)
+			at++
+			b.Real++
+		}
 	}
-	for i, token := range g.Prompt {
-		put(token, i, 0)
+	first := at
+	put(g.Prompt, 0)
+	var path []int32                            // flat positions of the tokens of the response before, in its order
+	places := make([][]int32, len(g.Responses)) // the same of every response
+	leave := func(tokens int) {                 // only so many of its tokens go on
+		for _, left := range path[tokens:] {
+			b.Until[left] = int32(at)
+		}
+		path = path[:tokens]
 	}
-	promptEnd := at - 1
+	for i, k := range order {
+		response := g.Responses[k]
+		leave(shared[i])
+		for n := range response[shared[i]:] {
+			path = append(path, int32(at+n))
+		}
+		put(response[shared[i]:], len(g.Prompt)+shared[i])
+		places[k] = slices.Clone(path)
+	}
+	leave(0)
+	for i := range g.Prompt {
+		b.Until[first+i] = int32(at)
+	}
 	slots, stated := make([]int, len(g.Responses)), g.Targets()
 	for k, response := range g.Responses {
 		slots[k] = len(b.Last)
-		predict := promptEnd // of every response: it is the token before its first
+		predict := int32(first + len(g.Prompt) - 1) // of every response: it is the token before its first
 		for i, token := range response {
-			b.Predict = append(b.Predict, int32(predict))
-			b.Target = append(b.Target, token)
-			b.Owner = append(b.Owner, int32(slots[k]))
-			predict = at
-			put(token, len(g.Prompt)+i, k+1)
+			b.Predict, b.Target, b.Owner = append(b.Predict, predict), append(b.Target, token), append(b.Owner, int32(slots[k]))
+			predict = places[k][i]
 		}
-		b.Last, b.Stated = append(b.Last, int32(predict)), append(b.Stated, 0)
+		b.Last, b.Stated = append(b.Last, predict), append(b.Stated, 0)
 		if stated != nil {
 			b.Stated[slots[k]] = float32(stated[k])
 		}
@@ -112,11 +131,10 @@ func (b *Batch) lay(index int, g *Group, at int) int {
 	return at
 }
 
-// Visible is the attention mask, the reference for the one made on the device: in a row, the token in column i sees
-// the one in column j if j is not after i, both are of one group, and j is of the prompt or of i's own response.
-// Padding is a group of its own, so that every token sees one at least and no softmax is over nothing.
+// Visible is the attention mask, the reference for the one made on the device: in a row, the token in column i sees the one in column j
+// if j is not after i and i continues it: it is of the prompt, or of a response's beginning that i goes on with. Padding sees itself, so
+// that no softmax is over nothing.
 func Visible(b *Batch, row, i, j int) bool {
 	at, _ := b.Shape.Row(row)
-	from, to := at+i, at+j
-	return j <= i && b.Segments[from] == b.Segments[to] && (b.Branches[to] == 0 || b.Branches[to] == b.Branches[from])
+	return j <= i && int32(at+i) < b.Until[at+j]
 }

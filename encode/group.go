@@ -23,9 +23,31 @@ type Group struct {
 	identical, cutIdentical int // comparisons removed: all, and those that only truncation made identical
 }
 
-// Positions returns the number of tokens that are run for the group: the prompt once, and all responses.
+// Positions returns the number of tokens that are run for the group: the prompt once, and once what responses begin with alike.
 func (g *Group) Positions() int {
-	return len(g.Prompt) + g.responseTokens()
+	n := len(g.Prompt) + g.responseTokens()
+	_, shared := g.tree()
+	for _, s := range shared {
+		n -= s
+	}
+	return n
+}
+
+// tree returns the responses in an order in which those that begin alike stand together, and how many tokens each of them has in common
+// with the one before it: as many as with any one before it.
+func (g *Group) tree() (order, shared []int) {
+	order, shared = make([]int, len(g.Responses)), make([]int, len(g.Responses))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(g.Responses[a], g.Responses[b]) })
+	for i := 1; i < len(order); i++ {
+		before, response := g.Responses[order[i-1]], g.Responses[order[i]]
+		for shared[i] < min(len(before), len(response)) && before[shared[i]] == response[shared[i]] {
+			shared[i]++
+		}
+	}
+	return order, shared
 }
 
 // compared is the number of comparisons and ties.

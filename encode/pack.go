@@ -13,8 +13,7 @@ type item struct {
 }
 
 func newItem(index int, g *Group) item {
-	tokens := g.responseTokens()
-	return item{index, len(g.Prompt) + tokens, load{tokens, len(g.Responses), g.compared()}}
+	return item{index, g.Positions(), load{g.responseTokens(), len(g.Responses), g.compared()}}
 }
 
 // A packedRow is a row's groups, as indices into the plan's input, and their load.

@@ -262,13 +262,13 @@ func checkGroup(g *Group) error {
 func (p *Plan) Fill() float64 { return float64(p.stats.real) / float64(p.stats.positions) }
 
 // PositionsPerGroup returns the positions that are run for a group on average, padding included; the tokens that
-// it has; and the tokens that it would have if the prompt stood before every response.
+// it has; and the tokens that it would have if every response stood alone behind the prompt.
 func (p *Plan) PositionsPerGroup() (run, tokens, unshared float64) {
 	n := float64(p.stats.groups)
 	return float64(p.stats.positions) / n, float64(p.stats.real) / n, float64(p.stats.unshared) / n
 }
 
-// String is one line: batches, shapes, fill, positions with and without sharing the prompt.
+// String is one line: batches, shapes, fill, positions with and without sharing.
 func (p *Plan) String() string {
 	var shapes []string
 	count := make([]int, len(p.Shapes))
@@ -279,6 +279,6 @@ func (p *Plan) String() string {
 		shapes = append(shapes, fmt.Sprintf("%d of %v", count[i], s))
 	}
 	run, tokens, unshared := p.PositionsPerGroup()
-	return fmt.Sprintf("%d groups in %d batches (%s), %.1f %% real tokens, %.0f positions a group (%.0f tokens; %.0f without sharing the prompt)",
+	return fmt.Sprintf("%d groups in %d batches (%s), %.1f %% real tokens, %.0f positions a group (%.0f tokens; %.0f without sharing)",
 		p.stats.groups, len(p.Batches), strings.Join(shapes, ", "), 100*p.Fill(), run, tokens, unshared)
 }

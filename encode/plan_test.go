@@ -13,6 +13,7 @@ import (
 )
 
 // randomGroups makes n groups of 1 to 5 responses with tokens that occur only once, so that a token tells its place.
+// randomGroups have tokens of their own in every place but where responses begin alike.
 func randomGroups(r *rand.Rand, n, longest int) []Group {
 	token := int32(10)
 	fresh := func(n int) []int32 {
@@ -28,8 +29,16 @@ func randomGroups(r *rand.Rand, n, longest int) []Group {
 	for i := range groups {
 		g := &groups[i]
 		g.Prompt = fresh(length())
-		for range 1 + r.IntN(5) {
-			g.Responses = append(g.Responses, fresh(length()))
+		for k := range 1 + r.IntN(5) {
+			var begins []int32 // as another does, often, and some are nothing more
+			if k > 0 && r.IntN(2) == 0 {
+				like := g.Responses[r.IntN(k)]
+				begins = like[:r.IntN(len(like)+1)]
+			}
+			if len(begins) == 0 || r.IntN(3) > 0 {
+				begins = slices.Concat(begins, fresh(length()))
+			}
+			g.Responses = append(g.Responses, begins)
 		}
 		for c := range g.Responses {
 			for d := range c {
@@ -142,7 +151,7 @@ func checkBatch(t testing.TB, groups []Group, b *Batch) {
 	t.Helper()
 	n := b.Shape.Positions()
 	for name, got := range map[string][2]int{
-		"tokens": {len(b.Tokens), n}, "positions": {len(b.Positions), n}, "segments": {len(b.Segments), n}, "branches": {len(b.Branches), n},
+		"tokens": {len(b.Tokens), n}, "positions": {len(b.Positions), n}, "until": {len(b.Until), n},
 		"predict": {len(b.Predict), b.Shape.Predicted}, "target": {len(b.Target), b.Shape.Predicted}, "owner": {len(b.Owner), b.Shape.Predicted},
 		"last": {len(b.Last), b.Shape.Responses}, "chosen": {len(b.Chosen), b.Shape.Comparisons}, "rejected": {len(b.Rejected), b.Shape.Comparisons},
 		"weight": {len(b.Weight), b.Shape.Comparisons}, "margin": {len(b.Margin), b.Shape.Comparisons}, "slots": {len(b.Slots), len(b.Groups)},
@@ -217,20 +226,10 @@ func checkBatch(t testing.TB, groups []Group, b *Batch) {
 			t.Fatal("padding is compared")
 		}
 	}
-	padding := 0
-	for flat, s := range b.Segments {
-		if s == -1 {
-			padding++
-			if b.Tokens[flat] != 0 || b.Positions[flat] != 0 || b.Branches[flat] != 0 {
-				t.Fatal("padding is not 0")
-			}
-		}
+	for flat := range n {
 		if row, i := place(b.Shape, flat); !Visible(b, row, i, i) {
 			t.Fatalf("position %d does not see itself", flat)
 		}
-	}
-	if padding != n-b.Real {
-		t.Fatalf("%d positions of padding, want %d", padding, n-b.Real)
 	}
 }
 
@@ -249,33 +248,30 @@ func TestPlanProperties(t *testing.T) {
 	}
 }
 
-// TestVisible compares the mask with its definition, of which group, branch and place come from the layout alone.
+// TestVisible compares the mask with its definition: a token sees what stands before it in a sequence of its group, and itself.
 func TestVisible(t *testing.T) {
 	groups := randomGroups(rand.New(rand.NewPCG(7, 7)), 9, 20)
+	continues := map[int32][]int32{}
+	for _, g := range groups {
+		for _, response := range g.Responses {
+			whole := slices.Concat(g.Prompt, response)
+			for i, token := range whole {
+				continues[token] = whole[:i+1]
+			}
+		}
+	}
 	p := newPlan(t, groups, PlanOptions{Positions: 128, Quantum: 16})
 	for i := range p.Batches {
 		b := p.Batch(i)
 		for row := range b.Shape.NumRows() {
-			type owner struct{ group, branch int }
-			_, length := b.Shape.Row(row)
-			places := make([]owner, length)
-			for j := range places {
-				places[j] = owner{-1, 0}
-			}
-			if row < len(p.Batches[i].Rows) {
-				at := 0
-				for _, g := range p.Batches[i].Rows[row] {
-					for branch, part := range append([][]int32{groups[g].Prompt}, groups[g].Responses...) {
-						for range part {
-							places[at] = owner{g, branch}
-							at++
-						}
+			first, length := b.Shape.Row(row)
+			for i := range length {
+				for j := range length {
+					to, from := b.Tokens[first+i], b.Tokens[first+j]
+					want := slices.Contains(continues[to], from)
+					if to == 0 {
+						want = i == j
 					}
-				}
-			}
-			for i, to := range places {
-				for j, from := range places {
-					want := from.group == to.group && j <= i && (from.branch == 0 || from.branch == to.branch)
 					if Visible(b, row, i, j) != want {
 						t.Fatalf("row %d: %d sees %d: %v, want %v", row, i, j, !want, want)
 					}
@@ -285,10 +281,26 @@ func TestVisible(t *testing.T) {
 	}
 }
 
+// TestPositions wants what responses begin with alike to be run once.
+func TestPositions(t *testing.T) {
+	for _, g := range randomGroups(rand.New(rand.NewPCG(8, 9)), 200, 60) {
+		different := map[int32]bool{}
+		for _, response := range g.Responses {
+			for _, token := range slices.Concat(g.Prompt, response) {
+				different[token] = true
+			}
+		}
+		if g.Positions() != len(different) {
+			t.Errorf("prompt %v and responses %v take %d positions, want %d", g.Prompt, g.Responses, g.Positions(), len(different))
+		}
+	}
+}
+
 func sized(sizes ...int) []Group {
 	groups := make([]Group, len(sizes))
 	for i, n := range sizes {
-		groups[i] = Group{Prompt: make([]int32, n-n/4-n/5), Responses: [][]int32{make([]int32, n/4), make([]int32, n/5)}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}}
+		long, short := slices.Repeat([]int32{1}, n/4), slices.Repeat([]int32{2}, n/5)
+		groups[i] = Group{Prompt: make([]int32, n-n/4-n/5), Responses: [][]int32{long, short}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}}
 	}
 	return groups
 }

@@ -167,20 +167,20 @@ func (r *run) runPrompts(free int) error {
 		n, positions, requests = n+1, positions+len(w.prompt), requests+len(w.requests)
 	}
 	length := roundUp(positions, leastPrefill)
-	tokens, places, segments, last := make([]int32, length), make([]int32, length), make([]int32, length), make([]int32, len(r.rows))
+	tokens, places, until, last := make([]int32, length), make([]int32, length), make([]int32, length), make([]int32, len(r.rows))
 	at := 0
 	for i, w := range r.queue[:n] {
 		w.from = at
 		for p, token := range w.prompt {
-			tokens[at], places[at], segments[at] = token, int32(p), int32(i)
+			tokens[at], places[at], until[at] = token, int32(p), int32(w.from+len(w.prompt))
 			at++
 		}
 		last[i] = int32(at - 1)
 	}
 	for ; at < length; at++ {
-		segments[at] = -1
+		until[at] = int32(at + 1)
 	}
-	row := Layout{Stripes: []Stripe{{1, length}}, Tokens: tokens, Positions: places, Segments: segments, Branches: make([]int32, length)}
+	row := Layout{Stripes: []Stripe{{1, length}}, Tokens: tokens, Positions: places, Until: until}
 	args := append(r.decoder.Config.RowInputs(row), tensors.FromFlatDataAndDimensions(last, len(last)))
 	out, err := r.Generator.prefill.Call(append(args, r.weights...)...)
 	if err != nil {

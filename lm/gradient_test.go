@@ -56,7 +56,7 @@ func TestGradients(t *testing.T) {
 				}
 			}
 		}
-		ints := [4][]int32{}
+		ints := [3][]int32{}
 		for i := range ints {
 			ints[i] = make([]int32, positions)
 		}
@@ -65,10 +65,12 @@ func TestGradients(t *testing.T) {
 			if i >= 2*length {
 				at = i - 2*length
 			}
-			ints[2][i] = int32(at / 90)
 			at %= 90
 			ints[0][i] = int32(r.IntN(c.Vocab))
-			ints[1][i], ints[3][i] = int32(at), int32(at/30)
+			ints[1][i], ints[2][i] = int32(at), int32(i-at+30*(1+at/30))
+			if at < 30 {
+				ints[2][i] = int32(i - at + 90)
+			}
 			if at >= 60 {
 				ints[1][i] -= 30
 			}
@@ -79,7 +81,7 @@ func TestGradients(t *testing.T) {
 		}
 		args := func(step float64, directions [][]float32) []any {
 			var out []any
-			out = append(out, c.RowInputs(Layout{Stripes: stripes, Tokens: ints[0], Positions: ints[1], Segments: ints[2], Branches: ints[3]})...)
+			out = append(out, c.RowInputs(Layout{Stripes: stripes, Tokens: ints[0], Positions: ints[1], Until: ints[2]})...)
 			out = append(out, tensors.FromFlatDataAndDimensions(weight, positions, c.Hidden))
 			for i, p := range params {
 				x := values[i]

@@ -31,10 +31,13 @@ func BenchmarkLayers(b *testing.B) {
 	for _, s := range stripes {
 		for range s.Rows {
 			for at := range s.Length { // a prompt of 120 and two responses of 40 in turn
-				branch := max(0, at%200-80) / 40
+				group, branch := len(layout.Tokens)-at%200, max(0, at%200-80)/40
+				until := group + 120 + 40*max(1, branch)
+				if branch == 0 {
+					until = group + 200
+				}
 				layout.Tokens = append(layout.Tokens, int32(r.IntN(c.Vocab)))
-				layout.Segments = append(layout.Segments, int32(at/200))
-				layout.Branches = append(layout.Branches, int32(branch))
+				layout.Until = append(layout.Until, int32(until))
 				layout.Positions = append(layout.Positions, int32(at%200-40*max(0, branch-1)))
 			}
 		}

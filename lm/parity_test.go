@@ -48,12 +48,11 @@ func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hid
 	}
 	defer ck.Close()
 	var names []string
-	positions := make([]int32, len(ids))
+	positions, until := make([]int32, len(ids)), make([]int32, len(ids))
 	for i := range positions {
-		positions[i] = int32(i)
+		positions[i], until[i] = int32(i), int32(len(ids))
 	}
-	zeros := make([]int32, len(ids))
-	args := config.RowInputs(lm.Layout{Stripes: []lm.Stripe{{Rows: 1, Length: len(ids)}}, Tokens: ids, Positions: positions, Segments: zeros, Branches: zeros})
+	args := config.RowInputs(lm.Layout{Stripes: []lm.Stripe{{Rows: 1, Length: len(ids)}}, Tokens: ids, Positions: positions, Until: until})
 	inputs := len(args)
 	for _, p := range lm.Params(config) {
 		a, err := lm.ReadParam(ck, config, p)

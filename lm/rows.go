@@ -8,8 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Rows are the packed rows that a decoder runs, M positions in all. A token sees the tokens at or before it in its row that have its
-// segment and either branch 0 (the prompt) or its own branch.
+// Rows are the packed rows that a decoder runs, M positions in all. A token sees the tokens at or before it in its row that it
+// continues.
 type Rows struct {
 	Tokens, Positions *Node // int32 [M]
 	full, windowed    view  // what layers without and with a window attend by
@@ -27,8 +27,11 @@ type Stripe struct{ Rows, Length int }
 
 // Layout is a batch of packed rows on the host, stripe behind stripe: M values each.
 type Layout struct {
-	Stripes                               []Stripe
-	Tokens, Positions, Segments, Branches []int32
+	Stripes           []Stripe
+	Tokens, Positions []int32
+	// Until is the flat position behind the last one that sees the token. What continues a token, and that alone, stands between: a row
+	// is a forest, written depth first, such as of prompts with responses, which may begin alike.
+	Until []int32
 }
 
 // NumRowInputs is the number of arrays that RowInputs made of what begins with them: it depends on the number of stripes.
@@ -93,28 +96,26 @@ func (c *Config) Rows(in []*Node) Rows {
 	return r
 }
 
-// visible tells which tokens a token sees, bool [R, T, T] for every stripe: not later in the row, of the same segment, in the prompt or
-// in the same branch, and, unless window is 0, less than window positions back. Positions, not places in the row: between a response
-// and its prompt there may be other responses.
+// visible tells which tokens a token sees, bool [R, T, T] for every stripe: not later in the row, continued by it, and, unless window
+// is 0, less than window positions back. Positions, not places in the row: between a response and its prompt there may be other
+// responses.
 func (l Layout) visible(window int) []any {
 	var masks []any
 	first := 0
 	for _, s := range l.Stripes {
 		seen := make([]bool, s.Rows*s.Length*s.Length)
 		for r := range s.Rows {
-			row := func(x []int32) []int32 { return x[first : first+s.Length] }
-			segments, branches, positions := row(l.Segments), row(l.Branches), row(l.Positions)
-			first += s.Length
-			for i, segment := range segments {
-				to := seen[(r*s.Length+i)*s.Length:][:i+1]
-				branch, far := branches[i], int32(math.MinInt32)
+			until, positions := l.Until[first:first+s.Length], l.Positions[first:first+s.Length]
+			for i, position := range positions {
+				to, at, far := seen[(r*s.Length+i)*s.Length:][:i+1], int32(first+i), int32(math.MinInt32)
 				if window > 0 {
-					far = positions[i] - int32(window)
+					far = position - int32(window)
 				}
 				for j := range to {
-					to[j] = segments[j] == segment && (branches[j] == 0 || branches[j] == branch) && positions[j] > far
+					to[j] = at < until[j] && positions[j] > far
 				}
 			}
+			first += s.Length
 		}
 		masks = append(masks, tensors.FromFlatDataAndDimensions(seen, s.Rows, s.Length, s.Length))
 	}
@@ -145,6 +146,9 @@ func rotations(positions []int32, inverse []float64) []any {
 
 // single are rows of one token each, at the given positions.
 func single(tokens, positions []int32) Layout {
-	zeros := make([]int32, len(tokens))
-	return Layout{Stripes: []Stripe{{len(tokens), 1}}, Tokens: tokens, Positions: positions, Segments: zeros, Branches: zeros}
+	until := make([]int32, len(tokens))
+	for i := range until {
+		until[i] = int32(i + 1)
+	}
+	return Layout{Stripes: []Stripe{{len(tokens), 1}}, Tokens: tokens, Positions: positions, Until: until}
 }

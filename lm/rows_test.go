@@ -7,21 +7,20 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// TestVisible compares what is visible with the rule, token by token, on two rows of prompts with branches.
+// TestVisible compares what is visible with the rule, token by token, on two rows of prompts with branches, two of which begin alike.
 func TestVisible(t *testing.T) {
 	l := Layout{Stripes: []Stripe{{2, 8}},
-		Positions: []int32{0, 1, 2, 3, 2, 3, 0, 1, 0, 1, 2, 3, 4, 2, 0, 0},
-		Segments:  []int32{0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, -1, -1},
-		Branches:  []int32{0, 0, 1, 1, 2, 2, 0, 1, 0, 0, 1, 1, 1, 2, 0, 0},
+		Positions: []int32{0, 1, 2, 3, 2, 3, 0, 1, 0, 1, 2, 3, 4, 3, 0, 0},
+		Until:     []int32{6, 6, 4, 4, 6, 6, 8, 8, 14, 14, 14, 13, 13, 14, 15, 16},
 	}
 	for window, want := range map[int][]string{
 		0: {
 			"#.......", "##......", "###.....", "####....", "##..#...", "##..##..", "......#.", "......##",
-			"#.......", "##......", "###.....", "####....", "#####...", "##...#..", "......#.", "......##",
+			"#.......", "##......", "###.....", "####....", "#####...", "###..#..", "......#.", ".......#",
 		},
 		3: { // a response's third token no longer sees the prompt's first
 			"#.......", "##......", "###.....", ".###....", "##..#...", ".#..##..", "......#.", "......##",
-			"#.......", "##......", "###.....", ".###....", "..###...", "##...#..", "......#.", "......##",
+			"#.......", "##......", "###.....", ".###....", "..###...", ".##..#..", "......#.", ".......#",
 		},
 	} {
 		seen := tensors.MustCopyFlatData[bool](l.visible(window)[0].(*tensors.Tensor))

@@ -46,7 +46,7 @@ func (m *Model) Inputs(b *encode.Batch) []any {
 		stripes = append(stripes, lm.Stripe{Rows: b.Shape.ShortRows, Length: b.Shape.ShortLength})
 	}
 	return append([]any{flat(b.Predict), flat(b.Target), flat(b.Owner), flat(b.Last)}, m.Config.RowInputs(lm.Layout{
-		Stripes: stripes, Tokens: b.Tokens, Positions: b.Positions, Segments: b.Segments, Branches: b.Branches,
+		Stripes: stripes, Tokens: b.Tokens, Positions: b.Positions, Until: b.Until,
 	})...)
 }
 
