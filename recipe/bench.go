@@ -31,8 +31,7 @@ type BenchCase struct {
 func BenchCases() []BenchCase {
 	return []BenchCase{
 		{"hybrid", "hybrid step, LoRA", "pairs", nil, "train"},
-		{"hybrid-fast", "hybrid step, nothing computed twice", "pairs", []string{"train.checkpointing=none"}, "train"},
-		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.positions=640"}, "train"},
+		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.checkpointing=selective", "train.positions=640"}, "train"},
 		{"baseline", "reward loss only", "pairs", []string{"objective.policy_weight=0"}, "train"},
 		{"dpo", "policy loss only", "pairs", []string{"objective.reward_weight=0", "objective.policy_weight=1"}, "train"},
 		{"full", "hybrid step, all weights trained", "pairs", []string{"lora.rank=0"}, "train"},
@@ -122,6 +121,7 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 	if err != nil {
 		return BenchResult{}, err
 	}
+	room := r.Room(device)
 	options := r.ModelOptions()
 	if strings.HasPrefix(c.kind, "score") {
 		options.LoRA, options.Train = nil, false
@@ -144,7 +144,7 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 		encoded.Train = asPairs(encoded.Train)
 		fallthrough
 	default:
-		err = result.train(ctx, r, model, encoded, opt, progress)
+		err = result.train(ctx, r, model, encoded, room, opt, progress)
 	}
 	if err != nil {
 		return result, err
@@ -208,7 +208,7 @@ func (p *firstStep) At(done int, detail string) {
 }
 
 // train runs the training loop over the groups, into a folder that is removed again.
-func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model, data train.Data, opt BenchOptions, progress train.Progress) error {
+func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model, data train.Data, room int64, opt BenchOptions, progress train.Progress) error {
 	dir, err := os.MkdirTemp("", "haf-bench-")
 	if err != nil {
 		return fmt.Errorf("recipe: %w", err)
@@ -219,7 +219,7 @@ func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model,
 		return err
 	}
 	options := r.TrainOptions()
-	options.CacheDir = opt.Cache
+	options.CacheDir, options.Room = opt.Cache, room
 	first := &firstStep{Progress: progress}
 	result, err := train.Run(ctx, model, data, options, folder, first)
 	if err != nil {

@@ -34,11 +34,13 @@ type PlanChange struct {
 // Plan is [Recipe.Forecast] with the settings that would lower the memory. room is the memory that there is, in bytes; 0 is not
 // known, and everything fits.
 func (r *Recipe) Plan(room int64) (*Plan, error) {
-	p, data, err := r.forecast()
+	p, data, err := r.forecast(room)
 	if err != nil {
 		return nil, err
 	}
 	p.Room = room
+	as := *r // it is planned; what other settings save is compared without choosing anew
+	as.Train.Checkpointing, r = string(p.Run.Checkpointing), &as
 	total := p.Run.Memory.Total()
 	p.Fits = room == 0 || total <= room
 	try := func(sets []string) error {
@@ -66,13 +68,14 @@ func (r *Recipe) Plan(room int64) (*Plan, error) {
 	return p, nil
 }
 
-// Forecast reads the data and the headers of the model, which must be on disk, and says what the run will need.
+// Forecast reads the data and the headers of the model, which must be on disk, and says what the run will need: where it may choose
+// what to make again, as if it did not know how much memory there is.
 func (r *Recipe) Forecast() (*Plan, error) {
-	p, _, err := r.forecast()
+	p, _, err := r.forecast(0)
 	return p, err
 }
 
-func (r *Recipe) forecast() (*Plan, train.Data, error) {
+func (r *Recipe) forecast(room int64) (*Plan, train.Data, error) {
 	var data train.Data
 	trained, valid, report, err := r.Groups()
 	if err != nil {
@@ -89,7 +92,11 @@ func (r *Recipe) forecast() (*Plan, train.Data, error) {
 	}
 	p := &Plan{Model: r.Model.Path, Family: model.Config.Family, Template: model.Meta.Template.Name, Report: append(report, lines...), Fits: true}
 	p.Parameters, p.Trained = model.NumParams()
-	p.Run, err = train.NewForecast(model, data, r.TrainOptions())
+	opt := r.TrainOptions()
+	if r.Train.Checkpointing == CheckpointAuto {
+		opt.Room = room
+	}
+	p.Run, err = train.NewForecast(model, data, opt)
 	return p, data, err
 }
 

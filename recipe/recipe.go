@@ -14,6 +14,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"haf/backend"
 	"haf/encode"
 	"haf/lm"
 	"haf/reward"
@@ -90,7 +91,7 @@ type Train struct {
 	CheckpointEvery int     `toml:"checkpoint_every" json:"checkpoint_every"`
 	Patience        int     `toml:"patience" json:"patience"` // validations without a better one; 0 never stops early
 	Seed            uint64  `toml:"seed" json:"seed"`
-	Checkpointing   string  `toml:"checkpointing" json:"checkpointing"` // none, selective or full: what the backward pass computes again to save memory
+	Checkpointing   string  `toml:"checkpointing" json:"checkpointing"` // auto, none, selective or full: what the backward pass computes again to save memory
 	Positions       int     `toml:"positions" json:"positions"`         // of a packed batch, about
 	LogitChunk      int     `toml:"logit_chunk" json:"logit_chunk"`     // rows of logits made at once
 }
@@ -106,7 +107,7 @@ func Default() *Recipe {
 		RLHF:      defaultRLHF(rlhf.PPO),
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
-			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: string(lm.CheckpointSelective),
+			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: CheckpointAuto,
 		},
 	}
 }
@@ -342,8 +343,8 @@ func (r *Recipe) Validate() error {
 		return bad("train.positions", r.Train.Positions, "at least 64")
 	case r.Train.LogitChunk < 1:
 		return bad("train.logit_chunk", r.Train.LogitChunk, "at least 1")
-	case !slices.Contains([]string{string(lm.CheckpointNone), string(lm.CheckpointSelective), string(lm.CheckpointFull)}, r.Train.Checkpointing):
-		return bad("train.checkpointing", fmt.Sprintf("%q", r.Train.Checkpointing), "none, selective or full")
+	case !slices.Contains([]string{CheckpointAuto, string(lm.CheckpointNone), string(lm.CheckpointSelective), string(lm.CheckpointFull)}, r.Train.Checkpointing):
+		return bad("train.checkpointing", fmt.Sprintf("%q", r.Train.Checkpointing), "auto, none, selective or full")
 	case r.Train.Batch < 1:
 		return bad("train.batch", r.Train.Batch, "at least 1")
 	case r.Train.Epochs < 1 && r.Train.MaxSteps < 1:
@@ -365,13 +366,33 @@ func (r *Recipe) optimizer() train.AdamW {
 	}
 }
 
+// CheckpointAuto, as train.checkpointing, makes nothing again where the memory is there for it, else as little as fits. Where the memory
+// is not known, on other devices than the processor and when a policy is optimized, it is "selective".
+const CheckpointAuto = "auto"
+
+// Room is the memory by which [train.Options] let a run on the device choose what to make again, in bytes; 0 where it may not. It is
+// asked before the model is opened, whose weights are part of what a run is planned to take.
+func (r *Recipe) Room(device *backend.Device) int64 {
+	if r.Train.Checkpointing != CheckpointAuto || device.Kind() != backend.KindCPU {
+		return 0
+	}
+	room, err := backend.HostRoom()
+	if err != nil {
+		return 0 // the system does not tell
+	}
+	return room.Bytes
+}
+
 // ModelOptions says how the base model is opened for this run.
 func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
-		Train: true, Random: Stream(r.Train.Seed, "lora"), Checkpointing: lm.Checkpointing(r.Train.Checkpointing),
+		Train: true, Random: Stream(r.Train.Seed, "lora"),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
 		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
+	}
+	if r.Train.Checkpointing != CheckpointAuto {
+		opt.Checkpointing = lm.Checkpointing(r.Train.Checkpointing)
 	}
 	if r.LoRA.Rank > 0 {
 		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"haf/lm"
 )
 
 // State is what a checkpoint holds besides tensors: where the run stands.
@@ -21,6 +23,8 @@ type State struct {
 	Packing     string `json:"packing"`     // of the data: what the steps' groups depend on, and may change between versions
 	Best        *Best  `json:"best"`        // of the validations so far
 	Bad         int    `json:"bad"`         // validations since the best
+	// Checkpointing of the activations, which was chosen for the memory that there was.
+	Checkpointing lm.Checkpointing `json:"checkpointing"`
 	// ValidationDue says that the run was stopped before the validation of this step was through.
 	ValidationDue bool `json:"validation_due,omitempty"`
 }
@@ -160,27 +164,12 @@ func checkpoints(dir string) ([]string, error) {
 	return names, nil
 }
 
-// loadCheckpoint restores the newest checkpoint under dir; without one it returns the zero State.
-func (s *stepper) loadCheckpoint(dir, fingerprint string) (State, error) {
-	var state State
-	path, err := NewestCheckpoint(dir)
-	if err != nil || path == "" {
-		return state, err
-	}
-	data, err := os.ReadFile(filepath.Join(path, stateName))
-	if err != nil {
-		return state, fmt.Errorf("train: checkpoint: %w", err)
-	}
-	if err := json.Unmarshal(data, &state); err != nil {
-		return state, fmt.Errorf("train: %s: %w", filepath.Join(path, stateName), err)
-	}
-	if state.Fingerprint != fingerprint {
-		return state, fmt.Errorf("train: %s was made by another recipe, model or data: resume with those it was started with, or train into a new folder", path)
-	}
+// loadCheckpoint restores the tensors of a checkpoint.
+func (s *stepper) loadCheckpoint(path string) error {
 	if err := s.Load(path); err != nil {
-		return state, err
+		return err
 	}
-	return state, s.readElastic(path)
+	return s.readElastic(path)
 }
 
 // syncFolder makes renames in a folder last.

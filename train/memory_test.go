@@ -94,6 +94,37 @@ func TestMemoryKept(t *testing.T) {
 	}
 }
 
+// TestFit wants as little made again as the room allows.
+func TestFit(t *testing.T) {
+	model, opt := outlineOf(t, nil), options()
+	data := smallData(60, model.Config.Vocab)
+	total := func(c lm.Checkpointing) int64 {
+		model.SetCheckpointing(c)
+		f, err := NewForecast(model, data, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Memory.Total()
+	}
+	none, selective := total(lm.CheckpointNone), total(lm.CheckpointSelective)
+	for _, c := range []struct {
+		room int64
+		want lm.Checkpointing
+	}{
+		{1 << 40, lm.CheckpointNone}, {none*5/4 + 2, lm.CheckpointNone}, {none*5/4 - 2, lm.CheckpointSelective}, {selective*5/4 - 2, lm.CheckpointFull}, {1, lm.CheckpointFull},
+	} {
+		opt.Room = c.room
+		f, err := NewForecast(model, data, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt.Room = 0
+		if f.Checkpointing != c.want || f.Memory.Total() != total(c.want) {
+			t.Errorf("with room for %d bytes: %q of %d bytes, want %q of %d", c.room, f.Checkpointing, f.Memory.Total(), c.want, total(c.want))
+		}
+	}
+}
+
 // TestBoundMemory wants a bound that no data exceed which the limits allow, and that the limits lower.
 func TestBoundMemory(t *testing.T) {
 	for _, set := range []func(*reward.Options){

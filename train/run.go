@@ -4,9 +4,11 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +41,9 @@ type Options struct {
 	Seed            uint64
 	CacheDir        string // of the reference's log-probabilities
 	Fingerprint     string // of recipe and data, for resuming
+	// Room, unless it is 0, is how many bytes of memory there are: what the backward pass makes again is then chosen to fit, rather than
+	// as the model was opened.
+	Room int64
 }
 
 // Data is what is trained and validated on. Valid may be empty: the last weights are then the best.
@@ -173,6 +178,11 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.schedule, err = newSchedule(model.Positions(), r.data, opt); err != nil {
 		return err
 	}
+	checkpoint, err := r.readState(r.folder.join(CheckpointsName))
+	if err != nil {
+		return err
+	}
+	r.chooseCheckpointing()
 	r.stepper = newStepper(model, opt.Objective, opt.Optimizer, r.total)
 	if opt.Objective.UsesScore() {
 		r.dropout = opt.HeadDropout
@@ -192,18 +202,50 @@ func (r *run) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.state, err = r.loadCheckpoint(r.folder.join(CheckpointsName), opt.Fingerprint); err != nil {
-		return err
-	}
-	if r.state.Step > 0 && r.state.Packing != r.plan.String() {
-		return fmt.Errorf("train: the checkpoint in %s is of a run that packed the data otherwise (%q, now %q), so its steps had other groups: finish it with the version of haf that began it, or train into a new folder",
-			r.folder.join(CheckpointsName), r.state.Packing, r.plan)
-	}
-	r.state.Fingerprint, r.state.Packing = opt.Fingerprint, r.plan.String()
-	if r.state.Step > 0 {
+	if checkpoint != "" {
+		if err := r.loadCheckpoint(checkpoint); err != nil {
+			return err
+		}
 		r.progress.Say("resumed after step %d of %d", r.state.Step, r.total)
 	}
 	return r.folder.OpenMetrics(r.state.Step, r.state.ValidationDue)
+}
+
+// readState reads where the run stands from the newest checkpoint under dir and returns its path; without one it is the beginning.
+func (r *run) readState(dir string) (path string, err error) {
+	if path, err = NewestCheckpoint(dir); err != nil {
+		return "", err
+	}
+	if path != "" {
+		name := filepath.Join(path, stateName)
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return "", fmt.Errorf("train: checkpoint: %w", err)
+		}
+		if err := json.Unmarshal(data, &r.state); err != nil {
+			return "", fmt.Errorf("train: %s: %w", name, err)
+		}
+		if r.state.Fingerprint != r.opt.Fingerprint {
+			return "", fmt.Errorf("train: %s was made by another recipe, model or data: resume with those it was started with, or train into a new folder", path)
+		}
+		if r.state.Packing != r.plan.String() {
+			return "", fmt.Errorf("train: the checkpoint in %s is of a run that packed the data otherwise (%q, now %q), so its steps had other groups: finish it with the version of haf that began it, or train into a new folder",
+				dir, r.state.Packing, r.plan)
+		}
+	}
+	r.state.Fingerprint, r.state.Packing = r.opt.Fingerprint, r.plan.String()
+	return path, nil
+}
+
+// chooseCheckpointing chooses what the backward pass makes again by the room that there is; a run goes on as it began, to the last bit.
+func (r *run) chooseCheckpointing() {
+	if r.state.Checkpointing != "" {
+		r.model.SetCheckpointing(r.state.Checkpointing)
+	} else if r.opt.Room > 0 {
+		memory := fit(r.model, r.opt.Objective, r.schedule, r.opt.Room)
+		r.progress.Say("checkpointing: %s, for %.1f GB of memory where there are %.1f GB", r.model.Decoder().Checkpointing, float64(memory.Total())/1e9, float64(r.opt.Room)/1e9)
+	}
+	r.state.Checkpointing = r.model.Decoder().Checkpointing
 }
 
 // reference gets π_ref's log-probabilities of all responses. It runs before the checkpoint is loaded: the weights are

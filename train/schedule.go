@@ -2,8 +2,11 @@ package train
 
 import (
 	"fmt"
+	"iter"
 
 	"haf/encode"
+	"haf/objective"
+	"haf/reward"
 )
 
 // A schedule says which packed batches are run, and in which steps.
@@ -35,4 +38,28 @@ func newSchedule(positions int, data Data, opt Options) (*schedule, error) {
 		s.total = min(s.total, opt.MaxSteps)
 	}
 	return &s, nil
+}
+
+// steps yields the steps that are made, each as its packed batches.
+func (s *schedule) steps() iter.Seq[[]int] {
+	return func(yield func([]int) bool) {
+		left := s.total
+		for _, steps := range s.epochs {
+			for _, step := range steps[:min(left, len(steps))] {
+				if !yield(step) {
+					return
+				}
+			}
+			left -= min(left, len(steps))
+		}
+	}
+}
+
+// memory is what a run of the schedule takes, with the model's checkpointing as it is.
+func (s *schedule) memory(model *reward.Model, obj objective.Hybrid) Memory {
+	accumulates := false
+	for step := range s.steps() {
+		accumulates = accumulates || len(step) > 1
+	}
+	return NewMemory(model, obj, s.shapes, accumulates)
 }

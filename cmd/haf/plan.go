@@ -68,6 +68,7 @@ func printPlan(a *app, p *recipe.Plan, room backend.Room) error {
 	if run.Reference.Responses > 0 {
 		line("reference", "%d responses, read once; %s of cache on disk", run.Reference.Responses, hub.Bytes(run.Reference.Bytes))
 	}
+	line("checkpointing", "%s", run.Checkpointing)
 	fmt.Fprintln(w, "\t")
 	for _, part := range run.Memory.Parts() {
 		if part.Bytes > 0 {

@@ -92,6 +92,7 @@ func startRun(a *app, device *backend.Device, r *recipe.Recipe, dir string) (tra
 	if err := r.Fetch(a.ctx, client); err != nil {
 		return train.Result{}, err
 	}
+	room := r.Room(device)
 	model, data, report, err := load(a, device, r, p)
 	if err != nil {
 		return train.Result{}, err
@@ -108,7 +109,7 @@ func startRun(a *app, device *backend.Device, r *recipe.Recipe, dir string) (tra
 	if err != nil {
 		return train.Result{}, err
 	}
-	return trainRun(a, r, model, data, folder, manifest.Fingerprint, p)
+	return trainRun(a, r, model, data, room, folder, manifest.Fingerprint, p)
 }
 
 // resumeRun goes on with the run in a folder.
@@ -132,6 +133,7 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 	if err := before.Fetch(a.ctx, client); err != nil {
 		return train.Result{}, err
 	}
+	room := before.Recipe.Room(device)
 	model, data, report, err := load(a, device, before.Recipe, p)
 	if err != nil {
 		return train.Result{}, err
@@ -148,7 +150,7 @@ func resumeRun(a *app, device *backend.Device, dir string) (train.Result, error)
 	if !same {
 		return train.Result{}, fmt.Errorf("%s was started with another base model, template or data: they have changed on disk since; put them back, or train into a new folder", dir)
 	}
-	return trainRun(a, before.Recipe, model, data, folder, before.Fingerprint, p)
+	return trainRun(a, before.Recipe, model, data, room, folder, before.Fingerprint, p)
 }
 
 // load opens the recipe's model and data and prints what was read.
@@ -176,13 +178,13 @@ func load(a *app, device *backend.Device, r *recipe.Recipe, p *progress) (*rewar
 	return model, data, report, nil
 }
 
-func trainRun(a *app, r *recipe.Recipe, model *reward.Model, data train.Data, folder *train.Folder, fingerprint string, p *progress) (train.Result, error) {
+func trainRun(a *app, r *recipe.Recipe, model *reward.Model, data train.Data, room int64, folder *train.Folder, fingerprint string, p *progress) (train.Result, error) {
 	opt := r.TrainOptions()
 	var err error
 	if opt.CacheDir, err = cacheDir("reference"); err != nil {
 		return train.Result{}, err
 	}
-	opt.Fingerprint = fingerprint
+	opt.Fingerprint, opt.Room = fingerprint, room
 	result, err := train.Run(a.ctx, model, data, opt, folder, p)
 	switch {
 	case errors.Is(err, train.ErrInterrupted) || a.ctx.Err() != nil:
