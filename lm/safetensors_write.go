@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -175,6 +176,10 @@ func split(sources []Source, opt WriteOptions) [][]Source {
 	return shards
 }
 
+// copiedBytes is how many bytes of values are copied from the device before their memory is collected. Left to itself the collector
+// waits until there are as many as live, which in a training of all weights was more than a gigabyte, at the moment when it takes most.
+const copiedBytes = 128 << 20
+
 // writePending writes a file to the disk under a temporary name beside path.
 func writePending(path string, sources []Source, opt WriteOptions) (_ *renameio.PendingFile, err error) {
 	header, err := marshalHeader(sources, opt)
@@ -195,9 +200,14 @@ func writePending(path string, sources []Source, opt WriteOptions) (_ *renameio.
 		return nil, err
 	}
 	buf := make([]byte, readChunk)
+	copied := int64(0)
 	for _, s := range sources {
 		if err := writeValues(pending, s, opt.DType, buf); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+		if copied += storedSize(s, WriteOptions{DType: "F32"}); copied > copiedBytes {
+			runtime.GC()
+			copied = 0
 		}
 	}
 	if err := pending.Sync(); err != nil {

@@ -34,7 +34,7 @@ func BenchCases() []BenchCase {
 		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.checkpointing=selective", "train.positions=640"}, "train"},
 		{"baseline", "reward loss only", "pairs", []string{"objective.policy_weight=0"}, "train"},
 		{"dpo", "policy loss only", "pairs", []string{"objective.reward_weight=0", "objective.policy_weight=1"}, "train"},
-		{"full", "hybrid step, all weights trained", "pairs", []string{"lora.rank=0"}, "train"},
+		{"full", "hybrid step, all weights trained, selective checkpointing", "pairs", []string{"lora.rank=0", "train.checkpointing=selective"}, "train"},
 		{"bfloat16", "hybrid step, bfloat16 body", "pairs", []string{"model.dtype=bfloat16"}, "train"},
 		{"score", "rewards, the prompt shared by a pair", "responses", nil, "score"},
 		{"score-single", "rewards of single responses", "responses", nil, "score-single"},

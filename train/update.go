@@ -78,16 +78,17 @@ func (o *Optimizer) buildAdd(in []*Node) []*Node {
 	return append([]*Node{SumOfSquares(sums)}, sums...)
 }
 
-// buildUpdate: scalars, decays [n], then n each of weights, first and second moments, gradients → the first three, new.
+// buildUpdate: scalars, decays [n], then n each of weights, first and second moments, gradients → the first three, new, and a number to
+// wait for.
 func (o *Optimizer) buildUpdate(in []*Node) []*Node {
 	o.built++
 	n := (len(in) - 2) / 4
-	out := make([]*Node, 3*n)
+	out := make([]*Node, 3*n, 3*n+1)
 	for i := range n {
 		decay := Reshape(Slice(in[1], AxisRange(i, i+1)))
 		out[i], out[n+i], out[2*n+i] = o.settings.update(in[0], decay, in[2+i], in[2+n+i], in[2+2*n+i], in[2+3*n+i])
 	}
-	return out
+	return append(out, Reshape(Slice(in[0], AxisRange(0, 1))))
 }
 
 // Accumulate adds the gradients to the sums, in place, and returns the squared norm of all the new sums.
@@ -134,6 +135,12 @@ func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int
 		n := len(part)
 		for i, at := range part {
 			o.params[at].Value, o.m[at], o.v[at] = out[i], out[n+i], out[2*n+i]
+		}
+		// Programs are run while the next are being sent, with room for all that they return: without waiting, all weights and moments
+		// would exist twice.
+		tensors.ToScalar[float32](out[3*n])
+		if err := out[3*n].FinalizeAll(); err != nil {
+			return fmt.Errorf("train: freeing results: %w", err)
 		}
 	}
 	return nil
