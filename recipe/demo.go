@@ -68,7 +68,7 @@ func WriteDemo(dir string, seed uint64) (*Demo, error) {
 func (d *Demo) Pretrain() *Recipe {
 	r := d.recipe(d.Base, d.Text)
 	r.Objective.RewardWeight, r.Objective.PolicyWeight, r.Objective.Policy = 0, 1, objective.SFT
-	r.Train.Epochs, r.Train.LR, r.Data.ValidFraction = 6, 5e-3, 0
+	r.Train.Epochs, r.Train.LR, r.Data.ValidFraction = 10, 5e-3, 0
 	return r
 }
 
