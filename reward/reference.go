@@ -1,6 +1,7 @@
 package reward
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,9 +10,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -135,13 +138,20 @@ func (r *Reference) arguments() []any {
 func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes []encode.Shape, progress func(done, total int)) (logps [][]float64, made int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// A response that stands in several groups is made once: made twice, in batches that differ, it has two values
+	// a rounding apart, and which of them a later run finds would be chance.
 	var missing []encode.Group
+	planned := map[responseKey]bool{}
 	for _, g := range groups {
+		needed := false
 		for _, response := range g.Responses {
-			if _, ok := r.known[keyOf(g.Prompt, response)]; !ok {
-				missing = append(missing, g)
-				break
+			key := keyOf(g.Prompt, response)
+			if _, ok := r.known[key]; !ok && !planned[key] {
+				planned[key], needed = true, true
 			}
+		}
+		if needed {
+			missing = append(missing, g)
 		}
 	}
 	// Kept a few batches at a time, so that an interrupted pass is not lost.
@@ -151,7 +161,12 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes 
 	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, encode.PlanOptions{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *encode.Batch, of readings) error {
 		for i, g := range b.Groups {
 			for k, slot := range b.Slots[i] {
-				fresh[keyOf(missing[g].Prompt, missing[g].Responses[k])] = of.logp[slot]
+				key := keyOf(missing[g].Prompt, missing[g].Responses[k])
+				if !planned[key] {
+					continue
+				}
+				delete(planned, key)
+				fresh[key] = of.logp[slot]
 				made++
 			}
 		}
@@ -210,7 +225,8 @@ func CacheSize(sets ...[]encode.Group) (responses int, bytes int64) {
 // reason to stop: it is said once.
 func (r *Reference) keep(fresh map[responseKey]float32) error {
 	var data []byte
-	for key, v := range fresh {
+	for _, key := range slices.SortedFunc(maps.Keys(fresh), func(a, b responseKey) int { return bytes.Compare(a[:], b[:]) }) {
+		v := fresh[key]
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 			return fmt.Errorf("reward: a reference log-probability is %v: the base model or its dtype is at fault", v)
 		}

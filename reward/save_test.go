@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -231,6 +232,30 @@ func TestReferenceCache(t *testing.T) {
 	}
 	if _, made := logProbs(t, m, cache, groups); made != 2 {
 		t.Errorf("%d were made again after the file was damaged, want 2", made)
+	}
+}
+
+// A response of several groups has one value, whether it was made now or is read from the cache.
+func TestReferenceCacheOfSharedResponses(t *testing.T) {
+	device, base := demoBase(t)
+	m, cache := changed(t, device, base, true), t.TempDir()
+	var groups []encode.Group
+	for i, s := range samples() {
+		for _, other := range []string{" Yes.", " No, never, and here is why it is not done.", s.Response} {
+			group, err := m.Encoder.Samples(samples()[i].Prompt, []string{s.Response, other})
+			if err != nil {
+				t.Fatal(err)
+			}
+			groups = append(groups, group)
+		}
+	}
+	first, made := logProbs(t, m, cache, groups)
+	again, madeAgain := logProbs(t, m, cache, groups)
+	if distinct, _ := reward.CacheSize(groups); made != distinct || madeAgain != 0 {
+		t.Errorf("of %d different responses %d were made, then %d", distinct, made, madeAgain)
+	}
+	if !reflect.DeepEqual(first, again) {
+		t.Errorf("made %v, read from the cache %v", first, again)
 	}
 }
 
