@@ -156,10 +156,10 @@ func openGo(hint string) (*Device, error) {
 // Kind is "xla-cpu", "xla-cuda" or "go".
 func (d *Device) Kind() string { return d.kind }
 
-// HalfProducts tells whether the device multiplies bfloat16 faster than float32: a GPU does, and XLA on a processor with tiles for it
-// (AMX). On others bfloat16 takes up to twice the time.
+// HalfProducts tells whether the device multiplies bfloat16 faster than float32: a GPU does, and XLA on a processor with instructions
+// for it (AMX, AVX512_BF16). On others bfloat16 takes up to twice the time.
 func (d *Device) HalfProducts() bool {
-	return d.kind == KindCUDA || d.kind == KindCPU && cpu.X86.HasAMXBF16
+	return d.kind == KindCUDA || d.kind == KindCPU && (cpu.X86.HasAMXBF16 || cpu.X86.HasAVX512BF16)
 }
 
 // Plugin is the plug-in that the device was opened from; the zero value for the pure Go backend.

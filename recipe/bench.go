@@ -149,8 +149,8 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 	if err != nil {
 		return result, err
 	}
-	dtype := "float32" // on a processor, both bodies are measured by it
-	if device.Kind() == backend.KindCUDA {
+	dtype := "float32" // what is multiplied, whatever the body's dtype, unless the device is faster at bfloat16
+	if device.HalfProducts() {
 		dtype = r.Model.DType
 	}
 	if result.Peak, err = device.MatMulRate(dtype); err == nil {
