@@ -63,7 +63,7 @@ type BenchResult struct {
 	Unit      string    `json:"unit"` // of the rate, a second
 	Rate      float64   `json:"rate"`
 	Seconds   []float64 `json:"seconds"` // of each step or packed batch
-	Start     float64   `json:"start_s"` // from the start of the process to the end of the first step
+	Start     float64   `json:"start_s"` // from the start of the process to the first step, for which all is compiled; when scoring, to the end of the first packed batch
 	Programs  int       `json:"programs"`
 	Fill      float64   `json:"fill"` // share of the positions that hold tokens
 	FirstLoss float64   `json:"first_loss,omitempty"`
@@ -188,23 +188,17 @@ func alone(groups []encode.Group) []encode.Group {
 	return out
 }
 
-// firstStep is a Progress that notes when the first step was done.
+// firstStep is a Progress that notes when the first step begins.
 type firstStep struct {
 	train.Progress
-	training bool
-	at       time.Time
+	at time.Time
 }
 
 func (p *firstStep) Start(what string, total int) {
-	p.training = what == "training"
-	p.Progress.Start(what, total)
-}
-
-func (p *firstStep) At(done int, detail string) {
-	if p.training && done == 1 && p.at.IsZero() {
+	if what == "training" {
 		p.at = time.Now()
 	}
-	p.Progress.At(done, detail)
+	p.Progress.Start(what, total)
 }
 
 // train runs the training loop over the groups, into a folder that is removed again.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -28,6 +29,7 @@ type stepper struct {
 	elastic *elastic // nil but for the elastic schedule
 
 	gradient *Exec
+	compiled chan struct{} // closed when the program of compileAhead is there; nil if none is made
 }
 
 // measures are the numbers of one optimizer step.
@@ -192,7 +194,7 @@ func (s *stepper) inputs(b *encode.Batch, refs [][]float64, ms *measures) []any 
 }
 
 // compileAhead compiles the gradient program for batches of b's shape while something else is done: on most of its way the
-// compiler keeps one core busy. A step that comes too early waits for it; an error comes again there. close waits, too.
+// compiler keeps one core busy. [stepper.ready] waits for it; an error comes again in the step. close waits, too.
 func (s *stepper) compileAhead(b *encode.Batch) {
 	var inputs []shapes.Shape
 	for _, arg := range s.inputs(b, nil, &measures{step: 1, comparisons: 1}) {
@@ -205,7 +207,22 @@ func (s *stepper) compileAhead(b *encode.Batch) {
 			return // the step will compile it
 		}
 	}
-	go s.gradient.Compile(inputs...)
+	s.compiled = make(chan struct{})
+	go func() {
+		defer close(s.compiled)
+		s.gradient.Compile(inputs...) // an error comes again in the step
+	}()
+}
+
+// ready waits until the program of compileAhead is compiled, so that its time is no step's.
+func (s *stepper) ready(ctx context.Context) {
+	if s.compiled == nil {
+		return
+	}
+	select {
+	case <-s.compiled:
+	case <-ctx.Done():
+	}
 }
 
 // gradients runs one packed batch and adds its losses and margins to ms.
