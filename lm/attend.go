@@ -66,7 +66,7 @@ func (s *stripe) attend(q, k, v *Node) *Node {
 	s.queryBlocks(q, k, v, func(at queries) {
 		scores, _ := s.scores(at)
 		exp, sum := exponentials(scores)
-		out := Dot(ConvertDType(exp, at.v.DType()), at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{1}, []int{0})
+		out := dot(ConvertDType(exp, at.v.DType()), at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{1}, []int{0})
 		parts = append(parts, ConvertDType(Div(out, sum), s.DType))
 	})
 	return s.flat(Concatenate(parts, 2))
@@ -88,17 +88,17 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 		exp, sum := exponentials(scores)
 		weights := Div(exp, sum)
 		dOut := at.cut(byBGTD)
-		dWeights := Dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{2}, []int{0})
+		dWeights := dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{2}, []int{0})
 		dScores := Mul(weights, Sub(dWeights, ReduceAndKeep(Mul(weights, dWeights), ReduceSum, -1)))
 		if slope != nil {
 			dScores = Mul(dScores, slope)
 		}
 		dScores = ConvertDType(dScores, at.k.DType())
-		dq = append(dq, Dot(dScores, at.k).General([]int{3}, []int{0}, []int{1}, []int{0}))
+		dq = append(dq, dot(dScores, at.k).General([]int{3}, []int{0}, []int{1}, []int{0}))
 		// Σ over query heads and queries, [B, D, S], with zeros behind the block. The thin matrix comes first: a wide
 		// one transposed halves the rate of the product.
 		keys := func(sum, thin, wide *Node) *Node {
-			x := Dot(thin, wide).General([]int{1, 2}, []int{0}, []int{1, 2}, []int{0})
+			x := dot(thin, wide).General([]int{1, 2}, []int{0}, []int{1, 2}, []int{0})
 			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{End: s.length - at.to})
 			if sum == nil {
 				return x
@@ -147,7 +147,7 @@ func (s *stripe) scores(at queries) (scores, slope *Node) {
 	if s.scalesQueries() {
 		scale = 1
 	}
-	scores, slope = s.scaled(Dot(at.q, at.k).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{2}, []int{0}), scale)
+	scores, slope = s.scaled(dot(at.q, at.k).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{2}, []int{0}), scale)
 	return Add(scores, ExpandAndBroadcast(at.bias, scores.Shape().Dimensions, []int{1})), slope
 }
 

@@ -111,7 +111,7 @@ func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, 
 	qRKGD := Reshape(q, b.positions, kv, group, dim)
 	k, value = ExpandAxes(k, 2), ExpandAxes(value, 2) // [R, K, 1, D]
 	scores := func(keys *Node) *Node {
-		return ConvertDType(Dot(qRKGD, keys).General([]int{3}, []int{0, 1}, []int{3}, []int{0, 1}), dtypes.Float32)
+		return ConvertDType(dot(qRKGD, keys).General([]int{3}, []int{0, 1}, []int{3}, []int{0, 1}), dtypes.Float32)
 	}
 	length := biasRS.Shape().Dimensions[1]
 	all := Concatenate([]*Node{scores(cacheK), scores(k)}, -1) // [R, K, G, S+1]
@@ -121,7 +121,7 @@ func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, 
 	weights := ConvertDType(Softmax(Add(all, spread), -1), b.DType)
 	mix := func(from, to int, values *Node) *Node {
 		part := Slice(weights, AxisRange(), AxisRange(), AxisRange(), AxisRange(from, to))
-		return Dot(part, values).General([]int{3}, []int{0, 1}, []int{2}, []int{0, 1})
+		return dot(part, values).General([]int{3}, []int{0, 1}, []int{2}, []int{0, 1})
 	}
 	out := Add(mix(0, length, cacheV), mix(length, length+1, value)) // [R, K, G, D]
 	return b.linear(Reshape(out, b.positions, c.Heads*dim), name+b.family.names.o)

@@ -40,20 +40,20 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	merge := func(loraB *Node) *Node {
 		var delta *Node
 		if b.family.conv1D {
-			delta = Dot(loraA, loraB).General([]int{0}, nil, []int{1}, nil)
+			delta = dot(loraA, loraB).General([]int{0}, nil, []int{1}, nil)
 		} else {
-			delta = Dot(loraB, loraA).General([]int{1}, nil, []int{0}, nil)
+			delta = dot(loraB, loraA).General([]int{1}, nil, []int{0}, nil)
 		}
 		return StopGradient(Add(weight, MulScalar(delta, scale)))
 	}
 	whole := merge(SchedulingBarrier(loraB, x)) // else the compiler merges the weights of many layers first
 	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), nil, func(in []*Node, _, by *Node) []*Node {
 		x, loraA, loraB := in[0], in[1], in[2]
-		u := Dot(by, loraB).Product()
+		u := dot(by, loraB).Product()
 		tT := product(loraA, x, x.DType())
-		dA := MulScalar(Dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
+		dA := MulScalar(dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
 		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate of the product.
-		dB := Transpose(MulScalar(Dot(tT, by).Product(), scale), 0, 1)
+		dB := Transpose(MulScalar(dot(tT, by).Product(), scale), 0, 1)
 		if b.checkpoints() { // a second copy of the weights costs more than making it again
 			whole = merge(SchedulingBarrier(loraB, by))
 		}
@@ -61,7 +61,7 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 		if b.family.conv1D {
 			out = 1
 		}
-		dx := Dot(by, whole).General([]int{1}, nil, []int{out}, nil)
+		dx := dot(by, whole).General([]int{1}, nil, []int{out}, nil)
 		return []*Node{dx, dA, dB}
 	})
 }
@@ -86,7 +86,7 @@ func (b *block) times(x, w *Node, out int) *Node {
 			}
 			return byColumns(w, b.columns[x], x.DType())
 		}
-		return Dot(x, w).General([]int{1}, nil, []int{1 - out}, nil)
+		return dot(x, w).General([]int{1}, nil, []int{1 - out}, nil)
 	}
 	w = ConvertDType(w, x.DType())
 	switch {
@@ -98,23 +98,37 @@ func (b *block) times(x, w *Node, out int) *Node {
 	y := times(x, w)
 	return custom([]*Node{x, w}, y, nil, func(in []*Node, _, by *Node) []*Node {
 		x, w := in[0], in[1]
-		dx := Dot(by, w).General([]int{1}, nil, []int{out}, nil)
-		if out == 0 {
-			return []*Node{dx, Dot(by, x).General([]int{0}, nil, []int{0}, nil)}
+		dx := dot(by, w).General([]int{1}, nil, []int{out}, nil)
+		switch {
+		case out == 0 && 4*x.Shape().Dimensions[1] <= by.Shape().Dimensions[1]: // as in merged, the thin matrix first
+			return []*Node{dx, Transpose(dot(asColumns(x), by).Product(), 0, 1)}
+		case out == 0:
+			return []*Node{dx, dot(by, x).General([]int{0}, nil, []int{0}, nil)}
 		}
-		return []*Node{dx, Dot(x, by).General([]int{0}, nil, []int{0}, nil)}
+		return []*Node{dx, dot(x, by).General([]int{0}, nil, []int{0}, nil)}
 	})
+}
+
+// dot is the tensor library's Dot. For bfloat16 operands that one asks for sums in float32, and its XLA backend for processors
+// then makes every second operand wait for the first: it adds a zero made of it, in a pass over the operand that nothing fuses with. XLA sums
+// products of bfloat16 in float32 unasked, and the pure Go backend must be asked.
+func dot(x, y *Node) *DotBuilder {
+	d := Dot(x, y)
+	if x.DType() == dtypes.BFloat16 && x.Graph().Backend().Name() == "xla" {
+		return d.WithAccumulatorDType(dtypes.BFloat16)
+	}
+	return d
 }
 
 // product returns x·Wᵀ for x [M, in] and W [out, in], both of one dtype, with a result of another.
 func product(x, w *Node, dtype dtypes.DType) *Node {
-	return withOutput(Dot(x, w), x.DType(), dtype).General([]int{1}, nil, []int{1}, nil)
+	return withOutput(dot(x, w), x.DType(), dtype).General([]int{1}, nil, []int{1}, nil)
 }
 
 // byColumns is [product] of the columns of [asColumns]. A product of few states with large weights takes the time of reading
 // the weights. XLA's library for it on a processor transposes them first, unless the states lie so that it need not.
 func byColumns(w, columns *Node, dtype dtypes.DType) *Node {
-	return Transpose(asIs(withOutput(Dot(w, columns), columns.DType(), dtype).General([]int{1}, nil, []int{0}, nil)), 0, 1)
+	return Transpose(asIs(withOutput(dot(w, columns), columns.DType(), dtype).General([]int{1}, nil, []int{0}, nil)), 0, 1)
 }
 
 // asColumns returns x [M, in] as [in, M].

@@ -76,7 +76,7 @@ func logProbsFrozen(hNH *Node, out Output, targetsN *Node) *Node {
 	if capSlopeNV != nil {
 		exp = Mul(exp, capSlopeNV)
 	}
-	expected := Dot(ConvertDType(exp, hNH.DType()), ConvertDType(frozen.VH, hNH.DType())).General([]int{1}, nil, []int{0}, nil)
+	expected := dot(ConvertDType(exp, hNH.DType()), ConvertDType(frozen.VH, hNH.DType())).General([]int{1}, nil, []int{0}, nil)
 	expected = ConvertDType(expected, dtypes.Float32)
 	expected = Div(expected, BroadcastToDims(sum, expected.Shape().Dimensions...))
 	target := ConvertDType(Gather(frozen.VH, Reshape(targetsN, n, 1)), dtypes.Float32)
