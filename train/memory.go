@@ -22,7 +22,7 @@ type Memory struct {
 	Gradients   int64 `json:"gradients"`   // as large as what is trained; twice where packed batches are summed
 	Moments     int64 `json:"moments"`     // two of what is trained
 	Activations int64 `json:"activations"` // kept from the forward to the backward pass, by train.checkpointing
-	Copies      int64 `json:"copies"`      // in float32, of weights in bfloat16, which processors without AMX do not multiply; counted everywhere
+	Copies      int64 `json:"copies"`      // in float32, of weights in bfloat16, which most processors do not multiply; counted everywhere
 	Work        int64 `json:"work"`        // of one block in the backward pass, or of a chunk of logits: the larger
 	Reading     int64 `json:"reading"`     // of the program that reads reference and validation: its room is kept
 }
