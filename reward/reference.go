@@ -79,7 +79,7 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	if cacheDir == "" {
 		return r, nil
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{"haf reference 1", hash, m.Meta.DType, m.device.Kind()}, "\n")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{"haf reference 2", hash, m.Meta.DType, m.device.Kind()}, "\n")))
 	r.dir = filepath.Join(cacheDir, hex.EncodeToString(sum[:12]))
 	return r, r.readCache()
 }

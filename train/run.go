@@ -277,7 +277,7 @@ func (r *run) reference(ctx context.Context) error {
 
 // loop makes the steps that are left.
 func (r *run) loop(ctx context.Context) error {
-	r.stepper.ready(ctx)
+	r.stepper.ready(ctx, r.progress)
 	r.progress.Start("training", r.total)
 	defer r.progress.End()
 	r.progress.At(r.state.Step, "")

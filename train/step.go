@@ -215,9 +215,15 @@ func (s *stepper) compileAhead(b *encode.Batch) {
 }
 
 // ready waits until the program of compileAhead is compiled, so that its time is no step's.
-func (s *stepper) ready(ctx context.Context) {
+func (s *stepper) ready(ctx context.Context, progress Progress) {
 	if s.compiled == nil {
 		return
+	}
+	select {
+	case <-s.compiled:
+		return
+	default:
+		progress.Say("compiling: the first step waits for its program")
 	}
 	select {
 	case <-s.compiled:
