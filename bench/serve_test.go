@@ -174,12 +174,12 @@ func inBatch(t *testing.T, base, data, folder string, n int) (samples []pref.Sam
 	}
 	for _, g := range groups {
 		for _, s := range g.Samples() {
-			e, err := model.Encoder.Samples(s.Prompt, []string{s.Response})
-			if err != nil || e.Truncated || len(samples) == n {
+			c, cut, err := model.Encoder.Conversation(s.Prompt, s.Response)
+			if err != nil || cut || len(samples) == n {
 				continue
 			}
 			samples = append(samples, s)
-			texts = append(texts, text{model.Tokenizer.Decode(slices.Concat(e.Prompt, e.Responses[0]), false), model.Tokenizer.Decode(e.Prompt, false)})
+			texts = append(texts, text{model.Tokenizer.Decode(c.Tokens, false), model.Tokenizer.Decode(c.Tokens[:c.Response], false)})
 		}
 	}
 	pass := func() {

@@ -18,7 +18,7 @@ type Batch struct {
 	Owner   []int32 // the response slot that the token belongs to
 
 	// [Responses]; padding 0.
-	Last   []int32   // flat position of the response's last token, its end token
+	Read   []int32   // flat position of the token at which the response's reward is read
 	Stated []float32 // Group.Targets, 0 where there are none
 
 	// [Comparisons]; padding 0.
@@ -42,7 +42,7 @@ func (p *Plan) Batch(i int) *Batch {
 		Shape:  shape,
 		Tokens: make([]int32, n), Positions: make([]int32, n), Until: make([]int32, n),
 		Predict: make([]int32, 0, shape.Predicted), Target: make([]int32, 0, shape.Predicted), Owner: make([]int32, 0, shape.Predicted),
-		Last:   make([]int32, 0, shape.Responses),
+		Read:   make([]int32, 0, shape.Responses),
 		Stated: make([]float32, 0, shape.Responses),
 		Chosen: make([]int32, 0, shape.Comparisons), Rejected: make([]int32, 0, shape.Comparisons),
 		Weight: make([]float32, 0, shape.Comparisons), Margin: make([]float32, 0, shape.Comparisons), Tie: make([]float32, 0, shape.Comparisons),
@@ -60,8 +60,8 @@ func (p *Plan) Batch(i int) *Batch {
 	for len(b.Owner) < shape.Predicted {
 		b.Predict, b.Target, b.Owner = append(b.Predict, 0), append(b.Target, 0), append(b.Owner, -1)
 	}
-	for len(b.Last) < shape.Responses {
-		b.Last, b.Stated = append(b.Last, 0), append(b.Stated, 0)
+	for len(b.Read) < shape.Responses {
+		b.Read, b.Stated = append(b.Read, 0), append(b.Stated, 0)
 	}
 	for len(b.Weight) < shape.Comparisons {
 		b.Chosen, b.Rejected = append(b.Chosen, 0), append(b.Rejected, 0)
@@ -91,7 +91,7 @@ func (b *Batch) lay(index int, g *Group, at int) int {
 		path = path[:tokens]
 	}
 	for i, k := range order {
-		response := g.Responses[k]
+		response := g.Responses[k].Tokens
 		leave(shared[i])
 		for n := range response[shared[i]:] {
 			path = append(path, int32(at+n))
@@ -105,13 +105,18 @@ func (b *Batch) lay(index int, g *Group, at int) int {
 	}
 	slots, stated := make([]int, len(g.Responses)), g.Targets()
 	for k, response := range g.Responses {
-		slots[k] = len(b.Last)
-		predict := int32(first + len(g.Prompt) - 1) // of every response: it is the token before its first
-		for i, token := range response {
-			b.Predict, b.Target, b.Owner = append(b.Predict, predict), append(b.Target, token), append(b.Owner, int32(slots[k]))
-			predict = places[k][i]
+		slots[k] = len(b.Read)
+		place := func(i int) int32 { // of the response's token i, −1 is the prompt's last
+			if i < 0 {
+				return int32(first + len(g.Prompt) - 1)
+			}
+			return places[k][i]
 		}
-		b.Last, b.Stated = append(b.Last, predict), append(b.Stated, 0)
+		for i := response.Policy; i < len(response.Tokens); i++ {
+			b.Predict = append(b.Predict, place(i-1))
+			b.Target, b.Owner = append(b.Target, response.Tokens[i]), append(b.Owner, int32(slots[k]))
+		}
+		b.Read, b.Stated = append(b.Read, place(response.Read)), append(b.Stated, 0)
 		if stated != nil {
 			b.Stated[slots[k]] = float32(stated[k])
 		}

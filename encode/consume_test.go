@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -33,10 +34,14 @@ func TestConsume(t *testing.T) {
 		t.Errorf("%s: the second prompt was to be cut", report)
 	}
 	for i, g := range got {
-		if !slices.Equal(g.Prompt, want[i].Prompt) || !slices.EqualFunc(g.Responses, want[i].Responses, slices.Equal) {
+		if !slices.Equal(g.Prompt, want[i].Prompt) || !reflect.DeepEqual(g.Responses, want[i].Responses) {
 			t.Errorf("group %d: %v %v, want %v %v", i, g.Prompt, g.Responses, want[i].Prompt, want[i].Responses)
 		}
-		for _, ids := range append([][]int32{g.Prompt}, g.Responses...) {
+		all := [][]int32{g.Prompt}
+		for _, r := range g.Responses {
+			all = append(all, r.Tokens)
+		}
+		for _, ids := range all {
 			if cap(ids) != len(ids) {
 				t.Errorf("group %d: %d tokens in room for %d", i, len(ids), cap(ids))
 			}

@@ -1,15 +1,14 @@
 // Package encode turns groups into the token rows that a model runs: the chat template and the tokenizer make
-// tokens of a [pref.Group], a truncation policy bounds them, and a [Plan] of the whole data set packs the groups
-// into rows of a few fixed shapes, with the positions, masks and read-out indices of a shared prompt.
+// tokens of the conversations of a [pref.Group], a truncation policy bounds them, and a [Plan] of the whole data set packs
+// the groups into rows of a few fixed shapes, with the positions, masks and read-out indices of a shared prompt.
 //
-// A group is laid out in a row as prompt, response 1, response 2, …. The prompt is run once: a response token sees
-// the prompt and the earlier tokens of its own response, and its position continues from the prompt's end, so that
-// every sequence gives the numbers that it would give alone. See [Visible] for the mask.
+// What tokens a conversation becomes, where its reward is read, and which tokens are the response's, is decided in one place:
+// conversation.go.
 //
-// The text is tokenized in pieces, prompt and responses each for themselves, because that is what a policy sees
-// when it writes a response after a given prompt. A tokenizer whose normalizer puts "▁" before every text (those
-// converted from SentencePiece with a dummy prefix, stories260k for one) therefore puts one before every response
-// too. That is accepted: training, scoring and serving all pass here, so it is the same everywhere.
+// A group is laid out in a row as prompt, response 1, response 2, …. What the conversations begin with alike is run once: a
+// response token sees the prompt and the earlier tokens of its own response, and its position continues from the prompt's
+// end, so that every conversation gives the numbers that it would give alone. See [Visible] for the mask. What is shared is
+// decided on the tokens of whole conversations, never by tokenizing parts.
 package encode
 
 import (
@@ -17,18 +16,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 
-	"haf/pref"
 	"haf/tokenizer"
 )
 
 // A Tokenizer makes token ids of text. Encode adds the special tokens of its post-processor (BOS, EOS) where
-// special is true, and reads the text of a special token as that token either way. Special returns text and id of
-// a named one, "bos_token" or "eos_token". Implementations are safe for concurrent use.
+// special is true, and reads the text of a special token as that token either way; SpecialIn lists those that it reads so.
+// Special returns text and id of a named one, "bos_token" or "eos_token". Implementations are safe for concurrent use.
 type Tokenizer interface {
 	Encode(text string, special bool) []int32
 	Special(name string) (string, int32, bool)
+	SpecialIn(text string) []string
 	Hash() string
 }
 
@@ -50,10 +49,14 @@ const (
 	TruncateResponse = "response"
 )
 
-// Options say how long a group may be.
+// Options say how long a group may be, and how conversations are read. The zero value reads as transformers reads a model without
+// a padding token.
 type Options struct {
-	MaxLength  int    // most tokens of prompt and longest response together; 0: no limit
+	MaxLength  int    // most tokens of a conversation; 0: no limit
 	Truncation string // a policy, "" is TruncatePrompt
+	Read       string // where the reward is read, "" is ReadLast
+	BOS        string // how many BOS tokens open a conversation, "" is BOSTemplate
+	Pad        *int32 // the model's padding token, at which no reward is read; nil: none
 }
 
 var (
@@ -68,95 +71,79 @@ type Encoder struct {
 	tok      Tokenizer
 	tpl      Template
 	opt      Options
-	end      int32  // closes every response
-	bos      int32  // opens every prompt, where hasBOS
-	bosText  string // the text of bos: a template may write it itself
+	bos      int32 // where hasBOS
 	hasBOS   bool
-	addsBOS  bool        // the tokenizer's post-processor puts BOS in front
-	opensBOS func() bool // prompts begin with BOS, whoever puts it there
+	opening  int     // BOS tokens with which the template opens a conversation
+	closing  string  // what the template writes behind a response
+	closers  []int32 // the same in tokens
+	ends     []int32 // tokens that end a turn: the first of closing that is special, and eos_token
 	identity string
 }
 
-// New returns an encoder. It is an error if the tokenizer has no eos_token: nothing could close a response.
+// New returns an encoder. It is an error to ask for BOS tokens, or to read at an end token, where the tokenizer has none.
 func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 	if tok == nil || tpl == nil {
 		return nil, errors.New("encode: a tokenizer and a chat template are needed, at least one is missing")
 	}
-	switch opt.Truncation {
-	case "":
-		opt.Truncation = TruncatePrompt
-	case TruncatePrompt, TruncateDrop, TruncateResponse:
-	default:
-		return nil, fmt.Errorf("encode: truncation is %q, want %q, %q or %q", opt.Truncation, TruncatePrompt, TruncateDrop, TruncateResponse)
+	for _, f := range []struct {
+		name  string
+		value *string
+		known []string // the default first
+	}{
+		{"truncation", &opt.Truncation, []string{TruncatePrompt, TruncateDrop, TruncateResponse}},
+		{"read", &opt.Read, []string{ReadLast, ReadEnd}},
+		{"bos", &opt.BOS, []string{BOSTemplate, BOSOnce, BOSTwice, BOSNone}},
+	} {
+		if *f.value == "" {
+			*f.value = f.known[0]
+		}
+		if !slices.Contains(f.known, *f.value) {
+			return nil, fmt.Errorf("encode: %s is %q, want one of %q", f.name, *f.value, f.known)
+		}
 	}
-	// Two tokens are the least: the prompt's last and the response's end token.
+	// Two tokens are the least: the prompt's last and the response's.
 	if opt.MaxLength < 0 || opt.MaxLength == 1 {
 		return nil, fmt.Errorf("encode: max length is %d tokens, want 2 or more, or 0 for no limit", opt.MaxLength)
 	}
-	_, end, ok := tok.Special("eos_token")
-	if !ok {
-		return nil, errors.New("encode: the tokenizer has no eos_token to close a response with: name one in its tokenizer_config.json")
+	e := &Encoder{tok: tok, tpl: tpl, opt: opt}
+	_, e.bos, e.hasBOS = tok.Special("bos_token")
+	if !e.hasBOS && opt.BOS != BOSTemplate {
+		return nil, fmt.Errorf("encode: bos is %q, but the tokenizer has no bos_token: leave it %q, or name the token in tokenizer_config.json", opt.BOS, BOSTemplate)
 	}
-	e := &Encoder{tok: tok, tpl: tpl, opt: opt, end: end}
-	e.bosText, e.bos, e.hasBOS = tok.Special("bos_token")
-	if e.hasBOS {
-		// Whether the post-processor adds BOS does not depend on the text, so one probe tells it for all texts, and
-		// the EOS or whatever else it adds never has to be taken off again.
-		with, without := tok.Encode("a", true), tok.Encode("a", false)
-		e.addsBOS = len(with) > len(without) && with[0] == e.bos && (len(without) == 0 || without[0] != e.bos)
+	e.probe()
+	if opt.Read == ReadEnd && len(e.ends) == 0 {
+		return nil, fmt.Errorf("encode: read is %q, but the tokenizer has no eos_token and the template ends a turn with no special token: read %q", ReadEnd, ReadLast)
 	}
-	e.opensBOS = sync.OnceValue(func() bool {
-		ids, err := e.prompt([]pref.Message{{Role: pref.User, Content: "a"}})
-		return e.addsBOS || err == nil && e.hasBOS && ids[0] == e.bos
-	})
 	h := sha256.New()
 	// %q keeps the parts apart whatever they contain. The leading number counts changes of the rules in this package.
-	fmt.Fprintf(h, "haf/encode 1\ntokenizer %q\ntemplate %q\nmax length %d\ntruncation %q\n", tok.Hash(), tpl.Hash(), opt.MaxLength, opt.Truncation)
+	fmt.Fprintf(h, "haf/encode 2\ntokenizer %q\ntemplate %q\nmax length %d\ntruncation %q\nread %q\nbos %q\n",
+		tok.Hash(), tpl.Hash(), opt.MaxLength, opt.Truncation, opt.Read, opt.BOS)
+	if opt.Pad != nil {
+		fmt.Fprintf(h, "pad %d\n", *opt.Pad)
+	}
 	e.identity = hex.EncodeToString(h.Sum(nil))
 	return e, nil
 }
 
-// Hash identifies everything that decides which tokens a group becomes: tokenizer, template and options.
+// Hash identifies everything that decides which tokens a group becomes and where its rewards are read: tokenizer, template and
+// options.
 func (e *Encoder) Hash() string { return e.identity }
 
-// End returns the id of the token that closes every response.
-func (e *Encoder) End() int32 { return e.end }
+// Ends returns the tokens that end a turn, of which a policy writes one to end its answer: the special token that the template
+// writes behind a response, and the tokenizer's eos_token.
+func (e *Encoder) Ends() []int32 { return e.ends }
 
-// Prompt returns the tokens of a conversation, up to where the answer begins: the template rendered with the
-// generation prompt, BOS in front where the tokenizer adds one (once, whether template or tokenizer or both write
-// it), never an EOS behind.
-func (e *Encoder) Prompt(messages []pref.Message) ([]int32, error) {
-	ids, err := e.prompt(messages)
-	if err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
-	}
-	return ids, nil
-}
+// Read says where rewards are read: ReadLast or ReadEnd.
+func (e *Encoder) Read() string { return e.opt.Read }
 
-func (e *Encoder) prompt(messages []pref.Message) ([]int32, error) {
-	turns := make([]tokenizer.Message, len(messages))
-	for i, m := range messages {
-		turns[i] = tokenizer.Message{Role: m.Role, Content: m.Content}
-	}
-	text, err := e.tpl.Render(turns, true)
-	if err != nil {
-		return nil, fmt.Errorf("chat template: %w", err)
-	}
-	ids := e.tok.Encode(text, false)
-	if e.addsBOS && (len(ids) == 0 || ids[0] != e.bos) {
-		ids = append([]int32{e.bos}, ids...)
-	}
-	if len(ids) == 0 {
-		return nil, errors.New("the prompt has no token, so the first token of a response has none to be predicted from: give it a message, or a template that writes one")
-	}
-	return ids, nil
-}
+// BOS says how many BOS tokens open a conversation: BOSTemplate, BOSOnce, BOSTwice or BOSNone.
+func (e *Encoder) BOS() string { return e.opt.BOS }
 
-// response returns the tokens of an answer, its end token included. An answer that already ends in it gets no second.
-func (e *Encoder) response(text string) []int32 {
-	ids := e.tok.Encode(text, false)
-	if n := len(ids); n > 0 && ids[n-1] == e.end {
-		return ids
-	}
-	return append(ids[:len(ids):len(ids)], e.end)
-}
+// OpeningBOS is the number of BOS tokens with which the template opens a conversation, whatever Options.BOS makes of it.
+func (e *Encoder) OpeningBOS() int { return e.opening }
+
+// Closers returns the tokens of Closing.
+func (e *Encoder) Closers() []int32 { return e.closers }
+
+// Closing returns the text that the template writes behind a response.
+func (e *Encoder) Closing() string { return e.closing }

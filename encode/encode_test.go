@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -68,13 +69,28 @@ func (w words) Special(name string) (string, int32, bool) {
 	return "", 0, false
 }
 
+func (w words) SpecialIn(text string) []string {
+	var found []string
+	for len(text) > 0 {
+		switch {
+		case w.bos && strings.HasPrefix(text, "<s>"):
+			found = append(found, "<s>")
+		case w.eos && strings.HasPrefix(text, "</s>"):
+			found = append(found, "</s>")
+		}
+		text = text[1:]
+	}
+	return found
+}
+
 func (w words) Hash() string { return "words" + w.name }
 
 // turns is a template that writes before, and then every message with its role.
 type turns struct {
 	before string
 	fail   string // a content that it refuses
-	bare   bool   // contents only
+	bare   bool   // contents only, and the end token behind an answer
+	glue   bool   // the answer follows its role without a space, so that both are one token
 }
 
 func (t turns) Render(messages []tokenizer.Message, addGenerationPrompt bool) (string, error) {
@@ -86,12 +102,21 @@ func (t turns) Render(messages []tokenizer.Message, addGenerationPrompt bool) (s
 			return "", errors.New("roles must alternate")
 		case t.bare:
 			b.WriteString(m.Content)
+			if m.Role == pref.Assistant {
+				b.WriteString("</s>")
+			}
+		case t.glue && m.Role == pref.Assistant:
+			fmt.Fprintf(&b, "bot%s\n", m.Content)
 		default:
 			fmt.Fprintf(&b, "%s %s\n", m.Role, m.Content)
 		}
 	}
 	if addGenerationPrompt && !t.bare {
-		b.WriteString("assistant ")
+		if t.glue {
+			b.WriteString("bot")
+		} else {
+			b.WriteString("assistant ")
+		}
 	}
 	return b.String(), nil
 }
@@ -116,35 +141,76 @@ func join(parts ...[]int32) []int32 { return slices.Concat(parts...) }
 
 func ids(text string) []int32 { return plain.Encode(text, false) }
 
-func TestSpecialTokens(t *testing.T) {
-	body := ids("user hi\nassistant ")
-	bos, eos := []int32{bosID}, []int32{eosID}
+// TestConversation: a conversation is rendered and tokenized whole, nothing is added, and the response begins behind the
+// generation prompt.
+func TestConversation(t *testing.T) {
+	bos := []int32{bosID}
+	body := func(answer string) []int32 { return ids("user hi\nassistant " + answer + "\n") }
+	prompt := len(ids("user hi\nassistant "))
 	for _, c := range []struct {
 		name   string
 		tok    words
 		tpl    turns
-		prompt []int32
+		opt    Options
+		answer string
+		want   []int32
+		prompt int
+		read   int // from the end
 	}{
-		{"nobody adds BOS", words{bos: true, eos: true}, turns{}, body},
-		{"tokenizer adds BOS", words{bos: true, eos: true, addBOS: true}, turns{}, join(bos, body)},
-		{"template writes BOS", words{bos: true, eos: true}, turns{before: "<s>"}, join(bos, body)},
-		{"both: not doubled", words{bos: true, eos: true, addBOS: true}, turns{before: "<s>"}, join(bos, body)},
-		{"tokenizer adds EOS: stripped", words{bos: true, eos: true, addBOS: true, addEOS: true}, turns{}, join(bos, body)},
-		{"tokenizer adds only EOS", words{eos: true, addEOS: true}, turns{}, body},
+		{"as the template writes it", plain, turns{}, Options{}, "fine", body("fine"), prompt, 1},
+		{"a tokenizer's BOS and EOS are not added", words{bos: true, eos: true, addBOS: true, addEOS: true}, turns{}, Options{}, "fine", body("fine"), prompt, 1},
+		{"the template's BOS", words{bos: true, eos: true, addBOS: true}, turns{before: "<s>"}, Options{}, "fine", join(bos, body("fine")), prompt + 1, 1},
+		{"BOS once", plain, turns{}, Options{BOS: BOSOnce}, "fine", join(bos, body("fine")), prompt + 1, 1},
+		{"BOS once, written", plain, turns{before: "<s>"}, Options{BOS: BOSOnce}, "fine", join(bos, body("fine")), prompt + 1, 1},
+		{"BOS twice", plain, turns{before: "<s>"}, Options{BOS: BOSTwice}, "fine", join(bos, bos, body("fine")), prompt + 2, 1},
+		{"no BOS", plain, turns{before: "<s>"}, Options{BOS: BOSNone}, "fine", body("fine"), prompt, 1},
+		{"a special token of the response", plain, turns{}, Options{}, "fine</s>", body("fine</s>"), prompt, 1},
+		{"an empty response", plain, turns{}, Options{}, "", body(""), prompt, 1},
+		{"the last token is padding", plain, turns{}, Options{Pad: &ids("\n")[0]}, "fine", body("fine"), prompt, 2},
+		{"read at the end token", plain, turns{}, Options{Read: ReadEnd}, "a</s>b", body("a</s>b"), prompt, 3},
+		{"a token straddles", plain, turns{glue: true}, Options{}, "fine", ids("user hi\nbotfine\n"), len(ids("user hi\n")), 1},
 	} {
-		e := newEncoder(t, c.tok, c.tpl, Options{})
-		g, err := e.Samples(user("hi"), []string{"fine", "fine</s>", ""})
+		e := newEncoder(t, c.tok, c.tpl, c.opt)
+		got, _, err := e.Conversation(user("hi"), c.answer)
+		want := Conversation{Tokens: c.want, Response: c.prompt, Read: len(c.want) - c.read}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v, want %+v", c.name, got, err, want)
+		}
+		g, err := e.Samples(user("hi"), []string{c.answer, c.answer + "</s>"})
 		if err != nil {
-			t.Fatalf("%s: %v", c.name, err)
+			t.Errorf("%s: %v", c.name, err)
+			continue
 		}
-		if !slices.Equal(g.Prompt, c.prompt) {
-			t.Errorf("%s: prompt %v, want %v", c.name, g.Prompt, c.prompt)
+		r := g.Responses[0]
+		if whole := join(g.Prompt, r.Tokens); !slices.Equal(whole, c.want) || len(g.Prompt)+r.Policy != c.prompt || len(g.Prompt)+r.Read != want.Read {
+			t.Errorf("%s: in a group %+v, want %+v", c.name, g, want)
 		}
-		for k, want := range [][]int32{join(ids("fine"), eos), join(ids("fine"), eos), eos} {
-			if !slices.Equal(g.Responses[k], want) {
-				t.Errorf("%s: response %d is %v, want %v", c.name, k, g.Responses[k], want)
-			}
-		}
+	}
+	if _, _, err := newEncoder(t, plain, turns{}, Options{Read: ReadEnd}).Conversation(user("hi"), "fine"); !errors.Is(err, errNoEnd) {
+		t.Errorf("no end token to read at: %v", err)
+	}
+}
+
+// TestSpecialTokensInText: those that the text of messages holds are read as such, and counted.
+func TestSpecialTokensInText(t *testing.T) {
+	e := newEncoder(t, plain, turns{}, Options{})
+	groups := []pref.Group{
+		pref.NewPair(user("hi"), "fine</s>and</s>", "no", pref.Source{}),
+		pref.NewPair(user("<s>hi"), "fine", "no</s>", pref.Source{}),
+		pref.NewPair(user("hi"), "fine", "no", pref.Source{}),
+	}
+	encoded, report, err := e.Groups(groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]int{"<s>": 1, "</s>": 2}; report.WithSpecial != 2 || !reflect.DeepEqual(report.Special, want) {
+		t.Errorf("%d groups with %v, want 2 with %v", report.WithSpecial, report.Special, want)
+	}
+	if !strings.HasSuffix(report.String(), ", special tokens in the text of 2 groups (</s>: 2, <s>: 1)") {
+		t.Errorf("report %q", report)
+	}
+	if !slices.Contains(encoded[0].Responses[0].Tokens, eosID) {
+		t.Errorf("%v does not hold the end token that its text names", encoded[0].Responses[0].Tokens)
 	}
 }
 
@@ -155,9 +221,12 @@ func TestNewErrors(t *testing.T) {
 		opt  Options
 		want string
 	}{
-		{words{bos: true}, turns{}, Options{}, "no eos_token"},
+		{words{eos: true}, turns{}, Options{BOS: BOSOnce}, "no bos_token"},
+		{words{bos: true}, turns{}, Options{Read: ReadEnd}, "no eos_token"},
+		{plain, turns{}, Options{Read: "first"}, `read is "first", want one of ["last" "end"]`},
+		{plain, turns{}, Options{BOS: "thrice"}, `bos is "thrice", want one of ["template" "once" "twice" "none"]`},
 		{plain, nil, Options{}, "at least one is missing"},
-		{plain, turns{}, Options{Truncation: "left"}, `truncation is "left", want "prompt", "drop" or "response"`},
+		{plain, turns{}, Options{Truncation: "left"}, `truncation is "left", want one of ["prompt" "drop" "response"]`},
 		{plain, turns{}, Options{MaxLength: -5}, "max length is -5"},
 		{plain, turns{}, Options{MaxLength: 1}, "max length is 1"},
 	} {
@@ -175,6 +244,9 @@ func TestHash(t *testing.T) {
 		"template":  newEncoder(t, plain, turns{before: "<s>"}, Options{}),
 		"length":    newEncoder(t, plain, turns{}, Options{MaxLength: 10}),
 		"policy":    newEncoder(t, plain, turns{}, Options{Truncation: TruncateDrop}),
+		"read":      newEncoder(t, plain, turns{}, Options{Read: ReadEnd}),
+		"bos":       newEncoder(t, plain, turns{}, Options{BOS: BOSOnce}),
+		"pad":       newEncoder(t, plain, turns{}, Options{Pad: new(int32)}),
 	} {
 		if other, ok := seen[e.Hash()]; ok {
 			t.Errorf("%s and %s have one hash", name, other)
@@ -190,8 +262,8 @@ func TestHash(t *testing.T) {
 func TestTruncation(t *testing.T) {
 	// The prompt has BOS and 10 tokens, the responses 4 and 2 and their end tokens.
 	const prompt = "a b c d e f g h i j"
-	responses := []string{"k l m n", "o p"}
-	tok := words{bos: true, eos: true, addBOS: true}
+	responses := []string{" k l m n", " o p"}
+	tok := words{bos: true, eos: true}
 	for _, c := range []struct {
 		policy string
 		length int
@@ -213,7 +285,7 @@ func TestTruncation(t *testing.T) {
 		{TruncateResponse, 12, "", "", "", false, noAnswerRoom},
 	} {
 		name := fmt.Sprintf("%s %d", c.policy, c.length)
-		e := newEncoder(t, tok, turns{bare: true}, Options{MaxLength: c.length, Truncation: c.policy})
+		e := newEncoder(t, tok, turns{bare: true, before: "<s>"}, Options{MaxLength: c.length, Truncation: c.policy})
 		g, err := e.Samples(user(prompt), responses)
 		if c.reason != "" {
 			if !errors.Is(err, ErrDropped) || !strings.Contains(err.Error(), c.reason) {
@@ -226,7 +298,7 @@ func TestTruncation(t *testing.T) {
 			continue
 		}
 		if g.Truncated != c.cut || !slices.Equal(g.Prompt, ids(c.prompt)) ||
-			!slices.Equal(g.Responses[0], append(ids(c.k), eosID)) || !slices.Equal(g.Responses[1], append(ids(c.r), eosID)) {
+			!reflect.DeepEqual(g.Responses[0], Answer(append(ids(c.k), eosID))) || !reflect.DeepEqual(g.Responses[1], Answer(append(ids(c.r), eosID))) {
 			t.Errorf("%s: %+v", name, g)
 		}
 	}
@@ -236,14 +308,14 @@ func TestGroups(t *testing.T) {
 	pair := func(prompt, chosen, rejected string, line int) pref.Group {
 		return pref.NewPair(user(prompt), chosen, rejected, pref.Source{File: "x.jsonl", Line: line})
 	}
-	three := pref.Group{Prompt: user("q"), Responses: []string{"a b c d e f", "a b c d e g", "z"},
+	three := pref.Group{Prompt: user("q"), Responses: []string{" a b c d e f", " a b c d e g", " z"},
 		Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 1, Rejected: 2, Margin: 0.5}}}
 	input := []pref.Group{
-		pair("q", "yes", "no", 1),
-		pair("q", "same", "same", 2),
-		pair("q", "a b c d e f", "a b c d e g", 3),
+		pair("q", " yes", " no", 1),
+		pair("q", " same", " same", 2),
+		pair("q", " a b c d e f", " a b c d e g", 3),
 		three,
-		pair("a very long prompt of seven words", "yes", "no", 5),
+		pair("a very long prompt of seven words", " yes", " no", 5),
 		{Prompt: user("q"), Responses: []string{"yes"}},
 	}
 	e := newEncoder(t, plain, turns{bare: true}, Options{MaxLength: 6, Truncation: TruncateResponse})
@@ -278,6 +350,24 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// TestRefused: a conversation that the template refuses is dropped and counted, with what the template says.
+func TestRefused(t *testing.T) {
+	good := pref.NewPair(user("q"), "yes", "no", pref.Source{File: "x", Line: 1})
+	bad := pref.NewPair(user("refused"), "yes", "no", pref.Source{File: "x", Line: 7})
+	e := newEncoder(t, plain, turns{fail: "refused"}, Options{})
+	groups, report, err := e.Groups([]pref.Group{bad, good, bad})
+	if err != nil || len(groups) != 1 || groups[0].Index != 1 || report.Dropped["chat template: roles must alternate"] != 2 {
+		t.Errorf("%d groups, %v, %v", len(groups), report, err)
+	}
+	_, _, err = e.Groups([]pref.Group{bad})
+	if want := "encode: no group is left of 1: chat template: roles must alternate: 1; choose a chat template that takes such conversations"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
+	}
+	if _, err := e.Samples(user("refused"), []string{"yes"}); !errors.Is(err, ErrRefused) {
+		t.Errorf("of samples: %v, want ErrRefused", err)
+	}
+}
+
 func TestBadGroups(t *testing.T) {
 	good := pref.NewPair(user("q"), "yes", "no", pref.Source{File: "x", Line: 1})
 	for _, c := range []struct {
@@ -285,7 +375,6 @@ func TestBadGroups(t *testing.T) {
 		bad  pref.Group
 		want string
 	}{
-		{"template", pref.NewPair(user("refused"), "yes", "no", pref.Source{File: "x", Line: 7}), "encode: x:7: chat template: roles must alternate"},
 		{"no prompt", pref.NewPair(nil, "yes", "no", pref.Source{File: "x", Line: 7}), "encode: x:7: the prompt has no token"},
 		{"index", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Chosen: 2}}}, "encode: comparison 1 of the group: responses 2 and 0 are compared, want indices from 0 to 1"},
 		{"negative", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: -1}}}, "want indices from 0 to 1"},

@@ -3,6 +3,7 @@ package encode
 import (
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -29,13 +30,15 @@ func TestFixedPlan(t *testing.T) {
 		seen := make([]int, n+1)
 		for i := range p.Batches {
 			b := p.Batch(i)
-			if len(b.Predict) != b.Shape.Predicted || len(b.Last) != b.Shape.Responses || len(b.Tokens) != b.Shape.Positions() {
-				t.Fatalf("batch of %v has %d tokens, %d predicted and %d responses", b.Shape, len(b.Tokens), len(b.Predict), len(b.Last))
+			if len(b.Predict) != b.Shape.Predicted || len(b.Read) != b.Shape.Responses || len(b.Tokens) != b.Shape.Positions() {
+				t.Fatalf("batch of %v has %d tokens, %d predicted and %d responses", b.Shape, len(b.Tokens), len(b.Predict), len(b.Read))
 			}
 			for j, g := range b.Groups {
 				seen[g]++
 				for k, slot := range b.Slots[j] {
-					if got, want := b.Tokens[b.Last[slot]], groups[g].Responses[k][len(groups[g].Responses[k])-1]; got != want {
+					response := groups[g].Responses[k]
+					want := append(slices.Clone(groups[g].Prompt), response.Tokens...)[len(groups[g].Prompt)+response.Read]
+					if got := b.Tokens[b.Read[slot]]; got != want {
 						t.Fatalf("response %d of group %d is read at token %d, want %d", k, g, got, want)
 					}
 				}
@@ -46,11 +49,11 @@ func TestFixedPlan(t *testing.T) {
 		}
 	}
 	// A small group alone goes into the small shape.
-	small := []Group{{Prompt: []int32{10}, Responses: [][]int32{{11, 12}}}}
+	small := []Group{{Prompt: []int32{10}, Responses: []Response{Answer([]int32{11, 12})}}}
 	if p, err := NewFixedPlan(small, shapes); err != nil || p.Batches[0].Shape != 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	long := []Group{{Prompt: make([]int32, 600), Responses: [][]int32{{1}}}}
+	long := []Group{{Prompt: make([]int32, 600), Responses: []Response{Answer([]int32{1})}}}
 	if _, err := NewFixedPlan(long, shapes); err == nil || !strings.Contains(err.Error(), "601 tokens and 1 responses, which fit none of the 3 shapes") {
 		t.Error(err)
 	}
@@ -59,65 +62,54 @@ func TestFixedPlan(t *testing.T) {
 	}
 }
 
+// TestVerbatim: a text of a template is read as it stands, but for BOS, and its response is what follows the prompt's text.
 func TestVerbatim(t *testing.T) {
-	e, err := New(words{bos: true, eos: true, addBOS: true}, turns{}, Options{MaxLength: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	piece := func(text string) []int32 { return words{}.Encode(text, false) }
+	e := newEncoder(t, words{bos: true, eos: true, addBOS: true}, turns{before: "<s>"}, Options{MaxLength: 10})
+	bos, eos := []int32{bosID}, []int32{eosID}
 	for _, c := range []struct {
 		in     pref.Input
 		prompt int
 		want   []int32
 	}{
-		{pref.Input{Text: "a b"}, 3, slices.Concat([]int32{bosID}, piece("a b"), []int32{eosID})},
-		{pref.Input{Text: "<s>a b</s>\n"}, 3, slices.Concat([]int32{bosID}, piece("a b"), []int32{eosID})},
-		{pref.Input{Text: "<s>a b</s>", PromptText: "<s>a"}, 2, slices.Concat([]int32{bosID}, piece("a b"), []int32{eosID})},
-		{pref.Input{Text: "a b", NoBOS: true}, 2, slices.Concat(piece("a b"), []int32{eosID})},
-		{pref.Input{Tokens: []int32{7, 8}}, 2, []int32{7, 8, eosID}},
-		{pref.Input{Tokens: []int32{7, eosID}}, 1, []int32{7, eosID}},
-		{pref.Input{Text: "a b", PromptText: "a b"}, 3, slices.Concat([]int32{bosID}, piece("a b"), []int32{eosID})},
+		{pref.Input{Text: "a b"}, 3, join(bos, ids("a b"))},
+		{pref.Input{Text: "<s>a b</s>\n"}, 5, join(bos, ids("a b"), eos, ids("\n"))},
+		{pref.Input{Text: "<s>a b</s>", PromptText: "<s>a"}, 2, join(bos, ids("a b"), eos)},
+		{pref.Input{Text: "a b</s>", PromptText: "a"}, 2, join(bos, ids("a b"), eos)},
+		{pref.Input{Text: "a b", NoBOS: true}, 2, ids("a b")},
+		{pref.Input{Tokens: []int32{7, 8}}, 2, []int32{7, 8}},
+		{pref.Input{Tokens: []int32{7, eosID}}, 2, []int32{7, eosID}},
 	} {
-		g, err := e.Verbatim(c.in, false)
-		if err != nil {
-			t.Errorf("%+v: %v", c.in, err)
+		got, truncated, err := e.Verbatim(c.in, false)
+		if err != nil || truncated {
+			t.Errorf("%+v: truncated %v, %v", c.in, truncated, err)
 			continue
 		}
-		if got := slices.Concat(g.Prompt, g.Responses[0]); !slices.Equal(got, c.want) || len(g.Prompt) != c.prompt {
-			t.Errorf("%+v: %v with a prompt of %d, want %v with %d", c.in, got, len(g.Prompt), c.want, c.prompt)
+		if !slices.Equal(got.Tokens, c.want) || got.Response != c.prompt || got.Read != len(c.want)-1 {
+			t.Errorf("%+v: %+v, want %v with a prompt of %d", c.in, got, c.want, c.prompt)
 		}
 	}
-	// A tokenizer that marks where a text begins marks the response, too, as it does when a sample is encoded.
-	mark, err := New(marking{words{bos: true, eos: true, addBOS: true}}, turns{}, Options{})
+	for _, in := range []pref.Input{{Text: "a b"}, {Text: "a b", PromptText: "c"}, {Text: "a b", PromptText: "a b"}, {Tokens: []int32{7, 8}}} {
+		if _, _, err := e.Verbatim(in, true); !errors.Is(err, ErrNoResponse) {
+			t.Errorf("%+v: error %v, want ErrNoResponse", in, err)
+		}
+	}
+	// The same conversation as messages and as text is the same.
+	prompt := user("hi there")
+	whole, _, err := e.Conversation(prompt, "fine")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sample, err := mark.Samples([]pref.Message{{Role: "user", Content: "a"}}, []string{"b c"})
-	if err != nil {
-		t.Fatal(err)
+	text, _, err := e.Verbatim(pref.Input{Text: "<s>user hi there\nassistant fine\n", PromptText: "<s>user hi there\nassistant "}, true)
+	if err != nil || !reflect.DeepEqual(text, whole) {
+		t.Errorf("text %+v, %v; messages %+v", text, err, whole)
 	}
-	prompt := strings.Repeat("x ", len(sample.Prompt)-2) + "x" // BOS and the mark, as many more words as the prompt has
-	g0, err := mark.Verbatim(pref.Input{Text: prompt + " b c", PromptText: prompt}, true)
-	if err != nil || !slices.Equal(g0.Responses[0], sample.Responses[0]) {
-		t.Errorf("%v, %v: the response is %v, of a sample %v", g0, err, g0.Responses, sample.Responses)
+	// Where the template writes no BOS, a text gets none, whatever the tokenizer would add.
+	bare := newEncoder(t, words{bos: true, eos: true, addBOS: true}, turns{}, Options{})
+	if c, _, err := bare.Verbatim(pref.Input{Text: "a b"}, false); err != nil || c.Tokens[0] == bosID {
+		t.Errorf("%+v, %v: want no BOS", c, err)
 	}
-	// Where the template alone writes BOS, a client that has taken it off is helped, too.
-	own, err := New(words{bos: true, eos: true}, turns{before: "<s>"}, Options{})
-	if err != nil {
-		t.Fatal(err)
+	c, truncated, err := e.Verbatim(pref.Input{Text: strings.Repeat("a ", 30)}, false)
+	if err != nil || !truncated || len(c.Tokens) != 10 || c.Tokens[0] != bosID || c.Read != 9 {
+		t.Errorf("%+v, %v, %v: want BOS and the text's end", c, truncated, err)
 	}
-	if g, err := own.Verbatim(pref.Input{Text: "a b"}, false); err != nil || g.Prompt[0] != bosID || len(g.Prompt) != 3 {
-		t.Errorf("%+v, %v: want BOS in front", g, err)
-	}
-	g, err := e.Verbatim(pref.Input{Text: strings.Repeat("a ", 30)}, false)
-	if err != nil || !g.Truncated || g.Positions() != 10 || g.Prompt[0] != bosID || g.Responses[0][0] != eosID {
-		t.Errorf("%+v, %v: want BOS, the text's end and the end token", g, err)
-	}
-}
-
-// marking puts a token of its own in front of every text.
-type marking struct{ words }
-
-func (m marking) Encode(text string, special bool) []int32 {
-	return append([]int32{900}, m.words.Encode(text, special)...)
 }

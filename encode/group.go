@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"haf/pref"
 )
 
-// A Group is a [pref.Group] in tokens. Every response ends with the end token; none is empty, nor is the prompt.
+// A Group is a [pref.Group] in tokens. Neither the prompt nor a response is empty.
 type Group struct {
-	Prompt      []int32
-	Responses   [][]int32
+	Prompt      []int32 // what the conversations begin with alike, run once
+	Responses   []Response
 	Comparisons []pref.Comparison // indices into Responses; none between responses of the same tokens
 	Ties        [][2]int          // responses that were judged equal, the same tokens or not
 	Scores      []float64         // of the responses, as the data states them; nil where it does not
@@ -20,8 +21,22 @@ type Group struct {
 	Index       int  // which group of the input of [Encoder.Groups] this was
 	Truncated   bool // tokens were cut to fit Options.MaxLength
 
-	identical, cutIdentical int // comparisons removed: all, and those that only truncation made identical
+	identical, cutIdentical int      // comparisons removed: all, and those that only truncation made identical
+	special                 []string // special tokens in the text of messages and responses, each once
 }
+
+// A Response is what follows a group's prompt in the conversation of one response.
+type Response struct {
+	Tokens []int32
+	Policy int // index of the first token whose log-probability counts; all behind it do
+	Read   int // index of the token at which the reward is read; −1 is the prompt's last
+}
+
+// Answer is a response of which every token counts, and whose reward is read at the last.
+func Answer(tokens []int32) Response { return Response{Tokens: tokens, Read: len(tokens) - 1} }
+
+// Predicted is the number of tokens whose log-probability counts.
+func (r Response) Predicted() int { return len(r.Tokens) - r.Policy }
 
 // Positions returns the number of tokens that are run for the group: the prompt once, and once what responses begin with alike.
 func (g *Group) Positions() int {
@@ -40,9 +55,9 @@ func (g *Group) tree() (order, shared []int) {
 	for k := range order {
 		order[k] = k
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(g.Responses[a], g.Responses[b]) })
+	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(g.Responses[a].Tokens, g.Responses[b].Tokens) })
 	for i := 1; i < len(order); i++ {
-		before, response := g.Responses[order[i-1]], g.Responses[order[i]]
+		before, response := g.Responses[order[i-1]].Tokens, g.Responses[order[i]].Tokens
 		for shared[i] < min(len(before), len(response)) && before[shared[i]] == response[shared[i]] {
 			shared[i]++
 		}
@@ -61,7 +76,16 @@ func (g *Group) unshared() int {
 func (g *Group) responseTokens() int {
 	n := 0
 	for _, r := range g.Responses {
-		n += len(r)
+		n += len(r.Tokens)
+	}
+	return n
+}
+
+// predicted is the number of tokens whose log-probability counts, of all responses.
+func (g *Group) predicted() int {
+	n := 0
+	for _, r := range g.Responses {
+		n += r.Predicted()
 	}
 	return n
 }
@@ -96,7 +120,39 @@ const (
 	noComparison  = "no comparison"
 	allTheSame    = "compared responses are identical"
 	allCutTheSame = "compared responses became identical by truncation"
+	noEnd         = "no token that ends a turn, to read the reward at"
 )
+
+// refusedReason begins the reason of a group that the chat template refuses.
+const refusedReason = "chat template: "
+
+// refusal is the reason of a group that the chat template refuses: what the template says, cut short, since it may quote the row.
+func refusal(err error) string {
+	const longest = 120
+	text := err.Error()
+	if at := strings.LastIndex(text, "chat template: "); at >= 0 {
+		text = text[at+len("chat template: "):]
+	}
+	if fields := strings.Join(strings.Fields(text), " "); len(fields) <= longest {
+		text = fields
+	} else {
+		text = strings.ToValidUTF8(fields[:longest], "") + "…"
+	}
+	return refusedReason + text
+}
+
+// specialIn returns the special tokens that the text of messages and responses holds, sorted, each once.
+func (e *Encoder) specialIn(g pref.Group) []string {
+	var found []string
+	for _, m := range g.Prompt {
+		found = append(found, e.tok.SpecialIn(m.Content)...)
+	}
+	for _, r := range g.Responses {
+		found = append(found, e.tok.SpecialIn(r)...)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
 
 // dropped is the error of a group that is left out; it wraps ErrDropped.
 type dropped struct{ reason, detail string }
@@ -135,22 +191,29 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 	if g.Scores != nil && len(g.Scores) != len(g.Responses) {
 		return Group{}, fmt.Errorf("%d scores of %d responses", len(g.Scores), len(g.Responses))
 	}
-	out, err := e.tokens(g.Prompt, g.Responses)
+	whole, err := e.conversations(g.Prompt, g.Responses)
+	switch {
+	case errors.Is(err, ErrRefused):
+		return Group{}, &dropped{reason: refusal(err)}
+	case errors.Is(err, errNoEnd):
+		return Group{}, &dropped{reason: noEnd, detail: err.Error()}
+	case err != nil:
+		return Group{}, err
+	}
+	cut, truncated, err := e.truncate(whole)
 	if err != nil {
 		return Group{}, err
 	}
-	out.Source, out.Ties, out.Scores = g.Source, g.Ties, g.Scores
-	whole := out // slices are replaced, never written to, by truncation
-	if err := e.truncate(&out); err != nil {
-		return Group{}, err
-	}
+	out := newGroup(cut)
+	out.Source, out.Ties, out.Scores, out.Truncated = g.Source, g.Ties, g.Scores, truncated
+	out.special = e.specialIn(g)
 	for _, c := range g.Comparisons {
-		if !slices.Equal(out.Responses[c.Chosen], out.Responses[c.Rejected]) {
+		if !slices.Equal(cut[c.Chosen].Tokens, cut[c.Rejected].Tokens) {
 			out.Comparisons = append(out.Comparisons, c)
 			continue
 		}
 		out.identical++
-		if !slices.Equal(whole.Responses[c.Chosen], whole.Responses[c.Rejected]) {
+		if !slices.Equal(whole[c.Chosen].Tokens, whole[c.Rejected].Tokens) {
 			out.cutIdentical++
 		}
 	}
@@ -172,89 +235,87 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 // Samples encodes a prompt and responses to be scored; the group has no comparisons. Where they are too long,
 // Group.Truncated says that the policy cut them, or the error wraps [ErrDropped].
 func (e *Encoder) Samples(prompt []pref.Message, responses []string) (Group, error) {
-	g, err := e.tokens(prompt, responses)
-	if err == nil {
-		err = e.truncate(&g)
-	}
+	whole, err := e.conversations(prompt, responses)
 	if err != nil {
 		return Group{}, fmt.Errorf("encode: %w", err)
 	}
-	return g, nil
-}
-
-func (e *Encoder) tokens(prompt []pref.Message, responses []string) (Group, error) {
-	if len(responses) == 0 {
-		return Group{}, errors.New("the group has no response, want one or more")
-	}
-	ids, err := e.prompt(prompt)
+	cut, truncated, err := e.truncate(whole)
 	if err != nil {
-		return Group{}, err
+		return Group{}, fmt.Errorf("encode: %w", err)
 	}
-	g := Group{Prompt: ids, Responses: make([][]int32, len(responses))}
-	for i, text := range responses {
-		g.Responses[i] = e.response(text)
-	}
+	g := newGroup(cut)
+	g.Truncated = truncated
 	return g, nil
 }
 
-// compact moves the tokens into one array of their size: what a tokenizer returns has room to spare, and a cut prompt holds
-// what was cut off.
+// Conversation encodes a prompt with one response, cut to fit Options.MaxLength if truncated says so.
+func (e *Encoder) Conversation(prompt []pref.Message, response string) (c Conversation, truncated bool, err error) {
+	whole, err := e.conversations(prompt, []string{response})
+	if err != nil {
+		return c, false, fmt.Errorf("encode: %w", err)
+	}
+	return e.fit(whole[0])
+}
+
+// fit is truncate of one conversation.
+func (e *Encoder) fit(whole Conversation) (c Conversation, truncated bool, err error) {
+	cut, truncated, err := e.truncate([]Conversation{whole})
+	if err != nil {
+		return c, false, fmt.Errorf("encode: %w", err)
+	}
+	return cut[0], truncated, nil
+}
+
+func (e *Encoder) conversations(prompt []pref.Message, responses []string) ([]Conversation, error) {
+	if len(responses) == 0 {
+		return nil, errors.New("the group has no response, want one or more")
+	}
+	promptIDs, err := e.prompt(prompt)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Conversation, len(responses))
+	for i, response := range responses {
+		if out[i], err = e.conversation(prompt, response, promptIDs); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// sharable is how many of the conversation's first tokens may stand in the prompt of a group: none of them is predicted, and
+// the reward is read at the last of them or behind it.
+func (c Conversation) sharable() int { return min(c.Response, c.Read+1, len(c.Tokens)-1) }
+
+// NewGroup makes a group of conversations that begin with the same shared tokens or more. It shares fewer where a conversation is
+// read, or its response begins, before.
+func NewGroup(conversations []Conversation, shared int) Group {
+	for _, c := range conversations {
+		shared = min(shared, c.sharable())
+	}
+	g := Group{Prompt: conversations[0].Tokens[:shared:shared], Responses: make([]Response, len(conversations))}
+	for i, c := range conversations {
+		g.Responses[i] = Response{Tokens: c.Tokens[shared:], Policy: c.Response - shared, Read: c.Read - shared}
+	}
+	return g
+}
+
+// newGroup makes a group of the conversations of one prompt, which share at least the tokens before each response.
+func newGroup(conversations []Conversation) Group { return NewGroup(conversations, math.MaxInt) }
+
+// compact moves the tokens into one array of their size: what a tokenizer returns has room to spare, and a prompt stands in
+// the tokens of every conversation.
 func (g *Group) compact() {
-	all := make([]int32, 0, g.Positions())
+	all := make([]int32, 0, len(g.Prompt)+g.responseTokens())
 	move := func(ids []int32) []int32 {
 		from := len(all)
 		all = append(all, ids...)
 		return all[from:len(all):len(all)]
 	}
 	g.Prompt = move(g.Prompt)
-	for i, r := range g.Responses { // of its own: truncation replaces the slice of slices
-		g.Responses[i] = move(r)
+	for i, r := range g.Responses {
+		g.Responses[i].Tokens = move(r.Tokens)
 	}
-}
-
-// truncate fits the group into Options.MaxLength by the policy. It replaces slices, it does not write into them.
-func (e *Encoder) truncate(g *Group) error {
-	most := e.opt.MaxLength
-	if most == 0 {
-		return nil
-	}
-	longest := 0
-	for _, r := range g.Responses {
-		longest = max(longest, len(r))
-	}
-	if len(g.Prompt)+longest <= most {
-		return nil
-	}
-	seen := fmt.Sprintf("prompt %d and longest response %d tokens, max length %d", len(g.Prompt), longest, most)
-	switch e.opt.Truncation {
-	case TruncatePrompt:
-		room := most - longest
-		if room < 1 {
-			return &dropped{noPromptRoom, seen}
-		}
-		end := g.Prompt[len(g.Prompt)-room:]
-		// Models are trained with BOS at position 0 and lean on it, so it is worth one token of the prompt.
-		if e.hasBOS && g.Prompt[0] == e.bos && room > 1 {
-			end = append([]int32{e.bos}, end[1:]...)
-		}
-		g.Prompt = end
-	case TruncateResponse:
-		room := most - len(g.Prompt)
-		if room < 2 { // a cut response keeps a token of its own beside the end token
-			return &dropped{noAnswerRoom, seen}
-		}
-		responses := slices.Clone(g.Responses)
-		for i, r := range responses {
-			if len(r) > room {
-				responses[i] = append(slices.Clone(r[:room-1]), e.end)
-			}
-		}
-		g.Responses = responses
-	default:
-		return &dropped{tooLong, seen}
-	}
-	g.Truncated = true
-	return nil
 }
 
 func checkComparison(c pref.Comparison, responses int) error {

@@ -40,9 +40,9 @@ func TestHHModel(t *testing.T) {
 	if got := tok.Decode(g.Prompt, false); got != want {
 		t.Errorf("prompt %q, want %q", got, want)
 	}
-	for _, r := range g.Responses {
-		if got := tok.Decode(r, false); got != "Hi!<|im_end|>" {
-			t.Errorf("response %q", got)
+	for k, want := range []string{"Hi!<|im_end|>\n", "Hi!<|im_end|><|im_end|>\n"} {
+		if got := tok.Decode(g.Responses[k].Tokens, false); got != want {
+			t.Errorf("response %q, want %q", got, want)
 		}
 	}
 }

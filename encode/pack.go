@@ -13,7 +13,7 @@ type item struct {
 }
 
 func newItem(index int, g *Group) item {
-	return item{index, g.Positions(), load{g.responseTokens(), len(g.Responses), g.compared()}}
+	return item{index, g.Positions(), load{g.predicted(), len(g.Responses), g.compared()}}
 }
 
 // A packedRow is a row's groups, as indices into the plan's input, and their load.

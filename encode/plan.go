@@ -238,8 +238,13 @@ func checkGroup(g *Group) error {
 		return errors.New("there is no response")
 	}
 	for k, r := range g.Responses {
-		if len(r) == 0 {
-			return fmt.Errorf("response %d has no token, want at least the end token", k)
+		switch n := len(r.Tokens); {
+		case n == 0:
+			return fmt.Errorf("response %d has no token, want at least one", k)
+		case r.Policy < 0 || r.Policy > n:
+			return fmt.Errorf("response %d of %d tokens counts from token %d on, want 0 to %d", k, n, r.Policy, n)
+		case r.Read < -1 || r.Read >= n:
+			return fmt.Errorf("response %d of %d tokens is read at token %d, want -1 to %d", k, n, r.Read, n-1)
 		}
 	}
 	for i, c := range g.Comparisons {

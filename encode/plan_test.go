@@ -32,13 +32,14 @@ func randomGroups(r *rand.Rand, n, longest int) []Group {
 		for k := range 1 + r.IntN(5) {
 			var begins []int32 // as another does, often, and some are nothing more
 			if k > 0 && r.IntN(2) == 0 {
-				like := g.Responses[r.IntN(k)]
+				like := g.Responses[r.IntN(k)].Tokens
 				begins = like[:r.IntN(len(like)+1)]
 			}
 			if len(begins) == 0 || r.IntN(3) > 0 {
 				begins = slices.Concat(begins, fresh(length()))
 			}
-			g.Responses = append(g.Responses, begins)
+			// The reward is read anywhere, and a part of the tokens counts.
+			g.Responses = append(g.Responses, Response{Tokens: begins, Policy: r.IntN(len(begins) + 1), Read: r.IntN(len(begins)+1) - 1})
 		}
 		for c := range g.Responses {
 			for d := range c {
@@ -153,7 +154,7 @@ func checkBatch(t testing.TB, groups []Group, b *Batch) {
 	for name, got := range map[string][2]int{
 		"tokens": {len(b.Tokens), n}, "positions": {len(b.Positions), n}, "until": {len(b.Until), n},
 		"predict": {len(b.Predict), b.Shape.Predicted}, "target": {len(b.Target), b.Shape.Predicted}, "owner": {len(b.Owner), b.Shape.Predicted},
-		"last": {len(b.Last), b.Shape.Responses}, "chosen": {len(b.Chosen), b.Shape.Comparisons}, "rejected": {len(b.Rejected), b.Shape.Comparisons},
+		"read": {len(b.Read), b.Shape.Responses}, "chosen": {len(b.Chosen), b.Shape.Comparisons}, "rejected": {len(b.Rejected), b.Shape.Comparisons},
 		"weight": {len(b.Weight), b.Shape.Comparisons}, "margin": {len(b.Margin), b.Shape.Comparisons}, "slots": {len(b.Slots), len(b.Groups)},
 	} {
 		if got[0] != got[1] {
@@ -185,9 +186,9 @@ func checkBatch(t testing.TB, groups []Group, b *Batch) {
 				t.Fatalf("response %d of group %d has slot %d, want %d", k, index, slot, slots)
 			}
 			slots++
-			// The end token sees the whole sequence, as if it stood alone.
-			tokens, positions := context(int(b.Last[slot]))
-			if want := join(g.Prompt, response); !slices.Equal(tokens, want) {
+			// The token at which the reward is read sees all before it, as if the conversation stood alone.
+			tokens, positions := context(int(b.Read[slot]))
+			if want := join(g.Prompt, response.Tokens[:response.Read+1]); !slices.Equal(tokens, want) {
 				t.Fatalf("response %d of group %d sees %v, want %v", k, index, tokens, want)
 			}
 			for i, at := range positions {
@@ -196,11 +197,12 @@ func checkBatch(t testing.TB, groups []Group, b *Batch) {
 				}
 			}
 			// Every token is predicted where all before it, and nothing else, is seen.
-			for i, token := range response {
+			for i := response.Policy; i < len(response.Tokens); i++ {
+				token := response.Tokens[i]
 				if b.Owner[predicted] != int32(slot) || b.Target[predicted] != token {
 					t.Fatalf("prediction %d is token %d of slot %d, want %d of %d", predicted, b.Target[predicted], b.Owner[predicted], token, slot)
 				}
-				if seen, _ := context(int(b.Predict[predicted])); !slices.Equal(seen, join(g.Prompt, response[:i])) {
+				if seen, _ := context(int(b.Predict[predicted])); !slices.Equal(seen, join(g.Prompt, response.Tokens[:i])) {
 					t.Fatalf("token %d of response %d of group %d is predicted from %v", i, k, index, seen)
 				}
 				predicted++
@@ -254,7 +256,7 @@ func TestVisible(t *testing.T) {
 	continues := map[int32][]int32{}
 	for _, g := range groups {
 		for _, response := range g.Responses {
-			whole := slices.Concat(g.Prompt, response)
+			whole := slices.Concat(g.Prompt, response.Tokens)
 			for i, token := range whole {
 				continues[token] = whole[:i+1]
 			}
@@ -286,7 +288,7 @@ func TestPositions(t *testing.T) {
 	for _, g := range randomGroups(rand.New(rand.NewPCG(8, 9)), 200, 60) {
 		different := map[int32]bool{}
 		for _, response := range g.Responses {
-			for _, token := range slices.Concat(g.Prompt, response) {
+			for _, token := range slices.Concat(g.Prompt, response.Tokens) {
 				different[token] = true
 			}
 		}
@@ -300,7 +302,7 @@ func sized(sizes ...int) []Group {
 	groups := make([]Group, len(sizes))
 	for i, n := range sizes {
 		long, short := slices.Repeat([]int32{1}, n/4), slices.Repeat([]int32{2}, n/5)
-		groups[i] = Group{Prompt: make([]int32, n-n/4-n/5), Responses: [][]int32{long, short}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}}
+		groups[i] = Group{Prompt: make([]int32, n-n/4-n/5), Responses: []Response{Answer(long), Answer(short)}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}}
 	}
 	return groups
 }
@@ -354,7 +356,7 @@ func TestPlanErrors(t *testing.T) {
 	}{
 		{func(g *Group) { g.Prompt = nil }, "group 1: the prompt has no token"},
 		{func(g *Group) { g.Responses = nil }, "group 1: there is no response"},
-		{func(g *Group) { g.Responses = [][]int32{{1}, {}} }, "response 1 has no token"},
+		{func(g *Group) { g.Responses = []Response{Answer([]int32{1}), {}} }, "response 1 has no token"},
 		{func(g *Group) { g.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 2}} }, "comparison 1: responses 0 and 2 are compared"},
 	} {
 		bad := good

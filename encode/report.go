@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,6 +24,11 @@ type Report struct {
 	// Comparisons removed because both responses have the same tokens, in kept and in dropped groups; and how many
 	// of them differed before truncation.
 	Identical, IdenticalByTruncation int
+	// Special counts, for each special token, the kept groups that hold it in the text of a message or a response. It is read as
+	// that token, as transformers reads it: text that looks like the end of a turn ends the turn.
+	Special map[string]int
+	// WithSpecial is the number of kept groups that hold any.
+	WithSpecial int
 }
 
 // Left returns the number of dropped groups.
@@ -42,13 +48,44 @@ func (r *Report) String() string {
 	if r.Identical > 0 {
 		fmt.Fprintf(&b, ", %d between identical responses removed (%d became identical by truncation)", r.Identical, r.IdenticalByTruncation)
 	}
+	if r.WithSpecial > 0 {
+		fmt.Fprintf(&b, ", special tokens in the text of %d groups (%s)", r.WithSpecial, counted(r.Special))
+	}
 	return b.String()
 }
 
-func (r *Report) reasons() string {
+func (r *Report) reasons() string { return counted(r.Dropped) }
+
+// advice is what may keep groups that were dropped.
+func (e *Encoder) advice(r *Report) string {
+	var long, refused bool
+	for reason := range r.Dropped {
+		long = long || slices.Contains([]string{tooLong, noPromptRoom, noAnswerRoom, allCutTheSame}, reason)
+		refused = refused || strings.HasPrefix(reason, refusedReason)
+	}
+	out := ""
+	if long {
+		out += fmt.Sprintf("; the max length is %d: raise it, or choose another truncation", e.opt.MaxLength)
+	}
+	if refused {
+		out += "; choose a chat template that takes such conversations (-template, or model.template in the recipe)"
+	}
+	return out
+}
+
+// counted lists what was counted, the most frequent first; a long list is cut.
+func counted(counts map[string]int) string {
+	const most = 12
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
+	})
 	var parts []string
-	for _, reason := range slices.Sorted(maps.Keys(r.Dropped)) {
-		parts = append(parts, fmt.Sprintf("%s: %d", reason, r.Dropped[reason]))
+	for i, name := range names {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("%d others", len(names)-most))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s: %d", name, counts[name]))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -91,7 +128,7 @@ func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, err
 	}
 	workers.Wait()
 
-	report := &Report{Read: len(groups), Dropped: map[string]int{}}
+	report := &Report{Read: len(groups), Dropped: map[string]int{}, Special: map[string]int{}}
 	kept := encoded[:0]
 	for i, g := range encoded {
 		var drop *dropped
@@ -108,6 +145,12 @@ func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, err
 		if g.Truncated {
 			report.Truncated++
 		}
+		if len(g.special) > 0 {
+			report.WithSpecial++
+		}
+		for _, token := range g.special {
+			report.Special[token]++
+		}
 		g.Index = i
 		kept = append(kept, g)
 	}
@@ -117,7 +160,7 @@ func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, err
 		if len(groups) > 0 {
 			why = report.reasons()
 		}
-		return nil, report, fmt.Errorf("encode: %w of %d: %s; the max length is %d: raise it, or choose another truncation", ErrEmpty, len(groups), why, e.opt.MaxLength)
+		return nil, report, fmt.Errorf("encode: %w of %d: %s%s", ErrEmpty, len(groups), why, e.advice(report))
 	}
 	return kept, report, nil
 }

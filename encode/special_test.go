@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,9 +13,8 @@ import (
 	"haf/tokenizer"
 )
 
-// The tokens that open a prompt and close a response, with real tokenizers and published templates: BOS is not doubled
-// where both tokenizer and template write it, and the end token is a response's last, is where its reward is read, and is one of the
-// tokens that are trained.
+// With real tokenizers and published templates, a conversation is the tokens of the template's text, its response begins behind the
+// generation prompt wherever the conversation goes on from there, and a policy knows the token that ends it.
 func TestEndsOfRealTemplates(t *testing.T) {
 	llama := filepath.Join(t.TempDir(), "llama")
 	data, err := os.ReadFile("../tokenizer/testdata/tokenizer-llama.json")
@@ -55,7 +55,7 @@ func TestEndsOfRealTemplates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bos, bosID, hasBOS := tok.Special("bos_token")
+			bos, _, _ := tok.Special("bos_token")
 			eos, _, _ := tok.Special("eos_token")
 			templates := map[string]*tokenizer.Template{}
 			for _, builtIn := range []string{"plain", "phi-2", "mistral"} {
@@ -73,70 +73,39 @@ func TestEndsOfRealTemplates(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				g, err := e.Group(pref.Group{
-					Prompt:    []pref.Message{{Role: pref.User, Content: "What is 2+2?"}, {Role: pref.Assistant, Content: "4."}, {Role: pref.User, Content: "And 3+3?"}},
-					Responses: []string{"6.", "", "Seven." + eos}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 0, Rejected: 2}},
-				})
-				if err != nil {
-					t.Errorf("%s: %v", at, err)
-					continue
-				}
-				if hasBOS {
-					checkBOS(t, at, tok, tpl, g, bos, bosID)
-				}
-				checkEnds(t, at, e, g)
+				checkConversation(t, at, tok, tpl, e)
 			}
 		})
 	}
 }
 
-// checkBOS wants as many BOS as the template writes (some open every turn with it), and where it begins with none one
-// more if the tokenizer adds it.
-func checkBOS(t *testing.T, at string, tok *tokenizer.Tokenizer, tpl *tokenizer.Template, g Group, bos string, id int32) {
+func checkConversation(t *testing.T, at string, tok *tokenizer.Tokenizer, tpl *tokenizer.Template, e *Encoder) {
 	t.Helper()
-	text, err := tpl.Render([]tokenizer.Message{{Role: "user", Content: "What is 2+2?"}, {Role: "assistant", Content: "4."}, {Role: "user", Content: "And 3+3?"}}, true)
+	question := []pref.Message{{Role: pref.User, Content: "What is 2+2?"}, {Role: pref.Assistant, Content: "4."}, {Role: pref.User, Content: "And 3+3?"}}
+	turns := []tokenizer.Message{{Role: "user", Content: "What is 2+2?"}, {Role: "assistant", Content: "4."}, {Role: "user", Content: "And 3+3?"}}
+	prompt, err := tpl.Render(turns, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Count(text, bos)
-	if ids := tok.Encode("a", true); ids[0] == id && !strings.HasPrefix(text, bos) {
-		want++
-	}
-	got := 0
-	for _, token := range g.Prompt {
-		if token == id {
-			got++
+	for _, response := range []string{"6.", "", "Seven."} {
+		text, err := tpl.Render(append(turns, tokenizer.Message{Role: "assistant", Content: response}), false)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if got != want {
-		t.Errorf("%s: %d BOS in the prompt %q, want %d", at, got, tok.Decode(g.Prompt, false), want)
-	}
-}
-
-func checkEnds(t *testing.T, at string, e *Encoder, g Group) {
-	t.Helper()
-	plan, err := NewPlan([]Group{g}, PlanOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := plan.Batch(0)
-	for k, response := range g.Responses {
-		if n := len(response); n == 0 || response[n-1] != e.End() || n > 1 && response[n-2] == e.End() {
-			t.Errorf("%s: response %d is %v, want it to end with one %d", at, k, response, e.End())
+		c, _, err := e.Conversation(question, response)
+		if err != nil {
+			t.Errorf("%s: %v", at, err)
 			continue
 		}
-		slot := b.Slots[0][k]
-		if got := b.Tokens[b.Last[slot]]; got != e.End() {
-			t.Errorf("%s: the reward of response %d is read at token %d, want the end token %d", at, k, got, e.End())
+		if want := tok.Encode(text, false); !slices.Equal(c.Tokens, want) || c.Read != len(want)-1 {
+			t.Errorf("%s: %v read at %d, want the tokens of %q", at, c.Tokens, c.Read, text)
 		}
-		trained := 0
-		for i, owner := range b.Owner {
-			if owner == int32(slot) && b.Target[i] == e.End() {
-				trained++
-			}
+		behind, ok := strings.CutPrefix(text, prompt)
+		if got := tok.Decode(c.Tokens[c.Response:], false); ok && strings.Join(strings.Fields(got), "") != strings.Join(strings.Fields(behind), "") {
+			t.Errorf("%s: the response is %q, want %q", at, got, behind)
 		}
-		if trained != 1 {
-			t.Errorf("%s: the end token of response %d is predicted %d times, want once", at, k, trained)
-		}
+	}
+	if special := tok.SpecialIn(e.Closing()); len(special) > 0 && !slices.Equal(tok.Encode(special[0], false), e.Ends()[:1]) {
+		t.Errorf("%s: a turn ends with %v, want %q first", at, e.Ends(), special[0])
 	}
 }

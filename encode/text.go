@@ -3,8 +3,8 @@ package encode
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"unicode"
 
 	"haf/pref"
 )
@@ -12,55 +12,38 @@ import (
 // ErrNoResponse is wrapped by the error of a text whose response was asked for and is not known.
 var ErrNoResponse = errors.New("where the response begins is not known")
 
-// Verbatim encodes a conversation that is text or tokens already. It is read as it stands, but for what decides where
-// and after what the reward is read: the BOS token of a model whose prompts begin with it is there once (unless in.NoBOS), what a
-// template wrote behind the last end token (white space) is left out, and the end token is appended where it is missing.
-// The group's one response is what follows in.PromptText, tokenized apart from it as [Encoder.Samples] does, and without it
-// the end token alone, so that whatever was asked of the response would be of no use: needResponse makes that an error.
-func (e *Encoder) Verbatim(in pref.Input, needResponse bool) (Group, error) {
-	ids, prompt := in.Tokens, 0
+// Verbatim encodes a conversation that is text or tokens already, as a trainer's template made it. It is read as it stands, but
+// for BOS: where the model's conversations begin with it, so does a text (unless in.NoBOS), since some trainers take it off for a
+// server that adds it. The response is what follows in.PromptText, which is found as that of messages is; without it
+// there is none, which needResponse makes an error. truncated says that the conversation was cut to fit Options.MaxLength.
+func (e *Encoder) Verbatim(in pref.Input, needResponse bool) (c Conversation, truncated bool, err error) {
+	ids, prompt := in.Tokens, in.Tokens
 	if ids == nil {
-		response, found := strings.CutPrefix(in.Text, in.PromptText)
-		if found && in.PromptText != "" {
-			ids = e.text(in.PromptText, in.NoBOS)
-			prompt = len(ids)
-			ids = append(ids, e.tok.Encode(e.cutEnd(response), false)...)
-		} else {
-			ids = e.text(e.cutEnd(in.Text), in.NoBOS)
+		ids = e.textTokens(in.Text, in.NoBOS)
+		if prompt = ids; in.PromptText != "" && strings.HasPrefix(in.Text, in.PromptText) {
+			prompt = e.textTokens(in.PromptText, in.NoBOS)
 		}
 	}
-	if len(ids) == 0 || ids[len(ids)-1] != e.end {
-		ids = append(ids[:len(ids):len(ids)], e.end)
+	if needResponse && len(prompt) == len(ids) {
+		return c, false, fmt.Errorf("encode: %w: send the prompt's text, too, with which the whole must begin, or messages", ErrNoResponse)
 	}
+	if c, err = e.locate(ids, prompt); err != nil {
+		return c, false, fmt.Errorf("encode: %w", err)
+	}
+	return e.fit(c)
+}
+
+// textTokens are those of a text that a template made elsewhere.
+func (e *Encoder) textTokens(text string, noBOS bool) []int32 {
 	switch {
-	case len(ids) < 2:
-		return Group{}, errors.New("encode: there is no token before the end token, want a text")
-	case needResponse && prompt == 0:
-		return Group{}, fmt.Errorf("encode: %w: send the prompt's text, too, with which the whole must begin, or messages", ErrNoResponse)
-	case prompt == 0:
-		prompt = len(ids) - 1
+	case noBOS || e.opt.BOS == BOSTemplate && e.opening == 0:
+		return e.tok.Encode(text, false)
+	case e.opt.BOS != BOSTemplate:
+		return e.tokens(text)
 	}
-	prompt = min(prompt, len(ids)-1)
-	g := Group{Prompt: ids[:prompt:prompt], Responses: [][]int32{ids[prompt:]}}
-	if err := e.truncate(&g); err != nil {
-		return Group{}, fmt.Errorf("encode: %w", err)
-	}
-	return g, nil
-}
-
-// cutEnd leaves out white space behind an end token.
-func (e *Encoder) cutEnd(text string) string {
-	endText, _, _ := e.tok.Special("eos_token")
-	if cut := strings.TrimRightFunc(text, unicode.IsSpace); endText != "" && strings.HasSuffix(cut, endText) {
-		return cut
-	}
-	return text
-}
-
-func (e *Encoder) text(text string, noBOS bool) []int32 {
 	ids := e.tok.Encode(text, false)
-	if !noBOS && e.opensBOS() && (len(ids) == 0 || ids[0] != e.bos) {
-		ids = append([]int32{e.bos}, ids...)
+	if len(ids) > 0 && ids[0] == e.bos {
+		return ids
 	}
-	return ids
+	return slices.Concat([]int32{e.bos}, ids)
 }

@@ -1,5 +1,7 @@
 package pref
 
+import "encoding/json"
+
 // An Input is what a server is asked to give a reward: a sample; or, where Text or Tokens are set, a conversation of
 // which a trainer has made text or tokens already, by a chat template of its own.
 type Input struct {
@@ -9,9 +11,11 @@ type Input struct {
 	Text, PromptText string
 	// Tokens are the whole conversation in the model's own tokens.
 	Tokens []int32
-	// NoBOS says that the beginning-of-sequence token is not to be put in front of Text; without it, where the model's prompts begin
-	// with it, it is there once, whether Text has it or not.
+	// NoBOS says that the beginning-of-sequence token is not to be put in front of Text; without it, where the model's conversations
+	// begin with it, it is there once, whether Text has it or not.
 	NoBOS bool
+	// TemplateArgs are further variables of the chat template, which a Sample is rendered with.
+	TemplateArgs map[string]json.RawMessage
 }
 
 // Verbatim says whether no template is to be applied.

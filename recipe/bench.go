@@ -168,7 +168,7 @@ func asPairs(groups []encode.Group) []encode.Group {
 	for _, g := range groups {
 		for _, c := range g.Comparisons {
 			pair := g
-			pair.Responses = [][]int32{g.Responses[c.Chosen], g.Responses[c.Rejected]}
+			pair.Responses = []encode.Response{g.Responses[c.Chosen], g.Responses[c.Rejected]}
 			pair.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1, Margin: g.Stated(c)}}
 			pair.Ties, pair.Scores = nil, nil
 			out = append(out, pair)
@@ -182,7 +182,7 @@ func alone(groups []encode.Group) []encode.Group {
 	var out []encode.Group
 	for _, g := range groups {
 		for _, response := range g.Responses {
-			out = append(out, encode.Group{Prompt: g.Prompt, Responses: [][]int32{response}, Source: g.Source, Index: g.Index})
+			out = append(out, encode.Group{Prompt: g.Prompt, Responses: []encode.Response{response}, Source: g.Source, Index: g.Index})
 		}
 	}
 	return out

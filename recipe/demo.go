@@ -234,7 +234,9 @@ func (w *world) writeBase(dir string, random *rand.Rand) error {
 		return err
 	}
 	config := fmt.Sprintf(demoConfig, size)
-	const settings = `{"bos_token": "<s>", "eos_token": "</s>", "chat_template": "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %} :{% endif %}"}`
+	const settings = `{"bos_token": "<s>", "eos_token": "</s>", "chat_template": "{{ bos_token }}{% for m in messages %}` +
+		`{% if m['role'] == 'assistant' %} : {{ m['content'] }}{{ eos_token }}{% else %}{{ m['content'] }}{% endif %}{% endfor %}` +
+		`{% if add_generation_prompt %} :{% endif %}"}`
 	for name, data := range map[string]string{"config.json": config, "tokenizer.json": tokens, "tokenizer_config.json": settings} {
 		if err := renameio.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
 			return err

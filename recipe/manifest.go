@@ -37,6 +37,9 @@ type Manifest struct {
 	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
 }
 
+// manifestFormat is the number of the form of [Manifest]; another is refused.
+const manifestFormat = 2
+
 // A DataFile is a preference file and the hash of its bytes.
 type DataFile struct {
 	Path   string `json:"path"`
@@ -57,8 +60,9 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 	if err != nil {
 		return nil, err
 	}
+	absolute.Model.Date = model.Meta.Template.Date // the run's, whenever it is resumed
 	m := &Manifest{
-		Format: 1, Created: time.Now().UTC().Truncate(time.Second), Recipe: absolute, Hub: r.sources, Origin: map[string]string{}, Versions: versions(),
+		Format: manifestFormat, Created: time.Now().UTC().Truncate(time.Second), Recipe: absolute, Hub: r.sources, Origin: map[string]string{}, Versions: versions(),
 		Device: model.Device().Describe(), Base: model.Meta.Base, BaseHash: model.Meta.BaseHash, Encoder: model.Encoder.Hash(), Report: report,
 	}
 	for _, key := range Keys() {
@@ -102,8 +106,11 @@ func ReadManifest(dir string) (*Manifest, error) {
 	if err := json.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("recipe: %s: %w", path, err)
 	}
-	if m.Format != 1 || m.Recipe == nil || m.Recipe.Model.Path == "" {
-		return nil, fmt.Errorf("recipe: %s: format %d, 1 is read", path, m.Format)
+	switch {
+	case m.Format < manifestFormat:
+		return nil, fmt.Errorf("recipe: %s: format %d, want %d: the run was started by an earlier haf, which made other tokens of conversations: train into a new folder", path, m.Format, manifestFormat)
+	case m.Format > manifestFormat || m.Recipe == nil || m.Recipe.Model.Path == "":
+		return nil, fmt.Errorf("recipe: %s: format %d, want %d: use the haf that started the run", path, m.Format, manifestFormat)
 	}
 	return m, nil
 }

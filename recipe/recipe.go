@@ -2,6 +2,7 @@
 package recipe
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -37,8 +38,8 @@ type Recipe struct {
 
 // Model names the base model and how text becomes its tokens.
 type Model struct {
-	Path       string `toml:"path" json:"path"`             // folder of the base model, a GGUF file, or its id on the hub
-	Template   string `toml:"template" json:"template"`     // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	Path string `toml:"path" json:"path"` // folder of the base model, a GGUF file, or its id on the hub
+	Chat
 	DType      string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
 	MaxLength  int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
 	Truncation string `toml:"truncation" json:"truncation"` // "prompt" keeps the prompt's end, "drop", "response"
@@ -47,6 +48,31 @@ type Model struct {
 	// HeadDropout is the share of the hidden state that training leaves out before the score head.
 	HeadDropout float64 `toml:"head_dropout" json:"head_dropout"`
 	Column      *int    `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
+}
+
+// Chat says how conversations become a model's tokens, and where its reward is read.
+type Chat struct {
+	Template string         `toml:"template" json:"template"`           // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	Args     map[string]any `toml:"template_args" json:"template_args"` // further variables of the template, such as enable_thinking
+	Date     string         `toml:"date" json:"date"`                   // the day that the template writes, YYYY-MM-DD; "" is the day of the run's start
+	Read     string         `toml:"read" json:"read"`                   // "last" (not padding, as transformers reads it) or "end" (of the turn); "" is the base's, else last
+	BOS      string         `toml:"bos" json:"bos"`                     // "template", "once", "twice" or "none"; "" is the base's, else template
+}
+
+// Options are the same for package reward.
+func (c Chat) Options() reward.ChatOptions {
+	opt := reward.ChatOptions{Template: c.Template, Date: c.Date, Read: c.Read, BOS: c.BOS}
+	for name, value := range c.Args {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			panic(err) // what TOML or JSON had is JSON
+		}
+		if opt.Args == nil {
+			opt.Args = map[string]json.RawMessage{}
+		}
+		opt.Args[name] = raw
+	}
+	return opt
 }
 
 // LoRA describes the adapter; rank 0 trains all weights.
@@ -100,7 +126,7 @@ type Train struct {
 func Default() *Recipe {
 	return &Recipe{
 		origin:    map[string]string{},
-		Model:     Model{Template: "auto", DType: "float32", MaxLength: 512, Truncation: "prompt", Head: reward.LinearHead, HeadUnits: 1024},
+		Model:     Model{Chat: Chat{Template: "auto"}, DType: "float32", MaxLength: 512, Truncation: "prompt", Head: reward.LinearHead, HeadUnits: 1024},
 		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
 		Data:      Data{Format: "auto", ValidFraction: 0.05},
 		Objective: defaultObjective(),
@@ -241,7 +267,8 @@ func nearest(key string) string {
 // Keys lists every dotted key of a recipe.
 func Keys() []string {
 	r := Default()
-	r.Model.Column = new(int) // has no default, and would not be listed
+	// These have no default, and would not be listed.
+	r.Model.Column = new(int)
 	data, err := toml.Marshal(r)
 	if err != nil {
 		panic(err) // the default recipe is a constant
@@ -250,7 +277,9 @@ func Keys() []string {
 	if err := toml.Unmarshal(data, &keys); err != nil {
 		panic(err)
 	}
-	return slices.Sorted(maps.Keys(flatten("", keys)))
+	listed := flatten("", keys)
+	listed["model.template_args"], listed["rlhf.reward_chat.template_args"] = nil, nil
+	return slices.Sorted(maps.Keys(listed))
 }
 
 func flatten(prefix string, m map[string]any) map[string]any {
@@ -321,6 +350,10 @@ func (r *Recipe) Validate() error {
 		return bad("data.weights", d.Weights, "one weight for each training file")
 	case r.Model.MaxLength < 0:
 		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
+	case r.Model.Chat.Options().Check() != nil:
+		return fmt.Errorf("recipe: model: %w", r.Model.Chat.Options().Check())
+	case r.RLHF.RewardChat.Options().Check() != nil:
+		return fmt.Errorf("recipe: rlhf.reward_chat: %w", r.RLHF.RewardChat.Options().Check())
 	case r.Model.Column != nil && *r.Model.Column != 0 && *r.Model.Column != 1:
 		return bad("model.column", *r.Model.Column, "0 or 1, or none for a model with one score")
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
@@ -386,7 +419,7 @@ func (r *Recipe) Room(device *backend.Device) int64 {
 // ModelOptions says how the base model is opened for this run.
 func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
-		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
+		Chat: r.Model.Chat.Options(), MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
 		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},

@@ -20,10 +20,12 @@ type RLHF struct {
 	Algorithm string `toml:"algorithm" json:"algorithm"`     // "ppo", "rloo" or "grpo"
 	Reward    string `toml:"reward" json:"reward"`           // the reward model: run or model folder, GGUF file, its id on the hub, or URL of a server
 	RewardOf  string `toml:"reward_name" json:"reward_name"` // "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was trained
-	Samples   int    `toml:"samples" json:"samples"`         // responses to each prompt
-	Updates   int    `toml:"updates" json:"updates"`         // passes over a step's responses
-	Minibatch int    `toml:"minibatch" json:"minibatch"`     // prompts of an optimizer step; 0 is all of the step's
-	Rows      int    `toml:"rows" json:"rows"`               // responses that are generated side by side
+	// RewardChat is how conversations become the reward model's tokens, where it is opened here.
+	RewardChat Chat `toml:"reward_chat" json:"reward_chat"`
+	Samples    int  `toml:"samples" json:"samples"`     // responses to each prompt
+	Updates    int  `toml:"updates" json:"updates"`     // passes over a step's responses
+	Minibatch  int  `toml:"minibatch" json:"minibatch"` // prompts of an optimizer step; 0 is all of the step's
+	Rows       int  `toml:"rows" json:"rows"`           // responses that are generated side by side
 
 	MaxTokens         int      `toml:"max_tokens" json:"max_tokens"` // of a response
 	Temperature       float64  `toml:"temperature" json:"temperature"`

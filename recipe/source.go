@@ -122,9 +122,12 @@ func (r *Recipe) absolute() (*Recipe, error) {
 			paths = append(paths, path)
 		}
 	}
-	if name := r.Model.Template; !slices.Contains([]string{"", "auto", "model"}, name) {
-		if _, err := tokenizer.Named(name, "", ""); err != nil { // not a built-in one: a file
-			paths = append(paths, &out.Model.Template)
+	for _, name := range []*string{&out.Model.Template, &out.RLHF.RewardChat.Template} {
+		if slices.Contains([]string{"", "auto", "model"}, *name) {
+			continue
+		}
+		if _, err := tokenizer.Named(*name, "", ""); err != nil { // not a built-in one: a file
+			paths = append(paths, name)
 		}
 	}
 	for _, files := range out.dataFiles() {

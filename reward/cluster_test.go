@@ -3,6 +3,8 @@ package reward
 import (
 	"slices"
 	"testing"
+
+	"haf/encode"
 )
 
 // TestByBeginning: what has most in common is clustered first, whatever the others share with it, and clusters stay small unless they
@@ -17,7 +19,10 @@ func TestByBeginning(t *testing.T) {
 		}
 		return x
 	}
-	item := func(parts ...[]int32) *warmItem { return &warmItem{whole: slices.Concat(parts...)} }
+	item := func(parts ...[]int32) *warmItem {
+		whole := slices.Concat(parts...)
+		return &warmItem{Conversation: encode.Conversation{Tokens: whole, Response: len(whole), Read: len(whole) - 1}}
+	}
 	header, a, b, c, d := fresh(20), fresh(150), fresh(150), fresh(150), fresh(200)
 	w := &Warm{row: 640}
 	for _, test := range []struct {
@@ -39,8 +44,8 @@ func TestByBeginning(t *testing.T) {
 			got = append(got, cl.items)
 			sum := 0
 			for _, i := range cl.items {
-				whole := test.items[i].whole
-				if sum += len(whole); cl.shared >= len(whole) || !slices.Equal(whole[:cl.shared], test.items[cl.items[0]].whole[:cl.shared]) {
+				whole := test.items[i].Tokens
+				if sum += len(whole); cl.shared >= len(whole) || !slices.Equal(whole[:cl.shared], test.items[cl.items[0]].Tokens[:cl.shared]) {
 					t.Errorf("%s: %v do not share %d tokens", test.name, cl.items, cl.shared)
 				}
 			}

@@ -93,9 +93,13 @@ func randomGroups(vocab, n int) []encode.Group {
 	for range n {
 		g := encode.Group{Prompt: tokens(3 + random.IntN(30))}
 		for range 2 + random.IntN(3) {
-			g.Responses = append(g.Responses, append(tokens(1+random.IntN(20)), 2))
+			ids := append(tokens(1+random.IntN(20)), 2)
+			if len(g.Responses) == 1 {
+				first := g.Responses[0].Tokens
+				ids = append(append([]int32{}, first[:len(first)/2]...), ids...) // begin alike
+			}
+			g.Responses = append(g.Responses, encode.Answer(ids))
 		}
-		g.Responses[1] = append(append([]int32{}, g.Responses[0][:len(g.Responses[0])/2]...), g.Responses[1]...) // begin alike
 		g.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1}}
 		groups = append(groups, g)
 	}
@@ -143,7 +147,7 @@ func TestLearnedPositions(t *testing.T) {
 	}
 	m := openFamily(t, device, writeFamily(t, "gpt2"), reward.Options{})
 	for length, fits := range map[int]bool{256: true, 257: false} {
-		g := encode.Group{Prompt: make([]int32, length-1), Responses: [][]int32{{2}}}
+		g := encode.Group{Prompt: make([]int32, length-1), Responses: []encode.Response{encode.Answer([]int32{2})}}
 		_, _, err := m.Read(t.Context(), []encode.Group{g}, reward.ScoreHead, nil, nil)
 		if fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), "257 tokens, the model has positions for 256")) {
 			t.Errorf("%d tokens: %v", length, err)
@@ -170,7 +174,7 @@ func TestFamiliesBfloat16(t *testing.T) {
 		var rewards, logp spread
 		for g := range groups {
 			for k, response := range groups[g].Responses {
-				n := float64(len(response))
+				n := float64(len(response.Tokens))
 				rewards.add(coarse[g][k], scores[g][k])
 				logp.add(coarseLogps[g][k]/n, logps[g][k]/n)
 			}

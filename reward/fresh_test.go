@@ -32,7 +32,7 @@ func TestFreshMLP(t *testing.T) {
 	if !m.FreshHead {
 		t.Error("the head is not fresh")
 	}
-	groups := []encode.Group{{Prompt: []int32{1, 5}, Responses: [][]int32{{7, 2}, {9, 8, 2}}}}
+	groups := []encode.Group{{Prompt: []int32{1, 5}, Responses: []encode.Response{encode.Answer([]int32{7, 2}), encode.Answer([]int32{9, 8, 2})}}}
 	score := func(m *reward.Model) []float64 {
 		t.Helper()
 		scores, _, err := m.Read(t.Context(), groups, reward.ScoreHead, nil, nil)

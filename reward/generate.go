@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"haf/lm"
@@ -37,9 +38,9 @@ func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	return g
 }
 
-// EndTokens are those that end a response: the tokenizer's, and what config.json and generation_config.json name.
+// EndTokens are those that end a response: the template's, the tokenizer's, and what config.json and generation_config.json name.
 func (m *Model) EndTokens() []int32 {
-	end := []int32{m.Encoder.End()}
+	end := slices.Clone(m.Encoder.Ends())
 	for _, id := range m.Config.EOS {
 		end = append(end, int32(id))
 	}

@@ -129,7 +129,7 @@ func TestInspect(t *testing.T) {
 	device, base := demoBase(t)
 	inspect := func(path string) *reward.Inspection {
 		t.Helper()
-		in, err := reward.Inspect(path)
+		in, err := reward.Inspect(path, reward.ChatOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestInspect(t *testing.T) {
 	}
 	in := inspect(ggufFile())
 	if in.Form != "GGUF" || in.ScoreHead.Kind != "none" || in.Tokenizer.Kind != "byte-level BPE" || !in.Tokenizer.GenerationPrompt ||
-		in.Tokenizer.TemplateSource != "tokenizer.chat_template" || in.MainDType() != "Q8_0" || !warned(in, "the padding token is the end token") {
+		in.Tokenizer.TemplateSource != "tokenizer.chat_template" || in.MainDType() != "Q8_0" || in.Tokenizer.ReadAt != "\n" {
 		t.Errorf("%+v, %+v", in, in.Tokenizer)
 	}
 	if in = inspect(base); in.ScoreHead.Kind != "none" || in.Form != "folder" || in.Trained != nil {

@@ -108,7 +108,7 @@ func (l layout) read(t *testing.T, device *backend.Device) []float64 {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	scores, _, err := m.Read(t.Context(), []encode.Group{{Prompt: []int32{1, 9, 33}, Responses: [][]int32{{20, 21, 2}, {99, 140, 8, 2}}}}, reward.ScoreHead, nil, nil)
+	scores, _, err := m.Read(t.Context(), []encode.Group{{Prompt: []int32{1, 9, 33}, Responses: []encode.Response{encode.Answer([]int32{20, 21, 2}), encode.Answer([]int32{99, 140, 8, 2})}}}, reward.ScoreHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func ImplicitRewards(groups []encode.Group, logps, refs [][]float64, beta float6
 		for k := range logps[g] {
 			out[g][k] = beta * (logps[g][k] - refs[g][k])
 			if normalize {
-				out[g][k] /= float64(len(groups[g].Responses[k]))
+				out[g][k] /= float64(max(1, groups[g].Responses[k].Predicted()))
 			}
 		}
 	}

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"haf/encode"
 	"haf/lm"
+	"haf/pref"
 	"haf/tokenizer"
 )
 
@@ -65,6 +67,8 @@ type TokenizerFacts struct {
 	// TemplateSource is where the template is from: a file, GGUF metadata, or haf.
 	TemplateSource   string `json:"template_source"`
 	GenerationPrompt bool   `json:"generation_prompt"` // the template can open an answer
+	ReadAt           string `json:"read_at"`           // the token of a conversation's end at which the reward is read
+	Date             string `json:"date,omitempty"`    // that the template writes
 }
 
 // A SpecialToken is a named token.
@@ -75,7 +79,7 @@ type SpecialToken struct {
 
 // Inspect describes a model without opening a device or reading its weights. What keeps it from being opened, or makes it
 // score differently than one would think, is among the warnings; an error is only what leaves nothing to describe.
-func Inspect(path string) (*Inspection, error) {
+func Inspect(path string, chat ChatOptions) (*Inspection, error) {
 	src, err := find(path, "")
 	if err != nil {
 		return nil, err
@@ -119,7 +123,7 @@ func Inspect(path string) (*Inspection, error) {
 	}
 	in.weights(ck, config)
 	in.score(src, head, prefix, config)
-	in.tokens(src, config)
+	in.tokens(src, config, chat)
 	return in, nil
 }
 
@@ -272,7 +276,7 @@ func (in *Inspection) score(src *source, ck *lm.Checkpoint, prefix string, c *lm
 }
 
 // tokens describes the tokenizer and the template.
-func (in *Inspection) tokens(src *source, c *lm.Config) {
+func (in *Inspection) tokens(src *source, c *lm.Config, chat ChatOptions) {
 	tok, err := src.tokenizer()
 	if err != nil {
 		in.cannot(err)
@@ -292,21 +296,16 @@ func (in *Inspection) tokens(src *source, c *lm.Config) {
 	case c.Vocab-tok.Size() > spare:
 		in.warn("the embedding has %d rows, the tokenizer only %d ids: do they belong together?", c.Vocab, tok.Size())
 	}
-	end, hasEnd := facts.Special["eos_token"]
-	pad, hasPad := facts.Special["pad_token"]
-	switch {
-	case !hasEnd:
-		in.warn("the tokenizer names no end token: responses cannot be closed")
-	case hasPad && pad.ID == end.ID:
-		in.warn("the padding token is the end token %s: transformers would read the score one token early; a model that haf saves has another", end.Token)
+	if _, ok := facts.Special["eos_token"]; !ok {
+		in.warn("the tokenizer names no end token")
 	}
-	in.template(src, tok)
+	in.template(src, tok, c, chat)
 }
 
 // template describes the chat template that the model would be opened with.
-func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer) {
+func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Config, chat ChatOptions) {
 	facts := in.Tokenizer
-	tpl, meta, err := chooseTemplate(tok, "", src.meta.Template)
+	tpl, meta, err := chooseTemplate(tok, chat, src.meta.Template, false)
 	if err != nil {
 		in.cannot(err)
 		return
@@ -330,8 +329,44 @@ func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer) {
 		return
 	}
 	facts.GenerationPrompt = plain != open
+	in.reading(tok, tpl, c, encode.Options{Read: cmp.Or(chat.Read, src.meta.Read), BOS: cmp.Or(chat.BOS, src.meta.BOS)})
 	bos, ok := facts.Special["bos_token"]
-	if added := tok.Encode("", true); ok && len(added) > 0 && added[0] == bos.ID && strings.HasPrefix(open, bos.Token) {
-		in.warn("both the template and the tokenizer begin with %s: other programs may double it; encode rendered text without special tokens, as haf does", bos.Token)
+	if added := tok.Encode("", true); ok && len(added) > 0 && added[0] == bos.ID {
+		if strings.HasPrefix(open, bos.Token) {
+			in.warn("both the template and the tokenizer begin with %s: a program that tokenizes rendered text with special tokens doubles it; haf reads it once", bos.Token)
+		} else {
+			in.warn("the tokenizer begins texts with %s, the template does not write it: haf reads conversations without it, as apply_chat_template does; -bos once adds it", bos.Token)
+		}
+	}
+	if facts.Date = meta.Date; meta.Date != "" && src.meta.Template.Date == "" && chat.Date == "" {
+		in.warn("the template writes the date: haf takes %s, another program the day on which it runs; -date sets another", meta.Date)
+	}
+}
+
+// reading says where a reward is read, by a conversation of one answer.
+func (in *Inspection) reading(tok *tokenizer.Tokenizer, tpl *tokenizer.Template, c *lm.Config, opt encode.Options) {
+	pad := int32(c.PAD)
+	if in.Trained != nil && in.Trained.Pad != nil {
+		pad = int32(*in.Trained.Pad)
+	}
+	if pad >= 0 {
+		opt.Pad = &pad
+	}
+	enc, err := encode.New(tok, tpl, opt)
+	if err != nil {
+		in.cannot(err)
+		return
+	}
+	conversation, _, err := enc.Conversation([]pref.Message{{Role: pref.User, Content: "x"}}, "x")
+	if err != nil {
+		in.warn("the chat template does not render an answer: %v", err)
+		return
+	}
+	at := conversation.Tokens[conversation.Read]
+	facts := in.Tokenizer
+	facts.ReadAt = tok.Decode([]int32{at}, false)
+	if in.ScoreHead.Kind != "none" && conversation.Read < len(conversation.Tokens)-1 && opt.Read != encode.ReadEnd {
+		in.warn("a conversation ends with the padding token %q: its reward is read at the token before, as transformers reads it; -read end reads at the end of the turn",
+			tok.Decode(conversation.Tokens[conversation.Read+1:], false))
 	}
 }

@@ -118,7 +118,11 @@ func compareStored(t *testing.T, m *reward.Model, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scores, logps, err := m.Read(t.Context(), []encode.Group{{Prompt: want.Prompt, Responses: want.Responses}}, reward.ScoreHead|reward.PolicyHead, nil, nil)
+	group := encode.Group{Prompt: want.Prompt}
+	for _, ids := range want.Responses {
+		group.Responses = append(group.Responses, encode.Answer(ids))
+	}
+	scores, logps, err := m.Read(t.Context(), []encode.Group{group}, reward.ScoreHead|reward.PolicyHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,8 @@ type Model struct {
 	// headLayers is the number of linear layers of a score head with hidden layers; 0 is the one matrix.
 	headLayers int
 	companions map[string][]byte // files of the base that are saved along
+	template   *tokenizer.Template
+	encoding   encode.Options // of Encoder
 
 	programs *programs
 	mu       sync.Mutex // of base

@@ -12,15 +12,14 @@ import (
 	"github.com/gomlx/compute/dtypes"
 
 	"haf/backend"
-	"haf/encode"
 	"haf/lm"
 	"haf/tokenizer"
 )
 
 // Options says how a model is opened. The zero value is a model for scoring, as it was trained.
 type Options struct {
-	Template      string           // see the recipe's model.template; "" is what the model was trained with
-	MaxLength     int              // tokens of prompt and longest response; 0 is what the model was trained with
+	Chat          ChatOptions      // how conversations are read
+	MaxLength     int              // tokens of a conversation; 0 is what the model was trained with
 	Truncation    string           // "prompt", "drop" or "response"
 	DType         string           // of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
 	Train         bool             // all weights will be trained (no adapter): they stay float32
@@ -245,21 +244,8 @@ func (m *Model) loadTokenizer(src *source, opt Options) error {
 	if m.companions, err = src.companions(); err != nil {
 		return err
 	}
-	tpl, meta, err := chooseTemplate(tok, opt.Template, m.Meta.Template)
-	if err != nil {
-		return err
-	}
-	m.Tokenizer, m.Meta.Template = tok, meta
-	if longest := m.Config.MaxLength(); longest > 0 {
-		if opt.MaxLength > longest {
-			return fmt.Errorf("reward: a length of %d tokens is asked for, the model has positions for %d: give a smaller max_length", opt.MaxLength, longest)
-		}
-		if opt.MaxLength == 0 && (opt.trains() || m.Meta.MaxLength == 0) {
-			opt.MaxLength = longest
-		}
-	}
-	m.Encoder, err = newEncoder(tok, tpl, encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation}, opt.trains(), &m.Meta)
-	return err
+	m.Tokenizer = tok
+	return m.loadEncoder(opt)
 }
 
 // bodyType is what the backbone's weights are kept in.

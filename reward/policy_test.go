@@ -99,7 +99,7 @@ func exported(t *testing.T, device *backend.Device, base, family string, lora *l
 	defer generator.Close()
 	var requests []lm.Request
 	for g := range groups {
-		j.Prompts, j.Responses = append(j.Prompts, groups[g].Prompt), append(j.Responses, groups[g].Responses[0])
+		j.Prompts, j.Responses = append(j.Prompts, groups[g].Prompt), append(j.Responses, groups[g].Responses[0].Tokens)
 		j.logp = append(j.logp, logps[g][0])
 		requests = append(requests, lm.Request{Prompt: groups[g].Prompt, MaxTokens: j.Fresh})
 	}
@@ -176,7 +176,7 @@ func TestGenerateBFloat16(t *testing.T) {
 	defer g.Close()
 	group := randomGroups(60, 1)[0]
 	err = g.Run(t.Context(), m.Arguments(), []lm.Request{{Prompt: group.Prompt, MaxTokens: 20}}, func(_ int, s lm.Sequence) error {
-		group.Responses, group.Comparisons = [][]int32{s.Tokens}, nil
+		group.Responses, group.Comparisons = []encode.Response{encode.Answer(s.Tokens)}, nil
 		_, logps, err := m.Read(t.Context(), []encode.Group{group}, reward.PolicyHead, nil, nil)
 		if err != nil {
 			return err

@@ -18,7 +18,7 @@ type Heads uint8
 
 // The heads; a set of them is their sum.
 const (
-	ScoreHead  Heads = 1 << iota // the reward at a response's last token
+	ScoreHead  Heads = 1 << iota // the reward of a response
 	PolicyHead                   // the summed log-probability of a response's tokens
 
 	VarianceHead // the log-variance of the reward, where the model has a head for it
@@ -31,7 +31,7 @@ const (
 	inPredict = iota
 	inTarget
 	inOwner
-	inLast
+	inRead
 	inRows
 )
 
@@ -45,7 +45,7 @@ func (m *Model) Inputs(b *encode.Batch) []any {
 	if b.Shape.ShortRows > 0 {
 		stripes = append(stripes, lm.Stripe{Rows: b.Shape.ShortRows, Length: b.Shape.ShortLength})
 	}
-	return append([]any{flat(b.Predict), flat(b.Target), flat(b.Owner), flat(b.Last)}, m.Config.RowInputs(lm.Layout{
+	return append([]any{flat(b.Predict), flat(b.Target), flat(b.Owner), flat(b.Read)}, m.Config.RowInputs(lm.Layout{
 		Stripes: stripes, Tokens: b.Tokens, Positions: b.Positions, Until: b.Until,
 	})...)
 }
@@ -56,14 +56,14 @@ func (m *Model) Inputs(b *encode.Batch) []any {
 // head reads: dropout.
 func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node) (scoreS, logpS, logVarS *Node) {
 	const ofResponse = ScoreHead | VarianceHead
-	owner, last := in[inOwner], in[inLast]
-	slots := last.Shape().Size()
+	owner, rewarded := in[inOwner], in[inRead]
+	slots := rewarded.Shape().Size()
 	read := in[inPredict]
 	switch {
 	case want&PolicyHead == 0:
-		read = last
+		read = rewarded
 	case want&ofResponse != 0:
-		read = Concatenate([]*Node{last, in[inPredict]}, 0)
+		read = Concatenate([]*Node{rewarded, in[inPredict]}, 0)
 	}
 	hiddenNH := m.hidden(in, w, read)
 	if want&ofResponse != 0 {

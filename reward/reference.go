@@ -196,10 +196,10 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes 
 	return logps, made, nil
 }
 
-// keyOf is the key of a response: the tokens of prompt and response, and where one ends.
-func keyOf(prompt, response []int32) responseKey {
-	data := binary.LittleEndian.AppendUint32(nil, uint32(len(prompt)))
-	for _, ids := range [][]int32{prompt, response} {
+// keyOf is the key of a response: the tokens of its conversation, and from which on they count.
+func keyOf(prompt []int32, response encode.Response) responseKey {
+	data := binary.LittleEndian.AppendUint32(nil, uint32(len(prompt)+response.Policy))
+	for _, ids := range [][]int32{prompt, response.Tokens} {
 		for _, id := range ids {
 			data = binary.LittleEndian.AppendUint32(data, uint32(id))
 		}

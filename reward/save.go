@@ -78,23 +78,20 @@ func (m *Model) save(dir string, meta Meta, write func(dir string) error) error 
 	return nil
 }
 
-// writeCompanions writes what stands beside the weights: the tokenizer's files, the padding token in them made one that
-// transformers cannot take for the response's end, and haf.json.
+// writeCompanions writes what stands beside the weights: the tokenizer's files and haf.json.
 func (m *Model) writeCompanions(dir string, meta Meta) error {
 	if m.Tokenizer != nil {
-		pad, _ := padToken(m.Tokenizer)
-		files := m.Tokenizer.Files()
+		files, err := m.tokenizerFiles()
+		if err != nil {
+			return err
+		}
 		for _, name := range slices.Sorted(maps.Keys(files)) {
-			data := files[name]
-			var err error
-			if name == "tokenizer_config.json" || name == "special_tokens_map.json" {
-				if data, err = withPadToken(data, pad); err != nil {
-					return fmt.Errorf("%s: %w", name, err)
-				}
-			}
-			if err := renameio.WriteFile(filepath.Join(dir, filepath.Base(name)), data, 0o644); err != nil {
+			if err := renameio.WriteFile(filepath.Join(dir, filepath.Base(name)), files[name], 0o644); err != nil {
 				return err
 			}
+		}
+		if own, err := m.Tokenizer.Template(); meta.Template.Name == "model" && (err != nil || own.Source() != m.savedTemplate()) {
+			meta.Template.Source = m.template.Source() // the folder's own has more in it
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.companions)) {
@@ -182,10 +179,6 @@ func (m *Model) class() string {
 func (m *Model) writeFolder(dir, class string, sources []lm.Source) error {
 	description := *m.Config
 	description.DType = "float32" // what is written, whatever the base was stored in
-	if m.Tokenizer != nil {
-		_, pad := padToken(m.Tokenizer)
-		description.PAD = int(pad)
-	}
 	config, err := description.Marshal(class)
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func TestSaveOpen(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if want := implicit[i] / float64(len(group.Responses[0])); math.Abs(r-want) > 1e-6 {
+						if want := implicit[i] / float64(group.Responses[0].Predicted()); math.Abs(r-want) > 1e-6 {
 							t.Errorf("normalized reward %d is %v, want %v", i, r, want)
 						}
 					}

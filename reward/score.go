@@ -109,7 +109,7 @@ func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, e
 		}
 		part := encode.Group{Prompt: whole.Prompt}
 		for k, response := range whole.Responses {
-			if len(part.Responses) > 0 && part.Positions()+len(response) > m.positions {
+			if len(part.Responses) > 0 && part.Positions()+len(response.Tokens) > m.positions {
 				groups = append(groups, part)
 				part = encode.Group{Prompt: whole.Prompt}
 			}
@@ -178,7 +178,7 @@ func (m *Model) checkLengths(groups []encode.Group) error {
 	}
 	for _, g := range groups {
 		for _, response := range g.Responses {
-			if n := len(g.Prompt) + len(response); n > longest {
+			if n := len(g.Prompt) + len(response.Tokens); n > longest {
 				return fmt.Errorf("reward: prompt and response have %d tokens, the model has positions for %d", n, longest)
 			}
 		}

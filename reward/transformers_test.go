@@ -138,7 +138,7 @@ func saved(t *testing.T, device *backend.Device, base, family, form string) job 
 	for g := range groups {
 		for k, response := range groups[g].Responses {
 			same(t, j.name+": reward after opening again", again[g][k], scores[g][k])
-			j.Sequences = append(j.Sequences, slices.Concat(groups[g].Prompt, response))
+			j.Sequences = append(j.Sequences, slices.Concat(groups[g].Prompt, response.Tokens))
 			j.want = append(j.want, scores[g][k])
 		}
 	}

@@ -3,9 +3,13 @@ package reward
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 
 	"haf/encode"
 	"haf/pref"
@@ -40,6 +44,10 @@ type Warm struct {
 	shapes      []encode.Shape
 	longest     int // tokens
 	row         int // positions of a row that groups are packed into
+
+	mu       sync.Mutex // of encoders
+	encoders map[string]*encode.Encoder
+	unclosed sync.Once // the warning of texts that end before their turn does
 }
 
 // Sizes of the shapes of a [Warm]: single rows double from shortestRow to the longest input; several rows are a quarter longer than
@@ -143,7 +151,7 @@ func (w *Warm) compile(ctx context.Context, progress func(done, total int)) erro
 	case w.reference != nil:
 		classes = []int{classBoth}
 	}
-	tiny := []encode.Group{{Prompt: []int32{w.model.Encoder.End()}, Responses: [][]int32{{w.model.Encoder.End()}}}}
+	tiny := []encode.Group{{Prompt: []int32{0}, Responses: []encode.Response{encode.Answer([]int32{0})}}}
 	for i, shape := range w.shapes {
 		for j, class := range classes {
 			if err := ctx.Err(); err != nil {
@@ -205,17 +213,17 @@ func (w *Warm) Next(items []pref.Item, urgency []int) ([]int, error) {
 
 // warmItem is an encoded input.
 type warmItem struct {
-	group encode.Group // of one response
-	whole []int32      // prompt and response
-	key   string
-	class int
+	encode.Conversation
+	truncated bool
+	key       string // of the prompt's tokens
+	class     int
 }
 
 func (i *warmItem) PromptKey() string { return i.key }
 func (i *warmItem) Len() (prompt, response int) {
-	return len(i.group.Prompt), len(i.group.Responses[0])
+	return i.Response, len(i.Tokens) - i.Response
 }
-func (i *warmItem) Truncated() bool { return i.group.Truncated }
+func (i *warmItem) Truncated() bool { return i.truncated }
 func (i *warmItem) Class() int      { return i.class }
 
 // Encode makes an input ready to be read. names are the rewards that will be asked of it, tokens says that those of single tokens
@@ -241,11 +249,15 @@ func (w *Warm) Encode(in pref.Input, names []string, tokens bool) (pref.Item, er
 			return nil, fmt.Errorf("reward: token %d is not in the vocabulary, which has 0 to %d", id, w.model.Config.Vocab-1)
 		}
 	}
-	var err error
-	if in.Verbatim() {
-		item.group, err = w.model.Encoder.Verbatim(in, item.class == classBoth)
-	} else {
-		item.group, err = w.model.Encoder.Samples(in.Prompt, []string{in.Response})
+	encoder, err := w.encoderWith(in.TemplateArgs)
+	switch {
+	case err != nil:
+		return nil, err
+	case in.Verbatim():
+		w.checkClosing(in.Text)
+		item.Conversation, item.truncated, err = encoder.Verbatim(in, item.class == classBoth)
+	default:
+		item.Conversation, item.truncated, err = encoder.Conversation(in.Prompt, in.Response)
 	}
 	if errors.Is(err, encode.ErrDropped) {
 		return nil, fmt.Errorf("reward: %w: %w", ErrTooLong, err)
@@ -253,16 +265,56 @@ func (w *Warm) Encode(in pref.Input, names []string, tokens bool) (pref.Item, er
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
-	if n := item.group.Positions(); n > w.longest {
+	if n := len(item.Tokens); n > w.longest {
 		return nil, fmt.Errorf("reward: %w: %d tokens, this model reads up to %d", ErrTooLong, n, w.longest)
 	}
-	item.whole = slices.Concat(item.group.Prompt, item.group.Responses[0])
-	key := make([]byte, 0, 4*len(item.group.Prompt))
-	for _, id := range item.group.Prompt {
+	key := make([]byte, 0, 4*item.Response)
+	for _, id := range item.Tokens[:item.Response] {
 		key = binary.LittleEndian.AppendUint32(key, uint32(id))
 	}
 	item.key = string(key)
 	return item, nil
+}
+
+// mostEncoders bounds the sets of template variables whose encoders are kept.
+const mostEncoders = 64
+
+// encoderWith is the encoder with the template's variables, made once for each set of them.
+func (w *Warm) encoderWith(args map[string]json.RawMessage) (*encode.Encoder, error) {
+	if len(args) == 0 {
+		return w.model.Encoder, nil
+	}
+	key, err := json.Marshal(args)
+	if err != nil {
+		return nil, fmt.Errorf("reward: variables of the chat template: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e := w.encoders[string(key)]; e != nil {
+		return e, nil
+	}
+	e, err := w.model.EncoderWith(args)
+	if err != nil {
+		return nil, err
+	}
+	if w.encoders == nil || len(w.encoders) == mostEncoders {
+		w.encoders = map[string]*encode.Encoder{}
+	}
+	w.encoders[string(key)] = e
+	return e, nil
+}
+
+// checkClosing warns, once, of a text that does not end as the template ends a turn: it is read as it stands, so its reward is
+// not that of the same conversation as messages.
+func (w *Warm) checkClosing(text string) {
+	end := strings.TrimSpace(w.model.Encoder.Closing())
+	if text == "" || strings.HasSuffix(strings.TrimSpace(text), end) {
+		return
+	}
+	w.unclosed.Do(func() {
+		slog.Warn("a text does not end as the chat template ends a turn: it is read as it stands, so its reward differs from that of "+
+			"the same conversation as messages; this is said once", "model", w.model.Dir, "end of a turn", end)
+	})
 }
 
 // Read gives the items their values, in order. They are of one class and of this model.
@@ -302,7 +354,7 @@ func (w *Warm) Read(ctx context.Context, items []pref.Item) ([]pref.Values, erro
 }
 
 // gather makes groups of items that begin alike, none longer than a common row or with more responses than its slots. A score
-// is read at the last token alone, so whatever two items have in common is run once; a log-probability is that of the response, so
+// is read at one token alone, so whatever two items have in common is run once; a log-probability is that of the response, so
 // there the prompt is what is shared.
 func (w *Warm) gather(items []pref.Item) (groups []encode.Group, at []place, class int, err error) {
 	at = make([]place, len(items))
@@ -321,12 +373,14 @@ func (w *Warm) gather(items []pref.Item) (groups []encode.Group, at []place, cla
 		members = w.byPrompt(warm)
 	}
 	for g, m := range members {
-		group := encode.Group{Prompt: warm[m.items[0]].whole[:m.shared]}
+		conversations := make([]encode.Conversation, len(m.items))
 		for k, i := range m.items {
-			at[i] = place{g, k}
-			group.Responses = append(group.Responses, warm[i].whole[m.shared:])
+			at[i], conversations[k] = place{g, k}, warm[i].Conversation
+			if class == classScore {
+				conversations[k].Response = len(warm[i].Tokens) // no token is predicted, so any may be shared
+			}
 		}
-		groups = append(groups, group)
+		groups = append(groups, encode.NewGroup(conversations, m.shared))
 	}
 	return groups, at, class, nil
 }
@@ -368,17 +422,17 @@ func (w *Warm) byBeginning(items []*warmItem) []cluster {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(items[a].whole, items[b].whole) })
+	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(items[a].Tokens, items[b].Tokens) })
 	// In sorted order what two have in common, all between have: clusters are stretches, and what two neighbours share is what the
 	// last of one and the first of the other do.
 	of := make([]*cluster, len(items)) // by place in the order
 	var gaps []int                     // between place i and the next
 	common := make([]int, len(items))
 	for i, at := range order {
-		tokens := items[at].whole
-		of[i] = &cluster{[]int{at}, len(tokens) - 1, len(tokens)}
+		tokens := items[at].Tokens
+		of[i] = &cluster{[]int{at}, min(len(tokens)-1, items[at].Read+1), len(tokens)}
 		if i+1 < len(order) {
-			common[i] = commonPrefix(tokens, items[order[i+1]].whole)
+			common[i] = commonPrefix(tokens, items[order[i+1]].Tokens)
 			gaps = append(gaps, i)
 		}
 	}

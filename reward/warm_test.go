@@ -131,7 +131,7 @@ func TestWarmConforms(t *testing.T) {
 	scorertest.Test(t, warm(t, m, reward.WarmOptions{MaxLength: 64, Rewards: []string{reward.ByNormalized}}), scorertest.Options{Samples: samples(), Tolerance: 1e-5})
 }
 
-// TestVerbatim wants the reward of a sample of the text and of the tokens that it becomes, however a client ends them.
+// TestVerbatim wants the reward of a sample of the text and of the tokens that it becomes.
 func TestVerbatim(t *testing.T) {
 	m := savedModel(t, false)
 	w := warm(t, m, reward.WarmOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}, MaxLength: 64})
@@ -150,17 +150,20 @@ func TestVerbatim(t *testing.T) {
 	sample := samples()[0]
 	want, wantImplicit := read(pref.Input{Sample: sample}, reward.ByScore), read(pref.Input{Sample: sample}, reward.ByImplicit)
 	const prompt = "<s>what does the fox eat :"
-	whole := prompt + " the fox eats berries"
-	for _, text := range []string{whole, whole + "</s>", whole + "</s>\n"} {
-		if got := read(pref.Input{Text: text}, reward.ByScore); math.Abs(got-want) > 1e-5 {
-			t.Errorf("%q has reward %v, as a sample %v", text, got, want)
-		}
-		if got := read(pref.Input{Text: text, PromptText: prompt}, reward.ByImplicit); math.Abs(got-wantImplicit) > 1e-5 {
-			t.Errorf("%q has implicit reward %v, as a sample %v", text, got, wantImplicit)
+	whole := prompt + " the fox eats berries</s>"
+	for _, in := range []pref.Input{
+		{Text: whole}, {Text: strings.TrimPrefix(whole, "<s>")}, {Text: whole, PromptText: prompt}, {Tokens: m.Tokenizer.Encode(whole, false)},
+	} {
+		if got := read(in, reward.ByScore); math.Abs(got-want) > 1e-5 {
+			t.Errorf("%+v has reward %v, as a sample %v", in, got, want)
 		}
 	}
-	if got := read(pref.Input{Tokens: m.Tokenizer.Encode(whole, false)}, reward.ByScore); math.Abs(got-want) > 1e-5 {
-		t.Errorf("as tokens the reward is %v, as a sample %v", got, want)
+	if got := read(pref.Input{Text: whole, PromptText: prompt}, reward.ByImplicit); math.Abs(got-wantImplicit) > 1e-5 {
+		t.Errorf("%q has implicit reward %v, as a sample %v", whole, got, wantImplicit)
+	}
+	// Nothing is put behind a text: one that is cut before its end has another reward.
+	if got := read(pref.Input{Text: prompt + " the fox"}, reward.ByScore); math.Abs(got-want) < 1e-3 {
+		t.Errorf("a text without its end has reward %v, as the whole", got)
 	}
 	for name, c := range map[string]struct {
 		in   pref.Input
@@ -171,7 +174,7 @@ func TestVerbatim(t *testing.T) {
 		"other prompt":     {pref.Input{Text: whole, PromptText: "where"}, encode.ErrNoResponse, ""},
 		"outside":          {pref.Input{Tokens: []int32{3, int32(m.Config.Vocab)}}, nil, "not in the vocabulary"},
 		"negative":         {pref.Input{Tokens: []int32{-1}}, nil, "not in the vocabulary"},
-		"no token":         {pref.Input{Tokens: []int32{}}, nil, "no token before the end token"},
+		"no token":         {pref.Input{Tokens: []int32{}}, encode.ErrNoResponse, ""},
 		"too long":         {pref.Input{Text: strings.Repeat("fox ", 3000), PromptText: "fox "}, reward.ErrTooLong, ""},
 	} {
 		_, err := w.Encode(c.in, []string{reward.ByImplicit}, false)

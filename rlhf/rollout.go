@@ -33,7 +33,7 @@ func groups(rollouts []*rollout) []encode.Group {
 	for i, r := range rollouts {
 		out[i] = encode.Group{Prompt: r.prompt, Index: i}
 		for _, a := range r.responses {
-			out[i].Responses = append(out[i].Responses, a.tokens)
+			out[i].Responses = append(out[i].Responses, encode.Answer(a.tokens))
 		}
 	}
 	return out

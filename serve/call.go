@@ -29,8 +29,24 @@ type call struct {
 	sigmoid  bool
 	baseline []*baseline // native only: for each sample, nil for none
 	most     int         // tokens that an input may have; 0 is no limit of the call's own
+	// templateArgs are further variables of the chat template, for the inputs that are rendered.
+	templateArgs map[string]json.RawMessage
 	// reply is the body of the answer.
 	reply func(*call, *answer) any
+}
+
+// render gives the inputs the template's variables; text and tokens were rendered by the client.
+func (c *call) render() error {
+	if len(c.templateArgs) == 0 {
+		return nil
+	}
+	for i := range c.inputs {
+		if c.inputs[i].Verbatim() {
+			return wrong("chat_template_kwargs", "chat_template_kwargs stands beside text or tokens, to which no template is applied: send messages")
+		}
+		c.inputs[i].TemplateArgs = c.templateArgs
+	}
+	return nil
 }
 
 // activation is what the reply says was done.

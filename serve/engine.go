@@ -70,6 +70,8 @@ func (p plain) Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, 
 	switch {
 	case in.Verbatim():
 		return nil, fmt.Errorf("this model takes prompt and response or messages, not text or tokens of a template")
+	case len(in.TemplateArgs) > 0:
+		return nil, fmt.Errorf("this model has no chat template, so it takes no chat_template_kwargs")
 	case tokens:
 		return nil, fmt.Errorf("this model gives no rewards of single tokens")
 	case !slices.Equal(rewards, p.Rewards()):

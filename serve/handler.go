@@ -240,6 +240,9 @@ func (s *Server) reply(r *http.Request, decode decoder, n *notes) (body any, hea
 		s.config.Log.Debug("request body", "path", r.URL.Path, "body", string(data))
 	}
 	c, err := decode(data, r.URL.Query())
+	if err == nil {
+		err = c.render()
+	}
 	if err != nil {
 		return nil, headers, err
 	}

@@ -16,6 +16,8 @@ type nativeRequest struct {
 	Rewards     []string `json:"rewards"` // names; the first is data[].reward
 	Tokens      bool     `json:"tokens"`  // the implicit reward token by token
 	Temperature *float64 `json:"temperature"`
+	// TemplateArgs are vLLM's.
+	TemplateArgs templateArgs `json:"chat_template_kwargs"`
 	nativeSample
 	Responses []string       `json:"responses"`
 	Samples   []nativeSample `json:"samples"`
@@ -67,7 +69,7 @@ func decodeNative(body []byte, query url.Values) (*call, error) {
 	if len(query) > 0 {
 		return nil, wrong("", "the address has a query: everything stands in the body here")
 	}
-	c := &call{model: r.Model, rewards: r.Rewards, tokens: r.Tokens}
+	c := &call{model: r.Model, rewards: r.Rewards, tokens: r.Tokens, templateArgs: r.TemplateArgs}
 	samples := r.Samples
 	one := r.Prompt != nil || r.Response != nil || r.Messages != nil || r.Responses != nil
 	switch {

@@ -26,10 +26,15 @@ type vllmRequest struct {
 	Softmax          *bool           `json:"softmax"`
 	Normalize        *bool           `json:"normalize"`
 	Template         json.RawMessage `json:"chat_template"`
-	TemplateArgs     json.RawMessage `json:"chat_template_kwargs"`
+	TemplateArgs     templateArgs    `json:"chat_template_kwargs"`
+	GenerationPrompt bool            `json:"add_generation_prompt"`
+	Continue         bool            `json:"continue_final_message"`
 	Truncate         *int            `json:"truncate_prompt_tokens"`
 	AddSpecialTokens *bool           `json:"add_special_tokens"`
 }
+
+// templateArgs are variables of the chat template, of any JSON value.
+type templateArgs map[string]json.RawMessage
 
 func set(data json.RawMessage) bool {
 	return len(data) > 0 && !bytes.Equal(data, []byte("null")) && !bytes.Equal(data, []byte("{}"))
@@ -40,13 +45,17 @@ func (r *vllmRequest) call() (*call, error) {
 	switch {
 	case r.Softmax != nil && *r.Softmax:
 		return nil, wrong("softmax", "softmax over one value is always 1: ask for use_activation (a sigmoid), or for neither")
-	case set(r.Template), set(r.TemplateArgs):
+	case set(r.Template):
 		return nil, wrong("chat_template", "the chat template is the model's own, that of a request is not run: leave it out, or send the text that it makes as input")
+	case r.GenerationPrompt:
+		return nil, wrong("add_generation_prompt", "a reward is that of a whole conversation: leave add_generation_prompt out")
+	case r.Continue:
+		return nil, wrong("continue_final_message", "a reward is that of a whole conversation: leave continue_final_message out")
 	case r.Truncate != nil && *r.Truncate != -1:
 		return nil, wrong("truncate_prompt_tokens", "inputs are cut by the model's own rule: leave truncate_prompt_tokens out")
 	}
 	use := cmp.Or(r.UseActivation, r.Activation)
-	return &call{model: r.Model, loose: true, sigmoid: use != nil && *use}, nil
+	return &call{model: r.Model, loose: true, sigmoid: use != nil && *use, templateArgs: r.TemplateArgs}, nil
 }
 
 // vllmInputs are the inputs of /classify, /pooling and /v1/embeddings: text, tokens or a conversation.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +28,9 @@ type Template struct {
 	special  map[string]string // further named tokens of the model
 	compiled *exec.Template
 	now      func() time.Time
+	day      string         // that At has set
+	args     map[string]any // further variables, see With
+	argsJSON []byte
 	limits   limits
 }
 
@@ -35,7 +40,12 @@ func (t *Tokenizer) Template() (*Template, error) {
 	if t.config.chatTemplate == "" {
 		return nil, ErrNoTemplate
 	}
-	tpl, err := NewTemplate(t.config.chatTemplate, t.config.special["bos_token"], t.config.special["eos_token"])
+	return t.TemplateOf(t.config.chatTemplate)
+}
+
+// TemplateOf compiles a chat template for the model: its named special tokens are variables of it.
+func (t *Tokenizer) TemplateOf(source string) (*Template, error) {
+	tpl, err := NewTemplate(source, t.config.special["bos_token"], t.config.special["eos_token"])
 	if err != nil {
 		return nil, err
 	}
@@ -77,17 +87,53 @@ func NewTemplate(source string, bos, eos string) (t *Template, err error) {
 func (t *Template) At(now time.Time) *Template {
 	fixed := *t
 	fixed.now = func() time.Time { return now }
+	if fixed.WritesDate() {
+		fixed.day = now.Format(time.RFC3339)
+	}
 	return &fixed
+}
+
+// WritesDate says whether the template may write the date: it names strftime_now.
+func (t *Template) WritesDate() bool { return strings.Contains(t.source, "strftime_now") }
+
+// With returns a copy whose renderings have further variables, such as enable_thinking; they are JSON values. What every
+// rendering sets itself is no variable of this kind.
+func (t *Template) With(args map[string]json.RawMessage) (*Template, error) {
+	if len(args) == 0 {
+		return t, nil
+	}
+	with := *t
+	with.args = map[string]any{}
+	for name, value := range args {
+		if slices.Contains([]string{"messages", "add_generation_prompt", "bos_token", "eos_token", "strftime_now", "raise_exception"}, name) {
+			return nil, fmt.Errorf("tokenizer: chat template: %s is set by every rendering: it cannot be an argument of the template", name)
+		}
+		var err error
+		if with.args[name], err = jinjaValue(value); err != nil {
+			return nil, fmt.Errorf("tokenizer: chat template: argument %s: %w", name, err)
+		}
+	}
+	var err error
+	if with.argsJSON, err = json.Marshal(args); err != nil {
+		return nil, fmt.Errorf("tokenizer: chat template: arguments: %w", err)
+	}
+	return &with, nil
 }
 
 // Source returns the template as it was given.
 func (t *Template) Source() string { return t.source }
 
-// Hash is the hexadecimal SHA-256 of source, bos_token and eos_token.
+// Hash is the hexadecimal SHA-256 of source, bos_token and eos_token, and of the arguments and the time of At where they are set
+// and of use.
 func (t *Template) Hash() string {
 	sum := sha256.New()
 	for _, part := range []string{t.source, t.bos, t.eos} {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
+	}
+	for _, part := range []string{string(t.argsJSON), t.day} {
+		if part != "" {
+			fmt.Fprintf(sum, "%d:%s", len(part), part)
+		}
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
@@ -134,6 +180,9 @@ func (t *Template) execute(messages any, vars map[string]any) (text string, err 
 	data["bos_token"], data["eos_token"] = t.bos, t.eos
 	data["strftime_now"] = func(params *exec.VarArgs) (string, error) { return strftime(t.now(), params) }
 	data[budgetName] = newBudget(t.limits)
+	for name, v := range t.args {
+		data[name] = v
+	}
 	for name, v := range vars {
 		data[name] = v
 	}

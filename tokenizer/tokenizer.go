@@ -216,12 +216,32 @@ func (t *Tokenizer) Encode(text string, special bool) []int32 {
 	if special {
 		ids = append(ids, t.post.before...)
 	}
-	first := true // nothing of the text comes before
+	t.parts(text, func(id int32) { ids = append(ids, id) }, func(part string, start bool) {
+		if t.split == nil {
+			ids = t.model.encode(ids, part)
+			return
+		}
+		t.split.split(piece{part, start}, func(p piece) {
+			if p.text != "" {
+				ids = t.model.encode(ids, p.text)
+			}
+		})
+	})
+	if special {
+		ids = append(ids, t.post.after...)
+	}
+	return ids
+}
+
+// parts cuts the added tokens out of a text and calls, in order, added with the id of each and rest with the normalized text
+// between them; start says that nothing of the text comes before.
+func (t *Tokenizer) parts(text string, added func(id int32), rest func(part string, start bool)) {
+	first := true
 	t.added.raw.split(text, func(part string, id int32) {
 		start := first
 		first = false
 		if id >= 0 {
-			ids = append(ids, id)
+			added(id)
 			return
 		}
 		if t.normalize != nil {
@@ -229,23 +249,25 @@ func (t *Tokenizer) Encode(text string, special bool) []int32 {
 		}
 		t.added.normalized.split(part, func(part string, id int32) {
 			if id >= 0 {
-				ids = append(ids, id)
-			} else if t.split == nil {
-				ids = t.model.encode(ids, part)
+				added(id)
 			} else {
-				t.split.split(piece{part, start}, func(p piece) {
-					if p.text != "" {
-						ids = t.model.encode(ids, p.text)
-					}
-				})
+				rest(part, start)
 			}
 			start = false
 		})
 	})
-	if special {
-		ids = append(ids, t.post.after...)
-	}
-	return ids
+}
+
+// SpecialIn returns the special tokens that Encode recognizes in the text, in order, by their content.
+func (t *Tokenizer) SpecialIn(text string) []string {
+	var found []string
+	t.parts(text, func(id int32) {
+		if e := t.tokens[id]; e.special {
+			token, _ := t.Token(id)
+			found = append(found, token)
+		}
+	}, func(string, bool) {})
+	return found
 }
 
 // Decode returns the text of the ids. Ids that are no token's are left out, and with skipSpecial the special tokens

@@ -89,7 +89,7 @@ func openCase(t *testing.T, device *backend.Device, dir string, positions int, c
 		}
 	}
 	for i, p := range c.want.Pairs {
-		c.groups = append(c.groups, encode.Group{Prompt: p.Prompt, Responses: [][]int32{p.Chosen, p.Rejected}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}, Index: i})
+		c.groups = append(c.groups, encode.Group{Prompt: p.Prompt, Responses: []encode.Response{encode.Answer(p.Chosen), encode.Answer(p.Rejected)}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}, Index: i})
 		c.refs = append(c.refs, []float64{c.want.RefChosenLogps[i], c.want.RefRejectedLogps[i]})
 	}
 	plan, err := encode.NewPlan(c.groups, encode.PlanOptions{Positions: positions})

@@ -32,6 +32,7 @@ func extra(b *encode.Batch, refs [][]float64, ms *measures) []any {
 	for i, g := range b.Groups {
 		for k, slot := range b.Slots[i] {
 			group[slot] = int32(i)
+			tokens[slot] = max(1, tokens[slot]) // the mean over no token is 0
 			if refs != nil {
 				ref[slot] = float32(refs[g][k])
 			}
@@ -61,7 +62,7 @@ func readoutOf(in []*Node) objective.Readout {
 func valuesOf(g *encode.Group, scores, logps, refs []float64) objective.Group {
 	out := objective.Group{Scores: scores, Logps: logps, RefLogps: refs, Targets: g.Targets()}
 	for _, r := range g.Responses {
-		out.Tokens = append(out.Tokens, len(r))
+		out.Tokens = append(out.Tokens, max(1, r.Predicted()))
 	}
 	for _, c := range g.Comparisons {
 		out.Comparisons = append(out.Comparisons, objective.Comparison{Chosen: c.Chosen, Rejected: c.Rejected, Margin: g.Stated(c)})

@@ -56,8 +56,8 @@ func smallData(n int, vocab int) Data {
 		text := pref.Group{Source: g.Source}
 		for k := range 2 + i%2 {
 			low := 3 + k*(vocab-3)/3
-			g.Responses = append(g.Responses, append(tokens(2+random.IntN(9), low, low+(vocab-3)/3), 2))
-			text.Responses = append(text.Responses, fmt.Sprint(g.Responses[k]))
+			g.Responses = append(g.Responses, encode.Answer(append(tokens(2+random.IntN(9), low, low+(vocab-3)/3), 2)))
+			text.Responses = append(text.Responses, fmt.Sprint(g.Responses[k].Tokens))
 			if k > 0 {
 				g.Comparisons = append(g.Comparisons, pref.Comparison{Chosen: 0, Rejected: k})
 			}

@@ -14,6 +14,7 @@ import (
 type combineCmd struct {
 	Model string   `arg:"" help:"Run folder whose both heads were trained."`
 	Valid []string `help:"Preference file to fit on, which must be no test file. Default: the run's own validation data." sep:"none"`
+	chatFlags
 }
 
 // combineOutput is what -json prints.
@@ -29,7 +30,11 @@ func (c *combineCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := a.openModel(c.Model, reward.Options{})
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
+	model, err := a.openModel(c.Model, reward.Options{Chat: chat})
 	if err != nil {
 		return err
 	}

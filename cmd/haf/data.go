@@ -21,7 +21,8 @@ type dataCmd struct {
 	First    int      `help:"Only the first N groups of each file."`
 	SkipBad  int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	Model    string   `help:"Lengths in the tokens of this model instead of characters."`
-	Sample   int      `default:"1" help:"Show this many groups of each file in full."`
+	chatFlags
+	Sample int `default:"1" help:"Show this many groups of each file in full."`
 }
 
 // fileSummary is one file of the data command's output.
@@ -47,7 +48,11 @@ func (c *dataCmd) Run(a *app) error {
 	}
 	unit, length := "characters", utf8.RuneCountInString
 	if c.Model != "" {
-		model, err := a.openModel(c.Model, reward.Options{})
+		chat, err := c.chatFlags.options()
+		if err != nil {
+			return err
+		}
+		model, err := a.openModel(c.Model, reward.Options{Chat: chat})
 		if err != nil {
 			return err
 		}

@@ -51,6 +51,8 @@ func (f ensembleFlags) name(models []string) string {
 // goldFlags name a gold reward model, or several whose mean is the gold reward.
 type goldFlags struct {
 	Gold []string `help:"Gold reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; may be repeated: the mean of their rewards." sep:"none"`
+
+	GoldChat chatFlags `embed:"" prefix:"gold-"`
 }
 
 func (f goldFlags) rule() ensembleFlags {
@@ -65,7 +67,11 @@ func (f goldFlags) openGold(a *app) (*openScorer, error) {
 	if len(f.Gold) == 0 {
 		return nil, nil
 	}
-	return a.openScorer(f.Gold, f.rule(), "", nil)
+	chat, err := f.GoldChat.options()
+	if err != nil {
+		return nil, err
+	}
+	return a.openScorer(f.Gold, f.rule(), "", reward.Options{Chat: chat})
 }
 
 // An ensemble opens one member after the other for a reading, so that only one is in memory; for a scorer, which is asked again and again,

@@ -31,6 +31,7 @@ type evalCmd struct {
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
 	columnFlag
+	chatFlags
 	ensembleFlags
 
 	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
@@ -119,7 +120,11 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := c.open(a, c.Models, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
+	model, err := c.open(a, c.Models, reward.Options{Chat: chat, MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return err
 	}

@@ -9,15 +9,20 @@ type exportCmd struct {
 	Policy string `required:"" help:"Run or model folder, or a Hugging Face id, whose policy head is exported."`
 	Out    string `required:"" help:"New folder for the causal language model."`
 	columnFlag
+	chatFlags
 }
 
 // Run writes the policy head as a causal language model.
 func (c *exportCmd) Run(a *app) error {
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
 	device, err := backend.Open("go") // nothing is computed on the device
 	if err != nil {
 		return err
 	}
-	model, err := a.openModelOn(device, c.Policy, reward.Options{Column: c.column()})
+	model, err := a.openModelOn(device, c.Policy, reward.Options{Chat: chat, Column: c.column()})
 	if err != nil {
 		return err
 	}

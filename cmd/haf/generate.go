@@ -73,7 +73,7 @@ func (f serverFlags) client(a *app) (*remote.Client, error) {
 }
 
 // generator opens what generates: a server, or a model's policy head. name identifies it in a journal's settings.
-func (a *app) generator(model string, rows int, server serverFlags) (g pref.Generator, name string, free func(), err error) {
+func (a *app) generator(model string, rows int, chat reward.ChatOptions, server serverFlags) (g pref.Generator, name string, free func(), err error) {
 	if server.URL != "" {
 		client, err := server.client(a)
 		if err != nil {
@@ -81,7 +81,7 @@ func (a *app) generator(model string, rows int, server serverFlags) (g pref.Gene
 		}
 		return remote.Generator{Client: client}, server.URL + " " + client.Model(), func() {}, nil
 	}
-	m, err := a.openModel(model, reward.Options{})
+	m, err := a.openModel(model, reward.Options{Chat: chat})
 	if err != nil {
 		return nil, "", nil, err
 	}
@@ -100,6 +100,7 @@ type generateCmd struct {
 	First   int      `help:"Only the first N prompts."`
 	Out     string   `help:"New JSONL file of the samples. Stopped work is gone on with from FILE.part."`
 	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
+	chatFlags
 	samplingFlags
 	serverFlags
 }
@@ -118,14 +119,18 @@ func (c *generateCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
 	if c.Prompt != "" {
-		return c.one(a, sampling)
+		return c.one(a, sampling, chat)
 	}
 	prompts, err := a.prompts(c.Prompts, c.First)
 	if err != nil {
 		return err
 	}
-	generator, name, free, err := a.generator(c.Model, c.Rows, c.serverFlags)
+	generator, name, free, err := a.generator(c.Model, c.Rows, chat, c.serverFlags)
 	if err != nil {
 		return err
 	}
@@ -146,8 +151,8 @@ func (c *generateCmd) Run(a *app) error {
 }
 
 // one prints the responses to one prompt.
-func (c *generateCmd) one(a *app, s curate.Sampling) error {
-	generator, _, free, err := a.generator(c.Model, c.Rows, c.serverFlags)
+func (c *generateCmd) one(a *app, s curate.Sampling, chat reward.ChatOptions) error {
+	generator, _, free, err := a.generator(c.Model, c.Rows, chat, c.serverFlags)
 	if err != nil {
 		return err
 	}

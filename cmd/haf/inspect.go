@@ -12,10 +12,15 @@ import (
 
 type inspectCmd struct {
 	Model string `arg:"" help:"Run, model or adapter folder, GGUF file or Hugging Face id."`
+	chatFlags
 }
 
 // Run describes a model; it opens no device.
 func (c *inspectCmd) Run(a *app) error {
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
 	client, err := a.hub()
 	if err != nil {
 		return err
@@ -24,7 +29,7 @@ func (c *inspectCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	in, err := reward.Inspect(model.Paths[0])
+	in, err := reward.Inspect(model.Paths[0], chat)
 	if err != nil {
 		return err
 	}
@@ -50,6 +55,10 @@ func (c *inspectCmd) Run(a *app) error {
 			prompt = "with a generation prompt"
 		}
 		line("template", "%s (%s), %s", t.Template, t.TemplateSource, prompt)
+		line("reward read at", "%q", t.ReadAt)
+		if t.Date != "" {
+			line("date", "%s", t.Date)
+		}
 		for _, name := range slices.Sorted(maps.Keys(t.Special)) {
 			line(name, "%q, id %d", t.Special[name].Token, t.Special[name].ID)
 		}

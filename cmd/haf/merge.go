@@ -12,6 +12,7 @@ type mergeCmd struct {
 	Out     string   `required:"" help:"New folder for the merged model."`
 	Average bool     `help:"Write the mean of the models' weights, adapters merged (WARM)."`
 	columnFlag
+	chatFlags
 }
 
 // Run merges an adapter, or averages models.
@@ -22,13 +23,17 @@ func (c *mergeCmd) Run(a *app) error {
 	case !c.Average && len(c.Models) > 1:
 		return fmt.Errorf("%w: %d models to merge: name one, or -average them", errUsage, len(c.Models))
 	}
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
 	device, err := backend.Open("go") // nothing is computed on the device
 	if err != nil {
 		return err
 	}
 	var models []*reward.Model
 	for _, named := range c.Models {
-		model, err := a.openModelOn(device, named, reward.Options{Column: c.column()})
+		model, err := a.openModelOn(device, named, reward.Options{Chat: chat, Column: c.column()})
 		if err != nil {
 			return err
 		}

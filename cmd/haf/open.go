@@ -28,5 +28,8 @@ func (a *app) openLocal(device *backend.Device, path string, opt reward.Options)
 	if model.HeadFold != "" {
 		fmt.Fprintf(a.stderr, "haf: the rewards of %s are normalized as its config.json asks: %s\n", path, model.HeadFold)
 	}
+	for _, note := range model.FormatNotes() {
+		fmt.Fprintf(a.stderr, "haf: %s: %s\n", path, note)
+	}
 	return model, nil
 }

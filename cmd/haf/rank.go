@@ -26,8 +26,11 @@ type rankCmd struct {
 	samplingFlags
 	serverFlags
 	columnFlag
+	chatFlags
 	ensembleFlags
 	goldFlags // larger or trained apart, for the curve
+
+	PolicyChat chatFlags `embed:"" prefix:"policy-"`
 }
 
 // ranked is what -json prints.
@@ -63,7 +66,11 @@ func (c *rankCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	scorer, err := a.openScorer(c.Models, c.ensembleFlags, c.Reward, c.column())
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
+	scorer, err := a.openScorer(c.Models, c.ensembleFlags, c.Reward, reward.Options{Chat: chat, Column: c.column()})
 	if err != nil {
 		return err
 	}
@@ -133,11 +140,15 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	policy := c.Policy
+	policy, of := c.Policy, c.PolicyChat
 	if policy == "" {
-		policy = c.Models[0]
+		policy, of = c.Models[0], c.chatFlags
 	}
-	generator, name, free, err := a.generator(policy, c.Rows, c.serverFlags)
+	chat, err := of.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	generator, name, free, err := a.generator(policy, c.Rows, chat, c.serverFlags)
 	if err != nil {
 		return nil, nil, err
 	}

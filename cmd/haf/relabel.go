@@ -24,6 +24,7 @@ type relabelCmd struct {
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	judgeFlags
 	columnFlag
+	chatFlags
 	ensembleFlags
 }
 
@@ -127,7 +128,11 @@ func (c *relabelCmd) Run(a *app) error {
 
 // own reads rewards of the model on every response of the groups, "" that of the head that was trained: [reward][group][response].
 func (c *relabelCmd) own(a *app, groups []pref.Group, names ...string) ([][][]float64, error) {
-	model, err := c.open(a, c.Models, reward.Options{Column: c.column()})
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return nil, err
+	}
+	model, err := c.open(a, c.Models, reward.Options{Chat: chat, Column: c.column()})
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ type scoreCmd struct {
 	Reward    string   `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlag
+	chatFlags
 	ensembleFlags
 }
 
@@ -107,7 +108,11 @@ func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards, variances []flo
 
 // scoreBy scores the samples by one model, with the variances of its score head's rewards where it predicts them, and says which were cut to fit it.
 func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards, variances []float64, cut []bool, err error) {
-	model, err := a.openSubject(named, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	model, err := a.openSubject(named, reward.Options{Chat: chat, MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return nil, nil, nil, err
 	}

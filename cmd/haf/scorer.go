@@ -67,8 +67,8 @@ type openScorer struct {
 }
 
 // openScorer opens one reward ("": its own choice) of a model, a server or the ensemble of several.
-func (a *app) openScorer(models []string, of ensembleFlags, rewardName string, column *int) (*openScorer, error) {
-	model, err := of.open(a, models, reward.Options{Column: column})
+func (a *app) openScorer(models []string, of ensembleFlags, rewardName string, opt reward.Options) (*openScorer, error) {
+	model, err := of.open(a, models, opt)
 	if err != nil {
 		return nil, err
 	}

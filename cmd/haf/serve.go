@@ -27,6 +27,7 @@ type serveCmd struct {
 	MaxLength   int                `name:"max-length" help:"Tokens of prompt and response. Default: as trained, else what the model has positions for, up to 4096."`
 	Positions   int                `help:"Positions of a batch, about. Default 2048."`
 	columnFlag
+	chatFlags
 
 	TokenFile string `name:"token-file" help:"File of bearer tokens, VALUE or NAME VALUE a line, that no others may read. Without it those in HAF_TOKENS, in the same form."`
 	Open      bool   `help:"Without tokens, answer whoever reaches the address."`
@@ -135,7 +136,11 @@ func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
 
 // load opens a model and makes it ready; before is what it takes the place of.
 func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, name, path string, before serve.Engine) (serve.Engine, error) {
-	model, err := a.openModelOn(device, path, reward.Options{Column: c.column(), Positions: c.Positions})
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return nil, err
+	}
+	model, err := a.openModelOn(device, path, reward.Options{Chat: chat, Column: c.column(), Positions: c.Positions})
 	if err != nil {
 		return nil, err
 	}

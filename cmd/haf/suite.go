@@ -111,7 +111,11 @@ func (c *evalCmd) runMatrix(a *app) error {
 
 // readSets reads one model's rewards on every set.
 func (c *evalCmd) readSets(a *app, dir string, sets [][]pref.Group, p *progress) (names []string, of []*reading, err error) {
-	model, err := a.openSubject(dir, reward.Options{MaxLength: c.MaxLength, Column: c.column()})
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := a.openSubject(dir, reward.Options{Chat: chat, MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
 		return nil, nil, err
 	}

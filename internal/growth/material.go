@@ -127,7 +127,7 @@ func (t *texts) ofLength(length, n int) (string, error) {
 				if err != nil {
 					return 0, err
 				}
-				return len(g.Responses[0]), nil
+				return len(g.Responses[0].Tokens), nil
 			})
 			if err != nil {
 				return pair{}, err

@@ -109,3 +109,33 @@ func orSkip(t testing.TB, path, why string) string {
 	}
 	return path
 }
+
+// Foreign returns the folders of reward models as other programs leave them, each with the rewards that transformers gives
+// conversations: those below $HAF_GOLDEN, else the repository's own and, where the shared material is, those it has besides.
+func Foreign(t testing.TB) []string {
+	t.Helper()
+	pattern := func(root string) []string {
+		found, err := filepath.Glob(filepath.Join(root, "foreign", "*", "expected.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range found {
+			found[i] = filepath.Dir(found[i])
+		}
+		return found
+	}
+	if root := os.Getenv("HAF_GOLDEN"); root != "" {
+		return pattern(root)
+	}
+	cases := pattern(filepath.Join(Root(), "reward", "testdata"))
+	own := map[string]bool{}
+	for _, dir := range cases {
+		own[filepath.Base(dir)] = true
+	}
+	for _, dir := range pattern(filepath.Join(dir(), "golden")) {
+		if !own[filepath.Base(dir)] {
+			cases = append(cases, dir)
+		}
+	}
+	return cases
+}

@@ -1,0 +1,177 @@
+package encode
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"haf/pref"
+	"haf/tokenizer"
+)
+
+// One rule makes a conversation the tokens that other programs make of it, and says where they read its reward. It is
+// what transformers does with AutoModelForSequenceClassification on apply_chat_template(conversation):
+//
+//   - The template renders the whole conversation, the response as its last turn, without a generation prompt.
+//   - The text is tokenized whole. Special tokens in it are recognized, whoever wrote them; none is added.
+//   - The reward is read at the last token that is not the model's padding token, of which pad_token_id in its config.json
+//     speaks. Where the padding token is the end token, this is the token before it.
+//
+// The tokens of the response are those behind the generation prompt, as in TRL's DPOTrainer: the prompt is rendered with the
+// generation prompt and tokenized, and the response begins where the two sequences of tokens part. A token that
+// straddles the boundary, made of the end of the prompt's text and the beginning of the response's, belongs to the response.
+
+// Where a reward is read: Options.Read.
+const (
+	// ReadLast reads at the last token that is not padding.
+	ReadLast = "last"
+	// ReadEnd reads at the last token that ends a turn, as programs do that look for the end token.
+	ReadEnd = "end"
+)
+
+// How many beginning-of-sequence tokens open a conversation: Options.BOS.
+const (
+	// BOSTemplate leaves them as the template writes them.
+	BOSTemplate = "template"
+	// BOSOnce, BOSTwice and BOSNone make their number 1, 2 and 0, whatever the template writes.
+	BOSOnce  = "once"
+	BOSTwice = "twice"
+	BOSNone  = "none"
+)
+
+// ErrRefused is wrapped by the error of a conversation that the chat template refuses.
+var ErrRefused = errors.New("the chat template refuses the conversation")
+
+var errNoEnd = errors.New("the conversation holds no token that ends a turn, at which its reward is to be read")
+
+// A Conversation is a prompt with one response as a model reads it.
+type Conversation struct {
+	Tokens   []int32
+	Response int // index of the response's first token; the prompt's tokens stand before it
+	Read     int // index of the token at which the reward is read
+}
+
+// render is the text of a conversation. An error wraps [ErrRefused].
+func (e *Encoder) render(messages []pref.Message, generationPrompt bool) (string, error) {
+	turns := make([]tokenizer.Message, len(messages))
+	for i, m := range messages {
+		turns[i] = tokenizer.Message{Role: m.Role, Content: m.Content}
+	}
+	text, err := e.tpl.Render(turns, generationPrompt)
+	if err != nil {
+		return "", fmt.Errorf("%w: chat template: %w", ErrRefused, err)
+	}
+	return text, nil
+}
+
+// tokens are those of a rendered text, with as many BOS tokens as Options.BOS says.
+func (e *Encoder) tokens(text string) []int32 {
+	ids := e.tok.Encode(text, false)
+	want := 0
+	switch e.opt.BOS {
+	case BOSTemplate:
+		return ids
+	case BOSOnce:
+		want = 1
+	case BOSTwice:
+		want = 2
+	}
+	for len(ids) > 0 && ids[0] == e.bos {
+		ids = ids[1:]
+	}
+	return append(slices.Repeat([]int32{e.bos}, want), ids...)
+}
+
+// Prompt returns the tokens of a conversation up to where the answer begins, as a policy reads it: the template rendered with
+// the generation prompt.
+func (e *Encoder) Prompt(messages []pref.Message) ([]int32, error) {
+	ids, err := e.prompt(messages)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return ids, nil
+}
+
+func (e *Encoder) prompt(messages []pref.Message) ([]int32, error) {
+	text, err := e.render(messages, true)
+	if err != nil {
+		return nil, err
+	}
+	ids := e.tokens(text)
+	if len(ids) == 0 {
+		return nil, errors.New("the prompt has no token, so the first token of a response has none to be predicted from: " +
+			"give it a message, or a template that writes one")
+	}
+	return ids, nil
+}
+
+// conversation encodes a prompt with one response. promptIDs are the prompt's own tokens, see [Encoder.Prompt].
+func (e *Encoder) conversation(prompt []pref.Message, response string, promptIDs []int32) (Conversation, error) {
+	messages := append(slices.Clip(prompt), pref.Message{Role: pref.Assistant, Content: response})
+	text, err := e.render(messages, false)
+	if err != nil {
+		return Conversation{}, err
+	}
+	return e.locate(e.tokens(text), promptIDs)
+}
+
+// locate finds the response and the place of the reward in the tokens of a conversation.
+func (e *Encoder) locate(ids, promptIDs []int32) (Conversation, error) {
+	if len(ids) < 2 {
+		return Conversation{}, fmt.Errorf("the conversation has %d tokens, want 2 or more", len(ids))
+	}
+	c := Conversation{Tokens: ids}
+	for c.Response < min(len(ids), len(promptIDs)) && ids[c.Response] == promptIDs[c.Response] {
+		c.Response++
+	}
+	c.Response = max(1, c.Response) // nothing predicts the first token
+	var err error
+	c.Read, err = e.readAt(ids)
+	return c, err
+}
+
+// readAt returns the index of the token at which the reward is read.
+func (e *Encoder) readAt(ids []int32) (int, error) {
+	if e.opt.Read == ReadEnd {
+		for i := len(ids) - 1; i >= 0; i-- {
+			if slices.Contains(e.ends, ids[i]) {
+				return i, nil
+			}
+		}
+		return 0, fmt.Errorf("%w: want one of the tokens %d", errNoEnd, e.ends)
+	}
+	if e.opt.Pad == nil {
+		return len(ids) - 1, nil
+	}
+	for i := len(ids) - 1; i > 0; i-- {
+		if ids[i] != *e.opt.Pad {
+			return i, nil
+		}
+	}
+	return 0, nil // transformers reads a conversation of padding alone at its first token
+}
+
+// probe looks at what the template writes behind a response: the tokens that end a turn, of which the first is the one that a
+// policy ends its answer with.
+func (e *Encoder) probe() {
+	const marker = "haf"
+	question := []pref.Message{{Role: pref.User, Content: marker}}
+	text, err := e.render(append(question, pref.Message{Role: pref.Assistant, Content: marker}), false)
+	if err == nil {
+		ids := e.tok.Encode(text, false)
+		for e.hasBOS && e.opening < len(ids) && ids[e.opening] == e.bos {
+			e.opening++
+		}
+		if at := strings.LastIndex(text, marker); at >= 0 {
+			e.closing = text[at+len(marker):]
+		}
+	}
+	e.closers = e.tok.Encode(e.closing, false)
+	if special := e.tok.SpecialIn(e.closing); len(special) > 0 {
+		e.ends = e.tok.Encode(special[0], false)
+	}
+	if _, id, ok := e.tok.Special("eos_token"); ok && !slices.Contains(e.ends, id) {
+		e.ends = append(e.ends, id)
+	}
+}

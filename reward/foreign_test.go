@@ -1,0 +1,123 @@
+package reward_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/internal/shared"
+	"haf/pref"
+	"haf/reward"
+)
+
+// foreignCase is a conversation of expected.json, with what transformers makes of it.
+type foreignCase struct {
+	Conversation []pref.Message `json:"conversation"`
+	Text         string         `json:"text"`
+	IDs          []int32        `json:"ids"`
+	ReadAt       int            `json:"read_at"`
+	Reward       float64        `json:"reward"`
+	Refused      any            `json:"refused"` // set where the template raises an error
+}
+
+func (c foreignCase) sample() pref.Sample {
+	last := len(c.Conversation) - 1
+	return pref.Sample{Prompt: c.Conversation[:last], Response: c.Conversation[last].Content}
+}
+
+// TestForeignParity opens reward models that other programs left and wants the tokens, the place and the reward that transformers has
+// for each conversation: read alone, in a batch, by a server from messages, from the template's text, and from tokens.
+func TestForeignParity(t *testing.T) {
+	device, err := backend.Open(os.Getenv("HAF_DEVICE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range shared.Foreign(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join(dir, "expected.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var stored struct{ Cases []foreignCase }
+			if err := json.Unmarshal(data, &stored); err != nil {
+				t.Fatal(err)
+			}
+			m, err := reward.Open(device, dir, reward.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			var cases []foreignCase
+			var samples []pref.Sample
+			for _, c := range stored.Cases {
+				conversation, _, err := m.Encoder.Conversation(c.sample().Prompt, c.sample().Response)
+				if c.Refused != nil {
+					if !errors.Is(err, encode.ErrRefused) {
+						t.Errorf("%q: error %v, want ErrRefused", c.Conversation, err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Errorf("%q: %v", c.Conversation, err)
+					continue
+				}
+				if !slices.Equal(conversation.Tokens, c.IDs) || conversation.Read != c.ReadAt {
+					t.Errorf("%q: tokens %v read at %d, want %v read at %d", c.Text, conversation.Tokens, conversation.Read, c.IDs, c.ReadAt)
+				}
+				cases, samples = append(cases, c), append(samples, c.sample())
+			}
+			if len(cases) == 0 {
+				t.Fatal("no case can be read")
+			}
+			near := func(how string, i int, got float64) {
+				t.Helper()
+				if !(math.Abs(got-cases[i].Reward) <= 1e-4) {
+					t.Errorf("%s, %q: reward %.6f, want %.6f", how, cases[i].Text, got, cases[i].Reward)
+				}
+			}
+			together, err := m.Score(t.Context(), samples)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range cases {
+				near("in a batch", i, together[i])
+				alone, err := m.Score(t.Context(), samples[i:i+1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				near("alone", i, alone[0])
+			}
+			engine, err := m.Warm(t.Context(), reward.WarmOptions{MaxLength: 256})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for how, input := range map[string]func(c foreignCase) pref.Input{
+				"messages": func(c foreignCase) pref.Input { return pref.Input{Sample: c.sample()} },
+				"text":     func(c foreignCase) pref.Input { return pref.Input{Text: c.Text} },
+				"tokens":   func(c foreignCase) pref.Input { return pref.Input{Tokens: c.IDs} },
+			} {
+				var items []pref.Item
+				for _, c := range cases {
+					item, err := engine.Encode(input(c), []string{reward.ByScore}, false)
+					if err != nil {
+						t.Fatalf("%s, %q: %v", how, c.Text, err)
+					}
+					items = append(items, item)
+				}
+				values, err := engine.Read(t.Context(), items)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, v := range values {
+					near("served from "+how, i, v.Rewards[reward.ByScore])
+				}
+			}
+		})
+	}
+}
