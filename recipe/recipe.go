@@ -46,7 +46,9 @@ type Model struct {
 	HeadUnits  int    `toml:"head_units" json:"head_units"` // of the hidden layer of "mlp"
 	// HeadDropout is the share of the hidden state that training leaves out before the score head.
 	HeadDropout float64 `toml:"head_dropout" json:"head_dropout"`
-	Column      *int    `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
+	// Column is the reward of a base with several labels: an index, a name, or a weighted sum of
+	// them.
+	Column Column `toml:"column" json:"column,omitempty"`
 }
 
 // LoRA describes the adapter; rank 0 trains all weights.
@@ -241,7 +243,6 @@ func nearest(key string) string {
 // Keys lists every dotted key of a recipe.
 func Keys() []string {
 	r := Default()
-	r.Model.Column = new(int) // has no default, and would not be listed
 	data, err := toml.Marshal(r)
 	if err != nil {
 		panic(err) // the default recipe is a constant
@@ -321,8 +322,6 @@ func (r *Recipe) Validate() error {
 		return bad("data.weights", d.Weights, "one weight for each training file")
 	case r.Model.MaxLength < 0:
 		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
-	case r.Model.Column != nil && *r.Model.Column != 0 && *r.Model.Column != 1:
-		return bad("model.column", *r.Model.Column, "0 or 1, or none for a model with one score")
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
 	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):
@@ -387,8 +386,8 @@ func (r *Recipe) Room(device *backend.Device) int64 {
 func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Template: r.Model.Template, MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
-		Train: true, Random: Stream(r.Train.Seed, "lora"),
-		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
+		Train: true, Random: Stream(r.Train.Seed, "lora"), Column: string(r.Model.Column),
+		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions,
 		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
 	if r.Train.Checkpointing != CheckpointAuto {

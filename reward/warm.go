@@ -253,6 +253,9 @@ func (w *Warm) Encode(in pref.Input, names []string, tokens bool) (pref.Item, er
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
+	if err := w.model.CheckIDs([]encode.Group{item.group}); err != nil {
+		return nil, err
+	}
 	if n := item.group.Positions(); n > w.longest {
 		return nil, fmt.Errorf("reward: %w: %d tokens, this model reads up to %d", ErrTooLong, n, w.longest)
 	}

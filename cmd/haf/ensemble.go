@@ -65,7 +65,7 @@ func (f goldFlags) openGold(a *app) (*openScorer, error) {
 	if len(f.Gold) == 0 {
 		return nil, nil
 	}
-	return a.openScorer(f.Gold, f.rule(), "", nil)
+	return a.openScorer(f.Gold, f.rule(), "", "")
 }
 
 // An ensemble opens one member after the other for a reading, so that only one is in memory; for a scorer, which is asked again and again,

@@ -175,7 +175,8 @@ func loadRLHF(a *app, r *recipe.Recipe) (l *rlhfRun, err error) {
 	l.models = append(l.models, policy)
 	all, trained := policy.NumParams()
 	l.progress.Say("policy: %s, %s, %d parameters, %d trained, template %s", r.Model.Path, policy.Config.Family, all, trained, policy.Meta.Template.Name)
-	if l.reward, err = a.openScorer([]string{r.RLHF.Reward}, ensembleFlags{}, r.RLHF.RewardOf, nil); err != nil {
+	rewardModel := []string{r.RLHF.Reward}
+	if l.reward, err = a.openScorer(rewardModel, ensembleFlags{}, r.RLHF.RewardOf, ""); err != nil {
 		return nil, err
 	}
 	l.progress.Say("reward: %s of %s", l.reward.of, l.reward.name)

@@ -67,7 +67,9 @@ type openScorer struct {
 }
 
 // openScorer opens one reward ("": its own choice) of a model, a server or the ensemble of several.
-func (a *app) openScorer(models []string, of ensembleFlags, rewardName string, column *int) (*openScorer, error) {
+func (a *app) openScorer(
+	models []string, of ensembleFlags, rewardName, column string,
+) (*openScorer, error) {
 	model, err := of.open(a, models, reward.Options{Column: column})
 	if err != nil {
 		return nil, err
