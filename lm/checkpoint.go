@@ -45,9 +45,10 @@ func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Clo
 	return c
 }
 
-// OpenCheckpoint opens the weights in a folder: model.safetensors where there is one, else the files that
-// model.safetensors.index.json names. A folder with both is refused unless they hold the same weights; the
-// error wraps [ErrTwoSets]. Of a GGUF file they appear under their Hugging Face names.
+// OpenCheckpoint opens the weights in a folder: model.safetensors where there is one, else the
+// files that model.safetensors.index.json names. A folder with both is refused unless they hold
+// the same weights; the error wraps [ErrTwoSets]. Of a GGUF file they appear under their Hugging
+// Face names.
 func OpenCheckpoint(dir string) (*Checkpoint, error) {
 	if IsGGUF(dir) {
 		return openGGUFCheckpoint(dir)
@@ -198,7 +199,8 @@ func (c *Checkpoint) Info(name string) (Info, bool) {
 // Shapes is the checkpoint without its values: what is read of it has been checked as ever, dtype and shape, but has no
 // Data, and costs no reading. It needs no closing, and may be used after the checkpoint is closed.
 func (c *Checkpoint) Shapes() *Checkpoint {
-	shapes := &Checkpoint{tensors: make(map[string]tensor, len(c.tensors)), names: c.names, metadata: c.metadata, stripped: c.stripped}
+	shapes := &Checkpoint{tensors: make(map[string]tensor, len(c.tensors)), names: c.names,
+		metadata: c.metadata, stripped: c.stripped}
 	for name, t := range c.tensors {
 		t.noValues = true
 		shapes.tensors[name] = t

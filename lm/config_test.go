@@ -73,7 +73,8 @@ func TestLoadStories(t *testing.T) {
 	}
 }
 
-// The stored config.json of every family is read, and written as it was but for the second forms of dtype and rope.
+// The stored config.json of every family is read, and written as it was but for the second forms
+// of dtype and rope.
 func TestSharedFamilies(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join(shared.Path(t, "golden/models"), "*", configFile))
 	if err != nil || len(paths) == 0 {
@@ -84,8 +85,8 @@ func TestSharedFamilies(t *testing.T) {
 	}
 }
 
-// checkUnchanged reads a folder's config.json and wants every member of it written as it was, and beside them only
-// the keys by which transformers 4 says dtype and rotary settings.
+// checkUnchanged reads a folder's config.json and wants every member of it written as it was, and
+// beside them only the keys by which transformers 4 says dtype and rotary settings.
 func checkUnchanged(t *testing.T, dir string) {
 	t.Helper()
 	read, err := os.ReadFile(filepath.Join(dir, configFile))
@@ -105,10 +106,12 @@ func checkUnchanged(t *testing.T, dir string) {
 	was, is := decode(t, read), decode(t, written)
 	added := []string{"torch_dtype"}
 	if fam := c.family(); fam.rotary() {
-		added = append(added, "rope_theta", "rope_scaling", "rope_parameters", localThetaKey, "partial_rotary_factor", fam.key("rope_theta"), fam.key("partial_rotary_factor"))
+		added = append(added, "rope_theta", "rope_scaling", "rope_parameters", localThetaKey,
+			"partial_rotary_factor", fam.key("rope_theta"), fam.key("partial_rotary_factor"))
 	}
 	for key, value := range is {
-		if old, ok := was[key]; ok && !reflect.DeepEqual(old, value) || !ok && !slices.Contains(added, key) {
+		if old, ok := was[key]; ok && !reflect.DeepEqual(old, value) || !ok &&
+			!slices.Contains(added, key) {
 			t.Errorf("%s: %s is written as %v, read as %v", dir, key, value, was[key])
 		}
 	}
@@ -275,8 +278,10 @@ func TestMarshalClassifier(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := decode(t, written)
-	want := decode(t, smallConfig(t, map[string]string{"quirk": `{"a": [1, "<b>"]}`, "torch_dtype": `"bfloat16"`, "dtype": `"bfloat16"`,
-		"rope_parameters": `{"rope_theta":5.0,"rope_type":"default"}`, "rope_theta": "5", "rope_scaling": "null",
+	want := decode(t, smallConfig(t, map[string]string{"quirk": `{"a": [1, "<b>"]}`,
+		"torch_dtype": `"bfloat16"`, "dtype": `"bfloat16"`,
+		"rope_parameters": `{"rope_theta":5.0,"rope_type":"default"}`, "rope_theta": "5",
+		"rope_scaling":  "null",
 		"architectures": `["LlamaForSequenceClassification"]`, "id2label": `{"0":"LABEL_0"}`, "label2id": `{"LABEL_0":0}`, "pad_token_id": "3"}))
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

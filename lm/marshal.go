@@ -13,18 +13,20 @@ import (
 	"strings"
 )
 
-// leftovers are keys of a base's config.json that do not hold for the weights that are written: they would make
-// transformers look for quantized tensors, for code in other files, or for the base by its old path.
+// leftovers are keys of a base's config.json that do not hold for the weights that are written:
+// they would make transformers look for quantized tensors, for code in other files, or for the
+// base by its old path.
 var leftovers = []string{
 	"quantization_config", "compression_config", "auto_map", "_name_or_path", "_commit_hash",
 	"transformers_weights", "base_model_tp_plan", "base_model_pp_plan",
 }
 
-// Marshal returns config.json for a model that is saved as the given architecture, for example LlamaForCausalLM. It
-// has the keys that were read but for leftovers, with architectures replaced and the fields that were changed since.
-// Rotary settings and dtype stand in the forms of transformers 4 and 5. For a
-// …ForSequenceClassification it describes one label, LABEL_0. PAD is not invented here: transformers reads the score
-// at the last token that is not padding, so that a token that ends responses would not do.
+// Marshal returns config.json for a model that is saved as the given architecture, for example
+// LlamaForCausalLM. It has the keys that were read but for leftovers, with architectures replaced
+// and the fields that were changed since. Rotary settings and dtype stand in the forms of
+// transformers 4 and 5. For a …ForSequenceClassification it describes one label, LABEL_0. PAD is
+// not invented here: transformers reads the score at the last token that is not padding, so that a
+// token that ends responses would not do.
 func (c *Config) Marshal(architecture string) ([]byte, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -57,7 +59,8 @@ func (c *Config) Marshal(architecture string) ([]byte, error) {
 		now["label2id"] = map[string]int{"LABEL_0": 0}
 		delete(out, "num_labels") // id2label says it
 	}
-	for _, key := range []string{"rope_theta", "rope_scaling", localThetaKey, "partial_rotary_factor"} {
+	for _, key := range []string{"rope_theta", "rope_scaling", localThetaKey,
+		"partial_rotary_factor"} {
 		delete(now, key) // written in both forms, below
 	}
 	for key, value := range now {

@@ -222,8 +222,8 @@ func (c *Config) ModuleName(name string) string {
 	return name
 }
 
-// ModuleNames are the names that a weight may have in an adapter, ModuleName's first: transformers 5 calls a policy head
-// lm_head in every family.
+// ModuleNames are the names that a weight may have in an adapter, ModuleName's first: transformers
+// 5 calls a policy head lm_head in every family.
 func (c *Config) ModuleNames(name string) []string {
 	names := []string{c.ModuleName(name)}
 	output := c.family().names.output

@@ -211,8 +211,8 @@ func (r RopeScaling) llama3(f float64) float64 {
 	return (1-smooth)*f/r.Factor + smooth*f
 }
 
-// writeRope writes the rotary settings in both forms: rope_theta with rope_scaling, which transformers 4
-// reads, and rope_parameters, which transformers 5 writes. Either alone says all.
+// writeRope writes the rotary settings in both forms: rope_theta with rope_scaling, which
+// transformers 4 reads, and rope_parameters, which transformers 5 writes. Either alone says all.
 func (c *Config) writeRope(out map[string]json.RawMessage) {
 	fam := c.family()
 	set := func(to map[string]json.RawMessage, key string, value any) {
@@ -254,8 +254,8 @@ func (c *Config) writeRope(out map[string]json.RawMessage) {
 	set(out, "rope_parameters", newer)
 }
 
-// keys are the scaling's members in config.json. Factors have a decimal point, because transformers 4
-// refuses or warns of whole numbers.
+// keys are the scaling's members in config.json. Factors have a decimal point, because
+// transformers 4 refuses or warns of whole numbers.
 func (r RopeScaling) keys() map[string]json.RawMessage {
 	float := func(x float64) json.RawMessage {
 		text := strconv.FormatFloat(x, 'g', -1, 64)
@@ -266,7 +266,8 @@ func (r RopeScaling) keys() map[string]json.RawMessage {
 	}
 	switch r.Type {
 	case "linear":
-		return map[string]json.RawMessage{"rope_type": json.RawMessage(`"linear"`), "factor": float(r.Factor)}
+		return map[string]json.RawMessage{"rope_type": json.RawMessage(`"linear"`),
+			"factor": float(r.Factor)}
 	case "llama3":
 		return map[string]json.RawMessage{
 			"rope_type": json.RawMessage(`"llama3"`), "factor": float(r.Factor),

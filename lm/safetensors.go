@@ -55,9 +55,9 @@ type tensor struct {
 	noValues bool
 }
 
-// OpenSafetensors opens one file. Its header is read and checked at once, the data when asked for. A file that is
-// truncated, or whose header does not describe it exactly, is refused. The prefixes that torch.compile and
-// DistributedDataParallel put before the names are taken off.
+// OpenSafetensors opens one file. Its header is read and checked at once, the data when asked for.
+// A file that is truncated, or whose header does not describe it exactly, is refused. The prefixes
+// that torch.compile and DistributedDataParallel put before the names are taken off.
 func OpenSafetensors(path string) (*Checkpoint, error) {
 	c, err := openFile(path)
 	if err != nil {

@@ -43,8 +43,10 @@ func (c *Checkpoint) checkIndex(dir string) error {
 	if difference == "" {
 		return nil
 	}
-	return fmt.Errorf("lm: %s: %w: %s and the files of %s differ (%s). transformers reads %s. Delete %s to "+
-		"use the shards, or delete %s and its shards to use the one file", dir, ErrTwoSets, singleFile,
+	return fmt.Errorf("lm: %s: %w: %s and the files of %s differ (%s). transformers reads %s. "+
+		"Delete %s to "+
+		"use the shards, or delete %s and its shards to use the one file", dir, ErrTwoSets,
+		singleFile,
 		indexFile, difference, singleFile, singleFile, indexFile)
 }
 
@@ -61,7 +63,8 @@ func (c *Checkpoint) difference(second *Checkpoint) (string, error) {
 		missing []string
 	}{{indexFile, lacks(c, second)}, {singleFile, lacks(second, c)}} {
 		if n := len(side.missing); n > 0 {
-			return fmt.Sprintf("%s lacks %s", side.file, strings.Join(firstOf(side.missing, 3), ", ")), nil
+			return fmt.Sprintf("%s lacks %s", side.file, strings.Join(firstOf(side.missing, 3),
+				", ")), nil
 		}
 	}
 	for _, name := range c.names {

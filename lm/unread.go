@@ -83,9 +83,11 @@ func CheckQuantized(ck *Checkpoint, c *Config) error {
 		if json.Unmarshal(c.Raw["quantization_config"], &settings) == nil && settings.Method != "" {
 			method = fmt.Sprintf("quant_method %q", settings.Method)
 		}
-		return fmt.Errorf("lm: %s: %s has dtype %s: the model is quantized (%s), which haf does not "+
+		return fmt.Errorf("lm: %s: %s has dtype %s: the model is quantized (%s), which haf does "+
+			"not "+
 			"read: open the model that it was made from, or load it with transformers, "+
-			"call dequantize() and save_pretrained(), and open the result", info.File, name, info.DType, method)
+			"call dequantize() and save_pretrained(), and open the result", info.File, name,
+			info.DType, method)
 	}
 	return nil
 }
@@ -110,7 +112,8 @@ func CheckTied(ck *Checkpoint, c *Config) error {
 		return err
 	}
 	if !same {
-		return fmt.Errorf("lm: %s: config.json has tie_word_embeddings true, but %s differs from %s: "+
+		return fmt.Errorf("lm: %s: config.json has tie_word_embeddings true, but %s differs from "+
+			"%s: "+
 			"set tie_word_embeddings to false if the model has its own policy head, else remove %s",
 			output.File, output.Name, embedding.Name, output.Name)
 	}
@@ -152,7 +155,8 @@ func (t *tensor) sameBytes(other *tensor) (bool, error) {
 		}{{t, a[:n]}, {other, b[:n]}} {
 			read, err := side.t.source.ReadAt(side.buf, side.t.offset+done)
 			if int64(read) < n {
-				return false, fmt.Errorf("lm: %s: reading %s: %w", side.t.File, side.t.Name, truncated(err))
+				return false, fmt.Errorf("lm: %s: reading %s: %w", side.t.File, side.t.Name,
+					truncated(err))
 			}
 			if err != nil && !errors.Is(err, io.EOF) {
 				return false, fmt.Errorf("lm: %s: reading %s: %w", side.t.File, side.t.Name, err)

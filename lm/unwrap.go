@@ -28,7 +28,8 @@ func (c *Checkpoint) unwrap() (*Checkpoint, error) {
 	compiled := false
 	for i, name := range stored {
 		parts := strings.Split(name, ".")
-		kept := slices.DeleteFunc(slices.Clone(parts), func(p string) bool { return p == compiledPart })
+		kept := slices.DeleteFunc(slices.Clone(parts),
+			func(p string) bool { return p == compiledPart })
 		compiled = compiled || len(kept) < len(parts)
 		names[i] = strings.Join(kept, ".")
 	}
@@ -48,7 +49,8 @@ func (c *Checkpoint) unwrap() (*Checkpoint, error) {
 	for i, name := range names {
 		if first, ok := tensors[name]; ok {
 			c.Close()
-			return nil, fmt.Errorf("lm: %s: %q and another tensor are both %q without the prefixes of "+
+			return nil, fmt.Errorf("lm: %s: %q and another tensor are both %q without the "+
+				"prefixes of "+
 				"torch.compile and DistributedDataParallel: remove the one that is not meant",
 				first.File, stored[i], name)
 		}
@@ -65,5 +67,8 @@ func (c *Checkpoint) unwrap() (*Checkpoint, error) {
 }
 
 func allBegin(names []string, prefix string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix) })
+	return !slices.ContainsFunc(names, func(name string) bool {
+		return !strings.HasPrefix(name,
+			prefix)
+	})
 }
