@@ -67,7 +67,8 @@ $(CACHE)/venv/bin/python:
 	$(PYTHON) -m venv $(CACHE)/venv
 	$(CACHE)/venv/bin/python -m pip install --quiet gguf==0.19.0 numpy==2.4.6
 
-# transformers, PEFT and the hub's client read what haf writes, and the other way round.
+# transformers, PEFT and the hub's client read what haf writes, and the other way round. Set HAF_PYTHON4 to a Python with
+# transformers 4, which needs no torch, to have it read config.json too.
 round-trips: $(CACHE)/transformers/done
 	HAF_PYTHON=$(CACHE)/transformers/bin/python $(GO) test -count=1 -run 'TestPython|Layouts|TransformersReads' ./hub ./reward
 

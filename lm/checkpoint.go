@@ -33,6 +33,7 @@ type Checkpoint struct {
 	names    []string // sorted
 	metadata map[string]string
 	files    []io.Closer
+	stripped string // the prefixes that were taken off the names
 }
 
 func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Closer) *Checkpoint {
@@ -44,16 +45,34 @@ func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Clo
 	return c
 }
 
-// OpenCheckpoint opens the weights in a folder: model.safetensors where there is one, else the files that
-// model.safetensors.index.json names. Of a GGUF file they appear under their Hugging Face names.
+// OpenCheckpoint opens the weights in a folder: model.safetensors where there is one, else the
+// files that model.safetensors.index.json names. A folder with both is refused unless they hold
+// the same weights; the error wraps [ErrTwoSets]. Of a GGUF file they appear under their Hugging
+// Face names.
 func OpenCheckpoint(dir string) (*Checkpoint, error) {
 	if IsGGUF(dir) {
 		return openGGUFCheckpoint(dir)
 	}
-	c, err := OpenSafetensors(filepath.Join(dir, singleFile))
-	if !errors.Is(err, os.ErrNotExist) {
-		return c, err
+	c, err := OpenSingle(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return openIndex(dir)
 	}
+	if err == nil {
+		if err = c.checkIndex(dir); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, err
+}
+
+// OpenSingle opens model.safetensors in a folder, whatever else is there.
+func OpenSingle(dir string) (*Checkpoint, error) {
+	return OpenSafetensors(filepath.Join(dir, singleFile))
+}
+
+// openIndex opens the files that the index in a folder names.
+func openIndex(dir string) (*Checkpoint, error) {
 	shards, err := readIndex(filepath.Join(dir, indexFile))
 	if errors.Is(err, os.ErrNotExist) {
 		if err := refusePickle(dir); err != nil {
@@ -79,7 +98,7 @@ func openShards(dir string, shards map[string][]string) (*Checkpoint, error) {
 		return nil, err
 	}
 	for _, file := range slices.Sorted(maps.Keys(shards)) {
-		shard, err := OpenSafetensors(filepath.Join(dir, file))
+		shard, err := openFile(filepath.Join(dir, file))
 		if err != nil {
 			return fail(fmt.Errorf("%w (named by %s)", err, indexFile))
 		}
@@ -97,7 +116,7 @@ func openShards(dir string, shards map[string][]string) (*Checkpoint, error) {
 			tensors = append(tensors, t)
 		}
 	}
-	return newCheckpoint(tensors, metadata, files...), nil
+	return newCheckpoint(tensors, metadata, files...).unwrap()
 }
 
 // readIndex returns, for each shard that an index names, the tensors in it.
@@ -180,7 +199,8 @@ func (c *Checkpoint) Info(name string) (Info, bool) {
 // Shapes is the checkpoint without its values: what is read of it has been checked as ever, dtype and shape, but has no
 // Data, and costs no reading. It needs no closing, and may be used after the checkpoint is closed.
 func (c *Checkpoint) Shapes() *Checkpoint {
-	shapes := &Checkpoint{tensors: make(map[string]tensor, len(c.tensors)), names: c.names, metadata: c.metadata}
+	shapes := &Checkpoint{tensors: make(map[string]tensor, len(c.tensors)), names: c.names,
+		metadata: c.metadata, stripped: c.stripped}
 	for name, t := range c.tensors {
 		t.noValues = true
 		shapes.tensors[name] = t

@@ -23,6 +23,10 @@ type family struct {
 	ropeTypes  []string // that can be asked for; nil is all that are known
 	partial    bool     // only a part of each head's dimensions may be rotated
 	localTheta bool     // layers with a window have a rotary base of their own
+	buffers    []string // endings of names of buffers that older releases of transformers saved
+	// typeKey is the key of rope_scaling's type that the family's class in transformers 4 reads;
+	// empty is rope_type.
+	typeKey string
 
 	names     weightNames
 	norm      normKind

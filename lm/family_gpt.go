@@ -7,6 +7,7 @@ func gptNeoXFamily() *family {
 	return &family{
 		causal: "GPTNeoXForCausalLM", classifier: "GPTNeoXForSequenceClassification",
 		norm: layerNorm, byHead: true, partial: true,
+		buffers: []string{".attention.bias", ".attention.masked_bias"},
 		names: weightNames{
 			prefix: "gpt_neox.", embedding: "gpt_neox.embed_in", layers: "gpt_neox.layers.", norm: "gpt_neox.final_layer_norm", output: "embed_out",
 			attentionIn: "input_layernorm", mlpIn: "post_attention_layernorm",
@@ -30,7 +31,7 @@ func gptNeoXFamily() *family {
 func gpt2Family() *family {
 	return &family{
 		causal: "GPT2LMHeadModel", classifier: "GPT2ForSequenceClassification",
-		norm: layerNorm, conv1D: true,
+		norm: layerNorm, conv1D: true, buffers: []string{".attn.bias", ".attn.masked_bias"},
 		names: weightNames{
 			prefix: "transformer.", embedding: "transformer.wte", positions: "transformer.wpe", layers: "transformer.h.", norm: "transformer.ln_f", output: "lm_head",
 			attentionIn: "ln_1", mlpIn: "ln_2",

@@ -71,7 +71,7 @@ func olmo2Family() *family {
 	names.qNorm, names.kNorm = "self_attn.q_norm", "self_attn.k_norm"
 	return &family{
 		causal: "Olmo2ForCausalLM", classifier: "Olmo2ForSequenceClassification",
-		names: names, wholeNorm: true, extra: []key{attentionBiasKey},
+		names: names, wholeNorm: true, extra: []key{attentionBiasKey}, typeKey: "type",
 		defaults: func(c *Config) {
 			llamaDefaults(c)
 			c.NormEps, c.BOS, c.PAD, c.EOS = 1e-5, -1, 1, []int{50279}

@@ -9,13 +9,24 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
-// Marshal returns config.json for a model that is saved as the given architecture, for example LlamaForCausalLM. It
-// has the keys that were read, with architectures replaced and the fields that were changed since. For a
-// …ForSequenceClassification it describes one label, LABEL_0. PAD is not invented here: transformers reads the score
-// at the last token that is not padding, so that a token that ends responses would not do.
+// leftovers are keys of a base's config.json that do not hold for the weights that are written:
+// they would make transformers look for quantized tensors, for code in other files, or for the
+// base by its old path.
+var leftovers = []string{
+	"quantization_config", "compression_config", "auto_map", "_name_or_path", "_commit_hash",
+	"transformers_weights", "base_model_tp_plan", "base_model_pp_plan",
+}
+
+// Marshal returns config.json for a model that is saved as the given architecture, for example
+// LlamaForCausalLM. It has the keys that were read but for leftovers, with architectures replaced
+// and the fields that were changed since. Rotary settings and dtype stand in the forms of
+// transformers 4 and 5. For a …ForSequenceClassification it describes one label, LABEL_0. PAD is
+// not invented here: transformers reads the score at the last token that is not padding, so that a
+// token that ends responses would not do.
 func (c *Config) Marshal(architecture string) ([]byte, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -38,12 +49,19 @@ func (c *Config) Marshal(architecture string) ([]byte, error) {
 		}
 		read = before.keys()
 	}
+	for _, key := range leftovers {
+		delete(out, key)
+	}
 	now := c.keys()
 	now["architectures"] = []string{architecture}
 	if strings.HasSuffix(architecture, "ForSequenceClassification") {
 		now["id2label"] = map[string]string{"0": "LABEL_0"}
 		now["label2id"] = map[string]int{"LABEL_0": 0}
 		delete(out, "num_labels") // id2label says it
+	}
+	for _, key := range []string{"rope_theta", "rope_scaling", localThetaKey,
+		"partial_rotary_factor"} {
+		delete(now, key) // written in both forms, below
 	}
 	for key, value := range now {
 		if old, ok := read[key]; ok && reflect.DeepEqual(old, value) {
@@ -53,14 +71,14 @@ func (c *Config) Marshal(architecture string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lm: %s: %s: %w", configFile, key, err)
 		}
-		switch key {
-		case "rope_theta", "rope_scaling", localThetaKey, "partial_rotary_factor":
-			c.replaceRope(out)
-		case "dtype":
-			setDType(out, raw)
-		default:
-			out[key] = raw
-		}
+		out[key] = raw
+	}
+	if c.family().rotary() {
+		c.writeRope(out)
+	}
+	if c.DType != "" { // older releases read torch_dtype alone
+		out["dtype"] = json.RawMessage(strconv.Quote(c.DType))
+		out["torch_dtype"] = out["dtype"]
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -111,18 +129,6 @@ func (c *Config) keys() map[string]any {
 		keys["dtype"] = c.DType
 	}
 	return keys
-}
-
-// setDType writes the dtype under the names that are there; torch_dtype alone is read by every release.
-func setDType(out map[string]json.RawMessage, raw json.RawMessage) {
-	_, current := out["dtype"]
-	_, older := out["torch_dtype"]
-	if current {
-		out["dtype"] = raw
-	}
-	if older || !current {
-		out["torch_dtype"] = raw
-	}
 }
 
 // Hash is the hex SHA-256 of the fields that decide what a decoder computes, whatever they are called in the file.

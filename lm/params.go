@@ -222,6 +222,17 @@ func (c *Config) ModuleName(name string) string {
 	return name
 }
 
+// ModuleNames are the names that a weight may have in an adapter, ModuleName's first: transformers
+// 5 calls a policy head lm_head in every family.
+func (c *Config) ModuleNames(name string) []string {
+	names := []string{c.ModuleName(name)}
+	output := c.family().names.output
+	if rest, ok := strings.CutPrefix(name, output+"."); ok && output != "lm_head" {
+		names = append(names, "lm_head."+rest)
+	}
+	return names
+}
+
 // aliases are the names that a weight goes by, its own first.
 func (c *Config) aliases(name string) []string {
 	n := c.family().names

@@ -211,29 +211,71 @@ func (r RopeScaling) llama3(f float64) float64 {
 	return (1-smooth)*f/r.Factor + smooth*f
 }
 
-// replaceRope writes the rotary settings in transformers 4's form, which 5 reads too.
-func (c *Config) replaceRope(out map[string]json.RawMessage) {
-	delete(out, "rope_parameters")
-	number := func(x float64) json.RawMessage { return json.RawMessage(strconv.FormatFloat(x, 'g', -1, 64)) }
+// writeRope writes the rotary settings in both forms: rope_theta with rope_scaling, which
+// transformers 4 reads, and rope_parameters, which transformers 5 writes. Either alone says all.
+func (c *Config) writeRope(out map[string]json.RawMessage) {
 	fam := c.family()
-	out[fam.key("rope_theta")] = number(c.RopeTheta)
+	set := func(to map[string]json.RawMessage, key string, value any) {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			panic(err) // numbers, strings and objects of them
+		}
+		to[key] = raw
+	}
+	set(out, fam.key("rope_theta"), c.RopeTheta)
 	if fam.localTheta {
-		out[localThetaKey] = number(c.LocalRopeTheta)
+		set(out, localThetaKey, c.LocalRopeTheta)
 	}
 	if fam.partial {
-		out[fam.key("partial_rotary_factor")] = number(c.partialRotary())
+		set(out, fam.key("partial_rotary_factor"), c.partialRotary())
 	}
-	r := c.Rope
+	set(out, "rope_scaling", nil)
+	if c.Rope.Type != "" {
+		older := c.Rope.keys()
+		if fam.typeKey != "" {
+			older[fam.typeKey] = older["rope_type"]
+			delete(older, "rope_type")
+		}
+		set(out, "rope_scaling", older)
+	}
+	newer := c.Rope.keys()
+	set(newer, "rope_theta", c.RopeTheta)
+	if fam.partial {
+		set(newer, "partial_rotary_factor", c.partialRotary())
+	}
+	if fam.localTheta {
+		local := RopeScaling{}.keys()
+		set(local, "rope_theta", c.LocalRopeTheta)
+		both := map[string]json.RawMessage{}
+		set(both, fullLayer, newer)
+		set(both, slidingLayer, local)
+		newer = both
+	}
+	set(out, "rope_parameters", newer)
+}
+
+// keys are the scaling's members in config.json. Factors have a decimal point, because
+// transformers 4 refuses or warns of whole numbers.
+func (r RopeScaling) keys() map[string]json.RawMessage {
+	float := func(x float64) json.RawMessage {
+		text := strconv.FormatFloat(x, 'g', -1, 64)
+		if !strings.ContainsAny(text, ".e") {
+			text += ".0"
+		}
+		return json.RawMessage(text)
+	}
 	switch r.Type {
-	case "":
-		out["rope_scaling"] = json.RawMessage("null")
 	case "linear":
-		out["rope_scaling"] = fmt.Appendf(nil, `{"rope_type": "linear", "factor": %s}`, number(r.Factor))
+		return map[string]json.RawMessage{"rope_type": json.RawMessage(`"linear"`),
+			"factor": float(r.Factor)}
 	case "llama3":
-		out["rope_scaling"] = fmt.Appendf(nil,
-			`{"rope_type": "llama3", "factor": %s, "low_freq_factor": %s, "high_freq_factor": %s, "original_max_position_embeddings": %d}`,
-			number(r.Factor), number(r.LowFreqFactor), number(r.HighFreqFactor), r.OriginalMaxPositions)
+		return map[string]json.RawMessage{
+			"rope_type": json.RawMessage(`"llama3"`), "factor": float(r.Factor),
+			"low_freq_factor": float(r.LowFreqFactor), "high_freq_factor": float(r.HighFreqFactor),
+			"original_max_position_embeddings": fmt.Appendf(nil, "%d", r.OriginalMaxPositions),
+		}
 	}
+	return map[string]json.RawMessage{"rope_type": json.RawMessage(`"default"`)}
 }
 
 // partialRotary is the share as config.json has it.

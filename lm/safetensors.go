@@ -55,9 +55,19 @@ type tensor struct {
 	noValues bool
 }
 
-// OpenSafetensors opens one file. Its header is read and checked at once, the data when asked for. A file that is
-// truncated, or whose header does not describe it exactly, is refused.
+// OpenSafetensors opens one file. Its header is read and checked at once, the data when asked for.
+// A file that is truncated, or whose header does not describe it exactly, is refused. The prefixes
+// that torch.compile and DistributedDataParallel put before the names are taken off.
 func OpenSafetensors(path string) (*Checkpoint, error) {
+	c, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return c.unwrap()
+}
+
+// openFile opens a file with the names that it stores.
+func openFile(path string) (*Checkpoint, error) {
 	info, err := os.Stat(path) // before opening, because opening a pipe would wait for its writer
 	if err != nil {
 		return nil, fmt.Errorf("lm: %w", err)

@@ -47,7 +47,9 @@ type Model struct {
 	HeadUnits  int    `toml:"head_units" json:"head_units"` // of the hidden layer of "mlp"
 	// HeadDropout is the share of the hidden state that training leaves out before the score head.
 	HeadDropout float64 `toml:"head_dropout" json:"head_dropout"`
-	Column      *int    `toml:"column" json:"column,omitempty"` // which of a base classifier's two labels is the reward, 0 or 1
+	// Column is the reward of a base with several labels: an index, a name, or a weighted sum of
+	// them.
+	Column Column `toml:"column" json:"column,omitempty"`
 }
 
 // Chat says how conversations become a model's tokens, and where its reward is read.
@@ -267,8 +269,6 @@ func nearest(key string) string {
 // Keys lists every dotted key of a recipe.
 func Keys() []string {
 	r := Default()
-	// These have no default, and would not be listed.
-	r.Model.Column = new(int)
 	data, err := toml.Marshal(r)
 	if err != nil {
 		panic(err) // the default recipe is a constant
@@ -354,8 +354,6 @@ func (r *Recipe) Validate() error {
 		return fmt.Errorf("recipe: model: %w", r.Model.Chat.Options().Check())
 	case r.RLHF.RewardChat.Options().Check() != nil:
 		return fmt.Errorf("recipe: rlhf.reward_chat: %w", r.RLHF.RewardChat.Options().Check())
-	case r.Model.Column != nil && *r.Model.Column != 0 && *r.Model.Column != 1:
-		return bad("model.column", *r.Model.Column, "0 or 1, or none for a model with one score")
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
 	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):
@@ -420,8 +418,8 @@ func (r *Recipe) Room(device *backend.Device) int64 {
 func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Chat: r.Model.Chat.Options(), MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
-		Train: true, Random: Stream(r.Train.Seed, "lora"),
-		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions, Column: r.Model.Column,
+		Train: true, Random: Stream(r.Train.Seed, "lora"), Column: string(r.Model.Column),
+		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions,
 		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
 	if r.Train.Checkpointing != CheckpointAuto {

@@ -147,20 +147,48 @@ func TestDataOptions(t *testing.T) {
 	}
 }
 
-// TestColumn: without a column a recipe reads as it did before there was the key, so that older runs can be resumed.
+// TestColumn: a column is text, or an index as a number. Without one a recipe reads as it did
+// before there was the key, so that older runs can be resumed; theirs may have a number.
 func TestColumn(t *testing.T) {
 	sets := []string{"model.path=x", "data.train=y"}
 	r, err := Load("", sets)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if data, err := json.Marshal(r); err != nil || strings.Contains(string(data), "column") || r.ModelOptions().Column != nil {
+	if data, err := json.Marshal(r); err != nil || strings.Contains(string(data), "column") ||
+		r.ModelOptions().Column != "" {
 		t.Errorf("%s, %v", data, err)
 	}
-	if r, err = Load("", append(sets, "model.column=0")); err != nil || r.ModelOptions().Column == nil || *r.ModelOptions().Column != 0 {
-		t.Errorf("%v, %v", r, err)
+	for set, want := range map[string]string{
+		"0": "0", `"7"`: "7", "helpfulness": "helpfulness", "0.7*helpfulness + " +
+			"0.3*correctness": "0.7*helpfulness + 0.3*correctness", "-1*1": "-1*1",
+	} {
+		if r, err = Load("", append(sets, "model.column="+set)); err != nil ||
+			r.ModelOptions().Column != want {
+			t.Errorf("model.column=%s: %v, want %q", set, err, want)
+		}
 	}
-	if _, err = Load("", append(sets, "model.column=2")); err == nil || !strings.Contains(err.Error(), "model.column is 2, want 0 or 1") {
+	if r, err = Parse("x.toml", []byte("[model]\npath = \"x\"\ncolumn = 7\n[data]\ntrain = "+
+		"[\"y\"]\n"), nil); err != nil || r.ModelOptions().Column != "7" {
+		t.Errorf("a number in a file: %v", err)
+	}
+	data, err := json.Marshal(r)
+	if err != nil || !strings.Contains(string(data), `"column":"7"`) {
+		t.Errorf("%s, %v", data, err)
+	}
+	for stored, want := range map[string]Column{`{"column": 1}`: "1",
+		`{"column": "a + b"}`: "a + b", `{}`: ""} {
+		var m Model
+		if err := json.Unmarshal([]byte(stored), &m); err != nil || m.Column != want {
+			t.Errorf("%s: %q, %v", stored, m.Column, err)
+		}
+	}
+	if err := json.Unmarshal([]byte(`{"column": [1]}`), new(Model)); err == nil ||
+		!strings.Contains(err.Error(), "model.column is [1], want a string or an index") {
+		t.Error(err)
+	}
+	if _, err = Load("", append(sets, "model.column=[1]")); err == nil ||
+		!strings.Contains(err.Error(), "model.column") {
 		t.Error(err)
 	}
 	if !slices.Contains(Keys(), "model.column") {

@@ -144,39 +144,59 @@ func (a *adapterFolder) open() (*lm.Checkpoint, error) {
 	return ck, nil
 }
 
-// modules returns the adapted layers by path, after a check that the file has all that its configuration selects, and
-// nothing that is not understood.
-func (a *adapterFolder) modules(ck *lm.Checkpoint, c *lm.Config) (map[string]loraModule, error) {
+// An adapterParts is what an adapter's file holds.
+type adapterParts struct {
+	modules map[string]loraModule // the adapted layers by path
+	head    *loraModule           // a LoRA on the score head; nil: none
+	root    string                // the name of that head
+	own     ownWeights
+}
+
+// parts returns what the adapter's file holds, after a check that the file has all that its
+// configuration selects, and nothing that is not understood.
+func (a *adapterFolder) parts(ck *lm.Checkpoint, c *lm.Config) (*adapterParts, error) {
 	file := filepath.Join(a.dir, adapterWeightsName)
-	known := map[string]bool{adapterPrefix + lm.OwnOutputWeight(c): true}
-	out := map[string]loraModule{}
+	out := &adapterParts{modules: map[string]loraModule{}}
+	own, known, err := findOwn(ck, c)
+	if err != nil {
+		return nil, err
+	}
+	out.own = own
+	settings, err := readHeadSettings(c)
+	if err != nil {
+		return nil, err
+	}
+	heads := headTensors(ck, adapterPrefix, settings)
 	for _, path := range lm.Linears(c) {
-		name := adapterPrefix + c.ModuleName(path)
-		_, there := ck.Info(name + lm.LoraA)
-		selected, err := a.config.targeted(path)
+		module, err := a.module(ck, path, c.ModuleName(path), known)
 		if err != nil {
-			return nil, fmt.Errorf("reward: %s: %w", filepath.Join(a.dir, adapterConfigName), err)
+			return nil, err
 		}
-		if !there && selected {
-			return nil, fmt.Errorf("reward: %s: no %s, which target_modules selects; was the file written fully?", file, name+lm.LoraA)
+		if module != nil {
+			out.modules[path] = *module
 		}
-		if !there {
+	}
+	for _, root := range headRoots(settings) {
+		if !hasLoRA(ck, root) {
+			// PEFT trains a targeted head in full, without a LoRA, where modules_to_save names it,
+			// too.
+			listed, _, _ := names(a.config.Targets)
+			if slices.Contains(listed, root) && len(heads) == 0 {
+				return nil, fmt.Errorf("reward: %s: no %s, which target_modules names; was the "+
+					"file written fully?", file, adapterPrefix+root+lm.LoraA)
+			}
 			continue
 		}
-		module, err := a.config.moduleOf(path)
+		module, err := a.module(ck, root, root, known)
 		if err != nil {
-			return nil, fmt.Errorf("reward: %s: %w", filepath.Join(a.dir, adapterConfigName), err)
+			return nil, err
 		}
-		known[name+lm.LoraA], known[name+lm.LoraB] = true, true
-		for _, magnitude := range []string{name + ".lora_magnitude_vector", name + ".lora_magnitude_vector.weight"} {
-			if _, ok := ck.Info(magnitude); ok {
-				known[magnitude], module.magnitude = true, magnitude
-			}
+		if len(heads) > 0 || out.head != nil {
+			return nil, fmt.Errorf("reward: %s: a LoRA on the score head %s beside a score head "+
+				"of the adapter's own: merge the adapter with PEFT (merge_and_unload) and open "+
+				"the result", file, root)
 		}
-		if a.config.DoRA != (module.magnitude != "") {
-			return nil, fmt.Errorf("reward: %s: use_dora is %t, but the magnitude vector of %s says otherwise", file, a.config.DoRA, path)
-		}
-		out[path] = module
+		out.head, out.root = module, root
 	}
 	if a.config.DoRA && lm.Transposed(c) {
 		return nil, fmt.Errorf("reward: %s: use_dora is not read for the %s family, whose weights are transposed: merge the adapter with PEFT", filepath.Join(a.dir, adapterConfigName), c.Family)
@@ -184,21 +204,98 @@ func (a *adapterFolder) modules(ck *lm.Checkpoint, c *lm.Config) (map[string]lor
 	if a.config.FanInFanOut != lm.Transposed(c) {
 		return nil, fmt.Errorf("reward: %s: fan_in_fan_out is %t, which does not go with the %s family's weights", filepath.Join(a.dir, adapterConfigName), a.config.FanInFanOut, c.Family)
 	}
-	if len(out) == 0 {
+	if len(out.modules) == 0 {
 		return nil, fmt.Errorf("reward: %s adapts no linear layer of this %s model: does it belong to another base?", file, c.Family)
 	}
-	settings, err := readHeadSettings(c)
-	if err != nil {
-		return nil, err
-	}
-	linear, mlp := headNames(ck, adapterPrefix, settings)
 	for _, name := range ck.Names() {
-		isPartOfHead := slices.ContainsFunc(append(linear, mlp...), func(root string) bool { return strings.HasPrefix(name, adapterPrefix+root+".") })
-		if !known[name] && !isPartOfHead {
-			return nil, fmt.Errorf("reward: %s: %q belongs to no linear layer of this %s model, nor is it a score head or lm_head", file, name, c.Family)
+		if !known[name] && !heads[name] {
+			info, _ := ck.Info(name)
+			return nil, fmt.Errorf("reward: %s: %q %v belongs to no linear layer of this %s "+
+				"model, nor is it a score head, an embedding or lm_head: merge the adapter with "+
+				"PEFT (merge_and_unload) and open the result", file, name, info.Shape, c.Family)
 		}
 	}
 	return out, nil
+}
+
+// hasLoRA tells whether the adapter has a LoRA on the module of that name.
+func hasLoRA(ck *lm.Checkpoint, name string) bool {
+	_, ok := ck.Info(adapterPrefix + name + lm.LoraA)
+	return ok
+}
+
+// module returns the LoRA on a linear layer of the model, whose name in the adapter is given; nil
+// where there is none. It adds the names of its tensors to known.
+func (a *adapterFolder) module(
+	ck *lm.Checkpoint, path, stored string, known map[string]bool,
+) (*loraModule, error) {
+	file := filepath.Join(a.dir, adapterWeightsName)
+	name := adapterPrefix + stored
+	there := hasLoRA(ck, stored)
+	selected, err := a.config.targeted(path)
+	if err != nil {
+		return nil, fmt.Errorf("reward: %s: %w", filepath.Join(a.dir, adapterConfigName), err)
+	}
+	if !there && selected {
+		return nil, fmt.Errorf("reward: %s: no %s, which target_modules selects; was the file "+
+			"written fully?", file, name+lm.LoraA)
+	}
+	if !there {
+		return nil, nil
+	}
+	module, err := a.config.moduleOf(path)
+	if err != nil {
+		return nil, fmt.Errorf("reward: %s: %w", filepath.Join(a.dir, adapterConfigName), err)
+	}
+	known[name+lm.LoraA], known[name+lm.LoraB] = true, true
+	vector := name + ".lora_magnitude_vector"
+	for _, magnitude := range []string{vector, vector + ".weight"} {
+		if _, ok := ck.Info(magnitude); ok {
+			known[magnitude], module.magnitude = true, magnitude
+		}
+	}
+	if a.config.DoRA != (module.magnitude != "") {
+		return nil, fmt.Errorf("reward: %s: use_dora is %t, but the magnitude vector of %s says "+
+			"otherwise", file, a.config.DoRA, path)
+	}
+	return &module, nil
+}
+
+// mergeHead adds the adapter's LoRA on the score head to the head of the base.
+func (p *adapterParts) mergeHead(head *scoreHead, ck *lm.Checkpoint, base string) error {
+	if p.head == nil {
+		return nil
+	}
+	name := adapterPrefix + p.root
+	if head == nil {
+		return fmt.Errorf("reward: %s adapts the score head %s, but %s has none: the adapter was "+
+			"trained on a head that it does not hold; open it on the classifier it was trained "+
+			"on, or merge it there with PEFT (merge_and_unload)", fileOf(ck), p.root, base)
+	}
+	if head.layers > 0 || head.root != p.root {
+		return fmt.Errorf("reward: %s adapts the score head %s, but that of its base is %s",
+			fileOf(ck), p.root, head.source)
+	}
+	w := head.last()
+	a, err := ck.ReadShape(name+lm.LoraA, p.head.rank, w.Shape[1])
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	b, err := ck.ReadShape(name+lm.LoraB, w.Shape[0], p.head.rank)
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	head.source += ", with the adapter's LoRA"
+	if p.head.magnitude == "" {
+		addScaled(*w, a, b, p.head.scale)
+		return nil
+	}
+	magnitude, err := ck.ReadShape(p.head.magnitude, w.Shape[0])
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	mergeDoRA(*w, a, b, magnitude, p.head.scale)
+	return nil
 }
 
 // matrices reads A and B of an adapted layer whose weight has the given shape.

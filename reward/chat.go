@@ -231,7 +231,7 @@ func (m *Model) choosePad() int32 {
 		}
 	}
 	for _, id := range candidates {
-		if id >= 0 && id != last {
+		if id >= 0 && id != last && int(id) < m.Config.Vocab { // a token that the embedding lacks pads no batch
 			return id
 		}
 	}

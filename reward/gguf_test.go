@@ -156,7 +156,8 @@ func TestInspect(t *testing.T) {
 		in.Parameters != params+in.Adapter.Parameters+in.Hidden || in.ScoreHead.Kind != "linear" || len(in.Adapter.Targets) != 2 {
 		t.Errorf("%+v, %+v", in, in.Adapter)
 	}
-	if in := inspect(largerTokenizer(t)); !warned(in, "cannot be opened: the tokenizer has ids up to 200, the embedding only 160 rows") {
+	if in := inspect(largerTokenizer(t)); !warned(in, "the tokenizer has ids up to 200, the "+
+		"embedding only 160 rows: a text with one of the ids beyond them is refused") {
 		t.Errorf("warnings %q", in.Warnings)
 	}
 	for name, test := range map[string]struct {
@@ -164,9 +165,11 @@ func TestInspect(t *testing.T) {
 		kind   string
 		warn   string
 	}{
-		"zero":     {head("score.weight", make([]float32, hidden), 1), "linear", "the score head is zero"},
-		"labels":   {head("score.weight", slices.Concat(row(1), row(2)), 2), "labels", "two labels: say which"},
-		"many":     {head("score.weight", slices.Concat(row(1), row(2), row(3)), 3), "labels", "cannot be opened: "},
+		"zero": {head("score.weight", make([]float32, hidden), 1), "linear", "the score head is zero"},
+		"labels": {head("score.weight", slices.Concat(row(1), row(2)), 2), "labels",
+			"its head has 2 labels: say which is the reward"},
+		"many": {head("score.weight", slices.Concat(row(1), row(2), row(3)), 3), "labels",
+			"its head has 3 labels"},
 		"no head":  {layout{config: map[string]any{"architectures": []string{"LlamaForSequenceClassification"}}}, "none", "promises a score head"},
 		"class":    {layout{config: map[string]any{"architectures": []string{"LlamaForTokenClassification"}}}, "none", "labels every token"},
 		"vocab":    {layout{config: map[string]any{"vocab_size": 99}}, "none", "model.embed_tokens.weight has shape [160 32], config.json wants [99 32]"},

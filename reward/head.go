@@ -29,13 +29,37 @@ func isHead(name string) bool {
 	return name == lm.ScoreName || strings.HasPrefix(name, mlpRoot+".")
 }
 
-// A score head as it was found: reward = arrays(hidden) + offset.
+// A score head as it was found. After finish it is reward = arrays(hidden) + offset.
 type scoreHead struct {
+	root   string     // what its names begin with, without the adapter's prefix
 	arrays []lm.Array // score.weight, or weight and bias of each layer
 	layers int        // of those with hidden layers; 0: the one matrix
+	labels int        // outputs of the last layer, 1 after finish
+	bias   *lm.Array  // of the last layer; nil: none
 	offset float64    // a bias, which no Hugging Face classifier carries
 	source string     // what it is called, and where
 	fold   string     // what was folded into it, for the reader
+}
+
+// last is the weight of the last layer.
+func (h *scoreHead) last() *lm.Array {
+	if h.layers > 0 {
+		return &h.arrays[len(h.arrays)-2]
+	}
+	return &h.arrays[0]
+}
+
+// finish makes the head the one reward that is asked for: of its labels those of the column,
+// normalized as config.json asks.
+func (h *scoreHead) finish(c *lm.Config, column string) error {
+	if err := h.choose(c, column); err != nil {
+		return err
+	}
+	settings, err := readHeadSettings(c)
+	if err != nil {
+		return err
+	}
+	return h.normalize(settings)
 }
 
 // headSettings are the keys of config.json that say something about a score head.
@@ -101,13 +125,19 @@ func isClassifier(c *lm.Config) bool {
 	return slices.ContainsFunc(c.Architectures, func(class string) bool { return strings.HasSuffix(class, "ForSequenceClassification") })
 }
 
-// headNames returns the names in ck, below prefix, of one-matrix heads and the roots of those with hidden layers.
-func headNames(ck *lm.Checkpoint, prefix string, s headSettings) (linear, mlp []string) {
+// headRoots are what the names of score heads begin with.
+func headRoots(s headSettings) []string {
 	roots := []string{"score", "value_head", mlpRoot}
 	if s.Prefix != "" && !slices.Contains(roots, s.Prefix) {
 		roots = append(roots, s.Prefix)
 	}
-	for _, root := range roots {
+	return roots
+}
+
+// headNames returns the names in ck, below prefix, of one-matrix heads and the roots of those with
+// hidden layers.
+func headNames(ck *lm.Checkpoint, prefix string, s headSettings) (linear, mlp []string) {
+	for _, root := range headRoots(s) {
 		if _, ok := ck.Info(prefix + root + ".weight"); ok {
 			linear = append(linear, root)
 		}
@@ -118,29 +148,42 @@ func headNames(ck *lm.Checkpoint, prefix string, s headSettings) (linear, mlp []
 	return linear, mlp
 }
 
-// readHead finds the score head among tensors whose names begin with prefix, nil where there is none. column says
-// which of two labels is the reward; nil is not said.
-func readHead(ck *lm.Checkpoint, prefix string, c *lm.Config, column *int) (*scoreHead, error) {
+// headTensors are the names of the tensors of the score heads that [headNames] finds.
+func headTensors(ck *lm.Checkpoint, prefix string, s headSettings) map[string]bool {
+	known := map[string]bool{}
+	linear, mlp := headNames(ck, prefix, s)
+	for _, root := range linear {
+		known[prefix+root+".weight"], known[prefix+root+".bias"] = true, true
+	}
+	for _, root := range mlp {
+		for layer := 0; ; layer++ {
+			name := fmt.Sprintf("%s%s.%d", prefix, root, 2*layer)
+			if _, ok := ck.Info(name + ".weight"); !ok {
+				break
+			}
+			known[name+".weight"], known[name+".bias"] = true, true
+		}
+	}
+	return known
+}
+
+// readHead finds the score head among tensors whose names begin with prefix, nil where there is
+// none.
+func readHead(ck *lm.Checkpoint, prefix string, c *lm.Config) (*scoreHead, error) {
 	settings, err := readHeadSettings(c)
 	if err != nil {
 		return nil, err
 	}
 	linear, mlp := headNames(ck, prefix, settings)
-	var h *scoreHead
 	switch {
 	case len(linear)+len(mlp) == 0:
 		return nil, nil
 	case len(linear)+len(mlp) > 1:
 		return nil, fmt.Errorf("reward: %s has several score heads, %s: remove those that are not meant", fileOf(ck), strings.Join(append(linear, mlp...), ", "))
 	case len(linear) == 1:
-		h, err = readLinear(ck, prefix+linear[0], c, column)
-	default:
-		h, err = readMLP(ck, prefix+mlp[0], c)
+		return readLinear(ck, prefix, linear[0], c)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return h, h.normalize(settings)
+	return readMLP(ck, prefix, mlp[0], c)
 }
 
 func fileOf(ck *lm.Checkpoint) string {
@@ -152,59 +195,39 @@ func fileOf(ck *lm.Checkpoint) string {
 	return "the checkpoint"
 }
 
-// readLinear reads a matrix of one row, or of two of which column is the reward.
-func readLinear(ck *lm.Checkpoint, root string, c *lm.Config, column *int) (*scoreHead, error) {
-	info, _ := ck.Info(root + ".weight")
-	if len(info.Shape) != 2 || info.Shape[1] != c.Hidden {
-		return nil, fmt.Errorf("reward: %s: %s.weight has shape %v, want [1 %d]; do config.json and the weights belong together?", info.File, root, info.Shape, c.Hidden)
+// readLinear reads a matrix with a row for each label.
+func readLinear(ck *lm.Checkpoint, prefix, root string, c *lm.Config) (*scoreHead, error) {
+	name := prefix + root
+	info, _ := ck.Info(name + ".weight")
+	if len(info.Shape) != 2 || info.Shape[0] < 1 || info.Shape[1] != c.Hidden {
+		return nil, fmt.Errorf("reward: %s: %s.weight has shape %v, want [labels %d]; do "+
+			"config.json and the weights belong together?", info.File, name, info.Shape, c.Hidden)
 	}
-	row, err := labelRow(info, root, column)
-	if err != nil {
-		return nil, err
-	}
-	weight, err := ck.Read(root + ".weight")
+	weight, err := ck.Read(name + ".weight")
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
-	h := &scoreHead{source: root + ".weight in " + info.File}
-	values := slices.Clone(weight.Data[row*c.Hidden : (row+1)*c.Hidden])
-	h.arrays = []lm.Array{{Name: lm.ScoreName, Shape: []int{1, c.Hidden}, Data: values}}
-	if _, ok := ck.Info(root + ".bias"); ok {
-		bias, err := ck.ReadShape(root+".bias", info.Shape[0])
+	weight.Name = lm.ScoreName
+	h := &scoreHead{root: root, labels: info.Shape[0], source: name + ".weight in " + info.File,
+		arrays: []lm.Array{weight}}
+	if _, ok := ck.Info(name + ".bias"); ok {
+		bias, err := ck.ReadShape(name+".bias", h.labels)
 		if err != nil {
 			return nil, fmt.Errorf("reward: %w", err)
 		}
 		if err := checkFinite(bias); err != nil {
 			return nil, err
 		}
-		h.offset = float64(bias.Data[row])
+		h.bias = &bias
 	}
 	return h, nil
 }
 
-// labelRow chooses the row of the reward.
-func labelRow(info lm.Info, root string, column *int) (int, error) {
-	labels := info.Shape[0]
-	switch {
-	case labels == 1 && (column == nil || *column == 0):
-		return 0, nil
-	case labels == 1:
-		return 0, fmt.Errorf("reward: %s.weight of %s has one label: column %d is not there, leave the column out", root, info.File, *column)
-	case labels != 2:
-		return 0, fmt.Errorf("reward: %s is a classifier of %d labels: a reward is one number, or one of two labels", info.File, labels)
-	case column == nil:
-		return 0, fmt.Errorf("reward: %s is a classifier of 2 labels: say which is the reward with -column 0 or 1, or model.column in the recipe (1 in models of HALOs)", info.File)
-	case *column < 0 || *column > 1:
-		return 0, fmt.Errorf("reward: %s has 2 labels: column %d is not there, give 0 or 1", info.File, *column)
-	}
-	return *column, nil
-}
-
-// readMLP reads linear layers 0, 2, … of which the last has one output.
-func readMLP(ck *lm.Checkpoint, root string, c *lm.Config) (*scoreHead, error) {
-	h := &scoreHead{}
+// readMLP reads linear layers 0, 2, … of which the last has an output for each label.
+func readMLP(ck *lm.Checkpoint, prefix, root string, c *lm.Config) (*scoreHead, error) {
+	h := &scoreHead{root: root}
 	for in := c.Hidden; ; h.layers++ {
-		name := fmt.Sprintf("%s.%d", root, 2*h.layers)
+		name := fmt.Sprintf("%s%s.%d", prefix, root, 2*h.layers)
 		info, ok := ck.Info(name + ".weight")
 		if !ok {
 			break
@@ -224,11 +247,8 @@ func readMLP(ck *lm.Checkpoint, root string, c *lm.Config) (*scoreHead, error) {
 			}
 		}
 		weight.Name, bias.Name = mlpName(h.layers, "weight"), mlpName(h.layers, "bias")
-		h.arrays = append(h.arrays, weight, bias)
-		h.source = fmt.Sprintf("%s.0 to %s in %s", root, name, info.File)
-	}
-	if last := h.arrays[len(h.arrays)-1]; last.Shape[0] != 1 {
-		return nil, fmt.Errorf("reward: the score head %s gives %d numbers: a reward is one", h.source, last.Shape[0])
+		h.arrays, h.bias, h.labels = append(h.arrays, weight, bias), &bias, in
+		h.source = fmt.Sprintf("%s%s.0 to %s in %s", prefix, root, name, info.File)
 	}
 	return h, nil
 }
@@ -250,10 +270,7 @@ func (h *scoreHead) normalize(s headSettings) error {
 		return fmt.Errorf("reward: config.json: normalize_reward with mean %g and std %g: want finite numbers, std positive", mean, std)
 	}
 	h.fold = fmt.Sprintf("normalize_reward: (reward − %g) / %g", mean, std)
-	last := &h.arrays[0]
-	if h.layers > 0 {
-		last = &h.arrays[len(h.arrays)-2]
-	}
+	last := h.last()
 	for i, v := range last.Data {
 		last.Data[i] = float32(float64(v) / std)
 	}
@@ -268,16 +285,12 @@ func (h *scoreHead) normalize(s headSettings) error {
 
 // zero tells whether the reward is the same for every text.
 func (h *scoreHead) zero() bool {
-	last := h.arrays[0]
-	if h.layers > 0 {
-		last = h.arrays[len(h.arrays)-2]
-	}
-	return !slices.ContainsFunc(last.Data, func(v float32) bool { return v != 0 })
+	return !slices.ContainsFunc(h.last().Data, func(v float32) bool { return v != 0 })
 }
 
 // findHead finds the score head of a model's folder: among its weights, or in value_head.safetensors. nil is none.
-func findHead(ck *lm.Checkpoint, dir, prefix string, c *lm.Config, column *int) (*scoreHead, error) {
-	h, err := readHead(ck, prefix, c, column)
+func findHead(ck *lm.Checkpoint, dir, prefix string, c *lm.Config) (*scoreHead, error) {
+	h, err := readHead(ck, prefix, c)
 	if h != nil || err != nil || lm.IsGGUF(dir) {
 		return h, err
 	}
@@ -294,10 +307,25 @@ func findHead(ck *lm.Checkpoint, dir, prefix string, c *lm.Config, column *int) 
 		return nil, fmt.Errorf("reward: %w", err)
 	}
 	defer file.Close()
-	if h, err = readHead(file, "", c, column); err == nil && h == nil {
-		err = fmt.Errorf("reward: %s: no score head in it, wanted v_head.summary.weight", path)
+	if h, err = readHead(file, "", c); err != nil {
+		return nil, err
 	}
-	return h, err
+	if h == nil {
+		return nil, fmt.Errorf("reward: %s: no score head in it, wanted v_head.summary.weight",
+			path)
+	}
+	settings, err := readHeadSettings(c)
+	if err != nil {
+		return nil, err
+	}
+	known := headTensors(file, "", settings)
+	for _, name := range file.Names() {
+		if !known[name] {
+			info, _ := file.Info(name)
+			return nil, unreadError([]lm.Info{info}, c)
+		}
+	}
+	return h, nil
 }
 
 // setHead makes the head the model's own: its parameters, its offset, and a config.json without the keys that are no

@@ -2,6 +2,7 @@ package reward
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,17 +34,40 @@ type Inspection struct {
 	DTypes       map[string]int64 `json:"dtypes"` // bytes on disk
 	Tokenizer    *TokenizerFacts  `json:"tokenizer,omitempty"`
 	Trained      *Meta            `json:"trained,omitempty"` // haf.json
-	Warnings     []string         `json:"warnings"`
+	// Stripped is what torch.compile or DistributedDataParallel put before the names of the
+	// tensors.
+	Stripped string `json:"stripped_prefix,omitempty"`
+	// Unread are the tensors that are neither weights nor a score head: such a model is not opened.
+	Unread   []TensorFacts `json:"unread_tensors,omitempty"`
+	Warnings []string      `json:"warnings"`
+}
+
+// TensorFacts describe a tensor on disk.
+type TensorFacts struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
+	File  string `json:"file"`
+}
+
+func tensorFacts(infos []lm.Info) []TensorFacts {
+	var facts []TensorFacts
+	for _, info := range infos {
+		facts = append(facts, TensorFacts{info.Name, info.DType, info.Shape, info.File})
+	}
+	return facts
 }
 
 // A HeadInspection describes a score head.
 type HeadInspection struct {
-	Kind       string  `json:"kind"` // "none", "linear", "MLP", "labels"
-	Labels     int     `json:"labels,omitempty"`
-	Zero       bool    `json:"zero,omitempty"`
-	Offset     float64 `json:"offset,omitempty"`
-	Normalized string  `json:"normalized,omitempty"`
-	Source     string  `json:"source,omitempty"` // its tensor, and the file
+	Kind   string `json:"kind"`             // "none", "linear", "MLP", "labels"
+	Labels int    `json:"labels,omitempty"` // where there are several
+	// LabelNames are what config.json calls the labels, by index.
+	LabelNames []string `json:"label_names,omitempty"`
+	Zero       bool     `json:"zero,omitempty"`
+	Offset     float64  `json:"offset,omitempty"`
+	Normalized string   `json:"normalized,omitempty"`
+	Source     string   `json:"source,omitempty"` // its tensor, and the file
 }
 
 // AdapterFacts describe a PEFT adapter.
@@ -56,6 +80,12 @@ type AdapterFacts struct {
 	Ranks      []int    `json:"ranks,omitempty"` // where rank_pattern gives several
 	Base       string   `json:"base"`
 	Parameters int      `json:"parameters"`
+	// Own are the weights that the adapter has in the place of its base's: embedding and policy
+	// head.
+	Own []TensorFacts `json:"own_weights,omitempty"`
+	// ScoreLoRA tells that the score head is the base's with a LoRA of the adapter.
+	ScoreLoRA bool   `json:"score_lora,omitempty"`
+	Stripped  string `json:"stripped_prefix,omitempty"` // as of the model, of the adapter's tensors
 }
 
 // TokenizerFacts describe a tokenizer and its chat template.
@@ -88,7 +118,12 @@ func Inspect(path string, chat ChatOptions) (*Inspection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
-	ck, err := lm.OpenCheckpoint(src.base)
+	ck, twoSets := lm.OpenCheckpoint(src.base)
+	if errors.Is(twoSets, lm.ErrTwoSets) {
+		ck, err = lm.OpenSingle(src.base)
+	} else {
+		err, twoSets = twoSets, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
@@ -97,6 +132,10 @@ func Inspect(path string, chat ChatOptions) (*Inspection, error) {
 		Path: src.dir, Form: "folder", Family: config.Family, Architecture: strings.Join(config.Architectures, ", "), Layers: config.Layers,
 		Hidden: config.Hidden, FeedForward: config.FeedForward, Heads: config.Heads, KVHeads: config.KVHeads, Vocabulary: config.Vocab,
 		Context: config.MaxPositions, DTypes: map[string]int64{}, Warnings: []string{},
+		Stripped: ck.Stripped(),
+	}
+	if twoSets != nil {
+		in.cannot(twoSets)
 	}
 	if lm.IsGGUF(src.dir) {
 		in.Form = "GGUF"
@@ -107,8 +146,18 @@ func Inspect(path string, chat ChatOptions) (*Inspection, error) {
 	if err := checkClass(config, src.base); err != nil {
 		in.cannot(err)
 	}
-	head := ck
-	prefix := ""
+	if err := checkTensors(ck, config); err != nil {
+		in.cannot(err)
+	}
+	if unread, err := unreadTensors(ck, config); err == nil {
+		in.Unread = tensorFacts(unread)
+	}
+	head, err := findHead(ck, src.base, "", config)
+	if err != nil {
+		in.ScoreHead.Kind = "labels"
+		in.cannot(err)
+	}
+	known := err == nil
 	if src.adapter != nil {
 		in.Form = "adapter"
 		adapter, err := src.adapter.open()
@@ -116,13 +165,15 @@ func Inspect(path string, chat ChatOptions) (*Inspection, error) {
 			return nil, err
 		}
 		defer adapter.Close()
-		in.adapter(src, adapter, config)
-		if own, err := findHead(adapter, src.dir, adapterPrefix, config, nil); own != nil || err != nil {
-			head, prefix = adapter, adapterPrefix
+		if head, err = in.adapter(src, adapter, config, head); err != nil {
+			in.cannot(err)
 		}
+		known = err == nil
 	}
 	in.weights(ck, config)
-	in.score(src, head, prefix, config)
+	if known {
+		in.score(src, head, config)
+	}
 	in.tokens(src, config, chat)
 	return in, nil
 }
@@ -191,10 +242,13 @@ func (in *Inspection) MainDType() string {
 	return slices.MaxFunc(types, func(a, b string) int { return cmp.Compare(in.DTypes[a], in.DTypes[b]) })
 }
 
-// adapter describes the adapter.
-func (in *Inspection) adapter(src *source, ck *lm.Checkpoint, c *lm.Config) {
+// adapter describes the adapter, and returns the score head of the adapted model; base is that of
+// its base.
+func (in *Inspection) adapter(src *source, ck *lm.Checkpoint, c *lm.Config,
+	base *scoreHead) (*scoreHead, error) {
 	config := src.adapter.config
-	facts := &AdapterFacts{Kind: "LoRA", Rank: config.Rank, Alpha: config.Alpha, Base: src.base}
+	facts := &AdapterFacts{Kind: "LoRA", Rank: config.Rank, Alpha: config.Alpha, Base: src.base,
+		Stripped: ck.Stripped()}
 	switch {
 	case config.DoRA:
 		facts.Kind = "DoRA"
@@ -202,13 +256,12 @@ func (in *Inspection) adapter(src *source, ck *lm.Checkpoint, c *lm.Config) {
 		facts.Kind = "rsLoRA"
 	}
 	in.Adapter = facts
-	modules, err := src.adapter.modules(ck, c)
+	parts, head, err := src.readAdapter(ck, c, base)
 	if err != nil {
-		in.cannot(err)
-		return
+		return nil, err
 	}
-	facts.Modules = len(modules)
-	for path, m := range modules {
+	facts.Modules, facts.ScoreLoRA = len(parts.modules), parts.head != nil
+	for path, m := range parts.modules {
 		if kind := path[strings.LastIndexByte(path, '.')+1:]; !slices.Contains(facts.Targets, kind) {
 			facts.Targets = append(facts.Targets, kind)
 		}
@@ -227,30 +280,28 @@ func (in *Inspection) adapter(src *source, ck *lm.Checkpoint, c *lm.Config) {
 		}
 	}
 	in.Parameters += facts.Parameters
-	if _, ok := ck.Info(adapterPrefix + lm.OwnOutputWeight(c)); ok {
-		in.PolicyHead = "the adapter's own"
+	adapted := &Model{Config: c, HasPolicyHead: true}
+	if err := adapted.adoptOwn(parts.own, ck, head != nil); err != nil {
+		return nil, err
 	}
-}
-
-// score describes the score head.
-func (in *Inspection) score(src *source, ck *lm.Checkpoint, prefix string, c *lm.Config) {
-	in.ScoreHead.Kind = "none"
-	dir := src.base
-	if prefix != "" {
-		dir = src.dir
-	}
-	column := 0
-	h, err := findHead(ck, dir, prefix, c, nil)
-	if two, again := findHead(ck, dir, prefix, c, &column); err != nil && again == nil && two != nil {
-		in.ScoreHead.Labels, h, err = 2, two, nil
-		in.warn("its head has two labels: say which is the reward with -column 0 or 1 (1 in models of HALOs)")
+	in.Vocabulary = adapted.Config.Vocab
+	for _, name := range slices.Sorted(maps.Keys(adapted.own)) {
+		info, _ := ck.Info(adapterPrefix + adapted.own[name])
+		facts.Own = append(facts.Own, tensorFacts([]lm.Info{info})...)
 	}
 	switch {
-	case err != nil:
-		in.ScoreHead.Kind = "labels"
-		in.cannot(err)
-		return
-	case h == nil:
+	case adapted.own[lm.OwnOutputWeight(c)] != "":
+		in.PolicyHead = "the adapter's own"
+	case !adapted.HasPolicyHead:
+		in.PolicyHead = "absent: the adapter's embedding has other rows than the base's policy head"
+	}
+	return head, nil
+}
+
+// score describes the score head, nil for none.
+func (in *Inspection) score(src *source, h *scoreHead, c *lm.Config) {
+	in.ScoreHead.Kind = "none"
+	if h == nil {
 		if isClassifier(c) {
 			in.warn("cannot be opened: config.json promises a score head, but there is none among the weights")
 		}
@@ -260,17 +311,30 @@ func (in *Inspection) score(src *source, ck *lm.Checkpoint, prefix string, c *lm
 	if h.layers > 0 {
 		in.ScoreHead.Kind = "MLP"
 	}
-	if in.ScoreHead.Labels == 2 {
-		in.ScoreHead.Kind = "labels"
-	}
-	in.ScoreHead.Source, in.ScoreHead.Offset, in.ScoreHead.Normalized = h.source, cmp.Or(h.offset, src.meta.ScoreOffset), h.fold
 	for _, a := range h.arrays {
 		in.Parameters += len(a.Data)
 		if err := checkFinite(a); err != nil {
 			in.cannot(err)
 		}
 	}
-	if in.ScoreHead.Zero = h.zero() && in.ScoreHead.Labels != 2; in.ScoreHead.Zero {
+	column, several := "", h.labels > 1
+	if several {
+		names := labelNames(c, h.labels)
+		in.ScoreHead.Kind, in.ScoreHead.Labels, in.ScoreHead.LabelNames = "labels", h.labels, names
+		in.warn("its head has %d labels: say which is the reward, such as %s", h.labels,
+			columnExample(h.labels, names))
+		column = "0" // any: what is not a label's own is the same for all
+	}
+	if err := h.finish(c, column); err != nil {
+		in.cannot(err)
+		return
+	}
+	in.ScoreHead.Source, in.ScoreHead.Normalized = h.source, h.fold
+	if several {
+		return
+	}
+	in.ScoreHead.Offset = cmp.Or(h.offset, src.meta.ScoreOffset)
+	if in.ScoreHead.Zero = h.zero(); in.ScoreHead.Zero {
 		in.warn("the score head is zero: it was never trained, every score is the same")
 	}
 }
@@ -291,10 +355,12 @@ func (in *Inspection) tokens(src *source, c *lm.Config, chat ChatOptions) {
 	}
 	const spare = 1024 // embeddings are rounded up to a multiple of some power of two
 	switch {
-	case tok.Size() > c.Vocab:
-		in.warn("cannot be opened: the tokenizer has ids up to %d, the embedding only %d rows", tok.Size()-1, c.Vocab)
-	case c.Vocab-tok.Size() > spare:
-		in.warn("the embedding has %d rows, the tokenizer only %d ids: do they belong together?", c.Vocab, tok.Size())
+	case tok.Size() > in.Vocabulary:
+		in.warn("the tokenizer has ids up to %d, the embedding only %d rows: a text with one of "+
+			"the ids beyond them is refused", tok.Size()-1, in.Vocabulary)
+	case in.Vocabulary-tok.Size() > spare:
+		in.warn("the embedding has %d rows, the tokenizer only %d ids: do they belong together?",
+			in.Vocabulary, tok.Size())
 	}
 	if _, ok := facts.Special["eos_token"]; !ok {
 		in.warn("the tokenizer names no end token")

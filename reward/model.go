@@ -56,7 +56,9 @@ type Model struct {
 	positions int // of a packed batch
 	params    []*Param
 	adapter   *lm.LoRA
-	adapted   bool // an adapter has a policy head of its own
+	adapted   bool // an adapter has weights of its own in the place of the base's
+	own       ownWeights
+	saved     []string // modules_to_save of the opened adapter
 	// headLayers is the number of linear layers of a score head with hidden layers; 0 is the one matrix.
 	headLayers int
 	companions map[string][]byte // files of the base that are saved along

@@ -30,7 +30,7 @@ type Options struct {
 	Positions     int              // positions of a packed batch, about; 0 is 2048
 	Base          string           // folder of the model that an adapter belongs to; "" is where the adapter says
 	Head          FreshHead        // the score head of a base that has none
-	Column        *int             // which of a classifier's two labels is the reward, 0 or 1; nil is not said
+	Column        string           // reward of a head with several labels: index, name or sum of them
 	NoTokenizer   bool             // tokens come ready-made: the model reads encoded groups, but scores no text
 }
 
@@ -238,9 +238,6 @@ func (m *Model) loadTokenizer(src *source, opt Options) error {
 	if err != nil {
 		return err
 	}
-	if tok.Size() > m.Config.Vocab {
-		return fmt.Errorf("reward: the tokenizer has ids up to %d, the model's embedding only %d rows: they do not belong together", tok.Size()-1, m.Config.Vocab)
-	}
 	if m.companions, err = src.companions(); err != nil {
 		return err
 	}
@@ -259,47 +256,40 @@ func (m *Model) bodyType(opt Options) dtypes.DType {
 // load fills in the weights: the backbone from ck, the adapter and score head from where they are.
 func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 	frozen := m.bodyType(opt)
-	head, err := findHead(ck, src.base, "", m.Config, opt.Column)
+	if err := checkTensors(ck, m.Config); err != nil {
+		return err
+	}
+	head, err := findHead(ck, src.base, "", m.Config)
 	if err != nil {
 		return err
 	}
 	m.HasPolicyHead = true
-	if m.outline() {
-		ck = ck.Shapes()
-	}
-	var modules map[string]loraModule
-	adapter := ck // unused where there is none
+	adapter, parts := ck, &adapterParts{} // unused where there is none
 	if src.adapter != nil {
 		if adapter, err = src.adapter.open(); err != nil {
 			return err
 		}
 		defer adapter.Close()
-		if modules, err = src.adapter.modules(adapter, m.Config); err != nil {
+		if parts, head, err = m.openAdapter(src, adapter, head); err != nil {
 			return err
 		}
-		own, err := findHead(adapter, src.dir, adapterPrefix, m.Config, opt.Column)
-		if err != nil {
-			return err
-		}
-		if own != nil {
-			head = own
-		}
-		if m.outline() {
-			adapter = adapter.Shapes()
-		}
-		m.ownOutput(adapter)
 	}
-	if head == nil && opt.Column != nil {
-		return fmt.Errorf("reward: column %d was asked for, but %s has no score head: leave the column out", *opt.Column, src.dir)
+	if err := m.finishHead(head, src, opt); err != nil {
+		return err
 	}
-	if head == nil && isClassifier(m.Config) {
-		return fmt.Errorf("reward: config.json of %s promises a score head (%s), but there is no %s among its weights", src.base, strings.Join(m.Config.Architectures, ", "), lm.ScoreName)
+	if m.outline() {
+		ck, adapter = ck.Shapes(), adapter.Shapes()
+	} else if err := lm.CheckTied(ck, m.Config); err != nil {
+		return fmt.Errorf("reward: %w", err)
 	}
 	output := lm.OutputParams(m.Config)
 	for _, p := range lm.Params(m.Config) {
 		ofOutput := slices.ContainsFunc(output, func(o lm.Param) bool { return o.Name == p.Name })
-		a, err := m.readWeight(p, ck, adapter, modules)
-		if ofOutput && head != nil && !m.adapted && (!m.HasPolicyHead || errors.Is(err, lm.ErrMissing)) {
+		if ofOutput && !m.HasPolicyHead {
+			continue
+		}
+		a, err := m.readWeight(p, ck, adapter, parts)
+		if ofOutput && head != nil && m.own[p.Name] == "" && errors.Is(err, lm.ErrMissing) {
 			m.HasPolicyHead = false
 			continue
 		}
@@ -314,7 +304,7 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 	case src.adapter != nil && src.adapter.config.DoRA:
 		m.Merged = true
 	case src.adapter != nil:
-		if err := m.addAdapter(src.adapter, adapter, modules); err != nil {
+		if err := m.addAdapter(src.adapter, adapter, parts.modules); err != nil {
 			return err
 		}
 	case opt.LoRA != nil:
@@ -328,19 +318,65 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 	return m.addVariance(src.dir, opt)
 }
 
-// ownOutput notes that the adapter has a policy head of its own, which unties a tied one.
-func (m *Model) ownOutput(adapter *lm.Checkpoint) {
-	if _, m.adapted = adapter.Info(adapterPrefix + lm.OwnOutputWeight(m.Config)); m.adapted && m.Config.TiedEmbeddings {
-		c := *m.Config
-		c.TiedEmbeddings = false
-		m.Config, m.decoder.Config = &c, &c
+// openAdapter reads what the adapter has beside the matrices of its layers: the weights of its
+// own, and the score head, its own or the base's with its LoRA.
+func (m *Model) openAdapter(
+	src *source, ck *lm.Checkpoint, base *scoreHead,
+) (*adapterParts, *scoreHead, error) {
+	parts, head, err := src.readAdapter(ck, m.Config, base)
+	if err != nil {
+		return nil, nil, err
 	}
+	m.saved = src.adapter.config.ModulesToSave
+	return parts, head, m.adoptOwn(parts.own, ck, head != nil)
+}
+
+// readAdapter returns what the adapter's file holds and the score head of the adapted model, nil
+// for none; base is that of the base.
+func (src *source) readAdapter(
+	ck *lm.Checkpoint, c *lm.Config, base *scoreHead,
+) (*adapterParts, *scoreHead, error) {
+	parts, err := src.adapter.parts(ck, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	head, err := findHead(ck, src.dir, adapterPrefix, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if head == nil {
+		head = base
+	}
+	if head == nil && src.adapter.config.TaskType == "SEQ_CLS" {
+		return nil, nil, fmt.Errorf("reward: %s: task_type SEQ_CLS promises a score head, but "+
+			"there is no %s: was the file written fully?",
+			filepath.Join(src.dir, adapterWeightsName), adapterPrefix+lm.ScoreName)
+	}
+	return parts, head, parts.mergeHead(head, ck, src.base)
+}
+
+// finishHead makes the one reward of the score head that was found, nil for none.
+func (m *Model) finishHead(head *scoreHead, src *source, opt Options) error {
+	switch {
+	case head != nil:
+		return head.finish(m.Config, opt.Column)
+	case opt.Column != "":
+		return fmt.Errorf("reward: column %s was asked for, but %s has no score head: leave the "+
+			"column out", opt.Column, src.dir)
+	case isClassifier(m.Config):
+		return fmt.Errorf("reward: config.json of %s promises a score head (%s), but there is no "+
+			"%s among its weights", src.base, strings.Join(m.Config.Architectures, ", "),
+			lm.ScoreName)
+	}
+	return nil
 }
 
 // readWeight reads a weight of the base, or what an adapter has put in its place.
-func (m *Model) readWeight(p lm.Param, ck, adapter *lm.Checkpoint, modules map[string]loraModule) (lm.Array, error) {
-	if p.Name == lm.OwnOutputWeight(m.Config) && m.adapted {
-		a, err := adapter.ReadShape(adapterPrefix+p.Name, p.Shape...)
+func (m *Model) readWeight(
+	p lm.Param, ck, adapter *lm.Checkpoint, parts *adapterParts,
+) (lm.Array, error) {
+	if stored := m.own[p.Name]; stored != "" {
+		a, err := adapter.ReadShape(adapterPrefix+stored, p.Shape...)
 		if err != nil {
 			return a, fmt.Errorf("reward: %w", err)
 		}
@@ -352,7 +388,8 @@ func (m *Model) readWeight(p lm.Param, ck, adapter *lm.Checkpoint, modules map[s
 		return a, fmt.Errorf("reward: %w", err)
 	}
 	path, _ := strings.CutSuffix(p.Name, ".weight")
-	if module, ok := modules[path]; ok && module.magnitude != "" && path != p.Name && !m.outline() {
+	if module, ok := parts.modules[path]; ok && module.magnitude != "" && path != p.Name &&
+		!m.outline() {
 		err = module.mergeInto(a, adapter, path, m.Config)
 	}
 	return a, err

@@ -179,6 +179,9 @@ func (m *Model) class() string {
 func (m *Model) writeFolder(dir, class string, sources []lm.Source) error {
 	description := *m.Config
 	description.DType = "float32" // what is written, whatever the base was stored in
+	if description.PAD >= description.Vocab {
+		description.PAD = -1 // transformers cannot build an embedding that lacks the padding token's row
+	}
 	config, err := description.Marshal(class)
 	if err != nil {
 		return err
@@ -211,20 +214,22 @@ func (m *Model) writeAdapter(dir string) error {
 	if m.headLayers > 0 {
 		config.ModulesToSave[0] = "v_head"
 	}
-	if m.adapted {
-		config.ModulesToSave = append(config.ModulesToSave, "lm_head")
-	}
+	config.ModulesToSave = append(config.ModulesToSave, m.ownModules(m.saved)...)
 	m.patterns(&config)
 	if err := writeJSON(filepath.Join(dir, adapterConfigName), config); err != nil {
 		return err
 	}
 	var sources []lm.Source
 	for _, p := range m.params {
-		if isAdapter(p.Name) || isHead(p.Name) || p.Name == lm.OwnOutputWeight(m.Config) && m.adapted {
-			source := p.Source()
-			source.Name = adapterPrefix + m.Config.ModuleName(p.Name)
-			sources = append(sources, source)
+		name := m.Config.ModuleName(p.Name)
+		if stored := m.own[p.Name]; stored != "" {
+			name = strings.Replace(stored, ".modules_to_save.", ".", 1)
+		} else if !isAdapter(p.Name) && !isHead(p.Name) {
+			continue
 		}
+		source := p.Source()
+		source.Name = adapterPrefix + name
+		sources = append(sources, source)
 	}
 	return lm.WriteSafetensors(filepath.Join(dir, adapterWeightsName), sources, lm.WriteOptions{})
 }

@@ -170,8 +170,12 @@ func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt
 	return scores, logps, logVars, err
 }
 
-// checkLengths returns an error if a sequence is longer than a model with learned positions can run.
+// checkLengths returns an error if a sequence has tokens that the model has no embedding for, or
+// is longer than a model with learned positions can run.
 func (m *Model) checkLengths(groups []encode.Group) error {
+	if err := m.CheckIDs(groups); err != nil {
+		return err
+	}
 	longest := m.Config.MaxLength()
 	if longest == 0 {
 		return nil

@@ -265,6 +265,10 @@ func (w *Warm) Encode(in pref.Input, names []string, tokens bool) (pref.Item, er
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
+	whole := []encode.Group{encode.NewGroup([]encode.Conversation{item.Conversation}, len(item.Tokens))}
+	if err := w.model.CheckIDs(whole); err != nil {
+		return nil, err
+	}
 	if n := len(item.Tokens); n > w.longest {
 		return nil, fmt.Errorf("reward: %w: %d tokens, this model reads up to %d", ErrTooLong, n, w.longest)
 	}

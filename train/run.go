@@ -167,6 +167,11 @@ func (o Options) Check(model *reward.Model, data Data) error {
 	if err := o.Optimizer.Check(); err != nil {
 		return err
 	}
+	for _, groups := range [][]encode.Group{data.Train, data.Valid} {
+		if err := model.CheckIDs(groups); err != nil {
+			return err
+		}
+	}
 	return checkStated(h, data.Train, data.Valid)
 }
 

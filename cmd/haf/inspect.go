@@ -45,8 +45,24 @@ func (c *inspectCmd) Run(a *app) error {
 	line("on disk", "%s", bytesByDType(in))
 	line("policy head", "%s", in.PolicyHead)
 	line("score head", "%s", scoreHead(in.ScoreHead))
+	for i := range in.ScoreHead.Labels {
+		name := "(no name)"
+		if len(in.ScoreHead.LabelNames) > 0 {
+			name = in.ScoreHead.LabelNames[i]
+		}
+		line(fmt.Sprintf("label %d", i), "%s", name)
+	}
 	if ad := in.Adapter; ad != nil {
 		line("adapter", "%s, rank %d, alpha %g, %d modules (%s), %s parameters, on %s", ad.Kind, ad.Rank, ad.Alpha, ad.Modules, strings.Join(ad.Targets, ", "), count(ad.Parameters), ad.Base)
+	}
+	if in.Adapter != nil {
+		adapterExtras(line, in.Adapter)
+	}
+	if in.Stripped != "" {
+		line("names", "without the prefix %s", in.Stripped)
+	}
+	for _, t := range in.Unread {
+		line("not read", "%s, %s %v, in %s", t.Name, t.DType, t.Shape, t.File)
 	}
 	if t := in.Tokenizer; t != nil {
 		line("tokenizer", "%s, %d ids, for %d rows of the embedding", t.Kind, t.Size, in.Vocabulary)
@@ -70,6 +86,19 @@ func (c *inspectCmd) Run(a *app) error {
 		line("warning", "%s", warning)
 	}
 	return w.Flush()
+}
+
+// adapterExtras says what an adapter holds beside the matrices of its layers.
+func adapterExtras(line func(name, format string, args ...any), a *reward.AdapterFacts) {
+	for _, t := range a.Own {
+		line("own weights", "%s, %s %v", t.Name, t.DType, t.Shape)
+	}
+	if a.ScoreLoRA {
+		line("score LoRA", "merged into the base's score head")
+	}
+	if a.Stripped != "" {
+		line("adapter names", "without the prefix %s", a.Stripped)
+	}
 }
 
 // count writes a number with the unit that keeps it short.

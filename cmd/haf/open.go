@@ -9,15 +9,10 @@ import (
 
 // columnFlag is shared by the verbs that read a reward.
 type columnFlag struct {
-	Column int `default:"-1" help:"Which of a classifier's two labels is the reward, 0 or 1."`
+	Column string `placeholder:"LABEL" help:"Label of the reward: index, name or sum (0.7*a + 0.3*b)."`
 }
 
-func (c columnFlag) column() *int {
-	if c.Column == -1 {
-		return nil
-	}
-	return &c.Column
-}
+func (c columnFlag) column() string { return c.Column }
 
 // openLocal opens a model on disk and says what was done to its score head, for rewards that differ from the stored head's.
 func (a *app) openLocal(device *backend.Device, path string, opt reward.Options) (*reward.Model, error) {

@@ -175,7 +175,8 @@ func loadRLHF(a *app, r *recipe.Recipe) (l *rlhfRun, err error) {
 	l.models = append(l.models, policy)
 	all, trained := policy.NumParams()
 	l.progress.Say("policy: %s, %s, %d parameters, %d trained, template %s", r.Model.Path, policy.Config.Family, all, trained, policy.Meta.Template.Name)
-	if l.reward, err = a.openScorer([]string{r.RLHF.Reward}, ensembleFlags{}, r.RLHF.RewardOf, reward.Options{Chat: r.RLHF.RewardChat.Options()}); err != nil {
+	rewardModel, opt := []string{r.RLHF.Reward}, reward.Options{Chat: r.RLHF.RewardChat.Options()}
+	if l.reward, err = a.openScorer(rewardModel, ensembleFlags{}, r.RLHF.RewardOf, opt); err != nil {
 		return nil, err
 	}
 	l.progress.Say("reward: %s of %s", l.reward.of, l.reward.name)

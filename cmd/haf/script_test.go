@@ -30,6 +30,7 @@ import (
 //	code N haf …                runs haf, which must exit with N
 //	tensor drop DIR NAME        removes a tensor from a folder's weights
 //	tensor reshape DIR NAME     gives it one row more
+//	tensor rename DIR NAME NEW  gives it another name
 //	near FILE FILE TOLERANCE    compares the numbers in two files
 //	interrupt METRICS haf …     runs haf, sends SIGINT once it has made a step, wants exit code 130; stderr in $WORK/stderr
 //	lines FILE N                wants that many lines
@@ -101,8 +102,9 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func changeTensor(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 || !slices.Contains([]string{"drop", "reshape", "negate"}, args[0]) {
-		ts.Fatalf("usage: tensor drop|reshape|negate DIR NAME")
+	want := map[string]int{"drop": 3, "reshape": 3, "negate": 3, "rename": 4}
+	if neg || len(args) == 0 || len(args) != want[args[0]] {
+		ts.Fatalf("usage: tensor drop|reshape|negate DIR NAME, tensor rename DIR NAME NEW")
 	}
 	dir, name := ts.MkAbs(args[1]), args[2]
 	ck, err := lm.OpenCheckpoint(dir)
@@ -115,6 +117,8 @@ func changeTensor(ts *testscript.TestScript, neg bool, args []string) {
 			switch args[0] {
 			case "drop":
 				continue
+			case "rename":
+				a.Name = args[3]
 			case "negate":
 				for i := range a.Data {
 					a.Data[i] = -a.Data[i]

@@ -45,8 +45,9 @@ func (a *app) openSubject(named string, opt reward.Options) (subject, error) {
 // openClient is the client of a model at a URL, with the token of HAF_TOKEN; tries is how often it asks, 0 is its default.
 func openClient(address string, opt reward.Options, tries int) (*serve.Client, error) {
 	chat := opt.Chat
-	if opt.MaxLength != 0 || opt.Column != nil || chat.Template+chat.Date+chat.Read+chat.BOS != "" || chat.Args != nil {
-		return nil, fmt.Errorf("%w: -max-length, -column, -template, -template-arg, -date, -read and -bos are for models that are opened here, not for one that a server has opened", errUsage)
+	if opt.MaxLength != 0 || opt.Column != "" || chat.Template+chat.Date+chat.Read+chat.BOS != "" || chat.Args != nil {
+		return nil, fmt.Errorf("%w: -max-length, -column, -template, -template-arg, -date, -read and -bos "+
+			"are for models that are opened here, not for one that a server has opened", errUsage)
 	}
 	client, err := serve.NewClient(address, serve.ClientOptions{Token: os.Getenv("HAF_TOKEN"), Tries: tries})
 	if err != nil {

@@ -1,29 +1,47 @@
-"""Rewards of a model that haf saved, by transformers: AutoModelForSequenceClassification, PEFT for an adapter.
+"""Rewards that transformers gives conversations, by a model that haf saved: transformers_rewards.py MODEL CONVERSATIONS.jsonl
 
-usage: transformers_rewards.py MODEL_DIR SAMPLES.jsonl     lines of {prompt, response}; the prompt is text or messages
-Prints one reward a line, each sample run alone in float32. Seen with torch 2.15.0, transformers 5.24.0, peft 0.21.2.
+A line of CONVERSATIONS is a list of messages, the response last. Prints for each the reward of the conversation alone and in
+a padded batch of all of them, in float32, or null where the template refuses the conversation; then the text. An adapter is read
+with PEFT on its base.
+Seen with torch 2.15.0, transformers 5.24.0, peft 0.21.2.
 """
 import json, os, sys
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-folder, samples = sys.argv[1:]
-tok = AutoTokenizer.from_pretrained(folder)
+folder, file = sys.argv[1:]
+conversations = [json.loads(line) for line in open(file)]
+tokenizer = AutoTokenizer.from_pretrained(folder)
 adapter = os.path.join(folder, "adapter_config.json")
 if os.path.exists(adapter):
     from peft import PeftModel
+
     base = json.load(open(adapter))["base_model_name_or_path"]
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=torch.float32)
-    model.config.pad_token_id = tok.pad_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
     model = PeftModel.from_pretrained(model, folder)
 else:
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
 model.eval()
-for line in open(samples):
-    row = json.loads(line)
-    prompt = row["prompt"] if isinstance(row["prompt"], list) else [{"role": "user", "content": row["prompt"]}]
-    text = tok.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
-    ids = tok(text, add_special_tokens=False)["input_ids"] + tok(row["response"], add_special_tokens=False)["input_ids"] + [tok.eos_token_id]
+
+
+def rewards(conversations):
+    inputs = tokenizer.apply_chat_template(
+        conversations, tokenize=True, return_dict=True, padding=len(conversations) > 1, return_tensors="pt"
+    )
     with torch.no_grad():
-        print("%.6f" % model(input_ids=torch.tensor([ids])).logits[0, 0].item())
+        return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, 0].tolist()
+
+
+texts = []
+for conversation in conversations:
+    try:
+        texts.append(tokenizer.apply_chat_template(conversation, tokenize=False))
+    except Exception:
+        texts.append(None)
+taken = [c for c, text in zip(conversations, texts) if text is not None]
+alone, together = [rewards([c])[0] for c in taken], rewards(taken)
+for text in texts:
+    print(json.dumps(None if text is None else {"alone": alone.pop(0), "batch": together.pop(0), "text": text}))

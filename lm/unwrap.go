@@ -1,0 +1,74 @@
+package lm
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Names that wrappers of PyTorch put into the path of every weight: torch.compile anywhere in it,
+// DistributedDataParallel and DataParallel at its beginning.
+const (
+	compiledPart  = "_orig_mod"
+	parallelPart  = "module."
+	adapterPrefix = "base_model.model." // PEFT's, behind which a wrapped model may stand
+)
+
+// Stripped is the prefixes that were taken off the tensors' names, such as "module."; empty where
+// there were none.
+func (c *Checkpoint) Stripped() string { return c.stripped }
+
+// unwrap takes wrappers' prefixes off the names. "_orig_mod." is no part of any model's names, so
+// it is dropped wherever it stands. "module." is dropped where all tensors begin with it. Two
+// tensors of one name are an error, after which the checkpoint is closed.
+func (c *Checkpoint) unwrap() (*Checkpoint, error) {
+	stored := c.names
+	names := make([]string, len(stored))
+	compiled := false
+	for i, name := range stored {
+		parts := strings.Split(name, ".")
+		kept := slices.DeleteFunc(slices.Clone(parts),
+			func(p string) bool { return p == compiledPart })
+		compiled = compiled || len(kept) < len(parts)
+		names[i] = strings.Join(kept, ".")
+	}
+	var parallel int
+	for _, front := range []string{"", adapterPrefix} {
+		for len(names) > 0 && allBegin(names, front+parallelPart) {
+			for i, name := range names {
+				names[i] = front + strings.TrimPrefix(name, front+parallelPart)
+			}
+			parallel++
+		}
+	}
+	if !compiled && parallel == 0 {
+		return c, nil
+	}
+	tensors := make(map[string]tensor, len(names))
+	for i, name := range names {
+		if first, ok := tensors[name]; ok {
+			c.Close()
+			return nil, fmt.Errorf("lm: %s: %q and another tensor are both %q without the "+
+				"prefixes of "+
+				"torch.compile and DistributedDataParallel: remove the one that is not meant",
+				first.File, stored[i], name)
+		}
+		t := c.tensors[stored[i]]
+		t.Name = name
+		tensors[name] = t
+	}
+	if compiled {
+		c.stripped = compiledPart + "."
+	}
+	c.stripped += strings.Repeat(parallelPart, parallel)
+	c.tensors, c.names = tensors, slices.Sorted(maps.Keys(tensors))
+	return c, nil
+}
+
+func allBegin(names []string, prefix string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool {
+		return !strings.HasPrefix(name,
+			prefix)
+	})
+}
