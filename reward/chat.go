@@ -122,7 +122,7 @@ func (m *Model) FormatNotes() []string {
 	if template.Name != "model" && !trained {
 		notes = append(notes, fmt.Sprintf("the model has no chat template of its own: conversations are written as %q; -template or model.template names another", template.Name))
 	}
-	if template.Date != "" && !trained {
+	if m.template.WritesDate() && !trained {
 		notes = append(notes, fmt.Sprintf("the chat template writes the date: it writes %s; -date or model.date sets another", template.Date))
 	}
 	if m.Meta.Read == encode.ReadEnd {
@@ -196,7 +196,7 @@ func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMet
 	if saved.Hash != "" && unchanged && meta.Hash != saved.Hash {
 		return nil, meta, fmt.Errorf("reward: the chat template %q is not the one that the model was trained with: restore the tokenizer's files, or name another template", meta.Name)
 	}
-	if !tpl.WritesDate() {
+	if !tpl.MentionsDate() {
 		meta.Date = ""
 		return tpl, meta, nil
 	}

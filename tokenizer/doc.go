@@ -7,5 +7,5 @@
 // (postprocessor.go). Decoding runs the decoder chain (decoder.go). What a file asks for and this package cannot do is an
 // error of Load that names it. Padding and truncation settings are the caller's business and are ignored.
 //
-// Chat templates (template.go) are Jinja as transformers runs it; jinja.go holds what that adds to Jinja.
+// Chat templates (template.go) are Jinja as transformers runs it; internal/jinja evaluates them.
 package tokenizer

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"haf/internal/jinja"
 )
 
 // Byte-level models without a normalizer lose nothing.
@@ -115,7 +117,7 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		tpl.limits = limits{steps: 20_000, made: 1 << 26, time: 2 * time.Second}
+		tpl.limits = jinja.Limits{Steps: 20_000, Bytes: 1 << 26, Time: 2 * time.Second}
 		tpl.Render([]Message{{"user", "é"}}, true) //nolint:errcheck // an error is as good as a text
 	})
 }

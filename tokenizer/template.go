@@ -7,35 +7,43 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/nikolalohinski/gonja/v2/exec"
+	"haf/internal/jinja"
 )
 
-// ErrNoTemplate is returned by Tokenizer.Template where the model's files hold none; Named has templates for such models.
-var ErrNoTemplate = errors.New("tokenizer: the model has no chat template: give one, or name one of plain, phi-2, mistral")
+// ErrNoTemplate is returned by Tokenizer.Template where the model's files hold none; Named has
+// templates for such models.
+var ErrNoTemplate = errors.New("tokenizer: the model has no chat template: " +
+	"give one, or name one of plain, phi-2, mistral")
 
-// A Message is one turn of a conversation; Role is "system", "user" or "assistant" in most templates.
+// A Message is one turn of a conversation; Role is "system", "user" or "assistant" in most
+// templates.
 type Message struct{ Role, Content string }
 
-// Template is a chat template. It does not change and is safe for concurrent use.
+// Template is a chat template in Jinja, as transformers runs it: docs/decisions/0060-jinja.md. It
+// does not change and is safe for concurrent use.
 type Template struct {
 	source   string
 	bos, eos string
-	special  map[string]string // further named tokens of the model
-	compiled *exec.Template
+	special  map[string]string          // further named tokens of the model
+	args     map[string]json.RawMessage // of With, compacted
+	vars     jinja.Variables            // special, args, bos_token and eos_token
+	parsed   *jinja.Template
 	now      func() time.Time
-	day      string         // that At has set
-	args     map[string]any // further variables, see With
-	argsJSON []byte
-	limits   limits
+	day      string       // that At set, where the template mentions the date
+	dated    *atomic.Bool // whether a rendering read the date
+	limits   jinja.Limits
 }
 
-// Template returns the model's chat template: chat_template.jinja, else chat_template of tokenizer_config.json (the one
-// named default where there are several), or ErrNoTemplate. The named special tokens are variables of it.
+// Template returns the model's chat template: chat_template.jinja, else chat_template of
+// tokenizer_config.json (the one named default where there are several), or ErrNoTemplate. The
+// named special tokens are variables of it.
 func (t *Tokenizer) Template() (*Template, error) {
 	if t.config.chatTemplate == "" {
 		return nil, ErrNoTemplate
@@ -43,192 +51,239 @@ func (t *Tokenizer) Template() (*Template, error) {
 	return t.TemplateOf(t.config.chatTemplate)
 }
 
-// TemplateOf compiles a chat template for the model: its named special tokens are variables of it.
+// TemplateOf parses a chat template for the model, whose named special tokens are variables of it.
 func (t *Tokenizer) TemplateOf(source string) (*Template, error) {
-	tpl, err := NewTemplate(source, t.config.special["bos_token"], t.config.special["eos_token"])
+	special := t.config.special
+	tpl, err := NewTemplate(source, special["bos_token"], special["eos_token"])
 	if err != nil {
 		return nil, err
 	}
-	tpl.special = t.config.special
-	return tpl, nil
+	tpl.special = special
+	return tpl, tpl.setVars()
 }
 
-// maxTemplate bounds the source in bytes and maxNesting its open brackets: the parser is recursive.
-const (
-	maxTemplate = 1 << 18
-	maxNesting  = 100
-)
-
-// NewTemplate compiles a chat template in Jinja. bos and eos are what the variables bos_token and eos_token hold.
+// NewTemplate parses a chat template in Jinja. bos and eos are what the variables bos_token and
+// eos_token hold.
 func NewTemplate(source string, bos, eos string) (t *Template, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			t, err = nil, fmt.Errorf("tokenizer: chat template: the parser failed: %v", r)
-		}
-	}()
-	if len(source) > maxTemplate {
-		return nil, fmt.Errorf("tokenizer: chat template of %d bytes: at most %d are accepted", len(source), maxTemplate)
-	}
-	flat, err := flatten(source)
+	defer recovered("the parser", &err)
+	parsed, err := jinja.Parse(source)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: chat template: %w", err)
 	}
-	compiled, err := exec.NewTemplate(rootName, jinjaConfig(), onlyRoot(flat), jinjaEnvironment())
-	if err != nil {
-		// gonja quotes the whole template.
-		return nil, fmt.Errorf("tokenizer: chat template: %s", strings.Replace(err.Error(), "'"+flat+"'", "", 1))
-	}
-	bound(compiled)
-	return &Template{source: source, bos: bos, eos: eos, compiled: compiled, now: time.Now, limits: usualLimits}, nil
+	t = &Template{source: source, bos: bos, eos: eos, parsed: parsed, now: time.Now,
+		dated: &atomic.Bool{}}
+	return t, t.setVars()
 }
 
-// At returns a copy whose strftime_now reads the given time: some templates write the date into the system prompt, and
-// what is trained on today is to be scored alike tomorrow.
+// recovered makes an error of a panic: a template comes from whoever made the model, and is not to
+// end the process.
+func recovered(what string, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("tokenizer: chat template: %s failed: %v", what, r)
+	}
+}
+
+// setVars sets the variables that do not depend on the conversation.
+func (t *Template) setVars() error {
+	t.vars = jinja.Variables{}
+	for name, token := range t.special {
+		t.vars[name] = jinja.Str(token)
+	}
+	for name, raw := range t.args {
+		v, err := jinja.FromJSON(raw)
+		if err != nil {
+			return fmt.Errorf("tokenizer: chat template: argument %s: %w", name, err)
+		}
+		t.vars[name] = v
+	}
+	t.vars["bos_token"], t.vars["eos_token"] = jinja.Str(t.bos), jinja.Str(t.eos)
+	return nil
+}
+
+// At returns a copy whose strftime_now reads the given time: some templates write the date into the
+// system prompt, and what is trained on today is to be scored alike tomorrow.
 func (t *Template) At(now time.Time) *Template {
 	fixed := *t
 	fixed.now = func() time.Time { return now }
-	if fixed.WritesDate() {
+	if fixed.MentionsDate() {
 		fixed.day = now.Format(time.RFC3339)
 	}
 	return &fixed
 }
 
-// WritesDate says whether the template may write the date: it names strftime_now.
-func (t *Template) WritesDate() bool { return strings.Contains(t.source, "strftime_now") }
+var argName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// With returns a copy whose renderings have further variables, such as enable_thinking; they are JSON values. What every
-// rendering sets itself is no variable of this kind.
+// reservedArgs are variables that a rendering sets itself. The names of Jinja's functions and
+// constants are reserved, too.
+var reservedArgs = []string{"messages", "add_generation_prompt", "bos_token", "eos_token", "true",
+	"false", "none", "True", "False", "None", "loop"}
+
+// With returns a copy whose renderings have further variables, such as enable_thinking or
+// date_string. A value is any JSON; objects keep the order of their keys. The variables add to
+// those of an earlier With, and are part of Hash. RenderAny's variables come before them.
 func (t *Template) With(args map[string]json.RawMessage) (*Template, error) {
-	if len(args) == 0 {
-		return t, nil
-	}
 	with := *t
-	with.args = map[string]any{}
-	for name, value := range args {
-		if slices.Contains([]string{"messages", "add_generation_prompt", "bos_token", "eos_token", "strftime_now", "raise_exception"}, name) {
-			return nil, fmt.Errorf("tokenizer: chat template: %s is set by every rendering: it cannot be an argument of the template", name)
+	with.args = maps.Clone(t.args)
+	if with.args == nil {
+		with.args = map[string]json.RawMessage{}
+	}
+	with.dated = &atomic.Bool{} // with its date given, a template may no longer read the clock
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		switch {
+		case !argName.MatchString(name):
+			return nil, fmt.Errorf("tokenizer: chat template: argument %q: "+
+				"a name of letters, digits and _ is wanted", name)
+		case slices.Contains(reservedArgs, name) || jinja.IsGlobal(name):
+			return nil, fmt.Errorf("tokenizer: chat template: argument %q: "+
+				"the name is reserved, choose one that the template reads", name)
 		}
-		var err error
-		if with.args[name], err = jinjaValue(value); err != nil {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, args[name]); err != nil {
 			return nil, fmt.Errorf("tokenizer: chat template: argument %s: %w", name, err)
 		}
+		with.args[name] = compact.Bytes()
 	}
-	var err error
-	if with.argsJSON, err = json.Marshal(args); err != nil {
-		return nil, fmt.Errorf("tokenizer: chat template: arguments: %w", err)
-	}
-	return &with, nil
+	return &with, with.setVars()
 }
+
+// MentionsDate reports whether the template could read the date: it names strftime_now.
+func (t *Template) MentionsDate() bool { return strings.Contains(t.source, "strftime_now") }
+
+// WritesDate reports whether some rendering so far, by this template or a copy that At made of it,
+// read the date (strftime_now). A copy that With made reports on its own renderings.
+func (t *Template) WritesDate() bool { return t.dated.Load() }
 
 // Source returns the template as it was given.
 func (t *Template) Source() string { return t.source }
 
-// Hash is the hexadecimal SHA-256 of source, bos_token and eos_token, and of the arguments and the time of At where they are set
-// and of use.
+// Hash is the hexadecimal SHA-256 of source, bos_token, eos_token, the arguments of With, and the
+// time of At where the template mentions the date.
 func (t *Template) Hash() string {
 	sum := sha256.New()
-	for _, part := range []string{t.source, t.bos, t.eos} {
-		fmt.Fprintf(sum, "%d:%s", len(part), part)
+	parts := []string{t.source, t.bos, t.eos}
+	for _, name := range slices.Sorted(maps.Keys(t.args)) {
+		parts = append(parts, name, string(t.args[name]))
 	}
-	for _, part := range []string{string(t.argsJSON), t.day} {
-		if part != "" {
-			fmt.Fprintf(sum, "%d:%s", len(part), part)
-		}
+	if t.day != "" {
+		parts = append(parts, t.day)
+	}
+	for _, part := range parts {
+		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Render writes a conversation as the model was trained to read it; with addGenerationPrompt it ends where the
-// assistant's next answer begins. The text holds the special tokens, BOS included where the template writes it: encode
-// it with special false. A template that refuses the conversation (raise_exception) is an error.
+// Render writes a conversation as the model was trained to read it; with addGenerationPrompt it
+// ends where the assistant's next answer begins. The text holds the special tokens, BOS included
+// where the template writes it: encode it with special false. A template that refuses the
+// conversation (raise_exception) is an error.
 func (t *Template) Render(messages []Message, addGenerationPrompt bool) (string, error) {
-	list := make(jinjaList, len(messages))
-	for i, m := range messages {
-		list[i] = jinjaDict("role", m.Role, "content", m.Content)
-	}
-	return t.execute(list, map[string]any{"add_generation_prompt": addGenerationPrompt})
+	vars := maps.Clone(t.vars)
+	vars["messages"] = messageList(messages)
+	vars["add_generation_prompt"] = jinja.Bool(addGenerationPrompt)
+	return t.execute(vars)
 }
 
-// RenderAny renders messages of any JSON-like form, with tool calls for instance, and further variables: tools,
-// documents, add_generation_prompt, and what else the template reads. json.RawMessage keeps the order of its keys and
-// structs that of their fields; a Go map is taken in the order of its sorted keys.
+// RenderAny renders messages of any JSON-like form, with tool calls for instance, and further
+// variables: tools, documents, add_generation_prompt, and what else the template reads.
+// json.RawMessage keeps the order of its keys and structs that of their fields; a Go map is taken
+// in the order of its sorted keys.
 func (t *Template) RenderAny(messages any, vars map[string]any) (string, error) {
-	converted, err := jinjaValue(messages)
-	if err != nil {
+	all := maps.Clone(t.vars)
+	all["add_generation_prompt"] = jinja.Bool(false)
+	var err error
+	if all["messages"], err = jinjaValue(messages); err != nil {
 		return "", fmt.Errorf("tokenizer: chat template: messages: %w", err)
 	}
-	all := map[string]any{"add_generation_prompt": false}
 	for name, v := range vars {
 		if all[name], err = jinjaValue(v); err != nil {
 			return "", fmt.Errorf("tokenizer: chat template: %s: %w", name, err)
 		}
 	}
-	return t.execute(converted, all)
+	return t.execute(all)
 }
 
-func (t *Template) execute(messages any, vars map[string]any) (text string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			text, err = "", fmt.Errorf("tokenizer: chat template: rendering failed: %v", r)
+func (t *Template) execute(vars jinja.Variables) (text string, err error) {
+	defer recovered("rendering", &err)
+	now := func() time.Time {
+		t.dated.Store(true)
+		return t.now()
+	}
+	if text, err = t.parsed.Render(vars, now, t.limits); err != nil {
+		return "", fmt.Errorf("tokenizer: chat template: %w", err)
+	}
+	return text, nil
+}
+
+func messageList(messages []Message) jinja.Value {
+	list := make([]jinja.Value, len(messages))
+	for i, m := range messages {
+		list[i] = jinja.NewDict(jinja.Str("role"), jinja.Str(m.Role),
+			jinja.Str("content"), jinja.Str(m.Content))
+	}
+	return jinja.NewList(list...)
+}
+
+// jinjaValue converts any Go value by way of its JSON form.
+func jinjaValue(v any) (jinja.Value, error) {
+	switch v := v.(type) {
+	case nil:
+		return jinja.None{}, nil
+	case bool:
+		return jinja.Bool(v), nil
+	case string:
+		return jinja.Str(v), nil
+	case int:
+		return jinja.Int(v), nil
+	case float64:
+		return jinja.Float(v), nil
+	case []Message:
+		return messageList(v), nil
+	case json.RawMessage:
+		if v != nil {
+			return jinja.FromJSON(v)
 		}
-	}()
-	data := map[string]any{}
-	for name, token := range t.special {
-		data[name] = token
 	}
-	data["messages"] = messages
-	data["bos_token"], data["eos_token"] = t.bos, t.eos
-	data["strftime_now"] = func(params *exec.VarArgs) (string, error) { return strftime(t.now(), params) }
-	data[budgetName] = newBudget(t.limits)
-	for name, v := range t.args {
-		data[name] = v
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
 	}
-	for name, v := range vars {
-		data[name] = v
-	}
-	var out bytes.Buffer
-	if err := t.compiled.Execute(&limited{to: &out, left: maxOutput}, exec.NewContext(data)); err != nil {
-		return "", fmt.Errorf("tokenizer: chat template: %w", explained(err))
-	}
-	return out.String(), nil
+	return jinja.FromJSON(raw)
 }
 
-type limited struct {
-	to   io.Writer
-	left int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	if l.left -= len(p); l.left < 0 {
-		return 0, fmt.Errorf("more than %d bytes were written", maxOutput)
-	}
-	return l.to.Write(p)
-}
-
-// The templates for models that have none. An answer ends with eos; a conversation rendered up to its last question
-// with addGenerationPrompt is a prefix of the same with the answer.
+// The templates for models that have none. An answer ends with eos; a conversation rendered up to
+// its last question with addGenerationPrompt is a prefix of the same with the answer.
 var named = map[string]string{
-	"plain": `{{ bos_token }}{% for m in messages %}{% if not loop.first %}{{ '\n\n' }}{% endif %}{{ m.role[:1] | upper }}{{ m.role[1:] }}: ` +
+	"plain": `{{ bos_token }}{% for m in messages %}` +
+		`{% if not loop.first %}{{ '\n\n' }}{% endif %}` +
+		`{{ m.role[:1] | upper }}{{ m.role[1:] }}: ` +
 		`{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}` +
-		`{% if add_generation_prompt %}{% if messages %}{{ '\n\n' }}{% endif %}Assistant:{% endif %}`,
+		`{% if add_generation_prompt %}` +
+		`{% if messages %}{{ '\n\n' }}{% endif %}Assistant:{% endif %}`,
 	"phi-2": `{% for m in messages %}{% if m.role == 'user' %}Instruct: {{ m.content }}{{ '\n' }}` +
-		`{% elif m.role == 'assistant' %}Output: {{ m.content }}{{ eos_token }}{% if not loop.last %}{{ '\n' }}{% endif %}` +
-		`{% else %}{{ m.content }}{{ '\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}Output:{% endif %}`,
-	"mistral": `{{ bos_token }}{% set ns = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}` +
-		`{% set ns.system = m.content + '\n\n' %}{% elif m.role == 'user' %}[INST] {{ ns.system }}{{ m.content }} [/INST]` +
+		`{% elif m.role == 'assistant' %}Output: {{ m.content }}{{ eos_token }}` +
+		`{% if not loop.last %}{{ '\n' }}{% endif %}` +
+		`{% else %}{{ m.content }}{{ '\n' }}{% endif %}{% endfor %}` +
+		`{% if add_generation_prompt %}Output:{% endif %}`,
+	"mistral": `{{ bos_token }}{% set ns = namespace(system='') %}` +
+		`{% for m in messages %}{% if m.role == 'system' %}` +
+		`{% set ns.system = m.content + '\n\n' %}` +
+		`{% elif m.role == 'user' %}[INST] {{ ns.system }}{{ m.content }} [/INST]` +
 		`{% set ns.system = '' %}{% else %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}`,
 }
 
 // Named returns a template for models without one.
 //
-//   - plain: a readable transcript, "User: …\n\nAssistant: …" with eos after each answer, bos before it all;
+//   - plain: a readable transcript, "User: …\n\nAssistant: …" with eos after each answer, bos
+//     before it all;
 //   - phi-2: "Instruct: {question}\nOutput:", then a space and the answer; no bos;
-//   - mistral: bos, then "[INST] {question} [/INST]" and the answer without a space; a system message stands before
-//     the question that follows it.
+//   - mistral: bos, then "[INST] {question} [/INST]" and the answer without a space; a system
+//     message stands before the question that follows it.
 func Named(name, bos, eos string) (*Template, error) {
 	source, ok := named[name]
 	if !ok {
-		return nil, fmt.Errorf("tokenizer: chat template %q is not known: plain, phi-2 and mistral are", name)
+		return nil, fmt.Errorf("tokenizer: chat template %q is not known: "+
+			"plain, phi-2 and mistral are", name)
 	}
 	return NewTemplate(source, bos, eos)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"haf/internal/jinja"
 	"haf/internal/shared"
 )
 
@@ -139,7 +140,7 @@ func TestTemplatesRefused(t *testing.T) {
 		"{{ x":                                            "not closed",
 		"{# x":                                            "not closed",
 		"{{ " + strings.Repeat("(", 200) + " }}":          "nest deeper",
-		strings.Repeat("x", maxTemplate+1):                "at most",
+		strings.Repeat("x", 1<<18+1):                      "at most",
 	} {
 		tpl, err := NewTemplate(source, "", "")
 		if err == nil {
@@ -214,9 +215,9 @@ func TestTemplatesStopped(t *testing.T) {
 			t.Errorf("%.90s: %v", source, err)
 			continue
 		}
-		tpl.limits = limits{steps: 20_000, made: 1 << 28, time: time.Minute} // less than usual, to be quick
+		tpl.limits = jinja.Limits{Steps: 20_000, Bytes: 1 << 28, Time: time.Minute} // less than usual, to be quick
 		if want == made {
-			tpl.limits.made = 1 << 25
+			tpl.limits.Bytes = 1 << 25
 		}
 		out, err := tpl.Render([]Message{{"user", "Hi"}}, false)
 		if err == nil && !(want == "" && len(out) == 0) || err != nil && !strings.Contains(err.Error(), want) {
@@ -255,4 +256,76 @@ func TestConcurrentRender(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+func TestWith(t *testing.T) {
+	tpl, err := NewTemplate("{{ bos_token }}{{ effort | default('low') }} {{ o | tojson }} {{ messages | length }}", "<s>", "</s>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(from *Template, args string) *Template {
+		t.Helper()
+		raw := map[string]json.RawMessage{}
+		if err := json.Unmarshal([]byte(args), &raw); err != nil {
+			t.Fatal(err)
+		}
+		out, err := from.With(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	check := func(tpl *Template, want string) {
+		t.Helper()
+		if got, err := tpl.Render([]Message{{"user", "Hi"}}, true); err != nil || got != want {
+			t.Errorf("%q (%v), want %q", got, err, want)
+		}
+		got, err := tpl.RenderAny([]Message{{"user", "Hi"}}, map[string]any{"effort": "other"})
+		if want := "<s>other " + want[strings.IndexByte(want, ' ')+1:]; err != nil || got != want {
+			t.Errorf("RenderAny: %q (%v), want %q", got, err, want)
+		}
+	}
+	one := with(tpl, `{"o": {"z": 1, "a": [true, null]}}`)
+	check(one, `<s>low {"z": 1, "a": [true, null]} 1`)
+	two := with(one, `{"effort": "high", "o": 1.0}`)
+	check(two, "<s>high 1.0 1")
+	check(one, `<s>low {"z": 1, "a": [true, null]} 1`)
+	if _, err := tpl.Render(nil, false); err == nil {
+		t.Error("the template itself has the arguments, too")
+	}
+	hashes := map[string]bool{}
+	for _, tpl := range []*Template{tpl, one, two, with(tpl, `{"o": {"a": [true, null], "z": 1}}`), with(tpl, `{"o": 1}`), with(tpl, `{"o": "1"}`)} {
+		hashes[tpl.Hash()] = true
+	}
+	if len(hashes) != 6 || with(tpl, `{}`).Hash() != tpl.Hash() || with(tpl, `{"o":  {"z":1, "a":[true,null]}}`).Hash() != one.Hash() || one.At(time.Now()).Hash() != one.Hash() {
+		t.Errorf("%d hashes of 6 templates", len(hashes))
+	}
+	for name, value := range map[string]string{"messages": "1", "add_generation_prompt": "1", "bos_token": "1", "eos_token": "1", "strftime_now": "1", "range": "1", "none": "1", "loop": "1", "": "1", "a b": "1", "1a": "1", "x": "{", "y": ""} {
+		if _, err := tpl.With(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || !strings.HasPrefix(err.Error(), "tokenizer: chat template: argument ") {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+	}
+}
+
+func TestWritesDate(t *testing.T) {
+	tpl, err := NewTemplate("{% if not date is defined %}{% set date = strftime_now('%Y') %}{% endif %}{{ date }}", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := tpl.At(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
+	given, err := tpl.With(map[string]json.RawMessage{"date": json.RawMessage(`"then"`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tpl.WritesDate() || fixed.WritesDate() || given.WritesDate() {
+		t.Error("a date was written before anything was rendered")
+	}
+	for tpl, want := range map[*Template]string{given: "then", fixed: "2026"} {
+		if got, err := tpl.Render(nil, false); err != nil || got != want {
+			t.Errorf("%q (%v), want %q", got, err, want)
+		}
+	}
+	if !tpl.WritesDate() || !fixed.WritesDate() || given.WritesDate() {
+		t.Errorf("dates written: %v, fixed %v, given %v", tpl.WritesDate(), fixed.WritesDate(), given.WritesDate())
+	}
 }
