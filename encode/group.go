@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -126,6 +127,9 @@ const (
 // refusedReason begins the reason of a group that the chat template refuses.
 const refusedReason = "chat template: "
 
+// atLine is the place in the template that an error names first.
+var atLine = regexp.MustCompile(`^line \d+: `)
+
 // refusal is the reason of a group that the chat template refuses: what the template says, cut short, since it may quote the row.
 func refusal(err error) string {
 	const longest = 120
@@ -133,6 +137,7 @@ func refusal(err error) string {
 	if at := strings.LastIndex(text, "chat template: "); at >= 0 {
 		text = text[at+len("chat template: "):]
 	}
+	text = atLine.ReplaceAllString(text, "")
 	if fields := strings.Join(strings.Fields(text), " "); len(fields) <= longest {
 		text = fields
 	} else {

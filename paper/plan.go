@@ -264,7 +264,11 @@ func (p *Plan) recipe(train, valid []string, seed uint64, sets ...string) (*reci
 		train = []string{"-"}
 	}
 	sets = append(slices.Clone(sets), "data.train="+list(train), "data.valid="+list(valid), fmt.Sprintf("train.seed=%d", seed))
-	return recipe.Parse(p.name+" [recipe]", common, sets)
+	r, err := recipe.Parse(p.name+" [recipe]", common, sets)
+	if err == nil && r.Model.Date == "" {
+		r.Model.Date = reward.DefaultDate // a cell is the same on whatever day it is run
+	}
+	return r, err
 }
 
 // list is a TOML list of strings.

@@ -119,8 +119,14 @@ func (m *Model) FormatNotes() []string {
 	}
 	var notes []string
 	template, trained := m.Meta.Template, m.Meta.Trained()
-	if template.Name != "model" && !trained {
-		notes = append(notes, fmt.Sprintf("the model has no chat template of its own: conversations are written as %q; -template or model.template names another", template.Name))
+	_, none := m.Tokenizer.Template()
+	switch {
+	case template.Name == "model" || trained:
+	case none != nil:
+		notes = append(notes, fmt.Sprintf("the model has no chat template of its own: conversations are written by the template %q; "+
+			"-template or model.template names another", template.Name))
+	default:
+		notes = append(notes, fmt.Sprintf("conversations are written by the template %q, not by the model's own", template.Name))
 	}
 	if m.template.WritesDate() && !trained {
 		notes = append(notes, fmt.Sprintf("the chat template writes the date: it writes %s; -date or model.date sets another", template.Date))

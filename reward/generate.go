@@ -64,6 +64,9 @@ func (m *Model) EndTokens() []int32 {
 // Close frees the cache and programs.
 func (g *Generator) Close() { g.lm.Close() }
 
+// Refuses is [Model.Refuses].
+func (g *Generator) Refuses(prompt []pref.Message) error { return g.model.Refuses(prompt) }
+
 // Generate writes one response for each request. Requests of the same prompt share its computation.
 func (g *Generator) Generate(ctx context.Context, requests []pref.Request, done func(i int, out pref.Generated) error) error {
 	asked := make([]lm.Request, len(requests))

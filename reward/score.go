@@ -3,6 +3,7 @@ package reward
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"haf/encode"
@@ -51,6 +52,15 @@ func (m *Model) Truncated(samples []pref.Sample) ([]bool, error) {
 		cut[i] = g.Truncated
 	}
 	return cut, nil
+}
+
+// Refuses returns an error, of encode.ErrRefused, if the model's chat template refuses the prompt or an answer to it.
+func (m *Model) Refuses(prompt []pref.Message) error {
+	_, _, err := m.Encoder.Conversation(prompt, "a")
+	if errors.Is(err, encode.ErrRefused) {
+		return fmt.Errorf("reward: %w", err)
+	}
+	return nil
 }
 
 // requests are the plan options for texts as they come: in rounded shapes, so that later ones find programs compiled.

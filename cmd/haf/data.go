@@ -32,6 +32,17 @@ type fileSummary struct {
 	Unit    string       `json:"unit"` // of the lengths
 	Summary pref.Summary `json:"summary"`
 	Sample  []pref.Group `json:"sample"`
+	Tokens  *tokenFacts  `json:"tokens,omitempty"` // with -model
+}
+
+// tokenFacts say what becomes of a file's groups as tokens of a model.
+type tokenFacts struct {
+	Report string `json:"report"`
+	// Special counts the groups that hold the text of a special token, by token. A model reads it as that token, by which a text can
+	// end a turn or begin another.
+	Special     map[string]int `json:"special"`
+	WithSpecial int            `json:"with_special"`
+	Dropped     map[string]int `json:"dropped"` // groups that would be left out, by reason
 }
 
 // overlap is what two of the files share.
@@ -47,13 +58,13 @@ func (c *dataCmd) Run(a *app) error {
 		return fmt.Errorf("%w: -sample %d, wanted 0 or more", errUsage, c.Sample)
 	}
 	unit, length := "characters", utf8.RuneCountInString
+	var model *reward.Model
 	if c.Model != "" {
 		chat, err := c.chatFlags.options()
 		if err != nil {
 			return err
 		}
-		model, err := a.openModel(c.Model, reward.Options{Chat: chat})
-		if err != nil {
+		if model, err = a.openModel(c.Model, reward.Options{Chat: chat}); err != nil {
 			return err
 		}
 		defer model.Close()
@@ -71,7 +82,15 @@ func (c *dataCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		files = append(files, fileSummary{path, counts, unit, pref.Summarize(groups, length), spread(groups, c.Sample)})
+		file := fileSummary{File: path, Read: counts, Unit: unit, Summary: pref.Summarize(groups, length), Sample: spread(groups, c.Sample)}
+		if model != nil {
+			_, report, err := model.Encoder.Groups(groups)
+			if report == nil {
+				return err
+			}
+			file.Tokens = &tokenFacts{report.String(), report.Special, report.WithSpecial, report.Dropped}
+		}
+		files = append(files, file)
 		sets = append(sets, groups)
 	}
 	overlaps := []overlap{}
@@ -117,6 +136,9 @@ func printFile(a *app, f fileSummary) {
 		l    pref.Lengths
 	}{{"prompt", s.Prompt}, {"response", s.Response}, {"chosen", s.Chosen}, {"rejected", s.Rejected}} {
 		say("%s length in %s: mean %.1f, median %d, 95 %% up to %d, longest %d", l.what, f.Unit, l.l.Mean, l.l.Median, l.l.P95, l.l.Max)
+	}
+	if f.Tokens != nil {
+		say("as tokens: %s", f.Tokens.Report)
 	}
 	say("the chosen response is longer in %d, shorter in %d: rate %.4f", s.ChosenLonger, s.ChosenShorter, s.ChosenLongerRate)
 	say("responses a group: %s", histogram(s.ResponsesPer))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -110,6 +111,13 @@ func (e *ensemble) scorer(a *app, name string) (*scorer, error) {
 		members = append(members, member)
 	}
 	return &scorer{
+		refuses: func(prompt []pref.Message) error {
+			var errs []error
+			for _, member := range members {
+				errs = append(errs, member.Refuses(prompt))
+			}
+			return errors.Join(errs...)
+		},
 		of: members[0].of, limit: "something was cut to fit a member",
 		read: func(ctx context.Context, samples []pref.Sample) ([]float64, []bool, error) {
 			all, cut := make([][]float64, len(members)), make([]bool, len(samples)) // by any member

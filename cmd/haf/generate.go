@@ -135,6 +135,9 @@ func (c *generateCmd) Run(a *app) error {
 		return err
 	}
 	defer free()
+	if prompts, err = keepTaken(a, prompts, "prompts", func(p []pref.Message) []pref.Message { return p }, generator); err != nil {
+		return err
+	}
 	samples, journal, err := a.sample(generator, name, prompts, sampling, c.Out)
 	if err != nil {
 		return err

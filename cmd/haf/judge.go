@@ -41,13 +41,19 @@ func (f judgeFlags) cost(u pref.Usage) float64 {
 	return (f.PriceIn*float64(u.PromptTokens) + f.PriceOut*float64(u.CompletionTokens)) / 1e6
 }
 
-// contest has trials judged, with a journal for the result at out, which the caller finishes.
-func (f judgeFlags) contest(a *app, trials []pref.Trial, seed uint64, out string, settings map[string]any) ([]curate.Judged, pref.Usage, string, *curate.Journal, error) {
+// contest has trials judged, with a journal for the result at out, which the caller finishes. With drop, trials that a gold model's
+// template refuses are left out.
+func (f judgeFlags) contest(a *app, trials []pref.Trial, drop bool, seed uint64, out string, settings map[string]any) ([]curate.Judged, pref.Usage, string, *curate.Journal, error) {
 	judge, name, free, err := f.judge(a)
 	if err != nil {
 		return nil, pref.Usage{}, "", nil, err
 	}
 	defer free()
+	if by, ok := judge.(curate.ByScorer); ok && drop {
+		if trials, err = keepTaken(a, trials, "prompts", func(t pref.Trial) []pref.Message { return t.Prompt }, by.Scorer); err != nil {
+			return nil, pref.Usage{}, "", nil, err
+		}
+	}
 	hash, err := curate.Hash(trials)
 	if err != nil {
 		return nil, pref.Usage{}, "", nil, err
@@ -123,7 +129,7 @@ func (c *judgeCmd) Run(a *app) error {
 	if c.First > 0 {
 		trials = trials[:min(c.First, len(trials))]
 	}
-	rows, used, name, journal, err := c.contest(a, trials, c.Seed, c.Out, map[string]any{})
+	rows, used, name, journal, err := c.contest(a, trials, true, c.Seed, c.Out, map[string]any{})
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,10 @@ func (c *rankCmd) Run(a *app) error {
 		defer by.close(a)
 		gold = by
 	}
+	samples, err = keepTaken(a, samples, "prompts with their samples", func(s []curate.Sample) []pref.Message { return s[0].Prompt }, scorer, gold)
+	if err != nil {
+		return err
+	}
 	progress, end := a.bars("scoring")
 	rows, err := curate.Rank(a.ctx, samples, scorer, gold, progress)
 	end()
@@ -153,6 +157,9 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 		return nil, nil, err
 	}
 	defer free()
+	if prompts, err = keepTaken(a, prompts, "prompts", func(p []pref.Message) []pref.Message { return p }, generator); err != nil {
+		return nil, nil, err
+	}
 	return a.sample(generator, name, prompts, sampling, c.Out)
 }
 

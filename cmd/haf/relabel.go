@@ -88,7 +88,7 @@ func (c *relabelCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	own, err := c.own(a, groups, c.Reward)
+	own, err := c.own(a, &groups, c.Reward)
 	if err != nil {
 		return err
 	}
@@ -126,8 +126,9 @@ func (c *relabelCmd) Run(a *app) error {
 	return c.finish(a, journal, rows, out)
 }
 
-// own reads rewards of the model on every response of the groups, "" that of the head that was trained: [reward][group][response].
-func (c *relabelCmd) own(a *app, groups []pref.Group, names ...string) ([][][]float64, error) {
+// own reads rewards of the model on every response of the groups, "" that of the head that was trained: [reward][group][response]. Groups
+// that the model's template refuses are left out.
+func (c *relabelCmd) own(a *app, groups *[]pref.Group, names ...string) ([][][]float64, error) {
 	chat, err := c.chatFlags.options()
 	if err != nil {
 		return nil, err
@@ -143,7 +144,12 @@ func (c *relabelCmd) own(a *app, groups []pref.Group, names ...string) ([][][]fl
 		if err != nil {
 			return nil, err
 		}
-		rewards, err := scoreGroups(a, s, groups)
+		if i == 0 {
+			if *groups, err = keepTaken(a, *groups, "groups", func(g pref.Group) []pref.Message { return g.Prompt }, s); err != nil {
+				return nil, err
+			}
+		}
+		rewards, err := scoreGroups(a, s, *groups)
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +163,7 @@ func (c *relabelCmd) own(a *app, groups []pref.Group, names ...string) ([][][]fl
 
 // selected has pairs selected by the model's two heads labelled by a judge.
 func (c *relabelCmd) selected(a *app, groups []pref.Group) error {
-	heads, err := c.own(a, groups, reward.ByScore, reward.ByImplicit)
+	heads, err := c.own(a, &groups, reward.ByScore, reward.ByImplicit)
 	if err != nil {
 		return err
 	}
@@ -165,7 +171,7 @@ func (c *relabelCmd) selected(a *app, groups []pref.Group) error {
 	if err != nil {
 		return err
 	}
-	judged, used, name, journal, err := c.contest(a, curate.Trials(groups, picks), c.Seed, c.Out, map[string]any{"how": c.How})
+	judged, used, name, journal, err := c.contest(a, curate.Trials(groups, picks), false, c.Seed, c.Out, map[string]any{"how": c.How})
 	if err != nil {
 		return err
 	}

@@ -180,6 +180,10 @@ func loadRLHF(a *app, r *recipe.Recipe) (l *rlhfRun, err error) {
 		return nil, err
 	}
 	l.progress.Say("reward: %s of %s", l.reward.of, l.reward.name)
+	prompts, err = keepTaken(a, prompts, "prompts", func(p []pref.Message) []pref.Message { return p }, policy, l.reward)
+	if err != nil {
+		return nil, err
+	}
 	l.task = rlhf.Task{Policy: policy, Prompts: prompts, Scorer: l.reward, MaxLength: r.Model.MaxLength}
 	models := []recipe.ModelFile{l.reward.file}
 	if r.RLHF.Algorithm == rlhf.PPO && r.RLHF.Value == rlhf.ValueSeparate {

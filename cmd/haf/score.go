@@ -20,12 +20,13 @@ type scoreCmd struct {
 	ensembleFlags
 }
 
-// scored is one line of the score command's JSON.
+// scored is one line of the score command's JSON. A conversation that the chat template refuses has the reason in the place of a reward.
 type scored struct {
 	pref.Sample
-	Reward    float64 `json:"reward"`
-	Variance  float64 `json:"variance,omitempty"`  // of the reward, by a model that predicts it
-	Truncated bool    `json:"truncated,omitempty"` // tokens were cut to fit: the reward is of what was left
+	Reward    *float64 `json:"reward"`
+	Refused   string   `json:"refused,omitempty"`
+	Variance  *float64 `json:"variance,omitempty"`  // of the reward, by a model that predicts it
+	Truncated bool     `json:"truncated,omitempty"` // tokens were cut to fit: the reward is of what was left
 }
 
 // Run prints rewards.
@@ -58,46 +59,51 @@ func (c *scoreCmd) Run(a *app) error {
 	default:
 		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 	}
-	var all [][]float64
-	cut := make([]bool, len(samples)) // by any member
-	var variances []float64           // of the one model
+	rows := make([]scored, len(samples))
+	for i, s := range samples {
+		rows[i].Sample = s
+	}
+	all := make([][]float64, len(samples)) // of each model
 	for _, named := range c.Models {
-		rewards, of, short, err := c.scoreBy(a, named, samples)
+		if err := c.scoreBy(a, named, rows, all); err != nil {
+			return err
+		}
+	}
+	for i := range rows {
+		if rows[i].Refused != "" {
+			continue
+		}
+		rows[i].Reward = &all[i][0]
+		if c.Ensemble == "" {
+			continue
+		}
+		of := make([][]float64, len(all[i]))
+		for m := range of {
+			of[m] = all[i][m : m+1]
+		}
+		reduced, err := reward.ReduceEnsemble(c.Ensemble, c.Lambda, of)
 		if err != nil {
 			return err
 		}
-		all, variances = append(all, rewards), of
-		for i := range cut {
-			cut[i] = cut[i] || short[i]
-		}
+		rows[i].Reward, rows[i].Variance = &reduced[0], nil // the reduction has none
 	}
-	rewards := all[0]
-	if c.Ensemble != "" {
-		var err error
-		variances = nil // the reduction has none
-		if rewards, err = reward.ReduceEnsemble(c.Ensemble, c.Lambda, all); err != nil {
-			return err
-		}
-	}
-	return c.print(a, samples, rewards, variances, cut)
+	return c.print(a, rows)
 }
 
 // print writes the rewards, a line a sample, with their variances where there are some.
-func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards, variances []float64, cut []bool) error {
+func (c *scoreCmd) print(a *app, rows []scored) error {
 	encoder := json.NewEncoder(a.stdout)
-	for i, r := range rewards {
+	for _, row := range rows {
 		var err error
-		of := scored{Sample: samples[i], Reward: r, Truncated: cut[i]}
-		if variances != nil {
-			of.Variance = variances[i]
-		}
 		switch {
 		case a.json:
-			err = encoder.Encode(of)
-		case variances != nil:
-			_, err = fmt.Fprintf(a.stdout, "%.6f\t%.6f\n", r, variances[i])
+			err = encoder.Encode(row)
+		case row.Refused != "":
+			_, err = fmt.Fprintln(a.stdout, "refused")
+		case row.Variance != nil:
+			_, err = fmt.Fprintf(a.stdout, "%.6f\t%.6f\n", *row.Reward, *row.Variance)
 		default:
-			_, err = fmt.Fprintf(a.stdout, "%.6f\n", r)
+			_, err = fmt.Fprintf(a.stdout, "%.6f\n", *row.Reward)
 		}
 		if err != nil {
 			return err
@@ -106,29 +112,56 @@ func (c *scoreCmd) print(a *app, samples []pref.Sample, rewards, variances []flo
 	return nil
 }
 
-// scoreBy scores the samples by one model, with the variances of its score head's rewards where it predicts them, and says which were cut to fit it.
-func (c *scoreCmd) scoreBy(a *app, named string, samples []pref.Sample) (rewards, variances []float64, cut []bool, err error) {
+// scoreBy scores the rows by one model, with the variances of its score head's rewards where it predicts them, and notes which were cut
+// to fit it and which its chat template refuses.
+func (c *scoreCmd) scoreBy(a *app, named string, rows []scored, all [][]float64) error {
 	chat, err := c.chatFlags.options()
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	model, err := a.openSubject(named, reward.Options{Chat: chat, MaxLength: c.MaxLength, Column: c.column()})
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	defer model.Close()
 	s, err := model.scorer(a, c.Reward)
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
-	if rewards, cut, err = scoreAll(a, s, samples); err != nil {
-		return nil, nil, nil, err
+	var taken []int
+	var samples []pref.Sample
+	for i := range rows {
+		if refused := s.Refuses(rows[i].Prompt); refused != nil {
+			rows[i].Refused = lastPart(refused)
+			continue
+		}
+		taken, samples = append(taken, i), append(samples, rows[i].Sample)
+	}
+	switch n := len(rows) - len(taken); {
+	case n == len(rows):
+		return fmt.Errorf("%s: the chat template refuses every conversation: %s: name another with -template", named, rows[0].Refused)
+	case n > 0:
+		fmt.Fprintf(a.stderr, "haf: warning: %s: the chat template refuses %d of %d conversations, which have no reward\n", named, n, len(rows))
+	}
+	rewards, cut, err := scoreAll(a, s, samples)
+	if err != nil {
+		return err
 	}
 	s.warn(a, named)
+	var variances []float64
 	if here, ok := model.(local); ok && s.of == reward.ByScore && here.HasVariance {
-		variances, err = here.Variances(a.ctx, samples)
+		if variances, err = here.Variances(a.ctx, samples); err != nil {
+			return err
+		}
 	}
-	return rewards, variances, cut, err
+	for k, i := range taken {
+		all[i] = append(all[i], rewards[k])
+		rows[i].Truncated = rows[i].Truncated || cut[k]
+		if variances != nil {
+			rows[i].Variance = &variances[k]
+		}
+	}
+	return nil
 }
 
 // portion is how many samples are scored at a time.

@@ -18,10 +18,20 @@ type scorer struct {
 	file  recipe.ModelFile // what it is read from; nothing of an ensemble
 	read  func(ctx context.Context, samples []pref.Sample) (rewards []float64, cut []bool, err error)
 	limit string // what is said of a sample that was cut
+	// refuses tells of a prompt that cannot be read; nil where that is not known beforehand.
+	refuses func(prompt []pref.Message) error
 
 	mu        sync.Mutex
 	seen, cut int
 	first     int // number of the first that was cut
+}
+
+// Refuses implements refuser.
+func (s *scorer) Refuses(prompt []pref.Message) error {
+	if s.refuses == nil {
+		return nil
+	}
+	return s.refuses(prompt)
 }
 
 // Score implements [pref.Scorer].

@@ -115,7 +115,8 @@ func (l local) scorer(a *app, name string) (*scorer, error) {
 		what = "the end of the response"
 	}
 	return &scorer{
-		of: name, file: recipe.ModelFile{Path: l.Dir}, limit: fmt.Sprintf("%s was cut to fit %d tokens", what, l.Meta.MaxLength),
+		refuses: l.Refuses,
+		of:      name, file: recipe.ModelFile{Path: l.Dir}, limit: fmt.Sprintf("%s was cut to fit %d tokens", what, l.Meta.MaxLength),
 		read: func(ctx context.Context, samples []pref.Sample) ([]float64, []bool, error) {
 			rewards, err := by.Score(ctx, samples)
 			if err != nil {
