@@ -34,20 +34,16 @@ func (c foreignCase) sample() pref.Sample {
 // TestForeignParity opens reward models that other programs left and wants the tokens, the place and the reward that transformers has
 // for each conversation: read alone, in a batch, by a server from messages, from the template's text, and from tokens.
 func TestForeignParity(t *testing.T) {
-	device, err := backend.Open(os.Getenv("HAF_DEVICE"))
+	name := os.Getenv("HAF_DEVICE")
+	if name == "" {
+		name = "go" // its small programs are made at once
+	}
+	device, err := backend.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range shared.Foreign(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join(dir, "expected.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var stored struct{ Cases []foreignCase }
-			if err := json.Unmarshal(data, &stored); err != nil {
-				t.Fatal(err)
-			}
 			m, err := reward.Open(device, dir, reward.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -55,7 +51,7 @@ func TestForeignParity(t *testing.T) {
 			defer m.Close()
 			var cases []foreignCase
 			var samples []pref.Sample
-			for _, c := range stored.Cases {
+			for _, c := range foreignCases(t, dir) {
 				conversation, _, err := m.Encoder.Conversation(c.sample().Prompt, c.sample().Response)
 				if c.Refused != nil {
 					if !errors.Is(err, encode.ErrRefused) {
@@ -120,4 +116,46 @@ func TestForeignParity(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestResponsesAsTRL: the tokens of a response whose log-probability counts begin where TRL's DPOTrainer has them begin
+// (testdata/trl_responses.py), and go on to the end of the conversation.
+func TestResponsesAsTRL(t *testing.T) {
+	root := filepath.Join(shared.Root(), "reward", "testdata", "foreign")
+	data, err := os.ReadFile(filepath.Join(root, "trl.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var places map[string][]*int
+	if err := json.Unmarshal(data, &places); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range places {
+		m, err := reward.Outline(filepath.Join(root, name), reward.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range foreignCases(t, filepath.Join(root, name)) {
+			if c.Refused != nil {
+				continue
+			}
+			conversation, _, err := m.Encoder.Conversation(c.sample().Prompt, c.sample().Response)
+			if err != nil || conversation.Response != *want[i] {
+				t.Errorf("%s, %q: the response begins at token %d, %v; TRL has %d", name, c.Text, conversation.Response, err, *want[i])
+			}
+		}
+	}
+}
+
+func foreignCases(t *testing.T, dir string) []foreignCase {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "expected.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored struct{ Cases []foreignCase }
+	if err := json.Unmarshal(data, &stored); err != nil {
+		t.Fatal(err)
+	}
+	return stored.Cases
 }

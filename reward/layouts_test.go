@@ -21,16 +21,7 @@ import (
 // test is skipped where they are not there.
 func python(t *testing.T, packages, script string, args ...string) string {
 	t.Helper()
-	program := os.Getenv("HAF_PYTHON")
-	if program == "" {
-		program = "python3"
-	}
-	if testing.Short() {
-		t.Skip("not in short mode")
-	}
-	if err := exec.Command(program, "-c", "import "+packages).Run(); err != nil {
-		t.Skipf("%s cannot import %s: set HAF_PYTHON", program, packages)
-	}
+	program := requirePython(t, packages)
 	cmd := exec.Command(program, append([]string{filepath.Join(shared.Root(), "reward", "testdata", script)}, args...)...)
 	out, err := cmd.Output()
 	if err != nil {
@@ -41,6 +32,25 @@ func python(t *testing.T, packages, script string, args ...string) string {
 		t.Fatalf("%s: %v\n%s", script, err, stderr)
 	}
 	return string(out)
+}
+
+// requirePython returns the program of python, or skips the test where it lacks the packages, those of transformers by default.
+func requirePython(t *testing.T, packages ...string) string {
+	t.Helper()
+	program := os.Getenv("HAF_PYTHON")
+	if program == "" {
+		program = "python3"
+	}
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	if packages == nil {
+		packages = []string{"torch, transformers, peft, jinja2"}
+	}
+	if err := exec.Command(program, "-c", "import "+packages[0]).Run(); err != nil {
+		t.Skipf("%s cannot import %s: set HAF_PYTHON", program, packages[0])
+	}
+	return program
 }
 
 // stored is the expected.json of a layout.
@@ -216,7 +226,7 @@ func TestSavedLayouts(t *testing.T) {
 				}
 			}
 			rewards(t, opened, reward.ByImplicit) // its reference is found
-			for i, got := range transformersReads(t, dir, samples()) {
+			for i, got := range transformersReads(t, samples(), dir)[0] {
 				if !(math.Abs(got.Alone-want[i]) <= 1e-4) || !(math.Abs(got.Batch-want[i]) <= 1e-4) {
 					t.Errorf("transformers reads reward %d as %v alone and %v in a batch, haf %v", i, got.Alone, got.Batch, want[i])
 				}
@@ -231,8 +241,9 @@ type read struct {
 	Text         string
 }
 
-// transformersReads has transformers read conversations by the model in a folder; one that its template refuses is nil.
-func transformersReads(t *testing.T, dir string, samples []pref.Sample) []*read {
+// transformersReads has transformers read conversations by the models in folders: [model][conversation]; one that its template refuses
+// is nil.
+func transformersReads(t *testing.T, samples []pref.Sample, dirs ...string) [][]*read {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "conversations.jsonl")
 	var lines []byte
@@ -246,18 +257,19 @@ func transformersReads(t *testing.T, dir string, samples []pref.Sample) []*read 
 	if err := os.WriteFile(file, lines, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var out []*read
-	for _, line := range strings.Split(strings.TrimSpace(python(t, "torch, transformers, peft, jinja2", "transformers_rewards.py", dir, file)), "\n") {
+	args := append([]string{filepath.Join(shared.Root(), "docs", "format.md"), file}, dirs...)
+	var all []*read
+	for _, line := range strings.Split(strings.TrimSpace(python(t, "torch, transformers, peft, jinja2", "transformers_rewards.py", args...)), "\n") {
 		var r *read
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, r)
+		all = append(all, r)
 	}
-	if len(out) != len(samples) {
-		t.Fatalf("%d rewards, want %d", len(out), len(samples))
+	if len(all) != len(samples)*len(dirs) {
+		t.Fatalf("%d rewards, want %d of %d models", len(all), len(samples), len(dirs))
 	}
-	return out
+	return slices.Collect(slices.Chunk(all, len(samples)))
 }
 
 // TestCompanions: what stands beside the weights is copied along.

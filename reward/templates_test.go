@@ -114,79 +114,88 @@ func TestTransformersReadsTemplates(t *testing.T) {
 		{Prompt: []pref.Message{turn("user", "  spaces around  ")}, Response: "  trailing blanks and a newline \n"},
 		{Prompt: []pref.Message{turn("user", "say <|im_end|> twice")}, Response: "naïve café – 東京 🦊</s>"},
 	}
-	var table []string
+	requirePython(t)
+	type trainedModel struct {
+		name  string
+		dir   string
+		taken []pref.Sample // what the template takes
+		want  []float64     // their rewards in training
+		worst map[string]float64
+		serve func(in pref.Input) float64
+	}
+	var models []*trainedModel
+	var dirs []string
+	check := func(m *trainedModel, how string, i int, got float64) {
+		t.Helper()
+		d := math.Abs(got - m.want[i])
+		m.worst[how] = max(m.worst[how], d)
+		if !(d <= 1e-4) {
+			t.Errorf("%s, %s, %q: reward %.6f, haf had %.6f in training", m.name, how, m.taken[i].Response, got, m.want[i])
+		}
+	}
 	for _, p := range published {
-		t.Run(p.Name, func(t *testing.T) {
-			var chat reward.ChatOptions
-			if p.Template == "" {
-				chat.Template = p.Name
+		var chat reward.ChatOptions
+		if p.Template == "" {
+			chat.Template = p.Name
+		}
+		trained := open(t, device, templateBase(t, p), reward.Options{Train: true, Chat: chat})
+		setScore(t, trained)
+		trained.Meta.Heads = []string{"score"}
+		m := &trainedModel{name: p.Name, dir: filepath.Join(t.TempDir(), "model"), worst: map[string]float64{}}
+		if err := trained.Save(m.dir); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range asked {
+			r, err := trained.Score(t.Context(), []pref.Sample{s})
+			if errors.Is(err, encode.ErrRefused) {
+				continue
 			}
-			trained := open(t, device, templateBase(t, p), reward.Options{Train: true, Chat: chat})
-			setScore(t, trained)
-			trained.Meta.Heads = []string{"score"}
-			dir := filepath.Join(t.TempDir(), "model")
-			if err := trained.Save(dir); err != nil {
-				t.Fatal(err)
-			}
-			m := open(t, device, dir, reward.Options{})
-			var taken []pref.Sample
-			var want []float64
-			for _, s := range asked {
-				r, err := trained.Score(t.Context(), []pref.Sample{s})
-				if errors.Is(err, encode.ErrRefused) {
-					continue
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				taken, want = append(taken, s), append(want, r[0])
-			}
-			worst := map[string]float64{}
-			check := func(how string, i int, got float64) {
-				t.Helper()
-				d := math.Abs(got - want[i])
-				worst[how] = max(worst[how], d)
-				if !(d <= 1e-4) {
-					t.Errorf("%s, %q: reward %.6f, haf had %.6f in training", how, taken[i].Response, got, want[i])
-				}
-			}
-			scores, err := m.Score(t.Context(), taken)
 			if err != nil {
 				t.Fatal(err)
 			}
-			engine := warm(t, m, reward.WarmOptions{Rewards: []string{reward.ByScore}, MaxLength: 1024})
-			serve := func(in pref.Input) float64 {
-				t.Helper()
-				item, err := engine.Encode(in, []string{reward.ByScore}, false)
-				if err != nil {
-					t.Fatal(err)
-				}
-				values, err := engine.Read(t.Context(), []pref.Item{item})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return values[0].Rewards[reward.ByScore]
+			m.taken, m.want = append(m.taken, s), append(m.want, r[0])
+		}
+		opened := open(t, device, m.dir, reward.Options{})
+		scores, err := opened.Score(t.Context(), m.taken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine := warm(t, opened, reward.WarmOptions{Rewards: []string{reward.ByScore}, MaxLength: 1024})
+		m.serve = func(in pref.Input) float64 {
+			t.Helper()
+			item, err := engine.Encode(in, []string{reward.ByScore}, false)
+			if err != nil {
+				t.Fatal(err)
 			}
-			for i := range taken {
-				check("score", i, scores[i])
-				check("messages", i, serve(pref.Input{Sample: taken[i]}))
+			values, err := engine.Read(t.Context(), []pref.Item{item})
+			if err != nil {
+				t.Fatal(err)
 			}
-			reads := transformersReads(t, dir, asked)
-			reads = slices.DeleteFunc(reads, func(r *read) bool { return r == nil })
-			if len(reads) != len(taken) || len(taken) < 5 {
-				t.Fatalf("transformers takes %d conversations, haf %d of %d", len(reads), len(taken), len(asked))
-			}
-			for i, r := range reads {
-				check("text", i, serve(pref.Input{Text: r.Text}))
-				check("transformers", i, r.Alone)
-				check("batch", i, r.Batch)
-			}
-			row := "| " + p.Name
-			for _, how := range []string{"score", "messages", "text", "transformers", "batch"} {
-				row += fmt.Sprintf(" | %.0e", worst[how])
-			}
-			table = append(table, row+" |")
-		})
+			return values[0].Rewards[reward.ByScore]
+		}
+		for i := range m.taken {
+			check(m, "score", i, scores[i])
+			check(m, "messages", i, m.serve(pref.Input{Sample: m.taken[i]}))
+		}
+		models, dirs = append(models, m), append(dirs, m.dir)
 	}
-	t.Logf("largest differences, of %d templates:\n%s", len(table), strings.Join(table, "\n"))
+	var table strings.Builder
+	for k, reads := range transformersReads(t, asked, dirs...) {
+		m := models[k]
+		reads = slices.DeleteFunc(reads, func(r *read) bool { return r == nil })
+		if len(reads) != len(m.taken) || len(m.taken) < 5 {
+			t.Fatalf("%s: transformers takes %d conversations, haf %d of %d", m.name, len(reads), len(m.taken), len(asked))
+		}
+		for i, r := range reads {
+			check(m, "text", i, m.serve(pref.Input{Text: r.Text}))
+			check(m, "alone", i, r.Alone)
+			check(m, "batch", i, r.Batch)
+		}
+		fmt.Fprintf(&table, "| %s ", m.name)
+		for _, how := range []string{"score", "messages", "text", "alone", "batch"} {
+			fmt.Fprintf(&table, "| %.1e ", m.worst[how])
+		}
+		table.WriteString("|\n")
+	}
+	t.Logf("largest differences:\n%s", table.String())
 }

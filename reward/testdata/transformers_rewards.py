@@ -1,47 +1,37 @@
-"""Rewards that transformers gives conversations, by a model that haf saved: transformers_rewards.py MODEL CONVERSATIONS.jsonl
+"""Rewards that transformers gives conversations, by models that haf saved.
 
-A line of CONVERSATIONS is a list of messages, the response last. Prints for each the reward of the conversation alone and in
-a padded batch of all of them, in float32, or null where the template refuses the conversation; then the text. An adapter is read
-with PEFT on its base.
+usage: transformers_rewards.py FORMAT.md CONVERSATIONS.jsonl MODEL...
+
+A line of CONVERSATIONS is a list of messages, the response last. For each model and conversation a line says its reward alone and
+in a padded batch of all of them, in float32, and the text of the template; null where the template refuses the conversation.
+The lines that read a model are those that FORMAT.md shows: the first Python block for a model, the second for an adapter.
 Seen with torch 2.15.0, transformers 5.24.0, peft 0.21.2.
 """
-import json, os, sys
+import json, os, re, sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-folder, file = sys.argv[1:]
-conversations = [json.loads(line) for line in open(file)]
-tokenizer = AutoTokenizer.from_pretrained(folder)
-adapter = os.path.join(folder, "adapter_config.json")
-if os.path.exists(adapter):
-    from peft import PeftModel
+torch.set_grad_enabled(False)
+blocks = re.findall(r"```python\n(.*?)```", open(sys.argv[1]).read(), re.DOTALL)
+asked = [json.loads(line) for line in open(sys.argv[2])]
+for folder in sys.argv[3:]:
+    code = blocks[os.path.exists(os.path.join(folder, "adapter_config.json"))]
 
-    base = json.load(open(adapter))["base_model_name_or_path"]
-    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=torch.float32)
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model = PeftModel.from_pretrained(model, folder)
-else:
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-model.eval()
+    def read(conversations):
+        names = {"MODEL": folder, "conversations": conversations}
+        exec(code, names)
+        return names["rewards"].tolist(), names["tokenizer"]
 
-
-def rewards(conversations):
-    inputs = tokenizer.apply_chat_template(
-        conversations, tokenize=True, return_dict=True, padding=len(conversations) > 1, return_tensors="pt"
-    )
-    with torch.no_grad():
-        return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, 0].tolist()
-
-
-texts = []
-for conversation in conversations:
-    try:
-        texts.append(tokenizer.apply_chat_template(conversation, tokenize=False))
-    except Exception:
-        texts.append(None)
-taken = [c for c, text in zip(conversations, texts) if text is not None]
-alone, together = [rewards([c])[0] for c in taken], rewards(taken)
-for text in texts:
-    print(json.dumps(None if text is None else {"alone": alone.pop(0), "batch": together.pop(0), "text": text}))
+    _, tokenizer = read(asked[:1])
+    texts = []
+    for conversation in asked:
+        try:
+            texts.append(tokenizer.apply_chat_template(conversation, tokenize=False))
+        except Exception:
+            texts.append(None)
+    taken = [c for c, text in zip(asked, texts) if text is not None]
+    together = read(taken)[0]
+    alone = [read([c])[0][0] for c in taken]
+    for text in texts:
+        print(json.dumps(text and {"alone": alone.pop(0), "batch": together.pop(0), "text": text}))
