@@ -1,14 +1,8 @@
-// Package encode turns groups into the token rows that a model runs: the chat template and the tokenizer make
-// tokens of the conversations of a [pref.Group], a truncation policy bounds them, and a [Plan] of the whole data set packs
-// the groups into rows of a few fixed shapes, with the positions, masks and read-out indices of a shared prompt.
+// Package encode turns text into tokens: the chat template and the tokenizer make tokens of the conversations of a
+// [pref.Group], and a truncation policy bounds them. Package pack then puts the token groups into batches.
 //
 // What tokens a conversation becomes, where its reward is read, and which tokens are the response's, is decided in one place:
 // conversation.go.
-//
-// A group is laid out in a row as prompt, response 1, response 2, …. What the conversations begin with alike is run once: a
-// response token sees the prompt and the earlier tokens of its own response, and its position continues from the prompt's
-// end, so that every conversation gives the numbers that it would give alone. See [Visible] for the mask. What is shared is
-// decided on the tokens of whole conversations, never by tokenizing parts.
 package encode
 
 import (

@@ -41,17 +41,17 @@ func (r Response) Predicted() int { return len(r.Tokens) - r.Policy }
 
 // Positions returns the number of tokens that are run for the group: the prompt once, and once what responses begin with alike.
 func (g *Group) Positions() int {
-	n := len(g.Prompt) + g.responseTokens()
-	_, shared := g.tree()
+	n := len(g.Prompt) + g.ResponseTokens()
+	_, shared := g.Tree()
 	for _, s := range shared {
 		n -= s
 	}
 	return n
 }
 
-// tree returns the responses in an order in which those that begin alike stand together, and how many tokens each of them has in common
+// Tree returns the responses in an order in which those that begin alike stand together, and how many tokens each of them has in common
 // with the one before it: as many as with any one before it.
-func (g *Group) tree() (order, shared []int) {
+func (g *Group) Tree() (order, shared []int) {
 	order, shared = make([]int, len(g.Responses)), make([]int, len(g.Responses))
 	for k := range order {
 		order[k] = k
@@ -66,15 +66,15 @@ func (g *Group) tree() (order, shared []int) {
 	return order, shared
 }
 
-// compared is the number of comparisons and ties.
-func (g *Group) compared() int { return len(g.Comparisons) + len(g.Ties) }
+// Compared is the number of comparisons and ties.
+func (g *Group) Compared() int { return len(g.Comparisons) + len(g.Ties) }
 
-// unshared is the number of tokens that would be run with the prompt repeated for every response.
-func (g *Group) unshared() int {
-	return len(g.Prompt)*len(g.Responses) + g.responseTokens()
+// Unshared is the number of tokens that would be run with the prompt repeated for every response.
+func (g *Group) Unshared() int {
+	return len(g.Prompt)*len(g.Responses) + g.ResponseTokens()
 }
 
-func (g *Group) responseTokens() int {
+func (g *Group) ResponseTokens() int {
 	n := 0
 	for _, r := range g.Responses {
 		n += len(r.Tokens)
@@ -82,8 +82,8 @@ func (g *Group) responseTokens() int {
 	return n
 }
 
-// predicted is the number of tokens whose log-probability counts, of all responses.
-func (g *Group) predicted() int {
+// Predicted is the number of tokens whose log-probability counts, of all responses.
+func (g *Group) Predicted() int {
 	n := 0
 	for _, r := range g.Responses {
 		n += r.Predicted()
@@ -311,7 +311,7 @@ func newGroup(conversations []Conversation) Group { return NewGroup(conversation
 // compact moves the tokens into one array of their size: what a tokenizer returns has room to spare, and a prompt stands in
 // the tokens of every conversation.
 func (g *Group) compact() {
-	all := make([]int32, 0, len(g.Prompt)+g.responseTokens())
+	all := make([]int32, 0, len(g.Prompt)+g.ResponseTokens())
 	move := func(ids []int32) []int32 {
 		from := len(all)
 		all = append(all, ids...)
@@ -339,4 +339,38 @@ func at(source pref.Source, err error) error {
 		return fmt.Errorf("encode: %w", err)
 	}
 	return fmt.Errorf("encode: %v: %w", source, err)
+}
+
+// Check returns an error if the group cannot be packed: an index out of range, or a prompt or response without tokens.
+func (g *Group) Check() error {
+	if len(g.Prompt) == 0 {
+		return errors.New("the prompt has no token, so the first token of a response has none to be predicted from")
+	}
+	if len(g.Responses) == 0 {
+		return errors.New("there is no response")
+	}
+	for k, r := range g.Responses {
+		switch n := len(r.Tokens); {
+		case n == 0:
+			return fmt.Errorf("response %d has no token, want at least one", k)
+		case r.Policy < 0 || r.Policy > n:
+			return fmt.Errorf("response %d of %d tokens counts from token %d on, want 0 to %d", k, n, r.Policy, n)
+		case r.Read < -1 || r.Read >= n:
+			return fmt.Errorf("response %d of %d tokens is read at token %d, want -1 to %d", k, n, r.Read, n-1)
+		}
+	}
+	for i, c := range g.Comparisons {
+		if err := checkComparison(c, len(g.Responses)); err != nil {
+			return fmt.Errorf("comparison %d: %w", i+1, err)
+		}
+	}
+	if g.Scores != nil && len(g.Scores) != len(g.Responses) {
+		return fmt.Errorf("there are %d scores of %d responses", len(g.Scores), len(g.Responses))
+	}
+	for i, t := range g.Ties {
+		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]}, len(g.Responses)); err != nil {
+			return fmt.Errorf("tie %d: %w", i+1, err)
+		}
+	}
+	return nil
 }

@@ -141,7 +141,7 @@ func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, err
 			report.Dropped[drop.reason]++
 			continue
 		}
-		report.Compared += g.compared()
+		report.Compared += g.Compared()
 		if g.Truncated {
 			report.Truncated++
 		}

@@ -13,6 +13,7 @@ import (
 
 	"haf/backend"
 	"haf/encode"
+	"haf/pack"
 	"haf/pref"
 	"haf/reward"
 	"haf/train"
@@ -261,11 +262,11 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 	if single {
 		groups = alone(groups)
 	}
-	shapes, err := encode.CommonShapes(encode.PlanOptions{Positions: model.Positions()}, groups)
+	shapes, err := pack.CommonShapes(pack.Options{Positions: model.Positions()}, groups)
 	if err != nil {
 		return fmt.Errorf("recipe: %w", err)
 	}
-	plan, err := encode.NewPlan(groups, encode.PlanOptions{Shapes: shapes})
+	plan, err := pack.New(groups, pack.Options{Shapes: shapes})
 	if err != nil {
 		return fmt.Errorf("recipe: %w", err)
 	}

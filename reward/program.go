@@ -9,8 +9,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"haf/encode"
 	"haf/lm"
+	"haf/pack"
 )
 
 // Heads says which heads of the model are read.
@@ -39,7 +39,7 @@ const (
 func (m *Model) NumInputs(in []*Node) int { return inRows + m.Config.NumRowInputs(in[inRows:]) }
 
 // Inputs returns a packed batch's arrays as the first arguments of a program that calls [Model.Heads].
-func (m *Model) Inputs(b *encode.Batch) []any {
+func (m *Model) Inputs(b *pack.Batch) []any {
 	flat := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
 	stripes := []lm.Stripe{{Rows: b.Shape.Rows, Length: b.Shape.Length}}
 	if b.Shape.ShortRows > 0 {
@@ -187,7 +187,7 @@ func (m *Model) reader(want Heads) *Exec {
 type readings struct{ score, logp, logVar []float32 }
 
 // readBatch runs the wanted heads over one packed batch with the given weights.
-func (m *Model) readBatch(b *encode.Batch, want Heads, weights []any) (r readings, err error) {
+func (m *Model) readBatch(b *pack.Batch, want Heads, weights []any) (r readings, err error) {
 	inputs := m.Inputs(b) // before the lock: another batch may be running
 	m.programs.mu.Lock()
 	defer m.programs.mu.Unlock()

@@ -23,6 +23,7 @@ import (
 
 	"haf/encode"
 	"haf/lm"
+	"haf/pack"
 )
 
 // A Reference gives the log-probabilities of the frozen model that a policy is compared with. They are made once
@@ -135,7 +136,7 @@ func (r *Reference) arguments() []any {
 
 // LogProbs returns the reference's summed log-probability of every response, and how many of them had to be made.
 // shapes and progress are as in [Model.Read].
-func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes []encode.Shape, progress func(done, total int)) (logps [][]float64, made int, err error) {
+func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes []pack.Shape, progress func(done, total int)) (logps [][]float64, made int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// A response that stands in several groups is made once: made twice, in batches that differ, it has two values
@@ -158,7 +159,7 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes 
 	const batches = 32
 	fresh, since, done := map[responseKey]float32{}, 0, 0
 	// Both heads are read, though one is wanted, because the program that reads both is needed anyway.
-	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, encode.PlanOptions{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *encode.Batch, of readings) error {
+	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, pack.Options{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *pack.Batch, of readings) error {
 		for i, g := range b.Groups {
 			for k, slot := range b.Slots[i] {
 				key := keyOf(missing[g].Prompt, missing[g].Responses[k])

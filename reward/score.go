@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"haf/encode"
+	"haf/pack"
 	"haf/pref"
 )
 
@@ -64,8 +65,8 @@ func (m *Model) Refuses(prompt []pref.Message) error {
 }
 
 // requests are the plan options for texts as they come: in rounded shapes, so that later ones find programs compiled.
-func (m *Model) requests() encode.PlanOptions {
-	return encode.PlanOptions{Positions: m.positions, Reuse: true}
+func (m *Model) requests() pack.Options {
+	return pack.Options{Positions: m.positions, PowerOfTwoSizes: true}
 }
 
 // place says which response of which group a sample became.
@@ -133,18 +134,18 @@ func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, e
 
 // Read runs the wanted heads over encoded groups, packed. scores[g][k] is the reward and logps[g][k] the summed
 // log-probability of response k of group g; a head that is not wanted gives nil. shapes, if not nil, are those to pack
-// into (see [encode.CommonShapes]). progress, if not nil, is told the number of groups done.
-func (m *Model) Read(ctx context.Context, groups []encode.Group, want Heads, shapes []encode.Shape, progress func(done, total int)) (scores, logps [][]float64, err error) {
+// into (see [pack.CommonShapes]). progress, if not nil, is told the number of groups done.
+func (m *Model) Read(ctx context.Context, groups []encode.Group, want Heads, shapes []pack.Shape, progress func(done, total int)) (scores, logps [][]float64, err error) {
 	scores, logps, _, err = m.ReadAll(ctx, groups, want, shapes, progress)
 	return scores, logps, err
 }
 
 // ReadAll is [Model.Read] with the variance head: logVars[g][k] is the log-variance of the reward, see [objective.Uncertain].
-func (m *Model) ReadAll(ctx context.Context, groups []encode.Group, want Heads, shapes []encode.Shape, progress func(done, total int)) (scores, logps, logVars [][]float64, err error) {
-	return m.read(ctx, groups, want, encode.PlanOptions{Positions: m.positions, Shapes: shapes}, progress)
+func (m *Model) ReadAll(ctx context.Context, groups []encode.Group, want Heads, shapes []pack.Shape, progress func(done, total int)) (scores, logps, logVars [][]float64, err error) {
+	return m.read(ctx, groups, want, pack.Options{Positions: m.positions, Shapes: shapes}, progress)
 }
 
-func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, progress func(done, total int)) (scores, logps, logVars [][]float64, err error) {
+func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt pack.Options, progress func(done, total int)) (scores, logps, logVars [][]float64, err error) {
 	table := func(wanted bool) [][]float64 {
 		if !wanted {
 			return nil
@@ -157,7 +158,7 @@ func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt
 	}
 	scores, logps, logVars = table(want&ScoreHead != 0), table(want&PolicyHead != 0), table(want&VarianceHead != 0)
 	done := 0
-	err = m.each(ctx, groups, want, opt, m.Arguments(), func(b *encode.Batch, r readings) error {
+	err = m.each(ctx, groups, want, opt, m.Arguments(), func(b *pack.Batch, r readings) error {
 		for j, g := range b.Groups {
 			for k, slot := range b.Slots[j] {
 				if scores != nil {
@@ -201,7 +202,7 @@ func (m *Model) checkLengths(groups []encode.Group) error {
 }
 
 // each packs the groups and runs the wanted heads with the given weights, one packed batch after the other.
-func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt encode.PlanOptions, weights []any, yield func(b *encode.Batch, r readings) error) error {
+func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt pack.Options, weights []any, yield func(b *pack.Batch, r readings) error) error {
 	if want&PolicyHead != 0 && !m.HasPolicyHead {
 		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): only its score head can be read", m.Dir)
 	}
@@ -214,7 +215,7 @@ func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt
 	if err := m.checkLengths(groups); err != nil {
 		return err
 	}
-	plan, err := encode.NewPlan(groups, opt)
+	plan, err := pack.New(groups, opt)
 	if err != nil {
 		return fmt.Errorf("reward: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"haf/encode"
+	"haf/pack"
 	"haf/pref"
 )
 
@@ -41,7 +42,7 @@ type Warm struct {
 	beta      float64
 	// combination is nil where the combined reward is not given.
 	combination *Combination
-	shapes      []encode.Shape
+	shapes      []pack.Shape
 	longest     int // tokens
 	row         int // positions of a row that groups are packed into
 
@@ -113,7 +114,7 @@ func (m *Model) Warm(ctx context.Context, opt WarmOptions) (*Warm, error) {
 func (w *Warm) setShapes() {
 	add := func(rows, length int) {
 		n := rows * length
-		w.shapes = append(w.shapes, encode.Shape{Rows: rows, Length: length, Predicted: n, Responses: max(leastSlots, n/slotPositions)})
+		w.shapes = append(w.shapes, pack.Shape{Rows: rows, Length: length, Predicted: n, Responses: max(leastSlots, n/slotPositions)})
 	}
 	round := func(n int) int { return shortestRow * ((n + shortestRow - 1) / shortestRow) }
 	longest := round(w.longest)
@@ -157,7 +158,7 @@ func (w *Warm) compile(ctx context.Context, progress func(done, total int)) erro
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			plan, err := encode.NewFixedPlan(tiny, []encode.Shape{shape})
+			plan, err := pack.IntoShapes(tiny, []pack.Shape{shape})
 			if err != nil {
 				return fmt.Errorf("reward: %w", err)
 			}
@@ -198,7 +199,7 @@ func (w *Warm) Next(items []pref.Item, urgency []int) ([]int, error) {
 	for i, p := range at {
 		of[p.group] = max(of[p.group], urgency[i])
 	}
-	chosen, err := encode.NextBatch(groups, w.shapes, of)
+	chosen, err := pack.Next(groups, w.shapes, of)
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
@@ -330,7 +331,7 @@ func (w *Warm) Read(ctx context.Context, items []pref.Item) ([]pref.Values, erro
 	if err != nil {
 		return nil, err
 	}
-	plan, err := encode.NewFixedPlan(groups, w.shapes)
+	plan, err := pack.IntoShapes(groups, w.shapes)
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
@@ -472,7 +473,7 @@ func commonPrefix(a, b []int32) int {
 }
 
 // batch runs a packed batch and returns the values of its slots.
-func (w *Warm) batch(b *encode.Batch, class int) ([]pref.Values, error) {
+func (w *Warm) batch(b *pack.Batch, class int) ([]pref.Values, error) {
 	want := ScoreHead
 	if class == classBoth {
 		want |= PolicyHead | tokenLogps

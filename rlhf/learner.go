@@ -11,8 +11,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"haf/encode"
 	"haf/lm"
+	"haf/pack"
 	"haf/reward"
 	"haf/train"
 )
@@ -157,7 +157,7 @@ func (l *learner) buildReadCritic(in []*Node) []*Node {
 const numToken = 6
 
 // tokenInputs are the arrays [N] of a packed batch that the loss reads: π_old, π_ref, advantage, old value, return, weight.
-func tokenInputs(b *encode.Batch, rollouts []*rollout, weight func(*response) float64) []any {
+func tokenInputs(b *pack.Batch, rollouts []*rollout, weight func(*response) float64) []any {
 	var arrays [numToken][]float32
 	for i := range arrays {
 		arrays[i] = make([]float32, b.Shape.Predicted)
@@ -224,7 +224,7 @@ func by(params []*reward.Param, w lm.Weights) []*Node {
 }
 
 // call runs a program that returns arrays alone and reads them.
-func call(exec *Exec, b *encode.Batch, inputs, args []any) ([][]float32, error) {
+func call(exec *Exec, b *pack.Batch, inputs, args []any) ([][]float32, error) {
 	out, err := exec.Call(slices.Concat(inputs, args)...)
 	if err != nil {
 		return nil, fmt.Errorf("rlhf: reading a batch of %v rows and positions: %w", b.Shape, err)
@@ -302,11 +302,11 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, erro
 		return out, fmt.Errorf("rlhf: %w", err)
 	}
 	weight := l.opt.weights(rollouts)
-	inputs := func(model *reward.Model, b *encode.Batch) []any {
+	inputs := func(model *reward.Model, b *pack.Batch) []any {
 		return append(model.Inputs(b), tokenInputs(b, rollouts, weight)...)
 	}
 	var losses [6]float64
-	norm, err := update(l.gradient, l.actor, batches, losses[:], rate, t, func(b *encode.Batch) []any {
+	norm, err := update(l.gradient, l.actor, batches, losses[:], rate, t, func(b *pack.Batch) []any {
 		return append(append(inputs(l.policy, b), float32(kl)), l.arguments(false)...)
 	})
 	out.norm = norm
@@ -315,7 +315,7 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, erro
 		return out, err
 	}
 	var value [1]float64
-	out.criticNorm, err = update(l.criticGradient, l.judge, batches, value[:], rate, t, func(b *encode.Batch) []any {
+	out.criticNorm, err = update(l.criticGradient, l.judge, batches, value[:], rate, t, func(b *pack.Batch) []any {
 		return append(inputs(l.critic, b), l.critic.Arguments()...)
 	})
 	out.Value = value[0]
@@ -323,7 +323,7 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, erro
 }
 
 // update runs a gradient program over packed batches, adds up losses and gradients, and lets the optimizer make its step.
-func update(gradient *Exec, optimizer *train.Optimizer, batches []*encode.Batch, losses []float64, rate float64, t int, args func(*encode.Batch) []any) (norm float64, err error) {
+func update(gradient *Exec, optimizer *train.Optimizer, batches []*pack.Batch, losses []float64, rate float64, t int, args func(*pack.Batch) []any) (norm float64, err error) {
 	var sums []*tensors.Tensor
 	for _, b := range batches {
 		out, err := gradient.Call(args(b)...)

@@ -2,6 +2,7 @@ package rlhf
 
 import (
 	"haf/encode"
+	"haf/pack"
 	"haf/pref"
 )
 
@@ -40,12 +41,12 @@ func groups(rollouts []*rollout) []encode.Group {
 }
 
 // packed plans the rollouts in shapes rounded up to powers of two, so that later steps find their programs compiled.
-func packed(rollouts []*rollout, positions int) ([]*encode.Batch, error) {
-	plan, err := encode.NewPlan(groups(rollouts), encode.PlanOptions{Positions: positions, MaxLengths: 1, Reuse: true})
+func packed(rollouts []*rollout, positions int) ([]*pack.Batch, error) {
+	plan, err := pack.New(groups(rollouts), pack.Options{Positions: positions, MaxLengths: 1, PowerOfTwoSizes: true})
 	if err != nil {
 		return nil, err
 	}
-	batches := make([]*encode.Batch, len(plan.Batches))
+	batches := make([]*pack.Batch, len(plan.Batches))
 	for i := range plan.Batches {
 		batches[i] = plan.Batch(i)
 	}
@@ -53,7 +54,7 @@ func packed(rollouts []*rollout, positions int) ([]*encode.Batch, error) {
 }
 
 // eachToken calls f with every predicted token of a packed batch: its place n in the batch, and its response and place t there.
-func eachToken(b *encode.Batch, rollouts []*rollout, f func(n int, r *response, t int)) {
+func eachToken(b *pack.Batch, rollouts []*rollout, f func(n int, r *response, t int)) {
 	n := 0
 	for _, g := range b.Groups { // in the order in which the batch was laid out
 		for _, r := range rollouts[g].responses {

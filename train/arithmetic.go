@@ -3,9 +3,9 @@ package train
 import (
 	"strings"
 
-	"haf/encode"
 	"haf/lm"
 	"haf/objective"
+	"haf/pack"
 	"haf/reward"
 )
 
@@ -24,7 +24,7 @@ type Arithmetic struct {
 func (a Arithmetic) Total() float64 { return a.Linear + a.Adapter + a.Attention + a.Head }
 
 // Forward counts the forward pass alone, reading the policy head or not.
-func Forward(model *reward.Model, shape encode.Shape, policy bool) Arithmetic {
+func Forward(model *reward.Model, shape pack.Shape, policy bool) Arithmetic {
 	var a Arithmetic
 	positions := float64(shape.Positions())
 	linear := map[string]bool{}
@@ -51,7 +51,7 @@ func Forward(model *reward.Model, shape encode.Shape, policy bool) Arithmetic {
 }
 
 // readOf is the number of places whose states are read.
-func readOf(shape encode.Shape, policy bool) float64 {
+func readOf(shape pack.Shape, policy bool) float64 {
 	if policy {
 		return float64(shape.Responses + shape.Predicted)
 	}
@@ -60,7 +60,7 @@ func readOf(shape encode.Shape, policy bool) float64 {
 
 // adapter counts a LoRA adapter's forward pass, and forward and backward. Merged into the weights it is their sum and, in
 // the backward pass, four thin products; beside them, two thin products in each of three passes.
-func adapter(model *reward.Model, shape encode.Shape, policy bool) (forward, step float64) {
+func adapter(model *reward.Model, shape pack.Shape, policy bool) (forward, step float64) {
 	shapes := map[string][]int{}
 	for _, p := range model.Params() {
 		shapes[p.Name] = p.Shape
@@ -89,7 +89,7 @@ func adapter(model *reward.Model, shape encode.Shape, policy bool) (forward, ste
 }
 
 // seen is the number of (query, key) pairs that are computed.
-func seen(shape encode.Shape) float64 {
+func seen(shape pack.Shape) float64 {
 	row := func(length int) (pairs int) {
 		from := 0
 		for _, to := range lm.QueryBlocks(length) {
@@ -106,7 +106,7 @@ func seen(shape encode.Shape) float64 {
 }
 
 // StepArithmetic counts forward and backward pass of one packed batch of a training step.
-func StepArithmetic(model *reward.Model, obj objective.Hybrid, shape encode.Shape) Arithmetic {
+func StepArithmetic(model *reward.Model, obj objective.Hybrid, shape pack.Shape) Arithmetic {
 	a := Forward(model, shape, obj.UsesPolicy())
 	frozen := model.Adapter() != nil
 	a.Attention *= 3

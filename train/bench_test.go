@@ -5,15 +5,15 @@ import (
 	"testing"
 
 	"haf/backend"
-	"haf/encode"
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/pack"
 	"haf/reward"
 )
 
 // smallStep prepares a step of the small stored model on one packed batch.
-func smallStep(t testing.TB) (*stepper, *encode.Batch, [][]float64) {
+func smallStep(t testing.TB) (*stepper, *pack.Batch, [][]float64) {
 	t.Helper()
 	device, err := backend.Open("")
 	if err != nil {
@@ -25,7 +25,7 @@ func smallStep(t testing.TB) (*stepper, *encode.Batch, [][]float64) {
 	}
 	t.Cleanup(model.Close)
 	groups := smallData(60, model.Config.Vocab).Train
-	plan, err := encode.NewPlan(groups, encode.PlanOptions{Positions: 512})
+	plan, err := pack.New(groups, pack.Options{Positions: 512})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func BenchmarkStep(b *testing.B) {
 	step := 0
 	one := func() {
 		step++
-		if _, err := s.step([]*encode.Batch{batch}, refs, 1e-4, step); err != nil {
+		if _, err := s.step([]*pack.Batch{batch}, refs, 1e-4, step); err != nil {
 			b.Fatal(err)
 		}
 	}

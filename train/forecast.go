@@ -1,25 +1,25 @@
 package train
 
 import (
-	"haf/encode"
 	"haf/lm"
 	"haf/objective"
+	"haf/pack"
 	"haf/reward"
 )
 
 // A Forecast says what a run will need, before anything of it is run.
 type Forecast struct {
-	Groups      int            `json:"groups"` // to train on
-	Comparisons int            `json:"comparisons"`
-	Valid       int            `json:"valid"` // groups to validate on
-	Packing     string         `json:"packing"`
-	StepStats   string         `json:"step_stats"` // of the first epoch
-	Shapes      []encode.Shape `json:"shapes"`
-	Batches     int            `json:"batches"` // packed ones of an epoch
-	Fill        float64        `json:"fill"`    // share of the positions that hold tokens
-	Steps       int            `json:"steps"`
-	GFLOP       float64        `json:"gflop"` // of matrix products that the training steps need
-	Memory      Memory         `json:"memory"`
+	Groups      int          `json:"groups"` // to train on
+	Comparisons int          `json:"comparisons"`
+	Valid       int          `json:"valid"` // groups to validate on
+	Packing     string       `json:"packing"`
+	StepStats   string       `json:"step_stats"` // of the first epoch
+	Shapes      []pack.Shape `json:"shapes"`
+	Batches     int          `json:"batches"` // packed ones of an epoch
+	Fill        float64      `json:"fill"`    // share of the positions that hold tokens
+	Steps       int          `json:"steps"`
+	GFLOP       float64      `json:"gflop"` // of matrix products that the training steps need
+	Memory      Memory       `json:"memory"`
 	// Checkpointing of the activations, chosen or given.
 	Checkpointing lm.Checkpointing `json:"checkpointing"`
 	Reference     ReferenceNeeded  `json:"reference"`

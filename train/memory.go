@@ -6,9 +6,9 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
-	"haf/encode"
 	"haf/lm"
 	"haf/objective"
+	"haf/pack"
 	"haf/reward"
 )
 
@@ -65,7 +65,7 @@ const (
 
 // NewMemory says what training takes with packed batches of the shapes, of which the largest counts. accumulates tells
 // whether an optimizer step has several.
-func NewMemory(model *reward.Model, obj objective.Hybrid, shapes []encode.Shape, accumulates bool) Memory {
+func NewMemory(model *reward.Model, obj objective.Hybrid, shapes []pack.Shape, accumulates bool) Memory {
 	var want reward.Heads
 	if obj.UsesScore() {
 		want |= reward.ScoreHead
@@ -105,24 +105,24 @@ func NewMemory(model *reward.Model, obj objective.Hybrid, shapes []encode.Shape,
 // BoundMemory is [NewMemory] before the data is known, from above: for batches of the model's positions, every one of them
 // predicted, with rows as long as two responses of maxLength tokens apart; 0 is no limit of length.
 func BoundMemory(model *reward.Model, obj objective.Hybrid, maxLength int) Memory {
-	shape := encode.Shape{Rows: 1, Length: model.Positions(), Predicted: model.Positions()}
+	shape := pack.Shape{Rows: 1, Length: model.Positions(), Predicted: model.Positions()}
 	if length := 2 * maxLength; length > 0 && length < shape.Length {
 		shape.Rows, shape.Length = (shape.Length+length-1)/length, length
 	}
-	return NewMemory(model, obj, []encode.Shape{shape}, true)
+	return NewMemory(model, obj, []pack.Shape{shape}, true)
 }
 
 // room is what the memory of a program on one shape is counted from. Widths are in values of a position and layer.
 type room struct {
 	model  *reward.Model
-	shape  encode.Shape
+	shape  pack.Shape
 	policy bool
 
 	hidden, query, keys, inner float64 // inner: what goes into the activation function and what it is multiplied with
 	seen                       float64 // attention scores of a position: heads × keys that its block of queries sees
 }
 
-func newRoom(model *reward.Model, shape encode.Shape, policy bool) room {
+func newRoom(model *reward.Model, shape pack.Shape, policy bool) room {
 	c := model.Config
 	r := room{model: model, shape: shape, policy: policy, hidden: float64(c.Hidden), query: float64(c.Heads * c.HeadDim), keys: float64(c.KVHeads * c.HeadDim)}
 	r.seen = float64(c.Heads) * seen(shape) / float64(shape.Positions())

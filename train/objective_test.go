@@ -21,6 +21,7 @@ import (
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/pack"
 	"haf/pref"
 	"haf/reward"
 )
@@ -137,7 +138,7 @@ func TestUnstated(t *testing.T) {
 // TestTiesAreNotRight counts accuracy over decided comparisons alone.
 func TestTiesAreNotRight(t *testing.T) {
 	g := encode.Group{Prompt: []int32{1}, Responses: []encode.Response{encode.Answer([]int32{2}), encode.Answer([]int32{3})}, Ties: [][2]int{{0, 1}}, Comparisons: []pref.Comparison{}}
-	plan, err := encode.NewPlan([]encode.Group{g}, encode.PlanOptions{Positions: 64})
+	plan, err := pack.New([]encode.Group{g}, pack.Options{Positions: 64})
 	if err != nil {
 		t.Fatal(err)
 	}

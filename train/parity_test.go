@@ -15,6 +15,7 @@ import (
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/pack"
 	"haf/pref"
 	"haf/reward"
 )
@@ -53,7 +54,7 @@ type parityCase struct {
 	model   *reward.Model
 	stepper *stepper
 	groups  []encode.Group
-	batch   *encode.Batch
+	batch   *pack.Batch
 	refs    [][]float64
 }
 
@@ -92,7 +93,7 @@ func openCase(t *testing.T, device *backend.Device, dir string, positions int, c
 		c.groups = append(c.groups, encode.Group{Prompt: p.Prompt, Responses: []encode.Response{encode.Answer(p.Chosen), encode.Answer(p.Rejected)}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}, Index: i})
 		c.refs = append(c.refs, []float64{c.want.RefChosenLogps[i], c.want.RefRejectedLogps[i]})
 	}
-	plan, err := encode.NewPlan(c.groups, encode.PlanOptions{Positions: positions})
+	plan, err := pack.New(c.groups, pack.Options{Positions: positions})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func testParity(t *testing.T, c *parityCase, dir string) {
 	}
 	checkReference(t, c, dir)
 
-	ms := c.stepper.begin([]*encode.Batch{c.batch}, 1)
+	ms := c.stepper.begin([]*pack.Batch{c.batch}, 1)
 	gradients, squares, err := c.stepper.gradients(c.batch, c.refs, &ms)
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +173,7 @@ func testParity(t *testing.T, c *parityCase, dir string) {
 	if err := c.stepper.Apply(gradients, c.want.After.LR, math.Sqrt(squares), 1); err != nil {
 		t.Fatal(err)
 	}
-	after := c.stepper.begin([]*encode.Batch{c.batch}, 1)
+	after := c.stepper.begin([]*pack.Batch{c.batch}, 1)
 	if _, _, err := c.stepper.gradients(c.batch, c.refs, &after); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"haf/encode"
 	"haf/lm"
 	"haf/objective"
+	"haf/pack"
 	"haf/reward"
 )
 
@@ -18,7 +19,7 @@ import (
 const numExtra = 11
 
 // extra are a packed batch's inputs of [objective.Readout], numExtra of them.
-func extra(b *encode.Batch, refs [][]float64, ms *measures) []any {
+func extra(b *pack.Batch, refs [][]float64, ms *measures) []any {
 	slots := b.Shape.Responses
 	ref, tokens, group := make([]float32, slots), make([]float32, slots), make([]int32, slots)
 	for _, owner := range b.Owner {

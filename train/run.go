@@ -20,6 +20,7 @@ import (
 	"haf/encode"
 	"haf/eval"
 	"haf/objective"
+	"haf/pack"
 	"haf/pref"
 	"haf/reward"
 )
@@ -311,7 +312,7 @@ func (r *run) loop(ctx context.Context) error {
 // one makes one optimizer step over the packed batches and records it.
 func (r *run) one(epoch int, packed []int) error {
 	began := time.Now()
-	batches := make([]*encode.Batch, len(packed))
+	batches := make([]*pack.Batch, len(packed))
 	for i, p := range packed {
 		batches[i] = r.plan.Batch(p)
 	}
@@ -371,7 +372,7 @@ func (r *run) checkpoint() error {
 }
 
 // checkFirst compares the first loss with what it must be for a fresh head and π = π_ref: (w + α) ln 2 by the paper's losses.
-func (r *run) checkFirst(loss float64, batches []*encode.Batch) {
+func (r *run) checkFirst(loss float64, batches []*pack.Batch) {
 	var groups []objective.Group
 	for _, b := range batches {
 		for _, g := range b.Groups {

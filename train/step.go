@@ -12,8 +12,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"haf/encode"
 	"haf/objective"
+	"haf/pack"
 	"haf/reward"
 )
 
@@ -101,7 +101,7 @@ func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 }
 
 // begin counts what the step is made of.
-func (s *stepper) begin(batches []*encode.Batch, t int) measures {
+func (s *stepper) begin(batches []*pack.Batch, t int) measures {
 	ms := measures{step: t}
 	ms.weights[0], ms.weights[1] = s.objective.Weights(s.objective.RewardWeight, s.objective.PolicyWeight, t-1, s.ofSteps)
 	for _, b := range batches {
@@ -117,7 +117,7 @@ func (s *stepper) begin(batches []*encode.Batch, t int) measures {
 // step makes one optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's log-probability, nil
 // where the objective needs none. The loss is the mean over all comparisons of the step. A loss or gradient that
 // is not finite is an error, and the weights stay as they were.
-func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, t int) (measures, error) {
+func (s *stepper) step(batches []*pack.Batch, refs [][]float64, rate float64, t int) (measures, error) {
 	ms := s.begin(batches, t)
 	var sums []*tensors.Tensor
 	for _, b := range batches {
@@ -151,7 +151,7 @@ func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, 
 
 // nonFiniteError is a loss or gradient that is no number; the weights are as they were before the step.
 type nonFiniteError struct {
-	batch      *encode.Batch
+	batch      *pack.Batch
 	loss, norm float64
 	margins    [2][]float32 // of the batch's comparisons
 }
@@ -185,7 +185,7 @@ func (e *nonFiniteError) groups() []int {
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // inputs are those of the gradient program.
-func (s *stepper) inputs(b *encode.Batch, refs [][]float64, ms *measures) []any {
+func (s *stepper) inputs(b *pack.Batch, refs [][]float64, ms *measures) []any {
 	args := append(s.model.Inputs(b), extra(b, refs, ms)...)
 	if s.dropout.Rate > 0 {
 		args = append(args, s.dropout.mask(ms.step, ms.batches, b.Shape.Responses, s.model.Config.Hidden))
@@ -195,7 +195,7 @@ func (s *stepper) inputs(b *encode.Batch, refs [][]float64, ms *measures) []any 
 
 // compileAhead compiles the gradient program for batches of b's shape while something else is done: on most of its way the
 // compiler keeps one core busy. [stepper.ready] waits for it; an error comes again in the step. close waits, too.
-func (s *stepper) compileAhead(b *encode.Batch) {
+func (s *stepper) compileAhead(b *pack.Batch) {
 	var inputs []shapes.Shape
 	for _, arg := range s.inputs(b, nil, &measures{step: 1, comparisons: 1}) {
 		switch x := arg.(type) {
@@ -232,7 +232,7 @@ func (s *stepper) ready(ctx context.Context, progress Progress) {
 }
 
 // gradients runs one packed batch and adds its losses and margins to ms.
-func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gradients []*tensors.Tensor, squares float64, err error) {
+func (s *stepper) gradients(b *pack.Batch, refs [][]float64, ms *measures) (gradients []*tensors.Tensor, squares float64, err error) {
 	args := s.inputs(b, refs, ms)
 	ms.batches++
 	out, err := s.gradient.Call(args...)

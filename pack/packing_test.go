@@ -1,4 +1,4 @@
-package encode
+package pack
 
 import (
 	"errors"
@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"haf/encode"
 	"haf/pref"
 )
 
 // randomGroups makes n groups of 1 to 5 responses with tokens that occur only once, so that a token tells its place.
 // randomGroups have tokens of their own in every place but where responses begin alike.
-func randomGroups(r *rand.Rand, n, longest int) []Group {
+func randomGroups(r *rand.Rand, n, longest int) []encode.Group {
 	token := int32(10)
 	fresh := func(n int) []int32 {
 		ids := make([]int32, n)
@@ -25,7 +26,7 @@ func randomGroups(r *rand.Rand, n, longest int) []Group {
 		return ids
 	}
 	length := func() int { return 1 + int(float64(longest)*r.Float64()*r.Float64()*r.Float64()) }
-	groups := make([]Group, n)
+	groups := make([]encode.Group, n)
 	for i := range groups {
 		g := &groups[i]
 		g.Prompt = fresh(length())
@@ -39,7 +40,7 @@ func randomGroups(r *rand.Rand, n, longest int) []Group {
 				begins = slices.Concat(begins, fresh(length()))
 			}
 			// The reward is read anywhere, and a part of the tokens counts.
-			g.Responses = append(g.Responses, Response{Tokens: begins, Policy: r.IntN(len(begins) + 1), Read: r.IntN(len(begins)+1) - 1})
+			g.Responses = append(g.Responses, encode.Response{Tokens: begins, Policy: r.IntN(len(begins) + 1), Read: r.IntN(len(begins)+1) - 1})
 		}
 		for c := range g.Responses {
 			for d := range c {
@@ -52,9 +53,9 @@ func randomGroups(r *rand.Rand, n, longest int) []Group {
 	return groups
 }
 
-func newPlan(t testing.TB, groups []Group, opt PlanOptions) *Plan {
+func newPlan(t testing.TB, groups []encode.Group, opt Options) *Packing {
 	t.Helper()
-	p, err := NewPlan(groups, opt)
+	p, err := New(groups, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func newPlan(t testing.TB, groups []Group, opt PlanOptions) *Plan {
 }
 
 // checkPlan checks everything that a plan and its batches promise, against the groups.
-func checkPlan(t testing.TB, groups []Group, opt PlanOptions, p *Plan) {
+func checkPlan(t testing.TB, groups []encode.Group, opt Options, p *Packing) {
 	t.Helper()
 	opt, err := opt.withDefaults()
 	if err != nil {
@@ -71,10 +72,10 @@ func checkPlan(t testing.TB, groups []Group, opt PlanOptions, p *Plan) {
 	long := 0
 	lengths := map[int]bool{}
 	for i, s := range p.Shapes {
-		if s.Length%opt.Quantum != 0 || s.Predicted%opt.Chunk != 0 || s.Rows < 1 || lengths[s.Length] {
+		if s.Length%opt.RowMultiple != 0 || s.Predicted%opt.Chunk != 0 || s.Rows < 1 || lengths[s.Length] {
 			t.Fatalf("shape %d is %+v", i, s)
 		}
-		if s.ShortRows > 0 && (s.ShortLength%opt.Quantum != 0 || s.ShortLength >= s.Length || s.Positions() > opt.roundLength(opt.Positions)) {
+		if s.ShortRows > 0 && (s.ShortLength%opt.RowMultiple != 0 || s.ShortLength >= s.Length || s.Positions() > opt.roundLength(opt.Positions)) {
 			t.Fatalf("shape %d is %+v", i, s)
 		}
 		lengths[s.Length] = true
@@ -131,7 +132,7 @@ func checkPlan(t testing.TB, groups []Group, opt PlanOptions, p *Plan) {
 	}
 	for i, s := range p.Shapes {
 		m := most[i]
-		if !opt.Reuse && (s.Responses != m.Responses || s.Comparisons != m.Comparisons || s.Predicted != ceilDiv(m.Predicted, opt.Chunk)*opt.Chunk) {
+		if !opt.PowerOfTwoSizes && (s.Responses != m.Responses || s.Comparisons != m.Comparisons || s.Predicted != ceilDiv(m.Predicted, opt.Chunk)*opt.Chunk) {
 			t.Fatalf("shape %d is %+v, the maxima are %+v", i, s, m)
 		}
 	}
@@ -148,7 +149,7 @@ func place(s Shape, flat int) (row, column int) {
 }
 
 // checkBatch rebuilds every sequence of a batch from its arrays alone, as the model will, and compares.
-func checkBatch(t testing.TB, groups []Group, b *Batch) {
+func checkBatch(t testing.TB, groups []encode.Group, b *Batch) {
 	t.Helper()
 	n := b.Shape.Positions()
 	for name, got := range map[string][2]int{
@@ -188,7 +189,7 @@ func checkBatch(t testing.TB, groups []Group, b *Batch) {
 			slots++
 			// The token at which the reward is read sees all before it, as if the conversation stood alone.
 			tokens, positions := context(int(b.Read[slot]))
-			if want := join(g.Prompt, response.Tokens[:response.Read+1]); !slices.Equal(tokens, want) {
+			if want := slices.Concat(g.Prompt, response.Tokens[:response.Read+1]); !slices.Equal(tokens, want) {
 				t.Fatalf("response %d of group %d sees %v, want %v", k, index, tokens, want)
 			}
 			for i, at := range positions {
@@ -202,7 +203,7 @@ func checkBatch(t testing.TB, groups []Group, b *Batch) {
 				if b.Owner[predicted] != int32(slot) || b.Target[predicted] != token {
 					t.Fatalf("prediction %d is token %d of slot %d, want %d of %d", predicted, b.Target[predicted], b.Owner[predicted], token, slot)
 				}
-				if seen, _ := context(int(b.Predict[predicted])); !slices.Equal(seen, join(g.Prompt, response.Tokens[:i])) {
+				if seen, _ := context(int(b.Predict[predicted])); !slices.Equal(seen, slices.Concat(g.Prompt, response.Tokens[:i])) {
 					t.Fatalf("token %d of response %d of group %d is predicted from %v", i, k, index, seen)
 				}
 				predicted++
@@ -239,7 +240,7 @@ func TestPlanProperties(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		groups := randomGroups(r, 1+r.IntN(80), 10+r.IntN(150))
-		opt := PlanOptions{Positions: 128 << r.IntN(4), MaxLengths: 1 + r.IntN(2), Quantum: 8 << r.IntN(3), Chunk: 1 << r.IntN(7), Reuse: r.IntN(3) == 0}
+		opt := Options{Positions: 128 << r.IntN(4), MaxLengths: 1 + r.IntN(2), RowMultiple: 8 << r.IntN(3), Chunk: 1 << r.IntN(7), PowerOfTwoSizes: r.IntN(3) == 0}
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			p := newPlan(t, groups, opt)
 			checkPlan(t, groups, opt, p)
@@ -262,7 +263,7 @@ func TestVisible(t *testing.T) {
 			}
 		}
 	}
-	p := newPlan(t, groups, PlanOptions{Positions: 128, Quantum: 16})
+	p := newPlan(t, groups, Options{Positions: 128, RowMultiple: 16})
 	for i := range p.Batches {
 		b := p.Batch(i)
 		for row := range b.Shape.NumRows() {
@@ -298,11 +299,11 @@ func TestPositions(t *testing.T) {
 	}
 }
 
-func sized(sizes ...int) []Group {
-	groups := make([]Group, len(sizes))
+func sized(sizes ...int) []encode.Group {
+	groups := make([]encode.Group, len(sizes))
 	for i, n := range sizes {
 		long, short := slices.Repeat([]int32{1}, n/4), slices.Repeat([]int32{2}, n/5)
-		groups[i] = Group{Prompt: make([]int32, n-n/4-n/5), Responses: []Response{Answer(long), Answer(short)}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}}
+		groups[i] = encode.Group{Prompt: make([]int32, n-n/4-n/5), Responses: []encode.Response{encode.Answer(long), encode.Answer(short)}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}}
 	}
 	return groups
 }
@@ -322,8 +323,8 @@ func TestSmallSets(t *testing.T) {
 		{"exactly a batch", []int{2048}, "1×2048", 1},
 		{"smallest", []int{10}, "1×32", 0.31},
 	} {
-		p := newPlan(t, sized(c.sizes...), PlanOptions{})
-		checkPlan(t, sized(c.sizes...), PlanOptions{}, p)
+		p := newPlan(t, sized(c.sizes...), Options{})
+		checkPlan(t, sized(c.sizes...), Options{}, p)
 		var shapes []string
 		for _, s := range p.Shapes {
 			shapes = append(shapes, s.String())
@@ -341,8 +342,8 @@ func TestManyHuge(t *testing.T) {
 	for range 60 {
 		sizes = append(sizes, 600+r.IntN(1500))
 	}
-	p := newPlan(t, sized(sizes...), PlanOptions{Positions: 512})
-	checkPlan(t, sized(sizes...), PlanOptions{Positions: 512}, p)
+	p := newPlan(t, sized(sizes...), Options{Positions: 512})
+	checkPlan(t, sized(sizes...), Options{Positions: 512}, p)
 	if len(p.Shapes) != 2 || p.Fill() < 0.8 {
 		t.Errorf("%v", p)
 	}
@@ -351,25 +352,25 @@ func TestManyHuge(t *testing.T) {
 func TestPlanErrors(t *testing.T) {
 	good := sized(100)[0]
 	for _, c := range []struct {
-		change func(*Group)
+		change func(*encode.Group)
 		want   string
 	}{
-		{func(g *Group) { g.Prompt = nil }, "group 1: the prompt has no token"},
-		{func(g *Group) { g.Responses = nil }, "group 1: there is no response"},
-		{func(g *Group) { g.Responses = []Response{Answer([]int32{1}), {}} }, "response 1 has no token"},
-		{func(g *Group) { g.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 2}} }, "comparison 1: responses 0 and 2 are compared"},
+		{func(g *encode.Group) { g.Prompt = nil }, "the prompt has no token"},
+		{func(g *encode.Group) { g.Responses = nil }, "there is no response"},
+		{func(g *encode.Group) { g.Responses = []encode.Response{encode.Answer([]int32{1}), {}} }, "response 1 has no token"},
+		{func(g *encode.Group) { g.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 2}} }, "comparison 1: responses 0 and 2 are compared"},
 	} {
 		bad := good
 		bad.Source = pref.Source{File: "x", Line: 3}
 		c.change(&bad)
-		if _, err := NewPlan([]Group{good, bad}, PlanOptions{}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "encode: x:3: plan: ") {
+		if _, err := New([]encode.Group{good, bad}, Options{}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "pack: x:3: group 1: ") {
 			t.Errorf("error %v, want %q", err, c.want)
 		}
 	}
-	if _, err := NewPlan(nil, PlanOptions{}); !errors.Is(err, ErrEmpty) {
+	if _, err := New(nil, Options{}); !errors.Is(err, encode.ErrEmpty) {
 		t.Errorf("no groups: %v", err)
 	}
-	if _, err := NewPlan([]Group{good}, PlanOptions{Quantum: -1}); err == nil || !strings.Contains(err.Error(), "quantum is -1") {
+	if _, err := New([]encode.Group{good}, Options{RowMultiple: -1}); err == nil || !strings.Contains(err.Error(), "quantum is -1") {
 		t.Errorf("negative quantum: %v", err)
 	}
 }
@@ -385,7 +386,7 @@ func TestReuse(t *testing.T) {
 				groups[i].Comparisons = nil
 				groups[i].Responses = groups[i].Responses[:1]
 			}
-			p := newPlan(t, groups, PlanOptions{Reuse: true, MaxLengths: 1})
+			p := newPlan(t, groups, Options{PowerOfTwoSizes: true, MaxLengths: 1})
 			for _, s := range p.Shapes {
 				shapes[s] = true
 			}
@@ -407,7 +408,7 @@ func FuzzPlan(f *testing.F) {
 	f.Add(uint64(97), uint16(49), uint16(8), uint16(278), uint8(17), uint8(90), uint8(164), false) // positions that are no multiple of the quantum
 	f.Fuzz(func(t *testing.T, seed uint64, n, longest, positions uint16, shapes, quantum, chunk uint8, reuse bool) {
 		groups := randomGroups(rand.New(rand.NewPCG(seed, 2)), 1+int(n)%50, 1+int(longest)%400)
-		opt := PlanOptions{Positions: int(positions) % 4096, MaxLengths: int(shapes) % 3, Quantum: int(quantum), Chunk: int(chunk), Reuse: reuse}
+		opt := Options{Positions: int(positions) % 4096, MaxLengths: int(shapes) % 3, RowMultiple: int(quantum), Chunk: int(chunk), PowerOfTwoSizes: reuse}
 		checkPlan(t, groups, opt, newPlan(t, groups, opt))
 	})
 }
@@ -416,12 +417,12 @@ func FuzzPlan(f *testing.F) {
 func TestCommonShapes(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	for range 40 {
-		var sets [][]Group
+		var sets [][]encode.Group
 		for range 1 + r.IntN(3) {
 			sets = append(sets, randomGroups(r, r.IntN(60), 1+r.IntN(200)))
 		}
 		sets = append(sets, randomGroups(r, 1, 20))
-		opt := PlanOptions{Positions: 128 << r.IntN(3), MaxLengths: 1 + r.IntN(2), Quantum: 8, Chunk: 1 + r.IntN(9)}
+		opt := Options{Positions: 128 << r.IntN(3), MaxLengths: 1 + r.IntN(2), RowMultiple: 8, Chunk: 1 + r.IntN(9)}
 		shapes, err := CommonShapes(opt, sets...)
 		if err != nil {
 			t.Fatal(err)

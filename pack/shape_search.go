@@ -1,4 +1,4 @@
-package encode
+package pack
 
 import (
 	"cmp"
@@ -24,9 +24,9 @@ const (
 
 // chooseCut returns the shape for items, longest first, and how many of the longest should rather have batches of their own: a few
 // long groups would else make a row of every batch long.
-func chooseCut(items []item, opt PlanOptions) (best Shape, long int) {
+func chooseCut(items []item, opt Options) (best Shape, long int) {
 	best, least := chooseMix(items, opt)
-	if opt.MaxLengths < 2 || opt.Reuse {
+	if opt.MaxLengths < 2 || opt.PowerOfTwoSizes {
 		return best, 0
 	}
 	program := compileBatches * float64(opt.Positions)
@@ -51,13 +51,13 @@ func chooseCut(items []item, opt PlanOptions) (best Shape, long int) {
 
 // chooseMix returns the shape, of rows of one or two lengths and Positions in all at most, in which items, longest first, are run
 // cheapest, and the cost: it tries what is likely, and packs a sample with it.
-func chooseMix(items []item, opt PlanOptions) (best Shape, least float64) {
+func chooseMix(items []item, opt Options) (best Shape, least float64) {
 	longest := opt.roundLength(items[0].size)
 	most, tokens := opt.mostPositions(longest), totalSize(items)
 	sample := thin(items, min(2*searchItems, max(searchItems/8, mixBatches*len(items)*most/tokens)))
 	sampled := totalSize(sample)
 	least = math.Inf(1)
-	if len(items) <= tightItems && !opt.Reuse {
+	if len(items) <= tightItems && !opt.PowerOfTwoSizes {
 		best, least = chooseTight(items, opt)
 	}
 	try := func(s Shape) {
@@ -74,20 +74,20 @@ func chooseMix(items []item, opt PlanOptions) (best Shape, least float64) {
 			best, least = s, float64(batches)*batch+compile
 		}
 	}
-	if opt.Reuse {
+	if opt.PowerOfTwoSizes {
 		for _, s := range rounded(longest, opt) {
 			try(s)
 		}
 		return best, least
 	}
-	for _, length := range spread(longest, most, opt.Quantum, mixLengths) {
+	for _, length := range spread(longest, most, opt.RowMultiple, mixLengths) {
 		for _, rows := range spread(1, most/length, 1, mixRows) {
 			try(Shape{Rows: rows, Length: length})
 			if opt.MaxLengths < 2 {
 				continue
 			}
 			room := most - rows*length
-			for _, short := range spread(opt.Quantum, length-opt.Quantum, opt.Quantum, mixShorts) {
+			for _, short := range spread(opt.RowMultiple, length-opt.RowMultiple, opt.RowMultiple, mixShorts) {
 				fit := room / short
 				counts := []int{fit, fit - 1, fit - 2}
 				for batches := 1; batches <= 8; batches++ { // small sets just fit some number of batches
@@ -107,8 +107,8 @@ func chooseMix(items []item, opt PlanOptions) (best Shape, least float64) {
 }
 
 // mostPositions is the size of a batch at most, for rows of the given length.
-func (o PlanOptions) mostPositions(length int) int {
-	return max(length, o.Positions/o.Quantum*o.Quantum)
+func (o Options) mostPositions(length int) int {
+	return max(length, o.Positions/o.RowMultiple*o.RowMultiple)
 }
 
 // Bounds of the search of chooseTight.
@@ -122,7 +122,7 @@ const (
 
 // chooseTight is chooseMix for few items, which are no statistics: it tries all the shapes that are hardly larger than the items, the
 // cheapest first, until they fit. The cost is infinite where it finds none.
-func chooseTight(items []item, opt PlanOptions) (best Shape, least float64) {
+func chooseTight(items []item, opt Options) (best Shape, least float64) {
 	longest, tokens := opt.roundLength(items[0].size), totalSize(items)
 	most := opt.mostPositions(longest)
 	type candidate struct {
@@ -148,17 +148,17 @@ func chooseTight(items []item, opt PlanOptions) (best Shape, least float64) {
 	}
 	fewest := max(1, ceilDiv(tokens, most))
 	for batches := fewest; batches <= fewest+1+fewest/tightMore; batches += 1 + fewest/tightMore/tightNumbers {
-		low := max(longest, ceilDiv(ceilDiv(tokens, batches), opt.Quantum)*opt.Quantum)
-		for size := low; size <= min(most, low+tightSizes*opt.Quantum); size += opt.Quantum {
-			for _, length := range spread(longest, size/opt.Quantum*opt.Quantum, opt.Quantum, tightLengths) {
+		low := max(longest, ceilDiv(ceilDiv(tokens, batches), opt.RowMultiple)*opt.RowMultiple)
+		for size := low; size <= min(most, low+tightSizes*opt.RowMultiple); size += opt.RowMultiple {
+			for _, length := range spread(longest, size/opt.RowMultiple*opt.RowMultiple, opt.RowMultiple, tightLengths) {
 				for rows := 1; rows <= size/length; rows++ {
 					rest := size - rows*length
 					if rest == 0 {
 						add(Shape{Rows: rows, Length: length}, batches)
 						continue
 					}
-					for n := 1; opt.MaxLengths == 2 && n*opt.Quantum <= rest; n++ {
-						if rest%(n*opt.Quantum) == 0 && rest/n < length {
+					for n := 1; opt.MaxLengths == 2 && n*opt.RowMultiple <= rest; n++ {
+						if rest%(n*opt.RowMultiple) == 0 && rest/n < length {
 							add(Shape{Rows: rows, Length: length, ShortRows: n, ShortLength: rest / n}, batches)
 						}
 					}
@@ -177,7 +177,7 @@ func chooseTight(items []item, opt PlanOptions) (best Shape, least float64) {
 
 // rounded returns the few shapes for plans that share them, for groups of up to the length: batches of 1, 2, 4, … such rows, or with
 // rows of half or a quarter of that length in place of a half or three quarters of them.
-func rounded(length int, opt PlanOptions) []Shape {
+func rounded(length int, opt Options) []Shape {
 	var shapes []Shape
 	for positions := length; positions <= max(length, opt.Positions); positions *= 2 {
 		shapes = append(shapes, Shape{Rows: positions / length, Length: length})
@@ -187,7 +187,7 @@ func rounded(length int, opt PlanOptions) []Shape {
 		for part := 2; part <= 4; part *= 2 {
 			for shorter := 2; shorter <= 4; shorter *= 2 {
 				rows, short := positions/length/part, length/shorter
-				if rows > 0 && short >= opt.Quantum {
+				if rows > 0 && short >= opt.RowMultiple {
 					shapes = append(shapes, Shape{Rows: rows, Length: length, ShortRows: (positions - rows*length) / short, ShortLength: short})
 				}
 			}

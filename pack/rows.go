@@ -1,8 +1,11 @@
-package encode
+package pack
 
 import (
+	"fmt"
 	"math/bits"
 	"slices"
+
+	"haf/encode"
 )
 
 // An item is a group as the packing sees it.
@@ -12,8 +15,20 @@ type item struct {
 	load  load
 }
 
-func newItem(index int, g *Group) item {
-	return item{index, g.Positions(), load{g.predicted(), len(g.Responses), g.compared()}}
+// newItems returns the items of groups, in order.
+func newItems(groups []encode.Group) ([]item, error) {
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("pack: %w", encode.ErrEmpty)
+	}
+	items := make([]item, len(groups))
+	for i := range groups {
+		g := &groups[i]
+		if err := g.Check(); err != nil {
+			return nil, fmt.Errorf("pack: %v: group %d: %w", g.Source, i, err)
+		}
+		items[i] = item{i, g.Positions(), load{g.Predicted(), len(g.Responses), g.Compared()}}
+	}
+	return items, nil
 }
 
 // A packedRow is a row's groups, as indices into the plan's input, and their load.

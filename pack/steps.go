@@ -1,4 +1,4 @@
-package encode
+package pack
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 )
 
 // Steps returns the order of an epoch: the plan's batches, shuffled, and cut into optimizer steps of one or more
-// consecutive batches, as indices into Plan.Batches. Every batch occurs exactly once. Seed, epoch and plan decide
+// consecutive batches, as indices into Packing.Batches. Every batch occurs exactly once. Seed, epoch and plan decide
 // the order, on every machine and with every version of Go.
 //
 // The groups of a step vary about batch. A step is made of whole packed batches, and a packed batch holds as many
@@ -16,7 +16,7 @@ import (
 // So the cuts minimize the squared distance of the steps' numbers of groups from batch, summed over the
 // epoch; a mean over the comparisons of a step stays a mean. With a batch smaller than what a packed batch holds,
 // every step is one packed batch.
-func (p *Plan) Steps(batch int, seed uint64, epoch int) [][]int {
+func (p *Packing) Steps(batch int, seed uint64, epoch int) [][]int {
 	order := make([]int, len(p.Batches))
 	for i := range order {
 		order[i] = i
@@ -34,7 +34,7 @@ func (p *Plan) Steps(batch int, seed uint64, epoch int) [][]int {
 
 // cut divides the order into steps by dynamic programming: cost[k] is the least sum of squares for the first k
 // batches, and began[k] the first batch of their last step.
-func (p *Plan) cut(order []int, batch int) [][]int {
+func (p *Packing) cut(order []int, batch int) [][]int {
 	cost := make([]float64, len(order)+1)
 	began := make([]int, len(order)+1)
 	for k := 1; k <= len(order); k++ {
@@ -69,8 +69,8 @@ type StepStats struct {
 	Comparisons float64 // mean a step
 }
 
-// StepStats counts the groups of steps made by [Plan.Steps].
-func (p *Plan) StepStats(steps [][]int) StepStats {
+// StepStats counts the groups of steps made by [Packing.Steps].
+func (p *Packing) StepStats(steps [][]int) StepStats {
 	s := StepStats{Steps: len(steps)}
 	groups, comparisons := 0, 0
 	for i, step := range steps {
@@ -79,7 +79,7 @@ func (p *Plan) StepStats(steps [][]int) StepStats {
 			n += p.Batches[b].groupCount()
 			for _, row := range p.Batches[b].Rows {
 				for _, g := range row {
-					comparisons += p.groups[g].compared()
+					comparisons += p.groups[g].Compared()
 				}
 			}
 		}

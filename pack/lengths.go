@@ -1,4 +1,4 @@
-package encode
+package pack
 
 import (
 	"math"
@@ -48,7 +48,7 @@ const (
 // chooseShapes returns the rows and lengths of the shapes for items, longest first, by ascending length: one for batches of up to
 // Positions; one for the longest of them where they are few; and one for each length beyond. Where it has no number of rows, that is
 // still to be found.
-func chooseShapes(items []item, opt PlanOptions) []Shape {
+func chooseShapes(items []item, opt Options) []Shape {
 	shapes := slices.Clone(opt.Shapes)
 	slices.SortFunc(shapes, func(a, b Shape) int { return a.Length - b.Length })
 	most := opt.roundLength(opt.Positions)
@@ -85,18 +85,18 @@ func chooseShapes(items []item, opt PlanOptions) []Shape {
 }
 
 // roundLength returns the shortest row length for n tokens.
-func (o PlanOptions) roundLength(n int) int {
-	quanta := ceilDiv(n, o.Quantum)
-	if o.Reuse {
+func (o Options) roundLength(n int) int {
+	quanta := ceilDiv(n, o.RowMultiple)
+	if o.PowerOfTwoSizes {
 		quanta = powerOfTwo(quanta)
 	}
-	return quanta * o.Quantum
+	return quanta * o.RowMultiple
 }
 
 // search returns at most MaxLengths of the candidates, ascending: it adds the length that saves most, tries every
 // other choice for each length so far, and ends when another length saves less than its compilation costs. The
 // longest item fits the largest candidate.
-func search(items []item, candidates []int, opt PlanOptions) []int {
+func search(items []item, candidates []int, opt Options) []int {
 	slices.Sort(candidates)
 	candidates = slices.Compact(candidates)
 	sample := thin(items, searchItems)
@@ -173,7 +173,7 @@ func thin(items []item, n int) []item {
 // that n rows need. The last batch is filled up with empty rows: few rows make a smaller batch, not an empty one. Of
 // the sizes down to half a batch it takes the largest that leaves at most 1 % of the rows empty, else the one that
 // leaves fewest.
-func fitRows(n, length int, opt PlanOptions) (perBatch, batches int) {
+func fitRows(n, length int, opt Options) (perBatch, batches int) {
 	most := min(n, max(1, (opt.Positions+length/2)/length))
 	fewest := math.MaxInt
 	for r := most; r >= ceilDiv(most, 2); r-- {

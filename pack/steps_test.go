@@ -1,4 +1,4 @@
-package encode
+package pack
 
 import (
 	"math"
@@ -10,7 +10,7 @@ import (
 
 func TestSteps(t *testing.T) {
 	groups := randomGroups(rand.New(rand.NewPCG(1, 1)), 600, 60)
-	p := newPlan(t, groups, PlanOptions{Positions: 256, Quantum: 32})
+	p := newPlan(t, groups, Options{Positions: 256, RowMultiple: 32})
 	for _, batch := range []int{0, 1, 8, 32, 100, 599, 600, 5000} {
 		steps := p.Steps(batch, 42, 3)
 		seen := make([]int, len(p.Batches))
@@ -53,7 +53,7 @@ func TestSteps(t *testing.T) {
 
 // TestStepsPinned holds the order of an epoch fixed: a run that is resumed by another build continues the same one.
 func TestStepsPinned(t *testing.T) {
-	p := newPlan(t, sized(slices.Repeat([]int{64}, 16)...), PlanOptions{Positions: 64})
+	p := newPlan(t, sized(slices.Repeat([]int{64}, 16)...), Options{Positions: 64})
 	got := p.Steps(4, 7, 1)
 	want := [][]int{{11, 6, 14, 8}, {15, 7, 13, 1}, {4, 10, 2, 5}, {3, 0, 12, 9}}
 	if !reflect.DeepEqual(got, want) {
@@ -65,9 +65,9 @@ func TestStepsPinned(t *testing.T) {
 func TestStepsBest(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for range 50 {
-		p := &Plan{}
+		p := &Packing{}
 		for range 1 + r.IntN(9) {
-			p.Batches = append(p.Batches, PlannedBatch{Rows: [][]int{make([]int, 1+r.IntN(6))}})
+			p.Batches = append(p.Batches, Assignment{Rows: [][]int{make([]int, 1+r.IntN(6))}})
 		}
 		batch := 4 + r.IntN(8)
 		square := func(steps [][]int) int {

@@ -1,4 +1,4 @@
-package encode
+package pack
 
 import (
 	"math/rand/v2"
@@ -10,7 +10,7 @@ func BenchmarkPlan(b *testing.B) {
 	groups := randomGroups(rand.New(rand.NewPCG(3, 3)), 10_000, 120)
 	b.ReportAllocs()
 	for b.Loop() {
-		p, err := NewPlan(groups, PlanOptions{})
+		p, err := New(groups, Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -20,7 +20,7 @@ func BenchmarkPlan(b *testing.B) {
 
 // BenchmarkBatch makes the arrays of one packed batch.
 func BenchmarkBatch(b *testing.B) {
-	p, err := NewPlan(randomGroups(rand.New(rand.NewPCG(3, 3)), 1000, 120), PlanOptions{})
+	p, err := New(randomGroups(rand.New(rand.NewPCG(3, 3)), 1000, 120), Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,14 @@
-package encode
+// Package pack puts token groups into batches: a [Packing] of the whole data set places the groups in rows of a few fixed
+// shapes, and makes of each batch the arrays that a model runs, with positions, masks and the indices of what is read out.
+//
+// A group is laid out in a row as prompt, response 1, response 2, …. What the conversations begin with alike is run once: a
+// response token sees the prompt and the earlier tokens of its own response, and its position continues from the prompt's
+// end, so that every conversation gives the numbers that it would give alone. See [Visible] for the mask.
+//
+// packing.go has the packing of a data set and fixed_shapes.go that of a server, which packs into shapes it has compiled;
+// shape_search.go and lengths.go choose the shapes, rows.go places groups in rows, balance.go spreads the rows over batches,
+// and steps.go orders the batches of an epoch.
+package pack
 
 import (
 	"errors"
@@ -7,7 +17,7 @@ import (
 	"slices"
 	"strings"
 
-	"haf/pref"
+	"haf/encode"
 )
 
 // A Shape is the fixed shape of a packed batch: XLA compiles one program for each. Predicted, Responses and
@@ -45,69 +55,69 @@ func (s Shape) String() string {
 	return fmt.Sprintf("%d×%d+%d×%d", s.Rows, s.Length, s.ShortRows, s.ShortLength)
 }
 
-// PlanOptions say how large the batches are and how many programs they may need. A field of 0 is its default.
-type PlanOptions struct {
+// Options say how large the batches are and how many programs they may need. A field of 0 is its default.
+type Options struct {
 	// Positions is the size of a batch, about: rows × length. Default 2048.
 	Positions int
-	// MaxLengths bounds the row lengths of a batch: 1, or 2, and then, without Reuse, a few long groups may have batches of their own.
+	// MaxLengths bounds the row lengths of a batch: 1, or 2, and then, without PowerOfTwoSizes, a few long groups may have batches of their own.
 	// Groups longer than Positions, where there are any, have as many lengths again. Default 2.
 	MaxLengths int
-	// Quantum is what row lengths are multiples of. Default 32; 64 with Reuse.
-	Quantum int
-	// Chunk is what Shape.Predicted is a multiple of. Default 32; 128 with Reuse.
+	// RowMultiple is what row lengths are multiples of. Default 32; 64 with PowerOfTwoSizes.
+	RowMultiple int
+	// Chunk is what Shape.Predicted is a multiple of. Default 32; 128 with PowerOfTwoSizes.
 	Chunk int
-	// Reuse rounds every size up to a power of two (of its quantum), so that plans of different data, such as
+	// PowerOfTwoSizes rounds every size up to a power of two (of its quantum), so that plans of different data, such as
 	// requests to be scored as they come, share programs. It costs fill, and has no use for Shapes.
-	Reuse bool
+	PowerOfTwoSizes bool
 	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as large or
 	// larger. Groups that fit none of them get shapes of their own.
 	Shapes []Shape
 }
 
-func (o PlanOptions) withDefaults() (PlanOptions, error) {
+func (o Options) withDefaults() (Options, error) {
 	quantum, chunk := 32, 32
-	if o.Reuse {
+	if o.PowerOfTwoSizes {
 		quantum, chunk = 64, 128
 	}
 	for _, f := range []struct {
 		name     string
 		value    *int
 		standard int
-	}{{"positions", &o.Positions, 2048}, {"max lengths", &o.MaxLengths, 2}, {"quantum", &o.Quantum, quantum}, {"chunk", &o.Chunk, chunk}} {
+	}{{"positions", &o.Positions, 2048}, {"max lengths", &o.MaxLengths, 2}, {"quantum", &o.RowMultiple, quantum}, {"chunk", &o.Chunk, chunk}} {
 		if *f.value < 0 {
-			return o, fmt.Errorf("encode: plan: %s is %d, want 1 or more, or 0 for %d", f.name, *f.value, f.standard)
+			return o, fmt.Errorf("pack: %s is %d, want 1 or more, or 0 for %d", f.name, *f.value, f.standard)
 		}
 		if *f.value == 0 {
 			*f.value = f.standard
 		}
 	}
 	if o.MaxLengths > 2 {
-		return o, fmt.Errorf("encode: plan: max lengths is %d, want 1 or 2", o.MaxLengths)
+		return o, fmt.Errorf("pack: max lengths is %d, want 1 or 2", o.MaxLengths)
 	}
-	if o.Reuse && len(o.Shapes) > 0 {
-		return o, errors.New("encode: plan: shapes are given, and others are to be made for reuse: want one of both")
+	if o.PowerOfTwoSizes && len(o.Shapes) > 0 {
+		return o, errors.New("pack: shapes are given, and others are to be made for reuse: want one of both")
 	}
 	return o, nil
 }
 
-// A Plan says which groups of a data set stand in which row of which batch. It is read-only, so safe for
+// A Packing says which groups of a data set stand in which row of which batch. It is read-only, so safe for
 // concurrent use, and refers to the groups it was made of.
-type Plan struct {
+type Packing struct {
 	Shapes  []Shape
-	Batches []PlannedBatch // by shape, short rows first; Steps gives the order of an epoch
+	Batches []Assignment // by shape, short rows first; Steps gives the order of an epoch
 
-	groups []Group
-	stats  planStats
+	groups []encode.Group
+	stats  stats
 }
 
-// A PlannedBatch is the content of one batch.
-type PlannedBatch struct {
-	Shape int     // index into Plan.Shapes
+// A Assignment is the content of one batch.
+type Assignment struct {
+	Shape int     // index into Packing.Shapes
 	Rows  [][]int // the groups of each row, as indices into the plan's input; fewer than the shape has where the rest is empty
 }
 
 // groupCount is the number of groups in the batch.
-func (b PlannedBatch) groupCount() int {
+func (b Assignment) groupCount() int {
 	n := 0
 	for _, row := range b.Rows {
 		n += len(row)
@@ -115,32 +125,21 @@ func (b PlannedBatch) groupCount() int {
 	return n
 }
 
-type planStats struct{ groups, real, unshared, positions int }
+type stats struct{ groups, real, unshared, positions int }
 
-// NewPlan packs a whole data set: it chooses the row lengths that make the run cheapest, fills rows best fit
+// New packs a whole data set: it chooses the row lengths that make the run cheapest, fills rows best fit
 // decreasing, and deals them to batches of equal work. Every group stands in exactly one row. Groups longer than
 // Options.Positions stand in batches of one row as long as they need. The same groups and options give the same
-// plan. It is an error, of [ErrEmpty], to plan no groups, and an error to plan one without a prompt or a response.
-func NewPlan(groups []Group, opt PlanOptions) (*Plan, error) {
+// plan. It is an error, of [encode.ErrEmpty], to plan no groups, and an error to plan one without a prompt or a response.
+func New(groups []encode.Group, opt Options) (*Packing, error) {
 	opt, err := opt.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if len(groups) == 0 {
-		return nil, fmt.Errorf("encode: plan: %w", ErrEmpty)
+	p, items, err := newPacking(groups)
+	if err != nil {
+		return nil, err
 	}
-	p := &Plan{groups: groups}
-	items := make([]item, len(groups))
-	for i := range groups {
-		g := &groups[i]
-		if err := checkGroup(g); err != nil {
-			return nil, at(g.Source, fmt.Errorf("plan: group %d: %w", i, err))
-		}
-		items[i] = newItem(i, g)
-		p.stats.real += items[i].size
-		p.stats.unshared += g.unshared()
-	}
-	p.stats.groups = len(groups)
 	// Longest first, in the order of the input where equally long.
 	slices.SortStableFunc(items, func(a, b item) int { return b.size - a.size })
 
@@ -148,9 +147,24 @@ func NewPlan(groups []Group, opt PlanOptions) (*Plan, error) {
 	return p, nil
 }
 
+// newPacking prepares the packing of groups, without batches, and their items in the order of the input.
+func newPacking(groups []encode.Group) (*Packing, []item, error) {
+	items, err := newItems(groups)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &Packing{groups: groups}
+	for i, it := range items {
+		p.stats.real += it.size
+		p.stats.unshared += groups[i].Unshared()
+	}
+	p.stats.groups = len(groups)
+	return p, items, nil
+}
+
 // place packs the items, longest first, into batches of the shapes: of the first, where it has rows, in their proportion; of the
 // others as many as are needed.
-func (p *Plan) place(items []item, shapes []Shape, opt PlanOptions) {
+func (p *Packing) place(items []item, shapes []Shape, opt Options) {
 	var lengths []int
 	for _, s := range shapes {
 		lengths = append(lengths, s.lengths()...)
@@ -174,10 +188,10 @@ func (p *Plan) place(items []item, shapes []Shape, opt PlanOptions) {
 }
 
 // addShape deals rows to batches and fixes the shape's read-out.
-func (p *Plan) addShape(shape Shape, rows []packedRow, batches int, opt PlanOptions) {
+func (p *Packing) addShape(shape Shape, rows []packedRow, batches int, opt Options) {
 	dealt, most := deal(rows, batches, shape, opt.Chunk)
 	for _, batch := range dealt {
-		b := PlannedBatch{Shape: len(p.Shapes)}
+		b := Assignment{Shape: len(p.Shapes)}
 		for _, length := range []int{shape.Length, shape.ShortLength} {
 			for _, r := range batch {
 				if rows[r].length == length {
@@ -194,7 +208,7 @@ func (p *Plan) addShape(shape Shape, rows []packedRow, batches int, opt PlanOpti
 	shape.Responses = max(most[responsesLoad], shape.Responses)
 	shape.Comparisons = max(most[comparisonsLoad], shape.Comparisons)
 	chunks := ceilDiv(shape.Predicted, opt.Chunk)
-	if opt.Reuse {
+	if opt.PowerOfTwoSizes {
 		chunks, shape.Responses, shape.Comparisons = powerOfTwo(chunks), powerOfTwo(shape.Responses), powerOfTwo(shape.Comparisons)
 	}
 	shape.Predicted = chunks * opt.Chunk
@@ -204,16 +218,16 @@ func (p *Plan) addShape(shape Shape, rows []packedRow, batches int, opt PlanOpti
 
 // CommonShapes returns shapes in which every one of the sets of groups, such as those to train and to validate on, can
 // be planned, so that they are run by the same programs. An empty set has no part in it.
-func CommonShapes(opt PlanOptions, sets ...[]Group) ([]Shape, error) {
-	sets = slices.DeleteFunc(slices.Clone(sets), func(set []Group) bool { return len(set) == 0 })
-	whole, err := NewPlan(slices.Concat(sets...), opt)
+func CommonShapes(opt Options, sets ...[]encode.Group) ([]Shape, error) {
+	sets = slices.DeleteFunc(slices.Clone(sets), func(set []encode.Group) bool { return len(set) == 0 })
+	whole, err := New(slices.Concat(sets...), opt)
 	if err != nil {
 		return nil, err
 	}
 	opt.Shapes = whole.Shapes
 	// The read-out of a set alone can be larger in places than that of all together.
 	for _, set := range sets {
-		p, err := NewPlan(set, opt)
+		p, err := New(set, opt)
 		if err != nil {
 			return nil, err
 		}
@@ -230,51 +244,18 @@ func CommonShapes(opt PlanOptions, sets ...[]Group) ([]Shape, error) {
 	return opt.Shapes, nil
 }
 
-func checkGroup(g *Group) error {
-	if len(g.Prompt) == 0 {
-		return errors.New("the prompt has no token, so the first token of a response has none to be predicted from")
-	}
-	if len(g.Responses) == 0 {
-		return errors.New("there is no response")
-	}
-	for k, r := range g.Responses {
-		switch n := len(r.Tokens); {
-		case n == 0:
-			return fmt.Errorf("response %d has no token, want at least one", k)
-		case r.Policy < 0 || r.Policy > n:
-			return fmt.Errorf("response %d of %d tokens counts from token %d on, want 0 to %d", k, n, r.Policy, n)
-		case r.Read < -1 || r.Read >= n:
-			return fmt.Errorf("response %d of %d tokens is read at token %d, want -1 to %d", k, n, r.Read, n-1)
-		}
-	}
-	for i, c := range g.Comparisons {
-		if err := checkComparison(c, len(g.Responses)); err != nil {
-			return fmt.Errorf("comparison %d: %w", i+1, err)
-		}
-	}
-	if g.Scores != nil && len(g.Scores) != len(g.Responses) {
-		return fmt.Errorf("there are %d scores of %d responses", len(g.Scores), len(g.Responses))
-	}
-	for i, t := range g.Ties {
-		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]}, len(g.Responses)); err != nil {
-			return fmt.Errorf("tie %d: %w", i+1, err)
-		}
-	}
-	return nil
-}
-
 // Fill is the share of the positions that hold real tokens.
-func (p *Plan) Fill() float64 { return float64(p.stats.real) / float64(p.stats.positions) }
+func (p *Packing) Fill() float64 { return float64(p.stats.real) / float64(p.stats.positions) }
 
 // PositionsPerGroup returns the positions that are run for a group on average, padding included; the tokens that
 // it has; and the tokens that it would have if every response stood alone behind the prompt.
-func (p *Plan) PositionsPerGroup() (run, tokens, unshared float64) {
+func (p *Packing) PositionsPerGroup() (run, tokens, unshared float64) {
 	n := float64(p.stats.groups)
 	return float64(p.stats.positions) / n, float64(p.stats.real) / n, float64(p.stats.unshared) / n
 }
 
 // String is one line: batches, shapes, fill, positions with and without sharing.
-func (p *Plan) String() string {
+func (p *Packing) String() string {
 	var shapes []string
 	count := make([]int, len(p.Shapes))
 	for _, b := range p.Batches {

@@ -1,6 +1,10 @@
-package encode
+package pack
 
-import "slices"
+import (
+	"slices"
+
+	"haf/encode"
+)
 
 // A Batch is a planned batch as the arrays that go to the device. Flat positions count through the rows, row behind row as
 // Shape.Row says. Slots number the responses of the batch.
@@ -19,12 +23,12 @@ type Batch struct {
 
 	// [Responses]; padding 0.
 	Read   []int32   // flat position of the token at which the response's reward is read
-	Stated []float32 // Group.Targets, 0 where there are none
+	Stated []float32 // encode.Group.Targets, 0 where there are none
 
 	// [Comparisons]; padding 0.
 	Chosen, Rejected []int32   // response slots
 	Weight           []float32 // 1, at padding 0
-	Margin           []float32 // Group.Stated
+	Margin           []float32 // encode.Group.Stated
 	Tie              []float32 // 1 where the two were judged equal, which the order then does not say
 
 	Groups         []int   // the groups in the batch, as indices into the plan's input; by row
@@ -33,8 +37,8 @@ type Batch struct {
 	NumComparisons int     // comparisons that are not padding, ties among them
 }
 
-// Batch makes batch i of Plan.Batches.
-func (p *Plan) Batch(i int) *Batch {
+// Batch makes batch i of Packing.Batches.
+func (p *Packing) Batch(i int) *Batch {
 	planned := p.Batches[i]
 	shape := p.Shapes[planned.Shape]
 	n := shape.Positions()
@@ -71,8 +75,8 @@ func (p *Plan) Batch(i int) *Batch {
 }
 
 // lay writes a group from a flat position on and returns the position behind it: the prompt, then the responses as a tree, depth first.
-func (b *Batch) lay(index int, g *Group, at int) int {
-	order, shared := g.tree()
+func (b *Batch) lay(index int, g *encode.Group, at int) int {
+	order, shared := g.Tree()
 	put := func(tokens []int32, position int) {
 		for i, token := range tokens {
 			b.Tokens[at], b.Positions[at] = token, int32(position+i)

@@ -1,19 +1,37 @@
-package encode
+package pack
 
 import (
+	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"haf/encode"
 	"haf/internal/shared"
 	"haf/pref"
 	"haf/tokenizer"
 )
 
-// TestHHWords plans HH-helpful as tokenized by words, which needs no model: real tokens fill 95 % and more of the
+// TestHHBytes packs HH-helpful in the tokens of a small vocabulary, which needs no model: real tokens fill 95 % and more of the
 // positions, and the read-out sizes, which every batch pays, are not far above what a batch needs on average.
-func TestHHWords(t *testing.T) {
-	planHH(t, newEncoder(t, plain, turns{}, Options{MaxLength: 2048}))
+func TestHHBytes(t *testing.T) {
+	data, err := os.ReadFile("../tokenizer/testdata/tokenizer-gpt2.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := tokenizer.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl, err := tokenizer.Named("plain", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := encode.New(tok, tpl, encode.Options{MaxLength: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	planHH(t, e)
 }
 
 // TestHHModel is the same with the tokens of a real model.
@@ -26,13 +44,13 @@ func TestHHModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(tok, tpl, Options{MaxLength: 2048})
+	e, err := encode.New(tok, tpl, encode.Options{MaxLength: 2048})
 	if err != nil {
 		t.Fatal(err)
 	}
 	planHH(t, e)
 
-	g, err := e.Samples(user("Hello there"), []string{"Hi!", "Hi!<|im_end|>"})
+	g, err := e.Samples([]pref.Message{{Role: pref.User, Content: "Hello there"}}, []string{"Hi!", "Hi!<|im_end|>"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +65,7 @@ func TestHHModel(t *testing.T) {
 	}
 }
 
-func planHH(t *testing.T, e *Encoder) {
+func planHH(t *testing.T, e *encode.Encoder) {
 	input, counts, err := pref.Load([]string{shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")}, pref.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +77,7 @@ func planHH(t *testing.T, e *Encoder) {
 		t.Fatal(err)
 	}
 	t.Logf("%v; %v", report, time.Since(start).Round(time.Millisecond))
-	for _, opt := range []PlanOptions{{}, {MaxLengths: 1}, {Positions: 1024}, {Positions: 8192}, {Positions: 16384}} {
+	for _, opt := range []Options{{}, {MaxLengths: 1}, {Positions: 1024}, {Positions: 8192}, {Positions: 16384}} {
 		start = time.Now()
 		p := newPlan(t, groups, opt)
 		t.Logf("%+v: %v; %v", opt, p, time.Since(start).Round(time.Millisecond))
@@ -69,12 +87,12 @@ func planHH(t *testing.T, e *Encoder) {
 		checkTight(t, groups, p)
 		t.Logf("  %v", p.StepStats(p.Steps(32, 1, 0)))
 	}
-	checkPlan(t, groups[:200], PlanOptions{}, newPlan(t, groups[:200], PlanOptions{}))
+	checkPlan(t, groups[:200], Options{}, newPlan(t, groups[:200], Options{}))
 }
 
 // checkTight wants the predicted tokens of each shape within a chunk of what no dealing of its rows can beat by
 // much: a little above the mean of its batches, or its heaviest row together with its lightest ones.
-func checkTight(t *testing.T, groups []Group, p *Plan) {
+func checkTight(t *testing.T, groups []encode.Group, p *Packing) {
 	t.Helper()
 	const chunk = 128
 	for i, s := range p.Shapes {
@@ -89,7 +107,7 @@ func checkTight(t *testing.T, groups []Group, p *Plan) {
 			for _, row := range planned.Rows {
 				tokens := 0
 				for _, g := range row {
-					tokens += groups[g].responseTokens()
+					tokens += groups[g].ResponseTokens()
 					responses += float64(len(groups[g].Responses))
 					comparisons += float64(len(groups[g].Comparisons))
 				}

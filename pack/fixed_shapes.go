@@ -1,59 +1,46 @@
-package encode
+package pack
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"haf/encode"
 )
 
 // launchCost is what a batch costs beside its positions, in positions. By arithmetic, not measured: its weights are read once, which for
 // float32 at 10 GB/s takes as long as 20 positions at 100 GFLOP/s whatever their number is, and a launch has other costs.
 const launchCost = 32
 
-// NewFixedPlan packs groups into batches of the given shapes and no others, so that no program is needed but those
+// IntoShapes packs groups into batches of the given shapes and no others, so that no program is needed but those
 // compiled for them: what a server does with the groups that wait. Each batch takes the shape that carries most tokens for
-// its cost; a batch may be left partly empty. It is an error, of [ErrEmpty], to plan no groups, and an error if a group
+// its cost; a batch may be left partly empty. It is an error, of [encode.ErrEmpty], to plan no groups, and an error if a group
 // fits none of the shapes.
-func NewFixedPlan(groups []Group, shapes []Shape) (*Plan, error) {
-	if len(groups) == 0 {
-		return nil, fmt.Errorf("encode: plan: %w", ErrEmpty)
+func IntoShapes(groups []encode.Group, shapes []Shape) (*Packing, error) {
+	p, items, err := newPacking(groups)
+	if err != nil {
+		return nil, err
 	}
-	p := &Plan{Shapes: slices.Clone(shapes), groups: groups}
-	p.stats.groups = len(groups)
-	items := make([]item, len(groups))
-	for i := range groups {
-		if err := checkGroup(&groups[i]); err != nil {
-			return nil, at(groups[i].Source, fmt.Errorf("plan: group %d: %w", i, err))
-		}
-		items[i] = newItem(i, &groups[i])
-		p.stats.real += items[i].size
-		p.stats.unshared += groups[i].unshared()
-	}
+	p.Shapes = slices.Clone(shapes)
 	slices.SortStableFunc(items, func(a, b item) int { return b.size - a.size })
 	for len(items) > 0 {
 		best, err := fullest(items, shapes)
 		if err != nil {
 			return nil, err
 		}
-		p.Batches = append(p.Batches, PlannedBatch{Shape: best.shape, Rows: best.rows})
+		p.Batches = append(p.Batches, Assignment{Shape: best.shape, Rows: best.rows})
 		p.stats.positions += shapes[best.shape].Positions()
 		items = best.rest
 	}
 	return p, nil
 }
 
-// NextBatch chooses, of groups that wait, those of one batch of one of the shapes, as [NewFixedPlan] would, but for the order in
+// Next chooses, of groups that wait, those of one batch of one of the shapes, as [IntoShapes] would, but for the order in
 // which they are packed: the more urgent first, and the longest first among equals. urgency has a number for every group.
-func NextBatch(groups []Group, shapes []Shape, urgency []int) (chosen []int, err error) {
-	if len(groups) == 0 {
-		return nil, fmt.Errorf("encode: next batch: %w", ErrEmpty)
-	}
-	items := make([]item, len(groups))
-	for i := range groups {
-		if err := checkGroup(&groups[i]); err != nil {
-			return nil, at(groups[i].Source, fmt.Errorf("next batch: group %d: %w", i, err))
-		}
-		items[i] = newItem(i, &groups[i])
+func Next(groups []encode.Group, shapes []Shape, urgency []int) (chosen []int, err error) {
+	items, err := newItems(groups)
+	if err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(items, func(a, b item) int {
 		return cmp.Or(urgency[b.index]-urgency[a.index], b.size-a.size)
@@ -76,7 +63,7 @@ func fullest(items []item, shapes []Shape) (best filled, err error) {
 		}
 	}
 	if best.worth == 0 {
-		return best, fmt.Errorf("encode: plan: group %d has %d tokens and %d responses, which fit none of the %d shapes", items[0].index, items[0].size, items[0].load[responsesLoad], len(shapes))
+		return best, fmt.Errorf("pack: group %d has %d tokens and %d responses, which fit none of the %d shapes", items[0].index, items[0].size, items[0].load[responsesLoad], len(shapes))
 	}
 	return best, nil
 }
