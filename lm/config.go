@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"haf/weights"
 )
 
 // A Config describes a decoder: what the graph is built from, read from a model's config.json.
@@ -62,11 +64,11 @@ const unset = math.MinInt
 
 // LoadConfig reads the config.json of a model's folder, or what a GGUF file says instead of one.
 func LoadConfig(dir string) (*Config, error) {
-	if IsGGUF(dir) {
+	if weights.IsGGUF(dir) {
 		return loadGGUFConfig(dir)
 	}
 	path := filepath.Join(dir, configFile)
-	data, err := readAtMost(path, 16<<20)
+	data, err := weights.ReadBounded(path, 16<<20)
 	if err != nil {
 		return nil, fmt.Errorf("lm: %s: %w", path, err)
 	}

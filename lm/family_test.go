@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"haf/weights"
 )
 
 // parseText parses a config.json given as text.
@@ -177,23 +179,23 @@ func TestReadParamAliases(t *testing.T) {
 			func(name string) string { return strings.Replace(name, "model.", "model.language_model.", 1) }},
 	} {
 		c := parseText(t, test.config)
-		weights := Init(c, rand.New(rand.NewPCG(1, 1)))
-		renamed := slices.Clone(weights)
+		init := Init(c, rand.New(rand.NewPCG(1, 1)))
+		renamed := slices.Clone(init)
 		for i := range renamed {
 			renamed[i].Name = test.rename(renamed[i].Name)
 		}
 		dir := t.TempDir()
-		if err := WriteCheckpoint(dir, Sources(renamed...), WriteOptions{}); err != nil {
+		if err := weights.Write(dir, weights.Sources(renamed...), weights.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		ck, err := OpenCheckpoint(dir)
+		ck, err := weights.Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ck.Close()
 		for i, p := range Params(c) {
 			got, err := ReadParam(ck, c, p)
-			if err != nil || !reflect.DeepEqual(got, weights[i]) {
+			if err != nil || !reflect.DeepEqual(got, init[i]) {
 				t.Errorf("%s: %s: %v", test.name, p.Name, err)
 			}
 		}

@@ -20,6 +20,7 @@ import (
 	"haf/backend"
 	"haf/internal/shared"
 	"haf/lm"
+	"haf/weights"
 )
 
 // opened is a model for generation.
@@ -35,7 +36,7 @@ func openGenerator(t testing.TB, device *backend.Device, dir string) *opened {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ck, err := lm.OpenCheckpoint(dir)
+	ck, err := weights.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,16 +5,18 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"haf/weights"
 )
 
 // Init returns fresh weights for a model: norms 1 (0 where a family adds the 1), biases 0, matrices normal with standard deviation 0.02, those that
 // write to the residual stream divided by √(2·layers) as in GPT-2.
-func Init(c *Config, random *rand.Rand) []Array {
+func Init(c *Config, random *rand.Rand) []weights.Array {
 	fam := c.family()
 	writes := []string{fam.names.o + ".weight", fam.names.down + ".weight"}
-	var out []Array
+	var out []weights.Array
 	for _, p := range Params(c) {
-		a := Array{Name: p.Name, Shape: p.Shape, Data: make([]float32, p.Size())}
+		a := weights.Array{Name: p.Name, Shape: p.Shape, Data: make([]float32, p.Size())}
 		std := 0.02
 		if slices.Contains(writes, strings.TrimPrefix(p.Name, c.LayerOf(p.Name))) {
 			std /= math.Sqrt(2 * float64(c.Layers))

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"haf/weights"
 )
 
 // Endings of the names of an adapter's two matrices, after the name of the linear layer: A [rank, in] and
@@ -103,14 +105,14 @@ func (l *LoRA) Params(c *Config) ([]Param, error) {
 
 // Init returns a fresh adapter's values: A uniform in ±1/√in (Kaiming with a = √5, PEFT's default), B zero, so that
 // the adapted model equals the base.
-func (l *LoRA) Init(c *Config, random *rand.Rand) ([]Array, error) {
+func (l *LoRA) Init(c *Config, random *rand.Rand) ([]weights.Array, error) {
 	params, err := l.Params(c)
 	if err != nil {
 		return nil, err
 	}
-	var out []Array
+	var out []weights.Array
 	for _, p := range params {
-		a := Array{Name: p.Name, Shape: p.Shape, Data: make([]float32, p.Shape[0]*p.Shape[1])}
+		a := weights.Array{Name: p.Name, Shape: p.Shape, Data: make([]float32, p.Shape[0]*p.Shape[1])}
 		if strings.HasSuffix(p.Name, LoraA) {
 			bound := 1 / math.Sqrt(float64(p.Shape[1]))
 			for i := range a.Data {

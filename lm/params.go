@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"haf/weights"
 )
 
 // ScoreName is the name of the score head's weight, [1, H] in every family.
@@ -189,8 +191,8 @@ func (c *Config) MaxLength() int {
 
 // ReadParam reads a weight of a model from its checkpoint, under one of the names that it goes by: that of a causal or
 // classifying model, that of a backbone saved alone (without the prefix), or that of a part of a larger model. A
-// weight that is not there wraps ErrMissing.
-func ReadParam(ck *Checkpoint, c *Config, p Param) (Array, error) {
+// weight that is not there wraps weights.ErrMissing.
+func ReadParam(ck *weights.Tensors, c *Config, p Param) (weights.Array, error) {
 	for _, name := range c.aliases(p.Name) {
 		if _, ok := ck.Info(name); !ok {
 			continue
@@ -203,14 +205,14 @@ func ReadParam(ck *Checkpoint, c *Config, p Param) (Array, error) {
 }
 
 // ReadInfo describes the stored form of a weight, under one of the names that it goes by. One that is not there wraps
-// ErrMissing.
-func ReadInfo(ck *Checkpoint, c *Config, name string) (Info, error) {
+// weights.ErrMissing.
+func ReadInfo(ck *weights.Tensors, c *Config, name string) (weights.Info, error) {
 	for _, alias := range c.aliases(name) {
 		if info, ok := ck.Info(alias); ok {
 			return info, nil
 		}
 	}
-	return Info{}, fmt.Errorf("lm: %s: %w", name, ErrMissing)
+	return weights.Info{}, fmt.Errorf("lm: %s: %w", name, weights.ErrMissing)
 }
 
 // ModuleName is how transformers calls a module or weight of the blocks in the model that a folder with this config.json

@@ -15,6 +15,7 @@ import (
 	"haf/backend"
 	"haf/internal/shared"
 	"haf/lm"
+	"haf/weights"
 )
 
 // TestForwardParity compares hidden states and logits of every stored sequence, run alone, with PyTorch's.
@@ -42,7 +43,7 @@ func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hid
 	if err != nil {
 		t.Fatal(err)
 	}
-	ck, err := lm.OpenCheckpoint(dir)
+	ck, err := weights.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func forwardParity(t *testing.T, device *backend.Device, dir string) {
 	if err := json.Unmarshal(data, &want); err != nil {
 		t.Fatal(err)
 	}
-	stored, err := lm.OpenSafetensors(filepath.Join(dir, "expected.safetensors"))
+	stored, err := weights.OpenFile(filepath.Join(dir, "expected.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func forwardParity(t *testing.T, device *backend.Device, dir string) {
 }
 
 // within wants all values to be those stored, but for 1e-4, and returns the largest difference.
-func within(t *testing.T, stored *lm.Checkpoint, name string, got []float32) (worst float64) {
+func within(t *testing.T, stored *weights.Tensors, name string, got []float32) (worst float64) {
 	t.Helper()
 	want, err := stored.Read(name)
 	if err != nil {

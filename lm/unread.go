@@ -1,14 +1,13 @@
 package lm
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
+
+	"haf/weights"
 )
 
 // rotaryBuffer matches the rotary frequencies that older releases of transformers saved. They
@@ -37,7 +36,7 @@ func (c *Config) buffer(name string) bool {
 // Unread describes the tensors of a checkpoint that are no weight of the model, sorted by name. It
 // leaves out what transformers ignores: buffers, the vision part of a Gemma 3, and a policy head
 // that config.json ties to the embedding. Score heads are among them: they have many names.
-func Unread(ck *Checkpoint, c *Config) []Info {
+func Unread(ck *weights.Tensors, c *Config) []weights.Info {
 	read := map[string]bool{}
 	for _, p := range Params(c) {
 		for _, name := range c.aliases(p.Name) {
@@ -52,8 +51,8 @@ func Unread(ck *Checkpoint, c *Config) []Info {
 			read[name] = true
 		}
 	}
-	var unread []Info
-	for _, name := range ck.names {
+	var unread []weights.Info
+	for _, name := range ck.Names() {
 		if !read[name] && !c.buffer(name) {
 			info, _ := ck.Info(name)
 			unread = append(unread, info)
@@ -70,8 +69,8 @@ var quantizedTypes = []string{
 
 // CheckQuantized returns an error if a safetensors checkpoint holds quantized weights. What
 // config.json says does not count: a quantization_config may be left over from a base.
-func CheckQuantized(ck *Checkpoint, c *Config) error {
-	for _, name := range ck.names {
+func CheckQuantized(ck *weights.Tensors, c *Config) error {
+	for _, name := range ck.Names() {
 		info, _ := ck.Info(name)
 		if c.buffer(name) || !slices.Contains(quantizedTypes, info.DType) {
 			continue
@@ -95,7 +94,7 @@ func CheckQuantized(ck *Checkpoint, c *Config) error {
 // CheckTied returns an error if config.json ties the policy head to the embedding, but the
 // checkpoint holds a policy head of other values. transformers 4 would use the embedding,
 // transformers 5 the stored head. It reads both tensors where there are two.
-func CheckTied(ck *Checkpoint, c *Config) error {
+func CheckTied(ck *weights.Tensors, c *Config) error {
 	if !c.TiedEmbeddings {
 		return nil
 	}
@@ -118,53 +117,4 @@ func CheckTied(ck *Checkpoint, c *Config) error {
 			output.File, output.Name, embedding.Name, output.Name)
 	}
 	return nil
-}
-
-// SameValues tells whether a tensor has the shape and values of a tensor in another checkpoint.
-func (c *Checkpoint) SameValues(name string, other *Checkpoint, otherName string) (bool, error) {
-	a, err := c.find(name)
-	if err != nil {
-		return false, err
-	}
-	b, err := other.find(otherName)
-	if err != nil {
-		return false, err
-	}
-	if !slices.Equal(a.Shape, b.Shape) {
-		return false, nil
-	}
-	if a.DType == b.DType && a.heads == b.heads {
-		return a.sameBytes(b)
-	}
-	va, err := a.read()
-	if err != nil {
-		return false, err
-	}
-	vb, err := b.read()
-	return slices.Equal(va.Data, vb.Data), err
-}
-
-// sameBytes compares the stored bytes of two tensors of one size.
-func (t *tensor) sameBytes(other *tensor) (bool, error) {
-	a, b := make([]byte, readChunk), make([]byte, readChunk)
-	for done := int64(0); done < t.Bytes; done += readChunk {
-		n := min(t.Bytes-done, readChunk)
-		for _, side := range []struct {
-			t   *tensor
-			buf []byte
-		}{{t, a[:n]}, {other, b[:n]}} {
-			read, err := side.t.source.ReadAt(side.buf, side.t.offset+done)
-			if int64(read) < n {
-				return false, fmt.Errorf("lm: %s: reading %s: %w", side.t.File, side.t.Name,
-					truncated(err))
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				return false, fmt.Errorf("lm: %s: reading %s: %w", side.t.File, side.t.Name, err)
-			}
-		}
-		if !bytes.Equal(a[:n], b[:n]) {
-			return false, nil
-		}
-	}
-	return true, nil
 }

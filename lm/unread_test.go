@@ -9,16 +9,17 @@ import (
 	"testing"
 
 	"haf/lm"
+	"haf/weights"
 )
 
 // tiny is a model of one layer and its weights, all of them 0.5.
-func tiny(t *testing.T, config string) (*lm.Config, []lm.Array) {
+func tiny(t *testing.T, config string) (*lm.Config, []weights.Array) {
 	t.Helper()
 	c, err := lm.ParseConfig([]byte(config))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var arrays []lm.Array
+	var arrays []weights.Array
 	for _, p := range lm.Params(c) {
 		arrays = append(arrays, filled(p.Name, 0.5, p.Shape...))
 	}
@@ -36,25 +37,25 @@ const (
 		tinySizes + `, "head_dim": 2}}`
 )
 
-func filled(name string, value float32, shape ...int) lm.Array {
-	a := lm.Array{Name: name, Shape: shape, Data: make([]float32, lm.Param{Shape: shape}.Size())}
+func filled(name string, value float32, shape ...int) weights.Array {
+	a := weights.Array{Name: name, Shape: shape, Data: make([]float32, lm.Param{Shape: shape}.Size())}
 	for i := range a.Data {
 		a.Data[i] = value
 	}
 	return a
 }
 
-func writeTensors(t *testing.T, path string, arrays ...lm.Array) string {
+func writeTensors(t *testing.T, path string, arrays ...weights.Array) string {
 	t.Helper()
-	if err := lm.WriteSafetensors(path, lm.Sources(arrays...), lm.WriteOptions{}); err != nil {
+	if err := weights.WriteFile(path, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-func openTensors(t *testing.T, arrays ...lm.Array) *lm.Checkpoint {
+func openTensors(t *testing.T, arrays ...weights.Array) *weights.Tensors {
 	t.Helper()
-	ck, err := lm.OpenSafetensors(writeTensors(t, filepath.Join(t.TempDir(), "model.safetensors"),
+	ck, err := weights.OpenFile(writeTensors(t, filepath.Join(t.TempDir(), "model.safetensors"),
 		arrays...))
 	if err != nil {
 		t.Fatal(err)
@@ -132,14 +133,14 @@ func TestTied(t *testing.T) {
 // TestQuantized: bytes that are no numbers are refused by what stores them; a mask of bytes is
 // none.
 func TestQuantized(t *testing.T) {
-	file := func(name, dtype string) *lm.Checkpoint {
+	file := func(name, dtype string) *weights.Tensors {
 		header := `{"` + name + `":{"dtype":"` + dtype + `","shape":[8],"data_offsets":[0,8]}}`
 		path := filepath.Join(t.TempDir(), "model.safetensors")
 		data := append([]byte{byte(len(header)), 0, 0, 0, 0, 0, 0, 0}, header...)
 		if err := os.WriteFile(path, append(data, make([]byte, 8)...), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		ck, err := lm.OpenSafetensors(path)
+		ck, err := weights.OpenFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,12 +204,12 @@ func TestWrappedNames(t *testing.T) {
 			err: `are both "a" without the prefixes`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var arrays []lm.Array
+			var arrays []weights.Array
 			for _, stored := range test.names {
 				arrays = append(arrays, filled(stored, 1, 2))
 			}
 			path := writeTensors(t, filepath.Join(t.TempDir(), "model.safetensors"), arrays...)
-			ck, err := lm.OpenSafetensors(path)
+			ck, err := weights.OpenFile(path)
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("%v, want %q", err, test.err)
@@ -231,11 +232,11 @@ func TestWrappedNames(t *testing.T) {
 		})
 	}
 	dir := t.TempDir() // an index names the tensors as they are stored
-	sources := lm.Sources(filled("_orig_mod.a", 1, 4), filled("_orig_mod.b", 2, 4))
-	if err := lm.WriteCheckpoint(dir, sources, lm.WriteOptions{MaxShard: 16}); err != nil {
+	sources := weights.Sources(filled("_orig_mod.a", 1, 4), filled("_orig_mod.b", 2, 4))
+	if err := weights.Write(dir, sources, weights.WriteOptions{MaxShard: 16}); err != nil {
 		t.Fatal(err)
 	}
-	ck, err := lm.OpenCheckpoint(dir)
+	ck, err := weights.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,29 +251,29 @@ func TestWrappedNames(t *testing.T) {
 // delete.
 func TestTwoSets(t *testing.T) {
 	one, two := filled("a", 1, 4), filled("b", 2, 4)
-	folder := func(single ...lm.Array) string {
+	folder := func(single ...weights.Array) string {
 		dir := t.TempDir()
-		if err := lm.WriteCheckpoint(dir, lm.Sources(one, two),
-			lm.WriteOptions{MaxShard: 16}); err != nil {
+		if err := weights.Write(dir, weights.Sources(one, two),
+			weights.WriteOptions{MaxShard: 16}); err != nil {
 			t.Fatal(err)
 		}
 		writeTensors(t, filepath.Join(dir, "model.safetensors"), single...)
 		return dir
 	}
-	for want, single := range map[string][]lm.Array{
+	for want, single := range map[string][]weights.Array{
 		"model.safetensors lacks b":            {one},
 		"model.safetensors.index.json lacks c": {one, two, filled("c", 1, 4)},
 		"b has other values":                   {one, filled("b", 3, 4)},
 		"a has other values":                   {filled("a", 1, 2, 2), two},
 	} {
 		dir := folder(single...)
-		_, err := lm.OpenCheckpoint(dir)
-		if !errors.Is(err, lm.ErrTwoSets) || !strings.Contains(err.Error(), want) ||
+		_, err := weights.Open(dir)
+		if !errors.Is(err, weights.ErrTwoSets) || !strings.Contains(err.Error(), want) ||
 			!strings.Contains(err.Error(), "Delete model.safetensors to use the shards, or "+
 				"delete model.safetensors.index.json") {
 			t.Errorf("%v\nwant it to contain %q", err, want)
 		}
-		if ck, err := lm.OpenSingle(dir); err != nil || len(ck.Names()) != len(single) {
+		if ck, err := weights.OpenSingle(dir); err != nil || len(ck.Names()) != len(single) {
 			t.Errorf("the one file: %v", err)
 		} else {
 			ck.Close()
@@ -280,7 +281,7 @@ func TestTwoSets(t *testing.T) {
 	}
 	opened := func(dir string) {
 		t.Helper()
-		ck, err := lm.OpenCheckpoint(dir)
+		ck, err := weights.Open(dir)
 		if err != nil {
 			t.Error(err)
 			return
@@ -296,7 +297,7 @@ func TestTwoSets(t *testing.T) {
 	if err := os.Remove(shards[0]); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lm.OpenCheckpoint(stale); !errors.Is(err, lm.ErrTwoSets) ||
+	if _, err := weights.Open(stale); !errors.Is(err, weights.ErrTwoSets) ||
 		!strings.Contains(err.Error(), "no such file") {
 		t.Errorf("half a set: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"haf/lm"
 	"haf/objective"
 	"haf/pref"
+	"haf/weights"
 )
 
 // A Demo is the built-in trial: a small decoder and preferences about a little world, all made from a seed.
@@ -246,7 +247,7 @@ func (w *world) writeBase(dir string, random *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	return lm.WriteCheckpoint(dir, lm.Sources(lm.Init(c, random)...), lm.WriteOptions{})
+	return weights.Write(dir, weights.Sources(lm.Init(c, random)...), weights.WriteOptions{})
 }
 
 // tokenizer is a byte-level BPE in which every word of the world, with the space before it, is one token: its merges

@@ -14,6 +14,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 
 	"haf/lm"
+	"haf/weights"
 )
 
 // adapterFolder is a PEFT adapter on disk.
@@ -54,7 +55,7 @@ var unreadSettings = []string{
 
 // readAdapter returns the PEFT adapter of a folder, nil where there is none.
 func readAdapter(dir string) (*adapterFolder, error) {
-	if lm.IsGGUF(dir) {
+	if weights.IsGGUF(dir) {
 		return nil, nil
 	}
 	path := filepath.Join(dir, adapterConfigName)
@@ -104,7 +105,7 @@ func (c *adapterConfig) unsupported(keys map[string]json.RawMessage) string {
 // base is the folder of the adapted model; a relative path counts from the adapter's folder, then from here.
 func (a *adapterFolder) base(dir string) string {
 	if beside := filepath.Join(dir, a.config.Base); !filepath.IsAbs(a.config.Base) {
-		if _, err := os.Stat(filepath.Join(beside, "config.json")); err == nil || lm.IsGGUF(beside) {
+		if _, err := os.Stat(filepath.Join(beside, "config.json")); err == nil || weights.IsGGUF(beside) {
 			return beside
 		}
 	}
@@ -129,13 +130,13 @@ func MissingBase(path string) string {
 }
 
 // open opens the adapter's weights.
-func (a *adapterFolder) open() (*lm.Checkpoint, error) {
+func (a *adapterFolder) open() (*weights.Tensors, error) {
 	path := filepath.Join(a.dir, adapterWeightsName)
-	ck, err := lm.OpenSafetensors(path)
+	ck, err := weights.OpenFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		pickle := strings.TrimSuffix(path, ".safetensors") + ".bin"
 		if _, missing := os.Stat(pickle); missing == nil {
-			return nil, fmt.Errorf("reward: %w", lm.PickleError(pickle))
+			return nil, fmt.Errorf("reward: %w", weights.PickleError(pickle))
 		}
 	}
 	if err != nil {
@@ -154,7 +155,7 @@ type adapterParts struct {
 
 // parts returns what the adapter's file holds, after a check that the file has all that its
 // configuration selects, and nothing that is not understood.
-func (a *adapterFolder) parts(ck *lm.Checkpoint, c *lm.Config) (*adapterParts, error) {
+func (a *adapterFolder) parts(ck *weights.Tensors, c *lm.Config) (*adapterParts, error) {
 	file := filepath.Join(a.dir, adapterWeightsName)
 	out := &adapterParts{modules: map[string]loraModule{}}
 	own, known, err := findOwn(ck, c)
@@ -219,7 +220,7 @@ func (a *adapterFolder) parts(ck *lm.Checkpoint, c *lm.Config) (*adapterParts, e
 }
 
 // hasLoRA tells whether the adapter has a LoRA on the module of that name.
-func hasLoRA(ck *lm.Checkpoint, name string) bool {
+func hasLoRA(ck *weights.Tensors, name string) bool {
 	_, ok := ck.Info(adapterPrefix + name + lm.LoraA)
 	return ok
 }
@@ -227,7 +228,7 @@ func hasLoRA(ck *lm.Checkpoint, name string) bool {
 // module returns the LoRA on a linear layer of the model, whose name in the adapter is given; nil
 // where there is none. It adds the names of its tensors to known.
 func (a *adapterFolder) module(
-	ck *lm.Checkpoint, path, stored string, known map[string]bool,
+	ck *weights.Tensors, path, stored string, known map[string]bool,
 ) (*loraModule, error) {
 	file := filepath.Join(a.dir, adapterWeightsName)
 	name := adapterPrefix + stored
@@ -262,7 +263,7 @@ func (a *adapterFolder) module(
 }
 
 // mergeHead adds the adapter's LoRA on the score head to the head of the base.
-func (p *adapterParts) mergeHead(head *scoreHead, ck *lm.Checkpoint, base string) error {
+func (p *adapterParts) mergeHead(head *scoreHead, ck *weights.Tensors, base string) error {
 	if p.head == nil {
 		return nil
 	}
@@ -299,7 +300,7 @@ func (p *adapterParts) mergeHead(head *scoreHead, ck *lm.Checkpoint, base string
 }
 
 // matrices reads A and B of an adapted layer whose weight has the given shape.
-func (l loraModule) matrices(ck *lm.Checkpoint, path string, c *lm.Config, shape []int) (a, b lm.Array, err error) {
+func (l loraModule) matrices(ck *weights.Tensors, path string, c *lm.Config, shape []int) (a, b weights.Array, err error) {
 	out, in := shape[0], shape[1]
 	if lm.Transposed(c) {
 		out, in = in, out
@@ -316,7 +317,7 @@ func (l loraModule) matrices(ck *lm.Checkpoint, path string, c *lm.Config, shape
 }
 
 // mergeInto turns a base weight into DoRA's.
-func (l loraModule) mergeInto(w lm.Array, ck *lm.Checkpoint, path string, c *lm.Config) error {
+func (l loraModule) mergeInto(w weights.Array, ck *weights.Tensors, path string, c *lm.Config) error {
 	a, b, err := l.matrices(ck, path, c, w.Shape)
 	if err != nil {
 		return err
@@ -330,7 +331,7 @@ func (l loraModule) mergeInto(w lm.Array, ck *lm.Checkpoint, path string, c *lm.
 }
 
 // addAdapter adds the matrices of a LoRA adapter. The decoder multiplies all products by one scale: B takes what a layer's own differs by.
-func (m *Model) addAdapter(a *adapterFolder, ck *lm.Checkpoint, modules map[string]loraModule) error {
+func (m *Model) addAdapter(a *adapterFolder, ck *weights.Tensors, modules map[string]loraModule) error {
 	lora := &lm.LoRA{Rank: a.config.Rank, Alpha: a.config.Alpha, RSLoRA: a.config.RSLoRA}
 	if lora.Rank < 1 || !(lora.Scale() != 0) {
 		return fmt.Errorf("reward: %s: r %d and lora_alpha %g, want positive numbers", filepath.Join(a.dir, adapterConfigName), lora.Rank, lora.Alpha)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"haf/lm"
+	"haf/weights"
 )
 
 // SaveAverage writes to a new folder the model whose weights are the mean of those of the models, which were trained from one
@@ -16,13 +16,13 @@ func SaveAverage(dir string, models ...*Model) error {
 		return fmt.Errorf("reward: the average of %d, wanted two models or more", len(models))
 	}
 	first := models[0]
-	members := make([]map[string]lm.Source, len(models))
+	members := make([]map[string]weights.Source, len(models))
 	offset := 0.0
 	for i, m := range models {
 		if err := m.averages(first); err != nil {
 			return fmt.Errorf("reward: %s does not average with %s: %w", m.Dir, first.Dir, err)
 		}
-		members[i] = map[string]lm.Source{}
+		members[i] = map[string]weights.Source{}
 		for _, s := range m.merged() {
 			members[i][s.Name] = s
 		}
@@ -33,9 +33,9 @@ func SaveAverage(dir string, models ...*Model) error {
 			return fmt.Errorf("reward: %s does not average with %s: it has %d weights, the other %d", m.Dir, first.Dir, len(members[i]), len(members[0]))
 		}
 	}
-	var sources []lm.Source
+	var sources []weights.Source
 	for _, s := range first.merged() {
-		parts := make([]lm.Source, len(models))
+		parts := make([]weights.Source, len(models))
 		for i, m := range models {
 			part, ok := members[i][s.Name]
 			if !ok || !slices.Equal(part.Shape, s.Shape) {
@@ -72,7 +72,7 @@ func (m *Model) averages(first *Model) error {
 }
 
 // meanOf returns the values of the mean, read one after the other when they are due.
-func meanOf(parts []lm.Source) func() ([]float32, error) {
+func meanOf(parts []weights.Source) func() ([]float32, error) {
 	return func() ([]float32, error) {
 		var sum []float64
 		for _, part := range parts {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"haf/lm"
+	"haf/weights"
 )
 
 // labelNames returns what config.json calls the n labels of a head, by index: id2label,
@@ -187,11 +188,11 @@ func (p *columnParser) label() (int, error) {
 
 // sumLabels makes one output of a head's labels: the sum of its rows, and of its biases, by the
 // weights.
-func (h *scoreHead) sumLabels(weights []float64) {
+func (h *scoreHead) sumLabels(factors []float64) {
 	last := h.last()
 	size := last.Shape[1]
 	row, bias := make([]float64, size), 0.0
-	for label, weight := range weights {
+	for label, weight := range factors {
 		if weight == 0 {
 			continue
 		}
@@ -208,7 +209,7 @@ func (h *scoreHead) sumLabels(weights []float64) {
 	}
 	h.labels = 1
 	if h.layers > 0 { // its bias stands behind the weight
-		h.arrays[len(h.arrays)-1] = lm.Array{Name: h.bias.Name, Shape: []int{1},
+		h.arrays[len(h.arrays)-1] = weights.Array{Name: h.bias.Name, Shape: []int{1},
 			Data: []float32{float32(bias)}}
 		return
 	}
@@ -230,7 +231,7 @@ func (h *scoreHead) choose(c *lm.Config, column string) error {
 		return nil
 	}
 	names := labelNames(c, h.labels)
-	weights, err := parseColumn(column, h.labels, names)
+	factors, err := parseColumn(column, h.labels, names)
 	if err != nil && h.labels == 1 {
 		return fmt.Errorf("reward: %s has one label (%s): column %q: %w: leave the column out",
 			h.source, labelList(1, names), column, err)
@@ -241,6 +242,6 @@ func (h *scoreHead) choose(c *lm.Config, column string) error {
 			"weighted sum, such as %s", h.source, h.labels, labelList(h.labels, names), column, err,
 			columnExample(h.labels, names))
 	}
-	h.sumLabels(weights)
+	h.sumLabels(factors)
 	return nil
 }

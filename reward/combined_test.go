@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"haf/lm"
 	"haf/pref"
 	"haf/pref/scorertest"
 	"haf/reward"
+	"haf/weights"
 )
 
 // TestCombined stores weights beside a model, names the combination, and gets the weighted sum of both heads.
@@ -175,13 +175,13 @@ func TestAverage(t *testing.T) {
 	if err := reward.SaveAverage(out, a, b); err != nil {
 		t.Fatal(err)
 	}
-	read := func(dir string) map[string]lm.Array {
-		ck, err := lm.OpenCheckpoint(dir)
+	read := func(dir string) map[string]weights.Array {
+		ck, err := weights.Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ck.Close()
-		of := map[string]lm.Array{}
+		of := map[string]weights.Array{}
 		for _, name := range ck.Names() {
 			if of[name], err = ck.Read(name); err != nil {
 				t.Fatal(err)
@@ -189,7 +189,7 @@ func TestAverage(t *testing.T) {
 		}
 		return of
 	}
-	var merged []map[string]lm.Array
+	var merged []map[string]weights.Array
 	for name, m := range map[string]*reward.Model{"merged-a": a, "merged-b": b} {
 		if err := m.SaveMerged(filepath.Join(root, name)); err != nil {
 			t.Fatal(err)

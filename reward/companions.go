@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"haf/lm"
+	"haf/weights"
 )
 
 // companionFiles are files of a model's folder that haf does not read but that others look for: how to generate, and
@@ -21,7 +21,7 @@ const maxCompanion = 64 << 20
 func (src *source) companions() (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, dir := range []string{src.dir, src.base} {
-		if lm.IsGGUF(dir) {
+		if weights.IsGGUF(dir) {
 			continue
 		}
 		for _, name := range companionFiles {

@@ -16,6 +16,7 @@ import (
 	"haf/lm"
 	"haf/pref"
 	"haf/reward"
+	"haf/weights"
 )
 
 // familyConfigs are small models of every family, as members of their config.json; the windows are shorter than the
@@ -63,17 +64,17 @@ func writeFamily(t *testing.T, family string) string {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(3, 3))
-	weights := lm.Init(config, random)
-	for i := range weights {
-		for j := range weights[i].Data {
-			if len(weights[i].Shape) == 1 {
-				weights[i].Data[j] += float32(0.1 * random.NormFloat64())
+	arrays := lm.Init(config, random)
+	for i := range arrays {
+		for j := range arrays[i].Data {
+			if len(arrays[i].Shape) == 1 {
+				arrays[i].Data[j] += float32(0.1 * random.NormFloat64())
 			} else {
-				weights[i].Data[j] *= 10
+				arrays[i].Data[j] *= 10
 			}
 		}
 	}
-	if err := lm.WriteCheckpoint(dir, lm.Sources(weights...), lm.WriteOptions{}); err != nil {
+	if err := weights.Write(dir, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -4,7 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"haf/lm"
+	"haf/weights"
 )
 
 // Kinds of a [FreshHead].
@@ -32,15 +32,15 @@ func (f FreshHead) mlp(hidden int) *scoreHead {
 	if random == nil {
 		random = rand.New(rand.NewPCG(0, 1))
 	}
-	uniform := func(name string, shape ...int) lm.Array {
-		a := lm.Array{Name: name, Shape: shape, Data: make([]float32, product(shape))}
+	uniform := func(name string, shape ...int) weights.Array {
+		a := weights.Array{Name: name, Shape: shape, Data: make([]float32, product(shape))}
 		bound := 1 / math.Sqrt(float64(hidden))
 		for i := range a.Data {
 			a.Data[i] = float32(bound * (2*random.Float64() - 1))
 		}
 		return a
 	}
-	return &scoreHead{layers: 2, source: "a fresh one", arrays: []lm.Array{
+	return &scoreHead{layers: 2, source: "a fresh one", arrays: []weights.Array{
 		uniform(mlpName(0, "weight"), units, hidden), uniform(mlpName(0, "bias"), units),
 		{Name: mlpName(1, "weight"), Shape: []int{1, units}, Data: make([]float32, units)}, {Name: mlpName(1, "bias"), Shape: []int{1}, Data: make([]float32, 1)},
 	}}

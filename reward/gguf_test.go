@@ -12,10 +12,10 @@ import (
 	"haf/backend"
 	"haf/encode"
 	"haf/internal/shared"
-	"haf/lm"
 	"haf/pref"
 	"haf/reward"
 	"haf/tokenizer"
+	"haf/weights"
 )
 
 // TestGGUF trains nothing, but goes the whole way of a run: opened from the file, changed, saved as a folder, which has
@@ -121,7 +121,7 @@ func TestSmolLM2GGUF(t *testing.T) {
 
 // head is a layout with one head among the weights.
 func head(name string, values []float32, labels int) layout {
-	return layout{head: map[string][]lm.Array{"model.safetensors": {array(name, values, labels, hidden)}}}
+	return layout{head: map[string][]weights.Array{"model.safetensors": {array(name, values, labels, hidden)}}}
 }
 
 // TestInspect describes layouts from their headers.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"haf/lm"
+	"haf/weights"
 )
 
 // mlpRoot begins the names of the layers of a score head with hidden layers, Linear and ReLU in turn, as GRM calls them:
@@ -31,18 +32,18 @@ func isHead(name string) bool {
 
 // A score head as it was found. After finish it is reward = arrays(hidden) + offset.
 type scoreHead struct {
-	root   string     // what its names begin with, without the adapter's prefix
-	arrays []lm.Array // score.weight, or weight and bias of each layer
-	layers int        // of those with hidden layers; 0: the one matrix
-	labels int        // outputs of the last layer, 1 after finish
-	bias   *lm.Array  // of the last layer; nil: none
-	offset float64    // a bias, which no Hugging Face classifier carries
-	source string     // what it is called, and where
-	fold   string     // what was folded into it, for the reader
+	root   string          // what its names begin with, without the adapter's prefix
+	arrays []weights.Array // score.weight, or weight and bias of each layer
+	layers int             // of those with hidden layers; 0: the one matrix
+	labels int             // outputs of the last layer, 1 after finish
+	bias   *weights.Array  // of the last layer; nil: none
+	offset float64         // a bias, which no Hugging Face classifier carries
+	source string          // what it is called, and where
+	fold   string          // what was folded into it, for the reader
 }
 
 // last is the weight of the last layer.
-func (h *scoreHead) last() *lm.Array {
+func (h *scoreHead) last() *weights.Array {
 	if h.layers > 0 {
 		return &h.arrays[len(h.arrays)-2]
 	}
@@ -136,7 +137,7 @@ func headRoots(s headSettings) []string {
 
 // headNames returns the names in ck, below prefix, of one-matrix heads and the roots of those with
 // hidden layers.
-func headNames(ck *lm.Checkpoint, prefix string, s headSettings) (linear, mlp []string) {
+func headNames(ck *weights.Tensors, prefix string, s headSettings) (linear, mlp []string) {
 	for _, root := range headRoots(s) {
 		if _, ok := ck.Info(prefix + root + ".weight"); ok {
 			linear = append(linear, root)
@@ -149,7 +150,7 @@ func headNames(ck *lm.Checkpoint, prefix string, s headSettings) (linear, mlp []
 }
 
 // headTensors are the names of the tensors of the score heads that [headNames] finds.
-func headTensors(ck *lm.Checkpoint, prefix string, s headSettings) map[string]bool {
+func headTensors(ck *weights.Tensors, prefix string, s headSettings) map[string]bool {
 	known := map[string]bool{}
 	linear, mlp := headNames(ck, prefix, s)
 	for _, root := range linear {
@@ -169,7 +170,7 @@ func headTensors(ck *lm.Checkpoint, prefix string, s headSettings) map[string]bo
 
 // readHead finds the score head among tensors whose names begin with prefix, nil where there is
 // none.
-func readHead(ck *lm.Checkpoint, prefix string, c *lm.Config) (*scoreHead, error) {
+func readHead(ck *weights.Tensors, prefix string, c *lm.Config) (*scoreHead, error) {
 	settings, err := readHeadSettings(c)
 	if err != nil {
 		return nil, err
@@ -186,7 +187,7 @@ func readHead(ck *lm.Checkpoint, prefix string, c *lm.Config) (*scoreHead, error
 	return readMLP(ck, prefix, mlp[0], c)
 }
 
-func fileOf(ck *lm.Checkpoint) string {
+func fileOf(ck *weights.Tensors) string {
 	for _, name := range ck.Names() {
 		if info, ok := ck.Info(name); ok {
 			return info.File
@@ -196,7 +197,7 @@ func fileOf(ck *lm.Checkpoint) string {
 }
 
 // readLinear reads a matrix with a row for each label.
-func readLinear(ck *lm.Checkpoint, prefix, root string, c *lm.Config) (*scoreHead, error) {
+func readLinear(ck *weights.Tensors, prefix, root string, c *lm.Config) (*scoreHead, error) {
 	name := prefix + root
 	info, _ := ck.Info(name + ".weight")
 	if len(info.Shape) != 2 || info.Shape[0] < 1 || info.Shape[1] != c.Hidden {
@@ -209,7 +210,7 @@ func readLinear(ck *lm.Checkpoint, prefix, root string, c *lm.Config) (*scoreHea
 	}
 	weight.Name = lm.ScoreName
 	h := &scoreHead{root: root, labels: info.Shape[0], source: name + ".weight in " + info.File,
-		arrays: []lm.Array{weight}}
+		arrays: []weights.Array{weight}}
 	if _, ok := ck.Info(name + ".bias"); ok {
 		bias, err := ck.ReadShape(name+".bias", h.labels)
 		if err != nil {
@@ -224,7 +225,7 @@ func readLinear(ck *lm.Checkpoint, prefix, root string, c *lm.Config) (*scoreHea
 }
 
 // readMLP reads linear layers 0, 2, … of which the last has an output for each label.
-func readMLP(ck *lm.Checkpoint, prefix, root string, c *lm.Config) (*scoreHead, error) {
+func readMLP(ck *weights.Tensors, prefix, root string, c *lm.Config) (*scoreHead, error) {
 	h := &scoreHead{root: root}
 	for in := c.Hidden; ; h.layers++ {
 		name := fmt.Sprintf("%s%s.%d", prefix, root, 2*h.layers)
@@ -240,7 +241,7 @@ func readMLP(ck *lm.Checkpoint, prefix, root string, c *lm.Config) (*scoreHead, 
 			return nil, fmt.Errorf("reward: %w", err)
 		}
 		in = info.Shape[0]
-		bias := lm.Array{Shape: []int{in}, Data: make([]float32, in)}
+		bias := weights.Array{Shape: []int{in}, Data: make([]float32, in)}
 		if _, ok := ck.Info(name + ".bias"); ok {
 			if bias, err = ck.ReadShape(name+".bias", in); err != nil {
 				return nil, fmt.Errorf("reward: %w", err)
@@ -289,20 +290,20 @@ func (h *scoreHead) zero() bool {
 }
 
 // findHead finds the score head of a model's folder: among its weights, or in value_head.safetensors. nil is none.
-func findHead(ck *lm.Checkpoint, dir, prefix string, c *lm.Config) (*scoreHead, error) {
+func findHead(ck *weights.Tensors, dir, prefix string, c *lm.Config) (*scoreHead, error) {
 	h, err := readHead(ck, prefix, c)
-	if h != nil || err != nil || lm.IsGGUF(dir) {
+	if h != nil || err != nil || weights.IsGGUF(dir) {
 		return h, err
 	}
 	path := filepath.Join(dir, valueHeadName)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		pickle := filepath.Join(dir, "value_head.bin")
 		if _, err := os.Stat(pickle); err == nil {
-			return nil, fmt.Errorf("reward: the score head: %w", lm.PickleError(pickle))
+			return nil, fmt.Errorf("reward: the score head: %w", weights.PickleError(pickle))
 		}
 		return nil, nil
 	}
-	file, err := lm.OpenSafetensors(path)
+	file, err := weights.OpenFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
@@ -322,7 +323,7 @@ func findHead(ck *lm.Checkpoint, dir, prefix string, c *lm.Config) (*scoreHead, 
 	for _, name := range file.Names() {
 		if !known[name] {
 			info, _ := file.Info(name)
-			return nil, unreadError([]lm.Info{info}, c)
+			return nil, unreadError([]weights.Info{info}, c)
 		}
 	}
 	return h, nil

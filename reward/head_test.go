@@ -13,15 +13,15 @@ import (
 	"haf/backend"
 	"haf/encode"
 	"haf/internal/shared"
-	"haf/lm"
 	"haf/reward"
+	"haf/weights"
 )
 
 // A layout is a checkpoint as another program would write it: the folder of lm/testdata/llama with other keys in
 // config.json, and tensors in files of their own.
 type layout struct {
 	config map[string]any
-	head   map[string][]lm.Array // by file; model.safetensors has the body too
+	head   map[string][]weights.Array // by file; model.safetensors has the body too
 	column string
 }
 
@@ -38,14 +38,14 @@ func (l layout) write(t *testing.T) string {
 	}
 	maps.Copy(config, l.config)
 	writeJSONFile(t, filepath.Join(dir, "config.json"), config)
-	ck, err := lm.OpenCheckpoint(base)
+	ck, err := weights.Open(base)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ck.Close()
 	files := maps.Clone(l.head)
 	if files == nil {
-		files = map[string][]lm.Array{}
+		files = map[string][]weights.Array{}
 	}
 	body := slices.Clone(files["model.safetensors"])
 	for _, name := range ck.Names() {
@@ -53,13 +53,13 @@ func (l layout) write(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(body, func(b lm.Array) bool { return b.Name == name }) {
+		if !slices.ContainsFunc(body, func(b weights.Array) bool { return b.Name == name }) {
 			body = append(body, a)
 		}
 	}
 	files["model.safetensors"] = body
 	for name, arrays := range files {
-		if err := lm.WriteSafetensors(filepath.Join(dir, name), lm.Sources(arrays...), lm.WriteOptions{}); err != nil {
+		if err := weights.WriteFile(filepath.Join(dir, name), weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,8 +88,8 @@ func row(seed float64) []float32 {
 	return out
 }
 
-func array(name string, values []float32, shape ...int) lm.Array {
-	return lm.Array{Name: name, Shape: shape, Data: values}
+func array(name string, values []float32, shape ...int) weights.Array {
+	return weights.Array{Name: name, Shape: shape, Data: values}
 }
 
 func negative(x []float32) []float32 {
@@ -134,8 +134,8 @@ func TestHeads(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, two := row(1), row(2)
-	main := func(arrays ...lm.Array) map[string][]lm.Array {
-		return map[string][]lm.Array{"model.safetensors": arrays}
+	main := func(arrays ...weights.Array) map[string][]weights.Array {
+		return map[string][]weights.Array{"model.safetensors": arrays}
 	}
 	classifier := map[string]any{"architectures": []string{"LlamaForSequenceClassification"}, "id2label": map[string]string{"0": "LABEL_0"}}
 	plain := layout{classifier, main(array("score.weight", one, 1, hidden)), ""}.read(t, device)
@@ -147,8 +147,8 @@ func TestHeads(t *testing.T) {
 	normalized := map[string]any{"value_head_prefix": "value_head", "mean": 0.5, "std": []float64{4}, "normalize_reward": true, "architectures": []string{"RewardModel"}}
 	stored := map[string]any{"value_head_prefix": "value_head", "mean": 0.5, "std": 4, "architectures": []string{"RewardModel"}}
 	// relu(x) − relu(−x) = x, with the bias in the last layer.
-	mlp := func(root string) []lm.Array {
-		return []lm.Array{
+	mlp := func(root string) []weights.Array {
+		return []weights.Array{
 			array(root+".0.weight", append(slices.Clone(one), negative(one)...), 2, hidden), array(root+".0.bias", []float32{0, 0}, 2),
 			array(root+".2.weight", []float32{1, -1}, 1, 2), array(root+".2.bias", []float32{0.25}, 1),
 		}
@@ -171,7 +171,7 @@ func TestHeads(t *testing.T) {
 			array("v_head.summary.bias", []float32{-2}, 1)), ""}, plain,
 			func(x float64) float64 { return x - 2 }},
 		"LLaMA-Factory": {layout{nil,
-			map[string][]lm.Array{"value_head.safetensors": {array("v_head.summary.weight", one, 1,
+			map[string][]weights.Array{"value_head.safetensors": {array("v_head.summary.weight", one, 1,
 				hidden), array("v_head.summary.bias", []float32{1}, 1)}}, ""}, plain,
 			func(x float64) float64 { return x + 1 }},
 		"OpenRLHF": {layout{normalized, main(array("value_head.weight", one, 1, hidden)), ""},
@@ -208,8 +208,8 @@ func TestHostileModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	main := func(arrays ...lm.Array) map[string][]lm.Array {
-		return map[string][]lm.Array{"model.safetensors": arrays}
+	main := func(arrays ...weights.Array) map[string][]weights.Array {
+		return map[string][]weights.Array{"model.safetensors": arrays}
 	}
 	nan := row(1)
 	nan[3] = float32(math.NaN())
@@ -269,7 +269,7 @@ func TestHostileModels(t *testing.T) {
 		"mean": {layout{map[string]any{"normalize_reward": true, "mean": "x"},
 			main(array("score.weight", row(1), 1, hidden)), ""}, "config.json: mean"},
 		"empty value head": {layout{nil,
-			map[string][]lm.Array{"value_head.safetensors": {array("x", nan[:1], 1)}}, ""},
+			map[string][]weights.Array{"value_head.safetensors": {array("x", nan[:1], 1)}}, ""},
 			"no score head in it"},
 	} {
 		dir := test.layout.write(t)
@@ -298,11 +298,11 @@ func TestHostileAdapters(t *testing.T) {
 	}
 	base := filepath.Join(shared.Root(), "lm", "testdata", "llama")
 	const a, b = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight"
-	good := []lm.Array{array(a, row(1)[:32], 1, 32), array(b, make([]float32, 64), 64, 1)}
+	good := []weights.Array{array(a, row(1)[:32], 1, 32), array(b, make([]float32, 64), 64, 1)}
 	basic := map[string]any{"peft_type": "LORA", "r": 1, "lora_alpha": 2, "base_model_name_or_path": base, "target_modules": []string{"model.layers.0.mlp.up_proj"}}
 	for name, test := range map[string]struct {
 		config map[string]any
-		arrays []lm.Array
+		arrays []weights.Array
 		want   string // empty: opened
 	}{
 		"good": {nil, good, ""},
@@ -338,7 +338,7 @@ func TestHostileAdapters(t *testing.T) {
 				"selects"},
 		"only A": {nil, good[:1], "no such tensor: " + b},
 		"nothing adapted": {map[string]any{"target_modules": []string{}},
-			[]lm.Array{array("base_model.model.score.weight", row(1), 1, 32)},
+			[]weights.Array{array("base_model.model.score.weight", row(1), 1, 32)},
 			"adapts no linear layer"},
 		"embedding": {nil, append(slices.Clone(good),
 			array("base_model.model.model.embed_tokens.weight", make([]float32, 160*32), 160, 32)),
@@ -366,7 +366,7 @@ func TestHostileAdapters(t *testing.T) {
 		config := maps.Clone(basic)
 		maps.Copy(config, test.config)
 		writeJSONFile(t, filepath.Join(dir, "adapter_config.json"), config)
-		if err := lm.WriteSafetensors(filepath.Join(dir, "adapter_model.safetensors"), lm.Sources(test.arrays...), lm.WriteOptions{}); err != nil {
+		if err := weights.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), weights.Sources(test.arrays...), weights.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		m, err := reward.Open(device, dir, reward.Options{NoTokenizer: true})

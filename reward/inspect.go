@@ -12,6 +12,7 @@ import (
 	"haf/lm"
 	"haf/pref"
 	"haf/tokenizer"
+	"haf/weights"
 )
 
 // An Inspection says what a model is, from the headers of its files and the values of its score head.
@@ -50,7 +51,7 @@ type TensorFacts struct {
 	File  string `json:"file"`
 }
 
-func tensorFacts(infos []lm.Info) []TensorFacts {
+func tensorFacts(infos []weights.Info) []TensorFacts {
 	var facts []TensorFacts
 	for _, info := range infos {
 		facts = append(facts, TensorFacts{info.Name, info.DType, info.Shape, info.File})
@@ -118,9 +119,9 @@ func Inspect(path string, chat ChatOptions) (*Inspection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
-	ck, twoSets := lm.OpenCheckpoint(src.base)
-	if errors.Is(twoSets, lm.ErrTwoSets) {
-		ck, err = lm.OpenSingle(src.base)
+	ck, twoSets := weights.Open(src.base)
+	if errors.Is(twoSets, weights.ErrTwoSets) {
+		ck, err = weights.OpenSingle(src.base)
 	} else {
 		err, twoSets = twoSets, nil
 	}
@@ -137,7 +138,7 @@ func Inspect(path string, chat ChatOptions) (*Inspection, error) {
 	if twoSets != nil {
 		in.cannot(twoSets)
 	}
-	if lm.IsGGUF(src.dir) {
+	if weights.IsGGUF(src.dir) {
 		in.Form = "GGUF"
 	}
 	if src.meta.Format > 0 {
@@ -188,7 +189,7 @@ func (in *Inspection) cannot(err error) {
 }
 
 // weights counts the parameters, compares the tensors with what the configuration wants, and finds the policy head.
-func (in *Inspection) weights(ck *lm.Checkpoint, c *lm.Config) {
+func (in *Inspection) weights(ck *weights.Tensors, c *lm.Config) {
 	for _, name := range ck.Names() {
 		info, _ := ck.Info(name)
 		in.DTypes[info.DType] += info.Bytes
@@ -244,7 +245,7 @@ func (in *Inspection) MainDType() string {
 
 // adapter describes the adapter, and returns the score head of the adapted model; base is that of
 // its base.
-func (in *Inspection) adapter(src *source, ck *lm.Checkpoint, c *lm.Config,
+func (in *Inspection) adapter(src *source, ck *weights.Tensors, c *lm.Config,
 	base *scoreHead) (*scoreHead, error) {
 	config := src.adapter.config
 	facts := &AdapterFacts{Kind: "LoRA", Rank: config.Rank, Alpha: config.Alpha, Base: src.base,
@@ -287,7 +288,7 @@ func (in *Inspection) adapter(src *source, ck *lm.Checkpoint, c *lm.Config,
 	in.Vocabulary = adapted.Config.Vocab
 	for _, name := range slices.Sorted(maps.Keys(adapted.own)) {
 		info, _ := ck.Info(adapterPrefix + adapted.own[name])
-		facts.Own = append(facts.Own, tensorFacts([]lm.Info{info})...)
+		facts.Own = append(facts.Own, tensorFacts([]weights.Info{info})...)
 	}
 	switch {
 	case adapted.own[lm.OwnOutputWeight(c)] != "":

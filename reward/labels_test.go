@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"haf/backend"
-	"haf/lm"
 	"haf/reward"
+	"haf/weights"
 )
 
 // attributes are labels as published heads have them: some hold signs, one is a number, two begin
@@ -30,7 +30,7 @@ func labelled(column string, more map[string]any) layout {
 		"id2label": names}
 	maps.Copy(config, more)
 	n := len(attributes)
-	return layout{config, map[string][]lm.Array{"model.safetensors": {
+	return layout{config, map[string][]weights.Array{"model.safetensors": {
 		array("score.weight", rows, n, hidden), array("score.bias", biases, n),
 	}}, column}
 }
@@ -115,7 +115,7 @@ func TestColumnsOfMLP(t *testing.T) {
 	}
 	mlp := func(column string) []float64 {
 		return layout{map[string]any{"id2label": map[string]string{"0": "a", "1": "b", "2": "c"}},
-			map[string][]lm.Array{"model.safetensors": {
+			map[string][]weights.Array{"model.safetensors": {
 				array("score.0.weight", slices.Concat(row(1), row(2)), 2, hidden),
 				array("score.0.bias", []float32{0.5, -0.25}, 2),
 				array("score.2.weight", []float32{1, -1, 2, 0.5, 0.25, 3}, 3, 2), array("score.2.bias",

@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"haf/lm"
 	"haf/objective"
+	"haf/weights"
 )
 
 // MetaName is the file of a model folder that says what a Hugging Face folder cannot: docs/format.md.
@@ -53,7 +53,7 @@ type TemplateMeta struct {
 // readMeta returns the folder's haf.json; a folder without one has the zero Meta.
 func readMeta(dir string) (Meta, error) {
 	var meta Meta
-	if lm.IsGGUF(dir) {
+	if weights.IsGGUF(dir) {
 		return meta, nil
 	}
 	path := filepath.Join(dir, MetaName)

@@ -16,6 +16,7 @@ import (
 	"haf/encode"
 	"haf/lm"
 	"haf/tokenizer"
+	"haf/weights"
 )
 
 // A Param is one weight of a model and its value on the device.
@@ -156,8 +157,8 @@ func (m *Model) NumParams() (all, trainable int) {
 }
 
 // Read returns a weight's values as float32.
-func (p *Param) Read() (lm.Array, error) {
-	a := lm.Array{Name: p.Name, Shape: p.Shape}
+func (p *Param) Read() (weights.Array, error) {
+	a := weights.Array{Name: p.Name, Shape: p.Shape}
 	var err error
 	if p.Value.DType() == dtypes.BFloat16 {
 		err = tensors.ConstFlatData(p.Value, func(flat []bfloat16.BFloat16) {
@@ -176,8 +177,8 @@ func (p *Param) Read() (lm.Array, error) {
 }
 
 // Source is the weight to be written, read from the device when it is due.
-func (p *Param) Source() lm.Source {
-	return lm.Source{Name: p.Name, Shape: p.Shape, Values: func() ([]float32, error) {
+func (p *Param) Source() weights.Source {
+	return weights.Source{Name: p.Name, Shape: p.Shape, Values: func() ([]float32, error) {
 		a, err := p.Read()
 		if err == nil {
 			err = checkFinite(a)
@@ -187,7 +188,7 @@ func (p *Param) Source() lm.Source {
 }
 
 // Set replaces a weight's values.
-func (m *Model) Set(p *Param, a lm.Array) error {
+func (m *Model) Set(p *Param, a weights.Array) error {
 	t, err := upload(m.device, a, p.Value.DType())
 	if err != nil {
 		return err
@@ -198,7 +199,7 @@ func (m *Model) Set(p *Param, a lm.Array) error {
 }
 
 // checkFinite returns an error if a weight is no number: nothing of that kind is opened or saved.
-func checkFinite(a lm.Array) error {
+func checkFinite(a weights.Array) error {
 	for _, v := range a.Data {
 		if v-v != 0 {
 			return fmt.Errorf("reward: %s holds %v", a.Name, v)
@@ -208,7 +209,7 @@ func checkFinite(a lm.Array) error {
 }
 
 // upload puts an array on the device in the given dtype.
-func upload(device *backend.Device, a lm.Array, dtype dtypes.DType) (*tensors.Tensor, error) {
+func upload(device *backend.Device, a weights.Array, dtype dtypes.DType) (*tensors.Tensor, error) {
 	size := 1
 	for _, d := range a.Shape {
 		size *= d

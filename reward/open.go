@@ -14,6 +14,7 @@ import (
 	"haf/backend"
 	"haf/lm"
 	"haf/tokenizer"
+	"haf/weights"
 )
 
 // Options says how a model is opened. The zero value is a model for scoring, as it was trained.
@@ -65,7 +66,7 @@ func open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	if err := checkClass(config, src.base); err != nil {
 		return nil, err
 	}
-	ck, err := lm.OpenCheckpoint(src.base)
+	ck, err := weights.Open(src.base)
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
@@ -121,7 +122,7 @@ func find(dir, base string) (*source, error) {
 	if src.base = base; base == "" {
 		src.base = src.adapter.base(dir)
 	}
-	if _, err := os.Stat(filepath.Join(src.base, "config.json")); err != nil && !lm.IsGGUF(src.base) {
+	if _, err := os.Stat(filepath.Join(src.base, "config.json")); err != nil && !weights.IsGGUF(src.base) {
 		return nil, fmt.Errorf("reward: the model that the adapter %s belongs to is not at %s: put it back, or name its folder in base_model_name_or_path of %s", dir, src.base, adapterConfigName)
 	}
 	return src, nil
@@ -133,14 +134,14 @@ func (src *source) tokenizer() (*tokenizer.Tokenizer, error) {
 	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err != nil {
 		dir = src.base
 	}
-	if !lm.IsGGUF(dir) {
+	if !weights.IsGGUF(dir) {
 		tok, err := tokenizer.Load(dir)
 		if err != nil {
 			return nil, fmt.Errorf("reward: %w", err)
 		}
 		return tok, nil
 	}
-	g, err := lm.OpenGGUF(dir)
+	g, err := weights.OpenGGUF(dir)
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
@@ -185,7 +186,7 @@ func modelFolder(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reward: %w: a model is a folder with config.json, model.safetensors and tokenizer.json, or a run", err)
 	}
-	if lm.IsGGUF(dir) {
+	if weights.IsGGUF(dir) {
 		return dir, nil
 	}
 	if !info.IsDir() {
@@ -254,7 +255,7 @@ func (m *Model) bodyType(opt Options) dtypes.DType {
 }
 
 // load fills in the weights: the backbone from ck, the adapter and score head from where they are.
-func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
+func (m *Model) load(ck *weights.Tensors, src *source, opt Options) error {
 	frozen := m.bodyType(opt)
 	if err := checkTensors(ck, m.Config); err != nil {
 		return err
@@ -289,7 +290,7 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 			continue
 		}
 		a, err := m.readWeight(p, ck, adapter, parts)
-		if ofOutput && head != nil && m.own[p.Name] == "" && errors.Is(err, lm.ErrMissing) {
+		if ofOutput && head != nil && m.own[p.Name] == "" && errors.Is(err, weights.ErrMissing) {
 			m.HasPolicyHead = false
 			continue
 		}
@@ -321,7 +322,7 @@ func (m *Model) load(ck *lm.Checkpoint, src *source, opt Options) error {
 // openAdapter reads what the adapter has beside the matrices of its layers: the weights of its
 // own, and the score head, its own or the base's with its LoRA.
 func (m *Model) openAdapter(
-	src *source, ck *lm.Checkpoint, base *scoreHead,
+	src *source, ck *weights.Tensors, base *scoreHead,
 ) (*adapterParts, *scoreHead, error) {
 	parts, head, err := src.readAdapter(ck, m.Config, base)
 	if err != nil {
@@ -334,7 +335,7 @@ func (m *Model) openAdapter(
 // readAdapter returns what the adapter's file holds and the score head of the adapted model, nil
 // for none; base is that of the base.
 func (src *source) readAdapter(
-	ck *lm.Checkpoint, c *lm.Config, base *scoreHead,
+	ck *weights.Tensors, c *lm.Config, base *scoreHead,
 ) (*adapterParts, *scoreHead, error) {
 	parts, err := src.adapter.parts(ck, c)
 	if err != nil {
@@ -373,8 +374,8 @@ func (m *Model) finishHead(head *scoreHead, src *source, opt Options) error {
 
 // readWeight reads a weight of the base, or what an adapter has put in its place.
 func (m *Model) readWeight(
-	p lm.Param, ck, adapter *lm.Checkpoint, parts *adapterParts,
-) (lm.Array, error) {
+	p lm.Param, ck, adapter *weights.Tensors, parts *adapterParts,
+) (weights.Array, error) {
 	if stored := m.own[p.Name]; stored != "" {
 		a, err := adapter.ReadShape(adapterPrefix+stored, p.Shape...)
 		if err != nil {
@@ -435,7 +436,7 @@ func (m *Model) addHead(head *scoreHead, opt Options) error {
 		return fmt.Errorf("reward: score head %q is not known: there are %s, %s", opt.Head.Kind, LinearHead, MLPHead)
 	}
 	if head == nil {
-		zeros := lm.Array{Name: lm.ScoreName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}
+		zeros := weights.Array{Name: lm.ScoreName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}
 		m.FreshHead = true
 		return m.add(zeros, dtypes.Float32)
 	}
@@ -452,7 +453,7 @@ func (m *Model) addHead(head *scoreHead, opt Options) error {
 	return nil
 }
 
-func (m *Model) add(a lm.Array, dtype dtypes.DType) error {
+func (m *Model) add(a weights.Array, dtype dtypes.DType) error {
 	p := &Param{Param: lm.Param{Name: a.Name, Shape: a.Shape}, dtype: dtype}
 	if !m.outline() {
 		var err error

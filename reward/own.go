@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"haf/lm"
+	"haf/weights"
 )
 
 // ownWeights are the weights of the base that an adapter replaces by its own, the embedding and
@@ -30,7 +31,7 @@ func replaceable(c *lm.Config) []string {
 // findOwn finds an adapter's own weights. known are the names of all their tensors, with the
 // copies that PEFT writes beside them: modules_to_save of the same values, and the base's as
 // original_module.
-func findOwn(ck *lm.Checkpoint, c *lm.Config) (own ownWeights, known map[string]bool, err error) {
+func findOwn(ck *weights.Tensors, c *lm.Config) (own ownWeights, known map[string]bool, err error) {
 	own, known = ownWeights{}, map[string]bool{}
 	for _, name := range replaceable(c) {
 		for _, module := range c.ModuleNames(name) {
@@ -65,7 +66,7 @@ func findOwn(ck *lm.Checkpoint, c *lm.Config) (own ownWeights, known map[string]
 // adoptOwn makes the model's configuration that of the adapter's own weights: as many rows as its
 // embedding has, and untied where it has a policy head that is not its embedding. hasHead says
 // that the model has a score head, without which the policy head cannot be left out.
-func (m *Model) adoptOwn(own ownWeights, ck *lm.Checkpoint, hasHead bool) error {
+func (m *Model) adoptOwn(own ownWeights, ck *weights.Tensors, hasHead bool) error {
 	if len(own) == 0 {
 		return nil
 	}

@@ -11,12 +11,12 @@ import (
 
 	"haf/backend"
 	"haf/encode"
-	"haf/lm"
 	"haf/reward"
+	"haf/weights"
 )
 
 // adapterOn writes an adapter of one layer on a base, with more settings and tensors.
-func adapterOn(t *testing.T, base string, config map[string]any, more ...lm.Array) string {
+func adapterOn(t *testing.T, base string, config map[string]any, more ...weights.Array) string {
 	t.Helper()
 	const layer = "base_model.model.model.layers.0.mlp.up_proj"
 	dir := t.TempDir()
@@ -28,10 +28,10 @@ func adapterOn(t *testing.T, base string, config map[string]any, more ...lm.Arra
 	for i := range b {
 		b[i] = float32(0.1 * math.Cos(float64(i)))
 	}
-	arrays := append([]lm.Array{array(layer+".lora_A.weight", row(5), 1, hidden),
+	arrays := append([]weights.Array{array(layer+".lora_A.weight", row(5), 1, hidden),
 		array(layer+".lora_B.weight", b, 64, 1)}, more...)
-	if err := lm.WriteSafetensors(filepath.Join(dir, "adapter_model.safetensors"),
-		lm.Sources(arrays...), lm.WriteOptions{}); err != nil {
+	if err := weights.WriteFile(filepath.Join(dir, "adapter_model.safetensors"),
+		weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -40,7 +40,7 @@ func adapterOn(t *testing.T, base string, config map[string]any, more ...lm.Arra
 // rows are n rows of an embedding: those of the base's as far as it has them, scaled, and others.
 func rows(t *testing.T, base string, n int, scale float32) []float32 {
 	t.Helper()
-	ck, err := lm.OpenCheckpoint(base)
+	ck, err := weights.Open(base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,61 +96,61 @@ func TestOwnEmbedding(t *testing.T) {
 	tied := layout{}.write(t)
 	output := array("lm_head.weight", rows(t, tied, 160, 0.5), 160, hidden)
 	untied := layout{map[string]any{"tie_word_embeddings": false},
-		map[string][]lm.Array{"model.safetensors": {output}}, ""}.write(t)
+		map[string][]weights.Array{"model.safetensors": {output}}, ""}.write(t)
 	const embed, lmHead = "base_model.model.model.embed_tokens.weight",
 		"base_model.model.lm_head.weight"
 	score := array("base_model.model.score.weight", row(1), 1, hidden)
 	for name, test := range map[string]struct {
 		base   string
-		own    []lm.Array
+		own    []weights.Array
 		rows   int
 		config map[string]any // of a base that has the same weights, and its tensors
-		want   []lm.Array
+		want   []weights.Array
 		policy string // in inspect
 	}{
-		"tied": {tied, []lm.Array{array(embed, rows(t, tied, 165, 2), 165, hidden)}, 165,
-			map[string]any{"vocab_size": 165}, []lm.Array{array("model.embed_tokens.weight",
+		"tied": {tied, []weights.Array{array(embed, rows(t, tied, 165, 2), 165, hidden)}, 165,
+			map[string]any{"vocab_size": 165}, []weights.Array{array("model.embed_tokens.weight",
 				rows(t, tied, 165, 2), 165, hidden)}, "tied to the embedding"},
-		"tied, both of them": {tied, []lm.Array{array(embed, rows(t, tied, 165, 2), 165, hidden),
+		"tied, both of them": {tied, []weights.Array{array(embed, rows(t, tied, 165, 2), 165, hidden),
 			array(lmHead, rows(t, tied, 165, 2), 165, hidden)}, 165,
-			map[string]any{"vocab_size": 165}, []lm.Array{array("model.embed_tokens.weight",
+			map[string]any{"vocab_size": 165}, []weights.Array{array("model.embed_tokens.weight",
 				rows(t, tied, 165, 2), 165, hidden)}, "tied to the embedding"},
-		"no longer tied": {tied, []lm.Array{array(embed, rows(t, tied, 165, 2), 165, hidden),
+		"no longer tied": {tied, []weights.Array{array(embed, rows(t, tied, 165, 2), 165, hidden),
 			array(lmHead, rows(t, tied, 165, 3), 165, hidden)}, 165,
 			map[string]any{"vocab_size": 165, "tie_word_embeddings": false},
-			[]lm.Array{array("model.embed_tokens.weight", rows(t, tied, 165, 2), 165, hidden),
+			[]weights.Array{array("model.embed_tokens.weight", rows(t, tied, 165, 2), 165, hidden),
 				array("lm_head.weight", rows(t, tied, 165, 3), 165, hidden)}, "the adapter's own"},
-		"untied": {untied, []lm.Array{array(embed, rows(t, tied, 165, 2), 165, hidden),
+		"untied": {untied, []weights.Array{array(embed, rows(t, tied, 165, 2), 165, hidden),
 			array(lmHead, rows(t, tied, 165, 3), 165, hidden)}, 165,
 			map[string]any{"vocab_size": 165, "tie_word_embeddings": false},
-			[]lm.Array{array("model.embed_tokens.weight", rows(t, tied, 165, 2), 165, hidden),
+			[]weights.Array{array("model.embed_tokens.weight", rows(t, tied, 165, 2), 165, hidden),
 				array("lm_head.weight", rows(t, tied, 165, 3), 165, hidden)}, "the adapter's own"},
-		"untied, without a policy head": {untied, []lm.Array{array(embed, rows(t, tied, 165, 2),
+		"untied, without a policy head": {untied, []weights.Array{array(embed, rows(t, tied, 165, 2),
 			165, hidden)}, 165,
 			map[string]any{"vocab_size": 165, "tie_word_embeddings": false,
 				"architectures": []string{"LlamaForSequenceClassification"},
 				"id2label":      map[string]string{"0": "x"}},
-			[]lm.Array{array("model.embed_tokens.weight", rows(t, tied, 165, 2), 165, hidden)},
+			[]weights.Array{array("model.embed_tokens.weight", rows(t, tied, 165, 2), 165, hidden)},
 			"absent: the adapter's embedding has other rows than the base's policy head"},
-		"as many rows": {untied, []lm.Array{array(embed, rows(t, tied, 160, 2), 160, hidden)}, 160,
+		"as many rows": {untied, []weights.Array{array(embed, rows(t, tied, 160, 2), 160, hidden)}, 160,
 			map[string]any{"tie_word_embeddings": false},
-			[]lm.Array{array("model.embed_tokens.weight", rows(t, tied, 160, 2), 160, hidden),
+			[]weights.Array{array("model.embed_tokens.weight", rows(t, tied, 160, 2), 160, hidden),
 				output}, "untied"},
-		"fewer rows": {tied, []lm.Array{array(embed, rows(t, tied, 150, 2), 150, hidden)}, 150,
-			map[string]any{"vocab_size": 150}, []lm.Array{array("model.embed_tokens.weight",
+		"fewer rows": {tied, []weights.Array{array(embed, rows(t, tied, 150, 2), 150, hidden)}, 150,
+			map[string]any{"vocab_size": 150}, []weights.Array{array("model.embed_tokens.weight",
 				rows(t, tied, 150, 2), 150, hidden)}, "tied to the embedding"},
-		"as modules_to_save": {tied, []lm.Array{array(embed, rows(t, tied, 165, 2), 165, hidden),
+		"as modules_to_save": {tied, []weights.Array{array(embed, rows(t, tied, 165, 2), 165, hidden),
 			array("base_model.model.model.embed_tokens.modules_to_save.weight", rows(t, tied, 165,
 				2), 165, hidden),
 			array("base_model.model.model.embed_tokens.original_module.weight", rows(t, tied, 165,
 				1), 165, hidden)}, 165,
-			map[string]any{"vocab_size": 165}, []lm.Array{array("model.embed_tokens.weight",
+			map[string]any{"vocab_size": 165}, []weights.Array{array("model.embed_tokens.weight",
 				rows(t, tied, 165, 2), 165, hidden)}, "tied to the embedding"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			beyond := test.rows > 160
 			// The same weights in a base, on which the adapter has none of its own.
-			changed := layout{test.config, map[string][]lm.Array{"model.safetensors": test.want},
+			changed := layout{test.config, map[string][]weights.Array{"model.safetensors": test.want},
 				""}.write(t)
 			plain := open(t, device, adapterOn(t, changed, nil, score),
 				reward.Options{NoTokenizer: true})
@@ -223,7 +223,7 @@ func TestScoreLoRA(t *testing.T) {
 	}
 	const a, b = "base_model.model.score.lora_A.weight", "base_model.model.score.lora_B.weight"
 	base := head("score.weight", row(1), 1).write(t)
-	matrices := []lm.Array{array(a, slices.Concat(row(2), row(3)), 2, hidden), array(b,
+	matrices := []weights.Array{array(a, slices.Concat(row(2), row(3)), 2, hidden), array(b,
 		[]float32{0.5, -0.25}, 1, 2)}
 	config := map[string]any{"r": 1, "lora_alpha": 2, "rank_pattern": map[string]int{"score": 2},
 		"alpha_pattern":  map[string]int{"score": 6},

@@ -12,7 +12,7 @@ import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 
-	"haf/lm"
+	"haf/weights"
 )
 
 // loraModule is one adapted linear layer of an adapter on disk.
@@ -119,7 +119,7 @@ var layerNumber = regexp.MustCompile(`\.(\d+)\.`)
 
 // mergeDoRA turns W [out, in] into the weights of DoRA (arXiv 2402.09353): m ⊙ (W + scale·B·A) / ‖W + scale·B·A‖, the
 // norm and the magnitude m [out] by row.
-func mergeDoRA(w, a, b, magnitude lm.Array, scale float64) {
+func mergeDoRA(w, a, b, magnitude weights.Array, scale float64) {
 	addScaled(w, a, b, scale)
 	rows, size := w.Shape[0], w.Shape[1]
 	for i := range rows {
@@ -135,16 +135,16 @@ func mergeDoRA(w, a, b, magnitude lm.Array, scale float64) {
 }
 
 // addScaled adds scale · B·A to W.
-func addScaled(w, a, b lm.Array, scale float64) {
+func addScaled(w, a, b weights.Array, scale float64) {
 	blas32.Gemm(blas.NoTrans, blas.NoTrans, float32(scale), general(b), general(a), 1, general(w))
 }
 
 // general is a matrix as BLAS takes it.
-func general(x lm.Array) blas32.General {
+func general(x weights.Array) blas32.General {
 	return blas32.General{Rows: x.Shape[0], Cols: x.Shape[1], Stride: x.Shape[1], Data: x.Data}
 }
 
 // addTransposed adds (scale · B·A)ᵀ to W [in, out].
-func addTransposed(w, a, b lm.Array, scale float64) {
+func addTransposed(w, a, b weights.Array, scale float64) {
 	blas32.Gemm(blas.Trans, blas.Trans, float32(scale), general(a), general(b), 1, general(w))
 }

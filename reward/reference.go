@@ -24,6 +24,7 @@ import (
 	"haf/encode"
 	"haf/lm"
 	"haf/pack"
+	"haf/weights"
 )
 
 // A Reference gives the log-probabilities of the frozen model that a policy is compared with. They are made once
@@ -104,7 +105,7 @@ func hashOf(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ck, err := lm.OpenCheckpoint(dir)
+	ck, err := weights.Open(dir)
 	if err != nil {
 		return "", err
 	}

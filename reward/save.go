@@ -14,13 +14,14 @@ import (
 	"github.com/google/renameio/v2"
 
 	"haf/lm"
+	"haf/weights"
 )
 
 // Save writes the model to a new folder: with an adapter as a PEFT adapter with its score head, else as a
 // Hugging Face sequence-classification folder that also holds the policy head. The folder appears whole or not at
 // all. An adapter of a GGUF file, which no other program could use, is saved merged.
 func (m *Model) Save(dir string) error {
-	if m.adapter != nil && lm.IsGGUF(m.Meta.Base) {
+	if m.adapter != nil && weights.IsGGUF(m.Meta.Base) {
 		return m.SaveMerged(dir)
 	}
 	if m.adapter != nil {
@@ -47,7 +48,7 @@ func (m *Model) SavePolicy(dir string) error {
 	meta := m.Meta
 	meta.ScoreOffset = 0
 	meta.Heads = slices.DeleteFunc(slices.Clone(meta.Heads), func(head string) bool { return head == "score" })
-	weights := slices.DeleteFunc(m.merged(), func(s lm.Source) bool { return isHead(s.Name) })
+	weights := slices.DeleteFunc(m.merged(), func(s weights.Source) bool { return isHead(s.Name) })
 	return m.save(dir, meta, func(dir string) error { return m.writeFolder(dir, m.Config.CausalClass(), weights) })
 }
 
@@ -111,8 +112,8 @@ func writeJSON(path string, v any) error {
 }
 
 // sources are the model's weights but the variance head, read one at a time.
-func (m *Model) sources() []lm.Source {
-	var out []lm.Source
+func (m *Model) sources() []weights.Source {
+	var out []weights.Source
 	for _, p := range m.params {
 		if p.Name == varianceName {
 			continue
@@ -123,12 +124,12 @@ func (m *Model) sources() []lm.Source {
 }
 
 // merged are the weights with the adapter's product added, W + scale · B·A.
-func (m *Model) merged() []lm.Source {
+func (m *Model) merged() []weights.Source {
 	byName := map[string]*Param{}
 	for _, p := range m.params {
 		byName[p.Name] = p
 	}
-	var out []lm.Source
+	var out []weights.Source
 	for _, p := range m.params {
 		if isAdapter(p.Name) || p.Name == varianceName {
 			continue
@@ -149,7 +150,7 @@ func (m *Model) merged() []lm.Source {
 }
 
 // addProduct adds scale · B·A to w, which is [out, in], or [in, out] if transposed.
-func addProduct(w lm.Array, a, b *Param, scale float64, transposed bool) error {
+func addProduct(w weights.Array, a, b *Param, scale float64, transposed bool) error {
 	ma, err := a.Read()
 	if err != nil {
 		return err
@@ -176,7 +177,7 @@ func (m *Model) class() string {
 }
 
 // writeFolder writes the Hugging Face folder: config.json of a model of the class, and the weights in one safetensors set.
-func (m *Model) writeFolder(dir, class string, sources []lm.Source) error {
+func (m *Model) writeFolder(dir, class string, sources []weights.Source) error {
 	description := *m.Config
 	description.DType = "float32" // what is written, whatever the base was stored in
 	if description.PAD >= description.Vocab {
@@ -193,7 +194,7 @@ func (m *Model) writeFolder(dir, class string, sources []lm.Source) error {
 	if shard == 0 {
 		shard = 5_000_000_000
 	}
-	return lm.WriteCheckpoint(dir, sources, lm.WriteOptions{MaxShard: shard})
+	return weights.Write(dir, sources, weights.WriteOptions{MaxShard: shard})
 }
 
 // writeAdapter writes a PEFT adapter with its score head.
@@ -219,7 +220,7 @@ func (m *Model) writeAdapter(dir string) error {
 	if err := writeJSON(filepath.Join(dir, adapterConfigName), config); err != nil {
 		return err
 	}
-	var sources []lm.Source
+	var sources []weights.Source
 	for _, p := range m.params {
 		name := m.Config.ModuleName(p.Name)
 		if stored := m.own[p.Name]; stored != "" {
@@ -231,7 +232,7 @@ func (m *Model) writeAdapter(dir string) error {
 		source.Name = adapterPrefix + name
 		sources = append(sources, source)
 	}
-	return lm.WriteSafetensors(filepath.Join(dir, adapterWeightsName), sources, lm.WriteOptions{})
+	return weights.WriteFile(filepath.Join(dir, adapterWeightsName), sources, weights.WriteOptions{})
 }
 
 // patterns states the ranks of an opened adapter that are not r. Its B matrices carry what their layers' scales differ by, so that

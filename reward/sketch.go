@@ -1,5 +1,7 @@
 package reward
 
+import "haf/weights"
+
 import "haf/lm"
 
 // Sketch is the outline of a model that is not on disk, by its config.json alone: with the parameters that the configuration
@@ -15,7 +17,7 @@ func Sketch(config []byte, opt Options) (*Model, error) {
 	}
 	m.HasPolicyHead = true
 	for _, p := range lm.Params(c) {
-		if err := m.add(lm.Array{Name: p.Name, Shape: p.Shape}, m.bodyType(opt)); err != nil {
+		if err := m.add(weights.Array{Name: p.Name, Shape: p.Shape}, m.bodyType(opt)); err != nil {
 			return nil, err
 		}
 	}

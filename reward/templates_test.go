@@ -19,6 +19,7 @@ import (
 	"haf/lm"
 	"haf/pref"
 	"haf/reward"
+	"haf/weights"
 )
 
 // publishedTemplate is an entry of chat_templates.json.
@@ -74,13 +75,13 @@ func templateBase(t *testing.T, p publishedTemplate) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	weights := lm.Init(c, rand.New(rand.NewPCG(5, 5)))
-	for i := range weights {
-		for k := range weights[i].Data {
-			weights[i].Data[k] *= 3 // large enough to tell tokens apart
+	arrays := lm.Init(c, rand.New(rand.NewPCG(5, 5)))
+	for i := range arrays {
+		for k := range arrays[i].Data {
+			arrays[i].Data[k] *= 3 // large enough to tell tokens apart
 		}
 	}
-	if err := lm.WriteCheckpoint(dir, lm.Sources(weights...), lm.WriteOptions{}); err != nil {
+	if err := weights.Write(dir, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return dir

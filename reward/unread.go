@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"haf/lm"
+	"haf/weights"
 )
 
 // checkTensors returns an error if the checkpoint of a model is quantized, or holds tensors that
 // are read neither as weights nor as a score head: the model would compute something else than the
 // program that wrote them.
-func checkTensors(ck *lm.Checkpoint, c *lm.Config) error {
+func checkTensors(ck *weights.Tensors, c *lm.Config) error {
 	if err := lm.CheckQuantized(ck, c); err != nil {
 		return fmt.Errorf("reward: %w", err)
 	}
@@ -24,13 +25,13 @@ func checkTensors(ck *lm.Checkpoint, c *lm.Config) error {
 }
 
 // unreadTensors are the tensors that are neither weights nor a score head.
-func unreadTensors(ck *lm.Checkpoint, c *lm.Config) ([]lm.Info, error) {
+func unreadTensors(ck *weights.Tensors, c *lm.Config) ([]weights.Info, error) {
 	settings, err := readHeadSettings(c)
 	if err != nil {
 		return nil, err
 	}
 	known := headTensors(ck, "", settings)
-	var unread []lm.Info
+	var unread []weights.Info
 	for _, info := range lm.Unread(ck, c) {
 		if !known[info.Name] {
 			unread = append(unread, info)
@@ -43,7 +44,7 @@ func unreadTensors(ck *lm.Checkpoint, c *lm.Config) ([]lm.Info, error) {
 const maxListed = 8
 
 // unreadError names tensors that are not read, and says what to do about what may be a score head.
-func unreadError(unread []lm.Info, c *lm.Config) error {
+func unreadError(unread []weights.Info, c *lm.Config) error {
 	var parts []string
 	for i, info := range unread {
 		if i == maxListed {
@@ -53,7 +54,7 @@ func unreadError(unread []lm.Info, c *lm.Config) error {
 		parts = append(parts, fmt.Sprintf("%s %v", info.Name, info.Shape))
 	}
 	advice := "use the program that wrote them, or remove them if the reward does not need them"
-	if i := slices.IndexFunc(unread, func(info lm.Info) bool {
+	if i := slices.IndexFunc(unread, func(info weights.Info) bool {
 		return looksLikeHead(info,
 			c)
 	}); i >= 0 {
@@ -85,7 +86,7 @@ const mostLabels = 4096
 
 // looksLikeHead tells whether a tensor outside the blocks has the shape of a score head, [labels,
 // hidden], or is a row or a bias of it by its name.
-func looksLikeHead(info lm.Info, c *lm.Config) bool {
+func looksLikeHead(info weights.Info, c *lm.Config) bool {
 	if c.LayerOf(info.Name) != "" || strings.Contains(info.Name, ".layers.") ||
 		len(info.Shape) == 0 {
 		return false

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"haf/backend"
-	"haf/lm"
 	"haf/reward"
+	"haf/weights"
 )
 
 // TestUnreadTensors: a model with tensors that are not understood is refused, never opened with a
@@ -19,8 +19,8 @@ func TestUnreadTensors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	main := func(arrays ...lm.Array) map[string][]lm.Array {
-		return map[string][]lm.Array{"model.safetensors": arrays}
+	main := func(arrays ...weights.Array) map[string][]weights.Array {
+		return map[string][]weights.Array{"model.safetensors": arrays}
 	}
 	two := slices.Concat(row(1), row(2))
 	for name, test := range map[string]struct {
@@ -57,7 +57,7 @@ func TestUnreadTensors(t *testing.T) {
 			[]string{"model.layers.0.mlp.extra.weight [2 3]", "use the program that wrote them, " +
 				"or remove them"}, []string{"model.layers.0.mlp.extra.weight"}},
 		"value head file": {layout{nil,
-			map[string][]lm.Array{"value_head.safetensors": {array("v_head.summary.weight", row(1),
+			map[string][]weights.Array{"value_head.safetensors": {array("v_head.summary.weight", row(1),
 				1, hidden), array("v_head.other.weight", row(2), 1, hidden)}}, ""},
 			[]string{"value_head.safetensors: haf does not read the tensors v_head.other.weight " +
 				"[1 32]"}, nil},
@@ -114,11 +114,11 @@ func TestUnreadTensors(t *testing.T) {
 // rewrite writes a folder's weights anew, under the names that rename gives them.
 func rewrite(t *testing.T, path string, rename func(string) string) {
 	t.Helper()
-	ck, err := lm.OpenSafetensors(path)
+	ck, err := weights.OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var arrays []lm.Array
+	var arrays []weights.Array
 	for _, name := range ck.Names() {
 		a, err := ck.Read(name)
 		if err != nil {
@@ -130,7 +130,7 @@ func rewrite(t *testing.T, path string, rename func(string) string) {
 	if err := ck.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := lm.WriteSafetensors(path, lm.Sources(arrays...), lm.WriteOptions{}); err != nil {
+	if err := weights.WriteFile(path, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -192,8 +192,8 @@ func TestInspectTwoSets(t *testing.T) {
 	}
 	dir := head("score.weight", row(1), 1).write(t)
 	other := t.TempDir()
-	if err := lm.WriteCheckpoint(other, lm.Sources(array("score.weight", row(2), 1, hidden),
-		array("score.bias", []float32{1}, 1)), lm.WriteOptions{MaxShard: 4 * hidden}); err != nil {
+	if err := weights.Write(other, weights.Sources(array("score.weight", row(2), 1, hidden),
+		array("score.bias", []float32{1}, 1)), weights.WriteOptions{MaxShard: 4 * hidden}); err != nil {
 		t.Fatal(err)
 	}
 	shards, err := filepath.Glob(filepath.Join(other, "*"))

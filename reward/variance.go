@@ -9,7 +9,7 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
-	"haf/lm"
+	"haf/weights"
 )
 
 // The variance head is a matrix [1, H] beside the score head, in a file of its own: what other programs read of a saved model is the same
@@ -29,8 +29,8 @@ func (m *Model) addVariance(dir string, opt Options) error {
 	path := filepath.Join(dir, varianceFile)
 	_, err := os.Stat(path)
 	switch {
-	case err == nil && !lm.IsGGUF(dir):
-		file, err := lm.OpenSafetensors(path)
+	case err == nil && !weights.IsGGUF(dir):
+		file, err := weights.OpenFile(path)
 		if err != nil {
 			return fmt.Errorf("reward: the variance head: %w", err)
 		}
@@ -44,11 +44,11 @@ func (m *Model) addVariance(dir string, opt Options) error {
 		}
 		m.HasVariance = true
 		return m.add(a, dtypes.Float32)
-	case err != nil && !errors.Is(err, fs.ErrNotExist) && !lm.IsGGUF(dir):
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !weights.IsGGUF(dir):
 		return fmt.Errorf("reward: %w", err)
 	case wanted:
 		m.HasVariance = true
-		return m.add(lm.Array{Name: varianceName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}, dtypes.Float32)
+		return m.add(weights.Array{Name: varianceName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}, dtypes.Float32)
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func (m *Model) addVariance(dir string, opt Options) error {
 func (m *Model) writeVariance(dir string) error {
 	for _, p := range m.params {
 		if p.Name == varianceName {
-			return lm.WriteSafetensors(filepath.Join(dir, varianceFile), []lm.Source{p.Source()}, lm.WriteOptions{})
+			return weights.WriteFile(filepath.Join(dir, varianceFile), []weights.Source{p.Source()}, weights.WriteOptions{})
 		}
 	}
 	return nil

@@ -9,9 +9,9 @@ import (
 
 	"haf/backend"
 	"haf/internal/shared"
-	"haf/lm"
 	"haf/reward"
 	"haf/train"
+	"haf/weights"
 )
 
 // stored is testdata/ppo.json, made by ppo.py.
@@ -69,7 +69,7 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	for i, a := range []lm.Array{{Shape: []int{1, len(want.ValueWeight)}, Data: want.ValueWeight}, {Shape: []int{1}, Data: []float32{want.ValueBias}}} {
+	for i, a := range []weights.Array{{Shape: []int{1, len(want.ValueWeight)}, Data: want.ValueWeight}, {Shape: []int{1}, Data: []float32{want.ValueBias}}} {
 		if err := policy.Set(l.value[i], a); err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,7 @@ import (
 	"haf/pack"
 	"haf/pref"
 	"haf/reward"
+	"haf/weights"
 )
 
 // expected is a stored case: token ids, and what PyTorch made of them.
@@ -50,7 +51,7 @@ type expected struct {
 // parityCase is a stored case opened: the model with its stored score head, and the packed batch of its pairs.
 type parityCase struct {
 	want    expected
-	stored  *lm.Checkpoint
+	stored  *weights.Tensors
 	model   *reward.Model
 	stepper *stepper
 	groups  []encode.Group
@@ -68,7 +69,7 @@ func openCase(t *testing.T, device *backend.Device, dir string, positions int, c
 	if err := json.Unmarshal(data, &c.want); err != nil {
 		t.Fatal(err)
 	}
-	if c.stored, err = lm.OpenSafetensors(filepath.Join(dir, "expected.safetensors")); err != nil {
+	if c.stored, err = weights.OpenFile(filepath.Join(dir, "expected.safetensors")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.stored.Close() })
@@ -184,7 +185,7 @@ func testParity(t *testing.T, c *parityCase, dir string) {
 }
 
 // compareGradient compares a whole gradient by the norm of its difference, relative to the stored one's.
-func compareGradient(t *testing.T, stored *lm.Checkpoint, p *reward.Param, gradient *tensors.Tensor) float64 {
+func compareGradient(t *testing.T, stored *weights.Tensors, p *reward.Param, gradient *tensors.Tensor) float64 {
 	t.Helper()
 	name := "grad." + p.Name
 	if strings.HasSuffix(p.Name, lm.LoraA) || strings.HasSuffix(p.Name, lm.LoraB) {

@@ -9,8 +9,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"haf/lm"
 	"haf/reward"
+	"haf/weights"
 )
 
 // An Optimizer holds the trained weights of a model, their moments, and two programs: the sum of gradients and the
@@ -177,11 +177,11 @@ func (o *Optimizer) Load(dir string) error {
 }
 
 func (o *Optimizer) writeWeights(dir string) error {
-	sources := make([]lm.Source, len(o.params))
+	sources := make([]weights.Source, len(o.params))
 	for i, p := range o.params {
 		sources[i] = p.Source()
 	}
-	return lm.WriteSafetensors(filepath.Join(dir, weightsName), sources, lm.WriteOptions{})
+	return weights.WriteFile(filepath.Join(dir, weightsName), sources, weights.WriteOptions{})
 }
 
 // moments are the optimizer's, by the prefix of their names in a checkpoint.
@@ -191,18 +191,18 @@ func (o *Optimizer) moments() map[string][]*tensors.Tensor {
 
 // writeTables writes lists of tensors in the order of the trained weights, under prefix and weight.
 func (o *Optimizer) writeTables(path string, tables map[string][]*tensors.Tensor) error {
-	var sources []lm.Source
+	var sources []weights.Source
 	for i, p := range o.params {
 		for prefix, list := range tables {
-			sources = append(sources, lm.Source{Name: prefix + p.Name, Shape: p.Shape, Values: func() ([]float32, error) { return tensors.CopyFlatData[float32](list[i]) }})
+			sources = append(sources, weights.Source{Name: prefix + p.Name, Shape: p.Shape, Values: func() ([]float32, error) { return tensors.CopyFlatData[float32](list[i]) }})
 		}
 	}
-	return lm.WriteSafetensors(path, sources, lm.WriteOptions{})
+	return weights.WriteFile(path, sources, weights.WriteOptions{})
 }
 
 // readTables replaces the tensors by those that writeTables wrote.
 func (o *Optimizer) readTables(path string, tables map[string][]*tensors.Tensor) error {
-	ck, err := lm.OpenSafetensors(path)
+	ck, err := weights.OpenFile(path)
 	if err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
@@ -222,7 +222,7 @@ func (o *Optimizer) readTables(path string, tables map[string][]*tensors.Tensor)
 
 // readWeights puts the trained weights saved in dir into the model.
 func (o *Optimizer) readWeights(dir string) error {
-	ck, err := lm.OpenSafetensors(filepath.Join(dir, weightsName))
+	ck, err := weights.OpenFile(filepath.Join(dir, weightsName))
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}

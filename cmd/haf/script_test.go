@@ -20,8 +20,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"haf/internal/shared"
-	"haf/lm"
 	"haf/recipe"
+	"haf/weights"
 )
 
 // TestScripts runs testdata/script: the command line as a user meets it. Beside testscript's own commands there are
@@ -108,9 +108,9 @@ func changeTensor(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: tensor drop|reshape|negate DIR NAME, tensor rename DIR NAME NEW")
 	}
 	dir, name := ts.MkAbs(args[1]), args[2]
-	ck, err := lm.OpenCheckpoint(dir)
+	ck, err := weights.Open(dir)
 	ts.Check(err)
-	var arrays []lm.Array
+	var arrays []weights.Array
 	for _, n := range ck.Names() {
 		a, err := ck.Read(n)
 		ts.Check(err)
@@ -135,7 +135,7 @@ func changeTensor(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no tensor %s", name)
 	}
 	ts.Check(ck.Close())
-	ts.Check(lm.WriteCheckpoint(dir, lm.Sources(arrays...), lm.WriteOptions{}))
+	ts.Check(weights.Write(dir, weights.Sources(arrays...), weights.WriteOptions{}))
 }
 
 func near(ts *testscript.TestScript, neg bool, args []string) {

@@ -14,6 +14,7 @@ import (
 	"haf/lm"
 	"haf/pref"
 	"haf/reward"
+	"haf/weights"
 )
 
 // madeModel writes a model of the study's sizes but for its depth, with random weights, and returns its folder.
@@ -52,7 +53,7 @@ func (s *study) madeModel(layers int) (string, error) {
 			return "", err
 		}
 	}
-	return dir, lm.WriteCheckpoint(dir, lm.Sources(lm.Init(c, rand.New(rand.NewPCG(1, uint64(layers))))...), lm.WriteOptions{})
+	return dir, weights.Write(dir, weights.Sources(lm.Init(c, rand.New(rand.NewPCG(1, uint64(layers))))...), weights.WriteOptions{})
 }
 
 // texts is what pairs are made of.

@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"bytes"
@@ -39,12 +39,12 @@ func Sources(arrays ...Array) []Source {
 type WriteOptions struct {
 	DType    string            // F32 (default), BF16 or F16; the latter two round to nearest, ties to even
 	Metadata map[string]string // beside {"format": "pt"}, which transformers asks for
-	MaxShard int64             // WriteCheckpoint: the most bytes of data in a file, 0 for one file whatever its size
+	MaxShard int64             // Write: the most bytes of data in a file, 0 for one file whatever its size
 }
 
-// WriteSafetensors writes one file, the tensors sorted by name. It appears under its name only when it is complete
+// WriteFile writes one file, the tensors sorted by name. It appears under its name only when it is complete
 // and on the disk; after an error, what stood there before still stands.
-func WriteSafetensors(path string, sources []Source, opt WriteOptions) error {
+func WriteFile(path string, sources []Source, opt WriteOptions) error {
 	sources, opt, err := checkSources(sources, opt)
 	if err != nil {
 		return err
@@ -56,10 +56,10 @@ func WriteSafetensors(path string, sources []Source, opt WriteOptions) error {
 	return commit(filepath.Dir(path), []*renameio.PendingFile{pending})
 }
 
-// WriteCheckpoint writes model.safetensors into a folder, or, where opt.MaxShard makes it several files,
+// Write writes model.safetensors into a folder, or, where opt.MaxShard makes it several files,
 // model-00001-of-0000n.safetensors and their index. The files are complete and on the disk before the first of them
 // gets its name. Weights of another layout that were in the folder are removed afterwards.
-func WriteCheckpoint(dir string, sources []Source, opt WriteOptions) error {
+func Write(dir string, sources []Source, opt WriteOptions) error {
 	sources, opt, err := checkSources(sources, opt)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func WriteCheckpoint(dir string, sources []Source, opt WriteOptions) error {
 		pending = append(pending, p)
 		// An old index would call a mixture of old and new shards a model, if the machine stopped among the renames.
 		if err := os.Remove(filepath.Join(dir, indexFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("lm: %w", err)
+			return fmt.Errorf("weights: %w", err)
 		}
 	}
 	if err := commit(dir, pending); err != nil {
@@ -111,7 +111,7 @@ func WriteCheckpoint(dir string, sources []Source, opt WriteOptions) error {
 // checkSources returns the sources sorted and the options complete, or says why they cannot be written.
 func checkSources(sources []Source, opt WriteOptions) ([]Source, WriteOptions, error) {
 	fail := func(format string, args ...any) ([]Source, WriteOptions, error) {
-		return nil, opt, fmt.Errorf("lm: writing weights: "+format, args...)
+		return nil, opt, fmt.Errorf("weights: writing weights: "+format, args...)
 	}
 	switch opt.DType {
 	case "":
@@ -184,7 +184,7 @@ const copiedBytes = 128 << 20
 func writePending(path string, sources []Source, opt WriteOptions) (_ *renameio.PendingFile, err error) {
 	header, err := marshalHeader(sources, opt)
 	if err != nil {
-		return nil, fmt.Errorf("lm: writing %s: %w", path, err)
+		return nil, fmt.Errorf("weights: writing %s: %w", path, err)
 	}
 	pending, err := newPending(path)
 	if err != nil {
@@ -193,7 +193,7 @@ func writePending(path string, sources []Source, opt WriteOptions) (_ *renameio.
 	defer func() {
 		if err != nil {
 			pending.Cleanup()
-			err = fmt.Errorf("lm: writing %s: %w", path, err)
+			err = fmt.Errorf("weights: writing %s: %w", path, err)
 		}
 	}()
 	if _, err := pending.Write(header); err != nil {
@@ -220,7 +220,7 @@ func newPending(path string) (*renameio.PendingFile, error) {
 	// The same folder, whatever $TMPDIR says: a rename across file systems is a copy.
 	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
 	if err != nil {
-		return nil, fmt.Errorf("lm: writing %s: %w", path, err)
+		return nil, fmt.Errorf("weights: writing %s: %w", path, err)
 	}
 	return pending, nil
 }
@@ -317,7 +317,7 @@ func pendingIndex(path string, index shardIndex) (*renameio.PendingFile, error) 
 	enc.SetIndent("", "  ")
 	if err := errors.Join(enc.Encode(index), pending.Sync()); err != nil {
 		pending.Cleanup()
-		return nil, fmt.Errorf("lm: writing %s: %w", path, err)
+		return nil, fmt.Errorf("weights: writing %s: %w", path, err)
 	}
 	return pending, nil
 }
@@ -327,7 +327,7 @@ func commit(dir string, pending []*renameio.PendingFile) error {
 	for _, p := range pending {
 		if err := p.CloseAtomicallyReplace(); err != nil {
 			p.Cleanup()
-			return fmt.Errorf("lm: %w", err)
+			return fmt.Errorf("weights: %w", err)
 		}
 	}
 	return syncFolder(dir)
@@ -336,29 +336,29 @@ func commit(dir string, pending []*renameio.PendingFile) error {
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return fmt.Errorf("lm: %w", err)
+		return fmt.Errorf("weights: %w", err)
 	}
 	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("lm: %s: %w", dir, err)
+		return fmt.Errorf("weights: %s: %w", dir, err)
 	}
 	return nil
 }
 
 var weightFile = regexp.MustCompile(`^model(-\d{5,}-of-\d{5,})?\.safetensors(\.index\.json)?$`)
 
-// removeWeights removes what an earlier WriteCheckpoint left in the folder and the last one did not replace;
-// OpenCheckpoint would take an old model.safetensors for the new weights.
+// removeWeights removes what an earlier Write left in the folder and the last one did not replace;
+// Open would take an old model.safetensors for the new weights.
 func removeWeights(dir string, keep map[string]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("lm: %w", err)
+		return fmt.Errorf("weights: %w", err)
 	}
 	for _, e := range entries {
 		if !weightFile.MatchString(e.Name()) || keep[e.Name()] {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-			return fmt.Errorf("lm: removing old weights: %w", err)
+			return fmt.Errorf("weights: removing old weights: %w", err)
 		}
 	}
 	return syncFolder(dir)

@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 )
 
 // copySources gives all tensors of a checkpoint as sources that are read when they are written.
-func copySources(c *Checkpoint) []Source {
+func copySources(c *Tensors) []Source {
 	var sources []Source
 	for _, name := range c.Names() {
 		info, _ := c.Info(name)
@@ -44,14 +44,14 @@ func files(t *testing.T, dir string) string {
 // The files in testdata were written by the reference implementation; written again they must be the same bytes.
 func TestWriteAsReference(t *testing.T) {
 	for _, file := range []string{"llama/model", "llama/reference/model", "llama/adapter/adapter_model", "llama3-rope/model"} {
-		path := "testdata/" + file + ".safetensors"
-		c, err := OpenSafetensors(path)
+		path := "../lm/testdata/" + file + ".safetensors"
+		c, err := OpenFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		copied := filepath.Join(t.TempDir(), "copy.safetensors")
-		if err := WriteSafetensors(copied, copySources(c), WriteOptions{}); err != nil {
+		if err := WriteFile(copied, copySources(c), WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		want, err := os.ReadFile(path)
@@ -74,13 +74,13 @@ func TestRewriteSharedModels(t *testing.T) {
 		t.Fatalf("no models: %v", err)
 	}
 	for _, path := range paths {
-		c, err := OpenSafetensors(path)
+		c, err := OpenFile(path)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
 		copied := filepath.Join(t.TempDir(), "copy.safetensors")
-		if err := WriteSafetensors(copied, copySources(c), WriteOptions{Metadata: c.Metadata()}); err != nil {
+		if err := WriteFile(copied, copySources(c), WriteOptions{Metadata: c.Metadata()}); err != nil {
 			t.Error(err)
 		}
 		c.Close()
@@ -153,13 +153,13 @@ func TestWriteDTypes(t *testing.T) {
 	data := []float32{0, 1, -2.5, 0.1, 65504, inf, 1e-7, 3}
 	for dtype, tolerance := range map[string]float64{"": 0, "F32": 0, "BF16": 1. / 256, "F16": 1. / 2048} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
-		err := WriteSafetensors(path, Sources(
+		err := WriteFile(path, Sources(
 			Array{"second", []int{2, 4}, data}, Array{"first", nil, []float32{7}}, Array{"empty", []int{0, 3}, nil},
 		), WriteOptions{DType: dtype, Metadata: map[string]string{"note": "a<b", "format": "pt"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := OpenSafetensors(path)
+		c, err := OpenFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,10 +189,10 @@ func TestWriteInChunks(t *testing.T) {
 	}
 	for _, dtype := range []string{"F32", "BF16", "F16"} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
-		if err := WriteSafetensors(path, Sources(Array{"a", []int{len(data)}, data}), WriteOptions{DType: dtype}); err != nil {
+		if err := WriteFile(path, Sources(Array{"a", []int{len(data)}, data}), WriteOptions{DType: dtype}); err != nil {
 			t.Fatal(err)
 		}
-		c, err := OpenSafetensors(path)
+		c, err := OpenFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,8 +232,8 @@ func TestWriteRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		for kind, err := range map[string]error{
-			"file":   WriteSafetensors(filepath.Join(dir, singleFile), test.sources, test.opt),
-			"folder": WriteCheckpoint(dir, test.sources, test.opt),
+			"file":   WriteFile(filepath.Join(dir, singleFile), test.sources, test.opt),
+			"folder": Write(dir, test.sources, test.opt),
 		} {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s, %s: %v\nwant it to contain %q", name, kind, err, test.want)
@@ -246,7 +246,7 @@ func TestWriteRefuses(t *testing.T) {
 			t.Errorf("%s: the folder holds %s, the file %q", name, files(t, dir), before)
 		}
 	}
-	if err := WriteCheckpoint(filepath.Join(t.TempDir(), "none"), nil, WriteOptions{}); !errors.Is(err, os.ErrNotExist) {
+	if err := Write(filepath.Join(t.TempDir(), "none"), nil, WriteOptions{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("into no folder: %v", err)
 	}
 }
@@ -255,19 +255,19 @@ func TestWriteRefuses(t *testing.T) {
 func TestWriteShardsFails(t *testing.T) {
 	dir := t.TempDir()
 	sources := Sources(Array{"a", nil, []float32{1}}, Array{"b", nil, []float32{2}})
-	if err := WriteCheckpoint(dir, sources, WriteOptions{MaxShard: 4}); err != nil {
+	if err := Write(dir, sources, WriteOptions{MaxShard: 4}); err != nil {
 		t.Fatal(err)
 	}
 	before := files(t, dir)
 	sources = append(sources, Source{"c", nil, func() ([]float32, error) { return nil, errors.New("no") }})
 	sources[0].Values = func() ([]float32, error) { return []float32{9}, nil }
-	if err := WriteCheckpoint(dir, sources, WriteOptions{MaxShard: 4}); err == nil {
+	if err := Write(dir, sources, WriteOptions{MaxShard: 4}); err == nil {
 		t.Fatal("no error")
 	}
 	if files(t, dir) != before {
 		t.Errorf("%s, before %s", files(t, dir), before)
 	}
-	c, err := OpenCheckpoint(dir)
+	c, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,11 +289,11 @@ func TestWriteCheckpointReplaces(t *testing.T) {
 	value := float32(0)
 	for _, shard := range []int64{0, 4, 8, 4, 0, 8, 0} {
 		value++
-		err := WriteCheckpoint(dir, Sources(Array{"a", nil, []float32{value}}, Array{"b", nil, []float32{2}}, Array{"c", nil, []float32{3}}), WriteOptions{MaxShard: shard})
+		err := Write(dir, Sources(Array{"a", nil, []float32{value}}, Array{"b", nil, []float32{2}}, Array{"c", nil, []float32{3}}), WriteOptions{MaxShard: shard})
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := OpenCheckpoint(dir)
+		c, err := Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}

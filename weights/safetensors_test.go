@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ func TestReadDTypes(t *testing.T) {
 		"b":{"dtype":"F16","shape":[2,4],"data_offsets":[20,36]},"c":{"dtype":"BF16","shape":[9],"data_offsets":[36,54]},
 		"d":{"dtype":"F64","shape":[2,1],"data_offsets":[54,70]},"e":{"dtype":"I32","shape":[],"data_offsets":[70,74]},
 		"z":{"dtype":"F32","shape":[0,7],"data_offsets":[20,20]}, "__metadata__":{"k":"v"}}   `, data))
-	c, err := OpenSafetensors(path)
+	c, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestReadDTypes(t *testing.T) {
 func TestReadFloat64OutOfRange(t *testing.T) {
 	path := writeTemp(t, "d.safetensors", rawSafetensors(`{"a":{"dtype":"F64","shape":[],"data_offsets":[0,8]}}`,
 		binary.LittleEndian.AppendUint64(nil, math.Float64bits(1e300))))
-	c, err := OpenSafetensors(path)
+	c, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestHostileFiles(t *testing.T) {
 	}
 	for _, test := range tests {
 		path := writeTemp(t, "x.safetensors", rawSafetensors(test.header, make([]byte, test.data)))
-		c, err := OpenSafetensors(path)
+		c, err := OpenFile(path)
 		if err == nil {
 			c.Close()
 			t.Errorf("%s: no error", test.name)
@@ -207,14 +207,14 @@ func TestHostileLengths(t *testing.T) {
 		"huge":           {length(1 << 40), "at most 100000000"},
 		"overflowing":    {length(math.MaxUint64), "at most 100000000"},
 	} {
-		if _, err := OpenSafetensors(writeTemp(t, "x.safetensors", test.file)); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := OpenFile(writeTemp(t, "x.safetensors", test.file)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := OpenSafetensors(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := OpenFile(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
 	}
-	if _, err := OpenSafetensors(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := OpenFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -233,7 +233,7 @@ func TestTensorBeyondTwoGigabytes(t *testing.T) {
 	if _, err := f.WriteAt([]byte{0x80, 0x3f}, int64(8+len(header))+2*n); err != nil {
 		t.Skipf("no sparse files: %v", err)
 	}
-	c, err := OpenSafetensors(path)
+	c, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestTensorBeyondTwoGigabytes(t *testing.T) {
 
 func FuzzReadHeader(f *testing.F) {
 	for _, model := range []string{"llama/model", "llama/adapter/adapter_model"} {
-		data, err := os.ReadFile("testdata/" + model + ".safetensors")
+		data, err := os.ReadFile("../lm/testdata/" + model + ".safetensors")
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -292,10 +292,10 @@ func BenchmarkFromBfloat16(b *testing.B) {
 func BenchmarkReadBF16(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "x.safetensors")
 	a := Array{Name: "a", Shape: []int{4096, 8192}, Data: make([]float32, 4096*8192)}
-	if err := WriteSafetensors(path, Sources(a), WriteOptions{DType: "BF16"}); err != nil {
+	if err := WriteFile(path, Sources(a), WriteOptions{DType: "BF16"}); err != nil {
 		b.Fatal(err)
 	}
-	c, err := OpenSafetensors(path)
+	c, err := OpenFile(path)
 	if err != nil {
 		b.Fatal(err)
 	}

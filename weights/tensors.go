@@ -1,4 +1,7 @@
-package lm
+// Package weights reads and writes the tensors of a model: safetensors files, alone or in shards behind an index, and GGUF
+// files, whose tensors appear under their Hugging Face names. Pickles are refused. It computes nothing with the tensors and
+// knows no model but what a GGUF file says of its own.
+package weights
 
 import (
 	"cmp"
@@ -26,9 +29,9 @@ const (
 // ErrMissing is wrapped by the errors about a tensor that a checkpoint does not have.
 var ErrMissing = errors.New("no such tensor")
 
-// A Checkpoint gives access to the tensors of one safetensors file, or of a set of files that an index joins. It is
+// A Tensors gives access to the tensors of one safetensors file, or of a set of files that an index joins. It is
 // safe for concurrent use until it is closed.
-type Checkpoint struct {
+type Tensors struct {
 	tensors  map[string]tensor
 	names    []string // sorted
 	metadata map[string]string
@@ -36,8 +39,8 @@ type Checkpoint struct {
 	stripped string // the prefixes that were taken off the names
 }
 
-func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Closer) *Checkpoint {
-	c := &Checkpoint{tensors: make(map[string]tensor, len(tensors)), metadata: metadata, files: files}
+func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Closer) *Tensors {
+	c := &Tensors{tensors: make(map[string]tensor, len(tensors)), metadata: metadata, files: files}
 	for _, t := range tensors {
 		c.tensors[t.Name] = t
 	}
@@ -45,11 +48,11 @@ func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Clo
 	return c
 }
 
-// OpenCheckpoint opens the weights in a folder: model.safetensors where there is one, else the
+// Open opens the weights in a folder: model.safetensors where there is one, else the
 // files that model.safetensors.index.json names. A folder with both is refused unless they hold
 // the same weights; the error wraps [ErrTwoSets]. Of a GGUF file they appear under their Hugging
 // Face names.
-func OpenCheckpoint(dir string) (*Checkpoint, error) {
+func Open(dir string) (*Tensors, error) {
 	if IsGGUF(dir) {
 		return openGGUFCheckpoint(dir)
 	}
@@ -67,31 +70,31 @@ func OpenCheckpoint(dir string) (*Checkpoint, error) {
 }
 
 // OpenSingle opens model.safetensors in a folder, whatever else is there.
-func OpenSingle(dir string) (*Checkpoint, error) {
-	return OpenSafetensors(filepath.Join(dir, singleFile))
+func OpenSingle(dir string) (*Tensors, error) {
+	return OpenFile(filepath.Join(dir, singleFile))
 }
 
 // openIndex opens the files that the index in a folder names.
-func openIndex(dir string) (*Checkpoint, error) {
+func openIndex(dir string) (*Tensors, error) {
 	shards, err := readIndex(filepath.Join(dir, indexFile))
 	if errors.Is(err, os.ErrNotExist) {
 		if err := refusePickle(dir); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("lm: %s: neither %s nor %s is there; give a model's folder with weights in safetensors form: %w", dir, singleFile, indexFile, os.ErrNotExist)
+		return nil, fmt.Errorf("weights: %s: neither %s nor %s is there; give a model's folder with weights in safetensors form: %w", dir, singleFile, indexFile, os.ErrNotExist)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lm: %s: %w", filepath.Join(dir, indexFile), err)
+		return nil, fmt.Errorf("weights: %s: %w", filepath.Join(dir, indexFile), err)
 	}
 	return openShards(dir, shards)
 }
 
 // openShards opens each shard and keeps of it the tensors that the index assigns to it.
-func openShards(dir string, shards map[string][]string) (*Checkpoint, error) {
+func openShards(dir string, shards map[string][]string) (*Tensors, error) {
 	var tensors []tensor
 	var files []io.Closer
 	metadata := map[string]string{}
-	fail := func(err error) (*Checkpoint, error) {
+	fail := func(err error) (*Tensors, error) {
 		for _, f := range files {
 			f.Close()
 		}
@@ -111,7 +114,7 @@ func openShards(dir string, shards map[string][]string) (*Checkpoint, error) {
 		for _, name := range shards[file] {
 			t, ok := shard.tensors[name]
 			if !ok {
-				return fail(fmt.Errorf("lm: %s: %w: %s, which %s says is there", filepath.Join(dir, file), ErrMissing, name, indexFile))
+				return fail(fmt.Errorf("weights: %s: %w: %s, which %s says is there", filepath.Join(dir, file), ErrMissing, name, indexFile))
 			}
 			tensors = append(tensors, t)
 		}
@@ -121,7 +124,7 @@ func openShards(dir string, shards map[string][]string) (*Checkpoint, error) {
 
 // readIndex returns, for each shard that an index names, the tensors in it.
 func readIndex(path string) (map[string][]string, error) {
-	data, err := readAtMost(path, maxHeader)
+	data, err := ReadBounded(path, maxHeader)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +164,8 @@ func parseIndex(data []byte) (map[string][]string, error) {
 	return shards, nil
 }
 
-// readAtMost reads a file, refusing one that is larger than limit or is not a regular file.
-func readAtMost(path string, limit int64) ([]byte, error) {
+// ReadBounded reads a file, refusing one that is larger than limit or is not a regular file.
+func ReadBounded(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -177,7 +180,7 @@ func readAtMost(path string, limit int64) ([]byte, error) {
 }
 
 // Close closes the files. Arrays that were read stay valid.
-func (c *Checkpoint) Close() error {
+func (c *Tensors) Close() error {
 	var errs []error
 	for _, f := range c.files {
 		errs = append(errs, f.Close())
@@ -187,10 +190,10 @@ func (c *Checkpoint) Close() error {
 }
 
 // Names returns the tensors' names, sorted.
-func (c *Checkpoint) Names() []string { return slices.Clone(c.names) }
+func (c *Tensors) Names() []string { return slices.Clone(c.names) }
 
 // Info describes a tensor; false if there is none of that name.
-func (c *Checkpoint) Info(name string) (Info, bool) {
+func (c *Tensors) Info(name string) (Info, bool) {
 	t, ok := c.tensors[name]
 	t.Shape = slices.Clone(t.Shape)
 	return t.Info, ok
@@ -198,8 +201,8 @@ func (c *Checkpoint) Info(name string) (Info, bool) {
 
 // Shapes is the checkpoint without its values: what is read of it has been checked as ever, dtype and shape, but has no
 // Data, and costs no reading. It needs no closing, and may be used after the checkpoint is closed.
-func (c *Checkpoint) Shapes() *Checkpoint {
-	shapes := &Checkpoint{tensors: make(map[string]tensor, len(c.tensors)), names: c.names,
+func (c *Tensors) Shapes() *Tensors {
+	shapes := &Tensors{tensors: make(map[string]tensor, len(c.tensors)), names: c.names,
 		metadata: c.metadata, stripped: c.stripped}
 	for name, t := range c.tensors {
 		t.noValues = true
@@ -209,11 +212,11 @@ func (c *Checkpoint) Shapes() *Checkpoint {
 }
 
 // Metadata returns the free text fields of the header; of a set of shards, all of theirs, the first shard's first.
-func (c *Checkpoint) Metadata() map[string]string { return maps.Clone(c.metadata) }
+func (c *Tensors) Metadata() map[string]string { return maps.Clone(c.metadata) }
 
 // Read reads a tensor as float32: F32, BF16 and F16 exactly, F64 rounded to nearest. Another dtype is an error, a
 // missing tensor wraps ErrMissing.
-func (c *Checkpoint) Read(name string) (Array, error) {
+func (c *Tensors) Read(name string) (Array, error) {
 	t, err := c.find(name)
 	if err != nil {
 		return Array{}, err
@@ -222,26 +225,26 @@ func (c *Checkpoint) Read(name string) (Array, error) {
 }
 
 // ReadShape is Read for a tensor whose shape is known. A tensor of another shape is an error, and is not read.
-func (c *Checkpoint) ReadShape(name string, shape ...int) (Array, error) {
+func (c *Tensors) ReadShape(name string, shape ...int) (Array, error) {
 	t, err := c.find(name)
 	if err != nil {
 		return Array{}, err
 	}
 	if !slices.Equal(t.Shape, shape) {
-		return Array{}, fmt.Errorf("lm: %s: %s has shape %v, want %v; do config.json and the weights belong together?", t.File, name, t.Shape, shape)
+		return Array{}, fmt.Errorf("weights: %s: %s has shape %v, want %v; do config.json and the weights belong together?", t.File, name, t.Shape, shape)
 	}
 	return t.read()
 }
 
-func (c *Checkpoint) find(name string) (*tensor, error) {
+func (c *Tensors) find(name string) (*tensor, error) {
 	if t, ok := c.tensors[name]; ok {
 		return &t, nil
 	}
 	near := nearest(name, c.names, 3)
 	if len(near) == 0 {
-		return nil, fmt.Errorf("lm: %w: %s, among %d tensors", ErrMissing, name, len(c.names))
+		return nil, fmt.Errorf("weights: %w: %s, among %d tensors", ErrMissing, name, len(c.names))
 	}
-	return nil, fmt.Errorf("lm: %w: %s, among the %d tensors of %s; near: %s; do config.json and the weights belong together?", ErrMissing, name, len(c.names), c.tensors[near[0]].File, strings.Join(near, ", "))
+	return nil, fmt.Errorf("weights: %w: %s, among the %d tensors of %s; near: %s; do config.json and the weights belong together?", ErrMissing, name, len(c.names), c.tensors[near[0]].File, strings.Join(near, ", "))
 }
 
 // nearest returns up to n of the names that are less than half different from name, by edit distance.
@@ -294,7 +297,7 @@ func editDistance(a, b string) int {
 
 // Hash returns the hex SHA-256 over the names, dtypes, shapes and data of all tensors. It reads all data; it depends
 // neither on how they are divided into files nor on the metadata.
-func (c *Checkpoint) Hash() (string, error) {
+func (c *Tensors) Hash() (string, error) {
 	h := sha256.New()
 	number := func(n int64) { binary.Write(h, binary.LittleEndian, n) } // a hash never fails
 	text := func(s string) { number(int64(len(s))); io.WriteString(h, s) }
@@ -314,7 +317,7 @@ func (c *Checkpoint) Hash() (string, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return "", fmt.Errorf("lm: %s: hashing %s: %w", t.File, name, err)
+			return "", fmt.Errorf("weights: %s: hashing %s: %w", t.File, name, err)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

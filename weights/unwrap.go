@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"fmt"
@@ -17,12 +17,12 @@ const (
 
 // Stripped is the prefixes that were taken off the tensors' names, such as "module."; empty where
 // there were none.
-func (c *Checkpoint) Stripped() string { return c.stripped }
+func (c *Tensors) Stripped() string { return c.stripped }
 
 // unwrap takes wrappers' prefixes off the names. "_orig_mod." is no part of any model's names, so
 // it is dropped wherever it stands. "module." is dropped where all tensors begin with it. Two
 // tensors of one name are an error, after which the checkpoint is closed.
-func (c *Checkpoint) unwrap() (*Checkpoint, error) {
+func (c *Tensors) unwrap() (*Tensors, error) {
 	stored := c.names
 	names := make([]string, len(stored))
 	compiled := false
@@ -49,7 +49,7 @@ func (c *Checkpoint) unwrap() (*Checkpoint, error) {
 	for i, name := range names {
 		if first, ok := tensors[name]; ok {
 			c.Close()
-			return nil, fmt.Errorf("lm: %s: %q and another tensor are both %q without the "+
+			return nil, fmt.Errorf("weights: %s: %q and another tensor are both %q without the "+
 				"prefixes of "+
 				"torch.compile and DistributedDataParallel: remove the one that is not meant",
 				first.File, stored[i], name)

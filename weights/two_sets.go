@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"errors"
@@ -14,13 +14,13 @@ var ErrTwoSets = errors.New("two sets of weights")
 
 // checkIndex returns an error if the folder of a model.safetensors also has an index of other
 // weights. An index whose files are gone names no weights, so it is no second set.
-func (c *Checkpoint) checkIndex(dir string) error {
+func (c *Tensors) checkIndex(dir string) error {
 	shards, err := readIndex(filepath.Join(dir, indexFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("lm: %s: %w", filepath.Join(dir, indexFile), err)
+		return fmt.Errorf("weights: %s: %w", filepath.Join(dir, indexFile), err)
 	}
 	there := false
 	for file := range shards {
@@ -43,7 +43,7 @@ func (c *Checkpoint) checkIndex(dir string) error {
 	if difference == "" {
 		return nil
 	}
-	return fmt.Errorf("lm: %s: %w: %s and the files of %s differ (%s). transformers reads %s. "+
+	return fmt.Errorf("weights: %s: %w: %s and the files of %s differ (%s). transformers reads %s. "+
 		"Delete %s to "+
 		"use the shards, or delete %s and its shards to use the one file", dir, ErrTwoSets,
 		singleFile,
@@ -51,8 +51,8 @@ func (c *Checkpoint) checkIndex(dir string) error {
 }
 
 // difference says in what the second set differs; empty: they hold the same weights.
-func (c *Checkpoint) difference(second *Checkpoint) (string, error) {
-	lacks := func(a, b *Checkpoint) []string {
+func (c *Tensors) difference(second *Tensors) (string, error) {
+	lacks := func(a, b *Tensors) []string {
 		return slices.DeleteFunc(a.Names(), func(name string) bool {
 			_, ok := b.tensors[name]
 			return ok

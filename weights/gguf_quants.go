@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"encoding/binary"
@@ -55,7 +55,7 @@ func (t *tensor) readBlocks(b quantBlock) (Array, error) {
 	for done := int64(0); done < t.Bytes; done += int64(len(buf)) {
 		buf = buf[:min(t.Bytes-done, whole)]
 		if n, err := t.source.ReadAt(buf, t.offset+done); n < len(buf) {
-			return Array{}, fmt.Errorf("lm: %s: reading %s: %w", t.File, t.Name, truncated(err))
+			return Array{}, fmt.Errorf("weights: %s: reading %s: %w", t.File, t.Name, truncated(err))
 		}
 		for i := 0; i < len(buf); i += b.bytes {
 			b.decode(data[at:at+b.values], buf[i:i+b.bytes])

@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"encoding/json"
@@ -12,33 +12,14 @@ import (
 	"testing"
 )
 
-func openGolden(t testing.TB, name string) *Checkpoint {
+func openGolden(t testing.TB, name string) *Tensors {
 	t.Helper()
-	c, err := OpenCheckpoint("testdata/" + name)
+	c, err := Open("../lm/testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
-}
-
-// The weights of the stored models have the names and shapes that their config.json promises.
-func TestGoldenWeights(t *testing.T) {
-	for _, model := range []string{"llama", "llama/reference", "llama3-rope", "llama3-rope/reference"} {
-		config, err := LoadConfig("testdata/" + model)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := openGolden(t, model)
-		for _, p := range Params(config) {
-			a, err := c.ReadShape(p.Name, p.Shape...)
-			if err != nil {
-				t.Error(err)
-			} else if len(a.Data) != p.Size() {
-				t.Errorf("%s: %d values", p.Name, len(a.Data))
-			}
-		}
-	}
 }
 
 func TestReadMissingAndMisshapen(t *testing.T) {
@@ -62,10 +43,10 @@ func TestReadMissingAndMisshapen(t *testing.T) {
 // TestShapes reads shapes without values, of a file that is closed.
 func TestShapes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.safetensors")
-	if err := WriteSafetensors(path, Sources(Array{Name: "a", Shape: []int{2, 3}, Data: make([]float32, 6)}), WriteOptions{DType: "BF16"}); err != nil {
+	if err := WriteFile(path, Sources(Array{Name: "a", Shape: []int{2, 3}, Data: make([]float32, 6)}), WriteOptions{DType: "BF16"}); err != nil {
 		t.Fatal(err)
 	}
-	whole, err := OpenSafetensors(path)
+	whole, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,10 +81,10 @@ func TestHash(t *testing.T) {
 	}
 	written := func(sources []Source, opt WriteOptions) string {
 		dir := t.TempDir()
-		if err := WriteCheckpoint(dir, sources, opt); err != nil {
+		if err := Write(dir, sources, opt); err != nil {
 			t.Fatal(err)
 		}
-		c, err := OpenCheckpoint(dir)
+		c, err := Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +119,7 @@ func TestHash(t *testing.T) {
 func TestShards(t *testing.T) {
 	c := openGolden(t, "llama")
 	dir := t.TempDir()
-	if err := WriteCheckpoint(dir, copySources(c), WriteOptions{MaxShard: 30_000, DType: "BF16"}); err != nil {
+	if err := Write(dir, copySources(c), WriteOptions{MaxShard: 30_000, DType: "BF16"}); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, indexFile))
@@ -157,7 +138,7 @@ func TestShards(t *testing.T) {
 	if index.Metadata.TotalParameters != parameters || index.Metadata.TotalSize != 2*parameters || len(index.WeightMap) != len(c.Names()) {
 		t.Errorf("index %+v of %d tensors, want %d parameters", index.Metadata, len(index.WeightMap), parameters)
 	}
-	s, err := OpenCheckpoint(dir)
+	s, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,11 +172,11 @@ func TestShards(t *testing.T) {
 
 func TestOpenCheckpointRefuses(t *testing.T) {
 	dir := t.TempDir()
-	_, err := OpenCheckpoint(dir)
+	_, err := Open(dir)
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), singleFile) || !strings.Contains(err.Error(), indexFile) {
 		t.Errorf("empty folder: %v", err)
 	}
-	if err := WriteSafetensors(filepath.Join(dir, "a.safetensors"), Sources(Array{"a", nil, []float32{1}}), WriteOptions{}); err != nil {
+	if err := WriteFile(filepath.Join(dir, "a.safetensors"), Sources(Array{"a", nil, []float32{1}}), WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for index, want := range map[string]string{
@@ -219,18 +200,18 @@ func TestOpenCheckpointRefuses(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, indexFile), []byte(index), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c, err := OpenCheckpoint(dir)
+		c, err := Open(dir)
 		if err == nil {
 			c.Close()
 			t.Errorf("%s: no error", index)
-		} else if !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "lm: ") {
+		} else if !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "weights: ") {
 			t.Errorf("%s: %v\nwant it to contain %q", index, err, want)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, indexFile), []byte(`{"weight_map":{"a":"a.safetensors"},"metadata":{"total_size":4}}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c, err := OpenCheckpoint(dir)
+	c, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +240,7 @@ func TestDamagedShards(t *testing.T) {
 		"empty":   {func(path string) error { return os.Truncate(path, 0) }, "0 bytes are too few"},
 	} {
 		dir := t.TempDir()
-		if err := WriteCheckpoint(dir, copySources(openGolden(t, "llama")), WriteOptions{MaxShard: 50_000}); err != nil {
+		if err := Write(dir, copySources(openGolden(t, "llama")), WriteOptions{MaxShard: 50_000}); err != nil {
 			t.Fatal(err)
 		}
 		shards, err := filepath.Glob(filepath.Join(dir, "model-*.safetensors"))
@@ -269,7 +250,7 @@ func TestDamagedShards(t *testing.T) {
 		if err := test.damage(shards[1]); err != nil {
 			t.Fatal(err)
 		}
-		_, err = OpenCheckpoint(dir)
+		_, err = Open(dir)
 		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), shards[1]) || !strings.Contains(err.Error(), "named by "+indexFile) {
 			t.Errorf("%s: %v\nwant it to contain %q and name the shard", name, err, test.want)
 		}

@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"bytes"
@@ -55,10 +55,10 @@ type tensor struct {
 	noValues bool
 }
 
-// OpenSafetensors opens one file. Its header is read and checked at once, the data when asked for.
+// OpenFile opens one file. Its header is read and checked at once, the data when asked for.
 // A file that is truncated, or whose header does not describe it exactly, is refused. The prefixes
 // that torch.compile and DistributedDataParallel put before the names are taken off.
-func OpenSafetensors(path string) (*Checkpoint, error) {
+func OpenFile(path string) (*Tensors, error) {
 	c, err := openFile(path)
 	if err != nil {
 		return nil, err
@@ -67,22 +67,22 @@ func OpenSafetensors(path string) (*Checkpoint, error) {
 }
 
 // openFile opens a file with the names that it stores.
-func openFile(path string) (*Checkpoint, error) {
+func openFile(path string) (*Tensors, error) {
 	info, err := os.Stat(path) // before opening, because opening a pipe would wait for its writer
 	if err != nil {
-		return nil, fmt.Errorf("lm: %w", err)
+		return nil, fmt.Errorf("weights: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("lm: %s: not a regular file; give the path of a .safetensors file", path)
+		return nil, fmt.Errorf("weights: %s: not a regular file; give the path of a .safetensors file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("lm: %w", err)
+		return nil, fmt.Errorf("weights: %w", err)
 	}
 	tensors, metadata, err := readHeader(f, info.Size())
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lm: %s: %w", path, err)
+		return nil, fmt.Errorf("weights: %s: %w", path, err)
 	}
 	for i := range tensors {
 		tensors[i].File = path
@@ -316,7 +316,7 @@ func (t *tensor) converter() (func(dst []float32, src []byte) error, error) {
 	case "F64":
 		return fromFloat64, nil
 	}
-	return nil, fmt.Errorf("lm: %s: %s has dtype %s, only F32, BF16, F16 and F64 are weights; is it a quantized model?", t.File, t.Name, t.DType)
+	return nil, fmt.Errorf("weights: %s: %s has dtype %s, only F32, BF16, F16 and F64 are weights; is it a quantized model?", t.File, t.Name, t.DType)
 }
 
 func (t *tensor) readNumbers() (Array, error) {
@@ -330,11 +330,11 @@ func (t *tensor) readNumbers() (Array, error) {
 	for done := int64(0); done < t.Bytes; done += int64(len(buf)) {
 		buf = buf[:min(t.Bytes-done, readChunk)]
 		if n, err := t.source.ReadAt(buf, t.offset+done); n < len(buf) {
-			return Array{}, fmt.Errorf("lm: %s: reading %s: %w", t.File, t.Name, truncated(err))
+			return Array{}, fmt.Errorf("weights: %s: reading %s: %w", t.File, t.Name, truncated(err))
 		}
 		at := done / width
 		if err := convert(data[at:at+int64(len(buf))/width], buf); err != nil {
-			return Array{}, fmt.Errorf("lm: %s: %s: %w", t.File, t.Name, err)
+			return Array{}, fmt.Errorf("weights: %s: %s: %w", t.File, t.Name, err)
 		}
 	}
 	return Array{Name: t.Name, Shape: slices.Clone(t.Shape), Data: data}, nil

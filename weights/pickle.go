@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func escapeGlob(dir string) string {
 func PickleError(path string) error {
 	out := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	out = strings.Replace(out, "pytorch_model", "model", 1) + ".safetensors"
-	return fmt.Errorf("lm: %s is a pickle, which can run any code when it is read: it is never opened here. Convert it: "+
+	return fmt.Errorf("weights: %s is a pickle, which can run any code when it is read: it is never opened here. Convert it: "+
 		`python3 -c "import torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for k, v in torch.load('%s', weights_only=True).items()}, '%s', {'format': 'pt'})" in its folder`,
 		path, filepath.Base(path), out)
 }

@@ -1,4 +1,4 @@
-package lm
+package weights_test
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"haf/internal/shared"
+	"haf/lm"
+	"haf/weights"
 )
 
 // TestGGUFQwen writes the stored models of the Qwen families as GGUF files and wants their weights and configuration back.
@@ -16,18 +18,18 @@ func TestGGUFQwen(t *testing.T) {
 	for _, family := range []string{"qwen2", "qwen3"} {
 		t.Run(family, func(t *testing.T) {
 			dir := shared.Path(t, "golden/models/"+family)
-			want, err := LoadConfig(dir)
+			want, err := lm.LoadConfig(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ck, err := OpenCheckpoint(dir)
+			ck, err := weights.Open(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer ck.Close()
 			path := filepath.Join(t.TempDir(), family+".gguf")
 			writeQwen(t, path, want, ck)
-			got, err := LoadConfig(path)
+			got, err := lm.LoadConfig(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,17 +42,17 @@ func TestGGUFQwen(t *testing.T) {
 					t.Errorf("configuration has %v, want %v", pair[0], pair[1])
 				}
 			}
-			file, err := OpenCheckpoint(path)
+			file, err := weights.Open(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer file.Close()
-			for _, p := range Params(got) { // what a model of this configuration is built of
-				a, err := ReadParam(file, got, p)
+			for _, p := range lm.Params(got) { // what a model of this configuration is built of
+				a, err := lm.ReadParam(file, got, p)
 				if err != nil {
 					t.Fatal(err)
 				}
-				b, err := ReadParam(ck, want, p)
+				b, err := lm.ReadParam(ck, want, p)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -58,33 +60,33 @@ func TestGGUFQwen(t *testing.T) {
 					t.Errorf("%s differs", p.Name)
 				}
 			}
-			if len(Params(got)) != len(Params(want)) {
-				t.Errorf("%d weights, want %d", len(Params(got)), len(Params(want)))
+			if len(lm.Params(got)) != len(lm.Params(want)) {
+				t.Errorf("%d weights, want %d", len(lm.Params(got)), len(lm.Params(want)))
 			}
 		})
 	}
 }
 
 // writeQwen writes a GGUF file as llama.cpp's converter does for these families: nothing is permuted.
-func writeQwen(t *testing.T, path string, c *Config, ck *Checkpoint) {
+func writeQwen(t *testing.T, path string, c *lm.Config, ck *weights.Tensors) {
 	t.Helper()
 	names := map[string]string{} // of a module: Hugging Face's → GGUF's
-	for gguf, hf := range ggufNames {
+	for gguf, hf := range weights.GGUFNames {
 		names[hf] = gguf
 	}
 	const typeUint32, typeFloat32, typeString, kindF32 = uint32(4), uint32(6), uint32(8), uint32(0)
-	var w ggufWriter
+	var w weights.GGUFWriter
 	key := func(name string) string { return c.Family + "." + name }
-	w.begin(uint64(len(ck.Names())), 10)
-	w.put("general.architecture", typeString, c.Family)
+	w.Begin(uint64(len(ck.Names())), 10)
+	w.Put("general.architecture", typeString, c.Family)
 	for name, v := range map[string]int{
 		"embedding_length": c.Hidden, "block_count": c.Layers, "feed_forward_length": c.FeedForward, "context_length": c.MaxPositions,
 		"attention.head_count": c.Heads, "attention.head_count_kv": c.KVHeads, "attention.key_length": c.HeadDim,
 	} {
-		w.put(key(name), typeUint32, uint32(v))
+		w.Put(key(name), typeUint32, uint32(v))
 	}
-	w.put(key("attention.layer_norm_rms_epsilon"), typeFloat32, float32(c.NormEps), key("rope.freq_base"), typeFloat32, float32(c.RopeTheta))
-	var data ggufWriter
+	w.Put(key("attention.layer_norm_rms_epsilon"), typeFloat32, float32(c.NormEps), key("rope.freq_base"), typeFloat32, float32(c.RopeTheta))
+	var data weights.GGUFWriter
 	for _, name := range ck.Names() {
 		a, err := ck.Read(name)
 		if err != nil {
@@ -104,11 +106,11 @@ func writeQwen(t *testing.T, path string, c *Config, ck *Checkpoint) {
 		for i, d := range a.Shape {
 			dims[len(dims)-1-i] = uint64(d)
 		}
-		w.tensor(prefix+gguf+name[dot:], kindF32, uint64(data.Len()), dims...)
-		data.put(a.Data)
-		data.data(0)
+		w.Tensor(prefix+gguf+name[dot:], kindF32, uint64(data.Len()), dims...)
+		data.Put(a.Data)
+		data.Data(0)
 	}
-	w.data(0)
+	w.Data(0)
 	if err := os.WriteFile(path, append(w.Bytes(), data.Bytes()...), 0o644); err != nil {
 		t.Fatal(err)
 	}

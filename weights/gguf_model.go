@@ -1,4 +1,4 @@
-package lm
+package weights
 
 import (
 	"encoding/json"
@@ -52,7 +52,7 @@ func hfName(name string) (string, bool) {
 }
 
 // openGGUFCheckpoint opens the weights of a GGUF file under their Hugging Face names.
-func openGGUFCheckpoint(path string) (*Checkpoint, error) {
+func openGGUFCheckpoint(path string) (*Tensors, error) {
 	g, err := OpenGGUF(path)
 	if err != nil {
 		return nil, err
@@ -60,13 +60,13 @@ func openGGUFCheckpoint(path string) (*Checkpoint, error) {
 	c, err := g.checkpoint()
 	if err != nil {
 		g.Close()
-		return nil, fmt.Errorf("lm: %s: %w", path, err)
+		return nil, fmt.Errorf("weights: %s: %w", path, err)
 	}
 	return c, nil
 }
 
 // checkpoint returns the weights; the file is closed with it.
-func (g *GGUF) checkpoint() (*Checkpoint, error) {
+func (g *GGUF) checkpoint() (*Tensors, error) {
 	arch, err := g.architecture()
 	if err != nil {
 		return nil, err
@@ -185,20 +185,24 @@ var ggufScales = []string{
 	"attention.clamp_kqv", "attention.max_alibi_bias",
 }
 
+// A RopeScaling finds the rope_scaling of config.json behind the factors by which a file divides the
+// frequencies of a rotary embedding: one for each pair of a head, of the base theta.
+type RopeScaling func(factors []float32, theta float64, headDim int) (map[string]any, error)
+
 // ConfigJSON returns the config.json that describes the model of the file, as transformers would have it.
-func (g *GGUF) ConfigJSON() ([]byte, error) {
+func (g *GGUF) ConfigJSON(scaling RopeScaling) ([]byte, error) {
 	arch, err := g.architecture()
 	if err != nil {
-		return nil, fmt.Errorf("lm: %s: %w", g.path, err)
+		return nil, fmt.Errorf("weights: %s: %w", g.path, err)
 	}
-	config, err := g.config(arch)
+	config, err := g.config(arch, scaling)
 	if err != nil {
-		return nil, fmt.Errorf("lm: %s: %w", g.path, err)
+		return nil, fmt.Errorf("weights: %s: %w", g.path, err)
 	}
 	return json.MarshalIndent(config, "", "  ")
 }
 
-func (g *GGUF) config(arch string) (map[string]any, error) {
+func (g *GGUF) config(arch string, find RopeScaling) (map[string]any, error) {
 	f := &ggufFields{g: g, arch: arch}
 	for _, key := range ggufScales {
 		switch v := g.Metadata[arch+"."+key].(type) {
@@ -254,14 +258,16 @@ func (g *GGUF) config(arch string) (map[string]any, error) {
 		}
 	}
 	if f.err == nil {
-		f.err = g.rope(f, config, headDim)
+		f.err = g.rope(f, config, headDim, find)
 	}
 	return config, f.err
 }
 
 // rope describes the rotary embedding: the base, and the stretching that is stated or that the factors of
 // rope_freqs.weight came from.
-func (g *GGUF) rope(f *ggufFields, config map[string]any, headDim int) error {
+func (g *GGUF) rope(
+	f *ggufFields, config map[string]any, headDim int, find RopeScaling,
+) error {
 	theta, ok := f.number("rope.freq_base")
 	if !ok {
 		theta = "10000"
@@ -280,9 +286,12 @@ func (g *GGUF) rope(f *ggufFields, config map[string]any, headDim int) error {
 		if err != nil {
 			return err
 		}
-		found, err := llama3Scaling(a.Data, base, headDim)
+		found, err := find(a.Data, base, headDim)
+		if err != nil {
+			return fmt.Errorf("%s: %w", ggufFrequencies, err)
+		}
 		config["rope_scaling"] = found
-		return err
+		return nil
 	case scaling == "" && !hasFactor, scaling == "none":
 	case scaling == "linear" && hasFactor:
 		config["rope_scaling"] = map[string]any{"rope_type": "linear", "factor": factor}
@@ -292,28 +301,6 @@ func (g *GGUF) rope(f *ggufFields, config map[string]any, headDim int) error {
 	return nil
 }
 
-// llama3Scaling finds the settings of Llama 3's stretching that give the factors by which the frequencies are divided.
-func llama3Scaling(factors []float32, theta float64, headDim int) (map[string]any, error) {
-	if len(factors) == headDim/2 && len(factors) > 0 {
-		r := RopeScaling{Type: "llama3", Factor: float64(slices.Max(factors)), LowFreqFactor: 1, HighFreqFactor: 4}
-		for _, original := range []int{8192, 4096, 16384, 32768} {
-			r.OriginalMaxPositions = original
-			same := true
-			for i, factor := range factors {
-				f := math.Pow(theta, -2*float64(i)/float64(headDim))
-				same = same && math.Abs(f/r.llama3(f)/float64(factor)-1) < 1e-4
-			}
-			if same {
-				return map[string]any{
-					"rope_type": "llama3", "factor": r.Factor, "low_freq_factor": r.LowFreqFactor, "high_freq_factor": r.HighFreqFactor,
-					"original_max_position_embeddings": original,
-				}, nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("%s holds factors that are not those of Llama 3: use the model's Hugging Face folder", ggufFrequencies)
-}
-
 func (g *GGUF) find(name string) (tensor, bool) {
 	for _, t := range g.tensors {
 		if t.Name == name {
@@ -321,27 +308,4 @@ func (g *GGUF) find(name string) (tensor, bool) {
 		}
 	}
 	return tensor{}, false
-}
-
-// Config returns the model's configuration.
-func (g *GGUF) Config() (*Config, error) {
-	data, err := g.ConfigJSON()
-	if err != nil {
-		return nil, err
-	}
-	c, err := ParseConfig(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w (made from the metadata of %s)", err, g.path)
-	}
-	return c, nil
-}
-
-// loadGGUFConfig reads the configuration of a GGUF file.
-func loadGGUFConfig(path string) (*Config, error) {
-	g, err := OpenGGUF(path)
-	if err != nil {
-		return nil, err
-	}
-	defer g.Close()
-	return g.Config()
 }

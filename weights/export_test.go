@@ -1,0 +1,4 @@
+package weights
+
+// GGUFNames is for the tests that need package lm.
+var GGUFNames = ggufNames
