@@ -48,7 +48,7 @@ setup: build
 
 # Stored PyTorch values against haf's, on the fastest device; HAF_GOLDEN=dir for other cases of the same form (a folder a case).
 parity:
-	HAF_DEVICE=auto $(GO) test -count=1 -v -run 'Parity|Stored|PackedEqualsAlone|AsTRL' ./lm ./reward ./train ./tokenizer
+	HAF_DEVICE=auto $(GO) test -count=1 -v -run 'Parity|Stored|PackedEqualsAlone|AsTRL' ./lm ./reward ./train ./tokenizer ./chat
 
 # SmolLM2-135M-Instruct as a Hugging Face folder in the cache, for the tests on a real model.
 models: $(SMOLLM2)/config.json $(SMOLLM2).gguf

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"haf/chat"
 	"haf/pref"
-	"haf/tokenizer"
 )
 
 // One rule makes a conversation the tokens that other programs make of it, and says where they read its reward. It is
@@ -54,9 +54,9 @@ type Conversation struct {
 
 // render is the text of a conversation. An error wraps [ErrRefused].
 func (e *Encoder) render(messages []pref.Message, generationPrompt bool) (string, error) {
-	turns := make([]tokenizer.Message, len(messages))
+	turns := make([]chat.Message, len(messages))
 	for i, m := range messages {
-		turns[i] = tokenizer.Message{Role: m.Role, Content: m.Content}
+		turns[i] = chat.Message{Role: m.Role, Content: m.Content}
 	}
 	text, err := e.tpl.Render(turns, generationPrompt)
 	if err != nil {

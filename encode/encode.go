@@ -12,7 +12,7 @@ import (
 	"fmt"
 	"slices"
 
-	"haf/tokenizer"
+	"haf/chat"
 )
 
 // A Tokenizer makes token ids of text. Encode adds the special tokens of its post-processor (BOS, EOS) where
@@ -28,7 +28,7 @@ type Tokenizer interface {
 // A Template writes a conversation as the text that a model was trained on; with addGenerationPrompt the text ends
 // where the assistant's answer begins. Implementations are safe for concurrent use.
 type Template interface {
-	Render(messages []tokenizer.Message, addGenerationPrompt bool) (string, error)
+	Render(messages []chat.Message, addGenerationPrompt bool) (string, error)
 	Hash() string
 }
 

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"unicode"
 
+	"haf/chat"
 	"haf/pref"
-	"haf/tokenizer"
 )
 
 // words is a tokenizer of words, punctuation and line ends, with "<s>" and "</s>" as special tokens.
@@ -93,7 +93,7 @@ type turns struct {
 	glue   bool   // the answer follows its role without a space, so that both are one token
 }
 
-func (t turns) Render(messages []tokenizer.Message, addGenerationPrompt bool) (string, error) {
+func (t turns) Render(messages []chat.Message, addGenerationPrompt bool) (string, error) {
 	var b strings.Builder
 	b.WriteString(t.before)
 	for _, m := range messages {

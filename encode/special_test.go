@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/chat"
 	"haf/internal/shared"
 	"haf/pref"
 	"haf/tokenizer"
@@ -31,7 +32,7 @@ func TestEndsOfRealTemplates(t *testing.T) {
 	}
 	sources := map[string]string{}
 	for _, file := range []string{"published", "chat_templates"} {
-		data, err := os.ReadFile("../tokenizer/testdata/" + file + ".json")
+		data, err := os.ReadFile("../chat/testdata/" + file + ".json")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,14 +58,14 @@ func TestEndsOfRealTemplates(t *testing.T) {
 			}
 			bos, _, _ := tok.Special("bos_token")
 			eos, _, _ := tok.Special("eos_token")
-			templates := map[string]*tokenizer.Template{}
+			templates := map[string]*chat.Template{}
 			for _, builtIn := range []string{"plain", "phi-2", "mistral"} {
-				if templates[builtIn], err = tokenizer.Named(builtIn, bos, eos); err != nil {
+				if templates[builtIn], err = chat.Named(builtIn, bos, eos); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for at, source := range sources {
-				if templates[at], err = tokenizer.NewTemplate(source, bos, eos); err != nil {
+				if templates[at], err = chat.New(source, bos, eos); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -79,16 +80,16 @@ func TestEndsOfRealTemplates(t *testing.T) {
 	}
 }
 
-func checkConversation(t *testing.T, at string, tok *tokenizer.Tokenizer, tpl *tokenizer.Template, e *Encoder) {
+func checkConversation(t *testing.T, at string, tok *tokenizer.Tokenizer, tpl *chat.Template, e *Encoder) {
 	t.Helper()
 	question := []pref.Message{{Role: pref.User, Content: "What is 2+2?"}, {Role: pref.Assistant, Content: "4."}, {Role: pref.User, Content: "And 3+3?"}}
-	turns := []tokenizer.Message{{Role: "user", Content: "What is 2+2?"}, {Role: "assistant", Content: "4."}, {Role: "user", Content: "And 3+3?"}}
+	turns := []chat.Message{{Role: "user", Content: "What is 2+2?"}, {Role: "assistant", Content: "4."}, {Role: "user", Content: "And 3+3?"}}
 	prompt, err := tpl.Render(turns, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, response := range []string{"6.", "", "Seven."} {
-		text, err := tpl.Render(append(turns, tokenizer.Message{Role: "assistant", Content: response}), false)
+		text, err := tpl.Render(append(turns, chat.Message{Role: "assistant", Content: response}), false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"haf/chat"
 	"haf/encode"
 	"haf/internal/shared"
 	"haf/pref"
@@ -23,7 +24,7 @@ func TestHHBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpl, err := tokenizer.Named("plain", "", "")
+	tpl, err := chat.Named("plain", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func TestHHModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpl, err := tok.Template()
+	tpl, err := chat.Of(tok)
 	if err != nil {
 		t.Fatal(err)
 	}

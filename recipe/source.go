@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"haf/chat"
 	"haf/hub"
 	"haf/serve"
-	"haf/tokenizer"
 )
 
 // A Source is a value of a recipe that was an id on the hub, and what it became.
@@ -126,7 +126,7 @@ func (r *Recipe) absolute() (*Recipe, error) {
 		if slices.Contains([]string{"", "auto", "model"}, *name) {
 			continue
 		}
-		if _, err := tokenizer.Named(*name, "", ""); err != nil { // not a built-in one: a file
+		if _, err := chat.Named(*name, "", ""); err != nil { // not a built-in one: a file
 			paths = append(paths, name)
 		}
 	}

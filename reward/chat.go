@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"haf/chat"
 	"haf/encode"
 	"haf/tokenizer"
 )
@@ -119,7 +120,7 @@ func (m *Model) FormatNotes() []string {
 	}
 	var notes []string
 	template, trained := m.Meta.Template, m.Meta.Trained()
-	_, none := m.Tokenizer.Template()
+	_, none := chat.Of(m.Tokenizer)
 	switch {
 	case template.Name == "model" || trained:
 	case none != nil:
@@ -160,7 +161,7 @@ func (m *Model) EncoderWith(args map[string]json.RawMessage) (*encode.Encoder, e
 }
 
 // chooseTemplate finds the chat template that the options name, else the one that was saved.
-func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMeta, trains bool) (*tokenizer.Template, TemplateMeta, error) {
+func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMeta, trains bool) (*chat.Template, TemplateMeta, error) {
 	bos, _, _ := tok.Special("bos_token")
 	eos, _, _ := tok.Special("eos_token")
 	meta := TemplateMeta{Name: opt.Template, Args: opt.Args, Date: opt.Date}
@@ -170,24 +171,24 @@ func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMet
 	if opt.Args == nil {
 		meta.Args = saved.Args
 	}
-	var tpl *tokenizer.Template
+	var tpl *chat.Template
 	var err error
 	switch {
 	case meta.Source != "":
-		tpl, err = tok.TemplateOf(meta.Source)
+		tpl, err = chat.For(tok, meta.Source)
 	case meta.Name == "" || meta.Name == "auto":
 		meta.Name = "model"
-		if tpl, err = tok.Template(); errors.Is(err, tokenizer.ErrNoTemplate) {
+		if tpl, err = chat.Of(tok); errors.Is(err, chat.ErrNoTemplate) {
 			meta.Name = "plain"
-			tpl, err = tokenizer.Named(meta.Name, bos, eos)
+			tpl, err = chat.Named(meta.Name, bos, eos)
 		}
 	case meta.Name == "model":
-		tpl, err = tok.Template()
+		tpl, err = chat.Of(tok)
 	default: // a built-in name, else a file
-		if tpl, err = tokenizer.Named(meta.Name, bos, eos); err != nil {
+		if tpl, err = chat.Named(meta.Name, bos, eos); err != nil {
 			if source, readErr := os.ReadFile(meta.Name); readErr == nil {
 				meta.Source = string(source)
-				tpl, err = tok.TemplateOf(meta.Source)
+				tpl, err = chat.For(tok, meta.Source)
 			}
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"haf/chat"
 	"haf/encode"
-	"haf/tokenizer"
 )
 
 // tokenizerFiles are the tokenizer's files as they are saved: with the padding token and the chat template that the model is
@@ -21,7 +21,7 @@ func (m *Model) tokenizerFiles() (map[string][]byte, error) {
 	if pad, ok := m.Tokenizer.Token(int32(m.Config.PAD)); ok {
 		change["pad_token"] = pad
 	}
-	if own, err := m.Tokenizer.Template(); err != nil || own.Source() != m.savedTemplate() {
+	if own, err := chat.Of(m.Tokenizer); err != nil || own.Source() != m.savedTemplate() {
 		change["chat_template"] = m.savedTemplate()
 		files["chat_template.jinja"] = []byte(m.savedTemplate())
 		delete(files, "chat_template.json") // an older form of the same
@@ -77,7 +77,7 @@ func (m *Model) savedTemplate() string {
 	}
 	if day, err := time.Parse(dateForm, m.Meta.Template.Date); err == nil {
 		source = dateCall.ReplaceAllStringFunc(source, func(call string) string {
-			one, err := tokenizer.NewTemplate("{{ "+call+" }}", "", "")
+			one, err := chat.New("{{ "+call+" }}", "", "")
 			if err != nil {
 				return call
 			}

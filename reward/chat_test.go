@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"haf/chat"
 	"haf/encode"
 	"haf/pref"
 	"haf/reward"
@@ -77,11 +78,11 @@ func TestChatOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tpl, err := tok.Template()
+		tpl, err := chat.Of(tok)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rendered, err := tpl.At(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)).Render([]tokenizer.Message{{Role: "user", Content: samples()[0].Prompt[0].Content}, {Role: "assistant", Content: "mice"}}, false)
+		rendered, err := tpl.At(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)).Render([]chat.Message{{Role: "user", Content: samples()[0].Prompt[0].Content}, {Role: "assistant", Content: "mice"}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"haf/backend"
+	"haf/chat"
 	"haf/encode"
 	"haf/internal/shared"
 	"haf/pref"
@@ -112,8 +113,8 @@ func TestSmolLM2GGUF(t *testing.T) {
 		}
 	}
 	t.Logf("%d ids of %d groups", ids, len(groups))
-	a, errA := toks[0].Template()
-	b, errB := toks[1].Template()
+	a, errA := chat.Of(toks[0])
+	b, errB := chat.Of(toks[1])
 	if errA != nil || errB != nil || a.Source() != b.Source() {
 		t.Errorf("templates differ: %v, %v", errA, errB)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"haf/chat"
 	"haf/encode"
 	"haf/lm"
 	"haf/pref"
@@ -110,7 +111,7 @@ type SpecialToken struct {
 
 // Inspect describes a model without opening a device or reading its weights. What keeps it from being opened, or makes it
 // score differently than one would think, is among the warnings; an error is only what leaves nothing to describe.
-func Inspect(path string, chat ChatOptions) (*Inspection, error) {
+func Inspect(path string, opt ChatOptions) (*Inspection, error) {
 	src, err := find(path, "")
 	if err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func Inspect(path string, chat ChatOptions) (*Inspection, error) {
 	if known {
 		in.score(src, head, config)
 	}
-	in.tokens(src, config, chat)
+	in.tokens(src, config, opt)
 	return in, nil
 }
 
@@ -341,7 +342,7 @@ func (in *Inspection) score(src *source, h *scoreHead, c *lm.Config) {
 }
 
 // tokens describes the tokenizer and the template.
-func (in *Inspection) tokens(src *source, c *lm.Config, chat ChatOptions) {
+func (in *Inspection) tokens(src *source, c *lm.Config, opt ChatOptions) {
 	tok, err := src.tokenizer()
 	if err != nil {
 		in.cannot(err)
@@ -366,13 +367,13 @@ func (in *Inspection) tokens(src *source, c *lm.Config, chat ChatOptions) {
 	if _, ok := facts.Special["eos_token"]; !ok {
 		in.warn("the tokenizer names no end token")
 	}
-	in.template(src, tok, c, chat)
+	in.template(src, tok, c, opt)
 }
 
 // template describes the chat template that the model would be opened with.
-func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Config, chat ChatOptions) {
+func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Config, opt ChatOptions) {
 	facts := in.Tokenizer
-	tpl, meta, err := chooseTemplate(tok, chat, src.meta.Template, false)
+	tpl, meta, err := chooseTemplate(tok, opt, src.meta.Template, false)
 	if err != nil {
 		in.cannot(err)
 		return
@@ -388,7 +389,7 @@ func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Conf
 	case src.meta.Template.Name == "":
 		in.warn("no chat template: %q is used, which may not be what the model was trained with; name one with model.template", meta.Name)
 	}
-	question := []tokenizer.Message{{Role: "user", Content: "x"}}
+	question := []chat.Message{{Role: "user", Content: "x"}}
 	plain, errPlain := tpl.Render(question, false)
 	open, errOpen := tpl.Render(question, true)
 	if errPlain != nil || errOpen != nil {
@@ -396,7 +397,7 @@ func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Conf
 		return
 	}
 	facts.GenerationPrompt = plain != open
-	in.reading(tok, tpl, c, encode.Options{Read: cmp.Or(chat.Read, src.meta.Read), BOS: cmp.Or(chat.BOS, src.meta.BOS)})
+	in.reading(tok, tpl, c, encode.Options{Read: cmp.Or(opt.Read, src.meta.Read), BOS: cmp.Or(opt.BOS, src.meta.BOS)})
 	bos, ok := facts.Special["bos_token"]
 	if added := tok.Encode("", true); ok && len(added) > 0 && added[0] == bos.ID {
 		if strings.HasPrefix(open, bos.Token) {
@@ -405,13 +406,13 @@ func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Conf
 			in.warn("the tokenizer begins texts with %s, the template does not write it: haf reads conversations without it, as apply_chat_template does; -bos once adds it", bos.Token)
 		}
 	}
-	if facts.Date = meta.Date; meta.Date != "" && src.meta.Template.Date == "" && chat.Date == "" {
+	if facts.Date = meta.Date; meta.Date != "" && src.meta.Template.Date == "" && opt.Date == "" {
 		in.warn("the template writes the date: haf takes %s, another program the day on which it runs; -date sets another", meta.Date)
 	}
 }
 
 // reading says where a reward is read, by a conversation of one answer.
-func (in *Inspection) reading(tok *tokenizer.Tokenizer, tpl *tokenizer.Template, c *lm.Config, opt encode.Options) {
+func (in *Inspection) reading(tok *tokenizer.Tokenizer, tpl *chat.Template, c *lm.Config, opt encode.Options) {
 	pad := int32(c.PAD)
 	if in.Trained != nil && in.Trained.Pad != nil {
 		pad = int32(*in.Trained.Pad)

@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/backend"
+	"haf/chat"
 	"haf/encode"
 	"haf/lm"
 	"haf/tokenizer"
@@ -63,7 +64,7 @@ type Model struct {
 	// headLayers is the number of linear layers of a score head with hidden layers; 0 is the one matrix.
 	headLayers int
 	companions map[string][]byte // files of the base that are saved along
-	template   *tokenizer.Template
+	template   *chat.Template
 	encoding   encode.Options // of Encoder
 
 	programs *programs

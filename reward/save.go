@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"haf/chat"
 	"haf/lm"
 	"haf/weights"
 )
@@ -91,7 +92,7 @@ func (m *Model) writeCompanions(dir string, meta Meta) error {
 				return err
 			}
 		}
-		if own, err := m.Tokenizer.Template(); meta.Template.Name == "model" && (err != nil || own.Source() != m.savedTemplate()) {
+		if own, err := chat.Of(m.Tokenizer); meta.Template.Name == "model" && (err != nil || own.Source() != m.savedTemplate()) {
 			meta.Template.Source = m.template.Source() // the folder's own has more in it
 		}
 	}

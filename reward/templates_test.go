@@ -91,7 +91,7 @@ func templateBase(t *testing.T, p publishedTemplate) string {
 // alone and in a padded batch, and so does a server, from messages and from the template's text. docs/parity.md has the table that it
 // logs.
 func TestTransformersReadsTemplates(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(shared.Root(), "tokenizer", "testdata", "chat_templates.json"))
+	data, err := os.ReadFile(filepath.Join(shared.Root(), "chat", "testdata", "chat_templates.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,11 +135,11 @@ func TestTransformersReadsTemplates(t *testing.T) {
 		}
 	}
 	for _, p := range published {
-		var chat reward.ChatOptions
+		var options reward.ChatOptions
 		if p.Template == "" {
-			chat.Template = p.Name
+			options.Template = p.Name
 		}
-		trained := open(t, device, templateBase(t, p), reward.Options{Train: true, Chat: chat})
+		trained := open(t, device, templateBase(t, p), reward.Options{Train: true, Chat: options})
 		setScore(t, trained)
 		trained.Meta.Heads = []string{"score"}
 		m := &trainedModel{name: p.Name, dir: filepath.Join(t.TempDir(), "model"), worst: map[string]float64{}}

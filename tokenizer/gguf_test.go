@@ -156,10 +156,8 @@ func TestGGUFSentencePiece(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if tpl, err := tok.Template(); err != nil {
-		t.Error(err)
-	} else if got, err := tpl.Render(nil, false); err != nil || got != "<s>" {
-		t.Errorf("the template gives %q, %v", got, err)
+	if got := tok.ChatTemplate(); got != metadata["tokenizer.chat_template"] || got == "" {
+		t.Errorf("template %q", got)
 	}
 	metadata["tokenizer.ggml.add_bos_token"], metadata["tokenizer.ggml.add_eos_token"] = false, true
 	if tok, err = FromGGUF(metadata); err != nil {

@@ -1,5 +1,7 @@
 package tokenizer
 
+import "maps"
+
 // Kind names the model: "byte-level BPE", "BPE with byte fallback", "BPE" or "Unigram".
 func (t *Tokenizer) Kind() string {
 	m := t.model
@@ -17,6 +19,14 @@ func (t *Tokenizer) Kind() string {
 	}
 	return "BPE"
 }
+
+// ChatTemplate returns the source of the model's chat template: chat_template.jinja, else chat_template
+// of tokenizer_config.json (the one named default where there are several); "" where there is none.
+func (t *Tokenizer) ChatTemplate() string { return t.config.chatTemplate }
+
+// NamedSpecials returns the texts of the special tokens that the model's files name, by name:
+// "bos_token", "eos_token", and others.
+func (t *Tokenizer) NamedSpecials() map[string]string { return maps.Clone(t.config.special) }
 
 // TemplateFile names the file that holds the model's chat template, "" where there is none.
 func (t *Tokenizer) TemplateFile() string {

@@ -48,12 +48,8 @@ func TestLoadFolder(t *testing.T) {
 	if tok.Size() != 5 {
 		t.Errorf("Size = %d, want 5", tok.Size())
 	}
-	tpl, err := tok.Template()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := tpl.Render(nil, false); err != nil || got != "</s>" {
-		t.Errorf("the default template gives %q, %v", got, err)
+	if got := tok.ChatTemplate(); got != "{{ eos_token }}" {
+		t.Errorf("the default template is %q", got)
 	}
 	files := tok.Files()
 	if len(files) != 3 || string(files[configName]) != config {
@@ -66,8 +62,8 @@ func TestLoadFolder(t *testing.T) {
 	if alone.Hash() == tok.Hash() || len(tok.Hash()) != 64 {
 		t.Errorf("hashes %s and %s: the configuration changes ids", alone.Hash(), tok.Hash())
 	}
-	if _, err := alone.Template(); !errors.Is(err, ErrNoTemplate) {
-		t.Errorf("Template without one: %v", err)
+	if got := alone.ChatTemplate(); got != "" {
+		t.Errorf("template %q without one", got)
 	}
 }
 
@@ -76,9 +72,8 @@ func TestTemplateFileWins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpl, err := tok.Template()
-	if err != nil || tpl.Source() != "new" {
-		t.Errorf("template %v, %v", tpl, err)
+	if got := tok.ChatTemplate(); got != "new" {
+		t.Errorf("template %q, want new", got)
 	}
 }
 

@@ -1,4 +1,4 @@
-package tokenizer
+package chat
 
 import (
 	"crypto/sha256"
@@ -24,7 +24,7 @@ func TestAgainstJinja(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range cases {
-		tpl, err := NewTemplate(c.Template, "<s>", "</s>")
+		tpl, err := New(c.Template, "<s>", "</s>")
 		got := ""
 		if err == nil {
 			got, err = tpl.RenderAny(c.Messages, map[string]any{"tools": c.Tools,
@@ -79,7 +79,7 @@ func TestGrid(t *testing.T) {
 		if !ok {
 			e = entry{Template: g.Template, BOS: "<s>", EOS: "</s>"}
 		}
-		tpl, err := NewTemplate(e.Template, e.BOS, e.EOS)
+		tpl, err := New(e.Template, e.BOS, e.EOS)
 		if err != nil {
 			t.Errorf("%s: %v", g.Name, err)
 			continue

@@ -1,4 +1,6 @@
-package tokenizer
+// Package chat renders conversations as the text that a model was trained on, by chat templates in Jinja as transformers
+// runs them: the model's own, a file's, or one of those for models without one.
+package chat
 
 import (
 	"bytes"
@@ -15,11 +17,12 @@ import (
 	"time"
 
 	"haf/internal/jinja"
+	"haf/tokenizer"
 )
 
 // ErrNoTemplate is returned by Tokenizer.Template where the model's files hold none; Named has
 // templates for such models.
-var ErrNoTemplate = errors.New("tokenizer: the model has no chat template: " +
+var ErrNoTemplate = errors.New("chat: the model has no chat template: " +
 	"give one, or name one of plain, phi-2, mistral")
 
 // A Message is one turn of a conversation; Role is "system", "user" or "assistant" in most
@@ -41,20 +44,20 @@ type Template struct {
 	limits   jinja.Limits
 }
 
-// Template returns the model's chat template: chat_template.jinja, else chat_template of
-// tokenizer_config.json (the one named default where there are several), or ErrNoTemplate. The
-// named special tokens are variables of it.
-func (t *Tokenizer) Template() (*Template, error) {
-	if t.config.chatTemplate == "" {
+// Of returns the chat template of a tokenizer's files, or [ErrNoTemplate]. The named special tokens
+// are variables of it.
+func Of(tok *tokenizer.Tokenizer) (*Template, error) {
+	source := tok.ChatTemplate()
+	if source == "" {
 		return nil, ErrNoTemplate
 	}
-	return t.TemplateOf(t.config.chatTemplate)
+	return For(tok, source)
 }
 
-// TemplateOf parses a chat template for the model, whose named special tokens are variables of it.
-func (t *Tokenizer) TemplateOf(source string) (*Template, error) {
-	special := t.config.special
-	tpl, err := NewTemplate(source, special["bos_token"], special["eos_token"])
+// For parses a chat template for a model, whose named special tokens are variables of it.
+func For(tok *tokenizer.Tokenizer, source string) (*Template, error) {
+	special := tok.NamedSpecials()
+	tpl, err := New(source, special["bos_token"], special["eos_token"])
 	if err != nil {
 		return nil, err
 	}
@@ -62,13 +65,13 @@ func (t *Tokenizer) TemplateOf(source string) (*Template, error) {
 	return tpl, tpl.setVars()
 }
 
-// NewTemplate parses a chat template in Jinja. bos and eos are what the variables bos_token and
+// New parses a chat template in Jinja. bos and eos are what the variables bos_token and
 // eos_token hold.
-func NewTemplate(source string, bos, eos string) (t *Template, err error) {
+func New(source string, bos, eos string) (t *Template, err error) {
 	defer recovered("the parser", &err)
 	parsed, err := jinja.Parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: chat template: %w", err)
+		return nil, fmt.Errorf("chat: template: %w", err)
 	}
 	t = &Template{source: source, bos: bos, eos: eos, parsed: parsed, now: time.Now,
 		dated: &atomic.Bool{}}
@@ -79,7 +82,7 @@ func NewTemplate(source string, bos, eos string) (t *Template, err error) {
 // end the process.
 func recovered(what string, err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("tokenizer: chat template: %s failed: %v", what, r)
+		*err = fmt.Errorf("chat: template: %s failed: %v", what, r)
 	}
 }
 
@@ -92,7 +95,7 @@ func (t *Template) setVars() error {
 	for name, raw := range t.args {
 		v, err := jinja.FromJSON(raw)
 		if err != nil {
-			return fmt.Errorf("tokenizer: chat template: argument %s: %w", name, err)
+			return fmt.Errorf("chat: template: argument %s: %w", name, err)
 		}
 		t.vars[name] = v
 	}
@@ -131,15 +134,15 @@ func (t *Template) With(args map[string]json.RawMessage) (*Template, error) {
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		switch {
 		case !argName.MatchString(name):
-			return nil, fmt.Errorf("tokenizer: chat template: argument %q: "+
+			return nil, fmt.Errorf("chat: template: argument %q: "+
 				"a name of letters, digits and _ is wanted", name)
 		case slices.Contains(reservedArgs, name) || jinja.IsGlobal(name):
-			return nil, fmt.Errorf("tokenizer: chat template: argument %q: "+
+			return nil, fmt.Errorf("chat: template: argument %q: "+
 				"the name is reserved, choose one that the template reads", name)
 		}
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, args[name]); err != nil {
-			return nil, fmt.Errorf("tokenizer: chat template: argument %s: %w", name, err)
+			return nil, fmt.Errorf("chat: template: argument %s: %w", name, err)
 		}
 		with.args[name] = compact.Bytes()
 	}
@@ -193,11 +196,11 @@ func (t *Template) RenderAny(messages any, vars map[string]any) (string, error) 
 	all["add_generation_prompt"] = jinja.Bool(false)
 	var err error
 	if all["messages"], err = jinjaValue(messages); err != nil {
-		return "", fmt.Errorf("tokenizer: chat template: messages: %w", err)
+		return "", fmt.Errorf("chat: template: messages: %w", err)
 	}
 	for name, v := range vars {
 		if all[name], err = jinjaValue(v); err != nil {
-			return "", fmt.Errorf("tokenizer: chat template: %s: %w", name, err)
+			return "", fmt.Errorf("chat: template: %s: %w", name, err)
 		}
 	}
 	return t.execute(all)
@@ -210,7 +213,7 @@ func (t *Template) execute(vars jinja.Variables) (text string, err error) {
 		return t.now()
 	}
 	if text, err = t.parsed.Render(vars, now, t.limits); err != nil {
-		return "", fmt.Errorf("tokenizer: chat template: %w", err)
+		return "", fmt.Errorf("chat: template: %w", err)
 	}
 	return text, nil
 }
@@ -282,8 +285,8 @@ var named = map[string]string{
 func Named(name, bos, eos string) (*Template, error) {
 	source, ok := named[name]
 	if !ok {
-		return nil, fmt.Errorf("tokenizer: chat template %q is not known: "+
+		return nil, fmt.Errorf("chat: template %q is not known: "+
 			"plain, phi-2 and mistral are", name)
 	}
-	return NewTemplate(source, bos, eos)
+	return New(source, bos, eos)
 }

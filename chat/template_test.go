@@ -1,4 +1,4 @@
-package tokenizer
+package chat
 
 import (
 	"encoding/json"
@@ -54,7 +54,7 @@ func checkConversations(t *testing.T, path string, day time.Time) {
 	}
 	for _, g := range golden {
 		t.Run(g.Name, func(t *testing.T) {
-			tpl, err := NewTemplate(g.Template, g.BOS, g.EOS)
+			tpl, err := New(g.Template, g.BOS, g.EOS)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +118,7 @@ func TestTransformersExtensions(t *testing.T) {
 		"{% generation %}{{ messages[-1].content }}{% endgeneration %}!":            "Hi!",
 		"{% for m in messages %}{%- generation -%} x {% endgeneration %}{%endfor%}": "x ",
 	} {
-		tpl, err := NewTemplate(source, "", "")
+		tpl, err := New(source, "", "")
 		if err != nil {
 			t.Errorf("%s: %v", source, err)
 			continue
@@ -142,11 +142,11 @@ func TestTemplatesRefused(t *testing.T) {
 		"{{ " + strings.Repeat("(", 200) + " }}":          "nest deeper",
 		strings.Repeat("x", 1<<18+1):                      "at most",
 	} {
-		tpl, err := NewTemplate(source, "", "")
+		tpl, err := New(source, "", "")
 		if err == nil {
 			_, err = tpl.Render([]Message{{"user", "Hi"}}, false)
 		}
-		if err == nil || !strings.HasPrefix(err.Error(), "tokenizer: chat template") || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "chat: template") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: error %v, want one with %q", source, err, want)
 		}
 	}
@@ -210,7 +210,7 @@ func TestTemplatesStopped(t *testing.T) {
 		"{% set x %}{% for i in range(100000) %}" + strings.Repeat("text ", 40000) + "{% endfor %}{% endset %}":                               made,
 		"{{ 1 // 0 }}": "division by zero", "{{ 1 % 0 }}": "division by zero", "{{ 1 / 0 }}": "division by zero",
 	} {
-		tpl, err := NewTemplate(source, "", "")
+		tpl, err := New(source, "", "")
 		if err != nil {
 			t.Errorf("%.90s: %v", source, err)
 			continue
@@ -228,7 +228,7 @@ func TestTemplatesStopped(t *testing.T) {
 
 func TestTemplateHash(t *testing.T) {
 	hash := func(source, bos, eos string) string {
-		tpl, err := NewTemplate(source, bos, eos)
+		tpl, err := New(source, bos, eos)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -259,7 +259,7 @@ func TestConcurrentRender(t *testing.T) {
 }
 
 func TestWith(t *testing.T) {
-	tpl, err := NewTemplate("{{ bos_token }}{{ effort | default('low') }} {{ o | tojson }} {{ messages | length }}", "<s>", "</s>")
+	tpl, err := New("{{ bos_token }}{{ effort | default('low') }} {{ o | tojson }} {{ messages | length }}", "<s>", "</s>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,14 +301,14 @@ func TestWith(t *testing.T) {
 		t.Errorf("%d hashes of 6 templates", len(hashes))
 	}
 	for name, value := range map[string]string{"messages": "1", "add_generation_prompt": "1", "bos_token": "1", "eos_token": "1", "strftime_now": "1", "range": "1", "none": "1", "loop": "1", "": "1", "a b": "1", "1a": "1", "x": "{", "y": ""} {
-		if _, err := tpl.With(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || !strings.HasPrefix(err.Error(), "tokenizer: chat template: argument ") {
+		if _, err := tpl.With(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || !strings.HasPrefix(err.Error(), "chat: template: argument ") {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}
 	}
 }
 
 func TestWritesDate(t *testing.T) {
-	tpl, err := NewTemplate("{% if not date is defined %}{% set date = strftime_now('%Y') %}{% endif %}{{ date }}", "", "")
+	tpl, err := New("{% if not date is defined %}{% set date = strftime_now('%Y') %}{% endif %}{{ date }}", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
