@@ -71,7 +71,7 @@ func New(source string, bos, eos string) (t *Template, err error) {
 	defer recovered("the parser", &err)
 	parsed, err := jinja.Parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("chat: template: %w", err)
+		return nil, fmt.Errorf("chat template: %w", err)
 	}
 	t = &Template{source: source, bos: bos, eos: eos, parsed: parsed, now: time.Now,
 		dated: &atomic.Bool{}}
@@ -82,7 +82,7 @@ func New(source string, bos, eos string) (t *Template, err error) {
 // end the process.
 func recovered(what string, err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("chat: template: %s failed: %v", what, r)
+		*err = fmt.Errorf("chat template: %s failed: %v", what, r)
 	}
 }
 
@@ -95,7 +95,7 @@ func (t *Template) setVars() error {
 	for name, raw := range t.args {
 		v, err := jinja.FromJSON(raw)
 		if err != nil {
-			return fmt.Errorf("chat: template: argument %s: %w", name, err)
+			return fmt.Errorf("chat template: argument %s: %w", name, err)
 		}
 		t.vars[name] = v
 	}
@@ -134,15 +134,15 @@ func (t *Template) With(args map[string]json.RawMessage) (*Template, error) {
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		switch {
 		case !argName.MatchString(name):
-			return nil, fmt.Errorf("chat: template: argument %q: "+
+			return nil, fmt.Errorf("chat template: argument %q: "+
 				"a name of letters, digits and _ is wanted", name)
 		case slices.Contains(reservedArgs, name) || jinja.IsGlobal(name):
-			return nil, fmt.Errorf("chat: template: argument %q: "+
+			return nil, fmt.Errorf("chat template: argument %q: "+
 				"the name is reserved, choose one that the template reads", name)
 		}
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, args[name]); err != nil {
-			return nil, fmt.Errorf("chat: template: argument %s: %w", name, err)
+			return nil, fmt.Errorf("chat template: argument %s: %w", name, err)
 		}
 		with.args[name] = compact.Bytes()
 	}
@@ -196,11 +196,11 @@ func (t *Template) RenderAny(messages any, vars map[string]any) (string, error) 
 	all["add_generation_prompt"] = jinja.Bool(false)
 	var err error
 	if all["messages"], err = jinjaValue(messages); err != nil {
-		return "", fmt.Errorf("chat: template: messages: %w", err)
+		return "", fmt.Errorf("chat template: messages: %w", err)
 	}
 	for name, v := range vars {
 		if all[name], err = jinjaValue(v); err != nil {
-			return "", fmt.Errorf("chat: template: %s: %w", name, err)
+			return "", fmt.Errorf("chat template: %s: %w", name, err)
 		}
 	}
 	return t.execute(all)
@@ -213,7 +213,7 @@ func (t *Template) execute(vars jinja.Variables) (text string, err error) {
 		return t.now()
 	}
 	if text, err = t.parsed.Render(vars, now, t.limits); err != nil {
-		return "", fmt.Errorf("chat: template: %w", err)
+		return "", fmt.Errorf("chat template: %w", err)
 	}
 	return text, nil
 }
@@ -285,7 +285,7 @@ var named = map[string]string{
 func Named(name, bos, eos string) (*Template, error) {
 	source, ok := named[name]
 	if !ok {
-		return nil, fmt.Errorf("chat: template %q is not known: "+
+		return nil, fmt.Errorf("chat template %q is not known: "+
 			"plain, phi-2 and mistral are", name)
 	}
 	return New(source, bos, eos)

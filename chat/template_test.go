@@ -146,7 +146,7 @@ func TestTemplatesRefused(t *testing.T) {
 		if err == nil {
 			_, err = tpl.Render([]Message{{"user", "Hi"}}, false)
 		}
-		if err == nil || !strings.HasPrefix(err.Error(), "chat: template") || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "chat template") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: error %v, want one with %q", source, err, want)
 		}
 	}
@@ -301,7 +301,7 @@ func TestWith(t *testing.T) {
 		t.Errorf("%d hashes of 6 templates", len(hashes))
 	}
 	for name, value := range map[string]string{"messages": "1", "add_generation_prompt": "1", "bos_token": "1", "eos_token": "1", "strftime_now": "1", "range": "1", "none": "1", "loop": "1", "": "1", "a b": "1", "1a": "1", "x": "{", "y": ""} {
-		if _, err := tpl.With(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || !strings.HasPrefix(err.Error(), "chat: template: argument ") {
+		if _, err := tpl.With(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || !strings.HasPrefix(err.Error(), "chat template: argument ") {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}
 	}

@@ -169,7 +169,7 @@ func (p *Packing) place(items []item, shapes []Shape, opt Options) {
 	for _, s := range shapes {
 		lengths = append(lengths, s.lengths()...)
 	}
-	rows, batches, _ := packBatches(items, shapes[0], lengths, math.MaxInt, true)
+	rows, batches, _ := packBatches(items, shapes[0], lengths, math.MaxInt)
 	for i, shape := range shapes {
 		same := slices.DeleteFunc(slices.Clone(rows), func(r packedRow) bool {
 			return r.length != shape.Length && (shape.ShortRows == 0 || r.length != shape.ShortLength)

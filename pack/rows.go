@@ -43,8 +43,7 @@ const unbounded = -1
 
 // packBatches packs items into as few batches of a shape as hold them, and any number of rows of other lengths, for those that need
 // them. lengths, ascending, are all of them; a shape without rows has no batches. It fails where more batches than the limit are needed.
-// With tight, few items are packed by packTight where pack does not do.
-func packBatches(items []item, shape Shape, lengths []int, limit int, tight bool) (rows []packedRow, batches int, ok bool) {
+func packBatches(items []item, shape Shape, lengths []int, limit int) (rows []packedRow, batches int, ok bool) {
 	most := slices.Repeat([]int{unbounded}, len(lengths))
 	if shape.Rows == 0 {
 		rows, ok = pack(items, lengths, most)
@@ -79,96 +78,8 @@ func packBatches(items []item, shape Shape, lengths []int, limit int, tight bool
 		if rows, ok := pack(items, lengths, most); ok {
 			return rows, batches, true
 		}
-		if tight && len(items) <= tightItems && len(lengths) == len(shape.lengths()) {
-			if rows, ok := packTight(items, lengths, most); ok {
-				return rows, batches, true
-			}
-		}
 	}
 	return nil, 0, false
-}
-
-// tightItems is up to how many items are packed by searching for what fills a row best. More of them leave few gaps without.
-const tightItems = 512
-
-// packTight places items, longest first, in rows of the given lengths (ascending), of each as many as most says: row by row, the
-// longest first, the longest item that fits and those of the others that fill the row best, by dynamic programming over its
-// positions (the minimum bin slack heuristic, Gupta and Ho 1999). It fails where there is no room for one.
-func packTight(items []item, lengths, most []int) (rows []packedRow, ok bool) {
-	left := slices.Clone(items)
-	spare := -totalSize(items) // positions that may stay empty
-	for k, length := range lengths {
-		spare += most[k] * length
-	}
-	var reach []uint64
-	for k := len(lengths) - 1; k >= 0; k-- {
-		for n := most[k]; n > 0 && len(left) > 0; n-- {
-			row := packedRow{length: lengths[k]}
-			var taken []int
-			taken, reach = fillRow(left, lengths[k], reach)
-			spare -= lengths[k]
-			for _, i := range taken {
-				spare += left[i].size
-			}
-			if spare < 0 {
-				return nil, false
-			}
-			if len(taken) == 0 {
-				continue // empty, as will be all of this length
-			}
-			for _, i := range taken {
-				row.groups = append(row.groups, left[i].index)
-				row.load.add(left[i].load)
-			}
-			slices.Reverse(taken) // from the last on, so that the others keep their places
-			for _, i := range taken {
-				left = slices.Delete(left, i, i+1)
-			}
-			rows = append(rows, row)
-		}
-	}
-	return rows, len(left) == 0
-}
-
-// fillRow returns which of the items, longest first, a row gets, ascending: the first that fits and those of the others that fill it
-// best, of equal choices the one of longer items. memory is for its use, and comes back for the next.
-func fillRow(items []item, length int, memory []uint64) (taken []int, reach []uint64) {
-	first := slices.IndexFunc(items, func(it item) bool { return it.size <= length })
-	if first < 0 {
-		return nil, memory
-	}
-	room := length - items[first].size
-	words := room/64 + 1
-	// reach[i] has a bit for every sum up to room of items behind the first up to the i-th of them.
-	rest := items[first+1:]
-	reach = slices.Grow(memory[:0], (len(rest)+1)*words)[:(len(rest)+1)*words]
-	clear(reach[:words])
-	reach[0] = 1
-	for i, it := range rest {
-		from, to := reach[i*words:][:words], reach[(i+1)*words:][:words]
-		copy(to, from)
-		shift, bit := it.size/64, it.size%64
-		for w := words - 1; w >= shift; w-- {
-			to[w] |= from[w-shift] << bit
-			if bit > 0 && w > shift {
-				to[w] |= from[w-shift-1] >> (64 - bit)
-			}
-		}
-	}
-	has := func(i, sum int) bool { return reach[i*words+sum/64]>>(sum%64)&1 == 1 }
-	sum := room
-	for !has(len(rest), sum) {
-		sum--
-	}
-	for i := len(rest); i > 0; i-- {
-		if !has(i-1, sum) { // not without the i-th
-			taken = append(taken, first+i)
-			sum -= rest[i-1].size
-		}
-	}
-	taken = append(taken, first)
-	slices.Reverse(taken)
-	return taken, reach
 }
 
 // pack places items, longest first, in rows of the given lengths (ascending), of each no more than most: each in the row where it

@@ -1,10 +1,8 @@
 package pack
 
 import (
-	"cmp"
 	"math"
 	"slices"
-	"sort"
 )
 
 // batchCost is what a batch of a data set costs beside its positions, in positions: an adapter of rank 64 that is merged into the
@@ -57,9 +55,6 @@ func chooseMix(items []item, opt Options) (best Shape, least float64) {
 	sample := thin(items, min(2*searchItems, max(searchItems/8, mixBatches*len(items)*most/tokens)))
 	sampled := totalSize(sample)
 	least = math.Inf(1)
-	if len(items) <= tightItems && !opt.PowerOfTwoSizes {
-		best, least = chooseTight(items, opt)
-	}
 	try := func(s Shape) {
 		batch := (batchCost + s.cost()) * float64(len(items)) / float64(len(sample))
 		compile := compileBlock * float64(s.queryBlocks()*most)
@@ -70,7 +65,7 @@ func chooseMix(items []item, opt Options) (best Shape, least float64) {
 		if ceilDiv(sampled, s.Positions()) > limit {
 			return
 		}
-		if _, batches, ok := packBatches(sample, s, s.lengths(), limit, false); ok && float64(batches)*batch+compile < least {
+		if _, batches, ok := packBatches(sample, s, s.lengths(), limit); ok && float64(batches)*batch+compile < least {
 			best, least = s, float64(batches)*batch+compile
 		}
 	}
@@ -109,70 +104,6 @@ func chooseMix(items []item, opt Options) (best Shape, least float64) {
 // mostPositions is the size of a batch at most, for rows of the given length.
 func (o Options) mostPositions(length int) int {
 	return max(length, o.Positions/o.RowMultiple*o.RowMultiple)
-}
-
-// Bounds of the search of chooseTight.
-const (
-	tightLengths = 48 // of the longer rows, for a size of batch
-	tightMore    = 7  // of the least number of batches that many-th part more, in that many steps:
-	tightNumbers = 5
-	tightSizes   = 6       // of batches, in quanta above the least
-	tightTries   = 100_000 // times the number of items
-)
-
-// chooseTight is chooseMix for few items, which are no statistics: it tries all the shapes that are hardly larger than the items, the
-// cheapest first, until they fit. The cost is infinite where it finds none.
-func chooseTight(items []item, opt Options) (best Shape, least float64) {
-	longest, tokens := opt.roundLength(items[0].size), totalSize(items)
-	most := opt.mostPositions(longest)
-	type candidate struct {
-		shape   Shape
-		batches int
-		cost    float64
-	}
-	var candidates []candidate
-	sums := []int{0} // sums[n] is the size of the n longest
-	for _, it := range items {
-		sums = append(sums, sums[len(sums)-1]+it.size)
-	}
-	add := func(s Shape, batches int) {
-		if s.ShortRows > 0 {
-			long := sort.Search(len(items), func(i int) bool { return items[i].size <= s.ShortLength })
-			rows := batches * s.Rows
-			if long == len(items) || sums[long] > rows*s.Length || long > 0 && long > rows*(s.Length/items[long-1].size) {
-				return
-			}
-		}
-		cost := float64(batches)*(batchCost+s.cost()) + compileBlock*float64(s.queryBlocks()*most)
-		candidates = append(candidates, candidate{s, batches, cost})
-	}
-	fewest := max(1, ceilDiv(tokens, most))
-	for batches := fewest; batches <= fewest+1+fewest/tightMore; batches += 1 + fewest/tightMore/tightNumbers {
-		low := max(longest, ceilDiv(ceilDiv(tokens, batches), opt.RowMultiple)*opt.RowMultiple)
-		for size := low; size <= min(most, low+tightSizes*opt.RowMultiple); size += opt.RowMultiple {
-			for _, length := range spread(longest, size/opt.RowMultiple*opt.RowMultiple, opt.RowMultiple, tightLengths) {
-				for rows := 1; rows <= size/length; rows++ {
-					rest := size - rows*length
-					if rest == 0 {
-						add(Shape{Rows: rows, Length: length}, batches)
-						continue
-					}
-					for n := 1; opt.MaxLengths == 2 && n*opt.RowMultiple <= rest; n++ {
-						if rest%(n*opt.RowMultiple) == 0 && rest/n < length {
-							add(Shape{Rows: rows, Length: length, ShortRows: n, ShortLength: rest / n}, batches)
-						}
-					}
-				}
-			}
-		}
-	}
-	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
-	for _, c := range candidates[:min(len(candidates), tightTries/len(items))] {
-		if _, _, ok := packBatches(items, c.shape, c.shape.lengths(), c.batches, true); ok {
-			return c.shape, c.cost
-		}
-	}
-	return Shape{}, math.Inf(1)
 }
 
 // rounded returns the few shapes for plans that share them, for groups of up to the length: batches of 1, 2, 4, … such rows, or with
