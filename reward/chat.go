@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"haf/chat"
@@ -212,7 +213,7 @@ func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMet
 			meta.Date = date
 		}
 		if trains && meta.Date == "" {
-			meta.Date = time.Now().Format(dateForm)
+			meta.Date = today()
 		}
 	}
 	day, err := time.Parse(dateForm, meta.Date)
@@ -220,6 +221,14 @@ func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMet
 		return nil, meta, fmt.Errorf("reward: chat template %q: its date is %q, want a day such as %s", meta.Name, meta.Date, DefaultDate)
 	}
 	return tpl.At(day), meta, nil
+}
+
+// today is the day now, or that of SOURCE_DATE_EPOCH, by which runs are repeated exactly.
+func today() string {
+	if seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		return time.Unix(seconds, 0).UTC().Format(dateForm)
+	}
+	return time.Now().Format(dateForm)
 }
 
 // choosePad chooses the padding token of a model to be trained. transformers reads the reward at the last token that is not
