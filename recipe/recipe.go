@@ -18,6 +18,7 @@ import (
 	"haf/backend"
 	"haf/encode"
 	"haf/lm"
+	"haf/optim"
 	"haf/reward"
 	"haf/rlhf"
 	"haf/train"
@@ -389,9 +390,9 @@ func (r *Recipe) Validate() error {
 	return r.optimizer().Check()
 }
 
-func (r *Recipe) optimizer() train.AdamW {
+func (r *Recipe) optimizer() optim.AdamW {
 	t := r.Train
-	return train.AdamW{
+	return optim.AdamW{
 		LR: t.LR, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, WeightDecay: t.WeightDecay, DecayNorms: t.DecayNorms,
 		Clip: t.Clip, Schedule: t.Schedule, Warmup: t.Warmup,
 	}

@@ -3,7 +3,6 @@ package rlhf
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +12,8 @@ import (
 
 	"haf/encode"
 	"haf/lm"
+	"haf/optim"
 	"haf/reward"
-	"haf/train"
 )
 
 // Names of the value head's weights in a checkpoint: [1, H] and [1].
@@ -33,7 +32,7 @@ type learner struct {
 
 	read, readCritic         *Exec
 	gradient, criticGradient *Exec
-	actor, judge             *train.Optimizer // of the policy with its value head, and of the critic
+	actor, judge             *optim.Optimizer // of the policy with its value head, and of the critic
 	built                    int              // programs compiled, but for the optimizers'
 }
 
@@ -56,14 +55,14 @@ func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 		}
 		params = append(params, l.value...)
 	}
-	l.actor = train.NewOptimizer(policy, params, opt.Optimizer)
+	l.actor = optim.New(policy, params, opt.Optimizer)
 	l.read = l.program("read", policy, l.buildRead)
 	l.gradient = l.program("rlhf gradient", policy, l.buildGradient)
 	if opt.separate() {
 		l.critic = critic
 		settings := opt.Optimizer
 		settings.LR = opt.CriticLR
-		l.judge = train.NewOptimizer(critic, critic.Trainable(reward.ScoreHead), settings)
+		l.judge = optim.New(critic, critic.Trainable(reward.ScoreHead), settings)
 		l.readCritic = l.program("read critic", critic, l.buildReadCritic)
 		l.criticGradient = l.program("critic gradient", critic, l.buildCriticGradient)
 	}
@@ -91,7 +90,7 @@ func (l *learner) close() {
 			exec.Finalize()
 		}
 	}
-	for _, o := range []*train.Optimizer{l.actor, l.judge} {
+	for _, o := range []*optim.Optimizer{l.actor, l.judge} {
 		if o != nil {
 			o.Close()
 		}
@@ -107,7 +106,7 @@ func (l *learner) freeFrozen() error {
 	for _, t := range l.frozen {
 		kept = append(kept, t)
 	}
-	return train.Free(kept)
+	return optim.Free(kept)
 }
 
 // valueN reads the value head at the states that predict the tokens; args begins with its two weights.
@@ -199,9 +198,9 @@ func (l *learner) buildGradient(in []*Node) []*Node {
 		r.ValueN = valueN(hiddenNH, args)
 	}
 	parts := l.opt.surrogate().Graph(r)
-	gradients := Gradient(parts.Total, by(l.actor.Params(), w)...)
+	squares, gradients := optim.Gradients(parts.Total, l.actor.Params(), w)
 	losses := Stack([]*Node{parts.Total, parts.Policy, parts.Value, parts.KL, parts.Clipped, parts.Moved}, 0)
-	return append([]*Node{losses, train.SumOfSquares(gradients)}, gradients...)
+	return append([]*Node{losses, squares}, gradients...)
 }
 
 // buildCriticGradient: inputs of the batch, those of tokenInputs, weights → the value loss, squared norm, gradients.
@@ -211,16 +210,8 @@ func (l *learner) buildCriticGradient(in []*Node) []*Node {
 	r := readoutOf(in[n : n+numToken])
 	r.ValueN = l.critic.TokenScores(l.critic.Predicting(batch, w), w)
 	loss := l.opt.surrogate().valueLoss(r)
-	gradients := Gradient(loss, by(l.judge.Params(), w)...)
-	return append([]*Node{Reshape(loss, 1), train.SumOfSquares(gradients)}, gradients...)
-}
-
-func by(params []*reward.Param, w lm.Weights) []*Node {
-	nodes := make([]*Node, len(params))
-	for i, p := range params {
-		nodes[i] = w[p.Name]
-	}
-	return nodes
+	squares, gradients := optim.Gradients(loss, l.judge.Params(), w)
+	return append([]*Node{Reshape(loss, 1), squares}, gradients...)
 }
 
 // call runs a program that returns arrays alone and reads them.
@@ -235,7 +226,7 @@ func call(exec *Exec, b *encode.Batch, inputs, args []any) ([][]float32, error) 
 			return nil, fmt.Errorf("rlhf: reading a result: %w", err)
 		}
 	}
-	return arrays, train.Free(out)
+	return arrays, optim.Free(out)
 }
 
 // readAll fills in the log-probabilities, entropies and values of fresh rollouts.
@@ -290,9 +281,6 @@ type pass struct {
 	norm, criticNorm float64
 }
 
-// errNotFinite is a loss or gradient that is no number; the weights are as before the step.
-var errNotFinite = errors.New("is no finite number")
-
 // step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate the share of the peak learning
 // rate.
 func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, error) {
@@ -322,35 +310,38 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, erro
 	return out, err
 }
 
-// update runs a gradient program over packed batches, adds up losses and gradients, and lets the optimizer make its step.
-func update(gradient *Exec, optimizer *train.Optimizer, batches []*encode.Batch, losses []float64, rate float64, t int, args func(*encode.Batch) []any) (norm float64, err error) {
-	var sums []*tensors.Tensor
-	for _, b := range batches {
-		out, err := gradient.Call(args(b)...)
-		if err != nil {
-			return 0, errors.Join(fmt.Errorf("rlhf: gradients of a batch of %v rows and positions: %w", b.Shape, err), train.Free(sums))
-		}
-		parts, err := tensors.CopyFlatData[float32](out[0])
-		if err != nil {
-			return 0, errors.Join(fmt.Errorf("rlhf: reading losses: %w", err), train.Free(sums), train.Free(out))
-		}
-		for i, x := range parts {
-			losses[i] += float64(x)
-		}
-		squares := float64(tensors.ToScalar[float32](out[1]))
-		if err := train.Free(out[:2]); err != nil {
-			return 0, err
-		}
-		if sums == nil {
-			sums = out[2:]
-		} else if squares, err = optimizer.Accumulate(sums, out[2:]); err != nil {
-			return 0, err
-		}
-		if norm = math.Sqrt(squares); math.IsNaN(norm-norm) || math.IsNaN(losses[0]-losses[0]) {
-			return norm, errors.Join(fmt.Errorf("rlhf: the loss is %g and the gradients' norm %g: one %w", losses[0], norm, errNotFinite), train.Free(sums))
-		}
+// update makes an optimizer step with the gradients of packed batches and adds up their losses.
+func update(gradient *Exec, optimizer *optim.Optimizer, batches []*encode.Batch, losses []float64, rate float64, t int, args func(*encode.Batch) []any) (norm float64, err error) {
+	norm, err = optimizer.Step(optim.Step{
+		Number: t, Rate: rate * optimizer.Settings().LR, Batches: len(batches),
+		Run: func(i int) (optim.MicroBatch, error) {
+			return runGradient(gradient, batches[i], losses, args(batches[i]))
+		},
+	})
+	if err != nil {
+		err = fmt.Errorf("rlhf: %w", err)
 	}
-	return norm, optimizer.Apply(sums, rate*optimizer.Settings().LR, norm, t)
+	return norm, err
+}
+
+// runGradient runs a gradient program over a packed batch and adds its losses.
+func runGradient(gradient *Exec, b *encode.Batch, losses []float64, args []any) (optim.MicroBatch, error) {
+	out, err := gradient.Call(args...)
+	if err != nil {
+		return optim.MicroBatch{}, fmt.Errorf("gradients of a batch of %v rows and positions: %w", b.Shape, err)
+	}
+	parts, err := tensors.CopyFlatData[float32](out[0])
+	if err != nil {
+		return optim.MicroBatch{}, errors.Join(fmt.Errorf("reading losses: %w", err), optim.Free(out))
+	}
+	for i, x := range parts {
+		losses[i] += float64(x)
+	}
+	squares := float64(tensors.ToScalar[float32](out[1]))
+	if err := optim.Free(out[:2]); err != nil {
+		return optim.MicroBatch{}, errors.Join(err, optim.Free(out[2:]))
+	}
+	return optim.MicroBatch{Gradients: out[2:], Squares: squares, Loss: losses[0]}, nil
 }
 
 // save writes the trained weights and the optimizers' moments.

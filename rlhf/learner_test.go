@@ -10,8 +10,8 @@ import (
 	"haf/backend"
 	"haf/internal/shared"
 	"haf/lm"
+	"haf/optim"
 	"haf/reward"
-	"haf/train"
 )
 
 // stored is testdata/ppo.json, made by ppo.py.
@@ -63,7 +63,7 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 	s := want.Settings
 	opt := Default(PPO)
 	opt.Clip, opt.ValueClip, opt.ValueCoef, opt.Gamma, opt.Lambda = s.Clip, s.ValueClip, s.ValueCoef, s.Gamma, s.Lam
-	opt.Optimizer = train.AdamW{LR: s.LR, Beta1: s.Betas[0], Beta2: s.Betas[1], Eps: s.Eps, WeightDecay: s.WeightDecay, Clip: s.MaxNorm, Schedule: "constant"}
+	opt.Optimizer = optim.AdamW{LR: s.LR, Beta1: s.Betas[0], Beta2: s.Betas[1], Eps: s.Eps, WeightDecay: s.WeightDecay, Clip: s.MaxNorm, Schedule: "constant"}
 	l, err := newLearner(policy, nil, opt)
 	if err != nil {
 		t.Fatal(err)

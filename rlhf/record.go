@@ -100,10 +100,13 @@ const shortSteps = 3
 // ErrRunaway is wrapped by the error of a policy that has left its reference.
 var ErrRunaway = errors.New("the policy has left its reference")
 
+// errNotFinite is wrapped where the KL or the entropy of rollouts is NaN or infinite.
+var errNotFinite = errors.New("the policy's log-probabilities are not finite")
+
 // guard looks at the rollouts before they are learned from.
 func (r *run) guard(c *Record) error {
 	if !(c.KL-c.KL == 0 && c.Entropy-c.Entropy == 0) {
-		return fmt.Errorf("rlhf: the KL is %g and the entropy %g: one %w: lower train.lr or set train.clip, and start from an earlier checkpoint", c.KL, c.Entropy, errNotFinite)
+		return fmt.Errorf("rlhf: %w: the KL is %g and the entropy %g: lower train.lr or set train.clip, and start from an earlier checkpoint", errNotFinite, c.KL, c.Entropy)
 	}
 	if limit := r.opt.KLLimit; limit > 0 && c.KL > limit {
 		return fmt.Errorf("rlhf: %w: the KL of a response is %.1f nats, the limit %.1f (rlhf.kl_limit): raise rlhf.kl_coefficient or set rlhf.kl_target, lower train.lr, or raise the limit if that is wanted", ErrRunaway, c.KL, limit)

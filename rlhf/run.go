@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"haf/lm"
+	"haf/optim"
 	"haf/pref"
 	"haf/reward"
 	"haf/train"
@@ -369,7 +370,7 @@ func (r *run) learn(rollouts []*rollout, record *Record) error {
 			rate := r.opt.Optimizer.Rate(r.state.Updates, total)
 			p, err := r.step(some, kl, rate/r.opt.Optimizer.LR, r.state.Updates+1)
 			if err != nil {
-				if errors.Is(err, errNotFinite) {
+				if bad := (*optim.NonFiniteError)(nil); errors.As(err, &bad) {
 					err = fmt.Errorf("%w: lower train.lr, set train.clip, or clip the reward (rlhf.reward_clip)", err)
 				}
 				return err

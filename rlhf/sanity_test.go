@@ -15,6 +15,7 @@ import (
 
 	"haf/backend"
 	"haf/internal/shared"
+	"haf/optim"
 	"haf/pref"
 	"haf/reward"
 	"haf/train"
@@ -62,7 +63,7 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	opt := Default(algorithm)
 	opt.Epochs, opt.MaxSteps, opt.Batch, opt.MaxTokens, opt.Stop = 0, 20, 8, 64, []string{".", "!", "?"}
 	opt.Samples, opt.Updates = 4, 2
-	opt.Optimizer = train.AdamW{LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
+	opt.Optimizer = optim.AdamW{LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
 	opt.KL.Start = 0.01
 	opt.Rows, opt.Seed = 32, 5
 	if change != nil {

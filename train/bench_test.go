@@ -9,6 +9,7 @@ import (
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/optim"
 	"haf/reward"
 )
 
@@ -33,7 +34,7 @@ func smallStep(t testing.TB) (*stepper, *encode.Batch, [][]float64) {
 	for i, g := range groups {
 		refs[i] = make([]float64, len(g.Responses))
 	}
-	s := newStepper(model, objective.Default(), AdamW{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}, 100)
+	s := newStepper(model, objective.Default(), optim.AdamW{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}, 100)
 	t.Cleanup(s.close)
 	return s, plan.Batch(0), refs
 }

@@ -42,10 +42,8 @@ func (b *Best) better(accuracy, loss float64) bool {
 }
 
 const (
-	stateName   = "state.json"
-	weightsName = "trained.safetensors" // the trained weights, float32
-	momentsName = "moments.safetensors" // the optimizer's, under "m." and "v."
-	stepPrefix  = "step-"
+	stateName  = "state.json"
+	stepPrefix = "step-"
 
 	bestName        = "best"
 	temporaryPrefix = ".writing-"
@@ -96,7 +94,7 @@ func checkpointName(step int) string { return fmt.Sprintf("%s%06d", stepPrefix, 
 // saveBest keeps the trained weights of the best validation at path.
 func (s *stepper) saveBest(path string, best Best) error {
 	err := atomically(path, func(temporary string) error {
-		if err := s.writeWeights(temporary); err != nil {
+		if err := s.SaveWeights(temporary); err != nil {
 			return err
 		}
 		return writeJSON(filepath.Join(temporary, stateName), best)

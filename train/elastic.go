@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/objective"
+	"haf/optim"
 )
 
 // elastic is what the elastic schedule keeps of the trained weights, after Hbat (arXiv 2406.15178): in a block of steps by one
@@ -28,7 +29,7 @@ const importanceDecay = 0.9
 
 func (s *stepper) newElastic() error {
 	s.elastic = &elastic{schedule: s.objective.Schedule}
-	for _, p := range s.params {
+	for _, p := range s.Params() {
 		for i := range s.elastic.importance {
 			s.elastic.importance[i] = append(s.elastic.importance[i], tensors.FromShape(p.Value.Shape()))
 		}
@@ -39,11 +40,11 @@ func (s *stepper) newElastic() error {
 
 // setAnchor makes the weights as they are those that changes are measured from.
 func (s *stepper) setAnchor() error {
-	if err := Free(s.elastic.anchor); err != nil {
+	if err := optim.Free(s.elastic.anchor); err != nil {
 		return err
 	}
 	s.elastic.anchor = s.elastic.anchor[:0]
-	for _, p := range s.params {
+	for _, p := range s.Params() {
 		copied, err := p.Value.OnDeviceClone(s.model.Device().Backend, 0)
 		if err != nil {
 			return fmt.Errorf("train: copying %s for the elastic penalty: %w", p.Name, err)
@@ -64,7 +65,7 @@ func (s *stepper) buildPull(in []*Node) []*Node {
 		importances[i] = Add(MulScalar(own, importanceDecay), MulScalar(Mul(g, g), 1-importanceDecay))
 		gradients[i] = Add(g, MulScalar(Mul(other, Sub(p, anchor)), s.elastic.schedule.Strength))
 	}
-	return append(append([]*Node{SumOfSquares(gradients)}, gradients...), importances...)
+	return append(append([]*Node{optim.SumOfSquares(gradients)}, gradients...), importances...)
 }
 
 // pullBack adds the penalty of step t ≥ 1 to the gradients, in place, and returns their new squared norm.
@@ -77,8 +78,8 @@ func (s *stepper) pullBack(gradients []*tensors.Tensor, t int) (squares float64,
 		}
 	}
 	own, other := e.importance[block%2], e.importance[1-block%2]
-	for _, part := range s.parts {
-		args, err := s.donate(nil, part, gradients, own)
+	for _, part := range s.Parts() {
+		args, err := s.Donate(nil, part, gradients, own)
 		if err != nil {
 			return 0, err
 		}
@@ -86,7 +87,7 @@ func (s *stepper) pullBack(gradients []*tensors.Tensor, t int) (squares float64,
 			args = append(args, other[at])
 		}
 		for _, at := range part {
-			args = append(args, s.params[at].Value)
+			args = append(args, s.Params()[at].Value)
 		}
 		for _, at := range part {
 			args = append(args, e.anchor[at])
@@ -114,14 +115,14 @@ func (s *stepper) writeElastic(dir string) error {
 	if s.elastic == nil {
 		return nil
 	}
-	return s.writeTables(filepath.Join(dir, elasticName), s.elastic.tables())
+	return s.SaveTables(filepath.Join(dir, elasticName), s.elastic.tables())
 }
 
 func (s *stepper) readElastic(dir string) error {
 	if s.elastic == nil {
 		return nil
 	}
-	return s.readTables(filepath.Join(dir, elasticName), s.elastic.tables())
+	return s.LoadTables(filepath.Join(dir, elasticName), s.elastic.tables())
 }
 
 func (e *elastic) close() {

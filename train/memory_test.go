@@ -7,6 +7,7 @@ import (
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/optim"
 	"haf/reward"
 )
 
@@ -27,7 +28,7 @@ func outlineOf(t *testing.T, change func(*reward.Options)) *reward.Model {
 
 func options() Options {
 	return Options{
-		Objective: objective.Default(), Optimizer: AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "linear"},
+		Objective: objective.Default(), Optimizer: optim.AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "linear"},
 		Epochs: 2, Batch: 12, Seed: 9,
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/optim"
 	"haf/pref"
 	"haf/reward"
 )
@@ -218,7 +219,7 @@ func TestHeads(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer model.Close()
-		options := Options{Objective: hybrid(1, 0, 0.1), Optimizer: AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "linear"}, Epochs: 3, Batch: 12, EvalEvery: 4, CheckpointEvery: 3, Seed: 9, Fingerprint: "heads"}
+		options := Options{Objective: hybrid(1, 0, 0.1), Optimizer: optim.AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "linear"}, Epochs: 3, Batch: 12, EvalEvery: 4, CheckpointEvery: 3, Seed: 9, Fingerprint: "heads"}
 		options.Objective.Reward, options.Objective.Prior = "uncertain", objective.GaussianPrior
 		change(&options)
 		return Run(ctx, model, smallData(60, model.Config.Vocab), options, folder, &watcher{t: t, at: at})
@@ -300,13 +301,13 @@ func TestElastic(t *testing.T) {
 	defer model.Close()
 	h := objective.Default()
 	h.Kind, h.Steps, h.Strength = objective.Elastic, 1, 3
-	s := newStepper(model, h, AdamW{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Schedule: "constant"}, 4)
+	s := newStepper(model, h, optim.AdamW{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Schedule: "constant"}, 4)
 	defer s.close()
 	if err := s.newElastic(); err != nil {
 		t.Fatal(err)
 	}
 	fill := func(value float32) (out []*tensors.Tensor) {
-		for _, p := range s.params {
+		for _, p := range s.Params() {
 			flat := make([]float32, p.Size())
 			for i := range flat {
 				flat[i] = value
@@ -322,7 +323,7 @@ func TestElastic(t *testing.T) {
 			t.Errorf("%s is %v, want %v", what, got, want)
 		}
 	}
-	values := func() float64 { return float64(tensors.MustCopyFlatData[float32](s.params[3].Value)[0]) }
+	values := func() float64 { return float64(tensors.MustCopyFlatData[float32](s.Params()[3].Value)[0]) }
 
 	gradients := fill(2) // of the reward loss, in the first block: nothing is pulled
 	if _, err := s.pullBack(gradients, 1); err != nil {

@@ -15,6 +15,7 @@ import (
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/optim"
 	"haf/pref"
 	"haf/reward"
 )
@@ -100,9 +101,9 @@ func openCase(t *testing.T, device *backend.Device, dir string, positions int, c
 		t.Fatalf("%d packed batches, one was expected: %s", len(plan.Batches), plan)
 	}
 	c.batch = plan.Batch(0)
-	optimizer := AdamW{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
+	optimizer := optim.AdamW{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
 	if a := c.want.After; a != nil {
-		optimizer = AdamW{LR: a.LR, Beta1: a.Betas[0], Beta2: a.Betas[1], Eps: a.Eps, WeightDecay: a.WeightDecay, DecayNorms: true, Clip: a.MaxGradNorm, Schedule: "constant"}
+		optimizer = optim.AdamW{LR: a.LR, Beta1: a.Betas[0], Beta2: a.Betas[1], Eps: a.Eps, WeightDecay: a.WeightDecay, DecayNorms: true, Clip: a.MaxGradNorm, Schedule: "constant"}
 	}
 	c.stepper = newStepper(c.model, hybrid(1, c.want.Alpha, c.want.Beta), optimizer, 1)
 	t.Cleanup(c.stepper.close)
@@ -162,7 +163,7 @@ func testParity(t *testing.T, c *parityCase, dir string) {
 		near(t, "policy loss", ms.losses[2], c.want.PolicyLoss, 1e-5))
 	near(t, "norm of all gradients", math.Sqrt(squares), c.want.GradNorm, 1e-4*c.want.GradNorm)
 	var gradient float64
-	for i, p := range c.stepper.params {
+	for i, p := range c.stepper.Params() {
 		gradient = max(gradient, compareGradient(t, c.stored, p, gradients[i]))
 	}
 	t.Logf("losses: largest difference %.1e; gradients: largest relative difference %.1e", loss, gradient)

@@ -20,6 +20,7 @@ import (
 	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/optim"
 	"haf/pref"
 	"haf/reward"
 )
@@ -101,7 +102,7 @@ func smallRunOn(t *testing.T, ctx context.Context, dtype string, changeData func
 	}
 	defer model.Close()
 	options := Options{
-		Objective: objective.Default(), Optimizer: AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, WeightDecay: 0.01, Schedule: "linear", Warmup: 0.2},
+		Objective: objective.Default(), Optimizer: optim.AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, WeightDecay: 0.01, Schedule: "linear", Warmup: 0.2},
 		Epochs: 2, Batch: 12, EvalEvery: 3, CheckpointEvery: 2, Seed: 9, Fingerprint: "small", CacheDir: filepath.Join(t.TempDir(), "cache"),
 	}
 	if change != nil {
@@ -257,7 +258,7 @@ func TestNonFinite(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "step 2, packed batch ") || !strings.Contains(err.Error(), "small:") {
 		t.Fatalf("got %v, want an error naming step and groups", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, CheckpointsName, checkpointName(1), weightsName)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, CheckpointsName, checkpointName(1), optim.WeightsName)); err != nil {
 		t.Errorf("the weights before the step are not kept: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ModelName)); err == nil {

@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"haf/encode"
 	"haf/eval"
 	"haf/objective"
+	"haf/optim"
 	"haf/pref"
 	"haf/reward"
 )
@@ -30,7 +30,7 @@ var ErrInterrupted = errors.New("interrupted; the checkpoint is written")
 // Options says how a run is trained.
 type Options struct {
 	Objective       objective.Hybrid
-	Optimizer       AdamW
+	Optimizer       optim.AdamW
 	Epochs          int
 	MaxSteps        int     // 0 is no limit
 	Batch           int     // groups of an optimizer step, about
@@ -137,7 +137,7 @@ func Run(ctx context.Context, model *reward.Model, data Data, opt Options, folde
 	began := time.Now()
 	err := r.loop(ctx)
 	r.result.Seconds = time.Since(began).Seconds()
-	r.result.Steps, r.result.Best, r.result.Programs = r.state.Step, r.state.Best, r.built+model.Programs()
+	r.result.Steps, r.result.Best, r.result.Programs = r.state.Step, r.state.Best, r.built+r.Programs()+model.Programs()
 	if err != nil {
 		return r.result, err
 	}
@@ -318,7 +318,7 @@ func (r *run) one(epoch int, packed []int) error {
 	rate := r.opt.Optimizer.Rate(r.state.Step, r.total)
 	ms, err := r.step(batches, r.trainRefs, rate, r.state.Step+1)
 	if bad := (*nonFiniteError)(nil); errors.As(err, &bad) {
-		return r.stopped(bad, slices.Index(batches, bad.batch)+1, len(batches))
+		return r.stopped(bad, len(batches))
 	}
 	if err != nil {
 		return fmt.Errorf("step %d: %w", r.state.Step+1, err)
@@ -346,7 +346,7 @@ func (r *run) one(epoch int, packed []int) error {
 
 // stopped ends a run whose loss is no number: the weights before the step are kept in a checkpoint, and the error names
 // the step, the packed batch and the sources.
-func (r *run) stopped(bad *nonFiniteError, batch, batches int) error {
+func (r *run) stopped(bad *nonFiniteError, batches int) error {
 	var sources []string
 	for _, g := range bad.groups() {
 		if len(sources) == 6 {
@@ -355,7 +355,7 @@ func (r *run) stopped(bad *nonFiniteError, batch, batches int) error {
 		}
 		sources = append(sources, r.data.Train[g].Source.String())
 	}
-	err := fmt.Errorf("train: step %d, packed batch %d of %d, groups %s: %w; lower train.lr, set train.clip, or look at these rows", r.state.Step+1, batch, batches, strings.Join(sources, ", "), bad)
+	err := fmt.Errorf("train: step %d, packed batch %d of %d, groups %s: %w; lower train.lr, set train.clip, or look at these rows", r.state.Step+1, bad.index+1, batches, strings.Join(sources, ", "), bad)
 	if saveErr := r.checkpoint(); saveErr != nil {
 		return errors.Join(err, saveErr)
 	}
@@ -535,7 +535,7 @@ func (r *run) values(scores, logps, logVars [][]float64) []objective.Group {
 // finish puts the best weights into the model and saves it.
 func (r *run) finish() error {
 	if r.state.Best != nil && r.state.Best.Step != r.state.Step {
-		if err := r.readWeights(r.bestPath()); err != nil {
+		if err := r.LoadWeights(r.bestPath()); err != nil {
 			return err
 		}
 		r.progress.Say("the weights of step %d, the best validation, are kept", r.state.Best.Step)

@@ -14,13 +14,15 @@ import (
 
 	"haf/encode"
 	"haf/objective"
+	"haf/optim"
 	"haf/reward"
 )
 
 // stepper holds what an optimizer step of the hybrid objective works on: the optimizer's weights, the model's and last the
 // objective's own where it has one, and the program of the gradients of one packed batch.
 type stepper struct {
-	*Optimizer
+	*optim.Optimizer
+	model     *reward.Model
 	objective objective.Hybrid
 	scale     *reward.Param // the objective's own, nil where it learns none
 	ofSteps   int           // in the run, for the schedule of the weights
@@ -29,6 +31,7 @@ type stepper struct {
 	elastic *elastic // nil but for the elastic schedule
 
 	gradient *Exec
+	built    int           // programs compiled, apart from the optimizer's
 	compiled chan struct{} // closed when the program of compileAhead is there; nil if none is made
 }
 
@@ -51,7 +54,7 @@ type measures struct {
 }
 
 // newStepper prepares the steps of a run of total steps.
-func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int) *stepper {
+func newStepper(model *reward.Model, obj objective.Hybrid, opt optim.AdamW, total int) *stepper {
 	var want reward.Heads
 	if obj.UsesScore() {
 		want |= reward.ScoreHead
@@ -62,13 +65,13 @@ func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int)
 	if obj.UsesVariance() {
 		want |= reward.VarianceHead
 	}
-	s := &stepper{objective: obj, ofSteps: total}
+	s := &stepper{model: model, objective: obj, ofSteps: total}
 	params := model.Trainable(want)
 	if obj.Learns() {
 		s.scale = newScale(obj)
 		params = append(params, s.scale)
 	}
-	s.Optimizer = NewOptimizer(model, params, opt)
+	s.Optimizer = optim.New(model, params, opt)
 	s.gradient = MustNewExec(model.Device().Backend, func(in []*Node) []*Node { return s.buildGradient(in, want) }).SetMaxCache(-1).WithName("gradient")
 	return s
 }
@@ -91,12 +94,8 @@ func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 		readout.LogScale = Reshape(w[scaleName])
 	}
 	out := s.objective.Loss(readout)
-	by := make([]*Node, len(s.params))
-	for i, p := range s.params {
-		by[i] = w[p.Name]
-	}
-	gradients := Gradient(out.Total, by...)
-	result := []*Node{out.Total, out.Reward, out.Policy, SumOfSquares(gradients), out.RewardMarginC, out.LogRatioMarginC}
+	squares, gradients := optim.Gradients(out.Total, s.Params(), w)
+	result := []*Node{out.Total, out.Reward, out.Policy, squares, out.RewardMarginC, out.LogRatioMarginC}
 	return append(result, gradients...)
 }
 
@@ -114,51 +113,36 @@ func (s *stepper) begin(batches []*encode.Batch, t int) measures {
 	return ms
 }
 
-// step makes one optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's log-probability, nil
-// where the objective needs none. The loss is the mean over all comparisons of the step. A loss or gradient that
-// is not finite is an error, and the weights stay as they were.
+// step makes one optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's
+// log-probability, nil where the objective needs none. The loss is the mean over all comparisons of
+// the step. A loss or gradient that is not finite is a [*nonFiniteError], and the weights stay as
+// they were.
 func (s *stepper) step(batches []*encode.Batch, refs [][]float64, rate float64, t int) (measures, error) {
 	ms := s.begin(batches, t)
-	var sums []*tensors.Tensor
-	for _, b := range batches {
-		gradients, squares, err := s.gradients(b, refs, &ms)
-		if err != nil {
-			return ms, errors.Join(err, Free(sums))
-		}
-		if !finite(ms.losses[0]) || !finite(squares) {
-			err := &nonFiniteError{batch: b, loss: ms.losses[0], norm: math.Sqrt(squares), margins: ms.margins}
-			return ms, errors.Join(err, Free(sums), Free(gradients))
-		}
-		if sums == nil {
-			sums = gradients
-		} else if squares, err = s.Accumulate(sums, gradients); err != nil {
-			return ms, err
-		}
-		ms.norm = math.Sqrt(squares)
-	}
+	step := optim.Step{Number: t, Rate: rate, Batches: len(batches), Run: func(i int) (optim.MicroBatch, error) {
+		gradients, squares, err := s.gradients(batches[i], refs, &ms)
+		return optim.MicroBatch{Gradients: gradients, Squares: squares, Loss: ms.losses[0]}, err
+	}}
 	if s.elastic != nil {
-		squares, err := s.pullBack(sums, t)
-		if err != nil {
-			return ms, err
-		}
-		ms.norm = math.Sqrt(squares)
+		step.Penalize = func(sums []*tensors.Tensor) (float64, error) { return s.pullBack(sums, t) }
 	}
-	if !finite(ms.norm) {
-		return ms, errors.Join(&nonFiniteError{batch: batches[len(batches)-1], loss: ms.losses[0], norm: ms.norm}, Free(sums))
+	var err error
+	ms.norm, err = s.Step(step)
+	if bad := (*optim.NonFiniteError)(nil); errors.As(err, &bad) {
+		err = &nonFiniteError{err, batches[bad.Batch], bad.Batch, ms.margins}
 	}
-	return ms, s.Apply(sums, rate, ms.norm, t)
+	return ms, err
 }
 
-// nonFiniteError is a loss or gradient that is no number; the weights are as they were before the step.
+// A nonFiniteError names the packed batch of an [optim.NonFiniteError].
 type nonFiniteError struct {
-	batch      *encode.Batch
-	loss, norm float64
-	margins    [2][]float32 // of the batch's comparisons
+	error
+	batch   *encode.Batch
+	index   int          // of the batch in the step
+	margins [2][]float32 // of the comparisons of the last batch that ran
 }
 
-func (e *nonFiniteError) Error() string {
-	return fmt.Sprintf("loss is %v and gradient norm %v", e.loss, e.norm)
-}
+func (e *nonFiniteError) Unwrap() error { return e.error }
 
 // groups are the indices of the groups at fault: those with a margin that is not finite, else all of the batch.
 func (e *nonFiniteError) groups() []int {
@@ -243,18 +227,27 @@ func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gr
 		ms.losses[i] += float64(tensors.ToScalar[float32](out[i]))
 	}
 	squares = float64(tensors.ToScalar[float32](out[3]))
+	if err := ms.count(b, out[4:6]); err != nil {
+		return nil, 0, errors.Join(err, optim.Free(out))
+	}
+	if err := optim.Free(out[:6]); err != nil {
+		return nil, 0, errors.Join(err, optim.Free(out[6:]))
+	}
+	return out[6:], squares, nil
+}
+
+// count adds the margins of a packed batch's comparisons, by the score head and by the policy head.
+func (ms *measures) count(b *encode.Batch, margins []*tensors.Tensor) (err error) {
 	for c, w := range b.Weight {
 		if w != 0 && b.Tie[c] == 0 {
 			ms.decided++
 		}
 	}
 	for i := range ms.margin {
-		margins, err := tensors.CopyFlatData[float32](out[4+i])
-		if err != nil {
-			return nil, 0, fmt.Errorf("train: reading margins: %w", err)
+		if ms.margins[i], err = tensors.CopyFlatData[float32](margins[i]); err != nil {
+			return fmt.Errorf("train: reading margins: %w", err)
 		}
-		ms.margins[i] = margins
-		for c, margin := range margins {
+		for c, margin := range ms.margins[i] {
 			if b.Weight[c] == 0 || b.Tie[c] != 0 {
 				continue
 			}
@@ -267,12 +260,7 @@ func (s *stepper) gradients(b *encode.Batch, refs [][]float64, ms *measures) (gr
 			}
 		}
 	}
-	for _, t := range out[:6] {
-		if err := t.FinalizeAll(); err != nil {
-			return nil, 0, fmt.Errorf("train: freeing results: %w", err)
-		}
-	}
-	return out[6:], squares, nil
+	return nil
 }
 
 // close frees the optimizer and the programs.
