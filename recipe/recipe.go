@@ -21,6 +21,7 @@ import (
 	"haf/optim"
 	"haf/reward"
 	"haf/rlhf"
+	"haf/run"
 	"haf/train"
 )
 
@@ -33,7 +34,7 @@ type Recipe struct {
 	Train     Train     `toml:"train" json:"train"`
 	RLHF      RLHF      `toml:"rlhf" json:"rlhf"`
 
-	sources []Source          // what was fetched from the hub
+	sources []run.Source      // what was fetched from the hub
 	origin  map[string]string // dotted key → "file" or "set"; what is missing is a default
 }
 
@@ -402,9 +403,10 @@ func (r *Recipe) optimizer() optim.AdamW {
 // is not known, on other devices than the processor and when a policy is optimized, it is "selective".
 const CheckpointAuto = "auto"
 
-// Room is the memory by which [train.Options] let a run on the device choose what to make again, in bytes; 0 where it may not. It is
-// asked before the model is opened, whose weights are part of what a run is planned to take.
-func (r *Recipe) Room(device *backend.Device) int64 {
+// AvailableMemory is the memory by which [train.Options] let a run on the device choose its activation
+// checkpointing, in bytes; 0 where it may not. It is asked before the model is opened, because the
+// model's weights are part of what a run is planned to take.
+func (r *Recipe) AvailableMemory(device *backend.Device) int64 {
 	if r.Train.Checkpointing != CheckpointAuto || device.Kind() != backend.KindCPU {
 		return 0
 	}

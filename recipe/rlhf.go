@@ -12,6 +12,7 @@ import (
 	"haf/lm"
 	"haf/reward"
 	"haf/rlhf"
+	"haf/run"
 )
 
 // RLHF is the policy optimization of haf rlhf. The policy is model.path, its adapter lora, its prompts those of data.train; of
@@ -139,17 +140,14 @@ func (r *Recipe) ForTrain() error {
 	return nil
 }
 
-// VerbRLHF is Manifest.Verb of a run of haf rlhf.
-const VerbRLHF = "rlhf"
-
 // NewRLHFManifest describes an optimization that is about to start. models are the reward model and, where there is one, the critic;
 // those that are not served are hashed.
-func (r *Recipe) NewRLHFManifest(policy *reward.Model, report []string, models ...ModelFile) (*Manifest, error) {
+func (r *Recipe) NewRLHFManifest(policy *reward.Model, report []string, models ...run.ModelFile) (*Manifest, error) {
 	m, err := r.NewManifest(policy, report)
 	if err != nil {
 		return nil, err
 	}
-	m.Verb = VerbRLHF
+	m.Verb = run.VerbRLHF
 	for _, model := range models {
 		if model.Served == "" {
 			if model.SHA256, err = hashModel(model.Path); err != nil {

@@ -8,15 +8,10 @@ import (
 	"slices"
 
 	"haf/hub"
+	"haf/run"
 	"haf/serve"
 	"haf/tokenizer"
 )
-
-// A Source is a value of a recipe that was an id on the hub, and what it became.
-type Source struct {
-	Key string `json:"key"` // such as model.path or data.train
-	hub.Source
-}
 
 // Fetch puts files and folders on disk in the place of ids on the hub: of model.path, rlhf.reward, rlhf.critic, data.train and data.valid.
 func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
@@ -26,7 +21,7 @@ func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 			return nil, fmt.Errorf("recipe: %s: %w", key, err)
 		}
 		if s.ID != "" {
-			r.sources = append(r.sources, Source{key, s})
+			r.sources = append(r.sources, run.Source{Key: key, Source: s})
 		}
 		return s.Paths, nil
 	}
@@ -54,7 +49,7 @@ func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 	return nil
 }
 
-// Fetch brings back what a run took from the hub and is no longer on disk: the same commits.
+// Fetch fetches again, at the same commits, what a run took from the hub and is no longer on disk.
 func (m *Manifest) Fetch(ctx context.Context, client *hub.Client) error {
 	for i, s := range m.Hub {
 		if !slices.ContainsFunc(s.Paths, missing) {

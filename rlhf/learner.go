@@ -275,16 +275,16 @@ func (l *learner) readAll(rollouts []*rollout) error {
 	return nil
 }
 
-// A pass is what one optimizer step came to.
-type pass struct {
+// updateMetrics are the losses and gradient norms of one optimizer step.
+type updateMetrics struct {
 	Losses
 	norm, criticNorm float64
 }
 
 // step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate the share of the peak learning
 // rate.
-func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, error) {
-	var out pass
+func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetrics, error) {
+	var out updateMetrics
 	batches, err := packed(rollouts, l.policy.Positions())
 	if err != nil {
 		return out, fmt.Errorf("rlhf: %w", err)

@@ -106,7 +106,7 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	losses := func(when string, got pass, want [4]float64, tolerance float64) {
+	losses := func(when string, got updateMetrics, want [4]float64, tolerance float64) {
 		t.Helper()
 		for i, x := range []float64{got.Total, got.Policy, got.Value, got.Clipped} {
 			near(t, []string{"the loss ", "the policy loss ", "the value loss ", "the clip fraction "}[i]+when, x, want[i], tolerance)

@@ -1,10 +1,8 @@
 package rlhf
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -18,7 +16,7 @@ import (
 	"haf/optim"
 	"haf/pref"
 	"haf/reward"
-	"haf/train"
+	"haf/run"
 )
 
 // nearLength is the reward of a response by its length alone: 0 at so many characters, −1 at none or twice as many.
@@ -35,10 +33,10 @@ func (n nearLength) Score(_ context.Context, samples []pref.Sample) ([]float64, 
 // quiet is a Progress that says what is said to the test's log.
 type quiet struct{ t *testing.T }
 
-func (q quiet) Say(format string, args ...any) { q.t.Logf(format, args...) }
-func (q quiet) Start(string, int)              {}
-func (q quiet) At(int, string)                 {}
-func (q quiet) End()                           {}
+func (q quiet) Logf(format string, args ...any) { q.t.Logf(format, args...) }
+func (q quiet) StartPhase(string, int)          {}
+func (q quiet) Update(int, string)              {}
+func (q quiet) EndPhase()                       {}
 
 var openings = []string{
 	"Once upon a time", "One day, a little girl named Lily", "There was a big dog", "Tom and Sue went to the park", "The cat saw a red ball", "A boy had a toy car",
@@ -47,7 +45,7 @@ var openings = []string{
 }
 
 // storiesRun optimizes stories260k against a scorer.
-func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Scorer, resume bool, change func(*Options), algorithm string) (Result, []Record, error) {
+func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Scorer, resume bool, change func(*Options), algorithm string) (Result, []run.PolicyStep, error) {
 	t.Helper()
 	path := shared.Path(t, "models/stories260k")
 	device, err := backend.Open(cmp.Or(os.Getenv("HAF_DEVICE"), "auto"))
@@ -79,11 +77,11 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	for _, o := range openings {
 		task.Prompts = append(task.Prompts, []pref.Message{{Role: pref.User, Content: o}})
 	}
-	var folder *train.Folder
+	var folder *run.Folder
 	if resume {
-		folder, err = train.Resume(dir)
+		folder, err = run.Open(dir)
 	} else {
-		folder, err = train.Create(dir, map[string]string{})
+		folder, err = run.Create(dir, map[string]string{})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -92,22 +90,13 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	return result, records(t, dir), err
 }
 
-func records(t *testing.T, dir string) []Record {
+func records(t *testing.T, dir string) []run.PolicyStep {
 	t.Helper()
-	f, err := os.Open(filepath.Join(dir, train.MetricsName))
+	records, err := run.ReadRecords(dir, run.VerbRLHF)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	var out []Record
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var r Record
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, r)
-	}
-	return out
+	return records.PolicySteps
 }
 
 // TestLearns: the mean reward of the last three steps is clearly above the reference's, which the first step shows, by every algorithm. HAF_RL_STEPS makes the runs
@@ -153,7 +142,7 @@ func TestLearns(t *testing.T) {
 			if last < first+0.1 {
 				t.Errorf("the reward was %.3f and is %.3f: nothing was learned", first, last)
 			}
-			if first := curve[0]; math.Abs(first.KL) > 1e-3 || first.Moved > 1 {
+			if first := curve[0]; math.Abs(first.KL) > 1e-3 || first.ApproxKL > 1 {
 				t.Errorf("at first the KL is %g, the policy is its reference", first.KL)
 			}
 			if r := curve[steps-1]; k.algorithm == PPO && r.ValueLoss == 0 || k.algorithm != PPO && r.ValueLoss != 0 {

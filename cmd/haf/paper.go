@@ -17,7 +17,7 @@ import (
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
-	"haf/train"
+	"haf/run"
 )
 
 type paperCmd struct {
@@ -69,10 +69,10 @@ func (c *paperCmd) Run(a *app) error {
 	}
 	out := newPaperOutput(cells, plan.Estimate(c.Out, data, cells))
 	p := newProgress(a.stderr)
-	p.Say("plan: %s", estimateText(out.Estimated))
+	p.Logf("plan: %s", estimateText(out.Estimated))
 	if !c.Page {
 		runner := &paperRunner{a: a}
-		if out.Failed, err = plan.Run(a.ctx, c.Out, data, cells, runner, p.Say); err != nil {
+		if out.Failed, err = plan.Run(a.ctx, c.Out, data, cells, runner, p.Logf); err != nil {
 			return err
 		}
 	}
@@ -249,12 +249,10 @@ func (r *paperRunner) Train(_ context.Context, of *recipe.Recipe, dir string) er
 	if err := r.open(); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(dir, train.ManifestName)); err == nil {
-		_, err := resumeRun(r.a, r.device, dir)
-		return err
+	if run.Exists(dir) {
+		return resumeTraining(r.a, r.device, dir)
 	}
-	_, err := startRun(r.a, r.device, of, dir)
-	return err
+	return startTraining(r.a, r.device, of, dir)
 }
 
 // Read implements [paper.Runner]. Validation and tests are read in one pass, so that they share programs.

@@ -7,8 +7,8 @@ import (
 	"haf/reward"
 )
 
-// A Forecast says what a run will need, before anything of it is run.
-type Forecast struct {
+// A ResourceEstimate says what a run will need, before anything of it is run.
+type ResourceEstimate struct {
 	Groups      int            `json:"groups"` // to train on
 	Comparisons int            `json:"comparisons"`
 	Valid       int            `json:"valid"` // groups to validate on
@@ -31,29 +31,31 @@ type ReferenceNeeded struct {
 	Bytes     int64 `json:"bytes"`     // of the cache on disk
 }
 
-// NewForecast plans a run of the model, of which an outline is enough, as [Run] does.
-func NewForecast(model *reward.Model, data Data, opt Options) (*Forecast, error) {
+// Estimate plans a run of the model as [Run] does. An outline of the model is enough.
+func Estimate(model *reward.Model, data Data, opt Options) (*ResourceEstimate, error) {
 	if err := opt.Check(model, data); err != nil {
 		return nil, err
 	}
-	s, err := newSchedule(model.Positions(), data, opt)
+	s, err := newStepOrder(model.Positions(), data, opt)
 	if err != nil {
 		return nil, err
 	}
-	f := &Forecast{
-		Groups: len(data.Train), Valid: len(data.Valid), Packing: s.plan.String(), StepStats: s.plan.StepStats(s.epochs[0]).String(),
-		Shapes: s.shapes, Batches: len(s.plan.Batches), Fill: s.plan.Fill(), Steps: s.total,
+	f := &ResourceEstimate{
+		Groups: len(data.Train), Valid: len(data.Valid), Packing: s.packing.String(),
+		StepStats: s.packing.StepStats(s.epochs[0]).String(), Shapes: s.shapes,
+		Batches: len(s.packing.Batches), Fill: s.packing.Fill(), Steps: s.total,
 	}
 	for _, g := range data.Train {
 		f.Comparisons += len(g.Comparisons)
 	}
 	for step := range s.steps() {
 		for _, batch := range step {
-			f.GFLOP += StepArithmetic(model, opt.Objective, s.plan.Shapes[s.plan.Batches[batch].Shape]).Total() / 1e9
+			shape := s.packing.Shapes[s.packing.Batches[batch].Shape]
+			f.GFLOP += TrainStepFLOPs(model, opt.Objective, shape).Total() / 1e9
 		}
 	}
-	if opt.Room > 0 {
-		f.Memory = fit(model, opt.Objective, s, opt.Room)
+	if opt.AvailableMemory > 0 {
+		f.Memory = fit(model, opt.Objective, s, opt.AvailableMemory)
 	} else {
 		f.Memory = s.memory(model, opt.Objective)
 	}
@@ -64,15 +66,16 @@ func NewForecast(model *reward.Model, data Data, opt Options) (*Forecast, error)
 	return f, nil
 }
 
-// roomShare is the part of the memory that there is that a run is planned to take where it can choose: plans are within 15 %, and others
-// want some, too.
-const roomShare = 0.8
+// memoryShare is the part of the available memory that a run is planned to take where it can choose,
+// because estimates are within 15 % and other programs need some, too.
+const memoryShare = 0.8
 
-// fit lets the model's backward pass make no more again than fits the room, in bytes, and returns what the run then takes.
-func fit(model *reward.Model, obj objective.Hybrid, s *schedule, room int64) Memory {
+// fit lets the model's backward pass recompute as little as the available memory allows, in bytes,
+// and returns what the run then takes.
+func fit(model *reward.Model, obj objective.Hybrid, s *stepOrder, available int64) Memory {
 	for _, c := range []lm.Checkpointing{lm.CheckpointNone, lm.CheckpointSelective} {
 		model.SetCheckpointing(c)
-		if m := s.memory(model, obj); float64(m.Total()) <= roomShare*float64(room) {
+		if m := s.memory(model, obj); float64(m.Total()) <= memoryShare*float64(available) {
 			return m
 		}
 	}
