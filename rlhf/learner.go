@@ -32,8 +32,9 @@ type learner struct {
 
 	read, readCritic         *Exec
 	gradient, criticGradient *Exec
-	actor, judge             *optim.Optimizer // of the policy with its value head, and of the critic
-	built                    int              // programs compiled, but for the optimizers'
+	policyOptimizer          *optim.Optimizer // of the policy with its value head
+	criticOptimizer          *optim.Optimizer
+	built                    int // programs compiled, but for the optimizers'
 }
 
 // newLearner prepares the programs. The policy must be as it was opened: it becomes the reference.
@@ -55,14 +56,14 @@ func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 		}
 		params = append(params, l.value...)
 	}
-	l.actor = optim.New(policy, params, opt.Optimizer)
+	l.policyOptimizer = optim.New(policy, params, opt.Optimizer)
 	l.read = l.program("read", policy, l.buildRead)
 	l.gradient = l.program("rlhf gradient", policy, l.buildGradient)
 	if opt.separate() {
 		l.critic = critic
 		settings := opt.Optimizer
 		settings.LR = opt.CriticLR
-		l.judge = optim.New(critic, critic.Trainable(reward.ScoreHead), settings)
+		l.criticOptimizer = optim.New(critic, critic.Trainable(reward.ScoreHead), settings)
 		l.readCritic = l.program("read critic", critic, l.buildReadCritic)
 		l.criticGradient = l.program("critic gradient", critic, l.buildCriticGradient)
 	}
@@ -77,9 +78,9 @@ func (l *learner) program(name string, m *reward.Model, build func([]*Node) []*N
 }
 
 func (l *learner) programs() int {
-	n := l.built + l.actor.Programs()
-	if l.judge != nil {
-		n += l.judge.Programs()
+	n := l.built + l.policyOptimizer.Programs()
+	if l.criticOptimizer != nil {
+		n += l.criticOptimizer.Programs()
 	}
 	return n
 }
@@ -90,7 +91,7 @@ func (l *learner) close() {
 			exec.Finalize()
 		}
 	}
-	for _, o := range []*optim.Optimizer{l.actor, l.judge} {
+	for _, o := range []*optim.Optimizer{l.policyOptimizer, l.criticOptimizer} {
 		if o != nil {
 			o.Close()
 		}
@@ -135,8 +136,7 @@ func (l *learner) arguments(reference bool) []any {
 
 // buildRead: inputs of the batch, value head, weights → log-probabilities, entropies, values; all [N].
 func (l *learner) buildRead(in []*Node) []*Node {
-	n := l.policy.NumInputs(in)
-	batch, args := in[:n], in[n:]
+	batch, args := l.policy.UnpackBatch(in)
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
 	out := []*Node{l.policy.TokenLogProbs(hiddenNH, batch, w, lm.None), l.policy.TokenEntropies(hiddenNH, w)}
@@ -147,47 +147,20 @@ func (l *learner) buildRead(in []*Node) []*Node {
 }
 
 func (l *learner) buildReadCritic(in []*Node) []*Node {
-	n := l.critic.NumInputs(in)
-	batch, w := in[:n], l.critic.Weights(in[n:])
+	batch, args := l.critic.UnpackBatch(in)
+	w := l.critic.Weights(args)
 	return []*Node{l.critic.TokenScores(l.critic.Predicting(batch, w), w)}
 }
 
-// numToken is the number of arrays of [learner.tokenInputs].
-const numToken = 6
-
-// tokenInputs are the arrays [N] of a packed batch that the loss reads: π_old, π_ref, advantage, old value, return, weight.
-func tokenInputs(b *encode.Batch, rollouts []*rollout, weight func(*response) float64) []any {
-	var arrays [numToken][]float32
-	for i := range arrays {
-		arrays[i] = make([]float32, b.Shape.Predicted)
-	}
-	eachToken(b, rollouts, func(n int, r *response, t int) {
-		arrays[0][n], arrays[1][n] = float32(r.logps[t]), float32(r.refs[t])
-		arrays[2][n], arrays[5][n] = float32(r.advantages[t]), float32(weight(r))
-		if r.values != nil {
-			arrays[3][n], arrays[4][n] = float32(r.values[t]), float32(r.returns[t])
-		}
-	})
-	var out []any
-	for _, x := range arrays {
-		out = append(out, tensors.FromFlatDataAndDimensions(x, len(x)))
-	}
-	return out
-}
-
-func readoutOf(in []*Node) Readout {
-	return Readout{OldN: in[0], RefN: in[1], AdvantageN: in[2], OldValueN: in[3], ReturnN: in[4], WeightN: in[5]}
-}
-
-// buildGradient: inputs of the batch, those of tokenInputs, the KL's coefficient in the loss, value head, weights → the
-// losses [6], squared norm, gradients.
+// buildGradient: inputs of the batch, [policyInputs], value head, weights → the [Losses] as one array,
+// squared norm, gradients.
 func (l *learner) buildGradient(in []*Node) []*Node {
-	n := l.policy.NumInputs(in)
-	batch, tokens, args := in[:n], in[n:n+numToken], in[n+numToken+1:]
+	batch, in := l.policy.UnpackBatch(in)
+	inputs, args := unpackPolicyInputs(in)
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
-	r := readoutOf(tokens)
-	r.KL = in[n+numToken]
+	r := readoutOf(inputs.tokenInputs)
+	r.KL = inputs.KL
 	r.LogpN = l.policy.TokenLogProbs(hiddenNH, batch, w, l.policy.Gradients())
 	// At padding there is nothing to compare: a weight of 0 does not undo an infinite ratio.
 	r.LogpN = Where(GreaterThan(r.WeightN, ZerosLike(r.WeightN)), r.LogpN, ZerosLike(r.LogpN))
@@ -198,19 +171,20 @@ func (l *learner) buildGradient(in []*Node) []*Node {
 		r.ValueN = valueN(hiddenNH, args)
 	}
 	parts := l.opt.surrogate().Graph(r)
-	squares, gradients := optim.Gradients(parts.Total, l.actor.Params(), w)
-	losses := Stack([]*Node{parts.Total, parts.Policy, parts.Value, parts.KL, parts.Clipped, parts.Moved}, 0)
+	squares, gradients := optim.Gradients(parts.Total, l.policyOptimizer.Params(), w)
+	losses := Stack(reward.PackInputs(parts.fields()), 0)
 	return append([]*Node{losses, squares}, gradients...)
 }
 
-// buildCriticGradient: inputs of the batch, those of tokenInputs, weights → the value loss, squared norm, gradients.
+// buildCriticGradient: inputs of the batch, [tokenInputs], weights → the value loss, squared norm,
+// gradients.
 func (l *learner) buildCriticGradient(in []*Node) []*Node {
-	n := l.critic.NumInputs(in)
-	batch, w := in[:n], l.critic.Weights(in[n+numToken:])
-	r := readoutOf(in[n : n+numToken])
+	batch, in := l.critic.UnpackBatch(in)
+	inputs, args := unpackTokenInputs(in)
+	w, r := l.critic.Weights(args), readoutOf(inputs)
 	r.ValueN = l.critic.TokenScores(l.critic.Predicting(batch, w), w)
 	loss := l.opt.surrogate().valueLoss(r)
-	squares, gradients := optim.Gradients(loss, l.judge.Params(), w)
+	squares, gradients := optim.Gradients(loss, l.criticOptimizer.Params(), w)
 	return append([]*Node{Reshape(loss, 1), squares}, gradients...)
 }
 
@@ -277,12 +251,12 @@ func (l *learner) readAll(rollouts []*rollout) error {
 
 // updateMetrics are the losses and gradient norms of one optimizer step.
 type updateMetrics struct {
-	Losses
+	Losses[float64]
 	norm, criticNorm float64
 }
 
-// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate the share of the peak learning
-// rate.
+// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate the
+// share of the peak learning rate.
 func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetrics, error) {
 	var out updateMetrics
 	batches, err := packed(rollouts, l.policy.Positions())
@@ -290,22 +264,22 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetr
 		return out, fmt.Errorf("rlhf: %w", err)
 	}
 	weight := l.opt.weights(rollouts)
-	inputs := func(model *reward.Model, b *encode.Batch) []any {
-		return append(model.Inputs(b), tokenInputs(b, rollouts, weight)...)
-	}
-	var losses [6]float64
-	norm, err := update(l.gradient, l.actor, batches, losses[:], rate, t, func(b *encode.Batch) []any {
-		return append(append(inputs(l.policy, b), float32(kl)), l.arguments(false)...)
+	losses := make([]float64, len(out.Losses.fields()))
+	out.norm, err = update(l.gradient, l.policyOptimizer, batches, losses, rate, t, func(b *encode.Batch) []any {
+		in := policyInputs[any]{newTokenInputs(b, rollouts, weight), float32(kl)}
+		return slices.Concat(l.policy.Inputs(b), in.pack(), l.arguments(false))
 	})
-	out.norm = norm
-	out.Losses = Losses{Total: losses[0], Policy: losses[1], Value: losses[2], KL: losses[3], Clipped: losses[4], Moved: losses[5]}
+	reward.UnpackInputs(out.Losses.fields(), losses)
 	if err != nil || l.critic == nil {
 		return out, err
 	}
 	var value [1]float64
-	out.criticNorm, err = update(l.criticGradient, l.judge, batches, value[:], rate, t, func(b *encode.Batch) []any {
-		return append(inputs(l.critic, b), l.critic.Arguments()...)
-	})
+	optimizer := l.criticOptimizer
+	out.criticNorm, err = update(l.criticGradient, optimizer, batches, value[:], rate, t,
+		func(b *encode.Batch) []any {
+			in := newTokenInputs(b, rollouts, weight)
+			return slices.Concat(l.critic.Inputs(b), in.pack(), l.critic.Arguments())
+		})
 	out.Value = value[0]
 	return out, err
 }
@@ -346,19 +320,19 @@ func runGradient(gradient *Exec, b *encode.Batch, losses []float64, args []any) 
 
 // save writes the trained weights and the optimizers' moments.
 func (l *learner) save(dir string) error {
-	if err := l.actor.Save(dir); err != nil || l.judge == nil {
+	if err := l.policyOptimizer.Save(dir); err != nil || l.criticOptimizer == nil {
 		return err
 	}
 	if err := os.Mkdir(filepath.Join(dir, "critic"), 0o755); err != nil {
 		return err
 	}
-	return l.judge.Save(filepath.Join(dir, "critic"))
+	return l.criticOptimizer.Save(filepath.Join(dir, "critic"))
 }
 
 // load puts what save wrote in their place.
 func (l *learner) load(dir string) error {
-	if err := l.actor.Load(dir); err != nil || l.judge == nil {
+	if err := l.policyOptimizer.Load(dir); err != nil || l.criticOptimizer == nil {
 		return err
 	}
-	return l.judge.Load(filepath.Join(dir, "critic"))
+	return l.criticOptimizer.Load(filepath.Join(dir, "critic"))
 }

@@ -114,7 +114,7 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 	}
 	losses("before", before, want.Before, 1e-5)
 	near(t, "the gradients' norm", before.norm, want.GradNorm, 1e-4*want.GradNorm)
-	for _, p := range l.actor.Params() {
+	for _, p := range l.policyOptimizer.Params() {
 		a, err := p.Read()
 		if err != nil {
 			t.Fatal(err)

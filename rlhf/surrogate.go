@@ -31,15 +31,21 @@ type Token struct {
 	Weight         float64
 }
 
-// Losses are the parts of a [Surrogate]. Clipped is the weighted share of tokens at which the clipped ratio decides; Moved is the
-// weighted mean of the k3 estimate of KL(π_old‖π).
-type Losses struct {
-	Total, Policy, Value, KL, Clipped, Moved float64
+// Losses are the parts of a [Surrogate]: numbers on the host, or scalars of the graph (*Node). Clipped
+// is the weighted share of tokens at which the clipped ratio decides; Moved is the weighted mean of the
+// k3 estimate of KL(π_old‖π).
+type Losses[T any] struct {
+	Total, Policy, Value, KL, Clipped, Moved T
+}
+
+// fields lists all of them, in the order of the gradient program's output.
+func (l *Losses[T]) fields() []*T {
+	return []*T{&l.Total, &l.Policy, &l.Value, &l.KL, &l.Clipped, &l.Moved}
 }
 
 // Of returns the losses of tokens; without a value head its loss is 0. kl is β.
-func (s Surrogate) Of(tokens []Token, value bool, kl float64) Losses {
-	var out Losses
+func (s Surrogate) Of(tokens []Token, value bool, kl float64) Losses[float64] {
+	var out Losses[float64]
 	for _, t := range tokens {
 		ratio := math.Exp(t.Logp - t.Old)
 		plain, clipped := -t.Advantage*ratio, -t.Advantage*min(max(ratio, 1-s.Clip), 1+s.Clip)
@@ -70,19 +76,14 @@ type Readout struct {
 	KL                                                                 *Node
 }
 
-// Parts are the nodes of [Losses], scalars.
-type Parts struct {
-	Total, Policy, Value, KL, Clipped, Moved *Node
-}
-
 // Graph is the graph function of [Surrogate.Of].
-func (s Surrogate) Graph(r Readout) Parts {
+func (s Surrogate) Graph(r Readout) Losses[*Node] {
 	sum := func(x *Node) *Node { return ReduceAllSum(Mul(r.WeightN, x)) }
 	ratio := Exp(Sub(r.LogpN, r.OldN))
 	plain := Neg(Mul(r.AdvantageN, ratio))
 	clipped := Neg(Mul(r.AdvantageN, ClipScalar(ratio, 1-s.Clip, 1+s.Clip)))
 	decides := GreaterThan(clipped, plain)
-	out := Parts{
+	out := Losses[*Node]{
 		// Max of two equal nodes would halve the gradient; inside the clip range both are equal, and the plain one has it all.
 		Policy:  sum(Where(decides, clipped, plain)),
 		Clipped: sum(ConvertDType(decides, ratio.DType())),

@@ -83,11 +83,12 @@ const (
 	numOutputs
 )
 
-// buildGradient: inputs of the batch, those of extra, all weights → losses, squared norm, margins, gradients.
+// buildGradient: inputs of the batch, [stepInputs], dropout's mask where there is one, all weights →
+// losses, squared norm, margins, gradients.
 func (s *Stepper) buildGradient(in []*Node) []*Node {
 	s.built++
-	n := s.model.NumInputs(in)
-	batch, extra, args := in[:n], in[n:n+numExtra], in[n+numExtra:]
+	batch, in := s.model.UnpackBatch(in)
+	extra, args := unpackStepInputs(in)
 	var keep *Node
 	if s.dropout.Rate > 0 {
 		keep, args = args[0], args[1:]
@@ -226,7 +227,7 @@ func (e *nonFiniteError) groups() []int {
 
 // inputs are those of the gradient program.
 func (s *Stepper) inputs(b *encode.Batch, refs [][]float64, m *StepMetrics) []any {
-	args := append(s.model.Inputs(b), extra(b, refs, m)...)
+	args := append(s.model.Inputs(b), newStepInputs(b, refs, m).pack()...)
 	if s.dropout.Rate > 0 {
 		slots, hidden := b.Shape.Responses, s.model.Config.Hidden
 		args = append(args, s.dropout.mask(m.step, m.batches, slots, hidden))
