@@ -43,15 +43,16 @@ func (o AdamW) Rate(step, total int) float64 {
 func (o AdamW) Check() error {
 	switch {
 	case !(o.LR > 0 && o.LR < math.Inf(1)):
-		return fmt.Errorf("optim: learning rate is %g, a positive number is wanted", o.LR)
+		return fmt.Errorf("optim: learning rate is %g, want a positive number", o.LR)
 	case !(o.Beta1 >= 0 && o.Beta1 < 1 && o.Beta2 >= 0 && o.Beta2 < 1):
-		return fmt.Errorf("optim: betas are %g and %g, from 0 to below 1 is wanted", o.Beta1, o.Beta2)
+		return fmt.Errorf("optim: betas are %g and %g, want from 0 to below 1", o.Beta1, o.Beta2)
 	case !(o.Eps > 0 && o.Eps < math.Inf(1)):
-		return fmt.Errorf("optim: eps is %g, a positive number is wanted", o.Eps)
+		return fmt.Errorf("optim: eps is %g, want a positive number", o.Eps)
 	case !(o.WeightDecay >= 0 && o.Clip >= 0):
-		return fmt.Errorf("optim: weight decay is %g and clip %g, neither may be negative", o.WeightDecay, o.Clip)
+		return fmt.Errorf("optim: weight decay is %g and clip %g, neither may be negative",
+			o.WeightDecay, o.Clip)
 	case !(o.Warmup >= 0 && o.Warmup < 1):
-		return fmt.Errorf("optim: warm-up is %g, a share of the steps from 0 to below 1 is wanted", o.Warmup)
+		return fmt.Errorf("optim: warm-up is %g, want a share of the steps from 0 to below 1", o.Warmup)
 	case o.Schedule != "linear" && o.Schedule != "cosine" && o.Schedule != "constant":
 		return fmt.Errorf("optim: schedule %q is not known: linear, cosine or constant", o.Schedule)
 	}

@@ -28,8 +28,8 @@ type Step struct {
 }
 
 // Step makes one optimizer step: it adds up the gradients of the packed batches, checks that losses
-// and norms are finite, clips, and updates the weights. It returns the norm before clipping. After a
-// [NonFiniteError], and after an error of s.Run, the weights are as they were.
+// and norms are finite, clips, and updates the weights. It returns the norm before clipping. After
+// a [NonFiniteError], and after an error of s.Run, the weights are as they were.
 func (o *Optimizer) Step(s Step) (norm float64, err error) {
 	var sums []*tensors.Tensor
 	defer func() {

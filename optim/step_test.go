@@ -134,8 +134,8 @@ func TestStepAccumulates(t *testing.T) {
 	}
 }
 
-// TestStepFreesGradients checks that a step that fails leaves no gradients behind and, wherever that
-// is promised, leaves the weights as they were.
+// TestStepFreesGradients checks that a step that fails leaves no gradients behind and, wherever
+// that is promised, leaves the weights as they were.
 func TestStepFreesGradients(t *testing.T) {
 	failed := errors.New("failed")
 	type batch = optim.MicroBatch

@@ -23,8 +23,8 @@ type RunEstimate struct {
 	Savings    []Saving                `json:"changes"` // settings that lower the memory
 }
 
-// A Saving is another value of one setting, or of several together, and the memory that the run would
-// then need.
+// A Saving is another value of one setting, or of several together, and the memory that the run
+// would then need.
 type Saving struct {
 	Sets  []string `json:"sets"`  // as for -set
 	Total int64    `json:"total"` // bytes
@@ -41,7 +41,7 @@ func (r *Recipe) EstimateIn(available int64) (*RunEstimate, error) {
 	}
 	p.Available = available
 	as := *r // with the checkpointing that was chosen, which the savings do not choose anew
-	as.Train.Checkpointing, r = string(p.Run.Checkpointing), &as
+	as.Train.Checkpointing, r = string(p.Run.Recompute), &as
 	total := p.Run.Memory.Total()
 	p.Fits = available == 0 || total <= available
 	try := func(sets []string) error {
@@ -71,9 +71,9 @@ func (r *Recipe) EstimateIn(available int64) (*RunEstimate, error) {
 	return p, nil
 }
 
-// Estimate reads the data and the headers of the model, which must be on disk, and says what the run
-// will need. Where the run may choose its activation checkpointing, it does so as if the available
-// memory were not known.
+// Estimate reads the data and the headers of the model, which must be on disk, and says what the
+// run will need. Where the run may choose its activation checkpointing, it does so as if the
+// available memory were not known.
 func (r *Recipe) Estimate() (*RunEstimate, error) {
 	p, _, err := r.estimate(0)
 	return p, err
@@ -100,7 +100,7 @@ func (r *Recipe) estimate(available int64) (*RunEstimate, train.Data, error) {
 	}
 	p.Parameters, p.Trained = model.NumParams()
 	opt := r.TrainOptions()
-	if r.Train.Checkpointing == CheckpointAuto {
+	if r.Train.Checkpointing == RecomputeAuto {
 		opt.AvailableMemory = available
 	}
 	p.Run, err = train.Estimate(model, data, opt)
@@ -135,7 +135,7 @@ func (r *Recipe) savers() []saver {
 		}
 		return out
 	}
-	checkpointing := []string{string(lm.CheckpointSelective), string(lm.CheckpointFull)}
+	checkpointing := []string{string(lm.RecomputeSelective), string(lm.RecomputeFull)}
 	for i, value := range checkpointing {
 		if r.Train.Checkpointing == value {
 			checkpointing = checkpointing[i+1:]

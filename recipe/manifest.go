@@ -51,7 +51,8 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 	return m, err
 }
 
-// BaseHashes are what a manifest says of the base model, which must be on disk, and of how text becomes its tokens.
+// BaseHashes are what a manifest says of the base model, which must be on disk, and of how text
+// becomes its tokens.
 func (r *Recipe) BaseHashes() (base, encoder string, err error) {
 	if base, err = reward.BaseHash(r.Model.Path); err != nil {
 		return "", "", err
@@ -66,7 +67,8 @@ func (r *Recipe) BaseHashes() (base, encoder string, err error) {
 
 // ReadManifest reads the manifest of a run that may be resumed.
 func ReadManifest(dir string) (*Manifest, error) {
-	read, err := run.ReadManifest(dir, Default()) // a key that is younger than the run has its default
+	// A key that is younger than the run has its default.
+	read, err := run.ReadManifest(dir, Default())
 	if err != nil {
 		return nil, err
 	}
@@ -83,8 +85,8 @@ func ReadManifest(dir string) (*Manifest, error) {
 	return &Manifest{*read}, nil
 }
 
-// SameRun reports whether a run may resume the one that was stopped: it must have the same settings,
-// base, tokens and data, wherever they lie now.
+// SameRun reports whether a run may resume the one that was stopped: it must have the same
+// settings, base, tokens and data, wherever they lie now.
 func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
 	// The stored fingerprint may be of an earlier rule, so it is computed anew.
 	was, err := stopped.fingerprint()
@@ -95,8 +97,8 @@ func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
 	return was == is, err
 }
 
-// fingerprint identifies what a resumed run must have in common with the one that was stopped. It has
-// the files' hashes in it and not their paths, so that they may be moved.
+// fingerprint identifies what a resumed run must have in common with the one that was stopped. It
+// has the files' hashes in it and not their paths, so that they may be moved.
 func (m *Manifest) fingerprint() (string, error) {
 	settings := *m.Recipe
 	settings.Model.Path, settings.Model.Template, settings.RLHF.Reward, settings.RLHF.Critic = "", "", "", ""

@@ -13,7 +13,8 @@ import (
 	"haf/tokenizer"
 )
 
-// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, rlhf.reward, rlhf.critic, data.train and data.valid.
+// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, rlhf.reward,
+// rlhf.critic, data.train and data.valid.
 func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 	one := func(key, named string, get func(context.Context, string) (hub.Source, error)) ([]string, error) {
 		s, err := get(ctx, named)
@@ -92,8 +93,8 @@ func (r *Recipe) replace(old, now string) {
 	}
 }
 
-// modelPaths yields the models on disk or the hub by key, always in the same order; those of haf rlhf may be "". A reward model behind a
-// server is none of them.
+// modelPaths yields the models on disk or the hub by key, always in the same order; those of haf
+// rlhf may be "". A reward model behind a server is none of them.
 func (r *Recipe) modelPaths() func(yield func(string, *string) bool) {
 	return func(yield func(string, *string) bool) {
 		_ = yield("model.path", &r.Model.Path) && (serve.IsURL(r.RLHF.Reward) || yield("rlhf.reward", &r.RLHF.Reward)) && yield("rlhf.critic", &r.RLHF.Critic)

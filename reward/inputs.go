@@ -26,8 +26,8 @@ func UnpackInputs[T any](fields []*T, in []T) (rest []T) {
 	return in[len(fields):]
 }
 
-// BatchInputs are the first inputs of a program that reads a packed batch: tensors on the host (any)
-// or nodes of the graph (*Node). N are the predicted tokens, S the response slots.
+// BatchInputs are the first inputs of a program that reads a packed batch: tensors on the host
+// (any) or nodes of the graph (*Node). N are the predicted tokens, S the response slots.
 type BatchInputs[T any] struct {
 	PredictN T   // positions whose states predict a response's tokens
 	TargetN  T   // the tokens

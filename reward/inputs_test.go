@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBatchInputs packs and unpacks. The literal names no fields, so that one that is added has to be
-// added here, and is lost on the way if it is not listed.
+// TestBatchInputs packs and unpacks. The literal names no fields, so that one that is added has to
+// be added here, and is lost on the way if it is not listed.
 func TestBatchInputs(t *testing.T) {
 	want := BatchInputs[int]{1, 2, 3, 4, []int{5, 6}}
 	packed := want.pack()

@@ -8,8 +8,8 @@ import (
 	"haf/reward"
 )
 
-// tokenInputs are the inputs of a gradient program beside the packed batch and the weights: tensors [N]
-// on the host (any) or nodes of the graph (*Node). [Readout] describes them.
+// tokenInputs are the inputs of a gradient program beside the packed batch and the weights: tensors
+// [N] on the host (any) or nodes of the graph (*Node). [Readout] describes them.
 type tokenInputs[T any] struct {
 	OldN, RefN, AdvantageN, OldValueN, ReturnN, WeightN T
 }
@@ -62,8 +62,8 @@ func readoutOf(in tokenInputs[*Node]) Readout {
 	}
 }
 
-// policyInputs are the [tokenInputs] of the policy's gradient program with the coefficient of the KL
-// in the loss, a scalar.
+// policyInputs are the [tokenInputs] of the policy's gradient program with the coefficient of the
+// KL in the loss, a scalar.
 type policyInputs[T any] struct {
 	tokenInputs[T]
 	KL T

@@ -7,8 +7,8 @@ import (
 	"haf/reward"
 )
 
-// TestInputs packs and unpacks. The literals name no fields, so that one that is added has to be added
-// here, and is lost on the way if it is not listed.
+// TestInputs packs and unpacks. The literals name no fields, so that one that is added has to be
+// added here, and is lost on the way if it is not listed.
 func TestInputs(t *testing.T) {
 	tokens := tokenInputs[int]{1, 2, 3, 4, 5, 6}
 	packed := tokens.pack()

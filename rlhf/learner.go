@@ -22,7 +22,8 @@ const (
 	valueBias   = "value.bias"
 )
 
-// A learner holds the policy, what it is compared with, and what changes both: programs, optimizers, the value head.
+// A learner holds the policy, what it is compared with, and what changes both: programs,
+// optimizers, the value head.
 type learner struct {
 	opt    Options
 	policy *reward.Model
@@ -110,14 +111,16 @@ func (l *learner) freeFrozen() error {
 	return optim.Free(kept)
 }
 
-// valueN reads the value head at the states that predict the tokens; args begins with its two weights.
+// valueN reads the value head at the states that predict the tokens; args begins with its two
+// weights.
 func valueN(hiddenNH *Node, args []*Node) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	x := Reshape(Dot(hiddenNH, args[0]).General([]int{1}, nil, []int{1}, nil), n)
 	return Add(x, BroadcastToDims(Reshape(args[1], 1), n))
 }
 
-// arguments are the weights of the policy's programs: the value head's, then the policy's, or the reference's.
+// arguments are the weights of the policy's programs: the value head's, then the policy's, or the
+// reference's.
 func (l *learner) arguments(reference bool) []any {
 	var args []any
 	for _, p := range l.value {
@@ -134,7 +137,8 @@ func (l *learner) arguments(reference bool) []any {
 	return append(args, weights...)
 }
 
-// buildRead: inputs of the batch, value head, weights → log-probabilities, entropies, values; all [N].
+// buildRead: inputs of the batch, value head, weights → log-probabilities, entropies, values; all
+// [N].
 func (l *learner) buildRead(in []*Node) []*Node {
 	batch, args := l.policy.UnpackBatch(in)
 	w := l.policy.Weights(args[len(l.value):])
@@ -152,8 +156,8 @@ func (l *learner) buildReadCritic(in []*Node) []*Node {
 	return []*Node{l.critic.TokenScores(l.critic.Predicting(batch, w), w)}
 }
 
-// buildGradient: inputs of the batch, [policyInputs], value head, weights → the [Losses] as one array,
-// squared norm, gradients.
+// buildGradient: inputs of the batch, [policyInputs], value head, weights → the [Losses] as one
+// array, squared norm, gradients.
 func (l *learner) buildGradient(in []*Node) []*Node {
 	batch, in := l.policy.UnpackBatch(in)
 	inputs, args := unpackPolicyInputs(in)
@@ -255,8 +259,8 @@ type updateMetrics struct {
 	norm, criticNorm float64
 }
 
-// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate the
-// share of the peak learning rate.
+// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate
+// the share of the peak learning rate.
 func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetrics, error) {
 	var out updateMetrics
 	batches, err := packed(rollouts, l.policy.Positions())
@@ -265,10 +269,11 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetr
 	}
 	weight := l.opt.weights(rollouts)
 	losses := make([]float64, len(out.Losses.fields()))
-	out.norm, err = update(l.gradient, l.policyOptimizer, batches, losses, rate, t, func(b *encode.Batch) []any {
-		in := policyInputs[any]{newTokenInputs(b, rollouts, weight), float32(kl)}
-		return slices.Concat(l.policy.Inputs(b), in.pack(), l.arguments(false))
-	})
+	out.norm, err = update(l.gradient, l.policyOptimizer, batches, losses, rate, t,
+		func(b *encode.Batch) []any {
+			in := policyInputs[any]{newTokenInputs(b, rollouts, weight), float32(kl)}
+			return slices.Concat(l.policy.Inputs(b), in.pack(), l.arguments(false))
+		})
 	reward.UnpackInputs(out.Losses.fields(), losses)
 	if err != nil || l.critic == nil {
 		return out, err
@@ -285,7 +290,10 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetr
 }
 
 // update makes an optimizer step with the gradients of packed batches and adds up their losses.
-func update(gradient *Exec, optimizer *optim.Optimizer, batches []*encode.Batch, losses []float64, rate float64, t int, args func(*encode.Batch) []any) (norm float64, err error) {
+func update(
+	gradient *Exec, optimizer *optim.Optimizer, batches []*encode.Batch, losses []float64,
+	rate float64, t int, args func(*encode.Batch) []any,
+) (norm float64, err error) {
 	norm, err = optimizer.Step(optim.Step{
 		Number: t, Rate: rate * optimizer.Settings().LR, Batches: len(batches),
 		Run: func(i int) (optim.MicroBatch, error) {
@@ -299,10 +307,13 @@ func update(gradient *Exec, optimizer *optim.Optimizer, batches []*encode.Batch,
 }
 
 // runGradient runs a gradient program over a packed batch and adds its losses.
-func runGradient(gradient *Exec, b *encode.Batch, losses []float64, args []any) (optim.MicroBatch, error) {
+func runGradient(
+	gradient *Exec, b *encode.Batch, losses []float64, args []any,
+) (optim.MicroBatch, error) {
 	out, err := gradient.Call(args...)
 	if err != nil {
-		return optim.MicroBatch{}, fmt.Errorf("gradients of a batch of %v rows and positions: %w", b.Shape, err)
+		return optim.MicroBatch{}, fmt.Errorf(
+			"gradients of a batch of %v rows and positions: %w", b.Shape, err)
 	}
 	parts, err := tensors.CopyFlatData[float32](out[0])
 	if err != nil {

@@ -40,8 +40,9 @@ type stored struct {
 	SumsAfter        map[string][2]float64 `json:"sums_after"`
 }
 
-// TestUpdateEqualsPyTorch makes one PPO update on prompts that are packed and run once for two responses each, and compares
-// probabilities, values, entropies, advantages, losses, the gradients' norm and the weights after it with those of torch.
+// TestUpdateEqualsPyTorch makes one PPO update on prompts that are packed and run once for two
+// responses each, and compares probabilities, values, entropies, advantages, losses, the gradients'
+// norm and the weights after it with those of torch.
 func TestUpdateEqualsPyTorch(t *testing.T) {
 	data, err := os.ReadFile("testdata/ppo.json")
 	if err != nil {

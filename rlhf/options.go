@@ -70,7 +70,8 @@ type Options struct {
 	steps int // of the run, once the prompts are counted
 }
 
-// Default returns usual settings of an algorithm: those of TRL, with the paper's reward scaling and clipping for PPO.
+// Default returns usual settings of an algorithm: those of TRL, with the paper's reward scaling and
+// clipping for PPO.
 func Default(algorithm string) Options {
 	o := Options{
 		Algorithm: algorithm, Epochs: 1, Batch: 16, Samples: 1, Updates: 4, MaxTokens: 128, Sampling: lm.Sampling{Temperature: 1},

@@ -24,8 +24,8 @@ type Task struct {
 	// Prompts are conversations that end where the policy answers.
 	Prompts [][]pref.Message
 	Scorer  pref.Scorer
-	// MaxLength is the most tokens of prompt and response together: a prompt that leaves no room for Options.MaxTokens is left out. 0
-	// is no limit.
+	// MaxLength is the most tokens of prompt and response together: a prompt that leaves no room
+	// for Options.MaxTokens is left out. 0 is no limit.
 	MaxLength int
 }
 
@@ -89,7 +89,8 @@ func Run(
 	r.generator = task.Policy.TokenGenerator(opt.Rows)
 	defer r.generator.Close()
 	for _, p := range r.prompts {
-		r.generator.Room = max(r.generator.Room, len(p)+opt.MaxTokens) // the same programs in every step
+		// One length, so that all steps run the same programs.
+		r.generator.MinCacheLen = max(r.generator.MinCacheLen, len(p)+opt.MaxTokens)
 	}
 	defer folder.Close()
 	if err := r.restore(); err != nil {
@@ -193,8 +194,8 @@ func (r *optimization) keepModel() error {
 	return r.Policy.Save(dir)
 }
 
-// rolloutStep makes one step: rollouts, rewards, advantages, updates. After an error the weights are
-// as they were, or have made a part of the step's updates.
+// rolloutStep makes one step: rollouts, rewards, advantages, updates. After an error the weights
+// are as they were, or have made a part of the step's updates.
 func (r *optimization) rolloutStep(ctx context.Context) error {
 	began := time.Now()
 	rollouts, err := r.generate(ctx)
@@ -229,7 +230,9 @@ func (r *optimization) rolloutStep(ctx context.Context) error {
 		r.result.First = record
 	}
 	r.result.Last = record
-	r.progress.Update(r.state.Step, fmt.Sprintf("reward %.3f, KL %.3f, length %.1f, ended %.2f, entropy %.2f", record.Reward, record.KL, record.Length, record.Ended, record.Entropy))
+	r.progress.Update(r.state.Step, fmt.Sprintf(
+		"reward %.3f, KL %.3f, length %.1f, ended %.2f, entropy %.2f",
+		record.Reward, record.KL, record.Length, record.Ended, record.Entropy))
 	return r.folder.Record(record)
 }
 
@@ -248,7 +251,8 @@ func (o Options) seed(name string, at ...int) uint64 {
 	return h.Sum64()
 }
 
-// chosen are the prompts of a step: each epoch goes through all of them in an order of its own, but for what is left over.
+// chosen are the prompts of a step: each epoch goes through all of them in an order of its own, but
+// for what is left over.
 func (o Options) chosen(step, prompts int) []int {
 	perEpoch := prompts / o.Batch
 	order := o.stream("order", step/perEpoch).Perm(prompts)

@@ -35,7 +35,8 @@ func (s stopping) Score(ctx context.Context, samples []pref.Sample) ([]float64, 
 	return s.Scorer.Score(ctx, samples)
 }
 
-// TestResume: a run that is stopped in its third step and gone on with ends with the records, weights, moments and state of one that was not.
+// TestResume: a run that is stopped in its third step and gone on with ends with the records,
+// weights, moments and state of one that was not.
 func TestResume(t *testing.T) {
 	whole, parts := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "parts")
 	options := func(o *Options) { small(o); o.Minibatch, o.CheckpointEvery, o.Sampling.TopP = 2, 3, 0.95 }

@@ -19,7 +19,8 @@ import (
 	"haf/run"
 )
 
-// nearLength is the reward of a response by its length alone: 0 at so many characters, −1 at none or twice as many.
+// nearLength is the reward of a response by its length alone: 0 at so many characters, −1 at none
+// or twice as many.
 type nearLength float64
 
 func (n nearLength) Score(_ context.Context, samples []pref.Sample) ([]float64, error) {
@@ -99,8 +100,9 @@ func records(t *testing.T, dir string) []run.PolicyStep {
 	return records.PolicySteps
 }
 
-// TestLearns: the mean reward of the last three steps is clearly above the reference's, which the first step shows, by every algorithm. HAF_RL_STEPS makes the runs
-// longer and prints their curves: make rl-sanity.
+// TestLearns: the mean reward of the last three steps is clearly above the reference's, which the
+// first step shows, by every algorithm. HAF_RL_STEPS makes the runs longer and prints their curves:
+// make rl-sanity.
 func TestLearns(t *testing.T) {
 	steps, curves := 6, false
 	if s := os.Getenv("HAF_RL_STEPS"); s != "" {

@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// A State is what every checkpoint's state.json begins with. A loop embeds it in a state of its own.
+// A State is what every checkpoint's state.json begins with. A loop embeds it in a state of its
+// own.
 type State struct {
 	Step        int    `json:"step"`        // steps made
 	Fingerprint string `json:"fingerprint"` // of recipe, model and data
@@ -32,8 +33,8 @@ const (
 )
 
 // SaveCheckpoint writes a checkpoint of the state's step, after the metrics that lead to it. save
-// fills the folder with everything but the state; the checkpoint appears whole or not at all. All but
-// the newest two are removed.
+// fills the folder with everything but the state; the checkpoint appears whole or not at all. All
+// but the newest two are removed.
 func (f *Folder) SaveCheckpoint(state Stater, save func(dir string) error) error {
 	if err := f.sync(); err != nil {
 		return err

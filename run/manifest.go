@@ -39,7 +39,7 @@ type Manifest[R any] struct {
 	Device      string            `json:"device"`
 	Base        string            `json:"base"` // folder of the base model
 	BaseHash    string            `json:"base_hash"`
-	Encoder     string            `json:"encoder_hash"` // tokenizer, template, length limit, truncation
+	Encoder     string            `json:"encoder_hash"` // of what decides the tokens
 	Data        []DataFile        `json:"data"`
 	Models      []ModelFile       `json:"models,omitempty"` // reward model and critic of haf rlhf
 	Hub         []Source          `json:"hub,omitempty"`    // what was fetched, and at which commit
@@ -56,9 +56,9 @@ type DataFile struct {
 	SHA256 string `json:"sha256"`
 }
 
-// A ModelFile is a model that a run reads: a folder or file and the hash of its bytes, or the address
-// of a server and what it serves there. Whether a server's model is the same as before, only the
-// server knows.
+// A ModelFile is a model that a run reads: a folder or file and the hash of its bytes, or the
+// address of a server and what it serves there. Whether a server's model is the same as before,
+// only the server knows.
 type ModelFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256,omitempty"`

@@ -19,7 +19,8 @@ type Records struct {
 }
 
 // ReadRecords reads metrics.jsonl of the run in dir, which was made by the verb. Without the file
-// there are no records. A last line that is cut off is left out, because the run may still be going.
+// there are no records. A last line that is cut off is left out, because the run may still be
+// going.
 func ReadRecords(dir string, verb Verb) (Records, error) {
 	var r Records
 	path := filepath.Join(dir, MetricsName)

@@ -35,8 +35,9 @@ type TrainStep struct {
 	Seconds        float64 `json:"seconds"`
 }
 
-// A PolicyStep is the record of a step of haf rlhf. Values of tokens are means over the tokens of all
-// responses, values of responses are means over them; losses are means over the optimizer steps.
+// A PolicyStep is the record of a step of haf rlhf. Values of tokens are means over the tokens of
+// all responses, values of responses are means over them; losses are means over the optimizer
+// steps.
 type PolicyStep struct {
 	Kind   string  `json:"kind"` // KindStep
 	Step   int     `json:"step"`

@@ -9,7 +9,8 @@ import (
 // ErrInterrupted is returned by a run that was asked to stop, after it has saved a checkpoint.
 var ErrInterrupted = errors.New("interrupted; a checkpoint is saved")
 
-// A Session is one start of the program on a run: a new run, or one that was stopped and is resumed.
+// A Session is one start of the program on a run: a new run, or one that was stopped and is
+// resumed.
 type Session struct {
 	Verb    Verb
 	Dir     string
@@ -55,7 +56,8 @@ func (s *Session) Create(manifest any) (err error) {
 	return nil
 }
 
-// Continue resumes a stopped run if it is the same: with the settings, models and data of its start.
+// Continue resumes a stopped run if it is the same: with the settings, models and data of its
+// start.
 func (s *Session) Continue(same bool) error {
 	if !same {
 		what := "base model, template or data"

@@ -20,9 +20,9 @@ type ResourceEstimate struct {
 	Steps       int            `json:"steps"`
 	GFLOP       float64        `json:"gflop"` // of matrix products that the training steps need
 	Memory      Memory         `json:"memory"`
-	// Checkpointing of the activations, chosen or given.
-	Checkpointing lm.Checkpointing `json:"checkpointing"`
-	Reference     ReferenceNeeded  `json:"reference"`
+	// Recompute is the activation checkpointing, chosen or given.
+	Recompute lm.Recompute    `json:"checkpointing"`
+	Reference ReferenceNeeded `json:"reference"`
 }
 
 // ReferenceNeeded is what the reference's log-probabilities take.
@@ -59,26 +59,26 @@ func Estimate(model *reward.Model, data Data, opt Options) (*ResourceEstimate, e
 	} else {
 		f.Memory = s.memory(model, opt.Objective)
 	}
-	f.Checkpointing = model.Decoder().Checkpointing
+	f.Recompute = model.Decoder().Recompute
 	if opt.Objective.UsesReference() {
 		f.Reference.Responses, f.Reference.Bytes = reward.CacheSize(data.Train, data.Valid)
 	}
 	return f, nil
 }
 
-// memoryShare is the part of the available memory that a run is planned to take where it can choose,
-// because estimates are within 15 % and other programs need some, too.
+// memoryShare is the part of the available memory that a run is planned to take where it can
+// choose, because estimates are within 15 % and other programs need some, too.
 const memoryShare = 0.8
 
 // fit lets the model's backward pass recompute as little as the available memory allows, in bytes,
 // and returns what the run then takes.
 func fit(model *reward.Model, obj objective.Hybrid, s *stepOrder, available int64) Memory {
-	for _, c := range []lm.Checkpointing{lm.CheckpointNone, lm.CheckpointSelective} {
-		model.SetCheckpointing(c)
+	for _, c := range []lm.Recompute{lm.RecomputeNone, lm.RecomputeSelective} {
+		model.SetRecompute(c)
 		if m := s.memory(model, obj); float64(m.Total()) <= memoryShare*float64(available) {
 			return m
 		}
 	}
-	model.SetCheckpointing(lm.CheckpointFull)
+	model.SetRecompute(lm.RecomputeFull)
 	return s.memory(model, obj)
 }

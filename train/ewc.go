@@ -12,9 +12,9 @@ import (
 )
 
 // ewc is the state of the elastic schedule, after Hbat (arXiv 2406.15178): elastic weight
-// consolidation. In a block of steps by one loss, a penalty pulls a weight p back to its value p₀ at
-// the block's begin, in proportion to the weight's importance to the other loss. With g the gradient
-// of the block's loss, F its importance and F' that of the other loss,
+// consolidation. In a block of steps by one loss, a penalty pulls a weight p back to its value p₀
+// at the block's begin, in proportion to the weight's importance to the other loss. With g the
+// gradient of the block's loss, F its importance and F' that of the other loss,
 //
 //	F ← ρ F + (1 − ρ) g²        g ← g + λ F' (p − p₀)        ρ = 0.9
 //
@@ -72,8 +72,8 @@ func (s *Stepper) buildPenalty(in []*Node) []*Node {
 	return append(append([]*Node{optim.SumOfSquares(gradients)}, gradients...), importances...)
 }
 
-// addPenalty adds the penalty of step t ≥ 1 to the gradients, in place, and returns their new squared
-// norm.
+// addPenalty adds the penalty of step t ≥ 1 to the gradients, in place, and returns their new
+// squared norm.
 func (s *Stepper) addPenalty(gradients []*tensors.Tensor, t int) (squares float64, err error) {
 	e, params := s.ewc, s.optimizer.Params()
 	block := e.schedule.Block(t - 1)

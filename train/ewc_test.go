@@ -15,21 +15,24 @@ import (
 )
 
 // TestElastic compares the penalty with its equation: importances are the running mean of squared
-// gradients by the block's loss, and a weight is pulled back by its change, times its importance to the
-// other loss.
+// gradients by the block's loss, and a weight is pulled back by its change, times its importance to
+// the other loss.
 func TestElastic(t *testing.T) {
 	device, err := backend.Open("go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", "llama"), reward.Options{NoTokenizer: true, Train: true, Positions: 64})
+	dir := filepath.Join(shared.Root(), "lm", "testdata", "llama")
+	options := reward.Options{NoTokenizer: true, Train: true, Positions: 64}
+	model, err := reward.Open(device, dir, options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer model.Close()
 	h := objective.Default()
 	h.Kind, h.Steps, h.Strength = objective.Elastic, 1, 3
-	s := NewStepper(model, h, optim.AdamW{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Schedule: "constant"}, 4)
+	settings := optim.AdamW{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Schedule: "constant"}
+	s := NewStepper(model, h, settings, 4)
 	defer s.Close()
 	if err := s.newEWC(); err != nil {
 		t.Fatal(err)
@@ -44,14 +47,17 @@ func TestElastic(t *testing.T) {
 		}
 		return out
 	}
-	first := func(list []*tensors.Tensor) float64 { return float64(tensors.MustCopyFlatData[float32](list[3])[0]) }
+	value := func(t *tensors.Tensor) float64 {
+		return float64(tensors.MustCopyFlatData[float32](t)[0])
+	}
+	first := func(list []*tensors.Tensor) float64 { return value(list[3]) }
 	near := func(what string, got, want float64) {
 		t.Helper()
 		if math.Abs(got-want) > 1e-6*max(1, math.Abs(want)) {
 			t.Errorf("%s is %v, want %v", what, got, want)
 		}
 	}
-	values := func() float64 { return float64(tensors.MustCopyFlatData[float32](s.optimizer.Params()[3].Value)[0]) }
+	values := func() float64 { return value(s.optimizer.Params()[3].Value) }
 
 	gradients := fill(2) // of the reward loss, in the first block: nothing is pulled
 	if _, err := s.addPenalty(gradients, 1); err != nil {
@@ -65,7 +71,8 @@ func TestElastic(t *testing.T) {
 		t.Fatal(err)
 	}
 	near("the gradient where a block begins", first(gradients), 5)
-	s.ewc.schedule.Steps = 2 // steps 3 and 4 are of the policy loss's block, which began at the weights of step 2
+	// Steps 3 and 4 are of the policy loss's block, which began at the weights of step 2.
+	s.ewc.schedule.Steps = 2
 	near("the anchor", first(s.ewc.anchor), before)
 	if err := s.optimizer.Apply(gradients, 1, 1, 1); err != nil {
 		t.Fatal(err)

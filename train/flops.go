@@ -10,8 +10,8 @@ import (
 )
 
 // FLOPs counts the floating-point operations of the matrix products that one packed batch needs; a
-// multiplication and an addition are two. It leaves out the gradients by frozen weights, the part of
-// the first trained layer's backward pass that nothing reads, and whatever is recomputed to save
+// multiplication and an addition are two. It leaves out the gradients by frozen weights, the part
+// of the first trained layer's backward pass that nothing reads, and whatever is recomputed to save
 // memory. It counts padded positions, and masked ones inside the attention's blocks.
 type FLOPs struct {
 	Linear    float64 // the layers' frozen or trained matrices
@@ -58,8 +58,8 @@ func numRead(shape encode.Shape, policy bool) float64 {
 	return float64(shape.Responses)
 }
 
-// adapterFLOPs counts a LoRA adapter's forward pass, and its forward and backward passes together. An
-// adapter that is merged into the weights costs their sum and four thin products in the backward
+// adapterFLOPs counts a LoRA adapter's forward pass, and its forward and backward passes together.
+// An adapter that is merged into the weights costs their sum and four thin products in the backward
 // pass; one that is not costs two thin products in each of three passes.
 func adapterFLOPs(model *reward.Model, shape encode.Shape, policy bool) (forward, step float64) {
 	shapes := map[string][]int{}

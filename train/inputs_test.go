@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestStepInputs packs and unpacks. The literal names no fields, so that one that is added has to be
-// added here, and is lost on the way if it is not listed.
+// TestStepInputs packs and unpacks. The literal names no fields, so that one that is added has to
+// be added here, and is lost on the way if it is not listed.
 func TestStepInputs(t *testing.T) {
 	want := stepInputs[int]{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}
 	packed := want.pack()

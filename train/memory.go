@@ -12,14 +12,15 @@ import (
 	"haf/reward"
 )
 
-// Memory is the largest amount of memory that a run's process takes on a CPU, in bytes. It takes most
-// in the backward pass. What is stored is counted; what compiled programs take beside it follows from
-// what they save (lm.Decoder) and from factors that were measured with XLA (docs/log.md).
+// Memory is the largest amount of memory that a run's process takes on a CPU, in bytes. It takes
+// most in the backward pass. What is stored is counted; what compiled programs take beside it
+// follows from what they save (lm.Decoder) and from factors that were measured with XLA
+// (docs/log.md).
 type Memory struct {
 	Process     int64 `json:"process"`     // program, libraries, and what compiling leaves
 	Weights     int64 `json:"weights"`     // frozen and trained, without an adapter
 	Adapter     int64 `json:"adapter"`     // its matrices
-	Gradients   int64 `json:"gradients"`   // of what is trained; twice where packed batches are summed
+	Gradients   int64 `json:"gradients"`   // of what is trained; twice where summed
 	Moments     int64 `json:"moments"`     // two of what is trained
 	Activations int64 `json:"activations"` // saved for the backward pass, by train.checkpointing
 	// BF16Upcast is the float32 copy of bfloat16 weights, which most CPUs do not multiply.
@@ -109,8 +110,8 @@ func BoundMemory(model *reward.Model, obj objective.Hybrid, maxLength int) Memor
 	return NewMemory(model, obj, []encode.Shape{shape}, true)
 }
 
-// A memoryModel is what the memory of a program on one shape is counted from. Widths are in values of
-// a position and layer.
+// A memoryModel is what the memory of a program on one shape is counted from. Widths are in values
+// of a position and layer.
 type memoryModel struct {
 	model  *reward.Model
 	shape  encode.Shape
@@ -149,16 +150,16 @@ func newMemoryModel(model *reward.Model, shape encode.Shape, policy bool) memory
 // bodyBytes is the size of a value of the body.
 func (r memoryModel) bodyBytes() float64 { return float64(r.model.Decoder().DType.Size()) }
 
-// selective is what a layer saves of a position by selective checkpointing: the residual stream twice,
-// queries and the attention's result, keys, values, and the feed-forward part before its activation
-// function.
+// selective is what a layer saves of a position by selective checkpointing: the residual stream
+// twice, queries and the attention's result, keys, values, and the feed-forward part before its
+// activation function.
 func (r memoryModel) selective() float64 {
 	return r.bodyBytes() * (2*r.hidden + 2*r.query + 2*r.keys + r.inner)
 }
 
 // none is what a layer saves of a position beside that where nothing is recomputed: the weights of
-// attention, the intermediate values of two norms and a rotation, and three stages of the activation
-// function.
+// attention, the intermediate values of two norms and a rotation, and three stages of the
+// activation function.
 func (r memoryModel) none() float64 {
 	bytes := 4.
 	if r.model.Decoder().DType != dtypes.Float32 {
@@ -170,18 +171,18 @@ func (r memoryModel) none() float64 {
 // savedBytes returns the activation bytes saved for the backward pass.
 func (r memoryModel) savedBytes() int64 {
 	layers, positions := float64(r.model.Config.Layers), float64(r.shape.Positions())
-	switch r.model.Decoder().Checkpointing {
-	case lm.CheckpointFull:
+	switch r.model.Decoder().Recompute {
+	case lm.RecomputeFull:
 		return int64(positions * layers * r.bodyBytes() * r.hidden)
-	case lm.CheckpointSelective:
+	case lm.RecomputeSelective:
 		return int64(positions * layers * r.selective())
 	}
 	// Of the last block, whose backward pass begins at once, a third is never saved.
 	return int64(positions * (layers - 1./3) * (r.selective() + r.none()))
 }
 
-// workspaceBytes returns what the backward pass takes at its peak beside the saved activations: for a
-// block, or for the policy head.
+// workspaceBytes returns what the backward pass takes at its peak beside the saved activations: for
+// a block, or for the policy head.
 func (r memoryModel) workspaceBytes() int64 {
 	positions := float64(r.shape.Positions())
 	bias := r.bias()
@@ -191,18 +192,18 @@ func (r memoryModel) workspaceBytes() int64 {
 		feedForward += 4 * 2 * r.hidden * r.inner / 2 // two of the merged matrices
 	}
 	block := max(attention, feedForward)
-	switch r.model.Decoder().Checkpointing {
-	case lm.CheckpointNone:
+	switch r.model.Decoder().Recompute {
+	case lm.RecomputeNone:
 		block = bias
 		return int64(block + r.logits(true)) // beside all activations
-	case lm.CheckpointFull:
+	case lm.RecomputeFull:
 		block = 1.2*positions*(r.selective()+r.none()) + bias // a whole block is recomputed
 	}
 	return int64(max(block, r.logits(true)))
 }
 
-// bias is the size of what attention adds to its scores: to all of them, where it is computed once for
-// all layers.
+// bias is the size of what attention adds to its scores: to all of them, where it is computed once
+// for all layers.
 func (r memoryModel) bias() float64 {
 	if all := 4 * float64(r.shape.Positions()) * r.scores; all <= lm.SharedBias {
 		return all
@@ -211,8 +212,8 @@ func (r memoryModel) bias() float64 {
 }
 
 // logits is what the policy head takes: one array of a chunk's logits, two in training for their
-// gradient, or, where the head is trained, every chunk's gradient by the whole head. A bfloat16 head
-// is copied.
+// gradient, or, where the head is trained, every chunk's gradient by the whole head. A bfloat16
+// head is copied.
 func (r memoryModel) logits(training bool) float64 {
 	if !r.policy {
 		return 0
@@ -240,8 +241,8 @@ func (r memoryModel) evalBytes() int64 {
 	return int64(max(block, r.logits(false)))
 }
 
-// bf16UpcastBytes returns what bfloat16 weights of the blocks take in float32 on a CPU, which converts
-// them once for both passes.
+// bf16UpcastBytes returns what bfloat16 weights of the blocks take in float32 on a CPU, which
+// converts them once for both passes.
 func bf16UpcastBytes(model *reward.Model) int64 {
 	var sum int64
 	linear := lm.Linears(model.Config)

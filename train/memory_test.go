@@ -75,21 +75,21 @@ func TestMemoryStored(t *testing.T) {
 	}
 }
 
-// TestSavedActivations counts by hand what selective checkpointing saves, and wants less of full and
-// more of none.
+// TestSavedActivations counts by hand what selective checkpointing saves, and wants less of full
+// and more of none.
 func TestSavedActivations(t *testing.T) {
-	saved := func(checkpointing lm.Checkpointing) (int64, *train.ResourceEstimate) {
-		f := estimate(t, func(o *reward.Options) { o.Checkpointing = checkpointing })
+	saved := func(checkpointing lm.Recompute) (int64, *train.ResourceEstimate) {
+		f := estimate(t, func(o *reward.Options) { o.Recompute = checkpointing })
 		return f.Memory.Activations, f
 	}
-	selective, f := saved(lm.CheckpointSelective)
+	selective, f := saved(lm.RecomputeSelective)
 	c := outlineOf(t, nil).Config
 	values := 2*c.Hidden + 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + 2*c.FeedForward
 	if want := int64(4 * f.Shapes[0].Positions() * c.Layers * values); len(f.Shapes) != 1 || selective != want {
 		t.Errorf("selective saves %d bytes of %v, want %d", selective, f.Shapes, want)
 	}
-	whole, _ := saved(lm.CheckpointFull)
-	none, _ := saved(lm.CheckpointNone)
+	whole, _ := saved(lm.RecomputeFull)
+	none, _ := saved(lm.RecomputeNone)
 	if !(whole < selective && selective < none) {
 		t.Errorf("full %d, selective %d, none %d: want them rising", whole, selective, none)
 	}
@@ -99,20 +99,20 @@ func TestSavedActivations(t *testing.T) {
 func TestFit(t *testing.T) {
 	model, opt := outlineOf(t, nil), options()
 	data := smallData(60, model.Config.Vocab)
-	total := func(c lm.Checkpointing) int64 {
-		model.SetCheckpointing(c)
+	total := func(c lm.Recompute) int64 {
+		model.SetRecompute(c)
 		f, err := train.Estimate(model, data, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return f.Memory.Total()
 	}
-	none, selective := total(lm.CheckpointNone), total(lm.CheckpointSelective)
+	none, selective := total(lm.RecomputeNone), total(lm.RecomputeSelective)
 	for _, c := range []struct {
 		available int64
-		want      lm.Checkpointing
+		want      lm.Recompute
 	}{
-		{1 << 40, lm.CheckpointNone}, {none*5/4 + 2, lm.CheckpointNone}, {none*5/4 - 2, lm.CheckpointSelective}, {selective*5/4 - 2, lm.CheckpointFull}, {1, lm.CheckpointFull},
+		{1 << 40, lm.RecomputeNone}, {none*5/4 + 2, lm.RecomputeNone}, {none*5/4 - 2, lm.RecomputeSelective}, {selective*5/4 - 2, lm.RecomputeFull}, {1, lm.RecomputeFull},
 	} {
 		opt.AvailableMemory = c.available
 		f, err := train.Estimate(model, data, opt)
@@ -120,16 +120,17 @@ func TestFit(t *testing.T) {
 			t.Fatal(err)
 		}
 		opt.AvailableMemory = 0
-		if f.Checkpointing != c.want || f.Memory.Total() != total(c.want) {
-			t.Errorf("with %d bytes of memory: %q of %d bytes, want %q of %d", c.available, f.Checkpointing, f.Memory.Total(), c.want, total(c.want))
+		if f.Recompute != c.want || f.Memory.Total() != total(c.want) {
+			t.Errorf("with %d bytes of memory: %q of %d bytes, want %q of %d", c.available, f.Recompute, f.Memory.Total(), c.want, total(c.want))
 		}
 	}
 }
 
-// TestBoundMemory wants a bound that no data exceed which the limits allow, and that the limits lower.
+// TestBoundMemory wants a bound that no data exceed which the limits allow, and that the limits
+// lower.
 func TestBoundMemory(t *testing.T) {
 	for _, set := range []func(*reward.Options){
-		nil, func(o *reward.Options) { o.LoRA = nil }, func(o *reward.Options) { o.Checkpointing = lm.CheckpointNone },
+		nil, func(o *reward.Options) { o.LoRA = nil }, func(o *reward.Options) { o.Recompute = lm.RecomputeNone },
 	} {
 		model := outlineOf(t, set)
 		need, bound := estimate(t, set).Memory.Total(), train.BoundMemory(model, options().Objective, 0).Total()

@@ -18,7 +18,8 @@ import (
 	"haf/train"
 )
 
-// stateScores gives every group scores in the order of its responses, and ties the last two of three.
+// stateScores gives every group scores in the order of its responses, and ties the last two of
+// three.
 func stateScores(d *train.Data) {
 	change := func(groups []encode.Group) {
 		for i := range groups {
@@ -36,8 +37,8 @@ func stateScores(d *train.Data) {
 	change(d.Valid)
 }
 
-// TestObjectives trains by losses that read more of the data than which response was chosen. The first loss is checked
-// by the loop against the float64 twin, and the validation loss falls.
+// TestObjectives trains by losses that read more of the data than which response was chosen. The
+// first loss is checked by the loop against the float64 twin, and the validation loss falls.
 func TestObjectives(t *testing.T) {
 	for name, set := range map[string]func(*objective.Hybrid){
 		"margins and scores": func(h *objective.Hybrid) {
@@ -100,8 +101,8 @@ func TestUnstated(t *testing.T) {
 	}
 }
 
-// TestSchedules has α change within a run: one gradient program serves all steps, metrics.jsonl says
-// the weights, and a run that was stopped resumes to the same bits.
+// TestSchedules has α change within a run: one gradient program serves all steps, metrics.jsonl
+// says the weights, and a run that was stopped resumes to the same bits.
 func TestSchedules(t *testing.T) {
 	constant, _, err := small{lora: true, options: func(o *train.Options) { o.MaxSteps = 6 }}.fresh(t)
 	if err != nil {
@@ -123,8 +124,8 @@ func TestSchedules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The learned scale shares the score head's program; elastic has a program more for each of
-			// the two kinds of parts.
+			// The learned scale shares the score head's program; elastic has a program more for
+			// each of the two kinds of parts.
 			more := map[string]int{objective.Elastic: 2}[kind]
 			if result.Programs != constant.Programs+more {
 				t.Errorf("%d programs, %d with a constant α", result.Programs, constant.Programs)
@@ -144,8 +145,9 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// TestHeads trains a score head of two layers with dropout, and a variance head beside it: its first
-// loss is that of zero scores, it learns, and a run that was stopped resumes to the same bits.
+// TestHeads trains a score head of two layers with dropout, and a variance head beside it: its
+// first loss is that of zero scores, it learns, and a run that was stopped resumes to the same
+// bits.
 func TestHeads(t *testing.T) {
 	heads := func(dropout train.Dropout) small {
 		return small{

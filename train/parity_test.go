@@ -132,33 +132,33 @@ func near(t *testing.T, what string, got, want, tolerance float64) float64 {
 	return math.Abs(got - want)
 }
 
-var checkpointings = []lm.Checkpointing{lm.CheckpointNone, lm.CheckpointSelective, lm.CheckpointFull}
+var recomputes = []lm.Recompute{lm.RecomputeNone, lm.RecomputeSelective, lm.RecomputeFull}
 
-// TestParity compares heads, losses, gradients and one optimizer step with the stored values of every
-// case, on the packed and prompt-shared batch, by every activation checkpointing. An adapter is also
-// run on the fastest device, by one of them: make parity compiles them all.
+// TestParity compares heads, losses, gradients and one optimizer step with the stored values of
+// every case, on the packed and prompt-shared batch, by every activation checkpointing. An adapter
+// is also run on the fastest device, by one of them: make parity compiles them all.
 func TestParity(t *testing.T) {
 	for _, dir := range shared.Cases(t) {
 		name := filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
 		device := shared.CaseDevice(dir)
 		if device == "auto" && os.Getenv("HAF_DEVICE") == "" && filepath.Base(dir) == "adapter" {
-			t.Run(name+"-auto", func(t *testing.T) { testParity(t, dir, device, checkpointings[1:2]) })
+			t.Run(name+"-auto", func(t *testing.T) { testParity(t, dir, device, recomputes[1:2]) })
 			device = "go"
 		}
-		t.Run(name, func(t *testing.T) { testParity(t, dir, device, checkpointings) })
+		t.Run(name, func(t *testing.T) { testParity(t, dir, device, recomputes) })
 	}
 }
 
 // testParity compares one case. Its model is opened once, so that the programs of the forward pass,
 // which checkpointing does not change, are compiled once.
-func testParity(t *testing.T, dir, device string, checkpointings []lm.Checkpointing) {
+func testParity(t *testing.T, dir, device string, recomputes []lm.Recompute) {
 	c := openCase(t, openDevice(t, device), dir)
 	c.compareHeads(t)
 	c.compareReference(t)
 	opened := weightsOf(t, c.model)
-	for _, checkpointing := range checkpointings {
-		t.Run("checkpointing-"+string(checkpointing), func(t *testing.T) {
-			c.model.SetCheckpointing(checkpointing)
+	for _, recompute := range recomputes {
+		t.Run("checkpointing-"+string(recompute), func(t *testing.T) {
+			c.model.SetRecompute(recompute)
 			c.compareStep(t)
 		})
 		for i, p := range c.model.Params() {
@@ -234,7 +234,8 @@ func (c *parityCase) compareStep(t *testing.T) {
 	}
 }
 
-// compareGradient compares a whole gradient by the norm of its difference, relative to the stored one's.
+// compareGradient compares a whole gradient by the norm of its difference, relative to the stored
+// one's.
 func compareGradient(t *testing.T, stored *lm.Checkpoint, p *reward.Param, gradient *tensors.Tensor) float64 {
 	t.Helper()
 	name := "grad." + p.Name

@@ -2,6 +2,7 @@ package train_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"os"
@@ -26,9 +27,9 @@ func sameFile(t *testing.T, a, b string) bool {
 	return bytes.Equal(x, y)
 }
 
-// TestResume stops runs at several steps, politely and as a kill −9 would, and compares what follows,
-// and the final model, with a run that was never stopped: bit for bit, though less memory is available
-// then. Pure Go takes all cases, the fastest device one of them.
+// TestResume stops runs at several steps, politely and as a kill −9 would, and compares what
+// follows, and the final model, with a run that was never stopped: bit for bit, though less memory
+// is available then. Pure Go takes all cases, the fastest device one of them.
 func TestResume(t *testing.T) {
 	for _, c := range []struct {
 		name, device string
@@ -37,17 +38,12 @@ func TestResume(t *testing.T) {
 	}{
 		{"full", "go", false, []int{1, 3}},
 		{"lora", "go", true, []int{1, 3}},
-		{"device", os.Getenv("HAF_DEVICE"), true, nil},
+		{"device", cmp.Or(os.Getenv("HAF_DEVICE"), "auto"), true, nil},
 	} {
-		t.Run(c.name, func(t *testing.T) { testResume(t, small{device: orAuto(c.device), lora: c.lora}, c.stops) })
+		t.Run(c.name, func(t *testing.T) {
+			testResume(t, small{device: c.device, lora: c.lora}, c.stops)
+		})
 	}
-}
-
-func orAuto(device string) string {
-	if device == "" {
-		return "auto"
-	}
-	return device
 }
 
 func testResume(t *testing.T, plenty small, stops []int) {
@@ -68,7 +64,8 @@ func testResume(t *testing.T, plenty small, stops []int) {
 		t.Fatal(err)
 	}
 	if result.Steps < 6 || math.Abs(result.FirstLoss-1.2*math.Ln2) > 1e-5 {
-		t.Fatalf("%d steps, first loss %v: want at least 6 and 1.2 ln 2", result.Steps, result.FirstLoss)
+		t.Fatalf("%d steps, first loss %v: want at least 6 and 1.2 ln 2",
+			result.Steps, result.FirstLoss)
 	}
 	model := "model.safetensors"
 	if plenty.lora {
@@ -128,8 +125,8 @@ func TestBfloat16(t *testing.T) {
 	}
 }
 
-// TestNonFinite has a loss that overflows: the run ends, names the step and the groups, and the last
-// checkpoint stays.
+// TestNonFinite has a loss that overflows: the run ends, names the step and the groups, and the
+// last checkpoint stays.
 func TestNonFinite(t *testing.T) {
 	_, dir, err := small{options: func(o *train.Options) {
 		o.Optimizer.LR, o.Optimizer.Clip, o.Optimizer.Warmup, o.EvalEvery = 1e30, 0, 0, 0

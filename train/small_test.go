@@ -112,7 +112,8 @@ type small struct {
 func (s small) run(t *testing.T, ctx context.Context, folder *run.Folder) (train.Result, error) {
 	t.Helper()
 	opt := reward.Options{
-		NoTokenizer: true, DType: cmp.Or(s.dtype, "float32"), Train: true, Positions: 128, LogitChunk: 64,
+		NoTokenizer: true, DType: cmp.Or(s.dtype, "float32"), Train: true, Positions: 128,
+		LogitChunk: 64,
 	}
 	if s.lora {
 		opt.LoRA = &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "down_proj"}}
@@ -231,7 +232,8 @@ func sameRun(t *testing.T, whole, resumed string, files ...string) {
 			strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	for _, file := range files {
-		if !sameFile(t, filepath.Join(whole, run.ModelName, file), filepath.Join(resumed, run.ModelName, file)) {
+		path := filepath.Join(run.ModelName, file)
+		if !sameFile(t, filepath.Join(whole, path), filepath.Join(resumed, path)) {
 			t.Errorf("%s differs from that of the run that was never stopped", file)
 		}
 	}

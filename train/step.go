@@ -20,8 +20,9 @@ import (
 	"haf/run"
 )
 
-// A Stepper makes the optimizer steps of the hybrid objective. It holds the optimizer, whose weights
-// are the model's and, last, the objective's own where it has one, and the gradient program.
+// A Stepper makes the optimizer steps of the hybrid objective. It holds the optimizer, whose
+// weights are the model's and, last, the objective's own where it has one, and the gradient
+// program.
 type Stepper struct {
 	optimizer *optim.Optimizer
 	model     *reward.Model
@@ -83,8 +84,8 @@ const (
 	numOutputs
 )
 
-// buildGradient: inputs of the batch, [stepInputs], dropout's mask where there is one, all weights →
-// losses, squared norm, margins, gradients.
+// buildGradient: inputs of the batch, [stepInputs], dropout's mask where there is one, all weights
+// → losses, squared norm, margins, gradients.
 func (s *Stepper) buildGradient(in []*Node) []*Node {
 	s.built++
 	batch, in := s.model.UnpackBatch(in)
@@ -200,8 +201,8 @@ type nonFiniteError struct {
 
 func (e *nonFiniteError) Unwrap() error { return e.error }
 
-// groups are the indices of the groups at fault: those with a margin that is not finite, else all of
-// the batch.
+// groups are the indices of the groups at fault: those with a margin that is not finite, else all
+// of the batch.
 func (e *nonFiniteError) groups() []int {
 	owner := map[int32]int{}
 	for i, slots := range e.batch.Slots {
@@ -239,8 +240,8 @@ func (s *Stepper) inputs(b *encode.Batch, refs [][]float64, m *StepMetrics) []an
 	return args
 }
 
-// compileAhead compiles the gradient program for batches of b's shape in the background, because the
-// compiler keeps mostly one core busy. [Stepper.waitCompiled] waits for it, and so does Close.
+// compileAhead compiles the gradient program for batches of b's shape in the background, because
+// the compiler keeps mostly one core busy. [Stepper.waitCompiled] waits for it, and so does Close.
 func (s *Stepper) compileAhead(b *encode.Batch) {
 	var inputs []shapes.Shape
 	for _, arg := range s.inputs(b, nil, &StepMetrics{step: 1, comparisons: 1}) {
@@ -303,8 +304,8 @@ func (s *Stepper) runGradient(
 	return result, nil
 }
 
-// countMargins adds the margins of a packed batch's comparisons, by the score head and by the policy
-// head.
+// countMargins adds the margins of a packed batch's comparisons, by the score head and by the
+// policy head.
 func (m *StepMetrics) countMargins(b *encode.Batch, byHead ...*tensors.Tensor) (err error) {
 	for c, w := range b.Weight {
 		if w != 0 && b.Tie[c] == 0 {
@@ -331,8 +332,8 @@ func (m *StepMetrics) countMargins(b *encode.Batch, byHead ...*tensors.Tensor) (
 	return nil
 }
 
-// scaleName is the learned scale of the preference link, its logarithm, among the trained weights of
-// a checkpoint.
+// scaleName is the learned scale of the preference link, its logarithm, among the trained weights
+// of a checkpoint.
 const scaleName = "objective.log_scale"
 
 // newScale is the scale before training.

@@ -1,5 +1,6 @@
-// Package train trains a reward model by supervised learning: it packs the data, reads the reference,
-// makes the optimizer steps, validates, writes checkpoints, and resumes a run that was stopped.
+// Package train trains a reward model by supervised learning: it packs the data, reads the
+// reference, makes the optimizer steps, validates, writes checkpoints, and resumes a run that was
+// stopped.
 package train
 
 import (
@@ -111,7 +112,8 @@ func (o Options) Check(model *reward.Model, data Data) error {
 	return checkStated(h, data.Train, data.Valid)
 }
 
-// checkStated returns an error if the objective reads margins or rewards that the data does not state.
+// checkStated returns an error if the objective reads margins or rewards that the data does not
+// state.
 func checkStated(h objective.Hybrid, parts ...[]encode.Group) error {
 	stated := false
 	for _, groups := range parts {

@@ -24,9 +24,9 @@ type State struct {
 	Packing        string    `json:"packing"` // of the data: it decides the steps' groups
 	Best           *run.Best `json:"best"`    // of the validations so far
 	EvalsSinceBest int       `json:"evals_since_best"`
-	// Checkpointing is the activation checkpointing, which was chosen for the memory available at the
+	// Recompute is the activation checkpointing, which was chosen for the memory available at the
 	// run's start.
-	Checkpointing lm.Checkpointing `json:"checkpointing"`
+	Recompute lm.Recompute `json:"checkpointing"`
 	// ValidationDue says that the run was stopped before the validation of this step was through.
 	ValidationDue bool `json:"validation_due,omitempty"`
 }
@@ -47,7 +47,8 @@ type trainer struct {
 	result    Result
 }
 
-// prepare packs the data, reads the reference, builds the programs, and loads the newest checkpoint.
+// prepare packs the data, reads the reference, builds the programs, and loads the newest
+// checkpoint.
 func (t *trainer) prepare(ctx context.Context) error {
 	model, opt := t.model, t.opt
 	model.Meta.Objective = opt.Objective
@@ -59,7 +60,7 @@ func (t *trainer) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.chooseCheckpointing()
+	t.chooseRecompute()
 	t.stepper = NewStepper(model, opt.Objective, opt.Optimizer, t.order.total)
 	if opt.Objective.UsesScore() {
 		t.stepper.dropout = opt.HeadDropout
@@ -105,17 +106,17 @@ func (t *trainer) readState() (path string, err error) {
 	return path, nil
 }
 
-// chooseCheckpointing chooses the activation checkpointing by the available memory. A resumed run
+// chooseRecompute chooses the activation checkpointing by the available memory. A resumed run
 // keeps its own, because another one may change the last bits.
-func (t *trainer) chooseCheckpointing() {
-	if t.state.Checkpointing != "" {
-		t.model.SetCheckpointing(t.state.Checkpointing)
+func (t *trainer) chooseRecompute() {
+	if t.state.Recompute != "" {
+		t.model.SetRecompute(t.state.Recompute)
 	} else if available := t.opt.AvailableMemory; available > 0 {
 		memory := fit(t.model, t.opt.Objective, t.order, available)
 		t.progress.Logf("checkpointing: %s, for %.1f GB of memory where there are %.1f GB",
-			t.model.Decoder().Checkpointing, float64(memory.Total())/1e9, float64(available)/1e9)
+			t.model.Decoder().Recompute, float64(memory.Total())/1e9, float64(available)/1e9)
 	}
-	t.state.Checkpointing = t.model.Decoder().Checkpointing
+	t.state.Recompute = t.model.Decoder().Recompute
 }
 
 // readReference gets π_ref's log-probabilities of all responses. It runs before the checkpoint is

@@ -28,8 +28,8 @@ func (t *trainer) validateIfDue(ctx context.Context) error {
 	return err
 }
 
-// validate measures the validation groups, keeps the weights if they are the best so far, and decides
-// on an early stop.
+// validate measures the validation groups, keeps the weights if they are the best so far, and
+// decides on an early stop.
 func (t *trainer) validate(ctx context.Context) error {
 	began := time.Now()
 	record, err := t.measure(ctx)

@@ -9,7 +9,10 @@ import (
 
 // TestTiesAreNotRight counts accuracy over decided comparisons alone.
 func TestTiesAreNotRight(t *testing.T) {
-	g := encode.Group{Prompt: []int32{1}, Responses: []encode.Response{encode.Answer([]int32{2}), encode.Answer([]int32{3})}, Ties: [][2]int{{0, 1}}, Comparisons: []pref.Comparison{}}
+	g := encode.Group{
+		Prompt: []int32{1}, Ties: [][2]int{{0, 1}}, Comparisons: []pref.Comparison{},
+		Responses: []encode.Response{encode.Answer([]int32{2}), encode.Answer([]int32{3})},
+	}
 	plan, err := encode.NewPlan([]encode.Group{g}, encode.PlanOptions{Positions: 64})
 	if err != nil {
 		t.Fatal(err)

@@ -96,13 +96,16 @@ func loadOptimization(a *app, r *recipe.Recipe) (_ job[rlhf.Result], err error) 
 	}
 	o.models = append(o.models, policy)
 	all, trained := policy.NumParams()
-	o.progress.Logf("policy: %s, %s, %d parameters, %d trained, template %s", r.Model.Path, policy.Config.Family, all, trained, policy.Meta.Template.Name)
+	o.progress.Logf("policy: %s, %s, %d parameters, %d trained, template %s", r.Model.Path,
+		policy.Config.Family, all, trained, policy.Meta.Template.Name)
 	rewardModel, opt := []string{r.RLHF.Reward}, reward.Options{Chat: r.RLHF.RewardChat.Options()}
 	if o.reward, err = a.openScorer(rewardModel, ensembleFlags{}, r.RLHF.RewardOf, opt); err != nil {
 		return nil, err
 	}
 	o.progress.Logf("reward: %s of %s", o.reward.of, o.reward.name)
-	o.task = rlhf.Task{Policy: policy, Prompts: prompts, Scorer: o.reward, MaxLength: r.Model.MaxLength}
+	o.task = rlhf.Task{
+		Policy: policy, Prompts: prompts, Scorer: o.reward, MaxLength: r.Model.MaxLength,
+	}
 	o.read = []run.ModelFile{o.reward.file}
 	if r.RLHF.Algorithm == rlhf.PPO && r.RLHF.Value == rlhf.ValueSeparate {
 		path := r.RLHF.Critic

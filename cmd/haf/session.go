@@ -16,8 +16,8 @@ type sessionFlags struct {
 	resume      string
 }
 
-// session returns what the flags ask for: a new run, whose recipe passes check, or one to be resumed,
-// which has a recipe of its own. keys are those that a run without a recipe file must set.
+// session returns what the flags ask for: a new run, whose recipe passes check, or one to be
+// resumed, which has a recipe of its own. keys are those that a run without a recipe file must set.
 func (f sessionFlags) session(
 	verb run.Verb, keys string, check func(*recipe.Recipe) error,
 ) (*run.Session, *recipe.Recipe, error) {
@@ -30,7 +30,8 @@ func (f sessionFlags) session(
 		return s, nil, err
 	}
 	if f.recipe == "" && (f.out == "" || len(f.set) == 0) {
-		return nil, nil, fmt.Errorf("%w: give a recipe, or without one -out DIR with %s", errUsage, keys)
+		return nil, nil, fmt.Errorf("%w: give a recipe, or without one -out DIR with %s",
+			errUsage, keys)
 	}
 	r, err := recipe.Load(f.recipe, f.set)
 	if err != nil {
@@ -54,8 +55,8 @@ type job[R any] interface {
 }
 
 // perform takes a session from its recipe to its end: it fetches what the recipe names, loads it,
-// makes the folder of a new run or checks that a resumed one is the same, and runs. r is the recipe of
-// a new run. An error says how to resume.
+// makes the folder of a new run or checks that a resumed one is the same, and runs. r is the recipe
+// of a new run. An error says how to resume.
 func perform[R any](
 	a *app, s *run.Session, r *recipe.Recipe, load func(*recipe.Recipe) (job[R], error),
 ) (result R, err error) {

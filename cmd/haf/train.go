@@ -33,8 +33,8 @@ type trainOutput struct {
 func (c *trainCmd) Run(a *app) error {
 	if c.Plan {
 		if c.Resume != "" || c.Out != "" || c.Recipe == "" && len(c.Set) == 0 {
-			return fmt.Errorf("%w: -plan takes a recipe or -set, neither -out nor -resume: nothing is run",
-				errUsage)
+			return fmt.Errorf("%w: -plan takes a recipe or -set, neither -out nor -resume: "+
+				"nothing is run", errUsage)
 		}
 		return c.plan(a)
 	}

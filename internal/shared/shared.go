@@ -72,9 +72,9 @@ func Cases(t testing.TB) []string {
 	return cases
 }
 
-// CaseDevice is the device that a stored case is run on: $HAF_DEVICE, as in make parity. Else it is the
-// fastest one for the plain Llama and its adapter, and pure Go for all others, because its programs
-// need no compiling and small ones run as fast.
+// CaseDevice is the device that a stored case is run on: $HAF_DEVICE, as in make parity. Else it is
+// the fastest one for the plain Llama and its adapter, and pure Go for all others, because its
+// programs need no compiling and small ones run as fast.
 func CaseDevice(dir string) string {
 	if name := os.Getenv("HAF_DEVICE"); name != "" {
 		return name
