@@ -483,10 +483,11 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 	if obj.UsesVariance() {
 		want |= reward.VarianceHead
 	}
-	scores, logps, logVars, err := r.model.ReadAll(ctx, valid, want, r.shapes, nil)
+	heads, err := r.model.Read(ctx, valid, want, r.shapes, nil)
 	if err != nil {
 		return record, err
 	}
+	scores, logps, logVars := heads.Scores, heads.LogProbs, heads.LogVars
 	if !obj.UsesScore() {
 		scores = nil
 	}
@@ -502,7 +503,7 @@ func (r *run) measure(ctx context.Context) (evalRecord, error) {
 		rewards[reward.ByScore] = scores
 	}
 	if r.validRefs != nil {
-		rewards[reward.ByImplicit] = reward.ImplicitRewards(valid, logps, r.validRefs, obj.Beta, false)
+		rewards[reward.ByImplicit] = reward.Formula{Beta: obj.Beta}.Rewards(reward.ByImplicit, valid, heads, r.validRefs)
 	} else if logps != nil {
 		rewards[byLogp] = logps
 	}

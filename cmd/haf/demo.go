@@ -64,17 +64,25 @@ func (c *demoCmd) Run(a *app) (err error) {
 		if _, err := startRun(a, device, run.Recipe, folder); err != nil {
 			return err
 		}
+		opt, err := a.readerOptions(reading{once: true})
+		if err != nil {
+			return err
+		}
 		model, err := reward.Open(device, folder, reward.Options{})
 		if err != nil {
 			return err
 		}
-		out, names, err := evaluate(a, model, groups, nil, newProgress(a.stderr))
-		model.Close()
+		reader := model.Reader(opt)
+		read, err := reader.Read(a.ctx, groups, nil)
+		if err = closed(reader, err); err != nil {
+			return err
+		}
+		out, err := eval.Evaluate(read)
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			rows = append(rows, eval.Row{Name: run.Name + " " + name, Result: out.Rewards[name]})
+		for _, row := range out.Rows() {
+			rows = append(rows, eval.Row{Name: run.Name + " " + row.Name, Result: row.Result})
 		}
 	}
 	if a.json {

@@ -50,7 +50,7 @@ func (f judgeFlags) contest(a *app, trials []pref.Trial, drop bool, seed uint64,
 	}
 	defer free()
 	if by, ok := judge.(curate.ByScorer); ok && drop {
-		if trials, err = keepTaken(a, trials, "prompts", func(t pref.Trial) []pref.Message { return t.Prompt }, by.Scorer); err != nil {
+		if trials, err = keepAccepted(a, trials, "prompts", func(t pref.Trial) []pref.Message { return t.Prompt }, by.Scorer); err != nil {
 			return nil, pref.Usage{}, "", nil, err
 		}
 	}
@@ -107,18 +107,9 @@ func (c *judgeCmd) Run(a *app) error {
 	}
 	var outputs [][]pref.Sample
 	for _, named := range c.Outputs {
-		files, err := a.data([]string{named})
+		samples, err := a.samples(named)
 		if err != nil {
 			return err
-		}
-		var samples []pref.Sample
-		for _, file := range files {
-			for s, err := range pref.ReadSamples(file) {
-				if err != nil {
-					return err
-				}
-				samples = append(samples, s)
-			}
 		}
 		outputs = append(outputs, samples)
 	}
@@ -134,7 +125,7 @@ func (c *judgeCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	out := judgement{Out: c.Out, Judge: name, Outputs: setNames(c.Outputs), Prompts: len(rows), Missing: missing, Usage: used, Cost: c.cost(used)}
+	out := judgement{Out: c.Out, Judge: name, Outputs: eval.ShortNames(c.Outputs), Prompts: len(rows), Missing: missing, Usage: used, Cost: c.cost(used)}
 	if len(outputs) == 2 {
 		w, err := eval.NewWinRate(curate.Bouts(rows))
 		if err != nil {

@@ -257,60 +257,19 @@ func (r *paperRunner) Train(_ context.Context, of *recipe.Recipe, dir string) er
 	return err
 }
 
-// Read implements [paper.Runner]. Validation and tests are read in one pass, so that they share programs.
-func (r *paperRunner) Read(_ context.Context, dir string, valid []pref.Group, sets [][]pref.Group) (paper.Reading, error) {
-	var out paper.Reading
+// Read implements [paper.Runner].
+func (r *paperRunner) Read(ctx context.Context, dir string, valid []pref.Group, sets [][]pref.Group) (paper.Reading, error) {
 	if err := r.open(); err != nil {
-		return out, err
+		return paper.Reading{}, err
+	}
+	opt, err := r.a.readerOptions(reading{once: true})
+	if err != nil {
+		return paper.Reading{}, err
 	}
 	model, err := r.a.openModelOn(r.device, dir, reward.Options{})
 	if err != nil {
-		return out, err
+		return paper.Reading{}, err
 	}
 	defer model.Close()
-	groups := append([]pref.Group{}, valid...)
-	for _, set := range sets {
-		groups = append(groups, set...)
-	}
-	all, err := read(r.a, model, groups, nil, newProgress(r.a.stderr))
-	if err != nil {
-		return out, err
-	}
-	names := all.names
-	fitted, rest := all.cut(len(valid))
-	if _, both := all.rewards[reward.ByScore]; both && all.rewards[reward.ByImplicit] != nil {
-		c, _, err := fitHeads(fitted.groups, fitted.rewards, "the validation part, which chose the checkpoint, too")
-		if err != nil {
-			return out, err
-		}
-		out.Combination = &c
-		rest.rewards[reward.ByCombined] = c.Of(rest.rewards[reward.ByScore], rest.rewards[reward.ByImplicit])
-		rest.names = append(append([]string{}, names...), reward.ByCombined)
-		if err := model.SetCombination(c); err != nil {
-			return out, err
-		}
-	}
-	for _, set := range sets {
-		var part *reading
-		part, rest = rest.cut(len(set))
-		out.Sets = append(out.Sets, paper.SetReading{Index: part.index, Rewards: part.rewards})
-	}
-	return out, nil
-}
-
-// cut parts a reading into that of the first n groups that were given and that of the others, whose positions then begin at 0.
-func (r *reading) cut(n int) (first, rest *reading) {
-	at := 0
-	for at < len(r.index) && r.index[at] < n {
-		at++
-	}
-	first = &reading{groups: r.groups[:at], index: r.index[:at], names: r.names, rewards: map[string][][]float64{}}
-	rest = &reading{groups: r.groups[at:], names: r.names, rewards: map[string][][]float64{}}
-	for _, index := range r.index[at:] {
-		rest.index = append(rest.index, index-n)
-	}
-	for name, of := range r.rewards {
-		first.rewards[name], rest.rewards[name] = of[:at], of[at:]
-	}
-	return first, rest
+	return paper.ReadModel(ctx, model.Reader(opt), valid, sets)
 }

@@ -9,7 +9,6 @@ import (
 	"haf/eval"
 	"haf/pref"
 	"haf/report"
-	"haf/reward"
 	"haf/serve"
 )
 
@@ -25,9 +24,7 @@ type rankCmd struct {
 	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
 	samplingFlags
 	serverFlags
-	columnFlag
-	chatFlags
-	ensembleFlags
+	readFlags
 	goldFlags // larger or trained apart, for the curve
 
 	PolicyChat chatFlags `embed:"" prefix:"policy-"`
@@ -47,13 +44,8 @@ func (c *rankCmd) Run(a *app) error {
 	if (len(c.Prompts) == 0) == (c.Samples == "") {
 		return fmt.Errorf("%w: give -prompts, or -samples FILE", errUsage)
 	}
-	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+	if err := c.check(c.Models, c.Reward); err != nil {
 		return err
-	}
-	if c.Reward != "" {
-		if err := reward.CheckReward(c.Reward); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		}
 	}
 	if c.Samples == "" && c.Policy == "" && c.URL == "" && (c.Ensemble != "" || serve.IsURL(c.Models[0])) {
 		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with -policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
@@ -66,11 +58,11 @@ func (c *rankCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	chat, err := c.chatFlags.options()
+	from, err := c.open(a, c.Models, reading{})
 	if err != nil {
 		return err
 	}
-	scorer, err := a.openScorer(c.Models, c.ensembleFlags, c.Reward, reward.Options{Chat: chat, Column: c.column()})
+	scorer, err := a.scorer(from, c.name(c.Models), c.Reward)
 	if err != nil {
 		return err
 	}
@@ -82,7 +74,7 @@ func (c *rankCmd) Run(a *app) error {
 		defer by.close(a)
 		gold = by
 	}
-	samples, err = keepTaken(a, samples, "prompts with their samples", func(s []curate.Sample) []pref.Message { return s[0].Prompt }, scorer, gold)
+	samples, err = keepAccepted(a, samples, "prompts with their samples", func(s []curate.Sample) []pref.Message { return s[0].Prompt }, scorer, gold)
 	if err != nil {
 		return err
 	}
@@ -157,7 +149,7 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 		return nil, nil, err
 	}
 	defer free()
-	if prompts, err = keepTaken(a, prompts, "prompts", func(p []pref.Message) []pref.Message { return p }, generator); err != nil {
+	if prompts, err = keepAccepted(a, prompts, "prompts", ofPrompt, generator); err != nil {
 		return nil, nil, err
 	}
 	return a.sample(generator, name, prompts, sampling, c.Out)

@@ -175,17 +175,20 @@ func loadRLHF(a *app, r *recipe.Recipe) (l *rlhfRun, err error) {
 	l.models = append(l.models, policy)
 	all, trained := policy.NumParams()
 	l.progress.Say("policy: %s, %s, %d parameters, %d trained, template %s", r.Model.Path, policy.Config.Family, all, trained, policy.Meta.Template.Name)
-	rewardModel, opt := []string{r.RLHF.Reward}, reward.Options{Chat: r.RLHF.RewardChat.Options()}
-	if l.reward, err = a.openScorer(rewardModel, ensembleFlags{}, r.RLHF.RewardOf, opt); err != nil {
+	from, err := a.openRewarder(r.RLHF.Reward, reading{Options: reward.Options{Chat: r.RLHF.RewardChat.Options()}})
+	if err != nil {
 		return nil, err
 	}
-	l.progress.Say("reward: %s of %s", l.reward.of, l.reward.name)
-	prompts, err = keepTaken(a, prompts, "prompts", func(p []pref.Message) []pref.Message { return p }, policy, l.reward)
+	if l.reward, err = a.scorer(from, r.RLHF.Reward, r.RLHF.RewardOf); err != nil {
+		return nil, err
+	}
+	l.progress.Say("reward: %s of %s", l.reward.Name(), l.reward.name)
+	prompts, err = keepAccepted(a, prompts, "prompts", ofPrompt, policy, l.reward)
 	if err != nil {
 		return nil, err
 	}
 	l.task = rlhf.Task{Policy: policy, Prompts: prompts, Scorer: l.reward, MaxLength: r.Model.MaxLength}
-	models := []recipe.ModelFile{l.reward.file}
+	models := []recipe.ModelFile{l.reward.file()}
 	if r.RLHF.Algorithm == rlhf.PPO && r.RLHF.Value == rlhf.ValueSeparate {
 		path := r.RLHF.Critic
 		if path == "" {
