@@ -176,6 +176,7 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command(program, args[2:]...)
 	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &stderr
 	cmd.Env = append(os.Environ(), "HAF_DEVICE=go", "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"))
+	cmd.Env = append(cmd.Env, "TZ="+ts.Getenv("TZ"))
 	ts.Check(cmd.Start())
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
