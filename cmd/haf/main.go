@@ -110,6 +110,7 @@ func (a *app) openDevice() (*backend.Device, error) {
 }
 
 func main() {
+	backend.Main()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
