@@ -49,7 +49,7 @@ type cli struct {
 	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
 	Serve serveCmd `cmd:"" help:"Rewards over HTTP, in the dialects of RL trainers."`
 	Data  dataCmd  `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
-	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring, beside the peers where they are."`
+	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring."`
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
 
 	Report  reportCmd  `cmd:"" help:"A page of one or many runs: settings, curves, results."`
