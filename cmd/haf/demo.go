@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -85,12 +86,13 @@ func (c *demoCmd) Run(a *app) (err error) {
 			rows = append(rows, eval.Row{Name: run.Name + " " + row.Name, Result: row.Result})
 		}
 	}
-	if a.json {
-		return printJSON(a, map[string]any{"rows": rows, "limit": demo.Limit, "seconds": time.Since(began).Seconds()})
-	}
-	if err := eval.Table(a.stdout, rows); err != nil {
+	seconds := time.Since(began).Seconds()
+	return a.print(map[string]any{"rows": rows, "limit": demo.Limit, "seconds": seconds}, func(w io.Writer) error {
+		if err := eval.Table(w, rows); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(w, "\nThe test choices are noisy: the very use they were drawn from is right on %.3f of them.\n%s, %.0f s.\n",
+			demo.Limit, device.Describe(), seconds)
 		return err
-	}
-	_, err = fmt.Fprintf(a.stdout, "\nThe test choices are noisy: the very use they were drawn from is right on %.3f of them.\n%s, %.0f s.\n", demo.Limit, device.Describe(), time.Since(began).Seconds())
-	return err
+	})
 }

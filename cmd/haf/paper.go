@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"haf/backend"
 	"haf/hub"
@@ -50,8 +49,13 @@ func (c *paperCmd) Run(a *app) error {
 	if c.Out == "" {
 		c.Out = filepath.Join("runs", strings.TrimSuffix(filepath.Base(c.Recipe), ".toml"))
 	}
+	client, err := a.hub()
+	if err != nil {
+		return err
+	}
 	if c.Plan {
-		return c.plan(a, plan)
+		client.Offline = true
+		return c.plan(a, plan, client)
 	}
 	data, err := plan.OpenData(c.Out)
 	if errors.Is(err, fs.ErrNotExist) && !c.Page {
@@ -62,45 +66,28 @@ func (c *paperCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	plan.Base = a.bases(false)
+	plan.Base = paper.BaseHashes(a.ctx, client)
 	cells, err := plan.Cells(data, c.Only)
 	if err != nil {
 		return err
 	}
 	out := newPaperOutput(cells, plan.Estimate(c.Out, data, cells))
-	p := newProgress(a.stderr)
-	p.Say("plan: %s", estimateText(out.Estimated))
+	a.p.Say("plan: %s", out.Estimated)
 	if !c.Page {
 		runner := &paperRunner{a: a}
-		if out.Failed, err = plan.Run(a.ctx, c.Out, data, cells, runner, p.Say); err != nil {
+		if out.Failed, err = plan.Run(a.ctx, c.Out, data, cells, runner, a.p.Say); err != nil {
 			return err
 		}
 	}
-	return c.page(a, plan, data, out)
-}
-
-// page writes the page and its data.
-func (c *paperCmd) page(a *app, plan *paper.Plan, data *paper.Data, out paperOutput) error {
-	results, err := plan.Results(c.Out, data)
+	files, err := plan.WritePage(c.Out, data, "Command: haf paper "+c.Recipe)
 	if err != nil {
 		return err
 	}
-	page, err := results.Page("Command: haf paper " + c.Recipe)
-	if err != nil {
+	out.Markdown, out.HTML = files.Markdown, files.HTML
+	err = a.print(out, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s\n%s\n", files.Markdown, files.HTML)
 		return err
-	}
-	if err := page.Write(filepath.Join(c.Out, "page"), "page"); err != nil {
-		return err
-	}
-	if err := paper.WriteResults(filepath.Join(c.Out, "page", "results.jsonl"), results.Finished); err != nil {
-		return err
-	}
-	out.Markdown, out.HTML = filepath.Join(c.Out, "page", "page.md"), filepath.Join(c.Out, "page", "page.html")
-	if a.json {
-		err = printJSON(a, out)
-	} else {
-		_, err = fmt.Fprintf(a.stdout, "%s\n%s\n", out.Markdown, out.HTML)
-	}
+	})
 	if err == nil && len(out.Failed) > 0 {
 		err = fmt.Errorf("%d of %d cells: %w: %s; each folder has failed.txt, and the same command tries them again", len(out.Failed), len(out.Cells), paper.ErrFailed, strings.Join(out.Failed, ", "))
 	}
@@ -115,120 +102,33 @@ func newPaperOutput(cells []*paper.Cell, estimated paper.Estimated) paperOutput 
 	return out
 }
 
-// bases finds what a recipe's base model is, once for all recipes that name the same; offline, only on disk.
-func (a *app) bases(offline bool) func(*recipe.Recipe) (string, error) {
-	known := map[string]string{}
-	return func(r *recipe.Recipe) (string, error) {
-		key, err := json.Marshal(r.Model)
-		if err != nil || known[string(key)] != "" {
-			return known[string(key)], err
-		}
-		named := *r
-		named.Data.Train, named.Data.Valid = nil, nil
-		client, err := a.hub()
-		if err != nil {
-			return "", err
-		}
-		client.Offline = client.Offline || offline
-		if err := named.Fetch(a.ctx, client); err != nil {
-			return "", err
-		}
-		base, encoder, err := named.BaseHashes()
-		known[string(key)] = base + " " + encoder
-		return known[string(key)], err
-	}
-}
-
-// plan lists the cells, says how long they take and what memory they need. Where data or base model are not on disk, the
-// memory is a bound by the plan's base_config.
-func (c *paperCmd) plan(a *app, plan *paper.Plan) error {
-	need, data, cells, unknown := c.need(a, plan)
-	if unknown != nil {
-		plan.Base = nil
-		var err error
-		if cells, err = plan.Cells(data, c.Only); err != nil {
-			return err
-		}
-	}
-	out := newPaperOutput(cells, plan.Estimate(c.Out, data, cells))
-	text, short := c.memory(a, plan, cells, need, unknown, &out)
-	if a.json {
-		if err := printJSON(a, out); err != nil {
-			return err
-		}
-		return short
-	}
-	for _, cell := range cells {
-		fmt.Fprintf(a.stdout, "%s\t%s\t%s\n", cell.ID, strings.Join(cell.Tables, ","), strings.Join(cell.Set, " "))
-	}
-	if _, err := fmt.Fprintf(a.stdout, "%s\n%s\n", estimateText(out.Estimated), text); err != nil {
+// plan lists the cells, says how long they take and what memory they need. Only what is known to need more than there is is an error.
+func (c *paperCmd) plan(a *app, plan *paper.Plan, client *hub.Client) error {
+	look, err := plan.Look(a.ctx, client, c.Out, c.Only)
+	if err != nil {
 		return err
 	}
-	return short
-}
-
-// memory says what the cells need, known or not, beside what there is. Only what is known to need more is an error: a bound is
-// for whatever data, and for a machine that may be another.
-func (c *paperCmd) memory(a *app, plan *paper.Plan, cells []*paper.Cell, need paper.Need, unknown error, out *paperOutput) (text string, short error) {
-	bounded := errors.Is(unknown, hub.ErrOffline)
-	if bounded {
-		need, unknown = plan.Bound(cells)
-	}
-	if unknown != nil {
-		return fmt.Sprintf("memory: not known: %v", unknown), nil
-	}
-	room, err := backend.HostRoom()
-	if err != nil {
-		fmt.Fprintf(a.stderr, "haf: %v: nothing to compare the need with\n", err)
-	}
-	out.Need, out.Bounded, out.Room = &need, bounded, room.Bytes
-	bytes := hub.Bytes(need.Bytes)
-	switch {
-	case bounded:
-		return fmt.Sprintf("memory: no more than %s on whatever data, by %s and [base_config]: data and base model are not on disk, and -plan fetches nothing", bytes, need.Cell), nil
-	case room.Bytes > 0 && need.Bytes > room.Bytes:
-		short = fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait for memory", errGate, need.Cell, bytes, hub.Bytes(room.Bytes), room.Source)
-	}
-	return fmt.Sprintf("memory: at most %s, by %s; haf train -plan says what of", bytes, need.Cell), short
-}
-
-// need splits the data, in a folder of its own where that was not done yet, and plans the cells' trainings.
-func (c *paperCmd) need(a *app, plan *paper.Plan) (need paper.Need, data *paper.Data, cells []*paper.Cell, err error) {
-	client, err := a.hub()
-	if err != nil {
-		return need, nil, nil, err
-	}
-	client.Offline = true
-	if data, err = plan.OpenData(c.Out); errors.Is(err, fs.ErrNotExist) {
-		var dir string
-		if dir, err = os.MkdirTemp("", "haf-paper-"); err != nil {
-			return need, nil, nil, err
+	out := newPaperOutput(look.Cells, look.Estimated)
+	out.Need, out.Bounded = look.Need, look.Bounded
+	var room backend.Room
+	if look.Need != nil {
+		if room, err = backend.HostRoom(); err != nil {
+			fmt.Fprintf(a.stderr, "haf: %v: nothing to compare the need with\n", err)
 		}
-		defer func() { _ = os.RemoveAll(dir) }() // what is left there is no harm
-		data, err = plan.MakeData(dir, func(named []string) ([]string, error) { return filesOf(a, client, named) })
+		out.Room = room.Bytes
 	}
-	if err != nil {
-		return need, nil, nil, err
-	}
-	plan.Base = a.bases(true)
-	if cells, err = plan.Cells(data, c.Only); err != nil {
-		return need, data, nil, err
-	}
-	for _, cell := range cells {
-		if err := cell.Recipe.Fetch(a.ctx, client); err != nil {
-			return need, data, nil, err
+	err = a.print(out, func(w io.Writer) error {
+		for _, cell := range look.Cells {
+			fmt.Fprintln(w, cell)
 		}
+		_, err := fmt.Fprintf(w, "%s\n%s\n", look.Estimated, look.Memory())
+		return err
+	})
+	if err == nil && look.Short(room.Bytes) {
+		err = fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait for memory", errGate, look.Need.Cell,
+			hub.Bytes(look.Need.Bytes), hub.Bytes(room.Bytes), room.Source)
 	}
-	need, err = plan.Need(cells)
-	return need, data, cells, err
-}
-
-func estimateText(e paper.Estimated) string {
-	text := fmt.Sprintf("%d cells, %d finished", e.Cells, e.Finished)
-	if e.Seconds > 0 {
-		text += fmt.Sprintf("; the rest takes about %s by %s", time.Duration(e.Seconds*float64(time.Second)).Round(time.Second), e.From)
-	}
-	return text
+	return err
 }
 
 // A paperRunner is the program's own training and evaluation, on one device.

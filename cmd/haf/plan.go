@@ -2,8 +2,7 @@ package main
 
 import (
 	"fmt"
-	"strings"
-	"text/tabwriter"
+	"io"
 
 	"haf/backend"
 	"haf/hub"
@@ -40,68 +39,9 @@ func (c *trainCmd) plan(a *app) error {
 		return err
 	}
 	total := p.Run.Memory.Total()
-	if a.json {
-		err = printJSON(a, planOutput{p, room.Source, total})
-	} else {
-		err = printPlan(a, p, room)
-	}
+	err = a.print(planOutput{p, room.Source, total}, func(w io.Writer) error { return p.Write(w, room.Bytes, room.Source) })
 	if err == nil && !p.Fits {
 		err = fmt.Errorf("%w: the run needs %s, there are %s (%s): lower a setting, or wait for memory", errGate, hub.Bytes(total), hub.Bytes(room.Bytes), room.Source)
 	}
 	return err
-}
-
-func printPlan(a *app, p *recipe.Plan, room backend.Room) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	line("model", "%s, %s, %s parameters, %s trained", p.Model, p.Family, count(p.Parameters), count(p.Trained))
-	line("template", "%s", p.Template)
-	for _, report := range p.Report {
-		name, rest, _ := strings.Cut(report, ": ")
-		line(name, "%s", rest)
-	}
-	run := p.Run
-	line("groups", "%d with %d comparisons to train on, %d groups to validate on", run.Groups, run.Comparisons, run.Valid)
-	line("packing", "%s", run.Packing)
-	line("steps", "%d; an epoch: %s", run.Steps, run.StepStats)
-	line("arithmetic", "%s of matrix products", flops(run.GFLOP))
-	if run.Reference.Responses > 0 {
-		line("reference", "%d responses, read once; %s of cache on disk", run.Reference.Responses, hub.Bytes(run.Reference.Bytes))
-	}
-	line("checkpointing", "%s", run.Checkpointing)
-	fmt.Fprintln(w, "\t")
-	for _, part := range run.Memory.Parts() {
-		if part.Bytes > 0 {
-			line(part.Name, "%s\t%s", hub.Bytes(part.Bytes), part.What)
-		}
-	}
-	line("memory", "%s\tat the most", hub.Bytes(run.Memory.Total()))
-	if room.Bytes > 0 {
-		verdict := "it fits"
-		if !p.Fits {
-			verdict = "it does not fit"
-		}
-		line("available", "%s\t%s: %s", hub.Bytes(room.Bytes), room.Source, verdict)
-	}
-	if len(p.Changes) > 0 {
-		fmt.Fprintln(w, "\t")
-		fmt.Fprintln(w, "less memory\tthen\tsaves")
-	}
-	for _, change := range p.Changes {
-		note := ""
-		if room.Bytes > 0 && !p.Fits {
-			if note = "does not fit"; change.Fits {
-				note = "fits"
-			}
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strings.Join(change.Sets, " "), hub.Bytes(change.Total), hub.Bytes(change.Saves), note)
-	}
-	return w.Flush()
-}
-
-func flops(giga float64) string {
-	if giga < 1e4 {
-		return fmt.Sprintf("%.0f GFLOP", giga)
-	}
-	return fmt.Sprintf("%.1f TFLOP", giga/1e3)
 }

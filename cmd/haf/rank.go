@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
-	"strconv"
 
 	"haf/curate"
 	"haf/eval"
@@ -92,7 +92,7 @@ func (c *rankCmd) Run(a *app) error {
 		return err
 	}
 	if c.Report != "" {
-		page, err := report.BestOf(out.Curve, out.Recall != nil, curveTable(out))
+		page, err := report.BestOf(out.Curve, out.Recall != nil, eval.CurveTable(out.Curve, out.Recall))
 		if err != nil {
 			return err
 		}
@@ -100,14 +100,11 @@ func (c *rankCmd) Run(a *app) error {
 			return err
 		}
 	}
-	if a.json {
-		return printJSON(a, out)
-	}
-	if err := eval.WriteTable(a.stdout, curveTable(out)); err != nil {
+	return a.print(out, func(w io.Writer) error {
+		err := eval.WriteTable(w, eval.CurveTable(out.Curve, out.Recall))
+		fmt.Fprintf(a.stderr, "done: %d prompts with their samples and rewards are in %s\n", len(rows), c.Out)
 		return err
-	}
-	fmt.Fprintf(a.stderr, "done: %d prompts with their samples and rewards are in %s\n", len(rows), c.Out)
-	return nil
+	})
 }
 
 // samples reads or generates what is ranked.
@@ -153,22 +150,4 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 		return nil, nil, err
 	}
 	return a.sample(generator, name, prompts, sampling, c.Out)
-}
-
-// curveTable is the best-of-n curve and the recall, by n and k.
-func curveTable(r ranked) [][]string {
-	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
-	head := []string{"n", "KL", "reward", "±"}
-	if r.Recall != nil {
-		head = append(head, "gold", "±", "recall at n", "by chance")
-	}
-	cells := [][]string{head}
-	for i, b := range r.Curve {
-		line := []string{strconv.Itoa(b.N), number(b.KL), number(b.Reward), number(b.Error)}
-		if r.Recall != nil {
-			line = append(line, number(b.Gold), number(b.GoldError), number(r.Recall.At[i]), number(r.Recall.Random[i]))
-		}
-		cells = append(cells, line)
-	}
-	return cells
 }
