@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check fuzz setup parity models round-trips remote contract soak bench bench-peers bench-cuda bench-generate bench-serve growth rl-sanity real real-one clean
+.PHONY: build demo test race check fuzz setup parity models round-trips remote contract soak bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -110,15 +110,16 @@ $(CACHE)/contract/done: serve/testdata/requirements.txt serve/testdata/clients.t
 	for wheel in $(@D)/wheels/*.whl; do $(PYTHON) -m zipfile -e $$wheel $(@D)/packages/$$(basename $$wheel .whl) || exit 1; done
 	touch $@
 
-# Rates and memory of every case on SmolLM2 and HH-helpful; beside the peers where PEERS_PY is a Python that has them
-# (the peer of the paper's algorithm needs 21 GB). CASES and PEERS choose among them, such as CASES="-case hybrid".
+# Rates and memory of every case on SmolLM2 and HH-helpful. CASES chooses among them, such as CASES="-case hybrid".
 MODEL ?= $(SMOLLM2)
-BENCH = bin/haf bench $(MODEL) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz -groups $(SHARED)/data/groups/qa-feedback.jsonl.gz $(CASES)
+BENCH_DATA = -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz -groups $(SHARED)/data/groups/qa-feedback.jsonl.gz $(CASES)
 bench: build models
-	$(BENCH) -json
+	bin/haf bench $(MODEL) $(BENCH_DATA) -json
 
-bench-peers: build models
-	$(BENCH) -peers $(PEERS_PY) -script $(SHARED)/bench/peers.py $(PEERS)
+# The same in turn with the baselines, which BASELINES chooses among (BASELINES="-only hybrid,rm"), and beside the targets. PEERS_PY is a
+# Python that has them; the one of the paper's algorithm needs 21 GB.
+bench-baselines: build models
+	$(GO) run ./internal/bench/against -model $(MODEL) -python $(PEERS_PY) -script $(SHARED)/bench/peers.py $(BASELINES) -- $(BENCH_DATA)
 
 # New tokens a second beside transformers' generate, on the same prompts.
 # On a machine with an NVIDIA GPU: the step in bfloat16 at the shape of a published model with random weights, then the same step in PyTorch.

@@ -6,8 +6,9 @@
 //
 // Data flows from a file through pref (groups of preferences), encode (packed rows of tokens), reward (the two-headed
 // forward pass), objective (the loss) and train (the step) into a run folder; reward.Open makes of that folder a
-// pref.Scorer, which is what eval takes, and whose Warm form is what serve gives to trainers; with a pref.Generator or a
-// pref.Judge, curate makes new data by it, and rlhf optimizes a policy against a Scorer.
+// model, whose Reader is a pref.Rewarder, as is a server's model or an ensemble: eval measures its rewards. Its Engine is what serve gives
+// to trainers. One reward of a Rewarder is a pref.Scorer; with a pref.Generator or a pref.Judge, curate makes new data by it, and
+// rlhf optimizes a policy against it.
 //
 // The packages, each with the others of this module that it may import, are listed in layers_test.go, which enforces it.
 package haf

@@ -273,7 +273,24 @@ func TestDiskErrors(t *testing.T) {
 	}
 }
 
-// The child process that tries a plug-in out: a good one passes; one that is no library does not, nor one that
+// TestMain probes plug-ins where the tests have started this program for that.
+func TestMain(m *testing.M) {
+	Main()
+	os.Exit(m.Run())
+}
+
+// TestImportEndsNothing starts a program that imports this package without calling Main, as a child that should probe a plug-in: it
+// runs to its own end.
+func TestImportEndsNothing(t *testing.T) {
+	cmd := exec.Command("go", "run", "./testdata/imports")
+	cmd.Env = append(os.Environ(), probeEnv+"=/no/plug-in.so", "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "its own main") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// The child process that probes a plug-in: a good one passes; one that is no library does not, nor one that
 // takes its process down, which must not be this one.
 func TestWorks(t *testing.T) {
 	if !xlaSupported {

@@ -23,6 +23,7 @@ import (
 	"haf/backend"
 	"haf/pref"
 	"haf/reward"
+	"haf/rewarder"
 )
 
 // load is what a run of the load test measured.
@@ -182,14 +183,15 @@ func inBatch(t *testing.T, base, data, folder string, n int) (samples []pref.Sam
 			texts = append(texts, text{model.Tokenizer.Decode(c.Tokens, false), model.Tokenizer.Decode(c.Tokens[:c.Response], false)})
 		}
 	}
+	reader := model.Reader(reward.ReaderOptions{Batch: 256})
 	pass := func() {
 		l.rewards = nil
-		for part := range slices.Chunk(samples, 256) {
-			r, err := model.Score(t.Context(), part)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.rewards = append(l.rewards, r...)
+		r, err := reader.Read(t.Context(), rewarder.Alone(samples), []string{reward.ByScore})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, of := range r.Rewards[reward.ByScore] {
+			l.rewards = append(l.rewards, of...)
 		}
 	}
 	pass()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 )
 
 // A BestOf is what choosing the best of n samples by reward gives, on average over prompts and over the n-subsets of each prompt's
@@ -98,4 +99,22 @@ func meanError(x []float64) (mean, deviation float64) {
 		deviation += (v - mean) * (v - mean)
 	}
 	return mean, math.Sqrt(deviation / float64(len(x)-1) / float64(len(x)))
+}
+
+// CurveTable has the best-of-n curve and, where it is not nil, the recall as cells of a table, by n and k.
+func CurveTable(curve []BestOf, recall *Recall) [][]string {
+	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
+	head := []string{"n", "KL", "reward", "±"}
+	if recall != nil {
+		head = append(head, "gold", "±", "recall at n", "by chance")
+	}
+	cells := [][]string{head}
+	for i, b := range curve {
+		line := []string{strconv.Itoa(b.N), number(b.KL), number(b.Reward), number(b.Error)}
+		if recall != nil {
+			line = append(line, number(b.Gold), number(b.GoldError), number(recall.At[i]), number(recall.Random[i]))
+		}
+		cells = append(cells, line)
+	}
+	return cells
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 )
 
 // A Finding is what a judge said of two responses, a and b.
@@ -214,4 +215,22 @@ func Standings(rankings [][]int) ([]Standing, error) {
 		}
 	}
 	return out, nil
+}
+
+// StandingsTable has the standings of the named outputs as cells of a table.
+func StandingsTable(names []string, standings []Standing) [][]string {
+	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 3, 64) }
+	head := []string{"output", "mean rank", "first"}
+	for _, name := range names {
+		head = append(head, "beats "+name)
+	}
+	cells := [][]string{head}
+	for i, s := range standings {
+		line := []string{names[i], number(s.MeanRank), number(s.First)}
+		for _, x := range s.Beats {
+			line = append(line, number(x))
+		}
+		cells = append(cells, line)
+	}
+	return cells
 }

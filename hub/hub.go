@@ -185,6 +185,19 @@ func (c *Client) Data(ctx context.Context, path string) (Source, error) {
 	return s.of(path, ref), noLocal(path, err)
 }
 
+// Files lists the files of data that paths or ids name, in order.
+func (c *Client) Files(ctx context.Context, named []string) ([]string, error) {
+	var files []string
+	for _, path := range named {
+		s, err := c.Data(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, s.Paths...)
+	}
+	return files, nil
+}
+
 // Restore fetches what a source's paths were made of if they are no longer there: the same commit, even if its
 // revision has moved on.
 func (c *Client) Restore(ctx context.Context, s Source) (Source, error) {

@@ -1,12 +1,9 @@
 // Package pref holds the nouns of preference learning and the readers that yield them: a prompt is a
 // conversation, a [Group] is one prompt with its responses and the comparisons between them, a [Sample] is one
-// prompt with one response, and a [Scorer] is whatever gives samples their rewards.
+// prompt with one response, a [Rewarder] is whatever gives responses their rewards, and a [Scorer] is one reward of it.
 package pref
 
-import (
-	"context"
-	"fmt"
-)
+import "fmt"
 
 // Roles of a [Message].
 const (
@@ -68,9 +65,3 @@ type Source struct {
 }
 
 func (s Source) String() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
-
-// A Scorer assigns each sample its reward, in order. Implementations are safe for concurrent use
-// and give a sample the same reward alone or in a batch.
-type Scorer interface {
-	Score(ctx context.Context, samples []Sample) ([]float64, error)
-}

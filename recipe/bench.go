@@ -256,7 +256,7 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 	var last time.Time
 	var units, flops float64
 	done, batch, began := 0, 0, time.Time{}
-	_, _, err = model.Read(ctx, groups, reward.ScoreHead, shapes, func(n, total int) {
+	_, err = model.Read(ctx, groups, reward.ScoreHead, shapes, func(n, total int) {
 		now := time.Now()
 		if last.IsZero() {
 			b.Start, began, done = now.Sub(opt.Began).Seconds(), now, n

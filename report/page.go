@@ -53,6 +53,17 @@ type Figure struct {
 // Add appends blocks to the section.
 func (s *Section) Add(blocks ...Block) { s.Blocks = append(s.Blocks, blocks...) }
 
+// Files are a page's files beside its figures.
+type Files struct {
+	Markdown string `json:"markdown"`
+	HTML     string `json:"html"`
+}
+
+// FilesOf are the files that [Page.Write] makes.
+func FilesOf(dir, name string) Files {
+	return Files{filepath.Join(dir, name+".md"), filepath.Join(dir, name+".html")}
+}
+
 // Write writes name.md, name.html and an SVG file for every figure into the folder, which it makes if need be; files of earlier
 // pages of that name are replaced.
 func (p Page) Write(dir, name string) error {

@@ -119,7 +119,7 @@ func TestServedTemplateArgs(t *testing.T) {
 	device, base := demoBase(t)
 	withTemplate(t, base, chatTemplate)
 	m := changed(t, device, base, false)
-	w := warm(t, m, reward.WarmOptions{Rewards: []string{reward.ByScore}, MaxLength: 64})
+	w := engine(t, m, reward.EngineOptions{Rewards: []string{reward.ByScore}, MaxLength: 64})
 	read := func(args map[string]json.RawMessage) float64 {
 		t.Helper()
 		item, err := w.Encode(pref.Input{Sample: samples()[0], TemplateArgs: args}, []string{reward.ByScore}, false)

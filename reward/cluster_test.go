@@ -19,27 +19,27 @@ func TestByBeginning(t *testing.T) {
 		}
 		return x
 	}
-	item := func(parts ...[]int32) *warmItem {
+	item := func(parts ...[]int32) *engineItem {
 		whole := slices.Concat(parts...)
-		return &warmItem{Conversation: encode.Conversation{Tokens: whole, Response: len(whole), Read: len(whole) - 1}}
+		return &engineItem{Conversation: encode.Conversation{Tokens: whole, Response: len(whole), Read: len(whole) - 1}}
 	}
 	header, a, b, c, d := fresh(20), fresh(150), fresh(150), fresh(150), fresh(200)
-	w := &Warm{row: 640}
+	e := &Engine{row: 640}
 	for _, test := range []struct {
 		name  string
-		items []*warmItem
+		items []*engineItem
 		want  [][]int // of each cluster, sorted
 	}{
-		{"pairs under a header", []*warmItem{item(header, a, fresh(50)), item(header, b, fresh(40)), item(header, a, fresh(30)), item(header, b, fresh(60))}, [][]int{{0, 2}, {1, 3}}},
-		{"a header alone, within half a row", []*warmItem{item(header, fresh(100)), item(header, fresh(100))}, [][]int{{0, 1}}},
-		{"a header alone, of what fills more", []*warmItem{item(header, c, fresh(80)), item(header, d, fresh(80))}, [][]int{{0}, {1}}},
-		{"nothing", []*warmItem{item(fresh(30)), item(fresh(30))}, [][]int{{0}, {1}}},
-		{"a beginning of another", []*warmItem{item(a), item(a, fresh(10))}, [][]int{{0, 1}}},
-		{"the same", []*warmItem{item(a), item(a)}, [][]int{{0, 1}}},
-		{"more than a row holds", []*warmItem{item(a, fresh(300)), item(a, fresh(250)), item(a, fresh(20))}, [][]int{{0}, {1, 2}}},
+		{"pairs under a header", []*engineItem{item(header, a, fresh(50)), item(header, b, fresh(40)), item(header, a, fresh(30)), item(header, b, fresh(60))}, [][]int{{0, 2}, {1, 3}}},
+		{"a header alone, within half a row", []*engineItem{item(header, fresh(100)), item(header, fresh(100))}, [][]int{{0, 1}}},
+		{"a header alone, of what fills more", []*engineItem{item(header, c, fresh(80)), item(header, d, fresh(80))}, [][]int{{0}, {1}}},
+		{"nothing", []*engineItem{item(fresh(30)), item(fresh(30))}, [][]int{{0}, {1}}},
+		{"a beginning of another", []*engineItem{item(a), item(a, fresh(10))}, [][]int{{0, 1}}},
+		{"the same", []*engineItem{item(a), item(a)}, [][]int{{0, 1}}},
+		{"more than a row holds", []*engineItem{item(a, fresh(300)), item(a, fresh(250)), item(a, fresh(20))}, [][]int{{0}, {1, 2}}},
 	} {
 		var got [][]int
-		for _, cl := range w.byBeginning(test.items) {
+		for _, cl := range e.byBeginning(test.items) {
 			slices.Sort(cl.items)
 			got = append(got, cl.items)
 			sum := 0
@@ -49,7 +49,7 @@ func TestByBeginning(t *testing.T) {
 					t.Errorf("%s: %v do not share %d tokens", test.name, cl.items, cl.shared)
 				}
 			}
-			if sum != cl.sum || cl.positions() > w.row {
+			if sum != cl.sum || cl.positions() > e.row {
 				t.Errorf("%s: %v has %d tokens in %d positions, want %d", test.name, cl.items, cl.sum, cl.positions(), sum)
 			}
 		}

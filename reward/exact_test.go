@@ -43,21 +43,21 @@ func packedEqualsAlone(t *testing.T, model *reward.Model) {
 		}
 	}
 	both := reward.ScoreHead | reward.PolicyHead
-	scores, logps, err := model.Read(t.Context(), groups, both, nil, nil)
+	heads, err := model.Read(t.Context(), groups, both, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, g := range groups {
 		for k, response := range g.Responses {
 			alone := []encode.Group{{Prompt: g.Prompt, Responses: []encode.Response{response}}}
-			s, l, err := model.Read(t.Context(), alone, both, nil, nil)
+			one, err := model.Read(t.Context(), alone, both, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, "reward", scores[i][k], s[0][0])
+			same(t, "reward", heads.Scores[i][k], one.Scores[0][0])
 			// A token's mean: the sums are near 100, where neighbouring float32 are 8e-6 apart.
 			tokens := float64(max(1, response.Predicted()))
-			same(t, "logp a token", logps[i][k]/tokens, l[0][0]/tokens)
+			same(t, "logp a token", heads.LogProbs[i][k]/tokens, one.LogProbs[0][0]/tokens)
 		}
 	}
 }

@@ -149,7 +149,7 @@ func TestLearnedPositions(t *testing.T) {
 	m := openFamily(t, device, writeFamily(t, "gpt2"), reward.Options{})
 	for length, fits := range map[int]bool{256: true, 257: false} {
 		g := encode.Group{Prompt: make([]int32, length-1), Responses: []encode.Response{encode.Answer([]int32{2})}}
-		_, _, err := m.Read(t.Context(), []encode.Group{g}, reward.ScoreHead, nil, nil)
+		_, err := m.Read(t.Context(), []encode.Group{g}, reward.ScoreHead, nil, nil)
 		if fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), "257 tokens, the model has positions for 256")) {
 			t.Errorf("%d tokens: %v", length, err)
 		}
@@ -164,11 +164,11 @@ func TestFamiliesBfloat16(t *testing.T) {
 		read := func(dtype string) (scores, logps [][]float64) {
 			m := openFamily(t, device, dir, reward.Options{DType: dtype})
 			setScore(t, m)
-			scores, logps, err := m.Read(t.Context(), groups, both, nil, nil)
+			heads, err := m.Read(t.Context(), groups, both, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return scores, logps
+			return heads.Scores, heads.LogProbs
 		}
 		scores, logps := read("float32")
 		coarse, coarseLogps := read("bfloat16")

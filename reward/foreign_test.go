@@ -77,19 +77,19 @@ func TestForeignParity(t *testing.T) {
 					t.Errorf("%s, %q: reward %.6f, want %.6f", how, cases[i].Text, got, cases[i].Reward)
 				}
 			}
-			together, err := m.Score(t.Context(), samples)
+			together, err := scored(t.Context(), m, reward.ByScore, samples)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i := range cases {
 				near("in a batch", i, together[i])
-				alone, err := m.Score(t.Context(), samples[i:i+1])
+				alone, err := scored(t.Context(), m, reward.ByScore, samples[i:i+1])
 				if err != nil {
 					t.Fatal(err)
 				}
 				near("alone", i, alone[0])
 			}
-			engine, err := m.Warm(t.Context(), reward.WarmOptions{MaxLength: 256})
+			engine, err := m.Engine(t.Context(), reward.EngineOptions{MaxLength: 256})
 			if err != nil {
 				t.Fatal(err)
 			}

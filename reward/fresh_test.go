@@ -35,11 +35,11 @@ func TestFreshMLP(t *testing.T) {
 	groups := []encode.Group{{Prompt: []int32{1, 5}, Responses: []encode.Response{encode.Answer([]int32{7, 2}), encode.Answer([]int32{9, 8, 2})}}}
 	score := func(m *reward.Model) []float64 {
 		t.Helper()
-		scores, _, err := m.Read(t.Context(), groups, reward.ScoreHead, nil, nil)
+		heads, err := m.Read(t.Context(), groups, reward.ScoreHead, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return scores[0]
+		return heads.Scores[0]
 	}
 	if s := score(m); s[0] != 0 || s[1] != 0 {
 		t.Errorf("scores are %v, want 0", s)

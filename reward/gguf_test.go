@@ -83,9 +83,11 @@ func TestSmolLM2GGUF(t *testing.T) {
 			}
 			groups = append(groups, g)
 		}
-		if scores[i], logps[i], err = m.Read(t.Context(), groups, reward.ScoreHead|reward.PolicyHead, nil, nil); err != nil {
+		heads, err := m.Read(t.Context(), groups, reward.ScoreHead|reward.PolicyHead, nil, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
+		scores[i], logps[i] = heads.Scores, heads.LogProbs
 		toks[i] = m.Tokenizer
 		m.Close()
 	}

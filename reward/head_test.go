@@ -120,11 +120,11 @@ func scores(t *testing.T, device *backend.Device, dir, column string) []float64 
 		t.Fatal(err)
 	}
 	defer m.Close()
-	scores, _, err := m.Read(t.Context(), []encode.Group{{Prompt: []int32{1, 9, 33}, Responses: []encode.Response{encode.Answer([]int32{20, 21, 2}), encode.Answer([]int32{99, 140, 8, 2})}}}, reward.ScoreHead, nil, nil)
+	heads, err := m.Read(t.Context(), []encode.Group{{Prompt: []int32{1, 9, 33}, Responses: []encode.Response{encode.Answer([]int32{20, 21, 2}), encode.Answer([]int32{99, 140, 8, 2})}}}, reward.ScoreHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return scores[0]
+	return heads.Scores[0]
 }
 
 // TestHeads: the layouts of one head give one reward, moved and scaled as their programs do it.

@@ -47,21 +47,21 @@ func TestTokenBeyondEmbedding(t *testing.T) {
 		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: text}},
 			Response: "b"}}
 	}
-	if _, err := m.Score(t.Context(), ask("ab")); err != nil {
+	if _, err := scored(t.Context(), m, reward.ByScore, ask("ab")); err != nil {
 		t.Errorf("without the token: %v", err)
 	}
 	const want = `token "[PAD]" (id 200) is in the text, but the embedding of `
-	if _, err := m.Score(t.Context(), ask("a[PAD]b")); err == nil || !strings.Contains(err.Error(),
+	if _, err := scored(t.Context(), m, reward.ByScore, ask("a[PAD]b")); err == nil || !strings.Contains(err.Error(),
 		want) || !strings.Contains(err.Error(), "has rows for the ids 0 to 159") {
 		t.Errorf("with it: %v", err)
 	}
 	group := encode.Group{Prompt: []int32{0}, Responses: []encode.Response{
 		encode.Answer([]int32{1, 2}), encode.Answer([]int32{1, 200, 2})}}
-	if _, _, err := m.Read(t.Context(), []encode.Group{group}, reward.ScoreHead, nil,
+	if _, err := m.Read(t.Context(), []encode.Group{group}, reward.ScoreHead, nil,
 		nil); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("in a response: %v", err)
 	}
-	warm, err := m.Warm(t.Context(), reward.WarmOptions{Rewards: []string{reward.ByScore},
+	warm, err := m.Engine(t.Context(), reward.EngineOptions{Rewards: []string{reward.ByScore},
 		MaxLength: 32})
 	if err != nil {
 		t.Fatal(err)

@@ -180,16 +180,16 @@ func compareStored(t *testing.T, m *reward.Model, dir string) {
 	for _, ids := range want.Responses {
 		group.Responses = append(group.Responses, encode.Answer(ids))
 	}
-	scores, logps, err := m.Read(t.Context(), []encode.Group{group}, heads, nil, nil)
+	read, err := m.Read(t.Context(), []encode.Group{group}, heads, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range want.Responses {
-		if !(math.Abs(scores[0][i]-want.Rewards[i]) <= 1e-4) {
-			t.Errorf("%s: reward %d is %.6f, the source's %.6f", m.Dir, i, scores[0][i], want.Rewards[i])
+		if !(math.Abs(read.Scores[0][i]-want.Rewards[i]) <= 1e-4) {
+			t.Errorf("%s: reward %d is %.6f, the source's %.6f", m.Dir, i, read.Scores[0][i], want.Rewards[i])
 		}
-		if want.Logps != nil && !(math.Abs(logps[0][i]-want.Logps[i]) <= 1e-4) {
-			t.Errorf("%s: log-probability %d is %.6f, the source's %.6f", m.Dir, i, logps[0][i], want.Logps[i])
+		if want.Logps != nil && !(math.Abs(read.LogProbs[0][i]-want.Logps[i]) <= 1e-4) {
+			t.Errorf("%s: log-probability %d is %.6f, the source's %.6f", m.Dir, i, read.LogProbs[0][i], want.Logps[i])
 		}
 	}
 }

@@ -71,14 +71,14 @@ func both(t *testing.T, m *reward.Model, beyond bool) (scores, logps []float64, 
 	if m.HasPolicyHead {
 		want |= reward.PolicyHead
 	}
-	s, l, err := m.Read(t.Context(), []encode.Group{group}, want, nil, nil)
+	heads, err := m.Read(t.Context(), []encode.Group{group}, want, nil, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	if m.HasPolicyHead {
-		logps = l[0]
+		logps = heads.LogProbs[0]
 	}
-	return s[0], logps, nil
+	return heads.Scores[0], logps, nil
 }
 
 func near(a, b []float64) bool {

@@ -87,7 +87,7 @@ func exported(t *testing.T, device *backend.Device, base, family string, lora *l
 		t.Fatal(err)
 	}
 	groups := randomGroups(60, 3)
-	_, logps, err := m.Read(t.Context(), groups, reward.PolicyHead, nil, nil)
+	heads, err := m.Read(t.Context(), groups, reward.PolicyHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func exported(t *testing.T, device *backend.Device, base, family string, lora *l
 	var requests []lm.Request
 	for g := range groups {
 		j.Prompts, j.Responses = append(j.Prompts, groups[g].Prompt), append(j.Responses, groups[g].Responses[0].Tokens)
-		j.logp = append(j.logp, logps[g][0])
+		j.logp = append(j.logp, heads.LogProbs[g][0])
 		requests = append(requests, lm.Request{Prompt: groups[g].Prompt, MaxTokens: j.Fresh})
 	}
 	j.greedy = make([][]int32, len(requests))
@@ -177,7 +177,7 @@ func TestGenerateBFloat16(t *testing.T) {
 	group := randomGroups(60, 1)[0]
 	err = g.Run(t.Context(), m.Arguments(), []lm.Request{{Prompt: group.Prompt, MaxTokens: 20}}, func(_ int, s lm.Sequence) error {
 		group.Responses, group.Comparisons = []encode.Response{encode.Answer(s.Tokens)}, nil
-		_, logps, err := m.Read(t.Context(), []encode.Group{group}, reward.PolicyHead, nil, nil)
+		read, err := m.Read(t.Context(), []encode.Group{group}, reward.PolicyHead, nil, nil)
 		if err != nil {
 			return err
 		}
@@ -185,8 +185,8 @@ func TestGenerateBFloat16(t *testing.T) {
 		for _, logp := range s.LogP {
 			sum += float64(logp)
 		}
-		if !(math.Abs(sum-logps[0][0]) <= 0.02*math.Abs(sum)) {
-			t.Errorf("log-probability %.4f, packed %.4f", sum, logps[0][0])
+		if !(math.Abs(sum-read.LogProbs[0][0]) <= 0.02*math.Abs(sum)) {
+			t.Errorf("log-probability %.4f, packed %.4f", sum, read.LogProbs[0][0])
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package reward_test
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -14,9 +15,9 @@ import (
 	"haf/lm"
 	"haf/objective"
 	"haf/pref"
-	"haf/pref/scorertest"
 	"haf/recipe"
 	"haf/reward"
+	"haf/rewarder"
 )
 
 // demoBase writes the demo's small base model and opens the pure Go backend, on which small programs compile at once.
@@ -83,13 +84,18 @@ func samples() []pref.Sample {
 	}
 }
 
+// scored returns the named rewards of samples.
+func scored(ctx context.Context, m *reward.Model, name string, of []pref.Sample) ([]float64, error) {
+	scorer, err := rewarder.NewScorer(ctx, m.Reader(reward.ReaderOptions{}), name)
+	if err != nil {
+		return nil, err
+	}
+	return scorer.Score(ctx, of)
+}
+
 func rewards(t *testing.T, m *reward.Model, name string) []float64 {
 	t.Helper()
-	scorer, err := m.Scorer(name, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := scorer.Score(t.Context(), samples())
+	out, err := scored(t.Context(), m, name, samples())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,21 +157,6 @@ func TestSaveOpen(t *testing.T) {
 	}
 }
 
-// TestScorers passes the suite that every Scorer must pass.
-func TestScorers(t *testing.T) {
-	device, base := demoBase(t)
-	m := changed(t, device, base, true)
-	for _, name := range []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized} {
-		t.Run(name, func(t *testing.T) {
-			scorer, err := m.Scorer(name, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			scorertest.Test(t, scorer, scorertest.Options{Samples: samples(), Tolerance: 1e-5})
-		})
-	}
-}
-
 // TestReplacedBase refuses an adapter, and the implicit reward of a full model, on a base that has changed.
 func TestReplacedBase(t *testing.T) {
 	device, base := demoBase(t)
@@ -191,7 +182,7 @@ func TestReplacedBase(t *testing.T) {
 		t.Errorf("an adapter on a changed base: %v", err)
 	}
 	m := open(t, device, full, reward.Options{})
-	if _, err := m.Scorer(reward.ByImplicit, ""); err == nil || !strings.Contains(err.Error(), "has changed") && !strings.Contains(err.Error(), "have changed") {
+	if _, err := rewarder.NewScorer(t.Context(), m.Reader(reward.ReaderOptions{}), reward.ByImplicit); err == nil || !strings.Contains(err.Error(), "has changed") && !strings.Contains(err.Error(), "have changed") {
 		t.Errorf("the implicit reward on a changed base: %v", err)
 	}
 	if err := os.RemoveAll(base); err != nil {
@@ -216,12 +207,12 @@ func TestReferenceCache(t *testing.T) {
 	if made != 2 || madeAgain != 0 || first[0][0] != again[0][0] {
 		t.Errorf("%d made, then %d; %v, then %v", made, madeAgain, first, again)
 	}
-	_, plain, err := open(t, device, base, reward.Options{}).Read(t.Context(), groups, reward.PolicyHead, nil, nil)
+	plain, err := open(t, device, base, reward.Options{}).Read(t.Context(), groups, reward.PolicyHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if math.Abs(plain[0][0]-first[0][0]) > 1e-4 {
-		t.Errorf("with the adapter off %v, the base gives %v", first[0][0], plain[0][0])
+	if math.Abs(plain.LogProbs[0][0]-first[0][0]) > 1e-4 {
+		t.Errorf("with the adapter off %v, the base gives %v", first[0][0], plain.LogProbs[0][0])
 	}
 	files, err := filepath.Glob(filepath.Join(cache, "*", "*.logp"))
 	if err != nil || len(files) != 1 {

@@ -147,7 +147,7 @@ func TestTransformersReadsTemplates(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range asked {
-			r, err := trained.Score(t.Context(), []pref.Sample{s})
+			r, err := scored(t.Context(), trained, reward.ByScore, []pref.Sample{s})
 			if errors.Is(err, encode.ErrRefused) {
 				continue
 			}
@@ -157,11 +157,11 @@ func TestTransformersReadsTemplates(t *testing.T) {
 			m.taken, m.want = append(m.taken, s), append(m.want, r[0])
 		}
 		opened := open(t, device, m.dir, reward.Options{})
-		scores, err := opened.Score(t.Context(), m.taken)
+		scores, err := scored(t.Context(), opened, reward.ByScore, m.taken)
 		if err != nil {
 			t.Fatal(err)
 		}
-		engine := warm(t, opened, reward.WarmOptions{Rewards: []string{reward.ByScore}, MaxLength: 1024})
+		engine := engine(t, opened, reward.EngineOptions{Rewards: []string{reward.ByScore}, MaxLength: 1024})
 		m.serve = func(in pref.Input) float64 {
 			t.Helper()
 			item, err := engine.Encode(in, []string{reward.ByScore}, false)

@@ -127,19 +127,19 @@ func saved(t *testing.T, device *backend.Device, base, family, form string) job 
 		t.Fatal(err)
 	}
 	groups := randomGroups(60, 3) // below the tokens of images
-	scores, _, err := m.Read(t.Context(), groups, reward.ScoreHead, nil, nil)
+	heads, err := m.Read(t.Context(), groups, reward.ScoreHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _, err := openFamily(t, device, j.Folder, reward.Options{}).Read(t.Context(), groups, reward.ScoreHead, nil, nil)
+	again, err := openFamily(t, device, j.Folder, reward.Options{}).Read(t.Context(), groups, reward.ScoreHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for g := range groups {
 		for k, response := range groups[g].Responses {
-			same(t, j.name+": reward after opening again", again[g][k], scores[g][k])
+			same(t, j.name+": reward after opening again", again.Scores[g][k], heads.Scores[g][k])
 			j.Sequences = append(j.Sequences, slices.Concat(groups[g].Prompt, response.Tokens))
-			j.want = append(j.want, scores[g][k])
+			j.want = append(j.want, heads.Scores[g][k])
 		}
 	}
 	return j

@@ -25,7 +25,7 @@ import (
 // ClientOptions say how a client asks. A number of 0 is its default.
 type ClientOptions struct {
 	Token    string        // bearer token
-	Reward   string        // name of the reward; "" is the model's default
+	Reward   string        // name of Score's reward; "" is the model's default
 	Timeout  time.Duration // of one try; default 2 minutes
 	Tries    int           // of one request; default 8
 	Batch    int           // samples of a request; default 64
@@ -33,13 +33,14 @@ type ClientOptions struct {
 	HTTP     *http.Client  // default: one of its own
 }
 
-// A Client is the [pref.Scorer] of a model that a server serves. It sends samples in several requests, some at once, and tries
+// A Client asks a server for the rewards of a model that it serves; [Client.Connect] makes a [pref.Rewarder] of it. It sends samples in several requests, some at once, and tries
 // those again that failed for a reason that passes: no connection, 408, 429, 500, 502, 503 and 504, after a while that grows and is
 // at least what the server asks for. It is safe for concurrent use.
 type Client struct {
-	base  string
-	model string
-	opt   ClientOptions
+	address string // as it was given
+	base    string
+	model   string
+	opt     ClientOptions
 }
 
 // Of waits between tries.
@@ -64,7 +65,7 @@ func NewClient(address string, opt ClientOptions) (*Client, error) {
 	if u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("serve: the address of a server has a query or a user in it: want http://HOST:PORT#MODEL")
 	}
-	c := &Client{model: u.Fragment, opt: opt}
+	c := &Client{address: address, model: u.Fragment, opt: opt}
 	u.Fragment = ""
 	c.base = strings.TrimSuffix(u.String(), "/")
 	if c.opt.Timeout == 0 {
@@ -87,7 +88,7 @@ func NewClient(address string, opt ClientOptions) (*Client, error) {
 	return c, nil
 }
 
-// Score implements [pref.Scorer].
+// Score implements [pref.Scorer] by the reward of the options. It waits for a server that is not ready, as long as tries are left.
 func (c *Client) Score(ctx context.Context, samples []pref.Sample) ([]float64, error) {
 	var names []string
 	if c.opt.Reward != "" {
@@ -210,12 +211,6 @@ func (c *Client) Served(ctx context.Context) (model string, rewards []string, er
 	}
 	return "", nil, fmt.Errorf("serve: %s serves %s, %q is none of them: name one behind the address, %s#MODEL", c.base, strings.Join(slices.Sorted(maps.Keys(models)), ", "), c.model, c.base)
 }
-
-// Errors that the caller of a client may look for.
-var (
-	ErrToken    = errors.New("the server refused the token") // 401 and 403
-	ErrNoAnswer = errors.New("no answer")                    // of any try
-)
 
 // refusal is an answer that is no success.
 type refusal struct {

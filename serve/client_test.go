@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"haf/pref"
-	"haf/pref/scorertest"
+	"haf/rewarder"
+	"haf/rewarder/rewardertest"
 )
 
 func newClient(t *testing.T, address string, opt ClientOptions) *Client {
@@ -25,13 +26,33 @@ func newClient(t *testing.T, address string, opt ClientOptions) *Client {
 	return c
 }
 
-func TestClientConforms(t *testing.T) {
+func connect(t *testing.T, address string, opt ClientOptions) *Remote {
+	t.Helper()
+	r, err := newClient(t, address, opt).Connect(t.Context(), RemoteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestRemoteConforms has a model behind a server pass the suite of every Rewarder.
+func TestRemoteConforms(t *testing.T) {
 	_, h := start(t, Config{Models: []Source{of("m", &fake{}), of("other", &fake{version: 5})}})
-	scorertest.Test(t, newClient(t, h.URL+"#m", ClientOptions{}), scorertest.Options{})
-	scorertest.Test(t, newClient(t, h.URL+"/#m", ClientOptions{Batch: 2, Parallel: 3, Reward: "implicit"}), scorertest.Options{})
-	// And what it talks to: a plain scorer behind a server is the same scorer.
-	_, h = start(t, Config{Models: []Source{of("m", Plain(newClient(t, h.URL+"#other", ClientOptions{})))}})
-	scorertest.Test(t, newClient(t, h.URL, ClientOptions{}), scorertest.Options{})
+	rewardertest.Test(t, connect(t, h.URL+"#m", ClientOptions{}), rewardertest.Options{})
+	rewardertest.Test(t, connect(t, h.URL+"/#m", ClientOptions{Batch: 2, Parallel: 3}), rewardertest.Options{})
+	// And what it talks to: a Rewarder behind a server is the same Rewarder, an ensemble of servers, too.
+	members := []rewarder.Member{{Name: "m", Rewarder: connect(t, h.URL+"#m", ClientOptions{})}, {Name: "other", Rewarder: connect(t, h.URL+"#other", ClientOptions{})}}
+	both, err := rewarder.NewEnsemble(rewarder.Rule{Name: rewarder.Mean}, members...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, h = start(t, Config{Models: []Source{of("m", NewEngine(both))}})
+	again := connect(t, h.URL, ClientOptions{})
+	rewardertest.Test(t, again, rewardertest.Options{})
+	r, err := again.Read(t.Context(), rewarder.Alone(someSamples(3)), nil)
+	if want := ofPair("p", "rr") + 2.5; err != nil || math.Abs(r.Rewards["score"][2][0]-want) > 1e-12 {
+		t.Errorf("%v, %v, want %v", r.Rewards, err, want)
+	}
 }
 
 func someSamples(n int) []pref.Sample {

@@ -29,7 +29,7 @@ func runDemo(t *testing.T) (url string, local *reward.Model) {
 		return m
 	}
 	source := serve.Source{Name: "demo", Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
-		return open().Warm(ctx, reward.WarmOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}})
+		return open().Engine(ctx, reward.EngineOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}})
 	}}
 	s, err := serve.New(serve.Config{Models: []serve.Source{source}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -92,10 +92,7 @@ func TestRealClients(t *testing.T) {
 		expected.Texts = append(expected.Texts, prompt+" "+c[1]+"</s>")
 		expected.Chats = append(expected.Chats, map[string]string{"prompt": c[0], "response": c[1]})
 	}
-	var err error
-	if expected.Rewards, err = local.Score(t.Context(), samples); err != nil {
-		t.Fatal(err)
-	}
+	expected.Rewards = scored(t, local, reward.ByScore, samples)
 	data, err := json.Marshal(expected)
 	if err != nil {
 		t.Fatal(err)

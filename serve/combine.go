@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"haf/pref"
+	"haf/rewarder"
 )
 
 // A Combination is a reward made of those of served models: of several models an ensemble, of one model's heads their sum.
 type Combination struct {
 	Name  string
-	How   string // one of the names below
+	Rule  rewarder.Rule // on the terms' weighted rewards
 	Terms []Term
 }
 
@@ -27,13 +28,11 @@ type Term struct {
 	Weight float64 // the reward is multiplied by it
 }
 
-// How a combination is made.
-const (
-	Sum        = "sum"        // Σ w r
-	Mean       = "mean"       // Σ w r / n
-	Least      = "min"        // the least w r: no member is fooled alone
-	MeanMinusS = "mean-sigma" // mean − standard deviation of the w r: members that disagree lower it
-)
+// combinationRules are the rules by their names in a combination's text.
+var combinationRules = map[string]rewarder.Rule{
+	"sum": {Name: rewarder.Sum}, "mean": {Name: rewarder.Mean}, "min": {Name: rewarder.Min},
+	"mean-sigma": {Name: rewarder.LCB, Lambda: 1}, // members that disagree lower it
+}
 
 // combinedName is the name of a combination's reward beside those of its terms.
 const combinedName = "combined"
@@ -49,10 +48,11 @@ func ParseCombination(text string) (Combination, error) {
 	if !ok || !ok2 || name == "" || terms == "" {
 		return bad("a part is missing")
 	}
-	if !slices.Contains([]string{Sum, Mean, Least, MeanMinusS}, how) {
+	rule, ok := combinationRules[how]
+	if !ok {
 		return bad("%q is no way to combine", how)
 	}
-	c := Combination{Name: name, How: how}
+	c := Combination{Name: name, Rule: rule}
 	for term := range strings.SplitSeq(terms, ",") {
 		t := Term{Weight: 1}
 		if weight, of, ok := strings.Cut(term, "*"); ok {
@@ -68,28 +68,6 @@ func ParseCombination(text string) (Combination, error) {
 		c.Terms = append(c.Terms, t)
 	}
 	return c, nil
-}
-
-// combine is the combination of the terms' values, weights applied.
-func (c Combination) combine(x []float64) float64 {
-	sum, squares := 0.0, 0.0
-	for _, v := range x {
-		sum += v
-	}
-	mean := sum / float64(len(x))
-	for _, v := range x {
-		squares += (v - mean) * (v - mean)
-	}
-	switch c.How {
-	case Mean:
-		return mean
-	case Least:
-		return slices.Min(x)
-	case MeanMinusS:
-		return mean - math.Sqrt(squares/float64(len(x)))
-	default:
-		return sum
-	}
 }
 
 // A combined is a combination whose models are found.
@@ -175,7 +153,7 @@ func (c *combined) read(ctx context.Context, client string, inputs []pref.Input,
 				l.prompt, l.response, l.truncated = l.prompt+seen.prompt, l.response+seen.response, l.truncated || seen.truncated
 			}
 		}
-		values[combinedName] = c.combine(x)
+		values[combinedName] = c.Rule.Reduce(x)
 		out.values[n].Rewards = values
 	}
 	for _, name := range rewards {

@@ -3,10 +3,11 @@ package serve
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
-	"strings"
 
 	"haf/pref"
+	"haf/rewarder"
 )
 
 // An Engine gives rewards in two steps, so that inputs are encoded, measured and refused as they come, and read together when the
@@ -30,35 +31,41 @@ type Engine interface {
 	Close()
 }
 
-// Plain is the engine of any scorer: it has one reward, "score", and takes samples alone. Lengths are counted in units of four bytes.
-func Plain(scorer pref.Scorer) Engine { return plain{scorer} }
+// NewEngine returns the engine of any Rewarder, which its Close closes. It takes samples alone; lengths are counted in units of four bytes.
+func NewEngine(r pref.Rewarder) Engine { return rewarderEngine{r} }
 
-type plain struct{ scorer pref.Scorer }
+type rewarderEngine struct{ from pref.Rewarder }
 
-const (
-	scoreName     = "score"
-	plainCapacity = 8192
-)
+// plainCapacity is in units of four bytes.
+const plainCapacity = 8192
 
 type plainItem struct {
 	sample pref.Sample
-	prompt string
+	prompt string   // key
+	length int      // of the prompt
+	names  []string // of the rewards asked for
 }
 
 func (i *plainItem) PromptKey() string { return i.prompt }
 func (i *plainItem) Len() (prompt, response int) {
-	return 1 + len(i.prompt)/4, 1 + len(i.sample.Response)/4
+	return 1 + i.length/4, 1 + len(i.sample.Response)/4
 }
 func (i *plainItem) Truncated() bool { return false }
 func (i *plainItem) Class() int      { return 0 }
 
-func (p plain) Rewards() []string { return []string{scoreName} }
-func (p plain) MaxLength() int    { return 0 }
-func (p plain) Capacity() int     { return plainCapacity }
-func (p plain) Close()            {}
+func (e rewarderEngine) Rewards() []string { return e.from.Rewards() }
+func (e rewarderEngine) MaxLength() int    { return 0 }
+func (e rewarderEngine) Capacity() int     { return plainCapacity }
 
-// Next takes all: what a scorer does with them is its own affair.
-func (p plain) Next(items []pref.Item, _ []int) ([]int, error) {
+// Close frees the Rewarder.
+func (e rewarderEngine) Close() {
+	if err := e.from.Close(); err != nil {
+		slog.Warn("closing a model", "error", err)
+	}
+}
+
+// Next takes all: what a Rewarder does with them is its own affair.
+func (e rewarderEngine) Next(items []pref.Item, _ []int) ([]int, error) {
 	all := make([]int, len(items))
 	for i := range all {
 		all[i] = i
@@ -66,7 +73,7 @@ func (p plain) Next(items []pref.Item, _ []int) ([]int, error) {
 	return all, nil
 }
 
-func (p plain) Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, error) {
+func (e rewarderEngine) Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, error) {
 	switch {
 	case in.Verbatim():
 		return nil, fmt.Errorf("this model takes prompt and response or messages, not text or tokens of a template")
@@ -74,28 +81,51 @@ func (p plain) Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, 
 		return nil, fmt.Errorf("this model has no chat template, so it takes no chat_template_kwargs")
 	case tokens:
 		return nil, fmt.Errorf("this model gives no rewards of single tokens")
-	case !slices.Equal(rewards, p.Rewards()):
-		return nil, fmt.Errorf("rewards %q are not served of this model, which has %q", rewards, p.Rewards())
 	}
-	var key strings.Builder
+	for _, name := range rewards {
+		if !slices.Contains(e.Rewards(), name) {
+			return nil, fmt.Errorf("rewards %q are not served of this model, which has %q", rewards, e.Rewards())
+		}
+	}
+	if r, ok := e.from.(pref.Refuser); ok {
+		if err := r.Refuses(in.Prompt); err != nil {
+			return nil, err
+		}
+	}
+	key := pref.Group{Prompt: in.Prompt}.PromptKey()
+	item := &plainItem{sample: in.Sample, prompt: string(key[:]), names: rewards}
 	for _, m := range in.Prompt {
-		fmt.Fprintf(&key, "%q %q\n", m.Role, m.Content)
+		item.length += len(m.Role) + len(m.Content)
 	}
-	return &plainItem{in.Sample, key.String()}, nil
+	return item, nil
 }
 
-func (p plain) Read(ctx context.Context, items []pref.Item) ([]pref.Values, error) {
+// Read reads the rewards that any item is asked for.
+func (e rewarderEngine) Read(ctx context.Context, items []pref.Item) ([]pref.Values, error) {
 	samples := make([]pref.Sample, len(items))
+	var names []string
 	for i, it := range items {
-		samples[i] = it.(*plainItem).sample
+		item := it.(*plainItem)
+		samples[i] = item.sample
+		for _, name := range item.names {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
-	rewards, err := p.scorer.Score(ctx, samples)
+	r, err := e.from.Read(ctx, rewarder.Alone(samples), names)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]pref.Values, len(rewards))
-	for i, r := range rewards {
-		out[i].Rewards = map[string]float64{scoreName: r}
+	if len(r.Groups) != len(samples) {
+		return nil, fmt.Errorf("serve: %d of %d samples were read", len(r.Groups), len(samples))
+	}
+	out := make([]pref.Values, len(samples))
+	for i := range out {
+		out[i].Rewards = map[string]float64{}
+		for _, name := range names {
+			out[i].Rewards[name] = r.Rewards[name][i][0]
+		}
 	}
 	return out, nil
 }

@@ -6,10 +6,11 @@ import (
 	"net/http/httptest"
 
 	"haf/pref"
+	"haf/rewarder"
 	"haf/serve"
 )
 
-// byLength rewards long responses; a real model is opened with package reward and made ready with its Warm.
+// byLength rewards long responses; a real model is opened with package reward and made ready with its Engine.
 type byLength struct{}
 
 func (byLength) Score(_ context.Context, samples []pref.Sample) ([]float64, error) {
@@ -23,7 +24,9 @@ func (byLength) Score(_ context.Context, samples []pref.Sample) ([]float64, erro
 func ExampleNewClient() {
 	server, err := serve.New(serve.Config{Models: []serve.Source{{
 		Name: "length",
-		Load: func(context.Context, serve.Engine) (serve.Engine, error) { return serve.Plain(byLength{}), nil },
+		Load: func(context.Context, serve.Engine) (serve.Engine, error) {
+			return serve.NewEngine(rewarder.FromScorer("score", byLength{})), nil
+		},
 	}}})
 	if err != nil {
 		panic(err)

@@ -53,7 +53,7 @@ func TestForeignDialects(t *testing.T) {
 					if err != nil {
 						return nil, err
 					}
-					return m.Warm(ctx, reward.WarmOptions{MaxLength: 192})
+					return m.Engine(ctx, reward.EngineOptions{MaxLength: 192})
 				},
 			}}})
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"haf/internal/shared"
 	"haf/pref"
+	"haf/reward"
 )
 
 const pageAddress = "http://127.0.0.1:8080"
@@ -49,10 +50,7 @@ func TestPage(t *testing.T) {
 		t.Skip("there is no curl to run the page's examples with")
 	}
 	url, local := runDemo(t)
-	rewards, err := local.Score(t.Context(), samplesOfPage)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rewards := scored(t, local, reward.ByScore, samplesOfPage)
 	examples := blocks(readPage(t), "sh")
 	for _, example := range examples {
 		out, err := exec.Command("sh", "-c", strings.ReplaceAll(example[0], pageAddress, url)).CombinedOutput()
@@ -125,10 +123,7 @@ func alike(got, want any, reward float64, at string) error {
 func TestPagePython(t *testing.T) {
 	python, _ := contractPython(t)
 	url, local := runDemo(t)
-	rewards, err := local.Score(t.Context(), samplesOfPage)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rewards := scored(t, local, reward.ByScore, samplesOfPage)
 	examples := blocks(readPage(t), "python")
 	for _, example := range examples {
 		out, err := exec.Command(python, "-c", strings.ReplaceAll(example[0], pageAddress, url)).CombinedOutput()

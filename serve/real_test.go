@@ -15,9 +15,10 @@ import (
 
 	"haf/backend"
 	"haf/pref"
-	"haf/pref/scorertest"
 	"haf/recipe"
 	"haf/reward"
+	"haf/rewarder"
+	"haf/rewarder/rewardertest"
 	"haf/serve"
 )
 
@@ -60,6 +61,20 @@ func demoModel(t *testing.T) (*backend.Device, string) {
 	return device, out
 }
 
+// scored are the named rewards of samples by a model opened here.
+func scored(t *testing.T, m *reward.Model, name string, samples []pref.Sample) []float64 {
+	t.Helper()
+	scorer, err := rewarder.NewScorer(t.Context(), m.Reader(reward.ReaderOptions{}), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewards, err := scorer.Score(t.Context(), samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rewards
+}
+
 func ask(prompt, response string) pref.Sample {
 	return pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: prompt}}, Response: response}
 }
@@ -79,8 +94,8 @@ func TestRealModel(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		models = append(models, m)
-		former, _ := before.(*reward.Warm)
-		return m.Warm(ctx, reward.WarmOptions{Rewards: names, Before: former})
+		former, _ := before.(*reward.Engine)
+		return m.Engine(ctx, reward.EngineOptions{Rewards: names, Before: former})
 	}}
 	s, err := serve.New(serve.Config{Models: []serve.Source{source}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
@@ -103,13 +118,7 @@ func TestRealModel(t *testing.T) {
 	defer local.Close()
 	want := map[string][]float64{}
 	for _, name := range names {
-		scorer, err := local.Scorer(name, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want[name], err = scorer.Score(t.Context(), samples); err != nil {
-			t.Fatal(err)
-		}
+		want[name] = scored(t, local, name, samples)
 	}
 	client := func(reward string, batch int) *serve.Client {
 		c, err := serve.NewClient(h.URL, serve.ClientOptions{Reward: reward, Batch: batch})
@@ -148,7 +157,11 @@ func TestRealModel(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	scorertest.Test(t, client("", 0), scorertest.Options{Samples: samples[:5], Tolerance: 1e-5})
+	remote, err := client("", 0).Connect(t.Context(), serve.RemoteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewardertest.Test(t, remote, rewardertest.Options{Samples: samples[:5], Tolerance: 1e-5})
 
 	// A text that the trainer has made by the same template has the same reward.
 	const query = `{"query":["<s>what does the fox eat  : the fox eats %s</s>"],"prompts":["<s>what does the fox eat  :"]}`

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"haf/rewarder"
 )
 
 // post sends a body and returns status, headers and answer.
@@ -468,8 +470,12 @@ func TestParseCombination(t *testing.T) {
 	if err != nil || c.Name != "x" || c.Terms[1] != (Term{"b", "implicit", 0.5}) {
 		t.Errorf("%+v, %v", c, err)
 	}
-	for how, wanted := range map[string]float64{Sum: 4, Mean: 2, Least: 1, MeanMinusS: 1} {
-		if got := (Combination{How: how}).combine([]float64{1, 3}); got != wanted {
+	for how, wanted := range map[string]float64{"sum": 4, "mean": 2, "min": 1, "mean-sigma": 1} {
+		c, err := ParseCombination("x=" + how + ":a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Rule.Reduce([]float64{1, 3}); got != wanted {
 			t.Errorf("%s of 1 and 3 is %v, want %v", how, got, wanted)
 		}
 	}
@@ -478,7 +484,7 @@ func TestParseCombination(t *testing.T) {
 			t.Errorf("%q is read", bad)
 		}
 	}
-	if _, err := New(Config{Models: []Source{of("a", &fake{})}, Combinations: []Combination{{Name: "c", How: Sum, Terms: []Term{{Model: "b"}}}}}); err == nil {
+	if _, err := New(Config{Models: []Source{of("a", &fake{})}, Combinations: []Combination{{Name: "c", Rule: rewarder.Rule{Name: rewarder.Sum}, Terms: []Term{{Model: "b"}}}}}); err == nil {
 		t.Error("a combination of a model that is not there")
 	}
 	if _, err := New(Config{Models: []Source{of("a", &fake{}), of("a", &fake{})}}); err == nil {

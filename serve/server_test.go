@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"haf/rewarder"
 )
 
 func TestOpenAPIIsValid(t *testing.T) {
@@ -261,7 +263,7 @@ func TestDialects(t *testing.T) {
 
 func TestOtherPaths(t *testing.T) {
 	s, h := start(t, Config{Models: []Source{of("a", &fake{}), of("b", &fake{version: 1, names: []string{"score"}})},
-		Combinations: []Combination{{Name: "both", How: Sum, Terms: []Term{{Model: "a", Weight: 1}, {Model: "a", Reward: "implicit", Weight: 0.5}, {Model: "b", Weight: -1}}}}})
+		Combinations: []Combination{{Name: "both", Rule: rewarder.Rule{Name: rewarder.Sum}, Terms: []Term{{Model: "a", Weight: 1}, {Model: "a", Reward: "implicit", Weight: 0.5}, {Model: "b", Weight: -1}}}}})
 	a, _ := ask(t, h, "/v1/models", "", 200)
 	want(t, a, "b", "data", 1, "id")
 	want(t, a, "combined", "data", 2, "rewards", 0)

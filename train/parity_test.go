@@ -187,15 +187,15 @@ func weightsOf(t *testing.T, model *reward.Model) (out []weights.Array) {
 func (c *parityCase) compareHeads(t *testing.T) {
 	t.Helper()
 	both := reward.ScoreHead | reward.PolicyHead
-	scores, logps, err := c.model.Read(t.Context(), c.groups, both, nil, nil)
+	heads, err := c.model.Read(t.Context(), c.groups, both, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range c.groups {
-		near(t, "chosen score", scores[i][0], c.want.ChosenScores[i], 1e-4)
-		near(t, "rejected score", scores[i][1], c.want.RejectedScores[i], 1e-4)
-		near(t, "chosen logp", logps[i][0], c.want.ChosenLogps[i], 1e-4)
-		near(t, "rejected logp", logps[i][1], c.want.RejectedLogps[i], 1e-4)
+		near(t, "chosen score", heads.Scores[i][0], c.want.ChosenScores[i], 1e-4)
+		near(t, "rejected score", heads.Scores[i][1], c.want.RejectedScores[i], 1e-4)
+		near(t, "chosen logp", heads.LogProbs[i][0], c.want.ChosenLogps[i], 1e-4)
+		near(t, "rejected logp", heads.LogProbs[i][1], c.want.RejectedLogps[i], 1e-4)
 	}
 }
 

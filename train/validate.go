@@ -67,10 +67,11 @@ func (t *trainer) measure(ctx context.Context) (run.Validation, error) {
 	if obj.UsesPolicy() {
 		want |= reward.ScoreHead // of the program that the reference was read with
 	}
-	scores, logps, logVars, err := t.model.ReadAll(ctx, valid, want, t.order.shapes, nil)
+	heads, err := t.model.Read(ctx, valid, want, t.order.shapes, nil)
 	if err != nil {
 		return record, err
 	}
+	scores, logps, logVars := heads.Scores, heads.LogProbs, heads.LogVars
 	if !obj.UsesScore() {
 		scores = nil
 	}
@@ -88,8 +89,8 @@ func (t *trainer) measure(ctx context.Context) (run.Validation, error) {
 		rewards[reward.ByScore] = scores
 	}
 	if t.validRefs != nil {
-		implicit := reward.ImplicitRewards(valid, logps, t.validRefs, obj.Beta, false)
-		rewards[reward.ByImplicit] = implicit
+		formula := reward.Formula{Beta: obj.Beta}
+		rewards[reward.ByImplicit] = formula.Rewards(reward.ByImplicit, valid, heads, t.validRefs)
 	} else if logps != nil {
 		rewards[run.ByLogProb] = logps
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -22,6 +23,8 @@ type combineOutput struct {
 	File string `json:"file"`
 	reward.Combination
 	Heads map[string]eval.Result `json:"heads"` // of each head and of the combination, on the data of the fit
+
+	rows []eval.Row // the same
 }
 
 // Run fits the weights of both heads and stores them beside the model.
@@ -34,33 +37,42 @@ func (c *combineCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := a.openModel(c.Model, reward.Options{Chat: chat})
+	r, err := a.openRewarder(c.Model, reading{Options: reward.Options{Chat: chat}, once: true})
 	if err != nil {
 		return err
 	}
-	defer model.Close()
-	p := newProgress(a.stderr)
-	weights, r, err := combine(a, model, groups, split, p)
+	out, err := combine(a, r, groups, split)
+	if err = closed(r, err); err != nil {
+		return err
+	}
+	note := "done: the weights are in %s; -rewards combined and -reward combined name them. The table is of the data of the fit: it flatters.\n"
+	return a.print(out, func(w io.Writer) error {
+		fmt.Fprintf(w, "%.6g · score + %.6g · implicit, fitted on %d comparisons: %s\n\n", out.Score, out.Implicit, out.Comparisons, out.Split)
+		err := eval.Table(w, out.rows)
+		fmt.Fprintf(a.stderr, note, out.File)
+		return err
+	})
+}
+
+// combine fits the weights of the model's heads on groups and stores them.
+func combine(a *app, r pref.Rewarder, groups []pref.Group, split string) (combineOutput, error) {
+	here, ok := r.(*reward.Reader)
+	if !ok {
+		return combineOutput{}, fmt.Errorf("%w: the weights are stored beside a model: name a run or model folder", errUsage)
+	}
+	read, err := r.Read(a.ctx, groups, []string{reward.ByScore, reward.ByImplicit})
 	if err != nil {
-		return err
+		return combineOutput{}, err
 	}
-	out := combineOutput{File: filepath.Join(model.Dir, reward.CombinationName), Combination: weights, Heads: map[string]eval.Result{}}
-	var rows []eval.Row
-	for _, name := range []string{reward.ByScore, reward.ByImplicit, reward.ByCombined} {
-		if out.Heads[name], err = eval.Comparisons(r.groups, r.rewards[name]); err != nil {
-			return err
-		}
-		rows = append(rows, eval.Row{Name: name, Result: out.Heads[name]})
+	weights, err := reward.FitCombination(&read, split)
+	if err != nil {
+		return combineOutput{}, err
 	}
-	if a.json {
-		return printJSON(a, out)
+	if err := here.Model().SetCombination(weights); err != nil {
+		return combineOutput{}, err
 	}
-	fmt.Fprintf(a.stdout, "%.6g · score + %.6g · implicit, fitted on %d comparisons: %s\n\n", weights.Score, weights.Implicit, weights.Comparisons, weights.Split)
-	if err := eval.Table(a.stdout, rows); err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stderr, "done: the weights are in %s; -rewards combined and -reward combined name them. The table is of the data of the fit: it flatters.\n", out.File)
-	return nil
+	e, err := eval.Evaluate(read)
+	return combineOutput{filepath.Join(here.Model().Dir, reward.CombinationName), weights, e.Rewards, e.Rows()}, err
 }
 
 // groups reads the data of the fit and says which it is.
@@ -85,33 +97,4 @@ func (c *combineCmd) groups(a *app) ([]pref.Group, string, error) {
 		return nil, "", fmt.Errorf("%s was trained without validation data: name the data of the fit with -valid FILE", c.Model)
 	}
 	return valid, "the run's validation data, which chose the checkpoint, too", nil
-}
-
-// combine fits the weights of the model's heads on groups and stores them; the reading has the rewards of the fit.
-func combine(a *app, model *reward.Model, groups []pref.Group, split string, p *progress) (reward.Combination, *reading, error) {
-	none := reward.Combination{}
-	r, err := read(a, model, groups, []string{reward.ByScore, reward.ByImplicit}, p)
-	if err != nil {
-		return none, nil, err
-	}
-	c, combined, err := fitHeads(r.groups, r.rewards, split)
-	if err != nil {
-		return none, nil, err
-	}
-	r.rewards[reward.ByCombined] = combined
-	return c, r, model.SetCombination(c)
-}
-
-// fitHeads fits the weights of the score head's and the implicit reward on groups, and combines them there.
-func fitHeads(groups []pref.Group, rewards map[string][][]float64, split string) (reward.Combination, [][]float64, error) {
-	score, implicit := rewards[reward.ByScore], rewards[reward.ByImplicit]
-	w, err := eval.FitWeights(groups, score, implicit)
-	if err != nil {
-		return reward.Combination{}, nil, err
-	}
-	c := reward.Combination{Score: w[0], Implicit: w[1], Split: split}
-	combined := c.Of(score, implicit)
-	fit, err := eval.Comparisons(groups, combined)
-	c.Comparisons, c.LogLikelihood = fit.Comparisons, fit.LogLikelihood
-	return c, combined, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -64,25 +65,34 @@ func (c *demoCmd) Run(a *app) (err error) {
 		if err := startTraining(a, device, of.Recipe, folder); err != nil {
 			return err
 		}
+		opt, err := a.readerOptions(reading{once: true})
+		if err != nil {
+			return err
+		}
 		model, err := reward.Open(device, folder, reward.Options{})
 		if err != nil {
 			return err
 		}
-		out, names, err := evaluate(a, model, groups, nil, newProgress(a.stderr))
-		model.Close()
+		reader := model.Reader(opt)
+		read, err := reader.Read(a.ctx, groups, nil)
+		if err = closed(reader, err); err != nil {
+			return err
+		}
+		out, err := eval.Evaluate(read)
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			rows = append(rows, eval.Row{Name: of.Name + " " + name, Result: out.Rewards[name]})
+		for _, row := range out.Rows() {
+			rows = append(rows, eval.Row{Name: of.Name + " " + row.Name, Result: row.Result})
 		}
 	}
-	if a.json {
-		return printJSON(a, map[string]any{"rows": rows, "limit": demo.Limit, "seconds": time.Since(began).Seconds()})
-	}
-	if err := eval.Table(a.stdout, rows); err != nil {
+	seconds := time.Since(began).Seconds()
+	return a.print(map[string]any{"rows": rows, "limit": demo.Limit, "seconds": seconds}, func(w io.Writer) error {
+		if err := eval.Table(w, rows); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(w, "\nThe test choices are noisy: the very use they were drawn from is right on %.3f of them.\n%s, %.0f s.\n",
+			demo.Limit, device.Describe(), seconds)
 		return err
-	}
-	_, err = fmt.Fprintf(a.stdout, "\nThe test choices are noisy: the very use they were drawn from is right on %.3f of them.\n%s, %.0f s.\n", demo.Limit, device.Describe(), time.Since(began).Seconds())
-	return err
+	})
 }

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-
-	"github.com/google/renameio/v2"
+	"strings"
 
 	"haf/eval"
 	"haf/pref"
@@ -30,9 +28,7 @@ type evalCmd struct {
 	Gate      float64  `help:"Exit with code 3 if the first reward's accuracy is below this."`
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
-	columnFlag
-	chatFlags
-	ensembleFlags
+	readFlags
 
 	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
 	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
@@ -41,17 +37,6 @@ type evalCmd struct {
 	Out     string   `help:"Write every comparison with its rewards to this new JSONL file."`
 
 	RewardBenchOut string `name:"rewardbench-out" help:"Folder for result files as RewardBench writes them."`
-}
-
-// evalOutput is what -json prints.
-type evalOutput struct {
-	Model   string                      `json:"model"`
-	Data    []string                    `json:"data"`
-	Read    string                      `json:"read"`
-	Tokens  string                      `json:"tokens"`
-	Rewards map[string]eval.Result      `json:"rewards"`
-	Details map[string]eval.Details     `json:"details,omitempty"`
-	Suite   map[string]eval.SuiteResult `json:"suite,omitempty"`
 }
 
 func (c *evalCmd) options() pref.Options {
@@ -65,15 +50,12 @@ func (c *evalCmd) check() error {
 	if !(c.Gate >= 0 && c.Gate <= 1) {
 		return fmt.Errorf("%w: -gate %g, wanted an accuracy from 0 to 1", errUsage, c.Gate)
 	}
-	for _, name := range c.Rewards {
-		if err := reward.CheckReward(name); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		}
+	models := c.Models
+	if c.Ensemble == "" && c.matrix() {
+		models = models[:1]
 	}
-	if c.Ensemble != "" {
-		if err := c.ensembleFlags.check(len(c.Models)); err != nil {
-			return err
-		}
+	if err := c.readFlags.check(models, c.Rewards...); err != nil {
+		return err
 	}
 	switch {
 	case c.Ensemble != "" && c.Matrix:
@@ -101,181 +83,125 @@ func (c *evalCmd) Run(a *app) error {
 	if c.matrix() {
 		return c.runMatrix(a)
 	}
-	files, err := a.data(c.Data)
+	groups, valid, read, err := c.data(a)
 	if err != nil {
 		return err
 	}
-	groups, counts, err := pref.Load(files, c.options())
+	r, err := c.openModels(a, c.Models)
 	if err != nil {
 		return err
+	}
+	out, first, err := c.evaluate(a, r, groups, valid, read)
+	if err = closed(r, err); err != nil {
+		return err
+	}
+	if err := a.print(out, out.Write); err != nil {
+		return err
+	}
+	if got := out.Rewards[first].Accuracy; got < c.Gate {
+		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, first, c.Gate, errGate)
+	}
+	return nil
+}
+
+func (c *evalCmd) openModels(a *app, models []string) (pref.Rewarder, error) {
+	return c.open(a, models, reading{Options: reward.Options{MaxLength: c.MaxLength}, once: true})
+}
+
+// data reads the preferences, and the validation data that a temperature is fitted on.
+func (c *evalCmd) data(a *app) (groups, valid []pref.Group, read string, err error) {
+	files, err := a.data(c.Data)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	groups, counts, err := pref.Load(files, c.options())
+	if err != nil {
+		return nil, nil, "", err
 	}
 	if c.HeldOut {
 		for _, model := range c.Models {
 			if groups, err = recipe.HeldOut(model, groups); err != nil {
-				return err
+				return nil, nil, "", err
 			}
 		}
 	}
-	valid, err := c.validation(a)
-	if err != nil {
-		return err
+	if len(c.Valid) > 0 {
+		opt := c.options()
+		opt.First, opt.KeepTies = 0, false
+		if files, err = a.data(c.Valid); err != nil {
+			return nil, nil, "", err
+		}
+		if valid, _, err = pref.Load(files, opt); err != nil {
+			return nil, nil, "", err
+		}
 	}
-	chat, err := c.chatFlags.options()
-	if err != nil {
-		return err
-	}
-	model, err := c.open(a, c.Models, reward.Options{Chat: chat, MaxLength: c.MaxLength, Column: c.column()})
-	if err != nil {
-		return err
-	}
-	defer model.Close()
-	p := newProgress(a.stderr)
-	p.Logf("data: %s", counts)
+	a.p.Logf("data: %s", counts)
 	if c.HeldOut {
-		p.Logf("held out: %d groups whose prompt the run has not seen", len(groups))
+		a.p.Logf("held out: %d groups whose prompt the run has not seen", len(groups))
 	}
-	r, err := model.read(a, groups, c.Rewards, p)
+	return groups, valid, counts.String(), nil
+}
+
+// evaluate reads the rewards and measures them; first names the first of them.
+func (c *evalCmd) evaluate(a *app, m pref.Rewarder, groups, valid []pref.Group, read string) (out eval.Evaluation, first string, err error) {
+	r, err := m.Read(a.ctx, groups, c.Rewards)
 	if err != nil {
-		return err
+		return out, "", err
 	}
-	out, err := results(r)
-	if err != nil {
-		return err
+	if out, err = eval.Evaluate(r); err != nil {
+		return out, "", err
 	}
-	out.Model, out.Data, out.Read = c.name(c.Models), c.Data, counts.String()
+	out.Model, out.Data, out.Read = c.name(c.Models), c.Data, read
 	if c.Details || len(valid) > 0 {
-		if err := c.describe(a, &out, model, r, valid, p); err != nil {
-			return err
+		var fitted *pref.Readings
+		if len(valid) > 0 {
+			of, err := m.Read(a.ctx, valid, r.Names)
+			if err != nil {
+				return out, "", fmt.Errorf("validation data: %w", err)
+			}
+			fitted = &of
+		}
+		if err := out.Describe(r, fitted, reward.ByScore, reward.ByImplicit); err != nil {
+			return out, "", err
 		}
 	}
 	if c.Suite != "" {
-		if err := c.runSuite(&out, model, groups, r, p); err != nil {
-			return err
+		if err := c.suite(a, &out, m, groups, r); err != nil {
+			return out, "", err
 		}
 	}
 	if c.Out != "" {
-		if err := writeNew(c.Out, func(w io.Writer) error { return eval.WriteExamples(w, c.name(c.Models), r.groups, r.rewards) }); err != nil {
-			return err
-		}
+		err = eval.WriteNew(c.Out, func(w io.Writer) error { return eval.WriteExamples(w, out.Model, r.Groups, r.Rewards) })
 	}
-	if err := c.print(a, out, r.names); err != nil {
-		return err
-	}
-	if got := out.Rewards[r.names[0]].Accuracy; got < c.Gate {
-		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, r.names[0], c.Gate, errGate)
-	}
-	return nil
+	return out, r.Names[0], err
 }
 
-// results measures every reward of a reading.
-func results(r *reading) (evalOutput, error) {
-	out := evalOutput{Tokens: r.tokens, Rewards: map[string]eval.Result{}}
-	for _, name := range r.names {
-		var err error
-		if out.Rewards[name], err = eval.Comparisons(r.groups, r.rewards[name]); err != nil {
-			return out, fmt.Errorf("%s: %w", name, err)
-		}
+// suite scores the suite from every reward, and writes RewardBench's files of the first.
+func (c *evalCmd) suite(a *app, out *eval.Evaluation, m pref.Rewarder, groups []pref.Group, r pref.Readings) error {
+	if n := len(groups) - len(r.Index); n > 0 {
+		a.p.Logf("suite: %d of %d prompts could not be read and have no part in the score", n, len(groups))
 	}
-	return out, nil
-}
-
-// evaluate reads the named rewards (none: those of the trained heads) of the groups.
-func evaluate(a *app, model *reward.Model, groups []pref.Group, names []string, p *progress) (evalOutput, []string, error) {
-	r, err := read(a, model, groups, names, p)
-	if err != nil {
-		return evalOutput{}, nil, err
-	}
-	out, err := results(r)
-	return out, r.names, err
-}
-
-// validation reads the groups that a temperature is fitted on.
-func (c *evalCmd) validation(a *app) ([]pref.Group, error) {
-	if len(c.Valid) == 0 {
-		return nil, nil
-	}
-	opt := c.options()
-	opt.First, opt.KeepTies = 0, false
-	files, err := a.data(c.Valid)
-	if err != nil {
-		return nil, err
-	}
-	valid, _, err := pref.Load(files, opt)
-	return valid, err
-}
-
-// describe adds the details of every reward; those of the score head hold its conflict with the policy head.
-func (c *evalCmd) describe(a *app, out *evalOutput, model subject, r *reading, valid []pref.Group, p *progress) error {
-	out.Details = map[string]eval.Details{}
-	var fitted *reading
-	if len(valid) > 0 {
-		var err error
-		if fitted, err = model.read(a, valid, r.names, p); err != nil {
-			return fmt.Errorf("validation data: %w", err)
-		}
-	}
-	for _, name := range r.names {
-		var margins []float64
-		if fitted != nil {
-			margins = eval.Margins(fitted.groups, fitted.rewards[name])
-		}
-		d, err := eval.Describe(r.groups, r.rewards[name], margins)
-		if err != nil {
-			return err
-		}
-		if policy, ok := r.rewards[reward.ByImplicit]; ok && name == reward.ByScore {
-			conflict, err := eval.Conflicts(r.groups, r.rewards[name], policy)
-			if err != nil {
-				return err
-			}
-			d.Conflict = &conflict
-		}
-		out.Details[name] = d
-	}
-	return nil
-}
-
-// print writes the tables, or all of it as JSON.
-func (c *evalCmd) print(a *app, out evalOutput, names []string) error {
-	if a.json {
-		return printJSON(a, out)
-	}
-	rows := make([]eval.Row, len(names))
-	for i, name := range names {
-		rows[i] = eval.Row{Name: name, Result: out.Rewards[name]}
-	}
-	if err := eval.Table(a.stdout, rows); err != nil {
-		return err
-	}
-	for _, name := range names {
-		if s, ok := out.Suite[name]; ok {
-			fmt.Fprintf(a.stdout, "\n%s\n", name)
-			if err := eval.WriteTable(a.stdout, s.Lines()); err != nil {
-				return err
-			}
-		}
-		if d, ok := out.Details[name]; ok {
-			fmt.Fprintf(a.stdout, "\n%s\n", name)
-			for _, line := range d.Lines() {
-				fmt.Fprintln(a.stdout, line)
-			}
-		}
-	}
-	return nil
-}
-
-// writeNew writes a file that must not be there yet, under a temporary name first.
-func writeNew(path string, write func(io.Writer) error) error {
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s exists: name a new file", path)
-	}
-	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	missing, err := out.ScoreSuite(c.Suite, groups, r)
 	if err != nil {
 		return err
 	}
-	defer f.Cleanup() // of no effect once replaced
-	if err := write(f); err != nil {
+	if len(missing) > 0 {
+		a.p.Logf("suite: the data has nothing of %s", strings.Join(missing, ", "))
+	}
+	if c.RewardBenchOut == "" {
+		return nil
+	}
+	label, template := filepath.Base(filepath.Clean(c.Models[0])), ""
+	if c.Ensemble != "" {
+		label = c.Ensemble + "-of-" + label
+	}
+	if here, ok := m.(*reward.Reader); ok {
+		template = here.Model().Meta.Template.Name
+	}
+	first := r.Names[0]
+	f, err := eval.NewRewardBenchFile(out.Suite[first], label, template, eval.WholeGroups(groups, r), r.Rewards[first])
+	if err != nil {
 		return err
 	}
-	return f.CloseAtomicallyReplace()
+	return f.Write(c.RewardBenchOut, label)
 }

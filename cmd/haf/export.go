@@ -22,7 +22,7 @@ func (c *exportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	model, err := a.openModelOn(device, c.Policy, reward.Options{Chat: chat, Column: c.column()})
+	model, err := a.openModelOn(device, c.Policy, reward.Options{Chat: chat, Column: c.Column})
 	if err != nil {
 		return err
 	}
@@ -30,5 +30,5 @@ func (c *exportCmd) Run(a *app) error {
 	if err := model.SavePolicy(c.Out); err != nil {
 		return err
 	}
-	return a.summary(map[string]string{"model": c.Out}, "done: the policy head of %s is the causal language model in %s", c.Policy, c.Out)
+	return a.done(map[string]string{"model": c.Out}, "done: the policy head of %s is the causal language model in %s", c.Policy, c.Out)
 }

@@ -74,18 +74,5 @@ func (a *app) data(named []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return filesOf(a, c, named)
-}
-
-// filesOf is data by a client that is at hand.
-func filesOf(a *app, c *hub.Client, named []string) ([]string, error) {
-	var files []string
-	for _, path := range named {
-		s, err := c.Data(a.ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, s.Paths...)
-	}
-	return files, nil
+	return c.Files(a.ctx, named)
 }

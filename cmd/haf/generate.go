@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -135,7 +136,7 @@ func (c *generateCmd) Run(a *app) error {
 		return err
 	}
 	defer free()
-	if prompts, err = keepTaken(a, prompts, "prompts", func(p []pref.Message) []pref.Message { return p }, generator); err != nil {
+	if prompts, err = keepAccepted(a, prompts, "prompts", ofPrompt, generator); err != nil {
 		return err
 	}
 	samples, journal, err := a.sample(generator, name, prompts, sampling, c.Out)
@@ -149,7 +150,7 @@ func (c *generateCmd) Run(a *app) error {
 	if err := curate.Finish(journal, rows); err != nil {
 		return err
 	}
-	return a.summary(map[string]any{"out": c.Out, "prompts": len(prompts), "samples": len(rows), "ended": ended(rows)},
+	return a.done(map[string]any{"out": c.Out, "prompts": len(prompts), "samples": len(rows), "ended": ended(rows)},
 		"done: %d samples of %d prompts are in %s; %d ended by themselves", len(rows), len(prompts), c.Out, ended(rows))
 }
 
@@ -162,11 +163,11 @@ func (c *generateCmd) one(a *app, s curate.Sampling, chat reward.ChatOptions) er
 	defer free()
 	for k, q := range s.Requests([]pref.Message{{Role: pref.User, Content: c.Prompt}}) {
 		err := generator.Generate(a.ctx, []pref.Request{q}, func(_ int, g pref.Generated) error {
-			if a.json {
-				return printJSON(a, curate.Sample{Prompt: q.Prompt, Generated: g, Sample: k, Temperature: q.Temperature, Seed: q.Seed})
-			}
-			_, err := fmt.Fprintln(a.stdout, g.Text)
-			return err
+			sample := curate.Sample{Prompt: q.Prompt, Generated: g, Sample: k, Temperature: q.Temperature, Seed: q.Seed}
+			return a.print(sample, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, g.Text)
+				return err
+			})
 		})
 		if err != nil {
 			return err
@@ -201,10 +202,9 @@ func (a *app) sample(generator pref.Generator, name string, prompts [][]pref.Mes
 	if journal.Len() > 0 {
 		fmt.Fprintf(a.stderr, "haf: going on: %d parts are done\n", journal.Len())
 	}
-	p := newProgress(a.stderr)
-	p.StartPhase("generating", len(prompts)*s.N)
-	samples, err := curate.Samples(a.ctx, generator, prompts, s, journal, func(done, _ int) { p.Update(done, "") })
-	p.EndPhase()
+	report, end := a.bars("generating")
+	samples, err := curate.Samples(a.ctx, generator, prompts, s, journal, report)
+	end()
 	if err != nil {
 		_ = journal.Close() // it is gone on with; the first error says more
 		return nil, nil, fmt.Errorf("%w; run it again to go on", err)
@@ -214,24 +214,14 @@ func (a *app) sample(generator pref.Generator, name string, prompts [][]pref.Mes
 
 // bars returns a progress report for a stretch of work.
 func (a *app) bars(what string) (report func(done, total int), end func()) {
-	p := newProgress(a.stderr)
 	started := false
 	return func(done, total int) {
 		if !started {
-			p.StartPhase(what, total)
+			a.p.StartPhase(what, total)
 			started = true
 		}
-		p.Update(done, "")
-	}, p.EndPhase
-}
-
-// summary prints what was done, as JSON on standard output or as a line on standard error.
-func (a *app) summary(facts any, format string, args ...any) error {
-	if a.json {
-		return printJSON(a, facts)
-	}
-	_, err := fmt.Fprintf(a.stderr, format+"\n", args...)
-	return err
+		a.p.Update(done, "")
+	}, a.p.EndPhase
 }
 
 func ended(rows []curate.Sample) int {

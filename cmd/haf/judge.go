@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
-	"strconv"
 
 	"haf/curate"
 	"haf/eval"
@@ -50,7 +50,7 @@ func (f judgeFlags) contest(a *app, trials []pref.Trial, drop bool, seed uint64,
 	}
 	defer free()
 	if by, ok := judge.(curate.ByScorer); ok && drop {
-		if trials, err = keepTaken(a, trials, "prompts", func(t pref.Trial) []pref.Message { return t.Prompt }, by.Scorer); err != nil {
+		if trials, err = keepAccepted(a, trials, "prompts", func(t pref.Trial) []pref.Message { return t.Prompt }, by.Scorer); err != nil {
 			return nil, pref.Usage{}, "", nil, err
 		}
 	}
@@ -107,18 +107,9 @@ func (c *judgeCmd) Run(a *app) error {
 	}
 	var outputs [][]pref.Sample
 	for _, named := range c.Outputs {
-		files, err := a.data([]string{named})
+		samples, err := a.samples(named)
 		if err != nil {
 			return err
-		}
-		var samples []pref.Sample
-		for _, file := range files {
-			for s, err := range pref.ReadSamples(file) {
-				if err != nil {
-					return err
-				}
-				samples = append(samples, s)
-			}
 		}
 		outputs = append(outputs, samples)
 	}
@@ -134,7 +125,7 @@ func (c *judgeCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	out := judgement{Out: c.Out, Judge: name, Outputs: setNames(c.Outputs), Prompts: len(rows), Missing: missing, Usage: used, Cost: c.cost(used)}
+	out := judgement{Out: c.Out, Judge: name, Outputs: eval.ShortNames(c.Outputs), Prompts: len(rows), Missing: missing, Usage: used, Cost: c.cost(used)}
 	if len(outputs) == 2 {
 		w, err := eval.NewWinRate(curate.Bouts(rows))
 		if err != nil {
@@ -150,33 +141,21 @@ func (c *judgeCmd) Run(a *app) error {
 	return out.print(a)
 }
 
+// print writes the win rate or the standings, and says what it cost.
 func (j judgement) print(a *app) error {
-	if a.json {
-		return printJSON(a, j)
-	}
-	if j.WinRate != nil {
-		fmt.Fprintf(a.stdout, "%s against %s, judged by %s: %s\n", j.Outputs[0], j.Outputs[1], filepath.Base(j.Judge), j.WinRate)
-	} else {
-		head := []string{"output", "mean rank", "first"}
-		for _, name := range j.Outputs {
-			head = append(head, "beats "+name)
+	return a.print(j, func(w io.Writer) error {
+		var err error
+		if j.WinRate != nil {
+			_, err = fmt.Fprintf(w, "%s against %s, judged by %s: %s\n", j.Outputs[0], j.Outputs[1], filepath.Base(j.Judge), j.WinRate)
+		} else {
+			err = eval.WriteTable(w, eval.StandingsTable(j.Outputs, j.Standings))
 		}
-		cells := [][]string{head}
-		for i, s := range j.Standings {
-			line := []string{j.Outputs[i], strconv.FormatFloat(s.MeanRank, 'f', 3, 64), strconv.FormatFloat(s.First, 'f', 3, 64)}
-			for _, x := range s.Beats {
-				line = append(line, strconv.FormatFloat(x, 'f', 3, 64))
-			}
-			cells = append(cells, line)
+		cost := ""
+		if j.Cost > 0 {
+			cost = fmt.Sprintf(", cost %.4f", j.Cost)
 		}
-		if err := eval.WriteTable(a.stdout, cells); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(a.stderr, "done: %d prompts are judged in %s; %d samples had no match; %d tokens read, %d written", j.Prompts, j.Out, j.Missing, j.Usage.PromptTokens, j.Usage.CompletionTokens)
-	if j.Cost > 0 {
-		fmt.Fprintf(a.stderr, ", cost %.4f", j.Cost)
-	}
-	fmt.Fprintln(a.stderr)
-	return nil
+		fmt.Fprintf(a.stderr, "done: %d prompts are judged in %s; %d samples had no match; %d tokens read, %d written%s\n",
+			j.Prompts, j.Out, j.Missing, j.Usage.PromptTokens, j.Usage.CompletionTokens, cost)
+		return err
+	})
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"haf/backend"
 	"haf/recipe"
+	"haf/rewarder"
 	"haf/run"
 )
 
@@ -47,7 +49,7 @@ type cli struct {
 	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
 	Serve serveCmd `cmd:"" help:"Rewards over HTTP, in the dialects of RL trainers."`
 	Data  dataCmd  `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
-	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring, beside the peers where they are."`
+	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring."`
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
 
 	Report  reportCmd  `cmd:"" help:"A page of one or many runs: settings, curves, results."`
@@ -68,8 +70,31 @@ type cli struct {
 type app struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
+	p              *progress // on stderr
 	deviceName     string
 	json           bool
+}
+
+// print writes a result to standard output: as JSON, or by text.
+func (a *app) print(result any, text func(w io.Writer) error) error {
+	if !a.json {
+		return text(a.stdout)
+	}
+	return printJSON(a, result)
+}
+
+func printJSON(a *app, result any) error {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(result)
+}
+
+// done says what was done: as JSON on standard output, or by a line on standard error.
+func (a *app) done(result any, format string, args ...any) error {
+	return a.print(result, func(io.Writer) error {
+		_, err := fmt.Fprintf(a.stderr, format+"\n", args...)
+		return err
+	})
 }
 
 // openDevice opens the chosen device and says if it is the slow one.
@@ -85,6 +110,7 @@ func (a *app) openDevice() (*backend.Device, error) {
 }
 
 func main() {
+	backend.Main()
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -106,7 +132,9 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	err = command.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, deviceName: c.Device, json: c.JSON})
+	p := newProgress(stderr)
+	err = command.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, p: p, deviceName: c.Device, json: c.JSON})
+	p.EndPhase() // of work that an error ended
 	switch {
 	case err == nil:
 		return exitDone
@@ -119,7 +147,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errGate):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitGate
-	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride):
+	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride), errors.Is(err, rewarder.ErrNoCommonReward):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitUsage
 	default:

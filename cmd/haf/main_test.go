@@ -10,10 +10,13 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"haf/backend"
 )
 
 // TestMain makes of the test program, when a script calls it by the name haf, the command itself.
 func TestMain(m *testing.M) {
+	backend.Main()
 	testscript.Main(m, map[string]func(){
 		"haf": func() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) },
 	})

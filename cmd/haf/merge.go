@@ -33,7 +33,7 @@ func (c *mergeCmd) Run(a *app) error {
 	}
 	var models []*reward.Model
 	for _, named := range c.Models {
-		model, err := a.openModelOn(device, named, reward.Options{Chat: chat, Column: c.column()})
+		model, err := a.openModelOn(device, named, reward.Options{Chat: chat, Column: c.Column})
 		if err != nil {
 			return err
 		}
@@ -52,9 +52,5 @@ func (c *mergeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return printJSON(a, map[string]string{"model": c.Out})
-	}
-	fmt.Fprintf(a.stderr, "done: the %s model is in %s\n", what, c.Out)
-	return nil
+	return a.done(map[string]string{"model": c.Out}, "done: the %s model is in %s", what, c.Out)
 }

@@ -1,18 +1,300 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"haf/backend"
+	"haf/hub"
+	"haf/pref"
 	"haf/reward"
+	"haf/rewarder"
+	"haf/run"
+	"haf/serve"
 )
 
-// columnFlag is shared by the verbs that read a reward.
+// readFlags are shared by the verbs that read rewards of models, which they name.
+type readFlags struct {
+	columnFlag
+	chatFlags
+	Ensemble string  `help:"One reward of several models, runs of one recipe: mean, min, or lcb, which is mean − lambda · standard deviation."`
+	Lambda   float64 `default:"1" help:"Of -ensemble lcb."`
+}
+
+// columnFlag chooses a label of a head that has several.
 type columnFlag struct {
 	Column string `placeholder:"LABEL" help:"Label of the reward: index, name or sum (0.7*a + 0.3*b)."`
 }
 
-func (c columnFlag) column() string { return c.Column }
+func (f readFlags) rule() rewarder.Rule { return rewarder.Rule{Name: f.Ensemble, Lambda: f.Lambda} }
+
+// check looks at the flags before anything is opened; rewards are the names asked for, "" is none.
+func (f readFlags) check(models []string, rewards ...string) error {
+	for _, name := range rewards {
+		if name == "" {
+			continue
+		}
+		if err := reward.CheckReward(name); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}
+	if f.Ensemble == "" {
+		if len(models) > 1 {
+			return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble", errUsage, len(models))
+		}
+		return nil
+	}
+	if err := f.rule().Check(); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if len(models) < 2 {
+		return fmt.Errorf("%w: -ensemble %s of %d model, wanted two or more", errUsage, f.Ensemble, len(models))
+	}
+	return nil
+}
+
+// name is what the model, or the ensemble, is called.
+func (f readFlags) name(models []string) string {
+	if f.Ensemble != "" {
+		return f.Ensemble + " of " + strings.Join(models, ", ")
+	}
+	return models[0]
+}
+
+// A reading says how a Rewarder that is opened is read.
+type reading struct {
+	reward.Options
+	once  bool // in one call, whose progress is shown: members of an ensemble are opened one after the other
+	batch int  // responses at a time, 0: those of a call
+}
+
+// open opens the one model, or the ensemble of several.
+func (f readFlags) open(a *app, models []string, r reading) (pref.Rewarder, error) {
+	var err error
+	if r.Chat, err = f.chatFlags.options(); err != nil {
+		return nil, err
+	}
+	r.Column = f.Column
+	return a.openEnsemble(models, f.rule(), r)
+}
+
+// openEnsemble opens the ensemble of models, or the one model where the rule has no name.
+func (a *app) openEnsemble(models []string, rule rewarder.Rule, r reading) (pref.Rewarder, error) {
+	if rule.Name == "" {
+		return a.openRewarder(models[0], r)
+	}
+	members := make([]rewarder.Member, len(models))
+	for i, named := range models {
+		members[i] = rewarder.Member{Name: named, Rewarder: rewarder.OnDemand{Open: func(context.Context) (pref.Rewarder, error) {
+			a.p.Logf("member: %s", named)
+			return a.openRewarder(named, r)
+		}}}
+		if r.once {
+			continue
+		}
+		opened, err := a.openRewarder(named, r)
+		if err != nil {
+			for _, m := range members[:i] {
+				err = closed(m, err)
+			}
+			return nil, err
+		}
+		members[i].Rewarder = opened
+	}
+	return rewarder.NewEnsemble(rule, members...)
+}
+
+// closed closes a Rewarder whose use ended with err.
+func closed(r pref.Rewarder, err error) error {
+	if failed := r.Close(); err == nil {
+		err = failed
+	}
+	return err
+}
+
+// openRewarder opens the model that a path or id names, or the one behind a server at a URL.
+func (a *app) openRewarder(named string, r reading) (pref.Rewarder, error) {
+	if serve.IsURL(named) {
+		client, err := openClient(named, r.Options, 0)
+		if err != nil {
+			return nil, err
+		}
+		opt := serve.RemoteOptions{Log: a.p.Logf}
+		if r.once {
+			opt.Progress = a.pass()
+		}
+		return client.Connect(a.ctx, opt)
+	}
+	opt, err := a.readerOptions(r)
+	if err != nil {
+		return nil, err
+	}
+	model, err := a.openModel(named, r.Options)
+	if err != nil {
+		return nil, err
+	}
+	return model.Reader(opt), nil
+}
+
+// readerOptions say how a model that is opened here is read.
+func (a *app) readerOptions(r reading) (reward.ReaderOptions, error) {
+	dir, err := cacheDir("reference")
+	opt := reward.ReaderOptions{CacheDir: dir, Batch: r.batch, Log: a.p.Logf}
+	if r.once {
+		opt.Progress = a.pass()
+	}
+	return opt, err
+}
+
+// pass shows the passes over data, one after the other.
+func (a *app) pass() func(pass string, done, total int) {
+	running := ""
+	return func(pass string, done, total int) {
+		if pass != running {
+			a.p.EndPhase()
+			a.p.StartPhase(pass, total)
+			running = pass
+		}
+		a.p.Update(done, "")
+		if done == total {
+			a.p.EndPhase()
+			running = ""
+		}
+	}
+}
+
+// openClient is the client of a model at a URL, with the token of HAF_TOKEN; tries is how often it asks, 0 is its default.
+func openClient(address string, opt reward.Options, tries int) (*serve.Client, error) {
+	chat := opt.Chat
+	if opt.MaxLength != 0 || opt.Column != "" || chat.Template+chat.Date+chat.Read+chat.BOS != "" || chat.Args != nil {
+		return nil, fmt.Errorf("%w: -max-length, -column, -template, -template-arg, -date, -read and -bos "+
+			"are for models that are opened here, not for one that a server has opened", errUsage)
+	}
+	client, err := serve.NewClient(address, serve.ClientOptions{Token: os.Getenv("HAF_TOKEN"), Tries: tries})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return client, nil
+}
+
+// reach looks whether the named models are there, before minutes go into other work: files on disk, ids on the hub, which are fetched,
+// and servers that answer.
+func (a *app) reach(named ...string) error {
+	client, err := a.hub()
+	if err != nil {
+		return err
+	}
+	for _, name := range named {
+		if !serve.IsURL(name) {
+			err = there(a, client, name)
+		} else if server, failed := openClient(name, reward.Options{}, 3); failed != nil {
+			err = failed
+		} else {
+			_, err = server.Connect(a.ctx, serve.RemoteOptions{})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func there(a *app, client *hub.Client, name string) error {
+	model, err := client.Model(a.ctx, name)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(model.Paths[0]); err != nil {
+		return fmt.Errorf("%s: %w: a reward model is a folder, a GGUF file, an ORG/NAME of the hub or the URL of a server", name, err)
+	}
+	return nil
+}
+
+// An openScorer is one reward of what was opened.
+type openScorer struct {
+	*rewarder.Scorer
+	from pref.Rewarder
+	name string // what the model, or the ensemble, is called
+}
+
+// scorer is one reward ("": the default) of what was opened, which it closes.
+func (a *app) scorer(r pref.Rewarder, name, rewardName string) (*openScorer, error) {
+	s, err := rewarder.NewScorer(a.ctx, r, rewardName)
+	if err != nil {
+		return nil, closed(r, err)
+	}
+	return &openScorer{s, r, name}, nil
+}
+
+// close warns of what was cut, and frees the models.
+func (s *openScorer) close(a *app) {
+	a.warn(s.name, s.Truncated())
+	if err := s.from.Close(); err != nil {
+		fmt.Fprintf(a.stderr, "haf: %s: %v\n", s.name, err)
+	}
+}
+
+// warn tells the user of samples that were scored with tokens cut off.
+func (a *app) warn(named string, t rewarder.Truncation) {
+	if t.Cut > 0 {
+		fmt.Fprintf(a.stderr, "haf: warning: %s: %s\n", named, t)
+	}
+}
+
+// file is what the rewards are read from, as a manifest has it.
+func (s *openScorer) file() run.ModelFile {
+	switch from := s.from.(type) {
+	case *reward.Reader:
+		return run.ModelFile{Path: from.Model().Dir}
+	case *serve.Remote:
+		return run.ModelFile{Path: s.name, Served: fmt.Sprintf("reward %s of %s", s.Name(), from.Model())}
+	}
+	return run.ModelFile{}
+}
+
+// goldFlags name a gold reward model, or several whose mean is the gold reward.
+type goldFlags struct {
+	Gold []string `help:"Gold reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; may be repeated: the mean of their rewards." sep:"none"`
+
+	GoldChat chatFlags `embed:"" prefix:"gold-"`
+}
+
+// openGold opens the gold reward; nil where none is named.
+func (f goldFlags) openGold(a *app) (*openScorer, error) {
+	if len(f.Gold) == 0 {
+		return nil, nil
+	}
+	chat, err := f.GoldChat.options()
+	if err != nil {
+		return nil, err
+	}
+	var rule rewarder.Rule
+	name := f.Gold[0]
+	if len(f.Gold) > 1 {
+		rule.Name = rewarder.Mean
+		name = rule.Name + " of " + strings.Join(f.Gold, ", ")
+	}
+	r, err := a.openEnsemble(f.Gold, rule, reading{Options: reward.Options{Chat: chat}})
+	if err != nil {
+		return nil, err
+	}
+	return a.scorer(r, name, "")
+}
+
+// keepAccepted drops the items whose prompts somebody refuses and says so.
+func keepAccepted[T any](a *app, items []T, what string, prompt func(T) []pref.Message, by ...any) ([]T, error) {
+	kept, note, err := rewarder.KeepAccepted(items, what, prompt, by...)
+	if note != "" {
+		fmt.Fprintln(a.stderr, "haf: "+note)
+	}
+	return kept, err
+}
+
+// ofPrompt is the prompt of a prompt.
+func ofPrompt(p []pref.Message) []pref.Message { return p }
 
 // openLocal opens a model on disk and says what was done to its score head, for rewards that differ from the stored head's.
 func (a *app) openLocal(device *backend.Device, path string, opt reward.Options) (*reward.Model, error) {
@@ -27,4 +309,13 @@ func (a *app) openLocal(device *backend.Device, path string, opt reward.Options)
 		fmt.Fprintf(a.stderr, "haf: %s: %s\n", path, note)
 	}
 	return model, nil
+}
+
+// cacheDir is haf's folder of that name in the user's cache.
+func cacheDir(name string) (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no cache folder: %w; set XDG_CACHE_HOME or HOME", err)
+	}
+	return filepath.Join(dir, "haf", name), nil
 }

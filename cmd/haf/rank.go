@@ -2,14 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
-	"strconv"
 
 	"haf/curate"
 	"haf/eval"
 	"haf/pref"
 	"haf/report"
-	"haf/reward"
 	"haf/serve"
 )
 
@@ -25,9 +24,7 @@ type rankCmd struct {
 	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
 	samplingFlags
 	serverFlags
-	columnFlag
-	chatFlags
-	ensembleFlags
+	readFlags
 	goldFlags // larger or trained apart, for the curve
 
 	PolicyChat chatFlags `embed:"" prefix:"policy-"`
@@ -47,13 +44,8 @@ func (c *rankCmd) Run(a *app) error {
 	if (len(c.Prompts) == 0) == (c.Samples == "") {
 		return fmt.Errorf("%w: give -prompts, or -samples FILE", errUsage)
 	}
-	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+	if err := c.check(c.Models, c.Reward); err != nil {
 		return err
-	}
-	if c.Reward != "" {
-		if err := reward.CheckReward(c.Reward); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		}
 	}
 	if c.Samples == "" && c.Policy == "" && c.URL == "" && (c.Ensemble != "" || serve.IsURL(c.Models[0])) {
 		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with -policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
@@ -66,11 +58,11 @@ func (c *rankCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	chat, err := c.chatFlags.options()
+	from, err := c.open(a, c.Models, reading{})
 	if err != nil {
 		return err
 	}
-	scorer, err := a.openScorer(c.Models, c.ensembleFlags, c.Reward, reward.Options{Chat: chat, Column: c.column()})
+	scorer, err := a.scorer(from, c.name(c.Models), c.Reward)
 	if err != nil {
 		return err
 	}
@@ -82,7 +74,7 @@ func (c *rankCmd) Run(a *app) error {
 		defer by.close(a)
 		gold = by
 	}
-	samples, err = keepTaken(a, samples, "prompts with their samples", func(s []curate.Sample) []pref.Message { return s[0].Prompt }, scorer, gold)
+	samples, err = keepAccepted(a, samples, "prompts with their samples", func(s []curate.Sample) []pref.Message { return s[0].Prompt }, scorer, gold)
 	if err != nil {
 		return err
 	}
@@ -100,7 +92,7 @@ func (c *rankCmd) Run(a *app) error {
 		return err
 	}
 	if c.Report != "" {
-		page, err := report.BestOf(out.Curve, out.Recall != nil, curveTable(out))
+		page, err := report.BestOf(out.Curve, out.Recall != nil, eval.CurveTable(out.Curve, out.Recall))
 		if err != nil {
 			return err
 		}
@@ -108,14 +100,11 @@ func (c *rankCmd) Run(a *app) error {
 			return err
 		}
 	}
-	if a.json {
-		return printJSON(a, out)
-	}
-	if err := eval.WriteTable(a.stdout, curveTable(out)); err != nil {
+	return a.print(out, func(w io.Writer) error {
+		err := eval.WriteTable(w, eval.CurveTable(out.Curve, out.Recall))
+		fmt.Fprintf(a.stderr, "done: %d prompts with their samples and rewards are in %s\n", len(rows), c.Out)
 		return err
-	}
-	fmt.Fprintf(a.stderr, "done: %d prompts with their samples and rewards are in %s\n", len(rows), c.Out)
-	return nil
+	})
 }
 
 // samples reads or generates what is ranked.
@@ -157,26 +146,8 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 		return nil, nil, err
 	}
 	defer free()
-	if prompts, err = keepTaken(a, prompts, "prompts", func(p []pref.Message) []pref.Message { return p }, generator); err != nil {
+	if prompts, err = keepAccepted(a, prompts, "prompts", ofPrompt, generator); err != nil {
 		return nil, nil, err
 	}
 	return a.sample(generator, name, prompts, sampling, c.Out)
-}
-
-// curveTable is the best-of-n curve and the recall, by n and k.
-func curveTable(r ranked) [][]string {
-	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
-	head := []string{"n", "KL", "reward", "±"}
-	if r.Recall != nil {
-		head = append(head, "gold", "±", "recall at n", "by chance")
-	}
-	cells := [][]string{head}
-	for i, b := range r.Curve {
-		line := []string{strconv.Itoa(b.N), number(b.KL), number(b.Reward), number(b.Error)}
-		if r.Recall != nil {
-			line = append(line, number(b.Gold), number(b.GoldError), number(r.Recall.At[i]), number(r.Recall.Random[i]))
-		}
-		cells = append(cells, line)
-	}
-	return cells
 }

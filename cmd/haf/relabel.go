@@ -9,6 +9,7 @@ import (
 	"haf/eval"
 	"haf/pref"
 	"haf/reward"
+	"haf/rewarder"
 )
 
 type relabelCmd struct {
@@ -23,9 +24,7 @@ type relabelCmd struct {
 	First     int      `help:"Only the first N groups."`
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	judgeFlags
-	columnFlag
-	chatFlags
-	ensembleFlags
+	readFlags
 }
 
 // relabelled is what -json prints.
@@ -57,13 +56,8 @@ func (c *relabelCmd) Run(a *app) error {
 	case !(c.Threshold >= 0):
 		return fmt.Errorf("%w: -threshold %g, wanted 0 or more", errUsage, c.Threshold)
 	}
-	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+	if err := c.readFlags.check(c.Models, c.Reward); err != nil {
 		return err
-	}
-	if c.Reward != "" {
-		if err := reward.CheckReward(c.Reward); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		}
 	}
 	if _, err := os.Stat(c.Out); err == nil {
 		return fmt.Errorf("%s exists: name a new file or remove it", c.Out)
@@ -110,7 +104,7 @@ func (c *relabelCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		gold, err := scoreGroups(a, by.scorer, groups)
+		gold, err := a.scoreGroups(by.Scorer, groups)
 		by.close(a)
 		if err != nil {
 			return err
@@ -128,37 +122,37 @@ func (c *relabelCmd) Run(a *app) error {
 
 // own reads rewards of the model on every response of the groups, "" that of the head that was trained: [reward][group][response]. Groups
 // that the model's template refuses are left out.
-func (c *relabelCmd) own(a *app, groups *[]pref.Group, names ...string) ([][][]float64, error) {
-	chat, err := c.chatFlags.options()
+func (c *relabelCmd) own(a *app, groups *[]pref.Group, names ...string) (out [][][]float64, err error) {
+	from, err := c.open(a, c.Models, reading{})
 	if err != nil {
 		return nil, err
 	}
-	model, err := c.open(a, c.Models, reward.Options{Chat: chat, Column: c.column()})
-	if err != nil {
+	defer func() { err = closed(from, err) }()
+	if *groups, err = keepAccepted(a, *groups, "groups", func(g pref.Group) []pref.Message { return g.Prompt }, from); err != nil {
 		return nil, err
 	}
-	defer model.Close()
-	var out [][][]float64
 	for i, name := range names {
-		s, err := model.scorer(a, name)
+		s, err := rewarder.NewScorer(a.ctx, from, name)
+		if err != nil {
+			return nil, err
+		}
+		rewards, err := a.scoreGroups(s, *groups)
 		if err != nil {
 			return nil, err
 		}
 		if i == 0 {
-			if *groups, err = keepTaken(a, *groups, "groups", func(g pref.Group) []pref.Message { return g.Prompt }, s); err != nil {
-				return nil, err
-			}
-		}
-		rewards, err := scoreGroups(a, s, *groups)
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 {
-			s.warn(a, c.name(c.Models))
+			a.warn(c.name(c.Models), s.Truncated())
 		}
 		out = append(out, rewards)
 	}
 	return out, nil
+}
+
+// scoreGroups scores every response of the groups: [group][response].
+func (a *app) scoreGroups(s *rewarder.Scorer, groups []pref.Group) ([][]float64, error) {
+	report, end := a.bars("scoring by " + s.Name())
+	defer end()
+	return eval.ScoreAll(a.ctx, groups, s, report)
 }
 
 // selected has pairs selected by the model's two heads labelled by a judge.
@@ -200,5 +194,5 @@ func finishRows[T any](a *app, journal *curate.Journal, rows []T, what string, o
 	if out.Recall != nil && !a.json {
 		fmt.Fprintf(a.stdout, "recall of the gold reward's best, k = 1, 2, …: %.4f; by chance %.4f\n", out.Recall.At, out.Recall.Random)
 	}
-	return a.summary(out, "done: %d %s are in %s; %s", len(rows), what, out.Out, out.Counts)
+	return a.done(out, "done: %d %s are in %s; %s", len(rows), what, out.Out, out.Counts)
 }

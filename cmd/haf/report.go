@@ -1,11 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"path/filepath"
-
-	"haf/report"
-)
+import "haf/report"
 
 type reportCmd struct {
 	Runs []string `arg:"" name:"run" help:"Run folders; an eval.json in them (haf -json eval RUN … > RUN/eval.json) is shown, too."`
@@ -29,10 +24,6 @@ func (c *reportCmd) Run(a *app) error {
 	if err := page.Write(c.Out, "report"); err != nil {
 		return err
 	}
-	files := map[string]string{"markdown": filepath.Join(c.Out, "report.md"), "html": filepath.Join(c.Out, "report.html")}
-	if a.json {
-		return printJSON(a, files)
-	}
-	fmt.Fprintf(a.stderr, "done: %s and %s\n", files["markdown"], files["html"])
-	return nil
+	files := report.FilesOf(c.Out, "report")
+	return a.done(files, "done: %s and %s", files.Markdown, files.HTML)
 }

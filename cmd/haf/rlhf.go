@@ -98,20 +98,23 @@ func loadOptimization(a *app, r *recipe.Recipe) (_ job[rlhf.Result], err error) 
 	all, trained := policy.NumParams()
 	o.progress.Logf("policy: %s, %s, %d parameters, %d trained, template %s", r.Model.Path,
 		policy.Config.Family, all, trained, policy.Meta.Template.Name)
-	rewardModel, opt := []string{r.RLHF.Reward}, reward.Options{Chat: r.RLHF.RewardChat.Options()}
-	if o.reward, err = a.openScorer(rewardModel, ensembleFlags{}, r.RLHF.RewardOf, opt); err != nil {
+	chat := r.RLHF.RewardChat.Options()
+	from, err := a.openRewarder(r.RLHF.Reward, reading{Options: reward.Options{Chat: chat}})
+	if err != nil {
 		return nil, err
 	}
-	o.progress.Logf("reward: %s of %s", o.reward.of, o.reward.name)
-	prompts, err = keepTaken(a, prompts, "prompts",
-		func(p []pref.Message) []pref.Message { return p }, policy, o.reward)
+	if o.reward, err = a.scorer(from, r.RLHF.Reward, r.RLHF.RewardOf); err != nil {
+		return nil, err
+	}
+	o.progress.Logf("reward: %s of %s", o.reward.Name(), o.reward.name)
+	prompts, err = keepAccepted(a, prompts, "prompts", ofPrompt, policy, o.reward)
 	if err != nil {
 		return nil, err
 	}
 	o.task = rlhf.Task{
 		Policy: policy, Prompts: prompts, Scorer: o.reward, MaxLength: r.Model.MaxLength,
 	}
-	o.read = []run.ModelFile{o.reward.file}
+	o.read = []run.ModelFile{o.reward.file()}
 	if r.RLHF.Algorithm == rlhf.PPO && r.RLHF.Value == rlhf.ValueSeparate {
 		path := r.RLHF.Critic
 		if path == "" {

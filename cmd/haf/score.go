@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 
 	"haf/pref"
 	"haf/reward"
+	"haf/rewarder"
 )
 
 type scoreCmd struct {
@@ -15,9 +18,7 @@ type scoreCmd struct {
 	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
 	Reward    string   `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
-	columnFlag
-	chatFlags
-	ensembleFlags
+	readFlags
 }
 
 // scored is one line of the score command's JSON. A conversation that the chat template refuses has the reason in the place of a reward.
@@ -29,160 +30,124 @@ type scored struct {
 	Truncated bool     `json:"truncated,omitempty"` // tokens were cut to fit: the reward is of what was left
 }
 
+// scoreBatch is how many samples are scored at a time.
+const scoreBatch = 256
+
 // Run prints rewards.
 func (c *scoreCmd) Run(a *app) error {
-	if c.Reward != "" {
-		if err := reward.CheckReward(c.Reward); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		}
-	}
-	if err := c.ensembleFlags.check(len(c.Models)); err != nil {
+	if err := c.check(c.Models, c.Reward); err != nil {
 		return err
 	}
-	var samples []pref.Sample
-	switch {
-	case c.In != "" && c.Prompt == "" && c.Response == "":
-		files, err := a.data([]string{c.In})
-		if err != nil {
+	samples, err := c.samples(a)
+	if err != nil {
+		return err
+	}
+	r, err := c.open(a, c.Models, reading{Options: reward.Options{MaxLength: c.MaxLength}, once: true, batch: scoreBatch})
+	if err != nil {
+		return err
+	}
+	rows, err := c.score(a, r, samples)
+	if err = closed(r, err); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := row.print(a); err != nil {
 			return err
 		}
-		for _, file := range files {
-			for s, err := range pref.ReadSamples(file) {
-				if err != nil {
-					return err
-				}
-				samples = append(samples, s)
-			}
-		}
-	case c.In == "" && c.Prompt != "" && c.Response != "":
-		samples = []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}
-	default:
-		return fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 	}
+	return nil
+}
+
+// samples are those of the flags.
+func (c *scoreCmd) samples(a *app) ([]pref.Sample, error) {
+	switch {
+	case c.In != "" && c.Prompt == "" && c.Response == "":
+		return a.samples(c.In)
+	case c.In == "" && c.Prompt != "" && c.Response != "":
+		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}, nil
+	}
+	return nil, fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
+}
+
+// samples reads the samples of a file.
+func (a *app) samples(named string) ([]pref.Sample, error) {
+	files, err := a.data([]string{named})
+	if err != nil {
+		return nil, err
+	}
+	var samples []pref.Sample
+	for _, file := range files {
+		if samples, err = appended(samples, pref.ReadSamples(file)); err != nil {
+			return nil, err
+		}
+	}
+	return samples, nil
+}
+
+func appended[T any](to []T, from iter.Seq2[T, error]) ([]T, error) {
+	for x, err := range from {
+		if err != nil {
+			return nil, err
+		}
+		to = append(to, x)
+	}
+	return to, nil
+}
+
+// score reads the samples' rewards, with the variances of its score head's rewards where one model predicts them.
+func (c *scoreCmd) score(a *app, r pref.Rewarder, samples []pref.Sample) ([]scored, error) {
+	read, err := r.Read(a.ctx, rewarder.Alone(samples), []string{c.Reward})
+	if err != nil {
+		return nil, err
+	}
+	name := c.name(c.Models)
+	switch n := len(read.Refused); {
+	case n > 0 && n == len(samples):
+		return nil, fmt.Errorf("%s: the chat template refuses every conversation: %s: name another with -template", name, rewarder.Reason(read.Refused[0]))
+	case n > 0:
+		fmt.Fprintf(a.stderr, "haf: warning: %s: the chat template refuses %d of %d conversations, which have no reward\n", name, n, len(samples))
+	}
+	var cut rewarder.Truncation
+	cut.Add(read)
+	a.warn(name, cut)
 	rows := make([]scored, len(samples))
 	for i, s := range samples {
 		rows[i].Sample = s
-	}
-	all := make([][]float64, len(samples)) // of each model
-	for _, named := range c.Models {
-		if err := c.scoreBy(a, named, rows, all); err != nil {
-			return err
+		if refused := read.Refused[i]; refused != nil {
+			rows[i].Refused = rewarder.Reason(refused)
 		}
 	}
-	for i := range rows {
-		if rows[i].Refused != "" {
-			continue
-		}
-		rows[i].Reward = &all[i][0]
-		if c.Ensemble == "" {
-			continue
-		}
-		of := make([][]float64, len(all[i]))
-		for m := range of {
-			of[m] = all[i][m : m+1]
-		}
-		reduced, err := reward.ReduceEnsemble(c.Ensemble, c.Lambda, of)
-		if err != nil {
-			return err
-		}
-		rows[i].Reward, rows[i].Variance = &reduced[0], nil // the reduction has none
+	var accepted []pref.Sample
+	for i, index := range read.Index {
+		rows[index].Reward, rows[index].Truncated = &read.Rewards[c.Reward][i][0], read.Truncated[i][0]
+		accepted = append(accepted, samples[index])
 	}
-	return c.print(a, rows)
+	here, ok := r.(*reward.Reader)
+	if !ok || !here.Model().HasVariance || cmp.Or(c.Reward, here.Rewards()[0]) != reward.ByScore {
+		return rows, nil
+	}
+	variances, err := here.Model().Variances(a.ctx, accepted)
+	if err != nil {
+		return nil, err
+	}
+	for i, index := range read.Index {
+		rows[index].Variance = &variances[i]
+	}
+	return rows, nil
 }
 
-// print writes the rewards, a line a sample, with their variances where there are some.
-func (c *scoreCmd) print(a *app, rows []scored) error {
-	encoder := json.NewEncoder(a.stdout)
-	for _, row := range rows {
-		var err error
-		switch {
-		case a.json:
-			err = encoder.Encode(row)
-		case row.Refused != "":
-			_, err = fmt.Fprintln(a.stdout, "refused")
-		case row.Variance != nil:
-			_, err = fmt.Fprintf(a.stdout, "%.6f\t%.6f\n", *row.Reward, *row.Variance)
-		default:
-			_, err = fmt.Fprintf(a.stdout, "%.6f\n", *row.Reward)
-		}
-		if err != nil {
-			return err
-		}
+// print writes the reward as a line, with its variance where there is one.
+func (row scored) print(a *app) error {
+	var err error
+	switch {
+	case a.json:
+		err = json.NewEncoder(a.stdout).Encode(row)
+	case row.Refused != "":
+		_, err = fmt.Fprintln(a.stdout, "refused")
+	case row.Variance != nil:
+		_, err = fmt.Fprintf(a.stdout, "%.6f\t%.6f\n", *row.Reward, *row.Variance)
+	default:
+		_, err = fmt.Fprintf(a.stdout, "%.6f\n", *row.Reward)
 	}
-	return nil
-}
-
-// scoreBy scores the rows by one model, with the variances of its score head's rewards where it predicts them, and notes which were cut
-// to fit it and which its chat template refuses.
-func (c *scoreCmd) scoreBy(a *app, named string, rows []scored, all [][]float64) error {
-	chat, err := c.chatFlags.options()
-	if err != nil {
-		return err
-	}
-	model, err := a.openSubject(named, reward.Options{Chat: chat, MaxLength: c.MaxLength, Column: c.column()})
-	if err != nil {
-		return err
-	}
-	defer model.Close()
-	s, err := model.scorer(a, c.Reward)
-	if err != nil {
-		return err
-	}
-	var taken []int
-	var samples []pref.Sample
-	for i := range rows {
-		if refused := s.Refuses(rows[i].Prompt); refused != nil {
-			rows[i].Refused = lastPart(refused)
-			continue
-		}
-		taken, samples = append(taken, i), append(samples, rows[i].Sample)
-	}
-	switch n := len(rows) - len(taken); {
-	case n == len(rows):
-		return fmt.Errorf("%s: the chat template refuses every conversation: %s: name another with -template", named, rows[0].Refused)
-	case n > 0:
-		fmt.Fprintf(a.stderr, "haf: warning: %s: the chat template refuses %d of %d conversations, which have no reward\n", named, n, len(rows))
-	}
-	rewards, cut, err := scoreAll(a, s, samples)
-	if err != nil {
-		return err
-	}
-	s.warn(a, named)
-	var variances []float64
-	if here, ok := model.(local); ok && s.of == reward.ByScore && here.HasVariance {
-		if variances, err = here.Variances(a.ctx, samples); err != nil {
-			return err
-		}
-	}
-	for k, i := range taken {
-		all[i] = append(all[i], rewards[k])
-		rows[i].Truncated = rows[i].Truncated || cut[k]
-		if variances != nil {
-			rows[i].Variance = &variances[k]
-		}
-	}
-	return nil
-}
-
-// portion is how many samples are scored at a time.
-const portion = 256
-
-// scoreAll scores the samples some at a time, to show how far it is.
-func scoreAll(a *app, s *scorer, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
-	p := newProgress(a.stderr)
-	if len(samples) > portion {
-		p.StartPhase("scoring", len(samples))
-		defer p.EndPhase()
-	}
-	for from := 0; from < len(samples); from += portion {
-		part, short, err := s.Read(a.ctx, samples[from:min(from+portion, len(samples))])
-		if err != nil {
-			return nil, nil, err
-		}
-		rewards, cut = append(rewards, part...), append(cut, short...)
-		if len(samples) > portion {
-			p.Update(len(rewards), "")
-		}
-	}
-	return rewards, cut, nil
+	return err
 }

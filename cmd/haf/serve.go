@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -140,14 +141,14 @@ func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, nam
 	if err != nil {
 		return nil, err
 	}
-	model, err := a.openModelOn(device, path, reward.Options{Chat: chat, Column: c.column(), Positions: c.Positions})
+	model, err := a.openModelOn(device, path, reward.Options{Chat: chat, Column: c.Column, Positions: c.Positions})
 	if err != nil {
 		return nil, err
 	}
 	p := newProgress(a.stderr)
 	started := false
-	former, _ := before.(*reward.Warm)
-	warm, err := model.Warm(ctx, reward.WarmOptions{Rewards: c.Rewards, MaxLength: c.MaxLength, Before: former, Progress: func(done, total int) {
+	former, _ := before.(*reward.Engine)
+	engine, err := model.Engine(ctx, reward.EngineOptions{Rewards: c.Rewards, MaxLength: c.MaxLength, Before: former, Progress: func(done, total int) {
 		if !started {
 			p.StartPhase("compiling "+name, total)
 			started = true
@@ -159,8 +160,10 @@ func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, nam
 		model.Close()
 		return nil, err
 	}
-	warnUntrained(a, model, warm.Rewards())
-	return warm, nil
+	if model.FreshHead && slices.Contains(engine.Rewards(), reward.ByScore) {
+		fmt.Fprintf(a.stderr, "haf: warning: %s\n", model.UntrainedWarning())
+	}
+	return engine, nil
 }
 
 // modelName splits NAME=MODEL; without a name it is the last part of the path or id.

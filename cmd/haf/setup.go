@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"haf/backend"
 )
@@ -32,9 +33,9 @@ func (c *setupCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return printJSON(a, setupOutput{plugin, device.Describe(), device.Kind(), rate})
-	}
-	_, err = fmt.Fprintf(a.stdout, "plug-in: %s (%s, %s)\ndevice: %s\nmatrix product: %.0f GFLOP/s in float32\n", plugin.Path, plugin.Version, plugin.Origin, device.Describe(), rate)
-	return err
+	return a.print(setupOutput{plugin, device.Describe(), device.Kind(), rate}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "plug-in: %s (%s, %s)\ndevice: %s\nmatrix product: %.0f GFLOP/s in float32\n",
+			plugin.Path, plugin.Version, plugin.Origin, device.Describe(), rate)
+		return err
+	})
 }

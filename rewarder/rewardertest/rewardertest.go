@@ -1,6 +1,6 @@
-// Package scorertest is the conformance suite of [pref.Scorer]: whatever gives rewards — a local model, both
+// Package rewardertest is the conformance suite of [pref.Rewarder]: whatever gives rewards — a local model, both
 // heads combined, an ensemble, a remote server — passes it, and is interchangeable with the others.
-package scorertest
+package rewardertest
 
 import (
 	"context"
@@ -13,11 +13,13 @@ import (
 	"testing"
 
 	"haf/pref"
+	"haf/rewarder"
 )
 
 // Options of a run of the suite.
 type Options struct {
 	Samples   []pref.Sample // nil: [Samples]; they must not all have the same reward
+	Names     []string      // the rewards that are tested; nil: all that the Rewarder names
 	Tolerance float64       // the largest |difference| between two rewards of one sample; 0 asks for equality
 }
 
@@ -44,22 +46,198 @@ func Samples() []pref.Sample {
 }
 
 // Test runs every check of the suite as a subtest.
-func Test(t *testing.T, scorer pref.Scorer, opt Options) {
+func Test(t *testing.T, r pref.Rewarder, opt Options) {
 	t.Helper()
 	if opt.Samples == nil {
 		opt.Samples = Samples()
 	}
+	if opt.Names == nil {
+		opt.Names = r.Rewards()
+	}
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
-			if err := c.check(t.Context(), scorer, opt); err != nil {
+			if err := c.check(t.Context(), r, opt); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+	for _, name := range opt.Names {
+		scorer, err := rewarder.NewScorer(t.Context(), r, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) {
+			for _, c := range scorerChecks {
+				t.Run(c.name, func(t *testing.T) {
+					if err := c.check(t.Context(), scorer, opt); err != nil {
+						t.Error(err)
+					}
+				})
 			}
 		})
 	}
 }
 
-// checks return what is wrong, so that the suite itself can be tested on scorers that are.
+// checks are those of a Rewarder as a whole. They return what is wrong, so that the suite itself can be tested on Rewarders that are.
 var checks = []struct {
+	name  string
+	check func(context.Context, pref.Rewarder, Options) error
+}{
+	{"names", names},
+	{"default", standard},
+	{"several at once", together},
+	{"compared groups", compared},
+	{"groups without comparisons", groupsAlone},
+}
+
+// read reads groups and checks what must hold of any answer.
+func read(ctx context.Context, r pref.Rewarder, groups []pref.Group, names []string) (pref.Readings, error) {
+	out, err := r.Read(ctx, groups, names)
+	if err != nil {
+		return out, fmt.Errorf("read %d groups: %w", len(groups), err)
+	}
+	if !slices.Equal(out.Names, names) {
+		return out, fmt.Errorf("the rewards are %q, wanted %q", out.Names, names)
+	}
+	if len(out.Groups) != len(out.Index) || len(out.Truncated) != len(out.Index) {
+		return out, fmt.Errorf("%d groups, %d of which have a truncation, at %d positions", len(out.Groups), len(out.Truncated), len(out.Index))
+	}
+	for i, index := range out.Index {
+		g := out.Groups[i]
+		switch {
+		case index < 0 || index >= len(groups) || i > 0 && index <= out.Index[i-1]:
+			return out, fmt.Errorf("positions %v of %d groups, wanted them to rise", out.Index, len(groups))
+		case !slices.Equal(g.Responses, groups[index].Responses):
+			return out, fmt.Errorf("group %d is read as %q, wanted %q", index, g.Responses, groups[index].Responses)
+		case len(out.Truncated[i]) != len(g.Responses):
+			return out, fmt.Errorf("group %d: %d truncations of %d responses", index, len(out.Truncated[i]), len(g.Responses))
+		case g.Compared() != groups[index].Compared():
+			return out, fmt.Errorf("group %d is kept without a comparison", index)
+		}
+		for _, c := range g.Comparisons {
+			if !slices.Contains(groups[index].Comparisons, c) {
+				return out, fmt.Errorf("group %d: comparison %v is none of those given", index, c)
+			}
+		}
+		for _, name := range names {
+			if len(out.Rewards[name]) != len(out.Groups) || len(out.Rewards[name][i]) != len(g.Responses) {
+				return out, fmt.Errorf("group %d: %s has not one reward for each response", index, name)
+			}
+			for k, x := range out.Rewards[name][i] {
+				if x-x != 0 {
+					return out, fmt.Errorf("group %d: %s of response %d is %v, wanted a finite number", index, name, k, x)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+func names(ctx context.Context, r pref.Rewarder, opt Options) error {
+	all := r.Rewards()
+	if len(all) == 0 {
+		return errors.New("no reward is named")
+	}
+	for i, name := range all {
+		if name == "" || slices.Contains(all[:i], name) {
+			return fmt.Errorf("the rewards are %q, wanted names, each once", all)
+		}
+	}
+	if out, err := r.Read(ctx, nil, nil); err != nil || !slices.Equal(out.Names, all) {
+		return fmt.Errorf("read without names: %q, %v, wanted %q", out.Names, err, all)
+	}
+	if _, err := r.Read(ctx, nil, []string{all[0], "no such reward"}); err == nil {
+		return errors.New("an unknown reward and no error, wanted an error even without groups")
+	}
+	return nil
+}
+
+func standard(ctx context.Context, r pref.Rewarder, opt Options) error {
+	out, err := read(ctx, r, rewarder.Alone(opt.Samples), []string{"", r.Rewards()[0]})
+	if err != nil {
+		return err
+	}
+	return same(flat(out, ""), flat(out, r.Rewards()[0]), opt.Tolerance)
+}
+
+func together(ctx context.Context, r pref.Rewarder, opt Options) error {
+	groups := rewarder.Alone(opt.Samples)
+	all, err := read(ctx, r, groups, opt.Names)
+	if err != nil {
+		return err
+	}
+	for _, name := range opt.Names {
+		one, err := read(ctx, r, groups, []string{name})
+		if err != nil {
+			return err
+		}
+		if err := same(flat(one, name), flat(all, name), opt.Tolerance); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// pairs are the samples of one prompt as groups of comparisons.
+func pairs(samples []pref.Sample) []pref.Group {
+	var groups []pref.Group
+	for i, a := range samples {
+		for _, b := range samples[i+1:] {
+			if slices.Equal(a.Prompt, b.Prompt) {
+				groups = append(groups, pref.NewPair(a.Prompt, a.Response, b.Response, pref.Source{}))
+			}
+		}
+	}
+	return groups
+}
+
+func compared(ctx context.Context, r pref.Rewarder, opt Options) error {
+	groups := pairs(opt.Samples)
+	tied := groups[0]
+	tied.Comparisons, tied.Ties = nil, [][2]int{{0, 1}}
+	return likeAlone(ctx, r, append(groups, tied), opt)
+}
+
+func groupsAlone(ctx context.Context, r pref.Rewarder, opt Options) error {
+	groups := pairs(opt.Samples)
+	for i := range groups {
+		if i%2 == 0 { // both kinds in one call
+			groups[i].Comparisons = nil
+		}
+	}
+	return likeAlone(ctx, r, groups, opt)
+}
+
+// likeAlone wants every response of the groups that was not cut to have the reward that it has alone.
+func likeAlone(ctx context.Context, r pref.Rewarder, groups []pref.Group, opt Options) error {
+	out, err := read(ctx, r, groups, opt.Names)
+	if err != nil {
+		return err
+	}
+	if len(out.Groups) != len(groups) {
+		return fmt.Errorf("%d of %d groups were read", len(out.Groups), len(groups))
+	}
+	for _, name := range opt.Names {
+		for i, g := range out.Groups {
+			if slices.Contains(out.Truncated[i], true) {
+				continue
+			}
+			want, err := read(ctx, r, rewarder.Alone(g.Samples()), []string{name})
+			if err != nil {
+				return err
+			}
+			if err := same(out.Rewards[name][i], flat(want, name), opt.Tolerance); err != nil {
+				return fmt.Errorf("%s of group %d: %w", name, i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func flat(r pref.Readings, name string) []float64 { return slices.Concat(r.Rewards[name]...) }
+
+// scorerChecks are those of each reward.
+var scorerChecks = []struct {
 	name  string
 	check func(context.Context, pref.Scorer, Options) error
 }{

@@ -11,65 +11,72 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	// tryEnv makes a program open the plug-in at this path, run a product and exit.
-	tryEnv = "HAF_TRY_PLUGIN"
-	// tryLimit is generous: a first opening reads 200 to 400 MB from the disk.
-	tryLimit = 3 * time.Minute
-	tryGood  = "plug-in works:"
+	// probeEnv makes a program that calls Main open the plug-in at this path, run a product and exit.
+	probeEnv = "HAF_TRY_PLUGIN"
+	// probeLimit is generous: a first opening reads 200 to 400 MB from the disk.
+	probeLimit  = 3 * time.Minute
+	probePassed = "plug-in works:"
 )
 
-// init makes this process, where it is the child of works, end before the program's own main.
-func init() {
-	if path := os.Getenv(tryEnv); path != "" {
-		os.Exit(tryHere(path))
+// mainCalled says that this program's children can probe plug-ins.
+var mainCalled atomic.Bool
+
+// Main lets this program probe plug-ins in child processes, because a broken one can take its process down. A program that
+// calls [Setup] calls it first in main. In a child that [Setup] started it does not return: it probes the plug-in and exits. Without
+// it, plug-ins are probed in the program's own process.
+func Main() {
+	if path := os.Getenv(probeEnv); path != "" {
+		os.Exit(probeAndReport(path))
 	}
+	mainCalled.Store(true)
 }
 
 // works opens a plug-in and runs a small matrix product on it. It does so in a child process, which is this program
 // again, since a broken library can take its process down with it and a loaded one cannot be unloaded. Where the
-// program's own file is not known it does so here.
+// program did not call Main, or its own file is not known, works does so here.
 func works(ctx context.Context, p Plugin) error {
 	program, ok := ownProgram()
-	if !ok {
-		return try(p.Path)
+	if !ok || !mainCalled.Load() {
+		return probe(p.Path)
 	}
-	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program)
-	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, tryEnv+"=") })
-	cmd.Env = append(env, tryEnv+"="+p.Path)
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, probeEnv+"=") })
+	cmd.Env = append(env, probeEnv+"="+p.Path)
 	cmd.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("backend: plug-in %s: still not done after %v", p.Path, tryLimit)
+		return fmt.Errorf("backend: plug-in %s: still not done after %v", p.Path, probeLimit)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
 		return fmt.Errorf("backend: plug-in %s does not work: %w: %s", p.Path, err, oneLine(errors.New(stderr.String())))
-	case !strings.Contains(stdout.String(), tryGood):
-		return fmt.Errorf("backend: plug-in %s: the program that should try it out said nothing", p.Path)
+	case !strings.Contains(stdout.String(), probePassed):
+		return fmt.Errorf("backend: plug-in %s: the program that should probe it said nothing", p.Path)
 	}
 	return nil
 }
 
-// tryHere is the child's side of works: its exit code is the return value.
-func tryHere(path string) int {
-	if err := try(path); err != nil {
+// probeAndReport is the child's side of works: its exit code is the return value.
+func probeAndReport(path string) int {
+	if err := probe(path); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(tryGood, path)
+	fmt.Println(probePassed, path)
 	return 0
 }
 
-func try(path string) error {
+func probe(path string) error {
 	p, err := pluginAt(path, "")
 	if err != nil {
 		return err

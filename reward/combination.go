@@ -1,7 +1,6 @@
 package reward
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,12 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-
-	"haf/pref"
 )
-
-// ByCombined names the reward of both heads together: see [Combination].
-const ByCombined = "combined"
 
 // CombinationName is the file of a model folder that holds its [Combination].
 const CombinationName = "combination.json"
@@ -31,17 +25,8 @@ type Combination struct {
 	LogLikelihood float64 `json:"log_likelihood"`
 }
 
-// Of returns the combination of the heads' rewards, indexed [group][response].
-func (c Combination) Of(scores, implicit [][]float64) [][]float64 {
-	out := make([][]float64, len(scores))
-	for g := range scores {
-		out[g] = make([]float64, len(scores[g]))
-		for k := range scores[g] {
-			out[g][k] = c.Score*scores[g][k] + c.Implicit*implicit[g][k]
-		}
-	}
-	return out
-}
+// Of returns the combination of a response's score and implicit reward.
+func (c Combination) Of(score, implicit float64) float64 { return c.Score*score + c.Implicit*implicit }
 
 func (c Combination) check() error {
 	for _, w := range []float64{c.Score, c.Implicit} {
@@ -93,28 +78,4 @@ func (m *Model) SetCombination(c Combination) error {
 func (m *Model) combinable() bool {
 	info, err := os.Stat(m.Dir)
 	return err == nil && info.IsDir()
-}
-
-// Combined is the Scorer of a [Combination].
-type Combined struct {
-	Weights  Combination
-	Implicit *Implicit // not normalized
-}
-
-// Score implements [pref.Scorer]; both heads are read in one pass.
-func (s *Combined) Score(ctx context.Context, samples []pref.Sample) ([]float64, error) {
-	m := s.Implicit.Model
-	groups, at, err := m.encodeSamples(samples)
-	if err != nil {
-		return nil, err
-	}
-	scores, logps, _, err := m.read(ctx, groups, ScoreHead|PolicyHead, m.requests(), nil)
-	if err != nil {
-		return nil, err
-	}
-	refs, _, err := s.Implicit.Reference.LogProbs(ctx, groups, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return scatter(at, s.Weights.Of(scores, ImplicitRewards(groups, logps, refs, s.Implicit.Beta, false))), nil
 }

@@ -2,6 +2,7 @@ package reward_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -10,8 +11,9 @@ import (
 	"testing"
 
 	"haf/pref"
-	"haf/pref/scorertest"
 	"haf/reward"
+	"haf/rewarder"
+	"haf/rewarder/rewardertest"
 	"haf/weights"
 )
 
@@ -25,7 +27,7 @@ func TestCombined(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := open(t, device, dir, reward.Options{})
-	if _, err := m.Scorer(reward.ByCombined, ""); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "haf combine") {
+	if _, err := rewarder.NewScorer(t.Context(), m.Reader(reward.ReaderOptions{}), reward.ByCombined); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "haf combine") {
 		t.Errorf("without weights: %v", err)
 	}
 	want := reward.Combination{Score: 0.7, Implicit: -0.3, Split: "the test's", Comparisons: 12, LogLikelihood: -0.5}
@@ -45,14 +47,12 @@ func TestCombined(t *testing.T) {
 			t.Errorf("reward %d is %v, the weighted sum %v", i, both[i], sum)
 		}
 	}
-	encoded, _, err := again.Encoder.Groups([]pref.Group{pref.NewPair(samples()[0].Prompt, "the fox eats mice", "the fox eats rain", pref.Source{})})
+	pair := []pref.Group{pref.NewPair(samples()[0].Prompt, "the fox eats mice", "the fox eats rain", pref.Source{})}
+	of, err := again.Reader(reward.ReaderOptions{}).Read(t.Context(), pair, []string{reward.ByScore, reward.ByImplicit, reward.ByCombined})
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := again.Rewards(t.Context(), encoded, []string{reward.ByScore, reward.ByImplicit, reward.ByCombined}, "", func(string, int, int) {})
-	if err != nil {
-		t.Fatal(err)
-	}
+	read := of.Rewards
 	for k := range 2 {
 		if sum := 0.7*read[reward.ByScore][0][k] - 0.3*read[reward.ByImplicit][0][k]; math.Abs(read[reward.ByCombined][0][k]-sum) > 1e-5 {
 			t.Errorf("read as a group, reward %d is %v, want %v", k, read[reward.ByCombined][0][k], sum)
@@ -71,79 +71,40 @@ func TestCombined(t *testing.T) {
 	}
 }
 
-// TestCombinedScorers passes the suite of every Scorer with both heads combined and with every ensemble.
-func TestCombinedScorers(t *testing.T) {
+// TestReaders passes the suite of every Rewarder with every reward of a model, and with ensembles of models.
+func TestReaders(t *testing.T) {
 	device, base := demoBase(t)
-	dir := filepath.Join(t.TempDir(), "model")
-	if err := changed(t, device, base, true).Save(dir); err != nil {
-		t.Fatal(err)
-	}
-	m := open(t, device, dir, reward.Options{})
-	if err := m.SetCombination(reward.Combination{Score: 1, Implicit: 0.5}); err != nil {
-		t.Fatal(err)
-	}
-	other := changed(t, device, base, false)
-	var members []pref.Scorer
-	for _, of := range []struct {
-		m    *reward.Model
-		name string
-	}{{m, reward.ByCombined}, {m, reward.ByImplicit}, {other, reward.ByScore}} {
-		s, err := of.m.Scorer(of.name, "")
-		if err != nil {
+	names := []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized, reward.ByCombined}
+	var members []rewarder.Member
+	for _, lora := range []bool{true, false} {
+		dir := filepath.Join(t.TempDir(), "model")
+		if err := changed(t, device, base, lora).Save(dir); err != nil {
 			t.Fatal(err)
 		}
-		members = append(members, s)
-	}
-	served, err := m.Warm(t.Context(), reward.WarmOptions{Rewards: []string{reward.ByCombined}, MaxLength: 64})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Run("served", func(t *testing.T) {
-		scorertest.Test(t, served, scorertest.Options{Samples: samples(), Tolerance: 1e-5})
-		got, err := served.Score(t.Context(), samples())
-		if err != nil {
+		m := open(t, device, dir, reward.Options{})
+		if err := m.SetCombination(reward.Combination{Score: 1, Implicit: 0.5}); err != nil {
 			t.Fatal(err)
 		}
-		for i, want := range rewards(t, m, reward.ByCombined) {
-			if math.Abs(got[i]-want) > 1e-5 {
-				t.Errorf("served reward %d is %v, want %v", i, got[i], want)
+		r := m.Reader(reward.ReaderOptions{})
+		members = append(members, rewarder.Member{Name: dir, Rewarder: r})
+		t.Run(fmt.Sprintf("lora=%t", lora), func(t *testing.T) {
+			rewardertest.Test(t, r, rewardertest.Options{Samples: samples(), Tolerance: 1e-5})
+		})
+		e := engine(t, m, reward.EngineOptions{Rewards: []string{reward.ByCombined}, MaxLength: 64})
+		for i, got := range served(t, e) {
+			if want := rewards(t, m, reward.ByCombined)[i]; math.Abs(got-want) > 1e-5 {
+				t.Errorf("served reward %d is %v, want %v", i, got, want)
 			}
 		}
-	})
-	t.Run(reward.ByCombined, func(t *testing.T) {
-		scorertest.Test(t, members[0], scorertest.Options{Samples: samples(), Tolerance: 1e-5})
-	})
-	for _, rule := range reward.EnsembleRules() {
+	}
+	for _, rule := range rewarder.EnsembleRules() {
 		t.Run(rule, func(t *testing.T) {
-			e, err := reward.NewEnsemble(rule, 0.5, members...)
+			e, err := rewarder.NewEnsemble(rewarder.Rule{Name: rule, Lambda: 0.5}, members...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			scorertest.Test(t, e, scorertest.Options{Samples: samples(), Tolerance: 1e-5})
+			rewardertest.Test(t, e, rewardertest.Options{Samples: samples(), Names: names, Tolerance: 1e-5})
 		})
-	}
-}
-
-// TestEnsemble has the rules by hand and refuses what is none.
-func TestEnsemble(t *testing.T) {
-	all := [][]float64{{1, 4}, {3, 4}, {5, 4}}
-	for rule, want := range map[string][]float64{
-		reward.EnsembleMean: {3, 4}, reward.EnsembleMin: {1, 4}, reward.EnsembleLCB: {3 - 0.5*math.Sqrt(8.0/3), 4},
-	} {
-		got, err := reward.ReduceEnsemble(rule, 0.5, all)
-		if err != nil || math.Abs(got[0]-want[0]) > 1e-12 || math.Abs(got[1]-want[1]) > 1e-12 {
-			t.Errorf("%s: %v, %v, want %v", rule, got, err, want)
-		}
-	}
-	for _, bad := range []struct {
-		rule    string
-		lambda  float64
-		members int
-		want    string
-	}{{"max", 1, 2, `ensemble "max" is not known: mean, min, lcb`}, {"lcb", -1, 2, "lambda is -1"}, {"mean", 0, 1, "an ensemble of 1"}} {
-		if _, err := reward.NewEnsemble(bad.rule, bad.lambda, make([]pref.Scorer, bad.members)...); err == nil || !strings.Contains(err.Error(), bad.want) {
-			t.Errorf("%+v: %v", bad, err)
-		}
 	}
 }
 
@@ -208,11 +169,8 @@ func TestAverage(t *testing.T) {
 		}
 	}
 	m := open(t, device, out, reward.Options{})
-	scorer, err := m.Scorer(reward.ByScore, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	scorertest.Test(t, scorer, scorertest.Options{Samples: samples(), Tolerance: 1e-5})
+	opt := rewardertest.Options{Samples: samples(), Names: []string{reward.ByScore}, Tolerance: 1e-5}
+	rewardertest.Test(t, m.Reader(reward.ReaderOptions{}), opt)
 	if m.Meta.BaseHash != a.Meta.BaseHash || len(rewards(t, m, reward.ByImplicit)) == 0 {
 		t.Errorf("the average's base is %q, was %q", m.Meta.BaseHash, a.Meta.BaseHash)
 	}

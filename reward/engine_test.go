@@ -9,17 +9,38 @@ import (
 
 	"haf/encode"
 	"haf/pref"
-	"haf/pref/scorertest"
 	"haf/reward"
 )
 
-func warm(t *testing.T, m *reward.Model, opt reward.WarmOptions) *reward.Warm {
+func engine(t *testing.T, m *reward.Model, opt reward.EngineOptions) *reward.Engine {
 	t.Helper()
-	w, err := m.Warm(t.Context(), opt)
+	w, err := m.Engine(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// served are the engine's default rewards of the samples.
+func served(t *testing.T, e *reward.Engine) []float64 {
+	t.Helper()
+	var items []pref.Item
+	for _, s := range samples() {
+		item, err := e.Encode(pref.Input{Sample: s}, e.Rewards()[:1], false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		items = append(items, item)
+	}
+	values, err := e.Read(t.Context(), items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = v.Rewards[e.Rewards()[0]]
+	}
+	return out
 }
 
 // savedModel is a changed model, saved and opened again.
@@ -34,9 +55,9 @@ func savedModel(t *testing.T, lora bool) *reward.Model {
 	return open(t, device, dir, reward.Options{})
 }
 
-// TestWarmEqualsEval wants of a warm model, whatever stands in the batch, the rewards that an evaluation reads, and no program
+// TestEngineEqualsReader wants of an engine, whatever stands in the batch, the rewards that an evaluation reads, and no program
 // compiled after it was made ready.
-func TestWarmEqualsEval(t *testing.T) {
+func TestEngineEqualsReader(t *testing.T) {
 	for name, lora := range map[string]bool{"full": false, "adapter": true} {
 		t.Run(name, func(t *testing.T) {
 			m := savedModel(t, lora)
@@ -49,19 +70,12 @@ func TestWarmEqualsEval(t *testing.T) {
 				}
 				groups = append(groups, g)
 			}
-			var encoded []encode.Group
-			for _, g := range groups {
-				e, err := m.Encoder.Samples(g.Prompt, g.Responses)
-				if err != nil {
-					t.Fatal(err)
-				}
-				encoded = append(encoded, e)
-			}
-			want, err := m.Rewards(t.Context(), encoded, names, "", func(string, int, int) {})
+			read, err := m.Reader(reward.ReaderOptions{}).Read(t.Context(), groups, names)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := warm(t, m, reward.WarmOptions{Rewards: names, MaxLength: 128})
+			want := read.Rewards
+			w := engine(t, m, reward.EngineOptions{Rewards: names, MaxLength: 128})
 			compiled := m.Programs()
 			var items []pref.Item
 			for _, g := range groups {
@@ -125,16 +139,10 @@ func TestWarmEqualsEval(t *testing.T) {
 	}
 }
 
-func TestWarmConforms(t *testing.T) {
-	m := savedModel(t, false)
-	scorertest.Test(t, warm(t, m, reward.WarmOptions{MaxLength: 64}), scorertest.Options{Samples: samples(), Tolerance: 1e-5})
-	scorertest.Test(t, warm(t, m, reward.WarmOptions{MaxLength: 64, Rewards: []string{reward.ByNormalized}}), scorertest.Options{Samples: samples(), Tolerance: 1e-5})
-}
-
 // TestVerbatim wants the reward of a sample of the text and of the tokens that it becomes.
 func TestVerbatim(t *testing.T) {
 	m := savedModel(t, false)
-	w := warm(t, m, reward.WarmOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}, MaxLength: 64})
+	w := engine(t, m, reward.EngineOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}, MaxLength: 64})
 	read := func(in pref.Input, name string) float64 {
 		t.Helper()
 		item, err := w.Encode(in, []string{name}, false)
@@ -184,15 +192,15 @@ func TestVerbatim(t *testing.T) {
 	}
 }
 
-func TestWarmRefuses(t *testing.T) {
+func TestEngineRefuses(t *testing.T) {
 	m := savedModel(t, false)
-	if _, err := m.Warm(t.Context(), reward.WarmOptions{Rewards: []string{"best"}}); err == nil || !strings.Contains(err.Error(), `"best" is not known`) {
+	if _, err := m.Engine(t.Context(), reward.EngineOptions{Rewards: []string{"best"}}); err == nil || !strings.Contains(err.Error(), `"best" is not known`) {
 		t.Error(err)
 	}
-	if _, err := m.Warm(t.Context(), reward.WarmOptions{MaxLength: 100000}); err == nil || !strings.Contains(err.Error(), "has positions for 256") {
+	if _, err := m.Engine(t.Context(), reward.EngineOptions{MaxLength: 100000}); err == nil || !strings.Contains(err.Error(), "has positions for 256") {
 		t.Error(err)
 	}
-	w := warm(t, m, reward.WarmOptions{Rewards: []string{reward.ByScore}, MaxLength: 64})
+	w := engine(t, m, reward.EngineOptions{Rewards: []string{reward.ByScore}, MaxLength: 64})
 	in := pref.Input{Sample: samples()[0]}
 	if _, err := w.Encode(in, []string{reward.ByImplicit}, false); err == nil || !strings.Contains(err.Error(), "which has [score]") {
 		t.Error(err)
@@ -202,9 +210,9 @@ func TestWarmRefuses(t *testing.T) {
 	}
 }
 
-// TestWarmAdopts wants a model that takes the place of one of the same structure to compile nothing, to give its own rewards, and to
+// TestEngineAdopts wants a model that takes the place of one of the same structure to compile nothing, to give its own rewards, and to
 // go on when the former is closed.
-func TestWarmAdopts(t *testing.T) {
+func TestEngineAdopts(t *testing.T) {
 	device, base := demoBase(t)
 	var folders []string
 	for range 2 {
@@ -235,28 +243,22 @@ func TestWarmAdopts(t *testing.T) {
 		}
 		return m
 	}
-	opt := reward.WarmOptions{MaxLength: 64, Rewards: []string{reward.ByScore, reward.ByImplicit}}
+	opt := reward.EngineOptions{MaxLength: 64, Rewards: []string{reward.ByScore, reward.ByImplicit}}
 	first := openAt(0)
-	w := warm(t, first, opt)
+	w := engine(t, first, opt)
 	opt.Before = w
 	second := openAt(1)
 	defer second.Close()
-	took := warm(t, second, opt)
+	took := engine(t, second, opt)
 	if a, b := first.Programs(), second.Programs(); a == 0 || a != b {
 		t.Errorf("%d programs, then %d: wanted those of the former", a, b)
 	}
 	compiled := second.Programs()
 	w.Close()
-	got, err := took.Score(t.Context(), samples())
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := served(t, took)
 	alone := openAt(1)
 	defer alone.Close()
-	want, err := alone.Score(t.Context(), samples())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := rewards(t, alone, reward.ByScore)
 	for i := range want {
 		same(t, "reward", got[i], want[i])
 	}
@@ -268,7 +270,7 @@ func TestWarmAdopts(t *testing.T) {
 	other := openAt(0)
 	defer other.Close()
 	opt.MaxLength = 128
-	if warm(t, other, opt); other.Programs() == 0 {
+	if engine(t, other, opt); other.Programs() == 0 {
 		t.Error("programs of other shapes were taken over")
 	}
 }

@@ -1,4 +1,4 @@
-package scorertest
+package rewardertest
 
 import (
 	"context"
@@ -35,7 +35,110 @@ func good(ctx context.Context, samples []pref.Sample) ([]float64, error) {
 	return rewards, ctx.Err()
 }
 
-func TestGoodScorerPasses(t *testing.T) { Test(t, scorer(good), Options{}) }
+// byFunction is a Rewarder of two rewards made of a function of samples.
+type byFunction struct{ scorer }
+
+func (byFunction) Rewards() []string { return []string{"one", "half"} }
+func (byFunction) Close() error      { return nil }
+func (b byFunction) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+	if names == nil {
+		names = b.Rewards()
+	}
+	out := pref.Readings{Names: names, Groups: groups, Rewards: map[string][][]float64{}}
+	for i, g := range groups {
+		out.Index, out.Truncated = append(out.Index, i), append(out.Truncated, make([]bool, len(g.Responses)))
+	}
+	var samples []pref.Sample
+	for _, g := range groups {
+		samples = append(samples, g.Samples()...)
+	}
+	for _, name := range names {
+		if name != "" && !slices.Contains(b.Rewards(), name) {
+			return out, errors.New("no such reward")
+		}
+		rewards, err := b.Score(ctx, samples)
+		if err != nil {
+			return out, err
+		}
+		for i := range rewards {
+			if name == "half" {
+				rewards[i] /= 2
+			}
+		}
+		for _, g := range groups {
+			n := len(g.Responses)
+			out.Rewards[name], rewards = append(out.Rewards[name], rewards[:n:n]), rewards[n:]
+		}
+	}
+	return out, nil
+}
+
+func TestGoodRewarderPasses(t *testing.T) { Test(t, byFunction{good}, Options{}) }
+
+// broken is a Rewarder of which one thing is changed.
+type broken struct {
+	byFunction
+	change func(r *pref.Readings)
+	names  []string
+}
+
+func (b broken) Rewards() []string {
+	if b.names != nil {
+		return b.names
+	}
+	return b.byFunction.Rewards()
+}
+
+func (b broken) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+	r, err := b.byFunction.Read(ctx, groups, names)
+	if b.change != nil {
+		b.change(&r)
+	}
+	return r, err
+}
+
+// Each broken Rewarder must fail the check that is there for it.
+func TestBrokenRewardersFail(t *testing.T) {
+	for name, c := range map[string]struct {
+		check func(context.Context, pref.Rewarder, Options) error
+		r     broken
+	}{
+		"names twice": {names, broken{names: []string{"one", "one"}}},
+		"no names":    {names, broken{names: []string{}}},
+		"other names": {names, broken{names: []string{"half", "one"}}},
+		"no default":  {standard, broken{names: []string{"half"}}},
+		"groups left out": {compared, broken{change: func(r *pref.Readings) {
+			r.Groups, r.Index, r.Truncated = r.Groups[:1], r.Index[:1], r.Truncated[:1]
+			for name := range r.Rewards {
+				r.Rewards[name] = r.Rewards[name][:1]
+			}
+		}}},
+		"a group without its comparison": {compared, broken{change: func(r *pref.Readings) {
+			r.Groups = slices.Clone(r.Groups)
+			r.Groups[0].Comparisons = nil
+		}}},
+		"compared groups in another order": {compared, broken{change: func(r *pref.Readings) {
+			slices.Reverse(r.Index)
+		}}},
+		"rewards of groups mixed up": {groupsAlone, broken{change: func(r *pref.Readings) {
+			if len(r.Index) > 2 {
+				slices.Reverse(r.Rewards["one"])
+			}
+		}}},
+		"rewards mixed up": {together, broken{change: func(r *pref.Readings) {
+			if len(r.Names) == 2 {
+				r.Rewards["one"], r.Rewards["half"] = r.Rewards["half"], r.Rewards["one"]
+			}
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.r.byFunction = byFunction{good}
+			if err := c.check(t.Context(), c.r, Options{Samples: Samples(), Names: []string{"one", "half"}}); err == nil {
+				t.Error("passed, wanted an error")
+			}
+		})
+	}
+}
 
 func TestToleranceIsUsed(t *testing.T) {
 	noisy := scorer(func(ctx context.Context, samples []pref.Sample) ([]float64, error) {
@@ -45,7 +148,7 @@ func TestToleranceIsUsed(t *testing.T) {
 		}
 		return rewards, err
 	})
-	Test(t, noisy, Options{Tolerance: 1e-2})
+	Test(t, byFunction{noisy}, Options{Tolerance: 1e-2})
 	if err := alone(t.Context(), noisy, Options{Samples: Samples(), Tolerance: 1e-5}); err == nil {
 		t.Error("a difference above the tolerance passed")
 	}

@@ -1,0 +1,140 @@
+package eval
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"haf/pref"
+)
+
+// An Evaluation is what the rewards of one model are worth on one set. Its maps are by the reward's name.
+type Evaluation struct {
+	Model   string                 `json:"model"`
+	Data    []string               `json:"data"`
+	Read    string                 `json:"read"`
+	Tokens  string                 `json:"tokens"`
+	Rewards map[string]Result      `json:"rewards"`
+	Details map[string]Details     `json:"details,omitempty"`
+	Suite   map[string]SuiteResult `json:"suite,omitempty"`
+
+	names []string // in the order of the readings
+}
+
+// Evaluate measures every reward of readings.
+func Evaluate(r pref.Readings) (Evaluation, error) {
+	e := Evaluation{Tokens: r.Report, Rewards: map[string]Result{}, names: r.Names}
+	for _, name := range r.Names {
+		var err error
+		if e.Rewards[name], err = Comparisons(r.Groups, r.Rewards[name]); err != nil {
+			return e, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return e, nil
+}
+
+// Rows are the results as rows of a table, in the order of the readings.
+func (e Evaluation) Rows() []Row {
+	rows := make([]Row, len(e.names))
+	for i, name := range e.names {
+		rows[i] = Row{Name: name, Result: e.Rewards[name]}
+	}
+	return rows
+}
+
+// Describe adds the details of every reward. A temperature is fitted on validation readings, nil: no calibration. The details of
+// the reward head hold its conflict with the reward policy, where both were read.
+func (e *Evaluation) Describe(r pref.Readings, validation *pref.Readings, head, policy string) error {
+	e.Details = map[string]Details{}
+	for _, name := range r.Names {
+		var margins []float64
+		if validation != nil {
+			margins = Margins(validation.Groups, validation.Rewards[name])
+		}
+		d, err := Describe(r.Groups, r.Rewards[name], margins)
+		if err != nil {
+			return err
+		}
+		if rewards, ok := r.Rewards[policy]; ok && name == head {
+			conflict, err := Conflicts(r.Groups, r.Rewards[name], rewards)
+			if err != nil {
+				return err
+			}
+			d.Conflict = &conflict
+		}
+		e.Details[name] = d
+	}
+	return nil
+}
+
+// WholeGroups are the groups of readings with all comparisons that they were given with: in a suite, a comparison between equal tokens
+// is a tie of the model's, not of the data.
+func WholeGroups(groups []pref.Group, r pref.Readings) []pref.Group {
+	whole := make([]pref.Group, len(r.Index))
+	for i, index := range r.Index {
+		whole[i] = groups[index]
+	}
+	return whole
+}
+
+// ScoreSuite adds the suite's scores of every reward; groups are those that were read. It returns what the data has nothing of.
+func (e *Evaluation) ScoreSuite(suite string, groups []pref.Group, r pref.Readings) (missing []string, err error) {
+	e.Suite = map[string]SuiteResult{}
+	whole := WholeGroups(groups, r)
+	for _, name := range r.Names {
+		s, err := RunSuite(suite, whole, r.Rewards[name])
+		if err != nil {
+			return nil, err
+		}
+		e.Suite[name] = s
+	}
+	return e.Suite[r.Names[0]].Missing, nil
+}
+
+// Write writes the tables: of the rewards, and of each its suite and details.
+func (e Evaluation) Write(w io.Writer) error {
+	if err := Table(w, e.Rows()); err != nil {
+		return err
+	}
+	for _, name := range e.names {
+		if s, ok := e.Suite[name]; ok {
+			if _, err := fmt.Fprintf(w, "\n%s\n", name); err != nil {
+				return fmt.Errorf("eval: %w", err)
+			}
+			if err := WriteTable(w, s.Lines()); err != nil {
+				return err
+			}
+		}
+		d, ok := e.Details[name]
+		if !ok {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "\n%s\n", name); err != nil {
+			return fmt.Errorf("eval: %w", err)
+		}
+		for _, line := range d.Lines() {
+			if _, err := fmt.Fprintln(w, line); err != nil {
+				return fmt.Errorf("eval: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// ReadingOf is one reward of readings.
+func ReadingOf(r pref.Readings, name string) Reading {
+	return Reading{Groups: r.Groups, Index: r.Index, Rewards: r.Rewards[name]}
+}
+
+// ShortNames are files' names without folders, if these differ, else the paths.
+func ShortNames(paths []string) []string {
+	short := make([]string, len(paths))
+	for i, path := range paths {
+		short[i] = filepath.Base(path)
+		if slices.Contains(short[:i], short[i]) {
+			return paths
+		}
+	}
+	return short
+}

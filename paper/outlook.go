@@ -1,0 +1,141 @@
+package paper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"haf/hub"
+	"haf/recipe"
+	"haf/report"
+)
+
+// An Outlook says which cells a plan has, how long those that are not finished take, and what memory they need.
+type Outlook struct {
+	Cells     []*Cell
+	Estimated Estimated
+	Need      *Need // of memory; nil where it is not known
+	Bounded   bool  // the need is a bound: data or base model are not on disk
+	Unknown   error // why the need is not known
+}
+
+// Look makes the outlook of the plan's cells of the named tables, none: of all, by a client that is offline. Where the data was not
+// split in dir yet, it is split in a folder that is removed again. Where data or base model are not on disk, the need is a bound by the
+// plan's base_config.
+func (p *Plan) Look(ctx context.Context, client *hub.Client, dir string, only []string) (o Outlook, err error) {
+	need, data, cells, unknown := p.look(ctx, client, dir, only)
+	if unknown != nil {
+		p.Base = nil
+		if cells, err = p.Cells(data, only); err != nil {
+			return o, err
+		}
+	}
+	o.Cells, o.Estimated = cells, p.Estimate(dir, data, cells)
+	if o.Bounded = errors.Is(unknown, hub.ErrOffline); o.Bounded {
+		need, unknown = p.Bound(cells)
+	}
+	if o.Unknown = unknown; unknown == nil {
+		o.Need = &need
+	}
+	return o, nil
+}
+
+func (p *Plan) look(ctx context.Context, client *hub.Client, dir string, only []string) (need Need, data *Data, cells []*Cell, err error) {
+	if data, err = p.OpenData(dir); errors.Is(err, fs.ErrNotExist) {
+		var temporary string
+		if temporary, err = os.MkdirTemp("", "haf-paper-"); err != nil {
+			return need, nil, nil, fmt.Errorf("paper: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(temporary) }() // what is left there is no harm
+		data, err = p.MakeData(temporary, func(named []string) ([]string, error) { return client.Files(ctx, named) })
+	}
+	if err != nil {
+		return need, nil, nil, err
+	}
+	p.Base = BaseHashes(ctx, client)
+	if cells, err = p.Cells(data, only); err != nil {
+		return need, data, nil, err
+	}
+	for _, cell := range cells {
+		if err := cell.Recipe.Fetch(ctx, client); err != nil {
+			return need, data, nil, err
+		}
+	}
+	need, err = p.Need(cells)
+	return need, data, cells, err
+}
+
+// Short says whether the need is known to exceed what is available, 0 if that is not known. A bound is for whatever data, and for a
+// machine that may be another.
+func (o Outlook) Short(available int64) bool {
+	return o.Need != nil && !o.Bounded && available > 0 && o.Need.Bytes > available
+}
+
+// Memory is a line about the need.
+func (o Outlook) Memory() string {
+	switch {
+	case o.Unknown != nil:
+		return fmt.Sprintf("memory: not known: %v", o.Unknown)
+	case o.Bounded:
+		return fmt.Sprintf("memory: no more than %s on whatever data, by %s and [base_config]: data and base model are not on disk, and -plan fetches nothing",
+			hub.Bytes(o.Need.Bytes), o.Need.Cell)
+	}
+	return fmt.Sprintf("memory: at most %s, by %s; haf train -plan says what of", hub.Bytes(o.Need.Bytes), o.Need.Cell)
+}
+
+// String is a line about the cells and their time.
+func (e Estimated) String() string {
+	text := fmt.Sprintf("%d cells, %d finished", e.Cells, e.Finished)
+	if e.Seconds > 0 {
+		text += fmt.Sprintf("; the rest takes about %s by %s", time.Duration(e.Seconds*float64(time.Second)).Round(time.Second), e.From)
+	}
+	return text
+}
+
+// String is the cell as a line of the plan's list.
+func (c *Cell) String() string {
+	return fmt.Sprintf("%s\t%s\t%s", c.ID, strings.Join(c.Tables, ","), strings.Join(c.Set, " "))
+}
+
+// BaseHashes finds what a recipe's base model is, once for all recipes that name the same.
+func BaseHashes(ctx context.Context, client *hub.Client) func(*recipe.Recipe) (string, error) {
+	known := map[string]string{}
+	return func(r *recipe.Recipe) (string, error) {
+		key, err := json.Marshal(r.Model)
+		if err != nil || known[string(key)] != "" {
+			return known[string(key)], err
+		}
+		named := *r
+		named.Data.Train, named.Data.Valid = nil, nil
+		if err := named.Fetch(ctx, client); err != nil {
+			return "", err
+		}
+		base, encoder, err := named.BaseHashes()
+		known[string(key)] = base + " " + encoder
+		return known[string(key)], err
+	}
+}
+
+// WritePage writes the page of what is finished in dir, and its data beside it.
+func (p *Plan) WritePage(dir string, data *Data, note string) (files report.Files, err error) {
+	results, err := p.Results(dir, data)
+	if err != nil {
+		return files, err
+	}
+	page, err := results.Page(note)
+	if err != nil {
+		return files, err
+	}
+	folder := filepath.Join(dir, "page")
+	if err := page.Write(folder, "page"); err != nil {
+		return files, err
+	}
+	files = report.FilesOf(folder, "page")
+	return files, WriteResults(filepath.Join(folder, "results.jsonl"), results.Finished)
+}

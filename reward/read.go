@@ -1,0 +1,112 @@
+package reward
+
+import (
+	"context"
+	"fmt"
+
+	"haf/encode"
+	"haf/pack"
+)
+
+// HeadValues are what the heads gave of the responses of groups, [group][response]; those of a head that was not wanted are nil.
+type HeadValues struct {
+	Scores   [][]float64
+	LogProbs [][]float64 // of the responses, summed over tokens
+	LogVars  [][]float64 // log-variances of the rewards: see [objective.Uncertain]
+}
+
+// Read runs the wanted heads over encoded groups, packed. shapes, if not nil, are those to pack
+// into (see [pack.CommonShapes]). progress, if not nil, is told the number of groups done.
+func (m *Model) Read(ctx context.Context, groups []encode.Group, want Heads, shapes []pack.Shape, progress func(done, total int)) (HeadValues, error) {
+	return m.read(ctx, groups, want, pack.Options{Positions: m.positions, Shapes: shapes}, progress)
+}
+
+func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt pack.Options, progress func(done, total int)) (HeadValues, error) {
+	table := func(wanted bool) [][]float64 {
+		if !wanted {
+			return nil
+		}
+		t := make([][]float64, len(groups))
+		for i, g := range groups {
+			t[i] = make([]float64, len(g.Responses))
+		}
+		return t
+	}
+	out := HeadValues{table(want&ScoreHead != 0), table(want&PolicyHead != 0), table(want&VarianceHead != 0)}
+	done := 0
+	err := m.each(ctx, groups, want, opt, m.Arguments(), func(b *pack.Batch, r readings) error {
+		for j, g := range b.Groups {
+			for k, slot := range b.Slots[j] {
+				if out.Scores != nil {
+					out.Scores[g][k] = float64(r.score[slot])
+				}
+				if out.LogProbs != nil {
+					out.LogProbs[g][k] = float64(r.logp[slot])
+				}
+				if out.LogVars != nil {
+					out.LogVars[g][k] = float64(r.logVar[slot])
+				}
+			}
+		}
+		done += len(b.Groups)
+		if progress != nil {
+			progress(done, len(groups))
+		}
+		return nil
+	})
+	return out, err
+}
+
+// checkLengths returns an error if a sequence has tokens that the model has no embedding for, or
+// is longer than a model with learned positions can run.
+func (m *Model) checkLengths(groups []encode.Group) error {
+	if err := m.CheckIDs(groups); err != nil {
+		return err
+	}
+	longest := m.Config.MaxLength()
+	if longest == 0 {
+		return nil
+	}
+	for _, g := range groups {
+		for _, response := range g.Responses {
+			if n := len(g.Prompt) + len(response.Tokens); n > longest {
+				return fmt.Errorf("reward: prompt and response have %d tokens, the model has positions for %d", n, longest)
+			}
+		}
+	}
+	return nil
+}
+
+// each packs the groups and runs the wanted heads with the given weights, one packed batch after the other.
+func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt pack.Options, weights []any, yield func(b *pack.Batch, r readings) error) error {
+	if want&PolicyHead != 0 && !m.HasPolicyHead {
+		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): only its score head can be read", m.Dir)
+	}
+	if want&VarianceHead != 0 && !m.HasVariance {
+		return fmt.Errorf("reward: %s has no variance head (%s): train one with objective.reward = \"uncertain\"", m.Dir, varianceFile)
+	}
+	if len(groups) == 0 {
+		return nil
+	}
+	if err := m.checkLengths(groups); err != nil {
+		return err
+	}
+	plan, err := pack.New(groups, opt)
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	for i := range plan.Batches {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := plan.Batch(i)
+		r, err := m.readBatch(b, want, weights)
+		if err != nil {
+			return err
+		}
+		if err := yield(b, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,304 @@
+package reward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"haf/encode"
+	"haf/pack"
+	"haf/pref"
+)
+
+// ReaderOptions say how a [Reader] reads.
+type ReaderOptions struct {
+	// CacheDir is where the reference's log-probabilities are kept; "" keeps them in memory.
+	CacheDir string
+	// Batch is how many responses, of those read as if each were alone, are packed and read at a time; 0: all of a call.
+	Batch int
+	// Log, if not nil, is told in a line what became of groups as tokens, and warned of rewards that say nothing.
+	Log func(format string, args ...any)
+	// Progress, if not nil, is told how much of a pass over the data is done.
+	Progress func(pass string, done, total int)
+}
+
+// A Reader gives the rewards of a model. It is a [pref.Rewarder] and a [pref.Refuser].
+type Reader struct {
+	model *Model
+	opt   ReaderOptions
+
+	mu        sync.Mutex
+	reference *Reference // once it is needed
+	warned    bool
+}
+
+// Reader returns the model as a Rewarder. Closing it closes the model.
+func (m *Model) Reader(opt ReaderOptions) *Reader {
+	if opt.Log == nil {
+		opt.Log = func(string, ...any) {}
+	}
+	if opt.Progress == nil {
+		opt.Progress = func(string, int, int) {}
+	}
+	return &Reader{model: m, opt: opt}
+}
+
+// Model is what is read.
+func (r *Reader) Model() *Model { return r.model }
+
+// Rewards implements [pref.Rewarder]: the rewards of the heads that were trained. Those of the others can be read by name.
+func (r *Reader) Rewards() []string { return r.model.TrainedRewards() }
+
+// Close implements [pref.Rewarder].
+func (r *Reader) Close() error {
+	r.model.Close()
+	return nil
+}
+
+// Refuses implements [pref.Refuser].
+func (r *Reader) Refuses(prompt []pref.Message) error { return r.model.Refuses(prompt) }
+
+// Refuses returns an error, of encode.ErrRefused, if the model's chat template refuses the prompt or an answer to it.
+func (m *Model) Refuses(prompt []pref.Message) error {
+	_, _, err := m.Encoder.Conversation(prompt, "a")
+	if errors.Is(err, encode.ErrRefused) {
+		return fmt.Errorf("reward: %w", err)
+	}
+	return nil
+}
+
+// Read implements [pref.Rewarder]: the model's heads in one pass and, where an implicit reward is asked for, the
+// reference's in another.
+func (r *Reader) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+	if len(names) == 0 {
+		names = r.Rewards()
+	}
+	p, err := r.prepare(names)
+	if err != nil {
+		return pref.Readings{}, err
+	}
+	out := pref.Readings{Names: names, Cut: r.cut(), Rewards: map[string][][]float64{}, Refused: map[int]error{}}
+	var compared, alone []int // by position
+	for i, g := range groups {
+		if g.Compared() {
+			compared = append(compared, i)
+		} else {
+			alone = append(alone, i)
+		}
+	}
+	if len(compared) > 0 {
+		if err := r.readCompared(ctx, p, groups, compared, &out); err != nil {
+			return out, err
+		}
+	}
+	if len(alone) > 0 {
+		if err := r.readAlone(ctx, p, groups, alone, &out); err != nil {
+			return out, err
+		}
+	}
+	if len(compared) > 0 && len(alone) > 0 {
+		sortReadings(&out)
+	}
+	return out, nil
+}
+
+// A pass is what rewards are read by.
+type pass struct {
+	names     []string // as they were asked for
+	resolved  []string // the default by its name
+	formula   Formula
+	reference *Reference // nil where no implicit reward is asked for
+}
+
+// prepare checks that the model has the named rewards and opens the reference where it is needed.
+func (r *Reader) prepare(names []string) (p pass, err error) {
+	p.names, p.resolved = names, slices.Clone(names)
+	for i, name := range names {
+		if name == "" {
+			p.resolved[i] = r.Rewards()[0]
+		}
+	}
+	if p.formula, err = r.model.formula(p.resolved); err != nil {
+		return p, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.model.FreshHead && !r.warned && slices.Contains(p.resolved, ByScore) {
+		r.warned = true
+		r.opt.Log("haf: warning: %s", r.model.UntrainedWarning())
+	}
+	if needs(p.resolved)&PolicyHead == 0 {
+		return p, nil
+	}
+	if r.reference == nil {
+		if r.reference, err = r.model.Reference(r.opt.CacheDir); err != nil {
+			return p, err
+		}
+	}
+	p.reference = r.reference
+	return p, nil
+}
+
+// UntrainedWarning says what a score head that is zero means for its rewards.
+func (m *Model) UntrainedWarning() string {
+	return fmt.Sprintf("the score head of %s is zero, so every score is 0: it was never trained (a base model, or reward_weight 0)", m.Dir)
+}
+
+// cut says what the model cuts of what is too long.
+func (r *Reader) cut() string {
+	what := "the beginning of the prompt"
+	if r.model.Meta.Truncation == encode.TruncateResponse {
+		what = "the end of the response"
+	}
+	return fmt.Sprintf("%s was cut to fit %d tokens", what, r.model.Meta.MaxLength)
+}
+
+// readCompared reads those of the groups whose responses are compared.
+func (r *Reader) readCompared(ctx context.Context, p pass, groups []pref.Group, at []int, out *pref.Readings) error {
+	some := make([]pref.Group, len(at))
+	for i, index := range at {
+		some[i] = groups[index]
+	}
+	encoded, report, err := r.model.Encoder.Groups(pref.WithTiesCompared(some))
+	if err != nil {
+		return err
+	}
+	out.Report = report.String()
+	r.opt.Log("tokens: %s", report)
+	opt := pack.Options{Positions: r.model.positions}
+	rewards, err := r.rewards(ctx, p, encoded, opt, r.opt.Progress)
+	if err != nil {
+		return err
+	}
+	for i, name := range p.names {
+		out.Rewards[name] = append(out.Rewards[name], rewards[i]...)
+	}
+	for _, e := range encoded {
+		cut := make([]bool, len(e.Responses))
+		for k := range cut {
+			cut[k] = e.Truncated
+		}
+		out.Groups, out.Index = append(out.Groups, some[e.Index].Keep(e.Comparisons)), append(out.Index, at[e.Index])
+		out.Truncated = append(out.Truncated, cut)
+	}
+	return nil
+}
+
+// readAlone reads those of the groups whose responses are read each as if it were alone, some at a time.
+func (r *Reader) readAlone(ctx context.Context, p pass, groups []pref.Group, at []int, out *pref.Readings) error {
+	var samples []pref.Sample
+	refusals := map[pref.PromptKey]error{}
+	for _, index := range at {
+		g := groups[index]
+		refused, asked := refusals[g.PromptKey()]
+		if !asked {
+			refused = r.Refuses(g.Prompt)
+			refusals[g.PromptKey()] = refused
+		}
+		if refused != nil {
+			out.Refused[index] = refused
+			continue
+		}
+		samples = append(samples, g.Samples()...)
+		out.Groups, out.Index = append(out.Groups, g), append(out.Index, index)
+	}
+	batch := r.opt.Batch
+	if batch == 0 {
+		batch = max(1, len(samples))
+	}
+	flat, cut := make([][]float64, len(p.names)), []bool{}
+	for part := range slices.Chunk(samples, batch) {
+		encoded, places, err := r.model.encodeSamples(part)
+		if err != nil {
+			return err
+		}
+		rewards, err := r.rewards(ctx, p, encoded, r.model.requests(), nil)
+		if err != nil {
+			return err
+		}
+		for i := range p.names {
+			flat[i] = append(flat[i], scatter(places, rewards[i])...)
+		}
+		for _, at := range places {
+			cut = append(cut, encoded[at.group].Truncated)
+		}
+		if len(samples) > batch {
+			r.opt.Progress("scoring", len(cut), len(samples))
+		}
+	}
+	for _, g := range out.Groups[len(out.Truncated):] {
+		n := len(g.Responses)
+		for i, name := range p.names {
+			out.Rewards[name] = append(out.Rewards[name], flat[i][:n:n])
+			flat[i] = flat[i][n:]
+		}
+		out.Truncated, cut = append(out.Truncated, cut[:n:n]), cut[n:]
+	}
+	return nil
+}
+
+// rewards reads the rewards of encoded groups, [name][group][response].
+func (r *Reader) rewards(ctx context.Context, p pass, groups []encode.Group, opt pack.Options, progress func(pass string, done, total int)) ([][][]float64, error) {
+	told := func(name string) func(done, total int) {
+		if progress == nil {
+			return nil
+		}
+		return func(done, total int) { progress(name, done, total) }
+	}
+	var refs [][]float64
+	var err error
+	if p.reference != nil {
+		if refs, _, err = p.reference.LogProbs(ctx, groups, nil, told("reference")); err != nil {
+			return nil, err
+		}
+	}
+	heads, err := r.model.read(ctx, groups, needs(p.resolved), opt, told("scoring"))
+	if err != nil {
+		return nil, err
+	}
+	out := make([][][]float64, len(p.names))
+	for i, name := range p.resolved {
+		out[i] = p.formula.Rewards(name, groups, heads, refs)
+	}
+	return out, nil
+}
+
+// sortReadings puts the groups into the order in which they were given.
+func sortReadings(r *pref.Readings) {
+	order := make([]int, len(r.Index))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return r.Index[a] - r.Index[b] })
+	r.Groups, r.Index, r.Truncated = inOrder(r.Groups, order), inOrder(r.Index, order), inOrder(r.Truncated, order)
+	for name, of := range r.Rewards {
+		r.Rewards[name] = inOrder(of, order)
+	}
+}
+
+func inOrder[T any](of []T, order []int) []T {
+	out := make([]T, len(order))
+	for i, at := range order {
+		out[i] = of[at]
+	}
+	return out
+}
+
+// Variances returns the variance of the score head's reward of each sample, by a model that was trained to predict it.
+func (m *Model) Variances(ctx context.Context, samples []pref.Sample) ([]float64, error) {
+	groups, at, err := m.encodeSamples(samples)
+	if err != nil {
+		return nil, err
+	}
+	heads, err := m.read(ctx, groups, VarianceHead, m.requests(), nil)
+	if err != nil {
+		return nil, err
+	}
+	out := scatter(at, heads.LogVars)
+	for i, u := range out {
+		out[i] = m.Meta.Objective.Variance(u)
+	}
+	return out, nil
+}

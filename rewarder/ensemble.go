@@ -1,0 +1,179 @@
+package rewarder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"haf/pref"
+)
+
+// ErrNoCommonReward is wrapped where the members of an ensemble have no reward in common and none is named.
+var ErrNoCommonReward = errors.New("the members have no reward in common")
+
+// A Member of an ensemble, and what it is called in errors.
+type Member struct {
+	Name string
+	pref.Rewarder
+}
+
+// An Ensemble makes one Rewarder of several: each reward is that of the rule on the members' rewards of its name.
+type Ensemble struct {
+	rule    Rule
+	members []Member
+}
+
+// NewEnsemble returns the ensemble of two or more members, which its Close closes.
+func NewEnsemble(rule Rule, members ...Member) (*Ensemble, error) {
+	if err := rule.Check(); err != nil {
+		return nil, err
+	}
+	if len(members) < 2 {
+		return nil, fmt.Errorf("rewarder: an ensemble of %d, wanted two models or more", len(members))
+	}
+	return &Ensemble{rule, members}, nil
+}
+
+// Rewards lists the names that all members have, in the order of the first.
+func (e *Ensemble) Rewards() []string {
+	var all [][]string
+	for _, m := range e.members {
+		all = append(all, m.Rewards())
+	}
+	return inAll(all)
+}
+
+// inAll lists what all lists have, in the order of the first.
+func inAll(lists [][]string) []string {
+	return slices.DeleteFunc(slices.Clone(lists[0]), func(name string) bool {
+		return slices.ContainsFunc(lists, func(of []string) bool { return !slices.Contains(of, name) })
+	})
+}
+
+// Refuses implements [pref.Refuser]: a prompt must please the chat templates of all members.
+func (e *Ensemble) Refuses(prompt []pref.Message) error {
+	var errs []error
+	for _, m := range e.members {
+		errs = append(errs, refusedBy(m.Rewarder, prompt))
+	}
+	return errors.Join(errs...)
+}
+
+// Close closes the members.
+func (e *Ensemble) Close() error {
+	var errs []error
+	for _, m := range e.members {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Read implements [pref.Rewarder] one member after the other: the readings are of the groups that all members could read, with
+// the comparisons and ties that all left.
+func (e *Ensemble) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+	read, of := make([]pref.Readings, len(e.members)), make([][]string, len(e.members))
+	for i, m := range e.members {
+		var err error
+		if read[i], err = m.Read(ctx, groups, names); err != nil {
+			return pref.Readings{}, fmt.Errorf("%s: %w", m.Name, err)
+		}
+		of[i] = read[i].Names
+	}
+	if names = inAll(of); len(names) == 0 {
+		return pref.Readings{}, fmt.Errorf("rewarder: %w: name one with -rewards", ErrNoCommonReward)
+	}
+	return e.rule.reduce(read, names), nil
+}
+
+// reduce lines up the members' readings and reduces the named rewards.
+func (r Rule) reduce(members []pref.Readings, names []string) pref.Readings {
+	out := pref.Readings{Names: names, Rewards: map[string][][]float64{}, Refused: map[int]error{}, Cut: "something was cut to fit a member"}
+	place := make([]map[int]int, len(members)) // of a group, by its position in the groups given
+	for m, of := range members {
+		place[m] = map[int]int{}
+		for i, index := range of.Index {
+			place[m][index] = i
+		}
+		for index, err := range of.Refused {
+			out.Refused[index] = err
+		}
+	}
+	for i, index := range members[0].Index {
+		at, ok := make([]int, len(members)), true
+		for m := range members {
+			var found bool
+			at[m], found = place[m][index]
+			ok = ok && found
+		}
+		if !ok {
+			continue
+		}
+		g := members[0].Groups[i]
+		compared := g.Compared()
+		for m, of := range members {
+			g = g.KeepBoth(of.Groups[at[m]])
+		}
+		if compared && !g.Compared() {
+			continue
+		}
+		out.Groups, out.Index = append(out.Groups, g), append(out.Index, index)
+		out.Truncated = append(out.Truncated, anyTruncated(members, at))
+		for _, name := range names {
+			rewards := make([]float64, len(g.Responses))
+			for k := range rewards {
+				each := make([]float64, len(members))
+				for m, of := range members {
+					each[m] = of.Rewards[name][at[m]][k]
+				}
+				rewards[k] = r.Reduce(each)
+			}
+			out.Rewards[name] = append(out.Rewards[name], rewards)
+		}
+	}
+	out.Report = fmt.Sprintf("%d groups that all %d members could read", len(out.Groups), len(members))
+	return out
+}
+
+// anyTruncated says of each response of a group, which stands at a place of its own with each member, whether any member cut it.
+func anyTruncated(members []pref.Readings, at []int) []bool {
+	cut := make([]bool, len(members[0].Truncated[at[0]]))
+	for m, of := range members {
+		for k, c := range of.Truncated[at[m]] {
+			cut[k] = cut[k] || c
+		}
+	}
+	return cut
+}
+
+// OnDemand is a Rewarder that is open while it is read and no longer, so that members of an ensemble read one after the other
+// take the memory of one.
+type OnDemand struct {
+	Open func(ctx context.Context) (pref.Rewarder, error)
+}
+
+// Rewards opens what is read to ask it; nothing where that fails, which Read reports.
+func (d OnDemand) Rewards() []string {
+	r, err := d.Open(context.Background())
+	if err != nil {
+		return nil
+	}
+	names := slices.Clone(r.Rewards())
+	if r.Close() != nil {
+		return nil
+	}
+	return names
+}
+
+// Read implements [pref.Rewarder].
+func (d OnDemand) Read(ctx context.Context, groups []pref.Group, names []string) (out pref.Readings, err error) {
+	r, err := d.Open(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return r.Read(ctx, groups, names)
+}
+
+// Close implements [pref.Rewarder]; there is nothing to free.
+func (d OnDemand) Close() error { return nil }

@@ -1,0 +1,134 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"haf/pref"
+)
+
+// Errors that the caller of a client may look for.
+var (
+	ErrToken    = errors.New("the server refused the token") // 401 and 403
+	ErrNoAnswer = errors.New("no answer")                    // of any try
+)
+
+// ErrNotReady is wrapped where a server has not loaded its model yet.
+var ErrNotReady = errors.New("ask again when /readyz answers 200")
+
+// A Remote is a model behind a server. It is a [pref.Rewarder]; the server alone knows which prompts its chat template refuses.
+type Remote struct {
+	client *Client
+	model  string
+	names  []string // of its rewards, the default first
+	opt    RemoteOptions
+}
+
+// RemoteOptions say how a [Remote] reads.
+type RemoteOptions struct {
+	// Log, if not nil, is told in a line what became of groups as tokens.
+	Log func(format string, args ...any)
+	// Progress, if not nil, is told how many responses are read.
+	Progress func(pass string, done, total int)
+}
+
+// Connect asks the server for the model's name and rewards. It is an error if the model is not loaded yet.
+func (c *Client) Connect(ctx context.Context, opt RemoteOptions) (*Remote, error) {
+	model, names, err := c.Served(ctx)
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("%s: the model %s is not ready: %w", c.address, model, ErrNotReady)
+	}
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	if opt.Log == nil {
+		opt.Log = func(string, ...any) {}
+	}
+	if opt.Progress == nil {
+		opt.Progress = func(string, int, int) {}
+	}
+	return &Remote{c, model, names, opt}, nil
+}
+
+// explain adds the address and, where the server refused the token or there was none, the next move.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, ErrToken):
+		return fmt.Errorf("%s: %w; haf sends the token that is in HAF_TOKEN", c.address, err)
+	case errors.Is(err, ErrNoAnswer):
+		return fmt.Errorf("%s: %w: is haf serve running there?", c.address, err)
+	}
+	return err
+}
+
+// Model is the server's name of the model.
+func (r *Remote) Model() string { return r.model }
+
+// Rewards implements [pref.Rewarder].
+func (r *Remote) Rewards() []string { return r.names }
+
+// Close implements [pref.Rewarder]; the model is the server's.
+func (r *Remote) Close() error { return nil }
+
+// portion is how many responses are asked for between two reports of progress.
+const portion = 256
+
+// Read implements [pref.Rewarder]. The server reads every response as if it were alone, so no group is dropped.
+func (r *Remote) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+	if len(names) == 0 {
+		names = r.names
+	}
+	resolved := slices.Clone(names)
+	for i, name := range names {
+		if name == "" {
+			resolved[i] = r.names[0]
+		} else if !slices.Contains(r.names, name) {
+			return pref.Readings{}, fmt.Errorf("%s serves the rewards %s of its model, %q is none of them", r.client.address, strings.Join(r.names, ", "), name)
+		}
+	}
+	var samples []pref.Sample
+	compared := false
+	for _, g := range groups {
+		samples = append(samples, g.Samples()...)
+		compared = compared || g.Compared()
+	}
+	scored := make([]Scored, 0, len(samples))
+	for part := range slices.Chunk(samples, portion) {
+		some, err := r.client.Read(ctx, part, resolved)
+		if err != nil {
+			return pref.Readings{}, r.client.explain(err)
+		}
+		scored = append(scored, some...)
+		if compared || len(samples) > portion {
+			r.opt.Progress("scoring", len(scored), len(samples))
+		}
+	}
+	out := pref.Readings{Names: names, Groups: groups, Rewards: map[string][][]float64{}, Cut: "something was cut by the server to fit its model"}
+	truncated := 0
+	for i, g := range groups {
+		n := len(g.Responses)
+		cut := make([]bool, n)
+		for k, s := range scored[:n] {
+			if cut[k] = s.Truncated; s.Truncated {
+				truncated++
+			}
+		}
+		out.Index, out.Truncated = append(out.Index, i), append(out.Truncated, cut)
+		for j, name := range names {
+			rewards := make([]float64, n)
+			for k, s := range scored[:n] {
+				rewards[k] = s.Rewards[resolved[j]]
+			}
+			out.Rewards[name] = append(out.Rewards[name], rewards)
+		}
+		scored = scored[n:]
+	}
+	if compared {
+		out.Report = fmt.Sprintf("%d responses as the server reads them, %d of them cut to fit", len(samples), truncated)
+		r.opt.Log("tokens: %s", out.Report)
+	}
+	return out, nil
+}
