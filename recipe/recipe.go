@@ -397,8 +397,9 @@ func (r *Recipe) optimizer() train.AdamW {
 	}
 }
 
-// CheckpointAuto, as train.checkpointing, makes nothing again where the memory is there for it, else as little as fits. Where the memory
-// is not known, on other devices than the processor and when a policy is optimized, it is "selective".
+// CheckpointAuto is the train.checkpointing that recomputes nothing where memory allows it, else as
+// little as fits. Where the memory is not known, on other devices than the CPU and in haf rlhf, it is
+// "selective".
 const CheckpointAuto = "auto"
 
 // Room is the memory by which [train.Options] let a run on the device choose what to make again, in bytes; 0 where it may not. It is
