@@ -14,7 +14,7 @@ import (
 
 // Memory is what the process of a run takes on a CPU when it takes most, in bytes: in the backward pass. What is stored is
 // counted; how much the compiled programs take beside it follows from what they keep (lm.Decoder) and from factors that were
-// measured with XLA (docs/log.md).
+// measured with XLA (docs/dev/log/2026-11.md).
 type Memory struct {
 	Process     int64 `json:"process"`     // program, libraries, and what compiling leaves
 	Weights     int64 `json:"weights"`     // frozen and trained, without an adapter
