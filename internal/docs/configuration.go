@@ -81,6 +81,9 @@ func (s structs) settings(name, prefix string, path []string) []setting {
 			out = append(out, s.settings(kind, prefix+key+".", at)...)
 			continue
 		}
+		if s[strings.TrimPrefix(kind, "[]")] != nil {
+			continue // an array of tables has a table of its own
+		}
 		out = append(out, setting{prefix + key, kindOf(kind), describe(field), at})
 	}
 	return out
@@ -132,7 +135,7 @@ func describe(field *ast.Field) string {
 			text = verb
 		}
 	}
-	return upperFirst(strings.TrimSpace(text))
+	return strings.TrimSuffix(strings.TrimSpace(text), ".")
 }
 
 // lead is a struct's comment as a sentence about its table.
@@ -175,7 +178,7 @@ func configurationPage(root string) (string, error) {
 	}
 	b.WriteString(planLead)
 	for _, table := range []struct{ kind, title, prefix string }{
-		{"Plan", "Keys of the plan", ""}, {"Cost", "[cost]", "cost."}, {"Set", "[[sets]]", ""},
+		{"Plan", "Keys of the plan", ""}, {"Set", "[[sets]]", ""},
 		{"Method", "[[methods]]", ""}, {"TableSpec", "[[tables]]", ""},
 	} {
 		if plans[table.kind] == nil {
