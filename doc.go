@@ -1,8 +1,8 @@
 // Package haf is the map of the house; it holds no code. haf trains, evaluates and uses reward models by the
 // hybrid objective of HaF-RM (arXiv 2407.04185): one decoder with a score head and a policy head, trained together.
 //
-// To read it, follow a training run: cmd/haf/train.go → recipe/recipe.go → train/run.go → train/step.go →
-// objective/hybrid.go → reward/model.go → lm/decoder.go.
+// To read it, follow a training run: cmd/haf/train.go → recipe/recipe.go → train/trainer.go →
+// train/step.go → optim/step.go → objective/hybrid.go → reward/model.go → lm/decoder.go.
 //
 // Data flows from a file through pref (groups of preferences), encode (packed rows of tokens), reward (the two-headed
 // forward pass), objective (the loss) and train (the step) into a run folder; reward.Open makes of that folder a

@@ -54,7 +54,7 @@ func (d *Decoder) Step(w Weights, rows Rows, caches []*Node) (logitsRV, sumR *No
 // forward is the decoder where nothing is differentiated.
 func (d *Decoder) forward() *Decoder {
 	plain := *d
-	plain.Checkpointing = CheckpointNone
+	plain.Recompute = RecomputeNone
 	return &plain
 }
 

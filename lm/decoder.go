@@ -24,20 +24,21 @@ type Decoder struct {
 	HalfProducts bool
 	// Columns multiplies the few states of [Decoder.Step] as columns, which XLA on a processor does faster.
 	Columns bool
-	// Checkpointing says which activations the backward pass finds and which it makes again.
-	Checkpointing Checkpointing
+	// Recompute says which activations the backward pass recomputes instead of saving.
+	Recompute Recompute
 }
 
-// Checkpointing trades time for memory in the backward pass: "none" computes nothing twice; "selective" keeps the
-// results of the linear layers and makes norms, activation functions and attention weights again; "full" keeps only
-// what goes from block to block.
-type Checkpointing string
+// Recompute names what activation checkpointing recomputes in the backward pass, which trades time for
+// memory: "none" saves all activations; "selective" saves the results of the linear layers and
+// recomputes norms, activation functions and attention weights; "full" saves only what goes from block
+// to block.
+type Recompute string
 
-// The choices, by growing time and shrinking memory. The zero value is CheckpointNone.
+// The choices, by growing time and shrinking memory. The zero value is RecomputeNone.
 const (
-	CheckpointNone      Checkpointing = "none"
-	CheckpointSelective Checkpointing = "selective"
-	CheckpointFull      Checkpointing = "full"
+	RecomputeNone      Recompute = "none"
+	RecomputeSelective Recompute = "selective"
+	RecomputeFull      Recompute = "full"
 )
 
 // Weights holds the graph's nodes of a model's weights by name, adapters included ("….lora_A.weight").
@@ -63,7 +64,7 @@ func (d *Decoder) Hidden(w Weights, rows Rows, readN *Node) *Node {
 }
 
 func (d *Decoder) checkpoints() bool {
-	return d.Checkpointing == CheckpointSelective || d.Checkpointing == CheckpointFull
+	return d.Recompute == RecomputeSelective || d.Recompute == RecomputeFull
 }
 
 // block holds what all layers share while the graph is built.
@@ -103,7 +104,7 @@ func (b *block) embed(rows Rows) *Node {
 
 // keep marks a result that the backward pass finds, where it makes others again.
 func (b *block) keep(x *Node) *Node {
-	if b.Checkpointing == CheckpointSelective {
+	if b.Recompute == RecomputeSelective {
 		return x.Checkpoint()
 	}
 	return x

@@ -45,9 +45,9 @@ type Generator struct {
 	// Rows is how many sequences are generated at once; NewGenerator sets 8. More take more memory and, on small machines,
 	// gain little.
 	Rows int
-	// Room is how many positions a row of the cache has at least. A run whose requests are all within it and as many as Rows uses
+	// MinCacheLen is the number of positions that a row of the cache has at least. A run whose requests are all within it and as many as Rows uses
 	// the same programs, so gives the same bits, whatever runs were before.
-	Room int
+	MinCacheLen int
 
 	decoder *Decoder
 	backend compute.Backend

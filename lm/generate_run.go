@@ -56,7 +56,7 @@ type row struct {
 func (g *Generator) newRun(weights []any, requests []Request, done func(int, Sequence) error) (*run, error) {
 	r := &run{Generator: g, weights: weights, requests: slices.Clone(requests), done: done}
 	byPrompt := map[string]*waiting{}
-	longest := g.Room
+	longest := g.MinCacheLen
 	for i := range r.requests {
 		q := &r.requests[i]
 		if err := g.check(q); err != nil {

@@ -96,17 +96,17 @@ func TestGradients(t *testing.T) {
 			return out
 		}
 		dtype, half := dtypes.Float32, false
-		loss := func(checkpointing Checkpointing, in []*Node) (*Node, []*Node) {
+		loss := func(checkpointing Recompute, in []*Node) (*Node, []*Node) {
 			n := c.NumRowInputs(in)
 			w, by := Weights{}, in[n+1:]
 			for i, p := range params {
 				w[p.Name] = by[i]
 			}
-			d := Decoder{Config: c, LoRA: lora, DType: dtype, HalfProducts: half, Checkpointing: checkpointing}
+			d := Decoder{Config: c, LoRA: lora, DType: dtype, HalfProducts: half, Recompute: checkpointing}
 			h := d.Hidden(w, c.Rows(in), nil)
 			return ReduceAllMean(Mul(h, in[n])), by
 		}
-		gradients := func(checkpointing Checkpointing) [][]float32 {
+		gradients := func(checkpointing Recompute) [][]float32 {
 			exec := MustNewExec(device.Backend, func(in []*Node) []*Node { l, by := loss(checkpointing, in); return Gradient(l, by...) })
 			defer exec.Finalize()
 			out := make([][]float32, len(params))
@@ -115,8 +115,8 @@ func TestGradients(t *testing.T) {
 			}
 			return out
 		}
-		plain := gradients(CheckpointNone)
-		for _, checkpointing := range []Checkpointing{CheckpointSelective, CheckpointFull} {
+		plain := gradients(RecomputeNone)
+		for _, checkpointing := range []Recompute{RecomputeSelective, RecomputeFull} {
 			for i, g := range gradients(checkpointing) {
 				for j := range g {
 					if math.Abs(float64(g[j]-plain[i][j])) > 1e-6+1e-4*math.Abs(float64(plain[i][j])) {
@@ -128,7 +128,7 @@ func TestGradients(t *testing.T) {
 		// In bfloat16 the written-out gradient of a product is as near to that in float32 as its digits go.
 		if name != "gemma2" { // whose weights lie as llama's do
 			dtype, half = dtypes.BFloat16, true
-			for i, g := range gradients(CheckpointSelective) {
+			for i, g := range gradients(RecomputeSelective) {
 				off, norm := 0.0, 0.0
 				for j := range g {
 					off, norm = off+math.Pow(float64(g[j]-plain[i][j]), 2), norm+math.Pow(float64(plain[i][j]), 2)
@@ -142,7 +142,7 @@ func TestGradients(t *testing.T) {
 			}
 		}
 		dtype, half = dtypes.Float32, false
-		value := MustNewExec(device.Backend, func(in []*Node) *Node { l, _ := loss(CheckpointNone, in); return l })
+		value := MustNewExec(device.Backend, func(in []*Node) *Node { l, _ := loss(RecomputeNone, in); return l })
 		defer value.Finalize()
 		for k, kind := range []string{LoraA, LoraB, "attention", "not adapted"} {
 			directions := make([][]float32, len(params))

@@ -63,7 +63,7 @@ func BenchmarkLayers(b *testing.B) {
 		for i, p := range params {
 			w[p.Name] = in[n+i]
 		}
-		d := Decoder{Config: c, LoRA: lora, DType: dtypes.Float32, Checkpointing: CheckpointSelective}
+		d := Decoder{Config: c, LoRA: lora, DType: dtypes.Float32, Recompute: RecomputeSelective}
 		h := d.Hidden(w, c.Rows(in), nil)
 		return ReduceAllMean(Mul(h, h)), in[n+len(params)-len(adapter):]
 	}

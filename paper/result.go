@@ -11,16 +11,16 @@ import (
 
 	"haf/eval"
 	"haf/pref"
-	"haf/report"
+	"haf/run"
 )
 
 // chosen reads which checkpoint the run's validations chose.
 func chosen(folder string) (*Chosen, error) {
-	run, err := report.ReadRun(folder)
+	records, err := run.ReadRecords(folder, run.VerbTrain)
 	if err != nil {
 		return nil, err
 	}
-	best, name, ok := run.Best()
+	best, name, ok := records.Best()
 	if !ok {
 		return nil, nil
 	}

@@ -16,6 +16,7 @@ import (
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
+	"haf/run"
 )
 
 // A Runner trains and reads models: the program's own training and evaluation.
@@ -96,7 +97,7 @@ func (c *Cell) folder(dir string) string { return filepath.Join(dir, "cells", c.
 
 func (p *Plan) runCell(ctx context.Context, folder string, data *Data, c *Cell, runner Runner) error {
 	began := time.Now()
-	if _, err := os.Stat(filepath.Join(folder, "model")); err != nil {
+	if !run.Finished(folder) {
 		if err := runner.Train(ctx, c.Recipe, folder); err != nil {
 			return err
 		}
@@ -152,9 +153,9 @@ func (p *Plan) runCell(ctx context.Context, folder string, data *Data, c *Cell, 
 	if err := writeJSON(filepath.Join(folder, resultName), r); err != nil {
 		return err
 	}
-	stale := []string{failedName, "checkpoints"}
+	stale := []string{failedName, run.CheckpointsName}
 	if !p.KeepModels {
-		stale = append(stale, "model", "best")
+		stale = append(stale, run.ModelName, run.BestName)
 	}
 	for _, name := range stale {
 		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
@@ -259,11 +260,11 @@ type Need struct {
 // memory does not depend on, the first stands for all.
 func (p *Plan) Need(cells []*Cell) (Need, error) {
 	return most(cells, func(r *recipe.Recipe) (int64, error) {
-		plan, err := r.Forecast()
+		estimate, err := r.Estimate()
 		if err != nil {
 			return 0, err
 		}
-		return plan.Run.Memory.Total(), nil
+		return estimate.Run.Memory.Total(), nil
 	})
 }
 

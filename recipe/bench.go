@@ -1,9 +1,7 @@
 package recipe
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +14,7 @@ import (
 	"haf/pack"
 	"haf/pref"
 	"haf/reward"
+	"haf/run"
 	"haf/train"
 )
 
@@ -92,7 +91,7 @@ type EncodeResult struct {
 }
 
 // Bench measures one case; that of encoding needs no device. Peak memory is the process's: a case has a process of its own.
-func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOptions, progress train.Progress) (BenchResult, error) {
+func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOptions, progress run.Progress) (BenchResult, error) {
 	cases := BenchCases()
 	at := slices.IndexFunc(cases, func(c BenchCase) bool { return c.Name == name })
 	if at < 0 {
@@ -122,7 +121,7 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 	if err != nil {
 		return BenchResult{}, err
 	}
-	room := r.Room(device)
+	available := r.AvailableMemory(device)
 	options := r.ModelOptions()
 	if strings.HasPrefix(c.kind, "score") {
 		options.LoRA, options.Train = nil, false
@@ -145,7 +144,7 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 		encoded.Train = asPairs(encoded.Train)
 		fallthrough
 	default:
-		err = result.train(ctx, r, model, encoded, room, opt, progress)
+		err = result.train(ctx, r, model, encoded, available, opt, progress)
 	}
 	if err != nil {
 		return result, err
@@ -191,69 +190,53 @@ func alone(groups []encode.Group) []encode.Group {
 
 // firstStep is a Progress that notes when the first step begins.
 type firstStep struct {
-	train.Progress
+	run.Progress
 	at time.Time
 }
 
-func (p *firstStep) Start(what string, total int) {
-	if what == "training" {
+func (p *firstStep) StartPhase(name string, total int) {
+	if name == "training" {
 		p.at = time.Now()
 	}
-	p.Progress.Start(what, total)
+	p.Progress.StartPhase(name, total)
 }
 
 // train runs the training loop over the groups, into a folder that is removed again.
-func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model, data train.Data, room int64, opt BenchOptions, progress train.Progress) error {
+func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model, data train.Data, available int64, opt BenchOptions, progress run.Progress) error {
 	dir, err := os.MkdirTemp("", "haf-bench-")
 	if err != nil {
 		return fmt.Errorf("recipe: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	folder, err := train.Create(filepath.Join(dir, "run"), map[string]string{"bench": b.Case})
+	folder, err := run.Create(filepath.Join(dir, "run"), map[string]string{"bench": b.Case})
 	if err != nil {
 		return err
 	}
 	options := r.TrainOptions()
-	options.CacheDir, options.Room = opt.Cache, room
+	options.CacheDir, options.AvailableMemory = opt.Cache, available
 	first := &firstStep{Progress: progress}
 	result, err := train.Run(ctx, model, data, options, folder, first)
 	if err != nil {
 		return err
 	}
 	b.Start, b.Programs, b.FirstLoss = first.at.Sub(opt.Began).Seconds(), result.Programs, result.FirstLoss
-	f, err := os.Open(filepath.Join(folder.Path, train.MetricsName))
+	records, err := run.ReadRecords(folder.Path, run.VerbTrain)
 	if err != nil {
-		return fmt.Errorf("recipe: %w", err)
+		return err
 	}
-	defer f.Close()
-	var units, flops, seconds, tokens, slots float64
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		var step struct {
-			Kind                         string
-			Step, Comparisons            int
-			Tokens, Fill, Seconds, GFLOP float64
-		}
-		if err := json.Unmarshal(lines.Bytes(), &step); err != nil {
-			return fmt.Errorf("recipe: %s: %w", f.Name(), err)
-		}
-		if step.Kind != "step" {
-			continue
-		}
+	var units, flops, seconds, tokens, positions float64
+	for _, step := range records.Steps {
 		b.Seconds = append(b.Seconds, step.Seconds)
-		tokens, slots = tokens+step.Tokens, slots+step.Tokens/step.Fill
+		tokens, positions = tokens+float64(step.Tokens), positions+float64(step.Tokens)/step.Fill
 		if step.Step == 1 {
 			continue
 		}
 		units, flops, seconds = units+float64(step.Comparisons), flops+step.GFLOP, seconds+step.Seconds
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("recipe: %s: %w", f.Name(), err)
-	}
 	if units == 0 {
 		return fmt.Errorf("recipe: one step of %d groups is too few to measure: more pairs are wanted", len(data.Train))
 	}
-	b.Rate, b.GFLOP, b.Fill = units/seconds, flops/units, tokens/slots
+	b.Rate, b.GFLOP, b.Fill = units/seconds, flops/units, tokens/positions
 	return nil
 }
 
@@ -279,7 +262,7 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 			b.Start, began, done = now.Sub(opt.Began).Seconds(), now, n
 		} else {
 			b.Seconds = append(b.Seconds, now.Sub(last).Seconds())
-			flops += train.Forward(model, plan.Shapes[plan.Batches[batch].Shape], false).Total()
+			flops += train.ForwardFLOPs(model, plan.Shapes[plan.Batches[batch].Shape], false).Total()
 		}
 		last, batch = now, batch+1
 	})

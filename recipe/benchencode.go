@@ -37,13 +37,13 @@ func benchEncode(r *Recipe, c BenchCase, opt BenchOptions) (BenchResult, error) 
 	}
 	groups = nil
 	done(&e.Encode, &e.EncodeBytes)
-	forecast, err := train.NewForecast(model, data, r.TrainOptions())
+	estimate, err := train.Estimate(model, data, r.TrainOptions())
 	if err != nil {
 		return result, err
 	}
 	done(&e.Pack, &e.PackBytes)
 	runtime.KeepAlive(data)
-	e.Pairs, result.Fill = forecast.Groups, forecast.Fill
+	e.Pairs, result.Fill = estimate.Groups, estimate.Fill
 	seconds := e.Read + e.Encode + e.Pack
 	result.Seconds, result.Rate = []float64{seconds}, float64(e.Pairs)/seconds
 	return result, nil

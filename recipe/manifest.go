@@ -15,44 +15,11 @@ import (
 	"time"
 
 	"haf/reward"
-	"haf/train"
+	"haf/run"
 )
 
-// A Manifest is a run's manifest.json: all that is needed to know what was done, and to go on with it.
-type Manifest struct {
-	Format      int               `json:"format"`
-	Verb        string            `json:"verb,omitempty"` // what goes on with it: "" is haf train, else VerbRLHF
-	Created     time.Time         `json:"created"`
-	Recipe      *Recipe           `json:"recipe"` // its paths absolute
-	Origin      map[string]string `json:"origin"` // of each key: "default", "file" or "set"
-	Versions    map[string]string `json:"versions"`
-	Device      string            `json:"device"`
-	Base        string            `json:"base"` // folder of the base model
-	BaseHash    string            `json:"base_hash"`
-	Encoder     string            `json:"encoder_hash"` // of tokenizer, template, length limit and truncation
-	Data        []DataFile        `json:"data"`
-	Models      []ModelFile       `json:"models,omitempty"` // reward model and critic of haf rlhf
-	Hub         []Source          `json:"hub,omitempty"`    // what was fetched, and at which commit
-	Report      []string          `json:"report"`           // what was read, kept, truncated, dropped
-	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
-}
-
-// manifestFormat is the number of the form of [Manifest]; another is refused.
-const manifestFormat = 2
-
-// A DataFile is a preference file and the hash of its bytes.
-type DataFile struct {
-	Path   string `json:"path"`
-	SHA256 string `json:"sha256"`
-}
-
-// A ModelFile is a model that a run reads: a folder or file and the hash of its bytes or, in the place of a hash, the address of a server
-// and what it serves there. Whether a server's model is the same as before, only the server knows.
-type ModelFile struct {
-	Path   string `json:"path"`
-	SHA256 string `json:"sha256,omitempty"`
-	Served string `json:"served,omitempty"` // the reward and the server's name of the model
-}
+// A Manifest is a run's manifest with its recipe.
+type Manifest struct{ run.Manifest[*Recipe] }
 
 // NewManifest describes a run that is about to start.
 func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, error) {
@@ -61,10 +28,12 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 		return nil, err
 	}
 	absolute.Model.Date = model.Meta.Template.Date // the run's, whenever it is resumed
-	m := &Manifest{
-		Format: manifestFormat, Created: time.Now().UTC().Truncate(time.Second), Recipe: absolute, Hub: r.sources, Origin: map[string]string{}, Versions: versions(),
-		Device: model.Device().Describe(), Base: model.Meta.Base, BaseHash: model.Meta.BaseHash, Encoder: model.Encoder.Hash(), Report: report,
-	}
+	m := &Manifest{run.Manifest[*Recipe]{
+		Format: run.ManifestFormat, Created: time.Now().UTC().Truncate(time.Second),
+		Recipe: absolute, Hub: r.sources, Origin: map[string]string{}, Versions: versions(),
+		Device: model.Device().Describe(), Base: model.Meta.Base, BaseHash: model.Meta.BaseHash,
+		Encoder: model.Encoder.Hash(), Report: report,
+	}}
 	for _, key := range Keys() {
 		m.Origin[key] = "default"
 		if from, ok := r.origin[key]; ok {
@@ -76,13 +45,14 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 		if err != nil {
 			return nil, err
 		}
-		m.Data = append(m.Data, DataFile{path, sum})
+		m.Data = append(m.Data, run.DataFile{Path: path, SHA256: sum})
 	}
 	m.Fingerprint, err = m.fingerprint()
 	return m, err
 }
 
-// BaseHashes are what a manifest says of the base model, which must be on disk, and of how text becomes its tokens.
+// BaseHashes are what a manifest says of the base model, which must be on disk, and of how text
+// becomes its tokens.
 func (r *Recipe) BaseHashes() (base, encoder string, err error) {
 	if base, err = reward.BaseHash(r.Model.Path); err != nil {
 		return "", "", err
@@ -95,30 +65,30 @@ func (r *Recipe) BaseHashes() (base, encoder string, err error) {
 	return base, model.Encoder.Hash(), nil
 }
 
-// ReadManifest reads a run folder's manifest.
+// ReadManifest reads the manifest of a run that may be resumed.
 func ReadManifest(dir string) (*Manifest, error) {
-	path := filepath.Join(dir, train.ManifestName)
-	data, err := os.ReadFile(path)
+	// A key that is younger than the run has its default.
+	read, err := run.ReadManifest(dir, Default())
 	if err != nil {
-		return nil, fmt.Errorf("recipe: %s is no run folder: %w", dir, err)
+		return nil, err
 	}
-	m := &Manifest{Recipe: Default()} // a key that is younger than the run has its default
-	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("recipe: %s: %w", path, err)
+	path := filepath.Join(dir, run.ManifestName)
+	switch m := read; {
+	case m.Format < run.ManifestFormat:
+		return nil, fmt.Errorf("recipe: %s: format %d, want %d: the run was started by an earlier haf, "+
+			"which made other tokens of conversations: train into a new folder",
+			path, m.Format, run.ManifestFormat)
+	case m.Format > run.ManifestFormat || m.Recipe == nil || m.Recipe.Model.Path == "":
+		return nil, fmt.Errorf("recipe: %s: format %d, want %d: use the haf that started the run",
+			path, m.Format, run.ManifestFormat)
 	}
-	switch {
-	case m.Format < manifestFormat:
-		return nil, fmt.Errorf("recipe: %s: format %d, want %d: the run was started by an earlier haf, which made other tokens of conversations: train into a new folder", path, m.Format, manifestFormat)
-	case m.Format > manifestFormat || m.Recipe == nil || m.Recipe.Model.Path == "":
-		return nil, fmt.Errorf("recipe: %s: format %d, want %d: use the haf that started the run", path, m.Format, manifestFormat)
-	}
-	return m, nil
+	return &Manifest{*read}, nil
 }
 
-// SameRun says whether a run may go on as the one that was stopped: with the same settings, base, tokens and data,
-// wherever they lie now.
+// SameRun reports whether a run may resume the one that was stopped: it must have the same
+// settings, base, tokens and data, wherever they lie now.
 func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
-	// What is stored may have been made by an earlier rule, so it is made anew.
+	// The stored fingerprint may be of an earlier rule, so it is computed anew.
 	was, err := stopped.fingerprint()
 	if err != nil {
 		return false, err
@@ -127,8 +97,8 @@ func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
 	return was == is, err
 }
 
-// fingerprint is what a run that goes on must have in common with the one that was stopped. Hashes stand in it for the
-// files, so their paths do not.
+// fingerprint identifies what a resumed run must have in common with the one that was stopped. It
+// has the files' hashes in it and not their paths, so that they may be moved.
 func (m *Manifest) fingerprint() (string, error) {
 	settings := *m.Recipe
 	settings.Model.Path, settings.Model.Template, settings.RLHF.Reward, settings.RLHF.Critic = "", "", "", ""

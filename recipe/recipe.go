@@ -18,8 +18,10 @@ import (
 	"haf/backend"
 	"haf/encode"
 	"haf/lm"
+	"haf/optim"
 	"haf/reward"
 	"haf/rlhf"
+	"haf/run"
 	"haf/train"
 )
 
@@ -32,7 +34,7 @@ type Recipe struct {
 	Train     Train     `toml:"train" json:"train"`
 	RLHF      RLHF      `toml:"rlhf" json:"rlhf"`
 
-	sources []Source          // what was fetched from the hub
+	sources []run.Source      // what was fetched from the hub
 	origin  map[string]string // dotted key → "file" or "set"; what is missing is a default
 }
 
@@ -135,7 +137,7 @@ func Default() *Recipe {
 		RLHF:      defaultRLHF(rlhf.PPO),
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
-			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: CheckpointAuto,
+			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: RecomputeAuto,
 		},
 	}
 }
@@ -374,7 +376,7 @@ func (r *Recipe) Validate() error {
 		return bad("train.positions", r.Train.Positions, "at least 64")
 	case r.Train.LogitChunk < 1:
 		return bad("train.logit_chunk", r.Train.LogitChunk, "at least 1")
-	case !slices.Contains([]string{CheckpointAuto, string(lm.CheckpointNone), string(lm.CheckpointSelective), string(lm.CheckpointFull)}, r.Train.Checkpointing):
+	case !slices.Contains([]string{RecomputeAuto, string(lm.RecomputeNone), string(lm.RecomputeSelective), string(lm.RecomputeFull)}, r.Train.Checkpointing):
 		return bad("train.checkpointing", fmt.Sprintf("%q", r.Train.Checkpointing), "auto, none, selective or full")
 	case r.Train.Batch < 1:
 		return bad("train.batch", r.Train.Batch, "at least 1")
@@ -389,30 +391,30 @@ func (r *Recipe) Validate() error {
 	return r.optimizer().Check()
 }
 
-func (r *Recipe) optimizer() train.AdamW {
+func (r *Recipe) optimizer() optim.AdamW {
 	t := r.Train
-	return train.AdamW{
+	return optim.AdamW{
 		LR: t.LR, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, WeightDecay: t.WeightDecay, DecayNorms: t.DecayNorms,
 		Clip: t.Clip, Schedule: t.Schedule, Warmup: t.Warmup,
 	}
 }
 
-// CheckpointAuto is the train.checkpointing that recomputes nothing where memory allows it, else as
-// little as fits. Where the memory is not known, on other devices than the CPU and in haf rlhf, it is
-// "selective".
-const CheckpointAuto = "auto"
+// RecomputeAuto is the train.checkpointing that recomputes as little as the available memory allows.
+// Where that is not known, on devices other than the CPU and in haf rlhf, it is "selective".
+const RecomputeAuto = "auto"
 
-// Room is the memory by which [train.Options] let a run on the device choose what to make again, in bytes; 0 where it may not. It is
-// asked before the model is opened, whose weights are part of what a run is planned to take.
-func (r *Recipe) Room(device *backend.Device) int64 {
-	if r.Train.Checkpointing != CheckpointAuto || device.Kind() != backend.KindCPU {
+// AvailableMemory is the memory by which [train.Options] let a run on the device choose its activation
+// checkpointing, in bytes; 0 where it may not. It is asked before the model is opened, because the
+// model's weights are part of what a run is planned to take.
+func (r *Recipe) AvailableMemory(device *backend.Device) int64 {
+	if r.Train.Checkpointing != RecomputeAuto || device.Kind() != backend.KindCPU {
 		return 0
 	}
-	room, err := backend.HostRoom()
+	available, err := backend.AvailableMemory()
 	if err != nil {
 		return 0 // the system does not tell
 	}
-	return room.Bytes
+	return available.Bytes
 }
 
 // ModelOptions says how the base model is opened for this run.
@@ -423,8 +425,8 @@ func (r *Recipe) ModelOptions() reward.Options {
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions,
 		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
-	if r.Train.Checkpointing != CheckpointAuto {
-		opt.Checkpointing = lm.Checkpointing(r.Train.Checkpointing)
+	if r.Train.Checkpointing != RecomputeAuto {
+		opt.Recompute = lm.Recompute(r.Train.Checkpointing)
 	}
 	if r.LoRA.Rank > 0 {
 		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}

@@ -12,10 +12,12 @@ import (
 	"haf/lm"
 	"haf/reward"
 	"haf/rlhf"
+	"haf/run"
 )
 
-// RLHF is the policy optimization of haf rlhf. The policy is model.path, its adapter lora, its prompts those of data.train; of
-// train the batch is prompts of a step, and max_steps are steps of rollouts. Defaults follow the algorithm.
+// RLHF is the policy optimization of haf rlhf. The policy is model.path, its adapter lora, its
+// prompts those of data.train; of train the batch is prompts of a step, and max_steps are steps of
+// rollouts. Defaults follow the algorithm.
 type RLHF struct {
 	Algorithm string `toml:"algorithm" json:"algorithm"`     // "ppo", "rloo" or "grpo"
 	Reward    string `toml:"reward" json:"reward"`           // the reward model: run or model folder, GGUF file, its id on the hub, or URL of a server
@@ -139,17 +141,14 @@ func (r *Recipe) ForTrain() error {
 	return nil
 }
 
-// VerbRLHF is Manifest.Verb of a run of haf rlhf.
-const VerbRLHF = "rlhf"
-
-// NewRLHFManifest describes an optimization that is about to start. models are the reward model and, where there is one, the critic;
-// those that are not served are hashed.
-func (r *Recipe) NewRLHFManifest(policy *reward.Model, report []string, models ...ModelFile) (*Manifest, error) {
+// NewRLHFManifest describes an optimization that is about to start. models are the reward model
+// and, where there is one, the critic; those that are not served are hashed.
+func (r *Recipe) NewRLHFManifest(policy *reward.Model, report []string, models ...run.ModelFile) (*Manifest, error) {
 	m, err := r.NewManifest(policy, report)
 	if err != nil {
 		return nil, err
 	}
-	m.Verb = VerbRLHF
+	m.Verb = run.VerbRLHF
 	for _, model := range models {
 		if model.Served == "" {
 			if model.SHA256, err = hashModel(model.Path); err != nil {

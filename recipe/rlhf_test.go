@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"haf/rlhf"
+	"haf/run"
 )
 
 // TestRLHFRecipe: defaults follow the algorithm, wherever it is named, and what is set stays.
@@ -71,7 +72,7 @@ func TestServedReward(t *testing.T) {
 	if err != nil || absolute.RLHF.Reward != "http://127.0.0.1:8080#a" || !filepath.IsAbs(absolute.Model.Path) {
 		t.Errorf("%+v, %v", absolute.RLHF, err)
 	}
-	is := &Manifest{Recipe: absolute, Models: []ModelFile{{Path: absolute.RLHF.Reward, Served: "reward score of a"}}}
+	is := &Manifest{run.Manifest[*Recipe]{Recipe: absolute, Models: []run.ModelFile{{Path: absolute.RLHF.Reward, Served: "reward score of a"}}}}
 	for _, c := range []struct {
 		address, served, sum string
 		same                 bool
@@ -83,7 +84,7 @@ func TestServedReward(t *testing.T) {
 	} {
 		other := *absolute
 		other.RLHF.Reward = c.address
-		was := &Manifest{Recipe: &other, Models: []ModelFile{{Path: c.address, Served: c.served, SHA256: c.sum}}}
+		was := &Manifest{run.Manifest[*Recipe]{Recipe: &other, Models: []run.ModelFile{{Path: c.address, Served: c.served, SHA256: c.sum}}}}
 		if same, err := is.SameRun(was); err != nil || same != c.same {
 			t.Errorf("%+v: the same run %v, %v", c, same, err)
 		}

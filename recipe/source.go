@@ -9,16 +9,12 @@ import (
 
 	"haf/chat"
 	"haf/hub"
+	"haf/run"
 	"haf/serve"
 )
 
-// A Source is a value of a recipe that was an id on the hub, and what it became.
-type Source struct {
-	Key string `json:"key"` // such as model.path or data.train
-	hub.Source
-}
-
-// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, rlhf.reward, rlhf.critic, data.train and data.valid.
+// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, rlhf.reward,
+// rlhf.critic, data.train and data.valid.
 func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 	one := func(key, named string, get func(context.Context, string) (hub.Source, error)) ([]string, error) {
 		s, err := get(ctx, named)
@@ -26,7 +22,7 @@ func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 			return nil, fmt.Errorf("recipe: %s: %w", key, err)
 		}
 		if s.ID != "" {
-			r.sources = append(r.sources, Source{key, s})
+			r.sources = append(r.sources, run.Source{Key: key, Source: s})
 		}
 		return s.Paths, nil
 	}
@@ -54,7 +50,7 @@ func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 	return nil
 }
 
-// Fetch brings back what a run took from the hub and is no longer on disk: the same commits.
+// Fetch fetches again, at the same commits, what a run took from the hub and is no longer on disk.
 func (m *Manifest) Fetch(ctx context.Context, client *hub.Client) error {
 	for i, s := range m.Hub {
 		if !slices.ContainsFunc(s.Paths, missing) {
@@ -97,8 +93,8 @@ func (r *Recipe) replace(old, now string) {
 	}
 }
 
-// modelPaths yields the models on disk or the hub by key, always in the same order; those of haf rlhf may be "". A reward model behind a
-// server is none of them.
+// modelPaths yields the models on disk or the hub by key, always in the same order; those of haf
+// rlhf may be "". A reward model behind a server is none of them.
 func (r *Recipe) modelPaths() func(yield func(string, *string) bool) {
 	return func(yield func(string, *string) bool) {
 		_ = yield("model.path", &r.Model.Path) && (serve.IsURL(r.RLHF.Reward) || yield("rlhf.reward", &r.RLHF.Reward)) && yield("rlhf.critic", &r.RLHF.Critic)

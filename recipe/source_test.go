@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"haf/hub"
+	"haf/run"
 )
 
 // The manifest's paths are absolute, the recipe's are left as they were.
@@ -38,7 +39,11 @@ func TestSameRun(t *testing.T) {
 	manifest := func(change func(m *Manifest)) *Manifest {
 		r := Default()
 		r.Model.Path, r.Data.Train = "/a/base", []string{"/a/x", "/a/y"}
-		m := &Manifest{Recipe: r, BaseHash: "b", Encoder: "e", Data: []DataFile{{"/a/x", "1"}, {"/a/y", "2"}}, Fingerprint: "of an earlier rule"}
+		m := &Manifest{run.Manifest[*Recipe]{
+			Recipe: r, BaseHash: "b", Encoder: "e",
+			Data:        []run.DataFile{{Path: "/a/x", SHA256: "1"}, {Path: "/a/y", SHA256: "2"}},
+			Fingerprint: "of an earlier rule",
+		}}
 		change(m)
 		return m
 	}
@@ -67,7 +72,7 @@ func TestSameRun(t *testing.T) {
 func TestReplace(t *testing.T) {
 	r := Default()
 	r.Model.Path, r.Data.Train, r.Data.Valid = "/c/1", []string{"/c/2", "/c/3"}, []string{"/c/2"}
-	m := &Manifest{Recipe: r, Hub: []Source{{"data.train", hub.Source{Paths: []string{t.TempDir()}}}}}
+	m := &Manifest{run.Manifest[*Recipe]{Recipe: r, Hub: []run.Source{{Key: "data.train", Source: hub.Source{Paths: []string{t.TempDir()}}}}}}
 	if err := m.Fetch(t.Context(), nil); err != nil { // all is there: nobody is asked
 		t.Fatal(err)
 	}

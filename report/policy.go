@@ -3,10 +3,12 @@ package report
 import (
 	"fmt"
 	"strings"
+
+	"haf/run"
 )
 
 // optimizes says whether the run optimized a policy (haf rlhf) and trained no reward model.
-func (r *Run) optimizes() bool { return r.Manifest.Verb == "rlhf" }
+func (r *Run) optimizes() bool { return r.Manifest.Verb == run.VerbRLHF }
 
 // optimizations is the table and the curves of policies: the reward, and what was paid for it in KL.
 func optimizations(runs []*Run) (Section, error) {
@@ -27,9 +29,9 @@ func optimizations(runs []*Run) (Section, error) {
 		if len(served) > 0 {
 			by += " (" + strings.Join(served, ", ") + ")"
 		}
-		row := []string{r.Name, fmt.Sprint(table["algorithm"]), by, fmt.Sprint(len(r.Steps))}
-		if n := len(r.Steps); n > 0 {
-			first, last := r.Steps[0], r.Steps[n-1]
+		row := []string{r.Name, fmt.Sprint(table["algorithm"]), by, fmt.Sprint(len(r.PolicySteps))}
+		if n := len(r.PolicySteps); n > 0 {
+			first, last := r.PolicySteps[0], r.PolicySteps[n-1]
 			row = append(row, fmt.Sprintf("%.3f", first.Reward), fmt.Sprintf("%.3f", last.Reward), fmt.Sprintf("%.3f", last.KL), fmt.Sprintf("%.3f", last.Entropy),
 				fmt.Sprintf("%.1f", last.Length), fmt.Sprintf("%.2f", last.Ended))
 		} else {
@@ -37,7 +39,7 @@ func optimizations(runs []*Run) (Section, error) {
 		}
 		t.Rows = append(t.Rows, append(row, r.state()))
 		var at, got, cost []float64
-		for _, step := range r.Steps {
+		for _, step := range r.PolicySteps {
 			at, got, cost = append(at, float64(step.Step)), append(got, step.Reward), append(cost, step.KL)
 		}
 		reward.Series = append(reward.Series, Series{Name: r.Name, X: at, Y: got})

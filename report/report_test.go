@@ -99,7 +99,7 @@ func TestBadRuns(t *testing.T) {
 	for want, files := range map[string]map[string]string{
 		"manifest.json: unexpected end": {"manifest.json": "{"},
 		"metrics.jsonl:2: ":             {"manifest.json": manifest, "metrics.jsonl": "{\"kind\":\"other\"}\n{\n"},
-		"wanted what haf -json eval":    {"manifest.json": manifest, "eval.json": "[]"},
+		"want what haf -json eval":      {"manifest.json": manifest, "eval.json": "[]"},
 	} {
 		if _, err := report.ReadRun(folder(t, "run", files)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, wanted %q", err, want)

@@ -5,8 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"haf/eval"
+	"haf/run"
 )
 
 // Runs makes the page of one or many runs: what each was, how its training or its policy's optimization went, and what it is worth.
@@ -117,7 +119,7 @@ func curves(runs []*Run) (Section, error) {
 		}
 		loss.Series = append(loss.Series, line)
 		of := map[string]*Series{}
-		for _, v := range r.Valid {
+		for _, v := range r.Validations {
 			for name, result := range v.Rewards {
 				if of[name] == nil {
 					of[name] = &Series{Name: r.Name + " " + name}
@@ -148,7 +150,7 @@ func curves(runs []*Run) (Section, error) {
 // smoothing is how many steps to each side the loss is averaged over.
 const smoothing = 4
 
-func smoothed(steps []Step, i int) float64 {
+func smoothed(steps []run.TrainStep, i int) float64 {
 	near := steps[max(0, i-smoothing):min(len(steps), i+smoothing+1)]
 	sum := 0.0
 	for _, s := range near {
@@ -161,13 +163,17 @@ func smoothed(steps []Step, i int) float64 {
 func described(r *Run) Section {
 	s := Section{Title: r.Name}
 	m := r.Manifest
-	seconds, tokens := 0.0, 0
+	steps, seconds, tokens := len(r.Steps)+len(r.PolicySteps), 0.0, 0
 	for _, step := range r.Steps {
 		seconds, tokens = seconds+step.Seconds, tokens+step.Tokens
 	}
-	list := List{"begun " + m.Created, "base " + m.Base, "device " + m.Device}
+	for _, step := range r.PolicySteps {
+		seconds, tokens = seconds+step.Seconds, tokens+step.Tokens
+	}
+	list := List{"begun " + m.Created.Format(time.RFC3339), "base " + m.Base, "device " + m.Device}
 	if seconds > 0 {
-		list = append(list, fmt.Sprintf("%d steps in %.0f s, %.0f tokens/s", len(r.Steps), seconds, float64(tokens)/seconds))
+		rate := float64(tokens) / seconds
+		list = append(list, fmt.Sprintf("%d steps in %.0f s, %.0f tokens/s", steps, seconds, rate))
 	}
 	s.Add(append(list, m.Report...))
 	t := Table{Caption: "Settings that are not the default", Header: []string{"key", "value", "from"}}

@@ -88,8 +88,8 @@ func (m *Model) Positions() int { return m.positions }
 // Decoder says how the model's graph is built.
 func (m *Model) Decoder() lm.Decoder { return m.decoder }
 
-// SetCheckpointing says what backward passes that are built from now on find and what they make again.
-func (m *Model) SetCheckpointing(c lm.Checkpointing) { m.decoder.Checkpointing = c }
+// SetRecompute sets what backward passes that are built from now on recompute.
+func (m *Model) SetRecompute(c lm.Recompute) { m.decoder.Recompute = c }
 
 // LogitChunk is the number of rows of logits that are made at once.
 func (m *Model) LogitChunk() int { return m.chunk }

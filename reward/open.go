@@ -19,20 +19,20 @@ import (
 
 // Options says how a model is opened. The zero value is a model for scoring, as it was trained.
 type Options struct {
-	Chat          ChatOptions      // how conversations are read
-	MaxLength     int              // tokens of a conversation; 0 is what the model was trained with
-	Truncation    string           // "prompt", "drop" or "response"
-	DType         string           // of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
-	Train         bool             // all weights will be trained (no adapter): they stay float32
-	LoRA          *lm.LoRA         // a fresh adapter for training
-	Random        *rand.Rand       // for the fresh adapter
-	Checkpointing lm.Checkpointing // of the backward pass; "" is lm.CheckpointSelective
-	LogitChunk    int              // rows of logits made at once; 0 is 512
-	Positions     int              // positions of a packed batch, about; 0 is 2048
-	Base          string           // folder of the model that an adapter belongs to; "" is where the adapter says
-	Head          FreshHead        // the score head of a base that has none
-	Column        string           // reward of a head with several labels: index, name or sum of them
-	NoTokenizer   bool             // tokens come ready-made: the model reads encoded groups, but scores no text
+	Chat        ChatOptions  // how conversations are read
+	MaxLength   int          // tokens of a conversation; 0 is what the model was trained with
+	Truncation  string       // "prompt", "drop" or "response"
+	DType       string       // of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
+	Train       bool         // all weights will be trained (no adapter): they stay float32
+	LoRA        *lm.LoRA     // a fresh adapter for training
+	Random      *rand.Rand   // for the fresh adapter
+	Recompute   lm.Recompute // of the backward pass; "" is lm.RecomputeSelective
+	LogitChunk  int          // rows of logits made at once; 0 is 512
+	Positions   int          // positions of a packed batch, about; 0 is 2048
+	Base        string       // folder of the model that an adapter belongs to; "" is where the adapter says
+	Head        FreshHead    // the score head of a base that has none
+	Column      string       // reward of a head with several labels: index, name or sum of them
+	NoTokenizer bool         // tokens come ready-made: the model reads encoded groups, but scores no text
 }
 
 // trains says whether the model is opened to be trained.
@@ -226,9 +226,9 @@ func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options)
 	default:
 		return nil, fmt.Errorf("reward: dtype %q is not known: float32 or bfloat16", m.Meta.DType)
 	}
-	m.decoder.Config, m.decoder.Checkpointing = config, opt.Checkpointing
-	if m.decoder.Checkpointing == "" {
-		m.decoder.Checkpointing = lm.CheckpointSelective
+	m.decoder.Config, m.decoder.Recompute = config, opt.Recompute
+	if m.decoder.Recompute == "" {
+		m.decoder.Recompute = lm.RecomputeSelective
 	}
 	return m, nil
 }

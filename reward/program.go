@@ -26,44 +26,21 @@ const (
 	tokenLogps // with PolicyHead: the log-probability of every token that is predicted, not summed
 )
 
-// What a program reads of a batch beside its rows: indices of its first arguments.
-const (
-	inPredict = iota
-	inTarget
-	inOwner
-	inRead
-	inRows
-)
-
-// NumInputs is the number of tensors that [Model.Inputs] made of a batch, of a program's arguments, which begin with them.
-func (m *Model) NumInputs(in []*Node) int { return inRows + m.Config.NumRowInputs(in[inRows:]) }
-
-// Inputs returns a packed batch's arrays as the first arguments of a program that calls [Model.Heads].
-func (m *Model) Inputs(b *pack.Batch) []any {
-	flat := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
-	stripes := []lm.Stripe{{Rows: b.Shape.Rows, Length: b.Shape.Length}}
-	if b.Shape.ShortRows > 0 {
-		stripes = append(stripes, lm.Stripe{Rows: b.Shape.ShortRows, Length: b.Shape.ShortLength})
-	}
-	return append([]any{flat(b.Predict), flat(b.Target), flat(b.Owner), flat(b.Read)}, m.Config.RowInputs(lm.Layout{
-		Stripes: stripes, Tokens: b.Tokens, Positions: b.Positions, Until: b.Until,
-	})...)
-}
-
 // Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S response slots the
 // reward scoreS, the summed log-probability logpS and the reward's log-variance logVarS (float32 [S]); a head that is not wanted is nil.
 // gradient says what logpS will be differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the score
 // head reads: dropout.
-func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node) (scoreS, logpS, logVarS *Node) {
+func (m *Model) Heads(
+	in BatchInputs[*Node], w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node,
+) (scoreS, logpS, logVarS *Node) {
 	const ofResponse = ScoreHead | VarianceHead
-	owner, rewarded := in[inOwner], in[inRead]
-	slots := rewarded.Shape().Size()
-	read := in[inPredict]
+	slots := in.ReadS.Shape().Size()
+	read := in.PredictN
 	switch {
 	case want&PolicyHead == 0:
-		read = rewarded
+		read = in.ReadS
 	case want&ofResponse != 0:
-		read = Concatenate([]*Node{rewarded, in[inPredict]}, 0)
+		read = Concatenate([]*Node{in.ReadS, in.PredictN}, 0)
 	}
 	hiddenNH := m.hidden(in, w, read)
 	if want&ofResponse != 0 {
@@ -86,23 +63,27 @@ func (m *Model) Heads(in []*Node, w lm.Weights, want Heads, gradient lm.Gradient
 		if want&tokenLogps != 0 {
 			return scoreS, logpN, logVarS
 		}
-		logpS = sumByOwner(logpN, owner, slots)
+		logpS = sumByOwner(logpN, in.OwnerN, slots)
 	}
 	return scoreS, logpS, logVarS
 }
 
 // hidden builds the decoder's forward pass over the inputs of a packed batch, and returns the states at the places read, [N, H].
-func (m *Model) hidden(in []*Node, w lm.Weights, readN *Node) *Node {
-	return m.decoder.Hidden(w, m.Config.Rows(in[inRows:]), readN)
+func (m *Model) hidden(in BatchInputs[*Node], w lm.Weights, readN *Node) *Node {
+	return m.decoder.Hidden(w, m.Config.Rows(in.Rows), readN)
 }
 
 // Predicting builds the forward pass over the inputs of a packed batch and returns the hidden states that predict its
 // response tokens: float32 [N, H]. Padding gives some state; its owner is −1.
-func (m *Model) Predicting(in []*Node, w lm.Weights) *Node { return m.hidden(in, w, in[inPredict]) }
+func (m *Model) Predicting(in BatchInputs[*Node], w lm.Weights) *Node {
+	return m.hidden(in, w, in.PredictN)
+}
 
 // TokenLogProbs returns the log-probability of every response token, from the states of [Model.Predicting]: float32 [N].
-func (m *Model) TokenLogProbs(hiddenNH *Node, in []*Node, w lm.Weights, gradient lm.Gradients) *Node {
-	return lm.LogProbs(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), in[inTarget], m.chunk, gradient)
+func (m *Model) TokenLogProbs(
+	hiddenNH *Node, in BatchInputs[*Node], w lm.Weights, gradient lm.Gradients,
+) *Node {
+	return lm.LogProbs(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), in.TargetN, m.chunk, gradient)
 }
 
 // TokenEntropies returns the entropy of the distribution that every response token is drawn from: float32 [N].
@@ -174,8 +155,9 @@ func (m *Model) reader(want Heads) *Exec {
 		p.model = m
 		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
 			p.built++
-			inputs := p.model.NumInputs(in)
-			score, logp, logVar := p.model.Heads(in[:inputs], p.model.Weights(in[inputs:]), want, lm.None, nil)
+			batch, args := p.model.UnpackBatch(in)
+			w := p.model.Weights(args)
+			score, logp, logVar := p.model.Heads(batch, w, want, lm.None, nil)
 			return slices.DeleteFunc([]*Node{score, logp, logVar}, func(n *Node) bool { return n == nil })
 		})
 		p.readers[want] = exec.SetMaxCache(-1).WithName(fmt.Sprintf("heads%d", want))

@@ -45,16 +45,16 @@ func (m *Model) programKey() (string, error) {
 		params = append(params, param{p.Name, p.Value.Shape().String()})
 	}
 	key, err := json.Marshal(struct {
-		Config        string
-		Tied          bool
-		DType         string
-		LoRA          any
-		Head          int
-		Offset        float64
-		Chunk         int
-		Checkpointing any
-		Params        []param
-	}{m.Config.Hash(), m.Config.TiedEmbeddings, m.Meta.DType, m.adapter, m.headLayers, m.Meta.ScoreOffset, m.chunk, m.decoder.Checkpointing, params})
+		Config    string
+		Tied      bool
+		DType     string
+		LoRA      any
+		Head      int
+		Offset    float64
+		Chunk     int
+		Recompute any
+		Params    []param
+	}{m.Config.Hash(), m.Config.TiedEmbeddings, m.Meta.DType, m.adapter, m.headLayers, m.Meta.ScoreOffset, m.chunk, m.decoder.Recompute, params})
 	if err != nil {
 		return "", fmt.Errorf("reward: %w", err)
 	}

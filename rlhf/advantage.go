@@ -2,12 +2,13 @@ package rlhf
 
 import "math"
 
-// GAE returns the advantages and returns of one response of n tokens by generalized advantage estimation (arXiv
-// 1506.02438), with V = 0 after the last token:
+// GAE returns the advantages and returns of one response of n tokens by generalized advantage
+// estimation (arXiv 1506.02438), with V = 0 after the last token:
 //
 //	δ_t = r_t + γ V_{t+1} − V_t        A_t = δ_t + γλ A_{t+1}        R_t = A_t + V_t
 //
-// rewards and values have n entries, those of the tokens; values[t] is what is expected before token t.
+// rewards and values have n entries, those of the tokens; values[t] is what is expected before
+// token t.
 func GAE(rewards, values []float64, gamma, lambda float64) (advantages, returns []float64) {
 	n := len(rewards)
 	advantages, returns = make([]float64, n), make([]float64, n)
@@ -23,8 +24,8 @@ func GAE(rewards, values []float64, gamma, lambda float64) (advantages, returns 
 // whitenEps keeps the whitening of equal numbers finite, as TRL has it.
 const whitenEps = 1e-8
 
-// Whiten scales the numbers of all lists together, in place, to variance 1 (of the sample, n − 1) and mean 0; with
-// keepMean the mean stays what it was. Fewer than two numbers are left alone.
+// Whiten scales the numbers of all lists together, in place, to variance 1 (of the sample, n − 1)
+// and mean 0; with keepMean the mean stays what it was. Fewer than two numbers are left alone.
 func Whiten(lists [][]float64, keepMean bool) {
 	mean, std, n := moments(lists)
 	if n < 2 {
@@ -64,7 +65,8 @@ func moments(lists [][]float64) (mean, std float64, n int) {
 	return mean, std, n
 }
 
-// LeaveOneOut returns RLOO's advantages of the k ≥ 2 responses to a prompt: each reward less the mean of the others,
+// LeaveOneOut returns RLOO's advantages of the k ≥ 2 responses to a prompt: each reward less the
+// mean of the others,
 //
 //	A_i = r_i − 1/(k−1) Σ_{j≠i} r_j
 func LeaveOneOut(rewards []float64) []float64 {

@@ -1,9 +1,11 @@
-// Package rlhf optimizes a policy against any [pref.Scorer]: PPO with a value head (arXiv 1707.06347, 2203.02155), and
-// RLOO (arXiv 2402.14740) and GRPO (arXiv 2402.03300), which need none.
+// Package rlhf optimizes a policy against any [pref.Scorer]: PPO with a value head (arXiv
+// 1707.06347, 2203.02155), and RLOO (arXiv 2402.14740) and GRPO (arXiv 2402.03300), which need
+// none.
 //
-// A step takes prompts, lets the policy answer, scores the answers, shapes the rewards, makes of them an advantage for
-// every token, and then makes a few optimizer steps on these rollouts. What is not differentiated (advantages, shaped
-// rewards) is computed on the host in float64; what is differentiated is a graph function beside its float64 twin.
+// A step takes prompts, lets the policy answer, scores the answers, shapes the rewards, makes of
+// them an advantage for every token, and then makes a few optimizer steps on these rollouts. What
+// is not differentiated (advantages, shaped rewards) is computed on the host in float64; what is
+// differentiated is a graph function beside its float64 twin.
 //
 // Tensor names carry shapes as in package lm: N the predicted tokens of a packed batch.
 package rlhf

@@ -7,8 +7,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// An Estimator names an estimate of KL(π‖π_ref) from a token that π drew, by d = log π(token) − log π_ref(token)
-// (J. Schulman, "Approximating KL divergence", 2020):
+// An Estimator names an estimate of KL(π‖π_ref) from a token that π drew, by d = log π(token) − log
+// π_ref(token) (J. Schulman, "Approximating KL divergence", 2020):
 //
 //	k1 = d                   unbiased, of either sign
 //	k2 = d²/2                biased, never negative, of low variance
@@ -29,7 +29,8 @@ func (e Estimator) check() error {
 	return nil
 }
 
-// Of returns the estimate of a token, from its log-probabilities under the policy and the reference.
+// Of returns the estimate of a token, from its log-probabilities under the policy and the
+// reference.
 func (e Estimator) Of(logp, ref float64) float64 {
 	d := logp - ref
 	switch e {
@@ -55,8 +56,8 @@ func (e Estimator) OfN(logpN, refN *Node) *Node {
 	return d
 }
 
-// A Coefficient is the weight of the KL in the reward or the loss: fixed, or adapted so that the mean KL of a
-// response comes near a target (arXiv 1909.08593):
+// A Coefficient is the weight of the KL in the reward or the loss: fixed, or adapted so that the
+// mean KL of a response comes near a target (arXiv 1909.08593):
 //
 //	β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · responses/horizon)
 type Coefficient struct {

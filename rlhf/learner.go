@@ -3,7 +3,6 @@ package rlhf
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,9 +11,9 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/lm"
+	"haf/optim"
 	"haf/pack"
 	"haf/reward"
-	"haf/train"
 )
 
 // Names of the value head's weights in a checkpoint: [1, H] and [1].
@@ -23,7 +22,8 @@ const (
 	valueBias   = "value.bias"
 )
 
-// A learner holds the policy, what it is compared with, and what changes both: programs, optimizers, the value head.
+// A learner holds the policy, what it is compared with, and what changes both: programs,
+// optimizers, the value head.
 type learner struct {
 	opt    Options
 	policy *reward.Model
@@ -33,8 +33,9 @@ type learner struct {
 
 	read, readCritic         *Exec
 	gradient, criticGradient *Exec
-	actor, judge             *train.Optimizer // of the policy with its value head, and of the critic
-	built                    int              // programs compiled, but for the optimizers'
+	policyOptimizer          *optim.Optimizer // of the policy with its value head
+	criticOptimizer          *optim.Optimizer
+	built                    int // programs compiled, but for the optimizers'
 }
 
 // newLearner prepares the programs. The policy must be as it was opened: it becomes the reference.
@@ -56,14 +57,14 @@ func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 		}
 		params = append(params, l.value...)
 	}
-	l.actor = train.NewOptimizer(policy, params, opt.Optimizer)
+	l.policyOptimizer = optim.New(policy, params, opt.Optimizer)
 	l.read = l.program("read", policy, l.buildRead)
 	l.gradient = l.program("rlhf gradient", policy, l.buildGradient)
 	if opt.separate() {
 		l.critic = critic
 		settings := opt.Optimizer
 		settings.LR = opt.CriticLR
-		l.judge = train.NewOptimizer(critic, critic.Trainable(reward.ScoreHead), settings)
+		l.criticOptimizer = optim.New(critic, critic.Trainable(reward.ScoreHead), settings)
 		l.readCritic = l.program("read critic", critic, l.buildReadCritic)
 		l.criticGradient = l.program("critic gradient", critic, l.buildCriticGradient)
 	}
@@ -78,9 +79,9 @@ func (l *learner) program(name string, m *reward.Model, build func([]*Node) []*N
 }
 
 func (l *learner) programs() int {
-	n := l.built + l.actor.Programs()
-	if l.judge != nil {
-		n += l.judge.Programs()
+	n := l.built + l.policyOptimizer.Programs()
+	if l.criticOptimizer != nil {
+		n += l.criticOptimizer.Programs()
 	}
 	return n
 }
@@ -91,7 +92,7 @@ func (l *learner) close() {
 			exec.Finalize()
 		}
 	}
-	for _, o := range []*train.Optimizer{l.actor, l.judge} {
+	for _, o := range []*optim.Optimizer{l.policyOptimizer, l.criticOptimizer} {
 		if o != nil {
 			o.Close()
 		}
@@ -107,17 +108,19 @@ func (l *learner) freeFrozen() error {
 	for _, t := range l.frozen {
 		kept = append(kept, t)
 	}
-	return train.Free(kept)
+	return optim.Free(kept)
 }
 
-// valueN reads the value head at the states that predict the tokens; args begins with its two weights.
+// valueN reads the value head at the states that predict the tokens; args begins with its two
+// weights.
 func valueN(hiddenNH *Node, args []*Node) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	x := Reshape(Dot(hiddenNH, args[0]).General([]int{1}, nil, []int{1}, nil), n)
 	return Add(x, BroadcastToDims(Reshape(args[1], 1), n))
 }
 
-// arguments are the weights of the policy's programs: the value head's, then the policy's, or the reference's.
+// arguments are the weights of the policy's programs: the value head's, then the policy's, or the
+// reference's.
 func (l *learner) arguments(reference bool) []any {
 	var args []any
 	for _, p := range l.value {
@@ -134,10 +137,10 @@ func (l *learner) arguments(reference bool) []any {
 	return append(args, weights...)
 }
 
-// buildRead: inputs of the batch, value head, weights → log-probabilities, entropies, values; all [N].
+// buildRead: inputs of the batch, value head, weights → log-probabilities, entropies, values; all
+// [N].
 func (l *learner) buildRead(in []*Node) []*Node {
-	n := l.policy.NumInputs(in)
-	batch, args := in[:n], in[n:]
+	batch, args := l.policy.UnpackBatch(in)
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
 	out := []*Node{l.policy.TokenLogProbs(hiddenNH, batch, w, lm.None), l.policy.TokenEntropies(hiddenNH, w)}
@@ -148,47 +151,20 @@ func (l *learner) buildRead(in []*Node) []*Node {
 }
 
 func (l *learner) buildReadCritic(in []*Node) []*Node {
-	n := l.critic.NumInputs(in)
-	batch, w := in[:n], l.critic.Weights(in[n:])
+	batch, args := l.critic.UnpackBatch(in)
+	w := l.critic.Weights(args)
 	return []*Node{l.critic.TokenScores(l.critic.Predicting(batch, w), w)}
 }
 
-// numToken is the number of arrays of [learner.tokenInputs].
-const numToken = 6
-
-// tokenInputs are the arrays [N] of a packed batch that the loss reads: π_old, π_ref, advantage, old value, return, weight.
-func tokenInputs(b *pack.Batch, rollouts []*rollout, weight func(*response) float64) []any {
-	var arrays [numToken][]float32
-	for i := range arrays {
-		arrays[i] = make([]float32, b.Shape.Predicted)
-	}
-	eachToken(b, rollouts, func(n int, r *response, t int) {
-		arrays[0][n], arrays[1][n] = float32(r.logps[t]), float32(r.refs[t])
-		arrays[2][n], arrays[5][n] = float32(r.advantages[t]), float32(weight(r))
-		if r.values != nil {
-			arrays[3][n], arrays[4][n] = float32(r.values[t]), float32(r.returns[t])
-		}
-	})
-	var out []any
-	for _, x := range arrays {
-		out = append(out, tensors.FromFlatDataAndDimensions(x, len(x)))
-	}
-	return out
-}
-
-func readoutOf(in []*Node) Readout {
-	return Readout{OldN: in[0], RefN: in[1], AdvantageN: in[2], OldValueN: in[3], ReturnN: in[4], WeightN: in[5]}
-}
-
-// buildGradient: inputs of the batch, those of tokenInputs, the KL's coefficient in the loss, value head, weights → the
-// losses [6], squared norm, gradients.
+// buildGradient: inputs of the batch, [policyInputs], value head, weights → the [Losses] as one
+// array, squared norm, gradients.
 func (l *learner) buildGradient(in []*Node) []*Node {
-	n := l.policy.NumInputs(in)
-	batch, tokens, args := in[:n], in[n:n+numToken], in[n+numToken+1:]
+	batch, in := l.policy.UnpackBatch(in)
+	inputs, args := unpackPolicyInputs(in)
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
-	r := readoutOf(tokens)
-	r.KL = in[n+numToken]
+	r := readoutOf(inputs.tokenInputs)
+	r.KL = inputs.KL
 	r.LogpN = l.policy.TokenLogProbs(hiddenNH, batch, w, l.policy.Gradients())
 	// At padding there is nothing to compare: a weight of 0 does not undo an infinite ratio.
 	r.LogpN = Where(GreaterThan(r.WeightN, ZerosLike(r.WeightN)), r.LogpN, ZerosLike(r.LogpN))
@@ -199,28 +175,21 @@ func (l *learner) buildGradient(in []*Node) []*Node {
 		r.ValueN = valueN(hiddenNH, args)
 	}
 	parts := l.opt.surrogate().Graph(r)
-	gradients := Gradient(parts.Total, by(l.actor.Params(), w)...)
-	losses := Stack([]*Node{parts.Total, parts.Policy, parts.Value, parts.KL, parts.Clipped, parts.Moved}, 0)
-	return append([]*Node{losses, train.SumOfSquares(gradients)}, gradients...)
+	squares, gradients := optim.Gradients(parts.Total, l.policyOptimizer.Params(), w)
+	losses := Stack(reward.PackInputs(parts.fields()), 0)
+	return append([]*Node{losses, squares}, gradients...)
 }
 
-// buildCriticGradient: inputs of the batch, those of tokenInputs, weights → the value loss, squared norm, gradients.
+// buildCriticGradient: inputs of the batch, [tokenInputs], weights → the value loss, squared norm,
+// gradients.
 func (l *learner) buildCriticGradient(in []*Node) []*Node {
-	n := l.critic.NumInputs(in)
-	batch, w := in[:n], l.critic.Weights(in[n+numToken:])
-	r := readoutOf(in[n : n+numToken])
+	batch, in := l.critic.UnpackBatch(in)
+	inputs, args := unpackTokenInputs(in)
+	w, r := l.critic.Weights(args), readoutOf(inputs)
 	r.ValueN = l.critic.TokenScores(l.critic.Predicting(batch, w), w)
 	loss := l.opt.surrogate().valueLoss(r)
-	gradients := Gradient(loss, by(l.judge.Params(), w)...)
-	return append([]*Node{Reshape(loss, 1), train.SumOfSquares(gradients)}, gradients...)
-}
-
-func by(params []*reward.Param, w lm.Weights) []*Node {
-	nodes := make([]*Node, len(params))
-	for i, p := range params {
-		nodes[i] = w[p.Name]
-	}
-	return nodes
+	squares, gradients := optim.Gradients(loss, l.criticOptimizer.Params(), w)
+	return append([]*Node{Reshape(loss, 1), squares}, gradients...)
 }
 
 // call runs a program that returns arrays alone and reads them.
@@ -235,7 +204,7 @@ func call(exec *Exec, b *pack.Batch, inputs, args []any) ([][]float32, error) {
 			return nil, fmt.Errorf("rlhf: reading a result: %w", err)
 		}
 	}
-	return arrays, train.Free(out)
+	return arrays, optim.Free(out)
 }
 
 // readAll fills in the log-probabilities, entropies and values of fresh rollouts.
@@ -284,90 +253,97 @@ func (l *learner) readAll(rollouts []*rollout) error {
 	return nil
 }
 
-// A pass is what one optimizer step came to.
-type pass struct {
-	Losses
+// updateMetrics are the losses and gradient norms of one optimizer step.
+type updateMetrics struct {
+	Losses[float64]
 	norm, criticNorm float64
 }
 
-// errNotFinite is a loss or gradient that is no number; the weights are as before the step.
-var errNotFinite = errors.New("is no finite number")
-
-// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate the share of the peak learning
-// rate.
-func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (pass, error) {
-	var out pass
+// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate
+// the share of the peak learning rate.
+func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetrics, error) {
+	var out updateMetrics
 	batches, err := packed(rollouts, l.policy.Positions())
 	if err != nil {
 		return out, fmt.Errorf("rlhf: %w", err)
 	}
 	weight := l.opt.weights(rollouts)
-	inputs := func(model *reward.Model, b *pack.Batch) []any {
-		return append(model.Inputs(b), tokenInputs(b, rollouts, weight)...)
-	}
-	var losses [6]float64
-	norm, err := update(l.gradient, l.actor, batches, losses[:], rate, t, func(b *pack.Batch) []any {
-		return append(append(inputs(l.policy, b), float32(kl)), l.arguments(false)...)
-	})
-	out.norm = norm
-	out.Losses = Losses{Total: losses[0], Policy: losses[1], Value: losses[2], KL: losses[3], Clipped: losses[4], Moved: losses[5]}
+	losses := make([]float64, len(out.Losses.fields()))
+	out.norm, err = update(l.gradient, l.policyOptimizer, batches, losses, rate, t,
+		func(b *pack.Batch) []any {
+			in := policyInputs[any]{newTokenInputs(b, rollouts, weight), float32(kl)}
+			return slices.Concat(l.policy.Inputs(b), in.pack(), l.arguments(false))
+		})
+	reward.UnpackInputs(out.Losses.fields(), losses)
 	if err != nil || l.critic == nil {
 		return out, err
 	}
 	var value [1]float64
-	out.criticNorm, err = update(l.criticGradient, l.judge, batches, value[:], rate, t, func(b *pack.Batch) []any {
-		return append(inputs(l.critic, b), l.critic.Arguments()...)
-	})
+	optimizer := l.criticOptimizer
+	out.criticNorm, err = update(l.criticGradient, optimizer, batches, value[:], rate, t,
+		func(b *pack.Batch) []any {
+			in := newTokenInputs(b, rollouts, weight)
+			return slices.Concat(l.critic.Inputs(b), in.pack(), l.critic.Arguments())
+		})
 	out.Value = value[0]
 	return out, err
 }
 
-// update runs a gradient program over packed batches, adds up losses and gradients, and lets the optimizer make its step.
-func update(gradient *Exec, optimizer *train.Optimizer, batches []*pack.Batch, losses []float64, rate float64, t int, args func(*pack.Batch) []any) (norm float64, err error) {
-	var sums []*tensors.Tensor
-	for _, b := range batches {
-		out, err := gradient.Call(args(b)...)
-		if err != nil {
-			return 0, errors.Join(fmt.Errorf("rlhf: gradients of a batch of %v rows and positions: %w", b.Shape, err), train.Free(sums))
-		}
-		parts, err := tensors.CopyFlatData[float32](out[0])
-		if err != nil {
-			return 0, errors.Join(fmt.Errorf("rlhf: reading losses: %w", err), train.Free(sums), train.Free(out))
-		}
-		for i, x := range parts {
-			losses[i] += float64(x)
-		}
-		squares := float64(tensors.ToScalar[float32](out[1]))
-		if err := train.Free(out[:2]); err != nil {
-			return 0, err
-		}
-		if sums == nil {
-			sums = out[2:]
-		} else if squares, err = optimizer.Accumulate(sums, out[2:]); err != nil {
-			return 0, err
-		}
-		if norm = math.Sqrt(squares); math.IsNaN(norm-norm) || math.IsNaN(losses[0]-losses[0]) {
-			return norm, errors.Join(fmt.Errorf("rlhf: the loss is %g and the gradients' norm %g: one %w", losses[0], norm, errNotFinite), train.Free(sums))
-		}
+// update makes an optimizer step with the gradients of packed batches and adds up their losses.
+func update(
+	gradient *Exec, optimizer *optim.Optimizer, batches []*pack.Batch, losses []float64,
+	rate float64, t int, args func(*pack.Batch) []any,
+) (norm float64, err error) {
+	norm, err = optimizer.Step(optim.Step{
+		Number: t, Rate: rate * optimizer.Settings().LR, Batches: len(batches),
+		Run: func(i int) (optim.MicroBatch, error) {
+			return runGradient(gradient, batches[i], losses, args(batches[i]))
+		},
+	})
+	if err != nil {
+		err = fmt.Errorf("rlhf: %w", err)
 	}
-	return norm, optimizer.Apply(sums, rate*optimizer.Settings().LR, norm, t)
+	return norm, err
+}
+
+// runGradient runs a gradient program over a packed batch and adds its losses.
+func runGradient(
+	gradient *Exec, b *pack.Batch, losses []float64, args []any,
+) (optim.MicroBatch, error) {
+	out, err := gradient.Call(args...)
+	if err != nil {
+		return optim.MicroBatch{}, fmt.Errorf(
+			"gradients of a batch of %v rows and positions: %w", b.Shape, err)
+	}
+	parts, err := tensors.CopyFlatData[float32](out[0])
+	if err != nil {
+		return optim.MicroBatch{}, errors.Join(fmt.Errorf("reading losses: %w", err), optim.Free(out))
+	}
+	for i, x := range parts {
+		losses[i] += float64(x)
+	}
+	squares := float64(tensors.ToScalar[float32](out[1]))
+	if err := optim.Free(out[:2]); err != nil {
+		return optim.MicroBatch{}, errors.Join(err, optim.Free(out[2:]))
+	}
+	return optim.MicroBatch{Gradients: out[2:], Squares: squares, Loss: losses[0]}, nil
 }
 
 // save writes the trained weights and the optimizers' moments.
 func (l *learner) save(dir string) error {
-	if err := l.actor.Save(dir); err != nil || l.judge == nil {
+	if err := l.policyOptimizer.Save(dir); err != nil || l.criticOptimizer == nil {
 		return err
 	}
 	if err := os.Mkdir(filepath.Join(dir, "critic"), 0o755); err != nil {
 		return err
 	}
-	return l.judge.Save(filepath.Join(dir, "critic"))
+	return l.criticOptimizer.Save(filepath.Join(dir, "critic"))
 }
 
 // load puts what save wrote in their place.
 func (l *learner) load(dir string) error {
-	if err := l.actor.Load(dir); err != nil || l.judge == nil {
+	if err := l.policyOptimizer.Load(dir); err != nil || l.criticOptimizer == nil {
 		return err
 	}
-	return l.judge.Load(filepath.Join(dir, "critic"))
+	return l.criticOptimizer.Load(filepath.Join(dir, "critic"))
 }

@@ -9,8 +9,8 @@ import (
 
 	"haf/backend"
 	"haf/internal/shared"
+	"haf/optim"
 	"haf/reward"
-	"haf/train"
 	"haf/weights"
 )
 
@@ -40,8 +40,9 @@ type stored struct {
 	SumsAfter        map[string][2]float64 `json:"sums_after"`
 }
 
-// TestUpdateEqualsPyTorch makes one PPO update on prompts that are packed and run once for two responses each, and compares
-// probabilities, values, entropies, advantages, losses, the gradients' norm and the weights after it with those of torch.
+// TestUpdateEqualsPyTorch makes one PPO update on prompts that are packed and run once for two
+// responses each, and compares probabilities, values, entropies, advantages, losses, the gradients'
+// norm and the weights after it with those of torch.
 func TestUpdateEqualsPyTorch(t *testing.T) {
 	data, err := os.ReadFile("testdata/ppo.json")
 	if err != nil {
@@ -63,7 +64,7 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 	s := want.Settings
 	opt := Default(PPO)
 	opt.Clip, opt.ValueClip, opt.ValueCoef, opt.Gamma, opt.Lambda = s.Clip, s.ValueClip, s.ValueCoef, s.Gamma, s.Lam
-	opt.Optimizer = train.AdamW{LR: s.LR, Beta1: s.Betas[0], Beta2: s.Betas[1], Eps: s.Eps, WeightDecay: s.WeightDecay, Clip: s.MaxNorm, Schedule: "constant"}
+	opt.Optimizer = optim.AdamW{LR: s.LR, Beta1: s.Betas[0], Beta2: s.Betas[1], Eps: s.Eps, WeightDecay: s.WeightDecay, Clip: s.MaxNorm, Schedule: "constant"}
 	l, err := newLearner(policy, nil, opt)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +107,7 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	losses := func(when string, got pass, want [4]float64, tolerance float64) {
+	losses := func(when string, got updateMetrics, want [4]float64, tolerance float64) {
 		t.Helper()
 		for i, x := range []float64{got.Total, got.Policy, got.Value, got.Clipped} {
 			near(t, []string{"the loss ", "the policy loss ", "the value loss ", "the clip fraction "}[i]+when, x, want[i], tolerance)
@@ -114,7 +115,7 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 	}
 	losses("before", before, want.Before, 1e-5)
 	near(t, "the gradients' norm", before.norm, want.GradNorm, 1e-4*want.GradNorm)
-	for _, p := range l.actor.Params() {
+	for _, p := range l.policyOptimizer.Params() {
 		a, err := p.Read()
 		if err != nil {
 			t.Fatal(err)

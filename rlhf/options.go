@@ -5,8 +5,8 @@ import (
 	"math"
 
 	"haf/lm"
+	"haf/optim"
 	"haf/reward"
-	"haf/train"
 )
 
 // The algorithms.
@@ -61,7 +61,7 @@ type Options struct {
 	KLLimit   float64 // nats of a response at which the run stops; 0 never stops
 	MinLength float64 // mean tokens of a response below which it warns
 
-	Optimizer       train.AdamW
+	Optimizer       optim.AdamW
 	CheckpointEvery int // steps; 0 is only when interrupted
 	SaveEvery       int // steps after which the policy as it is then is kept as a model; 0 is none
 	Seed            uint64
@@ -70,7 +70,8 @@ type Options struct {
 	steps int // of the run, once the prompts are counted
 }
 
-// Default returns usual settings of an algorithm: those of TRL, with the paper's reward scaling and clipping for PPO.
+// Default returns usual settings of an algorithm: those of TRL, with the paper's reward scaling and
+// clipping for PPO.
 func Default(algorithm string) Options {
 	o := Options{
 		Algorithm: algorithm, Epochs: 1, Batch: 16, Samples: 1, Updates: 4, MaxTokens: 128, Sampling: lm.Sampling{Temperature: 1},

@@ -40,7 +40,8 @@ func groups(rollouts []*rollout) []encode.Group {
 	return out
 }
 
-// packed plans the rollouts in shapes rounded up to powers of two, so that later steps find their programs compiled.
+// packed plans the rollouts in shapes rounded up to powers of two, so that later steps find their
+// programs compiled.
 func packed(rollouts []*rollout, positions int) ([]*pack.Batch, error) {
 	plan, err := pack.New(groups(rollouts), pack.Options{Positions: positions, MaxLengths: 1, PowerOfTwoSizes: true})
 	if err != nil {
@@ -53,7 +54,8 @@ func packed(rollouts []*rollout, positions int) ([]*pack.Batch, error) {
 	return batches, nil
 }
 
-// eachToken calls f with every predicted token of a packed batch: its place n in the batch, and its response and place t there.
+// eachToken calls f with every predicted token of a packed batch: its place n in the batch, and its
+// response and place t there.
 func eachToken(b *pack.Batch, rollouts []*rollout, f func(n int, r *response, t int)) {
 	n := 0
 	for _, g := range b.Groups { // in the order in which the batch was laid out
@@ -129,7 +131,8 @@ func (o Options) whitenAdvantages(rollouts []*rollout) {
 	Whiten(all, false)
 }
 
-// weights returns the weight of a token of each response in the mean over the rollouts of one optimizer step.
+// weights returns the weight of a token of each response in the mean over the rollouts of one
+// optimizer step.
 func (o Options) weights(rollouts []*rollout) func(r *response) float64 {
 	tokens, responses := 0, 0
 	for _, r := range rollouts {

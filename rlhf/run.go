@@ -3,21 +3,18 @@ package rlhf
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"haf/lm"
+	"haf/optim"
 	"haf/pref"
 	"haf/reward"
-	"haf/train"
+	"haf/run"
 )
 
 // A Task is what is optimized: a policy's answers to prompts, by a scorer.
@@ -27,63 +24,63 @@ type Task struct {
 	// Prompts are conversations that end where the policy answers.
 	Prompts [][]pref.Message
 	Scorer  pref.Scorer
-	// MaxLength is the most tokens of prompt and response together: a prompt that leaves no room for Options.MaxTokens is left out. 0
-	// is no limit.
+	// MaxLength is the most tokens of prompt and response together: a prompt that leaves no room
+	// for Options.MaxTokens is left out. 0 is no limit.
 	MaxLength int
 }
 
 // Result is what a run came to.
 type Result struct {
 	Steps       int
-	First, Last Record // of the steps that this call made
+	First, Last run.PolicyStep // of the steps that this call made
 	Programs    int
 	Seconds     float64
 }
 
-// state is what a checkpoint holds besides tensors.
+// state is what a checkpoint holds besides tensors. Its steps are those of rollouts.
 type state struct {
-	Step        int     `json:"step"`    // of rollouts
-	Updates     int     `json:"updates"` // optimizer steps
-	KL          float64 `json:"kl_coefficient"`
-	Running     Running `json:"running"`
-	Short       int     `json:"short"` // steps in a row of too short responses
-	Fingerprint string  `json:"fingerprint"`
+	run.State
+	Updates int     `json:"updates"` // optimizer steps
+	KL      float64 `json:"kl_coefficient"`
+	Running Running `json:"running"`
+	Short   int     `json:"short"` // steps in a row of too short responses
 }
 
-const (
-	stateName = "state.json"
-	// ModelsName is the folder, inside a run's, of the policies that Options.SaveEvery keeps.
-	ModelsName = "models"
-)
+// ModelsName is the folder, inside a run's, of the policies that Options.SaveEvery keeps.
+const ModelsName = "models"
 
-// run is one optimization in progress.
-type run struct {
+// optimization is one optimization in progress.
+type optimization struct {
 	Task
 	*learner
 	generator *lm.Generator
-	folder    *train.Folder
-	progress  train.Progress
+	folder    *run.Folder
+	progress  run.Progress
 
 	prompts [][]int32 // tokens of Task.Prompts
 	state   state
 	result  Result
 }
 
-// Run optimizes the policy and leaves the run in the folder, which may hold a checkpoint to go on from. When ctx is cancelled
-// it writes a checkpoint of the last step that is through and returns [train.ErrInterrupted].
-func Run(ctx context.Context, task Task, opt Options, folder *train.Folder, progress train.Progress) (Result, error) {
+// Run optimizes the policy and leaves the run in the folder, which may hold a checkpoint to resume
+// from. When ctx is canceled it writes a checkpoint of the last whole step and returns
+// [run.ErrInterrupted].
+func Run(
+	ctx context.Context, task Task, opt Options, folder *run.Folder, progress run.Progress,
+) (Result, error) {
 	if err := opt.Check(); err != nil {
 		return Result{}, err
 	}
 	if err := opt.checkModels(task.Policy, task.Critic); err != nil {
 		return Result{}, err
 	}
-	r := &run{Task: task, folder: folder, progress: progress}
+	r := &optimization{Task: task, folder: folder, progress: progress}
 	if err := r.encode(opt); err != nil {
 		return Result{}, err
 	}
 	opt = opt.forPrompts(len(r.prompts))
-	progress.Say("%s: %d steps of %d prompts with %d responses each, %d optimizer steps in all", opt.Algorithm, opt.steps, opt.Batch, opt.Samples, opt.steps*opt.Updates*opt.minibatches())
+	progress.Logf("%s: %d steps of %d prompts with %d responses each, %d optimizer steps in all",
+		opt.Algorithm, opt.steps, opt.Batch, opt.Samples, opt.steps*opt.Updates*opt.minibatches())
 	var err error
 	if r.learner, err = newLearner(task.Policy, task.Critic, opt); err != nil {
 		return Result{}, err
@@ -92,7 +89,8 @@ func Run(ctx context.Context, task Task, opt Options, folder *train.Folder, prog
 	r.generator = task.Policy.TokenGenerator(opt.Rows)
 	defer r.generator.Close()
 	for _, p := range r.prompts {
-		r.generator.Room = max(r.generator.Room, len(p)+opt.MaxTokens) // the same programs in every step
+		// One length, so that all steps run the same programs.
+		r.generator.MinCacheLen = max(r.generator.MinCacheLen, len(p)+opt.MaxTokens)
 	}
 	defer folder.Close()
 	if err := r.restore(); err != nil {
@@ -106,11 +104,11 @@ func Run(ctx context.Context, task Task, opt Options, folder *train.Folder, prog
 		return r.result, err
 	}
 	task.Policy.Meta.Heads = []string{"policy"}
-	return r.result, task.Policy.Save(filepath.Join(folder.Path, train.ModelName))
+	return r.result, task.Policy.Save(folder.Join(run.ModelName))
 }
 
 // encode makes tokens of the prompts and leaves out those that are too long.
-func (r *run) encode(opt Options) error {
+func (r *optimization) encode(opt Options) error {
 	most := r.MaxLength
 	if longest := r.Policy.Config.MaxLength(); longest > 0 && (most == 0 || longest < most) {
 		most = longest
@@ -129,63 +127,37 @@ func (r *run) encode(opt Options) error {
 	if len(kept) == 0 {
 		return fmt.Errorf("rlhf: none of %d prompts leaves room for %d tokens of response in a length of %d: raise the length, or lower the response's", len(r.Prompts), opt.MaxTokens, most)
 	}
-	r.progress.Say("prompts: %d, %d left out as too long", len(kept), len(r.Prompts)-len(kept))
+	r.progress.Logf("prompts: %d, %d left out as too long", len(kept), len(r.Prompts)-len(kept))
 	r.Prompts = kept
 	return nil
 }
 
 // restore loads the newest checkpoint, where there is one.
-func (r *run) restore() error {
-	r.state = state{KL: r.opt.KL.Start, Fingerprint: r.opt.Fingerprint}
-	path, err := train.NewestCheckpoint(filepath.Join(r.folder.Path, train.CheckpointsName))
+func (r *optimization) restore() error {
+	r.state = state{KL: r.opt.KL.Start, State: run.State{Fingerprint: r.opt.Fingerprint}}
+	path, err := r.folder.ReadState(&r.state)
 	if err != nil {
 		return err
 	}
 	if path != "" {
-		data, err := os.ReadFile(filepath.Join(path, stateName))
-		if err != nil {
-			return fmt.Errorf("rlhf: checkpoint: %w", err)
-		}
-		var s state
-		if err := json.Unmarshal(data, &s); err != nil {
-			return fmt.Errorf("rlhf: %s: %w", filepath.Join(path, stateName), err)
-		}
-		if s.Fingerprint != r.opt.Fingerprint {
-			return fmt.Errorf("rlhf: %s was made by another recipe, model, reward or data: resume with those it was started with, or run into a new folder", path)
-		}
 		if err := r.load(path); err != nil {
 			return fmt.Errorf("rlhf: checkpoint: %w", err)
 		}
-		r.state = s
-		r.progress.Say("resumed after step %d of %d", s.Step, r.opt.steps)
+		r.progress.Logf("resumed after step %d of %d", r.state.Step, r.opt.steps)
 	}
 	return r.folder.OpenMetrics(r.state.Step, false)
 }
 
-func (r *run) checkpoint() error {
-	if err := r.folder.Sync(); err != nil {
-		return err
-	}
-	return train.SaveCheckpoint(filepath.Join(r.folder.Path, train.CheckpointsName), r.state.Step, func(dir string) error {
-		if err := r.save(dir); err != nil {
-			return err
-		}
-		data, err := json.MarshalIndent(r.state, "", "  ")
-		if err != nil {
-			return err
-		}
-		return renameio.WriteFile(filepath.Join(dir, stateName), append(data, '\n'), 0o644)
-	})
-}
+func (r *optimization) checkpoint() error { return r.folder.SaveCheckpoint(&r.state, r.save) }
 
 // loop makes the steps that are left.
-func (r *run) loop(ctx context.Context) error {
-	r.progress.Start(r.opt.Algorithm, r.opt.steps)
-	defer r.progress.End()
-	r.progress.At(r.state.Step, "")
+func (r *optimization) loop(ctx context.Context) error {
+	r.progress.StartPhase(r.opt.Algorithm, r.opt.steps)
+	defer r.progress.EndPhase()
+	r.progress.Update(r.state.Step, "")
 	for r.state.Step < r.opt.steps {
 		before := r.state
-		err := r.one(ctx)
+		err := r.rolloutStep(ctx)
 		if err != nil {
 			r.state = before
 		}
@@ -193,7 +165,7 @@ func (r *run) loop(ctx context.Context) error {
 			if err := r.checkpoint(); err != nil {
 				return err
 			}
-			return train.ErrInterrupted
+			return run.ErrInterrupted
 		}
 		if err != nil {
 			return fmt.Errorf("step %d: %w", r.state.Step+1, err)
@@ -214,17 +186,17 @@ func (r *run) loop(ctx context.Context) error {
 }
 
 // keepModel saves the policy as it is now.
-func (r *run) keepModel() error {
-	dir := filepath.Join(r.folder.Path, ModelsName, fmt.Sprintf("step-%06d", r.state.Step))
+func (r *optimization) keepModel() error {
+	dir := r.folder.Join(ModelsName, fmt.Sprintf("step-%06d", r.state.Step))
 	if err := os.RemoveAll(dir); err != nil { // of the same step, before the run was stopped
 		return fmt.Errorf("rlhf: %w", err)
 	}
 	return r.Policy.Save(dir)
 }
 
-// one makes one step: rollouts, rewards, advantages, updates. An error leaves the weights as they were, or part of the step's
-// updates made.
-func (r *run) one(ctx context.Context) error {
+// rolloutStep makes one step: rollouts, rewards, advantages, updates. After an error the weights
+// are as they were, or have made a part of the step's updates.
+func (r *optimization) rolloutStep(ctx context.Context) error {
 	began := time.Now()
 	rollouts, err := r.generate(ctx)
 	if err != nil {
@@ -258,7 +230,9 @@ func (r *run) one(ctx context.Context) error {
 		r.result.First = record
 	}
 	r.result.Last = record
-	r.progress.At(r.state.Step, fmt.Sprintf("reward %.3f, KL %.3f, length %.1f, ended %.2f, entropy %.2f", record.Reward, record.KL, record.Length, record.Ended, record.Entropy))
+	r.progress.Update(r.state.Step, fmt.Sprintf(
+		"reward %.3f, KL %.3f, length %.1f, ended %.2f, entropy %.2f",
+		record.Reward, record.KL, record.Length, record.Ended, record.Entropy))
 	return r.folder.Record(record)
 }
 
@@ -277,7 +251,8 @@ func (o Options) seed(name string, at ...int) uint64 {
 	return h.Sum64()
 }
 
-// chosen are the prompts of a step: each epoch goes through all of them in an order of its own, but for what is left over.
+// chosen are the prompts of a step: each epoch goes through all of them in an order of its own, but
+// for what is left over.
 func (o Options) chosen(step, prompts int) []int {
 	perEpoch := prompts / o.Batch
 	order := o.stream("order", step/perEpoch).Perm(prompts)
@@ -286,7 +261,7 @@ func (o Options) chosen(step, prompts int) []int {
 }
 
 // generate lets the policy answer the step's prompts.
-func (r *run) generate(ctx context.Context) ([]*rollout, error) {
+func (r *optimization) generate(ctx context.Context) ([]*rollout, error) {
 	end := r.Policy.EndTokens()
 	var rollouts []*rollout
 	var requests []lm.Request
@@ -316,10 +291,10 @@ func (r *run) generate(ctx context.Context) ([]*rollout, error) {
 	return rollouts, nil
 }
 
-func (r *run) text(tokens []int32) string { return r.Policy.Tokenizer.Decode(tokens, true) }
+func (r *optimization) text(tokens []int32) string { return r.Policy.Tokenizer.Decode(tokens, true) }
 
 // score asks the scorer and shapes the rewards.
-func (r *run) score(ctx context.Context, rollouts []*rollout) error {
+func (r *optimization) score(ctx context.Context, rollouts []*rollout) error {
 	var samples []pref.Sample
 	for _, p := range rollouts {
 		for _, a := range p.responses {
@@ -352,7 +327,7 @@ func (r *run) score(ctx context.Context, rollouts []*rollout) error {
 }
 
 // learn makes the optimizer steps of a step.
-func (r *run) learn(rollouts []*rollout, record *Record) error {
+func (r *optimization) learn(rollouts []*rollout, record *run.PolicyStep) error {
 	n := r.opt.minibatches()
 	total := r.opt.steps * r.opt.Updates * n
 	kl := 0.0
@@ -369,13 +344,13 @@ func (r *run) learn(rollouts []*rollout, record *Record) error {
 			rate := r.opt.Optimizer.Rate(r.state.Updates, total)
 			p, err := r.step(some, kl, rate/r.opt.Optimizer.LR, r.state.Updates+1)
 			if err != nil {
-				if errors.Is(err, errNotFinite) {
+				if bad := (*optim.NonFiniteError)(nil); errors.As(err, &bad) {
 					err = fmt.Errorf("%w: lower train.lr, set train.clip, or clip the reward (rlhf.reward_clip)", err)
 				}
 				return err
 			}
 			r.state.Updates++
-			record.add(p, 1/float64(r.opt.Updates*n))
+			addUpdate(record, p, 1/float64(r.opt.Updates*n))
 			record.LR = rate
 		}
 	}

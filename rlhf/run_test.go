@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"haf/pref"
-	"haf/train"
+	"haf/run"
 )
 
 // small makes the runs of these tests short.
@@ -35,7 +35,8 @@ func (s stopping) Score(ctx context.Context, samples []pref.Sample) ([]float64, 
 	return s.Scorer.Score(ctx, samples)
 }
 
-// TestResume: a run that is stopped in its third step and gone on with ends with the records, weights, moments and state of one that was not.
+// TestResume: a run that is stopped in its third step and gone on with ends with the records,
+// weights, moments and state of one that was not.
 func TestResume(t *testing.T) {
 	whole, parts := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "parts")
 	options := func(o *Options) { small(o); o.Minibatch, o.CheckpointEvery, o.Sampling.TopP = 2, 3, 0.95 }
@@ -44,10 +45,10 @@ func TestResume(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, _, err := storiesRun(t, ctx, parts, stopping{nearLength(40), new(int), 3, cancel}, false, options, PPO); !errors.Is(err, train.ErrInterrupted) {
+	if _, _, err := storiesRun(t, ctx, parts, stopping{nearLength(40), new(int), 3, cancel}, false, options, PPO); !errors.Is(err, run.ErrInterrupted) {
 		t.Fatalf("the stopped run's error is %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(parts, train.CheckpointsName, "step-000002")); err != nil {
+	if _, err := os.Stat(filepath.Join(parts, run.CheckpointsName, "step-000002")); err != nil {
 		t.Fatalf("no checkpoint of the last whole step: %v", err)
 	}
 	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true, func(o *Options) { options(o); o.Fingerprint = "other" }, PPO); err == nil || !strings.Contains(err.Error(), "another recipe") {
@@ -61,7 +62,7 @@ func TestResume(t *testing.T) {
 		t.Fatalf("%d and %d records of 4 steps", len(a), len(b))
 	}
 	for i := range a {
-		for _, r := range []*Record{&a[i], &b[i]} {
+		for _, r := range []*run.PolicyStep{&a[i], &b[i]} {
 			r.Seconds, r.GenerateSeconds, r.ScoreSeconds = 0, 0, 0
 		}
 		if a[i] != b[i] {
@@ -114,15 +115,15 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-func storiesRunFails(t *testing.T, scorer pref.Scorer, change func(*Options)) (Result, []Record, error) {
+func storiesRunFails(t *testing.T, scorer pref.Scorer, change func(*Options)) (Result, []run.PolicyStep, error) {
 	dir := filepath.Join(t.TempDir(), "run")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, train.MetricsName), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, run.MetricsName), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, train.ManifestName), []byte("{}"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, run.ManifestName), []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return storiesRun(t, t.Context(), dir, scorer, true, change, RLOO)
@@ -131,29 +132,29 @@ func storiesRunFails(t *testing.T, scorer pref.Scorer, change func(*Options)) (R
 // TestShortGuard: a warning after some steps of short responses, once.
 func TestShortGuard(t *testing.T) {
 	said := &sayings{}
-	r := &run{learner: &learner{opt: Options{MinLength: 4, KLLimit: 5}}, progress: said}
+	r := &optimization{learner: &learner{opt: Options{MinLength: 4, KLLimit: 5}}, progress: said}
 	for range 5 {
-		if err := r.guard(&Record{Length: 2}); err != nil {
+		if err := r.guard(&run.PolicyStep{Length: 2}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if said.n != 1 || r.state.Short != 5 {
 		t.Errorf("%d warnings in %d short steps", said.n, r.state.Short)
 	}
-	if err := r.guard(&Record{Length: 9}); err != nil || r.state.Short != 0 {
+	if err := r.guard(&run.PolicyStep{Length: 9}); err != nil || r.state.Short != 0 {
 		t.Errorf("after a long step: %v, %d", err, r.state.Short)
 	}
-	if err := r.guard(&Record{KL: 6}); !errors.Is(err, ErrRunaway) {
+	if err := r.guard(&run.PolicyStep{KL: 6}); !errors.Is(err, ErrRunaway) {
 		t.Errorf("a KL above the limit: %v", err)
 	}
-	if err := r.guard(&Record{KL: math.NaN()}); !errors.Is(err, errNotFinite) {
+	if err := r.guard(&run.PolicyStep{KL: math.NaN()}); !errors.Is(err, errNotFinite) {
 		t.Errorf("a KL that is no number: %v", err)
 	}
 }
 
 type sayings struct{ n int }
 
-func (s *sayings) Say(string, ...any) { s.n++ }
-func (s *sayings) Start(string, int)  {}
-func (s *sayings) At(int, string)     {}
-func (s *sayings) End()               {}
+func (s *sayings) Logf(string, ...any)    { s.n++ }
+func (s *sayings) StartPhase(string, int) {}
+func (s *sayings) Update(int, string)     {}
+func (s *sayings) EndPhase()              {}

@@ -1,10 +1,8 @@
 package rlhf
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -15,12 +13,14 @@ import (
 
 	"haf/backend"
 	"haf/internal/shared"
+	"haf/optim"
 	"haf/pref"
 	"haf/reward"
-	"haf/train"
+	"haf/run"
 )
 
-// nearLength is the reward of a response by its length alone: 0 at so many characters, −1 at none or twice as many.
+// nearLength is the reward of a response by its length alone: 0 at so many characters, −1 at none
+// or twice as many.
 type nearLength float64
 
 func (n nearLength) Score(_ context.Context, samples []pref.Sample) ([]float64, error) {
@@ -34,10 +34,10 @@ func (n nearLength) Score(_ context.Context, samples []pref.Sample) ([]float64, 
 // quiet is a Progress that says what is said to the test's log.
 type quiet struct{ t *testing.T }
 
-func (q quiet) Say(format string, args ...any) { q.t.Logf(format, args...) }
-func (q quiet) Start(string, int)              {}
-func (q quiet) At(int, string)                 {}
-func (q quiet) End()                           {}
+func (q quiet) Logf(format string, args ...any) { q.t.Logf(format, args...) }
+func (q quiet) StartPhase(string, int)          {}
+func (q quiet) Update(int, string)              {}
+func (q quiet) EndPhase()                       {}
 
 var openings = []string{
 	"Once upon a time", "One day, a little girl named Lily", "There was a big dog", "Tom and Sue went to the park", "The cat saw a red ball", "A boy had a toy car",
@@ -46,7 +46,7 @@ var openings = []string{
 }
 
 // storiesRun optimizes stories260k against a scorer.
-func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Scorer, resume bool, change func(*Options), algorithm string) (Result, []Record, error) {
+func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Scorer, resume bool, change func(*Options), algorithm string) (Result, []run.PolicyStep, error) {
 	t.Helper()
 	path := shared.Path(t, "models/stories260k")
 	device, err := backend.Open(cmp.Or(os.Getenv("HAF_DEVICE"), "auto"))
@@ -62,7 +62,7 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	opt := Default(algorithm)
 	opt.Epochs, opt.MaxSteps, opt.Batch, opt.MaxTokens, opt.Stop = 0, 20, 8, 64, []string{".", "!", "?"}
 	opt.Samples, opt.Updates = 4, 2
-	opt.Optimizer = train.AdamW{LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
+	opt.Optimizer = optim.AdamW{LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
 	opt.KL.Start = 0.01
 	opt.Rows, opt.Seed = 32, 5
 	if change != nil {
@@ -78,11 +78,11 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	for _, o := range openings {
 		task.Prompts = append(task.Prompts, []pref.Message{{Role: pref.User, Content: o}})
 	}
-	var folder *train.Folder
+	var folder *run.Folder
 	if resume {
-		folder, err = train.Resume(dir)
+		folder, err = run.Open(dir)
 	} else {
-		folder, err = train.Create(dir, map[string]string{})
+		folder, err = run.Create(dir, map[string]string{})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -91,26 +91,18 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	return result, records(t, dir), err
 }
 
-func records(t *testing.T, dir string) []Record {
+func records(t *testing.T, dir string) []run.PolicyStep {
 	t.Helper()
-	f, err := os.Open(filepath.Join(dir, train.MetricsName))
+	records, err := run.ReadRecords(dir, run.VerbRLHF)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	var out []Record
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var r Record
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, r)
-	}
-	return out
+	return records.PolicySteps
 }
 
-// TestLearns: the mean reward of the last three steps is clearly above the reference's, which the first step shows, by every algorithm. HAF_RL_STEPS makes the runs
-// longer and prints their curves: make rl-sanity.
+// TestLearns: the mean reward of the last three steps is clearly above the reference's, which the
+// first step shows, by every algorithm. HAF_RL_STEPS makes the runs longer and prints their curves:
+// make rl-sanity.
 func TestLearns(t *testing.T) {
 	steps, curves := 6, false
 	if s := os.Getenv("HAF_RL_STEPS"); s != "" {
@@ -152,7 +144,7 @@ func TestLearns(t *testing.T) {
 			if last < first+0.1 {
 				t.Errorf("the reward was %.3f and is %.3f: nothing was learned", first, last)
 			}
-			if first := curve[0]; math.Abs(first.KL) > 1e-3 || first.Moved > 1 {
+			if first := curve[0]; math.Abs(first.KL) > 1e-3 || first.ApproxKL > 1 {
 				t.Errorf("at first the KL is %g, the policy is its reference", first.KL)
 			}
 			if r := curve[steps-1]; k.algorithm == PPO && r.ValueLoss == 0 || k.algorithm != PPO && r.ValueLoss != 0 {

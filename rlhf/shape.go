@@ -5,14 +5,15 @@ import (
 	"math"
 )
 
-// Shaping makes the reward that a response is optimized for of the scorer's: normalized, clipped, less the costs.
+// Shaping makes the reward that a response is optimized for of the scorer's: normalized, clipped,
+// less the costs.
 type Shaping struct {
 	Normalize  string  // "none", "scale" by the running standard deviation, or "standard": less the running mean, too
 	RewardClip float64 // bound of the normalized reward, ±; 0 is none
 	// Length is taken off a response of MaxTokens tokens, and in proportion off a shorter one.
 	Length float64
-	// Repetition is taken off a response that says the same three tokens again and again, and in proportion to the share of
-	// repeated trigrams off another.
+	// Repetition is taken off a response that says the same three tokens again and again, and in
+	// proportion to the share of repeated trigrams off another.
 	Repetition float64
 	NoEnd      float64 // taken off a response that was cut at MaxTokens
 	MaxTokens  int
@@ -67,8 +68,8 @@ func (r Running) Std() float64 {
 	return math.Sqrt(r.Squares / (r.Count - 1))
 }
 
-// Shape returns the reward of a response, from the scorer's and from its tokens. running holds the moments of the scores, this
-// response's among them.
+// Shape returns the reward of a response, from the scorer's and from its tokens. running holds the
+// moments of the scores, this response's among them.
 func (s Shaping) Shape(score float64, tokens []int32, ended bool, running Running) float64 {
 	if s.Normalize == NormalizeStandard {
 		score -= running.Mean
@@ -100,8 +101,8 @@ func repeated(tokens []int32) float64 {
 	return float64(again) / math.Max(1, float64(len(tokens)-2))
 }
 
-// tokenRewards are the rewards of a response's tokens: −β KL of each, and the shaped reward on the last. Without logps there
-// is no KL in them.
+// tokenRewards are the rewards of a response's tokens: −β KL of each, and the shaped reward on the
+// last. Without logps there is no KL in them.
 func tokenRewards(shaped float64, n int, logps, refs []float64, estimator Estimator, kl float64) []float64 {
 	rewards := make([]float64, n)
 	for t := range logps {

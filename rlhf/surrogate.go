@@ -6,14 +6,16 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// A Surrogate is the loss of the policy, and of the value head where there is one, on the tokens of rollouts. With the
-// ratio ρ = exp(log π − log π_old) of a token, its advantage A, return R, value V and weight w:
+// A Surrogate is the loss of the policy, and of the value head where there is one, on the tokens of
+// rollouts. With the ratio ρ = exp(log π − log π_old) of a token, its advantage A, return R, value
+// V and weight w:
 //
 //	policy = Σ w max(−A ρ, −A clip(ρ, 1 − ε, 1 + ε))
 //	value  = Σ w ½ max((V − R)², (V_old + clip(V − V_old, −ε_v, ε_v) − R)²)
 //	loss   = policy + c_v value + β Σ w KL(π, π_ref)
 //
-// as in PPO (arXiv 1707.06347) and InstructGPT (arXiv 2203.02155). β is 0 where the KL is in the reward.
+// as in PPO (arXiv 1707.06347) and InstructGPT (arXiv 2203.02155). β is 0 where the KL is in the
+// reward.
 type Surrogate struct {
 	Clip      float64   // ε
 	ValueClip float64   // ε_v; 0 clips no values
@@ -31,15 +33,21 @@ type Token struct {
 	Weight         float64
 }
 
-// Losses are the parts of a [Surrogate]. Clipped is the weighted share of tokens at which the clipped ratio decides; Moved is the
-// weighted mean of the k3 estimate of KL(π_old‖π).
-type Losses struct {
-	Total, Policy, Value, KL, Clipped, Moved float64
+// Losses are the parts of a [Surrogate]: numbers on the host, or scalars of the graph (*Node).
+// Clipped is the weighted share of tokens at which the clipped ratio decides; Moved is the weighted
+// mean of the k3 estimate of KL(π_old‖π).
+type Losses[T any] struct {
+	Total, Policy, Value, KL, Clipped, Moved T
+}
+
+// fields lists all of them, in the order of the gradient program's output.
+func (l *Losses[T]) fields() []*T {
+	return []*T{&l.Total, &l.Policy, &l.Value, &l.KL, &l.Clipped, &l.Moved}
 }
 
 // Of returns the losses of tokens; without a value head its loss is 0. kl is β.
-func (s Surrogate) Of(tokens []Token, value bool, kl float64) Losses {
-	var out Losses
+func (s Surrogate) Of(tokens []Token, value bool, kl float64) Losses[float64] {
+	var out Losses[float64]
 	for _, t := range tokens {
 		ratio := math.Exp(t.Logp - t.Old)
 		plain, clipped := -t.Advantage*ratio, -t.Advantage*min(max(ratio, 1-s.Clip), 1+s.Clip)
@@ -63,27 +71,23 @@ func (s Surrogate) Of(tokens []Token, value bool, kl float64) Losses {
 	return out
 }
 
-// Readout are the inputs of [Surrogate.Graph], float32 [N] but for KL, a scalar. Padding has weight 0. ValueN is nil without a
-// value head; OldValueN and ReturnN then have no part in it.
+// Readout are the inputs of [Surrogate.Graph], float32 [N] but for KL, a scalar. Padding has weight
+// 0. ValueN is nil without a value head; OldValueN and ReturnN then have no part in it.
 type Readout struct {
 	LogpN, OldN, RefN, AdvantageN, ValueN, OldValueN, ReturnN, WeightN *Node
 	KL                                                                 *Node
 }
 
-// Parts are the nodes of [Losses], scalars.
-type Parts struct {
-	Total, Policy, Value, KL, Clipped, Moved *Node
-}
-
 // Graph is the graph function of [Surrogate.Of].
-func (s Surrogate) Graph(r Readout) Parts {
+func (s Surrogate) Graph(r Readout) Losses[*Node] {
 	sum := func(x *Node) *Node { return ReduceAllSum(Mul(r.WeightN, x)) }
 	ratio := Exp(Sub(r.LogpN, r.OldN))
 	plain := Neg(Mul(r.AdvantageN, ratio))
 	clipped := Neg(Mul(r.AdvantageN, ClipScalar(ratio, 1-s.Clip, 1+s.Clip)))
 	decides := GreaterThan(clipped, plain)
-	out := Parts{
-		// Max of two equal nodes would halve the gradient; inside the clip range both are equal, and the plain one has it all.
+	out := Losses[*Node]{
+		// Max of two equal nodes would halve the gradient; inside the clip range both are equal,
+		// and the plain one has it all.
 		Policy:  sum(Where(decides, clipped, plain)),
 		Clipped: sum(ConvertDType(decides, ratio.DType())),
 		Moved:   sum(K3.OfN(r.OldN, r.LogpN)),

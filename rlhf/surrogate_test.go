@@ -17,7 +17,8 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 	}
 }
 
-// randomTokens has ratios on both sides of the clip range, by far and by little, and values likewise.
+// randomTokens has ratios on both sides of the clip range, by far and by little, and values
+// likewise.
 func randomTokens(n int) []Token {
 	random := rand.New(rand.NewPCG(3, 1))
 	tokens := make([]Token, n)
@@ -31,8 +32,8 @@ func randomTokens(n int) []Token {
 	return tokens
 }
 
-// TestSurrogate compares the graph's losses with those of the float64 twin, and its gradients by log-probabilities and values with
-// differences of the twin.
+// TestSurrogate compares the graph's losses with those of the float64 twin, and its gradients by
+// log-probabilities and values with differences of the twin.
 func TestSurrogate(t *testing.T) {
 	backend, err := gobackend.New("")
 	if err != nil {
@@ -91,7 +92,8 @@ func TestSurrogate(t *testing.T) {
 	}
 }
 
-// TestEstimators: exact expectations over a small distribution. k1 and k3 have the KL for their mean, k2 nearly; k2 and k3 are never negative.
+// TestEstimators: exact expectations over a small distribution. k1 and k3 have the KL for their
+// mean, k2 nearly; k2 and k3 are never negative.
 func TestEstimators(t *testing.T) {
 	p, q := []float64{0.5, 0.3, 0.2}, []float64{0.45, 0.25, 0.3}
 	want, mean := 0.0, map[Estimator]float64{}

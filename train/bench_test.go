@@ -1,31 +1,28 @@
-package train
+package train_test
 
 import (
-	"path/filepath"
 	"testing"
 
-	"haf/backend"
-	"haf/internal/shared"
 	"haf/lm"
 	"haf/objective"
+	"haf/optim"
 	"haf/pack"
 	"haf/reward"
+	"haf/train"
 )
 
-// smallStep prepares a step of the small stored model on one packed batch.
-func smallStep(t testing.TB) (*stepper, *pack.Batch, [][]float64) {
+// smallStep opens the small stored model and packs a batch.
+func smallStep(t testing.TB, device string) (*reward.Model, *pack.Batch, [][]float64) {
 	t.Helper()
-	device, err := backend.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", "llama"), reward.Options{NoTokenizer: true, Train: true, LogitChunk: 64})
+	model, err := reward.Open(openDevice(t, device), smallFolder(), reward.Options{
+		NoTokenizer: true, Train: true, LogitChunk: 64,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(model.Close)
 	groups := smallData(60, model.Config.Vocab).Train
-	plan, err := pack.New(groups, pack.Options{Positions: 512})
+	packing, err := pack.New(groups, pack.Options{Positions: 512})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,32 +30,36 @@ func smallStep(t testing.TB) (*stepper, *pack.Batch, [][]float64) {
 	for i, g := range groups {
 		refs[i] = make([]float64, len(g.Responses))
 	}
-	s := newStepper(model, objective.Default(), AdamW{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}, 100)
-	t.Cleanup(s.close)
-	return s, plan.Batch(0), refs
+	return model, packing.Batch(0), refs
 }
 
-// BenchmarkStep makes optimizer steps of a small model, compilation left out.
+// BenchmarkStep makes optimizer steps of a small model, without the compilation.
 func BenchmarkStep(b *testing.B) {
-	s, batch, refs := smallStep(b)
+	model, batch, refs := smallStep(b, "auto")
+	settings := optim.AdamW{
+		LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant",
+	}
+	s := train.NewStepper(model, objective.Default(), settings, 100)
+	defer s.Close()
 	step := 0
-	one := func() {
+	next := func() {
 		step++
-		if _, err := s.step([]*pack.Batch{batch}, refs, 1e-4, step); err != nil {
+		if _, err := s.Step([]*pack.Batch{batch}, refs, 1e-4, step); err != nil {
 			b.Fatal(err)
 		}
 	}
-	one()
+	next()
 	for b.Loop() {
-		one()
+		next()
 	}
 	b.ReportMetric(float64(batch.Real)*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
 }
 
-// TestArithmetic counts a step by hand.
-func TestArithmetic(t *testing.T) {
-	s, batch, _ := smallStep(t)
-	c := s.model.Config
+// TestFLOPs counts a step by hand.
+func TestFLOPs(t *testing.T) {
+	model, batch, _ := smallStep(t, "go")
+	obj := objective.Default()
+	c := model.Config
 	h, f, v := float64(c.Hidden), float64(c.FeedForward), float64(c.Vocab)
 	q, kv := float64(c.Heads*c.HeadDim), float64(c.KVHeads*c.HeadDim)
 	m, layers := float64(batch.Shape.Positions()), float64(c.Layers)
@@ -76,17 +77,17 @@ func TestArithmetic(t *testing.T) {
 		}
 		return float64(batch.Shape.Responses)
 	}
-	want := Arithmetic{
+	want := train.FLOPs{
 		Linear:    3*2*m*(layers*(h*q+2*h*kv+q*h)+(layers-1)*3*h*f) + 3*2*read(true)*3*h*f,
 		Attention: 3 * 2 * 2 * seen * q * layers,
 		Head:      4 * 2 * float64(batch.Shape.Predicted) * h * v,
 	}
-	if got := StepArithmetic(s.model, s.objective, batch.Shape); got != want {
+	if got := train.TrainStepFLOPs(model, obj, batch.Shape); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	baseline := s.objective
+	baseline := obj
 	baseline.PolicyWeight = 0
-	if got := StepArithmetic(s.model, baseline, batch.Shape); got.Head != 0 || got.Linear != want.Linear-3*2*(read(true)-read(false))*3*h*f {
+	if got := train.TrainStepFLOPs(model, baseline, batch.Shape); got.Head != 0 || got.Linear != want.Linear-3*2*(read(true)-read(false))*3*h*f {
 		t.Errorf("reward loss only: %+v", got)
 	}
 }

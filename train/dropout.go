@@ -7,8 +7,9 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Dropout leaves out a share of the hidden states' values before the score head while it is trained (Srivastava et al., JMLR
-// 2014). What is left out depends on the seed, the step and the packed batch alone, so that a resumed run leaves out the same.
+// Dropout leaves out a share of the hidden states' values before the score head while it is trained
+// (Srivastava et al., JMLR 2014). What is left out depends on the seed, the step and the packed
+// batch alone, so that a resumed run leaves out the same.
 type Dropout struct {
 	Rate float64 // 0 is none
 	Seed uint64
@@ -16,7 +17,7 @@ type Dropout struct {
 
 func (d Dropout) check() error {
 	if !(d.Rate >= 0 && d.Rate < 1) {
-		return fmt.Errorf("train: head dropout is %g, a share from 0 to below 1 is wanted", d.Rate)
+		return fmt.Errorf("train: head dropout is %g, want a share from 0 to below 1", d.Rate)
 	}
 	return nil
 }

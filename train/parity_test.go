@@ -1,4 +1,4 @@
-package train
+package train_test
 
 import (
 	"encoding/json"
@@ -14,10 +14,11 @@ import (
 	"haf/encode"
 	"haf/internal/shared"
 	"haf/lm"
-	"haf/objective"
+	"haf/optim"
 	"haf/pack"
 	"haf/pref"
 	"haf/reward"
+	"haf/train"
 	"haf/weights"
 )
 
@@ -48,20 +49,23 @@ type expected struct {
 	} `json:"after_one_adamw_step"`
 }
 
-// parityCase is a stored case opened: the model with its stored score head, and the packed batch of its pairs.
+// parityCase is a stored case opened: the model with its stored score head, and the packed batch of
+// its pairs.
 type parityCase struct {
-	want    expected
-	stored  *weights.Tensors
-	model   *reward.Model
-	stepper *stepper
-	groups  []encode.Group
-	batch   *pack.Batch
-	refs    [][]float64
+	dir    string
+	want   expected
+	stored *weights.Tensors
+	model  *reward.Model
+	groups []encode.Group
+	batch  *pack.Batch
+	refs   [][]float64
 }
 
-func openCase(t *testing.T, device *backend.Device, dir string, positions int, checkpointing lm.Checkpointing) *parityCase {
+const parityPositions = 512
+
+func openCase(t *testing.T, device *backend.Device, dir string) *parityCase {
 	t.Helper()
-	c := &parityCase{}
+	c := &parityCase{dir: dir}
 	data, err := os.ReadFile(filepath.Join(dir, "expected.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +78,9 @@ func openCase(t *testing.T, device *backend.Device, dir string, positions int, c
 	}
 	t.Cleanup(func() { c.stored.Close() })
 	_, notAdapter := os.Stat(filepath.Join(dir, "adapter_config.json"))
-	opt := reward.Options{NoTokenizer: true, Train: notAdapter != nil, Positions: positions, LogitChunk: 32, Checkpointing: checkpointing}
+	opt := reward.Options{
+		NoTokenizer: true, Train: notAdapter != nil, Positions: parityPositions, LogitChunk: 32,
+	}
 	if c.model, err = reward.Open(device, dir, opt); err != nil {
 		t.Fatal(err)
 	}
@@ -91,31 +97,33 @@ func openCase(t *testing.T, device *backend.Device, dir string, positions int, c
 		}
 	}
 	for i, p := range c.want.Pairs {
-		c.groups = append(c.groups, encode.Group{Prompt: p.Prompt, Responses: []encode.Response{encode.Answer(p.Chosen), encode.Answer(p.Rejected)}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}, Index: i})
+		c.groups = append(c.groups, encode.Group{
+			Prompt: p.Prompt, Index: i, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}},
+			Responses: []encode.Response{encode.Answer(p.Chosen), encode.Answer(p.Rejected)},
+		})
 		c.refs = append(c.refs, []float64{c.want.RefChosenLogps[i], c.want.RefRejectedLogps[i]})
 	}
-	plan, err := pack.New(c.groups, pack.Options{Positions: positions})
+	packing, err := pack.New(c.groups, pack.Options{Positions: parityPositions})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(plan.Batches) != 1 {
-		t.Fatalf("%d packed batches, one was expected: %s", len(plan.Batches), plan)
+	if len(packing.Batches) != 1 {
+		t.Fatalf("%d packed batches, want one: %s", len(packing.Batches), packing)
 	}
-	c.batch = plan.Batch(0)
-	optimizer := AdamW{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
-	if a := c.want.After; a != nil {
-		optimizer = AdamW{LR: a.LR, Beta1: a.Betas[0], Beta2: a.Betas[1], Eps: a.Eps, WeightDecay: a.WeightDecay, DecayNorms: true, Clip: a.MaxGradNorm, Schedule: "constant"}
-	}
-	c.stepper = newStepper(c.model, hybrid(1, c.want.Alpha, c.want.Beta), optimizer, 1)
-	t.Cleanup(c.stepper.close)
+	c.batch = packing.Batch(0)
 	return c
 }
 
-// hybrid is the paper's objective with other weights.
-func hybrid(w, alpha, beta float64) objective.Hybrid {
-	h := objective.Default()
-	h.RewardWeight, h.PolicyWeight, h.Beta = w, alpha, beta
-	return h
+// optimizer is the one of the stored step, where there is one.
+func (c *parityCase) optimizer() optim.AdamW {
+	a := c.want.After
+	if a == nil {
+		return optim.AdamW{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
+	}
+	return optim.AdamW{
+		LR: a.LR, Beta1: a.Betas[0], Beta2: a.Betas[1], Eps: a.Eps, WeightDecay: a.WeightDecay,
+		DecayNorms: true, Clip: a.MaxGradNorm, Schedule: "constant",
+	}
 }
 
 func near(t *testing.T, what string, got, want, tolerance float64) float64 {
@@ -126,24 +134,60 @@ func near(t *testing.T, what string, got, want, tolerance float64) float64 {
 	return math.Abs(got - want)
 }
 
-// TestParity compares heads, losses, gradients and one optimizer step with the stored values of every case, on
-// the packed and prompt-shared batch.
+var recomputes = []lm.Recompute{lm.RecomputeNone, lm.RecomputeSelective, lm.RecomputeFull}
+
+// TestParity compares heads, losses, gradients and one optimizer step with the stored values of
+// every case, on the packed and prompt-shared batch, by every activation checkpointing. An adapter
+// is also run on the fastest device, by one of them: make parity compiles them all.
 func TestParity(t *testing.T) {
 	for _, dir := range shared.Cases(t) {
-		device, err := backend.Open(shared.CaseDevice(dir))
-		if err != nil {
-			t.Fatal(err)
+		name := filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
+		device := shared.CaseDevice(dir)
+		if device == "auto" && os.Getenv("HAF_DEVICE") == "" && filepath.Base(dir) == "adapter" {
+			t.Run(name+"-auto", func(t *testing.T) { testParity(t, dir, device, recomputes[1:2]) })
+			device = "go"
 		}
-		for _, checkpointing := range []lm.Checkpointing{lm.CheckpointNone, lm.CheckpointSelective, lm.CheckpointFull} {
-			name := filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
-			name += "/checkpointing-" + string(checkpointing)
-			t.Run(name, func(t *testing.T) { testParity(t, openCase(t, device, dir, 512, checkpointing), dir) })
+		t.Run(name, func(t *testing.T) { testParity(t, dir, device, recomputes) })
+	}
+}
+
+// testParity compares one case. Its model is opened once, so that the programs of the forward pass,
+// which checkpointing does not change, are compiled once.
+func testParity(t *testing.T, dir, device string, recomputes []lm.Recompute) {
+	c := openCase(t, openDevice(t, device), dir)
+	c.compareHeads(t)
+	c.compareReference(t)
+	opened := weightsOf(t, c.model)
+	for _, recompute := range recomputes {
+		t.Run("checkpointing-"+string(recompute), func(t *testing.T) {
+			c.model.SetRecompute(recompute)
+			c.compareStep(t)
+		})
+		for i, p := range c.model.Params() {
+			if err := c.model.Set(p, opened[i]); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
 
-func testParity(t *testing.T, c *parityCase, dir string) {
-	scores, logps, err := c.model.Read(t.Context(), c.groups, reward.ScoreHead|reward.PolicyHead, nil, nil)
+// weightsOf are the values of the model's weights.
+func weightsOf(t *testing.T, model *reward.Model) (out []weights.Array) {
+	t.Helper()
+	for _, p := range model.Params() {
+		a, err := p.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+func (c *parityCase) compareHeads(t *testing.T) {
+	t.Helper()
+	both := reward.ScoreHead | reward.PolicyHead
+	scores, logps, err := c.model.Read(t.Context(), c.groups, both, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,38 +197,47 @@ func testParity(t *testing.T, c *parityCase, dir string) {
 		near(t, "chosen logp", logps[i][0], c.want.ChosenLogps[i], 1e-4)
 		near(t, "rejected logp", logps[i][1], c.want.RejectedLogps[i], 1e-4)
 	}
-	checkReference(t, c, dir)
+}
 
-	ms := c.stepper.begin([]*pack.Batch{c.batch}, 1)
-	gradients, squares, err := c.stepper.gradients(c.batch, c.refs, &ms)
+// compareStep compares losses and gradients, and the losses after one optimizer step.
+func (c *parityCase) compareStep(t *testing.T) {
+	t.Helper()
+	stepper := train.NewStepper(c.model, hybrid(1, c.want.Alpha, c.want.Beta), c.optimizer(), 1)
+	defer stepper.Close()
+	m, gradients, err := stepper.Gradients(c.batch, c.refs, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	loss := max(near(t, "loss", ms.losses[0], c.want.Loss, 1e-5), near(t, "reward loss", ms.losses[1], c.want.RewardLoss, 1e-5),
-		near(t, "policy loss", ms.losses[2], c.want.PolicyLoss, 1e-5))
-	near(t, "norm of all gradients", math.Sqrt(squares), c.want.GradNorm, 1e-4*c.want.GradNorm)
+	loss := max(near(t, "loss", m.Loss, c.want.Loss, 1e-5),
+		near(t, "reward loss", m.RewardLoss, c.want.RewardLoss, 1e-5),
+		near(t, "policy loss", m.PolicyLoss, c.want.PolicyLoss, 1e-5))
+	near(t, "norm of all gradients", m.GradNorm, c.want.GradNorm, 1e-4*c.want.GradNorm)
 	var gradient float64
-	for i, p := range c.stepper.params {
+	for i, p := range stepper.Optimizer().Params() {
 		gradient = max(gradient, compareGradient(t, c.stored, p, gradients[i]))
 	}
-	t.Logf("losses: largest difference %.1e; gradients: largest relative difference %.1e", loss, gradient)
+	t.Logf("losses: largest difference %.1e; gradients: largest relative difference %.1e",
+		loss, gradient)
 	if c.want.After == nil {
 		return
 	}
-	if err := c.stepper.Apply(gradients, c.want.After.LR, math.Sqrt(squares), 1); err != nil {
+	if err := stepper.Optimizer().Apply(gradients, c.want.After.LR, m.GradNorm, 1); err != nil {
 		t.Fatal(err)
 	}
-	after := c.stepper.begin([]*pack.Batch{c.batch}, 1)
-	if _, _, err := c.stepper.gradients(c.batch, c.refs, &after); err != nil {
+	if m, gradients, err = stepper.Gradients(c.batch, c.refs, 1); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("losses after one step: largest difference %.1e", max(
-		near(t, "loss after one step", after.losses[0], c.want.After.Loss, 1e-5),
-		near(t, "reward loss after one step", after.losses[1], c.want.After.RewardLoss, 1e-5),
-		near(t, "policy loss after one step", after.losses[2], c.want.After.PolicyLoss, 1e-5)))
+		near(t, "loss after one step", m.Loss, c.want.After.Loss, 1e-5),
+		near(t, "reward loss after one step", m.RewardLoss, c.want.After.RewardLoss, 1e-5),
+		near(t, "policy loss after one step", m.PolicyLoss, c.want.After.PolicyLoss, 1e-5)))
+	if err := optim.Free(gradients); err != nil {
+		t.Error(err)
+	}
 }
 
-// compareGradient compares a whole gradient by the norm of its difference, relative to the stored one's.
+// compareGradient compares a whole gradient by the norm of its difference, relative to the stored
+// one's.
 func compareGradient(t *testing.T, stored *weights.Tensors, p *reward.Param, gradient *tensors.Tensor) float64 {
 	t.Helper()
 	name := "grad." + p.Name
@@ -211,13 +264,17 @@ func compareGradient(t *testing.T, stored *weights.Tensors, p *reward.Param, gra
 	return math.Sqrt(difference / max(norm, 1e-30))
 }
 
-// checkReference compares the log-probabilities of the frozen model: the folder reference/, or an adapter's base.
-func checkReference(t *testing.T, c *parityCase, dir string) {
+// compareReference compares the log-probabilities of the frozen model: those of the folder
+// reference/, or of an adapter's base.
+func (c *parityCase) compareReference(t *testing.T) {
 	t.Helper()
 	model := c.model
 	if model.Adapter() == nil {
 		var err error
-		if model, err = reward.Open(model.Device(), filepath.Join(dir, "reference"), reward.Options{NoTokenizer: true, Positions: 512, LogitChunk: 32}); err != nil {
+		model, err = reward.Open(model.Device(), filepath.Join(c.dir, "reference"), reward.Options{
+			NoTokenizer: true, Positions: parityPositions, LogitChunk: 32,
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		defer model.Close()
@@ -231,7 +288,7 @@ func checkReference(t *testing.T, c *parityCase, dir string) {
 		t.Fatal(err)
 	}
 	if made != 2*len(c.groups) {
-		t.Errorf("%d log-probabilities were made, %d were expected", made, 2*len(c.groups))
+		t.Errorf("%d log-probabilities were made, want %d", made, 2*len(c.groups))
 	}
 	for i := range c.groups {
 		near(t, "reference chosen logp", logps[i][0], c.want.RefChosenLogps[i], 1e-4)

@@ -12,78 +12,90 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"haf/lm"
 	"haf/objective"
+	"haf/optim"
 	"haf/pack"
 	"haf/reward"
+	"haf/run"
 )
 
-// stepper holds what an optimizer step of the hybrid objective works on: the optimizer's weights, the model's and last the
-// objective's own where it has one, and the program of the gradients of one packed batch.
-type stepper struct {
-	*Optimizer
+// A Stepper makes the optimizer steps of the hybrid objective. It holds the optimizer, whose
+// weights are the model's and, last, the objective's own where it has one, and the gradient
+// program.
+type Stepper struct {
+	optimizer *optim.Optimizer
+	model     *reward.Model
 	objective objective.Hybrid
-	scale     *reward.Param // the objective's own, nil where it learns none
-	ofSteps   int           // in the run, for the schedule of the weights
-
-	dropout Dropout
-	elastic *elastic // nil but for the elastic schedule
+	scale     *reward.Param // the objective's own weight, nil where it learns none
+	total     int           // steps of the run, for the schedule of w and α
+	dropout   Dropout
+	ewc       *ewc // nil unless the schedule is elastic
 
 	gradient *Exec
+	built    int           // programs compiled, apart from the optimizer's
 	compiled chan struct{} // closed when the program of compileAhead is there; nil if none is made
 }
 
-// measures are the numbers of one optimizer step.
-type measures struct {
-	step        int          // counted from 1
-	batches     int          // packed batches run so far
-	weights     [2]float64   // w and α of the step
-	losses      [3]float64   // total, reward, policy
-	norm        float64      // of all gradients, before clipping
-	margins     [2][]float32 // of the last packed batch, by the score head and by the policy head
-	correct     [2]float64   // comparisons right by the score head and by the implicit reward; a tie counts half
-	margin      [2]float64   // sums of the margins
-	comparisons int
-	decided     int // comparisons that are no ties
-	groups      int
-	tokens      int // real
-	slots       int // positions computed
-	flops       float64
-}
-
-// newStepper prepares the steps of a run of total steps.
-func newStepper(model *reward.Model, obj objective.Hybrid, opt AdamW, total int) *stepper {
-	var want reward.Heads
-	if obj.UsesScore() {
-		want |= reward.ScoreHead
-	}
-	if obj.UsesPolicy() {
-		want |= reward.PolicyHead
-	}
-	if obj.UsesVariance() {
-		want |= reward.VarianceHead
-	}
-	s := &stepper{objective: obj, ofSteps: total}
-	params := model.Trainable(want)
+// NewStepper prepares the steps of a run of total steps.
+func NewStepper(
+	model *reward.Model, obj objective.Hybrid, settings optim.AdamW, total int,
+) *Stepper {
+	s := &Stepper{model: model, objective: obj, total: total}
+	params := model.Trainable(headsOf(obj))
 	if obj.Learns() {
 		s.scale = newScale(obj)
 		params = append(params, s.scale)
 	}
-	s.Optimizer = NewOptimizer(model, params, opt)
-	s.gradient = MustNewExec(model.Device().Backend, func(in []*Node) []*Node { return s.buildGradient(in, want) }).SetMaxCache(-1).WithName("gradient")
+	s.optimizer = optim.New(model, params, settings)
+	s.gradient = MustNewExec(model.Device().Backend, s.buildGradient)
+	s.gradient.SetMaxCache(-1).WithName("gradient")
 	return s
 }
 
-// buildGradient: inputs of the batch, those of extra, all weights → losses, squared norm, margins, gradients.
-func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
+// headsOf are the heads that an objective trains.
+func headsOf(obj objective.Hybrid) (heads reward.Heads) {
+	if obj.UsesScore() {
+		heads |= reward.ScoreHead
+	}
+	if obj.UsesPolicy() {
+		heads |= reward.PolicyHead
+	}
+	if obj.UsesVariance() {
+		heads |= reward.VarianceHead
+	}
+	return heads
+}
+
+// Optimizer is the stepper's own. Its parameters are in the order of [Stepper.Gradients].
+func (s *Stepper) Optimizer() *optim.Optimizer { return s.optimizer }
+
+// Programs is the number of programs that were compiled.
+func (s *Stepper) Programs() int { return s.built + s.optimizer.Programs() }
+
+// outputs are the results of the gradient program before the gradients.
+const (
+	outLoss = iota
+	outRewardLoss
+	outPolicyLoss
+	outSquares
+	outRewardMargin
+	outLogRatioMargin
+	numOutputs
+)
+
+// buildGradient: inputs of the batch, [stepInputs], dropout's mask where there is one, all weights
+// → losses, squared norm, margins, gradients.
+func (s *Stepper) buildGradient(in []*Node) []*Node {
 	s.built++
-	n := s.model.NumInputs(in)
-	batch, extra, args := in[:n], in[n:n+numExtra], in[n+numExtra:]
+	batch, in := s.model.UnpackBatch(in)
+	extra, args := unpackStepInputs(in)
 	var keep *Node
 	if s.dropout.Rate > 0 {
 		keep, args = args[0], args[1:]
 	}
 	w := s.model.Weights(args)
-	score, logp, logVar := s.model.Heads(batch, w, want, s.model.Gradients(), keep)
+	score, logp, logVar := s.model.Heads(batch, w, headsOf(s.objective), s.model.Gradients(), keep)
 	readout := readoutOf(extra)
 	readout.ScoreS, readout.LogpS, readout.LogVarS = score, logp, logVar
 	if s.scale != nil {
@@ -91,76 +103,106 @@ func (s *stepper) buildGradient(in []*Node, want reward.Heads) []*Node {
 		readout.LogScale = Reshape(w[scaleName])
 	}
 	out := s.objective.Loss(readout)
-	by := make([]*Node, len(s.params))
-	for i, p := range s.params {
-		by[i] = w[p.Name]
-	}
-	gradients := Gradient(out.Total, by...)
-	result := []*Node{out.Total, out.Reward, out.Policy, SumOfSquares(gradients), out.RewardMarginC, out.LogRatioMarginC}
+	squares, gradients := optim.Gradients(out.Total, s.optimizer.Params(), w)
+	result := make([]*Node, numOutputs, numOutputs+len(gradients))
+	result[outLoss], result[outRewardLoss], result[outPolicyLoss] = out.Total, out.Reward, out.Policy
+	result[outSquares] = squares
+	result[outRewardMargin], result[outLogRatioMargin] = out.RewardMarginC, out.LogRatioMarginC
 	return append(result, gradients...)
 }
 
+// StepMetrics are the numbers of one optimizer step. Losses are means over its comparisons.
+type StepMetrics struct {
+	Loss, RewardLoss, PolicyLoss float64
+	GradNorm                     float64 // of all gradients, before clipping
+
+	step        int          // counted from 1
+	batches     int          // packed batches run so far
+	weights     [2]float64   // w and α of the step
+	margins     [2][]float32 // of the last packed batch, by the score head and by the policy head
+	correct     [2]float64   // comparisons each head gets right; a tie counts half
+	margin      [2]float64   // sums of the margins
+	comparisons int
+	decided     int // comparisons that are no ties
+	groups      int
+	tokens      int // without padding
+	positions   int // computed
+	flops       float64
+}
+
+// record is the step's line of metrics.jsonl, without what the loop alone knows.
+func (m *StepMetrics) record() run.TrainStep {
+	n := max(1, float64(m.decided)) // a step of ties alone has no accuracy
+	return run.TrainStep{
+		Kind: run.KindStep, Step: m.step,
+		Loss: m.Loss, RewardLoss: m.RewardLoss, PolicyLoss: m.PolicyLoss,
+		Accuracy: m.correct[0] / n, Margin: m.margin[0] / n,
+		PolicyAccuracy: m.correct[1] / n, LogRatioMargin: m.margin[1] / n,
+		RewardWeight: m.weights[0], PolicyWeight: m.weights[1], GradNorm: m.GradNorm,
+		Groups: m.groups, Comparisons: m.comparisons, Tokens: m.tokens,
+		Fill: float64(m.tokens) / float64(m.positions), GFLOP: m.flops / 1e9,
+	}
+}
+
 // begin counts what the step is made of.
-func (s *stepper) begin(batches []*pack.Batch, t int) measures {
-	ms := measures{step: t}
-	ms.weights[0], ms.weights[1] = s.objective.Weights(s.objective.RewardWeight, s.objective.PolicyWeight, t-1, s.ofSteps)
+func (s *Stepper) begin(batches []*pack.Batch, t int) *StepMetrics {
+	m := &StepMetrics{step: t}
+	h := s.objective
+	m.weights[0], m.weights[1] = h.Weights(h.RewardWeight, h.PolicyWeight, t-1, s.total)
 	for _, b := range batches {
-		ms.comparisons += b.NumComparisons
-		ms.groups += len(b.Groups)
-		ms.tokens += b.Real
-		ms.slots += b.Shape.Positions()
-		ms.flops += StepArithmetic(s.model, s.objective, b.Shape).Total()
+		m.comparisons += b.NumComparisons
+		m.groups += len(b.Groups)
+		m.tokens += b.Real
+		m.positions += b.Shape.Positions()
+		m.flops += TrainStepFLOPs(s.model, h, b.Shape).Total()
 	}
-	return ms
+	return m
 }
 
-// step makes one optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's log-probability, nil
-// where the objective needs none. The loss is the mean over all comparisons of the step. A loss or gradient that
-// is not finite is an error, and the weights stay as they were.
-func (s *stepper) step(batches []*pack.Batch, refs [][]float64, rate float64, t int) (measures, error) {
-	ms := s.begin(batches, t)
-	var sums []*tensors.Tensor
-	for _, b := range batches {
-		gradients, squares, err := s.gradients(b, refs, &ms)
-		if err != nil {
-			return ms, errors.Join(err, Free(sums))
-		}
-		if !finite(ms.losses[0]) || !finite(squares) {
-			err := &nonFiniteError{batch: b, loss: ms.losses[0], norm: math.Sqrt(squares), margins: ms.margins}
-			return ms, errors.Join(err, Free(sums), Free(gradients))
-		}
-		if sums == nil {
-			sums = gradients
-		} else if squares, err = s.Accumulate(sums, gradients); err != nil {
-			return ms, err
-		}
-		ms.norm = math.Sqrt(squares)
+// Step makes optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's
+// log-probability, nil where the objective needs none. The loss is the mean over all comparisons of
+// the step. Where a loss or gradient is not finite, the error wraps [optim.NonFiniteError], and the
+// weights are as they were.
+func (s *Stepper) Step(
+	batches []*pack.Batch, refs [][]float64, rate float64, t int,
+) (*StepMetrics, error) {
+	m := s.begin(batches, t)
+	step := optim.Step{Number: t, Rate: rate, Batches: len(batches)}
+	step.Run = func(i int) (optim.MicroBatch, error) { return s.runGradient(batches[i], refs, m) }
+	if s.ewc != nil {
+		step.Penalize = func(sums []*tensors.Tensor) (float64, error) { return s.addPenalty(sums, t) }
 	}
-	if s.elastic != nil {
-		squares, err := s.pullBack(sums, t)
-		if err != nil {
-			return ms, err
-		}
-		ms.norm = math.Sqrt(squares)
+	var err error
+	m.GradNorm, err = s.optimizer.Step(step)
+	if bad := (*optim.NonFiniteError)(nil); errors.As(err, &bad) {
+		err = &nonFiniteError{err, batches[bad.Batch], bad.Batch, m.margins}
 	}
-	if !finite(ms.norm) {
-		return ms, errors.Join(&nonFiniteError{batch: batches[len(batches)-1], loss: ms.losses[0], norm: ms.norm}, Free(sums))
-	}
-	return ms, s.Apply(sums, rate, ms.norm, t)
+	return m, err
 }
 
-// nonFiniteError is a loss or gradient that is no number; the weights are as they were before the step.
+// Gradients returns the losses and gradients of a step t ≥ 1 over one packed batch, without making
+// the step.
+func (s *Stepper) Gradients(
+	b *pack.Batch, refs [][]float64, t int,
+) (*StepMetrics, []*tensors.Tensor, error) {
+	m := s.begin([]*pack.Batch{b}, t)
+	out, err := s.runGradient(b, refs, m)
+	m.GradNorm = math.Sqrt(out.Squares)
+	return m, out.Gradients, err
+}
+
+// A nonFiniteError names the packed batch of an [optim.NonFiniteError].
 type nonFiniteError struct {
-	batch      *pack.Batch
-	loss, norm float64
-	margins    [2][]float32 // of the batch's comparisons
+	error
+	batch   *pack.Batch
+	index   int          // of the batch in the step
+	margins [2][]float32 // of the comparisons of the last batch that ran
 }
 
-func (e *nonFiniteError) Error() string {
-	return fmt.Sprintf("loss is %v and gradient norm %v", e.loss, e.norm)
-}
+func (e *nonFiniteError) Unwrap() error { return e.error }
 
-// groups are the indices of the groups at fault: those with a margin that is not finite, else all of the batch.
+// groups are the indices of the groups at fault: those with a margin that is not finite, else all
+// of the batch.
 func (e *nonFiniteError) groups() []int {
 	owner := map[int32]int{}
 	for i, slots := range e.batch.Slots {
@@ -171,7 +213,9 @@ func (e *nonFiniteError) groups() []int {
 	var out []int
 	for _, margins := range e.margins {
 		for c, margin := range margins {
-			if g := owner[e.batch.Chosen[c]]; e.batch.Weight[c] != 0 && !finite(float64(margin)) && !slices.Contains(out, g) {
+			g := owner[e.batch.Chosen[c]]
+			// A value that is not finite has no difference of 0 from itself.
+			if e.batch.Weight[c] != 0 && margin-margin != 0 && !slices.Contains(out, g) {
 				out = append(out, g)
 			}
 		}
@@ -182,22 +226,25 @@ func (e *nonFiniteError) groups() []int {
 	return out
 }
 
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-
 // inputs are those of the gradient program.
-func (s *stepper) inputs(b *pack.Batch, refs [][]float64, ms *measures) []any {
-	args := append(s.model.Inputs(b), extra(b, refs, ms)...)
+func (s *Stepper) inputs(b *pack.Batch, refs [][]float64, m *StepMetrics) []any {
+	args := append(s.model.Inputs(b), newStepInputs(b, refs, m).pack()...)
 	if s.dropout.Rate > 0 {
-		args = append(args, s.dropout.mask(ms.step, ms.batches, b.Shape.Responses, s.model.Config.Hidden))
+		slots, hidden := b.Shape.Responses, s.model.Config.Hidden
+		args = append(args, s.dropout.mask(m.step, m.batches, slots, hidden))
 	}
-	return append(args, s.arguments()...)
+	args = append(args, s.model.Arguments()...)
+	if s.scale != nil {
+		args = append(args, s.scale.Value)
+	}
+	return args
 }
 
-// compileAhead compiles the gradient program for batches of b's shape while something else is done: on most of its way the
-// compiler keeps one core busy. [stepper.ready] waits for it; an error comes again in the step. close waits, too.
-func (s *stepper) compileAhead(b *pack.Batch) {
+// compileAhead compiles the gradient program for batches of b's shape in the background, because
+// the compiler keeps mostly one core busy. [Stepper.waitCompiled] waits for it, and so does Close.
+func (s *Stepper) compileAhead(b *pack.Batch) {
 	var inputs []shapes.Shape
-	for _, arg := range s.inputs(b, nil, &measures{step: 1, comparisons: 1}) {
+	for _, arg := range s.inputs(b, nil, &StepMetrics{step: 1, comparisons: 1}) {
 		switch x := arg.(type) {
 		case *tensors.Tensor:
 			inputs = append(inputs, x.Shape())
@@ -214,8 +261,9 @@ func (s *stepper) compileAhead(b *pack.Batch) {
 	}()
 }
 
-// ready waits until the program of compileAhead is compiled, so that its time is no step's.
-func (s *stepper) ready(ctx context.Context, progress Progress) {
+// waitCompiled waits for the program of compileAhead, so that compiling is not counted as a step's
+// time.
+func (s *Stepper) waitCompiled(ctx context.Context, progress run.Progress) {
 	if s.compiled == nil {
 		return
 	}
@@ -223,7 +271,7 @@ func (s *stepper) ready(ctx context.Context, progress Progress) {
 	case <-s.compiled:
 		return
 	default:
-		progress.Say("compiling: the first step waits for its program")
+		progress.Logf("compiling: the first step waits for its program")
 	}
 	select {
 	case <-s.compiled:
@@ -231,59 +279,111 @@ func (s *stepper) ready(ctx context.Context, progress Progress) {
 	}
 }
 
-// gradients runs one packed batch and adds its losses and margins to ms.
-func (s *stepper) gradients(b *pack.Batch, refs [][]float64, ms *measures) (gradients []*tensors.Tensor, squares float64, err error) {
-	args := s.inputs(b, refs, ms)
-	ms.batches++
+// runGradient runs the gradient program over one packed batch and adds its losses and margins to m.
+func (s *Stepper) runGradient(
+	b *pack.Batch, refs [][]float64, m *StepMetrics,
+) (optim.MicroBatch, error) {
+	args := s.inputs(b, refs, m)
+	m.batches++
 	out, err := s.gradient.Call(args...)
 	if err != nil {
-		return nil, 0, fmt.Errorf("train: gradients of a batch of %v rows and positions: %w", b.Shape, err)
+		return optim.MicroBatch{}, fmt.Errorf(
+			"train: gradients of a batch of %v rows and positions: %w", b.Shape, err)
 	}
-	for i := range ms.losses {
-		ms.losses[i] += float64(tensors.ToScalar[float32](out[i]))
+	scalar := func(i int) float64 { return float64(tensors.ToScalar[float32](out[i])) }
+	m.Loss += scalar(outLoss)
+	m.RewardLoss += scalar(outRewardLoss)
+	m.PolicyLoss += scalar(outPolicyLoss)
+	result := optim.MicroBatch{Gradients: out[numOutputs:], Squares: scalar(outSquares), Loss: m.Loss}
+	if err := m.countMargins(b, out[outRewardMargin], out[outLogRatioMargin]); err != nil {
+		return optim.MicroBatch{}, errors.Join(err, optim.Free(out))
 	}
-	squares = float64(tensors.ToScalar[float32](out[3]))
+	if err := optim.Free(out[:numOutputs]); err != nil {
+		return optim.MicroBatch{}, errors.Join(err, optim.Free(result.Gradients))
+	}
+	return result, nil
+}
+
+// countMargins adds the margins of a packed batch's comparisons, by the score head and by the
+// policy head.
+func (m *StepMetrics) countMargins(b *pack.Batch, byHead ...*tensors.Tensor) (err error) {
 	for c, w := range b.Weight {
 		if w != 0 && b.Tie[c] == 0 {
-			ms.decided++
+			m.decided++
 		}
 	}
-	for i := range ms.margin {
-		margins, err := tensors.CopyFlatData[float32](out[4+i])
-		if err != nil {
-			return nil, 0, fmt.Errorf("train: reading margins: %w", err)
+	for i, t := range byHead {
+		if m.margins[i], err = tensors.CopyFlatData[float32](t); err != nil {
+			return fmt.Errorf("train: reading margins: %w", err)
 		}
-		ms.margins[i] = margins
-		for c, margin := range margins {
+		for c, margin := range m.margins[i] {
 			if b.Weight[c] == 0 || b.Tie[c] != 0 {
 				continue
 			}
-			ms.margin[i] += float64(margin)
+			m.margin[i] += float64(margin)
 			switch {
 			case margin > 0:
-				ms.correct[i]++
+				m.correct[i]++
 			case margin == 0:
-				ms.correct[i] += 0.5
+				m.correct[i] += 0.5
 			}
 		}
 	}
-	for _, t := range out[:6] {
-		if err := t.FinalizeAll(); err != nil {
-			return nil, 0, fmt.Errorf("train: freeing results: %w", err)
-		}
-	}
-	return out[6:], squares, nil
+	return nil
 }
 
-// close frees the optimizer and the programs.
-func (s *stepper) close() {
+// scaleName is the learned scale of the preference link, its logarithm, among the trained weights
+// of a checkpoint.
+const scaleName = "objective.log_scale"
+
+// newScale is the scale before training.
+func newScale(h objective.Hybrid) *reward.Param {
+	value := []float32{float32(math.Log(h.PriorScale))}
+	return &reward.Param{
+		Param: lm.Param{Name: scaleName, Shape: []int{1}},
+		Value: tensors.FromFlatDataAndDimensions(value, 1),
+	}
+}
+
+// learnedObjective is the objective with the scale as it has been learned so far.
+func (s *Stepper) learnedObjective() (objective.Hybrid, error) {
+	h := s.objective
+	if s.scale == nil {
+		return h, nil
+	}
+	a, err := s.scale.Read()
+	if err != nil {
+		return h, fmt.Errorf("train: %w", err)
+	}
+	h.PriorScale = math.Exp(float64(a.Data[0]))
+	return h, nil
+}
+
+// save writes weights, moments and what the elastic schedule keeps into a checkpoint.
+func (s *Stepper) save(dir string) error {
+	if err := s.optimizer.Save(dir); err != nil {
+		return err
+	}
+	return s.saveEWC(dir)
+}
+
+// load restores what save wrote.
+func (s *Stepper) load(dir string) error {
+	if err := s.optimizer.Load(dir); err != nil {
+		return err
+	}
+	return s.loadEWC(dir)
+}
+
+// Close frees the optimizer and the programs.
+func (s *Stepper) Close() {
 	if s == nil {
 		return
 	}
 	s.gradient.Finalize()
-	s.elastic.close()
+	s.ewc.close()
 	if s.scale != nil {
 		s.scale.Value.MustFinalizeAll()
 	}
-	s.Close()
+	s.optimizer.Close()
 }

@@ -30,11 +30,6 @@ func (f chatFlags) options() (reward.ChatOptions, error) {
 	return opt, nil
 }
 
-// set says whether any of the flags is.
-func (f chatFlags) set() bool {
-	return f.Template+f.Date+f.Read+f.BOS != "" || len(f.TemplateArg) > 0
-}
-
 // templateArgs reads NAME=VALUE; a value that is no JSON is text.
 func templateArgs(flags []string) (map[string]json.RawMessage, error) {
 	var args map[string]json.RawMessage

@@ -12,7 +12,7 @@ import (
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
-	"haf/train"
+	"haf/run"
 )
 
 type demoCmd struct {
@@ -28,7 +28,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 			return err
 		}
 		defer func() {
-			if errors.Is(err, train.ErrInterrupted) {
+			if errors.Is(err, run.ErrInterrupted) {
 				err = context.Canceled // the checkpoint goes with the folder
 			}
 			err = errors.Join(err, os.RemoveAll(dir))
@@ -49,7 +49,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	pretrained := filepath.Join(dir, "pretrain")
 	pretrain := demo.Pretrain()
 	pretrain.Train.Seed = c.Seed
-	if _, err := startRun(a, device, pretrain, pretrained); err != nil {
+	if err := startTraining(a, device, pretrain, pretrained); err != nil {
 		return err
 	}
 	groups, _, err := pref.Load([]string{demo.Test}, pref.Options{})
@@ -57,11 +57,11 @@ func (c *demoCmd) Run(a *app) (err error) {
 		return err
 	}
 	var rows []eval.Row
-	for _, run := range demo.Recipes(filepath.Join(pretrained, train.ModelName)) {
-		fmt.Fprintln(a.stderr, "==", run.Name)
-		run.Recipe.Train.Seed = c.Seed
-		folder := filepath.Join(dir, run.Name)
-		if _, err := startRun(a, device, run.Recipe, folder); err != nil {
+	for _, of := range demo.Recipes(filepath.Join(pretrained, run.ModelName)) {
+		fmt.Fprintln(a.stderr, "==", of.Name)
+		of.Recipe.Train.Seed = c.Seed
+		folder := filepath.Join(dir, of.Name)
+		if err := startTraining(a, device, of.Recipe, folder); err != nil {
 			return err
 		}
 		model, err := reward.Open(device, folder, reward.Options{})
@@ -74,7 +74,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 			return err
 		}
 		for _, name := range names {
-			rows = append(rows, eval.Row{Name: run.Name + " " + name, Result: out.Rewards[name]})
+			rows = append(rows, eval.Row{Name: of.Name + " " + name, Result: out.Rewards[name]})
 		}
 	}
 	if a.json {

@@ -145,7 +145,7 @@ func (e *ensemble) read(a *app, groups []pref.Group, names []string, p *progress
 		if err != nil {
 			return nil, err
 		}
-		p.Say("member: %s", named)
+		p.Logf("member: %s", named)
 		r, err := model.read(a, groups, names, p)
 		model.Close()
 		if err != nil {

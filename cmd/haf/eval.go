@@ -130,9 +130,9 @@ func (c *evalCmd) Run(a *app) error {
 	}
 	defer model.Close()
 	p := newProgress(a.stderr)
-	p.Say("data: %s", counts)
+	p.Logf("data: %s", counts)
 	if c.HeldOut {
-		p.Say("held out: %d groups whose prompt the run has not seen", len(groups))
+		p.Logf("held out: %d groups whose prompt the run has not seen", len(groups))
 	}
 	r, err := model.read(a, groups, c.Rewards, p)
 	if err != nil {

@@ -20,19 +20,19 @@ func (a *app) hub() (*hub.Client, error) {
 	c.Say = func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
-		p.Say("haf: "+format, args...)
+		p.Logf("haf: "+format, args...)
 	}
 	c.Progress = func(what string, done, total int64) {
 		mu.Lock()
 		defer mu.Unlock()
 		if what != running {
-			p.End() // one that an error ended
-			p.StartBytes("fetching "+what, int(total))
+			p.EndPhase() // one that an error ended
+			p.StartBytesPhase("fetching "+what, int(total))
 			running = what
 		}
-		p.At(int(done), "")
+		p.Update(int(done), "")
 		if done == total {
-			p.End()
+			p.EndPhase()
 			running = ""
 		}
 	}

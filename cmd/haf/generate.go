@@ -202,9 +202,9 @@ func (a *app) sample(generator pref.Generator, name string, prompts [][]pref.Mes
 		fmt.Fprintf(a.stderr, "haf: going on: %d parts are done\n", journal.Len())
 	}
 	p := newProgress(a.stderr)
-	p.Start("generating", len(prompts)*s.N)
-	samples, err := curate.Samples(a.ctx, generator, prompts, s, journal, func(done, _ int) { p.At(done, "") })
-	p.End()
+	p.StartPhase("generating", len(prompts)*s.N)
+	samples, err := curate.Samples(a.ctx, generator, prompts, s, journal, func(done, _ int) { p.Update(done, "") })
+	p.EndPhase()
 	if err != nil {
 		_ = journal.Close() // it is gone on with; the first error says more
 		return nil, nil, fmt.Errorf("%w; run it again to go on", err)
@@ -218,11 +218,11 @@ func (a *app) bars(what string) (report func(done, total int), end func()) {
 	started := false
 	return func(done, total int) {
 		if !started {
-			p.Start(what, total)
+			p.StartPhase(what, total)
 			started = true
 		}
-		p.At(done, "")
-	}, p.End
+		p.Update(done, "")
+	}, p.EndPhase
 }
 
 // summary prints what was done, as JSON on standard output or as a line on standard error.

@@ -18,7 +18,7 @@ import (
 
 	"haf/backend"
 	"haf/recipe"
-	"haf/train"
+	"haf/run"
 )
 
 // Exit codes.
@@ -85,14 +85,14 @@ func (a *app) openDevice() (*backend.Device, error) {
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // exited carries kong's wish to exit, after -help, out of its parser.
 type exited int
 
-// run executes the command line and returns the exit code.
-func run(args []string, stdout, stderr io.Writer) int {
+// execute runs the command line and returns the exit code.
+func execute(args []string, stdout, stderr io.Writer) int {
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	var c cli
 	command, code, err := parse(&c, args, stdout, stderr)
@@ -110,7 +110,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, train.ErrInterrupted):
+	case errors.Is(err, run.ErrInterrupted):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitInterrupted
 	case errors.Is(err, context.Canceled):

@@ -15,7 +15,7 @@ import (
 // TestMain makes of the test program, when a script calls it by the name haf, the command itself.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"haf": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
+		"haf": func() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
 }
 
@@ -56,8 +56,8 @@ func TestPanicIsNoSuccess(t *testing.T) {
 			t.Error("a panic was swallowed")
 		}
 	}()
-	code := run([]string{"-help"}, failingWriter{}, io.Discard)
-	t.Errorf("run returned %d", code)
+	code := execute([]string{"-help"}, failingWriter{}, io.Discard)
+	t.Errorf("execute returned %d", code)
 }
 
 func TestFit(t *testing.T) {

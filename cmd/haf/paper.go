@@ -17,7 +17,7 @@ import (
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
-	"haf/train"
+	"haf/run"
 )
 
 type paperCmd struct {
@@ -34,9 +34,9 @@ type paperOutput struct {
 	Finished  int             `json:"finished"` // before this run
 	Failed    []string        `json:"failed"`
 	Estimated paper.Estimated `json:"estimated"`
-	Need      *paper.Need     `json:"need,omitempty"`    // of memory, with -plan
-	Bounded   bool            `json:"bounded,omitempty"` // the need is a bound: data or base model are not on disk
-	Room      int64           `json:"room,omitempty"`    // the memory that there is
+	Need      *paper.Need     `json:"need,omitempty"`      // of memory, with -plan
+	Bounded   bool            `json:"bounded,omitempty"`   // the need is a bound: data or base model are not on disk
+	Available int64           `json:"available,omitempty"` // bytes of memory
 	Markdown  string          `json:"markdown,omitempty"`
 	HTML      string          `json:"html,omitempty"`
 }
@@ -69,10 +69,10 @@ func (c *paperCmd) Run(a *app) error {
 	}
 	out := newPaperOutput(cells, plan.Estimate(c.Out, data, cells))
 	p := newProgress(a.stderr)
-	p.Say("plan: %s", estimateText(out.Estimated))
+	p.Logf("plan: %s", estimateText(out.Estimated))
 	if !c.Page {
 		runner := &paperRunner{a: a}
-		if out.Failed, err = plan.Run(a.ctx, c.Out, data, cells, runner, p.Say); err != nil {
+		if out.Failed, err = plan.Run(a.ctx, c.Out, data, cells, runner, p.Logf); err != nil {
 			return err
 		}
 	}
@@ -177,17 +177,18 @@ func (c *paperCmd) memory(a *app, plan *paper.Plan, cells []*paper.Cell, need pa
 	if unknown != nil {
 		return fmt.Sprintf("memory: not known: %v", unknown), nil
 	}
-	room, err := backend.HostRoom()
+	available, err := backend.AvailableMemory()
 	if err != nil {
 		fmt.Fprintf(a.stderr, "haf: %v: nothing to compare the need with\n", err)
 	}
-	out.Need, out.Bounded, out.Room = &need, bounded, room.Bytes
+	out.Need, out.Bounded, out.Available = &need, bounded, available.Bytes
 	bytes := hub.Bytes(need.Bytes)
 	switch {
 	case bounded:
 		return fmt.Sprintf("memory: no more than %s on whatever data, by %s and [base_config]: data and base model are not on disk, and -plan fetches nothing", bytes, need.Cell), nil
-	case room.Bytes > 0 && need.Bytes > room.Bytes:
-		short = fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait for memory", errGate, need.Cell, bytes, hub.Bytes(room.Bytes), room.Source)
+	case available.Bytes > 0 && need.Bytes > available.Bytes:
+		short = fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait for "+
+			"memory", errGate, need.Cell, bytes, hub.Bytes(available.Bytes), available.Source)
 	}
 	return fmt.Sprintf("memory: at most %s, by %s; haf train -plan says what of", bytes, need.Cell), short
 }
@@ -249,12 +250,10 @@ func (r *paperRunner) Train(_ context.Context, of *recipe.Recipe, dir string) er
 	if err := r.open(); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(dir, train.ManifestName)); err == nil {
-		_, err := resumeRun(r.a, r.device, dir)
-		return err
+	if run.Exists(dir) {
+		return resumeTraining(r.a, r.device, dir)
 	}
-	_, err := startRun(r.a, r.device, of, dir)
-	return err
+	return startTraining(r.a, r.device, of, dir)
 }
 
 // Read implements [paper.Runner]. Validation and tests are read in one pass, so that they share programs.

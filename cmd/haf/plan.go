@@ -12,13 +12,13 @@ import (
 
 // planOutput is what -plan prints with -json.
 type planOutput struct {
-	*recipe.Plan
-	RoomSource string `json:"room_source,omitempty"` // what says how much memory there is
-	Total      int64  `json:"total"`                 // bytes
+	*recipe.RunEstimate
+	AvailableSource string `json:"available_source,omitempty"` // what says how much memory there is
+	Total           int64  `json:"total"`                      // bytes
 }
 
-// plan says what a run will need and runs nothing; where it does not fit, the gate is not met. Memory is the host's: what
-// a device with memory of its own has left is not asked.
+// plan says what a run will need and runs nothing; where it does not fit, the gate is not met.
+// Memory is the host's: what a device with memory of its own has left is not asked.
 func (c *trainCmd) plan(a *app) error {
 	r, err := recipe.Load(c.Recipe, c.Set)
 	if err != nil {
@@ -31,27 +31,28 @@ func (c *trainCmd) plan(a *app) error {
 	if err := r.Fetch(a.ctx, client); err != nil {
 		return err
 	}
-	room, err := backend.HostRoom()
+	available, err := backend.AvailableMemory()
 	if err != nil {
 		fmt.Fprintf(a.stderr, "haf: %v: nothing to compare the need with\n", err)
 	}
-	p, err := r.Plan(room.Bytes)
+	p, err := r.EstimateIn(available.Bytes)
 	if err != nil {
 		return err
 	}
 	total := p.Run.Memory.Total()
 	if a.json {
-		err = printJSON(a, planOutput{p, room.Source, total})
+		err = printJSON(a, planOutput{p, available.Source, total})
 	} else {
-		err = printPlan(a, p, room)
+		err = printPlan(a, p, available)
 	}
 	if err == nil && !p.Fits {
-		err = fmt.Errorf("%w: the run needs %s, there are %s (%s): lower a setting, or wait for memory", errGate, hub.Bytes(total), hub.Bytes(room.Bytes), room.Source)
+		err = fmt.Errorf("%w: the run needs %s, there are %s (%s): lower a setting, or wait for memory",
+			errGate, hub.Bytes(total), hub.Bytes(available.Bytes), available.Source)
 	}
 	return err
 }
 
-func printPlan(a *app, p *recipe.Plan, room backend.Room) error {
+func printPlan(a *app, p *recipe.RunEstimate, available backend.Memory) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	line("model", "%s, %s, %s parameters, %s trained", p.Model, p.Family, count(p.Parameters), count(p.Trained))
@@ -60,36 +61,36 @@ func printPlan(a *app, p *recipe.Plan, room backend.Room) error {
 		name, rest, _ := strings.Cut(report, ": ")
 		line(name, "%s", rest)
 	}
-	run := p.Run
-	line("groups", "%d with %d comparisons to train on, %d groups to validate on", run.Groups, run.Comparisons, run.Valid)
-	line("packing", "%s", run.Packing)
-	line("steps", "%d; an epoch: %s", run.Steps, run.StepStats)
-	line("arithmetic", "%s of matrix products", flops(run.GFLOP))
-	if run.Reference.Responses > 0 {
-		line("reference", "%d responses, read once; %s of cache on disk", run.Reference.Responses, hub.Bytes(run.Reference.Bytes))
+	of := p.Run
+	line("groups", "%d with %d comparisons to train on, %d groups to validate on", of.Groups, of.Comparisons, of.Valid)
+	line("packing", "%s", of.Packing)
+	line("steps", "%d; an epoch: %s", of.Steps, of.StepStats)
+	line("arithmetic", "%s of matrix products", flops(of.GFLOP))
+	if of.Reference.Responses > 0 {
+		line("reference", "%d responses, read once; %s of cache on disk", of.Reference.Responses, hub.Bytes(of.Reference.Bytes))
 	}
-	line("checkpointing", "%s", run.Checkpointing)
+	line("checkpointing", "%s", of.Recompute)
 	fmt.Fprintln(w, "\t")
-	for _, part := range run.Memory.Parts() {
+	for _, part := range of.Memory.Parts() {
 		if part.Bytes > 0 {
 			line(part.Name, "%s\t%s", hub.Bytes(part.Bytes), part.What)
 		}
 	}
-	line("memory", "%s\tat the most", hub.Bytes(run.Memory.Total()))
-	if room.Bytes > 0 {
+	line("memory", "%s\tat the most", hub.Bytes(of.Memory.Total()))
+	if available.Bytes > 0 {
 		verdict := "it fits"
 		if !p.Fits {
 			verdict = "it does not fit"
 		}
-		line("available", "%s\t%s: %s", hub.Bytes(room.Bytes), room.Source, verdict)
+		line("available", "%s\t%s: %s", hub.Bytes(available.Bytes), available.Source, verdict)
 	}
-	if len(p.Changes) > 0 {
+	if len(p.Savings) > 0 {
 		fmt.Fprintln(w, "\t")
 		fmt.Fprintln(w, "less memory\tthen\tsaves")
 	}
-	for _, change := range p.Changes {
+	for _, change := range p.Savings {
 		note := ""
-		if room.Bytes > 0 && !p.Fits {
+		if available.Bytes > 0 && !p.Fits {
 			if note = "does not fit"; change.Fits {
 				note = "fits"
 			}

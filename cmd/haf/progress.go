@@ -24,7 +24,7 @@ type progress struct {
 	bytes       bool // parts are bytes
 	total       int
 	began, last time.Time
-	start       int // parts that were done when the stretch began
+	start       int // steps that were done when the phase began
 	started     bool
 }
 
@@ -39,23 +39,19 @@ func newProgress(w io.Writer) *progress {
 	return &progress{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
-// Say prints a line.
-func (p *progress) Say(format string, args ...any) {
+// Logf prints a line.
+func (p *progress) Logf(format string, args ...any) {
 	if p.bar != nil {
 		_ = p.bar.Clear() // the bar is drawn again below the line; a terminal that refuses is no reason to stop
 	}
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// Start begins a stretch of work.
-func (p *progress) Start(what string, total int) {
-	p.begin(what, total, false)
-}
+// StartPhase begins a phase of total steps.
+func (p *progress) StartPhase(name string, total int) { p.begin(name, total, false) }
 
-// StartBytes begins a stretch of work whose parts are bytes.
-func (p *progress) StartBytes(what string, total int) {
-	p.begin(what, total, true)
-}
+// StartBytesPhase begins a phase whose steps are bytes.
+func (p *progress) StartBytesPhase(name string, total int) { p.begin(name, total, true) }
 
 func (p *progress) begin(what string, total int, bytes bool) {
 	p.what, p.total, p.bytes, p.began, p.last, p.started = what, total, bytes, time.Now(), time.Now(), false
@@ -77,8 +73,8 @@ func (p *progress) begin(what string, total int, bytes bool) {
 	p.bar = progressbar.NewOptions(total, options...)
 }
 
-// At says how much is done.
-func (p *progress) At(done int, detail string) {
+// Update reports how much of the phase is done.
+func (p *progress) Update(done int, detail string) {
 	if !p.started {
 		p.started, p.start = true, done
 	}
@@ -129,8 +125,8 @@ func (p *progress) fit(description string) string {
 	return strings.TrimRight(cut, " ")
 }
 
-// End closes the stretch.
-func (p *progress) End() {
+// EndPhase ends the phase.
+func (p *progress) EndPhase() {
 	if p.bar != nil {
 		_ = p.bar.Finish()
 		p.bar = nil

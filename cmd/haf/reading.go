@@ -38,7 +38,7 @@ func read(a *app, model *reward.Model, groups []pref.Group, names []string, p *p
 		return nil, err
 	}
 	r.tokens = report.String()
-	p.Say("tokens: %s", report)
+	p.Logf("tokens: %s", report)
 	dir, err := cacheDir("reference")
 	if err != nil {
 		return nil, err
@@ -46,13 +46,13 @@ func read(a *app, model *reward.Model, groups []pref.Group, names []string, p *p
 	pass := ""
 	r.rewards, err = model.Rewards(a.ctx, encoded, r.names, dir, func(at string, done, total int) {
 		if at != pass {
-			p.End()
-			p.Start(at, total)
+			p.EndPhase()
+			p.StartPhase(at, total)
 			pass = at
 		}
-		p.At(done, "")
+		p.Update(done, "")
 	})
-	p.End()
+	p.EndPhase()
 	if err != nil {
 		return nil, err
 	}

@@ -171,8 +171,8 @@ const portion = 256
 func scoreAll(a *app, s *scorer, samples []pref.Sample) (rewards []float64, cut []bool, err error) {
 	p := newProgress(a.stderr)
 	if len(samples) > portion {
-		p.Start("scoring", len(samples))
-		defer p.End()
+		p.StartPhase("scoring", len(samples))
+		defer p.EndPhase()
 	}
 	for from := 0; from < len(samples); from += portion {
 		part, short, err := s.Read(a.ctx, samples[from:min(from+portion, len(samples))])
@@ -181,7 +181,7 @@ func scoreAll(a *app, s *scorer, samples []pref.Sample) (rewards []float64, cut 
 		}
 		rewards, cut = append(rewards, part...), append(cut, short...)
 		if len(samples) > portion {
-			p.At(len(rewards), "")
+			p.Update(len(rewards), "")
 		}
 	}
 	return rewards, cut, nil

@@ -8,14 +8,14 @@ import (
 
 	"haf/eval"
 	"haf/pref"
-	"haf/recipe"
 	"haf/reward"
+	"haf/run"
 )
 
 // A scorer is one reward of a subject. It counts the samples that were cut to fit the model.
 type scorer struct {
-	of    string           // the reward's name
-	file  recipe.ModelFile // what it is read from; nothing of an ensemble
+	of    string        // the reward's name
+	file  run.ModelFile // what it is read from; nothing of an ensemble
 	read  func(ctx context.Context, samples []pref.Sample) (rewards []float64, cut []bool, err error)
 	limit string // what is said of a sample that was cut
 	// refuses tells of a prompt that cannot be read; nil where that is not known beforehand.

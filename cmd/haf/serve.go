@@ -149,12 +149,12 @@ func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, nam
 	former, _ := before.(*reward.Warm)
 	warm, err := model.Warm(ctx, reward.WarmOptions{Rewards: c.Rewards, MaxLength: c.MaxLength, Before: former, Progress: func(done, total int) {
 		if !started {
-			p.Start("compiling "+name, total)
+			p.StartPhase("compiling "+name, total)
 			started = true
 		}
-		p.At(done, "")
+		p.Update(done, "")
 	}})
-	p.End()
+	p.EndPhase()
 	if err != nil {
 		model.Close()
 		return nil, err

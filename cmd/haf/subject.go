@@ -10,8 +10,8 @@ import (
 
 	"haf/hub"
 	"haf/pref"
-	"haf/recipe"
 	"haf/reward"
+	"haf/run"
 	"haf/serve"
 )
 
@@ -116,7 +116,7 @@ func (l local) scorer(a *app, name string) (*scorer, error) {
 	}
 	return &scorer{
 		refuses: l.Refuses,
-		of:      name, file: recipe.ModelFile{Path: l.Dir}, limit: fmt.Sprintf("%s was cut to fit %d tokens", what, l.Meta.MaxLength),
+		of:      name, file: run.ModelFile{Path: l.Dir}, limit: fmt.Sprintf("%s was cut to fit %d tokens", what, l.Meta.MaxLength),
 		read: func(ctx context.Context, samples []pref.Sample) ([]float64, []bool, error) {
 			rewards, err := by.Score(ctx, samples)
 			if err != nil {
@@ -168,7 +168,7 @@ func (r hosted) scorer(a *app, name string) (*scorer, error) {
 		return nil, fmt.Errorf("%s serves the rewards %s of its model, %q is none of them", r.address, strings.Join(names, ", "), name)
 	}
 	return &scorer{
-		of: name, file: recipe.ModelFile{Path: r.address, Served: fmt.Sprintf("reward %s of %s", name, model)}, limit: "something was cut by the server to fit its model",
+		of: name, file: run.ModelFile{Path: r.address, Served: fmt.Sprintf("reward %s of %s", name, model)}, limit: "something was cut by the server to fit its model",
 		read: func(ctx context.Context, samples []pref.Sample) ([]float64, []bool, error) {
 			scored, err := r.client.Read(ctx, samples, []string{name})
 			if err != nil {
@@ -194,18 +194,18 @@ func (r hosted) read(a *app, groups []pref.Group, names []string, p *progress) (
 	for _, g := range groups {
 		samples = append(samples, g.Samples()...)
 	}
-	p.Start("scoring", len(samples))
+	p.StartPhase("scoring", len(samples))
 	var scored []serve.Scored
 	for from := 0; from < len(samples); from += portion {
 		part, err := r.client.Read(a.ctx, samples[from:min(from+portion, len(samples))], names)
 		if err != nil {
-			p.End()
+			p.EndPhase()
 			return nil, r.explain(err)
 		}
 		scored = append(scored, part...)
-		p.At(len(scored), "")
+		p.Update(len(scored), "")
 	}
-	p.End()
+	p.EndPhase()
 	out := &reading{groups: groups, names: names, rewards: map[string][][]float64{}}
 	truncated := 0
 	for i, g := range groups {
@@ -225,6 +225,6 @@ func (r hosted) read(a *app, groups []pref.Group, names []string, p *progress) (
 		scored = scored[len(g.Responses):]
 	}
 	out.tokens = fmt.Sprintf("%d responses as the server reads them, %d of them cut to fit", len(samples), truncated)
-	p.Say("tokens: %s", out.tokens)
+	p.Logf("tokens: %s", out.tokens)
 	return out, nil
 }

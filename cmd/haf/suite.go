@@ -21,7 +21,7 @@ func (c *evalCmd) runSuite(out *evalOutput, model subject, groups []pref.Group, 
 		whole[i] = groups[index]
 	}
 	if n := len(groups) - len(whole); n > 0 {
-		p.Say("suite: %d of %d prompts could not be read and have no part in the score", n, len(groups))
+		p.Logf("suite: %d of %d prompts could not be read and have no part in the score", n, len(groups))
 	}
 	out.Suite = map[string]eval.SuiteResult{}
 	for _, name := range r.names {
@@ -30,7 +30,7 @@ func (c *evalCmd) runSuite(out *evalOutput, model subject, groups []pref.Group, 
 			return err
 		}
 		if len(s.Missing) > 0 && name == r.names[0] {
-			p.Say("suite: the data has nothing of %s", strings.Join(s.Missing, ", "))
+			p.Logf("suite: the data has nothing of %s", strings.Join(s.Missing, ", "))
 		}
 		out.Suite[name] = s
 	}
@@ -80,7 +80,7 @@ func (c *evalCmd) runMatrix(a *app) error {
 		if err != nil {
 			return err
 		}
-		p.Say("data: %s: %s", path, counts)
+		p.Logf("data: %s: %s", path, counts)
 		out.Read[path] = counts.String()
 		sets = append(sets, groups)
 	}
@@ -121,7 +121,7 @@ func (c *evalCmd) readSets(a *app, dir string, sets [][]pref.Group, p *progress)
 	}
 	defer model.Close()
 	for j, groups := range sets {
-		p.Say("model: %s on %s", dir, c.Data[j])
+		p.Logf("model: %s on %s", dir, c.Data[j])
 		r, err := model.read(a, groups, c.Rewards, p)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", c.Data[j], err)

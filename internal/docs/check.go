@@ -56,8 +56,47 @@ func check(root string) ([]problem, error) {
 		return nil, err
 	}
 	problems = append(problems, stale...)
+	lost, err := checkMentions(root)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, lost...)
 	wide, err := checkGo(root)
 	return append(problems, wide...), err
+}
+
+// pageName is a page or folder of docs, as comments name it.
+var pageName = regexp.MustCompile(`\bdocs/(?:[\w-]+/)*[\w-]+\.(?:md|svg|jsonl)\b`)
+
+// checkMentions wants the pages that the source, recipes and the Makefile name to exist.
+func checkMentions(root string) (problems []problem, err error) {
+	var files []string
+	for _, pattern := range []string{"Makefile", "*/*.go", "*/*/*.go", "*/*/*.py", "recipes/*.toml"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		rel, _ := filepath.Rel(root, file)
+		if strings.HasPrefix(filepath.ToSlash(rel), "internal/docs/") {
+			continue // its tests name pages that do not exist
+		}
+		for i, l := range strings.Split(string(text), "\n") {
+			for _, name := range pageName.FindAllString(l, -1) {
+				if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(name))); err != nil {
+					text := "there is no " + name
+					problems = append(problems, problem{filepath.ToSlash(rel), i + 1, text})
+				}
+			}
+		}
+	}
+	return problems, nil
 }
 
 // checkGenerated compares the generated pages with what they were generated from.

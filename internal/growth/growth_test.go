@@ -67,7 +67,7 @@ func TestMaterial(t *testing.T) {
 	r := recipe.Default()
 	r.Model.Path, r.Model.MaxLength, r.Model.Truncation = dir, 48, "drop"
 	r.Data.Train, r.Data.ValidFraction = []string{path}, 0
-	p, err := r.Plan(0)
+	p, err := r.EstimateIn(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestMaterial(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Data.Train, r.Model.MaxLength = []string{path}, 0
-	if p, err = r.Plan(0); err != nil {
+	if p, err = r.EstimateIn(0); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(p.Report[0], "duplicates 0") || p.Run.Groups < 3900 {

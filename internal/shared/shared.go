@@ -72,13 +72,14 @@ func Cases(t testing.TB) []string {
 	return cases
 }
 
-// CaseDevice is the device that a stored case is run on: $HAF_DEVICE, as in make parity. Else it is the fastest one for
-// a Llama, and pure Go for the other families: its programs are made at once, and small ones run as fast.
+// CaseDevice is the device that a stored case is run on: $HAF_DEVICE, as in make parity. Else it is
+// the fastest one for the plain Llama and its adapter, and pure Go for all others, because its
+// programs need no compiling and small ones run as fast.
 func CaseDevice(dir string) string {
 	if name := os.Getenv("HAF_DEVICE"); name != "" {
 		return name
 	}
-	if strings.Contains(filepath.ToSlash(dir), "/lm/testdata/llama") {
+	if strings.Contains(filepath.ToSlash(dir)+"/", "/lm/testdata/llama/") {
 		return "auto"
 	}
 	return "go"

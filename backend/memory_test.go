@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestHostRoom(t *testing.T) {
+func TestAvailableMemory(t *testing.T) {
 	const meminfo = "MemTotal:       24000 kB\nMemFree:         1000 kB\nMemAvailable:   20000 kB\n"
 	for name, test := range map[string]struct {
 		files  map[string]string
@@ -42,13 +42,13 @@ func TestHostRoom(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := hostRoom(root)
+			got, err := availableMemory(root)
 			if err != nil || got.Bytes != test.bytes || got.Source != test.source {
 				t.Errorf("%+v, %v; want %d of %s", got, err, test.bytes, test.source)
 			}
 		})
 	}
-	if _, err := hostRoom(t.TempDir()); err == nil || !strings.Contains(err.Error(), "does not tell how much memory is available") {
+	if _, err := availableMemory(t.TempDir()); err == nil || !strings.Contains(err.Error(), "does not tell how much memory is available") {
 		t.Errorf("without meminfo: %v", err)
 	}
 }

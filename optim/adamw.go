@@ -1,4 +1,4 @@
-package train
+package optim
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ type AdamW struct {
 	Eps          float64
 	WeightDecay  float64
 	DecayNorms   bool    // decay norm weights and biases, too
-	Clip         float64 // largest norm of all gradients together; 0 is no limit
+	Clip         float64 // largest norm of all gradients together; 0 disables clipping
 	Schedule     string  // "linear", "cosine" or "constant", after the warm-up
 	Warmup       float64 // share of all steps in which the learning rate rises linearly
 }
@@ -43,26 +43,27 @@ func (o AdamW) Rate(step, total int) float64 {
 func (o AdamW) Check() error {
 	switch {
 	case !(o.LR > 0 && o.LR < math.Inf(1)):
-		return fmt.Errorf("train: learning rate is %g, a positive number is wanted", o.LR)
+		return fmt.Errorf("optim: learning rate is %g, want a positive number", o.LR)
 	case !(o.Beta1 >= 0 && o.Beta1 < 1 && o.Beta2 >= 0 && o.Beta2 < 1):
-		return fmt.Errorf("train: betas are %g and %g, from 0 to below 1 is wanted", o.Beta1, o.Beta2)
+		return fmt.Errorf("optim: betas are %g and %g, want from 0 to below 1", o.Beta1, o.Beta2)
 	case !(o.Eps > 0 && o.Eps < math.Inf(1)):
-		return fmt.Errorf("train: eps is %g, a positive number is wanted", o.Eps)
+		return fmt.Errorf("optim: eps is %g, want a positive number", o.Eps)
 	case !(o.WeightDecay >= 0 && o.Clip >= 0):
-		return fmt.Errorf("train: weight decay is %g and clip %g, neither may be negative", o.WeightDecay, o.Clip)
+		return fmt.Errorf("optim: weight decay is %g and clip %g, neither may be negative",
+			o.WeightDecay, o.Clip)
 	case !(o.Warmup >= 0 && o.Warmup < 1):
-		return fmt.Errorf("train: warm-up is %g, a share of the steps from 0 to below 1 is wanted", o.Warmup)
+		return fmt.Errorf("optim: warm-up is %g, want a share of the steps from 0 to below 1", o.Warmup)
 	case o.Schedule != "linear" && o.Schedule != "cosine" && o.Schedule != "constant":
-		return fmt.Errorf("train: schedule %q is not known: linear, cosine or constant", o.Schedule)
+		return fmt.Errorf("optim: schedule %q is not known: linear, cosine or constant", o.Schedule)
 	}
 	return nil
 }
 
-// decays says whether a weight is decayed: all but norms and biases (the vectors, in every family), unless they are asked
-// for.
+// decays reports whether a weight is decayed. Norms and biases, which are the vectors of every
+// family, are decayed only if DecayNorms is set.
 func (o AdamW) decays(p lm.Param) bool { return o.DecayNorms || len(p.Shape) > 1 }
 
-// clipFactor is what gradients of the given norm are multiplied by: PyTorch's clip_grad_norm_.
+// clipFactor returns the factor on gradients of the given norm, as PyTorch's clip_grad_norm_ does.
 func (o AdamW) clipFactor(norm float64) float64 {
 	if o.Clip == 0 {
 		return 1
@@ -70,8 +71,8 @@ func (o AdamW) clipFactor(norm float64) float64 {
 	return min(1, o.Clip/(norm+1e-6))
 }
 
-// scalars returns the numbers of one update that change with the step t ≥ 1: clip factor, learning rate, and the two
-// bias corrections 1 − β₁ᵗ and √(1 − β₂ᵗ).
+// scalars returns the numbers of one update that change with the step t ≥ 1: the clip factor, the
+// learning rate, and the two bias corrections 1 − β₁ᵗ and √(1 − β₂ᵗ).
 func (o AdamW) scalars(rate, norm float64, t int) []float32 {
 	return []float32{
 		float32(o.clipFactor(norm)), float32(rate),

@@ -9,57 +9,60 @@ import (
 	"haf/train"
 )
 
-// A Plan says what a run will need, before anything of it is run.
-type Plan struct {
-	Model      string          `json:"model"`
-	Family     string          `json:"family"`
-	Template   string          `json:"template"`
-	Parameters int             `json:"parameters"`
-	Trained    int             `json:"trained"`
-	Report     []string        `json:"report"` // what was read, kept, truncated, dropped
-	Run        *train.Forecast `json:"run"`
-	Room       int64           `json:"room,omitempty"` // bytes that there are; 0 is not known
-	Fits       bool            `json:"fits"`
-	Changes    []PlanChange    `json:"changes"` // settings that lower the memory
+// A RunEstimate says what a run will need, before anything of it is run.
+type RunEstimate struct {
+	Model      string                  `json:"model"`
+	Family     string                  `json:"family"`
+	Template   string                  `json:"template"`
+	Parameters int                     `json:"parameters"`
+	Trained    int                     `json:"trained"`
+	Report     []string                `json:"report"` // what was read, kept, truncated, dropped
+	Run        *train.ResourceEstimate `json:"run"`
+	Available  int64                   `json:"available,omitempty"` // bytes of memory; 0 is not known
+	Fits       bool                    `json:"fits"`
+	Savings    []Saving                `json:"changes"` // settings that lower the memory
 }
 
-// A PlanChange is another value of one setting, or of several together, and the memory that the run would then need.
-type PlanChange struct {
+// A Saving is another value of one setting, or of several together, and the memory that the run
+// would then need.
+type Saving struct {
 	Sets  []string `json:"sets"`  // as for -set
 	Total int64    `json:"total"` // bytes
 	Saves int64    `json:"saves"`
 	Fits  bool     `json:"fits"`
 }
 
-// Plan is [Recipe.Forecast] with the settings that would lower the memory. room is the memory that there is, in bytes; 0 is not
-// known, and everything fits.
-func (r *Recipe) Plan(room int64) (*Plan, error) {
-	p, data, err := r.forecast(room)
+// EstimateIn is [Recipe.Estimate] for the available memory, in bytes, with the settings that would
+// lower the need. Where available is 0 it is not known, and everything fits.
+func (r *Recipe) EstimateIn(available int64) (*RunEstimate, error) {
+	p, data, err := r.estimate(available)
 	if err != nil {
 		return nil, err
 	}
-	p.Room = room
-	as := *r // it is planned; what other settings save is compared without choosing anew
-	as.Train.Checkpointing, r = string(p.Run.Checkpointing), &as
+	p.Available = available
+	as := *r // with the checkpointing that was chosen, which the savings do not choose anew
+	as.Train.Checkpointing, r = string(p.Run.Recompute), &as
 	total := p.Run.Memory.Total()
-	p.Fits = room == 0 || total <= room
+	p.Fits = available == 0 || total <= available
 	try := func(sets []string) error {
 		need, err := r.need(sets, data)
 		if err == nil && need < total-total/100 { // less is not worth a setting
-			p.Changes = append(p.Changes, PlanChange{Sets: sets, Total: need, Saves: total - need, Fits: room == 0 || need <= room})
+			fits := available == 0 || need <= available
+			saving := Saving{Sets: sets, Total: need, Saves: total - need, Fits: fits}
+			p.Savings = append(p.Savings, saving)
 		}
 		return err
 	}
 	var together []string
 	for _, s := range r.savers() {
-		before := len(p.Changes)
+		before := len(p.Savings)
 		for _, value := range s.values {
 			if err := try([]string{s.key + "=" + value}); err != nil {
 				return nil, err
 			}
 		}
-		if after := len(p.Changes); after > before {
-			together = append(together, p.Changes[after-1].Sets...)
+		if after := len(p.Savings); after > before {
+			together = append(together, p.Savings[after-1].Sets...)
 		}
 	}
 	if len(together) > 1 {
@@ -68,14 +71,15 @@ func (r *Recipe) Plan(room int64) (*Plan, error) {
 	return p, nil
 }
 
-// Forecast reads the data and the headers of the model, which must be on disk, and says what the run will need: where it may choose
-// what to make again, as if it did not know how much memory there is.
-func (r *Recipe) Forecast() (*Plan, error) {
-	p, _, err := r.forecast(0)
+// Estimate reads the data and the headers of the model, which must be on disk, and says what the
+// run will need. Where the run may choose its activation checkpointing, it does so as if the
+// available memory were not known.
+func (r *Recipe) Estimate() (*RunEstimate, error) {
+	p, _, err := r.estimate(0)
 	return p, err
 }
 
-func (r *Recipe) forecast(room int64) (*Plan, train.Data, error) {
+func (r *Recipe) estimate(available int64) (*RunEstimate, train.Data, error) {
 	var data train.Data
 	trained, valid, report, err := r.Groups()
 	if err != nil {
@@ -90,18 +94,22 @@ func (r *Recipe) forecast(room int64) (*Plan, train.Data, error) {
 	if err != nil {
 		return nil, data, err
 	}
-	p := &Plan{Model: r.Model.Path, Family: model.Config.Family, Template: model.Meta.Template.Name, Report: append(report, lines...), Fits: true}
+	p := &RunEstimate{
+		Model: r.Model.Path, Family: model.Config.Family, Template: model.Meta.Template.Name,
+		Report: append(report, lines...), Fits: true,
+	}
 	p.Parameters, p.Trained = model.NumParams()
 	opt := r.TrainOptions()
-	if r.Train.Checkpointing == CheckpointAuto {
-		opt.Room = room
+	if r.Train.Checkpointing == RecomputeAuto {
+		opt.AvailableMemory = available
 	}
-	p.Run, err = train.NewForecast(model, data, opt)
+	p.Run, err = train.Estimate(model, data, opt)
 	return p, data, err
 }
 
-// Bound is the most memory that the recipe's training needs on whatever data, on a base model with this config.json; neither
-// has to be on disk. Every batch is taken to be as large, and its rows as long, as the recipe lets them be.
+// Bound is the most memory that the recipe's training needs on whatever data, on a base model with
+// this config.json; neither has to be on disk. It takes every batch to be as large, and its rows as
+// long, as the recipe lets them be.
 func (r *Recipe) Bound(config []byte) (train.Memory, error) {
 	model, err := reward.Sketch(config, r.ModelOptions())
 	if err != nil {
@@ -127,7 +135,7 @@ func (r *Recipe) savers() []saver {
 		}
 		return out
 	}
-	checkpointing := []string{string(lm.CheckpointSelective), string(lm.CheckpointFull)}
+	checkpointing := []string{string(lm.RecomputeSelective), string(lm.RecomputeFull)}
 	for i, value := range checkpointing {
 		if r.Train.Checkpointing == value {
 			checkpointing = checkpointing[i+1:]
@@ -164,9 +172,9 @@ func (r *Recipe) need(sets []string, data train.Data) (int64, error) {
 		return 0, err
 	}
 	defer model.Close()
-	forecast, err := train.NewForecast(model, data, changed.TrainOptions())
+	estimate, err := train.Estimate(model, data, changed.TrainOptions())
 	if err != nil {
 		return 0, err
 	}
-	return forecast.Memory.Total(), nil
+	return estimate.Memory.Total(), nil
 }

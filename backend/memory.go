@@ -11,31 +11,34 @@ import (
 	"strings"
 )
 
-// A Room is how much memory a process may still take.
-type Room struct {
+// A Memory is the amount of memory that a process may still take.
+type Memory struct {
 	Bytes  int64  `json:"bytes"`
 	Source string `json:"source"` // what says so: "MemAvailable", or the cgroup's limit where that is lower
 }
 
-// HostRoom is how much of the host's memory a new process may take: what the kernel calls available, or what the limits of
-// this process's control groups (versions 1 and 2) leave where that is less. Of a device with memory of its own it tells
-// nothing. An error where the system does not say.
-func HostRoom() (Room, error) { return hostRoom("/") }
+// AvailableMemory returns how much of the host's memory a new process may take: what the kernel
+// calls available, or what the limits of this process's control groups (versions 1 and 2) leave
+// where that is less. It says nothing about a device with memory of its own. It is an error where
+// the system does not tell.
+func AvailableMemory() (Memory, error) { return availableMemory("/") }
 
-// hostRoom reads the files below root.
-func hostRoom(root string) (Room, error) {
+// availableMemory reads the files below root.
+func availableMemory(root string) (Memory, error) {
 	meminfo, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
 	if err != nil {
-		return Room{}, fmt.Errorf("backend: this system does not tell how much memory is available: %w", err)
+		return Memory{}, fmt.Errorf("backend: this system does not tell how much memory is available: %w",
+			err)
 	}
 	available, ok := field(meminfo, "MemAvailable:")
 	if !ok {
-		return Room{}, fmt.Errorf("backend: %s names no MemAvailable: this system does not tell how much memory is available", filepath.Join(root, "proc/meminfo"))
+		return Memory{}, fmt.Errorf("backend: %s names no MemAvailable: this system does not tell how much "+
+			"memory is available", filepath.Join(root, "proc/meminfo"))
 	}
-	room := Room{available * 1024, "MemAvailable"} // meminfo counts in kB
+	memory := Memory{available * 1024, "MemAvailable"} // meminfo counts in kB
 	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {
-		return room, nil // a system without control groups
+		return memory, nil // a system without control groups
 	}
 	for line := range strings.Lines(string(groups)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -50,17 +53,18 @@ func hostRoom(root string) (Room, error) {
 		default:
 			continue
 		}
-		// A limit of a group above holds, too; in a container the group's path may be one of the host, which is not there.
+		// A limit of a group above holds, too; in a container the group's path may be one of the
+		// host, which is not there.
 		for path := filepath.Join("/", parts[2]); ; path = filepath.Dir(path) {
-			if left, ok := files.left(filepath.Join(root, mount, path)); ok && left < room.Bytes {
-				room = Room{left, "cgroup " + path}
+			if left, ok := files.left(filepath.Join(root, mount, path)); ok && left < memory.Bytes {
+				memory = Memory{left, "cgroup " + path}
 			}
 			if path == "/" {
 				break
 			}
 		}
 	}
-	return room, nil
+	return memory, nil
 }
 
 // cgroupFiles are the names of a version's files and of a member of memory.stat.
@@ -71,7 +75,8 @@ var (
 	cgroup2 = cgroupFiles{"memory.max", "memory.current", "inactive_file"}
 )
 
-// left is what a group's limit leaves; cached files count as free. False where there is no group or no limit.
+// left is what a group's limit leaves; cached files count as free. False where there is no group or
+// no limit.
 func (f cgroupFiles) left(dir string) (int64, bool) {
 	number := func(name string) (int64, bool) {
 		data, err := os.ReadFile(filepath.Join(dir, name))

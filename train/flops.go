@@ -9,11 +9,11 @@ import (
 	"haf/reward"
 )
 
-// Arithmetic counts the floating-point operations of the matrix products that one packed batch needs: a
-// multiplication and an addition are two. Gradients by frozen weights, what only the backward pass of the first trained
-// layer would need, and everything that is computed a second time to save memory are not counted; masked places inside
-// the attention's blocks are, as are padded positions.
-type Arithmetic struct {
+// FLOPs counts the floating-point operations of the matrix products that one packed batch needs; a
+// multiplication and an addition are two. It leaves out the gradients by frozen weights, the part
+// of the first trained layer's backward pass that nothing reads, and whatever is recomputed to save
+// memory. It counts padded positions, and masked ones inside the attention's blocks.
+type FLOPs struct {
 	Linear    float64 // the layers' frozen or trained matrices
 	Adapter   float64 // LoRA; merging it into the weights where that is done
 	Attention float64
@@ -21,18 +21,18 @@ type Arithmetic struct {
 }
 
 // Total is the sum.
-func (a Arithmetic) Total() float64 { return a.Linear + a.Adapter + a.Attention + a.Head }
+func (a FLOPs) Total() float64 { return a.Linear + a.Adapter + a.Attention + a.Head }
 
-// Forward counts the forward pass alone, reading the policy head or not.
-func Forward(model *reward.Model, shape pack.Shape, policy bool) Arithmetic {
-	var a Arithmetic
+// ForwardFLOPs counts the forward pass alone, reading the policy head or not.
+func ForwardFLOPs(model *reward.Model, shape pack.Shape, policy bool) FLOPs {
+	var a FLOPs
 	positions := float64(shape.Positions())
 	linear := map[string]bool{}
 	for _, path := range lm.Linears(model.Config) {
 		linear[path+".weight"] = true
 	}
 	c := model.Config
-	read := readOf(shape, policy)
+	read := numRead(shape, policy)
 	for _, p := range model.Params() {
 		switch {
 		case !linear[p.Name]:
@@ -42,25 +42,26 @@ func Forward(model *reward.Model, shape pack.Shape, policy bool) Arithmetic {
 			a.Linear += 2 * positions * float64(p.Size())
 		}
 	}
-	a.Adapter, _ = adapter(model, shape, policy)
-	a.Attention = 4 * float64(c.Layers*c.Heads*c.HeadDim) * seen(shape)
+	a.Adapter, _ = adapterFLOPs(model, shape, policy)
+	a.Attention = 4 * float64(c.Layers*c.Heads*c.HeadDim) * attendedPairs(shape)
 	if policy {
 		a.Head = 2 * float64(shape.Predicted) * float64(c.Vocab*c.Hidden)
 	}
 	return a
 }
 
-// readOf is the number of places whose states are read.
-func readOf(shape pack.Shape, policy bool) float64 {
+// numRead is the number of positions whose hidden states are read.
+func numRead(shape pack.Shape, policy bool) float64 {
 	if policy {
 		return float64(shape.Responses + shape.Predicted)
 	}
 	return float64(shape.Responses)
 }
 
-// adapter counts a LoRA adapter's forward pass, and forward and backward. Merged into the weights it is their sum and, in
-// the backward pass, four thin products; beside them, two thin products in each of three passes.
-func adapter(model *reward.Model, shape pack.Shape, policy bool) (forward, step float64) {
+// adapterFLOPs counts a LoRA adapter's forward pass, and its forward and backward passes together.
+// An adapter that is merged into the weights costs their sum and four thin products in the backward
+// pass; one that is not costs two thin products in each of three passes.
+func adapterFLOPs(model *reward.Model, shape pack.Shape, policy bool) (forward, step float64) {
 	shapes := map[string][]int{}
 	for _, p := range model.Params() {
 		shapes[p.Name] = p.Shape
@@ -74,7 +75,7 @@ func adapter(model *reward.Model, shape pack.Shape, policy bool) (forward, step 
 		in, out, rank := float64(weight[0]), float64(weight[1]), float64(a[0])
 		rows := float64(shape.Positions())
 		if lm.LastFeedForward(model.Config, path) {
-			rows = readOf(shape, policy)
+			rows = numRead(shape, policy)
 		}
 		thin := 2 * rows * rank * (in + out)
 		if model.MergesAdapter(shape.Positions(), weight) {
@@ -88,8 +89,8 @@ func adapter(model *reward.Model, shape pack.Shape, policy bool) (forward, step 
 	return forward, step
 }
 
-// seen is the number of (query, key) pairs that are computed.
-func seen(shape pack.Shape) float64 {
+// attendedPairs is the number of (query, key) pairs that attention computes.
+func attendedPairs(shape pack.Shape) float64 {
 	row := func(length int) (pairs int) {
 		from := 0
 		for _, to := range lm.QueryBlocks(length) {
@@ -105,18 +106,18 @@ func seen(shape pack.Shape) float64 {
 	return float64(pairs)
 }
 
-// StepArithmetic counts forward and backward pass of one packed batch of a training step.
-func StepArithmetic(model *reward.Model, obj objective.Hybrid, shape pack.Shape) Arithmetic {
-	a := Forward(model, shape, obj.UsesPolicy())
+// TrainStepFLOPs counts the forward and backward pass of one packed batch of a training step.
+func TrainStepFLOPs(model *reward.Model, obj objective.Hybrid, shape pack.Shape) FLOPs {
+	a := ForwardFLOPs(model, shape, obj.UsesPolicy())
 	frozen := model.Adapter() != nil
 	a.Attention *= 3
-	_, a.Adapter = adapter(model, shape, obj.UsesPolicy())
+	_, a.Adapter = adapterFLOPs(model, shape, obj.UsesPolicy())
 	if frozen {
 		a.Linear *= 2 // by the inputs only
 		a.Head *= 2
 	} else {
 		a.Linear *= 3
-		a.Head *= 4 // the logits are made again
+		a.Head *= 4 // the logits are recomputed
 	}
 	return a
 }

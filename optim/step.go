@@ -1,0 +1,86 @@
+package optim
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// A MicroBatch is what a gradient program returned for one packed batch of an optimizer step.
+type MicroBatch struct {
+	Gradients []*tensors.Tensor // in the order of [Optimizer.Params]
+	Squares   float64           // sum of the squares of all gradients
+	Loss      float64           // a step is given up where it is not finite
+}
+
+// A Step describes one optimizer step to [Optimizer.Step].
+type Step struct {
+	Number  int     // t, from 1
+	Rate    float64 // learning rate
+	Batches int     // packed batches whose gradients are added up, at least 1
+	// Run runs the gradient program over packed batch i.
+	Run func(i int) (MicroBatch, error)
+	// Penalize, unless it is nil, changes the summed gradients in place before they are clipped and
+	// returns their new squared norm.
+	Penalize func(sums []*tensors.Tensor) (squares float64, err error)
+}
+
+// Step makes one optimizer step: it adds up the gradients of the packed batches, checks that losses
+// and norms are finite, clips, and updates the weights. It returns the norm before clipping. After
+// a [NonFiniteError], and after an error of s.Run, the weights are as they were.
+func (o *Optimizer) Step(s Step) (norm float64, err error) {
+	var sums []*tensors.Tensor
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, Free(sums))
+		}
+	}()
+	var last MicroBatch
+	for i := range s.Batches {
+		b, err := s.Run(i)
+		if err != nil {
+			return norm, err
+		}
+		last = b
+		if !finite(b.Loss) || !finite(b.Squares) {
+			return norm, errors.Join(nonFinite(i, b.Loss, math.Sqrt(b.Squares)), Free(b.Gradients))
+		}
+		squares := b.Squares
+		if sums == nil {
+			sums = b.Gradients
+		} else if squares, err = o.accumulate(sums, b.Gradients); err != nil {
+			return norm, errors.Join(err, Free(b.Gradients))
+		}
+		norm = math.Sqrt(squares)
+	}
+	if s.Penalize != nil {
+		squares, err := s.Penalize(sums)
+		if err != nil {
+			return norm, err
+		}
+		norm = math.Sqrt(squares)
+	}
+	if !finite(norm) {
+		return norm, nonFinite(s.Batches-1, last.Loss, norm)
+	}
+	return norm, o.Apply(sums, s.Rate, norm, s.Number)
+}
+
+// A NonFiniteError is a loss or a gradient norm that is NaN or infinite. The weights are as they
+// were before the step.
+type NonFiniteError struct {
+	Batch      int // index of the packed batch in the step
+	Loss, Norm float64
+}
+
+func nonFinite(batch int, loss, norm float64) error {
+	return &NonFiniteError{Batch: batch, Loss: loss, Norm: norm}
+}
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("loss is %v and gradient norm %v", e.Loss, e.Norm)
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

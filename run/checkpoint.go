@@ -1,0 +1,189 @@
+package run
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A State is what every checkpoint's state.json begins with. A loop embeds it in a state of its
+// own.
+type State struct {
+	Step        int    `json:"step"`        // steps made
+	Fingerprint string `json:"fingerprint"` // of recipe, model and data
+}
+
+func (s *State) common() *State { return s }
+
+// A Stater is a pointer to a struct that embeds [State].
+type Stater interface{ common() *State }
+
+const (
+	stateName       = "state.json"
+	stepPrefix      = "step-"
+	temporaryPrefix = ".writing-"
+
+	keptCheckpoints = 2
+)
+
+// SaveCheckpoint writes a checkpoint of the state's step, after the metrics that lead to it. save
+// fills the folder with everything but the state; the checkpoint appears whole or not at all. All
+// but the newest two are removed.
+func (f *Folder) SaveCheckpoint(state Stater, save func(dir string) error) error {
+	if err := f.sync(); err != nil {
+		return err
+	}
+	err := writeFolder(f.CheckpointPath(state.common().Step), func(temporary string) error {
+		if err := save(temporary); err != nil {
+			return err
+		}
+		return writeJSON(filepath.Join(temporary, stateName), state)
+	})
+	if err != nil {
+		return fmt.Errorf("run: checkpoint: %w", err)
+	}
+	names, err := f.checkpoints()
+	if err != nil {
+		return err
+	}
+	for _, old := range names[:max(0, len(names)-keptCheckpoints)] {
+		if err := os.RemoveAll(f.Join(CheckpointsName, old)); err != nil {
+			return fmt.Errorf("run: removing an old checkpoint: %w", err)
+		}
+	}
+	return nil
+}
+
+// CheckpointPath is the folder of a step's checkpoint.
+func (f *Folder) CheckpointPath(step int) string {
+	return f.Join(CheckpointsName, checkpointName(step))
+}
+
+func checkpointName(step int) string { return fmt.Sprintf("%s%06d", stepPrefix, step) }
+
+// ReadState reads the state of the newest checkpoint and returns the checkpoint's folder. Without a
+// checkpoint the state stays as it is, and the path is "". A checkpoint of another fingerprint than
+// the state's is refused.
+func (f *Folder) ReadState(state Stater) (path string, err error) {
+	names, err := f.checkpoints()
+	if err != nil || len(names) == 0 {
+		return "", err
+	}
+	path = f.Join(CheckpointsName, names[len(names)-1])
+	name := filepath.Join(path, stateName)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return "", fmt.Errorf("run: checkpoint: %w", err)
+	}
+	want := state.common().Fingerprint
+	if err := json.Unmarshal(data, state); err != nil {
+		return "", fmt.Errorf("run: %s: %w", name, err)
+	}
+	if state.common().Fingerprint != want {
+		return "", fmt.Errorf("run: %s was made by another recipe, model or data: resume with those "+
+			"of the run's start, or choose another folder", path)
+	}
+	return path, nil
+}
+
+// checkpoints lists the names of the checkpoints, oldest first.
+func (f *Folder) checkpoints() ([]string, error) {
+	entries, err := os.ReadDir(f.Join(CheckpointsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), stepPrefix) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { // by number: names grow from step 1,000,000 on
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
+	return names, nil
+}
+
+// Best is the best validation of a run so far.
+type Best struct {
+	Step     int     `json:"step"`
+	Accuracy float64 `json:"accuracy"`
+	Loss     float64 `json:"loss"`
+}
+
+// Improves reports whether a validation is better than b, which may be nil: more accurate, or as
+// accurate with a lower loss.
+func (b *Best) Improves(accuracy, loss float64) bool {
+	return b == nil || accuracy > b.Accuracy || accuracy == b.Accuracy && loss < b.Loss
+}
+
+// SaveBest replaces the weights of the best validation by those that save writes into a folder.
+func (f *Folder) SaveBest(best Best, save func(dir string) error) error {
+	err := writeFolder(f.Join(BestName), func(temporary string) error {
+		if err := save(temporary); err != nil {
+			return err
+		}
+		return writeJSON(filepath.Join(temporary, stateName), best)
+	})
+	if err != nil {
+		return fmt.Errorf("run: saving the best weights: %w", err)
+	}
+	return nil
+}
+
+// writeFolder lets write fill a temporary folder, which then takes path's place.
+func writeFolder(path string, write func(temporary string) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(path), temporaryPrefix)
+	if err != nil {
+		return err
+	}
+	err = write(temporary)
+	if err == nil {
+		err = os.Chmod(temporary, 0o755)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(temporary))
+	}
+	// No call replaces one folder by another, so the old one is renamed first. Readers skip names
+	// that begin with a dot.
+	aside := ""
+	if _, err := os.Stat(path); err == nil {
+		aside = temporary + "-old"
+		if err := os.Rename(path, aside); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		if aside != "" {
+			err = errors.Join(err, os.Rename(aside, path))
+		}
+		return err
+	}
+	if aside != "" {
+		if err := os.RemoveAll(aside); err != nil {
+			return err
+		}
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes renames in a folder durable.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,110 @@
+package run_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"haf/run"
+)
+
+// state is what a loop would keep.
+type state struct {
+	run.State
+	Extra string `json:"extra"`
+}
+
+func opened(t *testing.T) *run.Folder {
+	t.Helper()
+	folder := create(t, t.TempDir())
+	if err := folder.OpenMetrics(0, false); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { folder.Close() })
+	return folder
+}
+
+// write returns what fills a checkpoint with one file.
+func write(text string) func(dir string) error {
+	return func(dir string) error {
+		return os.WriteFile(filepath.Join(dir, "weights"), []byte(text), 0o644)
+	}
+}
+
+// TestCheckpoints keeps the newest two by number, also where names grow, and reads the newest one.
+func TestCheckpoints(t *testing.T) {
+	folder := opened(t)
+	for _, step := range []int{20, 999999, 1000000} {
+		s := &state{run.State{Step: step, Fingerprint: "a"}, "kept"}
+		if err := folder.SaveCheckpoint(s, write("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(folder.Join(run.CheckpointsName))
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%d checkpoints, want 2: %v", len(entries), err)
+	}
+	got := state{State: run.State{Fingerprint: "a"}}
+	path, err := folder.ReadState(&got)
+	if err != nil || path != folder.CheckpointPath(1000000) || got.Step != 1000000 || got.Extra != "kept" {
+		t.Errorf("read %+v from %s: %v", got, path, err)
+	}
+	other := state{State: run.State{Fingerprint: "b"}}
+	if _, err := folder.ReadState(&other); err == nil || !strings.Contains(err.Error(), "another recipe") {
+		t.Errorf("a checkpoint of another fingerprint: %v", err)
+	}
+}
+
+// TestCheckpointWhole leaves nothing of a checkpoint that could not be written.
+func TestCheckpointWhole(t *testing.T) {
+	folder, failed := opened(t), errors.New("disk full")
+	err := folder.SaveCheckpoint(&state{}, func(dir string) error {
+		return errors.Join(write("half")(dir), failed)
+	})
+	if !errors.Is(err, failed) {
+		t.Errorf("got %v", err)
+	}
+	entries, err := os.ReadDir(folder.Join(run.CheckpointsName))
+	if err != nil || len(entries) != 0 {
+		t.Errorf("%v is left: %v", entries, err)
+	}
+	if path, err := folder.ReadState(&state{}); path != "" || err != nil {
+		t.Errorf("read %q: %v", path, err)
+	}
+}
+
+// TestSaveBest replaces the folder of the best weights.
+func TestSaveBest(t *testing.T) {
+	folder := opened(t)
+	for _, text := range []string{"first", "second"} {
+		if err := folder.SaveBest(run.Best{Step: 1}, write(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(folder.Join(run.BestName, "weights"))
+	if err != nil || string(data) != "second" {
+		t.Errorf("best holds %q: %v", data, err)
+	}
+	if left, _ := filepath.Glob(folder.Join(".*")); len(left) != 0 {
+		t.Errorf("%v is left", left)
+	}
+}
+
+// TestImproves prefers accuracy, then the lower loss, and keeps the earlier of equal validations.
+func TestImproves(t *testing.T) {
+	best := &run.Best{Accuracy: 0.7, Loss: 0.5}
+	for _, c := range []struct {
+		of             *run.Best
+		accuracy, loss float64
+		want           bool
+	}{
+		{nil, 0, 9, true}, {best, 0.8, 9, true}, {best, 0.7, 0.4, true}, {best, 0.7, 0.5, false},
+		{best, 0.6, 0.1, false},
+	} {
+		if got := c.of.Improves(c.accuracy, c.loss); got != c.want {
+			t.Errorf("accuracy %g, loss %g improves %+v: %v", c.accuracy, c.loss, c.of, got)
+		}
+	}
+}

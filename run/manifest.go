@@ -1,0 +1,96 @@
+package run
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"haf/hub"
+)
+
+// A Verb is the command that a run belongs to.
+type Verb string
+
+// The verbs with runs.
+const (
+	VerbTrain Verb = "" // as manifests name it
+	VerbRLHF  Verb = "rlhf"
+)
+
+// Command is what a user types.
+func (v Verb) Command() string {
+	if v == VerbTrain {
+		return "haf train"
+	}
+	return "haf " + string(v)
+}
+
+// A Manifest is a run's manifest.json: what is needed to know what was done, and to resume it. R is
+// the type that the recipe is decoded into.
+type Manifest[R any] struct {
+	Format      int               `json:"format"`
+	Verb        Verb              `json:"verb,omitempty"`
+	Created     time.Time         `json:"created"`
+	Recipe      R                 `json:"recipe"` // its paths absolute
+	Origin      map[string]string `json:"origin"` // of each key: "default", "file" or "set"
+	Versions    map[string]string `json:"versions"`
+	Device      string            `json:"device"`
+	Base        string            `json:"base"` // folder of the base model
+	BaseHash    string            `json:"base_hash"`
+	Encoder     string            `json:"encoder_hash"` // of what decides the tokens
+	Data        []DataFile        `json:"data"`
+	Models      []ModelFile       `json:"models,omitempty"` // reward model and critic of haf rlhf
+	Hub         []Source          `json:"hub,omitempty"`    // what was fetched, and at which commit
+	Report      []string          `json:"report"`           // what was read, kept, truncated, dropped
+	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
+}
+
+// ManifestFormat is the number of the form of [Manifest].
+const ManifestFormat = 2
+
+// A DataFile is a preference file and the hash of its bytes.
+type DataFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+}
+
+// A ModelFile is a model that a run reads: a folder or file and the hash of its bytes, or the
+// address of a server and what it serves there. Whether a server's model is the same as before,
+// only the server knows.
+type ModelFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256,omitempty"`
+	Served string `json:"served,omitempty"` // the reward and the server's name of the model
+}
+
+// A Source is a value of a recipe that was an id on the hub, and what it became.
+type Source struct {
+	Key string `json:"key"` // such as model.path or data.train
+	hub.Source
+}
+
+// ReadManifest reads the manifest of the run in dir, of whatever format; its recipe is decoded over
+// the one given. Without a manifest the error wraps fs.ErrNotExist.
+func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
+	path := filepath.Join(dir, ManifestName)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("run: %s is no run folder: %w", dir, err)
+	}
+	m := &Manifest[R]{Recipe: recipe}
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("run: %s: %w", path, err)
+	}
+	return m, nil
+}
+
+// readVerb reads which verb the run in dir belongs to.
+func readVerb(dir string) (Verb, error) {
+	m, err := ReadManifest[any](dir, nil)
+	if err != nil {
+		return "", err
+	}
+	return m.Verb, nil
+}

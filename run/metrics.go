@@ -1,0 +1,82 @@
+package run
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Records are the lines of a metrics.jsonl. Steps of haf train are in Steps, those of haf rlhf in
+// PolicySteps.
+type Records struct {
+	Steps       []TrainStep
+	PolicySteps []PolicyStep
+	Validations []Validation
+}
+
+// ReadRecords reads metrics.jsonl of the run in dir, which was made by the verb. Without the file
+// there are no records. A last line that is cut off is left out, because the run may still be
+// going.
+func ReadRecords(dir string, verb Verb) (Records, error) {
+	var r Records
+	path := filepath.Join(dir, MetricsName)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, fmt.Errorf("run: metrics: %w", err)
+	}
+	lines := newLines(data[:bytes.LastIndexByte(data, '\n')+1])
+	for n := 1; lines.Scan(); n++ {
+		if err := r.add(lines.Bytes(), verb); err != nil {
+			return r, fmt.Errorf("run: %s:%d: %w", path, n, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return r, fmt.Errorf("run: %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// add decodes a line. Other kinds of records are left out.
+func (r *Records) add(line []byte, verb Verb) error {
+	var at struct{ Kind string }
+	if err := json.Unmarshal(line, &at); err != nil {
+		return err
+	}
+	switch {
+	case at.Kind == KindEval:
+		return decode(line, &r.Validations)
+	case at.Kind == KindStep && verb == VerbRLHF:
+		return decode(line, &r.PolicySteps)
+	case at.Kind == KindStep:
+		return decode(line, &r.Steps)
+	}
+	return nil
+}
+
+func decode[T any](line []byte, list *[]T) error {
+	var record T
+	err := json.Unmarshal(line, &record)
+	*list = append(*list, record)
+	return err
+}
+
+// Best returns the validation that selected the weights and the name of the reward that did; ok is
+// false where there was none.
+func (r Records) Best() (best Validation, name string, ok bool) {
+	var so *Best
+	for _, v := range r.Validations {
+		by := v.SelectedBy()
+		if accuracy := v.Rewards[by].Accuracy; by != "" && so.Improves(accuracy, v.Loss) {
+			so = &Best{Step: v.Step, Accuracy: accuracy, Loss: v.Loss}
+			best, name, ok = v, by, true
+		}
+	}
+	return best, name, ok
+}

@@ -1,0 +1,85 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrInterrupted is returned by a run that was asked to stop, after it has saved a checkpoint.
+var ErrInterrupted = errors.New("interrupted; a checkpoint is saved")
+
+// A Session is one start of the program on a run: a new run, or one that was stopped and is
+// resumed.
+type Session struct {
+	Verb    Verb
+	Dir     string
+	Resumed bool
+	Folder  *Folder // nil until the run is started
+
+	running bool
+}
+
+// Start returns the session of a new run in dir. It makes nothing on disk: that is
+// [Session.Create]'s part, once everything is loaded. A folder that holds a run is refused.
+func Start(verb Verb, dir string) (*Session, error) {
+	if err := checkVacant(dir); err != nil {
+		return nil, err
+	}
+	return &Session{Verb: verb, Dir: dir}, nil
+}
+
+// Resume returns the session of the stopped run in dir, which must be of the verb.
+func Resume(verb Verb, dir string) (*Session, error) {
+	of, err := readVerb(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{Verb: of, Dir: dir, Resumed: true}
+	if of != verb {
+		return nil, fmt.Errorf("run: %s is a run of %s: to resume it, run: %s",
+			dir, of.Command(), s.command())
+	}
+	s.Folder, err = Open(dir)
+	return s, err
+}
+
+// command is the command that resumes the run.
+func (s *Session) command() string { return s.Verb.Command() + " -resume " + s.Dir }
+
+// Create makes the folder of a new run with its manifest.
+func (s *Session) Create(manifest any) (err error) {
+	if s.Folder, err = Create(s.Dir, manifest); err != nil {
+		return err
+	}
+	s.running = true
+	return nil
+}
+
+// Continue resumes a stopped run if it is the same: with the settings, models and data of its
+// start.
+func (s *Session) Continue(same bool) error {
+	if !same {
+		what := "base model, template or data"
+		if s.Verb == VerbRLHF {
+			what = "policy, reward model, critic, template or prompts"
+		}
+		return fmt.Errorf("run: %s was started with another %s: they have changed on disk since; "+
+			"put them back, or choose another folder", s.Dir, what)
+	}
+	s.running = true
+	return nil
+}
+
+// Explain adds to the error of a run how to resume it.
+func (s *Session) Explain(err error) error {
+	switch interrupted := errors.Is(err, ErrInterrupted) || errors.Is(err, context.Canceled); {
+	case err == nil || !s.running && !(interrupted && Exists(s.Dir)):
+		return err // nothing to resume
+	case interrupted:
+		return fmt.Errorf("%w; to resume, run: %s", err, s.command())
+	default:
+		return fmt.Errorf("%w; fix the problem, then resume from the last checkpoint with: %s",
+			err, s.command())
+	}
+}

@@ -1,0 +1,80 @@
+package run_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"haf/run"
+)
+
+// TestSession takes a run through its start, an interrupt, a failure and its resumption.
+func TestSession(t *testing.T) {
+	for verb, command := range map[run.Verb]string{
+		run.VerbTrain: "haf train -resume ", run.VerbRLHF: "haf rlhf -resume ",
+	} {
+		dir := t.TempDir()
+		s, err := run.Start(verb, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := errors.New("failed")
+		if got := s.Explain(failed); got != failed {
+			t.Errorf("before there is a folder: %v", got)
+		}
+		if got := s.Explain(context.Canceled); got != context.Canceled {
+			t.Errorf("interrupted before there is a folder: %v", got)
+		}
+		if err := s.Create(run.Manifest[string]{Verb: verb, Recipe: "r"}); err != nil {
+			t.Fatal(err)
+		}
+		got := s.Explain(fmt.Errorf("step 3: %w", run.ErrInterrupted))
+		if !errors.Is(got, run.ErrInterrupted) || !strings.HasSuffix(got.Error(), "run: "+command+dir) {
+			t.Errorf("interrupted: %v", got)
+		}
+		got = s.Explain(failed)
+		if !errors.Is(got, failed) || !strings.HasSuffix(got.Error(), "with: "+command+dir) {
+			t.Errorf("failed: %v", got)
+		}
+		if _, err := run.Start(verb, dir); err == nil || !strings.Contains(err.Error(), "holds a run") {
+			t.Errorf("started again: %v", err)
+		}
+
+		resumed, err := run.Resume(verb, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !resumed.Resumed || resumed.Folder.Path != dir {
+			t.Errorf("resumed %+v", resumed)
+		}
+		if got := resumed.Explain(context.Canceled); !strings.Contains(got.Error(), command+dir) {
+			t.Errorf("interrupted while it was loading: %v", got)
+		}
+		if got := resumed.Explain(failed); got != failed {
+			t.Errorf("failed while it was loading: %v", got)
+		}
+		if err := resumed.Continue(false); err == nil || !strings.Contains(err.Error(), "have changed") {
+			t.Errorf("another run: %v", err)
+		}
+		if err := resumed.Continue(true); err != nil || resumed.Explain(failed) == failed {
+			t.Errorf("the same run: %v", err)
+		}
+	}
+}
+
+// TestResumeOtherVerb names the command that resumes the run.
+func TestResumeOtherVerb(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := run.Create(dir, run.Manifest[string]{Verb: run.VerbRLHF}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := run.Resume(run.VerbTrain, dir)
+	if err == nil || !strings.Contains(err.Error(), "haf rlhf -resume "+dir) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := run.Resume(run.VerbTrain, t.TempDir()); err == nil {
+		t.Error("a folder without a run was resumed")
+	}
+}

@@ -1,0 +1,138 @@
+// Package train trains a reward model by supervised learning: it packs the data, reads the
+// reference, makes the optimizer steps, validates, writes checkpoints, and resumes a run that was
+// stopped.
+package train
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"haf/encode"
+	"haf/objective"
+	"haf/optim"
+	"haf/pref"
+	"haf/reward"
+	"haf/run"
+)
+
+// Options says how a run is trained.
+type Options struct {
+	Objective       objective.Hybrid
+	Optimizer       optim.AdamW
+	Epochs          int
+	MaxSteps        int     // 0 is no limit
+	Batch           int     // groups of an optimizer step, about
+	EvalEvery       int     // steps; 0 validates only at the end
+	CheckpointEvery int     // steps; 0 writes a checkpoint only when interrupted
+	Patience        int     // validations without a better one before an early stop; 0 disables it
+	HeadDropout     Dropout // before the score head
+	Seed            uint64
+	CacheDir        string // of the reference's log-probabilities
+	Fingerprint     string // of recipe and data, for resuming
+	// AvailableMemory, unless it is 0, is the number of bytes that a run may take: activation
+	// checkpointing is then chosen to fit, instead of being as the model was opened.
+	AvailableMemory int64
+}
+
+// Data is what is trained and validated on. Valid may be empty: the last weights are then the best.
+type Data struct {
+	Train, Valid []encode.Group
+	ValidGroups  []pref.Group // the validation groups' texts, in the order of Valid
+}
+
+// Result is what a run came to.
+type Result struct {
+	Steps        int
+	FirstLoss    float64 // 0 where resumed
+	LastLoss     float64
+	Best         *run.Best
+	EarlyStopped bool
+	Programs     int // compiled for reference, training and validation
+	Seconds      float64
+}
+
+// Run trains the model on the data and leaves the run in the folder, which may hold a checkpoint to
+// resume from. When ctx is canceled it finishes the step, writes a checkpoint and returns
+// [run.ErrInterrupted].
+func Run(
+	ctx context.Context, model *reward.Model, data Data, opt Options, folder *run.Folder,
+	progress run.Progress,
+) (Result, error) {
+	if err := opt.Check(model, data); err != nil {
+		return Result{}, err
+	}
+	t := &trainer{model: model, data: data, opt: opt, folder: folder, progress: progress}
+	defer folder.Close()
+	defer func() { t.stepper.Close() }() // made in prepare
+	if err := t.prepare(ctx); err != nil {
+		return t.result, err
+	}
+	began := time.Now()
+	err := t.loop(ctx)
+	t.result.Seconds = time.Since(began).Seconds()
+	t.result.Steps, t.result.Best = t.state.Step, t.state.Best
+	t.result.Programs = t.stepper.Programs() + model.Programs()
+	if err != nil {
+		return t.result, err
+	}
+	return t.result, t.finish()
+}
+
+// Check returns an error if the model cannot be trained on the data in this way. It is quick, and
+// [Run] calls it. A caller that makes a run's folder calls it before.
+func (o Options) Check(model *reward.Model, data Data) error {
+	h := o.Objective
+	switch {
+	case h.UsesPolicy() && !model.HasPolicyHead:
+		return fmt.Errorf("train: %s has no policy head (lm_head.weight) for the policy loss: "+
+			"train with policy_weight = 0 or from a causal language model", model.Dir)
+	case h.UsesVariance() && !model.HasVariance:
+		return fmt.Errorf("train: reward %q reads a variance head, which %s was opened without: "+
+			"open it with one", h.Reward, model.Dir)
+	case o.Epochs < 1 && o.MaxSteps < 1:
+		return fmt.Errorf("train: epochs is %d, want at least 1", o.Epochs)
+	case o.Batch < 1:
+		return fmt.Errorf("train: batch is %d, want at least 1", o.Batch)
+	}
+	if err := h.Check(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := o.HeadDropout.check(); err != nil {
+		return err
+	}
+	if err := o.Optimizer.Check(); err != nil {
+		return err
+	}
+	for _, groups := range [][]encode.Group{data.Train, data.Valid} {
+		if err := model.CheckIDs(groups); err != nil {
+			return err
+		}
+	}
+	return checkStated(h, data.Train, data.Valid)
+}
+
+// checkStated returns an error if the objective reads margins or rewards that the data does not
+// state.
+func checkStated(h objective.Hybrid, parts ...[]encode.Group) error {
+	stated := false
+	for _, groups := range parts {
+		for i := range groups {
+			g := &groups[i]
+			for _, c := range g.Comparisons {
+				stated = stated || g.Stated(c) != 0
+			}
+			if h.UsesTargets() && g.Targets() == nil {
+				return fmt.Errorf("train: %s states no rewards, but policy %q reads one of every "+
+					"response: give its rows scores (haf relabel -how scores), or set "+
+					"objective.explicit = \"score\" to take the score head's", g.Source, h.Policy)
+			}
+		}
+	}
+	if h.UsesMargins() && !stated {
+		return fmt.Errorf("train: no comparison of the data states a margin, but reward %q and "+
+			"policy %q read them: give the rows a margin or scores (haf relabel), or choose other "+
+			"losses", h.Reward, h.Policy)
+	}
+	return nil
+}

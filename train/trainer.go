@@ -1,0 +1,314 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"haf/backend"
+	"haf/encode"
+	"haf/lm"
+	"haf/objective"
+	"haf/pack"
+	"haf/reward"
+	"haf/run"
+)
+
+// State is what a checkpoint holds besides tensors.
+type State struct {
+	run.State
+	Packing        string    `json:"packing"` // of the data: it decides the steps' groups
+	Best           *run.Best `json:"best"`    // of the validations so far
+	EvalsSinceBest int       `json:"evals_since_best"`
+	// Recompute is the activation checkpointing, which was chosen for the memory available at the
+	// run's start.
+	Recompute lm.Recompute `json:"checkpointing"`
+	// ValidationDue says that the run was stopped before the validation of this step was through.
+	ValidationDue bool `json:"validation_due,omitempty"`
+}
+
+// trainer is one training in progress.
+type trainer struct {
+	model    *reward.Model
+	data     Data
+	opt      Options
+	folder   *run.Folder
+	progress run.Progress
+
+	order     *stepOrder
+	stepper   *Stepper
+	trainRefs [][]float64
+	validRefs [][]float64
+	state     State
+	result    Result
+}
+
+// prepare packs the data, reads the reference, builds the programs, and loads the newest
+// checkpoint.
+func (t *trainer) prepare(ctx context.Context) error {
+	model, opt := t.model, t.opt
+	model.Meta.Objective = opt.Objective
+	var err error
+	if t.order, err = newStepOrder(model.Positions(), t.data, opt); err != nil {
+		return err
+	}
+	checkpoint, err := t.readState()
+	if err != nil {
+		return err
+	}
+	t.chooseRecompute()
+	t.stepper = NewStepper(model, opt.Objective, opt.Optimizer, t.order.total)
+	if opt.Objective.UsesScore() {
+		t.stepper.dropout = opt.HeadDropout
+	}
+	if model.Device().Kind() != backend.KindGo { // which compiles nothing
+		t.stepper.compileAhead(t.order.packing.Batch(t.order.epochs[0][0][0]))
+	}
+	if opt.Objective.UsesReference() {
+		if err := t.readReference(ctx); err != nil {
+			return err
+		}
+	}
+	t.progress.Logf("packing: %s", t.order.packing)
+	t.progress.Logf("steps: %s", t.order.packing.StepStats(t.order.epochs[0]))
+	if opt.Objective.Kind == objective.Elastic {
+		if err := t.stepper.newEWC(); err != nil {
+			return err
+		}
+	}
+	if checkpoint != "" {
+		if err := t.stepper.load(checkpoint); err != nil {
+			return err
+		}
+		t.progress.Logf("resumed after step %d of %d", t.state.Step, t.order.total)
+	}
+	return t.folder.OpenMetrics(t.state.Step, t.state.ValidationDue)
+}
+
+// readState reads the state of the newest checkpoint and returns the checkpoint's path. Without one
+// the state is that of the beginning.
+func (t *trainer) readState() (path string, err error) {
+	packing := t.order.packing.String()
+	t.state.Fingerprint = t.opt.Fingerprint
+	if path, err = t.folder.ReadState(&t.state); err != nil {
+		return "", err
+	}
+	if path != "" && t.state.Packing != packing {
+		return "", fmt.Errorf("train: %s is of a run that packed the data otherwise (%q, now %q), so "+
+			"its steps had other groups: finish it with the version of haf that began it, or train "+
+			"into a new folder", path, t.state.Packing, packing)
+	}
+	t.state.Packing = packing
+	return path, nil
+}
+
+// chooseRecompute chooses the activation checkpointing by the available memory. A resumed run
+// keeps its own, because another one may change the last bits.
+func (t *trainer) chooseRecompute() {
+	if t.state.Recompute != "" {
+		t.model.SetRecompute(t.state.Recompute)
+	} else if available := t.opt.AvailableMemory; available > 0 {
+		memory := fit(t.model, t.opt.Objective, t.order, available)
+		t.progress.Logf("checkpointing: %s, for %.1f GB of memory where there are %.1f GB",
+			t.model.Decoder().Recompute, float64(memory.Total())/1e9, float64(available)/1e9)
+	}
+	t.state.Recompute = t.model.Decoder().Recompute
+}
+
+// readReference gets π_ref's log-probabilities of all responses. It runs before the checkpoint is
+// loaded, because the weights are still the base's then.
+func (t *trainer) readReference(ctx context.Context) error {
+	ref, err := t.model.Reference(t.opt.CacheDir)
+	if err != nil {
+		return err
+	}
+	all := append(append([]encode.Group{}, t.data.Train...), t.data.Valid...)
+	started := false
+	logps, made, err := ref.LogProbs(ctx, all, t.order.shapes, func(done, total int) {
+		if !started {
+			started = true
+			t.progress.StartPhase("reference", total)
+		}
+		t.progress.Update(done, "")
+	})
+	if started {
+		t.progress.EndPhase()
+	}
+	if err != nil {
+		return err
+	}
+	t.trainRefs, t.validRefs = logps[:len(t.data.Train)], logps[len(t.data.Train):]
+	t.progress.Logf("reference: %d response log-probabilities made, the rest from the cache", made)
+	return nil
+}
+
+// loop makes the steps that are left.
+func (t *trainer) loop(ctx context.Context) error {
+	t.stepper.waitCompiled(ctx, t.progress)
+	t.progress.StartPhase("training", t.order.total)
+	defer t.progress.EndPhase()
+	t.progress.Update(t.state.Step, "")
+	t.result.EarlyStopped = t.outOfPatience()
+	if err := t.validateIfDue(ctx); err != nil {
+		return err
+	}
+	first := 0 // number of the epoch's first step
+	for epoch, steps := range t.order.epochs {
+		for i := max(0, t.state.Step-first); i < len(steps); i++ {
+			if t.state.Step >= t.order.total || t.result.EarlyStopped {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return t.interrupted()
+			}
+			if err := t.trainStep(epoch, steps[i]); err != nil {
+				return err
+			}
+			if err := t.validateAndCheckpoint(ctx); err != nil {
+				return err
+			}
+		}
+		first += len(steps)
+	}
+	return nil
+}
+
+func (t *trainer) outOfPatience() bool {
+	return t.opt.Patience > 0 && t.state.EvalsSinceBest >= t.opt.Patience
+}
+
+// trainStep makes one optimizer step over the packed batches and records it.
+func (t *trainer) trainStep(epoch int, packed []int) error {
+	began := time.Now()
+	batches := make([]*pack.Batch, len(packed))
+	for i, p := range packed {
+		batches[i] = t.order.packing.Batch(p)
+	}
+	rate := t.opt.Optimizer.Rate(t.state.Step, t.order.total)
+	metrics, err := t.stepper.Step(batches, t.trainRefs, rate, t.state.Step+1)
+	if bad := (*nonFiniteError)(nil); errors.As(err, &bad) {
+		return t.failNonFinite(bad, len(batches))
+	}
+	if err != nil {
+		return fmt.Errorf("step %d: %w", t.state.Step+1, err)
+	}
+	t.state.Step++
+	record := metrics.record()
+	record.Epoch, record.LR, record.Seconds = epoch, rate, time.Since(began).Seconds()
+	t.result.LastLoss = record.Loss
+	if t.state.Step == 1 {
+		t.result.FirstLoss = record.Loss
+		t.checkFirstLoss(record.Loss, batches)
+	}
+	accuracy := record.Accuracy
+	if !t.opt.Objective.UsesScore() {
+		accuracy = record.PolicyAccuracy
+	}
+	t.progress.Update(t.state.Step, fmt.Sprintf(
+		"loss %.4f (reward %.4f, policy %.4f), accuracy %.2f, %.0f tokens/s", record.Loss,
+		record.RewardLoss, record.PolicyLoss, accuracy, float64(record.Tokens)/record.Seconds))
+	return t.folder.Record(record)
+}
+
+// failNonFinite ends a run whose loss or gradient is not finite. It writes the weights before the
+// step into a checkpoint; the error names the step, the packed batch and the sources.
+func (t *trainer) failNonFinite(bad *nonFiniteError, batches int) error {
+	var sources []string
+	for _, g := range bad.groups() {
+		if len(sources) == 6 {
+			sources = append(sources, "…")
+			break
+		}
+		sources = append(sources, t.data.Train[g].Source.String())
+	}
+	err := fmt.Errorf("train: step %d, packed batch %d of %d, groups %s: %w; lower train.lr, set "+
+		"train.clip, or look at these rows", t.state.Step+1, bad.index+1, batches,
+		strings.Join(sources, ", "), bad)
+	if saveErr := t.checkpoint(); saveErr != nil {
+		return errors.Join(err, saveErr)
+	}
+	return fmt.Errorf("%w; the weights after step %d are in %s",
+		err, t.state.Step, t.folder.CheckpointPath(t.state.Step))
+}
+
+// checkpoint writes the state and the trained weights.
+func (t *trainer) checkpoint() error { return t.folder.SaveCheckpoint(&t.state, t.stepper.save) }
+
+// checkFirstLoss compares the first loss with the one that a fresh head and π = π_ref must give:
+// (w + α) ln 2 by the paper's losses.
+func (t *trainer) checkFirstLoss(loss float64, batches []*pack.Batch) {
+	var groups []objective.Group
+	for _, b := range batches {
+		for _, g := range b.Groups {
+			groups = append(groups, valuesOf(&t.data.Train[g], nil, nil, nil))
+		}
+	}
+	want, ok := t.opt.Objective.FirstLoss(groups, t.order.total)
+	what := "what zero scores and π = π_ref give"
+	if t.opt.Objective.Plain() {
+		what = "(w + α) ln 2"
+	}
+	near := 1e-4
+	if t.model.Decoder().DType != dtypes.Float32 {
+		// The programs of the reference and of the step may sum in another order. In bfloat16 a
+		// log-probability then differs by tenths.
+		near = 2e-3
+	}
+	switch {
+	case !ok || !t.model.FreshHead && t.opt.Objective.UsesScore():
+	case math.Abs(loss-want) <= near*math.Max(1, want):
+		t.progress.Logf("first loss %.6f is %s = %.6f, as it must be", loss, what, want)
+	default:
+		t.progress.Logf("warning: the first loss is %.6f, %s = %.6f was expected: the reference is "+
+			"not the model that is trained", loss, what, want)
+	}
+}
+
+// validateAndCheckpoint validates and writes a checkpoint where they are due after a step.
+func (t *trainer) validateAndCheckpoint(ctx context.Context) error {
+	step, last := t.state.Step, t.state.Step == t.order.total
+	due := func(every int) bool { return every > 0 && step%every == 0 }
+	t.state.ValidationDue = len(t.data.Valid) > 0 && (last || due(t.opt.EvalEvery))
+	if err := t.validateIfDue(ctx); err != nil {
+		return err
+	}
+	if due(t.opt.CheckpointEvery) && !last {
+		return t.checkpoint()
+	}
+	return nil
+}
+
+// interrupted writes a checkpoint and returns [run.ErrInterrupted].
+func (t *trainer) interrupted() error {
+	if err := t.checkpoint(); err != nil {
+		return err
+	}
+	return run.ErrInterrupted
+}
+
+// finish puts the best weights into the model and saves it.
+func (t *trainer) finish() error {
+	if best := t.state.Best; best != nil && best.Step != t.state.Step {
+		if err := t.stepper.optimizer.LoadWeights(t.folder.Join(run.BestName)); err != nil {
+			return err
+		}
+		t.progress.Logf("the weights of step %d, the best validation, are kept", best.Step)
+	}
+	var err error
+	if t.model.Meta.Objective, err = t.stepper.learnedObjective(); err != nil {
+		return err
+	}
+	t.model.Meta.Heads = nil
+	if t.opt.Objective.UsesScore() {
+		t.model.Meta.Heads = append(t.model.Meta.Heads, "score")
+	}
+	if t.opt.Objective.UsesPolicy() {
+		t.model.Meta.Heads = append(t.model.Meta.Heads, "policy")
+	}
+	return t.model.Save(t.folder.Join(run.ModelName))
+}
