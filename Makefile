@@ -29,7 +29,7 @@ check:
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	$(GO) test ./internal/docs ./cmd/haf -run 'TestPages|TestCommandsPage'
-	$(GO) tool misspell -error README.md docs $(SOURCES)
+	@$(GO) tool misspell -error README.md docs $(SOURCES)
 
 # What is spelled besides the pages.
 SOURCES = $(wildcard *.go */*.go */*/*.go) $(wildcard recipes/*.toml)

@@ -61,9 +61,42 @@ func check(root string) ([]problem, error) {
 		return nil, err
 	}
 	problems = append(problems, lost...)
+	route, err := checkRoute(root, pages)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, route...)
 	wide, err := checkGo(root)
 	return append(problems, wide...), err
 }
+
+// sourceFile is a Go file below the root, with its folder.
+var sourceFile = regexp.MustCompile(`\b[\w/]+/\w+\.go\b`)
+
+// checkRoute wants the reading path of doc.go and of the page of the architecture to be the same.
+func checkRoute(root string, pages []page) ([]problem, error) {
+	text, err := os.ReadFile(filepath.Join(root, "doc.go"))
+	if err != nil {
+		return nil, err
+	}
+	want := strings.Join(sourceFile.FindAllString(string(text), -1), " ")
+	var steps []string
+	for _, p := range pages {
+		for _, l := range p.lines {
+			if p.name == architectureName && routeStep.MatchString(l.text) {
+				steps = append(steps, sourceFile.FindString(l.text))
+			}
+		}
+	}
+	if got := strings.Join(steps, " "); got != want {
+		text := "its reading path is " + got + ", that of doc.go " + want
+		return []problem{{architectureName, 1, text}}, nil
+	}
+	return nil, nil
+}
+
+// routeStep is a step of the reading path.
+var routeStep = regexp.MustCompile("^\\d+\\. `[\\w/]+\\.go`")
 
 // pageName is a page or folder of docs, as comments name it.
 var pageName = regexp.MustCompile(`\bdocs/(?:[\w-]+/)*[\w-]+\.(?:md|svg|jsonl)\b`)
