@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check fuzz setup parity models round-trips remote contract soak bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one clean
+.PHONY: build demo test race check docs fuzz setup parity models round-trips remote contract soak bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -28,6 +28,16 @@ check:
 	CGO_ENABLED=0 $(GO) build ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+	$(GO) test ./internal/docs ./cmd/haf -run 'TestPages|TestCommandsPage'
+	@$(GO) tool misspell -error README.md docs $(SOURCES)
+
+# What is spelled besides the pages.
+SOURCES = $(wildcard *.go */*.go */*/*.go) $(wildcard recipes/*.toml)
+
+# The generated pages anew, and the checks of all pages.
+docs:
+	$(GO) test ./cmd/haf -count=1 -run TestCommandsPage -update
+	$(GO) run ./internal/docs -write
 
 # Every fuzz target for a while; their seeds run with the tests. Where the time is up in the middle of an input, go calls that a failure:
 # such a target is run again.
@@ -134,7 +144,7 @@ bench-generate: models
 	$(GO) test ./lm -run '^$$' -bench BenchmarkGenerate -benchtime 3x
 	@test -z "$(PEERS_PY)" || $(PEERS_PY) bench/generate.py $(SMOLLM2)
 
-# Time and memory against sequence length, rank, depth and number of pairs: docs/growth.md. GROWTH=-reduced shows in some
+# Time and memory against sequence length, rank, depth and number of pairs: docs/dev/growth.md. GROWTH=-reduced shows in some
 # minutes that it works.
 growth: build models
 	$(GO) run ./internal/growth -model $(SMOLLM2) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz $(GROWTH)

@@ -29,7 +29,7 @@ var ErrNoTemplate = errors.New("chat: the model has no chat template: " +
 // templates.
 type Message struct{ Role, Content string }
 
-// Template is a chat template in Jinja, as transformers runs it: docs/decisions/0060-jinja.md. It
+// Template is a chat template in Jinja, as transformers runs it: docs/dev/decisions/0060-jinja.md. It
 // does not change and is safe for concurrent use.
 type Template struct {
 	source   string

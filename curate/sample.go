@@ -18,7 +18,7 @@ type Sampling struct {
 	TemperatureTo float64 `json:"temperature_to,omitempty"`
 }
 
-// Paper is the protocol of HaF-RM's best-of-n (docs/use.md): n samples (4 with Phi-2, 8 with Mistral), top-p 0.85, a
+// Paper is the protocol of HaF-RM's best-of-n (docs/guide/sampling-and-relabelling.md): n samples (4 with Phi-2, 8 with Mistral), top-p 0.85, a
 // temperature from 0.5 to 1.2.
 func Paper(n int) Sampling {
 	return Sampling{N: n, TemperatureTo: 1.2, Sampling: pref.Sampling{MaxTokens: 512, Temperature: 0.5, TopP: 0.85}}

@@ -72,7 +72,7 @@ func (r *Results) method(note string) report.Section {
 		fmt.Sprintf("Base model %v, seeds %s. The seed decides order, adapter and noise; the split into train, validation and test is one for all.", model["path"], strings.Join(seeds, ", ")),
 		"Checkpoint: the one of the highest accuracy (then lowest loss) on the validation part of the training set, which also fits the weights of the combined heads. No test part has any share in training, selection or fitting.",
 		"Split: by conversation. What begins with the same user message is on one side, in all sets together; what a test part has is taken out of every training and validation part.",
-		"Interval: Student's, from the standard error clustered by prompt and the variance between seeds (docs/eval.md).",
+		"Interval: Student's, from the standard error clustered by prompt and the variance between seeds (docs/concepts/statistics.md).",
 	})
 	t := report.Table{Caption: "Groups of each set", Header: []string{"set", "stands for", "domain", "train", "validation", "test", "left out as overlap"}}
 	for _, part := range r.data.Parts {

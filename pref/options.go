@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Formats of a row of preferences, the values of Options.Format. The page docs/data.md has an example of each.
+// Formats of a row of preferences, the values of Options.Format. The page docs/reference/data-formats.md has an example of each.
 const (
 	Auto          = "auto"          // each row by its keys
 	HH            = "hh"            // {chosen, rejected}: two transcripts "\n\nHuman: …\n\nAssistant: …"

@@ -10,9 +10,9 @@ import (
 	"haf/internal/shared"
 )
 
-// Every example of docs/data.md is read, as the format it stands under and as what its keys say; every format has one.
+// Every example of docs/reference/data-formats.md is read, as the format it stands under and as what its keys say; every format has one.
 func TestExamplesOfThePage(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(shared.Root(), "docs", "data.md"))
+	page, err := os.ReadFile(filepath.Join(shared.Root(), "docs", "reference", "data-formats.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestExamplesOfThePage(t *testing.T) {
 	}
 	for _, format := range formats[1:] {
 		if !seen[format] {
-			t.Errorf("docs/data.md has no example of %s", format)
+			t.Errorf("docs/reference/data-formats.md has no example of %s", format)
 		}
 	}
 }

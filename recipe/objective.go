@@ -2,7 +2,7 @@ package recipe
 
 import "haf/objective"
 
-// Objective is the hybrid objective, w · reward loss + α · policy loss: docs/math.md has the equations of the losses.
+// Objective is the hybrid objective, w · reward loss + α · policy loss: docs/concepts/objective-and-losses.md has the equations of the losses.
 type Objective struct {
 	RewardWeight float64 `toml:"reward_weight" json:"reward_weight"` // w; 0 is DPO
 	PolicyWeight float64 `toml:"policy_weight" json:"policy_weight"` // α; 0 is the Baseline

@@ -399,8 +399,8 @@ func (r *Recipe) optimizer() optim.AdamW {
 	}
 }
 
-// RecomputeAuto, as train.checkpointing, recomputes as little as the available memory allows. Where
-// that is not known, on devices other than the CPU and when a policy is optimized, it is "selective".
+// RecomputeAuto is the train.checkpointing that recomputes as little as the available memory allows.
+// Where that is not known, on devices other than the CPU and in haf rlhf, it is "selective".
 const RecomputeAuto = "auto"
 
 // AvailableMemory is the memory by which [train.Options] let a run on the device choose its activation

@@ -257,7 +257,7 @@ func transformersReads(t *testing.T, samples []pref.Sample, dirs ...string) [][]
 	if err := os.WriteFile(file, lines, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{filepath.Join(shared.Root(), "docs", "format.md"), file}, dirs...)
+	args := append([]string{filepath.Join(shared.Root(), "docs", "reference", "model-formats.md"), file}, dirs...)
 	var all []*read
 	for _, line := range strings.Split(strings.TrimSpace(python(t, "torch, transformers, peft, jinja2", "transformers_rewards.py", args...)), "\n") {
 		var r *read

@@ -12,7 +12,7 @@ import (
 	"haf/weights"
 )
 
-// MetaName is the file of a model folder that says what a Hugging Face folder cannot: docs/format.md.
+// MetaName is the file of a model folder that says what a Hugging Face folder cannot: docs/reference/model-formats.md.
 const MetaName = "haf.json"
 
 // metaFormat is the number of the form of [Meta]; another is refused.

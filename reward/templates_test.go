@@ -88,7 +88,7 @@ func templateBase(t *testing.T, p publishedTemplate) string {
 }
 
 // TestTransformersReadsTemplates: of a model that haf trains with each published template, transformers gives the rewards that haf gives,
-// alone and in a padded batch, and so does a server, from messages and from the template's text. docs/parity.md has the table that it
+// alone and in a padded batch, and so does a server, from messages and from the template's text. docs/dev/testing-and-parity.md has the table that it
 // logs.
 func TestTransformersReadsTemplates(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(shared.Root(), "chat", "testdata", "chat_templates.json"))

@@ -13,7 +13,7 @@ import (
 )
 
 // The variance head is a matrix [1, H] beside the score head, in a file of its own: what other programs read of a saved model is the same
-// with it and without (docs/decisions/0025).
+// with it and without (docs/dev/decisions/0025).
 const (
 	varianceName = "variance.weight"
 	varianceFile = "variance_head.safetensors"

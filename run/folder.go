@@ -13,7 +13,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// A Folder is a run on disk (docs/format.md): manifest.json, metrics.jsonl, checkpoints/, best/
+// A Folder is a run on disk (docs/reference/run-folder.md): manifest.json, metrics.jsonl, checkpoints/, best/
 // and, at the end, model/.
 type Folder struct {
 	Path    string

@@ -36,14 +36,14 @@ func blocks(page, language string) (out [][2]string) {
 }
 
 func readPage(t *testing.T) string {
-	data, err := os.ReadFile(filepath.Join(shared.Root(), "docs", "serve.md"))
+	data, err := os.ReadFile(filepath.Join(shared.Root(), "docs", "reference", "http-api.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(data)
 }
 
-// TestPage runs the shell examples of docs/serve.md and wants answers of the form that it shows, and the same rewards where the page
+// TestPage runs the shell examples of docs/reference/http-api.md and wants answers of the form that it shows, and the same rewards where the page
 // has the same: 1.31 is that of the fox that eats mice, whatever the dialect.
 func TestPage(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {

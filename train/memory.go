@@ -15,7 +15,7 @@ import (
 // Memory is the largest amount of memory that a run's process takes on a CPU, in bytes. It takes
 // most in the backward pass. What is stored is counted; what compiled programs take beside it
 // follows from what they save (lm.Decoder) and from factors that were measured with XLA
-// (docs/log.md).
+// (docs/dev/log/2026-11.md).
 type Memory struct {
 	Process     int64 `json:"process"`     // program, libraries, and what compiling leaves
 	Weights     int64 `json:"weights"`     // frozen and trained, without an adapter

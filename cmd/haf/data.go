@@ -11,7 +11,7 @@ import (
 
 type dataCmd struct {
 	Files    []string `arg:"" name:"file" help:"Preference files."`
-	Format   string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/data.md."`
+	Format   string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
 	Choose   string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
 	Subset   []string `help:"Only groups of this subset; may be repeated." sep:"none"`
 	MaxChars int      `name:"max-chars" help:"Drop groups of more characters."`

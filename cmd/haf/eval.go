@@ -17,7 +17,7 @@ import (
 type evalCmd struct {
 	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; with several a matrix of models and data files is made."`
 	Data      []string `required:"" help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order." sep:"none"`
-	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/data.md."`
+	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
 	Choose    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
 	Subset    []string `help:"Only groups of this subset; may be repeated." sep:"none"`
 	MaxChars  int      `name:"max-chars" help:"Drop groups of more characters."`

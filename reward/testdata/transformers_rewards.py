@@ -1,10 +1,10 @@
 """Rewards that transformers gives conversations, by models that haf saved.
 
-usage: transformers_rewards.py FORMAT.md CONVERSATIONS.jsonl MODEL...
+usage: transformers_rewards.py PAGE.md CONVERSATIONS.jsonl MODEL...
 
 A line of CONVERSATIONS is a list of messages, the response last. For each model and conversation a line says its reward alone and
 in a padded batch of all of them, in float32, and the text of the template; null where the template refuses the conversation.
-The lines that read a model are those that FORMAT.md shows: the first Python block for a model, the second for an adapter.
+The lines that read a model are those that PAGE.md shows: the first Python block for a model, the second for an adapter.
 Seen with torch 2.15.0, transformers 5.24.0, peft 0.21.2.
 """
 import json, os, re, sys
