@@ -1,6 +1,7 @@
 package rlhf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -35,9 +36,16 @@ func (s stopping) Score(ctx context.Context, samples []pref.Sample) ([]float64, 
 	return s.Scorer.Score(ctx, samples)
 }
 
-// TestResume: a run that is stopped in its third step and gone on with ends with the records,
-// weights, moments and state of one that was not.
+// inGo runs a test in pure Go, which compiles nothing, unless $HAF_DEVICE says otherwise.
+func inGo(t *testing.T) {
+	t.Helper()
+	t.Setenv("HAF_DEVICE", cmp.Or(os.Getenv("HAF_DEVICE"), "go"))
+}
+
+// TestResume: a run that is stopped in its third step and resumed ends with the records, weights,
+// moments and state of one that was not.
 func TestResume(t *testing.T) {
+	inGo(t)
 	whole, parts := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "parts")
 	options := func(o *Options) { small(o); o.Minibatch, o.CheckpointEvery, o.Sampling.TopP = 2, 3, 0.95 }
 	if _, _, err := storiesRun(t, t.Context(), whole, nearLength(40), false, options, PPO); err != nil {
@@ -94,6 +102,7 @@ func (c constant) Score(_ context.Context, samples []pref.Sample) ([]float64, er
 
 // TestGuards: each failure says what was seen and what to change.
 func TestGuards(t *testing.T) {
+	inGo(t)
 	for _, k := range []struct {
 		name   string
 		scorer pref.Scorer
