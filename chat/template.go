@@ -99,7 +99,17 @@ func (t *Template) setVars() error {
 		}
 		t.vars[name] = v
 	}
-	t.vars["bos_token"], t.vars["eos_token"] = jinja.Str(t.bos), jinja.Str(t.eos)
+	// transformers gives a template only the tokens that the tokenizer has, and these two always.
+	for name, token := range map[string]string{"bos_token": t.bos, "eos_token": t.eos} {
+		if token != "" {
+			t.vars[name] = jinja.Str(token)
+		}
+	}
+	for _, name := range []string{"tools", "documents"} {
+		if _, given := t.vars[name]; !given {
+			t.vars[name] = jinja.None{}
+		}
+	}
 	return nil
 }
 
@@ -119,7 +129,7 @@ var argName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // reservedArgs are variables that a rendering sets itself. The names of Jinja's functions and
 // constants are reserved, too.
 var reservedArgs = []string{"messages", "add_generation_prompt", "bos_token", "eos_token", "true",
-	"false", "none", "True", "False", "None", "loop"}
+	"false", "none", "True", "False", "None", "loop", "continue_final_message", "chat_template"}
 
 // With returns a copy whose renderings have further variables, such as enable_thinking or
 // date_string. A value is any JSON; objects keep the order of their keys. The variables add to
@@ -155,6 +165,12 @@ func (t *Template) MentionsDate() bool { return strings.Contains(t.source, "strf
 // WritesDate reports whether some rendering so far, by this template or a copy that At made of it,
 // read the date (strftime_now). A copy that With made reports on its own renderings.
 func (t *Template) WritesDate() bool { return t.dated.Load() }
+
+// Reads reports whether the template names the variable.
+func (t *Template) Reads(variable string) bool {
+	word := regexp.MustCompile(`\b` + regexp.QuoteMeta(variable) + `\b`)
+	return word.MatchString(t.source)
+}
 
 // Source returns the template as it was given.
 func (t *Template) Source() string { return t.source }

@@ -91,6 +91,8 @@ func TestDecodeRowErrors(t *testing.T) {
 		{Pairs, `{"prompt":[{"role":"human","content":"q"}],"chosen":"a","rejected":"b"}`, `field "prompt[0].role": "human", wanted "system", "user" or "assistant"`},
 		{Pairs, `{"prompt":[{"role":"user"}],"chosen":"a","rejected":"b"}`, `field "prompt[0].content": missing, wanted a message`},
 		{Pairs, `{"prompt":[{"role":"user","content":[1]}],"chosen":"a","rejected":"b"}`, `field "prompt[0].content": a list, wanted text`},
+		{Pairs, `{"prompt":[{"role":"user","content":"q"},{"role":"assistant","content":"","tool_calls":[{"id":"1"}]},{"role":"user","content":"r"}],"chosen":"a","rejected":"b"}`,
+			`field "prompt[1].tool_calls": haf renders role and content alone`},
 		{Pairs, `{"prompt":["q"],"chosen":"a","rejected":"b"}`, `field "prompt[0]": text, wanted a message {role, content}`},
 		{Pairs, `{"prompt":"q","chosen":[{"role":"user","content":"other"},{"role":"assistant","content":"a"}],"rejected":"b"}`, `field "chosen": a dialogue of 2 messages that does not repeat the prompt`},
 		{Pairs, `{"prompt":"q","chosen":"a","rejected":"b","margin":"1"}`, `field "margin": text, wanted a number`},

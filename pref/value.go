@@ -191,6 +191,12 @@ func messagesOf(raw json.RawMessage, field string) ([]Message, error) {
 		if err := json.Unmarshal(item, &f); err != nil {
 			return nil, wrong(at, "%v, wanted a message {role, content}", err)
 		}
+		for _, key := range unreadParts {
+			if part, ok := f[key]; ok && !emptyPart(part) {
+				return nil, wrong(at+"."+key, "haf renders role and content alone, so the reward would be that of another conversation: "+
+					"leave the row out, or put the text into content")
+			}
+		}
 		if messages[i].Role, err = partOf(f, "role", at); err != nil {
 			return nil, err
 		}
@@ -202,6 +208,14 @@ func messagesOf(raw json.RawMessage, field string) ([]Message, error) {
 		}
 	}
 	return messages, nil
+}
+
+// unreadParts are keys of a message that chat templates render and haf does not.
+var unreadParts = []string{"tool_calls", "tool_call_id", "function_call", "reasoning_content", "reasoning", "thinking"}
+
+// emptyPart tells whether a part of a message says nothing.
+func emptyPart(part json.RawMessage) bool {
+	return slices.Contains([]string{"null", "[]", "{}", `""`, "false"}, string(part))
 }
 
 // partOf decodes the role or the content of the message that stands at field.

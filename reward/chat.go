@@ -130,6 +130,9 @@ func (m *Model) FormatNotes() []string {
 	default:
 		notes = append(notes, fmt.Sprintf("conversations are written by the template %q, not by the model's own", template.Name))
 	}
+	if warning := m.Tokenizer.Rebuilt(m.Config.Family); warning != "" {
+		notes = append(notes, warning)
+	}
 	if m.template.WritesDate() && !trained {
 		notes = append(notes, fmt.Sprintf("the chat template writes the date: it writes %s; -date or model.date sets another", template.Date))
 	}
@@ -191,6 +194,11 @@ func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMet
 				meta.Source = string(source)
 				tpl, err = chat.For(tok, meta.Source)
 			}
+		}
+	}
+	for name := range opt.Args {
+		if err == nil && !tpl.Reads(name) {
+			err = fmt.Errorf("it reads no variable %q, so the argument would have no effect", name)
 		}
 	}
 	if err == nil {

@@ -26,6 +26,11 @@ func (m *Model) tokenizerFiles() (map[string][]byte, error) {
 		files["chat_template.jinja"] = []byte(m.savedTemplate())
 		delete(files, "chat_template.json") // an older form of the same
 	}
+	// transformers 5 builds some classes from settings of their own and passes over what tokenizer.json says; this one reads it.
+	change["tokenizer_class"] = "PreTrainedTokenizerFast"
+	if class := m.Tokenizer.Class(); class == "TokenizersBackend" {
+		delete(change, "tokenizer_class")
+	}
 	for _, name := range []string{"tokenizer_config.json", "special_tokens_map.json"} {
 		data, ok := files[name]
 		if !ok && name != "tokenizer_config.json" {
@@ -35,7 +40,8 @@ func (m *Model) tokenizerFiles() (map[string][]byte, error) {
 		if files[name], err = withKeys(data, change); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		delete(change, "chat_template") // stands in the first file alone
+		delete(change, "chat_template") // both stand in the first file alone
+		delete(change, "tokenizer_class")
 	}
 	return files, nil
 }

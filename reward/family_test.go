@@ -150,7 +150,7 @@ func TestLearnedPositions(t *testing.T) {
 	for length, fits := range map[int]bool{256: true, 257: false} {
 		g := encode.Group{Prompt: make([]int32, length-1), Responses: []encode.Response{encode.Answer([]int32{2})}}
 		_, err := m.Read(t.Context(), []encode.Group{g}, reward.ScoreHead, nil, nil)
-		if fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), "257 tokens, the model has positions for 256")) {
+		if fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), "257 tokens, the model reads up to 256")) {
 			t.Errorf("%d tokens: %v", length, err)
 		}
 	}

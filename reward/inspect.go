@@ -364,6 +364,9 @@ func (in *Inspection) tokens(src *source, c *lm.Config, opt ChatOptions) {
 		in.warn("the embedding has %d rows, the tokenizer only %d ids: do they belong together?",
 			in.Vocabulary, tok.Size())
 	}
+	if warning := tok.Rebuilt(c.Family); warning != "" {
+		in.warn("%s", warning)
+	}
 	if _, ok := facts.Special["eos_token"]; !ok {
 		in.warn("the tokenizer names no end token")
 	}

@@ -83,6 +83,7 @@ func TestColumns(t *testing.T) {
 	for column, want := range map[string]string{
 		"": list +
 			`say which is the reward, such as -column "two words" or -column "0.5*helpsteer-helpfulness + 0.5*helpsteer"`,
+		"-1":                   `column -1: labels are counted from 0 up`,
 		"5":                    list + `column "5": "5" is no label`,
 		"7":                    `"7" is no label`, // an integer is an index, whatever the names are
 		"helpful":              `"helpful" is no label: want an index, a name or a weighted sum, such as`,

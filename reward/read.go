@@ -57,20 +57,27 @@ func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt
 	return out, err
 }
 
+// maxTokens bounds a conversation, whatever positions a model has: the mask of a row takes the square of its length in memory.
+const maxTokens = 1 << 16
+
 // checkLengths returns an error if a sequence has tokens that the model has no embedding for, or
 // is longer than a model with learned positions can run.
 func (m *Model) checkLengths(groups []encode.Group) error {
 	if err := m.CheckIDs(groups); err != nil {
 		return err
 	}
-	longest := m.Config.MaxLength()
-	if longest == 0 {
-		return nil
+	longest := maxTokens
+	if m.Config.MaxPositions > 0 {
+		longest = min(longest, max(m.Config.MaxPositions, m.Meta.MaxLength))
+	}
+	if learned := m.Config.MaxLength(); learned > 0 {
+		longest = min(longest, learned)
 	}
 	for _, g := range groups {
 		for _, response := range g.Responses {
 			if n := len(g.Prompt) + len(response.Tokens); n > longest {
-				return fmt.Errorf("reward: prompt and response have %d tokens, the model has positions for %d", n, longest)
+				return fmt.Errorf("reward: %w: the conversation has %d tokens, the model reads up to %d: "+
+					"-max-length %d cuts longer ones", ErrTooLong, n, longest, longest)
 			}
 		}
 	}

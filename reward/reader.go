@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -189,15 +190,9 @@ func (r *Reader) readCompared(ctx context.Context, p pass, groups []pref.Group, 
 // readAlone reads those of the groups whose responses are read each as if it were alone, some at a time.
 func (r *Reader) readAlone(ctx context.Context, p pass, groups []pref.Group, at []int, out *pref.Readings) error {
 	var samples []pref.Sample
-	refusals := map[pref.PromptKey]error{}
 	for _, index := range at {
 		g := groups[index]
-		refused, asked := refusals[g.PromptKey()]
-		if !asked {
-			refused = r.Refuses(g.Prompt)
-			refusals[g.PromptKey()] = refused
-		}
-		if refused != nil {
+		if refused := r.model.unreadable(g); refused != nil {
 			out.Refused[index] = refused
 			continue
 		}
@@ -239,6 +234,21 @@ func (r *Reader) readAlone(ctx context.Context, p pass, groups []pref.Group, at 
 	return nil
 }
 
+// unreadable returns an error if a conversation of the group cannot be read: the chat template refuses it, it is longer than the model
+// reads, or it holds a token that the model has no embedding for.
+func (m *Model) unreadable(g pref.Group) error {
+	for _, response := range g.Responses {
+		one, err := m.Encoder.Samples(g.Prompt, []string{response})
+		if err != nil {
+			return fmt.Errorf("reward: %w", err)
+		}
+		if err := m.checkLengths([]encode.Group{one}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // rewards reads the rewards of encoded groups, [name][group][response].
 func (r *Reader) rewards(ctx context.Context, p pass, groups []encode.Group, opt pack.Options, progress func(pass string, done, total int)) ([][][]float64, error) {
 	told := func(name string) func(done, total int) {
@@ -261,6 +271,14 @@ func (r *Reader) rewards(ctx context.Context, p pass, groups []encode.Group, opt
 	out := make([][][]float64, len(p.names))
 	for i, name := range p.resolved {
 		out[i] = p.formula.Rewards(name, groups, heads, refs)
+		for g, rewards := range out[i] {
+			for k, x := range rewards {
+				if math.IsNaN(x) || math.IsInf(x, 0) {
+					return nil, fmt.Errorf("reward: the %s reward of response %d of group %d is %v, want a finite number: "+
+						"the weights of %s overflow; look at its score head with haf inspect, or read it in float32", name, k+1, g+1, x, r.model.Dir)
+				}
+			}
+		}
 	}
 	return out, nil
 }

@@ -273,6 +273,27 @@ type message struct {
 	Content content `json:"content"`
 }
 
+// unreadParts are keys of a message that chat templates render and this server does not: passing over them would give the reward of
+// another conversation.
+var unreadParts = []string{"tool_calls", "tool_call_id", "function_call", "reasoning_content", "reasoning", "thinking"}
+
+func (m *message) UnmarshalJSON(data []byte) error {
+	type plain message
+	if err := json.Unmarshal(data, (*plain)(m)); err != nil {
+		return err
+	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(data, &keys); err != nil {
+		return err
+	}
+	for _, key := range unreadParts {
+		if part := string(keys[key]); !slices.Contains([]string{"", "null", "[]", "{}", `""`}, part) {
+			return wrong("messages", "a message has %s, which this server does not render: send the conversation as text, by the model's chat template", key)
+		}
+	}
+	return nil
+}
+
 type content string
 
 func (c *content) UnmarshalJSON(data []byte) error {

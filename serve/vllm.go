@@ -29,6 +29,7 @@ type vllmRequest struct {
 	TemplateArgs     templateArgs    `json:"chat_template_kwargs"`
 	GenerationPrompt bool            `json:"add_generation_prompt"`
 	Continue         bool            `json:"continue_final_message"`
+	Tools            json.RawMessage `json:"tools"`
 	Truncate         *int            `json:"truncate_prompt_tokens"`
 	AddSpecialTokens *bool           `json:"add_special_tokens"`
 }
@@ -47,6 +48,8 @@ func (r *vllmRequest) call() (*call, error) {
 		return nil, wrong("softmax", "softmax over one value is always 1: ask for use_activation (a sigmoid), or for neither")
 	case set(r.Template):
 		return nil, wrong("chat_template", "the chat template is the model's own, that of a request is not run: leave it out, or send the text that it makes as input")
+	case set(r.Tools) && string(r.Tools) != "[]":
+		return nil, wrong("tools", "tools are not rendered by this server: send the conversation as text, by the model's chat template")
 	case r.GenerationPrompt:
 		return nil, wrong("add_generation_prompt", "a reward is that of a whole conversation: leave add_generation_prompt out")
 	case r.Continue:

@@ -30,7 +30,7 @@ func (f chatFlags) options() (reward.ChatOptions, error) {
 	return opt, nil
 }
 
-// templateArgs reads NAME=VALUE; a value that is no JSON is text.
+// templateArgs reads NAME=VALUE.
 func templateArgs(flags []string) (map[string]json.RawMessage, error) {
 	var args map[string]json.RawMessage
 	for _, flag := range flags {
@@ -39,11 +39,8 @@ func templateArgs(flags []string) (map[string]json.RawMessage, error) {
 			return nil, fmt.Errorf("-template-arg %q, want NAME=VALUE, such as enable_thinking=false", flag)
 		}
 		if !json.Valid([]byte(value)) {
-			quoted, err := json.Marshal(value)
-			if err != nil {
-				return nil, err
-			}
-			value = string(quoted)
+			return nil, fmt.Errorf("-template-arg %q: the value is not JSON: want true, false, null, a number, "+
+				"a text in double quotes, a list or an object, such as enable_thinking=false", flag)
 		}
 		if args == nil {
 			args = map[string]json.RawMessage{}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 
 	"haf/pref"
 	"haf/reward"
@@ -103,9 +105,11 @@ func (c *scoreCmd) score(a *app, r pref.Rewarder, samples []pref.Sample) ([]scor
 	name := c.name(c.Models)
 	switch n := len(read.Refused); {
 	case n > 0 && n == len(samples):
-		return nil, fmt.Errorf("%s: the chat template refuses every conversation: %s: name another with -template", name, rewarder.Reason(read.Refused[0]))
+		return nil, fmt.Errorf("%s: no conversation can be read; the first: %s", name, rewarder.Reason(read.Refused[0]))
 	case n > 0:
-		fmt.Fprintf(a.stderr, "haf: warning: %s: the chat template refuses %d of %d conversations, which have no reward\n", name, n, len(samples))
+		first := slices.Min(slices.Collect(maps.Keys(read.Refused)))
+		fmt.Fprintf(a.stderr, "haf: warning: %s: %d of %d conversations cannot be read and have no reward; the first, number %d: %s\n",
+			name, n, len(samples), first+1, rewarder.Reason(read.Refused[first]))
 	}
 	var cut rewarder.Truncation
 	cut.Add(read)
