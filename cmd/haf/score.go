@@ -21,7 +21,8 @@ type scoreCmd struct {
 	readFlags
 }
 
-// scored is one line of the score command's JSON. A conversation that the chat template refuses has the reason in the place of a reward.
+// scored is one line of the score command's JSON. A conversation that the chat template refuses has
+// the reason in the place of a reward.
 type scored struct {
 	pref.Sample
 	Reward    *float64 `json:"reward"`
@@ -42,7 +43,8 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.open(a, c.Models, reading{Options: reward.Options{MaxLength: c.MaxLength}, once: true, batch: scoreBatch})
+	r, err := c.open(a, c.Models, reading{Options: reward.Options{MaxLength: c.MaxLength},
+		once: true, batch: scoreBatch})
 	if err != nil {
 		return err
 	}
@@ -64,7 +66,8 @@ func (c *scoreCmd) samples(a *app) ([]pref.Sample, error) {
 	case c.In != "" && c.Prompt == "" && c.Response == "":
 		return a.samples(c.In)
 	case c.In == "" && c.Prompt != "" && c.Response != "":
-		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}, nil
+		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}},
+			Response: c.Response}}, nil
 	}
 	return nil, fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 }
@@ -94,7 +97,8 @@ func appended[T any](to []T, from iter.Seq2[T, error]) ([]T, error) {
 	return to, nil
 }
 
-// score reads the samples' rewards, with the variances of its score head's rewards where one model predicts them.
+// score reads the samples' rewards, with the variances of its score head's rewards where one model
+// predicts them.
 func (c *scoreCmd) score(a *app, r pref.Rewarder, samples []pref.Sample) ([]scored, error) {
 	read, err := r.Read(a.ctx, rewarder.Alone(samples), []string{c.Reward})
 	if err != nil {
@@ -103,9 +107,13 @@ func (c *scoreCmd) score(a *app, r pref.Rewarder, samples []pref.Sample) ([]scor
 	name := c.name(c.Models)
 	switch n := len(read.Refused); {
 	case n > 0 && n == len(samples):
-		return nil, fmt.Errorf("%s: the chat template refuses every conversation: %s: name another with -template", name, rewarder.Reason(read.Refused[0]))
+		return nil,
+			fmt.Errorf("%s: the chat template refuses every conversation: %s: name another with "+
+				"-template", name, rewarder.Reason(read.Refused[0]))
 	case n > 0:
-		fmt.Fprintf(a.stderr, "haf: warning: %s: the chat template refuses %d of %d conversations, which have no reward\n", name, n, len(samples))
+		fmt.Fprintf(a.stderr,
+			"haf: warning: %s: the chat template refuses %d of %d conversations, which have no "+
+				"reward\n", name, n, len(samples))
 	}
 	var cut rewarder.Truncation
 	cut.Add(read)
@@ -119,7 +127,8 @@ func (c *scoreCmd) score(a *app, r pref.Rewarder, samples []pref.Sample) ([]scor
 	}
 	var accepted []pref.Sample
 	for i, index := range read.Index {
-		rows[index].Reward, rows[index].Truncated = &read.Rewards[c.Reward][i][0], read.Truncated[i][0]
+		rows[index].Reward, rows[index].Truncated = &read.Rewards[c.Reward][i][0],
+			read.Truncated[i][0]
 		accepted = append(accepted, samples[index])
 	}
 	here, ok := r.(*reward.Reader)
