@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// probeEnv makes a program that calls Main open the plug-in at this path, run a product and exit.
+	// probeEnv makes a program that calls Main open the plug-in at this path, run a product and
+	// exit.
 	probeEnv = "HAF_TRY_PLUGIN"
 	// probeLimit is generous: a first opening reads 200 to 400 MB from the disk.
 	probeLimit  = 3 * time.Minute
@@ -26,9 +27,10 @@ const (
 // mainCalled says that this program's children can probe plug-ins.
 var mainCalled atomic.Bool
 
-// Main lets this program probe plug-ins in child processes, because a broken one can take its process down. A program that
-// calls [Setup] calls it first in main. In a child that [Setup] started it does not return: it probes the plug-in and exits. Without
-// it, plug-ins are probed in the program's own process.
+// Main lets this program probe plug-ins in child processes, because a broken one can take its
+// process down. A program that calls [Setup] calls it first in main. In a child that [Setup]
+// started it does not return: it probes the plug-in and exits. Without it, plug-ins are probed in
+// the program's own process.
 func Main() {
 	if path := os.Getenv(probeEnv); path != "" {
 		os.Exit(probeAndReport(path))
@@ -36,9 +38,10 @@ func Main() {
 	mainCalled.Store(true)
 }
 
-// works opens a plug-in and runs a small matrix product on it. It does so in a child process, which is this program
-// again, since a broken library can take its process down with it and a loaded one cannot be unloaded. Where the
-// program did not call Main, or its own file is not known, works does so here.
+// works opens a plug-in and runs a small matrix product on it. It does so in a child process, which
+// is this program again, since a broken library can take its process down with it and a loaded one
+// cannot be unloaded. Where the program did not call Main, or its own file is not known, works does
+// so here.
 func works(ctx context.Context, p Plugin) error {
 	program, ok := ownProgram()
 	if !ok || !mainCalled.Load() {
@@ -47,7 +50,10 @@ func works(ctx context.Context, p Plugin) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program)
-	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, probeEnv+"=") })
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e,
+			probeEnv+"=")
+	})
 	cmd.Env = append(env, probeEnv+"="+p.Path)
 	cmd.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer
@@ -59,9 +65,11 @@ func works(ctx context.Context, p Plugin) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return fmt.Errorf("backend: plug-in %s does not work: %w: %s", p.Path, err, oneLine(errors.New(stderr.String())))
+		return fmt.Errorf("backend: plug-in %s does not work: %w: %s", p.Path, err,
+			oneLine(errors.New(stderr.String())))
 	case !strings.Contains(stdout.String(), probePassed):
-		return fmt.Errorf("backend: plug-in %s: the program that should probe it said nothing", p.Path)
+		return fmt.Errorf("backend: plug-in %s: the program that should probe it said nothing",
+			p.Path)
 	}
 	return nil
 }
@@ -89,9 +97,10 @@ func probe(path string) error {
 	return checkProduct(d.Backend)
 }
 
-// ownProgram is the path of this program's file. It is not known for certain where /proc is missing, where the
-// file was replaced or removed since the start, and where the dynamic loader was started by name with the program
-// as its argument (then /proc shows the loader, which would take the first argument for a program).
+// ownProgram is the path of this program's file. It is not known for certain where /proc is
+// missing, where the file was replaced or removed since the start, and where the dynamic loader was
+// started by name with the program as its argument (then /proc shows the loader, which would take
+// the first argument for a program).
 func ownProgram() (string, bool) {
 	path, err := os.Executable()
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"haf/pref"
 )
 
-// An Evaluation is what the rewards of one model are worth on one set. Its maps are by the reward's name.
+// An Evaluation is what the rewards of one model are worth on one set. Its maps are by the reward's
+// name.
 type Evaluation struct {
 	Model   string                 `json:"model"`
 	Data    []string               `json:"data"`
@@ -43,9 +44,12 @@ func (e Evaluation) Rows() []Row {
 	return rows
 }
 
-// Describe adds the details of every reward. A temperature is fitted on validation readings, nil: no calibration. The details of
-// the reward head hold its conflict with the reward policy, where both were read.
-func (e *Evaluation) Describe(r pref.Readings, validation *pref.Readings, head, policy string) error {
+// Describe adds the details of every reward. A temperature is fitted on validation readings, nil:
+// no calibration. The details of the reward head hold its conflict with the reward policy, where
+// both were read.
+func (e *Evaluation) Describe(
+	r pref.Readings, validation *pref.Readings, head, policy string,
+) error {
 	e.Details = map[string]Details{}
 	for _, name := range r.Names {
 		var margins []float64
@@ -68,8 +72,8 @@ func (e *Evaluation) Describe(r pref.Readings, validation *pref.Readings, head, 
 	return nil
 }
 
-// WholeGroups are the groups of readings with all comparisons that they were given with: in a suite, a comparison between equal tokens
-// is a tie of the model's, not of the data.
+// WholeGroups are the groups of readings with all comparisons that they were given with: in a
+// suite, a comparison between equal tokens is a tie of the model's, not of the data.
 func WholeGroups(groups []pref.Group, r pref.Readings) []pref.Group {
 	whole := make([]pref.Group, len(r.Index))
 	for i, index := range r.Index {
@@ -78,8 +82,11 @@ func WholeGroups(groups []pref.Group, r pref.Readings) []pref.Group {
 	return whole
 }
 
-// ScoreSuite adds the suite's scores of every reward; groups are those that were read. It returns what the data has nothing of.
-func (e *Evaluation) ScoreSuite(suite string, groups []pref.Group, r pref.Readings) (missing []string, err error) {
+// ScoreSuite adds the suite's scores of every reward; groups are those that were read. It returns
+// what the data has nothing of.
+func (e *Evaluation) ScoreSuite(
+	suite string, groups []pref.Group, r pref.Readings,
+) (missing []string, err error) {
 	e.Suite = map[string]SuiteResult{}
 	whole := WholeGroups(groups, r)
 	for _, name := range r.Names {

@@ -27,7 +27,8 @@ func WriteNew(path string, write func(io.Writer) error) error {
 	return f.CloseAtomicallyReplace()
 }
 
-// Write writes the files into eval-set and eval-set-scores below dir, where the label names a new file each.
+// Write writes the files into eval-set and eval-set-scores below dir, where the label names a new
+// file each.
 func (f RewardBenchFile) Write(dir, label string) error {
 	for _, of := range []struct {
 		folder string

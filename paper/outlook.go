@@ -16,7 +16,8 @@ import (
 	"haf/report"
 )
 
-// An Outlook says which cells a plan has, how long those that are not finished take, and what memory they need.
+// An Outlook says which cells a plan has, how long those that are not finished take, and what
+// memory they need.
 type Outlook struct {
 	Cells     []*Cell
 	Estimated Estimated
@@ -25,10 +26,12 @@ type Outlook struct {
 	Unknown   error // why the need is not known
 }
 
-// Look makes the outlook of the plan's cells of the named tables, none: of all, by a client that is offline. Where the data was not
-// split in dir yet, it is split in a folder that is removed again. Where data or base model are not on disk, the need is a bound by the
-// plan's base_config.
-func (p *Plan) Look(ctx context.Context, client *hub.Client, dir string, only []string) (o Outlook, err error) {
+// Look makes the outlook of the plan's cells of the named tables, none: of all, by a client that is
+// offline. Where the data was not split in dir yet, it is split in a folder that is removed again.
+// Where data or base model are not on disk, the need is a bound by the plan's base_config.
+func (p *Plan) Look(
+	ctx context.Context, client *hub.Client, dir string, only []string,
+) (o Outlook, err error) {
 	need, data, cells, unknown := p.look(ctx, client, dir, only)
 	if unknown != nil {
 		p.Base = nil
@@ -46,14 +49,19 @@ func (p *Plan) Look(ctx context.Context, client *hub.Client, dir string, only []
 	return o, nil
 }
 
-func (p *Plan) look(ctx context.Context, client *hub.Client, dir string, only []string) (need Need, data *Data, cells []*Cell, err error) {
+func (p *Plan) look(
+	ctx context.Context, client *hub.Client, dir string, only []string,
+) (need Need, data *Data, cells []*Cell, err error) {
 	if data, err = p.OpenData(dir); errors.Is(err, fs.ErrNotExist) {
 		var temporary string
 		if temporary, err = os.MkdirTemp("", "haf-paper-"); err != nil {
 			return need, nil, nil, fmt.Errorf("paper: %w", err)
 		}
 		defer func() { _ = os.RemoveAll(temporary) }() // what is left there is no harm
-		data, err = p.MakeData(temporary, func(named []string) ([]string, error) { return client.Files(ctx, named) })
+		data, err = p.MakeData(temporary, func(named []string) ([]string,
+			error) {
+			return client.Files(ctx, named)
+		})
 	}
 	if err != nil {
 		return need, nil, nil, err
@@ -71,8 +79,8 @@ func (p *Plan) look(ctx context.Context, client *hub.Client, dir string, only []
 	return need, data, cells, err
 }
 
-// Short says whether the need is known to exceed what is available, 0 if that is not known. A bound is for whatever data, and for a
-// machine that may be another.
+// Short says whether the need is known to exceed what is available, 0 if that is not known. A bound
+// is for whatever data, and for a machine that may be another.
 func (o Outlook) Short(available int64) bool {
 	return o.Need != nil && !o.Bounded && available > 0 && o.Need.Bytes > available
 }
@@ -83,17 +91,20 @@ func (o Outlook) Memory() string {
 	case o.Unknown != nil:
 		return fmt.Sprintf("memory: not known: %v", o.Unknown)
 	case o.Bounded:
-		return fmt.Sprintf("memory: no more than %s on whatever data, by %s and [base_config]: data and base model are not on disk, and -plan fetches nothing",
+		return fmt.Sprintf("memory: no more than %s on whatever data, by %s and [base_config]: "+
+			"data and base model are not on disk, and -plan fetches nothing",
 			hub.Bytes(o.Need.Bytes), o.Need.Cell)
 	}
-	return fmt.Sprintf("memory: at most %s, by %s; haf train -plan says what of", hub.Bytes(o.Need.Bytes), o.Need.Cell)
+	return fmt.Sprintf("memory: at most %s, by %s; haf train -plan says what of",
+		hub.Bytes(o.Need.Bytes), o.Need.Cell)
 }
 
 // String is a line about the cells and their time.
 func (e Estimated) String() string {
 	text := fmt.Sprintf("%d cells, %d finished", e.Cells, e.Finished)
 	if e.Seconds > 0 {
-		text += fmt.Sprintf("; the rest takes about %s by %s", time.Duration(e.Seconds*float64(time.Second)).Round(time.Second), e.From)
+		text += fmt.Sprintf("; the rest takes about %s by %s",
+			time.Duration(e.Seconds*float64(time.Second)).Round(time.Second), e.From)
 	}
 	return text
 }

@@ -8,9 +8,11 @@ import (
 	"haf/reward"
 )
 
-// ReadModel is the Read of a [Runner] by an opened model: validation data and test sets are read in one pass, so that they share
-// programs. The combination of the heads is stored beside the model.
-func ReadModel(ctx context.Context, r *reward.Reader, valid []pref.Group, sets [][]pref.Group) (Reading, error) {
+// ReadModel is the Read of a [Runner] by an opened model: validation data and test sets are read in
+// one pass, so that they share programs. The combination of the heads is stored beside the model.
+func ReadModel(
+	ctx context.Context, r *reward.Reader, valid []pref.Group, sets [][]pref.Group,
+) (Reading, error) {
 	var out Reading
 	all, err := r.Read(ctx, slices.Concat(valid, slices.Concat(sets...)), nil)
 	if err != nil {
@@ -18,7 +20,8 @@ func ReadModel(ctx context.Context, r *reward.Reader, valid []pref.Group, sets [
 	}
 	fitted, rest := all.SplitAt(len(valid))
 	if fitted.Rewards[reward.ByScore] != nil && fitted.Rewards[reward.ByImplicit] != nil {
-		c, err := reward.FitCombination(&fitted, "the validation part, which chose the checkpoint, too")
+		c, err := reward.FitCombination(&fitted,
+			"the validation part, which chose the checkpoint, too")
 		if err != nil {
 			return out, err
 		}

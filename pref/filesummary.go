@@ -23,8 +23,8 @@ type FileSummary struct {
 // TokenFacts say what becomes of a file's groups as tokens of a model.
 type TokenFacts struct {
 	Report string `json:"report"`
-	// Special counts the groups that hold the text of a special token, by token. A model reads it as that token, by which a text can
-	// end a turn or begin another.
+	// Special counts the groups that hold the text of a special token, by token. A model reads it
+	// as that token, by which a text can end a turn or begin another.
 	Special     map[string]int `json:"special"`
 	WithSpecial int            `json:"with_special"`
 	Dropped     map[string]int `json:"dropped"` // groups that would be left out, by reason
@@ -38,7 +38,8 @@ type FileOverlap struct {
 }
 
 func (o FileOverlap) String() string {
-	return fmt.Sprintf("of the prompts of %s, %s has %d letter by letter, %d but for case, spaces and punctuation: %d groups, %d of them whole",
+	return fmt.Sprintf("of the prompts of %s, %s has %d letter by letter, %d but for case, "+
+		"spaces and punctuation: %d groups, %d of them whole",
 		o.B, o.A, o.Overlap.Exact, o.Overlap.Normalized, o.Overlap.Groups, o.Overlap.Pairs)
 }
 
@@ -61,18 +62,22 @@ func (f FileSummary) Write(to io.Writer) error {
 	for _, line := range f.Read.Lines() {
 		say("%s", line)
 	}
-	say("%d groups of %d prompts, %d responses, %d comparisons, %d ties", s.Groups, s.Prompts, s.Responses, s.Comparisons, s.Ties)
+	say("%d groups of %d prompts, %d responses, %d comparisons, %d ties", s.Groups, s.Prompts,
+		s.Responses, s.Comparisons, s.Ties)
 	say("repeated groups %d, pairs with opposite labels %d", s.Duplicates, s.Conflicts)
 	for _, l := range []struct {
 		what string
 		l    Lengths
-	}{{"prompt", s.Prompt}, {"response", s.Response}, {"chosen", s.Chosen}, {"rejected", s.Rejected}} {
-		say("%s length in %s: mean %.1f, median %d, 95 %% up to %d, longest %d", l.what, f.Unit, l.l.Mean, l.l.Median, l.l.P95, l.l.Max)
+	}{{"prompt", s.Prompt}, {"response", s.Response}, {"chosen", s.Chosen},
+		{"rejected", s.Rejected}} {
+		say("%s length in %s: mean %.1f, median %d, 95 %% up to %d, longest %d", l.what, f.Unit,
+			l.l.Mean, l.l.Median, l.l.P95, l.l.Max)
 	}
 	if f.Tokens != nil {
 		say("as tokens: %s", f.Tokens.Report)
 	}
-	say("the chosen response is longer in %d, shorter in %d: rate %.4f", s.ChosenLonger, s.ChosenShorter, s.ChosenLongerRate)
+	say("the chosen response is longer in %d, shorter in %d: rate %.4f", s.ChosenLonger,
+		s.ChosenShorter, s.ChosenLongerRate)
 	say("responses a group: %s", histogram(s.ResponsesPer))
 	say("groups a prompt: %s", histogram(s.RowsPerPrompt))
 	if _, unnamed := s.Subsets[""]; len(s.Subsets) > 1 || !unnamed {
@@ -86,7 +91,8 @@ func (f FileSummary) Write(to io.Writer) error {
 		}
 	}
 	for _, g := range f.Sample {
-		data, err := json.Marshal(map[string]any{"prompt": g.Prompt, "responses": g.Responses, "comparisons": g.Comparisons, "subset": g.Subset})
+		data, err := json.Marshal(map[string]any{"prompt": g.Prompt, "responses": g.Responses,
+			"comparisons": g.Comparisons, "subset": g.Subset})
 		if err == nil { // texts and numbers always have a form
 			say("row %d: %s", g.Source.Line, data)
 		}

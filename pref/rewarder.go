@@ -5,17 +5,20 @@ import (
 	"slices"
 )
 
-// A Rewarder gives named rewards of the responses of groups: a model opened here, a model behind a server, an ensemble of several.
-// It is safe for concurrent use, and the rewards of a group do not depend on what else is read.
+// A Rewarder gives named rewards of the responses of groups: a model opened here, a model behind a
+// server, an ensemble of several. It is safe for concurrent use, and the rewards of a group do not
+// depend on what else is read.
 type Rewarder interface {
 	// Rewards names the rewards, the default first.
 	Rewards() []string
-	// Read returns the named rewards of every response; without names, all of Rewards. The name "" stands for the default, and
-	// its rewards are found under "". A name that cannot be read is an error, even if there are no groups.
+	// Read returns the named rewards of every response; without names, all of Rewards. The name ""
+	// stands for the default, and its rewards are found under "". A name that cannot be read is an
+	// error, even if there are no groups.
 	//
-	// A group with comparisons or ties is read so that its responses can be compared. All of them keep the same part of the
-	// prompt, comparisons between responses of the same tokens are removed, and a group without any left is dropped. A group with
-	// neither is read response by response, each as if it were alone.
+	// A group with comparisons or ties is read so that its responses can be compared. All of them
+	// keep the same part of the prompt, comparisons between responses of the same tokens are
+	// removed, and a group without any left is dropped. A group with neither is read response by
+	// response, each as if it were alone.
 	Read(ctx context.Context, groups []Group, names []string) (Readings, error)
 	// Close frees the Rewarder. Nothing is read afterwards.
 	Close() error
@@ -39,15 +42,18 @@ type Readings struct {
 	Index     []int                  // position of each in the groups given
 	Rewards   map[string][][]float64 // [name][group][response]
 	Truncated [][]bool               // [group][response]: tokens were cut to fit the model
-	// Cut says what was cut of a truncated response, such as "the end of the response was cut to fit 512 tokens".
+	// Cut says what was cut of a truncated response, such as "the end of the response was cut to
+	// fit 512 tokens".
 	Cut string
-	// Refused has the reason of every group that the chat template refuses, by position in the groups given.
+	// Refused has the reason of every group that the chat template refuses, by position in the
+	// groups given.
 	Refused map[int]error
 	// Report is a line that says what became of the groups as tokens.
 	Report string
 }
 
-// SplitAt parts the readings into those of the first n groups given and those of the rest, whose positions then begin at 0.
+// SplitAt parts the readings into those of the first n groups given and those of the rest, whose
+// positions then begin at 0.
 func (r Readings) SplitAt(n int) (first, rest Readings) {
 	at, _ := slices.BinarySearch(r.Index, n)
 	first, rest = r.slice(0, at), r.slice(at, len(r.Groups))
@@ -102,7 +108,8 @@ func (g Group) compared() []Comparison {
 	return all
 }
 
-// Keep returns the group with those of its comparisons and ties that are also in kept, ties there in the form of comparisons.
+// Keep returns the group with those of its comparisons and ties that are also in kept, ties there
+// in the form of comparisons.
 func (g Group) Keep(kept []Comparison) Group {
 	var ties [][2]int
 	for _, t := range g.Ties {

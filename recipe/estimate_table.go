@@ -13,20 +13,26 @@ import (
 // Write writes the estimate as a table, beside the memory that there is by source; none known is 0.
 func (p *RunEstimate) Write(to io.Writer, available int64, source string) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	line("model", "%s, %s, %s parameters, %s trained", p.Model, p.Family, reward.ShortCount(p.Parameters), reward.ShortCount(p.Trained))
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name,
+			fmt.Sprintf(format, args...))
+	}
+	line("model", "%s, %s, %s parameters, %s trained", p.Model, p.Family,
+		reward.ShortCount(p.Parameters), reward.ShortCount(p.Trained))
 	line("template", "%s", p.Template)
 	for _, report := range p.Report {
 		name, rest, _ := strings.Cut(report, ": ")
 		line(name, "%s", rest)
 	}
 	run := p.Run
-	line("groups", "%d with %d comparisons to train on, %d groups to validate on", run.Groups, run.Comparisons, run.Valid)
+	line("groups", "%d with %d comparisons to train on, %d groups to validate on", run.Groups,
+		run.Comparisons, run.Valid)
 	line("packing", "%s", run.Packing)
 	line("steps", "%d; an epoch: %s", run.Steps, run.StepStats)
 	line("arithmetic", "%s of matrix products", flops(run.GFLOP))
 	if run.Reference.Responses > 0 {
-		line("reference", "%d responses, read once; %s of cache on disk", run.Reference.Responses, hub.Bytes(run.Reference.Bytes))
+		line("reference", "%d responses, read once; %s of cache on disk", run.Reference.Responses,
+			hub.Bytes(run.Reference.Bytes))
 	}
 	line("checkpointing", "%s", run.Recompute)
 	fmt.Fprintln(w, "\t")
@@ -54,7 +60,8 @@ func (p *RunEstimate) Write(to io.Writer, available int64, source string) error 
 				note = "fits"
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strings.Join(change.Sets, " "), hub.Bytes(change.Total), hub.Bytes(change.Saves), note)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strings.Join(change.Sets, " "), hub.Bytes(change.Total),
+			hub.Bytes(change.Saves), note)
 	}
 	return w.Flush()
 }

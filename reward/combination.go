@@ -13,20 +13,24 @@ import (
 // CombinationName is the file of a model folder that holds its [Combination].
 const CombinationName = "combination.json"
 
-// A Combination makes one reward of both heads, Score · score + Implicit · implicit reward. Its weights were fitted by logistic
-// regression on comparisons that had no part in training, so that σ of a margin is a probability.
+// A Combination makes one reward of both heads, Score · score + Implicit · implicit reward. Its
+// weights were fitted by logistic regression on comparisons that had no part in training, so that σ
+// of a margin is a probability.
 type Combination struct {
 	Score    float64 `json:"score"`
 	Implicit float64 `json:"implicit"`
-	// Split says which comparisons the weights were fitted on, Comparisons how many there were, and LogLikelihood the mean
-	// of log σ(margin) that the combination has on them.
+	// Split says which comparisons the weights were fitted on, Comparisons how many there were, and
+	// LogLikelihood the mean of log σ(margin) that the combination has on them.
 	Split         string  `json:"split"`
 	Comparisons   int     `json:"comparisons"`
 	LogLikelihood float64 `json:"log_likelihood"`
 }
 
 // Of returns the combination of a response's score and implicit reward.
-func (c Combination) Of(score, implicit float64) float64 { return c.Score*score + c.Implicit*implicit }
+func (c Combination) Of(score,
+	implicit float64) float64 {
+	return c.Score*score + c.Implicit*implicit
+}
 
 func (c Combination) check() error {
 	for _, w := range []float64{c.Score, c.Implicit} {
@@ -40,14 +44,17 @@ func (c Combination) check() error {
 	return nil
 }
 
-// Combination returns the one that is stored beside the model; without one the error wraps fs.ErrNotExist.
+// Combination returns the one that is stored beside the model; without one the error wraps
+// fs.ErrNotExist.
 func (m *Model) Combination() (Combination, error) {
 	var c Combination
 	path := filepath.Join(m.Dir, CombinationName)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		if !m.combinable() || errors.Is(err, fs.ErrNotExist) {
-			return c, fmt.Errorf("reward: %s has no weights of its two heads (%s): fit them with haf combine: %w", m.Dir, CombinationName, fs.ErrNotExist)
+			return c,
+				fmt.Errorf("reward: %s has no weights of its two heads (%s): fit them with haf "+
+					"combine: %w", m.Dir, CombinationName, fs.ErrNotExist)
 		}
 		return c, fmt.Errorf("reward: %w", err)
 	}
@@ -66,7 +73,8 @@ func (m *Model) SetCombination(c Combination) error {
 		return fmt.Errorf("reward: combination of %s: %w", m.Dir, err)
 	}
 	if !m.combinable() {
-		return fmt.Errorf("reward: %s is a file, beside which nothing of the model's own can be stored: save the model as a folder first", m.Dir)
+		return fmt.Errorf("reward: %s is a file, beside which nothing of the model's own can be "+
+			"stored: save the model as a folder first", m.Dir)
 	}
 	if err := writeJSON(filepath.Join(m.Dir, CombinationName), c); err != nil {
 		return fmt.Errorf("reward: %w", err)

@@ -5,8 +5,9 @@ import (
 	"haf/pref"
 )
 
-// FitCombination fits the weights of the score and the implicit reward to the comparisons of readings that have both, and adds the
-// combined reward to them. split says which comparisons these are.
+// FitCombination fits the weights of the score and the implicit reward to the comparisons of
+// readings that have both, and adds the combined reward to them. split says which comparisons these
+// are.
 func FitCombination(r *pref.Readings, split string) (Combination, error) {
 	score, implicit := r.Rewards[ByScore], r.Rewards[ByImplicit]
 	w, err := eval.FitWeights(r.Groups, score, implicit)
@@ -29,5 +30,6 @@ func (c Combination) AddTo(r *pref.Readings) {
 			combined[g][k] = c.Of(r.Rewards[ByScore][g][k], r.Rewards[ByImplicit][g][k])
 		}
 	}
-	r.Names, r.Rewards[ByCombined] = append(r.Names[:len(r.Names):len(r.Names)], ByCombined), combined
+	r.Names, r.Rewards[ByCombined] = append(r.Names[:len(r.Names):len(r.Names)], ByCombined),
+		combined
 }

@@ -12,11 +12,16 @@ import (
 // Write writes what was found as a table.
 func (in *Inspection) Write(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name,
+			fmt.Sprintf(format, args...))
+	}
 	line("model", "%s (%s)", in.Path, in.Form)
 	line("family", "%s, %s", in.Family, in.Architecture)
-	line("size", "%s parameters, %d layers, hidden %d, feed-forward %d", ShortCount(in.Parameters), in.Layers, in.Hidden, in.FeedForward)
-	line("attention", "%d heads, %d of keys and values, context %d", in.Heads, in.KVHeads, in.Context)
+	line("size", "%s parameters, %d layers, hidden %d, feed-forward %d", ShortCount(in.Parameters),
+		in.Layers, in.Hidden, in.FeedForward)
+	line("attention", "%d heads, %d of keys and values, context %d", in.Heads, in.KVHeads,
+		in.Context)
 	line("on disk", "%s", bytesByDType(in))
 	line("policy head", "%s", in.PolicyHead)
 	line("score head", "%s", in.ScoreHead.line())
@@ -28,7 +33,9 @@ func (in *Inspection) Write(to io.Writer) error {
 		line(fmt.Sprintf("label %d", i), "%s", name)
 	}
 	if ad := in.Adapter; ad != nil {
-		line("adapter", "%s, rank %d, alpha %g, %d modules (%s), %s parameters, on %s", ad.Kind, ad.Rank, ad.Alpha, ad.Modules, strings.Join(ad.Targets, ", "), ShortCount(ad.Parameters), ad.Base)
+		line("adapter", "%s, rank %d, alpha %g, %d modules (%s), %s parameters, on %s", ad.Kind,
+			ad.Rank, ad.Alpha, ad.Modules, strings.Join(ad.Targets, ", "),
+			ShortCount(ad.Parameters), ad.Base)
 	}
 	if in.Adapter != nil {
 		adapterExtras(line, in.Adapter)

@@ -8,7 +8,8 @@ import (
 	"haf/pack"
 )
 
-// HeadValues are what the heads gave of the responses of groups, [group][response]; those of a head that was not wanted are nil.
+// HeadValues are what the heads gave of the responses of groups, [group][response]; those of a head
+// that was not wanted are nil.
 type HeadValues struct {
 	Scores   [][]float64
 	LogProbs [][]float64 // of the responses, summed over tokens
@@ -17,11 +18,17 @@ type HeadValues struct {
 
 // Read runs the wanted heads over encoded groups, packed. shapes, if not nil, are those to pack
 // into (see [pack.CommonShapes]). progress, if not nil, is told the number of groups done.
-func (m *Model) Read(ctx context.Context, groups []encode.Group, want Heads, shapes []pack.Shape, progress func(done, total int)) (HeadValues, error) {
+func (m *Model) Read(
+	ctx context.Context, groups []encode.Group, want Heads, shapes []pack.Shape,
+	progress func(done, total int),
+) (HeadValues, error) {
 	return m.read(ctx, groups, want, pack.Options{Positions: m.positions, Shapes: shapes}, progress)
 }
 
-func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt pack.Options, progress func(done, total int)) (HeadValues, error) {
+func (m *Model) read(
+	ctx context.Context, groups []encode.Group, want Heads, opt pack.Options,
+	progress func(done, total int),
+) (HeadValues, error) {
 	table := func(wanted bool) [][]float64 {
 		if !wanted {
 			return nil
@@ -32,7 +39,8 @@ func (m *Model) read(ctx context.Context, groups []encode.Group, want Heads, opt
 		}
 		return t
 	}
-	out := HeadValues{table(want&ScoreHead != 0), table(want&PolicyHead != 0), table(want&VarianceHead != 0)}
+	out := HeadValues{table(want&ScoreHead != 0), table(want&PolicyHead != 0),
+		table(want&VarianceHead != 0)}
 	done := 0
 	err := m.each(ctx, groups, want, opt, m.Arguments(), func(b *pack.Batch, r readings) error {
 		for j, g := range b.Groups {
@@ -84,13 +92,19 @@ func (m *Model) checkLengths(groups []encode.Group) error {
 	return nil
 }
 
-// each packs the groups and runs the wanted heads with the given weights, one packed batch after the other.
-func (m *Model) each(ctx context.Context, groups []encode.Group, want Heads, opt pack.Options, weights []any, yield func(b *pack.Batch, r readings) error) error {
+// each packs the groups and runs the wanted heads with the given weights, one packed batch after
+// the other.
+func (m *Model) each(
+	ctx context.Context, groups []encode.Group, want Heads, opt pack.Options, weights []any,
+	yield func(b *pack.Batch, r readings) error,
+) error {
 	if want&PolicyHead != 0 && !m.HasPolicyHead {
-		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): only its score head can be read", m.Dir)
+		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): only its score "+
+			"head can be read", m.Dir)
 	}
 	if want&VarianceHead != 0 && !m.HasVariance {
-		return fmt.Errorf("reward: %s has no variance head (%s): train one with objective.reward = \"uncertain\"", m.Dir, varianceFile)
+		return fmt.Errorf("reward: %s has no variance head (%s): train one with objective.reward "+
+			"= \"uncertain\"", m.Dir, varianceFile)
 	}
 	if len(groups) == 0 {
 		return nil

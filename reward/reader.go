@@ -17,9 +17,11 @@ import (
 type ReaderOptions struct {
 	// CacheDir is where the reference's log-probabilities are kept; "" keeps them in memory.
 	CacheDir string
-	// Batch is how many responses, of those read as if each were alone, are packed and read at a time; 0: all of a call.
+	// Batch is how many responses, of those read as if each were alone, are packed and read at a
+	// time; 0: all of a call.
 	Batch int
-	// Log, if not nil, is told in a line what became of groups as tokens, and warned of rewards that say nothing.
+	// Log, if not nil, is told in a line what became of groups as tokens, and warned of rewards
+	// that say nothing.
 	Log func(format string, args ...any)
 	// Progress, if not nil, is told how much of a pass over the data is done.
 	Progress func(pass string, done, total int)
@@ -49,7 +51,8 @@ func (m *Model) Reader(opt ReaderOptions) *Reader {
 // Model is what is read.
 func (r *Reader) Model() *Model { return r.model }
 
-// Rewards implements [pref.Rewarder]: the rewards of the heads that were trained. Those of the others can be read by name.
+// Rewards implements [pref.Rewarder]: the rewards of the heads that were trained. Those of the
+// others can be read by name.
 func (r *Reader) Rewards() []string { return r.model.TrainedRewards() }
 
 // Close implements [pref.Rewarder].
@@ -61,7 +64,8 @@ func (r *Reader) Close() error {
 // Refuses implements [pref.Refuser].
 func (r *Reader) Refuses(prompt []pref.Message) error { return r.model.Refuses(prompt) }
 
-// Refuses returns an error, of encode.ErrRefused, if the model's chat template refuses the prompt or an answer to it.
+// Refuses returns an error, of encode.ErrRefused, if the model's chat template refuses the prompt
+// or an answer to it.
 func (m *Model) Refuses(prompt []pref.Message) error {
 	_, _, err := m.Encoder.Conversation(prompt, "a")
 	if errors.Is(err, encode.ErrRefused) {
@@ -70,9 +74,11 @@ func (m *Model) Refuses(prompt []pref.Message) error {
 	return nil
 }
 
-// Read implements [pref.Rewarder]: the model's heads in one pass and, where an implicit reward is asked for, the
-// reference's in another.
-func (r *Reader) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+// Read implements [pref.Rewarder]: the model's heads in one pass and, where an implicit reward is
+// asked for, the reference's in another.
+func (r *Reader) Read(
+	ctx context.Context, groups []pref.Group, names []string,
+) (pref.Readings, error) {
 	if len(names) == 0 {
 		names = r.Rewards()
 	}
@@ -80,7 +86,8 @@ func (r *Reader) Read(ctx context.Context, groups []pref.Group, names []string) 
 	if err != nil {
 		return pref.Readings{}, err
 	}
-	out := pref.Readings{Names: names, Cut: r.cut(), Rewards: map[string][][]float64{}, Refused: map[int]error{}}
+	out := pref.Readings{Names: names, Cut: r.cut(), Rewards: map[string][][]float64{},
+		Refused: map[int]error{}}
 	var compared, alone []int // by position
 	for i, g := range groups {
 		if g.Compared() {
@@ -144,7 +151,8 @@ func (r *Reader) prepare(names []string) (p pass, err error) {
 
 // UntrainedWarning says what a score head that is zero means for its rewards.
 func (m *Model) UntrainedWarning() string {
-	return fmt.Sprintf("the score head of %s is zero, so every score is 0: it was never trained (a base model, or reward_weight 0)", m.Dir)
+	return fmt.Sprintf("the score head of %s is zero, so every score is 0: it was never trained "+
+		"(a base model, or reward_weight 0)", m.Dir)
 }
 
 // cut says what the model cuts of what is too long.
@@ -157,7 +165,9 @@ func (r *Reader) cut() string {
 }
 
 // readCompared reads those of the groups whose responses are compared.
-func (r *Reader) readCompared(ctx context.Context, p pass, groups []pref.Group, at []int, out *pref.Readings) error {
+func (r *Reader) readCompared(
+	ctx context.Context, p pass, groups []pref.Group, at []int, out *pref.Readings,
+) error {
 	some := make([]pref.Group, len(at))
 	for i, index := range at {
 		some[i] = groups[index]
@@ -181,14 +191,18 @@ func (r *Reader) readCompared(ctx context.Context, p pass, groups []pref.Group, 
 		for k := range cut {
 			cut[k] = e.Truncated
 		}
-		out.Groups, out.Index = append(out.Groups, some[e.Index].Keep(e.Comparisons)), append(out.Index, at[e.Index])
+		out.Groups, out.Index = append(out.Groups, some[e.Index].Keep(e.Comparisons)),
+			append(out.Index, at[e.Index])
 		out.Truncated = append(out.Truncated, cut)
 	}
 	return nil
 }
 
-// readAlone reads those of the groups whose responses are read each as if it were alone, some at a time.
-func (r *Reader) readAlone(ctx context.Context, p pass, groups []pref.Group, at []int, out *pref.Readings) error {
+// readAlone reads those of the groups whose responses are read each as if it were alone, some at a
+// time.
+func (r *Reader) readAlone(
+	ctx context.Context, p pass, groups []pref.Group, at []int, out *pref.Readings,
+) error {
 	var samples []pref.Sample
 	for _, index := range at {
 		g := groups[index]
@@ -250,7 +264,10 @@ func (m *Model) unreadable(g pref.Group) error {
 }
 
 // rewards reads the rewards of encoded groups, [name][group][response].
-func (r *Reader) rewards(ctx context.Context, p pass, groups []encode.Group, opt pack.Options, progress func(pass string, done, total int)) ([][][]float64, error) {
+func (r *Reader) rewards(
+	ctx context.Context, p pass, groups []encode.Group, opt pack.Options,
+	progress func(pass string, done, total int),
+) ([][][]float64, error) {
 	told := func(name string) func(done, total int) {
 		if progress == nil {
 			return nil
@@ -290,7 +307,8 @@ func sortReadings(r *pref.Readings) {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return r.Index[a] - r.Index[b] })
-	r.Groups, r.Index, r.Truncated = inOrder(r.Groups, order), inOrder(r.Index, order), inOrder(r.Truncated, order)
+	r.Groups, r.Index, r.Truncated = inOrder(r.Groups, order), inOrder(r.Index, order),
+		inOrder(r.Truncated, order)
 	for name, of := range r.Rewards {
 		r.Rewards[name] = inOrder(of, order)
 	}
@@ -304,7 +322,8 @@ func inOrder[T any](of []T, order []int) []T {
 	return out
 }
 
-// Variances returns the variance of the score head's reward of each sample, by a model that was trained to predict it.
+// Variances returns the variance of the score head's reward of each sample, by a model that was
+// trained to predict it.
 func (m *Model) Variances(ctx context.Context, samples []pref.Sample) ([]float64, error) {
 	groups, at, err := m.encodeSamples(samples)
 	if err != nil {

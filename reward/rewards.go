@@ -20,13 +20,14 @@ const (
 // CheckReward returns an error unless name is one of the rewards.
 func CheckReward(name string) error {
 	if !slices.Contains([]string{ByScore, ByImplicit, ByNormalized, ByCombined}, name) {
-		return fmt.Errorf("reward: reward %q is not known: %s, %s, %s or %s", name, ByScore, ByImplicit, ByNormalized, ByCombined)
+		return fmt.Errorf("reward: reward %q is not known: %s, %s, %s or %s", name, ByScore,
+			ByImplicit, ByNormalized, ByCombined)
 	}
 	return nil
 }
 
-// TrainedRewards lists the names of the rewards whose heads were trained, and of their combination where one is stored; of a
-// model that haf did not train, the score head's.
+// TrainedRewards lists the names of the rewards whose heads were trained, and of their combination
+// where one is stored; of a model that haf did not train, the score head's.
 func (m *Model) TrainedRewards() []string {
 	var names []string
 	for _, head := range m.Meta.Heads {
@@ -46,12 +47,13 @@ func (m *Model) TrainedRewards() []string {
 	return names
 }
 
-// A Formula makes rewards of what the heads give of a response. The implicit reward is the one that a policy trained by
-// DPO implies (arXiv 2305.18290):
+// A Formula makes rewards of what the heads give of a response. The implicit reward is the one that
+// a policy trained by DPO implies (arXiv 2305.18290):
 //
 //	r(x, y) = β (log π(y|x) − log π_ref(y|x))
 //
-// Divided by the number of the response's tokens it is normalized, because the plain sum favours short or long responses.
+// Divided by the number of the response's tokens it is normalized, because the plain sum favours
+// short or long responses.
 type Formula struct {
 	Beta        float64
 	Combination Combination
@@ -74,9 +76,11 @@ func (f Formula) Reward(name string, score, implicit float64, n int) float64 {
 	}
 }
 
-// Rewards are the named reward of the responses of groups, [group][response]. A head that the reward does not need, and the
-// reference's log-probabilities with it, may be nil.
-func (f Formula) Rewards(name string, groups []encode.Group, heads HeadValues, refs [][]float64) [][]float64 {
+// Rewards are the named reward of the responses of groups, [group][response]. A head that the
+// reward does not need, and the reference's log-probabilities with it, may be nil.
+func (f Formula) Rewards(
+	name string, groups []encode.Group, heads HeadValues, refs [][]float64,
+) [][]float64 {
 	out := make([][]float64, len(groups))
 	for g := range groups {
 		out[g] = make([]float64, len(groups[g].Responses))
@@ -126,7 +130,9 @@ func (m *Model) formula(names []string) (f Formula, err error) {
 		return f, nil
 	}
 	if f.Beta = m.Meta.Objective.Beta; !(f.Beta > 0) {
-		return f, fmt.Errorf("reward: %s was not trained by haf: no β of its implicit reward is known, only its score can be read", m.Dir)
+		return f,
+			fmt.Errorf("reward: %s was not trained by haf: no β of its implicit reward is known, "+
+				"only its score can be read", m.Dir)
 	}
 	return f, nil
 }

@@ -8,7 +8,8 @@ import (
 	"haf/pref"
 )
 
-// requests are the plan options for texts as they come: in rounded shapes, so that later ones find programs compiled.
+// requests are the plan options for texts as they come: in rounded shapes, so that later ones find
+// programs compiled.
 func (m *Model) requests() pack.Options {
 	return pack.Options{Positions: m.positions, PowerOfTwoSizes: true}
 }
@@ -24,9 +25,12 @@ func scatter(at []place, values [][]float64) []float64 {
 	return out
 }
 
-// encodeSamples groups the samples by prompt and encodes them; a group grows no longer than a packed batch.
+// encodeSamples groups the samples by prompt and encodes them; a group grows no longer than a
+// packed batch.
 func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, error) {
-	clusters := groupByKey(len(samples), func(i int) pref.PromptKey { return pref.Group{Prompt: samples[i].Prompt}.PromptKey() }, nil)
+	clusters := groupByKey(len(samples),
+		func(i int) pref.PromptKey { return pref.Group{Prompt: samples[i].Prompt}.PromptKey() },
+		nil)
 	var groups []encode.Group
 	at := make([]place, len(samples))
 	for _, members := range clusters {
@@ -36,7 +40,8 @@ func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, e
 		}
 		whole, err := m.Encoder.Samples(prompt, responses)
 		if err != nil || whole.Truncated {
-			// How much of the prompt is cut must not depend on the responses beside: each is encoded alone.
+			// How much of the prompt is cut must not depend on the responses beside: each is
+			// encoded alone.
 			for k, response := range responses {
 				alone, err := m.Encoder.Samples(prompt, []string{response})
 				if err != nil {
@@ -61,9 +66,11 @@ func (m *Model) encodeSamples(samples []pref.Sample) ([]encode.Group, []place, e
 	return groups, at, nil
 }
 
-// groupByKey puts n items of the same key together, by index and in order. A cluster takes items as long as fits, which may be nil,
-// says so; then another cluster of the key is begun.
-func groupByKey[K comparable](n int, key func(i int) K, fits func(cluster []int, i int) bool) [][]int {
+// groupByKey puts n items of the same key together, by index and in order. A cluster takes items as
+// long as fits, which may be nil, says so; then another cluster of the key is begun.
+func groupByKey[K comparable](
+	n int, key func(i int) K, fits func(cluster []int, i int) bool,
+) [][]int {
 	var clusters [][]int
 	open := map[K]int{}
 	for i := range n {

@@ -9,7 +9,8 @@ import (
 	"haf/pref"
 )
 
-// ErrNoCommonReward is wrapped where the members of an ensemble have no reward in common and none is named.
+// ErrNoCommonReward is wrapped where the members of an ensemble have no reward in common and none
+// is named.
 var ErrNoCommonReward = errors.New("the members have no reward in common")
 
 // A Member of an ensemble, and what it is called in errors.
@@ -18,7 +19,8 @@ type Member struct {
 	pref.Rewarder
 }
 
-// An Ensemble makes one Rewarder of several: each reward is that of the rule on the members' rewards of its name.
+// An Ensemble makes one Rewarder of several: each reward is that of the rule on the members'
+// rewards of its name.
 type Ensemble struct {
 	rule    Rule
 	members []Member
@@ -30,7 +32,8 @@ func NewEnsemble(rule Rule, members ...Member) (*Ensemble, error) {
 		return nil, err
 	}
 	if len(members) < 2 {
-		return nil, fmt.Errorf("rewarder: an ensemble of %d, wanted two models or more", len(members))
+		return nil, fmt.Errorf("rewarder: an ensemble of %d, wanted two models or more",
+			len(members))
 	}
 	return &Ensemble{rule, members}, nil
 }
@@ -47,7 +50,9 @@ func (e *Ensemble) Rewards() []string {
 // inAll lists what all lists have, in the order of the first.
 func inAll(lists [][]string) []string {
 	return slices.DeleteFunc(slices.Clone(lists[0]), func(name string) bool {
-		return slices.ContainsFunc(lists, func(of []string) bool { return !slices.Contains(of, name) })
+		return slices.ContainsFunc(lists, func(of []string) bool {
+			return !slices.Contains(of, name)
+		})
 	})
 }
 
@@ -69,9 +74,11 @@ func (e *Ensemble) Close() error {
 	return errors.Join(errs...)
 }
 
-// Read implements [pref.Rewarder] one member after the other: the readings are of the groups that all members could read, with
-// the comparisons and ties that all left.
-func (e *Ensemble) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+// Read implements [pref.Rewarder] one member after the other: the readings are of the groups that
+// all members could read, with the comparisons and ties that all left.
+func (e *Ensemble) Read(
+	ctx context.Context, groups []pref.Group, names []string,
+) (pref.Readings, error) {
 	read, of := make([]pref.Readings, len(e.members)), make([][]string, len(e.members))
 	for i, m := range e.members {
 		var err error
@@ -81,14 +88,16 @@ func (e *Ensemble) Read(ctx context.Context, groups []pref.Group, names []string
 		of[i] = read[i].Names
 	}
 	if names = inAll(of); len(names) == 0 {
-		return pref.Readings{}, fmt.Errorf("rewarder: %w: name one with -rewards", ErrNoCommonReward)
+		return pref.Readings{}, fmt.Errorf("rewarder: %w: name one with -rewards",
+			ErrNoCommonReward)
 	}
 	return e.rule.reduce(read, names), nil
 }
 
 // reduce lines up the members' readings and reduces the named rewards.
 func (r Rule) reduce(members []pref.Readings, names []string) pref.Readings {
-	out := pref.Readings{Names: names, Rewards: map[string][][]float64{}, Refused: map[int]error{}, Cut: "something was cut to fit a member"}
+	out := pref.Readings{Names: names, Rewards: map[string][][]float64{}, Refused: map[int]error{},
+		Cut: "something was cut to fit a member"}
 	place := make([]map[int]int, len(members)) // of a group, by its position in the groups given
 	for m, of := range members {
 		place[m] = map[int]int{}
@@ -131,11 +140,13 @@ func (r Rule) reduce(members []pref.Readings, names []string) pref.Readings {
 			out.Rewards[name] = append(out.Rewards[name], rewards)
 		}
 	}
-	out.Report = fmt.Sprintf("%d groups that all %d members could read", len(out.Groups), len(members))
+	out.Report = fmt.Sprintf("%d groups that all %d members could read", len(out.Groups),
+		len(members))
 	return out
 }
 
-// anyTruncated says of each response of a group, which stands at a place of its own with each member, whether any member cut it.
+// anyTruncated says of each response of a group, which stands at a place of its own with each
+// member, whether any member cut it.
 func anyTruncated(members []pref.Readings, at []int) []bool {
 	cut := make([]bool, len(members[0].Truncated[at[0]]))
 	for m, of := range members {
@@ -146,8 +157,8 @@ func anyTruncated(members []pref.Readings, at []int) []bool {
 	return cut
 }
 
-// OnDemand is a Rewarder that is open while it is read and no longer, so that members of an ensemble read one after the other
-// take the memory of one.
+// OnDemand is a Rewarder that is open while it is read and no longer, so that members of an
+// ensemble read one after the other take the memory of one.
 type OnDemand struct {
 	Open func(ctx context.Context) (pref.Rewarder, error)
 }
@@ -166,7 +177,9 @@ func (d OnDemand) Rewards() []string {
 }
 
 // Read implements [pref.Rewarder].
-func (d OnDemand) Read(ctx context.Context, groups []pref.Group, names []string) (out pref.Readings, err error) {
+func (d OnDemand) Read(
+	ctx context.Context, groups []pref.Group, names []string,
+) (out pref.Readings, err error) {
 	r, err := d.Open(ctx)
 	if err != nil {
 		return out, err

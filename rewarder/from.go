@@ -22,7 +22,9 @@ func (f fromScorer) Close() error      { return nil }
 func (f fromScorer) Refuses(prompt []pref.Message) error { return refusedBy(f.Scorer, prompt) }
 
 // Read scores all responses in one call; no group is dropped.
-func (f fromScorer) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+func (f fromScorer) Read(
+	ctx context.Context, groups []pref.Group, names []string,
+) (pref.Readings, error) {
 	if len(names) == 0 {
 		names = f.Rewards()
 	}
@@ -41,7 +43,8 @@ func (f fromScorer) Read(ctx context.Context, groups []pref.Group, names []strin
 		return pref.Readings{}, err
 	}
 	if len(rewards) != len(samples) {
-		return pref.Readings{}, fmt.Errorf("rewarder: %d rewards came for %d samples", len(rewards), len(samples))
+		return pref.Readings{}, fmt.Errorf("rewarder: %d rewards came for %d samples", len(rewards),
+			len(samples))
 	}
 	for i, g := range groups {
 		n := len(g.Responses)

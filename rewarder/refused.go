@@ -10,9 +10,12 @@ import (
 	"haf/pref"
 )
 
-// KeepAccepted returns the items whose prompts none of by refuses, and a line that says how many were dropped and why, "" if none
-// was. Those of by that are no [pref.Refuser] accept every prompt. It is an error if nothing is left. what names the items.
-func KeepAccepted[T any](items []T, what string, prompt func(T) []pref.Message, by ...any) (kept []T, note string, err error) {
+// KeepAccepted returns the items whose prompts none of by refuses, and a line that says how many
+// were dropped and why, "" if none was. Those of by that are no [pref.Refuser] accept every prompt.
+// It is an error if nothing is left. what names the items.
+func KeepAccepted[T any](
+	items []T, what string, prompt func(T) []pref.Message, by ...any,
+) (kept []T, note string, err error) {
 	reasons := map[string]int{}
 	for _, item := range items {
 		var refused error
@@ -35,9 +38,11 @@ func KeepAccepted[T any](items []T, what string, prompt func(T) []pref.Message, 
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
 		counted = append(counted, fmt.Sprintf("%s: %d", reason, reasons[reason]))
 	}
-	note = fmt.Sprintf("%d of %d %s dropped, which the chat template refuses (%s)", dropped, len(items), what, strings.Join(counted, ", "))
+	note = fmt.Sprintf("%d of %d %s dropped, which the chat template refuses (%s)", dropped,
+		len(items), what, strings.Join(counted, ", "))
 	if len(kept) == 0 {
-		return nil, "", fmt.Errorf("%s: nothing is left: name a template that takes them with -template", note)
+		return nil, "",
+			fmt.Errorf("%s: nothing is left: name a template that takes them with -template", note)
 	}
 	return kept, note, nil
 }
@@ -52,7 +57,8 @@ func refusedBy(one any, prompt []pref.Message) error {
 // atLine is the place in the template that an error names first.
 var atLine = regexp.MustCompile(`^line \d+: `)
 
-// Reason is what a chat template says in the error with which it refuses a conversation, on one line.
+// Reason is what a chat template says in the error with which it refuses a conversation, on one
+// line.
 func Reason(err error) string {
 	text := err.Error()
 	if at := strings.LastIndex(text, "chat template: "); at >= 0 {

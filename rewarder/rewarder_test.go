@@ -59,15 +59,18 @@ func ensemble(t *testing.T, rule rewarder.Rule, members ...pref.Rewarder) *rewar
 
 // TestConform has Rewarders made of others pass the suite.
 func TestConform(t *testing.T) {
-	one, two := rewarder.FromScorer("length", byLength{1}), rewarder.FromScorer("length", byLength{-0.5})
+	one, two := rewarder.FromScorer("length", byLength{1}),
+		rewarder.FromScorer("length", byLength{-0.5})
 	var opened atomic.Int64
 	demand := rewarder.OnDemand{Open: func(context.Context) (pref.Rewarder, error) {
 		opened.Add(1)
 		return two, nil
 	}}
 	for name, r := range map[string]pref.Rewarder{
-		"scorer": one, "on demand": demand, "mean": ensemble(t, rewarder.Rule{Name: rewarder.Mean}, one, two),
-		"lcb on demand": ensemble(t, rewarder.Rule{Name: rewarder.LCB, Lambda: 2}, one, demand, two),
+		"scorer": one, "on demand": demand, "mean": ensemble(t, rewarder.Rule{Name: rewarder.Mean},
+			one, two),
+		"lcb on demand": ensemble(t, rewarder.Rule{Name: rewarder.LCB, Lambda: 2}, one, demand,
+			two),
 	} {
 		t.Run(name, func(t *testing.T) { rewardertest.Test(t, r, rewardertest.Options{}) })
 	}
@@ -79,7 +82,8 @@ func TestConform(t *testing.T) {
 // TestReduce has the rules by hand and refuses what is none.
 func TestReduce(t *testing.T) {
 	for rule, want := range map[rewarder.Rule]float64{
-		{Name: rewarder.Mean}: 3, {Name: rewarder.Min}: 1, {Name: rewarder.LCB, Lambda: 0.5}: 3 - 0.5*math.Sqrt(8.0/3), {Name: rewarder.Sum}: 9,
+		{Name: rewarder.Mean}: 3, {Name: rewarder.Min}: 1,
+		{Name: rewarder.LCB, Lambda: 0.5}: 3 - 0.5*math.Sqrt(8.0/3), {Name: rewarder.Sum}: 9,
 	} {
 		if got := rule.Reduce([]float64{1, 3, 5}); math.Abs(got-want) > 1e-12 {
 			t.Errorf("%v: %v, want %v", rule, got, want)
@@ -91,22 +95,29 @@ func TestReduce(t *testing.T) {
 		want    string
 	}{
 		{rewarder.Rule{Name: "max"}, 2, `ensemble "max" is not known: mean, min, lcb`}, {rewarder.Rule{Name: rewarder.Sum}, 2, "is not known"},
-		{rewarder.Rule{Name: rewarder.LCB, Lambda: -1}, 2, "lambda is -1"}, {rewarder.Rule{Name: rewarder.Mean}, 1, "an ensemble of 1"},
+		{rewarder.Rule{Name: rewarder.LCB, Lambda: -1}, 2, "lambda is -1"},
+		{rewarder.Rule{Name: rewarder.Mean}, 1, "an ensemble of 1"},
 	} {
-		if _, err := rewarder.NewEnsemble(bad.rule, make([]rewarder.Member, bad.members)...); err == nil || !strings.Contains(err.Error(), bad.want) {
+		if _, err := rewarder.NewEnsemble(bad.rule,
+			make([]rewarder.Member, bad.members)...); err == nil ||
+			!strings.Contains(err.Error(), bad.want) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
 }
 
-// TestEnsembleAlignment has members that could read different groups: the ensemble has those of all, each with its own rewards.
+// TestEnsembleAlignment has members that could read different groups: the ensemble has those of
+// all, each with its own rewards.
 func TestEnsembleAlignment(t *testing.T) {
 	pair := pref.NewPair(nil, "a", "b", pref.Source{})
 	cut := [][]bool{{false, false}, {false, false}}
-	one := table{pref.Readings{Names: []string{"score", "implicit"}, Groups: []pref.Group{pair, pair}, Index: []int{0, 2}, Truncated: cut,
+	one := table{pref.Readings{Names: []string{"score", "implicit"},
+		Groups: []pref.Group{pair, pair}, Index: []int{0, 2}, Truncated: cut,
 		Rewards: map[string][][]float64{"score": {{1, 2}, {3, 4}}, "implicit": {{0, 0}, {0, 0}}}}}
-	two := table{pref.Readings{Names: []string{"score"}, Groups: []pref.Group{pair, pair}, Index: []int{1, 2}, Truncated: [][]bool{{true, true}, {false, true}},
-		Rewards: map[string][][]float64{"score": {{9, 9}, {1, 8}}}, Refused: map[int]error{0: errors.New("no")}}}
+	two := table{pref.Readings{Names: []string{"score"}, Groups: []pref.Group{pair, pair},
+		Index: []int{1, 2}, Truncated: [][]bool{{true, true}, {false, true}},
+		Rewards: map[string][][]float64{"score": {{9, 9}, {1, 8}}},
+		Refused: map[int]error{0: errors.New("no")}}}
 	e := ensemble(t, rewarder.Rule{Name: rewarder.Min}, one, two)
 	read := func() pref.Readings {
 		t.Helper()
@@ -117,8 +128,10 @@ func TestEnsembleAlignment(t *testing.T) {
 		return out
 	}
 	out := read()
-	if !slices.Equal(out.Names, []string{"score"}) || !slices.Equal(out.Index, []int{2}) || len(out.Groups[0].Comparisons) != 1 ||
-		!slices.Equal(out.Rewards["score"][0], []float64{1, 4}) || !slices.Equal(out.Truncated[0], []bool{false, true}) || out.Refused[0] == nil {
+	if !slices.Equal(out.Names, []string{"score"}) || !slices.Equal(out.Index, []int{2}) ||
+		len(out.Groups[0].Comparisons) != 1 ||
+		!slices.Equal(out.Rewards["score"][0], []float64{1, 4}) ||
+		!slices.Equal(out.Truncated[0], []bool{false, true}) || out.Refused[0] == nil {
 		t.Errorf("%+v", out)
 	}
 	two.Groups[1].Comparisons = nil
@@ -126,7 +139,8 @@ func TestEnsembleAlignment(t *testing.T) {
 		t.Errorf("a group without a comparison of both was kept: %+v", out)
 	}
 	one.Names = []string{"implicit"}
-	if _, err := ensemble(t, rewarder.Rule{Name: rewarder.Min}, one, two).Read(t.Context(), nil, nil); !errors.Is(err, rewarder.ErrNoCommonReward) {
+	if _, err := ensemble(t, rewarder.Rule{Name: rewarder.Min}, one, two).Read(t.Context(), nil,
+		nil); !errors.Is(err, rewarder.ErrNoCommonReward) {
 		t.Errorf("no reward in common: %v", err)
 	}
 }
@@ -134,25 +148,30 @@ func TestEnsembleAlignment(t *testing.T) {
 // TestScorer counts what was cut and makes an error of what is refused.
 func TestScorer(t *testing.T) {
 	sample := pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: "p"}}, Response: "r"}
-	read := table{pref.Readings{Names: []string{"score"}, Groups: make([]pref.Group, 2), Truncated: [][]bool{{false}, {true}}, Cut: "the prompt was cut",
+	read := table{pref.Readings{Names: []string{"score"}, Groups: make([]pref.Group, 2),
+		Truncated: [][]bool{{false}, {true}}, Cut: "the prompt was cut",
 		Rewards: map[string][][]float64{"score": {{1}, {2}}, "": {{1}, {2}}}, Index: []int{0, 1}}}
 	s, err := rewarder.NewScorer(t.Context(), read, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if rewards, err := s.Score(t.Context(), []pref.Sample{sample, sample}); err != nil || !slices.Equal(rewards, []float64{1, 2}) {
+		if rewards, err := s.Score(t.Context(), []pref.Sample{sample, sample}); err != nil ||
+			!slices.Equal(rewards, []float64{1, 2}) {
 			t.Errorf("%v, %v", rewards, err)
 		}
 	}
-	if got := s.Truncated().String(); s.Name() != "score" || got != "of 2 of 4 samples (the first is number 2) the prompt was cut: the reward is of what was left" {
+	if got := s.Truncated().String(); s.Name() != "score" ||
+		got != "of 2 of 4 samples (the first is number 2) the prompt was cut: the reward is of "+
+			"what was left" {
 		t.Errorf("%s: %s", s.Name(), got)
 	}
 	read.Readings.Refused = map[int]error{1: errors.New("no")}
 	if s, err = rewarder.NewScorer(t.Context(), read, "score"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Score(t.Context(), []pref.Sample{sample, sample}); err == nil || !strings.Contains(err.Error(), "sample 2: no") {
+	if _, err := s.Score(t.Context(), []pref.Sample{sample, sample}); err == nil ||
+		!strings.Contains(err.Error(), "sample 2: no") {
 		t.Errorf("a refused sample: %v", err)
 	}
 }
@@ -160,15 +179,20 @@ func TestScorer(t *testing.T) {
 func TestKeepAccepted(t *testing.T) {
 	user, system := []pref.Message{{Role: pref.User}}, []pref.Message{{Role: pref.System}}
 	same := func(p []pref.Message) []pref.Message { return p }
-	e := ensemble(t, rewarder.Rule{Name: rewarder.Mean}, rewarder.FromScorer("s", byLength{1}), table{})
-	kept, note, err := rewarder.KeepAccepted([][]pref.Message{user, system, user}, "prompts", same, nil, e)
-	if want := "1 of 3 prompts dropped, which the chat template refuses (no system role: 1)"; err != nil || len(kept) != 2 || note != want {
+	e := ensemble(t, rewarder.Rule{Name: rewarder.Mean}, rewarder.FromScorer("s", byLength{1}),
+		table{})
+	kept, note, err := rewarder.KeepAccepted([][]pref.Message{user, system, user}, "prompts", same,
+		nil, e)
+	if want := "1 of 3 prompts dropped, which the chat template refuses (no system role: " +
+		"1)"; err != nil || len(kept) != 2 || note != want {
 		t.Errorf("%v, %q, %v", kept, note, err)
 	}
-	if _, note, err := rewarder.KeepAccepted([][]pref.Message{system}, "prompts", same, byLength{}); note != "" || err == nil || !strings.Contains(err.Error(), "nothing is left") {
+	if _, note, err := rewarder.KeepAccepted([][]pref.Message{system}, "prompts", same,
+		byLength{}); note != "" || err == nil || !strings.Contains(err.Error(), "nothing is left") {
 		t.Errorf("%q, %v", note, err)
 	}
-	if kept, note, err := rewarder.KeepAccepted([][]pref.Message{system}, "prompts", same, table{}); err != nil || note != "" || len(kept) != 1 {
+	if kept, note, err := rewarder.KeepAccepted([][]pref.Message{system}, "prompts", same,
+		table{}); err != nil || note != "" || len(kept) != 1 {
 		t.Errorf("what refuses nothing: %v, %q, %v", kept, note, err)
 	}
 }

@@ -18,8 +18,9 @@ const (
 // EnsembleRules lists the rules of an [Ensemble].
 func EnsembleRules() []string { return []string{Mean, Min, LCB} }
 
-// A Rule makes one reward of several. The rewards are taken as they are: the members of Min and LCB are meant to be runs of
-// one recipe with different seeds, whose rewards have one scale. A member of a larger scale would decide alone.
+// A Rule makes one reward of several. The rewards are taken as they are: the members of Min and LCB
+// are meant to be runs of one recipe with different seeds, whose rewards have one scale. A member
+// of a larger scale would decide alone.
 type Rule struct {
 	Name   string
 	Lambda float64 // counts for LCB alone
@@ -28,7 +29,8 @@ type Rule struct {
 // Check returns an error unless an ensemble can be made by the rule.
 func (r Rule) Check() error {
 	if !slices.Contains(EnsembleRules(), r.Name) {
-		return fmt.Errorf("rewarder: ensemble %q is not known: %s", r.Name, strings.Join(EnsembleRules(), ", "))
+		return fmt.Errorf("rewarder: ensemble %q is not known: %s", r.Name,
+			strings.Join(EnsembleRules(), ", "))
 	}
 	if !(r.Lambda >= 0) || math.IsInf(r.Lambda, 1) {
 		return fmt.Errorf("rewarder: lambda is %v, wanted 0 or more", r.Lambda)
@@ -36,8 +38,8 @@ func (r Rule) Check() error {
 	return nil
 }
 
-// Reduce returns the one reward of the members' rewards of a response. The standard deviation is the population's: its divisor is
-// the number of members.
+// Reduce returns the one reward of the members' rewards of a response. The standard deviation is
+// the population's: its divisor is the number of members.
 func (r Rule) Reduce(members []float64) float64 {
 	sum, squares, n := 0.0, 0.0, float64(len(members))
 	for _, x := range members {

@@ -17,7 +17,8 @@ type Scorer struct {
 	truncated Truncation
 }
 
-// NewScorer returns the named reward of r; "" names the default. It is an error if r cannot give it.
+// NewScorer returns the named reward of r; "" names the default. It is an error if r cannot give
+// it.
 func NewScorer(ctx context.Context, r pref.Rewarder, name string) (*Scorer, error) {
 	if _, err := r.Read(ctx, nil, []string{name}); err != nil {
 		return nil, err
@@ -45,7 +46,8 @@ func (s *Scorer) Score(ctx context.Context, samples []pref.Sample) ([]float64, e
 		}
 	}
 	if len(r.Groups) != len(samples) {
-		return nil, fmt.Errorf("rewarder: %d rewards of %d samples were read", len(r.Groups), len(samples))
+		return nil, fmt.Errorf("rewarder: %d rewards of %d samples were read", len(r.Groups),
+			len(samples))
 	}
 	s.mu.Lock()
 	s.truncated.Add(r)
@@ -64,7 +66,8 @@ func (s *Scorer) Truncated() Truncation {
 	return s.truncated
 }
 
-// Refuses implements [pref.Refuser]: nothing is refused by what does not know beforehand, as a server.
+// Refuses implements [pref.Refuser]: nothing is refused by what does not know beforehand, as a
+// server.
 func (s *Scorer) Refuses(prompt []pref.Message) error { return refusedBy(s.from, prompt) }
 
 // Alone makes of each sample a group without comparisons, so that it is read as if it were alone.
@@ -104,5 +107,6 @@ func (t Truncation) String() string {
 	if t.Cut == 0 {
 		return ""
 	}
-	return fmt.Sprintf("of %d of %d samples (the first is number %d) %s: the reward is of what was left", t.Cut, t.Read, t.First, t.What)
+	return fmt.Sprintf("of %d of %d samples (the first is number %d) %s: the reward is of what "+
+		"was left", t.Cut, t.Read, t.First, t.What)
 }

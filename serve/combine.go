@@ -14,7 +14,8 @@ import (
 	"haf/rewarder"
 )
 
-// A Combination is a reward made of those of served models: of several models an ensemble, of one model's heads their sum.
+// A Combination is a reward made of those of served models: of several models an ensemble, of one
+// model's heads their sum.
 type Combination struct {
 	Name  string
 	Rule  rewarder.Rule // on the terms' weighted rewards
@@ -41,7 +42,10 @@ const combinedName = "combined"
 // both=sum:m.score,0.5*m.implicit or safe=min:a,b.
 func ParseCombination(text string) (Combination, error) {
 	bad := func(format string, args ...any) (Combination, error) {
-		return Combination{}, fmt.Errorf("serve: combination %q: %s: want NAME=HOW:TERM,TERM with HOW sum, mean, min or mean-sigma and a term [WEIGHT*]MODEL[.REWARD]", text, fmt.Sprintf(format, args...))
+		return Combination{},
+			fmt.Errorf("serve: combination %q: %s: want NAME=HOW:TERM,TERM with HOW sum, mean, "+
+				"min or mean-sigma and a term "+
+				"[WEIGHT*]MODEL[.REWARD]", text, fmt.Sprintf(format, args...))
 	}
 	name, rest, ok := strings.Cut(text, "=")
 	how, terms, ok2 := strings.Cut(rest, ":")
@@ -57,7 +61,8 @@ func ParseCombination(text string) (Combination, error) {
 		t := Term{Weight: 1}
 		if weight, of, ok := strings.Cut(term, "*"); ok {
 			var err error
-			if t.Weight, err = strconv.ParseFloat(weight, 64); err != nil || math.IsNaN(t.Weight) || math.IsInf(t.Weight, 0) {
+			if t.Weight, err = strconv.ParseFloat(weight, 64); err != nil || math.IsNaN(t.Weight) ||
+				math.IsInf(t.Weight, 0) {
 				return bad("%q is no weight", weight)
 			}
 			term = of
@@ -82,7 +87,8 @@ func (c *combined) name() string { return c.Name }
 func (c *combined) termName(i int, reward string) string { return c.models[i].Name + "." + reward }
 
 func (c *combined) describe() (modelInfo, bool) {
-	info := modelInfo{ID: c.Name, Object: "model", OwnedBy: "haf", Rewards: []string{combinedName}, Activation: raw}
+	info := modelInfo{ID: c.Name, Object: "model", OwnedBy: "haf", Rewards: []string{combinedName},
+		Activation: raw}
 	for i, m := range c.models {
 		of, ready := m.describe()
 		if !ready {
@@ -103,9 +109,13 @@ func (c *combined) describe() (modelInfo, bool) {
 }
 
 // read asks every term's model, side by side. The values hold the combination and all terms.
-func (c *combined) read(ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool) (*answer, error) {
+func (c *combined) read(
+	ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool,
+) (*answer, error) {
 	if tokens {
-		return nil, wrong("tokens", "%s is a combination of models, which gives no rewards of single tokens: ask one of its models", c.Name)
+		return nil, wrong("tokens",
+			"%s is a combination of models, which gives no rewards of single tokens: ask one of "+
+				"its models", c.Name)
 	}
 	// One request a model, for all its rewards: what one pass gives is not run twice.
 	byModel := map[*model][]string{}
@@ -135,7 +145,8 @@ func (c *combined) read(ctx context.Context, client string, inputs []pref.Input,
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	out := &answer{model: c.Name, reward: combinedName, temperature: 1, values: make([]pref.Values, len(inputs)), lengths: make([]length, len(inputs))}
+	out := &answer{model: c.Name, reward: combinedName, temperature: 1,
+		values: make([]pref.Values, len(inputs)), lengths: make([]length, len(inputs))}
 	next := map[*model]int{}
 	names := make([]string, len(c.models))
 	for i, m := range c.models {
@@ -150,7 +161,8 @@ func (c *combined) read(ctx context.Context, client string, inputs []pref.Input,
 			values[c.termName(i, names[i])], x[i] = r, c.Terms[i].Weight*r
 			l, seen := &out.lengths[n], of.lengths[n]
 			if slices.Index(c.models, m) == i {
-				l.prompt, l.response, l.truncated = l.prompt+seen.prompt, l.response+seen.response, l.truncated || seen.truncated
+				l.prompt, l.response, l.truncated = l.prompt+seen.prompt, l.response+seen.response,
+					l.truncated || seen.truncated
 			}
 		}
 		values[combinedName] = c.Rule.Reduce(x)
@@ -158,7 +170,9 @@ func (c *combined) read(ctx context.Context, client string, inputs []pref.Input,
 	}
 	for _, name := range rewards {
 		if _, ok := out.values[0].Rewards[name]; !ok {
-			return nil, wrong("rewards", "reward %q is not served of %s: it has %s and those of its terms", name, c.Name, combinedName)
+			return nil, wrong("rewards",
+				"reward %q is not served of %s: it has %s and those of its terms", name, c.Name,
+				combinedName)
 		}
 	}
 	if len(rewards) > 0 {

@@ -10,8 +10,8 @@ import (
 	"haf/rewarder"
 )
 
-// An Engine gives rewards in two steps, so that inputs are encoded, measured and refused as they come, and read together when the
-// device is free. Its methods are safe for concurrent use.
+// An Engine gives rewards in two steps, so that inputs are encoded, measured and refused as they
+// come, and read together when the device is free. Its methods are safe for concurrent use.
 type Engine interface {
 	// Rewards names what can be asked for, the default first.
 	Rewards() []string
@@ -19,11 +19,11 @@ type Engine interface {
 	MaxLength() int
 	// Capacity is the number of tokens that Next is best shown at once, some batches full.
 	Capacity() int
-	// Next chooses those of the items, which are of one class, that are best read together now, by index: the more urgent before
-	// others, the first or another of the most urgent in any case.
+	// Next chooses those of the items, which are of one class, that are best read together now, by
+	// index: the more urgent before others, the first or another of the most urgent in any case.
 	Next(items []pref.Item, urgency []int) ([]int, error)
-	// Encode makes an input ready to be read for the rewards named, and for those of single tokens if tokens is set. Its
-	// errors are the client's.
+	// Encode makes an input ready to be read for the rewards named, and for those of single tokens
+	// if tokens is set. Its errors are the client's.
 	Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, error)
 	// Read gives items of one class their values, in order.
 	Read(ctx context.Context, items []pref.Item) ([]pref.Values, error)
@@ -31,7 +31,8 @@ type Engine interface {
 	Close()
 }
 
-// NewEngine returns the engine of any Rewarder, which its Close closes. It takes samples alone; lengths are counted in units of four bytes.
+// NewEngine returns the engine of any Rewarder, which its Close closes. It takes samples alone;
+// lengths are counted in units of four bytes.
 func NewEngine(r pref.Rewarder) Engine { return rewarderEngine{r} }
 
 type rewarderEngine struct{ from pref.Rewarder }
@@ -76,15 +77,19 @@ func (e rewarderEngine) Next(items []pref.Item, _ []int) ([]int, error) {
 func (e rewarderEngine) Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, error) {
 	switch {
 	case in.Verbatim():
-		return nil, fmt.Errorf("this model takes prompt and response or messages, not text or tokens of a template")
+		return nil,
+			fmt.Errorf("this model takes prompt and response or messages, not text or tokens of " +
+				"a template")
 	case len(in.TemplateArgs) > 0:
-		return nil, fmt.Errorf("this model has no chat template, so it takes no chat_template_kwargs")
+		return nil,
+			fmt.Errorf("this model has no chat template, so it takes no chat_template_kwargs")
 	case tokens:
 		return nil, fmt.Errorf("this model gives no rewards of single tokens")
 	}
 	for _, name := range rewards {
 		if !slices.Contains(e.Rewards(), name) {
-			return nil, fmt.Errorf("rewards %q are not served of this model, which has %q", rewards, e.Rewards())
+			return nil, fmt.Errorf("rewards %q are not served of this model, which has %q", rewards,
+				e.Rewards())
 		}
 	}
 	if r, ok := e.from.(pref.Refuser); ok {

@@ -19,7 +19,8 @@ var (
 // ErrNotReady is wrapped where a server has not loaded its model yet.
 var ErrNotReady = errors.New("ask again when /readyz answers 200")
 
-// A Remote is a model behind a server. It is a [pref.Rewarder]; the server alone knows which prompts its chat template refuses.
+// A Remote is a model behind a server. It is a [pref.Rewarder]; the server alone knows which
+// prompts its chat template refuses.
 type Remote struct {
 	client *Client
 	model  string
@@ -35,7 +36,8 @@ type RemoteOptions struct {
 	Progress func(pass string, done, total int)
 }
 
-// Connect asks the server for the model's name and rewards. It is an error if the model is not loaded yet.
+// Connect asks the server for the model's name and rewards. It is an error if the model is not
+// loaded yet.
 func (c *Client) Connect(ctx context.Context, opt RemoteOptions) (*Remote, error) {
 	model, names, err := c.Served(ctx)
 	if err == nil && len(names) == 0 {
@@ -53,7 +55,8 @@ func (c *Client) Connect(ctx context.Context, opt RemoteOptions) (*Remote, error
 	return &Remote{c, model, names, opt}, nil
 }
 
-// explain adds the address and, where the server refused the token or there was none, the next move.
+// explain adds the address and, where the server refused the token or there was none, the next
+// move.
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, ErrToken):
@@ -76,8 +79,11 @@ func (r *Remote) Close() error { return nil }
 // portion is how many responses are asked for between two reports of progress.
 const portion = 256
 
-// Read implements [pref.Rewarder]. The server reads every response as if it were alone, so no group is dropped.
-func (r *Remote) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+// Read implements [pref.Rewarder]. The server reads every response as if it were alone, so no group
+// is dropped.
+func (r *Remote) Read(
+	ctx context.Context, groups []pref.Group, names []string,
+) (pref.Readings, error) {
 	if len(names) == 0 {
 		names = r.names
 	}
@@ -86,7 +92,9 @@ func (r *Remote) Read(ctx context.Context, groups []pref.Group, names []string) 
 		if name == "" {
 			resolved[i] = r.names[0]
 		} else if !slices.Contains(r.names, name) {
-			return pref.Readings{}, fmt.Errorf("%s serves the rewards %s of its model, %q is none of them", r.client.address, strings.Join(r.names, ", "), name)
+			return pref.Readings{},
+				fmt.Errorf("%s serves the rewards %s of its model, %q is none of them",
+					r.client.address, strings.Join(r.names, ", "), name)
 		}
 	}
 	var samples []pref.Sample
@@ -106,7 +114,8 @@ func (r *Remote) Read(ctx context.Context, groups []pref.Group, names []string) 
 			r.opt.Progress("scoring", len(scored), len(samples))
 		}
 	}
-	out := pref.Readings{Names: names, Groups: groups, Rewards: map[string][][]float64{}, Cut: "something was cut by the server to fit its model"}
+	out := pref.Readings{Names: names, Groups: groups, Rewards: map[string][][]float64{},
+		Cut: "something was cut by the server to fit its model"}
 	truncated := 0
 	for i, g := range groups {
 		n := len(g.Responses)
@@ -127,7 +136,8 @@ func (r *Remote) Read(ctx context.Context, groups []pref.Group, names []string) 
 		scored = scored[n:]
 	}
 	if compared {
-		out.Report = fmt.Sprintf("%d responses as the server reads them, %d of them cut to fit", len(samples), truncated)
+		out.Report = fmt.Sprintf("%d responses as the server reads them, %d of them cut to fit",
+			len(samples), truncated)
 		r.opt.Log("tokens: %s", out.Report)
 	}
 	return out, nil

@@ -66,13 +66,15 @@ func (c *benchCmd) Run(a *app) error {
 // cases names those that are measured.
 func (c *benchCmd) cases() (names []string, err error) {
 	for _, known := range recipe.BenchCases() {
-		if (len(c.Case) == 0 || slices.Contains(c.Case, known.Name)) && (len(c.Groups) > 0 || !strings.HasPrefix(known.Name, "groups")) {
+		if (len(c.Case) == 0 || slices.Contains(c.Case, known.Name)) &&
+			(len(c.Groups) > 0 || !strings.HasPrefix(known.Name, "groups")) {
 			names = append(names, known.Name)
 		}
 	}
 	for _, name := range c.Case {
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("%w: no benchmark %q, or its data (-groups) is not given", errUsage, name)
+			return nil, fmt.Errorf("%w: no benchmark %q, or its data (-groups) is not given",
+				errUsage, name)
 		}
 	}
 	return names, nil
@@ -80,7 +82,8 @@ func (c *benchCmd) cases() (names []string, err error) {
 
 // arguments are those of the process that measures a case.
 func (c *benchCmd) arguments(a *app, name string) []string {
-	args := []string{"bench", c.Model, "-one", name, "-device", a.deviceName, "-pairs", strconv.Itoa(c.Pairs), "-batch", strconv.Itoa(c.Batch), "-rank", strconv.Itoa(c.Rank)}
+	args := []string{"bench", c.Model, "-one", name, "-device", a.deviceName, "-pairs",
+		strconv.Itoa(c.Pairs), "-batch", strconv.Itoa(c.Batch), "-rank", strconv.Itoa(c.Rank)}
 	for _, of := range []struct {
 		flag   string
 		values []string
@@ -106,7 +109,8 @@ func (c *benchCmd) one(a *app) error {
 		return err
 	}
 	result, err := recipe.Bench(a.ctx, device, c.One, recipe.BenchOptions{
-		Model: c.Model, Data: c.Data, Groups: c.Groups, Pairs: c.Pairs, Batch: c.Batch, Rank: c.Rank, Began: processBegan, Cache: cache, Sets: c.Set,
+		Model: c.Model, Data: c.Data, Groups: c.Groups, Pairs: c.Pairs, Batch: c.Batch,
+		Rank: c.Rank, Began: processBegan, Cache: cache, Sets: c.Set,
 	}, a.p)
 	if err != nil {
 		return err

@@ -45,9 +45,11 @@ func (c *combineCmd) Run(a *app) error {
 	if err = closed(r, err); err != nil {
 		return err
 	}
-	note := "done: the weights are in %s; -rewards combined and -reward combined name them. The table is of the data of the fit: it flatters.\n"
+	note := "done: the weights are in %s; -rewards combined and -reward combined name them. The " +
+		"table is of the data of the fit: it flatters.\n"
 	return a.print(out, func(w io.Writer) error {
-		fmt.Fprintf(w, "%.6g · score + %.6g · implicit, fitted on %d comparisons: %s\n\n", out.Score, out.Implicit, out.Comparisons, out.Split)
+		fmt.Fprintf(w, "%.6g · score + %.6g · implicit, fitted on %d comparisons: %s\n\n",
+			out.Score, out.Implicit, out.Comparisons, out.Split)
 		err := eval.Table(w, out.rows)
 		fmt.Fprintf(a.stderr, note, out.File)
 		return err
@@ -58,7 +60,9 @@ func (c *combineCmd) Run(a *app) error {
 func combine(a *app, r pref.Rewarder, groups []pref.Group, split string) (combineOutput, error) {
 	here, ok := r.(*reward.Reader)
 	if !ok {
-		return combineOutput{}, fmt.Errorf("%w: the weights are stored beside a model: name a run or model folder", errUsage)
+		return combineOutput{},
+			fmt.Errorf("%w: the weights are stored beside a model: name a run or model folder",
+				errUsage)
 	}
 	read, err := r.Read(a.ctx, groups, []string{reward.ByScore, reward.ByImplicit})
 	if err != nil {
@@ -72,7 +76,8 @@ func combine(a *app, r pref.Rewarder, groups []pref.Group, split string) (combin
 		return combineOutput{}, err
 	}
 	e, err := eval.Evaluate(read)
-	return combineOutput{filepath.Join(here.Model().Dir, reward.CombinationName), weights, e.Rewards, e.Rows()}, err
+	return combineOutput{filepath.Join(here.Model().Dir, reward.CombinationName), weights,
+		e.Rewards, e.Rows()}, err
 }
 
 // groups reads the data of the fit and says which it is.
@@ -94,7 +99,9 @@ func (c *combineCmd) groups(a *app) ([]pref.Group, string, error) {
 		return nil, "", err
 	}
 	if len(valid) == 0 {
-		return nil, "", fmt.Errorf("%s was trained without validation data: name the data of the fit with -valid FILE", c.Model)
+		return nil, "",
+			fmt.Errorf("%s was trained without validation data: name the data of the fit with "+
+				"-valid FILE", c.Model)
 	}
 	return valid, "the run's validation data, which chose the checkpoint, too", nil
 }

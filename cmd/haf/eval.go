@@ -40,7 +40,8 @@ type evalCmd struct {
 }
 
 func (c *evalCmd) options() pref.Options {
-	return pref.Options{Format: c.Format, Choose: c.Choose, Subsets: c.Subset, MaxChars: c.MaxChars, First: c.First, SkipBad: c.SkipBad, KeepTies: c.Ties}
+	return pref.Options{Format: c.Format, Choose: c.Choose, Subsets: c.Subset, MaxChars: c.MaxChars,
+		First: c.First, SkipBad: c.SkipBad, KeepTies: c.Ties}
 }
 
 func (c *evalCmd) matrix() bool { return c.Matrix || len(c.Models) > 1 && c.Ensemble == "" }
@@ -59,13 +60,19 @@ func (c *evalCmd) check() error {
 	}
 	switch {
 	case c.Ensemble != "" && c.Matrix:
-		return fmt.Errorf("%w: -ensemble makes one model of several, -matrix a row of each: choose one", errUsage)
+		return fmt.Errorf("%w: -ensemble makes one model of several, -matrix a row of each: "+
+			"choose one", errUsage)
 	case c.Suite != "" && !slices.Contains(eval.Suites(), c.Suite):
 		return fmt.Errorf("%w: -suite %q, wanted one of %v", errUsage, c.Suite, eval.Suites())
-	case c.matrix() && (c.Suite != "" || c.Gate > 0 || c.Details || len(c.Valid) > 0 || c.Out != "" || c.Ties || c.HeldOut):
-		return fmt.Errorf("%w: several models, or -matrix, make a table of accuracies: give -suite, -gate, -details, -valid, -ties, -held-out and -out with one model and no -matrix", errUsage)
-	case c.RewardBenchOut != "" && c.Suite != eval.SuiteRewardBench && c.Suite != eval.SuiteRewardBench2:
-		return fmt.Errorf("%w: -rewardbench-out goes with -suite rewardbench or rewardbench2", errUsage)
+	case c.matrix() && (c.Suite != "" || c.Gate > 0 || c.Details || len(c.Valid) > 0 ||
+		c.Out != "" || c.Ties || c.HeldOut):
+		return fmt.Errorf("%w: several models, or -matrix, make a table of accuracies: give "+
+			"-suite, -gate, -details, -valid, -ties, -held-out and -out with one model and no "+
+			"-matrix", errUsage)
+	case c.RewardBenchOut != "" && c.Suite != eval.SuiteRewardBench &&
+		c.Suite != eval.SuiteRewardBench2:
+		return fmt.Errorf("%w: -rewardbench-out goes with -suite rewardbench or rewardbench2",
+			errUsage)
 	}
 	if c.Out != "" {
 		if _, err := os.Stat(c.Out); err == nil {
@@ -99,7 +106,8 @@ func (c *evalCmd) Run(a *app) error {
 		return err
 	}
 	if got := out.Rewards[first].Accuracy; got < c.Gate {
-		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, first, c.Gate, errGate)
+		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, first, c.Gate,
+			errGate)
 	}
 	return nil
 }
@@ -143,7 +151,9 @@ func (c *evalCmd) data(a *app) (groups, valid []pref.Group, read string, err err
 }
 
 // evaluate reads the rewards and measures them; first names the first of them.
-func (c *evalCmd) evaluate(a *app, m pref.Rewarder, groups, valid []pref.Group, read string) (out eval.Evaluation, first string, err error) {
+func (c *evalCmd) evaluate(
+	a *app, m pref.Rewarder, groups, valid []pref.Group, read string,
+) (out eval.Evaluation, first string, err error) {
 	r, err := m.Read(a.ctx, groups, c.Rewards)
 	if err != nil {
 		return out, "", err
@@ -171,15 +181,21 @@ func (c *evalCmd) evaluate(a *app, m pref.Rewarder, groups, valid []pref.Group, 
 		}
 	}
 	if c.Out != "" {
-		err = eval.WriteNew(c.Out, func(w io.Writer) error { return eval.WriteExamples(w, out.Model, r.Groups, r.Rewards) })
+		err = eval.WriteNew(c.Out, func(w io.Writer) error {
+			return eval.WriteExamples(w, out.Model,
+				r.Groups, r.Rewards)
+		})
 	}
 	return out, r.Names[0], err
 }
 
 // suite scores the suite from every reward, and writes RewardBench's files of the first.
-func (c *evalCmd) suite(a *app, out *eval.Evaluation, m pref.Rewarder, groups []pref.Group, r pref.Readings) error {
+func (c *evalCmd) suite(
+	a *app, out *eval.Evaluation, m pref.Rewarder, groups []pref.Group, r pref.Readings,
+) error {
 	if n := len(groups) - len(r.Index); n > 0 {
-		a.p.Logf("suite: %d of %d prompts could not be read and have no part in the score", n, len(groups))
+		a.p.Logf("suite: %d of %d prompts could not be read and have no part in the score", n,
+			len(groups))
 	}
 	missing, err := out.ScoreSuite(c.Suite, groups, r)
 	if err != nil {
@@ -199,7 +215,8 @@ func (c *evalCmd) suite(a *app, out *eval.Evaluation, m pref.Rewarder, groups []
 		template = here.Model().Meta.Template.Name
 	}
 	first := r.Names[0]
-	f, err := eval.NewRewardBenchFile(out.Suite[first], label, template, eval.WholeGroups(groups, r), r.Rewards[first])
+	f, err := eval.NewRewardBenchFile(out.Suite[first], label, template,
+		eval.WholeGroups(groups, r), r.Rewards[first])
 	if err != nil {
 		return err
 	}

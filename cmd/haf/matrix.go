@@ -57,7 +57,9 @@ func (c *evalCmd) runMatrix(a *app) error {
 }
 
 // readSets reads one model's rewards on every set.
-func (c *evalCmd) readSets(a *app, named string, r pref.Rewarder, sets [][]pref.Group) ([]pref.Readings, error) {
+func (c *evalCmd) readSets(
+	a *app, named string, r pref.Rewarder, sets [][]pref.Group,
+) ([]pref.Readings, error) {
 	var out []pref.Readings
 	for j, groups := range sets {
 		a.p.Logf("model: %s on %s", named, c.Data[j])

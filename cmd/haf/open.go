@@ -43,7 +43,8 @@ func (f readFlags) check(models []string, rewards ...string) error {
 	}
 	if f.Ensemble == "" {
 		if len(models) > 1 {
-			return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble", errUsage, len(models))
+			return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble",
+				errUsage, len(models))
 		}
 		return nil
 	}
@@ -51,7 +52,8 @@ func (f readFlags) check(models []string, rewards ...string) error {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	if len(models) < 2 {
-		return fmt.Errorf("%w: -ensemble %s of %d model, wanted two or more", errUsage, f.Ensemble, len(models))
+		return fmt.Errorf("%w: -ensemble %s of %d model, wanted two or more", errUsage, f.Ensemble,
+			len(models))
 	}
 	return nil
 }
@@ -67,8 +69,10 @@ func (f readFlags) name(models []string) string {
 // A reading says how a Rewarder that is opened is read.
 type reading struct {
 	reward.Options
-	once  bool // in one call, whose progress is shown: members of an ensemble are opened one after the other
-	batch int  // responses at a time, 0: those of a call
+	// once says that it is read in one call, whose progress is shown: members of an ensemble are
+	// opened one after the other.
+	once  bool
+	batch int // responses at a time, 0: those of a call
 }
 
 // open opens the one model, or the ensemble of several.
@@ -88,10 +92,11 @@ func (a *app) openEnsemble(models []string, rule rewarder.Rule, r reading) (pref
 	}
 	members := make([]rewarder.Member, len(models))
 	for i, named := range models {
-		members[i] = rewarder.Member{Name: named, Rewarder: rewarder.OnDemand{Open: func(context.Context) (pref.Rewarder, error) {
-			a.p.Logf("member: %s", named)
-			return a.openRewarder(named, r)
-		}}}
+		members[i] = rewarder.Member{Name: named,
+			Rewarder: rewarder.OnDemand{Open: func(context.Context) (pref.Rewarder, error) {
+				a.p.Logf("member: %s", named)
+				return a.openRewarder(named, r)
+			}}}
 		if r.once {
 			continue
 		}
@@ -166,22 +171,27 @@ func (a *app) pass() func(pass string, done, total int) {
 	}
 }
 
-// openClient is the client of a model at a URL, with the token of HAF_TOKEN; tries is how often it asks, 0 is its default.
+// openClient is the client of a model at a URL, with the token of HAF_TOKEN; tries is how often it
+// asks, 0 is its default.
 func openClient(address string, opt reward.Options, tries int) (*serve.Client, error) {
 	chat := opt.Chat
-	if opt.MaxLength != 0 || opt.Column != "" || chat.Template+chat.Date+chat.Read+chat.BOS != "" || chat.Args != nil {
-		return nil, fmt.Errorf("%w: -max-length, -column, -template, -template-arg, -date, -read and -bos "+
-			"are for models that are opened here, not for one that a server has opened", errUsage)
+	if opt.MaxLength != 0 || opt.Column != "" || chat.Template+chat.Date+chat.Read+chat.BOS != "" ||
+		chat.Args != nil {
+		return nil,
+			fmt.Errorf("%w: -max-length, -column, -template, -template-arg, -date, -read and -bos "+
+				"are for models that are opened here, not for one that a server has "+
+				"opened", errUsage)
 	}
-	client, err := serve.NewClient(address, serve.ClientOptions{Token: os.Getenv("HAF_TOKEN"), Tries: tries})
+	client, err := serve.NewClient(address, serve.ClientOptions{Token: os.Getenv("HAF_TOKEN"),
+		Tries: tries})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	return client, nil
 }
 
-// reach looks whether the named models are there, before minutes go into other work: files on disk, ids on the hub, which are fetched,
-// and servers that answer.
+// reach looks whether the named models are there, before minutes go into other work: files on disk,
+// ids on the hub, which are fetched, and servers that answer.
 func (a *app) reach(named ...string) error {
 	client, err := a.hub()
 	if err != nil {
@@ -208,7 +218,8 @@ func there(a *app, client *hub.Client, name string) error {
 		return err
 	}
 	if _, err := os.Stat(model.Paths[0]); err != nil {
-		return fmt.Errorf("%s: %w: a reward model is a folder, a GGUF file, an ORG/NAME of the hub or the URL of a server", name, err)
+		return fmt.Errorf("%s: %w: a reward model is a folder, a GGUF file, an ORG/NAME of the "+
+			"hub or the URL of a server", name, err)
 	}
 	return nil
 }
@@ -250,7 +261,8 @@ func (s *openScorer) file() run.ModelFile {
 	case *reward.Reader:
 		return run.ModelFile{Path: from.Model().Dir}
 	case *serve.Remote:
-		return run.ModelFile{Path: s.name, Served: fmt.Sprintf("reward %s of %s", s.Name(), from.Model())}
+		return run.ModelFile{Path: s.name, Served: fmt.Sprintf("reward %s of %s", s.Name(),
+			from.Model())}
 	}
 	return run.ModelFile{}
 }
@@ -285,7 +297,9 @@ func (f goldFlags) openGold(a *app) (*openScorer, error) {
 }
 
 // keepAccepted drops the items whose prompts somebody refuses and says so.
-func keepAccepted[T any](a *app, items []T, what string, prompt func(T) []pref.Message, by ...any) ([]T, error) {
+func keepAccepted[T any](
+	a *app, items []T, what string, prompt func(T) []pref.Message, by ...any,
+) ([]T, error) {
 	kept, note, err := rewarder.KeepAccepted(items, what, prompt, by...)
 	if note != "" {
 		fmt.Fprintln(a.stderr, "haf: "+note)
@@ -296,14 +310,18 @@ func keepAccepted[T any](a *app, items []T, what string, prompt func(T) []pref.M
 // ofPrompt is the prompt of a prompt.
 func ofPrompt(p []pref.Message) []pref.Message { return p }
 
-// openLocal opens a model on disk and says what was done to its score head, for rewards that differ from the stored head's.
-func (a *app) openLocal(device *backend.Device, path string, opt reward.Options) (*reward.Model, error) {
+// openLocal opens a model on disk and says what was done to its score head, for rewards that differ
+// from the stored head's.
+func (a *app) openLocal(
+	device *backend.Device, path string, opt reward.Options,
+) (*reward.Model, error) {
 	model, err := reward.Open(device, path, opt)
 	if err != nil {
 		return nil, err
 	}
 	if model.HeadFold != "" {
-		fmt.Fprintf(a.stderr, "haf: the rewards of %s are normalized as its config.json asks: %s\n", path, model.HeadFold)
+		fmt.Fprintf(a.stderr, "haf: the rewards of %s are normalized as its config.json asks: %s\n",
+			path, model.HeadFold)
 	}
 	for _, note := range model.FormatNotes() {
 		fmt.Fprintf(a.stderr, "haf: %s: %s\n", path, note)

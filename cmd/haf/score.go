@@ -23,7 +23,8 @@ type scoreCmd struct {
 	readFlags
 }
 
-// scored is one line of the score command's JSON. A conversation that the chat template refuses has the reason in the place of a reward.
+// scored is one line of the score command's JSON. A conversation that the chat template refuses has
+// the reason in the place of a reward.
 type scored struct {
 	pref.Sample
 	Reward    *float64 `json:"reward"`
@@ -44,7 +45,8 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.open(a, c.Models, reading{Options: reward.Options{MaxLength: c.MaxLength}, once: true, batch: scoreBatch})
+	r, err := c.open(a, c.Models, reading{Options: reward.Options{MaxLength: c.MaxLength},
+		once: true, batch: scoreBatch})
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,8 @@ func (c *scoreCmd) samples(a *app) ([]pref.Sample, error) {
 	case c.In != "" && c.Prompt == "" && c.Response == "":
 		return a.samples(c.In)
 	case c.In == "" && c.Prompt != "" && c.Response != "":
-		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}}, Response: c.Response}}, nil
+		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}},
+			Response: c.Response}}, nil
 	}
 	return nil, fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
 }
@@ -96,7 +99,8 @@ func appended[T any](to []T, from iter.Seq2[T, error]) ([]T, error) {
 	return to, nil
 }
 
-// score reads the samples' rewards, with the variances of its score head's rewards where one model predicts them.
+// score reads the samples' rewards, with the variances of its score head's rewards where one model
+// predicts them.
 func (c *scoreCmd) score(a *app, r pref.Rewarder, samples []pref.Sample) ([]scored, error) {
 	read, err := r.Read(a.ctx, rewarder.Alone(samples), []string{c.Reward})
 	if err != nil {
@@ -123,7 +127,8 @@ func (c *scoreCmd) score(a *app, r pref.Rewarder, samples []pref.Sample) ([]scor
 	}
 	var accepted []pref.Sample
 	for i, index := range read.Index {
-		rows[index].Reward, rows[index].Truncated = &read.Rewards[c.Reward][i][0], read.Truncated[i][0]
+		rows[index].Reward, rows[index].Truncated = &read.Rewards[c.Reward][i][0],
+			read.Truncated[i][0]
 		accepted = append(accepted, samples[index])
 	}
 	here, ok := r.(*reward.Reader)

@@ -1,5 +1,6 @@
-// Package bench runs measurements in processes of their own and makes tables of them. haf bench measures this program by it, and
-// the program in against measures the baselines, too, and compares both with the project's targets.
+// Package bench runs measurements in processes of their own and makes tables of them. haf bench
+// measures this program by it, and the program in against measures the baselines, too, and compares
+// both with the project's targets.
 package bench
 
 import (
@@ -59,7 +60,8 @@ func (r Results) RunCase(ctx context.Context, name, program string, args ...stri
 	return nil
 }
 
-// RunJSON runs a command, decodes the last line or the whole of its standard output, and returns its peak memory in MB.
+// RunJSON runs a command, decodes the last line or the whole of its standard output, and returns
+// its peak memory in MB.
 func RunJSON(ctx context.Context, to any, name string, args ...string) (peakMB float64, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer
@@ -84,7 +86,8 @@ func RunJSON(ctx context.Context, to any, name string, args ...string) (peakMB f
 // Write writes the medians of the cases as a table.
 func (r Results) Write(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "case\trate\tunit\tpeak MB\tstart s\tprograms\treal tokens\tGFLOP/s\tof the peak")
+	fmt.Fprintln(w,
+		"case\trate\tunit\tpeak MB\tstart s\tprograms\treal tokens\tGFLOP/s\tof the peak")
 	for _, known := range recipe.BenchCases() {
 		of := r[known.Name]
 		if of == nil || of.Last == nil {
@@ -92,11 +95,14 @@ func (r Results) Write(to io.Writer) error {
 		}
 		last, rate := of.Last, of.MedianRate()
 		if last.Peak == 0 { // nothing is run
-			fmt.Fprintf(w, "%s\t%.0f\t%s/s\t%.0f\t%.1f\t\t%.1f %%\n", known.Name, rate, last.Unit, of.MedianPeakMB(), last.Start, 100*last.Fill)
+			fmt.Fprintf(w, "%s\t%.0f\t%s/s\t%.0f\t%.1f\t\t%.1f %%\n", known.Name, rate, last.Unit,
+				of.MedianPeakMB(), last.Start, 100*last.Fill)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%.3f\t%s/s\t%.0f\t%.1f\t%d\t%.1f %%\t%.0f\t%.0f %%\n", known.Name, rate, last.Unit, of.MedianPeakMB(),
-			last.Start, last.Programs, 100*last.Fill, last.GFLOP*rate, 100*last.GFLOP*rate/last.Peak)
+		fmt.Fprintf(w, "%s\t%.3f\t%s/s\t%.0f\t%.1f\t%d\t%.1f %%\t%.0f\t%.0f %%\n", known.Name, rate,
+			last.Unit, of.MedianPeakMB(),
+			last.Start, last.Programs, 100*last.Fill, last.GFLOP*rate,
+			100*last.GFLOP*rate/last.Peak)
 	}
 	return w.Flush()
 }

@@ -1,5 +1,6 @@
-// Package rewardertest is the conformance suite of [pref.Rewarder]: whatever gives rewards — a local model, both
-// heads combined, an ensemble, a remote server — passes it, and is interchangeable with the others.
+// Package rewardertest is the conformance suite of [pref.Rewarder]: whatever gives rewards — a
+// local model, both heads combined, an ensemble, a remote server — passes it, and is
+// interchangeable with the others.
 package rewardertest
 
 import (
@@ -18,13 +19,14 @@ import (
 
 // Options of a run of the suite.
 type Options struct {
-	Samples   []pref.Sample // nil: [Samples]; they must not all have the same reward
-	Names     []string      // the rewards that are tested; nil: all that the Rewarder names
-	Tolerance float64       // the largest |difference| between two rewards of one sample; 0 asks for equality
+	Samples []pref.Sample // nil: [Samples]; they must not all have the same reward
+	Names   []string      // the rewards that are tested; nil: all that the Rewarder names
+	// Tolerance is the largest |difference| between two rewards of one sample; 0 asks for equality.
+	Tolerance float64
 }
 
-// Samples are the default samples: short and long, of one turn and of several, with a shared prompt, a shared
-// beginning of two responses, and text beyond ASCII.
+// Samples are the default samples: short and long, of one turn and of several, with a shared
+// prompt, a shared beginning of two responses, and text beyond ASCII.
 func Samples() []pref.Sample {
 	ask := func(turns ...string) []pref.Message {
 		var m []pref.Message
@@ -38,9 +40,12 @@ func Samples() []pref.Sample {
 		{Prompt: sky, Response: "Because air scatters blue light more than red light."},
 		{Prompt: sky, Response: "Because air is blue."},
 		{Prompt: sky, Response: "No."},
-		{Prompt: ask("Hello", "Hello! How can I help?", "Translate “good morning” to German."), Response: "Guten Morgen ☀"},
-		{Prompt: append([]pref.Message{{Role: pref.System, Content: "Answer in one word."}}, ask("The capital of France?")...), Response: "Paris"},
-		{Prompt: ask("List some fruits."), Response: strings.Repeat("An apple, a pear, a plum. ", 12)},
+		{Prompt: ask("Hello", "Hello! How can I help?", "Translate “good morning” to German."),
+			Response: "Guten Morgen ☀"},
+		{Prompt: append([]pref.Message{{Role: pref.System, Content: "Answer in one word."}},
+			ask("The capital of France?")...), Response: "Paris"},
+		{Prompt: ask("List some fruits."), Response: strings.Repeat("An apple, a pear, a plum. ",
+			12)},
 		{Prompt: ask("2 + 2 = ?"), Response: "4"},
 	}
 }
@@ -78,7 +83,8 @@ func Test(t *testing.T, r pref.Rewarder, opt Options) {
 	}
 }
 
-// checks are those of a Rewarder as a whole. They return what is wrong, so that the suite itself can be tested on Rewarders that are.
+// checks are those of a Rewarder as a whole. They return what is wrong, so that the suite itself
+// can be tested on Rewarders that are.
 var checks = []struct {
 	name  string
 	check func(context.Context, pref.Rewarder, Options) error
@@ -91,7 +97,9 @@ var checks = []struct {
 }
 
 // read reads groups and checks what must hold of any answer.
-func read(ctx context.Context, r pref.Rewarder, groups []pref.Group, names []string) (pref.Readings, error) {
+func read(
+	ctx context.Context, r pref.Rewarder, groups []pref.Group, names []string,
+) (pref.Readings, error) {
 	out, err := r.Read(ctx, groups, names)
 	if err != nil {
 		return out, fmt.Errorf("read %d groups: %w", len(groups), err)
@@ -100,17 +108,21 @@ func read(ctx context.Context, r pref.Rewarder, groups []pref.Group, names []str
 		return out, fmt.Errorf("the rewards are %q, wanted %q", out.Names, names)
 	}
 	if len(out.Groups) != len(out.Index) || len(out.Truncated) != len(out.Index) {
-		return out, fmt.Errorf("%d groups, %d of which have a truncation, at %d positions", len(out.Groups), len(out.Truncated), len(out.Index))
+		return out, fmt.Errorf("%d groups, %d of which have a truncation, at %d positions",
+			len(out.Groups), len(out.Truncated), len(out.Index))
 	}
 	for i, index := range out.Index {
 		g := out.Groups[i]
 		switch {
 		case index < 0 || index >= len(groups) || i > 0 && index <= out.Index[i-1]:
-			return out, fmt.Errorf("positions %v of %d groups, wanted them to rise", out.Index, len(groups))
+			return out, fmt.Errorf("positions %v of %d groups, wanted them to rise", out.Index,
+				len(groups))
 		case !slices.Equal(g.Responses, groups[index].Responses):
-			return out, fmt.Errorf("group %d is read as %q, wanted %q", index, g.Responses, groups[index].Responses)
+			return out, fmt.Errorf("group %d is read as %q, wanted %q", index, g.Responses,
+				groups[index].Responses)
 		case len(out.Truncated[i]) != len(g.Responses):
-			return out, fmt.Errorf("group %d: %d truncations of %d responses", index, len(out.Truncated[i]), len(g.Responses))
+			return out, fmt.Errorf("group %d: %d truncations of %d responses", index,
+				len(out.Truncated[i]), len(g.Responses))
 		case g.Compared() != groups[index].Compared():
 			return out, fmt.Errorf("group %d is kept without a comparison", index)
 		}
@@ -120,12 +132,16 @@ func read(ctx context.Context, r pref.Rewarder, groups []pref.Group, names []str
 			}
 		}
 		for _, name := range names {
-			if len(out.Rewards[name]) != len(out.Groups) || len(out.Rewards[name][i]) != len(g.Responses) {
-				return out, fmt.Errorf("group %d: %s has not one reward for each response", index, name)
+			if len(out.Rewards[name]) != len(out.Groups) ||
+				len(out.Rewards[name][i]) != len(g.Responses) {
+				return out, fmt.Errorf("group %d: %s has not one reward for each response", index,
+					name)
 			}
 			for k, x := range out.Rewards[name][i] {
 				if x-x != 0 {
-					return out, fmt.Errorf("group %d: %s of response %d is %v, wanted a finite number", index, name, k, x)
+					return out,
+						fmt.Errorf("group %d: %s of response %d is %v, wanted a finite number",
+							index, name, k, x)
 				}
 			}
 		}
@@ -184,7 +200,8 @@ func pairs(samples []pref.Sample) []pref.Group {
 	for i, a := range samples {
 		for _, b := range samples[i+1:] {
 			if slices.Equal(a.Prompt, b.Prompt) {
-				groups = append(groups, pref.NewPair(a.Prompt, a.Response, b.Response, pref.Source{}))
+				groups = append(groups, pref.NewPair(a.Prompt, a.Response, b.Response,
+					pref.Source{}))
 			}
 		}
 	}
@@ -208,7 +225,8 @@ func groupsAlone(ctx context.Context, r pref.Rewarder, opt Options) error {
 	return likeAlone(ctx, r, groups, opt)
 }
 
-// likeAlone wants every response of the groups that was not cut to have the reward that it has alone.
+// likeAlone wants every response of the groups that was not cut to have the reward that it has
+// alone.
 func likeAlone(ctx context.Context, r pref.Rewarder, groups []pref.Group, opt Options) error {
 	out, err := read(ctx, r, groups, opt.Names)
 	if err != nil {
@@ -272,7 +290,8 @@ func score(ctx context.Context, s pref.Scorer, samples []pref.Sample) ([]float64
 func same(got, want []float64, tolerance float64) error {
 	for i := range want {
 		if d := math.Abs(got[i] - want[i]); d > tolerance {
-			return fmt.Errorf("sample %d: reward %v, wanted %v: they differ by %.3g, tolerance %.3g", i, got[i], want[i], d, tolerance)
+			return fmt.Errorf("sample %d: reward %v, wanted %v: they differ by %.3g, tolerance "+
+				"%.3g", i, got[i], want[i], d, tolerance)
 		}
 	}
 	return nil
@@ -296,7 +315,8 @@ func ordered(ctx context.Context, s pref.Scorer, opt Options) error {
 		return err
 	}
 	if slices.Max(want)-slices.Min(want) <= 2*opt.Tolerance {
-		return fmt.Errorf("all rewards are %v within the tolerance, so that no order can be seen: wanted samples that the scorer tells apart", want[0])
+		return fmt.Errorf("all rewards are %v within the tolerance, so that no order can be "+
+			"seen: wanted samples that the scorer tells apart", want[0])
 	}
 	for shift := range opt.Samples {
 		turned := slices.Concat(opt.Samples[shift:], opt.Samples[:shift])
@@ -307,7 +327,8 @@ func ordered(ctx context.Context, s pref.Scorer, opt Options) error {
 		}
 		slices.Reverse(got)
 		if err := same(got, slices.Concat(want[shift:], want[:shift]), opt.Tolerance); err != nil {
-			return fmt.Errorf("samples turned by %d and reversed, as counted before that: %w", shift, err)
+			return fmt.Errorf("samples turned by %d and reversed, as counted before that: %w",
+				shift, err)
 		}
 	}
 	return nil
@@ -366,8 +387,10 @@ func unchanged(ctx context.Context, s pref.Scorer, opt Options) error {
 		return err
 	}
 	for i, sample := range copied {
-		if sample.Response != opt.Samples[i].Response || !slices.Equal(sample.Prompt, opt.Samples[i].Prompt) {
-			return fmt.Errorf("sample %d was changed by scoring it: %+v, wanted %+v", i, sample, opt.Samples[i])
+		if sample.Response != opt.Samples[i].Response ||
+			!slices.Equal(sample.Prompt, opt.Samples[i].Prompt) {
+			return fmt.Errorf("sample %d was changed by scoring it: %+v, wanted %+v", i, sample,
+				opt.Samples[i])
 		}
 	}
 	return nil
@@ -402,7 +425,8 @@ func cancelled(ctx context.Context, s pref.Scorer, opt Options) error {
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	if rewards, err := s.Score(over, opt.Samples); err == nil {
-		return fmt.Errorf("rewards %v and no error under a cancelled context, wanted an error", rewards)
+		return fmt.Errorf("rewards %v and no error under a cancelled context, wanted an error",
+			rewards)
 	}
 	if _, err := score(ctx, s, opt.Samples); err != nil {
 		return fmt.Errorf("after a cancelled call: %w", err)

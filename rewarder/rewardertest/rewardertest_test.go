@@ -40,13 +40,16 @@ type byFunction struct{ scorer }
 
 func (byFunction) Rewards() []string { return []string{"one", "half"} }
 func (byFunction) Close() error      { return nil }
-func (b byFunction) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+func (b byFunction) Read(
+	ctx context.Context, groups []pref.Group, names []string,
+) (pref.Readings, error) {
 	if names == nil {
 		names = b.Rewards()
 	}
 	out := pref.Readings{Names: names, Groups: groups, Rewards: map[string][][]float64{}}
 	for i, g := range groups {
-		out.Index, out.Truncated = append(out.Index, i), append(out.Truncated, make([]bool, len(g.Responses)))
+		out.Index, out.Truncated = append(out.Index, i),
+			append(out.Truncated, make([]bool, len(g.Responses)))
 	}
 	var samples []pref.Sample
 	for _, g := range groups {
@@ -89,7 +92,9 @@ func (b broken) Rewards() []string {
 	return b.byFunction.Rewards()
 }
 
-func (b broken) Read(ctx context.Context, groups []pref.Group, names []string) (pref.Readings, error) {
+func (b broken) Read(
+	ctx context.Context, groups []pref.Group, names []string,
+) (pref.Readings, error) {
 	r, err := b.byFunction.Read(ctx, groups, names)
 	if b.change != nil {
 		b.change(&r)
@@ -133,7 +138,8 @@ func TestBrokenRewardersFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.r.byFunction = byFunction{good}
-			if err := c.check(t.Context(), c.r, Options{Samples: Samples(), Names: []string{"one", "half"}}); err == nil {
+			if err := c.check(t.Context(), c.r,
+				Options{Samples: Samples(), Names: []string{"one", "half"}}); err == nil {
 				t.Error("passed, wanted an error")
 			}
 		})
@@ -169,7 +175,8 @@ func TestBrokenScorersFail(t *testing.T) {
 		"one constant": {ordered, func(_ context.Context, s []pref.Sample) ([]float64, error) {
 			return make([]float64, len(s)), nil
 		}},
-		"depends on the batch": {alone, func(ctx context.Context, s []pref.Sample) ([]float64, error) {
+		"depends on the batch": {alone, func(ctx context.Context, s []pref.Sample) ([]float64,
+			error) {
 			rewards, err := good(ctx, s)
 			for i := range rewards {
 				rewards[i] += 1e-3 * float64(len(s))
@@ -182,25 +189,29 @@ func TestBrokenScorersFail(t *testing.T) {
 			}
 			return good(ctx, s)
 		}},
-		"duplicates merged": {duplicates, func(ctx context.Context, s []pref.Sample) ([]float64, error) {
+		"duplicates merged": {duplicates, func(ctx context.Context, s []pref.Sample) ([]float64,
+			error) {
 			rewards, err := good(ctx, s)
 			return slices.Compact(rewards), err
 		}},
-		"changes its input": {unchanged, func(ctx context.Context, s []pref.Sample) ([]float64, error) {
+		"changes its input": {unchanged, func(ctx context.Context, s []pref.Sample) ([]float64,
+			error) {
 			rewards, err := good(ctx, s)
 			for i := range s {
 				s[i].Prompt[0].Content = ""
 			}
 			return rewards, err
 		}},
-		"changes from call to call": {repeats, func(ctx context.Context, s []pref.Sample) ([]float64, error) {
-			rewards, err := good(ctx, s)
-			for i := range rewards {
-				rewards[i] += float64(calls.Add(1))
-			}
-			return rewards, err
-		}},
-		"mixes callers up": {concurrent, func(ctx context.Context, s []pref.Sample) ([]float64, error) {
+		"changes from call to call": {repeats,
+			func(ctx context.Context, s []pref.Sample) ([]float64, error) {
+				rewards, err := good(ctx, s)
+				for i := range rewards {
+					rewards[i] += float64(calls.Add(1))
+				}
+				return rewards, err
+			}},
+		"mixes callers up": {concurrent, func(ctx context.Context, s []pref.Sample) ([]float64,
+			error) {
 			rewards, err := good(ctx, s)
 			if len(s) < len(Samples()) {
 				slices.Reverse(rewards)
@@ -210,7 +221,8 @@ func TestBrokenScorersFail(t *testing.T) {
 		"not a number": {repeats, func(_ context.Context, s []pref.Sample) ([]float64, error) {
 			return slices.Repeat([]float64{math.NaN()}, len(s)), nil
 		}},
-		"deaf to its context": {cancelled, func(_ context.Context, s []pref.Sample) ([]float64, error) {
+		"deaf to its context": {cancelled, func(_ context.Context, s []pref.Sample) ([]float64,
+			error) {
 			return good(context.Background(), s)
 		}},
 	} {

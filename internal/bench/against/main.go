@@ -1,5 +1,5 @@
-// Against measures haf's cases in turn with what a user would run instead, and compares the ratios with the project's targets.
-// `make bench-baselines` runs it on a quiet machine.
+// Against measures haf's cases in turn with what a user would run instead, and compares the ratios
+// with the project's targets. `make bench-baselines` runs it on a quiet machine.
 package main
 
 import (
@@ -46,19 +46,28 @@ type target struct {
 }
 
 var targets = []target{
-	{what: "hybrid step, against the paper's algorithm in PyTorch", mine: "hybrid", other: prefix + "hybrid", want: 9},
-	{what: "hybrid step, against TRL's RewardTrainer (reward loss only)", mine: "hybrid", other: prefix + "rm", want: 4.5},
-	{what: "hybrid step, against TRL's DPOTrainer (policy loss only)", mine: "hybrid", other: prefix + "dpo", want: 12},
-	{what: "time of a hybrid step, against haf's reward loss only", mine: "baseline", other: "hybrid", want: 1.25, atMost: true},
-	{what: "peak memory, against the paper's algorithm", mine: "hybrid", other: prefix + "hybrid", memory: true, want: 1. / 3, atMost: true},
+	{what: "hybrid step, against the paper's algorithm in PyTorch", mine: "hybrid",
+		other: prefix + "hybrid", want: 9},
+	{what: "hybrid step, against TRL's RewardTrainer (reward loss only)", mine: "hybrid",
+		other: prefix + "rm", want: 4.5},
+	{what: "hybrid step, against TRL's DPOTrainer (policy loss only)", mine: "hybrid",
+		other: prefix + "dpo", want: 12},
+	{what: "time of a hybrid step, against haf's reward loss only", mine: "baseline",
+		other: "hybrid", want: 1.25, atMost: true},
+	{what: "peak memory, against the paper's algorithm", mine: "hybrid", other: prefix + "hybrid",
+		memory: true, want: 1. / 3, atMost: true},
 	{what: "least memory: rate", mine: "hybrid-small", other: prefix + "hybrid", want: 6.5},
-	{what: "least memory: peak", mine: "hybrid-small", other: prefix + "hybrid", memory: true, want: 1. / 7, atMost: true},
+	{what: "least memory: peak", mine: "hybrid-small", other: prefix + "hybrid", memory: true,
+		want: 1. / 7, atMost: true},
 	{what: "all weights: rate", mine: "full", other: prefix + "full", want: 6},
-	{what: "all weights: peak memory", mine: "full", other: prefix + "full", memory: true, want: 1. / 3, atMost: true},
-	{what: "bfloat16 body, against the same baseline", mine: "bfloat16", other: prefix + "bfloat16", want: 5},
+	{what: "all weights: peak memory", mine: "full", other: prefix + "full", memory: true,
+		want: 1. / 3, atMost: true},
+	{what: "bfloat16 body, against the same baseline", mine: "bfloat16", other: prefix + "bfloat16",
+		want: 5},
 	{what: "scoring pairs", mine: "score", other: prefix + "score", want: 2.5},
 	{what: "scoring single responses", mine: "score-single", other: prefix + "score", want: 1.5},
-	{what: "groups, against the same comparisons as pairs", mine: "groups", other: "groups-as-pairs", want: 2.5},
+	{what: "groups, against the same comparisons as pairs", mine: "groups",
+		other: "groups-as-pairs", want: 2.5},
 }
 
 func main() {
@@ -83,7 +92,9 @@ func run(ctx context.Context, args []string) error {
 	var s settings
 	flags := flag.NewFlagSet("against", flag.ContinueOnError)
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: against -model DIR -python PYTHON -script FILE [flags] -- flags of haf bench, such as -data FILE")
+		fmt.Fprintln(flags.Output(),
+			"usage: against -model DIR -python PYTHON -script FILE [flags] -- flags of haf "+
+				"bench, such as -data FILE")
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&s.haf, "haf", "bin/haf", "the program")
@@ -117,11 +128,13 @@ func run(ctx context.Context, args []string) error {
 func (s settings) measure(ctx context.Context) (bench.Results, error) {
 	results := bench.Results{}
 	sizes := func(dash string) []string {
-		return []string{dash + "pairs", strconv.Itoa(s.pairs), dash + "batch", strconv.Itoa(s.batch), dash + "rank", strconv.Itoa(s.rank)}
+		return []string{dash + "pairs", strconv.Itoa(s.pairs), dash + "batch",
+			strconv.Itoa(s.batch), dash + "rank", strconv.Itoa(s.rank)}
 	}
 	for range s.runs {
 		one := bench.Results{}
-		args := slices.Concat([]string{"bench", s.model, "-json", "-runs", "1"}, sizes("-"), s.hafFlags)
+		args := slices.Concat([]string{"bench", s.model, "-json", "-runs", "1"}, sizes("-"),
+			s.hafFlags)
 		if _, err := bench.RunJSON(ctx, &one, s.haf, args...); err != nil {
 			return nil, err
 		}
@@ -133,7 +146,8 @@ func (s settings) measure(ctx context.Context) (bench.Results, error) {
 				continue
 			}
 			var result struct{ Rate float64 }
-			args := slices.Concat([]string{s.script}, b.args, []string{"--model", s.model}, sizes("--"))
+			args := slices.Concat([]string{s.script}, b.args, []string{"--model", s.model},
+				sizes("--"))
 			peak, err := bench.RunJSON(ctx, &result, s.python, args...)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -156,7 +170,8 @@ func write(to io.Writer, results bench.Results) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, b := range baselines {
 		if of := results[prefix+b.name]; of != nil {
-			fmt.Fprintf(w, "baseline %s\t%.3f\t\t%.0f\n", b.name, of.MedianRate(), of.MedianPeakMB())
+			fmt.Fprintf(w, "baseline %s\t%.3f\t\t%.0f\n", b.name, of.MedianRate(),
+				of.MedianPeakMB())
 		}
 	}
 	fmt.Fprintln(w)

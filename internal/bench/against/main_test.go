@@ -20,7 +20,8 @@ func TestWrite(t *testing.T) {
 	if err := write(&out, results); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"baseline hybrid  2.000", "9.00  ≥ 9.00  met", "2.00  ≥ 4.50  missed", "0.14  ≤ 0.33  met", "2 of 3 targets met"} {
+	for _, want := range []string{"baseline hybrid  2.000", "9.00  ≥ 9.00  met",
+		"2.00  ≥ 4.50  missed", "0.14  ≤ 0.33  met", "2 of 3 targets met"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())
 		}
