@@ -15,8 +15,8 @@ import "C"
 
 import "unsafe"
 
-// Release returns to the system the memory that is kept for the next execution on a CPU plug-in. It is for a program
-// that goes on to something smaller; [Device.Finalize] does it too.
+// Release returns to the system the memory that is kept for the next execution on a CPU plug-in. It
+// is for a program that goes on to something smaller; [Device.Finalize] does it too.
 func Release() { C.haf_release_blocks() }
 
 // blockBytes tells of the large memory blocks (blocks_linux.c).
@@ -32,7 +32,8 @@ func blocks() blockBytes {
 	return blockBytes{int(out[0]), int64(out[1]), int64(out[2]), int64(out[3])}
 }
 
-// memory is the C allocator as C code sees it: what goes before glibc's must be right for callers that are not XLA.
+// memory is the C allocator as C code sees it: what goes before glibc's must be right for callers
+// that are not XLA.
 type memory struct{}
 
 func (memory) alloc(alignment, size int) (p unsafe.Pointer, errno int) {

@@ -23,7 +23,8 @@ const (
 	hugePage = 2 * mega
 )
 
-// keepsBlocks skips where blocks_linux.c does nothing by design: without glibc, and in a static program.
+// keepsBlocks skips where blocks_linux.c does nothing by design: without glibc, and in a static
+// program.
 func keepsBlocks(t *testing.T) {
 	t.Helper()
 	self, err := elf.Open("/proc/self/exe")
@@ -165,7 +166,8 @@ func TestOddRequests(t *testing.T) {
 	if (memory{}).size(nil) != 0 {
 		t.Error("nothing has a size")
 	}
-	for _, size := range []int{-1, -hugePage, -2 * hugePage, 1<<63 - 1, 1<<63 - hugePage, 1 << 62} { // -1 is the largest size_t
+	// -1 is the largest size_t
+	for _, size := range []int{-1, -hugePage, -2 * hugePage, 1<<63 - 1, 1<<63 - hugePage, 1 << 62} {
 		if p, errno := (memory{}).alloc(64, size); errno != int(syscall.ENOMEM) {
 			t.Errorf("%d bytes: %p, errno %d, want ENOMEM", size, p, errno)
 		}
@@ -318,7 +320,8 @@ func TestIdleBlocksAreBounded(t *testing.T) {
 	keepsBlocks(t)
 	Release()
 	most := int((blocks().most/hugePage + 4) * hugePage)
-	for _, size := range []int{most, 2 * most, 4 * most, 8 * most} { // none fits in the one before, nor needs it
+	// none fits in the one before, nor needs it
+	for _, size := range []int{most, 2 * most, 4 * most, 8 * most} {
 		p, errno := memory{}.alloc(64, size)
 		if errno != 0 {
 			t.Skipf("no address space for %d bytes", size)
@@ -393,7 +396,8 @@ func twoProducts(d *Device, tall, wide shapes.Shape) (compute.Executable, error)
 	if err != nil {
 		return nil, err
 	}
-	small, err := f.DotGeneral(big, []int{1}, nil, x, []int{0}, nil, compute.DotGeneralConfig{}) // [n, k]
+	// [n, k]
+	small, err := f.DotGeneral(big, []int{1}, nil, x, []int{0}, nil, compute.DotGeneralConfig{})
 	if err != nil {
 		return nil, err
 	}

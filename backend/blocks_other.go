@@ -2,5 +2,6 @@
 
 package backend
 
-// Release returns to the system the memory that is kept for the next execution on a CPU plug-in; here none is.
+// Release returns to the system the memory that is kept for the next execution on a CPU plug-in;
+// here none is.
 func Release() {}

@@ -17,8 +17,8 @@ import (
 	"unsafe"
 )
 
-// cudaLibraries are NVIDIA's libraries in the order in which they need one another, under the `nvidia` folder
-// that their wheels make.
+// cudaLibraries are NVIDIA's libraries in the order in which they need one another, under the
+// `nvidia` folder that their wheels make.
 var cudaLibraries = []string{
 	"cu13/lib/libcudart.so.13",
 	"cu13/lib/libnvrtc.so.13",
@@ -34,9 +34,10 @@ var cudaLibraries = []string{
 	"cudnn/lib/libcudnn.so.9",
 }
 
-// linkCUDA prepares this process for a CUDA plug-in: it tells XLA where NVIDIA's tools are (ptxas, libdevice) and
-// loads NVIDIA's libraries by their full paths, so that the plug-in's later look-ups by bare name find them, as
-// JAX does. Where the libraries do not lie beside the plug-in, the system's own are left to the loader.
+// linkCUDA prepares this process for a CUDA plug-in: it tells XLA where NVIDIA's tools are (ptxas,
+// libdevice) and loads NVIDIA's libraries by their full paths, so that the plug-in's later look-ups
+// by bare name find them, as JAX does. Where the libraries do not lie beside the plug-in, the
+// system's own are left to the loader.
 func linkCUDA(plugin string) error {
 	// go-xla's own check would set a folder in which the wheels keep no tools, and warn.
 	if err := os.Setenv("GOPJRT_CUDA_CHECKS", "0"); err != nil {
@@ -62,14 +63,16 @@ func linkCUDA(plugin string) error {
 			continue
 		}
 		cPath := C.CString(path)
-		C.dlopen(cPath, C.RTLD_LAZY|C.RTLD_LOCAL) // never closed; one that fails is looked up again by the plug-in, which then says why
+		// never closed; one that fails is looked up again by the plug-in, which then says why
+		C.dlopen(cPath, C.RTLD_LAZY|C.RTLD_LOCAL)
 		C.free(unsafe.Pointer(cPath))
 	}
 	return nil
 }
 
-// nvidiaFolder finds the `nvidia` folder with CUDA 13 that belongs to a plug-in: two levels up in Python's layout
-// (…/jax_plugins/xla_cuda13/x.so), or the plug-in's own folder as go-xla installs it. "" where there is none.
+// nvidiaFolder finds the `nvidia` folder with CUDA 13 that belongs to a plug-in: two levels up in
+// Python's layout (…/jax_plugins/xla_cuda13/x.so), or the plug-in's own folder as go-xla installs
+// it. "" where there is none.
 func nvidiaFolder(plugin string) string {
 	if real, err := filepath.EvalSymlinks(plugin); err == nil {
 		plugin = real

@@ -20,13 +20,16 @@ const (
 	KindGo   = "go"
 )
 
-// ErrNoPlugin is wrapped by the error of [Open] where an XLA plug-in was asked for and none is installed.
+// ErrNoPlugin is wrapped by the error of [Open] where an XLA plug-in was asked for and none is
+// installed.
 var ErrNoPlugin = errors.New("no XLA plug-in is installed: run `haf setup`")
 
-// A Device is an opened backend. It is safe for concurrent use; Finalize frees what it holds, device memory too.
+// A Device is an opened backend. It is safe for concurrent use; Finalize frees what it holds,
+// device memory too.
 //
-// Give the graph library the field, d.Backend, never d itself: results come back bound to d.Backend, and a tensor
-// of one backend is refused by another. The compiler sees to it: a *Device is no compute.Backend.
+// Give the graph library the field, d.Backend, never d itself: results come back bound to
+// d.Backend, and a tensor of one backend is refused by another. The compiler sees to it: a *Device
+// is no compute.Backend.
 type Device struct {
 	compute.Backend
 
@@ -36,18 +39,20 @@ type Device struct {
 	hint     string
 }
 
-// Builder is not for use: with another shape than the interface's it takes *Device out of [compute.Backend]. A
-// program is built with d.Backend.Builder.
+// Builder is not for use: with another shape than the interface's it takes *Device out of
+// [compute.Backend]. A program is built with d.Backend.Builder.
 func (d *Device) Builder() {}
 
 // Open opens the device named:
-//   - "" or "auto": an installed XLA plug-in, CUDA before CPU where a GPU is present and both work, else pure Go;
+//   - "" or "auto": an installed XLA plug-in, CUDA before CPU where a GPU is present and both work,
+//     else pure Go;
 //   - "go": the pure Go backend;
 //   - "cpu" or "cuda": the first installed plug-in of that kind that works;
 //   - "xla": the first that works, CUDA before CPU, never pure Go;
 //   - a path of a plug-in (.so, .dylib).
 //
-// It never downloads anything. The error wraps [ErrNoPlugin] where a plug-in was asked for and none is installed.
+// It never downloads anything. The error wraps [ErrNoPlugin] where a plug-in was asked for and none
+// is installed.
 func Open(name string) (*Device, error) {
 	switch name {
 	case "", "auto":
@@ -77,8 +82,8 @@ func Open(name string) (*Device, error) {
 	return d, nil
 }
 
-// openFirst opens the first of the plug-ins that works, CUDA only where there is a GPU or it was asked for. Without
-// an error the device is nil where there is none to try.
+// openFirst opens the first of the plug-ins that works, CUDA only where there is a GPU or it was
+// asked for. Without an error the device is nil where there is none to try.
 func openFirst(plugins []Plugin, cuda bool) (*Device, error) {
 	var failed error
 	for _, p := range plugins {
@@ -138,8 +143,8 @@ func openNamed(name string) (*Device, error) {
 }
 
 func openGo(hint string) (*Device, error) {
-	// One operation after the other: with several at once, each waits for workers of the pool that the others hold,
-	// and all can wait for ever.
+	// One operation after the other: with several at once, each waits for workers of the pool that the
+	// others hold, and all can wait for ever.
 	b, err := gobackend.New("ops_sequential")
 	if err != nil {
 		return nil, fmt.Errorf("backend: pure Go backend: %w", err)
@@ -156,8 +161,9 @@ func openGo(hint string) (*Device, error) {
 // Kind is "xla-cpu", "xla-cuda" or "go".
 func (d *Device) Kind() string { return d.kind }
 
-// HalfProducts tells whether the device multiplies bfloat16 faster than float32: a GPU does, and XLA on a processor with instructions
-// for it (AMX, AVX512_BF16). On others bfloat16 takes up to twice the time.
+// HalfProducts tells whether the device multiplies bfloat16 faster than float32: a GPU does, and
+// XLA on a processor with instructions for it (AMX, AVX512_BF16). On others bfloat16 takes up to
+// twice the time.
 func (d *Device) HalfProducts() bool {
 	return d.kind == KindCUDA || d.kind == KindCPU && (cpu.X86.HasAMXBF16 || cpu.X86.HasAVX512BF16)
 }
@@ -171,8 +177,8 @@ func (d *Device) Finalize() {
 	Release()
 }
 
-// Describe says in a short line what the device is, as "xla-cpu (plug-in 0.11.2), 2 threads". The plug-in's path is
-// in it where the kind and the version do not tell which one it is.
+// Describe says in a short line what the device is, as "xla-cpu (plug-in 0.11.2), 2 threads". The
+// plug-in's path is in it where the kind and the version do not tell which one it is.
 func (d *Device) Describe() string {
 	if d.kind == KindGo {
 		return fmt.Sprintf("%s (pure Go), %s", d.kind, counted(runtime.GOMAXPROCS(0), "thread"))
@@ -205,10 +211,12 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// Hint is one line for the user of a pure Go device: that it is slow, and how to get a faster one. Else "".
+// Hint is one line for the user of a pure Go device: that it is slow, and how to get a faster one.
+// Else "".
 func (d *Device) Hint() string { return d.hint }
 
-// oneLine flattens an error for a message of one line. A long one loses its middle: the end tells the cause.
+// oneLine flattens an error for a message of one line. A long one loses its middle: the end tells
+// the cause.
 func oneLine(err error) string {
 	s := []rune(strings.Join(strings.Fields(err.Error()), " "))
 	const head, tail = 120, 200

@@ -80,7 +80,8 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// A plug-in that stands alone is told by its kind and version; one of two, or one that only the user names, by its path.
+// A plug-in that stands alone is told by its kind and version; one of two, or one that only the
+// user names, by its path.
 func TestDescribeTellsPlugins(t *testing.T) {
 	installed, err := Find("cpu")
 	if err != nil || len(installed) == 0 || !xlaSupported {
@@ -127,7 +128,8 @@ func TestDescribeTellsPlugins(t *testing.T) {
 	}
 }
 
-// What the graph library returns must be accepted by it again, which holds for the field Backend only.
+// What the graph library returns must be accepted by it again, which holds for the field Backend
+// only.
 func TestResultsFeedBack(t *testing.T) {
 	for name, d := range devices(t) {
 		if _, is := any(d).(compute.Backend); is {
@@ -151,7 +153,8 @@ func TestResultsFeedBack(t *testing.T) {
 	}
 }
 
-// A backend that computes wrongly must be caught: here one whose product is of a and a, not of a and b.
+// A backend that computes wrongly must be caught: here one whose product is of a and a, not of a
+// and b.
 func TestCheckProductCatchesWrongAnswers(t *testing.T) {
 	d, err := Open("go")
 	if err != nil {

@@ -12,14 +12,16 @@ import (
 	"github.com/gomlx/compute/shapes"
 )
 
-// A product is a compiled matrix product with its operands on the device: C = A·B, all [n, n] and of one dtype.
+// A product is a compiled matrix product with its operands on the device: C = A·B, all [n, n] and
+// of one dtype.
 type product struct {
 	n    int
 	exec compute.Executable
 	args []compute.Buffer
 }
 
-// newProduct compiles the product and uploads a and b (each n·n values, row-major) as float32 or bfloat16.
+// newProduct compiles the product and uploads a and b (each n·n values, row-major) as float32 or
+// bfloat16.
 func newProduct(dev compute.Backend, dtype dtypes.DType, n int, a, b []float32) (_ *product, err error) {
 	defer func() {
 		if r := recover(); r != nil { // the backends panic on what they take for a misuse of theirs
@@ -67,7 +69,8 @@ func newProduct(dev compute.Backend, dtype dtypes.DType, n int, a, b []float32) 
 	return p, nil
 }
 
-// run computes the product and, where out is not nil, copies it there (n·n values; a float32 product).
+// run computes the product and, where out is not nil, copies it there (n·n values; a float32
+// product).
 func (p *product) run(out []float32) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -99,8 +102,9 @@ func (p *product) free() {
 	p.exec.Finalize()
 }
 
-// checkProduct runs a small matrix product on the device and compares it with the one computed here. The entries
-// are small integers, so that the right answer is exact in every arithmetic that a device may use.
+// checkProduct runs a small matrix product on the device and compares it with the one computed
+// here. The entries are small integers, so that the right answer is exact in every arithmetic that
+// a device may use.
 func checkProduct(dev compute.Backend) error {
 	const n = 48
 	a, b := make([]float32, n*n), make([]float32, n*n)
@@ -131,8 +135,9 @@ func checkProduct(dev compute.Backend) error {
 	return nil
 }
 
-// MatMulRate measures the device's rate at a square matrix product in "float32" or "bfloat16", in 10⁹ floating-point
-// operations a second (2n³ a product): the median of up to five runs. It takes well under 2 s, on a GPU some seconds.
+// MatMulRate measures the device's rate at a square matrix product in "float32" or "bfloat16", in
+// 10⁹ floating-point operations a second (2n³ a product): the median of up to five runs. It takes
+// well under 2 s, on a GPU some seconds.
 func (d *Device) MatMulRate(of string) (gflops float64, err error) {
 	dtype := dtypes.Float32
 	if of == "bfloat16" {
@@ -152,13 +157,14 @@ func (d *Device) MatMulRate(of string) (gflops float64, err error) {
 		slices.Sort(times)
 		median := times[len(times)/2]
 		if n == largest || 8*median > budget {
-			return 2 * math.Pow(float64(n), 3) / float64(max(median, 1)), nil // operations a nanosecond: 10⁹ a second
+			// operations a nanosecond: 10⁹ a second
+			return 2 * math.Pow(float64(n), 3) / float64(max(median, 1)), nil
 		}
 	}
 }
 
-// timeProduct times up to runs products of size n, after one that is not counted, and stops early once they have
-// taken limit together.
+// timeProduct times up to runs products of size n, after one that is not counted, and stops early
+// once they have taken limit together.
 func timeProduct(dev compute.Backend, dtype dtypes.DType, n, runs int, limit time.Duration) ([]time.Duration, error) {
 	a := make([]float32, n*n)
 	for i := range a {

@@ -13,8 +13,9 @@ import (
 
 // A Memory is the amount of memory that a process may still take.
 type Memory struct {
-	Bytes  int64  `json:"bytes"`
-	Source string `json:"source"` // what says so: "MemAvailable", or the cgroup's limit where that is lower
+	Bytes int64 `json:"bytes"`
+	// what says so: "MemAvailable", or the cgroup's limit where that is lower
+	Source string `json:"source"`
 }
 
 // AvailableMemory returns how much of the host's memory a new process may take: what the kernel

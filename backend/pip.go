@@ -32,13 +32,14 @@ func findPython(ctx context.Context) (python, error) {
 	return python(path), nil
 }
 
-// download fetches the wheel of one requirement (name==version), without what it depends on, into a folder.
+// download fetches the wheel of one requirement (name==version), without what it depends on, into a
+// folder.
 func (py python) download(ctx context.Context, requirement, dir string) error {
 	return py.pip(ctx, io.Discard, requirement, "download", "--no-deps", "--only-binary=:all:", "--progress-bar=off", "--dest", dir, requirement)
 }
 
-// installInto installs packages and what they depend on into a folder of their own, untouched by any other Python
-// installation; pip's progress goes to log.
+// installInto installs packages and what they depend on into a folder of their own, untouched by
+// any other Python installation; pip's progress goes to log.
 func (py python) installInto(ctx context.Context, requirements []string, dir string, log io.Writer) error {
 	args := append([]string{"install", "--only-binary=:all:", "--progress-bar=off", "--no-compile", "--no-warn-script-location", "--target", dir}, requirements...)
 	return py.pip(ctx, log, "NVIDIA's libraries", args...)

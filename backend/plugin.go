@@ -21,7 +21,8 @@ type Plugin struct {
 	Origin  string // where it was found, in words
 }
 
-// pluginPathEnv is a list of folders (or of plug-in files) that the user names; it comes before every other place.
+// pluginPathEnv is a list of folders (or of plug-in files) that the user names; it comes before
+// every other place.
 const pluginPathEnv = "PJRT_PLUGIN_LIBRARY_PATH"
 
 var (
@@ -34,9 +35,10 @@ var (
 	versionAtEnd  = regexp.MustCompile(`-(\d+(\.\d+)+)$`)
 )
 
-// Find lists the installed plug-ins of a kind ("cpu", "cuda", or "" for all), CUDA first, each kind in the order
-// of the places searched: $PJRT_PLUGIN_LIBRARY_PATH, haf's cache folder, the folders of go-xla's installer, and
-// Python's package folders. That one is listed does not mean that it works: [Open] and [Setup] try.
+// Find lists the installed plug-ins of a kind ("cpu", "cuda", or "" for all), CUDA first, each kind
+// in the order of the places searched: $PJRT_PLUGIN_LIBRARY_PATH, haf's cache folder, the folders
+// of go-xla's installer, and Python's package folders. That one is listed does not mean that it
+// works: [Open] and [Setup] try.
 func Find(kind string) ([]Plugin, error) {
 	want := kindOf(kind)
 	if want == "" && kind != "" {
@@ -113,8 +115,9 @@ func kindOfFile(path string) string {
 	return ""
 }
 
-// versionOf reads the version from the file's name (pjrt_c_api_cpu_v0.83.1_plugin.so, a link's target too), from
-// haf's folder (name-0.11.2) or from the metadata folder that pip leaves beside the package.
+// versionOf reads the version from the file's name (pjrt_c_api_cpu_v0.83.1_plugin.so, a link's
+// target too), from haf's folder (name-0.11.2) or from the metadata folder that pip leaves beside
+// the package.
 func versionOf(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		if m := versionInName.FindStringSubmatch(filepath.Base(real)); m != nil {
@@ -180,8 +183,8 @@ func places() []place {
 	return list
 }
 
-// libraries lists the plug-ins directly inside a folder, sorted; a folder that is not there or not readable has
-// none. A path of a file is itself.
+// libraries lists the plug-ins directly inside a folder, sorted; a folder that is not there or not
+// readable has none. A path of a file is itself.
 func libraries(path string) ([]string, error) {
 	entries, err := os.ReadDir(path)
 	switch {
@@ -231,8 +234,8 @@ func goXLAFolders() []string {
 	return dirs
 }
 
-// sitePackages guesses Python's package folders from the environment and the file system: asking Python itself
-// would cost every start of the program tens of milliseconds.
+// sitePackages guesses Python's package folders from the environment and the file system: asking
+// Python itself would cost every start of the program tens of milliseconds.
 func sitePackages() []string {
 	var prefixes []string
 	for _, env := range []string{"VIRTUAL_ENV", "CONDA_PREFIX"} {

@@ -33,7 +33,8 @@ func TestFind(t *testing.T) {
 	if err := os.Symlink(filepath.Base(goxla), filepath.Join(filepath.Dir(goxla), "pjrt_c_api_cpu_plugin.so")); err != nil {
 		t.Fatal(err)
 	}
-	goxla = filepath.Join(filepath.Dir(goxla), "pjrt_c_api_cpu_plugin.so") // sorts first, and is the same file
+	// sorts first, and is the same file
+	goxla = filepath.Join(filepath.Dir(goxla), "pjrt_c_api_cpu_plugin.so")
 	site := filepath.Join(home, "venv", "lib", "python3.12", "site-packages")
 	pip := touch(site, "jax_plugins", "xla_cuda13", "xla_cuda_plugin.so")
 	touch(site, "jax_cuda13_pjrt-0.12.0.1.dist-info", "METADATA")

@@ -14,9 +14,9 @@ const logLevelEnv = "TF_CPP_MIN_LOG_LEVEL"
 
 var silence sync.Mutex
 
-// silenced runs f with the process's standard error pointing nowhere: a CUDA plug-in writes there, whatever the
-// log level, before it has set up its log. The descriptor is the whole process's, so what other goroutines write
-// meanwhile is lost too; keep f short.
+// silenced runs f with the process's standard error pointing nowhere: a CUDA plug-in writes there,
+// whatever the log level, before it has set up its log. The descriptor is the whole process's, so
+// what other goroutines write meanwhile is lost too; keep f short.
 func silenced(f func()) {
 	if level := os.Getenv(logLevelEnv); level != "" && level < "3" {
 		f()

@@ -17,10 +17,10 @@ type SetupOptions struct {
 	Log  io.Writer // one line a try; nil for none
 }
 
-// Setup returns a plug-in that works, the first of: one that is installed already; the pinned Python wheel, fetched
-// by pip and checked against the hash in this program; what go-xla's own installer brings. "Works" means that it
-// was opened and computed a matrix product rightly. Every try that fails is told in a line on opt.Log, and the
-// error names them all with what to do.
+// Setup returns a plug-in that works, the first of: one that is installed already; the pinned
+// Python wheel, fetched by pip and checked against the hash in this program; what go-xla's own
+// installer brings. "Works" means that it was opened and computed a matrix product rightly. Every
+// try that fails is told in a line on opt.Log, and the error names them all with what to do.
 func Setup(ctx context.Context, opt SetupOptions) (Plugin, error) {
 	s := setup{
 		log:   opt.Log,
@@ -43,7 +43,8 @@ func Setup(ctx context.Context, opt SetupOptions) (Plugin, error) {
 	return s.run(ctx)
 }
 
-// A setup is one run of Setup; its functions are fields so that tests need neither a network nor a plug-in.
+// A setup is one run of Setup; its functions are fields so that tests need neither a network nor a
+// plug-in.
 type setup struct {
 	log   io.Writer
 	kind  string
@@ -150,10 +151,12 @@ func (s *setup) otherInstaller(ctx context.Context) ([]Plugin, error) {
 	}
 }
 
-// unfinished begins the names of the folders that an installation works in before it is renamed into its place.
+// unfinished begins the names of the folders that an installation works in before it is renamed
+// into its place.
 const unfinished = "tmp-"
 
-// workFolder makes such a folder under root and clears away those that a killed run left a day or more ago.
+// workFolder makes such a folder under root and clears away those that a killed run left a day or
+// more ago.
 func workFolder(root string) (string, error) {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return "", err

@@ -19,8 +19,9 @@ import (
 	"time"
 )
 
-// tinyWheel makes a wheel whose plug-in is a few bytes, and a python3 in PATH whose pip hands it out. The script
-// behaves as pip at the few calls that Setup makes; mood makes it fail in one of pip's ways.
+// tinyWheel makes a wheel whose plug-in is a few bytes, and a python3 in PATH whose pip hands it
+// out. The script behaves as pip at the few calls that Setup makes; mood makes it fail in one of
+// pip's ways.
 func tinyWheel(t *testing.T, mood string) wheel {
 	t.Helper()
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
@@ -279,8 +280,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestImportEndsNothing starts a program that imports this package without calling Main, as a child that should probe a plug-in: it
-// runs to its own end.
+// TestImportEndsNothing starts a program that imports this package without calling Main, as a child
+// that should probe a plug-in: it runs to its own end.
 func TestImportEndsNothing(t *testing.T) {
 	cmd := exec.Command("go", "run", "./testdata/imports")
 	cmd.Env = append(os.Environ(), probeEnv+"=/no/plug-in.so", "CGO_ENABLED=0")
@@ -290,8 +291,8 @@ func TestImportEndsNothing(t *testing.T) {
 	}
 }
 
-// The child process that probes a plug-in: a good one passes; one that is no library does not, nor one that
-// takes its process down, which must not be this one.
+// The child process that probes a plug-in: a good one passes; one that is no library does not, nor
+// one that takes its process down, which must not be this one.
 func TestWorks(t *testing.T) {
 	if !xlaSupported {
 		t.Skip(xlaMissing)

@@ -38,9 +38,10 @@ var cpuWheel = wheel{
 	kind:    KindCPU,
 }
 
-// cudaWheel is unpacked in the layout of Python's package folder, since the plug-in looks for NVIDIA's libraries
-// at ../../nvidia from itself. The bounds are those of JAX's own package for CUDA 13, closed at the next major
-// version; pip checks these packages against its index, not against a hash here.
+// cudaWheel is unpacked in the layout of Python's package folder, since the plug-in looks for
+// NVIDIA's libraries at ../../nvidia from itself. The bounds are those of JAX's own package for
+// CUDA 13, closed at the next major version; pip checks these packages against its index, not
+// against a hash here.
 var cudaWheel = wheel{
 	name:    "jax-cuda13-pjrt",
 	version: "0.11.2",
@@ -67,8 +68,9 @@ var cudaWheel = wheel{
 	},
 }
 
-// install fetches the wheel with pip, checks it and unpacks the plug-in under haf's cache folder. The package's
-// folder appears there complete or not at all, also where several programs install at the same time.
+// install fetches the wheel with pip, checks it and unpacks the plug-in under haf's cache folder.
+// The package's folder appears there complete or not at all, also where several programs install at
+// the same time.
 func (w wheel) install(ctx context.Context, log io.Writer) (Plugin, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return Plugin{}, fmt.Errorf("backend: the wheel is for linux/amd64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
@@ -170,8 +172,8 @@ func unpack(archive, member, path string) (err error) {
 	return errors.Join(err, out.Close())
 }
 
-// replaceFolder renames a folder to its final name. One that is there already is moved aside first: programs that
-// have its files open keep them.
+// replaceFolder renames a folder to its final name. One that is there already is moved aside first:
+// programs that have its files open keep them.
 func replaceFolder(from, final, aside string) error {
 	if err := os.Rename(final, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -23,11 +23,13 @@ const (
 	xlaMissing   = ""
 )
 
-// virtualDevicesEnv is the number of devices that a CPU plug-in shows, for trying out what is meant for many.
+// virtualDevicesEnv is the number of devices that a CPU plug-in shows, for trying out what is meant
+// for many.
 const virtualDevicesEnv = "HAF_CPU_DEVICES"
 
-// quietOnce turns go-xla's own log and its downloading off, once and before the first plug-in is loaded. XLA's
-// log level is set by go-xla when it is imported ($TF_CPP_MIN_LOG_LEVEL, the user's own value kept).
+// quietOnce turns go-xla's own log and its downloading off, once and before the first plug-in is
+// loaded. XLA's log level is set by go-xla when it is imported ($TF_CPP_MIN_LOG_LEVEL, the user's
+// own value kept).
 var quietOnce = sync.OnceFunc(func() {
 	xla.EnableAutoInstall(false)
 	klog.LogToStderr(false)
@@ -38,7 +40,8 @@ var quietOnce = sync.OnceFunc(func() {
 func openPlugin(p Plugin) (_ *Device, err error) {
 	quietOnce()
 	defer func() {
-		if r := recover(); r != nil { // go-xla panics where the library's interface is not what it expects
+		// go-xla panics where the library's interface is not what it expects
+		if r := recover(); r != nil {
 			err = fmt.Errorf("backend: plug-in %s: %v", p.Path, r)
 		}
 	}()
@@ -75,14 +78,15 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 		b.Finalize()
 		return nil, fmt.Errorf("backend: plug-in %s: it shows no device", p.Path)
 	}
-	// By default go-xla lets a GPU round the operands of float32 products to 10 bits: a reward would differ from PyTorch's, and
-	// from this program's own elsewhere, by 1e-3. Who wants speed rather than digits takes bfloat16.
+	// By default go-xla lets a GPU round the operands of float32 products to 10 bits: a reward would
+	// differ from PyTorch's, and from this program's own elsewhere, by 1e-3. Who wants speed rather
+	// than digits takes bfloat16.
 	b.DotGeneralUseTF32 = false
 	return &Device{Backend: b, kind: p.Kind, plugin: p}, nil
 }
 
-// nameable refuses the paths that go-xla would misread: it takes a plug-in's kind from words anywhere in its path
-// and cuts the path at a comma.
+// nameable refuses the paths that go-xla would misread: it takes a plug-in's kind from words
+// anywhere in its path and cuts the path at a comma.
 func nameable(p Plugin) error {
 	upper := strings.ToUpper(p.Path)
 	saysCPU := strings.Contains(upper, "CPU")
@@ -99,7 +103,8 @@ func nameable(p Plugin) error {
 	return nil
 }
 
-// installByGoXLA runs go-xla's own installer for a kind and returns the plug-ins that are there afterwards.
+// installByGoXLA runs go-xla's own installer for a kind and returns the plug-ins that are there
+// afterwards.
 func installByGoXLA(kind string) ([]Plugin, error) {
 	quietOnce()
 	lib, err := installer.DefaultHomeLibPath()

@@ -1,5 +1,6 @@
-// Package bench_test measures haf serve beside scoring in batch and beside the server that a user would write instead. It prints, and
-// asserts no time: `make bench-serve` runs it on a quiet machine.
+// Package bench_test measures haf serve beside scoring in batch and beside the server that a user
+// would write instead. It prints, and asserts no time: `make bench-serve` runs it on a quiet
+// machine.
 package bench_test
 
 import (
@@ -39,7 +40,8 @@ type load struct {
 // text is a conversation as a trainer sends it: whole, and its prompt.
 type text struct{ whole, prompt string }
 
-// TestServe loads the server with 32 clients, each with one response a request, on real HH-helpful responses.
+// TestServe loads the server with 32 clients, each with one response a request, on real HH-helpful
+// responses.
 func TestServe(t *testing.T) {
 	base, data := os.Getenv("HAF_BENCH_MODEL"), os.Getenv("HAF_BENCH_DATA")
 	if base == "" || data == "" {
@@ -137,8 +139,9 @@ func difference(a, b load) float64 {
 	return most
 }
 
-// inBatch makes a reward model of the base, in a folder that transformers opens, too, and scores the first n responses that fit in 512
-// tokens as haf score does: 256 at a time. What a first pass compiles is not in its time.
+// inBatch makes a reward model of the base, in a folder that transformers opens, too, and scores
+// the first n responses that fit in 512 tokens as haf score does: 256 at a time. What a first pass
+// compiles is not in its time.
 func inBatch(t *testing.T, base, data, folder string, n int) (samples []pref.Sample, texts []text, l load) {
 	device, err := backend.Open("")
 	if err != nil {
@@ -252,8 +255,8 @@ func start(t *testing.T, address, ready, program string, args ...string) *server
 	return nil
 }
 
-// run sends every text once, as a request of its own, from the clients, each of which waits for its answer; a first pass over a few
-// warms the server up.
+// run sends every text once, as a request of its own, from the clients, each of which waits for its
+// answer; a first pass over a few warms the server up.
 func run(t *testing.T, name, url string, texts []text, clients int) load {
 	l := load{Name: name, rewards: make([]float64, len(texts)), Requests: len(texts)}
 	took := make([]float64, len(texts))

@@ -1,5 +1,6 @@
-// Package chat renders conversations as the text that a model was trained on, by chat templates in Jinja as transformers
-// runs them: the model's own, a file's, or one of those for models without one.
+// Package chat renders conversations as the text that a model was trained on, by chat templates in
+// Jinja as transformers runs them: the model's own, a file's, or one of those for models without
+// one.
 package chat
 
 import (
@@ -29,8 +30,8 @@ var ErrNoTemplate = errors.New("chat: the model has no chat template: " +
 // templates.
 type Message struct{ Role, Content string }
 
-// Template is a chat template in Jinja, as transformers runs it: docs/dev/decisions/0060-jinja.md. It
-// does not change and is safe for concurrent use.
+// Template is a chat template in Jinja, as transformers runs it: docs/dev/decisions/0060-jinja.md.
+// It does not change and is safe for concurrent use.
 type Template struct {
 	source   string
 	bos, eos string

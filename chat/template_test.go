@@ -12,8 +12,9 @@ import (
 	"haf/internal/shared"
 )
 
-// The conversations were rendered by transformers on the day that the one template with a date shows; null: an error.
-// HAF_GOLDEN may name a folder with others of the same form, and HAF_GOLDEN_DAY (2026-11-24) their day.
+// The conversations were rendered by transformers on the day that the one template with a date
+// shows; null: an error. HAF_GOLDEN may name a folder with others of the same form, and
+// HAF_GOLDEN_DAY (2026-11-24) their day.
 func TestStoredConversations(t *testing.T) {
 	day := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	path := "testdata/chat_templates.json"
@@ -152,8 +153,8 @@ func TestTemplatesRefused(t *testing.T) {
 	}
 }
 
-// A template that would run for ever, or make texts without end, is stopped: in every statement that can hold a body
-// or an expression, and before the memory is taken.
+// A template that would run for ever, or make texts without end, is stopped: in every statement
+// that can hold a body or an expression, and before the memory is taken.
 func TestTemplatesStopped(t *testing.T) {
 	const (
 		steps = "steps: it was stopped"
@@ -215,7 +216,8 @@ func TestTemplatesStopped(t *testing.T) {
 			t.Errorf("%.90s: %v", source, err)
 			continue
 		}
-		tpl.limits = jinja.Limits{Steps: 20_000, Bytes: 1 << 28, Time: time.Minute} // less than usual, to be quick
+		// less than usual, to be quick
+		tpl.limits = jinja.Limits{Steps: 20_000, Bytes: 1 << 28, Time: time.Minute}
 		if want == made {
 			tpl.limits.Bytes = 1 << 25
 		}

@@ -13,7 +13,8 @@ import (
 	"haf/pref"
 )
 
-// echo is a generator that stops with an error after some responses, counts what it was asked, and answers by the request alone.
+// echo is a generator that stops with an error after some responses, counts what it was asked, and
+// answers by the request alone.
 type echo struct{ asked, left int }
 
 var errStopped = errors.New("stopped")
@@ -35,8 +36,8 @@ func (e *echo) Generate(_ context.Context, requests []pref.Request, done func(in
 
 func prompt(text string) []pref.Message { return []pref.Message{{Role: pref.User, Content: text}} }
 
-// TestSamplesGoOn stops a run, tears the journal's last line as a crash would, goes on, and wants what one run gives, nothing asked for twice
-// but the torn one.
+// TestSamplesGoOn stops a run, tears the journal's last line as a crash would, goes on, and wants
+// what one run gives, nothing asked for twice but the torn one.
 func TestSamplesGoOn(t *testing.T) {
 	prompts := [][]pref.Message{prompt("a"), prompt("b"), prompt("c")}
 	s := Sampling{N: 4, TemperatureTo: 1.2, Sampling: pref.Sampling{MaxTokens: 3, Temperature: 0.5, Seed: 7}}

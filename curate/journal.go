@@ -14,8 +14,9 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// A Journal keeps the parts of a long work as they are done, in PATH.part, until the whole is written to PATH. It is a file of
-// JSON lines: first the work's settings, then {"key", "value"} for each part. It is not safe for concurrent use.
+// A Journal keeps the parts of a long work as they are done, in PATH.part, until the whole is
+// written to PATH. It is a file of JSON lines: first the work's settings, then {"key", "value"} for
+// each part. It is not safe for concurrent use.
 type Journal struct {
 	path  string
 	file  *os.File
@@ -34,8 +35,9 @@ type journalLine struct {
 // partName is what a journal's file is called beside the result.
 func partName(path string) string { return path + ".part" }
 
-// OpenJournal begins a journal for the result at path, or goes on with the one that is there. settings are what the parts depend
-// on: a journal of others is refused, as is a result that exists. A last line that was cut off, as by a crash, is dropped.
+// OpenJournal begins a journal for the result at path, or goes on with the one that is there.
+// settings are what the parts depend on: a journal of others is refused, as is a result that
+// exists. A last line that was cut off, as by a crash, is dropped.
 func OpenJournal(path string, settings any) (*Journal, error) {
 	if _, err := os.Stat(path); err == nil {
 		return nil, fmt.Errorf("curate: %s exists: name a new file or remove it", path)

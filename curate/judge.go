@@ -54,8 +54,9 @@ func ranksOf(rewards []float64) []int {
 	return ranks
 }
 
-// Align makes a trial of the responses that several outputs have for the same prompt, in the order of the first. A prompt that is there
-// several times is matched in order. missing counts the samples of any output that have no match in all others.
+// Align makes a trial of the responses that several outputs have for the same prompt, in the order
+// of the first. A prompt that is there several times is matched in order. missing counts the
+// samples of any output that have no match in all others.
 func Align(outputs [][]pref.Sample) (trials []pref.Trial, missing int) {
 	type key struct {
 		prompt pref.PromptKey
@@ -94,22 +95,23 @@ func Align(outputs [][]pref.Sample) (trials []pref.Trial, missing int) {
 	return trials, total - len(trials)*len(outputs)
 }
 
-// A Judged row is a trial and the verdicts on it, one for each order in which the responses were shown.
+// A Judged row is a trial and the verdicts on it, one for each order in which the responses were
+// shown.
 type Judged struct {
 	Prompt    []pref.Message `json:"prompt"`
 	Responses []string       `json:"responses"`
 	Verdicts  []Shown        `json:"verdicts"`
 }
 
-// A Shown verdict: Order lists the responses as they were shown; Ranks are in the order of the trial, nil where the judge gave
-// no usable verdict.
+// A Shown verdict: Order lists the responses as they were shown; Ranks are in the order of the
+// trial, nil where the judge gave no usable verdict.
 type Shown struct {
 	Order []int `json:"order"`
 	pref.Verdict
 }
 
-// Contest has every trial judged: two responses in both orders, more in one order drawn from the seed. Verdicts that the journal has are
-// not asked for again. It is also told what was used.
+// Contest has every trial judged: two responses in both orders, more in one order drawn from the
+// seed. Verdicts that the journal has are not asked for again. It is also told what was used.
 func Contest(ctx context.Context, judge pref.Judge, trials []pref.Trial, seed uint64, journal *Journal, progress func(done, total int)) ([]Judged, pref.Usage, error) {
 	rows := make([]Judged, len(trials))
 	type place struct{ trial, verdict int }
@@ -224,7 +226,8 @@ func Hash(v any) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// agreed is the rank order that both verdicts on a pair give: −1 the first is better, 1 the second, 0 a tie, disagreement or none.
+// agreed is the rank order that both verdicts on a pair give: −1 the first is better, 1 the second,
+// 0 a tie, disagreement or none.
 func (j Judged) agreed() int {
 	sum := 0
 	for _, v := range j.Verdicts {

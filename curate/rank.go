@@ -8,7 +8,8 @@ import (
 	"haf/pref"
 )
 
-// A Ranked row is a prompt with its samples and their rewards. It is read as a group of scores by whatever reads preferences.
+// A Ranked row is a prompt with its samples and their rewards. It is read as a group of scores by
+// whatever reads preferences.
 type Ranked struct {
 	Prompt    []pref.Message `json:"prompt"`
 	Responses []string       `json:"responses"`
@@ -97,8 +98,8 @@ func scoreAll(ctx context.Context, scorer pref.Scorer, samples []pref.Sample) ([
 	return rewards, nil
 }
 
-// Measure returns the best-of-n curve of ranked rows and, with gold rewards, how often the sample that gold has for the best is
-// among the k of highest reward.
+// Measure returns the best-of-n curve of ranked rows and, with gold rewards, how often the sample
+// that gold has for the best is among the k of highest reward.
 func Measure(rows []Ranked) (curve []eval.BestOf, recall *eval.Recall, err error) {
 	var rewards, gold [][]float64
 	var groups []pref.Group
@@ -116,8 +117,8 @@ func Measure(rows []Ranked) (curve []eval.BestOf, recall *eval.Recall, err error
 	return curve, recall, err
 }
 
-// Recall says how often the response that gold has for the best is among the k of highest reward, k from 1 to most; nil where
-// gold has no single best one in any group.
+// Recall says how often the response that gold has for the best is among the k of highest reward, k
+// from 1 to most; nil where gold has no single best one in any group.
 func Recall(groups []pref.Group, rewards, gold [][]float64, most int) (*eval.Recall, error) {
 	of := GoldGroups(groups, gold)
 	for _, g := range of {
@@ -129,8 +130,8 @@ func Recall(groups []pref.Group, rewards, gold [][]float64, most int) (*eval.Rec
 	return nil, nil
 }
 
-// ReadSamples reads files of {prompt, response} rows and puts those of one prompt together; first, if not 0, is how many prompts
-// to take.
+// ReadSamples reads files of {prompt, response} rows and puts those of one prompt together; first,
+// if not 0, is how many prompts to take.
 func ReadSamples(paths []string, first int) ([][]Sample, error) {
 	var out [][]Sample
 	at := map[pref.PromptKey]int{}

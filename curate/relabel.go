@@ -11,13 +11,15 @@ import (
 	"haf/pref"
 )
 
-// A Labelled row is a preference with where its label came from. It is read as a pair by whatever reads preferences.
+// A Labelled row is a preference with where its label came from. It is read as a pair by whatever
+// reads preferences.
 type Labelled struct {
-	Prompt     []pref.Message `json:"prompt"`
-	Chosen     string         `json:"chosen"`
-	Rejected   string         `json:"rejected"`
-	Margin     float64        `json:"margin"` // chosen less rejected, in the labeller's rewards; 0 of a judge or an old label
-	Provenance Provenance     `json:"provenance"`
+	Prompt   []pref.Message `json:"prompt"`
+	Chosen   string         `json:"chosen"`
+	Rejected string         `json:"rejected"`
+	// chosen less rejected, in the labeller's rewards; 0 of a judge or an old label
+	Margin     float64    `json:"margin"`
+	Provenance Provenance `json:"provenance"`
 }
 
 // Provenance says where a label came from.
@@ -44,16 +46,17 @@ const (
 
 // Counts of a relabelling.
 type Counts struct {
-	Read      int `json:"read"` // comparisons, or groups to build pairs of
-	Agreed    int `json:"agreed"`
-	Turned    int `json:"turned"`
-	Built     int `json:"built"`
-	Judged    int `json:"judged"`
-	Kept      int `json:"kept"`
-	Scored    int `json:"scored,omitempty"` // groups
-	Weak      int `json:"weak"`             // left out: the margin is below the threshold, or the judge has no winner
-	Repeated  int `json:"repeated"`         // left out: the same pair was there before
-	Identical int `json:"identical"`        // left out: both responses are the same text
+	Read   int `json:"read"` // comparisons, or groups to build pairs of
+	Agreed int `json:"agreed"`
+	Turned int `json:"turned"`
+	Built  int `json:"built"`
+	Judged int `json:"judged"`
+	Kept   int `json:"kept"`
+	Scored int `json:"scored,omitempty"` // groups
+	// left out: the margin is below the threshold, or the judge has no winner
+	Weak      int `json:"weak"`
+	Repeated  int `json:"repeated"`  // left out: the same pair was there before
+	Identical int `json:"identical"` // left out: both responses are the same text
 }
 
 func (c Counts) String() string {
@@ -104,8 +107,8 @@ func (w *writer) add(row Labelled) error {
 	return nil
 }
 
-// ByRewards labels every comparison of the groups anew, by rewards[g][k]: the larger is chosen. Pairs whose rewards differ by less
-// than threshold, or not at all, are left out.
+// ByRewards labels every comparison of the groups anew, by rewards[g][k]: the larger is chosen.
+// Pairs whose rewards differ by less than threshold, or not at all, are left out.
 func ByRewards(groups []pref.Group, rewards [][]float64, by string, threshold float64) ([]Labelled, Counts, error) {
 	w := &writer{}
 	for g, group := range groups {
@@ -123,8 +126,9 @@ func ByRewards(groups []pref.Group, rewards [][]float64, by string, threshold fl
 	return w.rows, w.counts, nil
 }
 
-// BestWorst makes a pair of the best and the worst response of each group, by rewards[g][k], of equals the first and the last. Pairs whose
-// rewards differ by less than threshold, or not at all, are left out.
+// BestWorst makes a pair of the best and the worst response of each group, by rewards[g][k], of
+// equals the first and the last. Pairs whose rewards differ by less than threshold, or not at all,
+// are left out.
 func BestWorst(groups []pref.Group, rewards [][]float64, by string, threshold float64) ([]Labelled, Counts, error) {
 	w := &writer{}
 	for g, group := range groups {
@@ -145,8 +149,8 @@ func BestWorst(groups []pref.Group, rewards [][]float64, by string, threshold fl
 	return w.rows, w.counts, nil
 }
 
-// A Scored row is a group with the rewards of its responses in the place of comparisons. It is read as a group of scores by whatever
-// reads preferences.
+// A Scored row is a group with the rewards of its responses in the place of comparisons. It is read
+// as a group of scores by whatever reads preferences.
 type Scored struct {
 	Prompt     []pref.Message `json:"prompt"`
 	Responses  []string       `json:"responses"`
@@ -156,7 +160,8 @@ type Scored struct {
 	Provenance Provenance     `json:"provenance"`
 }
 
-// ByScores gives every group its rewards[g][k]. Groups without two different rewards, which say nothing, are left out.
+// ByScores gives every group its rewards[g][k]. Groups without two different rewards, which say
+// nothing, are left out.
 func ByScores(groups []pref.Group, rewards [][]float64, by string) ([]Scored, Counts) {
 	var rows []Scored
 	var counts Counts
@@ -195,13 +200,14 @@ type Pick struct {
 
 // Ways of selecting.
 const (
-	ByConflict = "conflict" // SHF-CAS: prompts of large distance first, in them pairs of large PACS (arXiv 2512.09212)
+	// SHF-CAS: prompts of large distance first, in them pairs of large PACS (arXiv 2512.09212)
+	ByConflict = "conflict"
 	ByChance   = "random"
 	ByMargin   = "margin" // where the score head is least sure
 )
 
-// Select picks at most budget pairs for a labeller: of each group its comparisons or, without any, the two responses of largest and
-// smallest PACS. score and policy are the two heads' rewards.
+// Select picks at most budget pairs for a labeller: of each group its comparisons or, without any,
+// the two responses of largest and smallest PACS. score and policy are the two heads' rewards.
 func Select(groups []pref.Group, score, policy [][]float64, how string, budget int, seed uint64) ([]Pick, error) {
 	var picks []Pick
 	margin := func(p Pick) float64 { return math.Abs(score[p.Group][p.A] - score[p.Group][p.B]) }
@@ -258,8 +264,8 @@ func Trials(groups []pref.Group, picks []Pick) []pref.Trial {
 	return trials
 }
 
-// ByVerdicts labels the picks as they were judged, and keeps the labels of all other comparisons. A pick on which the two orders do not
-// agree keeps its label, if it has one.
+// ByVerdicts labels the picks as they were judged, and keeps the labels of all other comparisons. A
+// pick on which the two orders do not agree keeps its label, if it has one.
 func ByVerdicts(groups []pref.Group, picks []Pick, judged []Judged, by string) ([]Labelled, Counts, error) {
 	w := &writer{}
 	asked := map[[3]int]int{}
@@ -316,8 +322,8 @@ func ByVerdicts(groups []pref.Group, picks []Pick, judged []Judged, by string) (
 	return w.rows, w.counts, nil
 }
 
-// GoldGroups gives each group one best response, that of the largest gold reward, for [eval.TopK]; groups whose best is tied have no
-// comparison, and so no best.
+// GoldGroups gives each group one best response, that of the largest gold reward, for [eval.TopK];
+// groups whose best is tied have no comparison, and so no best.
 func GoldGroups(groups []pref.Group, gold [][]float64) []pref.Group {
 	out := slices.Clone(groups)
 	for i := range out {

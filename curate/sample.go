@@ -14,12 +14,13 @@ import (
 type Sampling struct {
 	N int `json:"n"` // samples of a prompt
 	pref.Sampling
-	// TemperatureTo, where it is above Temperature, has each sample's temperature drawn uniformly between the two.
+	// TemperatureTo, where it is above Temperature, has each sample's temperature drawn uniformly
+	// between the two.
 	TemperatureTo float64 `json:"temperature_to,omitempty"`
 }
 
-// Paper is the protocol of HaF-RM's best-of-n (docs/guide/sampling-and-relabelling.md): n samples (4 with Phi-2, 8 with Mistral), top-p 0.85, a
-// temperature from 0.5 to 1.2.
+// Paper is the protocol of HaF-RM's best-of-n (docs/guide/sampling-and-relabelling.md): n samples
+// (4 with Phi-2, 8 with Mistral), top-p 0.85, a temperature from 0.5 to 1.2.
 func Paper(n int) Sampling {
 	return Sampling{N: n, TemperatureTo: 1.2, Sampling: pref.Sampling{MaxTokens: 512, Temperature: 0.5, TopP: 0.85}}
 }
@@ -46,7 +47,8 @@ type Sample struct {
 	Seed        uint64  `json:"seed"`
 }
 
-// request is the k-th sample's request. Seed and temperature depend on the prompt, not on its place in the file.
+// request is the k-th sample's request. Seed and temperature depend on the prompt, not on its place
+// in the file.
 func (s Sampling) request(prompt []pref.Message, k int) pref.Request {
 	key := pref.Group{Prompt: prompt}.PromptKey()
 	hash := sha256.Sum256(fmt.Appendf(key[:], "%d/%d", s.Seed, k))
@@ -59,8 +61,8 @@ func (s Sampling) request(prompt []pref.Message, k int) pref.Request {
 	return q
 }
 
-// Samples generates N responses to each prompt, those that the journal has not got, and returns all of them: [prompt][sample].
-// progress, which may be nil, is told how many there are.
+// Samples generates N responses to each prompt, those that the journal has not got, and returns all
+// of them: [prompt][sample]. progress, which may be nil, is told how many there are.
 func Samples(ctx context.Context, generator pref.Generator, prompts [][]pref.Message, s Sampling, journal *Journal, progress func(done, total int)) ([][]Sample, error) {
 	if err := s.Check(); err != nil {
 		return nil, err

@@ -10,17 +10,22 @@ import (
 	"haf/pref"
 )
 
-// One rule makes a conversation the tokens that other programs make of it, and says where they read its reward. It is
-// what transformers does with AutoModelForSequenceClassification on apply_chat_template(conversation):
+// One rule makes a conversation the tokens that other programs make of it, and says where they read
+// its reward. It is what transformers does with AutoModelForSequenceClassification on
+// apply_chat_template(conversation):
 //
-//   - The template renders the whole conversation, the response as its last turn, without a generation prompt.
-//   - The text is tokenized whole. Special tokens in it are recognized, whoever wrote them; none is added.
-//   - The reward is read at the last token that is not the model's padding token, of which pad_token_id in its config.json
-//     speaks. Where the padding token is the end token, this is the token before it.
+//   - The template renders the whole conversation, the response as its last turn, without a
+//     generation prompt.
+//   - The text is tokenized whole. Special tokens in it are recognized, whoever wrote them; none is
+//     added.
+//   - The reward is read at the last token that is not the model's padding token, of which
+//     pad_token_id in its config.json speaks. Where the padding token is the end token, this is the
+//     token before it.
 //
-// The tokens of the response are those behind the generation prompt, as in TRL's DPOTrainer: the prompt is rendered with the
-// generation prompt and tokenized, and the response begins where the two sequences of tokens part. A token that
-// straddles the boundary, made of the end of the prompt's text and the beginning of the response's, belongs to the response.
+// The tokens of the response are those behind the generation prompt, as in TRL's DPOTrainer: the
+// prompt is rendered with the generation prompt and tokenized, and the response begins where the
+// two sequences of tokens part. A token that straddles the boundary, made of the end of the
+// prompt's text and the beginning of the response's, belongs to the response.
 
 // Where a reward is read: Options.Read.
 const (
@@ -83,8 +88,8 @@ func (e *Encoder) tokens(text string) []int32 {
 	return append(slices.Repeat([]int32{e.bos}, want), ids...)
 }
 
-// Prompt returns the tokens of a conversation up to where the answer begins, as a policy reads it: the template rendered with
-// the generation prompt.
+// Prompt returns the tokens of a conversation up to where the answer begins, as a policy reads it:
+// the template rendered with the generation prompt.
 func (e *Encoder) Prompt(messages []pref.Message) ([]int32, error) {
 	ids, err := e.prompt(messages)
 	if err != nil {
@@ -106,7 +111,8 @@ func (e *Encoder) prompt(messages []pref.Message) ([]int32, error) {
 	return ids, nil
 }
 
-// conversation encodes a prompt with one response. promptIDs are the prompt's own tokens, see [Encoder.Prompt].
+// conversation encodes a prompt with one response. promptIDs are the prompt's own tokens, see
+// [Encoder.Prompt].
 func (e *Encoder) conversation(prompt []pref.Message, response string, promptIDs []int32) (Conversation, error) {
 	messages := append(slices.Clip(prompt), pref.Message{Role: pref.Assistant, Content: response})
 	text, err := e.render(messages, false)
@@ -152,8 +158,8 @@ func (e *Encoder) readAt(ids []int32) (int, error) {
 	return 0, nil // transformers reads a conversation of padding alone at its first token
 }
 
-// probe looks at what the template writes behind a response: the tokens that end a turn, of which the first is the one that a
-// policy ends its answer with.
+// probe looks at what the template writes behind a response: the tokens that end a turn, of which
+// the first is the one that a policy ends its answer with.
 func (e *Encoder) probe() {
 	const marker = "haf"
 	question := []pref.Message{{Role: pref.User, Content: marker}}

@@ -1,8 +1,9 @@
-// Package encode turns text into tokens: the chat template and the tokenizer make tokens of the conversations of a
-// [pref.Group], and a truncation policy bounds them. Package pack then puts the token groups into batches.
+// Package encode turns text into tokens: the chat template and the tokenizer make tokens of the
+// conversations of a [pref.Group], and a truncation policy bounds them. Package pack then puts the
+// token groups into batches.
 //
-// What tokens a conversation becomes, where its reward is read, and which tokens are the response's, is decided in one place:
-// conversation.go.
+// What tokens a conversation becomes, where its reward is read, and which tokens are the
+// response's, is decided in one place: conversation.go.
 package encode
 
 import (
@@ -15,9 +16,10 @@ import (
 	"haf/chat"
 )
 
-// A Tokenizer makes token ids of text. Encode adds the special tokens of its post-processor (BOS, EOS) where
-// special is true, and reads the text of a special token as that token either way; SpecialIn lists those that it reads so.
-// Special returns text and id of a named one, "bos_token" or "eos_token". Implementations are safe for concurrent use.
+// A Tokenizer makes token ids of text. Encode adds the special tokens of its post-processor (BOS,
+// EOS) where special is true, and reads the text of a special token as that token either way;
+// SpecialIn lists those that it reads so. Special returns text and id of a named one, "bos_token"
+// or "eos_token". Implementations are safe for concurrent use.
 type Tokenizer interface {
 	Encode(text string, special bool) []int32
 	Special(name string) (string, int32, bool)
@@ -25,17 +27,19 @@ type Tokenizer interface {
 	Hash() string
 }
 
-// A Template writes a conversation as the text that a model was trained on; with addGenerationPrompt the text ends
-// where the assistant's answer begins. Implementations are safe for concurrent use.
+// A Template writes a conversation as the text that a model was trained on; with
+// addGenerationPrompt the text ends where the assistant's answer begins. Implementations are safe
+// for concurrent use.
 type Template interface {
 	Render(messages []chat.Message, addGenerationPrompt bool) (string, error)
 	Hash() string
 }
 
-// The truncation policies: what happens to a group of which the prompt and the longest response have together more
-// than Options.MaxLength tokens. A policy that cannot fit the group drops it.
+// The truncation policies: what happens to a group of which the prompt and the longest response
+// have together more than Options.MaxLength tokens. A policy that cannot fit the group drops it.
 const (
-	// TruncatePrompt keeps the prompt's end and cuts it from its left, but keeps a BOS token at its beginning.
+	// TruncatePrompt keeps the prompt's end and cuts it from its left, but keeps a BOS token at its
+	// beginning.
 	TruncatePrompt = "prompt"
 	// TruncateDrop drops the group.
 	TruncateDrop = "drop"
@@ -43,8 +47,8 @@ const (
 	TruncateResponse = "response"
 )
 
-// Options say how long a group may be, and how conversations are read. The zero value reads as transformers reads a model without
-// a padding token.
+// Options say how long a group may be, and how conversations are read. The zero value reads as
+// transformers reads a model without a padding token.
 type Options struct {
 	MaxLength  int    // most tokens of a conversation; 0: no limit
 	Truncation string // a policy, "" is TruncatePrompt
@@ -74,7 +78,8 @@ type Encoder struct {
 	identity string
 }
 
-// New returns an encoder. It is an error to ask for BOS tokens, or to read at an end token, where the tokenizer has none.
+// New returns an encoder. It is an error to ask for BOS tokens, or to read at an end token, where
+// the tokenizer has none.
 func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 	if tok == nil || tpl == nil {
 		return nil, errors.New("encode: a tokenizer and a chat template are needed, at least one is missing")
@@ -109,7 +114,8 @@ func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 		return nil, fmt.Errorf("encode: read is %q, but the tokenizer has no eos_token and the template ends a turn with no special token: read %q", ReadEnd, ReadLast)
 	}
 	h := sha256.New()
-	// %q keeps the parts apart whatever they contain. The leading number counts changes of the rules in this package.
+	// %q keeps the parts apart whatever they contain. The leading number counts changes of the rules
+	// in this package.
 	fmt.Fprintf(h, "haf/encode 2\ntokenizer %q\ntemplate %q\nmax length %d\ntruncation %q\nread %q\nbos %q\n",
 		tok.Hash(), tpl.Hash(), opt.MaxLength, opt.Truncation, opt.Read, opt.BOS)
 	if opt.Pad != nil {
@@ -119,12 +125,12 @@ func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 	return e, nil
 }
 
-// Hash identifies everything that decides which tokens a group becomes and where its rewards are read: tokenizer, template and
-// options.
+// Hash identifies everything that decides which tokens a group becomes and where its rewards are
+// read: tokenizer, template and options.
 func (e *Encoder) Hash() string { return e.identity }
 
-// Ends returns the tokens that end a turn, of which a policy writes one to end its answer: the special token that the template
-// writes behind a response, and the tokenizer's eos_token.
+// Ends returns the tokens that end a turn, of which a policy writes one to end its answer: the
+// special token that the template writes behind a response, and the tokenizer's eos_token.
 func (e *Encoder) Ends() []int32 { return e.ends }
 
 // Read says where rewards are read: ReadLast or ReadEnd.
@@ -133,7 +139,8 @@ func (e *Encoder) Read() string { return e.opt.Read }
 // BOS says how many BOS tokens open a conversation: BOSTemplate, BOSOnce, BOSTwice or BOSNone.
 func (e *Encoder) BOS() string { return e.opt.BOS }
 
-// OpeningBOS is the number of BOS tokens with which the template opens a conversation, whatever Options.BOS makes of it.
+// OpeningBOS is the number of BOS tokens with which the template opens a conversation, whatever
+// Options.BOS makes of it.
 func (e *Encoder) OpeningBOS() int { return e.opening }
 
 // Closers returns the tokens of Closing.

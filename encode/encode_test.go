@@ -14,7 +14,8 @@ import (
 	"haf/pref"
 )
 
-// words is a tokenizer of words, punctuation and line ends, with "<s>" and "</s>" as special tokens.
+// words is a tokenizer of words, punctuation and line ends, with "<s>" and "</s>" as special
+// tokens.
 type words struct {
 	bos, eos       bool // has them
 	addBOS, addEOS bool // its post-processor adds them
@@ -141,8 +142,8 @@ func join(parts ...[]int32) []int32 { return slices.Concat(parts...) }
 
 func ids(text string) []int32 { return plain.Encode(text, false) }
 
-// TestConversation: a conversation is rendered and tokenized whole, nothing is added, and the response begins behind the
-// generation prompt.
+// TestConversation: a conversation is rendered and tokenized whole, nothing is added, and the
+// response begins behind the generation prompt.
 func TestConversation(t *testing.T) {
 	bos := []int32{bosID}
 	body := func(answer string) []int32 { return ids("user hi\nassistant " + answer + "\n") }
@@ -350,7 +351,8 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestRefused: a conversation that the template refuses is dropped and counted, with what the template says.
+// TestRefused: a conversation that the template refuses is dropped and counted, with what the
+// template says.
 func TestRefused(t *testing.T) {
 	good := pref.NewPair(user("q"), "yes", "no", pref.Source{File: "x", Line: 1})
 	bad := pref.NewPair(user("refused"), "yes", "no", pref.Source{File: "x", Line: 7})

@@ -22,7 +22,8 @@ type Group struct {
 	Index       int  // which group of the input of [Encoder.Groups] this was
 	Truncated   bool // tokens were cut to fit Options.MaxLength
 
-	identical, cutIdentical int      // comparisons removed: all, and those that only truncation made identical
+	// comparisons removed: all, and those that only truncation made identical
+	identical, cutIdentical int
 	special                 []string // special tokens in the text of messages and responses, each once
 }
 
@@ -39,7 +40,8 @@ func Answer(tokens []int32) Response { return Response{Tokens: tokens, Read: len
 // Predicted is the number of tokens whose log-probability counts.
 func (r Response) Predicted() int { return len(r.Tokens) - r.Policy }
 
-// Positions returns the number of tokens that are run for the group: the prompt once, and once what responses begin with alike.
+// Positions returns the number of tokens that are run for the group: the prompt once, and once what
+// responses begin with alike.
 func (g *Group) Positions() int {
 	n := len(g.Prompt) + g.ResponseTokens()
 	_, shared := g.Tree()
@@ -49,8 +51,8 @@ func (g *Group) Positions() int {
 	return n
 }
 
-// Tree returns the responses in an order in which those that begin alike stand together, and how many tokens each of them has in common
-// with the one before it: as many as with any one before it.
+// Tree returns the responses in an order in which those that begin alike stand together, and how
+// many tokens each of them has in common with the one before it: as many as with any one before it.
 func (g *Group) Tree() (order, shared []int) {
 	order, shared = make([]int, len(g.Responses)), make([]int, len(g.Responses))
 	for k := range order {
@@ -91,7 +93,8 @@ func (g *Group) Predicted() int {
 	return n
 }
 
-// Stated returns the margin that the data states of a comparison: its own, or else the distance of the two scores. 0 is none.
+// Stated returns the margin that the data states of a comparison: its own, or else the distance of
+// the two scores. 0 is none.
 func (g *Group) Stated(c pref.Comparison) float64 {
 	if c.Margin == 0 && g.Scores != nil {
 		return math.Abs(g.Scores[c.Chosen] - g.Scores[c.Rejected])
@@ -99,8 +102,8 @@ func (g *Group) Stated(c pref.Comparison) float64 {
 	return c.Margin
 }
 
-// Targets returns the reward that the data states of every response: the scores, or of a pair the margin and 0; nil where it
-// states none.
+// Targets returns the reward that the data states of every response: the scores, or of a pair the
+// margin and 0; nil where it states none.
 func (g *Group) Targets() []float64 {
 	if g.Scores != nil {
 		return g.Scores
@@ -130,7 +133,8 @@ const refusedReason = "chat template: "
 // atLine is the place in the template that an error names first.
 var atLine = regexp.MustCompile(`^line \d+: `)
 
-// refusal is the reason of a group that the chat template refuses: what the template says, cut short, since it may quote the row.
+// refusal is the reason of a group that the chat template refuses: what the template says, cut
+// short, since it may quote the row.
 func refusal(err error) string {
 	const longest = 120
 	text := err.Error()
@@ -146,7 +150,8 @@ func refusal(err error) string {
 	return refusedReason + text
 }
 
-// specialIn returns the special tokens that the text of messages and responses holds, sorted, each once.
+// specialIn returns the special tokens that the text of messages and responses holds, sorted, each
+// once.
 func (e *Encoder) specialIn(g pref.Group) []string {
 	var found []string
 	for _, m := range g.Prompt {
@@ -171,9 +176,10 @@ func (d *dropped) Error() string {
 
 func (d *dropped) Unwrap() error { return ErrDropped }
 
-// Group encodes a group to learn from. Comparisons between responses of the same tokens are removed, since neither
-// can be preferred; ties are kept. The error wraps [ErrDropped], with the reason, where the options or a lack of comparisons
-// exclude the group; any other error is a defect of the group or the template.
+// Group encodes a group to learn from. Comparisons between responses of the same tokens are
+// removed, since neither can be preferred; ties are kept. The error wraps [ErrDropped], with the
+// reason, where the options or a lack of comparisons exclude the group; any other error is a defect
+// of the group or the template.
 func (e *Encoder) Group(g pref.Group) (Group, error) {
 	out, err := e.group(g)
 	if err != nil {
@@ -237,8 +243,8 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 	}
 }
 
-// Samples encodes a prompt and responses to be scored; the group has no comparisons. Where they are too long,
-// Group.Truncated says that the policy cut them, or the error wraps [ErrDropped].
+// Samples encodes a prompt and responses to be scored; the group has no comparisons. Where they are
+// too long, Group.Truncated says that the policy cut them, or the error wraps [ErrDropped].
 func (e *Encoder) Samples(prompt []pref.Message, responses []string) (Group, error) {
 	whole, err := e.conversations(prompt, responses)
 	if err != nil {
@@ -253,7 +259,8 @@ func (e *Encoder) Samples(prompt []pref.Message, responses []string) (Group, err
 	return g, nil
 }
 
-// Conversation encodes a prompt with one response, cut to fit Options.MaxLength if truncated says so.
+// Conversation encodes a prompt with one response, cut to fit Options.MaxLength if truncated says
+// so.
 func (e *Encoder) Conversation(prompt []pref.Message, response string) (c Conversation, truncated bool, err error) {
 	whole, err := e.conversations(prompt, []string{response})
 	if err != nil {
@@ -288,12 +295,12 @@ func (e *Encoder) conversations(prompt []pref.Message, responses []string) ([]Co
 	return out, nil
 }
 
-// sharable is how many of the conversation's first tokens may stand in the prompt of a group: none of them is predicted, and
-// the reward is read at the last of them or behind it.
+// sharable is how many of the conversation's first tokens may stand in the prompt of a group: none
+// of them is predicted, and the reward is read at the last of them or behind it.
 func (c Conversation) sharable() int { return min(c.Response, c.Read+1, len(c.Tokens)-1) }
 
-// NewGroup makes a group of conversations that begin with the same shared tokens or more. It shares fewer where a conversation is
-// read, or its response begins, before.
+// NewGroup makes a group of conversations that begin with the same shared tokens or more. It shares
+// fewer where a conversation is read, or its response begins, before.
 func NewGroup(conversations []Conversation, shared int) Group {
 	for _, c := range conversations {
 		shared = min(shared, c.sharable())
@@ -305,11 +312,12 @@ func NewGroup(conversations []Conversation, shared int) Group {
 	return g
 }
 
-// newGroup makes a group of the conversations of one prompt, which share at least the tokens before each response.
+// newGroup makes a group of the conversations of one prompt, which share at least the tokens before
+// each response.
 func newGroup(conversations []Conversation) Group { return NewGroup(conversations, math.MaxInt) }
 
-// compact moves the tokens into one array of their size: what a tokenizer returns has room to spare, and a prompt stands in
-// the tokens of every conversation.
+// compact moves the tokens into one array of their size: what a tokenizer returns has room to
+// spare, and a prompt stands in the tokens of every conversation.
 func (g *Group) compact() {
 	all := make([]int32, 0, len(g.Prompt)+g.ResponseTokens())
 	move := func(ids []int32) []int32 {
@@ -341,7 +349,8 @@ func at(source pref.Source, err error) error {
 	return fmt.Errorf("encode: %v: %w", source, err)
 }
 
-// Check returns an error if the group cannot be packed: an index out of range, or a prompt or response without tokens.
+// Check returns an error if the group cannot be packed: an index out of range, or a prompt or
+// response without tokens.
 func (g *Group) Check() error {
 	if len(g.Prompt) == 0 {
 		return errors.New("the prompt has no token, so the first token of a response has none to be predicted from")

@@ -21,11 +21,12 @@ type Report struct {
 	Truncated int            // of those kept: tokens were cut
 	Dropped   map[string]int // groups left out, by reason
 	Compared  int            // comparisons kept, ties among them
-	// Comparisons removed because both responses have the same tokens, in kept and in dropped groups; and how many
-	// of them differed before truncation.
+	// Comparisons removed because both responses have the same tokens, in kept and in dropped groups;
+	// and how many of them differed before truncation.
 	Identical, IdenticalByTruncation int
-	// Special counts, for each special token, the kept groups that hold it in the text of a message or a response. It is read as
-	// that token, as transformers reads it: text that looks like the end of a turn ends the turn.
+	// Special counts, for each special token, the kept groups that hold it in the text of a message or
+	// a response. It is read as that token, as transformers reads it: text that looks like the end of
+	// a turn ends the turn.
 	Special map[string]int
 	// WithSpecial is the number of kept groups that hold any.
 	WithSpecial int
@@ -90,15 +91,16 @@ func counted(counts map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// Groups encodes a data set, in order, on all cores. Dropped groups are counted in the report; any other error
-// ends it, and the first group in the order of the input is the one named. The error wraps [ErrEmpty], with the
-// reasons, when nothing is left. The report is nil only with an error other than that.
+// Groups encodes a data set, in order, on all cores. Dropped groups are counted in the report; any
+// other error ends it, and the first group in the order of the input is the one named. The error
+// wraps [ErrEmpty], with the reasons, when nothing is left. The report is nil only with an error
+// other than that.
 func (e *Encoder) Groups(groups []pref.Group) ([]Group, *Report, error) {
 	return e.groups(groups, false)
 }
 
-// Consume is Groups for texts that nobody needs any more: prompt and responses of each group are cleared once they are
-// tokens, so that a large data set is not in memory in both forms.
+// Consume is Groups for texts that nobody needs any more: prompt and responses of each group are
+// cleared once they are tokens, so that a large data set is not in memory in both forms.
 func (e *Encoder) Consume(groups []pref.Group) ([]Group, *Report, error) {
 	return e.groups(groups, true)
 }
@@ -121,7 +123,8 @@ func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, err
 				}
 				var drop *dropped
 				if failed[i] != nil && !errors.As(failed[i], &drop) {
-					next.Store(int64(len(groups))) // what was taken before is still finished, so the first error is known
+					// what was taken before is still finished, so the first error is known
+					next.Store(int64(len(groups)))
 				}
 			}
 		})

@@ -14,8 +14,9 @@ import (
 	"haf/tokenizer"
 )
 
-// With real tokenizers and published templates, a conversation is the tokens of the template's text, its response begins behind the
-// generation prompt wherever the conversation goes on from there, and a policy knows the token that ends it.
+// With real tokenizers and published templates, a conversation is the tokens of the template's
+// text, its response begins behind the generation prompt wherever the conversation goes on from
+// there, and a policy knows the token that ends it.
 func TestEndsOfRealTemplates(t *testing.T) {
 	llama := filepath.Join(t.TempDir(), "llama")
 	data, err := os.ReadFile("../tokenizer/testdata/tokenizer-llama.json")
@@ -101,7 +102,8 @@ func checkConversation(t *testing.T, at string, tok *tokenizer.Tokenizer, tpl *c
 		if want := tok.Encode(text, false); !slices.Equal(c.Tokens, want) || c.Read != len(want)-1 {
 			t.Errorf("%s: %v read at %d, want the tokens of %q", at, c.Tokens, c.Read, text)
 		}
-		// A token that straddles the boundary belongs to the response, with the end of the prompt's text that it holds.
+		// A token that straddles the boundary belongs to the response, with the end of the prompt's text
+		// that it holds.
 		behind, ok := strings.CutPrefix(text, prompt)
 		got, bare := strings.Join(strings.Fields(tok.Decode(c.Tokens[c.Response:], false)), ""), strings.Join(strings.Fields(behind), "")
 		if ok && !strings.HasSuffix(got, bare) || ok && len(got) > len(bare)+len(tok.Decode(c.Tokens[c.Response:c.Response+1], false)) {

@@ -12,10 +12,12 @@ import (
 // ErrNoResponse is wrapped by the error of a text whose response was asked for and is not known.
 var ErrNoResponse = errors.New("where the response begins is not known")
 
-// Verbatim encodes a conversation that is text or tokens already, as a trainer's template made it. It is read as it stands, but
-// for BOS: where the model's conversations begin with it, so does a text (unless in.NoBOS), since some trainers take it off for a
-// server that adds it. The response is what follows in.PromptText, which is found as that of messages is; without it
-// there is none, which needResponse makes an error. truncated says that the conversation was cut to fit Options.MaxLength.
+// Verbatim encodes a conversation that is text or tokens already, as a trainer's template made it.
+// It is read as it stands, but for BOS: where the model's conversations begin with it, so does a
+// text (unless in.NoBOS), since some trainers take it off for a server that adds it. The response
+// is what follows in.PromptText, which is found as that of messages is; without it there is none,
+// which needResponse makes an error. truncated says that the conversation was cut to fit
+// Options.MaxLength.
 func (e *Encoder) Verbatim(in pref.Input, needResponse bool) (c Conversation, truncated bool, err error) {
 	ids, prompt := in.Tokens, in.Tokens
 	if ids == nil {

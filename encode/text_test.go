@@ -10,7 +10,8 @@ import (
 	"haf/pref"
 )
 
-// TestVerbatim: a text of a template is read as it stands, but for BOS, and its response is what follows the prompt's text.
+// TestVerbatim: a text of a template is read as it stands, but for BOS, and its response is what
+// follows the prompt's text.
 func TestVerbatim(t *testing.T) {
 	e := newEncoder(t, words{bos: true, eos: true, addBOS: true}, turns{before: "<s>"}, Options{MaxLength: 10})
 	bos, eos := []int32{bosID}, []int32{eosID}

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// truncate fits the conversations of a group into Options.MaxLength by the policy. What it returns is new where something was cut.
+// truncate fits the conversations of a group into Options.MaxLength by the policy. What it returns
+// is new where something was cut.
 func (e *Encoder) truncate(whole []Conversation) (cut []Conversation, truncated bool, err error) {
 	most := e.opt.MaxLength
 	longest, prompt := 0, len(whole[0].Tokens)
@@ -35,7 +36,8 @@ func (e *Encoder) truncate(whole []Conversation) (cut []Conversation, truncated 
 			if slices.Equal(c.Tokens[max(c.Response, len(c.Tokens)-len(e.closers)):], e.closers) {
 				closers = len(e.closers)
 			}
-			if c.Response+closers >= most { // a cut response keeps a token of its own beside those that close it
+			// a cut response keeps a token of its own beside those that close it
+			if c.Response+closers >= most {
 				return nil, false, &dropped{noAnswerRoom, seen}
 			}
 			cut[i].Tokens = slices.Concat(c.Tokens[:most-closers], c.Tokens[len(c.Tokens)-closers:])
@@ -51,8 +53,8 @@ func (e *Encoder) truncate(whole []Conversation) (cut []Conversation, truncated 
 	return cut, true, nil
 }
 
-// cutPrompt leaves out n tokens of the prompt's beginning, of which kept are to be left. Models are trained with BOS at position 0 and
-// lean on it, so it stays.
+// cutPrompt leaves out n tokens of the prompt's beginning, of which kept are to be left. Models are
+// trained with BOS at position 0 and lean on it, so it stays.
 func (e *Encoder) cutPrompt(c Conversation, n, kept int) Conversation {
 	opening := 0
 	for e.hasBOS && opening < kept-1 && c.Tokens[opening] == e.bos {

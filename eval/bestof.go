@@ -7,11 +7,12 @@ import (
 	"strconv"
 )
 
-// A BestOf is what choosing the best of n samples by reward gives, on average over prompts and over the n-subsets of each prompt's
-// samples.
+// A BestOf is what choosing the best of n samples by reward gives, on average over prompts and over
+// the n-subsets of each prompt's samples.
 type BestOf struct {
-	N      int     `json:"n"`
-	KL     float64 `json:"kl"`     // log n − (n−1)/n, from the policy that was sampled (an upper bound: arXiv 2401.01879)
+	N int `json:"n"`
+	// log n − (n−1)/n, from the policy that was sampled (an upper bound: arXiv 2401.01879)
+	KL     float64 `json:"kl"`
 	Reward float64 `json:"reward"` // of the chosen sample
 	Error  float64 `json:"reward_error"`
 	Gold   float64 `json:"gold"` // of the chosen sample; 0 without gold rewards
@@ -19,9 +20,10 @@ type BestOf struct {
 	GoldError float64 `json:"gold_error"`
 }
 
-// BestOfN measures the best of 1 to N samples, N the least number of samples that a prompt has. gold may be nil. From N samples, the expected
-// best of n is Σ_i w_i·x_(i), samples sorted by reward, w_i = C(i−1, n−1)/C(N, n) the share of subsets in which the i-th is the
-// largest (the unbiased estimator of arXiv 2112.09332); equal rewards share their weights.
+// BestOfN measures the best of 1 to N samples, N the least number of samples that a prompt has.
+// gold may be nil. From N samples, the expected best of n is Σ_i w_i·x_(i), samples sorted by
+// reward, w_i = C(i−1, n−1)/C(N, n) the share of subsets in which the i-th is the largest (the
+// unbiased estimator of arXiv 2112.09332); equal rewards share their weights.
 func BestOfN(rewards, gold [][]float64) ([]BestOf, error) {
 	if len(rewards) == 0 {
 		return nil, fmt.Errorf("eval: best of n: no prompt")
@@ -56,7 +58,8 @@ func BestOfN(rewards, gold [][]float64) ([]BestOf, error) {
 	return curve, nil
 }
 
-// bestOf is the expected value of the sample with the highest reward among n drawn without replacement.
+// bestOf is the expected value of the sample with the highest reward among n drawn without
+// replacement.
 func bestOf(n int, rewards, values []float64) float64 {
 	order := make([]int, len(rewards))
 	for i := range order {
@@ -101,7 +104,8 @@ func meanError(x []float64) (mean, deviation float64) {
 	return mean, math.Sqrt(deviation / float64(len(x)-1) / float64(len(x)))
 }
 
-// CurveTable has the best-of-n curve and, where it is not nil, the recall as cells of a table, by n and k.
+// CurveTable has the best-of-n curve and, where it is not nil, the recall as cells of a table, by n
+// and k.
 func CurveTable(curve []BestOf, recall *Recall) [][]string {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
 	head := []string{"n", "KL", "reward", "±"}

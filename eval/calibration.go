@@ -27,11 +27,11 @@ func brier(margins []float64) float64 {
 // bins of calibrationError.
 const bins = 10
 
-// calibrationError is the expected calibration error (Naeini et al. 2015; Guo et al. 2017,
-// arXiv 1706.04599): Σ_b n_b/n · |accuracy_b − confidence_b|. The prediction is the response with the higher reward, its
-// confidence σ(|m|) ∈ [½, 1], in ten bins of equal width; a tie, of confidence ½, is half right. As every
-// comparison counts as the statement "i over j" and equally as "j over i", this equals the error over twenty
-// bins of [0, 1].
+// calibrationError is the expected calibration error (Naeini et al. 2015; Guo et al. 2017, arXiv
+// 1706.04599): Σ_b n_b/n · |accuracy_b − confidence_b|. The prediction is the response with the
+// higher reward, its confidence σ(|m|) ∈ [½, 1], in ten bins of equal width; a tie, of confidence
+// ½, is half right. As every comparison counts as the statement "i over j" and equally as "j over
+// i", this equals the error over twenty bins of [0, 1].
 func calibrationError(margins []float64) float64 {
 	sum := 0.0
 	for _, b := range Reliability(margins) {
@@ -40,8 +40,8 @@ func calibrationError(margins []float64) float64 {
 	return sum / float64(len(margins))
 }
 
-// A Bin of a reliability diagram: the comparisons whose confidence σ(|m|) is from Low to below High (the last bin
-// with High).
+// A Bin of a reliability diagram: the comparisons whose confidence σ(|m|) is from Low to below High
+// (the last bin with High).
 type Bin struct {
 	Low        float64 `json:"low"`
 	High       float64 `json:"high"`
@@ -72,15 +72,17 @@ func Reliability(margins []float64) []Bin {
 	return out
 }
 
-// Bounds of a fitted temperature: margins that separate perfectly would have 0, useless ones infinity.
+// Bounds of a fitted temperature: margins that separate perfectly would have 0, useless ones
+// infinity.
 const (
 	MinTemperature = 1e-4
 	MaxTemperature = 1e4
 )
 
-// FitTemperature returns the temperature T that maximizes the mean of log σ(m/T) (Platt scaling without a bias; Guo et
-// al. 2017, arXiv 1706.04599), within [MinTemperature, MaxTemperature]. The log-likelihood is concave in 1/T, so the
-// root of its derivative Σ m·σ(−m/T) is bisected. It is 1 without margins.
+// FitTemperature returns the temperature T that maximizes the mean of log σ(m/T) (Platt scaling
+// without a bias; Guo et al. 2017, arXiv 1706.04599), within [MinTemperature, MaxTemperature]. The
+// log-likelihood is concave in 1/T, so the root of its derivative Σ m·σ(−m/T) is bisected. It is 1
+// without margins.
 func FitTemperature(margins []float64) float64 {
 	if len(margins) == 0 {
 		return 1

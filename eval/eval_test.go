@@ -18,7 +18,8 @@ import (
 
 func ask(text string) []pref.Message { return []pref.Message{{Role: pref.User, Content: text}} }
 
-// pairs makes groups of one comparison, each with its own prompt, and rewards with the given margins.
+// pairs makes groups of one comparison, each with its own prompt, and rewards with the given
+// margins.
 func pairs(margins ...float64) ([]pref.Group, [][]float64) {
 	var groups []pref.Group
 	var rewards [][]float64
@@ -36,7 +37,8 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 	}
 }
 
-// byHand has margins 1, 0 (a tie), 2 and −1 on three prompts; what it must give was computed by hand.
+// byHand has margins 1, 0 (a tie), 2 and −1 on three prompts; what it must give was computed by
+// hand.
 func byHand() ([]pref.Group, [][]float64) {
 	return []pref.Group{
 		pref.NewPair(ask("a"), "longer", "short", pref.Source{}),
@@ -120,10 +122,10 @@ func TestWilson(t *testing.T) {
 	}
 }
 
-// A draw of 400 independent comparisons, 300 of them right, is Binomial(400, ¾)/400, so that the bootstrap's ends
-// have known values: its quantiles at 0.025 and 0.975, 283/400 and 317/400. The tolerance is three standard
-// errors of a quantile of 2000 draws, √(0.025·0.975/2000) over the density 2.7; the quantiles at 0.05 and 0.95
-// are 0.0075 away.
+// A draw of 400 independent comparisons, 300 of them right, is Binomial(400, ¾)/400, so that the
+// bootstrap's ends have known values: its quantiles at 0.025 and 0.975, 283/400 and 317/400. The
+// tolerance is three standard errors of a quantile of 2000 draws, √(0.025·0.975/2000) over the
+// density 2.7; the quantiles at 0.05 and 0.95 are 0.0075 away.
 func TestBootstrapOfSingles(t *testing.T) {
 	margins := make([]float64, 400)
 	for i := range margins {
@@ -161,8 +163,9 @@ func TestAllRightIsNotCertain(t *testing.T) {
 	}
 }
 
-// Six comparisons that agree on every prompt are six times as many numbers and no more knowledge: the interval
-// must cover the truth about 95 times in 100. Taking them for independent covers it about 58 times.
+// Six comparisons that agree on every prompt are six times as many numbers and no more knowledge:
+// the interval must cover the truth about 95 times in 100. Taking them for independent covers it
+// about 58 times.
 func TestIntervalCoversUnderClustering(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const trials, prompts, copies, truth = 300, 80, 6, 0.7

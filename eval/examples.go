@@ -9,17 +9,19 @@ import (
 	"haf/pref"
 )
 
-// An Example is one comparison with the rewards of its two responses, as a line of the per-example file.
+// An Example is one comparison with the rewards of its two responses, as a line of the per-example
+// file.
 type Example struct {
-	Model    string             `json:"model,omitempty"`
-	Source   pref.Source        `json:"source"`
-	ID       string             `json:"id,omitempty"`
-	Subset   string             `json:"subset,omitempty"`
-	Prompt   []pref.Message     `json:"prompt"`
-	Chosen   string             `json:"chosen"`
-	Rejected string             `json:"rejected"`
-	Tied     bool               `json:"tied,omitempty"` // judged equal: chosen and rejected are in the row's order
-	Rewards  map[string]Rewards `json:"rewards"`        // by the reward's name
+	Model    string         `json:"model,omitempty"`
+	Source   pref.Source    `json:"source"`
+	ID       string         `json:"id,omitempty"`
+	Subset   string         `json:"subset,omitempty"`
+	Prompt   []pref.Message `json:"prompt"`
+	Chosen   string         `json:"chosen"`
+	Rejected string         `json:"rejected"`
+	// judged equal: chosen and rejected are in the row's order
+	Tied    bool               `json:"tied,omitempty"`
+	Rewards map[string]Rewards `json:"rewards"` // by the reward's name
 }
 
 // Rewards are those of the two responses; Margin is their difference.
@@ -29,7 +31,8 @@ type Rewards struct {
 	Margin   float64 `json:"margin"`
 }
 
-// WriteExamples writes a JSON line for every comparison, then for every tie, of every group: rewards[name][g][k].
+// WriteExamples writes a JSON line for every comparison, then for every tie, of every group:
+// rewards[name][g][k].
 func WriteExamples(w io.Writer, model string, groups []pref.Group, rewards map[string][][]float64) error {
 	for name, of := range rewards {
 		if err := checkRewards(groups, of, 0); err != nil {

@@ -16,16 +16,16 @@ const (
 	z95   = 1.959963984540054  // the standard normal's quantile at 0.975
 )
 
-// clusters hold, for each distinct prompt in the order in which it is first seen, the number of its comparisons
-// and the sum of some value over them.
+// clusters hold, for each distinct prompt in the order in which it is first seen, the number of its
+// comparisons and the sum of some value over them.
 type clusters struct {
 	of    []int // group → cluster
 	count []float64
 	sum   []float64
 }
 
-// newClusters puts groups that share a prompt into one cluster. Clusters without a comparison carry nothing and
-// are left out.
+// newClusters puts groups that share a prompt into one cluster. Clusters without a comparison carry
+// nothing and are left out.
 func newClusters(groups []pref.Group) *clusters {
 	c := &clusters{of: make([]int, len(groups))}
 	seen := map[pref.PromptKey]int{}
@@ -61,10 +61,10 @@ func (c *clusters) mean() float64 {
 	return s / n
 }
 
-// clusteredError is the standard error of the mean p = Σ_g s_g / Σ_g n_g over clusters g, 0 for one cluster:
-// √(G/(G−1) · Σ_g (s_g − p·n_g)²) / Σ_g n_g, the cluster-robust variance of Liang and Zeger 1986, with the
-// small-sample factor of Cameron and Miller 2015; see also Miller 2024 (arXiv 2411.00640). With
-// one comparison a cluster it is s/√n.
+// clusteredError is the standard error of the mean p = Σ_g s_g / Σ_g n_g over clusters g, 0 for one
+// cluster: √(G/(G−1) · Σ_g (s_g − p·n_g)²) / Σ_g n_g, the cluster-robust variance of Liang and
+// Zeger 1986, with the small-sample factor of Cameron and Miller 2015; see also Miller 2024 (arXiv
+// 2411.00640). With one comparison a cluster it is s/√n.
 func (c *clusters) clusteredError() float64 {
 	if c.len() < 2 {
 		return 0
@@ -78,9 +78,10 @@ func (c *clusters) clusteredError() float64 {
 	return math.Sqrt(g/(g-1)*squares) / n
 }
 
-// bootstrap returns the percentile interval, 2.5 % to 97.5 %, of the mean over 2000 draws of as many clusters as
-// there are, with replacement (Efron 1979; the cluster bootstrap of Field and Welsh 2007). flat says that all
-// clusters have the same mean, so that no draw can differ and the interval says nothing.
+// bootstrap returns the percentile interval, 2.5 % to 97.5 %, of the mean over 2000 draws of as
+// many clusters as there are, with replacement (Efron 1979; the cluster bootstrap of Field and
+// Welsh 2007). flat says that all clusters have the same mean, so that no draw can differ and the
+// interval says nothing.
 func (c *clusters) bootstrap() (low, high float64, flat bool) {
 	flat = true
 	for i := range c.count {
@@ -103,8 +104,9 @@ func (c *clusters) bootstrap() (low, high float64, flat bool) {
 	return stat.Quantile(0.025, stat.Empirical, means, nil), stat.Quantile(0.975, stat.Empirical, means, nil), false
 }
 
-// wilson is the score interval, 95 %, of a proportion p seen in n independent trials (Wilson 1927). It is what
-// remains to be said where all prompts agree: from n out of n right does not follow that none is ever wrong.
+// wilson is the score interval, 95 %, of a proportion p seen in n independent trials (Wilson 1927).
+// It is what remains to be said where all prompts agree: from n out of n right does not follow that
+// none is ever wrong.
 func wilson(p, n float64) (low, high float64) {
 	const z = z95
 	middle := (p + z*z/(2*n)) / (1 + z*z/n)

@@ -33,14 +33,16 @@ type MatrixPair struct {
 	Paired Paired `json:"paired"`
 }
 
-// A Reading is what one model gave on one set: the groups that it could read, where they stand in the set, and their rewards.
+// A Reading is what one model gave on one set: the groups that it could read, where they stand in
+// the set, and their rewards.
 type Reading struct {
 	Groups  []pref.Group
 	Index   []int // position of each group in the set
 	Rewards [][]float64
 }
 
-// NewMatrix measures readings[model][set]. Every pair of models is compared on every set, on the comparisons that both have.
+// NewMatrix measures readings[model][set]. Every pair of models is compared on every set, on the
+// comparisons that both have.
 func NewMatrix(models, sets []string, readings [][]Reading) (Matrix, error) {
 	m := Matrix{Models: models, Sets: sets}
 	for i := range models {
@@ -99,7 +101,8 @@ func common(a, b Reading) (groups []pref.Group, ra, rb [][]float64) {
 	return groups, ra, rb
 }
 
-// Write writes the accuracies as a table, a model a row, with the half-width of each interval; then the paired tests.
+// Write writes the accuracies as a table, a model a row, with the half-width of each interval; then
+// the paired tests.
 func (m Matrix) Write(w io.Writer) error {
 	cells := [][]string{append(append([]string{"accuracy"}, m.Sets...), "mean")}
 	for i, model := range m.Models {

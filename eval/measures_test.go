@@ -74,7 +74,8 @@ func TestLengthsByHand(t *testing.T) {
 	}
 	near(t, "longer rate", b.LongerRate, 2.5/3, 1e-12)
 	near(t, "chosen longer rate", b.ChosenLongerRate, 1./3, 1e-12)
-	// Centred: lengths ±1 ±1 ±1 0, rewards ±½, ±2.5, 0, ±½: Σxy = 2(½ + 2.5), Σx² = 6, Σy² = 2(¼ + 6.25 + ¼).
+	// Centred: lengths ±1 ±1 ±1 0, rewards ±½, ±2.5, 0, ±½: Σxy = 2(½ + 2.5), Σx² = 6, Σy² = 2(¼ +
+	// 6.25 + ¼).
 	near(t, "pearson", b.Pearson, 6/math.Sqrt(6*13.5), 1e-12)
 	// Ranks ±½ each but where tied: Σxy = 2(¼ + ¼), Σx² = 3·½, Σy² = 3·½.
 	near(t, "spearman", b.Spearman, 1/1.5, 1e-12)

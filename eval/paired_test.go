@@ -16,7 +16,8 @@ func TestSignTest(t *testing.T) {
 	} {
 		near(t, "p", signTest(c.a, c.b), c.p, 1e-12)
 	}
-	// 400 against 500, by the normal approximation with continuity correction: z = 99/30, p = 0.000967.
+	// 400 against 500, by the normal approximation with continuity correction: z = 99/30, p =
+	// 0.000967.
 	near(t, "p of many", signTest(400, 500), 0.000967, 2e-5)
 }
 
@@ -70,8 +71,8 @@ func TestCompareOnOnePromptKnowsNothing(t *testing.T) {
 	}
 }
 
-// Two models that err on the same prompts: pairing must see the small difference that two separate intervals
-// cannot.
+// Two models that err on the same prompts: pairing must see the small difference that two separate
+// intervals cannot.
 func TestPairingIsSharper(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var am, bm []float64
@@ -102,7 +103,8 @@ func TestPairingIsSharper(t *testing.T) {
 	}
 }
 
-// Groups that share a prompt are one cluster, so that copies do not narrow the interval of a difference.
+// Groups that share a prompt are one cluster, so that copies do not narrow the interval of a
+// difference.
 func TestCompareClustersByPrompt(t *testing.T) {
 	groups, a := pairs(1, 1, -1, 1, 1, 1, -1, 1)
 	_, b := pairs(1, -1, 1, 1, -1, -1, 1, 1)

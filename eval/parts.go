@@ -7,7 +7,8 @@ import (
 	"haf/pref"
 )
 
-// BySubset and BySource measure the parts of a set apart, in the order of their names; groups without a subset are the part "".
+// BySubset and BySource measure the parts of a set apart, in the order of their names; groups
+// without a subset are the part "".
 func BySubset(groups []pref.Group, rewards [][]float64) ([]Row, error) {
 	return byPart(groups, rewards, func(g pref.Group) string { return g.Subset })
 }

@@ -1,8 +1,9 @@
-// Package eval turns rewards into numbers: how often the preferred response gets the higher reward, by how
-// much, how well σ(margin) is calibrated, how much of it is length, and how sure all of that is.
+// Package eval turns rewards into numbers: how often the preferred response gets the higher reward,
+// by how much, how well σ(margin) is calibrated, how much of it is length, and how sure all of that
+// is.
 //
-// The unit of resampling is the prompt: comparisons that share a prompt are not independent, and treating them
-// so makes every interval too narrow.
+// The unit of resampling is the prompt: comparisons that share a prompt are not independent, and
+// treating them so makes every interval too narrow.
 package eval
 
 import (
@@ -15,9 +16,10 @@ import (
 	"haf/pref"
 )
 
-// A Result holds what rewards say about comparisons. A comparison's margin is m = r_chosen − r_rejected, and
-// σ(m) the probability that the model gives to the stated preference (Bradley and Terry 1952). Every mean is
-// over comparisons, each with weight 1. Where a rate has no comparison to count it is 0.
+// A Result holds what rewards say about comparisons. A comparison's margin is m = r_chosen −
+// r_rejected, and σ(m) the probability that the model gives to the stated preference (Bradley and
+// Terry 1952). Every mean is over comparisons, each with weight 1. Where a rate has no comparison
+// to count it is 0.
 type Result struct {
 	Groups      int `json:"groups"`
 	Prompts     int `json:"prompts"`     // distinct ones: what is resampled
@@ -28,31 +30,36 @@ type Result struct {
 	Accuracy     float64 `json:"accuracy"`     // (Correct + Ties/2) / n
 	AccuracyLow  float64 `json:"accuracy_low"` // 95 % interval; see bootstrap
 	AccuracyHigh float64 `json:"accuracy_high"`
-	// StandardError of the accuracy, clustered by prompt; see clusteredError. Where all prompts agree, which
-	// would make it 0, it is the half-width of the Wilson interval over 1.96.
+	// StandardError of the accuracy, clustered by prompt; see clusteredError. Where all prompts agree,
+	// which would make it 0, it is the half-width of the Wilson interval over 1.96.
 	StandardError float64 `json:"standard_error"`
 
 	Margin    float64 `json:"margin"`     // mean of m
 	MarginStd float64 `json:"margin_std"` // sample standard deviation of m, 0 for one comparison
 
 	LogLikelihood float64 `json:"log_likelihood"` // mean of log σ(m), nats; −ln 2 for constant rewards
-	Brier         float64 `json:"brier"`          // mean of (1 − σ(m))² (Brier 1950); ¼ for constant rewards
-	ECE           float64 `json:"ece"`            // see calibrationError
+	// mean of (1 − σ(m))² (Brier 1950); ¼ for constant rewards
+	Brier float64 `json:"brier"`
+	ECE   float64 `json:"ece"` // see calibrationError
 
-	ChosenLonger     int     `json:"chosen_longer"`      // comparisons whose chosen response has more bytes
-	ChosenShorter    int     `json:"chosen_shorter"`     // … fewer bytes
-	ChosenLongerRate float64 `json:"chosen_longer_rate"` // ChosenLonger / (ChosenLonger + ChosenShorter)
-	RewardLongerRate float64 `json:"reward_longer_rate"` // of the same comparisons, how often the longer response has the higher reward, a tie half
-	AccuracyLonger   float64 `json:"accuracy_longer"`    // on the ChosenLonger comparisons
-	AccuracyShorter  float64 `json:"accuracy_shorter"`   // on the ChosenShorter ones; far below AccuracyLonger means length bias
+	// comparisons whose chosen response has more bytes
+	ChosenLonger  int `json:"chosen_longer"`
+	ChosenShorter int `json:"chosen_shorter"` // … fewer bytes
+	// ChosenLonger / (ChosenLonger + ChosenShorter)
+	ChosenLongerRate float64 `json:"chosen_longer_rate"`
+	// of the same comparisons, how often the longer response has the higher reward, a tie half
+	RewardLongerRate float64 `json:"reward_longer_rate"`
+	AccuracyLonger   float64 `json:"accuracy_longer"` // on the ChosenLonger comparisons
+	// on the ChosenShorter ones; far below AccuracyLonger means length bias
+	AccuracyShorter float64 `json:"accuracy_shorter"`
 
 	RewardMean float64 `json:"reward_mean"` // over all responses
 	RewardStd  float64 `json:"reward_std"`  // sample standard deviation, 0 for one response
 }
 
-// Comparisons measures rewards against the comparisons of groups: rewards[g][k] is the reward of response k of
-// group g. It is an error when the shapes differ, a reward is not finite, a comparison names a response that is
-// not there, or there is no comparison at all.
+// Comparisons measures rewards against the comparisons of groups: rewards[g][k] is the reward of
+// response k of group g. It is an error when the shapes differ, a reward is not finite, a
+// comparison names a response that is not there, or there is no comparison at all.
 func Comparisons(groups []pref.Group, rewards [][]float64) (Result, error) {
 	if err := checkGroups(groups); err != nil {
 		return Result{}, err

@@ -10,16 +10,17 @@ import (
 
 // A RewardBenchFile holds what RewardBench's own scripts write of a model.
 type RewardBenchFile struct {
-	// Results is eval-set/<model>.json: flat, sorted keys, indented by four: model, model_type, chat_template and the
-	// accuracy of every subset.
+	// Results is eval-set/<model>.json: flat, sorted keys, indented by four: model, model_type,
+	// chat_template and the accuracy of every subset.
 	Results []byte
-	// Scores is eval-set-scores/<model>.json: columns, a value a prompt. RewardBench 1: text_chosen, text_rejected, results,
-	// subset, id, scores_chosen, scores_rejected; RewardBench 2: text, scores, results, num_correct, subset, id. Texts are
-	// lists of messages.
+	// Scores is eval-set-scores/<model>.json: columns, a value a prompt. RewardBench 1: text_chosen,
+	// text_rejected, results, subset, id, scores_chosen, scores_rejected; RewardBench 2: text, scores,
+	// results, num_correct, subset, id. Texts are lists of messages.
 	Scores []byte
 }
 
-// NewRewardBenchFile makes the files of a model's rewards on the groups of RewardBench 1 or 2, as suite says.
+// NewRewardBenchFile makes the files of a model's rewards on the groups of RewardBench 1 or 2, as
+// suite says.
 func NewRewardBenchFile(suite SuiteResult, model, template string, groups []pref.Group, rewards [][]float64) (RewardBenchFile, error) {
 	if err := check(groups, rewards); err != nil {
 		return RewardBenchFile{}, err
@@ -36,7 +37,8 @@ func NewRewardBenchFile(suite SuiteResult, model, template string, groups []pref
 	subsets, ids := make([]string, n), make([]any, n)
 	for g, group := range groups {
 		subsets[g], ids[g] = group.Subset, group.ID
-		if id, err := strconv.Atoi(group.ID); err == nil && suite.Suite == SuiteRewardBench { // numbers there, text in 2
+		// numbers there, text in 2
+		if id, err := strconv.Atoi(group.ID); err == nil && suite.Suite == SuiteRewardBench {
 			ids[g] = id
 		}
 	}

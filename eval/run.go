@@ -13,10 +13,11 @@ const (
 	maxChunk = 512
 )
 
-// Run scores every response of groups and measures the rewards, which it returns as rewards[g][k] for response k
-// of group g. progress, which may be nil, is called after every chunk with the groups done and their total.
-// Errors are those of the scorer, of a cancelled ctx and of [Comparisons]; a reward that is not finite stops the
-// run at its chunk and names the group's source.
+// Run scores every response of groups and measures the rewards, which it returns as rewards[g][k]
+// for response k of group g. progress, which may be nil, is called after every chunk with the
+// groups done and their total. Errors are those of the scorer, of a cancelled ctx and of
+// [Comparisons]; a reward that is not finite stops the run at its chunk and names the group's
+// source.
 func Run(ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress func(done, total int)) (Result, [][]float64, error) {
 	if err := checkGroups(groups); err != nil {
 		return Result{}, nil, err
@@ -29,8 +30,8 @@ func Run(ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress 
 	return result, rewards, err
 }
 
-// ScoreAll scores every response of groups: rewards[g][k] for response k of group g. progress and errors are as with [Run], but that
-// groups need no comparisons.
+// ScoreAll scores every response of groups: rewards[g][k] for response k of group g. progress and
+// errors are as with [Run], but that groups need no comparisons.
 func ScoreAll(ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress func(done, total int)) ([][]float64, error) {
 	rewards := make([][]float64, 0, len(groups))
 	size := min(max(len(groups)/50, minChunk), maxChunk)

@@ -11,7 +11,8 @@ import (
 	"haf/pref"
 )
 
-// scorer is a pref.Scorer made of a function of one sample; it remembers how many samples each call had.
+// scorer is a pref.Scorer made of a function of one sample; it remembers how many samples each call
+// had.
 type scorer struct {
 	reward func(pref.Sample) float64
 	calls  []int

@@ -11,14 +11,16 @@ import (
 	"haf/pref"
 )
 
-// An Estimate is a mean over several trainings, which differ by their seed alone, on the same comparisons: an accuracy, or the
-// difference of two. Its standard error has two parts,
+// An Estimate is a mean over several trainings, which differ by their seed alone, on the same
+// comparisons: an accuracy, or the difference of two. Its standard error has two parts,
 //
 //	SE² = E_prompts² + s²/S
 //
-// the error clustered by prompt of the mean over seeds, and the sample variance s² of the S seeds' means. The interval and the
-// p-value are Student's, with the degrees of freedom of Satterthwaite 1946; with two or three seeds that disagree these are few,
-// and the interval is as wide as so little deserves. With one seed its part is missing, and what is said holds for that training alone.
+// the error clustered by prompt of the mean over seeds, and the sample variance s² of the S seeds'
+// means. The interval and the p-value are Student's, with the degrees of freedom of Satterthwaite
+// 1946; with two or three seeds that disagree these are few, and the interval is as wide as so
+// little deserves. With one seed its part is missing, and what is said holds for that training
+// alone.
 type Estimate struct {
 	Mean          float64   `json:"mean"`
 	Low           float64   `json:"low"` // 95 % interval
@@ -27,9 +29,10 @@ type Estimate struct {
 	PromptError   float64   `json:"prompt_error"`
 	BySeed        []float64 `json:"by_seed"` // each training's mean
 	DF            float64   `json:"df"`
-	P             float64   `json:"p"` // two-sided, of the hypothesis that the mean is 0: for differences
-	Prompts       int       `json:"prompts"`
-	Comparisons   int       `json:"comparisons"`
+	// two-sided, of the hypothesis that the mean is 0: for differences
+	P           float64 `json:"p"`
+	Prompts     int     `json:"prompts"`
+	Comparisons int     `json:"comparisons"`
 }
 
 // SeedAccuracy is the accuracy of rewards[seed][g][k] on the comparisons of groups.
@@ -47,7 +50,8 @@ func SeedAccuracy(groups []pref.Group, rewards [][][]float64) (Estimate, error) 
 	return e, nil
 }
 
-// SeedDifference is the accuracy of a less that of b on the same comparisons: training s of a is paired with training s of b.
+// SeedDifference is the accuracy of a less that of b on the same comparisons: training s of a is
+// paired with training s of b.
 func SeedDifference(groups []pref.Group, a, b [][][]float64) (Estimate, error) {
 	if len(a) != len(b) {
 		return Estimate{}, fmt.Errorf("eval: %d trainings against %d, wanted as many", len(a), len(b))
@@ -110,9 +114,9 @@ func (e *Estimate) close() {
 	}
 }
 
-// MeanEstimate is the mean of estimates over different sets, each of the same weight and of as many seeds. Prompts of different
-// sets are independent; seeds are not, where one training was measured on all of them, so that their part is that of the seeds' means
-// over the sets.
+// MeanEstimate is the mean of estimates over different sets, each of the same weight and of as many
+// seeds. Prompts of different sets are independent; seeds are not, where one training was measured
+// on all of them, so that their part is that of the seeds' means over the sets.
 func MeanEstimate(of []Estimate) (Estimate, error) {
 	if len(of) == 0 {
 		return Estimate{}, errors.New("eval: the mean of no estimates")
@@ -134,8 +138,8 @@ func MeanEstimate(of []Estimate) (Estimate, error) {
 	return e, nil
 }
 
-// Holm adjusts p-values for their number (Holm 1979): a hypothesis is refuted at 5 % where its adjusted p is below 0.05, and the
-// probability that any true one is refuted stays below that.
+// Holm adjusts p-values for their number (Holm 1979): a hypothesis is refuted at 5 % where its
+// adjusted p is below 0.05, and the probability that any true one is refuted stays below that.
 func Holm(p []float64) []float64 {
 	order := make([]int, len(p))
 	for i := range order {

@@ -17,7 +17,8 @@ func TestSeedAccuracy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Prompts' means 1, 1, ½, 0 about 5/8: Σ d² = 0.6875; clustered √(4/3 · 0.6875)/4. Seeds: variance 1/32, over 2.
+	// Prompts' means 1, 1, ½, 0 about 5/8: Σ d² = 0.6875; clustered √(4/3 · 0.6875)/4. Seeds: variance
+	// 1/32, over 2.
 	prompt, between := 4.0/3*0.6875/16, 1.0/64
 	if !near(e.Mean, 0.625) || !near(e.PromptError, math.Sqrt(prompt)) || !near(e.StandardError, math.Sqrt(prompt+between)) {
 		t.Errorf("%+v", e)
@@ -52,7 +53,8 @@ func TestSeedAccuracy(t *testing.T) {
 	}
 }
 
-// TestSeedInterval draws trainings and prompts whose true accuracy is 0.7 and wants the interval to hold it about as often as it says.
+// TestSeedInterval draws trainings and prompts whose true accuracy is 0.7 and wants the interval to
+// hold it about as often as it says.
 func TestSeedInterval(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	const trials = 400

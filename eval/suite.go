@@ -27,26 +27,29 @@ func Suites() []string {
 
 // A Score is one number of a suite: of a subset, of a section, or of all of it.
 type Score struct {
-	Name   string  `json:"name"`
-	N      int     `json:"n"`      // prompts in it
-	Score  float64 `json:"score"`  // by the suite's published rule, 0 to 1
-	Low    float64 `json:"low"`    // 95 % interval: Wilson's for a subset that is a share of right answers, else 0
+	Name  string  `json:"name"`
+	N     int     `json:"n"`     // prompts in it
+	Score float64 `json:"score"` // by the suite's published rule, 0 to 1
+	// 95 % interval: Wilson's for a subset that is a share of right answers, else 0
+	Low    float64 `json:"low"`
 	High   float64 `json:"high"`   // and 0
 	Weight float64 `json:"weight"` // in what it is part of
 }
 
 // A SuiteResult holds the scores of a suite.
 type SuiteResult struct {
-	Suite    string   `json:"suite"`
-	Score    float64  `json:"score"` // overall, of the sections present
-	Sections []Score  `json:"sections"`
-	Subsets  []Score  `json:"subsets"`
-	Missing  []string `json:"missing"` // subsets and sections of the published suite that the data has no prompt of
-	Ties     int      `json:"ties"`    // comparisons of equal rewards
+	Suite    string  `json:"suite"`
+	Score    float64 `json:"score"` // overall, of the sections present
+	Sections []Score `json:"sections"`
+	Subsets  []Score `json:"subsets"`
+	// subsets and sections of the published suite that the data has no prompt of
+	Missing []string `json:"missing"`
+	Ties    int      `json:"ties"` // comparisons of equal rewards
 }
 
-// RunSuite turns rewards into the scores of the named suite; rewards[g][k] is the reward of response k of group g.
-// A group's subset says which part it belongs to; one that the suite does not know is an error.
+// RunSuite turns rewards into the scores of the named suite; rewards[g][k] is the reward of
+// response k of group g. A group's subset says which part it belongs to; one that the suite does
+// not know is an error.
 func RunSuite(name string, groups []pref.Group, rewards [][]float64) (SuiteResult, error) {
 	rules := map[string]func([]pref.Group, [][]float64) (SuiteResult, error){
 		SuiteRewardBench: rewardBench, SuiteRewardBench2: rewardBench2, SuiteRMBench: rmBench,

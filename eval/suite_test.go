@@ -47,8 +47,9 @@ func section(r SuiteResult, name string) Score {
 	return Score{Score: math.NaN()}
 }
 
-// The per-subset accuracies that RewardBench's README publishes of PKU-Alignment/beaver-7b-v1.0-cost, and the section
-// scores that its calculate_scores_per_section makes of them.
+// The per-subset accuracies that RewardBench's README publishes of
+// PKU-Alignment/beaver-7b-v1.0-cost, and the section scores that its calculate_scores_per_section
+// makes of them.
 func TestRewardBenchPublishedSubsets(t *testing.T) {
 	published := map[string]float64{
 		"alpacaeval-easy": 0.5, "alpacaeval-hard": 0.7052631578947368, "alpacaeval-length": 0.5894736842105263, "donotanswer": 0.8235294117647058,
@@ -76,9 +77,10 @@ func TestRewardBenchPublishedSubsets(t *testing.T) {
 	}
 }
 
-// The section scores and the overall scores of Nexusflow/Starling-RM-34B, sfairXC/FsfairX-LLaMA3-RM-v0.1, openbmb/Eurus-RM-7b and
-// weqweasdas/RM-Mistral-7B in the table of arXiv 2403.13787, in percent to one decimal; the prior sets weigh half. The sections are
-// rounded, so the overall score is theirs to 0.1.
+// The section scores and the overall scores of Nexusflow/Starling-RM-34B,
+// sfairXC/FsfairX-LLaMA3-RM-v0.1, openbmb/Eurus-RM-7b and weqweasdas/RM-Mistral-7B in the table of
+// arXiv 2403.13787, in percent to one decimal; the prior sets weigh half. The sections are rounded,
+// so the overall score is theirs to 0.1.
 func TestRewardBenchPublishedOverall(t *testing.T) {
 	for _, c := range []struct{ chat, hard, safety, reasoning, prior, overall float64 }{
 		{96.9, 57.2, 88.2, 88.5, 71.4, 81.4},
@@ -163,7 +165,8 @@ func TestRMBenchByHand(t *testing.T) {
 	}
 }
 
-// RM-Bench's README publishes of one model the domains 84.24, 72.66, 93.59, 90.65 and their overall 85.28.
+// RM-Bench's README publishes of one model the domains 84.24, 72.66, 93.59, 90.65 and their overall
+// 85.28.
 func TestRMBenchPublishedOverall(t *testing.T) {
 	var r SuiteResult
 	for _, x := range []float64{84.24, 72.66, 93.59, 90.65} {

@@ -14,8 +14,8 @@ type Row struct {
 	Result Result `json:"result"`
 }
 
-// Table writes rows as aligned columns: name, n (comparisons), accuracy with its 95 % interval, ties, margin.
-// Numbers are aligned to the right.
+// Table writes rows as aligned columns: name, n (comparisons), accuracy with its 95 % interval,
+// ties, margin. Numbers are aligned to the right.
 func Table(w io.Writer, rows []Row) error {
 	cells := [][]string{{"name", "n", "accuracy", "95 % interval", "ties", "margin"}}
 	for _, row := range rows {
@@ -32,7 +32,8 @@ func Table(w io.Writer, rows []Row) error {
 	return WriteTable(w, cells)
 }
 
-// WriteTable writes cells as aligned columns: the first to the left, the others to the right. All lines have as many.
+// WriteTable writes cells as aligned columns: the first to the left, the others to the right. All
+// lines have as many.
 func WriteTable(w io.Writer, cells [][]string) error {
 	width := make([]int, len(cells[0]))
 	for _, line := range cells {

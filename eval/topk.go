@@ -9,8 +9,8 @@ type Recall struct {
 	Random []float64 `json:"random"` // what a reward by chance would have: the mean of min(1, k/K)
 }
 
-// Best returns the response that the comparisons of the group put above all others: it is never rejected, and chosen
-// over every other response. ok is false where there is none.
+// Best returns the response that the comparisons of the group put above all others: it is never
+// rejected, and chosen over every other response. ok is false where there is none.
 func Best(g pref.Group) (best int, ok bool) {
 	beaten := make(map[[2]int]bool, len(g.Comparisons))
 	lost := make([]bool, len(g.Responses))
@@ -33,9 +33,10 @@ func Best(g pref.Group) (best int, ok bool) {
 	return 0, false
 }
 
-// TopK measures the recall of the best response at 1 to most. Among equal rewards the order is by chance, so a best
-// response that ties at the edge counts by its probability to be within: with h responses higher and t others
-// equal it is min(1, max(0, (k − h)/(t + 1))). Groups without a best response are left out.
+// TopK measures the recall of the best response at 1 to most. Among equal rewards the order is by
+// chance, so a best response that ties at the edge counts by its probability to be within: with h
+// responses higher and t others equal it is min(1, max(0, (k − h)/(t + 1))). Groups without a best
+// response are left out.
 func TopK(groups []pref.Group, rewards [][]float64, most int) (Recall, error) {
 	if err := check(groups, rewards); err != nil {
 		return Recall{}, err

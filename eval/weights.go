@@ -10,14 +10,16 @@ import (
 	"haf/pref"
 )
 
-// FitWeights returns the weights w of a sum of several rewards of the same responses, rewards[j][g][k], fitted to the
-// comparisons of groups by logistic regression of the preferences on the margins m_j of the rewards:
+// FitWeights returns the weights w of a sum of several rewards of the same responses,
+// rewards[j][g][k], fitted to the comparisons of groups by logistic regression of the preferences
+// on the margins m_j of the rewards:
 //
 //	w = argmax Σ_c log σ(Σ_j w_j m_jc) − ½ Σ_j (w_j s_j)²
 //
-// with s_j the root mean square of m_j. There is no intercept, because a comparison read the other way round has the opposite
-// margins. The penalty, a standard normal prior on every scaled weight, keeps the weights finite where margins separate
-// the comparisons; among hundreds of comparisons it is small. A reward without any margin has weight 0. Errors are those of [Comparisons].
+// with s_j the root mean square of m_j. There is no intercept, because a comparison read the other
+// way round has the opposite margins. The penalty, a standard normal prior on every scaled weight,
+// keeps the weights finite where margins separate the comparisons; among hundreds of comparisons it
+// is small. A reward without any margin has weight 0. Errors are those of [Comparisons].
 func FitWeights(groups []pref.Group, rewards ...[][]float64) ([]float64, error) {
 	if len(rewards) == 0 {
 		return nil, errors.New("eval: no rewards to weigh")
@@ -51,8 +53,8 @@ func rootMeanSquare(x []float64) float64 {
 	return math.Sqrt(sum / float64(len(x)))
 }
 
-// maximize finds the weights of scaled margins by Newton's method. The function is strictly concave, so that halving a step
-// until it gains leads to the one maximum.
+// maximize finds the weights of scaled margins by Newton's method. The function is strictly
+// concave, so that halving a step until it gains leads to the one maximum.
 func maximize(margins [][]float64) ([]float64, error) {
 	n, count := len(margins), len(margins[0])
 	value := func(w []float64) float64 {

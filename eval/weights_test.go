@@ -20,7 +20,8 @@ func pairsWith(margins []float64) (groups []pref.Group, rewards [][]float64) {
 	return groups, rewards
 }
 
-// TestFitWeights draws preferences from a known sum of two rewards, finds it again, and stands at the maximum.
+// TestFitWeights draws preferences from a known sum of two rewards, finds it again, and stands at
+// the maximum.
 func TestFitWeights(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const n = 20000

@@ -30,7 +30,8 @@ func (f Finding) credit() float64 {
 	return 0
 }
 
-// A Bout is one prompt's two responses, judged with a shown first and with b shown first. Lengths are characters.
+// A Bout is one prompt's two responses, judged with a shown first and with b shown first. Lengths
+// are characters.
 type Bout struct {
 	AFirst, BFirst   Finding
 	LengthA, LengthB int
@@ -59,23 +60,27 @@ type WinRate struct {
 	Losses       int `json:"losses"`       // b is
 	Ties         int `json:"ties"`         // neither: equal, or each order another winner
 	Inconsistent int `json:"inconsistent"` // the two orders have different winners
-	// Rate is the mean of a's credit over bouts, a tie half, both orders equal. Low and High are its 95 % bootstrap
-	// interval over bouts; where all bouts agree it is Wilson's.
+	// Rate is the mean of a's credit over bouts, a tie half, both orders equal. Low and High are its
+	// 95 % bootstrap interval over bouts; where all bouts agree it is Wilson's.
 	Rate float64 `json:"win_rate"`
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
-	// FirstRate is how often the response shown first wins, among the verdicts with a winner: ½ without position bias.
+	// FirstRate is how often the response shown first wins, among the verdicts with a winner: ½
+	// without position bias.
 	FirstRate float64 `json:"first_rate"`
-	// Controlled is the win rate that equal lengths would have: see NewWinRate. It is Rate where lengths do not vary.
+	// Controlled is the win rate that equal lengths would have: see NewWinRate. It is Rate where
+	// lengths do not vary.
 	Controlled   float64 `json:"length_controlled"`
 	MeanLengthA  float64 `json:"mean_length_a"`
 	MeanLengthB  float64 `json:"mean_length_b"`
 	LengthEffect float64 `json:"length_effect"` // the slope of the fit
 }
 
-// NewWinRate measures judged pairs. The length-controlled rate follows AlpacaEval's (arXiv 2404.04475) without its terms for the
-// difficulty of single prompts: the logistic regression credit ~ σ(θ + φ·tanh(Δ/s)) over bouts, Δ the difference of the lengths,
-// s its standard deviation, φ under a penalty of φ²/2 so that it exists where all longer answers win; the rate is σ(θ).
+// NewWinRate measures judged pairs. The length-controlled rate follows AlpacaEval's (arXiv
+// 2404.04475) without its terms for the difficulty of single prompts: the logistic regression
+// credit ~ σ(θ + φ·tanh(Δ/s)) over bouts, Δ the difference of the lengths, s its standard
+// deviation, φ under a penalty of φ²/2 so that it exists where all longer answers win; the rate is
+// σ(θ).
 func NewWinRate(bouts []Bout) (WinRate, error) {
 	var w WinRate
 	var first, decided float64
@@ -173,9 +178,10 @@ func (w WinRate) String() string {
 
 // A Standing is how one of several outputs stands in rankings.
 type Standing struct {
-	MeanRank float64   `json:"mean_rank"` // 1 is best; equals share the mean of their places
-	First    float64   `json:"first"`     // share of prompts where it is best, shared among equals
-	Beats    []float64 `json:"beats"`     // against each output: how often it is better, a tie half; ½ against itself
+	MeanRank float64 `json:"mean_rank"` // 1 is best; equals share the mean of their places
+	First    float64 `json:"first"`     // share of prompts where it is best, shared among equals
+	// against each output: how often it is better, a tie half; ½ against itself
+	Beats []float64 `json:"beats"`
 }
 
 // Standings measures rankings[prompt][output], ranks with 1 for the best.

@@ -24,7 +24,8 @@ import (
 // incomplete is behind the name of a blob that is being fetched, or was when it was interrupted.
 const incomplete = ".incomplete"
 
-// download brings one blob into the cache. A lock keeps other processes, also Python's, from fetching it as well.
+// download brings one blob into the cache. A lock keeps other processes, also Python's, from
+// fetching it as well.
 func (c *Client) download(ctx context.Context, ref Ref, commit string, j job, t *tally) error {
 	blob, lockPath := c.blob(ref, j.etag), c.lockPath(ref, j.etag)
 	for _, path := range []string{blob, lockPath} {
@@ -227,8 +228,8 @@ func (p *partial) check() error {
 	return nil
 }
 
-// hashFor returns the hash that an etag is of: 64 digits are the SHA-256 of the content, 40 are git's of a blob, which
-// begins with the size. nil: it is neither.
+// hashFor returns the hash that an etag is of: 64 digits are the SHA-256 of the content, 40 are
+// git's of a blob, which begins with the size. nil: it is neither.
 func hashFor(etag string, size int64) hash.Hash {
 	if _, err := hex.DecodeString(etag); err != nil {
 		return nil

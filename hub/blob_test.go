@@ -96,7 +96,8 @@ func TestResumed(t *testing.T) {
 	}
 }
 
-// An interruption leaves what has come, and the next call goes on from there. What is damaged of it is found out.
+// An interruption leaves what has come, and the next call goes on from there. What is damaged of it
+// is found out.
 func TestInterrupted(t *testing.T) {
 	s := newStandIn(t)
 	s.put("models/org/name", llama())

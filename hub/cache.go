@@ -13,8 +13,9 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// The cache's layout is the Python client's: CACHE/models--org--name/{blobs/ETAG, refs/REVISION, snapshots/COMMIT/FILE},
-// where a ref's content is a commit and a snapshot's file is a link to its blob; locks are in CACHE/.locks.
+// The cache's layout is the Python client's: CACHE/models--org--name/{blobs/ETAG, refs/REVISION,
+// snapshots/COMMIT/FILE}, where a ref's content is a commit and a snapshot's file is a link to its
+// blob; locks are in CACHE/.locks.
 
 // etagForm keeps an etag inside the folder of blobs.
 var etagForm = regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z_.-]{0,199}$`)
@@ -48,7 +49,8 @@ func (c *Client) commit(ref Ref) string {
 	return ""
 }
 
-// setCommit notes what the revision stands for. It is done last: until a snapshot is whole, the one before is used.
+// setCommit notes what the revision stands for. It is done last: until a snapshot is whole, the one
+// before is used.
 func (c *Client) setCommit(ref Ref, commit string) error {
 	if ref.Revision == commit || c.commit(ref) == commit {
 		return nil
@@ -123,7 +125,8 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// cachedData returns those files of a data set that are in the cache, if they are what was asked for.
+// cachedData returns those files of a data set that are in the cache, if they are what was asked
+// for.
 func (c *Client) cachedData(ref Ref) (Source, bool) {
 	commit := c.commit(ref)
 	if commit == "" {

@@ -69,8 +69,8 @@ func refuse(ref Ref, files []string) error {
 	return fmt.Errorf("hub: %s has no weights (*.safetensors) among its %d files: %s", ref, len(files), some(files))
 }
 
-// weights returns the files of a model that hold its weights, as its loader would choose; index is the content of
-// model.safetensors.index.json where there is one.
+// weights returns the files of a model that hold its weights, as its loader would choose; index is
+// the content of model.safetensors.index.json where there is one.
 func weights(ref Ref, files []string, index []byte) ([]string, error) {
 	switch {
 	case slices.Contains(files, adapterConfigName) && slices.Contains(files, adapterWeightsName):
@@ -124,8 +124,9 @@ var (
 	shardForm = regexp.MustCompile(`-(\d{5})-of-(\d{5})\.`)
 )
 
-// dataFiles returns the files that a data set's Ref.File names, in order: that file; those that it matches as a
-// pattern; or those of the split of that name, train.jsonl or data/train-00000-of-00002.parquet.
+// dataFiles returns the files that a data set's Ref.File names, in order: that file; those that it
+// matches as a pattern; or those of the split of that name, train.jsonl or
+// data/train-00000-of-00002.parquet.
 func dataFiles(ref Ref, files []string) ([]string, error) {
 	if slices.Contains(files, ref.File) {
 		return []string{ref.File}, nil

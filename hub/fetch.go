@@ -79,7 +79,8 @@ func (c *Client) files(ctx context.Context, ref Ref, commit string, names []stri
 	return Source{Commit: commit, Paths: paths(c.snapshot(ref, commit), names)}, c.setCommit(ref, commit)
 }
 
-// listOrCached lists the repository, or decides that what is cached is to be used: then the listing has no commit.
+// listOrCached lists the repository, or decides that what is cached is to be used: then the listing
+// has no commit.
 func (c *Client) listOrCached(ctx context.Context, ref Ref, whole bool) (listing, error) {
 	if c.Offline {
 		if !whole {

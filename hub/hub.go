@@ -1,12 +1,15 @@
-// Package hub fetches models and data sets from the Hugging Face hub into the cache that its Python client uses, and
-// finds them there: what one of both has fetched, the other uses without a network.
+// Package hub fetches models and data sets from the Hugging Face hub into the cache that its Python
+// client uses, and finds them there: what one of both has fetched, the other uses without a
+// network.
 //
-// A [Client] takes what a user wrote as a path. A path that exists on disk is left as it is; else org/name,
-// org/name@revision or datasets/org/name/file is an id. Only the files that haf reads are fetched: configuration,
-// tokenizer, chat template, safetensors. A repository that has its weights only as pickle is refused.
+// A [Client] takes what a user wrote as a path. A path that exists on disk is left as it is; else
+// org/name, org/name@revision or datasets/org/name/file is an id. Only the files that haf reads are
+// fetched: configuration, tokenizer, chat template, safetensors. A repository that has its weights
+// only as pickle is refused.
 //
-// Blobs lie in the cache under their etag and are checked against it: it is the SHA-256 of a large file and git's
-// hash of a small one. What a download that was interrupted has left is gone on with.
+// Blobs lie in the cache under their etag and are checked against it: it is the SHA-256 of a large
+// file and git's hash of a small one. What a download that was interrupted has left is gone on
+// with.
 package hub
 
 import (
@@ -25,19 +28,23 @@ import (
 // DefaultEndpoint is where models are fetched from if HF_ENDPOINT names no other place.
 const DefaultEndpoint = "https://huggingface.co"
 
-// A Client fetches from one hub into one cache. It is safe for concurrent use, and other processes may use the cache.
+// A Client fetches from one hub into one cache. It is safe for concurrent use, and other processes
+// may use the cache.
 type Client struct {
 	Endpoint string // without a slash at the end
 	Token    string // sent to the endpoint's host and to no other; "" is none
 	Cache    string // folder of the repositories
 	Offline  bool   // use only what is in the cache
 
-	Say      func(format string, args ...any)     // told of what a user should know; may be nil
-	Progress func(what string, done, total int64) // told of bytes, from the first to the last; may be nil; not called concurrently
+	Say func(format string, args ...any) // told of what a user should know; may be nil
+	// told of bytes, from the first to the last; may be nil; not called concurrently
+	Progress func(what string, done, total int64)
 	http     *http.Client
-	pause    time.Duration                            // before the second try, doubled for each further one
-	stall    time.Duration                            // without a byte, after which a connection is given up
-	free     func(dir string) (bytes uint64, ok bool) // room on the cache's disk
+	// before the second try, doubled for each further one
+	pause time.Duration
+	// without a byte, after which a connection is given up
+	stall time.Duration
+	free  func(dir string) (bytes uint64, ok bool) // room on the cache's disk
 }
 
 // ErrOffline is wrapped where something would have to be fetched by a client that is offline.
@@ -45,16 +52,17 @@ var ErrOffline = errors.New("HF_HUB_OFFLINE is set")
 
 // A Source says what a path of the user's became.
 type Source struct {
-	Named    string   `json:"named"`              // as the user wrote it
-	ID       string   `json:"id,omitempty"`       // org/name or datasets/org/name; "": the path is local
+	Named string `json:"named"` // as the user wrote it
+	// org/name or datasets/org/name; "": the path is local
+	ID       string   `json:"id,omitempty"`
 	Revision string   `json:"revision,omitempty"` // as asked for
 	Commit   string   `json:"commit,omitempty"`   // what the revision stood for
 	Paths    []string `json:"paths"`              // a model's folder or file, or the files of data
 }
 
-// FromEnv returns a client as the environment describes it, by the rules of the Python client: HF_ENDPOINT; HF_HUB_CACHE,
-// else HF_HOME/hub, else XDG_CACHE_HOME or ~/.cache and huggingface/hub; HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else the
-// file that `hf auth login` writes; HF_HUB_OFFLINE.
+// FromEnv returns a client as the environment describes it, by the rules of the Python client:
+// HF_ENDPOINT; HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME or ~/.cache and huggingface/hub;
+// HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else the file that `hf auth login` writes; HF_HUB_OFFLINE.
 func FromEnv() (*Client, error) {
 	endpoint := strings.TrimRight(cmpEnv("HF_ENDPOINT", DefaultEndpoint), "/")
 	if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -157,8 +165,9 @@ func expand(path string) string {
 	return path
 }
 
-// Model returns where a model is on disk, and fetches what of it is missing. The path is a folder or file on disk, or
-// an id; one that is neither is returned as it is, for the error of whoever opens it.
+// Model returns where a model is on disk, and fetches what of it is missing. The path is a folder
+// or file on disk, or an id; one that is neither is returned as it is, for the error of whoever
+// opens it.
 func (c *Client) Model(ctx context.Context, path string) (Source, error) {
 	if exists(path) {
 		return Source{Named: path, Paths: []string{path}}, nil
@@ -171,8 +180,8 @@ func (c *Client) Model(ctx context.Context, path string) (Source, error) {
 	return s.of(path, ref), noLocal(path, err)
 }
 
-// Data is Model for a file of data: datasets/org/name/file, where file may also be a pattern (data/train-*.parquet) or
-// the name of a split, whose files are then taken in order.
+// Data is Model for a file of data: datasets/org/name/file, where file may also be a pattern
+// (data/train-*.parquet) or the name of a split, whose files are then taken in order.
 func (c *Client) Data(ctx context.Context, path string) (Source, error) {
 	if exists(path) {
 		return Source{Named: path, Paths: []string{path}}, nil
@@ -198,8 +207,8 @@ func (c *Client) Files(ctx context.Context, named []string) ([]string, error) {
 	return files, nil
 }
 
-// Restore fetches what a source's paths were made of if they are no longer there: the same commit, even if its
-// revision has moved on.
+// Restore fetches what a source's paths were made of if they are no longer there: the same commit,
+// even if its revision has moved on.
 func (c *Client) Restore(ctx context.Context, s Source) (Source, error) {
 	if s.ID == "" || s.Commit == "" {
 		return s, nil

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// python runs a program with the client of the hub that this cache is shared with: of $HAF_PYTHON, else of python3.
+// python runs a program with the client of the hub that this cache is shared with: of $HAF_PYTHON,
+// else of python3.
 func python(t *testing.T, program string, env ...string) string {
 	t.Helper()
 	name := os.Getenv("HAF_PYTHON")
@@ -37,7 +38,8 @@ func python(t *testing.T, program string, env ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// What haf has fetched the Python client finds without a network, and what that has fetched haf finds.
+// What haf has fetched the Python client finds without a network, and what that has fetched haf
+// finds.
 func TestPython(t *testing.T) {
 	s := newStandIn(t)
 	s.put("models/org/name", llama())

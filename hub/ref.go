@@ -9,9 +9,11 @@ import (
 
 // A Ref names a repository of the hub, or a file in it.
 type Ref struct {
-	Dataset  bool
-	ID       string // org/name
-	File     string // path inside the repository; of a data set also a pattern or the name of a split; "" is a whole model
+	Dataset bool
+	ID      string // org/name
+	// path inside the repository; of a data set also a pattern or the name of a split; "" is a whole
+	// model
+	File     string
 	Revision string // branch, tag or commit
 }
 
@@ -58,7 +60,8 @@ func validID(id string) bool {
 	return idForm.MatchString(id) && !strings.Contains(id, "--") && !strings.Contains(id, "..") && !strings.HasSuffix(id, ".git")
 }
 
-// local reports whether a path of a repository stays below the folder it is joined to, on every system.
+// local reports whether a path of a repository stays below the folder it is joined to, on every
+// system.
 func local(name string) bool {
 	return name != "" && name == path.Clean(name) && name != ".." && !strings.HasPrefix(name, "../") && !path.IsAbs(name) && name != "." && !strings.ContainsAny(name, "\\:\x00")
 }
@@ -97,8 +100,9 @@ func (r Ref) page() string {
 // folder is the repository's folder in the cache.
 func (r Ref) folder() string { return r.kind() + "--" + strings.ReplaceAll(r.ID, "/", "--") }
 
-// modelRef decides whether a path that does not exist on disk is meant for the hub. Without the scheme only
-// org/name and org/name/file.gguf are: what has more parts, or looks like a file, is a mistyped local path.
+// modelRef decides whether a path that does not exist on disk is meant for the hub. Without the
+// scheme only org/name and org/name/file.gguf are: what has more parts, or looks like a file, is a
+// mistyped local path.
 func modelRef(text string) (ref Ref, ok bool, err error) {
 	named := strings.HasPrefix(text, Scheme)
 	ref, err = ParseRef(text)

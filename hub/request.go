@@ -33,11 +33,12 @@ type temporary struct {
 func (t *temporary) Error() string { return t.err.Error() }
 func (t *temporary) Unwrap() error { return t.err }
 
-// errUnreachable is wrapped by the errors of a network that is not there or of a hub that does not answer.
+// errUnreachable is wrapped by the errors of a network that is not there or of a hub that does not
+// answer.
 var errUnreachable = errors.New("the hub cannot be reached")
 
-// retry calls f until it succeeds, fails for good or has failed too often. f says whether it got further than before:
-// then the count begins anew.
+// retry calls f until it succeeds, fails for good or has failed too often. f says whether it got
+// further than before: then the count begins anew.
 func (c *Client) retry(ctx context.Context, what string, f func() (further bool, err error)) error {
 	for n := 1; ; n++ {
 		further, err := f()
@@ -55,7 +56,8 @@ func (c *Client) retry(ctx context.Context, what string, f func() (further bool,
 			return fmt.Errorf("%w; tried %d times", err, n)
 		}
 		pause := min(c.pause<<(n-1), maxPause)
-		pause += time.Duration(rand.Float64() * float64(pause) / 4) // so that many processes do not come back at once
+		// so that many processes do not come back at once
+		pause += time.Duration(rand.Float64() * float64(pause) / 4)
 		if again.after > pause {
 			pause = min(again.after, 5*maxPause)
 		}
@@ -70,15 +72,16 @@ func (c *Client) retry(ctx context.Context, what string, f func() (further bool,
 	}
 }
 
-// A reply is the last response of a chain of redirects, with what the hub itself said of the file on the way.
+// A reply is the last response of a chain of redirects, with what the hub itself said of the file
+// on the way.
 type reply struct {
 	*http.Response
 	etag string
 	size int64 // -1: not known
 }
 
-// send makes a request and follows redirects: the token goes to the endpoint's own host alone. A redirect of HEAD to
-// another host is not followed, for the hub has then said all that is asked.
+// send makes a request and follows redirects: the token goes to the endpoint's own host alone. A
+// redirect of HEAD to another host is not followed, for the hub has then said all that is asked.
 func (c *Client) send(ctx context.Context, ref Ref, method, address string, header http.Header) (*reply, error) {
 	home, err := url.Parse(c.Endpoint)
 	if err != nil {
@@ -137,7 +140,8 @@ func (c *Client) send(ctx context.Context, ref Ref, method, address string, head
 	return nil, fmt.Errorf("hub: %s: more than %d redirects", ref, maxRedirects)
 }
 
-// etagOf reads the etag of the file behind a response: of one kept elsewhere the hub gives it in a header of its own.
+// etagOf reads the etag of the file behind a response: of one kept elsewhere the hub gives it in a
+// header of its own.
 func etagOf(h http.Header) string {
 	etag := h.Get("X-Linked-Etag")
 	if etag == "" {
@@ -184,7 +188,8 @@ func (c *Client) failure(ref Ref, resp *http.Response) error {
 	return fmt.Errorf("hub: %s: the hub answers %s%s", ref, resp.Status, said)
 }
 
-// errRevision is wrapped by the error about a revision that the hub does not have: a cached one is no answer to it.
+// errRevision is wrapped by the error about a revision that the hub does not have: a cached one is
+// no answer to it.
 var errRevision = errors.New("no such revision")
 
 // A listing is a repository at a commit.
@@ -207,7 +212,8 @@ func (c *Client) list(ctx context.Context, ref Ref, patient bool) (listing, erro
 	return out, err
 }
 
-// absent says that an error is of a network that is not there, or of an address at which there is no hub.
+// absent says that an error is of a network that is not there, or of an address at which there is
+// no hub.
 func absent(err error) bool {
 	var dns *net.DNSError
 	return errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, syscall.ECONNREFUSED)

@@ -22,20 +22,21 @@ const (
 	commit2 = "2222222222222222222222222222222222222222"
 )
 
-// A standIn speaks the hub's API: what the Python client and this one ask for. Large files it sends to a second host,
-// as the hub does.
+// A standIn speaks the hub's API: what the Python client and this one ask for. Large files it sends
+// to a second host, as the hub does.
 type standIn struct {
 	*httptest.Server
 	cdn *httptest.Server
 
-	mu       sync.Mutex
-	commits  map[string]string            // "models/org/name@main" → commit
-	files    map[string]map[string][]byte // "models/org/name" → name → content
-	large    int                          // bytes from which a file is LFS
-	requests []string                     // "GET /path" as they came, those of the CDN with a leading "cdn "
-	tokens   []string                     // that came with the requests of the hub
-	leaked   bool                         // a token came to the CDN
-	ranges   []string                     // Range headers of the CDN
+	mu      sync.Mutex
+	commits map[string]string            // "models/org/name@main" → commit
+	files   map[string]map[string][]byte // "models/org/name" → name → content
+	large   int                          // bytes from which a file is LFS
+	// "GET /path" as they came, those of the CDN with a leading "cdn "
+	requests []string
+	tokens   []string // that came with the requests of the hub
+	leaked   bool     // a token came to the CDN
+	ranges   []string // Range headers of the CDN
 	refuse   func(r *http.Request) (status int, code string)
 	tamper   func(w http.ResponseWriter, r *http.Request, content []byte) bool // true: it has answered
 }

@@ -8,8 +8,9 @@ import (
 
 // gated is act(gate) ⊙ up.
 //
-// The gradient is written out for what the compiler does with it: what is costly by its count, such as an exponential, it computes once
-// and writes to memory for all that use it, which takes longer than to compute it for each.
+// The gradient is written out for what the compiler does with it: what is costly by its count, such
+// as an exponential, it computes once and writes to memory for all that use it, which takes longer
+// than to compute it for each.
 func (b *block) gated(gate, up *Node) *Node {
 	out := Mul(b.activation(gate), up)
 	return custom([]*Node{gate, up}, out, nil, func(in []*Node, _, by *Node) []*Node {
@@ -19,7 +20,8 @@ func (b *block) gated(gate, up *Node) *Node {
 	})
 }
 
-// again is x, by operations which the compiler does not see to be the same for different n: what is made of it is made for each.
+// again is x, by operations which the compiler does not see to be the same for different n: what is
+// made of it is made for each.
 func again(x *Node, n int) *Node { return MaxScalar(x, -3e38+float64(n)*1e37) }
 
 func (b *block) activation(x *Node) *Node {

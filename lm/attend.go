@@ -7,8 +7,9 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// queryBlock is about how many queries attend at once. None is computed with keys behind its block, so that the upper half of the
-// square is left out; smaller blocks leave out more of it, but every block is compiled for itself, in every layer.
+// queryBlock is about how many queries attend at once. None is computed with keys behind its block,
+// so that the upper half of the square is left out; smaller blocks leave out more of it, but every
+// block is compiled for itself, in every layer.
 const queryBlock = 192
 
 // QueryBlocks returns where the blocks of a row's queries end. They are of equal size, about.
@@ -22,16 +23,18 @@ func QueryBlocks(length int) []int {
 	return ends
 }
 
-// attend is softmax(cap(q·kᵀ/√s) + bias)·v over what is visible, s the head's dimension unless the family has another, cap the soft-cap
-// where there is one: q [M, heads×D], k and v [M, kv×D], visible [R, T, T] of every stripe, the result [M, heads×D].
+// attend is softmax(cap(q·kᵀ/√s) + bias)·v over what is visible, s the head's dimension unless the
+// family has another, cap the soft-cap where there is one: q [M, heads×D], k and v [M, kv×D],
+// visible [R, T, T] of every stripe, the result [M, heads×D].
 //
-// The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P are made again, and
-// dS = P ⊙ (dP − rowsum(P ⊙ dP)) with dP = dO·vᵀ. Differentiated automatically, the softmax passes over matrices of queries by keys
-// three times as often.
+// The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P
+// are made again, and dS = P ⊙ (dP − rowsum(P ⊙ dP)) with dP = dO·vᵀ. Differentiated automatically,
+// the softmax passes over matrices of queries by keys three times as often.
 //
-// It is written for what XLA makes of it on a processor: products, softmax and the second product become one program, which goes
-// through a block in tiles, if nothing between has another user, if all is of four axes at most, and if what is added is an array of
-// float32. So nothing is kept for the gradient, rows and key-value heads are one axis B, and masks become biases beforehand.
+// It is written for what XLA makes of it on a processor: products, softmax and the second product
+// become one program, which goes through a block in tiles, if nothing between has another user, if
+// all is of four axes at most, and if what is added is an array of float32. So nothing is kept for
+// the gradient, rows and key-value heads are one axis B, and masks become biases beforehand.
 func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
 	stripes := make([]*stripe, len(visible))
 	outs := make([]*Node, len(visible))
@@ -78,7 +81,8 @@ func exponentials(x *Node) (exp, sum *Node) {
 	return exp, ReduceAndKeep(exp, ReduceSum, -1)
 }
 
-// gradient returns the stripe's part of the gradients by q, k and v; by is the gradient by the output.
+// gradient returns the stripe's part of the gradients by q, k and v; by is the gradient by the
+// output.
 func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 	byBGTD := s.heads(by)
 	var dq []*Node
@@ -95,8 +99,8 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 		}
 		dScores = ConvertDType(dScores, at.k.DType())
 		dq = append(dq, dot(dScores, at.k).General([]int{3}, []int{0}, []int{1}, []int{0}))
-		// Σ over query heads and queries, [B, D, S], with zeros behind the block. The thin matrix comes first: a wide
-		// one transposed halves the rate of the product.
+		// Σ over query heads and queries, [B, D, S], with zeros behind the block. The thin matrix comes
+		// first: a wide one transposed halves the rate of the product.
 		keys := func(sum, thin, wide *Node) *Node {
 			x := dot(thin, wide).General([]int{1, 2}, []int{0}, []int{1, 2}, []int{0})
 			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{End: s.length - at.to})
@@ -121,7 +125,8 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 	return gradients
 }
 
-// digits is the dtype of queries, keys, values and weights in attention: float32 where that is what would be multiplied anyhow.
+// digits is the dtype of queries, keys, values and weights in attention: float32 where that is what
+// would be multiplied anyhow.
 func (b *block) digits() dtypes.DType {
 	if b.HalfProducts {
 		return b.DType
@@ -129,8 +134,8 @@ func (b *block) digits() dtypes.DType {
 	return dtypes.Float32
 }
 
-// scalesQueries says whether the queries are multiplied by the scale rather than their products with the keys: in float32 only, for
-// the sake of bfloat16's digits.
+// scalesQueries says whether the queries are multiplied by the scale rather than their products
+// with the keys: in float32 only, for the sake of bfloat16's digits.
 func (b *block) scalesQueries() bool { return b.digits() == dtypes.Float32 }
 
 // scale is what q·kᵀ is multiplied by.
@@ -141,7 +146,8 @@ func (b *block) scale() float64 {
 	return 1 / math.Sqrt(float64(b.Config.HeadDim))
 }
 
-// scores returns what the softmax is over, float32 [B, G, Q, S], and its slope by q·kᵀ, nil where that is one.
+// scores returns what the softmax is over, float32 [B, G, Q, S], and its slope by q·kᵀ, nil where
+// that is one.
 func (s *stripe) scores(at queries) (scores, slope *Node) {
 	scale := s.scale()
 	if s.scalesQueries() {
@@ -151,12 +157,12 @@ func (s *stripe) scores(at queries) (scores, slope *Node) {
 	return Add(scores, ExpandAndBroadcast(at.bias, scores.Shape().Dimensions, []int{1})), slope
 }
 
-// SharedBias is up to how many bytes of biases of a stripe, about, are made once for all layers. The compiler makes them as large as
-// the scores.
+// SharedBias is up to how many bytes of biases of a stripe, about, are made once for all layers.
+// The compiler makes them as large as the scores.
 const SharedBias = 128 << 20
 
-// bias returns what is added to the scores of the block of queries, float32 [B, Q, S]. It is made once for all layers, or, where that
-// would be too much to keep, in each.
+// bias returns what is added to the scores of the block of queries, float32 [B, Q, S]. It is made
+// once for all layers, or, where that would be too much to keep, in each.
 func (s *stripe) bias(from, to int, q *Node) *Node {
 	key := biasKey{s.visible, from}
 	if made, ok := s.made[key]; ok {
@@ -178,8 +184,8 @@ type biasKey struct {
 	from    int
 }
 
-// scaled is cap(scale·x) for products x of queries and keys, and its slope by scale·x, nil where that is one:
-// without a soft-cap.
+// scaled is cap(scale·x) for products x of queries and keys, and its slope by scale·x, nil where
+// that is one: without a soft-cap.
 func (b *block) scaled(x *Node, scale float64) (scores, slope *Node) {
 	softCap := b.Config.AttentionCap
 	if softCap == 0 {
@@ -192,7 +198,8 @@ func (b *block) scaled(x *Node, scale float64) (scores, slope *Node) {
 	return MulScalar(capped, softCap), OneMinus(Mul(capped, capped))
 }
 
-// queries are a block of queries with the keys and values up to its end: q [B, G, Q, D], k and v [B, S, D].
+// queries are a block of queries with the keys and values up to its end: q [B, G, Q, D], k and v
+// [B, S, D].
 type queries struct {
 	from, to int
 	q, k, v  *Node

@@ -6,8 +6,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// hiddenBias is what is added to the attention score of a position that may not be seen: after the softmax its
-// weight is exactly zero in float32, and, unlike −∞, no row can become NaN.
+// hiddenBias is what is added to the attention score of a position that may not be seen: after the
+// softmax its weight is exactly zero in float32, and, unlike −∞, no row can become NaN.
 const hiddenBias = -1e30
 
 // bias returns 0 where a token is visible from another, else hiddenBias, in float32.
@@ -24,7 +24,8 @@ func (b *block) attention(xMH *Node, name string, v *view) *Node {
 	return b.linear(b.attend(q, k, b.keep(value), v.visible), name+b.family.names.o)
 }
 
-// project returns queries [M, heads×D], keys and values [M, kv×D], cut out of the fused projection where there is one.
+// project returns queries [M, heads×D], keys and values [M, kv×D], cut out of the fused projection
+// where there is one.
 func (b *block) project(xMH *Node, name string) (q, k, v *Node) {
 	c, n := b.Config, b.family.names
 	if n.qkv == "" {
@@ -43,7 +44,8 @@ func (b *block) project(xMH *Node, name string) (q, k, v *Node) {
 	return part(0), part(1), part(2)
 }
 
-// headNorm normalizes queries or keys [M, heads×D], each head or all of them together, in families that do.
+// headNorm normalizes queries or keys [M, heads×D], each head or all of them together, in families
+// that do.
 func (b *block) headNorm(x *Node, heads int, name, norm string) *Node {
 	switch {
 	case norm == "":
@@ -55,8 +57,8 @@ func (b *block) headNorm(x *Node, heads int, name, norm string) *Node {
 	return Reshape(b.norm(Reshape(x, dims[0], heads, b.Config.HeadDim), name+norm), dims...)
 }
 
-// rotate applies the rotary embedding to [M, heads×D]: of the first dimensions of a head, all or a part, it pairs the
-// i-th of the first half with the i-th of the second, as transformers does.
+// rotate applies the rotary embedding to [M, heads×D]: of the first dimensions of a head, all or a
+// part, it pairs the i-th of the first half with the i-th of the second, as transformers does.
 func (b *block) rotate(x *Node, heads int, v *view) *Node {
 	if v.cosM1D == nil {
 		return x

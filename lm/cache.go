@@ -10,11 +10,13 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// A cache holds the keys and values of the rows that are generated: for each layer two tensors [R, K, S, D]. A place is its
-// token's position, so what is left over from an earlier row is behind what may be seen.
+// A cache holds the keys and values of the rows that are generated: for each layer two tensors [R,
+// K, S, D]. A place is its token's position, so what is left over from an earlier row is behind
+// what may be seen.
 //
-// Where the device's memory is the host's, new keys and values are copied into place: a step then moves as many bytes as it adds.
-// Elsewhere a program writes them, and the old tensors are given to it.
+// Where the device's memory is the host's, new keys and values are copied into place: a step then
+// moves as many bytes as it adds. Elsewhere a program writes them, and the old tensors are given to
+// it.
 type cache struct {
 	backend      compute.Backend
 	shared       bool
@@ -35,7 +37,8 @@ func newCache(backend compute.Backend, c *Config, dtype dtypes.DType, rows, leng
 			return nil, fmt.Errorf("lm: room for a cache of %d rows of %d positions: %w; generate fewer rows at once", rows, length, err)
 		}
 		out.layers = append(out.layers, t)
-		err = t.MutableBytes(func(data []byte) { clear(data) }) // what is hidden has weight 0, and 0 times NaN would be NaN
+		// what is hidden has weight 0, and 0 times NaN would be NaN
+		err = t.MutableBytes(func(data []byte) { clear(data) })
 		if err == nil && !shared {
 			err = t.ToDevice(backend, 0)
 		}
@@ -71,7 +74,8 @@ func (c *cache) arguments() []any {
 	return args
 }
 
-// A fill puts a prompt's keys and values at the beginning of a row: those of length positions from one on.
+// A fill puts a prompt's keys and values at the beginning of a row: those of length positions from
+// one on.
 type fill struct{ row, from, length int }
 
 // fill copies prompts' keys and values, [2·Layers, K, T, D], into rows.
@@ -99,7 +103,8 @@ func (c *cache) fill(kv *tensors.Tensor, fills []fill) error {
 	})
 }
 
-// add writes the keys and values of a step, for each layer [R, K, D] twice, at the positions of the rows; −1 is no row.
+// add writes the keys and values of a step, for each layer [R, K, D] twice, at the positions of the
+// rows; −1 is no row.
 func (c *cache) add(kv []*tensors.Tensor, positions []int32) error {
 	if !c.shared {
 		args := make([]any, len(kv))
@@ -171,8 +176,8 @@ func (c *cache) replace(program *Exec, more ...any) error {
 	return nil
 }
 
-// insertGraph takes the caches, kv [2·Layers, K, T, D] and placesRS, which says for each place of the caches the position that
-// it is to hold; −1 leaves it.
+// insertGraph takes the caches, kv [2·Layers, K, T, D] and placesRS, which says for each place of
+// the caches the position that it is to hold; −1 leaves it.
 func insertGraph(in []*Node) []*Node {
 	n := len(in) - 2
 	kv, placesRS := in[n], in[n+1]
@@ -188,7 +193,8 @@ func insertGraph(in []*Node) []*Node {
 	return out
 }
 
-// writeGraph takes the caches, for each the new vectors [R, K, D], and the positions [R] where they go; −1 is nowhere.
+// writeGraph takes the caches, for each the new vectors [R, K, D], and the positions [R] where they
+// go; −1 is nowhere.
 func writeGraph(in []*Node) []*Node {
 	n := len(in) / 2
 	positionsR := in[2*n]

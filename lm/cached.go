@@ -6,9 +6,10 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Prefill runs the prompts of packed rows, of which there must be one, and returns what generation goes on from: the
-// logits after each of the flat positions lastN (float32 [N, V]), their log-sum-exp (float32 [N]), and the keys and
-// values of all layers, [2·Layers, K, T, D] in the body's dtype: those of layer l at 2l and 2l+1.
+// Prefill runs the prompts of packed rows, of which there must be one, and returns what generation
+// goes on from: the logits after each of the flat positions lastN (float32 [N, V]), their
+// log-sum-exp (float32 [N]), and the keys and values of all layers, [2·Layers, K, T, D] in the
+// body's dtype: those of layer l at 2l and 2l+1.
 func (d *Decoder) Prefill(w Weights, rows Rows, lastN *Node) (logitsNV, sumN, kv *Node) {
 	b := d.forward().block(w, rows)
 	var all []*Node
@@ -24,9 +25,11 @@ func (d *Decoder) Prefill(w Weights, rows Rows, lastN *Node) (logitsNV, sumN, kv
 	return logitsNV, sumN, Concatenate(all, 0)
 }
 
-// Step runs one token in each of R rows, which are all of the packed rows. Its position says how many tokens of the row the
-// cache holds: they are all that the token sees beside itself. caches are the keys and values, [R, K, S, D], of layer l at 2l and 2l+1. Step returns the logits
-// after the token (float32 [R, V]), their log-sum-exp (float32 [R]) and the token's own keys and values, [R, K, D], in the order of caches.
+// Step runs one token in each of R rows, which are all of the packed rows. Its position says how
+// many tokens of the row the cache holds: they are all that the token sees beside itself. caches
+// are the keys and values, [R, K, S, D], of layer l at 2l and 2l+1. Step returns the logits after
+// the token (float32 [R, V]), their log-sum-exp (float32 [R]) and the token's own keys and values,
+// [R, K, D], in the order of caches.
 func (d *Decoder) Step(w Weights, rows Rows, caches []*Node) (logitsRV, sumR *Node, kv []*Node) {
 	positionsR := rows.Positions
 	b := d.forward().block(w, rows)
@@ -86,8 +89,8 @@ func (b *block) keysValues(xMH *Node, name string, v *view) (keys, values *Node)
 	return Reshape(k, m, kv, dim), Reshape(value, m, kv, dim)
 }
 
-// cacheBias is 0 for the places of the cache that a token at positionsR sees, else hiddenBias: float32 [R, S]. A
-// place is its token's position.
+// cacheBias is 0 for the places of the cache that a token at positionsR sees, else hiddenBias:
+// float32 [R, S]. A place is its token's position.
 func cacheBias(positionsR *Node, length, window int) *Node {
 	r := positionsR.Shape().Size()
 	g := positionsR.Graph()
@@ -101,8 +104,8 @@ func cacheBias(positionsR *Node, length, window int) *Node {
 	return bias(visible)
 }
 
-// attendCached is the attention of one token a row to the cache and to itself: the cache and the token's own key and
-// value are never copied together.
+// attendCached is the attention of one token a row to the cache and to itself: the cache and the
+// token's own key and value are never copied together.
 func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, cacheV, biasRS *Node) *Node {
 	c := b.Config
 	kv, group, dim := c.KVHeads, c.Heads/c.KVHeads, c.HeadDim

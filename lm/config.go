@@ -37,8 +37,8 @@ type Config struct {
 	AttentionCap     float64 // soft-cap of the attention scores: cap·tanh(s/cap); 0 is none
 	LogitCap         float64 // soft-cap of the logits; 0 is none
 
-	// Window is how many positions back, itself included, a token sees in the windowed layers; 0 is no limit.
-	// Windowed tells for every layer whether it has the window; nil is what the family does.
+	// Window is how many positions back, itself included, a token sees in the windowed layers; 0 is no
+	// limit. Windowed tells for every layer whether it has the window; nil is what the family does.
 	Window   int
 	Windowed []bool
 
@@ -50,8 +50,8 @@ type Config struct {
 	BOS, PAD      int    // -1: none
 	DType         string // of the stored weights: float32, bfloat16, float16, or empty if not said
 
-	// Raw is config.json as it was read, so that what is not understood survives a rewrite; nil for a Config made by
-	// hand. Of a model with a vision part it is the text part alone.
+	// Raw is config.json as it was read, so that what is not understood survives a rewrite; nil for a
+	// Config made by hand. Of a model with a vision part it is the text part alone.
 	Raw map[string]json.RawMessage
 	// Nested says that the text model is a part of a larger one, whose names of weights are longer.
 	Nested bool
@@ -79,9 +79,10 @@ func LoadConfig(dir string) (*Config, error) {
 	return c, nil
 }
 
-// ParseConfig parses a config.json, in the forms that transformers 4 and 5 write. What the file leaves out has the
-// value that transformers gives it in that family. A family, activation, rope type or type of layer that is not known
-// is an error, and so is a setting that changes what the model computes and is not supported.
+// ParseConfig parses a config.json, in the forms that transformers 4 and 5 write. What the file
+// leaves out has the value that transformers gives it in that family. A family, activation, rope
+// type or type of layer that is not known is an error, and so is a setting that changes what the
+// model computes and is not supported.
 func ParseConfig(data []byte) (*Config, error) {
 	c := &Config{}
 	if err := json.Unmarshal(data, &c.Raw); err != nil {
@@ -173,7 +174,8 @@ func (c *Config) parseEOS(f *fields) {
 	}
 }
 
-// parseLabels counts the labels as transformers does: id2label decides, and for a classifier without one they are two.
+// parseLabels counts the labels as transformers does: id2label decides, and for a classifier
+// without one they are two.
 func (c *Config) parseLabels(f *fields) {
 	classifier := func(name string) bool { return strings.HasSuffix(name, "ForSequenceClassification") }
 	if slices.ContainsFunc(c.Architectures, classifier) {

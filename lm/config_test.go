@@ -13,7 +13,8 @@ import (
 	"haf/internal/shared"
 )
 
-// smallConfig is a valid config.json; extra members are put in, and those with an empty value taken out.
+// smallConfig is a valid config.json; extra members are put in, and those with an empty value taken
+// out.
 func smallConfig(t testing.TB, extra map[string]string) []byte {
 	t.Helper()
 	members := map[string]json.RawMessage{

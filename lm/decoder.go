@@ -1,9 +1,10 @@
-// Package lm is a decoder-only transformer as graph functions: a configuration and named weights in, hidden
-// states and token log-probabilities out. Weights keep their Hugging Face names and layouts; what differs between
-// families of models is a description of their blocks (family.go).
+// Package lm is a decoder-only transformer as graph functions: a configuration and named weights
+// in, hidden states and token log-probabilities out. Weights keep their Hugging Face names and
+// layouts; what differs between families of models is a description of their blocks (family.go).
 //
-// Tensor names carry their shapes: R rows, T positions of a row, M positions of all rows, H hidden, K key-value heads, G query
-// heads of a key-value head, D head dimension, F feed-forward, V vocabulary, N predicted tokens.
+// Tensor names carry their shapes: R rows, T positions of a row, M positions of all rows, H hidden,
+// K key-value heads, G query heads of a key-value head, D head dimension, F feed-forward, V
+// vocabulary, N predicted tokens.
 package lm
 
 import (
@@ -17,21 +18,24 @@ import (
 type Decoder struct {
 	Config *Config
 	LoRA   *LoRA // nil: no adapter
-	// DType is the body's: the embeddings and blocks compute in it. What follows the final norm is float32.
+	// DType is the body's: the embeddings and blocks compute in it. What follows the final norm is
+	// float32.
 	DType dtypes.DType
-	// HalfProducts multiplies the linear layers of a bfloat16 body, and their gradients, in bfloat16 with sums in float32, for
-	// devices that are fast at it; without it their operands are made float32, and only results are rounded.
+	// HalfProducts multiplies the linear layers of a bfloat16 body, and their gradients, in bfloat16
+	// with sums in float32, for devices that are fast at it; without it their operands are made
+	// float32, and only results are rounded.
 	HalfProducts bool
-	// Columns multiplies the few states of [Decoder.Step] as columns, which XLA on a processor does faster.
+	// Columns multiplies the few states of [Decoder.Step] as columns, which XLA on a processor does
+	// faster.
 	Columns bool
 	// Recompute says which activations the backward pass recomputes instead of saving.
 	Recompute Recompute
 }
 
-// Recompute names what activation checkpointing recomputes in the backward pass, which trades time for
-// memory: "none" saves all activations; "selective" saves the results of the linear layers and
-// recomputes norms, activation functions and attention weights; "full" saves only what goes from block
-// to block.
+// Recompute names what activation checkpointing recomputes in the backward pass, which trades time
+// for memory: "none" saves all activations; "selective" saves the results of the linear layers and
+// recomputes norms, activation functions and attention weights; "full" saves only what goes from
+// block to block.
 type Recompute string
 
 // The choices, by growing time and shrinking memory. The zero value is RecomputeNone.
@@ -41,11 +45,13 @@ const (
 	RecomputeFull      Recompute = "full"
 )
 
-// Weights holds the graph's nodes of a model's weights by name, adapters included ("….lora_A.weight").
+// Weights holds the graph's nodes of a model's weights by name, adapters included
+// ("….lora_A.weight").
 type Weights map[string]*Node
 
-// Hidden returns the hidden states after the final norm, float32 [M, H]; or those of N places alone, [N, H]: readN are indices into
-// the M states, int32 [N], nil for all. What the last layer does after its attention is done for them only.
+// Hidden returns the hidden states after the final norm, float32 [M, H]; or those of N places
+// alone, [N, H]: readN are indices into the M states, int32 [N], nil for all. What the last layer
+// does after its attention is done for them only.
 func (d *Decoder) Hidden(w Weights, rows Rows, readN *Node) *Node {
 	b := d.block(w, rows)
 	b.read = readN
@@ -94,7 +100,8 @@ func (b *block) embed(rows Rows) *Node {
 	}
 	x := lookup(b.family.names.embedding, rows.Tokens)
 	if b.family.scaled {
-		x = MulScalar(x, math.Sqrt(float64(b.Config.Hidden))) // rounded to the body's dtype, as in training
+		// rounded to the body's dtype, as in training
+		x = MulScalar(x, math.Sqrt(float64(b.Config.Hidden)))
 	}
 	if !b.family.rotary() {
 		x = Add(x, lookup(b.family.names.positions, rows.Positions))
@@ -110,8 +117,8 @@ func (b *block) keep(x *Node) *Node {
 	return x
 }
 
-// layer is one block: attention and feed-forward part, each between its norms and added to the residual stream. The last
-// one's result has the states that are read.
+// layer is one block: attention and feed-forward part, each between its norms and added to the
+// residual stream. The last one's result has the states that are read.
 func (b *block) layer(xMH *Node, layer int) *Node {
 	name, n := b.Config.blockName(layer), b.family.names
 	v := b.full

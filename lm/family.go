@@ -7,18 +7,20 @@ import (
 	"strings"
 )
 
-// A family describes what the models of one model_type have in common: how config.json names their settings, how their
-// weights are named and laid out, and what their blocks are made of. The graph functions know families only by this
-// description; a new one is a new entry in families.
+// A family describes what the models of one model_type have in common: how config.json names their
+// settings, how their weights are named and laid out, and what their blocks are made of. The graph
+// functions know families only by this description; a new one is a new entry in families.
 type family struct {
-	// The classes of transformers that hold the model, with its language-model head and with a score head. Both keep
-	// the backbone under the same names.
+	// The classes of transformers that hold the model, with its language-model head and with a score
+	// head. Both keep the backbone under the same names.
 	causal, classifier string
 
-	renamed    map[string]string // keys of config.json that are called otherwise than in llama
-	extra      []key             // keys beyond those that all families have
-	fixed      map[string]bool   // switches that must stand so where they are given: nothing else is built
-	defaults   func(*Config)     // sets what config.json may leave out to what transformers takes for it
+	renamed map[string]string // keys of config.json that are called otherwise than in llama
+	extra   []key             // keys beyond those that all families have
+	// switches that must stand so where they are given: nothing else is built
+	fixed map[string]bool
+	// sets what config.json may leave out to what transformers takes for it
+	defaults   func(*Config)
 	windows    windowPattern
 	ropeTypes  []string // that can be asked for; nil is all that are known
 	partial    bool     // only a part of each head's dimensions may be rotated
@@ -31,14 +33,16 @@ type family struct {
 	names     weightNames
 	norm      normKind
 	wholeNorm bool // the norm of queries and keys is over all heads at once, not over each
-	byHead    bool // the fused projection has each head's query, key and value side by side, not all queries first
-	conv1D    bool // linear layers in the blocks are stored [in, out]
-	headBias  bool // the policy head has a bias
-	scaled    bool // embeddings are multiplied by √Hidden
+	// the fused projection has each head's query, key and value side by side, not all queries first
+	byHead   bool
+	conv1D   bool // linear layers in the blocks are stored [in, out]
+	headBias bool // the policy head has a bias
+	scaled   bool // embeddings are multiplied by √Hidden
 }
 
-// weightNames are the names of a family's weights in its checkpoints, of linear layers and norms without the ".weight"
-// or ".bias"; those of a block without the block's own prefix. What a family does not have is empty.
+// weightNames are the names of a family's weights in its checkpoints, of linear layers and norms
+// without the ".weight" or ".bias"; those of a block without the block's own prefix. What a family
+// does not have is empty.
 type weightNames struct {
 	prefix    string // of the backbone, base_model_prefix in transformers
 	embedding string
@@ -64,7 +68,8 @@ const (
 	layerNorm                      // (x − mean(x)) / √(var(x) + ε) · w + b
 )
 
-// A windowPattern says which layers of a family have a sliding window, unless config.json has it layer by layer.
+// A windowPattern says which layers of a family have a sliding window, unless config.json has it
+// layer by layer.
 type windowPattern int
 
 const (
@@ -92,8 +97,8 @@ func unsupportedFamily(family string) error {
 // family is the description of the config's family; Validate has seen to it that there is one.
 func (c *Config) family() *family { return families[c.Family] }
 
-// CausalClass and ClassifierClass are the names of the classes of transformers that a model of this family is saved
-// as: with its language-model head, and with a score head.
+// CausalClass and ClassifierClass are the names of the classes of transformers that a model of this
+// family is saved as: with its language-model head, and with a score head.
 func (c *Config) CausalClass() string     { return c.family().causal }
 func (c *Config) ClassifierClass() string { return c.family().classifier }
 
@@ -108,8 +113,8 @@ func (f *family) key(name string) string {
 	return name
 }
 
-// keys are the bindings of the family's config.json, but for those of rotary positions, windows and special tokens,
-// which have more than one form.
+// keys are the bindings of the family's config.json, but for those of rotary positions, windows and
+// special tokens, which have more than one form.
 func (f *family) keys() []key {
 	keys := []key{
 		{name: "vocab_size", at: func(c *Config) any { return &c.Vocab }},

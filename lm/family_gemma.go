@@ -7,7 +7,8 @@ import (
 	"maps"
 )
 
-// multimodalGemma3 is the model_type of Gemma 3 with a vision part, whose text part is a gemma3_text.
+// multimodalGemma3 is the model_type of Gemma 3 with a vision part, whose text part is a
+// gemma3_text.
 const multimodalGemma3 = "gemma3"
 
 // gemmaNames have a norm before and after each of a block's parts.
@@ -41,8 +42,8 @@ func gemma2Family() *family {
 	}
 }
 
-// gemma3Family is the text model of Gemma 3 (arXiv 2503.19786): a norm on each query and key head instead of the
-// soft-cap of their products, and another rotary base in the layers with a window.
+// gemma3Family is the text model of Gemma 3 (arXiv 2503.19786): a norm on each query and key head
+// instead of the soft-cap of their products, and another rotary base in the layers with a window.
 func gemma3Family() *family {
 	names := gemmaNames()
 	names.qNorm, names.kNorm = "self_attn.q_norm", "self_attn.k_norm"
@@ -59,8 +60,8 @@ func gemma3Family() *family {
 	}
 }
 
-// textPart returns the config.json of the text model inside that of a Gemma 3 with a vision part. What stands only
-// around it (special tokens, dtype) is taken along.
+// textPart returns the config.json of the text model inside that of a Gemma 3 with a vision part.
+// What stands only around it (special tokens, dtype) is taken along.
 func textPart(f *fields) map[string]json.RawMessage {
 	var text map[string]json.RawMessage
 	f.required("text_config", &text)

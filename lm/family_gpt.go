@@ -1,8 +1,8 @@
 package lm
 
-// gptNeoXFamily is GPT-NeoX (arXiv 2204.06745) and Pythia: both parts of a block read its input, each through its own
-// norm, and the fused projection goes head by head. transformers 5 calls the policy head lm_head in memory and
-// embed_out on disk.
+// gptNeoXFamily is GPT-NeoX (arXiv 2204.06745) and Pythia: both parts of a block read its input,
+// each through its own norm, and the fused projection goes head by head. transformers 5 calls the
+// policy head lm_head in memory and embed_out on disk.
 func gptNeoXFamily() *family {
 	return &family{
 		causal: "GPTNeoXForCausalLM", classifier: "GPTNeoXForSequenceClassification",

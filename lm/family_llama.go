@@ -62,8 +62,8 @@ func qwen3Family() *family {
 	}
 }
 
-// olmo2Family is OLMo 2 (arXiv 2501.00656): norms after the two parts instead of before, and on the whole projections
-// of queries and keys.
+// olmo2Family is OLMo 2 (arXiv 2501.00656): norms after the two parts instead of before, and on the
+// whole projections of queries and keys.
 func olmo2Family() *family {
 	names := llamaNames
 	names.attentionIn, names.mlpIn = "", ""

@@ -1,7 +1,7 @@
 package lm
 
-// phiFamily is Phi 1 to 2: both parts of a block read one norm of its input, and every linear layer has a bias, the
-// policy head too.
+// phiFamily is Phi 1 to 2: both parts of a block read one norm of its input, and every linear layer
+// has a bias, the policy head too.
 func phiFamily() *family {
 	names := llamaNames
 	names.norm, names.mlpIn = "model.final_layernorm", names.attentionIn
@@ -19,8 +19,9 @@ func phiFamily() *family {
 	}
 }
 
-// phi3Family is Phi 3 and 4 (arXiv 2404.14219): Llama with two fused projections. The long-context variants stretch
-// their rotary frequencies by the length of the sequence (longrope), which packed rows have more than one of: refused.
+// phi3Family is Phi 3 and 4 (arXiv 2404.14219): Llama with two fused projections. The long-context
+// variants stretch their rotary frequencies by the length of the sequence (longrope), which packed
+// rows have more than one of: refused.
 func phi3Family() *family {
 	names := llamaNames
 	names.q, names.k, names.v, names.qkv = "", "", "", "self_attn.qkv_proj"

@@ -22,7 +22,8 @@ func parseText(t testing.TB, text string) *Config {
 	return c
 }
 
-// published are config.json files as they stand on the hub, shortened, in the forms of older releases of transformers.
+// published are config.json files as they stand on the hub, shortened, in the forms of older
+// releases of transformers.
 var published = map[string]string{
 	"mistral 7B v0.3": `{"model_type": "mistral", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8,
 		"rms_norm_eps": 1e-05, "rope_theta": 1000000.0, "sliding_window": null, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "vocab_size": 32768}`,
@@ -148,7 +149,8 @@ func TestFamiliesByHand(t *testing.T) {
 	}
 }
 
-// The hash of a Llama's configuration is in the folders of adapters and in the reference cache: it stays what it was.
+// The hash of a Llama's configuration is in the folders of adapters and in the reference cache: it
+// stays what it was.
 func TestHashStays(t *testing.T) {
 	for model, want := range map[string]string{"llama": "1a0d434a1d9fd4afb541eba612551da1f76a430c7575ce6434b961c9c5c8c0ad", "llama3-rope": "716401ca8147b3b53609855c362c004039ee637d8d8ca646d01f8856ff841f69"} {
 		c, err := LoadConfig(filepath.Join("testdata", model))

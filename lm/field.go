@@ -18,7 +18,8 @@ func (f *fields) present(key string) bool {
 	return len(f.raw[key]) > 0 && string(f.raw[key]) != "null"
 }
 
-// value decodes the value of key into to, which keeps what it holds where there is none. A null is none.
+// value decodes the value of key into to, which keeps what it holds where there is none. A null is
+// none.
 func (f *fields) value(key string, to any) {
 	if f.err != nil || !f.present(key) {
 		return
@@ -57,7 +58,8 @@ func (f *fields) token(key string, absent int) int {
 type key struct {
 	name string
 	at   func(*Config) any // pointer to the field
-	// nullable: null is the zero value ("none"), and the zero value is written as null. Else null is the default.
+	// nullable: null is the zero value ("none"), and the zero value is written as null. Else null is
+	// the default.
 	nullable bool
 }
 

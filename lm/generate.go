@@ -16,7 +16,8 @@ type Request struct {
 	MaxTokens int
 	Sampling  Sampling
 	End       []int32 // tokens that end it; they are part of it
-	// Stop, if not nil, is asked after every token but an end token whether the tokens so far are to be the last.
+	// Stop, if not nil, is asked after every token but an end token whether the tokens so far are to
+	// be the last.
 	Stop func(tokens []int32) bool
 }
 
@@ -38,15 +39,16 @@ const (
 	EndedByLength Ending = "length" // MaxTokens, or no position left
 )
 
-// A Generator continues prompts with a decoder. Rows are generated side by side; one that ends makes room for the next
-// request. What a request becomes does not depend on the others but for rounding. A Generator is safe for concurrent use, one
-// run after the other.
+// A Generator continues prompts with a decoder. Rows are generated side by side; one that ends
+// makes room for the next request. What a request becomes does not depend on the others but for
+// rounding. A Generator is safe for concurrent use, one run after the other.
 type Generator struct {
-	// Rows is how many sequences are generated at once; NewGenerator sets 8. More take more memory and, on small machines,
-	// gain little.
+	// Rows is how many sequences are generated at once; NewGenerator sets 8. More take more memory
+	// and, on small machines, gain little.
 	Rows int
-	// MinCacheLen is the number of positions that a row of the cache has at least. A run whose requests are all within it and as many as Rows uses
-	// the same programs, so gives the same bits, whatever runs were before.
+	// MinCacheLen is the number of positions that a row of the cache has at least. A run whose
+	// requests are all within it and as many as Rows uses the same programs, so gives the same bits,
+	// whatever runs were before.
 	MinCacheLen int
 
 	decoder *Decoder
@@ -61,8 +63,8 @@ type Generator struct {
 	built   int
 }
 
-// NewGenerator returns a generator. bind names the weights among the arguments of a program, in the order in which Run gets
-// them.
+// NewGenerator returns a generator. bind names the weights among the arguments of a program, in the
+// order in which Run gets them.
 func NewGenerator(backend compute.Backend, decoder *Decoder, bind func(args []*Node) Weights) *Generator {
 	g := &Generator{Rows: 8, backend: backend, bind: bind, shared: backend.HasSharedBuffers()}
 	own := *decoder
@@ -109,8 +111,9 @@ const (
 	mostPrefill  = 1024 // prompts are packed up to this many positions; a longer one is run alone
 )
 
-// Run generates all requests and calls done with each as it ends, one call at a time, in no particular order. weights are the
-// program arguments that bind names. An error of done ends the run and is returned.
+// Run generates all requests and calls done with each as it ends, one call at a time, in no
+// particular order. weights are the program arguments that bind names. An error of done ends the
+// run and is returned.
 func (g *Generator) Run(ctx context.Context, weights []any, requests []Request, done func(i int, s Sequence) error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -161,7 +164,8 @@ func (g *Generator) check(q *Request) error {
 	return q.Sampling.Check()
 }
 
-// roundUp returns the least of unit, 1.5·unit, 2·unit, 3·unit, 4·unit, 6·unit, … that is at least n.
+// roundUp returns the least of unit, 1.5·unit, 2·unit, 3·unit, 4·unit, 6·unit, … that is at least
+// n.
 func roundUp(n, unit int) int {
 	for size := unit; ; size *= 2 {
 		if n <= size {

@@ -7,8 +7,8 @@ import (
 	"haf/lm"
 )
 
-// BenchmarkGenerate measures new tokens a second on SmolLM2-135M: 8 rows, prompts of 96 to 131 tokens, 128 new tokens each, greedy.
-// bench/generate.py does the same with transformers.
+// BenchmarkGenerate measures new tokens a second on SmolLM2-135M: 8 rows, prompts of 96 to 131
+// tokens, 128 new tokens each, greedy. bench/generate.py does the same with transformers.
 func BenchmarkGenerate(b *testing.B) {
 	o := openGenerator(b, openDevice(b, ""), shared.Model(b, "smollm2-135m-instruct"))
 	const rows, fresh = 8, 128

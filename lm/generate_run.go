@@ -32,7 +32,8 @@ type waiting struct {
 	kv     *prefilled
 }
 
-// prefilled are the keys and values of prompts that were run together, kept while one of them has requests waiting.
+// prefilled are the keys and values of prompts that were run together, kept while one of them has
+// requests waiting.
 type prefilled struct {
 	kv    *tensors.Tensor
 	users int
@@ -101,8 +102,8 @@ func (r *run) free() {
 	}
 }
 
-// admit gives free rows to waiting requests. While others run it waits until a quarter of the rows is free, so that prompts
-// are run together.
+// admit gives free rows to waiting requests. While others run it waits until a quarter of the rows
+// is free, so that prompts are run together.
 func (r *run) admit() error {
 	var free []int
 	for i, at := range r.rows {
@@ -157,7 +158,8 @@ func (r *run) admit() error {
 	return nil
 }
 
-// runPrompts runs the prompts of the first waiting requests, packed into one row: as many as there are free rows for.
+// runPrompts runs the prompts of the first waiting requests, packed into one row: as many as there
+// are free rows for.
 func (r *run) runPrompts(free int) error {
 	n, positions, requests := 0, 0, 0
 	for _, w := range r.queue {

@@ -84,7 +84,8 @@ func (o *opened) generate(t testing.TB, requests []lm.Request) []lm.Sequence {
 	return out
 }
 
-// TestGreedyRealModels wants the tokens that transformers generates greedily for the stored texts, all of them in one batch.
+// TestGreedyRealModels wants the tokens that transformers generates greedily for the stored texts,
+// all of them in one batch.
 func TestGreedyRealModels(t *testing.T) {
 	var want map[string]struct {
 		Cases []struct {
@@ -122,8 +123,9 @@ func TestGreedyRealModels(t *testing.T) {
 	}
 }
 
-// TestGenerateEqualsForward generates with every stored model, in rows of different lengths of which more are asked for
-// than run at once, and wants of each sequence that the whole of it, run without a cache, gives its tokens the same log-probabilities.
+// TestGenerateEqualsForward generates with every stored model, in rows of different lengths of
+// which more are asked for than run at once, and wants of each sequence that the whole of it, run
+// without a cache, gives its tokens the same log-probabilities.
 func TestGenerateEqualsForward(t *testing.T) {
 	for _, dir := range shared.Cases(t) {
 		if filepath.Base(dir) == "adapter" {
@@ -188,7 +190,8 @@ func smallest(t *testing.T) *opened {
 	return nil
 }
 
-// TestGenerateAloneAndBeside wants of sampled rows that they do not depend on their neighbours, and that seeds matter.
+// TestGenerateAloneAndBeside wants of sampled rows that they do not depend on their neighbours, and
+// that seeds matter.
 func TestGenerateAloneAndBeside(t *testing.T) {
 	o := smallest(t)
 	var requests []lm.Request

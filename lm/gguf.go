@@ -27,7 +27,8 @@ func loadGGUFConfig(path string) (*Config, error) {
 	return c, nil
 }
 
-// llama3Scaling finds the settings of Llama 3's stretching that give the factors by which the frequencies are divided.
+// llama3Scaling finds the settings of Llama 3's stretching that give the factors by which the
+// frequencies are divided.
 func llama3Scaling(factors []float32, theta float64, headDim int) (map[string]any, error) {
 	if len(factors) == headDim/2 && len(factors) > 0 {
 		r := RopeScaling{Type: "llama3", Factor: float64(slices.Max(factors)), LowFreqFactor: 1, HighFreqFactor: 4}

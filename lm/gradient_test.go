@@ -14,8 +14,8 @@ import (
 	"haf/backend"
 )
 
-// The families whose written-out gradients take other ways: grouped heads; a soft-cap, windows and a gate of gelu; weights
-// stored as [in, out], biases and layer norms.
+// The families whose written-out gradients take other ways: grouped heads; a soft-cap, windows and
+// a gate of gelu; weights stored as [in, out], biases and layer norms.
 var gradientConfigs = map[string]string{
 	"llama": `{"model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2,
 		"vocab_size": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true}`,
@@ -24,8 +24,8 @@ var gradientConfigs = map[string]string{
 	"gpt2": `{"model_type": "gpt2", "n_embd": 32, "n_head": 4, "n_layer": 2, "n_positions": 256, "vocab_size": 64, "activation_function": "gelu_new"}`,
 }
 
-// TestGradients compares the gradient of a sum over the hidden states, by the weights and by an adapter (whose layers'
-// own weights are frozen), with central differences along random directions.
+// TestGradients compares the gradient of a sum over the hidden states, by the weights and by an
+// adapter (whose layers' own weights are frozen), with central differences along random directions.
 func TestGradients(t *testing.T) {
 	const length = 500 // three blocks of queries
 	stripes := []Stripe{{2, length}, {3, 90}}
@@ -125,7 +125,8 @@ func TestGradients(t *testing.T) {
 				}
 			}
 		}
-		// In bfloat16 the written-out gradient of a product is as near to that in float32 as its digits go.
+		// In bfloat16 the written-out gradient of a product is as near to that in float32 as its digits
+		// go.
 		if name != "gemma2" { // whose weights lie as llama's do
 			dtype, half = dtypes.BFloat16, true
 			for i, g := range gradients(RecomputeSelective) {

@@ -9,8 +9,9 @@ import (
 	"haf/weights"
 )
 
-// Init returns fresh weights for a model: norms 1 (0 where a family adds the 1), biases 0, matrices normal with standard deviation 0.02, those that
-// write to the residual stream divided by √(2·layers) as in GPT-2.
+// Init returns fresh weights for a model: norms 1 (0 where a family adds the 1), biases 0, matrices
+// normal with standard deviation 0.02, those that write to the residual stream divided by
+// √(2·layers) as in GPT-2.
 func Init(c *Config, random *rand.Rand) []weights.Array {
 	fam := c.family()
 	writes := []string{fam.names.o + ".weight", fam.names.down + ".weight"}

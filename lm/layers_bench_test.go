@@ -12,8 +12,8 @@ import (
 	"haf/backend"
 )
 
-// BenchmarkLayers runs four layers of SmolLM2-135M's size on 1856 positions of packed pairs: forward, and forward and backward with an
-// adapter on the feed-forward part.
+// BenchmarkLayers runs four layers of SmolLM2-135M's size on 1856 positions of packed pairs:
+// forward, and forward and backward with an adapter on the feed-forward part.
 func BenchmarkLayers(b *testing.B) {
 	c, err := ParseConfig([]byte(`{"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 4,
 		"vocab_size": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true}`))

@@ -25,16 +25,17 @@ func (b *block) linear(x *Node, name string) *Node {
 	return y
 }
 
-// Merges says whether an adapter is added to weights of two dimensions rather than its product to the result: in float32
-// only, since bfloat16 weights would swallow the adapter, and where the two thin products that it spares, forth and back,
-// are more than those that make the weights, forth and once more back. The rank is a factor of both sides.
+// Merges says whether an adapter is added to weights of two dimensions rather than its product to
+// the result: in float32 only, since bfloat16 weights would swallow the adapter, and where the two
+// thin products that it spares, forth and back, are more than those that make the weights, forth
+// and once more back. The rank is a factor of both sides.
 func (d *Decoder) Merges(positions int, dims []int) bool {
 	return d.DType == dtypes.Float32 && 2*positions*(dims[0]+dims[1]) > 3*dims[0]*dims[1]
 }
 
-// merged is x·(W + s·B·A)ᵀ. The gradients by A and B need the thin products only: with u = dY·B and t = x·Aᵀ,
-// dA = s·uᵀ·x and dB = s·dYᵀ·t, where the gradient by the merged weights would be a product as large as the layer's: W is
-// frozen and gets none.
+// merged is x·(W + s·B·A)ᵀ. The gradients by A and B need the thin products only: with u = dY·B and
+// t = x·Aᵀ, dA = s·uᵀ·x and dB = s·dYᵀ·t, where the gradient by the merged weights would be a
+// product as large as the layer's: W is frozen and gets none.
 func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	scale := b.LoRA.Scale()
 	merge := func(loraB *Node) *Node {
@@ -46,13 +47,15 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 		}
 		return StopGradient(Add(weight, MulScalar(delta, scale)))
 	}
-	whole := merge(SchedulingBarrier(loraB, x)) // else the compiler merges the weights of many layers first
+	// else the compiler merges the weights of many layers first
+	whole := merge(SchedulingBarrier(loraB, x))
 	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), nil, func(in []*Node, _, by *Node) []*Node {
 		x, loraA, loraB := in[0], in[1], in[2]
 		u := dot(by, loraB).Product()
 		tT := product(loraA, x, x.DType())
 		dA := MulScalar(dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
-		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate of the product.
+		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate
+		// of the product.
 		dB := Transpose(MulScalar(dot(tT, by).Product(), scale), 0, 1)
 		if b.checkpoints() { // a second copy of the weights costs more than making it again
 			whole = merge(SchedulingBarrier(loraB, by))
@@ -76,8 +79,8 @@ func (b *block) product(x, weight *Node) *Node {
 
 // times is the product of x [M, in] and w, whose outputs are the axis out, in x's dtype.
 //
-// The tensor library differentiates products of bfloat16 in float32; a device with units for bfloat16 multiplies float32 at a
-// half to an eighth of its rate.
+// The tensor library differentiates products of bfloat16 in float32; a device with units for
+// bfloat16 multiplies float32 at a half to an eighth of its rate.
 func (b *block) times(x, w *Node, out int) *Node {
 	times := func(x, w *Node) *Node {
 		if b.columns != nil && out == 0 {
@@ -109,9 +112,10 @@ func (b *block) times(x, w *Node, out int) *Node {
 	})
 }
 
-// dot is the tensor library's Dot. For bfloat16 operands that one asks for sums in float32, and its XLA backend for processors
-// then makes every second operand wait for the first: it adds a zero made of it, in a pass over the operand that nothing fuses with. XLA sums
-// products of bfloat16 in float32 unasked, and the pure Go backend must be asked.
+// dot is the tensor library's Dot. For bfloat16 operands that one asks for sums in float32, and its
+// XLA backend for processors then makes every second operand wait for the first: it adds a zero
+// made of it, in a pass over the operand that nothing fuses with. XLA sums products of bfloat16 in
+// float32 unasked, and the pure Go backend must be asked.
 func dot(x, y *Node) *DotBuilder {
 	d := Dot(x, y)
 	if x.DType() == dtypes.BFloat16 && x.Graph().Backend().Name() == "xla" {
@@ -125,8 +129,9 @@ func product(x, w *Node, dtype dtypes.DType) *Node {
 	return withOutput(dot(x, w), x.DType(), dtype).General([]int{1}, nil, []int{1}, nil)
 }
 
-// byColumns is [product] of the columns of [asColumns]. A product of few states with large weights takes the time of reading
-// the weights. XLA's library for it on a processor transposes them first, unless the states lie so that it need not.
+// byColumns is [product] of the columns of [asColumns]. A product of few states with large weights
+// takes the time of reading the weights. XLA's library for it on a processor transposes them first,
+// unless the states lie so that it need not.
 func byColumns(w, columns *Node, dtype dtypes.DType) *Node {
 	return Transpose(asIs(withOutput(dot(w, columns), columns.DType(), dtype).General([]int{1}, nil, []int{0}, nil)), 0, 1)
 }
@@ -134,8 +139,8 @@ func byColumns(w, columns *Node, dtype dtypes.DType) *Node {
 // asColumns returns x [M, in] as [in, M].
 func asColumns(x *Node) *Node { return asIs(Transpose(x, 0, 1)) }
 
-// asIs is x, by an operation that the compiler does not see through: it would take the transposition beside a product into the
-// product, and barriers are gone by then.
+// asIs is x, by an operation that the compiler does not see through: it would take the
+// transposition beside a product into the product, and barriers are gone by then.
 func asIs(x *Node) *Node { return MaxScalar(x, -3e38) }
 
 // withOutput makes the sums of a product dtype.

@@ -6,14 +6,14 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// LogProbs returns log softmax(logits(h))[target] for each of N hidden states: float32 [N]. hiddenNH is [N, H], out
-// the policy head, targetsN int32. The logits are made in chunks of that many rows, so
-// that [N, V] never exists at once, in either pass.
+// LogProbs returns log softmax(logits(h))[target] for each of N hidden states: float32 [N].
+// hiddenNH is [N, H], out the policy head, targetsN int32. The logits are made in chunks of that
+// many rows, so that [N, V] never exists at once, in either pass.
 //
-// gradient says what the result will be differentiated by. The gradient of a log-probability by its hidden
-// state is W[target] − softmax(h·Wᵀ)·W, a vector that needs nothing from after this function: with a frozen head it
-// is made together with the value and the logits are neither kept nor made twice. With a trained head the chunks
-// are made again in the backward pass.
+// gradient says what the result will be differentiated by. The gradient of a log-probability by its
+// hidden state is W[target] − softmax(h·Wᵀ)·W, a vector that needs nothing from after this
+// function: with a frozen head it is made together with the value and the logits are neither kept
+// nor made twice. With a trained head the chunks are made again in the backward pass.
 func LogProbs(hiddenNH *Node, out Output, targetsN *Node, chunk int, gradient Gradients) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	var parts []*Node
@@ -21,8 +21,8 @@ func LogProbs(hiddenNH *Node, out Output, targetsN *Node, chunk int, gradient Gr
 		to := min(from+chunk, n)
 		h := Slice(hiddenNH, AxisRange(from, to))
 		if len(parts) > 0 && gradient != ByAll {
-			// Else the compiler makes the logits of all chunks first. With a trained head it would in turn keep each chunk's
-			// gradient by the whole head.
+			// Else the compiler makes the logits of all chunks first. With a trained head it would in turn
+			// keep each chunk's gradient by the whole head.
 			h = SchedulingBarrier(h, parts[len(parts)-1])
 		}
 		targets := Slice(targetsN, AxisRange(from, to))
@@ -50,8 +50,8 @@ const (
 	ByAll                     // by the hidden states and the policy head
 )
 
-// logProbs also returns the exponentials exp(logit − max) [N, V], their sums [N, 1], and the slope of the logits by what
-// the soft-cap is put on [N, V], nil without one.
+// logProbs also returns the exponentials exp(logit − max) [N, V], their sums [N, 1], and the slope
+// of the logits by what the soft-cap is put on [N, V], nil without one.
 func logProbs(hNH *Node, out Output, targetsN *Node) (lpN, expNV, sumN1, slopeNV *Node) {
 	logits, slopeNV := out.logits(hNH)
 	logits = Sub(logits, StopGradient(ReduceAndKeep(logits, ReduceMax, -1)))
@@ -61,8 +61,8 @@ func logProbs(hNH *Node, out Output, targetsN *Node) (lpN, expNV, sumN1, slopeNV
 	return Sub(Reshape(pick(logits, targetsN), n), Log(Reshape(sumN1, n))), expNV, sumN1, slopeNV
 }
 
-// pick returns x[i, index[i]] for x [N, V]. By comparison rather than by Gather: its gradient is elementwise and
-// fuses, where Gather's is a scatter.
+// pick returns x[i, index[i]] for x [N, V]. By comparison rather than by Gather: its gradient is
+// elementwise and fuses, where Gather's is a scatter.
 func pick(xNV, indexN *Node) *Node {
 	n, v := xNV.Shape().Dimensions[0], xNV.Shape().Dimensions[1]
 	at := Equal(Iota(xNV.Graph(), shapes.Make(dtypes.Int32, n, v), 1), BroadcastToDims(Reshape(indexN, n, 1), n, v))
@@ -89,8 +89,9 @@ func logProbsFrozen(hNH *Node, out Output, targetsN *Node) *Node {
 	return Add(StopGradient(lp), Sub(linear, StopGradient(linear)))
 }
 
-// Entropies returns the entropy, in nats, of the distribution over tokens that each of N hidden states gives: float32 [N]. The
-// logits are made in chunks as in [LogProbs]; in one program with it and without gradients they are made once.
+// Entropies returns the entropy, in nats, of the distribution over tokens that each of N hidden
+// states gives: float32 [N]. The logits are made in chunks as in [LogProbs]; in one program with it
+// and without gradients they are made once.
 func Entropies(hiddenNH *Node, out Output, chunk int) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	var parts []*Node

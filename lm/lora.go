@@ -11,20 +11,22 @@ import (
 	"haf/weights"
 )
 
-// Endings of the names of an adapter's two matrices, after the name of the linear layer: A [rank, in] and
-// B [out, rank], as PEFT stores them.
+// Endings of the names of an adapter's two matrices, after the name of the linear layer: A [rank,
+// in] and B [out, rank], as PEFT stores them.
 const (
 	LoraA = ".lora_A.weight"
 	LoraB = ".lora_B.weight"
 )
 
-// LoRA describes a low-rank adapter (arXiv 2106.09685): y = x·Wᵀ + scale · (x·Aᵀ)·Bᵀ on the targeted linear layers. A
-// fused layer is one layer.
+// LoRA describes a low-rank adapter (arXiv 2106.09685): y = x·Wᵀ + scale · (x·Aᵀ)·Bᵀ on the
+// targeted linear layers. A fused layer is one layer.
 type LoRA struct {
-	Rank    int
-	Alpha   float64
-	RSLoRA  bool     // scale alpha/√rank instead of alpha/rank
-	Targets []string // names of linear layers ("q_proj"); one that is no plain name is a regular expression of the whole path
+	Rank   int
+	Alpha  float64
+	RSLoRA bool // scale alpha/√rank instead of alpha/rank
+	// names of linear layers ("q_proj"); one that is no plain name is a regular expression of the
+	// whole path
+	Targets []string
 }
 
 // Scale is what the adapter's product is multiplied by.
@@ -37,8 +39,9 @@ func (l *LoRA) Scale() float64 {
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_.]+$`)
 
-// Match returns the linear layers of the model (paths without ".weight") that the adapter targets, in the
-// order of the layers. A target that matches nothing is an error that names the layers there are.
+// Match returns the linear layers of the model (paths without ".weight") that the adapter targets,
+// in the order of the layers. A target that matches nothing is an error that names the layers there
+// are.
 func (l *LoRA) Match(c *Config) ([]string, error) {
 	if l.Rank < 1 {
 		return nil, fmt.Errorf("lm: LoRA rank is %d, at least 1 is wanted", l.Rank)
@@ -103,8 +106,8 @@ func (l *LoRA) Params(c *Config) ([]Param, error) {
 	return out, nil
 }
 
-// Init returns a fresh adapter's values: A uniform in ±1/√in (Kaiming with a = √5, PEFT's default), B zero, so that
-// the adapted model equals the base.
+// Init returns a fresh adapter's values: A uniform in ±1/√in (Kaiming with a = √5, PEFT's default),
+// B zero, so that the adapted model equals the base.
 func (l *LoRA) Init(c *Config, random *rand.Rand) ([]weights.Array, error) {
 	params, err := l.Params(c)
 	if err != nil {

@@ -90,8 +90,8 @@ func (c *Config) Marshal(architecture string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// keys returns the fields under their names in config.json, to see which were changed and to write a Config that was
-// made by hand.
+// keys returns the fields under their names in config.json, to see which were changed and to write
+// a Config that was made by hand.
 func (c *Config) keys() map[string]any {
 	token := func(id int) any {
 		if id < 0 {
@@ -131,7 +131,8 @@ func (c *Config) keys() map[string]any {
 	return keys
 }
 
-// Hash is the hex SHA-256 of the fields that decide what a decoder computes, whatever they are called in the file.
+// Hash is the hex SHA-256 of the fields that decide what a decoder computes, whatever they are
+// called in the file.
 func (c *Config) Hash() string {
 	keys := c.keys()
 	for _, other := range []string{"dtype", "bos_token_id", "eos_token_id", "pad_token_id", "max_position_embeddings"} {

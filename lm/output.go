@@ -27,8 +27,8 @@ func (o Output) Logits(hNH *Node) *Node {
 	return logits
 }
 
-// logits returns the logits in float32 (a bfloat16 body's product keeps its inputs, not its precision), and their slope
-// by what the soft-cap is put on, 1 − (logit/cap)²; nil without one.
+// logits returns the logits in float32 (a bfloat16 body's product keeps its inputs, not its
+// precision), and their slope by what the soft-cap is put on, 1 − (logit/cap)²; nil without one.
 func (o Output) logits(hNH *Node) (logitsNV, slopeNV *Node) {
 	w := ConvertDType(o.VH, hNH.DType())
 	if o.columns {

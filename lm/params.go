@@ -32,8 +32,8 @@ func (c *Config) blockName(layer int) string {
 	return c.family().names.layers + strconv.Itoa(layer) + "."
 }
 
-// LayerOf returns the part of a weight's name that says which block it belongs to ("model.layers.3."), empty for a weight
-// that is in none.
+// LayerOf returns the part of a weight's name that says which block it belongs to
+// ("model.layers.3."), empty for a weight that is in none.
 func (c *Config) LayerOf(name string) string {
 	layers := c.family().names.layers
 	rest, ok := strings.CutPrefix(name, layers)
@@ -69,8 +69,8 @@ func (c *Config) linears() []linearLayer {
 	return out
 }
 
-// Params lists the weights of the backbone and the policy head (only what is not tied to the embedding), in a fixed
-// order.
+// Params lists the weights of the backbone and the policy head (only what is not tied to the
+// embedding), in a fixed order.
 func Params(c *Config) []Param {
 	fam := c.family()
 	n := fam.names
@@ -105,7 +105,8 @@ func Params(c *Config) []Param {
 	return append(params, OutputParams(c)...)
 }
 
-// OutputParams lists the weights that the policy head has for itself: none where it is the embedding.
+// OutputParams lists the weights that the policy head has for itself: none where it is the
+// embedding.
 func OutputParams(c *Config) []Param {
 	fam := c.family()
 	var params []Param
@@ -158,8 +159,8 @@ func (f *family) linearParams(block string, l linearLayer) []Param {
 	return params
 }
 
-// Transposed tells whether the linear layers in the blocks are stored as [in, out] rather than [out, in]. Adapters
-// are A [rank, in] and B [out, rank] all the same.
+// Transposed tells whether the linear layers in the blocks are stored as [in, out] rather than
+// [out, in]. Adapters are A [rank, in] and B [out, rank] all the same.
 func Transposed(c *Config) bool { return c.family().conv1D }
 
 // Linears lists the paths of the linear layers inside the blocks, those that an adapter can target.
@@ -173,15 +174,16 @@ func Linears(c *Config) []string {
 	return paths
 }
 
-// LastFeedForward says whether a linear layer, named as by [Linears], is of the last block's feed-forward part, which [Decoder.Hidden]
-// runs for the places that are read.
+// LastFeedForward says whether a linear layer, named as by [Linears], is of the last block's
+// feed-forward part, which [Decoder.Hidden] runs for the places that are read.
 func LastFeedForward(c *Config, path string) bool {
 	name, ok := strings.CutPrefix(path, c.blockName(c.Layers-1))
 	n := c.family().names
 	return ok && slices.Contains([]string{n.gateUp, n.gate, n.up, n.down}, name)
 }
 
-// MaxLength is the longest sequence that the model has positions for; 0 is no limit, where they are rotary.
+// MaxLength is the longest sequence that the model has positions for; 0 is no limit, where they are
+// rotary.
 func (c *Config) MaxLength() int {
 	if c.family().rotary() {
 		return 0
@@ -189,9 +191,9 @@ func (c *Config) MaxLength() int {
 	return c.MaxPositions
 }
 
-// ReadParam reads a weight of a model from its checkpoint, under one of the names that it goes by: that of a causal or
-// classifying model, that of a backbone saved alone (without the prefix), or that of a part of a larger model. A
-// weight that is not there wraps weights.ErrMissing.
+// ReadParam reads a weight of a model from its checkpoint, under one of the names that it goes by:
+// that of a causal or classifying model, that of a backbone saved alone (without the prefix), or
+// that of a part of a larger model. A weight that is not there wraps weights.ErrMissing.
 func ReadParam(ck *weights.Tensors, c *Config, p Param) (weights.Array, error) {
 	for _, name := range c.aliases(p.Name) {
 		if _, ok := ck.Info(name); !ok {
@@ -204,8 +206,8 @@ func ReadParam(ck *weights.Tensors, c *Config, p Param) (weights.Array, error) {
 	return ck.ReadShape(p.Name, p.Shape...)
 }
 
-// ReadInfo describes the stored form of a weight, under one of the names that it goes by. One that is not there wraps
-// weights.ErrMissing.
+// ReadInfo describes the stored form of a weight, under one of the names that it goes by. One that
+// is not there wraps weights.ErrMissing.
 func ReadInfo(ck *weights.Tensors, c *Config, name string) (weights.Info, error) {
 	for _, alias := range c.aliases(name) {
 		if info, ok := ck.Info(alias); ok {
@@ -215,8 +217,9 @@ func ReadInfo(ck *weights.Tensors, c *Config, name string) (weights.Info, error)
 	return weights.Info{}, fmt.Errorf("lm: %s: %w", name, weights.ErrMissing)
 }
 
-// ModuleName is how transformers calls a module or weight of the blocks in the model that a folder with this config.json
-// opens as: PEFT's names are made of it. It differs where the text model is a part of a larger one.
+// ModuleName is how transformers calls a module or weight of the blocks in the model that a folder
+// with this config.json opens as: PEFT's names are made of it. It differs where the text model is a
+// part of a larger one.
 func (c *Config) ModuleName(name string) string {
 	if rest, ok := strings.CutPrefix(name, c.family().names.prefix); ok && c.Nested {
 		return c.family().names.prefix + "language_model." + rest

@@ -18,10 +18,12 @@ import (
 	"haf/weights"
 )
 
-// TestForwardParity compares hidden states and logits of every stored sequence, run alone, with PyTorch's.
+// TestForwardParity compares hidden states and logits of every stored sequence, run alone, with
+// PyTorch's.
 func TestForwardParity(t *testing.T) {
 	for _, dir := range shared.Cases(t) {
-		if filepath.Base(dir) != "adapter" { // its heads and gradients are compared where models are opened
+		// its heads and gradients are compared where models are opened
+		if filepath.Base(dir) != "adapter" {
 			t.Run(filepath.Base(dir), func(t *testing.T) { forwardParity(t, openDevice(t, shared.CaseDevice(dir)), dir) })
 		}
 	}
@@ -127,8 +129,9 @@ func within(t *testing.T, stored *weights.Tensors, name string, got []float32) (
 	return worst
 }
 
-// TestRealModels compares stories260k and SmolLM2 with what transformers gives for a few texts: the negative
-// log-likelihood of each token, the largest logits after the last, and the last hidden state.
+// TestRealModels compares stories260k and SmolLM2 with what transformers gives for a few texts: the
+// negative log-likelihood of each token, the largest logits after the last, and the last hidden
+// state.
 func TestRealModels(t *testing.T) {
 	var want map[string]struct {
 		Cases []struct {
@@ -178,7 +181,8 @@ func TestRealModels(t *testing.T) {
 	}
 }
 
-// closeTo allows 1e-4, relative for numbers above 1: the depth and the logits' size of a real model.
+// closeTo allows 1e-4, relative for numbers above 1: the depth and the logits' size of a real
+// model.
 func closeTo(t *testing.T, what string, got, want float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= 1e-4*max(1, math.Abs(want))) {

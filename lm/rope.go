@@ -21,8 +21,8 @@ type RopeScaling struct {
 // localThetaKey is transformers 4's key of the rotary base of layers with a window.
 const localThetaKey = "rope_local_base_freq"
 
-// parseRope accepts rope_parameters (transformers 5) and rope_theta with rope_scaling (transformers 4). Where both
-// are given, the scaling of the older form wins, as in transformers.
+// parseRope accepts rope_parameters (transformers 5) and rope_theta with rope_scaling (transformers
+// 4). Where both are given, the scaling of the older form wins, as in transformers.
 func (c *Config) parseRope(f *fields, fam *family) {
 	partialKey := fam.key("partial_rotary_factor")
 	partial := 1.0
@@ -85,8 +85,8 @@ func (c *Config) parseRope(f *fields, fam *family) {
 	}
 }
 
-// parseLocalRope takes apart rope_parameters of a family that has them for each type of layer: what is left in rope
-// are those of the layers without a window.
+// parseLocalRope takes apart rope_parameters of a family that has them for each type of layer: what
+// is left in rope are those of the layers without a window.
 func (c *Config) parseLocalRope(f, rope *fields) {
 	if f.err != nil || rope.raw == nil {
 		return
@@ -169,8 +169,9 @@ func (c *Config) rotaryDim() int {
 	return int(float64(c.HeadDim) * c.PartialRotary)
 }
 
-// InverseFrequencies returns the angles, in radians a position, by which the rotary embedding turns each pair of the
-// D rotated dimensions of a head, from the fastest to the slowest: D/2 of θ^(−2i/D), then scaled as Rope says.
+// InverseFrequencies returns the angles, in radians a position, by which the rotary embedding turns
+// each pair of the D rotated dimensions of a head, from the fastest to the slowest: D/2 of
+// θ^(−2i/D), then scaled as Rope says.
 func (c *Config) InverseFrequencies() []float64 { return c.frequencies(c.RopeTheta, c.Rope) }
 
 // localFrequencies are those of the layers with a window.
@@ -197,8 +198,9 @@ func (c *Config) frequencies(theta float64, scaling RopeScaling) []float64 {
 	return inverse
 }
 
-// llama3 leaves the fast frequencies alone, divides the slow ones by the factor, and goes smoothly from one to the
-// other in between; turns is how often a frequency goes round in the context that the model was trained on first.
+// llama3 leaves the fast frequencies alone, divides the slow ones by the factor, and goes smoothly
+// from one to the other in between; turns is how often a frequency goes round in the context that
+// the model was trained on first.
 func (r RopeScaling) llama3(f float64) float64 {
 	turns := float64(r.OriginalMaxPositions) * f / (2 * math.Pi)
 	switch {

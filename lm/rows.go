@@ -8,15 +8,16 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Rows are the packed rows that a decoder runs, M positions in all. A token sees the tokens at or before it in its row that it
-// continues.
+// Rows are the packed rows that a decoder runs, M positions in all. A token sees the tokens at or
+// before it in its row that it continues.
 type Rows struct {
 	Tokens, Positions *Node // int32 [M]
 	full, windowed    view  // what layers without and with a window attend by
 }
 
-// A view is what attention needs to know of the rows. It is made on the host, once for all layers: of what is computed in the
-// graph, the compiler makes a copy for every use, and masks and angles that each layer computes again took a tenth of a step.
+// A view is what attention needs to know of the rows. It is made on the host, once for all layers:
+// of what is computed in the graph, the compiler makes a copy for every use, and masks and angles
+// that each layer computes again took a tenth of a step.
 type view struct {
 	visible        []*Node // bool [R, T, T], of each stripe
 	cosM1D, sinM1D *Node   // float32 [M, 1, D/2]; nil without rotary positions
@@ -29,12 +30,14 @@ type Stripe struct{ Rows, Length int }
 type Layout struct {
 	Stripes           []Stripe
 	Tokens, Positions []int32
-	// Until is the flat position behind the last one that sees the token. What continues a token, and that alone, stands between: a row
-	// is a forest, written depth first, such as of prompts with responses, which may begin alike.
+	// Until is the flat position behind the last one that sees the token. What continues a token, and
+	// that alone, stands between: a row is a forest, written depth first, such as of prompts with
+	// responses, which may begin alike.
 	Until []int32
 }
 
-// NumRowInputs is the number of arrays that RowInputs made of what begins with them: it depends on the number of stripes.
+// NumRowInputs is the number of arrays that RowInputs made of what begins with them: it depends on
+// the number of stripes.
 func (c *Config) NumRowInputs(in []*Node) int {
 	n := numMasks(in) + 2 // tokens, positions
 	if c.family().rotary() {
@@ -96,9 +99,9 @@ func (c *Config) Rows(in []*Node) Rows {
 	return r
 }
 
-// visible tells which tokens a token sees, bool [R, T, T] for every stripe: not later in the row, continued by it, and, unless window
-// is 0, less than window positions back. Positions, not places in the row: between a response and its prompt there may be other
-// responses.
+// visible tells which tokens a token sees, bool [R, T, T] for every stripe: not later in the row,
+// continued by it, and, unless window is 0, less than window positions back. Positions, not places
+// in the row: between a response and its prompt there may be other responses.
 func (l Layout) visible(window int) []any {
 	var masks []any
 	first := 0
@@ -122,13 +125,15 @@ func (l Layout) visible(window int) []any {
 	return masks
 }
 
-// rotations returns the cosines and sines of the rotary angles, float32 [M, D/2]. The angles are float32 products, as in
-// transformers, whatever the body's dtype: in bfloat16 they are garbage after a few hundred positions.
+// rotations returns the cosines and sines of the rotary angles, float32 [M, D/2]. The angles are
+// float32 products, as in transformers, whatever the body's dtype: in bfloat16 they are garbage
+// after a few hundred positions.
 func rotations(positions []int32, inverse []float64) []any {
 	half := len(inverse)
 	cos, sin := make([]float32, len(positions)*half), make([]float32, len(positions)*half)
 	at := func(x []float32, i int) []float32 { return x[i*half : (i+1)*half] }
-	first := map[int32]int{} // where a position was first: there are several in a row, and many in a batch
+	// where a position was first: there are several in a row, and many in a batch
+	first := map[int32]int{}
 	for i, p := range positions {
 		if from, ok := first[p]; ok {
 			copy(at(cos, i), at(cos, from))

@@ -7,7 +7,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// TestVisible compares what is visible with the rule, token by token, on two rows of prompts with branches, two of which begin alike.
+// TestVisible compares what is visible with the rule, token by token, on two rows of prompts with
+// branches, two of which begin alike.
 func TestVisible(t *testing.T) {
 	l := Layout{Stripes: []Stripe{{2, 8}},
 		Positions: []int32{0, 1, 2, 3, 2, 3, 0, 1, 0, 1, 2, 3, 4, 3, 0, 0},

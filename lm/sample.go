@@ -7,15 +7,20 @@ import (
 	"slices"
 )
 
-// Sampling says how the next token is drawn. The settings apply in the order of the fields, as in transformers. The zero value
-// is greedy: the most probable token, the first of equals.
+// Sampling says how the next token is drawn. The settings apply in the order of the fields, as in
+// transformers. The zero value is greedy: the most probable token, the first of equals.
 type Sampling struct {
-	RepetitionPenalty float64 // logits of tokens in prompt or response: divided where positive, else multiplied; 0 and 1 are none
+	// logits of tokens in prompt or response: divided where positive, else multiplied; 0 and 1 are
+	// none
+	RepetitionPenalty float64
 	Temperature       float64 // divides the logits; 0 is greedy
-	TopK              int     // only the k most probable tokens and those equal to the last of them; 0 is all
-	TopP              float64 // only the most probable tokens, as many as reach this probability; 0 and 1 are all
-	MinP              float64 // only tokens of at least this share of the largest probability; 0 is all
-	Seed              uint64  // the row's own stream of random numbers
+	// only the k most probable tokens and those equal to the last of them; 0 is all
+	TopK int
+	// only the most probable tokens, as many as reach this probability; 0 and 1 are all
+	TopP float64
+	// only tokens of at least this share of the largest probability; 0 is all
+	MinP float64
+	Seed uint64 // the row's own stream of random numbers
 }
 
 // Check returns an error that names the first setting out of range.
@@ -64,14 +69,15 @@ func newSampler(s Sampling, prompt []int32) *sampler {
 	return out
 }
 
-// A draw is a token and its log-probability: under the model (logp) and under what it was drawn from (drawn), which the
-// settings make of the model's distribution.
+// A draw is a token and its log-probability: under the model (logp) and under what it was drawn
+// from (drawn), which the settings make of the model's distribution.
 type draw struct {
 	token       int32
 	logp, drawn float64
 }
 
-// next draws a token. sum is the log-sum-exp of the logits [V]. Logits that are no numbers are an error.
+// next draws a token. sum is the log-sum-exp of the logits [V]. Logits that are no numbers are an
+// error.
 func (s *sampler) next(logits []float32, sum float32) (draw, error) {
 	if sum-sum != 0 {
 		return draw{}, fmt.Errorf("lm: the model's logits are no numbers (their log-sum-exp is %v): its weights are damaged", sum)
@@ -114,7 +120,8 @@ func (s *sampler) penalized(logit float64) float64 {
 	return logit * s.RepetitionPenalty
 }
 
-// candidates returns the tokens that may be drawn and the sum of their weights. The slice is valid until the next call.
+// candidates returns the tokens that may be drawn and the sum of their weights. The slice is valid
+// until the next call.
 func (s *sampler) candidates(logits []float32) (kept []candidate, total float64) {
 	s.logits = slices.Grow(s.logits[:0], len(logits))[:len(logits)]
 	largest := math.Inf(-1)
@@ -156,14 +163,16 @@ func (s *sampler) candidates(logits []float32) (kept []candidate, total float64)
 	return kept, total
 }
 
-// nucleus appends the most probable tokens to kept, by falling probability, until their sum reaches p of the whole (nucleus sampling,
-// arXiv 1904.09751); of equals the first comes first. logits have 0 for their largest.
+// nucleus appends the most probable tokens to kept, by falling probability, until their sum reaches
+// p of the whole (nucleus sampling, arXiv 1904.09751); of equals the first comes first. logits have
+// 0 for their largest.
 func nucleus(kept []candidate, logits []float64, p float64) []candidate {
 	whole := 0.0
 	for _, z := range logits {
 		whole += math.Exp(z)
 	}
-	// Sorting the vocabulary is dear and a few tokens hold most of the mass: take those above a floor, lower it until they are enough.
+	// Sorting the vocabulary is dear and a few tokens hold most of the mass: take those above a floor,
+	// lower it until they are enough.
 	for floor := -8.0; ; floor *= 2 {
 		kept = kept[:0]
 		mass := 0.0

@@ -36,7 +36,8 @@ func TestStoredSampling(t *testing.T) {
 	}
 }
 
-// TestDrawFrequencies draws often and compares with the distribution: within five standard deviations of each token's count.
+// TestDrawFrequencies draws often and compares with the distribution: within five standard
+// deviations of each token's count.
 func TestDrawFrequencies(t *testing.T) {
 	logits := []float32{2, 1, 0.5, -1, -3, 1}
 	s := newSampler(Sampling{Temperature: 0.7, TopP: 0.95, Seed: 3}, nil)

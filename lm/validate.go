@@ -18,8 +18,8 @@ var activations = map[string]string{
 	"gelu_new": "gelu_new",
 }
 
-// Validate reports the first setting that no decoder can be built from. ParseConfig has called it already; it is for
-// a Config made or changed by hand.
+// Validate reports the first setting that no decoder can be built from. ParseConfig has called it
+// already; it is for a Config made or changed by hand.
 func (c *Config) Validate() error {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("lm: %s: %w", configFile, err)
@@ -81,8 +81,8 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// validateSwitches sees to it that what the family's config.json cannot say is as the family has it: it would be
-// lost on the way to disk.
+// validateSwitches sees to it that what the family's config.json cannot say is as the family has
+// it: it would be lost on the way to disk.
 func (c *Config) validateSwitches(fam *family) error {
 	standard := &Config{}
 	fam.defaults(standard)

@@ -35,7 +35,8 @@ func (p windowPattern) period() int {
 	return 0
 }
 
-// at tells whether a layer has the window; n is the first windowed layer or the length of the repeating pattern.
+// at tells whether a layer has the window; n is the first windowed layer or the length of the
+// repeating pattern.
 func (p windowPattern) at(layer, n int) bool {
 	switch p {
 	case allWindowed:
@@ -48,8 +49,8 @@ func (p windowPattern) at(layer, n int) bool {
 	return false
 }
 
-// parseWindows reads which layers have the window: layer_types where it is given, else the family's pattern. Windowed
-// stays nil where it would be the family's own.
+// parseWindows reads which layers have the window: layer_types where it is given, else the family's
+// pattern. Windowed stays nil where it would be the family's own.
 func (c *Config) parseWindows(f *fields, fam *family) {
 	n, use := fam.windows.period(), true
 	switch fam.windows {

@@ -6,8 +6,9 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Losses of the score head on one comparison, with Δ = r_chosen − r_rejected and F the [Link]: the logistic function σ
-// in the papers. Nodes are float32 [C], so is the result; the float64 twin of each bears its name and Value.
+// Losses of the score head on one comparison, with Δ = r_chosen − r_rejected and F the [Link]: the
+// logistic function σ in the papers. Nodes are float32 [C], so is the result; the float64 twin of
+// each bears its name and Value.
 
 // BradleyTerry is the negative log-likelihood of a comparison (Bradley and Terry, Biometrika 1952):
 //
@@ -17,7 +18,8 @@ func BradleyTerry(marginC *Node, link Link) *Node { return link.Loss(marginC) }
 // BradleyTerryValue is [BradleyTerry] of one margin.
 func BradleyTerryValue(margin float64, link Link) float64 { return link.LossValue(margin) }
 
-// Margin wants the chosen response ahead by the margin m that the data states (Llama 2, arXiv 2307.09288, equation 2):
+// Margin wants the chosen response ahead by the margin m that the data states (Llama 2, arXiv
+// 2307.09288, equation 2):
 //
 //	ℓ = −log F(Δ − m)
 func Margin(marginC, statedC *Node, link Link) *Node { return link.Loss(Sub(marginC, statedC)) }
@@ -25,7 +27,8 @@ func Margin(marginC, statedC *Node, link Link) *Node { return link.Loss(Sub(marg
 // MarginValue is [Margin] of one comparison.
 func MarginValue(margin, stated float64, link Link) float64 { return link.LossValue(margin - stated) }
 
-// Scaled counts a comparison m times, m being the margin that the data states (HelpSteer2-Preference, arXiv 2410.01257, section 3.2):
+// Scaled counts a comparison m times, m being the margin that the data states
+// (HelpSteer2-Preference, arXiv 2410.01257, section 3.2):
 //
 //	ℓ = −m log F(Δ)
 func Scaled(marginC, statedC *Node, link Link) *Node { return Mul(statedC, link.Loss(marginC)) }
@@ -47,8 +50,8 @@ func SmoothedValue(margin, smoothing float64, link Link) float64 {
 	return (1-smoothing)*link.LossValue(margin) + smoothing*link.LossValue(-margin)
 }
 
-// Robust is the loss whose mean over labels that are turned round with probability ε is the mean of −log F over the true
-// ones (arXiv 2403.00409, equation 12); it may be negative:
+// Robust is the loss whose mean over labels that are turned round with probability ε is the mean of
+// −log F over the true ones (arXiv 2403.00409, equation 12); it may be negative:
 //
 //	ℓ = [−(1 − ε) log F(Δ) + ε log F(−Δ)] / (1 − 2ε)
 //
@@ -70,11 +73,12 @@ func Hinge(marginC *Node, width float64) *Node { return MaxScalar(AddScalar(Neg(
 // HingeValue is [Hinge] of one margin.
 func HingeValue(margin, width float64) float64 { return math.Max(0, width-margin) }
 
-// normFloor keeps [Normalized] defined at the zero score head, where its slope is ten times that of Bradley-Terry.
+// normFloor keeps [Normalized] defined at the zero score head, where its slope is ten times that of
+// Bradley-Terry.
 const normFloor = 0.01
 
-// Normalized is Bradley-Terry of a margin that the rewards' own size divides, so that growing all rewards gains nothing
-// (norm-BT, a baseline of arXiv 2505.07271, where ε is 0):
+// Normalized is Bradley-Terry of a margin that the rewards' own size divides, so that growing all
+// rewards gains nothing (norm-BT, a baseline of arXiv 2505.07271, where ε is 0):
 //
 //	ℓ = −log F(Δ / √(r_c² + r_r² + ε)),  ε = 0.01
 func Normalized(chosenC, rejectedC *Node, link Link) *Node {
@@ -87,8 +91,8 @@ func NormalizedValue(chosen, rejected float64, link Link) float64 {
 	return link.LossValue((chosen - rejected) / math.Sqrt(chosen*chosen+rejected*rejected+normFloor))
 }
 
-// Eurus asks for a positive reward of the chosen and a negative one of the rejected response besides (arXiv 2404.02078,
-// equation 2):
+// Eurus asks for a positive reward of the chosen and a negative one of the rejected response
+// besides (arXiv 2404.02078, equation 2):
 //
 //	ℓ = −log F(Δ) − log F(r_c) − log F(−r_r)
 func Eurus(chosenC, rejectedC *Node, link Link) *Node {

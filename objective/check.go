@@ -9,7 +9,8 @@ import (
 
 func weight(x float64) bool { return x >= 0 && x < math.Inf(1) }
 
-// Check returns an error that names the first setting out of range, or one that no chosen loss reads.
+// Check returns an error that names the first setting out of range, or one that no chosen loss
+// reads.
 func (h Hybrid) Check() error {
 	if !weight(h.RewardWeight) || !weight(h.PolicyWeight) || !h.UsesScore() && !h.UsesPolicy() {
 		return fmt.Errorf("reward_weight is %g and policy_weight %g: neither may be negative, one must be positive", h.RewardWeight, h.PolicyWeight)
@@ -67,8 +68,8 @@ func (h Hybrid) checkRanges() error {
 	return nil
 }
 
-// checkUses refuses settings that were changed for nothing. A loss that is named but has no weight counts: the same
-// recipe is run with other weights.
+// checkUses refuses settings that were changed for nothing. A loss that is named but has no weight
+// counts: the same recipe is run with other weights.
 func (h Hybrid) checkUses(named []share) error {
 	d := Default()
 	changed := []struct {

@@ -10,7 +10,8 @@ import (
 // TestCheck has what is refused, and what the message says.
 func TestCheck(t *testing.T) {
 	for name, h := range cases() {
-		if err := h.Check(); err != nil && !strings.Contains(err.Error(), "do not read it") { // cases sets all settings at once
+		// cases sets all settings at once
+		if err := h.Check(); err != nil && !strings.Contains(err.Error(), "do not read it") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -34,8 +34,8 @@ func ExampleBradleyTerryValue() {
 }
 
 func ExampleUncertainValue() {
-	// The chosen response is ahead by 1. With variances of 1/2 each that is one standard deviation; with 2 each it is half of one; where the
-	// rejected response alone is uncertain, in between.
+	// The chosen response is ahead by 1. With variances of 1/2 each that is one standard deviation;
+	// with 2 each it is half of one; where the rejected response alone is uncertain, in between.
 	gaussian := objective.Link{Prior: objective.GaussianPrior, Scale: 1}
 	for _, u := range [][2]float64{{0, 0}, {math.Log(4), math.Log(4)}, {0, math.Log(4)}} {
 		fmt.Printf("P = %.4f\n", math.Exp(-objective.UncertainValue(1, u[0], u[1], gaussian)))
@@ -69,7 +69,8 @@ func ExampleSmoothedValue() {
 }
 
 func ExampleRobustValue() {
-	// Over labels of which one in ten is turned round, the mean of the robust loss is the loss of the true label.
+	// Over labels of which one in ten is turned round, the mean of the robust loss is the loss of the
+	// true label.
 	mean := 0.9*objective.RobustValue(2, 0.1, logistic) + 0.1*objective.RobustValue(-2, 0.1, logistic)
 	fmt.Printf("%.4f %.4f\n", mean, objective.BradleyTerryValue(2, logistic))
 	// Output: 0.1269 0.1269
@@ -93,7 +94,8 @@ func ExampleEurusValue() {
 }
 
 func ExamplePlackettLuceValue() {
-	// Three responses in the order 0, 1, 2: the choice of the first out of three, then of the second out of two.
+	// Three responses in the order 0, 1, 2: the choice of the first out of three, then of the second
+	// out of two.
 	fmt.Printf("%.4f\n", objective.PlackettLuceValue([]float64{2, 1, 0}, [][2]int{{0, 1}, {0, 2}, {1, 2}}))
 	// Output: 0.7209
 }
@@ -125,7 +127,8 @@ func ExampleBatchSumValue() {
 }
 
 func ExampleDirectPreferenceValue() {
-	// The policy has made the chosen response 5 nats likelier beside the rejected one than the reference does.
+	// The policy has made the chosen response 5 nats likelier beside the rejected one than the
+	// reference does.
 	fmt.Printf("%.4f\n", objective.DirectPreferenceValue(5, 0.1, logistic))
 	// Output: 0.4741
 }

@@ -1,5 +1,6 @@
-// Package objective holds every loss as a graph function beside its float64 twin, under its equation; the tables of them
-// that a recipe chooses from; and the [Hybrid] objective that they make.
+// Package objective holds every loss as a graph function beside its float64 twin, under its
+// equation; the tables of them that a recipe chooses from; and the [Hybrid] objective that they
+// make.
 package objective
 
 import (
@@ -11,13 +12,13 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// A Hybrid is the objective of HaF-RM (arXiv 2407.04185): a reward loss on the score head and a policy loss on
-// the policy head of one decoder, on the same comparisons.
+// A Hybrid is the objective of HaF-RM (arXiv 2407.04185): a reward loss on the score head and a
+// policy loss on the policy head of one decoder, on the same comparisons.
 //
 //	L = w · mean (ℓ_reward + regularizers) + α · mean ℓ_policy
 //
-// Baseline is α = 0; DPO is w = 0, and its reward is the implicit one. The keys of a recipe's [objective] are the fields'
-// names in small letters with underscores.
+// Baseline is α = 0; DPO is w = 0, and its reward is the implicit one. The keys of a recipe's
+// [objective] are the fields' names in small letters with underscores.
 type Hybrid struct {
 	RewardWeight float64 // w
 	PolicyWeight float64 // α, where its schedule ends
@@ -120,7 +121,8 @@ func (h Hybrid) stopped(score *Node) *Node {
 	return score
 }
 
-// Loss builds the objective. A weighted sum, so that the losses of a step's micro-batches add up to the step's.
+// Loss builds the objective. A weighted sum, so that the losses of a step's micro-batches add up to
+// the step's.
 func (h Hybrid) Loss(in Readout) Losses {
 	zero := ScalarZero(in.WeightC.Graph(), dtypes.Float32)
 	zeroC := ZerosLike(in.WeightC)
@@ -190,8 +192,8 @@ func (h Hybrid) regularizers() []regularizer {
 	return slices.DeleteFunc(all, func(r regularizer) bool { return r.weight == 0 })
 }
 
-// Value is the float64 twin of [Hybrid.Loss] over the mean of the groups' comparisons, with the weights at the end of their
-// schedule.
+// Value is the float64 twin of [Hybrid.Loss] over the mean of the groups' comparisons, with the
+// weights at the end of their schedule.
 func (h Hybrid) Value(groups []Group) (total, reward, policy float64) {
 	w, alpha := h.Final(h.RewardWeight, h.PolicyWeight)
 	return h.value(groups, w, alpha)
@@ -220,9 +222,10 @@ func (h Hybrid) value(groups []Group, w, alpha float64) (total, reward, policy f
 	return w*reward + alpha*policy, reward, policy
 }
 
-// FirstLoss is the value that the loss must have at the first of so many steps, on groups of whose numbers only those of
-// the data are read: all scores are zero, and the policy is the reference. ok is false where the objective has no such value,
-// because it depends on log π itself. For the paper's losses it is (w + α) ln 2.
+// FirstLoss is the value that the loss must have at the first of so many steps, on groups of whose
+// numbers only those of the data are read: all scores are zero, and the policy is the reference. ok
+// is false where the objective has no such value, because it depends on log π itself. For the
+// paper's losses it is (w + α) ln 2.
 func (h Hybrid) FirstLoss(groups []Group, steps int) (loss float64, ok bool) {
 	_, policy := h.active()
 	w, alpha := h.Weights(h.RewardWeight, h.PolicyWeight, 0, steps)
@@ -238,8 +241,8 @@ func (h Hybrid) FirstLoss(groups []Group, steps int) (loss float64, ok bool) {
 	return loss, !math.IsNaN(loss)
 }
 
-// Plain says whether the first loss is (w + α) ln 2 whatever the data: both losses are negative log-likelihoods of
-// comparisons alone.
+// Plain says whether the first loss is (w + α) ln 2 whatever the data: both losses are negative
+// log-likelihoods of comparisons alone.
 func (h Hybrid) Plain() bool {
 	return h.Kind == Constant && strings.TrimSpace(h.Reward) == "bradley-terry" && strings.TrimSpace(h.Policy) == DPO
 }

@@ -31,7 +31,8 @@ func with(change func(*objective.Hybrid)) objective.Hybrid {
 	return h
 }
 
-// newGroups makes random groups: a full ranking of four, pairs, a partial order, and a tie. Values go through float32.
+// newGroups makes random groups: a full ranking of four, pairs, a partial order, and a tie. Values
+// go through float32.
 func newGroups(random *rand.Rand, scale float64) []objective.Group {
 	rounded := func(x float64) float64 { return float64(float32(x)) }
 	margin := func() float64 { return rounded(math.Abs(random.NormFloat64())) }
@@ -62,8 +63,9 @@ func newGroups(random *rand.Rand, scale float64) []objective.Group {
 	return groups
 }
 
-// lossAndGradients runs the graph on the groups, laid out with padding slots and comparisons of large numbers: losses,
-// and gradients by scores, log-probabilities, log-variances (by group and response) and the link's log scale.
+// lossAndGradients runs the graph on the groups, laid out with padding slots and comparisons of
+// large numbers: losses, and gradients by scores, log-probabilities, log-variances (by group and
+// response) and the link's log scale.
 func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid, groups []objective.Group) (losses [3]float64, byScore, byLogp, byLogVar [][]float64, byScale float64) {
 	t.Helper()
 	const padding = 3
@@ -167,15 +169,16 @@ func cases() map[string]objective.Hybrid {
 	return out
 }
 
-// TestTwins compares every loss's graph with its float64 twin, and its gradients with finite differences of the twin.
-// Padding has no part in either.
+// TestTwins compares every loss's graph with its float64 twin, and its gradients with finite
+// differences of the twin. Padding has no part in either.
 func TestTwins(t *testing.T) {
 	backend := newBackend(t)
 	for name, h := range cases() {
 		for _, scale := range []float64{0.1, 1, 3} {
 			t.Run(fmt.Sprintf("%s/%g", name, scale), func(t *testing.T) {
 				groups := newGroups(rand.New(rand.NewPCG(3, uint64(10*scale))), scale)
-				if h.Policy == "kto-pair" { // its reference points get no gradient: here both are zero, torch's values have others
+				// its reference points get no gradient: here both are zero, torch's values have others
+				if h.Policy == "kto-pair" {
 					for _, g := range groups {
 						for k := range g.Logps {
 							g.Logps[k] -= 60 * scale
@@ -224,7 +227,8 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 	}
 }
 
-// TestStoppedScore has explicit rewards from the score head that get no gradient: scores are moved by the reward loss alone.
+// TestStoppedScore has explicit rewards from the score head that get no gradient: scores are moved
+// by the reward loss alone.
 func TestStoppedScore(t *testing.T) {
 	backend := newBackend(t)
 	groups := newGroups(rand.New(rand.NewPCG(4, 0)), 1)
@@ -272,8 +276,8 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// TestFirstLoss has the value that training checks at its first step: it is what the losses give at zero scores and a
-// policy that is the reference.
+// TestFirstLoss has the value that training checks at its first step: it is what the losses give at
+// zero scores and a policy that is the reference.
 func TestFirstLoss(t *testing.T) {
 	groups := newGroups(rand.New(rand.NewPCG(5, 0)), 1)
 	for _, g := range groups {

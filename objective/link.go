@@ -21,13 +21,13 @@ const (
 
 var priors = []string{LogisticPrior, GaussianPrior, LaplacePrior, CauchyPrior, StudentPrior}
 
-// A Link says how a difference of rewards becomes the probability of a preference: with F the cumulative distribution of
-// noise that is symmetric about zero, and s its scale,
+// A Link says how a difference of rewards becomes the probability of a preference: with F the
+// cumulative distribution of noise that is symmetric about zero, and s its scale,
 //
 //	P(y_c ≻ y_r) = F((r_c − r_r) / s)
 //
-// Light tails (Gaussian) let a mislabelled comparison weigh quadratically, the logistic and Laplace linearly, and heavy
-// tails (Student-t, Cauchy) ever less than that.
+// Light tails (Gaussian) let a mislabelled comparison weigh quadratically, the logistic and Laplace
+// linearly, and heavy tails (Student-t, Cauchy) ever less than that.
 type Link struct {
 	Prior string
 	Scale float64 // s
@@ -51,8 +51,8 @@ func (l Link) Check() error {
 
 func positive(x float64) bool { return x > 0 && x < math.Inf(1) }
 
-// Loss is −log F(x/s) of every value of x, float32 of any shape. It neither overflows nor loses the small end. Its
-// float64 twin is [Link.LossValue].
+// Loss is −log F(x/s) of every value of x, float32 of any shape. It neither overflows nor loses the
+// small end. Its float64 twin is [Link.LossValue].
 func (l Link) Loss(x *Node) *Node {
 	switch {
 	case l.logScale != nil:
@@ -63,7 +63,8 @@ func (l Link) Loss(x *Node) *Node {
 	if l.Prior == LogisticPrior {
 		return negLogSigmoid(x)
 	}
-	// Value and slope are made together, each in the form that is exact in its region; the term added is zero in value.
+	// Value and slope are made together, each in the form that is exact in its region; the term added
+	// is zero in value.
 	at := StopGradient(x)
 	loss, slope := l.curve(at)
 	return Add(StopGradient(loss), Mul(StopGradient(slope), Sub(x, at)))
@@ -76,10 +77,12 @@ func (l Link) curve(z *Node) (loss, slope *Node) {
 	var tail, logDensity *Node // −log F(−|z|) and log f(z)
 	switch l.Prior {
 	case GaussianPrior:
-		// With erfc(x) = t·e^(−x² + p(t)), t = 1/(1 + x/2), to 1.2e-7 (Numerical Recipes, 2nd edition, section 6.2).
+		// With erfc(x) = t·e^(−x² + p(t)), t = 1/(1 + x/2), to 1.2e-7 (Numerical Recipes, 2nd edition,
+		// section 6.2).
 		x := MulScalar(abs, math.Sqrt2/2)
 		t := Inverse(AddScalar(MulScalar(x, 0.5), 1))
-		scaled := Sub(Add(Log(t), polynomial(t, erfcCoefficients)), Scalar(z.Graph(), z.DType(), math.Ln2)) // log(erfc(x)/2) + x²
+		// log(erfc(x)/2) + x²
+		scaled := Sub(Add(Log(t), polynomial(t, erfcCoefficients)), Scalar(z.Graph(), z.DType(), math.Ln2))
 		tail = Sub(Mul(x, x), scaled)
 		logDensity = SubScalar(Neg(Mul(x, x)), 0.5*math.Log(2*math.Pi))
 		// f/F of the lower tail without the two x², which would cancel.
@@ -142,7 +145,8 @@ func gaussianValue(z float64) float64 {
 	return z*z/2 + math.Log(-z*math.Sqrt(2*math.Pi)) - math.Log1p(u*(-1+u*(3+u*(-15+u*105))))
 }
 
-// studentValue takes the tail F(−|z|) from the incomplete beta function: ½ I_x(ν/2, ½), x = ν/(ν + z²).
+// studentValue takes the tail F(−|z|) from the incomplete beta function: ½ I_x(ν/2, ½), x = ν/(ν +
+// z²).
 func studentValue(z, df float64) float64 {
 	tail := 0.5 * mathext.RegIncBeta(df/2, 0.5, df/(df+z*z))
 	if z < 0 {
@@ -151,7 +155,8 @@ func studentValue(z, df float64) float64 {
 	return -math.Log1p(-tail)
 }
 
-// negLogSigmoid returns −log σ(x) = log(1 + exp(−|x|)) − min(x, 0), which neither overflows nor loses the small end.
+// negLogSigmoid returns −log σ(x) = log(1 + exp(−|x|)) − min(x, 0), which neither overflows nor
+// loses the small end.
 func negLogSigmoid(x *Node) *Node {
 	return Sub(Log1P(Exp(Neg(Abs(x)))), MinScalar(x, 0.0))
 }

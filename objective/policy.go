@@ -6,20 +6,21 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Losses of the policy head on one comparison. With log π the summed log-probability of a response and |y| its number of
-// tokens, end token included,
+// Losses of the policy head on one comparison. With log π the summed log-probability of a response
+// and |y| its number of tokens, end token included,
 //
 //	ρ_y = log π(y|x) − log π_ref(y|x),  h = ρ_c − ρ_r,  h_π = log π(y_c|x) − log π(y_r|x)
 //
-// Nodes are float32 [C], so is the result; the float64 twin of each bears its name and Value. [Smoothed], [Robust], [Hinge],
-// [RaoKupper] and [Davidson] of βh are losses of the policy head, too.
+// Nodes are float32 [C], so is the result; the float64 twin of each bears its name and Value.
+// [Smoothed], [Robust], [Hinge], [RaoKupper] and [Davidson] of βh are losses of the policy head,
+// too.
 
 // DirectPreference is the DPO loss (arXiv 2305.18290, equation 7):
 //
 //	ℓ = −log F(β h)
 //
-// With h_π for h it is DPO without a reference; with every ρ divided by |y| it is length-normalized (Tulu 3, arXiv 2411.15124,
-// equation 6).
+// With h_π for h it is DPO without a reference; with every ρ divided by |y| it is length-normalized
+// (Tulu 3, arXiv 2411.15124, equation 6).
 func DirectPreference(marginC *Node, beta float64, link Link) *Node {
 	return link.Loss(MulScalar(marginC, beta))
 }
@@ -41,8 +42,8 @@ func IdentityPreferenceValue(margin, beta float64) float64 {
 	return math.Pow(margin-1/(2*beta), 2)
 }
 
-// IdentityPreferenceSqrt is IPO whose slope at h = 0 is −1 for every β, one of the two other forms in which HaF-RM (arXiv 2407.04185)
-// has it:
+// IdentityPreferenceSqrt is IPO whose slope at h = 0 is −1 for every β, one of the two other forms
+// in which HaF-RM (arXiv 2407.04185) has it:
 //
 //	ℓ = β (h − 1/(2β))²
 func IdentityPreferenceSqrt(marginC *Node, beta float64) *Node {
@@ -64,8 +65,8 @@ func IdentityPreferenceFull(marginC *Node, beta float64) *Node {
 // IdentityPreferenceFullValue is [IdentityPreferenceFull] of one margin.
 func IdentityPreferenceFullValue(margin, beta float64) float64 { return math.Pow(beta*margin-0.5, 2) }
 
-// SimplePreference is SimPO (arXiv 2405.14734, equation 6): no reference, a token's mean log-probability, and a target
-// margin γ. The margin is log π(y_c|x)/|y_c| − log π(y_r|x)/|y_r|.
+// SimplePreference is SimPO (arXiv 2405.14734, equation 6): no reference, a token's mean
+// log-probability, and a target margin γ. The margin is log π(y_c|x)/|y_c| − log π(y_r|x)/|y_r|.
 //
 //	ℓ = −log F(β margin − γ)
 func SimplePreference(marginC *Node, beta, gamma float64, link Link) *Node {
@@ -84,10 +85,12 @@ func SimplePreferenceValue(margin, beta, gamma float64, link Link) float64 {
 // logpC and tokensC are [C], both float32.
 func Supervised(logpC, tokensC *Node) *Node { return Neg(Div(logpC, tokensC)) }
 
-// SupervisedValue is [Supervised] of one response of the given log-probability and number of tokens.
+// SupervisedValue is [Supervised] of one response of the given log-probability and number of
+// tokens.
 func SupervisedValue(logp, tokens float64) float64 { return -logp / tokens }
 
-// SupervisedSum is the cross-entropy of the chosen response, summed, which HaF-RM (arXiv 2407.04185) has under the name of SLiC:
+// SupervisedSum is the cross-entropy of the chosen response, summed, which HaF-RM (arXiv
+// 2407.04185) has under the name of SLiC:
 //
 //	ℓ = −log π(y_c|x)
 func SupervisedSum(logpC *Node) *Node { return Neg(logpC) }
@@ -95,12 +98,13 @@ func SupervisedSum(logpC *Node) *Node { return Neg(logpC) }
 // SupervisedSumValue is [SupervisedSum] of one response.
 func SupervisedSumValue(logp float64) float64 { return -logp }
 
-// PairKTO is the Kahneman-Tversky loss of the two responses of a comparison (arXiv 2402.01306, equation 8, with λ = 1; the
-// form for pairs is that of early TRL):
+// PairKTO is the Kahneman-Tversky loss of the two responses of a comparison (arXiv 2402.01306,
+// equation 8, with λ = 1; the form for pairs is that of early TRL):
 //
 //	ℓ = ½ [1 − σ(β(ρ_c − z_r))] + ½ [1 − σ(β(z_c − ρ_r))],  z_y = max(0, mean ρ_y)
 //
-// The mean, an estimate of KL(π‖π_ref) that gets no gradient, is over the packed batch's comparisons by weightC.
+// The mean, an estimate of KL(π‖π_ref) that gets no gradient, is over the packed batch's
+// comparisons by weightC.
 func PairKTO(chosenC, rejectedC, weightC *Node, beta float64) *Node {
 	point := func(ratioC *Node) *Node {
 		z := StopGradient(MaxScalar(weightedMean(ratioC, weightC), 0.0))

@@ -6,16 +6,18 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// PlackettLuce is the negative log-likelihood of rankings (Plackett, Applied Statistics 1975; Luce 1959). A response i
-// that was preferred to others is one choice, out of itself and all that it was preferred to:
+// PlackettLuce is the negative log-likelihood of rankings (Plackett, Applied Statistics 1975; Luce
+// 1959). A response i that was preferred to others is one choice, out of itself and all that it was
+// preferred to:
 //
 //	ℓ_i = log(e^(r_i) + Σ_{j: i ≻ j} e^(r_j)) − r_i
 //
-// The comparisons of a full ranking of K responses give the model's K − 1 choices, best against all others a softmax over
-// K, a pair Bradley-Terry; of two that were judged equal neither is in the other's choice. Every choice is counted once: spread
-// evenly over its comparisons.
+// The comparisons of a full ranking of K responses give the model's K − 1 choices, best against all
+// others a softmax over K, a pair Bradley-Terry; of two that were judged equal neither is in the
+// other's choice. Every choice is counted once: spread evenly over its comparisons.
 //
-// scoreS is [S], chosenC and rejectedC are indices into it, validC is 1 at comparisons that count; the result is [C].
+// scoreS is [S], chosenC and rejectedC are indices into it, validC is 1 at comparisons that count;
+// the result is [C].
 func PlackettLuce(scoreS, chosenC, rejectedC, validC *Node) *Node {
 	n := chosenC.Shape().Size()
 	square := func(x *Node, of int) *Node { // [C] as the rows or columns of [C, C]
@@ -26,7 +28,8 @@ func PlackettLuce(scoreS, chosenC, rejectedC, validC *Node) *Node {
 	}
 	chosenScoreC := at(scoreS, chosenC)
 	same := LogicalAnd(Equal(square(chosenC, 0), square(chosenC, 1)), GreaterThan(square(validC, 1), ScalarZero(validC.Graph(), validC.DType())))
-	// What is not in the choice stands in it with the response's own reward, which no exponential overflows by.
+	// What is not in the choice stands in it with the response's own reward, which no exponential
+	// overflows by.
 	own := square(chosenScoreC, 0)
 	others := Where(same, square(at(scoreS, rejectedC), 1), own)
 	largest := StopGradient(Max(chosenScoreC, ReduceMax(others, -1)))
@@ -37,7 +40,8 @@ func PlackettLuce(scoreS, chosenC, rejectedC, validC *Node) *Node {
 	return Div(choice, MaxScalar(size, 1.0))
 }
 
-// PlackettLuceValue is the sum of [PlackettLuce] over a group's comparisons [chosen, rejected]: its choices.
+// PlackettLuceValue is the sum of [PlackettLuce] over a group's comparisons [chosen, rejected]: its
+// choices.
 func PlackettLuceValue(scores []float64, comparisons [][2]int) float64 {
 	beaten := map[int][]int{}
 	for _, c := range comparisons {

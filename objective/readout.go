@@ -4,8 +4,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Readout is what the losses read: S response slots, C comparisons. All are float32 but the indices and groups. What the
-// objective does not use may be nil.
+// Readout is what the losses read: S response slots, C comparisons. All are float32 but the indices
+// and groups. What the objective does not use may be nil.
 type Readout struct {
 	ScoreS, LogpS, RefS, TokensS *Node // reward, Σ log π, Σ log π_ref, number of tokens
 	LogVarS                      *Node // u, from the variance head: see Uncertain
@@ -14,12 +14,14 @@ type Readout struct {
 	ChosenC, RejectedC           *Node // int32: response slots
 	MarginC                      *Node // the margin that the data states
 	TieC                         *Node // 1 where the two were judged equal
-	WeightC                      *Node // what each comparison's loss is multiplied by: 1 over the step's comparisons, 0 at padding
-	RewardWeight, PolicyWeight   *Node // scalars: w and α of the step
-	LogScale                     *Node // scalar: the link's, where it is learned
+	// what each comparison's loss is multiplied by: 1 over the step's comparisons, 0 at padding
+	WeightC                    *Node
+	RewardWeight, PolicyWeight *Node // scalars: w and α of the step
+	LogScale                   *Node // scalar: the link's, where it is learned
 }
 
-// Losses is what the objective gives: scalars, and the margins [C] that they come from (zero for an unused head).
+// Losses is what the objective gives: scalars, and the margins [C] that they come from (zero for an
+// unused head).
 type Losses struct {
 	Total, Reward, Policy          *Node
 	RewardMarginC, LogRatioMarginC *Node
@@ -39,13 +41,14 @@ func (t terms) chosen(xS *Node) *Node     { return at(xS, t.ChosenC) }
 func (t terms) rejected(xS *Node) *Node   { return at(xS, t.RejectedC) }
 func (t terms) difference(xS *Node) *Node { return Sub(t.chosen(xS), t.rejected(xS)) }
 
-func (t terms) scoreMargin() *Node  { return t.difference(t.ScoreS) }
-func (t terms) ratio() *Node        { return Sub(t.LogpS, t.RefS) }               // ρ
-func (t terms) h() *Node            { return t.difference(t.ratio()) }            // h
-func (t terms) mean(xS *Node) *Node { return Div(xS, MaxScalar(t.TokensS, 1.0)) } // of a response's tokens
+func (t terms) scoreMargin() *Node { return t.difference(t.ScoreS) }
+func (t terms) ratio() *Node       { return Sub(t.LogpS, t.RefS) }    // ρ
+func (t terms) h() *Node           { return t.difference(t.ratio()) } // h
+// of a response's tokens
+func (t terms) mean(xS *Node) *Node { return Div(xS, MaxScalar(t.TokensS, 1.0)) }
 
-// A Group holds the numbers of one prompt's responses and comparisons, for the float64 twins. A list that the objective does
-// not use may be nil.
+// A Group holds the numbers of one prompt's responses and comparisons, for the float64 twins. A
+// list that the objective does not use may be nil.
 type Group struct {
 	Scores, Logps, RefLogps []float64
 	LogVars                 []float64 // u, from the variance head
@@ -54,7 +57,8 @@ type Group struct {
 	Comparisons             []Comparison
 }
 
-// A Comparison is one of a [Group]: indices of its responses, the margin that the data states, and whether it is a tie.
+// A Comparison is one of a [Group]: indices of its responses, the margin that the data states, and
+// whether it is a tie.
 type Comparison struct {
 	Chosen, Rejected int
 	Margin           float64

@@ -2,10 +2,11 @@ package objective
 
 import . "github.com/gomlx/gomlx/core/graph"
 
-// Regularizers of the rewards, added to the reward loss with a weight of their own. Bradley-Terry sees differences alone
-// and leaves the rewards free to drift and to grow.
+// Regularizers of the rewards, added to the reward loss with a weight of their own. Bradley-Terry
+// sees differences alone and leaves the rewards free to drift and to grow.
 
-// Centring draws the mean reward of a comparison to zero (arXiv 2312.09244, section 3.1; its weight there is 0.01):
+// Centring draws the mean reward of a comparison to zero (arXiv 2312.09244, section 3.1; its weight
+// there is 0.01):
 //
 //	ℓ = (r_c + r_r)²
 func Centring(chosenC, rejectedC *Node) *Node { return Square(Add(chosenC, rejectedC)) }
@@ -31,7 +32,8 @@ func RewardNormValue(chosen, rejected float64) float64 {
 //
 //	ℓ = [Σ_c (r_c + r_r) / 2C]²
 //
-// The batch is a packed batch of C comparisons, weightC says which count; the result, the same for all of them, is [C].
+// The batch is a packed batch of C comparisons, weightC says which count; the result, the same for
+// all of them, is [C].
 func BatchSum(chosenC, rejectedC, weightC *Node) *Node {
 	mean := MulScalar(weightedMean(Add(chosenC, rejectedC), weightC), 0.5)
 	return BroadcastToDims(Square(mean), weightC.Shape().Size())

@@ -6,8 +6,9 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Reward-aware preference optimization (RPO, arXiv 2502.00203) draws the implicit reward margin a = βh to an explicit one,
-// b = η(r*(x, y_c) − r*(x, y_r)), under a distance. r* comes with the data or from the score head.
+// Reward-aware preference optimization (RPO, arXiv 2502.00203) draws the implicit reward margin a =
+// βh to an explicit one, b = η(r*(x, y_c) − r*(x, y_r)), under a distance. r* comes with the data
+// or from the score head.
 
 // Distances of RPO.
 const (
@@ -50,16 +51,16 @@ func RewardAwareValue(implicit, explicit float64, distance string) float64 {
 	return math.Exp(-l(b))*(l(a)-l(b)) + math.Exp(-l(-b))*(l(-a)-l(-b))
 }
 
-// RewardAwareGroup is RPO of all K responses of a group at once, the form for K > 2. With a_i = βρ_i and b_i = ηr*_i, p and q the
-// softmaxes of b and a over the group, and d = a − b:
+// RewardAwareGroup is RPO of all K responses of a group at once, the form for K > 2. With a_i =
+// βρ_i and b_i = ηr*_i, p and q the softmaxes of b and a over the group, and d = a − b:
 //
 //	"sq":      Σ_i (d_i − mean d)²
 //	"bwd-kl":  KL(p ‖ q) = Σ_i p_i log(p_i/q_i)
 //	"fwd-kl":  KL(q ‖ p)
 //
-// For K = 2 each is [RewardAware]. implicitS and explicitS are [S], groupS says which group a slot is of, −1 none.
-// chosenC are indices of slots and validC is 1 at comparisons that count: a group is counted once, spread evenly over its
-// comparisons, [C].
+// For K = 2 each is [RewardAware]. implicitS and explicitS are [S], groupS says which group a slot
+// is of, −1 none. chosenC are indices of slots and validC is 1 at comparisons that count: a group
+// is counted once, spread evenly over its comparisons, [C].
 func RewardAwareGroup(implicitS, explicitS, groupS, chosenC, validC *Node, distance string) *Node {
 	s, c := groupS.Shape().Size(), chosenC.Shape().Size()
 	same := Equal(BroadcastToDims(Reshape(groupS, s, 1), s, s), BroadcastToDims(Reshape(groupS, 1, s), s, s))

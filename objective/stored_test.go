@@ -93,7 +93,8 @@ func TestStoredLosses(t *testing.T) {
 	}
 	for name, want := range s.Reward {
 		t.Run("reward "+name, func(t *testing.T) {
-			if name == "center" || name == "l2" || name == "batch_sum" { // torch's value is the regularizer's alone
+			// torch's value is the regularizer's alone
+			if name == "center" || name == "l2" || name == "batch_sum" {
 				plain := s.Reward["bradley-terry"]
 				want.Loss += plain.Loss
 				for of, gradient := range want.Gradients {
@@ -181,7 +182,8 @@ func TestStoredLinks(t *testing.T) {
 					t.Errorf("%s %g, %s at %g is %.9g, %.9g is wanted", link.Prior, link.DF, what, z, got, want)
 				}
 			}
-			relative("graph", float64(loss[i]), want.Loss[i], 1e-5) // e^−t has the error of t, relative, times t
+			// e^−t has the error of t, relative, times t
+			relative("graph", float64(loss[i]), want.Loss[i], 1e-5)
 			relative("slope", float64(slope[i]), want.Slope[i], 2e-5)
 			relative("twin", link.LossValue(z), want.Loss[i], 1e-9)
 		}

@@ -6,13 +6,14 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// studentCurve is [Link.curve] of Student's t with ν degrees of freedom. With a = ν/2, x = ν/(ν + z²), y = 1 − x and B the
-// beta function B(a, ½), F is by region
+// studentCurve is [Link.curve] of Student's t with ν degrees of freedom. With a = ν/2, x = ν/(ν +
+// z²), y = 1 − x and B the beta function B(a, ½), F is by region
 //
 //	|z| ≤ √(3ν/(ν+2)):  ½ + z/√(ν + z²) / B · Σ (1−a)ₙ/n! · 1/(2n+1) · yⁿ
 //	tail, F(−|z|):      ½ I_x(a, ½), the incomplete beta function by its continued fraction (DLMF 8.17.22)
 //
-// The series has y ≤ 3/(ν+5), the fraction x ≤ (a+1)/(a+2.5); both are cut where float32 no longer sees a difference.
+// The series has y ≤ 3/(ν+5), the fraction x ≤ (a+1)/(a+2.5); both are cut where float32 no longer
+// sees a difference.
 func studentCurve(z *Node, df float64) (loss, slope *Node) {
 	const terms, levels = 32, 40
 	a := df / 2
@@ -47,7 +48,8 @@ func studentCurve(z *Node, df float64) (loss, slope *Node) {
 	return loss, Neg(Exp(Add(logDensity, loss)))
 }
 
-// betaFraction is the continued fraction of I_x(a, ½), 1/(1 + d₁x/(1 + d₂x/(1 + …))), from the given level up.
+// betaFraction is the continued fraction of I_x(a, ½), 1/(1 + d₁x/(1 + d₂x/(1 + …))), from the
+// given level up.
 func betaFraction(x *Node, a float64, levels int) *Node {
 	const b = 0.5
 	sum := OnesLike(x)

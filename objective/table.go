@@ -121,7 +121,8 @@ var policyLosses = []loss{
 	{name: "ipo-full", reference: true,
 		graph: func(h Hybrid, t terms) *Node { return IdentityPreferenceFull(t.h(), h.Beta) },
 		value: func(h Hybrid, p pair) float64 { return IdentityPreferenceFullValue(p.h(), h.Beta) }},
-	// The rank calibration of SLiC-HF (arXiv 2305.10425, equation 1) without its regularizer, which "+ 0.1 sft" adds.
+	// The rank calibration of SLiC-HF (arXiv 2305.10425, equation 1) without its regularizer, which "+
+	// 0.1 sft" adds.
 	{name: "slic", uses: "margin", absolute: true,
 		graph: func(h Hybrid, t terms) *Node { return Hinge(MulScalar(t.difference(t.LogpS), h.Beta), h.Margin) },
 		value: func(h Hybrid, p pair) float64 { return HingeValue(h.Beta*(p.chosen.logp-p.rejected.logp), h.Margin) }},
@@ -260,7 +261,8 @@ type share struct {
 	weight float64
 }
 
-// parseMix reads what a recipe says of a head's losses: "dpo", or several with weights as in "dpo + 0.1 sft".
+// parseMix reads what a recipe says of a head's losses: "dpo", or several with weights as in "dpo +
+// 0.1 sft".
 func parseMix(key, mix string, table []loss) ([]share, error) {
 	var out []share
 	for term := range strings.SplitSeq(mix, "+") {

@@ -6,11 +6,11 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Models with ties take the probability t of a tie between equals, 0 < t < 1, as their parameter. tieC is 1 where the two
-// responses were judged equal and 0 where the first is the chosen one.
+// Models with ties take the probability t of a tie between equals, 0 < t < 1, as their parameter.
+// tieC is 1 where the two responses were judged equal and 0 where the first is the chosen one.
 
-// RaoKupper is the negative log-likelihood of a comparison that may be a tie, which is seen where the difference is below
-// a threshold η (Rao and Kupper, JASA 1967):
+// RaoKupper is the negative log-likelihood of a comparison that may be a tie, which is seen where
+// the difference is below a threshold η (Rao and Kupper, JASA 1967):
 //
 //	P(c ≻ r) = σ(Δ − η),  P(tie) = (e^2η − 1) σ(Δ − η) σ(−Δ − η),  e^η = (1 + t)/(1 − t)
 func RaoKupper(marginC, tieC *Node, tieRate float64) *Node {
@@ -32,14 +32,15 @@ func RaoKupperValue(margin float64, tie bool, tieRate float64) float64 {
 
 func raoKupperThreshold(tieRate float64) float64 { return math.Log((1 + tieRate) / (1 - tieRate)) }
 
-// Davidson is the negative log-likelihood of a comparison that may be a tie, whose odds are the geometric mean of the
-// other two (Davidson, JASA 1970):
+// Davidson is the negative log-likelihood of a comparison that may be a tie, whose odds are the
+// geometric mean of the other two (Davidson, JASA 1970):
 //
 //	P(c ≻ r) = e^(Δ/2) / Z,  P(tie) = ν / Z,  Z = e^(Δ/2) + e^(−Δ/2) + ν,  ν = 2t/(1 − t)
 func Davidson(marginC, tieC *Node, tieRate float64) *Node {
 	logNu := math.Log(2 * tieRate / (1 - tieRate))
 	half := MulScalar(marginC, 0.5)
-	// Z by its largest term: log Z = |Δ|/2 + log(1 + e^−|Δ| + ν e^(−|Δ|/2)), of which the last stays below ν.
+	// Z by its largest term: log Z = |Δ|/2 + log(1 + e^−|Δ| + ν e^(−|Δ|/2)), of which the last stays
+	// below ν.
 	abs := Abs(half)
 	logZ := Add(abs, Log1P(Add(Exp(MulScalar(abs, -2)), MulScalar(Exp(Neg(abs)), math.Exp(logNu)))))
 	return Sub(logZ, Add(Mul(OneMinus(tieC), half), MulScalar(tieC, logNu)))

@@ -6,13 +6,14 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Uncertain is Bradley-Terry with rewards that are uncertain, each with a variance of its own, σ² = s² e^u / 2, where s is the link's scale and u comes
-// from a head beside the score head:
+// Uncertain is Bradley-Terry with rewards that are uncertain, each with a variance of its own, σ² =
+// s² e^u / 2, where s is the link's scale and u comes from a head beside the score head:
 //
 //	ℓ = −log F(Δ / √((e^u_c + e^u_r) / 2))
 //
-// With the Gaussian link rewards r ± σ are compared, P(c ≻ r) = Φ((μ_c − μ_r)/√(σ_c² + σ_r²)) (Thurstone 1927, his case of unequal
-// dispersions); with another link, variances stand for squared scales. At u = 0 it is [BradleyTerry]. Nodes are [C], so is the result.
+// With the Gaussian link rewards r ± σ are compared, P(c ≻ r) = Φ((μ_c − μ_r)/√(σ_c² + σ_r²))
+// (Thurstone 1927, his case of unequal dispersions); with another link, variances stand for squared
+// scales. At u = 0 it is [BradleyTerry]. Nodes are [C], so is the result.
 func Uncertain(marginC, chosenC, rejectedC *Node, link Link) *Node {
 	d := Abs(Sub(chosenC, rejectedC))
 	// log of the mean of e^u: the mean of u, and log cosh of half the difference.

@@ -28,7 +28,8 @@ func (o AdamW) Rate(step, total int) float64 {
 	if step < warmup {
 		return o.LR * float64(step+1) / float64(warmup+1)
 	}
-	left := float64(total-step) / float64(max(1, total-warmup)) // 1 at the first step after the warm-up
+	// 1 at the first step after the warm-up
+	left := float64(total-step) / float64(max(1, total-warmup))
 	switch o.Schedule {
 	case "linear":
 		return o.LR * left

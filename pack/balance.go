@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// deal distributes rows over batches of the shape so that the largest load of each kind, which is what every batch of the shape has
-// to pay, is small. It returns the rows of each batch and the largest loads.
+// deal distributes rows over batches of the shape so that the largest load of each kind, which is
+// what every batch of the shape has to pay, is small. It returns the rows of each batch and the
+// largest loads.
 func deal(rows []packedRow, batches int, shape Shape, chunk int) (dealt [][]int, most load) {
 	dealt = make([][]int, batches)
 	loads := make([]load, batches)
@@ -19,8 +20,8 @@ func deal(rows []packedRow, batches int, shape Shape, chunk int) (dealt [][]int,
 	return dealt, largest(loads)
 }
 
-// assign is the first, fast part of deal, for the rows of one length, perBatch in a batch at most: the row with most response tokens
-// first, to the batch that has fewest.
+// assign is the first, fast part of deal, for the rows of one length, perBatch in a batch at most:
+// the row with most response tokens first, to the batch that has fewest.
 func assign(rows []packedRow, length, perBatch int, dealt [][]int, loads []load) {
 	var heaviest []int
 	for i, r := range rows {
@@ -77,17 +78,17 @@ func (q *lightest) Pop() any {
 	return last
 }
 
-// levelRounds bounds the swaps that level makes for one kind of load, in multiples of the number of batches, and
-// levelTries the pairs of rows that it compares for one swap.
+// levelRounds bounds the swaps that level makes for one kind of load, in multiples of the number of
+// batches, and levelTries the pairs of rows that it compares for one swap.
 const (
 	levelRounds = 4
 	levelTries  = 1 << 13
 )
 
-// level lowers the largest load of each kind over the batches by swapping rows. The kinds are taken by what an
-// entry of them costs: a predicted token takes the language-model head, a response a dot product, a comparison
-// nothing to speak of; a swap for one kind never raises the largest load of another, except that the tokens are
-// free up to the next chunk.
+// level lowers the largest load of each kind over the batches by swapping rows. The kinds are taken
+// by what an entry of them costs: a predicted token takes the language-model head, a response a dot
+// product, a comparison nothing to speak of; a swap for one kind never raises the largest load of
+// another, except that the tokens are free up to the next chunk.
 func level(rows []packedRow, dealt [][]int, loads []load, chunk int) {
 	if len(dealt) < 2 {
 		return
@@ -116,8 +117,9 @@ func level(rows []packedRow, dealt [][]int, loads []load, chunk int) {
 	}
 }
 
-// swapOnce takes the batch that is fullest in a kind of load and makes the swap with another batch after which the
-// fuller of the two is emptiest, and neither exceeds the limit. It returns false when no swap helps.
+// swapOnce takes the batch that is fullest in a kind of load and makes the swap with another batch
+// after which the fuller of the two is emptiest, and neither exceeds the limit. It returns false
+// when no swap helps.
 func swapOnce(rows []packedRow, dealt [][]int, loads []load, kind int, limit load) bool {
 	fullest := 0
 	for b, l := range loads {

@@ -6,15 +6,17 @@ import (
 	"haf/encode"
 )
 
-// A Batch is a planned batch as the arrays that go to the device. Flat positions count through the rows, row behind row as
-// Shape.Row says. Slots number the responses of the batch.
+// A Batch is a planned batch as the arrays that go to the device. Flat positions count through the
+// rows, row behind row as Shape.Row says. Slots number the responses of the batch.
 type Batch struct {
 	Shape Shape
 
 	// [Shape.Positions]; at padding 0, but for Until, by which it sees itself.
 	Tokens    []int32
 	Positions []int32 // place in the sequence, which every response continues from the prompt's end
-	Until     []int32 // flat position behind the last one that continues the token, directly or not: from it until there it is seen
+	// flat position behind the last one that continues the token, directly or not: from it until there
+	// it is seen
+	Until []int32
 
 	// [Predicted]; padding has Owner −1, the others 0.
 	Predict []int32 // flat position whose hidden state predicts the token
@@ -74,7 +76,8 @@ func (p *Packing) Batch(i int) *Batch {
 	return b
 }
 
-// lay writes a group from a flat position on and returns the position behind it: the prompt, then the responses as a tree, depth first.
+// lay writes a group from a flat position on and returns the position behind it: the prompt, then
+// the responses as a tree, depth first.
 func (b *Batch) lay(index int, g *encode.Group, at int) int {
 	order, shared := g.Tree()
 	put := func(tokens []int32, position int) {
@@ -86,7 +89,8 @@ func (b *Batch) lay(index int, g *encode.Group, at int) int {
 	}
 	first := at
 	put(g.Prompt, 0)
-	var path []int32                            // flat positions of the tokens of the response before, in its order
+	// flat positions of the tokens of the response before, in its order
+	var path []int32
 	places := make([][]int32, len(g.Responses)) // the same of every response
 	leave := func(tokens int) {                 // only so many of its tokens go on
 		for _, left := range path[tokens:] {
@@ -140,9 +144,10 @@ func (b *Batch) lay(index int, g *encode.Group, at int) int {
 	return at
 }
 
-// Visible is the attention mask, the reference for the one made on the device: in a row, the token in column i sees the one in column j
-// if j is not after i and i continues it: it is of the prompt, or of a response's beginning that i goes on with. Padding sees itself, so
-// that no softmax is over nothing.
+// Visible is the attention mask, the reference for the one made on the device: in a row, the token
+// in column i sees the one in column j if j is not after i and i continues it: it is of the prompt,
+// or of a response's beginning that i goes on with. Padding sees itself, so that no softmax is over
+// nothing.
 func Visible(b *Batch, row, i, j int) bool {
 	at, _ := b.Shape.Row(row)
 	return j <= i && int32(at+i) < b.Until[at+j]

@@ -8,14 +8,15 @@ import (
 	"haf/encode"
 )
 
-// launchCost is what a batch costs beside its positions, in positions. By arithmetic, not measured: its weights are read once, which for
-// float32 at 10 GB/s takes as long as 20 positions at 100 GFLOP/s whatever their number is, and a launch has other costs.
+// launchCost is what a batch costs beside its positions, in positions. By arithmetic, not measured:
+// its weights are read once, which for float32 at 10 GB/s takes as long as 20 positions at 100
+// GFLOP/s whatever their number is, and a launch has other costs.
 const launchCost = 32
 
-// IntoShapes packs groups into batches of the given shapes and no others, so that no program is needed but those
-// compiled for them: what a server does with the groups that wait. Each batch takes the shape that carries most tokens for
-// its cost; a batch may be left partly empty. It is an error, of [encode.ErrEmpty], to plan no groups, and an error if a group
-// fits none of the shapes.
+// IntoShapes packs groups into batches of the given shapes and no others, so that no program is
+// needed but those compiled for them: what a server does with the groups that wait. Each batch
+// takes the shape that carries most tokens for its cost; a batch may be left partly empty. It is an
+// error, of [encode.ErrEmpty], to plan no groups, and an error if a group fits none of the shapes.
 func IntoShapes(groups []encode.Group, shapes []Shape) (*Packing, error) {
 	p, items, err := newPacking(groups)
 	if err != nil {
@@ -35,8 +36,9 @@ func IntoShapes(groups []encode.Group, shapes []Shape) (*Packing, error) {
 	return p, nil
 }
 
-// Next chooses, of groups that wait, those of one batch of one of the shapes, as [IntoShapes] would, but for the order in
-// which they are packed: the more urgent first, and the longest first among equals. urgency has a number for every group.
+// Next chooses, of groups that wait, those of one batch of one of the shapes, as [IntoShapes]
+// would, but for the order in which they are packed: the more urgent first, and the longest first
+// among equals. urgency has a number for every group.
 func Next(groups []encode.Group, shapes []Shape, urgency []int) (chosen []int, err error) {
 	items, err := newItems(groups)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"haf/encode"
 )
 
-// TestFixedPlan wants every group in one row, in shapes among those given and within their read-out.
+// TestFixedPlan wants every group in one row, in shapes among those given and within their
+// read-out.
 func TestFixedPlan(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	shapes := []Shape{{Rows: 1, Length: 128, Predicted: 128, Responses: 16}, {Rows: 1, Length: 512, Predicted: 512, Responses: 32}, {Rows: 4, Length: 512, Predicted: 1024, Responses: 32}}

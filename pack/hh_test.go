@@ -13,8 +13,9 @@ import (
 	"haf/tokenizer"
 )
 
-// TestHHBytes packs HH-helpful in the tokens of a small vocabulary, which needs no model: real tokens fill 95 % and more of the
-// positions, and the read-out sizes, which every batch pays, are not far above what a batch needs on average.
+// TestHHBytes packs HH-helpful in the tokens of a small vocabulary, which needs no model: real
+// tokens fill 95 % and more of the positions, and the read-out sizes, which every batch pays, are
+// not far above what a batch needs on average.
 func TestHHBytes(t *testing.T) {
 	data, err := os.ReadFile("../tokenizer/testdata/tokenizer-gpt2.json")
 	if err != nil {
@@ -91,8 +92,9 @@ func planHH(t *testing.T, e *encode.Encoder) {
 	checkPlan(t, groups[:200], Options{}, newPlan(t, groups[:200], Options{}))
 }
 
-// checkTight wants the predicted tokens of each shape within a chunk of what no dealing of its rows can beat by
-// much: a little above the mean of its batches, or its heaviest row together with its lightest ones.
+// checkTight wants the predicted tokens of each shape within a chunk of what no dealing of its rows
+// can beat by much: a little above the mean of its batches, or its heaviest row together with its
+// lightest ones.
 func checkTight(t *testing.T, groups []encode.Group, p *Packing) {
 	t.Helper()
 	const chunk = 128

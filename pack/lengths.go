@@ -6,17 +6,20 @@ import (
 	"slices"
 )
 
-// Choosing row lengths. A position costs 1 for the linear layers and, for attention, what it sees of its row on average over
-// attentionLength: half, and half of a block of queries more. A response token costs headCost more, real or padded up to the
-// fullest batch of the shape. So short rows are cheap, but leave gaps that fit nothing, and batches of few rows are uneven. What
-// a choice costs is found by packing with it.
+// Choosing row lengths. A position costs 1 for the linear layers and, for attention, what it sees
+// of its row on average over attentionLength: half, and half of a block of queries more. A response
+// token costs headCost more, real or padded up to the fullest batch of the shape. So short rows are
+// cheap, but leave gaps that fit nothing, and batches of few rows are uneven. What a choice costs
+// is found by packing with it.
 
-// attentionLength is the number of positions to see at which attention costs as much as the linear layers do: measured for a
-// model of 135M parameters on a processor, where 360 take a quarter of their time in a step and a fifth in a forward pass. Wider
-// models have it longer, which makes the choice matter less, not differently.
+// attentionLength is the number of positions to see at which attention costs as much as the linear
+// layers do: measured for a model of 135M parameters on a processor, where 360 take a quarter of
+// their time in a step and a fifth in a forward pass. Wider models have it longer, which makes the
+// choice matter less, not differently.
 const attentionLength = 1500
 
-// queryBlock is about the number of queries that attend at once, as in package lm: none is computed with keys behind its block.
+// queryBlock is about the number of queries that attend at once, as in package lm: none is computed
+// with keys behind its block.
 const queryBlock = 192
 
 // positionCost is what a position of a row of this length costs, of what the linear layers cost.
@@ -32,22 +35,23 @@ func (s Shape) cost() float64 {
 	return float64(s.Rows*s.Length)*positionCost(s.Length) + float64(s.ShortRows*s.ShortLength)*positionCost(s.ShortLength)
 }
 
-// headCost is what the language-model head costs, per token predicted, of what the linear layers cost per position:
-// for 135M parameters, 28M of them in the head.
+// headCost is what the language-model head costs, per token predicted, of what the linear layers
+// cost per position: for 135M parameters, 28M of them in the head.
 const headCost = 0.27
 
 // compileBatches is what one more shape must save to be worth its compilation, in batches.
 const compileBatches = 4
 
-// searchItems and searchLengths bound the work of the search; larger data sets and batches are sampled.
+// searchItems and searchLengths bound the work of the search; larger data sets and batches are
+// sampled.
 const (
 	searchItems   = 8192
 	searchLengths = 64
 )
 
-// chooseShapes returns the rows and lengths of the shapes for items, longest first, by ascending length: one for batches of up to
-// Positions; one for the longest of them where they are few; and one for each length beyond. Where it has no number of rows, that is
-// still to be found.
+// chooseShapes returns the rows and lengths of the shapes for items, longest first, by ascending
+// length: one for batches of up to Positions; one for the longest of them where they are few; and
+// one for each length beyond. Where it has no number of rows, that is still to be found.
 func chooseShapes(items []item, opt Options) []Shape {
 	shapes := slices.Clone(opt.Shapes)
 	slices.SortFunc(shapes, func(a, b Shape) int { return a.Length - b.Length })
@@ -93,9 +97,9 @@ func (o Options) roundLength(n int) int {
 	return quanta * o.RowMultiple
 }
 
-// search returns at most MaxLengths of the candidates, ascending: it adds the length that saves most, tries every
-// other choice for each length so far, and ends when another length saves less than its compilation costs. The
-// longest item fits the largest candidate.
+// search returns at most MaxLengths of the candidates, ascending: it adds the length that saves
+// most, tries every other choice for each length so far, and ends when another length saves less
+// than its compilation costs. The longest item fits the largest candidate.
 func search(items []item, candidates []int, opt Options) []int {
 	slices.Sort(candidates)
 	candidates = slices.Compact(candidates)
@@ -169,10 +173,10 @@ func thin(items []item, n int) []item {
 	return thinned
 }
 
-// fitRows returns the rows of a batch of the given row length, about Positions in all, and the number of batches
-// that n rows need. The last batch is filled up with empty rows: few rows make a smaller batch, not an empty one. Of
-// the sizes down to half a batch it takes the largest that leaves at most 1 % of the rows empty, else the one that
-// leaves fewest.
+// fitRows returns the rows of a batch of the given row length, about Positions in all, and the
+// number of batches that n rows need. The last batch is filled up with empty rows: few rows make a
+// smaller batch, not an empty one. Of the sizes down to half a batch it takes the largest that
+// leaves at most 1 % of the rows empty, else the one that leaves fewest.
 func fitRows(n, length int, opt Options) (perBatch, batches int) {
 	most := min(n, max(1, (opt.Positions+length/2)/length))
 	fewest := math.MaxInt

@@ -1,13 +1,15 @@
-// Package pack puts token groups into batches: a [Packing] of the whole data set places the groups in rows of a few fixed
-// shapes, and makes of each batch the arrays that a model runs, with positions, masks and the indices of what is read out.
+// Package pack puts token groups into batches: a [Packing] of the whole data set places the groups
+// in rows of a few fixed shapes, and makes of each batch the arrays that a model runs, with
+// positions, masks and the indices of what is read out.
 //
-// A group is laid out in a row as prompt, response 1, response 2, …. What the conversations begin with alike is run once: a
-// response token sees the prompt and the earlier tokens of its own response, and its position continues from the prompt's
-// end, so that every conversation gives the numbers that it would give alone. See [Visible] for the mask.
+// A group is laid out in a row as prompt, response 1, response 2, …. What the conversations begin
+// with alike is run once: a response token sees the prompt and the earlier tokens of its own
+// response, and its position continues from the prompt's end, so that every conversation gives the
+// numbers that it would give alone. See [Visible] for the mask.
 //
-// packing.go has the packing of a data set and fixed_shapes.go that of a server, which packs into shapes it has compiled;
-// shape_search.go and lengths.go choose the shapes, rows.go places groups in rows, balance.go spreads the rows over batches,
-// and steps.go orders the batches of an epoch.
+// packing.go has the packing of a data set and fixed_shapes.go that of a server, which packs into
+// shapes it has compiled; shape_search.go and lengths.go choose the shapes, rows.go places groups
+// in rows, balance.go spreads the rows over batches, and steps.go orders the batches of an epoch.
 package pack
 
 import (
@@ -20,12 +22,13 @@ import (
 	"haf/encode"
 )
 
-// A Shape is the fixed shape of a packed batch: XLA compiles one program for each. Predicted, Responses and
-// Comparisons are the sizes of the read-out, maxima over the batches of the shape.
+// A Shape is the fixed shape of a packed batch: XLA compiles one program for each. Predicted,
+// Responses and Comparisons are the sizes of the read-out, maxima over the batches of the shape.
 type Shape struct {
 	Rows, Length int // rows and positions of each
-	// Behind them, where not all are alike, rows of a second, shorter length: attention costs what a row is long, so that
-	// groups as long as most are should not stand in rows made for the longest. 0 and 0 where all are alike.
+	// Behind them, where not all are alike, rows of a second, shorter length: attention costs what a
+	// row is long, so that groups as long as most are should not stand in rows made for the longest. 0
+	// and 0 where all are alike.
 	ShortRows, ShortLength int
 
 	Predicted   int // response tokens to be predicted
@@ -55,22 +58,25 @@ func (s Shape) String() string {
 	return fmt.Sprintf("%d×%d+%d×%d", s.Rows, s.Length, s.ShortRows, s.ShortLength)
 }
 
-// Options say how large the batches are and how many programs they may need. A field of 0 is its default.
+// Options say how large the batches are and how many programs they may need. A field of 0 is its
+// default.
 type Options struct {
 	// Positions is the size of a batch, about: rows × length. Default 2048.
 	Positions int
-	// MaxLengths bounds the row lengths of a batch: 1, or 2, and then, without PowerOfTwoSizes, a few long groups may have batches of their own.
-	// Groups longer than Positions, where there are any, have as many lengths again. Default 2.
+	// MaxLengths bounds the row lengths of a batch: 1, or 2, and then, without PowerOfTwoSizes, a few
+	// long groups may have batches of their own. Groups longer than Positions, where there are any,
+	// have as many lengths again. Default 2.
 	MaxLengths int
 	// RowMultiple is what row lengths are multiples of. Default 32; 64 with PowerOfTwoSizes.
 	RowMultiple int
 	// Chunk is what Shape.Predicted is a multiple of. Default 32; 128 with PowerOfTwoSizes.
 	Chunk int
-	// PowerOfTwoSizes rounds every size up to a power of two (of its quantum), so that plans of different data, such as
-	// requests to be scored as they come, share programs. It costs fill, and has no use for Shapes.
+	// PowerOfTwoSizes rounds every size up to a power of two (of its quantum), so that plans of
+	// different data, such as requests to be scored as they come, share programs. It costs fill, and
+	// has no use for Shapes.
 	PowerOfTwoSizes bool
-	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as large or
-	// larger. Groups that fit none of them get shapes of their own.
+	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as
+	// large or larger. Groups that fit none of them get shapes of their own.
 	Shapes []Shape
 }
 
@@ -100,8 +106,8 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// A Packing says which groups of a data set stand in which row of which batch. It is read-only, so safe for
-// concurrent use, and refers to the groups it was made of.
+// A Packing says which groups of a data set stand in which row of which batch. It is read-only, so
+// safe for concurrent use, and refers to the groups it was made of.
 type Packing struct {
 	Shapes  []Shape
 	Batches []Assignment // by shape, short rows first; Steps gives the order of an epoch
@@ -112,8 +118,10 @@ type Packing struct {
 
 // A Assignment is the content of one batch.
 type Assignment struct {
-	Shape int     // index into Packing.Shapes
-	Rows  [][]int // the groups of each row, as indices into the plan's input; fewer than the shape has where the rest is empty
+	Shape int // index into Packing.Shapes
+	// the groups of each row, as indices into the plan's input; fewer than the shape has where the
+	// rest is empty
+	Rows [][]int
 }
 
 // groupCount is the number of groups in the batch.
@@ -127,10 +135,11 @@ func (b Assignment) groupCount() int {
 
 type stats struct{ groups, real, unshared, positions int }
 
-// New packs a whole data set: it chooses the row lengths that make the run cheapest, fills rows best fit
-// decreasing, and deals them to batches of equal work. Every group stands in exactly one row. Groups longer than
-// Options.Positions stand in batches of one row as long as they need. The same groups and options give the same
-// plan. It is an error, of [encode.ErrEmpty], to plan no groups, and an error to plan one without a prompt or a response.
+// New packs a whole data set: it chooses the row lengths that make the run cheapest, fills rows
+// best fit decreasing, and deals them to batches of equal work. Every group stands in exactly one
+// row. Groups longer than Options.Positions stand in batches of one row as long as they need. The
+// same groups and options give the same plan. It is an error, of [encode.ErrEmpty], to plan no
+// groups, and an error to plan one without a prompt or a response.
 func New(groups []encode.Group, opt Options) (*Packing, error) {
 	opt, err := opt.withDefaults()
 	if err != nil {
@@ -147,7 +156,8 @@ func New(groups []encode.Group, opt Options) (*Packing, error) {
 	return p, nil
 }
 
-// newPacking prepares the packing of groups, without batches, and their items in the order of the input.
+// newPacking prepares the packing of groups, without batches, and their items in the order of the
+// input.
 func newPacking(groups []encode.Group) (*Packing, []item, error) {
 	items, err := newItems(groups)
 	if err != nil {
@@ -162,8 +172,8 @@ func newPacking(groups []encode.Group) (*Packing, []item, error) {
 	return p, items, nil
 }
 
-// place packs the items, longest first, into batches of the shapes: of the first, where it has rows, in their proportion; of the
-// others as many as are needed.
+// place packs the items, longest first, into batches of the shapes: of the first, where it has
+// rows, in their proportion; of the others as many as are needed.
 func (p *Packing) place(items []item, shapes []Shape, opt Options) {
 	var lengths []int
 	for _, s := range shapes {
@@ -216,8 +226,9 @@ func (p *Packing) addShape(shape Shape, rows []packedRow, batches int, opt Optio
 	p.Shapes = append(p.Shapes, shape)
 }
 
-// CommonShapes returns shapes in which every one of the sets of groups, such as those to train and to validate on, can
-// be planned, so that they are run by the same programs. An empty set has no part in it.
+// CommonShapes returns shapes in which every one of the sets of groups, such as those to train and
+// to validate on, can be planned, so that they are run by the same programs. An empty set has no
+// part in it.
 func CommonShapes(opt Options, sets ...[]encode.Group) ([]Shape, error) {
 	sets = slices.DeleteFunc(slices.Clone(sets), func(set []encode.Group) bool { return len(set) == 0 })
 	whole, err := New(slices.Concat(sets...), opt)
@@ -247,8 +258,9 @@ func CommonShapes(opt Options, sets ...[]encode.Group) ([]Shape, error) {
 // Fill is the share of the positions that hold real tokens.
 func (p *Packing) Fill() float64 { return float64(p.stats.real) / float64(p.stats.positions) }
 
-// PositionsPerGroup returns the positions that are run for a group on average, padding included; the tokens that
-// it has; and the tokens that it would have if every response stood alone behind the prompt.
+// PositionsPerGroup returns the positions that are run for a group on average, padding included;
+// the tokens that it has; and the tokens that it would have if every response stood alone behind
+// the prompt.
 func (p *Packing) PositionsPerGroup() (run, tokens, unshared float64) {
 	n := float64(p.stats.groups)
 	return float64(p.stats.positions) / n, float64(p.stats.real) / n, float64(p.stats.unshared) / n

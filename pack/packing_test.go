@@ -13,8 +13,9 @@ import (
 	"haf/pref"
 )
 
-// randomGroups makes n groups of 1 to 5 responses with tokens that occur only once, so that a token tells its place.
-// randomGroups have tokens of their own in every place but where responses begin alike.
+// randomGroups makes n groups of 1 to 5 responses with tokens that occur only once, so that a token
+// tells its place. randomGroups have tokens of their own in every place but where responses begin
+// alike.
 func randomGroups(r *rand.Rand, n, longest int) []encode.Group {
 	token := int32(10)
 	fresh := func(n int) []int32 {
@@ -148,7 +149,8 @@ func place(s Shape, flat int) (row, column int) {
 	panic("no such position")
 }
 
-// checkBatch rebuilds every sequence of a batch from its arrays alone, as the model will, and compares.
+// checkBatch rebuilds every sequence of a batch from its arrays alone, as the model will, and
+// compares.
 func checkBatch(t testing.TB, groups []encode.Group, b *Batch) {
 	t.Helper()
 	n := b.Shape.Positions()
@@ -251,7 +253,8 @@ func TestPlanProperties(t *testing.T) {
 	}
 }
 
-// TestVisible compares the mask with its definition: a token sees what stands before it in a sequence of its group, and itself.
+// TestVisible compares the mask with its definition: a token sees what stands before it in a
+// sequence of its group, and itself.
 func TestVisible(t *testing.T) {
 	groups := randomGroups(rand.New(rand.NewPCG(7, 7)), 9, 20)
 	continues := map[int32][]int32{}
@@ -375,7 +378,8 @@ func TestPlanErrors(t *testing.T) {
 	}
 }
 
-// TestReuse wants the plans of many small requests to meet in few shapes: hardly more for ten times the requests.
+// TestReuse wants the plans of many small requests to meet in few shapes: hardly more for ten times
+// the requests.
 func TestReuse(t *testing.T) {
 	shapes := map[Shape]bool{}
 	count := func(from, to uint64) int {
@@ -405,7 +409,8 @@ func FuzzPlan(f *testing.F) {
 	f.Add(uint64(2), uint16(3), uint16(1), uint16(1), uint8(1), uint8(1), uint8(1), true)
 	f.Add(uint64(3), uint16(40), uint16(300), uint16(7), uint8(3), uint8(5), uint8(9), true)
 	f.Add(uint64(4), uint16(1), uint16(900), uint16(2000), uint8(9), uint8(200), uint8(3), false)
-	f.Add(uint64(97), uint16(49), uint16(8), uint16(278), uint8(17), uint8(90), uint8(164), false) // positions that are no multiple of the quantum
+	// positions that are no multiple of the quantum
+	f.Add(uint64(97), uint16(49), uint16(8), uint16(278), uint8(17), uint8(90), uint8(164), false)
 	f.Fuzz(func(t *testing.T, seed uint64, n, longest, positions uint16, shapes, quantum, chunk uint8, reuse bool) {
 		groups := randomGroups(rand.New(rand.NewPCG(seed, 2)), 1+int(n)%50, 1+int(longest)%400)
 		opt := Options{Positions: int(positions) % 4096, MaxLengths: int(shapes) % 3, RowMultiple: int(quantum), Chunk: int(chunk), PowerOfTwoSizes: reuse}

@@ -41,15 +41,17 @@ type packedRow struct {
 // unbounded is how many rows of a length there may be where their number is not bounded.
 const unbounded = -1
 
-// packBatches packs items into as few batches of a shape as hold them, and any number of rows of other lengths, for those that need
-// them. lengths, ascending, are all of them; a shape without rows has no batches. It fails where more batches than the limit are needed.
+// packBatches packs items into as few batches of a shape as hold them, and any number of rows of
+// other lengths, for those that need them. lengths, ascending, are all of them; a shape without
+// rows has no batches. It fails where more batches than the limit are needed.
 func packBatches(items []item, shape Shape, lengths []int, limit int) (rows []packedRow, batches int, ok bool) {
 	most := slices.Repeat([]int{unbounded}, len(lengths))
 	if shape.Rows == 0 {
 		rows, ok = pack(items, lengths, most)
 		return rows, 0, ok
 	}
-	// No fewer batches will do than the tokens need, those of the items for the longer rows among them alone, too.
+	// No fewer batches will do than the tokens need, those of the items for the longer rows among them
+	// alone, too.
 	tokens, long := 0, 0
 	for _, it := range items {
 		k, _ := slices.BinarySearch(lengths, it.size)
@@ -82,12 +84,13 @@ func packBatches(items []item, shape Shape, lengths []int, limit int) (rows []pa
 	return nil, 0, false
 }
 
-// pack places items, longest first, in rows of the given lengths (ascending), of each no more than most: each in the row where it
-// leaves the least room, else in a new row of the shortest length that holds it, or of the next that is bounded, too. It fails where
-// there is no room for one; the last length holds the first item.
+// pack places items, longest first, in rows of the given lengths (ascending), of each no more than
+// most: each in the row where it leaves the least room, else in a new row of the shortest length
+// that holds it, or of the next that is bounded, too. It fails where there is no room for one; the
+// last length holds the first item.
 func pack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
-	// Rows by the room they have left, as chained lists, with a bit for every room that some row has: the best fit
-	// is the first bit at or above the size.
+	// Rows by the room they have left, as chained lists, with a bit for every room that some row has:
+	// the best fit is the first bit at or above the size.
 	longest := lengths[len(lengths)-1]
 	head := make([]int, longest+1) // row+1, 0 ends the list
 	var next []int                 // by row

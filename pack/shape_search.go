@@ -5,14 +5,16 @@ import (
 	"slices"
 )
 
-// batchCost is what a batch of a data set costs beside its positions, in positions: an adapter of rank 64 that is merged into the
-// weights takes as many products as 190 positions, forth and back.
+// batchCost is what a batch of a data set costs beside its positions, in positions: an adapter of
+// rank 64 that is merged into the weights takes as many products as 190 positions, forth and back.
 const batchCost = 150
 
-// compileBlock is what a block of queries more in every layer of a program must save to be worth its compilation, in batches: little, so that it decides between equals.
+// compileBlock is what a block of queries more in every layer of a program must save to be worth
+// its compilation, in batches: little, so that it decides between equals.
 const compileBlock = 0.05
 
-// Bounds of the search: a choice is tried on about mixBatches batches, and lengths and numbers of rows on so many values.
+// Bounds of the search: a choice is tried on about mixBatches batches, and lengths and numbers of
+// rows on so many values.
 const (
 	mixBatches = 64
 	mixLengths = 6
@@ -20,15 +22,16 @@ const (
 	mixRows    = 8
 )
 
-// chooseCut returns the shape for items, longest first, and how many of the longest should rather have batches of their own: a few
-// long groups would else make a row of every batch long.
+// chooseCut returns the shape for items, longest first, and how many of the longest should rather
+// have batches of their own: a few long groups would else make a row of every batch long.
 func chooseCut(items []item, opt Options) (best Shape, long int) {
 	best, least := chooseMix(items, opt)
 	if opt.MaxLengths < 2 || opt.PowerOfTwoSizes {
 		return best, 0
 	}
 	program := compileBatches * float64(opt.Positions)
-	longRow := positionCost(opt.roundLength(items[0].size)) * (1 + batchCost/float64(opt.Positions)) // a position, gaps filled by others
+	// a position, gaps filled by others
+	longRow := positionCost(opt.roundLength(items[0].size)) * (1 + batchCost/float64(opt.Positions))
 	tried := 0
 	for _, share := range []int{200, 100, 50, 20, 10, 5} {
 		n := len(items) / share
@@ -47,8 +50,9 @@ func chooseCut(items []item, opt Options) (best Shape, long int) {
 	return best, long
 }
 
-// chooseMix returns the shape, of rows of one or two lengths and Positions in all at most, in which items, longest first, are run
-// cheapest, and the cost: it tries what is likely, and packs a sample with it.
+// chooseMix returns the shape, of rows of one or two lengths and Positions in all at most, in which
+// items, longest first, are run cheapest, and the cost: it tries what is likely, and packs a sample
+// with it.
 func chooseMix(items []item, opt Options) (best Shape, least float64) {
 	longest := opt.roundLength(items[0].size)
 	most, tokens := opt.mostPositions(longest), totalSize(items)
@@ -106,8 +110,9 @@ func (o Options) mostPositions(length int) int {
 	return max(length, o.Positions/o.RowMultiple*o.RowMultiple)
 }
 
-// rounded returns the few shapes for plans that share them, for groups of up to the length: batches of 1, 2, 4, … such rows, or with
-// rows of half or a quarter of that length in place of a half or three quarters of them.
+// rounded returns the few shapes for plans that share them, for groups of up to the length: batches
+// of 1, 2, 4, … such rows, or with rows of half or a quarter of that length in place of a half or
+// three quarters of them.
 func rounded(length int, opt Options) []Shape {
 	var shapes []Shape
 	for positions := length; positions <= max(length, opt.Positions); positions *= 2 {
@@ -127,7 +132,8 @@ func rounded(length int, opt Options) []Shape {
 	return shapes
 }
 
-// spread returns at most n multiples of step, evenly spread over from … to, which are multiples themselves; none if to is less.
+// spread returns at most n multiples of step, evenly spread over from … to, which are multiples
+// themselves; none if to is less.
 func spread(from, to, step, n int) []int {
 	var out []int
 	if to < from {

@@ -7,22 +7,22 @@ import (
 	"math/rand/v2"
 )
 
-// Steps returns the order of an epoch: the plan's batches, shuffled, and cut into optimizer steps of one or more
-// consecutive batches, as indices into Packing.Batches. Every batch occurs exactly once. Seed, epoch and plan decide
-// the order, on every machine and with every version of Go.
+// Steps returns the order of an epoch: the plan's batches, shuffled, and cut into optimizer steps
+// of one or more consecutive batches, as indices into Packing.Batches. Every batch occurs exactly
+// once. Seed, epoch and plan decide the order, on every machine and with every version of Go.
 //
-// The groups of a step vary about batch. A step is made of whole packed batches, and a packed batch holds as many
-// groups as fit its positions: many short ones or few long ones. To cut inside of one would leave positions empty.
-// So the cuts minimize the squared distance of the steps' numbers of groups from batch, summed over the
-// epoch; a mean over the comparisons of a step stays a mean. With a batch smaller than what a packed batch holds,
-// every step is one packed batch.
+// The groups of a step vary about batch. A step is made of whole packed batches, and a packed batch
+// holds as many groups as fit its positions: many short ones or few long ones. To cut inside of one
+// would leave positions empty. So the cuts minimize the squared distance of the steps' numbers of
+// groups from batch, summed over the epoch; a mean over the comparisons of a step stays a mean.
+// With a batch smaller than what a packed batch holds, every step is one packed batch.
 func (p *Packing) Steps(batch int, seed uint64, epoch int) [][]int {
 	order := make([]int, len(p.Batches))
 	for i := range order {
 		order[i] = i
 	}
-	// The generator is PCG by definition and the shuffle is written out: rand.Shuffle may change its use of the
-	// generator from one version of Go to the next.
+	// The generator is PCG by definition and the shuffle is written out: rand.Shuffle may change its
+	// use of the generator from one version of Go to the next.
 	source := rand.NewPCG(seed, uint64(epoch))
 	for i := len(order) - 1; i > 0; i-- {
 		// The high half of the product is in [0, i], uneven by i parts in 2⁶⁴.
@@ -32,8 +32,8 @@ func (p *Packing) Steps(batch int, seed uint64, epoch int) [][]int {
 	return p.cut(order, max(1, batch))
 }
 
-// cut divides the order into steps by dynamic programming: cost[k] is the least sum of squares for the first k
-// batches, and began[k] the first batch of their last step.
+// cut divides the order into steps by dynamic programming: cost[k] is the least sum of squares for
+// the first k batches, and began[k] the first batch of their last step.
 func (p *Packing) cut(order []int, batch int) [][]int {
 	cost := make([]float64, len(order)+1)
 	began := make([]int, len(order)+1)

@@ -51,7 +51,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestStepsPinned holds the order of an epoch fixed: a run that is resumed by another build continues the same one.
+// TestStepsPinned holds the order of an epoch fixed: a run that is resumed by another build
+// continues the same one.
 func TestStepsPinned(t *testing.T) {
 	p := newPlan(t, sized(slices.Repeat([]int{64}, 16)...), Options{Positions: 64})
 	got := p.Steps(4, 7, 1)

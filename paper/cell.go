@@ -11,7 +11,8 @@ import (
 	"haf/recipe"
 )
 
-// A Cell is one training and its evaluation on every test set. Cells of several tables that come to the same recipe are one.
+// A Cell is one training and its evaluation on every test set. Cells of several tables that come to
+// the same recipe are one.
 type Cell struct {
 	ID     string   // name of its folder: readable, with a hash over recipe, base model and data
 	Sets   []string // that it is trained on
@@ -29,7 +30,8 @@ type want struct {
 	label  string   // of the folder
 }
 
-// wants lists what a table needs, without seeds: set by set, so that a plan that is cut short has whole comparisons.
+// wants lists what a table needs, without seeds: set by set, so that a plan that is cut short has
+// whole comparisons.
 func (p *Plan) wants(t TableSpec) []want {
 	methods, sets := p.methodsOf(t), p.setsOf(t)
 	var out []want
@@ -62,7 +64,8 @@ func (p *Plan) wants(t TableSpec) []want {
 	return out
 }
 
-// overrides are what a sweep's value sets: its key, and after a value that is a list the rest of the list, too.
+// overrides are what a sweep's value sets: its key, and after a value that is a list the rest of
+// the list, too.
 func (t TableSpec) overrides(value any) []string {
 	list, ok := value.([]any)
 	if !ok || len(list) == 0 {
@@ -91,8 +94,9 @@ func short(set string) string {
 	return set[strings.LastIndexByte(key, '.')+1:]
 }
 
-// Cells lists the plan's cells, or those of the named tables, each once, in the order in which tables need them. data is what
-// the sets were split into; before that is done, nil: then the cells have no files.
+// Cells lists the plan's cells, or those of the named tables, each once, in the order in which
+// tables need them. data is what the sets were split into; before that is done, nil: then the cells
+// have no files.
 func (p *Plan) Cells(data *Data, only []string) ([]*Cell, error) {
 	for _, name := range only {
 		if !slices.ContainsFunc(p.Tables, func(t TableSpec) bool { return t.Name == name }) {

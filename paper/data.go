@@ -20,10 +20,12 @@ import (
 	"haf/recipe"
 )
 
-// Data is what a plan's sets were split into, on disk: for each set SET.train.jsonl, SET.valid.jsonl and SET.test.jsonl.
+// Data is what a plan's sets were split into, on disk: for each set SET.train.jsonl,
+// SET.valid.jsonl and SET.test.jsonl.
 //
-// All groups whose conversation begins with the same user message are on one side, in all sets together: what is in a test set is
-// in no training or validation data of any set. Train is in a random order, so that its first N groups are a sample of it.
+// All groups whose conversation begins with the same user message are on one side, in all sets
+// together: what is in a test set is in no training or validation data of any set. Train is in a
+// random order, so that its first N groups are a sample of it.
 type Data struct {
 	Hash  string  `json:"hash"` // over what was asked for and the bytes of the files
 	Parts []Parts `json:"parts"`
@@ -33,17 +35,19 @@ type Data struct {
 
 // Parts counts the groups of one set's parts.
 type Parts struct {
-	Set     string `json:"set"`
-	Read    string `json:"read"` // what the reader says
-	Train   int    `json:"train"`
-	Valid   int    `json:"valid"`
-	Test    int    `json:"test"`
-	Overlap int    `json:"overlap"` // left out, because a test set has a conversation that begins alike
+	Set   string `json:"set"`
+	Read  string `json:"read"` // what the reader says
+	Train int    `json:"train"`
+	Valid int    `json:"valid"`
+	Test  int    `json:"test"`
+	// left out, because a test set has a conversation that begins alike
+	Overlap int `json:"overlap"`
 }
 
 const dataName = "data.json"
 
-// OpenData finds the split of the plan's sets under dir; an error that wraps fs.ErrNotExist says that it was not made yet.
+// OpenData finds the split of the plan's sets under dir; an error that wraps fs.ErrNotExist says
+// that it was not made yet.
 func (p *Plan) OpenData(dir string) (*Data, error) {
 	d := &Data{dir: filepath.Join(dir, "data-"+p.dataKey())}
 	text, err := os.ReadFile(filepath.Join(d.dir, dataName))
@@ -69,8 +73,8 @@ func (p *Plan) dataKey() string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// MakeData reads and splits the plan's sets, once: a later call finds what the first one made. files finds the file that a path
-// or an id on the hub names.
+// MakeData reads and splits the plan's sets, once: a later call finds what the first one made.
+// files finds the file that a path or an id on the hub names.
 func (p *Plan) MakeData(dir string, files func([]string) ([]string, error)) (*Data, error) {
 	if d, err := p.OpenData(dir); !errors.Is(err, fs.ErrNotExist) {
 		return d, err
@@ -182,7 +186,8 @@ func (p *Plan) read(s Set, files func([]string) ([]string, error)) (*split, erro
 	return out, nil
 }
 
-// shuffled puts groups in the order of a hash of seed and first message: conversations that begin alike stay together.
+// shuffled puts groups in the order of a hash of seed and first message: conversations that begin
+// alike stay together.
 func shuffled(groups []pref.Group, seed uint64) []pref.Group {
 	rank := func(g pref.Group) string {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", seed, opening(g)))
@@ -199,7 +204,8 @@ func shuffled(groups []pref.Group, seed uint64) []pref.Group {
 	return out
 }
 
-// opening is the conversation's first user message, which stands for all of it: a longer prompt of the same conversation has it, too.
+// opening is the conversation's first user message, which stands for all of it: a longer prompt of
+// the same conversation has it, too.
 func opening(g pref.Group) string {
 	for _, m := range g.Prompt {
 		if m.Role == pref.User {
@@ -238,7 +244,8 @@ func (s *split) takeRest(spec Set, tested map[string]bool) {
 	}
 }
 
-// first takes whole conversations until there are n groups; the last one may be cut, and what is cut off it belongs to nobody.
+// first takes whole conversations until there are n groups; the last one may be cut, and what is
+// cut off it belongs to nobody.
 func first(groups []pref.Group, n int) (taken, rest []pref.Group) {
 	if n >= len(groups) {
 		return groups, nil

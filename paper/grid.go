@@ -9,7 +9,8 @@ import (
 	"haf/report"
 )
 
-// A grid is a table of accuracies with the comparisons that it is made for. A cell is the mean over one or several test sets.
+// A grid is a table of accuracies with the comparisons that it is made for. A cell is the mean over
+// one or several test sets.
 type grid struct {
 	columns []string
 	rows    []gridRow
@@ -24,7 +25,8 @@ type gridRow struct {
 // A gridCell is nil where a training is not finished.
 type gridCell []measured
 
-// A compared is one pair of rows: a difference for each column, and their mean where there are several.
+// A compared is one pair of rows: a difference for each column, and their mean where there are
+// several.
 type compared struct {
 	a, b  string
 	names []string // of the columns
@@ -80,7 +82,8 @@ func (c gridCell) against(other gridCell) (eval.Estimate, error) {
 	return eval.MeanEstimate(of)
 }
 
-// accuracies estimates every cell, nil where it is missing, and the mean of each row, nil where a cell is missing.
+// accuracies estimates every cell, nil where it is missing, and the mean of each row, nil where a
+// cell is missing.
 func (g grid) accuracies() (cells [][]*eval.Estimate, means []*eval.Estimate, err error) {
 	for _, row := range g.rows {
 		var line []*eval.Estimate
@@ -110,7 +113,8 @@ func (g grid) accuracies() (cells [][]*eval.Estimate, means []*eval.Estimate, er
 	return cells, means, nil
 }
 
-// compare estimates the differences of the pairs; the p-values are adjusted for all of them together.
+// compare estimates the differences of the pairs; the p-values are adjusted for all of them
+// together.
 func (g grid) compare() ([]compared, error) {
 	var out []compared
 	var p []float64

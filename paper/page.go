@@ -219,7 +219,8 @@ func (r *Results) own(g grid) [][]string {
 	return out
 }
 
-// trainings lists every cell: what chose its checkpoint, the weights of its heads, and how long it took.
+// trainings lists every cell: what chose its checkpoint, the weights of its heads, and how long it
+// took.
 func (r *Results) trainings() report.Section {
 	s := report.Section{Title: "Trainings"}
 	t := report.Table{Header: []string{"cell", "pairs", "kept step", "validation accuracy", "by", "combined heads", "seconds"}}

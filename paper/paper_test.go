@@ -77,7 +77,8 @@ title = "Heads"
 methods = ["HaF"]
 `
 
-// world writes two sets of 100 conversations, 15 of which begin alike in both, and returns the plan, with the files' real places.
+// world writes two sets of 100 conversations, 15 of which begin alike in both, and returns the
+// plan, with the files' real places.
 func world(t *testing.T) (*paper.Plan, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -114,7 +115,8 @@ func same(files []string) ([]string, error) { return files, nil }
 // opening is the first message of a group's conversation.
 func opening(g pref.Group) string { return g.Prompt[0].Content }
 
-// TestSplit wants no conversation of any test part in any other part, the counts asked for, and the same split again.
+// TestSplit wants no conversation of any test part in any other part, the counts asked for, and the
+// same split again.
 func TestSplit(t *testing.T) {
 	plan, dir := world(t)
 	data, err := plan.MakeData(dir, same)
@@ -162,7 +164,8 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// A fake is a Runner whose models are right on a share of the comparisons; it fails where it is told to.
+// A fake is a Runner whose models are right on a share of the comparisons; it fails where it is
+// told to.
 type fake struct {
 	trained []string
 	fail    string

@@ -1,5 +1,6 @@
-// Package paper reruns the experiments of the HaF-RM paper as a plan of trainings: every cell is one training with its
-// evaluation on all test sets, finished cells are kept, and a page of tables says what the results support.
+// Package paper reruns the experiments of the HaF-RM paper as a plan of trainings: every cell is
+// one training with its evaluation on all test sets, finished cells are kept, and a page of tables
+// says what the results support.
 package paper
 
 import (
@@ -17,14 +18,19 @@ import (
 
 // A Plan is the TOML file of a rerun.
 type Plan struct {
-	Title      string         `toml:"title"`
-	Backbone   string         `toml:"backbone"`    // of the paper's tables that stand beside: "Phi-2", …; empty is all three
-	Seeds      []uint64       `toml:"seeds"`       // of the trainings
-	SplitSeed  uint64         `toml:"split_seed"`  // of train, validation and test: one for all trainings
-	KeepModels bool           `toml:"keep_models"` // of finished cells; else their results alone are kept
-	Claim      string         `toml:"claim"`       // the method that is compared with the others
-	Recipe     map[string]any `toml:"recipe"`      // what all trainings have in common, as in a recipe
-	BaseConfig map[string]any `toml:"base_config"` // what the base's config.json says of its sizes: memory is bounded by it before the base is on disk
+	Title string `toml:"title"`
+	// of the paper's tables that stand beside: "Phi-2", …; empty is all three
+	Backbone string   `toml:"backbone"`
+	Seeds    []uint64 `toml:"seeds"` // of the trainings
+	// of train, validation and test: one for all trainings
+	SplitSeed uint64 `toml:"split_seed"`
+	// of finished cells; else their results alone are kept
+	KeepModels bool           `toml:"keep_models"`
+	Claim      string         `toml:"claim"`  // the method that is compared with the others
+	Recipe     map[string]any `toml:"recipe"` // what all trainings have in common, as in a recipe
+	// what the base's config.json says of its sizes: memory is bounded by it before the base is on
+	// disk
+	BaseConfig map[string]any `toml:"base_config"`
 	Cost       Cost           `toml:"cost"`
 	Sets       []Set          `toml:"sets"`
 	Methods    []Method       `toml:"methods"`
@@ -43,22 +49,28 @@ type Cost struct {
 
 // A Set is a preference set, split into train, validation and test by conversation.
 type Set struct {
-	Name    string   `toml:"name" json:"name"`
-	Files   []string `toml:"files" json:"files"`           // of train and validation, and of test where test_files is empty
-	Test    []string `toml:"test_files" json:"test_files"` // the published test files, where there are some
+	Name string `toml:"name" json:"name"`
+	// of train and validation, and of test where test_files is empty
+	Files []string `toml:"files" json:"files"`
+	// the published test files, where there are some
+	Test    []string `toml:"test_files" json:"test_files"`
 	Format  string   `toml:"format" json:"format"`
 	Choose  string   `toml:"choose" json:"choose"`
 	Subsets []string `toml:"subsets" json:"subsets"`
-	Domain  string   `toml:"domain" json:"domain"` // sets of one domain are each other's out-of-distribution tests
-	Paper   string   `toml:"paper" json:"paper"`   // the column of the paper's tables that it stands for
-	// The most groups of each part, filled in the order test, validation, train; 0 of train is the rest.
+	// sets of one domain are each other's out-of-distribution tests
+	Domain string `toml:"domain" json:"domain"`
+	// the column of the paper's tables that it stands for
+	Paper string `toml:"paper" json:"paper"`
+	// The most groups of each part, filled in the order test, validation, train; 0 of train is the
+	// rest.
 	NTrain   int `toml:"train" json:"train"`
 	NValid   int `toml:"valid" json:"valid"`
 	NTest    int `toml:"test" json:"test"`
 	MaxChars int `toml:"max_chars" json:"max_chars"`
 }
 
-// A Method is an objective: what it sets in the recipe, and which reward of the model is its result.
+// A Method is an objective: what it sets in the recipe, and which reward of the model is its
+// result.
 type Method struct {
 	Name   string   `toml:"name"`
 	Set    []string `toml:"set"`
@@ -73,7 +85,8 @@ type TableSpec struct {
 	Sets    []string `toml:"sets"`    // empty is all
 	Methods []string `toml:"methods"` // empty is all
 	Key     string   `toml:"key"`     // of a sweep: the key of the recipe
-	Values  []any    `toml:"values"`  // and its values; one that needs more settings is a list, ["cdpo", "objective.smoothing=0.1"]
+	// and its values; one that needs more settings is a list, ["cdpo", "objective.smoothing=0.1"]
+	Values []any `toml:"values"`
 }
 
 // Kinds of tables.
@@ -81,8 +94,9 @@ const (
 	InDistribution = "in-distribution" // methods × sets, each tested on the set it was trained on
 	OOD            = "ood"             // methods × sets, each tested on all sets
 	Mixed          = "mixed"           // methods trained on all sets together
-	Sweep          = "sweep"           // methods × values of a key, each tested on the set it was trained on
-	Heads          = "heads"           // the rewards of one training: score, implicit, both combined
+	// methods × values of a key, each tested on the set it was trained on
+	Sweep = "sweep"
+	Heads = "heads" // the rewards of one training: score, implicit, both combined
 )
 
 // Load reads a plan.
@@ -193,7 +207,8 @@ func isSettings(list []any) bool {
 	})
 }
 
-// checkRewards makes every table's recipes and wants the reward that the table shows to be one that they train.
+// checkRewards makes every table's recipes and wants the reward that the table shows to be one that
+// they train.
 func (p *Plan) checkRewards() error {
 	for _, t := range p.Tables {
 		for _, w := range p.wants(t) {

@@ -5,7 +5,8 @@ import "fmt"
 // backbones of the paper's tables.
 var backbones = []string{"Phi-2", "Mistral-base", "Mistral-instruct"}
 
-// columns of the paper's tables: HH helpful and harmless, Chatbot Arena, BeaverTails, Alpaca human preference.
+// columns of the paper's tables: HH helpful and harmless, Chatbot Arena, BeaverTails, Alpaca human
+// preference.
 var columns = []string{"Helpful", "Harmless", "CA", "BS", "AHP"}
 
 // A published number is accuracy in percent, by backbone, method and the columns above.
@@ -14,8 +15,9 @@ type published struct {
 	Percent          [5]float64
 }
 
-// publishedTables are the paper's (arXiv 2407.04185): its table 2; its table 3 within domains, by the set that was trained on, the
-// two other methods from the differences printed there; and its figure 4, read off the drawing, so within 0.2.
+// publishedTables are the paper's (arXiv 2407.04185): its table 2; its table 3 within domains, by
+// the set that was trained on, the two other methods from the differences printed there; and its
+// figure 4, read off the drawing, so within 0.2.
 var publishedTables = map[string][]published{
 	InDistribution: {
 		{"Phi-2", "Baseline", [5]float64{64.30, 69.50, 79.30, 76.00, 58.40}},

@@ -23,7 +23,8 @@ import (
 type Runner interface {
 	// Train trains the recipe into a run folder, or goes on with the run that stopped there.
 	Train(ctx context.Context, r *recipe.Recipe, dir string) error
-	// Read fits the combination of the heads on valid, where both were trained, and reads every reward of the run's model on every set.
+	// Read fits the combination of the heads on valid, where both were trained, and reads every reward
+	// of the run's model on every set.
 	Read(ctx context.Context, dir string, valid []pref.Group, sets [][]pref.Group) (Reading, error)
 }
 
@@ -33,7 +34,8 @@ type Reading struct {
 	Sets        []SetReading
 }
 
-// A SetReading is one set's: the positions of the groups that could be read, the comparisons left, and the rewards.
+// A SetReading is one set's: the positions of the groups that could be read, the comparisons left,
+// and the rewards.
 type SetReading struct {
 	Index   []int                  `json:"index"`
 	Rewards map[string][][]float64 `json:"rewards"` // [name][group][response]
@@ -41,11 +43,12 @@ type SetReading struct {
 
 // A Result is what is kept of a finished cell: results.json, beside rewards.json with every reward.
 type Result struct {
-	ID          string                            `json:"id"`
-	Sets        []string                          `json:"sets"`
-	Set         []string                          `json:"set"`
-	Seed        uint64                            `json:"seed"`
-	Best        *Chosen                           `json:"best"` // the validation that chose the checkpoint
+	ID   string   `json:"id"`
+	Sets []string `json:"sets"`
+	Set  []string `json:"set"`
+	Seed uint64   `json:"seed"`
+	// the validation that chose the checkpoint
+	Best        *Chosen                           `json:"best"`
 	Combination *reward.Combination               `json:"combination,omitempty"`
 	Results     map[string]map[string]eval.Result `json:"results"` // [test set][reward]
 	Pairs       int                               `json:"pairs"`   // of the training set
@@ -65,8 +68,9 @@ const (
 	failedName  = "failed.txt"
 )
 
-// Run runs the cells that are not finished, one after the other. A cell that fails leaves failed.txt in its folder and does not
-// take the rest with it; it is tried again by the next run. failed lists the cells that did. An interrupt ends the run, and the next one goes on.
+// Run runs the cells that are not finished, one after the other. A cell that fails leaves
+// failed.txt in its folder and does not take the rest with it; it is tried again by the next run.
+// failed lists the cells that did. An interrupt ends the run, and the next one goes on.
 func (p *Plan) Run(ctx context.Context, dir string, data *Data, cells []*Cell, runner Runner, say func(format string, args ...any)) (failed []string, err error) {
 	for i, c := range cells {
 		folder := c.folder(dir)
@@ -216,15 +220,16 @@ func WriteResults(path string, results []*Result) error {
 // ErrFailed is wrapped where cells have failed.
 var ErrFailed = errors.New("cells failed")
 
-// Estimated is the seconds that cells take. A pair costs a training step 3 forward passes; the reference, validations and tests cost
-// one each.
+// Estimated is the seconds that cells take. A pair costs a training step 3 forward passes; the
+// reference, validations and tests cost one each.
 type Estimated struct {
 	Cells, Finished int
 	Seconds         float64 // of the rest; 0 where nothing is known
 	From            string  // what the rate is from
 }
 
-// Estimate says what is left of the cells. Rates are those of finished cells in dir, or else what the plan states.
+// Estimate says what is left of the cells. Rates are those of finished cells in dir, or else what
+// the plan states.
 func (p *Plan) Estimate(dir string, data *Data, cells []*Cell) Estimated {
 	e := Estimated{Cells: len(cells), From: "pairs_per_second of the plan"}
 	var rates []float64 // seconds a unit
@@ -256,8 +261,8 @@ type Need struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// Need plans the trainings of the cells, whose data must be made and base models be on disk. Of cells that differ only in what
-// memory does not depend on, the first stands for all.
+// Need plans the trainings of the cells, whose data must be made and base models be on disk. Of
+// cells that differ only in what memory does not depend on, the first stands for all.
 func (p *Plan) Need(cells []*Cell) (Need, error) {
 	return most(cells, func(r *recipe.Recipe) (int64, error) {
 		estimate, err := r.Estimate()
@@ -268,7 +273,8 @@ func (p *Plan) Need(cells []*Cell) (Need, error) {
 	})
 }
 
-// Bound is [Plan.Need] from above where neither data nor base models are on disk, by the plan's base_config.
+// Bound is [Plan.Need] from above where neither data nor base models are on disk, by the plan's
+// base_config.
 func (p *Plan) Bound(cells []*Cell) (Need, error) {
 	if len(p.BaseConfig) == 0 {
 		return Need{}, fmt.Errorf("paper: %s has no [base_config], which would say how large the base model is", p.name)

@@ -49,8 +49,8 @@ func (r *Results) grid(t TableSpec) (grid, error) {
 	return g, nil
 }
 
-// rewardsOf are the rewards that a method is shown by: of an implicit reward its length-normalized form, too, for the plain sum
-// favours a length.
+// rewardsOf are the rewards that a method is shown by: of an implicit reward its length-normalized
+// form, too, for the plain sum favours a length.
 func rewardsOf(m Method) []string {
 	if m.Reward == reward.ByImplicit {
 		return []string{reward.ByImplicit, reward.ByNormalized}
@@ -80,7 +80,8 @@ func find(wants []want, m Method, sets []string, extra ...string) want {
 	panic(fmt.Sprintf("paper: no want of %s on %v", m.Name, sets)) // made of the same table
 }
 
-// others are the test sets that are out of a training set's distribution: those of its domain, or where it has none, all others.
+// others are the test sets that are out of a training set's distribution: those of its domain, or
+// where it has none, all others.
 func (p *Plan) others(s Set) []string {
 	var same, all []string
 	for _, o := range p.Sets {
@@ -98,8 +99,8 @@ func (p *Plan) others(s Set) []string {
 	return all
 }
 
-// sweep has a row for every method and value; with one method each value is compared with the first, else the claimed method
-// with the others at each value.
+// sweep has a row for every method and value; with one method each value is compared with the
+// first, else the claimed method with the others at each value.
 func (r *Results) sweep(t TableSpec) (grid, error) {
 	g := grid{}
 	sets := r.plan.setsOf(t)

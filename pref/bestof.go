@@ -7,8 +7,9 @@ import (
 
 // Readers of the published sets whose rows have several responses, or ratings of them.
 
-// decodeBestOf decodes rows whose chosen and rejected are lists of texts, every chosen one better than every rejected
-// one: RewardBench 2 and RM-Bench (whose subset is the domain). The chosen are the first responses of the group.
+// decodeBestOf decodes rows whose chosen and rejected are lists of texts, every chosen one better
+// than every rejected one: RewardBench 2 and RM-Bench (whose subset is the domain). The chosen are
+// the first responses of the group.
 func decodeBestOf(f fields, opt Options) (decoded, error) {
 	raw, err := f.get("prompt")
 	if err != nil {
@@ -67,7 +68,8 @@ func textsAt(f fields, key string) ([]string, error) {
 }
 
 // decodeRMB decodes both parts of RMB: {conversation_input, chosen: {answer}, reject: {answer}} and
-// {conversation_input, bon_best: {answer}, loser_list: [{answer}]}; the subset is the category path.
+// {conversation_input, bon_best: {answer}, loser_list: [{answer}]}; the subset is the category
+// path.
 func decodeRMB(f fields, opt Options) (decoded, error) {
 	raw, err := f.get("conversation_input")
 	if err != nil {
@@ -123,8 +125,8 @@ func answerAt(raw json.RawMessage, field string) (string, error) {
 	return textOf(text, field+".answer")
 }
 
-// decodeHHH decodes the HHH alignment set: {input, targets: {choices, labels}}, whose choices of label 1 are better than those
-// of label 0. The input is a transcript or a plain question.
+// decodeHHH decodes the HHH alignment set: {input, targets: {choices, labels}}, whose choices of
+// label 1 are better than those of label 0. The input is a transcript or a plain question.
 func decodeHHH(f fields, opt Options) (decoded, error) {
 	input, err := f.text("input")
 	if err != nil {
@@ -171,9 +173,10 @@ func decodeHHH(f fields, opt Options) (decoded, error) {
 	return bestOf(g, chosen, rejected, opt), nil
 }
 
-// decodeUltraFeedback decodes UltraFeedback's own rows, four completions with ratings, as a group of scores. The score is the
-// mean of the ratings of the aspects, as in the binarized sets (the published overall_score is known to be
-// unreliable); Options.Choose names one aspect, or overall_score. Completions without a rating are left out.
+// decodeUltraFeedback decodes UltraFeedback's own rows, four completions with ratings, as a group
+// of scores. The score is the mean of the ratings of the aspects, as in the binarized sets (the
+// published overall_score is known to be unreliable); Options.Choose names one aspect, or
+// overall_score. Completions without a rating are left out.
 func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
 	instruction, err := f.text("instruction")
 	if err != nil {
@@ -224,7 +227,8 @@ func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
 	return groupOf(g, all, empty, opt), nil
 }
 
-// ultraScore is the score of one completion; not rated where the published rating is missing or "N/A".
+// ultraScore is the score of one completion; not rated where the published rating is missing or
+// "N/A".
 func ultraScore(c fields, at, choose string) (score float64, rated bool, err error) {
 	if choose == "overall_score" {
 		raw, ok := c["overall_score"]
@@ -270,10 +274,11 @@ func ultraScore(c fields, at, choose string) (score float64, rated bool, err err
 	return score / float64(n), true, nil
 }
 
-// decodeHelpSteer decodes both forms of HelpSteer2. {prompt, response, helpfulness, correctness, …} is one response: the reader joins
-// adjacent rows of one prompt into a group of scores, by helpfulness or the attribute that Options.Choose names. {prompt,
-// response_1, response_2, preference_strength} is a pair: strength −3 to −1 prefers response 1, 1 to 3 response 2, 0
-// is a tie; its size is the margin.
+// decodeHelpSteer decodes both forms of HelpSteer2. {prompt, response, helpfulness, correctness, …}
+// is one response: the reader joins adjacent rows of one prompt into a group of scores, by
+// helpfulness or the attribute that Options.Choose names. {prompt, response_1, response_2,
+// preference_strength} is a pair: strength −3 to −1 prefers response 1, 1 to 3 response 2, 0 is a
+// tie; its size is the margin.
 func decodeHelpSteer(f fields, opt Options) (decoded, error) {
 	raw, err := f.get("prompt")
 	if err != nil {

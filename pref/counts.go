@@ -26,19 +26,23 @@ const (
 	DropMix          = "outside the mix"
 )
 
-// Counts say what became of the rows of one or more files. Read = Kept + Bad + Joined + the sum of Dropped.
-// The zero value is ready; it may be handed to several reads in turn, not at once.
+// Counts say what became of the rows of one or more files. Read = Kept + Bad + Joined + the sum of
+// Dropped. The zero value is ready; it may be handed to several reads in turn, not at once.
 type Counts struct {
 	Read        int            `json:"read"`        // rows, blank lines left out
 	Kept        int            `json:"kept"`        // groups
 	Comparisons int            `json:"comparisons"` // of the kept groups
 	Dropped     map[string]int `json:"dropped"`     // rows by reason
-	Bad         int            `json:"bad"`         // malformed rows that were tolerated, and the one that was not
-	Duplicates  int            `json:"duplicates"`  // groups equal to an earlier one; counted, not dropped
-	Identical   int            `json:"identical"`   // comparisons dropped because both responses are the same text
-	Tied        int            `json:"tied"`        // pairs judged equal, which make no comparison
-	Joined      int            `json:"joined"`      // rows that went into the group of the row before them
-	Flipped     int            `json:"flipped"`     // comparisons turned round by Options.Noise
+	// malformed rows that were tolerated, and the one that was not
+	Bad int `json:"bad"`
+	// groups equal to an earlier one; counted, not dropped
+	Duplicates int `json:"duplicates"`
+	// comparisons dropped because both responses are the same text
+	Identical int `json:"identical"`
+	Tied      int `json:"tied"` // pairs judged equal, which make no comparison
+	// rows that went into the group of the row before them
+	Joined  int `json:"joined"`
+	Flipped int `json:"flipped"` // comparisons turned round by Options.Noise
 
 	seen map[digest]struct{}
 }
@@ -76,7 +80,8 @@ func (c *Counts) retake(of int, taken []Group, reason string) {
 	}
 }
 
-// Lines returns the counts as lines to print: the first always, the others where there is something to say.
+// Lines returns the counts as lines to print: the first always, the others where there is something
+// to say.
 func (c *Counts) Lines() []string {
 	dropped := 0
 	for _, n := range c.Dropped {
@@ -125,7 +130,8 @@ func (g Group) digest() digest {
 	return digest(sum[:16])
 }
 
-// appendPrompt and appendText write lengths before texts, so that no two different lists give the same bytes.
+// appendPrompt and appendText write lengths before texts, so that no two different lists give the
+// same bytes.
 func appendPrompt(b []byte, prompt []Message) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(prompt)))
 	for _, m := range prompt {

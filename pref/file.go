@@ -22,8 +22,9 @@ type row struct {
 	data []byte
 }
 
-// fileRows yields the rows of a .jsonl or .json file, plain or gzipped, or of a Parquet file. Its errors are those of the whole file
-// (it cannot be opened or read on, an array is broken); they end the sequence.
+// fileRows yields the rows of a .jsonl or .json file, plain or gzipped, or of a Parquet file. Its
+// errors are those of the whole file (it cannot be opened or read on, an array is broken); they end
+// the sequence.
 func fileRows(path string) iter.Seq2[row, error] {
 	return func(yield func(row, error) bool) {
 		f, err := os.Open(path)
@@ -56,8 +57,8 @@ func fileRows(path string) iter.Seq2[row, error] {
 	}
 }
 
-// rows yields the rows of a stream. A stream that begins with '[' is read as one JSON array, unless lines says
-// that the file's name promises lines.
+// rows yields the rows of a stream. A stream that begins with '[' is read as one JSON array, unless
+// lines says that the file's name promises lines.
 func rows(r io.Reader, lines bool, limit int) iter.Seq2[row, error] {
 	return func(yield func(row, error) bool) {
 		text, err := plainText(r)
@@ -73,7 +74,8 @@ func rows(r io.Reader, lines bool, limit int) iter.Seq2[row, error] {
 	}
 }
 
-// plainText undoes gzip and removes a byte order mark. Both are recognised by content: names often lie.
+// plainText undoes gzip and removes a byte order mark. Both are recognised by content: names often
+// lie.
 func plainText(r io.Reader) (*bufio.Reader, error) {
 	text := bufio.NewReaderSize(r, 1<<16)
 	if magic, _ := text.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {

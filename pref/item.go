@@ -2,17 +2,17 @@ package pref
 
 import "encoding/json"
 
-// An Input is what a server is asked to give a reward: a sample; or, where Text or Tokens are set, a conversation of
-// which a trainer has made text or tokens already, by a chat template of its own.
+// An Input is what a server is asked to give a reward: a sample; or, where Text or Tokens are set,
+// a conversation of which a trainer has made text or tokens already, by a chat template of its own.
 type Input struct {
 	Sample
-	// Text is the whole conversation, template and special tokens included. PromptText, if not "", is its beginning up
-	// to the response.
+	// Text is the whole conversation, template and special tokens included. PromptText, if not "", is
+	// its beginning up to the response.
 	Text, PromptText string
 	// Tokens are the whole conversation in the model's own tokens.
 	Tokens []int32
-	// NoBOS says that the beginning-of-sequence token is not to be put in front of Text; without it, where the model's conversations
-	// begin with it, it is there once, whether Text has it or not.
+	// NoBOS says that the beginning-of-sequence token is not to be put in front of Text; without it,
+	// where the model's conversations begin with it, it is there once, whether Text has it or not.
 	NoBOS bool
 	// TemplateArgs are further variables of the chat template, which a Sample is rendered with.
 	TemplateArgs map[string]json.RawMessage
@@ -29,7 +29,8 @@ type Item interface {
 	Len() (prompt, response int)
 	// Truncated says that tokens were cut to fit: the reward is of what is left.
 	Truncated() bool
-	// Class tells apart items that cannot be run together, such as those of which one head is wanted and those of which both are.
+	// Class tells apart items that cannot be run together, such as those of which one head is wanted
+	// and those of which both are.
 	Class() int
 }
 
@@ -39,7 +40,8 @@ type Values struct {
 	Tokens  []TokenReward      // of the response, where they were asked for
 }
 
-// A TokenReward is the part of the implicit reward that one token of the response has: β(log π − log π_ref) of it.
+// A TokenReward is the part of the implicit reward that one token of the response has: β(log π −
+// log π_ref) of it.
 type TokenReward struct {
 	Token  string  `json:"token"`
 	Reward float64 `json:"reward"`

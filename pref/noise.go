@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// AddNoise turns every comparison of the groups round with the given probability, 0 to 1, and returns how many it turned: label
-// noise of a known rate. Whether it does depends on the group's content and the seed alone, so that another order of
-// the files, or a smaller part of them, has the same noise. Margins stay as they are.
+// AddNoise turns every comparison of the groups round with the given probability, 0 to 1, and
+// returns how many it turned: label noise of a known rate. Whether it does depends on the group's
+// content and the seed alone, so that another order of the files, or a smaller part of them, has
+// the same noise. Margins stay as they are.
 func AddNoise(groups []Group, probability float64, seed uint64) (turned int) {
 	for i := range groups {
 		turned += addNoise(&groups[i], probability, seed)

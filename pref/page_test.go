@@ -10,7 +10,8 @@ import (
 	"haf/internal/shared"
 )
 
-// Every example of docs/reference/data-formats.md is read, as the format it stands under and as what its keys say; every format has one.
+// Every example of docs/reference/data-formats.md is read, as the format it stands under and as
+// what its keys say; every format has one.
 func TestExamplesOfThePage(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(shared.Root(), "docs", "reference", "data-formats.md"))
 	if err != nil {

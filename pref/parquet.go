@@ -23,8 +23,8 @@ func isParquet(f *os.File) bool {
 	return err == nil && string(magic) == parquetMagic
 }
 
-// parquetRows yields the rows of a Parquet file as JSON objects, numbered from 1. Columns of every type that JSON
-// has a value for are read; a number that is none (NaN) counts as absent.
+// parquetRows yields the rows of a Parquet file as JSON objects, numbered from 1. Columns of every
+// type that JSON has a value for are read; a number that is none (NaN) counts as absent.
 func parquetRows(f io.ReaderAt, size int64, yield func(row, error) bool) {
 	const batch = 64
 	reader, err := openParquet(f, size)
@@ -70,7 +70,8 @@ func openParquet(f io.ReaderAt, size int64) (reader *parquet.GenericReader[any],
 	return parquet.NewGenericReader[any](file), nil
 }
 
-// checkFooter looks at the length that the file states of its own footer: the library would take as much memory.
+// checkFooter looks at the length that the file states of its own footer: the library would take as
+// much memory.
 func checkFooter(f io.ReaderAt, size int64) error {
 	end := make([]byte, 8)
 	if _, err := f.ReadAt(end, size-int64(len(end))); size < 12 || err != nil || string(end[4:]) != parquetMagic {

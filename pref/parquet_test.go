@@ -60,7 +60,8 @@ func TestParquet(t *testing.T) {
 	}
 }
 
-// testdata/pyarrow.parquet was written by pyarrow 26.0.1: three rows of messages, zstd, the second margin null.
+// testdata/pyarrow.parquet was written by pyarrow 26.0.1: three rows of messages, zstd, the second
+// margin null.
 func TestParquetOfPyarrow(t *testing.T) {
 	groups, _, err := Load([]string{filepath.Join("testdata", "pyarrow.parquet")}, Options{})
 	if err != nil || len(groups) != 3 {

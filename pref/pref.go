@@ -1,6 +1,7 @@
-// Package pref holds the nouns of preference learning and the readers that yield them: a prompt is a
-// conversation, a [Group] is one prompt with its responses and the comparisons between them, a [Sample] is one
-// prompt with one response, a [Rewarder] is whatever gives responses their rewards, and a [Scorer] is one reward of it.
+// Package pref holds the nouns of preference learning and the readers that yield them: a prompt is
+// a conversation, a [Group] is one prompt with its responses and the comparisons between them, a
+// [Sample] is one prompt with one response, a [Rewarder] is whatever gives responses their rewards,
+// and a [Scorer] is one reward of it.
 package pref
 
 import "fmt"
@@ -24,24 +25,27 @@ type Sample struct {
 	Response string    `json:"response"`
 }
 
-// A Comparison says that response Chosen of a group was preferred to response Rejected; both are indices into
-// Group.Responses. Margin is the stated strength of the preference, 0 where none was stated.
+// A Comparison says that response Chosen of a group was preferred to response Rejected; both are
+// indices into Group.Responses. Margin is the stated strength of the preference, 0 where none was
+// stated.
 type Comparison struct {
 	Chosen, Rejected int
 	Margin           float64
 }
 
-// A Group is the unit of work: one prompt, two or more responses, and the comparisons between them. A pair is
-// a group of two responses and one comparison.
+// A Group is the unit of work: one prompt, two or more responses, and the comparisons between them.
+// A pair is a group of two responses and one comparison.
 type Group struct {
 	Prompt      []Message
 	Responses   []string
 	Comparisons []Comparison
-	Ties        [][2]int  // pairs of responses that were judged equal; read with Options.KeepTies alone
-	Scores      []float64 // of the responses, where the row states some; else nil
-	Subset      string    // the part of its set that the row names, such as a RewardBench subset; "" where it names none
-	ID          string    // the row's own name in its set; "" where it has none
-	Source      Source
+	// pairs of responses that were judged equal; read with Options.KeepTies alone
+	Ties   [][2]int
+	Scores []float64 // of the responses, where the row states some; else nil
+	// the part of its set that the row names, such as a RewardBench subset; "" where it names none
+	Subset string
+	ID     string // the row's own name in its set; "" where it has none
+	Source Source
 }
 
 // NewPair returns the group of one comparison: chosen is response 0, rejected response 1.
@@ -58,7 +62,8 @@ func (g Group) Samples() []Sample {
 	return samples
 }
 
-// A Source says where a group was read: a file and the line (or, in a JSON array, the element) counted from 1.
+// A Source says where a group was read: a file and the line (or, in a JSON array, the element)
+// counted from 1.
 type Source struct {
 	File string `json:"file"`
 	Line int    `json:"line"`

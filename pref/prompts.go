@@ -2,9 +2,10 @@ package pref
 
 import "fmt"
 
-// LoadPrompts reads the distinct prompts of files, in order: of rows {prompt}, other keys passed over, or of preference rows in
-// any format of [Read]. Empty prompts are passed over; repeated is how many rows had a prompt that was there before. first, if
-// not 0, is how many prompts to take. Files without a prompt are [ErrEmpty].
+// LoadPrompts reads the distinct prompts of files, in order: of rows {prompt}, other keys passed
+// over, or of preference rows in any format of [Read]. Empty prompts are passed over; repeated is
+// how many rows had a prompt that was there before. first, if not 0, is how many prompts to take.
+// Files without a prompt are [ErrEmpty].
 func LoadPrompts(paths []string, first int) (prompts [][]Message, repeated int, err error) {
 	seen := map[PromptKey]bool{}
 	for _, path := range paths {

@@ -17,7 +17,8 @@ const (
 	neither
 )
 
-// judged makes the pair, or the tie, of two dialogues that share their beginning; prompt is used where they have none.
+// judged makes the pair, or the tie, of two dialogues that share their beginning; prompt is used
+// where they have none.
 func judged(prompt []Message, a, b []Message, v verdict, margin float64) decoded {
 	if v == second {
 		a, b = b, a
@@ -39,9 +40,10 @@ func asked(text string) []Message {
 	return []Message{{Role: User, Content: text}}
 }
 
-// decodePKU decodes PKU-SafeRLHF and the pairs of BeaverTails: {prompt, response_0, response_1}, chosen by
-// safer_response_id (where it is missing, or Options.Choose is Better, by better_response_id). The subset says how
-// many of the two are safe: safe-safe, safe-unsafe, unsafe-unsafe. A response id of −1 is a tie.
+// decodePKU decodes PKU-SafeRLHF and the pairs of BeaverTails: {prompt, response_0, response_1},
+// chosen by safer_response_id (where it is missing, or Options.Choose is Better, by
+// better_response_id). The subset says how many of the two are safe: safe-safe, safe-unsafe,
+// unsafe-unsafe. A response id of −1 is a tie.
 func decodePKU(f fields, opt Options) (decoded, error) {
 	prompt, err := f.text("prompt")
 	if err != nil {
@@ -107,9 +109,9 @@ func boolOf(raw json.RawMessage, field string) (yes bool, err error) {
 	return yes, nil
 }
 
-// decodeArena decodes Chatbot Arena and the human judgements of MT-Bench: two conversations and the winner. Where
-// the row names a turn, each conversation is cut to it. Conversations whose earlier answers differ have two
-// prompts and are dropped.
+// decodeArena decodes Chatbot Arena and the human judgements of MT-Bench: two conversations and the
+// winner. Where the row names a turn, each conversation is cut to it. Conversations whose earlier
+// answers differ have two prompts and are dropped.
 func decodeArena(f fields, _ Options) (decoded, error) {
 	var sides [2][]Message
 	for i, key := range [2]string{"conversation_a", "conversation_b"} {
@@ -154,9 +156,10 @@ func decodeArena(f fields, _ Options) (decoded, error) {
 	return d, nil
 }
 
-// decodeAlpaca decodes AlpacaFarm, AlpacaEval, PandaLM and LLMBar: instruction and input are the prompt; preference
-// (LLMBar: label) is 1 or 2, a number between them that leans to one, and 0 or 1.5 for a tie. PandaLM's own test file has
-// response1, response2 and three annotators, whose majority decides.
+// decodeAlpaca decodes AlpacaFarm, AlpacaEval, PandaLM and LLMBar: instruction and input are the
+// prompt; preference (LLMBar: label) is 1 or 2, a number between them that leans to one, and 0 or
+// 1.5 for a tie. PandaLM's own test file has response1, response2 and three annotators, whose
+// majority decides.
 func decodeAlpaca(f fields, _ Options) (decoded, error) {
 	instruction, err := f.optional("instruction")
 	if err != nil {
@@ -193,7 +196,8 @@ func decodeAlpaca(f fields, _ Options) (decoded, error) {
 	return judged(asked(prompt), sides[0], sides[1], v, 0), err
 }
 
-// printed decodes a text. PandaLM has answers "True" and "3" that its publishing turned into a boolean and a number.
+// printed decodes a text. PandaLM has answers "True" and "3" that its publishing turned into a
+// boolean and a number.
 func printed(raw json.RawMessage, field string) (string, error) {
 	switch kind(raw) {
 	case "a number":
@@ -249,7 +253,8 @@ func verdictOf(f fields, key string) (verdict, error) {
 	return neither, wrong(key, "%v, wanted 1, 2 or 0 (a tie)", x)
 }
 
-// decodeJudgeBench decodes JudgeBench: {question, response_A, response_B, label "A>B" or "B>A"}; the subset is the source.
+// decodeJudgeBench decodes JudgeBench: {question, response_A, response_B, label "A>B" or "B>A"};
+// the subset is the source.
 func decodeJudgeBench(f fields, _ Options) (decoded, error) {
 	question, err := f.text("question")
 	if err != nil {

@@ -214,7 +214,8 @@ func TestSubsetsAndLengths(t *testing.T) {
 	}
 }
 
-// The published sets beside the checkout; the counts were made with a few lines of Python over the rows.
+// The published sets beside the checkout; the counts were made with a few lines of Python over the
+// rows.
 func TestPublishedShared(t *testing.T) {
 	for _, c := range []struct {
 		name                    string

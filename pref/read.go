@@ -12,11 +12,11 @@ import (
 // ErrEmpty is wrapped by the error of a read that left nothing to use.
 var ErrEmpty = errors.New("nothing left to use")
 
-// Read yields the groups of a .jsonl or .json file (an array), plain or gzipped, in order and without holding
-// more than a row. An error ends the sequence: the file cannot be read, a row is malformed
-// ("pref: FILE:LINE: field …") beyond what opt.SkipBad tolerates, or no group was kept ([ErrEmpty]).
-// What was read is added to counts, which may be nil. Options.Fraction and Options.Weights need every prompt at once: they
-// are errors here, use [Load].
+// Read yields the groups of a .jsonl or .json file (an array), plain or gzipped, in order and
+// without holding more than a row. An error ends the sequence: the file cannot be read, a row is
+// malformed ("pref: FILE:LINE: field …") beyond what opt.SkipBad tolerates, or no group was kept
+// ([ErrEmpty]). What was read is added to counts, which may be nil. Options.Fraction and
+// Options.Weights need every prompt at once: they are errors here, use [Load].
 func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	return func(yield func(Group, error) bool) {
 		if counts == nil {
@@ -48,9 +48,10 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	}
 }
 
-// Load reads all files in order, or with Options.Weights mixes them ([Mix]). Options.First counts over the files together and
-// ends the reading; Options.Fraction is then taken of the prompts that were read, rounded, at least one. The counts are never nil,
-// so that a failure can be explained. Errors are those of [Read], and [ErrEmpty] where no file kept a group.
+// Load reads all files in order, or with Options.Weights mixes them ([Mix]). Options.First counts
+// over the files together and ends the reading; Options.Fraction is then taken of the prompts that
+// were read, rounded, at least one. The counts are never nil, so that a failure can be explained.
+// Errors are those of [Read], and [ErrEmpty] where no file kept a group.
 func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 	counts := &Counts{}
 	if err := opt.Check(); err != nil {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestSplitAt parts readings in which two groups could not be read: each part has its own positions and rewards.
+// TestSplitAt parts readings in which two groups could not be read: each part has its own positions
+// and rewards.
 func TestSplitAt(t *testing.T) {
 	r := Readings{Groups: make([]Group, 3), Index: []int{0, 3, 5}, Names: []string{"score"}, Rewards: map[string][][]float64{"score": {{1}, {2}, {3}}},
 		Refused: map[int]error{1: errors.New("a"), 4: errors.New("b")}}

@@ -12,7 +12,8 @@ import (
 // maxResponses bounds a group, because scores give a comparison for every two responses.
 const maxResponses = 1024
 
-// A decoded row is a group, or the reason why there is none, or one response that the next row may join.
+// A decoded row is a group, or the reason why there is none, or one response that the next row may
+// join.
 type decoded struct {
 	group     Group
 	drop      string // a reason, "" where the group stands
@@ -191,8 +192,8 @@ func decodePair(f fields) (decoded, error) {
 	if err != nil {
 		return decoded{}, err
 	}
-	// Beside an explicit prompt, chosen and rejected are one message each, or dialogues that repeat it, perhaps
-	// after a system message or earlier turns.
+	// Beside an explicit prompt, chosen and rejected are one message each, or dialogues that repeat
+	// it, perhaps after a system message or earlier turns.
 	for i, side := range [2][]Message{chosen, rejected} {
 		if before := side[:len(side)-1]; len(before) > 0 && !endsIn(before, prompt) {
 			return decoded{}, wrong([2]string{"chosen", "rejected"}[i],
@@ -206,7 +207,8 @@ func endsIn(messages, end []Message) bool {
 	return len(messages) >= len(end) && slices.Equal(messages[len(messages)-len(end):], end)
 }
 
-// pairOf makes a pair of two dialogues, whose common beginning is the prompt where they have one; else prompt is.
+// pairOf makes a pair of two dialogues, whose common beginning is the prompt where they have one;
+// else prompt is.
 func pairOf(prompt, chosen, rejected []Message, margin float64) decoded {
 	c, r := len(chosen)-1, len(rejected)-1
 	if c > 0 || r > 0 {
@@ -229,7 +231,8 @@ func pairOf(prompt, chosen, rejected []Message, margin float64) decoded {
 	return decoded{group: g}
 }
 
-// pairMargin is the margin of a pair's row: "margin", or score_chosen − score_rejected as in binarized UltraFeedback.
+// pairMargin is the margin of a pair's row: "margin", or score_chosen − score_rejected as in
+// binarized UltraFeedback.
 func pairMargin(f fields) (float64, error) {
 	if f.has("margin") || !f.has("score_chosen", "score_rejected") {
 		return marginOf(f, "margin")
@@ -330,8 +333,8 @@ func answerOf(raw json.RawMessage, field string) (string, error) {
 	return m[0].Content, nil
 }
 
-// comparisonsOf decodes the comparisons among n responses: [chosen, rejected] or {chosen, rejected, margin}; or
-// derives them from scores, which state an order, and are kept.
+// comparisonsOf decodes the comparisons among n responses: [chosen, rejected] or {chosen, rejected,
+// margin}; or derives them from scores, which state an order, and are kept.
 func comparisonsOf(f fields, n int) (all []Comparison, ties [][2]int, scores []float64, err error) {
 	switch {
 	case f.has("comparisons") && f.has("scores"):

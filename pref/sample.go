@@ -5,11 +5,11 @@ import (
 	"iter"
 )
 
-// ReadSamples yields the samples of a file of {prompt, response} rows, in order. The prompt is text (one message
-// of the user) or a list of messages, the response text or a list of one message of the assistant; other keys
-// are passed over. Files are as in [Read]. Every row yields one sample, also where its response is empty, so that
-// rewards can be laid beside the rows; a malformed row is an error, and an error ends the sequence. A file
-// without rows is [ErrEmpty].
+// ReadSamples yields the samples of a file of {prompt, response} rows, in order. The prompt is text
+// (one message of the user) or a list of messages, the response text or a list of one message of
+// the assistant; other keys are passed over. Files are as in [Read]. Every row yields one sample,
+// also where its response is empty, so that rewards can be laid beside the rows; a malformed row is
+// an error, and an error ends the sequence. A file without rows is [ErrEmpty].
 func ReadSamples(path string) iter.Seq2[Sample, error] {
 	return func(yield func(Sample, error) bool) {
 		n := 0

@@ -6,16 +6,17 @@ import (
 	"slices"
 )
 
-// A PromptKey identifies a prompt by its exact roles and contents: groups with equal keys share their prompt.
+// A PromptKey identifies a prompt by its exact roles and contents: groups with equal keys share
+// their prompt.
 type PromptKey [sha256.Size]byte
 
 // PromptKey returns the key of the group's prompt.
 func (g Group) PromptKey() PromptKey { return sha256.Sum256(appendPrompt(nil, g.Prompt)) }
 
-// SplitByPrompt holds out a fraction of the distinct prompts: groups that share a prompt stay on one side, so
-// nothing leaks. Which prompts are held depends on the prompts and the seed alone, not on the order of the
-// groups; both sides keep that order. With 0 < fraction < 1 and two prompts or more neither side is empty;
-// fraction ≤ 0 holds nothing, fraction ≥ 1 everything.
+// SplitByPrompt holds out a fraction of the distinct prompts: groups that share a prompt stay on
+// one side, so nothing leaks. Which prompts are held depends on the prompts and the seed alone, not
+// on the order of the groups; both sides keep that order. With 0 < fraction < 1 and two prompts or
+// more neither side is empty; fraction ≤ 0 holds nothing, fraction ≥ 1 everything.
 func SplitByPrompt(groups []Group, fraction float64, seed uint64) (rest, held []Group) {
 	return pick(groups, seed, "split", func(n int) int {
 		switch {
@@ -28,9 +29,9 @@ func SplitByPrompt(groups []Group, fraction float64, seed uint64) (rest, held []
 	})
 }
 
-// pick ranks the n distinct prompts by a hash of seed, stream and prompt, and takes the first count(n) of them.
-// Ranking, unlike a threshold on the hash, gives the exact number, and a smaller number is always a subset of a
-// larger one. Streams keep two draws of one seed independent.
+// pick ranks the n distinct prompts by a hash of seed, stream and prompt, and takes the first
+// count(n) of them. Ranking, unlike a threshold on the hash, gives the exact number, and a smaller
+// number is always a subset of a larger one. Streams keep two draws of one seed independent.
 func pick(groups []Group, seed uint64, stream string, count func(n int) int) (rest, taken []Group) {
 	keys := make([]PromptKey, len(groups))
 	ranks := map[PromptKey]PromptKey{}

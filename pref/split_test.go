@@ -101,7 +101,8 @@ func TestFraction(t *testing.T) {
 	if all, _, err := Load([]string{path}, Options{Fraction: 1, First: 50}); err != nil || len(all) != 50 {
 		t.Errorf("%d groups, %v, wanted 50", len(all), err)
 	}
-	// The draw of a fraction and that of a split are independent: of one seed, neither is the other's half.
+	// The draw of a fraction and that of a split are independent: of one seed, neither is the other's
+	// half.
 	all, _, err := Load([]string{path}, Options{})
 	if err != nil {
 		t.Fatal(err)

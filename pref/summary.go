@@ -15,7 +15,8 @@ type Lengths struct {
 	Max    int     `json:"max"`
 }
 
-// A Summary says what a set of groups is made of. Lengths are in the unit of the function given to [Summarize].
+// A Summary says what a set of groups is made of. Lengths are in the unit of the function given to
+// [Summarize].
 type Summary struct {
 	Groups      int `json:"groups"`
 	Prompts     int `json:"prompts"` // distinct ones
@@ -23,16 +24,18 @@ type Summary struct {
 	Comparisons int `json:"comparisons"`
 	Ties        int `json:"ties"` // pairs judged equal that were kept
 	Duplicates  int `json:"duplicates"`
-	// Conflicts are pairs of responses to one prompt that are compared in both directions, in one group or in several.
+	// Conflicts are pairs of responses to one prompt that are compared in both directions, in one
+	// group or in several.
 	Conflicts int `json:"conflicts"`
 
-	Prompt           Lengths     `json:"prompt_length"`
-	Response         Lengths     `json:"response_length"`
-	Chosen           Lengths     `json:"chosen_length"`
-	Rejected         Lengths     `json:"rejected_length"`
-	ChosenLonger     int         `json:"chosen_longer"`
-	ChosenShorter    int         `json:"chosen_shorter"`
-	ChosenLongerRate float64     `json:"chosen_longer_rate"` // ChosenLonger / (ChosenLonger + ChosenShorter), 0 without either
+	Prompt        Lengths `json:"prompt_length"`
+	Response      Lengths `json:"response_length"`
+	Chosen        Lengths `json:"chosen_length"`
+	Rejected      Lengths `json:"rejected_length"`
+	ChosenLonger  int     `json:"chosen_longer"`
+	ChosenShorter int     `json:"chosen_shorter"`
+	// ChosenLonger / (ChosenLonger + ChosenShorter), 0 without either
+	ChosenLongerRate float64     `json:"chosen_longer_rate"`
 	ResponsesPer     map[int]int `json:"responses_per_group"`
 	// RowsPerPrompt counts the distinct prompts by how many groups they have.
 	RowsPerPrompt map[int]int    `json:"groups_per_prompt"`
@@ -114,12 +117,15 @@ func lengthsOf(x []int) Lengths {
 	return Lengths{Mean: float64(sum) / float64(len(x)), Median: at(50), P95: at(95), Max: x[len(x)-1]}
 }
 
-// An Overlap counts what two sets share: a test set that shares prompts with the training set is seen data.
+// An Overlap counts what two sets share: a test set that shares prompts with the training set is
+// seen data.
 type Overlap struct {
-	Exact      int `json:"exact"`      // distinct prompts of b that are in a, letter by letter
-	Normalized int `json:"normalized"` // … with case, spaces and punctuation left out; Exact is part of it
-	Groups     int `json:"groups"`     // groups of b whose normalized prompt is in a
-	Pairs      int `json:"pairs"`      // groups of b that are in a with prompt, responses and comparisons
+	Exact int `json:"exact"` // distinct prompts of b that are in a, letter by letter
+	// … with case, spaces and punctuation left out; Exact is part of it
+	Normalized int `json:"normalized"`
+	Groups     int `json:"groups"` // groups of b whose normalized prompt is in a
+	// groups of b that are in a with prompt, responses and comparisons
+	Pairs int `json:"pairs"`
 }
 
 // Overlaps compares two sets of groups.
@@ -150,8 +156,8 @@ func Overlaps(a, b []Group) Overlap {
 	return o
 }
 
-// plainPrompt is the prompt's letters and digits in lower case, turns kept apart. A prompt without any, such as one in
-// symbols alone, is itself.
+// plainPrompt is the prompt's letters and digits in lower case, turns kept apart. A prompt without
+// any, such as one in symbols alone, is itself.
 func (g Group) plainPrompt() string {
 	var b strings.Builder
 	for _, m := range g.Prompt {

@@ -11,9 +11,10 @@ const (
 	assistantTurn = "\n\nAssistant:"
 )
 
-// parseTranscript reads a transcript "\n\nHuman: …\n\nAssistant: …" as messages, each content without the space
-// around it. A marker counts wherever it stands, as in the published readers of these transcripts; at the very
-// beginning its empty line may be missing. Text before the first turn is an error.
+// parseTranscript reads a transcript "\n\nHuman: …\n\nAssistant: …" as messages, each content
+// without the space around it. A marker counts wherever it stands, as in the published readers of
+// these transcripts; at the very beginning its empty line may be missing. Text before the first
+// turn is an error.
 func parseTranscript(text string) ([]Message, error) {
 	head := strings.TrimLeftFunc(text, unicode.IsSpace)
 	if strings.HasPrefix(head, humanTurn[2:]) || strings.HasPrefix(head, assistantTurn[2:]) {
@@ -37,8 +38,9 @@ func parseTranscript(text string) ([]Message, error) {
 	return messages, nil
 }
 
-// nextTurn finds the first marker of text: where it begins, whose turn it opens and its width; at is −1 where
-// there is none. It looks at each empty line once, so that a transcript of very many turns stays linear.
+// nextTurn finds the first marker of text: where it begins, whose turn it opens and its width; at
+// is −1 where there is none. It looks at each empty line once, so that a transcript of very many
+// turns stays linear.
 func nextTurn(text string) (at int, role string, width int) {
 	for at = 0; ; at++ {
 		i := strings.Index(text[at:], "\n\n")

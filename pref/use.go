@@ -7,16 +7,18 @@ import (
 	"math"
 )
 
-// Sampling says how a response is generated. The zero value of a setting turns it off; Temperature 0 is greedy.
+// Sampling says how a response is generated. The zero value of a setting turns it off; Temperature
+// 0 is greedy.
 type Sampling struct {
-	MaxTokens         int      `json:"max_tokens"`
-	Temperature       float64  `json:"temperature"`
-	TopK              int      `json:"top_k,omitempty"`
-	TopP              float64  `json:"top_p,omitempty"`
-	MinP              float64  `json:"min_p,omitempty"`
-	RepetitionPenalty float64  `json:"repetition_penalty,omitempty"`
-	Stop              []string `json:"stop,omitempty"` // texts that end the response and are no part of it
-	Seed              uint64   `json:"seed"`
+	MaxTokens         int     `json:"max_tokens"`
+	Temperature       float64 `json:"temperature"`
+	TopK              int     `json:"top_k,omitempty"`
+	TopP              float64 `json:"top_p,omitempty"`
+	MinP              float64 `json:"min_p,omitempty"`
+	RepetitionPenalty float64 `json:"repetition_penalty,omitempty"`
+	// texts that end the response and are no part of it
+	Stop []string `json:"stop,omitempty"`
+	Seed uint64   `json:"seed"`
 }
 
 // Check returns an error that names the first setting out of range.
@@ -51,11 +53,13 @@ type Request struct {
 
 // A Generated response.
 type Generated struct {
-	Text   string  `json:"response"`
-	Finish string  `json:"finish"`         // "stop": it ended by itself or by a stop text; "length": it was cut
-	Tokens int     `json:"tokens"`         // of the response; 0 where the generator does not say
-	LogP   float64 `json:"logp,omitempty"` // sum of the tokens' log-probabilities under the model; 0 where not known
-	Usage  Usage   `json:"-"`
+	Text string `json:"response"`
+	// "stop": it ended by itself or by a stop text; "length": it was cut
+	Finish string `json:"finish"`
+	Tokens int    `json:"tokens"` // of the response; 0 where the generator does not say
+	// sum of the tokens' log-probabilities under the model; 0 where not known
+	LogP  float64 `json:"logp,omitempty"`
+	Usage Usage   `json:"-"`
 }
 
 // Finish reasons of a [Generated] response.
@@ -76,9 +80,9 @@ func (u *Usage) Add(v Usage) {
 	u.CompletionTokens += v.CompletionTokens
 }
 
-// A Generator writes responses. It calls done with each response as it is there, one call at a time, in no
-// particular order; an error of done ends the run and is returned. What a request becomes does not depend on the others.
-// Implementations are safe for concurrent use.
+// A Generator writes responses. It calls done with each response as it is there, one call at a
+// time, in no particular order; an error of done ends the run and is returned. What a request
+// becomes does not depend on the others. Implementations are safe for concurrent use.
 type Generator interface {
 	Generate(ctx context.Context, requests []Request, done func(i int, g Generated) error) error
 }
@@ -89,15 +93,16 @@ type Trial struct {
 	Responses []string
 }
 
-// A Verdict is what a judge found. Ranks[k] is the place of response k, 1 for the best; equal places are a tie.
+// A Verdict is what a judge found. Ranks[k] is the place of response k, 1 for the best; equal
+// places are a tie.
 type Verdict struct {
 	Ranks []int  `json:"ranks"`
 	Text  string `json:"text,omitempty"` // what the judge wrote
 	Usage Usage  `json:"usage"`
 }
 
-// A Judge ranks responses. It calls done as a [Generator] does. A judge that gave no usable verdict says so by a Verdict
-// without ranks, which is not an error.
+// A Judge ranks responses. It calls done as a [Generator] does. A judge that gave no usable verdict
+// says so by a Verdict without ranks, which is not an error.
 type Judge interface {
 	Judge(ctx context.Context, trials []Trial, done func(i int, v Verdict) error) error
 }

@@ -19,8 +19,9 @@ func wrong(field, format string, args ...any) error {
 	return &fieldError{field, fmt.Sprintf(format, args...)}
 }
 
-// fields are the keys of a JSON object with their undecoded values; a key whose value is null counts as absent.
-// encoding/json's structs would match keys whatever their case, and hide which keys a row has.
+// fields are the keys of a JSON object with their undecoded values; a key whose value is null
+// counts as absent. encoding/json's structs would match keys whatever their case, and hide which
+// keys a row has.
 type fields map[string]json.RawMessage
 
 // objectOf decodes a whole row.
@@ -43,8 +44,8 @@ func objectOf(data []byte) (fields, error) {
 	return f, nil
 }
 
-// invalidUTF8 returns where data stops being UTF-8, −1 where it never does. encoding/json would replace such
-// bytes without a word.
+// invalidUTF8 returns where data stops being UTF-8, −1 where it never does. encoding/json would
+// replace such bytes without a word.
 func invalidUTF8(data []byte) int {
 	if utf8.Valid(data) {
 		return -1
@@ -227,7 +228,8 @@ func partOf(message fields, key, field string) (string, error) {
 	return textOf(v, field+"."+key)
 }
 
-// promptOf decodes a prompt: a text is one message of the user. It is nil where there is nothing in it.
+// promptOf decodes a prompt: a text is one message of the user. It is nil where there is nothing in
+// it.
 func promptOf(raw json.RawMessage, field string) ([]Message, error) {
 	switch kind(raw) {
 	case "text":
@@ -242,8 +244,8 @@ func promptOf(raw json.RawMessage, field string) ([]Message, error) {
 	return nil, wrong(field, "%s, wanted text or a list of messages", kind(raw))
 }
 
-// dialogueOf decodes an answer, or a whole dialogue that ends in one: a text is one message of the assistant.
-// It is never empty.
+// dialogueOf decodes an answer, or a whole dialogue that ends in one: a text is one message of the
+// assistant. It is never empty.
 func dialogueOf(raw json.RawMessage, field string) ([]Message, error) {
 	switch kind(raw) {
 	case "text":

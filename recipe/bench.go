@@ -57,22 +57,25 @@ type BenchOptions struct {
 	Sets   []string  // overrides of the recipe, after the case's own
 }
 
-// BenchResult is what was measured. The first step, or packed batch when scoring, is left out of the rate.
+// BenchResult is what was measured. The first step, or packed batch when scoring, is left out of
+// the rate.
 type BenchResult struct {
-	Case      string    `json:"case"`
-	Unit      string    `json:"unit"` // of the rate, a second
-	Rate      float64   `json:"rate"`
-	Seconds   []float64 `json:"seconds"` // of each step or packed batch
-	Start     float64   `json:"start_s"` // from the start of the process to the first step, for which all is compiled; when scoring, to the end of the first packed batch
-	Programs  int       `json:"programs"`
-	Fill      float64   `json:"fill"` // share of the positions that hold tokens
-	FirstLoss float64   `json:"first_loss,omitempty"`
-	GFLOP     float64   `json:"gflop"`   // of matrix products that a unit needs
-	GFLOPS    float64   `json:"gflop_s"` // reached
-	Peak      float64   `json:"gflop_s_peak"`
-	Share     float64   `json:"share_of_peak"`
-	PeakMB    float64   `json:"peak_mb"` // resident memory, filled in by the caller
-	Device    string    `json:"device,omitempty"`
+	Case    string    `json:"case"`
+	Unit    string    `json:"unit"` // of the rate, a second
+	Rate    float64   `json:"rate"`
+	Seconds []float64 `json:"seconds"` // of each step or packed batch
+	// from the start of the process to the first step, for which all is compiled; when scoring, to the
+	// end of the first packed batch
+	Start     float64 `json:"start_s"`
+	Programs  int     `json:"programs"`
+	Fill      float64 `json:"fill"` // share of the positions that hold tokens
+	FirstLoss float64 `json:"first_loss,omitempty"`
+	GFLOP     float64 `json:"gflop"`   // of matrix products that a unit needs
+	GFLOPS    float64 `json:"gflop_s"` // reached
+	Peak      float64 `json:"gflop_s_peak"`
+	Share     float64 `json:"share_of_peak"`
+	PeakMB    float64 `json:"peak_mb"` // resident memory, filled in by the caller
+	Device    string  `json:"device,omitempty"`
 
 	Reading *EncodeResult `json:"reading,omitempty"`
 }
@@ -90,7 +93,8 @@ type EncodeResult struct {
 	PackBytes   uint64 `json:"pack_bytes"`
 }
 
-// Bench measures one case; that of encoding needs no device. Peak memory is the process's: a case has a process of its own.
+// Bench measures one case; that of encoding needs no device. Peak memory is the process's: a case
+// has a process of its own.
 func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOptions, progress run.Progress) (BenchResult, error) {
 	cases := BenchCases()
 	at := slices.IndexFunc(cases, func(c BenchCase) bool { return c.Name == name })
@@ -149,7 +153,8 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 	if err != nil {
 		return result, err
 	}
-	dtype := "float32" // what is multiplied, whatever the body's dtype, unless the device is faster at bfloat16
+	// what is multiplied, whatever the body's dtype, unless the device is faster at bfloat16
+	dtype := "float32"
 	if device.HalfProducts() {
 		dtype = r.Model.DType
 	}

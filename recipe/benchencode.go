@@ -8,7 +8,8 @@ import (
 	"haf/train"
 )
 
-// benchEncode takes the first pairs of the data from the file to packed batches, as training does, and runs nothing.
+// benchEncode takes the first pairs of the data from the file to packed batches, as training does,
+// and runs nothing.
 func benchEncode(r *Recipe, c BenchCase, opt BenchOptions) (BenchResult, error) {
 	result := BenchResult{Case: c.Name, Unit: c.Unit, Reading: &EncodeResult{}}
 	e := result.Reading

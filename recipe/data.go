@@ -8,8 +8,8 @@ import (
 	"haf/train"
 )
 
-// Groups reads the recipe's preference files and splits off the validation set by prompt; lines says what was read,
-// kept and dropped. The test file has no part in it.
+// Groups reads the recipe's preference files and splits off the validation set by prompt; lines
+// says what was read, kept and dropped. The test file has no part in it.
 func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
 	d := r.Data
 	clean := pref.Options{Format: d.Format, Choose: d.Choose, Subsets: d.Subsets, MaxChars: d.MaxChars, SkipBad: d.SkipBad, KeepTies: r.Objective.hybrid().UsesTies()}
@@ -38,8 +38,8 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 	return trained, valid, lines, nil
 }
 
-// Encode turns the groups into tokens and lines up the validation groups' texts with them. The texts of trained are gone
-// afterwards.
+// Encode turns the groups into tokens and lines up the validation groups' texts with them. The
+// texts of trained are gone afterwards.
 func Encode(encoder *encode.Encoder, trained, valid []pref.Group) (train.Data, []string, error) {
 	var data train.Data
 	var lines []string
@@ -69,7 +69,8 @@ func Aligned(groups []pref.Group, encoded []encode.Group) []pref.Group {
 	return out
 }
 
-// HeldOut returns those of the groups whose prompt the run in the folder was neither trained nor validated on.
+// HeldOut returns those of the groups whose prompt the run in the folder was neither trained nor
+// validated on.
 func HeldOut(dir string, groups []pref.Group) ([]pref.Group, error) {
 	manifest, err := ReadManifest(dir)
 	if err != nil {

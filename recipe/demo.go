@@ -18,12 +18,14 @@ import (
 	"haf/weights"
 )
 
-// A Demo is the built-in trial: a small decoder and preferences about a little world, all made from a seed.
+// A Demo is the built-in trial: a small decoder and preferences about a little world, all made from
+// a seed.
 //
-// The world has animals and facts about them. A prompt asks for a fact; a response is of some use: more if it names
-// the right fact, less if it speaks of another animal, a little more if it is courteous, a little less if it rambles.
-// Which of two responses is chosen is drawn from the Bradley-Terry model of their use, as people's choices would be,
-// so that no reward model can be right about all of them. Test prompts are worded as no training prompt is.
+// The world has animals and facts about them. A prompt asks for a fact; a response is of some use:
+// more if it names the right fact, less if it speaks of another animal, a little more if it is
+// courteous, a little less if it rambles. Which of two responses is chosen is drawn from the
+// Bradley-Terry model of their use, as people's choices would be, so that no reward model can be
+// right about all of them. Test prompts are worded as no training prompt is.
 type Demo struct {
 	Base  string  // folder of the small decoder, its weights random
 	Text  string  // what the decoder is first trained on: prompts with mostly good responses
@@ -65,7 +67,8 @@ func WriteDemo(dir string, seed uint64) (*Demo, error) {
 	return d, nil
 }
 
-// Pretrain is the recipe that makes a language model of the random decoder: cross-entropy on the good responses.
+// Pretrain is the recipe that makes a language model of the random decoder: cross-entropy on the
+// good responses.
 func (d *Demo) Pretrain() *Recipe {
 	r := d.recipe(d.Base, d.Text)
 	r.Objective.RewardWeight, r.Objective.PolicyWeight, r.Objective.Policy = 0, 1, objective.SFT
@@ -186,7 +189,8 @@ func (w *world) answer(q question, good bool, random *rand.Rand) (text string, u
 	return strings.Join(parts, " "), use
 }
 
-// writePairs writes n preferences on the prompts and returns how often the chosen response is the more useful one.
+// writePairs writes n preferences on the prompts and returns how often the chosen response is the
+// more useful one.
 func (w *world) writePairs(path string, n int, prompts []question, good bool, random *rand.Rand) (limit float64, err error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -225,7 +229,8 @@ const demoConfig = `{"architectures": ["LlamaForCausalLM"], "model_type": "llama
 "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "max_position_embeddings": 256, "tie_word_embeddings": true,
 "attention_bias": false, "mlp_bias": false, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1, "vocab_size": %d}`
 
-// writeBase writes the decoder's folder: configuration, a tokenizer of the world's words, random weights.
+// writeBase writes the decoder's folder: configuration, a tokenizer of the world's words, random
+// weights.
 func (w *world) writeBase(dir string, random *rand.Rand) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -250,8 +255,8 @@ func (w *world) writeBase(dir string, random *rand.Rand) error {
 	return weights.Write(dir, weights.Sources(lm.Init(c, random)...), weights.WriteOptions{})
 }
 
-// tokenizer is a byte-level BPE in which every word of the world, with the space before it, is one token: its merges
-// build each word from the left.
+// tokenizer is a byte-level BPE in which every word of the world, with the space before it, is one
+// token: its merges build each word from the left.
 func (w *world) tokenizer() (data string, size int, err error) {
 	vocabulary := map[string]int{"<s>": 0, "</s>": 1}
 	add := func(token string) bool {

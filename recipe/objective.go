@@ -2,15 +2,19 @@ package recipe
 
 import "haf/objective"
 
-// Objective is the hybrid objective, w · reward loss + α · policy loss: docs/concepts/objective-and-losses.md has the equations of the losses.
+// Objective is the hybrid objective, w · reward loss + α · policy loss:
+// docs/concepts/objective-and-losses.md has the equations of the losses.
 type Objective struct {
 	RewardWeight float64 `toml:"reward_weight" json:"reward_weight"` // w; 0 is DPO
 	PolicyWeight float64 `toml:"policy_weight" json:"policy_weight"` // α; 0 is the Baseline
-	Reward       string  `toml:"reward" json:"reward"`               // a loss of the score head, or several with weights: "bradley-terry + 0.5 hinge"
-	Policy       string  `toml:"policy" json:"policy"`               // the same of the policy head: "dpo", "sft", "dpo + 0.1 sft"
-	Beta         float64 `toml:"beta" json:"beta"`
+	// a loss of the score head, or several with weights: "bradley-terry + 0.5 hinge"
+	Reward string `toml:"reward" json:"reward"`
+	// the same of the policy head: "dpo", "sft", "dpo + 0.1 sft"
+	Policy string  `toml:"policy" json:"policy"`
+	Beta   float64 `toml:"beta" json:"beta"`
 
-	Prior      string  `toml:"prior" json:"prior"`             // of the preference link: "logistic", "gaussian", "laplace", "cauchy" or "student-t"
+	// of the preference link: "logistic", "gaussian", "laplace", "cauchy" or "student-t"
+	Prior      string  `toml:"prior" json:"prior"`
 	PriorScale float64 `toml:"prior_scale" json:"prior_scale"` // of the score head's link
 	PriorDF    float64 `toml:"prior_df" json:"prior_df"`       // degrees of freedom of "student-t"
 	LearnScale bool    `toml:"learn_scale" json:"learn_scale"` // train the scale, too
@@ -19,19 +23,27 @@ type Objective struct {
 	Gamma     float64 `toml:"gamma" json:"gamma"`           // target margin of "simpo"
 	Smoothing float64 `toml:"smoothing" json:"smoothing"`   // of "smoothed" and "cdpo"
 	NoiseRate float64 `toml:"noise_rate" json:"noise_rate"` // known share of wrong labels, of "robust"
-	TieRate   float64 `toml:"tie_rate" json:"tie_rate"`     // probability of a tie between equals, of "rao-kupper" and "davidson"
-	Eta       float64 `toml:"eta" json:"eta"`               // scale of the explicit rewards of "rpo-…"
-	Explicit  string  `toml:"explicit" json:"explicit"`     // where those come from: "data", "score", or "joint" with gradient
+	// probability of a tie between equals, of "rao-kupper" and "davidson"
+	TieRate float64 `toml:"tie_rate" json:"tie_rate"`
+	Eta     float64 `toml:"eta" json:"eta"` // scale of the explicit rewards of "rpo-…"
+	// where those come from: "data", "score", or "joint" with gradient
+	Explicit string `toml:"explicit" json:"explicit"`
 
-	Center   float64 `toml:"center" json:"center"`       // weight of the squared sum of a comparison's rewards
-	BatchSum float64 `toml:"batch_sum" json:"batch_sum"` // of the squared mean reward of a packed batch
-	L2       float64 `toml:"l2" json:"l2"`               // of the squared rewards
+	// weight of the squared sum of a comparison's rewards
+	Center float64 `toml:"center" json:"center"`
+	// of the squared mean reward of a packed batch
+	BatchSum float64 `toml:"batch_sum" json:"batch_sum"`
+	L2       float64 `toml:"l2" json:"l2"` // of the squared rewards
 
-	Schedule      string  `toml:"schedule" json:"schedule"`             // of w and α: "constant", "ramp", "alternate", "complement" or "elastic"
-	ScheduleFrom  float64 `toml:"schedule_from" json:"schedule_from"`   // α where a ramp begins
-	ScheduleShare float64 `toml:"schedule_share" json:"schedule_share"` // of the steps, that a ramp takes
-	ScheduleSteps int     `toml:"schedule_steps" json:"schedule_steps"` // of a block of "alternate" and "elastic"
-	Elastic       float64 `toml:"elastic" json:"elastic"`               // strength of the elastic penalty
+	// of w and α: "constant", "ramp", "alternate", "complement" or "elastic"
+	Schedule     string  `toml:"schedule" json:"schedule"`
+	ScheduleFrom float64 `toml:"schedule_from" json:"schedule_from"` // α where a ramp begins
+	// of the steps, that a ramp takes
+	ScheduleShare float64 `toml:"schedule_share" json:"schedule_share"`
+	// of a block of "alternate" and "elastic"
+	ScheduleSteps int `toml:"schedule_steps" json:"schedule_steps"`
+	// strength of the elastic penalty
+	Elastic float64 `toml:"elastic" json:"elastic"`
 }
 
 func defaultObjective() Objective {

@@ -1,4 +1,5 @@
-// Package recipe is the one typed description of a run: its defaults, the TOML file, overrides and validation.
+// Package recipe is the one typed description of a run: its defaults, the TOML file, overrides and
+// validation.
 package recipe
 
 import (
@@ -25,7 +26,8 @@ import (
 	"haf/train"
 )
 
-// A Recipe says what is trained, on what, and how. Every field has a default but model.path and data.train.
+// A Recipe says what is trained, on what, and how. Every field has a default but model.path and
+// data.train.
 type Recipe struct {
 	Model     Model     `toml:"model" json:"model"`
 	LoRA      LoRA      `toml:"lora" json:"lora"`
@@ -40,13 +42,16 @@ type Recipe struct {
 
 // Model names the base model and how text becomes its tokens.
 type Model struct {
-	Path string `toml:"path" json:"path"` // folder of the base model, a GGUF file, or its id on the hub
+	// folder of the base model, a GGUF file, or its id on the hub
+	Path string `toml:"path" json:"path"`
 	Chat
-	DType      string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
-	MaxLength  int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
-	Truncation string `toml:"truncation" json:"truncation"` // "prompt" keeps the prompt's end, "drop", "response"
-	Head       string `toml:"head" json:"head"`             // the score head of a base without one: "linear", or "mlp" of two layers (GRM's)
-	HeadUnits  int    `toml:"head_units" json:"head_units"` // of the hidden layer of "mlp"
+	DType     string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
+	MaxLength int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
+	// "prompt" keeps the prompt's end, "drop", "response"
+	Truncation string `toml:"truncation" json:"truncation"`
+	// the score head of a base without one: "linear", or "mlp" of two layers (GRM's)
+	Head      string `toml:"head" json:"head"`
+	HeadUnits int    `toml:"head_units" json:"head_units"` // of the hidden layer of "mlp"
 	// HeadDropout is the share of the hidden state that training leaves out before the score head.
 	HeadDropout float64 `toml:"head_dropout" json:"head_dropout"`
 	// Column is the reward of a base with several labels: an index, a name, or a weighted sum of
@@ -56,11 +61,17 @@ type Model struct {
 
 // Chat says how conversations become a model's tokens, and where its reward is read.
 type Chat struct {
-	Template string         `toml:"template" json:"template"`           // "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
-	Args     map[string]any `toml:"template_args" json:"template_args"` // further variables of the template, such as enable_thinking
-	Date     string         `toml:"date" json:"date"`                   // the day that the template writes, YYYY-MM-DD; "" is the day of the run's start
-	Read     string         `toml:"read" json:"read"`                   // "last" (not padding, as transformers reads it) or "end" (of the turn); "" is the base's, else last
-	BOS      string         `toml:"bos" json:"bos"`                     // "template", "once", "twice" or "none"; "" is the base's, else template
+	// "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	Template string `toml:"template" json:"template"`
+	// further variables of the template, such as enable_thinking
+	Args map[string]any `toml:"template_args" json:"template_args"`
+	// the day that the template writes, YYYY-MM-DD; "" is the day of the run's start
+	Date string `toml:"date" json:"date"`
+	// "last" (not padding, as transformers reads it) or "end" (of the turn); "" is the base's, else
+	// last
+	Read string `toml:"read" json:"read"`
+	// "template", "once", "twice" or "none"; "" is the base's, else template
+	BOS string `toml:"bos" json:"bos"`
 }
 
 // Options are the same for package reward.
@@ -81,49 +92,65 @@ func (c Chat) Options() reward.ChatOptions {
 
 // LoRA describes the adapter; rank 0 trains all weights.
 type LoRA struct {
-	Rank    int      `toml:"rank" json:"rank"`
-	Alpha   float64  `toml:"alpha" json:"alpha"`
-	Targets []string `toml:"targets" json:"targets"` // linear layers by name, or regular expressions of their paths
+	Rank  int     `toml:"rank" json:"rank"`
+	Alpha float64 `toml:"alpha" json:"alpha"`
+	// linear layers by name, or regular expressions of their paths
+	Targets []string `toml:"targets" json:"targets"`
 	RSLoRA  bool     `toml:"rslora" json:"rslora"`
 }
 
 // Data names the preference files and what is taken of them.
 type Data struct {
-	Train         []string  `toml:"train" json:"train"`                   // files, or datasets/org/name/FILE on the hub
-	Valid         []string  `toml:"valid" json:"valid"`                   // a validation set of its own; else a part of train
-	ValidFraction float64   `toml:"valid_fraction" json:"valid_fraction"` // of the prompts of train, where valid is empty
-	Weights       []float64 `toml:"weights" json:"weights"`               // one a training file: the shares of a mix; empty is all of them in order
-	Format        string    `toml:"format" json:"format"`                 // "auto", "hh", "pairs", "groups", or a published set's
-	Choose        string    `toml:"choose" json:"choose"`                 // which label decides: "safer", "better" or an attribute; empty is the format's default
-	Subsets       []string  `toml:"subsets" json:"subsets"`               // only groups of these subsets; empty is all
-	MaxChars      int       `toml:"max_chars" json:"max_chars"`           // drops groups of more characters; 0 is no limit
-	Noise         float64   `toml:"noise" json:"noise"`                   // the probability that a training comparison is turned round
-	First         int       `toml:"first" json:"first"`                   // only the first N groups; 0 is all
-	Fraction      float64   `toml:"fraction" json:"fraction"`             // a seeded share of the prompts; 0 or 1 is all
-	SkipBad       int       `toml:"skip_bad" json:"skip_bad"`             // bad rows tolerated
+	// files, or datasets/org/name/FILE on the hub
+	Train []string `toml:"train" json:"train"`
+	// a validation set of its own; else a part of train
+	Valid []string `toml:"valid" json:"valid"`
+	// of the prompts of train, where valid is empty
+	ValidFraction float64 `toml:"valid_fraction" json:"valid_fraction"`
+	// one a training file: the shares of a mix; empty is all of them in order
+	Weights []float64 `toml:"weights" json:"weights"`
+	// "auto", "hh", "pairs", "groups", or a published set's
+	Format string `toml:"format" json:"format"`
+	// which label decides: "safer", "better" or an attribute; empty is the format's default
+	Choose string `toml:"choose" json:"choose"`
+	// only groups of these subsets; empty is all
+	Subsets []string `toml:"subsets" json:"subsets"`
+	// drops groups of more characters; 0 is no limit
+	MaxChars int `toml:"max_chars" json:"max_chars"`
+	// the probability that a training comparison is turned round
+	Noise float64 `toml:"noise" json:"noise"`
+	// only the first N groups; 0 is all
+	First int `toml:"first" json:"first"`
+	// a seeded share of the prompts; 0 or 1 is all
+	Fraction float64 `toml:"fraction" json:"fraction"`
+	SkipBad  int     `toml:"skip_bad" json:"skip_bad"` // bad rows tolerated
 }
 
 // Train is the loop and the optimizer.
 type Train struct {
-	Epochs          int     `toml:"epochs" json:"epochs"`
-	MaxSteps        int     `toml:"max_steps" json:"max_steps"` // 0 is no limit
-	Batch           int     `toml:"batch" json:"batch"`         // groups of an optimizer step, about
-	LR              float64 `toml:"lr" json:"lr"`
-	Schedule        string  `toml:"schedule" json:"schedule"` // "linear", "cosine", "constant"
-	Warmup          float64 `toml:"warmup" json:"warmup"`     // share of the steps
-	WeightDecay     float64 `toml:"weight_decay" json:"weight_decay"`
-	DecayNorms      bool    `toml:"decay_norms" json:"decay_norms"` // decay norm weights and biases, too
-	Beta1           float64 `toml:"beta1" json:"beta1"`
-	Beta2           float64 `toml:"beta2" json:"beta2"`
-	Eps             float64 `toml:"eps" json:"eps"`
-	Clip            float64 `toml:"clip" json:"clip"`             // norm of all gradients; 0 is no clipping
+	Epochs      int     `toml:"epochs" json:"epochs"`
+	MaxSteps    int     `toml:"max_steps" json:"max_steps"` // 0 is no limit
+	Batch       int     `toml:"batch" json:"batch"`         // groups of an optimizer step, about
+	LR          float64 `toml:"lr" json:"lr"`
+	Schedule    string  `toml:"schedule" json:"schedule"` // "linear", "cosine", "constant"
+	Warmup      float64 `toml:"warmup" json:"warmup"`     // share of the steps
+	WeightDecay float64 `toml:"weight_decay" json:"weight_decay"`
+	// decay norm weights and biases, too
+	DecayNorms bool    `toml:"decay_norms" json:"decay_norms"`
+	Beta1      float64 `toml:"beta1" json:"beta1"`
+	Beta2      float64 `toml:"beta2" json:"beta2"`
+	Eps        float64 `toml:"eps" json:"eps"`
+	// norm of all gradients; 0 is no clipping
+	Clip            float64 `toml:"clip" json:"clip"`
 	EvalEvery       int     `toml:"eval_every" json:"eval_every"` // steps; 0 is only at the end
 	CheckpointEvery int     `toml:"checkpoint_every" json:"checkpoint_every"`
-	Patience        int     `toml:"patience" json:"patience"` // validations without a better one; 0 never stops early
-	Seed            uint64  `toml:"seed" json:"seed"`
-	Checkpointing   string  `toml:"checkpointing" json:"checkpointing"` // auto, none, selective or full: what the backward pass computes again to save memory
-	Positions       int     `toml:"positions" json:"positions"`         // of a packed batch, about
-	LogitChunk      int     `toml:"logit_chunk" json:"logit_chunk"`     // rows of logits made at once
+	// validations without a better one; 0 never stops early
+	Patience int    `toml:"patience" json:"patience"`
+	Seed     uint64 `toml:"seed" json:"seed"`
+	// auto, none, selective or full: what the backward pass computes again to save memory
+	Checkpointing string `toml:"checkpointing" json:"checkpointing"`
+	Positions     int    `toml:"positions" json:"positions"`     // of a packed batch, about
+	LogitChunk    int    `toml:"logit_chunk" json:"logit_chunk"` // rows of logits made at once
 }
 
 // Default returns the paper's settings where it has some.
@@ -142,8 +169,8 @@ func Default() *Recipe {
 	}
 }
 
-// Load reads a recipe: defaults, then the file (if path is not empty), then overrides of the form "train.lr=1e-5". An
-// unknown key is an error with its line.
+// Load reads a recipe: defaults, then the file (if path is not empty), then overrides of the form
+// "train.lr=1e-5". An unknown key is an error with its line.
 func Load(path string, sets []string) (*Recipe, error) {
 	if path == "" {
 		return Parse("", nil, sets)
@@ -161,7 +188,8 @@ func Parse(name string, data []byte, sets []string) (*Recipe, error) {
 	if err := r.read(name, data, sets); err != nil {
 		return nil, err
 	}
-	if algorithm := r.RLHF.Algorithm; algorithm != rlhf.PPO { // once more, over the defaults of that one
+	// once more, over the defaults of that one
+	if algorithm := r.RLHF.Algorithm; algorithm != rlhf.PPO {
 		r = Default()
 		r.RLHF = defaultRLHF(algorithm)
 		if err := r.read(name, data, sets); err != nil {
@@ -399,13 +427,14 @@ func (r *Recipe) optimizer() optim.AdamW {
 	}
 }
 
-// RecomputeAuto is the train.checkpointing that recomputes as little as the available memory allows.
-// Where that is not known, on devices other than the CPU and in haf rlhf, it is "selective".
+// RecomputeAuto is the train.checkpointing that recomputes as little as the available memory
+// allows. Where that is not known, on devices other than the CPU and in haf rlhf, it is
+// "selective".
 const RecomputeAuto = "auto"
 
-// AvailableMemory is the memory by which [train.Options] let a run on the device choose its activation
-// checkpointing, in bytes; 0 where it may not. It is asked before the model is opened, because the
-// model's weights are part of what a run is planned to take.
+// AvailableMemory is the memory by which [train.Options] let a run on the device choose its
+// activation checkpointing, in bytes; 0 where it may not. It is asked before the model is opened,
+// because the model's weights are part of what a run is planned to take.
 func (r *Recipe) AvailableMemory(device *backend.Device) int64 {
 	if r.Train.Checkpointing != RecomputeAuto || device.Kind() != backend.KindCPU {
 		return 0

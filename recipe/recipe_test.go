@@ -12,8 +12,8 @@ import (
 	"haf/pref"
 )
 
-// TestRecipes loads every recipe of testdata: the good ones without error, the bad ones with the message that their
-// first line wants.
+// TestRecipes loads every recipe of testdata: the good ones without error, the bad ones with the
+// message that their first line wants.
 func TestRecipes(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.toml")
 	if err != nil || len(files) < 10 {

@@ -19,52 +19,69 @@ import (
 // prompts those of data.train; of train the batch is prompts of a step, and max_steps are steps of
 // rollouts. Defaults follow the algorithm.
 type RLHF struct {
-	Algorithm string `toml:"algorithm" json:"algorithm"`     // "ppo", "rloo" or "grpo"
-	Reward    string `toml:"reward" json:"reward"`           // the reward model: run or model folder, GGUF file, its id on the hub, or URL of a server
-	RewardOf  string `toml:"reward_name" json:"reward_name"` // "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was trained
+	Algorithm string `toml:"algorithm" json:"algorithm"` // "ppo", "rloo" or "grpo"
+	// the reward model: run or model folder, GGUF file, its id on the hub, or URL of a server
+	Reward string `toml:"reward" json:"reward"`
+	// "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was
+	// trained
+	RewardOf string `toml:"reward_name" json:"reward_name"`
 	// RewardChat is how conversations become the reward model's tokens, where it is opened here.
 	RewardChat Chat `toml:"reward_chat" json:"reward_chat"`
-	Samples    int  `toml:"samples" json:"samples"`     // responses to each prompt
-	Updates    int  `toml:"updates" json:"updates"`     // passes over a step's responses
-	Minibatch  int  `toml:"minibatch" json:"minibatch"` // prompts of an optimizer step; 0 is all of the step's
-	Rows       int  `toml:"rows" json:"rows"`           // responses that are generated side by side
+	Samples    int  `toml:"samples" json:"samples"` // responses to each prompt
+	Updates    int  `toml:"updates" json:"updates"` // passes over a step's responses
+	// prompts of an optimizer step; 0 is all of the step's
+	Minibatch int `toml:"minibatch" json:"minibatch"`
+	Rows      int `toml:"rows" json:"rows"` // responses that are generated side by side
 
-	MaxTokens         int      `toml:"max_tokens" json:"max_tokens"` // of a response
-	Temperature       float64  `toml:"temperature" json:"temperature"`
-	TopK              int      `toml:"top_k" json:"top_k"`
-	TopP              float64  `toml:"top_p" json:"top_p"`
-	MinP              float64  `toml:"min_p" json:"min_p"`
-	RepetitionPenalty float64  `toml:"repetition_penalty" json:"repetition_penalty"` // of the sampling
-	Stop              []string `toml:"stop" json:"stop"`                             // texts that end a response
+	MaxTokens         int     `toml:"max_tokens" json:"max_tokens"` // of a response
+	Temperature       float64 `toml:"temperature" json:"temperature"`
+	TopK              int     `toml:"top_k" json:"top_k"`
+	TopP              float64 `toml:"top_p" json:"top_p"`
+	MinP              float64 `toml:"min_p" json:"min_p"`
+	RepetitionPenalty float64 `toml:"repetition_penalty" json:"repetition_penalty"` // of the sampling
+	// texts that end a response
+	Stop []string `toml:"stop" json:"stop"`
 
 	Estimator string  `toml:"kl_estimator" json:"kl_estimator"`     // "k1", "k2" or "k3"
 	KL        float64 `toml:"kl_coefficient" json:"kl_coefficient"` // at first
-	KLTarget  float64 `toml:"kl_target" json:"kl_target"`           // nats of a response that the coefficient is adapted to; 0 leaves it fixed
-	KLHorizon float64 `toml:"kl_horizon" json:"kl_horizon"`         // responses
-	KLIn      string  `toml:"kl_in" json:"kl_in"`                   // "reward" or "loss"
-	KLLimit   float64 `toml:"kl_limit" json:"kl_limit"`             // nats of a response at which the run stops; 0 never stops
-	MinLength float64 `toml:"min_length" json:"min_length"`         // mean tokens of a response below which it warns
+	// nats of a response that the coefficient is adapted to; 0 leaves it fixed
+	KLTarget  float64 `toml:"kl_target" json:"kl_target"`
+	KLHorizon float64 `toml:"kl_horizon" json:"kl_horizon"` // responses
+	KLIn      string  `toml:"kl_in" json:"kl_in"`           // "reward" or "loss"
+	// nats of a response at which the run stops; 0 never stops
+	KLLimit float64 `toml:"kl_limit" json:"kl_limit"`
+	// mean tokens of a response below which it warns
+	MinLength float64 `toml:"min_length" json:"min_length"`
 
-	Normalize      string  `toml:"normalize" json:"normalize"`             // the reward: "none", "scale" or "standard"
-	RewardClip     float64 `toml:"reward_clip" json:"reward_clip"`         // ±; 0 is none
-	LengthCost     float64 `toml:"length_cost" json:"length_cost"`         // taken off the reward of a response of max_tokens, in proportion off a shorter one
-	RepetitionCost float64 `toml:"repetition_cost" json:"repetition_cost"` // times the share of repeated trigrams
-	NoEndCost      float64 `toml:"no_end_cost" json:"no_end_cost"`         // of a response that was cut
-	WhitenRewards  bool    `toml:"whiten_rewards" json:"whiten_rewards"`   // PPO's, by token
+	// the reward: "none", "scale" or "standard"
+	Normalize  string  `toml:"normalize" json:"normalize"`
+	RewardClip float64 `toml:"reward_clip" json:"reward_clip"` // ±; 0 is none
+	// taken off the reward of a response of max_tokens, in proportion off a shorter one
+	LengthCost float64 `toml:"length_cost" json:"length_cost"`
+	// times the share of repeated trigrams
+	RepetitionCost float64 `toml:"repetition_cost" json:"repetition_cost"`
+	// of a response that was cut
+	NoEndCost     float64 `toml:"no_end_cost" json:"no_end_cost"`
+	WhitenRewards bool    `toml:"whiten_rewards" json:"whiten_rewards"` // PPO's, by token
 
 	Gamma            float64 `toml:"gamma" json:"gamma"`
 	Lambda           float64 `toml:"lambda" json:"lambda"`
 	Clip             float64 `toml:"clip" json:"clip"`
 	WhitenAdvantages bool    `toml:"whiten_advantages" json:"whiten_advantages"`
-	ScaleGroup       bool    `toml:"scale_group" json:"scale_group"` // GRPO divides by the deviation of a prompt's rewards
-	Mean             string  `toml:"mean" json:"mean"`               // "token" or "sequence": how the loss is averaged
-	Value            string  `toml:"value" json:"value"`             // "head" on the policy's decoder, or "separate"
-	Critic           string  `toml:"critic" json:"critic"`           // the model that a separate value starts from; "" is model.path
-	CriticLR         float64 `toml:"critic_lr" json:"critic_lr"`     // of a separate value
-	ValueClip        float64 `toml:"value_clip" json:"value_clip"`   // 0 is none
-	ValueCoef        float64 `toml:"value_coef" json:"value_coef"`
+	// GRPO divides by the deviation of a prompt's rewards
+	ScaleGroup bool `toml:"scale_group" json:"scale_group"`
+	// "token" or "sequence": how the loss is averaged
+	Mean string `toml:"mean" json:"mean"`
+	// "head" on the policy's decoder, or "separate"
+	Value string `toml:"value" json:"value"`
+	// the model that a separate value starts from; "" is model.path
+	Critic    string  `toml:"critic" json:"critic"`
+	CriticLR  float64 `toml:"critic_lr" json:"critic_lr"`   // of a separate value
+	ValueClip float64 `toml:"value_clip" json:"value_clip"` // 0 is none
+	ValueCoef float64 `toml:"value_coef" json:"value_coef"`
 
-	SaveEvery int `toml:"save_every" json:"save_every"` // steps after which the policy is kept as a model of its own; 0 is none
+	// steps after which the policy is kept as a model of its own; 0 is none
+	SaveEvery int `toml:"save_every" json:"save_every"`
 }
 
 const klInLoss, klInReward = "loss", "reward"

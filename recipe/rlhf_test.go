@@ -35,7 +35,8 @@ func TestRLHFRecipe(t *testing.T) {
 		r := Default()
 		r.RLHF = defaultRLHF(algorithm)
 		got := r.RLHFOptions()
-		got.Optimizer, got.Seed, got.Rows, got.Batch, got.CheckpointEvery, got.CriticLR, got.Stop = want.Optimizer, 0, 0, want.Batch, 0, 0, nil // the recipe's own
+		// the recipe's own
+		got.Optimizer, got.Seed, got.Rows, got.Batch, got.CheckpointEvery, got.CriticLR, got.Stop = want.Optimizer, 0, 0, want.Batch, 0, 0, nil
 		if strings.Join([]string{got.Algorithm, string(got.Estimator), got.Mean, got.Value, got.Shaping.Normalize}, " ") != strings.Join([]string{want.Algorithm, string(want.Estimator), want.Mean, want.Value, want.Shaping.Normalize}, " ") ||
 			got.KL != want.KL || got.KLInLoss != want.KLInLoss || got.Shaping != want.Shaping || got.Samples != want.Samples || got.Updates != want.Updates || got.Gamma != want.Gamma ||
 			got.Lambda != want.Lambda || got.Clip != want.Clip || got.ValueClip != want.ValueClip || got.ValueCoef != want.ValueCoef || got.WhitenAdvantages != want.WhitenAdvantages ||
@@ -59,7 +60,8 @@ func TestRLHFRecipe(t *testing.T) {
 	}
 }
 
-// TestServedReward: a reward model behind a server stands in the manifest by the server's name, at whatever address; another one is another run.
+// TestServedReward: a reward model behind a server stands in the manifest by the server's name, at
+// whatever address; another one is another run.
 func TestServedReward(t *testing.T) {
 	r, err := Load("../recipes/rlhf-small.toml", []string{"rlhf.reward=http://127.0.0.1:8080#a", "model.path=base"})
 	if err != nil {

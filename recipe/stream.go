@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// StreamSeed derives the seed of a named random stream from the recipe's one seed, so that a stream's numbers do not
-// depend on how many another has drawn.
+// StreamSeed derives the seed of a named random stream from the recipe's one seed, so that a
+// stream's numbers do not depend on how many another has drawn.
 func StreamSeed(seed uint64, name string) uint64 {
 	data := binary.LittleEndian.AppendUint64(nil, seed)
 	sum := sha256.Sum256(append(data, name...))

@@ -143,7 +143,8 @@ func (c *Client) call(ctx context.Context, method, path string, body, out any) e
 			}
 			return err
 		}
-		wait := time.Duration(float64(pause) * (0.5 + rand.Float64())) // so that many do not come back at once
+		// so that many do not come back at once
+		wait := time.Duration(float64(pause) * (0.5 + rand.Float64()))
 		var r *refusal
 		if errors.As(err, &r) && r.after > 0 {
 			wait = min(r.after, maxPause)
@@ -185,7 +186,8 @@ func (c *Client) once(ctx context.Context, method, path string, data []byte, out
 		return &badAnswer{fmt.Sprintf("the server's answer is longer than %d bytes", maxAnswer)}
 	}
 	if response.StatusCode != http.StatusOK {
-		seconds, _ := strconv.ParseFloat(response.Header.Get("Retry-After"), 64) // a date is not worth more than our own pause
+		// a date is not worth more than our own pause
+		seconds, _ := strconv.ParseFloat(response.Header.Get("Retry-After"), 64)
 		return &refusal{response.StatusCode, shorten(answer), time.Duration(min(max(seconds, 0), maxPause.Seconds()) * float64(time.Second))}
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
@@ -261,8 +263,9 @@ func (c *Client) chat(ctx context.Context, messages []pref.Message, s pref.Sampl
 	return g, nil
 }
 
-// each runs work for 0 to n−1, Options.Many at once, and hands the results to done one at a time. The first error stops
-// all; what was answered by then is still handed over, unless it was done that failed.
+// each runs work for 0 to n−1, Options.Many at once, and hands the results to done one at a time.
+// The first error stops all; what was answered by then is still handed over, unless it was done
+// that failed.
 func each[T any](ctx context.Context, c *Client, n int, work func(ctx context.Context, i int) (T, error), done func(i int, x T) error) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(c.opt.Many)

@@ -7,8 +7,9 @@ import (
 	"haf/pref"
 )
 
-// A Generator is a server's model as a [pref.Generator]. The server's own chat template makes text of a prompt. LogP is not
-// known, and whether a seed gives the same response again is up to the server.
+// A Generator is a server's model as a [pref.Generator]. The server's own chat template makes text
+// of a prompt. LogP is not known, and whether a seed gives the same response again is up to the
+// server.
 type Generator struct{ *Client }
 
 // Generate asks for one response to each request.

@@ -9,8 +9,8 @@ import (
 	"haf/pref"
 )
 
-// A Judge is a server's model as a [pref.Judge]: it is shown the conversation and the responses, lettered in the order of the
-// trial, and asked to rank them. Its temperature is 0.
+// A Judge is a server's model as a [pref.Judge]: it is shown the conversation and the responses,
+// lettered in the order of the trial, and asked to rank them. Its temperature is 0.
 type Judge struct {
 	*Client
 	// Criterion is what better means; "" is helpful, correct, harmless and to the point.
@@ -25,7 +25,8 @@ const criterion = "Better is what a careful person who asked this would be bette
 // maxShown is the most responses of one trial: as many as there are letters.
 const maxShown = 26
 
-// Judge asks for a ranking of each trial's responses. An answer without a readable ranking is a verdict without ranks.
+// Judge asks for a ranking of each trial's responses. An answer without a readable ranking is a
+// verdict without ranks.
 func (j Judge) Judge(ctx context.Context, trials []pref.Trial, done func(i int, v pref.Verdict) error) error {
 	for i, t := range trials {
 		if len(t.Responses) < 2 || len(t.Responses) > maxShown {
@@ -47,8 +48,8 @@ func (j Judge) Judge(ctx context.Context, trials []pref.Trial, done func(i int, 
 	}, done)
 }
 
-// messages is what the judge is shown. What it judges stands between marks, so that a response that speaks to the judge is seen
-// to be one.
+// messages is what the judge is shown. What it judges stands between marks, so that a response that
+// speaks to the judge is seen to be one.
 func (j Judge) messages(t pref.Trial) []pref.Message {
 	better := j.Criterion
 	if better == "" {
@@ -82,8 +83,9 @@ var (
 	member  = regexp.MustCompile(`([>=≻]?)\s*(?:[Aa][Nn][Ss][Ww][Ee][Rr]\s+)?([A-Za-z])\b`)
 )
 
-// ParseRanking reads the last ranking in what a judge wrote: "Ranking: B > A = C", or a last line that is nothing else. ok is
-// false where there is none, or where it does not name each of n answers once. For two answers one letter is enough: it is the better one.
+// ParseRanking reads the last ranking in what a judge wrote: "Ranking: B > A = C", or a last line
+// that is nothing else. ok is false where there is none, or where it does not name each of n
+// answers once. For two answers one letter is enough: it is the better one.
 func ParseRanking(text string, n int) (ranks []int, ok bool) {
 	found := ""
 	if all := ranking.FindAllStringSubmatch(text, -1); len(all) > 0 {

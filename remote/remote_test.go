@@ -139,7 +139,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce counts what the server sees at once, and wants results of finished requests kept when one fails.
+// TestManyAtOnce counts what the server sees at once, and wants results of finished requests kept
+// when one fails.
 func TestManyAtOnce(t *testing.T) {
 	var now, most atomic.Int32
 	url := stand(t, func(w http.ResponseWriter, n int, body map[string]any) {

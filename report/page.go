@@ -1,5 +1,5 @@
-// Package report turns run folders and results into pages: Markdown with SVG files beside it, and one self-contained
-// HTML file. It reads what other packages have written and measures nothing.
+// Package report turns run folders and results into pages: Markdown with SVG files beside it, and
+// one self-contained HTML file. It reads what other packages have written and measures nothing.
 package report
 
 import (
@@ -36,7 +36,8 @@ type Text string
 // List is a list of plain texts.
 type List []string
 
-// A Table has a header and rows of as many cells, all plain text. The first column is set to the left, the others to the right.
+// A Table has a header and rows of as many cells, all plain text. The first column is set to the
+// left, the others to the right.
 type Table struct {
 	Caption string
 	Header  []string
@@ -64,8 +65,8 @@ func FilesOf(dir, name string) Files {
 	return Files{filepath.Join(dir, name+".md"), filepath.Join(dir, name+".html")}
 }
 
-// Write writes name.md, name.html and an SVG file for every figure into the folder, which it makes if need be; files of earlier
-// pages of that name are replaced.
+// Write writes name.md, name.html and an SVG file for every figure into the folder, which it makes
+// if need be; files of earlier pages of that name are replaced.
 func (p Page) Write(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -191,7 +192,8 @@ func (f Figure) html(b *strings.Builder) {
 	fmt.Fprintf(b, "<figure>%s<figcaption>%s</figcaption></figure>\n", svg, html.EscapeString(f.Caption))
 }
 
-// escape keeps text from being read as Markdown or HTML, and in its line. Brackets alone are none: intervals stay legible.
+// escape keeps text from being read as Markdown or HTML, and in its line. Brackets alone are none:
+// intervals stay legible.
 func escape(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	return escaper.Replace(s)

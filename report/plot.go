@@ -13,7 +13,8 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// A Series is one line of a plot. Low and High, where they are given, are the ends of each point's interval.
+// A Series is one line of a plot. Low and High, where they are given, are the ends of each point's
+// interval.
 type Series struct {
 	Name      string
 	X, Y      []float64

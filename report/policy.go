@@ -10,7 +10,8 @@ import (
 // optimizes says whether the run optimized a policy (haf rlhf) and trained no reward model.
 func (r *Run) optimizes() bool { return r.Manifest.Verb == run.VerbRLHF }
 
-// optimizations is the table and the curves of policies: the reward, and what was paid for it in KL.
+// optimizations is the table and the curves of policies: the reward, and what was paid for it in
+// KL.
 func optimizations(runs []*Run) (Section, error) {
 	s := Section{Title: "Policies"}
 	t := Table{Header: []string{"run", "algorithm", "reward model", "steps", "reward at first", "at last", "KL at last", "entropy at last", "tokens of a response", "ended", "state"}}

@@ -11,7 +11,8 @@ import (
 	"haf/run"
 )
 
-// Runs makes the page of one or many runs: what each was, how its training or its policy's optimization went, and what it is worth.
+// Runs makes the page of one or many runs: what each was, how its training or its policy's
+// optimization went, and what it is worth.
 func Runs(runs []*Run) (Page, error) {
 	page := Page{Title: "Runs"}
 	if len(runs) == 1 {

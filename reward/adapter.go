@@ -47,7 +47,8 @@ type adapterConfig struct {
 
 const adapterConfigName, adapterWeightsName, adapterPrefix = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
 
-// unreadSettings are keys of adapter_config.json that change what is computed and are not read: they must be off.
+// unreadSettings are keys of adapter_config.json that change what is computed and are not read:
+// they must be off.
 var unreadSettings = []string{
 	"layer_replication", "target_parameters", "trainable_token_indices", "lora_bias", "alora_invocation_tokens", "use_qalora", "megatron_config",
 	"layers_pattern", "arrow_config", "use_bdlora",
@@ -90,7 +91,8 @@ func (c *adapterConfig) unsupported(keys map[string]json.RawMessage) string {
 			return fmt.Sprintf("%s %.60s", key, v)
 		}
 	}
-	// These change the base's weights before training; an adapter that was not converted is one of the changed base.
+	// These change the base's weights before training; an adapter that was not converted is one of the
+	// changed base.
 	var init string
 	if json.Unmarshal(c.InitLora, &init) == nil {
 		for _, name := range []string{"pissa", "olora", "corda", "loftq", "lora_ga"} {
@@ -102,7 +104,8 @@ func (c *adapterConfig) unsupported(keys map[string]json.RawMessage) string {
 	return ""
 }
 
-// base is the folder of the adapted model; a relative path counts from the adapter's folder, then from here.
+// base is the folder of the adapted model; a relative path counts from the adapter's folder, then
+// from here.
 func (a *adapterFolder) base(dir string) string {
 	if beside := filepath.Join(dir, a.config.Base); !filepath.IsAbs(a.config.Base) {
 		if _, err := os.Stat(filepath.Join(beside, "config.json")); err == nil || weights.IsGGUF(beside) {
@@ -112,8 +115,9 @@ func (a *adapterFolder) base(dir string) string {
 	return a.config.Base
 }
 
-// MissingBase returns what the adapter in a model or run folder names as its base where that is not a folder on disk: an
-// id on the hub as a rule. It is "" for all other models. Options.Base then says where the base is.
+// MissingBase returns what the adapter in a model or run folder names as its base where that is not
+// a folder on disk: an id on the hub as a rule. It is "" for all other models. Options.Base then
+// says where the base is.
 func MissingBase(path string) string {
 	dir, err := modelFolder(path)
 	if err != nil {
@@ -330,7 +334,8 @@ func (l loraModule) mergeInto(w weights.Array, ck *weights.Tensors, path string,
 	return nil
 }
 
-// addAdapter adds the matrices of a LoRA adapter. The decoder multiplies all products by one scale: B takes what a layer's own differs by.
+// addAdapter adds the matrices of a LoRA adapter. The decoder multiplies all products by one scale:
+// B takes what a layer's own differs by.
 func (m *Model) addAdapter(a *adapterFolder, ck *weights.Tensors, modules map[string]loraModule) error {
 	lora := &lm.LoRA{Rank: a.config.Rank, Alpha: a.config.Alpha, RSLoRA: a.config.RSLoRA}
 	if lora.Rank < 1 || !(lora.Scale() != 0) {
@@ -363,9 +368,9 @@ func (m *Model) addAdapter(a *adapterFolder, ck *weights.Tensors, modules map[st
 	return nil
 }
 
-// targetNames shortens the targets for adapter_config.json: "q_proj" where all blocks have it targeted, "attn.c_proj"
-// where the last part alone would name another layer, too; else the whole path, always so beside a vision part, which has
-// layers of the same names.
+// targetNames shortens the targets for adapter_config.json: "q_proj" where all blocks have it
+// targeted, "attn.c_proj" where the last part alone would name another layer, too; else the whole
+// path, always so beside a vision part, which has layers of the same names.
 func targetNames(lora *lm.LoRA, c *lm.Config) ([]string, error) {
 	paths, err := lora.Match(c)
 	if err != nil {

@@ -14,23 +14,24 @@ import (
 	"haf/tokenizer"
 )
 
-// ChatOptions say how conversations become the tokens that a model reads, and where its reward is read. The zero value is what a
-// model of haf was trained with, and of another program's model what transformers does: see package encode.
+// ChatOptions say how conversations become the tokens that a model reads, and where its reward is
+// read. The zero value is what a model of haf was trained with, and of another program's model what
+// transformers does: see package encode.
 type ChatOptions struct {
-	// Template is "model" (the model's own), a built-in name, or a file of Jinja source. "" or "auto" is what the model was trained
-	// with, else its own where it has one, else "plain".
+	// Template is "model" (the model's own), a built-in name, or a file of Jinja source. "" or "auto"
+	// is what the model was trained with, else its own where it has one, else "plain".
 	Template string
 	// Args are further variables of the template, such as enable_thinking.
 	Args map[string]json.RawMessage
-	// Date is the day that a template writes by strftime_now, YYYY-MM-DD. "" is that of the model's training; of a model to be
-	// trained now today, and of another program's model [DefaultDate].
+	// Date is the day that a template writes by strftime_now, YYYY-MM-DD. "" is that of the model's
+	// training; of a model to be trained now today, and of another program's model [DefaultDate].
 	Date string
 	Read string // encode.ReadLast or encode.ReadEnd
 	BOS  string // encode.BOSTemplate, BOSOnce, BOSTwice or BOSNone
 }
 
-// DefaultDate is the day that templates write for a model whose own day is not known. Llama 3.1's template writes it where it
-// has no clock.
+// DefaultDate is the day that templates write for a model whose own day is not known. Llama 3.1's
+// template writes it where it has no clock.
 const DefaultDate = "2024-07-26"
 
 const dateForm = "2006-01-02"
@@ -113,8 +114,9 @@ func (m *Model) loadEncoder(opt Options) error {
 	return nil
 }
 
-// FormatNotes say how conversations are read where a user may not expect it: by a template that the model does not have, with a date
-// that it does not know, or at another token than transformers reads.
+// FormatNotes say how conversations are read where a user may not expect it: by a template that the
+// model does not have, with a date that it does not know, or at another token than transformers
+// reads.
 func (m *Model) FormatNotes() []string {
 	if m.Encoder == nil {
 		return nil
@@ -142,7 +144,8 @@ func (m *Model) FormatNotes() []string {
 	return notes
 }
 
-// EncoderWith is the model's encoder with further variables of its template, for requests that set some.
+// EncoderWith is the model's encoder with further variables of its template, for requests that set
+// some.
 func (m *Model) EncoderWith(args map[string]json.RawMessage) (*encode.Encoder, error) {
 	if len(args) == 0 {
 		return m.Encoder, nil
@@ -239,10 +242,11 @@ func today() string {
 	return time.Now().Format(dateForm)
 }
 
-// choosePad chooses the padding token of a model to be trained. transformers reads the reward at the last token that is not
-// padding, so the token with which conversations end is the last choice: the base's own, else the tokenizer's, the unknown or the
-// beginning one. Where the tokenizer has no other, as GPT-2's, it is the end token, and the reward is read at the
-// token before it, in haf as in transformers.
+// choosePad chooses the padding token of a model to be trained. transformers reads the reward at
+// the last token that is not padding, so the token with which conversations end is the last choice:
+// the base's own, else the tokenizer's, the unknown or the beginning one. Where the tokenizer has
+// no other, as GPT-2's, it is the end token, and the reward is read at the token before it, in haf
+// as in transformers.
 func (m *Model) choosePad() int32 {
 	last := int32(-1)
 	if closers := m.Encoder.Closers(); len(closers) > 0 {
@@ -255,7 +259,8 @@ func (m *Model) choosePad() int32 {
 		}
 	}
 	for _, id := range candidates {
-		if id >= 0 && id != last && int(id) < m.Config.Vocab { // a token that the embedding lacks pads no batch
+		// a token that the embedding lacks pads no batch
+		if id >= 0 && id != last && int(id) < m.Config.Vocab {
 			return id
 		}
 	}

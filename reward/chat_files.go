@@ -13,8 +13,9 @@ import (
 	"haf/encode"
 )
 
-// tokenizerFiles are the tokenizer's files as they are saved: with the padding token and the chat template that the model is
-// read with, so that apply_chat_template of transformers makes the conversations that haf makes.
+// tokenizerFiles are the tokenizer's files as they are saved: with the padding token and the chat
+// template that the model is read with, so that apply_chat_template of transformers makes the
+// conversations that haf makes.
 func (m *Model) tokenizerFiles() (map[string][]byte, error) {
 	files := maps.Clone(m.Tokenizer.Files())
 	change := map[string]any{}
@@ -26,7 +27,8 @@ func (m *Model) tokenizerFiles() (map[string][]byte, error) {
 		files["chat_template.jinja"] = []byte(m.savedTemplate())
 		delete(files, "chat_template.json") // an older form of the same
 	}
-	// transformers 5 builds some classes from settings of their own and passes over what tokenizer.json says; this one reads it.
+	// transformers 5 builds some classes from settings of their own and passes over what
+	// tokenizer.json says; this one reads it.
 	change["tokenizer_class"] = "PreTrainedTokenizerFast"
 	if class := m.Tokenizer.Class(); class == "TokenizersBackend" {
 		delete(change, "tokenizer_class")
@@ -46,7 +48,8 @@ func (m *Model) tokenizerFiles() (map[string][]byte, error) {
 	return files, nil
 }
 
-// withKeys sets keys of a JSON object, and leaves the text as it is where they have these values already.
+// withKeys sets keys of a JSON object, and leaves the text as it is where they have these values
+// already.
 func withKeys(data []byte, change map[string]any) ([]byte, error) {
 	keys := map[string]json.RawMessage{}
 	if len(data) > 0 {
@@ -73,8 +76,9 @@ func withKeys(data []byte, change map[string]any) ([]byte, error) {
 // dateCall is a call of strftime_now with a text.
 var dateCall = regexp.MustCompile(`strftime_now\(\s*(?:'([^']*)'|"([^"]*)")\s*\)`)
 
-// savedTemplate is the source of the template that is saved: arguments, date and BOS tokens that the model was read with are written
-// into it, since a program that renders it knows none of them. An argument that a program sets itself goes before.
+// savedTemplate is the source of the template that is saved: arguments, date and BOS tokens that
+// the model was read with are written into it, since a program that renders it knows none of them.
+// An argument that a program sets itself goes before.
 func (m *Model) savedTemplate() string {
 	source := m.template.Source()
 	var head strings.Builder

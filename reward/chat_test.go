@@ -35,8 +35,9 @@ func textOf(t *testing.T, m *reward.Model) string {
 	return m.Tokenizer.Decode(c.Tokens, false)
 }
 
-// TestChatOptions: variables, date and BOS of a conversation are the model's own from training on, in haf.json and in the template
-// that is saved, so that a program that knows nothing of haf makes the same text.
+// TestChatOptions: variables, date and BOS of a conversation are the model's own from training on,
+// in haf.json and in the template that is saved, so that a program that knows nothing of haf makes
+// the same text.
 func TestChatOptions(t *testing.T) {
 	device, base := demoBase(t)
 	withTemplate(t, base, chatTemplate)
@@ -92,7 +93,8 @@ func TestChatOptions(t *testing.T) {
 	}
 }
 
-// TestDates: a model that haf did not train writes the same day whenever it is opened; one that it trains, the day of training.
+// TestDates: a model that haf did not train writes the same day whenever it is opened; one that it
+// trains, the day of training.
 func TestDates(t *testing.T) {
 	device, base := demoBase(t)
 	withTemplate(t, base, chatTemplate)

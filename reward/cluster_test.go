@@ -7,8 +7,8 @@ import (
 	"haf/encode"
 )
 
-// TestByBeginning: what has most in common is clustered first, whatever the others share with it, and clusters stay small unless they
-// save much.
+// TestByBeginning: what has most in common is clustered first, whatever the others share with it,
+// and clusters stay small unless they save much.
 func TestByBeginning(t *testing.T) {
 	next := int32(100)
 	fresh := func(n int) []int32 {

@@ -17,7 +17,8 @@ import (
 	"haf/weights"
 )
 
-// TestCombined stores weights beside a model, names the combination, and gets the weighted sum of both heads.
+// TestCombined stores weights beside a model, names the combination, and gets the weighted sum of
+// both heads.
 func TestCombined(t *testing.T) {
 	device, base := demoBase(t)
 	dir := filepath.Join(t.TempDir(), "model")
@@ -71,7 +72,8 @@ func TestCombined(t *testing.T) {
 	}
 }
 
-// TestReaders passes the suite of every Rewarder with every reward of a model, and with ensembles of models.
+// TestReaders passes the suite of every Rewarder with every reward of a model, and with ensembles
+// of models.
 func TestReaders(t *testing.T) {
 	device, base := demoBase(t)
 	names := []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized, reward.ByCombined}
@@ -108,7 +110,8 @@ func TestReaders(t *testing.T) {
 	}
 }
 
-// TestAverage averages two adapters of one base: every weight is the mean of the merged ones, and strangers are refused.
+// TestAverage averages two adapters of one base: every weight is the mean of the merged ones, and
+// strangers are refused.
 func TestAverage(t *testing.T) {
 	device, base := demoBase(t)
 	root := t.TempDir()

@@ -10,11 +10,12 @@ import (
 	"haf/weights"
 )
 
-// companionFiles are files of a model's folder that haf does not read but that others look for: how to generate, and
-// the slow forms of the tokenizer.
+// companionFiles are files of a model's folder that haf does not read but that others look for: how
+// to generate, and the slow forms of the tokenizer.
 var companionFiles = []string{"generation_config.json", "tokenizer.model", "vocab.json", "merges.txt"}
 
-// maxCompanion is the largest file that is copied along; the slow forms of a tokenizer take a few MB.
+// maxCompanion is the largest file that is copied along; the slow forms of a tokenizer take a few
+// MB.
 const maxCompanion = 64 << 20
 
 // companions reads the files to be copied along, of the folder or else of its base.

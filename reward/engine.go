@@ -21,20 +21,24 @@ var ErrTooLong = errors.New("too long")
 
 // EngineOptions say what a model is made ready for.
 type EngineOptions struct {
-	// Rewards are the names of those that are given, the first is the default; none: those of the trained heads.
+	// Rewards are the names of those that are given, the first is the default; none: those of the
+	// trained heads.
 	Rewards []string
-	// MaxLength is the most tokens of prompt and response together. 0 is what the model was trained with, which cuts longer
-	// ones by the model's policy, or else the smaller of 4096 and the positions that the model has.
+	// MaxLength is the most tokens of prompt and response together. 0 is what the model was trained
+	// with, which cuts longer ones by the model's policy, or else the smaller of 4096 and the
+	// positions that the model has.
 	MaxLength int
-	// Before is what the model takes the place of, nil for nothing: where the programs of both are the same, it takes them over.
+	// Before is what the model takes the place of, nil for nothing: where the programs of both are the
+	// same, it takes them over.
 	Before *Engine
 	// Progress, if not nil, is told of programs compiled.
 	Progress func(done, total int)
 }
 
-// An Engine is a model with all its programs compiled, so that none is while somebody waits: its batches have one of a few
-// fixed shapes. It reads several rewards of inputs, encoded beforehand, at once. Its rewards are those of a [Reader] to float
-// rounding. It is safe for concurrent use; one batch runs at a time.
+// An Engine is a model with all its programs compiled, so that none is while somebody waits: its
+// batches have one of a few fixed shapes. It reads several rewards of inputs, encoded beforehand,
+// at once. Its rewards are those of a [Reader] to float rounding. It is safe for concurrent use;
+// one batch runs at a time.
 type Engine struct {
 	model     *Model
 	rewards   []string
@@ -49,8 +53,9 @@ type Engine struct {
 	unclosed sync.Once // the warning of texts that end before their turn does
 }
 
-// Sizes of the shapes of an [Engine]: single rows double from shortestRow to the longest input; several rows are a quarter longer than
-// that, so that what is left of one is of use, and at most of commonRow.
+// Sizes of the shapes of an [Engine]: single rows double from shortestRow to the longest input;
+// several rows are a quarter longer than that, so that what is left of one is of use, and at most
+// of commonRow.
 const (
 	shortestRow   = 64
 	commonRow     = 1024
@@ -59,8 +64,8 @@ const (
 	leastSlots    = 16 // and so many at least
 )
 
-// Engine makes the model ready to serve: it opens the reference where an implicit reward is asked for, and compiles every
-// program. The engine's Close closes the model.
+// Engine makes the model ready to serve: it opens the reference where an implicit reward is asked
+// for, and compiles every program. The engine's Close closes the model.
 func (m *Model) Engine(ctx context.Context, opt EngineOptions) (*Engine, error) {
 	e := &Engine{model: m, rewards: opt.Rewards}
 	if len(e.rewards) == 0 {
@@ -95,7 +100,8 @@ func (m *Model) Engine(ctx context.Context, opt EngineOptions) (*Engine, error) 
 	return e, e.compile(ctx, opt.Progress)
 }
 
-// setShapes chooses the shapes: single rows of every length, and more rows of the common one, up to a packed batch's positions.
+// setShapes chooses the shapes: single rows of every length, and more rows of the common one, up to
+// a packed batch's positions.
 func (e *Engine) setShapes() {
 	add := func(rows, length int) {
 		n := rows * length
@@ -164,7 +170,8 @@ func (e *Engine) Rewards() []string { return e.rewards }
 // MaxLength is the most tokens of prompt and response.
 func (e *Engine) MaxLength() int { return e.longest }
 
-// Capacity is the number of tokens that some of the largest batches have room for: planned together they are fuller than one by one.
+// Capacity is the number of tokens that some of the largest batches have room for: planned together
+// they are fuller than one by one.
 func (e *Engine) Capacity() int {
 	const together = 4
 	n := 0
@@ -174,7 +181,8 @@ func (e *Engine) Capacity() int {
 	return together * n
 }
 
-// Next chooses the items of one packed batch, by index: the more urgent first, and with them what fills it best.
+// Next chooses the items of one packed batch, by index: the more urgent first, and with them what
+// fills it best.
 func (e *Engine) Next(items []pref.Item, urgency []int) ([]int, error) {
 	groups, at, _, err := e.groupsOf(items)
 	if err != nil {
@@ -212,8 +220,9 @@ func (i *engineItem) Len() (prompt, response int) {
 func (i *engineItem) Truncated() bool { return i.truncated }
 func (i *engineItem) Class() int      { return i.class }
 
-// Encode makes an input ready to be read. names are the rewards that will be asked of it, tokens says that those of single tokens
-// will. An error wraps [ErrTooLong] where the input is longer than the model reads.
+// Encode makes an input ready to be read. names are the rewards that will be asked of it, tokens
+// says that those of single tokens will. An error wraps [ErrTooLong] where the input is longer than
+// the model reads.
 func (e *Engine) Encode(in pref.Input, names []string, tokens bool) (pref.Item, error) {
 	item := &engineItem{class: classScore}
 	for _, name := range names {
@@ -294,8 +303,8 @@ func (e *Engine) encoderWith(args map[string]json.RawMessage) (*encode.Encoder, 
 	return encoder, nil
 }
 
-// checkClosing warns, once, of a text that does not end as the template ends a turn: it is read as it stands, so its reward is
-// not that of the same conversation as messages.
+// checkClosing warns, once, of a text that does not end as the template ends a turn: it is read as
+// it stands, so its reward is not that of the same conversation as messages.
 func (e *Engine) checkClosing(text string) {
 	end := strings.TrimSpace(e.model.Encoder.Closing())
 	if text == "" || strings.HasSuffix(strings.TrimSpace(text), end) {
@@ -343,9 +352,10 @@ func (e *Engine) Read(ctx context.Context, items []pref.Item) ([]pref.Values, er
 	return out, nil
 }
 
-// groupsOf makes groups of items that begin alike, none longer than a common row or with more responses than its slots. A score
-// is read at one token alone, so whatever two items have in common is run once; a log-probability is that of the response, so
-// there the prompt is what is shared.
+// groupsOf makes groups of items that begin alike, none longer than a common row or with more
+// responses than its slots. A score is read at one token alone, so whatever two items have in
+// common is run once; a log-probability is that of the response, so there the prompt is what is
+// shared.
 func (e *Engine) groupsOf(items []pref.Item) (groups []encode.Group, at []place, class int, err error) {
 	at = make([]place, len(items))
 	encoded := make([]*engineItem, len(items))
@@ -367,7 +377,8 @@ func (e *Engine) groupsOf(items []pref.Item) (groups []encode.Group, at []place,
 		for k, i := range m.items {
 			at[i], conversations[k] = place{g, k}, encoded[i].Conversation
 			if class == classScore {
-				conversations[k].Response = len(encoded[i].Tokens) // no token is predicted, so any may be shared
+				// no token is predicted, so any may be shared
+				conversations[k].Response = len(encoded[i].Tokens)
 			}
 		}
 		groups = append(groups, encode.NewGroup(conversations, m.shared))
@@ -406,16 +417,17 @@ func (e *Engine) byPrompt(items []*engineItem) []cluster {
 	return out
 }
 
-// byBeginning clusters items wherever that makes less to run: those that have most in common first. A cluster of more than half a row
-// is hard to place, so that it must save a quarter of what is added.
+// byBeginning clusters items wherever that makes less to run: those that have most in common first.
+// A cluster of more than half a row is hard to place, so that it must save a quarter of what is
+// added.
 func (e *Engine) byBeginning(items []*engineItem) []cluster {
 	order := make([]int, len(items))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(items[a].Tokens, items[b].Tokens) })
-	// In sorted order what two have in common, all between have: clusters are stretches, and what two neighbours share is what the
-	// last of one and the first of the other do.
+	// In sorted order what two have in common, all between have: clusters are stretches, and what two
+	// neighbours share is what the last of one and the first of the other do.
 	of := make([]*cluster, len(items)) // by place in the order
 	var gaps []int                     // between place i and the next
 	common := make([]int, len(items))

@@ -55,8 +55,8 @@ func savedModel(t *testing.T, lora bool) *reward.Model {
 	return open(t, device, dir, reward.Options{})
 }
 
-// TestEngineEqualsReader wants of an engine, whatever stands in the batch, the rewards that an evaluation reads, and no program
-// compiled after it was made ready.
+// TestEngineEqualsReader wants of an engine, whatever stands in the batch, the rewards that an
+// evaluation reads, and no program compiled after it was made ready.
 func TestEngineEqualsReader(t *testing.T) {
 	for name, lora := range map[string]bool{"full": false, "adapter": true} {
 		t.Run(name, func(t *testing.T) {
@@ -210,8 +210,8 @@ func TestEngineRefuses(t *testing.T) {
 	}
 }
 
-// TestEngineAdopts wants a model that takes the place of one of the same structure to compile nothing, to give its own rewards, and to
-// go on when the former is closed.
+// TestEngineAdopts wants a model that takes the place of one of the same structure to compile
+// nothing, to give its own rewards, and to go on when the former is closed.
 func TestEngineAdopts(t *testing.T) {
 	device, base := demoBase(t)
 	var folders []string

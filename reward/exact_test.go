@@ -12,8 +12,8 @@ import (
 	"haf/reward"
 )
 
-// TestPackedEqualsAlone proves that sharing the prompt and packing change nothing: heads read from packed rows equal
-// those of every sequence run alone.
+// TestPackedEqualsAlone proves that sharing the prompt and packing change nothing: heads read from
+// packed rows equal those of every sequence run alone.
 func TestPackedEqualsAlone(t *testing.T) {
 	device, err := backend.Open("")
 	if err != nil {
@@ -36,7 +36,8 @@ func packedEqualsAlone(t *testing.T, model *reward.Model) {
 	setScore(t, model)
 	groups := randomGroups(model.Config.Vocab, 12)
 	random := rand.New(rand.NewPCG(3, 0))
-	for _, g := range groups { // read anywhere, and only a part of the tokens counts, as templates may have it
+	// read anywhere, and only a part of the tokens counts, as templates may have it
+	for _, g := range groups {
 		for k := range g.Responses {
 			r := &g.Responses[k]
 			r.Policy, r.Read = random.IntN(len(r.Tokens)), random.IntN(len(r.Tokens)+1)-1

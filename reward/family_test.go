@@ -19,8 +19,8 @@ import (
 	"haf/weights"
 )
 
-// familyConfigs are small models of every family, as members of their config.json; the windows are shorter than the
-// prompts of the tests. A name may end in a variant.
+// familyConfigs are small models of every family, as members of their config.json; the windows are
+// shorter than the prompts of the tests. A name may end in a variant.
 var familyConfigs = map[string]string{
 	"llama":       llamaSizes + `"rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 32}`,
 	"mistral":     llamaSizes + `"sliding_window": 9`,
@@ -40,7 +40,8 @@ const (
 	gemmaSizes = llamaSizes + `"head_dim": 4, "query_pre_attn_scalar": 6, "sliding_window": 9, `
 )
 
-// writeFamily writes a model of the family with random weights, large enough to matter, and returns its folder.
+// writeFamily writes a model of the family with random weights, large enough to matter, and returns
+// its folder.
 func writeFamily(t *testing.T, family string) string {
 	t.Helper()
 	members := familyConfigs[family]
@@ -80,7 +81,8 @@ func writeFamily(t *testing.T, family string) string {
 	return dir
 }
 
-// randomGroups are prompts, some longer than any window, with two to four responses, of which two begin alike.
+// randomGroups are prompts, some longer than any window, with two to four responses, of which two
+// begin alike.
 func randomGroups(vocab, n int) []encode.Group {
 	random := rand.New(rand.NewPCG(7, 0))
 	tokens := func(n int) []int32 {
@@ -119,7 +121,8 @@ func openFamily(t *testing.T, device *backend.Device, dir string, opt reward.Opt
 	return m
 }
 
-// everyFamily runs a test on a small model of each family, in pure Go: its programs are made at once.
+// everyFamily runs a test on a small model of each family, in pure Go: its programs are made at
+// once.
 func everyFamily(t *testing.T, test func(t *testing.T, device *backend.Device, dir string)) {
 	device, err := backend.Open("go")
 	if err != nil {

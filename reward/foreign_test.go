@@ -31,8 +31,9 @@ func (c foreignCase) sample() pref.Sample {
 	return pref.Sample{Prompt: c.Conversation[:last], Response: c.Conversation[last].Content}
 }
 
-// TestForeignParity opens reward models that other programs left and wants the tokens, the place and the reward that transformers has
-// for each conversation: read alone, in a batch, by a server from messages, from the template's text, and from tokens.
+// TestForeignParity opens reward models that other programs left and wants the tokens, the place
+// and the reward that transformers has for each conversation: read alone, in a batch, by a server
+// from messages, from the template's text, and from tokens.
 func TestForeignParity(t *testing.T) {
 	name := os.Getenv("HAF_DEVICE")
 	if name == "" {
@@ -118,8 +119,8 @@ func TestForeignParity(t *testing.T) {
 	}
 }
 
-// TestResponsesAsTRL: the tokens of a response whose log-probability counts begin where TRL's DPOTrainer has them begin
-// (testdata/trl_responses.py), and go on to the end of the conversation.
+// TestResponsesAsTRL: the tokens of a response whose log-probability counts begin where TRL's
+// DPOTrainer has them begin (testdata/trl_responses.py), and go on to the end of the conversation.
 func TestResponsesAsTRL(t *testing.T) {
 	root := filepath.Join(shared.Root(), "reward", "testdata", "foreign")
 	data, err := os.ReadFile(filepath.Join(root, "trl.json"))

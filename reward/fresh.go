@@ -13,8 +13,8 @@ const (
 	MLPHead    = "mlp"    // GRM's (arXiv 2406.10216): linear, ReLU, linear
 )
 
-// A FreshHead says what score head is made for a base that has none. Either scores every response zero at first: the last
-// layer is zero. A head that the base has is kept.
+// A FreshHead says what score head is made for a base that has none. Either scores every response
+// zero at first: the last layer is zero. A head that the base has is kept.
 type FreshHead struct {
 	Kind  string // "" is LinearHead
 	Units int    // of the hidden layer of MLPHead; 0 is 1024, GRM's

@@ -13,8 +13,8 @@ import (
 	"haf/reward"
 )
 
-// TestFreshMLP makes a score head of two layers: it scores zero, is the same for the same seed, is saved in GRM's layout
-// and read again, and is not put in the place of another.
+// TestFreshMLP makes a score head of two layers: it scores zero, is the same for the same seed, is
+// saved in GRM's layout and read again, and is not put in the place of another.
 func TestFreshMLP(t *testing.T) {
 	device, err := backend.Open("go")
 	if err != nil {
@@ -79,7 +79,8 @@ func TestFreshMLP(t *testing.T) {
 	if err := m.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"", reward.LinearHead, reward.MLPHead} { // a head that is there is kept
+	// a head that is there is kept
+	for _, kind := range []string{"", reward.LinearHead, reward.MLPHead} {
 		again, err := open(dir, reward.FreshHead{Kind: kind})
 		if err != nil {
 			t.Fatal(err)

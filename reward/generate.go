@@ -18,7 +18,8 @@ type Generator struct {
 	end   []int32
 }
 
-// Generator returns a generator that keeps rows sequences at once; 0 is the usual number. Close frees it, before the model.
+// Generator returns a generator that keeps rows sequences at once; 0 is the usual number. Close
+// frees it, before the model.
 func (m *Model) Generator(rows int) (*Generator, error) {
 	if !m.HasPolicyHead {
 		return nil, fmt.Errorf("reward: %s has no policy head (no lm_head.weight) to generate with", m.Dir)
@@ -29,7 +30,8 @@ func (m *Model) Generator(rows int) (*Generator, error) {
 	return &Generator{model: m, lm: m.TokenGenerator(rows), end: m.EndTokens()}, nil
 }
 
-// TokenGenerator returns a generator that works on tokens; its Run takes [Model.Arguments] as weights. 0 rows are the usual number.
+// TokenGenerator returns a generator that works on tokens; its Run takes [Model.Arguments] as
+// weights. 0 rows are the usual number.
 func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	g := lm.NewGenerator(m.device.Backend, &m.decoder, m.Weights)
 	if rows > 0 {
@@ -38,7 +40,8 @@ func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	return g
 }
 
-// EndTokens are those that end a response: the template's, the tokenizer's, and what config.json and generation_config.json name.
+// EndTokens are those that end a response: the template's, the tokenizer's, and what config.json
+// and generation_config.json name.
 func (m *Model) EndTokens() []int32 {
 	end := slices.Clone(m.Encoder.Ends())
 	for _, id := range m.Config.EOS {

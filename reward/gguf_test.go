@@ -19,8 +19,8 @@ import (
 	"haf/weights"
 )
 
-// TestGGUF trains nothing, but goes the whole way of a run: opened from the file, changed, saved as a folder, which has
-// the same ids, rewards and reference.
+// TestGGUF trains nothing, but goes the whole way of a run: opened from the file, changed, saved as
+// a folder, which has the same ids, rewards and reference.
 func TestGGUF(t *testing.T) {
 	device, err := backend.Open("go")
 	if err != nil {
@@ -37,7 +37,8 @@ func TestGGUF(t *testing.T) {
 				t.Fatal(err)
 			}
 			opened := open(t, device, dir, reward.Options{})
-			if r := rewards(t, opened, reward.ByImplicit); r[0] == 0 || r[1] == 0 { // the file is its reference
+			// the file is its reference
+			if r := rewards(t, opened, reward.ByImplicit); r[0] == 0 || r[1] == 0 {
 				t.Errorf("implicit rewards %v", r)
 			}
 			if opened.Adapter() != nil {
@@ -59,8 +60,8 @@ func TestGGUF(t *testing.T) {
 	}
 }
 
-// TestSmolLM2GGUF: in bfloat16, to which the folder's weights were rounded, both give the same numbers, bit for bit; the
-// ids of real texts are the same.
+// TestSmolLM2GGUF: in bfloat16, to which the folder's weights were rounded, both give the same
+// numbers, bit for bit; the ids of real texts are the same.
 func TestSmolLM2GGUF(t *testing.T) {
 	file, dir := shared.Model(t, "smollm2-135m-instruct.gguf"), shared.Model(t, "smollm2-135m-instruct")
 	device, err := backend.Open("")

@@ -15,11 +15,12 @@ import (
 	"haf/weights"
 )
 
-// mlpRoot begins the names of the layers of a score head with hidden layers, Linear and ReLU in turn, as GRM calls them:
-// the linear ones are numbered 0, 2, … and have biases.
+// mlpRoot begins the names of the layers of a score head with hidden layers, Linear and ReLU in
+// turn, as GRM calls them: the linear ones are numbered 0, 2, … and have biases.
 const mlpRoot = "v_head.summary"
 
-// valueHeadName is the file in which LLaMA-Factory keeps the score head, beside a model or an adapter.
+// valueHeadName is the file in which LLaMA-Factory keeps the score head, beside a model or an
+// adapter.
 const valueHeadName = "value_head.safetensors"
 
 // mlpName names the weight or bias of the i-th linear layer.
@@ -65,8 +66,9 @@ func (h *scoreHead) finish(c *lm.Config, column string) error {
 
 // headSettings are the keys of config.json that say something about a score head.
 type headSettings struct {
-	Prefix    string          `json:"value_head_prefix"` // OpenRLHF
-	Mean      json.RawMessage `json:"mean"`              // OpenRLHF, of the rewards of its training set
+	Prefix string `json:"value_head_prefix"` // OpenRLHF
+	// OpenRLHF, of the rewards of its training set
+	Mean      json.RawMessage `json:"mean"`
 	Std       json.RawMessage `json:"std"`
 	Normalize bool            `json:"normalize_reward"`
 }
@@ -103,7 +105,8 @@ func number(raw json.RawMessage, absent float64) (float64, error) {
 	return x, err
 }
 
-// refusedClasses are the endings of architectures whose heads say something else than the reward of a text.
+// refusedClasses are the endings of architectures whose heads say something else than the reward of
+// a text.
 var refusedClasses = map[string]string{
 	"ForTokenClassification": "labels every token", "ForQuestionAnswering": "marks spans", "ForMultipleChoice": "chooses among answers",
 	"ForMaskedLM": "is no causal model", "ForProcessRewardModel": "rewards every step, not the whole response", "ForImageClassification": "is for images",
@@ -254,7 +257,8 @@ func readMLP(ck *weights.Tensors, prefix, root string, c *lm.Config) (*scoreHead
 	return h, nil
 }
 
-// normalize folds OpenRLHF's (reward − mean) / std into the last layer, where config.json asks for it.
+// normalize folds OpenRLHF's (reward − mean) / std into the last layer, where config.json asks for
+// it.
 func (h *scoreHead) normalize(s headSettings) error {
 	if !s.Normalize {
 		return nil
@@ -289,7 +293,8 @@ func (h *scoreHead) zero() bool {
 	return !slices.ContainsFunc(h.last().Data, func(v float32) bool { return v != 0 })
 }
 
-// findHead finds the score head of a model's folder: among its weights, or in value_head.safetensors. nil is none.
+// findHead finds the score head of a model's folder: among its weights, or in
+// value_head.safetensors. nil is none.
 func findHead(ck *weights.Tensors, dir, prefix string, c *lm.Config) (*scoreHead, error) {
 	h, err := readHead(ck, prefix, c)
 	if h != nil || err != nil || weights.IsGGUF(dir) {
@@ -329,8 +334,8 @@ func findHead(ck *weights.Tensors, dir, prefix string, c *lm.Config) (*scoreHead
 	return h, nil
 }
 
-// setHead makes the head the model's own: its parameters, its offset, and a config.json without the keys that are no
-// longer true.
+// setHead makes the head the model's own: its parameters, its offset, and a config.json without the
+// keys that are no longer true.
 func (m *Model) setHead(h *scoreHead) {
 	c := *m.Config
 	c.Raw = maps.Clone(c.Raw)

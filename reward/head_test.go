@@ -17,8 +17,8 @@ import (
 	"haf/weights"
 )
 
-// A layout is a checkpoint as another program would write it: the folder of lm/testdata/llama with other keys in
-// config.json, and tensors in files of their own.
+// A layout is a checkpoint as another program would write it: the folder of lm/testdata/llama with
+// other keys in config.json, and tensors in files of their own.
 type layout struct {
 	config map[string]any
 	head   map[string][]weights.Array // by file; model.safetensors has the body too

@@ -16,26 +16,28 @@ import (
 	"haf/weights"
 )
 
-// An Inspection says what a model is, from the headers of its files and the values of its score head.
+// An Inspection says what a model is, from the headers of its files and the values of its score
+// head.
 type Inspection struct {
-	Path         string           `json:"path"`
-	Form         string           `json:"form"` // "folder", "adapter" or "GGUF"
-	Family       string           `json:"family"`
-	Architecture string           `json:"architecture"` // of config.json
-	Parameters   int              `json:"parameters"`   // of backbone, policy head, adapter and score head
-	Layers       int              `json:"layers"`
-	Hidden       int              `json:"hidden"`
-	FeedForward  int              `json:"feed_forward"`
-	Heads        int              `json:"heads"`
-	KVHeads      int              `json:"kv_heads"`
-	Vocabulary   int              `json:"vocabulary"` // rows of the embedding
-	Context      int              `json:"context"`    // positions
-	PolicyHead   string           `json:"policy_head"`
-	ScoreHead    HeadInspection   `json:"score_head"`
-	Adapter      *AdapterFacts    `json:"adapter,omitempty"`
-	DTypes       map[string]int64 `json:"dtypes"` // bytes on disk
-	Tokenizer    *TokenizerFacts  `json:"tokenizer,omitempty"`
-	Trained      *Meta            `json:"trained,omitempty"` // haf.json
+	Path         string `json:"path"`
+	Form         string `json:"form"` // "folder", "adapter" or "GGUF"
+	Family       string `json:"family"`
+	Architecture string `json:"architecture"` // of config.json
+	// of backbone, policy head, adapter and score head
+	Parameters  int              `json:"parameters"`
+	Layers      int              `json:"layers"`
+	Hidden      int              `json:"hidden"`
+	FeedForward int              `json:"feed_forward"`
+	Heads       int              `json:"heads"`
+	KVHeads     int              `json:"kv_heads"`
+	Vocabulary  int              `json:"vocabulary"` // rows of the embedding
+	Context     int              `json:"context"`    // positions
+	PolicyHead  string           `json:"policy_head"`
+	ScoreHead   HeadInspection   `json:"score_head"`
+	Adapter     *AdapterFacts    `json:"adapter,omitempty"`
+	DTypes      map[string]int64 `json:"dtypes"` // bytes on disk
+	Tokenizer   *TokenizerFacts  `json:"tokenizer,omitempty"`
+	Trained     *Meta            `json:"trained,omitempty"` // haf.json
 	// Stripped is what torch.compile or DistributedDataParallel put before the names of the
 	// tensors.
 	Stripped string `json:"stripped_prefix,omitempty"`
@@ -99,8 +101,9 @@ type TokenizerFacts struct {
 	// TemplateSource is where the template is from: a file, GGUF metadata, or haf.
 	TemplateSource   string `json:"template_source"`
 	GenerationPrompt bool   `json:"generation_prompt"` // the template can open an answer
-	ReadAt           string `json:"read_at"`           // the token of a conversation's end at which the reward is read
-	Date             string `json:"date,omitempty"`    // that the template writes
+	// the token of a conversation's end at which the reward is read
+	ReadAt string `json:"read_at"`
+	Date   string `json:"date,omitempty"` // that the template writes
 }
 
 // A SpecialToken is a named token.
@@ -109,8 +112,9 @@ type SpecialToken struct {
 	ID    int32  `json:"id"`
 }
 
-// Inspect describes a model without opening a device or reading its weights. What keeps it from being opened, or makes it
-// score differently than one would think, is among the warnings; an error is only what leaves nothing to describe.
+// Inspect describes a model without opening a device or reading its weights. What keeps it from
+// being opened, or makes it score differently than one would think, is among the warnings; an error
+// is only what leaves nothing to describe.
 func Inspect(path string, opt ChatOptions) (*Inspection, error) {
 	src, err := find(path, "")
 	if err != nil {
@@ -189,7 +193,8 @@ func (in *Inspection) cannot(err error) {
 	in.warn("cannot be opened: %s", strings.TrimPrefix(err.Error(), "reward: "))
 }
 
-// weights counts the parameters, compares the tensors with what the configuration wants, and finds the policy head.
+// weights counts the parameters, compares the tensors with what the configuration wants, and finds
+// the policy head.
 func (in *Inspection) weights(ck *weights.Tensors, c *lm.Config) {
 	for _, name := range ck.Names() {
 		info, _ := ck.Info(name)

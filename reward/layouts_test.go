@@ -17,8 +17,8 @@ import (
 	"haf/reward"
 )
 
-// python runs a script of testdata with $HAF_PYTHON (python3 if that is empty), which must have the packages named; the
-// test is skipped where they are not there.
+// python runs a script of testdata with $HAF_PYTHON (python3 if that is empty), which must have the
+// packages named; the test is skipped where they are not there.
 func python(t *testing.T, packages, script string, args ...string) string {
 	t.Helper()
 	program := requirePython(t, packages)
@@ -34,7 +34,8 @@ func python(t *testing.T, packages, script string, args ...string) string {
 	return string(out)
 }
 
-// requirePython returns the program of python, or skips the test where it lacks the packages, those of transformers by default.
+// requirePython returns the program of python, or skips the test where it lacks the packages, those
+// of transformers by default.
 func requirePython(t *testing.T, packages ...string) string {
 	t.Helper()
 	program := os.Getenv("HAF_PYTHON")
@@ -61,7 +62,8 @@ type stored struct {
 	Logps     []float64
 }
 
-// TestLayouts opens checkpoints as other programs write them and wants the rewards that those read (testdata/layouts.py).
+// TestLayouts opens checkpoints as other programs write them and wants the rewards that those read
+// (testdata/layouts.py).
 func TestLayouts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layouts")
 	python(t, "torch, transformers, peft, safetensors", "layouts.py", filepath.Join(shared.Root(), "lm", "testdata", "llama"), dir)
@@ -194,7 +196,8 @@ func compareStored(t *testing.T, m *reward.Model, dir string) {
 	}
 }
 
-// TestSavedLayouts lets transformers read what haf saves: whole, in shards, an adapter, and a model that was trained from a GGUF file.
+// TestSavedLayouts lets transformers read what haf saves: whole, in shards, an adapter, and a model
+// that was trained from a GGUF file.
 func TestSavedLayouts(t *testing.T) {
 	device, base := demoBase(t)
 	type saved struct {
@@ -241,8 +244,8 @@ type read struct {
 	Text         string
 }
 
-// transformersReads has transformers read conversations by the models in folders: [model][conversation]; one that its template refuses
-// is nil.
+// transformersReads has transformers read conversations by the models in folders:
+// [model][conversation]; one that its template refuses is nil.
 func transformersReads(t *testing.T, samples []pref.Sample, dirs ...string) [][]*read {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "conversations.jsonl")

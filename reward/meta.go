@@ -12,7 +12,8 @@ import (
 	"haf/weights"
 )
 
-// MetaName is the file of a model folder that says what a Hugging Face folder cannot: docs/reference/model-formats.md.
+// MetaName is the file of a model folder that says what a Hugging Face folder cannot:
+// docs/reference/model-formats.md.
 const MetaName = "haf.json"
 
 // metaFormat is the number of the form of [Meta]; another is refused.
@@ -20,14 +21,17 @@ const metaFormat = 2
 
 // Meta records how a reward model was trained, so that it is used in the same way everywhere.
 type Meta struct {
-	Format   int          `json:"format"`
-	Base     string       `json:"base"`      // what it was trained from: the reference of the implicit reward
+	Format int `json:"format"`
+	// what it was trained from: the reference of the implicit reward
+	Base     string       `json:"base"`
 	BaseHash string       `json:"base_hash"` // over the base's weights
 	Template TemplateMeta `json:"template"`  // how a conversation becomes text
-	Read     string       `json:"read"`      // where the reward is read: encode.ReadLast or encode.ReadEnd
-	BOS      string       `json:"bos"`       // how many BOS tokens open a conversation: encode.BOSTemplate, …
-	// Pad is the padding token, at which no reward is read; −1 is none, and nil what config.json says. It is stated since an adapter
-	// has no config.json of its own.
+	// where the reward is read: encode.ReadLast or encode.ReadEnd
+	Read string `json:"read"`
+	// how many BOS tokens open a conversation: encode.BOSTemplate, …
+	BOS string `json:"bos"`
+	// Pad is the padding token, at which no reward is read; −1 is none, and nil what config.json says.
+	// It is stated since an adapter has no config.json of its own.
 	Pad        *int             `json:"pad_token_id"`
 	MaxLength  int              `json:"max_length"` // of a conversation, in tokens; 0 is no limit
 	Truncation string           `json:"truncation"` // what is done with a longer one
@@ -41,13 +45,15 @@ type Meta struct {
 // Trained says whether haf trained the model.
 func (m Meta) Trained() bool { return len(m.Heads) > 0 }
 
-// TemplateMeta names a chat template: "model" is the model's own, others are built in, or Source has it whole.
+// TemplateMeta names a chat template: "model" is the model's own, others are built in, or Source
+// has it whole.
 type TemplateMeta struct {
 	Name   string                     `json:"name"`
 	Source string                     `json:"source,omitempty"`
 	Args   map[string]json.RawMessage `json:"args,omitempty"` // variables of every rendering
-	Date   string                     `json:"date,omitempty"` // that strftime_now tells, YYYY-MM-DD, where the template writes one
-	Hash   string                     `json:"hash"`
+	// that strftime_now tells, YYYY-MM-DD, where the template writes one
+	Date string `json:"date,omitempty"`
+	Hash string `json:"hash"`
 }
 
 // readMeta returns the folder's haf.json; a folder without one has the zero Meta.

@@ -1,5 +1,6 @@
-// Package reward is the two-headed model: one decoder with a score head (the reward of a response) and a policy
-// head (its log-probability). It opens, saves and merges models, and turns them into Scorers.
+// Package reward is the two-headed model: one decoder with a score head (the reward of a response)
+// and a policy head (its log-probability). It opens, saves and merges models, and turns them into
+// Scorers.
 package reward
 
 import (
@@ -31,23 +32,26 @@ type Param struct {
 // Bytes is the room that the value takes on the device.
 func (p *Param) Bytes() int64 { return int64(p.Size()) * int64(p.dtype.Size()) }
 
-// A Model is a decoder with a score head and, unless it was saved without one, a policy head. It is safe for
-// concurrent use as long as nobody trains it.
+// A Model is a decoder with a score head and, unless it was saved without one, a policy head. It is
+// safe for concurrent use as long as nobody trains it.
 type Model struct {
 	Config    *lm.Config
 	Tokenizer *tokenizer.Tokenizer
 	Encoder   *encode.Encoder
 	Meta      Meta
 	Dir       string // where it was opened
-	// HasPolicyHead is false for a sequence-classification model saved without its language-model head.
+	// HasPolicyHead is false for a sequence-classification model saved without its language-model
+	// head.
 	HasPolicyHead bool
 	// FreshHead is true where the score head is zero, as it is for a base without one.
 	FreshHead bool
 	// HasVariance is true where the model has a head for the variance of its rewards.
 	HasVariance bool
-	// Merged is true where an adapter was merged into the weights when the model was opened, as DoRA's is.
+	// Merged is true where an adapter was merged into the weights when the model was opened, as DoRA's
+	// is.
 	Merged bool
-	// HeadFold says what was folded into the score head when it was read, such as OpenRLHF's normalization; else empty.
+	// HeadFold says what was folded into the score head when it was read, such as OpenRLHF's
+	// normalization; else empty.
 	HeadFold string
 	// MaxShard is the most bytes of a file of saved weights; 0 is 5 GB, as transformers has it.
 	MaxShard int64
@@ -61,7 +65,8 @@ type Model struct {
 	adapted   bool // an adapter has weights of its own in the place of the base's
 	own       ownWeights
 	saved     []string // modules_to_save of the opened adapter
-	// headLayers is the number of linear layers of a score head with hidden layers; 0 is the one matrix.
+	// headLayers is the number of linear layers of a score head with hidden layers; 0 is the one
+	// matrix.
 	headLayers int
 	companions map[string][]byte // files of the base that are saved along
 	template   *chat.Template
@@ -97,8 +102,8 @@ func (m *Model) LogitChunk() int { return m.chunk }
 // Adapter describes the model's LoRA adapter, nil where there is none.
 func (m *Model) Adapter() *lm.LoRA { return m.adapter }
 
-// MergesAdapter says whether a pass over that many positions adds the adapter to a layer's weights of the given
-// dimensions, rather than its product to the layer's result.
+// MergesAdapter says whether a pass over that many positions adds the adapter to a layer's weights
+// of the given dimensions, rather than its product to the layer's result.
 func (m *Model) MergesAdapter(positions int, weight []int) bool {
 	return m.decoder.Merges(positions, weight)
 }
@@ -106,8 +111,8 @@ func (m *Model) MergesAdapter(positions int, weight []int) bool {
 // Params lists the model's weights in a fixed order: backbone, policy head, adapter, score head.
 func (m *Model) Params() []*Param { return m.params }
 
-// Trainable lists the weights that training changes, of those that the wanted heads reach: with an adapter its
-// matrices and the score head, else everything.
+// Trainable lists the weights that training changes, of those that the wanted heads reach: with an
+// adapter its matrices and the score head, else everything.
 func (m *Model) Trainable(want Heads) []*Param {
 	output := map[string]bool{}
 	for _, p := range lm.OutputParams(m.Config) {

@@ -19,33 +19,37 @@ import (
 
 // Options says how a model is opened. The zero value is a model for scoring, as it was trained.
 type Options struct {
-	Chat        ChatOptions  // how conversations are read
-	MaxLength   int          // tokens of a conversation; 0 is what the model was trained with
-	Truncation  string       // "prompt", "drop" or "response"
-	DType       string       // of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
-	Train       bool         // all weights will be trained (no adapter): they stay float32
-	LoRA        *lm.LoRA     // a fresh adapter for training
-	Random      *rand.Rand   // for the fresh adapter
-	Recompute   lm.Recompute // of the backward pass; "" is lm.RecomputeSelective
-	LogitChunk  int          // rows of logits made at once; 0 is 512
-	Positions   int          // positions of a packed batch, about; 0 is 2048
-	Base        string       // folder of the model that an adapter belongs to; "" is where the adapter says
-	Head        FreshHead    // the score head of a base that has none
-	Column      string       // reward of a head with several labels: index, name or sum of them
-	NoTokenizer bool         // tokens come ready-made: the model reads encoded groups, but scores no text
+	Chat       ChatOptions // how conversations are read
+	MaxLength  int         // tokens of a conversation; 0 is what the model was trained with
+	Truncation string      // "prompt", "drop" or "response"
+	// of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
+	DType      string
+	Train      bool         // all weights will be trained (no adapter): they stay float32
+	LoRA       *lm.LoRA     // a fresh adapter for training
+	Random     *rand.Rand   // for the fresh adapter
+	Recompute  lm.Recompute // of the backward pass; "" is lm.RecomputeSelective
+	LogitChunk int          // rows of logits made at once; 0 is 512
+	Positions  int          // positions of a packed batch, about; 0 is 2048
+	// folder of the model that an adapter belongs to; "" is where the adapter says
+	Base   string
+	Head   FreshHead // the score head of a base that has none
+	Column string    // reward of a head with several labels: index, name or sum of them
+	// tokens come ready-made: the model reads encoded groups, but scores no text
+	NoTokenizer bool
 }
 
 // trains says whether the model is opened to be trained.
 func (o Options) trains() bool { return o.Train || o.LoRA != nil }
 
-// Outline opens a model without its values, to plan with: configuration, tokenizer and encoder, and the weights' names and
-// shapes, checked as [Open] does. It needs no device, reads no weights but a score head's, and can be closed, but nothing
-// be run, saved or read of it.
+// Outline opens a model without its values, to plan with: configuration, tokenizer and encoder, and
+// the weights' names and shapes, checked as [Open] does. It needs no device, reads no weights but a
+// score head's, and can be closed, but nothing be run, saved or read of it.
 func Outline(dir string, opt Options) (*Model, error) { return open(nil, dir, opt) }
 
-// Open loads a model: a Hugging Face folder of a causal language model (its score head starts at zero unless it has one,
-// as TRL, LLaMA-Factory, OpenRLHF and GRM write them) or of a sequence classifier, a two-headed folder, a PEFT adapter
-// with its score head, a GGUF file, or a run folder.
+// Open loads a model: a Hugging Face folder of a causal language model (its score head starts at
+// zero unless it has one, as TRL, LLaMA-Factory, OpenRLHF and GRM write them) or of a sequence
+// classifier, a two-headed folder, a PEFT adapter with its score head, a GGUF file, or a run
+// folder.
 func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	return open(device, dir, opt)
 }
@@ -153,8 +157,8 @@ func (src *source) tokenizer() (*tokenizer.Tokenizer, error) {
 	return tok, nil
 }
 
-// setBase notes what the model's reference is: for one to be trained, or without a haf.json, the model itself; for an
-// adapter the model below it, which must be the one that it was trained on.
+// setBase notes what the model's reference is: for one to be trained, or without a haf.json, the
+// model itself; for an adapter the model below it, which must be the one that it was trained on.
 func (m *Model) setBase(base string, trains, adapter bool) error {
 	absolute, err := filepath.Abs(base)
 	if err != nil {

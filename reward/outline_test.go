@@ -11,7 +11,8 @@ import (
 	"haf/reward"
 )
 
-// TestOutline wants of an outline what opening the model gives, but for the values, and not a byte of the weights.
+// TestOutline wants of an outline what opening the model gives, but for the values, and not a byte
+// of the weights.
 func TestOutline(t *testing.T) {
 	device, base := demoBase(t)
 	saved := t.TempDir()

@@ -10,9 +10,10 @@ import (
 	"haf/reward"
 )
 
-// TestPaddingToken: a model to be trained is padded with a token that ends no conversation, so that its reward is read at the end of
-// the turn; where the tokenizer has no other than the end token, as GPT-2's, that is the padding, and the reward is
-// read at the token before it. What is saved says so to other programs.
+// TestPaddingToken: a model to be trained is padded with a token that ends no conversation, so that
+// its reward is read at the end of the turn; where the tokenizer has no other than the end token,
+// as GPT-2's, that is the padding, and the reward is read at the token before it. What is saved
+// says so to other programs.
 func TestPaddingToken(t *testing.T) {
 	for _, c := range []struct {
 		name  string

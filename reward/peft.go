@@ -22,7 +22,8 @@ type loraModule struct {
 	magnitude string // the name of DoRA's vector, empty where there is none
 }
 
-// moduleOf returns rank and scale of a layer: those of the patterns that match it, else the adapter's.
+// moduleOf returns rank and scale of a layer: those of the patterns that match it, else the
+// adapter's.
 func (c *adapterConfig) moduleOf(path string) (loraModule, error) {
 	rank, err := patternValue(c.RankPattern, path, c.Rank)
 	if err != nil {
@@ -42,8 +43,9 @@ func (c *adapterConfig) moduleOf(path string) (loraModule, error) {
 	return loraModule{rank: rank, scale: scale}, nil
 }
 
-// patternValue looks a path up as PEFT does: a key is a regular expression of the path's last names. Of several that
-// match, PEFT takes the first in the file, an order that is not kept here: they must agree.
+// patternValue looks a path up as PEFT does: a key is a regular expression of the path's last
+// names. Of several that match, PEFT takes the first in the file, an order that is not kept here:
+// they must agree.
 func patternValue[T comparable](pattern map[string]T, path string, absent T) (T, error) {
 	found, matched := absent, ""
 	for key, value := range pattern {
@@ -74,8 +76,9 @@ func names(raw json.RawMessage) (list []string, single string, err error) {
 	return list, "", err
 }
 
-// targeted tells, as PEFT decides it, whether the settings select a layer: target_modules (names, or one regular
-// expression of the whole path), not exclude_modules, and the numbers of layers_to_transform.
+// targeted tells, as PEFT decides it, whether the settings select a layer: target_modules (names,
+// or one regular expression of the whole path), not exclude_modules, and the numbers of
+// layers_to_transform.
 func (c *adapterConfig) targeted(path string) (bool, error) {
 	selects := func(key string, raw json.RawMessage) (bool, error) {
 		list, single, err := names(raw)
@@ -86,7 +89,8 @@ func (c *adapterConfig) targeted(path string) (bool, error) {
 			return true, nil
 		case single != "":
 			re, err := regexp.Compile(`^(?:` + single + `)$`)
-			// Python's expressions know more than Go's. The tensors in the file are what counts, this only checks them.
+			// Python's expressions know more than Go's. The tensors in the file are what counts, this only
+			// checks them.
 			return err == nil && re.MatchString(path), nil
 		}
 		return slices.ContainsFunc(list, func(name string) bool { return path == name || strings.HasSuffix(path, "."+name) }), nil
@@ -117,8 +121,8 @@ func (c *adapterConfig) targeted(path string) (bool, error) {
 
 var layerNumber = regexp.MustCompile(`\.(\d+)\.`)
 
-// mergeDoRA turns W [out, in] into the weights of DoRA (arXiv 2402.09353): m ⊙ (W + scale·B·A) / ‖W + scale·B·A‖, the
-// norm and the magnitude m [out] by row.
+// mergeDoRA turns W [out, in] into the weights of DoRA (arXiv 2402.09353): m ⊙ (W + scale·B·A) / ‖W
+// + scale·B·A‖, the norm and the magnitude m [out] by row.
 func mergeDoRA(w, a, b, magnitude weights.Array, scale float64) {
 	addScaled(w, a, b, scale)
 	rows, size := w.Shape[0], w.Shape[1]

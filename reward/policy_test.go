@@ -29,8 +29,9 @@ type policyJob struct {
 	greedy [][]int32
 }
 
-// TestTransformersReadsPolicies exports the policy head of a trained model of every family, trained in full or by an adapter, and wants
-// transformers to give the log-probabilities that the trained model has, and to continue prompts as haf does.
+// TestTransformersReadsPolicies exports the policy head of a trained model of every family, trained
+// in full or by an adapter, and wants transformers to give the log-probabilities that the trained
+// model has, and to continue prompts as haf does.
 func TestTransformersReadsPolicies(t *testing.T) {
 	device, err := backend.Open("go")
 	if err != nil {
@@ -114,7 +115,8 @@ func exported(t *testing.T, device *backend.Device, base, family string, lora *l
 	return j
 }
 
-// TestGeneratorText generates text with stories260k: what ends at a stop text is cut before it, and a shared prompt changes nothing.
+// TestGeneratorText generates text with stories260k: what ends at a stop text is cut before it, and
+// a shared prompt changes nothing.
 func TestGeneratorText(t *testing.T) {
 	device, err := backend.Open("go")
 	if err != nil {
@@ -165,7 +167,8 @@ func TestGeneratorText(t *testing.T) {
 	}
 }
 
-// TestGenerateBFloat16 wants a bfloat16 body's tokens to have about the log-probabilities that the packed forward pass gives them.
+// TestGenerateBFloat16 wants a bfloat16 body's tokens to have about the log-probabilities that the
+// packed forward pass gives them.
 func TestGenerateBFloat16(t *testing.T) {
 	device, err := backend.Open("go")
 	if err != nil {

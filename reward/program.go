@@ -26,10 +26,11 @@ const (
 	tokenLogps // with PolicyHead: the log-probability of every token that is predicted, not summed
 )
 
-// Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S response slots the
-// reward scoreS, the summed log-probability logpS and the reward's log-variance logVarS (float32 [S]); a head that is not wanted is nil.
-// gradient says what logpS will be differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the score
-// head reads: dropout.
+// Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S
+// response slots the reward scoreS, the summed log-probability logpS and the reward's log-variance
+// logVarS (float32 [S]); a head that is not wanted is nil. gradient says what logpS will be
+// differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the
+// score head reads: dropout.
 func (m *Model) Heads(
 	in BatchInputs[*Node], w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node,
 ) (scoreS, logpS, logVarS *Node) {
@@ -68,36 +69,41 @@ func (m *Model) Heads(
 	return scoreS, logpS, logVarS
 }
 
-// hidden builds the decoder's forward pass over the inputs of a packed batch, and returns the states at the places read, [N, H].
+// hidden builds the decoder's forward pass over the inputs of a packed batch, and returns the
+// states at the places read, [N, H].
 func (m *Model) hidden(in BatchInputs[*Node], w lm.Weights, readN *Node) *Node {
 	return m.decoder.Hidden(w, m.Config.Rows(in.Rows), readN)
 }
 
-// Predicting builds the forward pass over the inputs of a packed batch and returns the hidden states that predict its
-// response tokens: float32 [N, H]. Padding gives some state; its owner is −1.
+// Predicting builds the forward pass over the inputs of a packed batch and returns the hidden
+// states that predict its response tokens: float32 [N, H]. Padding gives some state; its owner is
+// −1.
 func (m *Model) Predicting(in BatchInputs[*Node], w lm.Weights) *Node {
 	return m.hidden(in, w, in.PredictN)
 }
 
-// TokenLogProbs returns the log-probability of every response token, from the states of [Model.Predicting]: float32 [N].
+// TokenLogProbs returns the log-probability of every response token, from the states of
+// [Model.Predicting]: float32 [N].
 func (m *Model) TokenLogProbs(
 	hiddenNH *Node, in BatchInputs[*Node], w lm.Weights, gradient lm.Gradients,
 ) *Node {
 	return lm.LogProbs(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), in.TargetN, m.chunk, gradient)
 }
 
-// TokenEntropies returns the entropy of the distribution that every response token is drawn from: float32 [N].
+// TokenEntropies returns the entropy of the distribution that every response token is drawn from:
+// float32 [N].
 func (m *Model) TokenEntropies(hiddenNH *Node, w lm.Weights) *Node {
 	return lm.Entropies(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), m.chunk)
 }
 
-// TokenScores reads the score head at the states of [Model.Predicting], as a critic is read: float32 [N].
+// TokenScores reads the score head at the states of [Model.Predicting], as a critic is read:
+// float32 [N].
 func (m *Model) TokenScores(hiddenNH *Node, w lm.Weights) *Node {
 	return Reshape(m.score(hiddenNH, w), hiddenNH.Shape().Dimensions[0])
 }
 
-// score is the score head on hidden states [S, H]: [S, 1]. It is one matrix, or linear layers with ReLU between them
-// (GRM, arXiv 2406.10216), and the offset that the model's source had.
+// score is the score head on hidden states [S, H]: [S, 1]. It is one matrix, or linear layers with
+// ReLU between them (GRM, arXiv 2406.10216), and the offset that the model's source had.
 func (m *Model) score(x *Node, w lm.Weights) *Node {
 	if m.headLayers == 0 {
 		x = linear(x, w, lm.ScoreName)
@@ -130,7 +136,8 @@ func sumByOwner(xN, ownerN *Node, slots int) *Node {
 	return ReduceSum(Where(owned, x, ZerosLike(x)), -1)
 }
 
-// Weights names the nodes of a program's arguments after the inputs, in the order of [Model.Arguments].
+// Weights names the nodes of a program's arguments after the inputs, in the order of
+// [Model.Arguments].
 func (m *Model) Weights(args []*Node) lm.Weights {
 	w := make(lm.Weights, len(args))
 	for i, p := range m.params {
@@ -139,7 +146,8 @@ func (m *Model) Weights(args []*Node) lm.Weights {
 	return w
 }
 
-// Arguments returns the model's weights as the arguments of a program, in the order of [Model.Weights].
+// Arguments returns the model's weights as the arguments of a program, in the order of
+// [Model.Weights].
 func (m *Model) Arguments() []any {
 	args := make([]any, len(m.params))
 	for i, p := range m.params {
@@ -148,7 +156,8 @@ func (m *Model) Arguments() []any {
 	return args
 }
 
-// reader returns the program that reads the wanted heads; it compiles once for each shape. It is called under the programs' lock.
+// reader returns the program that reads the wanted heads; it compiles once for each shape. It is
+// called under the programs' lock.
 func (m *Model) reader(want Heads) *Exec {
 	p := m.programs
 	if p.readers[want] == nil {

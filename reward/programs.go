@@ -8,7 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// programs are the compiled programs that read a model's heads. Weights are their arguments, so models that differ in nothing else share them.
+// programs are the compiled programs that read a model's heads. Weights are their arguments, so
+// models that differ in nothing else share them.
 type programs struct {
 	mu      sync.Mutex // one program runs at a time
 	readers map[Heads]*graph.Exec
@@ -34,7 +35,8 @@ func (p *programs) release() {
 	p.readers = map[Heads]*graph.Exec{}
 }
 
-// programKey is all that a model's programs depend on: two models of one key and device can share them.
+// programKey is all that a model's programs depend on: two models of one key and device can share
+// them.
 func (m *Model) programKey() (string, error) {
 	type param struct {
 		Name  string
@@ -61,8 +63,9 @@ func (m *Model) programKey() (string, error) {
 	return string(key), nil
 }
 
-// adopt takes over the programs of another model, and its base's for those of the base, where they are the same; it says
-// whether all are. Compiling them again would cost time beside requests, and memory that XLA does not give back.
+// adopt takes over the programs of another model, and its base's for those of the base, where they
+// are the same; it says whether all are. Compiling them again would cost time beside requests, and
+// memory that XLA does not give back.
 func (m *Model) adopt(other *Model) (bool, error) {
 	mine, err := m.programKey()
 	if err != nil {

@@ -65,7 +65,8 @@ func (m *Model) read(
 	return out, err
 }
 
-// maxTokens bounds a conversation, whatever positions a model has: the mask of a row takes the square of its length in memory.
+// maxTokens bounds a conversation, whatever positions a model has: the mask of a row takes the
+// square of its length in memory.
 const maxTokens = 1 << 16
 
 // checkLengths returns an error if a sequence has tokens that the model has no embedding for, or

@@ -248,8 +248,9 @@ func (r *Reader) readAlone(
 	return nil
 }
 
-// unreadable returns an error if a conversation of the group cannot be read: the chat template refuses it, it is longer than the model
-// reads, or it holds a token that the model has no embedding for.
+// unreadable returns an error if a conversation of the group cannot be read: the chat template
+// refuses it, it is longer than the model reads, or it holds a token that the model has no
+// embedding for.
 func (m *Model) unreadable(g pref.Group) error {
 	for _, response := range g.Responses {
 		one, err := m.Encoder.Samples(g.Prompt, []string{response})

@@ -27,9 +27,10 @@ import (
 	"haf/weights"
 )
 
-// A Reference gives the log-probabilities of the frozen model that a policy is compared with. They are made once
-// by the same packed pass and kept on disk under the hash of (weights, dtype, backend) and of each response's tokens,
-// so that another seed, another objective, a resumed run or an evaluation finds them again.
+// A Reference gives the log-probabilities of the frozen model that a policy is compared with. They
+// are made once by the same packed pass and kept on disk under the hash of (weights, dtype,
+// backend) and of each response's tokens, so that another seed, another objective, a resumed run or
+// an evaluation finds them again.
 type Reference struct {
 	model *Model
 	zeros map[string]*tensors.Tensor // in place of the adapter, to switch it off
@@ -44,8 +45,9 @@ type responseKey [16]byte
 // recordSize is the size of one record of a cache file: the key and the float32 log-probability.
 const recordSize = len(responseKey{}) + 4
 
-// Reference returns the reference of the model: the base without the adapter, or for a fully trained model the
-// model it was trained from. cacheDir is where the log-probabilities are kept; "" keeps them in memory only.
+// Reference returns the reference of the model: the base without the adapter, or for a fully
+// trained model the model it was trained from. cacheDir is where the log-probabilities are kept; ""
+// keeps them in memory only.
 func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	r := &Reference{model: m, known: map[responseKey]float32{}}
 	hash, err := hashOf(m.Meta.Base)
@@ -135,13 +137,13 @@ func (r *Reference) arguments() []any {
 	return args
 }
 
-// LogProbs returns the reference's summed log-probability of every response, and how many of them had to be made.
-// shapes and progress are as in [Model.Read].
+// LogProbs returns the reference's summed log-probability of every response, and how many of them
+// had to be made. shapes and progress are as in [Model.Read].
 func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes []pack.Shape, progress func(done, total int)) (logps [][]float64, made int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// A response that stands in several groups is made once: made twice, in batches that differ, it has two values
-	// a rounding apart, and which of them a later run finds would be chance.
+	// A response that stands in several groups is made once: made twice, in batches that differ, it
+	// has two values a rounding apart, and which of them a later run finds would be chance.
 	var missing []encode.Group
 	planned := map[responseKey]bool{}
 	for _, g := range groups {
@@ -210,7 +212,8 @@ func keyOf(prompt []int32, response encode.Response) responseKey {
 	return responseKey(sum[:16])
 }
 
-// CacheSize counts the different responses of the groups, and the bytes that their log-probabilities take in a cache.
+// CacheSize counts the different responses of the groups, and the bytes that their
+// log-probabilities take in a cache.
 func CacheSize(sets ...[]encode.Group) (responses int, bytes int64) {
 	seen := map[responseKey]bool{}
 	for _, set := range sets {
@@ -223,8 +226,8 @@ func CacheSize(sets ...[]encode.Group) (responses int, bytes int64) {
 	return len(seen), int64(len(seen)) * int64(recordSize)
 }
 
-// keep remembers values and writes them as one more file of the cache. A cache that cannot be written is no
-// reason to stop: it is said once.
+// keep remembers values and writes them as one more file of the cache. A cache that cannot be
+// written is no reason to stop: it is said once.
 func (r *Reference) keep(fresh map[responseKey]float32) error {
 	var data []byte
 	for _, key := range slices.SortedFunc(maps.Keys(fresh), func(a, b responseKey) int { return bytes.Compare(a[:], b[:]) }) {

@@ -18,9 +18,10 @@ import (
 	"haf/weights"
 )
 
-// Save writes the model to a new folder: with an adapter as a PEFT adapter with its score head, else as a
-// Hugging Face sequence-classification folder that also holds the policy head. The folder appears whole or not at
-// all. An adapter of a GGUF file, which no other program could use, is saved merged.
+// Save writes the model to a new folder: with an adapter as a PEFT adapter with its score head,
+// else as a Hugging Face sequence-classification folder that also holds the policy head. The folder
+// appears whole or not at all. An adapter of a GGUF file, which no other program could use, is
+// saved merged.
 func (m *Model) Save(dir string) error {
 	if m.adapter != nil && weights.IsGGUF(m.Meta.Base) {
 		return m.SaveMerged(dir)
@@ -33,15 +34,16 @@ func (m *Model) Save(dir string) error {
 	})
 }
 
-// SaveMerged writes the model as [Model.Save] does without an adapter, the adapter's product added to the weights.
+// SaveMerged writes the model as [Model.Save] does without an adapter, the adapter's product added
+// to the weights.
 func (m *Model) SaveMerged(dir string) error {
 	return m.save(dir, m.Meta, func(dir string) error {
 		return errors.Join(m.writeFolder(dir, m.class(), m.merged()), m.writeVariance(dir))
 	})
 }
 
-// SavePolicy writes the policy head as a causal language model: a Hugging Face folder without the score head, an
-// adapter's product added to the weights. Its logits are the model's.
+// SavePolicy writes the policy head as a causal language model: a Hugging Face folder without the
+// score head, an adapter's product added to the weights. Its logits are the model's.
 func (m *Model) SavePolicy(dir string) error {
 	if !m.HasPolicyHead {
 		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): there is no language model to export", m.Dir)
@@ -168,8 +170,9 @@ func addProduct(w weights.Array, a, b *Param, scale float64, transposed bool) er
 	return nil
 }
 
-// class is what the model's own folder says it is: a sequence classifier with one label. A classifier's head is one
-// matrix: one of several layers is GRM's layout, a causal model with a head beside it.
+// class is what the model's own folder says it is: a sequence classifier with one label. A
+// classifier's head is one matrix: one of several layers is GRM's layout, a causal model with a
+// head beside it.
 func (m *Model) class() string {
 	if m.headLayers > 0 {
 		return m.Config.CausalClass()
@@ -177,7 +180,8 @@ func (m *Model) class() string {
 	return m.Config.ClassifierClass()
 }
 
-// writeFolder writes the Hugging Face folder: config.json of a model of the class, and the weights in one safetensors set.
+// writeFolder writes the Hugging Face folder: config.json of a model of the class, and the weights
+// in one safetensors set.
 func (m *Model) writeFolder(dir, class string, sources []weights.Source) error {
 	description := *m.Config
 	description.DType = "float32" // what is written, whatever the base was stored in
@@ -236,8 +240,8 @@ func (m *Model) writeAdapter(dir string) error {
 	return weights.WriteFile(filepath.Join(dir, adapterWeightsName), sources, weights.WriteOptions{})
 }
 
-// patterns states the ranks of an opened adapter that are not r. Its B matrices carry what their layers' scales differ by, so that
-// each alpha is what gives the one scale.
+// patterns states the ranks of an opened adapter that are not r. Its B matrices carry what their
+// layers' scales differ by, so that each alpha is what gives the one scale.
 func (m *Model) patterns(config *adapterConfig) {
 	for _, p := range m.params {
 		path, isA := strings.CutSuffix(p.Name, lm.LoraA)

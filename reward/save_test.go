@@ -20,7 +20,8 @@ import (
 	"haf/rewarder"
 )
 
-// demoBase writes the demo's small base model and opens the pure Go backend, on which small programs compile at once.
+// demoBase writes the demo's small base model and opens the pure Go backend, on which small
+// programs compile at once.
 func demoBase(t *testing.T) (*backend.Device, string) {
 	t.Helper()
 	device, err := backend.Open("go")
@@ -46,7 +47,8 @@ func open(t *testing.T, device *backend.Device, dir string, opt reward.Options) 
 	return m
 }
 
-// changed is a model as training would leave it: with a score head, and an adapter or weights that differ from the base.
+// changed is a model as training would leave it: with a score head, and an adapter or weights that
+// differ from the base.
 func changed(t *testing.T, device *backend.Device, base string, lora bool) *reward.Model {
 	t.Helper()
 	opt := reward.Options{Train: true}
@@ -102,7 +104,8 @@ func rewards(t *testing.T, m *reward.Model, name string) []float64 {
 	return out
 }
 
-// TestSaveOpen saves full and adapted models, opens them again, merged too, and wants the same rewards of both heads.
+// TestSaveOpen saves full and adapted models, opens them again, merged too, and wants the same
+// rewards of both heads.
 func TestSaveOpen(t *testing.T) {
 	device, base := demoBase(t)
 	for name, lora := range map[string]bool{"full": false, "lora": true} {
@@ -157,7 +160,8 @@ func TestSaveOpen(t *testing.T) {
 	}
 }
 
-// TestReplacedBase refuses an adapter, and the implicit reward of a full model, on a base that has changed.
+// TestReplacedBase refuses an adapter, and the implicit reward of a full model, on a base that has
+// changed.
 func TestReplacedBase(t *testing.T) {
 	device, base := demoBase(t)
 	adapter, full := filepath.Join(t.TempDir(), "adapter"), filepath.Join(t.TempDir(), "full")
@@ -193,7 +197,8 @@ func TestReplacedBase(t *testing.T) {
 	}
 }
 
-// TestReferenceCache finds log-probabilities again on disk, leaves damaged files out, and is the base for an adapter.
+// TestReferenceCache finds log-probabilities again on disk, leaves damaged files out, and is the
+// base for an adapter.
 func TestReferenceCache(t *testing.T) {
 	device, base := demoBase(t)
 	m, cache := changed(t, device, base, true), t.TempDir()

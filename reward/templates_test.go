@@ -33,8 +33,8 @@ type publishedTemplate struct {
 // specialText is how the templates write special tokens.
 var specialText = regexp.MustCompile(`<[|｜][^|｜<>{}]+[|｜]>|<(?:start_of_turn|end_of_turn|bos|eos|sop)>|\[gMASK\]`)
 
-// templateBase writes a small base model with a SentencePiece tokenizer that knows the special tokens of a template, and random
-// weights.
+// templateBase writes a small base model with a SentencePiece tokenizer that knows the special
+// tokens of a template, and random weights.
 func templateBase(t *testing.T, p publishedTemplate) string {
 	t.Helper()
 	source := filepath.Join(shared.Root(), "reward", "testdata", "foreign", "chatml-pad-is-end")
@@ -87,8 +87,9 @@ func templateBase(t *testing.T, p publishedTemplate) string {
 	return dir
 }
 
-// TestTransformersReadsTemplates: of a model that haf trains with each published template, transformers gives the rewards that haf gives,
-// alone and in a padded batch, and so does a server, from messages and from the template's text. docs/dev/testing-and-parity.md has the table that it
+// TestTransformersReadsTemplates: of a model that haf trains with each published template,
+// transformers gives the rewards that haf gives, alone and in a padded batch, and so does a server,
+// from messages and from the template's text. docs/dev/testing-and-parity.md has the table that it
 // logs.
 func TestTransformersReadsTemplates(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(shared.Root(), "chat", "testdata", "chat_templates.json"))

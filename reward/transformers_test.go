@@ -34,7 +34,8 @@ func transformers(t *testing.T, jobs []job) [][]float64 {
 	return answers
 }
 
-// runPython gives a script of testdata its jobs, with $HAF_PYTHON, else python3, and skips the test where that has no transformers.
+// runPython gives a script of testdata its jobs, with $HAF_PYTHON, else python3, and skips the test
+// where that has no transformers.
 func runPython(t *testing.T, script string, jobs, answers any) {
 	t.Helper()
 	python := os.Getenv("HAF_PYTHON")
@@ -61,9 +62,9 @@ func runPython(t *testing.T, script string, jobs, answers any) {
 	}
 }
 
-// TestTransformersReadsFamilies saves a trained model of every family in full, as an adapter on every linear layer and
-// merged, and wants transformers and PEFT to give the rewards that haf gives. A Gemma 3 with a vision part, made by
-// transformers, is the way back, too.
+// TestTransformersReadsFamilies saves a trained model of every family in full, as an adapter on
+// every linear layer and merged, and wants transformers and PEFT to give the rewards that haf
+// gives. A Gemma 3 with a vision part, made by transformers, is the way back, too.
 func TestTransformersReadsFamilies(t *testing.T) {
 	multimodal := filepath.Join(t.TempDir(), "gemma3 with a vision part")
 	transformers(t, []job{{Folder: multimodal, Multimodal: true}})
@@ -95,7 +96,8 @@ func TestTransformersReadsFamilies(t *testing.T) {
 	}
 }
 
-// saved trains (by chance) a model on the base, saves it in the given form, and returns the folder with haf's rewards.
+// saved trains (by chance) a model on the base, saves it in the given form, and returns the folder
+// with haf's rewards.
 func saved(t *testing.T, device *backend.Device, base, family, form string) job {
 	t.Helper()
 	opt := reward.Options{Train: true}

@@ -12,15 +12,16 @@ import (
 	"haf/weights"
 )
 
-// The variance head is a matrix [1, H] beside the score head, in a file of its own: what other programs read of a saved model is the same
-// with it and without (docs/dev/decisions/0025).
+// The variance head is a matrix [1, H] beside the score head, in a file of its own: what other
+// programs read of a saved model is the same with it and without (docs/dev/decisions/0025).
 const (
 	varianceName = "variance.weight"
 	varianceFile = "variance_head.safetensors"
 )
 
-// addVariance adds the variance head of the folder; where there is none and one is wanted, a fresh one, by which all variances are equal. One
-// that is not wanted in training is left out: it would say something about rewards that are no longer the model's.
+// addVariance adds the variance head of the folder; where there is none and one is wanted, a fresh
+// one, by which all variances are equal. One that is not wanted in training is left out: it would
+// say something about rewards that are no longer the model's.
 func (m *Model) addVariance(dir string, opt Options) error {
 	wanted := opt.Head.Variance
 	if opt.trains() && !wanted {

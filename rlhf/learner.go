@@ -29,7 +29,8 @@ type learner struct {
 	policy *reward.Model
 	critic *reward.Model // of ValueSeparate; else nil
 	value  []*reward.Param
-	frozen map[string]*tensors.Tensor // the reference: the trained weights of the policy as they were at first
+	// the reference: the trained weights of the policy as they were at first
+	frozen map[string]*tensors.Tensor
 
 	read, readCritic         *Exec
 	gradient, criticGradient *Exec

@@ -8,7 +8,8 @@ import (
 // Shaping makes the reward that a response is optimized for of the scorer's: normalized, clipped,
 // less the costs.
 type Shaping struct {
-	Normalize  string  // "none", "scale" by the running standard deviation, or "standard": less the running mean, too
+	// "none", "scale" by the running standard deviation, or "standard": less the running mean, too
+	Normalize  string
 	RewardClip float64 // bound of the normalized reward, ±; 0 is none
 	// Length is taken off a response of MaxTokens tokens, and in proportion off a shorter one.
 	Length float64

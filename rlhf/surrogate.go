@@ -25,7 +25,8 @@ type Surrogate struct {
 
 // A Token is what the loss takes of a token of a response.
 type Token struct {
-	Logp, Old, Ref float64 // log-probabilities under the policy, the one that drew it, and the reference
+	// log-probabilities under the policy, the one that drew it, and the reference
+	Logp, Old, Ref float64
 	Advantage      float64
 	Value          float64
 	OldValue       float64

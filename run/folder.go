@@ -13,8 +13,8 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// A Folder is a run on disk (docs/reference/run-folder.md): manifest.json, metrics.jsonl, checkpoints/, best/
-// and, at the end, model/.
+// A Folder is a run on disk (docs/reference/run-folder.md): manifest.json, metrics.jsonl,
+// checkpoints/, best/ and, at the end, model/.
 type Folder struct {
 	Path    string
 	metrics *os.File

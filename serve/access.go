@@ -18,8 +18,9 @@ type Token struct{ Name, Value string }
 // leastToken is the fewest bytes of a token: shorter ones can be guessed.
 const leastToken = 16
 
-// ParseTokens reads tokens, one a line: VALUE, or NAME VALUE. Blank lines and those that begin with # are passed over. Clients with
-// tokens of their own take turns; those who share one are one client.
+// ParseTokens reads tokens, one a line: VALUE, or NAME VALUE. Blank lines and those that begin with
+// # are passed over. Clients with tokens of their own take turns; those who share one are one
+// client.
 func ParseTokens(text string) ([]Token, error) {
 	var tokens []Token
 	lines := bufio.NewScanner(strings.NewReader(text))
@@ -83,7 +84,8 @@ func newKeyring(tokens []Token) keyring {
 	return k
 }
 
-// bearer is the name of the token that a request carries. Every token is compared, in the same time whatever is sent.
+// bearer is the name of the token that a request carries. Every token is compared, in the same time
+// whatever is sent.
 func (k keyring) bearer(r *http.Request) (name string, ok bool) {
 	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	hash := sha256.Sum256([]byte(strings.TrimSpace(value)))
@@ -97,8 +99,8 @@ func (k keyring) bearer(r *http.Request) (name string, ok bool) {
 	return k[found].name, true
 }
 
-// CheckAddress returns an error for an address that others than this machine reach, unless there are tokens or it is said to be
-// meant.
+// CheckAddress returns an error for an address that others than this machine reach, unless there
+// are tokens or it is said to be meant.
 func CheckAddress(addr string, tokens, open bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -118,7 +120,8 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// client names who sent a request: the bearer's name, or the address. It is what turns are taken by.
+// client names who sent a request: the bearer's name, or the address. It is what turns are taken
+// by.
 func (s *Server) client(r *http.Request) (string, *problem) {
 	if len(s.keys) > 0 {
 		name, ok := s.keys.bearer(r)
@@ -131,7 +134,8 @@ func (s *Server) client(r *http.Request) (string, *problem) {
 	if err != nil {
 		host = r.RemoteAddr
 	}
-	// Without a token a web page could have its visitor's browser ask: by a name of its own that leads to this machine.
+	// Without a token a web page could have its visitor's browser ask: by a name of its own that leads
+	// to this machine.
 	if name, _, err := net.SplitHostPort(r.Host); loopback(host) && !s.config.Open && !loopback(r.Host) && (err != nil || !loopback(name)) {
 		return "", refuse(http.StatusForbidden, "a server without tokens answers to localhost alone, the request names another host: ask http://127.0.0.1, or set a token")
 	}

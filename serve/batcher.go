@@ -31,7 +31,8 @@ func (b *batcher) run() {
 			time.Sleep(b.window)
 		}
 		for b.next() {
-			// Those who had their answers ask again in a moment: with what they ask for the next batch is fuller.
+			// Those who had their answers ask again in a moment: with what they ask for the next batch is
+			// fuller.
 			time.Sleep(min(b.took/50, mostPause))
 		}
 	}
@@ -74,8 +75,9 @@ func (b *batcher) next() bool {
 	return true
 }
 
-// pick chooses the entries of the next batch: those that were passed over before, and what fills the batch best. The others wait
-// on, and what comes meanwhile fills the batch after it: a client's next request is there before the device asks for it.
+// pick chooses the entries of the next batch: those that were passed over before, and what fills
+// the batch best. The others wait on, and what comes meanwhile fills the batch after it: a client's
+// next request is there before the device asks for it.
 func pick(entries []*entry) (batch, rest []*entry) {
 	items, urgency := make([]pref.Item, len(entries)), make([]int, len(entries))
 	for i, e := range entries {
@@ -118,7 +120,8 @@ func (b *batcher) read(entries []*entry) {
 	}
 }
 
-// readEntries runs entries of one engine and class. A reward that is no number is an error: no reply could carry it.
+// readEntries runs entries of one engine and class. A reward that is no number is an error: no
+// reply could carry it.
 func readEntries(entries []*entry) (values []pref.Values, err error) {
 	defer func() {
 		if p := recover(); p != nil {

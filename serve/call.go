@@ -21,8 +21,9 @@ const (
 
 // A call is what a request of any dialect asks for.
 type call struct {
-	model    string // "" is the only one
-	loose    bool   // with one model served any name is it: the dialects' clients send names of their own
+	model string // "" is the only one
+	// with one model served any name is it: the dialects' clients send names of their own
+	loose    bool
 	inputs   []pref.Input
 	rewards  []string // names; none: the model's default
 	tokens   bool
@@ -80,7 +81,8 @@ func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 // A decoder makes a call of a request's body, and what the address says beside it.
 type decoder func(body []byte, query url.Values) (*call, error)
 
-// decode reads one JSON object into v, which is a pointer to a struct; keys that it has not are an error if strict.
+// decode reads one JSON object into v, which is a pointer to a struct; keys that it has not are an
+// error if strict.
 func decode(body []byte, v any, strict bool) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if strict {
@@ -114,7 +116,8 @@ func jsonProblem(err error) error {
 		return wrong("", "the body ends inside its JSON object")
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return wrong("", "the field %s is not known: GET /openapi.json lists those that are", field) // its name is the client's, and param may be logged
+		// its name is the client's, and param may be logged
+		return wrong("", "the field %s is not known: GET /openapi.json lists those that are", field)
 	}
 	return wrong("", "the body cannot be read: %v", err)
 }
@@ -273,8 +276,8 @@ type message struct {
 	Content content `json:"content"`
 }
 
-// unreadParts are keys of a message that chat templates render and this server does not: passing over them would give the reward of
-// another conversation.
+// unreadParts are keys of a message that chat templates render and this server does not: passing
+// over them would give the reward of another conversation.
 var unreadParts = []string{"tool_calls", "tool_call_id", "function_call", "reasoning_content", "reasoning", "thinking"}
 
 func (m *message) UnmarshalJSON(data []byte) error {
@@ -341,7 +344,8 @@ func (p *prompt) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// address reads what the dialects' fixed bodies have no room for from the address: ?model=, ?reward= and ?activation=.
+// address reads what the dialects' fixed bodies have no room for from the address: ?model=,
+// ?reward= and ?activation=.
 func (c *call) address(query url.Values) error {
 	for key, values := range query {
 		if !slices.Contains([]string{"model", "reward", "activation"}, key) || len(values) != 1 {

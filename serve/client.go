@@ -33,9 +33,10 @@ type ClientOptions struct {
 	HTTP     *http.Client  // default: one of its own
 }
 
-// A Client asks a server for the rewards of a model that it serves; [Client.Connect] makes a [pref.Rewarder] of it. It sends samples in several requests, some at once, and tries
-// those again that failed for a reason that passes: no connection, 408, 429, 500, 502, 503 and 504, after a while that grows and is
-// at least what the server asks for. It is safe for concurrent use.
+// A Client asks a server for the rewards of a model that it serves; [Client.Connect] makes a
+// [pref.Rewarder] of it. It sends samples in several requests, some at once, and tries those again
+// that failed for a reason that passes: no connection, 408, 429, 500, 502, 503 and 504, after a
+// while that grows and is at least what the server asks for. It is safe for concurrent use.
 type Client struct {
 	address string // as it was given
 	base    string
@@ -55,8 +56,8 @@ func IsURL(name string) bool {
 	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
 }
 
-// NewClient returns the client of the server at an address such as http://127.0.0.1:8080; a part behind # names the model,
-// where several are served. Nothing is asked yet.
+// NewClient returns the client of the server at an address such as http://127.0.0.1:8080; a part
+// behind # names the model, where several are served. Nothing is asked yet.
 func NewClient(address string, opt ClientOptions) (*Client, error) {
 	u, err := url.Parse(address)
 	if err != nil || !IsURL(address) || u.Host == "" {
@@ -88,7 +89,8 @@ func NewClient(address string, opt ClientOptions) (*Client, error) {
 	return c, nil
 }
 
-// Score implements [pref.Scorer] by the reward of the options. It waits for a server that is not ready, as long as tries are left.
+// Score implements [pref.Scorer] by the reward of the options. It waits for a server that is not
+// ready, as long as tries are left.
 func (c *Client) Score(ctx context.Context, samples []pref.Sample) ([]float64, error) {
 	var names []string
 	if c.opt.Reward != "" {

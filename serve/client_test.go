@@ -40,7 +40,8 @@ func TestRemoteConforms(t *testing.T) {
 	_, h := start(t, Config{Models: []Source{of("m", &fake{}), of("other", &fake{version: 5})}})
 	rewardertest.Test(t, connect(t, h.URL+"#m", ClientOptions{}), rewardertest.Options{})
 	rewardertest.Test(t, connect(t, h.URL+"/#m", ClientOptions{Batch: 2, Parallel: 3}), rewardertest.Options{})
-	// And what it talks to: a Rewarder behind a server is the same Rewarder, an ensemble of servers, too.
+	// And what it talks to: a Rewarder behind a server is the same Rewarder, an ensemble of servers,
+	// too.
 	members := []rewarder.Member{{Name: "m", Rewarder: connect(t, h.URL+"#m", ClientOptions{})}, {Name: "other", Rewarder: connect(t, h.URL+"#other", ClientOptions{})}}
 	both, err := rewarder.NewEnsemble(rewarder.Rule{Name: rewarder.Mean}, members...)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 	"haf/serve"
 )
 
-// runDemo runs a server of the demo's model until the test ends and returns its address and the same model, opened beside it.
+// runDemo runs a server of the demo's model until the test ends and returns its address and the
+// same model, opened beside it.
 func runDemo(t *testing.T) (url string, local *reward.Model) {
 	t.Helper()
 	device, dir := demoModel(t)
@@ -55,13 +56,15 @@ func runDemo(t *testing.T) (url string, local *reward.Model) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Score(t.Context(), []pref.Sample{ask("fox", "owl")}); err != nil { // it asks until it is ready
+	// it asks until it is ready
+	if _, err := client.Score(t.Context(), []pref.Sample{ask("fox", "owl")}); err != nil {
 		t.Fatal(err)
 	}
 	return url, local
 }
 
-// contractPython is the Python that has the clients, and the folder with the trainers' unpacked wheels: see `make contract`.
+// contractPython is the Python that has the clients, and the folder with the trainers' unpacked
+// wheels: see `make contract`.
 func contractPython(t *testing.T) (python, packages string) {
 	t.Helper()
 	dir := os.Getenv("HAF_CONTRACT")
@@ -113,8 +116,8 @@ func TestRealClients(t *testing.T) {
 	}
 }
 
-// TestSchemathesis has schemathesis make requests of openapi.json, good and bad, and wants no 5xx and no answer that the document
-// has not.
+// TestSchemathesis has schemathesis make requests of openapi.json, good and bad, and wants no 5xx
+// and no answer that the document has not.
 func TestSchemathesis(t *testing.T) {
 	python, _ := contractPython(t)
 	url, _ := runDemo(t)

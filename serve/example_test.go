@@ -10,7 +10,8 @@ import (
 	"haf/serve"
 )
 
-// byLength rewards long responses; a real model is opened with package reward and made ready with its Engine.
+// byLength rewards long responses; a real model is opened with package reward and made ready with
+// its Engine.
 type byLength struct{}
 
 func (byLength) Score(_ context.Context, samples []pref.Sample) ([]float64, error) {

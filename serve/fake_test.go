@@ -26,7 +26,8 @@ import (
 	"haf/pref"
 )
 
-// fake is an engine whose reward is a hash of what it reads, so that every mix-up is seen. A word is a token.
+// fake is an engine whose reward is a hash of what it reads, so that every mix-up is seen. A word
+// is a token.
 type fake struct {
 	version float64 // added to every reward
 	names   []string
@@ -176,7 +177,8 @@ var openAPIRouter = sync.OnceValues(func() (routers.Router, error) {
 	return gorillamux.NewRouter(doc)
 })
 
-// ask sends a request and wants the status; request, where it is answered, and answer must be as openapi.json has them.
+// ask sends a request and wants the status; request, where it is answered, and answer must be as
+// openapi.json has them.
 func ask(t testing.TB, h *httptest.Server, path, body string, status int) (answer map[string]any, header http.Header) {
 	t.Helper()
 	data, header := askRaw(t, h, path, body, status)

@@ -21,8 +21,8 @@ import (
 	"haf/serve"
 )
 
-// TestForeignDialects asks a server of models that other programs left, in every dialect, and wants the reward that transformers gives the
-// conversation.
+// TestForeignDialects asks a server of models that other programs left, in every dialect, and wants
+// the reward that transformers gives the conversation.
 func TestForeignDialects(t *testing.T) {
 	device, err := backend.Open("go")
 	if err != nil {

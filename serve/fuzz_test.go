@@ -11,7 +11,8 @@ import (
 	"haf/pref"
 )
 
-// fuzzDecoder checks that a body makes a call that can be answered, or a problem that names the client's mistake, and never a panic.
+// fuzzDecoder checks that a body makes a call that can be answered, or a problem that names the
+// client's mistake, and never a panic.
 func fuzzDecoder(f *testing.F, decode decoder, seeds ...string) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed), "")

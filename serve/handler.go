@@ -22,7 +22,8 @@ const (
 	headerTimeout    = "X-Request-Timeout" // of a request: the seconds that its client will wait
 )
 
-// statusGone is what the log and the metrics have of a request whose client went away before it was answered.
+// statusGone is what the log and the metrics have of a request whose client went away before it was
+// answered.
 const statusGone = 499
 
 // decoders are the paths that give rewards.
@@ -154,7 +155,8 @@ func (w *recorder) Write(data []byte) (int, error) {
 
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// reason is a problem's message as far as the log may have it: none of a request's mistakes, for it may hold text of the request.
+// reason is a problem's message as far as the log may have it: none of a request's mistakes, for it
+// may hold text of the request.
 func reason(p *problem) string {
 	if p.status == http.StatusBadRequest || p.status == http.StatusNotFound {
 		return p.param

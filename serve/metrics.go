@@ -80,7 +80,8 @@ func (m *modelMetrics) batch(items, tokens int, took time.Duration) {
 	m.seconds.Observe(took.Seconds())
 }
 
-// request counts an answered request. The path is one of the server's own, so that clients cannot make up more.
+// request counts an answered request. The path is one of the server's own, so that clients cannot
+// make up more.
 func (m *metrics) request(path string, code int, took time.Duration) {
 	m.requests.WithLabelValues(path, strconv.Itoa(code)).Inc()
 	m.seconds.WithLabelValues(path).Observe(took.Seconds())

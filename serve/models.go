@@ -15,19 +15,22 @@ import (
 	"haf/pref"
 )
 
-// A Source is a model to be served: its name, and how it is loaded, now and again when it has changed.
+// A Source is a model to be served: its name, and how it is loaded, now and again when it has
+// changed.
 type Source struct {
 	Name string
-	// Load opens the model, ready to answer at once: whatever is compiled is compiled here. before is the engine that the new one takes
-	// the place of, nil at first; it is in use meanwhile.
+	// Load opens the model, ready to answer at once: whatever is compiled is compiled here. before is
+	// the engine that the new one takes the place of, nil at first; it is in use meanwhile.
 	Load func(ctx context.Context, before Engine) (Engine, error)
 	// Stamp, if not nil, is a text that changes with the model's files; [Config.Watch] reads it.
 	Stamp func() (string, error)
-	// Temperature is what differences of its rewards are divided by where probabilities are asked for; 0 is 1.
+	// Temperature is what differences of its rewards are divided by where probabilities are asked for;
+	// 0 is 1.
 	Temperature float64
 }
 
-// A generation is one loading of a model. It is closed when it has been replaced and nobody reads it any more.
+// A generation is one loading of a model. It is closed when it has been replaced and nobody reads
+// it any more.
 type generation struct {
 	engine Engine
 	loaded time.Time
@@ -101,8 +104,9 @@ func (m *model) current() (*generation, error) {
 	}
 }
 
-// load opens the model anew and, where that succeeds, serves it from now on. Requests that are being answered by the former one
-// are answered by it to the end. Loadings are made one after the other.
+// load opens the model anew and, where that succeeds, serves it from now on. Requests that are
+// being answered by the former one are answered by it to the end. Loadings are made one after the
+// other.
 func (m *model) load(ctx context.Context) error {
 	stamp := ""
 	if m.Stamp != nil {
@@ -131,8 +135,8 @@ func (m *model) load(ctx context.Context) error {
 	return nil
 }
 
-// changed says whether the model's files differ from those that are served, and are the same as at the last look, so
-// that files that are being written are left alone.
+// changed says whether the model's files differ from those that are served, and are the same as at
+// the last look, so that files that are being written are left alone.
 func (m *model) changed(last string) (now string, changed bool) {
 	m.mu.Lock()
 	served := m.stamp
@@ -252,7 +256,8 @@ func (m *model) read(ctx context.Context, client string, inputs []pref.Input, re
 // errOwnDeadline ends a request whose client said how long it would wait.
 var errOwnDeadline = errors.New("the client's own deadline")
 
-// expired is the problem of a request whose time is over: 408 where its client has set the time, else 504.
+// expired is the problem of a request whose time is over: 408 where its client has set the time,
+// else 504.
 func expired(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errOwnDeadline):

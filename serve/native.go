@@ -9,8 +9,8 @@ import (
 	"haf/pref"
 )
 
-// nativeRequest is the body of POST /v1/reward: one of the forms prompt and response, prompt and responses, messages, or
-// samples, a list of the first and third.
+// nativeRequest is the body of POST /v1/reward: one of the forms prompt and response, prompt and
+// responses, messages, or samples, a list of the first and third.
 type nativeRequest struct {
 	Model       string   `json:"model"`
 	Rewards     []string `json:"rewards"` // names; the first is data[].reward
@@ -164,8 +164,8 @@ type nativeItem struct {
 	Rewards        map[string]float64 `json:"rewards"`
 	Tokens         []pref.TokenReward `json:"tokens,omitempty"`
 	BaselineReward *float64           `json:"baseline_reward,omitempty"`
-	// Probability is σ((reward − baseline)/temperature): that a person would prefer the response, as far as the rewards are
-	// calibrated.
+	// Probability is σ((reward − baseline)/temperature): that a person would prefer the response, as
+	// far as the rewards are calibrated.
 	Probability    *float64 `json:"probability,omitempty"`
 	PromptTokens   int      `json:"prompt_tokens"`
 	ResponseTokens int      `json:"response_tokens"`
@@ -199,7 +199,8 @@ func nativeReply(c *call, a *answer, n int, temperature *float64) nativeAnswer {
 	return out
 }
 
-// wanted are the rewards of input i that were asked for; of a combination asked for none by name, all.
+// wanted are the rewards of input i that were asked for; of a combination asked for none by name,
+// all.
 func (c *call) wanted(a *answer, i int) map[string]float64 {
 	if len(c.rewards) == 0 && a.reward == combinedName {
 		return a.values[i].Rewards

@@ -18,7 +18,8 @@ import (
 
 const pageAddress = "http://127.0.0.1:8080"
 
-// blocks are the examples of a page in one language, each with the block that follows it at once, if any.
+// blocks are the examples of a page in one language, each with the block that follows it at once,
+// if any.
 func blocks(page, language string) (out [][2]string) {
 	parts := strings.Split(page, "```")
 	for i := 1; i < len(parts); i += 2 {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A problem is a request's failure as its client sees it, in the form of OpenAI's errors, which the dialects share:
-// {"error": {"message", "type", "param", "code"}}.
+// A problem is a request's failure as its client sees it, in the form of OpenAI's errors, which the
+// dialects share: {"error": {"message", "type", "param", "code"}}.
 type problem struct {
 	status     int
 	message    string // what was seen, what was wanted, the next move; never the prompt's text
@@ -40,7 +40,8 @@ func later(status int, after time.Duration, format string, args ...any) *problem
 	return p
 }
 
-// problemOf is the problem that an error is; one that is none of the client's says no more than that there was one.
+// problemOf is the problem that an error is; one that is none of the client's says no more than
+// that there was one.
 func problemOf(err error) *problem {
 	var p *problem
 	if errors.As(err, &p) {

@@ -44,13 +44,16 @@ type line struct {
 	credit  int // tokens that it may take before the next one's turn
 }
 
-// turn is the number of tokens that a line may take until the next has its turn: about one long sample.
+// turn is the number of tokens that a line may take until the next has its turn: about one long
+// sample.
 const turn = 512
 
-// promptReach is how far ahead in its line an entry is looked for that shares the prompt of one taken.
+// promptReach is how far ahead in its line an entry is looked for that shares the prompt of one
+// taken.
 const promptReach = 256
 
-// A queue holds entries, bounded in tokens, and gives them out in batches, in turn between clients (deficit round robin).
+// A queue holds entries, bounded in tokens, and gives them out in batches, in turn between clients
+// (deficit round robin).
 type queue struct {
 	limit int // tokens
 
@@ -67,7 +70,8 @@ func newQueue(limit int) *queue {
 	return &queue{limit: limit, lines: map[lineKey]*line{}, more: make(chan struct{}, 1)}
 }
 
-// push adds a job's items, all or none: ok is false where they would exceed the limit, or after close.
+// push adds a job's items, all or none: ok is false where they would exceed the limit, or after
+// close.
 func (q *queue) push(j *job, items []pref.Item) (ok bool) {
 	entries, total := make([]*entry, len(items)), 0
 	for i, it := range items {
@@ -139,9 +143,10 @@ func (q *queue) retire(l *line) {
 	}
 }
 
-// take gives out a batch of about capacity tokens, at least one entry, nil where none waits: entries of one engine and class, a
-// turn from each client in the ring, entries of one prompt of one client together. Their generation is held for the one who reads
-// them: the jobs may be given up, and release theirs, at any time.
+// take gives out a batch of about capacity tokens, at least one entry, nil where none waits:
+// entries of one engine and class, a turn from each client in the ring, entries of one prompt of
+// one client together. Their generation is held for the one who reads them: the jobs may be given
+// up, and release theirs, at any time.
 func (q *queue) take(capacity int) []*entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -191,7 +196,8 @@ func (q *queue) take(capacity int) []*entry {
 	return batch
 }
 
-// giveBack puts entries that were taken together and not read back in front of their lines, whose turns come first again.
+// giveBack puts entries that were taken together and not read back in front of their lines, whose
+// turns come first again.
 func (q *queue) giveBack(entries []*entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -235,8 +241,8 @@ func (q *queue) nextGeneration() *generation {
 	return q.ring[0].key.gen
 }
 
-// takeFirst takes the first entry and those close behind it that share its prompt, as far as they fit; cost is what they have
-// together, the prompt once.
+// takeFirst takes the first entry and those close behind it that share its prompt, as far as they
+// fit; cost is what they have together, the prompt once.
 func (l *line) takeFirst(room int) (taken []*entry, cost int) {
 	first := l.waiting[0]
 	taken, cost = []*entry{first}, first.cost

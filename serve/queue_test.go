@@ -25,7 +25,8 @@ func newJob(client string, gen *generation, n int) *job {
 	return &job{client: client, gen: gen, values: make([]pref.Values, n), done: make(chan struct{})}
 }
 
-// TestQueueIsFair wants one who asks for little to be served at once, however much another has waiting.
+// TestQueueIsFair wants one who asks for little to be served at once, however much another has
+// waiting.
 func TestQueueIsFair(t *testing.T) {
 	q, gen := newQueue(1<<20), &generation{engine: &fake{}}
 	if !q.push(newJob("many", gen, 500), items("", 500, 49)) {
@@ -139,8 +140,8 @@ func TestQueueKeepsKindsApart(t *testing.T) {
 	}
 }
 
-// TestPick wants a batch to be filled from what waits, what was passed over to be in the next one, and nothing of a job that was
-// dropped meanwhile to come back.
+// TestPick wants a batch to be filled from what waits, what was passed over to be in the next one,
+// and nothing of a job that was dropped meanwhile to come back.
 func TestPick(t *testing.T) {
 	q, gen := newQueue(1<<20), &generation{engine: &fake{most: 2}}
 	gone := newJob("gone", gen, 1)

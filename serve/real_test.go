@@ -79,8 +79,9 @@ func ask(prompt, response string) pref.Sample {
 	return pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: prompt}}, Response: response}
 }
 
-// TestRealModel serves a real model to several clients at once and wants of every one the rewards that an evaluation reads,
-// whatever else was in the batch, before and after a reload, and no program compiled for a request.
+// TestRealModel serves a real model to several clients at once and wants of every one the rewards
+// that an evaluation reads, whatever else was in the batch, before and after a reload, and no
+// program compiled for a request.
 func TestRealModel(t *testing.T) {
 	device, dir := demoModel(t)
 	names := []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized}

@@ -168,7 +168,8 @@ func TestBatchesAreShared(t *testing.T) {
 	}
 }
 
-// TestReload loads models anew under load: no request fails, every answer is of one of the versions, and old ones are closed.
+// TestReload loads models anew under load: no request fails, every answer is of one of the
+// versions, and old ones are closed.
 func TestReload(t *testing.T) {
 	var mu sync.Mutex
 	var loads []*fake
@@ -277,7 +278,8 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// TestDrain ends a server while it answers: what it has is answered, readiness is taken back, and the model is closed.
+// TestDrain ends a server while it answers: what it has is answered, readiness is taken back, and
+// the model is closed.
 func TestDrain(t *testing.T) {
 	engine := &fake{gate: make(chan struct{})}
 	s, err := New(Config{Models: []Source{of("m", engine)}, Log: quiet})

@@ -20,13 +20,17 @@ type Config struct {
 	Models       []Source
 	Combinations []Combination
 	Tokens       []Token // none: whoever reaches the server may ask
-	Open         bool    // without tokens: requests from other machines, and under any host name, are meant
+	// without tokens: requests from other machines, and under any host name, are meant
+	Open bool
 
-	Window      time.Duration // how long a request waits for others when the device is idle; default 3 ms, less than 0: not at all
+	// how long a request waits for others when the device is idle; default 3 ms, less than 0: not at
+	// all
+	Window      time.Duration
 	Timeout     time.Duration // of a request, from its header to its answer; default 2 minutes
 	ReadTimeout time.Duration // of a request's body; default 30 seconds
-	Drain       time.Duration // how long requests may take once the server is being ended; default 30 seconds
-	Watch       time.Duration // how often the models' files are looked at; 0: never
+	// how long requests may take once the server is being ended; default 30 seconds
+	Drain time.Duration
+	Watch time.Duration // how often the models' files are looked at; 0: never
 
 	MaxBody   int64 // bytes of a request; default 8 MiB
 	MaxBodies int64 // bytes of all requests that are being read; default 32 of MaxBody
@@ -131,8 +135,9 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// Run loads the models and serves them on the listener until ctx ends; then it takes no more requests, answers those it has, within
-// [Config.Drain], and closes the models. It returns nil after that, or the error that kept it from serving.
+// Run loads the models and serves them on the listener until ctx ends; then it takes no more
+// requests, answers those it has, within [Config.Drain], and closes the models. It returns nil
+// after that, or the error that kept it from serving.
 func (s *Server) Run(ctx context.Context, listener net.Listener, certificates *tls.Config) error {
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: min(10*time.Second, s.config.ReadTimeout), ReadTimeout: s.config.ReadTimeout,
@@ -190,7 +195,8 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the reading of batches and closes the models. What waits is read before; nothing may be asked afterwards.
+// Close ends the reading of batches and closes the models. What waits is read before; nothing may
+// be asked afterwards.
 func (s *Server) Close() {
 	s.reloading.Lock() // a loading that is under way is waited for
 	s.closed.Store(true)
@@ -210,7 +216,8 @@ func (s *Server) Close() {
 	}
 }
 
-// Reload loads every model anew, one after the other, and serves what it has loaded; one that cannot be loaded is served as it was.
+// Reload loads every model anew, one after the other, and serves what it has loaded; one that
+// cannot be loaded is served as it was.
 func (s *Server) Reload(ctx context.Context) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()

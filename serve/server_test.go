@@ -138,7 +138,8 @@ func TestNativeRefuses(t *testing.T) {
 	}
 }
 
-// TestDialects sends requests of the wire shape of each client and reads the answer as the client does.
+// TestDialects sends requests of the wire shape of each client and reads the answer as the client
+// does.
 func TestDialects(t *testing.T) {
 	_, h := start(t, Config{Models: []Source{of("m", &fake{})}})
 	chat := `[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]`

@@ -9,7 +9,8 @@ import (
 	"haf/pref"
 )
 
-// SGLang's /classify with text or input_ids, and /v1/embeddings in OpenAI's form, of which verl reads data[-1].embedding[-1].
+// SGLang's /classify with text or input_ids, and /v1/embeddings in OpenAI's form, of which verl
+// reads data[-1].embedding[-1].
 
 type embedded struct {
 	Embedding []float64    `json:"embedding"` // the reward alone
@@ -23,7 +24,8 @@ type embeddedMeta struct {
 	Activation   string `json:"activation"`
 }
 
-// sglang completes the call of a /classify with text or input_ids. The answer is an object for one text, else a list.
+// sglang completes the call of a /classify with text or input_ids. The answer is an object for one
+// text, else a list.
 func (c *call) sglang(in *vllmInputs, query url.Values) error {
 	if in.Input.inputs != nil || in.Messages.values != nil || in.Text.values != nil && in.InputIDs.inputs != nil {
 		return wrong("text", "two of input, messages, text and input_ids are given: want one of them")
@@ -94,8 +96,8 @@ func decodeEmbeddings(body []byte, query url.Values) (*call, error) {
 	return c, c.address(query)
 }
 
-// encoding returns how a vector of one value is written: as numbers, or as OpenAI's clients ask for it, little-endian float32 in
-// base64.
+// encoding returns how a vector of one value is written: as numbers, or as OpenAI's clients ask for
+// it, little-endian float32 in base64.
 func encoding(format string) (func(float64) any, error) {
 	switch format {
 	case "", "float":

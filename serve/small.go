@@ -9,7 +9,8 @@ import (
 
 // The dialects of LLaMA-Factory and slime, which are small.
 
-// llamaFactoryRequest is the body of POST /v1/score/evaluation: whole texts, template and special tokens included.
+// llamaFactoryRequest is the body of POST /v1/score/evaluation: whole texts, template and special
+// tokens included.
 type llamaFactoryRequest struct {
 	Model     string   `json:"model"`
 	Messages  []string `json:"messages"`
@@ -47,8 +48,8 @@ func decodeLLaMAFactory(body []byte, query url.Values) (*call, error) {
 	return c, c.address(query)
 }
 
-// slimeRequest is the body of slime's remote_rm. A prompt that is text is that of a template, which the response follows; one of messages is a
-// conversation.
+// slimeRequest is the body of slime's remote_rm. A prompt that is text is that of a template, which
+// the response follows; one of messages is a conversation.
 type slimeRequest struct {
 	Prompt   json.RawMessage `json:"prompt"`
 	Response *string         `json:"response"`
@@ -87,6 +88,7 @@ func decodeSlime(body []byte, query url.Values) (*call, error) {
 		in.Sample = pref.Sample{Prompt: p, Response: *r.Response}
 	}
 	c.inputs = []pref.Input{in}
-	c.reply = func(c *call, a *answer) any { return c.reward(a, 0) } // a number; the header X-Haf-Activation says what was done to it
+	// a number; the header X-Haf-Activation says what was done to it
+	c.reply = func(c *call, a *answer) any { return c.reward(a, 0) }
 	return c, c.address(query)
 }

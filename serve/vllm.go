@@ -14,11 +14,11 @@ import (
 	"haf/pref"
 )
 
-// The pooling endpoints of vLLM: /classify, /pooling, /score and /rerank. Rewards are raw unless an activation is asked for,
-// where vLLM would apply a sigmoid unasked.
+// The pooling endpoints of vLLM: /classify, /pooling, /score and /rerank. Rewards are raw unless an
+// activation is asked for, where vLLM would apply a sigmoid unasked.
 
-// vllmRequest has what the four have in common. Fields of other use to vLLM are passed over, but those that would change the reward are
-// refused.
+// vllmRequest has what the four have in common. Fields of other use to vLLM are passed over, but
+// those that would change the reward are refused.
 type vllmRequest struct {
 	Model            string          `json:"model"`
 	UseActivation    *bool           `json:"use_activation"`
@@ -61,7 +61,8 @@ func (r *vllmRequest) call() (*call, error) {
 	return &call{model: r.Model, loose: true, sigmoid: use != nil && *use, templateArgs: r.TemplateArgs}, nil
 }
 
-// vllmInputs are the inputs of /classify, /pooling and /v1/embeddings: text, tokens or a conversation.
+// vllmInputs are the inputs of /classify, /pooling and /v1/embeddings: text, tokens or a
+// conversation.
 type vllmInputs struct {
 	Input    texts             `json:"input"`
 	Messages oneOrMore[turns]  `json:"messages"`

@@ -17,7 +17,8 @@ type addedToken struct {
 	Normalized bool   `json:"normalized"`  // looked for in the normalized text, itself normalized
 	Special    bool   `json:"special"`     // left out by Decode on request
 
-	// decoded is what the id stands for: of a token looked for in normalized text, the normalized content.
+	// decoded is what the id stands for: of a token looked for in normalized text, the normalized
+	// content.
 	decoded string
 }
 
@@ -27,8 +28,8 @@ type addedVocabulary struct {
 	raw, normalized matcher
 }
 
-// newAddedVocabulary checks the tokens' ids against the rule by which the tokenizers library, which does not read the
-// declared ids, would give them.
+// newAddedVocabulary checks the tokens' ids against the rule by which the tokenizers library, which
+// does not read the declared ids, would give them.
 func newAddedVocabulary(tokens []addedToken, m model, normalize normalizer) (*addedVocabulary, error) {
 	v := &addedVocabulary{ids: make(map[string]int32, len(tokens))}
 	next := int32(m.size())
@@ -144,8 +145,8 @@ func (m *matcher) find(text string, from int) (start, end int, token *addedToken
 	return 0, 0, nil
 }
 
-// split calls yield for the parts of the text in order: with the id of an added token, or with -1 for text between
-// them, which is never empty.
+// split calls yield for the parts of the text in order: with the id of an added token, or with -1
+// for text between them, which is never empty.
 func (m *matcher) split(text string, yield func(part string, id int32)) {
 	done := 0
 	for from := 0; len(m.nodes) > 0; {

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// bpe is byte-pair encoding: a piece is cut into characters, then neighbours are joined, the earliest merge of the
-// list first, the leftmost of equals first.
+// bpe is byte-pair encoding: a piece is cut into characters, then neighbours are joined, the
+// earliest merge of the list first, the leftmost of equals first.
 type bpe struct {
 	vocab        map[string]int32
 	merges       map[pair]merge
@@ -27,8 +27,8 @@ type bpe struct {
 	byteID    [256]int32
 	plainText map[string]int32
 
-	// Of the characters that are tokens: no token has one of these before a ▁ inside it, so no merge joins them. nil:
-	// pieces are not cut there.
+	// Of the characters that are tokens: no token has one of these before a ▁ inside it, so no merge
+	// joins them. nil: pieces are not cut there.
 	endsWord map[rune]bool
 
 	seed  maphash.Seed
@@ -240,7 +240,8 @@ func (b *bpe) vocabulary(yield func(string, int32)) {
 }
 
 func (b *bpe) encode(ids []int32, piece string) []int32 {
-	// Cut where no merge reaches across: words come again and are cached, and a long text is no long heap.
+	// Cut where no merge reaches across: words come again and are cached, and a long text is no long
+	// heap.
 	for at := 1; b.endsWord != nil && at < len(piece); {
 		i := strings.Index(piece[at:], mark)
 		if i < 0 {
@@ -303,7 +304,8 @@ func (b *bpe) merge(ids []int32, piece string) []int32 {
 	return ids
 }
 
-// characters cuts the piece into the ids of its characters, with unknown ones as bytes, as unk or left out.
+// characters cuts the piece into the ids of its characters, with unknown ones as bytes, as unk or
+// left out.
 func (b *bpe) characters(s *scratch, piece string) {
 	pending := int32(-1) // an unk not yet written, so that more of them can join it
 	for i := 0; i < len(piece); {

@@ -6,18 +6,21 @@ import (
 	"unicode"
 )
 
-// A charSet is a character class on its way to regexp2: what stands between brackets, and classes in it that are to be
-// written by themselves: named ones that are inverted, and nested ones. Each matches exactly one character.
+// A charSet is a character class on its way to regexp2: what stands between brackets, and classes
+// in it that are to be written by themselves: named ones that are inverted, and nested ones. Each
+// matches exactly one character.
 type charSet struct {
 	members strings.Builder
 	classes []string
 }
 
-// classMembers says how \s and \w are written; the general categories are spelled with what newer adds to them.
+// classMembers says how \s and \w are written; the general categories are spelled with what newer
+// adds to them.
 var classMembers = map[string]string{
 	"s": `\t-\r \u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000`,
 	"w": `\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}` + spell(otherAlphabetic()) + spell(newerWord[latinWords:]),
-	// Outside brackets, Oniguruma looks Latin-1 up in another table, which counts ² ³ ¹ ¼ ½ ¾ as words.
+	// Outside brackets, Oniguruma looks Latin-1 up in another table, which counts ² ³ ¹ ¼ ½ ¾ as
+	// words.
 	bareWord: `\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}` + spell(otherAlphabetic()) + spell(newerWord),
 }
 
@@ -110,7 +113,8 @@ func (s *charSet) write(inverted bool) string {
 	if inverted {
 		return noneOf(parts)
 	}
-	return `(?>` + parts + `)` // atomic: which of them it was makes no difference, and is not to be tried again
+	// atomic: which of them it was makes no difference, and is not to be tried again
+	return `(?>` + parts + `)`
 }
 
 // noneOf matches one character that an element does not.

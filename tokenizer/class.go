@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Character classes as the tokenizers library has them: Go's tables and what its newer Unicode version adds.
+// Character classes as the tokenizers library has them: Go's tables and what its newer Unicode
+// version adds.
 
 // in reports whether r is in the ranges first, last, first, last, … in ascending order.
 func in(ranges []rune, r rune) bool {

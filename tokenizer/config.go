@@ -24,8 +24,8 @@ type settings struct {
 	chatTemplate   string
 }
 
-// parseConfig reads tokenizer_config.json, special_tokens_map.json and the chat template files, as far as they are
-// there. Where both name a special token, tokenizer_config.json wins.
+// parseConfig reads tokenizer_config.json, special_tokens_map.json and the chat template files, as
+// far as they are there. Where both name a special token, tokenizer_config.json wins.
 func parseConfig(files map[string][]byte) (settings, error) {
 	c := settings{special: map[string]string{}}
 	for _, name := range []string{specialName, configName} {
@@ -125,7 +125,8 @@ func (c *settings) apply(fields map[string]json.RawMessage) error {
 	return nil
 }
 
-// templateSource reads the string form, or of the list form [{name, template}] the one named default.
+// templateSource reads the string form, or of the list form [{name, template}] the one named
+// default.
 func templateSource(raw json.RawMessage) (string, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", nil
@@ -149,9 +150,10 @@ func templateSource(raw json.RawMessage) (string, error) {
 	return "", nil
 }
 
-// addTo returns the added tokens of tokenizer.json with those that only tokenizer_config.json declares behind them; a
-// token that it declares with other flags takes these, and a named special token of the vocabulary is an added token
-// even if no list says so. All three as transformers does it.
+// addTo returns the added tokens of tokenizer.json with those that only tokenizer_config.json
+// declares behind them; a token that it declares with other flags takes these, and a named special
+// token of the vocabulary is an added token even if no list says so. All three as transformers does
+// it.
 func (c *settings) addTo(tokens []addedToken, m model) []addedToken {
 	tokens = slices.Clone(tokens)
 	find := func(content string) int {

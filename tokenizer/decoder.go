@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// A decoder maps the list of tokens on the way to text; what the last one returns is joined without a separator.
+// A decoder maps the list of tokens on the way to text; what the last one returns is joined without
+// a separator.
 type decoder func(tokens []string) []string
 
 func parseDecoder(raw json.RawMessage) (decoder, error) {
@@ -112,8 +113,8 @@ func eachToken(f func(string) string) decoder {
 	}
 }
 
-// decodeByteLevel undoes the byte alphabet. A token with any character outside it, such as an added token with a
-// space, stands for itself.
+// decodeByteLevel undoes the byte alphabet. A token with any character outside it, such as an added
+// token with a space, stands for itself.
 func decodeByteLevel(tokens []string) []string {
 	var out []byte
 	for _, token := range tokens {
@@ -130,7 +131,8 @@ func decodeByteLevel(tokens []string) []string {
 	return []string{validUTF8(out)}
 }
 
-// decodeByteFallback joins runs of <0x..> tokens to text, or to one U+FFFD each where they are not UTF-8.
+// decodeByteFallback joins runs of <0x..> tokens to text, or to one U+FFFD each where they are not
+// UTF-8.
 func decodeByteFallback(tokens []string) []string {
 	out := make([]string, 0, len(tokens))
 	var run []byte
@@ -160,8 +162,9 @@ func decodeByteFallback(tokens []string) []string {
 	return out
 }
 
-// validUTF8 replaces each maximal beginning of a character that is not completed by one U+FFFD, as Rust and the
-// Unicode standard (3.9, U+FFFD substitution of maximal subparts) do; Go's own functions count bytes or runs.
+// validUTF8 replaces each maximal beginning of a character that is not completed by one U+FFFD, as
+// Rust and the Unicode standard (3.9, U+FFFD substitution of maximal subparts) do; Go's own
+// functions count bytes or runs.
 func validUTF8(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)

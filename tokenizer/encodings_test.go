@@ -44,7 +44,8 @@ func small(t testing.TB, name string) *Tokenizer {
 	return tok
 }
 
-// One small file a feature, with what the tokenizers library makes of the texts (testdata/tokenizers.py).
+// One small file a feature, with what the tokenizers library makes of the texts
+// (testdata/tokenizers.py).
 func TestFeatures(t *testing.T) {
 	data, err := os.ReadFile("testdata/encodings.json")
 	if err != nil {

@@ -76,7 +76,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// No pattern makes the package fail otherwise than by an error, and what it finds are stretches of the text in order.
+// No pattern makes the package fail otherwise than by an error, and what it finds are stretches of
+// the text in order.
 func FuzzPattern(f *testing.F) {
 	for pattern := range scanners {
 		f.Add(pattern, "It's 1234 hé!\r\n  ")

@@ -18,7 +18,8 @@ const (
 	ggufUnused      = 5
 )
 
-// A ggufPre is the byte-level splitting that tokenizer.ggml.pre names, as the components of tokenizer.json.
+// A ggufPre is the byte-level splitting that tokenizer.ggml.pre names, as the components of
+// tokenizer.json.
 type ggufPre struct {
 	normalizer, preTokenizer any
 	ignoreMerges             bool
@@ -35,15 +36,16 @@ func ggufSequence(steps ...any) jsonObject {
 	return jsonObject{"type": "Sequence", "pretokenizers": steps}
 }
 
-// ggufSplit is the form of the models with a pattern of their own; digits is how many of them stay together.
+// ggufSplit is the form of the models with a pattern of their own; digits is how many of them stay
+// together.
 func ggufSplit(digits string) jsonObject {
 	pattern := `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|` + digits + `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 	split := jsonObject{"type": "Split", "pattern": jsonObject{"Regex": pattern}, "behavior": "Isolated", "invert": false}
 	return ggufSequence(split, ggufByteLevel(false))
 }
 
-// ggufPres lists the names whose tokenizer.json is known exactly: the published ones of GPT-2, StarCoder, SmolLM, Llama 3
-// and Qwen 2 and 3.
+// ggufPres lists the names whose tokenizer.json is known exactly: the published ones of GPT-2,
+// StarCoder, SmolLM, Llama 3 and Qwen 2 and 3.
 func ggufPres() map[string]ggufPre {
 	gpt2 := ggufPre{preTokenizer: ggufByteLevel(true)}
 	digits := ggufPre{preTokenizer: ggufSequence(jsonObject{"type": "Digits", "individual_digits": true}, ggufByteLevel(true))}
@@ -64,9 +66,10 @@ type ggufVocabulary struct {
 	meta   map[string]any
 }
 
-// FromGGUF makes the tokenizer of a GGUF file from its metadata: bool, int64, float32 and string values, and slices of
-// them, by key. [Tokenizer.Files] has then the tokenizer.json and tokenizer_config.json that say the same to
-// transformers. A kind of tokenizer whose tokenizer.json is not known exactly is refused.
+// FromGGUF makes the tokenizer of a GGUF file from its metadata: bool, int64, float32 and string
+// values, and slices of them, by key. [Tokenizer.Files] has then the tokenizer.json and
+// tokenizer_config.json that say the same to transformers. A kind of tokenizer whose tokenizer.json
+// is not known exactly is refused.
 func FromGGUF(metadata map[string]any) (*Tokenizer, error) {
 	files, err := ggufFiles(metadata)
 	if err != nil {
@@ -140,8 +143,8 @@ func (v *ggufVocabulary) added() []jsonObject {
 	return out
 }
 
-// vocabulary maps the tokens to their ids; of the rows that only fill the embedding up, unused ones that no merge makes,
-// those called [PAD…] are left out.
+// vocabulary maps the tokens to their ids; of the rows that only fill the embedding up, unused ones
+// that no merge makes, those called [PAD…] are left out.
 func (v *ggufVocabulary) vocabulary() (map[string]int, error) {
 	vocab := make(map[string]int, len(v.tokens))
 	for id, token := range v.tokens {
@@ -182,8 +185,9 @@ func (v *ggufVocabulary) byteLevel(file jsonObject) (addBOS bool, err error) {
 	return pre.addBOS, nil
 }
 
-// sentencePiece writes SentencePiece's BPE as transformers converts it: the merges are the splits of every token into
-// two tokens, those of the highest scores first; unknown characters become their bytes.
+// sentencePiece writes SentencePiece's BPE as transformers converts it: the merges are the splits
+// of every token into two tokens, those of the highest scores first; unknown characters become
+// their bytes.
 func (v *ggufVocabulary) sentencePiece(file jsonObject) error {
 	if len(v.scores) != len(v.tokens) {
 		return fmt.Errorf("%d tokens, but %d tokenizer.ggml.scores", len(v.tokens), len(v.scores))
@@ -249,7 +253,8 @@ func (v *ggufVocabulary) mergesByScore(vocab map[string]int) [][2]string {
 			}
 		}
 	}
-	// Of equal scores transformers takes the longer left half, the longer right half, then the order of the ids.
+	// Of equal scores transformers takes the longer left half, the longer right half, then the order
+	// of the ids.
 	slices.SortFunc(found, func(a, b candidate) int {
 		return cmp.Or(
 			cmp.Compare(b.score, a.score), cmp.Compare(utf8.RuneCountInString(b.left), utf8.RuneCountInString(a.left)),
@@ -272,7 +277,8 @@ func (v *ggufVocabulary) special(name string) (string, bool) {
 	return v.tokens[id], true
 }
 
-// affix is the post-processor that adds the wanted tokens around every text; nil where there are none.
+// affix is the post-processor that adds the wanted tokens around every text; nil where there are
+// none.
 func (v *ggufVocabulary) affix(addBOS, addEOS bool) (any, error) {
 	specials := jsonObject{}
 	single, pair := []any{}, []any{}

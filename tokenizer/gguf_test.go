@@ -11,8 +11,8 @@ import (
 	"haf/internal/shared"
 )
 
-// ggufMetadata writes a tokenizer of a Hugging Face folder as llama.cpp's converter does; SentencePiece's scores are
-// the negative positions of the merges.
+// ggufMetadata writes a tokenizer of a Hugging Face folder as llama.cpp's converter does;
+// SentencePiece's scores are the negative positions of the merges.
 func ggufMetadata(t testing.TB, files map[string][]byte, kind, pre string) map[string]any {
 	t.Helper()
 	var file struct {
@@ -57,7 +57,8 @@ func ggufMetadata(t testing.TB, files map[string][]byte, kind, pre string) map[s
 		return m
 	}
 	scores := make([]float32, size)
-	for rank, p := range slices.Backward(file.Model.Merges) { // a token's score is that of its first merge
+	// a token's score is that of its first merge
+	for rank, p := range slices.Backward(file.Model.Merges) {
 		scores[file.Model.Vocab[p.left+p.right]] = -float32(rank)
 	}
 	m["tokenizer.ggml.scores"] = scores
@@ -65,7 +66,8 @@ func ggufMetadata(t testing.TB, files map[string][]byte, kind, pre string) map[s
 	return m
 }
 
-// TestGGUFEncodings: the tokenizers that FromGGUF makes give the ids of those whose vocabulary it was given.
+// TestGGUFEncodings: the tokenizers that FromGGUF makes give the ids of those whose vocabulary it
+// was given.
 func TestGGUFEncodings(t *testing.T) {
 	data, err := os.ReadFile("testdata/encodings.json")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"haf/internal/shared"
 )
 
-// tokenizerFolder finds the tokenizer that stored encodings are of: in $HAF_GOLDEN_TOKENIZERS, else among the fetched
-// models, else in the shared material.
+// tokenizerFolder finds the tokenizer that stored encodings are of: in $HAF_GOLDEN_TOKENIZERS, else
+// among the fetched models, else in the shared material.
 func tokenizerFolder(t *testing.T, name string) string {
 	t.Helper()
 	if dir := os.Getenv("HAF_GOLDEN_TOKENIZERS"); dir != "" {
@@ -33,7 +33,8 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-// The stored values were computed by the tokenizers library; ids_with_special null means the same ids.
+// The stored values were computed by the tokenizers library; ids_with_special null means the same
+// ids.
 func TestStoredEncodings(t *testing.T) {
 	data, err := os.ReadFile(shared.Golden(t, "tokenizers.json"))
 	if err != nil {

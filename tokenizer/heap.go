@@ -1,7 +1,7 @@
 package tokenizer
 
-// scratch holds the work of merging one piece: the symbols as a linked list, and a heap of the merges that
-// neighbours allow. A piece of n characters takes O(n log n) however long it is.
+// scratch holds the work of merging one piece: the symbols as a linked list, and a heap of the
+// merges that neighbours allow. A piece of n characters takes O(n log n) however long it is.
 type scratch struct {
 	symbols []symbol
 	heap    []candidate
@@ -13,7 +13,8 @@ type symbol struct {
 	dead       bool  // joined into the symbol before it
 }
 
-// A candidate is the merge of the symbol at pos with the one behind it, as it was when it was found.
+// A candidate is the merge of the symbol at pos with the one behind it, as it was when it was
+// found.
 type candidate struct {
 	merge
 	pos int32
@@ -50,7 +51,8 @@ func (s *scratch) join(merges map[pair]merge) {
 			continue
 		}
 		right := &s.symbols[left.next]
-		// The neighbours may have changed since; the library asks only whether they still make the same token.
+		// The neighbours may have changed since; the library asks only whether they still make the same
+		// token.
 		if m, ok := merges[pair{left.id, right.id}]; !ok || m.id != top.id {
 			continue
 		}

@@ -20,8 +20,9 @@ func (t *Tokenizer) Kind() string {
 	return "BPE"
 }
 
-// ChatTemplate returns the source of the model's chat template: chat_template.jinja, else chat_template
-// of tokenizer_config.json (the one named default where there are several); "" where there is none.
+// ChatTemplate returns the source of the model's chat template: chat_template.jinja, else
+// chat_template of tokenizer_config.json (the one named default where there are several); "" where
+// there is none.
 func (t *Tokenizer) ChatTemplate() string { return t.config.chatTemplate }
 
 // NamedSpecials returns the texts of the special tokens that the model's files name, by name:
@@ -33,7 +34,8 @@ func (t *Tokenizer) TemplateFile() string {
 	if t.config.chatTemplate == "" {
 		return ""
 	}
-	for _, name := range []string{templateName, "chat_template.json"} { // in parseConfig's order of precedence
+	// in parseConfig's order of precedence
+	for _, name := range []string{templateName, "chat_template.json"} {
 		if _, ok := t.files[name]; ok {
 			return name
 		}

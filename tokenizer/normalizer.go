@@ -129,8 +129,9 @@ func parseReplace(raw json.RawMessage) (func(string) string, error) {
 	}, nil
 }
 
-// normalForm is the Unicode normal form as the tokenizers library has it: its tables are older than Go's, so the
-// characters they do not know yet are passed over. They are starters: the text on both sides is independent.
+// normalForm is the Unicode normal form as the tokenizers library has it: its tables are older than
+// Go's, so the characters they do not know yet are passed over. They are starters: the text on both
+// sides is independent.
 func normalForm(form norm.Form) normalizer {
 	return func(s string) string {
 		ascii := true

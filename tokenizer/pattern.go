@@ -12,9 +12,9 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// compilePattern makes a scan of any regular expression in the syntax of Oniguruma, which the tokenizers library runs.
-// regexp2 does the matching; it differs from Oniguruma in syntax and classes, so the pattern is read and written
-// anew. What cannot be written exactly is an error.
+// compilePattern makes a scan of any regular expression in the syntax of Oniguruma, which the
+// tokenizers library runs. regexp2 does the matching; it differs from Oniguruma in syntax and
+// classes, so the pattern is read and written anew. What cannot be written exactly is an error.
 func compilePattern(pattern string) (scan, error) {
 	text, err := translate(pattern)
 	if err != nil {
@@ -127,8 +127,8 @@ func (t *translator) alternatives() (string, error) {
 	return out.String(), nil
 }
 
-// quantified reads the quantifiers behind an atom. In Oniguruma's own syntax ?+, *+ and ++ are possessive but {n,m}+
-// repeats the repetition.
+// quantified reads the quantifiers behind an atom. In Oniguruma's own syntax ?+, *+ and ++ are
+// possessive but {n,m}+ repeats the repetition.
 func (t *translator) quantified(atom string, ok bool) (string, error) {
 	for n := 0; t.at < len(t.in); n++ {
 		interval, quantifier := false, ""
@@ -167,7 +167,8 @@ func (t *translator) quantified(atom string, ok bool) (string, error) {
 	return atom, nil
 }
 
-// repetition reads {n}, {n,}, {n,m} or {,m} and returns it as regexp2 writes it; length 0: it is none.
+// repetition reads {n}, {n,}, {n,m} or {,m} and returns it as regexp2 writes it; length 0: it is
+// none.
 func repetition(s string) (quantifier string, length int) {
 	end := strings.IndexByte(s, '}')
 	if end < 0 {

@@ -13,7 +13,8 @@ func (a affix) equal(b affix) bool {
 	return slices.Equal(a.before, b.before) && slices.Equal(a.after, b.after)
 }
 
-// parsePostProcessor reads post_processor as far as single texts go; the forms for pairs are not used.
+// parsePostProcessor reads post_processor as far as single texts go; the forms for pairs are not
+// used.
 func parsePostProcessor(raw json.RawMessage) (affix, error) {
 	var a affix
 	kind, err := componentType(raw)

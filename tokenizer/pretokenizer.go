@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// A piece is a stretch of normalized text; first says that nothing of the whole text comes before it.
+// A piece is a stretch of normalized text; first says that nothing of the whole text comes before
+// it.
 type piece struct {
 	text  string
 	first bool
@@ -30,8 +31,9 @@ type byteLevelConfig struct {
 	UseRegex       *bool  `json:"use_regex"`    // absent in older files: true
 }
 
-// parseSplitter reads pre_tokenizer. bytesLast says that its last step is ByteLevel's: the pieces that the splitter
-// yields are then still plain bytes, and the model is to take each byte as its character of the alphabet.
+// parseSplitter reads pre_tokenizer. bytesLast says that its last step is ByteLevel's: the pieces
+// that the splitter yields are then still plain bytes, and the model is to take each byte as its
+// character of the alphabet.
 func parseSplitter(raw json.RawMessage) (s splitter, bytesLast bool, err error) {
 	steps, err := splitterSteps(raw, nil)
 	if err != nil || len(steps) == 0 {
@@ -162,7 +164,8 @@ func (s sequence) split(p piece, yield func(piece)) {
 	})
 }
 
-// byteLevel is GPT-2's splitter. Only where another step follows does it write the bytes in the alphabet.
+// byteLevel is GPT-2's splitter. Only where another step follows does it write the bytes in the
+// alphabet.
 type byteLevel struct{ prefixSpace, regex, write bool }
 
 func (b byteLevel) split(p piece, yield func(piece)) {

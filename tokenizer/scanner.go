@@ -5,8 +5,9 @@ import "strings"
 // A scan calls found for each match of a pattern in order.
 type scan func(text string, found func(start, end int))
 
-// The split patterns that most published models use have hand-written scanners: a general regular-expression engine
-// with look-ahead is many times slower. The text of the pattern selects the scanner; any other text goes to pattern.go.
+// The split patterns that most published models use have hand-written scanners: a general
+// regular-expression engine with look-ahead is many times slower. The text of the pattern selects
+// the scanner; any other text goes to pattern.go.
 const gpt2Pattern = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
 var scanners = map[string]scan{
@@ -20,7 +21,8 @@ var scanners = map[string]scan{
 	`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`: whole(gpt4Match(1)),
 }
 
-// whole makes a scan of a function that returns the end of the match at i; such patterns match everywhere.
+// whole makes a scan of a function that returns the end of the match at i; such patterns match
+// everywhere.
 func whole(match func(text string, i int) int) scan {
 	return func(text string, found func(start, end int)) {
 		for i := 0; i < len(text); {
@@ -135,8 +137,8 @@ func gpt4Match(digits int) func(text string, i int) int {
 	}
 }
 
-// contraction returns the length of s, t, re, ve, m, ll or d at the beginning of rest; fold ignores case as Unicode
-// does, so that the long s counts.
+// contraction returns the length of s, t, re, ve, m, ll or d at the beginning of rest; fold ignores
+// case as Unicode does, so that the long s counts.
 func contraction(rest string, fold bool) int {
 	if rest == "" {
 		return 0

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// Tokenizer is one tokenizer.json with the files beside it. It does not change after loading and is safe for
-// concurrent use.
+// Tokenizer is one tokenizer.json with the files beside it. It does not change after loading and is
+// safe for concurrent use.
 type Tokenizer struct {
 	added     *addedVocabulary
 	normalize normalizer // nil: text is taken as it is
@@ -66,9 +66,10 @@ const tokenizerName = "tokenizer.json"
 
 var sideFiles = []string{configName, specialName, templateName, "added_tokens.json", "chat_template.json"}
 
-// Load reads the tokenizer of a Hugging Face model folder: tokenizer.json and, where they are there,
-// tokenizer_config.json, special_tokens_map.json and chat_template.jinja. Like transformers, it adds the tokens that
-// only tokenizer_config.json declares, and lets its add_bos_token and add_eos_token replace the post-processor's choice.
+// Load reads the tokenizer of a Hugging Face model folder: tokenizer.json and, where they are
+// there, tokenizer_config.json, special_tokens_map.json and chat_template.jinja. Like transformers,
+// it adds the tokens that only tokenizer_config.json declares, and lets its add_bos_token and
+// add_eos_token replace the post-processor's choice.
 func Load(dir string) (*Tokenizer, error) {
 	data, err := os.ReadFile(filepath.Join(dir, tokenizerName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -156,7 +157,8 @@ func build(files map[string][]byte) (*Tokenizer, error) {
 	return t, nil
 }
 
-// maxID bounds the ids so that a damaged file cannot ask for gigabytes; published vocabularies stay below 300,000.
+// maxID bounds the ids so that a damaged file cannot ask for gigabytes; published vocabularies stay
+// below 300,000.
 const maxID = 1<<22 - 1
 
 // index fills the table from id to token; an added token overrides the model's token of that id.
@@ -183,7 +185,8 @@ func (t *Tokenizer) index() error {
 	return err
 }
 
-// affixFromConfig applies add_bos_token and add_eos_token where tokenizer_config.json states one of them.
+// affixFromConfig applies add_bos_token and add_eos_token where tokenizer_config.json states one of
+// them.
 func (t *Tokenizer) affixFromConfig() error {
 	c := t.config
 	if c.AddBOS == nil && c.AddEOS == nil {
@@ -208,9 +211,9 @@ func (t *Tokenizer) affixFromConfig() error {
 	return nil
 }
 
-// Encode returns the ids of the text; with special, the tokens that the post-processor puts around it are added.
-// Special tokens written in the text itself are recognized either way. Bytes that are not UTF-8 are passed on to a
-// byte-level model as they are.
+// Encode returns the ids of the text; with special, the tokens that the post-processor puts around
+// it are added. Special tokens written in the text itself are recognized either way. Bytes that are
+// not UTF-8 are passed on to a byte-level model as they are.
 func (t *Tokenizer) Encode(text string, special bool) []int32 {
 	ids := make([]int32, 0, len(text)/3+4)
 	if special {
@@ -233,8 +236,8 @@ func (t *Tokenizer) Encode(text string, special bool) []int32 {
 	return ids
 }
 
-// parts cuts the added tokens out of a text and calls, in order, added with the id of each and rest with the normalized text
-// between them; start says that nothing of the text comes before.
+// parts cuts the added tokens out of a text and calls, in order, added with the id of each and rest
+// with the normalized text between them; start says that nothing of the text comes before.
 func (t *Tokenizer) parts(text string, added func(id int32), rest func(part string, start bool)) {
 	first := true
 	t.added.raw.split(text, func(part string, id int32) {
@@ -258,7 +261,8 @@ func (t *Tokenizer) parts(text string, added func(id int32), rest func(part stri
 	})
 }
 
-// SpecialIn returns the special tokens that Encode recognizes in the text, in order, by their content.
+// SpecialIn returns the special tokens that Encode recognizes in the text, in order, by their
+// content.
 func (t *Tokenizer) SpecialIn(text string) []string {
 	var found []string
 	t.parts(text, func(id int32) {
@@ -270,8 +274,9 @@ func (t *Tokenizer) SpecialIn(text string) []string {
 	return found
 }
 
-// Decode returns the text of the ids. Ids that are no token's are left out, and with skipSpecial the special tokens
-// too. Bytes that are not UTF-8, as of a sequence cut inside a character, become U+FFFD.
+// Decode returns the text of the ids. Ids that are no token's are left out, and with skipSpecial
+// the special tokens too. Bytes that are not UTF-8, as of a sequence cut inside a character, become
+// U+FFFD.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	tokens := make([]string, 0, len(ids))
 	for _, id := range ids {
@@ -288,7 +293,8 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	return strings.Join(t.decode(tokens), "")
 }
 
-// ID returns the id of a token as it stands in the vocabulary (in a byte-level one "Ġthe", not " the").
+// ID returns the id of a token as it stands in the vocabulary (in a byte-level one "Ġthe", not "
+// the").
 func (t *Tokenizer) ID(token string) (int32, bool) {
 	if id, ok := t.added.ids[token]; ok {
 		return id, true
@@ -296,8 +302,8 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	return t.model.id(token)
 }
 
-// Token returns the token of an id as it stands in the vocabulary, of an added token that is looked for in normalized
-// text its normalized form.
+// Token returns the token of an id as it stands in the vocabulary, of an added token that is looked
+// for in normalized text its normalized form.
 func (t *Tokenizer) Token(id int32) (string, bool) {
 	if id < 0 || int(id) >= len(t.tokens) {
 		return "", false
@@ -308,12 +314,12 @@ func (t *Tokenizer) Token(id int32) (string, bool) {
 // Size is the largest id + 1; an embedding may have more rows.
 func (t *Tokenizer) Size() int { return len(t.tokens) }
 
-// Hash is the hexadecimal SHA-256 of tokenizer.json, and of what Load takes from the files beside it where that
-// changes anything: it changes if ids could.
+// Hash is the hexadecimal SHA-256 of tokenizer.json, and of what Load takes from the files beside
+// it where that changes anything: it changes if ids could.
 func (t *Tokenizer) Hash() string { return t.hash }
 
-// Special returns the special token that the model's files name so ("bos_token", "eos_token", "pad_token",
-// "unk_token", …). ok is false where they name none or the vocabulary lacks it.
+// Special returns the special token that the model's files name so ("bos_token", "eos_token",
+// "pad_token", "unk_token", …). ok is false where they name none or the vocabulary lacks it.
 func (t *Tokenizer) Special(name string) (token string, id int32, ok bool) {
 	token, named := t.config.special[name]
 	if !named {
@@ -323,6 +329,6 @@ func (t *Tokenizer) Special(name string) (token string, id int32, ok bool) {
 	return token, id, ok
 }
 
-// Files returns the raw bytes of the files that the tokenizer was made of, by name, so that a saved model carries
-// them unchanged. The map is the caller's, the bytes are not.
+// Files returns the raw bytes of the files that the tokenizer was made of, by name, so that a saved
+// model carries them unchanged. The map is the caller's, the bytes are not.
 func (t *Tokenizer) Files() map[string][]byte { return maps.Clone(t.files) }

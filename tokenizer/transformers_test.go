@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestRebuilt: tokenizers that transformers 5 builds from their class, and not from tokenizer.json, are named.
+// TestRebuilt: tokenizers that transformers 5 builds from their class, and not from tokenizer.json,
+// are named.
 func TestRebuilt(t *testing.T) {
 	const bytes = `"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},`
 	const digits = `"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},` +

@@ -64,7 +64,8 @@ func TestFLOPs(t *testing.T) {
 	q, kv := float64(c.Heads*c.HeadDim), float64(c.KVHeads*c.HeadDim)
 	m, layers := float64(batch.Shape.Positions()), float64(c.Layers)
 	seen := 0.0
-	for row := range batch.Shape.NumRows() { // short ones: one block of queries, which all meet all keys
+	// short ones: one block of queries, which all meet all keys
+	for row := range batch.Shape.NumRows() {
 		_, length := batch.Shape.Row(row)
 		if len(lm.QueryBlocks(length)) > 1 {
 			t.Fatalf("a row of %d positions has several blocks of queries", length)

@@ -14,10 +14,11 @@ import (
 	"unicode/utf8"
 )
 
-// A GGUF is an opened file of llama.cpp's format: a model's configuration and tokenizer as metadata, and its weights,
-// often quantized.
+// A GGUF is an opened file of llama.cpp's format: a model's configuration and tokenizer as
+// metadata, and its weights, often quantized.
 type GGUF struct {
-	// Metadata holds the values by key: bool, int64 for every integer, float32, float64, string, or a slice of one of these.
+	// Metadata holds the values by key: bool, int64 for every integer, float32, float64, string, or a
+	// slice of one of these.
 	Metadata map[string]any
 	// Order of a tensor's dimensions is that of safetensors: the last varies fastest.
 	tensors []tensor
@@ -27,8 +28,9 @@ type GGUF struct {
 
 const (
 	ggufMagic     = "GGUF"
-	ggufAlignment = 32        // where general.alignment does not say otherwise
-	maxGGUFHeader = 512 << 20 // bytes of metadata and descriptions of tensors; vocabularies take a few MB
+	ggufAlignment = 32 // where general.alignment does not say otherwise
+	// bytes of metadata and descriptions of tensors; vocabularies take a few MB
+	maxGGUFHeader = 512 << 20
 )
 
 // IsGGUF tells whether path is a regular file in GGUF form: one that begins so, or is called so.
@@ -50,8 +52,9 @@ func IsGGUF(path string) bool {
 	return err == nil && string(magic[:]) == ggufMagic
 }
 
-// OpenGGUF opens a file. Its header is read and checked at once, the data when asked for. A file that is truncated,
-// whose tensors overlap, or whose weights are of a type that is not read is refused.
+// OpenGGUF opens a file. Its header is read and checked at once, the data when asked for. A file
+// that is truncated, whose tensors overlap, or whose weights are of a type that is not read is
+// refused.
 func OpenGGUF(path string) (*GGUF, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -79,7 +82,8 @@ func OpenGGUF(path string) (*GGUF, error) {
 // Close closes the file.
 func (g *GGUF) Close() error { return g.file.Close() }
 
-// readGGUF reads the header of a file of the given size: magic, version, counts, metadata, descriptions of the tensors.
+// readGGUF reads the header of a file of the given size: magic, version, counts, metadata,
+// descriptions of the tensors.
 func readGGUF(source io.ReaderAt, size int64) (*GGUF, error) {
 	r := &ggufReader{in: bufio.NewReaderSize(io.NewSectionReader(source, 0, min(size, maxGGUFHeader)), 1<<16), left: min(size, maxGGUFHeader)}
 	var magic [len(ggufMagic)]byte
@@ -131,7 +135,8 @@ func readGGUF(source io.ReaderAt, size int64) (*GGUF, error) {
 	return g, g.place(start, alignment, size)
 }
 
-// place turns the tensors' offsets into those of the file and checks that their data lie in it, apart from each other.
+// place turns the tensors' offsets into those of the file and checks that their data lie in it,
+// apart from each other.
 func (g *GGUF) place(start, alignment, size int64) error {
 	seen := map[string]bool{}
 	for i := range g.tensors {
@@ -160,8 +165,8 @@ func (g *GGUF) place(start, alignment, size int64) error {
 	return nil
 }
 
-// A ggufReader reads the header; the first failure stays in err. left bounds every length that the file states before
-// memory is taken for it.
+// A ggufReader reads the header; the first failure stays in err. left bounds every length that the
+// file states before memory is taken for it.
 type ggufReader struct {
 	in         *bufio.Reader
 	read, left int64

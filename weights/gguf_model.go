@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// ggufArchitectures are those of general.architecture that are read, with what they are called in config.json.
+// ggufArchitectures are those of general.architecture that are read, with what they are called in
+// config.json.
 var ggufArchitectures = map[string]struct {
 	family, class string
 	permuted      bool // the rows of the query and key projections are in llama.cpp's order
@@ -20,7 +21,8 @@ var ggufArchitectures = map[string]struct {
 	"qwen3": {"qwen3", "Qwen3ForCausalLM", false},
 }
 
-// ggufNames maps the names of a GGUF file's tensors, without "blk.N." and ".weight" or ".bias", to the Hugging Face ones.
+// ggufNames maps the names of a GGUF file's tensors, without "blk.N." and ".weight" or ".bias", to
+// the Hugging Face ones.
 var ggufNames = map[string]string{
 	"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
 	"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
@@ -103,8 +105,9 @@ func (g *GGUF) checkpoint() (*Tensors, error) {
 	return newCheckpoint(tensors, nil, g.file), nil
 }
 
-// interleave undoes llama.cpp's order of the rows of query and key projections: it keeps the two rows of each rotated
-// pair together, where Hugging Face has first the first rows of all pairs of a head, then the second ones.
+// interleave undoes llama.cpp's order of the rows of query and key projections: it keeps the two
+// rows of each rotated pair together, where Hugging Face has first the first rows of all pairs of a
+// head, then the second ones.
 func interleave(a Array, heads int) {
 	size := len(a.Data) / a.Shape[0] // of a row
 	pairs := a.Shape[0] / heads / 2
@@ -164,7 +167,8 @@ func (f *ggufFields) optional(key string, absent int) int {
 	return int(n)
 }
 
-// number returns a floating-point value as it is written shortest, so that a float32 of 1e-5 becomes 1e-5.
+// number returns a floating-point value as it is written shortest, so that a float32 of 1e-5
+// becomes 1e-5.
 func (f *ggufFields) number(key string) (json.Number, bool) {
 	switch v := f.g.Metadata[f.arch+"."+key].(type) {
 	case float32:
@@ -179,17 +183,19 @@ func (f *ggufFields) number(key string) (json.Number, bool) {
 	return "", false
 }
 
-// ggufScales are settings that change what a decoder computes; none of the architectures read has them.
+// ggufScales are settings that change what a decoder computes; none of the architectures read has
+// them.
 var ggufScales = []string{
 	"logit_scale", "embedding_scale", "residual_scale", "attention.scale", "attn_logit_softcapping", "final_logit_softcapping", "expert_count",
 	"attention.clamp_kqv", "attention.max_alibi_bias",
 }
 
-// A RopeScaling finds the rope_scaling of config.json behind the factors by which a file divides the
-// frequencies of a rotary embedding: one for each pair of a head, of the base theta.
+// A RopeScaling finds the rope_scaling of config.json behind the factors by which a file divides
+// the frequencies of a rotary embedding: one for each pair of a head, of the base theta.
 type RopeScaling func(factors []float32, theta float64, headDim int) (map[string]any, error)
 
-// ConfigJSON returns the config.json that describes the model of the file, as transformers would have it.
+// ConfigJSON returns the config.json that describes the model of the file, as transformers would
+// have it.
 func (g *GGUF) ConfigJSON(scaling RopeScaling) ([]byte, error) {
 	arch, err := g.architecture()
 	if err != nil {
@@ -263,8 +269,8 @@ func (g *GGUF) config(arch string, find RopeScaling) (map[string]any, error) {
 	return config, f.err
 }
 
-// rope describes the rotary embedding: the base, and the stretching that is stated or that the factors of
-// rope_freqs.weight came from.
+// rope describes the rotary embedding: the base, and the stretching that is stated or that the
+// factors of rope_freqs.weight came from.
 func (g *GGUF) rope(
 	f *ggufFields, config map[string]any, headDim int, find RopeScaling,
 ) error {

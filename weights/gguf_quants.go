@@ -18,7 +18,8 @@ func ggufTypeNames() string {
 	return strings.Join(slices.Sorted(maps.Values(ggufTypes)), ", ")
 }
 
-// A quantBlock is the unit of a type of weights: so many values in so many bytes. decode is nil for plain numbers.
+// A quantBlock is the unit of a type of weights: so many values in so many bytes. decode is nil for
+// plain numbers.
 //
 // The layouts and the order of the float32 operations, on which the last bit depends, are those of
 // gguf.quants.dequantize of llama.cpp's Python package.
@@ -76,7 +77,8 @@ func decodeQ40(dst []float32, src []byte) {
 	}
 }
 
-// decodeQ41: x = d·q + m. The conversions keep the compiler from fusing the two operations into one rounding.
+// decodeQ41: x = d·q + m. The conversions keep the compiler from fusing the two operations into one
+// rounding.
 func decodeQ41(dst []float32, src []byte) {
 	d, m := half(src), half(src[2:])
 	for i, q := range src[4:20] {
@@ -111,7 +113,8 @@ func decodeQ80(dst []float32, src []byte) {
 	}
 }
 
-// scaleAndMin unpacks the j-th of the eight pairs of 6-bit numbers that Q4_K and Q5_K keep in 12 bytes.
+// scaleAndMin unpacks the j-th of the eight pairs of 6-bit numbers that Q4_K and Q5_K keep in 12
+// bytes.
 func scaleAndMin(packed []byte, j int) (scale, low byte) {
 	if j < 4 {
 		return packed[j] & 63, packed[j+4] & 63

@@ -13,7 +13,8 @@ import (
 	"haf/weights"
 )
 
-// TestGGUFQwen writes the stored models of the Qwen families as GGUF files and wants their weights and configuration back.
+// TestGGUFQwen writes the stored models of the Qwen families as GGUF files and wants their weights
+// and configuration back.
 func TestGGUFQwen(t *testing.T) {
 	for _, family := range []string{"qwen2", "qwen3"} {
 		t.Run(family, func(t *testing.T) {
@@ -67,7 +68,8 @@ func TestGGUFQwen(t *testing.T) {
 	}
 }
 
-// writeQwen writes a GGUF file as llama.cpp's converter does for these families: nothing is permuted.
+// writeQwen writes a GGUF file as llama.cpp's converter does for these families: nothing is
+// permuted.
 func writeQwen(t *testing.T, path string, c *lm.Config, ck *weights.Tensors) {
 	t.Helper()
 	names := map[string]string{} // of a module: Hugging Face's → GGUF's

@@ -16,7 +16,8 @@ import (
 	"haf/internal/shared"
 )
 
-// TestQuantsStored compares every type of weights, bit for bit, with what llama.cpp's Python package makes of random blocks.
+// TestQuantsStored compares every type of weights, bit for bit, with what llama.cpp's Python
+// package makes of random blocks.
 func TestQuantsStored(t *testing.T) {
 	data, err := os.ReadFile("../lm/testdata/gguf/quants.json")
 	if err != nil {
@@ -84,7 +85,8 @@ func TestQuantsInChunks(t *testing.T) {
 	}
 }
 
-// TestGGUFEqualsFolder: the stored file has the names, shapes and values of the folder it was made from.
+// TestGGUFEqualsFolder: the stored file has the names, shapes and values of the folder it was made
+// from.
 func TestGGUFEqualsFolder(t *testing.T) {
 	const path = "../lm/testdata/gguf/llama.gguf"
 	c, err := Open(path)
@@ -120,7 +122,8 @@ func TestGGUFEqualsFolder(t *testing.T) {
 	}
 }
 
-// TestSmolLM2GGUF: rounded to bfloat16, every weight of the file is that of the folder, which was made from it with llama.cpp's package.
+// TestSmolLM2GGUF: rounded to bfloat16, every weight of the file is that of the folder, which was
+// made from it with llama.cpp's package.
 func TestSmolLM2GGUF(t *testing.T) {
 	file, dir := shared.Model(t, "smollm2-135m-instruct.gguf"), shared.Model(t, "smollm2-135m-instruct")
 	c, err := Open(file)

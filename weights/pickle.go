@@ -9,7 +9,8 @@ import (
 // pickles are what PyTorch calls files of weights that are pickles.
 var pickles = []string{"pytorch_model*.bin", "adapter_model*.bin", "value_head*.bin", "model*.bin", "*.pth", "*.pt"}
 
-// refusePickle returns an error if a folder, which lacks the safetensors that were looked for, has weights as pickles.
+// refusePickle returns an error if a folder, which lacks the safetensors that were looked for, has
+// weights as pickles.
 func refusePickle(dir string) error {
 	for _, pattern := range pickles {
 		found, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))

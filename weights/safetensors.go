@@ -16,7 +16,8 @@ import (
 	"unicode/utf8"
 )
 
-// An Array is a named tensor, row-major; in memory its values are float32 whatever they are on disk.
+// An Array is a named tensor, row-major; in memory its values are float32 whatever they are on
+// disk.
 type Array struct {
 	Name  string
 	Shape []int // empty for a single number
@@ -49,7 +50,8 @@ type tensor struct {
 	Info
 	source io.ReaderAt
 	offset int64
-	// heads, if not 0, says that the rows of each of so many heads stand in llama.cpp's order, to be undone.
+	// heads, if not 0, says that the rows of each of so many heads stand in llama.cpp's order, to be
+	// undone.
 	heads int
 	// noValues: what is read has its shape alone.
 	noValues bool
@@ -90,7 +92,8 @@ func openFile(path string) (*Tensors, error) {
 	return newCheckpoint(tensors, metadata, f), nil
 }
 
-// readHeader reads the header of a safetensors file of the given size: eight bytes of length, then JSON.
+// readHeader reads the header of a safetensors file of the given size: eight bytes of length, then
+// JSON.
 func readHeader(source io.ReaderAt, size int64) ([]tensor, map[string]string, error) {
 	if size < 8 {
 		return nil, nil, fmt.Errorf("%d bytes are too few for a safetensors file; was it downloaded fully?", size)
@@ -122,8 +125,9 @@ func readHeader(source io.ReaderAt, size int64) ([]tensor, map[string]string, er
 	return tensors, metadata, nil
 }
 
-// parseHeader parses the JSON of a header in front of dataSize bytes. The tensors come sorted by offset and, as the
-// reference demands, cover the data without gap or overlap; the offsets count from the beginning of the data.
+// parseHeader parses the JSON of a header in front of dataSize bytes. The tensors come sorted by
+// offset and, as the reference demands, cover the data without gap or overlap; the offsets count
+// from the beginning of the data.
 func parseHeader(header []byte, dataSize int64) ([]tensor, map[string]string, error) {
 	if !utf8.Valid(header) {
 		return nil, nil, errors.New("the header is not UTF-8; is it a safetensors file?")
@@ -169,7 +173,8 @@ func parseHeader(header []byte, dataSize int64) ([]tensor, map[string]string, er
 	return tensors, metadata, nil
 }
 
-// parseTensor reads one entry of the header, {"dtype", "shape", "data_offsets"}, and checks that they agree.
+// parseTensor reads one entry of the header, {"dtype", "shape", "data_offsets"}, and checks that
+// they agree.
 func parseTensor(dec *json.Decoder, name string) (tensor, error) {
 	t := tensor{Info: Info{Name: name}}
 	var shape, offsets []*int64 // pointers, because null is no number
@@ -228,8 +233,8 @@ func parseMetadata(dec *json.Decoder) (map[string]string, error) {
 	return metadata, err
 }
 
-// eachMember reads a JSON object and calls member after each key, to read the value. A key that comes twice is an
-// error; encoding/json by itself would keep the last.
+// eachMember reads a JSON object and calls member after each key, to read the value. A key that
+// comes twice is an error; encoding/json by itself would keep the last.
 func eachMember(dec *json.Decoder, member func(key string) error) error {
 	open, err := dec.Token()
 	if err != nil {
@@ -281,7 +286,8 @@ func bitSize(shape []int, width uint64) (uint64, bool) {
 	return size, true
 }
 
-// readChunk is the most that is read or written at a time, so that a tensor is never in memory in two dtypes.
+// readChunk is the most that is read or written at a time, so that a tensor is never in memory in
+// two dtypes.
 const readChunk = 256 << 10
 
 // read reads and converts all values.

@@ -219,8 +219,8 @@ func TestHostileLengths(t *testing.T) {
 	}
 }
 
-// A file of which only the header was ever written is large without taking space: the sizes are real, the reading is
-// not tried.
+// A file of which only the header was ever written is large without taking space: the sizes are
+// real, the reading is not tried.
 func TestTensorBeyondTwoGigabytes(t *testing.T) {
 	const n = 3 << 29 // values, 3 GiB as BF16
 	header := fmt.Sprintf(`{"a":{"dtype":"BF16","shape":[%d],"data_offsets":[0,%d]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[%d,%d]}}`, n, 2*n, 2*n, 2*n+2)

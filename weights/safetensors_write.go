@@ -18,8 +18,9 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// A Source is a tensor to be written. Its shape is known beforehand, because a file begins with all shapes; its
-// values are asked for once, when they are due, so that only one tensor need be in memory.
+// A Source is a tensor to be written. Its shape is known beforehand, because a file begins with all
+// shapes; its values are asked for once, when they are due, so that only one tensor need be in
+// memory.
 type Source struct {
 	Name   string
 	Shape  []int
@@ -37,13 +38,15 @@ func Sources(arrays ...Array) []Source {
 
 // WriteOptions say how tensors are stored.
 type WriteOptions struct {
-	DType    string            // F32 (default), BF16 or F16; the latter two round to nearest, ties to even
+	// F32 (default), BF16 or F16; the latter two round to nearest, ties to even
+	DType    string
 	Metadata map[string]string // beside {"format": "pt"}, which transformers asks for
-	MaxShard int64             // Write: the most bytes of data in a file, 0 for one file whatever its size
+	// Write: the most bytes of data in a file, 0 for one file whatever its size
+	MaxShard int64
 }
 
-// WriteFile writes one file, the tensors sorted by name. It appears under its name only when it is complete
-// and on the disk; after an error, what stood there before still stands.
+// WriteFile writes one file, the tensors sorted by name. It appears under its name only when it is
+// complete and on the disk; after an error, what stood there before still stands.
 func WriteFile(path string, sources []Source, opt WriteOptions) error {
 	sources, opt, err := checkSources(sources, opt)
 	if err != nil {
@@ -57,8 +60,9 @@ func WriteFile(path string, sources []Source, opt WriteOptions) error {
 }
 
 // Write writes model.safetensors into a folder, or, where opt.MaxShard makes it several files,
-// model-00001-of-0000n.safetensors and their index. The files are complete and on the disk before the first of them
-// gets its name. Weights of another layout that were in the folder are removed afterwards.
+// model-00001-of-0000n.safetensors and their index. The files are complete and on the disk before
+// the first of them gets its name. Weights of another layout that were in the folder are removed
+// afterwards.
 func Write(dir string, sources []Source, opt WriteOptions) error {
 	sources, opt, err := checkSources(sources, opt)
 	if err != nil {
@@ -97,7 +101,8 @@ func Write(dir string, sources []Source, opt WriteOptions) error {
 			return err
 		}
 		pending = append(pending, p)
-		// An old index would call a mixture of old and new shards a model, if the machine stopped among the renames.
+		// An old index would call a mixture of old and new shards a model, if the machine stopped among
+		// the renames.
 		if err := os.Remove(filepath.Join(dir, indexFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("weights: %w", err)
 		}
@@ -108,7 +113,8 @@ func Write(dir string, sources []Source, opt WriteOptions) error {
 	return removeWeights(dir, keep)
 }
 
-// checkSources returns the sources sorted and the options complete, or says why they cannot be written.
+// checkSources returns the sources sorted and the options complete, or says why they cannot be
+// written.
 func checkSources(sources []Source, opt WriteOptions) ([]Source, WriteOptions, error) {
 	fail := func(format string, args ...any) ([]Source, WriteOptions, error) {
 		return nil, opt, fmt.Errorf("weights: writing weights: "+format, args...)
@@ -176,8 +182,9 @@ func split(sources []Source, opt WriteOptions) [][]Source {
 	return shards
 }
 
-// copiedBytes is how many bytes of values are copied from the device before their memory is collected. Left to itself the collector
-// waits until there are as many as live, which in a training of all weights was more than a gigabyte, at the moment when it takes most.
+// copiedBytes is how many bytes of values are copied from the device before their memory is
+// collected. Left to itself the collector waits until there are as many as live, which in a
+// training of all weights was more than a gigabyte, at the moment when it takes most.
 const copiedBytes = 128 << 20
 
 // writePending writes a file to the disk under a temporary name beside path.
@@ -248,8 +255,9 @@ func writeValues(pending *renameio.PendingFile, s Source, dtype string, buf []by
 	return nil
 }
 
-// marshalHeader returns the length and the JSON that begin a file, as the reference implementation lays them out:
-// metadata first, tensors in order, padded so that the data begin at a multiple of eight.
+// marshalHeader returns the length and the JSON that begin a file, as the reference implementation
+// lays them out: metadata first, tensors in order, padded so that the data begin at a multiple of
+// eight.
 func marshalHeader(sources []Source, opt WriteOptions) ([]byte, error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, 8))
@@ -364,8 +372,8 @@ func removeWeights(dir string, keep map[string]bool) error {
 	return syncFolder(dir)
 }
 
-// encodeValues converts values to bytes of the dtype. It returns the index of the first that is finite and would not
-// stay so, else -1.
+// encodeValues converts values to bytes of the dtype. It returns the index of the first that is
+// finite and would not stay so, else -1.
 func encodeValues(dst []byte, values []float32, dtype string) int {
 	switch dtype {
 	case "BF16":
@@ -392,21 +400,23 @@ func encodeValues(dst []byte, values []float32, dtype string) int {
 	return -1
 }
 
-// roundBfloat16 rounds to nearest, ties to even. A NaN stays one and keeps the upper part of its payload.
+// roundBfloat16 rounds to nearest, ties to even. A NaN stays one and keeps the upper part of its
+// payload.
 func roundBfloat16(x float32) uint16 {
 	b := math.Float32bits(x)
 	if b&0x7fffffff > 0xff<<23 {
 		h := uint16(b >> 16)
 		if h&0x7f == 0 {
-			h |= 0x40 // the payload was in the lower part alone: without this bit it would become an infinity
+			// the payload was in the lower part alone: without this bit it would become an infinity
+			h |= 0x40
 		}
 		return h
 	}
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// roundFloat16 rounds to nearest, ties to even, subnormals included. A NaN stays one and keeps the upper part of its
-// payload.
+// roundFloat16 rounds to nearest, ties to even, subnormals included. A NaN stays one and keeps the
+// upper part of its payload.
 func roundFloat16(x float32) uint16 {
 	b := math.Float32bits(x)
 	sign, b := uint16(b>>16&0x8000), b&0x7fffffff

@@ -41,7 +41,8 @@ func files(t *testing.T, dir string) string {
 	return strings.Join(names, " ")
 }
 
-// The files in testdata were written by the reference implementation; written again they must be the same bytes.
+// The files in testdata were written by the reference implementation; written again they must be
+// the same bytes.
 func TestWriteAsReference(t *testing.T) {
 	for _, file := range []string{"llama/model", "llama/reference/model", "llama/adapter/adapter_model", "llama3-rope/model"} {
 		path := "../lm/testdata/" + file + ".safetensors"
@@ -103,7 +104,8 @@ func TestFloat16RoundTrip(t *testing.T) {
 	}
 }
 
-// Between each two neighbours: the middle goes to the even one, what is beside the middle to the nearer one.
+// Between each two neighbours: the middle goes to the even one, what is beside the middle to the
+// nearer one.
 func TestRoundToNearestEven(t *testing.T) {
 	widenBfloat16 := func(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 	for _, format := range []struct {
@@ -183,7 +185,8 @@ func TestWriteDTypes(t *testing.T) {
 }
 
 func TestWriteInChunks(t *testing.T) {
-	data := make([]float32, readChunk+3) // more than four chunks of float32, more than two of the others
+	// more than four chunks of float32, more than two of the others
+	data := make([]float32, readChunk+3)
 	for i := range data {
 		data[i] = float32(i % 251) // exact in all three
 	}

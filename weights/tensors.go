@@ -1,6 +1,7 @@
-// Package weights reads and writes the tensors of a model: safetensors files, alone or in shards behind an index, and GGUF
-// files, whose tensors appear under their Hugging Face names. Pickles are refused. It computes nothing with the tensors and
-// knows no model but what a GGUF file says of its own.
+// Package weights reads and writes the tensors of a model: safetensors files, alone or in shards
+// behind an index, and GGUF files, whose tensors appear under their Hugging Face names. Pickles are
+// refused. It computes nothing with the tensors and knows no model but what a GGUF file says of its
+// own.
 package weights
 
 import (
@@ -29,8 +30,8 @@ const (
 // ErrMissing is wrapped by the errors about a tensor that a checkpoint does not have.
 var ErrMissing = errors.New("no such tensor")
 
-// A Tensors gives access to the tensors of one safetensors file, or of a set of files that an index joins. It is
-// safe for concurrent use until it is closed.
+// A Tensors gives access to the tensors of one safetensors file, or of a set of files that an index
+// joins. It is safe for concurrent use until it is closed.
 type Tensors struct {
 	tensors  map[string]tensor
 	names    []string // sorted
@@ -199,8 +200,9 @@ func (c *Tensors) Info(name string) (Info, bool) {
 	return t.Info, ok
 }
 
-// Shapes is the checkpoint without its values: what is read of it has been checked as ever, dtype and shape, but has no
-// Data, and costs no reading. It needs no closing, and may be used after the checkpoint is closed.
+// Shapes is the checkpoint without its values: what is read of it has been checked as ever, dtype
+// and shape, but has no Data, and costs no reading. It needs no closing, and may be used after the
+// checkpoint is closed.
 func (c *Tensors) Shapes() *Tensors {
 	shapes := &Tensors{tensors: make(map[string]tensor, len(c.tensors)), names: c.names,
 		metadata: c.metadata, stripped: c.stripped}
@@ -211,11 +213,12 @@ func (c *Tensors) Shapes() *Tensors {
 	return shapes
 }
 
-// Metadata returns the free text fields of the header; of a set of shards, all of theirs, the first shard's first.
+// Metadata returns the free text fields of the header; of a set of shards, all of theirs, the first
+// shard's first.
 func (c *Tensors) Metadata() map[string]string { return maps.Clone(c.metadata) }
 
-// Read reads a tensor as float32: F32, BF16 and F16 exactly, F64 rounded to nearest. Another dtype is an error, a
-// missing tensor wraps ErrMissing.
+// Read reads a tensor as float32: F32, BF16 and F16 exactly, F64 rounded to nearest. Another dtype
+// is an error, a missing tensor wraps ErrMissing.
 func (c *Tensors) Read(name string) (Array, error) {
 	t, err := c.find(name)
 	if err != nil {
@@ -224,7 +227,8 @@ func (c *Tensors) Read(name string) (Array, error) {
 	return t.read()
 }
 
-// ReadShape is Read for a tensor whose shape is known. A tensor of another shape is an error, and is not read.
+// ReadShape is Read for a tensor whose shape is known. A tensor of another shape is an error, and
+// is not read.
 func (c *Tensors) ReadShape(name string, shape ...int) (Array, error) {
 	t, err := c.find(name)
 	if err != nil {
@@ -247,7 +251,8 @@ func (c *Tensors) find(name string) (*tensor, error) {
 	return nil, fmt.Errorf("weights: %w: %s, among the %d tensors of %s; near: %s; do config.json and the weights belong together?", ErrMissing, name, len(c.names), c.tensors[near[0]].File, strings.Join(near, ", "))
 }
 
-// nearest returns up to n of the names that are less than half different from name, by edit distance.
+// nearest returns up to n of the names that are less than half different from name, by edit
+// distance.
 func nearest(name string, names []string, n int) []string {
 	type candidate struct {
 		name     string
@@ -295,8 +300,8 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// Hash returns the hex SHA-256 over the names, dtypes, shapes and data of all tensors. It reads all data; it depends
-// neither on how they are divided into files nor on the metadata.
+// Hash returns the hex SHA-256 over the names, dtypes, shapes and data of all tensors. It reads all
+// data; it depends neither on how they are divided into files nor on the metadata.
 func (c *Tensors) Hash() (string, error) {
 	h := sha256.New()
 	number := func(n int64) { binary.Write(h, binary.LittleEndian, n) } // a hash never fails

@@ -72,7 +72,8 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// Hash does not depend on the files and the metadata, and does on each of name, dtype, shape and data.
+// Hash does not depend on the files and the metadata, and does on each of name, dtype, shape and
+// data.
 func TestHash(t *testing.T) {
 	c := openGolden(t, "llama3-rope")
 	want, err := c.Hash()
@@ -229,7 +230,8 @@ func TestEditDistance(t *testing.T) {
 	}
 }
 
-// TestDamagedShards: a shard that is missing, cut short or emptied is named, and that the index asked for it.
+// TestDamagedShards: a shard that is missing, cut short or emptied is named, and that the index
+// asked for it.
 func TestDamagedShards(t *testing.T) {
 	for name, test := range map[string]struct {
 		damage func(path string) error

@@ -22,7 +22,8 @@ type combineCmd struct {
 type combineOutput struct {
 	File string `json:"file"`
 	reward.Combination
-	Heads map[string]eval.Result `json:"heads"` // of each head and of the combination, on the data of the fit
+	// of each head and of the combination, on the data of the fit
+	Heads map[string]eval.Result `json:"heads"`
 
 	rows []eval.Row // the same
 }

@@ -21,7 +21,8 @@ type demoCmd struct {
 	Seed uint64 `default:"1" help:"Of the world, the weights and the order."`
 }
 
-// Run trains Baseline, DPO and HaF on the built-in world and prints how often each is right on held-out prompts.
+// Run trains Baseline, DPO and HaF on the built-in world and prints how often each is right on
+// held-out prompts.
 func (c *demoCmd) Run(a *app) (err error) {
 	dir := c.Out
 	if dir == "" {

@@ -39,7 +39,8 @@ func (a *app) hub() (*hub.Client, error) {
 	return c, nil
 }
 
-// openModel opens the model that a path or an id names, on the chosen device. An adapter's base may be an id, too.
+// openModel opens the model that a path or an id names, on the chosen device. An adapter's base may
+// be an id, too.
 func (a *app) openModel(named string, opt reward.Options) (*reward.Model, error) {
 	device, err := a.openDevice()
 	if err != nil {

@@ -73,7 +73,8 @@ func (f serverFlags) client(a *app) (*remote.Client, error) {
 	})
 }
 
-// generator opens what generates: a server, or a model's policy head. name identifies it in a journal's settings.
+// generator opens what generates: a server, or a model's policy head. name identifies it in a
+// journal's settings.
 func (a *app) generator(model string, rows int, chat reward.ChatOptions, server serverFlags) (g pref.Generator, name string, free func(), err error) {
 	if server.URL != "" {
 		client, err := server.client(a)

@@ -19,8 +19,9 @@ import (
 
 const hubCommit = "0123456789abcdef0123456789abcdef01234567"
 
-// hubCommand starts a stand-in for the hub that serves DIR/models/org/name and DIR/datasets/org/name, and points the
-// programs of the script at it. With "halting" it sends half of each safetensors file and no more.
+// hubCommand starts a stand-in for the hub that serves DIR/models/org/name and
+// DIR/datasets/org/name, and points the programs of the script at it. With "halting" it sends half
+// of each safetensors file and no more.
 func hubCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: hub DIR [halting]")
@@ -76,8 +77,8 @@ func hubCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("HF_HUB_OFFLINE", "")
 }
 
-// stopFetch runs a command until something is in an .incomplete file of the cache, sends it an interrupt, and wants its
-// exit code.
+// stopFetch runs a command until something is in an .incomplete file of the cache, sends it an
+// interrupt, and wants its exit code.
 func stopFetch(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: stopfetch command …")

@@ -41,8 +41,8 @@ func (f judgeFlags) cost(u pref.Usage) float64 {
 	return (f.PriceIn*float64(u.PromptTokens) + f.PriceOut*float64(u.CompletionTokens)) / 1e6
 }
 
-// contest has trials judged, with a journal for the result at out, which the caller finishes. With drop, trials that a gold model's
-// template refuses are left out.
+// contest has trials judged, with a journal for the result at out, which the caller finishes. With
+// drop, trials that a gold model's template refuses are left out.
 func (f judgeFlags) contest(a *app, trials []pref.Trial, drop bool, seed uint64, out string, settings map[string]any) ([]curate.Judged, pref.Usage, string, *curate.Journal, error) {
 	judge, name, free, err := f.judge(a)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestJudgeGoesOn has a judge's server refuse its work in the middle: the verb says how to go on, and going on asks for the verdicts that are
-// missing alone and comes to what was never stopped.
+// TestJudgeGoesOn has a judge's server refuse its work in the middle: the verb says how to go on,
+// and going on asks for the verdicts that are missing alone and comes to what was never stopped.
 func TestJudgeGoesOn(t *testing.T) {
 	var asked atomic.Int64
 	var most atomic.Int64 // verdicts that the server gives before it refuses

@@ -1,5 +1,5 @@
-// Command haf trains, evaluates and uses reward models. This package parses flags, wires the packages
-// together and chooses the exit code; it decides nothing.
+// Command haf trains, evaluates and uses reward models. This package parses flags, wires the
+// packages together and chooses the exit code; it decides nothing.
 package main
 
 import (
@@ -156,7 +156,8 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// parse reads the command line; the command is nil where its help was printed instead, code is then the exit code.
+// parse reads the command line; the command is nil where its help was printed instead, code is then
+// the exit code.
 func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Context, code int, err error) {
 	defer func() { // around kong only: a panic of a command must not look like an exit
 		switch e := recover().(type) {
@@ -176,7 +177,8 @@ func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Conte
 	return command, exitUsage, err
 }
 
-// valueFlags says, for the name of every flag of the node and the commands below it, whether it takes a value.
+// valueFlags says, for the name of every flag of the node and the commands below it, whether it
+// takes a value.
 func valueFlags(node *kong.Node) map[string]bool {
 	flags := map[string]bool{}
 	for _, f := range node.Flags {
@@ -188,8 +190,9 @@ func valueFlags(node *kong.Node) map[string]bool {
 	return flags
 }
 
-// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: the one-letter flags are -h and -n, which kong knows. A
-// value may begin with a dash, as answers that are lists do, unless it reads as a flag; takesValue names the flags.
+// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: the one-letter flags
+// are -h and -n, which kong knows. A value may begin with a dash, as answers that are lists do,
+// unless it reads as a flag; takesValue names the flags.
 func doubleDashes(args []string, takesValue map[string]bool) []string {
 	flagName := func(arg string) (name string, whole, ok bool) {
 		name, _, inside := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")

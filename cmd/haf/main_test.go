@@ -35,7 +35,8 @@ func TestDoubleDashes(t *testing.T) {
 		{[]string{"-prompt", "- one\n- two", "-response", "-yes"}, []string{"--prompt=- one\n- two", "--response=-yes"}},
 		{[]string{"-prompt", "--yes"}, []string{"--prompt=--yes"}},
 		{[]string{"-gate", "-1"}, []string{"--gate=-1"}},
-		{[]string{"-data", "-first", "3"}, []string{"--data", "--first", "3"}}, // a forgotten value stays an error
+		// a forgotten value stays an error
+		{[]string{"-data", "-first", "3"}, []string{"--data", "--first", "3"}},
 		{[]string{"-data", "--first=3"}, []string{"--data", "--first=3"}},
 		{[]string{"-json", "-x"}, []string{"--json", "-x"}}, // takes no value
 		{[]string{"-prompt"}, []string{"--prompt"}},

@@ -32,11 +32,12 @@ type paperOutput struct {
 	Finished  int             `json:"finished"` // before this run
 	Failed    []string        `json:"failed"`
 	Estimated paper.Estimated `json:"estimated"`
-	Need      *paper.Need     `json:"need,omitempty"`      // of memory, with -plan
-	Bounded   bool            `json:"bounded,omitempty"`   // the need is a bound: data or base model are not on disk
-	Available int64           `json:"available,omitempty"` // bytes of memory
-	Markdown  string          `json:"markdown,omitempty"`
-	HTML      string          `json:"html,omitempty"`
+	Need      *paper.Need     `json:"need,omitempty"` // of memory, with -plan
+	// the need is a bound: data or base model are not on disk
+	Bounded   bool   `json:"bounded,omitempty"`
+	Available int64  `json:"available,omitempty"` // bytes of memory
+	Markdown  string `json:"markdown,omitempty"`
+	HTML      string `json:"html,omitempty"`
 }
 
 // Run trains and evaluates the plan's cells that are not finished, then makes the page.
@@ -101,7 +102,8 @@ func newPaperOutput(cells []*paper.Cell, estimated paper.Estimated) paperOutput 
 	return out
 }
 
-// plan lists the cells, says how long they take and what memory they need. Only what is known to need more than there is is an error.
+// plan lists the cells, says how long they take and what memory they need. Only what is known to
+// need more than there is is an error.
 func (c *paperCmd) plan(a *app, plan *paper.Plan, client *hub.Client) error {
 	look, err := plan.Look(a.ctx, client, c.Out, c.Only)
 	if err != nil {

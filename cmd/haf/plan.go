@@ -16,8 +16,8 @@ type planOutput struct {
 	Total           int64  `json:"total"`                      // bytes
 }
 
-// plan says what a run will need and runs nothing; where it does not fit, the gate is not met. Memory is the host's: what
-// a device with memory of its own has left is not asked.
+// plan says what a run will need and runs nothing; where it does not fit, the gate is not met.
+// Memory is the host's: what a device with memory of its own has left is not asked.
 func (c *trainCmd) plan(a *app) error {
 	r, err := recipe.Load(c.Recipe, c.Set)
 	if err != nil {

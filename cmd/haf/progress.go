@@ -42,7 +42,8 @@ func newProgress(w io.Writer) *progress {
 // Logf prints a line.
 func (p *progress) Logf(format string, args ...any) {
 	if p.bar != nil {
-		_ = p.bar.Clear() // the bar is drawn again below the line; a terminal that refuses is no reason to stop
+		// the bar is drawn again below the line; a terminal that refuses is no reason to stop
+		_ = p.bar.Clear()
 	}
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
@@ -104,8 +105,8 @@ func (p *progress) Update(done int, detail string) {
 	fmt.Fprintln(p.w, line)
 }
 
-// fit shortens a description so that the bar behind it, with count, rate and time left, stays on one line: a longer
-// one leaves a torn line behind at every redraw.
+// fit shortens a description so that the bar behind it, with count, rate and time left, stays on
+// one line: a longer one leaves a torn line behind at every redraw.
 func (p *progress) fit(description string) string {
 	width := 80
 	if f, ok := p.w.(*os.File); ok {

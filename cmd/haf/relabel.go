@@ -120,8 +120,8 @@ func (c *relabelCmd) Run(a *app) error {
 	return c.finish(a, journal, rows, out)
 }
 
-// own reads rewards of the model on every response of the groups, "" that of the head that was trained: [reward][group][response]. Groups
-// that the model's template refuses are left out.
+// own reads rewards of the model on every response of the groups, "" that of the head that was
+// trained: [reward][group][response]. Groups that the model's template refuses are left out.
 func (c *relabelCmd) own(a *app, groups *[]pref.Group, names ...string) (out [][][]float64, err error) {
 	from, err := c.open(a, c.Models, reading{})
 	if err != nil {

@@ -27,10 +27,11 @@ type scoreCmd struct {
 // the reason in the place of a reward.
 type scored struct {
 	pref.Sample
-	Reward    *float64 `json:"reward"`
-	Refused   string   `json:"refused,omitempty"`
-	Variance  *float64 `json:"variance,omitempty"`  // of the reward, by a model that predicts it
-	Truncated bool     `json:"truncated,omitempty"` // tokens were cut to fit: the reward is of what was left
+	Reward   *float64 `json:"reward"`
+	Refused  string   `json:"refused,omitempty"`
+	Variance *float64 `json:"variance,omitempty"` // of the reward, by a model that predicts it
+	// tokens were cut to fit: the reward is of what was left
+	Truncated bool `json:"truncated,omitempty"`
 }
 
 // scoreBatch is how many samples are scored at a time.

@@ -24,7 +24,8 @@ import (
 	"haf/weights"
 )
 
-// TestScripts runs testdata/script: the command line as a user meets it. Beside testscript's own commands there are
+// TestScripts runs testdata/script: the command line as a user meets it. Beside testscript's own
+// commands there are
 //
 //	demo                        writes base/, train.jsonl and test.jsonl of the demo's world, and tiny.toml to train on them
 //	code N haf …                runs haf, which must exit with N

@@ -41,7 +41,8 @@ func (b *safeBuffer) String() string {
 
 var servers sync.Map // by the script's $WORK
 
-// serving starts haf serve with the arguments on a free port and waits until it is ready; its address is in $URL.
+// serving starts haf serve with the arguments on a free port and waits until it is ready; its
+// address is in $URL.
 func serving(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: serving MODEL… FLAG…")
@@ -76,8 +77,8 @@ func serving(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("haf serve was not ready: %s", s.stderr.String())
 }
 
-// signalled sends the server a signal: with "term" it must end with exit code 0, and with "hup TEXT" the text must come on its
-// standard error, which is left in $WORK/stderr.
+// signalled sends the server a signal: with "term" it must end with exit code 0, and with "hup
+// TEXT" the text must come on its standard error, which is left in $WORK/stderr.
 func signalled(ts *testscript.TestScript, neg bool, args []string) {
 	v, ok := servers.Load(ts.Getenv("WORK"))
 	if neg || !ok || len(args) == 0 {

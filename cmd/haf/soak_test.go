@@ -25,8 +25,9 @@ import (
 	"haf/recipe"
 )
 
-// TestSoak asks a served model of the demo for $HAF_SOAK (such as 2m) by clients of every kind, with faults and reloads, and wants no
-// wrong answer, no failure, a reason for every refusal, and a memory that stays as it is. `make soak` runs it.
+// TestSoak asks a served model of the demo for $HAF_SOAK (such as 2m) by clients of every kind,
+// with faults and reloads, and wants no wrong answer, no failure, a reason for every refusal, and a
+// memory that stays as it is. `make soak` runs it.
 func TestSoak(t *testing.T) {
 	duration, err := time.ParseDuration(os.Getenv("HAF_SOAK"))
 	if err != nil {
@@ -160,7 +161,8 @@ func startSoak(t *testing.T) *soak {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Score(t.Context(), s.samples); err != nil { // it asks until the server is ready
+	// it asks until the server is ready
+	if _, err := client.Score(t.Context(), s.samples); err != nil {
 		t.Fatalf("%v\n%s", err, s.stderr.String())
 	}
 	return s

@@ -9,7 +9,8 @@ import (
 	"haf/recipe"
 )
 
-// TestPage draws results of both scales: the full ones hide the reduced ones of their series, the last line of a case holds.
+// TestPage draws results of both scales: the full ones hide the reduced ones of their series, the
+// last line of a case holds.
 func TestPage(t *testing.T) {
 	dir := t.TempDir()
 	lines := []string{
@@ -45,7 +46,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestMaterial makes pairs of a length and varied pairs from the demo's, and a model of another depth, which must open.
+// TestMaterial makes pairs of a length and varied pairs from the demo's, and a model of another
+// depth, which must open.
 func TestMaterial(t *testing.T) {
 	demo, err := recipe.WriteDemo(t.TempDir(), 1)
 	if err != nil {

@@ -1,6 +1,7 @@
-// Growth measures how time and memory grow with what is trained: sequence length, adapter rank and depth, and how reading,
-// tokenizing and packing grow with the number of pairs. Each measurement is a process of its own, `haf bench -one`; its
-// result becomes a line of a JSON file, of which a page with tables and a plot is made. `make growth` runs it.
+// Growth measures how time and memory grow with what is trained: sequence length, adapter rank and
+// depth, and how reading, tokenizing and packing grow with the number of pairs. Each measurement is
+// a process of its own, `haf bench -one`; its result becomes a line of a JSON file, of which a page
+// with tables and a plot is made. `make growth` runs it.
 package main
 
 import (

@@ -17,7 +17,8 @@ import (
 	"haf/weights"
 )
 
-// madeModel writes a model of the study's sizes but for its depth, with random weights, and returns its folder.
+// madeModel writes a model of the study's sizes but for its depth, with random weights, and returns
+// its folder.
 func (s *study) madeModel(layers int) (string, error) {
 	dir := filepath.Join(s.dir, fmt.Sprintf("layers-%d", layers))
 	if _, err := os.Stat(filepath.Join(dir, "model.safetensors")); err == nil {
@@ -111,7 +112,8 @@ func (t *texts) write(name string, n int, next func(i int) (pair, error)) (strin
 	return path, errors.Join(w.Flush(), f.Close())
 }
 
-// ofLength writes pairs whose sequences have at most that many tokens, and nearly as many: half prompt, half response.
+// ofLength writes pairs whose sequences have at most that many tokens, and nearly as many: half
+// prompt, half response.
 func (t *texts) ofLength(length, n int) (string, error) {
 	return t.write(fmt.Sprintf("length-%d.jsonl", length), n, func(int) (pair, error) {
 		prompt, err := t.passage(length/2, func(text string) (int, error) {
@@ -140,7 +142,8 @@ func (t *texts) ofLength(length, n int) (string, error) {
 
 func ask(text string) []pref.Message { return []pref.Message{{Role: pref.User, Content: text}} }
 
-// passage returns words of the texts, from anywhere, that take at most so many tokens, and less by few.
+// passage returns words of the texts, from anywhere, that take at most so many tokens, and less by
+// few.
 func (t *texts) passage(tokens int, count func(text string) (int, error)) (string, error) {
 	from := t.random.IntN(len(t.words))
 	text := func(n int) string {
@@ -174,8 +177,8 @@ func (t *texts) passage(tokens int, count func(text string) (int, error)) (strin
 	return text(low), nil
 }
 
-// varied writes the data's pairs again and again, each time with other words at the end of its texts, so that no two are
-// the same.
+// varied writes the data's pairs again and again, each time with other words at the end of its
+// texts, so that no two are the same.
 func (t *texts) varied(n int) (string, error) {
 	word := func() string { return " " + t.words[t.random.IntN(len(t.words))] }
 	return t.write(fmt.Sprintf("pairs-%d.jsonl", n), n, func(i int) (pair, error) {

@@ -94,7 +94,8 @@ func exponent(from, to result, y func(result) float64) string {
 	return fmt.Sprintf("%.2f", math.Log(y(to)/y(from))/math.Log(float64(to.X)/float64(from.X)))
 }
 
-// draws makes the plot: a column a series, seconds above and memory below, against logarithmic sizes.
+// draws makes the plot: a column a series, seconds above and memory below, against logarithmic
+// sizes.
 func draws(results []result) ([]byte, error) {
 	var columns []series
 	for _, s := range allSeries {

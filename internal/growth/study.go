@@ -49,11 +49,12 @@ type study struct {
 
 // A result is one measurement, a line of the results.
 type result struct {
-	Series  string             `json:"series"` // "length", "rank", "depth" or "pairs"
-	X       int                `json:"x"`
-	Scale   string             `json:"scale"`
-	Date    string             `json:"date"`
-	Seconds float64            `json:"seconds"` // median of the steps after the first; of all the work for pairs
+	Series string `json:"series"` // "length", "rank", "depth" or "pairs"
+	X      int    `json:"x"`
+	Scale  string `json:"scale"`
+	Date   string `json:"date"`
+	// median of the steps after the first; of all the work for pairs
+	Seconds float64            `json:"seconds"`
 	PeakMB  float64            `json:"peak_mb"` // of the process, in units of 10⁶ bytes
 	Bench   recipe.BenchResult `json:"bench"`
 }
@@ -163,8 +164,8 @@ func (s *study) one(ctx context.Context, series string, x int, name, model, data
 	return errors.Join(err, f.Close())
 }
 
-// readResults reads the lines; of several of one case the last one holds, and results of a full run hide reduced ones of
-// their series.
+// readResults reads the lines; of several of one case the last one holds, and results of a full run
+// hide reduced ones of their series.
 func readResults(path string) ([]result, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

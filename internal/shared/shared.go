@@ -1,5 +1,6 @@
-// Package shared finds, for the tests alone, the material that is not part of the repository: stored values,
-// models and preference data beside the checkout. A test that needs it is skipped where it is missing.
+// Package shared finds, for the tests alone, the material that is not part of the repository:
+// stored values, models and preference data beside the checkout. A test that needs it is skipped
+// where it is missing.
 package shared
 
 import (
@@ -10,15 +11,15 @@ import (
 	"testing"
 )
 
-// Path returns the path of name inside the folder of shared material: $HAF_SHARED, else ../shared beside the
-// checkout. The test is skipped, saying so, where it does not exist.
+// Path returns the path of name inside the folder of shared material: $HAF_SHARED, else ../shared
+// beside the checkout. The test is skipped, saying so, where it does not exist.
 func Path(t testing.TB, name string) string {
 	t.Helper()
 	return orSkip(t, filepath.Join(dir(), filepath.FromSlash(name)), "shared material is not beside this checkout")
 }
 
-// Golden returns the path of a file of stored values: in $HAF_GOLDEN, which may hold other values of the same form, else
-// in the shared material.
+// Golden returns the path of a file of stored values: in $HAF_GOLDEN, which may hold other values
+// of the same form, else in the shared material.
 func Golden(t testing.TB, name string) string {
 	t.Helper()
 	if dir := os.Getenv("HAF_GOLDEN"); dir != "" {
@@ -37,8 +38,9 @@ func Model(t testing.TB, name string) string {
 	return orSkip(t, filepath.Join(cache, "haf", "models", name), "run `make models` first")
 }
 
-// Cases returns the folders with a stored case (expected.json), adapters' included: those below $HAF_GOLDEN, else the
-// repository's own and, where the shared material is, its models that the repository has not got.
+// Cases returns the folders with a stored case (expected.json), adapters' included: those below
+// $HAF_GOLDEN, else the repository's own and, where the shared material is, its models that the
+// repository has not got.
 func Cases(t testing.TB) []string {
 	t.Helper()
 	roots := []string{os.Getenv("HAF_GOLDEN")}
@@ -111,8 +113,9 @@ func orSkip(t testing.TB, path, why string) string {
 	return path
 }
 
-// Foreign returns the folders of reward models as other programs leave them, each with the rewards that transformers gives
-// conversations: those below $HAF_GOLDEN, else the repository's own and, where the shared material is, those it has besides.
+// Foreign returns the folders of reward models as other programs leave them, each with the rewards
+// that transformers gives conversations: those below $HAF_GOLDEN, else the repository's own and,
+// where the shared material is, those it has besides.
 func Foreign(t testing.TB) []string {
 	t.Helper()
 	pattern := func(root string) []string {
