@@ -136,7 +136,7 @@ def main():
         for text, reward in zip(texts, rewards):
 
             async def inputs(data, text=text):
-                return text.removeprefix("<s>") + "\n"  # as verl strips BOS and templates end
+                return text.removeprefix("<s>")  # as verl strips BOS
 
             worker._preprocess_reward_inputs = inputs
             check(f"verl, {engine}", [asyncio.run(worker.compute_score_disrm(None))["reward_score"]], [reward])
