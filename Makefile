@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check docs fuzz setup parity models round-trips remote contract soak bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one clean
+.PHONY: build demo test race check docs fuzz setup parity models round-trips remote contract soak bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one inputs clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -162,8 +162,16 @@ real: build models
 	$(MAKE) real-one NAME=dpo SET="-set objective.reward_weight=0 -set objective.policy_weight=1"
 
 real-one:
-	bin/haf train recipes/hh-helpful.toml -out runs/hh-$(NAME) -set model.path=$(SMOLLM2) $(SET)
+	bin/haf train recipes/hh-helpful.toml -out runs/hh-$(NAME) -set model.path=$(SMOLLM2) \
+		-set data.train=$(SHARED)/data/hh/helpful-base.test.jsonl.gz $(SET)
 	bin/haf -json eval runs/hh-$(NAME) -held-out -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz > runs/hh-$(NAME)/eval.json
+
+# Links in data/ and models/, where the plans of recipes/paper-{tiny,small,full}.toml look.
+inputs: models
+	mkdir -p models
+	ln -sfn $(SHARED)/data data
+	ln -sfn $(abspath $(SHARED))/models/stories260k models/stories260k
+	ln -sfn $(SMOLLM2) models/smollm2-135m-instruct
 
 clean:
 	rm -rf bin

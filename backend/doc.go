@@ -4,7 +4,8 @@
 //
 // [Open] picks the device, [Find] lists what is installed, [Setup] installs a plug-in and proves it
 // with a small matrix product in a child process: a program that imports this package plays that
-// child where it is told to in its environment, before its main. On linux the package keeps the
-// large memory blocks that XLA on a CPU gives back, for the next execution (blocks_linux.c);
-// [Release] lets go of them.
+// child where it is told to in its environment, before its main.
+//
+// XLA on a CPU frees large memory blocks after every execution; on Linux the package keeps them for
+// the next execution (blocks_linux.c). [Release] frees them.
 package backend

@@ -76,8 +76,8 @@ var (
 	cgroup2 = cgroupFiles{"memory.max", "memory.current", "inactive_file"}
 )
 
-// left is what a group's limit leaves; cached files count as free. False where there is no group or
-// no limit.
+// left returns how many bytes the control group in dir may still use. Cached files count as free. It
+// returns false where there is no such group, or the group has no limit.
 func (f cgroupFiles) left(dir string) (int64, bool) {
 	number := func(name string) (int64, bool) {
 		data, err := os.ReadFile(filepath.Join(dir, name))

@@ -177,8 +177,8 @@ func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Conte
 	return command, exitUsage, err
 }
 
-// valueFlags says, for the name of every flag of the node and the commands below it, whether it
-// takes a value.
+// valueFlags maps the name of every flag of the node and its subcommands to whether the flag takes a
+// value.
 func valueFlags(node *kong.Node) map[string]bool {
 	flags := map[string]bool{}
 	for _, f := range node.Flags {
