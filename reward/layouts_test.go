@@ -43,7 +43,7 @@ func requirePython(t *testing.T, packages ...string) string {
 		program = "python3"
 	}
 	if testing.Short() {
-		t.Skip("not in short mode")
+		t.Skip("slow: make round-trips runs it")
 	}
 	if packages == nil {
 		packages = []string{"torch, transformers, peft, jinja2"}

@@ -117,7 +117,7 @@ func TestLearns(t *testing.T) {
 	}{{"ppo", PPO, ValueHead}, {"ppo-separate", PPO, ValueSeparate}, {"rloo", RLOO, ValueHead}, {"grpo", GRPO, ValueHead}} {
 		t.Run(k.name, func(t *testing.T) {
 			if testing.Short() {
-				t.Skip("minutes of compiling and sampling: not in short mode")
+				t.Skip("minutes of compiling and sampling: make rl-sanity runs it")
 			}
 			result, curve, err := storiesRun(t, t.Context(), filepath.Join(t.TempDir(), "run"), nearLength(70), false, func(o *Options) {
 				o.MaxSteps, o.Value, o.CriticLR = steps, k.value, 1e-3
