@@ -9,7 +9,8 @@
 //
 // packing.go has the packing of a data set and fixed_shapes.go that of a server, which packs into
 // shapes it has compiled; shape_search.go and lengths.go choose the shapes, rows.go places groups
-// in rows, balance.go spreads the rows over batches, and steps.go orders the batches of an epoch.
+// in rows, few.go does both for few groups, balance.go spreads the rows over batches, and steps.go
+// orders the batches of an epoch.
 package pack
 
 import (
@@ -179,7 +180,7 @@ func (p *Packing) place(items []item, shapes []Shape, opt Options) {
 	for _, s := range shapes {
 		lengths = append(lengths, s.lengths()...)
 	}
-	rows, batches, _ := packBatches(items, shapes[0], lengths, math.MaxInt)
+	rows, batches, _ := packBatches(items, shapes[0], lengths, math.MaxInt, true)
 	for i, shape := range shapes {
 		same := slices.DeleteFunc(slices.Clone(rows), func(r packedRow) bool {
 			return r.length != shape.Length && (shape.ShortRows == 0 || r.length != shape.ShortLength)

@@ -43,8 +43,11 @@ const unbounded = -1
 
 // packBatches packs items into as few batches of a shape as hold them, and any number of rows of
 // other lengths, for those that need them. lengths, ascending, are all of them; a shape without
-// rows has no batches. It fails where more batches than the limit are needed.
-func packBatches(items []item, shape Shape, lengths []int, limit int) (rows []packedRow, batches int, ok bool) {
+// rows has no batches. It fails where more batches than the limit are needed. With fullest, few
+// items are packed by packFullest where pack has no room for them.
+func packBatches(items []item, shape Shape, lengths []int, limit int, fullest bool) (
+	rows []packedRow, batches int, ok bool,
+) {
 	most := slices.Repeat([]int{unbounded}, len(lengths))
 	if shape.Rows == 0 {
 		rows, ok = pack(items, lengths, most)
@@ -79,6 +82,11 @@ func packBatches(items []item, shape Shape, lengths []int, limit int) (rows []pa
 		}
 		if rows, ok := pack(items, lengths, most); ok {
 			return rows, batches, true
+		}
+		if fullest && len(items) <= fewItems && len(lengths) == len(shape.lengths()) {
+			if rows, ok := packFullest(items, lengths, most); ok {
+				return rows, batches, true
+			}
 		}
 	}
 	return nil, 0, false

@@ -59,6 +59,9 @@ func chooseMix(items []item, opt Options) (best Shape, least float64) {
 	sample := thin(items, min(2*searchItems, max(searchItems/8, mixBatches*len(items)*most/tokens)))
 	sampled := totalSize(sample)
 	least = math.Inf(1)
+	if len(items) <= fewItems && !opt.PowerOfTwoSizes {
+		best, least = chooseFullest(items, opt)
+	}
 	try := func(s Shape) {
 		batch := (batchCost + s.cost()) * float64(len(items)) / float64(len(sample))
 		compile := compileBlock * float64(s.queryBlocks()*most)
@@ -69,7 +72,7 @@ func chooseMix(items []item, opt Options) (best Shape, least float64) {
 		if ceilDiv(sampled, s.Positions()) > limit {
 			return
 		}
-		if _, batches, ok := packBatches(sample, s, s.lengths(), limit); ok && float64(batches)*batch+compile < least {
+		if _, batches, ok := packBatches(sample, s, s.lengths(), limit, false); ok && float64(batches)*batch+compile < least {
 			best, least = s, float64(batches)*batch+compile
 		}
 	}

@@ -245,6 +245,16 @@ func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model,
 	return nil
 }
 
+// firstOf returns the groups of the first batch that has the shape.
+func firstOf(plan *pack.Packing, shape int, groups []encode.Group) []encode.Group {
+	i := slices.IndexFunc(plan.Batches, func(b pack.Assignment) bool { return b.Shape == shape })
+	var first []encode.Group
+	for _, g := range slices.Concat(plan.Batches[i].Rows...) {
+		first = append(first, groups[g])
+	}
+	return first
+}
+
 // score reads the score head of all responses.
 func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []encode.Group, single bool, opt BenchOptions) error {
 	if single {
@@ -258,17 +268,21 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 	if err != nil {
 		return fmt.Errorf("recipe: %w", err)
 	}
-	var last time.Time
+	// Each shape's program is compiled, and run once, before the clock starts.
+	for i := range plan.Shapes {
+		one := firstOf(plan, i, groups)
+		if _, err := model.Read(ctx, one, reward.ScoreHead, shapes, nil); err != nil {
+			return fmt.Errorf("recipe: %w", err)
+		}
+	}
 	var units, flops float64
-	done, batch, began := 0, 0, time.Time{}
+	batch, began := 0, time.Now()
+	b.Start = began.Sub(opt.Began).Seconds()
+	last := began
 	_, err = model.Read(ctx, groups, reward.ScoreHead, shapes, func(n, total int) {
 		now := time.Now()
-		if last.IsZero() {
-			b.Start, began, done = now.Sub(opt.Began).Seconds(), now, n
-		} else {
-			b.Seconds = append(b.Seconds, now.Sub(last).Seconds())
-			flops += train.ForwardFLOPs(model, plan.Shapes[plan.Batches[batch].Shape], false).Total()
-		}
+		b.Seconds = append(b.Seconds, now.Sub(last).Seconds())
+		flops += train.ForwardFLOPs(model, plan.Shapes[plan.Batches[batch].Shape], false).Total()
 		last, batch = now, batch+1
 	})
 	if err != nil {
@@ -276,10 +290,6 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 	}
 	for _, g := range groups {
 		units += float64(len(g.Responses))
-	}
-	units *= float64(len(groups)-done) / float64(len(groups))
-	if units == 0 {
-		return fmt.Errorf("recipe: one packed batch of %d groups is too few to measure: more pairs are wanted", len(groups))
 	}
 	b.Rate, b.GFLOP, b.Programs, b.Fill = units/last.Sub(began).Seconds(), flops/1e9/units, model.Programs(), plan.Fill()
 	return nil

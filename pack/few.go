@@ -1,0 +1,166 @@
+package pack
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+)
+
+// Packing of few groups. Best fit leaves gaps that hardly matter among thousands of groups, and a
+// batch more among a hundred: few groups are packed by searching for what fills each row best.
+
+// fewItems is up to how many items are few.
+const fewItems = 512
+
+// Bounds of the search of chooseFullest.
+const (
+	fullestLengths = 48 // of the longer rows, for a size of batch
+	fullestMore    = 7  // of the least number of batches that many-th part more, in that many steps:
+	fullestNumbers = 5
+	fullestSizes   = 6       // of batches, in quanta above the least
+	fullestTries   = 100_000 // times the number of items
+)
+
+// chooseFullest is chooseMix for few items, which are too few to sample: it tries all the shapes
+// that are hardly larger than the items, the cheapest first, until they fit. The cost is infinite
+// where it finds none.
+func chooseFullest(items []item, opt Options) (best Shape, least float64) {
+	longest, tokens := opt.roundLength(items[0].size), totalSize(items)
+	most := opt.mostPositions(longest)
+	type candidate struct {
+		shape   Shape
+		batches int
+		cost    float64
+	}
+	var candidates []candidate
+	sums := []int{0} // sums[n] is the size of the n longest
+	for _, it := range items {
+		sums = append(sums, sums[len(sums)-1]+it.size)
+	}
+	add := func(s Shape, batches int) {
+		if s.ShortRows > 0 {
+			long := sort.Search(len(items), func(i int) bool { return items[i].size <= s.ShortLength })
+			rows := batches * s.Rows
+			if long == len(items) || sums[long] > rows*s.Length {
+				return
+			}
+			if long > 0 && long > rows*(s.Length/items[long-1].size) {
+				return
+			}
+		}
+		cost := float64(batches)*(batchCost+s.cost()) + compileBlock*float64(s.queryBlocks()*most)
+		candidates = append(candidates, candidate{s, batches, cost})
+	}
+	fewest := max(1, ceilDiv(tokens, most))
+	step := 1 + fewest/fullestMore/fullestNumbers
+	for batches := fewest; batches <= fewest+1+fewest/fullestMore; batches += step {
+		low := max(longest, ceilDiv(ceilDiv(tokens, batches), opt.RowMultiple)*opt.RowMultiple)
+		for size := low; size <= min(most, low+fullestSizes*opt.RowMultiple); size += opt.RowMultiple {
+			largest := size / opt.RowMultiple * opt.RowMultiple
+			for _, length := range spread(longest, largest, opt.RowMultiple, fullestLengths) {
+				for rows := 1; rows <= size/length; rows++ {
+					rest := size - rows*length
+					if rest == 0 {
+						add(Shape{Rows: rows, Length: length}, batches)
+						continue
+					}
+					for n := 1; opt.MaxLengths == 2 && n*opt.RowMultiple <= rest; n++ {
+						if rest%(n*opt.RowMultiple) == 0 && rest/n < length {
+							add(Shape{Rows: rows, Length: length, ShortRows: n, ShortLength: rest / n}, batches)
+						}
+					}
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
+	for _, c := range candidates[:min(len(candidates), fullestTries/len(items))] {
+		if _, _, ok := packBatches(items, c.shape, c.shape.lengths(), c.batches, true); ok {
+			return c.shape, c.cost
+		}
+	}
+	return Shape{}, math.Inf(1)
+}
+
+// packFullest places items, longest first, in rows of the given lengths (ascending), of each as
+// many as most says: row by row, the longest first, the longest item that fits and those of the
+// others that fill the row best, by dynamic programming over its positions (the minimum bin slack
+// heuristic, Gupta and Ho 1999). It fails where there is no room for one.
+func packFullest(items []item, lengths, most []int) (rows []packedRow, ok bool) {
+	left := slices.Clone(items)
+	spare := -totalSize(items) // positions that may stay empty
+	for k, length := range lengths {
+		spare += most[k] * length
+	}
+	var reach []uint64
+	for k := len(lengths) - 1; k >= 0; k-- {
+		for n := most[k]; n > 0 && len(left) > 0; n-- {
+			row := packedRow{length: lengths[k]}
+			var taken []int
+			taken, reach = fillRow(left, lengths[k], reach)
+			spare -= lengths[k]
+			for _, i := range taken {
+				spare += left[i].size
+			}
+			if spare < 0 {
+				return nil, false
+			}
+			if len(taken) == 0 {
+				continue // empty, as will be all of this length
+			}
+			for _, i := range taken {
+				row.groups = append(row.groups, left[i].index)
+				row.load.add(left[i].load)
+			}
+			slices.Reverse(taken) // from the last on, so that the others keep their places
+			for _, i := range taken {
+				left = slices.Delete(left, i, i+1)
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows, len(left) == 0
+}
+
+// fillRow returns which of the items, longest first, a row gets, ascending: the first that fits and
+// those of the others that fill it best, of equal choices the one of longer items. memory is for
+// its use, and comes back for the next.
+func fillRow(items []item, length int, memory []uint64) (taken []int, reach []uint64) {
+	first := slices.IndexFunc(items, func(it item) bool { return it.size <= length })
+	if first < 0 {
+		return nil, memory
+	}
+	room := length - items[first].size
+	words := room/64 + 1
+	// reach[i] has a bit for every sum up to room of items behind the first up to the i-th of them.
+	rest := items[first+1:]
+	reach = slices.Grow(memory[:0], (len(rest)+1)*words)[:(len(rest)+1)*words]
+	clear(reach[:words])
+	reach[0] = 1
+	for i, it := range rest {
+		from, to := reach[i*words:][:words], reach[(i+1)*words:][:words]
+		copy(to, from)
+		shift, bit := it.size/64, it.size%64
+		for w := words - 1; w >= shift; w-- {
+			to[w] |= from[w-shift] << bit
+			if bit > 0 && w > shift {
+				to[w] |= from[w-shift-1] >> (64 - bit)
+			}
+		}
+	}
+	has := func(i, sum int) bool { return reach[i*words+sum/64]>>(sum%64)&1 == 1 }
+	sum := room
+	for !has(len(rest), sum) {
+		sum--
+	}
+	for i := len(rest); i > 0; i-- {
+		if !has(i-1, sum) { // not without the i-th
+			taken = append(taken, first+i)
+			sum -= rest[i-1].size
+		}
+	}
+	taken = append(taken, first)
+	slices.Reverse(taken)
+	return taken, reach
+}
