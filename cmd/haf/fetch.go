@@ -1,10 +1,9 @@
 package main
 
 import (
-	"sync"
-
 	"haf/backend"
 	"haf/hub"
+	"haf/internal/progress"
 	"haf/reward"
 )
 
@@ -14,28 +13,7 @@ func (a *app) hub() (*hub.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	var mu sync.Mutex // files are fetched side by side
-	p := newProgress(a.stderr)
-	running := ""
-	c.Say = func(format string, args ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		p.Logf("haf: "+format, args...)
-	}
-	c.Progress = func(what string, done, total int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		if what != running {
-			p.EndPhase() // one that an error ended
-			p.StartBytesPhase("fetching "+what, int(total))
-			running = what
-		}
-		p.Update(int(done), "")
-		if done == total {
-			p.EndPhase()
-			running = ""
-		}
-	}
+	progress.Fetches(c, a.stderr)
 	return c, nil
 }
 

@@ -203,26 +203,12 @@ func (a *app) sample(generator pref.Generator, name string, prompts [][]pref.Mes
 	if journal.Len() > 0 {
 		fmt.Fprintf(a.stderr, "haf: going on: %d parts are done\n", journal.Len())
 	}
-	report, end := a.bars("generating")
-	samples, err := curate.Samples(a.ctx, generator, prompts, s, journal, report)
-	end()
+	samples, err := curate.Samples(a.ctx, generator, prompts, s, journal, a.pass("generating"))
 	if err != nil {
 		_ = journal.Close() // it is gone on with; the first error says more
 		return nil, nil, fmt.Errorf("%w; run it again to go on", err)
 	}
 	return samples, journal, nil
-}
-
-// bars returns a progress report for a stretch of work.
-func (a *app) bars(what string) (report func(done, total int), end func()) {
-	started := false
-	return func(done, total int) {
-		if !started {
-			a.p.StartPhase(what, total)
-			started = true
-		}
-		a.p.Update(done, "")
-	}, a.p.EndPhase
 }
 
 func ended(rows []curate.Sample) int {

@@ -63,9 +63,7 @@ func (f judgeFlags) contest(a *app, trials []pref.Trial, drop bool, seed uint64,
 	if err != nil {
 		return nil, pref.Usage{}, "", nil, err
 	}
-	report, end := a.bars("judging")
-	rows, used, err := curate.Contest(a.ctx, judge, trials, seed, journal, report)
-	end()
+	rows, used, err := curate.Contest(a.ctx, judge, trials, seed, journal, a.pass("judging"))
 	if err != nil {
 		_ = journal.Close() // it is gone on with; the first error says more
 		return nil, used, "", nil, fmt.Errorf("%w; run it again to go on", err)

@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"haf/backend"
+	"haf/internal/progress"
 	"haf/recipe"
 	"haf/rewarder"
 	"haf/run"
@@ -70,7 +71,7 @@ type cli struct {
 type app struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
-	p              *progress // on stderr
+	p              *progress.Printer // on stderr
 	deviceName     string
 	json           bool
 }
@@ -95,6 +96,12 @@ func (a *app) done(result any, format string, args ...any) error {
 		_, err := fmt.Fprintf(a.stderr, format+"\n", args...)
 		return err
 	})
+}
+
+// pass shows one pass over data.
+func (a *app) pass(name string) func(done, total int) {
+	passes := a.p.Passes()
+	return func(done, total int) { passes(name, done, total) }
 }
 
 // openDevice opens the chosen device and says if it is the slow one.
@@ -132,7 +139,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	p := newProgress(stderr)
+	p := progress.New(stderr)
 	err = command.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, p: p, deviceName: c.Device, json: c.JSON})
 	p.EndPhase() // of work that an error ended
 	switch {

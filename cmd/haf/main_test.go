@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -62,16 +61,4 @@ func TestPanicIsNoSuccess(t *testing.T) {
 	}()
 	code := execute([]string{"-help"}, failingWriter{}, io.Discard)
 	t.Errorf("execute returned %d", code)
-}
-
-func TestFit(t *testing.T) {
-	const detail = "training: loss 0.8016 (reward 0.6746, policy 0.6349), accuracy 0.55, 2100 tokens/s"
-	p := &progress{w: &bytes.Buffer{}, what: "training", total: 30} // no terminal: 80 columns
-	if got, want := p.fit(detail), "training: loss 0.8016"; got != want {
-		t.Errorf("fit = %q, want %q", got, want)
-	}
-	p.total = 1_000_000_000_000
-	if got, want := p.fit(detail), "training"; got != want {
-		t.Errorf("fit = %q, want %q", got, want)
-	}
 }

@@ -129,7 +129,7 @@ func (a *app) openRewarder(named string, r reading) (pref.Rewarder, error) {
 		}
 		opt := serve.RemoteOptions{Log: a.p.Logf}
 		if r.once {
-			opt.Progress = a.pass()
+			opt.Progress = a.p.Passes()
 		}
 		return client.Connect(a.ctx, opt)
 	}
@@ -149,26 +149,9 @@ func (a *app) readerOptions(r reading) (reward.ReaderOptions, error) {
 	dir, err := cacheDir("reference")
 	opt := reward.ReaderOptions{CacheDir: dir, Batch: r.batch, Log: a.p.Logf}
 	if r.once {
-		opt.Progress = a.pass()
+		opt.Progress = a.p.Passes()
 	}
 	return opt, err
-}
-
-// pass shows the passes over data, one after the other.
-func (a *app) pass() func(pass string, done, total int) {
-	running := ""
-	return func(pass string, done, total int) {
-		if pass != running {
-			a.p.EndPhase()
-			a.p.StartPhase(pass, total)
-			running = pass
-		}
-		a.p.Update(done, "")
-		if done == total {
-			a.p.EndPhase()
-			running = ""
-		}
-	}
 }
 
 // openClient is the client of a model at a URL, with the token of HAF_TOKEN; tries is how often it

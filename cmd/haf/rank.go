@@ -78,9 +78,7 @@ func (c *rankCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	progress, end := a.bars("scoring")
-	rows, err := curate.Rank(a.ctx, samples, scorer, gold, progress)
-	end()
+	rows, err := curate.Rank(a.ctx, samples, scorer, gold, a.pass("scoring"))
 	if err != nil {
 		return err
 	}

@@ -150,9 +150,7 @@ func (c *relabelCmd) own(a *app, groups *[]pref.Group, names ...string) (out [][
 
 // scoreGroups scores every response of the groups: [group][response].
 func (a *app) scoreGroups(s *rewarder.Scorer, groups []pref.Group) ([][]float64, error) {
-	report, end := a.bars("scoring by " + s.Name())
-	defer end()
-	return eval.ScoreAll(a.ctx, groups, s, report)
+	return eval.ScoreAll(a.ctx, groups, s, a.pass("scoring by "+s.Name()))
 }
 
 // selected has pairs selected by the model's two heads labelled by a judge.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"haf/internal/progress"
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
@@ -54,7 +55,7 @@ type optimization struct {
 	read     []run.ModelFile // reward model and critic
 	models   []*reward.Model // policy and critic
 	reward   *openScorer
-	progress *progress
+	progress *progress.Printer
 }
 
 func (o *optimization) close() {
@@ -68,7 +69,7 @@ func (o *optimization) close() {
 
 // loadOptimization opens models and prompts.
 func loadOptimization(a *app, r *recipe.Recipe) (_ job[rlhf.Result], err error) {
-	o := &optimization{a: a, recipe: r, progress: newProgress(a.stderr)}
+	o := &optimization{a: a, recipe: r, progress: progress.New(a.stderr)}
 	defer func() {
 		if err != nil {
 			o.close()

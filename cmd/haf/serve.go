@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"haf/backend"
+	"haf/internal/progress"
 	"haf/reward"
 	"haf/serve"
 )
@@ -145,16 +146,13 @@ func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, nam
 	if err != nil {
 		return nil, err
 	}
-	p := newProgress(a.stderr)
-	started := false
+	p := progress.New(a.stderr)
+	pass := p.Passes()
 	former, _ := before.(*reward.Engine)
-	engine, err := model.Engine(ctx, reward.EngineOptions{Rewards: c.Rewards, MaxLength: c.MaxLength, Before: former, Progress: func(done, total int) {
-		if !started {
-			p.StartPhase("compiling "+name, total)
-			started = true
-		}
-		p.Update(done, "")
-	}})
+	engine, err := model.Engine(ctx, reward.EngineOptions{
+		Rewards: c.Rewards, MaxLength: c.MaxLength, Before: former,
+		Progress: func(done, total int) { pass("compiling "+name, done, total) },
+	})
 	p.EndPhase()
 	if err != nil {
 		model.Close()

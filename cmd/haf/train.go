@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"haf/backend"
+	"haf/internal/progress"
 	"haf/recipe"
 	"haf/reward"
 	"haf/run"
@@ -93,12 +94,12 @@ type training struct {
 	data     train.Data
 	options  train.Options
 	report   []string // what was read
-	progress *progress
+	progress *progress.Printer
 }
 
 // loadTraining opens the recipe's model and data and prints what was read.
 func loadTraining(a *app, device *backend.Device, r *recipe.Recipe) (job[train.Result], error) {
-	t := &training{a: a, recipe: r, options: r.TrainOptions(), progress: newProgress(a.stderr)}
+	t := &training{a: a, recipe: r, options: r.TrainOptions(), progress: progress.New(a.stderr)}
 	t.options.AvailableMemory = r.AvailableMemory(device)
 	t.progress.Logf("device: %s", device.Describe())
 	trained, valid, report, err := r.Groups()

@@ -1,0 +1,193 @@
+// Package progress shows long work on a stream such as standard error: a bar on a terminal, and
+// elsewhere a line now and then. A [Printer] is a run.Progress.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"haf/hub"
+)
+
+// A Printer shows one phase of work at a time. It is not safe for concurrent use.
+type Printer struct {
+	w        io.Writer
+	terminal bool
+	bar      *progressbar.ProgressBar
+
+	phase       string
+	bytes       bool // the steps of the phase are bytes
+	total       int
+	began, last time.Time
+	start       int // steps that were done when the phase began
+	started     bool
+}
+
+// lineEvery is the time between two lines where there is no terminal.
+const lineEvery = 10 * time.Second
+
+// barWidth is the number of columns of the bar itself.
+const barWidth = 12
+
+// New returns a Printer on w, which shows bars if w is a terminal.
+func New(w io.Writer) *Printer {
+	f, ok := w.(*os.File)
+	return &Printer{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
+
+// Logf prints a line.
+func (p *Printer) Logf(format string, args ...any) {
+	if p.bar != nil {
+		// The bar is drawn again below the line. A terminal that refuses is no reason to stop.
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+// StartPhase begins a phase of total steps.
+func (p *Printer) StartPhase(name string, total int) { p.begin(name, total, false) }
+
+func (p *Printer) begin(phase string, total int, bytes bool) {
+	now := time.Now()
+	p.phase, p.total, p.bytes = phase, total, bytes
+	p.began, p.last, p.started = now, now, false
+	if !p.terminal {
+		return
+	}
+	options := []progressbar.Option{
+		progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(phase),
+		progressbar.OptionSetWidth(barWidth), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100 * time.Millisecond),
+	}
+	if bytes {
+		if total == 0 {
+			total = -1 // not known
+		}
+		options = append(options, progressbar.OptionShowBytes(true),
+			progressbar.OptionShowTotalBytes(true))
+	} else {
+		options = append(options, progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("it"))
+	}
+	p.bar = progressbar.NewOptions(total, options...)
+}
+
+// Update reports how much of the phase is done.
+func (p *Printer) Update(done int, detail string) {
+	if !p.started {
+		p.started, p.start = true, done
+	}
+	if p.bar != nil {
+		if detail != "" {
+			p.bar.Describe(p.fit(p.phase + ": " + detail))
+		}
+		_ = p.bar.Set(done) // beyond the total is no reason to stop
+		return
+	}
+	now := time.Now()
+	if now.Sub(p.last) < lineEvery && done < p.total || done <= p.start {
+		return
+	}
+	p.last = now
+	fmt.Fprintln(p.w, p.line(done, detail, now))
+}
+
+// line says what is done, at what rate, and how long the rest takes.
+func (p *Printer) line(done int, detail string, now time.Time) string {
+	line := fmt.Sprintf("%s %d/%d", p.phase, done, p.total)
+	perSecond := float64(done-p.start) / now.Sub(p.began).Seconds()
+	if p.bytes {
+		line = fmt.Sprintf("%s %s/%s, %s/s", p.phase, hub.Bytes(int64(done)),
+			hub.Bytes(int64(p.total)), hub.Bytes(int64(perSecond)))
+	}
+	if detail != "" {
+		line += ": " + detail
+	}
+	if left := p.total - done; left > 0 {
+		rest := time.Duration(float64(left) / perSecond * float64(time.Second))
+		line += fmt.Sprintf(", %s left", rest.Round(time.Second))
+	}
+	return line
+}
+
+// fit shortens a description so that the bar behind it, with count, rate and time left, stays on
+// one line: a longer one leaves a torn line behind at every redraw.
+func (p *Printer) fit(description string) string {
+	width := 80
+	if f, ok := p.w.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			width = w
+		}
+	}
+	behind := fmt.Sprintf(" 100%% ||  (%d/%d, 99 it/min) [9h59m59s:9h59m59s] ", p.total, p.total)
+	// A narrow terminal has half a bar.
+	columns := max(width-len(behind)-barWidth/2, len(p.phase))
+	if utf8.RuneCountInString(description) <= columns {
+		return description
+	}
+	cut := string([]rune(description)[:columns])
+	if i := strings.LastIndexAny(cut, ":,("); i > 0 {
+		cut = cut[:i] // whole facts
+	}
+	return strings.TrimRight(cut, " ")
+}
+
+// EndPhase ends the phase.
+func (p *Printer) EndPhase() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+		p.bar = nil
+	}
+}
+
+// Passes returns a function that shows passes over data, one after the other. A pass begins when
+// its name comes first and ends when all of it is done.
+func (p *Printer) Passes() func(pass string, done, total int) {
+	running := ""
+	return func(pass string, done, total int) {
+		if pass != running {
+			p.EndPhase() // of a pass that an error ended
+			p.StartPhase(pass, total)
+			running = pass
+		}
+		p.Update(done, "")
+		if done == total {
+			p.EndPhase()
+			running = ""
+		}
+	}
+}
+
+// Fetches has the client's downloads and notes shown on w.
+func Fetches(client *hub.Client, w io.Writer) {
+	var mu sync.Mutex // files are fetched side by side
+	p := New(w)
+	running := ""
+	client.Say = func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		p.Logf("haf: "+format, args...)
+	}
+	client.Progress = func(what string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if what != running {
+			p.EndPhase() // one that an error ended
+			p.begin("fetching "+what, int(total), true)
+			running = what
+		}
+		p.Update(int(done), "")
+		if done == total {
+			p.EndPhase()
+			running = ""
+		}
+	}
+}
