@@ -311,7 +311,30 @@ func decodeHelpSteer(f fields, opt Options) (decoded, error) {
 	case blank(response):
 		return decoded{drop: DropEmpty}, nil
 	}
-	return decoded{single: true, score: score, group: Group{Prompt: prompt, Responses: []string{response}}}, nil
+	g := Group{Prompt: prompt, Responses: []string{response}}
+	if opt.KeepUnpaired {
+		if g.Grades, err = gradesOf(f); err != nil {
+			return decoded{}, err
+		}
+	}
+	return decoded{single: true, score: score, group: g}, nil
+}
+
+// gradesOf reads the ratings that a row states of its one response.
+func gradesOf(f fields) (map[string][]float64, error) {
+	grades := map[string][]float64{}
+	for _, attribute := range ratings {
+		raw, ok := f[attribute]
+		if !ok {
+			continue
+		}
+		x, err := numberOf(raw, attribute)
+		if err != nil {
+			return nil, err
+		}
+		grades[attribute] = []float64{x}
+	}
+	return grades, nil
 }
 
 func decodeStrength(f fields, prompt []Message) (decoded, error) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,6 +22,7 @@ const (
 	DropFraction     = "outside the fraction"
 	DropTied         = "tied"
 	DropAlone        = "no other row of its prompt"
+	DropUnpaired     = "one response, nothing to compare"
 	DropSubset       = "outside the subsets"
 	DropLong         = "longer than max-chars"
 	DropMix          = "outside the mix"
@@ -111,7 +113,8 @@ func (c *Counts) Lines() []string {
 // String returns the lines of [Counts.Lines] as one.
 func (c *Counts) String() string { return strings.Join(c.Lines(), "; ") }
 
-// digest names the content of a group: prompt, responses and comparisons, not where it was read.
+// digest names the content of a group: prompt, responses, comparisons and labels, not where it was
+// read.
 func (g Group) digest() digest {
 	b := appendPrompt(nil, g.Prompt)
 	for _, r := range g.Responses {
@@ -125,6 +128,9 @@ func (g Group) digest() digest {
 	for _, t := range g.Ties {
 		b = binary.LittleEndian.AppendUint64(b, uint64(t[0]))
 		b = binary.LittleEndian.AppendUint64(b, uint64(t[1]))
+	}
+	for _, good := range g.Labels {
+		b = strconv.AppendBool(b, good)
 	}
 	sum := sha256.Sum256(b)
 	return digest(sum[:16])

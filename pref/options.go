@@ -29,9 +29,11 @@ const (
 	// {conversation_input, chosen, reject} or {conversation_input, bon_best, loser_list}
 	RMB = "rmb"
 	HHH = "hhh" // {input, targets: {choices, labels}}
+	// {prompt, completion, label}: one response, true where it is desirable
+	Unpaired = "unpaired"
 )
 
-var formats = []string{Auto, HH, Pairs, Groups, PKU, Arena, Alpaca, UltraFeedback, HelpSteer, BestOf, JudgeBench, RMB, HHH}
+var formats = []string{Auto, HH, Pairs, Groups, PKU, Arena, Alpaca, UltraFeedback, HelpSteer, BestOf, JudgeBench, RMB, HHH, Unpaired}
 
 // Values of Options.Choose: which of a row's labels decides. A format without the label passes over
 // it.
@@ -51,8 +53,11 @@ type Options struct {
 	Choose   string   // Safer, Better, or the attribute that decides; "" is the format's default
 	Subsets  []string // none: all; else only groups of these subsets
 	KeepTies bool     // keep pairs judged equal as Group.Ties; else a row of nothing else is dropped
-	MaxChars int      // 0 = no limit: characters of the prompt and the longest response together
-	SkipBad  int      // tolerate this many bad rows, over all files together, before failing
+	// keep responses that are judged one by one, as Group.Labels and Group.Grades; else a row that
+	// compares nothing is dropped
+	KeepUnpaired bool
+	MaxChars     int // 0 = no limit: characters of the prompt and the longest response together
+	SkipBad      int // tolerate this many bad rows, over all files together, before failing
 	// 0 = all: reading stops once N groups are kept; of a mix: the most groups in all
 	First int
 	// 0 or 1 = all: this share of the prompts read, drawn by Seed, whole prompts at a time

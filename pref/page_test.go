@@ -28,7 +28,7 @@ func TestExamplesOfThePage(t *testing.T) {
 		if got, err := detect(f); err != nil || got != format {
 			t.Errorf("%s: recognized as %s, %v", rows, got, err)
 		}
-		groups, _, err := Load([]string{file(t, "page.jsonl", []byte(rows))}, Options{Format: format})
+		groups, _, err := Load([]string{file(t, "page.jsonl", []byte(rows))}, Options{Format: format, KeepUnpaired: format == Unpaired})
 		if err != nil || len(groups) != 1 {
 			t.Errorf("%s: %d groups, %v", rows, len(groups), err)
 		}

@@ -33,8 +33,9 @@ type Comparison struct {
 	Margin           float64
 }
 
-// A Group is the unit of work: one prompt, two or more responses, and the comparisons between them.
-// A pair is a group of two responses and one comparison.
+// A Group is the unit of work: one prompt, its responses, and the comparisons between them. A pair
+// is a group of two responses and one comparison. With Options.KeepUnpaired a group may have a
+// single response and no comparison: its Labels or Grades say how good the response is.
 type Group struct {
 	Prompt      []Message
 	Responses   []string
@@ -42,6 +43,13 @@ type Group struct {
 	// pairs of responses that were judged equal; read with Options.KeepTies alone
 	Ties   [][2]int
 	Scores []float64 // of the responses, where the row states some; else nil
+	// Labels say of each response by itself whether it is desirable, as rows {prompt, completion,
+	// label} do; nil where no row says so. Read with Options.KeepUnpaired alone.
+	Labels []bool
+	// Grades are the ratings of each response by attribute, such as helpfulness: one number a
+	// response, NaN where it has none; nil where no row states any. Read with Options.KeepUnpaired
+	// alone.
+	Grades map[string][]float64
 	// the part of its set that the row names, such as a RewardBench subset; "" where it names none
 	Subset string
 	ID     string // the row's own name in its set; "" where it has none

@@ -201,16 +201,33 @@ func (j *joined) add(d decoded) bool {
 		return false
 	default:
 		j.group.Responses = append(j.group.Responses, d.group.Responses...)
+		j.addGrades(d.group.Grades)
 	}
 	j.scores = append(j.scores, d.score)
 	return true
+}
+
+// addGrades takes in the ratings of the last response; NaN stands where a row lacks an attribute.
+func (j *joined) addGrades(grades map[string][]float64) {
+	n := len(j.group.Responses)
+	for attribute, values := range grades {
+		for len(j.group.Grades[attribute]) < n-1 {
+			j.group.Grades[attribute] = append(j.group.Grades[attribute], math.NaN())
+		}
+		j.group.Grades[attribute] = append(j.group.Grades[attribute], values...)
+	}
+	for attribute, values := range j.group.Grades {
+		if len(values) < n {
+			j.group.Grades[attribute] = append(values, math.NaN())
+		}
+	}
 }
 
 // close makes the group of the rows and forgets them.
 func (j *joined) close(opt Options) decoded {
 	g, scores := j.group, j.scores
 	*j = joined{}
-	if len(scores) < 2 {
+	if len(scores) < 2 && g.Grades == nil {
 		return decoded{drop: DropAlone}
 	}
 	all, ties := ordered(scores)

@@ -67,6 +67,7 @@ var decoders = map[string]func(fields, Options) (decoded, error){
 	JudgeBench:    decodeJudgeBench,
 	RMB:           decodeRMB,
 	HHH:           decodeHHH,
+	Unpaired:      decodeUnpaired,
 }
 
 // settle applies the options to a group that stands.
@@ -75,8 +76,14 @@ func (d *decoded) settle(opt Options) {
 	if !opt.KeepTies {
 		g.Ties = nil
 	}
+	if !opt.KeepUnpaired {
+		g.Labels, g.Grades = nil, nil
+	}
+	unpaired := g.Labels != nil || g.Grades != nil
 	switch {
-	case len(g.Comparisons) == 0 && len(g.Ties) == 0:
+	case len(g.Comparisons) == 0 && len(g.Ties) == 0 && !unpaired && d.tied == 0:
+		*d = decoded{drop: DropUnpaired, identical: d.identical}
+	case len(g.Comparisons) == 0 && len(g.Ties) == 0 && !unpaired:
 		*d = decoded{drop: DropTied, tied: d.tied, identical: d.identical}
 	case len(opt.Subsets) > 0 && !slices.Contains(opt.Subsets, g.Subset):
 		*d = decoded{drop: DropSubset}
@@ -124,6 +131,8 @@ func detect(f fields) (string, error) {
 		return HHH, nil
 	case f.has("output_1", "output_2"), f.has("response1", "response2"):
 		return Alpaca, nil
+	case f.has("prompt", "completion", "label"):
+		return Unpaired, nil
 	case f.has("prompt", "response", "helpfulness"), f.has("prompt", "response_1", "response_2"):
 		return HelpSteer, nil
 	}
@@ -309,6 +318,8 @@ func groupOf(g Group, all []Comparison, empty bool, opt Options) decoded {
 		d.drop = DropNoPrompt
 	case empty:
 		d.drop = DropEmpty
+	case opt.KeepUnpaired && g.Grades != nil:
+		d.group = g
 	case len(g.Comparisons) == 0 && d.identical > 0:
 		d.drop = DropIdentical
 	case len(g.Comparisons) == 0 && (len(g.Ties) == 0 || !opt.KeepTies):

@@ -1,0 +1,71 @@
+package pref
+
+import (
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestUnpaired(t *testing.T) {
+	path := file(t, "u.jsonl", []byte(`{"prompt":"q","completion":"good","label":true}
+{"prompt":[{"role":"user","content":"q"}],"completion":[{"role":"assistant","content":"bad"}],"label":0}
+{"prompt":"q","completion":" ","label":false}
+{"prompt":"q","chosen":"a","rejected":"b"}`))
+	groups, counts, err := Load([]string{path}, Options{KeepUnpaired: true})
+	if err != nil || len(groups) != 3 || counts.Dropped[DropEmpty] != 1 || counts.Comparisons != 1 {
+		t.Fatalf("%v, %v, %v", groups, counts, err)
+	}
+	for i, want := range []Group{
+		{Prompt: user("q"), Responses: []string{"good"}, Labels: []bool{true}, Source: Source{path, 1}},
+		{Prompt: user("q"), Responses: []string{"bad"}, Labels: []bool{false}, Source: Source{path, 2}},
+	} {
+		if !reflect.DeepEqual(groups[i], want) {
+			t.Errorf("%+v, wanted %+v", groups[i], want)
+		}
+	}
+	groups, counts, err = Load([]string{path}, Options{})
+	if err != nil || len(groups) != 1 || counts.Dropped[DropUnpaired] != 2 {
+		t.Errorf("%v, %v, %v", groups, counts, err)
+	}
+}
+
+func TestUnpairedErrors(t *testing.T) {
+	for row, want := range map[string]string{
+		`{"prompt":"q","completion":"a","label":"good"}`: `field "label": text, wanted true or false`,
+		`{"prompt":"q","completion":"a","label":0.5}`:    `field "label": 0.5, wanted true or false, or 1 or 0`,
+		`{"prompt":"q","completion":["a"],"label":true}`: `field "completion[0]": text, wanted a message`,
+		`{"prompt":3,"completion":"a","label":true}`:     `field "prompt": a number, wanted text`,
+	} {
+		if _, err := decodeRow([]byte(row), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v\nwanted %s", row, err, want)
+		}
+	}
+}
+
+// The ratings of joined rows stand beside their responses, NaN where a row lacks one; a row without
+// a neighbour is kept for them.
+func TestGrades(t *testing.T) {
+	path := file(t, "g.jsonl", []byte(`{"prompt":"p","response":"a","helpfulness":1,"verbosity":3}
+{"prompt":"p","response":"b","helpfulness":1,"coherence":2}
+{"prompt":"q","response":"c","helpfulness":4}`))
+	groups, counts, err := Load([]string{path}, Options{KeepUnpaired: true})
+	if err != nil || len(groups) != 2 || counts.Joined != 1 {
+		t.Fatalf("%v, %v, %v", groups, counts, err)
+	}
+	nan := math.NaN()
+	for name, want := range map[string][]float64{"helpfulness": {1, 1}, "verbosity": {3, nan}, "coherence": {nan, 2}} {
+		got := groups[0].Grades[name]
+		for i := range want {
+			if len(got) != 2 || got[i] != want[i] && !(math.IsNaN(got[i]) && math.IsNaN(want[i])) {
+				t.Fatalf("%s: %v, wanted %v", name, got, want)
+			}
+		}
+	}
+	if g := groups[1]; !reflect.DeepEqual(g.Grades, map[string][]float64{"helpfulness": {4}}) || len(g.Responses) != 1 {
+		t.Errorf("%+v", g)
+	}
+	if groups, _, err = Load([]string{path}, Options{KeepTies: true}); err != nil || len(groups) != 1 || groups[0].Grades != nil {
+		t.Errorf("%v, %v", groups, err)
+	}
+}
