@@ -6,20 +6,23 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 )
 
 // A Journal keeps the parts of a long work as they are done, in PATH.part, until the whole is
-// written to PATH. It is a file of JSON lines: first the work's settings, then {"key", "value"} for
-// each part. It is not safe for concurrent use.
+// written to PATH. It is a file of JSON lines: first the work's settings, then {"key", "value",
+// "crc32c"} for each part. It is locked while it is open, and not safe for concurrent use.
 type Journal struct {
 	path  string
 	file  *os.File
+	lock  *flock.Flock
 	parts map[string]json.RawMessage
 }
 
@@ -30,6 +33,14 @@ type journalHead struct {
 type journalLine struct {
 	Key   string          `json:"key"`
 	Value json.RawMessage `json:"value"`
+	Sum   string          `json:"crc32c"` // of key and value: eight hex digits
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (l journalLine) sum() string {
+	sum := crc32.Checksum([]byte(l.Key), castagnoli)
+	return fmt.Sprintf("%08x", crc32.Update(sum, castagnoli, l.Value))
 }
 
 // partName is what a journal's file is called beside the result.
@@ -49,13 +60,20 @@ func OpenJournal(path string, settings any) (*Journal, error) {
 		return nil, fmt.Errorf("curate: settings: %w", err)
 	}
 	j := &Journal{path: path, parts: map[string]json.RawMessage{}}
+	j.lock = flock.New(partName(path), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
+	if locked, err := j.lock.TryLock(); err != nil {
+		return nil, fmt.Errorf("curate: locking %s: %w", partName(path), err)
+	} else if !locked {
+		return nil, fmt.Errorf("curate: %s is in use by another process: wait until it ends, or name "+
+			"another output", partName(path))
+	}
 	f, err := os.OpenFile(partName(path), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("curate: %w", err)
+		return nil, errors.Join(fmt.Errorf("curate: %w", err), j.lock.Unlock())
 	}
 	j.file = f
 	if err := j.read(want); err != nil {
-		return nil, errors.Join(fmt.Errorf("curate: %s: %w", partName(path), err), f.Close())
+		return nil, errors.Join(fmt.Errorf("curate: %s: %w", partName(path), err), j.Close())
 	}
 	return j, nil
 }
@@ -81,8 +99,9 @@ func (j *Journal) read(want []byte) error {
 			}
 		} else {
 			var part journalLine
-			if err := json.Unmarshal(line, &part); err != nil || part.Key == "" {
-				return fmt.Errorf("line %d is damaged: remove it and what follows", n+1)
+			err := json.Unmarshal(line, &part)
+			if err != nil || part.Key == "" || part.Sum != part.sum() {
+				return fmt.Errorf("line %d is damaged: remove it to have its part made again", n+1)
 			}
 			j.parts[part.Key] = part.Value
 		}
@@ -126,7 +145,9 @@ func (j *Journal) Put(key string, value any) error {
 	if err != nil {
 		return fmt.Errorf("curate: part %s: %w", key, err)
 	}
-	line, err := json.Marshal(journalLine{key, data})
+	part := journalLine{Key: key, Value: data}
+	part.Sum = part.sum()
+	line, err := json.Marshal(part)
 	if err != nil {
 		return fmt.Errorf("curate: part %s: %w", key, err)
 	}
@@ -142,7 +163,7 @@ func (j *Journal) Close() error {
 	if j.file == nil {
 		return nil
 	}
-	err := j.file.Close()
+	err := errors.Join(j.file.Close(), j.lock.Unlock())
 	j.file = nil
 	return err
 }
@@ -168,8 +189,11 @@ func Finish[T any](j *Journal, rows []T) error {
 	if err := f.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("curate: %s: %w", j.path, err)
 	}
+	if err := os.Remove(partName(j.path)); err != nil { // while it is locked
+		return fmt.Errorf("curate: %w", err)
+	}
 	if err := j.Close(); err != nil {
 		return fmt.Errorf("curate: %w", err)
 	}
-	return os.Remove(partName(j.path))
+	return nil
 }

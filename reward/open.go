@@ -49,7 +49,7 @@ func Outline(dir string, opt Options) (*Model, error) { return open(nil, dir, op
 // Open loads a model: a Hugging Face folder of a causal language model (its score head starts at
 // zero unless it has one, as TRL, LLaMA-Factory, OpenRLHF and GRM write them) or of a sequence
 // classifier, a two-headed folder, a PEFT adapter with its score head, a GGUF file, or a run
-// folder.
+// folder. Weights that haf wrote must be as it wrote them.
 func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	return open(device, dir, opt)
 }
@@ -62,6 +62,11 @@ func open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	}
 	if src.adapter != nil && opt.trains() {
 		return nil, fmt.Errorf("reward: %s is an adapter: merge it first (haf merge %s -out DIR) and train the result", src.dir, src.dir)
+	}
+	if device != nil {
+		if err := src.meta.checkWeights(src.dir); err != nil {
+			return nil, err
+		}
 	}
 	config, err := lm.LoadConfig(src.base)
 	if err != nil {

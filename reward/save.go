@@ -68,6 +68,9 @@ func (m *Model) save(dir string, meta Meta, write func(dir string) error) error 
 	}
 	err = write(temporary)
 	if err == nil {
+		meta.WeightsCRC32C, err = weightSums(temporary)
+	}
+	if err == nil {
 		err = m.writeCompanions(temporary, meta)
 	}
 	if err == nil {

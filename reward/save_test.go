@@ -1,6 +1,7 @@
 package reward_test
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -266,4 +267,38 @@ func logProbs(t *testing.T, m *reward.Model, cache string, groups []encode.Group
 		t.Fatal(err)
 	}
 	return logps, made
+}
+
+// TestDamagedWeights refuses saved weights that have changed, unless the checksums are removed.
+func TestDamagedWeights(t *testing.T) {
+	device, base := demoBase(t)
+	for name, lora := range map[string]bool{"model.safetensors": false, "adapter_model.safetensors": true} {
+		m := changed(t, device, base, lora)
+		dir := filepath.Join(t.TempDir(), "model")
+		if err := m.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[len(data)-1] ^= 1
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err = reward.Open(device, dir, reward.Options{})
+		if err == nil || !strings.Contains(err.Error(), path+" is damaged or was changed") {
+			t.Errorf("got %v", err)
+		}
+		meta, err := os.ReadFile(filepath.Join(dir, reward.MetaName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta = bytes.Replace(meta, []byte("weights_crc32c"), []byte("weights_crc32c_old"), 1)
+		if err := os.WriteFile(filepath.Join(dir, reward.MetaName), meta, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		open(t, device, dir, reward.Options{})
+	}
 }

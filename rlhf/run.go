@@ -135,7 +135,7 @@ func (r *optimization) encode(opt Options) error {
 // restore loads the newest checkpoint, where there is one.
 func (r *optimization) restore() error {
 	r.state = state{KL: r.opt.KL.Start, State: run.State{Fingerprint: r.opt.Fingerprint}}
-	path, err := r.folder.ReadState(&r.state)
+	path, err := r.folder.ReadState(&r.state, r.progress.Logf)
 	if err != nil {
 		return err
 	}

@@ -67,15 +67,36 @@ func (f *Folder) CheckpointPath(step int) string {
 
 func checkpointName(step int) string { return fmt.Sprintf("%s%06d", stepPrefix, step) }
 
-// ReadState reads the state of the newest checkpoint and returns the checkpoint's folder. Without a
-// checkpoint the state stays as it is, and the path is "". A checkpoint of another fingerprint than
-// the state's is refused.
-func (f *Folder) ReadState(state Stater) (path string, err error) {
+// ReadState reads the state of the newest intact checkpoint and returns the checkpoint's folder.
+// Without a checkpoint the state stays as it is, and the path is "". Newer checkpoints whose files
+// have changed since they were written are passed over and told to logf; it is an error if none is
+// intact. A checkpoint of another fingerprint than the state's is refused.
+func (f *Folder) ReadState(
+	state Stater, logf func(format string, args ...any),
+) (path string, err error) {
 	names, err := f.checkpoints()
 	if err != nil || len(names) == 0 {
 		return "", err
 	}
-	path = f.Join(CheckpointsName, names[len(names)-1])
+	var damaged []error
+	for _, name := range slices.Backward(names) {
+		path = f.Join(CheckpointsName, name)
+		err := CheckSums(path)
+		if err == nil {
+			break
+		}
+		damaged = append(damaged, fmt.Errorf("%s: %w", path, err))
+	}
+	if len(damaged) == len(names) {
+		return "", fmt.Errorf("run: no checkpoint is intact: %w; to start over, choose another folder",
+			errors.Join(damaged...))
+	}
+	for _, err := range damaged {
+		logf("warning: a checkpoint is damaged: %v", err)
+	}
+	if len(damaged) > 0 {
+		logf("warning: the run goes back to %s, the newest intact checkpoint", path)
+	}
 	name := filepath.Join(path, stateName)
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -140,7 +161,32 @@ func (f *Folder) SaveBest(best Best, save func(dir string) error) error {
 	return nil
 }
 
-// writeFolder lets write fill a temporary folder, which then takes path's place.
+// ReadBest returns the folder of the weights of the best validation, which it checks. Where there is
+// none the error wraps fs.ErrNotExist.
+func (f *Folder) ReadBest(best Best) (string, error) {
+	path := f.Join(BestName)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("run: the weights of the best validation: %w", err)
+	}
+	err := CheckSums(path)
+	if err == nil {
+		var saved Best
+		var data []byte
+		if data, err = os.ReadFile(filepath.Join(path, stateName)); err == nil {
+			err = json.Unmarshal(data, &saved)
+		}
+		if err == nil && saved.Step != best.Step {
+			err = fmt.Errorf("it holds the weights of step %d", saved.Step)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("run: %s, the weights of step %d, is damaged: %w; remove the "+
+			"folder to keep the weights of the last step instead", path, best.Step, err)
+	}
+	return path, nil
+}
+
+// writeFolder lets write fill a temporary folder, adds checksums, and puts it in path's place.
 func writeFolder(path string, write func(temporary string) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -150,6 +196,9 @@ func writeFolder(path string, write func(temporary string) error) error {
 		return err
 	}
 	err = write(temporary)
+	if err == nil {
+		err = writeSums(temporary)
+	}
 	if err == nil {
 		err = os.Chmod(temporary, 0o755)
 	}

@@ -9,15 +9,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 )
 
 // A Folder is a run on disk (docs/reference/run-folder.md): manifest.json, metrics.jsonl,
-// checkpoints/, best/ and, at the end, model/.
+// checkpoints/, best/ and, at the end, model/. It is locked until Close.
 type Folder struct {
 	Path    string
 	metrics *os.File
+	lock    *flock.Flock
 }
 
 // Names inside a run folder.
@@ -29,7 +33,8 @@ const (
 	BestName        = "best"
 )
 
-// Create makes a new run folder with its manifest. It refuses a folder that already holds a run.
+// Create makes a new run folder with its manifest. It refuses a folder that already holds a run, or
+// in which another process works.
 func Create(path string, manifest any) (*Folder, error) {
 	if err := checkVacant(path); err != nil {
 		return nil, err
@@ -37,10 +42,18 @@ func Create(path string, manifest any) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("run: folder: %w", err)
 	}
-	if err := writeJSON(filepath.Join(path, ManifestName), manifest); err != nil {
-		return nil, fmt.Errorf("run: manifest: %w", err)
+	locked, err := lock(path)
+	if err != nil {
+		return nil, err
 	}
-	return &Folder{Path: path}, nil
+	f := &Folder{Path: path, lock: locked}
+	if err := checkVacant(path); err != nil { // another process may have been faster
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := writeJSON(filepath.Join(path, ManifestName), manifest); err != nil {
+		return nil, errors.Join(fmt.Errorf("run: manifest: %w", err), f.Close())
+	}
+	return f, nil
 }
 
 // checkVacant returns an error if the folder holds a run or a part of one.
@@ -70,7 +83,8 @@ func Finished(path string) bool {
 	return err == nil
 }
 
-// Open opens the folder of a run that was stopped, and removes what a crash left half-written.
+// Open opens the folder of a run that was stopped, and removes what a crash left half-written. It
+// refuses a folder in which another process works.
 func Open(path string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(path, ManifestName)); err != nil {
 		return nil, fmt.Errorf("run: %s is no run folder: %w", path, err)
@@ -79,22 +93,41 @@ func Open(path string) (*Folder, error) {
 		return nil, fmt.Errorf("run: %s is finished: its model is %s; to train further, "+
 			"choose another folder", path, filepath.Join(path, ModelName))
 	}
-	for _, pattern := range []string{
-		temporaryPrefix + "*",
-		"." + ModelName + "-*",
-		filepath.Join(CheckpointsName, temporaryPrefix+"*"),
+	locked, err := lock(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{Path: path, lock: locked}
+	for dir, prefixes := range map[string][]string{
+		path:                    {temporaryPrefix, "." + ModelName + "-"},
+		f.Join(CheckpointsName): {temporaryPrefix},
 	} {
-		left, err := filepath.Glob(filepath.Join(path, pattern))
-		if err != nil {
-			return nil, fmt.Errorf("run: %w", err)
-		}
-		for _, name := range left {
-			if err := os.RemoveAll(name); err != nil {
-				return nil, fmt.Errorf("run: removing what a crash left: %w", err)
-			}
+		if err := removeWithPrefix(dir, prefixes); err != nil {
+			return nil, errors.Join(fmt.Errorf("run: removing what a crash left: %w", err), f.Close())
 		}
 	}
-	return &Folder{Path: path}, nil
+	return f, nil
+}
+
+// removeWithPrefix removes the entries of a folder whose names begin with one of the prefixes.
+func removeWithPrefix(dir string, prefixes []string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		has := func(prefix string) bool { return strings.HasPrefix(e.Name(), prefix) }
+		if !slices.ContainsFunc(prefixes, has) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Join returns the path of a file or folder of the run.
@@ -104,30 +137,18 @@ func (f *Folder) Join(names ...string) string {
 
 // OpenMetrics opens metrics.jsonl for appending. It first removes the records of steps later than
 // step and, if validationDue, the validation of that step, because the run makes them again; and a
-// last line that a crash cut off.
+// last line that a crash cut off. Any other line that is no record is an error.
 func (f *Folder) OpenMetrics(step int, validationDue bool) error {
 	path := f.Join(MetricsName)
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("run: metrics: %w", err)
 	}
-	var keep bytes.Buffer
-	lines := newLines(data)
-	for lines.Scan() {
-		var at struct {
-			Kind string
-			Step *int
-		}
-		if json.Unmarshal(lines.Bytes(), &at) != nil || at.Step == nil {
-			continue
-		}
-		repeated := *at.Step > step || validationDue && at.Kind == KindEval && *at.Step == step
-		if !repeated {
-			keep.Write(lines.Bytes())
-			keep.WriteByte('\n')
-		}
+	keep, err := keepRecords(data, step, validationDue)
+	if err != nil {
+		return fmt.Errorf("run: %s: %w", path, err)
 	}
-	if err := renameio.WriteFile(path, keep.Bytes(), 0o644); err != nil {
+	if err := renameio.WriteFile(path, keep, 0o644); err != nil {
 		return fmt.Errorf("run: metrics: %w", err)
 	}
 	f.metrics, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o644)
@@ -135,6 +156,29 @@ func (f *Folder) OpenMetrics(step int, validationDue bool) error {
 		return fmt.Errorf("run: metrics: %w", err)
 	}
 	return nil
+}
+
+// keepRecords returns the lines of metrics.jsonl that [Folder.OpenMetrics] keeps.
+func keepRecords(data []byte, step int, validationDue bool) ([]byte, error) {
+	var keep bytes.Buffer
+	for n, line := range bytes.SplitAfter(data, []byte{'\n'}) {
+		if !bytes.HasSuffix(line, []byte{'\n'}) {
+			break // the last line, cut off or empty
+		}
+		var at struct {
+			Kind string
+			Step *int
+		}
+		if err := json.Unmarshal(line, &at); err != nil || at.Step == nil {
+			return nil, fmt.Errorf("line %d is damaged: the file has changed since the run wrote it; "+
+				"remove the line to resume without its record", n+1)
+		}
+		repeated := *at.Step > step || validationDue && at.Kind == KindEval && *at.Step == step
+		if !repeated {
+			keep.Write(line)
+		}
+	}
+	return keep.Bytes(), nil
 }
 
 func newLines(data []byte) *bufio.Scanner {
@@ -163,12 +207,18 @@ func (f *Folder) sync() error {
 	return nil
 }
 
-// Close closes metrics.jsonl.
+// Close closes metrics.jsonl and releases the folder.
 func (f *Folder) Close() error {
-	if f.metrics == nil {
-		return nil
+	var err error
+	if f.metrics != nil {
+		err = f.metrics.Close()
+		f.metrics = nil
 	}
-	return f.metrics.Close()
+	if f.lock != nil {
+		err = errors.Join(err, f.lock.Unlock())
+		f.lock = nil
+	}
+	return err
 }
 
 func writeJSON(path string, v any) error {
@@ -176,5 +226,8 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, append(data, '\n'), 0o644)
+	return writeFile(path, append(data, '\n'))
 }
+
+// writeFile replaces a file by data, whole or not at all.
+func writeFile(path string, data []byte) error { return renameio.WriteFile(path, data, 0o644) }

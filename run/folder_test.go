@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ func create(t *testing.T, dir string) *run.Folder {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { folder.Close() })
 	return folder
 }
 
@@ -40,13 +42,19 @@ func TestVacant(t *testing.T) {
 
 // TestOpen removes what a crash left, and refuses folders without a run to resume.
 func TestOpen(t *testing.T) {
-	dir := t.TempDir()
-	create(t, dir)
+	dir := filepath.Join(t.TempDir(), "a[b]*") // no pattern
+	if err := create(t, dir).Close(); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{".writing-1", ".model-1", filepath.Join("checkpoints", ".writing-1")} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := run.Open(dir); err != nil {
+		folder, err := run.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := folder.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
@@ -92,5 +100,44 @@ func TestOpenMetrics(t *testing.T) {
 			t.Errorf("resumed after step %d, validation due %v: %d lines are kept, want %d",
 				c.step, c.due, n, c.want)
 		}
+	}
+}
+
+// TestDamagedMetrics names a line in the middle that is no record.
+func TestDamagedMetrics(t *testing.T) {
+	dir := t.TempDir()
+	folder := create(t, dir)
+	const lines = `{"kind":"step","step":1}` + "\n" + `{"kind":"st` + "\n" + `{"kind":"step","step":3}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, run.MetricsName), []byte(lines), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := folder.OpenMetrics(3, false); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestLock lets one process at a time work in a folder. Locks of one process exclude each other as
+// those of two do.
+func TestLock(t *testing.T) {
+	dir := t.TempDir()
+	folder := create(t, dir)
+	for _, open := range []func() error{
+		func() error { _, err := run.Open(dir); return err },
+		func() error { _, err := run.Resume(run.VerbTrain, dir); return err },
+	} {
+		err := open()
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in use by process %d on ", os.Getpid())) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := folder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := run.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -42,10 +42,14 @@ func TestSession(t *testing.T) {
 			t.Errorf("started again: %v", err)
 		}
 
+		if err := s.Folder.Close(); err != nil {
+			t.Fatal(err)
+		}
 		resumed, err := run.Resume(verb, dir)
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer resumed.Folder.Close()
 		if !resumed.Resumed || resumed.Folder.Path != dir {
 			t.Errorf("resumed %+v", resumed)
 		}
@@ -67,10 +71,12 @@ func TestSession(t *testing.T) {
 // TestResumeOtherVerb names the command that resumes the run.
 func TestResumeOtherVerb(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := run.Create(dir, run.Manifest[string]{Verb: run.VerbRLHF}); err != nil {
+	folder, err := run.Create(dir, run.Manifest[string]{Verb: run.VerbRLHF})
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err := run.Resume(run.VerbTrain, dir)
+	defer folder.Close()
+	_, err = run.Resume(run.VerbTrain, dir)
 	if err == nil || !strings.Contains(err.Error(), "haf rlhf -resume "+dir) {
 		t.Errorf("got %v", err)
 	}

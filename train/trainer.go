@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strings"
 	"time"
@@ -95,7 +96,7 @@ func (t *trainer) prepare(ctx context.Context) error {
 func (t *trainer) readState() (path string, err error) {
 	packing := t.order.packing.String()
 	t.state.Fingerprint = t.opt.Fingerprint
-	if path, err = t.folder.ReadState(&t.state); err != nil {
+	if path, err = t.folder.ReadState(&t.state, t.progress.Logf); err != nil {
 		return "", err
 	}
 	if path != "" && t.state.Packing != packing {
@@ -291,13 +292,30 @@ func (t *trainer) interrupted() error {
 	return run.ErrInterrupted
 }
 
+// loadBest loads the weights of the best validation. If they are damaged it writes a checkpoint, so
+// that the last step is not lost.
+func (t *trainer) loadBest(best run.Best) error {
+	path, err := t.folder.ReadBest(best)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		t.progress.Logf("warning: %v; the weights of the last step are kept", err)
+		return nil
+	case err != nil:
+		return errors.Join(err, t.checkpoint())
+	}
+	if err := t.stepper.optimizer.LoadWeights(path); err != nil {
+		return err
+	}
+	t.progress.Logf("the weights of step %d, the best validation, are kept", best.Step)
+	return nil
+}
+
 // finish puts the best weights into the model and saves it.
 func (t *trainer) finish() error {
 	if best := t.state.Best; best != nil && best.Step != t.state.Step {
-		if err := t.stepper.optimizer.LoadWeights(t.folder.Join(run.BestName)); err != nil {
+		if err := t.loadBest(*best); err != nil {
 			return err
 		}
-		t.progress.Logf("the weights of step %d, the best validation, are kept", best.Step)
 	}
 	var err error
 	if t.model.Meta.Objective, err = t.stepper.learnedObjective(); err != nil {
