@@ -1,6 +1,8 @@
 package objective_test
 
 import (
+	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -59,6 +61,35 @@ func TestUses(t *testing.T) {
 		h.PolicyWeight = 0
 		if h.UsesReference() || h.UsesTargets() {
 			t.Errorf("%s: a policy loss without weight asks for something", c.policy)
+		}
+	}
+}
+
+// TestBounded draws values at random: a loss that is called bounded is never negative, and the
+// others are so for some.
+func TestBounded(t *testing.T) {
+	random := rand.New(rand.NewPCG(6, 0))
+	set := map[string]func(h *objective.Hybrid, name string){
+		objective.RewardLosses(): func(h *objective.Hybrid, name string) { h.Reward, h.PolicyWeight = name, 0 },
+		objective.PolicyLosses(): func(h *objective.Hybrid, name string) { h.Policy, h.RewardWeight = name, 0 },
+	}
+	for names, choose := range set {
+		for _, name := range strings.Split(names, ", ") {
+			h := with(func(h *objective.Hybrid) { choose(h, name); h.NoiseRate, h.Smoothing = 0.2, 0.1 })
+			least := math.Inf(1)
+			for i := range 200 {
+				groups := newGroups(random, float64(1+i%10))
+				for _, g := range groups {
+					for k := range g.Logps { // of probabilities
+						g.Logps[k], g.RefLogps[k] = min(0, g.Logps[k]), min(0, g.RefLogps[k])
+					}
+				}
+				loss, _, _ := h.Value(groups)
+				least = math.Min(least, loss)
+			}
+			if h.Bounded() != (least > -1e-9) {
+				t.Errorf("%s: bounded %v, but the least value is %g", name, h.Bounded(), least)
+			}
 		}
 	}
 }

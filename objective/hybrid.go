@@ -241,6 +241,10 @@ func (h Hybrid) FirstLoss(groups []Group, steps int) (loss float64, ok bool) {
 	return loss, !math.IsNaN(loss)
 }
 
+// Bounded says whether the loss is 0 or more, whatever the values. A lower one then shows that the
+// data or the program is wrong: a negative margin, say, turns a loss that is scaled by it around.
+func (h Hybrid) Bounded() bool { return !h.anyActive(func(l loss) bool { return l.unbounded }) }
+
 // Plain says whether the first loss is (w + α) ln 2 whatever the data: both losses are negative
 // log-likelihoods of comparisons alone.
 func (h Hybrid) Plain() bool {

@@ -21,6 +21,7 @@ type loss struct {
 	explicit  bool // the explicit rewards that Hybrid.Explicit names
 	group     bool // all responses of a group at once
 	absolute  bool // log π itself, so that its first value is not known before
+	unbounded bool // may be negative; all others are 0 or more
 
 	graph func(h Hybrid, t terms) *Node // [C]
 	value func(h Hybrid, p pair) float64
@@ -43,7 +44,7 @@ var rewardLosses = []loss{
 	{name: "smoothed", uses: linked + " smoothing",
 		graph: func(h Hybrid, t terms) *Node { return Smoothed(t.scoreMargin(), h.Smoothing, t.link) },
 		value: func(h Hybrid, p pair) float64 { return SmoothedValue(p.scoreMargin(), h.Smoothing, p.link) }},
-	{name: "robust", uses: linked + " noise_rate",
+	{name: "robust", uses: linked + " noise_rate", unbounded: true,
 		graph: func(h Hybrid, t terms) *Node { return Robust(t.scoreMargin(), h.NoiseRate, t.link) },
 		value: func(h Hybrid, p pair) float64 { return RobustValue(p.scoreMargin(), h.NoiseRate, p.link) }},
 	{name: "hinge", uses: "margin",
@@ -106,7 +107,7 @@ var policyLosses = []loss{
 	{name: "cdpo", uses: "prior prior_df smoothing", reference: true,
 		graph: func(h Hybrid, t terms) *Node { return Smoothed(MulScalar(t.h(), h.Beta), h.Smoothing, t.link) },
 		value: func(h Hybrid, p pair) float64 { return SmoothedValue(h.Beta*p.h(), h.Smoothing, p.link) }},
-	{name: "robust", uses: "prior prior_df noise_rate", reference: true,
+	{name: "robust", uses: "prior prior_df noise_rate", reference: true, unbounded: true,
 		graph: func(h Hybrid, t terms) *Node { return Robust(MulScalar(t.h(), h.Beta), h.NoiseRate, t.link) },
 		value: func(h Hybrid, p pair) float64 { return RobustValue(h.Beta*p.h(), h.NoiseRate, p.link) }},
 	{name: "hinge", uses: "margin", reference: true,

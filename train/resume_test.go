@@ -125,6 +125,25 @@ func TestBfloat16(t *testing.T) {
 	}
 }
 
+// TestLossBelowBound ends a run whose loss falls below what the objective can give, here because
+// margins are negative.
+func TestLossBelowBound(t *testing.T) {
+	s := small{
+		options: func(o *train.Options) { o.Objective.Reward = "scaled" },
+		data: func(d *train.Data) {
+			for _, g := range d.Train {
+				for i := range g.Comparisons {
+					g.Comparisons[i].Margin = -3
+				}
+			}
+		},
+	}
+	_, _, err := s.fresh(t)
+	if err == nil || !strings.Contains(err.Error(), "can be below 0") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestNonFinite has a loss that overflows: the run ends, names the step and the groups, and the
 // last checkpoint stays.
 func TestNonFinite(t *testing.T) {

@@ -183,6 +183,9 @@ func (t *trainer) outOfPatience() bool {
 	return t.opt.Patience > 0 && t.state.EvalsSinceBest >= t.opt.Patience
 }
 
+// lossSlack is how far below 0 rounding may bring a loss that cannot be negative.
+const lossSlack = 1e-3
+
 // trainStep makes one optimizer step over the packed batches and records it.
 func (t *trainer) trainStep(epoch int, packed []int) error {
 	began := time.Now()
@@ -200,6 +203,11 @@ func (t *trainer) trainStep(epoch int, packed []int) error {
 	}
 	t.state.Step++
 	record := metrics.record()
+	if t.opt.Objective.Bounded() && record.Loss < -lossSlack {
+		return fmt.Errorf("train: step %d: the loss is %g, but no loss of objective.reward %q and "+
+			"objective.policy %q can be below 0: look for negative margins in the data (haf data)",
+			t.state.Step+1, record.Loss, t.opt.Objective.Reward, t.opt.Objective.Policy)
+	}
 	record.Epoch, record.LR, record.Seconds = epoch, rate, time.Since(began).Seconds()
 	t.result.LastLoss = record.Loss
 	if t.state.Step == 1 {
