@@ -11,6 +11,7 @@ import (
 
 	"haf/lm"
 	"haf/reward"
+	"haf/rewarder/source"
 	"haf/rlhf"
 	"haf/run"
 )
@@ -139,6 +140,9 @@ func (r *Recipe) ForRLHF() error {
 		return fmt.Errorf("recipe: rlhf.reward is empty, want a reward model: in the recipe or with -set rlhf.reward=DIR")
 	case r.RLHF.KLIn != klInLoss && r.RLHF.KLIn != klInReward:
 		return fmt.Errorf("recipe: rlhf.kl_in is %q, want %s or %s", r.RLHF.KLIn, klInReward, klInLoss)
+	}
+	if _, err := source.Parse(r.RLHF.Reward); err != nil {
+		return fmt.Errorf("recipe: rlhf.reward: %w", err)
 	}
 	if r.RLHF.RewardOf != "" {
 		if err := reward.CheckReward(r.RLHF.RewardOf); err != nil {

@@ -9,8 +9,8 @@ import (
 
 	"haf/chat"
 	"haf/hub"
+	"haf/rewarder/source"
 	"haf/run"
-	"haf/serve"
 )
 
 // Fetch puts files and folders on disk in the place of ids on the hub: of model.path, rlhf.reward,
@@ -97,7 +97,7 @@ func (r *Recipe) replace(old, now string) {
 // rlhf may be "". A reward model behind a server is none of them.
 func (r *Recipe) modelPaths() func(yield func(string, *string) bool) {
 	return func(yield func(string, *string) bool) {
-		_ = yield("model.path", &r.Model.Path) && (serve.IsURL(r.RLHF.Reward) || yield("rlhf.reward", &r.RLHF.Reward)) && yield("rlhf.critic", &r.RLHF.Critic)
+		_ = yield("model.path", &r.Model.Path) && (!source.IsModel(r.RLHF.Reward) || yield("rlhf.reward", &r.RLHF.Reward)) && yield("rlhf.critic", &r.RLHF.Critic)
 	}
 }
 

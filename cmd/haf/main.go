@@ -21,6 +21,7 @@ import (
 	"haf/internal/progress"
 	"haf/recipe"
 	"haf/rewarder"
+	"haf/rewarder/source"
 	"haf/run"
 )
 
@@ -154,7 +155,8 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errGate):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitGate
-	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride), errors.Is(err, rewarder.ErrNoCommonReward):
+	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride), errors.Is(err, rewarder.ErrNoCommonReward),
+		errors.Is(err, source.ErrName):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitUsage
 	default:

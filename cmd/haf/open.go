@@ -8,12 +8,11 @@ import (
 	"strings"
 
 	"haf/backend"
-	"haf/hub"
 	"haf/pref"
 	"haf/reward"
 	"haf/rewarder"
+	"haf/rewarder/source"
 	"haf/run"
-	"haf/serve"
 )
 
 // readFlags are shared by the verbs that read rewards of models, which they name.
@@ -120,28 +119,35 @@ func closed(r pref.Rewarder, err error) error {
 	return err
 }
 
-// openRewarder opens the model that a path or id names, or the one behind a server at a URL.
+// openRewarder opens the reward source of a name.
 func (a *app) openRewarder(named string, r reading) (pref.Rewarder, error) {
-	if serve.IsURL(named) {
-		client, err := openClient(named, r.Options, 0)
-		if err != nil {
-			return nil, err
-		}
-		opt := serve.RemoteOptions{Log: a.p.Logf}
-		if r.once {
-			opt.Progress = a.p.Passes()
-		}
-		return client.Connect(a.ctx, opt)
+	return source.Open(a.ctx, named, a.sourceOptions(r))
+}
+
+// sourceOptions say how reward sources are opened.
+func (a *app) sourceOptions(r reading) source.Options {
+	chat := r.Chat
+	opt := source.Options{
+		Token: os.Getenv("HAF_TOKEN"), Log: a.p.Logf,
+		ModelSettings: r.MaxLength != 0 || r.Column != "" || chat.Args != nil ||
+			chat.Template+chat.Date+chat.Read+chat.BOS != "",
+		FindModel: a.findModel,
+		Model: func(_ context.Context, name string) (pref.Rewarder, error) {
+			opt, err := a.readerOptions(r)
+			if err != nil {
+				return nil, err
+			}
+			model, err := a.openModel(name, r.Options)
+			if err != nil {
+				return nil, err
+			}
+			return model.Reader(opt), nil
+		},
 	}
-	opt, err := a.readerOptions(r)
-	if err != nil {
-		return nil, err
+	if r.once {
+		opt.Progress = a.p.Passes()
 	}
-	model, err := a.openModel(named, r.Options)
-	if err != nil {
-		return nil, err
-	}
-	return model.Reader(opt), nil
+	return opt
 }
 
 // readerOptions say how a model that is opened here is read.
@@ -154,55 +160,28 @@ func (a *app) readerOptions(r reading) (reward.ReaderOptions, error) {
 	return opt, err
 }
 
-// openClient is the client of a model at a URL, with the token of HAF_TOKEN; tries is how often it
-// asks, 0 is its default.
-func openClient(address string, opt reward.Options, tries int) (*serve.Client, error) {
-	chat := opt.Chat
-	if opt.MaxLength != 0 || opt.Column != "" || chat.Template+chat.Date+chat.Read+chat.BOS != "" ||
-		chat.Args != nil {
-		return nil,
-			fmt.Errorf("%w: -max-length, -column, -template, -template-arg, -date, -read and -bos "+
-				"are for models that are opened here, not for one that a server has "+
-				"opened", errUsage)
-	}
-	client, err := serve.NewClient(address, serve.ClientOptions{Token: os.Getenv("HAF_TOKEN"),
-		Tries: tries})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
-	}
-	return client, nil
-}
-
-// reach looks whether the named models are there, before minutes go into other work: files on disk,
-// ids on the hub, which are fetched, and servers that answer.
+// reach looks whether the named reward sources are there, before minutes go into other work.
 func (a *app) reach(named ...string) error {
-	client, err := a.hub()
-	if err != nil {
-		return err
-	}
 	for _, name := range named {
-		if !serve.IsURL(name) {
-			err = there(a, client, name)
-		} else if server, failed := openClient(name, reward.Options{}, 3); failed != nil {
-			err = failed
-		} else {
-			_, err = server.Connect(a.ctx, serve.RemoteOptions{})
-		}
-		if err != nil {
+		if err := source.Reach(a.ctx, name, a.sourceOptions(reading{})); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func there(a *app, client *hub.Client, name string) error {
-	model, err := client.Model(a.ctx, name)
+// findModel looks for a model on disk or, with its id, on the hub, from where it is fetched.
+func (a *app) findModel(ctx context.Context, name string) error {
+	client, err := a.hub()
+	if err != nil {
+		return err
+	}
+	model, err := client.Model(ctx, name)
 	if err != nil {
 		return err
 	}
 	if _, err := os.Stat(model.Paths[0]); err != nil {
-		return fmt.Errorf("%s: %w: a reward model is a folder, a GGUF file, an ORG/NAME of the "+
-			"hub or the URL of a server", name, err)
+		return fmt.Errorf("%s: %w: a reward source is %s", name, err, source.Forms())
 	}
 	return nil
 }
@@ -240,14 +219,10 @@ func (a *app) warn(named string, t rewarder.Truncation) {
 
 // file is what the rewards are read from, as a manifest has it.
 func (s *openScorer) file() run.ModelFile {
-	switch from := s.from.(type) {
-	case *reward.Reader:
+	if from, ok := s.from.(*reward.Reader); ok {
 		return run.ModelFile{Path: from.Model().Dir}
-	case *serve.Remote:
-		return run.ModelFile{Path: s.name, Served: fmt.Sprintf("reward %s of %s", s.Name(),
-			from.Model())}
 	}
-	return run.ModelFile{}
+	return run.ModelFile{Path: s.name, Served: source.Served(s.from, s.Name())}
 }
 
 // goldFlags name a gold reward model, or several whose mean is the gold reward.

@@ -9,7 +9,7 @@ import (
 	"haf/eval"
 	"haf/pref"
 	"haf/report"
-	"haf/serve"
+	"haf/rewarder/source"
 )
 
 type rankCmd struct {
@@ -47,7 +47,7 @@ func (c *rankCmd) Run(a *app) error {
 	if err := c.check(c.Models, c.Reward); err != nil {
 		return err
 	}
-	if c.Samples == "" && c.Policy == "" && c.URL == "" && (c.Ensemble != "" || serve.IsURL(c.Models[0])) {
+	if c.Samples == "" && c.Policy == "" && c.URL == "" && (c.Ensemble != "" || !source.IsModel(c.Models[0])) {
 		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with -policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
 	}
 	if err := a.reach(slices.Concat(c.Models, c.Gold)...); err != nil { // before samples are generated

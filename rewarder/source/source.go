@@ -1,0 +1,113 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"haf/pref"
+)
+
+// ErrName is wrapped by the error of a name that no scheme accepts.
+var ErrName = errors.New("wrong reward source")
+
+// A scheme is a kind of reward source. The first scheme one of whose prefixes a name begins with is
+// the name's scheme; a scheme without prefixes takes every other name.
+type scheme struct {
+	prefixes []string
+	form     string // of a name
+	keep     bool   // the prefix is a part of the address
+	// check looks at an address without opening anything; nil accepts every address.
+	check func(address string) error
+	open  func(ctx context.Context, s Source, opt Options) (pref.Rewarder, error)
+	// reach looks whether the source is there; nil opens and closes it.
+	reach func(ctx context.Context, s Source, opt Options) error
+}
+
+// schemes is the table of all reward sources. To add one, write its check and its open, and a row
+// here, before the last.
+var schemes = []scheme{
+	{
+		prefixes: []string{"http://", "https://"}, keep: true,
+		form:  "http://HOST:PORT[#MODEL] (haf serve)",
+		check: checkServer, open: openServer,
+	},
+	{
+		form: "a run or model folder, a GGUF file, or ORG/NAME on the hub",
+		open: openModel, reach: reachModel,
+	},
+}
+
+// A Source is a name that a scheme accepts.
+type Source struct {
+	Name    string // as it was given
+	Address string // the name without its scheme's prefix
+	scheme  *scheme
+}
+
+// prefixed matches a name that begins as one with a scheme does; a path never does, because ids on
+// the hub have no colon, and other paths can begin with "./".
+var prefixed = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+-]*:`)
+
+// Parse returns the source that a name names. Nothing is opened or looked up.
+func Parse(name string) (Source, error) {
+	for i := range schemes {
+		scheme := &schemes[i]
+		prefix, ok := scheme.takes(name)
+		if !ok {
+			continue
+		}
+		if prefix == "" && prefixed.MatchString(name) {
+			break
+		}
+		s := Source{Name: name, Address: name, scheme: scheme}
+		if !scheme.keep {
+			s.Address = name[len(prefix):]
+		}
+		if name == "" {
+			return s, fmt.Errorf("%w: the name is empty, wanted %s", ErrName, Forms())
+		}
+		if scheme.check != nil {
+			if err := scheme.check(s.Address); err != nil {
+				return s, fmt.Errorf("%w %q: %w", ErrName, hideUser(name), err)
+			}
+		}
+		return s, nil
+	}
+	return Source{}, fmt.Errorf("%w: %q begins with %q, wanted %s; write a path with a colon as ./%s",
+		ErrName, name, prefixed.FindString(name), Forms(), name)
+}
+
+// user matches the user and the password in the address of a server.
+var user = regexp.MustCompile(`://[^/@]*@`)
+
+// hideUser returns a name as messages show it: without user and password.
+func hideUser(name string) string { return user.ReplaceAllString(name, "://…@") }
+
+// takes reports whether the scheme takes a name, and by which prefix.
+func (s *scheme) takes(name string) (prefix string, ok bool) {
+	for _, prefix := range s.prefixes {
+		if strings.HasPrefix(name, prefix) {
+			return prefix, true
+		}
+	}
+	return "", len(s.prefixes) == 0
+}
+
+// Forms lists the forms of names, for messages.
+func Forms() string {
+	var forms []string
+	for _, s := range schemes {
+		forms = append(forms, s.form)
+	}
+	last := len(forms) - 1
+	return strings.Join(forms[:last], ", ") + ", or " + forms[last]
+}
+
+// IsModel reports whether a name names a model that is opened here: a path or an id on the hub.
+func IsModel(name string) bool {
+	s, err := Parse(name)
+	return err == nil && len(s.scheme.prefixes) == 0
+}
