@@ -43,7 +43,8 @@ func (h Hybrid) checkRanges() error {
 		key   string
 		value float64
 	}
-	for _, s := range []setting{{"beta", h.Beta}, {"margin", h.Margin}, {"eta", h.Eta}} {
+	for _, s := range []setting{{"beta", h.Beta}, {"margin", h.Margin}, {"eta", h.Eta},
+		{"desirable_weight", h.DesirableWeight}, {"undesirable_weight", h.UndesirableWeight}} {
 		if !positive(s.value) {
 			return fmt.Errorf("%s is %g, a positive number is wanted", s.key, s.value)
 		}
@@ -81,6 +82,8 @@ func (h Hybrid) checkUses(named []share) error {
 		{"learn_scale", h.LearnScale, h.LearnScale}, {"margin", h.Margin != d.Margin, h.Margin}, {"gamma", h.Gamma != d.Gamma, h.Gamma},
 		{"smoothing", h.Smoothing != 0, h.Smoothing}, {"noise_rate", h.NoiseRate != 0, h.NoiseRate}, {"tie_rate", h.TieRate != d.TieRate, h.TieRate},
 		{"eta", h.Eta != d.Eta, h.Eta}, {"explicit", h.Explicit != d.Explicit, h.Explicit},
+		{"desirable_weight", h.DesirableWeight != d.DesirableWeight, h.DesirableWeight},
+		{"undesirable_weight", h.UndesirableWeight != d.UndesirableWeight, h.UndesirableWeight},
 	}
 	for _, c := range changed {
 		if c.is && !slices.ContainsFunc(named, func(s share) bool { return uses(s.loss, c.key) }) {
@@ -107,6 +110,9 @@ func readers(key string) string {
 
 // checkTogether refuses settings that exclude each other.
 func (h Hybrid) checkTogether(reward, policy []share) error {
+	if err := h.checkRegression(reward, policy); err != nil {
+		return err
+	}
 	wantsScore := slices.ContainsFunc(policy, func(s share) bool { return s.explicit }) && h.Explicit != ExplicitData
 	switch {
 	case h.UsesPolicy() && wantsScore && !h.UsesScore():
@@ -117,6 +123,28 @@ func (h Hybrid) checkTogether(reward, policy []share) error {
 		return fmt.Errorf("schedule is complement, 1 − α and α, but policy_weight is %g: at most 1 is wanted", h.PolicyWeight)
 	case h.Kind == Ramp && !h.UsesPolicy():
 		return fmt.Errorf("schedule is ramp, but policy_weight, where it leads, is 0: give it a positive one")
+	}
+	return nil
+}
+
+// checkRegression refuses what reads one reward of a score head that has an output for each
+// attribute.
+func (h Hybrid) checkRegression(reward, policy []share) error {
+	ofAttributes := func(s share) bool { return s.over == overAttributes }
+	if !h.UsesScore() || !slices.ContainsFunc(reward, ofAttributes) {
+		return nil
+	}
+	readsScore := func(s share) bool { return s.explicit && h.Explicit != ExplicitData }
+	switch {
+	case len(reward) > 1:
+		return fmt.Errorf("reward is %q: regression gives the score head an output for each attribute, "+
+			"the other losses read one reward: name it alone", h.Reward)
+	case len(h.regularizers()) > 0:
+		return fmt.Errorf("reward is regression, which states the rewards themselves: center, l2 and " +
+			"batch_sum have nothing to draw them to, leave them 0")
+	case h.UsesPolicy() && slices.ContainsFunc(policy, readsScore):
+		return fmt.Errorf("explicit is %q, but reward is regression: its score head has an output for "+
+			"each attribute and not one reward: set explicit to data", h.Explicit)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package objective_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +37,14 @@ func TestCheck(t *testing.T) {
 		`the score head that policy "rpo-sq" is drawn to would not be trained`:                                                         func(h *objective.Hybrid) { h.RewardWeight, h.Policy, h.Explicit = 0, "rpo-sq", "score" },
 		`schedule "alternate" alternates two losses`:                                                                                   func(h *objective.Hybrid) { h.PolicyWeight, h.Kind = 0, "alternate" },
 		`beta is 0, a positive number is wanted`:                                                                                       func(h *objective.Hybrid) { h.Beta = 0 },
-		`neither may be negative, one must be positive`:                                                                                func(h *objective.Hybrid) { h.RewardWeight, h.PolicyWeight = 0, 0 },
+		`undesirable_weight is 2, but reward "bce" and policy "dpo" do not read it: those that do are policy kto, apo-zero`: func(h *objective.Hybrid) {
+			h.Reward, h.UndesirableWeight = "bce", 2
+		},
+		`desirable_weight is 0, a positive number is wanted`:    func(h *objective.Hybrid) { h.Policy, h.DesirableWeight = "kto", 0 },
+		`regression gives the score head an output for each`:    func(h *objective.Hybrid) { h.Reward = "bradley-terry + regression" },
+		`center, l2 and batch_sum have nothing to draw them to`: func(h *objective.Hybrid) { h.Reward, h.L2 = "regression", 1 },
+		`explicit is "score", but reward is regression`:         func(h *objective.Hybrid) { h.Reward, h.Policy, h.Explicit = "regression", "rpo-sq", "score" },
+		`neither may be negative, one must be positive`:         func(h *objective.Hybrid) { h.RewardWeight, h.PolicyWeight = 0, 0 },
 	} {
 		h := with(change)
 		if err := h.Check(); err == nil || !strings.Contains(err.Error(), want) {
@@ -90,6 +98,27 @@ func TestBounded(t *testing.T) {
 			if h.Bounded() != (least > -1e-9) {
 				t.Errorf("%s: bounded %v, but the least value is %g", name, h.Bounded(), least)
 			}
+		}
+	}
+}
+
+// TestUsesOfSingles has what the losses of single responses ask for.
+func TestUsesOfSingles(t *testing.T) {
+	for _, c := range []struct {
+		reward, policy                                         string
+		comparisons, labels, attributes, mismatched, reference bool
+	}{
+		{"bradley-terry", "dpo", true, false, false, false, true},
+		{"bce", "kto", false, true, false, true, true},
+		{"bce", "apo-zero", false, true, false, false, true},
+		{"bradley-terry + bce", "sft", true, true, false, false, false},
+		{"regression", "dpo", true, false, true, false, true},
+	} {
+		h := with(func(h *objective.Hybrid) { h.Reward, h.Policy = c.reward, c.policy })
+		got := []bool{h.UsesComparisons(), h.UsesLabels(), h.UsesAttributes(), h.UsesMismatched(), h.UsesReference()}
+		want := []bool{c.comparisons, c.labels, c.attributes, c.mismatched, c.reference}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s and %s: comparisons, labels, attributes, mismatched, reference are %v, want %v", c.reward, c.policy, got, want)
 		}
 	}
 }

@@ -17,6 +17,8 @@ import (
 //
 //	L = w · mean (ℓ_reward + regularizers) + α · mean ℓ_policy
 //
+// Losses of labelled responses and of stated attributes are means over those.
+//
 // Baseline is α = 0; DPO is w = 0, and its reward is the implicit one. The keys of a recipe's
 // [objective] are the fields' names in small letters with underscores.
 type Hybrid struct {
@@ -39,6 +41,9 @@ type Hybrid struct {
 	Eta       float64 // η, the scale of RPO's explicit rewards
 	Explicit  string  // where they come from: ExplicitData, ExplicitScore or ExplicitJoint
 
+	DesirableWeight   float64 // λ_D and λ_U of kto and apo-zero
+	UndesirableWeight float64
+
 	Center   float64 // weights of Centring, BatchSum and RewardNorm
 	BatchSum float64
 	L2       float64
@@ -57,7 +62,8 @@ const (
 func Default() Hybrid {
 	return Hybrid{
 		RewardWeight: 1, PolicyWeight: 0.2, Reward: "bradley-terry", Policy: DPO, Beta: 0.1, Prior: LogisticPrior, PriorScale: 1, PriorDF: 3,
-		Margin: 1, TieRate: 1.0 / 3, Eta: 1, Explicit: ExplicitData, Schedule: Schedule{Kind: Constant, Share: 0.5, Steps: 1},
+		Margin: 1, TieRate: 1.0 / 3, Eta: 1, Explicit: ExplicitData, DesirableWeight: 1, UndesirableWeight: 1,
+		Schedule: Schedule{Kind: Constant, Share: 0.5, Steps: 1},
 	}
 }
 
@@ -102,6 +108,21 @@ func (h Hybrid) UsesTargets() bool {
 // UsesVariance says whether the score head has a variance head beside it.
 func (h Hybrid) UsesVariance() bool { return h.anyActive(func(l loss) bool { return l.variances }) }
 
+// UsesComparisons says whether comparisons are learned from.
+func (h Hybrid) UsesComparisons() bool { return h.anyOver(overComparisons) }
+
+// UsesLabels says whether labelled responses are learned from.
+func (h Hybrid) UsesLabels() bool { return h.anyOver(overLabels) }
+
+// UsesAttributes says whether stated attributes are learned from: the score head has an output for
+// each.
+func (h Hybrid) UsesAttributes() bool { return h.anyOver(overAttributes) }
+
+// UsesMismatched says whether the loss needs responses to other prompts: see [ReferencePoint].
+func (h Hybrid) UsesMismatched() bool { return h.anyActive(func(l loss) bool { return l.mismatched }) }
+
+func (h Hybrid) anyOver(u unit) bool { return h.anyActive(func(l loss) bool { return l.over == u }) }
+
 // Learns says whether the objective has a parameter of its own, the logarithm of the link's scale.
 func (h Hybrid) Learns() bool { return h.LearnScale && h.UsesScore() }
 
@@ -133,18 +154,20 @@ func (h Hybrid) Loss(in Readout) Losses {
 	present := Where(GreaterThan(in.WeightC, zeroC), OnesLike(zeroC), zeroC)
 	t := terms{Readout: in, link: h.link(true), validC: Mul(present, OneMinus(in.TieC))}
 	t.link.logScale = in.LogScale
-	weighted := func(s share) *Node {
-		lossC := s.graph(h, t)
-		if !s.ties {
-			lossC = Mul(lossC, OneMinus(in.TieC))
-		}
-		return MulScalar(ReduceAllSum(Mul(in.WeightC, lossC)), s.weight)
+	if h.UsesLabels() {
+		out.LabelReward, out.LabelPolicy, out.Point, out.RatioS = zero, zero, zero, ZerosLike(in.LabelS)
 	}
 	reward, policy := h.active()
 	if len(reward) > 0 {
-		out.RewardMarginC = t.scoreMargin()
+		if !h.UsesAttributes() {
+			out.RewardMarginC = t.scoreMargin()
+		}
 		for _, s := range reward {
-			out.Reward = Add(out.Reward, weighted(s))
+			part := s.weighted(h, t)
+			out.Reward = Add(out.Reward, part)
+			if s.over == overLabels {
+				out.LabelReward = Add(out.LabelReward, part)
+			}
 		}
 		for _, r := range h.regularizers() {
 			lossC := r.graph(t.chosen(in.ScoreS), t.rejected(in.ScoreS), in.WeightC)
@@ -158,12 +181,36 @@ func (h Hybrid) Loss(in Readout) Losses {
 			out.LogRatioMarginC = t.h()
 		}
 		t.link = h.link(false)
+		if h.UsesLabels() && h.UsesReference() {
+			out.RatioS = t.ratio()
+		}
+		if h.UsesMismatched() {
+			out.Point = ReferencePoint(t.ratio(), t.MismatchedS)
+		}
 		for _, s := range policy {
-			out.Policy = Add(out.Policy, weighted(s))
+			part := s.weighted(h, t)
+			out.Policy = Add(out.Policy, part)
+			if s.over == overLabels {
+				out.LabelPolicy = Add(out.LabelPolicy, part)
+			}
 		}
 		out.Total = Add(out.Total, Mul(out.Policy, in.PolicyWeight))
 	}
 	return out
+}
+
+// weighted is the loss with its weight, summed over the units of its kind by their weights.
+func (s share) weighted(h Hybrid, t terms) *Node {
+	loss, weight := s.graph(h, t), t.WeightC
+	switch {
+	case s.over == overLabels:
+		weight = t.LabelWeightS
+	case s.over == overAttributes:
+		weight = t.AttributeWeightSA
+	case !s.ties:
+		loss = Mul(loss, OneMinus(t.TieC))
+	}
+	return MulScalar(ReduceAllSum(Mul(weight, loss)), s.weight)
 }
 
 // A regularizer of the rewards, with its weight. Ties are regularized, too.
@@ -206,10 +253,15 @@ func (h Hybrid) value(groups []Group, w, alpha float64) (total, reward, policy f
 			chosen, rejected = append(chosen, g.side(c.Chosen).score), append(rejected, g.side(c.Rejected).score)
 		}
 	}
-	n := max(1, float64(len(chosen)))
+	units := map[unit]int{
+		overComparisons: len(chosen), overLabels: countLabels(groups), overAttributes: countRated(groups),
+	}
+	mean := func(s share, link Link) float64 {
+		return s.weight * s.sum(h, groups, link) / max(1, float64(units[s.over]))
+	}
 	rewards, policies := h.active()
 	for _, s := range rewards {
-		reward += s.weight * s.sum(h, groups, h.link(true)) / n
+		reward += mean(s, h.link(true))
 	}
 	if len(rewards) > 0 {
 		for _, r := range h.regularizers() {
@@ -217,7 +269,7 @@ func (h Hybrid) value(groups []Group, w, alpha float64) (total, reward, policy f
 		}
 	}
 	for _, s := range policies {
-		policy += s.weight * s.sum(h, groups, h.link(false)) / n
+		policy += mean(s, h.link(false))
 	}
 	return w*reward + alpha*policy, reward, policy
 }
@@ -235,7 +287,12 @@ func (h Hybrid) FirstLoss(groups []Group, steps int) (loss float64, ok bool) {
 	fresh := make([]Group, len(groups))
 	for i, g := range groups {
 		zeros := make([]float64, len(g.Tokens))
-		fresh[i] = Group{Scores: zeros, Logps: zeros, RefLogps: zeros, Tokens: g.Tokens, Targets: g.Targets, Comparisons: g.Comparisons}
+		fresh[i] = g
+		fresh[i].Scores, fresh[i].Logps, fresh[i].RefLogps, fresh[i].LogVars = zeros, zeros, zeros, nil
+		fresh[i].Outputs = make([][]float64, len(g.Attributes))
+		for k := range g.Attributes {
+			fresh[i].Outputs[k] = make([]float64, len(g.Attributes[k]))
+		}
 	}
 	loss, _, _ = h.value(fresh, w, alpha)
 	return loss, !math.IsNaN(loss)

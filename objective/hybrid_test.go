@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,16 +138,25 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 	return losses, by(t, tensors.MustCopyFlatData[float32](out[3])), by(t, tensors.MustCopyFlatData[float32](out[4])), by(t, tensors.MustCopyFlatData[float32](out[5])), float64(tensors.ToScalar[float32](out[6]))
 }
 
-// cases are objectives of every loss, prior, regularizer and source of explicit rewards.
+// ofSingles are the losses of single responses, which label_test.go has.
+var ofSingles = []string{"bce", objective.Regression, "kto", "apo-zero"}
+
+// cases are objectives of every loss of comparisons, prior, regularizer and source of explicit
+// rewards.
 func cases() map[string]objective.Hybrid {
+	ofComparisons := func(names string) []string {
+		return slices.DeleteFunc(strings.Split(names, ", "), func(name string) bool {
+			return slices.Contains(ofSingles, name)
+		})
+	}
 	general := func(h *objective.Hybrid) {
 		h.Smoothing, h.NoiseRate, h.Gamma, h.Eta, h.TieRate, h.Beta, h.Margin = 0.1, 0.2, 0.3, 0.8, 0.25, 0.2, 1.2
 	}
 	out := map[string]objective.Hybrid{"haf": objective.Default()}
-	for _, name := range strings.Split(objective.RewardLosses(), ", ") {
+	for _, name := range ofComparisons(objective.RewardLosses()) {
 		out["reward "+name] = with(func(h *objective.Hybrid) { general(h); h.PolicyWeight, h.Reward = 0, name })
 	}
-	for _, name := range strings.Split(objective.PolicyLosses(), ", ") {
+	for _, name := range ofComparisons(objective.PolicyLosses()) {
 		out["policy "+name] = with(func(h *objective.Hybrid) { general(h); h.RewardWeight, h.Policy = 0, name })
 		if strings.HasPrefix(name, "rpo") {
 			out["policy "+name+" joint"] = with(func(h *objective.Hybrid) { general(h); h.Policy, h.Explicit = name, objective.ExplicitJoint })

@@ -7,7 +7,8 @@ import (
 // Readout is what the losses read: S response slots, C comparisons. All are float32 but the indices
 // and groups. What the objective does not use may be nil.
 type Readout struct {
-	ScoreS, LogpS, RefS, TokensS *Node // reward, Σ log π, Σ log π_ref, number of tokens
+	// reward ([S, A] of a head with A outputs), Σ log π, Σ log π_ref, number of tokens
+	ScoreS, LogpS, RefS, TokensS *Node
 	LogVarS                      *Node // u, from the variance head: see Uncertain
 	TargetS                      *Node // the reward that the data states
 	GroupS                       *Node // int32: the group of the response, −1 at padding
@@ -15,7 +16,16 @@ type Readout struct {
 	MarginC                      *Node // the margin that the data states
 	TieC                         *Node // 1 where the two were judged equal
 	// what each comparison's loss is multiplied by: 1 over the step's comparisons, 0 at padding
-	WeightC                    *Node
+	WeightC *Node
+	LabelS  *Node // 1 where the response was labelled desirable, else 0
+	// what each labelled response's loss is multiplied by: 1 over those of the step, else 0
+	LabelWeightS *Node
+	MismatchedS  *Node // 1 where the response was given to another prompt, else 0
+	// the attributes that the data states, [S, A], 0 where it does not
+	AttributeSA *Node
+	// what each attribute's loss is multiplied by: 1 over the rated responses of the step and the
+	// attributes of this one, 0 where it is not stated
+	AttributeWeightSA          *Node
 	RewardWeight, PolicyWeight *Node // scalars: w and α of the step
 	LogScale                   *Node // scalar: the link's, where it is learned
 }
@@ -25,6 +35,9 @@ type Readout struct {
 type Losses struct {
 	Total, Reward, Policy          *Node
 	RewardMarginC, LogRatioMarginC *Node
+	// Of labelled responses: their parts of Reward and Policy, the reference point of
+	// ReferencePoint, and log π − log π_ref [S]. nil where no loss reads labels.
+	LabelReward, LabelPolicy, Point, RatioS *Node
 }
 
 // terms are a readout by comparison.
@@ -55,6 +68,10 @@ type Group struct {
 	Tokens                  []int
 	Targets                 []float64 // the rewards that the data states
 	Comparisons             []Comparison
+	Labels                  []Label     // of the responses
+	Mismatched              []bool      // responses that were given to another prompt
+	Outputs                 [][]float64 // of a score head with an output for each attribute
+	Attributes              [][]float64 // of the responses, NaN where the data does not state one
 }
 
 // A Comparison is one of a [Group]: indices of its responses, the margin that the data states, and

@@ -33,8 +33,20 @@ type stored struct {
 	Reward, Policy map[string]storedCase
 	Group          struct{ Scores, Logps, Refs, Targets []float64 }
 	Groups         map[string]storedCase
-	Grid           []float64
-	Links          []struct {
+	Labels         struct {
+		Desirable         []bool
+		DesirableWeight   float64 `json:"desirable_weight"`
+		UndesirableWeight float64 `json:"undesirable_weight"`
+		Inputs            map[string][]float64
+		Losses            map[string]storedCase
+	}
+	Regression struct {
+		Outputs, Gradient [][]float64
+		Attributes        [][]*float64 // null is not stated
+		Loss              float64
+	}
+	Grid  []float64
+	Links []struct {
 		Prior       string
 		DF          float64
 		Loss, Slope []float64

@@ -23,11 +23,27 @@ type loss struct {
 	absolute  bool // log π itself, so that its first value is not known before
 	unbounded bool // may be negative; all others are 0 or more
 
-	graph func(h Hybrid, t terms) *Node // [C]
+	over       unit // what it is a mean over
+	mismatched bool // responses to other prompts, see ReferencePoint
+
+	graph func(h Hybrid, t terms) *Node // [C], [S] of labels, [S, A] of attributes
 	value func(h Hybrid, p pair) float64
+	// labelValue, of a loss over labels, is the float64 reference of one response.
+	labelValue func(h Hybrid, r labelled) float64
 	// batch, where value is nil, is the twin's sum over the comparisons of all groups.
 	batch func(h Hybrid, groups []Group) float64
 }
+
+// A unit is what a loss is a mean over.
+type unit int
+
+const (
+	overComparisons unit = iota
+	overLabels           // labelled responses
+	overAttributes       // responses whose attributes are stated
+)
+
+const labelWeights = "desirable_weight undesirable_weight"
 
 const linked = "prior prior_scale prior_df learn_scale"
 
@@ -80,12 +96,20 @@ var rewardLosses = []loss{
 	{name: "davidson", uses: "tie_rate", ties: true,
 		graph: func(h Hybrid, t terms) *Node { return Davidson(t.scoreMargin(), t.TieC, h.TieRate) },
 		value: func(h Hybrid, p pair) float64 { return DavidsonValue(p.scoreMargin(), p.tie, h.TieRate) }},
+	{name: "bce", uses: linked, over: overLabels,
+		graph:      func(h Hybrid, t terms) *Node { return BinaryCrossEntropy(t.ScoreS, t.LabelS, t.link) },
+		labelValue: func(h Hybrid, r labelled) float64 { return BinaryCrossEntropyValue(r.score, r.label, r.link) }},
+	{name: Regression, over: overAttributes,
+		graph: func(h Hybrid, t terms) *Node { return SquaredError(t.outputs(), t.AttributeSA) },
+		batch: regressionSum},
 }
 
 // DPO is the paper's policy loss, SFT the one without a reference that needs no preferences.
+// Regression is the reward loss of a score head with an output for each attribute.
 const (
-	DPO = "dpo"
-	SFT = "sft"
+	DPO        = "dpo"
+	SFT        = "sft"
+	Regression = "regression"
 )
 
 var policyLosses = []loss{
@@ -162,6 +186,20 @@ var policyLosses = []loss{
 	{name: "dpo-davidson", uses: "tie_rate", reference: true, ties: true,
 		graph: func(h Hybrid, t terms) *Node { return Davidson(MulScalar(t.h(), h.Beta), t.TieC, h.TieRate) },
 		value: func(h Hybrid, p pair) float64 { return DavidsonValue(h.Beta*p.h(), p.tie, h.TieRate) }},
+	{name: "kto", uses: labelWeights, reference: true, over: overLabels, mismatched: true,
+		graph: func(h Hybrid, t terms) *Node {
+			return KahnemanTversky(t.ratio(), t.point(), t.LabelS, h.Beta, h.DesirableWeight, h.UndesirableWeight)
+		},
+		labelValue: func(h Hybrid, r labelled) float64 {
+			return KahnemanTverskyValue(r.ratio(), r.point, r.label, h.Beta, h.DesirableWeight, h.UndesirableWeight)
+		}},
+	{name: "apo-zero", uses: labelWeights, reference: true, over: overLabels,
+		graph: func(h Hybrid, t terms) *Node {
+			return KahnemanTversky(t.ratio(), ZerosLike(t.RefS), t.LabelS, h.Beta, h.DesirableWeight, h.UndesirableWeight)
+		},
+		labelValue: func(h Hybrid, r labelled) float64 {
+			return KahnemanTverskyValue(r.ratio(), 0, r.label, h.Beta, h.DesirableWeight, h.UndesirableWeight)
+		}},
 	rewardAware("rpo-sq", squared), rewardAware("rpo-bwd-kl", backward), rewardAware("rpo-fwd-kl", forward),
 	rewardAwareGroup("rpo-sq-group", squared), rewardAwareGroup("rpo-bwd-kl-group", backward), rewardAwareGroup("rpo-fwd-kl-group", forward),
 }
@@ -244,6 +282,9 @@ func decidedPairs(groups []Group) []pair {
 func (l loss) sum(h Hybrid, groups []Group, link Link) float64 {
 	if l.batch != nil {
 		return l.batch(h, groups)
+	}
+	if l.over == overLabels {
+		return l.labelSum(h, groups, link)
 	}
 	return overGroups(groups, func(g Group) float64 {
 		total := 0.0

@@ -29,6 +29,11 @@ type Objective struct {
 	// where those come from: "data", "score", or "joint" with gradient
 	Explicit string `toml:"explicit" json:"explicit"`
 
+	// λ_D, of "kto" and "apo-zero": weight of desirable responses
+	DesirableWeight float64 `toml:"desirable_weight" json:"desirable_weight"`
+	// λ_U, the same of undesirable ones
+	UndesirableWeight float64 `toml:"undesirable_weight" json:"undesirable_weight"`
+
 	// weight of the squared sum of a comparison's rewards
 	Center float64 `toml:"center" json:"center"`
 	// of the squared mean reward of a packed batch
@@ -52,6 +57,7 @@ func defaultObjective() Objective {
 		RewardWeight: h.RewardWeight, PolicyWeight: h.PolicyWeight, Reward: h.Reward, Policy: h.Policy, Beta: h.Beta,
 		Prior: h.Prior, PriorScale: h.PriorScale, PriorDF: h.PriorDF, LearnScale: h.LearnScale,
 		Margin: h.Margin, Gamma: h.Gamma, Smoothing: h.Smoothing, NoiseRate: h.NoiseRate, TieRate: h.TieRate, Eta: h.Eta, Explicit: h.Explicit,
+		DesirableWeight: h.DesirableWeight, UndesirableWeight: h.UndesirableWeight,
 		Center: h.Center, BatchSum: h.BatchSum, L2: h.L2,
 		Schedule: h.Kind, ScheduleFrom: h.From, ScheduleShare: h.Share, ScheduleSteps: h.Steps, Elastic: h.Strength,
 	}
@@ -62,6 +68,7 @@ func (o Objective) hybrid() objective.Hybrid {
 		RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Reward: o.Reward, Policy: o.Policy, Beta: o.Beta,
 		Prior: o.Prior, PriorScale: o.PriorScale, PriorDF: o.PriorDF, LearnScale: o.LearnScale,
 		Margin: o.Margin, Gamma: o.Gamma, Smoothing: o.Smoothing, NoiseRate: o.NoiseRate, TieRate: o.TieRate, Eta: o.Eta, Explicit: o.Explicit,
+		DesirableWeight: o.DesirableWeight, UndesirableWeight: o.UndesirableWeight,
 		Center: o.Center, BatchSum: o.BatchSum, L2: o.L2,
 		Schedule: objective.Schedule{Kind: o.Schedule, From: o.ScheduleFrom, Share: o.ScheduleShare, Steps: o.ScheduleSteps, Strength: o.Elastic},
 	}

@@ -98,6 +98,10 @@ func (o Options) Check(model *reward.Model, data Data) error {
 	if err := h.Check(); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
+	if h.UsesLabels() || h.UsesAttributes() {
+		return fmt.Errorf("train: reward %q and policy %q read labels or attributes of single "+
+			"responses, which the data does not have: choose losses of comparisons", h.Reward, h.Policy)
+	}
 	if err := o.HeadDropout.check(); err != nil {
 		return err
 	}

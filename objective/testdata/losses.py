@@ -156,6 +156,51 @@ def rpo_group(kind):
 
 groups = {"plackett-luce": whole("scores", plackett_luce), **{f"rpo-{k}-group": whole("logps", rpo_group(k)) for k in ("sq", "bwd-kl", "fwd-kl")}}
 
+# Labelled responses, some desirable, with responses to other prompts for the estimate of the KL.
+# Their mean log-ratio is positive, so the clamp leaves the point as it is.
+M, DESIRABLE, UNDESIRABLE = 9, 1.0, 1.7
+label = torch.tensor([i % 3 != 1 for i in range(M)])
+labels = {"score": normal(M, 1.5), "logp": normal(M, 8, -40), "ref": normal(M, 8, -42), "other_logp": normal(M, 8, -40), "other_ref": normal(M, 8, -44)}
+
+
+def of_labels(name, loss):
+    x = labels[name].clone().requires_grad_(True)
+    value = loss(x).mean()
+    value.backward()
+    return {"loss": value.item(), "gradient": x.grad.tolist()}
+
+
+def kto_unpaired(point):  # as TRL's KTOTrainer computes it
+    def loss(logp):
+        ratio = logp - labels["ref"]
+        kl = (labels["other_logp"] - labels["other_ref"]).mean().clamp(min=0).detach() if point else 0.0
+        chosen = 1 - torch.sigmoid(BETA * (ratio[label] - kl))
+        rejected = 1 - torch.sigmoid(BETA * (kl - ratio[~label]))
+        return torch.cat((DESIRABLE * chosen, UNDESIRABLE * rejected), 0)
+    return loss
+
+
+of_label = {
+    "bce": of_labels("score", lambda s: F.binary_cross_entropy_with_logits(s, label.double(), reduction="none")),
+    "kto": of_labels("logp", kto_unpaired(True)),
+    "apo-zero": of_labels("logp", kto_unpaired(False)),
+}
+
+# Responses with attributes from 0 to 4, some of them not stated (null).
+ROWS, ATTRIBUTES = 6, 5
+outputs = normal(ROWS * ATTRIBUTES, 1.5, 2).reshape(ROWS, ATTRIBUTES)
+attributes = torch.randint(0, 5, (ROWS, ATTRIBUTES), generator=g).double()
+stated = torch.rand(ROWS, ATTRIBUTES, generator=g) < 0.7
+stated[0], stated[1] = True, False  # a row with all, one with none: it is no part of the mean
+x = outputs.clone().requires_grad_(True)
+errors = F.mse_loss(x, attributes, reduction="none") * stated
+rows = errors.sum(1)[stated.any(1)] / stated.sum(1)[stated.any(1)]
+rows.mean().backward()
+regression = {
+    "outputs": outputs.tolist(), "loss": rows.mean().item(), "gradient": x.grad.tolist(),
+    "attributes": [[y if s else None for y, s in zip(*row)] for row in zip(attributes.tolist(), stated.tolist())],
+}
+
 mpmath.mp.dps = 60
 
 
@@ -192,4 +237,6 @@ print(json.dumps({
     "inputs": {k: plain(v) for k, v in inputs.items()}, "chosen_tokens": [int(x) for x in tc], "rejected_tokens": [int(x) for x in tr],
     "tie": tie.tolist(), "reward": reward, "policy": policy,
     "group": {k: plain(v) for k, v in group.items()}, "groups": groups, "grid": grid, "links": links,
+    "labels": {"desirable": label.tolist(), "desirable_weight": DESIRABLE, "undesirable_weight": UNDESIRABLE, "inputs": {k: plain(v) for k, v in labels.items()}, "losses": of_label},
+    "regression": regression,
 }, indent=1))
