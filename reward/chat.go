@@ -114,6 +114,20 @@ func (m *Model) loadEncoder(opt Options) error {
 	return nil
 }
 
+// Notes are lines for whoever opened the model at path: what was folded into the score head, and how
+// conversations are read where a user may not expect it.
+func (m *Model) Notes(path string) []string {
+	var notes []string
+	if m.HeadFold != "" {
+		notes = append(notes, fmt.Sprintf("the rewards of %s are normalized as its config.json asks: %s",
+			path, m.HeadFold))
+	}
+	for _, note := range m.FormatNotes() {
+		notes = append(notes, path+": "+note)
+	}
+	return notes
+}
+
 // FormatNotes say how conversations are read where a user may not expect it: by a template that the
 // model does not have, with a date that it does not know, or at another token than transformers
 // reads.

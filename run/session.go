@@ -71,6 +71,14 @@ func (s *Session) Continue(same bool) error {
 	return nil
 }
 
+// Close releases the run folder, which the loop that ran in it may have done already.
+func (s *Session) Close() error {
+	if s.Folder == nil {
+		return nil
+	}
+	return s.Folder.Close()
+}
+
 // Explain adds to the error of a run how to resume it.
 func (s *Session) Explain(err error) error {
 	switch interrupted := errors.Is(err, ErrInterrupted) || errors.Is(err, context.Canceled); {

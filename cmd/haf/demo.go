@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"haf/eval"
+	"haf/launch"
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
@@ -39,7 +40,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 		return fmt.Errorf("demo folder: %w; name a new folder, or none to keep nothing", err)
 	}
 	began := time.Now()
-	device, err := a.openDevice()
+	env, err := a.env()
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	pretrained := filepath.Join(dir, "pretrain")
 	pretrain := demo.Pretrain()
 	pretrain.Train.Seed = c.Seed
-	if err := startTraining(a, device, pretrain, pretrained); err != nil {
+	if _, err := launch.TrainIn(a.ctx, env, pretrain, pretrained); err != nil {
 		return err
 	}
 	groups, _, err := pref.Load([]string{demo.Test}, pref.Options{})
@@ -63,14 +64,14 @@ func (c *demoCmd) Run(a *app) (err error) {
 		fmt.Fprintln(a.stderr, "==", of.Name)
 		of.Recipe.Train.Seed = c.Seed
 		folder := filepath.Join(dir, of.Name)
-		if err := startTraining(a, device, of.Recipe, folder); err != nil {
+		if _, err := launch.TrainIn(a.ctx, env, of.Recipe, folder); err != nil {
 			return err
 		}
 		opt, err := a.readerOptions(reading{once: true})
 		if err != nil {
 			return err
 		}
-		model, err := reward.Open(device, folder, reward.Options{})
+		model, err := reward.Open(env.Device, folder, reward.Options{})
 		if err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 			return err
 		}
 		_, err := fmt.Fprintf(w, "\nThe test choices are noisy: the very use they were drawn from is right on %.3f of them.\n%s, %.0f s.\n",
-			demo.Limit, device.Describe(), seconds)
+			demo.Limit, env.Device.Describe(), seconds)
 		return err
 	})
 }

@@ -99,6 +99,9 @@ func (a *app) done(result any, format string, args ...any) error {
 	})
 }
 
+// notef tells the user of something on standard error.
+func (a *app) notef(format string, args ...any) { a.p.Logf("haf: "+format, args...) }
+
 // pass shows one pass over data.
 func (a *app) pass(name string) func(done, total int) {
 	passes := a.p.Passes()

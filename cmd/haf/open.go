@@ -268,8 +268,7 @@ func keepAccepted[T any](
 // ofPrompt is the prompt of a prompt.
 func ofPrompt(p []pref.Message) []pref.Message { return p }
 
-// openLocal opens a model on disk and says what was done to its score head, for rewards that differ
-// from the stored head's.
+// openLocal opens a model on disk and tells the user of what is special about it.
 func (a *app) openLocal(
 	device *backend.Device, path string, opt reward.Options,
 ) (*reward.Model, error) {
@@ -277,12 +276,8 @@ func (a *app) openLocal(
 	if err != nil {
 		return nil, err
 	}
-	if model.HeadFold != "" {
-		fmt.Fprintf(a.stderr, "haf: the rewards of %s are normalized as its config.json asks: %s\n",
-			path, model.HeadFold)
-	}
-	for _, note := range model.FormatNotes() {
-		fmt.Fprintf(a.stderr, "haf: %s: %s\n", path, note)
+	for _, note := range model.Notes(path) {
+		a.notef("%s", note)
 	}
 	return model, nil
 }

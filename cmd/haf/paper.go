@@ -6,16 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"strings"
 
 	"haf/backend"
 	"haf/hub"
+	"haf/launch"
 	"haf/paper"
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
-	"haf/run"
 )
 
 type paperCmd struct {
@@ -47,7 +46,7 @@ func (c *paperCmd) Run(a *app) error {
 		return err
 	}
 	if c.Out == "" {
-		c.Out = filepath.Join("runs", strings.TrimSuffix(filepath.Base(c.Recipe), ".toml"))
+		c.Out = launch.DefaultDir(c.Recipe)
 	}
 	client, err := a.hub()
 	if err != nil {
@@ -134,30 +133,30 @@ func (c *paperCmd) plan(a *app, plan *paper.Plan, client *hub.Client) error {
 
 // A paperRunner is the program's own training and evaluation, on one device.
 type paperRunner struct {
-	a      *app
-	device *backend.Device
+	a   *app
+	env launch.Env // zero until the first use
 }
 
 func (r *paperRunner) open() (err error) {
-	if r.device == nil {
-		r.device, err = r.a.openDevice()
+	if r.env.Device == nil {
+		r.env, err = r.a.env()
 	}
 	return err
 }
 
 // Train implements [paper.Runner].
-func (r *paperRunner) Train(_ context.Context, of *recipe.Recipe, dir string) error {
+func (r *paperRunner) Train(ctx context.Context, of *recipe.Recipe, dir string) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	if run.Exists(dir) {
-		return resumeTraining(r.a, r.device, dir)
-	}
-	return startTraining(r.a, r.device, of, dir)
+	_, err := launch.TrainIn(ctx, r.env, of, dir)
+	return err
 }
 
 // Read implements [paper.Runner].
-func (r *paperRunner) Read(ctx context.Context, dir string, valid []pref.Group, sets [][]pref.Group) (paper.Reading, error) {
+func (r *paperRunner) Read(
+	ctx context.Context, dir string, valid []pref.Group, sets [][]pref.Group,
+) (paper.Reading, error) {
 	if err := r.open(); err != nil {
 		return paper.Reading{}, err
 	}
@@ -165,7 +164,7 @@ func (r *paperRunner) Read(ctx context.Context, dir string, valid []pref.Group, 
 	if err != nil {
 		return paper.Reading{}, err
 	}
-	model, err := r.a.openModelOn(r.device, dir, reward.Options{})
+	model, err := r.a.openModelOn(r.env.Device, dir, reward.Options{})
 	if err != nil {
 		return paper.Reading{}, err
 	}

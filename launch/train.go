@@ -1,0 +1,105 @@
+package launch
+
+import (
+	"context"
+
+	"haf/recipe"
+	"haf/reward"
+	"haf/run"
+	"haf/train"
+)
+
+// Train trains the session's run to its end. r is the recipe of a new run; a resumed one has its
+// own.
+func Train(
+	ctx context.Context, env Env, s *run.Session, r *recipe.Recipe,
+) (train.Result, error) {
+	return perform(ctx, env, s, r, func(r *recipe.Recipe) (job[train.Result], error) {
+		return loadTraining(env, r)
+	})
+}
+
+// TrainIn trains a recipe into a folder, or resumes the run that was stopped there.
+func TrainIn(ctx context.Context, env Env, r *recipe.Recipe, dir string) (train.Result, error) {
+	start := run.Start
+	if run.Exists(dir) {
+		start = run.Resume
+	}
+	s, err := start(run.VerbTrain, dir)
+	if err != nil {
+		return train.Result{}, err
+	}
+	return Train(ctx, env, s, r)
+}
+
+// training is a loaded run of haf train.
+type training struct {
+	env     Env
+	recipe  *recipe.Recipe
+	model   *reward.Model
+	data    train.Data
+	options train.Options
+	report  []string // what was read
+}
+
+// loadTraining opens the recipe's model and data and reports what was read.
+func loadTraining(env Env, r *recipe.Recipe) (job[train.Result], error) {
+	t := &training{env: env, recipe: r, options: r.TrainOptions()}
+	t.options.CacheDir, t.options.AvailableMemory = env.Cache, r.AvailableMemory(env.Device)
+	env.Progress.Logf("device: %s", env.Device.Describe())
+	trained, valid, report, err := r.Groups()
+	if err != nil {
+		return nil, err
+	}
+	if t.model, err = env.open("model", r.Model.Path, r.ModelOptions()); err != nil {
+		return nil, err
+	}
+	data, lines, err := recipe.Encode(t.model.Encoder, trained, valid)
+	if err != nil {
+		t.close()
+		return nil, err
+	}
+	t.data, t.report = data, append(report, lines...)
+	for _, line := range t.report {
+		env.Progress.Logf("%s", line)
+	}
+	if err := t.options.Check(t.model, t.data); err != nil { // before there is a folder to resume
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// open opens a model on disk and reports what it is.
+func (e Env) open(what, path string, opt reward.Options) (*reward.Model, error) {
+	model, err := reward.Open(e.Device, path, opt)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range model.Notes(path) {
+		e.Notef("%s", note)
+	}
+	all, trainable := model.NumParams()
+	e.Progress.Logf("%s: %s, %s, %d parameters, %d trained, template %s", what, path,
+		model.Config.Family, all, trainable, model.Meta.Template.Name)
+	return model, nil
+}
+
+func (t *training) close() { t.model.Close() }
+
+func (t *training) manifest() (*recipe.Manifest, error) {
+	return t.recipe.NewManifest(t.model, t.report)
+}
+
+func (t *training) run(
+	ctx context.Context, folder *run.Folder, fingerprint string,
+) (train.Result, error) {
+	t.options.Fingerprint = fingerprint
+	result, err := train.Run(ctx, t.model, t.data, t.options, folder, t.env.Progress)
+	if err != nil {
+		return result, err
+	}
+	t.env.Progress.Logf("done: %d steps in %.0f s with %d programs; model in %s", result.Steps,
+		result.Seconds, result.Programs, folder.Join(run.ModelName))
+	return result, nil
+}
