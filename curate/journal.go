@@ -12,8 +12,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
+
+	"haf/internal/filelock"
 )
 
 // A Journal keeps the parts of a long work as they are done, in PATH.part, until the whole is
@@ -22,7 +23,7 @@ import (
 type Journal struct {
 	path  string
 	file  *os.File
-	lock  *flock.Flock
+	lock  *filelock.Lock
 	parts map[string]json.RawMessage
 }
 
@@ -60,16 +61,15 @@ func OpenJournal(path string, settings any) (*Journal, error) {
 		return nil, fmt.Errorf("curate: settings: %w", err)
 	}
 	j := &Journal{path: path, parts: map[string]json.RawMessage{}}
-	j.lock = flock.New(partName(path), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
-	if locked, err := j.lock.TryLock(); err != nil {
-		return nil, fmt.Errorf("curate: locking %s: %w", partName(path), err)
-	} else if !locked {
+	if j.lock, err = filelock.Acquire(partName(path)); errors.Is(err, filelock.ErrHeld) {
 		return nil, fmt.Errorf("curate: %s is in use by another process: wait until it ends, or name "+
 			"another output", partName(path))
+	} else if err != nil {
+		return nil, fmt.Errorf("curate: %w", err)
 	}
 	f, err := os.OpenFile(partName(path), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("curate: %w", err), j.lock.Unlock())
+		return nil, errors.Join(fmt.Errorf("curate: %w", err), j.lock.Release())
 	}
 	j.file = f
 	if err := j.read(want); err != nil {
@@ -163,7 +163,7 @@ func (j *Journal) Close() error {
 	if j.file == nil {
 		return nil
 	}
-	err := errors.Join(j.file.Close(), j.lock.Unlock())
+	err := errors.Join(j.file.Close(), j.lock.Release())
 	j.file = nil
 	return err
 }
@@ -189,10 +189,9 @@ func Finish[T any](j *Journal, rows []T) error {
 	if err := f.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("curate: %s: %w", j.path, err)
 	}
-	if err := os.Remove(partName(j.path)); err != nil { // while it is locked
-		return fmt.Errorf("curate: %w", err)
-	}
-	if err := j.Close(); err != nil {
+	err = errors.Join(j.file.Close(), j.lock.Remove())
+	j.file = nil
+	if err != nil {
 		return fmt.Errorf("curate: %w", err)
 	}
 	return nil

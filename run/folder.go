@@ -12,8 +12,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
+
+	"haf/internal/filelock"
 )
 
 // A Folder is a run on disk (docs/reference/run-folder.md): manifest.json, metrics.jsonl,
@@ -21,7 +22,7 @@ import (
 type Folder struct {
 	Path    string
 	metrics *os.File
-	lock    *flock.Flock
+	lock    *filelock.Lock
 }
 
 // Names inside a run folder.
@@ -215,7 +216,7 @@ func (f *Folder) Close() error {
 		f.metrics = nil
 	}
 	if f.lock != nil {
-		err = errors.Join(err, f.lock.Unlock())
+		err = errors.Join(err, f.lock.Remove())
 		f.lock = nil
 	}
 	return err
