@@ -137,7 +137,7 @@ SHAPE ?= qwen2.5-0.5b
 bench-cuda: build models
 	bin/haf setup -cuda
 	$(PEERS_PY) bench/random_model.py $(SHAPE) $(SMOLLM2) $(CACHE)/random/$(SHAPE)
-	bin/haf bench $(CACHE)/random/$(SHAPE) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz -device cuda -case bfloat16 -pairs 512 -batch 32 -set train.positions=8192
+	bin/haf bench $(CACHE)/random/$(SHAPE) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz -device cuda -case bfloat16 -pairs 512 -batch 32 -set train.tokens_per_batch=8192
 	for run in 1 2 3; do $(PEERS_PY) bench/hybrid_gpu.py $(CACHE)/random/$(SHAPE) $(SHARED)/data/hh/helpful-base.test.jsonl.gz --pairs 512 --batch 8; done
 
 bench-generate: models

@@ -172,7 +172,7 @@ func inBatch(t *testing.T, base, data, folder string, n int) (samples []pref.Sam
 		t.Fatal(err)
 	}
 	defer model.Close()
-	groups, _, err := pref.Load([]string{data}, pref.Options{First: n})
+	groups, _, err := pref.Load([]string{data}, pref.Options{Limit: n})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -213,11 +213,11 @@ var groups = []pref.Group{
 func TestRelabel(t *testing.T) {
 	rewards := [][]float64{{2, 1}, {0, 3}, {1, 5, 0}, {2, 1}}
 	rows, counts, err := ByRewards(groups, rewards, "rm", 0.5)
-	if err != nil || counts != (Counts{Read: 3, Agreed: 1, Turned: 1, Repeated: 1}) {
+	if err != nil || counts != (Counts{Read: 3, Agreed: 1, Flipped: 1, Repeated: 1}) {
 		t.Fatalf("counts %+v, %v", counts, err)
 	}
-	if r := rows[1]; r.Chosen != "d" || r.Rejected != "c" || r.Margin != 3 || r.Provenance.How != Turned || r.Provenance.Source != "f:2" {
-		t.Errorf("the turned row is %+v", r)
+	if r := rows[1]; r.Chosen != "d" || r.Rejected != "c" || r.Margin != 3 || r.Provenance.How != Flipped || r.Provenance.Source != "f:2" {
+		t.Errorf("the flipped row is %+v", r)
 	}
 	rows, counts, err = BestWorst(groups, rewards, "rm", 2)
 	if err != nil || counts != (Counts{Read: 4, Built: 2, Weak: 2}) || rows[1].Chosen != "f" || rows[1].Rejected != "g" {
@@ -241,11 +241,11 @@ func TestSelectAndVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, counts, err := ByVerdicts(groups, picks, judged, "gold")
-	if err != nil || counts != (Counts{Read: 4, Turned: 1, Judged: 1, Kept: 1, Repeated: 1}) {
+	if err != nil || counts != (Counts{Read: 4, Flipped: 1, Judged: 1, Kept: 1, Repeated: 1}) {
 		t.Fatalf("counts %+v, %v", counts, err)
 	}
-	if r := rows[1]; r.Chosen != "d" || r.Provenance.How != Turned || r.Provenance.Distance != 1 {
-		t.Errorf("the turned row is %+v", r)
+	if r := rows[1]; r.Chosen != "d" || r.Provenance.How != Flipped || r.Provenance.Distance != 1 {
+		t.Errorf("the flipped row is %+v", r)
 	}
 	if r := rows[2]; r.Chosen != "f" || r.Rejected != "g" || r.Provenance.How != Newly {
 		t.Errorf("the new row is %+v", r)

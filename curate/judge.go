@@ -178,11 +178,11 @@ func orders(n int, random *rand.Rand) [][]int {
 	return [][]int{random.Perm(n)}
 }
 
-// Bouts are the verdicts on pairs, for [eval.NewWinRate]: response 0 is a, response 1 b.
-func Bouts(rows []Judged) []eval.Bout {
-	bouts := make([]eval.Bout, len(rows))
+// Matchups are the verdicts on pairs, for [eval.NewWinRate]: response 0 is a, response 1 b.
+func Matchups(rows []Judged) []eval.Matchup {
+	matchups := make([]eval.Matchup, len(rows))
 	for i, row := range rows {
-		b := &bouts[i]
+		b := &matchups[i]
 		b.LengthA, b.LengthB = utf8.RuneCountInString(row.Responses[0]), utf8.RuneCountInString(row.Responses[1])
 		for _, v := range row.Verdicts {
 			found := eval.NoVerdict
@@ -202,7 +202,7 @@ func Bouts(rows []Judged) []eval.Bout {
 			}
 		}
 	}
-	return bouts
+	return matchups
 }
 
 // Rankings are the ranks of each trial that got a verdict.

@@ -36,23 +36,23 @@ type Provenance struct {
 
 // How a label came about.
 const (
-	Agreed = "agreed" // the labeller says what the data said
-	Turned = "turned" // it says the opposite
-	Built  = "built"  // a pair made of the best and the worst response
-	Newly  = "judged" // a pair that had no label
-	Kept   = "kept"   // not asked: the data's own label
-	Rated  = "scored" // the rewards of all responses
+	Agreed  = "agreed"  // the labeller says what the data said
+	Flipped = "flipped" // it says the opposite
+	Built   = "built"   // a pair made of the best and the worst response
+	Newly   = "judged"  // a pair that had no label
+	Kept    = "kept"    // not asked: the data's own label
+	Rated   = "scored"  // the rewards of all responses
 )
 
 // Counts of a relabelling.
 type Counts struct {
-	Read   int `json:"read"` // comparisons, or groups to build pairs of
-	Agreed int `json:"agreed"`
-	Turned int `json:"turned"`
-	Built  int `json:"built"`
-	Judged int `json:"judged"`
-	Kept   int `json:"kept"`
-	Scored int `json:"scored,omitempty"` // groups
+	Read    int `json:"read"` // comparisons, or groups to build pairs of
+	Agreed  int `json:"agreed"`
+	Flipped int `json:"flipped"`
+	Built   int `json:"built"`
+	Judged  int `json:"judged"`
+	Kept    int `json:"kept"`
+	Scored  int `json:"scored,omitempty"` // groups
 	// left out: the margin is below the threshold, or the judge has no winner
 	Weak      int `json:"weak"`
 	Repeated  int `json:"repeated"`  // left out: the same pair was there before
@@ -63,8 +63,8 @@ func (c Counts) String() string {
 	if c.Scored > 0 {
 		return fmt.Sprintf("%d groups read, %d scored; left out: %d of equal rewards", c.Read, c.Scored, c.Weak)
 	}
-	return fmt.Sprintf("%d read: %d labels agreed, %d turned, %d pairs built, %d judged, %d kept; left out: %d weak, %d repeated, %d identical",
-		c.Read, c.Agreed, c.Turned, c.Built, c.Judged, c.Kept, c.Weak, c.Repeated, c.Identical)
+	return fmt.Sprintf("%d read: %d labels agreed, %d flipped, %d pairs built, %d judged, %d kept; left out: %d weak, %d repeated, %d identical",
+		c.Read, c.Agreed, c.Flipped, c.Built, c.Judged, c.Kept, c.Weak, c.Repeated, c.Identical)
 }
 
 // writer collects rows without repeating any.
@@ -94,8 +94,8 @@ func (w *writer) add(row Labelled) error {
 	switch row.Provenance.How {
 	case Agreed:
 		w.counts.Agreed++
-	case Turned:
-		w.counts.Turned++
+	case Flipped:
+		w.counts.Flipped++
 	case Built:
 		w.counts.Built++
 	case Newly:
@@ -116,7 +116,7 @@ func ByRewards(groups []pref.Group, rewards [][]float64, by string, threshold fl
 			w.counts.Read++
 			a, b, how := c.Chosen, c.Rejected, Agreed
 			if rewards[g][a] < rewards[g][b] {
-				a, b, how = b, a, Turned
+				a, b, how = b, a, Flipped
 			}
 			if err := w.pair(group, rewards[g], a, b, by, how, threshold); err != nil {
 				return nil, w.counts, err
@@ -289,7 +289,7 @@ func ByVerdicts(groups []pref.Group, picks []Pick, judged []Judged, by string) (
 		case better > 0:
 			a, b = b, a
 			if p.labelled {
-				from.How = Turned
+				from.How = Flipped
 			}
 		case p.labelled:
 			from.How = Agreed

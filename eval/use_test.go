@@ -66,13 +66,13 @@ func TestBestOfNByEnumeration(t *testing.T) {
 }
 
 func TestWinRateCounts(t *testing.T) {
-	w, err := NewWinRate([]Bout{
+	w, err := NewWinRate([]Matchup{
 		{WinA, WinA, 10, 10}, {WinA, WinB, 10, 12}, {WinB, WinB, 9, 10}, {Tie, WinA, 10, 10}, {WinA, NoVerdict, 11, 10}, {NoVerdict, NoVerdict, 1, 1},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []int{w.Bouts, w.Unjudged, w.NoVerdict, w.Wins, w.Losses, w.Ties, w.Inconsistent}
+	got := []int{w.Matchups, w.Unjudged, w.NoVerdict, w.Wins, w.Losses, w.Ties, w.Inconsistent}
 	if !slices.Equal(got, []int{5, 1, 3, 3, 1, 1, 1}) {
 		t.Errorf("counts are %v", got)
 	}
@@ -86,16 +86,16 @@ func TestWinRateCounts(t *testing.T) {
 	if !(w.Low < w.Rate && w.Rate < w.High) {
 		t.Errorf("the interval [%g, %g] does not hold %g", w.Low, w.High, w.Rate)
 	}
-	if _, err := NewWinRate([]Bout{{}}); err == nil {
+	if _, err := NewWinRate([]Matchup{{}}); err == nil {
 		t.Error("a win rate without verdicts was given")
 	}
 }
 
-// TestLengthControlled makes bouts in which length alone decides, quality alone, and both.
+// TestLengthControlled makes matchups in which length alone decides, quality alone, and both.
 func TestLengthControlled(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	make := func(theta, phi, bias float64) WinRate {
-		var bouts []Bout
+		var matchups []Matchup
 		for range 4000 {
 			a, b := int(500+bias+100*random.NormFloat64()), int(500+100*random.NormFloat64())
 			x := math.Tanh(float64(a-b) / 141.4)
@@ -103,9 +103,9 @@ func TestLengthControlled(t *testing.T) {
 			if random.Float64() < 1/(1+math.Exp(-theta-phi*x)) {
 				f = WinA
 			}
-			bouts = append(bouts, Bout{f, f, a, b})
+			matchups = append(matchups, Matchup{f, f, a, b})
 		}
-		w, err := NewWinRate(bouts)
+		w, err := NewWinRate(matchups)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,11 +122,11 @@ func TestLengthControlled(t *testing.T) {
 			t.Errorf("θ %g, φ %g: the plain rate %.3f is not above the controlled one", c.theta, c.phi, w.Rate)
 		}
 	}
-	all, err := NewWinRate([]Bout{{WinA, WinA, 9, 1}, {WinA, WinA, 8, 1}})
+	all, err := NewWinRate([]Matchup{{WinA, WinA, 9, 1}, {WinA, WinA, 8, 1}})
 	if err != nil || all.Controlled != 1 || all.Low > 0.5 {
 		t.Errorf("where all win: %+v, %v", all, err)
 	}
-	separable, err := NewWinRate([]Bout{{WinA, WinA, 900, 1}, {WinB, WinB, 1, 900}, {WinA, WinA, 500, 1}, {WinB, WinB, 1, 400}})
+	separable, err := NewWinRate([]Matchup{{WinA, WinA, 900, 1}, {WinB, WinB, 1, 900}, {WinA, WinA, 500, 1}, {WinB, WinB, 1, 400}})
 	if err != nil || math.Abs(separable.Controlled-0.5) > 0.1 || separable.LengthEffect < 0.5 {
 		t.Errorf("where the longer always wins: %+v, %v", separable, err)
 	}

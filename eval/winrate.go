@@ -8,19 +8,19 @@ import (
 	"strconv"
 )
 
-// A Finding is what a judge said of two responses, a and b.
-type Finding int
+// An Outcome is what a judge said of two responses, a and b.
+type Outcome int
 
-// The findings. The zero value is no verdict.
+// The outcomes. The zero value is no verdict.
 const (
-	NoVerdict Finding = iota
+	NoVerdict Outcome = iota
 	WinA
 	WinB
 	Tie
 )
 
 // credit is a's: 1, ½ or 0.
-func (f Finding) credit() float64 {
+func (f Outcome) credit() float64 {
 	switch f {
 	case WinA:
 		return 1
@@ -30,16 +30,16 @@ func (f Finding) credit() float64 {
 	return 0
 }
 
-// A Bout is one prompt's two responses, judged with a shown first and with b shown first. Lengths
+// A Matchup is one prompt's two responses, judged with a shown first and with b shown first. Lengths
 // are characters.
-type Bout struct {
-	AFirst, BFirst   Finding
+type Matchup struct {
+	AFirst, BFirst   Outcome
 	LengthA, LengthB int
 }
 
 // verdicts are those that there are, and a's mean credit in them.
-func (b Bout) verdicts() (n int, credit float64) {
-	for _, f := range []Finding{b.AFirst, b.BFirst} {
+func (b Matchup) verdicts() (n int, credit float64) {
+	for _, f := range []Outcome{b.AFirst, b.BFirst} {
 		if f != NoVerdict {
 			n++
 			credit += f.credit()
@@ -53,15 +53,15 @@ func (b Bout) verdicts() (n int, credit float64) {
 
 // A WinRate is how often a is better than b.
 type WinRate struct {
-	Bouts        int `json:"bouts"`        // with at least one verdict
+	Matchups     int `json:"matchups"`     // with at least one verdict
 	Unjudged     int `json:"unjudged"`     // without
 	NoVerdict    int `json:"no_verdict"`   // single verdicts that could not be read
 	Wins         int `json:"wins"`         // a is better, over both orders
 	Losses       int `json:"losses"`       // b is
 	Ties         int `json:"ties"`         // neither: equal, or each order another winner
 	Inconsistent int `json:"inconsistent"` // the two orders have different winners
-	// Rate is the mean of a's credit over bouts, a tie half, both orders equal. Low and High are its
-	// 95 % bootstrap interval over bouts; where all bouts agree it is Wilson's.
+	// Rate is the mean of a's credit over matchups, a tie half, both orders equal. Low and High are its
+	// 95 % bootstrap interval over matchups; where all matchups agree it is Wilson's.
 	Rate float64 `json:"win_rate"`
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
@@ -78,22 +78,22 @@ type WinRate struct {
 
 // NewWinRate measures judged pairs. The length-controlled rate follows AlpacaEval's (arXiv
 // 2404.04475) without its terms for the difficulty of single prompts: the logistic regression
-// credit ~ σ(θ + φ·tanh(Δ/s)) over bouts, Δ the difference of the lengths, s its standard
+// credit ~ σ(θ + φ·tanh(Δ/s)) over matchups, Δ the difference of the lengths, s its standard
 // deviation, φ under a penalty of φ²/2 so that it exists where all longer answers win; the rate is
 // σ(θ).
-func NewWinRate(bouts []Bout) (WinRate, error) {
+func NewWinRate(matchups []Matchup) (WinRate, error) {
 	var w WinRate
 	var first, decided float64
 	var credits, lengths []float64
 	c := &clusters{}
-	for _, b := range bouts {
+	for _, b := range matchups {
 		n, credit := b.verdicts()
 		w.NoVerdict += 2 - n
 		if n == 0 {
 			w.Unjudged++
 			continue
 		}
-		w.Bouts++
+		w.Matchups++
 		switch {
 		case credit > 0.5:
 			w.Wins++
@@ -105,7 +105,7 @@ func NewWinRate(bouts []Bout) (WinRate, error) {
 		if b.AFirst == WinA && b.BFirst == WinB || b.AFirst == WinB && b.BFirst == WinA {
 			w.Inconsistent++
 		}
-		for shown, f := range map[Finding]Finding{WinA: b.AFirst, WinB: b.BFirst} {
+		for shown, f := range map[Outcome]Outcome{WinA: b.AFirst, WinB: b.BFirst} {
 			if f == WinA || f == WinB {
 				decided++
 			}
@@ -118,10 +118,10 @@ func NewWinRate(bouts []Bout) (WinRate, error) {
 		w.MeanLengthA += float64(b.LengthA)
 		w.MeanLengthB += float64(b.LengthB)
 	}
-	if w.Bouts == 0 {
-		return w, errors.New("eval: win rate: no bout has a verdict")
+	if w.Matchups == 0 {
+		return w, errors.New("eval: win rate: no matchup has a verdict")
 	}
-	n := float64(w.Bouts)
+	n := float64(w.Matchups)
 	w.MeanLengthA, w.MeanLengthB = w.MeanLengthA/n, w.MeanLengthB/n
 	w.Rate = c.mean()
 	var flat bool
@@ -172,8 +172,8 @@ func lengthControlled(credits, lengths []float64) (rate, slope float64) {
 
 // String is the measures in one line.
 func (w WinRate) String() string {
-	return fmt.Sprintf("win rate %.4f [%.4f, %.4f] of %d bouts (%d won, %d tied, %d lost), length-controlled %.4f; the first shown wins %.4f, %d inconsistent, %d verdicts unreadable",
-		w.Rate, w.Low, w.High, w.Bouts, w.Wins, w.Ties, w.Losses, w.Controlled, w.FirstRate, w.Inconsistent, w.NoVerdict)
+	return fmt.Sprintf("win rate %.4f [%.4f, %.4f] of %d matchups (%d won, %d tied, %d lost), length-controlled %.4f; the first shown wins %.4f, %d inconsistent, %d verdicts unreadable",
+		w.Rate, w.Low, w.High, w.Matchups, w.Wins, w.Ties, w.Losses, w.Controlled, w.FirstRate, w.Inconsistent, w.NoVerdict)
 }
 
 // A Standing is how one of several outputs stands in rankings.

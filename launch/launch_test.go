@@ -57,7 +57,7 @@ func sets(t *testing.T, more ...string) (demo *recipe.Demo, set []string) {
 	}
 	return demo, append([]string{
 		"model.path=" + demo.Base, "model.max_length=64", "data.train=" + demo.Train,
-		"data.first=16", "train.seed=1",
+		"data.limit=16", "train.seed=1",
 	}, more...)
 }
 

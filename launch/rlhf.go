@@ -72,7 +72,7 @@ func loadOptimization(
 		}
 	}()
 	env.Progress.Logf("device: %s", env.Device.Describe())
-	prompts, repeated, err := pref.LoadPrompts(r.Data.Train, r.Data.First)
+	prompts, repeated, err := pref.LoadPrompts(r.Data.Train, r.Data.Limit)
 	if err != nil {
 		return nil, err
 	}

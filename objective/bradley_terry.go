@@ -50,7 +50,7 @@ func SmoothedValue(margin, smoothing float64, link Link) float64 {
 	return (1-smoothing)*link.LossValue(margin) + smoothing*link.LossValue(-margin)
 }
 
-// Robust is the loss whose mean over labels that are turned round with probability ε is the mean of
+// Robust is the loss whose mean over labels that are flipped with probability ε is the mean of
 // −log F over the true ones (arXiv 2403.00409, equation 12); it may be negative:
 //
 //	ℓ = [−(1 − ε) log F(Δ) + ε log F(−Δ)] / (1 − 2ε)

@@ -78,7 +78,7 @@ func (h Hybrid) checkUses(named []share) error {
 		is  bool
 		got any
 	}{
-		{"prior", h.Prior != d.Prior, h.Prior}, {"prior_scale", h.PriorScale != d.PriorScale, h.PriorScale},
+		{"link", h.Link != d.Link, h.Link}, {"link_scale", h.LinkScale != d.LinkScale, h.LinkScale},
 		{"learn_scale", h.LearnScale, h.LearnScale}, {"margin", h.Margin != d.Margin, h.Margin}, {"gamma", h.Gamma != d.Gamma, h.Gamma},
 		{"smoothing", h.Smoothing != 0, h.Smoothing}, {"noise_rate", h.NoiseRate != 0, h.NoiseRate}, {"tie_rate", h.TieRate != d.TieRate, h.TieRate},
 		{"eta", h.Eta != d.Eta, h.Eta}, {"explicit", h.Explicit != d.Explicit, h.Explicit},

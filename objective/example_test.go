@@ -8,12 +8,12 @@ import (
 )
 
 // logistic is the link of the papers.
-var logistic = objective.Link{Prior: objective.LogisticPrior, Scale: 1}
+var logistic = objective.Link{Name: objective.LogisticLink, Scale: 1}
 
 func ExampleLink_LossValue() {
-	// A comparison that contradicts the rewards by 5, perhaps a mislabelled one, under every prior.
-	for _, prior := range []string{objective.GaussianPrior, objective.LaplacePrior, objective.LogisticPrior, objective.StudentPrior, objective.CauchyPrior} {
-		fmt.Printf("%s %.3f\n", prior, objective.Link{Prior: prior, Scale: 1, DF: 3}.LossValue(-5))
+	// A comparison that contradicts the rewards by 5, perhaps a mislabelled one, under every name.
+	for _, name := range []string{objective.GaussianLink, objective.LaplaceLink, objective.LogisticLink, objective.StudentLink, objective.CauchyLink} {
+		fmt.Printf("%s %.3f\n", name, objective.Link{Name: name, Scale: 1, DF: 3}.LossValue(-5))
 	}
 	// Output:
 	// gaussian 15.065
@@ -36,7 +36,7 @@ func ExampleBradleyTerryValue() {
 func ExampleUncertainValue() {
 	// The chosen response is ahead by 1. With variances of 1/2 each that is one standard deviation;
 	// with 2 each it is half of one; where the rejected response alone is uncertain, in between.
-	gaussian := objective.Link{Prior: objective.GaussianPrior, Scale: 1}
+	gaussian := objective.Link{Name: objective.GaussianLink, Scale: 1}
 	for _, u := range [][2]float64{{0, 0}, {math.Log(4), math.Log(4)}, {0, math.Log(4)}} {
 		fmt.Printf("P = %.4f\n", math.Exp(-objective.UncertainValue(1, u[0], u[1], gaussian)))
 	}
@@ -69,7 +69,7 @@ func ExampleSmoothedValue() {
 }
 
 func ExampleRobustValue() {
-	// Over labels of which one in ten is turned round, the mean of the robust loss is the loss of the
+	// Over labels of which one in ten is flipped, the mean of the robust loss is the loss of the
 	// true label.
 	mean := 0.9*objective.RobustValue(2, 0.1, logistic) + 0.1*objective.RobustValue(-2, 0.1, logistic)
 	fmt.Printf("%.4f %.4f\n", mean, objective.BradleyTerryValue(2, logistic))
@@ -200,7 +200,7 @@ func ExampleHybrid_Value() {
 
 func ExampleHybrid_Check() {
 	h := objective.Default()
-	h.Reward, h.Policy, h.Prior = "bradley-terry + 0.5 hinge", "rpo-bwd-kl + 0.1 sft", objective.StudentPrior
+	h.Reward, h.Policy, h.Link = "bradley-terry + 0.5 hinge", "rpo-bwd-kl + 0.1 sft", objective.StudentLink
 	fmt.Println(h.Check(), h.UsesReference(), h.UsesMargins())
 	// Output: <nil> true true
 }

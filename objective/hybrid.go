@@ -28,10 +28,10 @@ type Hybrid struct {
 	Policy       string  // the same of PolicyLosses
 	Beta         float64 // β of the implicit reward
 
-	Prior      string  // of the link of both heads
-	PriorScale float64 // of the score head's link: the policy head's is 1/β
-	PriorDF    float64 // degrees of freedom of Student-t
-	LearnScale bool    // the scale is trained, from PriorScale on
+	Link       string  // of the link of both heads
+	LinkScale  float64 // of the score head's link: the policy head's is 1/β
+	LinkDF     float64 // degrees of freedom of Student-t
+	LearnScale bool    // the scale is trained, from LinkScale on
 
 	Margin    float64 // width of the hinge losses
 	Gamma     float64 // target margin of simpo
@@ -61,7 +61,7 @@ const (
 // Default is the paper's: w 1, α 0.2, β 0.1.
 func Default() Hybrid {
 	return Hybrid{
-		RewardWeight: 1, PolicyWeight: 0.2, Reward: "bradley-terry", Policy: DPO, Beta: 0.1, Prior: LogisticPrior, PriorScale: 1, PriorDF: 3,
+		RewardWeight: 1, PolicyWeight: 0.2, Reward: "bradley-terry", Policy: DPO, Beta: 0.1, Link: LogisticLink, LinkScale: 1, LinkDF: 3,
 		Margin: 1, TieRate: 1.0 / 3, Eta: 1, Explicit: ExplicitData, DesirableWeight: 1, UndesirableWeight: 1,
 		Schedule: Schedule{Kind: Constant, Share: 0.5, Steps: 1},
 	}
@@ -128,7 +128,7 @@ func (h Hybrid) Learns() bool { return h.LearnScale && h.UsesScore() }
 
 // link is the preference link of the score head; without the scale it is the policy head's.
 func (h Hybrid) link(scaled bool) Link {
-	l := Link{Prior: h.Prior, Scale: h.PriorScale, DF: h.PriorDF}
+	l := Link{Name: h.Link, Scale: h.LinkScale, DF: h.LinkDF}
 	if !scaled {
 		l.Scale = 1
 	}

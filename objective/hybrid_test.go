@@ -113,7 +113,7 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 	})
 	defer exec.Finalize()
 	out, err := exec.Call(f(score), f(logp), f(ref), f(tokens), f(target), i(group), i(chosen), i(rejected), f(margin), f(tie), f(weight),
-		float32(w), float32(alpha), float32(math.Log(h.PriorScale)), f(logVar))
+		float32(w), float32(alpha), float32(math.Log(h.LinkScale)), f(logVar))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 // ofSingles are the losses of single responses, which label_test.go has.
 var ofSingles = []string{"bce", objective.Regression, "kto", "apo-zero"}
 
-// cases are objectives of every loss of comparisons, prior, regularizer and source of explicit
+// cases are objectives of every loss of comparisons, link, regularizer and source of explicit
 // rewards.
 func cases() map[string]objective.Hybrid {
 	ofComparisons := func(names string) []string {
@@ -162,9 +162,9 @@ func cases() map[string]objective.Hybrid {
 			out["policy "+name+" joint"] = with(func(h *objective.Hybrid) { general(h); h.Policy, h.Explicit = name, objective.ExplicitJoint })
 		}
 	}
-	for _, prior := range []string{"gaussian", "laplace", "cauchy", "student-t"} {
+	for _, link := range []string{"gaussian", "laplace", "cauchy", "student-t"} {
 		for _, reward := range []string{"bradley-terry", "robust", "eurus", "uncertain"} {
-			out["prior "+prior+" "+reward] = with(func(h *objective.Hybrid) { general(h); h.Prior, h.PriorScale, h.Reward = prior, 1.7, reward })
+			out["link "+link+" "+reward] = with(func(h *objective.Hybrid) { general(h); h.Link, h.LinkScale, h.Reward = link, 1.7, reward })
 		}
 	}
 	for name, set := range map[string]func(*objective.Hybrid){
@@ -218,10 +218,10 @@ func TestTwins(t *testing.T) {
 						near(t, fmt.Sprintf("gradient by log-variance %d of group %d", k, i), byLogVar[i][k], slope(&g.LogVars[k], value), 2e-5)
 					}
 				}
-				logScale := math.Log(h.PriorScale)
+				logScale := math.Log(h.LinkScale)
 				near(t, "gradient by the scale", byScale, slope(&logScale, func() float64 {
 					moved := h
-					moved.PriorScale = math.Exp(logScale)
+					moved.LinkScale = math.Exp(logScale)
 					total, _, _ := moved.Value(groups)
 					return total
 				}), 2e-5)

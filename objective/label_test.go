@@ -183,7 +183,7 @@ func TestLabelReferences(t *testing.T) {
 		"apo-zero":  func(h *objective.Hybrid) { h.RewardWeight, h.Policy = 0, "apo-zero" },
 		"both":      func(h *objective.Hybrid) { h.Reward, h.Policy = "bce", "kto" },
 		"mixed":     func(h *objective.Hybrid) { h.Reward, h.Policy = "bradley-terry + 0.5 bce", "dpo + 2 kto" },
-		"link":      func(h *objective.Hybrid) { h.Reward, h.Policy, h.PriorScale = "bce", "kto", 1.7 },
+		"link":      func(h *objective.Hybrid) { h.Reward, h.Policy, h.LinkScale = "bce", "kto", 1.7 },
 		"pairs too": func(h *objective.Hybrid) { h.Policy = "0.5 dpo + kto" },
 	} {
 		for _, scale := range []float64{0.1, 1, 3} {

@@ -10,16 +10,16 @@ import (
 	"gonum.org/v1/gonum/mathext"
 )
 
-// Priors of a [Link]: the distribution of the noise under which a preference is stated.
+// Names of a [Link]: the distribution of the noise under which a preference is stated.
 const (
-	LogisticPrior = "logistic" // Bradley-Terry
-	GaussianPrior = "gaussian" // probit: Thurstone's case V
-	LaplacePrior  = "laplace"
-	CauchyPrior   = "cauchy"
-	StudentPrior  = "student-t"
+	LogisticLink = "logistic" // Bradley-Terry
+	GaussianLink = "gaussian" // probit: Thurstone's case V
+	LaplaceLink  = "laplace"
+	CauchyLink   = "cauchy"
+	StudentLink  = "student-t"
 )
 
-var priors = []string{LogisticPrior, GaussianPrior, LaplacePrior, CauchyPrior, StudentPrior}
+var linkNames = []string{LogisticLink, GaussianLink, LaplaceLink, CauchyLink, StudentLink}
 
 // A Link says how a difference of rewards becomes the probability of a preference: with F the
 // cumulative distribution of noise that is symmetric about zero, and s its scale,
@@ -29,7 +29,7 @@ var priors = []string{LogisticPrior, GaussianPrior, LaplacePrior, CauchyPrior, S
 // Light tails (Gaussian) let a mislabelled comparison weigh quadratically, the logistic and Laplace
 // linearly, and heavy tails (Student-t, Cauchy) ever less than that.
 type Link struct {
-	Prior string
+	Name  string
 	Scale float64 // s
 	DF    float64 // degrees of freedom of Student-t, 0.5 to 100
 
@@ -39,12 +39,12 @@ type Link struct {
 // Check returns an error that names the first setting out of range.
 func (l Link) Check() error {
 	switch {
-	case !slices.Contains(priors, l.Prior):
-		return fmt.Errorf("prior %q is not known: there are %s", l.Prior, strings.Join(priors, ", "))
+	case !slices.Contains(linkNames, l.Name):
+		return fmt.Errorf("link %q is not known: there are %s", l.Name, strings.Join(linkNames, ", "))
 	case !positive(l.Scale):
-		return fmt.Errorf("prior_scale is %g, a positive number is wanted", l.Scale)
-	case l.Prior == StudentPrior && !(l.DF >= 0.5 && l.DF <= 100):
-		return fmt.Errorf("prior_df is %g, 0.5 to 100 is wanted; gaussian is the limit of more", l.DF)
+		return fmt.Errorf("link_scale is %g, a positive number is wanted", l.Scale)
+	case l.Name == StudentLink && !(l.DF >= 0.5 && l.DF <= 100):
+		return fmt.Errorf("link_df is %g, 0.5 to 100 is wanted; gaussian is the limit of more", l.DF)
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func (l Link) Loss(x *Node) *Node {
 	case l.Scale != 1:
 		x = MulScalar(x, 1/l.Scale)
 	}
-	if l.Prior == LogisticPrior {
+	if l.Name == LogisticLink {
 		return negLogSigmoid(x)
 	}
 	// Value and slope are made together, each in the form that is exact in its region; the term added
@@ -75,8 +75,8 @@ func (l Link) curve(z *Node) (loss, slope *Node) {
 	negative := LessThan(z, ZerosLike(z))
 	abs := Abs(z)
 	var tail, logDensity *Node // −log F(−|z|) and log f(z)
-	switch l.Prior {
-	case GaussianPrior:
+	switch l.Name {
+	case GaussianLink:
 		// With erfc(x) = t·e^(−x² + p(t)), t = 1/(1 + x/2), to 1.2e-7 (Numerical Recipes, 2nd edition,
 		// section 6.2).
 		x := MulScalar(abs, math.Sqrt2/2)
@@ -87,13 +87,13 @@ func (l Link) curve(z *Node) (loss, slope *Node) {
 		logDensity = SubScalar(Neg(Mul(x, x)), 0.5*math.Log(2*math.Pi))
 		// f/F of the lower tail without the two x², which would cancel.
 		slope = Neg(Exp(SubScalar(Neg(scaled), 0.5*math.Log(2*math.Pi))))
-	case LaplacePrior:
+	case LaplaceLink:
 		tail = AddScalar(abs, math.Ln2)
 		logDensity = Neg(tail)
 		slope = Neg(OnesLike(z))
 	default:
 		df := l.DF
-		if l.Prior == CauchyPrior {
+		if l.Name == CauchyLink {
 			df = 1
 		}
 		return studentCurve(z, df)
@@ -117,17 +117,17 @@ func polynomial(x *Node, c []float64) *Node {
 // LossValue is [Link.Loss] of one value.
 func (l Link) LossValue(x float64) float64 {
 	z := x / l.Scale
-	switch l.Prior {
-	case GaussianPrior:
+	switch l.Name {
+	case GaussianLink:
 		return gaussianValue(z)
-	case LaplacePrior:
+	case LaplaceLink:
 		if z < 0 {
 			return math.Ln2 - z
 		}
 		return -math.Log1p(-0.5 * math.Exp(-z))
-	case CauchyPrior:
+	case CauchyLink:
 		return studentValue(z, 1)
-	case StudentPrior:
+	case StudentLink:
 		return studentValue(z, l.DF)
 	default:
 		return negLogSigmoidValue(z)

@@ -47,7 +47,7 @@ type stored struct {
 	}
 	Grid  []float64
 	Links []struct {
-		Prior       string
+		Link        string
 		DF          float64
 		Loss, Slope []float64
 	}
@@ -91,7 +91,7 @@ func TestStoredLosses(t *testing.T) {
 			h.PolicyWeight = 0
 			switch name {
 			case "gaussian", "laplace", "cauchy":
-				h.Prior = name
+				h.Link = name
 			case "center":
 				h.Center = 1
 			case "l2":
@@ -175,7 +175,7 @@ func TestStoredLinks(t *testing.T) {
 		grid[i] = float32(z)
 	}
 	for _, want := range s.Links {
-		link := objective.Link{Prior: want.Prior, Scale: 1, DF: want.DF}
+		link := objective.Link{Name: want.Link, Scale: 1, DF: want.DF}
 		if err := link.Check(); err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestStoredLinks(t *testing.T) {
 				t.Helper()
 				// float32 has no smaller numbers than 1e-38, and a probability so near to one is one.
 				if !(math.Abs(got-want) <= tolerance*math.Abs(want)+1e-37) {
-					t.Errorf("%s %g, %s at %g is %.9g, %.9g is wanted", link.Prior, link.DF, what, z, got, want)
+					t.Errorf("%s %g, %s at %g is %.9g, %.9g is wanted", link.Name, link.DF, what, z, got, want)
 				}
 			}
 			// e^−t has the error of t, relative, times t

@@ -45,7 +45,7 @@ const (
 
 const labelWeights = "desirable_weight undesirable_weight"
 
-const linked = "prior prior_scale prior_df learn_scale"
+const linked = "link link_scale link_df learn_scale"
 
 var rewardLosses = []loss{
 	{name: "bradley-terry", uses: linked,
@@ -113,25 +113,25 @@ const (
 )
 
 var policyLosses = []loss{
-	{name: DPO, uses: "prior prior_df", reference: true,
+	{name: DPO, uses: "link link_df", reference: true,
 		graph: func(h Hybrid, t terms) *Node { return DirectPreference(t.h(), h.Beta, t.link) },
 		value: func(h Hybrid, p pair) float64 { return DirectPreferenceValue(p.h(), h.Beta, p.link) }},
-	{name: "dpo-free", uses: "prior prior_df", absolute: true,
+	{name: "dpo-free", uses: "link link_df", absolute: true,
 		graph: func(h Hybrid, t terms) *Node { return DirectPreference(t.difference(t.LogpS), h.Beta, t.link) },
 		value: func(h Hybrid, p pair) float64 {
 			return DirectPreferenceValue(p.chosen.logp-p.rejected.logp, h.Beta, p.link)
 		}},
-	{name: "dpo-norm", uses: "prior prior_df", reference: true,
+	{name: "dpo-norm", uses: "link link_df", reference: true,
 		graph: func(h Hybrid, t terms) *Node {
 			return DirectPreference(t.difference(t.mean(t.ratio())), h.Beta, t.link)
 		},
 		value: func(h Hybrid, p pair) float64 {
 			return DirectPreferenceValue(p.chosen.ratio()/p.chosen.tokens-p.rejected.ratio()/p.rejected.tokens, h.Beta, p.link)
 		}},
-	{name: "cdpo", uses: "prior prior_df smoothing", reference: true,
+	{name: "cdpo", uses: "link link_df smoothing", reference: true,
 		graph: func(h Hybrid, t terms) *Node { return Smoothed(MulScalar(t.h(), h.Beta), h.Smoothing, t.link) },
 		value: func(h Hybrid, p pair) float64 { return SmoothedValue(h.Beta*p.h(), h.Smoothing, p.link) }},
-	{name: "robust", uses: "prior prior_df noise_rate", reference: true, unbounded: true,
+	{name: "robust", uses: "link link_df noise_rate", reference: true, unbounded: true,
 		graph: func(h Hybrid, t terms) *Node { return Robust(MulScalar(t.h(), h.Beta), h.NoiseRate, t.link) },
 		value: func(h Hybrid, p pair) float64 { return RobustValue(h.Beta*p.h(), h.NoiseRate, p.link) }},
 	{name: "hinge", uses: "margin", reference: true,
@@ -159,7 +159,7 @@ var policyLosses = []loss{
 	{name: "sft-sum", absolute: true,
 		graph: func(h Hybrid, t terms) *Node { return SupervisedSum(t.chosen(t.LogpS)) },
 		value: func(h Hybrid, p pair) float64 { return SupervisedSumValue(p.chosen.logp) }},
-	{name: "simpo", uses: "prior prior_df gamma", absolute: true,
+	{name: "simpo", uses: "link link_df gamma", absolute: true,
 		graph: func(h Hybrid, t terms) *Node {
 			return SimplePreference(t.difference(t.mean(t.LogpS)), h.Beta, h.Gamma, t.link)
 		},

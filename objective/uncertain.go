@@ -27,4 +27,4 @@ func UncertainValue(margin, chosen, rejected float64, link Link) float64 {
 }
 
 // Variance is what u says of a reward that was trained by [Uncertain]: σ² = s² e^u / 2.
-func (h Hybrid) Variance(u float64) float64 { return h.PriorScale * h.PriorScale * math.Exp(u) / 2 }
+func (h Hybrid) Variance(u float64) float64 { return h.LinkScale * h.LinkScale * math.Exp(u) / 2 }

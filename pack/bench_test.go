@@ -14,7 +14,7 @@ func BenchmarkPlan(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(100*p.Fill(), "%fill")
+		b.ReportMetric(100*p.Efficiency(), "%efficiency")
 	}
 }
 

@@ -83,8 +83,8 @@ func planHH(t *testing.T, e *encode.Encoder) {
 		start = time.Now()
 		p := newPlan(t, groups, opt)
 		t.Logf("%+v: %v; %v", opt, p, time.Since(start).Round(time.Millisecond))
-		if p.Fill() < 0.95 {
-			t.Errorf("%+v: fill %.3f, want 0.95", opt, p.Fill())
+		if p.Efficiency() < 0.95 {
+			t.Errorf("%+v: fill %.3f, want 0.95", opt, p.Efficiency())
 		}
 		checkTight(t, groups, p)
 		t.Logf("  %v", p.StepStats(p.Steps(32, 1, 0)))

@@ -73,7 +73,7 @@ type Options struct {
 	// Chunk is what Shape.Predicted is a multiple of. Default 32; 128 with PowerOfTwoSizes.
 	Chunk int
 	// PowerOfTwoSizes rounds every size up to a power of two (of its quantum), so that plans of
-	// different data, such as requests to be scored as they come, share programs. It costs fill, and
+	// different data, such as requests to be scored as they come, share programs. It costs efficiency, and
 	// has no use for Shapes.
 	PowerOfTwoSizes bool
 	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as
@@ -256,8 +256,8 @@ func CommonShapes(opt Options, sets ...[]encode.Group) ([]Shape, error) {
 	return opt.Shapes, nil
 }
 
-// Fill is the share of the positions that hold real tokens.
-func (p *Packing) Fill() float64 { return float64(p.stats.real) / float64(p.stats.positions) }
+// Efficiency is the share of the positions that hold real tokens.
+func (p *Packing) Efficiency() float64 { return float64(p.stats.real) / float64(p.stats.positions) }
 
 // PositionsPerGroup returns the positions that are run for a group on average, padding included;
 // the tokens that it has; and the tokens that it would have if every response stood alone behind
@@ -267,7 +267,7 @@ func (p *Packing) PositionsPerGroup() (run, tokens, unshared float64) {
 	return float64(p.stats.positions) / n, float64(p.stats.real) / n, float64(p.stats.unshared) / n
 }
 
-// String is one line: batches, shapes, fill, positions with and without sharing.
+// String is one line: batches, shapes, efficiency, positions with and without sharing.
 func (p *Packing) String() string {
 	var shapes []string
 	count := make([]int, len(p.Shapes))
@@ -279,5 +279,5 @@ func (p *Packing) String() string {
 	}
 	run, tokens, unshared := p.PositionsPerGroup()
 	return fmt.Sprintf("%d groups in %d batches (%s), %.1f %% real tokens, %.0f positions a group (%.0f tokens; %.0f without sharing)",
-		p.stats.groups, len(p.Batches), strings.Join(shapes, ", "), 100*p.Fill(), run, tokens, unshared)
+		p.stats.groups, len(p.Batches), strings.Join(shapes, ", "), 100*p.Efficiency(), run, tokens, unshared)
 }

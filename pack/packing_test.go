@@ -128,8 +128,8 @@ func checkPlan(t testing.TB, groups []encode.Group, opt Options, p *Packing) {
 	for _, b := range p.Batches {
 		positions += p.Shapes[b.Shape].Positions()
 	}
-	if want := float64(real) / float64(positions); p.Fill() != want {
-		t.Fatalf("fill %v, want %v", p.Fill(), want)
+	if want := float64(real) / float64(positions); p.Efficiency() != want {
+		t.Fatalf("fill %v, want %v", p.Efficiency(), want)
 	}
 	for i, s := range p.Shapes {
 		m := most[i]
@@ -332,8 +332,8 @@ func TestSmallSets(t *testing.T) {
 		for _, s := range p.Shapes {
 			shapes = append(shapes, s.String())
 		}
-		if got := strings.Join(shapes, " "); got != c.shapes || p.Fill() < c.fill {
-			t.Errorf("%s: %s, fill %.3f, want %s and %.3f", c.name, got, p.Fill(), c.shapes, c.fill)
+		if got := strings.Join(shapes, " "); got != c.shapes || p.Efficiency() < c.fill {
+			t.Errorf("%s: %s, fill %.3f, want %s and %.3f", c.name, got, p.Efficiency(), c.shapes, c.fill)
 		}
 	}
 }
@@ -347,7 +347,7 @@ func TestManyHuge(t *testing.T) {
 	}
 	p := newPlan(t, sized(sizes...), Options{Positions: 512})
 	checkPlan(t, sized(sizes...), Options{Positions: 512}, p)
-	if len(p.Shapes) != 2 || p.Fill() < 0.8 {
+	if len(p.Shapes) != 2 || p.Efficiency() < 0.8 {
 		t.Errorf("%v", p)
 	}
 }

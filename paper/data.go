@@ -176,7 +176,7 @@ func (p *Plan) read(s Set, files func([]string) ([]string, error)) (*split, erro
 		if err != nil {
 			return nil, err
 		}
-		groups, counts, err := pref.Load(paths, pref.Options{Format: s.Format, Choose: s.Choose, Subsets: s.Subsets, MaxChars: s.MaxChars})
+		groups, counts, err := pref.Load(paths, pref.Options{Format: s.Format, Label: s.Label, Subsets: s.Subsets, MaxChars: s.MaxChars})
 		if err != nil {
 			return nil, err
 		}

@@ -55,7 +55,7 @@ type Set struct {
 	// the published test files, where there are some
 	Test    []string `toml:"test_files" json:"test_files"`
 	Format  string   `toml:"format" json:"format"`
-	Choose  string   `toml:"choose" json:"choose"`
+	Label   string   `toml:"label" json:"label"`
 	Subsets []string `toml:"subsets" json:"subsets"`
 	// sets of one domain are each other's out-of-distribution tests
 	Domain string `toml:"domain" json:"domain"`

@@ -144,7 +144,7 @@ func (p *Plan) runCell(ctx context.Context, folder string, data *Data, c *Cell, 
 			}
 		}
 	}
-	if first := c.Recipe.Data.First; first > 0 {
+	if first := c.Recipe.Data.Limit; first > 0 {
 		r.Pairs = min(r.Pairs, first)
 	}
 	if r.Best, err = chosen(folder); err != nil {
@@ -298,7 +298,7 @@ func most(cells []*Cell, total func(*recipe.Recipe) (int64, error)) (Need, error
 		o := r.TrainOptions().Objective
 		t := r.Train
 		t.Seed, t.LR = 0, 0
-		key := fmt.Sprint(c.Sets, r.Model, r.LoRA, t, r.Data.First, r.Data.Fraction, o.UsesScore(), o.UsesPolicy(), o.UsesReference(), o.Learns(), o.Kind)
+		key := fmt.Sprint(c.Sets, r.Model, r.LoRA, t, r.Data.Limit, r.Data.Fraction, o.UsesScore(), o.UsesPolicy(), o.UsesReference(), o.Learns(), o.Kind)
 		if planned[key] {
 			continue
 		}
@@ -333,7 +333,7 @@ func (p *Plan) units(data *Data, c *Cell) float64 {
 	for _, s := range p.Sets {
 		tests += parts[s.Name].Test
 	}
-	if first := c.Recipe.Data.First; first > 0 {
+	if first := c.Recipe.Data.Limit; first > 0 {
 		train = min(train, first)
 	}
 	t := c.Recipe.Train

@@ -175,7 +175,7 @@ func decodeHHH(f fields, opt Options) (decoded, error) {
 
 // decodeUltraFeedback decodes UltraFeedback's own rows, four completions with ratings, as a group
 // of scores. The score is the mean of the ratings of the aspects, as in the binarized sets (the
-// published overall_score is known to be unreliable); Options.Choose names one aspect, or
+// published overall_score is known to be unreliable); Options.Label names one aspect, or
 // overall_score. Completions without a rating are left out.
 func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
 	instruction, err := f.text("instruction")
@@ -210,7 +210,7 @@ func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
 		if err != nil {
 			return decoded{}, err
 		}
-		score, rated, err := ultraScore(c, at, opt.Choose)
+		score, rated, err := ultraScore(c, at, opt.Label)
 		if err != nil {
 			return decoded{}, err
 		}
@@ -276,7 +276,7 @@ func ultraScore(c fields, at, choose string) (score float64, rated bool, err err
 
 // decodeHelpSteer decodes both forms of HelpSteer2. {prompt, response, helpfulness, correctness, …}
 // is one response: the reader joins adjacent rows of one prompt into a group of scores, by
-// helpfulness or the attribute that Options.Choose names. {prompt, response_1, response_2,
+// helpfulness or the attribute that Options.Label names. {prompt, response_1, response_2,
 // preference_strength} is a pair: strength −3 to −1 prefers response 1, 1 to 3 response 2, 0 is a
 // tie; its size is the margin.
 func decodeHelpSteer(f fields, opt Options) (decoded, error) {
@@ -295,7 +295,7 @@ func decodeHelpSteer(f fields, opt Options) (decoded, error) {
 	if err != nil {
 		return decoded{}, err
 	}
-	key := opt.Choose
+	key := opt.Label
 	if key == "" || key == Safer || key == Better {
 		key = "helpfulness"
 	}

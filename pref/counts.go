@@ -44,7 +44,7 @@ type Counts struct {
 	Tied      int `json:"tied"` // pairs judged equal, which make no comparison
 	// rows that went into the group of the row before them
 	Joined  int `json:"joined"`
-	Flipped int `json:"flipped"` // comparisons turned round by Options.Noise
+	Flipped int `json:"flipped"` // comparisons flipped by Options.LabelNoise
 
 	seen map[digest]struct{}
 }
@@ -105,7 +105,7 @@ func (c *Counts) Lines() []string {
 		lines = append(lines, fmt.Sprintf("rows joined to the row before them: %d", c.Joined))
 	}
 	if c.Flipped > 0 {
-		lines = append(lines, fmt.Sprintf("label noise: %d comparisons turned round", c.Flipped))
+		lines = append(lines, fmt.Sprintf("label noise: %d comparisons flipped", c.Flipped))
 	}
 	return lines
 }

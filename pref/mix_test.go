@@ -72,7 +72,7 @@ func TestLoadMixes(t *testing.T) {
 func TestNoise(t *testing.T) {
 	path := file(t, "a.jsonl", []byte(strings.Join(pairRows(2000), "\n")))
 	load := func(p float64, seed uint64) (flipped map[string]bool, counts *Counts) {
-		groups, counts, err := Load([]string{path}, Options{Noise: p, Seed: seed})
+		groups, counts, err := Load([]string{path}, Options{LabelNoise: p, Seed: seed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestNoise(t *testing.T) {
 		}
 	}
 	// The noise of a group does not depend on the others.
-	groups, _, err := Load([]string{path}, Options{Noise: 0.1, Seed: 1, Fraction: 0.3})
+	groups, _, err := Load([]string{path}, Options{LabelNoise: 0.1, Seed: 1, Fraction: 0.3})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// AddNoise turns every comparison of the groups round with the given probability, 0 to 1, and
-// returns how many it turned: label noise of a known rate. Whether it does depends on the group's
+// AddNoise flips every comparison of the groups with the given probability, 0 to 1, and
+// returns how many it flipped: label noise of a known rate. Whether it does depends on the group's
 // content and the seed alone, so that another order of the files, or a smaller part of them, has
 // the same noise. Margins stay as they are.
-func AddNoise(groups []Group, probability float64, seed uint64) (turned int) {
+func AddNoise(groups []Group, probability float64, seed uint64) (flipped int) {
 	for i := range groups {
-		turned += addNoise(&groups[i], probability, seed)
+		flipped += addNoise(&groups[i], probability, seed)
 	}
-	return turned
+	return flipped
 }
 
-func addNoise(g *Group, probability float64, seed uint64) (turned int) {
+func addNoise(g *Group, probability float64, seed uint64) (flipped int) {
 	if probability == 0 {
 		return 0
 	}
@@ -31,9 +31,9 @@ func addNoise(g *Group, probability float64, seed uint64) (turned int) {
 		if float64(binary.LittleEndian.Uint64(sum[:])>>11)/(1<<53) < probability {
 			c := &comparisons[i]
 			c.Chosen, c.Rejected = c.Rejected, c.Chosen
-			turned++
+			flipped++
 		}
 	}
 	g.Comparisons = comparisons
-	return turned
+	return flipped
 }

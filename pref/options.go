@@ -35,14 +35,14 @@ const (
 
 var formats = []string{Auto, HH, Pairs, Groups, PKU, Arena, Alpaca, UltraFeedback, HelpSteer, BestOf, JudgeBench, RMB, HHH, Unpaired}
 
-// Values of Options.Choose: which of a row's labels decides. A format without the label passes over
+// Values of Options.Label: which of a row's labels decides. A format without the label passes over
 // it.
 const (
 	Safer  = "safer"  // pku: safer_response_id, the default there
 	Better = "better" // pku: better_response_id
 )
 
-// ratings are the attributes that rows of helpsteer2 and of ultrafeedback rate; Options.Choose may
+// ratings are the attributes that rows of helpsteer2 and of ultrafeedback rate; Options.Label may
 // name one.
 var ratings = []string{"helpfulness", "correctness", "coherence", "complexity", "verbosity", "honesty", "truthfulness", "instruction_following", "overall_score"}
 
@@ -50,7 +50,7 @@ var ratings = []string{"helpfulness", "correctness", "coherence", "complexity", 
 // its keys, and fails at the first bad row.
 type Options struct {
 	Format   string   // one of the formats; "" is Auto
-	Choose   string   // Safer, Better, or the attribute that decides; "" is the format's default
+	Label    string   // Safer, Better, or the attribute that decides; "" is the format's default
 	Subsets  []string // none: all; else only groups of these subsets
 	KeepTies bool     // keep pairs judged equal as Group.Ties; else a row of nothing else is dropped
 	// keep responses that are judged one by one, as Group.Labels and Group.Grades; else a row that
@@ -59,13 +59,13 @@ type Options struct {
 	MaxChars     int // 0 = no limit: characters of the prompt and the longest response together
 	SkipBad      int // tolerate this many bad rows, over all files together, before failing
 	// 0 = all: reading stops once N groups are kept; of a mix: the most groups in all
-	First int
+	Limit int
 	// 0 or 1 = all: this share of the prompts read, drawn by Seed, whole prompts at a time
 	Fraction float64
 	// none: all files in order; else one a file: the shares of the groups in a mix, see Mix
-	Weights []float64
-	Noise   float64 // 0 to 1: the probability that a comparison is turned round, drawn by Seed
-	Seed    uint64
+	Weights    []float64
+	LabelNoise float64 // 0 to 1: the probability that a comparison is flipped, drawn by Seed
+	Seed       uint64
 }
 
 // Check returns an error that names the first option out of range.
@@ -74,18 +74,18 @@ func (o Options) Check() error {
 	switch {
 	case o.Format != "" && !slices.Contains(formats, o.Format):
 		return fmt.Errorf("pref: format %q, wanted one of %s", o.Format, strings.Join(formats, ", "))
-	case o.Choose != "" && !slices.Contains(choices, o.Choose):
-		return fmt.Errorf("pref: choose %q, wanted one of %s", o.Choose, strings.Join(choices, ", "))
+	case o.Label != "" && !slices.Contains(choices, o.Label):
+		return fmt.Errorf("pref: label %q, wanted one of %s", o.Label, strings.Join(choices, ", "))
 	case o.MaxChars < 0:
 		return fmt.Errorf("pref: max-chars %d, wanted 0 (no limit) or more", o.MaxChars)
 	case o.SkipBad < 0:
 		return fmt.Errorf("pref: skip-bad %d, wanted 0 or more", o.SkipBad)
-	case o.First < 0:
-		return fmt.Errorf("pref: first %d, wanted 0 (all) or more", o.First)
+	case o.Limit < 0:
+		return fmt.Errorf("pref: limit %d, wanted 0 (all) or more", o.Limit)
 	case math.IsNaN(o.Fraction) || o.Fraction < 0 || o.Fraction > 1:
 		return fmt.Errorf("pref: fraction %v, wanted 0 to 1", o.Fraction)
-	case math.IsNaN(o.Noise) || o.Noise < 0 || o.Noise > 1:
-		return fmt.Errorf("pref: noise %v, wanted a probability from 0 to 1", o.Noise)
+	case math.IsNaN(o.LabelNoise) || o.LabelNoise < 0 || o.LabelNoise > 1:
+		return fmt.Errorf("pref: label noise %v, wanted a probability from 0 to 1", o.LabelNoise)
 	}
 	return checkWeights(o.Weights)
 }

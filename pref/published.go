@@ -41,7 +41,7 @@ func asked(text string) []Message {
 }
 
 // decodePKU decodes PKU-SafeRLHF and the pairs of BeaverTails: {prompt, response_0, response_1},
-// chosen by safer_response_id (where it is missing, or Options.Choose is Better, by
+// chosen by safer_response_id (where it is missing, or Options.Label is Better, by
 // better_response_id). The subset says how many of the two are safe: safe-safe, safe-unsafe,
 // unsafe-unsafe. A response id of −1 is a tie.
 func decodePKU(f fields, opt Options) (decoded, error) {
@@ -56,7 +56,7 @@ func decodePKU(f fields, opt Options) (decoded, error) {
 		}
 	}
 	key := "safer_response_id"
-	if opt.Choose == Better || opt.Choose == "" && !f.has(key) {
+	if opt.Label == Better || opt.Label == "" && !f.has(key) {
 		key = "better_response_id"
 	}
 	raw, err := f.get(key)

@@ -137,7 +137,7 @@ func TestChoose(t *testing.T) {
 		{UltraFeedback, 0, "overall_score", []Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 0, Rejected: 2}}, "a"},
 		{UltraFeedback, 0, "helpfulness", []Comparison{{Chosen: 1, Rejected: 0}, {Chosen: 2, Rejected: 0}, {Chosen: 1, Rejected: 2}}, "b"},
 	} {
-		d, err := decodeRow([]byte(published[c.format][c.row]), Options{Choose: c.choose})
+		d, err := decodeRow([]byte(published[c.format][c.row]), Options{Label: c.choose})
 		if err != nil || !reflect.DeepEqual(d.group.Comparisons, c.want) || d.group.Responses[d.group.Comparisons[0].Chosen] != c.chosen {
 			t.Errorf("%s by %s: %+v, %v", c.format, c.choose, d.group, err)
 		}
@@ -193,10 +193,10 @@ func TestJoinedRows(t *testing.T) {
 	if err != nil || len(groups) != 3 || !reflect.DeepEqual(groups[1].Ties, [][2]int{{0, 1}}) || len(groups[2].Comparisons) != 0 {
 		t.Errorf("with ties: %+v, %v", groups, err)
 	}
-	if groups, counts, err = Load([]string{path}, Options{First: 1}); err != nil || len(groups) != 1 || counts.Read != 2 {
+	if groups, counts, err = Load([]string{path}, Options{Limit: 1}); err != nil || len(groups) != 1 || counts.Read != 2 {
 		t.Errorf("first: %v, %v, %v", groups, counts, err)
 	}
-	if _, _, err := Load([]string{path}, Options{Choose: "correctness"}); err == nil || !strings.Contains(err.Error(), "tied 5") {
+	if _, _, err := Load([]string{path}, Options{Label: "correctness"}); err == nil || !strings.Contains(err.Error(), "tied 5") {
 		t.Errorf("by an attribute in which all are equal: %v", err)
 	}
 }

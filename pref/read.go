@@ -37,8 +37,8 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 		kept := 0
 		for g, err := range readGroups(path, opt, counts) {
 			kept++
-			counts.Flipped += addNoise(&g, opt.Noise, opt.Seed)
-			if !yield(g, err) || err != nil || kept == opt.First {
+			counts.Flipped += addNoise(&g, opt.LabelNoise, opt.Seed)
+			if !yield(g, err) || err != nil || kept == opt.Limit {
 				return
 			}
 		}
@@ -48,7 +48,7 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	}
 }
 
-// Load reads all files in order, or with Options.Weights mixes them ([Mix]). Options.First counts
+// Load reads all files in order, or with Options.Weights mixes them ([Mix]). Options.Limit counts
 // over the files together and ends the reading; Options.Fraction is then taken of the prompts that
 // were read, rounded, at least one. The counts are never nil, so that a failure can be explained.
 // Errors are those of [Read], and [ErrEmpty] where no file kept a group.
@@ -76,7 +76,7 @@ func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 		groups = taken
 	}
 	for i := range groups {
-		counts.Flipped += addNoise(&groups[i], opt.Noise, opt.Seed)
+		counts.Flipped += addNoise(&groups[i], opt.LabelNoise, opt.Seed)
 	}
 	return groups, counts, nil
 }
@@ -86,7 +86,7 @@ func loadAll(paths []string, opt Options, counts *Counts) (groups []Group, err e
 	sets := make([][]Group, len(paths))
 	kept := 0
 	for i, path := range paths {
-		if len(opt.Weights) == 0 && opt.First > 0 && kept == opt.First {
+		if len(opt.Weights) == 0 && opt.Limit > 0 && kept == opt.Limit {
 			break
 		}
 		for g, err := range readGroups(path, opt, counts) {
@@ -95,7 +95,7 @@ func loadAll(paths []string, opt Options, counts *Counts) (groups []Group, err e
 			}
 			sets[i] = append(sets[i], g)
 			kept++
-			if len(opt.Weights) == 0 && kept == opt.First {
+			if len(opt.Weights) == 0 && kept == opt.Limit {
 				break
 			}
 		}
@@ -108,7 +108,7 @@ func loadAll(paths []string, opt Options, counts *Counts) (groups []Group, err e
 			return nil, emptyError(paths[i], counts) // a set without groups would empty the mix
 		}
 	}
-	mixed, err := Mix(sets, opt.Weights, opt.First, opt.Seed)
+	mixed, err := Mix(sets, opt.Weights, opt.Limit, opt.Seed)
 	if err != nil {
 		return nil, err
 	}

@@ -182,7 +182,7 @@ func TestOptionErrors(t *testing.T) {
 	for want, opt := range map[string]Options{
 		`pref: format "csv", wanted one of auto, hh, pairs, groups`: {Format: "csv"},
 		"pref: skip-bad -1, wanted 0 or more":                       {SkipBad: -1},
-		"pref: first -1":                                            {First: -1},
+		"pref: limit -1":                                            {Limit: -1},
 		"pref: fraction 1.5, wanted 0 to 1":                         {Fraction: 1.5},
 	} {
 		if _, _, err := Load([]string{"x"}, opt); err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -245,14 +245,14 @@ func TestCounts(t *testing.T) {
 func TestFirst(t *testing.T) {
 	a := file(t, "a.jsonl", []byte(strings.Join(pairRows(3), "\n")))
 	b := file(t, "b.jsonl", []byte(strings.Join(pairRows(2), "\n")+"\nnot reached"))
-	groups, counts, err := Load([]string{a, b}, Options{First: 5})
+	groups, counts, err := Load([]string{a, b}, Options{Limit: 5})
 	if err != nil || len(groups) != 5 || groups[4].Source.File != b || counts.Read != 5 {
 		t.Errorf("%d groups, %v, %v", len(groups), counts, err)
 	}
-	if groups, _, err = Load([]string{a, "not opened"}, Options{First: 3}); err != nil || len(groups) != 3 {
+	if groups, _, err = Load([]string{a, "not opened"}, Options{Limit: 3}); err != nil || len(groups) != 3 {
 		t.Errorf("%d groups, %v", len(groups), err)
 	}
-	if groups, err = collect(Read(b, Options{First: 2}, nil)); err != nil || len(groups) != 2 {
+	if groups, err = collect(Read(b, Options{Limit: 2}, nil)); err != nil || len(groups) != 2 {
 		t.Errorf("%d groups, %v", len(groups), err)
 	}
 }

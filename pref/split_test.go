@@ -98,7 +98,7 @@ func TestFraction(t *testing.T) {
 	if few, _, err := Load([]string{path}, Options{Fraction: 1e-9}); err != nil || len(promptsOf(few)) != 1 {
 		t.Errorf("%d groups, %v, wanted one prompt", len(few), err)
 	}
-	if all, _, err := Load([]string{path}, Options{Fraction: 1, First: 50}); err != nil || len(all) != 50 {
+	if all, _, err := Load([]string{path}, Options{Fraction: 1, Limit: 50}); err != nil || len(all) != 50 {
 		t.Errorf("%d groups, %v, wanted 50", len(all), err)
 	}
 	// The draw of a fraction and that of a split are independent: of one seed, neither is the other's

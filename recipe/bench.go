@@ -31,7 +31,7 @@ type BenchCase struct {
 func BenchCases() []BenchCase {
 	return []BenchCase{
 		{"hybrid", "hybrid step, LoRA", "pairs", nil, "train"},
-		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.checkpointing=selective", "train.positions=640"}, "train"},
+		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.checkpointing=selective", "train.tokens_per_batch=640"}, "train"},
 		{"baseline", "reward loss only", "pairs", []string{"objective.policy_weight=0"}, "train"},
 		{"dpo", "policy loss only", "pairs", []string{"objective.reward_weight=0", "objective.policy_weight=1"}, "train"},
 		{"full", "hybrid step, all weights trained, selective checkpointing", "pairs", []string{"lora.rank=0", "train.checkpointing=selective"}, "train"},
@@ -66,16 +66,16 @@ type BenchResult struct {
 	Seconds []float64 `json:"seconds"` // of each step or packed batch
 	// from the start of the process to the first step, for which all is compiled; when scoring, to the
 	// end of the first packed batch
-	Start     float64 `json:"start_s"`
-	Programs  int     `json:"programs"`
-	Fill      float64 `json:"fill"` // share of the positions that hold tokens
-	FirstLoss float64 `json:"first_loss,omitempty"`
-	GFLOP     float64 `json:"gflop"`   // of matrix products that a unit needs
-	GFLOPS    float64 `json:"gflop_s"` // reached
-	Peak      float64 `json:"gflop_s_peak"`
-	Share     float64 `json:"share_of_peak"`
-	PeakMB    float64 `json:"peak_mb"` // resident memory, filled in by the caller
-	Device    string  `json:"device,omitempty"`
+	Start             float64 `json:"start_s"`
+	Programs          int     `json:"programs"`
+	PackingEfficiency float64 `json:"packing_efficiency"` // share of the positions that hold tokens
+	FirstLoss         float64 `json:"first_loss,omitempty"`
+	GFLOP             float64 `json:"gflop"`   // of matrix products that a unit needs
+	GFLOPS            float64 `json:"gflop_s"` // reached
+	Peak              float64 `json:"gflop_s_peak"`
+	Share             float64 `json:"share_of_peak"`
+	PeakMB            float64 `json:"peak_mb"` // resident memory, filled in by the caller
+	Device            string  `json:"device,omitempty"`
 
 	Reading *EncodeResult `json:"reading,omitempty"`
 }
@@ -232,7 +232,7 @@ func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model,
 	var units, flops, seconds, tokens, positions float64
 	for _, step := range records.Steps {
 		b.Seconds = append(b.Seconds, step.Seconds)
-		tokens, positions = tokens+float64(step.Tokens), positions+float64(step.Tokens)/step.Fill
+		tokens, positions = tokens+float64(step.Tokens), positions+float64(step.Tokens)/step.PackingEfficiency
 		if step.Step == 1 {
 			continue
 		}
@@ -241,7 +241,7 @@ func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model,
 	if units == 0 {
 		return fmt.Errorf("recipe: one step of %d groups is too few to measure: more pairs are wanted", len(data.Train))
 	}
-	b.Rate, b.GFLOP, b.Fill = units/seconds, flops/units, tokens/positions
+	b.Rate, b.GFLOP, b.PackingEfficiency = units/seconds, flops/units, tokens/positions
 	return nil
 }
 
@@ -291,6 +291,6 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 	for _, g := range groups {
 		units += float64(len(g.Responses))
 	}
-	b.Rate, b.GFLOP, b.Programs, b.Fill = units/last.Sub(began).Seconds(), flops/1e9/units, model.Programs(), plan.Fill()
+	b.Rate, b.GFLOP, b.Programs, b.PackingEfficiency = units/last.Sub(began).Seconds(), flops/1e9/units, model.Programs(), plan.Efficiency()
 	return nil
 }

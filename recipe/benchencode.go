@@ -26,7 +26,7 @@ func benchEncode(r *Recipe, c BenchCase, opt BenchOptions) (BenchResult, error) 
 		*bytes = liveBytes() - min(empty, liveBytes())
 		lap = time.Now()
 	}
-	r.Data.First = opt.Pairs
+	r.Data.Limit = opt.Pairs
 	groups, valid, _, err := r.Groups()
 	if err != nil {
 		return result, err
@@ -44,7 +44,7 @@ func benchEncode(r *Recipe, c BenchCase, opt BenchOptions) (BenchResult, error) 
 	}
 	done(&e.Pack, &e.PackBytes)
 	runtime.KeepAlive(data)
-	e.Pairs, result.Fill = estimate.Groups, estimate.Fill
+	e.Pairs, result.PackingEfficiency = estimate.Groups, estimate.PackingEfficiency
 	seconds := e.Read + e.Encode + e.Pack
 	result.Seconds, result.Rate = []float64{seconds}, float64(e.Pairs)/seconds
 	return result, nil

@@ -12,9 +12,9 @@ import (
 // says what was read, kept and dropped. The test file has no part in it.
 func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
 	d := r.Data
-	clean := pref.Options{Format: d.Format, Choose: d.Choose, Subsets: d.Subsets, MaxChars: d.MaxChars, SkipBad: d.SkipBad, KeepTies: r.Objective.hybrid().UsesTies()}
+	clean := pref.Options{Format: d.Format, Label: d.Label, Subsets: d.Subsets, MaxChars: d.MaxChars, SkipBad: d.SkipBad, KeepTies: r.Objective.hybrid().UsesTies()}
 	opt := clean
-	opt.First, opt.Fraction, opt.Weights, opt.Seed = d.First, d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
+	opt.Limit, opt.Fraction, opt.Weights, opt.Seed = d.Limit, d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
 	trained, counts, err := pref.Load(d.Train, opt)
 	if err != nil {
 		return nil, nil, nil, err
@@ -31,9 +31,9 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 		trained, valid = pref.SplitByPrompt(trained, d.ValidFraction, StreamSeed(r.Train.Seed, "split"))
 		lines = append(lines, fmt.Sprintf("split by prompt: %d groups to train on, %d to validate", len(trained), len(valid)))
 	}
-	if d.Noise > 0 { // after the split: what is validated on stays clean
-		turned := pref.AddNoise(trained, d.Noise, StreamSeed(r.Train.Seed, "noise"))
-		lines = append(lines, fmt.Sprintf("label noise: %d training comparisons turned round", turned))
+	if d.LabelNoise > 0 { // after the split: what is validated on stays clean
+		flipped := pref.AddNoise(trained, d.LabelNoise, StreamSeed(r.Train.Seed, "noise"))
+		lines = append(lines, fmt.Sprintf("label noise: %d training comparisons flipped", flipped))
 	}
 	return trained, valid, lines, nil
 }

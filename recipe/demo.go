@@ -96,7 +96,7 @@ func (d *Demo) recipe(model, data string) *Recipe {
 	r := Default()
 	r.Model.Path, r.Model.MaxLength = model, 64
 	r.Data.Train, r.Data.ValidFraction = []string{data}, 0.1
-	r.Train.Epochs, r.Train.Batch, r.Train.LR, r.Train.Warmup, r.Train.Positions = 4, 12, 3e-3, 0.1, 512
+	r.Train.Epochs, r.Train.Batch, r.Train.LR, r.Train.Warmup, r.Train.TokensPerBatch = 4, 12, 3e-3, 0.1, 512
 	r.Train.EvalEvery, r.Train.CheckpointEvery = 90, 0
 	return r
 }

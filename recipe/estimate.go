@@ -152,7 +152,7 @@ func (r *Recipe) savers() []saver {
 	const leastPositions, leastChunk = 256, 32 // less is slow, and saves hardly anything
 	return []saver{
 		{"train.logit_chunk", lower(r.Train.LogitChunk, leastChunk)}, {"train.checkpointing", checkpointing},
-		{"train.positions", lower(r.Train.Positions, leastPositions)}, {"lora.rank", rank}, {"model.dtype", dtype},
+		{"train.tokens_per_batch", lower(r.Train.TokensPerBatch, leastPositions)}, {"lora.rank", rank}, {"model.dtype", dtype},
 	}
 }
 

@@ -72,15 +72,9 @@ func ReadManifest(dir string) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, run.ManifestName)
-	switch m := read; {
-	case m.Format < run.ManifestFormat:
-		return nil, fmt.Errorf("recipe: %s: format %d, want %d: the run was started by an earlier haf, "+
-			"which made other tokens of conversations: train into a new folder",
-			path, m.Format, run.ManifestFormat)
-	case m.Format > run.ManifestFormat || m.Recipe == nil || m.Recipe.Model.Path == "":
-		return nil, fmt.Errorf("recipe: %s: format %d, want %d: use the haf that started the run",
-			path, m.Format, run.ManifestFormat)
+	if read.Recipe == nil || read.Recipe.Model.Path == "" {
+		return nil, fmt.Errorf("recipe: %s names no base model (model.path): the file is damaged; "+
+			"train into a new folder", filepath.Join(dir, run.ManifestName))
 	}
 	return &Manifest{*read}, nil
 }

@@ -14,9 +14,9 @@ type Objective struct {
 	Beta   float64 `toml:"beta" json:"beta"`
 
 	// of the preference link: "logistic", "gaussian", "laplace", "cauchy" or "student-t"
-	Prior      string  `toml:"prior" json:"prior"`
-	PriorScale float64 `toml:"prior_scale" json:"prior_scale"` // of the score head's link
-	PriorDF    float64 `toml:"prior_df" json:"prior_df"`       // degrees of freedom of "student-t"
+	Link       string  `toml:"link" json:"link"`
+	LinkScale  float64 `toml:"link_scale" json:"link_scale"`   // of the score head's link
+	LinkDF     float64 `toml:"link_df" json:"link_df"`         // degrees of freedom of "student-t"
 	LearnScale bool    `toml:"learn_scale" json:"learn_scale"` // train the scale, too
 
 	Margin    float64 `toml:"margin" json:"margin"`         // width of the hinge losses
@@ -55,7 +55,7 @@ func defaultObjective() Objective {
 	h := objective.Default()
 	return Objective{
 		RewardWeight: h.RewardWeight, PolicyWeight: h.PolicyWeight, Reward: h.Reward, Policy: h.Policy, Beta: h.Beta,
-		Prior: h.Prior, PriorScale: h.PriorScale, PriorDF: h.PriorDF, LearnScale: h.LearnScale,
+		Link: h.Link, LinkScale: h.LinkScale, LinkDF: h.LinkDF, LearnScale: h.LearnScale,
 		Margin: h.Margin, Gamma: h.Gamma, Smoothing: h.Smoothing, NoiseRate: h.NoiseRate, TieRate: h.TieRate, Eta: h.Eta, Explicit: h.Explicit,
 		DesirableWeight: h.DesirableWeight, UndesirableWeight: h.UndesirableWeight,
 		Center: h.Center, BatchSum: h.BatchSum, L2: h.L2,
@@ -66,7 +66,7 @@ func defaultObjective() Objective {
 func (o Objective) hybrid() objective.Hybrid {
 	return objective.Hybrid{
 		RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Reward: o.Reward, Policy: o.Policy, Beta: o.Beta,
-		Prior: o.Prior, PriorScale: o.PriorScale, PriorDF: o.PriorDF, LearnScale: o.LearnScale,
+		Link: o.Link, LinkScale: o.LinkScale, LinkDF: o.LinkDF, LearnScale: o.LearnScale,
 		Margin: o.Margin, Gamma: o.Gamma, Smoothing: o.Smoothing, NoiseRate: o.NoiseRate, TieRate: o.TieRate, Eta: o.Eta, Explicit: o.Explicit,
 		DesirableWeight: o.DesirableWeight, UndesirableWeight: o.UndesirableWeight,
 		Center: o.Center, BatchSum: o.BatchSum, L2: o.L2,

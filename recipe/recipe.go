@@ -112,15 +112,15 @@ type Data struct {
 	// "auto", "hh", "pairs", "groups", or a published set's
 	Format string `toml:"format" json:"format"`
 	// which label decides: "safer", "better" or an attribute; empty is the format's default
-	Choose string `toml:"choose" json:"choose"`
+	Label string `toml:"label" json:"label"`
 	// only groups of these subsets; empty is all
 	Subsets []string `toml:"subsets" json:"subsets"`
 	// drops groups of more characters; 0 is no limit
 	MaxChars int `toml:"max_chars" json:"max_chars"`
-	// the probability that a training comparison is turned round
-	Noise float64 `toml:"noise" json:"noise"`
+	// the probability that a training comparison is flipped
+	LabelNoise float64 `toml:"label_noise" json:"label_noise"`
 	// only the first N groups; 0 is all
-	First int `toml:"first" json:"first"`
+	Limit int `toml:"limit" json:"limit"`
 	// a seeded share of the prompts; 0 or 1 is all
 	Fraction float64 `toml:"fraction" json:"fraction"`
 	SkipBad  int     `toml:"skip_bad" json:"skip_bad"` // bad rows tolerated
@@ -148,9 +148,9 @@ type Train struct {
 	Patience int    `toml:"patience" json:"patience"`
 	Seed     uint64 `toml:"seed" json:"seed"`
 	// auto, none, selective or full: what the backward pass computes again to save memory
-	Checkpointing string `toml:"checkpointing" json:"checkpointing"`
-	Positions     int    `toml:"positions" json:"positions"`     // of a packed batch, about
-	LogitChunk    int    `toml:"logit_chunk" json:"logit_chunk"` // rows of logits made at once
+	Checkpointing  string `toml:"checkpointing" json:"checkpointing"`
+	TokensPerBatch int    `toml:"tokens_per_batch" json:"tokens_per_batch"` // of a packed batch, about
+	LogitChunk     int    `toml:"logit_chunk" json:"logit_chunk"`           // rows of logits made at once
 }
 
 // Default returns the paper's settings where it has some.
@@ -164,7 +164,7 @@ func Default() *Recipe {
 		RLHF:      defaultRLHF(rlhf.PPO),
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
-			EvalEvery: 50, CheckpointEvery: 100, Positions: 2048, LogitChunk: 512, Checkpointing: RecomputeAuto,
+			EvalEvery: 50, CheckpointEvery: 100, TokensPerBatch: 2048, LogitChunk: 512, Checkpointing: RecomputeAuto,
 		},
 	}
 }
@@ -368,14 +368,14 @@ func (r *Recipe) Validate() error {
 		return bad("data.valid_fraction", d.ValidFraction, "a share from 0 to below 1")
 	case !(d.Fraction >= 0 && d.Fraction <= 1):
 		return bad("data.fraction", d.Fraction, "a share from 0 to 1")
-	case d.First < 0:
-		return bad("data.first", d.First, "0 (all) or more")
+	case d.Limit < 0:
+		return bad("data.limit", d.Limit, "0 (all) or more")
 	case d.SkipBad < 0:
 		return bad("data.skip_bad", d.SkipBad, "0 or more")
 	case d.MaxChars < 0:
 		return bad("data.max_chars", d.MaxChars, "0 (no limit) or more")
-	case !(d.Noise >= 0 && d.Noise <= 1):
-		return bad("data.noise", d.Noise, "a probability from 0 to 1")
+	case !(d.LabelNoise >= 0 && d.LabelNoise <= 1):
+		return bad("data.label_noise", d.LabelNoise, "a probability from 0 to 1")
 	case len(d.Weights) > 0 && len(d.Weights) != len(d.Train):
 		return bad("data.weights", d.Weights, "one weight for each training file")
 	case r.Model.MaxLength < 0:
@@ -400,8 +400,8 @@ func (r *Recipe) Validate() error {
 		return bad("lora.alpha", r.LoRA.Alpha, "a positive number")
 	case r.LoRA.Rank > 0 && len(r.LoRA.Targets) == 0:
 		return bad("lora.targets", "empty", "names of linear layers, such as q_proj")
-	case r.Train.Positions < 64:
-		return bad("train.positions", r.Train.Positions, "at least 64")
+	case r.Train.TokensPerBatch < 64:
+		return bad("train.tokens_per_batch", r.Train.TokensPerBatch, "at least 64")
 	case r.Train.LogitChunk < 1:
 		return bad("train.logit_chunk", r.Train.LogitChunk, "at least 1")
 	case !slices.Contains([]string{RecomputeAuto, string(lm.RecomputeNone), string(lm.RecomputeSelective), string(lm.RecomputeFull)}, r.Train.Checkpointing):
@@ -451,7 +451,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Chat: r.Model.Chat.Options(), MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Column: string(r.Model.Column),
-		LogitChunk: r.Train.LogitChunk, Positions: r.Train.Positions,
+		LogitChunk: r.Train.LogitChunk, Positions: r.Train.TokensPerBatch,
 		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
 	if r.Train.Checkpointing != RecomputeAuto {

@@ -112,7 +112,7 @@ func TestDataOptions(t *testing.T) {
 	r.Model.Path = dir
 	r.Data.Train = []string{write("a.jsonl", a.String()), write("b.jsonl", b.String())}
 	r.Data.Weights = []float64{1, 3}
-	r.Data.Noise = 0.5
+	r.Data.LabelNoise = 0.5
 	r.Data.ValidFraction = 0.25
 	if err := r.Validate(); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestDataOptions(t *testing.T) {
 	if len(trained)+len(valid) != 133 {
 		t.Errorf("%d and %d groups of the mix, wanted 33 + 100 together", len(trained), len(valid))
 	}
-	turned := func(groups []pref.Group) (n int) {
+	flipped := func(groups []pref.Group) (n int) {
 		for _, g := range groups {
 			if g.Responses[g.Comparisons[0].Chosen] == "bad" {
 				n++
@@ -132,13 +132,13 @@ func TestDataOptions(t *testing.T) {
 		}
 		return n
 	}
-	if n := turned(trained); n < 25 || n > 75 {
-		t.Errorf("%d of %d training comparisons turned round, wanted about half", n, len(trained))
+	if n := flipped(trained); n < 25 || n > 75 {
+		t.Errorf("%d of %d training comparisons flipped, wanted about half", n, len(trained))
 	}
-	if n := turned(valid); n != 0 {
-		t.Errorf("%d validation comparisons turned round", n)
+	if n := flipped(valid); n != 0 {
+		t.Errorf("%d validation comparisons flipped", n)
 	}
-	if last := lines[len(lines)-1]; last != fmt.Sprintf("label noise: %d training comparisons turned round", turned(trained)) {
+	if last := lines[len(lines)-1]; last != fmt.Sprintf("label noise: %d training comparisons flipped", flipped(trained)) {
 		t.Errorf("%q", last)
 	}
 	r.Data.Weights = r.Data.Weights[:1]

@@ -27,9 +27,9 @@ type RLHF struct {
 	// trained
 	RewardOf string `toml:"reward_name" json:"reward_name"`
 	// RewardChat is how conversations become the reward model's tokens, where it is opened here.
-	RewardChat Chat `toml:"reward_chat" json:"reward_chat"`
-	Samples    int  `toml:"samples" json:"samples"` // responses to each prompt
-	Updates    int  `toml:"updates" json:"updates"` // passes over a step's responses
+	RewardChat     Chat `toml:"reward_chat" json:"reward_chat"`
+	NumGenerations int  `toml:"num_generations" json:"num_generations"` // responses to each prompt
+	NumPPOEpochs   int  `toml:"num_ppo_epochs" json:"num_ppo_epochs"`   // passes over a step's responses
 	// prompts of an optimizer step; 0 is all of the step's
 	Minibatch int `toml:"minibatch" json:"minibatch"`
 	Rows      int `toml:"rows" json:"rows"` // responses that are generated side by side
@@ -46,9 +46,9 @@ type RLHF struct {
 	Estimator string  `toml:"kl_estimator" json:"kl_estimator"`     // "k1", "k2" or "k3"
 	KL        float64 `toml:"kl_coefficient" json:"kl_coefficient"` // at first
 	// nats of a response that the coefficient is adapted to; 0 leaves it fixed
-	KLTarget  float64 `toml:"kl_target" json:"kl_target"`
-	KLHorizon float64 `toml:"kl_horizon" json:"kl_horizon"` // responses
-	KLIn      string  `toml:"kl_in" json:"kl_in"`           // "reward" or "loss"
+	KLTarget    float64 `toml:"kl_target" json:"kl_target"`
+	KLHorizon   float64 `toml:"kl_horizon" json:"kl_horizon"`     // responses
+	KLPlacement string  `toml:"kl_placement" json:"kl_placement"` // "reward" or "loss"
 	// nats of a response at which the run stops; 0 never stops
 	KLLimit float64 `toml:"kl_limit" json:"kl_limit"`
 	// mean tokens of a response below which it warns
@@ -62,8 +62,8 @@ type RLHF struct {
 	// times the share of repeated trigrams
 	RepetitionCost float64 `toml:"repetition_cost" json:"repetition_cost"`
 	// of a response that was cut
-	NoEndCost     float64 `toml:"no_end_cost" json:"no_end_cost"`
-	WhitenRewards bool    `toml:"whiten_rewards" json:"whiten_rewards"` // PPO's, by token
+	MissingEOSPenalty float64 `toml:"missing_eos_penalty" json:"missing_eos_penalty"`
+	WhitenRewards     bool    `toml:"whiten_rewards" json:"whiten_rewards"` // PPO's, by token
 
 	Gamma            float64 `toml:"gamma" json:"gamma"`
 	Lambda           float64 `toml:"lambda" json:"lambda"`
@@ -72,7 +72,7 @@ type RLHF struct {
 	// GRPO divides by the deviation of a prompt's rewards
 	ScaleGroup bool `toml:"scale_group" json:"scale_group"`
 	// "token" or "sequence": how the loss is averaged
-	Mean string `toml:"mean" json:"mean"`
+	LossAggregation string `toml:"loss_aggregation" json:"loss_aggregation"`
 	// "head" on the policy's decoder, or "separate"
 	Value string `toml:"value" json:"value"`
 	// the model that a separate value starts from; "" is model.path
@@ -90,13 +90,13 @@ const klInLoss, klInReward = "loss", "reward"
 func defaultRLHF(algorithm string) RLHF {
 	o := rlhf.Default(algorithm)
 	t := RLHF{
-		Algorithm: algorithm, Samples: o.Samples, Updates: o.Updates, Minibatch: o.Minibatch, Rows: 8, MaxTokens: o.MaxTokens, Temperature: o.Sampling.Temperature,
-		Stop: []string{}, Estimator: string(o.Estimator), KL: o.KL.Start, KLTarget: o.KL.Target, KLHorizon: o.KL.Horizon, KLIn: klInReward, KLLimit: o.KLLimit, MinLength: o.MinLength,
+		Algorithm: algorithm, NumGenerations: o.NumGenerations, NumPPOEpochs: o.NumPPOEpochs, Minibatch: o.Minibatch, Rows: 8, MaxTokens: o.MaxTokens, Temperature: o.Sampling.Temperature,
+		Stop: []string{}, Estimator: string(o.Estimator), KL: o.KL.Start, KLTarget: o.KL.Target, KLHorizon: o.KL.Horizon, KLPlacement: klInReward, KLLimit: o.KLLimit, MinLength: o.MinLength,
 		Normalize: o.Shaping.Normalize, RewardClip: o.Shaping.RewardClip, WhitenRewards: o.WhitenRewards, Gamma: o.Gamma, Lambda: o.Lambda, Clip: o.Clip,
-		WhitenAdvantages: o.WhitenAdvantages, ScaleGroup: o.ScaleGroup, Mean: o.Mean, Value: o.Value, CriticLR: 1e-5, ValueClip: o.ValueClip, ValueCoef: o.ValueCoef,
+		WhitenAdvantages: o.WhitenAdvantages, ScaleGroup: o.ScaleGroup, LossAggregation: o.LossAggregation, Value: o.Value, CriticLR: 1e-5, ValueClip: o.ValueClip, ValueCoef: o.ValueCoef,
 	}
 	if o.KLInLoss {
-		t.KLIn = klInLoss
+		t.KLPlacement = klInLoss
 	}
 	return t
 }
@@ -105,11 +105,11 @@ func defaultRLHF(algorithm string) RLHF {
 func (r *Recipe) RLHFOptions() rlhf.Options {
 	t, l := r.RLHF, r.Train
 	return rlhf.Options{
-		Algorithm: t.Algorithm, Epochs: l.Epochs, MaxSteps: l.MaxSteps, Batch: l.Batch, Samples: t.Samples, Updates: t.Updates, Minibatch: t.Minibatch, Rows: t.Rows,
+		Algorithm: t.Algorithm, Epochs: l.Epochs, MaxSteps: l.MaxSteps, Batch: l.Batch, NumGenerations: t.NumGenerations, NumPPOEpochs: t.NumPPOEpochs, Minibatch: t.Minibatch, Rows: t.Rows,
 		MaxTokens: t.MaxTokens, Stop: t.Stop, Sampling: lm.Sampling{Temperature: t.Temperature, TopK: t.TopK, TopP: t.TopP, MinP: t.MinP, RepetitionPenalty: t.RepetitionPenalty},
-		KL: rlhf.Coefficient{Start: t.KL, Target: t.KLTarget, Horizon: t.KLHorizon}, Estimator: rlhf.Estimator(t.Estimator), KLInLoss: t.KLIn == klInLoss,
-		Shaping: rlhf.Shaping{Normalize: t.Normalize, RewardClip: t.RewardClip, Length: t.LengthCost, Repetition: t.RepetitionCost, NoEnd: t.NoEndCost},
-		Gamma:   t.Gamma, Lambda: t.Lambda, Clip: t.Clip, ValueClip: t.ValueClip, ValueCoef: t.ValueCoef, Value: t.Value, CriticLR: t.CriticLR, Mean: t.Mean,
+		KL: rlhf.Coefficient{Start: t.KL, Target: t.KLTarget, Horizon: t.KLHorizon}, Estimator: rlhf.Estimator(t.Estimator), KLInLoss: t.KLPlacement == klInLoss,
+		Shaping: rlhf.Shaping{Normalize: t.Normalize, RewardClip: t.RewardClip, Length: t.LengthCost, Repetition: t.RepetitionCost, MissingEOS: t.MissingEOSPenalty},
+		Gamma:   t.Gamma, Lambda: t.Lambda, Clip: t.Clip, ValueClip: t.ValueClip, ValueCoef: t.ValueCoef, Value: t.Value, CriticLR: t.CriticLR, LossAggregation: t.LossAggregation,
 		WhitenRewards: t.WhitenRewards, WhitenAdvantages: t.WhitenAdvantages, ScaleGroup: t.ScaleGroup, KLLimit: t.KLLimit, MinLength: t.MinLength,
 		Optimizer: r.optimizer(), CheckpointEvery: l.CheckpointEvery, SaveEvery: t.SaveEvery, Seed: StreamSeed(l.Seed, "rlhf"),
 	}
@@ -124,8 +124,8 @@ func (r *Recipe) CriticOptions() reward.Options {
 
 // notForRLHF are the keys, or tables, that haf rlhf does not read.
 var notForRLHF = []string{
-	"objective.", "model.head", "model.column", "model.truncation", "data.valid", "data.weights", "data.format", "data.choose", "data.subsets", "data.max_chars",
-	"data.noise", "data.fraction", "data.skip_bad", "train.eval_every", "train.patience",
+	"objective.", "model.head", "model.column", "model.truncation", "data.valid", "data.weights", "data.format", "data.label", "data.subsets", "data.max_chars",
+	"data.label_noise", "data.fraction", "data.skip_bad", "train.eval_every", "train.patience",
 }
 
 // ForRLHF returns an error if the recipe is none of haf rlhf, or sets a key that it does not read.
@@ -138,8 +138,8 @@ func (r *Recipe) ForRLHF() error {
 	switch {
 	case r.RLHF.Reward == "":
 		return fmt.Errorf("recipe: rlhf.reward is empty, want a reward model: in the recipe or with -set rlhf.reward=DIR")
-	case r.RLHF.KLIn != klInLoss && r.RLHF.KLIn != klInReward:
-		return fmt.Errorf("recipe: rlhf.kl_in is %q, want %s or %s", r.RLHF.KLIn, klInReward, klInLoss)
+	case r.RLHF.KLPlacement != klInLoss && r.RLHF.KLPlacement != klInReward:
+		return fmt.Errorf("recipe: rlhf.kl_placement is %q, want %s or %s", r.RLHF.KLPlacement, klInReward, klInLoss)
 	}
 	if _, err := source.Parse(r.RLHF.Reward); err != nil {
 		return fmt.Errorf("recipe: rlhf.reward: %w", err)

@@ -20,14 +20,14 @@ func TestRLHFRecipe(t *testing.T) {
 	if err := r.ForRLHF(); err != nil {
 		t.Error(err)
 	}
-	if o := r.RLHFOptions(); o.Algorithm != rlhf.PPO || o.Estimator != rlhf.K1 || o.KLInLoss || o.Samples != 2 || o.KL.Target != 6 || o.Shaping.NoEnd != 1 || o.MaxSteps != 20 {
+	if o := r.RLHFOptions(); o.Algorithm != rlhf.PPO || o.Estimator != rlhf.K1 || o.KLInLoss || o.NumGenerations != 2 || o.KL.Target != 6 || o.Shaping.MissingEOS != 1 || o.MaxSteps != 20 {
 		t.Errorf("%+v", o)
 	}
 	r, err = Load(file, []string{"rlhf.algorithm=grpo", "rlhf.kl_estimator=k2", "rlhf.stop=STOP"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := r.RLHFOptions(); o.Algorithm != rlhf.GRPO || o.Estimator != rlhf.K2 || !o.KLInLoss || o.Mean != rlhf.MeanSequence || o.Samples != 2 || o.Shaping.Normalize != rlhf.NormalizeNone || len(o.Stop) != 1 {
+	if o := r.RLHFOptions(); o.Algorithm != rlhf.GRPO || o.Estimator != rlhf.K2 || !o.KLInLoss || o.LossAggregation != rlhf.AggregateBySequence || o.NumGenerations != 2 || o.Shaping.Normalize != rlhf.NormalizeNone || len(o.Stop) != 1 {
 		t.Errorf("%+v", o)
 	}
 	for _, algorithm := range []string{rlhf.PPO, rlhf.RLOO, rlhf.GRPO} {
@@ -37,15 +37,15 @@ func TestRLHFRecipe(t *testing.T) {
 		got := r.RLHFOptions()
 		// the recipe's own
 		got.Optimizer, got.Seed, got.Rows, got.Batch, got.CheckpointEvery, got.CriticLR, got.Stop = want.Optimizer, 0, 0, want.Batch, 0, 0, nil
-		if strings.Join([]string{got.Algorithm, string(got.Estimator), got.Mean, got.Value, got.Shaping.Normalize}, " ") != strings.Join([]string{want.Algorithm, string(want.Estimator), want.Mean, want.Value, want.Shaping.Normalize}, " ") ||
-			got.KL != want.KL || got.KLInLoss != want.KLInLoss || got.Shaping != want.Shaping || got.Samples != want.Samples || got.Updates != want.Updates || got.Gamma != want.Gamma ||
+		if strings.Join([]string{got.Algorithm, string(got.Estimator), got.LossAggregation, got.Value, got.Shaping.Normalize}, " ") != strings.Join([]string{want.Algorithm, string(want.Estimator), want.LossAggregation, want.Value, want.Shaping.Normalize}, " ") ||
+			got.KL != want.KL || got.KLInLoss != want.KLInLoss || got.Shaping != want.Shaping || got.NumGenerations != want.NumGenerations || got.NumPPOEpochs != want.NumPPOEpochs || got.Gamma != want.Gamma ||
 			got.Lambda != want.Lambda || got.Clip != want.Clip || got.ValueClip != want.ValueClip || got.ValueCoef != want.ValueCoef || got.WhitenAdvantages != want.WhitenAdvantages ||
 			got.ScaleGroup != want.ScaleGroup || got.KLLimit != want.KLLimit || got.MinLength != want.MinLength || got.MaxTokens != want.MaxTokens || got.Epochs != want.Epochs {
 			t.Errorf("%s: the recipe's defaults are\n%+v\nthose of the package\n%+v", algorithm, got, want)
 		}
 	}
 	for set, want := range map[string]string{
-		"data.noise=0.1": "data.noise has no effect", "rlhf.kl_in=both": "rlhf.kl_in", "rlhf.reward_name=best": "reward_name", "rlhf.value=both": "value is", "rlhf.algorithm=trpo": `"trpo" is not known`,
+		"data.label_noise=0.1": "data.label_noise has no effect", "rlhf.kl_placement=both": "rlhf.kl_placement", "rlhf.reward_name=best": "reward_name", "rlhf.value=both": "value is", "rlhf.algorithm=trpo": `"trpo" is not known`,
 	} {
 		r, err := Load(file, []string{set})
 		if err != nil {

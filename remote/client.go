@@ -23,16 +23,16 @@ import (
 
 // Options says where a server is and how it is used.
 type Options struct {
-	URL     string            // of the API, up to and with its version: http://127.0.0.1:8000/v1
-	Model   string            // as the server calls it; "" is the first that it lists
-	Key     string            // sent as a bearer token; "" is none
-	Many    int               // requests at once; 0 is 8
-	Timeout time.Duration     // of one attempt; 0 is two minutes
-	Retries int               // of a request, after the first attempt; 0 is 5, below 0 none
-	Extra   map[string]any    // further members of every request, such as those of one server alone
-	Backoff time.Duration     // before the first retry, doubled at each; 0 is half a second
-	Client  *http.Client      // nil is one of its own
-	Say     func(line string) // told of retries; may be nil
+	URL         string            // of the API, up to and with its version: http://127.0.0.1:8000/v1
+	Model       string            // as the server calls it; "" is the first that it lists
+	Key         string            // sent as a bearer token; "" is none
+	Concurrency int               // requests at once; 0 is 8
+	Timeout     time.Duration     // of one attempt; 0 is two minutes
+	Retries     int               // of a request, after the first attempt; 0 is 5, below 0 none
+	Extra       map[string]any    // further members of every request, such as those of one server alone
+	Backoff     time.Duration     // before the first retry, doubled at each; 0 is half a second
+	Client      *http.Client      // nil is one of its own
+	Say         func(line string) // told of retries; may be nil
 }
 
 // Client is a server. It is safe for concurrent use.
@@ -53,8 +53,8 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("remote: %q is no server: want a URL such as http://127.0.0.1:8000/v1", opt.URL)
 	}
-	if opt.Many <= 0 {
-		opt.Many = 8
+	if opt.Concurrency <= 0 {
+		opt.Concurrency = 8
 	}
 	if opt.Timeout <= 0 {
 		opt.Timeout = 2 * time.Minute
@@ -66,7 +66,7 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 		opt.Backoff = 500 * time.Millisecond
 	}
 	if opt.Client == nil {
-		opt.Client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: opt.Many}}
+		opt.Client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: opt.Concurrency}}
 	}
 	c := &Client{opt: opt, base: strings.TrimRight(u.String(), "/")}
 	if c.opt.Model == "" {
@@ -263,12 +263,12 @@ func (c *Client) chat(ctx context.Context, messages []pref.Message, s pref.Sampl
 	return g, nil
 }
 
-// each runs work for 0 to n−1, Options.Many at once, and hands the results to done one at a time.
+// each runs work for 0 to n−1, Options.Concurrency at once, and hands the results to done one at a time.
 // The first error stops all; what was answered by then is still handed over, unless it was done
 // that failed.
 func each[T any](ctx context.Context, c *Client, n int, work func(ctx context.Context, i int) (T, error), done func(i int, x T) error) error {
 	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(c.opt.Many)
+	group.SetLimit(c.opt.Concurrency)
 	var mu sync.Mutex
 	refused := false
 	for i := range n {

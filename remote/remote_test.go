@@ -153,7 +153,7 @@ func TestManyAtOnce(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 		said(w, body["messages"].([]any)[0].(map[string]any)["content"].(string))
 	})
-	out, err := generate(t, client(t, url, Options{Many: 3}), 20)
+	out, err := generate(t, client(t, url, Options{Concurrency: 3}), 20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	calls := 0
 	full := errors.New("full")
-	err = Generator{client(t, url, Options{Many: 3})}.Generate(t.Context(), slices.Repeat([]pref.Request{ask("x")}, 20), func(int, pref.Generated) error {
+	err = Generator{client(t, url, Options{Concurrency: 3})}.Generate(t.Context(), slices.Repeat([]pref.Request{ask("x")}, 20), func(int, pref.Generated) error {
 		calls++
 		return full
 	})
@@ -257,7 +257,7 @@ func TestRealServer(t *testing.T) {
 	if url == "" {
 		t.Skip("HAF_OPENAI_URL names no server: run make remote")
 	}
-	c, err := New(t.Context(), Options{URL: url, Many: 2, Say: func(line string) { t.Log(line) }})
+	c, err := New(t.Context(), Options{URL: url, Concurrency: 2, Say: func(line string) { t.Log(line) }})
 	if err != nil {
 		t.Fatal(err)
 	}

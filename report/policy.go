@@ -14,7 +14,7 @@ func (r *Run) optimizes() bool { return r.Manifest.Verb == run.VerbRLHF }
 // KL.
 func optimizations(runs []*Run) (Section, error) {
 	s := Section{Title: "Policies"}
-	t := Table{Header: []string{"run", "algorithm", "reward model", "steps", "reward at first", "at last", "KL at last", "entropy at last", "tokens of a response", "ended", "state"}}
+	t := Table{Header: []string{"run", "algorithm", "reward model", "steps", "reward at first", "at last", "KL at last", "entropy at last", "tokens of a response", "EOS rate", "state"}}
 	reward := Plot{Title: "Reward of the policy's responses", X: "step", Y: "reward"}
 	kl := Plot{Title: "KL from the reference", X: "step", Y: "nats a response"}
 	paid := Plot{Title: "Reward against KL", X: "nats a response", Y: "reward"}
@@ -34,7 +34,7 @@ func optimizations(runs []*Run) (Section, error) {
 		if n := len(r.PolicySteps); n > 0 {
 			first, last := r.PolicySteps[0], r.PolicySteps[n-1]
 			row = append(row, fmt.Sprintf("%.3f", first.Reward), fmt.Sprintf("%.3f", last.Reward), fmt.Sprintf("%.3f", last.KL), fmt.Sprintf("%.3f", last.Entropy),
-				fmt.Sprintf("%.1f", last.Length), fmt.Sprintf("%.2f", last.Ended))
+				fmt.Sprintf("%.1f", last.Length), fmt.Sprintf("%.2f", last.EOSRate))
 		} else {
 			row = append(row, "–", "–", "–", "–", "–", "–")
 		}

@@ -12,9 +12,9 @@ import (
 // TestPolicies shows a policy's run beside a training: each is in its own table alone.
 func TestPolicies(t *testing.T) {
 	policy := folder(t, "ppo", map[string]string{
-		"manifest.json": `{"verb": "rlhf", "recipe": {"rlhf": {"algorithm": "ppo", "reward": "http://h:1"}}, "origin": {"rlhf.algorithm": "file"}, "models": [{"path": "http://h:1", "served": "reward score of a"}]}`,
-		"metrics.jsonl": `{"kind":"step","step":1,"reward":0.25,"kl":0,"entropy":2,"length":30,"ended":0.5,"tokens":60,"seconds":2}` + "\n" +
-			`{"kind":"step","step":2,"reward":1.5,"kl":3.25,"entropy":1.75,"length":20.5,"ended":1,"tokens":40,"seconds":2}` + "\n",
+		"manifest.json": `{"format": 3, "verb": "rlhf", "recipe": {"rlhf": {"algorithm": "ppo", "reward": "http://h:1"}}, "origin": {"rlhf.algorithm": "file"}, "models": [{"path": "http://h:1", "served": "reward score of a"}]}`,
+		"metrics.jsonl": `{"kind":"step","step":1,"reward":0.25,"kl":0,"entropy":2,"length":30,"eos_rate":0.5,"tokens":60,"seconds":2}` + "\n" +
+			`{"kind":"step","step":2,"reward":1.5,"kl":3.25,"entropy":1.75,"length":20.5,"eos_rate":1,"tokens":40,"seconds":2}` + "\n",
 	})
 	var runs []*report.Run
 	for _, dir := range []string{policy, folder(t, "train", map[string]string{"manifest.json": manifest, "metrics.jsonl": metrics})} {

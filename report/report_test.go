@@ -12,7 +12,7 @@ import (
 	"haf/report"
 )
 
-const manifest = `{"created": "2026-01-02T03:04:05Z", "device": "a device", "base": "models/x", "report": ["train data: 3 groups"],
+const manifest = `{"format": 3, "created": "2026-01-02T03:04:05Z", "device": "a device", "base": "models/x", "report": ["train data: 3 groups"],
 "recipe": {"objective": {"reward_weight": 1, "policy_weight": 0.2, "reward": "bradley-terry", "policy": "dpo"}, "train": {"lr": 0.001}},
 "origin": {"train.lr": "set", "objective.policy_weight": "default"}}`
 

@@ -98,7 +98,7 @@ func TestSmolLM2GGUF(t *testing.T) {
 		}
 	}
 	t.Logf("rewards %v, log-probabilities %v", scores[0], logps[0])
-	groups, _, err := pref.Load([]string{shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")}, pref.Options{Format: "auto", First: 500})
+	groups, _, err := pref.Load([]string{shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")}, pref.Options{Format: "auto", Limit: 500})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,9 @@ import (
 // docs/reference/model-formats.md.
 const MetaName = "haf.json"
 
-// metaFormat is the number of the form of [Meta]; another is refused.
-const metaFormat = 2
+// metaFormat is the number of the form of [Meta]; another is refused. Format 1 read rewards at other
+// tokens, format 2 had other names of the objective's settings.
+const metaFormat = 3
 
 // Meta records how a reward model was trained, so that it is used in the same way everywhere.
 type Meta struct {
@@ -79,8 +80,8 @@ func readMeta(dir string) (Meta, error) {
 	case meta.Format > metaFormat:
 		return meta, fmt.Errorf("reward: %s: format %d is newer than this program reads (%d): use a newer haf", path, meta.Format, metaFormat)
 	case meta.Format < metaFormat:
-		return meta, fmt.Errorf("reward: %s: format %d, want %d: the model was trained by an earlier haf, which read rewards at other tokens than "+
-			"transformers does: train it again, or remove this file to open the folder as any other program's model", path, meta.Format, metaFormat)
+		return meta, fmt.Errorf("reward: %s: format %d, want %d: the model was trained by an earlier haf, whose settings have other names "+
+			"or meanings: train it again, or remove this file to open the folder as any other program's model", path, meta.Format, metaFormat)
 	}
 	return meta, nil
 }

@@ -97,8 +97,8 @@ func TestShape(t *testing.T) {
 		{Shaping{Normalize: NormalizeScale, MaxTokens: 12}, true, 8 / std},
 		{Shaping{Normalize: NormalizeStandard, MaxTokens: 12}, true, (8 - mean) / std},
 		{Shaping{Normalize: NormalizeNone, RewardClip: 3, MaxTokens: 12}, true, 3},
-		{Shaping{Normalize: NormalizeNone, Length: 2, Repetition: 4, NoEnd: 5, MaxTokens: 12}, false, 8 - 1 - 1 - 5},
-		{Shaping{Normalize: NormalizeNone, Length: 2, Repetition: 4, NoEnd: 5, MaxTokens: 12}, true, 8 - 1 - 1},
+		{Shaping{Normalize: NormalizeNone, Length: 2, Repetition: 4, MissingEOS: 5, MaxTokens: 12}, false, 8 - 1 - 1 - 5},
+		{Shaping{Normalize: NormalizeNone, Length: 2, Repetition: 4, MissingEOS: 5, MaxTokens: 12}, true, 8 - 1 - 1},
 	} {
 		near(t, "the shaped reward", k.s.Shape(8, tokens, k.ended, running), k.want, 1e-12)
 	}

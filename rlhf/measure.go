@@ -30,7 +30,7 @@ func (r *optimization) measure(rollouts []*rollout) run.PolicyStep {
 			c.Shaped += a.shaped
 			c.Tokens += len(a.tokens)
 			if a.ended {
-				c.Ended++
+				c.EOSRate++
 			}
 			for t := range a.tokens {
 				estimate := r.opt.Estimator.Of(a.logps[t], a.refs[t])
@@ -52,7 +52,7 @@ func (r *optimization) measure(rollouts []*rollout) run.PolicyStep {
 	}
 	c.Reward, c.Std, _ = moments(scores)
 	c.Length, c.Entropy = float64(c.Tokens)/responses, c.Entropy/float64(c.Tokens)
-	for _, x := range []*float64{&c.Shaped, &c.Ended, &c.KL, &c.KLEstimate} {
+	for _, x := range []*float64{&c.Shaped, &c.EOSRate, &c.KL, &c.KLEstimate} {
 		*x /= responses
 	}
 	if _, spread, n := moments(returns); n > 1 && spread > 0 {

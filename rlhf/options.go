@@ -24,20 +24,20 @@ const (
 
 // How the tokens' losses are averaged.
 const (
-	MeanToken    = "token"    // over all tokens
-	MeanSequence = "sequence" // over the tokens of each response, then over the responses
+	AggregateByToken    = "token"    // over all tokens
+	AggregateBySequence = "sequence" // over the tokens of each response, then over the responses
 )
 
 // Options says how a policy is optimized.
 type Options struct {
-	Algorithm string
-	Epochs    int // passes over the prompts; 0 is no limit
-	MaxSteps  int // of rollouts; 0 is no limit
-	Batch     int // prompts of a step
-	Samples   int // responses to each prompt
-	Updates   int // passes over a step's rollouts
-	Minibatch int // prompts of an optimizer step; 0 is all of the step's
-	Rows      int // responses that are generated side by side; 0 is the usual number
+	Algorithm      string
+	Epochs         int // passes over the prompts; 0 is no limit
+	MaxSteps       int // of rollouts; 0 is no limit
+	Batch          int // prompts of a step
+	NumGenerations int // responses to each prompt
+	NumPPOEpochs   int // passes over a step's rollouts
+	Minibatch      int // prompts of an optimizer step; 0 is all of the step's
+	Rows           int // responses that are generated side by side; 0 is the usual number
 
 	MaxTokens int // of a response
 	Sampling  lm.Sampling
@@ -53,7 +53,7 @@ type Options struct {
 	ValueCoef        float64
 	Value            string // ValueHead or ValueSeparate; PPO's
 	CriticLR         float64
-	Mean             string
+	LossAggregation  string
 	WhitenRewards    bool
 	WhitenAdvantages bool
 	ScaleGroup       bool // GRPO divides by the group's standard deviation
@@ -74,19 +74,19 @@ type Options struct {
 // clipping for PPO.
 func Default(algorithm string) Options {
 	o := Options{
-		Algorithm: algorithm, Epochs: 1, Batch: 16, Samples: 1, Updates: 4, MaxTokens: 128, Sampling: lm.Sampling{Temperature: 1},
+		Algorithm: algorithm, Epochs: 1, Batch: 16, NumGenerations: 1, NumPPOEpochs: 4, MaxTokens: 128, Sampling: lm.Sampling{Temperature: 1},
 		KL: Coefficient{Start: 0.05, Horizon: 10000}, Estimator: K1, Shaping: Shaping{Normalize: NormalizeScale, RewardClip: 3},
-		Gamma: 1, Lambda: 0.95, Clip: 0.2, ValueClip: 0.2, ValueCoef: 0.1, Value: ValueHead, Mean: MeanToken, WhitenAdvantages: true, ScaleGroup: true,
+		Gamma: 1, Lambda: 0.95, Clip: 0.2, ValueClip: 0.2, ValueCoef: 0.1, Value: ValueHead, LossAggregation: AggregateByToken, WhitenAdvantages: true, ScaleGroup: true,
 		KLLimit: 200, MinLength: 4,
 	}
 	switch algorithm {
 	case RLOO:
-		o.Samples, o.Updates, o.WhitenAdvantages = 4, 1, false
+		o.NumGenerations, o.NumPPOEpochs, o.WhitenAdvantages = 4, 1, false
 		o.Shaping.Normalize, o.Shaping.RewardClip = NormalizeNone, 0
 	case GRPO:
-		o.Samples, o.Updates, o.WhitenAdvantages = 4, 1, false
+		o.NumGenerations, o.NumPPOEpochs, o.WhitenAdvantages = 4, 1, false
 		o.Shaping.Normalize, o.Shaping.RewardClip = NormalizeNone, 0
-		o.Estimator, o.KLInLoss, o.Mean = K3, true, MeanSequence
+		o.Estimator, o.KLInLoss, o.LossAggregation = K3, true, AggregateBySequence
 	}
 	return o
 }
@@ -98,10 +98,10 @@ func (o Options) Check() error {
 		return fmt.Errorf("rlhf: algorithm %q is not known: %s, %s or %s", o.Algorithm, PPO, RLOO, GRPO)
 	case o.Epochs < 0 || o.MaxSteps < 0 || o.Epochs == 0 && o.MaxSteps == 0:
 		return fmt.Errorf("rlhf: epochs are %d and most steps %d: neither may be negative, one must be positive", o.Epochs, o.MaxSteps)
-	case o.Batch < 1 || o.Samples < 1 || o.Updates < 1 || o.MaxTokens < 1:
-		return fmt.Errorf("rlhf: batch is %d, samples %d, updates %d, max tokens %d: all must be at least 1", o.Batch, o.Samples, o.Updates, o.MaxTokens)
-	case o.Algorithm != PPO && o.Samples < 2:
-		return fmt.Errorf("rlhf: %s compares the responses to a prompt with each other: samples is %d, want at least 2", o.Algorithm, o.Samples)
+	case o.Batch < 1 || o.NumGenerations < 1 || o.NumPPOEpochs < 1 || o.MaxTokens < 1:
+		return fmt.Errorf("rlhf: batch is %d, num_generations %d, num_ppo_epochs %d, max_tokens %d: all must be at least 1", o.Batch, o.NumGenerations, o.NumPPOEpochs, o.MaxTokens)
+	case o.Algorithm != PPO && o.NumGenerations < 2:
+		return fmt.Errorf("rlhf: %s compares the responses to a prompt with each other: num_generations is %d, want at least 2", o.Algorithm, o.NumGenerations)
 	case o.Minibatch < 0 || o.Minibatch > o.Batch:
 		return fmt.Errorf("rlhf: minibatch is %d prompts, want 0 (all) to %d, the batch", o.Minibatch, o.Batch)
 	case o.Sampling.Temperature == 0:
@@ -114,8 +114,8 @@ func (o Options) Check() error {
 		return fmt.Errorf("rlhf: value clip is %g and value coefficient %g, neither may be negative", o.ValueClip, o.ValueCoef)
 	case o.Value != ValueHead && o.Value != ValueSeparate:
 		return fmt.Errorf("rlhf: value is %q, want %s or %s", o.Value, ValueHead, ValueSeparate)
-	case o.Mean != MeanToken && o.Mean != MeanSequence:
-		return fmt.Errorf("rlhf: mean is %q, want %s or %s", o.Mean, MeanToken, MeanSequence)
+	case o.LossAggregation != AggregateByToken && o.LossAggregation != AggregateBySequence:
+		return fmt.Errorf("rlhf: loss_aggregation is %q, want %s or %s", o.LossAggregation, AggregateByToken, AggregateBySequence)
 	case !(o.KLLimit >= 0 && o.MinLength >= 0) || o.CheckpointEvery < 0 || o.SaveEvery < 0:
 		return fmt.Errorf("rlhf: KL limit, least length and the steps between checkpoints may not be negative")
 	case o.Algorithm == PPO && o.Value == ValueSeparate && !(o.CriticLR > 0):

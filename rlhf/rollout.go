@@ -141,7 +141,7 @@ func (o Options) weights(rollouts []*rollout) func(r *response) float64 {
 			responses++
 		}
 	}
-	if o.Mean == MeanSequence {
+	if o.LossAggregation == AggregateBySequence {
 		return func(r *response) float64 { return 1 / float64(responses*len(r.tokens)) }
 	}
 	return func(*response) float64 { return 1 / float64(tokens) }

@@ -80,7 +80,7 @@ func Run(
 	}
 	opt = opt.forPrompts(len(r.prompts))
 	progress.Logf("%s: %d steps of %d prompts with %d responses each, %d optimizer steps in all",
-		opt.Algorithm, opt.steps, opt.Batch, opt.Samples, opt.steps*opt.Updates*opt.minibatches())
+		opt.Algorithm, opt.steps, opt.Batch, opt.NumGenerations, opt.steps*opt.NumPPOEpochs*opt.minibatches())
 	var err error
 	if r.learner, err = newLearner(task.Policy, task.Critic, opt); err != nil {
 		return Result{}, err
@@ -223,7 +223,7 @@ func (r *optimization) rolloutStep(ctx context.Context) error {
 		return err
 	}
 	record.KLCoefficient = r.state.KL
-	r.state.KL = r.opt.KL.Next(r.state.KL, record.KL, r.opt.Batch*r.opt.Samples)
+	r.state.KL = r.opt.KL.Next(r.state.KL, record.KL, r.opt.Batch*r.opt.NumGenerations)
 	r.state.Step++
 	record.Seconds, record.GenerateSeconds, record.ScoreSeconds = time.Since(began).Seconds(), generated.Seconds(), (scored - generated).Seconds()
 	if r.result.First.Step == 0 {
@@ -231,8 +231,8 @@ func (r *optimization) rolloutStep(ctx context.Context) error {
 	}
 	r.result.Last = record
 	r.progress.Update(r.state.Step, fmt.Sprintf(
-		"reward %.3f, KL %.3f, length %.1f, ended %.2f, entropy %.2f",
-		record.Reward, record.KL, record.Length, record.Ended, record.Entropy))
+		"reward %.3f, KL %.3f, length %.1f, EOS rate %.2f, entropy %.2f",
+		record.Reward, record.KL, record.Length, record.EOSRate, record.Entropy))
 	return r.folder.Record(record)
 }
 
@@ -266,8 +266,8 @@ func (r *optimization) generate(ctx context.Context) ([]*rollout, error) {
 	var rollouts []*rollout
 	var requests []lm.Request
 	for i, p := range r.opt.chosen(r.state.Step, len(r.prompts)) {
-		rollouts = append(rollouts, &rollout{messages: r.Prompts[p], prompt: r.prompts[p], responses: make([]*response, r.opt.Samples)})
-		for k := range r.opt.Samples {
+		rollouts = append(rollouts, &rollout{messages: r.Prompts[p], prompt: r.prompts[p], responses: make([]*response, r.opt.NumGenerations)})
+		for k := range r.opt.NumGenerations {
 			q := lm.Request{Prompt: r.prompts[p], MaxTokens: r.opt.MaxTokens, End: end, Sampling: r.opt.Sampling}
 			q.Sampling.Seed = r.opt.seed("sampling", r.state.Step, i, k)
 			if len(r.opt.Stop) > 0 {
@@ -282,7 +282,7 @@ func (r *optimization) generate(ctx context.Context) ([]*rollout, error) {
 	err := r.generator.Run(ctx, r.Policy.Arguments(), requests, func(i int, s lm.Sequence) error {
 		a := &response{tokens: s.Tokens, ended: s.Ended != lm.EndedByLength}
 		a.text, _ = reward.CutAt(r.text(s.Tokens), r.opt.Stop)
-		rollouts[i/r.opt.Samples].responses[i%r.opt.Samples] = a
+		rollouts[i/r.opt.NumGenerations].responses[i%r.opt.NumGenerations] = a
 		return nil
 	})
 	if err != nil {
@@ -329,12 +329,12 @@ func (r *optimization) score(ctx context.Context, rollouts []*rollout) error {
 // learn makes the optimizer steps of a step.
 func (r *optimization) learn(rollouts []*rollout, record *run.PolicyStep) error {
 	n := r.opt.minibatches()
-	total := r.opt.steps * r.opt.Updates * n
+	total := r.opt.steps * r.opt.NumPPOEpochs * n
 	kl := 0.0
 	if r.opt.KLInLoss {
 		kl = r.state.KL
 	}
-	for u := range r.opt.Updates {
+	for u := range r.opt.NumPPOEpochs {
 		order := r.opt.stream("minibatch", r.state.Step, u).Perm(len(rollouts))
 		for b := range n {
 			var some []*rollout
@@ -350,7 +350,7 @@ func (r *optimization) learn(rollouts []*rollout, record *run.PolicyStep) error 
 				return err
 			}
 			r.state.Updates++
-			addUpdate(record, p, 1/float64(r.opt.Updates*n))
+			addUpdate(record, p, 1/float64(r.opt.NumPPOEpochs*n))
 			record.LR = rate
 		}
 	}

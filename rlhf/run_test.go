@@ -16,7 +16,7 @@ import (
 
 // small makes the runs of these tests short.
 func small(o *Options) {
-	o.MaxSteps, o.Batch, o.Samples, o.MaxTokens, o.Rows = 4, 4, 2, 12, 8
+	o.MaxSteps, o.Batch, o.NumGenerations, o.MaxTokens, o.Rows = 4, 4, 2, 12, 8
 	o.KL = Coefficient{Start: 0.05, Target: 0.5, Horizon: 100}
 	o.Fingerprint = "small"
 }
@@ -113,7 +113,7 @@ func TestGuards(t *testing.T) {
 		{"KL", nearLength(20), func(o *Options) { o.KLLimit, o.Optimizer.LR = 1, 0.03 }, "rlhf.kl_limit"},
 		{"room", nearLength(20), func(o *Options) { o.MaxTokens = 600 }, "leaves room for 600 tokens"},
 		{"greedy", nearLength(20), func(o *Options) { o.Sampling.Temperature = 0 }, "temperature is 0"},
-		{"one sample", nearLength(20), func(o *Options) { o.Samples = 1 }, "samples is 1"},
+		{"one sample", nearLength(20), func(o *Options) { o.NumGenerations = 1 }, "num_generations is 1"},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			_, _, err := storiesRunFails(t, k.scorer, func(o *Options) { small(o); k.change(o) })

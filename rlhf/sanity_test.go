@@ -61,7 +61,7 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	defer policy.Close()
 	opt := Default(algorithm)
 	opt.Epochs, opt.MaxSteps, opt.Batch, opt.MaxTokens, opt.Stop = 0, 20, 8, 64, []string{".", "!", "?"}
-	opt.Samples, opt.Updates = 4, 2
+	opt.NumGenerations, opt.NumPPOEpochs = 4, 2
 	opt.Optimizer = optim.AdamW{LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
 	opt.KL.Start = 0.01
 	opt.Rows, opt.Seed = 32, 5
@@ -133,10 +133,10 @@ func TestLearns(t *testing.T) {
 				last += r.Reward / 3
 			}
 			if curves {
-				fmt.Printf("%s: %d steps in %.0f s\n step  reward  shaped  length  ended     KL  entropy  clipped  value loss  explained\n", k.name, steps, result.Seconds)
+				fmt.Printf("%s: %d steps in %.0f s\n step  reward  shaped  length    EOS     KL  entropy  clipped  value loss  explained\n", k.name, steps, result.Seconds)
 				for i, r := range curve {
 					if i%max(1, steps/15) == 0 || i == steps-1 {
-						fmt.Printf("%5d  %6.3f  %6.3f  %6.1f  %5.2f  %5.2f  %7.2f  %7.3f  %10.3f  %9.2f\n", r.Step, r.Reward, r.Shaped, r.Length, r.Ended, r.KL, r.Entropy, r.ClipFraction, r.ValueLoss, r.Explained)
+						fmt.Printf("%5d  %6.3f  %6.3f  %6.1f  %5.2f  %5.2f  %7.2f  %7.3f  %10.3f  %9.2f\n", r.Step, r.Reward, r.Shaped, r.Length, r.EOSRate, r.KL, r.Entropy, r.ClipFraction, r.ValueLoss, r.Explained)
 					}
 				}
 			}

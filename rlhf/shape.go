@@ -16,7 +16,7 @@ type Shaping struct {
 	// Repetition is taken off a response that says the same three tokens again and again, and in
 	// proportion to the share of repeated trigrams off another.
 	Repetition float64
-	NoEnd      float64 // taken off a response that was cut at MaxTokens
+	MissingEOS float64 // taken off a response that was cut at MaxTokens
 	MaxTokens  int
 }
 
@@ -34,7 +34,7 @@ func (s Shaping) check() error {
 	for _, p := range []struct {
 		name  string
 		value float64
-	}{{"reward clip", s.RewardClip}, {"length cost", s.Length}, {"repetition cost", s.Repetition}, {"cost of no end", s.NoEnd}} {
+	}{{"reward clip", s.RewardClip}, {"length cost", s.Length}, {"repetition cost", s.Repetition}, {"missing-EOS penalty", s.MissingEOS}} {
 		if !(p.value >= 0 && p.value < math.Inf(1)) {
 			return fmt.Errorf("rlhf: %s is %g, want 0 (none) or more", p.name, p.value)
 		}
@@ -83,7 +83,7 @@ func (s Shaping) Shape(score float64, tokens []int32, ended bool, running Runnin
 	}
 	score -= s.Length*float64(len(tokens))/float64(s.MaxTokens) + s.Repetition*repeated(tokens)
 	if !ended {
-		score -= s.NoEnd
+		score -= s.MissingEOS
 	}
 	return score
 }

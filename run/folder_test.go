@@ -12,7 +12,7 @@ import (
 
 func create(t *testing.T, dir string) *run.Folder {
 	t.Helper()
-	folder, err := run.Create(dir, map[string]string{})
+	folder, err := run.Create(dir, map[string]int{"format": run.ManifestFormat})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,8 +47,10 @@ type Manifest[R any] struct {
 	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
 }
 
-// ManifestFormat is the number of the form of [Manifest].
-const ManifestFormat = 2
+// ManifestFormat is the number of the form of a run folder: of its [Manifest] with the recipe in it,
+// and of the records of metrics.jsonl. Format 1 had other tokens of conversations, format 2 other
+// names of recipe keys and metrics.
+const ManifestFormat = 3
 
 // A DataFile is a preference file and the hash of its bytes.
 type DataFile struct {
@@ -71,19 +73,41 @@ type Source struct {
 	hub.Source
 }
 
-// ReadManifest reads the manifest of the run in dir, of whatever format; its recipe is decoded over
-// the one given. Without a manifest the error wraps fs.ErrNotExist.
+// ReadManifest reads the manifest of the run in dir; its recipe is decoded over the one given.
+// Without a manifest the error wraps fs.ErrNotExist. A folder of another format is refused.
 func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
 	path := filepath.Join(dir, ManifestName)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("run: %s is no run folder: %w", dir, err)
 	}
+	if err := checkFormat(path, data); err != nil {
+		return nil, err
+	}
 	m := &Manifest[R]{Recipe: recipe}
 	if err := json.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("run: %s: %w", path, err)
 	}
 	return m, nil
+}
+
+// checkFormat returns an error if the manifest is of another format than this haf's.
+func checkFormat(path string, data []byte) error {
+	var m struct{ Format int }
+	if err := json.Unmarshal(data, &m); err != nil {
+		return fmt.Errorf("run: %s: %w", path, err)
+	}
+	switch {
+	case m.Format < ManifestFormat:
+		return fmt.Errorf("run: %s: format %d, want %d: an earlier haf made this run, with other "+
+			"names of recipe keys and metrics: use that haf to resume or report it, "+
+			"or train into a new folder",
+			path, m.Format, ManifestFormat)
+	case m.Format > ManifestFormat:
+		return fmt.Errorf("run: %s: format %d, want %d: a later haf made this run: use that haf",
+			path, m.Format, ManifestFormat)
+	}
+	return nil
 }
 
 // readVerb reads which verb the run in dir belongs to.

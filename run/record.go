@@ -13,26 +13,26 @@ type Record interface{ record() }
 
 // A TrainStep is the record of an optimizer step of haf train.
 type TrainStep struct {
-	Kind           string  `json:"kind"` // KindStep
-	Step           int     `json:"step"`
-	Epoch          int     `json:"epoch"`
-	Loss           float64 `json:"loss"`
-	RewardLoss     float64 `json:"reward_loss"`
-	PolicyLoss     float64 `json:"policy_loss"`
-	Accuracy       float64 `json:"accuracy"`         // of the score head on the step's comparisons
-	Margin         float64 `json:"margin"`           // mean reward margin
-	PolicyAccuracy float64 `json:"policy_accuracy"`  // of the implicit reward
-	LogRatioMargin float64 `json:"log_ratio_margin"` // mean difference of the log-ratios
-	RewardWeight   float64 `json:"reward_weight"`    // w of the step
-	PolicyWeight   float64 `json:"policy_weight"`    // α of the step
-	GradNorm       float64 `json:"grad_norm"`        // before clipping
-	LR             float64 `json:"lr"`
-	Groups         int     `json:"groups"`
-	Comparisons    int     `json:"comparisons"`
-	Tokens         int     `json:"tokens"` // without padding
-	Fill           float64 `json:"fill"`   // share of the positions that hold tokens
-	GFLOP          float64 `json:"gflop"`  // of the matrix products that were needed
-	Seconds        float64 `json:"seconds"`
+	Kind              string  `json:"kind"` // KindStep
+	Step              int     `json:"step"`
+	Epoch             int     `json:"epoch"`
+	Loss              float64 `json:"loss"`
+	RewardLoss        float64 `json:"reward_loss"`
+	PolicyLoss        float64 `json:"policy_loss"`
+	Accuracy          float64 `json:"accuracy"`         // of the score head on the step's comparisons
+	Margin            float64 `json:"margin"`           // mean reward margin
+	PolicyAccuracy    float64 `json:"policy_accuracy"`  // of the implicit reward
+	LogRatioMargin    float64 `json:"log_ratio_margin"` // mean difference of the log-ratios
+	RewardWeight      float64 `json:"reward_weight"`    // w of the step
+	PolicyWeight      float64 `json:"policy_weight"`    // α of the step
+	GradNorm          float64 `json:"grad_norm"`        // before clipping
+	LR                float64 `json:"lr"`
+	Groups            int     `json:"groups"`
+	Comparisons       int     `json:"comparisons"`
+	Tokens            int     `json:"tokens"`             // without padding
+	PackingEfficiency float64 `json:"packing_efficiency"` // share of the positions that hold tokens
+	GFLOP             float64 `json:"gflop"`              // of the matrix products that were needed
+	Seconds           float64 `json:"seconds"`
 }
 
 // A PolicyStep is the record of a step of haf rlhf. Values of tokens are means over the tokens of
@@ -51,14 +51,14 @@ type PolicyStep struct {
 	KLCoefficient float64 `json:"kl_coefficient"`
 	Entropy       float64 `json:"entropy"` // nats of a token
 
-	Length float64 `json:"length"` // tokens of a response
-	Ended  float64 `json:"ended"`  // share of responses that were not cut
+	Length  float64 `json:"length"`   // tokens of a response
+	EOSRate float64 `json:"eos_rate"` // share of responses that were not cut
 
 	Loss         float64 `json:"loss"` // with the KL where it is in the loss
 	PolicyLoss   float64 `json:"policy_loss"`
 	ValueLoss    float64 `json:"value_loss"`
 	ClipFraction float64 `json:"clip_fraction"`
-	ApproxKL     float64 `json:"policy_kl"`          // k3 from the sampling policy, nats of a token
+	ApproxKL     float64 `json:"approx_kl"`          // k3 from the sampling policy, nats of a token
 	Explained    float64 `json:"explained_variance"` // of the returns by the values
 	GradNorm     float64 `json:"grad_norm"`          // before clipping
 	CriticNorm   float64 `json:"critic_grad_norm,omitempty"`

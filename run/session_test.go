@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -27,7 +29,7 @@ func TestSession(t *testing.T) {
 		if got := s.Explain(context.Canceled); got != context.Canceled {
 			t.Errorf("interrupted before there is a folder: %v", got)
 		}
-		if err := s.Create(run.Manifest[string]{Verb: verb, Recipe: "r"}); err != nil {
+		if err := s.Create(run.Manifest[string]{Format: run.ManifestFormat, Verb: verb, Recipe: "r"}); err != nil {
 			t.Fatal(err)
 		}
 		got := s.Explain(fmt.Errorf("step 3: %w", run.ErrInterrupted))
@@ -71,7 +73,7 @@ func TestSession(t *testing.T) {
 // TestResumeOtherVerb names the command that resumes the run.
 func TestResumeOtherVerb(t *testing.T) {
 	dir := t.TempDir()
-	folder, err := run.Create(dir, run.Manifest[string]{Verb: run.VerbRLHF})
+	folder, err := run.Create(dir, run.Manifest[string]{Format: run.ManifestFormat, Verb: run.VerbRLHF})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,5 +84,27 @@ func TestResumeOtherVerb(t *testing.T) {
 	}
 	if _, err := run.Resume(run.VerbTrain, t.TempDir()); err == nil {
 		t.Error("a folder without a run was resumed")
+	}
+}
+
+// TestFormat refuses the folder of another haf, and says what can be done with it.
+func TestFormat(t *testing.T) {
+	for format, want := range map[int]string{
+		run.ManifestFormat - 1: "or train into a new folder",
+		run.ManifestFormat + 1: "use that haf",
+	} {
+		dir := t.TempDir()
+		manifest := fmt.Sprintf(`{"format": %d, "recipe": {"train": {"positions": 512}}}`, format)
+		if err := os.WriteFile(filepath.Join(dir, run.ManifestName), []byte(manifest), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := run.ReadManifest(dir, "")
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("format %d, want %d", format, run.ManifestFormat)) {
+			t.Errorf("ReadManifest of format %d: %v", format, err)
+		}
+		if _, resumed := run.Resume(run.VerbTrain, dir); resumed == nil || resumed.Error() != err.Error() {
+			t.Errorf("Resume of format %d: %v, want %v", format, resumed, err)
+		}
 	}
 }

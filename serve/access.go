@@ -109,7 +109,7 @@ func CheckAddress(addr string, tokens, open bool) error {
 	if loopback(host) || tokens || open {
 		return nil
 	}
-	return fmt.Errorf("serve: %s is reached from other machines, and no token is asked for: set one (-token-file, or HAF_TOKENS), or say -open if everybody may use the model", addr)
+	return fmt.Errorf("serve: %s is reached from other machines, and no token is asked for: set one (-token-file, or HAF_TOKENS), or say -allow-unauthenticated if everybody may use the model", addr)
 }
 
 func loopback(host string) bool {
@@ -136,7 +136,7 @@ func (s *Server) client(r *http.Request) (string, *problem) {
 	}
 	// Without a token a web page could have its visitor's browser ask: by a name of its own that leads
 	// to this machine.
-	if name, _, err := net.SplitHostPort(r.Host); loopback(host) && !s.config.Open && !loopback(r.Host) && (err != nil || !loopback(name)) {
+	if name, _, err := net.SplitHostPort(r.Host); loopback(host) && !s.config.AllowUnauthenticated && !loopback(r.Host) && (err != nil || !loopback(name)) {
 		return "", refuse(http.StatusForbidden, "a server without tokens answers to localhost alone, the request names another host: ask http://127.0.0.1, or set a token")
 	}
 	return host, nil

@@ -139,7 +139,7 @@ func TestCancelled(t *testing.T) {
 // TestBatchesAreShared wants requests of one moment in one batch, and one that fails to fail alone.
 func TestBatchesAreShared(t *testing.T) {
 	engine := &fake{}
-	_, h := start(t, Config{Models: []Source{of("m", engine)}, Window: 300 * time.Millisecond})
+	_, h := start(t, Config{Models: []Source{of("m", engine)}, BatchWait: 300 * time.Millisecond})
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -153,7 +153,7 @@ func TestBatchesAreShared(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	_, h = start(t, Config{Models: []Source{of("m", engine)}, Window: 300 * time.Millisecond})
+	_, h = start(t, Config{Models: []Source{of("m", engine)}, BatchWait: 300 * time.Millisecond})
 	engine.mu.Lock()
 	engine.batches = nil
 	engine.mu.Unlock()

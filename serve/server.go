@@ -21,11 +21,11 @@ type Config struct {
 	Combinations []Combination
 	Tokens       []Token // none: whoever reaches the server may ask
 	// without tokens: requests from other machines, and under any host name, are meant
-	Open bool
+	AllowUnauthenticated bool
 
 	// how long a request waits for others when the device is idle; default 3 ms, less than 0: not at
 	// all
-	Window      time.Duration
+	BatchWait   time.Duration
 	Timeout     time.Duration // of a request, from its header to its answer; default 2 minutes
 	ReadTimeout time.Duration // of a request's body; default 30 seconds
 	// how long requests may take once the server is being ended; default 30 seconds
@@ -48,7 +48,7 @@ func (c Config) withDefaults() Config {
 			*d = standard
 		}
 	}
-	def(&c.Window, 3*time.Millisecond)
+	def(&c.BatchWait, 3*time.Millisecond)
 	def(&c.Timeout, 2*time.Minute)
 	def(&c.ReadTimeout, 30*time.Second)
 	def(&c.Drain, 30*time.Second)
@@ -115,7 +115,7 @@ func New(config Config) (*Server, error) {
 			return nil, err
 		}
 		m.metrics = s.metrics.of(source.Name, queue)
-		m.batcher = &batcher{queue: queue, window: s.config.Window, device: device, metrics: m.metrics}
+		m.batcher = &batcher{queue: queue, window: s.config.BatchWait, device: device, metrics: m.metrics}
 		s.models = append(s.models, m)
 	}
 	for _, c := range config.Combinations {

@@ -9,17 +9,17 @@ import (
 
 // A ResourceEstimate says what a run will need, before anything of it is run.
 type ResourceEstimate struct {
-	Groups      int          `json:"groups"` // to train on
-	Comparisons int          `json:"comparisons"`
-	Valid       int          `json:"valid"` // groups to validate on
-	Packing     string       `json:"packing"`
-	StepStats   string       `json:"step_stats"` // of the first epoch
-	Shapes      []pack.Shape `json:"shapes"`
-	Batches     int          `json:"batches"` // packed ones of an epoch
-	Fill        float64      `json:"fill"`    // share of the positions that hold tokens
-	Steps       int          `json:"steps"`
-	GFLOP       float64      `json:"gflop"` // of matrix products that the training steps need
-	Memory      Memory       `json:"memory"`
+	Groups            int          `json:"groups"` // to train on
+	Comparisons       int          `json:"comparisons"`
+	Valid             int          `json:"valid"` // groups to validate on
+	Packing           string       `json:"packing"`
+	StepStats         string       `json:"step_stats"` // of the first epoch
+	Shapes            []pack.Shape `json:"shapes"`
+	Batches           int          `json:"batches"`            // packed ones of an epoch
+	PackingEfficiency float64      `json:"packing_efficiency"` // share of the positions that hold tokens
+	Steps             int          `json:"steps"`
+	GFLOP             float64      `json:"gflop"` // of matrix products that the training steps need
+	Memory            Memory       `json:"memory"`
 	// Recompute is the activation checkpointing, chosen or given.
 	Recompute lm.Recompute    `json:"checkpointing"`
 	Reference ReferenceNeeded `json:"reference"`
@@ -43,7 +43,7 @@ func Estimate(model *reward.Model, data Data, opt Options) (*ResourceEstimate, e
 	f := &ResourceEstimate{
 		Groups: len(data.Train), Valid: len(data.Valid), Packing: s.packing.String(),
 		StepStats: s.packing.StepStats(s.epochs[0]).String(), Shapes: s.shapes,
-		Batches: len(s.packing.Batches), Fill: s.packing.Fill(), Steps: s.total,
+		Batches: len(s.packing.Batches), PackingEfficiency: s.packing.Efficiency(), Steps: s.total,
 	}
 	for _, g := range data.Train {
 		f.Comparisons += len(g.Comparisons)

@@ -49,7 +49,7 @@ func TestObjectives(t *testing.T) {
 			h.Reward, h.Policy, h.Explicit = "plackett-luce", "rpo-fwd-kl-group", objective.ExplicitJoint
 		},
 		"learned scale": func(h *objective.Hybrid) {
-			h.Reward, h.Prior, h.LearnScale, h.PriorScale = "bradley-terry", objective.StudentPrior, true, 2
+			h.Reward, h.Link, h.LearnScale, h.LinkScale = "bradley-terry", objective.StudentLink, true, 2
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,8 +79,8 @@ func TestObjectives(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if learned := meta.Objective.PriorScale != h.PriorScale; learned != h.LearnScale || !(meta.Objective.PriorScale > 0) {
-				t.Errorf("haf.json has the scale %v, the recipe %v", meta.Objective.PriorScale, h.PriorScale)
+			if learned := meta.Objective.LinkScale != h.LinkScale; learned != h.LearnScale || !(meta.Objective.LinkScale > 0) {
+				t.Errorf("haf.json has the scale %v, the recipe %v", meta.Objective.LinkScale, h.LinkScale)
 			}
 		})
 	}
@@ -158,7 +158,7 @@ func TestHeads(t *testing.T) {
 			},
 			options: func(o *train.Options) {
 				o.Objective = hybrid(1, 0, 0.1)
-				o.Objective.Reward, o.Objective.Prior = "uncertain", objective.GaussianPrior
+				o.Objective.Reward, o.Objective.Link = "uncertain", objective.GaussianLink
 				o.Optimizer.WeightDecay, o.Optimizer.Warmup = 0, 0
 				o.HeadDropout, o.Epochs, o.EvalEvery, o.CheckpointEvery = dropout, 3, 4, 3
 			},

@@ -140,7 +140,7 @@ func (m *StepMetrics) record() run.TrainStep {
 		PolicyAccuracy: m.correct[1] / n, LogRatioMargin: m.margin[1] / n,
 		RewardWeight: m.weights[0], PolicyWeight: m.weights[1], GradNorm: m.GradNorm,
 		Groups: m.groups, Comparisons: m.comparisons, Tokens: m.tokens,
-		Fill: float64(m.tokens) / float64(m.positions), GFLOP: m.flops / 1e9,
+		PackingEfficiency: float64(m.tokens) / float64(m.positions), GFLOP: m.flops / 1e9,
 	}
 }
 
@@ -338,7 +338,7 @@ const scaleName = "objective.log_scale"
 
 // newScale is the scale before training.
 func newScale(h objective.Hybrid) *reward.Param {
-	value := []float32{float32(math.Log(h.PriorScale))}
+	value := []float32{float32(math.Log(h.LinkScale))}
 	return &reward.Param{
 		Param: lm.Param{Name: scaleName, Shape: []int{1}},
 		Value: tensors.FromFlatDataAndDimensions(value, 1),
@@ -355,7 +355,7 @@ func (s *Stepper) learnedObjective() (objective.Hybrid, error) {
 	if err != nil {
 		return h, fmt.Errorf("train: %w", err)
 	}
-	h.PriorScale = math.Exp(float64(a.Data[0]))
+	h.LinkScale = math.Exp(float64(a.Data[0]))
 	return h, nil
 }
 

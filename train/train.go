@@ -128,7 +128,7 @@ func checkStated(h objective.Hybrid, parts ...[]encode.Group) error {
 			}
 			if h.UsesTargets() && g.Targets() == nil {
 				return fmt.Errorf("train: %s states no rewards, but policy %q reads one of every "+
-					"response: give its rows scores (haf relabel -how scores), or set "+
+					"response: give its rows scores (haf relabel -strategy scores), or set "+
 					"objective.explicit = \"score\" to take the score head's", g.Source, h.Policy)
 			}
 		}

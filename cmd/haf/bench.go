@@ -23,7 +23,7 @@ type benchCmd struct {
 	Rank   int      `help:"Rank of the adapter on gate, up and down projections." default:"64"`
 	Runs   int      `help:"Runs of every case; medians are shown." default:"3"`
 	One    string   `hidden:"" help:"Measure this case in this process."`
-	Set    []string `help:"Override a key of the benchmark's recipe, e.g. train.positions=8192." placeholder:"KEY=VALUE" sep:"none"`
+	Set    []string `help:"Override a key of the benchmark's recipe, e.g. train.tokens_per_batch=8192." placeholder:"KEY=VALUE" sep:"none"`
 }
 
 // processBegan is about when the process was started.

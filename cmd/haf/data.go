@@ -12,10 +12,10 @@ import (
 type dataCmd struct {
 	Files    []string `arg:"" name:"file" help:"Preference files."`
 	Format   string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
-	Choose   string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
+	Label    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
 	Subset   []string `help:"Only groups of this subset; may be repeated." sep:"none"`
 	MaxChars int      `name:"max-chars" help:"Drop groups of more characters."`
-	First    int      `help:"Only the first N groups of each file."`
+	Limit    int      `help:"Only the first N groups of each file."`
 	SkipBad  int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	Model    string   `help:"Lengths in the tokens of this model instead of characters."`
 	chatFlags
@@ -40,7 +40,7 @@ func (c *dataCmd) Run(a *app) error {
 		defer model.Close()
 		unit, length = "tokens", func(text string) int { return len(model.Tokenizer.Encode(text, false)) }
 	}
-	opt := pref.Options{Format: c.Format, Choose: c.Choose, Subsets: c.Subset, MaxChars: c.MaxChars, First: c.First, SkipBad: c.SkipBad, KeepTies: true}
+	opt := pref.Options{Format: c.Format, Label: c.Label, Subsets: c.Subset, MaxChars: c.MaxChars, Limit: c.Limit, SkipBad: c.SkipBad, KeepTies: true}
 	var files []pref.FileSummary
 	var sets [][]pref.Group
 	for _, path := range c.Files {

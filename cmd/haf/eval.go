@@ -18,10 +18,10 @@ type evalCmd struct {
 	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; with several a matrix of models and data files is made."`
 	Data      []string `required:"" help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order." sep:"none"`
 	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
-	Choose    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
+	Label     string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
 	Subset    []string `help:"Only groups of this subset; may be repeated." sep:"none"`
 	MaxChars  int      `name:"max-chars" help:"Drop groups of more characters."`
-	First     int      `help:"Only the first N groups."`
+	Limit     int      `help:"Only the first N groups."`
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	Ties      bool     `help:"Keep pairs judged equal and measure them apart."`
 	Rewards   []string `help:"score, implicit, implicit-normalized, combined (haf combine). Default: those of the heads that were trained."`
@@ -40,8 +40,8 @@ type evalCmd struct {
 }
 
 func (c *evalCmd) options() pref.Options {
-	return pref.Options{Format: c.Format, Choose: c.Choose, Subsets: c.Subset, MaxChars: c.MaxChars,
-		First: c.First, SkipBad: c.SkipBad, KeepTies: c.Ties}
+	return pref.Options{Format: c.Format, Label: c.Label, Subsets: c.Subset, MaxChars: c.MaxChars,
+		Limit: c.Limit, SkipBad: c.SkipBad, KeepTies: c.Ties}
 }
 
 func (c *evalCmd) matrix() bool { return c.Matrix || len(c.Models) > 1 && c.Ensemble == "" }
@@ -135,7 +135,7 @@ func (c *evalCmd) data(a *app) (groups, valid []pref.Group, read string, err err
 	}
 	if len(c.Valid) > 0 {
 		opt := c.options()
-		opt.First, opt.KeepTies = 0, false
+		opt.Limit, opt.KeepTies = 0, false
 		if files, err = a.data(c.Valid); err != nil {
 			return nil, nil, "", err
 		}

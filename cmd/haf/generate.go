@@ -52,7 +52,7 @@ func (f samplingFlags) sampling() (curate.Sampling, error) {
 type serverFlags struct {
 	URL         string        `name:"url" help:"OpenAI-compatible server, such as http://127.0.0.1:8000/v1; its key is in HAF_API_KEY or OPENAI_API_KEY."`
 	RemoteModel string        `name:"remote-model" help:"The server's name of the model. Default: the first that it lists."`
-	Many        int           `default:"8" help:"Requests to the server at once."`
+	Concurrency int           `default:"8" help:"Requests to the server at once."`
 	Timeout     time.Duration `default:"2m" help:"Of one attempt."`
 	Retries     int           `default:"5" help:"Of a request that failed."`
 }
@@ -68,7 +68,7 @@ func (f serverFlags) client(a *app) (*remote.Client, error) {
 		retries = -1 // none, where the client's 0 is its default
 	}
 	return remote.New(a.ctx, remote.Options{
-		URL: f.URL, Model: f.RemoteModel, Key: key, Many: f.Many, Timeout: f.Timeout, Retries: retries,
+		URL: f.URL, Model: f.RemoteModel, Key: key, Concurrency: f.Concurrency, Timeout: f.Timeout, Retries: retries,
 		Say: func(line string) { fmt.Fprintln(a.stderr, "haf: "+line) },
 	})
 }
@@ -99,7 +99,7 @@ type generateCmd struct {
 	Model   string   `arg:"" optional:"" help:"Model or run folder, GGUF file or Hugging Face id; or give -url."`
 	Prompt  string   `help:"One prompt: the response is printed."`
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
-	First   int      `help:"Only the first N prompts."`
+	Limit   int      `help:"Only the first N prompts."`
 	Out     string   `help:"New JSONL file of the samples. Stopped work is gone on with from FILE.part."`
 	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
 	chatFlags
@@ -128,7 +128,7 @@ func (c *generateCmd) Run(a *app) error {
 	if c.Prompt != "" {
 		return c.one(a, sampling, chat)
 	}
-	prompts, err := a.prompts(c.Prompts, c.First)
+	prompts, err := a.prompts(c.Prompts, c.Limit)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (f judgeFlags) contest(a *app, trials []pref.Trial, drop bool, seed uint64,
 type judgeCmd struct {
 	Outputs []string `arg:"" help:"Two or more files of {prompt, response} rows, matched by prompt."`
 	Out     string   `required:"" help:"New JSONL file of the verdicts. Stopped work is gone on with from FILE.part."`
-	First   int      `help:"Only the first N prompts."`
+	Limit   int      `help:"Only the first N prompts."`
 	Seed    uint64   `help:"Of the order in which more than two responses are shown."`
 	judgeFlags
 }
@@ -115,8 +115,8 @@ func (c *judgeCmd) Run(a *app) error {
 	if len(trials) == 0 {
 		return fmt.Errorf("%v have no prompt in common: outputs of the same prompts are wanted", c.Outputs)
 	}
-	if c.First > 0 {
-		trials = trials[:min(c.First, len(trials))]
+	if c.Limit > 0 {
+		trials = trials[:min(c.Limit, len(trials))]
 	}
 	rows, used, name, journal, err := c.contest(a, trials, true, c.Seed, c.Out, map[string]any{})
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *judgeCmd) Run(a *app) error {
 	defer func() { _ = journal.Close() }() // of no effect once finished
 	out := judgement{Out: c.Out, Judge: name, Outputs: eval.ShortNames(c.Outputs), Prompts: len(rows), Missing: missing, Usage: used, Cost: c.cost(used)}
 	if len(outputs) == 2 {
-		w, err := eval.NewWinRate(curate.Bouts(rows))
+		w, err := eval.NewWinRate(curate.Matchups(rows))
 		if err != nil {
 			return err
 		}

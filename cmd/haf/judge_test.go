@@ -54,7 +54,7 @@ func TestJudgeGoesOn(t *testing.T) {
 		asked.Store(0)
 		most.Store(may)
 		var o, e bytes.Buffer
-		code = execute([]string{"judge", one, two, "-url", server.URL + "/v1", "-remote-model", "m", "-many", "1", "-out", filepath.Join(dir, out)}, &o, &e)
+		code = execute([]string{"judge", one, two, "-url", server.URL + "/v1", "-remote-model", "m", "-concurrency", "1", "-out", filepath.Join(dir, out)}, &o, &e)
 		return code, o.String(), e.String()
 	}
 	code, whole, stderr := judge("whole.jsonl", 2*prompts)

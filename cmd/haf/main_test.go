@@ -35,8 +35,8 @@ func TestDoubleDashes(t *testing.T) {
 		{[]string{"-prompt", "--yes"}, []string{"--prompt=--yes"}},
 		{[]string{"-gate", "-1"}, []string{"--gate=-1"}},
 		// a forgotten value stays an error
-		{[]string{"-data", "-first", "3"}, []string{"--data", "--first", "3"}},
-		{[]string{"-data", "--first=3"}, []string{"--data", "--first=3"}},
+		{[]string{"-data", "-limit", "3"}, []string{"--data", "--limit", "3"}},
+		{[]string{"-data", "--limit=3"}, []string{"--data", "--limit=3"}},
 		{[]string{"-json", "-x"}, []string{"--json", "-x"}}, // takes no value
 		{[]string{"-prompt"}, []string{"--prompt"}},
 		{[]string{"score", "--", "-prompt", "-x"}, []string{"score", "--", "-prompt", "-x"}},

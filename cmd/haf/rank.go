@@ -16,7 +16,7 @@ type rankCmd struct {
 	Models  []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
 	Samples string   `help:"Rank the samples of this file, {prompt, response} a line, in place of new ones."`
-	First   int      `help:"Only the first N prompts."`
+	Limit   int      `help:"Only the first N prompts."`
 	Policy  string   `help:"Model that generates. Default: the reward model's own policy head."`
 	Reward  string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
 	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
@@ -112,7 +112,7 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		samples, err := curate.ReadSamples(files, c.First)
+		samples, err := curate.ReadSamples(files, c.Limit)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -127,7 +127,7 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	prompts, err := a.prompts(c.Prompts, c.First)
+	prompts, err := a.prompts(c.Prompts, c.Limit)
 	if err != nil {
 		return nil, nil, err
 	}

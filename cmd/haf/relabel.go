@@ -15,13 +15,13 @@ import (
 type relabelCmd struct {
 	Models    []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
 	Data      []string `required:"" help:"Preferences, or groups such as haf rank writes; several are read in order." sep:"none"`
-	Out       string   `required:"" help:"New JSONL file of labelled pairs, or with -how scores of groups."`
-	How       string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
+	Out       string   `required:"" help:"New JSONL file of labelled pairs, or with -strategy scores of groups."`
+	Strategy  string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
 	Threshold float64  `help:"Leave out pairs whose rewards differ by less."`
 	Budget    int      `default:"100" help:"Pairs that are labelled, of those selected."`
 	Reward    string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
 	Seed      uint64   `help:"Of what chance decides in selecting."`
-	First     int      `help:"Only the first N groups."`
+	Limit     int      `help:"Only the first N groups."`
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	judgeFlags
 	readFlags
@@ -29,30 +29,30 @@ type relabelCmd struct {
 
 // relabelled is what -json prints.
 type relabelled struct {
-	Out    string        `json:"out"`
-	How    string        `json:"how"`
-	Counts curate.Counts `json:"counts"`
-	Recall *eval.Recall  `json:"recall,omitempty"` // of -gold's best response among the reward's top k
-	Usage  *pref.Usage   `json:"usage,omitempty"`
-	Cost   float64       `json:"cost,omitempty"`
+	Out      string        `json:"out"`
+	Strategy string        `json:"strategy"`
+	Counts   curate.Counts `json:"counts"`
+	Recall   *eval.Recall  `json:"recall,omitempty"` // of -gold's best response among the reward's top k
+	Usage    *pref.Usage   `json:"usage,omitempty"`
+	Cost     float64       `json:"cost,omitempty"`
 }
 
 // selects says whether pairs are selected for a labeller.
 func (c *relabelCmd) selects() bool {
-	return c.How != "pairs" && c.How != "best-worst" && c.How != "scores"
+	return c.Strategy != "pairs" && c.Strategy != "best-worst" && c.Strategy != "scores"
 }
 
 // Run labels preferences.
 func (c *relabelCmd) Run(a *app) error {
 	switch {
 	case c.selects() && (c.URL == "") == (len(c.Gold) == 0):
-		return fmt.Errorf("%w: -how %s wants a labeller: -url or -gold", errUsage, c.How)
+		return fmt.Errorf("%w: -strategy %s wants a labeller: -url or -gold", errUsage, c.Strategy)
 	case c.selects() && c.Budget < 1:
 		return fmt.Errorf("%w: -budget %d, wanted at least 1", errUsage, c.Budget)
 	case !c.selects() && c.URL != "":
-		return fmt.Errorf("%w: -how %s labels by the model's own reward: leave out -url", errUsage, c.How)
-	case c.How == "scores" && (len(c.Gold) > 0 || c.Threshold != 0):
-		return fmt.Errorf("%w: -how scores writes what MODEL says of every response: leave out -gold and -threshold", errUsage)
+		return fmt.Errorf("%w: -strategy %s labels by the model's own reward: leave out -url", errUsage, c.Strategy)
+	case c.Strategy == "scores" && (len(c.Gold) > 0 || c.Threshold != 0):
+		return fmt.Errorf("%w: -strategy scores writes what MODEL says of every response: leave out -gold and -threshold", errUsage)
 	case !(c.Threshold >= 0):
 		return fmt.Errorf("%w: -threshold %g, wanted 0 or more", errUsage, c.Threshold)
 	}
@@ -69,7 +69,7 @@ func (c *relabelCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	groups, counts, err := pref.Load(files, pref.Options{First: c.First, SkipBad: c.SkipBad, KeepTies: true})
+	groups, counts, err := pref.Load(files, pref.Options{Limit: c.Limit, SkipBad: c.SkipBad, KeepTies: true})
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (c *relabelCmd) Run(a *app) error {
 	if c.selects() {
 		return c.selected(a, groups)
 	}
-	journal, err := curate.OpenJournal(c.Out, map[string]string{"how": c.How})
+	journal, err := curate.OpenJournal(c.Out, map[string]string{"strategy": c.Strategy})
 	if err != nil {
 		return err
 	}
@@ -86,19 +86,19 @@ func (c *relabelCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.How == "scores" {
+	if c.Strategy == "scores" {
 		rows, made := curate.ByScores(groups, own[0], c.name(c.Models))
-		return finishRows(a, journal, rows, "groups", relabelled{Out: c.Out, How: c.How, Counts: made})
+		return finishRows(a, journal, rows, "groups", relabelled{Out: c.Out, Strategy: c.Strategy, Counts: made})
 	}
 	label := curate.ByRewards
-	if c.How == "best-worst" {
+	if c.Strategy == "best-worst" {
 		label = curate.BestWorst
 	}
 	rows, made, err := label(groups, own[0], c.name(c.Models), c.Threshold)
 	if err != nil {
 		return err
 	}
-	out := relabelled{Out: c.Out, How: c.How, Counts: made}
+	out := relabelled{Out: c.Out, Strategy: c.Strategy, Counts: made}
 	if len(c.Gold) > 0 {
 		by, err := c.openGold(a)
 		if err != nil {
@@ -159,11 +159,11 @@ func (c *relabelCmd) selected(a *app, groups []pref.Group) error {
 	if err != nil {
 		return err
 	}
-	picks, err := curate.Select(groups, heads[0], heads[1], c.How, c.Budget, c.Seed)
+	picks, err := curate.Select(groups, heads[0], heads[1], c.Strategy, c.Budget, c.Seed)
 	if err != nil {
 		return err
 	}
-	judged, used, name, journal, err := c.contest(a, curate.Trials(groups, picks), false, c.Seed, c.Out, map[string]any{"how": c.How})
+	judged, used, name, journal, err := c.contest(a, curate.Trials(groups, picks), false, c.Seed, c.Out, map[string]any{"strategy": c.Strategy})
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (c *relabelCmd) selected(a *app, groups []pref.Group) error {
 	if err != nil {
 		return err
 	}
-	return c.finish(a, journal, rows, relabelled{Out: c.Out, How: c.How, Counts: made, Usage: &used, Cost: c.cost(used)})
+	return c.finish(a, journal, rows, relabelled{Out: c.Out, Strategy: c.Strategy, Counts: made, Usage: &used, Cost: c.cost(used)})
 }
 
 func (c *relabelCmd) finish(a *app, journal *curate.Journal, rows []curate.Labelled, out relabelled) error {

@@ -66,13 +66,13 @@ path = "base"
 max_length = 64
 [data]
 train = ["train.jsonl"]
-first = 40
+limit = 40
 valid_fraction = 0.2
 [train]
 max_steps = 3
 batch = 8
 lr = 1e-2
-positions = 256
+tokens_per_batch = 256
 `
 
 func demoFiles(ts *testscript.TestScript, neg bool, args []string) {

@@ -21,22 +21,22 @@ import (
 )
 
 type serveCmd struct {
-	Models      []string           `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; NAME=MODEL names it, else it is the last part."`
-	Addr        string             `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes a free one."`
-	Rewards     []string           `help:"score, implicit, implicit-normalized, combined; the first is the default. Default: those of the heads that were trained."`
-	Combine     []string           `help:"A reward made of others, NAME=HOW:TERM,… with HOW sum, mean, min or mean-sigma and a term [WEIGHT*]MODEL[.REWARD]; may be repeated." sep:"none"`
-	Temperature map[string]float64 `help:"MODEL=T: what reward differences are divided by for probabilities, as haf eval -valid fits it."`
-	MaxLength   int                `name:"max-length" help:"Tokens of prompt and response. Default: as trained, else what the model has positions for, up to 4096."`
-	Positions   int                `help:"Positions of a batch, about. Default 2048."`
+	Models         []string           `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; NAME=MODEL names it, else it is the last part."`
+	Addr           string             `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes a free one."`
+	Rewards        []string           `help:"score, implicit, implicit-normalized, combined; the first is the default. Default: those of the heads that were trained."`
+	Combine        []string           `help:"A reward made of others, NAME=HOW:TERM,… with HOW sum, mean, min or mean-sigma and a term [WEIGHT*]MODEL[.REWARD]; may be repeated." sep:"none"`
+	Temperature    map[string]float64 `help:"MODEL=T: what reward differences are divided by for probabilities, as haf eval -valid fits it."`
+	MaxLength      int                `name:"max-length" help:"Tokens of prompt and response. Default: as trained, else what the model has positions for, up to 4096."`
+	TokensPerBatch int                `help:"Positions of a batch, about. Default 2048."`
 	columnFlag
 	chatFlags
 
-	TokenFile string `name:"token-file" help:"File of bearer tokens, VALUE or NAME VALUE a line, that no others may read. Without it those in HAF_TOKENS, in the same form."`
-	Open      bool   `help:"Without tokens, answer whoever reaches the address."`
-	TLSCert   string `name:"tls-cert" help:"PEM file of the certificate; with -tls-key the server speaks HTTPS."`
-	TLSKey    string `name:"tls-key" help:"PEM file of its key."`
+	TokenFile            string `name:"token-file" help:"File of bearer tokens, VALUE or NAME VALUE a line, that no others may read. Without it those in HAF_TOKENS, in the same form."`
+	AllowUnauthenticated bool   `help:"Without tokens, answer whoever reaches the address."`
+	TLSCert              string `name:"tls-cert" help:"PEM file of the certificate; with -tls-key the server speaks HTTPS."`
+	TLSKey               string `name:"tls-key" help:"PEM file of its key."`
 
-	Window      time.Duration `default:"3ms" help:"How long a request waits for others when the device is idle."`
+	BatchWait   time.Duration `default:"3ms" help:"How long a request waits for others when the device is idle."`
 	Timeout     time.Duration `default:"2m" help:"The most that a request may take."`
 	ReadTimeout time.Duration `name:"read-timeout" default:"30s" help:"The most that a request's body may take to come."`
 	Drain       time.Duration `default:"30s" help:"How long requests may take once the server is told to end."`
@@ -93,11 +93,11 @@ func (c *serveCmd) Run(a *app) error {
 // config is what the flags say, but for the models.
 func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
 	config := serve.Config{
-		Open: c.Open, Window: c.Window, Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, Drain: c.Drain, Watch: c.Watch,
+		AllowUnauthenticated: c.AllowUnauthenticated, BatchWait: c.BatchWait, Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, Drain: c.Drain, Watch: c.Watch,
 		MaxBody: c.MaxBody, MaxQueue: c.MaxQueue, LogText: c.LogText,
 	}
-	if c.Window == 0 {
-		config.Window = -1
+	if c.BatchWait == 0 {
+		config.BatchWait = -1
 	}
 	for _, name := range c.Rewards {
 		if err := reward.CheckReward(name); err != nil {
@@ -120,7 +120,7 @@ func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
 	if err != nil {
 		return config, nil, err
 	}
-	if err := serve.CheckAddress(c.Addr, len(config.Tokens) > 0, c.Open); err != nil {
+	if err := serve.CheckAddress(c.Addr, len(config.Tokens) > 0, c.AllowUnauthenticated); err != nil {
 		return config, nil, err
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
@@ -142,7 +142,7 @@ func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, nam
 	if err != nil {
 		return nil, err
 	}
-	model, err := a.openModelOn(device, path, reward.Options{Chat: chat, Column: c.Column, Positions: c.Positions})
+	model, err := a.openModelOn(device, path, reward.Options{Chat: chat, Column: c.Column, Positions: c.TokensPerBatch})
 	if err != nil {
 		return nil, err
 	}

@@ -96,12 +96,12 @@ func (r Results) Write(to io.Writer) error {
 		last, rate := of.Last, of.MedianRate()
 		if last.Peak == 0 { // nothing is run
 			fmt.Fprintf(w, "%s\t%.0f\t%s/s\t%.0f\t%.1f\t\t%.1f %%\n", known.Name, rate, last.Unit,
-				of.MedianPeakMB(), last.Start, 100*last.Fill)
+				of.MedianPeakMB(), last.Start, 100*last.PackingEfficiency)
 			continue
 		}
 		fmt.Fprintf(w, "%s\t%.3f\t%s/s\t%.0f\t%.1f\t%d\t%.1f %%\t%.0f\t%.0f %%\n", known.Name, rate,
 			last.Unit, of.MedianPeakMB(),
-			last.Start, last.Programs, 100*last.Fill, last.GFLOP*rate,
+			last.Start, last.Programs, 100*last.PackingEfficiency, last.GFLOP*rate,
 			100*last.GFLOP*rate/last.Peak)
 	}
 	return w.Flush()

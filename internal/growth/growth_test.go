@@ -76,7 +76,7 @@ func TestMaterial(t *testing.T) {
 	if p.Run.Groups != 5 {
 		t.Errorf("%d of 5 pairs have at most 48 tokens", p.Run.Groups)
 	}
-	if per := p.Run.Fill * float64(p.Run.Shapes[0].Positions()) / 5; per < 60 || per > 72 {
+	if per := p.Run.PackingEfficiency * float64(p.Run.Shapes[0].Positions()) / 5; per < 60 || per > 72 {
 		t.Errorf("%.0f tokens a pair, want nearly 72", per)
 	}
 	if path, err = made.varied(4000); err != nil {

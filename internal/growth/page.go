@@ -62,7 +62,7 @@ func writePage(path string, results []result) error {
 			if e := r.Bench.Reading; e != nil {
 				fmt.Fprintf(&b, "| %d | %d | %.2f | %.2f | %.2f | %s | %.1f | %.1f | %.0f |\n", r.X, e.Pairs, e.Read, e.Encode, e.Pack, times, float64(e.ReadBytes)/1e6, float64(e.EncodeBytes)/1e6, r.PeakMB)
 			} else {
-				fmt.Fprintf(&b, "| %d | %.2f | %s | %.0f | %s | %.1f %% | %.1f |\n", r.X, r.Seconds, times, r.PeakMB, memory, 100*r.Bench.Fill, r.Bench.GFLOP)
+				fmt.Fprintf(&b, "| %d | %.2f | %s | %.0f | %s | %.1f %% | %.1f |\n", r.X, r.Seconds, times, r.PeakMB, memory, 100*r.Bench.PackingEfficiency, r.Bench.GFLOP)
 			}
 		}
 		fmt.Fprintf(&b, "\nMeasured %s, %s.\n", rows[0].Date, cmp.Or(rows[0].Bench.Device, "no device"))

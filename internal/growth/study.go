@@ -89,7 +89,7 @@ func (s *study) measure(ctx context.Context) error {
 			return err
 		}
 		err = s.one(ctx, "length", length, "hybrid", model, data, pairs, "-batch", strconv.Itoa(inBatch),
-			"-set", fmt.Sprintf("model.max_length=%d", length), "-set", fmt.Sprintf("train.positions=%d", s.positions))
+			"-set", fmt.Sprintf("model.max_length=%d", length), "-set", fmt.Sprintf("train.tokens_per_batch=%d", s.positions))
 		if err != nil {
 			return err
 		}

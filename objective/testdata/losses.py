@@ -204,15 +204,15 @@ regression = {
 mpmath.mp.dps = 60
 
 
-def log_cdf(prior, z, df=None):
+def log_cdf(link, z, df=None):
     z = mpmath.mpf(z)
-    if prior == "logistic":
+    if link == "logistic":
         return mpmath.log1p(mpmath.exp(-z))
-    if prior == "gaussian":
+    if link == "gaussian":
         return -mpmath.log(mpmath.erfc(-z / mpmath.sqrt(2)) / 2)
-    if prior == "laplace":
+    if link == "laplace":
         return -mpmath.log(mpmath.exp(z) / 2 if z < 0 else 1 - mpmath.exp(-z) / 2)
-    if prior == "cauchy":
+    if link == "cauchy":
         return -mpmath.log(mpmath.atan2(1, -z) / mpmath.pi)
     tail = mpmath.betainc(mpmath.mpf(df) / 2, 0.5, 0, df / (df + z * z), regularized=True) / 2
     return -mpmath.log(tail if z < 0 else 1 - tail)
@@ -220,11 +220,11 @@ def log_cdf(prior, z, df=None):
 
 grid = [-1000.0, -100.0, -30.0, -12.0, -6.0, -3.0, -2.0, -1.75, -1.5, -1.25, -1.0, -0.75, -0.5, -0.125, 0.0, 0.125, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 3.0, 6.0, 9.0]
 links = []
-for prior, df in [("logistic", None), ("gaussian", None), ("laplace", None), ("cauchy", None)] + [("student-t", d) for d in (0.5, 2.0, 3.0, 4.5, 10.0, 30.0, 100.0)]:
+for link, df in [("logistic", None), ("gaussian", None), ("laplace", None), ("cauchy", None)] + [("student-t", d) for d in (0.5, 2.0, 3.0, 4.5, 10.0, 30.0, 100.0)]:
     links.append({
-        "prior": prior, "df": df or 0,
-        "loss": [float(log_cdf(prior, z, df)) for z in grid],
-        "slope": [float(mpmath.diff(lambda t: log_cdf(prior, t, df), z, h=mpmath.mpf(10) ** -20, direction=1 if z >= 0 else -1)) for z in grid],
+        "link": link, "df": df or 0,
+        "loss": [float(log_cdf(link, z, df)) for z in grid],
+        "slope": [float(mpmath.diff(lambda t: log_cdf(link, t, df), z, h=mpmath.mpf(10) ** -20, direction=1 if z >= 0 else -1)) for z in grid],
     })
 
 
