@@ -49,9 +49,25 @@ const maxPause = 2 * time.Minute
 
 // New returns a client. It asks the server for its models where Options.Model is empty.
 func New(ctx context.Context, opt Options) (*Client, error) {
+	c, err := Dial(opt)
+	if err != nil || opt.Model != "" {
+		return c, err
+	}
+	models, err := c.Models(ctx, "/models")
+	if err != nil {
+		return nil, err
+	}
+	c.opt.Model = models[0]
+	return c, nil
+}
+
+// Dial returns a client without asking the server anything, for [Client.Call]. Options.Model may be
+// empty.
+func Dial(opt Options) (*Client, error) {
 	u, err := url.Parse(opt.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("remote: %q is no server: want a URL such as http://127.0.0.1:8000/v1", opt.URL)
+		return nil, fmt.Errorf("remote: %q is no server: want a URL such as "+
+			"http://127.0.0.1:8000/v1", opt.URL)
 	}
 	if opt.Concurrency <= 0 {
 		opt.Concurrency = 8
@@ -66,28 +82,47 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 		opt.Backoff = 500 * time.Millisecond
 	}
 	if opt.Client == nil {
-		opt.Client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: opt.Concurrency}}
+		opt.Client = &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: opt.Concurrency,
+		}}
 	}
-	c := &Client{opt: opt, base: strings.TrimRight(u.String(), "/")}
-	if c.opt.Model == "" {
-		var list struct {
-			Data []struct {
-				ID string `json:"id"`
-			} `json:"data"`
-		}
-		if err := c.call(ctx, http.MethodGet, "/models", nil, &list); err != nil {
-			return nil, fmt.Errorf("remote: asking %s for its models: %w", opt.URL, err)
-		}
-		if len(list.Data) == 0 || list.Data[0].ID == "" {
-			return nil, fmt.Errorf("remote: %s lists no model: name one", opt.URL)
-		}
-		c.opt.Model = list.Data[0].ID
+	return &Client{opt: opt, base: strings.TrimRight(u.String(), "/")}, nil
+}
+
+// Models lists the models of a server that answers as OpenAI's GET /v1/models, at a path below the
+// client's URL. There is at least one.
+func (c *Client) Models(ctx context.Context, path string) ([]string, error) {
+	var list struct {
+		Data []struct {
+			ID string `json:"id"`
+		} `json:"data"`
 	}
-	return c, nil
+	if err := c.Call(ctx, http.MethodGet, path, nil, &list); err != nil {
+		return nil, fmt.Errorf("remote: asking %s for its models: %w", c.opt.URL, err)
+	}
+	var models []string
+	for _, m := range list.Data {
+		if m.ID != "" {
+			models = append(models, m.ID)
+		}
+	}
+	if len(models) == 0 {
+		return nil, fmt.Errorf("remote: %s lists no model: name one", c.opt.URL)
+	}
+	return models, nil
 }
 
 // Model is the name of the model that is asked.
 func (c *Client) Model() string { return c.opt.Model }
+
+// StatusOf returns the HTTP status of an answer that is not 200, 0 if err is no such answer.
+func StatusOf(err error) int {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.status
+	}
+	return 0
+}
 
 // A refusal is an answer that is not 200.
 type refusal struct {
@@ -119,8 +154,9 @@ type badAnswer struct{ problem string }
 
 func (b *badAnswer) Error() string { return b.problem }
 
-// call makes a request, with retries, and decodes the answer.
-func (c *Client) call(ctx context.Context, method, path string, body, out any) error {
+// Call makes a request to a path below the client's URL, with retries, and decodes the JSON answer
+// into out. body is sent as JSON; nil is no body.
+func (c *Client) Call(ctx context.Context, method, path string, body, out any) error {
 	var data []byte
 	if body != nil {
 		var err error
@@ -249,7 +285,7 @@ func (c *Client) chat(ctx context.Context, messages []pref.Message, s pref.Sampl
 		}
 	}
 	var answer completion
-	if err := c.call(ctx, http.MethodPost, "/chat/completions", body, &answer); err != nil {
+	if err := c.Call(ctx, http.MethodPost, "/chat/completions", body, &answer); err != nil {
 		return pref.Generated{}, err
 	}
 	if len(answer.Choices) == 0 || answer.Choices[0].Message.Content == nil {

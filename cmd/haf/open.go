@@ -128,7 +128,7 @@ func (a *app) openRewarder(named string, r reading) (pref.Rewarder, error) {
 func (a *app) sourceOptions(r reading) source.Options {
 	chat := r.Chat
 	opt := source.Options{
-		Token: os.Getenv("HAF_TOKEN"), Log: a.p.Logf,
+		Token: os.Getenv("HAF_TOKEN"), Key: os.Getenv("HAF_API_KEY"), Log: a.p.Logf,
 		ModelSettings: r.MaxLength != 0 || r.Column != "" || chat.Args != nil ||
 			chat.Template+chat.Date+chat.Read+chat.BOS != "",
 		FindModel: a.findModel,

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"haf/pref"
+	"haf/remote"
 	"haf/serve"
 )
 
@@ -20,12 +22,46 @@ type Options struct {
 	ModelSettings bool
 
 	Token string // bearer token for haf serve; "" is none
+	Key   string // bearer token for servers of other programs; "" is none
+	// Concurrency is how many requests a server is sent at once; 0 is 8.
+	Concurrency int
+	// Timeout bounds the wait for one answer; 0 is two minutes.
+	Timeout time.Duration
 	// Log, if not nil, is told what became of groups, and of retries.
 	Log func(format string, args ...any)
 	// Progress, if not nil, is told how many responses are read.
 	Progress func(pass string, done, total int)
 
 	tries int // of one request to a server; 0 is the default
+}
+
+// concurrency is how many requests a server is sent at once.
+func (opt Options) concurrency() int {
+	if opt.Concurrency < 1 {
+		return 8
+	}
+	return opt.Concurrency
+}
+
+// retries is how often a failed request is made again, in the terms of remote.Options: 0 is the
+// default, below 0 none.
+func (opt Options) retries() int {
+	if opt.tries == 1 {
+		return -1
+	}
+	return max(0, opt.tries-1)
+}
+
+// client returns a client of a server of another program.
+func (opt Options) client(base string) (*remote.Client, error) {
+	settings := remote.Options{
+		URL: base, Key: opt.Key, Concurrency: opt.concurrency(), Timeout: opt.Timeout,
+		Retries: opt.retries(),
+	}
+	if opt.Log != nil {
+		settings.Say = func(line string) { opt.Log("%s", line) }
+	}
+	return remote.Dial(settings)
 }
 
 // Open opens the source of a name.
@@ -70,8 +106,11 @@ func Reach(ctx context.Context, name string, opt Options) error {
 // Served describes the named reward of an opened source as a manifest has it. It is "" for a model
 // that is opened here, of which a manifest has the hash.
 func Served(r pref.Rewarder, reward string) string {
-	if remote, ok := r.(*serve.Remote); ok {
-		return fmt.Sprintf("reward %s of %s", reward, remote.Model())
+	switch from := r.(type) {
+	case *serve.Remote:
+		return fmt.Sprintf("reward %s of %s", reward, from.Model())
+	case *single:
+		return fmt.Sprintf("reward %s of %s", reward, from.served)
 	}
 	return ""
 }

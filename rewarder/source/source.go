@@ -18,7 +18,7 @@ var ErrName = errors.New("wrong reward source")
 type scheme struct {
 	prefixes []string
 	form     string // of a name
-	keep     bool   // the prefix is a part of the address
+	strip    string // the beginning of a name that is no part of its address
 	// check looks at an address without opening anything; nil accepts every address.
 	check func(address string) error
 	open  func(ctx context.Context, s Source, opt Options) (pref.Rewarder, error)
@@ -30,15 +30,23 @@ type scheme struct {
 // here, before the last.
 var schemes = []scheme{
 	{
-		prefixes: []string{"http://", "https://"}, keep: true,
-		form:  "http://HOST:PORT[#MODEL] (haf serve)",
-		check: checkServer, open: openServer,
+		prefixes: overHTTP(""),
+		form:     "http://HOST:PORT[#MODEL] (haf serve)",
+		check:    checkServer, open: openServer,
+	},
+	{
+		prefixes: overHTTP(vllm.scheme), strip: vllm.scheme,
+		form:  "vllm+http://HOST:PORT[/pooling][#MODEL]",
+		check: vllm.check, open: vllm.open,
 	},
 	{
 		form: "a run or model folder, a GGUF file, or ORG/NAME on the hub",
 		open: openModel, reach: reachModel,
 	},
 }
+
+// overHTTP lists the prefixes of names that are addresses of servers of a kind.
+func overHTTP(kind string) []string { return []string{kind + "http://", kind + "https://"} }
 
 // A Source is a name that a scheme accepts.
 type Source struct {
@@ -62,10 +70,7 @@ func Parse(name string) (Source, error) {
 		if prefix == "" && prefixed.MatchString(name) {
 			break
 		}
-		s := Source{Name: name, Address: name, scheme: scheme}
-		if !scheme.keep {
-			s.Address = name[len(prefix):]
-		}
+		s := Source{Name: name, Address: name[len(scheme.strip):], scheme: scheme}
 		if name == "" {
 			return s, fmt.Errorf("%w: the name is empty, wanted %s", ErrName, Forms())
 		}
