@@ -5,6 +5,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"haf/pref"
 )
@@ -12,23 +13,29 @@ import (
 // An Evaluation is what the rewards of one model are worth on one set. Its maps are by the reward's
 // name.
 type Evaluation struct {
-	Model   string                 `json:"model"`
-	Data    []string               `json:"data"`
-	Read    string                 `json:"read"`
-	Tokens  string                 `json:"tokens"`
-	Rewards map[string]Result      `json:"rewards"`
-	Details map[string]Details     `json:"details,omitempty"`
-	Suite   map[string]SuiteResult `json:"suite,omitempty"`
+	Model   string            `json:"model"`
+	Data    []string          `json:"data"`
+	Read    string            `json:"read"`
+	Tokens  string            `json:"tokens"`
+	Rewards map[string]Result `json:"rewards"`
+	// Length is the part of length in every reward.
+	Length  map[string]LengthControl `json:"length"`
+	Details map[string]Details       `json:"details,omitempty"`
+	Suite   map[string]SuiteResult   `json:"suite,omitempty"`
 
 	names []string // in the order of the readings
 }
 
 // Evaluate measures every reward of readings.
 func Evaluate(r pref.Readings) (Evaluation, error) {
-	e := Evaluation{Tokens: r.Report, Rewards: map[string]Result{}, names: r.Names}
+	e := Evaluation{Tokens: r.Report, Rewards: map[string]Result{},
+		Length: map[string]LengthControl{}, names: r.Names}
 	for _, name := range r.Names {
 		var err error
 		if e.Rewards[name], err = Comparisons(r.Groups, r.Rewards[name]); err != nil {
+			return e, fmt.Errorf("%s: %w", name, err)
+		}
+		if e.Length[name], err = ControlLength(r.Groups, r.Rewards[name]); err != nil {
 			return e, fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -82,34 +89,51 @@ func WholeGroups(groups []pref.Group, r pref.Readings) []pref.Group {
 	return whole
 }
 
-// ScoreSuite adds the suite's scores of every reward; groups are those that were read. It returns
-// what the data has nothing of.
+// ScoreSuite adds the suite's scores of every reward; groups are those that were read. say is told
+// of prompts that could not be read and of what the data has nothing of.
 func (e *Evaluation) ScoreSuite(
-	suite string, groups []pref.Group, r pref.Readings,
-) (missing []string, err error) {
+	suite string, groups []pref.Group, r pref.Readings, say func(format string, args ...any),
+) error {
+	if n := len(groups) - len(r.Index); n > 0 {
+		say("suite %s: %d of %d prompts could not be read and have no part in the score", suite,
+			n, len(groups))
+	}
 	e.Suite = map[string]SuiteResult{}
 	whole := WholeGroups(groups, r)
 	for _, name := range r.Names {
 		s, err := RunSuite(suite, whole, r.Rewards[name])
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e.Suite[name] = s
 	}
-	return e.Suite[r.Names[0]].Missing, nil
+	if missing := e.Suite[r.Names[0]].Missing; len(missing) > 0 {
+		say("suite %s: the data has nothing of %s", suite, strings.Join(missing, ", "))
+	}
+	return nil
 }
 
-// Write writes the tables: of the rewards, and of each its suite and details.
+// Write writes the tables: of the rewards, of the part of length in them, and of each its suite and
+// details.
 func (e Evaluation) Write(w io.Writer) error {
 	if err := Table(w, e.Rows()); err != nil {
 		return err
 	}
+	if err := writeLine(w, ""); err != nil {
+		return err
+	}
+	if err := WriteTable(w, lengthTable(e.names, e.Length)); err != nil {
+		return err
+	}
 	for _, name := range e.names {
 		if s, ok := e.Suite[name]; ok {
-			if _, err := fmt.Fprintf(w, "\n%s\n", name); err != nil {
-				return fmt.Errorf("eval: %w", err)
+			if err := writeLine(w, "\n"+name); err != nil {
+				return err
 			}
 			if err := WriteTable(w, s.Lines()); err != nil {
+				return err
+			}
+			if err := writeLine(w, s.TieLine()); err != nil {
 				return err
 			}
 		}
@@ -117,14 +141,21 @@ func (e Evaluation) Write(w io.Writer) error {
 		if !ok {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "\n%s\n", name); err != nil {
-			return fmt.Errorf("eval: %w", err)
+		if err := writeLine(w, "\n"+name); err != nil {
+			return err
 		}
 		for _, line := range d.Lines() {
-			if _, err := fmt.Fprintln(w, line); err != nil {
-				return fmt.Errorf("eval: %w", err)
+			if err := writeLine(w, line); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+func writeLine(w io.Writer, line string) error {
+	if _, err := fmt.Fprintln(w, line); err != nil {
+		return fmt.Errorf("eval: %w", err)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package eval
 import (
 	"cmp"
 	"slices"
-	"unicode/utf8"
 
 	"gonum.org/v1/gonum/stat"
 
@@ -37,14 +36,9 @@ func Lengths(groups []pref.Group, rewards [][]float64) (LengthBias, error) {
 	}
 	var b LengthBias
 	var longer, shorter, equal float64
-	// Responses of one prompt, from whatever group, are compared with one another.
-	order := []pref.PromptKey{}
-	values := map[pref.PromptKey]*struct{ reward, length []float64 }{}
+	all := responseLengths(groups)
 	for g, group := range groups {
-		lengths := make([]float64, len(group.Responses))
-		for k, r := range group.Responses {
-			lengths[k] = float64(utf8.RuneCountInString(r))
-		}
+		lengths := all[g]
 		for _, c := range group.Comparisons {
 			credit := creditOf(rewards[g][c.Chosen] - rewards[g][c.Rejected])
 			switch cmp.Compare(lengths[c.Chosen], lengths[c.Rejected]) {
@@ -59,26 +53,39 @@ func Lengths(groups []pref.Group, rewards [][]float64) (LengthBias, error) {
 				equal += credit
 			}
 		}
-		key := group.PromptKey()
-		v := values[key]
-		if v == nil {
-			v = &struct{ reward, length []float64 }{}
-			values[key] = v
-			order = append(order, key)
-		}
-		v.reward, v.length = append(v.reward, rewards[g]...), append(v.length, lengths...)
 	}
 	b.AccuracyLonger, b.AccuracyShorter, b.AccuracyEqual = ratio(longer, b.Longer), ratio(shorter, b.Shorter), ratio(equal, b.Equal)
 	b.LongerRate = ratio(longer+float64(b.Shorter)-shorter, b.Longer+b.Shorter)
 	b.ChosenLongerRate = ratio(float64(b.Longer), b.Longer+b.Shorter)
 	var reward, length, rewardRank, lengthRank []float64
-	for _, key := range order {
-		v := values[key]
+	for _, v := range byPrompt(groups, rewards, all) {
 		reward, length = append(reward, centred(v.reward)...), append(length, centred(v.length)...)
 		rewardRank, lengthRank = append(rewardRank, centred(ranks(v.reward))...), append(lengthRank, centred(ranks(v.length))...)
 	}
 	b.Pearson, b.Spearman = correlation(reward, length), correlation(rewardRank, lengthRank)
 	return b, nil
+}
+
+// A promptValues holds the rewards and lengths of the responses of one prompt.
+type promptValues struct{ reward, length []float64 }
+
+// byPrompt gathers the responses of each prompt, from whatever group, so that they are compared
+// with one another; prompts are in the order in which they are first seen.
+func byPrompt(groups []pref.Group, rewards, lengths [][]float64) []promptValues {
+	var values []promptValues
+	at := map[pref.PromptKey]int{}
+	for g, group := range groups {
+		key := group.PromptKey()
+		i, ok := at[key]
+		if !ok {
+			i = len(values)
+			at[key] = i
+			values = append(values, promptValues{})
+		}
+		values[i].reward = append(values[i].reward, rewards[g]...)
+		values[i].length = append(values[i].length, lengths[g]...)
+	}
+	return values
 }
 
 // check is what every measure asks of groups and their rewards.

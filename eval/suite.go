@@ -20,9 +20,115 @@ const (
 	SuiteHHH          = "hhh"
 )
 
+// A scoring makes the scores of a suite from the weights of its groups: 1 each for the score
+// itself, and in a draw of the bootstrap the number of times that the group was drawn. Which rows
+// the result has does not depend on the weights.
+type scoring func(weight []float64) SuiteResult
+
+// A suite is a published benchmark: where its data is and how its authors score it.
+type suite struct {
+	name string
+	data []SuiteSource
+	// said where there is no data to fetch: why, and where it is
+	noData string
+	// how the published code counts a response that ties with one that it should beat
+	ties string
+	// the code that the rule was checked against, with its version
+	source string
+	rule   func(groups []pref.Group, rewards [][]float64) (scoring, error)
+	// names what is resampled; nil: the prompt
+	cluster func(pref.Group) string
+}
+
+var suites = []suite{
+	{
+		name:   SuiteRewardBench,
+		data:   []SuiteSource{{Named: []string{"datasets/allenai/reward-bench/filtered"}}},
+		ties:   "wrong",
+		source: "rewardbench 0.1.4 on PyPI: scripts/run_rm.py, rewardbench/constants.py",
+		rule:   rewardBench,
+	},
+	{
+		name: SuiteRewardBench2,
+		data: []SuiteSource{{Named: []string{"datasets/allenai/reward-bench-2/test"}}},
+		ties: "1/t right where t responses share the highest reward",
+		source: "rewardbench 0.1.4 on PyPI: reroll_and_score_dataset and process_single_model " +
+			"of rewardbench/utils.py",
+		rule:    rewardBench2,
+		cluster: tiesNumber,
+	},
+	{
+		name:   SuiteRMBench,
+		data:   []SuiteSource{{Named: []string{"datasets/THU-KEG/RM-Bench/total_dataset.json"}}},
+		ties:   "wrong",
+		source: "THU-KEG/RM-Bench on GitHub, 2119ec5: compute_accuracy of README.md",
+		rule:   rmBench,
+	},
+	{
+		name:   SuiteJudgeBench,
+		data:   []SuiteSource{{Named: []string{"datasets/ScalerLab/JudgeBench/gpt"}}},
+		ties:   "wrong", // the judge's verdicts on the two orders contradict each other
+		source: "ScalerLab/JudgeBench on GitHub, 12a499c: utils/judges.py, utils/metrics.py",
+		rule:   judgeBench,
+	},
+	{
+		name: SuiteRMB,
+		noData: "its authors have no data set on the hub: take RMB_dataset of " +
+			"Zhou-Zoey/RMB-Reward-Model-Benchmark on GitHub and name its files with -data",
+		// The best-of-n script takes the first of equals, in an order that the published files do
+		// not keep.
+		ties: "wrong",
+		source: "Zhou-Zoey/RMB-Reward-Model-Benchmark on GitHub, 2be3180: " +
+			"eval/scripts/my_run_rm.py, my_run_bon.py",
+		rule: rmb,
+	},
+	{
+		name: SuiteLLMBar,
+		// The set of its authors is a script; RewardBench has all of its 419 pairs.
+		data: []SuiteSource{{Named: []string{"datasets/allenai/reward-bench/filtered"},
+			Only: append([]string{llmBarNatural}, llmBarAdversarial...)}},
+		ties:   "half right", // rated alone, equal outputs win one of the two orders each
+		source: "princeton-nlp/LLMBar on GitHub, caa7bee: LLMEvaluator/evaluate.py",
+		rule:   llmBar,
+	},
+	{
+		name:   SuiteHHH,
+		data:   hhhSources(),
+		ties:   "half right", // the published code chooses among equals by a hash
+		source: "bigbench 1.0.0 on PyPI: measure_multiple_choice_grade of bigbench/api/task_metrics.py",
+		rule:   hhh,
+	},
+}
+
+// hhhSources are the four parts of the HHH alignment set as the hub converts them. Their rows do
+// not name the part.
+func hhhSources() []SuiteSource {
+	var sources []SuiteSource
+	for _, part := range []string{"harmless", "helpful", "honest", "other"} {
+		sources = append(sources, SuiteSource{Subset: part,
+			Named: []string{"datasets/HuggingFaceH4/hhh_alignment/" + part +
+				"/test/0000.parquet@refs/convert/parquet"}})
+	}
+	return sources
+}
+
 // Suites lists the names.
 func Suites() []string {
-	return []string{SuiteRewardBench, SuiteRewardBench2, SuiteRMBench, SuiteJudgeBench, SuiteRMB, SuiteLLMBar, SuiteHHH}
+	names := make([]string, len(suites))
+	for i, s := range suites {
+		names[i] = s.name
+	}
+	return names
+}
+
+func suiteOf(name string) (suite, error) {
+	for _, s := range suites {
+		if s.name == name {
+			return s, nil
+		}
+	}
+	return suite{}, fmt.Errorf("eval: suite %q, wanted one of %s", name,
+		strings.Join(Suites(), ", "))
 }
 
 // A Score is one number of a suite: of a subset, of a section, or of all of it.
@@ -30,44 +136,59 @@ type Score struct {
 	Name  string  `json:"name"`
 	N     int     `json:"n"`     // prompts in it
 	Score float64 `json:"score"` // by the suite's published rule, 0 to 1
-	// 95 % interval: Wilson's for a subset that is a share of right answers, else 0
-	Low    float64 `json:"low"`
-	High   float64 `json:"high"`   // and 0
-	Weight float64 `json:"weight"` // in what it is part of
+	// Low and High are the 95 % interval; see [RunSuite].
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+	// Longest is the score of a reward that is the response's length in characters, Constant that
+	// of a reward that is always the same.
+	Longest  float64 `json:"longest"`
+	Constant float64 `json:"constant"`
+	Weight   float64 `json:"weight"` // in what it is part of
 }
 
 // A SuiteResult holds the scores of a suite.
 type SuiteResult struct {
 	Suite    string  `json:"suite"`
-	Score    float64 `json:"score"` // overall, of the sections present
+	Overall  Score   `json:"overall"` // of the sections present
 	Sections []Score `json:"sections"`
 	Subsets  []Score `json:"subsets"`
 	// subsets and sections of the published suite that the data has no prompt of
-	Missing []string `json:"missing"`
-	Ties    int      `json:"ties"` // comparisons of equal rewards
+	Missing     []string `json:"missing"`
+	Comparisons int      `json:"comparisons"`
+	Ties        int      `json:"ties"` // comparisons of equal rewards
+	// TieRule says how the published code counts a tie, Source which code that is.
+	TieRule string `json:"tie_rule"`
+	Source  string `json:"source"`
 }
 
 // RunSuite turns rewards into the scores of the named suite; rewards[g][k] is the reward of
 // response k of group g. A group's subset says which part it belongs to; one that the suite does
 // not know is an error.
+//
+// The interval of every score comes from 2000 draws of prompts, from which the published rule makes
+// all scores anew. Prompts are drawn with replacement among those that stand in the same subsets,
+// so that every draw has subsets of the sizes that the suite has. Where all draws agree, the
+// interval is Wilson's of the score's prompts.
 func RunSuite(name string, groups []pref.Group, rewards [][]float64) (SuiteResult, error) {
-	rules := map[string]func([]pref.Group, [][]float64) (SuiteResult, error){
-		SuiteRewardBench: rewardBench, SuiteRewardBench2: rewardBench2, SuiteRMBench: rmBench,
-		SuiteJudgeBench: judgeBench, SuiteRMB: rmb, SuiteLLMBar: llmBar, SuiteHHH: hhh,
-	}
-	rule, ok := rules[name]
-	if !ok {
-		return SuiteResult{}, fmt.Errorf("eval: suite %q, wanted one of %s", name, strings.Join(Suites(), ", "))
+	s, err := suiteOf(name)
+	if err != nil {
+		return SuiteResult{}, err
 	}
 	if err := check(groups, rewards); err != nil {
 		return SuiteResult{}, err
 	}
-	r, err := rule(groups, rewards)
+	score, err := s.rule(groups, rewards)
 	if err != nil {
 		return SuiteResult{}, err
 	}
-	r.Suite = name
+	r := score(ones(len(groups)))
+	r.bootstrap(score, groups, s.cluster)
+	if err := r.baselines(s, groups); err != nil {
+		return SuiteResult{}, err
+	}
+	r.Suite, r.TieRule, r.Source = name, s.ties, s.source
 	for _, m := range Margins(groups, rewards) {
+		r.Comparisons++
 		if m == 0 {
 			r.Ties++
 		}
@@ -75,37 +196,72 @@ func RunSuite(name string, groups []pref.Group, rewards [][]float64) (SuiteResul
 	return r, nil
 }
 
-// bySubset gathers a value of each group by the group's subset.
-type bySubset map[string][]float64
+func ones(n int) []float64 {
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = 1
+	}
+	return x
+}
+
+// baselines adds what the length alone and a constant reward achieve.
+func (r *SuiteResult) baselines(s suite, groups []pref.Group) error {
+	constant := make([][]float64, len(groups))
+	for g, group := range groups {
+		constant[g] = make([]float64, len(group.Responses))
+	}
+	for _, baseline := range []struct {
+		rewards [][]float64
+		at      func(*Score) *float64
+	}{
+		{responseLengths(groups), func(s *Score) *float64 { return &s.Longest }},
+		{constant, func(s *Score) *float64 { return &s.Constant }},
+	} {
+		score, err := s.rule(groups, baseline.rewards)
+		if err != nil {
+			return err
+		}
+		scored := score(ones(len(groups)))
+		theirs := scored.rows()
+		for i, row := range r.rows() {
+			*baseline.at(row) = theirs[i].Score
+		}
+	}
+	return nil
+}
+
+// bySubset holds a value of each group by the group's subset.
+type bySubset map[string][]groupValue
+
+type groupValue struct {
+	group int
+	value float64
+}
 
 func gather(groups []pref.Group, value func(g int) float64) bySubset {
 	s := bySubset{}
 	for g, group := range groups {
-		s[group.Subset] = append(s[group.Subset], value(g))
+		s[group.Subset] = append(s[group.Subset], groupValue{g, value(g)})
 	}
 	return s
 }
 
-// score is the mean of a subset, with Wilson's interval where all values are 0 or 1.
-func (s bySubset) score(name string) Score {
-	x := s[name]
-	sum, binary := 0.0, true
-	for _, v := range x {
-		sum += v
-		binary = binary && (v == 0 || v == 1)
+// score is the weighted mean of a subset.
+func (s bySubset) score(name string, weight []float64) Score {
+	var m weightedMean
+	for _, v := range s[name] {
+		m.add(v.value, weight[v.group])
 	}
-	out := Score{Name: name, N: len(x), Score: ratio(sum, len(x))}
-	if binary && len(x) > 0 {
-		out.Low, out.High = wilson(out.Score, float64(len(x)))
-	}
-	return out
+	return Score{Name: name, N: len(s[name]), Score: m.mean()}
 }
 
 // known returns an error for the first subset that is not among the names.
 func (s bySubset) known(suite string, names []string) error {
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("eval: suite %s has no subset %q, wanted %s: is this the file of another suite, or a row without \"subset\"?", suite, name, strings.Join(names, ", "))
+			return fmt.Errorf("eval: suite %s has no subset %q, wanted %s: is this the file of "+
+				"another suite, or a row without \"subset\"?", suite, name,
+				strings.Join(names, ", "))
 		}
 	}
 	return nil
@@ -150,28 +306,45 @@ func (r *SuiteResult) add(name string, weight float64, parts []Score) {
 }
 
 // close makes the overall score of the sections.
-func (r *SuiteResult) close() { r.Score, _ = weighted(r.Sections) }
+func (r *SuiteResult) close() {
+	r.Overall = Score{Name: "overall"}
+	r.Overall.Score, r.Overall.N = weighted(r.Sections)
+}
+
+// rows are all scores: overall, sections, subsets.
+func (r *SuiteResult) rows() []*Score {
+	rows := []*Score{&r.Overall}
+	for i := range r.Sections {
+		rows = append(rows, &r.Sections[i])
+	}
+	for i := range r.Subsets {
+		rows = append(rows, &r.Subsets[i])
+	}
+	return rows
+}
 
 // Lines returns the result as lines of a table: overall, sections, subsets.
 func (r SuiteResult) Lines() [][]string {
-	lines := [][]string{{r.Suite, "n", "score", "95 % interval"}}
-	row := func(indent string, s Score) {
-		interval := ""
-		if s.High > 0 {
-			interval = fmt.Sprintf("[%.4f, %.4f]", s.Low, s.High)
-		}
-		lines = append(lines, []string{indent + s.Name, fmt.Sprint(s.N), fmt.Sprintf("%.4f", s.Score), interval})
+	lines := [][]string{{r.Suite, "n", "score", "95 % interval", "longest", "constant"}}
+	row := func(name string, s Score) {
+		lines = append(lines, []string{name, fmt.Sprint(s.N), fmt.Sprintf("%.4f", s.Score),
+			interval(s.Low, s.High), fmt.Sprintf("%.4f", s.Longest),
+			fmt.Sprintf("%.4f", s.Constant)})
 	}
-	n := 0
+	row(r.Overall.Name, r.Overall)
 	for _, s := range r.Sections {
-		n += s.N
-	}
-	row("", Score{Name: "overall", N: n, Score: r.Score})
-	for _, s := range r.Sections {
-		row("", s)
+		row(s.Name, s)
 	}
 	for _, s := range r.Subsets {
-		row("  ", s)
+		row("  "+s.Name, s)
 	}
 	return lines
 }
+
+// TieLine says how many rewards tie and how the suite counts that.
+func (r SuiteResult) TieLine() string {
+	return fmt.Sprintf("%s: %d of %d comparisons tie; a tie counts as %s", r.Suite, r.Ties,
+		r.Comparisons, r.TieRule)
+}
+
+func interval(low, high float64) string { return fmt.Sprintf("[%.4f, %.4f]", low, high) }

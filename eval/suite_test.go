@@ -1,7 +1,11 @@
 package eval
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -67,7 +71,7 @@ func TestRewardBenchPublishedSubsets(t *testing.T) {
 	for name, want := range map[string]float64{
 		"Chat":      218. / 358, // every accuracy is a count over the subset's size
 		"Chat Hard": 205. / 456,
-		"Safety":    (97 + 100 + 250 + 0.284*154 + 112) / 740,
+		"Safety":    (97 + 100 + 154 + 71 + 112) / 740.,
 		"Reasoning": (984*132./447 + 103 + 104 + 116 + 109 + 90 + 106) / 1968,
 	} {
 		near(t, name, section(r, name).Score, want, 1e-12)
@@ -93,7 +97,7 @@ func TestRewardBenchPublishedOverall(t *testing.T) {
 			r.Sections = append(r.Sections, Score{Score: x, N: 1, Weight: rewardBenchSections[i].weight})
 		}
 		r.close()
-		near(t, "overall", r.Score, c.overall, 0.1)
+		near(t, "overall", r.Overall.Score, c.overall, 0.1)
 	}
 }
 
@@ -107,9 +111,50 @@ func TestRewardBenchByHand(t *testing.T) {
 	r := d.run(t, SuiteRewardBench)
 	chat := (0.5*100 + 1*40) / 140
 	near(t, "chat", section(r, "Chat").Score, chat, 1e-12)
-	near(t, "overall", r.Score, (chat+0+0.5*1)/2.5, 1e-12)
+	near(t, "overall", r.Overall.Score, (chat+0+0.5*1)/2.5, 1e-12)
 	if r.Ties != 1 || section(r, "Chat").N != 3 || len(r.Sections) != 3 || len(r.Missing) != 27-4 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// What RewardBench's own code gives to drawn rewards; testdata/published.py has run it.
+func TestRewardBenchPublishedCode(t *testing.T) {
+	var stored struct {
+		Ties []struct {
+			Prompts []struct {
+				ID      string
+				Correct int `json:"num_correct"`
+				Scores  []float64
+			}
+			Score float64
+		}
+		Subsets, Sections map[string]float64
+	}
+	file, err := os.ReadFile("testdata/suites.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(file, &stored); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range stored.Ties {
+		var d suiteData
+		for _, p := range c.Prompts {
+			d.add("Ties", p.ID, p.Correct, p.Scores...)
+		}
+		r := d.run(t, SuiteRewardBench2)
+		near(t, fmt.Sprint("ties ", i), section(r, "Ties").Score, c.Score, 1e-12)
+	}
+	scores := map[string]Score{}
+	for name, x := range stored.Subsets {
+		scores[name] = Score{Score: x, N: 1}
+	}
+	r := rewardBenchOf(scores)
+	for name, want := range stored.Sections {
+		near(t, name, section(r, name).Score, want, 1e-12)
+	}
+	if len(stored.Ties) != 4 || len(stored.Sections) != 4 || len(stored.Subsets) != 23 {
+		t.Errorf("%d, %d, %d stored", len(stored.Ties), len(stored.Sections), len(stored.Subsets))
 	}
 }
 
@@ -128,16 +173,12 @@ func TestRewardBench2ByHand(t *testing.T) {
 	near(t, "focus", section(r, "Focus").Score, 0, 0)
 	want := 0.3*2/3 + 0.3*1 + 0.2*1 + 0.2*0.5 + 0.01*(math.Tanh(2./1-1)+math.Tanh(1./2-1))/2
 	near(t, "ties", section(r, "Ties").Score, want, 1e-12)
-	near(t, "overall", r.Score, ((1+1./3)/2+0+want)/3, 1e-12)
-	// Correct responses of one reward: the limit of tanh, and 0 for 0/0.
-	var e suiteData
-	e.add("Ties", "ref:0", 1, 1, 0)
-	e.add("Ties", "tied:0", 2, 1, 1, 0)
-	near(t, "no spread", section(e.run(t, SuiteRewardBench2), "Ties").Score, 1.01, 1e-12)
+	near(t, "overall", r.Overall.Score, ((1+1./3)/2+0+want)/3, 1e-12)
+	// Correct responses of one reward have no place in the mean of tanh.
 	var z suiteData
-	z.add("Ties", "ref:0", 1, 1, 1)
-	z.add("Ties", "tied:0", 2, 1, 1, 1)
-	near(t, "all equal", section(z.run(t, SuiteRewardBench2), "Ties").Score, 0, 1e-12)
+	z.add("Ties", "ref:0", 1, 1, 0)
+	z.add("Ties", "tied:0", 2, 1, 1, 0)
+	near(t, "no spread", section(z.run(t, SuiteRewardBench2), "Ties").Score, 1, 1e-12)
 	z.add("Ties", "7", 2, 1, 1, 1)
 	if _, err := RunSuite(SuiteRewardBench2, z.groups, z.rewards); err == nil || !strings.Contains(err.Error(), "wanted ref:N or tied:N") {
 		t.Errorf("%v", err)
@@ -158,7 +199,7 @@ func TestRMBenchByHand(t *testing.T) {
 	near(t, "hard", section(r, "hard").Score, (2./3+0.5)/2, 1e-12)
 	near(t, "normal", section(r, "normal").Score, (1./3+0.5)/2, 1e-12)
 	near(t, "easy", section(r, "easy").Score, (2./3+0.5)/2, 1e-12)
-	near(t, "overall", r.Score, (chat+0.5)/2, 1e-12)
+	near(t, "overall", r.Overall.Score, (chat+0.5)/2, 1e-12)
 	d.add("chat", "4", 1, 1, 0)
 	if _, err := RunSuite(SuiteRMBench, d.groups, d.rewards); err == nil || !strings.Contains(err.Error(), "2 responses, wanted 3 chosen and 3 rejected") {
 		t.Errorf("%v", err)
@@ -173,19 +214,51 @@ func TestRMBenchPublishedOverall(t *testing.T) {
 		r.Sections = append(r.Sections, Score{Score: x, N: 1, Weight: 1})
 	}
 	r.close()
-	near(t, "overall", r.Score, 85.28, 0.01)
+	near(t, "overall", r.Overall.Score, 85.28, 0.01)
 }
 
 func TestJudgeBenchByHand(t *testing.T) {
 	var d suiteData
 	d.add("mmlu-pro-law", "1", 1, 1, 0)
 	d.add("mmlu-pro-math", "2", 1, 0, 1)
-	d.add("livecodebench", "3", 1, 1, 1)
+	d.add("livecodebench", "3", 1, 1, 1) // a tie is wrong
 	d.add("livebench-math", "4", 1, 1, 0)
 	r := d.run(t, SuiteJudgeBench)
 	near(t, "knowledge", section(r, "knowledge").Score, 0.5, 0)
-	near(t, "coding", section(r, "coding").Score, 0.5, 0)
-	near(t, "overall", r.Score, 2.5/4, 1e-12)
+	near(t, "coding", section(r, "coding").Score, 0, 0)
+	near(t, "overall", r.Overall.Score, 2./4, 1e-12)
+}
+
+// arXiv 2410.12784 publishes 64.29 of Skywork-Reward-Gemma-2-27B on the 350 pairs of GPT-4o. Of
+// these 225 are right and 3 tie; were a tie half right, it would be 64.71. Their parts in the
+// categories are made up.
+func TestJudgeBenchPublishedOverall(t *testing.T) {
+	var d suiteData
+	add := func(source string, right, tied, wrong int) {
+		for range right {
+			d.add(source, strconv.Itoa(len(d.groups)), 1, 1, 0)
+		}
+		for range tied {
+			d.add(source, strconv.Itoa(len(d.groups)), 1, 1, 1)
+		}
+		for range wrong {
+			d.add(source, strconv.Itoa(len(d.groups)), 1, 0, 1)
+		}
+	}
+	add("mmlu-pro-law", 92, 1, 61)
+	add("livebench-reasoning", 65, 1, 32)
+	add("livebench-math", 47, 1, 8)
+	add("livecodebench", 21, 0, 21)
+	r := d.run(t, SuiteJudgeBench)
+	near(t, "overall", 100*r.Overall.Score, 64.29, 0.005)
+	if r.Ties != 3 || r.Overall.N != 350 || r.TieRule != "wrong" {
+		t.Errorf("%+v", r)
+	}
+	half, err := Comparisons(d.groups, d.rewards)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "a tie half right", 100*half.Accuracy, 64.71, 0.005)
 }
 
 func TestRMBByHand(t *testing.T) {
@@ -199,7 +272,7 @@ func TestRMBByHand(t *testing.T) {
 	r := d.run(t, SuiteRMB)
 	near(t, "pairwise", section(r, "Helpfulness pairwise").Score, 0.5, 0)
 	near(t, "best of n", section(r, "Helpfulness BoN").Score, 1./3, 1e-12)
-	near(t, "overall", r.Score, (0.5+1./3+1)/3, 1e-12)
+	near(t, "overall", r.Overall.Score, (0.5+1./3+1)/3, 1e-12)
 	if len(r.Missing) != 1 || len(r.Subsets) != 4 {
 		t.Errorf("%+v", r)
 	}
@@ -216,7 +289,7 @@ func TestLLMBarByHand(t *testing.T) {
 	r := d.run(t, SuiteLLMBar)
 	near(t, "neighbor", section(r, "llmbar-adver-neighbor").Score, 0.5, 1e-12)
 	near(t, "adversarial", section(r, "adversarial").Score, 0.5, 1e-12)
-	near(t, "overall", r.Score, (1+0.5+1+0)/4, 1e-12) // subsets weigh alike
+	near(t, "overall", r.Overall.Score, (1+0.5+1+0)/4, 1e-12) // subsets weigh alike
 	if len(r.Missing) != 1 || r.Missing[0] != "llmbar-adver-manual" {
 		t.Errorf("missing %v", r.Missing)
 	}
@@ -229,7 +302,7 @@ func TestHHHByHand(t *testing.T) {
 	d.add("helpful", "3", 1, 1, 0)
 	r := d.run(t, SuiteHHH)
 	near(t, "honest", section(r, "honest").Score, 0.75, 0)
-	near(t, "overall", r.Score, 2.5/3, 1e-12)
+	near(t, "overall", r.Overall.Score, 2.5/3, 1e-12)
 }
 
 func TestSuiteErrors(t *testing.T) {

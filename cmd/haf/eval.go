@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"haf/eval"
 	"haf/pref"
@@ -16,7 +15,7 @@ import (
 
 type evalCmd struct {
 	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; with several a matrix of models and data files is made."`
-	Data      []string `required:"" help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order." sep:"none"`
+	Data      []string `help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order. With -suite all: SUITE=FILE." sep:"none"`
 	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
 	Label     string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
 	Subset    []string `help:"Only groups of this subset; may be repeated." sep:"none"`
@@ -33,7 +32,7 @@ type evalCmd struct {
 	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
 	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
 	Matrix  bool     `help:"Each data file is a set of its own."`
-	Suite   string   `help:"Score a benchmark by its own rule: rewardbench, rewardbench2, rmbench, judgebench, rmb, llmbar, hhh."`
+	Suite   string   `help:"Score a benchmark by its own rule: rewardbench, rewardbench2, rmbench, judgebench, rmb, llmbar, hhh, or all. Without -data its data set on the hub is taken."`
 	Out     string   `help:"Write every comparison with its rewards to this new JSONL file."`
 
 	RewardBenchOut string `name:"rewardbench-out" help:"Folder for result files as RewardBench writes them."`
@@ -62,13 +61,20 @@ func (c *evalCmd) check() error {
 	case c.Ensemble != "" && c.Matrix:
 		return fmt.Errorf("%w: -ensemble makes one model of several, -matrix a row of each: "+
 			"choose one", errUsage)
-	case c.Suite != "" && !slices.Contains(eval.Suites(), c.Suite):
-		return fmt.Errorf("%w: -suite %q, wanted one of %v", errUsage, c.Suite, eval.Suites())
+	case len(c.Data) == 0 && (c.Suite == "" || c.matrix()):
+		return fmt.Errorf("%w: name preferences with -data, or a benchmark with -suite", errUsage)
+	case c.Suite != "" && c.Suite != eval.AllSuites && !slices.Contains(eval.Suites(), c.Suite):
+		return fmt.Errorf("%w: -suite %q, wanted one of %v or %s", errUsage, c.Suite,
+			eval.Suites(), eval.AllSuites)
 	case c.matrix() && (c.Suite != "" || c.Gate > 0 || c.Details || len(c.Valid) > 0 ||
 		c.Out != "" || c.Ties || c.HeldOut):
 		return fmt.Errorf("%w: several models, or -matrix, make a table of accuracies: give "+
 			"-suite, -gate, -details, -valid, -ties, -held-out and -out with one model and no "+
 			"-matrix", errUsage)
+	case c.Suite == eval.AllSuites && (c.Gate > 0 || c.Details || len(c.Valid) > 0 ||
+		c.Out != "" || c.HeldOut):
+		return fmt.Errorf("%w: -suite all makes one table: give -gate, -details, -valid, "+
+			"-held-out and -out with a single suite", errUsage)
 	case c.RewardBenchOut != "" && c.Suite != eval.SuiteRewardBench &&
 		c.Suite != eval.SuiteRewardBench2:
 		return fmt.Errorf("%w: -rewardbench-out goes with -suite rewardbench or rewardbench2",
@@ -90,7 +96,10 @@ func (c *evalCmd) Run(a *app) error {
 	if c.matrix() {
 		return c.runMatrix(a)
 	}
-	groups, valid, read, err := c.data(a)
+	if c.Suite == eval.AllSuites {
+		return c.runSuites(a)
+	}
+	data, valid, err := c.data(a)
 	if err != nil {
 		return err
 	}
@@ -98,7 +107,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out, first, err := c.evaluate(a, r, groups, valid, read)
+	out, first, err := c.evaluate(a, r, data, valid)
 	if err = closed(r, err); err != nil {
 		return err
 	}
@@ -112,56 +121,89 @@ func (c *evalCmd) Run(a *app) error {
 	return nil
 }
 
+// runSuites makes one table of all suites. A suite that failed is an error after it.
+func (c *evalCmd) runSuites(a *app) error {
+	given, err := eval.SuiteFiles(c.Data)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	r, err := c.openModels(a, c.Models)
+	if err != nil {
+		return err
+	}
+	load := func(suite string) (eval.SuiteData, error) {
+		return eval.LoadSuite(suite, given[suite], a.data, c.options())
+	}
+	table, err := eval.RunSuites(a.ctx, r, c.Rewards, load, a.p.Logf)
+	if err = closed(r, err); err != nil {
+		return err
+	}
+	table.Model = c.name(c.Models)
+	if err := a.print(table, table.Write); err != nil {
+		return err
+	}
+	return table.Err()
+}
+
 func (c *evalCmd) openModels(a *app, models []string) (pref.Rewarder, error) {
 	return c.open(a, models, reading{Options: reward.Options{MaxLength: c.MaxLength}, once: true})
 }
 
 // data reads the preferences, and the validation data that a temperature is fitted on.
-func (c *evalCmd) data(a *app) (groups, valid []pref.Group, read string, err error) {
-	files, err := a.data(c.Data)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	groups, counts, err := pref.Load(files, c.options())
-	if err != nil {
-		return nil, nil, "", err
+func (c *evalCmd) data(a *app) (data eval.SuiteData, valid []pref.Group, err error) {
+	if data, err = c.preferences(a); err != nil {
+		return data, nil, err
 	}
 	if c.HeldOut {
 		for _, model := range c.Models {
-			if groups, err = recipe.HeldOut(model, groups); err != nil {
-				return nil, nil, "", err
+			if data.Groups, err = recipe.HeldOut(model, data.Groups); err != nil {
+				return data, nil, err
 			}
 		}
 	}
 	if len(c.Valid) > 0 {
 		opt := c.options()
 		opt.Limit, opt.KeepTies = 0, false
-		if files, err = a.data(c.Valid); err != nil {
-			return nil, nil, "", err
+		files, err := a.data(c.Valid)
+		if err != nil {
+			return data, nil, err
 		}
 		if valid, _, err = pref.Load(files, opt); err != nil {
-			return nil, nil, "", err
+			return data, nil, err
 		}
 	}
-	a.p.Logf("data: %s", counts)
+	a.p.Logf("data: %s", data.Read)
 	if c.HeldOut {
-		a.p.Logf("held out: %d groups whose prompt the run has not seen", len(groups))
+		a.p.Logf("held out: %d groups whose prompt the run has not seen", len(data.Groups))
 	}
-	return groups, valid, counts.String(), nil
+	return data, valid, nil
+}
+
+// preferences are those of the files named, or those of the suite.
+func (c *evalCmd) preferences(a *app) (eval.SuiteData, error) {
+	if c.Suite != "" {
+		return eval.LoadSuite(c.Suite, c.Data, a.data, c.options())
+	}
+	files, err := a.data(c.Data)
+	if err != nil {
+		return eval.SuiteData{}, err
+	}
+	groups, counts, err := pref.Load(files, c.options())
+	return eval.SuiteData{Named: c.Data, Groups: groups, Read: counts.String()}, err
 }
 
 // evaluate reads the rewards and measures them; first names the first of them.
 func (c *evalCmd) evaluate(
-	a *app, m pref.Rewarder, groups, valid []pref.Group, read string,
+	a *app, m pref.Rewarder, data eval.SuiteData, valid []pref.Group,
 ) (out eval.Evaluation, first string, err error) {
-	r, err := m.Read(a.ctx, groups, c.Rewards)
+	r, err := m.Read(a.ctx, data.Groups, c.Rewards)
 	if err != nil {
 		return out, "", err
 	}
 	if out, err = eval.Evaluate(r); err != nil {
 		return out, "", err
 	}
-	out.Model, out.Data, out.Read = c.name(c.Models), c.Data, read
+	out.Model, out.Data, out.Read = c.name(c.Models), data.Named, data.Read
 	if c.Details || len(valid) > 0 {
 		var fitted *pref.Readings
 		if len(valid) > 0 {
@@ -176,7 +218,7 @@ func (c *evalCmd) evaluate(
 		}
 	}
 	if c.Suite != "" {
-		if err := c.suite(a, &out, m, groups, r); err != nil {
+		if err := c.suite(a, &out, m, data.Groups, r); err != nil {
 			return out, "", err
 		}
 	}
@@ -193,16 +235,8 @@ func (c *evalCmd) evaluate(
 func (c *evalCmd) suite(
 	a *app, out *eval.Evaluation, m pref.Rewarder, groups []pref.Group, r pref.Readings,
 ) error {
-	if n := len(groups) - len(r.Index); n > 0 {
-		a.p.Logf("suite: %d of %d prompts could not be read and have no part in the score", n,
-			len(groups))
-	}
-	missing, err := out.ScoreSuite(c.Suite, groups, r)
-	if err != nil {
+	if err := out.ScoreSuite(c.Suite, groups, r, a.p.Logf); err != nil {
 		return err
-	}
-	if len(missing) > 0 {
-		a.p.Logf("suite: the data has nothing of %s", strings.Join(missing, ", "))
 	}
 	if c.RewardBenchOut == "" {
 		return nil
