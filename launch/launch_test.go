@@ -87,6 +87,12 @@ func TestTrain(t *testing.T) {
 		!strings.Contains(err.Error(), "holds a run already") {
 		t.Errorf("started again: %v", err)
 	}
+	if valid, err := recipe.ValidationGroups(request.Out); err != nil || len(valid) != 1 {
+		t.Errorf("%d validation groups: %v", len(valid), err)
+	}
+	if _, err := recipe.ValidationGroups(demo.Base); err == nil {
+		t.Error("a model that is no run has validation data")
+	}
 	resume := launch.Request{Resume: request.Out}
 	if _, _, err := resume.Session(run.VerbTrain); err == nil ||
 		!strings.Contains(err.Error(), "is finished") {

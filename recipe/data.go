@@ -69,6 +69,23 @@ func Aligned(groups []pref.Group, encoded []encode.Group) []pref.Group {
 	return out
 }
 
+// ValidationGroups returns the validation data of the run in a folder. A run that was trained
+// without is an error.
+func ValidationGroups(dir string) ([]pref.Group, error) {
+	manifest, err := ReadManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	_, valid, _, err := manifest.Recipe.Groups()
+	if err != nil {
+		return nil, err
+	}
+	if len(valid) == 0 {
+		return nil, fmt.Errorf("recipe: %s was trained without validation data", dir)
+	}
+	return valid, nil
+}
+
 // HeldOut returns those of the groups whose prompt the run in the folder was neither trained nor
 // validated on.
 func HeldOut(dir string, groups []pref.Group) ([]pref.Group, error) {

@@ -1,6 +1,11 @@
 package reward
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+
 	"haf/eval"
 	"haf/pref"
 )
@@ -32,4 +37,45 @@ func (c Combination) AddTo(r *pref.Readings) {
 	}
 	r.Names, r.Rewards[ByCombined] = append(r.Names[:len(r.Names):len(r.Names)], ByCombined),
 		combined
+}
+
+// A Fit is a combination that was fitted and stored beside a model.
+type Fit struct {
+	File string `json:"file"`
+	Combination
+	// of each head and of the combination, on the data of the fit
+	Heads map[string]eval.Result `json:"heads"`
+
+	rows []eval.Row // the same
+}
+
+// FitCombination fits the weights of the model's two heads to the comparisons of groups and stores
+// them beside the model. split says what the groups are, see [Combination].
+func (r *Reader) FitCombination(
+	ctx context.Context, groups []pref.Group, split string,
+) (Fit, error) {
+	read, err := r.Read(ctx, groups, []string{ByScore, ByImplicit})
+	if err != nil {
+		return Fit{}, err
+	}
+	weights, err := FitCombination(&read, split)
+	if err != nil {
+		return Fit{}, err
+	}
+	if err := r.model.SetCombination(weights); err != nil {
+		return Fit{}, err
+	}
+	e, err := eval.Evaluate(read)
+	file := filepath.Join(r.model.Dir, CombinationName)
+	return Fit{file, weights, e.Rewards, e.Rows()}, err
+}
+
+// Write writes the weights and a table of what each reward is worth on the data of the fit.
+func (f Fit) Write(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%.6g · score + %.6g · implicit, fitted on %d comparisons: %s\n\n",
+		f.Score, f.Implicit, f.Comparisons, f.Split)
+	if err != nil {
+		return err
+	}
+	return eval.Table(w, f.rows)
 }

@@ -1,6 +1,7 @@
 package reward
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -321,6 +322,17 @@ func inOrder[T any](of []T, order []int) []T {
 		out[i] = of[at]
 	}
 	return out
+}
+
+// Variances returns the variance of the named reward of each sample, "" names the default; nil if
+// it is not the score, or if the model does not predict the score's variance.
+func (r *Reader) Variances(
+	ctx context.Context, name string, samples []pref.Sample,
+) ([]float64, error) {
+	if !r.model.HasVariance || cmp.Or(name, r.Rewards()[0]) != ByScore {
+		return nil, nil
+	}
+	return r.model.Variances(ctx, samples)
 }
 
 // Variances returns the variance of the score head's reward of each sample, by a model that was
