@@ -80,7 +80,7 @@ func loadOptimization(
 		fmt.Sprintf("prompts read: %d, %d repeated ones left out", len(prompts), repeated),
 	}
 	env.Progress.Logf("%s", o.report[0])
-	policy, err := env.open("policy", r.Model.Path, r.ModelOptions())
+	policy, err := env.openTrained("policy", r.Model.Path, r.ModelOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -114,12 +114,9 @@ func (o *optimization) openCritic() error {
 	if path == "" {
 		path = r.Model.Path
 	}
-	critic, err := reward.Open(o.env.Device, path, r.CriticOptions())
+	critic, err := o.env.open(path, r.CriticOptions())
 	if err != nil {
 		return err
-	}
-	for _, note := range critic.Notes(path) {
-		o.env.Notef("%s", note)
 	}
 	o.task.Critic = critic
 	o.models = append(o.models, critic)

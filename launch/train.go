@@ -51,7 +51,7 @@ func loadTraining(env Env, r *recipe.Recipe) (job[train.Result], error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.model, err = env.open("model", r.Model.Path, r.ModelOptions()); err != nil {
+	if t.model, err = env.openTrained("model", r.Model.Path, r.ModelOptions()); err != nil {
 		return nil, err
 	}
 	data, lines, err := recipe.Encode(t.model.Encoder, trained, valid)
@@ -68,21 +68,6 @@ func loadTraining(env Env, r *recipe.Recipe) (job[train.Result], error) {
 		return nil, err
 	}
 	return t, nil
-}
-
-// open opens a model on disk and reports what it is.
-func (e Env) open(what, path string, opt reward.Options) (*reward.Model, error) {
-	model, err := reward.Open(e.Device, path, opt)
-	if err != nil {
-		return nil, err
-	}
-	for _, note := range model.Notes(path) {
-		e.Notef("%s", note)
-	}
-	all, trainable := model.NumParams()
-	e.Progress.Logf("%s: %s, %s, %d parameters, %d trained, template %s", what, path,
-		model.Config.Family, all, trainable, model.Meta.Template.Name)
-	return model, nil
 }
 
 func (t *training) close() { t.model.Close() }

@@ -9,3 +9,21 @@ type Progress interface {
 	Update(done int, detail string)
 	EndPhase()
 }
+
+// Passes returns a function that shows passes over data as phases of p, one after the other. A pass
+// begins when its name comes first and ends when all of it is done.
+func Passes(p Progress) func(pass string, done, total int) {
+	running := ""
+	return func(pass string, done, total int) {
+		if pass != running {
+			p.EndPhase() // of a pass that an error ended
+			p.StartPhase(pass, total)
+			running = pass
+		}
+		p.Update(done, "")
+		if done == total {
+			p.EndPhase()
+			running = ""
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"haf/backend"
 	"haf/hub"
 	"haf/internal/progress"
+	"haf/launch"
 	"haf/reward"
 )
 
@@ -28,23 +29,15 @@ func (a *app) openModel(named string, opt reward.Options) (*reward.Model, error)
 }
 
 // openModelOn is openModel on a device that is open.
-func (a *app) openModelOn(device *backend.Device, named string, opt reward.Options) (*reward.Model, error) {
-	c, err := a.hub()
+func (a *app) openModelOn(
+	device *backend.Device, named string, opt reward.Options,
+) (*reward.Model, error) {
+	client, err := a.hub()
 	if err != nil {
 		return nil, err
 	}
-	model, err := c.Model(a.ctx, named)
-	if err != nil {
-		return nil, err
-	}
-	if base := reward.MissingBase(model.Paths[0]); base != "" {
-		found, err := c.Model(a.ctx, base)
-		if err != nil {
-			return nil, err
-		}
-		opt.Base = found.Paths[0]
-	}
-	return a.openLocal(device, model.Paths[0], opt)
+	env := launch.Env{Device: device, Hub: client, Notef: a.notef}
+	return env.OpenModel(a.ctx, named, opt)
 }
 
 // data returns the files that paths or ids of data name.

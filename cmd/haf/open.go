@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"haf/backend"
 	"haf/pref"
 	"haf/reward"
 	"haf/rewarder"
@@ -267,20 +266,6 @@ func keepAccepted[T any](
 
 // ofPrompt is the prompt of a prompt.
 func ofPrompt(p []pref.Message) []pref.Message { return p }
-
-// openLocal opens a model on disk and tells the user of what is special about it.
-func (a *app) openLocal(
-	device *backend.Device, path string, opt reward.Options,
-) (*reward.Model, error) {
-	model, err := reward.Open(device, path, opt)
-	if err != nil {
-		return nil, err
-	}
-	for _, note := range model.Notes(path) {
-		a.notef("%s", note)
-	}
-	return model, nil
-}
 
 // cacheDir is haf's folder of that name in the user's cache.
 func cacheDir(name string) (string, error) {

@@ -1,5 +1,5 @@
 // Package progress shows long work on a stream such as standard error: a bar on a terminal, and
-// elsewhere a line now and then. A [Printer] is a run.Progress.
+// elsewhere a line now and then. A [Printer] is a [run.Progress].
 package progress
 
 import (
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"haf/hub"
+	"haf/run"
 )
 
 // A Printer shows one phase of work at a time. It is not safe for concurrent use.
@@ -148,23 +149,8 @@ func (p *Printer) EndPhase() {
 	}
 }
 
-// Passes returns a function that shows passes over data, one after the other. A pass begins when
-// its name comes first and ends when all of it is done.
-func (p *Printer) Passes() func(pass string, done, total int) {
-	running := ""
-	return func(pass string, done, total int) {
-		if pass != running {
-			p.EndPhase() // of a pass that an error ended
-			p.StartPhase(pass, total)
-			running = pass
-		}
-		p.Update(done, "")
-		if done == total {
-			p.EndPhase()
-			running = ""
-		}
-	}
-}
+// Passes returns a function that shows passes over data: see [run.Passes].
+func (p *Printer) Passes() func(pass string, done, total int) { return run.Passes(p) }
 
 // Fetches has the client's downloads and notes shown on w.
 func Fetches(client *hub.Client, w io.Writer) {
