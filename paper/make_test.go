@@ -102,7 +102,7 @@ func TestLocal(t *testing.T) {
 	}}
 	r, err := recipe.Load("", []string{
 		"model.path=" + demo.Base, "model.max_length=64", "data.train=" + demo.Train,
-		"data.first=16", "train.epochs=1", "train.seed=1",
+		"data.limit=16", "train.epochs=1", "train.seed=1",
 	})
 	if err != nil {
 		t.Fatal(err)
