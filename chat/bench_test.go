@@ -17,10 +17,10 @@ func BenchmarkRender(b *testing.B) {
 	if err := json.Unmarshal(data, &published); err != nil {
 		b.Fatal(err)
 	}
-	chat := []Message{{"system", "Be brief."}}
+	chat := []Message{{Role: "system", Content: "Be brief."}}
 	for range 4 {
-		chat = append(chat, Message{"user", strings.Repeat("What is it? ", 20)},
-			Message{"assistant", strings.Repeat("It is what it is. ", 20)})
+		chat = append(chat, Message{Role: "user", Content: strings.Repeat("What is it? ", 20)},
+			Message{Role: "assistant", Content: strings.Repeat("It is what it is. ", 20)})
 	}
 	for _, p := range published {
 		if p.Name != "smollm2" && p.Name != "llama3_1" && p.Name != "qwen3" {

@@ -27,8 +27,10 @@ var ErrNoTemplate = errors.New("chat: the model has no chat template: " +
 	"give one, or name one of plain, phi-2, mistral")
 
 // A Message is one turn of a conversation; Role is "system", "user" or "assistant" in most
-// templates.
-type Message struct{ Role, Content string }
+// templates. Parts is a JSON object of further keys, such as tool_calls, which come before Role and
+// Content of the same name; Tools, on the first message, is a JSON list that becomes the variable
+// tools. "" is none.
+type Message struct{ Role, Content, Parts, Tools string }
 
 // Template is a chat template in Jinja, as transformers runs it: docs/dev/decisions/0060-jinja.md.
 // It does not change and is safe for concurrent use.
@@ -197,10 +199,33 @@ func (t *Template) Hash() string {
 // ends where the assistant's next answer begins. The text holds the special tokens, BOS included
 // where the template writes it: encode it with special false. A template that refuses the
 // conversation (raise_exception) is an error.
+//
+// Tools, parts of messages and turns of other roles are rendered by the template, or the
+// conversation is refused: see [ErrUnrendered].
 func (t *Template) Render(messages []Message, addGenerationPrompt bool) (string, error) {
+	text, err := t.render(messages, addGenerationPrompt)
+	if err == nil {
+		err = t.checkRendered(messages, addGenerationPrompt, text)
+	}
+	if err != nil {
+		return "", err
+	}
+	return text, nil
+}
+
+func (t *Template) render(messages []Message, addGenerationPrompt bool) (string, error) {
 	vars := maps.Clone(t.vars)
-	vars["messages"] = messageList(messages)
+	list, err := messageList(messages)
+	if err != nil {
+		return "", err
+	}
+	vars["messages"] = list
 	vars["add_generation_prompt"] = jinja.Bool(addGenerationPrompt)
+	if len(messages) > 0 && messages[0].Tools != "" {
+		if vars["tools"], err = jinja.FromJSON([]byte(messages[0].Tools)); err != nil {
+			return "", fmt.Errorf("chat template: tools: %w", err)
+		}
+	}
 	return t.execute(vars)
 }
 
@@ -235,13 +260,22 @@ func (t *Template) execute(vars jinja.Variables) (text string, err error) {
 	return text, nil
 }
 
-func messageList(messages []Message) jinja.Value {
+func messageList(messages []Message) (jinja.Value, error) {
 	list := make([]jinja.Value, len(messages))
 	for i, m := range messages {
-		list[i] = jinja.NewDict(jinja.Str("role"), jinja.Str(m.Role),
+		dict := jinja.NewDict(jinja.Str("role"), jinja.Str(m.Role),
 			jinja.Str("content"), jinja.Str(m.Content))
+		if m.Parts != "" {
+			parts, err := jinja.FromJSON([]byte(m.Parts))
+			more, ok := parts.(*jinja.Dict)
+			if err != nil || !ok {
+				return nil, fmt.Errorf("chat template: parts of message %d are no JSON object: %v", i, err)
+			}
+			dict.Update(more)
+		}
+		list[i] = dict
 	}
-	return jinja.NewList(list...)
+	return jinja.NewList(list...), nil
 }
 
 // jinjaValue converts any Go value by way of its JSON form.
@@ -258,7 +292,7 @@ func jinjaValue(v any) (jinja.Value, error) {
 	case float64:
 		return jinja.Float(v), nil
 	case []Message:
-		return messageList(v), nil
+		return messageList(v)
 	case json.RawMessage:
 		if v != nil {
 			return jinja.FromJSON(v)

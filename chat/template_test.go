@@ -2,6 +2,7 @@ package chat
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -66,6 +67,10 @@ func checkConversations(t *testing.T, path string, day time.Time) {
 					t.Fatal(err)
 				}
 				got, err := tpl.Render(messages, c.AddGenerationPrompt)
+				if errors.Is(err, ErrUnrendered) && messages[0].Role == "nobody" {
+					// transformers renders this without the message
+					got, err = tpl.render(messages, c.AddGenerationPrompt)
+				}
 				raw, rawErr := tpl.RenderAny(c.Messages, map[string]any{"add_generation_prompt": c.AddGenerationPrompt})
 				if raw != got || (err == nil) != (rawErr == nil) {
 					t.Errorf("%s: RenderAny gives %q (%v), Render %q (%v)", c.Messages, raw, rawErr, got, err)
@@ -93,13 +98,13 @@ func TestNamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chat := []Message{{"system", "Be brief."}, {"user", "Hi"}, {"assistant", "Hello."}, {"user", "2+2?"}}
+		chat := []Message{{Role: "system", Content: "Be brief."}, {Role: "user", Content: "Hi"}, {Role: "assistant", Content: "Hello."}, {Role: "user", Content: "2+2?"}}
 		prompt, err := tpl.Render(chat, true)
 		if err != nil || prompt != want {
 			t.Errorf("%s: %q (%v), want %q", name, prompt, err, want)
 		}
 		answer := "4"
-		whole, err := tpl.Render(append(chat, Message{"assistant", answer}), false)
+		whole, err := tpl.Render(append(chat, Message{Role: "assistant", Content: answer}), false)
 		if name != "mistral" {
 			answer = " " + answer
 		}
@@ -124,7 +129,7 @@ func TestTransformersExtensions(t *testing.T) {
 			t.Errorf("%s: %v", source, err)
 			continue
 		}
-		if got, err := tpl.At(day).Render([]Message{{"user", "Hi"}}, false); err != nil || got != want {
+		if got, err := tpl.At(day).Render([]Message{{Role: "user", Content: "Hi"}}, false); err != nil || got != want {
 			t.Errorf("%s: %q (%v), want %q", source, got, err, want)
 		}
 	}
@@ -145,7 +150,7 @@ func TestTemplatesRefused(t *testing.T) {
 	} {
 		tpl, err := New(source, "", "")
 		if err == nil {
-			_, err = tpl.Render([]Message{{"user", "Hi"}}, false)
+			_, err = tpl.Render([]Message{{Role: "user", Content: "Hi"}}, false)
 		}
 		if err == nil || !strings.HasPrefix(err.Error(), "chat template") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: error %v, want one with %q", source, err, want)
@@ -221,7 +226,7 @@ func TestTemplatesStopped(t *testing.T) {
 		if want == made {
 			tpl.limits.Bytes = 1 << 25
 		}
-		out, err := tpl.Render([]Message{{"user", "Hi"}}, false)
+		out, err := tpl.Render([]Message{{Role: "user", Content: "Hi"}}, false)
 		if err == nil && !(want == "" && len(out) == 0) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%.90s: %d bytes, error %.300v, want one with %q", source, len(out), err, want)
 		}
@@ -250,7 +255,7 @@ func TestConcurrentRender(t *testing.T) {
 	for range 8 {
 		wait.Go(func() {
 			for range 50 {
-				if got, err := tpl.Render([]Message{{"system", "s"}, {"user", "u"}}, true); err != nil || got != "<s>[INST] s\n\nu [/INST]" {
+				if got, err := tpl.Render([]Message{{Role: "system", Content: "s"}, {Role: "user", Content: "u"}}, true); err != nil || got != "<s>[INST] s\n\nu [/INST]" {
 					t.Errorf("%q, %v", got, err)
 					return
 				}
@@ -279,10 +284,10 @@ func TestWith(t *testing.T) {
 	}
 	check := func(tpl *Template, want string) {
 		t.Helper()
-		if got, err := tpl.Render([]Message{{"user", "Hi"}}, true); err != nil || got != want {
+		if got, err := tpl.Render([]Message{{Role: "user", Content: "Hi"}}, true); err != nil || got != want {
 			t.Errorf("%q (%v), want %q", got, err, want)
 		}
-		got, err := tpl.RenderAny([]Message{{"user", "Hi"}}, map[string]any{"effort": "other"})
+		got, err := tpl.RenderAny([]Message{{Role: "user", Content: "Hi"}}, map[string]any{"effort": "other"})
 		if want := "<s>other " + want[strings.IndexByte(want, ' ')+1:]; err != nil || got != want {
 			t.Errorf("RenderAny: %q (%v), want %q", got, err, want)
 		}

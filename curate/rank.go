@@ -130,20 +130,20 @@ func Recall(groups []pref.Group, rewards, gold [][]float64, most int) (*eval.Rec
 	return nil, nil
 }
 
-// ReadSamples reads files of {prompt, response} rows and puts those of one prompt together; first,
-// if not 0, is how many prompts to take.
-func ReadSamples(paths []string, first int) ([][]Sample, error) {
+// ReadSamples reads files of {prompt, response} rows and puts those of one prompt together.
+// Options.Limit, if not 0, is how many prompts to take.
+func ReadSamples(paths []string, opt pref.Options) ([][]Sample, error) {
 	var out [][]Sample
 	at := map[pref.PromptKey]int{}
 	for _, path := range paths {
-		for s, err := range pref.ReadSamples(path) {
+		for s, err := range pref.ReadSamples(path, opt) {
 			if err != nil {
 				return nil, err
 			}
 			key := pref.Group{Prompt: s.Prompt}.PromptKey()
 			i, ok := at[key]
 			if !ok {
-				if first > 0 && len(out) == first {
+				if opt.Limit > 0 && len(out) == opt.Limit {
 					continue
 				}
 				i = len(out)

@@ -61,7 +61,7 @@ type Conversation struct {
 func (e *Encoder) render(messages []pref.Message, generationPrompt bool) (string, error) {
 	turns := make([]chat.Message, len(messages))
 	for i, m := range messages {
-		turns[i] = chat.Message{Role: m.Role, Content: m.Content}
+		turns[i] = chat.Message(m)
 	}
 	text, err := e.tpl.Render(turns, generationPrompt)
 	if err != nil {

@@ -156,6 +156,9 @@ func (e *Encoder) specialIn(g pref.Group) []string {
 	var found []string
 	for _, m := range g.Prompt {
 		found = append(found, e.tok.SpecialIn(m.Content)...)
+		if m.Parts != "" {
+			found = append(found, e.tok.SpecialIn(m.Parts)...)
+		}
 	}
 	for _, r := range g.Responses {
 		found = append(found, e.tok.SpecialIn(r)...)

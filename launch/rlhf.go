@@ -72,7 +72,7 @@ func loadOptimization(
 		}
 	}()
 	env.Progress.Logf("device: %s", env.Device.Describe())
-	prompts, repeated, err := pref.LoadPrompts(r.Data.Train, r.Data.Limit)
+	prompts, repeated, err := pref.LoadPrompts(r.Data.Train, r.Data.Options())
 	if err != nil {
 		return nil, err
 	}

@@ -10,15 +10,12 @@ import (
 // decodeBestOf decodes rows whose chosen and rejected are lists of texts, every chosen one better
 // than every rejected one: RewardBench 2 and RM-Bench (whose subset is the domain). The chosen are
 // the first responses of the group.
-func decodeBestOf(f fields, opt Options) (decoded, error) {
-	raw, err := f.get("prompt")
+func decodeBestOf(f *fields, opt Options) (decoded, error) {
+	prompt, err := f.prompt("prompt")
 	if err != nil {
 		return decoded{}, err
 	}
-	g := Group{}
-	if g.Prompt, err = promptOf(raw, "prompt"); err != nil {
-		return decoded{}, err
-	}
+	g := Group{Prompt: prompt}
 	chosen, err := textsAt(f, "chosen")
 	if err != nil {
 		return decoded{}, err
@@ -46,21 +43,25 @@ func bestOf(g Group, chosen, rejected []string, opt Options) decoded {
 }
 
 // textsAt decodes a list of one or more texts.
-func textsAt(f fields, key string) ([]string, error) {
+func textsAt(f *fields, key string) ([]string, error) {
 	raw, err := f.get(key)
 	if err != nil {
 		return nil, err
 	}
-	list, err := listOf(raw, key, "texts")
+	return textsOf(raw, f.name(key))
+}
+
+func textsOf(raw json.RawMessage, field string) ([]string, error) {
+	list, err := listOf(raw, field, "texts")
 	if err != nil {
 		return nil, err
 	}
 	if len(list) < 1 || len(list) > maxResponses/2 {
-		return nil, wrong(key, "%d of them, wanted 1 to %d", len(list), maxResponses/2)
+		return nil, wrong(field, "%d of them, wanted 1 to %d", len(list), maxResponses/2)
 	}
 	texts := make([]string, len(list))
 	for i, item := range list {
-		if texts[i], err = textOf(item, fmt.Sprintf("%s[%d]", key, i)); err != nil {
+		if texts[i], err = textOf(item, fmt.Sprintf("%s[%d]", field, i)); err != nil {
 			return nil, err
 		}
 	}
@@ -70,25 +71,27 @@ func textsAt(f fields, key string) ([]string, error) {
 // decodeRMB decodes both parts of RMB: {conversation_input, chosen: {answer}, reject: {answer}} and
 // {conversation_input, bon_best: {answer}, loser_list: [{answer}]}; the subset is the category
 // path.
-func decodeRMB(f fields, opt Options) (decoded, error) {
-	raw, err := f.get("conversation_input")
+func decodeRMB(f *fields, opt Options) (decoded, error) {
+	prompt, err := f.prompt("conversation_input")
 	if err != nil {
 		return decoded{}, err
 	}
-	g := Group{Subset: f.label("category_path")}
-	if g.Prompt, err = promptOf(raw, "conversation_input"); err != nil {
+	g := Group{Prompt: prompt}
+	if g.Subset, err = f.label("category_path"); err != nil {
 		return decoded{}, err
 	}
-	best, worse := "chosen", "reject"
-	g.ID = f.label("pair_uid")
+	best, worse, id := "chosen", "reject", "pair_uid"
 	if f.has("bon_best") {
-		best, worse = "bon_best", "loser_list"
-		g.ID = f.label("bon_uid")
+		best, worse, id = "bon_best", "loser_list", "bon_uid"
 	}
-	if raw, err = f.get(best); err != nil {
+	if g.ID, err = f.label(id); err != nil {
 		return decoded{}, err
 	}
-	chosen, err := answerAt(raw, best)
+	raw, err := f.get(best)
+	if err != nil {
+		return decoded{}, err
+	}
+	chosen, err := f.answerAt(raw, best)
 	if err != nil {
 		return decoded{}, err
 	}
@@ -106,28 +109,24 @@ func decodeRMB(f fields, opt Options) (decoded, error) {
 	}
 	rejected := make([]string, len(losers))
 	for i, item := range losers {
-		if rejected[i], err = answerAt(item, worse); err != nil {
+		if rejected[i], err = f.answerAt(item, worse); err != nil {
 			return decoded{}, err
 		}
 	}
 	return bestOf(g, []string{chosen}, rejected, opt), nil
 }
 
-func answerAt(raw json.RawMessage, field string) (string, error) {
-	f, err := objectAt(raw, field)
+func (f *fields) answerAt(raw json.RawMessage, field string) (string, error) {
+	answer, err := f.objectAt(raw, field)
 	if err != nil {
 		return "", err
 	}
-	text, ok := f["answer"]
-	if !ok {
-		return "", wrong(field+".answer", "missing, wanted it beside %s", f.keys())
-	}
-	return textOf(text, field+".answer")
+	return answer.text("answer")
 }
 
 // decodeHHH decodes the HHH alignment set: {input, targets: {choices, labels}}, whose choices of
 // label 1 are better than those of label 0. The input is a transcript or a plain question.
-func decodeHHH(f fields, opt Options) (decoded, error) {
+func decodeHHH(f *fields, opt Options) (decoded, error) {
 	input, err := f.text("input")
 	if err != nil {
 		return decoded{}, err
@@ -136,11 +135,7 @@ func decodeHHH(f fields, opt Options) (decoded, error) {
 	if turns, err := parseTranscript(input); err == nil {
 		g.Prompt = turns
 	}
-	raw, err := f.get("targets")
-	if err != nil {
-		return decoded{}, err
-	}
-	targets, err := objectAt(raw, "targets")
+	targets, err := f.object("targets")
 	if err != nil {
 		return decoded{}, err
 	}
@@ -148,7 +143,8 @@ func decodeHHH(f fields, opt Options) (decoded, error) {
 	if err != nil {
 		return decoded{}, err
 	}
-	if raw, err = targets.get("labels"); err != nil {
+	raw, err := targets.get("labels")
+	if err != nil {
 		return decoded{}, err
 	}
 	labels, err := listOf(raw, "targets.labels", "0 and 1")
@@ -177,7 +173,7 @@ func decodeHHH(f fields, opt Options) (decoded, error) {
 // of scores. The score is the mean of the ratings of the aspects, as in the binarized sets (the
 // published overall_score is known to be unreliable); Options.Label names one aspect, or
 // overall_score. Completions without a rating are left out.
-func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
+func decodeUltraFeedback(f *fields, opt Options) (decoded, error) {
 	instruction, err := f.text("instruction")
 	if err != nil {
 		return decoded{}, err
@@ -193,24 +189,23 @@ func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
 	if len(list) > maxResponses {
 		return decoded{}, wrong("completions", "%d of them, wanted at most %d", len(list), maxResponses)
 	}
-	g := Group{Prompt: asked(instruction), Subset: f.label("source")}
+	g := Group{Prompt: asked(instruction)}
+	if g.Subset, err = f.label("source"); err != nil {
+		return decoded{}, err
+	}
 	var scores []float64
 	empty := false
 	for i, item := range list {
 		at := fmt.Sprintf("completions[%d]", i)
-		c, err := objectAt(item, at)
+		c, err := f.objectAt(item, at)
 		if err != nil {
 			return decoded{}, err
 		}
-		response, ok := c["response"]
-		if !ok {
-			return decoded{}, wrong(at+".response", "missing, wanted it beside %s", c.keys())
-		}
-		text, err := textOf(response, at+".response")
+		text, err := c.text("response")
 		if err != nil {
 			return decoded{}, err
 		}
-		score, rated, err := ultraScore(c, at, opt.Label)
+		score, rated, err := ultraScore(c, opt.Label)
 		if err != nil {
 			return decoded{}, err
 		}
@@ -229,20 +224,18 @@ func decodeUltraFeedback(f fields, opt Options) (decoded, error) {
 
 // ultraScore is the score of one completion; not rated where the published rating is missing or
 // "N/A".
-func ultraScore(c fields, at, choose string) (score float64, rated bool, err error) {
+func ultraScore(c *fields, choose string) (score float64, rated bool, err error) {
 	if choose == "overall_score" {
-		raw, ok := c["overall_score"]
-		if !ok {
+		if !c.has("overall_score") {
 			return 0, false, nil
 		}
-		score, err = numberOf(raw, at+".overall_score")
+		score, err = c.number("overall_score")
 		return score, err == nil, err
 	}
-	raw, ok := c["annotations"]
-	if !ok {
+	if !c.has("annotations") {
 		return 0, false, nil
 	}
-	annotations, err := objectAt(raw, at+".annotations")
+	annotations, err := c.object("annotations")
 	if err != nil {
 		return 0, false, err
 	}
@@ -252,18 +245,20 @@ func ultraScore(c fields, at, choose string) (score float64, rated bool, err err
 	}
 	n := 0
 	for _, aspect := range aspects {
-		raw, ok := annotations[aspect]
-		if !ok {
+		if !annotations.has(aspect) {
 			continue
 		}
-		field := at + ".annotations." + aspect
-		a, err := objectAt(raw, field)
+		a, err := annotations.object(aspect)
+		if err != nil {
+			return 0, false, err
+		}
+		rating, err := a.label("Rating")
 		if err != nil {
 			return 0, false, err
 		}
 		// Ratings are published as text; "N/A" stands for none.
 		var x float64
-		if json.Unmarshal([]byte(a.label("Rating")), &x) == nil {
+		if json.Unmarshal([]byte(rating), &x) == nil {
 			score += x
 			n++
 		}
@@ -279,12 +274,8 @@ func ultraScore(c fields, at, choose string) (score float64, rated bool, err err
 // helpfulness or the attribute that Options.Label names. {prompt, response_1, response_2,
 // preference_strength} is a pair: strength −3 to −1 prefers response 1, 1 to 3 response 2, 0 is a
 // tie; its size is the margin.
-func decodeHelpSteer(f fields, opt Options) (decoded, error) {
-	raw, err := f.get("prompt")
-	if err != nil {
-		return decoded{}, err
-	}
-	prompt, err := promptOf(raw, "prompt")
+func decodeHelpSteer(f *fields, opt Options) (decoded, error) {
+	prompt, err := f.prompt("prompt")
 	if err != nil {
 		return decoded{}, err
 	}
@@ -299,10 +290,7 @@ func decodeHelpSteer(f fields, opt Options) (decoded, error) {
 	if key == "" || key == Safer || key == Better {
 		key = "helpfulness"
 	}
-	if raw, err = f.get(key); err != nil {
-		return decoded{}, err
-	}
-	score, err := numberOf(raw, key)
+	score, err := f.number(key)
 	switch {
 	case err != nil:
 		return decoded{}, err
@@ -321,14 +309,13 @@ func decodeHelpSteer(f fields, opt Options) (decoded, error) {
 }
 
 // gradesOf reads the ratings that a row states of its one response.
-func gradesOf(f fields) (map[string][]float64, error) {
+func gradesOf(f *fields) (map[string][]float64, error) {
 	grades := map[string][]float64{}
 	for _, attribute := range ratings {
-		raw, ok := f[attribute]
-		if !ok {
+		if !f.has(attribute) {
 			continue
 		}
-		x, err := numberOf(raw, attribute)
+		x, err := f.number(attribute)
 		if err != nil {
 			return nil, err
 		}
@@ -337,7 +324,7 @@ func gradesOf(f fields) (map[string][]float64, error) {
 	return grades, nil
 }
 
-func decodeStrength(f fields, prompt []Message) (decoded, error) {
+func decodeStrength(f *fields, prompt []Message) (decoded, error) {
 	a, err := f.text("response_1")
 	if err != nil {
 		return decoded{}, err
@@ -346,20 +333,26 @@ func decodeStrength(f fields, prompt []Message) (decoded, error) {
 	if err != nil {
 		return decoded{}, err
 	}
-	raw, err := f.get("preference_strength")
+	strength, err := f.number("preference_strength")
+	return stated(prompt, a, b, strength), err
+}
+
+// decodeHelpSteer3 decodes HelpSteer3's preferences: {context, response1, response2,
+// overall_preference}, whose sign and size are those of HelpSteer2's strength. The subset is the
+// domain.
+func decodeHelpSteer3(f *fields, _ Options) (decoded, error) {
+	prompt, err := f.prompt("context")
 	if err != nil {
 		return decoded{}, err
 	}
-	strength, err := numberOf(raw, "preference_strength")
+	a, err := f.text("response1")
 	if err != nil {
 		return decoded{}, err
 	}
-	v := neither
-	switch {
-	case strength < 0:
-		v, strength = first, -strength
-	case strength > 0:
-		v = second
+	b, err := f.text("response2")
+	if err != nil {
+		return decoded{}, err
 	}
-	return judged(prompt, said(a), said(b), v, strength), nil
+	strength, err := f.number("overall_preference")
+	return stated(prompt, a, b, strength), err
 }

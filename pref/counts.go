@@ -1,6 +1,7 @@
 package pref
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -26,6 +27,7 @@ const (
 	DropSubset       = "outside the subsets"
 	DropLong         = "longer than max-chars"
 	DropMix          = "outside the mix"
+	DropNotText      = "images or other media"
 )
 
 // Counts say what became of the rows of one or more files. Read = Kept + Bad + Joined + the sum of
@@ -46,7 +48,75 @@ type Counts struct {
 	Joined  int `json:"joined"`
 	Flipped int `json:"flipped"` // comparisons flipped by Options.LabelNoise
 
-	seen map[digest]struct{}
+	// Unread counts the rows by columns that were not read; a key inside messages is
+	// prompt[].name, say.
+	Unread map[string]int `json:"unread,omitempty"`
+	// NegativeMargins are comparisons whose margin says that the rejected response is the better one
+	NegativeMargins int `json:"negative_margins,omitempty"`
+	// Marks count the rows by marks of chat templates that stand in their prompts
+	Marks map[string]int `json:"template_marks,omitempty"`
+	// Marked are the rows that have any.
+	Marked int `json:"template_marked,omitempty"`
+
+	seen    map[digest]struct{}
+	columns map[string]bool // named columns that some row of the file has
+	keys    string          // of the file's last row
+}
+
+// mostUnread bounds the names that are kept, since a file could have one of its own a row.
+const mostUnread = 1000
+
+// note counts what a row says beside its group.
+func (c *Counts) note(d decoded, f *fields) {
+	c.NegativeMargins += d.negative
+	c.keys = quoted(slices.Sorted(maps.Keys(f.all)))
+	if c.columns == nil {
+		c.columns = map[string]bool{}
+	}
+	for name := range f.columns {
+		if f.has(name) {
+			c.columns[name] = true
+		}
+	}
+	if d.drop != "" {
+		return // reading ended early
+	}
+	for key := range f.all {
+		if !f.row.read[key] {
+			countIn(&c.Unread, key)
+		}
+	}
+	for key := range f.row.extra {
+		countIn(&c.Unread, key)
+	}
+	for _, mark := range f.row.marks {
+		countIn(&c.Marks, mark)
+	}
+	if len(f.row.marks) > 0 {
+		c.Marked++
+	}
+}
+
+func countIn(counts *map[string]int, name string) {
+	if *counts == nil {
+		*counts = map[string]int{}
+	}
+	if _, known := (*counts)[name]; known || len(*counts) < mostUnread {
+		(*counts)[name]++
+	}
+}
+
+// unseen is the error of a file in which no row has a column that was named.
+func (c *Counts) unseen(path string, columns Columns) error {
+	for _, name := range slices.Sorted(maps.Keys(columns.named())) {
+		at := columns.named()[name]
+		if at != NoColumn && c.columns != nil && !c.columns[name] {
+			return fmt.Errorf("pref: %s: no row has the column %s, which the %s was to be read from; the "+
+				"last row has %s", path, quote(at), name, c.keys)
+		}
+	}
+	c.columns = nil
+	return nil
 }
 
 type digest [16]byte
@@ -107,7 +177,28 @@ func (c *Counts) Lines() []string {
 	if c.Flipped > 0 {
 		lines = append(lines, fmt.Sprintf("label noise: %d comparisons flipped", c.Flipped))
 	}
+	if c.NegativeMargins > 0 {
+		lines = append(lines, fmt.Sprintf("comparisons with a negative margin: %d", c.NegativeMargins))
+	}
+	if c.Marked > 0 {
+		lines = append(lines, fmt.Sprintf("warning: %d prompts hold marks of a chat template (%s): the "+
+			"model's template is put around them", c.Marked, mostOften(c.Marks)))
+	}
+	if len(c.Unread) > 0 {
+		lines = append(lines, fmt.Sprintf("columns not read: %s", quoted(slices.Sorted(maps.Keys(c.Unread)))))
+	}
 	return lines
+}
+
+// mostOften lists what was counted, the most frequent first.
+func mostOften(counts map[string]int) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%q %d", name, counts[name])
+	}
+	return strings.Join(names, ", ")
 }
 
 // String returns the lines of [Counts.Lines] as one.
@@ -124,6 +215,9 @@ func (g Group) digest() digest {
 		b = binary.LittleEndian.AppendUint64(b, uint64(c.Chosen))
 		b = binary.LittleEndian.AppendUint64(b, uint64(c.Rejected))
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(c.Margin))
+		if c.ZeroMargin {
+			b = append(b, 1)
+		}
 	}
 	for _, t := range g.Ties {
 		b = binary.LittleEndian.AppendUint64(b, uint64(t[0]))
@@ -141,7 +235,12 @@ func (g Group) digest() digest {
 func appendPrompt(b []byte, prompt []Message) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(prompt)))
 	for _, m := range prompt {
-		b = appendText(appendText(b, m.Role), m.Content)
+		if m.Parts == "" && m.Tools == "" {
+			b = appendText(appendText(b, m.Role), m.Content)
+			continue
+		}
+		b = appendText(appendText(b, m.Role+"\x00"), m.Content) // no role has that byte
+		b = appendText(appendText(b, m.Parts), m.Tools)
 	}
 	return b
 }

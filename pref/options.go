@@ -7,39 +7,25 @@ import (
 	"strings"
 )
 
-// Formats of a row of preferences, the values of Options.Format. The page
-// docs/reference/data-formats.md has an example of each.
-const (
-	Auto = "auto" // each row by its keys
-	// {chosen, rejected}: two transcripts "\n\nHuman: …\n\nAssistant: …"
-	HH = "hh"
-	// {prompt, chosen, rejected[, margin]}, text or messages; or the prompt implicit in both
-	Pairs  = "pairs"
-	Groups = "groups" // {prompt, responses, comparisons | scores}
-	// {prompt, response_0, response_1, safer_response_id, better_response_id, is_response_i_safe}
-	PKU           = "pku"
-	Arena         = "arena"         // {conversation_a, conversation_b, winner[, turn]}
-	Alpaca        = "alpaca"        // {instruction, input, output_1, output_2, preference}
-	UltraFeedback = "ultrafeedback" // {instruction, completions: [{response, annotations}]}
-	// adjacent rows {prompt, response, helpfulness, …}, or {prompt, response_1, response_2,
-	// preference_strength}
-	HelpSteer  = "helpsteer2"
-	BestOf     = "bestof"     // {prompt, chosen: […], rejected: […]}: RewardBench 2, RM-Bench
-	JudgeBench = "judgebench" // {question, response_A, response_B, label}
-	// {conversation_input, chosen, reject} or {conversation_input, bon_best, loser_list}
-	RMB = "rmb"
-	HHH = "hhh" // {input, targets: {choices, labels}}
-	// {prompt, completion, label}: one response, true where it is desirable
-	Unpaired = "unpaired"
-)
-
-var formats = []string{Auto, HH, Pairs, Groups, PKU, Arena, Alpaca, UltraFeedback, HelpSteer, BestOf, JudgeBench, RMB, HHH, Unpaired}
-
 // Values of Options.Label: which of a row's labels decides. A format without the label passes over
 // it.
 const (
 	Safer  = "safer"  // pku: safer_response_id, the default there
 	Better = "better" // pku: better_response_id
+)
+
+// Values of Options.NegativeMargin: what is done with a comparison whose margin says that the
+// rejected response is the better one. All count them.
+const (
+	NegativeError = "error" // a bad row
+	NegativeFlip  = "flip"  // the pair is turned round, with the margin's size
+	NegativeKeep  = "keep"  // as it stands
+)
+
+// Values of Options.NonText: what is done with a row that holds images or other media.
+const (
+	NonTextError = "error" // a bad row
+	NonTextDrop  = "drop"  // dropped, counted
 )
 
 // ratings are the attributes that rows of helpsteer2 and of ultrafeedback rate; Options.Label may
@@ -49,6 +35,7 @@ var ratings = []string{"helpfulness", "correctness", "coherence", "complexity", 
 // Options say what is read and how much of it is kept. The zero value reads everything, each row by
 // its keys, and fails at the first bad row.
 type Options struct {
+	Columns  Columns  // of files that name their columns otherwise
 	Format   string   // one of the formats; "" is Auto
 	Label    string   // Safer, Better, or the attribute that decides; "" is the format's default
 	Subsets  []string // none: all; else only groups of these subsets
@@ -57,7 +44,11 @@ type Options struct {
 	// compares nothing is dropped
 	KeepUnpaired bool
 	MaxChars     int // 0 = no limit: characters of the prompt and the longest response together
-	SkipBad      int // tolerate this many bad rows, over all files together, before failing
+	// NegativeError, which "" is, NegativeFlip or NegativeKeep: a margin below 0
+	NegativeMargin string
+	// NonTextError, which "" is, or NonTextDrop: rows with images and other media
+	NonText string
+	SkipBad int // tolerate this many bad rows, over all files together, before failing
 	// 0 = all: reading stops once N groups are kept; of a mix: the most groups in all
 	Limit int
 	// 0 or 1 = all: this share of the prompts read, drawn by Seed, whole prompts at a time
@@ -76,6 +67,11 @@ func (o Options) Check() error {
 		return fmt.Errorf("pref: format %q, wanted one of %s", o.Format, strings.Join(formats, ", "))
 	case o.Label != "" && !slices.Contains(choices, o.Label):
 		return fmt.Errorf("pref: label %q, wanted one of %s", o.Label, strings.Join(choices, ", "))
+	case !slices.Contains([]string{"", NegativeError, NegativeFlip, NegativeKeep}, o.NegativeMargin):
+		return fmt.Errorf("pref: negative margin %q, wanted %s, %s or %s", o.NegativeMargin,
+			NegativeError, NegativeFlip, NegativeKeep)
+	case !slices.Contains([]string{"", NonTextError, NonTextDrop}, o.NonText):
+		return fmt.Errorf("pref: non-text %q, wanted %s or %s", o.NonText, NonTextError, NonTextDrop)
 	case o.MaxChars < 0:
 		return fmt.Errorf("pref: max-chars %d, wanted 0 (no limit) or more", o.MaxChars)
 	case o.SkipBad < 0:

@@ -25,7 +25,7 @@ func TestExamplesOfThePage(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", format, err)
 		}
-		if got, err := detect(f); err != nil || got != format {
+		if got, err := formOf(f, Auto); err != nil || got.format != format {
 			t.Errorf("%s: recognized as %s, %v", rows, got, err)
 		}
 		groups, _, err := Load([]string{file(t, "page.jsonl", []byte(rows))}, Options{Format: format, KeepUnpaired: format == Unpaired})

@@ -69,7 +69,7 @@ func TestParquetOfPyarrow(t *testing.T) {
 	}
 	for i, g := range groups {
 		want := NewPair(user(fmt.Sprint("what does the fox eat ", i)), "mice ☀", "rain", g.Source)
-		want.Comparisons[0].Margin = []float64{0, 0, 2}[i]
+		want.Comparisons[0].Margin, want.Comparisons[0].ZeroMargin = []float64{0, 0, 2}[i], i == 0
 		if !reflect.DeepEqual(g, want) {
 			t.Errorf("%+v, wanted %+v", g, want)
 		}
@@ -113,7 +113,7 @@ func FuzzParquet(f *testing.F) {
 		parquetRows(bytes.NewReader(data), int64(len(data)), func(r row, err error) bool {
 			n++
 			if err == nil {
-				_, _ = decodeRow(r.data, Options{}) // no panic, whatever it holds
+				_, _, _ = decodeRow(r.data, Options{}) // no panic, whatever it holds
 			}
 			return n < 1000
 		})

@@ -6,19 +6,6 @@ package pref
 
 import "fmt"
 
-// Roles of a [Message].
-const (
-	System    = "system"
-	User      = "user"
-	Assistant = "assistant"
-)
-
-// A Message is one turn of a conversation.
-type Message struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
-}
-
 // A Sample is one prompt with one response: what is given a reward.
 type Sample struct {
 	Prompt   []Message `json:"prompt"`
@@ -27,11 +14,18 @@ type Sample struct {
 
 // A Comparison says that response Chosen of a group was preferred to response Rejected; both are
 // indices into Group.Responses. Margin is the stated strength of the preference, 0 where none was
-// stated.
+// stated; ZeroMargin says that 0 was stated.
 type Comparison struct {
 	Chosen, Rejected int
 	Margin           float64
+	ZeroMargin       bool `json:",omitempty"`
 }
+
+// Stated says whether the data states a margin.
+func (c Comparison) Stated() bool { return c.Margin != 0 || c.ZeroMargin }
+
+// state gives the comparison a margin that the data states.
+func (c *Comparison) state(margin float64) { c.Margin, c.ZeroMargin = margin, margin == 0 }
 
 // A Group is the unit of work: one prompt, its responses, and the comparisons between them. A pair
 // is a group of two responses and one comparison. With Options.KeepUnpaired a group may have a

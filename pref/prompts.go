@@ -2,21 +2,22 @@ package pref
 
 import "fmt"
 
-// LoadPrompts reads the distinct prompts of files, in order: of rows {prompt}, other keys passed
-// over, or of preference rows in any format of [Read]. Empty prompts are passed over; repeated is
-// how many rows had a prompt that was there before. first, if not 0, is how many prompts to take.
-// Files without a prompt are [ErrEmpty].
-func LoadPrompts(paths []string, first int) (prompts [][]Message, repeated int, err error) {
+// LoadPrompts reads the distinct prompts of files, in order: of rows {prompt} or {question}, other
+// keys passed over, or of preference rows in any format of [Read]. Empty prompts are passed over;
+// repeated is how many rows had a prompt that was there before. Options.Limit, if not 0, is how many
+// prompts to take, and Options.Columns say where the prompts stand. Files without a prompt are
+// [ErrEmpty].
+func LoadPrompts(paths []string, opt Options) (prompts [][]Message, repeated int, err error) {
 	seen := map[PromptKey]bool{}
 	for _, path := range paths {
 		for row, err := range fileRows(path) {
 			if err != nil {
 				return nil, 0, err
 			}
-			if first > 0 && len(prompts) == first {
+			if opt.Limit > 0 && len(prompts) == opt.Limit {
 				return prompts, repeated, nil
 			}
-			prompt, err := decodePrompt(row.data)
+			prompt, err := decodePrompt(row.data, opt)
 			if err != nil {
 				return nil, 0, fmt.Errorf("pref: %s: %w", Source{File: path, Line: row.line}, err)
 			}
@@ -38,15 +39,23 @@ func LoadPrompts(paths []string, first int) (prompts [][]Message, repeated int, 
 	return prompts, repeated, nil
 }
 
-func decodePrompt(data []byte) ([]Message, error) {
-	f, err := objectOf(data)
+func decodePrompt(data []byte, opt Options) ([]Message, error) {
+	f, err := rowOf(data, opt)
 	if err != nil {
 		return nil, err
 	}
-	if raw, err := f.get("prompt"); err == nil {
-		return promptOf(raw, "prompt")
+	for _, key := range [2]string{"prompt", "question"} {
+		if !f.has(key) {
+			continue
+		}
+		prompt, err := f.prompt(key)
+		if err != nil {
+			return nil, err
+		}
+		return f.context(prompt)
 	}
-	d, err := decodeRow(data, Options{})
+	opt.KeepTies, opt.KeepUnpaired, opt.NegativeMargin = true, true, NegativeKeep
+	d, err := decodeFields(f, opt)
 	if err != nil {
 		return nil, fmt.Errorf(`no "prompt", and no preference: %w`, err)
 	}

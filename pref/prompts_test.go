@@ -23,7 +23,7 @@ func TestLoadPrompts(t *testing.T) {
 {"chosen": "\n\nHuman: c\n\nAssistant: yes", "rejected": "\n\nHuman: c\n\nAssistant: no"}
 {"prompt": "d", "chosen": "x", "rejected": "y"}
 `)
-	prompts, repeated, err := LoadPrompts([]string{mixed}, 0)
+	prompts, repeated, err := LoadPrompts([]string{mixed}, Options{})
 	if err != nil || repeated != 1 || len(prompts) != 4 {
 		t.Fatalf("%d prompts, %d repeated, %v; want 4, 1", len(prompts), repeated, err)
 	}
@@ -32,7 +32,7 @@ func TestLoadPrompts(t *testing.T) {
 			t.Errorf("prompt %d is %+v, want %q", i, m, want)
 		}
 	}
-	if prompts, _, err = LoadPrompts([]string{mixed, mixed}, 2); err != nil || len(prompts) != 2 {
+	if prompts, _, err = LoadPrompts([]string{mixed, mixed}, Options{Limit: 2}); err != nil || len(prompts) != 2 {
 		t.Errorf("the first 2 are %v, %v", prompts, err)
 	}
 	for text, want := range map[string]string{
@@ -41,11 +41,11 @@ func TestLoadPrompts(t *testing.T) {
 		`{"text": "x"}`:                                 `no "prompt", and no preference`,
 		"{\"prompt\": \"a\"}\n{\"prompt\": {\"x\": 1}}": "p.jsonl:2",
 	} {
-		if _, _, err := LoadPrompts([]string{write(text)}, 0); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := LoadPrompts([]string{write(text)}, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s gave %v, want an error with %q", text, err, want)
 		}
 	}
-	if _, _, err := LoadPrompts([]string{write("")}, 0); !errors.Is(err, ErrEmpty) {
+	if _, _, err := LoadPrompts([]string{write("")}, Options{}); !errors.Is(err, ErrEmpty) {
 		t.Errorf("an empty file gave %v", err)
 	}
 }

@@ -8,43 +8,11 @@ import (
 
 // Readers of the published sets whose rows are one prompt with two responses and a label.
 
-// A verdict names the better of two responses, or neither.
-type verdict int
-
-const (
-	first verdict = iota
-	second
-	neither
-)
-
-// judged makes the pair, or the tie, of two dialogues that share their beginning; prompt is used
-// where they have none.
-func judged(prompt []Message, a, b []Message, v verdict, margin float64) decoded {
-	if v == second {
-		a, b = b, a
-	}
-	d := pairOf(prompt, a, b, margin)
-	if v == neither && d.drop == "" {
-		d.group.Comparisons, d.group.Ties, d.tied = nil, [][2]int{{0, 1}}, 1
-	}
-	return d
-}
-
-func said(text string) []Message { return []Message{{Role: Assistant, Content: text}} }
-
-// asked is the prompt of a text; nil, which is dropped, where there is nothing in it.
-func asked(text string) []Message {
-	if blank(text) {
-		return nil
-	}
-	return []Message{{Role: User, Content: text}}
-}
-
 // decodePKU decodes PKU-SafeRLHF and the pairs of BeaverTails: {prompt, response_0, response_1},
 // chosen by safer_response_id (where it is missing, or Options.Label is Better, by
 // better_response_id). The subset says how many of the two are safe: safe-safe, safe-unsafe,
 // unsafe-unsafe. A response id of −1 is a tie.
-func decodePKU(f fields, opt Options) (decoded, error) {
+func decodePKU(f *fields, opt Options) (decoded, error) {
 	prompt, err := f.text("prompt")
 	if err != nil {
 		return decoded{}, err
@@ -59,11 +27,7 @@ func decodePKU(f fields, opt Options) (decoded, error) {
 	if opt.Label == Better || opt.Label == "" && !f.has(key) {
 		key = "better_response_id"
 	}
-	raw, err := f.get(key)
-	if err != nil {
-		return decoded{}, err
-	}
-	id, err := numberOf(raw, key)
+	id, err := f.number(key)
 	if err != nil {
 		return decoded{}, err
 	}
@@ -77,10 +41,10 @@ func decodePKU(f fields, opt Options) (decoded, error) {
 	default:
 		return decoded{}, wrong(key, "%v, wanted 0, 1 or -1 (neither)", id)
 	}
-	d := judged(asked(prompt), said(responses[0]), said(responses[1]), v, 0)
+	d := judged(asked(prompt), said(responses[0]), said(responses[1]), v)
 	safe, known := 0, 0
 	for i := range responses {
-		raw, ok := f[fmt.Sprintf("is_response_%d_safe", i)]
+		raw, ok := f.opt(fmt.Sprintf("is_response_%d_safe", i))
 		if !ok {
 			continue
 		}
@@ -99,34 +63,24 @@ func decodePKU(f fields, opt Options) (decoded, error) {
 	return d, nil
 }
 
-func boolOf(raw json.RawMessage, field string) (yes bool, err error) {
-	if kind(raw) != "a boolean" {
-		return false, wrong(field, "%s, wanted true or false", kind(raw))
-	}
-	if err := json.Unmarshal(raw, &yes); err != nil {
-		return false, wrong(field, "%v, wanted true or false", err)
-	}
-	return yes, nil
-}
-
 // decodeArena decodes Chatbot Arena and the human judgements of MT-Bench: two conversations and the
 // winner. Where the row names a turn, each conversation is cut to it. Conversations whose earlier
 // answers differ have two prompts and are dropped.
-func decodeArena(f fields, _ Options) (decoded, error) {
+func decodeArena(f *fields, _ Options) (decoded, error) {
 	var sides [2][]Message
 	for i, key := range [2]string{"conversation_a", "conversation_b"} {
 		raw, err := f.get(key)
 		if err != nil {
 			return decoded{}, err
 		}
-		if sides[i], err = messagesOf(raw, key); err != nil {
+		if sides[i], err = f.messages(raw, f.name(key)); err != nil {
 			return decoded{}, err
 		}
 		if len(sides[i]) == 0 {
 			return decoded{}, wrong(key, "an empty list, wanted messages that end in one of the assistant")
 		}
 	}
-	if raw, ok := f["turn"]; ok {
+	if raw, ok := f.opt("turn"); ok {
 		turn, err := numberOf(raw, "turn")
 		if err != nil {
 			return decoded{}, err
@@ -151,16 +105,21 @@ func decodeArena(f fields, _ Options) (decoded, error) {
 	default:
 		return decoded{}, wrong("winner", "%s, wanted model_a, model_b, tie or tie (bothbad)", quote(winner))
 	}
-	d := judged(nil, sides[0], sides[1], v, 0)
-	d.group.Subset = f.label("category", "language")
-	return d, nil
+	d := judged(nil, sides[0], sides[1], v)
+	for _, side := range sides {
+		if err := textAnswer(side, "conversation_a"); err != nil {
+			return decoded{}, err
+		}
+	}
+	d.group.Subset, err = f.label("category", "language")
+	return d, err
 }
 
 // decodeAlpaca decodes AlpacaFarm, AlpacaEval, PandaLM and LLMBar: instruction and input are the
 // prompt; preference (LLMBar: label) is 1 or 2, a number between them that leans to one, and 0 or
 // 1.5 for a tie. PandaLM's own test file has response1, response2 and three annotators, whose
 // majority decides.
-func decodeAlpaca(f fields, _ Options) (decoded, error) {
+func decodeAlpaca(f *fields, _ Options) (decoded, error) {
 	instruction, err := f.optional("instruction")
 	if err != nil {
 		return decoded{}, err
@@ -193,7 +152,7 @@ func decodeAlpaca(f fields, _ Options) (decoded, error) {
 		sides[i] = said(text)
 	}
 	v, err := alpacaVerdict(f)
-	return judged(asked(prompt), sides[0], sides[1], v, 0), err
+	return judged(asked(prompt), sides[0], sides[1], v), err
 }
 
 // printed decodes a text. PandaLM has answers "True" and "3" that its publishing turned into a
@@ -212,7 +171,7 @@ func printed(raw json.RawMessage, field string) (string, error) {
 	return textOf(raw, field)
 }
 
-func alpacaVerdict(f fields) (verdict, error) {
+func alpacaVerdict(f *fields) (verdict, error) {
 	if f.has("annotator1", "annotator2", "annotator3") {
 		var votes []verdict
 		for i := 1; i <= 3; i++ {
@@ -234,12 +193,8 @@ func alpacaVerdict(f fields) (verdict, error) {
 	return verdictOf(f, "preference")
 }
 
-func verdictOf(f fields, key string) (verdict, error) {
-	raw, err := f.get(key)
-	if err != nil {
-		return neither, err
-	}
-	x, err := numberOf(raw, key)
+func verdictOf(f *fields, key string) (verdict, error) {
+	x, err := f.number(key)
 	switch {
 	case err != nil:
 		return neither, err
@@ -255,7 +210,7 @@ func verdictOf(f fields, key string) (verdict, error) {
 
 // decodeJudgeBench decodes JudgeBench: {question, response_A, response_B, label "A>B" or "B>A"};
 // the subset is the source.
-func decodeJudgeBench(f fields, _ Options) (decoded, error) {
+func decodeJudgeBench(f *fields, _ Options) (decoded, error) {
 	question, err := f.text("question")
 	if err != nil {
 		return decoded{}, err
@@ -282,7 +237,10 @@ func decodeJudgeBench(f fields, _ Options) (decoded, error) {
 	default:
 		return decoded{}, wrong("label", `%s, wanted "A>B", "B>A" or "A=B"`, quote(label))
 	}
-	d := judged(asked(question), said(a), said(b), v, 0)
-	d.group.Subset, d.group.ID = f.label("source"), f.label("pair_id")
-	return d, nil
+	d := judged(asked(question), said(a), said(b), v)
+	if d.group.Subset, err = f.label("source"); err != nil {
+		return decoded{}, err
+	}
+	d.group.ID, err = f.label("pair_id")
+	return d, err
 }

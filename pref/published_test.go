@@ -102,7 +102,7 @@ func TestPublishedFormats(t *testing.T) {
 		}
 		for i, row := range rows {
 			for _, stated := range []string{Auto, format} {
-				d, err := decodeRow([]byte(row), Options{Format: stated, KeepTies: true})
+				d, _, err := decodeRow([]byte(row), Options{Format: stated, KeepTies: true})
 				if err != nil {
 					t.Errorf("%s %d: %v", format, i, err)
 					continue
@@ -116,7 +116,7 @@ func TestPublishedFormats(t *testing.T) {
 				}
 			}
 			if len(want[format][i].Ties) > 0 && len(want[format][i].Comparisons) == 0 {
-				if d, err := decodeRow([]byte(row), Options{}); err != nil || d.drop != DropTied || d.tied != 1 {
+				if d, _, err := decodeRow([]byte(row), Options{}); err != nil || d.drop != DropTied || d.tied != 1 {
 					t.Errorf("%s %d: without ties %+v, %v", format, i, d, err)
 				}
 			}
@@ -137,7 +137,7 @@ func TestChoose(t *testing.T) {
 		{UltraFeedback, 0, "overall_score", []Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 0, Rejected: 2}}, "a"},
 		{UltraFeedback, 0, "helpfulness", []Comparison{{Chosen: 1, Rejected: 0}, {Chosen: 2, Rejected: 0}, {Chosen: 1, Rejected: 2}}, "b"},
 	} {
-		d, err := decodeRow([]byte(published[c.format][c.row]), Options{Label: c.choose})
+		d, _, err := decodeRow([]byte(published[c.format][c.row]), Options{Label: c.choose})
 		if err != nil || !reflect.DeepEqual(d.group.Comparisons, c.want) || d.group.Responses[d.group.Comparisons[0].Chosen] != c.chosen {
 			t.Errorf("%s by %s: %+v, %v", c.format, c.choose, d.group, err)
 		}
@@ -163,7 +163,7 @@ func TestPublishedErrors(t *testing.T) {
 		`{"conversation_input":"q","bon_best":{"answer":"b"},"loser_list":{}}`:                                             `field "loser_list": an object, wanted a list of answers`,
 		`{"input":"q","targets":{"choices":["a","b"],"labels":[1]}}`:                                                       `field "targets.labels": 1 of them, wanted one for each of the 2 choices`,
 	} {
-		if _, err := decodeRow([]byte(row), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := decodeRow([]byte(row), Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwanted %s", row, err, want)
 		}
 	}

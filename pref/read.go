@@ -150,7 +150,7 @@ func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error
 			}
 			counts.Read++
 			source := Source{File: path, Line: row.line}
-			d, err := decodeRow(row.data, opt)
+			d, f, err := decodeRow(row.data, opt)
 			if err != nil {
 				counts.Bad++
 				if counts.Bad <= opt.SkipBad {
@@ -163,6 +163,7 @@ func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error
 				yield(Group{}, err)
 				return
 			}
+			counts.note(d, f)
 			d.group.Source = source
 			if d.single && pending.any() && pending.add(d) {
 				counts.Joined++
@@ -178,8 +179,11 @@ func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error
 				return
 			}
 		}
-		if pending.any() {
-			emit(pending.close(opt))
+		if pending.any() && !emit(pending.close(opt)) {
+			return
+		}
+		if err := counts.unseen(path, opt.Columns); err != nil {
+			yield(Group{}, err)
 		}
 	}
 }

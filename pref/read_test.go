@@ -137,8 +137,8 @@ func TestReadErrors(t *testing.T) {
 		{"bad.jsonl", pairRows(1)[0] + "\n" + `{"prompt":"q","chosen":1,"rejected":""}`, `bad.jsonl:2: field "chosen": a number, wanted text or a list of messages`},
 		{"bad.json", "[" + pairRows(1)[0] + `, {"prompt":"q","chosen":1,"rejected":""}]`, `bad.json:2: field "chosen": a number`},
 		{"json.jsonl", pairRows(1)[0] + "\n{", `json.jsonl:2: invalid JSON at byte 1 of the row`},
-		{"utf8.jsonl", pairRows(1)[0] + "\n{\"a\":\"\xc3\x28\"}", `utf8.jsonl:2: invalid UTF-8 at byte 6 of the row (0xc3)`},
-		{"utf8.json", "[{\"a\":\"\xc3\x28\"}]", `utf8.json:1: invalid UTF-8 at byte 6`},
+		{"utf8.jsonl", pairRows(1)[0] + "\n{\"prompt\":\"\xc3\x28\",\"chosen\":\"a\",\"rejected\":\"b\"}", `utf8.jsonl:2: field "prompt": invalid UTF-8 at byte 0 of the text (0xc3)`},
+		{"utf8.json", "[{\"prompt\":\"a\xc3\x28\",\"chosen\":\"a\",\"rejected\":\"b\"}]", `utf8.json:1: field "prompt": invalid UTF-8 at byte 1`},
 		{"lines.jsonl", "[1]", `lines.jsonl:1: a list, wanted a JSON object`},
 		{"cut.jsonl.gz", string(whole[:len(whole)/2]), "truncated gzip, wanted a whole file"},
 		{"head.gz", string(whole[:5]), "truncated gzip, wanted a whole file"},
@@ -270,8 +270,8 @@ func TestReadStopsWhereTheLoopDoes(t *testing.T) {
 func TestReadSamples(t *testing.T) {
 	path := file(t, "s.jsonl", []byte(`{"prompt":"q","response":"a"}
 {"prompt":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"response":[{"role":"assistant","content":""}],"id":7}`))
-	got, err := collect(ReadSamples(path))
-	want := []Sample{{user("q"), "a"}, {[]Message{{System, "s"}, {User, "q"}}, ""}}
+	got, err := collect(ReadSamples(path, Options{}))
+	want := []Sample{{user("q"), "a"}, {[]Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}}, ""}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v, wanted %+v", got, err, want)
 	}
@@ -286,7 +286,7 @@ func TestReadSamples(t *testing.T) {
 		"": "nothing left to use",
 		"{\"prompt\":\"q\",\"response\":\"a\"}\n{\"prompt\"": "s.jsonl:2: invalid JSON",
 	} {
-		if _, err := collect(ReadSamples(file(t, "s.jsonl", []byte(data)))); err == nil || !strings.HasPrefix(err.Error(), "pref: ") || !strings.Contains(err.Error(), want) {
+		if _, err := collect(ReadSamples(file(t, "s.jsonl", []byte(data)), Options{})); err == nil || !strings.HasPrefix(err.Error(), "pref: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %s", data, err, want)
 		}
 	}

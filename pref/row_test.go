@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func user(s string) []Message { return []Message{{User, s}} }
+func user(s string) []Message { return []Message{{Role: User, Content: s}} }
 
 func TestDecodeRow(t *testing.T) {
 	pair := NewPair(user("q"), "good", "bad", Source{})
@@ -30,7 +30,7 @@ func TestDecodeRow(t *testing.T) {
 		{"null prompt", `{"prompt":null,"chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"good"}],"rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"bad"}]}`, decoded{group: pair}},
 		{"prompt repeated", `{"prompt":"q","chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"good"}],"rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"bad"}]}`, decoded{group: pair}},
 		{"prompt repeated after a system message", `{"prompt":"q","chosen":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"good"}],"rejected":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"bad"}]}`,
-			decoded{group: with(pair, func(g *Group) { g.Prompt = []Message{{System, "s"}, {User, "q"}} })}},
+			decoded{group: with(pair, func(g *Group) { g.Prompt = []Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}} })}},
 		{"margin of two scores", `{"prompt":"q","chosen":"good","rejected":"bad","score_chosen":9,"score_rejected":7.5}`, decoded{group: with(pair, func(g *Group) { g.Comparisons[0].Margin = 1.5 })}},
 		{"margin before scores", `{"prompt":"q","chosen":"good","rejected":"bad","score_chosen":9,"score_rejected":7.5,"margin":4}`, decoded{group: with(pair, func(g *Group) { g.Comparisons[0].Margin = 4 })}},
 		{"no scores", `{"prompt":"q","chosen":"good","rejected":"bad","score_chosen":9,"score_rejected":null}`, decoded{group: pair}},
@@ -62,7 +62,7 @@ func TestDecodeRow(t *testing.T) {
 		{"all tied", `{"prompt":"q","responses":["a","b"],"scores":[2,2]}`, decoded{drop: DropNoComparison, tied: 1}},
 		{"no comparison", `{"prompt":"q","responses":["a","b"],"comparisons":[]}`, decoded{drop: DropNoComparison}},
 	} {
-		if got, err := decodeRow([]byte(c.data), Options{}); err != nil || !reflect.DeepEqual(got, c.want) {
+		if got, _, err := decodeRow([]byte(c.data), Options{}); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v, wanted %+v", c.name, got, err, c.want)
 		}
 	}
@@ -71,15 +71,15 @@ func TestDecodeRow(t *testing.T) {
 func TestDecodeRowErrors(t *testing.T) {
 	group := func(rest string) string { return `{"prompt":"q","responses":["a","b"],` + rest + `}` }
 	for _, c := range []struct{ format, data, want string }{
-		{Auto, `{"prompt":"q","response":"a"}`, `keys "prompt", "response" fit no form, wanted hh {chosen, rejected}, pairs {prompt, chosen, rejected} or groups {`},
+		{Auto, `{"prompt":"q","response":"a"}`, `keys "prompt", "response" fit no format, and helpsteer2 {prompt, response, helpfulness} lacks "helpfulness"`},
 		{Auto, `{"Chosen":"a","rejected":"b"}`, `keys "Chosen", "rejected" fit no form`},
 		{Auto, `{}`, `no key at all`},
-		{Auto, `{"chosen":"a","rejected":"b","responses":[]}`, `both "chosen" and "responses"`},
+		{Auto, `{"chosen":"a","rejected":"b","responses":[]}`, `fit two formats, hh {chosen, rejected} and groups {responses}: say which`},
 		{Auto, `[1]`, `a list, wanted a JSON object`},
 		{Auto, `"x"`, `text, wanted a JSON object`},
-		{Auto, `{"chosen": nope}`, `invalid JSON at byte 13 of the row: invalid character 'o' in literal null (expecting 'u'), wanted one JSON object`},
-		{Auto, `{"chosen":"a"`, `invalid JSON at byte 13 of the row: unexpected end of JSON input`},
-		{Auto, "{\"chosen\":\"\xff\"}", `invalid UTF-8 at byte 11 of the row (0xff), wanted UTF-8`},
+		{Auto, `{"chosen": nope}`, `invalid JSON at byte 12 of the row: unexpected character 'n', wanted a value, wanted one JSON object`},
+		{Auto, `{"chosen":"a"`, `invalid JSON at byte 13 of the row: unexpected end, wanted "," or "}" behind a value`},
+		{Auto, "{\"prompt\":\"q\",\"chosen\":\"\xff\",\"rejected\":\"a\"}", `field "chosen": invalid UTF-8 at byte 0 of the text (0xff), wanted UTF-8`},
 		{Auto, `{"chosen":"hello","rejected":"bye"}`, `field "chosen": "hello", wanted a transcript that begins with`},
 		{HH, `{"chosen":["a"],"rejected":"bye"}`, `field "chosen": a list, wanted text`},
 		{HH, `{"chosen":"\n\nHuman: a"}`, `field "rejected": missing, wanted it beside "chosen"`},
@@ -88,11 +88,9 @@ func TestDecodeRowErrors(t *testing.T) {
 		{Pairs, `{"prompt":"q","chosen":true,"rejected":"b"}`, `field "chosen": a boolean, wanted text or a list of messages`},
 		{Pairs, `{"prompt":"q","chosen":[],"rejected":"b"}`, `field "chosen": an empty list, wanted messages`},
 		{Pairs, `{"chosen":[{"role":"user","content":"q"}],"rejected":"b"}`, `field "rejected": text, wanted a list of messages as in "chosen"`},
-		{Pairs, `{"prompt":[{"role":"human","content":"q"}],"chosen":"a","rejected":"b"}`, `field "prompt[0].role": "human", wanted "system", "user" or "assistant"`},
+		{Pairs, `{"prompt":[{"role":"human","content":"q"}],"chosen":"a","rejected":"b"}`, `field "prompt[0].role": "human", wanted "system", "user", "assistant", "tool", "developer"`},
 		{Pairs, `{"prompt":[{"role":"user"}],"chosen":"a","rejected":"b"}`, `field "prompt[0].content": missing, wanted a message`},
-		{Pairs, `{"prompt":[{"role":"user","content":[1]}],"chosen":"a","rejected":"b"}`, `field "prompt[0].content": a list, wanted text`},
-		{Pairs, `{"prompt":[{"role":"user","content":"q"},{"role":"assistant","content":"","tool_calls":[{"id":"1"}]},{"role":"user","content":"r"}],"chosen":"a","rejected":"b"}`,
-			`field "prompt[1].tool_calls": haf renders role and content alone`},
+		{Pairs, `{"prompt":[{"role":"user","content":[1]}],"chosen":"a","rejected":"b"}`, `field "prompt[0].content[0]": a number, wanted a part`},
 		{Pairs, `{"prompt":["q"],"chosen":"a","rejected":"b"}`, `field "prompt[0]": text, wanted a message {role, content}`},
 		{Pairs, `{"prompt":"q","chosen":[{"role":"user","content":"other"},{"role":"assistant","content":"a"}],"rejected":"b"}`, `field "chosen": a dialogue of 2 messages that does not repeat the prompt`},
 		{Pairs, `{"prompt":"q","chosen":"a","rejected":"b","margin":"1"}`, `field "margin": text, wanted a number`},
@@ -115,7 +113,7 @@ func TestDecodeRowErrors(t *testing.T) {
 		{Groups, group(`"comparisons":[{"chosen":0}]`), `field "comparisons[0]": keys "chosen", wanted {chosen, rejected}`},
 		{Groups, group(`"comparisons":[7]`), `field "comparisons[0]": a number, wanted [chosen, rejected]`},
 	} {
-		if got, err := decodeRow([]byte(c.data), Options{Format: c.format}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if got, _, err := decodeRow([]byte(c.data), Options{Format: c.format}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s:\n got %+v, %v\n wanted %s", c.format, c.data, got, err, c.want)
 		}
 	}
@@ -130,7 +128,7 @@ func TestErrorsStayShort(t *testing.T) {
 		`{"` + long + `":1}`, `{"chosen":"` + long + `","rejected":"x"}`,
 		`{"prompt":[{"role":"` + long + `","content":""}],"chosen":"a","rejected":"b"}`,
 	} {
-		if _, err := decodeRow([]byte(data), Options{}); err == nil || len(err.Error()) > 400 {
+		if _, _, err := decodeRow([]byte(data), Options{}); err == nil || len(err.Error()) > 400 {
 			t.Errorf("error %.500v", err)
 		}
 	}
@@ -139,13 +137,17 @@ func TestErrorsStayShort(t *testing.T) {
 // encodeGroup writes a group as a row of the form groups.
 func encodeGroup(t *testing.T, g Group) []byte {
 	type comparison struct {
-		Chosen   int     `json:"chosen"`
-		Rejected int     `json:"rejected"`
-		Margin   float64 `json:"margin"`
+		Chosen   int      `json:"chosen"`
+		Rejected int      `json:"rejected"`
+		Margin   *float64 `json:"margin,omitempty"`
 	}
 	var comparisons []comparison
 	for _, c := range g.Comparisons {
-		comparisons = append(comparisons, comparison(c))
+		one := comparison{Chosen: c.Chosen, Rejected: c.Rejected}
+		if c.Stated() {
+			one.Margin = &c.Margin
+		}
+		comparisons = append(comparisons, one)
 	}
 	data, err := json.Marshal(map[string]any{"prompt": g.Prompt, "responses": g.Responses, "comparisons": comparisons})
 	if err != nil {
@@ -174,7 +176,7 @@ func FuzzRow(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, format int, ties bool) {
-		d, err := decodeRow(data, Options{Format: formats[uint(format)%uint(len(formats))], KeepTies: ties})
+		d, _, err := decodeRow(data, Options{Format: formats[uint(format)%uint(len(formats))], KeepTies: ties})
 		if err != nil || d.drop != "" || d.single && len(d.group.Responses) == 1 {
 			return
 		}
@@ -198,7 +200,7 @@ func FuzzRow(f *testing.F) {
 				t.Fatalf("kept the comparison %v of %q", c, g.Responses)
 			}
 		}
-		again, err := decodeRow(encodeGroup(t, g), Options{})
+		again, _, err := decodeRow(encodeGroup(t, g), Options{})
 		if err != nil || !reflect.DeepEqual(again.group, g) {
 			t.Fatalf("%+v written and read again is %+v, %v", g, again.group, err)
 		}

@@ -3,14 +3,16 @@ package pref
 import (
 	"fmt"
 	"iter"
+	"strings"
 )
 
 // ReadSamples yields the samples of a file of {prompt, response} rows, in order. The prompt is text
 // (one message of the user) or a list of messages, the response text or a list of one message of
-// the assistant; other keys are passed over. Files are as in [Read]. Every row yields one sample,
-// also where its response is empty, so that rewards can be laid beside the rows; a malformed row is
-// an error, and an error ends the sequence. A file without rows is [ErrEmpty].
-func ReadSamples(path string) iter.Seq2[Sample, error] {
+// the assistant. Columns of opt name both where they have other names; haf's name for the response
+// is completion. Every row yields one sample, also where its response is empty, so that rewards can
+// be laid beside the rows; a malformed row is an error, and an error ends the sequence. A file
+// without rows is [ErrEmpty].
+func ReadSamples(path string, opt Options) iter.Seq2[Sample, error] {
 	return func(yield func(Sample, error) bool) {
 		n := 0
 		for row, err := range fileRows(path) {
@@ -19,7 +21,7 @@ func ReadSamples(path string) iter.Seq2[Sample, error] {
 				return
 			}
 			n++
-			s, err := decodeSample(row.data)
+			s, err := decodeSample(row.data, opt)
 			if err != nil {
 				err = fmt.Errorf("pref: %s: %w", Source{File: path, Line: row.line}, err)
 			}
@@ -33,27 +35,29 @@ func ReadSamples(path string) iter.Seq2[Sample, error] {
 	}
 }
 
-func decodeSample(data []byte) (Sample, error) {
-	f, err := objectOf(data)
+func decodeSample(data []byte, opt Options) (s Sample, err error) {
+	f, err := rowOf(data, opt)
 	if err != nil {
-		return Sample{}, err
+		return s, err
 	}
-	raw, err := f.get("prompt")
-	if err != nil {
-		return Sample{}, err
-	}
-	var s Sample
-	if s.Prompt, err = promptOf(raw, "prompt"); err != nil {
-		return Sample{}, err
+	if s.Prompt, err = f.prompt("prompt"); err != nil {
+		return s, err
 	}
 	if len(s.Prompt) == 0 {
-		return Sample{}, wrong("prompt", "empty, wanted text or a list of messages")
+		return s, wrong(f.name("prompt"), "empty, wanted text or a list of messages")
 	}
-	if raw, err = f.get("response"); err != nil {
-		return Sample{}, err
+	if s.Prompt, err = f.context(s.Prompt); err != nil {
+		return s, err
 	}
-	if s.Response, err = answerOf(raw, "response"); err != nil {
-		return Sample{}, err
+	key := "response"
+	if _, named := f.columns["completion"]; named {
+		key = "completion"
+	}
+	if s.Response, err = f.answer(key); err != nil {
+		return s, err
+	}
+	if isTranscriptAt(f, "prompt") {
+		s.Response = strings.TrimSpace(s.Response)
 	}
 	return s, nil
 }

@@ -116,7 +116,7 @@ func TestFraction(t *testing.T) {
 // The bytes behind a key keep apart what only looks alike when strung together.
 func TestPromptKey(t *testing.T) {
 	prompts := [][]Message{
-		nil, {{User, ""}}, {{User, "ab"}}, {{User, "a"}, {User, "b"}}, {{Assistant, "ab"}}, {{System, "a"}, {User, "b"}}, {{User, "a" + "user" + "b"}},
+		nil, {{Role: User, Content: ""}}, {{Role: User, Content: "ab"}}, {{Role: User, Content: "a"}, {Role: User, Content: "b"}}, {{Role: Assistant, Content: "ab"}}, {{Role: System, Content: "a"}, {Role: User, Content: "b"}}, {{Role: User, Content: "a" + "user" + "b"}},
 	}
 	seen := map[PromptKey]bool{}
 	for _, p := range prompts {

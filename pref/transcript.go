@@ -38,6 +38,32 @@ func parseTranscript(text string) ([]Message, error) {
 	return messages, nil
 }
 
+// isTranscript tells whether a prompt is a transcript of HH-RLHF: it begins with a turn of a human,
+// and either stands apart from what was before it or holds a turn of the assistant.
+func isTranscript(text string) bool {
+	head := strings.TrimLeftFunc(text, unicode.IsSpace)
+	return strings.HasPrefix(head, humanTurn[2:]) &&
+		(strings.HasPrefix(text, humanTurn) || strings.Contains(text, assistantTurn))
+}
+
+// transcriptPrompt reads a prompt that is a transcript. Most end in "\n\nAssistant:", behind which
+// the response stands.
+func transcriptPrompt(text, field string) ([]Message, error) {
+	messages, err := parseTranscript(text)
+	if err != nil {
+		return nil, wrong(field, "%v", err)
+	}
+	last := messages[len(messages)-1]
+	switch {
+	case last.Role == User:
+		return messages, nil
+	case last.Content != "":
+		return nil, wrong(field, "a transcript that ends in words of the assistant, wanted one that ends "+
+			`in the human's or in "\n\nAssistant:"`)
+	}
+	return messages[:len(messages)-1], nil
+}
+
 // nextTurn finds the first marker of text: where it begins, whose turn it opens and its width; at
 // is −1 where there is none. It looks at each empty line once, so that a transcript of very many
 // turns stays linear.

@@ -8,8 +8,8 @@ import (
 )
 
 func TestParseTranscript(t *testing.T) {
-	u := func(s string) Message { return Message{User, s} }
-	a := func(s string) Message { return Message{Assistant, s} }
+	u := func(s string) Message { return Message{Role: User, Content: s} }
+	a := func(s string) Message { return Message{Role: Assistant, Content: s} }
 	for text, want := range map[string][]Message{
 		"\n\nHuman: hi\n\nAssistant: hello":              {u("hi"), a("hello")},
 		"\n\nHuman: a\n\nb\n\nAssistant:  c \n":          {u("a\n\nb"), a("c")},

@@ -1,38 +1,56 @@
 package pref
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // decodeUnpaired decodes {prompt, completion, label}: one response, and whether it is desirable, as
 // in KTO. The label is true or false, or 1 or 0.
-func decodeUnpaired(f fields, _ Options) (decoded, error) {
-	raw, err := f.get("prompt")
+func decodeUnpaired(f *fields, _ Options) (decoded, error) {
+	prompt, err := f.prompt("prompt")
 	if err != nil {
 		return decoded{}, err
 	}
-	g := Group{}
-	if g.Prompt, err = promptOf(raw, "prompt"); err != nil {
-		return decoded{}, err
-	}
-	if raw, err = f.get("completion"); err != nil {
-		return decoded{}, err
-	}
-	response, err := answerOf(raw, "completion")
+	response, err := f.answer("completion")
 	if err != nil {
 		return decoded{}, err
 	}
-	if raw, err = f.get("label"); err != nil {
+	if isTranscriptAt(f, "prompt") {
+		response = strings.TrimSpace(response)
+	}
+	return f.labelled(prompt, response)
+}
+
+// decodeLabelled decodes {messages, label}, whose last message is the response.
+func decodeLabelled(f *fields, _ Options) (decoded, error) {
+	messages, err := f.dialogue("messages")
+	if err != nil {
 		return decoded{}, err
 	}
-	label, err := labelOf(raw, "label")
+	last := len(messages) - 1
+	if messages[last].Role != Assistant {
+		return decoded{drop: DropNotAssistant}, nil
+	}
+	return f.labelled(messages[:last:last], messages[last].Content)
+}
+
+// labelled makes the group of one response with the row's label.
+func (f *fields) labelled(prompt []Message, response string) (decoded, error) {
+	raw, err := f.get("label")
+	if err != nil {
+		return decoded{}, err
+	}
+	label, err := labelOf(raw, f.name("label"))
 	switch {
 	case err != nil:
 		return decoded{}, err
-	case len(g.Prompt) == 0:
+	case len(prompt) == 0:
 		return decoded{drop: DropNoPrompt}, nil
 	case blank(response):
 		return decoded{drop: DropEmpty}, nil
 	}
-	g.Responses, g.Labels = []string{response}, []bool{label}
+	g := Group{Prompt: prompt, Responses: []string{response}, Labels: []bool{label}}
 	return decoded{group: g}, nil
 }
 

@@ -37,7 +37,7 @@ func TestUnpairedErrors(t *testing.T) {
 		`{"prompt":"q","completion":["a"],"label":true}`: `field "completion[0]": text, wanted a message`,
 		`{"prompt":3,"completion":"a","label":true}`:     `field "prompt": a number, wanted text`,
 	} {
-		if _, err := decodeRow([]byte(row), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := decodeRow([]byte(row), Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwanted %s", row, err, want)
 		}
 	}

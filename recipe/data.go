@@ -8,13 +8,22 @@ import (
 	"haf/train"
 )
 
+// Options say how the files are read: the rows alone, not what is drawn of them.
+func (d Data) Options() pref.Options {
+	return pref.Options{Format: d.Format, Label: d.Label, Subsets: d.Subsets, MaxChars: d.MaxChars,
+		SkipBad: d.SkipBad, Limit: d.Limit, NegativeMargin: d.NegativeMargin, NonText: d.NonText,
+		Columns: pref.Columns(d.Columns)}
+}
+
 // Groups reads the recipe's preference files and splits off the validation set by prompt; lines
 // says what was read, kept and dropped. The test file has no part in it.
 func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
 	d := r.Data
-	clean := pref.Options{Format: d.Format, Label: d.Label, Subsets: d.Subsets, MaxChars: d.MaxChars, SkipBad: d.SkipBad, KeepTies: r.Objective.hybrid().UsesTies()}
-	opt := clean
-	opt.Limit, opt.Fraction, opt.Weights, opt.Seed = d.Limit, d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
+	opt := d.Options()
+	opt.KeepTies = r.Objective.hybrid().UsesTies()
+	clean := opt
+	clean.Limit = 0
+	opt.Fraction, opt.Weights, opt.Seed = d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
 	trained, counts, err := pref.Load(d.Train, opt)
 	if err != nil {
 		return nil, nil, nil, err

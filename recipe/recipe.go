@@ -20,6 +20,7 @@ import (
 	"haf/encode"
 	"haf/lm"
 	"haf/optim"
+	"haf/pref"
 	"haf/reward"
 	"haf/rlhf"
 	"haf/run"
@@ -124,6 +125,28 @@ type Data struct {
 	// a seeded share of the prompts; 0 or 1 is all
 	Fraction float64 `toml:"fraction" json:"fraction"`
 	SkipBad  int     `toml:"skip_bad" json:"skip_bad"` // bad rows tolerated
+	// a margin below 0: "error" is a bad row, "flip" turns the pair round
+	NegativeMargin string `toml:"negative_margin" json:"negative_margin"`
+	// rows of images and other media: "error" is a bad row, "drop" drops and counts them
+	NonText string  `toml:"non_text" json:"non_text"`
+	Columns Columns `toml:"columns" json:"columns"`
+}
+
+// Columns say where the columns of the data files stand that have names of their own: a name, or a
+// dotted path into objects, such as answers.best; "-" leaves a column unread.
+type Columns struct {
+	Prompt     string `toml:"prompt" json:"prompt"`         // text or messages
+	Chosen     string `toml:"chosen" json:"chosen"`         // the better response
+	Rejected   string `toml:"rejected" json:"rejected"`     // the other response
+	Responses  string `toml:"responses" json:"responses"`   // a list of responses
+	Scores     string `toml:"scores" json:"scores"`         // one number a response
+	Completion string `toml:"completion" json:"completion"` // one response, judged by itself
+	Label      string `toml:"label" json:"label"`           // whether the completion is desirable
+	Margin     string `toml:"margin" json:"margin"`         // how much better the chosen response is
+	System     string `toml:"system" json:"system"`         // becomes the first message
+	Tools      string `toml:"tools" json:"tools"`           // becomes the template's variable tools
+	ID         string `toml:"id" json:"id"`                 // of the row
+	Subset     string `toml:"subset" json:"subset"`         // of the set that the row is part of
 }
 
 // Train is the loop and the optimizer.
@@ -159,7 +182,7 @@ func Default() *Recipe {
 		origin:    map[string]string{},
 		Model:     Model{Chat: Chat{Template: "auto"}, DType: "float32", MaxLength: 512, Truncation: "prompt", Head: reward.LinearHead, HeadUnits: 1024},
 		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
-		Data:      Data{Format: "auto", ValidFraction: 0.05},
+		Data:      Data{Format: "auto", ValidFraction: 0.05, NegativeMargin: pref.NegativeError, NonText: pref.NonTextError},
 		Objective: defaultObjective(),
 		RLHF:      defaultRLHF(rlhf.PPO),
 		Train: Train{

@@ -155,7 +155,7 @@ func TestColumn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if data, err := json.Marshal(r); err != nil || strings.Contains(string(data), "column") ||
+	if data, err := json.Marshal(r); err != nil || strings.Contains(string(data), `"column"`) ||
 		r.ModelOptions().Column != "" {
 		t.Errorf("%s, %v", data, err)
 	}

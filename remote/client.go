@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -262,7 +263,15 @@ type completion struct {
 
 // chat asks for one completion.
 func (c *Client) chat(ctx context.Context, messages []pref.Message, s pref.Sampling) (pref.Generated, error) {
+	tools := ""
+	if len(messages) > 0 && messages[0].Tools != "" { // they stand beside the messages there
+		messages = slices.Clone(messages)
+		tools, messages[0].Tools = messages[0].Tools, ""
+	}
 	body := map[string]any{"model": c.opt.Model, "messages": messages, "max_tokens": s.MaxTokens, "temperature": s.Temperature, "seed": s.Seed & (1<<31 - 1), "n": 1}
+	if tools != "" {
+		body["tools"] = json.RawMessage(tools)
+	}
 	if s.TopP > 0 {
 		body["top_p"] = s.TopP
 	}

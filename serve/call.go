@@ -30,6 +30,7 @@ type call struct {
 	sigmoid  bool
 	baseline []*baseline // native only: for each sample, nil for none
 	most     int         // tokens that an input may have; 0 is no limit of the call's own
+	tools    string      // a JSON list for the template, "" is none
 	// templateArgs are further variables of the chat template, for the inputs that are rendered.
 	templateArgs map[string]json.RawMessage
 	// reply is the body of the answer.
@@ -38,14 +39,21 @@ type call struct {
 
 // render gives the inputs the template's variables; text and tokens were rendered by the client.
 func (c *call) render() error {
-	if len(c.templateArgs) == 0 {
+	name := "chat_template_kwargs"
+	if c.tools != "" {
+		name = "tools"
+	} else if len(c.templateArgs) == 0 {
 		return nil
 	}
 	for i := range c.inputs {
-		if c.inputs[i].Verbatim() {
-			return wrong("chat_template_kwargs", "chat_template_kwargs stands beside text or tokens, to which no template is applied: send messages")
+		in := &c.inputs[i]
+		if in.Verbatim() {
+			return wrong(name, "%s stands beside text or tokens, to which no template is applied: send messages", name)
 		}
-		c.inputs[i].TemplateArgs = c.templateArgs
+		in.TemplateArgs = c.templateArgs
+		if c.tools != "" {
+			in.Prompt[0].Tools = c.tools
+		}
 	}
 	return nil
 }
@@ -264,57 +272,23 @@ func chat(messages []message, field string) (pref.Input, error) {
 		if m.Role == "" {
 			return pref.Input{}, wrong(field, "%s: message %d has no role: want system, user or assistant", field, i)
 		}
-		in.Prompt = append(in.Prompt, pref.Message{Role: m.Role, Content: string(m.Content)})
+		in.Prompt = append(in.Prompt, m.Message)
 	}
-	in.Response = string(messages[n].Content)
+	if messages[n].Parts != "" {
+		return pref.Input{}, wrong(field, "the last of %s calls a tool or holds reasoning apart: a reward is given to text, so put it into content, or send the conversation as text", field)
+	}
+	in.Response = messages[n].Content
 	return in, nil
 }
 
-// A message is a turn; its content is text, or the list of text parts that OpenAI's clients send.
-type message struct {
-	Role    string  `json:"role"`
-	Content content `json:"content"`
-}
+// A message is a turn, in the forms that files have, too: its content is text or a list of text
+// parts, and the model's template renders calls of tools.
+type message struct{ pref.Message }
 
-// unreadParts are keys of a message that chat templates render and this server does not: passing
-// over them would give the reward of another conversation.
-var unreadParts = []string{"tool_calls", "tool_call_id", "function_call", "reasoning_content", "reasoning", "thinking"}
-
-func (m *message) UnmarshalJSON(data []byte) error {
-	type plain message
-	if err := json.Unmarshal(data, (*plain)(m)); err != nil {
-		return err
+func (m *message) UnmarshalJSON(data []byte) (err error) {
+	if m.Message, err = pref.ParseMessage(data, "message"); err != nil {
+		return wrong("messages", "%v", err)
 	}
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(data, &keys); err != nil {
-		return err
-	}
-	for _, key := range unreadParts {
-		if part := string(keys[key]); !slices.Contains([]string{"", "null", "[]", "{}", `""`}, part) {
-			return wrong("messages", "a message has %s, which this server does not render: send the conversation as text, by the model's chat template", key)
-		}
-	}
-	return nil
-}
-
-type content string
-
-func (c *content) UnmarshalJSON(data []byte) error {
-	if data[0] != '[' {
-		return json.Unmarshal(data, (*string)(c))
-	}
-	var parts []struct{ Type, Text string }
-	if err := json.Unmarshal(data, &parts); err != nil {
-		return err
-	}
-	var all strings.Builder
-	for _, p := range parts {
-		if p.Type != "text" {
-			return wrong("messages", "a message has a part of type %q: this server reads text alone", p.Type)
-		}
-		all.WriteString(p.Text)
-	}
-	*c = content(all.String())
 	return nil
 }
 
@@ -339,7 +313,7 @@ func (p *prompt) UnmarshalJSON(data []byte) error {
 		if m.Role == "" {
 			return wrong("prompt", "prompt: message %d has no role: want system, user or assistant", i)
 		}
-		*p = append(*p, pref.Message{Role: m.Role, Content: string(m.Content)})
+		*p = append(*p, m.Message)
 	}
 	return nil
 }

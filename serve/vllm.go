@@ -48,8 +48,6 @@ func (r *vllmRequest) call() (*call, error) {
 		return nil, wrong("softmax", "softmax over one value is always 1: ask for use_activation (a sigmoid), or for neither")
 	case set(r.Template):
 		return nil, wrong("chat_template", "the chat template is the model's own, that of a request is not run: leave it out, or send the text that it makes as input")
-	case set(r.Tools) && string(r.Tools) != "[]":
-		return nil, wrong("tools", "tools are not rendered by this server: send the conversation as text, by the model's chat template")
 	case r.GenerationPrompt:
 		return nil, wrong("add_generation_prompt", "a reward is that of a whole conversation: leave add_generation_prompt out")
 	case r.Continue:
@@ -57,8 +55,12 @@ func (r *vllmRequest) call() (*call, error) {
 	case r.Truncate != nil && *r.Truncate != -1:
 		return nil, wrong("truncate_prompt_tokens", "inputs are cut by the model's own rule: leave truncate_prompt_tokens out")
 	}
+	tools, err := pref.ParseTools(r.Tools, "tools")
+	if err != nil {
+		return nil, wrong("tools", "%v", err)
+	}
 	use := cmp.Or(r.UseActivation, r.Activation)
-	return &call{model: r.Model, loose: true, sigmoid: use != nil && *use, templateArgs: r.TemplateArgs}, nil
+	return &call{tools: tools, model: r.Model, loose: true, sigmoid: use != nil && *use, templateArgs: r.TemplateArgs}, nil
 }
 
 // vllmInputs are the inputs of /classify, /pooling and /v1/embeddings: text, tokens or a

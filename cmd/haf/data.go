@@ -10,14 +10,11 @@ import (
 )
 
 type dataCmd struct {
-	Files    []string `arg:"" name:"file" help:"Preference files."`
-	Format   string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
-	Label    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
-	Subset   []string `help:"Only groups of this subset; may be repeated." sep:"none"`
-	MaxChars int      `name:"max-chars" help:"Drop groups of more characters."`
-	Limit    int      `help:"Only the first N groups of each file."`
-	SkipBad  int      `name:"skip-bad" help:"Tolerate this many bad rows."`
-	Model    string   `help:"Lengths in the tokens of this model instead of characters."`
+	Files []string `arg:"" name:"file" help:"Preference files."`
+	Limit int      `help:"Only the first N groups of each file."`
+	pairFlags
+	NegativeMargin string `name:"negative-margin" default:"keep" help:"Margins below 0: keep counts them, error makes them bad rows, flip turns the pairs round."`
+	Model          string `help:"Lengths in the tokens of this model instead of characters."`
 	chatFlags
 	Sample int `default:"1" help:"Show this many groups of each file in full."`
 }
@@ -40,7 +37,8 @@ func (c *dataCmd) Run(a *app) error {
 		defer model.Close()
 		unit, length = "tokens", func(text string) int { return len(model.Tokenizer.Encode(text, false)) }
 	}
-	opt := pref.Options{Format: c.Format, Label: c.Label, Subsets: c.Subset, MaxChars: c.MaxChars, Limit: c.Limit, SkipBad: c.SkipBad, KeepTies: true}
+	opt := c.pairOptions()
+	opt.Limit, opt.NegativeMargin, opt.KeepTies, opt.KeepUnpaired = c.Limit, c.NegativeMargin, true, true
 	var files []pref.FileSummary
 	var sets [][]pref.Group
 	for _, path := range c.Files {

@@ -16,18 +16,15 @@ import (
 type evalCmd struct {
 	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; with several a matrix of models and data files is made."`
 	Data      []string `help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order. With -suite all: SUITE=FILE." sep:"none"`
-	Format    string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
-	Label     string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
-	Subset    []string `help:"Only groups of this subset; may be repeated." sep:"none"`
-	MaxChars  int      `name:"max-chars" help:"Drop groups of more characters."`
 	Limit     int      `help:"Only the first N groups."`
-	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
 	Ties      bool     `help:"Keep pairs judged equal and measure them apart."`
 	Rewards   []string `help:"score, implicit, implicit-normalized, combined (haf combine). Default: those of the heads that were trained."`
 	Gate      float64  `help:"Exit with code 3 if the first reward's accuracy is below this."`
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
 	readFlags
+	pairFlags
+	NegativeMargin string `name:"negative-margin" default:"error" help:"Margins below 0: error makes them bad rows, flip turns the pairs round."`
 
 	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
 	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
@@ -39,8 +36,9 @@ type evalCmd struct {
 }
 
 func (c *evalCmd) options() pref.Options {
-	return pref.Options{Format: c.Format, Label: c.Label, Subsets: c.Subset, MaxChars: c.MaxChars,
-		Limit: c.Limit, SkipBad: c.SkipBad, KeepTies: c.Ties}
+	opt := c.pairOptions()
+	opt.Limit, opt.KeepTies, opt.NegativeMargin = c.Limit, c.Ties, c.NegativeMargin
+	return opt
 }
 
 func (c *evalCmd) matrix() bool { return c.Matrix || len(c.Models) > 1 && c.Ensemble == "" }

@@ -183,7 +183,7 @@ func (a *app) prompts(named []string, first int) ([][]pref.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	prompts, repeated, err := pref.LoadPrompts(files, first)
+	prompts, repeated, err := pref.LoadPrompts(files, pref.Options{Limit: first})
 	if err == nil {
 		fmt.Fprintf(a.stderr, "prompts: %d, %d repeated ones left out\n", len(prompts), repeated)
 	}

@@ -112,7 +112,7 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		samples, err := curate.ReadSamples(files, c.Limit)
+		samples, err := curate.ReadSamples(files, pref.Options{Limit: c.Limit})
 		if err != nil {
 			return nil, nil, err
 		}

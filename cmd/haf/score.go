@@ -75,7 +75,7 @@ func (a *app) samples(named string) ([]pref.Sample, error) {
 	}
 	var samples []pref.Sample
 	for _, file := range files {
-		for s, err := range pref.ReadSamples(file) {
+		for s, err := range pref.ReadSamples(file, pref.Options{}) {
 			if err != nil {
 				return nil, err
 			}

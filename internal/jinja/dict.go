@@ -54,6 +54,15 @@ func (d *Dict) Set(name string, v Value) {
 	d.put(key{kind: 's', s: name}, Str(name), v)
 }
 
+// Update sets the text keys that another dictionary has.
+func (d *Dict) Update(other *Dict) {
+	for i, k := range other.keys {
+		if name, ok := text(k); ok {
+			d.Set(name, other.values[i])
+		}
+	}
+}
+
 // put sets the value of any key by its hash.
 func (d *Dict) put(hash key, k, v Value) {
 	if d.index == nil {

@@ -1,0 +1,32 @@
+package main
+
+import "haf/pref"
+
+// rowFlags are those of every command that reads rows of prompts and responses.
+type rowFlags struct {
+	Columns pref.Columns `placeholder:"NAME=COLUMN,..." help:"Where the columns of the files have other names, as in prompt=question,chosen=answers.best: see docs/reference/data-formats.md."`
+	NonText string       `name:"non-text" default:"error" help:"Rows of images and other media: error or drop."`
+}
+
+// rowOptions are the same for package pref.
+func (f rowFlags) rowOptions() pref.Options {
+	return pref.Options{Columns: f.Columns, NonText: f.NonText}
+}
+
+// pairFlags are those of commands that measure preferences.
+type pairFlags struct {
+	Format   string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
+	Label    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
+	Subset   []string `help:"Only groups of this subset; may be repeated." sep:"none"`
+	MaxChars int      `name:"max-chars" help:"Drop groups of more characters."`
+	SkipBad  int      `name:"skip-bad" help:"Tolerate this many bad rows."`
+	rowFlags
+}
+
+// pairOptions are the same for package pref.
+func (f pairFlags) pairOptions() pref.Options {
+	opt := f.rowOptions()
+	opt.Format, opt.Label, opt.Subsets = f.Format, f.Label, f.Subset
+	opt.MaxChars, opt.SkipBad = f.MaxChars, f.SkipBad
+	return opt
+}

@@ -1,0 +1,195 @@
+package pref
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Formats of a row of preferences, the values of Options.Format. The page
+// docs/reference/data-formats.md has an example of each.
+const (
+	Auto = "auto" // each row by its keys
+	HH   = "hh"   // transcripts of HH-RLHF
+	// a prompt, or one that is implicit in both dialogues, with the two answers
+	Pairs         = "pairs"
+	Groups        = "groups" // a prompt with several responses, and comparisons or scores
+	Unpaired      = "unpaired"
+	LLaMAFactory  = "llamafactory" // its alpaca form
+	ShareGPT      = "sharegpt"
+	Swift         = "swift" // of ms-swift
+	StackExchange = "stackexchange"
+	PKU           = "pku"
+	Arena         = "arena"
+	Alpaca        = "alpaca"
+	UltraFeedback = "ultrafeedback"
+	HelpSteer     = "helpsteer2"
+	HelpSteer3    = "helpsteer3"
+	BestOf        = "bestof" // RewardBench 2, RM-Bench
+	JudgeBench    = "judgebench"
+	RMB           = "rmb"
+	HHH           = "hhh"
+)
+
+// A form is one set of keys by which a row is known to be of a format, and how such rows are read. A
+// format may have several forms.
+type form struct {
+	format string
+	keys   []string             // a row of the form has all of them
+	fits   func(f *fields) bool // tells forms of the same keys apart; nil: the keys are enough
+	read   func(f *fields, opt Options) (decoded, error)
+}
+
+// forms are all that haf knows. A format is added here, and nowhere else.
+var forms = []form{
+	{HH, []string{"chosen", "rejected"}, bothTexts, decodeTranscripts},
+	{Pairs, []string{"prompt", "chosen", "rejected"}, notBestOf, pairBy("prompt")},
+	{Pairs, []string{"question", "chosen", "rejected"}, nil, pairBy("question")},
+	{Pairs, []string{"chosen", "rejected"}, notTexts, decodeImplicit},
+	{Groups, []string{"responses"}, nil, decodeGroup},
+	{Unpaired, []string{"prompt", "completion", "label"}, nil, decodeUnpaired},
+	{Unpaired, []string{"messages", "label"}, nil, decodeLabelled},
+	{LLaMAFactory, []string{"instruction", "chosen", "rejected"}, nil, decodeLLaMAFactory},
+	{LLaMAFactory, []string{"instruction", "output"}, listAt("output"), decodeOutputs},
+	{ShareGPT, []string{"conversations", "chosen", "rejected"}, nil, decodeShareGPT},
+	{Swift, []string{"messages", "rejected_response"}, nil, decodeSwift},
+	{Swift, []string{"messages", "rejected_messages"}, nil, decodeSwift},
+	{StackExchange, []string{"question", "response_j", "response_k"}, nil, decodeStackExchange},
+	{PKU, []string{"prompt", "response_0", "response_1"}, nil, decodePKU},
+	{Arena, []string{"conversation_a", "conversation_b"}, nil, decodeArena},
+	{Alpaca, []string{"output_1", "output_2"}, nil, decodeAlpaca},
+	{Alpaca, []string{"response1", "response2"}, nil, decodeAlpaca},
+	{UltraFeedback, []string{"instruction", "completions"}, nil, decodeUltraFeedback},
+	{HelpSteer, []string{"prompt", "response", "helpfulness"}, nil, decodeHelpSteer},
+	{HelpSteer, []string{"prompt", "response_1", "response_2"}, nil, decodeHelpSteer},
+	{HelpSteer3, []string{"context", "response1", "response2"}, nil, decodeHelpSteer3},
+	{BestOf, []string{"prompt", "chosen", "rejected"}, isBestOf, decodeBestOf},
+	{JudgeBench, []string{"question", "response_A", "response_B"}, nil, decodeJudgeBench},
+	{RMB, []string{"conversation_input"}, nil, decodeRMB},
+	{HHH, []string{"input", "targets"}, nil, decodeHHH},
+}
+
+// formats lists the names of the formats, Auto first.
+var formats = func() []string {
+	names := []string{Auto}
+	for _, f := range forms {
+		if !slices.Contains(names, f.format) {
+			names = append(names, f.format)
+		}
+	}
+	return names
+}()
+
+func bothTexts(f *fields) bool { return isText(f.values["chosen"]) && isText(f.values["rejected"]) }
+func notTexts(f *fields) bool  { return !bothTexts(f) }
+func notBestOf(f *fields) bool { return !isBestOf(f) }
+
+func isBestOf(f *fields) bool {
+	return isTexts(f.values["chosen"]) && kind(f.values["rejected"]) == "a list"
+}
+
+func listAt(key string) func(*fields) bool {
+	return func(f *fields) bool { return kind(f.values[key]) == "a list" }
+}
+
+// shows tells whether a key is there and may tell the row's format.
+func (f *fields) shows(key string) bool {
+	return f.has(key) && (!f.general || slices.Contains(generalKeys, key))
+}
+
+// matches returns the forms that the row's keys fit, without those whose keys are a part of
+// another's.
+func matches(f *fields, among []form) []form {
+	var found []form
+	for _, m := range among {
+		if !slices.ContainsFunc(m.keys, func(key string) bool { return !f.shows(key) }) &&
+			(m.fits == nil || m.fits(f)) {
+			found = append(found, m)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(found), func(m form) bool {
+		return slices.ContainsFunc(found, func(other form) bool {
+			return len(other.keys) > len(m.keys) && contains(other.keys, m.keys)
+		})
+	})
+}
+
+// contains tells whether all of part is in list.
+func contains(list, part []string) bool {
+	return !slices.ContainsFunc(part, func(key string) bool { return !slices.Contains(list, key) })
+}
+
+// formOf finds the form of a row: the one that its keys fit, or the first such of a stated format.
+func formOf(f *fields, format string) (form, error) {
+	if format != "" && format != Auto {
+		stated := slices.DeleteFunc(slices.Clone(forms), func(m form) bool { return m.format != format })
+		if found := matches(f, stated); len(found) > 0 {
+			return found[0], nil
+		}
+		return nearest(f, stated), nil
+	}
+	switch found := matches(f, forms); {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		var names []string
+		for _, m := range found {
+			names = append(names, m.String())
+		}
+		return form{}, fmt.Errorf("keys %s fit two formats, %s: say which by the format (-format, "+
+			"data.format), or name the columns (-columns, data.columns)",
+			f.keys(), strings.Join(names, " and "))
+	}
+	return form{}, noForm(f)
+}
+
+func (m form) String() string { return fmt.Sprintf("%s {%s}", m.format, strings.Join(m.keys, ", ")) }
+
+// nearest is the form of which the row lacks the least, of those the one of which it has the most
+// keys; the first where it has no key of any.
+func nearest(f *fields, among []form) form {
+	best := among[0]
+	for _, m := range among {
+		n, least := len(f.lacks(m)), len(f.lacks(best))
+		known, most := len(m.keys)-n, len(best.keys)-least
+		if known > 0 && (most == 0 || n < least || n == least && known > most) {
+			best = m
+		}
+	}
+	return best
+}
+
+// lacks lists the keys of a form that the row does not have.
+func (f *fields) lacks(m form) []string {
+	return slices.DeleteFunc(slices.Clone(m.keys), f.shows)
+}
+
+// noForm explains why a row fits no form: a key is null, or the row lacks a key of the form that
+// comes nearest.
+func noForm(f *fields) error {
+	if m, key, ok := nullForm(f); ok {
+		return wrong(f.name(key), "null, wanted a value: rows %s have one", m)
+	}
+	best := nearest(f, forms)
+	if missing := f.lacks(best); len(missing) == 1 && len(best.keys) > 1 {
+		return fmt.Errorf("keys %s fit no format, and %s lacks %s: where the columns have other names, "+
+			"give them (-columns, data.columns)", f.keys(), best, quoted(missing))
+	}
+	return fmt.Errorf("keys %s fit no format, wanted {prompt, chosen, rejected} or those of another "+
+		"one in docs/reference/data-formats.md: where the columns have other names, give them "+
+		"(-columns, data.columns)", f.keys())
+}
+
+// nullForm is the form of most keys that the row would fit if a key of it were not null.
+func nullForm(f *fields) (best form, key string, ok bool) {
+	for _, m := range forms {
+		missing := f.lacks(m)
+		absent := slices.ContainsFunc(missing, func(key string) bool {
+			return !slices.Contains(f.nulls, key)
+		})
+		if len(missing) > 0 && !absent && len(m.keys) > len(best.keys) {
+			best, key, ok = m, missing[0], true
+		}
+	}
+	return best, key, ok
+}
