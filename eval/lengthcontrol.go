@@ -47,14 +47,20 @@ func ControlLength(groups []pref.Group, rewards [][]float64) (LengthControl, err
 		return LengthControl{}, err
 	}
 	lengths := responseLengths(groups)
-	all := func(pref.Comparison, []float64) bool { return true }
 	var c LengthControl
-	c.Longest = accuracyWhere(groups, lengths, lengths, all)
+	c.Longest = longestOf(groups)
 	c.Matched = accuracyWhere(groups, rewards, lengths, similar)
 	c.MatchedLongest = accuracyWhere(groups, lengths, lengths, similar).Value
 	c.Balanced = balanced(groups, rewards, lengths)
 	c.Correlation = rankCorrelation(groups, rewards, lengths)
 	return c, nil
+}
+
+// longestOf is the accuracy of always choosing the longer response.
+func longestOf(groups []pref.Group) Measured {
+	lengths := responseLengths(groups)
+	all := func(pref.Comparison, []float64) bool { return true }
+	return accuracyWhere(groups, lengths, lengths, all)
 }
 
 // responseLengths are the characters of every response.

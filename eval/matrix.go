@@ -14,8 +14,11 @@ type Matrix struct {
 	Sets   []string `json:"sets"`
 	Cells  [][]Cell `json:"cells"` // Cells[model][set]
 	// Mean accuracy of each model over the sets, each set of the same weight.
-	Means []float64    `json:"means"`
-	Pairs []MatrixPair `json:"pairs"`
+	Means []float64 `json:"means"`
+	// Longest is the accuracy of always choosing the longer response, on each set as the first model
+	// could read it.
+	Longest []Measured   `json:"longest"`
+	Pairs   []MatrixPair `json:"pairs"`
 }
 
 // A Cell is one model on one set.
@@ -59,6 +62,7 @@ func NewMatrix(models, sets []string, readings [][]Reading) (Matrix, error) {
 		m.Cells, m.Means = append(m.Cells, row), append(m.Means, ratio(sum, len(sets)))
 	}
 	for j, set := range sets {
+		m.Longest = append(m.Longest, longestOf(readings[0][j].Groups))
 		for a := range models {
 			for b := range a {
 				groups, ra, rb := common(readings[b][j], readings[a][j])
@@ -112,11 +116,12 @@ func (m Matrix) Write(w io.Writer) error {
 		}
 		cells = append(cells, append(line, fmt.Sprintf("%.4f", m.Means[i])))
 	}
-	sizes := []string{"comparisons"}
-	for j := range m.Sets {
+	longest, sizes := []string{"always the longer response"}, []string{"comparisons"}
+	for j, e := range m.Longest {
+		longest = append(longest, fmt.Sprintf("%.4f %s", e.Value, interval(e.Low, e.High)))
 		sizes = append(sizes, fmt.Sprint(m.Cells[0][j].Result.Comparisons))
 	}
-	if err := WriteTable(w, append(cells, append(sizes, ""))); err != nil {
+	if err := WriteTable(w, append(cells, append(longest, ""), append(sizes, ""))); err != nil {
 		return err
 	}
 	if len(m.Pairs) == 0 {

@@ -63,7 +63,7 @@ func TestMatrix(t *testing.T) {
 	if err := m.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"accuracy ", "a            1.0000 [0.5101, 1.0000]  0.2500", "0.6250", "a − b", "+1.0000", "0.25"} {
+	for _, want := range []string{"accuracy ", "a                           1.0000 [0.5101, 1.0000]  0.2500", "always the longer response  0.0000 [0.0000, 0.4899]", "0.6250", "a − b", "+1.0000", "0.25"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

@@ -22,7 +22,7 @@ const metrics = `{"kind":"step","step":1,"loss":0.8,"tokens":100,"seconds":2}
 {"kind":"eval","step":2,"loss":0.65,"rewards":{"score":{"accuracy":0.6,"accuracy_low":0.5,"accuracy_high":0.7},"implicit":{"accuracy":0.8}}}
 {"kind":"step","step":3,"lo`
 
-const evaluation = `{"model":"x","data":["test.jsonl"],"rewards":{"score":{"comparisons":10,"accuracy":0.7,"accuracy_low":0.4,"accuracy_high":0.9}}}`
+const evaluation = `{"model":"x","data":["test.jsonl"],"rewards":{"score":{"comparisons":10,"accuracy":0.7,"accuracy_low":0.4,"accuracy_high":0.9}},"length":{"score":{"longest":{"n":10,"value":0.61,"low":0.3,"high":0.9},"matched":{"n":4,"value":0.52,"low":0.1,"high":0.8},"balanced":{"n":0},"correlation":{"n":20,"value":0.33,"low":0.2,"high":0.4}}}}`
 
 // folder writes a run folder of the given files.
 func folder(t *testing.T, name string, files map[string]string) string {
@@ -57,7 +57,8 @@ func TestRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, wants := range map[string][]string{
-		"report.md":      {`# Run a\_b&lt;c&gt;`, "| 0.6000 | [0.5000, 0.7000] | score | finished |", "| test.jsonl | score | 10 | 0.7000 | [0.4000, 0.9000] |", "| train.lr | 0.001 | set |", "![Loss of the training steps, mean of 9](loss.svg)", "- 2 steps in 4 s, 50 tokens/s"},
+		"report.md": {`# Run a\_b&lt;c&gt;`, "| 0.6000 | [0.5000, 0.7000] | score | finished |", "| test.jsonl | score | 10 | 0.7000 | [0.4000, 0.9000] |",
+			"| score | 0.6100 | 0.5200 | [0.1000, 0.8000] | 4 | – | – | 0.3300 | [0.2000, 0.4000] |", "| train.lr | 0.001 | set |", "![Loss of the training steps, mean of 9](loss.svg)", "- 2 steps in 4 s, 50 tokens/s"},
 		"report.html":    {"<title>Run a_b&lt;c&gt;</title>", "<td>train.lr</td><td>0.001</td><td>set</td>", "<figure><svg", "</html>"},
 		"loss.svg":       {"<svg", "Training loss"},
 		"validation.svg": {"<svg", "Validation accuracy"},

@@ -27,6 +27,8 @@ type Evaluation struct {
 	Model   string                 `json:"model"`
 	Data    []string               `json:"data"`
 	Rewards map[string]eval.Result `json:"rewards"`
+	// Length is the part of length in every reward.
+	Length map[string]eval.LengthControl `json:"length"`
 }
 
 // evalName is the file in which a user keeps what haf -json eval prints.

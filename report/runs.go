@@ -80,6 +80,9 @@ func (r *Run) state() string {
 func evaluations(runs []*Run) Section {
 	s := Section{Title: "Evaluation"}
 	t := Table{Header: []string{"run", "data", "reward", "n", "accuracy", "95 % interval", "ties", "margin", "log-likelihood", "ECE"}}
+	length := Table{Header: []string{"run", "reward", "longer response", "similar lengths",
+		"95 % interval", "n", "balanced lengths", "95 % interval", "rank correlation",
+		"95 % interval"}}
 	var without []string
 	for _, r := range runs {
 		if r.Eval == nil {
@@ -89,15 +92,37 @@ func evaluations(runs []*Run) Section {
 		for _, name := range slices.Sorted(maps.Keys(r.Eval.Rewards)) {
 			v := r.Eval.Rewards[name]
 			t.Rows = append(t.Rows, append([]string{r.Name, strings.Join(r.Eval.Data, ", "), name}, resultCells(v)...))
+			if c, ok := r.Eval.Length[name]; ok {
+				cells := append([]string{r.Name, name}, lengthCells(c)...)
+				length.Rows = append(length.Rows, cells)
+			}
 		}
 	}
 	if len(t.Rows) > 0 {
 		s.Add(t, Text("Intervals resample prompts. Whether two models differ is a paired question, which these intervals do not answer: haf eval A B -data FILE does."))
 	}
+	if len(length.Rows) > 0 {
+		s.Add(Text("How much of this is length? The accuracy of always choosing the longer "+
+			"response; the accuracy on comparisons of similar lengths, and at balanced lengths; "+
+			"the correlation of reward and length within prompts."), length)
+	}
 	if len(without) > 0 {
 		s.Add(Text("Without an eval.json (haf -json eval RUN -data FILE > RUN/eval.json): " + strings.Join(without, ", ") + "."))
 	}
 	return s
+}
+
+func lengthCells(c eval.LengthControl) []string {
+	number := func(x float64) string { return fmt.Sprintf("%.4f", x) }
+	both := func(m eval.Measured) []string {
+		if m.N == 0 { // no such comparison
+			return []string{"–", "–"}
+		}
+		return []string{number(m.Value), Interval(m.Low, m.High)}
+	}
+	cells := append([]string{number(c.Longest.Value)}, both(c.Matched)...)
+	cells = append(append(cells, fmt.Sprint(c.Matched.N)), both(c.Balanced)...)
+	return append(cells, both(c.Correlation)...)
 }
 
 func resultCells(v eval.Result) []string {

@@ -59,7 +59,7 @@ func (c *evalCmd) check() error {
 	case c.Ensemble != "" && c.Matrix:
 		return fmt.Errorf("%w: -ensemble makes one model of several, -matrix a row of each: "+
 			"choose one", errUsage)
-	case len(c.Data) == 0 && (c.Suite == "" || c.matrix()):
+	case len(c.Data) == 0 && c.Suite == "":
 		return fmt.Errorf("%w: name preferences with -data, or a benchmark with -suite", errUsage)
 	case c.Suite != "" && c.Suite != eval.AllSuites && !slices.Contains(eval.Suites(), c.Suite):
 		return fmt.Errorf("%w: -suite %q, wanted one of %v or %s", errUsage, c.Suite,
