@@ -65,6 +65,7 @@ type cli struct {
 	RLHF     rlhfCmd     `cmd:"" name:"rlhf" help:"Optimize a policy against a reward model by PPO, RLOO or GRPO."`
 	Export   exportCmd   `cmd:"" help:"Write the policy head as a causal language model."`
 
+	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong with a run, a model or preference data."`
 	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
 }
 

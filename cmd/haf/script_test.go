@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "interrupt": interrupt, "clean": clean,
+			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "flip": flip, "interrupt": interrupt, "clean": clean,
 			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase, "lines": countLines, "serving": serving, "signalled": signalled,
 		},
 		RequireExplicitExec: true,
@@ -101,6 +101,18 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// flip changes the last bit of a file.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: flip FILE")
+	}
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	data[len(data)-1] ^= 1
+	ts.Check(os.WriteFile(path, data, 0o644))
 }
 
 func changeTensor(ts *testscript.TestScript, neg bool, args []string) {

@@ -1,0 +1,100 @@
+package doctor
+
+import (
+	"math"
+	"unicode/utf8"
+
+	"haf/pref"
+)
+
+// Data examines preference data, and with other data, such as the test set, what both have in
+// common. opt says how the files are read.
+func Data(paths, others []string, opt pref.Options) (*Report, error) {
+	opt.KeepTies = true
+	r := &Report{Path: paths[0], Kind: KindData}
+	groups, counts, err := pref.Load(paths, opt)
+	if err != nil {
+		r.checked("rows", problem("mend the rows, or tolerate some with -skip-bad", "%v", err))
+		return r, nil
+	}
+	var bad []Finding
+	if counts.Bad > 0 {
+		bad = append(bad, warning("mend them; haf data lists the reasons",
+			"%d of %d rows are bad", counts.Bad, counts.Read))
+	}
+	r.checked("rows", bad...)
+	s := pref.Summarize(groups, utf8.RuneCountInString)
+	r.checked("conflicts", conflicts(s)...)
+	r.checked("duplicates", duplicates(s)...)
+	r.checked("length", lengthBias(s)...)
+	r.checked("size", few(s)...)
+	if len(others) == 0 {
+		return r, nil
+	}
+	tests, _, err := pref.Load(others, opt)
+	if err != nil {
+		r.checked("leakage", problem("mend the rows, or tolerate some with -skip-bad", "%v", err))
+		return r, nil
+	}
+	r.checked("leakage", leakage(pref.Overlaps(groups, tests), len(tests))...)
+	return r, nil
+}
+
+// conflicts finds pairs that are compared in both directions: that share of the labels is wrong
+// whatever a model says.
+func conflicts(s pref.Summary) []Finding {
+	if s.Comparisons == 0 || 100*s.Conflicts <= s.Comparisons {
+		return nil
+	}
+	return []Finding{warning("remove one direction, or train with objective.smoothing",
+		"%d of %d comparisons are stated in both directions", s.Conflicts, s.Comparisons)}
+}
+
+func duplicates(s pref.Summary) []Finding {
+	if 100*s.Duplicates <= s.Groups {
+		return nil
+	}
+	return []Finding{warning("remove them: they are counted more than once",
+		"%d of %d groups stand there more than once", s.Duplicates, s.Groups)}
+}
+
+// lengthBias finds data in which length alone predicts the label. The bound is three standard errors
+// from chance and ten points.
+func lengthBias(s pref.Summary) []Finding {
+	n := s.ChosenLonger + s.ChosenShorter
+	if n == 0 {
+		return nil
+	}
+	away := math.Abs(s.ChosenLongerRate - 0.5)
+	if away < 0.1 || away < 3*0.5/math.Sqrt(float64(n)) {
+		return nil
+	}
+	which := "longer"
+	if s.ChosenLongerRate < 0.5 {
+		which = "shorter"
+	}
+	return []Finding{warning("look at the length-controlled accuracy of haf eval",
+		"always preferring the %s response is right on %.1f %% of %d comparisons", which,
+		100*(0.5+away), n)}
+}
+
+// few finds sets on which an accuracy of 70 % has a 95 % interval wider than ten points, even if no
+// comparisons share a prompt.
+func few(s pref.Summary) []Finding {
+	width := 2 * 1.96 * math.Sqrt(0.7*0.3/math.Max(1, float64(s.Comparisons)))
+	if width <= 0.1 {
+		return nil
+	}
+	return []Finding{warning("collect more before choosing between models by it",
+		"%d comparisons: as a test set its 95 %% interval is at least %.0f points wide", s.Comparisons,
+		100*width)}
+}
+
+func leakage(o pref.Overlap, tests int) []Finding {
+	if o.Groups == 0 {
+		return nil
+	}
+	return []Finding{problem("remove these prompts from one of the sets",
+		"%d of the %d test groups have a prompt that is in the data, %d of them with the same responses",
+		o.Groups, tests, o.Pairs)}
+}

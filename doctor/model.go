@@ -1,0 +1,129 @@
+package doctor
+
+import (
+	"context"
+	"math"
+	"strings"
+
+	"haf/backend"
+	"haf/pref"
+	"haf/reward"
+	"haf/rewarder"
+)
+
+// Model examines a model: by its files, and by the rewards of a few conversations on the device.
+func Model(
+	ctx context.Context, device *backend.Device, dir string, opt reward.Options,
+) (*Report, error) {
+	in, err := reward.Inspect(dir, opt.Chat)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Path: dir, Kind: KindModel}
+	var found []Finding
+	for _, w := range in.Warnings {
+		if strings.HasPrefix(w, "cannot be opened") {
+			found = append(found, problem("mend the files as the message says", "%s", w))
+		} else {
+			found = append(found, warning("see docs/reference/model-formats.md", "%s", w))
+		}
+	}
+	for _, t := range in.Unread {
+		found = append(found, problem("the model has weights that haf does not know",
+			"%s has the tensor %s of shape %v, which haf does not read", t.File, t.Name, t.Shape))
+	}
+	r.checked("files", found...)
+	model, err := reward.Open(device, dir, opt)
+	if err != nil {
+		r.checked("open", problem("mend what the message names", "%v", err))
+		return r, nil
+	}
+	defer model.Close()
+	r.checked("open")
+	if in.ScoreHead.Kind == "none" {
+		return r, nil
+	}
+	alone, together, err := probeRewards(ctx, model)
+	if err != nil {
+		r.checked("rewards", problem("run the same by hand: haf score", "%v", err))
+		return r, nil
+	}
+	r.checked("rewards", finite(together)...)
+	r.checked("equal rewards", equal(together)...)
+	r.checked("padding", padded(alone, together, model.Meta.DType)...)
+	return r, nil
+}
+
+// probes are conversations of different lengths and quality.
+var probes = []struct{ question, answer string }{
+	{"What is the capital of France?", "The capital of France is Paris."},
+	{"What is the capital of France?", "I do not know."},
+	{"Write a haiku about the sea.", "Grey waves fold and fall,\nfoam writes and unwrites the sand,\nthe shore forgets all."},
+	{"How many legs does a spider have?", "Eight."},
+	{"How many legs does a spider have?", "A spider has four legs, two wings and a tail."},
+	{"Hello!", "Hi there! How can I help you today?"},
+}
+
+// probeRewards scores the probes one by one and all at once.
+func probeRewards(
+	ctx context.Context, model *reward.Model,
+) (alone, together []float64, err error) {
+	samples := make([]pref.Sample, len(probes))
+	for i, p := range probes {
+		samples[i] = pref.Sample{
+			Prompt:   []pref.Message{{Role: pref.User, Content: p.question}},
+			Response: p.answer,
+		}
+	}
+	scorer, err := rewarder.NewScorer(ctx, model.Reader(reward.ReaderOptions{}), reward.ByScore)
+	if err != nil {
+		return nil, nil, err
+	}
+	if together, err = scorer.Score(ctx, samples); err != nil {
+		return nil, nil, err
+	}
+	for i := range samples {
+		one, err := scorer.Score(ctx, samples[i:i+1])
+		if err != nil {
+			return nil, nil, err
+		}
+		alone = append(alone, one...)
+	}
+	return alone, together, nil
+}
+
+func finite(rewards []float64) (found []Finding) {
+	for i, r := range rewards {
+		if math.IsNaN(r) || math.IsInf(r, 0) {
+			found = append(found, problem("open the model with -dtype float32, or copy its weights again",
+				"the reward of %q is %g", probes[i].answer, r))
+		}
+	}
+	return found
+}
+
+// equal finds a model that gives different texts one reward.
+func equal(rewards []float64) []Finding {
+	for _, r := range rewards[1:] {
+		if r != rewards[0] {
+			return nil
+		}
+	}
+	return []Finding{problem("train the score head, or name the right -column",
+		"%d different conversations all have the reward %g", len(rewards), rewards[0])}
+}
+
+// padded finds rewards that depend on what else is in the batch, beyond rounding.
+func padded(alone, together []float64, dtype string) (found []Finding) {
+	tolerance := 1e-4
+	if dtype != "float32" {
+		tolerance = 5e-2
+	}
+	for i := range alone {
+		if d := math.Abs(alone[i] - together[i]); d > tolerance*max(1, math.Abs(alone[i])) {
+			found = append(found, problem("report the model: haf has a bug with it",
+				"the reward of %q is %g alone and %g in a batch", probes[i].answer, alone[i], together[i]))
+		}
+	}
+	return found
+}

@@ -1,0 +1,192 @@
+package doctor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+
+	"haf/eval"
+	"haf/objective"
+	"haf/recipe"
+	"haf/run"
+)
+
+// Run examines a run folder by its files and records, without a device.
+func Run(dir string) (*Report, error) {
+	m, err := recipe.ReadManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Path: dir, Kind: KindRun}
+	r.checked("files", damagedFiles(dir)...)
+	records, err := run.ReadRecords(dir, m.Verb)
+	if err != nil {
+		r.checked("records", problem("restore metrics.jsonl from a copy, or train again", "%v", err))
+		return r, nil
+	}
+	r.checked("records", emptyRecords(records)...)
+	if m.Verb == run.VerbRLHF {
+		r.checkOptimization(records.PolicySteps)
+		return r, nil
+	}
+	h := m.Recipe.TrainOptions().Objective
+	r.checked("loss bound", lossBound(h, records.Steps)...)
+	r.checked("first loss", firstLoss(h, records.Steps)...)
+	r.checked("gradients", gradients(records.Steps)...)
+	r.checked("score head", deadHead(h, records.Steps)...)
+	r.checked("overfitting", overfitting(records.Validations)...)
+	r.checked("validation size", smallValidation(records)...)
+	return r, nil
+}
+
+// damagedFiles checks the checkpoints and the best weights against their checksums.
+func damagedFiles(dir string) (found []Finding) {
+	f := run.Folder{Path: dir}
+	var folders []string
+	entries, err := os.ReadDir(f.Join(run.CheckpointsName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return []Finding{problem("check the disk and the permissions", "%v", err)}
+	}
+	for _, e := range entries {
+		if e.IsDir() && e.Name()[0] != '.' {
+			folders = append(folders, f.Join(run.CheckpointsName, e.Name()))
+		}
+	}
+	if _, err := os.Stat(f.Join(run.BestName)); err == nil {
+		folders = append(folders, f.Join(run.BestName))
+	}
+	for _, path := range folders {
+		if err := run.CheckSums(path); err != nil {
+			found = append(found, problem("resume from an intact checkpoint, and check the disk",
+				"%s is damaged: %v", path, err))
+		}
+	}
+	return found
+}
+
+func emptyRecords(r run.Records) []Finding {
+	if len(r.Steps)+len(r.PolicySteps) > 0 {
+		return nil
+	}
+	return []Finding{warning("start or resume the run", "it has made no step yet")}
+}
+
+// lossBound finds a loss that the objective cannot give.
+func lossBound(h objective.Hybrid, steps []run.TrainStep) []Finding {
+	if !h.Bounded() {
+		return nil
+	}
+	for _, s := range steps {
+		if s.Loss < -1e-3 {
+			return []Finding{problem("look for negative margins in the data with: haf data",
+				"the loss of step %d is %g, and no loss of reward %q and policy %q is below 0",
+				s.Step, s.Loss, h.Reward, h.Policy)}
+		}
+	}
+	return nil
+}
+
+// firstLoss finds a first policy loss that differs from ln 2, which DPO gives as long as the policy
+// is the reference. The tolerance is that of bfloat16.
+func firstLoss(h objective.Hybrid, steps []run.TrainStep) []Finding {
+	if len(steps) == 0 || steps[0].Step != 1 || !h.UsesPolicy() || h.Policy != objective.DPO {
+		return nil
+	}
+	if got := steps[0].PolicyLoss; math.Abs(got-math.Ln2) > 5e-3 {
+		return []Finding{problem("delete the reference cache, and train again",
+			"the first policy loss is %.4f, and ln 2 = %.4f was expected: the reference is not the "+
+				"model that training started from", got, math.Ln2)}
+	}
+	return nil
+}
+
+// gradients finds norms that grow without bound.
+func gradients(steps []run.TrainStep) []Finding {
+	if len(steps) < 20 {
+		return nil
+	}
+	norm := func(steps []run.TrainStep) float64 {
+		return median(steps, func(s run.TrainStep) float64 { return s.GradNorm })
+	}
+	fifth := len(steps) / 5
+	first, last := norm(steps[:fifth]), norm(steps[len(steps)-fifth:])
+	if last > 10*first {
+		return []Finding{warning("lower train.lr, or set train.clip",
+			"the gradient norm grew from %.3g to %.3g (medians of the first and last fifth)",
+			first, last)}
+	}
+	return nil
+}
+
+// deadHead finds a score head that tells no response from another.
+func deadHead(h objective.Hybrid, steps []run.TrainStep) []Finding {
+	if !h.UsesScore() || len(steps) < 20 {
+		return nil
+	}
+	last := steps[len(steps)-len(steps)/5:]
+	margin := median(last, func(s run.TrainStep) float64 { return math.Abs(s.Margin) })
+	if margin < 1e-3 {
+		return []Finding{problem("raise train.lr or objective.reward_weight, and check which weights "+
+			"are trained", "the score head's margins are still %.2g at the end", margin)}
+	}
+	return nil
+}
+
+// overfitting finds a validation loss that has risen far above its minimum.
+func overfitting(validations []run.Validation) []Finding {
+	if len(validations) < 3 {
+		return nil
+	}
+	least := slices.MinFunc(validations, func(a, b run.Validation) int {
+		return cmp.Compare(a.Loss, b.Loss)
+	})
+	last := validations[len(validations)-1]
+	if last.Step != least.Step && last.Loss > 1.2*least.Loss {
+		return []Finding{warning("train for fewer epochs, or set train.patience",
+			"the validation loss rose from %.4f at step %d to %.4f at step %d",
+			least.Loss, least.Step, last.Loss, last.Step)}
+	}
+	return nil
+}
+
+// smallValidation finds a validation set too small to choose weights by: the interval of the best
+// validation holds the accuracy of most others.
+func smallValidation(r run.Records) []Finding {
+	best, name, ok := r.Best()
+	if !ok || len(r.Validations) < 2 {
+		return nil
+	}
+	result := best.Rewards[name]
+	within := 0
+	for _, v := range r.Validations {
+		if v.Step != best.Step && v.Rewards[name].Accuracy >= result.AccuracyLow {
+			within++
+		}
+	}
+	if others := len(r.Validations) - 1; 2*within > others {
+		return []Finding{warning("validate on more pairs, or do not choose by validation "+
+			"(train.eval_every = 0)", "the best accuracy is %s on %d comparisons, and %d of the %d other "+
+			"validations are within that interval: the choice of step %d is mostly chance",
+			interval(result), result.Comparisons, within, others, best.Step)}
+	}
+	return nil
+}
+
+func interval(r eval.Result) string {
+	return fmt.Sprintf("%.4f [%.4f, %.4f]", r.Accuracy, r.AccuracyLow, r.AccuracyHigh)
+}
+
+func median[T any](list []T, value func(T) float64) float64 {
+	values := make([]float64, len(list))
+	for i, x := range list {
+		values[i] = value(x)
+	}
+	slices.Sort(values)
+	return stat.Quantile(0.5, stat.Empirical, values, nil)
+}
