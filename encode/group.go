@@ -94,13 +94,16 @@ func (g *Group) Predicted() int {
 }
 
 // Stated returns the margin that the data states of a comparison: its own, or else the distance of
-// the two scores. 0 is none.
+// the two scores. 0 where it states none: see [Group.HasMargin].
 func (g *Group) Stated(c pref.Comparison) float64 {
-	if c.Margin == 0 && g.Scores != nil {
+	if !c.Stated() && g.Scores != nil {
 		return math.Abs(g.Scores[c.Chosen] - g.Scores[c.Rejected])
 	}
 	return c.Margin
 }
+
+// HasMargin says whether the data states a margin of the comparison.
+func (g *Group) HasMargin(c pref.Comparison) bool { return c.Stated() || g.Scores != nil }
 
 // Targets returns the reward that the data states of every response: the scores, or of a pair the
 // margin and 0; nil where it states none.
@@ -108,7 +111,7 @@ func (g *Group) Targets() []float64 {
 	if g.Scores != nil {
 		return g.Scores
 	}
-	if len(g.Responses) != 2 || len(g.Comparisons) != 1 || g.Comparisons[0].Margin == 0 {
+	if len(g.Responses) != 2 || len(g.Comparisons) != 1 || !g.Comparisons[0].Stated() {
 		return nil
 	}
 	targets := make([]float64, 2)

@@ -97,7 +97,13 @@ func (h Hybrid) UsesTies() bool { return h.anyActive(func(l loss) bool { return 
 
 // UsesMargins says whether the data must state margins (or scores).
 func (h Hybrid) UsesMargins() bool {
-	return h.anyActive(func(l loss) bool { return l.margins || l.explicit && !l.group && h.Explicit == ExplicitData })
+	return h.anyActive(h.readsMargins)
+}
+
+// readsMargins says whether a loss reads the margins that the data states. It is a mean over the
+// comparisons that have one.
+func (h Hybrid) readsMargins(l loss) bool {
+	return l.margins || l.explicit && !l.group && h.Explicit == ExplicitData
 }
 
 // UsesTargets says whether the data must state a reward for every response.
@@ -210,6 +216,9 @@ func (s share) weighted(h Hybrid, t terms) *Node {
 	case !s.ties:
 		loss = Mul(loss, OneMinus(t.TieC))
 	}
+	if h.readsMargins(s.loss) && t.MarginWeightC != nil {
+		weight = t.MarginWeightC
+	}
 	return MulScalar(ReduceAllSum(Mul(weight, loss)), s.weight)
 }
 
@@ -257,7 +266,11 @@ func (h Hybrid) value(groups []Group, w, alpha float64) (total, reward, policy f
 		overComparisons: len(chosen), overLabels: countLabels(groups), overAttributes: countRated(groups),
 	}
 	mean := func(s share, link Link) float64 {
-		return s.weight * s.sum(h, groups, link) / max(1, float64(units[s.over]))
+		n := units[s.over]
+		if h.readsMargins(s.loss) {
+			n -= countNoMargin(groups)
+		}
+		return s.weight * s.sum(h, groups, link) / max(1, float64(n))
 	}
 	rewards, policies := h.active()
 	for _, s := range rewards {
@@ -272,6 +285,19 @@ func (h Hybrid) value(groups []Group, w, alpha float64) (total, reward, policy f
 		policy += mean(s, h.link(false))
 	}
 	return w*reward + alpha*policy, reward, policy
+}
+
+// countNoMargin counts the comparisons without a margin.
+func countNoMargin(groups []Group) int {
+	n := 0
+	for _, g := range groups {
+		for _, c := range g.Comparisons {
+			if c.NoMargin {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // FirstLoss is the value that the loss must have at the first of so many steps, on groups of whose

@@ -61,6 +61,7 @@ func newGroups(random *rand.Rand, scale float64) []objective.Group {
 		}
 		groups = append(groups, g)
 	}
+	groups[2].Comparisons[0].NoMargin = true // losses that read margins are means over the others
 	return groups
 }
 
@@ -70,16 +71,24 @@ func newGroups(random *rand.Rand, scale float64) []objective.Group {
 func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid, groups []objective.Group) (losses [3]float64, byScore, byLogp, byLogVar [][]float64, byScale float64) {
 	t.Helper()
 	const padding = 3
-	var score, logVar, logp, ref, tokens, target, margin, tie, weight []float32
+	var score, logVar, logp, ref, tokens, target, margin, tie, weight, marginWeight []float32
 	var group, chosen, rejected []int32
-	n := 0
+	n, with := 0, 0
 	for _, g := range groups {
 		n += len(g.Comparisons)
+		for _, c := range g.Comparisons {
+			if !c.NoMargin {
+				with++
+			}
+		}
 	}
 	for i, g := range groups {
 		for _, c := range g.Comparisons {
 			chosen, rejected = append(chosen, int32(len(score)+c.Chosen)), append(rejected, int32(len(score)+c.Rejected))
 			margin, weight = append(margin, float32(c.Margin)), append(weight, 1/float32(n))
+			if marginWeight = append(marginWeight, 1/float32(with)); c.NoMargin {
+				marginWeight[len(marginWeight)-1] = 0
+			}
 			if tie = append(tie, 0); c.Tie {
 				tie[len(tie)-1] = 1
 			}
@@ -97,7 +106,7 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 		logVar = append(logVar, 1e3)
 		tokens, target, group = append(tokens, 0), append(target, 50), append(group, -1)
 		chosen, rejected, margin = append(chosen, int32(len(score)-1)), append(rejected, 0), append(margin, 9)
-		tie, weight = append(tie, 0), append(weight, 0)
+		tie, weight, marginWeight = append(tie, 0), append(weight, 0), append(marginWeight, 0)
 	}
 	f := func(x []float32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
 	i := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
@@ -106,6 +115,7 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 		out := h.Loss(objective.Readout{
 			ScoreS: in[0], LogpS: in[1], RefS: in[2], TokensS: in[3], TargetS: in[4], GroupS: in[5], ChosenC: in[6], RejectedC: in[7],
 			MarginC: in[8], TieC: in[9], WeightC: in[10], RewardWeight: in[11], PolicyWeight: in[12], LogScale: in[13], LogVarS: in[14],
+			MarginWeightC: in[15],
 		})
 		// Adding zero times the inputs gives what is not used a gradient of zero, too.
 		zero := MulScalar(Add(Add(ReduceAllSum(in[0]), ReduceAllSum(in[1])), Add(in[13], ReduceAllSum(in[14]))), 0)
@@ -113,7 +123,7 @@ func lossAndGradients(t *testing.T, backend compute.Backend, h objective.Hybrid,
 	})
 	defer exec.Finalize()
 	out, err := exec.Call(f(score), f(logp), f(ref), f(tokens), f(target), i(group), i(chosen), i(rejected), f(margin), f(tie), f(weight),
-		float32(w), float32(alpha), float32(math.Log(h.LinkScale)), f(logVar))
+		float32(w), float32(alpha), float32(math.Log(h.LinkScale)), f(logVar), f(marginWeight))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,6 +329,7 @@ func TestFirstLoss(t *testing.T) {
 // TestLimits has what the methods say of each other.
 func TestLimits(t *testing.T) {
 	groups := newGroups(rand.New(rand.NewPCG(6, 0)), 1)
+	groups[2].Comparisons[0].NoMargin = false
 	value := func(change func(*objective.Hybrid)) float64 {
 		h := with(func(h *objective.Hybrid) { h.RewardWeight, h.PolicyWeight = 0, 1; change(h) })
 		total, _, _ := h.Value(groups[:4])

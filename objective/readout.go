@@ -17,7 +17,10 @@ type Readout struct {
 	TieC                         *Node // 1 where the two were judged equal
 	// what each comparison's loss is multiplied by: 1 over the step's comparisons, 0 at padding
 	WeightC *Node
-	LabelS  *Node // 1 where the response was labelled desirable, else 0
+	// the same of losses that read margins: 1 over the step's comparisons that have one, else 0; nil
+	// where all have
+	MarginWeightC *Node
+	LabelS        *Node // 1 where the response was labelled desirable, else 0
 	// what each labelled response's loss is multiplied by: 1 over those of the step, else 0
 	LabelWeightS *Node
 	MismatchedS  *Node // 1 where the response was given to another prompt, else 0
@@ -79,6 +82,7 @@ type Group struct {
 type Comparison struct {
 	Chosen, Rejected int
 	Margin           float64
+	NoMargin         bool // the data states none
 	Tie              bool
 }
 

@@ -289,7 +289,7 @@ func (l loss) sum(h Hybrid, groups []Group, link Link) float64 {
 	return overGroups(groups, func(g Group) float64 {
 		total := 0.0
 		for _, c := range g.Comparisons {
-			if !c.Tie || l.ties {
+			if (!c.Tie || l.ties) && !(c.NoMargin && h.readsMargins(l)) {
 				total += l.value(h, g.pair(c, link))
 			}
 		}

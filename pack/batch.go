@@ -31,6 +31,7 @@ type Batch struct {
 	Chosen, Rejected []int32   // response slots
 	Weight           []float32 // 1, at padding 0
 	Margin           []float32 // encode.Group.Stated
+	NoMargin         []float32 // 1 where the data states no margin of two that are no tie
 	Tie              []float32 // 1 where the two were judged equal, which the order then does not say
 
 	Groups         []int   // the groups in the batch, as indices into the plan's input; by row
@@ -52,6 +53,7 @@ func (p *Packing) Batch(i int) *Batch {
 		Stated: make([]float32, 0, shape.Responses),
 		Chosen: make([]int32, 0, shape.Comparisons), Rejected: make([]int32, 0, shape.Comparisons),
 		Weight: make([]float32, 0, shape.Comparisons), Margin: make([]float32, 0, shape.Comparisons), Tie: make([]float32, 0, shape.Comparisons),
+		NoMargin: make([]float32, 0, shape.Comparisons),
 	}
 	for at := range b.Until {
 		b.Until[at] = int32(at + 1)
@@ -72,6 +74,7 @@ func (p *Packing) Batch(i int) *Batch {
 	for len(b.Weight) < shape.Comparisons {
 		b.Chosen, b.Rejected = append(b.Chosen, 0), append(b.Rejected, 0)
 		b.Weight, b.Margin, b.Tie = append(b.Weight, 0), append(b.Margin, 0), append(b.Tie, 0)
+		b.NoMargin = append(b.NoMargin, 0)
 	}
 	return b
 }
@@ -129,15 +132,20 @@ func (b *Batch) lay(index int, g *encode.Group, at int) int {
 			b.Stated[slots[k]] = float32(stated[k])
 		}
 	}
-	compare := func(chosen, rejected int, margin, tie float32) {
+	compare := func(chosen, rejected int, margin, noMargin, tie float32) {
 		b.Chosen, b.Rejected = append(b.Chosen, int32(slots[chosen])), append(b.Rejected, int32(slots[rejected]))
 		b.Weight, b.Margin, b.Tie = append(b.Weight, 1), append(b.Margin, margin), append(b.Tie, tie)
+		b.NoMargin = append(b.NoMargin, noMargin)
 	}
 	for _, c := range g.Comparisons {
-		compare(c.Chosen, c.Rejected, float32(g.Stated(c)), 0)
+		var noMargin float32
+		if !g.HasMargin(c) {
+			noMargin = 1
+		}
+		compare(c.Chosen, c.Rejected, float32(g.Stated(c)), noMargin, 0)
 	}
 	for _, t := range g.Ties {
-		compare(t[0], t[1], 0, 1)
+		compare(t[0], t[1], 0, 0, 1)
 	}
 	b.Groups = append(b.Groups, index)
 	b.Slots = append(b.Slots, slots)

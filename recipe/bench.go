@@ -174,7 +174,8 @@ func asPairs(groups []encode.Group) []encode.Group {
 		for _, c := range g.Comparisons {
 			pair := g
 			pair.Responses = []encode.Response{g.Responses[c.Chosen], g.Responses[c.Rejected]}
-			pair.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1, Margin: g.Stated(c)}}
+			pair.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 1, Margin: g.Stated(c),
+				ZeroMargin: g.HasMargin(c) && g.Stated(c) == 0}}
 			pair.Ties, pair.Scores = nil, nil
 			out = append(out, pair)
 		}

@@ -15,6 +15,7 @@ import (
 type stepInputs[T any] struct {
 	RefS, TokensS, TargetS, GroupS             T
 	ChosenC, RejectedC, MarginC, TieC, WeightC T
+	MarginWeightC                              T
 	RewardWeight, PolicyWeight                 T
 }
 
@@ -23,6 +24,7 @@ func (in *stepInputs[T]) fields() []*T {
 	return []*T{
 		&in.RefS, &in.TokensS, &in.TargetS, &in.GroupS,
 		&in.ChosenC, &in.RejectedC, &in.MarginC, &in.TieC, &in.WeightC,
+		&in.MarginWeightC,
 		&in.RewardWeight, &in.PolicyWeight,
 	}
 }
@@ -59,13 +61,20 @@ func newStepInputs(b *pack.Batch, refs [][]float64, m *StepMetrics) stepInputs[a
 	for i, w := range b.Weight {
 		weight[i] = w / float32(m.comparisons)
 	}
+	marginWeight := make([]float32, len(b.Weight))
+	for i, w := range b.Weight {
+		if b.NoMargin[i] == 0 {
+			marginWeight[i] = w / float32(max(1, m.comparisons-m.noMargin))
+		}
+	}
 	floats := func(x []float32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
 	ints := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
 	return stepInputs[any]{
 		RefS: floats(ref), TokensS: floats(tokens), TargetS: floats(b.Stated), GroupS: ints(group),
 		ChosenC: ints(b.Chosen), RejectedC: ints(b.Rejected), MarginC: floats(b.Margin),
 		TieC: floats(b.Tie), WeightC: floats(weight),
-		RewardWeight: float32(m.weights[0]), PolicyWeight: float32(m.weights[1]),
+		MarginWeightC: floats(marginWeight),
+		RewardWeight:  float32(m.weights[0]), PolicyWeight: float32(m.weights[1]),
 	}
 }
 
@@ -74,6 +83,6 @@ func readoutOf(in stepInputs[*Node]) objective.Readout {
 	return objective.Readout{
 		RefS: in.RefS, TokensS: in.TokensS, TargetS: in.TargetS, GroupS: in.GroupS,
 		ChosenC: in.ChosenC, RejectedC: in.RejectedC, MarginC: in.MarginC, TieC: in.TieC,
-		WeightC: in.WeightC, RewardWeight: in.RewardWeight, PolicyWeight: in.PolicyWeight,
+		WeightC: in.WeightC, MarginWeightC: in.MarginWeightC, RewardWeight: in.RewardWeight, PolicyWeight: in.PolicyWeight,
 	}
 }

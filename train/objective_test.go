@@ -86,6 +86,34 @@ func TestObjectives(t *testing.T) {
 	}
 }
 
+// TestSomeMargins trains on data of which every other group states margins: the first loss is the
+// mean over those, and the log counts the others.
+func TestSomeMargins(t *testing.T) {
+	h := objective.Default()
+	h.Reward, h.PolicyWeight = "scaled", 0
+	var log []string
+	half := func(d *train.Data) {
+		stateScores(d)
+		for _, groups := range [][]encode.Group{d.Train, d.Valid} {
+			for i := range groups {
+				if i%2 == 1 {
+					groups[i].Scores = nil
+				}
+			}
+		}
+	}
+	_, _, err := small{lora: true, data: half, lines: &log,
+		options: func(o *train.Options) { o.Objective = h }}.fresh(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"as it must be", "training comparisons state none; losses that read margins skip them"} {
+		if !slices.ContainsFunc(log, func(line string) bool { return strings.Contains(line, want) }) {
+			t.Errorf("no line has %q: %q", want, log)
+		}
+	}
+}
+
 // TestUnstated refuses losses that read what the data does not state.
 func TestUnstated(t *testing.T) {
 	for want, set := range map[string]func(*objective.Hybrid){

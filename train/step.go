@@ -123,6 +123,7 @@ type StepMetrics struct {
 	correct     [2]float64   // comparisons each head gets right; a tie counts half
 	margin      [2]float64   // sums of the margins
 	comparisons int
+	noMargin    int // comparisons of which the data states no margin
 	decided     int // comparisons that are no ties
 	groups      int
 	tokens      int // without padding
@@ -151,6 +152,9 @@ func (s *Stepper) begin(batches []*pack.Batch, t int) *StepMetrics {
 	m.weights[0], m.weights[1] = h.Weights(h.RewardWeight, h.PolicyWeight, t-1, s.total)
 	for _, b := range batches {
 		m.comparisons += b.NumComparisons
+		for _, none := range b.NoMargin {
+			m.noMargin += int(none)
+		}
 		m.groups += len(b.Groups)
 		m.tokens += b.Real
 		m.positions += b.Shape.Positions()

@@ -121,12 +121,10 @@ func (o Options) Check(model *reward.Model, data Data) error {
 func checkStated(h objective.Hybrid, parts ...[]encode.Group) error {
 	stated := false
 	for _, groups := range parts {
+		with, _ := countMargins(groups)
+		stated = stated || with > 0
 		for i := range groups {
-			g := &groups[i]
-			for _, c := range g.Comparisons {
-				stated = stated || g.Stated(c) != 0
-			}
-			if h.UsesTargets() && g.Targets() == nil {
+			if g := &groups[i]; h.UsesTargets() && g.Targets() == nil {
 				return fmt.Errorf("train: %s states no rewards, but policy %q reads one of every "+
 					"response: give its rows scores (haf relabel -strategy scores), or set "+
 					"objective.explicit = \"score\" to take the score head's", g.Source, h.Policy)
@@ -139,4 +137,30 @@ func checkStated(h objective.Hybrid, parts ...[]encode.Group) error {
 			"losses", h.Reward, h.Policy)
 	}
 	return nil
+}
+
+// countMargins counts the comparisons of which the data states a margin, and the others.
+func countMargins(groups []encode.Group) (with, without int) {
+	for i := range groups {
+		for _, c := range groups[i].Comparisons {
+			if groups[i].HasMargin(c) {
+				with++
+			} else {
+				without++
+			}
+		}
+	}
+	return with, without
+}
+
+// reportMargins says how many comparisons a loss that reads margins leaves out.
+func (t *trainer) reportMargins() {
+	if !t.opt.Objective.UsesMargins() {
+		return
+	}
+	with, without := countMargins(t.data.Train)
+	if without > 0 {
+		t.progress.Logf("margins: %d of %d training comparisons state none; losses that read margins "+
+			"skip them and are means over the others", without, with+without)
+	}
 }

@@ -77,6 +77,7 @@ func (t *trainer) prepare(ctx context.Context) error {
 	}
 	t.progress.Logf("packing: %s", t.order.packing)
 	t.progress.Logf("steps: %s", t.order.packing.StepStats(t.order.epochs[0]))
+	t.reportMargins()
 	if opt.Objective.Kind == objective.Elastic {
 		if err := t.stepper.newEWC(); err != nil {
 			return err

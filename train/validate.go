@@ -128,7 +128,8 @@ func valuesOf(g *encode.Group, scores, logps, refs []float64) objective.Group {
 		out.Tokens = append(out.Tokens, max(1, r.Predicted()))
 	}
 	for _, c := range g.Comparisons {
-		comparison := objective.Comparison{Chosen: c.Chosen, Rejected: c.Rejected, Margin: g.Stated(c)}
+		comparison := objective.Comparison{Chosen: c.Chosen, Rejected: c.Rejected, Margin: g.Stated(c),
+			NoMargin: !g.HasMargin(c)}
 		out.Comparisons = append(out.Comparisons, comparison)
 	}
 	for _, t := range g.Ties {
