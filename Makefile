@@ -166,7 +166,7 @@ real-one:
 		-set data.train=$(SHARED)/data/hh/helpful-base.test.jsonl.gz $(SET)
 	bin/haf -json eval runs/hh-$(NAME) -held-out -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz > runs/hh-$(NAME)/eval.json
 
-# Links in data/ and models/, where the plans of recipes/paper-{tiny,small,full}.toml look.
+# Links in data/ and models/, where the grids of recipes/paper-{tiny,small,full}.toml look.
 inputs: models
 	mkdir -p models
 	ln -sfn $(SHARED)/data data

@@ -15,14 +15,14 @@ func (b *block) gated(gate, up *Node) *Node {
 	out := Mul(b.activation(gate), up)
 	return custom([]*Node{gate, up}, out, nil, func(in []*Node, _, by *Node) []*Node {
 		gate, up := in[0], in[1]
-		act, slope := b.activation(again(gate, 1)), b.slope(again(gate, 2))
+		act, slope := b.activation(preventCSE(gate, 1)), b.slope(preventCSE(gate, 2))
 		return []*Node{Mul(Mul(by, up), slope), Mul(by, act)}
 	})
 }
 
-// again is x, by operations which the compiler does not see to be the same for different n: what is
-// made of it is made for each.
-func again(x *Node, n int) *Node { return MaxScalar(x, -3e38+float64(n)*1e37) }
+// preventCSE returns x through an operation that differs with n, so that the compiler does not merge
+// common subexpressions: it computes what depends on the result once for each n.
+func preventCSE(x *Node, n int) *Node { return MaxScalar(x, -3e38+float64(n)*1e37) }
 
 func (b *block) activation(x *Node) *Node {
 	switch b.Config.Activation {

@@ -14,9 +14,9 @@ func (b *block) linear(x *Node, name string) *Node {
 	case adapted && b.Merges(b.positions, weight.Shape().Dimensions):
 		y = b.merged(x, weight, lora, b.w[name+LoraB])
 	default:
-		y = b.product(x, weight)
+		y = b.matMulWeight(x, weight)
 		if adapted {
-			y = Add(y, MulScalar(b.times(b.keep(b.times(x, lora, 0)), b.w[name+LoraB], 0), b.LoRA.Scale()))
+			y = Add(y, MulScalar(b.matMul(b.keep(b.matMul(x, lora, 0)), b.w[name+LoraB], 0), b.LoRA.Scale()))
 		}
 	}
 	if bias, ok := b.w[name+".bias"]; ok {
@@ -49,10 +49,10 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	}
 	// else the compiler merges the weights of many layers first
 	whole := merge(SchedulingBarrier(loraB, x))
-	return custom([]*Node{x, loraA, loraB}, b.product(x, whole), nil, func(in []*Node, _, by *Node) []*Node {
+	return custom([]*Node{x, loraA, loraB}, b.matMulWeight(x, whole), nil, func(in []*Node, _, by *Node) []*Node {
 		x, loraA, loraB := in[0], in[1], in[2]
 		u := dot(by, loraB).Product()
-		tT := product(loraA, x, x.DType())
+		tT := matMulTransposed(loraA, x, x.DType())
 		dA := MulScalar(dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
 		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate
 		// of the product.
@@ -69,36 +69,36 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	})
 }
 
-// product returns x·Wᵀ, or x·W where the family stores its weights so.
-func (b *block) product(x, weight *Node) *Node {
+// matMulWeight returns x·Wᵀ, or x·W where the family stores its weights so.
+func (b *block) matMulWeight(x, weight *Node) *Node {
 	if b.family.conv1D {
-		return b.times(x, weight, 1)
+		return b.matMul(x, weight, 1)
 	}
-	return b.times(x, weight, 0)
+	return b.matMul(x, weight, 0)
 }
 
-// times is the product of x [M, in] and w, whose outputs are the axis out, in x's dtype.
+// matMul is the product of x [M, in] and w, whose outputs are the axis out, in x's dtype.
 //
 // The tensor library differentiates products of bfloat16 in float32; a device with units for
 // bfloat16 multiplies float32 at a half to an eighth of its rate.
-func (b *block) times(x, w *Node, out int) *Node {
-	times := func(x, w *Node) *Node {
+func (b *block) matMul(x, w *Node, out int) *Node {
+	multiply := func(x, w *Node) *Node {
 		if b.columns != nil && out == 0 {
 			if b.columns[x] == nil {
 				b.columns[x] = asColumns(x)
 			}
-			return byColumns(w, b.columns[x], x.DType())
+			return matMulColumns(w, b.columns[x], x.DType())
 		}
 		return dot(x, w).General([]int{1}, nil, []int{1 - out}, nil)
 	}
 	w = ConvertDType(w, x.DType())
 	switch {
 	case x.DType() == dtypes.Float32:
-		return times(x, w)
+		return multiply(x, w)
 	case !b.HalfProducts:
-		return ConvertDType(times(ConvertDType(x, dtypes.Float32), ConvertDType(w, dtypes.Float32)), x.DType())
+		return ConvertDType(multiply(ConvertDType(x, dtypes.Float32), ConvertDType(w, dtypes.Float32)), x.DType())
 	}
-	y := times(x, w)
+	y := multiply(x, w)
 	return custom([]*Node{x, w}, y, nil, func(in []*Node, _, by *Node) []*Node {
 		x, w := in[0], in[1]
 		dx := dot(by, w).General([]int{1}, nil, []int{out}, nil)
@@ -113,7 +113,7 @@ func (b *block) times(x, w *Node, out int) *Node {
 }
 
 // dot is the tensor library's Dot. For bfloat16 operands that one asks for sums in float32, and its
-// XLA backend for processors then makes every second operand wait for the first: it adds a zero
+// XLA backend for CPUs then makes every second operand wait for the first: it adds a zero
 // made of it, in a pass over the operand that nothing fuses with. XLA sums products of bfloat16 in
 // float32 unasked, and the pure Go backend must be asked.
 func dot(x, y *Node) *DotBuilder {
@@ -124,24 +124,24 @@ func dot(x, y *Node) *DotBuilder {
 	return d
 }
 
-// product returns x·Wᵀ for x [M, in] and W [out, in], both of one dtype, with a result of another.
-func product(x, w *Node, dtype dtypes.DType) *Node {
+// matMulTransposed returns x·Wᵀ for x [M, in] and W [out, in], both of one dtype, with a result of another.
+func matMulTransposed(x, w *Node, dtype dtypes.DType) *Node {
 	return withOutput(dot(x, w), x.DType(), dtype).General([]int{1}, nil, []int{1}, nil)
 }
 
-// byColumns is [product] of the columns of [asColumns]. A product of few states with large weights
-// takes the time of reading the weights. XLA's library for it on a processor transposes them first,
+// matMulColumns is [matMulTransposed] of the columns of [asColumns]. A product of few states with large weights
+// takes the time of reading the weights. XLA's library for it on a CPU transposes them first,
 // unless the states lie so that it need not.
-func byColumns(w, columns *Node, dtype dtypes.DType) *Node {
-	return Transpose(asIs(withOutput(dot(w, columns), columns.DType(), dtype).General([]int{1}, nil, []int{0}, nil)), 0, 1)
+func matMulColumns(w, columns *Node, dtype dtypes.DType) *Node {
+	return Transpose(opaque(withOutput(dot(w, columns), columns.DType(), dtype).General([]int{1}, nil, []int{0}, nil)), 0, 1)
 }
 
 // asColumns returns x [M, in] as [in, M].
-func asColumns(x *Node) *Node { return asIs(Transpose(x, 0, 1)) }
+func asColumns(x *Node) *Node { return opaque(Transpose(x, 0, 1)) }
 
-// asIs is x, by an operation that the compiler does not see through: it would take the
-// transposition beside a product into the product, and barriers are gone by then.
-func asIs(x *Node) *Node { return MaxScalar(x, -3e38) }
+// opaque returns x through an operation that the compiler does not simplify. Without it the compiler
+// fuses a transposition into the product beside it; scheduling barriers are gone by then.
+func opaque(x *Node) *Node { return MaxScalar(x, -3e38) }
 
 // withOutput makes the sums of a product dtype.
 func withOutput(dot *DotBuilder, of, dtype dtypes.DType) *DotBuilder {

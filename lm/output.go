@@ -32,9 +32,9 @@ func (o Output) Logits(hNH *Node) *Node {
 func (o Output) logits(hNH *Node) (logitsNV, slopeNV *Node) {
 	w := ConvertDType(o.VH, hNH.DType())
 	if o.columns {
-		logitsNV = byColumns(w, asColumns(hNH), dtypes.Float32)
+		logitsNV = matMulColumns(w, asColumns(hNH), dtypes.Float32)
 	} else {
-		logitsNV = product(hNH, w, dtypes.Float32)
+		logitsNV = matMulTransposed(hNH, w, dtypes.Float32)
 	}
 	if o.BiasV != nil {
 		logitsNV = Add(logitsNV, spreadLast(ConvertDType(o.BiasV, dtypes.Float32), logitsNV))

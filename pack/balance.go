@@ -6,23 +6,23 @@ import (
 	"slices"
 )
 
-// deal distributes rows over batches of the shape so that the largest load of each kind, which is
+// balanceBatches distributes rows over batches of the shape so that the largest load of each kind, which is
 // what every batch of the shape has to pay, is small. It returns the rows of each batch and the
 // largest loads.
-func deal(rows []packedRow, batches int, shape Shape, chunk int) (dealt [][]int, most load) {
+func balanceBatches(rows []packedRow, batches int, shape Shape, chunk int) (dealt [][]int, most load) {
 	dealt = make([][]int, batches)
 	loads := make([]load, batches)
-	assign(rows, shape.Length, shape.Rows, dealt, loads)
+	assignRows(rows, shape.Length, shape.Rows, dealt, loads)
 	if shape.ShortRows > 0 {
-		assign(rows, shape.ShortLength, shape.ShortRows, dealt, loads)
+		assignRows(rows, shape.ShortLength, shape.ShortRows, dealt, loads)
 	}
-	level(rows, dealt, loads, chunk)
+	evenLoads(rows, dealt, loads, chunk)
 	return dealt, largest(loads)
 }
 
-// assign is the first, fast part of deal, for the rows of one length, perBatch in a batch at most:
+// assignRows is the first, fast part of balanceBatches, for the rows of one length, perBatch in a batch at most:
 // the row with most response tokens first, to the batch that has fewest.
-func assign(rows []packedRow, length, perBatch int, dealt [][]int, loads []load) {
+func assignRows(rows []packedRow, length, perBatch int, dealt [][]int, loads []load) {
 	var heaviest []int
 	for i, r := range rows {
 		if r.length == length {
@@ -78,18 +78,18 @@ func (q *lightest) Pop() any {
 	return last
 }
 
-// levelRounds bounds the swaps that level makes for one kind of load, in multiples of the number of
+// levelRounds bounds the swaps that evenLoads makes for one kind of load, in multiples of the number of
 // batches, and levelTries the pairs of rows that it compares for one swap.
 const (
 	levelRounds = 4
 	levelTries  = 1 << 13
 )
 
-// level lowers the largest load of each kind over the batches by swapping rows. The kinds are taken
+// evenLoads lowers the largest load of each kind over the batches by swapping rows. The kinds are taken
 // by what an entry of them costs: a predicted token takes the language-model head, a response a dot
 // product, a comparison nothing to speak of; a swap for one kind never raises the largest load of
 // another, except that the tokens are free up to the next chunk.
-func level(rows []packedRow, dealt [][]int, loads []load, chunk int) {
+func evenLoads(rows []packedRow, dealt [][]int, loads []load, chunk int) {
 	if len(dealt) < 2 {
 		return
 	}

@@ -13,19 +13,19 @@ import (
 // fewItems is up to how many items are few.
 const fewItems = 512
 
-// Bounds of the search of chooseFullest.
+// Bounds of the search of searchShapeExhaustive.
 const (
-	fullestLengths = 48 // of the longer rows, for a size of batch
-	fullestMore    = 7  // of the least number of batches that many-th part more, in that many steps:
-	fullestNumbers = 5
-	fullestSizes   = 6       // of batches, in quanta above the least
-	fullestTries   = 100_000 // times the number of items
+	slackLengths = 48 // of the longer rows, for a size of batch
+	slackMore    = 7  // of the least number of batches that many-th part more, in that many steps:
+	slackNumbers = 5
+	slackSizes   = 6       // of batches, in quanta above the least
+	slackTries   = 100_000 // times the number of items
 )
 
-// chooseFullest is chooseMix for few items, which are too few to sample: it tries all the shapes
+// searchShapeExhaustive is searchShape for few items, which are too few to sample: it tries all the shapes
 // that are hardly larger than the items, the cheapest first, until they fit. The cost is infinite
 // where it finds none.
-func chooseFullest(items []item, opt Options) (best Shape, least float64) {
+func searchShapeExhaustive(items []item, opt Options) (best Shape, least float64) {
 	longest, tokens := opt.roundLength(items[0].size), totalSize(items)
 	most := opt.mostPositions(longest)
 	type candidate struct {
@@ -53,12 +53,12 @@ func chooseFullest(items []item, opt Options) (best Shape, least float64) {
 		candidates = append(candidates, candidate{s, batches, cost})
 	}
 	fewest := max(1, ceilDiv(tokens, most))
-	step := 1 + fewest/fullestMore/fullestNumbers
-	for batches := fewest; batches <= fewest+1+fewest/fullestMore; batches += step {
+	step := 1 + fewest/slackMore/slackNumbers
+	for batches := fewest; batches <= fewest+1+fewest/slackMore; batches += step {
 		low := max(longest, ceilDiv(ceilDiv(tokens, batches), opt.RowMultiple)*opt.RowMultiple)
-		for size := low; size <= min(most, low+fullestSizes*opt.RowMultiple); size += opt.RowMultiple {
+		for size := low; size <= min(most, low+slackSizes*opt.RowMultiple); size += opt.RowMultiple {
 			largest := size / opt.RowMultiple * opt.RowMultiple
-			for _, length := range spread(longest, largest, opt.RowMultiple, fullestLengths) {
+			for _, length := range spread(longest, largest, opt.RowMultiple, slackLengths) {
 				for rows := 1; rows <= size/length; rows++ {
 					rest := size - rows*length
 					if rest == 0 {
@@ -75,7 +75,7 @@ func chooseFullest(items []item, opt Options) (best Shape, least float64) {
 		}
 	}
 	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
-	for _, c := range candidates[:min(len(candidates), fullestTries/len(items))] {
+	for _, c := range candidates[:min(len(candidates), slackTries/len(items))] {
 		if _, _, ok := packBatches(items, c.shape, c.shape.lengths(), c.batches, true); ok {
 			return c.shape, c.cost
 		}
@@ -83,11 +83,11 @@ func chooseFullest(items []item, opt Options) (best Shape, least float64) {
 	return Shape{}, math.Inf(1)
 }
 
-// packFullest places items, longest first, in rows of the given lengths (ascending), of each as
+// packBySlack places items, longest first, in rows of the given lengths (ascending), of each as
 // many as most says: row by row, the longest first, the longest item that fits and those of the
 // others that fill the row best, by dynamic programming over its positions (the minimum bin slack
-// heuristic, Gupta and Ho 1999). It fails where there is no room for one.
-func packFullest(items []item, lengths, most []int) (rows []packedRow, ok bool) {
+// heuristic, Gupta and Ho 1999). It fails where one does not fit.
+func packBySlack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
 	left := slices.Clone(items)
 	spare := -totalSize(items) // positions that may stay empty
 	for k, length := range lengths {
@@ -131,9 +131,9 @@ func fillRow(items []item, length int, memory []uint64) (taken []int, reach []ui
 	if first < 0 {
 		return nil, memory
 	}
-	room := length - items[first].size
-	words := room/64 + 1
-	// reach[i] has a bit for every sum up to room of items behind the first up to the i-th of them.
+	slack := length - items[first].size
+	words := slack/64 + 1
+	// reach[i] has a bit for every sum up to slack of items behind the first up to the i-th of them.
 	rest := items[first+1:]
 	reach = slices.Grow(memory[:0], (len(rest)+1)*words)[:(len(rest)+1)*words]
 	clear(reach[:words])
@@ -150,7 +150,7 @@ func fillRow(items []item, length int, memory []uint64) (taken []int, reach []ui
 		}
 	}
 	has := func(i, sum int) bool { return reach[i*words+sum/64]>>(sum%64)&1 == 1 }
-	sum := room
+	sum := slack
 	for !has(len(rest), sum) {
 		sum--
 	}

@@ -16,7 +16,7 @@ func TestPackFullest(t *testing.T) {
 	if _, ok := pack(items, lengths, most); ok {
 		t.Error("best fit had room, and says nothing of the other")
 	}
-	rows, ok := packFullest(items, lengths, most)
+	rows, ok := packBySlack(items, lengths, most)
 	if !ok {
 		t.Fatal("no room")
 	}
@@ -26,11 +26,11 @@ func TestPackFullest(t *testing.T) {
 			t.Errorf("row %d has %v, load %v; want %v", i, got, rows[i].load, want)
 		}
 	}
-	if rows, ok := packFullest(items, lengths, []int{1}); ok {
+	if rows, ok := packBySlack(items, lengths, []int{1}); ok {
 		t.Errorf("200 positions stand in one row of 100: %v", rows)
 	}
 	// The longer rows first; a row that nothing fits stays empty.
-	rows, ok = packFullest(items[:2], []int{10, 50}, []int{3, 3})
+	rows, ok = packBySlack(items[:2], []int{10, 50}, []int{3, 3})
 	if !ok || len(rows) != 2 || rows[0].length != 50 || rows[1].length != 50 {
 		t.Errorf("got %v, %v", rows, ok)
 	}

@@ -25,7 +25,7 @@ func IntoShapes(groups []encode.Group, shapes []Shape) (*Packing, error) {
 	p.Shapes = slices.Clone(shapes)
 	slices.SortStableFunc(items, func(a, b item) int { return b.size - a.size })
 	for len(items) > 0 {
-		best, err := fullest(items, shapes)
+		best, err := bestShapeFor(items, shapes)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func Next(groups []encode.Group, shapes []Shape, urgency []int) (chosen []int, e
 	slices.SortStableFunc(items, func(a, b item) int {
 		return cmp.Or(urgency[b.index]-urgency[a.index], b.size-a.size)
 	})
-	best, err := fullest(items, shapes)
+	best, err := bestShapeFor(items, shapes)
 	if err != nil {
 		return nil, err
 	}
@@ -57,10 +57,10 @@ func Next(groups []encode.Group, shapes []Shape, urgency []int) (chosen []int, e
 	return chosen, nil
 }
 
-// fullest packs items, in order, into one batch of the shape that carries most tokens for its cost.
-func fullest(items []item, shapes []Shape) (best filled, err error) {
+// bestShapeFor packs items, in order, into one batch of the shape that carries most tokens for its cost.
+func bestShapeFor(items []item, shapes []Shape) (best filledBatch, err error) {
 	for s, shape := range shapes {
-		if f := fill(items, shape); f.worth > best.worth {
+		if f := fillShape(items, shape); f.worth > best.worth {
 			best, best.shape = f, s
 		}
 	}
@@ -70,20 +70,20 @@ func fullest(items []item, shapes []Shape) (best filled, err error) {
 	return best, nil
 }
 
-// filled is one batch of a shape.
-type filled struct {
+// A filledBatch is one batch of a shape.
+type filledBatch struct {
 	shape int
 	rows  [][]int
 	rest  []item
 	worth float64 // tokens for the cost; 0 where the first item does not fit
 }
 
-// fill packs items, in order, into one batch: each where it leaves the least room.
-func fill(items []item, shape Shape) filled {
-	f := filled{rows: make([][]int, shape.NumRows())}
-	room := make([]int, shape.NumRows())
-	for r := range room {
-		_, room[r] = shape.Row(r)
+// fillShape packs items, in order, into one batch: each where it leaves the least slack.
+func fillShape(items []item, shape Shape) filledBatch {
+	f := filledBatch{rows: make([][]int, shape.NumRows())}
+	slack := make([]int, shape.NumRows())
+	for r := range slack {
+		_, slack[r] = shape.Row(r)
 	}
 	most := load{shape.Predicted, shape.Responses, shape.Comparisons}
 	var total load
@@ -91,20 +91,20 @@ func fill(items []item, shape Shape) filled {
 	for i, it := range items {
 		row := -1
 		if !exceeds(total.plus(it.load), most) {
-			for r := range room {
-				if room[r] >= it.size && (row < 0 || room[r] < room[row]) {
+			for r := range slack {
+				if slack[r] >= it.size && (row < 0 || slack[r] < slack[row]) {
 					row = r
 				}
 			}
 		}
 		if row < 0 {
-			if i == 0 { // the first must have its place, or it would wait for ever
-				return filled{}
+			if i == 0 { // the first must have its place, or it would wait forever
+				return filledBatch{}
 			}
 			f.rest = append(f.rest, it)
 			continue
 		}
-		room[row] -= it.size
+		slack[row] -= it.size
 		f.rows[row] = append(f.rows[row], it.index)
 		total.add(it.load)
 		tokens += it.size

@@ -71,7 +71,7 @@ func chooseShapes(items []item, opt Options) []Shape {
 	switch regular := items[long:]; {
 	case len(regular) == 0 || len(shapes) > 0:
 	default:
-		mix, cut := chooseCut(regular, opt)
+		mix, cut := splitLongGroups(regular, opt)
 		shapes = append(shapes, mix)
 		if cut > 0 {
 			alike([]int{opt.roundLength(regular[0].size)})

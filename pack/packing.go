@@ -200,7 +200,7 @@ func (p *Packing) place(items []item, shapes []Shape, opt Options) {
 
 // addShape deals rows to batches and fixes the shape's read-out.
 func (p *Packing) addShape(shape Shape, rows []packedRow, batches int, opt Options) {
-	dealt, most := deal(rows, batches, shape, opt.Chunk)
+	dealt, most := balanceBatches(rows, batches, shape, opt.Chunk)
 	for _, batch := range dealt {
 		b := Assignment{Shape: len(p.Shapes)}
 		for _, length := range []int{shape.Length, shape.ShortLength} {

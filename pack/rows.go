@@ -43,9 +43,9 @@ const unbounded = -1
 
 // packBatches packs items into as few batches of a shape as hold them, and any number of rows of
 // other lengths, for those that need them. lengths, ascending, are all of them; a shape without
-// rows has no batches. It fails where more batches than the limit are needed. With fullest, few
-// items are packed by packFullest where pack has no room for them.
-func packBatches(items []item, shape Shape, lengths []int, limit int, fullest bool) (
+// rows has no batches. It fails where more batches than the limit are needed. With bySlack, few
+// items are packed by packBySlack where pack does not place them.
+func packBatches(items []item, shape Shape, lengths []int, limit int, bySlack bool) (
 	rows []packedRow, batches int, ok bool,
 ) {
 	most := slices.Repeat([]int{unbounded}, len(lengths))
@@ -83,8 +83,8 @@ func packBatches(items []item, shape Shape, lengths []int, limit int, fullest bo
 		if rows, ok := pack(items, lengths, most); ok {
 			return rows, batches, true
 		}
-		if fullest && len(items) <= fewItems && len(lengths) == len(shape.lengths()) {
-			if rows, ok := packFullest(items, lengths, most); ok {
+		if bySlack && len(items) <= fewItems && len(lengths) == len(shape.lengths()) {
+			if rows, ok := packBySlack(items, lengths, most); ok {
 				return rows, batches, true
 			}
 		}
@@ -93,24 +93,24 @@ func packBatches(items []item, shape Shape, lengths []int, limit int, fullest bo
 }
 
 // pack places items, longest first, in rows of the given lengths (ascending), of each no more than
-// most: each in the row where it leaves the least room, else in a new row of the shortest length
-// that holds it, or of the next that is bounded, too. It fails where there is no room for one; the
+// most: each in the row where it leaves the least slack, else in a new row of the shortest length
+// that holds it, or of the next that is bounded, too. It fails where one does not fit; the
 // last length holds the first item.
 func pack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
-	// Rows by the room they have left, as chained lists, with a bit for every room that some row has:
+	// Rows by their slack, as chained lists, with a bit for every slack that some row has:
 	// the best fit is the first bit at or above the size.
 	longest := lengths[len(lengths)-1]
 	head := make([]int, longest+1) // row+1, 0 ends the list
 	var next []int                 // by row
 	open := make([]uint64, longest/64+1)
-	push := func(row, room int) {
-		next[row], head[room] = head[room], row+1
-		open[room/64] |= 1 << (room % 64)
+	push := func(row, slack int) {
+		next[row], head[slack] = head[slack], row+1
+		open[slack/64] |= 1 << (slack % 64)
 	}
-	pop := func(room int) int {
-		row := head[room] - 1
-		if head[room] = next[row]; head[room] == 0 {
-			open[room/64] &^= 1 << (room % 64)
+	pop := func(slack int) int {
+		row := head[slack] - 1
+		if head[slack] = next[row]; head[slack] == 0 {
+			open[slack/64] &^= 1 << (slack % 64)
 		}
 		return row
 	}
@@ -128,9 +128,9 @@ func pack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
 	opened := make([]int, len(lengths))
 	for _, it := range items {
 		var row int
-		room := bestFit(it.size)
-		if room >= 0 {
-			row = pop(room)
+		slack := bestFit(it.size)
+		if slack >= 0 {
+			row = pop(slack)
 		} else {
 			k, _ := slices.BinarySearch(lengths, it.size)
 			for opened[k] == most[k] {
@@ -139,13 +139,13 @@ func pack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
 				}
 			}
 			opened[k]++
-			row, room = len(rows), lengths[k]
-			rows, next = append(rows, packedRow{length: room}), append(next, 0)
+			row, slack = len(rows), lengths[k]
+			rows, next = append(rows, packedRow{length: slack}), append(next, 0)
 		}
 		rows[row].groups = append(rows[row].groups, it.index)
 		rows[row].load.add(it.load)
-		if room -= it.size; room > 0 {
-			push(row, room)
+		if slack -= it.size; slack > 0 {
+			push(row, slack)
 		}
 	}
 	return rows, true

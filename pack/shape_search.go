@@ -6,7 +6,7 @@ import (
 )
 
 // batchCost is what a batch of a data set costs beside its positions, in positions: an adapter of
-// rank 64 that is merged into the weights takes as many products as 190 positions, forth and back.
+// rank 64 that is merged into the weights takes as many products as 190 positions, forward and backward.
 const batchCost = 150
 
 // compileBlock is what a block of queries more in every layer of a program must save to be worth
@@ -22,10 +22,10 @@ const (
 	mixRows    = 8
 )
 
-// chooseCut returns the shape for items, longest first, and how many of the longest should rather
+// splitLongGroups returns the shape for items, longest first, and how many of the longest should rather
 // have batches of their own: a few long groups would else make a row of every batch long.
-func chooseCut(items []item, opt Options) (best Shape, long int) {
-	best, least := chooseMix(items, opt)
+func splitLongGroups(items []item, opt Options) (best Shape, long int) {
+	best, least := searchShape(items, opt)
 	if opt.MaxLengths < 2 || opt.PowerOfTwoSizes {
 		return best, 0
 	}
@@ -42,7 +42,7 @@ func chooseCut(items []item, opt Options) (best Shape, long int) {
 			continue
 		}
 		tried = n
-		mix, cost := chooseMix(items[n:], opt)
+		mix, cost := searchShape(items[n:], opt)
 		if cost += program + float64(totalSize(items[:n]))*longRow; cost < least && mix.Length < opt.roundLength(items[n-1].size) {
 			best, least, long = mix, cost, n
 		}
@@ -50,17 +50,17 @@ func chooseCut(items []item, opt Options) (best Shape, long int) {
 	return best, long
 }
 
-// chooseMix returns the shape, of rows of one or two lengths and Positions in all at most, in which
+// searchShape returns the shape, of rows of one or two lengths and Positions in all at most, in which
 // items, longest first, are run cheapest, and the cost: it tries what is likely, and packs a sample
 // with it.
-func chooseMix(items []item, opt Options) (best Shape, least float64) {
+func searchShape(items []item, opt Options) (best Shape, least float64) {
 	longest := opt.roundLength(items[0].size)
 	most, tokens := opt.mostPositions(longest), totalSize(items)
 	sample := thin(items, min(2*searchItems, max(searchItems/8, mixBatches*len(items)*most/tokens)))
 	sampled := totalSize(sample)
 	least = math.Inf(1)
 	if len(items) <= fewItems && !opt.PowerOfTwoSizes {
-		best, least = chooseFullest(items, opt)
+		best, least = searchShapeExhaustive(items, opt)
 	}
 	try := func(s Shape) {
 		batch := (batchCost + s.cost()) * float64(len(items)) / float64(len(sample))
@@ -88,9 +88,9 @@ func chooseMix(items []item, opt Options) (best Shape, least float64) {
 			if opt.MaxLengths < 2 {
 				continue
 			}
-			room := most - rows*length
+			slack := most - rows*length
 			for _, short := range spread(opt.RowMultiple, length-opt.RowMultiple, opt.RowMultiple, mixShorts) {
-				fit := room / short
+				fit := slack / short
 				counts := []int{fit, fit - 1, fit - 2}
 				for batches := 1; batches <= 8; batches++ { // small sets just fit some number of batches
 					n := (tokens/batches - rows*length) / short

@@ -16,7 +16,7 @@ import (
 type Cell struct {
 	ID     string   // name of its folder: readable, with a hash over recipe, base model and data
 	Sets   []string // that it is trained on
-	Set    []string // overrides of the plan's recipe
+	Set    []string // overrides of the grid's recipe
 	Seed   uint64
 	Recipe *recipe.Recipe
 	Tables []string // that need it
@@ -30,9 +30,9 @@ type want struct {
 	label  string   // of the folder
 }
 
-// wants lists what a table needs, without seeds: set by set, so that a plan that is cut short has
+// wants lists what a table needs, without seeds: set by set, so that a grid that is cut short has
 // whole comparisons.
-func (p *Plan) wants(t TableSpec) []want {
+func (p *Grid) wants(t TableSpec) []want {
 	methods, sets := p.methodsOf(t), p.setsOf(t)
 	var out []want
 	if t.Kind == Mixed {
@@ -94,10 +94,10 @@ func short(set string) string {
 	return set[strings.LastIndexByte(key, '.')+1:]
 }
 
-// Cells lists the plan's cells, or those of the named tables, each once, in the order in which
+// Cells lists the grid's cells, or those of the named tables, each once, in the order in which
 // tables need them. data is what the sets were split into; before that is done, nil: then the cells
 // have no files.
-func (p *Plan) Cells(data *Data, only []string) ([]*Cell, error) {
+func (p *Grid) Cells(data *Data, only []string) ([]*Cell, error) {
 	for _, name := range only {
 		if !slices.ContainsFunc(p.Tables, func(t TableSpec) bool { return t.Name == name }) {
 			return nil, fmt.Errorf("paper: there is no table %q: %s", name, strings.Join(p.tableNames(), ", "))
@@ -130,7 +130,7 @@ func (p *Plan) Cells(data *Data, only []string) ([]*Cell, error) {
 	return cells, nil
 }
 
-func (p *Plan) tableNames() []string {
+func (p *Grid) tableNames() []string {
 	var names []string
 	for _, t := range p.Tables {
 		names = append(names, t.Name)
@@ -138,7 +138,7 @@ func (p *Plan) tableNames() []string {
 	return names
 }
 
-func (p *Plan) cell(data *Data, w want, seed uint64) (*Cell, error) {
+func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	c := &Cell{Sets: w.sets, Set: slices.Concat(w.method.Set, w.extra), Seed: seed}
 	var train, valid []string
 	for _, name := range w.sets {

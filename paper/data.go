@@ -20,7 +20,7 @@ import (
 	"haf/recipe"
 )
 
-// Data is what a plan's sets were split into, on disk: for each set SET.train.jsonl,
+// Data is what a grid's sets were split into, on disk: for each set SET.train.jsonl,
 // SET.valid.jsonl and SET.test.jsonl.
 //
 // All groups whose conversation begins with the same user message are on one side, in all sets
@@ -46,9 +46,9 @@ type Parts struct {
 
 const dataName = "data.json"
 
-// OpenData finds the split of the plan's sets under dir; an error that wraps fs.ErrNotExist says
+// OpenData finds the split of the grid's sets under dir; an error that wraps fs.ErrNotExist says
 // that it was not made yet.
-func (p *Plan) OpenData(dir string) (*Data, error) {
+func (p *Grid) OpenData(dir string) (*Data, error) {
 	d := &Data{dir: filepath.Join(dir, "data-"+p.dataKey())}
 	text, err := os.ReadFile(filepath.Join(d.dir, dataName))
 	if err == nil {
@@ -61,7 +61,7 @@ func (p *Plan) OpenData(dir string) (*Data, error) {
 }
 
 // dataKey is a hash over all that decides the split but the files' bytes.
-func (p *Plan) dataKey() string {
+func (p *Grid) dataKey() string {
 	text, err := json.Marshal(struct {
 		Sets []Set
 		Seed uint64
@@ -73,9 +73,9 @@ func (p *Plan) dataKey() string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// MakeData reads and splits the plan's sets, once: a later call finds what the first one made.
+// MakeData reads and splits the grid's sets, once: a later call finds what the first one made.
 // files finds the file that a path or an id on the hub names.
-func (p *Plan) MakeData(dir string, files func([]string) ([]string, error)) (*Data, error) {
+func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Data, error) {
 	if d, err := p.OpenData(dir); !errors.Is(err, fs.ErrNotExist) {
 		return d, err
 	}
@@ -163,7 +163,7 @@ type split struct {
 	counts             string
 }
 
-func (p *Plan) read(s Set, files func([]string) ([]string, error)) (*split, error) {
+func (p *Grid) read(s Set, files func([]string) ([]string, error)) (*split, error) {
 	out := &split{own: len(s.Test) > 0}
 	for _, of := range []struct {
 		named []string

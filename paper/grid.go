@@ -1,259 +1,296 @@
+// Package paper reruns the experiments of the HaF-RM paper as a grid of trainings: every cell is
+// one training with its evaluation on all test sets, finished cells are kept, and a page of tables
+// says what the results support.
 package paper
 
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
-	"haf/eval"
-	"haf/report"
+	"github.com/pelletier/go-toml/v2"
+
+	"haf/recipe"
+	"haf/reward"
 )
 
-// A grid is a table of accuracies with the comparisons that it is made for. A cell is the mean over
-// one or several test sets.
-type grid struct {
-	columns []string
-	rows    []gridRow
-	pairs   [][2]int // rows a, b: a less b
+// A Grid is the TOML file of a rerun.
+type Grid struct {
+	Title string `toml:"title"`
+	// of the paper's tables that stand beside: "Phi-2", …; empty is all three
+	Backbone string   `toml:"backbone"`
+	Seeds    []uint64 `toml:"seeds"` // of the trainings
+	// of train, validation and test: one for all trainings
+	SplitSeed uint64 `toml:"split_seed"`
+	// of finished cells; else their results alone are kept
+	KeepModels bool           `toml:"keep_models"`
+	Claim      string         `toml:"claim"`  // the method that is compared with the others
+	Recipe     map[string]any `toml:"recipe"` // what all trainings have in common, as in a recipe
+	// what the base's config.json says of its sizes: memory is bounded by it before the base is on
+	// disk
+	BaseConfig map[string]any `toml:"base_config"`
+	Cost       Cost           `toml:"cost"`
+	Sets       []Set          `toml:"sets"`
+	Methods    []Method       `toml:"methods"`
+	Tables     []TableSpec    `toml:"tables"`
+
+	// Base says which base model a recipe names, by the hash of what is in it; nil: by its path alone.
+	Base func(*recipe.Recipe) (string, error) `toml:"-"`
+
+	name string // of the file
 }
 
-type gridRow struct {
-	label string
-	cells []gridCell // a column each
+// A Cost is what an estimate of time starts from, before cells are measured.
+type Cost struct {
+	PairsPerSecond float64 `toml:"pairs_per_second"` // in training, on the machine that is meant
 }
 
-// A gridCell is nil where a training is not finished.
-type gridCell []measured
-
-// A compared is one pair of rows: a difference for each column, and their mean where there are
-// several.
-type compared struct {
-	a, b  string
-	names []string // of the columns
-	each  []eval.Estimate
-	mean  *eval.Estimate
-	// adjusted p-values: of each, then of the mean.
-	p []float64
+// A Set is a preference set, split into train, validation and test by conversation.
+type Set struct {
+	Name string `toml:"name" json:"name"`
+	// of train and validation, and of test where test_files is empty
+	Files []string `toml:"files" json:"files"`
+	// the published test files, where there are some
+	Test    []string `toml:"test_files" json:"test_files"`
+	Format  string   `toml:"format" json:"format"`
+	Label   string   `toml:"label" json:"label"`
+	Subsets []string `toml:"subsets" json:"subsets"`
+	// sets of one domain are each other's out-of-distribution tests
+	Domain string `toml:"domain" json:"domain"`
+	// the column of the paper's tables that it stands for
+	Paper string `toml:"paper" json:"paper"`
+	// The most groups of each part, filled in the order test, validation, train; 0 of train is the
+	// rest.
+	NTrain   int `toml:"train" json:"train"`
+	NValid   int `toml:"valid" json:"valid"`
+	NTest    int `toml:"test" json:"test"`
+	MaxChars int `toml:"max_chars" json:"max_chars"`
 }
 
-func (r *Results) cell(w want, tests []string, rewardName string) (gridCell, error) {
-	var cell gridCell
-	for _, test := range tests {
-		m, err := r.measure(w, test, rewardName)
-		if errors.Is(err, errMissing) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		cell = append(cell, m)
+// A Method is an objective: what it sets in the recipe, and which reward of the model is its
+// result.
+type Method struct {
+	Name   string   `toml:"name"`
+	Set    []string `toml:"set"`
+	Reward string   `toml:"reward"`
+}
+
+// A TableSpec is a table of the page and the trainings it needs.
+type TableSpec struct {
+	Name    string   `toml:"name"`
+	Kind    string   `toml:"kind"`
+	Title   string   `toml:"title"`
+	Sets    []string `toml:"sets"`    // empty is all
+	Methods []string `toml:"methods"` // empty is all
+	Key     string   `toml:"key"`     // of a sweep: the key of the recipe
+	// and its values; one that needs more settings is a list, ["cdpo", "objective.smoothing=0.1"]
+	Values []any `toml:"values"`
+}
+
+// Kinds of tables.
+const (
+	InDistribution = "in-distribution" // methods × sets, each tested on the set it was trained on
+	OOD            = "ood"             // methods × sets, each tested on all sets
+	Mixed          = "mixed"           // methods trained on all sets together
+	// methods × values of a key, each tested on the set it was trained on
+	Sweep = "sweep"
+	Heads = "heads" // the rewards of one training: score, implicit, both combined
+)
+
+// Load reads a grid.
+func Load(path string) (*Grid, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("paper: %w: give the path of a grid; recipes/paper-tiny.toml is the shortest", err)
 	}
-	return cell, nil
+	return Parse(path, data)
 }
 
-func (c gridCell) accuracy() (eval.Estimate, error) {
-	var of []eval.Estimate
-	for _, m := range c {
-		e, err := m.accuracy()
-		if err != nil {
-			return e, err
-		}
-		of = append(of, e)
+// Parse reads a grid's TOML; an unknown key is an error with its line.
+func Parse(name string, data []byte) (*Grid, error) {
+	p := &Grid{name: name, Claim: "HaF"}
+	err := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields().Decode(p)
+	var strict *toml.StrictMissingError
+	var decode *toml.DecodeError
+	switch {
+	case errors.As(err, &strict) && len(strict.Errors) > 0:
+		line, _ := strict.Errors[0].Position()
+		return nil, fmt.Errorf("paper: %s:%d: unknown key %q", name, line, strings.Join(strict.Errors[0].Key(), "."))
+	case errors.As(err, &decode):
+		line, column := decode.Position()
+		return nil, fmt.Errorf("paper: %s:%d:%d: %w", name, line, column, err)
+	case err != nil:
+		return nil, fmt.Errorf("paper: %s: %w", name, err)
 	}
-	return meanAccuracy(of)
-}
-
-// meanAccuracy is the mean of accuracies, which is not below 0.
-func meanAccuracy(of []eval.Estimate) (eval.Estimate, error) {
-	e, err := eval.MeanEstimate(of)
-	e.Low = max(0, e.Low)
-	return e, err
-}
-
-func (c gridCell) against(other gridCell) (eval.Estimate, error) {
-	var of []eval.Estimate
-	for i, m := range c {
-		e, err := m.against(other[i])
-		if err != nil {
-			return e, err
-		}
-		of = append(of, e)
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("paper: %s: %w", name, err)
 	}
-	return eval.MeanEstimate(of)
+	return p, nil
 }
 
-// accuracies estimates every cell, nil where it is missing, and the mean of each row, nil where a
-// cell is missing.
-func (g grid) accuracies() (cells [][]*eval.Estimate, means []*eval.Estimate, err error) {
-	for _, row := range g.rows {
-		var line []*eval.Estimate
-		var all []eval.Estimate
-		for _, c := range row.cells {
-			if c == nil {
-				line = append(line, nil)
-				continue
+// check looks at everything but the recipes, which the cells check.
+func (p *Grid) check() error {
+	switch {
+	case len(p.Seeds) == 0:
+		return errors.New("seeds is empty: give at least one, and several for intervals that hold beyond one training")
+	case len(p.Sets) == 0 || len(p.Methods) == 0 || len(p.Tables) == 0:
+		return errors.New("a grid needs [[sets]], [[methods]] and [[tables]]")
+	case p.Backbone != "" && !slices.Contains(backbones, p.Backbone):
+		return fmt.Errorf("backbone %q is not one of the paper's: %s", p.Backbone, strings.Join(backbones, ", "))
+	}
+	seen := map[string]bool{}
+	named := func(what, name string) error {
+		if name == "" || strings.ContainsAny(name, `/\. `) || seen[what+name] {
+			return fmt.Errorf("%s %q: wanted a name of its own without spaces, dots and slashes", what, name)
+		}
+		seen[what+name] = true
+		return nil
+	}
+	for _, s := range p.Sets {
+		if err := named("set", s.Name); err != nil {
+			return err
+		}
+		if len(s.Files) == 0 || s.NTest < 1 || s.NValid < 1 || s.NTrain < 0 {
+			return fmt.Errorf("set %s: wanted files, and at least 1 group of valid and of test: the checkpoint is chosen on validation data, never on a test set", s.Name)
+		}
+	}
+	for _, m := range p.Methods {
+		if err := named("method", m.Name); err != nil {
+			return err
+		}
+		if err := reward.CheckReward(m.Reward); err != nil {
+			return fmt.Errorf("method %s: %w", m.Name, err)
+		}
+	}
+	for _, t := range p.Tables {
+		if err := named("table", t.Name); err != nil {
+			return err
+		}
+		if !slices.Contains([]string{InDistribution, OOD, Mixed, Sweep, Heads}, t.Kind) {
+			return fmt.Errorf("table %s: kind %q is not known: %s, %s, %s, %s or %s", t.Name, t.Kind, InDistribution, OOD, Mixed, Sweep, Heads)
+		}
+		if (t.Kind == Sweep) != (t.Key != "" && len(t.Values) > 0) {
+			return fmt.Errorf("table %s: key and values belong to kind %s, and it needs both", t.Name, Sweep)
+		}
+		for _, v := range t.Values {
+			if list, ok := v.([]any); ok && !isSettings(list) {
+				return fmt.Errorf("table %s: the value %v is a list: wanted a value of %s, then settings as in \"objective.smoothing=0.1\"", t.Name, v, t.Key)
 			}
-			e, err := c.accuracy()
+		}
+		for _, name := range t.Sets {
+			if p.set(name) == nil {
+				return fmt.Errorf("table %s: there is no set %q", t.Name, name)
+			}
+		}
+		for _, name := range t.Methods {
+			if p.method(name) == nil {
+				return fmt.Errorf("table %s: there is no method %q", t.Name, name)
+			}
+		}
+	}
+	return p.checkRewards()
+}
+
+// isSettings says whether a sweep's value is a value with settings beside it.
+func isSettings(list []any) bool {
+	if len(list) == 0 {
+		return false
+	}
+	if _, nested := list[0].([]any); nested {
+		return false
+	}
+	return !slices.ContainsFunc(list[1:], func(v any) bool {
+		set, ok := v.(string)
+		return !ok || strings.Index(set, "=") < 1
+	})
+}
+
+// checkRewards makes every table's recipes and wants the reward that the table shows to be one that
+// they train.
+func (p *Grid) checkRewards() error {
+	for _, t := range p.Tables {
+		for _, w := range p.wants(t) {
+			r, err := p.recipe(nil, nil, 1, slices.Concat(w.method.Set, w.extra)...)
 			if err != nil {
-				return nil, nil, err
+				return fmt.Errorf("table %s: %w", t.Name, err)
 			}
-			line, all = append(line, &e), append(all, e)
+			score, policy := r.Objective.RewardWeight > 0, r.Objective.PolicyWeight > 0
+			needsScore, needsPolicy := w.method.Reward == reward.ByScore, w.method.Reward != reward.ByScore
+			if t.Kind == Heads || w.method.Reward == reward.ByCombined {
+				needsScore, needsPolicy = true, true
+			}
+			if needsScore && !score || needsPolicy && !policy {
+				return fmt.Errorf("table %s: %s %s trains with reward_weight %v and policy_weight %v, so that a head which the table reads is not trained", t.Name, w.method.Name, strings.Join(w.extra, ""), r.Objective.RewardWeight, r.Objective.PolicyWeight)
+			}
 		}
-		cells = append(cells, line)
-		if len(all) < len(row.cells) || len(all) == 0 {
-			means = append(means, nil)
-			continue
-		}
-		m, err := meanAccuracy(all)
-		if err != nil {
-			return nil, nil, err
-		}
-		means = append(means, &m)
 	}
-	return cells, means, nil
+	return nil
 }
 
-// compare estimates the differences of the pairs; the p-values are adjusted for all of them
-// together.
-func (g grid) compare() ([]compared, error) {
-	var out []compared
-	var p []float64
-	for _, pair := range g.pairs {
-		a, b := g.rows[pair[0]], g.rows[pair[1]]
-		c := compared{a: a.label, b: b.label}
-		for i := range g.columns {
-			if a.cells[i] == nil || b.cells[i] == nil {
-				continue
-			}
-			e, err := a.cells[i].against(b.cells[i])
-			if err != nil {
-				return nil, err
-			}
-			c.each, c.names, p = append(c.each, e), append(c.names, g.columns[i]), append(p, e.P)
+func (p *Grid) set(name string) *Set {
+	for i := range p.Sets {
+		if p.Sets[i].Name == name {
+			return &p.Sets[i]
 		}
-		if len(c.each) == 0 {
-			continue
-		}
-		if len(c.each) > 1 && len(c.each) == len(g.columns) {
-			mean, err := eval.MeanEstimate(c.each)
-			if err != nil {
-				return nil, err
-			}
-			c.mean, p = &mean, append(p, mean.P)
-		}
-		out = append(out, c)
 	}
-	p = eval.Holm(p)
-	for i := range out {
-		n := len(out[i].each)
-		if out[i].mean != nil {
-			n++
-		}
-		out[i].p, p = p[:n], p[n:]
-	}
-	return out, nil
+	return nil
 }
 
-// blocks are the grid's tables.
-func (g grid) blocks() ([]report.Block, error) {
-	cells, means, err := g.accuracies()
+func (p *Grid) method(name string) *Method {
+	for i := range p.Methods {
+		if p.Methods[i].Name == name {
+			return &p.Methods[i]
+		}
+	}
+	return nil
+}
+
+// sets are those of a table, in the grid's order.
+func (p *Grid) setsOf(t TableSpec) []Set {
+	var out []Set
+	for _, s := range p.Sets {
+		if len(t.Sets) == 0 || slices.Contains(t.Sets, s.Name) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// methodsOf are those of a table, in the grid's order.
+func (p *Grid) methodsOf(t TableSpec) []Method {
+	var out []Method
+	for _, m := range p.Methods {
+		if len(t.Methods) == 0 || slices.Contains(t.Methods, m.Name) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// recipe is the grid's own with overrides, on the named training and validation files.
+func (p *Grid) recipe(train, valid []string, seed uint64, sets ...string) (*recipe.Recipe, error) {
+	common, err := toml.Marshal(p.Recipe)
 	if err != nil {
 		return nil, err
 	}
-	t := report.Table{Caption: "Accuracy with 95 % interval, mean over the seeds", Header: append([]string{""}, g.columns...)}
-	if len(g.columns) > 1 {
-		t.Header = append(t.Header, "mean")
+	if len(train) == 0 { // to be filled in once the data is split
+		train = []string{"-"}
 	}
-	for i, row := range g.rows {
-		line := []string{row.label}
-		for _, e := range cells[i] {
-			line = append(line, accuracyText(e))
-		}
-		if len(g.columns) > 1 {
-			line = append(line, accuracyText(means[i]))
-		}
-		t.Rows = append(t.Rows, line)
+	sets = append(slices.Clone(sets), "data.train="+list(train), "data.valid="+list(valid), fmt.Sprintf("train.seed=%d", seed))
+	r, err := recipe.Parse(p.name+" [recipe]", common, sets)
+	if err == nil && r.Model.Date == "" {
+		r.Model.Date = reward.DefaultDate // a cell is the same on whatever day it is run
 	}
-	out := []report.Block{t}
-	all, err := g.compare()
-	if err != nil || len(all) == 0 {
-		return out, err
-	}
-	d := report.Table{Caption: "Paired differences in points of accuracy on the same comparisons; p adjusted for all tests of this table (Holm)",
-		Header: []string{"difference", "on", "points", "95 % interval", "by seed", "adjusted p"}}
-	add := func(c compared, on string, e eval.Estimate, p float64) {
-		var seeds []string
-		for _, s := range e.BySeed {
-			seeds = append(seeds, fmt.Sprintf("%+.1f", 100*s))
-		}
-		d.Rows = append(d.Rows, []string{c.a + " − " + c.b, on, fmt.Sprintf("%+.1f", 100*e.Mean), fmt.Sprintf("[%+.1f, %+.1f]", 100*e.Low, 100*e.High), strings.Join(seeds, " "), pText(p)})
-	}
-	for _, c := range all {
-		for i, e := range c.each {
-			add(c, c.names[i], e, c.p[i])
-		}
-		if c.mean != nil {
-			add(c, "mean", *c.mean, c.p[len(c.each)])
-		}
-	}
-	return append(out, d), nil
+	return r, err
 }
 
-func accuracyText(e *eval.Estimate) string {
-	if e == nil {
-		return "–"
+// list is a TOML list of strings.
+func list(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = fmt.Sprintf("%q", v)
 	}
-	return fmt.Sprintf("%.3f [%.3f, %.3f]", e.Mean, e.Low, e.High)
-}
-
-func pText(p float64) string {
-	if p < 0.001 {
-		return "< 0.001"
-	}
-	return fmt.Sprintf("%.3f", p)
-}
-
-// level below which an adjusted p-value refutes that there is no difference.
-const level = 0.05
-
-// verdict says in words what the comparisons support, a sentence a pair.
-func (g grid) verdict() ([]string, error) {
-	all, err := g.compare()
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, c := range all {
-		var better, worse, open []string
-		for i, e := range c.each {
-			what := fmt.Sprintf("%s (%+.1f points [%+.1f, %+.1f])", c.names[i], 100*e.Mean, 100*e.Low, 100*e.High)
-			switch {
-			case c.p[i] >= level:
-				open = append(open, what)
-			case e.Mean > 0:
-				better = append(better, what)
-			default:
-				worse = append(worse, what)
-			}
-		}
-		sentence := c.a + " against " + c.b + ": "
-		if c.mean != nil {
-			word := "which does not decide between them"
-			if c.p[len(c.each)] < level {
-				word = map[bool]string{true: c.a + " is better", false: c.a + " is worse"}[c.mean.Mean > 0]
-			}
-			sentence += fmt.Sprintf("mean %+.1f points [%+.1f, %+.1f], %s; ", 100*c.mean.Mean, 100*c.mean.Low, 100*c.mean.High, word)
-		}
-		var parts []string
-		for _, part := range []struct {
-			word  string
-			names []string
-		}{{"better on ", better}, {"worse on ", worse}, {"undecided on ", open}} {
-			if len(part.names) > 0 {
-				parts = append(parts, part.word+strings.Join(part.names, ", "))
-			}
-		}
-		out = append(out, sentence+strings.Join(parts, "; ")+".")
-	}
-	return out, nil
+	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -15,7 +15,7 @@ import (
 	"haf/reward"
 )
 
-// Options say what of a plan [Plan.Make] makes.
+// Options say what of a grid [Grid.Make] makes.
 type Options struct {
 	Dir      string   // folder of the cells and the page
 	Only     []string // only the cells of these tables; none: of all
@@ -26,7 +26,7 @@ type Options struct {
 	Logf     func(format string, args ...any)
 }
 
-// An Outcome is what became of a plan, or what would.
+// An Outcome is what became of a grid, or what would.
 type Outcome struct {
 	Cells     []string  `json:"cells"`
 	Finished  int       `json:"finished"` // before this run
@@ -48,13 +48,13 @@ func newOutcome(cells []*Cell, estimated Estimated) Outcome {
 	return out
 }
 
-// Make trains and evaluates the plan's cells that are not finished, then writes the page. Cells
+// Make trains and evaluates the grid's cells that are not finished, then writes the page. Cells
 // that fail are in the outcome: see [Outcome.Err].
-func (p *Plan) Make(ctx context.Context, opt Options) (Outcome, error) {
+func (p *Grid) Make(ctx context.Context, opt Options) (Outcome, error) {
 	data, err := p.OpenData(opt.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if opt.PageOnly {
-			return Outcome{}, fmt.Errorf("%s has no data of this plan: nothing was run there, so there "+
+			return Outcome{}, fmt.Errorf("%s has no data of this grid: nothing was run there, so there "+
 				"is nothing to show", opt.Dir)
 		}
 		data, err = p.MakeData(opt.Dir, func(named []string) ([]string, error) {
@@ -70,7 +70,7 @@ func (p *Plan) Make(ctx context.Context, opt Options) (Outcome, error) {
 		return Outcome{}, err
 	}
 	out := newOutcome(cells, p.Estimate(opt.Dir, data, cells))
-	opt.Logf("plan: %s", out.Estimated)
+	opt.Logf("grid: %s", out.Estimated)
 	if !opt.PageOnly {
 		out.Failed, err = p.Run(ctx, opt.Dir, data, cells, opt.Runner, opt.Logf)
 		if err != nil {

@@ -16,13 +16,13 @@ import (
 	"haf/reward"
 )
 
-// TestMake makes a plan from nothing, with a cell that fails, and again without it.
+// TestMake makes a grid from nothing, with a cell that fails, and again without it.
 func TestMake(t *testing.T) {
-	plan, dir := world(t)
+	grid, dir := world(t)
 	if _, err := recipe.WriteDemo(dir, 1); err != nil {
 		t.Fatal(err)
 	}
-	t.Chdir(dir) // where the plan's base model is
+	t.Chdir(dir) // where the grid's base model is
 	var told []string
 	runner := &fake{fail: "HaF-b-seed2"}
 	opt := paper.Options{
@@ -30,12 +30,12 @@ func TestMake(t *testing.T) {
 		Hub:  &hub.Client{Offline: true, Cache: t.TempDir()},
 		Logf: func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) },
 	}
-	if _, err := plan.Make(t.Context(), opt); err == nil ||
+	if _, err := grid.Make(t.Context(), opt); err == nil ||
 		!strings.Contains(err.Error(), "nothing was run there") {
 		t.Errorf("a page of nothing: %v", err)
 	}
 	opt.PageOnly = false
-	out, err := plan.Make(t.Context(), opt)
+	out, err := grid.Make(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,12 +43,12 @@ func TestMake(t *testing.T) {
 		!errors.Is(out.Err(), paper.ErrFailed) || !strings.Contains(out.Err().Error(), "1 of 14 cells") {
 		t.Errorf("%+v: %v", out, out.Err())
 	}
-	if len(told) == 0 || !strings.HasPrefix(told[0], "plan: 14 cells, 0 finished") {
+	if len(told) == 0 || !strings.HasPrefix(told[0], "grid: 14 cells, 0 finished") {
 		t.Errorf("told %q", told)
 	}
 	runner.fail, opt.Only = "", []string{"main"}
 	first := len(runner.trained)
-	if out, err = plan.Make(t.Context(), opt); err != nil || out.Err() != nil {
+	if out, err = grid.Make(t.Context(), opt); err != nil || out.Err() != nil {
 		t.Fatalf("%+v: %v, %v", out, err, out.Err())
 	}
 	if again := runner.trained[first:]; len(again) != 1 || !strings.HasPrefix(again[0], "HaF-b-seed2") {
@@ -63,13 +63,13 @@ func TestMake(t *testing.T) {
 
 // TestOutlook lists the cells with what they need.
 func TestOutlook(t *testing.T) {
-	plan, dir := world(t)
+	grid, dir := world(t)
 	if _, err := recipe.WriteDemo(dir, 1); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
 	client := &hub.Client{Offline: true, Cache: t.TempDir()}
-	look, err := plan.Look(t.Context(), client, dir, nil)
+	look, err := grid.Look(t.Context(), client, dir, nil)
 	if err != nil || look.Need == nil {
 		t.Fatalf("%+v: %v, %v", look, err, look.Unknown)
 	}

@@ -16,7 +16,7 @@ import (
 	"haf/report"
 )
 
-// An Outlook says which cells a plan has, how long those that are not finished take, and what
+// An Outlook says which cells a grid has, how long those that are not finished take, and what
 // memory they need.
 type Outlook struct {
 	Cells     []*Cell
@@ -26,10 +26,10 @@ type Outlook struct {
 	Unknown   error // why the need is not known
 }
 
-// Look makes the outlook of the plan's cells of the named tables, none: of all, by a client that is
+// Look makes the outlook of the grid's cells of the named tables, none: of all, by a client that is
 // offline. Where the data was not split in dir yet, it is split in a folder that is removed again.
-// Where data or base model are not on disk, the need is a bound by the plan's base_config.
-func (p *Plan) Look(
+// Where data or base model are not on disk, the need is a bound by the grid's base_config.
+func (p *Grid) Look(
 	ctx context.Context, client *hub.Client, dir string, only []string,
 ) (o Outlook, err error) {
 	need, data, cells, unknown := p.look(ctx, client, dir, only)
@@ -49,7 +49,7 @@ func (p *Plan) Look(
 	return o, nil
 }
 
-func (p *Plan) look(
+func (p *Grid) look(
 	ctx context.Context, client *hub.Client, dir string, only []string,
 ) (need Need, data *Data, cells []*Cell, err error) {
 	if data, err = p.OpenData(dir); errors.Is(err, fs.ErrNotExist) {
@@ -109,7 +109,7 @@ func (e Estimated) String() string {
 	return text
 }
 
-// String is the cell as a line of the plan's list.
+// String is the cell as a line of the grid's list.
 func (c *Cell) String() string {
 	return fmt.Sprintf("%s\t%s\t%s", c.ID, strings.Join(c.Tables, ","), strings.Join(c.Set, " "))
 }
@@ -134,7 +134,7 @@ func BaseHashes(ctx context.Context, client *hub.Client) func(*recipe.Recipe) (s
 }
 
 // WritePage writes the page of what is finished in dir, and its data beside it.
-func (p *Plan) WritePage(dir string, data *Data, note string) (files report.Files, err error) {
+func (p *Grid) WritePage(dir string, data *Data, note string) (files report.Files, err error) {
 	results, err := p.Results(dir, data)
 	if err != nil {
 		return files, err

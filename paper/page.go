@@ -11,13 +11,13 @@ import (
 
 // Page makes the page of what is finished; note says by which command and program.
 func (r *Results) Page(note string) (report.Page, error) {
-	p := r.plan
+	p := r.grid
 	page := report.Page{Title: p.Title}
 	verdict := report.Section{Title: "Verdict"}
 	var tables []report.Section
 	var said report.List
 	for _, t := range p.Tables {
-		g, err := r.grid(t)
+		g, err := r.accuracyTable(t)
 		if err != nil {
 			return page, fmt.Errorf("paper: table %s: %w", t.Name, err)
 		}
@@ -47,7 +47,7 @@ func (r *Results) Page(note string) (report.Page, error) {
 // warrant says what the verdict rests on.
 func (r *Results) warrant() string {
 	text := fmt.Sprintf("A difference is called better or worse where its p-value, adjusted for all tests of its table, is below %.2f, and undecided elsewhere: undecided is not equal. ", level)
-	if n := len(r.plan.Seeds); n == 1 {
+	if n := len(r.grid.Seeds); n == 1 {
 		text += "There is one seed, so that all of this holds for these very trainings and says nothing of others. "
 	} else {
 		text += fmt.Sprintf("Intervals and tests cover the test prompts and the %d seeds. ", n)
@@ -61,7 +61,7 @@ func (r *Results) warrant() string {
 // method says how the numbers were made.
 func (r *Results) method(note string) report.Section {
 	s := report.Section{Title: "How"}
-	p := r.plan
+	p := r.grid
 	model, _ := p.Recipe["model"].(map[string]any)
 	var seeds []string
 	for _, seed := range p.Seeds {
@@ -88,7 +88,7 @@ func (r *Results) method(note string) report.Section {
 }
 
 // section is a table's part of the page.
-func (r *Results) section(t TableSpec, g grid) (report.Section, error) {
+func (r *Results) section(t TableSpec, g accuracyTable) (report.Section, error) {
 	s := report.Section{Title: t.Title}
 	if t.Kind == OOD {
 		s.Add(report.Text("A column is the set that was trained on; the accuracy is the mean over the other test sets of its domain (over all others, where it is alone in it)."))
@@ -109,15 +109,15 @@ func (r *Results) section(t TableSpec, g grid) (report.Section, error) {
 
 // addMatrix adds every trained model on every test set.
 func (r *Results) addMatrix(s *report.Section, t TableSpec) error {
-	wants := r.plan.wants(t)
+	wants := r.grid.wants(t)
 	table := report.Table{Caption: "Every model on every test set: accuracy, mean over the seeds", Header: []string{"method", "trained on"}}
-	for _, test := range r.plan.Sets {
+	for _, test := range r.grid.Sets {
 		table.Header = append(table.Header, test.Name)
 	}
-	for _, m := range r.plan.methodsOf(t) {
-		for _, trained := range r.plan.setsOf(t) {
+	for _, m := range r.grid.methodsOf(t) {
+		for _, trained := range r.grid.setsOf(t) {
 			row := []string{m.Name, trained.Name}
-			for _, test := range r.plan.Sets {
+			for _, test := range r.grid.Sets {
 				cell, err := r.cell(find(wants, m, []string{trained.Name}), []string{test.Name}, m.Reward)
 				if err != nil {
 					return err
@@ -140,7 +140,7 @@ func (r *Results) addMatrix(s *report.Section, t TableSpec) error {
 }
 
 // addCurve plots a sweep: the mean over the sets by value, a line for every method.
-func (r *Results) addCurve(s *report.Section, t TableSpec, g grid) error {
+func (r *Results) addCurve(s *report.Section, t TableSpec, g accuracyTable) error {
 	_, means, err := g.accuracies()
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (r *Results) addCurve(s *report.Section, t TableSpec, g grid) error {
 	for _, v := range t.Values {
 		plot.Names = append(plot.Names, t.valueName(v))
 	}
-	for i, m := range r.plan.methodsOf(t) {
+	for i, m := range r.grid.methodsOf(t) {
 		line := report.Series{Name: m.Name}
 		for k := range t.Values {
 			if e := means[i*len(t.Values)+k]; e != nil {
@@ -169,22 +169,22 @@ func (r *Results) addCurve(s *report.Section, t TableSpec, g grid) error {
 	return err
 }
 
-// published puts the paper's numbers beside this plan's, where it has a table of the kind.
+// published puts the paper's numbers beside this grid's, where it has a table of the kind.
 func (r *Results) published() report.Section {
 	s := report.Section{Title: "Beside the paper's published numbers"}
 	s.Add(report.Text("The paper's models are of 2.7 and 7 billion parameters, trained on up to 47,625 pairs, and its checkpoints were chosen on the very test pairs that are reported; with about 1000 test pairs one standard error is near 1.4 points. Read the signs of the differences, not the levels."))
-	for _, t := range r.plan.Tables {
+	for _, t := range r.grid.Tables {
 		rows, ok := publishedTables[t.Kind]
 		if !ok {
 			continue
 		}
 		table := report.Table{Caption: publishedCaptions[t.Kind], Header: append(append([]string{"source", "method"}, columns...), "mean")}
 		for _, row := range rows {
-			if r.plan.Backbone == "" || r.plan.Backbone == row.Backbone {
+			if r.grid.Backbone == "" || r.grid.Backbone == row.Backbone {
 				table.Rows = append(table.Rows, row.row())
 			}
 		}
-		if g, err := r.grid(t); err == nil {
+		if g, err := r.accuracyTable(t); err == nil {
 			table.Rows = append(table.Rows, r.own(g)...)
 		}
 		s.Add(table)
@@ -193,18 +193,18 @@ func (r *Results) published() report.Section {
 }
 
 // own are a grid's rows under the paper's columns.
-func (r *Results) own(g grid) [][]string {
+func (r *Results) own(g accuracyTable) [][]string {
 	cells, means, err := g.accuracies()
 	if err != nil {
 		return nil // the table's own section has said so
 	}
 	var out [][]string
 	for i, row := range g.rows {
-		line := []string{"this plan", row.label}
+		line := []string{"this grid", row.label}
 		for _, column := range columns {
 			text := "–"
 			for k, name := range g.columns {
-				if set := r.plan.set(name); set.Paper == column && cells[i][k] != nil {
+				if set := r.grid.set(name); set.Paper == column && cells[i][k] != nil {
 					text = fmt.Sprintf("%.1f", 100*cells[i][k].Mean)
 				}
 			}

@@ -78,8 +78,8 @@ methods = ["HaF"]
 `
 
 // world writes two sets of 100 conversations, 15 of which begin alike in both, and returns the
-// plan, with the files' real places.
-func world(t *testing.T) (*paper.Plan, string) {
+// grid, with the files' real places.
+func world(t *testing.T) (*paper.Grid, string) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, set := range []string{"a", "b"} {
@@ -103,11 +103,11 @@ func world(t *testing.T) (*paper.Plan, string) {
 		}
 	}
 	text := strings.NewReplacer(`"a.jsonl"`, fmt.Sprintf("%q", filepath.Join(dir, "a.jsonl")), `"b.jsonl"`, fmt.Sprintf("%q", filepath.Join(dir, "b.jsonl"))).Replace(head + tables)
-	plan, err := paper.Parse("plan.toml", []byte(text))
+	grid, err := paper.Parse("grid.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plan, dir
+	return grid, dir
 }
 
 func same(files []string) ([]string, error) { return files, nil }
@@ -118,8 +118,8 @@ func opening(g pref.Group) string { return g.Prompt[0].Content }
 // TestSplit wants no conversation of any test part in any other part, the counts asked for, and the
 // same split again.
 func TestSplit(t *testing.T) {
-	plan, dir := world(t)
-	data, err := plan.MakeData(dir, same)
+	grid, dir := world(t)
+	data, err := grid.MakeData(dir, same)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,11 +155,11 @@ func TestSplit(t *testing.T) {
 	if overlap == 0 {
 		t.Error("none of the shared conversations was left out")
 	}
-	again, err := plan.MakeData(dir, func([]string) ([]string, error) { return nil, errors.New("read again") })
+	again, err := grid.MakeData(dir, func([]string) ([]string, error) { return nil, errors.New("read again") })
 	if err != nil || again.Hash != data.Hash {
 		t.Errorf("a second call made other data: %v", err)
 	}
-	if other, err := plan.MakeData(t.TempDir(), same); err != nil || other.Hash != data.Hash {
+	if other, err := grid.MakeData(t.TempDir(), same); err != nil || other.Hash != data.Hash {
 		t.Errorf("the split is not the same elsewhere: %v", err)
 	}
 }
@@ -220,31 +220,31 @@ func (f *fake) Read(_ context.Context, dir string, valid []pref.Group, sets [][]
 	return out, nil
 }
 
-// TestRun runs a plan with a cell that fails, goes on without what is finished, and makes the page.
+// TestRun runs a grid with a cell that fails, goes on without what is finished, and makes the page.
 func TestRun(t *testing.T) {
-	plan, dir := world(t)
-	if cells, err := plan.Cells(nil, nil); err != nil || len(cells) != 14 {
+	grid, dir := world(t)
+	if cells, err := grid.Cells(nil, nil); err != nil || len(cells) != 14 {
 		t.Fatalf("%d cells, %v: 2 methods on 2 sets and on both, and α 1, with 2 seeds", len(cells), err)
 	}
-	data, err := plan.MakeData(dir, same)
+	data, err := grid.MakeData(dir, same)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cells, err := plan.Cells(data, nil)
+	cells, err := grid.Cells(data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	estimate := plan.Estimate(dir, data, cells)
+	estimate := grid.Estimate(dir, data, cells)
 	if estimate.Seconds <= 0 || estimate.Finished != 0 {
 		t.Errorf("%+v", estimate)
 	}
 	runner := &fake{fail: "HaF-b-seed2"}
 	silent := func(string, ...any) {}
-	failed, err := plan.Run(t.Context(), dir, data, cells, runner, silent)
+	failed, err := grid.Run(t.Context(), dir, data, cells, runner, silent)
 	if err != nil || len(failed) != 1 || len(runner.trained) != len(cells) {
 		t.Fatalf("%v failed, %d trained, %v", failed, len(runner.trained), err)
 	}
-	results, err := plan.Results(dir, data)
+	results, err := grid.Results(dir, data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,15 +255,15 @@ func TestRun(t *testing.T) {
 	text := page.Markdown()
 	for _, want := range []string{"Cells that are not finished: 1;", "out of memory", "No test part has any share in training, selection or fitting", "| – | – |", "In distribution. HaF against Baseline: better on a"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the page of an unfinished plan has no %q:\n%s", want, text)
+			t.Errorf("the page of an unfinished grid has no %q:\n%s", want, text)
 		}
 	}
 
 	runner = &fake{}
-	if failed, err = plan.Run(t.Context(), dir, data, cells, runner, silent); err != nil || len(failed) != 0 || len(runner.trained) != 1 {
+	if failed, err = grid.Run(t.Context(), dir, data, cells, runner, silent); err != nil || len(failed) != 0 || len(runner.trained) != 1 {
 		t.Fatalf("the second run trained %v, %v failed, %v", runner.trained, failed, err)
 	}
-	if results, err = plan.Results(dir, data); err != nil {
+	if results, err = grid.Results(dir, data); err != nil {
 		t.Fatal(err)
 	}
 	if page, err = results.Page("Command: a test"); err != nil {
@@ -274,7 +274,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	text = page.Markdown()
-	for _, want := range []string{"HaF against Baseline: mean +", "HaF is better", "| paper, Phi-2 | HaF | 76.4 | 70.4 | 79.0 | 84.0 | 60.8 | 74.1 |", "| this plan | HaF |", "Every model on every test set", "policy\\_weight 0.2 against policy\\_weight 0: better on a", "HaF, combined against HaF, score: mean +0.0 points", "| 7 | 0.750 | score |"} {
+	for _, want := range []string{"HaF against Baseline: mean +", "HaF is better", "| paper, Phi-2 | HaF | 76.4 | 70.4 | 79.0 | 84.0 | 60.8 | 74.1 |", "| this grid | HaF |", "Every model on every test set", "policy\\_weight 0.2 against policy\\_weight 0: better on a", "HaF, combined against HaF, score: mean +0.0 points", "| 7 | 0.750 | score |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q:\n%s", want, text)
 		}
@@ -285,32 +285,32 @@ func TestRun(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "cells", cells[0].ID, "model")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the model of a finished cell was kept: %v", err)
 	}
-	if estimate := plan.Estimate(dir, data, cells); estimate.Finished != len(cells) || estimate.Seconds != 0 {
+	if estimate := grid.Estimate(dir, data, cells); estimate.Finished != len(cells) || estimate.Seconds != 0 {
 		t.Errorf("%+v", estimate)
 	}
 }
 
 // TestInterrupt stops between cells and goes on.
 func TestInterrupt(t *testing.T) {
-	plan, dir := world(t)
-	data, err := plan.MakeData(dir, same)
+	grid, dir := world(t)
+	data, err := grid.MakeData(dir, same)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cells, err := plan.Cells(data, []string{"main"})
+	cells, err := grid.Cells(data, []string{"main"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = plan.Run(ctx, dir, data, cells, &fake{after: cancel}, func(string, ...any) {})
+	_, err = grid.Run(ctx, dir, data, cells, &fake{after: cancel}, func(string, ...any) {})
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the same command goes on") {
 		t.Errorf("%v", err)
 	}
 	runner := &fake{}
-	if _, err := plan.Run(t.Context(), dir, data, cells, runner, func(string, ...any) {}); err != nil || len(runner.trained) != len(cells)-1 {
+	if _, err := grid.Run(t.Context(), dir, data, cells, runner, func(string, ...any) {}); err != nil || len(runner.trained) != len(cells)-1 {
 		t.Errorf("%d of %d trained, %v", len(runner.trained), len(cells), err)
 	}
-	if _, err := plan.Cells(data, []string{"none"}); err == nil || !strings.Contains(err.Error(), `no table "none": main, ood, mixed, alpha, heads`) {
+	if _, err := grid.Cells(data, []string{"none"}); err == nil || !strings.Contains(err.Error(), `no table "none": main, ood, mixed, alpha, heads`) {
 		t.Errorf("%v", err)
 	}
 }
@@ -318,11 +318,11 @@ func TestInterrupt(t *testing.T) {
 // TestSettingsOfValue gives a sweep's value settings of its own, in its cells alone.
 func TestSettingsOfValue(t *testing.T) {
 	text := strings.NewReplacer("values = [0, 0.2, 1]", `values = ["dpo", ["cdpo", "objective.smoothing=0.1", "objective.beta=0.2"]]`, `key = "objective.policy_weight"`, `key = "objective.policy"`).Replace(head + tables)
-	plan, err := paper.Parse("plan.toml", []byte(text))
+	grid, err := paper.Parse("grid.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cells, err := plan.Cells(nil, []string{"alpha"})
+	cells, err := grid.Cells(nil, []string{"alpha"})
 	if err != nil || len(cells) != 4 {
 		t.Fatalf("%d cells, %v: 2 values with 2 seeds", len(cells), err)
 	}
@@ -341,7 +341,7 @@ func TestSettingsOfValue(t *testing.T) {
 func TestBadPlans(t *testing.T) {
 	for _, bad := range []struct{ old, new, want string }{
 		{"seeds = [1, 2]", "seeds = []", "seeds is empty"},
-		{"title =", "titel =", `plan.toml:2: unknown key "titel"`},
+		{"title =", "titel =", `grid.toml:2: unknown key "titel"`},
 		{"valid = 10", "valid = 0", "the checkpoint is chosen on validation data, never on a test set"},
 		{`kind = "ood"`, `kind = "odd"`, `kind "odd" is not known`},
 		{`sets = ["a"]`, `sets = ["z"]`, `there is no set "z"`},
@@ -356,13 +356,13 @@ func TestBadPlans(t *testing.T) {
 		{"title = \"A rerun\"", "backbone = \"Phi-9\"", `backbone "Phi-9" is not one of the paper's`},
 	} {
 		text := strings.Replace(head+tables, bad.old, bad.new, 1)
-		if _, err := paper.Parse("plan.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), bad.want) {
+		if _, err := paper.Parse("grid.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), bad.want) {
 			t.Errorf("%s: %v, wanted %q", bad.new, err, bad.want)
 		}
 	}
 }
 
-// TestRecipes loads every plan that is kept, and lists its cells.
+// TestRecipes loads every grid that is kept, and lists its cells.
 func TestRecipes(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join("..", "recipes", "paper-*.toml"))
 	if err != nil {
@@ -370,21 +370,21 @@ func TestRecipes(t *testing.T) {
 	}
 	var names []string
 	for _, path := range paths {
-		plan, err := paper.Load(path)
+		grid, err := paper.Load(path)
 		if err != nil {
 			t.Errorf("%v", err)
 			continue
 		}
-		cells, err := plan.Cells(nil, nil)
+		cells, err := grid.Cells(nil, nil)
 		if err != nil || len(cells) == 0 {
 			t.Errorf("%s: %d cells, %v", path, len(cells), err)
 		}
-		if e := plan.Estimate(t.TempDir(), nil, cells); e.Seconds <= 0 {
+		if e := grid.Estimate(t.TempDir(), nil, cells); e.Seconds <= 0 {
 			t.Errorf("%s: no estimate: %+v", path, e)
 		}
 		name := strings.TrimSuffix(filepath.Base(path), ".toml")
 		names = append(names, name)
-		need, err := plan.Bound(cells)
+		need, err := grid.Bound(cells)
 		least, largest := map[string]float64{
 			// Weights: 2.78e9 in float32 with gradients twice and two moments; 7.24e9 in bfloat16.
 			"paper-phi2": 2.78e9 * 4 * 5, "paper-mistral": 7.24e9 * 2, "paper-mistral-instruct": 7.24e9 * 2,
@@ -397,6 +397,6 @@ func TestRecipes(t *testing.T) {
 		}
 	}
 	if want := []string{"paper-full", "paper-mistral-instruct", "paper-mistral", "paper-phi2", "paper-small", "paper-tiny"}; !slices.Equal(names, want) {
-		t.Errorf("plans are %v, wanted %v", names, want)
+		t.Errorf("grids are %v, wanted %v", names, want)
 	}
 }

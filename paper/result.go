@@ -27,13 +27,13 @@ func chosen(folder string) (*Chosen, error) {
 	return &Chosen{Step: best.Step, Reward: name, Accuracy: best.Rewards[name].Accuracy}, nil
 }
 
-// Results are a plan's finished cells with their rewards, for the tables.
+// Results are a grid's finished cells with their rewards, for the tables.
 type Results struct {
-	plan     *Plan
+	grid     *Grid
 	data     *Data
 	dir      string
 	cells    map[string]*Cell // by hash
-	Finished []*Result        // in the plan's order
+	Finished []*Result        // in the grid's order
 	Missing  []string         // cells that are not finished
 	Failed   map[string]string
 	tests    map[string][]pref.Group
@@ -41,12 +41,12 @@ type Results struct {
 }
 
 // Results reads what is finished.
-func (p *Plan) Results(dir string, data *Data) (*Results, error) {
+func (p *Grid) Results(dir string, data *Data) (*Results, error) {
 	cells, err := p.Cells(data, nil)
 	if err != nil {
 		return nil, err
 	}
-	r := &Results{plan: p, data: data, dir: dir, cells: map[string]*Cell{}, Failed: map[string]string{}, tests: map[string][]pref.Group{}, rewards: map[string]map[string]SetReading{}}
+	r := &Results{grid: p, data: data, dir: dir, cells: map[string]*Cell{}, Failed: map[string]string{}, tests: map[string][]pref.Group{}, rewards: map[string]map[string]SetReading{}}
 	for _, c := range cells {
 		r.cells[c.hash()] = c
 		result, err := readResult(c.folder(dir))
@@ -83,8 +83,8 @@ type measured struct {
 func (r *Results) measure(w want, test, rewardName string) (measured, error) {
 	var m measured
 	var index []int
-	for _, seed := range r.plan.Seeds {
-		probe, err := r.plan.cell(r.data, w, seed)
+	for _, seed := range r.grid.Seeds {
+		probe, err := r.grid.cell(r.data, w, seed)
 		if err != nil {
 			return m, err
 		}
@@ -102,7 +102,7 @@ func (r *Results) measure(w want, test, rewardName string) (measured, error) {
 			return m, fmt.Errorf("paper: %s has no reward %q", c.ID, rewardName)
 		}
 		if index != nil && !slices.Equal(index, reading.Index) {
-			return m, fmt.Errorf("paper: %s could read other groups of %s than its neighbours: models of one plan must have one tokenizer and length limit", c.ID, test)
+			return m, fmt.Errorf("paper: %s could read other groups of %s than its neighbours: models of one grid must have one tokenizer and length limit", c.ID, test)
 		}
 		index = reading.Index
 		m.rewards = append(m.rewards, values)
@@ -132,7 +132,7 @@ func (m measured) accuracy() (eval.Estimate, error) { return eval.SeedAccuracy(m
 
 func (m measured) against(other measured) (eval.Estimate, error) {
 	if len(m.groups) != len(other.groups) {
-		return eval.Estimate{}, fmt.Errorf("paper: %d groups against %d: models of one plan must read the same groups", len(m.groups), len(other.groups))
+		return eval.Estimate{}, fmt.Errorf("paper: %d groups against %d: models of one grid must read the same groups", len(m.groups), len(other.groups))
 	}
 	return eval.SeedDifference(m.groups, m.rewards, other.rewards)
 }

@@ -71,7 +71,7 @@ const (
 // Run runs the cells that are not finished, one after the other. A cell that fails leaves
 // failed.txt in its folder and does not take the rest with it; it is tried again by the next run.
 // failed lists the cells that did. An interrupt ends the run, and the next one goes on.
-func (p *Plan) Run(ctx context.Context, dir string, data *Data, cells []*Cell, runner Runner, say func(format string, args ...any)) (failed []string, err error) {
+func (p *Grid) Run(ctx context.Context, dir string, data *Data, cells []*Cell, runner Runner, say func(format string, args ...any)) (failed []string, err error) {
 	for i, c := range cells {
 		folder := c.folder(dir)
 		if _, err := readResult(folder); err == nil {
@@ -99,7 +99,7 @@ func (p *Plan) Run(ctx context.Context, dir string, data *Data, cells []*Cell, r
 
 func (c *Cell) folder(dir string) string { return filepath.Join(dir, "cells", c.ID) }
 
-func (p *Plan) runCell(ctx context.Context, folder string, data *Data, c *Cell, runner Runner) error {
+func (p *Grid) runCell(ctx context.Context, folder string, data *Data, c *Cell, runner Runner) error {
 	began := time.Now()
 	if !run.Finished(folder) {
 		if err := runner.Train(ctx, c.Recipe, folder); err != nil {
@@ -201,7 +201,7 @@ func writeJSON(path string, v any) error {
 	return nil
 }
 
-// WriteResults writes one line of JSON a finished cell, in the plan's order: the data of the page.
+// WriteResults writes one line of JSON a finished cell, in the grid's order: the data of the page.
 func WriteResults(path string, results []*Result) error {
 	var out []byte
 	for _, r := range results {
@@ -229,9 +229,9 @@ type Estimated struct {
 }
 
 // Estimate says what is left of the cells. Rates are those of finished cells in dir, or else what
-// the plan states.
-func (p *Plan) Estimate(dir string, data *Data, cells []*Cell) Estimated {
-	e := Estimated{Cells: len(cells), From: "pairs_per_second of the plan"}
+// the grid states.
+func (p *Grid) Estimate(dir string, data *Data, cells []*Cell) Estimated {
+	e := Estimated{Cells: len(cells), From: "pairs_per_second of the grid"}
 	var rates []float64 // seconds a unit
 	left := 0.0
 	for _, c := range cells {
@@ -255,15 +255,15 @@ func (p *Plan) Estimate(dir string, data *Data, cells []*Cell) Estimated {
 	return e
 }
 
-// A Need is the memory of the training that needs the most, by its own plan.
+// A Need is the memory of the training that needs the most, by its own estimate.
 type Need struct {
 	Cell  string `json:"cell"`
 	Bytes int64  `json:"bytes"`
 }
 
-// Need plans the trainings of the cells, whose data must be made and base models be on disk. Of
+// Need estimates the trainings of the cells, whose data must be made and base models be on disk. Of
 // cells that differ only in what memory does not depend on, the first stands for all.
-func (p *Plan) Need(cells []*Cell) (Need, error) {
+func (p *Grid) Need(cells []*Cell) (Need, error) {
 	return most(cells, func(r *recipe.Recipe) (int64, error) {
 		estimate, err := r.Estimate()
 		if err != nil {
@@ -273,9 +273,9 @@ func (p *Plan) Need(cells []*Cell) (Need, error) {
 	})
 }
 
-// Bound is [Plan.Need] from above where neither data nor base models are on disk, by the plan's
+// Bound is [Grid.Need] from above where neither data nor base models are on disk, by the grid's
 // base_config.
-func (p *Plan) Bound(cells []*Cell) (Need, error) {
+func (p *Grid) Bound(cells []*Cell) (Need, error) {
 	if len(p.BaseConfig) == 0 {
 		return Need{}, fmt.Errorf("paper: %s has no [base_config], which would say how large the base model is", p.name)
 	}
@@ -315,7 +315,7 @@ func most(cells []*Cell, total func(*recipe.Recipe) (int64, error)) (Need, error
 }
 
 // units is a cell's work in forward passes of a pair.
-func (p *Plan) units(data *Data, c *Cell) float64 {
+func (p *Grid) units(data *Data, c *Cell) float64 {
 	parts := map[string]Parts{}
 	if data != nil {
 		for _, of := range data.Parts {

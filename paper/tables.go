@@ -8,23 +8,23 @@ import (
 	"haf/reward"
 )
 
-// grid makes a table's grid of what is finished.
-func (r *Results) grid(t TableSpec) (grid, error) {
+// accuracyTable makes a table of what is finished.
+func (r *Results) accuracyTable(t TableSpec) (accuracyTable, error) {
 	switch t.Kind {
 	case Sweep:
 		return r.sweep(t)
 	case Heads:
 		return r.heads(t)
 	}
-	g := grid{}
-	sets := r.plan.setsOf(t)
+	g := accuracyTable{}
+	sets := r.grid.setsOf(t)
 	for _, s := range sets {
 		g.columns = append(g.columns, s.Name)
 	}
-	wants := r.plan.wants(t)
-	for _, m := range r.plan.methodsOf(t) {
+	wants := r.grid.wants(t)
+	for _, m := range r.grid.methodsOf(t) {
 		for _, rewardName := range rewardsOf(m) {
-			row := gridRow{label: m.Name}
+			row := accuracyRow{label: m.Name}
 			if rewardName != m.Reward {
 				row.label += ", " + rewardName
 			}
@@ -34,7 +34,7 @@ func (r *Results) grid(t TableSpec) (grid, error) {
 				case Mixed:
 					trained = g.columns
 				case OOD:
-					tests = r.plan.others(s)
+					tests = r.grid.others(s)
 				}
 				cell, err := r.cell(find(wants, m, trained), tests, rewardName)
 				if err != nil {
@@ -45,7 +45,7 @@ func (r *Results) grid(t TableSpec) (grid, error) {
 			g.rows = append(g.rows, row)
 		}
 	}
-	g.pairs = claims(g, r.plan.Claim)
+	g.pairs = claims(g, r.grid.Claim)
 	return g, nil
 }
 
@@ -59,9 +59,9 @@ func rewardsOf(m Method) []string {
 }
 
 // claims pairs the claimed method's row with every other.
-func claims(g grid, claim string) [][2]int {
+func claims(g accuracyTable, claim string) [][2]int {
 	var pairs [][2]int
-	at := slices.IndexFunc(g.rows, func(r gridRow) bool { return r.label == claim })
+	at := slices.IndexFunc(g.rows, func(r accuracyRow) bool { return r.label == claim })
 	for i := range g.rows {
 		if at >= 0 && i != at {
 			pairs = append(pairs, [2]int{at, i})
@@ -82,7 +82,7 @@ func find(wants []want, m Method, sets []string, extra ...string) want {
 
 // others are the test sets that are out of a training set's distribution: those of its domain, or
 // where it has none, all others.
-func (p *Plan) others(s Set) []string {
+func (p *Grid) others(s Set) []string {
 	var same, all []string
 	for _, o := range p.Sets {
 		if o.Name == s.Name {
@@ -101,17 +101,17 @@ func (p *Plan) others(s Set) []string {
 
 // sweep has a row for every method and value; with one method each value is compared with the
 // first, else the claimed method with the others at each value.
-func (r *Results) sweep(t TableSpec) (grid, error) {
-	g := grid{}
-	sets := r.plan.setsOf(t)
+func (r *Results) sweep(t TableSpec) (accuracyTable, error) {
+	g := accuracyTable{}
+	sets := r.grid.setsOf(t)
 	for _, s := range sets {
 		g.columns = append(g.columns, s.Name)
 	}
-	wants := r.plan.wants(t)
-	methods := r.plan.methodsOf(t)
+	wants := r.grid.wants(t)
+	methods := r.grid.methodsOf(t)
 	for _, m := range methods {
 		for _, v := range t.Values {
-			row := gridRow{label: sweepLabel(methods, m, t, v)}
+			row := accuracyRow{label: sweepLabel(methods, m, t, v)}
 			for _, s := range sets {
 				cell, err := r.cell(find(wants, m, []string{s.Name}, t.overrides(v)...), []string{s.Name}, m.Reward)
 				if err != nil {
@@ -129,7 +129,7 @@ func (r *Results) sweep(t TableSpec) (grid, error) {
 		}
 		return g, nil
 	}
-	claim := slices.IndexFunc(methods, func(m Method) bool { return m.Name == r.plan.Claim })
+	claim := slices.IndexFunc(methods, func(m Method) bool { return m.Name == r.grid.Claim })
 	for m := range methods {
 		for i := range n {
 			if claim >= 0 && m != claim {
@@ -149,17 +149,17 @@ func sweepLabel(methods []Method, m Method, t TableSpec, v any) string {
 }
 
 // heads has a row for every reward of the methods' trainings, each compared with the score head's.
-func (r *Results) heads(t TableSpec) (grid, error) {
-	g := grid{}
-	sets := r.plan.setsOf(t)
+func (r *Results) heads(t TableSpec) (accuracyTable, error) {
+	g := accuracyTable{}
+	sets := r.grid.setsOf(t)
 	for _, s := range sets {
 		g.columns = append(g.columns, s.Name)
 	}
-	wants := r.plan.wants(t)
-	for _, m := range r.plan.methodsOf(t) {
+	wants := r.grid.wants(t)
+	for _, m := range r.grid.methodsOf(t) {
 		first := len(g.rows)
 		for _, name := range []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized, reward.ByCombined} {
-			row := gridRow{label: m.Name + ", " + name}
+			row := accuracyRow{label: m.Name + ", " + name}
 			for _, s := range sets {
 				cell, err := r.cell(find(wants, m, []string{s.Name}), []string{s.Name}, name)
 				if err != nil {

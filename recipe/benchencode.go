@@ -13,7 +13,7 @@ import (
 func benchEncode(r *Recipe, c BenchCase, opt BenchOptions) (BenchResult, error) {
 	result := BenchResult{Case: c.Name, Unit: c.Unit, Reading: &EncodeResult{}}
 	e := result.Reading
-	model, err := reward.Outline(r.Model.Path, r.ModelOptions())
+	model, err := reward.OpenWithoutWeights(r.Model.Path, r.ModelOptions())
 	if err != nil {
 		return result, err
 	}

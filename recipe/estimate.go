@@ -85,7 +85,7 @@ func (r *Recipe) estimate(available int64) (*RunEstimate, train.Data, error) {
 	if err != nil {
 		return nil, data, err
 	}
-	model, err := reward.Outline(r.Model.Path, r.ModelOptions())
+	model, err := reward.OpenWithoutWeights(r.Model.Path, r.ModelOptions())
 	if err != nil {
 		return nil, data, err
 	}
@@ -111,7 +111,7 @@ func (r *Recipe) estimate(available int64) (*RunEstimate, train.Data, error) {
 // this config.json; neither has to be on disk. It takes every batch to be as large, and its rows as
 // long, as the recipe lets them be.
 func (r *Recipe) Bound(config []byte) (train.Memory, error) {
-	model, err := reward.Sketch(config, r.ModelOptions())
+	model, err := reward.FromConfig(config, r.ModelOptions())
 	if err != nil {
 		return train.Memory{}, err
 	}
@@ -167,7 +167,7 @@ func (r *Recipe) need(sets []string, data train.Data) (int64, error) {
 	}
 	opt := changed.ModelOptions()
 	opt.NoTokenizer = true
-	model, err := reward.Outline(changed.Model.Path, opt)
+	model, err := reward.OpenWithoutWeights(changed.Model.Path, opt)
 	if err != nil {
 		return 0, err
 	}

@@ -57,7 +57,7 @@ func (r *Recipe) BaseHashes() (base, encoder string, err error) {
 	if base, err = reward.BaseHash(r.Model.Path); err != nil {
 		return "", "", err
 	}
-	model, err := reward.Outline(r.Model.Path, r.ModelOptions())
+	model, err := reward.OpenWithoutWeights(r.Model.Path, r.ModelOptions())
 	if err != nil {
 		return "", "", err
 	}

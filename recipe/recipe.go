@@ -475,7 +475,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 		Chat: r.Model.Chat.Options(), MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Column: string(r.Model.Column),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.TokensPerBatch,
-		Head: reward.FreshHead{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
+		Head: reward.HeadInit{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
 	if r.Train.Checkpointing != RecomputeAuto {
 		opt.Recompute = lm.Recompute(r.Train.Checkpointing)

@@ -39,7 +39,7 @@ func TestByBeginning(t *testing.T) {
 		{"more than a row holds", []*engineItem{item(a, fresh(300)), item(a, fresh(250)), item(a, fresh(20))}, [][]int{{0}, {1, 2}}},
 	} {
 		var got [][]int
-		for _, cl := range e.byBeginning(test.items) {
+		for _, cl := range e.groupByPrefix(test.items) {
 			slices.Sort(cl.items)
 			got = append(got, cl.items)
 			sum := 0

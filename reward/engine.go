@@ -368,9 +368,9 @@ func (e *Engine) groupsOf(items []pref.Item) (groups []encode.Group, at []place,
 	}
 	var members []cluster
 	if class = items[0].Class(); class == classScore {
-		members = e.byBeginning(encoded)
+		members = e.groupByPrefix(encoded)
 	} else {
-		members = e.byPrompt(encoded)
+		members = e.groupByPrompt(encoded)
 	}
 	for g, m := range members {
 		conversations := make([]encode.Conversation, len(m.items))
@@ -396,8 +396,8 @@ type cluster struct {
 // positions is what is run for the cluster.
 func (c cluster) positions() int { return c.sum - (len(c.items)-1)*c.shared }
 
-// byPrompt clusters items of one prompt.
-func (e *Engine) byPrompt(items []*engineItem) []cluster {
+// groupByPrompt clusters items of one prompt.
+func (e *Engine) groupByPrompt(items []*engineItem) []cluster {
 	of := func(members []int) cluster {
 		prompt, response := items[members[0]].Len()
 		c := cluster{items: members, shared: prompt, sum: prompt + response}
@@ -417,10 +417,10 @@ func (e *Engine) byPrompt(items []*engineItem) []cluster {
 	return out
 }
 
-// byBeginning clusters items wherever that makes less to run: those that have most in common first.
+// groupByPrefix clusters items wherever that makes less to run: those that have most in common first.
 // A cluster of more than half a row is hard to place, so that it must save a quarter of what is
 // added.
-func (e *Engine) byBeginning(items []*engineItem) []cluster {
+func (e *Engine) groupByPrefix(items []*engineItem) []cluster {
 	order := make([]int, len(items))
 	for i := range order {
 		order[i] = i

@@ -132,7 +132,7 @@ func TestResponsesAsTRL(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range places {
-		m, err := reward.Outline(filepath.Join(root, name), reward.Options{})
+		m, err := reward.OpenWithoutWeights(filepath.Join(root, name), reward.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

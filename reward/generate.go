@@ -50,7 +50,7 @@ func (m *Model) EndTokens() []int32 {
 	var settings struct {
 		EOS json.RawMessage `json:"eos_token_id"`
 	}
-	if json.Unmarshal(m.companions["generation_config.json"], &settings) != nil {
+	if json.Unmarshal(m.auxFiles["generation_config.json"], &settings) != nil {
 		return end // transformers' file, not haf's: what cannot be read has no say
 	}
 	var one int32

@@ -348,5 +348,5 @@ func (m *Model) setHead(h *scoreHead) {
 		c.Raw["vhead_num_layers"] = json.RawMessage(fmt.Sprint(h.layers - 1))
 	}
 	m.Config, m.decoder.Config = &c, &c
-	m.headLayers, m.Meta.ScoreOffset, m.FreshHead, m.HeadFold = h.layers, h.offset, h.zero(), h.fold
+	m.headLayers, m.Meta.ScoreOffset, m.ScoreHeadUntrained, m.HeadFold = h.layers, h.offset, h.zero(), h.fold
 }

@@ -24,7 +24,7 @@ import (
 // A Param is one weight of a model and its value on the device.
 type Param struct {
 	lm.Param
-	Value *tensors.Tensor // nil in an outline
+	Value *tensors.Tensor // nil where the model was opened without weights
 
 	dtype dtypes.DType
 }
@@ -43,8 +43,8 @@ type Model struct {
 	// HasPolicyHead is false for a sequence-classification model saved without its language-model
 	// head.
 	HasPolicyHead bool
-	// FreshHead is true where the score head is zero, as it is for a base without one.
-	FreshHead bool
+	// ScoreHeadUntrained is true where the score head is zero, as it is for a base without one.
+	ScoreHeadUntrained bool
 	// HasVariance is true where the model has a head for the variance of its rewards.
 	HasVariance bool
 	// Merged is true where an adapter was merged into the weights when the model was opened, as DoRA's
@@ -68,11 +68,11 @@ type Model struct {
 	// headLayers is the number of linear layers of a score head with hidden layers; 0 is the one
 	// matrix.
 	headLayers int
-	companions map[string][]byte // files of the base that are saved along
+	auxFiles   map[string][]byte // files of the base that are saved along
 	template   *chat.Template
 	encoding   encode.Options // of Encoder
 
-	programs *programs
+	programs *execCache
 	mu       sync.Mutex // of base
 	base     *Model     // the reference of a fully trained model, once opened
 }

@@ -32,8 +32,8 @@ type Options struct {
 	Positions  int          // positions of a packed batch, about; 0 is 2048
 	// folder of the model that an adapter belongs to; "" is where the adapter says
 	Base   string
-	Head   FreshHead // the score head of a base that has none
-	Column string    // reward of a head with several labels: index, name or sum of them
+	Head   HeadInit // the score head of a base that has none
+	Column string   // reward of a head with several labels: index, name or sum of them
 	// tokens come ready-made: the model reads encoded groups, but scores no text
 	NoTokenizer bool
 }
@@ -41,10 +41,10 @@ type Options struct {
 // trains says whether the model is opened to be trained.
 func (o Options) trains() bool { return o.Train || o.LoRA != nil }
 
-// Outline opens a model without its values, to plan with: configuration, tokenizer and encoder, and
+// OpenWithoutWeights opens a model without its values, to plan with: configuration, tokenizer and encoder, and
 // the weights' names and shapes, checked as [Open] does. It needs no device, reads no weights but a
 // score head's, and can be closed, but nothing be run, saved or read of it.
-func Outline(dir string, opt Options) (*Model, error) { return open(nil, dir, opt) }
+func OpenWithoutWeights(dir string, opt Options) (*Model, error) { return open(nil, dir, opt) }
 
 // Open loads a model: a Hugging Face folder of a causal language model (its score head starts at
 // zero unless it has one, as TRL, LLaMA-Factory, OpenRLHF and GRM write them) or of a sequence
@@ -54,7 +54,7 @@ func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	return open(device, dir, opt)
 }
 
-// open opens a model, or without a device its outline.
+// open opens a model, without a device [OpenWithoutWeights].
 func open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	src, err := find(dir, opt.Base)
 	if err != nil {
@@ -104,8 +104,8 @@ func open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	return m, nil
 }
 
-// outline tells whether the model has no values.
-func (m *Model) outline() bool { return m.device == nil }
+// withoutWeights tells whether the model has no values.
+func (m *Model) withoutWeights() bool { return m.device == nil }
 
 // source is where a model's parts are.
 type source struct {
@@ -213,7 +213,7 @@ func modelFolder(dir string) (string, error) {
 
 // newModel prepares a model without its weights.
 func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options) (*Model, error) {
-	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk, positions: opt.Positions, programs: newPrograms()}
+	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk, positions: opt.Positions, programs: newExecCache()}
 	if m.chunk == 0 {
 		m.chunk = 512
 	}
@@ -248,7 +248,7 @@ func (m *Model) loadTokenizer(src *source, opt Options) error {
 	if err != nil {
 		return err
 	}
-	if m.companions, err = src.companions(); err != nil {
+	if m.auxFiles, err = src.auxFiles(); err != nil {
 		return err
 	}
 	m.Tokenizer = tok
@@ -287,7 +287,7 @@ func (m *Model) load(ck *weights.Tensors, src *source, opt Options) error {
 	if err := m.finishHead(head, src, opt); err != nil {
 		return err
 	}
-	if m.outline() {
+	if m.withoutWeights() {
 		ck, adapter = ck.Shapes(), adapter.Shapes()
 	} else if err := lm.CheckTied(ck, m.Config); err != nil {
 		return fmt.Errorf("reward: %w", err)
@@ -399,7 +399,7 @@ func (m *Model) readWeight(
 	}
 	path, _ := strings.CutSuffix(p.Name, ".weight")
 	if module, ok := parts.modules[path]; ok && module.magnitude != "" && path != p.Name &&
-		!m.outline() {
+		!m.withoutWeights() {
 		err = module.mergeInto(a, adapter, path, m.Config)
 	}
 	return a, err
@@ -416,7 +416,7 @@ func (m *Model) addFresh(opt Options) error {
 		return fmt.Errorf("reward: %w", err)
 	}
 	m.adapter, m.decoder.LoRA = opt.LoRA, opt.LoRA
-	if m.outline() {
+	if m.withoutWeights() {
 		for _, p := range shapes {
 			m.params = append(m.params, &Param{Param: p, dtype: dtypes.Float32})
 		}
@@ -446,7 +446,7 @@ func (m *Model) addHead(head *scoreHead, opt Options) error {
 	}
 	if head == nil {
 		zeros := weights.Array{Name: lm.ScoreName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}
-		m.FreshHead = true
+		m.ScoreHeadUntrained = true
 		return m.add(zeros, dtypes.Float32)
 	}
 	saved := m.Meta.ScoreOffset
@@ -464,7 +464,7 @@ func (m *Model) addHead(head *scoreHead, opt Options) error {
 
 func (m *Model) add(a weights.Array, dtype dtypes.DType) error {
 	p := &Param{Param: lm.Param{Name: a.Name, Shape: a.Shape}, dtype: dtype}
-	if !m.outline() {
+	if !m.withoutWeights() {
 		var err error
 		if p.Value, err = upload(m.device, a, dtype); err != nil {
 			return err
@@ -480,7 +480,7 @@ func (m *Model) Close() {
 	defer m.mu.Unlock()
 	m.programs.release()
 	for _, p := range m.params {
-		if p.Value != nil { // an outline has none
+		if p.Value != nil { // nil without weights
 			p.Value.MustFinalizeAll()
 		}
 	}

@@ -187,15 +187,15 @@ func TestOwnEmbedding(t *testing.T) {
 				t.Errorf("inspect: %d rows, policy head %q, own weights %+v", in.Vocabulary,
 					in.PolicyHead, in.Adapter.Own)
 			}
-			outline, err := reward.Outline(dir, reward.Options{NoTokenizer: true})
+			bare, err := reward.OpenWithoutWeights(dir, reward.Options{NoTokenizer: true})
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer outline.Close()
-			if outline.Config.Vocab != test.rows ||
-				outline.Config.TiedEmbeddings != m.Config.TiedEmbeddings ||
-				outline.HasPolicyHead != m.HasPolicyHead {
-				t.Errorf("the outline has %d rows", outline.Config.Vocab)
+			defer bare.Close()
+			if bare.Config.Vocab != test.rows ||
+				bare.Config.TiedEmbeddings != m.Config.TiedEmbeddings ||
+				bare.HasPolicyHead != m.HasPolicyHead {
+				t.Errorf("without weights it has %d rows", bare.Config.Vocab)
 			}
 		})
 	}

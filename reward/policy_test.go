@@ -93,7 +93,7 @@ func exported(t *testing.T, device *backend.Device, base, family string, lora *l
 		t.Fatal(err)
 	}
 	policy := openFamily(t, device, j.Folder, reward.Options{})
-	if !policy.FreshHead {
+	if !policy.ScoreHeadUntrained {
 		t.Errorf("%s: the exported policy has a score head", j.name)
 	}
 	generator := policy.TokenGenerator(2)

@@ -134,7 +134,7 @@ func (r *Reader) prepare(names []string) (p pass, err error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.model.FreshHead && !r.warned && slices.Contains(p.resolved, ByScore) {
+	if r.model.ScoreHeadUntrained && !r.warned && slices.Contains(p.resolved, ByScore) {
 		r.warned = true
 		r.opt.Log("haf: warning: %s", r.model.UntrainedWarning())
 	}

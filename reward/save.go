@@ -101,8 +101,8 @@ func (m *Model) writeCompanions(dir string, meta Meta) error {
 			meta.Template.Source = m.template.Source() // the folder's own has more in it
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.companions)) {
-		if err := renameio.WriteFile(filepath.Join(dir, name), m.companions[name], 0o644); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(m.auxFiles)) {
+		if err := renameio.WriteFile(filepath.Join(dir, name), m.auxFiles[name], 0o644); err != nil {
 			return err
 		}
 	}

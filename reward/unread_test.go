@@ -82,12 +82,12 @@ func TestUnreadTensors(t *testing.T) {
 					t.Errorf("%v\nwant it to contain %q", err, want)
 				}
 			}
-			outline, outlined := reward.Outline(dir, reward.Options{NoTokenizer: true})
-			if outlined == nil {
-				outline.Close()
+			bare, bareErr := reward.OpenWithoutWeights(dir, reward.Options{NoTokenizer: true})
+			if bareErr == nil {
+				bare.Close()
 			}
-			if (outlined == nil) != (err == nil) {
-				t.Errorf("the outline: %v", outlined)
+			if (bareErr == nil) != (err == nil) {
+				t.Errorf("without weights: %v", bareErr)
 			}
 			in, err := reward.Inspect(dir, reward.ChatOptions{})
 			if err != nil {

@@ -2,8 +2,8 @@
 // that people run, and has the client that is itself a [pref.Scorer].
 //
 // To read it, follow a request: server.go takes it, a decoder of native.go, openrlhf.go, vllm.go,
-// sglang.go or small.go makes a call of it, models.go finds the model and has its inputs encoded,
-// queue.go holds them until batcher.go takes a batch, fair between clients and packed by prompt,
-// and the engine reads it. What is served is an [Engine]; package reward has the one of real
-// models.
+// sglang.go, llamafactory.go or slime.go makes a call of it, models.go finds the model and has its
+// inputs encoded, queue.go holds them until batcher.go takes a batch, fair between clients and
+// packed by prompt, and the engine reads it. What is served is an [Engine]; package reward has the
+// one of real models.
 package serve

@@ -31,7 +31,7 @@ type ReferenceNeeded struct {
 	Bytes     int64 `json:"bytes"`     // of the cache on disk
 }
 
-// Estimate plans a run of the model as [Run] does. An outline of the model is enough.
+// Estimate plans a run of the model as [Run] does. A model without weights is enough.
 func Estimate(model *reward.Model, data Data, opt Options) (*ResourceEstimate, error) {
 	if err := opt.Check(model, data); err != nil {
 		return nil, err

@@ -10,14 +10,14 @@ import (
 	"haf/train"
 )
 
-// outlineOf opens the small stored model without its values.
-func outlineOf(t *testing.T, change func(*reward.Options)) *reward.Model {
+// withoutWeights opens the small stored model without its values.
+func withoutWeights(t *testing.T, change func(*reward.Options)) *reward.Model {
 	t.Helper()
 	opt := reward.Options{NoTokenizer: true, Train: true, Positions: 512, LogitChunk: 64, LoRA: &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "down_proj"}}}
 	if change != nil {
 		change(&opt)
 	}
-	model, err := reward.Outline(smallFolder(), opt)
+	model, err := reward.OpenWithoutWeights(smallFolder(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func options() train.Options {
 
 func estimate(t *testing.T, change func(*reward.Options)) *train.ResourceEstimate {
 	t.Helper()
-	model := outlineOf(t, change)
+	model := withoutWeights(t, change)
 	f, err := train.Estimate(model, smallData(60, model.Config.Vocab), options())
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func estimate(t *testing.T, change func(*reward.Options)) *train.ResourceEstimat
 
 // TestMemoryStored counts by hand what is stored.
 func TestMemoryStored(t *testing.T) {
-	model := outlineOf(t, nil)
+	model := withoutWeights(t, nil)
 	c := model.Config
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	base := c.Vocab*c.Hidden + c.Layers*(2*c.Hidden*q+2*c.Hidden*kv+3*c.Hidden*c.FeedForward+2*c.Hidden) + c.Hidden
@@ -83,7 +83,7 @@ func TestSavedActivations(t *testing.T) {
 		return f.Memory.Activations, f
 	}
 	selective, f := saved(lm.RecomputeSelective)
-	c := outlineOf(t, nil).Config
+	c := withoutWeights(t, nil).Config
 	values := 2*c.Hidden + 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + 2*c.FeedForward
 	if want := int64(4 * f.Shapes[0].Positions() * c.Layers * values); len(f.Shapes) != 1 || selective != want {
 		t.Errorf("selective saves %d bytes of %v, want %d", selective, f.Shapes, want)
@@ -97,7 +97,7 @@ func TestSavedActivations(t *testing.T) {
 
 // TestFit wants as little recomputed as the available memory allows.
 func TestFit(t *testing.T) {
-	model, opt := outlineOf(t, nil), options()
+	model, opt := withoutWeights(t, nil), options()
 	data := smallData(60, model.Config.Vocab)
 	total := func(c lm.Recompute) int64 {
 		model.SetRecompute(c)
@@ -132,7 +132,7 @@ func TestBoundMemory(t *testing.T) {
 	for _, set := range []func(*reward.Options){
 		nil, func(o *reward.Options) { o.LoRA = nil }, func(o *reward.Options) { o.Recompute = lm.RecomputeNone },
 	} {
-		model := outlineOf(t, set)
+		model := withoutWeights(t, set)
 		need, bound := estimate(t, set).Memory.Total(), train.BoundMemory(model, options().Objective, 0).Total()
 		if bound < need {
 			t.Errorf("%d bytes are needed, the bound is %d", need, bound)
@@ -145,7 +145,7 @@ func TestBoundMemory(t *testing.T) {
 
 // TestEstimate plans what a run then does, to the step.
 func TestEstimate(t *testing.T) {
-	model := outlineOf(t, func(o *reward.Options) { o.Positions = 128 })
+	model := withoutWeights(t, func(o *reward.Options) { o.Positions = 128 })
 	data := smallData(60, model.Config.Vocab)
 	opt := options()
 	f, err := train.Estimate(model, data, opt)

@@ -182,7 +182,7 @@ func TestHeads(t *testing.T) {
 			model: func(o *reward.Options) {
 				o.LoRA = &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}}
 				o.Random, o.Train = rand.New(rand.NewPCG(5, 0)), false
-				o.Head = reward.FreshHead{Kind: reward.MLPHead, Units: 24, Variance: true}
+				o.Head = reward.HeadInit{Kind: reward.MLPHead, Units: 24, Variance: true}
 			},
 			options: func(o *train.Options) {
 				o.Objective = hybrid(1, 0, 0.1)

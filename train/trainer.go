@@ -270,7 +270,7 @@ func (t *trainer) checkFirstLoss(loss float64, batches []*pack.Batch) {
 		near = 2e-3
 	}
 	switch {
-	case !ok || !t.model.FreshHead && t.opt.Objective.UsesScore():
+	case !ok || !t.model.ScoreHeadUntrained && t.opt.Objective.UsesScore():
 	case math.Abs(loss-want) <= near*math.Max(1, want):
 		t.progress.Logf("first loss %.6f is %s = %.6f, as it must be", loss, what, want)
 	default:

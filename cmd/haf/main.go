@@ -55,7 +55,7 @@ type cli struct {
 	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
 
 	Report  reportCmd  `cmd:"" help:"A page of one or many runs: settings, curves, results."`
-	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a plan: cells, tables, a page with a verdict."`
+	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a grid: cells, tables, a page with a verdict."`
 	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`
 
 	Generate generateCmd `cmd:"" help:"Responses to prompts, by a model's policy head or a server."`

@@ -10,16 +10,16 @@ import (
 )
 
 type paperCmd struct {
-	Recipe string   `arg:"" help:"Plan of cells: recipes/paper-small.toml and its like."`
-	Out    string   `help:"Folder of the cells and the page. Default: runs/ and the plan's name."`
+	Recipe string   `arg:"" help:"Grid of cells: recipes/paper-small.toml and its like."`
+	Out    string   `help:"Folder of the cells and the page. Default: runs/ and the grid's name."`
 	Plan   bool     `help:"List the cells with an estimate of time and memory; fetch and train nothing; exit code 3 where it does not fit."`
 	Only   []string `help:"Only the cells of this table; may be repeated." sep:"none"`
 	Page   bool     `help:"Make the page of what is finished; train nothing."`
 }
 
-// Run trains and evaluates the plan's cells that are not finished, then makes the page.
+// Run trains and evaluates the grid's cells that are not finished, then makes the page.
 func (c *paperCmd) Run(a *app) error {
-	plan, err := paper.Load(c.Recipe)
+	grid, err := paper.Load(c.Recipe)
 	if err != nil {
 		return err
 	}
@@ -32,9 +32,9 @@ func (c *paperCmd) Run(a *app) error {
 	}
 	if c.Plan {
 		client.Offline = true
-		return c.plan(a, plan, client)
+		return c.plan(a, grid, client)
 	}
-	out, err := plan.Make(a.ctx, paper.Options{
+	out, err := grid.Make(a.ctx, paper.Options{
 		Dir: c.Out, Only: c.Only, PageOnly: c.Page, Note: "Command: haf paper " + c.Recipe,
 		Hub: client, Runner: &paper.Local{Open: a.env}, Logf: a.p.Logf,
 	})
@@ -49,8 +49,8 @@ func (c *paperCmd) Run(a *app) error {
 
 // plan lists the cells, says how long they take and what memory they need. Only what is known to
 // need more than there is is an error.
-func (c *paperCmd) plan(a *app, plan *paper.Plan, client *hub.Client) error {
-	look, err := plan.Look(a.ctx, client, c.Out, c.Only)
+func (c *paperCmd) plan(a *app, grid *paper.Grid, client *hub.Client) error {
+	look, err := grid.Look(a.ctx, client, c.Out, c.Only)
 	if err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, nam
 		model.Close()
 		return nil, err
 	}
-	if model.FreshHead && slices.Contains(engine.Rewards(), reward.ByScore) {
+	if model.ScoreHeadUntrained && slices.Contains(engine.Rewards(), reward.ByScore) {
 		fmt.Fprintf(a.stderr, "haf: warning: %s\n", model.UntrainedWarning())
 	}
 	return engine, nil

@@ -20,8 +20,8 @@ type trainOutput struct {
 	Model    string    `json:"model"`
 	Steps    int       `json:"steps"`
 	LastLoss float64   `json:"last_loss"`
-	Best     *run.Best `json:"best"`    // validation, null where there was none
-	Stopped  bool      `json:"stopped"` // early
+	Best     *run.Best `json:"best"` // validation, null where there was none
+	Stopped  bool      `json:"early_stopped"`
 	Seconds  float64   `json:"seconds"`
 }
 

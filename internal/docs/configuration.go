@@ -145,13 +145,13 @@ func lead(t *ast.TypeSpec) string {
 	return upperFirst(strings.TrimPrefix(text, "is "))
 }
 
-// configurationPage documents every key of a recipe and of a plan, with its default.
+// configurationPage documents every key of a recipe and of a grid, with its default.
 func configurationPage(root string) (string, error) {
 	recipes, err := readStructs(filepath.Join(root, "recipe"))
 	if err != nil {
 		return "", err
 	}
-	plans, err := readStructs(filepath.Join(root, "paper"))
+	grids, err := readStructs(filepath.Join(root, "paper"))
 	if err != nil {
 		return "", err
 	}
@@ -176,16 +176,16 @@ func configurationPage(root string) (string, error) {
 		fmt.Fprintf(&b, "\n## [%s]\n\n%s\n\n", table, fill(lead(recipes[kind])))
 		writeSettings(&b, recipes.settings(kind, table+".", []string{field.Names[0].Name}), defaults)
 	}
-	b.WriteString(planLead)
+	b.WriteString(gridLead)
 	for _, table := range []struct{ kind, title, prefix string }{
-		{"Plan", "Keys of the plan", ""}, {"Set", "[[sets]]", ""},
+		{"Grid", "Keys of the grid", ""}, {"Set", "[[sets]]", ""},
 		{"Method", "[[methods]]", ""}, {"TableSpec", "[[tables]]", ""},
 	} {
-		if plans[table.kind] == nil {
+		if grids[table.kind] == nil {
 			return "", fmt.Errorf("package paper has no struct %s", table.kind)
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", table.title, fill(lead(plans[table.kind])))
-		writeSettings(&b, plans.settings(table.kind, table.prefix, nil), nil)
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", table.title, fill(lead(grids[table.kind])))
+		writeSettings(&b, grids.settings(table.kind, table.prefix, nil), nil)
 	}
 	return b.String(), nil
 }
@@ -202,10 +202,10 @@ The manifest of a [run folder](run-folder.md) keeps the resolved recipe and the 
 value. An empty default means that the key is not set.
 `
 
-const planLead = `
-## Plan files
+const gridLead = `
+## Grid files
 
-` + "`haf paper`" + ` reads a plan, a TOML file of its own form:
+` + "`haf paper`" + ` reads a grid, a TOML file of its own form:
 [reproducing the paper](../guide/reproducing-the-paper.md).
 `
 

@@ -67,7 +67,7 @@ type texts struct {
 }
 
 func (s *study) newTexts() (*texts, error) {
-	model, err := reward.Outline(s.model, reward.Options{})
+	model, err := reward.OpenWithoutWeights(s.model, reward.Options{})
 	if err != nil {
 		return nil, err
 	}

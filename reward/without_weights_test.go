@@ -11,9 +11,9 @@ import (
 	"haf/reward"
 )
 
-// TestOutline wants of an outline what opening the model gives, but for the values, and not a byte
+// TestOpenWithoutWeights wants what opening the model gives, but for the values, and not a byte
 // of the weights.
-func TestOutline(t *testing.T) {
+func TestOpenWithoutWeights(t *testing.T) {
 	device, base := demoBase(t)
 	saved := t.TempDir()
 	for name, lora := range map[string]bool{"adapter": true, "full": false} {
@@ -35,11 +35,11 @@ func TestOutline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			whole := open(t, device, test.dir, test.opt)
 			test.opt.Positions = 256
-			outline, err := reward.Outline(test.dir, test.opt)
+			bare, err := reward.OpenWithoutWeights(test.dir, test.opt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer outline.Close()
+			defer bare.Close()
 			type weight struct {
 				name  string
 				size  int
@@ -51,7 +51,7 @@ func TestOutline(t *testing.T) {
 				}
 				return out
 			}
-			if got, want := list(outline.Params()), list(whole.Params()); !slices.Equal(got, want) {
+			if got, want := list(bare.Params()), list(whole.Params()); !slices.Equal(got, want) {
 				t.Errorf("weights %v, want %v", got, want)
 			}
 			for _, p := range whole.Params() {
@@ -59,34 +59,34 @@ func TestOutline(t *testing.T) {
 					t.Errorf("%s takes %d bytes, its value %d", p.Name, p.Bytes(), want)
 				}
 			}
-			if got, want := list(outline.Trainable(reward.ScoreHead)), list(whole.Trainable(reward.ScoreHead)); !slices.Equal(got, want) {
+			if got, want := list(bare.Trainable(reward.ScoreHead)), list(whole.Trainable(reward.ScoreHead)); !slices.Equal(got, want) {
 				t.Errorf("trained %v, want %v", got, want)
 			}
-			if got, want := outline.Encoder.Hash(), whole.Encoder.Hash(); got != want {
+			if got, want := bare.Encoder.Hash(), whole.Encoder.Hash(); got != want {
 				t.Errorf("encoder %s, want %s", got, want)
 			}
-			if outline.HasPolicyHead != whole.HasPolicyHead || outline.FreshHead != whole.FreshHead || (outline.Adapter() == nil) != (whole.Adapter() == nil) {
+			if bare.HasPolicyHead != whole.HasPolicyHead || bare.ScoreHeadUntrained != whole.ScoreHeadUntrained || (bare.Adapter() == nil) != (whole.Adapter() == nil) {
 				t.Error("its heads and adapter are others")
 			}
 		})
 	}
-	t.Run("sketch", func(t *testing.T) {
+	t.Run("from config", func(t *testing.T) {
 		config, err := os.ReadFile(filepath.Join(base, "config.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, opt := range []reward.Options{{Train: true, DType: "bfloat16"}, {Train: true, LoRA: lora, DType: "bfloat16"}} {
-			outline, err := reward.Outline(base, opt)
+			bare, err := reward.OpenWithoutWeights(base, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer outline.Close()
-			sketch, err := reward.Sketch(config, opt)
+			defer bare.Close()
+			described, err := reward.FromConfig(config, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer sketch.Close()
-			got, want := sketch.Params(), outline.Params()
+			defer described.Close()
+			got, want := described.Params(), bare.Params()
 			if len(got) != len(want) {
 				t.Fatalf("%d parameters, want %d", len(got), len(want))
 			}
@@ -96,7 +96,7 @@ func TestOutline(t *testing.T) {
 				}
 			}
 		}
-		if _, err := reward.Sketch([]byte(`{"model_type": "llama"}`), reward.Options{}); err == nil || !strings.Contains(err.Error(), "no vocab_size") {
+		if _, err := reward.FromConfig([]byte(`{"model_type": "llama"}`), reward.Options{}); err == nil || !strings.Contains(err.Error(), "no vocab_size") {
 			t.Errorf("without sizes: %v", err)
 		}
 	})
@@ -116,19 +116,19 @@ func TestOutline(t *testing.T) {
 		if _, err := reward.Open(device, base, reward.Options{}); err == nil || !strings.Contains(err.Error(), "NaN") {
 			t.Errorf("opening the damaged weights: %v", err)
 		}
-		outline, err := reward.Outline(base, reward.Options{})
+		bare, err := reward.OpenWithoutWeights(base, reward.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		outline.Close()
-		outline.Close()
+		bare.Close()
+		bare.Close()
 	})
 	t.Run("wrong shapes", func(t *testing.T) {
 		path := filepath.Join(base, "config.json")
 		config := readJSON(t, path)
 		config["intermediate_size"] = config["intermediate_size"].(float64) + 2
 		writeJSONFile(t, path, config)
-		if _, err := reward.Outline(base, reward.Options{}); err == nil || !strings.Contains(err.Error(), "do config.json and the weights belong together?") {
+		if _, err := reward.OpenWithoutWeights(base, reward.Options{}); err == nil || !strings.Contains(err.Error(), "do config.json and the weights belong together?") {
 			t.Errorf("%v", err)
 		}
 	})

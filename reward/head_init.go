@@ -7,15 +7,15 @@ import (
 	"haf/weights"
 )
 
-// Kinds of a [FreshHead].
+// Kinds of a [HeadInit].
 const (
 	LinearHead = "linear" // one matrix of zeros
 	MLPHead    = "mlp"    // GRM's (arXiv 2406.10216): linear, ReLU, linear
 )
 
-// A FreshHead says what score head is made for a base that has none. Either scores every response
+// A HeadInit says what score head is made for a base that has none. Either scores every response
 // zero at first: the last layer is zero. A head that the base has is kept.
-type FreshHead struct {
+type HeadInit struct {
 	Kind  string // "" is LinearHead
 	Units int    // of the hidden layer of MLPHead; 0 is 1024, GRM's
 	// Variance wants a variance head beside it.
@@ -24,7 +24,7 @@ type FreshHead struct {
 }
 
 // mlp makes the layers of MLPHead, over hidden states of the given size.
-func (f FreshHead) mlp(hidden int) *scoreHead {
+func (f HeadInit) mlp(hidden int) *scoreHead {
 	units, random := f.Units, f.Random
 	if units == 0 {
 		units = 1024
@@ -33,7 +33,7 @@ func (f FreshHead) mlp(hidden int) *scoreHead {
 		random = rand.New(rand.NewPCG(0, 1))
 	}
 	uniform := func(name string, shape ...int) weights.Array {
-		a := weights.Array{Name: name, Shape: shape, Data: make([]float32, product(shape))}
+		a := weights.Array{Name: name, Shape: shape, Data: make([]float32, numValues(shape))}
 		bound := 1 / math.Sqrt(float64(hidden))
 		for i := range a.Data {
 			a.Data[i] = float32(bound * (2*random.Float64() - 1))
@@ -46,7 +46,7 @@ func (f FreshHead) mlp(hidden int) *scoreHead {
 	}}
 }
 
-func product(shape []int) int {
+func numValues(shape []int) int {
 	n := 1
 	for _, d := range shape {
 		n *= d

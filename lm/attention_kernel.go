@@ -171,7 +171,7 @@ func (s *stripe) bias(from, to int, q *Node) *Node {
 	kv := s.Config.KVHeads
 	part := Slice(s.visible, AxisRange(), AxisRange(from, to), AxisRange(0, to))
 	part = BroadcastToDims(ExpandAxes(part, 1), s.rows, kv, to-from, to)
-	out := asIs(bias(Reshape(part, s.rows*kv, to-from, to)))
+	out := opaque(bias(Reshape(part, s.rows*kv, to-from, to)))
 	if 4*s.rows*s.Config.Heads*s.length*s.length/2 > SharedBias {
 		return SchedulingBarrier(out, q) // else it would be made once all the same
 	}

@@ -4,10 +4,10 @@ import "haf/weights"
 
 import "haf/lm"
 
-// Sketch is the outline of a model that is not on disk, by its config.json alone: with the
-// parameters that the configuration says, fresh heads, and no tokenizer. It is enough to plan
+// FromConfig describes a model that is not on disk, by its config.json alone: with the
+// parameters that the configuration says, untrained heads, and no tokenizer. It is enough to plan
 // memory by.
-func Sketch(config []byte, opt Options) (*Model, error) {
+func FromConfig(config []byte, opt Options) (*Model, error) {
 	c, err := lm.ParseConfig(config)
 	if err != nil {
 		return nil, err

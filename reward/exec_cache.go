@@ -8,9 +8,9 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// programs are the compiled programs that read a model's heads. Weights are their arguments, so
+// An execCache holds the compiled programs that read a model's heads. Weights are their arguments, so
 // models that differ in nothing else share them.
-type programs struct {
+type execCache struct {
 	mu      sync.Mutex // one program runs at a time
 	readers map[Heads]*graph.Exec
 	built   int    // programs compiled
@@ -18,12 +18,12 @@ type programs struct {
 	model   *Model // the last of them: programs are built by its structure
 }
 
-func newPrograms() *programs {
-	return &programs{readers: map[Heads]*graph.Exec{}, users: 1}
+func newExecCache() *execCache {
+	return &execCache{readers: map[Heads]*graph.Exec{}, users: 1}
 }
 
 // release ends a model's use; the last one frees the programs.
-func (p *programs) release() {
+func (p *execCache) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.users--; p.users > 0 {

@@ -21,15 +21,15 @@ func TestFreshMLP(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := filepath.Join(shared.Root(), "lm", "testdata", "llama")
-	open := func(dir string, head reward.FreshHead) (*reward.Model, error) {
+	open := func(dir string, head reward.HeadInit) (*reward.Model, error) {
 		return reward.Open(device, dir, reward.Options{NoTokenizer: true, Positions: 64, Train: true, Head: head})
 	}
-	m, err := open(base, reward.FreshHead{Kind: reward.MLPHead, Units: 6, Random: rand.New(rand.NewPCG(1, 2))})
+	m, err := open(base, reward.HeadInit{Kind: reward.MLPHead, Units: 6, Random: rand.New(rand.NewPCG(1, 2))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if !m.FreshHead {
+	if !m.ScoreHeadUntrained {
 		t.Error("the head is not fresh")
 	}
 	groups := []encode.Group{{Prompt: []int32{1, 5}, Responses: []encode.Response{encode.Answer([]int32{7, 2}), encode.Answer([]int32{9, 8, 2})}}}
@@ -81,16 +81,16 @@ func TestFreshMLP(t *testing.T) {
 	}
 	// a head that is there is kept
 	for _, kind := range []string{"", reward.LinearHead, reward.MLPHead} {
-		again, err := open(dir, reward.FreshHead{Kind: kind})
+		again, err := open(dir, reward.HeadInit{Kind: kind})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := score(again); got[0] != want[0] || got[1] != want[1] || again.FreshHead {
+		if got := score(again); got[0] != want[0] || got[1] != want[1] || again.ScoreHeadUntrained {
 			t.Errorf("saved and opened again, the scores are %v, were %v", got, want)
 		}
 		again.Close()
 	}
-	linear, err := open(base, reward.FreshHead{})
+	linear, err := open(base, reward.HeadInit{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,10 +99,10 @@ func TestFreshMLP(t *testing.T) {
 	if err := linear.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(dir, reward.FreshHead{Kind: reward.MLPHead}); err == nil || !strings.Contains(err.Error(), "has a score head of one matrix") {
+	if _, err := open(dir, reward.HeadInit{Kind: reward.MLPHead}); err == nil || !strings.Contains(err.Error(), "has a score head of one matrix") {
 		t.Errorf("%v", err)
 	}
-	if _, err := open(base, reward.FreshHead{Kind: "deep"}); err == nil || !strings.Contains(err.Error(), `score head "deep" is not known: there are linear, mlp`) {
+	if _, err := open(base, reward.HeadInit{Kind: "deep"}); err == nil || !strings.Contains(err.Error(), `score head "deep" is not known: there are linear, mlp`) {
 		t.Errorf("%v", err)
 	}
 }
