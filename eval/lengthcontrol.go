@@ -50,7 +50,9 @@ func ControlLength(groups []pref.Group, rewards [][]float64) (LengthControl, err
 	var c LengthControl
 	c.Longest = longestOf(groups)
 	c.Matched = accuracyWhere(groups, rewards, lengths, similar)
-	c.MatchedLongest = accuracyWhere(groups, lengths, lengths, similar).Value
+	if credits, n := creditsWhere(groups, lengths, lengths, similar); n > 0 {
+		c.MatchedLongest = credits.mean()
+	}
 	c.Balanced = balanced(groups, rewards, lengths)
 	c.Correlation = rankCorrelation(groups, rewards, lengths)
 	return c, nil
@@ -86,27 +88,36 @@ func accuracyWhere(
 	groups []pref.Group, rewards, lengths [][]float64,
 	wanted func(c pref.Comparison, lengths []float64) bool,
 ) Measured {
+	credits, n := creditsWhere(groups, rewards, lengths, wanted)
+	if n == 0 {
+		return Measured{}
+	}
+	e := Measured{N: n, Value: credits.mean()}
+	var flat bool
+	if e.Low, e.High, flat = credits.bootstrap(); flat {
+		e.Low, e.High = wilson(e.Value, float64(credits.len()))
+	}
+	return e
+}
+
+// creditsWhere are the credits of the n comparisons that are wanted, by prompt.
+func creditsWhere(
+	groups []pref.Group, rewards, lengths [][]float64,
+	wanted func(c pref.Comparison, lengths []float64) bool,
+) (credits *clusters, n int) {
 	some := slices.Clone(groups)
 	for g, group := range groups {
 		some[g].Comparisons = slices.DeleteFunc(slices.Clone(group.Comparisons),
 			func(c pref.Comparison) bool { return !wanted(c, lengths[g]) })
 	}
-	clusters, e := newClusters(some), Measured{}
+	credits = newClusters(some)
 	for g, group := range some {
 		for _, c := range group.Comparisons {
-			clusters.add(g, creditOf(rewards[g][c.Chosen]-rewards[g][c.Rejected]))
-			e.N++
+			credits.add(g, creditOf(rewards[g][c.Chosen]-rewards[g][c.Rejected]))
+			n++
 		}
 	}
-	if e.N == 0 {
-		return e
-	}
-	e.Value = clusters.mean()
-	var flat bool
-	if e.Low, e.High, flat = clusters.bootstrap(); flat {
-		e.Low, e.High = wilson(e.Value, float64(clusters.len()))
-	}
-	return e
+	return credits, n
 }
 
 // balanced is the mean of the accuracies with the chosen response longer and shorter.

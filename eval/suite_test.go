@@ -39,6 +39,11 @@ func (d *suiteData) run(t *testing.T, suite string) SuiteResult {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, row := range r.rows() {
+		if !(row.Low <= row.Score && row.Score <= row.High && row.Low < row.High) {
+			t.Errorf("%s: %s: no interval around the score: %+v", suite, row.Name, row)
+		}
+	}
 	return r
 }
 

@@ -123,6 +123,7 @@ func RunSuites(
 		data, err := load(name)
 		row := SuiteRow{Suite: name, Data: data.Named}
 		if err == nil {
+			say("suite %s: %s", name, data.Read)
 			row.Evaluation, err = EvaluateSuite(ctx, m, name, data, rewards, say)
 		}
 		if ctx.Err() != nil {
