@@ -84,10 +84,13 @@ func (f *fields) named(g *Group) (err error) {
 		}
 	}
 	if g.ID == "" {
-		g.ID, err = f.label("id", "prompt_id", "question_id", "idx")
+		g.ID, err = f.label(idKeys...)
 	}
 	return err
 }
+
+// idKeys are the keys under which a row has its id, the first that it has.
+var idKeys = []string{"id", "prompt_id", "question_id", "idx"}
 
 // checkMargins looks for negative margins: they say that the rejected response is the better one.
 func (d *decoded) checkMargins(f *fields, opt Options) error {

@@ -48,6 +48,7 @@ func (s *Server) route() {
 	get := func(path string, h http.HandlerFunc) { s.routes[path] = map[string]http.HandlerFunc{http.MethodGet: h} }
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, status{"ok"}) })
 	get("/readyz", s.readyz)
+	get("/health", s.health)
 	get("/metrics", s.metrics.handler().ServeHTTP)
 	get("/v1/models", s.list)
 	get("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
@@ -60,7 +61,7 @@ func (s *Server) route() {
 }
 
 // free are the paths that ask for no token: those that a supervisor looks at.
-var free = map[string]bool{"/healthz": true, "/readyz": true}
+var free = map[string]bool{"/healthz": true, "/readyz": true, "/health": true}
 
 // Handler answers requests; [Server.Start] has it answer with rewards.
 func (s *Server) Handler() http.Handler {
@@ -177,6 +178,17 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	default:
 		writeJSON(w, http.StatusOK, status{"ready"})
 	}
+}
+
+// health answers as vLLM's /health: 200 without a body where rewards can be asked for, else 503. vLLM
+// listens only once its model is loaded, so a model that is loading is a 503 here. SGLang does the
+// same.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	if s.draining.Load() || !s.loaded.Load() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
 }
 
 type modelList struct {

@@ -303,10 +303,12 @@ func TestDrain(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	stop()
 	eventually(t, "draining", func() bool { return s.draining.Load() })
-	recorded := httptest.NewRecorder()
-	s.Handler().ServeHTTP(recorded, httptest.NewRequest(http.MethodGet, "/readyz", nil))
-	if recorded.Code != 503 {
-		t.Errorf("/readyz is %d while the server is being ended", recorded.Code)
+	for _, path := range []string{"/readyz", "/health"} {
+		recorded := httptest.NewRecorder()
+		s.Handler().ServeHTTP(recorded, httptest.NewRequest(http.MethodGet, path, nil))
+		if recorded.Code != 503 {
+			t.Errorf("%s is %d while the server is being ended", path, recorded.Code)
+		}
 	}
 	close(engine.gate)
 	for range 3 {
@@ -337,6 +339,22 @@ func TestLoadingFails(t *testing.T) {
 	if recorded.Code != 503 || recorded.Header().Get("Retry-After") == "" {
 		t.Errorf("before it is loaded: %d %s", recorded.Code, recorded.Body)
 	}
+	// vLLM's: a status alone.
+	health := func(s *Server) (int, int) {
+		recorded := httptest.NewRecorder()
+		s.Handler().ServeHTTP(recorded, httptest.NewRequest(http.MethodGet, "/health", nil))
+		return recorded.Code, recorded.Body.Len()
+	}
+	if code, n := health(s); code != 503 || n != 0 {
+		t.Errorf("/health before it is loaded: %d, %d bytes", code, n)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if code, n := health(s); code != 200 || n != 0 {
+		t.Errorf("/health: %d, %d bytes", code, n)
+	}
 }
 
 func TestAccess(t *testing.T) {
@@ -351,7 +369,7 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%q: %v %s", header, headers, body)
 		}
 	}
-	for path, code := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 401, "/v1/models": 401, "/openapi.json": 401, "/nothing": 401} {
+	for path, code := range map[string]int{"/healthz": 200, "/readyz": 200, "/health": 200, "/metrics": 401, "/v1/models": 401, "/openapi.json": 401, "/nothing": 401} {
 		response, err := http.Get(h.URL + path)
 		if err != nil || response.StatusCode != code {
 			t.Errorf("%s: %v, %v; want %d", path, response, err, code)

@@ -25,6 +25,8 @@ type dialect struct {
 	batch   int      // responses of a request
 	// body is a request for the rewards of items, sent as JSON.
 	body func(model string, items []item) (any, error)
+	// refuses returns the reason why a prompt cannot be sent; nil refuses none.
+	refuses func(prompt []pref.Message) error
 	// read takes the rewards of n items from an answer of a path.
 	read func(path string, answer json.RawMessage, n int) ([]float64, error)
 }
@@ -88,6 +90,7 @@ func (d *dialect) open(ctx context.Context, s Source, opt Options) (pref.Rewarde
 	return &single{
 		served:   d.served(p),
 		progress: opt.Progress,
+		refuses:  d.refuses,
 		score: func(ctx context.Context, items []item, done func(int)) ([]float64, error) {
 			rewards, err := d.score(ctx, client, p, items, opt.concurrency(), done)
 			return rewards, explain(err, d.program)

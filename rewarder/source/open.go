@@ -76,8 +76,8 @@ func Open(ctx context.Context, name string, opt Options) (pref.Rewarder, error) 
 func (s Source) open(ctx context.Context, opt Options) (pref.Rewarder, error) {
 	if opt.ModelSettings && len(s.scheme.prefixes) > 0 {
 		return nil, fmt.Errorf("%w: %s: -max-length, -column, -template, -template-arg, -date, "+
-			"-read and -bos are for models that are opened here, not for one that a server has "+
-			"opened", ErrName, s.Name)
+			"-read and -bos are for models that are opened here, not for other sources", ErrName,
+			s.Name)
 	}
 	return s.scheme.open(ctx, s, opt)
 }

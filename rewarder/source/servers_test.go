@@ -165,7 +165,13 @@ func TestVLLM(t *testing.T) {
 	if got := Served(r, Score); got != "reward score of vllm+"+url+"/classify#ORG/rm" {
 		t.Error(got)
 	}
-	_, err := Open(t.Context(), "vllm+"+url+"#other", Options{})
+	groups := rewarder.Alone(rewardertest.Samples()[:2])
+	groups[0].Prompt = []pref.Message{{Role: pref.User, Content: "p", Tools: `[{"type":"function"}]`}}
+	read, err := r.Read(t.Context(), groups, nil)
+	if err != nil || read.Refused[0] == nil || len(read.Index) != 1 || read.Index[0] != 1 {
+		t.Errorf("a prompt with tools: %+v, %v", read, err)
+	}
+	_, err = Open(t.Context(), "vllm+"+url+"#other", Options{})
 	if err == nil || !strings.Contains(err.Error(), `serves ORG/rm, "other" is none of them`) {
 		t.Error(err)
 	}

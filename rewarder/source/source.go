@@ -40,6 +40,16 @@ var schemes = []scheme{
 		check: vllm.check, open: vllm.open,
 	},
 	{
+		prefixes: []string{"scores:"}, strip: "scores:",
+		form:  "scores:FILE (precomputed)",
+		check: checkScores, open: openScores, reach: reachScores,
+	},
+	{
+		prefixes: []string{"exec:"}, strip: "exec:",
+		form:  "exec:COMMAND",
+		check: checkCommand, open: openCommand, reach: reachCommand,
+	},
+	{
 		form: "a run or model folder, a GGUF file, or ORG/NAME on the hub",
 		open: openModel, reach: reachModel,
 	},

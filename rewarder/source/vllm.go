@@ -2,6 +2,7 @@ package source
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,7 +24,17 @@ import (
 var vllm = dialect{
 	program: "vLLM", scheme: "vllm+",
 	paths: []string{vllmClassify, vllmPooling}, models: "/v1/models",
-	batch: 1, body: vllmBody, read: vllmRead,
+	batch: 1, body: vllmBody, read: vllmRead, refuses: refuseTools,
+}
+
+// refuseTools refuses prompts with tools. vLLM's pooling requests have no field for them, and vLLM
+// would pass over one without a word.
+func refuseTools(prompt []pref.Message) error {
+	if len(prompt) > 0 && prompt[0].Tools != "" {
+		return errors.New("the prompt has tools, which vLLM does not take beside a conversation to " +
+			"be given a reward")
+	}
+	return nil
 }
 
 const (

@@ -1,0 +1,384 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-shellwords"
+
+	"haf/pref"
+)
+
+// A command gives rewards over its standard streams: it reads a JSON object a line and writes a
+// number a line, in the same order. It runs until the source is closed, and is started again where
+// it ends before.
+type command struct {
+	words   []string
+	timeout time.Duration // of one line
+	log     func(format string, args ...any)
+	turn    chan struct{} // holds one value; who takes it talks to the process
+	process *process      // nil before the first use and after a failure
+}
+
+// defaultTimeout is how long an answer may take.
+const defaultTimeout = 2 * time.Minute
+
+// commandWords splits a command into words, as a shell does but without one: quotes and backslashes
+// group, and nothing is expanded.
+func commandWords(text string) ([]string, error) {
+	parser := shellwords.NewParser()
+	words, err := parser.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("the command cannot be split into words: %w: put quotes around text "+
+			"that has quotes, parentheses or backslashes", err)
+	}
+	if parser.Position >= 0 {
+		return nil, fmt.Errorf("the command has a ; & | < or > that only a shell understands: put " +
+			"quotes around it, or write exec:sh -c '…'")
+	}
+	if len(words) == 0 {
+		return nil, errors.New("the name has no command, wanted exec:COMMAND")
+	}
+	return words, nil
+}
+
+func checkCommand(text string) error {
+	_, err := commandWords(text)
+	return err
+}
+
+func reachCommand(_ context.Context, s Source, _ Options) error {
+	words, err := commandWords(s.Address)
+	if err != nil {
+		return err
+	}
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// openCommand checks that the command is there. It is started at the first use.
+func openCommand(ctx context.Context, s Source, opt Options) (pref.Rewarder, error) {
+	if err := reachCommand(ctx, s, opt); err != nil {
+		return nil, err
+	}
+	words, err := commandWords(s.Address)
+	if err != nil {
+		return nil, err
+	}
+	c := &command{words: words, timeout: opt.Timeout, log: opt.Log, turn: make(chan struct{}, 1)}
+	if c.timeout <= 0 {
+		c.timeout = defaultTimeout
+	}
+	if c.log == nil {
+		c.log = func(string, ...any) {}
+	}
+	c.turn <- struct{}{}
+	return &single{served: s.Name, score: c.score, close: c.close, progress: opt.Progress}, nil
+}
+
+// errEnded is wrapped by the errors after which the command is started again: it crashed, ended, or
+// did not answer in time.
+var errEnded = errors.New("the command gave no reward")
+
+// score asks for the rewards of items. Where the command ends, those that it has not answered are
+// asked of a new one; a second end at the same item is an error.
+func (c *command) score(ctx context.Context, items []item, done func(int)) ([]float64, error) {
+	select {
+	case <-c.turn:
+		defer func() { c.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	out := make([]float64, 0, len(items))
+	for failedAt := -1; len(out) < len(items); {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if c.process == nil {
+			var err error
+			if c.process, err = start(c.words, c.log); err != nil {
+				return nil, err
+			}
+		}
+		rewards, err := c.process.ask(ctx, items[len(out):], c.timeout, func(n int) {
+			done(len(out) + n)
+		})
+		out = append(out, rewards...)
+		if err == nil {
+			break
+		}
+		c.process.kill()
+		err = c.process.explain(err)
+		c.process = nil
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !errors.Is(err, errEnded) || failedAt == len(out) {
+			return nil, fmt.Errorf("response %d of %d: %w", len(out)+1, len(items), err)
+		}
+		failedAt = len(out)
+		c.log("haf: the reward command is started again at response %d of %d: %v", len(out)+1,
+			len(items), err)
+	}
+	return out, nil
+}
+
+// close ends the command. It is an error if the command fails then, or if it wrote more lines than
+// it read.
+func (c *command) close() error {
+	<-c.turn
+	defer func() { c.turn <- struct{}{} }()
+	if c.process == nil {
+		return nil
+	}
+	p := c.process
+	c.process = nil
+	return p.end(c.timeout)
+}
+
+// A process is a running command.
+type process struct {
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	lines  chan string // of standard output; closed once the process has ended
+	ended  error       // after lines is closed: how it ended
+	stderr *tail
+	quit   chan struct{} // closed by kill
+}
+
+// longestLine bounds a line that a command writes, in bytes.
+const longestLine = 64 << 10
+
+// start runs a command in a process group of its own.
+func start(words []string, log func(string, ...any)) (*process, error) {
+	p := &process{lines: make(chan string), quit: make(chan struct{}), stderr: &tail{log: log}}
+	p.cmd = exec.Command(words[0], words[1:]...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Stderr = p.stderr
+	p.cmd.WaitDelay = 2 * time.Second // for children that keep standard error open
+	// Python keeps lines back when it writes to a pipe, so that both sides would wait forever.
+	p.cmd.Env = append([]string{"PYTHONUNBUFFERED=1"}, os.Environ()...)
+	var err error
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting the command: %w", err)
+	}
+	go p.read(stdout)
+	return p, nil
+}
+
+// read hands over the lines of standard output, and waits for the end of the process.
+func (p *process) read(stdout io.Reader) {
+	defer close(p.lines)
+	lines := bufio.NewScanner(stdout)
+	lines.Buffer(nil, longestLine)
+	for lines.Scan() {
+		select {
+		case p.lines <- lines.Text():
+		case <-p.quit:
+		}
+	}
+	err := lines.Err()
+	if err != nil {
+		p.signal()
+	}
+	waited := p.cmd.Wait()
+	switch {
+	case err != nil:
+		p.ended = fmt.Errorf("reading its standard output: %w", err)
+	case waited != nil:
+		p.ended = waited
+	default:
+		p.ended = errors.New("it ended with exit status 0")
+	}
+}
+
+// signal kills the process and its children.
+func (p *process) signal() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may be gone
+}
+
+// kill ends the process at once and waits for its end.
+func (p *process) kill() {
+	select {
+	case <-p.quit:
+	default:
+		close(p.quit)
+	}
+	p.signal()
+	for range p.lines {
+	}
+}
+
+// explain adds what the process wrote last on standard error. It is called after its end.
+func (p *process) explain(err error) error {
+	if said := p.stderr.last(); said != "" {
+		return fmt.Errorf("%w; it wrote: %s", err, said)
+	}
+	return err
+}
+
+// ask writes items as lines and reads a reward of each. It returns the rewards before an error, too.
+func (p *process) ask(
+	ctx context.Context, items []item, timeout time.Duration, done func(n int),
+) ([]float64, error) {
+	select {
+	case line, ok := <-p.lines:
+		if ok {
+			return nil, fmt.Errorf("the command wrote %q, a line more than it read: its rewards may "+
+				"belong to other responses", short(line))
+		}
+		return nil, fmt.Errorf("%w: %w", errEnded, p.ended)
+	default:
+	}
+	var written atomic.Int64
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for _, it := range items {
+			written.Add(1)
+			if p.write(it) != nil {
+				return // the process has ended, which the reading side sees
+			}
+		}
+	})
+	out := make([]float64, 0, len(items))
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for len(out) < len(items) {
+		select {
+		case <-ctx.Done():
+			return out, ctx.Err()
+		case <-timer.C:
+			return out, fmt.Errorf("%w: no line within %s: does it write a line for each that it "+
+				"reads, at once and not at the end of its input?", errEnded, timeout)
+		case line, ok := <-p.lines:
+			if !ok {
+				return out, fmt.Errorf("%w: %w", errEnded, p.ended)
+			}
+			x, err := number(line)
+			if err != nil {
+				return out, err
+			}
+			if int(written.Load()) <= len(out) {
+				return out, fmt.Errorf("the command wrote %q before it read a response", short(line))
+			}
+			out = append(out, x)
+			done(len(out))
+			timer.Reset(timeout)
+		}
+	}
+	writing.Wait() // every line was answered, so every line was read
+	return out, nil
+}
+
+// write writes an item as a line.
+func (p *process) write(it item) error {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(struct {
+		pref.Sample
+		ID     string `json:"id,omitempty"`
+		Subset string `json:"subset,omitempty"`
+	}{it.Sample, it.id, it.subset})
+	if err == nil {
+		_, err = p.stdin.Write(line.Bytes())
+	}
+	return err
+}
+
+// number reads a line that a command wrote.
+func number(line string) (float64, error) {
+	x, err := strconv.ParseFloat(strings.TrimSpace(line), 64)
+	if err != nil || x-x != 0 {
+		return 0, fmt.Errorf("the command wrote %q, wanted a finite number alone on its line; "+
+			"messages belong on standard error", short(line))
+	}
+	return x, nil
+}
+
+// end closes the input of the process and waits for its end.
+func (p *process) end(timeout time.Duration) error {
+	_ = p.stdin.Close() // its reader may be gone
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	extra := 0
+	for {
+		select {
+		case _, ok := <-p.lines:
+			switch {
+			case ok:
+				extra++
+				continue
+			case extra > 0:
+				return fmt.Errorf("the command wrote %d lines more than it read: its rewards may "+
+					"belong to other responses", extra)
+			case p.cmd.ProcessState.Success():
+				return nil
+			}
+			return p.explain(fmt.Errorf("the command failed at its end: %w", p.ended))
+		case <-timer.C:
+			p.kill()
+			return fmt.Errorf("the command did not end within %s after its input, and was killed",
+				timeout)
+		}
+	}
+}
+
+// tail hands lines of standard error to a log and keeps the last ones.
+type tail struct {
+	log func(format string, args ...any)
+
+	mu   sync.Mutex
+	part string
+	kept []string
+}
+
+// Write implements io.Writer.
+func (t *tail) Write(data []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.part += string(data)
+	for {
+		line, rest, ok := strings.Cut(t.part, "\n")
+		if !ok {
+			if len(t.part) > longestLine {
+				t.part = t.part[len(t.part)-longestLine:]
+			}
+			return len(data), nil
+		}
+		t.part = rest
+		t.log("command: %s", line)
+		if t.kept = append(t.kept, line); len(t.kept) > 5 {
+			t.kept = t.kept[1:]
+		}
+	}
+}
+
+// last is the end of what was written, on one line.
+func (t *tail) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(strings.Join(append(t.kept, t.part), " | "))
+}

@@ -1,0 +1,244 @@
+package source
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"haf/pref"
+	"haf/rewarder"
+	"haf/rewarder/rewardertest"
+)
+
+// TestMain lets the test binary be the command that is tested, where asCommand says how it behaves.
+func TestMain(m *testing.M) {
+	if how := os.Getenv(asCommand); how != "" {
+		beCommand(how)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const asCommand = "HAF_TEST_COMMAND"
+
+// beCommand reads samples and writes their rewards, with a fault.
+func beCommand(how string) {
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 1<<20)
+	if how == "early" {
+		fmt.Println("1")
+	}
+	n := 0
+	for ; lines.Scan(); n++ {
+		var s struct {
+			pref.Sample
+			ID string
+		}
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(9)
+		}
+		reward := counted(s.Prompt, s.Response)
+		crashes := strings.Contains(s.Response, "crash")
+		switch {
+		case how == "one" && n == 1, crashes && how == "always":
+			fmt.Fprintln(os.Stderr, "out of luck")
+			os.Exit(7)
+		case crashes && how == "once":
+			marker := os.Getenv(asCommand + "_MARKER")
+			if _, err := os.Stat(marker); err != nil {
+				_ = os.WriteFile(marker, nil, 0o644)
+				os.Exit(7)
+			}
+		case how == "hang":
+			time.Sleep(time.Minute)
+		case how == "words":
+			fmt.Println("the reward is", reward)
+			continue
+		case how == "nan":
+			fmt.Println("NaN")
+			continue
+		case how == "id":
+			reward, _ = strconv.ParseFloat(s.ID, 64)
+		case how == "twice":
+			fmt.Println(reward)
+		}
+		fmt.Println(reward)
+	}
+	if how == "at the end" {
+		fmt.Fprintln(os.Stderr, "could not save")
+		os.Exit(3)
+	}
+}
+
+// behaving returns the name of a command that behaves as told.
+func behaving(t *testing.T, how string) string {
+	t.Helper()
+	t.Setenv(asCommand, how)
+	t.Setenv(asCommand+"_MARKER", filepath.Join(t.TempDir(), "marker"))
+	return "exec:'" + os.Args[0] + "'"
+}
+
+func TestCommandConforms(t *testing.T) {
+	for _, how := range []string{"well", "one"} { // the second is started anew for each response
+		t.Run(how, func(t *testing.T) {
+			r := mustOpen(t, behaving(t, how), Options{})
+			rewardertest.Test(t, r, rewardertest.Options{})
+		})
+	}
+}
+
+func TestCommandFaults(t *testing.T) {
+	samples := []pref.Sample{{Prompt: rewardertest.Samples()[0].Prompt, Response: "good"},
+		{Prompt: rewardertest.Samples()[0].Prompt, Response: "crash"}}
+	for how, want := range map[string]string{
+		"always": "response 2 of 2: the command gave no reward: exit status 7; it wrote: out of luck",
+		"hang":   "response 1 of 2: the command gave no reward: no line within",
+		"words":  `wrote "the reward is`,
+		"nan":    `wrote "NaN", wanted a finite number`,
+	} {
+		t.Run(how, func(t *testing.T) {
+			var said []string
+			r := mustOpen(t, behaving(t, how), Options{Timeout: 2 * time.Second,
+				Log: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }})
+			_, err := r.Read(t.Context(), rewarder.Alone(samples), nil)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, wanted %q", err, want)
+			}
+			again := slices.ContainsFunc(said, func(s string) bool {
+				return strings.Contains(s, "started again")
+			})
+			if again != (how == "always" || how == "hang") {
+				t.Errorf("said %q", said)
+			}
+		})
+	}
+	for how, want := range map[string]string{
+		"twice": "more than it read", "early": "more than it read", "at the end": "exit status 3; it wrote: could not save",
+	} {
+		r, err := Open(t.Context(), behaving(t, how), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Read(t.Context(), rewarder.Alone(samples), nil)
+		if err = errors.Join(err, r.Close()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, wanted %q", how, err, want)
+		}
+	}
+}
+
+// TestCommandLinesAhead notices in a later call that earlier rewards were out of step.
+func TestCommandLinesAhead(t *testing.T) {
+	r, err := Open(t.Context(), behaving(t, "early"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := rewarder.Alone(rewardertest.Samples()[:1])
+	for range 100 {
+		if _, err = r.Read(t.Context(), groups, nil); err != nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err == nil || !strings.Contains(err.Error(), "read") {
+		t.Error(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCommandStartedAgain asks a new process for what a crashed one has not answered.
+func TestCommandStartedAgain(t *testing.T) {
+	samples := rewardertest.Samples()
+	samples[3].Response = "crash"
+	r := mustOpen(t, behaving(t, "once"), Options{})
+	for range 2 { // the second time without a crash
+		read, err := r.Read(t.Context(), rewarder.Alone(samples), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range samples {
+			if want := counted(s.Prompt, s.Response); math.Abs(read.Rewards[Score][i][0]-want) > 1e-12 {
+				t.Errorf("sample %d: %v, wanted %v", i, read.Rewards[Score][i][0], want)
+			}
+		}
+	}
+}
+
+// TestCommandID sends the ids of rows, and ends a command whose call is cancelled.
+func TestCommandID(t *testing.T) {
+	r := mustOpen(t, behaving(t, "id"), Options{})
+	g := pref.NewPair(rewardertest.Samples()[0].Prompt, "a", "b", pref.Source{})
+	g.ID = "17"
+	read, err := r.Read(t.Context(), []pref.Group{g}, nil)
+	if err != nil || !slices.Equal(read.Rewards[Score][0], []float64{17, 17}) {
+		t.Error(read, err)
+	}
+	r = mustOpen(t, behaving(t, "hang"), Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err = r.Read(ctx, []pref.Group{g}, nil)
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 20*time.Second {
+		t.Error(err)
+	}
+}
+
+// TestCommandWords splits commands by the documented rule.
+func TestCommandWords(t *testing.T) {
+	for text, want := range map[string][]string{
+		`python3 -u check.py`:      {"python3", "-u", "check.py"},
+		`check 'a b' "c 'd'" e\ f`: {"check", "a b", "c 'd'", "e f"},
+		`check '' $HOME #x *.py`:   {"check", "", "$HOME", "#x", "*.py"},
+		`sh -c 'sort | uniq'`:      {"sh", "-c", "sort | uniq"},
+	} {
+		if got, err := commandWords(text); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, %v, wanted %q", text, got, err, want)
+		}
+	}
+	for name, want := range map[string]string{
+		"exec:":                "no command",
+		"exec:  ":              "no command",
+		"exec:a 'b":            "put quotes around",
+		"exec:a | b":           "only a shell understands",
+		"exec:a; b":            "only a shell understands",
+		"exec:a > b":           "only a shell understands",
+		"exec:(a)":             "put quotes around",
+		"exec:no-such-program": "executable file not found",
+	} {
+		_, err := Open(t.Context(), name, Options{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, wanted %q", name, err, want)
+		}
+		if reach := Reach(t.Context(), name, Options{}); reach == nil {
+			t.Errorf("%q was reached", name)
+		}
+	}
+}
+
+// TestCommandPython runs a script that does not flush, which Python would buffer.
+func TestCommandPython(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("there is no python3")
+	}
+	script := filepath.Join(t.TempDir(), "length.py")
+	err := os.WriteFile(script, []byte("import json, sys\nfor line in sys.stdin:\n"+
+		"    print(len(json.loads(line)['response']))\n"), 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mustOpen(t, "exec:python3 "+script, Options{Timeout: 20 * time.Second})
+	rewardertest.Test(t, r, rewardertest.Options{})
+}
