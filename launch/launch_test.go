@@ -152,14 +152,15 @@ func (b *byLength) Score(_ context.Context, samples []pref.Sample) ([]float64, e
 func (b *byLength) Name() string         { return "length" }
 func (b *byLength) From() string         { return "a rule" }
 func (b *byLength) Files() run.ModelFile { return run.ModelFile{Path: "rule", Served: "length"} }
+func (b *byLength) Date() string         { return "2026-01-02" }
 func (b *byLength) Close()               { b.closed = true }
-func (b *byLength) Reach(recipe.RLHF) error {
+func (b *byLength) Reach(recipe.Reward) error {
 	if b.missing {
 		return fmt.Errorf("no rule")
 	}
 	return nil
 }
-func (b *byLength) Open(recipe.RLHF) (launch.RewardSource, error) { return b, nil }
+func (b *byLength) Open(recipe.Reward) (launch.RewardSource, error) { return b, nil }
 
 // Refuses implements pref.Refuser: a prompt of the demo.
 func (b *byLength) Refuses(prompt []pref.Message) error {
@@ -173,14 +174,14 @@ func (b *byLength) Refuses(prompt []pref.Message) error {
 // it.
 func TestRLHF(t *testing.T) {
 	env, told := newEnv(t)
-	_, set := sets(t, "train.max_steps=1", "train.batch=2", "rlhf.reward=rule",
+	_, set := sets(t, "train.max_steps=1", "train.batch=2", "rlhf.rewards=rule",
 		"rlhf.algorithm=rloo", "rlhf.max_tokens=4")
 	request := launch.Request{Set: set, Out: filepath.Join(t.TempDir(), "run")}
 	s, r, err := request.Session(run.VerbRLHF)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.RLHF.Reward = "http://rule" // nothing that is looked for on disk
+	r.RLHF.Rewards[0].Source = "http://rule" // nothing that is looked for on disk
 	if _, err := launch.RLHF(t.Context(), env, s, r, &byLength{missing: true}); err == nil ||
 		err.Error() != "no rule" {
 		t.Errorf("a reward that is not there: %v", err)
@@ -202,6 +203,9 @@ func TestRLHF(t *testing.T) {
 	}
 	if len(m.Models) != 1 || m.Models[0].Served != "length" || m.Verb != run.VerbRLHF {
 		t.Errorf("recorded %+v of %s", m.Models, m.Verb)
+	}
+	if w := m.Recipe.RLHF.Rewards[0]; w.Date != "2026-01-02" || w.Name != "reward" || w.Weight != 1 {
+		t.Errorf("recorded %+v", w)
 	}
 }
 

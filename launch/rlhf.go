@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -12,20 +13,21 @@ import (
 	"haf/run"
 )
 
-// A RewardSource is what a policy is optimized against.
+// A RewardSource is one of the rewards that a policy is optimized against.
 type RewardSource interface {
 	pref.Scorer
 	Name() string         // of the reward
 	From() string         // what gives the reward, as the user named it
 	Files() run.ModelFile // what gives the reward, as a manifest has it
+	Date() string         // the day that its chat template writes, YYYY-MM-DD; "" without one
 	Close()
 }
 
-// A RewardOpener opens the reward that a recipe names.
+// A RewardOpener opens the rewards that a recipe names.
 type RewardOpener interface {
 	// Reach returns an error if the reward is not there, before minutes go into other work.
-	Reach(recipe.RLHF) error
-	Open(recipe.RLHF) (RewardSource, error)
+	Reach(recipe.Reward) error
+	Open(recipe.Reward) (RewardSource, error)
 }
 
 // RLHF takes the session's optimization of a policy to its end. r is the recipe of a new run; a
@@ -40,18 +42,18 @@ func RLHF(
 
 // optimization is a loaded run of haf rlhf.
 type optimization struct {
-	env    Env
-	recipe *recipe.Recipe
-	task   rlhf.Task
-	report []string        // what was read
-	read   []run.ModelFile // reward model and critic
-	models []*reward.Model // policy and critic
-	reward RewardSource
+	env     Env
+	recipe  *recipe.Recipe
+	task    rlhf.Task
+	report  []string        // what was read
+	read    []run.ModelFile // reward models and critic
+	models  []*reward.Model // policy and critic
+	rewards []RewardSource
 }
 
 func (o *optimization) close() {
-	if o.reward != nil {
-		o.reward.Close()
+	for _, r := range o.rewards {
+		r.Close()
 	}
 	for _, m := range o.models {
 		m.Close()
@@ -62,8 +64,10 @@ func (o *optimization) close() {
 func loadOptimization(
 	env Env, r *recipe.Recipe, rewards RewardOpener,
 ) (_ job[rlhf.Result], err error) {
-	if err := rewards.Reach(r.RLHF); err != nil {
-		return nil, err
+	for _, w := range r.RLHF.Rewards {
+		if err := rewards.Reach(w); err != nil {
+			return nil, err
+		}
 	}
 	o := &optimization{env: env, recipe: r}
 	defer func() {
@@ -72,36 +76,66 @@ func loadOptimization(
 		}
 	}()
 	env.Progress.Logf("device: %s", env.Device.Describe())
-	prompts, repeated, err := pref.LoadPrompts(r.Data.Train, r.Data.Options())
+	prompts, err := r.Prompts()
 	if err != nil {
 		return nil, err
 	}
-	o.report = []string{
-		fmt.Sprintf("prompts read: %d, %d repeated ones left out", len(prompts), repeated),
+	o.report = prompts.Report
+	for _, line := range o.report {
+		env.Progress.Logf("%s", line)
 	}
-	env.Progress.Logf("%s", o.report[0])
 	policy, err := env.openTrained("policy", r.Model.Path, r.ModelOptions())
 	if err != nil {
 		return nil, err
 	}
 	o.models = append(o.models, policy)
-	if o.reward, err = rewards.Open(r.RLHF); err != nil {
+	o.task = rlhf.Task{Policy: policy, MaxLength: r.Model.MaxLength}
+	if err := o.openRewards(rewards); err != nil {
 		return nil, err
 	}
-	env.Progress.Logf("reward: %s of %s", o.reward.Name(), o.reward.From())
-	prompts, note, err := rewarder.KeepAccepted(prompts, "prompts",
-		func(p []pref.Message) []pref.Message { return p }, policy, o.reward)
-	if err != nil {
+	if o.task.Prompts, err = o.accepted("prompts", prompts.Train); err != nil {
 		return nil, err
 	}
-	if note != "" {
-		env.Notef("%s", note)
+	if len(prompts.HeldOut) > 0 {
+		if o.task.HeldOut, err = o.accepted("held-out prompts", prompts.HeldOut); err != nil {
+			return nil, err
+		}
 	}
-	o.task = rlhf.Task{
-		Policy: policy, Prompts: prompts, Scorer: o.reward, MaxLength: r.Model.MaxLength,
-	}
-	o.read = []run.ModelFile{o.reward.Files()}
 	return o, o.openCritic()
+}
+
+// openRewards opens the rewards of the recipe.
+func (o *optimization) openRewards(rewards RewardOpener) error {
+	for i := range o.recipe.RLHF.Rewards {
+		w := &o.recipe.RLHF.Rewards[i]
+		from, err := rewards.Open(*w)
+		if err != nil {
+			return err
+		}
+		w.Date = cmp.Or(from.Date(), w.Date) // the run's, whenever it is resumed
+		o.rewards, o.read = append(o.rewards, from), append(o.read, from.Files())
+		o.task.Rewards = append(o.task.Rewards, rlhf.Reward{Name: w.Name, Weight: w.Weight, Scorer: from})
+		what := fmt.Sprintf("%s of %s", from.Name(), from.From())
+		if len(o.recipe.RLHF.Rewards) > 1 || w.Weight != 1 {
+			what = fmt.Sprintf("%g · %s, named %s", w.Weight, what, w.Name)
+		}
+		o.env.Progress.Logf("reward: %s", what)
+	}
+	return nil
+}
+
+// accepted drops the prompts that a chat template refuses, and says so.
+func (o *optimization) accepted(what string, prompts [][]pref.Message) ([][]pref.Message, error) {
+	by := []any{o.task.Policy}
+	for _, from := range o.rewards {
+		by = append(by, from)
+	}
+	kept, note, err := rewarder.KeepAccepted(prompts, what,
+		func(p []pref.Message) []pref.Message { return p }, by...)
+	if note != "" {
+		o.env.Notef("%s", note)
+	}
+	return kept, err
 }
 
 // openCritic opens the critic of a run that has one of its own.

@@ -95,7 +95,11 @@ func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
 // has the files' hashes in it and not their paths, so that they may be moved.
 func (m *Manifest) fingerprint() (string, error) {
 	settings := *m.Recipe
-	settings.Model.Path, settings.Model.Template, settings.RLHF.Reward, settings.RLHF.Critic = "", "", "", ""
+	settings.Model.Path, settings.Model.Template, settings.RLHF.Critic = "", "", ""
+	settings.RLHF.Rewards = slices.Clone(settings.RLHF.Rewards)
+	for i := range settings.RLHF.Rewards {
+		settings.RLHF.Rewards[i].Source = ""
+	}
 	settings.Data.Train, settings.Data.Valid = make([]string, len(m.Recipe.Data.Train)), make([]string, len(m.Recipe.Data.Valid))
 	recipe, err := json.Marshal(settings)
 	if err != nil {

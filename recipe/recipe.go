@@ -248,25 +248,27 @@ func (overrideError) Is(target error) bool { return target == ErrOverride }
 func (r *Recipe) merge(name string, data []byte, origin string) error {
 	decoder := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields()
 	if err := decoder.Decode(r); err != nil {
-		return explain(name, err)
+		return explain(name, err, "")
 	}
 	var keys map[string]any
 	if err := toml.Unmarshal(data, &keys); err != nil {
-		return explain(name, err)
+		return explain(name, err, "")
 	}
 	for key := range flatten("", keys) {
 		r.origin[key] = origin
 	}
+	r.RLHF.settleRewards(keys)
 	return nil
 }
 
-// explain turns a decoder's error into one line with file, line and key.
-func explain(name string, err error) error {
+// explain turns a decoder's error into one line with file, line and key. table, with its dot, is
+// that of the keys where the text has none.
+func explain(name string, err error, table string) error {
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) && len(strict.Errors) > 0 {
 		e := strict.Errors[0]
 		line, _ := e.Position()
-		key := strings.Join(e.Key(), ".")
+		key := table + strings.Join(e.Key(), ".")
 		return fmt.Errorf("recipe: %s: unknown key %q%s", place(name, line), key, nearest(key))
 	}
 	var decode *toml.DecodeError
@@ -274,7 +276,7 @@ func explain(name string, err error) error {
 		line, column := decode.Position()
 		what := strings.TrimPrefix(decode.Error(), "toml: ")
 		if found := mismatch.FindStringSubmatch(what); found != nil {
-			what = fmt.Sprintf("%s is a %s, want a %s", strings.Join(decode.Key(), "."), found[1], found[2])
+			what = fmt.Sprintf("%s%s is a %s, want a %s", table, strings.Join(decode.Key(), "."), found[1], found[2])
 		}
 		return fmt.Errorf("recipe: %s: %s", place(name, line, column), what)
 	}
@@ -300,6 +302,9 @@ var mismatch = regexp.MustCompile(`cannot decode TOML (\w+) into .* of type (\S+
 
 // nearest suggests a known key of the same last name, or lists those of the table.
 func nearest(key string) string {
+	if strings.HasPrefix(key, rewardsKey+".") {
+		return "; a reward has " + strings.Join(rewardKeys(), ", ")
+	}
 	last := key[strings.LastIndexByte(key, '.')+1:]
 	var same, table []string
 	for _, known := range Keys() {
@@ -331,7 +336,7 @@ func Keys() []string {
 		panic(err)
 	}
 	listed := flatten("", keys)
-	listed["model.template_args"], listed["rlhf.reward_chat.template_args"] = nil, nil
+	listed["model.template_args"] = nil
 	return slices.Sorted(maps.Keys(listed))
 }
 
@@ -366,6 +371,9 @@ func (r *Recipe) override(set string) error {
 	if !ok {
 		return fmt.Errorf("recipe: %s: want a key with its table, such as train.lr", name)
 	}
+	if reward, ok := strings.CutPrefix(field, "rewards."); ok && table == "rlhf" {
+		return r.overrideReward(name, reward, value)
+	}
 	line := func(value string) []byte { return []byte("[" + table + "]\n" + field + " = " + value + "\n") }
 	var scratch map[string]any
 	if toml.Unmarshal(line(value), &scratch) != nil {
@@ -373,6 +381,9 @@ func (r *Recipe) override(set string) error {
 	}
 	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets", "lora.targets", "rlhf.stop"}, key) && !strings.HasPrefix(value, "[") {
 		value = "[" + value + "]"
+	}
+	if key == rewardsKey {
+		return r.overrideRewards(name, value)
 	}
 	return r.merge(name, line(value), "set")
 }
@@ -405,8 +416,6 @@ func (r *Recipe) Validate() error {
 		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
 	case r.Model.Chat.Options().Check() != nil:
 		return fmt.Errorf("recipe: model: %w", r.Model.Chat.Options().Check())
-	case r.RLHF.RewardChat.Options().Check() != nil:
-		return fmt.Errorf("recipe: rlhf.reward_chat: %w", r.RLHF.RewardChat.Options().Check())
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
 	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):

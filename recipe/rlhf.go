@@ -5,13 +5,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"haf/lm"
 	"haf/reward"
-	"haf/rewarder/source"
 	"haf/rlhf"
 	"haf/run"
 )
@@ -21,15 +21,14 @@ import (
 // rollouts. Defaults follow the algorithm.
 type RLHF struct {
 	Algorithm string `toml:"algorithm" json:"algorithm"` // "ppo", "rloo" or "grpo"
-	// the reward model: run or model folder, GGUF file, its id on the hub, or URL of a server
-	Reward string `toml:"reward" json:"reward"`
-	// "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was
-	// trained
-	RewardOf string `toml:"reward_name" json:"reward_name"`
-	// RewardChat is how conversations become the reward model's tokens, where it is opened here.
-	RewardChat     Chat `toml:"reward_chat" json:"reward_chat"`
-	NumGenerations int  `toml:"num_generations" json:"num_generations"` // responses to each prompt
-	NumPPOEpochs   int  `toml:"num_ppo_epochs" json:"num_ppo_epochs"`   // passes over a step's responses
+	// the rewards whose weighted sum is optimized
+	Rewards        []Reward `toml:"rewards" json:"rewards"`
+	NumGenerations int      `toml:"num_generations" json:"num_generations"` // responses to each prompt
+	NumPPOEpochs   int      `toml:"num_ppo_epochs" json:"num_ppo_epochs"`   // passes over a step's responses
+	// RLOO and GRPO replace prompts whose responses all have one reward, until the batch is full
+	DynamicSampling bool `toml:"dynamic_sampling" json:"dynamic_sampling"`
+	// batches of prompts that a step samples at most to fill its batch
+	MaxSamplingRounds int `toml:"max_sampling_rounds" json:"max_sampling_rounds"`
 	// prompts of an optimizer step; 0 is all of the step's
 	Minibatch int `toml:"minibatch" json:"minibatch"`
 	Rows      int `toml:"rows" json:"rows"` // responses that are generated side by side
@@ -63,7 +62,13 @@ type RLHF struct {
 	RepetitionCost float64 `toml:"repetition_cost" json:"repetition_cost"`
 	// of a response that was cut
 	MissingEOSPenalty float64 `toml:"missing_eos_penalty" json:"missing_eos_penalty"`
-	WhitenRewards     bool    `toml:"whiten_rewards" json:"whiten_rewards"` // PPO's, by token
+	// tokens before overlong_max_length in which the overlong penalty grows; 0 is no penalty
+	OverlongCache int `toml:"overlong_cache" json:"overlong_cache"`
+	// tokens of a response at which the overlong penalty is full; 0 is max_tokens
+	OverlongMaxLength int `toml:"overlong_max_length" json:"overlong_max_length"`
+	// taken off the reward of a response of overlong_max_length tokens
+	OverlongPenalty float64 `toml:"overlong_penalty" json:"overlong_penalty"`
+	WhitenRewards   bool    `toml:"whiten_rewards" json:"whiten_rewards"` // PPO's, by token
 
 	Gamma            float64 `toml:"gamma" json:"gamma"`
 	Lambda           float64 `toml:"lambda" json:"lambda"`
@@ -83,6 +88,13 @@ type RLHF struct {
 
 	// steps after which the policy is kept as a model of its own; 0 is none
 	SaveEvery int `toml:"save_every" json:"save_every"`
+	// steps between evaluations on the held-out prompts, data.valid or else a part of data.train;
+	// the best policy is kept; 0 is none
+	EvalEvery int `toml:"eval_every" json:"eval_every"`
+	// responses to a held-out prompt, sampled as in training; 0 is one greedy response
+	EvalGenerations int `toml:"eval_generations" json:"eval_generations"`
+	// the model of the run is the policy of the best evaluation, not the last one
+	LoadBest bool `toml:"load_best_model_at_end" json:"load_best_model_at_end"`
 }
 
 const klInLoss, klInReward = "loss", "reward"
@@ -94,6 +106,7 @@ func defaultRLHF(algorithm string) RLHF {
 		Stop: []string{}, Estimator: string(o.Estimator), KL: o.KL.Start, KLTarget: o.KL.Target, KLHorizon: o.KL.Horizon, KLPlacement: klInReward, KLLimit: o.KLLimit, MinLength: o.MinLength,
 		Normalize: o.Shaping.Normalize, RewardClip: o.Shaping.RewardClip, WhitenRewards: o.WhitenRewards, Gamma: o.Gamma, Lambda: o.Lambda, Clip: o.Clip,
 		WhitenAdvantages: o.WhitenAdvantages, ScaleGroup: o.ScaleGroup, LossAggregation: o.LossAggregation, Value: o.Value, CriticLR: 1e-5, ValueClip: o.ValueClip, ValueCoef: o.ValueCoef,
+		MaxSamplingRounds: o.MaxSamplingRounds, OverlongPenalty: o.Shaping.Overlong.Penalty,
 	}
 	if o.KLInLoss {
 		t.KLPlacement = klInLoss
@@ -108,10 +121,15 @@ func (r *Recipe) RLHFOptions() rlhf.Options {
 		Algorithm: t.Algorithm, Epochs: l.Epochs, MaxSteps: l.MaxSteps, Batch: l.Batch, NumGenerations: t.NumGenerations, NumPPOEpochs: t.NumPPOEpochs, Minibatch: t.Minibatch, Rows: t.Rows,
 		MaxTokens: t.MaxTokens, Stop: t.Stop, Sampling: lm.Sampling{Temperature: t.Temperature, TopK: t.TopK, TopP: t.TopP, MinP: t.MinP, RepetitionPenalty: t.RepetitionPenalty},
 		KL: rlhf.Coefficient{Start: t.KL, Target: t.KLTarget, Horizon: t.KLHorizon}, Estimator: rlhf.Estimator(t.Estimator), KLInLoss: t.KLPlacement == klInLoss,
-		Shaping: rlhf.Shaping{Normalize: t.Normalize, RewardClip: t.RewardClip, Length: t.LengthCost, Repetition: t.RepetitionCost, MissingEOS: t.MissingEOSPenalty},
-		Gamma:   t.Gamma, Lambda: t.Lambda, Clip: t.Clip, ValueClip: t.ValueClip, ValueCoef: t.ValueCoef, Value: t.Value, CriticLR: t.CriticLR, LossAggregation: t.LossAggregation,
+		Shaping: rlhf.Shaping{Normalize: t.Normalize, RewardClip: t.RewardClip, Length: t.LengthCost, Repetition: t.RepetitionCost, MissingEOS: t.MissingEOSPenalty,
+			Overlong: rlhf.Overlong{
+				Cache: t.OverlongCache, MaxLength: t.OverlongMaxLength, Penalty: t.OverlongPenalty,
+			}},
+		Gamma: t.Gamma, Lambda: t.Lambda, Clip: t.Clip, ValueClip: t.ValueClip, ValueCoef: t.ValueCoef, Value: t.Value, CriticLR: t.CriticLR, LossAggregation: t.LossAggregation,
 		WhitenRewards: t.WhitenRewards, WhitenAdvantages: t.WhitenAdvantages, ScaleGroup: t.ScaleGroup, KLLimit: t.KLLimit, MinLength: t.MinLength,
 		Optimizer: r.optimizer(), CheckpointEvery: l.CheckpointEvery, SaveEvery: t.SaveEvery, Seed: StreamSeed(l.Seed, "rlhf"),
+		DynamicSampling: t.DynamicSampling, MaxSamplingRounds: t.MaxSamplingRounds,
+		EvalEvery: t.EvalEvery, EvalGenerations: t.EvalGenerations, BestAsResult: t.LoadBest,
 	}
 }
 
@@ -124,30 +142,32 @@ func (r *Recipe) CriticOptions() reward.Options {
 
 // notForRLHF are the keys, or tables, that haf rlhf does not read.
 var notForRLHF = []string{
-	"objective.", "model.head", "model.column", "model.truncation", "data.valid", "data.weights", "data.format", "data.label", "data.subsets", "data.max_chars",
-	"data.label_noise", "data.fraction", "data.skip_bad", "train.eval_every", "train.patience",
+	"objective.", "model.head", "model.column", "model.truncation", "data.weights", "data.format",
+	"data.label", "data.subsets", "data.max_chars", "data.label_noise", "data.fraction",
+	"data.skip_bad", "data.negative_margin", "train.eval_every", "train.patience",
 }
 
 // ForRLHF returns an error if the recipe is none of haf rlhf, or sets a key that it does not read.
 func (r *Recipe) ForRLHF() error {
-	for key := range r.origin {
-		if slices.ContainsFunc(notForRLHF, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
+	for _, key := range slices.Sorted(maps.Keys(r.origin)) {
+		has := func(prefix string) bool { return strings.HasPrefix(key, prefix) }
+		switch {
+		case slices.ContainsFunc(notForRLHF, has):
 			return fmt.Errorf("recipe: %s has no effect on haf rlhf: leave it out", key)
+		case has("data.valid") && r.RLHF.EvalEvery == 0:
+			return fmt.Errorf("recipe: %s has no effect on haf rlhf without evaluations: "+
+				"set rlhf.eval_every, or leave it out", key)
 		}
 	}
 	switch {
-	case r.RLHF.Reward == "":
-		return fmt.Errorf("recipe: rlhf.reward is empty, want a reward model: in the recipe or with -set rlhf.reward=DIR")
+	case len(r.RLHF.Rewards) == 0:
+		return fmt.Errorf("recipe: %s is empty, want at least one reward: a table [[%s]] with a "+
+			"source in the recipe, or -set %s=DIR", rewardsKey, rewardsKey, rewardsKey)
 	case r.RLHF.KLPlacement != klInLoss && r.RLHF.KLPlacement != klInReward:
 		return fmt.Errorf("recipe: rlhf.kl_placement is %q, want %s or %s", r.RLHF.KLPlacement, klInReward, klInLoss)
 	}
-	if _, err := source.Parse(r.RLHF.Reward); err != nil {
-		return fmt.Errorf("recipe: rlhf.reward: %w", err)
-	}
-	if r.RLHF.RewardOf != "" {
-		if err := reward.CheckReward(r.RLHF.RewardOf); err != nil {
-			return fmt.Errorf("recipe: rlhf.reward_name: %w", err)
-		}
+	if err := r.checkRewards(); err != nil {
+		return err
 	}
 	return r.RLHFOptions().Check()
 }

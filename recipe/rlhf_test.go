@@ -3,6 +3,7 @@ package recipe
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestRLHFRecipe(t *testing.T) {
 		}
 	}
 	for set, want := range map[string]string{
-		"data.label_noise=0.1": "data.label_noise has no effect", "rlhf.kl_placement=both": "rlhf.kl_placement", "rlhf.reward_name=best": "reward_name", "rlhf.value=both": "value is", "rlhf.algorithm=trpo": `"trpo" is not known`,
+		"data.label_noise=0.1": "data.label_noise has no effect", "rlhf.kl_placement=both": "rlhf.kl_placement", `rlhf.rewards=[{source="x", reward="best"}]`: "rlhf.rewards[0].reward", "rlhf.value=both": "value is", "rlhf.algorithm=trpo": `"trpo" is not known`,
 	} {
 		r, err := Load(file, []string{set})
 		if err != nil {
@@ -63,7 +64,7 @@ func TestRLHFRecipe(t *testing.T) {
 // TestServedReward: a reward model behind a server stands in the manifest by the server's name, at
 // whatever address; another one is another run.
 func TestServedReward(t *testing.T) {
-	r, err := Load("../recipes/rlhf-small.toml", []string{"rlhf.reward=http://127.0.0.1:8080#a", "model.path=base"})
+	r, err := Load("../recipes/rlhf-small.toml", []string{"rlhf.rewards=http://127.0.0.1:8080#a", "model.path=base"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,10 +72,10 @@ func TestServedReward(t *testing.T) {
 		t.Error(err)
 	}
 	absolute, err := r.absolute()
-	if err != nil || absolute.RLHF.Reward != "http://127.0.0.1:8080#a" || !filepath.IsAbs(absolute.Model.Path) {
+	if err != nil || absolute.RLHF.Rewards[0].Source != "http://127.0.0.1:8080#a" || !filepath.IsAbs(absolute.Model.Path) {
 		t.Errorf("%+v, %v", absolute.RLHF, err)
 	}
-	is := &Manifest{run.Manifest[*Recipe]{Recipe: absolute, Models: []run.ModelFile{{Path: absolute.RLHF.Reward, Served: "reward score of a"}}}}
+	is := &Manifest{run.Manifest[*Recipe]{Recipe: absolute, Models: []run.ModelFile{{Path: absolute.RLHF.Rewards[0].Source, Served: "reward score of a"}}}}
 	for _, c := range []struct {
 		address, served, sum string
 		same                 bool
@@ -85,7 +86,8 @@ func TestServedReward(t *testing.T) {
 		{"runs/a", "", "0123", false},
 	} {
 		other := *absolute
-		other.RLHF.Reward = c.address
+		other.RLHF.Rewards = slices.Clone(other.RLHF.Rewards)
+		other.RLHF.Rewards[0].Source = c.address
 		was := &Manifest{run.Manifest[*Recipe]{Recipe: &other, Models: []run.ModelFile{{Path: c.address, Served: c.served, SHA256: c.sum}}}}
 		if same, err := is.SameRun(was); err != nil || same != c.same {
 			t.Errorf("%+v: the same run %v, %v", c, same, err)

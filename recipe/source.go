@@ -13,8 +13,8 @@ import (
 	"haf/run"
 )
 
-// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, rlhf.reward,
-// rlhf.critic, data.train and data.valid.
+// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, the sources
+// of rlhf.rewards, rlhf.critic, data.train and data.valid.
 func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 	one := func(key, named string, get func(context.Context, string) (hub.Source, error)) ([]string, error) {
 		s, err := get(ctx, named)
@@ -93,11 +93,20 @@ func (r *Recipe) replace(old, now string) {
 	}
 }
 
-// modelPaths yields the models on disk or the hub by key, always in the same order; those of haf
-// rlhf may be "". A reward model behind a server is none of them.
+// modelPaths yields the models on disk or the hub by key, always in the same order; rlhf.critic may
+// be "". A reward model behind a server is none of them.
 func (r *Recipe) modelPaths() func(yield func(string, *string) bool) {
 	return func(yield func(string, *string) bool) {
-		_ = yield("model.path", &r.Model.Path) && (!source.IsModel(r.RLHF.Reward) || yield("rlhf.reward", &r.RLHF.Reward)) && yield("rlhf.critic", &r.RLHF.Critic)
+		if !yield("model.path", &r.Model.Path) {
+			return
+		}
+		for i := range r.RLHF.Rewards {
+			w := &r.RLHF.Rewards[i]
+			if source.IsModel(w.Source) && !yield(fmt.Sprintf("%s[%d].source", rewardsKey, i), &w.Source) {
+				return
+			}
+		}
+		yield("rlhf.critic", &r.RLHF.Critic)
 	}
 }
 
@@ -112,13 +121,18 @@ func (r *Recipe) dataFiles() func(yield func(string, *[]string) bool) {
 func (r *Recipe) absolute() (*Recipe, error) {
 	out := *r
 	out.Data.Train, out.Data.Valid = slices.Clone(r.Data.Train), slices.Clone(r.Data.Valid)
+	out.RLHF.Rewards = slices.Clone(r.RLHF.Rewards)
 	var paths []*string
 	for _, path := range out.modelPaths() {
 		if *path != "" {
 			paths = append(paths, path)
 		}
 	}
-	for _, name := range []*string{&out.Model.Template, &out.RLHF.RewardChat.Template} {
+	templates := []*string{&out.Model.Template}
+	for i := range out.RLHF.Rewards {
+		templates = append(templates, &out.RLHF.Rewards[i].Template)
+	}
+	for _, name := range templates {
 		if slices.Contains([]string{"", "auto", "model"}, *name) {
 			continue
 		}

@@ -1,8 +1,7 @@
 package rlhf
 
 import (
-	"errors"
-	"fmt"
+	"math"
 
 	"haf/run"
 )
@@ -18,25 +17,65 @@ func addUpdate(c *run.PolicyStep, u updateMetrics, weight float64) {
 	c.CriticNorm += weight * u.criticNorm
 }
 
-// measure computes the record of a step from its rollouts.
-func (r *optimization) measure(rollouts []*rollout) run.PolicyStep {
-	c := run.PolicyStep{Kind: run.KindStep, Estimator: string(r.opt.Estimator)}
-	var scores, returns, errs [][]float64
+// measure computes the record of a step from what was drawn for it.
+func (r *optimization) measure(d drawing) run.PolicyStep {
+	c := run.PolicyStep{
+		Kind: run.KindStep, Estimator: string(r.opt.Estimator), Rewards: rewardStats(r.Rewards, d.all),
+		Groups: len(d.kept), GroupsDropped: d.dropped, SamplingRounds: d.rounds,
+		GenerateSeconds: d.generating.Seconds(), ScoreSeconds: d.scoring.Seconds(),
+	}
+	c.Reward, c.Std, _ = moments(perResponse(d.all, func(a *response) float64 { return a.score }))
+	c.ZeroStd = zeroStd(d.all)
+	r.measureTokens(&c, d.kept)
+	c.KL, c.KLError = meanError(perResponse(d.kept, (*response).kl))
+	return c
+}
+
+// zeroStd is the share of rollouts of several responses that have no advantage.
+func zeroStd(rollouts []*rollout) float64 {
+	equal := 0
+	for _, p := range rollouts {
+		if len(p.responses) > 1 && p.withoutAdvantage() {
+			equal++
+		}
+	}
+	return float64(equal) / float64(len(rollouts))
+}
+
+// kl is the k1 estimate of a response's KL to the reference.
+func (a *response) kl() (sum float64) {
+	for t := range a.tokens {
+		sum += K1.Of(a.logps[t], a.refs[t])
+	}
+	return sum
+}
+
+// meanError returns the mean of all numbers and its standard error, s/√n.
+func meanError(lists [][]float64) (mean, standardError float64) {
+	mean, std, n := moments(lists)
+	return mean, std / math.Sqrt(float64(max(1, n)))
+}
+
+// measureTokens computes what is read from the tokens of the rollouts that are learned from.
+func (r *optimization) measureTokens(c *run.PolicyStep, rollouts []*rollout) {
+	var returns, errs [][]float64
 	responses := 0.0
 	for _, p := range rollouts {
 		for _, a := range p.responses {
 			responses++
-			scores = append(scores, []float64{a.score})
 			c.Shaped += a.shaped
 			c.Tokens += len(a.tokens)
 			if a.ended {
 				c.EOSRate++
 			}
+			if r.opt.Shaping.Overlong.Of(len(a.tokens)) > 0 {
+				c.Overlong++
+			}
 			for t := range a.tokens {
 				estimate := r.opt.Estimator.Of(a.logps[t], a.refs[t])
-				c.KL += K1.Of(a.logps[t], a.refs[t])
 				c.KLEstimate += estimate
 				c.Entropy += a.entropies[t]
+				c.LogpDifference += math.Abs(a.logps[t] - a.sampled[t])
 				if !r.opt.KLInLoss {
 					c.Shaped -= r.state.KL * estimate
 				}
@@ -50,47 +89,15 @@ func (r *optimization) measure(rollouts []*rollout) run.PolicyStep {
 			}
 		}
 	}
-	c.Reward, c.Std, _ = moments(scores)
-	c.Length, c.Entropy = float64(c.Tokens)/responses, c.Entropy/float64(c.Tokens)
-	for _, x := range []*float64{&c.Shaped, &c.EOSRate, &c.KL, &c.KLEstimate} {
+	c.Length = float64(c.Tokens) / responses
+	for _, x := range []*float64{&c.Shaped, &c.EOSRate, &c.Overlong, &c.KLEstimate} {
 		*x /= responses
+	}
+	for _, x := range []*float64{&c.Entropy, &c.LogpDifference} {
+		*x /= float64(c.Tokens)
 	}
 	if _, spread, n := moments(returns); n > 1 && spread > 0 {
 		_, left, _ := moments(errs)
 		c.Explained = 1 - left*left/(spread*spread)
 	}
-	return c
-}
-
-// shortSteps is the number of steps in a row with short responses after which a warning comes.
-const shortSteps = 3
-
-// ErrRunaway is wrapped by the error of a policy that has left its reference.
-var ErrRunaway = errors.New("the policy has left its reference")
-
-// errNotFinite is wrapped where the KL or the entropy of rollouts is NaN or infinite.
-var errNotFinite = errors.New("the policy's log-probabilities are not finite")
-
-// guard checks the rollouts before they are learned from.
-func (r *optimization) guard(c *run.PolicyStep) error {
-	if !(c.KL-c.KL == 0 && c.Entropy-c.Entropy == 0) {
-		return fmt.Errorf("rlhf: %w: the KL is %g and the entropy %g: lower train.lr or set train.clip, "+
-			"and start from an earlier checkpoint", errNotFinite, c.KL, c.Entropy)
-	}
-	if limit := r.opt.KLLimit; limit > 0 && c.KL > limit {
-		return fmt.Errorf("rlhf: %w: the KL of a response is %.1f nats, the limit %.1f (rlhf.kl_limit): "+
-			"raise rlhf.kl_coefficient or set rlhf.kl_target, lower train.lr, or raise the limit if "+
-			"that is wanted", ErrRunaway, c.KL, limit)
-	}
-	if c.Length >= r.opt.MinLength {
-		r.state.Short = 0
-		return nil
-	}
-	if r.state.Short++; r.state.Short == shortSteps {
-		r.progress.Logf("warning: for %d steps responses have had fewer than %g tokens (now %.1f): the "+
-			"reward favours short ones; look at them, lower rlhf.length_cost, raise "+
-			"rlhf.kl_coefficient, or lower rlhf.min_length if that is wanted",
-			shortSteps, r.opt.MinLength, c.Length)
-	}
-	return nil
 }

@@ -58,6 +58,18 @@ type Options struct {
 	WhitenAdvantages bool
 	ScaleGroup       bool // GRPO divides by the group's standard deviation
 
+	// DynamicSampling replaces prompts whose responses all have one reward by other prompts, until
+	// the batch is full or the step has drawn MaxSamplingRounds batches of prompts (arXiv 2503.14476).
+	DynamicSampling   bool
+	MaxSamplingRounds int
+
+	// EvalEvery is the number of steps between evaluations on Task.HeldOut; 0 is none.
+	EvalEvery int
+	// EvalGenerations is how many responses to a held-out prompt are sampled as in training; 0 is one
+	// greedy response.
+	EvalGenerations int
+	BestAsResult    bool // the model is the policy of the best evaluation, not the last one
+
 	KLLimit   float64 // nats of a response at which the run stops; 0 never stops
 	MinLength float64 // mean tokens of a response below which it warns
 
@@ -75,9 +87,10 @@ type Options struct {
 func Default(algorithm string) Options {
 	o := Options{
 		Algorithm: algorithm, Epochs: 1, Batch: 16, NumGenerations: 1, NumPPOEpochs: 4, MaxTokens: 128, Sampling: lm.Sampling{Temperature: 1},
-		KL: Coefficient{Start: 0.05, Horizon: 10000}, Estimator: K1, Shaping: Shaping{Normalize: NormalizeScale, RewardClip: 3},
-		Gamma: 1, Lambda: 0.95, Clip: 0.2, ValueClip: 0.2, ValueCoef: 0.1, Value: ValueHead, LossAggregation: AggregateByToken, WhitenAdvantages: true, ScaleGroup: true,
-		KLLimit: 200, MinLength: 4,
+		KL: Coefficient{Start: 0.05, Horizon: 10000}, Estimator: K1,
+		Shaping: Shaping{Normalize: NormalizeScale, RewardClip: 3, Overlong: Overlong{Penalty: 1}},
+		Gamma:   1, Lambda: 0.95, Clip: 0.2, ValueClip: 0.2, ValueCoef: 0.1, Value: ValueHead, LossAggregation: AggregateByToken, WhitenAdvantages: true, ScaleGroup: true,
+		MaxSamplingRounds: 10, KLLimit: 200, MinLength: 4,
 	}
 	switch algorithm {
 	case RLOO:
@@ -116,12 +129,25 @@ func (o Options) Check() error {
 		return fmt.Errorf("rlhf: value is %q, want %s or %s", o.Value, ValueHead, ValueSeparate)
 	case o.LossAggregation != AggregateByToken && o.LossAggregation != AggregateBySequence:
 		return fmt.Errorf("rlhf: loss_aggregation is %q, want %s or %s", o.LossAggregation, AggregateByToken, AggregateBySequence)
+	case o.DynamicSampling && o.Algorithm == PPO:
+		return fmt.Errorf("rlhf: dynamic_sampling is for %s and %s: the advantages of %s do not "+
+			"depend on the other responses to a prompt", RLOO, GRPO, PPO)
+	case o.MaxSamplingRounds < 1:
+		return fmt.Errorf("rlhf: max_sampling_rounds is %d, want at least 1", o.MaxSamplingRounds)
+	case o.EvalEvery < 0 || o.EvalGenerations < 0:
+		return fmt.Errorf("rlhf: eval_every is %d and eval_generations %d, want 0 or more",
+			o.EvalEvery, o.EvalGenerations)
+	case o.BestAsResult && o.EvalEvery == 0:
+		return fmt.Errorf("rlhf: load_best_model_at_end needs evaluations: set eval_every")
 	case !(o.KLLimit >= 0 && o.MinLength >= 0) || o.CheckpointEvery < 0 || o.SaveEvery < 0:
 		return fmt.Errorf("rlhf: KL limit, least length and the steps between checkpoints may not be negative")
 	case o.Algorithm == PPO && o.Value == ValueSeparate && !(o.CriticLR > 0):
 		return fmt.Errorf("rlhf: the learning rate of the separate critic is %g, want a positive number", o.CriticLR)
 	}
-	for _, err := range []error{o.Sampling.Check(), o.Estimator.check(), o.KL.check(), o.Shaping.check(), o.Optimizer.Check()} {
+	for _, err := range []error{
+		o.Sampling.Check(), o.Estimator.check(), o.KL.check(), o.Shaping.check(),
+		o.Shaping.Overlong.check(o.MaxTokens), o.Optimizer.Check(),
+	} {
 		if err != nil {
 			return err
 		}
@@ -169,6 +195,9 @@ func (o Options) forPrompts(n int) Options {
 	o.Batch = min(o.Batch, n)
 	o.Minibatch = min(o.Minibatch, o.Batch)
 	o.Shaping.MaxTokens = o.MaxTokens
+	if o.Shaping.Overlong.MaxLength == 0 {
+		o.Shaping.Overlong.MaxLength = o.MaxTokens
+	}
 	if o.steps = o.Epochs * (n / o.Batch); o.Epochs == 0 || o.MaxSteps > 0 && o.MaxSteps < o.steps {
 		o.steps = o.MaxSteps
 	}

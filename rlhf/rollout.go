@@ -12,8 +12,11 @@ type response struct {
 	text   string
 	ended  bool // by an end token or a stop text, not cut
 
-	score  float64 // the scorer's
-	shaped float64 // what is optimized, but for the KL
+	rewards []float64 // in the order of Task.Rewards
+	score   float64   // their weighted sum
+	shaped  float64   // what is optimized, but for the KL
+
+	sampled []float64 // log-probability of each token when it was sampled
 
 	// By token:
 	logps, refs, entropies []float64 // under the policy that drew it, and the reference

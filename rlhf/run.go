@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"time"
 
 	"haf/lm"
@@ -17,13 +18,14 @@ import (
 	"haf/run"
 )
 
-// A Task is what is optimized: a policy's answers to prompts, by a scorer.
+// A Task is what is optimized: a policy's answers to prompts, by rewards.
 type Task struct {
 	Policy *reward.Model // opened for training; as it is opened it is the reference, too
 	Critic *reward.Model // of ValueSeparate, opened for training; else nil
 	// Prompts are conversations that end where the policy answers.
 	Prompts [][]pref.Message
-	Scorer  pref.Scorer
+	HeldOut [][]pref.Message // prompts of the evaluations, of Options.EvalEvery
+	Rewards []Reward
 	// MaxLength is the most tokens of prompt and response together: a prompt that leaves no room
 	// for Options.MaxTokens is left out. 0 is no limit.
 	MaxLength int
@@ -32,7 +34,8 @@ type Task struct {
 // Result is what a run came to.
 type Result struct {
 	Steps       int
-	First, Last run.PolicyStep // of the steps that this call made
+	First, Last run.PolicyStep  // of the steps that this call made
+	Best        *run.BestPolicy // nil without evaluations
 	Programs    int
 	Seconds     float64
 }
@@ -43,7 +46,9 @@ type state struct {
 	Updates int     `json:"updates"` // optimizer steps
 	KL      float64 `json:"kl_coefficient"`
 	Running Running `json:"running"`
-	Short   int     `json:"short"` // steps in a row of too short responses
+	Draws   int     `json:"draws"`     // batches of prompts drawn
+	Evaled  int     `json:"evaluated"` // step of the last evaluation, −1 before the first
+	Health  health  `json:"health"`
 }
 
 // ModelsName is the folder, inside a run's, of the policies that Options.SaveEvery keeps.
@@ -54,12 +59,13 @@ type optimization struct {
 	Task
 	*learner
 	generator *lm.Generator
+	evaluator *lm.Generator // of evaluations; nil without
 	folder    *run.Folder
 	progress  run.Progress
 
-	prompts [][]int32 // tokens of Task.Prompts
-	state   state
-	result  Result
+	prompts, heldOut []prompt
+	state            state
+	result           Result
 }
 
 // Run optimizes the policy and leaves the run in the folder, which may hold a checkpoint to resume
@@ -74,8 +80,11 @@ func Run(
 	if err := opt.checkModels(task.Policy, task.Critic); err != nil {
 		return Result{}, err
 	}
+	if err := checkRewards(task.Rewards); err != nil {
+		return Result{}, err
+	}
 	r := &optimization{Task: task, folder: folder, progress: progress}
-	if err := r.encode(opt); err != nil {
+	if err := r.encodeAll(opt); err != nil {
 		return Result{}, err
 	}
 	opt = opt.forPrompts(len(r.prompts))
@@ -86,12 +95,8 @@ func Run(
 		return Result{}, err
 	}
 	defer r.learner.close()
-	r.generator = task.Policy.TokenGenerator(opt.Rows)
-	defer r.generator.Close()
-	for _, p := range r.prompts {
-		// One length, so that all steps run the same programs.
-		r.generator.MinCacheLen = max(r.generator.MinCacheLen, len(p)+opt.MaxTokens)
-	}
+	r.openGenerators()
+	defer r.closeGenerators()
 	defer folder.Close()
 	if err := r.restore(); err != nil {
 		return Result{}, err
@@ -99,42 +104,97 @@ func Run(
 	began := time.Now()
 	err = r.loop(ctx)
 	r.result.Seconds, r.result.Steps = time.Since(began).Seconds(), r.state.Step
-	r.result.Programs = r.programs() + r.generator.Programs()
+	r.result.Programs = r.programs()
 	if err != nil {
 		return r.result, err
 	}
-	task.Policy.Meta.Heads = []string{"policy"}
-	return r.result, task.Policy.Save(folder.Join(run.ModelName))
+	return r.result, r.finish()
 }
 
-// encode makes tokens of the prompts and leaves out those that are too long.
-func (r *optimization) encode(opt Options) error {
+// openGenerators makes a generator for the steps and one for evaluations. They are two, because a
+// generator that had other requests before may run other programs, whose last bits differ: a
+// resumed run would not equal an uninterrupted one.
+func (r *optimization) openGenerators() {
+	open := func(prompts []prompt) *lm.Generator {
+		g := r.Policy.TokenGenerator(r.opt.Rows)
+		for _, p := range prompts {
+			// One length, so that all steps run the same programs.
+			g.MinCacheLen = max(g.MinCacheLen, len(p.tokens)+r.opt.MaxTokens)
+		}
+		return g
+	}
+	r.generator = open(r.prompts)
+	if r.opt.EvalEvery > 0 {
+		r.evaluator = open(r.heldOut)
+	}
+}
+
+func (r *optimization) closeGenerators() {
+	for _, g := range []*lm.Generator{r.generator, r.evaluator} {
+		if g != nil {
+			g.Close()
+		}
+	}
+}
+
+func (r *optimization) programs() int {
+	n := r.learner.programs() + r.generator.Programs()
+	if r.evaluator != nil {
+		n += r.evaluator.Programs()
+	}
+	return n
+}
+
+// A prompt is a conversation that ends where the policy answers, and its tokens.
+type prompt struct {
+	messages []pref.Message
+	tokens   []int32
+}
+
+// encodeAll makes tokens of the prompts and of the held-out ones.
+func (r *optimization) encodeAll(opt Options) (err error) {
+	if r.prompts, err = r.encode("prompts", r.Prompts, opt.MaxTokens); err != nil {
+		return err
+	}
+	switch {
+	case opt.EvalEvery == 0:
+		return nil
+	case len(r.HeldOut) == 0:
+		return fmt.Errorf("rlhf: eval_every is %d, but there are no held-out prompts", opt.EvalEvery)
+	}
+	r.heldOut, err = r.encode("held-out prompts", r.HeldOut, opt.MaxTokens)
+	return err
+}
+
+// encode makes tokens of prompts and leaves out those that leave no room for maxTokens.
+func (r *optimization) encode(what string, all [][]pref.Message, maxTokens int) ([]prompt, error) {
 	most := r.MaxLength
 	if longest := r.Policy.Config.MaxLength(); longest > 0 && (most == 0 || longest < most) {
 		most = longest
 	}
-	var kept [][]pref.Message
-	for i, messages := range r.Prompts {
+	var kept []prompt
+	for i, messages := range all {
 		tokens, err := r.Policy.Encoder.Prompt(messages)
 		if err != nil {
-			return fmt.Errorf("rlhf: prompt %d: %w", i+1, err)
+			return nil, fmt.Errorf("rlhf: %s: number %d: %w", what, i+1, err)
 		}
-		if most > 0 && len(tokens)+opt.MaxTokens > most {
-			continue
+		if most == 0 || len(tokens)+maxTokens <= most {
+			kept = append(kept, prompt{messages, tokens})
 		}
-		kept, r.prompts = append(kept, messages), append(r.prompts, tokens)
 	}
 	if len(kept) == 0 {
-		return fmt.Errorf("rlhf: none of %d prompts leaves room for %d tokens of response in a length of %d: raise the length, or lower the response's", len(r.Prompts), opt.MaxTokens, most)
+		return nil, fmt.Errorf("rlhf: none of %d %s leaves room for %d tokens of response in a length "+
+			"of %d: raise the length, or lower the response's", len(all), what, maxTokens, most)
 	}
-	r.progress.Logf("prompts: %d, %d left out as too long", len(kept), len(r.Prompts)-len(kept))
-	r.Prompts = kept
-	return nil
+	r.progress.Logf("%s: %d, %d left out as too long", what, len(kept), len(all)-len(kept))
+	return kept, nil
 }
 
 // restore loads the newest checkpoint, where there is one.
 func (r *optimization) restore() error {
-	r.state = state{KL: r.opt.KL.Start, State: run.State{Fingerprint: r.opt.Fingerprint}}
+	r.state = state{
+		KL: r.opt.KL.Start, Evaled: -1, State: run.State{Fingerprint: r.opt.Fingerprint},
+	}
 	path, err := r.folder.ReadState(&r.state, r.progress.Logf)
 	if err != nil {
 		return err
@@ -145,42 +205,80 @@ func (r *optimization) restore() error {
 		}
 		r.progress.Logf("resumed after step %d of %d", r.state.Step, r.opt.steps)
 	}
-	return r.folder.OpenMetrics(r.state.Step, false)
+	if r.opt.EvalEvery > 0 {
+		var best run.BestPolicy
+		if found, err := r.folder.ReadBestState(&best); err != nil {
+			return err
+		} else if found {
+			r.result.Best = &best
+		}
+	}
+	return r.folder.OpenMetrics(r.state.Step, r.evaluationDue())
 }
 
 func (r *optimization) checkpoint() error { return r.folder.SaveCheckpoint(&r.state, r.save) }
 
-// loop makes the steps that are left.
+// interrupted writes a checkpoint and returns [run.ErrInterrupted].
+func (r *optimization) interrupted() error {
+	if err := r.checkpoint(); err != nil {
+		return err
+	}
+	return run.ErrInterrupted
+}
+
+// loop makes the steps and evaluations that are left.
 func (r *optimization) loop(ctx context.Context) error {
 	r.progress.StartPhase(r.opt.Algorithm, r.opt.steps)
 	defer r.progress.EndPhase()
 	r.progress.Update(r.state.Step, "")
+	if err := r.evaluateIfDue(ctx); err != nil {
+		return err
+	}
 	for r.state.Step < r.opt.steps {
-		before := r.state
-		err := r.rolloutStep(ctx)
-		if err != nil {
-			r.state = before
+		if err := r.nextStep(ctx); err != nil {
+			return err
 		}
-		if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
-			if err := r.checkpoint(); err != nil {
-				return err
-			}
-			return run.ErrInterrupted
+		if err := r.evaluateIfDue(ctx); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("step %d: %w", r.state.Step+1, err)
+		if err := r.saveIfDue(); err != nil {
+			return err
 		}
-		step, last := r.state.Step, r.state.Step == r.opt.steps
-		if every := r.opt.SaveEvery; every > 0 && step%every == 0 && !last {
-			if err := r.keepModel(); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// nextStep makes a step. When ctx is canceled it writes a checkpoint of the last whole step.
+func (r *optimization) nextStep(ctx context.Context) error {
+	before := r.state
+	err := r.rolloutStep(ctx)
+	if err != nil {
+		r.state = before
+	}
+	switch {
+	case ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())):
+		return r.interrupted()
+	case errors.Is(err, ErrNoAdvantage): // the weights are those of the last step
+		err = errors.Join(err, r.checkpoint())
+	}
+	if err != nil {
+		return fmt.Errorf("step %d: %w", r.state.Step+1, err)
+	}
+	return nil
+}
+
+// saveIfDue keeps the policy and writes a checkpoint where they are due. The last step needs
+// neither, because the model follows.
+func (r *optimization) saveIfDue() error {
+	step := r.state.Step
+	due := func(every int) bool { return every > 0 && step%every == 0 && step != r.opt.steps }
+	if due(r.opt.SaveEvery) {
+		if err := r.keepModel(); err != nil {
+			return err
 		}
-		if every := r.opt.CheckpointEvery; every > 0 && step%every == 0 && !last {
-			if err := r.checkpoint(); err != nil {
-				return err
-			}
-		}
+	}
+	if due(r.opt.CheckpointEvery) {
+		return r.checkpoint()
 	}
 	return nil
 }
@@ -191,27 +289,51 @@ func (r *optimization) keepModel() error {
 	if err := os.RemoveAll(dir); err != nil { // of the same step, before the run was stopped
 		return fmt.Errorf("rlhf: %w", err)
 	}
+	return r.savePolicy(dir)
+}
+
+func (r *optimization) savePolicy(dir string) error {
+	r.Policy.Meta.Heads = []string{"policy"}
 	return r.Policy.Save(dir)
+}
+
+// finish saves the policy, or moves that of the best evaluation into its place.
+func (r *optimization) finish() error {
+	model := r.folder.Join(run.ModelName)
+	if !r.opt.BestAsResult {
+		return r.savePolicy(model)
+	}
+	best := r.folder.Join(run.BestName)
+	if err := run.CheckSums(best); err != nil {
+		return fmt.Errorf("rlhf: %s, the best policy, is damaged: %w", best, err)
+	}
+	if err := os.Rename(filepath.Join(best, run.ModelName), model); err != nil {
+		return fmt.Errorf("rlhf: %w", err)
+	}
+	r.progress.Logf("the model is the policy of step %d, the best evaluation", r.result.Best.Step)
+	if err := os.RemoveAll(best); err != nil {
+		return fmt.Errorf("rlhf: %w", err)
+	}
+	return nil
 }
 
 // rolloutStep makes one step: rollouts, rewards, advantages, updates. After an error the weights
 // are as they were, or have made a part of the step's updates.
 func (r *optimization) rolloutStep(ctx context.Context) error {
 	began := time.Now()
-	rollouts, err := r.generate(ctx)
+	drawn, err := r.draw(ctx)
 	if err != nil {
 		return err
 	}
-	generated := time.Since(began)
-	if err := r.score(ctx, rollouts); err != nil {
+	if err := r.checkConstant(drawn.all); err != nil {
 		return err
 	}
-	scored := time.Since(began)
+	rollouts := drawn.kept
 	if err := r.readAll(rollouts); err != nil {
 		return err
 	}
 	r.opt.advantages(rollouts, r.state.KL)
-	record := r.measure(rollouts)
+	record := r.measure(drawn)
 	record.Step = r.state.Step + 1
 	if err := r.guard(&record); err != nil {
 		return err
@@ -223,9 +345,9 @@ func (r *optimization) rolloutStep(ctx context.Context) error {
 		return err
 	}
 	record.KLCoefficient = r.state.KL
-	r.state.KL = r.opt.KL.Next(r.state.KL, record.KL, r.opt.Batch*r.opt.NumGenerations)
+	r.state.KL = r.opt.KL.Next(r.state.KL, record.KL, len(rollouts)*r.opt.NumGenerations)
 	r.state.Step++
-	record.Seconds, record.GenerateSeconds, record.ScoreSeconds = time.Since(began).Seconds(), generated.Seconds(), (scored - generated).Seconds()
+	record.Seconds = time.Since(began).Seconds()
 	if r.result.First.Step == 0 {
 		r.result.First = record
 	}
@@ -251,85 +373,11 @@ func (o Options) seed(name string, at ...int) uint64 {
 	return h.Sum64()
 }
 
-// chosen are the prompts of a step: each epoch goes through all of them in an order of its own, but
-// for what is left over.
-func (o Options) chosen(step, prompts int) []int {
-	perEpoch := prompts / o.Batch
-	order := o.stream("order", step/perEpoch).Perm(prompts)
-	at := step % perEpoch * o.Batch
-	return order[at : at+o.Batch]
-}
-
-// generate lets the policy answer the step's prompts.
-func (r *optimization) generate(ctx context.Context) ([]*rollout, error) {
-	end := r.Policy.EndTokens()
-	var rollouts []*rollout
-	var requests []lm.Request
-	for i, p := range r.opt.chosen(r.state.Step, len(r.prompts)) {
-		rollouts = append(rollouts, &rollout{messages: r.Prompts[p], prompt: r.prompts[p], responses: make([]*response, r.opt.NumGenerations)})
-		for k := range r.opt.NumGenerations {
-			q := lm.Request{Prompt: r.prompts[p], MaxTokens: r.opt.MaxTokens, End: end, Sampling: r.opt.Sampling}
-			q.Sampling.Seed = r.opt.seed("sampling", r.state.Step, i, k)
-			if len(r.opt.Stop) > 0 {
-				q.Stop = func(tokens []int32) bool {
-					_, found := reward.CutAt(r.text(tokens), r.opt.Stop)
-					return found
-				}
-			}
-			requests = append(requests, q)
-		}
-	}
-	err := r.generator.Run(ctx, r.Policy.Arguments(), requests, func(i int, s lm.Sequence) error {
-		a := &response{tokens: s.Tokens, ended: s.Ended != lm.EndedByLength}
-		a.text, _ = reward.CutAt(r.text(s.Tokens), r.opt.Stop)
-		rollouts[i/r.opt.NumGenerations].responses[i%r.opt.NumGenerations] = a
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("rlhf: generating: %w", err)
-	}
-	return rollouts, nil
-}
-
-func (r *optimization) text(tokens []int32) string { return r.Policy.Tokenizer.Decode(tokens, true) }
-
-// score asks the scorer and shapes the rewards.
-func (r *optimization) score(ctx context.Context, rollouts []*rollout) error {
-	var samples []pref.Sample
-	for _, p := range rollouts {
-		for _, a := range p.responses {
-			samples = append(samples, pref.Sample{Prompt: p.messages, Response: a.text})
-		}
-	}
-	scores, err := r.Scorer.Score(ctx, samples)
-	if err != nil {
-		return fmt.Errorf("rlhf: scoring: %w", err)
-	}
-	if len(scores) != len(samples) {
-		return fmt.Errorf("rlhf: the scorer gave %d rewards for %d responses", len(scores), len(samples))
-	}
-	for i, s := range scores {
-		if s-s != 0 {
-			return fmt.Errorf("rlhf: the reward of response %.60q is %v: look at the reward model", samples[i].Response, s)
-		}
-	}
-	running := r.state.Running
-	running.Add(scores)
-	for _, p := range rollouts {
-		for _, a := range p.responses {
-			a.score = scores[0]
-			scores = scores[1:]
-			a.shaped = r.opt.Shaping.Shape(a.score, a.tokens, a.ended, running)
-		}
-	}
-	r.state.Running = running
-	return nil
-}
-
 // learn makes the optimizer steps of a step.
 func (r *optimization) learn(rollouts []*rollout, record *run.PolicyStep) error {
 	n := r.opt.minibatches()
 	total := r.opt.steps * r.opt.NumPPOEpochs * n
+	n = min(n, len(rollouts)) // fewer where dynamic sampling did not fill the batch
 	kl := 0.0
 	if r.opt.KLInLoss {
 		kl = r.state.KL

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -65,22 +66,33 @@ func TestResume(t *testing.T) {
 	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true, options, PPO); err != nil {
 		t.Fatal(err)
 	}
-	a, b := records(t, whole), records(t, parts)
-	if len(a) != 4 || len(b) != 4 {
-		t.Fatalf("%d and %d records of 4 steps", len(a), len(b))
-	}
-	for i := range a {
-		for _, r := range []*run.PolicyStep{&a[i], &b[i]} {
-			r.Seconds, r.GenerateSeconds, r.ScoreSeconds = 0, 0, 0
-		}
-		if a[i] != b[i] {
-			t.Errorf("step %d:\n%+v\n%+v", i+1, a[i], b[i])
-		}
-	}
-	if a[3].KLCoefficient == a[0].KLCoefficient {
+	sameRuns(t, whole, parts, "model/model.safetensors",
+		"checkpoints/step-000003/moments.safetensors", "checkpoints/step-000003/state.json")
+	if steps := records(t, whole).PolicySteps; steps[3].KLCoefficient == steps[0].KLCoefficient {
 		t.Error("the KL's coefficient was not adapted")
 	}
-	for _, name := range []string{"model/model.safetensors", "checkpoints/step-000003/moments.safetensors", "checkpoints/step-000003/state.json"} {
+}
+
+// sameRuns checks that two runs of four steps have the same records, but for times, and the same
+// bytes in some files.
+func sameRuns(t *testing.T, whole, parts string, files ...string) {
+	t.Helper()
+	timeless := func(dir string) run.Records {
+		r := records(t, dir)
+		for i := range r.PolicySteps {
+			c := &r.PolicySteps[i]
+			c.Seconds, c.GenerateSeconds, c.ScoreSeconds = 0, 0, 0
+		}
+		for i := range r.PolicyEvals {
+			r.PolicyEvals[i].Seconds = 0
+		}
+		return r
+	}
+	a, b := timeless(whole), timeless(parts)
+	if len(a.PolicySteps) != 4 || !reflect.DeepEqual(a, b) {
+		t.Errorf("the records of %d and %d steps differ:\n%+v\n%+v", len(a.PolicySteps), len(b.PolicySteps), a, b)
+	}
+	for _, name := range files {
 		x, errX := os.ReadFile(filepath.Join(whole, name))
 		y, errY := os.ReadFile(filepath.Join(parts, name))
 		if errX != nil || errY != nil || string(x) != string(y) {
@@ -137,33 +149,3 @@ func storiesRunFails(t *testing.T, scorer pref.Scorer, change func(*Options)) (R
 	}
 	return storiesRun(t, t.Context(), dir, scorer, true, change, RLOO)
 }
-
-// TestShortGuard: a warning after some steps of short responses, once.
-func TestShortGuard(t *testing.T) {
-	said := &sayings{}
-	r := &optimization{learner: &learner{opt: Options{MinLength: 4, KLLimit: 5}}, progress: said}
-	for range 5 {
-		if err := r.guard(&run.PolicyStep{Length: 2}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if said.n != 1 || r.state.Short != 5 {
-		t.Errorf("%d warnings in %d short steps", said.n, r.state.Short)
-	}
-	if err := r.guard(&run.PolicyStep{Length: 9}); err != nil || r.state.Short != 0 {
-		t.Errorf("after a long step: %v, %d", err, r.state.Short)
-	}
-	if err := r.guard(&run.PolicyStep{KL: 6}); !errors.Is(err, ErrRunaway) {
-		t.Errorf("a KL above the limit: %v", err)
-	}
-	if err := r.guard(&run.PolicyStep{KL: math.NaN()}); !errors.Is(err, errNotFinite) {
-		t.Errorf("a KL that is no number: %v", err)
-	}
-}
-
-type sayings struct{ n int }
-
-func (s *sayings) Logf(string, ...any)    { s.n++ }
-func (s *sayings) StartPhase(string, int) {}
-func (s *sayings) Update(int, string)     {}
-func (s *sayings) EndPhase()              {}

@@ -45,8 +45,22 @@ var openings = []string{
 	"Anna liked to sing", "The bear was hungry",
 }
 
+// only is the scorer as the only reward.
+func only(scorer pref.Scorer) []Reward { return []Reward{{Name: "reward", Weight: 1, Scorer: scorer}} }
+
 // storiesRun optimizes stories260k against a scorer.
 func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Scorer, resume bool, change func(*Options), algorithm string) (Result, []run.PolicyStep, error) {
+	t.Helper()
+	by := func(task *Task) { task.Rewards = only(scorer) }
+	result, records, err := storiesTask(t, ctx, dir, by, resume, change, algorithm)
+	return result, records.PolicySteps, err
+}
+
+// storiesTask optimizes stories260k for a task whose rewards set gives it.
+func storiesTask(
+	t *testing.T, ctx context.Context, dir string, set func(*Task), resume bool,
+	change func(*Options), algorithm string,
+) (Result, run.Records, error) {
 	t.Helper()
 	path := shared.Path(t, "models/stories260k")
 	device, err := backend.Open(cmp.Or(os.Getenv("HAF_DEVICE"), "auto"))
@@ -68,7 +82,7 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	if change != nil {
 		change(&opt)
 	}
-	task := Task{Policy: policy, Scorer: scorer, MaxLength: 512}
+	task := Task{Policy: policy, MaxLength: 512}
 	if opt.separate() {
 		if task.Critic, err = reward.Open(device, path, opened); err != nil {
 			t.Fatal(err)
@@ -78,6 +92,7 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	for _, o := range openings {
 		task.Prompts = append(task.Prompts, []pref.Message{{Role: pref.User, Content: o}})
 	}
+	set(&task)
 	var folder *run.Folder
 	if resume {
 		folder, err = run.Open(dir)
@@ -91,13 +106,13 @@ func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Score
 	return result, records(t, dir), err
 }
 
-func records(t *testing.T, dir string) []run.PolicyStep {
+func records(t *testing.T, dir string) run.Records {
 	t.Helper()
 	records, err := run.ReadRecords(dir, run.VerbRLHF)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return records.PolicySteps
+	return records
 }
 
 // TestLearns: the mean reward of the last three steps is clearly above the reference's, which the

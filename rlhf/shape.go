@@ -18,6 +18,53 @@ type Shaping struct {
 	Repetition float64
 	MissingEOS float64 // taken off a response that was cut at MaxTokens
 	MaxTokens  int
+	Overlong   Overlong
+}
+
+// An Overlong is the soft penalty of long responses, equation 13 of DAPO (arXiv 2503.14476). With L
+// tokens in a response, the reward loses
+//
+//	0                                          L ≤ MaxLength − Cache
+//	Penalty · (L − MaxLength + Cache) / Cache  MaxLength − Cache < L ≤ MaxLength
+//	Penalty                                    MaxLength < L
+type Overlong struct {
+	Cache     int     // tokens before MaxLength in which the penalty grows; 0 is no penalty
+	MaxLength int     // tokens of a response; 0 is Shaping.MaxTokens
+	Penalty   float64 // taken off the reward at MaxLength tokens; DAPO's is 1
+}
+
+// Of returns what a response of so many tokens loses.
+func (o Overlong) Of(tokens int) float64 {
+	if o.Cache == 0 {
+		return 0
+	}
+	over := float64(tokens-o.MaxLength+o.Cache) / float64(o.Cache)
+	return o.Penalty * min(max(over, 0), 1)
+}
+
+// check looks at the penalty of responses of at most maxTokens.
+func (o Overlong) check(maxTokens int) error {
+	longest := o.MaxLength
+	if longest == 0 {
+		longest = maxTokens
+	}
+	switch {
+	case o.Cache < 0 || o.MaxLength < 0:
+		return fmt.Errorf("rlhf: overlong_cache is %d and overlong_max_length %d tokens, "+
+			"want 0 or more", o.Cache, o.MaxLength)
+	case o.Cache == 0:
+		return nil
+	case o.Cache > longest:
+		return fmt.Errorf("rlhf: overlong_cache is %d tokens, want at most %d, the length at which "+
+			"the penalty is full", o.Cache, longest)
+	case longest-o.Cache >= maxTokens:
+		return fmt.Errorf("rlhf: the overlong penalty begins above %d tokens, but max_tokens is %d: "+
+			"lower overlong_max_length or raise overlong_cache", longest-o.Cache, maxTokens)
+	case !(o.Penalty > 0 && o.Penalty < math.Inf(1)):
+		return fmt.Errorf("rlhf: overlong_penalty is %g, want a positive number; "+
+			"overlong_cache = 0 turns the penalty off", o.Penalty)
+	}
+	return nil
 }
 
 // The choices of Shaping.Normalize.
@@ -82,6 +129,7 @@ func (s Shaping) Shape(score float64, tokens []int32, ended bool, running Runnin
 		score = min(max(score, -s.RewardClip), s.RewardClip)
 	}
 	score -= s.Length*float64(len(tokens))/float64(s.MaxTokens) + s.Repetition*repeated(tokens)
+	score -= s.Overlong.Of(len(tokens))
 	if !ended {
 		score -= s.MissingEOS
 	}

@@ -147,8 +147,32 @@ func (b *Best) Improves(accuracy, loss float64) bool {
 	return b == nil || accuracy > b.Accuracy || accuracy == b.Accuracy && loss < b.Loss
 }
 
-// SaveBest replaces the weights of the best validation by those that save writes into a folder.
-func (f *Folder) SaveBest(best Best, save func(dir string) error) error {
+// A BestPolicy is the best evaluation of a run of haf rlhf so far.
+type BestPolicy struct {
+	Step   int     `json:"step"`
+	Reward float64 `json:"reward"` // mean over the held-out prompts
+}
+
+// ReadBestState reads what the last [Folder.SaveBest] stored as best. It reports whether there was
+// one.
+func (f *Folder) ReadBestState(best any) (bool, error) {
+	name := f.Join(BestName, stateName)
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, best)
+	}
+	if err != nil {
+		return false, fmt.Errorf("run: %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// SaveBest replaces the folder of the best validation by one that save fills. best, a [Best] or a
+// [BestPolicy], is stored beside.
+func (f *Folder) SaveBest(best any, save func(dir string) error) error {
 	err := writeFolder(f.Join(BestName), func(temporary string) error {
 		if err := save(temporary); err != nil {
 			return err

@@ -10,12 +10,13 @@ import (
 	"path/filepath"
 )
 
-// Records are the lines of a metrics.jsonl. Steps of haf train are in Steps, those of haf rlhf in
-// PolicySteps.
+// Records are the lines of a metrics.jsonl. Steps and validations of haf train are in Steps and
+// Validations, those of haf rlhf in PolicySteps and PolicyEvals.
 type Records struct {
 	Steps       []TrainStep
-	PolicySteps []PolicyStep
 	Validations []Validation
+	PolicySteps []PolicyStep
+	PolicyEvals []PolicyEval
 }
 
 // ReadRecords reads metrics.jsonl of the run in dir, which was made by the verb. Without the file
@@ -50,6 +51,8 @@ func (r *Records) add(line []byte, verb Verb) error {
 		return err
 	}
 	switch {
+	case at.Kind == KindEval && verb == VerbRLHF:
+		return decode(line, &r.PolicyEvals)
 	case at.Kind == KindEval:
 		return decode(line, &r.Validations)
 	case at.Kind == KindStep && verb == VerbRLHF:
@@ -79,4 +82,15 @@ func (r Records) Best() (best Validation, name string, ok bool) {
 		}
 	}
 	return best, name, ok
+}
+
+// BestPolicy returns the evaluation of the highest reward, the earliest of equal ones; ok is false
+// where there was none.
+func (r Records) BestPolicy() (best PolicyEval, ok bool) {
+	for _, e := range r.PolicyEvals {
+		if !ok || e.Reward > best.Reward {
+			best, ok = e, true
+		}
+	}
+	return best, ok
 }

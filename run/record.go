@@ -8,7 +8,8 @@ const (
 	KindEval = "eval"
 )
 
-// A Record is a line of metrics.jsonl: a [TrainStep], a [PolicyStep] or a [Validation].
+// A Record is a line of metrics.jsonl: a [TrainStep], a [Validation], a [PolicyStep] or a
+// [PolicyEval].
 type Record interface{ record() }
 
 // A TrainStep is the record of an optimizer step of haf train.
@@ -35,21 +36,39 @@ type TrainStep struct {
 	Seconds           float64 `json:"seconds"`
 }
 
-// A PolicyStep is the record of a step of haf rlhf. Values of tokens are means over the tokens of
-// all responses, values of responses are means over them; losses are means over the optimizer
-// steps.
-type PolicyStep struct {
-	Kind   string  `json:"kind"` // KindStep
-	Step   int     `json:"step"`
-	Reward float64 `json:"reward"`        // the scorer's
-	Std    float64 `json:"reward_std"`    // of it over responses
-	Shaped float64 `json:"reward_shaped"` // normalized, clipped, less costs and KL in the reward
+// RewardStats are the moments of one of several rewards over responses.
+type RewardStats struct {
+	Mean float64 `json:"mean"`
+	Std  float64 `json:"std"` // of the sample, n − 1
+}
 
-	KL            float64 `json:"kl"`           // k1, nats of a response
-	KLEstimate    float64 `json:"kl_estimate"`  // by the estimator, of a response
-	Estimator     string  `json:"kl_estimator"` // its name
+// A PolicyStep is the record of a step of haf rlhf. Rewards are of all responses that were sampled;
+// the other values are of those that the policy learned from. Values of tokens are means over the
+// tokens of all responses, values of responses are means over them; losses are means over the
+// optimizer steps.
+type PolicyStep struct {
+	Kind    string                 `json:"kind"` // KindStep
+	Step    int                    `json:"step"`
+	Reward  float64                `json:"reward"`        // weighted sum of the rewards
+	Std     float64                `json:"reward_std"`    // of it over responses
+	Rewards map[string]RewardStats `json:"rewards"`       // by name
+	Shaped  float64                `json:"reward_shaped"` // normalized, clipped, less costs and KL in the reward
+
+	// share of the sampled prompts whose responses all have one shaped reward
+	ZeroStd        float64 `json:"frac_reward_zero_std"`
+	Groups         int     `json:"groups"`          // prompts that the policy learned from
+	GroupsDropped  int     `json:"groups_dropped"`  // prompts dropped because their rewards are equal
+	SamplingRounds int     `json:"sampling_rounds"` // batches of prompts that were sampled
+	Overlong       float64 `json:"overlong_rate"`   // share of responses with the overlong penalty
+
+	KL            float64 `json:"kl"`                // k1, nats of a response
+	KLError       float64 `json:"kl_standard_error"` // of that mean over responses
+	KLEstimate    float64 `json:"kl_estimate"`       // by the estimator, of a response
+	Estimator     string  `json:"kl_estimator"`      // its name
 	KLCoefficient float64 `json:"kl_coefficient"`
 	Entropy       float64 `json:"entropy"` // nats of a token
+	// mean distance of the log-probabilities read for learning from those of sampling, nats of a token
+	LogpDifference float64 `json:"sampling_logp_difference"`
 
 	Length  float64 `json:"length"`   // tokens of a response
 	EOSRate float64 `json:"eos_rate"` // share of responses that were not cut
@@ -81,9 +100,25 @@ type Validation struct {
 	Seconds    float64                `json:"seconds"`
 }
 
+// A PolicyEval is the record of an evaluation of a policy of haf rlhf on held-out prompts. Rewards
+// are neither normalized nor clipped, and no cost is taken off.
+type PolicyEval struct {
+	Kind    string                 `json:"kind"`        // KindEval
+	Step    int                    `json:"step"`        // steps made; 0 is the reference
+	Reward  float64                `json:"reward"`      // mean over prompts of the weighted sum
+	Low     float64                `json:"reward_low"`  // 95 % interval of that mean
+	High    float64                `json:"reward_high"` //
+	Rewards map[string]RewardStats `json:"rewards"`     // over responses, by name
+	Length  float64                `json:"length"`      // tokens of a response
+	EOSRate float64                `json:"eos_rate"`    // share of responses that were not cut
+	Prompts int                    `json:"prompts"`
+	Seconds float64                `json:"seconds"`
+}
+
 func (TrainStep) record()  {}
 func (PolicyStep) record() {}
 func (Validation) record() {}
+func (PolicyEval) record() {}
 
 // ByLogProb is the name of the plain log-probability as a reward, for a run without a reference.
 const ByLogProb = "log-probability"

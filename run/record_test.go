@@ -40,7 +40,7 @@ func TestRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err = run.ReadRecords(policy.Path, run.VerbRLHF)
-	if err != nil || len(got.PolicySteps) != 1 || got.PolicySteps[0] != step || len(got.Steps) != 0 {
+	if err != nil || len(got.PolicySteps) != 1 || !reflect.DeepEqual(got.PolicySteps[0], step) || len(got.Steps) != 0 {
 		t.Errorf("read %+v: %v", got, err)
 	}
 }

@@ -16,18 +16,19 @@ type rlhfCmd struct {
 
 // rlhfOutput is what -json prints.
 type rlhfOutput struct {
-	Model   string         `json:"model"`
-	Steps   int            `json:"steps"`
-	First   run.PolicyStep `json:"first"` // of the steps that were made now
-	Last    run.PolicyStep `json:"last"`
-	Seconds float64        `json:"seconds"`
+	Model   string          `json:"model"`
+	Steps   int             `json:"steps"`
+	First   run.PolicyStep  `json:"first"` // of the steps that were made now
+	Last    run.PolicyStep  `json:"last"`
+	Best    *run.BestPolicy `json:"best,omitempty"` // on the held-out prompts
+	Seconds float64         `json:"seconds"`
 }
 
 // Run optimizes a policy by a recipe, or resumes a stopped run.
 func (c *rlhfCmd) Run(a *app) error {
 	request := launch.Request{Recipe: c.Recipe, Out: c.Out, Set: c.Set, Resume: c.Resume}
 	err := checkRequest(request,
-		"-set model.path=DIR, -set rlhf.reward=DIR and -set data.train=FILE")
+		"-set model.path=DIR, -set rlhf.rewards=DIR and -set data.train=FILE")
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,8 @@ func (c *rlhfCmd) Run(a *app) error {
 		return err
 	}
 	return printJSON(a, rlhfOutput{
-		s.Folder.Join(run.ModelName), result.Steps, result.First, result.Last, result.Seconds,
+		s.Folder.Join(run.ModelName), result.Steps, result.First, result.Last, result.Best,
+		result.Seconds,
 	})
 }
 
@@ -52,17 +54,15 @@ func (c *rlhfCmd) Run(a *app) error {
 type rewardOpener struct{ a *app }
 
 // Reach implements [launch.RewardOpener].
-func (o rewardOpener) Reach(r recipe.RLHF) error { return o.a.reach(r.Reward) }
+func (o rewardOpener) Reach(r recipe.Reward) error { return o.a.reach(r.Source) }
 
 // Open implements [launch.RewardOpener].
-func (o rewardOpener) Open(r recipe.RLHF) (launch.RewardSource, error) {
-	from, err := o.a.openRewarder(r.Reward, reading{
-		Options: reward.Options{Chat: r.RewardChat.Options()},
-	})
+func (o rewardOpener) Open(r recipe.Reward) (launch.RewardSource, error) {
+	from, err := o.a.openRewarder(r.Source, reading{Options: r.Options()})
 	if err != nil {
 		return nil, err
 	}
-	s, err := o.a.scorer(from, r.Reward, r.RewardOf)
+	s, err := o.a.scorer(from, r.Source, r.Reward)
 	if err != nil {
 		return nil, err
 	}
@@ -78,3 +78,10 @@ type rewardSource struct {
 func (s rewardSource) From() string         { return s.name }
 func (s rewardSource) Files() run.ModelFile { return s.file() }
 func (s rewardSource) Close()               { s.close(s.a) }
+
+func (s rewardSource) Date() string {
+	if reader, ok := s.from.(*reward.Reader); ok {
+		return reader.Model().Meta.Template.Date
+	}
+	return ""
+}

@@ -89,6 +89,19 @@ func (s structs) settings(name, prefix string, path []string) []setting {
 	return out
 }
 
+// arrays lists the keys of a struct that are arrays of tables, with the struct type of each.
+func (s structs) arrays(name string) []setting {
+	var out []setting
+	for _, field := range s[name].Type.(*ast.StructType).Fields.List {
+		kind, ok := strings.CutPrefix(typeName(field.Type), "[]")
+		if ok && s[kind] != nil && field.Tag != nil {
+			tag, _ := strconv.Unquote(field.Tag.Value)
+			out = append(out, setting{name: reflect.StructTag(tag).Get("toml"), kind: kind})
+		}
+	}
+	return out
+}
+
 // typeName writes a type as Go does, arrays as []T.
 func typeName(e ast.Expr) string {
 	switch t := e.(type) {
@@ -175,6 +188,10 @@ func configurationPage(root string) (string, error) {
 		table := strings.ToLower(kind)
 		fmt.Fprintf(&b, "\n## [%s]\n\n%s\n\n", table, fill(lead(recipes[kind])))
 		writeSettings(&b, recipes.settings(kind, table+".", []string{field.Names[0].Name}), defaults)
+		for _, array := range recipes.arrays(kind) {
+			fmt.Fprintf(&b, "\n### [[%s.%s]]\n\n%s\n\n", table, array.name, fill(lead(recipes[array.kind])))
+			writeSettings(&b, recipes.settings(array.kind, "", nil), nil)
+		}
 	}
 	b.WriteString(gridLead)
 	for _, table := range []struct{ kind, title, prefix string }{

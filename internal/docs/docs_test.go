@@ -46,7 +46,7 @@ func TestChecks(t *testing.T) {
 			"a recipe has no key train.rl"},
 		{"comment", shell("haf train x.toml # -wrong"), ""},
 		{"second command", shell("make test && haf trian"), "haf has no verb trian"},
-		{"key", "`train.lr` and `rlhf.reward_chat` and `train.jsonl`", ""},
+		{"key", "`train.lr` and `rlhf.rewards` and `train.jsonl`", ""},
 		{"key", "`train.learning_rate`", "a recipe has no key train.learning_rate"},
 		{"target", "`make test FUZZTIME=2s`", ""},
 		{"target", "`make tests`", "the Makefile has no target tests"},

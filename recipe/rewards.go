@@ -1,0 +1,139 @@
+package recipe
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"haf/reward"
+	"haf/rewarder/source"
+)
+
+// A Reward is one of the rewards of haf rlhf, a table [[rlhf.rewards]]. The policy is optimized for
+// their weighted sum.
+type Reward struct {
+	// what gives the reward: a model on disk or the hub, a server, or another reward source
+	Source string `toml:"source" json:"source"`
+	// names the reward in metrics; "" is "reward", or "reward1", "reward2", … of several
+	Name string `toml:"name" json:"name"`
+	// of the reward in the sum, below 0 for what is to be avoided; left out, it is 1
+	Weight float64 `toml:"weight" json:"weight"`
+	// "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was
+	// trained
+	Reward string `toml:"reward" json:"reward"`
+	// label of a score head that has several: an index, a name, or a weighted sum of them
+	Column Column `toml:"column" json:"column,omitempty"`
+	// how conversations become the reward model's tokens, where it is opened here
+	Chat
+}
+
+// Options say how the reward model is opened, where it is opened here.
+func (r Reward) Options() reward.Options {
+	return reward.Options{Chat: r.Chat.Options(), Column: string(r.Column)}
+}
+
+const rewardsKey = "rlhf.rewards"
+
+// settleRewards gives the rewards that keys, decoded TOML, sets the defaults of what is left out. A
+// manifest then has every name and weight.
+func (r *RLHF) settleRewards(keys map[string]any) {
+	table, _ := keys["rlhf"].(map[string]any)
+	list, _ := table["rewards"].([]any)
+	for i := range min(len(list), len(r.Rewards)) {
+		at := &r.Rewards[i]
+		if given, _ := list[i].(map[string]any); given["weight"] == nil {
+			at.Weight = 1
+		}
+		switch {
+		case at.Name != "":
+		case len(list) == 1:
+			at.Name = "reward"
+		default:
+			at.Name = fmt.Sprintf("reward%d", i+1)
+		}
+	}
+}
+
+// overrideRewards replaces the rewards by an array of tables in TOML, or by the source of the only
+// reward. override names the override in messages.
+func (r *Recipe) overrideRewards(override, value string) error {
+	var given struct{ X any }
+	if err := toml.Unmarshal([]byte("x = "+value), &given); err != nil {
+		return fmt.Errorf("recipe: %s: %w", override, err)
+	}
+	if name, ok := given.X.(string); ok {
+		given.X = []any{map[string]any{"source": name}}
+	}
+	// As tables, because the decoder does not name an unknown key of an inline table in full.
+	text, err := toml.Marshal(map[string]any{"rlhf": map[string]any{"rewards": given.X}})
+	if err != nil {
+		return fmt.Errorf("recipe: %s: %w", override, err)
+	}
+	return r.merge(override, text, "set")
+}
+
+// overrideReward sets a key of the reward of a name: at is NAME.KEY.
+func (r *Recipe) overrideReward(override, at, value string) error {
+	name, key, _ := strings.Cut(at, ".")
+	i := slices.IndexFunc(r.RLHF.Rewards, func(w Reward) bool { return w.Name == name })
+	if i < 0 {
+		return fmt.Errorf("recipe: %s: no reward is named %q", override, name)
+	}
+	var scratch map[string]any
+	if toml.Unmarshal([]byte("x = "+value), &scratch) != nil {
+		value = fmt.Sprintf("%q", value)
+	}
+	decoder := toml.NewDecoder(strings.NewReader(key + " = " + value)).DisallowUnknownFields()
+	if err := decoder.Decode(&r.RLHF.Rewards[i]); err != nil {
+		return explain(override, err, rewardsKey+"."+name+".")
+	}
+	r.origin[rewardsKey] = "set"
+	return nil
+}
+
+// rewardKeys are the keys of a reward's table.
+func rewardKeys() []string {
+	data, err := toml.Marshal(Reward{Column: "0", Chat: Chat{Args: map[string]any{}}})
+	if err != nil {
+		panic(err) // a constant
+	}
+	var keys map[string]any
+	if err := toml.Unmarshal(data, &keys); err != nil {
+		panic(err)
+	}
+	keys["template_args"] = nil
+	return slices.Sorted(maps.Keys(keys))
+}
+
+// checkRewards returns an error that names the first key of a reward out of range.
+func (r *Recipe) checkRewards() error {
+	for i, w := range r.RLHF.Rewards {
+		key := func(name string) string { return fmt.Sprintf("%s[%d].%s", rewardsKey, i, name) }
+		same := func(other Reward) bool { return other.Name == w.Name }
+		switch {
+		case w.Source == "":
+			return fmt.Errorf("recipe: %s is empty, want %s", key("source"), source.Forms())
+		case w.Weight == 0 || math.IsNaN(w.Weight) || math.IsInf(w.Weight, 0):
+			return fmt.Errorf("recipe: %s is %g, want a finite number other than 0", key("weight"), w.Weight)
+		case slices.ContainsFunc(r.RLHF.Rewards[:i], same):
+			return fmt.Errorf("recipe: %s is %q, as of another reward: give each a name of its own",
+				key("name"), w.Name)
+		}
+		if _, err := source.Parse(w.Source); err != nil {
+			return fmt.Errorf("recipe: %s: %w", key("source"), err)
+		}
+		if w.Reward != "" {
+			if err := reward.CheckReward(w.Reward); err != nil {
+				return fmt.Errorf("recipe: %s: %w", key("reward"), err)
+			}
+		}
+		if err := w.Chat.Options().Check(); err != nil {
+			return fmt.Errorf("recipe: %s[%d]: %w", rewardsKey, i, err)
+		}
+	}
+	return nil
+}
