@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check docs fuzz setup parity models round-trips remote contract soak bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one inputs clean
+.PHONY: build demo test race check docs fuzz setup parity models round-trips remote contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one inputs clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -107,6 +107,12 @@ rl-sanity:
 SOAK ?= 10m
 soak:
 	HAF_SOAK=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoak ./cmd/haf
+
+# Every verb is killed with SIGKILL at random moments, and wants the result of the run that nobody
+# killed. KILLS=15 is the short form.
+KILLS ?= 240
+chaos:
+	HAF_CHAOS=$(KILLS) $(GO) test -count=1 -v -timeout 0 -run TestChaos ./cmd/haf
 
 # The server is asked by the clients that people have, and by schemathesis.
 contract: $(CACHE)/contract/done

@@ -26,8 +26,18 @@ func hubCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: hub DIR [halting]")
 	}
-	root, halting := ts.MkAbs(args[0]), len(args) > 1
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(hubHandler(ts.MkAbs(args[0]), len(args) > 1))
+	ts.Defer(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	ts.Setenv("HF_ENDPOINT", server.URL)
+	ts.Setenv("HF_HUB_OFFLINE", "")
+}
+
+// hubHandler answers as the hub does, with the repositories of a folder.
+func hubHandler(root string, halting bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rest, ok := strings.CutPrefix(r.URL.Path, "/api/"); ok {
 			repo, _, _ := strings.Cut(rest, "/revision/")
 			type file struct {
@@ -68,13 +78,7 @@ func hubCommand(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
-	}))
-	ts.Defer(func() {
-		server.CloseClientConnections()
-		server.Close()
 	})
-	ts.Setenv("HF_ENDPOINT", server.URL)
-	ts.Setenv("HF_HUB_OFFLINE", "")
 }
 
 // stopFetch runs a command until something is in an .incomplete file of the cache, sends it an
