@@ -272,6 +272,9 @@ func chat(messages []message, field string) (pref.Input, error) {
 		if m.Role == "" {
 			return pref.Input{}, wrong(field, "%s: message %d has no role: want system, user or assistant", field, i)
 		}
+		if i > 0 && m.Tools != "" {
+			return pref.Input{}, wrong(field, "%s: message %d has tools: want them on the first message", field, i)
+		}
 		in.Prompt = append(in.Prompt, m.Message)
 	}
 	if messages[n].Parts != "" {
@@ -312,6 +315,9 @@ func (p *prompt) UnmarshalJSON(data []byte) error {
 	for i, m := range messages {
 		if m.Role == "" {
 			return wrong("prompt", "prompt: message %d has no role: want system, user or assistant", i)
+		}
+		if i > 0 && m.Tools != "" {
+			return wrong("prompt", "prompt: message %d has tools: want them on the first message", i)
 		}
 		*p = append(*p, m.Message)
 	}

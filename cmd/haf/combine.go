@@ -13,6 +13,7 @@ import (
 type combineCmd struct {
 	Model string   `arg:"" help:"Run folder whose both heads were trained."`
 	Valid []string `help:"Preference file to fit on, which must be no test file. Default: the run's own validation data." sep:"none"`
+	rowFlags
 	chatFlags
 }
 
@@ -60,6 +61,6 @@ func (c *combineCmd) groups(a *app) ([]pref.Group, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	groups, _, err := pref.Load(files, pref.Options{})
+	groups, _, err := pref.Load(files, c.rowOptions())
 	return groups, "the file " + strings.Join(c.Valid, ", "), err
 }

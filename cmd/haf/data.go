@@ -13,8 +13,7 @@ type dataCmd struct {
 	Files []string `arg:"" name:"file" help:"Preference files."`
 	Limit int      `help:"Only the first N groups of each file."`
 	pairFlags
-	NegativeMargin string `name:"negative-margin" default:"keep" help:"Margins below 0: keep counts them, error makes them bad rows, flip turns the pairs round."`
-	Model          string `help:"Lengths in the tokens of this model instead of characters."`
+	Model string `help:"Lengths in the tokens of this model instead of characters."`
 	chatFlags
 	Sample int `default:"1" help:"Show this many groups of each file in full."`
 }
@@ -38,7 +37,10 @@ func (c *dataCmd) Run(a *app) error {
 		unit, length = "tokens", func(text string) int { return len(model.Tokenizer.Encode(text, false)) }
 	}
 	opt := c.pairOptions()
-	opt.Limit, opt.NegativeMargin, opt.KeepTies, opt.KeepUnpaired = c.Limit, c.NegativeMargin, true, true
+	opt.Limit, opt.KeepTies, opt.KeepUnpaired = c.Limit, true, true
+	if opt.NegativeMargin == "" {
+		opt.NegativeMargin = pref.NegativeKeep
+	}
 	var files []pref.FileSummary
 	var sets [][]pref.Group
 	for _, path := range c.Files {

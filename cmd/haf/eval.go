@@ -24,7 +24,6 @@ type evalCmd struct {
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
 	readFlags
 	pairFlags
-	NegativeMargin string `name:"negative-margin" default:"error" help:"Margins below 0: error makes them bad rows, flip turns the pairs round."`
 
 	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
 	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
@@ -37,7 +36,7 @@ type evalCmd struct {
 
 func (c *evalCmd) options() pref.Options {
 	opt := c.pairOptions()
-	opt.Limit, opt.KeepTies, opt.NegativeMargin = c.Limit, c.Ties, c.NegativeMargin
+	opt.Limit, opt.KeepTies = c.Limit, c.Ties
 	return opt
 }
 

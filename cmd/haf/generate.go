@@ -100,8 +100,9 @@ type generateCmd struct {
 	Prompt  string   `help:"One prompt: the response is printed."`
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
 	Limit   int      `help:"Only the first N prompts."`
-	Out     string   `help:"New JSONL file of the samples. Stopped work is gone on with from FILE.part."`
-	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
+	columnFlags
+	Out  string `help:"New JSONL file of the samples. Stopped work is gone on with from FILE.part."`
+	Rows int    `default:"8" help:"Sequences that are generated side by side."`
 	chatFlags
 	samplingFlags
 	serverFlags
@@ -128,7 +129,7 @@ func (c *generateCmd) Run(a *app) error {
 	if c.Prompt != "" {
 		return c.one(a, sampling, chat)
 	}
-	prompts, err := a.prompts(c.Prompts, c.Limit)
+	prompts, err := a.prompts(c.Prompts, c.Limit, c.columnFlags)
 	if err != nil {
 		return err
 	}
@@ -178,12 +179,12 @@ func (c *generateCmd) one(a *app, s curate.Sampling, chat reward.ChatOptions) er
 }
 
 // prompts reads files of prompts.
-func (a *app) prompts(named []string, first int) ([][]pref.Message, error) {
+func (a *app) prompts(named []string, first int, columns columnFlags) ([][]pref.Message, error) {
 	files, err := a.data(named)
 	if err != nil {
 		return nil, err
 	}
-	prompts, repeated, err := pref.LoadPrompts(files, pref.Options{Limit: first})
+	prompts, repeated, err := pref.LoadPrompts(files, pref.Options{Limit: first, Columns: columns.Columns})
 	if err == nil {
 		fmt.Fprintf(a.stderr, "prompts: %d, %d repeated ones left out\n", len(prompts), repeated)
 	}

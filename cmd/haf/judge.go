@@ -76,6 +76,7 @@ type judgeCmd struct {
 	Out     string   `required:"" help:"New JSONL file of the verdicts. Stopped work is gone on with from FILE.part."`
 	Limit   int      `help:"Only the first N prompts."`
 	Seed    uint64   `help:"Of the order in which more than two responses are shown."`
+	columnFlags
 	judgeFlags
 }
 
@@ -105,7 +106,7 @@ func (c *judgeCmd) Run(a *app) error {
 	}
 	var outputs [][]pref.Sample
 	for _, named := range c.Outputs {
-		samples, err := a.samples(named)
+		samples, err := a.samples(named, c.columnFlags)
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ type rankCmd struct {
 	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
 	Report  string   `help:"Folder for best-of-n.md, best-of-n.html and the plots of the curve." placeholder:"DIR"`
 	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
+	columnFlags
 	samplingFlags
 	serverFlags
 	readFlags
@@ -112,7 +113,7 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		samples, err := curate.ReadSamples(files, pref.Options{Limit: c.Limit})
+		samples, err := curate.ReadSamples(files, pref.Options{Limit: c.Limit, Columns: c.Columns})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -127,7 +128,7 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	prompts, err := a.prompts(c.Prompts, c.Limit)
+	prompts, err := a.prompts(c.Prompts, c.Limit, c.columnFlags)
 	if err != nil {
 		return nil, nil, err
 	}

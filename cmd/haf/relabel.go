@@ -23,6 +23,7 @@ type relabelCmd struct {
 	Seed      uint64   `help:"Of what chance decides in selecting."`
 	Limit     int      `help:"Only the first N groups."`
 	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
+	rowFlags
 	judgeFlags
 	readFlags
 }
@@ -69,7 +70,9 @@ func (c *relabelCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	groups, counts, err := pref.Load(files, pref.Options{Limit: c.Limit, SkipBad: c.SkipBad, KeepTies: true})
+	opt := c.rowOptions()
+	opt.Limit, opt.SkipBad, opt.KeepTies = c.Limit, c.SkipBad, true
+	groups, counts, err := pref.Load(files, opt)
 	if err != nil {
 		return err
 	}

@@ -2,15 +2,21 @@ package main
 
 import "haf/pref"
 
-// rowFlags are those of every command that reads rows of prompts and responses.
-type rowFlags struct {
+// columnFlags are those of every command that reads rows.
+type columnFlags struct {
 	Columns pref.Columns `placeholder:"NAME=COLUMN,..." help:"Where the columns of the files have other names, as in prompt=question,chosen=answers.best: see docs/reference/data-formats.md."`
-	NonText string       `name:"non-text" default:"error" help:"Rows of images and other media: error or drop."`
+}
+
+// rowFlags are those of every command that reads preferences.
+type rowFlags struct {
+	columnFlags
+	NonText        string `name:"non-text" default:"error" help:"Rows of images and other media: error or drop."`
+	NegativeMargin string `name:"negative-margin" help:"Margins below 0: error makes them bad rows, flip turns the pairs round. Default: error; haf data counts them."`
 }
 
 // rowOptions are the same for package pref.
 func (f rowFlags) rowOptions() pref.Options {
-	return pref.Options{Columns: f.Columns, NonText: f.NonText}
+	return pref.Options{Columns: f.Columns, NonText: f.NonText, NegativeMargin: f.NegativeMargin}
 }
 
 // pairFlags are those of commands that measure preferences.

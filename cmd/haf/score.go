@@ -16,6 +16,7 @@ type scoreCmd struct {
 	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
 	Reward    string   `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+	columnFlags
 	readFlags
 }
 
@@ -59,7 +60,7 @@ func (c *scoreCmd) Run(a *app) error {
 func (c *scoreCmd) samples(a *app) ([]pref.Sample, error) {
 	switch {
 	case c.In != "" && c.Prompt == "" && c.Response == "":
-		return a.samples(c.In)
+		return a.samples(c.In, c.columnFlags)
 	case c.In == "" && c.Prompt != "" && c.Response != "":
 		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}},
 			Response: c.Response}}, nil
@@ -68,14 +69,14 @@ func (c *scoreCmd) samples(a *app) ([]pref.Sample, error) {
 }
 
 // samples reads the samples of a file.
-func (a *app) samples(named string) ([]pref.Sample, error) {
+func (a *app) samples(named string, columns columnFlags) ([]pref.Sample, error) {
 	files, err := a.data([]string{named})
 	if err != nil {
 		return nil, err
 	}
 	var samples []pref.Sample
 	for _, file := range files {
-		for s, err := range pref.ReadSamples(file, pref.Options{}) {
+		for s, err := range pref.ReadSamples(file, pref.Options{Columns: columns.Columns}) {
 			if err != nil {
 				return nil, err
 			}
