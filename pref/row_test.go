@@ -1,7 +1,10 @@
 package pref
 
 import (
+	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -156,6 +159,18 @@ func encodeGroup(t *testing.T, g Group) []byte {
 	return data
 }
 
+// stored lists the files of testdata that hold rows.
+func stored(t testing.TB) (files []string) {
+	for _, folder := range []string{"formats", "refused"} {
+		found, err := filepath.Glob(filepath.Join("testdata", folder, "*.jsonl"))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v, %v", folder, found, err)
+		}
+		files = append(files, found...)
+	}
+	return files
+}
+
 func FuzzRow(f *testing.F) {
 	for _, s := range []string{
 		`{"chosen":"\n\nHuman: q\n\nAssistant: a","rejected":"\n\nHuman: q\n\nAssistant: b"}`,
@@ -168,6 +183,15 @@ func FuzzRow(f *testing.F) {
 	} {
 		for i := range formats {
 			f.Add([]byte(s), i, false)
+		}
+	}
+	for _, path := range stored(f) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, row := range bytes.Split(bytes.TrimSpace(data), []byte("\n")) {
+			f.Add(row, 0, true)
 		}
 	}
 	for i, format := range formats {
