@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"haf/internal/splits"
 )
 
 // The cache's layout is the Python client's: CACHE/models--org--name/{blobs/ETAG, refs/REVISION,
@@ -125,29 +128,81 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// cachedData returns those files of a data set that are in the cache, if they are what was asked
-// for.
-func (c *Client) cachedData(ref Ref) (Source, bool) {
+// cachedData returns the files of a data set that a ref names if they are all in the cache. sure is
+// false where only the files there were looked at, because another program fetched them: then
+// there may be more. An error says that the data set, whose files are known, has no such files.
+func (c *Client) cachedData(ref Ref) (s Source, whole, sure bool, err error) {
 	commit := c.commit(ref)
 	if commit == "" {
-		return Source{}, false
+		return Source{}, false, false, nil
 	}
 	dir := c.snapshot(ref, commit)
+	files, sure := c.listed(ref, commit)
+	if !sure {
+		files = filesIn(dir)
+	}
+	var readme []byte
+	if needsReadMe(ref, files) {
+		if readme, err = os.ReadFile(filepath.Join(dir, splits.ReadMe)); err != nil {
+			return Source{}, false, false, nil
+		}
+	}
+	names, err := dataFiles(ref, files, readme)
+	switch {
+	case err != nil && sure:
+		return Source{}, false, true, err
+	case err != nil:
+		return Source{}, false, false, nil
+	}
+	s = Source{Commit: commit, Paths: paths(dir, names)}
+	sure = sure || len(names) == 1 && names[0] == ref.File
+	return s, !slices.ContainsFunc(s.Paths, func(path string) bool { return !exists(path) }), sure, nil
+}
+
+// filesIn lists the files of a snapshot that are there.
+func filesIn(dir string) []string {
 	var files []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && exists(path) {
-			var name string
-			if name, err = filepath.Rel(dir, path); err == nil {
+			if name, err := filepath.Rel(dir, path); err == nil {
 				files = append(files, filepath.ToSlash(name))
 			}
 		}
-		return err
+		return nil // what cannot be read is not there
 	})
-	if err != nil {
-		return Source{}, false
+	return files
+}
+
+// The names of a data set's files at a commit are kept beside its snapshots, because a snapshot has
+// only the files that were fetched.
+func (c *Client) listPath(ref Ref, commit string) string {
+	return filepath.Join(c.repository(ref), "haf", commit+".json")
+}
+
+func (c *Client) setListed(ref Ref, list listing) error {
+	path := c.listPath(ref, list.commit)
+	if exists(path) {
+		return nil
 	}
-	names, err := dataFiles(ref, files)
-	return Source{Commit: commit, Paths: paths(dir, names)}, err == nil
+	data, err := json.Marshal(list.files)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
+	}
+	if err == nil {
+		err = renameio.WriteFile(path, data, 0o644)
+	}
+	if err != nil {
+		return c.onDisk(err)
+	}
+	return nil
+}
+
+func (c *Client) listed(ref Ref, commit string) (files []string, ok bool) {
+	data, err := os.ReadFile(c.listPath(ref, commit))
+	if err != nil || json.Unmarshal(data, &files) != nil {
+		return nil, false
+	}
+	return files, !slices.ContainsFunc(files, func(name string) bool { return !local(name) })
 }
 
 // paths joins the files' names to their folder.

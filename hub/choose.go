@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"haf/internal/splits"
 )
 
 // Names of the files that decide what else is needed.
@@ -119,63 +121,88 @@ func shardsOf(index []byte) ([]string, error) {
 	return slices.Sorted(maps.Keys(shards)), nil
 }
 
-var (
-	dataForm  = regexp.MustCompile(`\.(jsonl|json|parquet)(\.gz)?$`)
-	shardForm = regexp.MustCompile(`-(\d{5})-of-(\d{5})\.`)
-)
-
-// dataFiles returns the files that a data set's Ref.File names, in order: that file; those that it
-// matches as a pattern; or those of the split of that name, train.jsonl or
-// data/train-00000-of-00002.parquet.
-func dataFiles(ref Ref, files []string) ([]string, error) {
+// dataFiles returns the files that a data set's ref names, in reading order: its Part, by the rules
+// of package splits; the file of that name; those that match it as a pattern; those of the split of
+// that name, train.jsonl or data/train-00000-of-00002.parquet; or those of the folder of that name.
+// readme is the content of the data set's README.md.
+func dataFiles(ref Ref, files []string, readme []byte) ([]string, error) {
+	if ref.Part != "" || ref.File == "" {
+		return partFiles(ref, files, readme)
+	}
 	if slices.Contains(files, ref.File) {
 		return []string{ref.File}, nil
 	}
 	var readable, found []string
 	for _, name := range files {
-		if dataForm.MatchString(name) {
+		if splits.Readable(name) {
 			readable = append(readable, name)
 		}
 	}
 	for _, name := range readable {
-		if matched, err := path.Match(ref.File, name); err == nil && matched && ref.File != "" {
+		if matched, err := doublestar.Match(ref.File, name); err == nil && matched {
 			found = append(found, name)
 		}
 	}
-	if found == nil && ref.File != "" {
-		dir, split := path.Split(ref.File)
-		for _, name := range readable {
-			at, base := path.Split(name)
-			behind, ok := strings.CutPrefix(base, split)
-			if ok && (at == dir || dir == "" && at == "data/") && (strings.HasPrefix(behind, ".") || strings.HasPrefix(behind, "-0")) {
-				found = append(found, name)
-			}
+	if found != nil {
+		return slices.Sorted(slices.Values(found)), nil // a pattern may ask for some of the shards
+	}
+	dir, split := path.Split(ref.File)
+	for _, name := range readable {
+		at, base := path.Split(name)
+		behind, ok := strings.CutPrefix(base, split)
+		if ok && (at == dir || dir == "" && at == "data/") && (strings.HasPrefix(behind, ".") || strings.HasPrefix(behind, "-0")) {
+			found = append(found, name)
 		}
 	}
-	slices.Sort(found)
+	inFolder := func(name string) bool { return strings.HasPrefix(name, ref.File+"/") }
 	switch {
+	case found != nil:
+		slices.Sort(found)
+		if err := splits.Complete(found); err != nil {
+			return nil, fmt.Errorf("hub: %s: %w", ref, err)
+		}
+		return found, nil
+	case slices.ContainsFunc(files, inFolder):
+		return partFiles(ref, files, nil)
 	case len(readable) == 0:
-		return nil, fmt.Errorf("hub: %s has no file of data (jsonl, json or parquet) among its %d files: %s", ref, len(files), some(files))
-	case len(found) == 0:
-		return nil, fmt.Errorf("hub: %s/%s names no file of that data set: choose of %s", ref.page(), ref.File, some(readable))
+		return nil, fmt.Errorf("hub: %s has no file of data that haf reads (jsonl, json, parquet or arrow) among its %d files: %s", ref, len(files), some(files))
 	}
-	return found, complete(ref, found)
+	return nil, fmt.Errorf("hub: %s/%s names no file of that data set: choose of %s", ref.page(), ref.File, some(readable))
 }
 
-// complete returns an error if of files named NNNNN-of-NNNNN some are missing.
-func complete(ref Ref, files []string) error {
-	of := shardForm.FindStringSubmatch(files[0])
-	if of == nil {
-		return nil
+// partFiles returns the files of the part of a data set, or of a folder of one, that a ref names.
+func partFiles(ref Ref, files []string, readme []byte) ([]string, error) {
+	whole, dir := ref.page(), ""
+	if ref.File != "" {
+		whole, dir, readme = whole+"/"+ref.File, ref.File+"/", nil
 	}
-	n, err := strconv.Atoi(of[2])
-	if err != nil || strings.ContainsAny(ref.File, "*?[") {
-		return nil // a pattern may ask for a part
+	var below []string
+	for _, name := range files {
+		if rest, ok := strings.CutPrefix(name, dir); ok {
+			below = append(below, rest)
+		}
 	}
-	if len(files) != n {
-		return fmt.Errorf("hub: %s: %d of the %d files of the split are there", ref, len(files), n)
+	if len(below) == 0 && dir != "" {
+		return nil, fmt.Errorf("hub: %s: no such folder in that data set: there are %s", whole, some(files))
 	}
-	return nil
+	set, err := splits.Read(below, readme)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %s: %w", whole, err)
+	}
+	found, err := set.Choose(whole, ref.Part)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	out := make([]string, len(found))
+	for i, name := range found {
+		out[i] = dir + name
+	}
+	return out, nil
+}
+
+// needsReadMe reports whether the choice of a data set's files depends on its README.md.
+func needsReadMe(ref Ref, files []string) bool {
+	return ref.File == "" && slices.Contains(files, splits.ReadMe)
 }
 
 // some lists the first names.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"haf/internal/splits"
 )
 
 // model returns a model of the hub, fetching what of it is missing.
@@ -56,19 +59,55 @@ func (c *Client) model(ctx context.Context, ref Ref) (Source, error) {
 
 // data returns files of a data set of the hub, fetching those that are missing.
 func (c *Client) data(ctx context.Context, ref Ref) (Source, error) {
-	cached, whole := c.cachedData(ref)
-	if whole && commitForm.MatchString(ref.Revision) {
+	cached, whole, sure, err := c.cachedData(ref)
+	if err != nil && (c.Offline || commitForm.MatchString(ref.Revision)) {
+		return Source{}, err
+	}
+	if whole && sure && commitForm.MatchString(ref.Revision) {
 		return cached, nil
 	}
 	list, err := c.listOrCached(ctx, ref, whole)
-	if err != nil || list.commit == "" {
-		return cached, err
+	if err != nil {
+		return Source{}, err
 	}
-	names, err := dataFiles(ref, list.files)
+	if list.commit == "" {
+		if !sure {
+			c.say("%s: using the %d files that another program fetched into the cache; the data set may have more", ref, len(cached.Paths))
+		}
+		return cached, nil
+	}
+	if err := c.setListed(ref, list); err != nil {
+		return Source{}, err
+	}
+	var readme []byte
+	if needsReadMe(ref, list.files) {
+		if readme, err = c.readMe(ctx, ref, list.commit); err != nil {
+			return Source{}, err
+		}
+	}
+	names, err := dataFiles(ref, list.files, readme)
 	if err != nil {
 		return Source{}, err
 	}
 	return c.files(ctx, ref, list.commit, names)
+}
+
+// readMe fetches a data set's README.md and reads its beginning.
+func (c *Client) readMe(ctx context.Context, ref Ref, commit string) ([]byte, error) {
+	if err := c.fetch(ctx, ref, commit, []string{splits.ReadMe}, "README.md"); err != nil {
+		return nil, err
+	}
+	const most = 16 << 20 // bytes; the longest front matter is a few MB
+	f, err := os.Open(filepath.Join(c.snapshot(ref, commit), splits.ReadMe))
+	if err != nil {
+		return nil, fmt.Errorf("hub: cache: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return nil, fmt.Errorf("hub: cache: %w", err)
+	}
+	return data, nil
 }
 
 // files fetches files by name.

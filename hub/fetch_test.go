@@ -293,10 +293,10 @@ func TestData(t *testing.T) {
 	_, err := c.Data(ctx, "datasets/org/prefs/valid")
 	wantError(t, err, "names no file of that data set: choose of data/test-00000-of-00001.parquet, ")
 	_, err = c.Data(ctx, "hf:datasets/org/prefs")
-	wantError(t, err, "choose of")
+	wantError(t, err, "hub: datasets/org/prefs has 2 splits: name one of datasets/org/prefs:train, datasets/org/prefs:test")
 	delete(s.files["datasets/org/prefs"], "data/train-00000-of-00002.parquet")
 	_, err = c.Data(ctx, "datasets/org/prefs/train")
-	wantError(t, err, "1 of the 2 files of the split are there")
+	wantError(t, err, "1 of the 2 shards of train-of-00002 are there")
 }
 
 // Errors of the hub, each with its next move.

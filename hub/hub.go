@@ -23,6 +23,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
 )
 
 // DefaultEndpoint is where models are fetched from if HF_ENDPOINT names no other place.
@@ -180,10 +182,12 @@ func (c *Client) Model(ctx context.Context, path string) (Source, error) {
 	return s.of(path, ref), noLocal(path, err)
 }
 
-// Data is Model for a file of data: datasets/org/name/file, where file may also be a pattern
-// (data/train-*.parquet) or the name of a split, whose files are then taken in order.
+// Data is Model for files of data, in reading order: datasets/org/name:config/split, of which what
+// has one answer may be left out, or datasets/org/name/file, where file may also be a pattern
+// (data/train-*.parquet), a folder, or the name of a split. A path on disk may be a folder, a part of
+// one (folder:split) or a pattern, too; package pref reads it.
 func (c *Client) Data(ctx context.Context, path string) (Source, error) {
-	if exists(path) {
+	if dataOnDisk(path) {
 		return Source{Named: path, Paths: []string{path}}, nil
 	}
 	ref, ok, err := dataRef(path)
@@ -235,6 +239,21 @@ func (s Source) of(path string, ref Ref) Source {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// dataOnDisk reports whether a path of data names something on disk.
+func dataOnDisk(path string) bool {
+	if exists(path) {
+		return true
+	}
+	if strings.HasPrefix(path, Scheme) {
+		return false
+	}
+	if i := strings.LastIndexByte(path, ':'); i > 0 && exists(path[:i]) {
+		return true
+	}
+	matches, err := doublestar.FilepathGlob(path, doublestar.WithFilesOnly())
+	return err == nil && len(matches) > 0
 }
 
 // noLocal tells of the other reading of a path, since a mistyped folder looks like an id.

@@ -11,9 +11,10 @@ import (
 type Ref struct {
 	Dataset bool
 	ID      string // org/name
-	// path inside the repository; of a data set also a pattern or the name of a split; "" is a whole
-	// model
-	File     string
+	// path inside the repository, of a data set also a pattern; "" is the whole repository
+	File string
+	// of a data set: CONFIG/SPLIT, CONFIG, SPLIT or /SPLIT; "" leaves the choice to what there is
+	Part     string
 	Revision string // branch, tag or commit
 }
 
@@ -30,9 +31,11 @@ var (
 	// revisionForm keeps a revision inside the cache's refs folder and a URL readable.
 	revisionForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,199}$`)
 	commitForm   = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	partForm     = regexp.MustCompile(`^([^/:@\\\x00-\x1f]*/)?[^/:@\\\x00-\x1f]+$`)
 )
 
-// ParseRef reads [hf:]org/name[/file][@revision] and [hf:]datasets/org/name/file[@revision].
+// ParseRef reads [hf:]org/name[/file][@revision] and
+// [hf:]datasets/org/name[/file][:[config/]split][@revision].
 func ParseRef(text string) (Ref, error) {
 	ref := Ref{Revision: defaultRevision}
 	rest := strings.TrimPrefix(strings.TrimPrefix(text, Scheme), "//")
@@ -43,9 +46,15 @@ func ParseRef(text string) (Ref, error) {
 		}
 	}
 	rest, ref.Dataset = strings.CutPrefix(rest, datasetPrefix)
+	if i := strings.LastIndexByte(rest, ':'); i >= 0 && ref.Dataset {
+		rest, ref.Part = rest[:i], rest[i+1:]
+		if !partForm.MatchString(ref.Part) {
+			return Ref{}, fmt.Errorf("hub: %q: %q is no part of a data set: a split, or config/split, was wanted behind the colon", text, ref.Part)
+		}
+	}
 	parts := strings.SplitN(rest, "/", 3)
 	if len(parts) < 2 || !validID(parts[0]+"/"+parts[1]) {
-		return Ref{}, fmt.Errorf("hub: %q is no id: org/name, org/name@revision, or datasets/org/name/file was wanted", text)
+		return Ref{}, fmt.Errorf("hub: %q is no id: org/name, org/name@revision, datasets/org/name/file or datasets/org/name:config/split was wanted", text)
 	}
 	ref.ID = parts[0] + "/" + parts[1]
 	if len(parts) == 3 {
@@ -74,6 +83,9 @@ func (r Ref) String() string {
 	}
 	if r.File != "" {
 		text += "/" + r.File
+	}
+	if r.Part != "" {
+		text += ":" + r.Part
 	}
 	if r.Revision != defaultRevision {
 		text += "@" + r.Revision
@@ -132,7 +144,7 @@ func dataRef(text string) (ref Ref, ok bool, err error) {
 	}
 	ref, err = ParseRef(text)
 	if err == nil && !ref.Dataset {
-		err = fmt.Errorf("hub: %s: data is in a data set: %sdatasets/org/name/file", text, Scheme)
+		err = fmt.Errorf("hub: %s: data is in a data set: %sdatasets/org/name:split", text, Scheme)
 	}
 	if err != nil {
 		if named {

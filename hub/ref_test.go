@@ -15,6 +15,9 @@ func TestParseRef(t *testing.T) {
 		"org/name/q4/file.gguf@" + commit1:     {ID: "org/name", File: "q4/file.gguf", Revision: commit1},
 		"hf:datasets/org/name/data/a.jsonl.gz": {Dataset: true, ID: "org/name", File: "data/a.jsonl.gz", Revision: "main"},
 		"datasets/org/name/train@v1.0":         {Dataset: true, ID: "org/name", File: "train", Revision: "v1.0"},
+		"datasets/org/name:a b/train@v1":       {Dataset: true, ID: "org/name", Part: "a b/train", Revision: "v1"},
+		"datasets/org/name:train":              {Dataset: true, ID: "org/name", Part: "train", Revision: "main"},
+		"hf:datasets/org/name/en/x:/test":      {Dataset: true, ID: "org/name", File: "en/x", Part: "/test", Revision: "main"},
 	} {
 		got, err := ParseRef(text)
 		if err != nil || got != want {
@@ -25,7 +28,8 @@ func TestParseRef(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "name", "hf:", "hf:name", "/abs/path", "../up/x", "./a/b", "~/models/x", "org/", "org/na me", "org/a--b", "org/a..b", "org/x.git",
-		"org/name@", "org/name@../x", "org/name@/x", "org/name@a b", "org/name/../x", "org/name/a/../b", "org/name//b", "org/name/a\\b", "datasets/org", `c:\models\x`, "org/name@a/../../b"} {
+		"org/name@", "org/name@../x", "org/name@/x", "org/name@a b", "org/name/../x", "org/name/a/../b", "org/name//b", "org/name/a\\b", "datasets/org", `c:\models\x`, "org/name@a/../../b",
+		"org/name:train", "datasets/org/name:", "datasets/org/name:a/b/c", "datasets/org/name:a/", "datasets/org/name:a:b", "datasets/org/name/../x:train", `datasets/org/name:a\b`} {
 		if got, err := ParseRef(text); err == nil {
 			t.Errorf("ParseRef(%q) = %+v, want an error", text, got)
 		}
@@ -62,7 +66,7 @@ func TestMeant(t *testing.T) {
 }
 
 func FuzzParseRef(f *testing.F) {
-	for _, text := range []string{"org/name", "hf:datasets/a/b/c.jsonl@refs/pr/2", "a/b@..", "a/../b", "a/b/\x00", "hf://"} {
+	for _, text := range []string{"org/name", "hf:datasets/a/b/c.jsonl@refs/pr/2", "a/b@..", "a/../b", "a/b/\x00", "hf://", "datasets/a/b:c/d@e", "datasets/a/b/c:/d"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

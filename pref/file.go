@@ -3,14 +3,11 @@ package pref
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"strings"
 )
 
 // maxRow bounds the bytes of one row, so that a file without line ends cannot take all memory.
@@ -18,51 +15,18 @@ const maxRow = 256 << 20
 
 // A row is one JSON value of a file, not yet looked into. Its bytes are valid until the next row.
 type row struct {
+	file string
 	line int // the line, or the element of an array, from 1
 	data []byte
 }
 
-// fileRows yields the rows of a .jsonl or .json file, plain or gzipped, or of a Parquet file. Its
-// errors are those of the whole file (it cannot be opened or read on, an array is broken); they end
-// the sequence.
-func fileRows(path string) iter.Seq2[row, error] {
-	return func(yield func(row, error) bool) {
-		f, err := os.Open(path)
-		if err != nil {
-			yield(row{}, fmt.Errorf("pref: %w", err))
-			return
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err == nil && info.IsDir() {
-			yield(row{}, fmt.Errorf("pref: %s is a folder, wanted a .jsonl, .json or .parquet file", path))
-			return
-		}
-		named := func(r row, err error) bool {
-			if err != nil {
-				err = fmt.Errorf("pref: %s: %w", path, err)
-			}
-			return yield(r, err)
-		}
-		if err == nil && isParquet(f) {
-			parquetRows(f, info.Size(), named)
-			return
-		}
-		name := strings.TrimSuffix(strings.ToLower(path), ".gz")
-		for r, err := range rows(f, strings.HasSuffix(name, ".jsonl"), maxRow) {
-			if !named(r, err) || err != nil {
-				return
-			}
-		}
-	}
-}
+func (r row) source() Source { return Source{File: r.file, Line: r.line} }
 
 // rows yields the rows of a stream. A stream that begins with '[' is read as one JSON array, unless
 // lines says that the file's name promises lines.
-func rows(r io.Reader, lines bool, limit int) iter.Seq2[row, error] {
+func rows(text *bufio.Reader, lines bool, limit int) iter.Seq2[row, error] {
 	return func(yield func(row, error) bool) {
-		text, err := plainText(r)
-		if err != nil {
+		if err := plainText(text); err != nil {
 			yield(row{}, err)
 			return
 		}
@@ -74,45 +38,17 @@ func rows(r io.Reader, lines bool, limit int) iter.Seq2[row, error] {
 	}
 }
 
-// plainText undoes gzip and removes a byte order mark. Both are recognised by content: names often
-// lie.
-func plainText(r io.Reader) (*bufio.Reader, error) {
-	text := bufio.NewReaderSize(r, 1<<16)
-	if magic, _ := text.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(text)
-		if err != nil {
-			return nil, gzipError(err)
-		}
-		text = bufio.NewReaderSize(gzipText{z}, 1<<16)
-	}
+// plainText removes a byte order mark.
+func plainText(text *bufio.Reader) error {
 	mark, _ := text.Peek(3) // an error shows again at the first read
 	switch {
 	case bytes.Equal(mark, []byte("\ufeff")):
-		if _, err := text.Discard(len(mark)); err != nil {
-			return nil, err
-		}
+		_, err := text.Discard(len(mark))
+		return err
 	case bytes.HasPrefix(mark, []byte{0xff, 0xfe}), bytes.HasPrefix(mark, []byte{0xfe, 0xff}):
-		return nil, errors.New("UTF-16 text, wanted UTF-8: convert the file")
+		return errors.New("UTF-16 text, wanted UTF-8: convert the file")
 	}
-	return text, nil
-}
-
-// gzipText tells damage of the compression from damage of the text in it.
-type gzipText struct{ z *gzip.Reader }
-
-func (g gzipText) Read(p []byte) (int, error) {
-	n, err := g.z.Read(p)
-	if err != nil && err != io.EOF {
-		err = gzipError(err)
-	}
-	return n, err
-}
-
-func gzipError(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
-		return errors.New("truncated gzip, wanted a whole file: fetch it again")
-	}
-	return fmt.Errorf("damaged gzip, wanted a whole file: fetch it again: %w", err)
+	return nil
 }
 
 // firstByte returns the first byte that is not white space, leaving it unread.
@@ -149,7 +85,7 @@ func lineRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 			yield(row{}, fmt.Errorf("line %d: %w", line, err))
 			return
 		}
-		if data := bytes.TrimSpace(buf); len(data) > 0 && !yield(row{line, data}, nil) {
+		if data := bytes.TrimSpace(buf); len(data) > 0 && !yield(row{line: line, data: data}, nil) {
 			return
 		}
 		if err == io.EOF {
@@ -179,7 +115,7 @@ func arrayRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 			fail(n, err)
 			return
 		}
-		if !yield(row{n, data}, nil) {
+		if !yield(row{line: n, data: data}, nil) {
 			return
 		}
 	}

@@ -94,7 +94,11 @@ func (f FileSummary) Write(to io.Writer) error {
 		data, err := json.Marshal(map[string]any{"prompt": g.Prompt, "responses": g.Responses,
 			"comparisons": g.Comparisons, "subset": g.Subset})
 		if err == nil { // texts and numbers always have a form
-			say("row %d: %s", g.Source.Line, data)
+			row := fmt.Sprint(g.Source.Line)
+			if g.Source.File != f.File {
+				row = g.Source.String() // of one of several files
+			}
+			say("row %s: %s", row, data)
 		}
 	}
 	return w.Flush()

@@ -47,13 +47,16 @@ func parquetFile(t testing.TB, n int) []byte {
 
 func TestParquet(t *testing.T) {
 	path := file(t, "a.parquet", parquetFile(t, 130))
-	groups, counts, err := Load([]string{path}, Options{})
-	if err != nil || len(groups) != 130 || counts.Read != 130 {
+	if _, _, err := Load([]string{path}, Options{}); err == nil || !strings.Contains(err.Error(), `a.parquet:1: field "margin"`) {
+		t.Errorf("a margin of NaN: %v", err)
+	}
+	groups, counts, err := Load([]string{path}, Options{SkipBad: 1})
+	if err != nil || len(groups) != 129 || counts.Read != 130 || counts.Bad != 1 {
 		t.Fatalf("%d groups, %v, %v", len(groups), counts, err)
 	}
 	for i, g := range groups {
-		want := NewPair(user(fmt.Sprint("prompt ", i)), "good ☀", "bad", Source{path, i + 1})
-		want.Comparisons[0].Margin = float64(i)
+		want := NewPair(user(fmt.Sprint("prompt ", i+1)), "good ☀", "bad", Source{path, i + 2})
+		want.Comparisons[0].Margin = float64(i + 1)
 		if !reflect.DeepEqual(g, want) {
 			t.Fatalf("%+v, wanted %+v", g, want)
 		}
@@ -110,12 +113,24 @@ func FuzzParquet(f *testing.F) {
 			return
 		}
 		n := 0
-		parquetRows(bytes.NewReader(data), int64(len(data)), func(r row, err error) bool {
+		_ = parquetRows(bytes.NewReader(data), int64(len(data)), func(r row) bool {
 			n++
-			if err == nil {
-				_, _, _ = decodeRow(r.data, Options{}) // no panic, whatever it holds
-			}
+			_, _, _ = decodeRow(r.data, Options{}) // no panic, whatever it holds
 			return n < 1000
 		})
 	})
+}
+
+// parquetText is a file of pairs with these chosen responses.
+func parquetText(t testing.TB, chosen ...string) []byte {
+	t.Helper()
+	var rows []parquetRow
+	for _, text := range chosen {
+		rows = append(rows, parquetRow{Prompt: []parquetMessage{{User, "q"}}, Chosen: text, Rejected: "bad"})
+	}
+	var b bytes.Buffer
+	if err := parquet.Write(&b, rows); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

@@ -19,7 +19,7 @@ func LoadPrompts(paths []string, opt Options) (prompts [][]Message, repeated int
 			}
 			prompt, err := decodePrompt(row.data, opt)
 			if err != nil {
-				return nil, 0, fmt.Errorf("pref: %s: %w", Source{File: path, Line: row.line}, err)
+				return nil, 0, fmt.Errorf("pref: %s: %w", row.source(), err)
 			}
 			if len(prompt) == 0 {
 				continue

@@ -12,8 +12,8 @@ import (
 // ErrEmpty is wrapped by the error of a read that left nothing to use.
 var ErrEmpty = errors.New("nothing left to use")
 
-// Read yields the groups of a .jsonl or .json file (an array), plain or gzipped, in order and
-// without holding more than a row. An error ends the sequence: the file cannot be read, a row is
+// Read yields the groups of the files that a path names ([shards]), in order and without holding
+// more than a row, or a record batch of an Arrow file. An error ends the sequence: the file cannot be read, a row is
 // malformed ("pref: FILE:LINE: field …") beyond what opt.SkipBad tolerates, or no group was kept
 // ([ErrEmpty]). What was read is added to counts, which may be nil. Options.Fraction and
 // Options.Weights need every prompt at once: they are errors here, use [Load].
@@ -35,7 +35,7 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 			return
 		}
 		kept := 0
-		for g, err := range readGroups(path, opt, counts) {
+		for g, err := range readGroups([]string{path}, opt, counts) {
 			kept++
 			counts.Flipped += addNoise(&g, opt.LabelNoise, opt.Seed)
 			if !yield(g, err) || err != nil || kept == opt.Limit {
@@ -53,6 +53,16 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 // were read, rounded, at least one. The counts are never nil, so that a failure can be explained.
 // Errors are those of [Read], and [ErrEmpty] where no file kept a group.
 func Load(paths []string, opt Options) ([]Group, *Counts, error) {
+	sets := make([][]string, len(paths))
+	for i := range paths {
+		sets[i] = paths[i : i+1]
+	}
+	return LoadSets(sets, opt)
+}
+
+// LoadSets is Load of sets of several files each: the files of a set are read as one, and
+// Options.Weights has one weight for each set.
+func LoadSets(paths [][]string, opt Options) ([]Group, *Counts, error) {
 	counts := &Counts{}
 	if err := opt.Check(); err != nil {
 		return nil, counts, err
@@ -68,7 +78,7 @@ func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 		return nil, counts, err
 	}
 	if len(groups) == 0 {
-		return nil, counts, emptyError(strings.Join(paths, ", "), counts)
+		return nil, counts, emptyError(strings.Join(slices.Concat(paths...), ", "), counts)
 	}
 	if opt.part() {
 		taken := takeFraction(groups, opt)
@@ -82,7 +92,7 @@ func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 }
 
 // loadAll reads the files in order, or mixes them where they have weights.
-func loadAll(paths []string, opt Options, counts *Counts) (groups []Group, err error) {
+func loadAll(paths [][]string, opt Options, counts *Counts) (groups []Group, err error) {
 	sets := make([][]Group, len(paths))
 	kept := 0
 	for i, path := range paths {
@@ -105,7 +115,7 @@ func loadAll(paths []string, opt Options, counts *Counts) (groups []Group, err e
 	}
 	for i, set := range sets {
 		if len(set) == 0 {
-			return nil, emptyError(paths[i], counts) // a set without groups would empty the mix
+			return nil, emptyError(strings.Join(paths[i], ", "), counts) // a set without groups would empty the mix
 		}
 	}
 	mixed, err := Mix(sets, opt.Weights, opt.Limit, opt.Seed)
@@ -128,8 +138,8 @@ func emptyError(what string, counts *Counts) error {
 	return fmt.Errorf("pref: %s: %w: %s", what, ErrEmpty, counts)
 }
 
-// readGroups yields the groups of one file whatever their number.
-func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
+// readGroups yields the groups of files, which are one set, whatever their number.
+func readGroups(paths []string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	return func(yield func(Group, error) bool) {
 		// pending holds adjacent rows of one response each until their prompt changes.
 		var pending joined
@@ -143,13 +153,13 @@ func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error
 			counts.keep(d.group)
 			return yield(d.group, nil)
 		}
-		for row, err := range fileRows(path) {
+		for row, err := range setRows(paths) {
 			if err != nil {
 				yield(Group{}, err)
 				return
 			}
 			counts.Read++
-			source := Source{File: path, Line: row.line}
+			source := row.source()
 			d, f, err := decodeRow(row.data, opt)
 			if err != nil {
 				counts.Bad++
@@ -182,7 +192,7 @@ func readGroups(path string, opt Options, counts *Counts) iter.Seq2[Group, error
 		if pending.any() && !emit(pending.close(opt)) {
 			return
 		}
-		if err := counts.unseen(path, opt.Columns); err != nil {
+		if err := counts.unseen(strings.Join(paths, ", "), opt.Columns); err != nil {
 			yield(Group{}, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package pref
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
@@ -116,14 +117,14 @@ func TestLongLines(t *testing.T) {
 func TestRowsAreBounded(t *testing.T) {
 	row := `{"a":"` + strings.Repeat("x", 5000) + `"}`
 	for _, text := range []string{row, "[" + row + "]"} {
-		got, err := collect(rows(strings.NewReader(text), false, 1000))
+		got, err := collect(rows(bufio.NewReader(strings.NewReader(text)), false, 1000))
 		if len(got) != 0 || err == nil || !strings.Contains(err.Error(), "longer than 1000 bytes") {
 			t.Errorf("%d rows, %v", len(got), err)
 		}
 	}
 	// The bound is on a row, not on the file.
 	small := strings.Repeat(`{"a":1},`, 2000)
-	if got, err := collect(rows(strings.NewReader("["+small+"{}]"), false, 1000)); err != nil || len(got) != 2001 {
+	if got, err := collect(rows(bufio.NewReader(strings.NewReader("["+small+"{}]")), false, 1000)); err != nil || len(got) != 2001 {
 		t.Errorf("%d rows, %v", len(got), err)
 	}
 }
@@ -170,7 +171,7 @@ func TestReadErrors(t *testing.T) {
 	if _, err := collect(Read(filepath.Join(t.TempDir(), "none.jsonl"), Options{}, nil)); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "pref: ") {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := collect(Read(t.TempDir(), Options{}, nil)); err == nil || !strings.Contains(err.Error(), "is a folder") {
+	if _, err := collect(Read(t.TempDir(), Options{}, nil)); err == nil || !strings.Contains(err.Error(), "has no file of data, wanted some of .jsonl, .json, .parquet and .arrow") {
 		t.Errorf("a folder: %v", err)
 	}
 	if _, _, err := Load(nil, Options{}); err == nil {
@@ -327,11 +328,31 @@ func FuzzRows(f *testing.F) {
 	f.Add(zipped(f, []byte("{}\n{}")), true)
 	f.Fuzz(func(t *testing.T, data []byte, lines bool) {
 		last := 0
-		for r, err := range rows(bytes.NewReader(data), lines, 1<<16) {
+		for r, err := range rows(bufio.NewReader(bytes.NewReader(data)), lines, 1<<16) {
 			if err == nil && (r.line <= last || len(r.data) == 0) {
 				t.Fatalf("row %d of %d bytes after row %d", r.line, len(r.data), last)
 			}
 			last = r.line
 		}
 	})
+}
+
+// The files of a set are one in a mix, and rows of one prompt are joined across them.
+func TestLoadSets(t *testing.T) {
+	half := func(n int) string {
+		return file(t, fmt.Sprint(n, ".jsonl"), fmt.Appendf(nil, `{"prompt":"q","response":"%d","helpfulness":%d}`, n, n))
+	}
+	other := file(t, "other.jsonl", []byte(strings.Join(pairRows(3), "\n")))
+	sets := [][]string{{half(1), half(2)}, {other}}
+	groups, counts, err := LoadSets(sets, Options{})
+	if err != nil || len(groups) != 4 || counts.Joined != 1 || len(groups[0].Responses) != 2 {
+		t.Errorf("%+v, %v, %v", groups, counts, err)
+	}
+	groups, _, err = LoadSets(sets, Options{Weights: []float64{1, 2}})
+	if err != nil || len(groups) != 3 {
+		t.Errorf("%d groups, %v", len(groups), err)
+	}
+	if _, _, err := LoadSets(sets, Options{Weights: []float64{1, 2, 3}}); err == nil || !strings.Contains(err.Error(), "3 weights for 2 files") {
+		t.Errorf("%v", err)
+	}
 }

@@ -23,7 +23,7 @@ func ReadSamples(path string, opt Options) iter.Seq2[Sample, error] {
 			n++
 			s, err := decodeSample(row.data, opt)
 			if err != nil {
-				err = fmt.Errorf("pref: %s: %w", Source{File: path, Line: row.line}, err)
+				err = fmt.Errorf("pref: %s: %w", row.source(), err)
 			}
 			if !yield(s, err) || err != nil {
 				return

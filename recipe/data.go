@@ -24,14 +24,14 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 	clean := opt
 	clean.Limit = 0
 	opt.Fraction, opt.Weights, opt.Seed = d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
-	trained, counts, err := pref.Load(d.Train, opt)
+	trained, counts, err := pref.LoadSets(r.sets("data.train", d.Train), opt)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	lines = append(lines, fmt.Sprintf("train data: %s", counts))
 	switch {
 	case len(d.Valid) > 0:
-		valid, counts, err = pref.Load(d.Valid, clean)
+		valid, counts, err = pref.LoadSets(r.sets("data.valid", d.Valid), clean)
 		if err != nil {
 			return nil, nil, nil, err
 		}

@@ -76,6 +76,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 		return nil, fmt.Errorf("recipe: %s names no base model (model.path): the file is damaged; "+
 			"train into a new folder", filepath.Join(dir, run.ManifestName))
 	}
+	read.Recipe.sources = read.Hub
 	return &Manifest{*read}, nil
 }
 

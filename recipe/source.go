@@ -50,6 +50,22 @@ func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 	return nil
 }
 
+// sets puts the files of a key together that one path on the hub named: they are one set, with one
+// weight.
+func (r *Recipe) sets(key string, files []string) [][]string {
+	var out [][]string
+	for len(files) > 0 {
+		n := 1
+		for _, s := range r.sources {
+			if s.Key == key && len(s.Paths) <= len(files) && slices.Equal(s.Paths, files[:len(s.Paths)]) {
+				n = max(n, len(s.Paths))
+			}
+		}
+		out, files = append(out, files[:n]), files[n:]
+	}
+	return out
+}
+
 // Fetch fetches again, at the same commits, what a run took from the hub and is no longer on disk.
 func (m *Manifest) Fetch(ctx context.Context, client *hub.Client) error {
 	for i, s := range m.Hub {

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -80,5 +81,15 @@ func TestReplace(t *testing.T) {
 	r.replace("/c/2", "/d/2")
 	if r.Model.Path != "/d/1" || !slices.Equal(r.Data.Train, []string{"/d/2", "/c/3"}) || r.Data.Valid[0] != "/d/2" {
 		t.Errorf("%+v %+v", r.Model, r.Data)
+	}
+}
+
+// The shards that one path on the hub named share a weight, also in a run that is resumed.
+func TestSets(t *testing.T) {
+	r := Default()
+	r.sources = []run.Source{{Key: "data.valid", Source: hub.Source{Paths: []string{"a", "b", "c"}}}, {Key: "data.train", Source: hub.Source{Paths: []string{"a", "b"}}}}
+	got := r.sets("data.train", []string{"x", "a", "b", "c", "a"})
+	if want := [][]string{{"x"}, {"a", "b"}, {"c"}, {"a"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
