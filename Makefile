@@ -5,7 +5,7 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check docs fuzz setup parity models round-trips remote contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one inputs clean
+.PHONY: build demo test race check docs fuzz setup parity models round-trips remote contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one paper-tiny paper-small clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -172,12 +172,14 @@ real-one:
 		-set data.train=$(SHARED)/data/hh/helpful-base.test.jsonl.gz $(SET)
 	bin/haf -json eval runs/hh-$(NAME) -held-out -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz > runs/hh-$(NAME)/eval.json
 
-# Links in data/ and models/, where the grids of recipes/paper-{tiny,small,full}.toml look.
-inputs: models
-	mkdir -p models
-	ln -sfn $(SHARED)/data data
-	ln -sfn $(abspath $(SHARED))/models/stories260k models/stories260k
-	ln -sfn $(SMOLLM2) models/smollm2-135m-instruct
+# The grids of recipes/paper-{tiny,small}.toml on local copies of models and data, without the hub. GRID=-plan lists the cells.
+GRID_FILES = -file helpful=$(SHARED)/data/hh/helpful-base.test.jsonl.gz -file safer=$(SHARED)/data/beavertails/pku-saferlhf.test.jsonl.gz
+paper-tiny: build
+	bin/haf paper recipes/paper-tiny.toml -model $(SHARED)/models/stories260k $(GRID_FILES) $(GRID)
+
+paper-small: build models
+	bin/haf paper recipes/paper-small.toml -model $(SMOLLM2) $(GRID_FILES) -file harmless=$(SHARED)/data/hh/harmless-base.test.jsonl.gz \
+		-file alpaca=$(SHARED)/data/alpaca/pandalm.jsonl.gz -file arena=$(SHARED)/data/arena/mt-bench-human.jsonl.gz $(GRID)
 
 clean:
 	rm -rf bin

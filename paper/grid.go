@@ -130,6 +130,32 @@ func Parse(name string, data []byte) (*Grid, error) {
 	return p, nil
 }
 
+// Replace puts another base model, unless it is "", and other paths of sets, by their names, in the
+// place of the grid's. A set then has no test files of its own.
+func (p *Grid) Replace(model string, sets map[string]string) error {
+	for name, path := range sets {
+		i := slices.IndexFunc(p.Sets, func(s Set) bool { return s.Name == name })
+		if i < 0 {
+			var names []string
+			for _, s := range p.Sets {
+				names = append(names, s.Name)
+			}
+			return fmt.Errorf("paper: %s has no set %q: there are %s", p.name, name, strings.Join(names, ", "))
+		}
+		p.Sets[i].Files, p.Sets[i].Test = []string{path}, nil
+	}
+	if model == "" {
+		return nil
+	}
+	table, ok := p.Recipe["model"].(map[string]any)
+	if !ok {
+		return fmt.Errorf("paper: %s has no table [recipe.model], so -model has no place", p.name)
+	}
+	table["path"] = model
+	p.BaseConfig = nil // of the other base
+	return nil
+}
+
 // check looks at everything but the recipes, which the cells check.
 func (p *Grid) check() error {
 	switch {

@@ -15,12 +15,18 @@ type paperCmd struct {
 	Plan   bool     `help:"List the cells with an estimate of time and memory; fetch and train nothing; exit code 3 where it does not fit."`
 	Only   []string `help:"Only the cells of this table; may be repeated." sep:"none"`
 	Page   bool     `help:"Make the page of what is finished; train nothing."`
+	// What the grid names on the hub may lie elsewhere.
+	Model string            `help:"Base model in the place of the grid's: a folder or an id on the hub."`
+	Files map[string]string `name:"file" help:"Read a set of the grid from another path: SET=PATH; may be repeated." mapsep:"none"`
 }
 
 // Run trains and evaluates the grid's cells that are not finished, then makes the page.
 func (c *paperCmd) Run(a *app) error {
 	grid, err := paper.Load(c.Recipe)
 	if err != nil {
+		return err
+	}
+	if err := grid.Replace(c.Model, c.Files); err != nil {
 		return err
 	}
 	if c.Out == "" {
