@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -45,7 +46,7 @@ func shards(path string) ([]shard, error) {
 		return folderShards(dir, split)
 	}
 	if !strings.ContainsAny(path, "*?[") {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.ENOENT}
 	}
 	matches, err := doublestar.FilepathGlob(path, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
 	if err != nil {
