@@ -49,3 +49,36 @@ func (e *Encoder) textTokens(text string, noBOS bool) []int32 {
 	}
 	return slices.Concat([]int32{e.bos}, ids)
 }
+
+// Text returns a conversation as text, template and special tokens included, for a server that
+// tokenizes it without adding any; and its beginning up to the response, as the template writes it
+// with the generation prompt. An error of a conversation that the template refuses wraps
+// [ErrRefused].
+func (e *Encoder) Text(prompt []pref.Message, response string) (whole, begin string, err error) {
+	messages := append(slices.Clip(prompt), pref.Message{Role: pref.Assistant, Content: response})
+	if whole, err = e.render(messages, false); err != nil {
+		return "", "", fmt.Errorf("encode: %w", err)
+	}
+	if begin, err = e.render(prompt, true); err != nil {
+		return "", "", fmt.Errorf("encode: %w", err)
+	}
+	return e.withBOS(whole), e.withBOS(begin), nil
+}
+
+// withBOS gives a rendered text as many BOS tokens as Options.BOS says.
+func (e *Encoder) withBOS(text string) string {
+	want := 0
+	switch e.opt.BOS {
+	case BOSTemplate:
+		return text
+	case BOSOnce:
+		want = 1
+	case BOSTwice:
+		want = 2
+	}
+	bos, _, _ := e.tok.Special("bos_token")
+	for bos != "" && strings.HasPrefix(text, bos) {
+		text = text[len(bos):]
+	}
+	return strings.Repeat(bos, want) + text
+}

@@ -62,3 +62,26 @@ func TestVerbatim(t *testing.T) {
 		t.Errorf("%+v, %v, %v: want BOS and the text's end", c, truncated, err)
 	}
 }
+
+// TestText: the text of a conversation has the tokens of the conversation, once it is tokenized
+// without further special tokens.
+func TestText(t *testing.T) {
+	prompt := user("hi there")
+	for name, opt := range map[string]Options{
+		"as the template": {}, "once": {BOS: BOSOnce}, "twice": {BOS: BOSTwice}, "none": {BOS: BOSNone},
+	} {
+		tok := words{bos: true, eos: true, addBOS: true}
+		e := newEncoder(t, tok, turns{before: "<s>"}, opt)
+		whole, begin, err := e.Text(prompt, "fine")
+		if err != nil || !strings.HasPrefix(whole, begin) {
+			t.Fatalf("%s: %q does not begin with %q, %v", name, whole, begin, err)
+		}
+		want, _, err := e.Conversation(prompt, "fine")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tok.Encode(whole, false); !slices.Equal(got, want.Tokens) {
+			t.Errorf("%s: %q has the tokens %v, want %v", name, whole, got, want.Tokens)
+		}
+	}
+}

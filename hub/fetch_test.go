@@ -132,6 +132,36 @@ func TestModel(t *testing.T) {
 	wantError(t, err, "runs/typo is not on disk, so it was looked for on the hub")
 }
 
+// The tokenizer of a model comes without its weights, and is there offline.
+func TestTokenizer(t *testing.T) {
+	s := newStandIn(t)
+	s.put("models/org/name", llama())
+	c := s.client(t)
+	got, err := c.Tokenizer(ctx, "org/name")
+	must(t, got, err)
+	names := tree(t, got.Paths[0])
+	if slices.Contains(names, "model.safetensors") || !slices.Contains(names, "tokenizer.json") ||
+		!slices.Contains(names, "config.json") || !slices.Contains(names, "chat_template.jinja") {
+		t.Errorf("snapshot %v", names)
+	}
+	c.Offline = true
+	again, err := c.Tokenizer(ctx, "org/name")
+	if must(t, again, err); again.Paths[0] != got.Paths[0] {
+		t.Errorf("offline: %+v", again)
+	}
+	_, err = c.Model(ctx, "org/name")
+	wantError(t, err, "is not whole in the cache")
+	c.Offline = false
+	whole, err := c.Model(ctx, "org/name")
+	if must(t, whole, err); !slices.Contains(tree(t, whole.Paths[0]), "model.safetensors") {
+		t.Error("the weights did not come with the model")
+	}
+	dir := t.TempDir()
+	if local, err := c.Tokenizer(ctx, dir); err != nil || local.Paths[0] != dir {
+		t.Error(local, err)
+	}
+}
+
 // A folder on disk wins, and what is no id stays a path.
 func TestLocalWins(t *testing.T) {
 	s := newStandIn(t)

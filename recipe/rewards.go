@@ -16,7 +16,8 @@ import (
 // A Reward is one of the rewards of haf rlhf, a table [[rlhf.rewards]]. The policy is optimized for
 // their weighted sum.
 type Reward struct {
-	// what gives the reward: a model on disk or the hub, a server, or another reward source
+	// what gives the reward: a model on disk or the hub, or another source of
+	// docs/reference/reward-sources.md
 	Source string `toml:"source" json:"source"`
 	// names the reward in metrics; "" is "reward", or "reward1", "reward2", … of several
 	Name string `toml:"name" json:"name"`
@@ -27,8 +28,16 @@ type Reward struct {
 	Reward string `toml:"reward" json:"reward"`
 	// label of a score head that has several: an index, a name, or a weighted sum of them
 	Column Column `toml:"column" json:"column,omitempty"`
-	// how conversations become the reward model's tokens, where it is opened here
+	// how conversations become the reward model's tokens, where it is opened or rendered here
 	Chat
+	// folder or id of the model behind an sglang+ or openrlhf+ source, for its template and tokenizer
+	Tokenizer string `toml:"tokenizer" json:"tokenizer,omitempty"`
+	// file of the prompt of a judge+ source
+	JudgePrompt string `toml:"judge_prompt" json:"judge_prompt,omitempty"`
+	// seconds that one answer of a source may take; 0 is 120
+	Timeout float64 `toml:"timeout" json:"timeout,omitempty"`
+	// requests to a source at once; 0 is 8
+	Concurrency int `toml:"concurrency" json:"concurrency,omitempty"`
 }
 
 // Options say how the reward model is opened, where it is opened here.
@@ -122,6 +131,11 @@ func (r *Recipe) checkRewards() error {
 		case slices.ContainsFunc(r.RLHF.Rewards[:i], same):
 			return fmt.Errorf("recipe: %s is %q, as of another reward: give each a name of its own",
 				key("name"), w.Name)
+		case !(w.Timeout >= 0 && w.Timeout <= 1e6):
+			return fmt.Errorf("recipe: %s is %v, want seconds, or 0 for 120", key("timeout"), w.Timeout)
+		case w.Concurrency < 0:
+			return fmt.Errorf("recipe: %s is %d, want 1 or more, or 0 for 8", key("concurrency"),
+				w.Concurrency)
 		}
 		if _, err := source.Parse(w.Source); err != nil {
 			return fmt.Errorf("recipe: %s: %w", key("source"), err)

@@ -156,6 +156,15 @@ func (r *Recipe) absolute() (*Recipe, error) {
 			paths = append(paths, name)
 		}
 	}
+	for i := range out.RLHF.Rewards {
+		w := &out.RLHF.Rewards[i]
+		if w.JudgePrompt != "" {
+			paths = append(paths, &w.JudgePrompt)
+		}
+		if w.Tokenizer != "" && !missing(w.Tokenizer) { // not an id
+			paths = append(paths, &w.Tokenizer)
+		}
+	}
 	for _, files := range out.dataFiles() {
 		for i := range *files {
 			paths = append(paths, &(*files)[i])

@@ -14,7 +14,7 @@ import (
 )
 
 type evalCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; with several a matrix of models and data files is made."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; with several a matrix of models and data files is made."`
 	Data      []string `help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order. With -suite all: SUITE=FILE." sep:"none"`
 	Limit     int      `help:"Only the first N groups."`
 	Ties      bool     `help:"Keep pairs judged equal and measure them apart."`
@@ -23,6 +23,7 @@ type evalCmd struct {
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
 	readFlags
+	sourceFlags
 	pairFlags
 
 	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
@@ -143,7 +144,8 @@ func (c *evalCmd) runSuites(a *app) error {
 }
 
 func (c *evalCmd) openModels(a *app, models []string) (pref.Rewarder, error) {
-	return c.open(a, models, reading{Options: reward.Options{MaxLength: c.MaxLength}, once: true})
+	return c.open(a, models, reading{Options: reward.Options{MaxLength: c.MaxLength}, once: true,
+		sources: c.sourceFlags})
 }
 
 // data reads the preferences, and the validation data that a temperature is fitted on.

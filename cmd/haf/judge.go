@@ -101,7 +101,7 @@ func (c *judgeCmd) Run(a *app) error {
 	case (c.URL == "") == (len(c.Gold) == 0):
 		return fmt.Errorf("%w: give -url of a judge, or -gold", errUsage)
 	}
-	if err := a.reach(c.Gold...); err != nil {
+	if err := a.reach(c.sourceFlags, c.Gold...); err != nil {
 		return err
 	}
 	var outputs [][]pref.Sample

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -71,6 +72,8 @@ type reading struct {
 	// opened one after the other.
 	once  bool
 	batch int // responses at a time, 0: those of a call
+	// sources are settings of sources that are no models.
+	sources sourceFlags
 }
 
 // open opens the one model, or the ensemble of several.
@@ -128,9 +131,10 @@ func (a *app) sourceOptions(r reading) source.Options {
 	chat := r.Chat
 	opt := source.Options{
 		Token: os.Getenv("HAF_TOKEN"), Key: os.Getenv("HAF_API_KEY"), Log: a.p.Logf,
-		ModelSettings: r.MaxLength != 0 || r.Column != "" || chat.Args != nil ||
-			chat.Template+chat.Date+chat.Read+chat.BOS != "",
-		FindModel: a.findModel,
+		JudgeKey:         cmp.Or(os.Getenv("HAF_API_KEY"), os.Getenv("OPENAI_API_KEY")),
+		ModelSettings:    r.MaxLength != 0 || r.Column != "" || chat.Read != "",
+		TemplateSettings: chat.Args != nil || chat.Template+chat.Date+chat.BOS != "",
+		FindModel:        a.findModel,
 		Model: func(_ context.Context, name string) (pref.Rewarder, error) {
 			opt, err := a.readerOptions(r)
 			if err != nil {
@@ -146,6 +150,7 @@ func (a *app) sourceOptions(r reading) source.Options {
 	if r.once {
 		opt.Progress = a.p.Passes()
 	}
+	r.sources.apply(a, chat, &opt)
 	return opt
 }
 
@@ -160,9 +165,9 @@ func (a *app) readerOptions(r reading) (reward.ReaderOptions, error) {
 }
 
 // reach looks whether the named reward sources are there, before minutes go into other work.
-func (a *app) reach(named ...string) error {
+func (a *app) reach(f sourceFlags, named ...string) error {
 	for _, name := range named {
-		if err := source.Reach(a.ctx, name, a.sourceOptions(reading{})); err != nil {
+		if err := source.Reach(a.ctx, name, a.sourceOptions(reading{sources: f})); err != nil {
 			return err
 		}
 	}
@@ -226,7 +231,8 @@ func (s *openScorer) file() run.ModelFile {
 
 // goldFlags name a gold reward model, or several whose mean is the gold reward.
 type goldFlags struct {
-	Gold []string `help:"Gold reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; may be repeated: the mean of their rewards." sep:"none"`
+	sourceFlags
+	Gold []string `help:"Gold reward source: run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; may be repeated: the mean of their rewards." sep:"none"`
 
 	GoldChat chatFlags `embed:"" prefix:"gold-"`
 }
@@ -246,7 +252,9 @@ func (f goldFlags) openGold(a *app) (*openScorer, error) {
 		rule.Name = rewarder.Mean
 		name = rule.Name + " of " + strings.Join(f.Gold, ", ")
 	}
-	r, err := a.openEnsemble(f.Gold, rule, reading{Options: reward.Options{Chat: chat}})
+	r, err := a.openEnsemble(f.Gold, rule, reading{
+		Options: reward.Options{Chat: chat}, sources: f.sourceFlags,
+	})
 	if err != nil {
 		return nil, err
 	}

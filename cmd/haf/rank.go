@@ -13,7 +13,7 @@ import (
 )
 
 type rankCmd struct {
-	Models  []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
+	Models  []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
 	Samples string   `help:"Rank the samples of this file, {prompt, response} a line, in place of new ones."`
 	Limit   int      `help:"Only the first N prompts."`
@@ -51,7 +51,7 @@ func (c *rankCmd) Run(a *app) error {
 	if c.Samples == "" && c.Policy == "" && c.URL == "" && (c.Ensemble != "" || !source.IsModel(c.Models[0])) {
 		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with -policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
 	}
-	if err := a.reach(slices.Concat(c.Models, c.Gold)...); err != nil { // before samples are generated
+	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil { // before samples are generated
 		return err
 	}
 	samples, journal, err := c.samples(a)
@@ -59,7 +59,7 @@ func (c *rankCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = journal.Close() }() // of no effect once finished
-	from, err := c.open(a, c.Models, reading{})
+	from, err := c.open(a, c.Models, reading{sources: c.sourceFlags})
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 type relabelCmd struct {
-	Models    []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
+	Models    []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
 	Data      []string `required:"" help:"Preferences, or groups such as haf rank writes; several are read in order." sep:"none"`
 	Out       string   `required:"" help:"New JSONL file of labelled pairs, or with -strategy scores of groups."`
 	Strategy  string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
@@ -63,7 +63,7 @@ func (c *relabelCmd) Run(a *app) error {
 	if _, err := os.Stat(c.Out); err == nil {
 		return fmt.Errorf("%s exists: name a new file or remove it", c.Out)
 	}
-	if err := a.reach(slices.Concat(c.Models, c.Gold)...); err != nil { // before anything is scored
+	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil { // before anything is scored
 		return err
 	}
 	files, err := a.data(c.Data)
@@ -126,7 +126,7 @@ func (c *relabelCmd) Run(a *app) error {
 // own reads rewards of the model on every response of the groups, "" that of the head that was
 // trained: [reward][group][response]. Groups that the model's template refuses are left out.
 func (c *relabelCmd) own(a *app, groups *[]pref.Group, names ...string) (out [][][]float64, err error) {
-	from, err := c.open(a, c.Models, reading{})
+	from, err := c.open(a, c.Models, reading{sources: c.sourceFlags})
 	if err != nil {
 		return nil, err
 	}

@@ -54,11 +54,11 @@ func (c *rlhfCmd) Run(a *app) error {
 type rewardOpener struct{ a *app }
 
 // Reach implements [launch.RewardOpener].
-func (o rewardOpener) Reach(r recipe.Reward) error { return o.a.reach(r.Source) }
+func (o rewardOpener) Reach(r recipe.Reward) error { return o.a.reach(sourcesOf(r), r.Source) }
 
 // Open implements [launch.RewardOpener].
 func (o rewardOpener) Open(r recipe.Reward) (launch.RewardSource, error) {
-	from, err := o.a.openRewarder(r.Source, reading{Options: r.Options()})
+	from, err := o.a.openRewarder(r.Source, reading{Options: r.Options(), sources: sourcesOf(r)})
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 type scoreCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id or URL of a server; several with -ensemble."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
 	Prompt    string   `help:"One prompt."`
 	Response  string   `help:"The response to it."`
 	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
@@ -18,6 +18,7 @@ type scoreCmd struct {
 	MaxLength int      `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlags
 	readFlags
+	sourceFlags
 }
 
 // scoreBatch is how many samples are scored at a time.
@@ -32,7 +33,7 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.open(a, c.Models, reading{Options: reward.Options{MaxLength: c.MaxLength},
+	r, err := c.open(a, c.Models, reading{Options: reward.Options{MaxLength: c.MaxLength}, sources: c.sourceFlags,
 		once: true, batch: scoreBatch})
 	if err != nil {
 		return err

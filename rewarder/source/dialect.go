@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -23,8 +24,11 @@ type dialect struct {
 	paths   []string // that give rewards, the default first
 	models  string   // path of a list of models as OpenAI's; "" is none
 	batch   int      // responses of a request
+	// renders says that conversations are sent as a template and a tokenizer make them here, so that
+	// one must be named.
+	renders bool
 	// body is a request for the rewards of items, sent as JSON.
-	body func(model string, items []item) (any, error)
+	body func(model string, items []item, by Renderer) (any, error)
 	// refuses returns the reason why a prompt cannot be sent; nil refuses none.
 	refuses func(prompt []pref.Message) error
 	// read takes the rewards of n items from an answer of a path.
@@ -53,8 +57,8 @@ func (d *dialect) place(address string) (place, error) {
 		}
 	}
 	if strings.HasSuffix(p.base, "/v1") {
-		return place{}, fmt.Errorf("the address ends with /v1, but %s stands beside it: leave out /v1",
-			strings.Join(d.paths, " and "))
+		return place{}, fmt.Errorf("the address ends with /v1, which %s has not before it: leave out "+
+			"/v1", d.paths[0])
 	}
 	return p, nil
 }
@@ -74,7 +78,18 @@ func (d *dialect) open(ctx context.Context, s Source, opt Options) (pref.Rewarde
 	if err != nil {
 		return nil, err
 	}
-	if d.models != "" {
+	var by Renderer
+	if d.renders {
+		if by, err = opt.renderer(ctx, d.program); err != nil {
+			return nil, err
+		}
+	}
+	if d.models == "" {
+		err = reachPath(ctx, client, p.path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+	} else {
 		models, err := client.Models(ctx, d.models)
 		if err != nil {
 			return nil, explain(err, d.program)
@@ -89,13 +104,37 @@ func (d *dialect) open(ctx context.Context, s Source, opt Options) (pref.Rewarde
 	}
 	return &single{
 		served:   d.served(p),
+		model:    strings.TrimSpace(fmt.Sprintf("%s%s %s", d.program, p.path, p.model)),
 		progress: opt.Progress,
-		refuses:  d.refuses,
+		refuses:  d.refusal(by),
 		score: func(ctx context.Context, items []item, done func(int)) ([]float64, error) {
-			rewards, err := d.score(ctx, client, p, items, opt.concurrency(), done)
+			rewards, err := d.score(ctx, client, p, items, by, opt.concurrency(), done)
 			return rewards, explain(err, d.program)
 		},
 	}, nil
+}
+
+// refusal returns what refuses prompts: the dialect, or the template that renders them.
+func (d *dialect) refusal(by Renderer) func(prompt []pref.Message) error {
+	if by == nil {
+		return d.refuses
+	}
+	return func(prompt []pref.Message) error {
+		_, _, err := by.Text(prompt, "a")
+		return err
+	}
+}
+
+// reachPath returns an error if no server answers at a path that has nothing to ask it first. Any
+// status is an answer.
+func reachPath(ctx context.Context, client *remote.Client, path string) error {
+	var answer json.RawMessage
+	err := client.Call(ctx, http.MethodGet, path, nil, &answer)
+	var failed *url.Error
+	if ctx.Err() != nil || errors.As(err, &failed) {
+		return err
+	}
+	return nil
 }
 
 // served is what gives rewards at a place.
@@ -109,8 +148,8 @@ func (d *dialect) served(p place) string {
 
 // score asks for the rewards of items in requests of a batch each, several at once.
 func (d *dialect) score(
-	ctx context.Context, client *remote.Client, p place, items []item, concurrency int,
-	done func(int),
+	ctx context.Context, client *remote.Client, p place, items []item, by Renderer,
+	concurrency int, done func(int),
 ) ([]float64, error) {
 	out := make([]float64, len(items))
 	group, inner := errgroup.WithContext(ctx)
@@ -120,7 +159,7 @@ func (d *dialect) score(
 	for from := 0; from < len(items) && inner.Err() == nil; from += d.batch {
 		to := min(from+d.batch, len(items))
 		group.Go(func() error {
-			rewards, err := d.request(inner, client, p, items[from:to])
+			rewards, err := d.request(inner, client, p, items[from:to], by)
 			if err != nil {
 				return fmt.Errorf("responses %d to %d of %d: %w", from+1, to, len(items), err)
 			}
@@ -139,9 +178,9 @@ func (d *dialect) score(
 }
 
 func (d *dialect) request(
-	ctx context.Context, client *remote.Client, p place, items []item,
+	ctx context.Context, client *remote.Client, p place, items []item, by Renderer,
 ) ([]float64, error) {
-	body, err := d.body(p.model, items)
+	body, err := d.body(p.model, items, by)
 	if err != nil {
 		return nil, err
 	}

@@ -323,26 +323,20 @@ func (p *process) end(timeout time.Duration) error {
 	_ = p.stdin.Close() // its reader may be gone
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	extra := 0
-	for {
-		select {
-		case _, ok := <-p.lines:
-			switch {
-			case ok:
-				extra++
-				continue
-			case extra > 0:
-				return fmt.Errorf("the command wrote %d lines more than it read: its rewards may "+
-					"belong to other responses", extra)
-			case p.cmd.ProcessState.Success():
-				return nil
-			}
-			return p.explain(fmt.Errorf("the command failed at its end: %w", p.ended))
-		case <-timer.C:
+	select {
+	case line, ok := <-p.lines:
+		switch {
+		case ok:
 			p.kill()
-			return fmt.Errorf("the command did not end within %s after its input, and was killed",
-				timeout)
+			return fmt.Errorf("the command wrote %q, a line more than it read: its rewards may "+
+				"belong to other responses", short(line))
+		case p.cmd.ProcessState.Success():
+			return nil
 		}
+		return p.explain(fmt.Errorf("the command failed at its end: %w", p.ended))
+	case <-timer.C:
+		p.kill()
+		return fmt.Errorf("the command did not end within %s after its input, and was killed", timeout)
 	}
 }
 

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,12 +18,20 @@ type Options struct {
 	Model func(ctx context.Context, name string) (pref.Rewarder, error)
 	// FindModel returns an error unless the model is there. It may fetch the model.
 	FindModel func(ctx context.Context, name string) error
+	// Tokenizer opens what renders conversations for programs that take no messages; nil: none is
+	// named.
+	Tokenizer func(ctx context.Context) (Renderer, error)
 	// ModelSettings says that settings are given which only a model that is opened here has, such
-	// as a chat template. Other sources refuse them.
-	ModelSettings bool
+	// as its length, and TemplateSettings that some are given of a chat template. Sources that have
+	// no use for them refuse them.
+	ModelSettings, TemplateSettings bool
+	// JudgePrompt is the file of a judge's prompt.
+	JudgePrompt string
 
 	Token string // bearer token for haf serve; "" is none
 	Key   string // bearer token for servers of other programs; "" is none
+	// JudgeKey is the bearer token for the server of a judge; "" is none.
+	JudgeKey string
 	// Concurrency is how many requests a server is sent at once; 0 is 8.
 	Concurrency int
 	// Timeout bounds the wait for one answer; 0 is two minutes.
@@ -54,6 +63,11 @@ func (opt Options) retries() int {
 
 // client returns a client of a server of another program.
 func (opt Options) client(base string) (*remote.Client, error) {
+	return remote.Dial(opt.remote(base))
+}
+
+// remote are the settings of a client.
+func (opt Options) remote(base string) remote.Options {
 	settings := remote.Options{
 		URL: base, Key: opt.Key, Concurrency: opt.concurrency(), Timeout: opt.Timeout,
 		Retries: opt.retries(),
@@ -61,7 +75,7 @@ func (opt Options) client(base string) (*remote.Client, error) {
 	if opt.Log != nil {
 		settings.Say = func(line string) { opt.Log("%s", line) }
 	}
-	return remote.Dial(settings)
+	return settings
 }
 
 // Open opens the source of a name.
@@ -74,7 +88,8 @@ func Open(ctx context.Context, name string, opt Options) (pref.Rewarder, error) 
 }
 
 func (s Source) open(ctx context.Context, opt Options) (pref.Rewarder, error) {
-	if opt.ModelSettings && len(s.scheme.prefixes) > 0 {
+	here := len(s.scheme.prefixes) == 0
+	if !here && (opt.ModelSettings || opt.TemplateSettings && !s.scheme.renders) {
 		return nil, fmt.Errorf("%w: %s: -max-length, -column, -template, -template-arg, -date, "+
 			"-read and -bos are for models that are opened here, not for other sources", ErrName,
 			s.Name)
@@ -95,7 +110,8 @@ func Reach(ctx context.Context, name string, opt Options) error {
 	if s.scheme.reach != nil {
 		return s.scheme.reach(ctx, s, opt)
 	}
-	opt.ModelSettings, opt.Progress, opt.tries = false, nil, reachTries
+	opt.ModelSettings, opt.TemplateSettings = false, false
+	opt.Progress, opt.tries = nil, reachTries
 	r, err := s.open(ctx, opt)
 	if err != nil {
 		return err
@@ -110,7 +126,7 @@ func Served(r pref.Rewarder, reward string) string {
 	case *serve.Remote:
 		return fmt.Sprintf("reward %s of %s", reward, from.Model())
 	case *single:
-		return fmt.Sprintf("reward %s of %s", reward, from.served)
+		return fmt.Sprintf("reward %s of %s", reward, cmp.Or(from.model, from.served))
 	}
 	return ""
 }

@@ -162,7 +162,7 @@ func TestVLLM(t *testing.T) {
 		t.Run(name, func(t *testing.T) { conforms(t, source, Options{Concurrency: 3}) })
 	}
 	r := mustOpen(t, "vllm+"+url, Options{})
-	if got := Served(r, Score); got != "reward score of vllm+"+url+"/classify#ORG/rm" {
+	if got := Served(r, Score); got != "reward score of vLLM/classify ORG/rm" {
 		t.Error(got)
 	}
 	groups := rewarder.Alone(rewardertest.Samples()[:2])

@@ -22,7 +22,9 @@ type item struct {
 
 // A single is a Rewarder of one reward.
 type single struct {
-	served string // what gives the reward, for manifests and messages
+	served string // what gives the reward, for messages
+	// model is what gives the reward wherever it is served, for manifests; "" is served.
+	model string
 	// score returns the rewards of one item or more, in order, and tells done how many it has so
 	// far. It returns an error rather than a reward that is no finite number.
 	score func(ctx context.Context, items []item, done func(n int)) ([]float64, error)

@@ -19,6 +19,7 @@ type scheme struct {
 	prefixes []string
 	form     string // of a name
 	strip    string // the beginning of a name that is no part of its address
+	renders  bool   // conversations are rendered here, so that settings of the template count
 	// check looks at an address without opening anything; nil accepts every address.
 	check func(address string) error
 	open  func(ctx context.Context, s Source, opt Options) (pref.Rewarder, error)
@@ -38,6 +39,21 @@ var schemes = []scheme{
 		prefixes: overHTTP(vllm.scheme), strip: vllm.scheme,
 		form:  "vllm+http://HOST:PORT[/pooling][#MODEL]",
 		check: vllm.check, open: vllm.open,
+	},
+	{
+		prefixes: overHTTP(sglang.scheme), strip: sglang.scheme, renders: true,
+		form:  "sglang+http://HOST:PORT",
+		check: sglang.check, open: sglang.open,
+	},
+	{
+		prefixes: overHTTP(openRLHF.scheme), strip: openRLHF.scheme, renders: true,
+		form:  "openrlhf+http://HOST:PORT",
+		check: openRLHF.check, open: openRLHF.open,
+	},
+	{
+		prefixes: overHTTP("judge+"), strip: "judge+",
+		form:  "judge+http://HOST:PORT/v1#MODEL",
+		check: checkJudge, open: openJudge,
 	},
 	{
 		prefixes: []string{"scores:"}, strip: "scores:",

@@ -42,7 +42,7 @@ const (
 	vllmPooling  = "/pooling"
 )
 
-func vllmBody(model string, items []item) (any, error) {
+func vllmBody(model string, items []item, _ Renderer) (any, error) {
 	one := items[0]
 	return struct {
 		Model         string         `json:"model"`

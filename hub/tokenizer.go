@@ -1,0 +1,43 @@
+package hub
+
+import (
+	"context"
+	"path/filepath"
+)
+
+// Tokenizer is Model for a model of which the configuration and the tokenizer are wanted alone.
+func (c *Client) Tokenizer(ctx context.Context, path string) (Source, error) {
+	if exists(path) {
+		return Source{Named: path, Paths: []string{path}}, nil
+	}
+	ref, ok, err := modelRef(path)
+	if err != nil || !ok {
+		return Source{Named: path, Paths: []string{path}}, err
+	}
+	s, err := c.tokenizer(ctx, ref)
+	return s.of(path, ref), noLocal(path, err)
+}
+
+// tokenizer returns a folder with the configuration and the tokenizer of a model, and fetches what
+// of them is missing. Weights are not fetched.
+func (c *Client) tokenizer(ctx context.Context, ref Ref) (Source, error) {
+	cached := Source{Commit: c.commit(ref)}
+	cached.Paths = []string{c.snapshot(ref, cached.Commit)}
+	whole := cached.Commit != "" && exists(filepath.Join(cached.Paths[0], tokenizerName))
+	if whole && commitForm.MatchString(ref.Revision) {
+		return cached, nil
+	}
+	list, err := c.listOrCached(ctx, ref, whole)
+	if err != nil || list.commit == "" {
+		return cached, err
+	}
+	names := small(list.files)
+	if err := c.fetch(ctx, ref, list.commit, names, "configuration and tokenizer"); err != nil {
+		return Source{}, err
+	}
+	got := Source{Commit: list.commit, Paths: []string{c.snapshot(ref, list.commit)}}
+	if _, model := c.cachedModel(ref); model {
+		return got, nil // the revision stays that of the weights that are there
+	}
+	return got, c.setCommit(ref, list.commit)
+}
