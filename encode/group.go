@@ -18,9 +18,13 @@ type Group struct {
 	Comparisons []pref.Comparison // indices into Responses; none between responses of the same tokens
 	Ties        [][2]int          // responses that were judged equal, the same tokens or not
 	Scores      []float64         // of the responses, as the data states them; nil where it does not
-	Source      pref.Source
-	Index       int  // which group of the input of [Encoder.Groups] this was
-	Truncated   bool // tokens were cut to fit Options.MaxLength
+	Labels      []bool            // of the group's own responses, desirable or not; nil where there are none
+	// of the group's own responses by attribute, NaN where the data states none; nil: none at all
+	Grades    map[string][]float64
+	Others    int // the last responses, which were given to other prompts: see AddOthers
+	Source    pref.Source
+	Index     int  // which group of the input of [Encoder.Groups] this was
+	Truncated bool // tokens were cut to fit Options.MaxLength
 
 	// comparisons removed: all, and those that only truncation made identical
 	identical, cutIdentical int
@@ -208,6 +212,9 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 	if g.Scores != nil && len(g.Scores) != len(g.Responses) {
 		return Group{}, fmt.Errorf("%d scores of %d responses", len(g.Scores), len(g.Responses))
 	}
+	if err := checkSingles(g.Labels, g.Grades, len(g.Responses)); err != nil {
+		return Group{}, err
+	}
 	whole, err := e.conversations(g.Prompt, g.Responses)
 	switch {
 	case errors.Is(err, ErrRefused):
@@ -223,6 +230,7 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 	}
 	out := newGroup(cut)
 	out.Source, out.Ties, out.Scores, out.Truncated = g.Source, g.Ties, g.Scores, truncated
+	out.Labels, out.Grades = g.Labels, g.Grades
 	out.special = e.specialIn(g)
 	for _, c := range g.Comparisons {
 		if !slices.Equal(cut[c.Chosen].Tokens, cut[c.Rejected].Tokens) {
@@ -234,7 +242,7 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 			out.cutIdentical++
 		}
 	}
-	if len(out.Comparisons) > 0 || len(out.Ties) > 0 {
+	if len(out.Comparisons) > 0 || len(out.Ties) > 0 || out.Labels != nil || out.Grades != nil {
 		out.compact()
 		return out, nil
 	}
@@ -385,6 +393,23 @@ func (g *Group) Check() error {
 	for i, t := range g.Ties {
 		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]}, len(g.Responses)); err != nil {
 			return fmt.Errorf("tie %d: %w", i+1, err)
+		}
+	}
+	if g.Others < 0 || g.Others >= len(g.Responses) {
+		return fmt.Errorf("%d of %d responses were given to other prompts, want fewer", g.Others, len(g.Responses))
+	}
+	return checkSingles(g.Labels, g.Grades, g.Own())
+}
+
+// checkSingles returns an error unless there is a label, and a grade of every attribute, for each
+// of so many responses, or none.
+func checkSingles(labels []bool, grades map[string][]float64, responses int) error {
+	if labels != nil && len(labels) != responses {
+		return fmt.Errorf("there are %d labels of %d responses", len(labels), responses)
+	}
+	for attribute, values := range grades {
+		if len(values) != responses {
+			return fmt.Errorf("there are %d grades of %s for %d responses", len(values), attribute, responses)
 		}
 	}
 	return nil

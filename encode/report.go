@@ -21,6 +21,8 @@ type Report struct {
 	Truncated int            // of those kept: tokens were cut
 	Dropped   map[string]int // groups left out, by reason
 	Compared  int            // comparisons kept, ties among them
+	// responses kept that are labelled, those of them that are desirable, and groups kept with grades
+	Labelled, Desirable, Graded int
 	// Comparisons removed because both responses have the same tokens, in kept and in dropped groups;
 	// and how many of them differed before truncation.
 	Identical, IdenticalByTruncation int
@@ -45,7 +47,15 @@ func (r *Report) String() string {
 	if len(r.Dropped) > 0 {
 		fmt.Fprintf(&b, ", %d dropped (%s)", r.Left(), r.reasons())
 	}
-	fmt.Fprintf(&b, ", %d comparisons", r.Compared)
+	if r.Compared > 0 || r.Labelled+r.Graded == 0 {
+		fmt.Fprintf(&b, ", %d comparisons", r.Compared)
+	}
+	if r.Labelled > 0 {
+		fmt.Fprintf(&b, ", %d labelled responses (%d desirable)", r.Labelled, r.Desirable)
+	}
+	if r.Graded > 0 {
+		fmt.Fprintf(&b, ", %d groups with grades", r.Graded)
+	}
 	if r.Identical > 0 {
 		fmt.Fprintf(&b, ", %d between identical responses removed (%d became identical by truncation)", r.Identical, r.IdenticalByTruncation)
 	}
@@ -145,6 +155,15 @@ func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, err
 			continue
 		}
 		report.Compared += g.Compared()
+		report.Labelled += len(g.Labels)
+		for _, desirable := range g.Labels {
+			if desirable {
+				report.Desirable++
+			}
+		}
+		if g.Grades != nil {
+			report.Graded++
+		}
 		if g.Truncated {
 			report.Truncated++
 		}

@@ -27,10 +27,15 @@ type clusters struct {
 // newClusters puts groups that share a prompt into one cluster. Clusters without a comparison carry
 // nothing and are left out.
 func newClusters(groups []pref.Group) *clusters {
+	return clustersOf(groups, func(g pref.Group) bool { return len(g.Comparisons) > 0 })
+}
+
+// clustersOf does the same for groups that carry something else.
+func clustersOf(groups []pref.Group, carries func(pref.Group) bool) *clusters {
 	c := &clusters{of: make([]int, len(groups))}
 	seen := map[pref.PromptKey]int{}
 	for g, group := range groups {
-		if len(group.Comparisons) == 0 {
+		if !carries(group) {
 			c.of[g] = -1
 			continue
 		}

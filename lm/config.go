@@ -44,7 +44,9 @@ type Config struct {
 
 	TiedEmbeddings bool // the policy head is the embedding
 
-	NumLabels     int // outputs of a score head, 0 where config.json speaks of none
+	NumLabels int // outputs of a score head, 0 where config.json speaks of none
+	// Labels names the outputs of the score head that is saved; none: one, "LABEL_0".
+	Labels        []string
 	Architectures []string
 	EOS           []int  // tokens that end a response; may be empty
 	BOS, PAD      int    // -1: none

@@ -55,8 +55,15 @@ func (c *Config) Marshal(architecture string) ([]byte, error) {
 	now := c.keys()
 	now["architectures"] = []string{architecture}
 	if strings.HasSuffix(architecture, "ForSequenceClassification") {
-		now["id2label"] = map[string]string{"0": "LABEL_0"}
-		now["label2id"] = map[string]int{"LABEL_0": 0}
+		labels := c.Labels
+		if len(labels) == 0 {
+			labels = []string{"LABEL_0"}
+		}
+		names, indices := map[string]string{}, map[string]int{}
+		for i, name := range labels {
+			names[strconv.Itoa(i)], indices[name] = name, i
+		}
+		now["id2label"], now["label2id"] = names, indices
 		delete(out, "num_labels") // id2label says it
 	}
 	for _, key := range []string{"rope_theta", "rope_scaling", localThetaKey,

@@ -58,8 +58,11 @@ func trainings(runs []*Run) Section {
 			row[5] = fmt.Sprintf("%.4f", r.Steps[n-1].Loss)
 		}
 		if best, name, ok := r.Best(); ok {
-			v := best.Rewards[name]
-			row = append(row, fmt.Sprint(best.Step), fmt.Sprintf("%.4f", v.Accuracy), Interval(v.AccuracyLow, v.AccuracyHigh), name)
+			accuracy, interval := "–", "–"
+			if v := best.Selected(); v.Name != run.ByLoss {
+				accuracy, interval = fmt.Sprintf("%.4f", v.Accuracy), Interval(v.Low, v.High)
+			}
+			row = append(row, fmt.Sprint(best.Step), accuracy, interval, name)
 		} else {
 			row = append(row, "last", "–", "–", "no validation")
 		}

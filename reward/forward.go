@@ -28,7 +28,7 @@ const (
 
 // Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S
 // response slots the reward scoreS, the summed log-probability logpS and the reward's log-variance
-// logVarS (float32 [S]); a head that is not wanted is nil. gradient says what logpS will be
+// logVarS (float32 [S], scoreS [S, A] of a head with A outputs); a head that is not wanted is nil. gradient says what logpS will be
 // differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the
 // score head reads: dropout.
 func (m *Model) Heads(
@@ -50,7 +50,7 @@ func (m *Model) Heads(
 			hiddenSH = Mul(hiddenSH, keepSH)
 		}
 		if want&ScoreHead != 0 {
-			scoreS = Reshape(m.score(hiddenSH, w), slots)
+			scoreS = Reshape(m.score(hiddenSH, w), m.scoreShape(slots)...)
 		}
 		if want&VarianceHead != 0 {
 			logVarS = Reshape(linear(hiddenSH, w, varianceName), slots)
@@ -67,6 +67,14 @@ func (m *Model) Heads(
 		logpS = sumByOwner(logpN, in.OwnerN, slots)
 	}
 	return scoreS, logpS, logVarS
+}
+
+// scoreShape is [S], or [S, A] of a score head with A outputs.
+func (m *Model) scoreShape(slots int) []int {
+	if n := m.Outputs(); n > 1 {
+		return []int{slots, n}
+	}
+	return []int{slots}
 }
 
 // hidden builds the decoder's forward pass over the inputs of a packed batch, and returns the

@@ -18,6 +18,8 @@ const (
 type HeadInit struct {
 	Kind  string // "" is LinearHead
 	Units int    // of the hidden layer of MLPHead; 0 is 1024, GRM's
+	// Labels names its outputs, which are then as many; none: one output, the reward.
+	Labels []string
 	// Variance wants a variance head beside it.
 	Variance bool
 	Random   *rand.Rand // for its first layer, U(−1/√H, 1/√H) as in PyTorch; nil: from a fixed seed
@@ -25,7 +27,7 @@ type HeadInit struct {
 
 // mlp makes the layers of MLPHead, over hidden states of the given size.
 func (f HeadInit) mlp(hidden int) *scoreHead {
-	units, random := f.Units, f.Random
+	units, random, outputs := f.Units, f.Random, max(1, len(f.Labels))
 	if units == 0 {
 		units = 1024
 	}
@@ -42,7 +44,8 @@ func (f HeadInit) mlp(hidden int) *scoreHead {
 	}
 	return &scoreHead{layers: 2, source: "a fresh one", arrays: []weights.Array{
 		uniform(mlpName(0, "weight"), units, hidden), uniform(mlpName(0, "bias"), units),
-		{Name: mlpName(1, "weight"), Shape: []int{1, units}, Data: make([]float32, units)}, {Name: mlpName(1, "bias"), Shape: []int{1}, Data: make([]float32, 1)},
+		{Name: mlpName(1, "weight"), Shape: []int{outputs, units}, Data: make([]float32, outputs*units)},
+		{Name: mlpName(1, "bias"), Shape: []int{outputs}, Data: make([]float32, outputs)},
 	}}
 }
 

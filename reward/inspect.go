@@ -124,6 +124,9 @@ func Inspect(path string, opt ChatOptions) (*Inspection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
+	if err := nameLabels(config, src.meta.Labels); err != nil {
+		return nil, err
+	}
 	ck, twoSets := weights.Open(src.base)
 	if errors.Is(twoSets, weights.ErrTwoSets) {
 		ck, err = weights.OpenSingle(src.base)

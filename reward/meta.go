@@ -41,6 +41,8 @@ type Meta struct {
 	Heads      []string         `json:"heads"`      // the trained ones: "score", "policy"
 	// ScoreOffset is added to what the score head gives: the bias that the model's source had.
 	ScoreOffset float64 `json:"score_offset,omitempty"`
+	// Labels names the outputs of a score head that has several: see Options.Column.
+	Labels []string `json:"labels,omitempty"`
 	// WeightsCRC32C are the CRC-32C of the weights, by file name; see [Open].
 	WeightsCRC32C map[string]string `json:"weights_crc32c,omitempty"`
 }

@@ -75,6 +75,9 @@ func open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	if err := checkClass(config, src.base); err != nil {
 		return nil, err
 	}
+	if err := nameLabels(config, src.meta.Labels); err != nil {
+		return nil, err
+	}
 	ck, err := weights.Open(src.base)
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
@@ -367,7 +370,12 @@ func (src *source) readAdapter(
 
 // finishHead makes the one reward of the score head that was found, nil for none.
 func (m *Model) finishHead(head *scoreHead, src *source, opt Options) error {
-	switch {
+	switch labels := opt.Head.Labels; {
+	case len(labels) > 0 && opt.Column != "":
+		return fmt.Errorf("reward: column %s chooses one reward, but an output for each of %s is to be "+
+			"trained: leave the column out", opt.Column, labelList(len(labels), labels))
+	case head != nil && len(labels) > 0:
+		return head.keep(m.Config, labels)
 	case head != nil:
 		return head.finish(m.Config, opt.Column)
 	case opt.Column != "":
@@ -444,8 +452,10 @@ func (m *Model) addHead(head *scoreHead, opt Options) error {
 	case opt.Head.Kind != "" && opt.Head.Kind != LinearHead && opt.Head.Kind != MLPHead:
 		return fmt.Errorf("reward: score head %q is not known: there are %s, %s", opt.Head.Kind, LinearHead, MLPHead)
 	}
+	m.Meta.Labels = opt.Head.Labels
 	if head == nil {
-		zeros := weights.Array{Name: lm.ScoreName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}
+		outputs, hidden := m.Outputs(), m.Config.Hidden
+		zeros := weights.Array{Name: lm.ScoreName, Shape: []int{outputs, hidden}, Data: make([]float32, outputs*hidden)}
 		m.ScoreHeadUntrained = true
 		return m.add(zeros, dtypes.Float32)
 	}

@@ -12,8 +12,9 @@ import (
 // that was not wanted are nil.
 type HeadValues struct {
 	Scores   [][]float64
-	LogProbs [][]float64 // of the responses, summed over tokens
-	LogVars  [][]float64 // log-variances of the rewards: see [objective.Uncertain]
+	Outputs  [][][]float64 // in place of Scores, of a score head with several outputs
+	LogProbs [][]float64   // of the responses, summed over tokens
+	LogVars  [][]float64   // log-variances of the rewards: see [objective.Uncertain]
 }
 
 // Read runs the wanted heads over encoded groups, packed. shapes, if not nil, are those to pack
@@ -39,14 +40,24 @@ func (m *Model) read(
 		}
 		return t
 	}
-	out := HeadValues{table(want&ScoreHead != 0), table(want&PolicyHead != 0),
-		table(want&VarianceHead != 0)}
+	outputs := m.Outputs()
+	out := HeadValues{Scores: table(want&ScoreHead != 0 && outputs == 1),
+		LogProbs: table(want&PolicyHead != 0), LogVars: table(want&VarianceHead != 0)}
+	if want&ScoreHead != 0 && outputs > 1 {
+		out.Outputs = make([][][]float64, len(groups))
+		for i, g := range groups {
+			out.Outputs[i] = make([][]float64, len(g.Responses))
+		}
+	}
 	done := 0
 	err := m.each(ctx, groups, want, opt, m.Arguments(), func(b *pack.Batch, r readings) error {
 		for j, g := range b.Groups {
 			for k, slot := range b.Slots[j] {
 				if out.Scores != nil {
 					out.Scores[g][k] = float64(r.score[slot])
+				}
+				if out.Outputs != nil {
+					out.Outputs[g][k] = widened(r.score[int(slot)*outputs : int(slot+1)*outputs])
 				}
 				if out.LogProbs != nil {
 					out.LogProbs[g][k] = float64(r.logp[slot])
@@ -63,6 +74,14 @@ func (m *Model) read(
 		return nil
 	})
 	return out, err
+}
+
+func widened(x []float32) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
+	}
+	return out
 }
 
 // maxTokens bounds a conversation, whatever positions a model has: the mask of a row takes the

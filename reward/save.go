@@ -187,6 +187,7 @@ func (m *Model) class() string {
 // in one safetensors set.
 func (m *Model) writeFolder(dir, class string, sources []weights.Source) error {
 	description := *m.Config
+	description.Labels = m.Meta.Labels
 	description.DType = "float32" // what is written, whatever the base was stored in
 	if description.PAD >= description.Vocab {
 		description.PAD = -1 // transformers cannot build an embedding that lacks the padding token's row

@@ -75,10 +75,9 @@ func decode[T any](line []byte, list *[]T) error {
 func (r Records) Best() (best Validation, name string, ok bool) {
 	var so *Best
 	for _, v := range r.Validations {
-		by := v.SelectedBy()
-		if accuracy := v.Rewards[by].Accuracy; by != "" && so.Improves(accuracy, v.Loss) {
-			so = &Best{Step: v.Step, Accuracy: accuracy, Loss: v.Loss}
-			best, name, ok = v, by, true
+		if by := v.Selected(); so.Improves(by.Accuracy, v.Loss) {
+			so = &Best{Step: v.Step, Accuracy: by.Accuracy, Loss: v.Loss}
+			best, name, ok = v, by.Name, true
 		}
 	}
 	return best, name, ok

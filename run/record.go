@@ -1,6 +1,10 @@
 package run
 
-import "haf/eval"
+import (
+	"fmt"
+
+	"haf/eval"
+)
 
 // Kinds of records in metrics.jsonl.
 const (
@@ -14,26 +18,42 @@ type Record interface{ record() }
 
 // A TrainStep is the record of an optimizer step of haf train.
 type TrainStep struct {
-	Kind              string  `json:"kind"` // KindStep
-	Step              int     `json:"step"`
-	Epoch             int     `json:"epoch"`
-	Loss              float64 `json:"loss"`
-	RewardLoss        float64 `json:"reward_loss"`
-	PolicyLoss        float64 `json:"policy_loss"`
-	Accuracy          float64 `json:"accuracy"`         // of the score head on the step's comparisons
-	Margin            float64 `json:"margin"`           // mean reward margin
-	PolicyAccuracy    float64 `json:"policy_accuracy"`  // of the implicit reward
-	LogRatioMargin    float64 `json:"log_ratio_margin"` // mean difference of the log-ratios
-	RewardWeight      float64 `json:"reward_weight"`    // w of the step
-	PolicyWeight      float64 `json:"policy_weight"`    // α of the step
-	GradNorm          float64 `json:"grad_norm"`        // before clipping
-	LR                float64 `json:"lr"`
-	Groups            int     `json:"groups"`
-	Comparisons       int     `json:"comparisons"`
-	Tokens            int     `json:"tokens"`             // without padding
-	PackingEfficiency float64 `json:"packing_efficiency"` // share of the positions that hold tokens
-	GFLOP             float64 `json:"gflop"`              // of the matrix products that were needed
-	Seconds           float64 `json:"seconds"`
+	Kind           string  `json:"kind"` // KindStep
+	Step           int     `json:"step"`
+	Epoch          int     `json:"epoch"`
+	Loss           float64 `json:"loss"`
+	RewardLoss     float64 `json:"reward_loss"`
+	PolicyLoss     float64 `json:"policy_loss"`
+	Accuracy       float64 `json:"accuracy"`         // of the score head on the step's comparisons
+	Margin         float64 `json:"margin"`           // mean reward margin
+	PolicyAccuracy float64 `json:"policy_accuracy"`  // of the implicit reward
+	LogRatioMargin float64 `json:"log_ratio_margin"` // mean difference of the log-ratios
+	RewardWeight   float64 `json:"reward_weight"`    // w of the step
+	PolicyWeight   float64 `json:"policy_weight"`    // α of the step
+	GradNorm       float64 `json:"grad_norm"`        // before clipping
+	LR             float64 `json:"lr"`
+	// of labelled responses, where a loss reads them
+	Labels            LabelStep `json:"labels,omitzero"`
+	Groups            int       `json:"groups"`
+	Comparisons       int       `json:"comparisons"`
+	Graded            int       `json:"graded,omitempty"`   // responses with attributes
+	Tokens            int       `json:"tokens"`             // without padding
+	PackingEfficiency float64   `json:"packing_efficiency"` // share of the positions that hold tokens
+	GFLOP             float64   `json:"gflop"`              // of the matrix products that were needed
+	Seconds           float64   `json:"seconds"`
+}
+
+// A LabelStep is what a step of haf train made of labelled responses. The losses are their parts of
+// reward_loss and policy_loss.
+type LabelStep struct {
+	RewardLoss     float64 `json:"reward_loss"`
+	PolicyLoss     float64 `json:"policy_loss"`
+	Accuracy       float64 `json:"accuracy"`        // of the score head's sign
+	PolicyAccuracy float64 `json:"policy_accuracy"` // of the sign of log π − log π_ref − kl
+	// estimate of KL(π‖π_ref), 0 or more, nats of a response; 0 where no loss reads it
+	KL          float64 `json:"kl"`
+	Desirable   int     `json:"desirable"` // responses
+	Undesirable int     `json:"undesirable"`
 }
 
 // RewardStats are the moments of one of several rewards over responses.
@@ -97,7 +117,14 @@ type Validation struct {
 	RewardLoss float64                `json:"reward_loss"`
 	PolicyLoss float64                `json:"policy_loss"`
 	Rewards    map[string]eval.Result `json:"rewards"` // by the name of the reward
-	Seconds    float64                `json:"seconds"`
+	// of labelled responses, by the name of the reward; the implicit one's sign is that of
+	// log π − log π_ref − kl
+	Labels map[string]eval.LabelResult `json:"labels,omitempty"`
+	// estimate of KL(π‖π_ref) by responses to other prompts, nats of a response
+	KL float64 `json:"kl,omitempty"`
+	// of the score head's outputs, by attribute
+	Attributes map[string]eval.GradeResult `json:"attributes,omitempty"`
+	Seconds    float64                     `json:"seconds"`
 }
 
 // A PolicyEval is the record of an evaluation of a policy of haf rlhf on held-out prompts. Rewards
@@ -123,13 +150,37 @@ func (PolicyEval) record() {}
 // ByLogProb is the name of the plain log-probability as a reward, for a run without a reference.
 const ByLogProb = "log-probability"
 
-// SelectedBy names the reward whose accuracy selects the weights: the score head's, where there is
-// one, then the implicit reward, then the log-probability. It is "" where there is none of them.
-func (v Validation) SelectedBy() string {
-	for _, name := range []string{"score", "implicit", ByLogProb} {
-		if _, ok := v.Rewards[name]; ok {
-			return name
+// ByLoss is the name of the selection by the loss alone, for a run of attributes.
+const ByLoss = "loss"
+
+// A Selection is the accuracy that selects the weights, with its interval, and the name of the
+// reward that has it.
+type Selection struct {
+	Name                string
+	Accuracy, Low, High float64
+}
+
+// Selected is what selects the weights: the accuracy on comparisons of the score head's reward,
+// where there is one, then of the implicit reward, then of the log-probability; without
+// comparisons that on labelled responses; else the loss alone.
+func (v Validation) Selected() Selection {
+	names := []string{"score", "implicit", ByLogProb}
+	for _, name := range names {
+		if r, ok := v.Rewards[name]; ok {
+			return Selection{name, r.Accuracy, r.AccuracyLow, r.AccuracyHigh}
 		}
 	}
-	return ""
+	for _, name := range names {
+		if r, ok := v.Labels[name]; ok {
+			return Selection{name, r.Accuracy, r.AccuracyLow, r.AccuracyHigh}
+		}
+	}
+	return Selection{Name: ByLoss}
+}
+
+func (s Selection) String() string {
+	if s.Name == ByLoss {
+		return ""
+	}
+	return fmt.Sprintf(" accuracy %.4f [%.4f, %.4f] of %s,", s.Accuracy, s.Low, s.High, s.Name)
 }

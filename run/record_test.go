@@ -89,7 +89,7 @@ func TestBest(t *testing.T) {
 		t.Error("there is a best of no validations")
 	}
 	v := of(1, 1, map[string]float64{"implicit": 0.5, run.ByLogProb: 0.5})
-	if v.SelectedBy() != "implicit" {
-		t.Errorf("selected by %q", v.SelectedBy())
+	if v.Selected().Name != "implicit" {
+		t.Errorf("selected by %+v", v.Selected())
 	}
 }

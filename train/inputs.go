@@ -67,12 +67,17 @@ func newStepInputs(b *pack.Batch, refs [][]float64, m *StepMetrics) stepInputs[a
 			marginWeight[i] = w / float32(max(1, m.comparisons-m.noMargin))
 		}
 	}
+	chosen, rejected, margin, tie := b.Chosen, b.Rejected, b.Margin, b.Tie
+	if len(weight) == 0 { // data without comparisons: one that counts nothing
+		chosen, rejected, margin, tie = []int32{0}, []int32{0}, []float32{0}, []float32{0}
+		weight, marginWeight = []float32{0}, []float32{0}
+	}
 	floats := func(x []float32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
 	ints := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
 	return stepInputs[any]{
 		RefS: floats(ref), TokensS: floats(tokens), TargetS: floats(b.Stated), GroupS: ints(group),
-		ChosenC: ints(b.Chosen), RejectedC: ints(b.Rejected), MarginC: floats(b.Margin),
-		TieC: floats(b.Tie), WeightC: floats(weight),
+		ChosenC: ints(chosen), RejectedC: ints(rejected), MarginC: floats(margin),
+		TieC: floats(tie), WeightC: floats(weight),
 		MarginWeightC: floats(marginWeight),
 		RewardWeight:  float32(m.weights[0]), PolicyWeight: float32(m.weights[1]),
 	}

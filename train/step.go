@@ -31,6 +31,7 @@ type Stepper struct {
 	total     int           // steps of the run, for the schedule of w and α
 	dropout   Dropout
 	ewc       *ewc // nil unless the schedule is elastic
+	singles   singles
 
 	gradient *Exec
 	built    int           // programs compiled, apart from the optimizer's
@@ -84,19 +85,20 @@ const (
 	numOutputs
 )
 
-// buildGradient: inputs of the batch, [stepInputs], dropout's mask where there is one, all weights
+// buildGradient: inputs of the batch, [stepInputs], those of single responses, dropout's mask where there is one, all weights
 // → losses, squared norm, margins, gradients.
 func (s *Stepper) buildGradient(in []*Node) []*Node {
 	s.built++
 	batch, in := s.model.UnpackBatch(in)
 	extra, args := unpackStepInputs(in)
+	readout := readoutOf(extra)
+	args = s.unpackSingles(&readout, args)
 	var keep *Node
 	if s.dropout.Rate > 0 {
 		keep, args = args[0], args[1:]
 	}
 	w := s.model.Weights(args)
 	score, logp, logVar := s.model.Heads(batch, w, headsOf(s.objective), s.model.Gradients(), keep)
-	readout := readoutOf(extra)
 	readout.ScoreS, readout.LogpS, readout.LogVarS = score, logp, logVar
 	if s.scale != nil {
 		w[scaleName] = args[len(args)-1]
@@ -108,10 +110,14 @@ func (s *Stepper) buildGradient(in []*Node) []*Node {
 	result[outLoss], result[outRewardLoss], result[outPolicyLoss] = out.Total, out.Reward, out.Policy
 	result[outSquares] = squares
 	result[outRewardMargin], result[outLogRatioMargin] = out.RewardMarginC, out.LogRatioMarginC
+	if s.objective.UsesLabels() {
+		result = append(result, s.labelOutputs(out, score)...)
+	}
 	return append(result, gradients...)
 }
 
-// StepMetrics are the numbers of one optimizer step. Losses are means over its comparisons.
+// StepMetrics are the numbers of one optimizer step. Losses are means over its comparisons, or over
+// its labelled or graded responses, whichever they read.
 type StepMetrics struct {
 	Loss, RewardLoss, PolicyLoss float64
 	GradNorm                     float64 // of all gradients, before clipping
@@ -122,6 +128,8 @@ type StepMetrics struct {
 	margins     [2][]float32 // of the last packed batch, by the score head and by the policy head
 	correct     [2]float64   // comparisons each head gets right; a tie counts half
 	margin      [2]float64   // sums of the margins
+	labels      labelStep
+	graded      int // responses
 	comparisons int
 	noMargin    int // comparisons of which the data states no margin
 	decided     int // comparisons that are no ties
@@ -140,6 +148,7 @@ func (m *StepMetrics) record() run.TrainStep {
 		Accuracy: m.correct[0] / n, Margin: m.margin[0] / n,
 		PolicyAccuracy: m.correct[1] / n, LogRatioMargin: m.margin[1] / n,
 		RewardWeight: m.weights[0], PolicyWeight: m.weights[1], GradNorm: m.GradNorm,
+		Labels: m.labels.record(), Graded: m.graded,
 		Groups: m.groups, Comparisons: m.comparisons, Tokens: m.tokens,
 		PackingEfficiency: float64(m.tokens) / float64(m.positions), GFLOP: m.flops / 1e9,
 	}
@@ -156,6 +165,7 @@ func (s *Stepper) begin(batches []*pack.Batch, t int) *StepMetrics {
 			m.noMargin += int(none)
 		}
 		m.groups += len(b.Groups)
+		s.countSingles(b, m)
 		m.tokens += b.Real
 		m.positions += b.Shape.Positions()
 		m.flops += TrainStepFLOPs(s.model, h, b.Shape).Total()
@@ -216,7 +226,7 @@ func (e *nonFiniteError) groups() []int {
 	}
 	var out []int
 	for _, margins := range e.margins {
-		for c, margin := range margins {
+		for c, margin := range margins[:min(len(margins), len(e.batch.Weight))] {
 			g := owner[e.batch.Chosen[c]]
 			// A value that is not finite has no difference of 0 from itself.
 			if e.batch.Weight[c] != 0 && margin-margin != 0 && !slices.Contains(out, g) {
@@ -233,6 +243,7 @@ func (e *nonFiniteError) groups() []int {
 // inputs are those of the gradient program.
 func (s *Stepper) inputs(b *pack.Batch, refs [][]float64, m *StepMetrics) []any {
 	args := append(s.model.Inputs(b), newStepInputs(b, refs, m).pack()...)
+	args = append(args, s.singleInputs(b, m)...)
 	if s.dropout.Rate > 0 {
 		slots, hidden := b.Shape.Responses, s.model.Config.Hidden
 		args = append(args, s.dropout.mask(m.step, m.batches, slots, hidden))
@@ -298,11 +309,16 @@ func (s *Stepper) runGradient(
 	m.Loss += scalar(outLoss)
 	m.RewardLoss += scalar(outRewardLoss)
 	m.PolicyLoss += scalar(outPolicyLoss)
-	result := optim.MicroBatch{Gradients: out[numOutputs:], Squares: scalar(outSquares), Loss: m.Loss}
-	if err := m.countMargins(b, out[outRewardMargin], out[outLogRatioMargin]); err != nil {
+	before := s.numOutputs()
+	result := optim.MicroBatch{Gradients: out[before:], Squares: scalar(outSquares), Loss: m.Loss}
+	err = m.countMargins(b, out[outRewardMargin], out[outLogRatioMargin])
+	if err == nil && s.objective.UsesLabels() {
+		err = s.countLabels(b, m, out[numOutputs:before])
+	}
+	if err != nil {
 		return optim.MicroBatch{}, errors.Join(err, optim.Free(out))
 	}
-	if err := optim.Free(out[:numOutputs]); err != nil {
+	if err := optim.Free(out[:before]); err != nil {
 		return optim.MicroBatch{}, errors.Join(err, optim.Free(result.Gradients))
 	}
 	return result, nil
@@ -320,7 +336,7 @@ func (m *StepMetrics) countMargins(b *pack.Batch, byHead ...*tensors.Tensor) (er
 		if m.margins[i], err = tensors.CopyFlatData[float32](t); err != nil {
 			return fmt.Errorf("train: reading margins: %w", err)
 		}
-		for c, margin := range m.margins[i] {
+		for c, margin := range m.margins[i][:len(b.Weight)] {
 			if b.Weight[c] == 0 || b.Tie[c] != 0 {
 				continue
 			}

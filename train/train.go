@@ -19,6 +19,7 @@ import (
 // Options says how a run is trained.
 type Options struct {
 	Objective       objective.Hybrid
+	Attributes      []string // of the score head's outputs, for the regression loss
 	Optimizer       optim.AdamW
 	Epochs          int
 	MaxSteps        int     // 0 is no limit
@@ -98,14 +99,13 @@ func (o Options) Check(model *reward.Model, data Data) error {
 	if err := h.Check(); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	if h.UsesLabels() || h.UsesAttributes() {
-		return fmt.Errorf("train: reward %q and policy %q read labels or attributes of single "+
-			"responses, which the data does not have: choose losses of comparisons", h.Reward, h.Policy)
-	}
 	if err := o.HeadDropout.check(); err != nil {
 		return err
 	}
 	if err := o.Optimizer.Check(); err != nil {
+		return err
+	}
+	if err := o.checkSingles(model, data.Train); err != nil {
 		return err
 	}
 	for _, groups := range [][]encode.Group{data.Train, data.Valid} {

@@ -67,6 +67,9 @@ func (t *trainer) prepare(ctx context.Context) error {
 	if opt.Objective.UsesScore() {
 		t.stepper.dropout = opt.HeadDropout
 	}
+	if opt.Objective.UsesLabels() || opt.Objective.UsesAttributes() {
+		t.stepper.Over(t.data.Train, opt.Attributes)
+	}
 	if model.Device().Kind() != backend.KindGo { // which compiles nothing
 		t.stepper.compileAhead(t.order.packing.Batch(t.order.epochs[0][0][0]))
 	}
@@ -215,14 +218,29 @@ func (t *trainer) trainStep(epoch int, packed []int) error {
 		t.result.FirstLoss = record.Loss
 		t.checkFirstLoss(record.Loss, batches)
 	}
-	accuracy := record.Accuracy
-	if !t.opt.Objective.UsesScore() {
-		accuracy = record.PolicyAccuracy
-	}
 	t.progress.Update(t.state.Step, fmt.Sprintf(
-		"loss %.4f (reward %.4f, policy %.4f), accuracy %.2f, %.0f tokens/s", record.Loss,
-		record.RewardLoss, record.PolicyLoss, accuracy, float64(record.Tokens)/record.Seconds))
+		"loss %.4f (reward %.4f, policy %.4f)%s, %.0f tokens/s", record.Loss,
+		record.RewardLoss, record.PolicyLoss, t.stepAccuracy(record),
+		float64(record.Tokens)/record.Seconds))
 	return t.folder.Record(record)
+}
+
+// stepAccuracy is what a step's line says of the comparisons, or else of the labelled responses.
+func (t *trainer) stepAccuracy(record run.TrainStep) string {
+	score := t.opt.Objective.UsesScore() && !t.opt.Objective.UsesAttributes()
+	choose := func(byScore, byPolicy float64) float64 {
+		if score {
+			return byScore
+		}
+		return byPolicy
+	}
+	switch labelled := record.Labels.Desirable + record.Labels.Undesirable; {
+	case record.Comparisons > 0:
+		return fmt.Sprintf(", accuracy %.2f", choose(record.Accuracy, record.PolicyAccuracy))
+	case labelled > 0:
+		return fmt.Sprintf(", accuracy %.2f", choose(record.Labels.Accuracy, record.Labels.PolicyAccuracy))
+	}
+	return ""
 }
 
 // failNonFinite ends a run whose loss or gradient is not finite. It writes the weights before the
@@ -255,7 +273,7 @@ func (t *trainer) checkFirstLoss(loss float64, batches []*pack.Batch) {
 	var groups []objective.Group
 	for _, b := range batches {
 		for _, g := range b.Groups {
-			groups = append(groups, valuesOf(&t.data.Train[g], nil, nil, nil))
+			groups = append(groups, t.valuesOf(&t.data.Train[g], nil, nil, nil))
 		}
 	}
 	want, ok := t.opt.Objective.FirstLoss(groups, t.order.total)

@@ -36,15 +36,13 @@ func (t *trainer) validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := record.SelectedBy()
-	result := record.Rewards[name]
+	by := record.Selected()
 	record.Seconds = time.Since(began).Seconds()
 	if err := t.folder.Record(record); err != nil {
 		return err
 	}
-	t.progress.Logf("step %d: validation accuracy %.4f [%.4f, %.4f] of %s, loss %.4f", t.state.Step,
-		result.Accuracy, result.AccuracyLow, result.AccuracyHigh, name, record.Loss)
-	if !t.state.Best.Improves(result.Accuracy, record.Loss) {
+	t.progress.Logf("step %d: validation%s loss %.4f", t.state.Step, by, record.Loss)
+	if !t.state.Best.Improves(by.Accuracy, record.Loss) {
 		t.state.EvalsSinceBest++
 		if t.result.EarlyStopped = t.outOfPatience(); t.result.EarlyStopped {
 			t.progress.Logf("early stop: %d validations without a better one; the best was step %d",
@@ -52,7 +50,7 @@ func (t *trainer) validate(ctx context.Context) error {
 		}
 		return nil
 	}
-	t.state.Best = &run.Best{Step: t.state.Step, Accuracy: result.Accuracy, Loss: record.Loss}
+	t.state.Best = &run.Best{Step: t.state.Step, Accuracy: by.Accuracy, Loss: record.Loss}
 	t.state.EvalsSinceBest = 0
 	return t.folder.SaveBest(*t.state.Best, t.stepper.optimizer.SaveWeights)
 }
@@ -71,14 +69,15 @@ func (t *trainer) measure(ctx context.Context) (run.Validation, error) {
 	if err != nil {
 		return record, err
 	}
-	scores, logps, logVars := heads.Scores, heads.LogProbs, heads.LogVars
+	scores, logps := heads.Scores, heads.LogProbs
 	if !obj.UsesScore() {
 		scores = nil
 	}
 	if obj, err = t.stepper.learnedObjective(); err != nil {
 		return record, err
 	}
-	values := t.validValues(scores, logps, logVars)
+	heads.Scores = scores
+	values := t.validValues(heads)
 	record.Loss, record.RewardLoss, record.PolicyLoss = obj.Value(values)
 	if math.IsNaN(record.Loss) || math.IsInf(record.Loss, 0) {
 		return record, fmt.Errorf("train: the validation loss after step %d is %v: lower train.lr or "+
@@ -94,18 +93,11 @@ func (t *trainer) measure(ctx context.Context) (run.Validation, error) {
 	} else if logps != nil {
 		rewards[run.ByLogProb] = logps
 	}
-	for name, values := range rewards {
-		result, err := eval.Comparisons(t.data.ValidGroups, values)
-		if err != nil {
-			return record, fmt.Errorf("train: validation: %w", err)
-		}
-		record.Rewards[name] = result
-	}
-	return record, nil
+	return record, t.measureRewards(&record, rewards, heads.Outputs, values)
 }
 
 // validValues are the validation groups' numbers for the objective's float64 reference.
-func (t *trainer) validValues(scores, logps, logVars [][]float64) []objective.Group {
+func (t *trainer) validValues(heads reward.HeadValues) []objective.Group {
 	row := func(table [][]float64, g int) []float64 {
 		if table == nil {
 			return nil
@@ -114,16 +106,22 @@ func (t *trainer) validValues(scores, logps, logVars [][]float64) []objective.Gr
 	}
 	out := make([]objective.Group, len(t.data.Valid))
 	for g := range t.data.Valid {
-		out[g] = valuesOf(&t.data.Valid[g], row(scores, g), row(logps, g), row(t.validRefs, g))
-		out[g].LogVars = row(logVars, g)
+		out[g] = t.valuesOf(&t.data.Valid[g], row(heads.Scores, g), row(heads.LogProbs, g),
+			row(t.validRefs, g))
+		out[g].LogVars = row(heads.LogVars, g)
+		if heads.Outputs != nil {
+			out[g].Outputs = heads.Outputs[g]
+		}
 	}
 	return out
 }
 
 // valuesOf are the numbers of a group for the objective's float64 reference; scores, logps and refs
 // may be nil.
-func valuesOf(g *encode.Group, scores, logps, refs []float64) objective.Group {
+func (t *trainer) valuesOf(g *encode.Group, scores, logps, refs []float64) objective.Group {
 	out := objective.Group{Scores: scores, Logps: logps, RefLogps: refs, Targets: g.Targets()}
+	out.Labels, out.Mismatched = labelsOf(g)
+	out.Attributes = gradesOf(g, t.opt.Attributes)
 	for _, r := range g.Responses {
 		out.Tokens = append(out.Tokens, max(1, r.Predicted()))
 	}
@@ -132,8 +130,8 @@ func valuesOf(g *encode.Group, scores, logps, refs []float64) objective.Group {
 			NoMargin: !g.HasMargin(c)}
 		out.Comparisons = append(out.Comparisons, comparison)
 	}
-	for _, t := range g.Ties {
-		tie := objective.Comparison{Chosen: t[0], Rejected: t[1], Tie: true}
+	for _, pair := range g.Ties {
+		tie := objective.Comparison{Chosen: pair[0], Rejected: pair[1], Tie: true}
 		out.Comparisons = append(out.Comparisons, tie)
 	}
 	return out

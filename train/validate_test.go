@@ -22,7 +22,7 @@ func TestTiesAreNotRight(t *testing.T) {
 	if b.NumComparisons != 1 || b.Tie[0] != 1 || b.Weight[0] != 1 {
 		t.Errorf("a tie is laid out as %+v", b)
 	}
-	values := valuesOf(&g, nil, nil, nil)
+	values := (&trainer{}).valuesOf(&g, nil, nil, nil)
 	if len(values.Comparisons) != 1 || !values.Comparisons[0].Tie {
 		t.Errorf("its twin is %+v", values)
 	}
