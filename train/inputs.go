@@ -59,7 +59,7 @@ func newStepInputs(b *pack.Batch, refs [][]float64, m *StepMetrics) stepInputs[a
 	}
 	weight := make([]float32, len(b.Weight))
 	for i, w := range b.Weight {
-		weight[i] = w / float32(m.comparisons)
+		weight[i] = w / float32(max(1, m.comparisons)) // a step may have labelled responses alone
 	}
 	marginWeight := make([]float32, len(b.Weight))
 	for i, w := range b.Weight {

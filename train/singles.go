@@ -235,6 +235,9 @@ func (l labelStep) record() run.LabelStep {
 	return out
 }
 
+// Labels is what the step's labelled responses came to.
+func (m *StepMetrics) Labels() run.LabelStep { return m.labels.record() }
+
 // countLabels adds what the gradient program gave of a packed batch's labelled responses.
 func (s *Stepper) countLabels(b *pack.Batch, m *StepMetrics, out []*tensors.Tensor) error {
 	scores, err := tensors.CopyFlatData[float32](out[outScores])
