@@ -54,7 +54,7 @@ func loadTraining(env Env, r *recipe.Recipe) (job[train.Result], error) {
 	if t.model, err = env.openTrained("model", r.Model.Path, r.ModelOptions()); err != nil {
 		return nil, err
 	}
-	data, lines, err := recipe.Encode(t.model.Encoder, trained, valid)
+	data, lines, err := r.Encode(t.model.Encoder, trained, valid)
 	if err != nil {
 		t.close()
 		return nil, err

@@ -32,7 +32,7 @@ func benchEncode(r *Recipe, c BenchCase, opt BenchOptions) (BenchResult, error) 
 		return result, err
 	}
 	done(&e.Read, &e.ReadBytes)
-	data, _, err := Encode(model.Encoder, groups, valid)
+	data, _, err := r.Encode(model.Encoder, groups, valid)
 	if err != nil {
 		return result, err
 	}

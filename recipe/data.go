@@ -20,7 +20,7 @@ func (d Data) Options() pref.Options {
 func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
 	d := r.Data
 	opt := d.Options()
-	opt.KeepTies = r.Objective.hybrid().UsesTies()
+	opt.KeepTies, opt.KeepUnpaired = r.Objective.hybrid().UsesTies(), r.keepsSingles()
 	clean := opt
 	clean.Limit = 0
 	opt.Fraction, opt.Weights, opt.Seed = d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
@@ -29,6 +29,7 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 		return nil, nil, nil, err
 	}
 	lines = append(lines, fmt.Sprintf("train data: %s", counts))
+	trained = r.singles(trained)
 	switch {
 	case len(d.Valid) > 0:
 		valid, counts, err = pref.LoadSets(r.sets("data.valid", d.Valid), clean)
@@ -36,6 +37,7 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 			return nil, nil, nil, err
 		}
 		lines = append(lines, fmt.Sprintf("validation data: %s", counts))
+		valid = r.singles(valid)
 	case d.ValidFraction > 0:
 		trained, valid = pref.SplitByPrompt(trained, d.ValidFraction, StreamSeed(r.Train.Seed, "split"))
 		lines = append(lines, fmt.Sprintf("split by prompt: %d groups to train on, %d to validate", len(trained), len(valid)))

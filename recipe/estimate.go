@@ -90,7 +90,7 @@ func (r *Recipe) estimate(available int64) (*RunEstimate, train.Data, error) {
 		return nil, data, err
 	}
 	defer model.Close()
-	data, lines, err := Encode(model.Encoder, trained, valid)
+	data, lines, err := r.Encode(model.Encoder, trained, valid)
 	if err != nil {
 		return nil, data, err
 	}

@@ -114,6 +114,9 @@ type Data struct {
 	Format string `toml:"format" json:"format"`
 	// which label decides: "safer", "better" or an attribute; empty is the format's default
 	Label string `toml:"label" json:"label"`
+	// Attributes of responses that the score head learns with objective.reward = "regression", an
+	// output for each
+	Attributes []string `toml:"attributes" json:"attributes"`
 	// only groups of these subsets; empty is all
 	Subsets []string `toml:"subsets" json:"subsets"`
 	// drops groups of more characters; 0 is no limit
@@ -379,7 +382,7 @@ func (r *Recipe) override(set string) error {
 	if toml.Unmarshal(line(value), &scratch) != nil {
 		value = fmt.Sprintf("%q", value)
 	}
-	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets", "lora.targets", "rlhf.stop"}, key) && !strings.HasPrefix(value, "[") {
+	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets", "data.attributes", "lora.targets", "rlhf.stop"}, key) && !strings.HasPrefix(value, "[") {
 		value = "[" + value + "]"
 	}
 	if key == rewardsKey {
@@ -410,6 +413,8 @@ func (r *Recipe) Validate() error {
 		return bad("data.max_chars", d.MaxChars, "0 (no limit) or more")
 	case !(d.LabelNoise >= 0 && d.LabelNoise <= 1):
 		return bad("data.label_noise", d.LabelNoise, "a probability from 0 to 1")
+	case r.checkSingles() != nil:
+		return r.checkSingles()
 	case len(d.Weights) > 0 && len(d.Weights) != len(d.Train):
 		return bad("data.weights", d.Weights, "one weight for each training file")
 	case r.Model.MaxLength < 0:
@@ -486,6 +491,9 @@ func (r *Recipe) ModelOptions() reward.Options {
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.TokensPerBatch,
 		Head: reward.HeadInit{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
+	if r.Objective.hybrid().UsesAttributes() {
+		opt.Head.Labels = r.Data.Attributes
+	}
 	if r.Train.Checkpointing != RecomputeAuto {
 		opt.Recompute = lm.Recompute(r.Train.Checkpointing)
 	}
@@ -499,7 +507,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 func (r *Recipe) TrainOptions() train.Options {
 	t := r.Train
 	return train.Options{
-		Objective: r.Objective.hybrid(), Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
+		Objective: r.Objective.hybrid(), Attributes: r.Data.Attributes, Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
 		EvalEvery: t.EvalEvery, CheckpointEvery: t.CheckpointEvery, Patience: t.Patience, Seed: StreamSeed(t.Seed, "order"),
 		HeadDropout: train.Dropout{Rate: r.Model.HeadDropout, Seed: StreamSeed(t.Seed, "dropout")},
 	}

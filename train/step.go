@@ -312,6 +312,9 @@ func (s *Stepper) runGradient(
 	before := s.numOutputs()
 	result := optim.MicroBatch{Gradients: out[before:], Squares: scalar(outSquares), Loss: m.Loss}
 	err = m.countMargins(b, out[outRewardMargin], out[outLogRatioMargin])
+	if s.objective.UsesAttributes() {
+		m.correct[0] = 0 // several outputs have no one margin
+	}
 	if err == nil && s.objective.UsesLabels() {
 		err = s.countLabels(b, m, out[numOutputs:before])
 	}

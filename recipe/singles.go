@@ -1,0 +1,76 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"haf/encode"
+	"haf/pref"
+	"haf/train"
+)
+
+// keepsSingles says whether responses that are judged by themselves are learned from.
+func (r *Recipe) keepsSingles() bool {
+	h := r.Objective.hybrid()
+	return h.UsesLabels() || h.UsesAttributes()
+}
+
+// singles leaves of groups what the objective reads: grades where it reads attributes, and the
+// comparisons that follow from grades where it reads comparisons. Groups with nothing left are
+// dropped.
+func (r *Recipe) singles(groups []pref.Group) []pref.Group {
+	h := r.Objective.hybrid()
+	if !r.keepsSingles() {
+		return groups
+	}
+	out := groups[:0]
+	for _, g := range groups {
+		if g.Grades != nil && !h.UsesComparisons() {
+			g.Comparisons, g.Ties = nil, nil
+		}
+		if !h.UsesAttributes() {
+			g.Grades = nil
+		}
+		if g.Compared() || g.Labels != nil || g.Grades != nil {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// checkSingles returns an error that names the first key of single responses that is wrong.
+func (r *Recipe) checkSingles() error {
+	for i, name := range r.Data.Attributes {
+		switch {
+		case strings.TrimSpace(name) != name || name == "":
+			return fmt.Errorf("recipe: data.attributes has %q, want the name of a column", name)
+		case slices.Contains(r.Data.Attributes[:i], name):
+			return fmt.Errorf("recipe: data.attributes names %s twice", name)
+		}
+	}
+	if r.keepsSingles() && r.Data.LabelNoise > 0 {
+		return errors.New("recipe: data.label_noise flips comparisons, but the objective reads labels " +
+			"or attributes of single responses, which it leaves as they are: set it to 0")
+	}
+	return nil
+}
+
+// Encode is [Encode] for training by the recipe's objective: labelled responses have responses to
+// other prompts beside them where it estimates the KL.
+func (r *Recipe) Encode(
+	encoder *encode.Encoder, trained, valid []pref.Group,
+) (train.Data, []string, error) {
+	data, lines, err := Encode(encoder, trained, valid)
+	if err != nil || !r.Objective.hybrid().UsesMismatched() {
+		return data, lines, err
+	}
+	if err := encode.AddOthers(data.Train, r.Model.MaxLength); err != nil {
+		return data, nil, err
+	}
+	if err := encode.AddOthers(data.Valid, r.Model.MaxLength); err != nil {
+		return data, nil, fmt.Errorf("validation set: %w; or hold more out (data.valid_fraction)", err)
+	}
+	return data, lines, nil
+}
