@@ -88,7 +88,7 @@ func onePacked(t *testing.T, groups []encode.Group) *pack.Batch {
 func openSmall(t *testing.T, labels []string, head []float32) *reward.Model {
 	t.Helper()
 	model, err := reward.Open(openDevice(t, "go"), smallFolder(), reward.Options{NoTokenizer: true,
-		Train: true, Positions: parityPositions, LogitChunk: 32, Head: reward.FreshHead{Labels: labels}})
+		Train: true, Positions: parityPositions, LogitChunk: 32, Head: reward.HeadInit{Labels: labels}})
 	if err != nil {
 		t.Fatal(err)
 	}
