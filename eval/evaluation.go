@@ -22,14 +22,20 @@ type Evaluation struct {
 	Length  map[string]LengthControl `json:"length"`
 	Details map[string]Details       `json:"details,omitempty"`
 	Suite   map[string]SuiteResult   `json:"suite,omitempty"`
+	// Labels are of responses that were labelled by themselves, where the data has some.
+	Labels map[string]LabelResult `json:"labels,omitempty"`
 
 	names []string // in the order of the readings
 }
 
-// Evaluate measures every reward of readings.
+// Evaluate measures every reward of readings, on their comparisons and on their labels.
 func Evaluate(r pref.Readings) (Evaluation, error) {
 	e := Evaluation{Tokens: r.Report, Rewards: map[string]Result{},
 		Length: map[string]LengthControl{}, names: r.Names}
+	compared, err := e.label(r)
+	if err != nil || !compared {
+		return e, err
+	}
 	for _, name := range r.Names {
 		var err error
 		if e.Rewards[name], err = Comparisons(r.Groups, r.Rewards[name]); err != nil {
@@ -42,11 +48,40 @@ func Evaluate(r pref.Readings) (Evaluation, error) {
 	return e, nil
 }
 
-// Rows are the results as rows of a table, in the order of the readings.
-func (e Evaluation) Rows() []Row {
-	rows := make([]Row, len(e.names))
-	for i, name := range e.names {
-		rows[i] = Row{Name: name, Result: e.Rewards[name]}
+// label measures the rewards on labels, where there are some. compared is false where there is
+// nothing else to measure.
+func (e *Evaluation) label(r pref.Readings) (compared bool, err error) {
+	var labelled bool
+	for _, g := range r.Groups {
+		labelled = labelled || len(g.Labels) > 0
+		compared = compared || len(g.Comparisons) > 0
+	}
+	if !labelled {
+		return true, nil
+	}
+	e.Labels = map[string]LabelResult{}
+	for _, name := range r.Names {
+		if e.Labels[name], err = Labels(r.Groups, r.Rewards[name]); err != nil {
+			return compared, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return compared, nil
+}
+
+// Accuracy is that of the named reward on comparisons, or else on labels.
+func (e Evaluation) Accuracy(name string) float64 {
+	if result, ok := e.Rewards[name]; ok {
+		return result.Accuracy
+	}
+	return e.Labels[name].Accuracy
+}
+
+// Rows are the results on comparisons as rows of a table, in the order of the readings.
+func (e Evaluation) Rows() (rows []Row) {
+	for _, name := range e.names {
+		if result, ok := e.Rewards[name]; ok {
+			rows = append(rows, Row{Name: name, Result: result})
+		}
 	}
 	return rows
 }
@@ -116,14 +151,26 @@ func (e *Evaluation) ScoreSuite(
 // Write writes the tables: of the rewards, of the part of length in them, and of each its suite and
 // details.
 func (e Evaluation) Write(w io.Writer) error {
-	if err := Table(w, e.Rows()); err != nil {
-		return err
+	if rows := e.Rows(); len(rows) > 0 || len(e.Labels) == 0 {
+		if err := Table(w, rows); err != nil {
+			return err
+		}
+		if err := writeLine(w, ""); err != nil {
+			return err
+		}
+		if err := WriteTable(w, lengthTable(e.names, e.Length)); err != nil {
+			return err
+		}
 	}
-	if err := writeLine(w, ""); err != nil {
-		return err
-	}
-	if err := WriteTable(w, lengthTable(e.names, e.Length)); err != nil {
-		return err
+	if len(e.Labels) > 0 {
+		if len(e.Rewards) > 0 {
+			if err := writeLine(w, ""); err != nil {
+				return err
+			}
+		}
+		if err := WriteTable(w, labelTable(e.names, e.Labels)); err != nil {
+			return err
+		}
 	}
 	for _, name := range e.names {
 		if s, ok := e.Suite[name]; ok {

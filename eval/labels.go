@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"haf/pref"
 )
@@ -169,4 +170,22 @@ func kindOf(x ranked) int {
 		return 1
 	}
 	return 0
+}
+
+// labelTable is the results as cells of a table, a line for each of the names.
+func labelTable(names []string, results map[string]LabelResult) [][]string {
+	cells := [][]string{{"labels", "n", "desirable", "accuracy", "95 % interval", "AUC", "95 % interval",
+		"Brier", "ECE"}}
+	for _, name := range names {
+		r := results[name]
+		auc, interval := "–", "–" // without responses of both kinds there is none
+		if r.Desirable > 0 && r.Undesirable > 0 {
+			auc, interval = fmt.Sprintf("%.4f", r.AUC), fmt.Sprintf("[%.4f, %.4f]", r.AUCLow, r.AUCHigh)
+		}
+		cells = append(cells, []string{oneLine(name), strconv.Itoa(r.Responses),
+			strconv.Itoa(r.Desirable), fmt.Sprintf("%.4f", r.Accuracy),
+			fmt.Sprintf("[%.4f, %.4f]", r.AccuracyLow, r.AccuracyHigh), auc, interval,
+			fmt.Sprintf("%.4f", r.Brier), fmt.Sprintf("%.4f", r.ECE)})
+	}
+	return cells
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"haf/pref"
@@ -179,5 +180,37 @@ func TestAttributes(t *testing.T) {
 	if a.Responses != 3 || math.Abs(a.RMSE-math.Sqrt(1/3.0)) > 1e-12 || math.Abs(a.Deviation-deviation) > 1e-12 ||
 		a.Spearman != 1 || math.Abs(a.Pearson-0.9286) > 5e-4 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestEvaluateLabels measures labels alone, and beside comparisons.
+func TestEvaluateLabels(t *testing.T) {
+	groups, rewards := labelledSet(rand.New(rand.NewPCG(7, 0)), 20, 1)
+	pair := pref.NewPair(groups[0].Prompt, "a", "bb", pref.Source{})
+	for _, mixed := range []bool{false, true} {
+		if mixed {
+			groups, rewards = append(groups, pair), append(rewards, []float64{2, 1})
+		}
+		e, err := Evaluate(pref.Readings{Groups: groups, Names: []string{"score"},
+			Rewards: map[string][][]float64{"score": rewards}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := e.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		_, compared := e.Rewards["score"]
+		if e.Labels["score"].Responses != 20 || compared != mixed ||
+			strings.Contains(b.String(), "margin") != mixed || !strings.Contains(b.String(), "AUC") {
+			t.Errorf("%s\n%+v", b.String(), e)
+		}
+		want := e.Labels["score"].Accuracy
+		if mixed {
+			want = 1
+		}
+		if got := e.Accuracy("score"); got != want {
+			t.Errorf("accuracy %v, want %v", got, want)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package pref
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 )
 
 // Readers of the published sets whose rows have several responses, or ratings of them.
@@ -290,7 +291,10 @@ func decodeHelpSteer(f *fields, opt Options) (decoded, error) {
 	if key == "" || key == Safer || key == Better {
 		key = "helpfulness"
 	}
-	score, err := f.number(key)
+	score := math.NaN() // a row of attributes may lack the one that decides
+	if len(opt.Attributes) == 0 || f.has(key) {
+		score, err = f.number(key)
+	}
 	switch {
 	case err != nil:
 		return decoded{}, err
@@ -300,18 +304,21 @@ func decodeHelpSteer(f *fields, opt Options) (decoded, error) {
 		return decoded{drop: DropEmpty}, nil
 	}
 	g := Group{Prompt: prompt, Responses: []string{response}}
-	if opt.KeepUnpaired {
-		if g.Grades, err = gradesOf(f); err != nil {
+	if len(opt.Attributes) > 0 {
+		if g.Grades, err = gradesOf(f, opt.Attributes); err != nil {
 			return decoded{}, err
+		}
+		if len(g.Grades) == 0 {
+			return decoded{drop: DropNoGrade}, nil
 		}
 	}
 	return decoded{single: true, score: score, group: g}, nil
 }
 
-// gradesOf reads the ratings that a row states of its one response.
-func gradesOf(f *fields) (map[string][]float64, error) {
+// gradesOf reads the attributes that a row states of its one response.
+func gradesOf(f *fields, attributes []string) (map[string][]float64, error) {
 	grades := map[string][]float64{}
-	for _, attribute := range ratings {
+	for _, attribute := range attributes {
 		if !f.has(attribute) {
 			continue
 		}

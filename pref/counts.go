@@ -23,6 +23,7 @@ const (
 	DropFraction     = "outside the fraction"
 	DropTied         = "tied"
 	DropAlone        = "no other row of its prompt"
+	DropNoGrade      = "no attribute stated"
 	DropUnpaired     = "one response, nothing to compare"
 	DropSubset       = "outside the subsets"
 	DropLong         = "longer than max-chars"

@@ -56,7 +56,7 @@ func groupOf(g Group, all []Comparison, empty bool, opt Options) decoded {
 		d.drop = DropNoPrompt
 	case empty:
 		d.drop = DropEmpty
-	case opt.KeepUnpaired && g.Grades != nil:
+	case g.Grades != nil:
 		d.group = g
 	case len(g.Comparisons) == 0 && d.identical > 0:
 		d.drop = DropIdentical
@@ -176,7 +176,7 @@ func ordered(scores []float64) (all []Comparison, ties [][2]int) {
 				ties = append(ties, [2]int{j, i})
 			case scores[i] > scores[j]:
 				all = append(all, Comparison{Chosen: i, Rejected: j})
-			default:
+			case scores[i] < scores[j]: // and not where either is NaN
 				all = append(all, Comparison{Chosen: j, Rejected: i})
 			}
 		}

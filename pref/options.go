@@ -40,10 +40,12 @@ type Options struct {
 	Label    string   // Safer, Better, or the attribute that decides; "" is the format's default
 	Subsets  []string // none: all; else only groups of these subsets
 	KeepTies bool     // keep pairs judged equal as Group.Ties; else a row of nothing else is dropped
-	// keep responses that are judged one by one, as Group.Labels and Group.Grades; else a row that
-	// compares nothing is dropped
+	// keep responses that are labelled one by one, as Group.Labels; else a row that compares nothing
+	// is dropped
 	KeepUnpaired bool
-	MaxChars     int // 0 = no limit: characters of the prompt and the longest response together
+	// Attributes are columns of numbers that are read as Group.Grades of rows with one response
+	Attributes []string
+	MaxChars   int // 0 = no limit: characters of the prompt and the longest response together
 	// NegativeError, which "" is, NegativeFlip or NegativeKeep: a margin below 0
 	NegativeMargin string
 	// NonTextError, which "" is, or NonTextDrop: rows with images and other media

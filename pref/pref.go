@@ -28,8 +28,8 @@ func (c Comparison) Stated() bool { return c.Margin != 0 || c.ZeroMargin }
 func (c *Comparison) state(margin float64) { c.Margin, c.ZeroMargin = margin, margin == 0 }
 
 // A Group is the unit of work: one prompt, its responses, and the comparisons between them. A pair
-// is a group of two responses and one comparison. With Options.KeepUnpaired a group may have a
-// single response and no comparison: its Labels or Grades say how good the response is.
+// is a group of two responses and one comparison. With Options.KeepUnpaired or Attributes a group
+// may have a single response and no comparison: its Labels or Grades say how good the response is.
 type Group struct {
 	Prompt      []Message
 	Responses   []string
@@ -41,7 +41,7 @@ type Group struct {
 	// label} do; nil where no row says so. Read with Options.KeepUnpaired alone.
 	Labels []bool
 	// Grades are the ratings of each response by attribute, such as helpfulness: one number a
-	// response, NaN where it has none; nil where no row states any. Read with Options.KeepUnpaired
+	// response, NaN where it has none; nil where no row states any. Read with Options.Attributes
 	// alone.
 	Grades map[string][]float64
 	// the part of its set that the row names, such as a RewardBench subset; "" where it names none

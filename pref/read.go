@@ -245,7 +245,9 @@ func (j *joined) close(opt Options) decoded {
 		return decoded{drop: DropAlone}
 	}
 	all, ties := ordered(scores)
-	g.Ties, g.Scores = ties, scores
+	if g.Ties = ties; !slices.ContainsFunc(scores, math.IsNaN) {
+		g.Scores = scores
+	}
 	d := groupOf(g, all, false, opt)
 	if d.drop == "" {
 		d.settle(opt)

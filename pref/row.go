@@ -119,7 +119,7 @@ func (d *decoded) settle(opt Options) {
 		g.Ties = nil
 	}
 	if !opt.KeepUnpaired {
-		g.Labels, g.Grades = nil, nil
+		g.Labels = nil
 	}
 	unpaired := g.Labels != nil || g.Grades != nil
 	switch {

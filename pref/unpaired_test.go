@@ -49,7 +49,7 @@ func TestGrades(t *testing.T) {
 	path := file(t, "g.jsonl", []byte(`{"prompt":"p","response":"a","helpfulness":1,"verbosity":3}
 {"prompt":"p","response":"b","helpfulness":1,"coherence":2}
 {"prompt":"q","response":"c","helpfulness":4}`))
-	groups, counts, err := Load([]string{path}, Options{KeepUnpaired: true})
+	groups, counts, err := Load([]string{path}, Options{Attributes: []string{"helpfulness", "verbosity", "coherence"}})
 	if err != nil || len(groups) != 2 || counts.Joined != 1 {
 		t.Fatalf("%v, %v, %v", groups, counts, err)
 	}

@@ -20,7 +20,8 @@ func (d Data) Options() pref.Options {
 func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
 	d := r.Data
 	opt := d.Options()
-	opt.KeepTies, opt.KeepUnpaired = r.Objective.hybrid().UsesTies(), r.keepsSingles()
+	opt.KeepTies, opt.KeepUnpaired = r.Objective.hybrid().UsesTies(), r.Objective.hybrid().UsesLabels()
+	opt.Attributes = r.attributes()
 	clean := opt
 	clean.Limit = 0
 	opt.Fraction, opt.Weights, opt.Seed = d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")

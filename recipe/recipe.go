@@ -491,9 +491,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.TokensPerBatch,
 		Head: reward.HeadInit{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
-	if r.Objective.hybrid().UsesAttributes() {
-		opt.Head.Labels = r.Data.Attributes
-	}
+	opt.Head.Labels = r.attributes()
 	if r.Train.Checkpointing != RecomputeAuto {
 		opt.Recompute = lm.Recompute(r.Train.Checkpointing)
 	}

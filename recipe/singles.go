@@ -17,27 +17,25 @@ func (r *Recipe) keepsSingles() bool {
 	return h.UsesLabels() || h.UsesAttributes()
 }
 
-// singles leaves of groups what the objective reads: grades where it reads attributes, and the
-// comparisons that follow from grades where it reads comparisons. Groups with nothing left are
-// dropped.
+// attributes are those that are learned from.
+func (r *Recipe) attributes() []string {
+	if r.Objective.hybrid().UsesAttributes() {
+		return r.Data.Attributes
+	}
+	return nil
+}
+
+// singles leaves out the comparisons that follow from grades, where the objective reads none.
 func (r *Recipe) singles(groups []pref.Group) []pref.Group {
-	h := r.Objective.hybrid()
-	if !r.keepsSingles() {
+	if r.Objective.hybrid().UsesComparisons() {
 		return groups
 	}
-	out := groups[:0]
-	for _, g := range groups {
-		if g.Grades != nil && !h.UsesComparisons() {
-			g.Comparisons, g.Ties = nil, nil
-		}
-		if !h.UsesAttributes() {
-			g.Grades = nil
-		}
-		if g.Compared() || g.Labels != nil || g.Grades != nil {
-			out = append(out, g)
+	for i := range groups {
+		if groups[i].Grades != nil {
+			groups[i].Comparisons, groups[i].Ties = nil, nil
 		}
 	}
-	return out
+	return groups
 }
 
 // checkSingles returns an error that names the first key of single responses that is wrong.

@@ -38,6 +38,7 @@ type evalCmd struct {
 func (c *evalCmd) options() pref.Options {
 	opt := c.pairOptions()
 	opt.Limit, opt.KeepTies = c.Limit, c.Ties
+	opt.KeepUnpaired = true
 	return opt
 }
 
@@ -112,7 +113,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err := a.print(out, out.Write); err != nil {
 		return err
 	}
-	if got := out.Rewards[first].Accuracy; got < c.Gate {
+	if got := out.Accuracy(first); got < c.Gate {
 		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, first, c.Gate,
 			errGate)
 	}
