@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"errors"
 	"fmt"
 
 	"haf/encode"
@@ -26,6 +27,10 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 	clean.Limit = 0
 	opt.Fraction, opt.Weights, opt.Seed = d.Fraction, d.Weights, StreamSeed(r.Train.Seed, "data")
 	trained, counts, err := pref.LoadSets(r.sets("data.train", d.Train), opt)
+	if errors.Is(err, pref.ErrEmpty) && counts != nil && counts.Dropped[pref.DropUnpaired] > 0 {
+		err = fmt.Errorf("%w: to learn from labelled responses set objective.reward = \"bce\" and "+
+			"objective.policy = \"kto\"", err)
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}

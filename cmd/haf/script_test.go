@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HAF_DEVICE", "go")
 			env.Setenv("GGUF", filepath.Join(shared.Root(), "lm", "testdata", "gguf", "text.gguf"))
 			env.Setenv("FOREIGN", filepath.Join(shared.Root(), "reward", "testdata", "foreign"))
+			env.Setenv("RECIPES", filepath.Join(shared.Root(), "recipes"))
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
 			env.Setenv("HF_HOME", filepath.Join(env.WorkDir, "hf"))
 			env.Setenv("HF_HUB_OFFLINE", "1") // no script asks the real hub
