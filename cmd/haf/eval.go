@@ -196,6 +196,12 @@ func (c *evalCmd) preferences(a *app) (eval.SuiteData, error) {
 func (c *evalCmd) evaluate(
 	a *app, m pref.Rewarder, data eval.SuiteData, valid []pref.Group,
 ) (out eval.Evaluation, first string, err error) {
+	compared := func(g pref.Group) bool { return len(g.Comparisons) > 0 }
+	if (c.Details || len(valid) > 0 || c.Suite != "" || c.Out != "") &&
+		!slices.ContainsFunc(data.Groups, compared) {
+		return out, "", fmt.Errorf("%w: -details, -valid, -suite and -out are of comparisons, but "+
+			"the data has none: leave them out", errUsage)
+	}
 	r, err := m.Read(a.ctx, data.Groups, c.Rewards)
 	if err != nil {
 		return out, "", err
