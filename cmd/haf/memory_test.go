@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"haf/backend"
+	"haf/internal/shared"
+	"haf/train"
+)
+
+// memoryRecipe trains an adapter on short pairs in one program of 1024 positions.
+const memoryRecipe = `
+[model]
+path = %q
+max_length = 512
+[data]
+train = [%q]
+limit = 12
+valid_fraction = 0
+[lora]
+rank = 16
+[train]
+max_steps = 1
+batch = 6
+tokens_per_batch = 1024
+checkpointing = %q
+`
+
+// TestPlannedMemory compares the memory that `haf train -plan` states with the largest that the run
+// takes from the system, for a real model: they differ by no more than 15 %.
+func TestPlannedMemory(t *testing.T) {
+	model := shared.Model(t, "smollm2-135m-instruct")
+	data := shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")
+	device, err := backend.Open("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if device.Kind() != backend.KindCPU {
+		t.Skipf("the device is %s: the test measures the process, where a CPU's memory is", device.Kind())
+	}
+	for _, checkpointing := range []string{"none", "selective"} {
+		dir := t.TempDir()
+		name := filepath.Join(dir, "recipe.toml")
+		text := fmt.Sprintf(memoryRecipe, model, data, checkpointing)
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		planned := planOf(t, name)
+		measured := peakOf(t, "train", name, "-out", filepath.Join(dir, "run"))
+		t.Logf("%s: planned %.2f GB, measured %.2f GB", checkpointing, planned/1e9, measured/1e9)
+		if math.Abs(measured/planned-1) > 0.15 {
+			t.Errorf("%s: planned %.2f GB, measured %.2f GB: they differ by more than 15 %%",
+				checkpointing, planned/1e9, measured/1e9)
+		}
+	}
+}
+
+// planOf is the memory that the plan of a recipe states, in bytes.
+func planOf(t *testing.T, recipe string) float64 {
+	t.Helper()
+	out, err := haf(t, "-json", "train", recipe, "-plan").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan struct {
+		Run struct{ Memory train.Memory } `json:"run"`
+	}
+	if err := json.Unmarshal(out, &plan); err != nil {
+		t.Fatal(err)
+	}
+	return float64(plan.Run.Memory.Total())
+}
+
+// peakOf runs haf and returns its largest resident memory, in bytes.
+func peakOf(t *testing.T, args ...string) float64 {
+	t.Helper()
+	cmd := haf(t, args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("haf %v: %v\n%s", args, err, stderr.String())
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		t.Skip("the system does not tell a process's largest memory")
+	}
+	return float64(usage.Maxrss) * 1024 // Linux counts in KiB
+}
+
+// haf is the program under test as a command.
+func haf(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	program, err := exec.LookPath("haf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(program, args...)
+}
