@@ -3,7 +3,6 @@ package pref
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,53 +91,4 @@ func lineRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 			return
 		}
 	}
-}
-
-func arrayRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
-	budget := &budgetReader{r: text, left: limit, limit: limit}
-	d := json.NewDecoder(budget)
-	fail := func(n int, err error) {
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			err = errors.New("the array does not end, wanted \"]\": the file is cut off")
-		}
-		yield(row{}, fmt.Errorf("element %d: %w", n, err))
-	}
-	if _, err := d.Token(); err != nil { // the '[' that was seen
-		fail(1, err)
-		return
-	}
-	n := 1
-	for ; d.More(); n++ {
-		budget.left = limit
-		var data json.RawMessage
-		if err := d.Decode(&data); err != nil {
-			fail(n, err)
-			return
-		}
-		if !yield(row{line: n, data: data}, nil) {
-			return
-		}
-	}
-	if _, err := d.Token(); err != nil { // ']'
-		fail(n, err)
-		return
-	}
-	if _, err := d.Token(); err != io.EOF {
-		yield(row{}, errors.New("text after the array's end, wanted nothing: is this JSON lines named .json?"))
-	}
-}
-
-// budgetReader fails once an element has taken more than its bytes.
-type budgetReader struct {
-	r           io.Reader
-	left, limit int
-}
-
-func (b *budgetReader) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, fmt.Errorf("longer than %d bytes, wanted an array of small objects", b.limit)
-	}
-	n, err := b.r.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
 }

@@ -147,7 +147,7 @@ func TestReadErrors(t *testing.T) {
 		{"cut.json", "[" + pairRows(1)[0] + ",", "cut.json: element 2: the array does not end"},
 		{"open.json", "[" + pairRows(1)[0], "open.json: element 2: the array does not end"},
 		{"cut.json.gz", string(zipped(t, []byte("["+strings.Join(pairRows(2000), ",")))[:200]), "truncated gzip"},
-		{"comma.json", "[" + pairRows(1)[0] + pairRows(1)[0] + "]", "comma.json: element 2: expected comma after array element"},
+		{"comma.json", "[" + pairRows(1)[0] + pairRows(1)[0] + "]", `comma.json: element 2: unexpected character '{', wanted "," or "]" before it`},
 		{"after.json", "[" + pairRows(1)[0] + "]\n[]", "after.json: text after the array's end"},
 		{"utf16.jsonl", "\xff\xfe{\x00", "utf16.jsonl: UTF-16 text, wanted UTF-8"},
 		{"empty.jsonl", "", "empty.jsonl: nothing left to use: read 0 rows"},
@@ -289,6 +289,25 @@ func TestReadSamples(t *testing.T) {
 	} {
 		if _, err := collect(ReadSamples(file(t, "s.jsonl", []byte(data)), Options{})); err == nil || !strings.HasPrefix(err.Error(), "pref: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %s", data, err, want)
+		}
+	}
+}
+
+// An array's elements are rows as lines are: NaN in a column that is not read does no harm, and one
+// that is no JSON is a bad row.
+func TestArrayElements(t *testing.T) {
+	path := file(t, "a.json", []byte(`[{"prompt":"q","chosen":"a","rejected":"b","x":NaN},
+ {"prompt":"q, [\\\"]}","chosen":"a","rejected":"b","margin":-Infinity} , {"prompt" "q"}, 7,{"prompt":"r","chosen":"a","rejected":"b"}]`))
+	groups, counts, err := Load([]string{path}, Options{SkipBad: 3})
+	if err != nil || len(groups) != 2 || counts.Bad != 3 || groups[1].Source.Line != 5 {
+		t.Errorf("%v, %v, %v", groups, counts, err)
+	}
+	for text, want := range map[string]string{
+		"[,{}]": "element 1: unexpected character ','", "[{},]": "element 2: unexpected character ']'",
+		"[": "element 1: the array does not end", `[{"a":"]`: "element 1: the array does not end",
+	} {
+		if _, err := collect(Read(file(t, "b.json", []byte(text)), Options{SkipBad: 9}, nil)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, wanted %s", text, err, want)
 		}
 	}
 }
