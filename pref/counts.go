@@ -70,14 +70,8 @@ const mostUnread = 1000
 // note counts what a row says beside its group.
 func (c *Counts) note(d decoded, f *fields) {
 	c.NegativeMargins += d.negative
-	c.keys = quoted(slices.Sorted(maps.Keys(f.all)))
-	if c.columns == nil {
-		c.columns = map[string]bool{}
-	}
-	for name := range f.columns {
-		if f.has(name) {
-			c.columns[name] = true
-		}
+	if f.columns != nil {
+		c.see(f)
 	}
 	if d.drop != "" {
 		return // reading ended early
@@ -95,6 +89,17 @@ func (c *Counts) note(d decoded, f *fields) {
 	}
 	if len(f.row.marks) > 0 {
 		c.Marked++
+	}
+}
+
+// see notes which of the named columns a row has.
+func (c *Counts) see(f *fields) {
+	c.keys = quoted(slices.Sorted(maps.Keys(f.all)))
+	if c.columns == nil {
+		c.columns = map[string]bool{}
+	}
+	for name := range f.columns {
+		c.columns[name] = c.columns[name] || f.has(name)
 	}
 }
 

@@ -409,6 +409,10 @@ func (r *Recipe) Validate() error {
 		return bad("data.limit", d.Limit, "0 (all) or more")
 	case d.SkipBad < 0:
 		return bad("data.skip_bad", d.SkipBad, "0 or more")
+	case !slices.Contains([]string{"", pref.NegativeError, pref.NegativeFlip}, d.NegativeMargin):
+		return bad("data.negative_margin", fmt.Sprintf("%q", d.NegativeMargin), "error or flip")
+	case !slices.Contains([]string{"", pref.NonTextError, pref.NonTextDrop}, d.NonText):
+		return bad("data.non_text", fmt.Sprintf("%q", d.NonText), "error or drop")
 	case d.MaxChars < 0:
 		return bad("data.max_chars", d.MaxChars, "0 (no limit) or more")
 	case !(d.LabelNoise >= 0 && d.LabelNoise <= 1):
