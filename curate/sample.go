@@ -106,12 +106,3 @@ func Samples(ctx context.Context, generator pref.Generator, prompts [][]pref.Mes
 	})
 	return out, err
 }
-
-// Requests are the requests for the samples of one prompt.
-func (s Sampling) Requests(prompt []pref.Message) []pref.Request {
-	out := make([]pref.Request, s.N)
-	for k := range out {
-		out[k] = s.request(prompt, k)
-	}
-	return out
-}

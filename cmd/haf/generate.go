@@ -126,100 +126,60 @@ func (c *generateCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.Prompt != "" {
-		return c.one(a, sampling, chat)
-	}
-	prompts, err := a.prompts(c.Prompts, c.Limit, c.columnFlags)
-	if err != nil {
-		return err
+	var prompts [][]pref.Message
+	if c.Prompt == "" {
+		if prompts, err = a.prompts(c.Prompts, c.Limit, c.columnFlags); err != nil {
+			return err
+		}
 	}
 	generator, name, free, err := a.generator(c.Model, c.Rows, chat, c.serverFlags)
 	if err != nil {
 		return err
 	}
 	defer free()
-	if prompts, err = keepAccepted(a, prompts, "prompts", ofPrompt, generator); err != nil {
-		return err
-	}
-	samples, journal, err := a.sample(generator, name, prompts, sampling, c.Out)
-	if err != nil {
-		return err
-	}
-	var rows []curate.Sample
-	for _, of := range samples {
-		rows = append(rows, of...)
-	}
-	if err := curate.Finish(journal, rows); err != nil {
-		return err
-	}
-	return a.done(map[string]any{"out": c.Out, "prompts": len(prompts), "samples": len(rows), "ended": ended(rows)},
-		"done: %d samples of %d prompts are in %s; %d ended by themselves", len(rows), len(prompts), c.Out, ended(rows))
-}
-
-// one prints the responses to one prompt.
-func (c *generateCmd) one(a *app, s curate.Sampling, chat reward.ChatOptions) error {
-	generator, _, free, err := a.generator(c.Model, c.Rows, chat, c.serverFlags)
-	if err != nil {
-		return err
-	}
-	defer free()
-	for k, q := range s.Requests([]pref.Message{{Role: pref.User, Content: c.Prompt}}) {
-		err := generator.Generate(a.ctx, []pref.Request{q}, func(_ int, g pref.Generated) error {
-			sample := curate.Sample{Prompt: q.Prompt, Generated: g, Sample: k, Temperature: q.Temperature, Seed: q.Seed}
-			return a.print(sample, func(w io.Writer) error {
-				_, err := fmt.Fprintln(w, g.Text)
+	if c.Prompt != "" {
+		prompt := []pref.Message{{Role: pref.User, Content: c.Prompt}}
+		return curate.Each(a.ctx, generator, prompt, sampling, func(s curate.Sample) error {
+			return a.print(s, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, s.Text)
 				return err
 			})
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	samples, err := curate.Generate(a.ctx, generator, prompts, curate.GenerateOptions{
+		Sampling: sampling, Generator: name, Out: c.Out, Reporter: a.reporter(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = samples.Close() }() // of no effect once written
+	out, err := samples.Write()
+	if err != nil {
+		return err
+	}
+	return a.done(out, "done: %s", out)
 }
 
 // prompts reads files of prompts.
-func (a *app) prompts(named []string, first int, columns columnFlags) ([][]pref.Message, error) {
+func (a *app) prompts(
+	named []string, limit int, columns columnFlags,
+) ([][]pref.Message, error) {
 	files, err := a.data(named)
 	if err != nil {
 		return nil, err
 	}
-	prompts, repeated, err := pref.LoadPrompts(files, pref.Options{Limit: first, Columns: columns.Columns})
+	prompts, repeated, err := pref.LoadPrompts(files, pref.Options{
+		Limit: limit, Columns: columns.Columns,
+	})
 	if err == nil {
-		fmt.Fprintf(a.stderr, "prompts: %d, %d repeated ones left out\n", len(prompts), repeated)
+		a.p.Logf("prompts: %d, %d repeated ones left out", len(prompts), repeated)
 	}
 	return prompts, err
 }
 
-// sample generates with a journal, which the caller finishes.
-func (a *app) sample(generator pref.Generator, name string, prompts [][]pref.Message, s curate.Sampling, out string) ([][]curate.Sample, *curate.Journal, error) {
-	hash, err := curate.Hash(prompts)
-	if err != nil {
-		return nil, nil, err
-	}
-	journal, err := curate.OpenJournal(out, map[string]any{"generator": name, "sampling": s, "prompts": hash})
-	if err != nil {
-		return nil, nil, err
-	}
-	if journal.Len() > 0 {
-		fmt.Fprintf(a.stderr, "haf: going on: %d parts are done\n", journal.Len())
-	}
-	samples, err := curate.Samples(a.ctx, generator, prompts, s, journal, a.pass("generating"))
-	if err != nil {
-		_ = journal.Close() // it is gone on with; the first error says more
-		return nil, nil, fmt.Errorf("%w; run it again to go on", err)
-	}
-	return samples, journal, nil
-}
-
-func ended(rows []curate.Sample) int {
-	n := 0
-	for _, r := range rows {
-		if r.Finish == pref.FinishStop {
-			n++
-		}
-	}
-	return n
+// reporter tells the user of the flows of package curate.
+func (a *app) reporter() curate.Reporter {
+	return curate.Reporter{Notef: a.notef, Progress: a.p.Passes()}
 }
 
 // check that the local generator is what the interface asks for.

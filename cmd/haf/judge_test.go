@@ -61,7 +61,7 @@ func TestJudgeGoesOn(t *testing.T) {
 	if code != exitDone || asked.Load() != 2*prompts || !strings.Contains(whole, "win rate 1.0000") {
 		t.Fatalf("code %d, asked %d times\n%s%s", code, asked.Load(), whole, stderr)
 	}
-	if code, _, stderr = judge("half.jsonl", 5); code != exitFailed || !strings.Contains(stderr, "the budget is spent") || !strings.Contains(stderr, "run it again to go on") {
+	if code, _, stderr = judge("half.jsonl", 5); code != exitFailed || !strings.Contains(stderr, "the budget is spent") || !strings.Contains(stderr, "run the same command again to resume") {
 		t.Fatalf("code %d: %s", code, stderr)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "half.jsonl")); err == nil {

@@ -103,12 +103,6 @@ func (a *app) done(result any, format string, args ...any) error {
 // notef tells the user of something on standard error.
 func (a *app) notef(format string, args ...any) { a.p.Logf("haf: "+format, args...) }
 
-// pass shows one pass over data.
-func (a *app) pass(name string) func(done, total int) {
-	passes := a.p.Passes()
-	return func(done, total int) { passes(name, done, total) }
-}
-
 // openDevice opens the chosen device and says if it is the slow one.
 func (a *app) openDevice() (*backend.Device, error) {
 	device, err := backend.Open(a.deviceName)

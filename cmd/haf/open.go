@@ -261,20 +261,6 @@ func (f goldFlags) openGold(a *app) (*openScorer, error) {
 	return a.scorer(r, name, "")
 }
 
-// keepAccepted drops the items whose prompts somebody refuses and says so.
-func keepAccepted[T any](
-	a *app, items []T, what string, prompt func(T) []pref.Message, by ...any,
-) ([]T, error) {
-	kept, note, err := rewarder.KeepAccepted(items, what, prompt, by...)
-	if note != "" {
-		fmt.Fprintln(a.stderr, "haf: "+note)
-	}
-	return kept, err
-}
-
-// ofPrompt is the prompt of a prompt.
-func ofPrompt(p []pref.Message) []pref.Message { return p }
-
 // cacheDir is haf's folder of that name in the user's cache.
 func cacheDir(name string) (string, error) {
 	dir, err := os.UserCacheDir()

@@ -31,15 +31,6 @@ type rankCmd struct {
 	PolicyChat chatFlags `embed:"" prefix:"policy-"`
 }
 
-// ranked is what -json prints.
-type ranked struct {
-	Out     string        `json:"out"`
-	Prompts int           `json:"prompts"`
-	Curve   []eval.BestOf `json:"curve"`
-	// Recall is that of the gold reward's best among the reward's top k.
-	Recall *eval.Recall `json:"recall,omitempty"`
-}
-
 // Run ranks samples of prompts by reward.
 func (c *rankCmd) Run(a *app) error {
 	if (len(c.Prompts) == 0) == (c.Samples == "") {
@@ -54,11 +45,11 @@ func (c *rankCmd) Run(a *app) error {
 	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil { // before samples are generated
 		return err
 	}
-	samples, journal, err := c.samples(a)
+	samples, err := c.samples(a)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = journal.Close() }() // of no effect once finished
+	defer func() { _ = samples.Close() }() // of no effect once ranked
 	from, err := c.open(a, c.Models, reading{sources: c.sourceFlags})
 	if err != nil {
 		return err
@@ -75,23 +66,12 @@ func (c *rankCmd) Run(a *app) error {
 		defer by.close(a)
 		gold = by
 	}
-	samples, err = keepAccepted(a, samples, "prompts with their samples", func(s []curate.Sample) []pref.Message { return s[0].Prompt }, scorer, gold)
+	out, err := samples.Rank(a.ctx, scorer, gold, a.reporter())
 	if err != nil {
-		return err
-	}
-	rows, err := curate.Rank(a.ctx, samples, scorer, gold, a.pass("scoring"))
-	if err != nil {
-		return err
-	}
-	out := ranked{Out: c.Out, Prompts: len(rows)}
-	if out.Curve, out.Recall, err = curate.Measure(rows); err != nil {
-		return err
-	}
-	if err := curate.Finish(journal, rows); err != nil {
 		return err
 	}
 	if c.Report != "" {
-		page, err := report.BestOf(out.Curve, out.Recall != nil, eval.CurveTable(out.Curve, out.Recall))
+		page, err := report.BestOf(out.Curve, out.Recall != nil, out.Table())
 		if err != nil {
 			return err
 		}
@@ -100,37 +80,28 @@ func (c *rankCmd) Run(a *app) error {
 		}
 	}
 	return a.print(out, func(w io.Writer) error {
-		err := eval.WriteTable(w, eval.CurveTable(out.Curve, out.Recall))
-		fmt.Fprintf(a.stderr, "done: %d prompts with their samples and rewards are in %s\n", len(rows), c.Out)
+		err := eval.WriteTable(w, out.Table())
+		a.p.Logf("done: %s", out)
 		return err
 	})
 }
 
 // samples reads or generates what is ranked.
-func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
+func (c *rankCmd) samples(a *app) (*curate.SampleSet, error) {
 	if c.Samples != "" {
 		files, err := a.data([]string{c.Samples})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		samples, err := curate.ReadSamples(files, pref.Options{Limit: c.Limit, Columns: c.Columns})
-		if err != nil {
-			return nil, nil, err
-		}
-		hash, err := curate.Hash(samples)
-		if err != nil {
-			return nil, nil, err
-		}
-		journal, err := curate.OpenJournal(c.Out, map[string]any{"samples": hash})
-		return samples, journal, err
+		return curate.OpenSamples(files, pref.Options{Limit: c.Limit, Columns: c.Columns}, c.Out)
 	}
 	sampling, err := c.sampling()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	prompts, err := a.prompts(c.Prompts, c.Limit, c.columnFlags)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	policy, of := c.Policy, c.PolicyChat
 	if policy == "" {
@@ -138,15 +109,14 @@ func (c *rankCmd) samples(a *app) ([][]curate.Sample, *curate.Journal, error) {
 	}
 	chat, err := of.options()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	generator, name, free, err := a.generator(policy, c.Rows, chat, c.serverFlags)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer free()
-	if prompts, err = keepAccepted(a, prompts, "prompts", ofPrompt, generator); err != nil {
-		return nil, nil, err
-	}
-	return a.sample(generator, name, prompts, sampling, c.Out)
+	return curate.Generate(a.ctx, generator, prompts, curate.GenerateOptions{
+		Sampling: sampling, Generator: name, Out: c.Out, Reporter: a.reporter(),
+	})
 }
