@@ -30,6 +30,15 @@ type SuiteData struct {
 // Files returns the files that paths or ids of data name, and fetches what is missing.
 type Files func(named []string) ([]string, error)
 
+// LoadData reads preferences of files or ids, to be measured as they are.
+func LoadData(named []string, files Files, opt pref.Options) (SuiteData, error) {
+	groups, counts, err := SuiteSource{Named: named}.load(files, opt)
+	if err != nil {
+		return SuiteData{}, err
+	}
+	return SuiteData{Named: named, Groups: groups, Read: counts.String()}, nil
+}
+
 // LoadSuite reads the data of a suite: of the files or ids given, else of the suite's own data set
 // on the hub. Options.Limit bounds all of it.
 func LoadSuite(name string, given []string, files Files, opt pref.Options) (SuiteData, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,22 +101,64 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.openModels(a, c.Models)
+	m, err := c.openModels(a, c.Models)
 	if err != nil {
 		return err
 	}
-	out, first, err := c.evaluate(a, r, data, valid)
-	if err = closed(r, err); err != nil {
+	out, err := eval.Measure(a.ctx, m, data, valid, c.measureOptions(a, m))
+	if err = closed(m, err); err != nil {
 		return err
 	}
 	if err := a.print(out, out.Write); err != nil {
 		return err
 	}
-	if got := out.Accuracy(first); got < c.Gate {
+	if first, got := out.First(); got < c.Gate {
 		return fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, first, c.Gate,
 			errGate)
 	}
 	return nil
+}
+
+// measureOptions are those that the flags set, for a model.
+func (c *evalCmd) measureOptions(a *app, m pref.Rewarder) eval.MeasureOptions {
+	opt := eval.MeasureOptions{
+		Model: c.name(c.Models), Rewards: c.Rewards, Details: c.Details,
+		Heads: [2]string{reward.ByScore, reward.ByImplicit}, Suite: c.Suite, Out: c.Out,
+		Logf: a.p.Logf,
+	}
+	if c.RewardBenchOut == "" {
+		return opt
+	}
+	label := filepath.Base(filepath.Clean(c.Models[0]))
+	if c.Ensemble != "" {
+		label = c.Ensemble + "-of-" + label
+	}
+	opt.RewardBench = eval.RewardBenchOut{Dir: c.RewardBenchOut, Label: label}
+	if here, ok := m.(*reward.Reader); ok {
+		opt.RewardBench.Template = here.Model().Meta.Template.Name
+	}
+	return opt
+}
+
+// runMatrix evaluates every model on every data file.
+func (c *evalCmd) runMatrix(a *app) error {
+	var sets []eval.SuiteData
+	for _, path := range c.Data {
+		set, err := eval.LoadData([]string{path}, a.data, c.options())
+		if err != nil {
+			return err
+		}
+		a.p.Logf("data: %s: %s", path, set.Read)
+		sets = append(sets, set)
+	}
+	open := func(model string) (pref.Rewarder, error) {
+		return c.openModels(a, []string{model})
+	}
+	out, err := eval.MeasureMatrix(a.ctx, c.Models, open, sets, c.Rewards, a.p.Logf)
+	if err != nil {
+		return err
+	}
+	return a.print(out, out.Matrix.Write)
 }
 
 // runSuites makes one table of all suites. A suite that failed is an error after it.
@@ -151,114 +192,34 @@ func (c *evalCmd) openModels(a *app, models []string) (pref.Rewarder, error) {
 
 // data reads the preferences, and the validation data that a temperature is fitted on.
 func (c *evalCmd) data(a *app) (data eval.SuiteData, valid []pref.Group, err error) {
-	if data, err = c.preferences(a); err != nil {
+	if c.Suite != "" {
+		data, err = eval.LoadSuite(c.Suite, c.Data, a.data, c.options())
+	} else {
+		data, err = eval.LoadData(c.Data, a.data, c.options())
+	}
+	if err != nil {
 		return data, nil, err
 	}
+	a.p.Logf("data: %s", data.Read)
 	if c.HeldOut {
 		for _, model := range c.Models {
 			if data.Groups, err = recipe.HeldOut(model, data.Groups); err != nil {
 				return data, nil, err
 			}
 		}
-	}
-	if len(c.Valid) > 0 {
-		opt := c.options()
-		opt.Limit, opt.KeepTies = 0, false
-		files, err := a.data(c.Valid)
-		if err != nil {
-			return data, nil, err
-		}
-		if valid, _, err = pref.Load(files, opt); err != nil {
-			return data, nil, err
-		}
-	}
-	a.p.Logf("data: %s", data.Read)
-	if c.HeldOut {
 		a.p.Logf("held out: %d groups whose prompt the run has not seen", len(data.Groups))
 	}
-	return data, valid, nil
-}
-
-// preferences are those of the files named, or those of the suite.
-func (c *evalCmd) preferences(a *app) (eval.SuiteData, error) {
-	if c.Suite != "" {
-		return eval.LoadSuite(c.Suite, c.Data, a.data, c.options())
-	}
-	files, err := a.data(c.Data)
-	if err != nil {
-		return eval.SuiteData{}, err
-	}
-	groups, counts, err := pref.Load(files, c.options())
-	return eval.SuiteData{Named: c.Data, Groups: groups, Read: counts.String()}, err
-}
-
-// evaluate reads the rewards and measures them; first names the first of them.
-func (c *evalCmd) evaluate(
-	a *app, m pref.Rewarder, data eval.SuiteData, valid []pref.Group,
-) (out eval.Evaluation, first string, err error) {
 	compared := func(g pref.Group) bool { return len(g.Comparisons) > 0 }
-	if (c.Details || len(valid) > 0 || c.Suite != "" || c.Out != "") &&
+	if (c.Details || len(c.Valid) > 0 || c.Suite != "" || c.Out != "") &&
 		!slices.ContainsFunc(data.Groups, compared) {
-		return out, "", fmt.Errorf("%w: -details, -valid, -suite and -out are of comparisons, but "+
+		return data, nil, fmt.Errorf("%w: -details, -valid, -suite and -out are of comparisons, but "+
 			"the data has none: leave them out", errUsage)
 	}
-	r, err := m.Read(a.ctx, data.Groups, c.Rewards)
-	if err != nil {
-		return out, "", err
+	if len(c.Valid) == 0 {
+		return data, nil, nil
 	}
-	if out, err = eval.Evaluate(r); err != nil {
-		return out, "", err
-	}
-	out.Model, out.Data, out.Read = c.name(c.Models), data.Named, data.Read
-	if c.Details || len(valid) > 0 {
-		var fitted *pref.Readings
-		if len(valid) > 0 {
-			of, err := m.Read(a.ctx, valid, r.Names)
-			if err != nil {
-				return out, "", fmt.Errorf("validation data: %w", err)
-			}
-			fitted = &of
-		}
-		if err := out.Describe(r, fitted, reward.ByScore, reward.ByImplicit); err != nil {
-			return out, "", err
-		}
-	}
-	if c.Suite != "" {
-		if err := c.suite(a, &out, m, data.Groups, r); err != nil {
-			return out, "", err
-		}
-	}
-	if c.Out != "" {
-		err = eval.WriteNew(c.Out, func(w io.Writer) error {
-			return eval.WriteExamples(w, out.Model,
-				r.Groups, r.Rewards)
-		})
-	}
-	return out, r.Names[0], err
-}
-
-// suite scores the suite from every reward, and writes RewardBench's files of the first.
-func (c *evalCmd) suite(
-	a *app, out *eval.Evaluation, m pref.Rewarder, groups []pref.Group, r pref.Readings,
-) error {
-	if err := out.ScoreSuite(c.Suite, groups, r, a.p.Logf); err != nil {
-		return err
-	}
-	if c.RewardBenchOut == "" {
-		return nil
-	}
-	label, template := filepath.Base(filepath.Clean(c.Models[0])), ""
-	if c.Ensemble != "" {
-		label = c.Ensemble + "-of-" + label
-	}
-	if here, ok := m.(*reward.Reader); ok {
-		template = here.Model().Meta.Template.Name
-	}
-	first := r.Names[0]
-	f, err := eval.NewRewardBenchFile(out.Suite[first], label, template,
-		eval.WholeGroups(groups, r), r.Rewards[first])
-	if err != nil {
-		return err
-	}
-	return f.Write(c.RewardBenchOut, label)
+	opt := c.options()
+	opt.Limit, opt.KeepTies = 0, false
+	of, err := eval.LoadData(c.Valid, a.data, opt)
+	return data, of.Groups, err
 }
