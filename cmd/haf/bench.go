@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"haf/backend"
@@ -43,41 +41,20 @@ func (c *benchCmd) Run(a *app) error {
 		return err
 	}
 	c.Model = model.Paths[0]
-	names, err := c.cases()
+	names, err := bench.SelectCases(c.Case, len(c.Groups) > 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	results := bench.Results{}
-	for run := range c.Runs {
-		for _, name := range names {
-			a.p.Logf("run %d: %s", run+1, name)
-			if err := results.RunCase(a.ctx, name, self, c.arguments(a, name)...); err != nil {
-				return err
-			}
-		}
+	arguments := func(name string) []string { return c.arguments(a, name) }
+	results, err := bench.RunCases(a.ctx, names, c.Runs, self, arguments, a.p.Logf)
+	if err != nil {
+		return err
 	}
 	return a.print(results, results.Write)
-}
-
-// cases names those that are measured.
-func (c *benchCmd) cases() (names []string, err error) {
-	for _, known := range recipe.BenchCases() {
-		if (len(c.Case) == 0 || slices.Contains(c.Case, known.Name)) &&
-			(len(c.Groups) > 0 || !strings.HasPrefix(known.Name, "groups")) {
-			names = append(names, known.Name)
-		}
-	}
-	for _, name := range c.Case {
-		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("%w: no benchmark %q, or its data (-groups) is not given",
-				errUsage, name)
-		}
-	}
-	return names, nil
 }
 
 // arguments are those of the process that measures a case.

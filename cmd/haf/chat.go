@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"strings"
 
 	"haf/reward"
 )
@@ -19,33 +17,15 @@ type chatFlags struct {
 
 // options are those that the flags set.
 func (f chatFlags) options() (reward.ChatOptions, error) {
-	args, err := templateArgs(f.TemplateArg)
-	opt := reward.ChatOptions{Template: f.Template, Args: args, Date: f.Date, Read: f.Read, BOS: f.BOS}
-	if err == nil {
-		err = opt.Check()
-	}
+	args, err := reward.ParseTemplateArgs(f.TemplateArg)
 	if err != nil {
+		return reward.ChatOptions{}, fmt.Errorf("%w: -template-arg %w", errUsage, err)
+	}
+	opt := reward.ChatOptions{
+		Template: f.Template, Args: args, Date: f.Date, Read: f.Read, BOS: f.BOS,
+	}
+	if err := opt.Check(); err != nil {
 		return opt, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	return opt, nil
-}
-
-// templateArgs reads NAME=VALUE.
-func templateArgs(flags []string) (map[string]json.RawMessage, error) {
-	var args map[string]json.RawMessage
-	for _, flag := range flags {
-		name, value, ok := strings.Cut(flag, "=")
-		if !ok || name == "" {
-			return nil, fmt.Errorf("-template-arg %q, want NAME=VALUE, such as enable_thinking=false", flag)
-		}
-		if !json.Valid([]byte(value)) {
-			return nil, fmt.Errorf("-template-arg %q: the value is not JSON: want true, false, null, a number, "+
-				"a text in double quotes, a list or an object, such as enable_thinking=false", flag)
-		}
-		if args == nil {
-			args = map[string]json.RawMessage{}
-		}
-		args[name] = json.RawMessage(value)
-	}
-	return args, nil
 }

@@ -7,11 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"haf/backend"
@@ -59,13 +55,12 @@ func (c *serveCmd) Run(a *app) error {
 		return err
 	}
 	for _, named := range c.Models {
-		name, path := modelName(named)
-		source := serve.Source{Name: name, Temperature: c.Temperature[name], Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
+		name, path := serve.ModelName(named)
+		load := func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
 			return c.load(ctx, a, device, name, path, before)
-		}}
-		if _, err := os.Stat(path); err == nil {
-			source.Stamp = func() (string, error) { return serve.FolderStamp(path) }
 		}
+		source := serve.NewSource(name, path, load)
+		source.Temperature = c.Temperature[name]
 		config.Models = append(config.Models, source)
 	}
 	server, err := serve.New(config)
@@ -81,19 +76,15 @@ func (c *serveCmd) Run(a *app) error {
 		scheme = "https"
 	}
 	fmt.Fprintf(a.stdout, "%s://%s\n", scheme, listener.Addr())
-	stop := onHangup(a.ctx, func() {
-		if err := server.Reload(a.ctx); err != nil {
-			config.Log.Error("reload", "error", err)
-		}
-	})
-	defer stop()
+	defer server.ReloadOnHangup(a.ctx)()
 	return server.Run(a.ctx, listener, certificates)
 }
 
 // config is what the flags say, but for the models.
 func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
 	config := serve.Config{
-		AllowUnauthenticated: c.AllowUnauthenticated, BatchWait: c.BatchWait, Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, Drain: c.Drain, Watch: c.Watch,
+		AllowUnauthenticated: c.AllowUnauthenticated, BatchWait: c.BatchWait,
+		Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, Drain: c.Drain, Watch: c.Watch,
 		MaxBody: c.MaxBody, MaxQueue: c.MaxQueue, LogText: c.LogText,
 	}
 	if c.BatchWait == 0 {
@@ -126,23 +117,21 @@ func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return config, nil, fmt.Errorf("-tls-cert and -tls-key go together")
 	}
-	if c.TLSCert == "" {
-		return config, nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-	if err != nil {
-		return config, nil, err
-	}
-	return config, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	certificates, err := serve.LoadTLS(c.TLSCert, c.TLSKey)
+	return config, certificates, err
 }
 
 // load opens a model and makes it ready; before is what it takes the place of.
-func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, name, path string, before serve.Engine) (serve.Engine, error) {
+func (c *serveCmd) load(
+	ctx context.Context, a *app, device *backend.Device, name, path string, before serve.Engine,
+) (serve.Engine, error) {
 	chat, err := c.chatFlags.options()
 	if err != nil {
 		return nil, err
 	}
-	model, err := a.openModelOn(device, path, reward.Options{Chat: chat, Column: c.Column, Positions: c.TokensPerBatch})
+	model, err := a.openModelOn(device, path, reward.Options{
+		Chat: chat, Column: c.Column, Positions: c.TokensPerBatch,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -159,36 +148,7 @@ func (c *serveCmd) load(ctx context.Context, a *app, device *backend.Device, nam
 		return nil, err
 	}
 	if model.ScoreHeadUntrained && slices.Contains(engine.Rewards(), reward.ByScore) {
-		fmt.Fprintf(a.stderr, "haf: warning: %s\n", model.UntrainedWarning())
+		p.Logf("haf: warning: %s", model.UntrainedWarning())
 	}
 	return engine, nil
-}
-
-// modelName splits NAME=MODEL; without a name it is the last part of the path or id.
-func modelName(named string) (name, path string) {
-	if name, path, ok := strings.Cut(named, "="); ok && name != "" && !strings.Contains(name, "/") {
-		return name, path
-	}
-	base, _, _ := strings.Cut(filepath.Base(filepath.Clean(named)), "@")
-	return strings.TrimSuffix(base, ".gguf"), named
-}
-
-// onHangup calls f on every SIGHUP until it is stopped or ctx ends.
-func onHangup(ctx context.Context, f func()) (stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-signals:
-				f()
-			case <-done:
-				return
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() { signal.Stop(signals); close(done) }
 }

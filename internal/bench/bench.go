@@ -12,6 +12,7 @@ import (
 	"io"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 
@@ -58,6 +59,41 @@ func (r Results) RunCase(ctx context.Context, name, program string, args ...stri
 	result.PeakMB = peak
 	r.Add(name, result.Rate, peak, &result)
 	return nil
+}
+
+// SelectCases returns the named cases, none: all, of those that the data allows: without groups of
+// more than two responses, the cases of groups cannot be measured.
+func SelectCases(named []string, groups bool) (names []string, err error) {
+	for _, known := range recipe.BenchCases() {
+		if (len(named) == 0 || slices.Contains(named, known.Name)) &&
+			(groups || !strings.HasPrefix(known.Name, "groups")) {
+			names = append(names, known.Name)
+		}
+	}
+	for _, name := range named {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("no benchmark %q, or its data (-groups) is not given", name)
+		}
+	}
+	return names, nil
+}
+
+// RunCases measures the cases in turn, runs times, by processes of haf with the arguments of each
+// case.
+func RunCases(
+	ctx context.Context, names []string, runs int, program string,
+	arguments func(name string) []string, logf func(format string, args ...any),
+) (Results, error) {
+	results := Results{}
+	for run := range runs {
+		for _, name := range names {
+			logf("run %d: %s", run+1, name)
+			if err := results.RunCase(ctx, name, program, arguments(name)...); err != nil {
+				return results, err
+			}
+		}
+	}
+	return results, nil
 }
 
 // RunJSON runs a command, decodes the last line or the whole of its standard output, and returns

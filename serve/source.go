@@ -1,0 +1,65 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// ModelName splits NAME=MODEL; without a name it is the last part of the path or id.
+func ModelName(named string) (name, path string) {
+	if name, path, ok := strings.Cut(named, "="); ok && name != "" && !strings.Contains(name, "/") {
+		return name, path
+	}
+	base, _, _ := strings.Cut(filepath.Base(filepath.Clean(named)), "@")
+	return strings.TrimSuffix(base, ".gguf"), named
+}
+
+// NewSource is a model that load opens. Its files are watched if the path is on disk.
+func NewSource(
+	name, path string, load func(ctx context.Context, before Engine) (Engine, error),
+) Source {
+	source := Source{Name: name, Load: load}
+	if _, err := os.Stat(path); err == nil {
+		source.Stamp = func() (string, error) { return FolderStamp(path) }
+	}
+	return source
+}
+
+// LoadTLS reads the PEM files of a certificate and its key; nil without them.
+func LoadTLS(cert, key string) (*tls.Config, error) {
+	if cert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// ReloadOnHangup reloads the models on every SIGHUP until it is stopped or ctx ends.
+func (s *Server) ReloadOnHangup(ctx context.Context) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+				if err := s.Reload(ctx); err != nil {
+					s.config.Log.Error("reload", "error", err)
+				}
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(signals); close(done) }
+}
