@@ -6,6 +6,20 @@ import (
 	"strings"
 )
 
+// LoadSamples reads the samples of files, one after the other: see [ReadSamples].
+func LoadSamples(paths []string, opt Options) ([]Sample, error) {
+	var samples []Sample
+	for _, path := range paths {
+		for s, err := range ReadSamples(path, opt) {
+			if err != nil {
+				return nil, err
+			}
+			samples = append(samples, s)
+		}
+	}
+	return samples, nil
+}
+
 // ReadSamples yields the samples of a file of {prompt, response} rows, in order. The prompt is text
 // (one message of the user) or a list of messages, the response text or a list of one message of
 // the assistant. Columns of opt name both where they have other names; haf's name for the response

@@ -38,6 +38,34 @@ func NewEnsemble(rule Rule, members ...Member) (*Ensemble, error) {
 	return &Ensemble{rule, members}, nil
 }
 
+// OpenEnsemble opens the named members and returns their ensemble. If one cannot be opened, the
+// others are closed.
+func OpenEnsemble(
+	rule Rule, names []string, open func(name string) (pref.Rewarder, error),
+) (*Ensemble, error) {
+	members := make([]Member, len(names))
+	for i, name := range names {
+		r, err := open(name)
+		if err != nil {
+			for _, m := range members[:i] {
+				err = errors.Join(err, m.Close())
+			}
+			return nil, err
+		}
+		members[i] = Member{name, r}
+	}
+	return NewEnsemble(rule, members...)
+}
+
+// OpenOnDemand is [OpenEnsemble] of members that are open only while they are read: see [OnDemand].
+func OpenOnDemand(
+	rule Rule, names []string, open func(name string) (pref.Rewarder, error),
+) (*Ensemble, error) {
+	return OpenEnsemble(rule, names, func(name string) (pref.Rewarder, error) {
+		return OnDemand{func(context.Context) (pref.Rewarder, error) { return open(name) }}, nil
+	})
+}
+
 // Rewards lists the names that all members have, in the order of the first.
 func (e *Ensemble) Rewards() []string {
 	var all [][]string

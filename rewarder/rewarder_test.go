@@ -106,6 +106,51 @@ func TestReduce(t *testing.T) {
 	}
 }
 
+// counted is a Rewarder that counts how many are open.
+type counted struct {
+	pref.Rewarder
+	open *int
+}
+
+func (c counted) Close() error {
+	*c.open--
+	return c.Rewarder.Close()
+}
+
+// TestOpenEnsemble has members open together, or one at a time, and none left by one that cannot be
+// opened.
+func TestOpenEnsemble(t *testing.T) {
+	open, most := 0, 0
+	opener := func(name string) (pref.Rewarder, error) {
+		if name == "none" {
+			return nil, errors.New("not there")
+		}
+		open++
+		most = max(most, open)
+		return counted{rewarder.FromScorer("length", byLength{1}), &open}, nil
+	}
+	rule := rewarder.Rule{Name: rewarder.Mean}
+	for want, start := range map[int]func(
+		rewarder.Rule, []string, func(string) (pref.Rewarder, error),
+	) (*rewarder.Ensemble, error){2: rewarder.OpenEnsemble, 1: rewarder.OpenOnDemand} {
+		open, most = 0, 0
+		e, err := start(rule, []string{"a", "b"}, opener)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := e.Read(t.Context(), []pref.Group{{Responses: []string{"mice"}}}, nil)
+		if err != nil || read.Rewards["length"][0][0] != 4 || most != want {
+			t.Errorf("%v, %d open at once, want %d: %v", read.Rewards, most, want, err)
+		}
+		if err := e.Close(); err != nil || open != 0 {
+			t.Errorf("%d are open: %v", open, err)
+		}
+	}
+	if _, err := rewarder.OpenEnsemble(rule, []string{"a", "none"}, opener); err == nil || open != 0 {
+		t.Errorf("a member that is not there: %v, %d are open", err, open)
+	}
+}
+
 // TestEnsembleAlignment has members that could read different groups: the ensemble has those of
 // all, each with its own rewards.
 func TestEnsembleAlignment(t *testing.T) {

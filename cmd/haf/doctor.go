@@ -1,13 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"haf/doctor"
-	"haf/pref"
-	"haf/reward"
 )
 
 type doctorCmd struct {
@@ -20,7 +17,20 @@ type doctorCmd struct {
 // Run reports what is wrong with a run, a model or data. Problems end it with the exit code of a
 // gate.
 func (c *doctorCmd) Run(a *app) error {
-	report, err := c.examine(a)
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
+	client, err := a.hub()
+	if err != nil {
+		return err
+	}
+	report, err := doctor.Examine(a.ctx, c.Path, doctor.Options{
+		Against: c.Against, Format: c.Format, Chat: chat, Hub: client, OpenDevice: a.openDevice,
+	})
+	if errors.Is(err, doctor.ErrNotData) {
+		return fmt.Errorf("%w: -against is for data, and %w", errUsage, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -31,54 +41,4 @@ func (c *doctorCmd) Run(a *app) error {
 		return fmt.Errorf("%w: %d problems found", errGate, n)
 	}
 	return nil
-}
-
-func (c *doctorCmd) examine(a *app) (*doctor.Report, error) {
-	kind := doctor.KindModel
-	if strings.HasPrefix(c.Path, "datasets/") {
-		kind = doctor.KindData
-	}
-	if _, err := os.Stat(c.Path); err == nil { // else it is on the hub
-		if kind, err = doctor.KindOf(c.Path); err != nil {
-			return nil, err
-		}
-	}
-	if kind != doctor.KindData && len(c.Against) > 0 {
-		return nil, fmt.Errorf("%w: -against is for data, and %s is a %s", errUsage, c.Path, kind)
-	}
-	switch kind {
-	case doctor.KindRun:
-		return doctor.Run(c.Path)
-	case doctor.KindModel:
-		return c.examineModel(a)
-	}
-	paths, err := a.data([]string{c.Path})
-	if err != nil {
-		return nil, err
-	}
-	others, err := a.data(c.Against)
-	if err != nil {
-		return nil, err
-	}
-	return doctor.Data(paths, others, pref.Options{Format: c.Format})
-}
-
-func (c *doctorCmd) examineModel(a *app) (*doctor.Report, error) {
-	chat, err := c.chatFlags.options()
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.hub()
-	if err != nil {
-		return nil, err
-	}
-	model, err := client.Model(a.ctx, c.Path)
-	if err != nil {
-		return nil, err
-	}
-	device, err := a.openDevice()
-	if err != nil {
-		return nil, err
-	}
-	return doctor.Model(a.ctx, device, model.Paths[0], reward.Options{Chat: chat})
 }

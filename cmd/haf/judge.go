@@ -34,7 +34,7 @@ func (f judgeFlags) judge(a *app) (curate.OpenJudge, error) {
 		return curate.OpenJudge{}, err
 	}
 	return curate.OpenJudge{
-		By: curate.ByScorer{Scorer: gold}, Name: gold.name, Close: func() { gold.close(a) },
+		By: curate.ByScorer{Scorer: gold}, Name: gold.From(), Close: gold.Close,
 	}, nil
 }
 

@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"haf/launch"
 	"haf/pref"
 	"haf/reward"
 	"haf/rewarder"
 	"haf/rewarder/source"
-	"haf/run"
 )
 
 // readFlags are shared by the verbs that read rewards of models, which they name.
@@ -91,26 +91,14 @@ func (a *app) openEnsemble(models []string, rule rewarder.Rule, r reading) (pref
 	if rule.Name == "" {
 		return a.openRewarder(models[0], r)
 	}
-	members := make([]rewarder.Member, len(models))
-	for i, named := range models {
-		members[i] = rewarder.Member{Name: named,
-			Rewarder: rewarder.OnDemand{Open: func(context.Context) (pref.Rewarder, error) {
-				a.p.Logf("member: %s", named)
-				return a.openRewarder(named, r)
-			}}}
-		if r.once {
-			continue
-		}
-		opened, err := a.openRewarder(named, r)
-		if err != nil {
-			for _, m := range members[:i] {
-				err = closed(m, err)
-			}
-			return nil, err
-		}
-		members[i].Rewarder = opened
+	open := func(named string) (pref.Rewarder, error) { return a.openRewarder(named, r) }
+	if r.once {
+		return rewarder.OpenOnDemand(rule, models, func(named string) (pref.Rewarder, error) {
+			a.p.Logf("member: %s", named)
+			return open(named)
+		})
 	}
-	return rewarder.NewEnsemble(rule, members...)
+	return rewarder.OpenEnsemble(rule, models, open)
 }
 
 // closed closes a Rewarder whose use ended with err.
@@ -190,43 +178,9 @@ func (a *app) findModel(ctx context.Context, name string) error {
 	return nil
 }
 
-// An openScorer is one reward of what was opened.
-type openScorer struct {
-	*rewarder.Scorer
-	from pref.Rewarder
-	name string // what the model, or the ensemble, is called
-}
-
 // scorer is one reward ("": the default) of what was opened, which it closes.
-func (a *app) scorer(r pref.Rewarder, name, rewardName string) (*openScorer, error) {
-	s, err := rewarder.NewScorer(a.ctx, r, rewardName)
-	if err != nil {
-		return nil, closed(r, err)
-	}
-	return &openScorer{s, r, name}, nil
-}
-
-// close warns of what was cut, and frees the models.
-func (s *openScorer) close(a *app) {
-	a.warn(s.name, s.Truncated())
-	if err := s.from.Close(); err != nil {
-		fmt.Fprintf(a.stderr, "haf: %s: %v\n", s.name, err)
-	}
-}
-
-// warn tells the user of samples that were scored with tokens cut off.
-func (a *app) warn(named string, t rewarder.Truncation) {
-	if t.Cut > 0 {
-		fmt.Fprintf(a.stderr, "haf: warning: %s: %s\n", named, t)
-	}
-}
-
-// file is what the rewards are read from, as a manifest has it.
-func (s *openScorer) file() run.ModelFile {
-	if from, ok := s.from.(*reward.Reader); ok {
-		return run.ModelFile{Path: from.Model().Dir}
-	}
-	return run.ModelFile{Path: s.name, Served: source.Served(s.from, s.Name())}
+func (a *app) scorer(r pref.Rewarder, name, rewardName string) (*launch.Reward, error) {
+	return launch.NewReward(a.ctx, r, name, rewardName, a.notef)
 }
 
 // goldFlags name a gold reward model, or several whose mean is the gold reward.
@@ -238,7 +192,7 @@ type goldFlags struct {
 }
 
 // openGold opens the gold reward; nil where none is named.
-func (f goldFlags) openGold(a *app) (*openScorer, error) {
+func (f goldFlags) openGold(a *app) (*launch.Reward, error) {
 	if len(f.Gold) == 0 {
 		return nil, nil
 	}

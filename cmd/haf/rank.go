@@ -58,12 +58,12 @@ func (c *rankCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer scorer.close(a)
+	defer scorer.Close()
 	var gold pref.Scorer
 	if by, err := c.openGold(a); err != nil {
 		return err
 	} else if by != nil {
-		defer by.close(a)
+		defer by.Close()
 		gold = by
 	}
 	out, err := samples.Rank(a.ctx, scorer, gold, a.reporter())

@@ -93,7 +93,7 @@ func (c *relabelCmd) options(a *app) curate.RelabelOptions {
 			if err != nil {
 				return nil, err
 			}
-			return &curate.NamedScorer{Scorer: gold.Scorer, Close: func() { gold.close(a) }}, nil
+			return &curate.NamedScorer{Scorer: gold.Scorer, Close: gold.Close}, nil
 		}
 	}
 	return opt

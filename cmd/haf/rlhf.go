@@ -3,7 +3,6 @@ package main
 import (
 	"haf/launch"
 	"haf/recipe"
-	"haf/reward"
 	"haf/run"
 )
 
@@ -64,24 +63,7 @@ func (o rewardOpener) Open(r recipe.Reward) (launch.RewardSource, error) {
 	}
 	s, err := o.a.scorer(from, r.Source, r.Reward)
 	if err != nil {
-		return nil, err
+		return nil, err // no nil pointer in the interface
 	}
-	return rewardSource{s, o.a}, nil
-}
-
-// A rewardSource is an opened reward of a run.
-type rewardSource struct {
-	*openScorer
-	a *app
-}
-
-func (s rewardSource) From() string         { return s.name }
-func (s rewardSource) Files() run.ModelFile { return s.file() }
-func (s rewardSource) Close()               { s.close(s.a) }
-
-func (s rewardSource) Date() string {
-	if reader, ok := s.from.(*reward.Reader); ok {
-		return reader.Model().Meta.Template.Date
-	}
-	return ""
+	return s, nil
 }

@@ -75,14 +75,5 @@ func (a *app) samples(named string, columns columnFlags) ([]pref.Sample, error) 
 	if err != nil {
 		return nil, err
 	}
-	var samples []pref.Sample
-	for _, file := range files {
-		for s, err := range pref.ReadSamples(file, pref.Options{Columns: columns.Columns}) {
-			if err != nil {
-				return nil, err
-			}
-			samples = append(samples, s)
-		}
-	}
-	return samples, nil
+	return pref.LoadSamples(files, pref.Options{Columns: columns.Columns})
 }

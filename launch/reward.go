@@ -1,0 +1,61 @@
+package launch
+
+import (
+	"context"
+	"errors"
+
+	"haf/pref"
+	"haf/reward"
+	"haf/rewarder"
+	"haf/rewarder/source"
+	"haf/run"
+)
+
+// A Reward is one reward of a Rewarder, which its Close closes. It is a [RewardSource].
+type Reward struct {
+	*rewarder.Scorer
+	rewards pref.Rewarder
+	from    string
+	notef   func(format string, args ...any)
+}
+
+// NewReward returns the named reward of what from names, "": the default one. If r cannot give it,
+// r is closed. notef is told of samples that were cut.
+func NewReward(
+	ctx context.Context, r pref.Rewarder, from, name string, notef func(format string, args ...any),
+) (*Reward, error) {
+	s, err := rewarder.NewScorer(ctx, r, name)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return &Reward{s, r, from, notef}, nil
+}
+
+// From is what gives the reward, as the user named it.
+func (r *Reward) From() string { return r.from }
+
+// Files are what gives the reward, as a manifest has it.
+func (r *Reward) Files() run.ModelFile {
+	if here, ok := r.rewards.(*reward.Reader); ok {
+		return run.ModelFile{Path: here.Model().Dir}
+	}
+	return run.ModelFile{Path: r.from, Served: source.Served(r.rewards, r.Name())}
+}
+
+// Date is the day that the chat template of a model opened here writes, "" without one.
+func (r *Reward) Date() string {
+	if here, ok := r.rewards.(*reward.Reader); ok {
+		return here.Model().Meta.Template.Date
+	}
+	return ""
+}
+
+// Close warns of samples that were cut, and frees the models.
+func (r *Reward) Close() {
+	if t := r.Truncated(); t.Cut > 0 {
+		r.notef("warning: %s: %s", r.from, t)
+	}
+	if err := r.rewards.Close(); err != nil {
+		r.notef("%s: %v", r.from, err)
+	}
+}
