@@ -5,12 +5,15 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
-.PHONY: build demo test race check docs fuzz setup parity models round-trips remote contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity real real-one paper-tiny paper-small clean
+.PHONY: build demo test race check docs module-path fuzz setup parity models round-trips remote \
+	contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
+	real real-one paper-tiny paper-small clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
 
-# The whole thing on a built-in model and data set. Without a plug-in, and where none can be had, in pure Go.
+# The whole thing on a built-in model and data set. Without a plug-in, and where none can be had, in
+# pure Go.
 demo: build
 	bin/haf setup || true
 	bin/haf demo
@@ -18,7 +21,8 @@ demo: build
 test:
 	$(GO) test ./...
 
-# The server's tests under the race detector; without its check of pointers, which the pure Go backend's arithmetic does not pass.
+# The server's tests under the race detector; without its check of pointers, which the pure Go
+# backend's arithmetic does not pass.
 race:
 	$(GO) test -race -gcflags=all=-d=checkptr=0 ./serve
 
@@ -39,8 +43,15 @@ docs:
 	$(GO) test ./cmd/haf -count=1 -run TestCommandsPage -update
 	$(GO) run ./internal/docs -write
 
-# Every fuzz target for a while; their seeds run with the tests. Where the time is up in the middle of an input, go calls that a failure:
-# such a target is run again.
+# The module's path is haf, which has no dot, so nobody can import it by mistake. This sets another
+# in go.mod, imports and links of doc comments: make module-path MODULE=example.org/you/haf
+module-path:
+	$(GO) run ./internal/modulepath "$(MODULE)"
+	gofmt -l .
+	$(GO) build ./...
+
+# Every fuzz target for a while; their seeds run with the tests. Where the time is up in the middle of
+# an input, go calls that a failure: such a target is run again.
 FUZZTIME ?= 20s
 fuzz:
 	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
@@ -56,7 +67,8 @@ fuzz:
 setup: build
 	bin/haf setup
 
-# Stored PyTorch values against haf's, on the fastest device; HAF_GOLDEN=dir for other cases of the same form (a folder a case).
+# Stored PyTorch values against haf's, on the fastest device; HAF_GOLDEN=dir for other cases of the
+# same form (a folder a case).
 parity:
 	HAF_DEVICE=auto $(GO) test -count=1 -v -run 'Parity|Stored|PackedEqualsAlone|AsTRL' ./lm ./reward ./train ./tokenizer ./chat
 
@@ -77,8 +89,8 @@ $(CACHE)/venv/bin/python:
 	$(PYTHON) -m venv $(CACHE)/venv
 	$(CACHE)/venv/bin/python -m pip install --quiet gguf==0.19.0 numpy==2.4.6
 
-# transformers, PEFT and the hub's client read what haf writes, and the other way round. Set HAF_PYTHON4 to a Python with
-# transformers 4, which needs no torch, to have it read config.json too.
+# transformers, PEFT and the hub's client read what haf writes, and the other way round. Set
+# HAF_PYTHON4 to a Python with transformers 4, which needs no torch, to have it read config.json too.
 round-trips: $(CACHE)/transformers/done
 	HAF_PYTHON=$(CACHE)/transformers/bin/python $(GO) test -count=1 -run 'TestPython|Layouts|TransformersReads' ./hub ./reward
 
@@ -88,7 +100,8 @@ $(CACHE)/transformers/done: reward/testdata/requirements.txt
 	$(@D)/bin/python -m pip install --quiet -r reward/testdata/requirements.txt
 	touch $@
 
-# Generation and judging through a real OpenAI-compatible server: llama.cpp's, built from its Python package, with SmolLM2.
+# Generation and judging through a real OpenAI-compatible server: llama.cpp's, built from its Python
+# package, with SmolLM2.
 remote: models $(CACHE)/llama/done
 	sh remote/testdata/with_llama.sh $(CACHE)/llama/bin/python $(SMOLLM2).gguf $(GO) test -count=1 -v -run TestRealServer ./remote
 
@@ -103,7 +116,8 @@ RL_STEPS ?= 20
 rl-sanity:
 	HAF_RL_STEPS=$(RL_STEPS) $(GO) test -count=1 -v -timeout 60m -run TestLearns ./rlhf
 
-# A server under mixed load with faults and reloads: no wrong answer, no failure, a memory that stays as it is.
+# A server under mixed load with faults and reloads: no wrong answer, no failure, a memory that stays
+# as it is.
 SOAK ?= 10m
 soak:
 	HAF_SOAK=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoak ./cmd/haf
@@ -138,19 +152,21 @@ $(CACHE)/contract/done: serve/testdata/requirements.txt serve/testdata/clients.t
 	for wheel in $(@D)/wheels/*.whl; do $(PYTHON) -m zipfile -e $$wheel $(@D)/packages/$$(basename $$wheel .whl) || exit 1; done
 	touch $@
 
-# Rates and memory of every case on SmolLM2 and HH-helpful. CASES chooses among them, such as CASES="-case hybrid".
+# Rates and memory of every case on SmolLM2 and HH-helpful. CASES chooses among them, such as
+# CASES="-case hybrid".
 MODEL ?= $(SMOLLM2)
 BENCH_DATA = -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz -groups $(SHARED)/data/groups/qa-feedback.jsonl.gz $(CASES)
 bench: build models
 	bin/haf bench $(MODEL) $(BENCH_DATA) -json
 
-# The same in turn with the baselines, which BASELINES chooses among (BASELINES="-only hybrid,rm"), and beside the targets. PEERS_PY is a
-# Python that has them; the one of the paper's algorithm needs 21 GB.
+# The same in turn with the baselines, which BASELINES chooses among (BASELINES="-only hybrid,rm"),
+# and beside the targets. PEERS_PY is a Python that has them; the one of the paper's algorithm needs
+# 21 GB.
 bench-baselines: build models
 	$(GO) run ./internal/bench/against -model $(MODEL) -python $(PEERS_PY) -script $(SHARED)/bench/peers.py $(BASELINES) -- $(BENCH_DATA)
 
-# New tokens a second beside transformers' generate, on the same prompts.
-# On a machine with an NVIDIA GPU: the step in bfloat16 at the shape of a published model with random weights, then the same step in PyTorch.
+# On a machine with an NVIDIA GPU: the step in bfloat16 at the shape of a published model with random
+# weights, then the same step in PyTorch.
 SHAPE ?= qwen2.5-0.5b
 bench-cuda: build models
 	bin/haf setup -cuda
@@ -158,17 +174,19 @@ bench-cuda: build models
 	bin/haf bench $(CACHE)/random/$(SHAPE) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz -device cuda -case bfloat16 -pairs 512 -batch 32 -set train.tokens_per_batch=8192
 	for run in 1 2 3; do $(PEERS_PY) bench/hybrid_gpu.py $(CACHE)/random/$(SHAPE) $(SHARED)/data/hh/helpful-base.test.jsonl.gz --pairs 512 --batch 8; done
 
+# New tokens a second beside transformers' generate, on the same prompts.
 bench-generate: models
 	$(GO) test ./lm -run '^$$' -bench BenchmarkGenerate -benchtime 3x
 	@test -z "$(PEERS_PY)" || $(PEERS_PY) bench/generate.py $(SMOLLM2)
 
-# Time and memory against sequence length, rank, depth and number of pairs: docs/dev/growth.md. GROWTH=-reduced shows in some
-# minutes that it works.
+# Time and memory against sequence length, rank, depth and number of pairs: docs/dev/growth.md.
+# GROWTH=-reduced shows in some minutes that it works.
 growth: build models
 	$(GO) run ./internal/growth -model $(SMOLLM2) -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz $(GROWTH)
 
-# haf serve under 32 clients beside haf score in batch and, where PEERS_PY is a Python with bench/requirements.txt, beside a server of
-# FastAPI and transformers, ROUNDS times (3) in turn. RESPONSES and CLIENTS set another load.
+# haf serve under 32 clients beside haf score in batch and, where PEERS_PY is a Python with
+# bench/requirements.txt, beside a server of FastAPI and transformers, ROUNDS times (3) in turn.
+# RESPONSES and CLIENTS set another load.
 bench-serve: models
 	HAF_BENCH_MODEL=$(MODEL) HAF_BENCH_DATA=$(abspath $(SHARED))/data/hh/helpful-base.test.jsonl.gz HAF_BENCH_PYTHON=$(PEERS_PY) \
 	HAF_BENCH_RESPONSES=$(RESPONSES) HAF_BENCH_CLIENTS=$(CLIENTS) HAF_BENCH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 0 -run TestServe ./bench

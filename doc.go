@@ -12,6 +12,35 @@
 // trainers. One reward of a Rewarder is a pref.Scorer; with a pref.Generator or a pref.Judge,
 // curate makes new data by it, and rlhf optimizes a policy against it.
 //
-// The packages, each with the others of this module that it may import, are listed in
-// layers_test.go, which enforces it.
+// The public packages, from text to a page of results:
+//
+//   - pref: groups of preferences, the readers of files, and the interfaces of all packages.
+//   - tokenizer: text and token ids, exactly as Hugging Face's tokenizers.
+//   - chat: conversations as the text that a model was trained on.
+//   - encode: groups as tokens.
+//   - pack: token groups as batches of a few fixed shapes.
+//   - weights: safetensors and GGUF files.
+//   - lm: the decoder as graph functions, and generation.
+//   - objective: every loss, with its float64 reference.
+//   - backend: the device that programs run on.
+//   - reward: the model with two heads: opened, read and saved.
+//   - rewarder: one reward of a Rewarder, ensembles, and files of samples.
+//   - rewarder/source: opens whatever a name stands for: a model, a server, a file, a command.
+//   - rewarder/rewardertest: the suite that every Rewarder passes.
+//   - optim: the loop of one optimizer step, with AdamW.
+//   - run: a run on disk.
+//   - train: training by supervised learning.
+//   - rlhf: a policy against rewards: PPO, RLOO, GRPO.
+//   - hub: models and data of the Hugging Face hub.
+//   - recipe: the typed description of a run.
+//   - launch: takes a recipe to a finished run.
+//   - eval: rewards as numbers with intervals, and benchmark suites.
+//   - report: pages of runs and results.
+//   - paper: the experiments of the HaF-RM paper as a grid of runs.
+//   - curate: samples, rankings, verdicts and new labels.
+//   - remote: generators and judges behind a server.
+//   - serve: rewards over HTTP, and the client.
+//   - doctor: what is wrong with a run, a model or data.
+//
+// Each has a runnable example. layers_test.go says which package may import which, and enforces it.
 package haf

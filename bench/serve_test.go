@@ -54,7 +54,7 @@ func TestServe(t *testing.T) {
 	fmt.Printf("%d responses, %d clients\n%s\n", len(samples), clients, line(batch))
 
 	program := filepath.Join(dir, "haf")
-	if out, err := exec.Command("go", "build", "-o", program, "haf/cmd/haf").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", program, "../cmd/haf").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	serve := func() *server {
