@@ -50,8 +50,8 @@ module-path:
 	gofmt -l .
 	$(GO) build ./...
 
-# Every fuzz target for a while; their seeds run with the tests. Where the time is up in the middle of
-# an input, go calls that a failure: such a target is run again.
+# Every fuzz target for a while; their seeds run with the tests. Where the time is up in the middle
+# of an input, go calls that a failure: such a target is run again.
 FUZZTIME ?= 20s
 fuzz:
 	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
@@ -90,7 +90,8 @@ $(CACHE)/venv/bin/python:
 	$(CACHE)/venv/bin/python -m pip install --quiet gguf==0.19.0 numpy==2.4.6
 
 # transformers, PEFT and the hub's client read what haf writes, and the other way round. Set
-# HAF_PYTHON4 to a Python with transformers 4, which needs no torch, to have it read config.json too.
+# HAF_PYTHON4 to a Python with transformers 4, which needs no torch, to have it read config.json,
+# too.
 round-trips: $(CACHE)/transformers/done
 	HAF_PYTHON=$(CACHE)/transformers/bin/python $(GO) test -count=1 -run 'TestPython|Layouts|TransformersReads' ./hub ./reward
 
@@ -116,8 +117,8 @@ RL_STEPS ?= 20
 rl-sanity:
 	HAF_RL_STEPS=$(RL_STEPS) $(GO) test -count=1 -v -timeout 60m -run TestLearns ./rlhf
 
-# A server under mixed load with faults and reloads: no wrong answer, no failure, a memory that stays
-# as it is.
+# A server under mixed load with faults and reloads: no wrong answer, no failure, a memory that
+# stays as it is.
 SOAK ?= 10m
 soak:
 	HAF_SOAK=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoak ./cmd/haf
@@ -165,8 +166,8 @@ bench: build models
 bench-baselines: build models
 	$(GO) run ./internal/bench/against -model $(MODEL) -python $(PEERS_PY) -script $(SHARED)/bench/peers.py $(BASELINES) -- $(BENCH_DATA)
 
-# On a machine with an NVIDIA GPU: the step in bfloat16 at the shape of a published model with random
-# weights, then the same step in PyTorch.
+# On a machine with an NVIDIA GPU: the step in bfloat16 at the shape of a published model with
+# random weights, then the same step in PyTorch.
 SHAPE ?= qwen2.5-0.5b
 bench-cuda: build models
 	bin/haf setup -cuda
