@@ -2,10 +2,11 @@
 // models by the hybrid objective of HaF-RM (arXiv 2407.04185): one decoder with a score head and a
 // policy head, trained together.
 //
-// To read it, follow a training run: cmd/haf/train.go → recipe/recipe.go → train/trainer.go →
-// train/step.go → optim/step.go → objective/hybrid.go → reward/model.go → lm/decoder.go.
+// To read it, follow a training run: cmd/haf/train.go → launch/train.go → recipe/recipe.go →
+// train/trainer.go → train/step.go → optim/step.go → objective/hybrid.go → reward/model.go →
+// lm/decoder.go.
 //
-// Data flows from a file through pref (groups of preferences), encode (packed rows of tokens),
+// Data flows from a file through pref (groups of preferences), encode (tokens), pack (batches),
 // reward (the two-headed forward pass), objective (the loss) and train (the step) into a run
 // folder; reward.Open makes of that folder a model, whose Reader is a pref.Rewarder, as is a
 // server's model or an ensemble: eval measures its rewards. Its Engine is what serve gives to
