@@ -203,7 +203,8 @@ real-one:
 		-set data.train=$(SHARED)/data/hh/helpful-base.test.jsonl.gz $(SET)
 	bin/haf -json eval runs/hh-$(NAME) -held-out -data $(SHARED)/data/hh/helpful-base.test.jsonl.gz > runs/hh-$(NAME)/eval.json
 
-# The grids of recipes/paper-{tiny,small}.toml on local copies of models and data, without the hub. GRID=-plan lists the cells.
+# The grids of recipes/paper-{tiny,small}.toml on local copies of models and data, without the hub.
+# GRID=-plan lists the cells.
 GRID_FILES = -file helpful=$(SHARED)/data/hh/helpful-base.test.jsonl.gz -file safer=$(SHARED)/data/beavertails/pku-saferlhf.test.jsonl.gz
 paper-tiny: build
 	bin/haf paper recipes/paper-tiny.toml -model $(SHARED)/models/stories260k $(GRID_FILES) $(GRID)

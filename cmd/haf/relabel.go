@@ -81,7 +81,7 @@ func (c *relabelCmd) options(a *app) curate.RelabelOptions {
 		JudgeOptions: c.judgeFlags.options(a, c.Out, c.Seed),
 		Strategy:     c.Strategy, Threshold: c.Threshold, Budget: c.Budget,
 		Model: c.name(c.Models), Reward: c.Reward,
-		Heads:     [2]string{reward.ByScore, reward.ByImplicit},
+		Heads: [2]string{reward.ByScore, reward.ByImplicit},
 		OpenModel: func() (pref.Rewarder, error) {
 			return c.open(a, c.Models, reading{sources: c.sourceFlags})
 		},
