@@ -9,15 +9,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"haf/backend"
+	"haf/internal/onedash"
 	"haf/internal/progress"
 	"haf/recipe"
 	"haf/rewarder"
@@ -180,48 +179,6 @@ func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Conte
 	if err != nil {
 		return nil, exitUsage, err
 	}
-	command, err = parser.Parse(doubleDashes(args, valueFlags(parser.Model.Node)))
+	command, err = parser.Parse(onedash.Double(args, onedash.ValueFlags(parser.Model.Node)))
 	return command, exitUsage, err
-}
-
-// valueFlags maps the name of every flag of the node and its subcommands to whether the flag takes a
-// value.
-func valueFlags(node *kong.Node) map[string]bool {
-	flags := map[string]bool{}
-	for _, f := range node.Flags {
-		flags[f.Name] = !f.IsBool()
-	}
-	for _, child := range node.Children {
-		maps.Copy(flags, valueFlags(child))
-	}
-	return flags
-}
-
-// doubleDashes lets flags be written with one dash, as in haf eval -data FILE: the one-letter flags
-// are -h and -n, which kong knows. A value may begin with a dash, as answers that are lists do,
-// unless it reads as a flag; takesValue names the flags.
-func doubleDashes(args []string, takesValue map[string]bool) []string {
-	flagName := func(arg string) (name string, whole, ok bool) {
-		name, _, inside := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
-		_, known := takesValue[name]
-		return name, !inside, known && strings.HasPrefix(arg, "-")
-	}
-	var out []string
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		if arg == "--" {
-			return append(out, args[i:]...)
-		}
-		if len(arg) > 2 && arg[0] == '-' && arg[1] >= 'a' && arg[1] <= 'z' {
-			arg = "-" + arg
-		}
-		if name, whole, ok := flagName(arg); ok && whole && takesValue[name] && i+1 < len(args) {
-			if _, _, flag := flagName(args[i+1]); !flag && strings.HasPrefix(args[i+1], "-") {
-				i++
-				arg += "=" + args[i]
-			}
-		}
-		out = append(out, arg)
-	}
-	return out
 }

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"haf/backend"
@@ -19,32 +17,6 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"haf": func() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
-}
-
-func TestDoubleDashes(t *testing.T) {
-	parser, err := kong.New(&cli{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	takesValue := valueFlags(parser.Model.Node)
-	for _, test := range []struct{ args, want []string }{
-		{[]string{"eval", "-data", "FILE"}, []string{"eval", "--data", "FILE"}},
-		{[]string{"--data", "FILE", "-h"}, []string{"--data", "FILE", "-h"}},
-		{[]string{"-data=FILE"}, []string{"--data=FILE"}},
-		{[]string{"-prompt", "- one\n- two", "-response", "-yes"}, []string{"--prompt=- one\n- two", "--response=-yes"}},
-		{[]string{"-prompt", "--yes"}, []string{"--prompt=--yes"}},
-		{[]string{"-gate", "-1"}, []string{"--gate=-1"}},
-		// a forgotten value stays an error
-		{[]string{"-data", "-limit", "3"}, []string{"--data", "--limit", "3"}},
-		{[]string{"-data", "--limit=3"}, []string{"--data", "--limit=3"}},
-		{[]string{"-json", "-x"}, []string{"--json", "-x"}}, // takes no value
-		{[]string{"-prompt"}, []string{"--prompt"}},
-		{[]string{"score", "--", "-prompt", "-x"}, []string{"score", "--", "-prompt", "-x"}},
-	} {
-		if got := doubleDashes(test.args, takesValue); !slices.Equal(got, test.want) {
-			t.Errorf("doubleDashes(%q) = %q, want %q", test.args, got, test.want)
-		}
-	}
 }
 
 // failingWriter lets help, which kong prints while it parses, panic.

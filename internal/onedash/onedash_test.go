@@ -1,0 +1,52 @@
+package onedash_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"haf/internal/onedash"
+)
+
+// TestDouble tells flags from values, negative numbers and answers that are lists.
+func TestDouble(t *testing.T) {
+	parser, err := kong.New(&struct {
+		JSON bool `name:"json"`
+
+		Eval struct {
+			Data  string
+			Limit int
+			Gate  float64
+		} `cmd:""`
+		Score struct {
+			Prompt, Response string
+			N                int `short:"n"`
+		} `cmd:""`
+	}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	takesValue := onedash.ValueFlags(parser.Model.Node)
+	for _, test := range []struct{ args, want []string }{
+		{[]string{"eval", "-data", "FILE"}, []string{"eval", "--data", "FILE"}},
+		{[]string{"--data", "FILE", "-h"}, []string{"--data", "FILE", "-h"}},
+		{[]string{"-data=FILE"}, []string{"--data=FILE"}},
+		{
+			[]string{"-prompt", "- one\n- two", "-response", "-yes"},
+			[]string{"--prompt=- one\n- two", "--response=-yes"},
+		},
+		{[]string{"-prompt", "--yes"}, []string{"--prompt=--yes"}},
+		{[]string{"-gate", "-1"}, []string{"--gate=-1"}},
+		// a forgotten value stays an error
+		{[]string{"-data", "-limit", "3"}, []string{"--data", "--limit", "3"}},
+		{[]string{"-data", "--limit=3"}, []string{"--data", "--limit=3"}},
+		{[]string{"-json", "-x"}, []string{"--json", "-x"}}, // takes no value
+		{[]string{"-prompt"}, []string{"--prompt"}},
+		{[]string{"score", "--", "-prompt", "-x"}, []string{"score", "--", "-prompt", "-x"}},
+	} {
+		if got := onedash.Double(test.args, takesValue); !slices.Equal(got, test.want) {
+			t.Errorf("Double(%q) = %q, want %q", test.args, got, test.want)
+		}
+	}
+}
