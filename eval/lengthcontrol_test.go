@@ -80,7 +80,8 @@ func TestControlLengthOfLength(t *testing.T) {
 	for g := range right {
 		right[g] = []float64{1, 0}
 	}
-	if c, err = ControlLength(groups, right); err != nil || c.Balanced.Value != 1 || c.Balanced.Low > 0.95 {
+	c, err = ControlLength(groups, right)
+	if err != nil || c.Balanced.Value != 1 || c.Balanced.Low > 0.95 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	// Without a pair whose chosen response is shorter there is nothing to balance.

@@ -41,8 +41,9 @@ func (r *SuiteResult) bootstrap(
 	for i, row := range rows {
 		slices.Sort(values[i])
 		if values[i][0] == values[i][draws-1] { // no draw can differ: the draws say nothing
-			row.Low, row.High = wilson(min(row.Score, 1), float64(row.N))
-			row.High = max(row.High, row.Score) // the Ties of RewardBench 2 reach 1.01
+			row.Low, row.High = wilson(max(0, min(row.Score, 1)), float64(row.N))
+			// The Ties of RewardBench 2 reach from −0.01 to 1.01.
+			row.Low, row.High = min(row.Low, row.Score), max(row.High, row.Score)
 			continue
 		}
 		row.Low = stat.Quantile(0.025, stat.Empirical, values[i], nil)

@@ -98,6 +98,16 @@ func TestSuiteIntervalOfTies(t *testing.T) {
 	if s := d.run(t, SuiteRewardBench2).Overall; s.Score < 1.009 || s.High < s.Score || s.Low > 0.95 {
 		t.Errorf("%+v", s)
 	}
+	for g := range d.rewards { // all wrong, with the full −0.01
+		d.rewards[g] = []float64{0, 50}
+		if len(d.groups[g].Responses) == 3 {
+			d.rewards[g] = []float64{0.5, 0, 50}
+		}
+	}
+	s := d.run(t, SuiteRewardBench2).Overall
+	if !(s.Score < -0.009 && s.Low == s.Score && s.High < 0.1) {
+		t.Errorf("%+v", s)
+	}
 }
 
 func TestSuiteBaselines(t *testing.T) {
@@ -120,7 +130,8 @@ func TestSuiteBaselines(t *testing.T) {
 	near(t, "longest, ties half", r.Overall.Longest, 0.5, 1e-12)
 	near(t, "constant, ties half", section(r, llmBarNatural).Constant, 0.5, 0)
 	lines := r.Lines()
-	if len(lines) != 4 || len(lines[0]) != 6 || lines[1][5] != "0.5000" || !strings.HasPrefix(lines[3][3], "[0.4") {
+	if len(lines) != 4 || len(lines[0]) != 6 || lines[1][5] != "0.5000" ||
+		!strings.HasPrefix(lines[3][3], "[0.4") {
 		t.Errorf("%v", lines)
 	}
 	if r.TieLine() != "llmbar: 0 of 3 comparisons tie; a tie counts as half right" {

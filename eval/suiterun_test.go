@@ -94,16 +94,17 @@ func TestLoadSuite(t *testing.T) {
 			t.Errorf("%s: %v, wanted %v", c.suite, got, c.want)
 		}
 	}
-	if data, err := LoadSuite(SuiteRewardBench, []string{"own", "own"}, hub, pref.Options{}); err != nil ||
-		len(data.Groups) != 2 || !strings.Contains(data.Read, "read 2 rows") {
+	data, err := LoadSuite(SuiteRewardBench, []string{"own", "own"}, hub, pref.Options{})
+	if err != nil || len(data.Groups) != 2 || !strings.Contains(data.Read, "read 2 rows") {
 		t.Errorf("%+v, %v", data, err)
 	}
 	for suite, want := range map[string]string{
-		SuiteRMB:        "suite rmb has no data: its authors have no data set on the hub: take RMB_dataset",
+		SuiteRMB:        "suite rmb has no data: its authors have no data set on the hub",
 		SuiteJudgeBench: "suite judgebench: datasets/ScalerLab/JudgeBench/gpt is not there",
 		"bench":         `suite "bench", wanted one of`,
 	} {
-		if _, err := LoadSuite(suite, nil, hub, pref.Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := LoadSuite(suite, nil, hub, pref.Options{})
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, wanted %s", err, want)
 		}
 	}
@@ -132,7 +133,8 @@ func TestRunSuites(t *testing.T) {
 		"rmb": `{"pair_uid": "1", "conversation_input": [{"role": "user", "content": "a"}], "chosen": {"answer": "yes, all of it"}, "reject": {"answer": "nothing of it"}, "category_path": "Pairwise_set/Helpfulness/Chat"}
 `,
 	})
-	given := map[string][]string{SuiteRewardBench: {"bench"}, SuiteLLMBar: {"strange"}, SuiteRMB: {"rmb"}}
+	given := map[string][]string{SuiteRewardBench: {"bench"}, SuiteLLMBar: {"strange"},
+		SuiteRMB: {"rmb"}}
 	load := func(suite string) (SuiteData, error) {
 		return LoadSuite(suite, given[suite], hub, pref.Options{})
 	}
