@@ -74,7 +74,8 @@ func Labels(groups []pref.Group, rewards [][]float64) (r LabelResult, err error)
 		}
 	}
 	if r.Responses = len(signed); r.Responses == 0 {
-		return r, fmt.Errorf("eval: no label in %d groups, wanted at least one: %w", len(groups), ErrNoComparisons)
+		return r, fmt.Errorf("eval: no label in %d groups, wanted at least one: %w", len(groups),
+			ErrNoComparisons)
 	}
 	r.Prompts = of.len()
 	r.Accuracy = of.mean()

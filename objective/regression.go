@@ -56,7 +56,8 @@ func countRated(groups []Group) (n int) {
 	return n
 }
 
-// regressionSum is the regression loss's float64 reference, summed over the rated responses of all groups.
+// regressionSum is the regression loss's float64 reference, summed over the rated responses of all
+// groups.
 func regressionSum(_ Hybrid, groups []Group) float64 {
 	return overGroups(groups, func(g Group) float64 {
 		total := 0.0

@@ -88,6 +88,7 @@ func readoutOf(in stepInputs[*Node]) objective.Readout {
 	return objective.Readout{
 		RefS: in.RefS, TokensS: in.TokensS, TargetS: in.TargetS, GroupS: in.GroupS,
 		ChosenC: in.ChosenC, RejectedC: in.RejectedC, MarginC: in.MarginC, TieC: in.TieC,
-		WeightC: in.WeightC, MarginWeightC: in.MarginWeightC, RewardWeight: in.RewardWeight, PolicyWeight: in.PolicyWeight,
+		WeightC: in.WeightC, MarginWeightC: in.MarginWeightC,
+		RewardWeight: in.RewardWeight, PolicyWeight: in.PolicyWeight,
 	}
 }

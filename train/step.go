@@ -85,8 +85,8 @@ const (
 	numOutputs
 )
 
-// buildGradient: inputs of the batch, [stepInputs], those of single responses, dropout's mask where there is one, all weights
-// → losses, squared norm, margins, gradients.
+// buildGradient: inputs of the batch, [stepInputs], those of single responses, dropout's mask where
+// there is one, all weights → losses, squared norm, margins, what labels add, gradients.
 func (s *Stepper) buildGradient(in []*Node) []*Node {
 	s.built++
 	batch, in := s.model.UnpackBatch(in)
