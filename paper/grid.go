@@ -18,7 +18,7 @@ import (
 
 // A Grid is the TOML file of a rerun.
 type Grid struct {
-	Title string `toml:"title"`
+	Title string `toml:"title"` // of the page of results
 	// of the paper's tables that stand beside: "Phi-2", …; empty is all three
 	Backbone string   `toml:"backbone"`
 	Seeds    []uint64 `toml:"seeds"` // of the trainings
@@ -49,39 +49,46 @@ type Cost struct {
 
 // A Set is a preference set, split into train, validation and test by conversation.
 type Set struct {
+	// by which tables name the set; unique
 	Name string `toml:"name" json:"name"`
 	// of train and validation, and of test where test_files is empty
 	Files []string `toml:"files" json:"files"`
 	// the published test files, where there are some
-	Test    []string `toml:"test_files" json:"test_files"`
-	Format  string   `toml:"format" json:"format"`
-	Label   string   `toml:"label" json:"label"`
+	Test []string `toml:"test_files" json:"test_files"`
+	// as data.format of a recipe; empty is "auto"
+	Format string `toml:"format" json:"format"`
+	// as data.label of a recipe: which label decides
+	Label string `toml:"label" json:"label"`
+	// only groups of these subsets; empty is all
 	Subsets []string `toml:"subsets" json:"subsets"`
 	// sets of one domain are each other's out-of-distribution tests
 	Domain string `toml:"domain" json:"domain"`
 	// the column of the paper's tables that it stands for
 	Paper string `toml:"paper" json:"paper"`
-	// The most groups of each part, filled in the order test, validation, train; 0 of train is the
-	// rest.
-	NTrain   int `toml:"train" json:"train"`
-	NValid   int `toml:"valid" json:"valid"`
-	NTest    int `toml:"test" json:"test"`
+	// most groups to train on, taken after those of test and validation; 0 is the rest
+	NTrain int `toml:"train" json:"train"`
+	// most groups to validate on, at least 1, taken after those of test
+	NValid int `toml:"valid" json:"valid"`
+	// most groups to test on, at least 1, taken first
+	NTest int `toml:"test" json:"test"`
+	// leaves out groups of more characters; 0 is no limit
 	MaxChars int `toml:"max_chars" json:"max_chars"`
 }
 
 // A Method is an objective: what it sets in the recipe, and which reward of the model is its
 // result.
 type Method struct {
-	Name   string   `toml:"name"`
-	Set    []string `toml:"set"`
-	Reward string   `toml:"reward"`
+	Name   string   `toml:"name"`   // by which tables name the method; unique
+	Set    []string `toml:"set"`    // settings of the recipe, such as "objective.policy_weight=0"
+	Reward string   `toml:"reward"` // "score", "implicit", "implicit-normalized" or "combined"
 }
 
 // A TableSpec is a table of the page and the trainings it needs.
 type TableSpec struct {
-	Name    string   `toml:"name"`
+	Name string `toml:"name"` // of the table's files, and for haf paper -only; unique
+	// "in-distribution", "ood", "mixed", "sweep" or "heads"
 	Kind    string   `toml:"kind"`
-	Title   string   `toml:"title"`
+	Title   string   `toml:"title"`   // its heading on the page
 	Sets    []string `toml:"sets"`    // empty is all
 	Methods []string `toml:"methods"` // empty is all
 	Key     string   `toml:"key"`     // of a sweep: the key of the recipe

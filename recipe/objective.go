@@ -10,8 +10,9 @@ type Objective struct {
 	// a loss of the score head, or several with weights: "bradley-terry + 0.5 hinge"
 	Reward string `toml:"reward" json:"reward"`
 	// the same of the policy head: "dpo", "sft", "dpo + 0.1 sft"
-	Policy string  `toml:"policy" json:"policy"`
-	Beta   float64 `toml:"beta" json:"beta"`
+	Policy string `toml:"policy" json:"policy"`
+	// β of the policy losses and of the implicit reward, per nat of log-ratio
+	Beta float64 `toml:"beta" json:"beta"`
 
 	// of the preference link: "logistic", "gaussian", "laplace", "cauchy" or "student-t"
 	Link       string  `toml:"link" json:"link"`

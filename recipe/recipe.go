@@ -93,11 +93,14 @@ func (c Chat) Options() reward.ChatOptions {
 
 // LoRA describes the adapter; rank 0 trains all weights.
 type LoRA struct {
-	Rank  int     `toml:"rank" json:"rank"`
+	// rank of the adapter matrices; 0 trains all weights without an adapter
+	Rank int `toml:"rank" json:"rank"`
+	// α of the adapter, whose product is scaled by α/rank
 	Alpha float64 `toml:"alpha" json:"alpha"`
 	// linear layers by name, or regular expressions of their paths
 	Targets []string `toml:"targets" json:"targets"`
-	RSLoRA  bool     `toml:"rslora" json:"rslora"`
+	// scale by α/√rank instead (rsLoRA, arXiv 2312.03732)
+	RSLoRA bool `toml:"rslora" json:"rslora"`
 }
 
 // Data names the preference files and what is taken of them.
@@ -154,25 +157,33 @@ type Columns struct {
 
 // Train is the loop and the optimizer.
 type Train struct {
-	Epochs      int     `toml:"epochs" json:"epochs"`
-	MaxSteps    int     `toml:"max_steps" json:"max_steps"` // 0 is no limit
-	Batch       int     `toml:"batch" json:"batch"`         // groups of an optimizer step, about
-	LR          float64 `toml:"lr" json:"lr"`
-	Schedule    string  `toml:"schedule" json:"schedule"` // "linear", "cosine", "constant"
-	Warmup      float64 `toml:"warmup" json:"warmup"`     // share of the steps
+	// passes over the training groups; 0 leaves the end to max_steps
+	Epochs   int `toml:"epochs" json:"epochs"`
+	MaxSteps int `toml:"max_steps" json:"max_steps"` // 0 is no limit
+	Batch    int `toml:"batch" json:"batch"`         // groups of an optimizer step, about
+	// peak learning rate of AdamW
+	LR       float64 `toml:"lr" json:"lr"`
+	Schedule string  `toml:"schedule" json:"schedule"` // "linear", "cosine", "constant"
+	Warmup   float64 `toml:"warmup" json:"warmup"`     // share of the steps
+	// decoupled weight decay of AdamW, per step times the learning rate; 0 is none
 	WeightDecay float64 `toml:"weight_decay" json:"weight_decay"`
 	// decay norm weights and biases, too
-	DecayNorms bool    `toml:"decay_norms" json:"decay_norms"`
-	Beta1      float64 `toml:"beta1" json:"beta1"`
-	Beta2      float64 `toml:"beta2" json:"beta2"`
-	Eps        float64 `toml:"eps" json:"eps"`
+	DecayNorms bool `toml:"decay_norms" json:"decay_norms"`
+	// decay of the first moment of AdamW
+	Beta1 float64 `toml:"beta1" json:"beta1"`
+	// decay of the second moment of AdamW
+	Beta2 float64 `toml:"beta2" json:"beta2"`
+	// added to the root of the second moment of AdamW
+	Eps float64 `toml:"eps" json:"eps"`
 	// norm of all gradients; 0 is no clipping
-	Clip            float64 `toml:"clip" json:"clip"`
-	EvalEvery       int     `toml:"eval_every" json:"eval_every"` // steps; 0 is only at the end
-	CheckpointEvery int     `toml:"checkpoint_every" json:"checkpoint_every"`
+	Clip      float64 `toml:"clip" json:"clip"`
+	EvalEvery int     `toml:"eval_every" json:"eval_every"` // steps; 0 is only at the end
+	// steps between checkpoints; 0 writes one only when interrupted
+	CheckpointEvery int `toml:"checkpoint_every" json:"checkpoint_every"`
 	// validations without a better one; 0 never stops early
-	Patience int    `toml:"patience" json:"patience"`
-	Seed     uint64 `toml:"seed" json:"seed"`
+	Patience int `toml:"patience" json:"patience"`
+	// seed of all random streams: order, split, adapter, dropout, sampling
+	Seed uint64 `toml:"seed" json:"seed"`
 	// auto, none, selective or full: what the backward pass computes again to save memory
 	Checkpointing  string `toml:"checkpointing" json:"checkpointing"`
 	TokensPerBatch int    `toml:"tokens_per_batch" json:"tokens_per_batch"` // of a packed batch, about

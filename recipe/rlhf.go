@@ -33,10 +33,14 @@ type RLHF struct {
 	Minibatch int `toml:"minibatch" json:"minibatch"`
 	Rows      int `toml:"rows" json:"rows"` // responses that are generated side by side
 
-	MaxTokens         int     `toml:"max_tokens" json:"max_tokens"` // of a response
-	Temperature       float64 `toml:"temperature" json:"temperature"`
-	TopK              int     `toml:"top_k" json:"top_k"`
-	TopP              float64 `toml:"top_p" json:"top_p"`
+	MaxTokens int `toml:"max_tokens" json:"max_tokens"` // of a response
+	// divides the logits when the policy samples; above 0, because a greedy policy learns nothing
+	Temperature float64 `toml:"temperature" json:"temperature"`
+	// samples among the k most probable tokens; 0 is all
+	TopK int `toml:"top_k" json:"top_k"`
+	// samples among the most probable tokens of this total probability; 0 is all
+	TopP float64 `toml:"top_p" json:"top_p"`
+	// leaves out tokens less probable than this share of the most probable one; 0 is none
 	MinP              float64 `toml:"min_p" json:"min_p"`
 	RepetitionPenalty float64 `toml:"repetition_penalty" json:"repetition_penalty"` // of the sampling
 	// texts that end a response
@@ -70,10 +74,14 @@ type RLHF struct {
 	OverlongPenalty float64 `toml:"overlong_penalty" json:"overlong_penalty"`
 	WhitenRewards   bool    `toml:"whiten_rewards" json:"whiten_rewards"` // PPO's, by token
 
-	Gamma            float64 `toml:"gamma" json:"gamma"`
-	Lambda           float64 `toml:"lambda" json:"lambda"`
-	Clip             float64 `toml:"clip" json:"clip"`
-	WhitenAdvantages bool    `toml:"whiten_advantages" json:"whiten_advantages"`
+	// discount of a reward per token, 0 to 1; 1 is none
+	Gamma float64 `toml:"gamma" json:"gamma"`
+	// λ of generalized advantage estimation, 0 to 1; 1 uses whole returns
+	Lambda float64 `toml:"lambda" json:"lambda"`
+	// bounds the ratio of new to old token probability to 1 ± this, between 0 and 1
+	Clip float64 `toml:"clip" json:"clip"`
+	// shift and scale the advantages of a step to mean 0 and deviation 1
+	WhitenAdvantages bool `toml:"whiten_advantages" json:"whiten_advantages"`
 	// GRPO divides by the deviation of a prompt's rewards
 	ScaleGroup bool `toml:"scale_group" json:"scale_group"`
 	// "token" or "sequence": how the loss is averaged
@@ -84,6 +92,7 @@ type RLHF struct {
 	Critic    string  `toml:"critic" json:"critic"`
 	CriticLR  float64 `toml:"critic_lr" json:"critic_lr"`   // of a separate value
 	ValueClip float64 `toml:"value_clip" json:"value_clip"` // 0 is none
+	// weight of the value loss beside the policy loss
 	ValueCoef float64 `toml:"value_coef" json:"value_coef"`
 
 	// steps after which the policy is kept as a model of its own; 0 is none
