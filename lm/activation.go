@@ -20,8 +20,8 @@ func (b *block) gated(gate, up *Node) *Node {
 	})
 }
 
-// preventCSE returns x through an operation that differs with n, so that the compiler does not merge
-// common subexpressions: it computes what depends on the result once for each n.
+// preventCSE returns x through an operation that differs with n, so that the compiler does not
+// merge common subexpressions: it computes what depends on the result once for each n.
 func preventCSE(x *Node, n int) *Node { return MaxScalar(x, -3e38+float64(n)*1e37) }
 
 func (b *block) activation(x *Node) *Node {

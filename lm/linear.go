@@ -124,14 +124,15 @@ func dot(x, y *Node) *DotBuilder {
 	return d
 }
 
-// matMulTransposed returns x·Wᵀ for x [M, in] and W [out, in], both of one dtype, with a result of another.
+// matMulTransposed returns x·Wᵀ for x [M, in] and W [out, in], both of one dtype, with a result of
+// another.
 func matMulTransposed(x, w *Node, dtype dtypes.DType) *Node {
 	return withOutput(dot(x, w), x.DType(), dtype).General([]int{1}, nil, []int{1}, nil)
 }
 
-// matMulColumns is [matMulTransposed] of the columns of [asColumns]. A product of few states with large weights
-// takes the time of reading the weights. XLA's library for it on a CPU transposes them first,
-// unless the states lie so that it need not.
+// matMulColumns is [matMulTransposed] of the columns of [asColumns]. A product of few states with
+// large weights takes the time of reading the weights. XLA's library for it on a CPU transposes
+// them first, unless the states lie so that it need not.
 func matMulColumns(w, columns *Node, dtype dtypes.DType) *Node {
 	return Transpose(opaque(withOutput(dot(w, columns), columns.DType(), dtype).General([]int{1}, nil, []int{0}, nil)), 0, 1)
 }
@@ -139,8 +140,8 @@ func matMulColumns(w, columns *Node, dtype dtypes.DType) *Node {
 // asColumns returns x [M, in] as [in, M].
 func asColumns(x *Node) *Node { return opaque(Transpose(x, 0, 1)) }
 
-// opaque returns x through an operation that the compiler does not simplify. Without it the compiler
-// fuses a transposition into the product beside it; scheduling barriers are gone by then.
+// opaque returns x through an operation that the compiler does not simplify. Without it the
+// compiler fuses a transposition into the product beside it; scheduling barriers are gone by then.
 func opaque(x *Node) *Node { return MaxScalar(x, -3e38) }
 
 // withOutput makes the sums of a product dtype.

@@ -6,10 +6,12 @@ import (
 	"slices"
 )
 
-// balanceBatches distributes rows over batches of the shape so that the largest load of each kind, which is
-// what every batch of the shape has to pay, is small. It returns the rows of each batch and the
-// largest loads.
-func balanceBatches(rows []packedRow, batches int, shape Shape, chunk int) (dealt [][]int, most load) {
+// balanceBatches distributes rows over batches of the shape so that the largest load of each kind,
+// which is what every batch of the shape has to pay, is small. It returns the rows of each batch
+// and the largest loads.
+func balanceBatches(
+	rows []packedRow, batches int, shape Shape, chunk int,
+) (dealt [][]int, most load) {
 	dealt = make([][]int, batches)
 	loads := make([]load, batches)
 	assignRows(rows, shape.Length, shape.Rows, dealt, loads)
@@ -20,8 +22,8 @@ func balanceBatches(rows []packedRow, batches int, shape Shape, chunk int) (deal
 	return dealt, largest(loads)
 }
 
-// assignRows is the first, fast part of balanceBatches, for the rows of one length, perBatch in a batch at most:
-// the row with most response tokens first, to the batch that has fewest.
+// assignRows is the first, fast part of balanceBatches, for the rows of one length, perBatch in a
+// batch at most: the row with most response tokens first, to the batch that has fewest.
 func assignRows(rows []packedRow, length, perBatch int, dealt [][]int, loads []load) {
 	var heaviest []int
 	for i, r := range rows {
@@ -30,7 +32,8 @@ func assignRows(rows []packedRow, length, perBatch int, dealt [][]int, loads []l
 		}
 	}
 	slices.SortStableFunc(heaviest, func(a, b int) int {
-		return cmp.Or(cmp.Compare(rows[b].load[tokensLoad], rows[a].load[tokensLoad]), cmp.Compare(rows[b].load[responsesLoad], rows[a].load[responsesLoad]))
+		return cmp.Or(cmp.Compare(rows[b].load[tokensLoad], rows[a].load[tokensLoad]),
+			cmp.Compare(rows[b].load[responsesLoad], rows[a].load[responsesLoad]))
 	})
 	queue := &lightest{loads: loads}
 	for b := range dealt {
@@ -68,7 +71,8 @@ type lightest struct {
 func (q *lightest) Len() int { return len(q.batches) }
 func (q *lightest) Less(i, j int) bool {
 	a, b := q.batches[i], q.batches[j]
-	return cmp.Or(cmp.Compare(q.loads[a][tokensLoad], q.loads[b][tokensLoad]), cmp.Compare(q.loads[a][responsesLoad], q.loads[b][responsesLoad]), cmp.Compare(a, b)) < 0
+	return cmp.Or(cmp.Compare(q.loads[a][tokensLoad], q.loads[b][tokensLoad]),
+		cmp.Compare(q.loads[a][responsesLoad], q.loads[b][responsesLoad]), cmp.Compare(a, b)) < 0
 }
 func (q *lightest) Swap(i, j int) { q.batches[i], q.batches[j] = q.batches[j], q.batches[i] }
 func (q *lightest) Push(x any)    { q.batches = append(q.batches, x.(int)) }
@@ -78,17 +82,17 @@ func (q *lightest) Pop() any {
 	return last
 }
 
-// levelRounds bounds the swaps that evenLoads makes for one kind of load, in multiples of the number of
-// batches, and levelTries the pairs of rows that it compares for one swap.
+// levelRounds bounds the swaps that evenLoads makes for one kind of load, in multiples of the
+// number of batches, and levelTries the pairs of rows that it compares for one swap.
 const (
 	levelRounds = 4
 	levelTries  = 1 << 13
 )
 
-// evenLoads lowers the largest load of each kind over the batches by swapping rows. The kinds are taken
-// by what an entry of them costs: a predicted token takes the language-model head, a response a dot
-// product, a comparison nothing to speak of; a swap for one kind never raises the largest load of
-// another, except that the tokens are free up to the next chunk.
+// evenLoads lowers the largest load of each kind over the batches by swapping rows. The kinds are
+// taken by what an entry of them costs: a predicted token takes the language-model head, a response
+// a dot product, a comparison nothing to speak of; a swap for one kind never raises the largest
+// load of another, except that the tokens are free up to the next chunk.
 func evenLoads(rows []packedRow, dealt [][]int, loads []load, chunk int) {
 	if len(dealt) < 2 {
 		return

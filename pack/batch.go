@@ -48,11 +48,13 @@ func (p *Packing) Batch(i int) *Batch {
 	b := &Batch{
 		Shape:  shape,
 		Tokens: make([]int32, n), Positions: make([]int32, n), Until: make([]int32, n),
-		Predict: make([]int32, 0, shape.Predicted), Target: make([]int32, 0, shape.Predicted), Owner: make([]int32, 0, shape.Predicted),
+		Predict: make([]int32, 0, shape.Predicted), Target: make([]int32, 0, shape.Predicted),
+		Owner:  make([]int32, 0, shape.Predicted),
 		Read:   make([]int32, 0, shape.Responses),
 		Stated: make([]float32, 0, shape.Responses),
 		Chosen: make([]int32, 0, shape.Comparisons), Rejected: make([]int32, 0, shape.Comparisons),
-		Weight: make([]float32, 0, shape.Comparisons), Margin: make([]float32, 0, shape.Comparisons), Tie: make([]float32, 0, shape.Comparisons),
+		Weight: make([]float32, 0, shape.Comparisons), Margin: make([]float32, 0, shape.Comparisons),
+		Tie:      make([]float32, 0, shape.Comparisons),
 		NoMargin: make([]float32, 0, shape.Comparisons),
 	}
 	for at := range b.Until {
@@ -133,7 +135,8 @@ func (b *Batch) lay(index int, g *encode.Group, at int) int {
 		}
 	}
 	compare := func(chosen, rejected int, margin, noMargin, tie float32) {
-		b.Chosen, b.Rejected = append(b.Chosen, int32(slots[chosen])), append(b.Rejected, int32(slots[rejected]))
+		b.Chosen, b.Rejected = append(b.Chosen, int32(slots[chosen])),
+			append(b.Rejected, int32(slots[rejected]))
 		b.Weight, b.Margin, b.Tie = append(b.Weight, 1), append(b.Margin, margin), append(b.Tie, tie)
 		b.NoMargin = append(b.NoMargin, noMargin)
 	}

@@ -22,9 +22,9 @@ const (
 	slackTries   = 100_000 // times the number of items
 )
 
-// searchShapeExhaustive is searchShape for few items, which are too few to sample: it tries all the shapes
-// that are hardly larger than the items, the cheapest first, until they fit. The cost is infinite
-// where it finds none.
+// searchShapeExhaustive is searchShape for few items, which are too few to sample: it tries all the
+// shapes that are hardly larger than the items, the cheapest first, until they fit. The cost is
+// infinite where it finds none.
 func searchShapeExhaustive(items []item, opt Options) (best Shape, least float64) {
 	longest, tokens := opt.roundLength(items[0].size), totalSize(items)
 	most := opt.mostPositions(longest)

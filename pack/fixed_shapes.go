@@ -57,7 +57,8 @@ func Next(groups []encode.Group, shapes []Shape, urgency []int) (chosen []int, e
 	return chosen, nil
 }
 
-// bestShapeFor packs items, in order, into one batch of the shape that carries most tokens for its cost.
+// bestShapeFor packs items, in order, into one batch of the shape that carries most tokens for its
+// cost.
 func bestShapeFor(items []item, shapes []Shape) (best filledBatch, err error) {
 	for s, shape := range shapes {
 		if f := fillShape(items, shape); f.worth > best.worth {
@@ -65,7 +66,9 @@ func bestShapeFor(items []item, shapes []Shape) (best filledBatch, err error) {
 		}
 	}
 	if best.worth == 0 {
-		return best, fmt.Errorf("pack: group %d has %d tokens and %d responses, which fit none of the %d shapes", items[0].index, items[0].size, items[0].load[responsesLoad], len(shapes))
+		return best, fmt.Errorf(
+			"pack: group %d has %d tokens and %d responses, which fit none of the %d shapes", items[0].index,
+			items[0].size, items[0].load[responsesLoad], len(shapes))
 	}
 	return best, nil
 }

@@ -52,11 +52,13 @@ func TestHHModel(t *testing.T) {
 	}
 	planHH(t, e)
 
-	g, err := e.Samples([]pref.Message{{Role: pref.User, Content: "Hello there"}}, []string{"Hi!", "Hi!<|im_end|>"})
+	g, err := e.Samples([]pref.Message{{Role: pref.User, Content: "Hello there"}},
+		[]string{"Hi!", "Hi!<|im_end|>"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\nHello there<|im_end|>\n<|im_start|>assistant\n"
+	const want = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by " +
+		"Hugging Face<|im_end|>\n<|im_start|>user\nHello there<|im_end|>\n<|im_start|>assistant\n"
 	if got := tok.Decode(g.Prompt, false); got != want {
 		t.Errorf("prompt %q, want %q", got, want)
 	}
@@ -68,7 +70,8 @@ func TestHHModel(t *testing.T) {
 }
 
 func planHH(t *testing.T, e *encode.Encoder) {
-	input, counts, err := pref.Load([]string{shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")}, pref.Options{})
+	input, counts, err := pref.Load([]string{shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")},
+		pref.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,8 @@ func planHH(t *testing.T, e *encode.Encoder) {
 		t.Fatal(err)
 	}
 	t.Logf("%v; %v", report, time.Since(start).Round(time.Millisecond))
-	for _, opt := range []Options{{}, {MaxLengths: 1}, {Positions: 1024}, {Positions: 8192}, {Positions: 16384}} {
+	for _, opt := range []Options{{}, {MaxLengths: 1}, {Positions: 1024}, {Positions: 8192},
+		{Positions: 16384}} {
 		start = time.Now()
 		p := newPlan(t, groups, opt)
 		t.Logf("%+v: %v; %v", opt, p, time.Since(start).Round(time.Millisecond))
@@ -120,7 +124,8 @@ func checkTight(t *testing.T, groups []encode.Group, p *Packing) {
 		}
 		n := float64(batches)
 		mean := float64(sum) / n
-		t.Logf("  %+v in %d batches; on average %.1f predicted, %.1f responses, %.1f comparisons", s, batches, mean, responses/n, comparisons/n)
+		t.Logf("  %+v in %d batches; on average %.1f predicted, %.1f responses, %.1f comparisons", s,
+			batches, mean, responses/n, comparisons/n)
 		slices.Sort(rows)
 		least := rows[len(rows)-1]
 		for _, tokens := range rows[:min(s.NumRows(), len(rows))-1] {

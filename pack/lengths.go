@@ -32,7 +32,8 @@ func queryBlocks(length int) int { return max(1, (length+queryBlock/2)/queryBloc
 
 // cost is what the shape's positions cost.
 func (s Shape) cost() float64 {
-	return float64(s.Rows*s.Length)*positionCost(s.Length) + float64(s.ShortRows*s.ShortLength)*positionCost(s.ShortLength)
+	return float64(s.Rows*s.Length)*positionCost(s.Length) +
+		float64(s.ShortRows*s.ShortLength)*positionCost(s.ShortLength)
 }
 
 // headCost is what the language-model head costs, per token predicted, of what the linear layers

@@ -73,8 +73,8 @@ type Options struct {
 	// Chunk is what Shape.Predicted is a multiple of. Default 32; 128 with PowerOfTwoSizes.
 	Chunk int
 	// PowerOfTwoSizes rounds every size up to a power of two (of its quantum), so that plans of
-	// different data, such as requests to be scored as they come, share programs. It costs efficiency, and
-	// has no use for Shapes.
+	// different data, such as requests to be scored as they come, share programs. It costs efficiency,
+	// and has no use for Shapes.
 	PowerOfTwoSizes bool
 	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as
 	// large or larger. Groups that fit none of them get shapes of their own.
@@ -90,7 +90,8 @@ func (o Options) withDefaults() (Options, error) {
 		name     string
 		value    *int
 		standard int
-	}{{"positions", &o.Positions, 2048}, {"max lengths", &o.MaxLengths, 2}, {"quantum", &o.RowMultiple, quantum}, {"chunk", &o.Chunk, chunk}} {
+	}{{"positions", &o.Positions, 2048}, {"max lengths", &o.MaxLengths, 2},
+		{"quantum", &o.RowMultiple, quantum}, {"chunk", &o.Chunk, chunk}} {
 		if *f.value < 0 {
 			return o, fmt.Errorf("pack: %s is %d, want 1 or more, or 0 for %d", f.name, *f.value, f.standard)
 		}
@@ -102,7 +103,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("pack: max lengths is %d, want 1 or 2", o.MaxLengths)
 	}
 	if o.PowerOfTwoSizes && len(o.Shapes) > 0 {
-		return o, errors.New("pack: shapes are given, and others are to be made for reuse: want one of both")
+		return o, errors.New(
+			"pack: shapes are given, and others are to be made for reuse: want one of both")
 	}
 	return o, nil
 }
@@ -220,7 +222,8 @@ func (p *Packing) addShape(shape Shape, rows []packedRow, batches int, opt Optio
 	shape.Comparisons = max(most[comparisonsLoad], shape.Comparisons)
 	chunks := ceilDiv(shape.Predicted, opt.Chunk)
 	if opt.PowerOfTwoSizes {
-		chunks, shape.Responses, shape.Comparisons = powerOfTwo(chunks), powerOfTwo(shape.Responses), powerOfTwo(shape.Comparisons)
+		chunks, shape.Responses, shape.Comparisons = powerOfTwo(chunks), powerOfTwo(shape.Responses),
+			powerOfTwo(shape.Comparisons)
 	}
 	shape.Predicted = chunks * opt.Chunk
 	p.stats.positions += batches * shape.Positions()
@@ -231,7 +234,8 @@ func (p *Packing) addShape(shape Shape, rows []packedRow, batches int, opt Optio
 // to validate on, can be planned, so that they are run by the same programs. An empty set has no
 // part in it.
 func CommonShapes(opt Options, sets ...[]encode.Group) ([]Shape, error) {
-	sets = slices.DeleteFunc(slices.Clone(sets), func(set []encode.Group) bool { return len(set) == 0 })
+	sets = slices.DeleteFunc(slices.Clone(sets),
+		func(set []encode.Group) bool { return len(set) == 0 })
 	whole, err := New(slices.Concat(sets...), opt)
 	if err != nil {
 		return nil, err
@@ -278,6 +282,8 @@ func (p *Packing) String() string {
 		shapes = append(shapes, fmt.Sprintf("%d of %v", count[i], s))
 	}
 	run, tokens, unshared := p.PositionsPerGroup()
-	return fmt.Sprintf("%d groups in %d batches (%s), %.1f %% real tokens, %.0f positions a group (%.0f tokens; %.0f without sharing)",
-		p.stats.groups, len(p.Batches), strings.Join(shapes, ", "), 100*p.Efficiency(), run, tokens, unshared)
+	return fmt.Sprintf("%d groups in %d batches (%s), %.1f %% real tokens, %.0f positions a group "+
+		"(%.0f tokens; %.0f without sharing)",
+		p.stats.groups, len(p.Batches), strings.Join(shapes, ", "), 100*p.Efficiency(), run, tokens,
+		unshared)
 }

@@ -41,12 +41,15 @@ func randomGroups(r *rand.Rand, n, longest int) []encode.Group {
 				begins = slices.Concat(begins, fresh(length()))
 			}
 			// The reward is read anywhere, and a part of the tokens counts.
-			g.Responses = append(g.Responses, encode.Response{Tokens: begins, Policy: r.IntN(len(begins) + 1), Read: r.IntN(len(begins)+1) - 1})
+			g.Responses = append(g.Responses,
+				encode.Response{Tokens: begins, Policy: r.IntN(len(begins) + 1),
+					Read: r.IntN(len(begins)+1) - 1})
 		}
 		for c := range g.Responses {
 			for d := range c {
 				if r.IntN(2) == 0 {
-					g.Comparisons = append(g.Comparisons, pref.Comparison{Chosen: c, Rejected: d, Margin: r.Float64()})
+					g.Comparisons = append(g.Comparisons,
+						pref.Comparison{Chosen: c, Rejected: d, Margin: r.Float64()})
 				}
 			}
 		}
@@ -73,10 +76,12 @@ func checkPlan(t testing.TB, groups []encode.Group, opt Options, p *Packing) {
 	long := 0
 	lengths := map[int]bool{}
 	for i, s := range p.Shapes {
-		if s.Length%opt.RowMultiple != 0 || s.Predicted%opt.Chunk != 0 || s.Rows < 1 || lengths[s.Length] {
+		if s.Length%opt.RowMultiple != 0 || s.Predicted%opt.Chunk != 0 || s.Rows < 1 ||
+			lengths[s.Length] {
 			t.Fatalf("shape %d is %+v", i, s)
 		}
-		if s.ShortRows > 0 && (s.ShortLength%opt.RowMultiple != 0 || s.ShortLength >= s.Length || s.Positions() > opt.roundLength(opt.Positions)) {
+		if s.ShortRows > 0 && (s.ShortLength%opt.RowMultiple != 0 || s.ShortLength >= s.Length ||
+			s.Positions() > opt.roundLength(opt.Positions)) {
 			t.Fatalf("shape %d is %+v", i, s)
 		}
 		lengths[s.Length] = true
@@ -91,7 +96,8 @@ func checkPlan(t testing.TB, groups []encode.Group, opt Options, p *Packing) {
 	}
 	regular := opt.MaxLengths // or a mix, and the longest
 	if long > opt.MaxLengths || len(p.Shapes)-long > regular {
-		t.Fatalf("%d shapes of up to %d positions and %d of more, want at most %d and %d", len(p.Shapes)-long, opt.Positions, long, regular, opt.MaxLengths)
+		t.Fatalf("%d shapes of up to %d positions and %d of more, want at most %d and %d",
+			len(p.Shapes)-long, opt.Positions, long, regular, opt.MaxLengths)
 	}
 	seen := make([]int, len(groups))
 	most := make([]Shape, len(p.Shapes))
@@ -117,7 +123,8 @@ func checkPlan(t testing.TB, groups []encode.Group, opt Options, p *Packing) {
 		for _, s := range b.Slots {
 			responses += len(s)
 		}
-		m.Predicted, m.Responses, m.Comparisons = max(m.Predicted, predicted), max(m.Responses, responses), max(m.Comparisons, b.NumComparisons)
+		m.Predicted, m.Responses, m.Comparisons = max(m.Predicted, predicted),
+			max(m.Responses, responses), max(m.Comparisons, b.NumComparisons)
 	}
 	for i, n := range seen {
 		if n != 1 {
@@ -133,7 +140,8 @@ func checkPlan(t testing.TB, groups []encode.Group, opt Options, p *Packing) {
 	}
 	for i, s := range p.Shapes {
 		m := most[i]
-		if !opt.PowerOfTwoSizes && (s.Responses != m.Responses || s.Comparisons != m.Comparisons || s.Predicted != ceilDiv(m.Predicted, opt.Chunk)*opt.Chunk) {
+		if !opt.PowerOfTwoSizes && (s.Responses != m.Responses || s.Comparisons != m.Comparisons ||
+			s.Predicted != ceilDiv(m.Predicted, opt.Chunk)*opt.Chunk) {
 			t.Fatalf("shape %d is %+v, the maxima are %+v", i, s, m)
 		}
 	}
@@ -156,9 +164,12 @@ func checkBatch(t testing.TB, groups []encode.Group, b *Batch) {
 	n := b.Shape.Positions()
 	for name, got := range map[string][2]int{
 		"tokens": {len(b.Tokens), n}, "positions": {len(b.Positions), n}, "until": {len(b.Until), n},
-		"predict": {len(b.Predict), b.Shape.Predicted}, "target": {len(b.Target), b.Shape.Predicted}, "owner": {len(b.Owner), b.Shape.Predicted},
-		"read": {len(b.Read), b.Shape.Responses}, "chosen": {len(b.Chosen), b.Shape.Comparisons}, "rejected": {len(b.Rejected), b.Shape.Comparisons},
-		"weight": {len(b.Weight), b.Shape.Comparisons}, "margin": {len(b.Margin), b.Shape.Comparisons}, "slots": {len(b.Slots), len(b.Groups)},
+		"predict": {len(b.Predict), b.Shape.Predicted}, "target": {len(b.Target), b.Shape.Predicted},
+		"owner": {len(b.Owner), b.Shape.Predicted},
+		"read":  {len(b.Read), b.Shape.Responses}, "chosen": {len(b.Chosen), b.Shape.Comparisons},
+		"rejected": {len(b.Rejected), b.Shape.Comparisons},
+		"weight":   {len(b.Weight), b.Shape.Comparisons}, "margin": {len(b.Margin), b.Shape.Comparisons},
+		"slots": {len(b.Slots), len(b.Groups)},
 	} {
 		if got[0] != got[1] {
 			t.Fatalf("%s has %d entries, want %d", name, got[0], got[1])
@@ -191,7 +202,8 @@ func checkBatch(t testing.TB, groups []encode.Group, b *Batch) {
 			slots++
 			// The token at which the reward is read sees all before it, as if the conversation stood alone.
 			tokens, positions := context(int(b.Read[slot]))
-			if want := slices.Concat(g.Prompt, response.Tokens[:response.Read+1]); !slices.Equal(tokens, want) {
+			if want := slices.Concat(g.Prompt, response.Tokens[:response.Read+1]); !slices.Equal(tokens,
+				want) {
 				t.Fatalf("response %d of group %d sees %v, want %v", k, index, tokens, want)
 			}
 			for i, at := range positions {
@@ -203,16 +215,20 @@ func checkBatch(t testing.TB, groups []encode.Group, b *Batch) {
 			for i := response.Policy; i < len(response.Tokens); i++ {
 				token := response.Tokens[i]
 				if b.Owner[predicted] != int32(slot) || b.Target[predicted] != token {
-					t.Fatalf("prediction %d is token %d of slot %d, want %d of %d", predicted, b.Target[predicted], b.Owner[predicted], token, slot)
+					t.Fatalf("prediction %d is token %d of slot %d, want %d of %d", predicted, b.Target[predicted],
+						b.Owner[predicted], token, slot)
 				}
-				if seen, _ := context(int(b.Predict[predicted])); !slices.Equal(seen, slices.Concat(g.Prompt, response.Tokens[:i])) {
+				if seen, _ := context(int(b.Predict[predicted])); !slices.Equal(seen,
+					slices.Concat(g.Prompt, response.Tokens[:i])) {
 					t.Fatalf("token %d of response %d of group %d is predicted from %v", i, k, index, seen)
 				}
 				predicted++
 			}
 		}
 		for _, c := range g.Comparisons {
-			if int(b.Chosen[compared]) != b.Slots[s][c.Chosen] || int(b.Rejected[compared]) != b.Slots[s][c.Rejected] || b.Weight[compared] != 1 || b.Margin[compared] != float32(c.Margin) {
+			if int(b.Chosen[compared]) != b.Slots[s][c.Chosen] ||
+				int(b.Rejected[compared]) != b.Slots[s][c.Rejected] || b.Weight[compared] != 1 ||
+				b.Margin[compared] != float32(c.Margin) {
 				t.Fatalf("comparison %d is wrong", compared)
 			}
 			compared++
@@ -242,7 +258,8 @@ func TestPlanProperties(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		groups := randomGroups(r, 1+r.IntN(80), 10+r.IntN(150))
-		opt := Options{Positions: 128 << r.IntN(4), MaxLengths: 1 + r.IntN(2), RowMultiple: 8 << r.IntN(3), Chunk: 1 << r.IntN(7), PowerOfTwoSizes: r.IntN(3) == 0}
+		opt := Options{Positions: 128 << r.IntN(4), MaxLengths: 1 + r.IntN(2),
+			RowMultiple: 8 << r.IntN(3), Chunk: 1 << r.IntN(7), PowerOfTwoSizes: r.IntN(3) == 0}
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			p := newPlan(t, groups, opt)
 			checkPlan(t, groups, opt, p)
@@ -297,7 +314,8 @@ func TestPositions(t *testing.T) {
 			}
 		}
 		if g.Positions() != len(different) {
-			t.Errorf("prompt %v and responses %v take %d positions, want %d", g.Prompt, g.Responses, g.Positions(), len(different))
+			t.Errorf("prompt %v and responses %v take %d positions, want %d", g.Prompt, g.Responses,
+				g.Positions(), len(different))
 		}
 	}
 }
@@ -306,7 +324,9 @@ func sized(sizes ...int) []encode.Group {
 	groups := make([]encode.Group, len(sizes))
 	for i, n := range sizes {
 		long, short := slices.Repeat([]int32{1}, n/4), slices.Repeat([]int32{2}, n/5)
-		groups[i] = encode.Group{Prompt: make([]int32, n-n/4-n/5), Responses: []encode.Response{encode.Answer(long), encode.Answer(short)}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}}
+		groups[i] = encode.Group{Prompt: make([]int32, n-n/4-n/5),
+			Responses:   []encode.Response{encode.Answer(long), encode.Answer(short)},
+			Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}}}
 	}
 	return groups
 }
@@ -360,20 +380,25 @@ func TestPlanErrors(t *testing.T) {
 	}{
 		{func(g *encode.Group) { g.Prompt = nil }, "the prompt has no token"},
 		{func(g *encode.Group) { g.Responses = nil }, "there is no response"},
-		{func(g *encode.Group) { g.Responses = []encode.Response{encode.Answer([]int32{1}), {}} }, "response 1 has no token"},
-		{func(g *encode.Group) { g.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 2}} }, "comparison 1: responses 0 and 2 are compared"},
+		{func(g *encode.Group) { g.Responses = []encode.Response{encode.Answer([]int32{1}), {}} },
+			"response 1 has no token"},
+		{func(g *encode.Group) { g.Comparisons = []pref.Comparison{{Chosen: 0, Rejected: 2}} },
+			"comparison 1: responses 0 and 2 are compared"},
 	} {
 		bad := good
 		bad.Source = pref.Source{File: "x", Line: 3}
 		c.change(&bad)
-		if _, err := New([]encode.Group{good, bad}, Options{}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "pack: x:3: group 1: ") {
+		if _, err := New([]encode.Group{good, bad}, Options{}); err == nil ||
+			!strings.Contains(err.Error(), c.want) ||
+			!strings.HasPrefix(err.Error(), "pack: x:3: group 1: ") {
 			t.Errorf("error %v, want %q", err, c.want)
 		}
 	}
 	if _, err := New(nil, Options{}); !errors.Is(err, encode.ErrEmpty) {
 		t.Errorf("no groups: %v", err)
 	}
-	if _, err := New([]encode.Group{good}, Options{RowMultiple: -1}); err == nil || !strings.Contains(err.Error(), "quantum is -1") {
+	if _, err := New([]encode.Group{good}, Options{RowMultiple: -1}); err == nil ||
+		!strings.Contains(err.Error(), "quantum is -1") {
 		t.Errorf("negative quantum: %v", err)
 	}
 }
@@ -411,9 +436,12 @@ func FuzzPlan(f *testing.F) {
 	f.Add(uint64(4), uint16(1), uint16(900), uint16(2000), uint8(9), uint8(200), uint8(3), false)
 	// positions that are no multiple of the quantum
 	f.Add(uint64(97), uint16(49), uint16(8), uint16(278), uint8(17), uint8(90), uint8(164), false)
-	f.Fuzz(func(t *testing.T, seed uint64, n, longest, positions uint16, shapes, quantum, chunk uint8, reuse bool) {
+	f.Fuzz(func(
+		t *testing.T, seed uint64, n, longest, positions uint16, shapes, quantum, chunk uint8, reuse bool,
+	) {
 		groups := randomGroups(rand.New(rand.NewPCG(seed, 2)), 1+int(n)%50, 1+int(longest)%400)
-		opt := Options{Positions: int(positions) % 4096, MaxLengths: int(shapes) % 3, RowMultiple: int(quantum), Chunk: int(chunk), PowerOfTwoSizes: reuse}
+		opt := Options{Positions: int(positions) % 4096, MaxLengths: int(shapes) % 3,
+			RowMultiple: int(quantum), Chunk: int(chunk), PowerOfTwoSizes: reuse}
 		checkPlan(t, groups, opt, newPlan(t, groups, opt))
 	})
 }
@@ -427,7 +455,8 @@ func TestCommonShapes(t *testing.T) {
 			sets = append(sets, randomGroups(r, r.IntN(60), 1+r.IntN(200)))
 		}
 		sets = append(sets, randomGroups(r, 1, 20))
-		opt := Options{Positions: 128 << r.IntN(3), MaxLengths: 1 + r.IntN(2), RowMultiple: 8, Chunk: 1 + r.IntN(9)}
+		opt := Options{Positions: 128 << r.IntN(3), MaxLengths: 1 + r.IntN(2), RowMultiple: 8,
+			Chunk: 1 + r.IntN(9)}
 		shapes, err := CommonShapes(opt, sets...)
 		if err != nil {
 			t.Fatal(err)

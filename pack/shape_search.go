@@ -6,7 +6,8 @@ import (
 )
 
 // batchCost is what a batch of a data set costs beside its positions, in positions: an adapter of
-// rank 64 that is merged into the weights takes as many products as 190 positions, forward and backward.
+// rank 64 that is merged into the weights takes as many products as 190 positions, forward and
+// backward.
 const batchCost = 150
 
 // compileBlock is what a block of queries more in every layer of a program must save to be worth
@@ -22,8 +23,8 @@ const (
 	mixRows    = 8
 )
 
-// splitLongGroups returns the shape for items, longest first, and how many of the longest should rather
-// have batches of their own: a few long groups would else make a row of every batch long.
+// splitLongGroups returns the shape for items, longest first, and how many of the longest should
+// rather have batches of their own: a few long groups would else make a row of every batch long.
 func splitLongGroups(items []item, opt Options) (best Shape, long int) {
 	best, least := searchShape(items, opt)
 	if opt.MaxLengths < 2 || opt.PowerOfTwoSizes {
@@ -43,16 +44,17 @@ func splitLongGroups(items []item, opt Options) (best Shape, long int) {
 		}
 		tried = n
 		mix, cost := searchShape(items[n:], opt)
-		if cost += program + float64(totalSize(items[:n]))*longRow; cost < least && mix.Length < opt.roundLength(items[n-1].size) {
+		if cost += program + float64(totalSize(items[:n]))*longRow; cost < least &&
+			mix.Length < opt.roundLength(items[n-1].size) {
 			best, least, long = mix, cost, n
 		}
 	}
 	return best, long
 }
 
-// searchShape returns the shape, of rows of one or two lengths and Positions in all at most, in which
-// items, longest first, are run cheapest, and the cost: it tries what is likely, and packs a sample
-// with it.
+// searchShape returns the shape, of rows of one or two lengths and Positions in all at most, in
+// which items, longest first, are run cheapest, and the cost: it tries what is likely, and packs a
+// sample with it.
 func searchShape(items []item, opt Options) (best Shape, least float64) {
 	longest := opt.roundLength(items[0].size)
 	most, tokens := opt.mostPositions(longest), totalSize(items)
@@ -72,7 +74,8 @@ func searchShape(items []item, opt Options) (best Shape, least float64) {
 		if ceilDiv(sampled, s.Positions()) > limit {
 			return
 		}
-		if _, batches, ok := packBatches(sample, s, s.lengths(), limit, false); ok && float64(batches)*batch+compile < least {
+		if _, batches, ok := packBatches(sample, s, s.lengths(), limit, false); ok &&
+			float64(batches)*batch+compile < least {
 			best, least = s, float64(batches)*batch+compile
 		}
 	}
@@ -89,7 +92,8 @@ func searchShape(items []item, opt Options) (best Shape, least float64) {
 				continue
 			}
 			slack := most - rows*length
-			for _, short := range spread(opt.RowMultiple, length-opt.RowMultiple, opt.RowMultiple, mixShorts) {
+			for _, short := range spread(opt.RowMultiple, length-opt.RowMultiple, opt.RowMultiple,
+				mixShorts) {
 				fit := slack / short
 				counts := []int{fit, fit - 1, fit - 2}
 				for batches := 1; batches <= 8; batches++ { // small sets just fit some number of batches
@@ -127,7 +131,8 @@ func rounded(length int, opt Options) []Shape {
 			for shorter := 2; shorter <= 4; shorter *= 2 {
 				rows, short := positions/length/part, length/shorter
 				if rows > 0 && short >= opt.RowMultiple {
-					shapes = append(shapes, Shape{Rows: rows, Length: length, ShortRows: (positions - rows*length) / short, ShortLength: short})
+					shapes = append(shapes, Shape{Rows: rows, Length: length,
+						ShortRows: (positions - rows*length) / short, ShortLength: short})
 				}
 			}
 		}

@@ -90,11 +90,13 @@ func (p *Packing) StepStats(steps [][]int) StepStats {
 		}
 	}
 	if len(steps) > 0 {
-		s.Mean, s.Comparisons = float64(groups)/float64(len(steps)), float64(comparisons)/float64(len(steps))
+		s.Mean, s.Comparisons = float64(groups)/float64(len(steps)),
+			float64(comparisons)/float64(len(steps))
 	}
 	return s
 }
 
 func (s StepStats) String() string {
-	return fmt.Sprintf("%d steps of %.1f groups on average (%d to %d), %.1f comparisons", s.Steps, s.Mean, s.Min, s.Max, s.Comparisons)
+	return fmt.Sprintf("%d steps of %.1f groups on average (%d to %d), %.1f comparisons", s.Steps,
+		s.Mean, s.Min, s.Max, s.Comparisons)
 }

@@ -28,14 +28,17 @@ func TestSteps(t *testing.T) {
 		if again := p.Steps(batch, 42, 3); !reflect.DeepEqual(steps, again) {
 			t.Errorf("batch %d: another order for the same seed and epoch", batch)
 		}
-		if other := slices.Concat(p.Steps(batch, 42, 4)...); slices.Equal(other, slices.Concat(steps...)) {
+		if other := slices.Concat(p.Steps(batch, 42, 4)...); slices.Equal(other,
+			slices.Concat(steps...)) {
 			t.Errorf("batch %d: two epochs have one order", batch)
 		}
-		if other := slices.Concat(p.Steps(batch, 43, 3)...); slices.Equal(other, slices.Concat(steps...)) {
+		if other := slices.Concat(p.Steps(batch, 43, 3)...); slices.Equal(other,
+			slices.Concat(steps...)) {
 			t.Errorf("batch %d: two seeds have one order", batch)
 		}
 		s := p.StepStats(steps)
-		if s.Steps != len(steps) || math.Abs(s.Mean*float64(s.Steps)-600) > 1e-9 || float64(s.Min) > s.Mean || s.Mean > float64(s.Max) {
+		if s.Steps != len(steps) || math.Abs(s.Mean*float64(s.Steps)-600) > 1e-9 ||
+			float64(s.Min) > s.Mean || s.Mean > float64(s.Max) {
 			t.Errorf("batch %d: %v", batch, s)
 		}
 		t.Logf("batch %d: %v", batch, s)

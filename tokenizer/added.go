@@ -30,7 +30,9 @@ type addedVocabulary struct {
 
 // newAddedVocabulary checks the tokens' ids against the rule by which the tokenizers library, which
 // does not read the declared ids, would give them.
-func newAddedVocabulary(tokens []addedToken, m model, normalize normalizer) (*addedVocabulary, error) {
+func newAddedVocabulary(
+	tokens []addedToken, m model, normalize normalizer,
+) (*addedVocabulary, error) {
 	v := &addedVocabulary{ids: make(map[string]int32, len(tokens))}
 	next := int32(m.size())
 	flags := make(map[string]addedToken, len(tokens))
@@ -49,7 +51,8 @@ func newAddedVocabulary(tokens []addedToken, m model, normalize normalizer) (*ad
 			want = next
 		}
 		if a.ID != want {
-			return nil, fmt.Errorf("%q has id %d, but the tokenizers library would give it %d: the file contradicts itself", a.Content, a.ID, want)
+			return nil, fmt.Errorf("%q has id %d, but the tokenizers library would give it %d: the file "+
+				"contradicts itself", a.Content, a.ID, want)
 		}
 		next = max(next, want+1)
 		flags[a.Content] = a
@@ -72,7 +75,8 @@ func newAddedVocabulary(tokens []addedToken, m model, normalize normalizer) (*ad
 				a.decoded = normalize(a.Content)
 			}
 			if a.decoded == "" {
-				return nil, fmt.Errorf("%q is looked for in normalized text but normalizes to nothing", a.Content)
+				return nil, fmt.Errorf("%q is looked for in normalized text but normalizes to nothing",
+					a.Content)
 			}
 			v.normalized.add(a.decoded, *a)
 		}

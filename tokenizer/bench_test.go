@@ -49,7 +49,8 @@ func BenchmarkEncodeSmall(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	for _, name := range []string{"smollm2-135m-instruct", "tokenizer-llama3", "tokenizer-qwen3", "tokenizer-gemma3"} {
+	for _, name := range []string{"smollm2-135m-instruct", "tokenizer-llama3", "tokenizer-qwen3",
+		"tokenizer-gemma3"} {
 		b.Run(strings.TrimPrefix(name, "tokenizer-"), func(b *testing.B) {
 			tok, err := Load(shared.Model(b, name))
 			if err != nil {

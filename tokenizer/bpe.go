@@ -110,10 +110,12 @@ func parseBPE(raw json.RawMessage, bytesLast bool) (*bpe, error) {
 		return nil, err
 	}
 	if c.Dropout != nil && *c.Dropout != 0 {
-		return nil, fmt.Errorf("BPE: dropout %v is not supported: ids would be random; set it to null", *c.Dropout)
+		return nil, fmt.Errorf("BPE: dropout %v is not supported: ids would be random; set it to null",
+			*c.Dropout)
 	}
 	b := &bpe{
-		vocab: c.Vocab, merges: make(map[pair]merge, len(c.Merges)), unknown: -1, fuseUnknown: c.FuseUnknown,
+		vocab: c.Vocab, merges: make(map[pair]merge, len(c.Merges)), unknown: -1,
+		fuseUnknown:  c.FuseUnknown,
 		byteFallback: c.ByteFallback, ignoreMerges: c.IgnoreMerges, seed: maphash.MakeSeed(),
 		cache: make([]atomic.Pointer[cached], cacheSlots),
 	}
@@ -127,11 +129,13 @@ func parseBPE(raw json.RawMessage, bytesLast bool) (*bpe, error) {
 		left, okLeft := b.vocab[m.left]
 		right, okRight := b.vocab[m.right]
 		if !okLeft || !okRight || len(m.right) < len(b.prefix) {
-			return nil, fmt.Errorf("BPE: merge %d joins %q and %q, which are not both in the vocabulary", rank, m.left, m.right)
+			return nil, fmt.Errorf("BPE: merge %d joins %q and %q, which are not both in the vocabulary",
+				rank, m.left, m.right)
 		}
 		joined, ok := b.vocab[m.left+m.right[len(b.prefix):]]
 		if !ok {
-			return nil, fmt.Errorf("BPE: merge %d makes %q, which is not in the vocabulary", rank, m.left+m.right[len(b.prefix):])
+			return nil, fmt.Errorf("BPE: merge %d makes %q, which is not in the vocabulary", rank,
+				m.left+m.right[len(b.prefix):])
 		}
 		b.merges[pair{left, right}] = merge{int32(rank), joined}
 	}

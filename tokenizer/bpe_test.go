@@ -22,13 +22,15 @@ func TestWordsAreExact(t *testing.T) {
 	for _, name := range []string{"llama", "gemma", "unk", "fuse-unk", "no-unk"} {
 		models[name] = small(t, name).model.(*bpe)
 	}
-	if b := models["crossing"]; !b.endsWord['a'] || b.endsWord['b'] || b.endsWord['▁'] || b.endsWord['é'] {
+	if b := models["crossing"]; !b.endsWord['a'] || b.endsWord['b'] || b.endsWord['▁'] ||
+		b.endsWord['é'] {
 		t.Errorf("words end behind %v", b.endsWord)
 	}
 	if !models["llama"].endsWord['e'] {
 		t.Error("no word ends behind e")
 	}
-	parts := []string{"a", "b", "é", "▁", "▁▁", "the", "hello", "▁world", "中", "\xff", "\x00", "<unk>", "ab▁a", "😀"}
+	parts := []string{"a", "b", "é", "▁", "▁▁", "the", "hello", "▁world", "中", "\xff", "\x00", "<unk>",
+		"ab▁a", "😀"}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 3000 {
 		var text strings.Builder
@@ -36,7 +38,8 @@ func TestWordsAreExact(t *testing.T) {
 			text.WriteString(parts[rng.IntN(len(parts))])
 		}
 		for name, b := range models {
-			if got, want := b.encode(nil, text.String()), b.merge(nil, text.String()); !slices.Equal(got, want) {
+			if got, want := b.encode(nil, text.String()), b.merge(nil, text.String()); !slices.Equal(got,
+				want) {
 				t.Fatalf("%s: %q: %v, as one piece %v", name, text.String(), got, want)
 			}
 		}

@@ -82,7 +82,8 @@ func (s *charSet) addNamed(name string, inverted bool) error {
 		_, isCategory := unicode.Categories[name]
 		_, isScript := unicode.Scripts[name]
 		if !isCategory && !isScript {
-			return fmt.Errorf(`\p{%s} is not a general category (such as Lu) or a script (such as Han)`, name)
+			return fmt.Errorf(`\p{%s} is not a general category (such as Lu) or a script (such as Han)`,
+				name)
 		}
 		members = `\p{` + name + `}` + spell(newer[name])
 	}

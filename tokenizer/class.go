@@ -79,6 +79,7 @@ func isPunctuation(r rune) bool {
 
 // isRustWord is \w of the patterns that the library runs by Rust's own regular expressions.
 func isRustWord(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.M, unicode.Nl, unicode.Nd, unicode.Pc, unicode.Other_Alphabetic, unicode.Join_Control) ||
+	return unicode.In(r, unicode.L, unicode.M, unicode.Nl, unicode.Nd, unicode.Pc,
+		unicode.Other_Alphabetic, unicode.Join_Control) ||
 		in(newerRustWord, r)
 }

@@ -100,7 +100,8 @@ func (c *settings) apply(fields map[string]json.RawMessage) error {
 		}
 	}
 	if string(fields["split_special_tokens"]) == "true" {
-		return fmt.Errorf("split_special_tokens is not supported: remove it to have special tokens in the text recognized")
+		return fmt.Errorf("split_special_tokens is not supported: remove it to have special tokens in " +
+			"the text recognized")
 	}
 	if raw, ok := fields["added_tokens_decoder"]; ok {
 		var tokens map[string]addedToken

@@ -41,7 +41,8 @@ func parseDecoder(raw json.RawMessage) (decoder, error) {
 			return nil, err
 		}
 		if utf8.RuneCountInString(c.Content) != 1 || c.Start < 0 || c.Stop < 0 {
-			return nil, fmt.Errorf("component Strip: content %q must be one character and start %d, stop %d not negative", c.Content, c.Start, c.Stop)
+			return nil, fmt.Errorf("component Strip: content %q must be one character and start %d, stop "+
+				"%d not negative", c.Content, c.Start, c.Stop)
 		}
 		return eachToken(func(token string) string {
 			for i := 0; i < c.Start && strings.HasPrefix(token, c.Content); i++ {
@@ -101,7 +102,8 @@ func parseDecoder(raw json.RawMessage) (decoder, error) {
 			return tokens
 		}, nil
 	}
-	return nil, unsupported(kind, "BPEDecoder", "ByteFallback", "ByteLevel", "Fuse", "Metaspace", "Replace", "Sequence", "Strip")
+	return nil, unsupported(kind, "BPEDecoder", "ByteFallback", "ByteLevel", "Fuse", "Metaspace",
+		"Replace", "Sequence", "Strip")
 }
 
 func eachToken(f func(string) string) decoder {

@@ -10,11 +10,13 @@ import (
 
 // Byte-level models without a normalizer lose nothing.
 func FuzzRoundTrip(f *testing.F) {
-	for _, text := range []string{"", "Hello  world's\r\n\t 123", "é😀\u0301\u00a0", "<s>\xff\xe4\xb8", " ᲊ½ſ'S", strings.Repeat("a", 300)} {
+	for _, text := range []string{"", "Hello  world's\r\n\t 123", "é😀\u0301\u00a0", "<s>\xff\xe4\xb8",
+		" ᲊ½ſ'S", strings.Repeat("a", 300)} {
 		f.Add(text)
 	}
 	var all []*Tokenizer
-	for _, name := range []string{"gpt2", "digits", "gpt4", "tiktoken", "gpt4o", "deepseek", "ignore-merges"} {
+	for _, name := range []string{"gpt2", "digits", "gpt4", "tiktoken", "gpt4o", "deepseek",
+		"ignore-merges"} {
 		all = append(all, small(f, name))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -41,7 +43,9 @@ func FuzzEncode(f *testing.F) {
 	}
 	var all []*Tokenizer
 	for _, file := range files {
-		all = append(all, small(f, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "tokenizer-"), ".json")))
+		all = append(
+			all, small(f, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "tokenizer-"),
+				".json")))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for i, tok := range all {
@@ -66,7 +70,8 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Add([]byte(`{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?i:a{1,2}+)|[^\\s\\P{L}]"},"behavior":"MergedWithNext","invert":true},` + tiny[1:]))
+	f.Add([]byte(
+		`{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?i:a{1,2}+)|[^\\s\\P{L}]"},"behavior":"MergedWithNext","invert":true},` + tiny[1:]))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tok, err := Parse(data)
 		if err != nil {

@@ -29,7 +29,8 @@ type ggufPre struct {
 type jsonObject = map[string]any
 
 func ggufByteLevel(regex bool) jsonObject {
-	return jsonObject{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex}
+	return jsonObject{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+		"use_regex": regex}
 }
 
 func ggufSequence(steps ...any) jsonObject {
@@ -39,8 +40,10 @@ func ggufSequence(steps ...any) jsonObject {
 // ggufSplit is the form of the models with a pattern of their own; digits is how many of them stay
 // together.
 func ggufSplit(digits string) jsonObject {
-	pattern := `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|` + digits + `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
-	split := jsonObject{"type": "Split", "pattern": jsonObject{"Regex": pattern}, "behavior": "Isolated", "invert": false}
+	pattern := `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|` + digits +
+		`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	split := jsonObject{"type": "Split", "pattern": jsonObject{"Regex": pattern},
+		"behavior": "Isolated", "invert": false}
 	return ggufSequence(split, ggufByteLevel(false))
 }
 
@@ -48,7 +51,9 @@ func ggufSplit(digits string) jsonObject {
 // StarCoder, SmolLM, Llama 3 and Qwen 2 and 3.
 func ggufPres() map[string]ggufPre {
 	gpt2 := ggufPre{preTokenizer: ggufByteLevel(true)}
-	digits := ggufPre{preTokenizer: ggufSequence(jsonObject{"type": "Digits", "individual_digits": true}, ggufByteLevel(true))}
+	digits := ggufPre{
+		preTokenizer: ggufSequence(jsonObject{"type": "Digits", "individual_digits": true},
+			ggufByteLevel(true))}
 	llama3 := ggufPre{preTokenizer: ggufSplit(`\p{N}{1,3}`), ignoreMerges: true, addBOS: true}
 	qwen2 := ggufPre{preTokenizer: ggufSplit(`\p{N}`), normalizer: jsonObject{"type": "NFC"}}
 	return map[string]ggufPre{
@@ -94,7 +99,8 @@ func ggufFiles(metadata map[string]any) (map[string][]byte, error) {
 	if v.types != nil && len(v.types) != len(v.tokens) {
 		return nil, fmt.Errorf("%d tokens, but %d token types", len(v.tokens), len(v.types))
 	}
-	file := jsonObject{"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": v.added(), "post_processor": nil}
+	file := jsonObject{"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": v.added(),
+		"post_processor": nil}
 	var addBOS bool
 	var err error
 	switch kind, _ := metadata["tokenizer.ggml.model"].(string); kind {
@@ -103,7 +109,8 @@ func ggufFiles(metadata map[string]any) (map[string][]byte, error) {
 	case "llama":
 		addBOS, err = true, v.sentencePiece(file)
 	default:
-		err = fmt.Errorf("tokenizer.ggml.model %.40q is not read, only gpt2 and llama: use the model's Hugging Face folder", kind)
+		err = fmt.Errorf("tokenizer.ggml.model %.40q is not read, only gpt2 and llama: use the model's "+
+			"Hugging Face folder", kind)
 	}
 	if err != nil {
 		return nil, err
@@ -134,9 +141,11 @@ func (v *ggufVocabulary) kind(id int) int64 {
 func (v *ggufVocabulary) added() []jsonObject {
 	out := []jsonObject{}
 	for id, token := range v.tokens {
-		if kind := v.kind(id); token != "" && (kind == ggufControl || kind == ggufUserDefined || kind == ggufUnknown) {
+		if kind := v.kind(id); token != "" && (kind == ggufControl || kind == ggufUserDefined ||
+			kind == ggufUnknown) {
 			out = append(out, jsonObject{
-				"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": kind != ggufUserDefined,
+				"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+				"normalized": false, "special": kind != ggufUserDefined,
 			})
 		}
 	}
@@ -164,10 +173,13 @@ func (v *ggufVocabulary) byteLevel(file jsonObject) (addBOS bool, err error) {
 	pres := ggufPres()
 	pre, ok := pres[name]
 	if !ok {
-		return false, fmt.Errorf("the pre-tokenizer %.40q (tokenizer.ggml.pre) is not known exactly; known are %s: use the model's Hugging Face folder", name, strings.Join(slices.Sorted(maps.Keys(pres)), ", "))
+		return false, fmt.Errorf("the pre-tokenizer %.40q (tokenizer.ggml.pre) is not known exactly; "+
+			"known are %s: use the model's Hugging Face folder", name,
+			strings.Join(slices.Sorted(maps.Keys(pres)), ", "))
 	}
 	if prefix, _ := v.meta["tokenizer.ggml.add_space_prefix"].(bool); prefix {
-		return false, fmt.Errorf("tokenizer.ggml.add_space_prefix with a byte-level model is not read: use the model's Hugging Face folder")
+		return false, fmt.Errorf("tokenizer.ggml.add_space_prefix with a byte-level model is not read: " +
+			"use the model's Hugging Face folder")
 	}
 	if len(v.merges) == 0 {
 		return false, fmt.Errorf("no tokenizer.ggml.merges")
@@ -177,9 +189,11 @@ func (v *ggufVocabulary) byteLevel(file jsonObject) (addBOS bool, err error) {
 		return false, err
 	}
 	file["normalizer"], file["pre_tokenizer"] = pre.normalizer, pre.preTokenizer
-	file["decoder"] = jsonObject{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}
+	file["decoder"] = jsonObject{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
+		"use_regex": true}
 	file["model"] = jsonObject{
-		"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": false,
+		"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil,
+		"end_of_word_suffix": nil, "fuse_unk": false,
 		"byte_fallback": false, "ignore_merges": pre.ignoreMerges, "vocab": vocab, "merges": v.merges,
 	}
 	return pre.addBOS, nil
@@ -202,7 +216,8 @@ func (v *ggufVocabulary) sentencePiece(file jsonObject) error {
 	if v.flag("tokenizer.ggml.add_space_prefix", &prefix); prefix {
 		steps = append(steps, jsonObject{"type": "Prepend", "prepend": space})
 	}
-	steps = append(steps, jsonObject{"type": "Replace", "pattern": jsonObject{"String": " "}, "content": space})
+	steps = append(steps, jsonObject{"type": "Replace", "pattern": jsonObject{"String": " "},
+		"content": space})
 	decoders := []any{
 		jsonObject{"type": "Replace", "pattern": jsonObject{"String": space}, "content": " "},
 		jsonObject{"type": "ByteFallback"}, jsonObject{"type": "Fuse"},
@@ -220,7 +235,8 @@ func (v *ggufVocabulary) sentencePiece(file jsonObject) error {
 	file["pre_tokenizer"] = nil
 	file["decoder"] = jsonObject{"type": "Sequence", "decoders": decoders}
 	file["model"] = jsonObject{
-		"type": "BPE", "dropout": nil, "unk_token": unknown, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": true,
+		"type": "BPE", "dropout": nil, "unk_token": unknown, "continuing_subword_prefix": nil,
+		"end_of_word_suffix": nil, "fuse_unk": true,
 		"byte_fallback": true, "ignore_merges": false, "vocab": vocab, "merges": v.mergesByScore(vocab),
 	}
 	return nil
@@ -257,9 +273,11 @@ func (v *ggufVocabulary) mergesByScore(vocab map[string]int) [][2]string {
 	// of the ids.
 	slices.SortFunc(found, func(a, b candidate) int {
 		return cmp.Or(
-			cmp.Compare(b.score, a.score), cmp.Compare(utf8.RuneCountInString(b.left), utf8.RuneCountInString(a.left)),
+			cmp.Compare(b.score, a.score), cmp.Compare(utf8.RuneCountInString(b.left),
+				utf8.RuneCountInString(a.left)),
 			cmp.Compare(utf8.RuneCountInString(b.right), utf8.RuneCountInString(a.right)),
-			cmp.Compare(vocab[a.left+a.right], vocab[b.left+b.right]), cmp.Compare(a.l, b.l), cmp.Compare(a.r, b.r))
+			cmp.Compare(vocab[a.left+a.right], vocab[b.left+b.right]), cmp.Compare(a.l, b.l),
+			cmp.Compare(a.r, b.r))
 	})
 	merges := make([][2]string, len(found))
 	for i, c := range found {
@@ -287,7 +305,8 @@ func (v *ggufVocabulary) affix(addBOS, addEOS bool) (any, error) {
 		if !ok {
 			return fmt.Errorf("tokenizer.ggml.add_%s_token is set, but no token has that part", name)
 		}
-		specials[token] = jsonObject{"id": token, "ids": []any{v.meta["tokenizer.ggml."+name+"_token_id"]}, "tokens": []string{token}}
+		specials[token] = jsonObject{"id": token,
+			"ids": []any{v.meta["tokenizer.ggml."+name+"_token_id"]}, "tokens": []string{token}}
 		single = append(single, jsonObject{"SpecialToken": jsonObject{"id": token, "type_id": 0}})
 		return nil
 	}
@@ -314,7 +333,8 @@ func (v *ggufVocabulary) affix(addBOS, addEOS bool) (any, error) {
 			pair = append(pair, jsonObject{"Sequence": jsonObject{"id": "B", "type_id": 1}})
 		}
 	}
-	return jsonObject{"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": specials}, nil
+	return jsonObject{"type": "TemplateProcessing", "single": single, "pair": pair,
+		"special_tokens": specials}, nil
 }
 
 // files renders tokenizer.json and tokenizer_config.json.
@@ -323,8 +343,10 @@ func (v *ggufVocabulary) files(file jsonObject) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := jsonObject{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
-	for part, key := range map[string]string{"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"} {
+	config := jsonObject{"tokenizer_class": "PreTrainedTokenizerFast",
+		"clean_up_tokenization_spaces": false}
+	for part, key := range map[string]string{"bos": "bos_token", "eos": "eos_token",
+		"unknown": "unk_token", "padding": "pad_token"} {
 		if token, ok := v.special(part); ok {
 			config[key] = token
 		}

@@ -47,7 +47,8 @@ func ggufMetadata(t testing.TB, files map[string][]byte, kind, pre string) map[s
 			types[a.ID] = 3
 		}
 	}
-	m := map[string]any{"tokenizer.ggml.model": kind, "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
+	m := map[string]any{"tokenizer.ggml.model": kind, "tokenizer.ggml.pre": pre,
+		"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
 	if kind == "gpt2" {
 		var merges []string
 		for _, p := range file.Model.Merges {
@@ -62,7 +63,9 @@ func ggufMetadata(t testing.TB, files map[string][]byte, kind, pre string) map[s
 		scores[file.Model.Vocab[p.left+p.right]] = -float32(rank)
 	}
 	m["tokenizer.ggml.scores"] = scores
-	m["tokenizer.ggml.bos_token_id"], m["tokenizer.ggml.eos_token_id"], m["tokenizer.ggml.unknown_token_id"] = int64(1), int64(2), int64(0)
+	m["tokenizer.ggml.bos_token_id"] = int64(1)
+	m["tokenizer.ggml.eos_token_id"] = int64(2)
+	m["tokenizer.ggml.unknown_token_id"] = int64(0)
 	return m
 }
 
@@ -77,7 +80,8 @@ func TestGGUFEncodings(t *testing.T) {
 	if err := json.Unmarshal(data, &stored); err != nil {
 		t.Fatal(err)
 	}
-	for name, pre := range map[string]string{"gpt2": "gpt-2", "digits": "smollm", "ignore-merges": "llama-bpe", "qwen": "qwen2"} {
+	for name, pre := range map[string]string{"gpt2": "gpt-2", "digits": "smollm",
+		"ignore-merges": "llama-bpe", "qwen": "qwen2"} {
 		t.Run(name, func(t *testing.T) {
 			want := small(t, name)
 			got, err := FromGGUF(ggufMetadata(t, want.Files(), "gpt2", pre))
@@ -127,8 +131,10 @@ func TestGGUFSentencePiece(t *testing.T) {
 		t.Fatal(err)
 	}
 	metadata := map[string]any{
-		"tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default", "tokenizer.ggml.tokens": stored.Tokens, "tokenizer.ggml.scores": stored.Scores,
-		"tokenizer.ggml.token_type": stored.Types, "tokenizer.ggml.bos_token_id": int64(1), "tokenizer.ggml.eos_token_id": int64(2),
+		"tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default",
+		"tokenizer.ggml.tokens": stored.Tokens, "tokenizer.ggml.scores": stored.Scores,
+		"tokenizer.ggml.token_type": stored.Types, "tokenizer.ggml.bos_token_id": int64(1),
+		"tokenizer.ggml.eos_token_id":     int64(2),
 		"tokenizer.ggml.unknown_token_id": int64(0), "tokenizer.chat_template": "{{ bos_token }}",
 	}
 	tok, err := FromGGUF(metadata)
@@ -146,14 +152,16 @@ func TestGGUFSentencePiece(t *testing.T) {
 			t.Errorf("%q with special tokens: %v, want 1 and %v", row.Text, got, row.IDs)
 		}
 		// A space mark in the text itself is decoded as a space.
-		if got := tok.Decode(tok.Encode(row.Text, false), false); got != strings.ReplaceAll(row.Text, "▁", " ") {
+		if got := tok.Decode(tok.Encode(row.Text, false), false); got != strings.ReplaceAll(row.Text, "▁",
+			" ") {
 			t.Errorf("decoded %q, want %q", got, row.Text)
 		}
 	}
 	if got := tok.Encode("a</s>b", false); !slices.Contains(got, 2) {
 		t.Errorf("the end token in the text became %v", got)
 	}
-	for name, want := range map[string]string{"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"} {
+	for name, want := range map[string]string{"bos_token": "<s>", "eos_token": "</s>",
+		"unk_token": "<unk>"} {
 		if got, _, _ := tok.Special(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
@@ -184,10 +192,14 @@ func TestGGUFReal(t *testing.T) {
 		dir       func(t *testing.T) string
 		kind, pre string
 	}{
-		"stories260k": {func(t *testing.T) string { return shared.Path(t, "models/stories260k") }, "llama", "default"},
-		"smollm2":     {func(t *testing.T) string { return shared.Model(t, "smollm2-135m-instruct") }, "gpt2", "smollm"},
-		"qwen3":       {func(t *testing.T) string { return shared.Model(t, "tokenizer-qwen3") }, "gpt2", "qwen2"},
-		"llama3":      {func(t *testing.T) string { return shared.Model(t, "tokenizer-llama3") }, "gpt2", "llama-bpe"},
+		"stories260k": {func(t *testing.T) string { return shared.Path(t, "models/stories260k") },
+			"llama", "default"},
+		"smollm2": {func(t *testing.T) string { return shared.Model(t, "smollm2-135m-instruct") }, "gpt2",
+			"smollm"},
+		"qwen3": {func(t *testing.T) string { return shared.Model(t, "tokenizer-qwen3") }, "gpt2",
+			"qwen2"},
+		"llama3": {func(t *testing.T) string { return shared.Model(t, "tokenizer-llama3") }, "gpt2",
+			"llama-bpe"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, err := Load(test.dir(t))
@@ -209,26 +221,39 @@ func TestGGUFReal(t *testing.T) {
 }
 
 func TestGGUFRefused(t *testing.T) {
-	basic := func() map[string]any { return ggufMetadata(t, small(t, "gpt2").Files(), "gpt2", "gpt-2") }
+	basic := func() map[string]any {
+		return ggufMetadata(t, small(t, "gpt2").Files(), "gpt2",
+			"gpt-2")
+	}
 	for name, test := range map[string]struct {
 		change func(m map[string]any)
 		want   string
 	}{
-		"no tokens": {func(m map[string]any) { delete(m, "tokenizer.ggml.tokens") }, "the file has no tokenizer"},
-		"kind":      {func(m map[string]any) { m["tokenizer.ggml.model"] = "bert" }, `tokenizer.ggml.model "bert" is not read, only gpt2 and llama`},
-		"pre":       {func(m map[string]any) { m["tokenizer.ggml.pre"] = "tekken" }, `the pre-tokenizer "tekken" (tokenizer.ggml.pre) is not known exactly; known are gpt-2, llama-bpe`},
-		"no pre":    {func(m map[string]any) { delete(m, "tokenizer.ggml.pre") }, `the pre-tokenizer ""`},
-		"no merges": {func(m map[string]any) { delete(m, "tokenizer.ggml.merges") }, "no tokenizer.ggml.merges"},
-		"prefix":    {func(m map[string]any) { m["tokenizer.ggml.add_space_prefix"] = true }, "add_space_prefix"},
-		"types":     {func(m map[string]any) { m["tokenizer.ggml.token_type"] = []int64{1} }, "token types"},
-		"no scores": {func(m map[string]any) { m["tokenizer.ggml.model"] = "llama" }, "0 tokenizer.ggml.scores"},
-		"no end":    {func(m map[string]any) { m["tokenizer.ggml.add_eos_token"] = true }, "add_eos_token is set, but no token"},
+		"no tokens": {func(m map[string]any) { delete(m, "tokenizer.ggml.tokens") },
+			"the file has no tokenizer"},
+		"kind": {func(m map[string]any) { m["tokenizer.ggml.model"] = "bert" },
+			`tokenizer.ggml.model "bert" is not read, only gpt2 and llama`},
+		"pre": {func(m map[string]any) { m["tokenizer.ggml.pre"] = "tekken" },
+			`the pre-tokenizer "tekken" (tokenizer.ggml.pre) is not known exactly; known are gpt-2, llama-bpe`},
+		"no pre": {func(m map[string]any) { delete(m, "tokenizer.ggml.pre") }, `the pre-tokenizer ""`},
+		"no merges": {func(m map[string]any) { delete(m, "tokenizer.ggml.merges") },
+			"no tokenizer.ggml.merges"},
+		"prefix": {func(m map[string]any) { m["tokenizer.ggml.add_space_prefix"] = true },
+			"add_space_prefix"},
+		"types": {func(m map[string]any) { m["tokenizer.ggml.token_type"] = []int64{1} },
+			"token types"},
+		"no scores": {func(m map[string]any) { m["tokenizer.ggml.model"] = "llama" },
+			"0 tokenizer.ggml.scores"},
+		"no end": {func(m map[string]any) { m["tokenizer.ggml.add_eos_token"] = true },
+			"add_eos_token is set, but no token"},
 		"twice": {func(m map[string]any) {
 			m["tokenizer.ggml.tokens"].([]string)[1] = m["tokenizer.ggml.tokens"].([]string)[0]
 		}, "ids 0 and 1 are both"},
-		"merge":        {func(m map[string]any) { m["tokenizer.ggml.merges"] = []string{"qq zz"} }, "merge 0 joins"},
-		"merge form":   {func(m map[string]any) { m["tokenizer.ggml.merges"] = []string{"a"} }, "merge"},
-		"bad template": {func(m map[string]any) { m["tokenizer.ggml.tokens"] = "a" }, "the file has no tokenizer"},
+		"merge": {func(m map[string]any) { m["tokenizer.ggml.merges"] = []string{"qq zz"} },
+			"merge 0 joins"},
+		"merge form": {func(m map[string]any) { m["tokenizer.ggml.merges"] = []string{"a"} }, "merge"},
+		"bad template": {func(m map[string]any) { m["tokenizer.ggml.tokens"] = "a" },
+			"the file has no tokenizer"},
 	} {
 		m := basic()
 		test.change(m)

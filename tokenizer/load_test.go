@@ -28,12 +28,14 @@ const tiny = `{"added_tokens":[{"id":3,"content":"<x>","special":true}],
 func TestLoadFolder(t *testing.T) {
 	config := `{"bos_token":{"content":"<x>","special":true},"eos_token":"</s>","pad_token":null,"add_bos_token":true,"add_eos_token":true,
  "added_tokens_decoder":{"4":{"content":"<y>","special":true}},"chat_template":[{"name":"tool_use","template":"no"},{"name":"default","template":"{{ eos_token }}"}]}`
-	dir := folder(t, map[string]string{tokenizerName: tiny, configName: config, specialName: `{"pad_token":"a","unk_token":"<unk>","eos_token":"a"}`})
+	dir := folder(t, map[string]string{tokenizerName: tiny, configName: config,
+		specialName: `{"pad_token":"a","unk_token":"<unk>","eos_token":"a"}`})
 	tok, err := Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]int32{"bos_token": 3, "eos_token": 2, "unk_token": 0, "pad_token": -1, "cls_token": -1} {
+	for name, want := range map[string]int32{"bos_token": 3, "eos_token": 2, "unk_token": 0,
+		"pad_token": -1, "cls_token": -1} {
 		_, id, ok := tok.Special(name)
 		if !ok {
 			id = -1
@@ -68,7 +70,9 @@ func TestLoadFolder(t *testing.T) {
 }
 
 func TestTemplateFileWins(t *testing.T) {
-	tok, err := Load(folder(t, map[string]string{tokenizerName: tiny, configName: `{"chat_template":"old"}`, templateName: "new"}))
+	tok, err := Load(
+		folder(t, map[string]string{tokenizerName: tiny, configName: `{"chat_template":"old"}`,
+			templateName: "new"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,37 +82,49 @@ func TestTemplateFileWins(t *testing.T) {
 }
 
 func TestLoadErrors(t *testing.T) {
-	if _, err := Load(t.TempDir()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "Hugging Face layout") {
+	if _, err := Load(t.TempDir()); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "Hugging Face layout") {
 		t.Errorf("an empty folder: %v", err)
 	}
 	model := `"model":{"type":"BPE","vocab":{"a":0},"merges":[]}`
 	for file, want := range map[string]string{
 		`{`:                              "unexpected end",
 		`{"model":{"type":"WordPiece"}}`: `"WordPiece" is not supported; supported are BPE, Unigram`,
-		`{"model":{"type":"BPE","vocab":{"a":0},"x":1}}`:                                                                      `unknown field "x"`,
-		`{"model":{"type":"BPE","vocab":{"a":0,"b":0}}}`:                                                                      "is given to both",
-		`{"model":{"type":"BPE","vocab":{"a":-1}}}`:                                                                           "not between 0 and",
-		`{"model":{"type":"BPE","vocab":{"a":999999999}}}`:                                                                    "not between 0 and",
-		`{"model":{"type":"BPE","vocab":{"a":0},"dropout":0.1}}`:                                                              "dropout",
-		`{"model":{"type":"BPE","vocab":{"a":0},"unk_token":"u"}}`:                                                            `unk_token "u"`,
-		`{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b"]}}`:                                                     `makes "ab"`,
-		`{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b c"]}}`:                                                         "not two tokens",
-		`{"model":{"type":"BPE","vocab":{"a":0},"merges":[["a","c"]]}}`:                                                       "not both in the vocabulary",
-		`{"model":{"type":"Unigram","vocab":[["a",1]]}}`:                                                                      "unk_id",
-		`{"normalizer":{"type":"BertNormalizer"},` + model + `}`:                                                              `normalizer: type "BertNormalizer"`,
-		`{"normalizer":{"type":"Sequence","normalizers":[{"type":"Precompiled"}]},` + model + `}`:                             `"Precompiled"`,
-		`{"pre_tokenizer":{"type":"BertPreTokenizer"},` + model + `}`:                                                         `pre_tokenizer: type "BertPreTokenizer"`,
+		`{"model":{"type":"BPE","vocab":{"a":0},"x":1}}`:                  `unknown field "x"`,
+		`{"model":{"type":"BPE","vocab":{"a":0,"b":0}}}`:                  "is given to both",
+		`{"model":{"type":"BPE","vocab":{"a":-1}}}`:                       "not between 0 and",
+		`{"model":{"type":"BPE","vocab":{"a":999999999}}}`:                "not between 0 and",
+		`{"model":{"type":"BPE","vocab":{"a":0},"dropout":0.1}}`:          "dropout",
+		`{"model":{"type":"BPE","vocab":{"a":0},"unk_token":"u"}}`:        `unk_token "u"`,
+		`{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b"]}}`: `makes "ab"`,
+		`{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b c"]}}`:     "not two tokens",
+		`{"model":{"type":"BPE","vocab":{"a":0},"merges":[["a","c"]]}}`:   "not both in the vocabulary",
+		`{"model":{"type":"Unigram","vocab":[["a",1]]}}`:                  "unk_id",
+		`{"normalizer":{"type":"BertNormalizer"},` + model +
+			`}`: `normalizer: type "BertNormalizer"`,
+		`{"normalizer":{"type":"Sequence","normalizers":[{"type":"Precompiled"}]},` + model +
+			`}`: `"Precompiled"`,
+		`{"pre_tokenizer":{"type":"BertPreTokenizer"},` + model +
+			`}`: `pre_tokenizer: type "BertPreTokenizer"`,
 		`{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?<a>x)"},"behavior":"Isolated","invert":false},` + model + `}`: "kind that is not supported",
-		`{"pre_tokenizer":{"type":"Split","pattern":{"String":"x"},"behavior":"Odd","invert":false},` + model + `}`:           `behavior "Odd"`,
-		`{"pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"x"},` + model + `}`:                         "prepend_scheme",
-		`{"post_processor":{"type":"TemplateProcessing","single":[],"pair":[],"special_tokens":{}},` + model + `}`:            "text A 0 times",
-		`{"post_processor":{"type":"BertProcessing","sep":["x",7],"cls":["y",8]},` + model + `}`:                              "is no token's",
-		`{"decoder":{"type":"CTC"},` + model + `}`:                                                                            `decoder: type "CTC"`,
-		`{"added_tokens":[{"id":5,"content":"x"}],` + model + `}`:                                                             "would give it 1",
-		`{"added_tokens":[{"id":1,"content":"x"},{"id":1,"content":"x","special":true}],` + model + `}`:                       "declared twice",
+		`{"pre_tokenizer":{"type":"Split","pattern":{"String":"x"},"behavior":"Odd","invert":false},` +
+			model + `}`: `behavior "Odd"`,
+		`{"pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"x"},` + model +
+			`}`: "prepend_scheme",
+		`{"post_processor":{"type":"TemplateProcessing","single":[],"pair":[],"special_tokens":{}},` +
+			model + `}`: "text A 0 times",
+		`{"post_processor":{"type":"BertProcessing","sep":["x",7],"cls":["y",8]},` + model +
+			`}`: "is no token's",
+		`{"decoder":{"type":"CTC"},` + model +
+			`}`: `decoder: type "CTC"`,
+		`{"added_tokens":[{"id":5,"content":"x"}],` + model +
+			`}`: "would give it 1",
+		`{"added_tokens":[{"id":1,"content":"x"},{"id":1,"content":"x","special":true}],` + model +
+			`}`: "declared twice",
 	} {
 		_, err := Parse([]byte(file))
-		if err == nil || !strings.HasPrefix(err.Error(), "tokenizer: ") || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "tokenizer: ") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s:\nerror %v, want one with %q", file, err, want)
 		}
 	}

@@ -90,7 +90,8 @@ func parseNormalizer(raw json.RawMessage) (normalizer, error) {
 			return s
 		}, nil
 	}
-	return nil, unsupported(kind, "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace", "Sequence", "Strip")
+	return nil, unsupported(kind, "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Prepend",
+		"Replace", "Sequence", "Strip")
 }
 
 // parseReplace reads the Replace of normalizers and decoders.

@@ -114,8 +114,11 @@ func (t *translator) alternatives() (string, error) {
 			if n != t.at-start {
 				letter = 0
 			}
-			if slices.Contains([]string{"ss", "st", "ff", "fi", "fl"}, strings.ToLower(string(previous)+string(letter))) {
-				return "", fmt.Errorf("ignoring case of %q, which also folds to a single character, is not supported", string(previous)+string(letter))
+			if slices.Contains([]string{"ss", "st", "ff", "fi", "fl"},
+				strings.ToLower(string(previous)+string(letter))) {
+				return "", fmt.Errorf(
+					"ignoring case of %q, which also folds to a single character, is not supported",
+					string(previous)+string(letter))
 			}
 			previous = letter
 		}
@@ -214,9 +217,11 @@ func (t *translator) atom() (out string, quantifiable bool, err error) {
 	case t.take(`\z`):
 		return `\z`, false, nil
 	case t.take(`\b`):
-		return `(?:(?<=` + wordClass + `)(?!` + wordClass + `)|(?<!` + wordClass + `)(?=` + wordClass + `))`, false, nil
+		return `(?:(?<=` + wordClass + `)(?!` + wordClass + `)|(?<!` + wordClass + `)(?=` + wordClass +
+			`))`, false, nil
 	case t.take(`\B`):
-		return `(?:(?<=` + wordClass + `)(?=` + wordClass + `)|(?<!` + wordClass + `)(?!` + wordClass + `))`, false, nil
+		return `(?:(?<=` + wordClass + `)(?=` + wordClass + `)|(?<!` + wordClass + `)(?!` + wordClass +
+			`))`, false, nil
 	case t.peek("?"), t.peek("*"), t.peek("+"):
 		return "", false, fmt.Errorf("nothing to repeat before byte %d", t.at+1)
 	case t.peek(`\`):

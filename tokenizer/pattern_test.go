@@ -20,7 +20,8 @@ func matches(s scan, text string) []string {
 // The hand-written scanners against the pattern itself.
 func TestScannersMatchTheirPattern(t *testing.T) {
 	parts := []string{
-		"a", "B", "é", "中", "ſ", "1", "23", "½", "٣", " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u2028", "\u3000", "'", "'s", "'LL", "'ve",
+		"a", "B", "é", "中", "ſ", "1", "23", "½", "٣", " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u2028",
+		"\u3000", "'", "'s", "'LL", "'ve",
 		"'R", "'l", ".", "!?", "😀", "\u0301", "\u200d", "\x00", "\xff", "\xe4\xb8", "ᲊ", "𐵀", "_",
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -96,10 +97,13 @@ func TestOniguruma(t *testing.T) {
 
 func TestPatternsRefused(t *testing.T) {
 	for pattern, want := range map[string]string{
-		`(a)\1`: `\1 is not supported`, `[a&&]`: "empty", `[[:alpha:]]`: "POSIX", `\Gx`: `\G is not supported`, `\b*`: "nothing to repeat", `[[a]-z]`: "range from a class",
+		`(a)\1`: `\1 is not supported`, `[a&&]`: "empty", `[[:alpha:]]`: "POSIX",
+		`\Gx`: `\G is not supported`, `\b*`: "nothing to repeat", `[[a]-z]`: "range from a class",
 		strings.Repeat("[", 60): "nest deeper",
-		`(?<n>a)`:               "kind that is not supported", `(a`: "not closed", `a)`: "unmatched )", `[a`: "not closed", `*a`: "nothing to repeat",
-		`\p{Nonsense}`: "not a general category", `(?i:ss)`: "folds to a single character", `a{2}?`: "not supported", `\`: "backslash",
+		`(?<n>a)`:               "kind that is not supported", `(a`: "not closed", `a)`: "unmatched )",
+		`[a`: "not closed", `*a`: "nothing to repeat",
+		`\p{Nonsense}`: "not a general category", `(?i:ss)`: "folds to a single character",
+		`a{2}?`: "not supported", `\`: "backslash",
 		strings.Repeat("(", 60): "nest deeper", `\p{Lu`: "has no {name}", "\xff": "not UTF-8",
 	} {
 		_, err := compilePattern(pattern)

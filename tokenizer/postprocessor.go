@@ -56,7 +56,8 @@ func parsePostProcessor(raw json.RawMessage) (affix, error) {
 	case "TemplateProcessing":
 		return parseTemplateProcessing(raw)
 	}
-	return a, unsupported(kind, "BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing")
+	return a, unsupported(kind, "BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence",
+		"TemplateProcessing")
 }
 
 // ends is the pair ["[SEP]", 102].
@@ -107,14 +108,16 @@ func parseTemplateProcessing(raw json.RawMessage) (affix, error) {
 		case p.SpecialToken != nil:
 			special, ok := c.SpecialTokens[p.SpecialToken.ID]
 			if !ok {
-				return a, fmt.Errorf("TemplateProcessing: %q is not among its special_tokens", p.SpecialToken.ID)
+				return a, fmt.Errorf("TemplateProcessing: %q is not among its special_tokens",
+					p.SpecialToken.ID)
 			}
 			*to = append(*to, special.IDs...)
 		case p.Sequence != nil && p.Sequence.ID == "A":
 			to = &a.after
 			texts++
 		default:
-			return a, fmt.Errorf("TemplateProcessing: single holds a part that is neither a special token nor text A")
+			return a, fmt.Errorf("TemplateProcessing: single holds a part that is neither a special token " +
+				"nor text A")
 		}
 	}
 	if texts != 1 {

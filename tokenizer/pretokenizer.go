@@ -82,7 +82,8 @@ func splitterSteps(raw json.RawMessage, steps []splitter) ([]splitter, error) {
 		if c.AddPrefixSpace == nil {
 			return nil, fmt.Errorf("ByteLevel: add_prefix_space is missing")
 		}
-		return append(steps, byteLevel{prefixSpace: *c.AddPrefixSpace, regex: c.UseRegex == nil || *c.UseRegex}), nil
+		return append(steps, byteLevel{prefixSpace: *c.AddPrefixSpace, regex: c.UseRegex == nil ||
+			*c.UseRegex}), nil
 	case "Metaspace":
 		c, err := parseMetaspace(raw)
 		if err != nil {
@@ -146,7 +147,8 @@ func splitterSteps(raw json.RawMessage, steps []splitter) ([]splitter, error) {
 	case "WhitespaceSplit":
 		return append(steps, cut{find: characters(unicode.IsSpace), behavior: removed}), nil
 	}
-	return nil, unsupported(kind, "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace", "Punctuation", "Sequence", "Split", "Whitespace", "WhitespaceSplit")
+	return nil, unsupported(kind, "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace",
+		"Punctuation", "Sequence", "Split", "Whitespace", "WhitespaceSplit")
 }
 
 // sequence runs its steps one after the other, each on every piece of the one before.
@@ -211,13 +213,16 @@ func parseMetaspace(raw json.RawMessage) (metaspace, error) {
 	switch c.PrependScheme {
 	case "always", "first", "never":
 	default:
-		return metaspace{}, fmt.Errorf("component Metaspace: prepend_scheme %q is not always, first or never", c.PrependScheme)
+		return metaspace{}, fmt.Errorf(
+			"component Metaspace: prepend_scheme %q is not always, first or never", c.PrependScheme)
 	}
 	if c.AddPrefixSpace != nil && !*c.AddPrefixSpace && c.PrependScheme != "never" {
-		return metaspace{}, fmt.Errorf("component Metaspace: add_prefix_space false contradicts prepend_scheme %q", c.PrependScheme)
+		return metaspace{}, fmt.Errorf("component Metaspace: add_prefix_space false contradicts "+
+			"prepend_scheme %q", c.PrependScheme)
 	}
 	if utf8.RuneCountInString(c.Replacement) != 1 {
-		return metaspace{}, fmt.Errorf("component Metaspace: replacement %q is not one character", c.Replacement)
+		return metaspace{}, fmt.Errorf("component Metaspace: replacement %q is not one character",
+			c.Replacement)
 	}
 	return metaspace{c.Replacement, c.PrependScheme, c.Split}, nil
 }

@@ -20,7 +20,8 @@ const (
 )
 
 func (b *behavior) UnmarshalJSON(data []byte) error {
-	for i, name := range []string{"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"} {
+	for i, name := range []string{"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext",
+		"Contiguous"} {
 		if string(data) == `"`+name+`"` {
 			*b = behavior(i)
 			return nil

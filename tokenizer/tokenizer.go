@@ -64,7 +64,8 @@ type tokenizerFile struct {
 // The files of a model folder that belong to its tokenizer. Only tokenizer.json is needed.
 const tokenizerName = "tokenizer.json"
 
-var sideFiles = []string{configName, specialName, templateName, "added_tokens.json", "chat_template.json"}
+var sideFiles = []string{configName, specialName, templateName, "added_tokens.json",
+	"chat_template.json"}
 
 // Load reads the tokenizer of a Hugging Face model folder: tokenizer.json and, where they are
 // there, tokenizer_config.json, special_tokens_map.json and chat_template.jinja. Like transformers,
@@ -73,7 +74,8 @@ var sideFiles = []string{configName, specialName, templateName, "added_tokens.js
 func Load(dir string) (*Tokenizer, error) {
 	data, err := os.ReadFile(filepath.Join(dir, tokenizerName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("tokenizer: %s: no %s: a model in the Hugging Face layout with a fast tokenizer was wanted: %w", dir, tokenizerName, err)
+		return nil, fmt.Errorf("tokenizer: %s: no %s: a model in the Hugging Face layout with a fast "+
+			"tokenizer was wanted: %w", dir, tokenizerName, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
@@ -203,7 +205,8 @@ func (t *Tokenizer) affixFromConfig() error {
 		}
 		_, id, ok := t.Special(end.name)
 		if !ok {
-			return fmt.Errorf("%s %q is to be added to every text but has no id", end.name, c.special[end.name])
+			return fmt.Errorf("%s %q is to be added to every text but has no id", end.name,
+				c.special[end.name])
 		}
 		*end.ids = []int32{id}
 	}

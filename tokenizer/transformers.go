@@ -35,7 +35,8 @@ func (t *Tokenizer) Rebuilt(modelType string) string {
 	if modelType == "qwen2" { // whatever the files name
 		class = "Qwen2Tokenizer"
 	}
-	mend := "; \"tokenizer_class\": \"PreTrainedTokenizerFast\" in tokenizer_config.json makes it follow the file"
+	mend := "; \"tokenizer_class\": \"PreTrainedTokenizerFast\" in tokenizer_config.json makes it " +
+		"follow the file"
 	switch {
 	case class == "GPT2Tokenizer" && (file.PreTokenizer.Type != "ByteLevel" || !plain):
 	case class == "Qwen2Tokenizer" && (file.PreTokenizer.Type != "Sequence" ||

@@ -22,11 +22,14 @@ func TestRebuilt(t *testing.T) {
 		{"PreTrainedTokenizerFast", `{` + digits + model, "llama", false},
 		{"PreTrainedTokenizerFast", `{` + digits + model, "qwen2", true},
 	} {
-		tok, err := Load(folder(t, map[string]string{tokenizerName: c.tokenizer, configName: `{"tokenizer_class":"` + c.class + `"}`}))
+		tok, err := Load(
+			folder(t, map[string]string{tokenizerName: c.tokenizer, configName: `{"tokenizer_class":"` +
+				c.class + `"}`}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := tok.Rebuilt(c.family); (got != "") != c.want || c.want && !strings.Contains(got, "passes over a part of tokenizer.json") {
+		if got := tok.Rebuilt(c.family); (got != "") != c.want || c.want &&
+			!strings.Contains(got, "passes over a part of tokenizer.json") {
 			t.Errorf("%s of a %s: %q", c.class, c.family, got)
 		}
 	}

@@ -41,7 +41,8 @@ func parseUnigram(raw json.RawMessage) (*unigram, error) {
 		return nil, err
 	}
 	if c.Unknown == nil || *c.Unknown < 0 || int(*c.Unknown) >= len(c.Vocab) {
-		return nil, fmt.Errorf("component Unigram: unk_id is missing or outside the vocabulary of %d: the index of its unknown token was wanted", len(c.Vocab))
+		return nil, fmt.Errorf("component Unigram: unk_id is missing or outside the vocabulary of %d: "+
+			"the index of its unknown token was wanted", len(c.Vocab))
 	}
 	u := &unigram{
 		tokens: c.Vocab, vocab: make(map[string]int32, len(c.Vocab)), trie: []byteNode{{id: -1}},

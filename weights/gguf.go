@@ -85,7 +85,8 @@ func (g *GGUF) Close() error { return g.file.Close() }
 // readGGUF reads the header of a file of the given size: magic, version, counts, metadata,
 // descriptions of the tensors.
 func readGGUF(source io.ReaderAt, size int64) (*GGUF, error) {
-	r := &ggufReader{in: bufio.NewReaderSize(io.NewSectionReader(source, 0, min(size, maxGGUFHeader)), 1<<16), left: min(size, maxGGUFHeader)}
+	r := &ggufReader{in: bufio.NewReaderSize(io.NewSectionReader(source, 0, min(size, maxGGUFHeader)),
+		1<<16), left: min(size, maxGGUFHeader)}
 	var magic [len(ggufMagic)]byte
 	r.bytes(magic[:])
 	if r.err != nil || string(magic[:]) != ggufMagic {
@@ -94,15 +95,18 @@ func readGGUF(source io.ReaderAt, size int64) (*GGUF, error) {
 	version := r.uint32()
 	switch {
 	case r.err == nil && version&0xffff == 0:
-		return nil, fmt.Errorf("version %d: a big-endian file; convert it on a little-endian machine", version)
+		return nil, fmt.Errorf("version %d: a big-endian file; convert it on a little-endian machine",
+			version)
 	case r.err == nil && version != 2 && version != 3:
-		return nil, fmt.Errorf("GGUF version %d is not read, only 2 and 3: convert the model again with a current llama.cpp", version)
+		return nil, fmt.Errorf("GGUF version %d is not read, only 2 and 3: convert the model again with "+
+			"a current llama.cpp", version)
 	}
 	tensorCount, keyCount := r.uint64(), r.uint64()
 	g := &GGUF{Metadata: map[string]any{}}
 	// The smallest entries: an empty key with a byte, a nameless tensor without dimensions.
 	if !r.fits(keyCount, 8+4+1) || !r.fits(tensorCount, 8+4+4+8) {
-		return nil, r.failure(fmt.Errorf("%d keys and %d tensors do not fit the file", keyCount, tensorCount))
+		return nil, r.failure(fmt.Errorf("%d keys and %d tensors do not fit the file", keyCount,
+			tensorCount))
 	}
 	for range keyCount {
 		key := r.text()
@@ -146,10 +150,12 @@ func (g *GGUF) place(start, alignment, size int64) error {
 		}
 		seen[t.Name] = true
 		if t.offset%alignment != 0 {
-			return fmt.Errorf("%s: its data begins at %d, which is no multiple of the alignment %d", t.Name, t.offset, alignment)
+			return fmt.Errorf("%s: its data begins at %d, which is no multiple of the alignment %d", t.Name,
+				t.offset, alignment)
 		}
 		if t.offset > size-start || t.Bytes > size-start-t.offset {
-			return fmt.Errorf("%s: its data of %d bytes begins at %d of %d bytes of data; was it downloaded fully?", t.Name, t.Bytes, t.offset, max(0, size-start))
+			return fmt.Errorf("%s: its data of %d bytes begins at %d of %d bytes of data; was it "+
+				"downloaded fully?", t.Name, t.Bytes, t.offset, max(0, size-start))
 		}
 		t.offset += start
 	}
@@ -177,7 +183,8 @@ type ggufReader struct {
 // failure is err, or the truncation that caused it.
 func (r *ggufReader) failure(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(r.err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the header ends after %d bytes: %w; was it downloaded fully?", r.read, io.ErrUnexpectedEOF)
+		return fmt.Errorf("the header ends after %d bytes: %w; was it downloaded fully?", r.read,
+			io.ErrUnexpectedEOF)
 	}
 	return err
 }
@@ -242,8 +249,9 @@ const (
 
 // ggufWidth is the least number of bytes of a value of each type.
 var ggufWidth = map[uint32]int64{
-	ggufUint8: 1, ggufInt8: 1, ggufUint16: 2, ggufInt16: 2, ggufUint32: 4, ggufInt32: 4, ggufFloat32: 4,
-	ggufBool: 1, ggufString: 8, ggufUint64: 8, ggufInt64: 8, ggufFloat64: 8,
+	ggufUint8: 1, ggufInt8: 1, ggufUint16: 2, ggufInt16: 2, ggufUint32: 4, ggufInt32: 4,
+	ggufFloat32: 4,
+	ggufBool:    1, ggufString: 8, ggufUint64: 8, ggufInt64: 8, ggufFloat64: 8,
 }
 
 // value reads a value of the type.
@@ -352,7 +360,9 @@ func (r *ggufReader) tensor() (tensor, error) {
 		return t, r.err
 	}
 	if t.DType = ggufTypes[kind]; t.DType == "" {
-		return t, fmt.Errorf("%s: its type %d is not read; read are %s: quantize the model to one of them", t.Name, kind, ggufTypeNames())
+		return t, fmt.Errorf(
+			"%s: its type %d is not read; read are %s: quantize the model to one of them", t.Name, kind,
+			ggufTypeNames())
 	}
 	values, ok := bitSize(t.Shape, 1)
 	block := blockOf(t.DType)
@@ -360,7 +370,8 @@ func (r *ggufReader) tensor() (tensor, error) {
 		return t, fmt.Errorf("%s: shape %v at %d is too large", t.Name, t.Shape, offset)
 	}
 	if rows := t.Shape; len(rows) > 0 && rows[len(rows)-1]%block.values != 0 {
-		return t, fmt.Errorf("%s: rows of %d values do not divide into the blocks of %d of %s", t.Name, rows[len(rows)-1], block.values, t.DType)
+		return t, fmt.Errorf("%s: rows of %d values do not divide into the blocks of %d of %s", t.Name,
+			rows[len(rows)-1], block.values, t.DType)
 	}
 	t.offset, t.Bytes = int64(offset), int64(values)/int64(block.values)*int64(block.bytes)
 	return t, nil

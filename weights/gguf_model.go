@@ -26,7 +26,8 @@ var ggufArchitectures = map[string]struct {
 var ggufNames = map[string]string{
 	"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
 	"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-	"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+	"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
+	"attn_output": "self_attn.o_proj",
 	"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
 	"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
 }
@@ -47,7 +48,8 @@ func hfName(name string) (string, bool) {
 		path, layer = m[2], "model.layers."+m[1]+"."
 	}
 	hf, ok := ggufNames[path]
-	if whole := path == "token_embd" || strings.HasPrefix(path, "output"); !ok || whole == (layer != "") {
+	if whole := path == "token_embd" || strings.HasPrefix(path, "output"); !ok ||
+		whole == (layer != "") {
 		return "", false
 	}
 	return layer + hf + name[at:], true
@@ -86,7 +88,8 @@ func (g *GGUF) checkpoint() (*Tensors, error) {
 		}
 		name, ok := hfName(t.Name)
 		if !ok {
-			return nil, fmt.Errorf("tensor %q is not known in a %s model: a variant that is not read; use the model's Hugging Face folder", t.Name, arch)
+			return nil, fmt.Errorf("tensor %q is not known in a %s model: a variant that is not read; use "+
+				"the model's Hugging Face folder", t.Name, arch)
 		}
 		if ggufArchitectures[arch].permuted && len(t.Shape) > 0 {
 			switch {
@@ -96,7 +99,8 @@ func (g *GGUF) checkpoint() (*Tensors, error) {
 				t.heads = kvHeads
 			}
 			if t.heads > 0 && (t.Shape[0] == 0 || t.Shape[0]%(2*t.heads) != 0) {
-				return nil, fmt.Errorf("%s has %d rows, which are not those of %d heads", t.Name, t.Shape[0], t.heads)
+				return nil, fmt.Errorf("%s has %d rows, which are not those of %d heads", t.Name, t.Shape[0],
+					t.heads)
 			}
 		}
 		t.Name = name
@@ -131,10 +135,12 @@ func (g *GGUF) architecture() (string, error) {
 			known = append(known, name)
 		}
 		slices.Sort(known)
-		return "", fmt.Errorf("general.architecture %.40q is not read from GGUF files; read are %s: use the model's Hugging Face folder", arch, strings.Join(known, ", "))
+		return "", fmt.Errorf("general.architecture %.40q is not read from GGUF files; read are %s: use "+
+			"the model's Hugging Face folder", arch, strings.Join(known, ", "))
 	}
 	if n, ok := g.Metadata["split.count"].(int64); ok && n > 1 {
-		return "", fmt.Errorf("one of %d parts of a model; join them first: llama-gguf-split --merge FIRST-PART OUT.gguf", n)
+		return "", fmt.Errorf("one of %d parts of a model; join them first: llama-gguf-split --merge "+
+			"FIRST-PART OUT.gguf", n)
 	}
 	return arch, nil
 }
@@ -186,7 +192,8 @@ func (f *ggufFields) number(key string) (json.Number, bool) {
 // ggufScales are settings that change what a decoder computes; none of the architectures read has
 // them.
 var ggufScales = []string{
-	"logit_scale", "embedding_scale", "residual_scale", "attention.scale", "attn_logit_softcapping", "final_logit_softcapping", "expert_count",
+	"logit_scale", "embedding_scale", "residual_scale", "attention.scale", "attn_logit_softcapping",
+	"final_logit_softcapping", "expert_count",
 	"attention.clamp_kqv", "attention.max_alibi_bias",
 }
 
@@ -215,11 +222,13 @@ func (g *GGUF) config(arch string, find RopeScaling) (map[string]any, error) {
 		case nil:
 		case int64:
 			if v != 0 {
-				return nil, fmt.Errorf("%s.%s is %v: a variant that is not read; use the model's Hugging Face folder", arch, key, v)
+				return nil, fmt.Errorf(
+					"%s.%s is %v: a variant that is not read; use the model's Hugging Face folder", arch, key, v)
 			}
 		case float32:
 			if v != 0 && v != 1 {
-				return nil, fmt.Errorf("%s.%s is %v: a variant that is not read; use the model's Hugging Face folder", arch, key, v)
+				return nil, fmt.Errorf(
+					"%s.%s is %v: a variant that is not read; use the model's Hugging Face folder", arch, key, v)
 			}
 		}
 	}
@@ -230,11 +239,14 @@ func (g *GGUF) config(arch string, find RopeScaling) (map[string]any, error) {
 	_, untied := g.find("output.weight")
 	hidden, heads := f.integer("embedding_length"), f.integer("attention.head_count")
 	config := map[string]any{
-		"model_type": ggufArchitectures[arch].family, "architectures": []string{ggufArchitectures[arch].class},
-		"vocab_size": embedding.Shape[0], "hidden_size": hidden, "num_hidden_layers": f.integer("block_count"),
+		"model_type":    ggufArchitectures[arch].family,
+		"architectures": []string{ggufArchitectures[arch].class},
+		"vocab_size":    embedding.Shape[0], "hidden_size": hidden,
+		"num_hidden_layers":   f.integer("block_count"),
 		"num_attention_heads": heads, "num_key_value_heads": f.optional("attention.head_count_kv", heads),
-		"intermediate_size": f.integer("feed_forward_length"), "max_position_embeddings": f.integer("context_length"),
-		"hidden_act": "silu", "tie_word_embeddings": !untied, "torch_dtype": "float32",
+		"intermediate_size":       f.integer("feed_forward_length"),
+		"max_position_embeddings": f.integer("context_length"),
+		"hidden_act":              "silu", "tie_word_embeddings": !untied, "torch_dtype": "float32",
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -242,10 +254,13 @@ func (g *GGUF) config(arch string, find RopeScaling) (map[string]any, error) {
 	headDim := hidden / heads
 	headDim = f.optional("attention.key_length", headDim)
 	if rotated := f.optional("rope.dimension_count", headDim); rotated != headDim {
-		return nil, fmt.Errorf("%s.rope.dimension_count is %d of %d dimensions of a head: turning a part of them is not read", arch, rotated, headDim)
+		return nil, fmt.Errorf("%s.rope.dimension_count is %d of %d dimensions of a head: turning a "+
+			"part of them is not read", arch, rotated, headDim)
 	}
 	if values := f.optional("attention.value_length", headDim); values != headDim {
-		return nil, fmt.Errorf("%s.attention.value_length is %d, key_length %d: heads of two widths are not read", arch, values, headDim)
+		return nil, fmt.Errorf(
+			"%s.attention.value_length is %d, key_length %d: heads of two widths are not read", arch, values,
+			headDim)
 	}
 	if arch == "qwen3" || headDim*heads != hidden {
 		config["head_dim"] = headDim
@@ -257,9 +272,11 @@ func (g *GGUF) config(arch string, find RopeScaling) (map[string]any, error) {
 		_, config["attention_bias"] = g.find("blk.0.attn_q.bias")
 		_, config["mlp_bias"] = g.find("blk.0.ffn_up.bias")
 	}
-	for key, name := range map[string]string{"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"} {
+	for key, name := range map[string]string{"bos_token_id": "bos", "eos_token_id": "eos",
+		"pad_token_id": "padding"} {
 		config[key] = nil
-		if id, ok := g.Metadata["tokenizer.ggml."+name+"_token_id"].(int64); ok && id >= 0 && id < int64(embedding.Shape[0]) {
+		if id, ok := g.Metadata["tokenizer.ggml."+name+"_token_id"].(int64); ok && id >= 0 &&
+			id < int64(embedding.Shape[0]) {
 			config[key] = id
 		}
 	}
@@ -302,7 +319,8 @@ func (g *GGUF) rope(
 	case scaling == "linear" && hasFactor:
 		config["rope_scaling"] = map[string]any{"rope_type": "linear", "factor": factor}
 	default:
-		return fmt.Errorf("%s.rope.scaling.type %q is not read, only linear: use the model's Hugging Face folder", f.arch, scaling)
+		return fmt.Errorf("%s.rope.scaling.type %q is not read, only linear: use the model's Hugging "+
+			"Face folder", f.arch, scaling)
 	}
 	return nil
 }

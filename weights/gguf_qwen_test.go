@@ -35,9 +35,12 @@ func TestGGUFQwen(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, pair := range [][2]any{
-				{got.Family, want.Family}, {got.Hidden, want.Hidden}, {got.Layers, want.Layers}, {got.Heads, want.Heads}, {got.KVHeads, want.KVHeads},
-				{got.HeadDim, want.HeadDim}, {got.FeedForward, want.FeedForward}, {got.Vocab, want.Vocab}, {got.RopeTheta, want.RopeTheta},
-				{float32(got.NormEps), float32(want.NormEps)}, {got.TiedEmbeddings, want.TiedEmbeddings}, {got.Window, want.Window}, {got.MaxPositions, want.MaxPositions},
+				{got.Family, want.Family}, {got.Hidden, want.Hidden}, {got.Layers, want.Layers},
+				{got.Heads, want.Heads}, {got.KVHeads, want.KVHeads},
+				{got.HeadDim, want.HeadDim}, {got.FeedForward, want.FeedForward}, {got.Vocab, want.Vocab},
+				{got.RopeTheta, want.RopeTheta},
+				{float32(got.NormEps), float32(want.NormEps)}, {got.TiedEmbeddings, want.TiedEmbeddings},
+				{got.Window, want.Window}, {got.MaxPositions, want.MaxPositions},
 			} {
 				if pair[0] != pair[1] {
 					t.Errorf("configuration has %v, want %v", pair[0], pair[1])
@@ -82,12 +85,15 @@ func writeQwen(t *testing.T, path string, c *lm.Config, ck *weights.Tensors) {
 	w.Begin(uint64(len(ck.Names())), 10)
 	w.Put("general.architecture", typeString, c.Family)
 	for name, v := range map[string]int{
-		"embedding_length": c.Hidden, "block_count": c.Layers, "feed_forward_length": c.FeedForward, "context_length": c.MaxPositions,
-		"attention.head_count": c.Heads, "attention.head_count_kv": c.KVHeads, "attention.key_length": c.HeadDim,
+		"embedding_length": c.Hidden, "block_count": c.Layers, "feed_forward_length": c.FeedForward,
+		"context_length":       c.MaxPositions,
+		"attention.head_count": c.Heads, "attention.head_count_kv": c.KVHeads,
+		"attention.key_length": c.HeadDim,
 	} {
 		w.Put(key(name), typeUint32, uint32(v))
 	}
-	w.Put(key("attention.layer_norm_rms_epsilon"), typeFloat32, float32(c.NormEps), key("rope.freq_base"), typeFloat32, float32(c.RopeTheta))
+	w.Put(key("attention.layer_norm_rms_epsilon"), typeFloat32, float32(c.NormEps),
+		key("rope.freq_base"), typeFloat32, float32(c.RopeTheta))
 	var data weights.GGUFWriter
 	for _, name := range ck.Names() {
 		a, err := ck.Read(name)
@@ -98,7 +104,8 @@ func writeQwen(t *testing.T, path string, c *lm.Config, ck *weights.Tensors) {
 		module, prefix := name[:dot], ""
 		var layer int
 		if n, _ := fmt.Sscanf(module, "model.layers.%d.", &layer); n == 1 {
-			module, prefix = strings.TrimPrefix(module, fmt.Sprintf("model.layers.%d.", layer)), fmt.Sprintf("blk.%d.", layer)
+			module, prefix = strings.TrimPrefix(module, fmt.Sprintf("model.layers.%d.", layer)),
+				fmt.Sprintf("blk.%d.", layer)
 		}
 		gguf, ok := names[module]
 		if !ok {

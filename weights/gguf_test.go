@@ -36,7 +36,8 @@ func TestQuantsStored(t *testing.T) {
 			continue
 		}
 		n := len(s.Values) / 4
-		x := tensor{Info: Info{Name: dtype, DType: dtype, Shape: []int{n}, Bytes: int64(len(s.Blocks))}, source: bytes.NewReader(s.Blocks)}
+		x := tensor{Info: Info{Name: dtype, DType: dtype, Shape: []int{n}, Bytes: int64(len(s.Blocks))},
+			source: bytes.NewReader(s.Blocks)}
 		a, err := x.read()
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +47,8 @@ func TestQuantsStored(t *testing.T) {
 		}
 		for i, v := range a.Data {
 			if got, want := math.Float32bits(v), binary.LittleEndian.Uint32(s.Values[4*i:]); got != want {
-				t.Fatalf("%s: value %d is %x (%g), want %x (%g)", dtype, i, got, v, want, math.Float32frombits(want))
+				t.Fatalf("%s: value %d is %x (%g), want %x (%g)", dtype, i, got, v, want,
+					math.Float32frombits(want))
 			}
 		}
 	}
@@ -68,7 +70,8 @@ func TestQuantsInChunks(t *testing.T) {
 	}
 	many := bytes.Repeat(one, readChunk/len(one)+2)
 	values := len(many) / 210 * 256
-	x := tensor{Info: Info{DType: "Q6_K", Shape: []int{values}, Bytes: int64(len(many))}, source: bytes.NewReader(many)}
+	x := tensor{Info: Info{DType: "Q6_K", Shape: []int{values}, Bytes: int64(len(many))},
+		source: bytes.NewReader(many)}
 	a, err := x.read()
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +128,8 @@ func TestGGUFEqualsFolder(t *testing.T) {
 // TestSmolLM2GGUF: rounded to bfloat16, every weight of the file is that of the folder, which was
 // made from it with llama.cpp's package.
 func TestSmolLM2GGUF(t *testing.T) {
-	file, dir := shared.Model(t, "smollm2-135m-instruct.gguf"), shared.Model(t, "smollm2-135m-instruct")
+	file, dir := shared.Model(t, "smollm2-135m-instruct.gguf"),
+		shared.Model(t, "smollm2-135m-instruct")
 	c, err := Open(file)
 	if err != nil {
 		t.Fatal(err)
@@ -196,42 +200,57 @@ func TestHostileGGUF(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"empty":           {nil, "does not begin with GGUF"},
-		"no magic":        {[]byte("GGML\x03\x00\x00\x00"), "does not begin with GGUF"},
-		"old":             {append([]byte(ggufMagic), 1, 0, 0, 0), "version 1 is not read"},
-		"big-endian":      {append([]byte(ggufMagic), 0, 0, 0, 3), "big-endian"},
-		"no counts":       {append([]byte(ggufMagic), 3, 0, 0, 0), "downloaded fully"},
-		"keys":            {begin(0, 1<<60).Bytes(), "downloaded fully"},
-		"tensors":         {begin(math.MaxUint64, 0).Bytes(), "downloaded fully"},
-		"key length":      {begin(0, 1).Put(uint64(1<<50), "x").Bytes(), "downloaded fully"},
-		"text length":     {begin(0, 1).Put("k", uint32(ggufString), uint64(math.MaxUint64)).Bytes(), "downloaded fully"},
-		"array length":    {begin(0, 1).Put("k", uint32(ggufArray), uint32(ggufString), uint64(1<<61)).Bytes(), "downloaded fully"},
-		"nested array":    {begin(0, 1).Put("k", uint32(ggufArray), uint32(ggufArray), uint64(1), uint64(0)).Bytes(), `metadata "k": an array of values of type 9`},
-		"unknown type":    {begin(0, 1).Put("k", uint32(99), uint64(0)).Bytes(), `metadata "k": a value of type 99`},
-		"large integer":   {begin(0, 1).Put("k", uint32(ggufUint64), uint64(math.MaxUint64)).Bytes(), "too large"},
-		"key twice":       {begin(0, 2).Put("k", uint32(ggufBool), uint8(1), "k", uint32(ggufBool), uint8(1)).Bytes(), `"k" occurs twice`},
-		"alignment":       {begin(0, 1).Put("general.alignment", uint32(ggufUint32), uint32(24)).Bytes(), "power of two"},
-		"alignment text":  {begin(0, 1).Put("general.alignment", uint32(ggufString), "x").Bytes(), "power of two"},
-		"dimensions":      {begin(1, 0).Tensor("a", 0, 0, 1, 1, 1, 1, 1).Bytes(), "5 dimensions"},
-		"large dimension": {begin(1, 0).Tensor("a", 0, 0, 1<<63).Bytes(), "a dimension of 9223372036854775808"},
-		"large shape":     {begin(1, 0).Tensor("a", 0, 0, 1<<32, 1<<32).Data(0), "too large"},
-		"unread type":     {begin(1, 0).Tensor("a", 16, 0, 256).Data(66), "a: its type 16 is not read; read are BF16"},
-		"part of a block": {begin(1, 0).Tensor("a", 2, 0, 33).Data(64), "do not divide into the blocks of 32"},
-		"unaligned":       {begin(1, 0).Tensor("a", 0, 4, 1).Data(8), "no multiple of the alignment"},
-		"beyond the end":  {begin(1, 0).Tensor("a", 0, 0, 9).Data(32), "downloaded fully"},
-		"far offset":      {begin(1, 0).Tensor("a", 0, 1<<40, 1).Data(32), "downloaded fully"},
-		"overlap":         {begin(2, 0).Tensor("a", 0, 0, 16).Tensor("b", 0, 32, 8).Data(64), "a and b overlap"},
-		"same place":      {begin(2, 0).Tensor("a", 0, 0, 8).Tensor("b", 0, 0, 8).Data(32), "overlap"},
-		"name twice":      {begin(2, 0).Tensor("a", 0, 0, 8).Tensor("a", 0, 32, 8).Data(64), `"a" occurs twice`},
-		"name not text":   {begin(1, 0).Tensor("a\xff", 0, 0, 8).Data(32), "is not text"},
-		"cut tensor":      {begin(2, 0).Tensor("a", 0, 0, 8).Bytes(), "downloaded fully"},
+		"empty":      {nil, "does not begin with GGUF"},
+		"no magic":   {[]byte("GGML\x03\x00\x00\x00"), "does not begin with GGUF"},
+		"old":        {append([]byte(ggufMagic), 1, 0, 0, 0), "version 1 is not read"},
+		"big-endian": {append([]byte(ggufMagic), 0, 0, 0, 3), "big-endian"},
+		"no counts":  {append([]byte(ggufMagic), 3, 0, 0, 0), "downloaded fully"},
+		"keys":       {begin(0, 1<<60).Bytes(), "downloaded fully"},
+		"tensors":    {begin(math.MaxUint64, 0).Bytes(), "downloaded fully"},
+		"key length": {begin(0, 1).Put(uint64(1<<50), "x").Bytes(), "downloaded fully"},
+		"text length": {begin(0, 1).Put("k", uint32(ggufString), uint64(math.MaxUint64)).Bytes(),
+			"downloaded fully"},
+		"array length": {begin(0, 1).Put("k", uint32(ggufArray), uint32(ggufString),
+			uint64(1<<61)).Bytes(), "downloaded fully"},
+		"nested array": {begin(0, 1).Put("k", uint32(ggufArray), uint32(ggufArray), uint64(1),
+			uint64(0)).Bytes(), `metadata "k": an array of values of type 9`},
+		"unknown type": {begin(0, 1).Put("k", uint32(99), uint64(0)).Bytes(),
+			`metadata "k": a value of type 99`},
+		"large integer": {begin(0, 1).Put("k", uint32(ggufUint64), uint64(math.MaxUint64)).Bytes(),
+			"too large"},
+		"key twice": {begin(0, 2).Put("k", uint32(ggufBool), uint8(1), "k", uint32(ggufBool),
+			uint8(1)).Bytes(), `"k" occurs twice`},
+		"alignment": {begin(0, 1).Put("general.alignment", uint32(ggufUint32), uint32(24)).Bytes(),
+			"power of two"},
+		"alignment text": {begin(0, 1).Put("general.alignment", uint32(ggufString), "x").Bytes(),
+			"power of two"},
+		"dimensions": {begin(1, 0).Tensor("a", 0, 0, 1, 1, 1, 1, 1).Bytes(), "5 dimensions"},
+		"large dimension": {begin(1, 0).Tensor("a", 0, 0, 1<<63).Bytes(), "a dimension of " +
+			"9223372036854775808"},
+		"large shape": {begin(1, 0).Tensor("a", 0, 0, 1<<32, 1<<32).Data(0), "too large"},
+		"unread type": {begin(1, 0).Tensor("a", 16, 0, 256).Data(66), "a: its type 16 is not read; " +
+			"read are BF16"},
+		"part of a block": {begin(1, 0).Tensor("a", 2, 0, 33).Data(64),
+			"do not divide into the blocks of 32"},
+		"unaligned":      {begin(1, 0).Tensor("a", 0, 4, 1).Data(8), "no multiple of the alignment"},
+		"beyond the end": {begin(1, 0).Tensor("a", 0, 0, 9).Data(32), "downloaded fully"},
+		"far offset":     {begin(1, 0).Tensor("a", 0, 1<<40, 1).Data(32), "downloaded fully"},
+		"overlap": {begin(2, 0).Tensor("a", 0, 0, 16).Tensor("b", 0, 32, 8).Data(64),
+			"a and b overlap"},
+		"same place": {begin(2, 0).Tensor("a", 0, 0, 8).Tensor("b", 0, 0, 8).Data(32), "overlap"},
+		"name twice": {begin(2, 0).Tensor("a", 0, 0, 8).Tensor("a", 0, 32, 8).Data(64),
+			`"a" occurs twice`},
+		"name not text": {begin(1, 0).Tensor("a\xff", 0, 0, 8).Data(32), "is not text"},
+		"cut tensor":    {begin(2, 0).Tensor("a", 0, 0, 8).Bytes(), "downloaded fully"},
 	} {
 		path := writeTemp(t, "x.gguf", test.file)
-		if _, err := OpenGGUF(path); err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), path) {
+		if _, err := OpenGGUF(path); err == nil || !strings.Contains(err.Error(), test.want) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v\nwant it to contain %q", name, err, test.want)
 		}
 	}
-	if _, err := OpenGGUF(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := OpenGGUF(t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
 	}
 	if _, err := OpenGGUF("none.gguf"); !errors.Is(err, os.ErrNotExist) {
@@ -243,9 +262,11 @@ func TestHostileGGUF(t *testing.T) {
 func TestGGUFModels(t *testing.T) {
 	basic := func(arch string) map[string]any {
 		return map[string]any{
-			"general.architecture": arch, arch + ".embedding_length": int64(64), arch + ".attention.head_count": int64(4), arch + ".block_count": int64(1),
-			arch + ".feed_forward_length": int64(8), arch + ".context_length": int64(128), arch + ".attention.layer_norm_rms_epsilon": float32(1e-5),
-			arch + ".rope.freq_base": float32(500000),
+			"general.architecture": arch, arch + ".embedding_length": int64(64),
+			arch + ".attention.head_count": int64(4), arch + ".block_count": int64(1),
+			arch + ".feed_forward_length": int64(8), arch + ".context_length": int64(128),
+			arch + ".attention.layer_norm_rms_epsilon": float32(1e-5),
+			arch + ".rope.freq_base":                   float32(500000),
 		}
 	}
 	weights := func(names ...string) []tensor {
@@ -261,14 +282,21 @@ func TestGGUFModels(t *testing.T) {
 		tensors []tensor
 		want    string
 	}{
-		"architecture": {"mamba", nil, weights(), `general.architecture "mamba" is not read from GGUF files; read are llama, qwen2, qwen3`},
-		"parts":        {"llama", map[string]any{"split.count": int64(3)}, weights(), "one of 3 parts"},
-		"experts":      {"llama", map[string]any{"llama.expert_count": int64(8)}, weights(), "llama.expert_count is 8"},
-		"scaled":       {"llama", map[string]any{"llama.logit_scale": float32(0.25)}, weights(), "llama.logit_scale is 0.25"},
-		"yarn":         {"llama", map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(4)}, weights(), `"yarn" is not read`},
-		"partial rope": {"llama", map[string]any{"llama.rope.dimension_count": int64(8)}, weights(), "turning a part"},
-		"by layer":     {"llama", map[string]any{"llama.attention.head_count_kv": []int64{1, 2}}, weights(), "head_count_kv is [1 2]"},
-		"no layers":    {"llama", map[string]any{"llama.block_count": nil}, weights(), "llama.block_count is"},
+		"architecture": {"mamba", nil, weights(),
+			`general.architecture "mamba" is not read from GGUF files; read are llama, qwen2, qwen3`},
+		"parts": {"llama", map[string]any{"split.count": int64(3)}, weights(), "one of 3 parts"},
+		"experts": {"llama", map[string]any{"llama.expert_count": int64(8)}, weights(),
+			"llama.expert_count is 8"},
+		"scaled": {"llama", map[string]any{"llama.logit_scale": float32(0.25)}, weights(),
+			"llama.logit_scale is 0.25"},
+		"yarn": {"llama", map[string]any{"llama.rope.scaling.type": "yarn",
+			"llama.rope.scaling.factor": float32(4)}, weights(), `"yarn" is not read`},
+		"partial rope": {"llama", map[string]any{"llama.rope.dimension_count": int64(8)}, weights(),
+			"turning a part"},
+		"by layer": {"llama", map[string]any{"llama.attention.head_count_kv": []int64{1, 2}},
+			weights(), "head_count_kv is [1 2]"},
+		"no layers": {"llama", map[string]any{"llama.block_count": nil}, weights(),
+			"llama.block_count is"},
 		"no embedding": {"llama", nil, nil, "no token_embd.weight"},
 	} {
 		g := &GGUF{Metadata: basic(test.arch), tensors: test.tensors, path: "x.gguf"}
@@ -280,7 +308,8 @@ func TestGGUFModels(t *testing.T) {
 		}
 	}
 	g := &GGUF{Metadata: basic("qwen3"), tensors: weights("blk.0.attn_q_norm.weight", "output.weight")}
-	g.Metadata["qwen3.attention.key_length"], g.Metadata["qwen3.attention.value_length"] = int64(32), int64(32)
+	g.Metadata["qwen3.attention.key_length"], g.Metadata["qwen3.attention.value_length"] = int64(32),
+		int64(32)
 	g.Metadata["tokenizer.ggml.eos_token_id"] = int64(7)
 	config, err := g.config("qwen3", noScaling)
 	if err != nil {
@@ -297,8 +326,10 @@ func TestGGUFModels(t *testing.T) {
 		t.Errorf("config %s\nwant %s", data, want)
 	}
 	for gguf, hf := range map[string]string{
-		"token_embd.weight": "model.embed_tokens.weight", "blk.12.attn_q.bias": "model.layers.12.self_attn.q_proj.bias", "output.weight": "lm_head.weight",
-		"blk.0.attn_k_norm.weight": "model.layers.0.self_attn.k_norm.weight", "blk.0.output.weight": "", "attn_q.weight": "", "blk.01.attn_q.weight": "",
+		"token_embd.weight":  "model.embed_tokens.weight",
+		"blk.12.attn_q.bias": "model.layers.12.self_attn.q_proj.bias", "output.weight": "lm_head.weight",
+		"blk.0.attn_k_norm.weight": "model.layers.0.self_attn.k_norm.weight", "blk.0.output.weight": "",
+		"attn_q.weight": "", "blk.01.attn_q.weight": "",
 		"blk.0.ffn_gate_exps.weight": "", "blk.0.attn_q.scale": "", "attn_q": "",
 	} {
 		if got, ok := hfName(gguf); got != hf || ok != (hf != "") {
@@ -316,7 +347,9 @@ func TestPickles(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(dir)
-	if err == nil || !strings.Contains(err.Error(), "pytorch_model-00001-of-00002.bin is a pickle, which can run any code") || !strings.Contains(err.Error(), "'model-00001-of-00002.safetensors'") {
+	if err == nil || !strings.Contains(err.Error(), "pytorch_model-00001-of-00002.bin is a pickle, "+
+		"which can run any code") || !strings.Contains(err.Error(),
+		"'model-00001-of-00002.safetensors'") {
 		t.Errorf("a pickle: %v", err)
 	}
 }
@@ -327,8 +360,10 @@ func FuzzReadGGUF(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(file[:2048])
-	f.Add(new(GGUFWriter).Begin(1, 3).Put("general.alignment", uint32(ggufUint32), uint32(64), "a", uint32(ggufArray), uint32(ggufString), uint64(2), "x", "y",
-		"general.architecture", uint32(ggufString), "llama").Tensor("token_embd.weight", 8, 0, 32, 2).Data(128))
+	f.Add(new(GGUFWriter).Begin(1, 3).Put("general.alignment", uint32(ggufUint32), uint32(64), "a",
+		uint32(ggufArray), uint32(ggufString), uint64(2), "x", "y",
+		"general.architecture", uint32(ggufString), "llama").Tensor("token_embd.weight", 8, 0, 32,
+		2).Data(128))
 	f.Add(new(GGUFWriter).Begin(2, 0).Tensor("a", 0, 0, 8).Tensor("b", 14, 32, 256).Data(242))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		g, err := readGGUF(bytes.NewReader(file), int64(len(file)))

@@ -7,7 +7,8 @@ import (
 )
 
 // pickles are what PyTorch calls files of weights that are pickles.
-var pickles = []string{"pytorch_model*.bin", "adapter_model*.bin", "value_head*.bin", "model*.bin", "*.pth", "*.pt"}
+var pickles = []string{"pytorch_model*.bin", "adapter_model*.bin", "value_head*.bin", "model*.bin",
+	"*.pth", "*.pt"}
 
 // refusePickle returns an error if a folder, which lacks the safetensors that were looked for, has
 // weights as pickles.
@@ -30,7 +31,8 @@ func escapeGlob(dir string) string {
 func PickleError(path string) error {
 	out := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	out = strings.Replace(out, "pytorch_model", "model", 1) + ".safetensors"
-	return fmt.Errorf("weights: %s is a pickle, which can run any code when it is read: it is never opened here. Convert it: "+
+	return fmt.Errorf("weights: %s is a pickle, which can run any code when it is read: it is never "+
+		"opened here. Convert it: "+
 		`python3 -c "import torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for k, v in torch.load('%s', weights_only=True).items()}, '%s', {'format': 'pt'})" in its folder`,
 		path, filepath.Base(path), out)
 }

@@ -39,8 +39,9 @@ const maxHeader = 100_000_000
 // dtypeBits is the width of one value of each dtype that the format knows.
 var dtypeBits = map[string]uint64{
 	"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
-	"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
-	"I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+	"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
+	"F8_E5M2FNUZ": 8,
+	"I16":         16, "U16": 16, "F16": 16, "BF16": 16,
 	"I32": 32, "U32": 32, "F32": 32,
 	"I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }
@@ -75,7 +76,8 @@ func openFile(path string) (*Tensors, error) {
 		return nil, fmt.Errorf("weights: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("weights: %s: not a regular file; give the path of a .safetensors file", path)
+		return nil, fmt.Errorf("weights: %s: not a regular file; give the path of a .safetensors file",
+			path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -96,7 +98,8 @@ func openFile(path string) (*Tensors, error) {
 // JSON.
 func readHeader(source io.ReaderAt, size int64) ([]tensor, map[string]string, error) {
 	if size < 8 {
-		return nil, nil, fmt.Errorf("%d bytes are too few for a safetensors file; was it downloaded fully?", size)
+		return nil, nil, fmt.Errorf(
+			"%d bytes are too few for a safetensors file; was it downloaded fully?", size)
 	}
 	var prefix [8]byte
 	if _, err := source.ReadAt(prefix[:], 0); err != nil {
@@ -104,10 +107,12 @@ func readHeader(source io.ReaderAt, size int64) ([]tensor, map[string]string, er
 	}
 	length := binary.LittleEndian.Uint64(prefix[:])
 	if length > maxHeader {
-		return nil, nil, fmt.Errorf("header of %d bytes, at most %d are allowed; is it a safetensors file?", length, maxHeader)
+		return nil, nil, fmt.Errorf(
+			"header of %d bytes, at most %d are allowed; is it a safetensors file?", length, maxHeader)
 	}
 	if int64(length) > size-8 {
-		return nil, nil, fmt.Errorf("header of %d bytes in a file of %d; was it downloaded fully?", length, size)
+		return nil, nil, fmt.Errorf("header of %d bytes in a file of %d; was it downloaded fully?",
+			length, size)
 	}
 	header := make([]byte, length)
 	if _, err := source.ReadAt(header, 8); err != nil && !(err == io.EOF && length == 0) {
@@ -155,20 +160,24 @@ func parseHeader(header []byte, dataSize int64) ([]tensor, map[string]string, er
 	}
 	// Empty tensors share their offset with the next one, hence the second key.
 	slices.SortFunc(tensors, func(a, b tensor) int {
-		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.Bytes, b.Bytes), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.Bytes, b.Bytes),
+			strings.Compare(a.Name, b.Name))
 	})
 	var end int64
 	for _, t := range tensors {
 		if t.offset != end {
-			return nil, nil, fmt.Errorf("%s: its data begins at %d, but what is before it ends at %d; gaps and overlaps are not allowed", t.Name, t.offset, end)
+			return nil, nil, fmt.Errorf("%s: its data begins at %d, but what is before it ends at %d; gaps "+
+				"and overlaps are not allowed", t.Name, t.offset, end)
 		}
 		end += t.Bytes
 		if end < 0 || end > dataSize {
-			return nil, nil, fmt.Errorf("%s: its data ends at %d, but the file has %d bytes of data; was it downloaded fully?", t.Name, uint64(end), dataSize)
+			return nil, nil, fmt.Errorf("%s: its data ends at %d, but the file has %d bytes of data; was "+
+				"it downloaded fully?", t.Name, uint64(end), dataSize)
 		}
 	}
 	if end != dataSize {
-		return nil, nil, fmt.Errorf("the header describes %d bytes of data, the file has %d", end, dataSize)
+		return nil, nil, fmt.Errorf("the header describes %d bytes of data, the file has %d", end,
+			dataSize)
 	}
 	return tensors, metadata, nil
 }
@@ -199,7 +208,8 @@ func parseTensor(dec *json.Decoder, name string) (tensor, error) {
 	if shape == nil {
 		return t, fmt.Errorf("%s: no shape", name)
 	}
-	if len(offsets) != 2 || offsets[0] == nil || offsets[1] == nil || *offsets[0] < 0 || *offsets[1] < *offsets[0] {
+	if len(offsets) != 2 || offsets[0] == nil || offsets[1] == nil || *offsets[0] < 0 ||
+		*offsets[1] < *offsets[0] {
 		return t, fmt.Errorf("%s: data_offsets are not a begin and an end", name)
 	}
 	t.offset, t.Bytes = *offsets[0], *offsets[1]-*offsets[0]
@@ -215,7 +225,8 @@ func parseTensor(dec *json.Decoder, name string) (tensor, error) {
 		return t, fmt.Errorf("%s: shape %v is too large", name, t.Shape)
 	}
 	if size%8 != 0 || size/8 != uint64(t.Bytes) {
-		return t, fmt.Errorf("%s: shape %v of %s takes %d bytes, its data_offsets span %d", name, t.Shape, t.DType, size/8, t.Bytes)
+		return t, fmt.Errorf("%s: shape %v of %s takes %d bytes, its data_offsets span %d", name, t.Shape,
+			t.DType, size/8, t.Bytes)
 	}
 	return t, nil
 }
@@ -322,7 +333,8 @@ func (t *tensor) converter() (func(dst []float32, src []byte) error, error) {
 	case "F64":
 		return fromFloat64, nil
 	}
-	return nil, fmt.Errorf("weights: %s: %s has dtype %s, only F32, BF16, F16 and F64 are weights; is it a quantized model?", t.File, t.Name, t.DType)
+	return nil, fmt.Errorf("weights: %s: %s has dtype %s, only F32, BF16, F16 and F64 are weights; "+
+		"is it a quantized model?", t.File, t.Name, t.DType)
 }
 
 func (t *tensor) readNumbers() (Array, error) {
@@ -365,9 +377,11 @@ func fromBfloat16(dst []float32, src []byte) error {
 	for len(dst) >= 8 && len(src) >= 16 { // eight values a turn: half again as fast as the loop below
 		a, b := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
 		dst[0], dst[1] = math.Float32frombits(uint32(a)<<16), math.Float32frombits(uint32(a)&upper)
-		dst[2], dst[3] = math.Float32frombits(uint32(a>>32)<<16), math.Float32frombits(uint32(a>>32)&upper)
+		dst[2], dst[3] = math.Float32frombits(uint32(a>>32)<<16),
+			math.Float32frombits(uint32(a>>32)&upper)
 		dst[4], dst[5] = math.Float32frombits(uint32(b)<<16), math.Float32frombits(uint32(b)&upper)
-		dst[6], dst[7] = math.Float32frombits(uint32(b>>32)<<16), math.Float32frombits(uint32(b>>32)&upper)
+		dst[6], dst[7] = math.Float32frombits(uint32(b>>32)<<16),
+			math.Float32frombits(uint32(b>>32)&upper)
 		dst, src = dst[8:], src[16:]
 	}
 	for i := range dst {

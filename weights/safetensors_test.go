@@ -38,14 +38,16 @@ func TestReadDTypes(t *testing.T) {
 	for _, h := range []uint16{0x3c00, 0xc100, 0x0001, 0x83ff, 0x7c00, 0xfc00, 0x7e00, 0x7bff} {
 		data = binary.LittleEndian.AppendUint16(data, h)
 	}
-	for _, h := range []uint16{0x3f80, 0xc020, 0x0001, 0x7f80, 0x7fc0, 0x7f7f, 0x8000, 0x4049, 0xbf80} {
+	for _, h := range []uint16{0x3f80, 0xc020, 0x0001, 0x7f80, 0x7fc0, 0x7f7f, 0x8000, 0x4049,
+		0xbf80} {
 		data = binary.LittleEndian.AppendUint16(data, h)
 	}
 	for _, x := range []float64{math.Pi, -1e-60} {
 		data = binary.LittleEndian.AppendUint64(data, math.Float64bits(x))
 	}
 	data = append(data, 1, 2, 3, 4)
-	path := writeTemp(t, "d.safetensors", rawSafetensors(`{"a":{"dtype":"F32","shape":[5],"data_offsets":[0,20]},
+	path := writeTemp(t, "d.safetensors",
+		rawSafetensors(`{"a":{"dtype":"F32","shape":[5],"data_offsets":[0,20]},
 		"b":{"dtype":"F16","shape":[2,4],"data_offsets":[20,36]},"c":{"dtype":"BF16","shape":[9],"data_offsets":[36,54]},
 		"d":{"dtype":"F64","shape":[2,1],"data_offsets":[54,70]},"e":{"dtype":"I32","shape":[],"data_offsets":[70,74]},
 		"z":{"dtype":"F32","shape":[0,7],"data_offsets":[20,20]}, "__metadata__":{"k":"v"}}   `, data))
@@ -63,7 +65,8 @@ func TestReadDTypes(t *testing.T) {
 	want := map[string][]float32{
 		"a": f32,
 		"b": {1, -2.5, 0x1p-24, -1023 * 0x1p-24, inf, -inf, nan, 65504},
-		"c": {1, -2.5, math.Float32frombits(1 << 16), inf, nan, math.Float32frombits(0x7f7f0000), float32(math.Copysign(0, -1)), 3.140625, -1},
+		"c": {1, -2.5, math.Float32frombits(1 << 16), inf, nan, math.Float32frombits(0x7f7f0000),
+			float32(math.Copysign(0, -1)), 3.140625, -1},
 		"d": {math.Pi, float32(math.Copysign(0, -1))},
 		"z": {},
 	}
@@ -76,7 +79,8 @@ func TestReadDTypes(t *testing.T) {
 			t.Fatalf("%s: %d values, want %d", name, len(a.Data), len(values))
 		}
 		for i, x := range values {
-			same := math.Float32bits(a.Data[i]) == math.Float32bits(x) || math.IsNaN(float64(x)) && math.IsNaN(float64(a.Data[i]))
+			same := math.Float32bits(a.Data[i]) == math.Float32bits(x) || math.IsNaN(float64(x)) &&
+				math.IsNaN(float64(a.Data[i]))
 			if !same {
 				t.Errorf("%s[%d] = %g, want %g", name, i, a.Data[i], x)
 			}
@@ -85,14 +89,16 @@ func TestReadDTypes(t *testing.T) {
 	if _, err := c.Read("e"); err == nil || !strings.Contains(err.Error(), "I32") {
 		t.Errorf("reading I32: %v", err)
 	}
-	if info, ok := c.Info("b"); !ok || info.DType != "F16" || fmt.Sprint(info.Shape) != "[2 4]" || info.File != path || info.Bytes != 16 {
+	if info, ok := c.Info("b"); !ok || info.DType != "F16" || fmt.Sprint(info.Shape) != "[2 4]" ||
+		info.File != path || info.Bytes != 16 {
 		t.Errorf("info %+v", info)
 	}
 }
 
 func TestReadFloat64OutOfRange(t *testing.T) {
-	path := writeTemp(t, "d.safetensors", rawSafetensors(`{"a":{"dtype":"F64","shape":[],"data_offsets":[0,8]}}`,
-		binary.LittleEndian.AppendUint64(nil, math.Float64bits(1e300))))
+	path := writeTemp(t, "d.safetensors",
+		rawSafetensors(`{"a":{"dtype":"F64","shape":[],"data_offsets":[0,8]}}`,
+			binary.LittleEndian.AppendUint64(nil, math.Float64bits(1e300))))
 	c, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +128,8 @@ func TestReadInChunks(t *testing.T) {
 	for i := range n {
 		binary.LittleEndian.PutUint16(data[2*i:], uint16(i%0x7f00))
 	}
-	file := rawSafetensors(fmt.Sprintf(`{"a":{"dtype":"BF16","shape":[%d],"data_offsets":[0,%d]}}`, n, 2*n), data)
+	file := rawSafetensors(fmt.Sprintf(`{"a":{"dtype":"BF16","shape":[%d],"data_offsets":[0,%d]}}`, n,
+		2*n), data)
 	source := &countingReader{ReaderAt: bytes.NewReader(file)}
 	tensors, _, err := readHeader(source, int64(len(file)))
 	if err != nil {
@@ -158,29 +165,48 @@ func TestHostileFiles(t *testing.T) {
 		{"leading space", ` {}`, 0, "not a JSON object"},
 		{"trailing text", `{} x`, 0, "after the JSON object"},
 		{"not UTF-8", "{\"a\xff\":{}}", 0, "not UTF-8"},
-		{"duplicate name", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1, `"a" occurs twice`},
-		{"duplicate key", `{"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1, `"dtype" occurs twice`},
-		{"overlap", `{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, 3, "gaps and overlaps"},
-		{"same place", `{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 2, "gaps and overlaps"},
+		{"duplicate name",
+			`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1, `"a" occurs twice`},
+		{"duplicate key", `{"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1,
+			`"dtype" occurs twice`},
+		{"overlap",
+			`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, 3, "gaps and overlaps"},
+		{"same place",
+			`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 2, "gaps and overlaps"},
 		{"gap", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, 2, "gaps and overlaps"},
-		{"beyond the end", `{"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}}`, 8, "downloaded fully"},
-		{"bytes left over", `{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}`, 9, "describes 8 bytes of data, the file has 9"},
-		{"negative dimension", `{"a":{"dtype":"F32","shape":[-1,-1],"data_offsets":[0,4]}}`, 4, "not a size"},
+		{"beyond the end", `{"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}}`, 8,
+			"downloaded fully"},
+		{"bytes left over", `{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}`, 9,
+			"describes 8 bytes of data, the file has 9"},
+		{"negative dimension", `{"a":{"dtype":"F32","shape":[-1,-1],"data_offsets":[0,4]}}`, 4,
+			"not a size"},
 		{"null dimension", `{"a":{"dtype":"F32","shape":[null],"data_offsets":[0,0]}}`, 0, "not a size"},
 		{"fraction", `{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}}`, 4, "1.5"},
-		{"overflowing shape", `{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`, 0, "too large"},
-		{"overflowing dimension", `{"a":{"dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,0]}}`, 0, "18446744073709551616"},
-		{"overflow before zero", `{"a":{"dtype":"F32","shape":[4294967296,4294967296,0],"data_offsets":[0,0]}}`, 0, "too large"},
-		{"wrong byte count", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, 4, "takes 8 bytes, its data_offsets span 4"},
-		{"half a byte", `{"a":{"dtype":"F4","shape":[1],"data_offsets":[0,0]}}`, 0, "data_offsets span 0"},
-		{"backward offsets", `{"a":{"dtype":"U8","shape":[0],"data_offsets":[1,0]}}`, 1, "begin and an end"},
-		{"negative offsets", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[-1,0]}}`, 1, "begin and an end"},
-		{"three offsets", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}}`, 1, "begin and an end"},
+		{"overflowing shape",
+			`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`, 0, "too large"},
+		{"overflowing dimension",
+			`{"a":{"dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,0]}}`, 0,
+			"18446744073709551616"},
+		{"overflow before zero",
+			`{"a":{"dtype":"F32","shape":[4294967296,4294967296,0],"data_offsets":[0,0]}}`, 0, "too large"},
+		{"wrong byte count", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, 4,
+			"takes 8 bytes, its data_offsets span 4"},
+		{"half a byte", `{"a":{"dtype":"F4","shape":[1],"data_offsets":[0,0]}}`, 0,
+			"data_offsets span 0"},
+		{"backward offsets", `{"a":{"dtype":"U8","shape":[0],"data_offsets":[1,0]}}`, 1,
+			"begin and an end"},
+		{"negative offsets", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[-1,0]}}`, 1,
+			"begin and an end"},
+		{"three offsets", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}}`, 1,
+			"begin and an end"},
 		{"no shape", `{"a":{"dtype":"U8","data_offsets":[0,1]}}`, 1, "no shape"},
-		{"unknown dtype", `{"a":{"dtype":"Q8","shape":[1],"data_offsets":[0,1]}}`, 1, `unknown dtype "Q8"`},
+		{"unknown dtype", `{"a":{"dtype":"Q8","shape":[1],"data_offsets":[0,1]}}`, 1,
+			`unknown dtype "Q8"`},
 		{"metadata not text", `{"__metadata__":{"a":1}}`, 0, "not a string"},
 		{"entry not an object", `{"a":3}`, 0, "not a JSON object"},
-		{"far offsets", `{"a":{"dtype":"U8","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]}}`, 1, "too large"},
+		{"far offsets",
+			`{"a":{"dtype":"U8","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]}}`, 1,
+			"too large"},
 	}
 	for _, test := range tests {
 		path := writeTemp(t, "x.safetensors", rawSafetensors(test.header, make([]byte, test.data)))
@@ -195,7 +221,10 @@ func TestHostileFiles(t *testing.T) {
 }
 
 func TestHostileLengths(t *testing.T) {
-	length := func(n uint64) []byte { return append(binary.LittleEndian.AppendUint64(nil, n), "{}"...) }
+	length := func(n uint64) []byte {
+		return append(binary.LittleEndian.AppendUint64(nil, n),
+			"{}"...)
+	}
 	for name, test := range map[string]struct {
 		file []byte
 		want string
@@ -207,11 +236,13 @@ func TestHostileLengths(t *testing.T) {
 		"huge":           {length(1 << 40), "at most 100000000"},
 		"overflowing":    {length(math.MaxUint64), "at most 100000000"},
 	} {
-		if _, err := OpenFile(writeTemp(t, "x.safetensors", test.file)); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := OpenFile(writeTemp(t, "x.safetensors", test.file)); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := OpenFile(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := OpenFile(t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
 	}
 	if _, err := OpenFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
@@ -223,7 +254,8 @@ func TestHostileLengths(t *testing.T) {
 // real, the reading is not tried.
 func TestTensorBeyondTwoGigabytes(t *testing.T) {
 	const n = 3 << 29 // values, 3 GiB as BF16
-	header := fmt.Sprintf(`{"a":{"dtype":"BF16","shape":[%d],"data_offsets":[0,%d]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[%d,%d]}}`, n, 2*n, 2*n, 2*n+2)
+	header := fmt.Sprintf(
+		`{"a":{"dtype":"BF16","shape":[%d],"data_offsets":[0,%d]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[%d,%d]}}`, n, 2*n, 2*n, 2*n+2)
 	path := writeTemp(t, "big.safetensors", rawSafetensors(header, nil))
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -254,8 +286,10 @@ func FuzzReadHeader(f *testing.F) {
 		}
 		f.Add(data[:8+binary.LittleEndian.Uint64(data)])
 	}
-	f.Add(rawSafetensors(`{"__metadata__":{"format":"pt"},"a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]},"b":{"dtype":"F16","shape":[],"data_offsets":[4,6]}}`, make([]byte, 6)))
-	f.Add(rawSafetensors(`{"a":{"dtype":"F32","shape":[0,9],"data_offsets":[0,0]},"b":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}`, make([]byte, 8)))
+	f.Add(rawSafetensors(
+		`{"__metadata__":{"format":"pt"},"a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]},"b":{"dtype":"F16","shape":[],"data_offsets":[4,6]}}`, make([]byte, 6)))
+	f.Add(rawSafetensors(
+		`{"a":{"dtype":"F32","shape":[0,9],"data_offsets":[0,0]},"b":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}`, make([]byte, 8)))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		tensors, _, err := readHeader(bytes.NewReader(file), int64(len(file)))
 		if err != nil {

@@ -103,7 +103,8 @@ func Write(dir string, sources []Source, opt WriteOptions) error {
 		pending = append(pending, p)
 		// An old index would call a mixture of old and new shards a model, if the machine stopped among
 		// the renames.
-		if err := os.Remove(filepath.Join(dir, indexFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(filepath.Join(dir, indexFile)); err != nil &&
+			!errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("weights: %w", err)
 		}
 	}
@@ -188,7 +189,9 @@ func split(sources []Source, opt WriteOptions) [][]Source {
 const copiedBytes = 128 << 20
 
 // writePending writes a file to the disk under a temporary name beside path.
-func writePending(path string, sources []Source, opt WriteOptions) (_ *renameio.PendingFile, err error) {
+func writePending(
+	path string, sources []Source, opt WriteOptions,
+) (_ *renameio.PendingFile, err error) {
 	header, err := marshalHeader(sources, opt)
 	if err != nil {
 		return nil, fmt.Errorf("weights: writing %s: %w", path, err)
@@ -225,7 +228,8 @@ func writePending(path string, sources []Source, opt WriteOptions) (_ *renameio.
 
 func newPending(path string) (*renameio.PendingFile, error) {
 	// The same folder, whatever $TMPDIR says: a rename across file systems is a copy.
-	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
+		renameio.WithPermissions(0o644))
 	if err != nil {
 		return nil, fmt.Errorf("weights: writing %s: %w", path, err)
 	}
@@ -245,7 +249,8 @@ func writeValues(pending *renameio.PendingFile, s Source, dtype string, buf []by
 	for done := 0; done < len(values); {
 		chunk := values[done:min(done+len(buf)/width, len(values))]
 		if i := encodeValues(buf, chunk, dtype); i >= 0 {
-			return fmt.Errorf("value %g at index %d does not fit %s; write F32 or BF16", chunk[i], done+i, dtype)
+			return fmt.Errorf("value %g at index %d does not fit %s; write F32 or BF16", chunk[i], done+i,
+				dtype)
 		}
 		if _, err := pending.Write(buf[:len(chunk)*width]); err != nil {
 			return err
@@ -429,7 +434,8 @@ func roundFloat16(x float32) uint16 {
 		return sign | 0x7c00 | mantissa
 	case b >= 0x477ff000: // 65520, half way from the largest to what would follow it
 		return sign | 0x7c00
-	case b < (127-14)<<23: // subnormal: next to a half, float32 has float16's spacing of 2⁻²⁴ and rounds by itself
+	// subnormal: next to a half, float32 has float16's spacing of 2⁻²⁴ and rounds by itself
+	case b < (127-14)<<23:
 		return sign | uint16(math.Float32bits(math.Float32frombits(b)+0.5)-math.Float32bits(0.5))
 	}
 	return sign | uint16((b-(127-15)<<23+0xfff+b>>13&1)>>13)

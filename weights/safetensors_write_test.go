@@ -44,7 +44,8 @@ func files(t *testing.T, dir string) string {
 // The files in testdata were written by the reference implementation; written again they must be
 // the same bytes.
 func TestWriteAsReference(t *testing.T) {
-	for _, file := range []string{"llama/model", "llama/reference/model", "llama/adapter/adapter_model", "llama3-rope/model"} {
+	for _, file := range []string{"llama/model", "llama/reference/model",
+		"llama/adapter/adapter_model", "llama3-rope/model"} {
 		path := "../lm/testdata/" + file + ".safetensors"
 		c, err := OpenFile(path)
 		if err != nil {
@@ -64,13 +65,15 @@ func TestWriteAsReference(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s: written again, %d bytes differ from the %d that were read", file, len(got), len(want))
+			t.Errorf("%s: written again, %d bytes differ from the %d that were read", file, len(got),
+				len(want))
 		}
 	}
 }
 
 func TestRewriteSharedModels(t *testing.T) {
-	paths, err := filepath.Glob(filepath.Join(shared.Path(t, "golden/models"), "*", "model.safetensors"))
+	paths, err := filepath.Glob(filepath.Join(shared.Path(t, "golden/models"), "*",
+		"model.safetensors"))
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no models: %v", err)
 	}
@@ -153,10 +156,12 @@ func TestRoundToNearestEven(t *testing.T) {
 func TestWriteDTypes(t *testing.T) {
 	inf := float32(math.Inf(1))
 	data := []float32{0, 1, -2.5, 0.1, 65504, inf, 1e-7, 3}
-	for dtype, tolerance := range map[string]float64{"": 0, "F32": 0, "BF16": 1. / 256, "F16": 1. / 2048} {
+	for dtype, tolerance := range map[string]float64{"": 0, "F32": 0, "BF16": 1. / 256,
+		"F16": 1. / 2048} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
 		err := WriteFile(path, Sources(
-			Array{"second", []int{2, 4}, data}, Array{"first", nil, []float32{7}}, Array{"empty", []int{0, 3}, nil},
+			Array{"second", []int{2, 4}, data}, Array{"first", nil, []float32{7}},
+			Array{"empty", []int{0, 3}, nil},
 		), WriteOptions{DType: dtype, Metadata: map[string]string{"note": "a<b", "format": "pt"}})
 		if err != nil {
 			t.Fatal(err)
@@ -174,7 +179,8 @@ func TestWriteDTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, x := range data {
-			if d := math.Abs(float64(got.Data[i] - x)); got.Data[i] != x && !(d <= tolerance*math.Abs(float64(x)) || dtype == "F16" && d <= 0x1p-25) {
+			if d := math.Abs(float64(got.Data[i] - x)); got.Data[i] != x &&
+				!(d <= tolerance*math.Abs(float64(x)) || dtype == "F16" && d <= 0x1p-25) {
 				t.Errorf("%s: %g became %g", dtype, x, got.Data[i])
 			}
 		}
@@ -192,7 +198,8 @@ func TestWriteInChunks(t *testing.T) {
 	}
 	for _, dtype := range []string{"F32", "BF16", "F16"} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
-		if err := WriteFile(path, Sources(Array{"a", []int{len(data)}, data}), WriteOptions{DType: dtype}); err != nil {
+		if err := WriteFile(path, Sources(Array{"a", []int{len(data)}, data}),
+			WriteOptions{DType: dtype}); err != nil {
 			t.Fatal(err)
 		}
 		c, err := OpenFile(path)
@@ -216,18 +223,23 @@ func TestWriteRefuses(t *testing.T) {
 		opt     WriteOptions
 		want    string
 	}{
-		"dtype":      {Sources(Array{"a", nil, one}), WriteOptions{DType: "I8"}, `dtype "I8"`},
-		"twice":      {Sources(Array{"a", nil, one}, Array{"a", nil, one}), WriteOptions{}, "a comes twice"},
-		"no name":    {Sources(Array{"", nil, one}), WriteOptions{}, "cannot be the name"},
-		"reserved":   {Sources(Array{"__metadata__", nil, one}), WriteOptions{}, "cannot be the name"},
-		"not UTF-8":  {Sources(Array{"\xff", nil, one}), WriteOptions{}, "cannot be the name"},
-		"metadata":   {nil, WriteOptions{Metadata: map[string]string{"a": "\xff"}}, "not UTF-8"},
-		"negative":   {Sources(Array{"a", []int{-1, -1}, one}), WriteOptions{}, "has shape [-1 -1]"},
-		"overflow":   {Sources(Array{"a", []int{1 << 40, 1 << 40}, nil}), WriteOptions{}, "too large"},
-		"count":      {Sources(Array{"a", []int{2}, one}), WriteOptions{}, "1 values for shape [2], want 2"},
-		"range F16":  {Sources(Array{"a", []int{len(big)}, big}), WriteOptions{DType: "F16"}, fmt.Sprintf("1e+06 at index %d does not fit F16", readChunk/2)},
-		"range BF16": {Sources(Array{"a", nil, []float32{math.MaxFloat32}}), WriteOptions{DType: "BF16"}, "does not fit BF16"},
-		"source":     {[]Source{{"a", nil, func() ([]float32, error) { return nil, broken }}}, WriteOptions{}, "a: device lost"},
+		"dtype": {Sources(Array{"a", nil, one}), WriteOptions{DType: "I8"}, `dtype "I8"`},
+		"twice": {Sources(Array{"a", nil, one}, Array{"a", nil, one}), WriteOptions{},
+			"a comes twice"},
+		"no name":   {Sources(Array{"", nil, one}), WriteOptions{}, "cannot be the name"},
+		"reserved":  {Sources(Array{"__metadata__", nil, one}), WriteOptions{}, "cannot be the name"},
+		"not UTF-8": {Sources(Array{"\xff", nil, one}), WriteOptions{}, "cannot be the name"},
+		"metadata":  {nil, WriteOptions{Metadata: map[string]string{"a": "\xff"}}, "not UTF-8"},
+		"negative":  {Sources(Array{"a", []int{-1, -1}, one}), WriteOptions{}, "has shape [-1 -1]"},
+		"overflow":  {Sources(Array{"a", []int{1 << 40, 1 << 40}, nil}), WriteOptions{}, "too large"},
+		"count": {Sources(Array{"a", []int{2}, one}), WriteOptions{},
+			"1 values for shape [2], want 2"},
+		"range F16": {Sources(Array{"a", []int{len(big)}, big}), WriteOptions{DType: "F16"},
+			fmt.Sprintf("1e+06 at index %d does not fit F16", readChunk/2)},
+		"range BF16": {Sources(Array{"a", nil, []float32{math.MaxFloat32}}), WriteOptions{DType: "BF16"},
+			"does not fit BF16"},
+		"source": {[]Source{{"a", nil, func() ([]float32, error) { return nil, broken }}},
+			WriteOptions{}, "a: device lost"},
 		"shard size": {nil, WriteOptions{MaxShard: -1}, "shards of at most -1"},
 	} {
 		dir := t.TempDir()
@@ -245,11 +257,13 @@ func TestWriteRefuses(t *testing.T) {
 				t.Errorf("%v does not wrap the source's error", err)
 			}
 		}
-		if before, _ := os.ReadFile(filepath.Join(dir, singleFile)); string(before) != "as before" || files(t, dir) != singleFile {
+		if before, _ := os.ReadFile(filepath.Join(dir, singleFile)); string(before) != "as before" ||
+			files(t, dir) != singleFile {
 			t.Errorf("%s: the folder holds %s, the file %q", name, files(t, dir), before)
 		}
 	}
-	if err := Write(filepath.Join(t.TempDir(), "none"), nil, WriteOptions{}); !errors.Is(err, os.ErrNotExist) {
+	if err := Write(filepath.Join(t.TempDir(), "none"), nil, WriteOptions{}); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("into no folder: %v", err)
 	}
 }
@@ -262,7 +276,8 @@ func TestWriteShardsFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := files(t, dir)
-	sources = append(sources, Source{"c", nil, func() ([]float32, error) { return nil, errors.New("no") }})
+	sources = append(
+		sources, Source{"c", nil, func() ([]float32, error) { return nil, errors.New("no") }})
 	sources[0].Values = func() ([]float32, error) { return []float32{9}, nil }
 	if err := Write(dir, sources, WriteOptions{MaxShard: 4}); err == nil {
 		t.Fatal("no error")
@@ -292,7 +307,8 @@ func TestWriteCheckpointReplaces(t *testing.T) {
 	value := float32(0)
 	for _, shard := range []int64{0, 4, 8, 4, 0, 8, 0} {
 		value++
-		err := Write(dir, Sources(Array{"a", nil, []float32{value}}, Array{"b", nil, []float32{2}}, Array{"c", nil, []float32{3}}), WriteOptions{MaxShard: shard})
+		err := Write(dir, Sources(Array{"a", nil, []float32{value}}, Array{"b", nil, []float32{2}},
+			Array{"c", nil, []float32{3}}), WriteOptions{MaxShard: shard})
 		if err != nil {
 			t.Fatal(err)
 		}

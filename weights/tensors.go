@@ -82,7 +82,8 @@ func openIndex(dir string) (*Tensors, error) {
 		if err := refusePickle(dir); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("weights: %s: neither %s nor %s is there; give a model's folder with weights in safetensors form: %w", dir, singleFile, indexFile, os.ErrNotExist)
+		return nil, fmt.Errorf("weights: %s: neither %s nor %s is there; give a model's folder with "+
+			"weights in safetensors form: %w", dir, singleFile, indexFile, os.ErrNotExist)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("weights: %s: %w", filepath.Join(dir, indexFile), err)
@@ -115,7 +116,8 @@ func openShards(dir string, shards map[string][]string) (*Tensors, error) {
 		for _, name := range shards[file] {
 			t, ok := shard.tensors[name]
 			if !ok {
-				return fail(fmt.Errorf("weights: %s: %w: %s, which %s says is there", filepath.Join(dir, file), ErrMissing, name, indexFile))
+				return fail(fmt.Errorf("weights: %s: %w: %s, which %s says is there", filepath.Join(dir, file),
+					ErrMissing, name, indexFile))
 			}
 			tensors = append(tensors, t)
 		}
@@ -149,7 +151,8 @@ func parseIndex(data []byte) (map[string][]string, error) {
 				return fmt.Errorf("weight_map: %s: %w", name, err)
 			}
 			// Only files beside the index: a checkpoint from elsewhere must not choose what is opened here.
-			if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, "/\\\x00") || !filepath.IsLocal(file) || file == "." {
+			if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, "/\\\x00") ||
+				!filepath.IsLocal(file) || file == "." {
 				return fmt.Errorf("weight_map: %s is in %q, which is not a file of this folder", name, file)
 			}
 			shards[file] = append(shards[file], name)
@@ -235,7 +238,8 @@ func (c *Tensors) ReadShape(name string, shape ...int) (Array, error) {
 		return Array{}, err
 	}
 	if !slices.Equal(t.Shape, shape) {
-		return Array{}, fmt.Errorf("weights: %s: %s has shape %v, want %v; do config.json and the weights belong together?", t.File, name, t.Shape, shape)
+		return Array{}, fmt.Errorf("weights: %s: %s has shape %v, want %v; do config.json and the "+
+			"weights belong together?", t.File, name, t.Shape, shape)
 	}
 	return t.read()
 }
@@ -248,7 +252,9 @@ func (c *Tensors) find(name string) (*tensor, error) {
 	if len(near) == 0 {
 		return nil, fmt.Errorf("weights: %w: %s, among %d tensors", ErrMissing, name, len(c.names))
 	}
-	return nil, fmt.Errorf("weights: %w: %s, among the %d tensors of %s; near: %s; do config.json and the weights belong together?", ErrMissing, name, len(c.names), c.tensors[near[0]].File, strings.Join(near, ", "))
+	return nil, fmt.Errorf("weights: %w: %s, among the %d tensors of %s; near: %s; do config.json "+
+		"and the weights belong together?", ErrMissing, name, len(c.names), c.tensors[near[0]].File,
+		strings.Join(near, ", "))
 }
 
 // nearest returns up to n of the names that are less than half different from name, by edit
@@ -271,7 +277,8 @@ func nearest(name string, names []string, n int) []string {
 			candidates = append(candidates, candidate{other, d})
 		}
 	}
-	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	slices.SortStableFunc(candidates,
+		func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
 	var near []string
 	for _, c := range candidates[:min(n, len(candidates))] {
 		near = append(near, c.name)

@@ -25,10 +25,12 @@ func openGolden(t testing.TB, name string) *Tensors {
 func TestReadMissingAndMisshapen(t *testing.T) {
 	c := openGolden(t, "llama")
 	_, err := c.Read("layers.1.self_attn.q_proj.weight")
-	if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "near: model.layers.1.self_attn.q_proj.weight, ") {
+	if !errors.Is(err, ErrMissing) ||
+		!strings.Contains(err.Error(), "near: model.layers.1.self_attn.q_proj.weight, ") {
 		t.Errorf("missing: %v", err)
 	}
-	if _, err := c.ReadShape("utterly different, and long enough to be far from all", 1); !errors.Is(err, ErrMissing) || strings.Contains(err.Error(), "near") {
+	if _, err := c.ReadShape("utterly different, and long enough to be far from all",
+		1); !errors.Is(err, ErrMissing) || strings.Contains(err.Error(), "near") {
 		t.Errorf("missing: %v", err)
 	}
 	_, err = c.ReadShape("model.norm.weight", 64)
@@ -43,7 +45,8 @@ func TestReadMissingAndMisshapen(t *testing.T) {
 // TestShapes reads shapes without values, of a file that is closed.
 func TestShapes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.safetensors")
-	if err := WriteFile(path, Sources(Array{Name: "a", Shape: []int{2, 3}, Data: make([]float32, 6)}), WriteOptions{DType: "BF16"}); err != nil {
+	if err := WriteFile(path, Sources(Array{Name: "a", Shape: []int{2, 3}, Data: make([]float32, 6)}),
+		WriteOptions{DType: "BF16"}); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := OpenFile(path)
@@ -57,17 +60,20 @@ func TestShapes(t *testing.T) {
 	if err := whole.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := shapes.ReadShape("a", 2, 3); err != nil || a.Name != "a" || !slices.Equal(a.Shape, []int{2, 3}) || a.Data != nil {
+	if a, err := shapes.ReadShape("a", 2, 3); err != nil || a.Name != "a" ||
+		!slices.Equal(a.Shape, []int{2, 3}) || a.Data != nil {
 		t.Errorf("%v, %v", a, err)
 	}
-	if _, err := shapes.ReadShape("a", 3, 2); err == nil || !strings.Contains(err.Error(), "has shape [2 3], want [3 2]") {
+	if _, err := shapes.ReadShape("a", 3, 2); err == nil ||
+		!strings.Contains(err.Error(), "has shape [2 3], want [3 2]") {
 		t.Errorf("another shape: %v", err)
 	}
 	if _, err := shapes.Read("b"); !errors.Is(err, ErrMissing) {
 		t.Errorf("none of that name: %v", err)
 	}
 	ints := newCheckpoint([]tensor{{Info: Info{Name: "n", DType: "I64", Shape: []int{1}}}}, nil)
-	if _, err := ints.Shapes().Read("n"); err == nil || !strings.Contains(err.Error(), "has dtype I64") {
+	if _, err := ints.Shapes().Read("n"); err == nil ||
+		!strings.Contains(err.Error(), "has dtype I64") {
 		t.Errorf("integers: %v", err)
 	}
 }
@@ -97,7 +103,9 @@ func TestHash(t *testing.T) {
 		return h
 	}
 	for _, shard := range []int64{0, 1, 4096, 50_000} {
-		if got := written(copySources(c), WriteOptions{MaxShard: shard, Metadata: map[string]string{"shard": fmt.Sprint(shard)}}); got != want {
+		if got := written(copySources(c),
+			WriteOptions{
+				MaxShard: shard, Metadata: map[string]string{"shard": fmt.Sprint(shard)}}); got != want {
 			t.Errorf("shards of %d bytes: %s, want %s", shard, got, want)
 		}
 	}
@@ -136,8 +144,10 @@ func TestShards(t *testing.T) {
 		info, _ := c.Info(name)
 		parameters += info.Bytes / 4
 	}
-	if index.Metadata.TotalParameters != parameters || index.Metadata.TotalSize != 2*parameters || len(index.WeightMap) != len(c.Names()) {
-		t.Errorf("index %+v of %d tensors, want %d parameters", index.Metadata, len(index.WeightMap), parameters)
+	if index.Metadata.TotalParameters != parameters || index.Metadata.TotalSize != 2*parameters ||
+		len(index.WeightMap) != len(c.Names()) {
+		t.Errorf("index %+v of %d tensors, want %d parameters", index.Metadata, len(index.WeightMap),
+			parameters)
 	}
 	s, err := Open(dir)
 	if err != nil {
@@ -174,10 +184,12 @@ func TestShards(t *testing.T) {
 func TestOpenCheckpointRefuses(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Open(dir)
-	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), singleFile) || !strings.Contains(err.Error(), indexFile) {
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), singleFile) ||
+		!strings.Contains(err.Error(), indexFile) {
 		t.Errorf("empty folder: %v", err)
 	}
-	if err := WriteFile(filepath.Join(dir, "a.safetensors"), Sources(Array{"a", nil, []float32{1}}), WriteOptions{}); err != nil {
+	if err := WriteFile(filepath.Join(dir, "a.safetensors"), Sources(Array{"a", nil, []float32{1}}),
+		WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for index, want := range map[string]string{
@@ -209,7 +221,8 @@ func TestOpenCheckpointRefuses(t *testing.T) {
 			t.Errorf("%s: %v\nwant it to contain %q", index, err, want)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, indexFile), []byte(`{"weight_map":{"a":"a.safetensors"},"metadata":{"total_size":4}}`), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, indexFile),
+		[]byte(`{"weight_map":{"a":"a.safetensors"},"metadata":{"total_size":4}}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Open(dir)
@@ -242,7 +255,8 @@ func TestDamagedShards(t *testing.T) {
 		"empty":   {func(path string) error { return os.Truncate(path, 0) }, "0 bytes are too few"},
 	} {
 		dir := t.TempDir()
-		if err := Write(dir, copySources(openGolden(t, "llama")), WriteOptions{MaxShard: 50_000}); err != nil {
+		if err := Write(dir, copySources(openGolden(t, "llama")),
+			WriteOptions{MaxShard: 50_000}); err != nil {
 			t.Fatal(err)
 		}
 		shards, err := filepath.Glob(filepath.Join(dir, "model-*.safetensors"))
@@ -253,7 +267,9 @@ func TestDamagedShards(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = Open(dir)
-		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), shards[1]) || !strings.Contains(err.Error(), "named by "+indexFile) {
+		if err == nil || !strings.Contains(err.Error(), test.want) ||
+			!strings.Contains(err.Error(), shards[1]) ||
+			!strings.Contains(err.Error(), "named by "+indexFile) {
 			t.Errorf("%s: %v\nwant it to contain %q and name the shard", name, err, test.want)
 		}
 	}
