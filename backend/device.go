@@ -144,7 +144,7 @@ func openNamed(name string) (*Device, error) {
 
 func openGo(hint string) (*Device, error) {
 	// One operation after the other: with several at once, each waits for workers of the pool that the
-	// others hold, and all can wait for ever.
+	// others hold, and all can wait forever.
 	b, err := gobackend.New("ops_sequential")
 	if err != nil {
 		return nil, fmt.Errorf("backend: pure Go backend: %w", err)
@@ -162,7 +162,7 @@ func openGo(hint string) (*Device, error) {
 func (d *Device) Kind() string { return d.kind }
 
 // HalfProducts tells whether the device multiplies bfloat16 faster than float32: a GPU does, and
-// XLA on a processor with instructions for it (AMX, AVX512_BF16). On others bfloat16 takes up to
+// XLA on a CPU with instructions for it (AMX, AVX512_BF16). On others bfloat16 takes up to
 // twice the time.
 func (d *Device) HalfProducts() bool {
 	return d.kind == KindCUDA || d.kind == KindCPU && (cpu.X86.HasAMXBF16 || cpu.X86.HasAVX512BF16)

@@ -61,13 +61,13 @@ func TestServe(t *testing.T) {
 		port := strconv.Itoa(freePort(t))
 		return start(t, "http://127.0.0.1:"+port, "/readyz", program, "serve", folder, "-addr", "127.0.0.1:"+port, "-log", "warn", "-max-length", "512")
 	}
-	peer := func() *server {
+	baseline := func() *server {
 		port := strconv.Itoa(freePort(t))
 		return start(t, "http://127.0.0.1:"+port, "/docs", os.Getenv("HAF_BENCH_PYTHON"), "serve_peer.py", folder, port)
 	}
-	sides := []side{{name: "haf serve", start: serve}, {name: "FastAPI and transformers", start: peer}}
+	sides := []side{{name: "haf serve", start: serve}, {name: "FastAPI and transformers", start: baseline}}
 	if os.Getenv("HAF_BENCH_PYTHON") == "" {
-		fmt.Println("HAF_BENCH_PYTHON names no Python with bench/requirements.txt: the peer is left out")
+		fmt.Println("HAF_BENCH_PYTHON names no Python with bench/requirements.txt: the baseline is left out")
 		sides = sides[:1]
 	}
 	for range number(t, "HAF_BENCH_ROUNDS", 3) { // in turn
@@ -84,9 +84,9 @@ func TestServe(t *testing.T) {
 	fmt.Printf("medians: haf serve has %.3f of the rate of haf score in batch (wanted: 0.9 or more)\n", served.Rate/batch.Rate)
 	fmt.Printf("rewards are from %.3g to %.3g; the largest difference from haf score's is %.2g\n", slices.Min(batch.rewards), slices.Max(batch.rewards), difference(served, batch))
 	if len(sides) > 1 {
-		peer := sides[1].median()
-		fmt.Printf("medians: haf serve has %.2f times the peer's rate (wanted: 2 or more), its p99 is %.2f of the peer's (wanted: less than 1)\n", served.Rate/peer.Rate, served.P99/peer.P99)
-		fmt.Printf("the largest difference of a reward from the peer's is %.2g\n", difference(served, peer))
+		baseline := sides[1].median()
+		fmt.Printf("medians: haf serve has %.2f times the baseline's rate (wanted: 2 or more), its p99 is %.2f of the baseline's (wanted: less than 1)\n", served.Rate/baseline.Rate, served.P99/baseline.P99)
+		fmt.Printf("the largest difference of a reward from the baseline's is %.2g\n", difference(served, baseline))
 	}
 }
 

@@ -158,7 +158,7 @@ func TestTemplatesRefused(t *testing.T) {
 	}
 }
 
-// A template that would run for ever, or make texts without end, is stopped: in every statement
+// A template that would run forever, or make texts without end, is stopped: in every statement
 // that can hold a body or an expression, and before the memory is taken.
 func TestTemplatesStopped(t *testing.T) {
 	const (

@@ -47,7 +47,7 @@ func (l journalLine) sum() string {
 // partName is what a journal's file is called beside the result.
 func partName(path string) string { return path + ".part" }
 
-// OpenJournal begins a journal for the result at path, or goes on with the one that is there.
+// OpenJournal begins a journal for the result at path, or resumes the one that is there.
 // settings are what the parts depend on: a journal of others is refused, as is a result that
 // exists. A last line that was cut off, as by a crash, is dropped.
 func OpenJournal(path string, settings any) (*Journal, error) {
@@ -101,7 +101,7 @@ func (j *Journal) read(want []byte) error {
 			var part journalLine
 			err := json.Unmarshal(line, &part)
 			if err != nil || part.Key == "" || part.Sum != part.sum() {
-				return fmt.Errorf("line %d is damaged: remove it to have its part made again", n+1)
+				return fmt.Errorf("line %d is damaged: remove it to have its part recomputed", n+1)
 			}
 			j.parts[part.Key] = part.Value
 		}
@@ -158,7 +158,7 @@ func (j *Journal) Put(key string, value any) error {
 	return nil
 }
 
-// Close leaves the journal to be gone on with. After Finish it does nothing.
+// Close leaves the journal to be resumed. After Finish it does nothing.
 func (j *Journal) Close() error {
 	if j.file == nil {
 		return nil

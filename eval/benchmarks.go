@@ -109,7 +109,7 @@ func judgeBench(groups []pref.Group, rewards [][]float64) (scoring, error) {
 				"livebench-math or livecodebench", name(groups[g], g), source)
 		}
 	}
-	s := gather(labelled, func(g int) float64 { return right(groups[g], rewards[g]) })
+	s := valuesBySubset(labelled, func(g int) float64 { return right(groups[g], rewards[g]) })
 	return byCount(s, []string{"knowledge", "reasoning", "math", "coding"}), nil
 }
 
@@ -177,7 +177,7 @@ func rmb(groups []pref.Group, rewards [][]float64) (scoring, error) {
 		labelled[g].Subset = part[1] + " " + form
 	}
 	value := func(g int) float64 { return right(groups[g], rewards[g]) }
-	sections, paths := gather(labelled, value), gather(groups, value)
+	sections, paths := valuesBySubset(labelled, value), valuesBySubset(groups, value)
 	names := []string{"Helpfulness BoN", "Helpfulness pairwise", "Harmlessness BoN",
 		"Harmlessness pairwise"}
 	order := slices.Sorted(maps.Keys(paths))
@@ -203,7 +203,7 @@ var llmBarAdversarial = []string{"llmbar-adver-neighbor", "llmbar-adver-GPTInst"
 // llmBar scores LLMBar (arXiv 2310.07641): the natural set, and the mean of the four adversarial
 // ones; overall is the mean of the five. A tie counts half.
 func llmBar(groups []pref.Group, rewards [][]float64) (scoring, error) {
-	s := gather(groups, func(g int) float64 { return credit(groups[g], rewards[g]) })
+	s := valuesBySubset(groups, func(g int) float64 { return credit(groups[g], rewards[g]) })
 	if err := s.known(SuiteLLMBar, append([]string{llmBarNatural}, llmBarAdversarial...)); err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func llmBar(groups []pref.Group, rewards [][]float64) (scoring, error) {
 // is over all pairs. A tie counts half. Rows without a subset, or of another name, are a section of
 // their own.
 func hhh(groups []pref.Group, rewards [][]float64) (scoring, error) {
-	s := gather(groups, func(g int) float64 { return credit(groups[g], rewards[g]) })
+	s := valuesBySubset(groups, func(g int) float64 { return credit(groups[g], rewards[g]) })
 	score := byCount(s, slices.Sorted(maps.Keys(s)))
 	return func(weight []float64) SuiteResult {
 		r := score(weight)

@@ -37,7 +37,7 @@ var rewardBenchSections = []struct {
 // a tie being wrong, by subset; sections by the published weights; overall the mean of the
 // sections, the prior sets at half weight.
 func rewardBench(groups []pref.Group, rewards [][]float64) (scoring, error) {
-	s := gather(groups, func(g int) float64 { return right(groups[g], rewards[g]) })
+	s := valuesBySubset(groups, func(g int) float64 { return right(groups[g], rewards[g]) })
 	var names []string
 	for _, section := range rewardBenchSections {
 		for _, subset := range section.subsets {
@@ -80,7 +80,7 @@ var rewardBench2Subsets = []string{"Factuality", "Precise IF", "Math", "Safety",
 // rewardBench2 scores RewardBench 2: a subset is the mean of bestOfCredit over its prompts, Ties by
 // tiesScore; overall is the plain mean of the six.
 func rewardBench2(groups []pref.Group, rewards [][]float64) (scoring, error) {
-	s := gather(groups, func(g int) float64 { return bestOfCredit(groups[g], rewards[g]) })
+	s := valuesBySubset(groups, func(g int) float64 { return bestOfCredit(groups[g], rewards[g]) })
 	if err := s.known(SuiteRewardBench2, rewardBench2Subsets); err != nil {
 		return nil, err
 	}

@@ -238,7 +238,7 @@ type groupValue struct {
 	value float64
 }
 
-func gather(groups []pref.Group, value func(g int) float64) bySubset {
+func valuesBySubset(groups []pref.Group, value func(g int) float64) bySubset {
 	s := bySubset{}
 	for g, group := range groups {
 		s[group.Subset] = append(s[group.Subset], groupValue{g, value(g)})

@@ -16,7 +16,7 @@ import (
 
 const weightsSize = 65536
 
-// Connections that break, stall or answer badly are made again, from where they were.
+// Connections that break, stall or answer badly are tried again, from where they were.
 func TestResumed(t *testing.T) {
 	for name, tamper := range map[string]func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool{
 		"breaks": func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
@@ -143,7 +143,7 @@ func TestInterrupted(t *testing.T) {
 		got, err := c.Model(context.Background(), "org/name")
 		must(t, got, err)
 		if read(t, filepath.Join(got.Paths[0], "model.safetensors")) != llama()["model.safetensors"] || exists(part) {
-			t.Errorf("%s: not mended", name)
+			t.Errorf("%s: not fixed", name)
 		}
 		if name == "as left" && !slices.Equal(s.ranges, []string{"bytes=30000-"}) || name == "as long" && len(s.ranges) != 0 {
 			t.Errorf("%s: ranges %q", name, s.ranges)

@@ -28,10 +28,10 @@ func QueryBlocks(length int) []int {
 // visible [R, T, T] of every stripe, the result [M, heads×D].
 //
 // The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P
-// are made again, and dS = P ⊙ (dP − rowsum(P ⊙ dP)) with dP = dO·vᵀ. Differentiated automatically,
+// are recomputed, and dS = P ⊙ (dP − rowsum(P ⊙ dP)) with dP = dO·vᵀ. Differentiated automatically,
 // the softmax passes over matrices of queries by keys three times as often.
 //
-// It is written for what XLA makes of it on a processor: products, softmax and the second product
+// It is written for what XLA makes of it on a CPU: products, softmax and the second product
 // become one program, which goes through a block in tiles, if nothing between has another user, if
 // all is of four axes at most, and if what is added is an array of float32. So nothing is kept for
 // the gradient, rows and key-value heads are one axis B, and masks become biases beforehand.

@@ -4,8 +4,8 @@ import . "github.com/gomlx/gomlx/core/graph"
 
 // custom returns out with a gradient of its own: vjp gets the inputs, the output and the gradient
 // by the output, and returns the gradients by the inputs, all of one dtype. keep is what marks the
-// output as one that the backward pass finds, nil where it is made again or its caller marks it;
-// what vjp gets is made again where the checkpoints want it, but for nodes that it refers to by
+// output as one that the backward pass finds, nil where it is recomputed or its caller marks it;
+// what vjp gets is recomputed where the checkpoints want it, but for nodes that it refers to by
 // itself: they stay.
 //
 // The tensor library has gradients of one's own only for the identity of one node. The inputs are

@@ -25,7 +25,7 @@ type Decoder struct {
 	// with sums in float32, for devices that are fast at it; without it their operands are made
 	// float32, and only results are rounded.
 	HalfProducts bool
-	// Columns multiplies the few states of [Decoder.Step] as columns, which XLA on a processor does
+	// Columns multiplies the few states of [Decoder.Step] as columns, which XLA on a CPU does
 	// faster.
 	Columns bool
 	// Recompute says which activations the backward pass recomputes instead of saving.

@@ -27,8 +27,8 @@ func (b *block) linear(x *Node, name string) *Node {
 
 // Merges says whether an adapter is added to weights of two dimensions rather than its product to
 // the result: in float32 only, since bfloat16 weights would swallow the adapter, and where the two
-// thin products that it spares, forth and back, are more than those that make the weights, forth
-// and once more back. The rank is a factor of both sides.
+// thin products that it spares, forward and backward, are more than those that make the weights,
+// forward and once more backward. The rank is a factor of both sides.
 func (d *Decoder) Merges(positions int, dims []int) bool {
 	return d.DType == dtypes.Float32 && 2*positions*(dims[0]+dims[1]) > 3*dims[0]*dims[1]
 }

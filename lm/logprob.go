@@ -13,7 +13,7 @@ import (
 // gradient says what the result will be differentiated by. The gradient of a log-probability by its
 // hidden state is W[target] − softmax(h·Wᵀ)·W, a vector that needs nothing from after this
 // function: with a frozen head it is made together with the value and the logits are neither kept
-// nor made twice. With a trained head the chunks are made again in the backward pass.
+// nor made twice. With a trained head the chunks are recomputed in the backward pass.
 func LogProbs(hiddenNH *Node, out Output, targetsN *Node, chunk int, gradient Gradients) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	var parts []*Node

@@ -7,8 +7,8 @@ import (
 )
 
 // Losses of the score head on one comparison, with Δ = r_chosen − r_rejected and F the [Link]: the
-// logistic function σ in the papers. Nodes are float32 [C], so is the result; the float64 twin of
-// each bears its name and Value.
+// logistic function σ in the papers. Nodes are float32 [C], so is the result; the float64 reference
+// of each bears its name and Value.
 
 // BradleyTerry is the negative log-likelihood of a comparison (Bradley and Terry, Biometrika 1952):
 //

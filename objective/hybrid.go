@@ -1,4 +1,4 @@
-// Package objective holds every loss as a graph function beside its float64 twin, under its
+// Package objective holds every loss as a graph function beside its float64 reference, under its
 // equation; the tables of them that a recipe chooses from; and the [Hybrid] objective that they
 // make.
 package objective
@@ -248,8 +248,8 @@ func (h Hybrid) regularizers() []regularizer {
 	return slices.DeleteFunc(all, func(r regularizer) bool { return r.weight == 0 })
 }
 
-// Value is the float64 twin of [Hybrid.Loss] over the mean of the groups' comparisons, with the
-// weights at the end of their schedule.
+// Value is the float64 reference of [Hybrid.Loss] over the mean of the groups' comparisons, with
+// the weights at the end of their schedule.
 func (h Hybrid) Value(groups []Group) (total, reward, policy float64) {
 	w, alpha := h.Final(h.RewardWeight, h.PolicyWeight)
 	return h.value(groups, w, alpha)

@@ -189,9 +189,9 @@ func cases() map[string]objective.Hybrid {
 	return out
 }
 
-// TestTwins compares every loss's graph with its float64 twin, and its gradients with finite
-// differences of the twin. Padding has no part in either.
-func TestTwins(t *testing.T) {
+// TestReferences compares every loss's graph with its float64 reference, and its gradients with
+// finite differences of the reference. Padding has no part in either.
+func TestReferences(t *testing.T) {
 	backend := newBackend(t)
 	for name, h := range cases() {
 		for _, scale := range []float64{0.1, 1, 3} {

@@ -52,7 +52,7 @@ func (l Link) Check() error {
 func positive(x float64) bool { return x > 0 && x < math.Inf(1) }
 
 // Loss is −log F(x/s) of every value of x, float32 of any shape. It neither overflows nor loses the
-// small end. Its float64 twin is [Link.LossValue].
+// small end. Its float64 reference is [Link.LossValue].
 func (l Link) Loss(x *Node) *Node {
 	switch {
 	case l.logScale != nil:

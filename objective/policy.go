@@ -11,7 +11,7 @@ import (
 //
 //	ρ_y = log π(y|x) − log π_ref(y|x),  h = ρ_c − ρ_r,  h_π = log π(y_c|x) − log π(y_r|x)
 //
-// Nodes are float32 [C], so is the result; the float64 twin of each bears its name and Value.
+// Nodes are float32 [C], so is the result; the float64 reference of each bears its name and Value.
 // [Smoothed], [Robust], [Hinge], [RaoKupper] and [Davidson] of βh are losses of the policy head,
 // too.
 

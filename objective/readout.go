@@ -63,8 +63,8 @@ func (t terms) h() *Node           { return t.difference(t.ratio()) } // h
 // of a response's tokens
 func (t terms) mean(xS *Node) *Node { return Div(xS, MaxScalar(t.TokensS, 1.0)) }
 
-// A Group holds the numbers of one prompt's responses and comparisons, for the float64 twins. A
-// list that the objective does not use may be nil.
+// A Group holds the numbers of one prompt's responses and comparisons, for the float64 references.
+// A list that the objective does not use may be nil.
 type Group struct {
 	Scores, Logps, RefLogps []float64
 	LogVars                 []float64 // u, from the variance head

@@ -79,7 +79,8 @@ func (s stored) pairs(ties bool) []objective.Group {
 	return out
 }
 
-// TestStoredLosses compares every loss, graph and twin, with torch's value and gradients.
+// TestStoredLosses compares every loss, graph and float64 reference, with torch's value and
+// gradients.
 func TestStoredLosses(t *testing.T) {
 	s, backend := readStored(t), newBackend(t)
 	settings := func(h *objective.Hybrid) {
@@ -140,7 +141,7 @@ func TestStoredLosses(t *testing.T) {
 			n := float64(len(all.Comparisons)) // haf's mean is over comparisons
 			near(t, "loss", losses[0]*n, want.Loss, 2e-6)
 			total, _, _ := h.Value([]objective.Group{all})
-			near(t, "twin", total*n, want.Loss, 1e-12)
+			near(t, "float64 reference", total*n, want.Loss, 1e-12)
 			gradient := byLogp[0]
 			if name == "plackett-luce" {
 				gradient = byScore[0]
@@ -158,7 +159,7 @@ func compareStored(t *testing.T, s stored, backend compute.Backend, h objective.
 	losses, byScore, byLogp, _, _ := lossAndGradients(t, backend, h, groups)
 	near(t, "loss", losses[0], want.Loss, 2e-6)
 	total, _, _ := h.Value(groups)
-	near(t, "twin", total, want.Loss, 1e-12)
+	near(t, "float64 reference", total, want.Loss, 1e-12)
 	for of, gradient := range want.Gradients {
 		for i, g := range gradient {
 			got := map[string]float64{"chosen_score": byScore[i][0], "rejected_score": byScore[i][1], "chosen_logp": byLogp[i][0], "rejected_logp": byLogp[i][1]}[of]
@@ -197,7 +198,7 @@ func TestStoredLinks(t *testing.T) {
 			// e^−t has the error of t, relative, times t
 			relative("graph", float64(loss[i]), want.Loss[i], 1e-5)
 			relative("slope", float64(slope[i]), want.Slope[i], 2e-5)
-			relative("twin", link.LossValue(z), want.Loss[i], 1e-9)
+			relative("float64 reference", link.LossValue(z), want.Loss[i], 1e-9)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// A loss is a row of the tables below: a name, what it needs, the graph, and the twin.
+// A loss is a row of the tables below: a name, what it needs, the graph, and the float64 reference.
 type loss struct {
 	name string
 	uses string // its settings, by their keys in a recipe
@@ -30,7 +30,7 @@ type loss struct {
 	value func(h Hybrid, p pair) float64
 	// labelValue, of a loss over labels, is the float64 reference of one response.
 	labelValue func(h Hybrid, r labelled) float64
-	// batch, where value is nil, is the twin's sum over the comparisons of all groups.
+	// batch, where value is nil, is the float64 reference's sum over the comparisons of all groups.
 	batch func(h Hybrid, groups []Group) float64
 }
 
@@ -278,7 +278,7 @@ func decidedPairs(groups []Group) []pair {
 	return out
 }
 
-// sum is the twin of the loss, summed over the comparisons of all groups.
+// sum is the float64 reference of the loss, summed over the comparisons of all groups.
 func (l loss) sum(h Hybrid, groups []Group, link Link) float64 {
 	if l.batch != nil {
 		return l.batch(h, groups)

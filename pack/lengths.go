@@ -13,7 +13,7 @@ import (
 // is found by packing with it.
 
 // attentionLength is the number of positions to see at which attention costs as much as the linear
-// layers do: measured for a model of 135M parameters on a processor, where 360 take a quarter of
+// layers do: measured for a model of 135M parameters on a CPU, where 360 take a quarter of
 // their time in a step and a fifth in a forward pass. Wider models have it longer, which makes the
 // choice matter less, not differently.
 const attentionLength = 1500

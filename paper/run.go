@@ -21,7 +21,7 @@ import (
 
 // A Runner trains and reads models: the program's own training and evaluation.
 type Runner interface {
-	// Train trains the recipe into a run folder, or goes on with the run that stopped there.
+	// Train trains the recipe into a run folder, or resumes the run that stopped there.
 	Train(ctx context.Context, r *recipe.Recipe, dir string) error
 	// Read fits the combination of the heads on valid, where both were trained, and reads every reward
 	// of the run's model on every set.

@@ -18,7 +18,7 @@ const (
 // rejected response is the better one. All count them.
 const (
 	NegativeError = "error" // a bad row
-	NegativeFlip  = "flip"  // the pair is turned round, with the margin's size
+	NegativeFlip  = "flip"  // the pair is flipped, with the margin's size
 	NegativeKeep  = "keep"  // as it stands
 )
 

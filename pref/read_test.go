@@ -312,7 +312,7 @@ func TestArrayElements(t *testing.T) {
 	}
 }
 
-// The published sets must give exactly what a count by the peers' own parser gives.
+// The published sets must give exactly what a count by the data sets' own parsers gives.
 func TestReadShared(t *testing.T) {
 	for _, c := range []struct {
 		name                             string

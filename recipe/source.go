@@ -133,7 +133,7 @@ func (r *Recipe) dataFiles() func(yield func(string, *[]string) bool) {
 	}
 }
 
-// absolute returns the recipe with absolute paths: a run may be gone on with from anywhere.
+// absolute returns the recipe with absolute paths: a run may be resumed from anywhere.
 func (r *Recipe) absolute() (*Recipe, error) {
 	out := *r
 	out.Data.Train, out.Data.Valid = slices.Clone(r.Data.Train), slices.Clone(r.Data.Valid)

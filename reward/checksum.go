@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// castagnoli is the CRC-32C table; processors have an instruction for it, so that a check costs
+// castagnoli is the CRC-32C table; CPUs have an instruction for it, so that a check costs
 // little beside reading the file.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -254,7 +254,7 @@ func (r *Reference) keep(fresh map[responseKey]float32) error {
 	return nil
 }
 
-// readCache loads the cache's files; one of a wrong size is left out, its values are made again.
+// readCache loads the cache's files; one of a wrong size is left out, its values are recomputed.
 func (r *Reference) readCache() error {
 	files, err := os.ReadDir(r.dir)
 	if errors.Is(err, fs.ErrNotExist) {

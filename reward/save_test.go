@@ -228,7 +228,7 @@ func TestReferenceCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, made := logProbs(t, m, cache, groups); made != 2 {
-		t.Errorf("%d were made again after the file was damaged, want 2", made)
+		t.Errorf("%d were recomputed after the file was damaged, want 2", made)
 	}
 }
 

@@ -5,7 +5,7 @@
 // A step takes prompts, lets the policy answer, scores the answers, shapes the rewards, makes of
 // them an advantage for every token, and then makes a few optimizer steps on these rollouts. What
 // is not differentiated (advantages, shaped rewards) is computed on the host in float64; what is
-// differentiated is a graph function beside its float64 twin.
+// differentiated is a graph function beside its float64 reference.
 //
 // Tensor names carry shapes as in package lm: N the predicted tokens of a packed batch.
 package rlhf

@@ -32,8 +32,8 @@ func randomTokens(n int) []Token {
 	return tokens
 }
 
-// TestSurrogate compares the graph's losses with those of the float64 twin, and its gradients by
-// log-probabilities and values with differences of the twin.
+// TestSurrogate compares the graph's losses with those of the float64 reference, and its gradients
+// by log-probabilities and values with differences of the reference.
 func TestSurrogate(t *testing.T) {
 	backend, err := gobackend.New("")
 	if err != nil {

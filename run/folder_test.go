@@ -72,7 +72,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestOpenMetrics removes the records that a resumed run makes again.
+// TestOpenMetrics removes the records that a resumed run repeats.
 func TestOpenMetrics(t *testing.T) {
 	dir := t.TempDir()
 	folder := create(t, dir)

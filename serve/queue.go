@@ -166,7 +166,7 @@ func (q *queue) take(capacity int) []*entry {
 			for len(l.waiting) > 0 {
 				first := l.waiting[0]
 				if len(batch) > 0 && total+first.cost > capacity {
-					total = capacity // what fits no more begins the next batch: nothing is passed over for ever
+					total = capacity // what fits no more begins the next batch: nothing is passed over forever
 					break
 				}
 				if first.cost > l.credit && len(batch) > 0 {

@@ -38,7 +38,7 @@ func stateScores(d *train.Data) {
 }
 
 // TestObjectives trains by losses that read more of the data than which response was chosen. The
-// first loss is checked by the loop against the float64 twin, and the validation loss falls.
+// first loss is checked by the loop against the float64 reference, and the validation loss falls.
 func TestObjectives(t *testing.T) {
 	for name, set := range map[string]func(*objective.Hybrid){
 		"margins and scores": func(h *objective.Hybrid) {

@@ -24,6 +24,6 @@ func TestTiesAreNotRight(t *testing.T) {
 	}
 	values := (&trainer{}).valuesOf(&g, nil, nil, nil)
 	if len(values.Comparisons) != 1 || !values.Comparisons[0].Tie {
-		t.Errorf("its twin is %+v", values)
+		t.Errorf("its float64 reference is %+v", values)
 	}
 }

@@ -101,7 +101,7 @@ type generateCmd struct {
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
 	Limit   int      `help:"Only the first N prompts."`
 	columnFlags
-	Out  string `help:"New JSONL file of the samples. Stopped work is gone on with from FILE.part."`
+	Out  string `help:"New JSONL file of the samples. Rerun the same command to resume from FILE.part."`
 	Rows int    `default:"8" help:"Sequences that are generated side by side."`
 	chatFlags
 	samplingFlags

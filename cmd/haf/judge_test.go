@@ -79,7 +79,7 @@ func TestJudgeGoesOn(t *testing.T) {
 		return string(data)
 	}
 	if read("half.jsonl") != read("whole.jsonl") {
-		t.Errorf("gone on with:\n%s\nnever stopped:\n%s", read("half.jsonl"), read("whole.jsonl"))
+		t.Errorf("resumed:\n%s\nnever stopped:\n%s", read("half.jsonl"), read("whole.jsonl"))
 	}
 	// Other outputs are other work.
 	if err := os.WriteFile(filepath.Join(dir, "torn.jsonl.part"), []byte(`{"settings":{"judge":"x"}}`+"\n"), 0o644); err != nil {

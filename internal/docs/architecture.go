@@ -20,7 +20,7 @@ const (
 	generatedEnd     = "<!-- End of the generated part. -->\n"
 )
 
-// architecturePage is the page with its package table and diagram made anew.
+// architecturePage is the page with its package table and diagram regenerated.
 func architecturePage(root string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(architectureName)))
 	if err != nil {
