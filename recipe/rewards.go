@@ -74,8 +74,12 @@ func (r *Recipe) overrideRewards(override, value string) error {
 	if err := toml.Unmarshal([]byte("x = "+value), &given); err != nil {
 		return fmt.Errorf("recipe: %s: %w", override, err)
 	}
-	if name, ok := given.X.(string); ok {
-		given.X = []any{map[string]any{"source": name}}
+	switch x := given.X.(type) {
+	case string:
+		given.X = []any{map[string]any{"source": x}}
+	case []any:
+	default:
+		return fmt.Errorf("recipe: %s is %v, want a reward source or an array of tables", override, x)
 	}
 	// As tables, because the decoder does not name an unknown key of an inline table in full.
 	text, err := toml.Marshal(map[string]any{"rlhf": map[string]any{"rewards": given.X}})
@@ -87,11 +91,18 @@ func (r *Recipe) overrideRewards(override, value string) error {
 
 // overrideReward sets a key of the reward of a name: at is NAME.KEY.
 func (r *Recipe) overrideReward(override, at, value string) error {
-	name, key, _ := strings.Cut(at, ".")
-	i := slices.IndexFunc(r.RLHF.Rewards, func(w Reward) bool { return w.Name == name })
+	of := func(w Reward) bool { return strings.HasPrefix(at, w.Name+".") }
+	i := slices.IndexFunc(r.RLHF.Rewards, of)
 	if i < 0 {
-		return fmt.Errorf("recipe: %s: no reward is named %q", override, name)
+		var names []string
+		for _, w := range r.RLHF.Rewards {
+			names = append(names, w.Name)
+		}
+		return fmt.Errorf("recipe: %s: want %s.NAME.KEY with the name of a reward: %s", override,
+			rewardsKey, strings.Join(names, ", "))
 	}
+	name := r.RLHF.Rewards[i].Name
+	key := strings.TrimPrefix(at, name+".")
 	var scratch map[string]any
 	if toml.Unmarshal([]byte("x = "+value), &scratch) != nil {
 		value = fmt.Sprintf("%q", value)

@@ -42,19 +42,24 @@ func TestRewards(t *testing.T) {
 	}
 	two := load("rlhf.algorithm=grpo") // which reads the recipe twice
 	if len(two) != 2 || two[0].Name != "reward1" || two[0].Weight != 1 || two[1].Name != "harm" ||
-		two[1].Weight != -0.5 || two[1].Reward != "implicit" || two[1].Column != "1" || two[1].Template != "plain" {
+		two[1].Weight != -0.5 || two[1].Reward != "implicit" || two[1].Column != "1" ||
+		two[1].Template != "plain" {
 		t.Errorf("%+v", two)
 	}
 	one := load("rlhf.rewards=runs/c")
-	if len(one) != 1 || one[0].Source != "runs/c" || one[0].Name != "reward" || one[0].Weight != 1 || one[0].Template != "" {
+	if len(one) != 1 || one[0].Source != "runs/c" || one[0].Name != "reward" ||
+		one[0].Weight != 1 || one[0].Template != "" {
 		t.Errorf("%+v", one)
 	}
-	changed := load("rlhf.rewards.harm.weight=2", "rlhf.rewards.reward1.source=http://h:1#x", "rlhf.rewards.harm.column=a")
-	if changed[1].Weight != 2 || changed[1].Reward != "implicit" || changed[0].Source != "http://h:1#x" || changed[1].Column != "a" {
+	changed := load("rlhf.rewards.harm.weight=2", "rlhf.rewards.reward1.source=http://h:1#x",
+		"rlhf.rewards.harm.column=a")
+	if changed[1].Weight != 2 || changed[1].Reward != "implicit" || changed[1].Column != "a" ||
+		changed[0].Source != "http://h:1#x" {
 		t.Errorf("%+v", changed)
 	}
 	inline := load(`rlhf.rewards=[{source="a", name="x", weight=3}, {source="b"}]`)
-	if len(inline) != 2 || inline[0].Weight != 3 || inline[1].Name != "reward2" || inline[1].Weight != 1 {
+	if len(inline) != 2 || inline[0].Weight != 3 || inline[1].Name != "reward2" ||
+		inline[1].Weight != 1 {
 		t.Errorf("%+v", inline)
 	}
 }
@@ -70,7 +75,9 @@ func TestRewardErrors(t *testing.T) {
 		"rlhf.rewards.harm.name=reward1":   `rlhf.rewards[1].name is "reward1", as of another reward`,
 		"rlhf.rewards.harm.reward=best":    "rlhf.rewards[1].reward",
 		"rlhf.rewards.harm.read=middle":    "rlhf.rewards[1]",
-		"rlhf.rewards.helpful.weight=2":    `no reward is named "helpful"`,
+		"rlhf.rewards.helpful.weight=2":    "with the name of a reward: reward1, harm",
+		"rlhf.rewards.harm=2":              "want rlhf.rewards.NAME.KEY",
+		"rlhf.rewards=3":                   "is 3, want a reward source or an array of tables",
 		"rlhf.rewards.harm.wait=2":         `unknown key "rlhf.rewards.harm.wait"; a reward has`,
 		`rlhf.rewards=[{source="a", n=1}]`: `unknown key "rlhf.rewards.n"; a reward has`,
 		"rlhf.reward=runs/a":               "unknown key",
@@ -91,8 +98,8 @@ func TestRewardErrors(t *testing.T) {
 	}
 }
 
-// TestRewardsOfARun: a run with other weights or another name is another run; one whose reward model
-// lies elsewhere is the same.
+// TestRewardsOfARun: a run with other weights or another name is another run; one whose reward
+// model lies elsewhere is the same.
 func TestRewardsOfARun(t *testing.T) {
 	manifest := func(sets ...string) *Manifest {
 		r, err := Parse("two.toml", []byte(twoRewards), sets)
@@ -110,8 +117,12 @@ func TestRewardsOfARun(t *testing.T) {
 		}
 	}
 	absolute, err := manifest().Recipe.absolute()
-	if err != nil || !filepath.IsAbs(absolute.RLHF.Rewards[0].Source) || absolute.RLHF.Rewards[1].Source != "http://127.0.0.1:1#b" {
-		t.Errorf("%+v, %v", absolute.RLHF.Rewards, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := absolute.RLHF.Rewards; !filepath.IsAbs(all[0].Source) ||
+		all[1].Source != "http://127.0.0.1:1#b" {
+		t.Errorf("%+v", all)
 	}
 	if manifest().Recipe.RLHF.Rewards[0].Source != "runs/a" {
 		t.Error("the recipe itself has changed")
@@ -159,10 +170,12 @@ func TestPrompts(t *testing.T) {
 		t.Errorf("%+v, %v", file, err)
 	}
 	part, err := load("rlhf.eval_every=2", "data.valid_fraction=0.4")
-	if err != nil || len(part.Train) != 3 || len(part.HeldOut) != 2 || strings.ContainsAny(text(part.Train), text(part.HeldOut)) {
+	if err != nil || len(part.Train) != 3 || len(part.HeldOut) != 2 ||
+		strings.ContainsAny(text(part.Train), text(part.HeldOut)) {
 		t.Errorf("%+v, %v", part, err)
 	}
-	if _, err := load("rlhf.eval_every=2", "data.valid_fraction=0"); err == nil || !strings.Contains(err.Error(), "0 are held out") {
+	_, err = load("rlhf.eval_every=2", "data.valid_fraction=0")
+	if err == nil || !strings.Contains(err.Error(), "0 are held out") {
 		t.Errorf("nothing held out: %v", err)
 	}
 }

@@ -80,14 +80,15 @@ func (r *optimization) measureHeldOut(ctx context.Context) (run.PolicyEval, erro
 		means[i], _, _ = moments([][]float64{scores})
 	}
 	c.Reward, c.Low, c.High = eval.MeanInterval(means)
-	responses := float64(len(rollouts) * n)
 	for _, p := range rollouts {
 		for _, a := range p.responses {
-			c.Length += float64(len(a.tokens)) / responses
+			c.Length += float64(len(a.tokens))
 			if a.ended {
-				c.EOSRate += 1 / responses
+				c.EOSRate++
 			}
 		}
 	}
+	responses := float64(len(rollouts) * n)
+	c.Length, c.EOSRate = c.Length/responses, c.EOSRate/responses
 	return c, nil
 }

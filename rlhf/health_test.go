@@ -90,7 +90,8 @@ func TestNegativeKLCause(t *testing.T) {
 		difference float64
 		want       string
 	}{
-		{lm.Sampling{Temperature: 0.5, TopP: 0.8}, 1, "sampled with rlhf.temperature = 0.5, rlhf.top_p = 0.8,"},
+		{lm.Sampling{Temperature: 0.5, TopP: 0.8}, 1,
+			"sampled with rlhf.temperature = 0.5, rlhf.top_p = 0.8,"},
 		{lm.Sampling{Temperature: 1, TopK: 50, MinP: 0.1, RepetitionPenalty: 1.2}, 0,
 			"rlhf.top_k = 50, rlhf.min_p = 0.1, rlhf.repetition_penalty = 1.2,"},
 		{plain, 0.25, "differ from those of sampling by 0.250 nats"},
@@ -135,7 +136,8 @@ func scored(rewards []Reward, values ...[2][]float64) []*rollout {
 // one that did vary may be constant later.
 func TestConstantReward(t *testing.T) {
 	rewards := []Reward{{Name: "rule", Weight: 0.1}, {Name: "model", Weight: 1}}
-	still := scored(rewards, [2][]float64{{0.1, 0.3}, {0.1, 0.3}}, [2][]float64{{0.1, 0.3}, {0.1, 0.3}})
+	equal := [2][]float64{{0.1, 0.3}, {0.1, 0.3}}
+	still := scored(rewards, equal, equal)
 	moving := scored(rewards, [2][]float64{{0.1, 0.3}, {0.1, 0.4}})
 	r, said := guarded(Options{}, rewards...)
 	for step := 1; step < constantSteps; step++ {
@@ -145,14 +147,16 @@ func TestConstantReward(t *testing.T) {
 	}
 	before := r.state
 	err := r.checkConstant(still)
-	if !errors.Is(err, ErrConstantReward) || !strings.Contains(err.Error(), `("rule" + "model") was 0.31`) {
+	if !errors.Is(err, ErrConstantReward) ||
+		!strings.Contains(err.Error(), `("rule" + "model") was 0.31`) {
 		t.Errorf("the error is %v", err)
 	}
 	if r.state = before; r.state.Health.Constant[0] != constantSteps-1 {
 		t.Errorf("the state before the step has changed: %v", r.state.Health)
 	}
 	said.said = nil
-	if err := r.checkConstant(moving); err != nil || len(said.said) != 1 || !strings.Contains(said.said[0], `"rule" was 0.1 for`) {
+	if err := r.checkConstant(moving); err != nil || len(said.said) != 1 ||
+		!strings.Contains(said.said[0], `"rule" was 0.1 for`) {
 		t.Errorf("%v, %q", err, said.said)
 	}
 	for range 2 * constantSteps {

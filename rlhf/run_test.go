@@ -90,7 +90,8 @@ func sameRuns(t *testing.T, whole, parts string, files ...string) {
 	}
 	a, b := timeless(whole), timeless(parts)
 	if len(a.PolicySteps) != 4 || !reflect.DeepEqual(a, b) {
-		t.Errorf("the records of %d and %d steps differ:\n%+v\n%+v", len(a.PolicySteps), len(b.PolicySteps), a, b)
+		t.Errorf("the records of %d and %d steps differ:\n%+v\n%+v",
+			len(a.PolicySteps), len(b.PolicySteps), a, b)
 	}
 	for _, name := range files {
 		x, errX := os.ReadFile(filepath.Join(whole, name))

@@ -170,24 +170,29 @@ func TestEvaluation(t *testing.T) {
 	first, errFirst := os.ReadFile(best)
 	last, errLast := os.ReadFile(filepath.Join(dir, run.ModelName, "model.safetensors"))
 	if errFirst != nil || errLast != nil || string(first) == string(last) {
-		t.Errorf("the best policy beside the last: %v %v, equal %v", errFirst, errLast, string(first) == string(last))
+		t.Errorf("the best policy beside the last: %v %v, equal %v", errFirst, errLast,
+			string(first) == string(last))
 	}
 	chosen := filepath.Join(t.TempDir(), "chosen")
-	if _, _, err := storiesTask(t, t.Context(), chosen, task(flat), false, func(o *Options) { options(o); o.BestAsResult = true }, GRPO); err != nil {
+	bestResult := func(o *Options) { options(o); o.BestAsResult = true }
+	if _, _, err := storiesTask(t, t.Context(), chosen, task(flat), false, bestResult, GRPO); err != nil {
 		t.Fatal(err)
 	}
-	if model, err := os.ReadFile(filepath.Join(chosen, run.ModelName, "model.safetensors")); err != nil || string(model) != string(first) {
+	model, err := os.ReadFile(filepath.Join(chosen, run.ModelName, "model.safetensors"))
+	if err != nil || string(model) != string(first) {
 		t.Errorf("the model is not the best policy: %v", err)
 	}
 
 	// Sampled answers have spread, and the interval is that of the prompts' means.
 	sampled := func(o *Options) { options(o); o.EvalGenerations, o.MaxSteps = 3, 2 }
-	_, records, err = storiesTask(t, t.Context(), filepath.Join(t.TempDir(), "sampled"), task(nearLength(40)), false, sampled, GRPO)
+	dir = filepath.Join(t.TempDir(), "sampled")
+	_, records, err = storiesTask(t, t.Context(), dir, task(nearLength(40)), false, sampled, GRPO)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range records.PolicyEvals {
-		if !(e.Low < e.Reward && e.Reward < e.High) || e.Rewards["reward"].Std <= 0 || math.Abs(e.Rewards["reward"].Mean-e.Reward) > 1e-12 {
+		if of := e.Rewards["reward"]; !(e.Low < e.Reward && e.Reward < e.High) || of.Std <= 0 ||
+			math.Abs(of.Mean-e.Reward) > 1e-12 {
 			t.Errorf("%+v", e)
 		}
 	}
