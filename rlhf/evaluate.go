@@ -15,7 +15,7 @@ import (
 // every EvalEvery steps, and at the end.
 func (r *optimization) evaluationDue() bool {
 	every, step := r.opt.EvalEvery, r.state.Step
-	return every > 0 && r.state.Evaled < step && (step%every == 0 || step == r.opt.steps)
+	return every > 0 && r.state.Evaluated < step && (step%every == 0 || step == r.opt.steps)
 }
 
 // evaluateIfDue evaluates the policy where that is due. When ctx is canceled it writes a
@@ -53,7 +53,7 @@ func (r *optimization) evaluate(ctx context.Context) error {
 	if err := r.folder.Record(record); err != nil {
 		return err
 	}
-	r.state.Evaled = r.state.Step
+	r.state.Evaluated = r.state.Step
 	r.progress.Logf("step %d: held-out reward %.4f [%.4f, %.4f] of %d prompts; the best is step %d",
 		record.Step, record.Reward, record.Low, record.High, record.Prompts, r.result.Best.Step)
 	return nil

@@ -43,12 +43,12 @@ type Result struct {
 // state is what a checkpoint holds besides tensors. Its steps are those of rollouts.
 type state struct {
 	run.State
-	Updates int     `json:"updates"` // optimizer steps
-	KL      float64 `json:"kl_coefficient"`
-	Running Running `json:"running"`
-	Draws   int     `json:"draws"`     // batches of prompts drawn
-	Evaled  int     `json:"evaluated"` // step of the last evaluation, −1 before the first
-	Health  health  `json:"health"`
+	Updates   int     `json:"updates"` // optimizer steps
+	KL        float64 `json:"kl_coefficient"`
+	Running   Running `json:"running"`
+	Draws     int     `json:"draws"`     // batches of prompts drawn
+	Evaluated int     `json:"evaluated"` // step of the last evaluation, −1 before the first
+	Health    health  `json:"health"`
 }
 
 // ModelsName is the folder, inside a run's, of the policies that Options.SaveEvery keeps.
@@ -193,7 +193,7 @@ func (r *optimization) encode(what string, all [][]pref.Message, maxTokens int) 
 // restore loads the newest checkpoint, where there is one.
 func (r *optimization) restore() error {
 	r.state = state{
-		KL: r.opt.KL.Start, Evaled: -1, State: run.State{Fingerprint: r.opt.Fingerprint},
+		KL: r.opt.KL.Start, Evaluated: -1, State: run.State{Fingerprint: r.opt.Fingerprint},
 	}
 	path, err := r.folder.ReadState(&r.state, r.progress.Logf)
 	if err != nil {
