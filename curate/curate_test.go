@@ -216,7 +216,7 @@ func TestRelabel(t *testing.T) {
 	if err != nil || counts != (Counts{Read: 3, Agreed: 1, Flipped: 1, Repeated: 1}) {
 		t.Fatalf("counts %+v, %v", counts, err)
 	}
-	if r := rows[1]; r.Chosen != "d" || r.Rejected != "c" || r.Margin != 3 || r.Provenance.How != Flipped || r.Provenance.Source != "f:2" {
+	if r := rows[1]; r.Chosen != "d" || r.Rejected != "c" || r.Margin == nil || *r.Margin != 3 || r.Provenance.How != Flipped || r.Provenance.Source != "f:2" {
 		t.Errorf("the flipped row is %+v", r)
 	}
 	rows, counts, err = BestWorst(groups, rewards, "rm", 2)

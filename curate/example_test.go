@@ -19,7 +19,7 @@ func ExampleByRewards() {
 		panic(err)
 	}
 	for _, row := range rows {
-		fmt.Println(row.Chosen, row.Margin, row.Provenance.How)
+		fmt.Println(row.Chosen, *row.Margin, row.Provenance.How)
 	}
 	fmt.Println(counts.Agreed, counts.Flipped)
 	// Output:

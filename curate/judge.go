@@ -31,7 +31,8 @@ func (j ByScorer) Judge(ctx context.Context, trials []pref.Trial, done func(i in
 		}
 		for i, t := range part {
 			n := len(t.Responses)
-			if err := done(from+i, pref.Verdict{Ranks: ranksOf(rewards[:n])}); err != nil {
+			of := rewards[:n:n]
+			if err := done(from+i, pref.Verdict{Ranks: ranksOf(of), Rewards: of}); err != nil {
 				return err
 			}
 			rewards = rewards[n:]
@@ -103,8 +104,8 @@ type Judged struct {
 	Verdicts  []Shown        `json:"verdicts"`
 }
 
-// A Shown verdict: Order lists the responses as they were shown; Ranks are in the order of the
-// trial, nil where the judge gave no usable verdict.
+// A Shown verdict: Order lists the responses as they were shown; Ranks and Rewards are in the order
+// of the trial, Ranks nil where the judge gave no usable verdict.
 type Shown struct {
 	Order []int `json:"order"`
 	pref.Verdict
@@ -155,10 +156,10 @@ func Contest(ctx context.Context, judge pref.Judge, trials []pref.Trial, seed ui
 			if len(v.Ranks) != len(shown.Order) {
 				return fmt.Errorf("curate: the judge ranked %d of %d responses", len(v.Ranks), len(shown.Order))
 			}
-			shown.Ranks = make([]int, len(v.Ranks))
-			for at, k := range shown.Order {
-				shown.Ranks[k] = v.Ranks[at]
-			}
+			shown.Ranks = inTrial(v.Ranks, shown.Order)
+		}
+		if v.Rewards != nil {
+			shown.Rewards = inTrial(v.Rewards, shown.Order)
 		}
 		used.Add(v.Usage)
 		done++
@@ -168,6 +169,16 @@ func Contest(ctx context.Context, judge pref.Judge, trials []pref.Trial, seed ui
 		return journal.Put(key(p), shown)
 	})
 	return rows, used, err
+}
+
+// inTrial returns what a verdict says of responses that were shown in an order, in the order of the
+// trial.
+func inTrial[T any](shown []T, order []int) []T {
+	out := make([]T, len(order))
+	for at, k := range order {
+		out[k] = shown[at]
+	}
+	return out
 }
 
 // orders are the orders in which n responses are shown.
@@ -237,6 +248,17 @@ func (j Judged) agreed() int {
 		sum += sign(v.Ranks[0] - v.Ranks[1])
 	}
 	return sign(sum)
+}
+
+// rewards are the judge's, in the order of the trial: those of the first verdict that has some, as
+// the order shown does not change a reward; nil of a judge that only ranks.
+func (j Judged) rewards() []float64 {
+	for _, v := range j.Verdicts {
+		if v.Rewards != nil {
+			return v.Rewards
+		}
+	}
+	return nil
 }
 
 func sign(x int) int { return max(-1, min(1, x)) }

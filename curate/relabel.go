@@ -17,8 +17,11 @@ type Labelled struct {
 	Prompt   []pref.Message `json:"prompt"`
 	Chosen   string         `json:"chosen"`
 	Rejected string         `json:"rejected"`
-	// chosen less rejected, in the labeller's rewards; 0 of a judge or an old label
-	Margin     float64    `json:"margin"`
+	// Margin is that of the labeller's rewards, chosen less rejected; of a kept label the data's own;
+	// nil where there is none: of a judge that only ranks, or of a kept label without a margin.
+	Margin     *float64   `json:"margin,omitempty"`
+	Subset     string     `json:"subset,omitempty"` // of the group
+	ID         string     `json:"id,omitempty"`     // of the group; the rows of one group share it
 	Provenance Provenance `json:"provenance"`
 }
 
@@ -183,10 +186,39 @@ func (w *writer) pair(g pref.Group, rewards []float64, chosen, rejected int, by,
 		w.counts.Weak++
 		return nil
 	}
-	return w.add(Labelled{
-		Prompt: g.Prompt, Chosen: g.Responses[chosen], Rejected: g.Responses[rejected], Margin: margin,
-		Provenance: Provenance{By: by, How: how, Source: g.Source.String(), Scores: []float64{rewards[chosen], rewards[rejected]}},
-	})
+	row := labelled(g, chosen, rejected, Provenance{By: by, How: how})
+	row.rate(rewards[chosen], rewards[rejected])
+	return w.add(row)
+}
+
+// labelled returns the row of two responses of a group, without a margin.
+func labelled(g pref.Group, chosen, rejected int, from Provenance) Labelled {
+	from.Source = g.Source.String()
+	return Labelled{
+		Prompt: g.Prompt, Chosen: g.Responses[chosen], Rejected: g.Responses[rejected],
+		Subset: g.Subset, ID: g.ID, Provenance: from,
+	}
+}
+
+// rate gives a row the labeller's rewards of chosen and rejected.
+func (r *Labelled) rate(chosen, rejected float64) {
+	margin := chosen - rejected
+	r.Margin, r.Provenance.Scores = &margin, []float64{chosen, rejected}
+}
+
+// keptRow returns the row of a comparison with the data's own label and margin, if it states one:
+// that of the comparison, else the difference of the scores.
+func keptRow(g pref.Group, c pref.Comparison, from Provenance) Labelled {
+	from.By, from.How = "", Kept
+	row := labelled(g, c.Chosen, c.Rejected, from)
+	margin := c.Margin
+	if !c.Stated() && g.Scores != nil {
+		margin = g.Scores[c.Chosen] - g.Scores[c.Rejected]
+	}
+	if c.Stated() || g.Scores != nil {
+		row.Margin = &margin
+	}
+	return row
 }
 
 // A Pick is a pair of responses of a group to be labelled.
@@ -266,46 +298,26 @@ func Trials(groups []pref.Group, picks []Pick) []pref.Trial {
 
 // ByVerdicts labels the picks as they were judged, and keeps the labels of all other comparisons. A
 // pick on which the two orders do not agree keeps its label, if it has one.
-func ByVerdicts(groups []pref.Group, picks []Pick, judged []Judged, by string) ([]Labelled, Counts, error) {
+func ByVerdicts(
+	groups []pref.Group, picks []Pick, judged []Judged, by string,
+) ([]Labelled, Counts, error) {
 	w := &writer{}
 	asked := map[[3]int]int{}
 	for i, p := range picks {
 		asked[[3]int{p.Group, p.A, p.B}] = i
 	}
-	row := func(g pref.Group, chosen, rejected int, from Provenance) error {
-		from.Source = g.Source.String()
-		return w.add(Labelled{Prompt: g.Prompt, Chosen: g.Responses[chosen], Rejected: g.Responses[rejected], Provenance: from})
-	}
-	label := func(i int) error {
-		p := picks[i]
-		from := Provenance{By: by, How: Newly, Distance: p.Distance, PACS: p.PACS}
-		a, b := p.A, p.B
-		switch better := judged[i].agreed(); {
-		case better == 0 && !p.labelled:
-			w.counts.Weak++
-			return nil
-		case better == 0:
-			from.By, from.How = "", Kept
-		case better > 0:
-			a, b = b, a
-			if p.labelled {
-				from.How = Flipped
-			}
-		case p.labelled:
-			from.How = Agreed
-		}
-		return row(groups[p.Group], a, b, from)
-	}
 	for g, group := range groups {
 		for _, c := range group.Comparisons {
 			w.counts.Read++
-			var err error
+			row := keptRow(group, c, Provenance{})
 			if i, ok := asked[[3]int{g, c.Chosen, c.Rejected}]; ok {
-				err = label(i)
-			} else {
-				err = row(group, c.Chosen, c.Rejected, Provenance{How: Kept})
+				if judgedRow, ok := judged[i].row(group, picks[i], by); ok {
+					row = judgedRow
+				} else {
+					row = keptRow(group, c, picks[i].from())
+				}
 			}
-			if err != nil {
+			if err := w.add(row); err != nil {
 				return nil, w.counts, err
 			}
 		}
@@ -315,11 +327,45 @@ func ByVerdicts(groups []pref.Group, picks []Pick, judged []Judged, by string) (
 			continue
 		}
 		w.counts.Read++
-		if err := label(i); err != nil {
+		row, ok := judged[i].row(groups[p.Group], p, by)
+		if !ok {
+			w.counts.Weak++
+			continue
+		}
+		if err := w.add(row); err != nil {
 			return nil, w.counts, err
 		}
 	}
 	return w.rows, w.counts, nil
+}
+
+// from is the provenance of a pick as far as selecting knows it.
+func (p Pick) from() Provenance { return Provenance{Distance: p.Distance, PACS: p.PACS} }
+
+// row returns the pick of a group as it was judged. It reports whether the verdicts agree on one.
+func (j Judged) row(g pref.Group, p Pick, by string) (Labelled, bool) {
+	from := p.from()
+	from.By, from.How = by, Newly
+	better := j.agreed()
+	if better == 0 {
+		return Labelled{}, false
+	}
+	chosen, rejected := 0, 1 // of the trial
+	if better > 0 {
+		chosen, rejected = 1, 0
+	}
+	switch {
+	case p.labelled && better > 0:
+		from.How = Flipped
+	case p.labelled:
+		from.How = Agreed
+	}
+	of := [2]int{p.A, p.B}
+	row := labelled(g, of[chosen], of[rejected], from)
+	if rewards := j.rewards(); rewards != nil {
+		row.rate(rewards[chosen], rewards[rejected])
+	}
+	return row, true
 }
 
 // GoldGroups gives each group one best response, that of the largest gold reward, for [eval.TopK];

@@ -96,9 +96,12 @@ type Trial struct {
 // A Verdict is what a judge found. Ranks[k] is the place of response k, 1 for the best; equal
 // places are a tie.
 type Verdict struct {
-	Ranks []int  `json:"ranks"`
-	Text  string `json:"text,omitempty"` // what the judge wrote
-	Usage Usage  `json:"usage"`
+	Ranks []int `json:"ranks"`
+	// Rewards are those of the responses, in the order of the trial, of a judge that ranks by them;
+	// nil of any other.
+	Rewards []float64 `json:"rewards,omitempty"`
+	Text    string    `json:"text,omitempty"` // what the judge wrote
+	Usage   Usage     `json:"usage"`
 }
 
 // A Judge ranks responses. It calls done as a [Generator] does. A judge that gave no usable verdict
