@@ -24,6 +24,9 @@ func (s *State) common() *State { return s }
 // A Stater is a pointer to a struct that embeds [State].
 type Stater interface{ common() *State }
 
+// ErrNoCheckpoint is wrapped where a run has checkpoints, but none that it can resume from.
+var ErrNoCheckpoint = errors.New("no checkpoint is intact")
+
 const (
 	stateName       = "state.json"
 	stepPrefix      = "step-"
@@ -69,8 +72,8 @@ func checkpointName(step int) string { return fmt.Sprintf("%s%06d", stepPrefix, 
 
 // ReadState reads the state of the newest intact checkpoint and returns the checkpoint's folder.
 // Without a checkpoint the state stays as it is, and the path is "". Newer checkpoints whose files
-// have changed since they were written are passed over and told to logf; it is an error if none is
-// intact. A checkpoint of another fingerprint than the state's is refused.
+// have changed since they were written are passed over and told to logf; if none is intact, the
+// error wraps [ErrNoCheckpoint]. A checkpoint of another fingerprint than the state's is refused.
 func (f *Folder) ReadState(
 	state Stater, logf func(format string, args ...any),
 ) (path string, err error) {
@@ -88,7 +91,7 @@ func (f *Folder) ReadState(
 		damaged = append(damaged, fmt.Errorf("%s: %w", path, err))
 	}
 	if len(damaged) == len(names) {
-		return "", fmt.Errorf("run: no checkpoint is intact: %w; to start over, choose another folder",
+		return "", fmt.Errorf("run: %w: %w; start over in another folder", ErrNoCheckpoint,
 			errors.Join(damaged...))
 	}
 	for _, err := range damaged {

@@ -146,8 +146,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 		if err := damage(filepath.Join(folder.CheckpointPath(10), "weights")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := folder.ReadState(&got, t.Logf); err == nil ||
-			!strings.Contains(err.Error(), "no checkpoint is intact") {
+		if _, err := folder.ReadState(&got, t.Logf); !errors.Is(err, run.ErrNoCheckpoint) ||
+			!strings.Contains(err.Error(), folder.CheckpointPath(10)+": ") ||
+			!strings.HasSuffix(err.Error(), "start over in another folder") {
 			t.Errorf("%s: with none intact: %v", name, err)
 		}
 	}

@@ -79,10 +79,12 @@ func (s *Session) Close() error {
 	return s.Folder.Close()
 }
 
-// Explain adds to the error of a run how to resume it.
+// Explain adds to the error of a run how to resume it. It returns any other error as it is, and one
+// that wraps [ErrNoCheckpoint]: such a run cannot be resumed.
 func (s *Session) Explain(err error) error {
 	switch interrupted := errors.Is(err, ErrInterrupted) || errors.Is(err, context.Canceled); {
-	case err == nil || !s.running && !(interrupted && Exists(s.Dir)):
+	case err == nil || !s.running && !(interrupted && Exists(s.Dir)),
+		errors.Is(err, ErrNoCheckpoint):
 		return err // nothing to resume
 	case interrupted:
 		return fmt.Errorf("%w; to resume, run: %s", err, s.command())

@@ -67,6 +67,10 @@ func TestSession(t *testing.T) {
 		if err := resumed.Continue(true); err != nil || resumed.Explain(failed) == failed {
 			t.Errorf("the same run: %v", err)
 		}
+		lost := fmt.Errorf("start over: %w", run.ErrNoCheckpoint)
+		if got := resumed.Explain(lost); got != lost {
+			t.Errorf("without an intact checkpoint: %v", got)
+		}
 	}
 }
 
