@@ -10,7 +10,10 @@ import (
 // Data examines preference data, and with other data, such as the test set, what both have in
 // common. opt says how the files are read.
 func Data(paths, others []string, opt pref.Options) (*Report, error) {
-	opt.KeepTies = true
+	if err := opt.Check(); err != nil {
+		return nil, err
+	}
+	opt.KeepTies, opt.KeepUnpaired = true, true
 	r := &Report{Path: paths[0], Kind: KindData}
 	groups, counts, err := pref.Load(paths, opt)
 	if err != nil {
@@ -27,6 +30,7 @@ func Data(paths, others []string, opt pref.Options) (*Report, error) {
 	r.checked("conflicts", conflicts(s)...)
 	r.checked("duplicates", duplicates(s)...)
 	r.checked("length", lengthBias(s)...)
+	r.checked("labels", labels(s)...)
 	r.checked("size", few(s)...)
 	if len(others) == 0 {
 		return r, nil
@@ -78,16 +82,43 @@ func lengthBias(s pref.Summary) []Finding {
 		100*(0.5+away), n)}
 }
 
-// few finds sets on which an accuracy of 70 % has a 95 % interval wider than ten points, even if no
-// comparisons share a prompt.
-func few(s pref.Summary) []Finding {
-	width := 2 * 1.96 * math.Sqrt(0.7*0.3/math.Max(1, float64(s.Comparisons)))
-	if width <= 0.1 {
+// labels finds responses labelled one by one of which less than 5 % are of one kind: a model that
+// knows but the other kind is right on nearly all of them.
+func labels(s pref.Summary) []Finding {
+	all := s.Desirable + s.Undesirable
+	if all == 0 || 100*min(s.Desirable, s.Undesirable) >= 5*all {
 		return nil
 	}
-	return []Finding{warning("collect more before choosing between models by it",
-		"%d comparisons: as a test set its 95 %% interval is at least %.0f points wide", s.Comparisons,
-		100*width)}
+	advice := "collect more of the rarer kind, or raise its weight: objective.desirable_weight or " +
+		"objective.undesirable_weight"
+	if s.Desirable == 0 || s.Undesirable == 0 {
+		advice = "add responses of the other kind: one kind alone does not tell them apart"
+	}
+	return []Finding{warning(advice, "of %d labelled responses %d are desirable and %d undesirable",
+		all, s.Desirable, s.Undesirable)}
+}
+
+// few finds sets on which an accuracy of 70 % has a 95 % interval wider than ten points, even if no
+// comparisons or labelled responses share a prompt.
+func few(s pref.Summary) (found []Finding) {
+	labelled := s.Desirable + s.Undesirable
+	for _, c := range []struct {
+		n    int
+		what string
+		part bool // of the data
+	}{
+		{s.Comparisons, "comparisons", s.Comparisons > 0 || labelled == 0},
+		{labelled, "labelled responses", labelled > 0},
+	} {
+		width := 2 * 1.96 * math.Sqrt(0.7*0.3/math.Max(1, float64(c.n)))
+		if !c.part || width <= 0.1 {
+			continue
+		}
+		found = append(found, warning("collect more before choosing between models by it",
+			"%d %s: as a test set its 95 %% interval is at least %.0f points wide", c.n, c.what,
+			100*width))
+	}
+	return found
 }
 
 func leakage(o pref.Overlap, tests int) []Finding {

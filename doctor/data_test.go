@@ -62,11 +62,50 @@ func TestData(t *testing.T) {
 	report, err := Data([]string{large}, []string{write(t, 5, func(i int) string {
 		return pairRow(fmt.Sprint("other ", i), "a", "b")
 	})}, pref.Options{Format: "auto"})
-	if err != nil || len(report.Findings) > 0 || len(report.Checks) != 6 {
+	if err != nil || len(report.Findings) > 0 || len(report.Checks) != 7 {
 		t.Errorf("healthy: %+v, %v", report, err)
 	}
 	report, err = Data([]string{large}, []string{large}, pref.Options{Format: "auto"})
 	if err != nil || report.Problems() != 1 || report.Findings[0].Check != "leakage" {
 		t.Errorf("leakage: %+v, %v", report, err)
+	}
+}
+
+// TestLabelled reads responses that are labelled one by one, and finds kinds that are rare.
+func TestLabelled(t *testing.T) {
+	const rows = 2000
+	for desirable, want := range map[int]string{
+		0:           "of 2000 labelled responses 0 are desirable and 2000 undesirable",
+		rows/20 - 1: "of 2000 labelled responses 99 are desirable and 1901 undesirable",
+		rows / 20:   "",
+		rows / 2:    "",
+		rows:        "of 2000 labelled responses 2000 are desirable and 0 undesirable",
+	} {
+		path := write(t, rows, func(i int) string {
+			return fmt.Sprintf(`{"prompt": "question %d", "completion": "answer", "label": %t}`, i,
+				i < desirable)
+		})
+		report, err := Data([]string{path}, nil, pref.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, f := range report.Findings {
+			if f.Check != "labels" || f.Severity != Warning {
+				t.Errorf("%d desirable: %+v", desirable, f)
+			}
+			found = append(found, f.What)
+		}
+		if strings.Join(found, "; ") != want {
+			t.Errorf("%d desirable: %q, wanted %q", desirable, found, want)
+		}
+	}
+	few := write(t, 10, func(i int) string {
+		return fmt.Sprintf(`{"prompt": "q%d", "completion": "a", "label": %t}`, i, i%2 == 0)
+	})
+	report, err := Data([]string{few}, nil, pref.Options{})
+	if err != nil || len(report.Findings) != 1 ||
+		!strings.HasPrefix(report.Findings[0].What, "10 labelled responses: ") {
+		t.Errorf("few: %+v, %v", report, err)
 	}
 }

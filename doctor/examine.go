@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"strings"
 
 	"haf/backend"
@@ -13,13 +14,13 @@ import (
 	"haf/reward"
 )
 
-// ErrNotData is wrapped where something else than data is to be compared with data.
+// ErrNotData is wrapped where something else than data is to be compared with data or read as such.
 var ErrNotData = errors.New("not data")
 
 // Options say how [Examine] finds and opens what it examines.
 type Options struct {
 	Against    []string           // files that must share no prompt with the data
-	Format     string             // of the data
+	Data       pref.Options       // how data is read
 	Chat       reward.ChatOptions // of a model
 	Hub        *hub.Client        // for ids
 	OpenDevice func() (*backend.Device, error)
@@ -37,7 +38,7 @@ func Examine(ctx context.Context, path string, opt Options) (*Report, error) {
 		return nil, err
 	}
 	switch {
-	case kind != KindData && len(opt.Against) > 0:
+	case kind != KindData && (len(opt.Against) > 0 || !isZero(opt.Data)):
 		return nil, fmt.Errorf("%s is a %s: %w", path, kind, ErrNotData)
 	case kind == KindRun:
 		return Run(path)
@@ -52,7 +53,18 @@ func Examine(ctx context.Context, path string, opt Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Data(files, others, pref.Options{Format: opt.Format})
+	return Data(files, others, opt.Data)
+}
+
+// isZero tells options that ask for nothing but the defaults, which some name.
+func isZero(opt pref.Options) bool {
+	if opt.Format == pref.Auto {
+		opt.Format = ""
+	}
+	if opt.NonText == pref.NonTextError {
+		opt.NonText = ""
+	}
+	return reflect.ValueOf(opt).IsZero()
 }
 
 func examineModel(ctx context.Context, path string, opt Options) (*Report, error) {

@@ -8,6 +8,7 @@ import (
 	"haf/backend"
 	"haf/doctor"
 	"haf/hub"
+	"haf/pref"
 	"haf/recipe"
 )
 
@@ -19,7 +20,8 @@ func TestExamine(t *testing.T) {
 	}
 	opened := 0
 	opt := doctor.Options{
-		Format: "auto", Hub: &hub.Client{Offline: true, Cache: t.TempDir()},
+		Data: pref.Options{Format: "auto", NonText: "error"},
+		Hub:  &hub.Client{Offline: true, Cache: t.TempDir()},
 		OpenDevice: func() (*backend.Device, error) {
 			opened++
 			return backend.Open("go")
@@ -40,6 +42,11 @@ func TestExamine(t *testing.T) {
 		if _, err := doctor.Examine(t.Context(), id, opt); !errors.Is(err, hub.ErrOffline) {
 			t.Errorf("%s: %v", id, err)
 		}
+	}
+	named := opt
+	named.Data.SkipBad = 1
+	if _, err := doctor.Examine(t.Context(), demo.Base, named); !errors.Is(err, doctor.ErrNotData) {
+		t.Errorf("a model with options of data: %v", err)
 	}
 	opt.Against = []string{demo.Test}
 	if _, err := doctor.Examine(t.Context(), demo.Base, opt); !errors.Is(err, doctor.ErrNotData) {

@@ -64,6 +64,9 @@ func (f FileSummary) Write(to io.Writer) error {
 	}
 	say("%d groups of %d prompts, %d responses, %d comparisons, %d ties", s.Groups, s.Prompts,
 		s.Responses, s.Comparisons, s.Ties)
+	if s.Desirable+s.Undesirable > 0 {
+		say("labelled responses: %d desirable, %d undesirable", s.Desirable, s.Undesirable)
+	}
 	say("repeated groups %d, pairs with opposite labels %d", s.Duplicates, s.Conflicts)
 	for _, l := range []struct {
 		what string
@@ -91,8 +94,12 @@ func (f FileSummary) Write(to io.Writer) error {
 		}
 	}
 	for _, g := range f.Sample {
-		data, err := json.Marshal(map[string]any{"prompt": g.Prompt, "responses": g.Responses,
-			"comparisons": g.Comparisons, "subset": g.Subset})
+		shown := map[string]any{"prompt": g.Prompt, "responses": g.Responses,
+			"comparisons": g.Comparisons, "subset": g.Subset}
+		if g.Labels != nil {
+			shown["labels"] = g.Labels
+		}
+		data, err := json.Marshal(shown)
 		if err == nil { // texts and numbers always have a form
 			row := fmt.Sprint(g.Source.Line)
 			if g.Source.File != f.File {

@@ -24,6 +24,9 @@ type Summary struct {
 	Comparisons int `json:"comparisons"`
 	Ties        int `json:"ties"` // pairs judged equal that were kept
 	Duplicates  int `json:"duplicates"`
+	// Desirable and Undesirable count the responses that are labelled one by one.
+	Desirable   int `json:"desirable"`
+	Undesirable int `json:"undesirable"`
 	// Conflicts are pairs of responses to one prompt that are compared in both directions, in one
 	// group or in several.
 	Conflicts int `json:"conflicts"`
@@ -62,6 +65,13 @@ func Summarize(groups []Group, length func(string) int) Summary {
 		s.Responses += len(g.Responses)
 		s.Comparisons += len(g.Comparisons)
 		s.Ties += len(g.Ties)
+		for _, good := range g.Labels {
+			if good {
+				s.Desirable++
+			} else {
+				s.Undesirable++
+			}
+		}
 		n := 0
 		for _, m := range g.Prompt {
 			n += length(m.Content)

@@ -10,7 +10,7 @@ import (
 type doctorCmd struct {
 	Path    string   `arg:"" help:"Run folder, model (folder, GGUF file, hub id) or preference file."`
 	Against []string `help:"For data: files that must share no prompt with it, such as the test set; may be repeated." sep:"none"`
-	Format  string   `default:"auto" help:"For data: its format, as of haf data."`
+	pairFlags
 	chatFlags
 }
 
@@ -26,10 +26,10 @@ func (c *doctorCmd) Run(a *app) error {
 		return err
 	}
 	report, err := doctor.Examine(a.ctx, c.Path, doctor.Options{
-		Against: c.Against, Format: c.Format, Chat: chat, Hub: client, OpenDevice: a.openDevice,
+		Against: c.Against, Data: c.pairOptions(), Chat: chat, Hub: client, OpenDevice: a.openDevice,
 	})
 	if errors.Is(err, doctor.ErrNotData) {
-		return fmt.Errorf("%w: -against is for data, and %w", errUsage, err)
+		return fmt.Errorf("%w: -against is for data, as is -columns or whatever says how rows are read, and %w", errUsage, err)
 	}
 	if err != nil {
 		return err

@@ -180,5 +180,5 @@ func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Conte
 		return nil, exitUsage, err
 	}
 	command, err = parser.Parse(onedash.Double(args, onedash.ValueFlags(parser.Model.Node)))
-	return command, exitUsage, err
+	return command, exitUsage, onedash.Single(err)
 }

@@ -2,7 +2,9 @@
 package onedash
 
 import (
+	"errors"
 	"maps"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -48,4 +50,15 @@ func Double(args []string, takesValue map[string]bool) []string {
 		out = append(out, arg)
 	}
 	return out
+}
+
+// twoDashes finds a flag as kong writes it.
+var twoDashes = regexp.MustCompile(`(^|[\s"(,])--([a-z])`)
+
+// Single returns kong's error about flags, nil or not, as a message that writes them with one dash.
+func Single(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(twoDashes.ReplaceAllString(err.Error(), "$1-$2"))
 }

@@ -1,6 +1,7 @@
 package onedash_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -48,5 +49,22 @@ func TestDouble(t *testing.T) {
 		if got := onedash.Double(test.args, takesValue); !slices.Equal(got, test.want) {
 			t.Errorf("Double(%q) = %q, want %q", test.args, got, test.want)
 		}
+	}
+}
+
+// TestSingle writes flags with one dash, and leaves other dashes.
+func TestSingle(t *testing.T) {
+	for message, want := range map[string]string{
+		"--columns: there is no column":                   "-columns: there is no column",
+		"missing flags: --data=DATA, --out=OUT":           "missing flags: -data=DATA, -out=OUT",
+		`--data: expected string value but got "--limit"`: `-data: expected string value but got "-limit"`,
+		"a--b -- c --- d -n":                              "a--b -- c --- d -n",
+	} {
+		if got := onedash.Single(errors.New(message)); got.Error() != want {
+			t.Errorf("%q, wanted %q", got, want)
+		}
+	}
+	if err := onedash.Single(nil); err != nil {
+		t.Error(err)
 	}
 }
