@@ -62,16 +62,22 @@ type Counts struct {
 	seen    map[digest]struct{}
 	columns map[string]bool // named columns that some row of the file has
 	keys    string          // of the file's last row
+
+	stated map[string]bool // attributes that some row states
+	names  map[string]int  // rows by column, noted where attributes are read; as many as Unread
 }
 
 // mostUnread bounds the names that are kept, since a file could have one of its own a row.
 const mostUnread = 1000
 
 // note counts what a row says beside its group.
-func (c *Counts) note(d decoded, f *fields) {
+func (c *Counts) note(d decoded, f *fields, opt Options) {
 	c.NegativeMargins += d.negative
 	if f.columns != nil {
 		c.see(f)
+	}
+	if opt.Attributes != nil {
+		c.seeAttributes(d, f)
 	}
 	if d.drop != "" {
 		return // reading ended early
@@ -101,6 +107,31 @@ func (c *Counts) see(f *fields) {
 	for name := range f.columns {
 		c.columns[name] = c.columns[name] || f.has(name)
 	}
+}
+
+// seeAttributes notes which columns and attributes a row has.
+func (c *Counts) seeAttributes(d decoded, f *fields) {
+	if c.stated == nil {
+		c.stated = map[string]bool{}
+	}
+	for attribute := range d.group.Grades {
+		c.stated[attribute] = true
+	}
+	for key := range f.all {
+		countIn(&c.names, key)
+	}
+}
+
+// unstated is the error of files in which no row states an attribute that was named.
+func (c *Counts) unstated(path string, attributes []string) error {
+	for _, attribute := range attributes {
+		if c.stated != nil && !c.stated[attribute] {
+			return fmt.Errorf("pref: %s: no row {prompt, response} that was read states the attribute "+
+				"%s; the rows have the columns %s: correct data.attributes", path, quote(attribute),
+				quoted(slices.Sorted(maps.Keys(c.names))))
+		}
+	}
+	return nil
 }
 
 func countIn(counts *map[string]int, name string) {

@@ -38,9 +38,16 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 		for g, err := range readGroups([]string{path}, opt, counts) {
 			kept++
 			counts.Flipped += addNoise(&g, opt.LabelNoise, opt.Seed)
-			if !yield(g, err) || err != nil || kept == opt.Limit {
+			if !yield(g, err) || err != nil {
 				return
 			}
+			if kept == opt.Limit {
+				break
+			}
+		}
+		if err := counts.unstated(path, opt.Attributes); err != nil {
+			yield(Group{}, err)
+			return
 		}
 		if kept == 0 {
 			yield(Group{}, emptyError(path, counts))
@@ -51,7 +58,8 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 // Load reads all files in order, or with Options.Weights mixes them ([Mix]). Options.Limit counts
 // over the files together and ends the reading; Options.Fraction is then taken of the prompts that
 // were read, rounded, at least one. The counts are never nil, so that a failure can be explained.
-// Errors are those of [Read], and [ErrEmpty] where no file kept a group.
+// Errors are those of [Read]; [ErrEmpty] where no file kept a group; and an attribute that no row of
+// any file states.
 func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 	sets := make([][]string, len(paths))
 	for i := range paths {
@@ -109,6 +117,9 @@ func loadAll(paths [][]string, opt Options, counts *Counts) (groups []Group, err
 				break
 			}
 		}
+	}
+	if err := counts.unstated(strings.Join(slices.Concat(paths...), ", "), opt.Attributes); err != nil {
+		return nil, err
 	}
 	if len(opt.Weights) == 0 {
 		return slices.Concat(sets...), nil
@@ -173,7 +184,7 @@ func readGroups(paths []string, opt Options, counts *Counts) iter.Seq2[Group, er
 				yield(Group{}, err)
 				return
 			}
-			counts.note(d, f)
+			counts.note(d, f, opt)
 			d.group.Source = source
 			if d.single && pending.any() && pending.add(d) {
 				counts.Joined++

@@ -69,3 +69,41 @@ func TestGrades(t *testing.T) {
 		t.Errorf("%v, %v", groups, err)
 	}
 }
+
+// An attribute that no row of one response states is an error, however the rows are read; another
+// file may state it.
+func TestUnstatedAttributes(t *testing.T) {
+	graded := file(t, "g.jsonl", []byte(`{"prompt":"p","response":"a","helpfulness":1,"taste":null}
+{"prompt":"q","response":"b","helpfulness":4}`))
+	other := file(t, "o.jsonl", []byte(`{"prompt":"p","response":"a","helpfulness":1,"taste":1}`))
+	pairs := file(t, "p.jsonl", []byte(`{"prompt":"p","chosen":"a","rejected":"b","taste":1}`))
+	both := Options{Attributes: []string{"helpfulness", "taste"}}
+	const states = `that was read states the attribute "taste"; the rows have the columns `
+	for name, c := range map[string]struct {
+		paths []string
+		opt   Options
+		want  string // "": no error
+	}{
+		"null":    {[]string{graded}, both, states + `"helpfulness", "prompt", "response":`},
+		"alone":   {[]string{graded}, Options{Attributes: both.Attributes[1:]}, states + `"helpfulness"`},
+		"pairs":   {[]string{graded, pairs}, both, states + `"chosen", "helpfulness"`},
+		"limit":   {[]string{graded, other}, Options{Attributes: both.Attributes, Limit: 1}, states},
+		"mix":     {[]string{pairs, graded}, Options{Attributes: both.Attributes, Weights: []float64{1, 1}}, states},
+		"another": {[]string{graded, pairs, other}, both, ""},
+	} {
+		groups, _, err := Load(c.paths, c.opt)
+		if c.want == "" && (err != nil || len(groups) != 4) ||
+			c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, %v", name, groups, err)
+		}
+	}
+	for _, limit := range []int{0, 1} {
+		var last error
+		for _, err := range Read(graded, Options{Attributes: both.Attributes, Limit: limit}, nil) {
+			last = err
+		}
+		if last == nil || !strings.Contains(last.Error(), states) {
+			t.Errorf("limit %d: %v", limit, last)
+		}
+	}
+}

@@ -40,7 +40,7 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 	case len(d.Valid) > 0:
 		valid, counts, err = pref.LoadSets(r.sets("data.valid", d.Valid), clean)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, fmt.Errorf("recipe: data.valid: %w", err)
 		}
 		lines = append(lines, fmt.Sprintf("validation data: %s", counts))
 		valid = r.singles(valid)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"haf/pref"
 	"haf/reward"
 	"haf/run"
 )
@@ -41,9 +42,9 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 		}
 	}
 	for _, path := range slices.Concat(absolute.Data.Train, absolute.Data.Valid) {
-		sum, err := hashFile(path)
+		sum, err := pref.Hash(path)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("recipe: %w", err)
 		}
 		m.Data = append(m.Data, run.DataFile{Path: path, SHA256: sum})
 	}

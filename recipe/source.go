@@ -9,6 +9,7 @@ import (
 
 	"haf/chat"
 	"haf/hub"
+	"haf/pref"
 	"haf/rewarder/source"
 	"haf/run"
 )
@@ -165,17 +166,21 @@ func (r *Recipe) absolute() (*Recipe, error) {
 			paths = append(paths, &w.Tokenizer)
 		}
 	}
-	for _, files := range out.dataFiles() {
-		for i := range *files {
-			paths = append(paths, &(*files)[i])
-		}
-	}
 	for _, p := range paths {
 		path, err := filepath.Abs(*p)
 		if err != nil {
 			return nil, fmt.Errorf("recipe: %w", err)
 		}
 		*p = path
+	}
+	for _, files := range out.dataFiles() {
+		for i, file := range *files {
+			path, err := pref.Abs(file)
+			if err != nil {
+				return nil, fmt.Errorf("recipe: %w", err)
+			}
+			(*files)[i] = path
+		}
 	}
 	return &out, nil
 }

@@ -52,7 +52,7 @@ type Manifest[R any] struct {
 // names of recipe keys and metrics.
 const ManifestFormat = 3
 
-// A DataFile is a preference file and the hash of its bytes.
+// A DataFile is data as the recipe names it, a file or several ones, and its [haf/pref.Hash].
 type DataFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`

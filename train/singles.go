@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -279,7 +280,8 @@ func credit(x float32, desirable bool) float64 {
 // does not have, or the data has one that no loss of the objective reads.
 func (o Options) checkSingles(model *reward.Model, groups []encode.Group) error {
 	h := o.Objective
-	var compared, labelled, graded, others int
+	var compared, labelled, others int
+	graded := make([]bool, len(o.Attributes)) // by some response
 	for i := range groups {
 		g := &groups[i]
 		others += g.Others
@@ -288,8 +290,8 @@ func (o Options) checkSingles(model *reward.Model, groups []encode.Group) error 
 			compared += g.Compared()
 		}
 		for _, grades := range gradesOf(g, o.Attributes) {
-			if isGraded(grades) {
-				graded++
+			for a, y := range grades {
+				graded[a] = graded[a] || !math.IsNaN(y)
 			}
 		}
 	}
@@ -301,9 +303,10 @@ func (o Options) checkSingles(model *reward.Model, groups []encode.Group) error 
 	case h.UsesAttributes() && len(o.Attributes) == 0:
 		return fmt.Errorf("train: reward %q reads attributes, but none is named: set data.attributes, "+
 			"as in [\"helpfulness\", \"correctness\"]", h.Reward)
-	case h.UsesAttributes() && graded == 0:
-		return fmt.Errorf("train: reward %q reads the attributes %s, but no row of the data states "+
-			"one", h.Reward, strings.Join(o.Attributes, ", "))
+	case h.UsesAttributes() && slices.Contains(graded, false):
+		return fmt.Errorf("train: reward %q reads the attribute %s, but no response left to train on "+
+			"states it: name others (data.attributes), or keep more data", h.Reward,
+			o.Attributes[slices.Index(graded, false)])
 	case !h.UsesAttributes() && len(o.Attributes) > 0:
 		return fmt.Errorf("train: data.attributes names %s, but reward %q does not read them: set "+
 			"objective.reward = %q", strings.Join(o.Attributes, ", "), h.Reward, objective.Regression)

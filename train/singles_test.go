@@ -374,7 +374,8 @@ func TestMismatchedData(t *testing.T) {
 		`responses of the data are labelled, but reward "bradley-terry" and policy "dpo" read no labels`: {labelledData(true), "bradley-terry", "dpo", nil},
 		`comparisons, but reward "bce" and policy "kto" read none: add a loss of comparisons`:            {labelledData(true), "bce", "kto", nil},
 		`reads attributes, but none is named: set data.attributes`:                                       {gradedData, "regression", "dpo", nil},
-		`reads the attributes taste, but no row of the data states one`:                                  {gradedData, "regression", "dpo", []string{"taste"}},
+		`reads the attribute taste, but no response left to train on states it`:                          {gradedData, "regression", "dpo", []string{"taste"}},
+		`reads the attribute smell, but no response left to train on states it`:                          {gradedData, "regression", "dpo", []string{"quality", "smell"}},
 		`data.attributes names quality, but reward "bradley-terry" does not read them`:                   {gradedData, "bradley-terry", "dpo", []string{"quality"}},
 		`estimates the KL from responses to other prompts, which the groups do not have`: {func(d *train.Data) {
 			labelledData(false)(d)

@@ -1,0 +1,73 @@
+package pref
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// Hash returns the SHA-256 of what a path names, in hexadecimal: of a file its bytes, as sha256sum
+// prints it; of a folder, a split of one or a pattern the names and bytes of its files, in reading
+// order. It changes when a file changes, appears or goes.
+func Hash(path string) (string, error) {
+	files, err := shards(path)
+	if err != nil {
+		return "", fmt.Errorf("pref: %w", err)
+	}
+	if len(files) == 1 && files[0].path == path {
+		return hashFile(path)
+	}
+	h := sha256.New()
+	for _, file := range files {
+		sum, err := hashFile(file.path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%q %s %q\n", filepath.Base(file.path), sum, file.columns)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("pref: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("pref: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Abs returns a path from which [Read] reads the same files wherever the program runs. Marks of
+// patterns in the name of the working folder are escaped before a pattern.
+func Abs(path string) (string, error) {
+	if filepath.IsAbs(path) || !isPattern(path) || runtime.GOOS == "windows" { // no escapes there
+		return filepath.Abs(path)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(escapePattern.Replace(dir), path), nil
+}
+
+var escapePattern = strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, "{", `\{`)
+
+// isPattern tells whether a path is read as a pattern: nothing of that name is on disk.
+func isPattern(path string) bool {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	_, _, split := splitOfFolder(path)
+	return !split && strings.ContainsAny(path, "*?[")
+}
