@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 )
 
 // Readers of the published sets whose rows have several responses, or ratings of them.
@@ -253,13 +254,11 @@ func ultraScore(c *fields, choose string) (score float64, rated bool, err error)
 		if err != nil {
 			return 0, false, err
 		}
-		rating, err := a.label("Rating")
+		x, stated, err := ratingOf(a)
 		if err != nil {
 			return 0, false, err
 		}
-		// Ratings are published as text; "N/A" stands for none.
-		var x float64
-		if json.Unmarshal([]byte(rating), &x) == nil {
+		if stated {
 			score += x
 			n++
 		}
@@ -268,6 +267,28 @@ func ultraScore(c *fields, choose string) (score float64, rated bool, err error)
 		return 0, false, nil
 	}
 	return score / float64(n), true, nil
+}
+
+// ratingOf reads an aspect's rating: a number, also as text, as it is published. "N/A" is none.
+func ratingOf(aspect *fields) (x float64, stated bool, err error) {
+	raw, err := aspect.get("Rating")
+	if err != nil {
+		return 0, false, err
+	}
+	field := aspect.name("Rating")
+	if !isText(raw) {
+		x, err = numberOf(raw, field)
+		return x, err == nil, err
+	}
+	text, err := textOf(raw, field)
+	if err != nil || text == "N/A" {
+		return 0, false, err
+	}
+	x, err = strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+		return 0, false, wrong(field, `%s, wanted a number or "N/A"`, quote(text))
+	}
+	return x, true, nil
 }
 
 // decodeHelpSteer decodes both forms of HelpSteer2. {prompt, response, helpfulness, correctness, …}

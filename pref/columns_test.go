@@ -153,9 +153,10 @@ func TestMessageJSON(t *testing.T) {
 // An unknown key of a row or of a message is reported.
 func TestUnreadKeys(t *testing.T) {
 	path := file(t, "m.jsonl", []byte(`{"prompt":[{"role":"user","content":"q","weight":1}],"chosen":"a","rejected":"b","x":1,"y":null}
-{"prompt":"[INST] q [/INST]","chosen":"a","rejected":"b","x":2}`))
+{"prompt":"[INST] q [/INST]","chosen":"a","rejected":"b","x":2}
+{"prompt":"p","responses":["a","b"],"comparisons":[{"chosen":0,"rejected":1,"margin":1,"by":"x"}]}`))
 	_, counts, err := Load([]string{path}, Options{})
-	want := map[string]int{"prompt[].weight": 1, "x": 2}
+	want := map[string]int{"prompt[].weight": 1, "x": 2, "comparisons[].by": 1}
 	if err != nil || !reflect.DeepEqual(counts.Unread, want) || counts.Marked != 1 || counts.Marks["[INST]"] != 1 {
 		t.Errorf("%+v, %v", counts, err)
 	}

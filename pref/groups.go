@@ -121,6 +121,11 @@ func (f *fields) comparisonOf(raw json.RawMessage, field string, n int) (c Compa
 		if !inner.has("chosen", "rejected") {
 			return c, wrong(field, "keys %s, wanted {chosen, rejected}", inner.keys())
 		}
+		for key := range inner.values {
+			if key != "chosen" && key != "rejected" && key != "margin" {
+				f.row.passOver(field, key)
+			}
+		}
 		chosen, rejected = inner.values["chosen"], inner.values["rejected"]
 		if inner.has("margin") {
 			margin, err := inner.number("margin")

@@ -345,8 +345,8 @@ func asked(text string) []Message {
 	return []Message{{Role: User, Content: text}}
 }
 
-// passOver notes a key of a message that nobody reads: field is prompt[3], say, of which the name
-// has no index.
+// passOver notes a key of a message or a comparison that nobody reads: field is prompt[3], say, of
+// which the name has no index.
 func (r *reading) passOver(field, key string) {
 	if i := strings.IndexByte(field, '['); i >= 0 {
 		field = field[:i] + "[]"

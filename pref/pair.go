@@ -17,6 +17,12 @@ func decodeTranscripts(f *fields, _ Options) (decoded, error) {
 			return decoded{}, err
 		}
 		if sides[i], err = parseTranscript(text); err != nil {
+			for _, prompt := range []string{"prompt", "question", "instruction"} {
+				if slices.Contains(f.nulls, prompt) {
+					return decoded{}, wrong(prompt, "null, wanted a value beside %s, which are no transcripts",
+						f.keys())
+				}
+			}
 			return decoded{}, wrong(f.name(key), "%v, or a prompt beside it", err)
 		}
 	}

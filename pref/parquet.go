@@ -17,7 +17,7 @@ const parquetMagic = "PAR1"
 func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
 	const batch = 64
 	reader, err := openParquet(f, size)
-	if err != nil {
+	if err != nil || reader == nil {
 		return err
 	}
 	defer reader.Close()
@@ -43,7 +43,8 @@ func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
 	}
 }
 
-// openParquet and readParquet turn the library's panics on damaged files into errors.
+// openParquet and readParquet turn the library's panics on damaged files into errors. The reader of
+// a file without rows is nil.
 func openParquet(f io.ReaderAt, size int64) (reader *parquet.GenericReader[any], err error) {
 	defer caught(&err)
 	if err := checkFooter(f, size); err != nil {
@@ -53,7 +54,36 @@ func openParquet(f io.ReaderAt, size int64) (reader *parquet.GenericReader[any],
 	if err != nil {
 		return nil, fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: %w", err)
 	}
-	return parquet.NewGenericReader[any](file), nil
+	if err := oneOfEachName(file.Root(), ""); err != nil {
+		return nil, err
+	}
+	// The library fails at a file whose only group is without rows.
+	var groups []parquet.RowGroup
+	for _, group := range file.RowGroups() {
+		if group.NumRows() > 0 {
+			groups = append(groups, group)
+		}
+	}
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	return parquet.NewGenericRowGroupReader[any](parquet.MultiRowGroup(groups...)), nil
+}
+
+// oneOfEachName refuses columns of one name, of which the library would pass the last.
+func oneOfEachName(of parquet.Node, path string) error {
+	seen := map[string]bool{}
+	for _, field := range of.Fields() {
+		at := path + field.Name()
+		if seen[field.Name()] {
+			return fmt.Errorf("two columns are named %q, wanted one of each name", at)
+		}
+		seen[field.Name()] = true
+		if err := oneOfEachName(field, at+"."); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkFooter looks at the length that the file states of its own footer: the library would take as

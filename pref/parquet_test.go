@@ -2,6 +2,7 @@ package pref
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -133,4 +134,22 @@ func parquetText(t testing.TB, chosen ...string) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// A file without rows is empty, and groups without rows between others are passed over.
+func TestParquetWithoutRows(t *testing.T) {
+	for name, c := range map[string]struct{ rows, want int }{"no-rows": {0, 0}, "no-rows-between": {2, 2}} {
+		path := filepath.Join("testdata", name+".parquet")
+		groups, counts, err := Load([]string{path}, Options{})
+		if len(groups) != c.want || counts.Read != c.rows || (c.want == 0) != errors.Is(err, ErrEmpty) {
+			t.Errorf("%s: %d groups, %v, %v", name, len(groups), counts, err)
+		}
+	}
+}
+
+func TestParquetColumnTwice(t *testing.T) {
+	_, _, err := Load([]string{filepath.Join("testdata", "column-twice.parquet")}, Options{})
+	if err == nil || !strings.Contains(err.Error(), `two columns are named "chosen"`) {
+		t.Errorf("%v", err)
+	}
 }

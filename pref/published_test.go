@@ -1,6 +1,7 @@
 package pref
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -234,6 +235,36 @@ func TestPublishedShared(t *testing.T) {
 		}
 		if counts.Read != c.read || counts.Kept != c.kept || counts.Comparisons != c.comparisons {
 			t.Errorf("%s: %v", c.name, counts)
+		}
+	}
+}
+
+// Only "N/A" is no rating; what else is no number is a malformed row.
+func TestUltraFeedbackRatings(t *testing.T) {
+	row := func(rating string) []byte {
+		one := `{"response":"%s","annotations":{"helpfulness":{"Rating":%s},"honesty":{"Rating":"2"}}}`
+		return []byte(`{"instruction":"q","completions":[` + fmt.Sprintf(one, "a", rating) + "," +
+			fmt.Sprintf(one, "b", `"1"`) + "]}")
+	}
+	for rating, want := range map[string]float64{`"N/A"`: 2, `"4"`: 3, `4`: 3, `"4.5"`: 3.25} {
+		d, _, err := decodeRow(row(rating), Options{})
+		if err != nil || d.group.Scores[0] != want {
+			t.Errorf("%s: %v, %v, want %v", rating, d.group.Scores, err, want)
+		}
+	}
+	for rating, want := range map[string]string{
+		`"five"`: `"five", wanted a number or "N/A"`,
+		`"null"`: `"null", wanted a number or "N/A"`,
+		`"NaN"`:  `"NaN", wanted a number or "N/A"`,
+		`""`:     `"", wanted a number or "N/A"`,
+		`null`:   "null, wanted a value",
+		`[5]`:    "a list, wanted a number",
+		`true`:   "a boolean, wanted a number",
+		`NaN`:    "NaN, wanted a finite number",
+	} {
+		want = `field "completions[0].annotations.helpfulness.R"…: ` + want
+		if _, _, err := decodeRow(row(rating), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", rating, err, want)
 		}
 	}
 }

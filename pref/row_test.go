@@ -84,6 +84,7 @@ func TestDecodeRowErrors(t *testing.T) {
 		{Auto, `{"chosen":"a"`, `invalid JSON at byte 13 of the row: unexpected end, wanted "," or "}" behind a value`},
 		{Auto, "{\"prompt\":\"q\",\"chosen\":\"\xff\",\"rejected\":\"a\"}", `field "chosen": invalid UTF-8 at byte 0 of the text (0xff), wanted UTF-8`},
 		{Auto, `{"chosen":"hello","rejected":"bye"}`, `field "chosen": "hello", wanted a transcript that begins with`},
+		{Auto, `{"prompt":null,"chosen":"b","rejected":"c"}`, `field "prompt": null, wanted a value beside "chosen", "rejected"`},
 		{HH, `{"chosen":["a"],"rejected":"bye"}`, `field "chosen": a list, wanted text`},
 		{HH, `{"chosen":"\n\nHuman: a"}`, `field "rejected": missing, wanted it beside "chosen"`},
 		{Pairs, `{"prompt":"q","chosen":"a"}`, `field "rejected": missing, wanted it beside "chosen", "prompt"`},
