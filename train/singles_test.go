@@ -308,6 +308,7 @@ func TestSingleObjectives(t *testing.T) {
 		"labels": {labelledData(false), "bce", "kto", nil},
 		"mixed":  {labelledData(true), "bradley-terry + bce", "0.5 dpo + apo-zero + 0.5 kto", nil},
 		"graded": {gradedData, objective.Regression, "dpo", []string{"quality", "length"}},
+		"one":    {gradedData, objective.Regression, "dpo", []string{"quality"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log []string

@@ -69,6 +69,9 @@ func (t *trainer) measure(ctx context.Context) (run.Validation, error) {
 	if err != nil {
 		return record, err
 	}
+	if obj.UsesAttributes() && heads.Outputs == nil { // a score head of one output
+		heads.Outputs, heads.Scores = asOutputs(heads.Scores), nil
+	}
 	scores, logps := heads.Scores, heads.LogProbs
 	if !obj.UsesScore() {
 		scores = nil
@@ -94,6 +97,17 @@ func (t *trainer) measure(ctx context.Context) (run.Validation, error) {
 		rewards[run.ByLogProb] = logps
 	}
 	return record, t.measureRewards(&record, rewards, heads.Outputs, values)
+}
+
+// asOutputs returns scores as the only output of each response.
+func asOutputs(scores [][]float64) [][][]float64 {
+	out := make([][][]float64, len(scores))
+	for g, row := range scores {
+		for _, score := range row {
+			out[g] = append(out[g], []float64{score})
+		}
+	}
+	return out
 }
 
 // validValues are the validation groups' numbers for the objective's float64 reference.
