@@ -17,7 +17,7 @@ type family struct {
 
 	renamed map[string]string // keys of config.json that are called otherwise than in llama
 	extra   []key             // keys beyond those that all families have
-	// switches that must stand so where they are given: nothing else is built
+	// values that these keys of config.json must have where they are present; others are refused
 	fixed map[string]bool
 	// sets what config.json may leave out to what transformers takes for it
 	defaults   func(*Config)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -77,6 +79,27 @@ func (s stored) pairs(ties bool) []objective.Group {
 		})
 	}
 	return out
+}
+
+// TestAllStored wants a stored value of every loss. Those of "uncertain" and "regression" are
+// elsewhere: the first is compared with its float64 reference alone, the second has a table of its
+// own.
+func TestAllStored(t *testing.T) {
+	s := readStored(t)
+	elsewhere := []string{"uncertain", "regression"}
+	for head, names := range map[string]string{
+		"reward": objective.RewardLosses(), "policy": objective.PolicyLosses(),
+	} {
+		pairs := map[string]map[string]storedCase{"reward": s.Reward, "policy": s.Policy}[head]
+		for _, name := range strings.Split(names, ", ") {
+			_, one := pairs[name]
+			_, group := s.Groups[name]
+			_, label := s.Labels.Losses[name]
+			if !one && !group && !label && !slices.Contains(elsewhere, name) {
+				t.Errorf("the %s loss %q has no stored value: add it to testdata/losses.py", head, name)
+			}
+		}
+	}
 }
 
 // TestStoredLosses compares every loss, graph and float64 reference, with torch's value and

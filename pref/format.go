@@ -40,7 +40,8 @@ type form struct {
 	read   func(f *fields, opt Options) (decoded, error)
 }
 
-// forms are all that haf knows. A format is added here, and nowhere else.
+// forms is the table of formats. To add one, write its constant, its row and its decoder, files in
+// testdata/formats and testdata/refused, and an example in docs/reference/data-formats.md.
 var forms = []form{
 	{HH, []string{"chosen", "rejected"}, bothTexts, decodeTranscripts},
 	{Pairs, []string{"prompt", "chosen", "rejected"}, notBestOf, pairBy("prompt")},

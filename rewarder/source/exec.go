@@ -159,6 +159,8 @@ type process struct {
 	ended  error       // after lines is closed: how it ended
 	stderr *tail
 	quit   chan struct{} // closed by kill
+	// settled is set once a first line was answered by one line and no more.
+	settled bool
 }
 
 // longestLine bounds a line that a command writes, in bytes.
@@ -239,19 +241,65 @@ func (p *process) explain(err error) error {
 	return err
 }
 
+// settling is how long a new process has to show that it writes lines that nobody asked for, such
+// as a banner, by which every reward would belong to another response.
+var settling = 100 * time.Millisecond
+
 // ask writes items as lines and reads a reward of each. It returns the rewards before an error, too.
+// The first item of a process is asked alone.
 func (p *process) ask(
 	ctx context.Context, items []item, timeout time.Duration, done func(n int),
 ) ([]float64, error) {
+	if err := p.silent(nil); err != nil {
+		return nil, err
+	}
+	if p.settled {
+		return p.exchange(ctx, items, timeout, done)
+	}
+	first, err := p.exchange(ctx, items[:1], timeout, done)
+	if err != nil {
+		return first, err
+	}
+	if err := p.silent(time.After(settling)); err != nil && !errors.Is(err, errEnded) {
+		return nil, err
+	} else if err != nil {
+		return first, err
+	}
+	p.settled = true
+	rest, err := p.exchange(ctx, items[1:], timeout, func(n int) { done(1 + n) })
+	return append(first, rest...), err
+}
+
+// silent waits for done, or not at all where it is nil, and returns an error if the process writes
+// or ends meanwhile.
+func (p *process) silent(done <-chan time.Time) error {
+	unasked := func(line string, ok bool) error {
+		if ok {
+			return fmt.Errorf("the command wrote %q, a line more than it read: its rewards may "+
+				"belong to other responses; messages belong on standard error", short(line))
+		}
+		return fmt.Errorf("%w: %w", errEnded, p.ended)
+	}
+	if done == nil {
+		select {
+		case line, ok := <-p.lines:
+			return unasked(line, ok)
+		default:
+			return nil
+		}
+	}
 	select {
 	case line, ok := <-p.lines:
-		if ok {
-			return nil, fmt.Errorf("the command wrote %q, a line more than it read: its rewards may "+
-				"belong to other responses", short(line))
-		}
-		return nil, fmt.Errorf("%w: %w", errEnded, p.ended)
-	default:
+		return unasked(line, ok)
+	case <-done:
+		return nil
 	}
+}
+
+// exchange is ask without the checks around it.
+func (p *process) exchange(
+	ctx context.Context, items []item, timeout time.Duration, done func(n int),
+) ([]float64, error) {
 	var written atomic.Int64
 	var writing sync.WaitGroup
 	writing.Go(func() {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -36,8 +37,13 @@ const asCommand = "HAF_TEST_COMMAND"
 func beCommand(how string) {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
-	if how == "early" {
+	if how == "early" || how == "shifted" {
 		fmt.Println("1")
+	}
+	if how == "unread" {
+		fmt.Print("1\n2\n3\n4\n5\n6\n7\n8\n")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return
 	}
 	n := 0
 	for ; lines.Scan(); n++ {
@@ -61,6 +67,8 @@ func beCommand(how string) {
 				_ = os.WriteFile(marker, nil, 0o644)
 				os.Exit(7)
 			}
+		case how == "shifted" && n == 6:
+			continue
 		case how == "hang":
 			time.Sleep(time.Minute)
 		case how == "words":
@@ -91,6 +99,8 @@ func behaving(t *testing.T, how string) string {
 }
 
 func TestCommandConforms(t *testing.T) {
+	defer func(d time.Duration) { settling = d }(settling)
+	settling = time.Millisecond // the suite starts hundreds of processes
 	for _, how := range []string{"well", "one"} { // the second is started anew for each response
 		t.Run(how, func(t *testing.T) {
 			r := mustOpen(t, behaving(t, how), Options{})
@@ -138,24 +148,22 @@ func TestCommandFaults(t *testing.T) {
 	}
 }
 
-// TestCommandLinesAhead notices in a later call that earlier rewards were out of step.
+// TestCommandLinesAhead refuses the first rewards of a command that wrote a line before it read one,
+// also where it writes one less later, so that the number of lines is right.
 func TestCommandLinesAhead(t *testing.T) {
-	r, err := Open(t.Context(), behaving(t, "early"), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	groups := rewarder.Alone(rewardertest.Samples()[:1])
-	for range 100 {
-		if _, err = r.Read(t.Context(), groups, nil); err != nil {
-			break
+	for _, how := range []string{"early", "shifted", "unread"} {
+		r, err := Open(t.Context(), behaving(t, how), Options{})
+		if err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if err == nil || !strings.Contains(err.Error(), "read") {
-		t.Error(err)
-	}
-	if err := r.Close(); err != nil {
-		t.Error(err)
+		groups := rewarder.Alone(rewardertest.Samples())
+		read, err := r.Read(t.Context(), groups, nil)
+		if err == nil || !strings.Contains(err.Error(), "read") {
+			t.Errorf("%s: %v, %v", how, read.Rewards, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -3,6 +3,8 @@ package source
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,7 +14,7 @@ import (
 
 // TestParse reads names of every scheme, and refuses those of none.
 func TestParse(t *testing.T) {
-	for name, want := range map[string]struct {
+	names := map[string]struct {
 		address string
 		model   bool
 	}{
@@ -23,10 +25,31 @@ func TestParse(t *testing.T) {
 		"/data/a:b":               {"/data/a:b", true},
 		"http://127.0.0.1:80#m":   {"http://127.0.0.1:80#m", false},
 		"https://rewards.example": {"https://rewards.example", false},
-	} {
+
+		"vllm+http://h:1/pooling#m":   {"http://h:1/pooling#m", false},
+		"vllm+https://h":              {"https://h", false},
+		"sglang+http://h:1":           {"http://h:1", false},
+		"sglang+https://h":            {"https://h", false},
+		"openrlhf+http://h:1":         {"http://h:1", false},
+		"openrlhf+https://h":          {"https://h", false},
+		"judge+http://h:1/v1#model":   {"http://h:1/v1#model", false},
+		"judge+https://h/v1#model":    {"https://h/v1#model", false},
+		"scores:rewards.jsonl":        {"rewards.jsonl", false},
+		"exec:python3 rule.py --fast": {"python3 rule.py --fast", false},
+	}
+	for name, want := range names {
 		s, err := Parse(name)
 		if err != nil || s.Address != want.address || IsModel(name) != want.model {
 			t.Errorf("%q: %+v, %v", name, s, err)
+		}
+	}
+	for _, s := range schemes {
+		for _, prefix := range s.prefixes {
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(names)), func(name string) bool {
+				return strings.HasPrefix(name, prefix)
+			}) {
+				t.Errorf("no name begins with %q", prefix)
+			}
 		}
 	}
 	for name, want := range map[string]string{
