@@ -100,7 +100,7 @@ func behaving(t *testing.T, how string) string {
 
 func TestCommandConforms(t *testing.T) {
 	defer func(d time.Duration) { settling = d }(settling)
-	settling = time.Millisecond // the suite starts hundreds of processes
+	settling = time.Millisecond                   // the suite starts hundreds of processes
 	for _, how := range []string{"well", "one"} { // the second is started anew for each response
 		t.Run(how, func(t *testing.T) {
 			r := mustOpen(t, behaving(t, how), Options{})
