@@ -1,6 +1,7 @@
 package pref
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,8 @@ func arrowRows(in io.Reader, size int64, columns []string, yield func(row) bool)
 	if err != nil {
 		return err
 	}
+	held := times{}
+	held.addFields(reader.Schema().Fields(), "")
 	line := 1
 	for reader.Next() {
 		batch := reader.RecordBatch()
@@ -59,7 +62,7 @@ func arrowRows(in io.Reader, size int64, columns []string, yield func(row) bool)
 			if err != nil {
 				return fmt.Errorf("row %d: %w", line, err)
 			}
-			if !yield(row{line: line, data: data}) {
+			if !yield(row{line: line, data: data, times: held}) {
 				return nil
 			}
 			line++
@@ -172,7 +175,14 @@ func arrowValue(column arrow.Array, i int) (any, error) {
 	case *array.RunEndEncoded, array.Union:
 		return nil, fmt.Errorf("the type %s has no form in JSON: write the column in another type", column.DataType())
 	}
-	return column.GetOneForMarshal(i), nil // times, decimals and bytes
+	value := column.GetOneForMarshal(i) // times, decimals and bytes
+	if _, ok := column.DataType().(arrow.DecimalType); ok {
+		return json.Number(fmt.Sprint(value)), nil
+	}
+	if timeName(column.DataType().ID()) != "" {
+		return fmt.Sprint(value), nil
+	}
+	return value, nil
 }
 
 func arrowObject(a *array.Struct, i int) (any, error) {

@@ -14,9 +14,10 @@ const maxRow = 256 << 20
 
 // A row is one JSON value of a file, not yet looked into. Its bytes are valid until the next row.
 type row struct {
-	file string
-	line int // the line, or the element of an array, from 1
-	data []byte
+	file  string
+	line  int // the line, or the element of an array, from 1
+	data  []byte
+	times times // of the table that the row is of
 }
 
 func (r row) source() Source { return Source{File: r.file, Line: r.line} }

@@ -13,10 +13,10 @@ import (
 const parquetMagic = "PAR1"
 
 // parquetRows passes the rows of a Parquet file as JSON objects, numbered from 1. Columns of every
-// type that JSON has a value for are read.
+// type that JSON has a value for are read, and times as text.
 func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
 	const batch = 64
-	reader, err := openParquet(f, size)
+	reader, types, err := openParquet(f, size)
 	if err != nil || reader == nil {
 		return err
 	}
@@ -25,11 +25,14 @@ func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
 	for line := 1; ; {
 		n, err := readParquet(reader, values)
 		for _, v := range values[:n] {
+			if types.change != nil {
+				v = types.change(v)
+			}
 			data, bad := jsonOf(v)
 			if bad != nil {
 				return fmt.Errorf("row %d: %w", line, bad)
 			}
-			if !yield(row{line: line, data: data}) {
+			if !yield(row{line: line, data: data, times: types.times}) {
 				return nil
 			}
 			line++
@@ -45,17 +48,19 @@ func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
 
 // openParquet and readParquet turn the library's panics on damaged files into errors. The reader of
 // a file without rows is nil.
-func openParquet(f io.ReaderAt, size int64) (reader *parquet.GenericReader[any], err error) {
+func openParquet(f io.ReaderAt, size int64) (
+	reader *parquet.GenericReader[any], types *parquetTypes, err error,
+) {
 	defer caught(&err)
 	if err := checkFooter(f, size); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return nil, fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: %w", err)
+		return nil, nil, fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: %w", err)
 	}
 	if err := oneOfEachName(file.Root(), ""); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The library fails at a file whose only group is without rows.
 	var groups []parquet.RowGroup
@@ -65,9 +70,10 @@ func openParquet(f io.ReaderAt, size int64) (reader *parquet.GenericReader[any],
 		}
 	}
 	if len(groups) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return parquet.NewGenericRowGroupReader[any](parquet.MultiRowGroup(groups...)), nil
+	reader = parquet.NewGenericRowGroupReader[any](parquet.MultiRowGroup(groups...))
+	return reader, typesOf(file), nil
 }
 
 // oneOfEachName refuses columns of one name, of which the library would pass the last.

@@ -106,7 +106,11 @@ func TestParquetErrors(t *testing.T) {
 
 func FuzzParquet(f *testing.F) {
 	f.Add(parquetFile(f, 3))
-	if data, err := os.ReadFile(filepath.Join("testdata", "pyarrow.parquet")); err == nil {
+	for _, name := range []string{"pyarrow.parquet", "types.parquet"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -18,6 +18,7 @@ func LoadPrompts(paths []string, opt Options) (prompts [][]Message, repeated int
 				return prompts, repeated, nil
 			}
 			prompt, err := decodePrompt(row.data, opt)
+			err = row.times.explain(err)
 			if err != nil {
 				return nil, 0, fmt.Errorf("pref: %s: %w", row.source(), err)
 			}

@@ -173,6 +173,7 @@ func readGroups(paths []string, opt Options, counts *Counts) iter.Seq2[Group, er
 			source := row.source()
 			d, f, err := decodeRow(row.data, opt)
 			if err != nil {
+				err = row.times.explain(err)
 				counts.Bad++
 				if counts.Bad <= opt.SkipBad {
 					continue

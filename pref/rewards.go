@@ -33,7 +33,7 @@ func ReadRewards(path string) iter.Seq2[Precomputed, error] {
 			p, err := decodeRewards(row.data)
 			p.Source = Source{File: path, Line: row.line}
 			if err != nil {
-				err = fmt.Errorf("pref: %s: %w", p.Source, err)
+				err = fmt.Errorf("pref: %s: %w", p.Source, row.times.explain(err))
 			}
 			if !yield(p, err) || err != nil {
 				return

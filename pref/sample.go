@@ -37,7 +37,7 @@ func ReadSamples(path string, opt Options) iter.Seq2[Sample, error] {
 			n++
 			s, err := decodeSample(row.data, opt)
 			if err != nil {
-				err = fmt.Errorf("pref: %s: %w", row.source(), err)
+				err = fmt.Errorf("pref: %s: %w", row.source(), row.times.explain(err))
 			}
 			if !yield(s, err) || err != nil {
 				return

@@ -23,3 +23,23 @@ with pq.ParquetWriter("no-rows-between.parquet", one.schema) as w:
     for table in (pairs(0), one, pairs(0), one):
         w.write_table(table)
 pq.write_table(pairs(2).append_column("chosen", pa.array(["x", "y"])), "column-twice.parquet")
+start = datetime.datetime(2020, 1, 1)
+types = pairs(
+    2,
+    big=pa.array([2**63, 2**64 - 2**11], pa.uint64()),
+    big32=pa.array([2**31, None], pa.uint32()),
+    half=pa.array([0.5, None], pa.float16()),
+    decimal=pa.array([decimal.Decimal("12.34"), None], pa.decimal128(10, 2)),
+    stamp=pa.array([start, None], pa.timestamp("us")),
+    date=pa.array([start.date(), None], pa.date32()),
+    time=pa.array([datetime.time(1), None], pa.time64("us")),
+    duration=pa.array([datetime.timedelta(1), None], pa.duration("us")),
+    inner=pa.array([{"stamp": start, "half": 1.5, "list": [2**63]}, None],
+                   pa.struct([("stamp", pa.timestamp("us")), ("half", pa.float16()), ("list", pa.list_(pa.uint64()))])),
+    stamps=pa.array([[start, start]] * 2, pa.list_(pa.timestamp("us"))),
+    halves=pa.array([[0.5, 2.5]] * 2, pa.list_(pa.float16())),
+    texts=pa.array([["a", "b"]] * 2, pa.list_(pa.string())),
+)
+pq.write_table(types, "types.parquet")
+with pa.ipc.new_stream("types.arrow", types.schema) as w:
+    w.write_table(types)
