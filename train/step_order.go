@@ -45,6 +45,18 @@ func newStepOrder(positions int, data Data, opt Options) (*stepOrder, error) {
 	return &s, nil
 }
 
+// sizeWarning says that steps are much larger than asked for, and "" otherwise: a step has one packed
+// batch at least, and short texts put many groups into one.
+func sizeWarning(stats pack.StepStats, batch, positions int) string {
+	if stats.Mean <= 1.5*float64(batch) {
+		return ""
+	}
+	fit := max(64, int(float64(positions)*float64(batch)/stats.Mean)/32*32)
+	return fmt.Sprintf("warning: a step has %.0f groups, and train.batch is %d: one packed batch of "+
+		"short texts holds that many; for smaller steps set train.tokens_per_batch = %d, now %d",
+		stats.Mean, batch, fit, positions)
+}
+
 // steps yields the steps that are made, each as its packed batches.
 func (s *stepOrder) steps() iter.Seq[[]int] {
 	return func(yield func([]int) bool) {

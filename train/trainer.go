@@ -79,7 +79,15 @@ func (t *trainer) prepare(ctx context.Context) error {
 		}
 	}
 	t.progress.Logf("packing: %s", t.order.packing)
-	t.progress.Logf("steps: %s", t.order.packing.StepStats(t.order.epochs[0]))
+	stats := t.order.packing.StepStats(t.order.epochs[0])
+	t.progress.Logf("steps: %s", stats)
+	if text := sizeWarning(stats, opt.Batch, model.Positions()); text != "" {
+		t.progress.Logf("%s", text)
+	}
+	if epochs := len(t.order.epochs); opt.Epochs > 0 && t.order.total < opt.MaxSteps {
+		t.progress.Logf("train.epochs = %d ends the run after %d steps, before train.max_steps = %d",
+			epochs, t.order.total, opt.MaxSteps)
+	}
 	t.reportMargins()
 	if opt.Objective.Kind == objective.Elastic {
 		if err := t.stepper.newEWC(); err != nil {
