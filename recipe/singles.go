@@ -55,12 +55,35 @@ func (r *Recipe) checkSingles() error {
 	return nil
 }
 
+// oneKind warns of labelled responses that are all desirable, or all undesirable: from those the
+// model learns to raise, or to lower, every reward. It is "" otherwise.
+func oneKind(groups []pref.Group) string {
+	count := map[bool]int{}
+	for _, g := range groups {
+		for _, desirable := range g.Labels {
+			count[desirable]++
+		}
+	}
+	if len(count) != 1 {
+		return ""
+	}
+	kind, other := "desirable", "undesirable"
+	if count[false] > 0 {
+		kind, other = other, kind
+	}
+	return fmt.Sprintf("warning: all %d labelled responses are %s: a model learns nothing from them "+
+		"about which is better; add %s ones", count[true]+count[false], kind, other)
+}
+
 // Encode is [Encode] for training by the recipe's objective: labelled responses have responses to
 // other prompts beside them where it estimates the KL.
 func (r *Recipe) Encode(
 	encoder *encode.Encoder, trained, valid []pref.Group,
 ) (train.Data, []string, error) {
 	data, lines, err := Encode(encoder, trained, valid)
+	if text := oneKind(trained); err == nil && text != "" {
+		lines = append(lines, text)
+	}
 	if err != nil || !r.Objective.hybrid().UsesMismatched() {
 		return data, lines, err
 	}

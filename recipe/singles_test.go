@@ -1,0 +1,32 @@
+package recipe
+
+import (
+	"strings"
+	"testing"
+
+	"haf/pref"
+)
+
+// TestOneKind warns where every label is the same, whichever that is.
+func TestOneKind(t *testing.T) {
+	labelled := func(labels ...bool) (groups []pref.Group) {
+		for _, l := range labels {
+			groups = append(groups, pref.Group{Responses: []string{"a"}, Labels: []bool{l}})
+		}
+		return groups
+	}
+	pair := pref.Group{Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Rejected: 1}}}
+	for want, groups := range map[string][]pref.Group{
+		"all 2 labelled responses are desirable":   labelled(true, true),
+		"all 3 labelled responses are undesirable": append(labelled(false, false, false), pair),
+	} {
+		if got := oneKind(groups); !strings.Contains(got, want) {
+			t.Errorf("%q, wanted %q", got, want)
+		}
+	}
+	for _, groups := range [][]pref.Group{labelled(true, false), {pair}} {
+		if got := oneKind(groups); got != "" {
+			t.Errorf("%+v: %q", groups, got)
+		}
+	}
+}
