@@ -139,7 +139,7 @@ func startSoak(t *testing.T) *soak {
 		s.want = append(s.want, scored.Reward)
 	}
 
-	s.cmd = exec.Command(program, "serve", "run", "-addr", "127.0.0.1:0", "-max-length", "64", "-positions", "256", "-max-queue", "4000", "-read-timeout", "2s", "-max-body", strconv.Itoa(soakMaxBody), "-log", "warn")
+	s.cmd = exec.Command(program, "serve", "run", "-addr", "127.0.0.1:0", "-max-length", "64", "-tokens-per-batch", "256", "-max-queue", "4000", "-read-timeout", "2s", "-max-body", strconv.Itoa(soakMaxBody), "-log", "warn")
 	s.cmd.Dir, s.cmd.Stderr = dir, s.stderr
 	s.cmd.Env = append(os.Environ(), "HAF_TOKENS=soak "+soakToken)
 	out, err := s.cmd.StdoutPipe()
