@@ -75,7 +75,7 @@ func killables() []killable {
 	return []killable{
 		{"train", train, resumed("train", train...), []string{"out/metrics.jsonl", "out/model"}},
 		{"rlhf", rlhf, resumed("rlhf", rlhf...), []string{"out/metrics.jsonl", "out/model"}},
-		{"paper", []string{"paper", "plan.toml", "-only", "main", "-out", "out"}, nil, []string{"out/page/results.jsonl"}},
+		{"paper", []string{"paper", "grid.toml", "-only", "main", "-out", "out"}, nil, []string{"out/page/results.jsonl"}},
 		{"merge", merge, done("out", merge...), []string{"out"}},
 		{"export", export, done("out", export...), []string{"out"}},
 		{"generate", generate, done("out", generate...), []string{"out"}},
@@ -146,7 +146,7 @@ func newChaos(t *testing.T, random *rand.Rand) *chaos {
 		t.Fatal(err)
 	}
 	c.write("tiny.toml", tinyRecipe)
-	for script, name := range map[string]string{"rlhf": "rl.toml", "paper": "plan.toml"} {
+	for script, name := range map[string]string{"rlhf": "rl.toml", "paper": "grid.toml"} {
 		c.write(name, section(t, script, name))
 	}
 	for _, command := range []string{
