@@ -32,7 +32,10 @@ func pairRow(prompt, chosen, rejected string) string {
 // TestData examines sets with one fault each.
 func TestData(t *testing.T) {
 	answer := func(i int) string { return strings.Repeat("a", 5+i%3) }
-	healthy := func(i int) string { return pairRow(fmt.Sprint("question ", i), answer(i), answer(i+1)+"b") }
+	healthy := func(i int) string {
+		return pairRow(fmt.Sprint("question ", i), answer(i), answer(i+1)+
+			"b")
+	}
 	for name, c := range map[string]struct {
 		rows  int
 		row   func(i int) string
@@ -40,7 +43,8 @@ func TestData(t *testing.T) {
 	}{
 		"small": {20, healthy, "size"},
 		"conflicts": {400, func(i int) string {
-			return []string{pairRow(fmt.Sprint(i/2), "yes", "not"), pairRow(fmt.Sprint(i/2), "not", "yes")}[i%2]
+			return []string{pairRow(fmt.Sprint(i/2), "yes", "not"),
+				pairRow(fmt.Sprint(i/2), "not", "yes")}[i%2]
 		}, "conflicts"},
 		"duplicates": {400, func(i int) string { return healthy(i / 2) }, "duplicates"},
 		"length": {400, func(i int) string {
@@ -57,7 +61,8 @@ func TestData(t *testing.T) {
 		}
 	}
 	large := write(t, 2000, func(i int) string {
-		return pairRow(fmt.Sprint("question ", i), answer(i), answer(i + 1)[:4]+strings.Repeat("b", 1+i%3))
+		return pairRow(fmt.Sprint("question ", i), answer(i), answer(i + 1)[:4]+
+			strings.Repeat("b", 1+i%3))
 	})
 	report, err := Data([]string{large}, []string{write(t, 5, func(i int) string {
 		return pairRow(fmt.Sprint("other ", i), "a", "b")

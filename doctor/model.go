@@ -58,7 +58,8 @@ func Model(
 var probes = []struct{ question, answer string }{
 	{"What is the capital of France?", "The capital of France is Paris."},
 	{"What is the capital of France?", "I do not know."},
-	{"Write a haiku about the sea.", "Grey waves fold and fall,\nfoam writes and unwrites the sand,\nthe shore forgets all."},
+	{"Write a haiku about the sea.", "Grey waves fold and fall,\nfoam writes and unwrites the " +
+		"sand,\nthe shore forgets all."},
 	{"How many legs does a spider have?", "Eight."},
 	{"How many legs does a spider have?", "A spider has four legs, two wings and a tail."},
 	{"Hello!", "Hi there! How can I help you today?"},

@@ -23,8 +23,9 @@ func klOf(steps []run.PolicyStep) []Finding {
 			"sampled distribution", "the KL from the reference is %.3g nats of a response at the end, "+
 			"and a mean KL is not negative: the responses are not samples of the policy", kl)}
 	case kl > 50:
-		return []Finding{warning("raise rlhf.kl_coefficient, or make fewer steps", "the KL from the reference is "+
-			"%.3g nats of a response at the end: the reward model sees texts unlike its training", kl)}
+		return []Finding{warning("raise rlhf.kl_coefficient, or make fewer steps",
+			"the KL from the reference is "+
+				"%.3g nats of a response at the end: the reward model sees texts unlike its training", kl)}
 	}
 	return nil
 }

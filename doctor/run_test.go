@@ -53,12 +53,15 @@ func TestRunChecks(t *testing.T) {
 		{"other reference", firstLoss(h, steps(3, func(i int, s *run.TrainStep) { s.PolicyLoss = 0.6 })),
 			"0.6000"},
 		{"gradients", gradients(steps(40, nil)), ""},
-		{"exploding", gradients(steps(40, func(i int, s *run.TrainStep) { s.GradNorm = math.Exp(float64(i)) })),
+		{"exploding", gradients(
+			steps(40, func(i int, s *run.TrainStep) { s.GradNorm = math.Exp(float64(i)) })),
 			"grew from"},
 		{"head", deadHead(h, steps(40, nil)), ""},
-		{"dead head", deadHead(h, steps(40, func(i int, s *run.TrainStep) { s.Margin = 1e-6 })), "margins"},
+		{"dead head", deadHead(h, steps(40, func(i int, s *run.TrainStep) { s.Margin = 1e-6 })),
+			"margins"},
 		{"fitting", overfitting(validations([]float64{0.7, 0.6, 0.59})), ""},
-		{"overfitting", overfitting(validations([]float64{0.7, 0.5, 0.9})), "rose from 0.5000 at step 20"},
+		{"overfitting", overfitting(validations([]float64{0.7, 0.5, 0.9})),
+			"rose from 0.5000 at step 20"},
 		{"large", smallValidation(run.Records{
 			Validations: validations([]float64{1, 1, 1}, 0.5, 0.6, 0.7)}), ""},
 		{"small", smallValidation(run.Records{
@@ -94,7 +97,8 @@ func TestOptimizationChecks(t *testing.T) {
 		"large KL":      {klOf, func(i int, s *run.PolicyStep) { s.KL = 90 }, "unlike its training"},
 		"equal rewards": {equalRewards, func(i int, s *run.PolicyStep) { s.Std = 0 }, "40 of 40"},
 		"truncated":     {truncated, func(i int, s *run.PolicyStep) { s.EOSRate = 0.1 }, "only 10 %"},
-		"drift":         {drift, func(i int, s *run.PolicyStep) { s.Length = float64(10 + 5*i) }, "grew from"},
+		"drift": {drift, func(i int, s *run.PolicyStep) { s.Length = float64(10 + 5*i) },
+			"grew from"},
 	} {
 		if found := c.check(healthy); len(found) > 0 {
 			t.Errorf("%s: found %+v in a healthy run", name, found)

@@ -85,7 +85,8 @@ func (d DemoResult) Write(w io.Writer) error {
 	if err := eval.Table(w, d.Rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nThe test choices are noisy: the very use they were drawn from is right "+
-		"on %.3f of them.\n%s, %.0f s.\n", d.Limit, d.device, d.Seconds)
+	_, err := fmt.Fprintf(w,
+		"\nThe test choices are noisy: the very use they were drawn from is right "+
+			"on %.3f of them.\n%s, %.0f s.\n", d.Limit, d.device, d.Seconds)
 	return err
 }

@@ -40,11 +40,25 @@ func TestCheck(t *testing.T) {
 		`undesirable_weight is 2, but reward "bce" and policy "dpo" do not read it: those that do are policy kto, apo-zero`: func(h *objective.Hybrid) {
 			h.Reward, h.UndesirableWeight = "bce", 2
 		},
-		`desirable_weight is 0, a positive number is wanted`:    func(h *objective.Hybrid) { h.Policy, h.DesirableWeight = "kto", 0 },
-		`regression gives the score head an output for each`:    func(h *objective.Hybrid) { h.Reward = "bradley-terry + regression" },
-		`center, l2 and batch_sum have nothing to draw them to`: func(h *objective.Hybrid) { h.Reward, h.L2 = "regression", 1 },
-		`explicit is "score", but reward is regression`:         func(h *objective.Hybrid) { h.Reward, h.Policy, h.Explicit = "regression", "rpo-sq", "score" },
-		`neither may be negative, one must be positive`:         func(h *objective.Hybrid) { h.RewardWeight, h.PolicyWeight = 0, 0 },
+		`desirable_weight is 0, a positive number is wanted`: func(h *objective.Hybrid) {
+			h.Policy,
+				h.DesirableWeight = "kto", 0
+		},
+		`regression gives the score head an output for each`: func(h *objective.Hybrid) {
+			h.Reward = "bradley-terry + regression"
+		},
+		`center, l2 and batch_sum have nothing to draw them to`: func(h *objective.Hybrid) {
+			h.Reward,
+				h.L2 = "regression", 1
+		},
+		`explicit is "score", but reward is regression`: func(h *objective.Hybrid) {
+			h.Reward, h.Policy,
+				h.Explicit = "regression", "rpo-sq", "score"
+		},
+		`neither may be negative, one must be positive`: func(h *objective.Hybrid) {
+			h.RewardWeight,
+				h.PolicyWeight = 0, 0
+		},
 	} {
 		h := with(change)
 		if err := h.Check(); err == nil || !strings.Contains(err.Error(), want) {
@@ -59,12 +73,17 @@ func TestUses(t *testing.T) {
 		reward, policy                    string
 		reference, ties, margins, targets bool
 	}{
-		{"bradley-terry", "dpo", true, false, false, false}, {"margin", "sft", false, false, true, false}, {"davidson", "simpo", false, true, false, false},
-		{"scaled + rao-kupper", "slic", false, true, true, false}, {"hinge", "rpo-sq + sft", true, false, true, false}, {"hinge", "rpo-sq-group", true, false, false, true},
+		{"bradley-terry", "dpo", true, false, false, false}, {"margin", "sft", false, false, true, false},
+		{"davidson", "simpo", false, true, false, false},
+		{"scaled + rao-kupper", "slic", false, true, true, false},
+		{"hinge", "rpo-sq + sft", true, false, true, false}, {"hinge", "rpo-sq-group", true, false, false,
+			true},
 	} {
 		h := with(func(h *objective.Hybrid) { h.Reward, h.Policy = c.reward, c.policy })
-		if h.UsesReference() != c.reference || h.UsesTies() != c.ties || h.UsesMargins() != c.margins || h.UsesTargets() != c.targets {
-			t.Errorf("%s and %s: reference %v, ties %v, margins %v, targets %v", c.reward, c.policy, h.UsesReference(), h.UsesTies(), h.UsesMargins(), h.UsesTargets())
+		if h.UsesReference() != c.reference || h.UsesTies() != c.ties || h.UsesMargins() != c.margins ||
+			h.UsesTargets() != c.targets {
+			t.Errorf("%s and %s: reference %v, ties %v, margins %v, targets %v", c.reward, c.policy,
+				h.UsesReference(), h.UsesTies(), h.UsesMargins(), h.UsesTargets())
 		}
 		h.PolicyWeight = 0
 		if h.UsesReference() || h.UsesTargets() {
@@ -78,8 +97,14 @@ func TestUses(t *testing.T) {
 func TestBounded(t *testing.T) {
 	random := rand.New(rand.NewPCG(6, 0))
 	set := map[string]func(h *objective.Hybrid, name string){
-		objective.RewardLosses(): func(h *objective.Hybrid, name string) { h.Reward, h.PolicyWeight = name, 0 },
-		objective.PolicyLosses(): func(h *objective.Hybrid, name string) { h.Policy, h.RewardWeight = name, 0 },
+		objective.RewardLosses(): func(h *objective.Hybrid, name string) {
+			h.Reward,
+				h.PolicyWeight = name, 0
+		},
+		objective.PolicyLosses(): func(h *objective.Hybrid, name string) {
+			h.Policy,
+				h.RewardWeight = name, 0
+		},
 	}
 	for names, choose := range set {
 		for _, name := range strings.Split(names, ", ") {
@@ -115,10 +140,12 @@ func TestUsesOfSingles(t *testing.T) {
 		{"regression", "dpo", true, false, true, false, true},
 	} {
 		h := with(func(h *objective.Hybrid) { h.Reward, h.Policy = c.reward, c.policy })
-		got := []bool{h.UsesComparisons(), h.UsesLabels(), h.UsesAttributes(), h.UsesMismatched(), h.UsesReference()}
+		got := []bool{h.UsesComparisons(), h.UsesLabels(), h.UsesAttributes(), h.UsesMismatched(),
+			h.UsesReference()}
 		want := []bool{c.comparisons, c.labels, c.attributes, c.mismatched, c.reference}
 		if !slices.Equal(got, want) {
-			t.Errorf("%s and %s: comparisons, labels, attributes, mismatched, reference are %v, want %v", c.reward, c.policy, got, want)
+			t.Errorf("%s and %s: comparisons, labels, attributes, mismatched, reference are %v, want %v",
+				c.reward, c.policy, got, want)
 		}
 	}
 }

@@ -178,11 +178,14 @@ func labelledGroups(random *rand.Rand, scale, shift float64) []objective.Group {
 func TestLabelReferences(t *testing.T) {
 	backend := newBackend(t)
 	for name, set := range map[string]func(*objective.Hybrid){
-		"bce":       func(h *objective.Hybrid) { h.Reward, h.PolicyWeight = "bce", 0 },
-		"kto":       func(h *objective.Hybrid) { h.RewardWeight, h.Policy = 0, "kto" },
-		"apo-zero":  func(h *objective.Hybrid) { h.RewardWeight, h.Policy = 0, "apo-zero" },
-		"both":      func(h *objective.Hybrid) { h.Reward, h.Policy = "bce", "kto" },
-		"mixed":     func(h *objective.Hybrid) { h.Reward, h.Policy = "bradley-terry + 0.5 bce", "dpo + 2 kto" },
+		"bce":      func(h *objective.Hybrid) { h.Reward, h.PolicyWeight = "bce", 0 },
+		"kto":      func(h *objective.Hybrid) { h.RewardWeight, h.Policy = 0, "kto" },
+		"apo-zero": func(h *objective.Hybrid) { h.RewardWeight, h.Policy = 0, "apo-zero" },
+		"both":     func(h *objective.Hybrid) { h.Reward, h.Policy = "bce", "kto" },
+		"mixed": func(h *objective.Hybrid) {
+			h.Reward, h.Policy = "bradley-terry + 0.5 bce",
+				"dpo + 2 kto"
+		},
 		"link":      func(h *objective.Hybrid) { h.Reward, h.Policy, h.LinkScale = "bce", "kto", 1.7 },
 		"pairs too": func(h *objective.Hybrid) { h.Policy = "0.5 dpo + kto" },
 	} {

@@ -149,7 +149,8 @@ func arrowValue(column arrow.Array, i int) (any, error) {
 		return a.Value(i), nil
 	case *array.Float64:
 		return a.Value(i), nil
-	case *array.Int8, *array.Int16, *array.Int32, *array.Int64, *array.Uint8, *array.Uint16, *array.Uint32, *array.Uint64:
+	case *array.Int8, *array.Int16, *array.Int32, *array.Int64, *array.Uint8, *array.Uint16,
+		*array.Uint32, *array.Uint64:
 		return a.(interface{ ValueAsAny(int) any }).ValueAsAny(i), nil
 	case *array.Dictionary:
 		return arrowValue(a.Dictionary(), a.GetValueIndex(i))
@@ -161,7 +162,8 @@ func arrowValue(column arrow.Array, i int) (any, error) {
 		begin, end := a.ValueOffsets(i)
 		values := a.ListValues()
 		if begin < 0 || end < begin || end > int64(values.Len()) || end-begin > maxItems {
-			return nil, fmt.Errorf("a list of the elements %d to %d of %d, wanted at most %d of them", begin, end, values.Len(), maxItems)
+			return nil, fmt.Errorf("a list of the elements %d to %d of %d, wanted at most %d of them", begin,
+				end, values.Len(), maxItems)
 		}
 		list := make([]any, 0, end-begin)
 		for k := begin; k < end; k++ {
@@ -173,7 +175,8 @@ func arrowValue(column arrow.Array, i int) (any, error) {
 		}
 		return list, nil
 	case *array.RunEndEncoded, array.Union:
-		return nil, fmt.Errorf("the type %s has no form in JSON: write the column in another type", column.DataType())
+		return nil, fmt.Errorf("the type %s has no form in JSON: write the column in another type",
+			column.DataType())
 	}
 	value := column.GetOneForMarshal(i) // times, decimals and bytes
 	if _, ok := column.DataType().(arrow.DecimalType); ok {

@@ -38,7 +38,8 @@ func (m *arrowMessages) Message() (*ipc.Message, error) {
 		return nil, cutOff(err)
 	}
 	if binary.LittleEndian.Uint32(head[:]) != 0xffffffff {
-		return nil, errors.New("no mark of a message (files of Arrow before 0.15 have none: write it again)")
+		return nil, errors.New(
+			"no mark of a message (files of Arrow before 0.15 have none: write it again)")
 	}
 	n := int64(int32(binary.LittleEndian.Uint32(head[4:])))
 	switch {
@@ -139,7 +140,8 @@ func checkFields(of flatbuffers.Table, slot flatbuffers.VOffsetT, depth int, lef
 		return err
 	}
 	if *left -= n; *left < 0 || depth == 0 {
-		return fmt.Errorf("more than %d columns, or nested more than %d deep", maxArrowFields, maxArrowDepth)
+		return fmt.Errorf("more than %d columns, or nested more than %d deep", maxArrowFields,
+			maxArrowDepth)
 	}
 	for i := range n {
 		field := flatbuffers.Table{Bytes: of.Bytes, Pos: of.Indirect(start + flatbuffers.UOffsetT(4*i))}
@@ -175,7 +177,9 @@ func checkBatch(batch flatbuffers.Table) error {
 }
 
 // vector returns where a list in a table begins and how many elements of so many bytes it has.
-func vector(of flatbuffers.Table, slot flatbuffers.VOffsetT, bytes int) (start flatbuffers.UOffsetT, n int, err error) {
+func vector(
+	of flatbuffers.Table, slot flatbuffers.VOffsetT, bytes int,
+) (start flatbuffers.UOffsetT, n int, err error) {
 	at := flatbuffers.UOffsetT(of.Offset(slot))
 	if at == 0 {
 		return 0, 0, nil

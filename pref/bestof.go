@@ -154,7 +154,8 @@ func decodeHHH(f *fields, opt Options) (decoded, error) {
 		return decoded{}, err
 	}
 	if len(labels) != len(choices) {
-		return decoded{}, wrong("targets.labels", "%d of them, wanted one for each of the %d choices", len(labels), len(choices))
+		return decoded{}, wrong("targets.labels", "%d of them, wanted one for each of the %d choices",
+			len(labels), len(choices))
 	}
 	var chosen, rejected []string
 	for i, item := range labels {

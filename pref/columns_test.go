@@ -23,13 +23,15 @@ func TestColumns(t *testing.T) {
 		{"prompt=instruction,chosen=output_1,rejected=output_2",
 			`{"instruction":"q","input":"more","output_1":"a","output_2":"b","preference":2}`,
 			NewPair(user("q"), "a", "b", Source{}), `"input", "preference"`},
-		{"prompt=question,responses=answers,scores=votes", `{"question":"q","answers":["a","b"],"votes":[2,1]}`,
+		{"prompt=question,responses=answers,scores=votes",
+			`{"question":"q","answers":["a","b"],"votes":[2,1]}`,
 			Group{Prompt: user("q"), Responses: []string{"a", "b"}, Scores: []float64{2, 1},
 				Comparisons: []Comparison{{Chosen: 0, Rejected: 1}}}, ""},
 		{"system=-", `{"system":"s","prompt":"q","chosen":"a","rejected":"b"}`,
 			NewPair(user("q"), "a", "b", Source{}), `"system"`},
 		{"system=instructions", `{"instructions":"s","question":"q","response_j":"a","response_k":"b"}`,
-			NewPair([]Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}}, "a", "b", Source{}), ""},
+			NewPair([]Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}}, "a", "b", Source{}),
+			""},
 		{"prompt=question", `{"prompt":"p","question":"q","chosen":"a","rejected":"b"}`,
 			NewPair(user("q"), "a", "b", Source{}), `"prompt"`},
 	} {
@@ -58,14 +60,16 @@ func TestColumnErrors(t *testing.T) {
 		"prompt": "gives no column", "prompt=": "gives no column", "x=y": `there is no column "x"`,
 		"prompt=a,prompt=b": "given twice",
 	} {
-		if err := new(Columns).UnmarshalText([]byte(columns)); err == nil || !strings.Contains(err.Error(), want) {
+		if err := new(Columns).UnmarshalText([]byte(columns)); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %s", columns, err, want)
 		}
 	}
 	for _, c := range []struct{ columns, want string }{
 		{"prompt=q", `c.jsonl:1: field "q": missing or null, wanted the prompt beside`},
 		{"prompt=chosen.text", `c.jsonl:1: field "chosen": text, wanted an object`},
-		{"margin=m", `c.jsonl: no row has the column "m", which the margin was to be read from; the last row has "chosen", "prompt", "rejected"`},
+		{"margin=m",
+			`c.jsonl: no row has the column "m", which the margin was to be read from; the last row has "chosen", "prompt", "rejected"`},
 		{"chosen=n", `c.jsonl:1: field "n": missing or null`},
 		{"prompt=chosen,chosen=prompt", ""},
 	} {
@@ -73,8 +77,10 @@ func TestColumnErrors(t *testing.T) {
 		if err := opt.Columns.UnmarshalText([]byte(c.columns)); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := Load([]string{file(t, "c.jsonl", []byte(`{"prompt":"q","chosen":"a","rejected":"b","n":null}`))}, opt)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		_, _, err := Load(
+			[]string{file(t, "c.jsonl", []byte(`{"prompt":"q","chosen":"a","rejected":"b","n":null}`))}, opt)
+		if c.want == "" && err != nil || c.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, wanted %s", c.columns, err, c.want)
 		}
 	}
@@ -85,7 +91,8 @@ func TestNegativeMargins(t *testing.T) {
 {"prompt":"q","responses":["a","b","c"],"comparisons":[{"chosen":0,"rejected":1,"margin":1},{"chosen":2,"rejected":0,"margin":-3}]}
 {"prompt":"q","chosen":"a","rejected":"b","score_chosen":1,"score_rejected":1}`
 	path := file(t, "m.jsonl", []byte(rows))
-	if _, _, err := Load([]string{path}, Options{}); err == nil || !strings.Contains(err.Error(), `m.jsonl:1: field "margin": -2, wanted 0 or more`) {
+	if _, _, err := Load([]string{path}, Options{}); err == nil ||
+		!strings.Contains(err.Error(), `m.jsonl:1: field "margin": -2, wanted 0 or more`) {
 		t.Error(err)
 	}
 	groups, counts, err := Load([]string{path}, Options{NegativeMargin: NegativeFlip})
@@ -125,7 +132,8 @@ func TestNonText(t *testing.T) {
 func TestMessageJSON(t *testing.T) {
 	for _, m := range []Message{
 		{Role: User, Content: "a \"b\" <c>"},
-		{Role: Assistant, Parts: `{"content":null,"tool_calls":[{"function":{"arguments":{"z":1,"a":2},"name":"f"}}]}`},
+		{Role: Assistant,
+			Parts: `{"content":null,"tool_calls":[{"function":{"arguments":{"z":1,"a":2},"name":"f"}}]}`},
 		{Role: Assistant, Content: "x", Parts: `{"reasoning_content":"y"}`},
 		{Role: User, Content: "q", Tools: `[{"name":"f"}]`},
 		{Role: Tool, Content: "1", Parts: `{"name":"f","tool_call_id":"7"}`},
@@ -152,12 +160,14 @@ func TestMessageJSON(t *testing.T) {
 
 // An unknown key of a row or of a message is reported.
 func TestUnreadKeys(t *testing.T) {
-	path := file(t, "m.jsonl", []byte(`{"prompt":[{"role":"user","content":"q","weight":1}],"chosen":"a","rejected":"b","x":1,"y":null}
+	path := file(t, "m.jsonl",
+		[]byte(`{"prompt":[{"role":"user","content":"q","weight":1}],"chosen":"a","rejected":"b","x":1,"y":null}
 {"prompt":"[INST] q [/INST]","chosen":"a","rejected":"b","x":2}
 {"prompt":"p","responses":["a","b"],"comparisons":[{"chosen":0,"rejected":1,"margin":1,"by":"x"}]}`))
 	_, counts, err := Load([]string{path}, Options{})
 	want := map[string]int{"prompt[].weight": 1, "x": 2, "comparisons[].by": 1}
-	if err != nil || !reflect.DeepEqual(counts.Unread, want) || counts.Marked != 1 || counts.Marks["[INST]"] != 1 {
+	if err != nil || !reflect.DeepEqual(counts.Unread, want) || counts.Marked != 1 ||
+		counts.Marks["[INST]"] != 1 {
 		t.Errorf("%+v, %v", counts, err)
 	}
 }

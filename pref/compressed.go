@@ -68,7 +68,8 @@ func (e *expanded) Read(p []byte) (int, error) {
 	case err != nil && err != io.EOF:
 		err = damagedCompression(e.kind, err)
 	case e.n > e.free && e.n/maxExpansion > e.in.n:
-		err = fmt.Errorf("%d bytes of %s hold more than %d bytes of text, over %d times as many: it is no data of preferences",
+		err = fmt.Errorf("%d bytes of %s hold more than %d bytes of text, over %d times as many: it is "+
+			"no data of preferences",
 			e.in.n, e.kind, e.n, maxExpansion)
 	}
 	return n, err
@@ -79,7 +80,8 @@ func damagedCompression(kind string, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF:
 		return fmt.Errorf("truncated %s, wanted a whole file: fetch it again", kind)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return fmt.Errorf("the zstd file needs a window of more than %d bytes: compress it again without --ultra or --long", maxWindow)
+		return fmt.Errorf("the zstd file needs a window of more than %d bytes: compress it again "+
+			"without --ultra or --long", maxWindow)
 	}
 	return fmt.Errorf("damaged %s, wanted a whole file: fetch it again: %w", kind, err)
 }

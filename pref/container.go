@@ -162,7 +162,8 @@ func streamRows(in *bufio.Reader, file shard, size int64, yield func(row) bool) 
 		}
 		switch inner := kindOf(head); inner {
 		case kindGzip, kindZstd, kindParquet:
-			return fmt.Errorf("%s inside %s, wanted %s: uncompress the file first", inner, kind, knownContainers)
+			return fmt.Errorf("%s inside %s, wanted %s: uncompress the file first", inner, kind,
+				knownContainers)
 		default:
 			kind = inner
 		}
@@ -182,7 +183,8 @@ func streamRows(in *bufio.Reader, file shard, size int64, yield func(row) bool) 
 }
 
 // tables are the text formats that haf does not read, by the ending of a file's name.
-var tables = map[string]string{".csv": "CSV", ".tsv": "CSV with tabs", ".txt": "plain text", ".xml": "XML", ".yaml": "YAML", ".yml": "YAML", ".md": "Markdown"}
+var tables = map[string]string{".csv": "CSV", ".tsv": "CSV with tabs", ".txt": "plain text",
+	".xml": "XML", ".yaml": "YAML", ".yml": "YAML", ".md": "Markdown"}
 
 // textRows reads JSON, and refuses a file of other text by its name, whose first row would only be
 // malformed.

@@ -58,9 +58,11 @@ func TestShards(t *testing.T) {
 	half := func(i int) string {
 		return fmt.Sprintf(`{"prompt":"q","response":"answer %d","helpfulness":%d}`, i, i) + "\n"
 	}
-	for name, text := range map[string]string{"b.jsonl": half(2), "a.jsonl": half(0) + half(1), "deep/c.jsonl": pairRows(1)[0]} {
+	for name, text := range map[string]string{"b.jsonl": half(2), "a.jsonl": half(0) + half(1),
+		"deep/c.jsonl": pairRows(1)[0]} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if os.MkdirAll(filepath.Dir(path), 0o755) != nil || os.WriteFile(path, []byte(text), 0o644) != nil {
+		if os.MkdirAll(filepath.Dir(path), 0o755) != nil ||
+			os.WriteFile(path, []byte(text), 0o644) != nil {
 			t.Fatal("no folder")
 		}
 	}
@@ -99,7 +101,8 @@ func TestShardErrors(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name, text string) string {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if os.MkdirAll(filepath.Dir(path), 0o755) != nil || os.WriteFile(path, []byte(text), 0o644) != nil {
+		if os.MkdirAll(filepath.Dir(path), 0o755) != nil ||
+			os.WriteFile(path, []byte(text), 0o644) != nil {
 			t.Fatal("no folder")
 		}
 		return path
@@ -110,39 +113,44 @@ func TestShardErrors(t *testing.T) {
 	put("gone/state.json", `{"_data_files":[{"filename":"data-00000-of-00001.arrow"}]}`)
 	put("none/state.json", `{"_data_files":[]}`)
 	put("bad/state.json", `{`)
-	put("index/state.json", `{"_data_files":[{"filename":"a.arrow"}],"_indices_data_files":[{"filename":"i.arrow"}]}`)
+	put("index/state.json",
+		`{"_data_files":[{"filename":"a.arrow"}],"_indices_data_files":[{"filename":"i.arrow"}]}`)
 	put("dict/dataset_dict.json", `{"splits":["a","b","../up"]}`)
-	put("config/README.md", "---\nconfigs:\n- config_name: x\n  data_files: a.jsonl\n- config_name: y\n  data_files: ../two/train.jsonl\n---\n")
+	put("config/README.md", "---\nconfigs:\n- config_name: x\n  data_files: a.jsonl\n- config_name: "+
+		"y\n  data_files: ../two/train.jsonl\n---\n")
 	put("config/a.jsonl", "{}")
 	column, err := os.ReadFile(filepath.Join("testdata", "containers", "types.arrow"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	put("column/data.arrow", string(column))
-	put("column/state.json", `{"_data_files":[{"filename":"data.arrow"}],"_format_columns":["prompt","other"]}`)
+	put("column/state.json",
+		`{"_data_files":[{"filename":"data.arrow"}],"_format_columns":["prompt","other"]}`)
 	for path, want := range map[string]string{
-		"two":             "has 2 splits: name one of " + dir + "/two:train, " + dir + "/two:test",
-		"two:dev":         `has no split "dev": there are`,
-		"nothing":         "no such file or directory",
-		"nothing:x":       "no such file or directory",
-		"two/*.parquet":   "no file matches the pattern",
-		"two/[":           "syntax error in pattern",
-		"up":              `state.json names "../two/train.jsonl", which is outside the folder`,
-		"gone":            "gone/data-00000-of-00001.arrow: no such file or directory",
-		"none":            "state.json names no file in _data_files",
-		"bad":             "bad/state.json: unexpected end of JSON input",
-		"index":           "the rows are chosen by an index",
-		"up:train":        "without splits: leave out",
-		"dict":            "has 3 splits: name one of " + dir + "/dict:a",
-		"dict:c":          `has no split "c"`,
-		"dict:../up":      `has no split "../up"`,
-		"config":          "has several configurations and no default: name one of " + dir + "/config:x/train",
+		"two":           "has 2 splits: name one of " + dir + "/two:train, " + dir + "/two:test",
+		"two:dev":       `has no split "dev": there are`,
+		"nothing":       "no such file or directory",
+		"nothing:x":     "no such file or directory",
+		"two/*.parquet": "no file matches the pattern",
+		"two/[":         "syntax error in pattern",
+		"up":            `state.json names "../two/train.jsonl", which is outside the folder`,
+		"gone":          "gone/data-00000-of-00001.arrow: no such file or directory",
+		"none":          "state.json names no file in _data_files",
+		"bad":           "bad/state.json: unexpected end of JSON input",
+		"index":         "the rows are chosen by an index",
+		"up:train":      "without splits: leave out",
+		"dict":          "has 3 splits: name one of " + dir + "/dict:a",
+		"dict:c":        `has no split "c"`,
+		"dict:../up":    `has no split "../up"`,
+		"config": "has several configurations and no default: name one of " + dir +
+			"/config:x/train",
 		"config:y":        `"../two/train.jsonl" is no path inside the data set`,
 		"column":          `state.json names the column "other", which the file lacks`,
 		"two/train.jsonl": "keys no key at all fit no form",
 	} {
 		_, _, err := Load([]string{dir + "/" + path}, Options{})
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "pref: ") {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.HasPrefix(err.Error(), "pref: ") {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
@@ -165,17 +173,20 @@ func TestUnknownContainers(t *testing.T) {
 		{"a.csv", "prompt,chosen,rejected\n", "the file is CSV"},
 		{"a.tsv.gz", string(zipped(t, []byte("prompt\tchosen\n"))), "the file is CSV with tabs"},
 		{"a.txt", "Hello", "the file is plain text"},
-		{"a.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "the file is a Git LFS pointer"},
+		{"a.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+			"the file is a Git LFS pointer"},
 		{"a.parquet.gz", string(zipped(t, parquet)), "Parquet inside gzip"},
 		{"a.jsonl.gz.gz", string(zipped(t, zipped(t, []byte("{}")))), "gzip inside gzip"},
 	} {
 		_, _, err := Load([]string{file(t, c.name, []byte(c.content))}, Options{})
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "wanted JSON lines (.jsonl), a JSON array (.json), Parquet") {
+		if err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), "wanted JSON lines (.jsonl), a JSON array (.json), Parquet") {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
 	// A name alone decides nothing.
-	if groups, _, err := Load([]string{file(t, "a.csv", []byte(pairRows(1)[0]))}, Options{}); err != nil || len(groups) != 1 {
+	if groups, _, err := Load([]string{file(t, "a.csv", []byte(pairRows(1)[0]))},
+		Options{}); err != nil || len(groups) != 1 {
 		t.Errorf("JSON lines named .csv: %v", err)
 	}
 }
@@ -192,8 +203,10 @@ func zstandard(t testing.TB, text []byte, opt ...zstd.EOption) []byte {
 func TestZstandard(t *testing.T) {
 	text := []byte(strings.Join(pairRows(2000), "\n"))
 	whole := zstandard(t, text)
-	for name, content := range map[string][]byte{"a.jsonl.zst": whole, "a.json.zst": zstandard(t, []byte("["+strings.Join(pairRows(2000), ",")+"]"))} {
-		if groups, _, err := Load([]string{file(t, name, content)}, Options{}); err != nil || len(groups) != 2000 {
+	for name, content := range map[string][]byte{"a.jsonl.zst": whole,
+		"a.json.zst": zstandard(t, []byte("["+strings.Join(pairRows(2000), ",")+"]"))} {
+		if groups, _, err := Load([]string{file(t, name, content)}, Options{}); err != nil ||
+			len(groups) != 2000 {
 			t.Errorf("%s: %d groups, %v", name, len(groups), err)
 		}
 	}
@@ -205,13 +218,15 @@ func TestZstandard(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"cut.jsonl.zst":    {whole[:len(whole)/2], "truncated zstd, wanted a whole file"},
-		"head.zst":         {whole[:6], "truncated zstd"},
-		"sum.zst":          {broken, "damaged zstd, wanted a whole file: fetch it again: CRC check failed"},
+		"cut.jsonl.zst": {whole[:len(whole)/2], "truncated zstd, wanted a whole file"},
+		"head.zst":      {whole[:6], "truncated zstd"},
+		"sum.zst": {
+			broken, "damaged zstd, wanted a whole file: fetch it again: CRC check failed"},
 		"tail.zst":         {append(slices.Clone(whole), "more"...), "zstd, wanted a whole file"},
 		"window.jsonl.zst": {[]byte(window), "a window of more than 134217728 bytes"},
 	} {
-		if _, _, err := Load([]string{file(t, name, c.content)}, Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := Load([]string{file(t, name, c.content)}, Options{}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
@@ -239,7 +254,8 @@ func TestBombs(t *testing.T) {
 	}
 	// A line without an end is bounded by the row.
 	long := zstandard(t, append([]byte(`{"prompt":"`), bytes.Repeat([]byte("x"), maxRow)...))
-	if _, _, err := Load([]string{file(t, "a.jsonl.zst", long)}, Options{}); err == nil || !strings.Contains(err.Error(), "longer than") {
+	if _, _, err := Load([]string{file(t, "a.jsonl.zst", long)}, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "longer than") {
 		t.Errorf("a long line: %v", err)
 	}
 }
@@ -247,7 +263,8 @@ func TestBombs(t *testing.T) {
 // arrowStream writes rows of one text column, in batches of at most n rows.
 func arrowStream(t testing.TB, rows, n int, opt ...ipc.Option) []byte {
 	t.Helper()
-	schema := arrow.NewSchema([]arrow.Field{{Name: "prompt", Type: arrow.BinaryTypes.String}, {Name: "chosen", Type: arrow.BinaryTypes.LargeString},
+	schema := arrow.NewSchema([]arrow.Field{{Name: "prompt", Type: arrow.BinaryTypes.String},
+		{Name: "chosen", Type: arrow.BinaryTypes.LargeString},
 		{Name: "rejected", Type: arrow.BinaryTypes.String}}, nil)
 	var b bytes.Buffer
 	w := ipc.NewWriter(&b, append(opt, ipc.WithSchema(schema))...)
@@ -275,7 +292,8 @@ func TestArrow(t *testing.T) {
 		t.Fatalf("%d groups, %v, %v", len(groups), counts, err)
 	}
 	for i, g := range groups {
-		if want := NewPair(user(fmt.Sprint("prompt ", i)), "good", "bad", Source{path, i + 1}); !reflect.DeepEqual(g, want) {
+		if want := NewPair(user(fmt.Sprint("prompt ", i)), "good", "bad",
+			Source{path, i + 1}); !reflect.DeepEqual(g, want) {
 			t.Fatalf("%+v, wanted %+v", g, want)
 		}
 	}
@@ -289,7 +307,8 @@ func TestArrowErrors(t *testing.T) {
 	bomb := arrowStream(t, 50, 50, ipc.WithZstd())
 	at := bytes.LastIndex(bomb, []byte("\x28\xb5\x2f\xfd")) - 8
 	copy(bomb[at:], "\x00\x00\x00\x00\x00\x01\x00\x00") // a column of 1 TB
-	twice := arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.Null}, {Name: "a", Type: arrow.Null}}, nil)
+	twice := arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.Null},
+		{Name: "a", Type: arrow.Null}}, nil)
 	var double bytes.Buffer
 	if err := ipc.NewWriter(&double, ipc.WithSchema(twice)).Close(); err != nil {
 		t.Fatal(err)
@@ -306,7 +325,8 @@ func TestArrowErrors(t *testing.T) {
 		"head":    {[]byte("ARROW1"), "truncated Arrow"},
 		"twice":   {double.Bytes(), `two columns are named "a"`},
 	} {
-		if _, _, err := Load([]string{file(t, name+".arrow", c.content)}, Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := Load([]string{file(t, name+".arrow", c.content)}, Options{}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
@@ -314,12 +334,14 @@ func TestArrowErrors(t *testing.T) {
 
 // Text that is no UTF-8 is a bad row of its file, not an error of the file.
 func TestTableText(t *testing.T) {
-	for text, want := range map[string]string{"a\"\\\n\x00é☀": `"a\"\\\u000a\u0000é☀"`, "": `""`, "\xff": "\"\xff\""} {
+	for text, want := range map[string]string{"a\"\\\n\x00é☀": `"a\"\\\u000a\u0000é☀"`, "": `""`,
+		"\xff": "\"\xff\""} {
 		if got := string(appendQuoted(nil, text)); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}
-	_, counts, err := Load([]string{file(t, "a.parquet", parquetText(t, "good", "b\xffd", "good"))}, Options{SkipBad: 1})
+	_, counts, err := Load([]string{file(t, "a.parquet", parquetText(t, "good", "b\xffd", "good"))},
+		Options{SkipBad: 1})
 	if err != nil || counts.Bad != 1 || counts.Read != 3 {
 		t.Errorf("%v, %v", counts, err)
 	}
@@ -329,7 +351,8 @@ func FuzzContainers(f *testing.F) {
 	f.Add(arrowStream(f, 3, 2))
 	f.Add(arrowStream(f, 3, 2, ipc.WithZstd()))
 	f.Add(zstandard(f, []byte(pairRows(1)[0])))
-	for _, name := range []string{"types.arrow", "types-file.arrow", "types.arrow.zst", "saved/data-00001-of-00002.arrow"} {
+	for _, name := range []string{"types.arrow", "types-file.arrow", "types.arrow.zst",
+		"saved/data-00001-of-00002.arrow"} {
 		if data, err := os.ReadFile(filepath.Join("testdata", "containers", name)); err == nil {
 			f.Add(data)
 		}
@@ -339,11 +362,12 @@ func FuzzContainers(f *testing.F) {
 			return
 		}
 		n := 0
-		_ = streamRows(bufio.NewReader(bytes.NewReader(data)), shard{path: "a"}, int64(len(data)), func(r row) bool {
-			n++
-			_, _, _ = decodeRow(r.data, Options{}) // no panic, whatever it holds
-			return n < 1000
-		})
+		_ = streamRows(bufio.NewReader(bytes.NewReader(data)), shard{path: "a"}, int64(len(data)),
+			func(r row) bool {
+				n++
+				_, _, _ = decodeRow(r.data, Options{}) // no panic, whatever it holds
+				return n < 1000
+			})
 	})
 }
 

@@ -196,7 +196,8 @@ func (c *Counts) Lines() []string {
 	for _, n := range c.Dropped {
 		dropped += n
 	}
-	lines := []string{fmt.Sprintf("read %d rows, kept %d groups with %d comparisons, dropped %d, bad %d, duplicates %d",
+	lines := []string{fmt.Sprintf("read %d rows, kept %d groups with %d comparisons, dropped %d, bad "+
+		"%d, duplicates %d",
 		c.Read, c.Kept, c.Comparisons, dropped, c.Bad, c.Duplicates)}
 	if dropped > 0 {
 		reasons := slices.Sorted(maps.Keys(c.Dropped))
@@ -206,7 +207,8 @@ func (c *Counts) Lines() []string {
 		lines = append(lines, "rows dropped: "+strings.Join(reasons, ", "))
 	}
 	if c.Identical > 0 || c.Tied > 0 {
-		lines = append(lines, fmt.Sprintf("comparisons left out: between identical responses %d, tied %d", c.Identical, c.Tied))
+		lines = append(lines, fmt.Sprintf("comparisons left out: between identical responses %d, tied %d",
+			c.Identical, c.Tied))
 	}
 	if c.Joined > 0 {
 		lines = append(lines, fmt.Sprintf("rows joined to the row before them: %d", c.Joined))
@@ -222,7 +224,8 @@ func (c *Counts) Lines() []string {
 			"model's template is put around them", c.Marked, mostOften(c.Marks)))
 	}
 	if len(c.Unread) > 0 {
-		lines = append(lines, fmt.Sprintf("columns not read: %s", quoted(slices.Sorted(maps.Keys(c.Unread)))))
+		lines = append(lines, fmt.Sprintf("columns not read: %s",
+			quoted(slices.Sorted(maps.Keys(c.Unread)))))
 	}
 	return lines
 }

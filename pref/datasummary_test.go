@@ -43,7 +43,8 @@ func TestSummarizeFiles(t *testing.T) {
 		t.Errorf("%+v: %v", d, err)
 	}
 	var text strings.Builder
-	if err := d.Write(&text); err != nil || !strings.Contains(text.String(), "\noverlap: of the prompts of") {
+	if err := d.Write(&text); err != nil || !strings.Contains(text.String(), "\noverlap: of the "+
+		"prompts of") {
 		t.Errorf("%s: %v", &text, err)
 	}
 	opt.Tokens = words{}

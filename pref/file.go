@@ -74,7 +74,8 @@ func lineRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 			part, err = text.ReadSlice('\n')
 			buf = append(buf, part...)
 			if len(buf) > limit {
-				yield(row{}, fmt.Errorf("line %d: longer than %d bytes, wanted one JSON object a line", line, limit))
+				yield(row{}, fmt.Errorf("line %d: longer than %d bytes, wanted one JSON object a line", line,
+					limit))
 				return
 			}
 			if err != bufio.ErrBufferFull {

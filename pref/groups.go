@@ -70,10 +70,13 @@ func groupOf(g Group, all []Comparison, empty bool, opt Options) decoded {
 
 // comparisonsOf decodes the comparisons among n responses: [chosen, rejected] or {chosen, rejected,
 // margin}; or derives them from scores, which state an order, and are kept.
-func comparisonsOf(f *fields, n int) (all []Comparison, ties [][2]int, scores []float64, err error) {
+func comparisonsOf(
+	f *fields, n int,
+) (all []Comparison, ties [][2]int, scores []float64, err error) {
 	switch {
 	case f.has("comparisons") && f.has("scores"):
-		return nil, nil, nil, wrong(f.name("scores"), `stands beside "comparisons", wanted one of the two`)
+		return nil, nil, nil, wrong(f.name("scores"),
+			`stands beside "comparisons", wanted one of the two`)
 	case f.has("scores"):
 		if scores, err = f.scores(n); err != nil {
 			return nil, nil, nil, err
@@ -81,7 +84,8 @@ func comparisonsOf(f *fields, n int) (all []Comparison, ties [][2]int, scores []
 		all, ties = ordered(scores)
 		return all, ties, scores, nil
 	case !f.has("comparisons"):
-		return nil, nil, nil, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`, f.keys())
+		return nil, nil, nil, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`,
+			f.keys())
 	}
 	raw, err := f.get("comparisons")
 	if err != nil {

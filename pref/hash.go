@@ -5,12 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"haf/internal/filesum"
 )
 
 // Hash returns the SHA-256 of what a path names, in hexadecimal: of a file its bytes, as sha256sum
@@ -22,11 +23,11 @@ func Hash(path string) (string, error) {
 		return "", fmt.Errorf("pref: %w", err)
 	}
 	if len(files) == 1 && files[0].path == path {
-		return hashFile(path)
+		return fileSum(path)
 	}
 	h := sha256.New()
 	for _, file := range files {
-		sum, err := hashFile(file.path)
+		sum, err := fileSum(file.path)
 		if err != nil {
 			return "", err
 		}
@@ -35,17 +36,12 @@ func Hash(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
+func fileSum(path string) (string, error) {
+	sum, err := filesum.SHA256(path)
 	if err != nil {
 		return "", fmt.Errorf("pref: %w", err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("pref: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return sum, nil
 }
 
 // Abs returns a path from which [Read] reads the same files wherever the program runs. Marks of

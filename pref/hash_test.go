@@ -52,9 +52,14 @@ func TestHash(t *testing.T) {
 		change func() error
 	}{
 		{"start", func() error { return nil }},
-		{"changed", func() error { return os.WriteFile(at("set/data/train-1.jsonl"), []byte("{}  \n"), 0o600) }},
+		{"changed", func() error {
+			return os.WriteFile(at("set/data/train-1.jsonl"), []byte("{}  \n"),
+				0o600)
+		}},
 		{"appeared", func() error { return os.WriteFile(at("set/data/train-2.jsonl"), nil, 0o600) }},
-		{"renamed", func() error { return os.Rename(at("set/data/train-2.jsonl"), at("set/data/train-3.jsonl")) }},
+		{"renamed", func() error {
+			return os.Rename(at("set/data/train-2.jsonl"), at("set/data/train-3.jsonl"))
+		}},
 		{"gone", func() error { return os.Remove(at("set/data/train-0.jsonl")) }},
 	} {
 		if err := step.change(); err != nil {
@@ -70,7 +75,8 @@ func TestHash(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		at("none.jsonl"): "no such file", at("none/*.jsonl"): "no file matches", at("set:dev"): "no split",
+		at("none.jsonl"): "no such file", at("none/*.jsonl"): "no file matches",
+		at("set:dev"): "no split",
 	} {
 		if _, err := Hash(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
@@ -89,7 +95,8 @@ func TestAbs(t *testing.T) {
 		dir := filepath.Join(top, name, "set")
 		write(t, filepath.Join(dir, "train-0.jsonl"), name+"\n")
 		t.Chdir(dir)
-		for _, path := range []string{"train-0.jsonl", "*.jsonl", "./*.jsonl", "../set/*-[0-9].jsonl", "../se?/*",
+		for _, path := range []string{"train-0.jsonl", "*.jsonl", "./*.jsonl", "../set/*-[0-9].jsonl",
+			"../se?/*",
 			".:train", "../set:train", "."} {
 			t.Chdir(dir)
 			want := hashOf(t, path)

@@ -35,7 +35,8 @@ func (s Sampling) Check() error {
 	case !(s.MinP >= 0 && s.MinP <= 1):
 		return fmt.Errorf("pref: min-p %g, want a share from 0 to 1", s.MinP)
 	case !(s.RepetitionPenalty >= 0 && s.RepetitionPenalty < math.Inf(1)):
-		return fmt.Errorf("pref: repetition penalty %g, want a positive number, or 0 for none", s.RepetitionPenalty)
+		return fmt.Errorf("pref: repetition penalty %g, want a positive number, or 0 for none",
+			s.RepetitionPenalty)
 	}
 	for _, stop := range s.Stop {
 		if stop == "" {

@@ -23,7 +23,8 @@ func TestMix(t *testing.T) {
 				k = 1
 			}
 			n[k]++
-			if i > 0 && groups[i-1].Source.File == g.Source.File && groups[i-1].Source.Line >= g.Source.Line {
+			if i > 0 && groups[i-1].Source.File == g.Source.File &&
+				groups[i-1].Source.Line >= g.Source.Line {
 				t.Fatal("the order of a set was changed, or a group repeated")
 			}
 		}
@@ -59,12 +60,15 @@ func TestMix(t *testing.T) {
 
 func TestLoadMixes(t *testing.T) {
 	a := file(t, "a.jsonl", []byte(strings.Join(pairRows(10), "\n")))
-	b := file(t, "b.jsonl", []byte(strings.ReplaceAll(strings.Join(pairRows(40), "\n"), "prompt ", "other ")))
+	b := file(t, "b.jsonl", []byte(strings.ReplaceAll(strings.Join(pairRows(40), "\n"), "prompt ",
+		"other ")))
 	groups, counts, err := Load([]string{a, b}, Options{Weights: []float64{1, 2}, Seed: 3})
-	if err != nil || len(groups) != 30 || counts.Kept != 30 || counts.Dropped[DropMix] != 20 || counts.Read != 50 {
+	if err != nil || len(groups) != 30 || counts.Kept != 30 || counts.Dropped[DropMix] != 20 ||
+		counts.Read != 50 {
 		t.Errorf("%d groups, %v, %v", len(groups), counts, err)
 	}
-	if _, _, err := Load([]string{a, b}, Options{Weights: []float64{1}}); err == nil || !strings.Contains(err.Error(), "1 weights for 2 files") {
+	if _, _, err := Load([]string{a, b}, Options{Weights: []float64{1}}); err == nil ||
+		!strings.Contains(err.Error(), "1 weights for 2 files") {
 		t.Errorf("%v", err)
 	}
 }

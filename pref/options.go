@@ -30,7 +30,8 @@ const (
 
 // ratings are the attributes that rows of helpsteer2 and of ultrafeedback rate; Options.Label may
 // name one.
-var ratings = []string{"helpfulness", "correctness", "coherence", "complexity", "verbosity", "honesty", "truthfulness", "instruction_following", "overall_score"}
+var ratings = []string{"helpfulness", "correctness", "coherence", "complexity", "verbosity",
+	"honesty", "truthfulness", "instruction_following", "overall_score"}
 
 // Options say what is read and how much of it is kept. The zero value reads everything, each row by
 // its keys, and fails at the first bad row.

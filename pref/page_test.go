@@ -18,7 +18,8 @@ func TestExamplesOfThePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	for _, block := range regexp.MustCompile("(?s)```json (\\w+)\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+	for _, block := range regexp.MustCompile("(?s)```json (\\w+)\n(.*?)```").FindAllStringSubmatch(
+		string(page), -1) {
 		format, rows := block[1], block[2]
 		seen[format] = true
 		f, err := objectOf([]byte(strings.SplitN(rows, "\n", 2)[0]))
@@ -28,7 +29,8 @@ func TestExamplesOfThePage(t *testing.T) {
 		if got, err := formOf(f, Auto); err != nil || got.format != format {
 			t.Errorf("%s: recognized as %s, %v", rows, got, err)
 		}
-		groups, _, err := Load([]string{file(t, "page.jsonl", []byte(rows))}, Options{Format: format, KeepUnpaired: format == Unpaired})
+		groups, _, err := Load([]string{file(t, "page.jsonl", []byte(rows))},
+			Options{Format: format, KeepUnpaired: format == Unpaired})
 		if err != nil || len(groups) != 1 {
 			t.Errorf("%s: %d groups, %v", rows, len(groups), err)
 		}

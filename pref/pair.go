@@ -132,7 +132,8 @@ func pairOf(prompt, chosen, rejected []Message) decoded {
 	case chosen[c].Content == rejected[r].Content:
 		return decoded{drop: DropIdentical, identical: 1}
 	}
-	return decoded{group: NewPair(slices.Clip(prompt), chosen[c].Content, rejected[r].Content, Source{})}
+	return decoded{group: NewPair(slices.Clip(prompt), chosen[c].Content, rejected[r].Content,
+		Source{})}
 }
 
 // margin gives a pair the margin of its row: "margin", or score_chosen − score_rejected as in

@@ -41,7 +41,8 @@ func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("after row %d: damaged Parquet, wanted a whole file: fetch it again: %w", line-1, err)
+			return fmt.Errorf("after row %d: damaged Parquet, wanted a whole file: fetch it again: %w",
+				line-1, err)
 		}
 	}
 }
@@ -96,11 +97,13 @@ func oneOfEachName(of parquet.Node, path string) error {
 // much memory.
 func checkFooter(f io.ReaderAt, size int64) error {
 	end := make([]byte, 8)
-	if _, err := f.ReadAt(end, size-int64(len(end))); size < 12 || err != nil || string(end[4:]) != parquetMagic {
+	if _, err := f.ReadAt(end, size-int64(len(end))); size < 12 || err != nil ||
+		string(end[4:]) != parquetMagic {
 		return errors.New("damaged Parquet, wanted a whole file: fetch it again: it does not end as one")
 	}
 	if n := int64(binary.LittleEndian.Uint32(end)); n > size-12 {
-		return fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: a footer of %d bytes in a file of %d", n, size)
+		return fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: a footer of %d bytes "+
+			"in a file of %d", n, size)
 	}
 	return nil
 }

@@ -32,7 +32,8 @@ func parquetFile(t testing.TB, n int) []byte {
 	var b bytes.Buffer
 	w := parquet.NewGenericWriter[parquetRow](&b, parquet.MaxRowsPerRowGroup(50))
 	for i := range n {
-		r := parquetRow{[]parquetMessage{{User, fmt.Sprint("prompt ", i)}}, "good ☀", "bad", float64(i), []byte{0, 1}}
+		r := parquetRow{[]parquetMessage{{User, fmt.Sprint("prompt ", i)}}, "good ☀", "bad", float64(i),
+			[]byte{0, 1}}
 		if i == 0 {
 			r.Margin = math.NaN()
 		}
@@ -48,7 +49,8 @@ func parquetFile(t testing.TB, n int) []byte {
 
 func TestParquet(t *testing.T) {
 	path := file(t, "a.parquet", parquetFile(t, 130))
-	if _, _, err := Load([]string{path}, Options{}); err == nil || !strings.Contains(err.Error(), `a.parquet:1: field "margin"`) {
+	if _, _, err := Load([]string{path}, Options{}); err == nil ||
+		!strings.Contains(err.Error(), `a.parquet:1: field "margin"`) {
 		t.Errorf("a margin of NaN: %v", err)
 	}
 	groups, counts, err := Load([]string{path}, Options{SkipBad: 1})
@@ -90,7 +92,8 @@ func TestParquetErrors(t *testing.T) {
 		"footer": footer,
 		"tail":   append(bytes.Clone(whole), "more"...),
 	} {
-		if _, _, err := Load([]string{file(t, name+".parquet", content)}, Options{}); err == nil || !strings.Contains(err.Error(), "damaged Parquet") {
+		if _, _, err := Load([]string{file(t, name+".parquet", content)}, Options{}); err == nil ||
+			!strings.Contains(err.Error(), "damaged Parquet") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -99,7 +102,8 @@ func TestParquetErrors(t *testing.T) {
 	if err := parquet.Write(&b, []struct{ A int }{{1}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Load([]string{file(t, "a.parquet", b.Bytes())}, Options{}); err == nil || !strings.Contains(err.Error(), `a.parquet:1: keys "A" fit no form`) {
+	if _, _, err := Load([]string{file(t, "a.parquet", b.Bytes())}, Options{}); err == nil ||
+		!strings.Contains(err.Error(), `a.parquet:1: keys "A" fit no form`) {
 		t.Errorf("%v", err)
 	}
 }
@@ -131,7 +135,8 @@ func parquetText(t testing.TB, chosen ...string) []byte {
 	t.Helper()
 	var rows []parquetRow
 	for _, text := range chosen {
-		rows = append(rows, parquetRow{Prompt: []parquetMessage{{User, "q"}}, Chosen: text, Rejected: "bad"})
+		rows = append(rows, parquetRow{Prompt: []parquetMessage{{User, "q"}}, Chosen: text,
+			Rejected: "bad"})
 	}
 	var b bytes.Buffer
 	if err := parquet.Write(&b, rows); err != nil {
@@ -142,7 +147,8 @@ func parquetText(t testing.TB, chosen ...string) []byte {
 
 // A file without rows is empty, and groups without rows between others are passed over.
 func TestParquetWithoutRows(t *testing.T) {
-	for name, c := range map[string]struct{ rows, want int }{"no-rows": {0, 0}, "no-rows-between": {2, 2}} {
+	for name, c := range map[string]struct{ rows, want int }{"no-rows": {0, 0},
+		"no-rows-between": {2, 2}} {
 		path := filepath.Join("testdata", name+".parquet")
 		groups, counts, err := Load([]string{path}, Options{})
 		if len(groups) != c.want || counts.Read != c.rows || (c.want == 0) != errors.Is(err, ErrEmpty) {

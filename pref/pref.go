@@ -52,7 +52,8 @@ type Group struct {
 
 // NewPair returns the group of one comparison: chosen is response 0, rejected response 1.
 func NewPair(prompt []Message, chosen, rejected string, source Source) Group {
-	return Group{Prompt: prompt, Responses: []string{chosen, rejected}, Comparisons: []Comparison{{Chosen: 0, Rejected: 1}}, Source: source}
+	return Group{Prompt: prompt, Responses: []string{chosen, rejected},
+		Comparisons: []Comparison{{Chosen: 0, Rejected: 1}}, Source: source}
 }
 
 // Samples returns the group's responses, in order, each with the prompt.

@@ -35,7 +35,8 @@ func LoadPrompts(paths []string, opt Options) (prompts [][]Message, repeated int
 		}
 	}
 	if len(prompts) == 0 {
-		return nil, 0, fmt.Errorf("pref: %v: %w: no prompt, wanted rows {prompt} or preferences", paths, ErrEmpty)
+		return nil, 0, fmt.Errorf("pref: %v: %w: no prompt, wanted rows {prompt} or preferences", paths,
+			ErrEmpty)
 	}
 	return prompts, repeated, nil
 }

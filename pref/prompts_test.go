@@ -32,7 +32,8 @@ func TestLoadPrompts(t *testing.T) {
 			t.Errorf("prompt %d is %+v, want %q", i, m, want)
 		}
 	}
-	if prompts, _, err = LoadPrompts([]string{mixed, mixed}, Options{Limit: 2}); err != nil || len(prompts) != 2 {
+	if prompts, _, err = LoadPrompts([]string{mixed, mixed}, Options{Limit: 2}); err != nil ||
+		len(prompts) != 2 {
 		t.Errorf("the first 2 are %v, %v", prompts, err)
 	}
 	for text, want := range map[string]string{
@@ -41,7 +42,8 @@ func TestLoadPrompts(t *testing.T) {
 		`{"text": "x"}`:                                 `no "prompt", and no preference`,
 		"{\"prompt\": \"a\"}\n{\"prompt\": {\"x\": 1}}": "p.jsonl:2",
 	} {
-		if _, _, err := LoadPrompts([]string{write(text)}, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := LoadPrompts([]string{write(text)}, Options{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s gave %v, want an error with %q", text, err, want)
 		}
 	}

@@ -103,7 +103,8 @@ func decodeArena(f *fields, _ Options) (decoded, error) {
 		v = second
 	case "tie", "tie (bothbad)", "both_bad", "bothbad":
 	default:
-		return decoded{}, wrong("winner", "%s, wanted model_a, model_b, tie or tie (bothbad)", quote(winner))
+		return decoded{}, wrong("winner", "%s, wanted model_a, model_b, tie or tie (bothbad)",
+			quote(winner))
 	}
 	d := judged(nil, sides[0], sides[1], v)
 	for _, side := range sides {

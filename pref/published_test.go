@@ -85,17 +85,23 @@ func TestPublishedFormats(t *testing.T) {
 		return g
 	}
 	want := map[string][]Group{
-		PKU:    {with(pair(q, "b", "a"), "safe-unsafe", "", 0), with(pair(q, "a", "b"), "safe-safe", "", 0), with(tie(q, "a", "b"), "unsafe-unsafe", "", 0)},
-		Arena:  {with(pair(q, "b", "a"), "English", "7", 0), tie(q, "a", "b"), pair(q, "a", "b"), {}},
-		Alpaca: {pair(user("do\n\nit"), "b", "a"), pair(user("do"), "a", "b"), tie(user("do"), "a", "b"), pair(user("do"), "a", "b"), with(pair(user("do"), "b", "a"), "", "3", 0), with(tie(user("do"), "a", "b"), "", "3", 0)},
-		UltraFeedback: {{Prompt: q, Responses: []string{"a", "b", "c"}, Comparisons: []Comparison{{Chosen: 1, Rejected: 0}, {Chosen: 1, Rejected: 2}},
-			Ties: [][2]int{{0, 2}}, Scores: []float64{4, 5, 4}, Subset: "flan"}},
-		HelpSteer: {with(pair(q, "a", "b"), "", "", 2), with(pair(q, "b", "a"), "", "", 3), tie(q, "a", "b"), {Prompt: q, Responses: []string{"a"}}},
+		PKU: {with(pair(q, "b", "a"), "safe-unsafe", "", 0), with(pair(q, "a", "b"), "safe-safe", "",
+			0), with(tie(q, "a", "b"), "unsafe-unsafe", "", 0)},
+		Arena: {with(pair(q, "b", "a"), "English", "7", 0), tie(q, "a", "b"), pair(q, "a", "b"), {}},
+		Alpaca: {pair(user("do\n\nit"), "b", "a"), pair(user("do"), "a", "b"), tie(user("do"), "a", "b"),
+			pair(user("do"), "a", "b"), with(pair(user("do"), "b", "a"), "", "3", 0),
+			with(tie(user("do"), "a", "b"), "", "3", 0)},
+		UltraFeedback: {{Prompt: q, Responses: []string{"a", "b", "c"},
+			Comparisons: []Comparison{{Chosen: 1, Rejected: 0}, {Chosen: 1, Rejected: 2}},
+			Ties:        [][2]int{{0, 2}}, Scores: []float64{4, 5, 4}, Subset: "flan"}},
+		HelpSteer: {with(pair(q, "a", "b"), "", "", 2), with(pair(q, "b", "a"), "", "", 3),
+			tie(q, "a", "b"), {Prompt: q, Responses: []string{"a"}}},
 		BestOf: {with(bestof(1, "a", "b", "c", "d"), "Factuality", "12", 0),
 			with(bestof(3, "a", "aa", "aaa", "b", "bb", "bbb"), "chat", "c-1", 0)},
 		JudgeBench: {with(pair(q, "b", "a"), "mmlu-pro-law", "p1", 0)},
-		RMB:        {with(pair(q, "a", "b"), "Pairwise_set/Helpfulness/Chat", "u", 0), with(bestof(1, "a", "b", "c"), "BoN_set/Harmlessness/S1", "u", 0)},
-		HHH:        {pair(q, "b", "a")},
+		RMB: {with(pair(q, "a", "b"), "Pairwise_set/Helpfulness/Chat", "u", 0),
+			with(bestof(1, "a", "b", "c"), "BoN_set/Harmlessness/S1", "u", 0)},
+		HHH: {pair(q, "b", "a")},
 	}
 	for format, rows := range published {
 		if len(want[format]) != len(rows) {
@@ -117,7 +123,8 @@ func TestPublishedFormats(t *testing.T) {
 				}
 			}
 			if len(want[format][i].Ties) > 0 && len(want[format][i].Comparisons) == 0 {
-				if d, _, err := decodeRow([]byte(row), Options{}); err != nil || d.drop != DropTied || d.tied != 1 {
+				if d, _, err := decodeRow([]byte(row), Options{}); err != nil || d.drop != DropTied ||
+					d.tied != 1 {
 					t.Errorf("%s %d: without ties %+v, %v", format, i, d, err)
 				}
 			}
@@ -135,11 +142,14 @@ func TestChoose(t *testing.T) {
 	}{
 		{PKU, 0, Safer, []Comparison{{Chosen: 0, Rejected: 1}}, "b"},
 		{PKU, 0, Better, []Comparison{{Chosen: 0, Rejected: 1}}, "a"},
-		{UltraFeedback, 0, "overall_score", []Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 0, Rejected: 2}}, "a"},
-		{UltraFeedback, 0, "helpfulness", []Comparison{{Chosen: 1, Rejected: 0}, {Chosen: 2, Rejected: 0}, {Chosen: 1, Rejected: 2}}, "b"},
+		{UltraFeedback, 0, "overall_score",
+			[]Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 0, Rejected: 2}}, "a"},
+		{UltraFeedback, 0, "helpfulness", []Comparison{{Chosen: 1, Rejected: 0}, {Chosen: 2, Rejected: 0},
+			{Chosen: 1, Rejected: 2}}, "b"},
 	} {
 		d, _, err := decodeRow([]byte(published[c.format][c.row]), Options{Label: c.choose})
-		if err != nil || !reflect.DeepEqual(d.group.Comparisons, c.want) || d.group.Responses[d.group.Comparisons[0].Chosen] != c.chosen {
+		if err != nil || !reflect.DeepEqual(d.group.Comparisons, c.want) ||
+			d.group.Responses[d.group.Comparisons[0].Chosen] != c.chosen {
 			t.Errorf("%s by %s: %+v, %v", c.format, c.choose, d.group, err)
 		}
 	}
@@ -164,7 +174,8 @@ func TestPublishedErrors(t *testing.T) {
 		`{"conversation_input":"q","bon_best":{"answer":"b"},"loser_list":{}}`:                                             `field "loser_list": an object, wanted a list of answers`,
 		`{"input":"q","targets":{"choices":["a","b"],"labels":[1]}}`:                                                       `field "targets.labels": 1 of them, wanted one for each of the 2 choices`,
 	} {
-		if _, _, err := decodeRow([]byte(row), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := decodeRow([]byte(row), Options{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwanted %s", row, err, want)
 		}
 	}
@@ -173,31 +184,42 @@ func TestPublishedErrors(t *testing.T) {
 // Adjacent rows of one prompt are one group; what became of every row is counted.
 func TestJoinedRows(t *testing.T) {
 	row := func(prompt, response, score string) string {
-		return `{"prompt":"` + prompt + `","response":"` + response + `","helpfulness":` + score + `,"correctness":0}`
+		return `{"prompt":"` + prompt + `","response":"` + response + `","helpfulness":` + score +
+			`,"correctness":0}`
 	}
-	rows := []string{row("p", "a", "1"), row("p", "b", "3"), row("q", "alone", "1"), row("r", "a", "2"), row("r", "b", "2"), row("r", "c", "1"), row("s", "a", "2"), row("s", "b", "2")}
+	rows := []string{row("p", "a", "1"), row("p", "b", "3"), row("q", "alone", "1"),
+		row("r", "a", "2"), row("r", "b", "2"), row("r", "c", "1"), row("s", "a", "2"),
+		row("s", "b", "2")}
 	path := file(t, "a.jsonl", []byte(strings.Join(rows, "\n")))
 	groups, counts, err := Load([]string{path}, Options{})
 	if err != nil || len(groups) != 2 {
 		t.Fatalf("%v, %v", groups, err)
 	}
-	if !reflect.DeepEqual(groups[0], Group{Prompt: user("p"), Responses: []string{"a", "b"}, Comparisons: []Comparison{{Chosen: 1, Rejected: 0}}, Scores: []float64{1, 3}, Source: Source{path, 1}}) {
+	if !reflect.DeepEqual(groups[0], Group{Prompt: user("p"), Responses: []string{"a", "b"},
+		Comparisons: []Comparison{{Chosen: 1, Rejected: 0}}, Scores: []float64{1, 3},
+		Source: Source{path, 1}}) {
 		t.Errorf("%+v", groups[0])
 	}
-	if g := groups[1]; g.Source.Line != 4 || !reflect.DeepEqual(g.Comparisons, []Comparison{{Chosen: 0, Rejected: 2}, {Chosen: 1, Rejected: 2}}) || g.Ties != nil {
+	if g := groups[1]; g.Source.Line != 4 ||
+		!reflect.DeepEqual(g.Comparisons,
+			[]Comparison{{Chosen: 0, Rejected: 2}, {Chosen: 1, Rejected: 2}}) || g.Ties != nil {
 		t.Errorf("%+v", g)
 	}
-	if counts.Read != 8 || counts.Kept != 2 || counts.Joined != 4 || counts.Dropped[DropAlone] != 1 || counts.Dropped[DropNoComparison] != 1 || counts.Tied != 2 {
+	if counts.Read != 8 || counts.Kept != 2 || counts.Joined != 4 || counts.Dropped[DropAlone] != 1 ||
+		counts.Dropped[DropNoComparison] != 1 || counts.Tied != 2 {
 		t.Errorf("%+v", counts)
 	}
 	groups, _, err = Load([]string{path}, Options{KeepTies: true})
-	if err != nil || len(groups) != 3 || !reflect.DeepEqual(groups[1].Ties, [][2]int{{0, 1}}) || len(groups[2].Comparisons) != 0 {
+	if err != nil || len(groups) != 3 || !reflect.DeepEqual(groups[1].Ties, [][2]int{{0, 1}}) ||
+		len(groups[2].Comparisons) != 0 {
 		t.Errorf("with ties: %+v, %v", groups, err)
 	}
-	if groups, counts, err = Load([]string{path}, Options{Limit: 1}); err != nil || len(groups) != 1 || counts.Read != 2 {
+	if groups, counts, err = Load([]string{path}, Options{Limit: 1}); err != nil || len(groups) != 1 ||
+		counts.Read != 2 {
 		t.Errorf("first: %v, %v, %v", groups, counts, err)
 	}
-	if _, _, err := Load([]string{path}, Options{Label: "correctness"}); err == nil || !strings.Contains(err.Error(), "tied 5") {
+	if _, _, err := Load([]string{path}, Options{Label: "correctness"}); err == nil ||
+		!strings.Contains(err.Error(), "tied 5") {
 		t.Errorf("by an attribute in which all are equal: %v", err)
 	}
 }
@@ -205,10 +227,12 @@ func TestJoinedRows(t *testing.T) {
 func TestSubsetsAndLengths(t *testing.T) {
 	path := file(t, "a.jsonl", []byte(strings.Join(published[PKU], "\n")))
 	_, counts, err := Load([]string{path}, Options{Subsets: []string{"safe-unsafe"}})
-	if err != nil || counts.Kept != 1 || counts.Dropped[DropSubset] != 1 || counts.Dropped[DropTied] != 1 {
+	if err != nil || counts.Kept != 1 || counts.Dropped[DropSubset] != 1 ||
+		counts.Dropped[DropTied] != 1 {
 		t.Errorf("%v, %v", counts, err)
 	}
-	rows := `{"prompt":"äö","chosen":"abc","rejected":"a"}` + "\n" + `{"prompt":"äö","chosen":"abcd","rejected":"a"}`
+	rows := `{"prompt":"äö","chosen":"abc","rejected":"a"}` + "\n" +
+		`{"prompt":"äö","chosen":"abcd","rejected":"a"}`
 	_, counts, err = Load([]string{file(t, "b.jsonl", []byte(rows))}, Options{MaxChars: 5})
 	if err != nil || counts.Kept != 1 || counts.Dropped[DropLong] != 1 {
 		t.Errorf("%v, %v", counts, err)
@@ -224,7 +248,8 @@ func TestPublishedShared(t *testing.T) {
 		read, kept, comparisons int
 	}{
 		{"beavertails/pku-saferlhf.test.jsonl.gz", Options{}, 3302, 3302, 3302},
-		{"beavertails/pku-saferlhf.test.jsonl.gz", Options{Subsets: []string{"safe-unsafe"}}, 3302, 3302, 3302},
+		{"beavertails/pku-saferlhf.test.jsonl.gz", Options{Subsets: []string{"safe-unsafe"}}, 3302, 3302,
+			3302},
 		{"arena/mt-bench-human.jsonl.gz", Options{}, 327, 203, 203},
 		{"alpaca/pandalm.jsonl.gz", Options{}, 792, 792, 792},
 		{"rewardbench/llmbar.jsonl.gz", Options{}, 419, 419, 419},
@@ -263,7 +288,8 @@ func TestUltraFeedbackRatings(t *testing.T) {
 		`NaN`:    "NaN, wanted a finite number",
 	} {
 		want = `field "completions[0].annotations.helpfulness.R"…: ` + want
-		if _, _, err := decodeRow(row(rating), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := decodeRow(row(rating), Options{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", rating, err, want)
 		}
 	}

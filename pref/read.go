@@ -27,7 +27,8 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 			return
 		}
 		if opt.part() {
-			yield(Group{}, fmt.Errorf("pref: %s: fraction %v of a stream, wanted the whole set: use Load", path, opt.Fraction))
+			yield(Group{}, fmt.Errorf("pref: %s: fraction %v of a stream, wanted the whole set: use Load",
+				path, opt.Fraction))
 			return
 		}
 		if len(opt.Weights) > 0 {
@@ -79,7 +80,8 @@ func LoadSets(paths [][]string, opt Options) ([]Group, *Counts, error) {
 		return nil, counts, errors.New("pref: no file, wanted at least one path")
 	}
 	if len(opt.Weights) > 0 && len(opt.Weights) != len(paths) {
-		return nil, counts, fmt.Errorf("pref: %d weights for %d files, wanted one for each file", len(opt.Weights), len(paths))
+		return nil, counts, fmt.Errorf("pref: %d weights for %d files, wanted one for each file",
+			len(opt.Weights), len(paths))
 	}
 	groups, err := loadAll(paths, opt, counts)
 	if err != nil {
@@ -118,7 +120,8 @@ func loadAll(paths [][]string, opt Options, counts *Counts) (groups []Group, err
 			}
 		}
 	}
-	if err := counts.unstated(strings.Join(slices.Concat(paths...), ", "), opt.Attributes); err != nil {
+	if err := counts.unstated(strings.Join(slices.Concat(paths...), ", "),
+		opt.Attributes); err != nil {
 		return nil, err
 	}
 	if len(opt.Weights) == 0 {
@@ -126,7 +129,8 @@ func loadAll(paths [][]string, opt Options, counts *Counts) (groups []Group, err
 	}
 	for i, set := range sets {
 		if len(set) == 0 {
-			return nil, emptyError(strings.Join(paths[i], ", "), counts) // a set without groups would empty the mix
+			// a set without groups would empty the mix
+			return nil, emptyError(strings.Join(paths[i], ", "), counts)
 		}
 	}
 	mixed, err := Mix(sets, opt.Weights, opt.Limit, opt.Seed)

@@ -83,7 +83,8 @@ func TestReadFiles(t *testing.T) {
 		var counts Counts
 		path := file(t, name, content)
 		groups, err := collect(Read(path, Options{}, &counts))
-		if err != nil || len(groups) != 3 || counts.Read != 3 || counts.Kept != 3 || counts.Comparisons != 3 {
+		if err != nil || len(groups) != 3 || counts.Read != 3 || counts.Kept != 3 ||
+			counts.Comparisons != 3 {
 			t.Errorf("%s: %d groups, %v, %v", name, len(groups), err, &counts)
 			continue
 		}
@@ -97,7 +98,8 @@ func TestReadFiles(t *testing.T) {
 }
 
 func TestBlankLinesCount(t *testing.T) {
-	groups, err := collect(Read(file(t, "a.jsonl", []byte("\n"+pairRows(1)[0]+"\n \n"+pairRows(1)[0])), Options{}, nil))
+	groups, err := collect(Read(file(t, "a.jsonl", []byte("\n"+pairRows(1)[0]+"\n \n"+pairRows(1)[0])),
+		Options{}, nil))
 	if err != nil || len(groups) != 2 || groups[0].Source.Line != 2 || groups[1].Source.Line != 4 {
 		t.Errorf("%+v, %v", groups, err)
 	}
@@ -106,7 +108,8 @@ func TestBlankLinesCount(t *testing.T) {
 func TestLongLines(t *testing.T) {
 	long := strings.Repeat("é and so on. ", 400_000)
 	row := `{"prompt":"q","chosen":"` + long + `","rejected":"bad"}`
-	for name, content := range map[string]string{"a.jsonl": row + "\n" + row, "a.json": "[" + row + "," + row + "]"} {
+	for name, content := range map[string]string{"a.jsonl": row + "\n" + row, "a.json": "[" + row +
+		"," + row + "]"} {
 		groups, err := collect(Read(file(t, name, []byte(content)), Options{}, nil))
 		if err != nil || len(groups) != 2 || groups[1].Responses[0] != long {
 			t.Errorf("%s: %d groups, %v", name, len(groups), err)
@@ -124,7 +127,8 @@ func TestRowsAreBounded(t *testing.T) {
 	}
 	// The bound is on a row, not on the file.
 	small := strings.Repeat(`{"a":1},`, 2000)
-	if got, err := collect(rows(bufio.NewReader(strings.NewReader("["+small+"{}]")), false, 1000)); err != nil || len(got) != 2001 {
+	if got, err := collect(rows(bufio.NewReader(strings.NewReader("["+small+"{}]")), false,
+		1000)); err != nil || len(got) != 2001 {
 		t.Errorf("%d rows, %v", len(got), err)
 	}
 }
@@ -135,29 +139,39 @@ func TestReadErrors(t *testing.T) {
 	broken := slices.Clone(whole)
 	broken[len(broken)-6] ^= 1 // the checksum
 	for _, c := range []struct{ name, content, want string }{
-		{"bad.jsonl", pairRows(1)[0] + "\n" + `{"prompt":"q","chosen":1,"rejected":""}`, `bad.jsonl:2: field "chosen": a number, wanted text or a list of messages`},
-		{"bad.json", "[" + pairRows(1)[0] + `, {"prompt":"q","chosen":1,"rejected":""}]`, `bad.json:2: field "chosen": a number`},
+		{"bad.jsonl", pairRows(1)[0] + "\n" + `{"prompt":"q","chosen":1,"rejected":""}`,
+			`bad.jsonl:2: field "chosen": a number, wanted text or a list of messages`},
+		{"bad.json", "[" + pairRows(1)[0] + `, {"prompt":"q","chosen":1,"rejected":""}]`,
+			`bad.json:2: field "chosen": a number`},
 		{"json.jsonl", pairRows(1)[0] + "\n{", `json.jsonl:2: invalid JSON at byte 1 of the row`},
-		{"utf8.jsonl", pairRows(1)[0] + "\n{\"prompt\":\"\xc3\x28\",\"chosen\":\"a\",\"rejected\":\"b\"}", `utf8.jsonl:2: field "prompt": invalid UTF-8 at byte 0 of the text (0xc3)`},
-		{"utf8.json", "[{\"prompt\":\"a\xc3\x28\",\"chosen\":\"a\",\"rejected\":\"b\"}]", `utf8.json:1: field "prompt": invalid UTF-8 at byte 1`},
+		{"utf8.jsonl", pairRows(1)[0] + "\n{\"prompt\":\"\xc3\x28\",\"chosen\":\"a\",\"rejected\":\"b\"}",
+			`utf8.jsonl:2: field "prompt": invalid UTF-8 at byte 0 of the text (0xc3)`},
+		{"utf8.json", "[{\"prompt\":\"a\xc3\x28\",\"chosen\":\"a\",\"rejected\":\"b\"}]",
+			`utf8.json:1: field "prompt": invalid UTF-8 at byte 1`},
 		{"lines.jsonl", "[1]", `lines.jsonl:1: a list, wanted a JSON object`},
 		{"cut.jsonl.gz", string(whole[:len(whole)/2]), "truncated gzip, wanted a whole file"},
 		{"head.gz", string(whole[:5]), "truncated gzip, wanted a whole file"},
-		{"sum.gz", string(broken), "damaged gzip, wanted a whole file: fetch it again: gzip: invalid checksum"},
+		{"sum.gz", string(
+			broken), "damaged gzip, wanted a whole file: fetch it again: gzip: invalid checksum"},
 		{"cut.json", "[" + pairRows(1)[0] + ",", "cut.json: element 2: the array does not end"},
 		{"open.json", "[" + pairRows(1)[0], "open.json: element 2: the array does not end"},
-		{"cut.json.gz", string(zipped(t, []byte("["+strings.Join(pairRows(2000), ",")))[:200]), "truncated gzip"},
-		{"comma.json", "[" + pairRows(1)[0] + pairRows(1)[0] + "]", `comma.json: element 2: unexpected character '{', wanted "," or "]" before it`},
+		{"cut.json.gz", string(zipped(t, []byte("["+strings.Join(pairRows(2000), ",")))[:200]),
+			"truncated gzip"},
+		{"comma.json", "[" + pairRows(1)[0] + pairRows(1)[0] + "]",
+			`comma.json: element 2: unexpected character '{', wanted "," or "]" before it`},
 		{"after.json", "[" + pairRows(1)[0] + "]\n[]", "after.json: text after the array's end"},
 		{"utf16.jsonl", "\xff\xfe{\x00", "utf16.jsonl: UTF-16 text, wanted UTF-8"},
 		{"empty.jsonl", "", "empty.jsonl: nothing left to use: read 0 rows"},
 		{"empty.json", "[]", "empty.json: nothing left to use: read 0 rows"},
-		{"dropped.jsonl", `{"prompt":"q","chosen":"a","rejected":"a"}` + "\n" + `{"prompt":"q","chosen":"a","rejected":""}`,
-			"nothing left to use: read 2 rows, kept 0 groups with 0 comparisons, dropped 2, bad 0, duplicates 0; rows dropped: empty response 1, identical responses 1"},
+		{"dropped.jsonl", `{"prompt":"q","chosen":"a","rejected":"a"}` + "\n" +
+			`{"prompt":"q","chosen":"a","rejected":""}`,
+			"nothing left to use: read 2 rows, kept 0 groups with 0 comparisons, dropped 2, bad 0, " +
+				"duplicates 0; rows dropped: empty response 1, identical responses 1"},
 	} {
 		path := file(t, c.name, []byte(c.content))
 		_, err := collect(Read(path, Options{}, nil))
-		if err == nil || !strings.HasPrefix(err.Error(), "pref: "+path) || !strings.Contains(err.Error(), c.want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "pref: "+path) ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v\nwanted %s", c.name, err, c.want)
 		}
 		groups, counts, loadErr := Load([]string{path}, Options{})
@@ -168,10 +182,13 @@ func TestReadErrors(t *testing.T) {
 			t.Errorf("%s: ErrEmpty is %v", c.name, !empty)
 		}
 	}
-	if _, err := collect(Read(filepath.Join(t.TempDir(), "none.jsonl"), Options{}, nil)); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "pref: ") {
+	if _, err := collect(Read(filepath.Join(t.TempDir(), "none.jsonl"), Options{},
+		nil)); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "pref: ") {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := collect(Read(t.TempDir(), Options{}, nil)); err == nil || !strings.Contains(err.Error(), "has no file of data, wanted some of .jsonl, .json, .parquet and .arrow") {
+	if _, err := collect(Read(t.TempDir(), Options{}, nil)); err == nil ||
+		!strings.Contains(err.Error(),
+			"has no file of data, wanted some of .jsonl, .json, .parquet and .arrow") {
 		t.Errorf("a folder: %v", err)
 	}
 	if _, _, err := Load(nil, Options{}); err == nil {
@@ -193,7 +210,8 @@ func TestOptionErrors(t *testing.T) {
 			t.Errorf("read: %v, wanted %s", err, want)
 		}
 	}
-	if _, err := collect(Read("x", Options{Fraction: 0.5}, nil)); err == nil || !strings.Contains(err.Error(), "use Load") {
+	if _, err := collect(Read("x", Options{Fraction: 0.5}, nil)); err == nil ||
+		!strings.Contains(err.Error(), "use Load") {
 		t.Errorf("fraction of a stream: %v", err)
 	}
 }
@@ -206,11 +224,13 @@ func TestSkipBad(t *testing.T) {
 		t.Errorf("%d groups, %v, %v", len(groups), counts, err)
 	}
 	_, counts, err = Load([]string{a, b}, Options{SkipBad: 2})
-	if err == nil || !strings.Contains(err.Error(), "b.jsonl:1: ") || !strings.HasSuffix(err.Error(), "(bad row 3, 2 tolerated)") || counts.Bad != 3 {
+	if err == nil || !strings.Contains(err.Error(), "b.jsonl:1: ") ||
+		!strings.HasSuffix(err.Error(), "(bad row 3, 2 tolerated)") || counts.Bad != 3 {
 		t.Errorf("%v, %v", err, counts)
 	}
 	// A file that is damaged is not a bad row.
-	if _, _, err := Load([]string{file(t, "c.json", []byte("["+pairRows(1)[0]+",{]"))}, Options{SkipBad: 100}); err == nil {
+	if _, _, err := Load([]string{file(t, "c.json", []byte("["+pairRows(1)[0]+",{]"))},
+		Options{SkipBad: 100}); err == nil {
 		t.Error("a broken array was tolerated")
 	}
 }
@@ -250,7 +270,8 @@ func TestFirst(t *testing.T) {
 	if err != nil || len(groups) != 5 || groups[4].Source.File != b || counts.Read != 5 {
 		t.Errorf("%d groups, %v, %v", len(groups), counts, err)
 	}
-	if groups, _, err = Load([]string{a, "not opened"}, Options{Limit: 3}); err != nil || len(groups) != 3 {
+	if groups, _, err = Load([]string{a, "not opened"}, Options{Limit: 3}); err != nil ||
+		len(groups) != 3 {
 		t.Errorf("%d groups, %v", len(groups), err)
 	}
 	if groups, err = collect(Read(b, Options{Limit: 2}, nil)); err != nil || len(groups) != 2 {
@@ -272,7 +293,8 @@ func TestReadSamples(t *testing.T) {
 	path := file(t, "s.jsonl", []byte(`{"prompt":"q","response":"a"}
 {"prompt":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"response":[{"role":"assistant","content":""}],"id":7}`))
 	got, err := collect(ReadSamples(path, Options{}))
-	want := []Sample{{user("q"), "a"}, {[]Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}}, ""}}
+	want := []Sample{{user("q"), "a"},
+		{[]Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}}, ""}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v, wanted %+v", got, err, want)
 	}
@@ -287,7 +309,8 @@ func TestReadSamples(t *testing.T) {
 		"": "nothing left to use",
 		"{\"prompt\":\"q\",\"response\":\"a\"}\n{\"prompt\"": "s.jsonl:2: invalid JSON",
 	} {
-		if _, err := collect(ReadSamples(file(t, "s.jsonl", []byte(data)), Options{})); err == nil || !strings.HasPrefix(err.Error(), "pref: ") || !strings.Contains(err.Error(), want) {
+		if _, err := collect(ReadSamples(file(t, "s.jsonl", []byte(data)), Options{})); err == nil ||
+			!strings.HasPrefix(err.Error(), "pref: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %s", data, err, want)
 		}
 	}
@@ -306,7 +329,8 @@ func TestArrayElements(t *testing.T) {
 		"[,{}]": "element 1: unexpected character ','", "[{},]": "element 2: unexpected character ']'",
 		"[": "element 1: the array does not end", `[{"a":"]`: "element 1: the array does not end",
 	} {
-		if _, err := collect(Read(file(t, "b.json", []byte(text)), Options{SkipBad: 9}, nil)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := collect(Read(file(t, "b.json", []byte(text)), Options{SkipBad: 9},
+			nil)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %s", text, err, want)
 		}
 	}
@@ -333,7 +357,8 @@ func TestReadShared(t *testing.T) {
 			for _, line := range counts.Lines() {
 				t.Log(line)
 			}
-			if counts.Read != c.read || counts.Kept != c.kept || counts.Comparisons != c.comparisons || counts.Read-counts.Kept != c.dropped {
+			if counts.Read != c.read || counts.Kept != c.kept || counts.Comparisons != c.comparisons ||
+				counts.Read-counts.Kept != c.dropped {
 				t.Errorf("wanted %+v", c)
 			}
 		})
@@ -359,7 +384,8 @@ func FuzzRows(f *testing.F) {
 // The files of a set are one in a mix, and rows of one prompt are joined across them.
 func TestLoadSets(t *testing.T) {
 	half := func(n int) string {
-		return file(t, fmt.Sprint(n, ".jsonl"), fmt.Appendf(nil, `{"prompt":"q","response":"%d","helpfulness":%d}`, n, n))
+		return file(t, fmt.Sprint(n, ".jsonl"),
+			fmt.Appendf(nil, `{"prompt":"q","response":"%d","helpfulness":%d}`, n, n))
 	}
 	other := file(t, "other.jsonl", []byte(strings.Join(pairRows(3), "\n")))
 	sets := [][]string{{half(1), half(2)}, {other}}
@@ -371,7 +397,8 @@ func TestLoadSets(t *testing.T) {
 	if err != nil || len(groups) != 3 {
 		t.Errorf("%d groups, %v", len(groups), err)
 	}
-	if _, _, err := LoadSets(sets, Options{Weights: []float64{1, 2, 3}}); err == nil || !strings.Contains(err.Error(), "3 weights for 2 files") {
+	if _, _, err := LoadSets(sets, Options{Weights: []float64{1, 2, 3}}); err == nil ||
+		!strings.Contains(err.Error(), "3 weights for 2 files") {
 		t.Errorf("%v", err)
 	}
 }

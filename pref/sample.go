@@ -44,7 +44,8 @@ func ReadSamples(path string, opt Options) iter.Seq2[Sample, error] {
 			}
 		}
 		if n == 0 {
-			yield(Sample{}, fmt.Errorf("pref: %s: %w: no row, wanted rows {prompt, response}", path, ErrEmpty))
+			yield(Sample{}, fmt.Errorf("pref: %s: %w: no row, wanted rows {prompt, response}", path,
+				ErrEmpty))
 		}
 	}
 }

@@ -48,7 +48,8 @@ func shards(path string) ([]shard, error) {
 	if !strings.ContainsAny(path, "*?[") {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.ENOENT}
 	}
-	matches, err := doublestar.FilepathGlob(path, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
+	matches, err := doublestar.FilepathGlob(path, doublestar.WithFilesOnly(),
+		doublestar.WithFailOnIOErrors())
 	if err != nil {
 		return nil, fmt.Errorf("pattern %s: %w", path, err)
 	}
@@ -77,7 +78,8 @@ func folderShards(dir, split string) ([]shard, error) {
 	switch {
 	case fileIn(dir, stateName):
 		if split != "" {
-			return nil, fmt.Errorf("%s is one data set of save_to_disk, without splits: leave out %q", dir, ":"+split)
+			return nil, fmt.Errorf("%s is one data set of save_to_disk, without splits: leave out %q", dir,
+				":"+split)
 		}
 		return savedShards(dir)
 	case fileIn(dir, dictName):
@@ -151,10 +153,12 @@ func savedShards(dir string) ([]shard, error) {
 		return nil, err
 	}
 	if state.Indices != nil && string(*state.Indices) != "null" {
-		return nil, fmt.Errorf("%s: the rows are chosen by an index, as old versions of datasets wrote it: save it again with a new one", dir)
+		return nil, fmt.Errorf("%s: the rows are chosen by an index, as old versions of datasets wrote "+
+			"it: save it again with a new one", dir)
 	}
 	if len(state.Files) == 0 {
-		return nil, fmt.Errorf("%s: %s names no file in _data_files: is it a folder of save_to_disk?", dir, stateName)
+		return nil, fmt.Errorf("%s: %s names no file in _data_files: is it a folder of save_to_disk?",
+			dir, stateName)
 	}
 	if state.All {
 		state.Columns = nil
@@ -186,7 +190,8 @@ func savedSplit(dir, split string) ([]shard, error) {
 			forms = append(forms, dir+":"+name)
 		}
 		if split == "" {
-			return nil, fmt.Errorf("%s has %d splits: name one of %s", dir, len(forms), strings.Join(forms, ", "))
+			return nil, fmt.Errorf("%s has %d splits: name one of %s", dir, len(forms),
+				strings.Join(forms, ", "))
 		}
 		return nil, fmt.Errorf("%s has no split %q: there are %s", dir, split, strings.Join(forms, ", "))
 	}

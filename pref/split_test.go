@@ -14,7 +14,8 @@ import (
 func groupsOf(n, copies int) []Group {
 	var groups []Group
 	for i := range n * copies {
-		groups = append(groups, NewPair(user(fmt.Sprint("prompt ", i%n)), fmt.Sprint("good ", i), "bad", Source{"f", i + 1}))
+		groups = append(groups, NewPair(user(fmt.Sprint("prompt ", i%n)), fmt.Sprint("good ", i), "bad",
+			Source{"f", i + 1}))
 	}
 	return groups
 }
@@ -45,11 +46,14 @@ func TestSplitByPrompt(t *testing.T) {
 	}
 	// The same prompts whatever the order; other ones for another seed.
 	shuffled := slices.Clone(groups)
-	rand.New(rand.NewPCG(1, 1)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-	if _, other := SplitByPrompt(shuffled, 0.2, 7); !reflect.DeepEqual(promptsOf(other), promptsOf(held)) {
+	rand.New(rand.NewPCG(1, 1)).Shuffle(len(shuffled),
+		func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	if _, other := SplitByPrompt(shuffled, 0.2, 7); !reflect.DeepEqual(promptsOf(other),
+		promptsOf(held)) {
 		t.Error("the split depends on the order")
 	}
-	if _, other := SplitByPrompt(groups, 0.2, 8); reflect.DeepEqual(promptsOf(other), promptsOf(held)) {
+	if _, other := SplitByPrompt(groups, 0.2, 8); reflect.DeepEqual(promptsOf(other),
+		promptsOf(held)) {
 		t.Error("the split does not depend on the seed")
 	}
 	// A larger fraction holds all that a smaller one does.
@@ -67,12 +71,15 @@ func TestSplitSizes(t *testing.T) {
 		fraction     float64
 		restN, heldN int
 	}{
-		{2, 0.001, 1, 1}, {2, 0.999, 1, 1}, {10, 0.01, 9, 1}, {10, 0.99, 1, 9}, {1, 0.5, 1, 0}, {0, 0.5, 0, 0},
-		{10, 0, 10, 0}, {10, -1, 10, 0}, {10, 1, 0, 10}, {10, 2, 0, 10}, {10, math.NaN(), 10, 0}, {10, math.Inf(1), 0, 10},
+		{2, 0.001, 1, 1}, {2, 0.999, 1, 1}, {10, 0.01, 9, 1}, {10, 0.99, 1, 9}, {1, 0.5, 1, 0},
+		{0, 0.5, 0, 0},
+		{10, 0, 10, 0}, {10, -1, 10, 0}, {10, 1, 0, 10}, {10, 2, 0, 10}, {10, math.NaN(), 10, 0},
+		{10, math.Inf(1), 0, 10},
 	} {
 		rest, held := SplitByPrompt(groupsOf(c.prompts, 1), c.fraction, 1)
 		if len(rest) != c.restN || len(held) != c.heldN {
-			t.Errorf("%d prompts, fraction %v: %d and %d, wanted %d and %d", c.prompts, c.fraction, len(rest), len(held), c.restN, c.heldN)
+			t.Errorf("%d prompts, fraction %v: %d and %d, wanted %d and %d", c.prompts, c.fraction,
+				len(rest), len(held), c.restN, c.heldN)
 		}
 	}
 }
@@ -84,7 +91,8 @@ func TestFraction(t *testing.T) {
 	if err != nil || len(groups) != 20 || len(promptsOf(groups)) != 10 {
 		t.Fatalf("%d groups, %v", len(groups), err)
 	}
-	if counts.Read != 80 || counts.Kept != 20 || counts.Comparisons != 20 || counts.Duplicates != 10 || counts.Dropped[DropFraction] != 60 {
+	if counts.Read != 80 || counts.Kept != 20 || counts.Comparisons != 20 || counts.Duplicates != 10 ||
+		counts.Dropped[DropFraction] != 60 {
 		t.Error(counts)
 	}
 	again, _, err := Load([]string{path}, Options{Fraction: 0.25, Seed: 3})
@@ -95,10 +103,12 @@ func TestFraction(t *testing.T) {
 	if err != nil || reflect.DeepEqual(promptsOf(groups), promptsOf(other)) {
 		t.Error("two seeds, one draw")
 	}
-	if few, _, err := Load([]string{path}, Options{Fraction: 1e-9}); err != nil || len(promptsOf(few)) != 1 {
+	if few, _, err := Load([]string{path}, Options{Fraction: 1e-9}); err != nil ||
+		len(promptsOf(few)) != 1 {
 		t.Errorf("%d groups, %v, wanted one prompt", len(few), err)
 	}
-	if all, _, err := Load([]string{path}, Options{Fraction: 1, Limit: 50}); err != nil || len(all) != 50 {
+	if all, _, err := Load([]string{path}, Options{Fraction: 1, Limit: 50}); err != nil ||
+		len(all) != 50 {
 		t.Errorf("%d groups, %v, wanted 50", len(all), err)
 	}
 	// The draw of a fraction and that of a split are independent: of one seed, neither is the other's
@@ -116,7 +126,10 @@ func TestFraction(t *testing.T) {
 // The bytes behind a key keep apart what only looks alike when strung together.
 func TestPromptKey(t *testing.T) {
 	prompts := [][]Message{
-		nil, {{Role: User, Content: ""}}, {{Role: User, Content: "ab"}}, {{Role: User, Content: "a"}, {Role: User, Content: "b"}}, {{Role: Assistant, Content: "ab"}}, {{Role: System, Content: "a"}, {Role: User, Content: "b"}}, {{Role: User, Content: "a" + "user" + "b"}},
+		nil, {{Role: User, Content: ""}}, {{Role: User, Content: "ab"}},
+		{{Role: User, Content: "a"}, {Role: User, Content: "b"}}, {{Role: Assistant, Content: "ab"}},
+		{{Role: System, Content: "a"}, {Role: User, Content: "b"}},
+		{{Role: User, Content: "a" + "user" + "b"}},
 	}
 	seen := map[PromptKey]bool{}
 	for _, p := range prompts {

@@ -48,7 +48,8 @@ type Summary struct {
 
 // Summarize measures groups; length measures a text, such as its characters or its tokens.
 func Summarize(groups []Group, length func(string) int) Summary {
-	s := Summary{Groups: len(groups), ResponsesPer: map[int]int{}, RowsPerPrompt: map[int]int{}, Subsets: map[string]int{}, Files: map[string]int{}}
+	s := Summary{Groups: len(groups), ResponsesPer: map[int]int{}, RowsPerPrompt: map[int]int{},
+		Subsets: map[string]int{}, Files: map[string]int{}}
 	var prompts, responses, chosen, rejected []int
 	perPrompt, seen, directions := map[PromptKey]int{}, map[digest]bool{}, map[digest]int{}
 	for _, g := range groups {
@@ -109,7 +110,8 @@ func Summarize(groups []Group, length func(string) int) Summary {
 	if n := s.ChosenLonger + s.ChosenShorter; n > 0 {
 		s.ChosenLongerRate = float64(s.ChosenLonger) / float64(n)
 	}
-	s.Prompt, s.Response, s.Chosen, s.Rejected = lengthsOf(prompts), lengthsOf(responses), lengthsOf(chosen), lengthsOf(rejected)
+	s.Prompt, s.Response, s.Chosen, s.Rejected = lengthsOf(prompts), lengthsOf(responses),
+		lengthsOf(chosen), lengthsOf(rejected)
 	return s
 }
 

@@ -16,7 +16,9 @@ func TestSummarize(t *testing.T) {
 		pair("äb", "xxx", "y", "s"), pair("äb", "y", "xxx", "s"), // a conflict
 		pair("äb", "xxx", "y", "s"), // a duplicate of the first
 		pair("abcd", "yy", "zz", ""),
-		{Prompt: user("k"), Responses: []string{"a", "b", "cc"}, Comparisons: []Comparison{{Chosen: 2, Rejected: 0}, {Chosen: 2, Rejected: 1}}, Ties: [][2]int{{0, 1}}, Source: Source{"g", 1}},
+		{Prompt: user("k"), Responses: []string{"a", "b", "cc"},
+			Comparisons: []Comparison{{Chosen: 2, Rejected: 0}, {Chosen: 2, Rejected: 1}},
+			Ties:        [][2]int{{0, 1}}, Source: Source{"g", 1}},
 	}
 	got := Summarize(groups, utf8.RuneCountInString)
 	want := Summary{
@@ -40,7 +42,8 @@ func TestOverlaps(t *testing.T) {
 	other := one("Other")
 	other.Responses = []string{"c", "d"}
 	b := []Group{one("what is  it"), one("What is it?"), other, one("!!!"), one("new")}
-	if got, want := Overlaps(a, b), (Overlap{Exact: 2, Normalized: 2, Groups: 3, Pairs: 1}); got != want {
+	if got, want := Overlaps(a, b), (Overlap{Exact: 2, Normalized: 2, Groups: 3,
+		Pairs: 1}); got != want {
 		t.Errorf("%+v, wanted %+v", got, want)
 	}
 }

@@ -22,7 +22,8 @@ func parseTranscript(text string) ([]Message, error) {
 	}
 	at, role, width := nextTurn(text)
 	if at < 0 || strings.TrimSpace(text[:at]) != "" {
-		return nil, fmt.Errorf(`%s, wanted a transcript that begins with "\n\nHuman:" or "\n\nAssistant:"`, quote(text))
+		return nil, fmt.Errorf(
+			`%s, wanted a transcript that begins with "\n\nHuman:" or "\n\nAssistant:"`, quote(text))
 	}
 	var messages []Message
 	for at >= 0 {
@@ -58,8 +59,9 @@ func transcriptPrompt(text, field string) ([]Message, error) {
 	case last.Role == User:
 		return messages, nil
 	case last.Content != "":
-		return nil, wrong(field, "a transcript that ends in words of the assistant, wanted one that ends "+
-			`in the human's or in "\n\nAssistant:"`)
+		return nil,
+			wrong(field, "a transcript that ends in words of the assistant, wanted one that ends "+
+				`in the human's or in "\n\nAssistant:"`)
 	}
 	return messages[:len(messages)-1], nil
 }

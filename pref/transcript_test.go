@@ -24,8 +24,10 @@ func TestParseTranscript(t *testing.T) {
 			t.Errorf("%q: %v, %v, wanted %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "hello", "System: x\n\nHuman: a\n\nAssistant: b", "\n\nUser: a"} {
-		if got, err := parseTranscript(text); err == nil || !strings.Contains(err.Error(), "wanted a transcript that begins with") {
+	for _, text := range []string{"", "hello", "System: x\n\nHuman: a\n\nAssistant: b",
+		"\n\nUser: a"} {
+		if got, err := parseTranscript(text); err == nil ||
+			!strings.Contains(err.Error(), "wanted a transcript that begins with") {
 			t.Errorf("%q: %v, %v, wanted an error", text, got, err)
 		}
 	}
@@ -60,7 +62,8 @@ func formatTranscript(messages []Message) string {
 }
 
 func FuzzTranscript(f *testing.F) {
-	for _, s := range []string{"\n\nHuman: hi\n\nAssistant: hello", "Human:\n\nHuman:\n\n\n\nAssistant: \x80", "x\n\nHuman:", ""} {
+	for _, s := range []string{"\n\nHuman: hi\n\nAssistant: hello",
+		"Human:\n\nHuman:\n\n\n\nAssistant: \x80", "x\n\nHuman:", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

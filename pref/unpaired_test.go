@@ -37,7 +37,8 @@ func TestUnpairedErrors(t *testing.T) {
 		`{"prompt":"q","completion":["a"],"label":true}`: `field "completion[0]": text, wanted a message`,
 		`{"prompt":3,"completion":"a","label":true}`:     `field "prompt": a number, wanted text`,
 	} {
-		if _, _, err := decodeRow([]byte(row), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := decodeRow([]byte(row), Options{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwanted %s", row, err, want)
 		}
 	}
@@ -49,12 +50,14 @@ func TestGrades(t *testing.T) {
 	path := file(t, "g.jsonl", []byte(`{"prompt":"p","response":"a","helpfulness":1,"verbosity":3}
 {"prompt":"p","response":"b","helpfulness":1,"coherence":2}
 {"prompt":"q","response":"c","helpfulness":4}`))
-	groups, counts, err := Load([]string{path}, Options{Attributes: []string{"helpfulness", "verbosity", "coherence"}})
+	groups, counts, err := Load([]string{path},
+		Options{Attributes: []string{"helpfulness", "verbosity", "coherence"}})
 	if err != nil || len(groups) != 2 || counts.Joined != 1 {
 		t.Fatalf("%v, %v, %v", groups, counts, err)
 	}
 	nan := math.NaN()
-	for name, want := range map[string][]float64{"helpfulness": {1, 1}, "verbosity": {3, nan}, "coherence": {nan, 2}} {
+	for name, want := range map[string][]float64{"helpfulness": {1, 1}, "verbosity": {3, nan},
+		"coherence": {nan, 2}} {
 		got := groups[0].Grades[name]
 		for i := range want {
 			if len(got) != 2 || got[i] != want[i] && !(math.IsNaN(got[i]) && math.IsNaN(want[i])) {
@@ -62,10 +65,12 @@ func TestGrades(t *testing.T) {
 			}
 		}
 	}
-	if g := groups[1]; !reflect.DeepEqual(g.Grades, map[string][]float64{"helpfulness": {4}}) || len(g.Responses) != 1 {
+	if g := groups[1]; !reflect.DeepEqual(g.Grades, map[string][]float64{"helpfulness": {4}}) ||
+		len(g.Responses) != 1 {
 		t.Errorf("%+v", g)
 	}
-	if groups, _, err = Load([]string{path}, Options{KeepTies: true}); err != nil || len(groups) != 1 || groups[0].Grades != nil {
+	if groups, _, err = Load([]string{path}, Options{KeepTies: true}); err != nil ||
+		len(groups) != 1 || groups[0].Grades != nil {
 		t.Errorf("%v, %v", groups, err)
 	}
 }
@@ -84,11 +89,12 @@ func TestUnstatedAttributes(t *testing.T) {
 		opt   Options
 		want  string // "": no error
 	}{
-		"null":    {[]string{graded}, both, states + `"helpfulness", "prompt", "response":`},
-		"alone":   {[]string{graded}, Options{Attributes: both.Attributes[1:]}, states + `"helpfulness"`},
-		"pairs":   {[]string{graded, pairs}, both, states + `"chosen", "helpfulness"`},
-		"limit":   {[]string{graded, other}, Options{Attributes: both.Attributes, Limit: 1}, states},
-		"mix":     {[]string{pairs, graded}, Options{Attributes: both.Attributes, Weights: []float64{1, 1}}, states},
+		"null":  {[]string{graded}, both, states + `"helpfulness", "prompt", "response":`},
+		"alone": {[]string{graded}, Options{Attributes: both.Attributes[1:]}, states + `"helpfulness"`},
+		"pairs": {[]string{graded, pairs}, both, states + `"chosen", "helpfulness"`},
+		"limit": {[]string{graded, other}, Options{Attributes: both.Attributes, Limit: 1}, states},
+		"mix": {[]string{pairs, graded},
+			Options{Attributes: both.Attributes, Weights: []float64{1, 1}}, states},
 		"another": {[]string{graded, pairs, other}, both, ""},
 	} {
 		groups, _, err := Load(c.paths, c.opt)

@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -115,19 +113,6 @@ func (m *Manifest) fingerprint() (string, error) {
 	}
 	for _, d := range m.Models {
 		fmt.Fprintln(h, d.SHA256+d.Served)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("recipe: %w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("recipe: %s: %w", path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"haf/internal/filesum"
 	"haf/lm"
 	"haf/reward"
 	"haf/rlhf"
@@ -218,7 +219,7 @@ func hashModel(path string) (string, error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		sum, err := hashFile(file)
+		sum, err := filesum.SHA256(file)
 		fmt.Fprintln(h, sum)
 		return err
 	})

@@ -118,7 +118,9 @@ func (r *optimization) answer(
 	return rollouts, nil
 }
 
-func (r *optimization) text(tokens []int32) string { return r.Policy.Tokenizer.Decode(tokens, true) }
+func (r *optimization) text(tokens []int32) string {
+	return r.Policy.Tokenizer.Decode(tokens, true)
+}
 
 // shape sets the shaped rewards of scored rollouts. Their scores count in the running moments.
 func (r *optimization) shape(rollouts []*rollout) {

@@ -175,7 +175,8 @@ func TestEvaluation(t *testing.T) {
 	}
 	chosen := filepath.Join(t.TempDir(), "chosen")
 	bestResult := func(o *Options) { options(o); o.BestAsResult = true }
-	if _, _, err := storiesTask(t, t.Context(), chosen, task(flat), false, bestResult, GRPO); err != nil {
+	if _, _, err := storiesTask(t, t.Context(), chosen, task(flat), false, bestResult,
+		GRPO); err != nil {
 		t.Fatal(err)
 	}
 	model, err := os.ReadFile(filepath.Join(chosen, run.ModelName, "model.safetensors"))

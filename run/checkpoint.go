@@ -252,14 +252,14 @@ func writeFolder(path string, write func(temporary string) error) error {
 			return err
 		}
 	}
-	return syncFolder(filepath.Dir(path))
+	return syncPath(filepath.Dir(path))
 }
 
-// syncFolder makes renames in a folder durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
+// syncPath flushes a file to disk, or the renames in a folder.
+func syncPath(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Sync(), f.Close())
 }

@@ -4,16 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"haf/internal/filesum"
 )
 
 // sumsName is the file with the SHA-256 of every other file of a folder, in the form that
@@ -92,26 +92,13 @@ func sumsOf(dir string, sync bool) (map[string]string, error) {
 		if err != nil || name == sumsName {
 			return err
 		}
-		sums[filepath.ToSlash(name)], err = sumOf(path, sync)
+		if sync {
+			if err := syncPath(path); err != nil {
+				return err
+			}
+		}
+		sums[filepath.ToSlash(name)], err = filesum.SHA256(path)
 		return err
 	})
 	return sums, err
-}
-
-func sumOf(path string, sync bool) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return "", err
-	}
-	if sync {
-		if err := f.Sync(); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }

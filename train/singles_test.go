@@ -127,7 +127,8 @@ func compareGradients(
 			size += float64(a.Data[k]) * float64(a.Data[k])
 		}
 		near(t, "norm of the gradient of "+p.Name, math.Sqrt(squares), stored[0], 1e-4*stored[0])
-		near(t, "product of "+p.Name+" and its gradient", product, stored[1], 1e-4*stored[0]*math.Sqrt(size))
+		near(t, "product of "+p.Name+" and its gradient", product, stored[1],
+			1e-4*stored[0]*math.Sqrt(size))
 	}
 	if compared != len(want) {
 		t.Errorf("%d gradients, %d are stored", compared, len(want))
@@ -146,7 +147,8 @@ func TestLabelledParity(t *testing.T) {
 	var refs [][]float64
 	for i, row := range want.Rows {
 		if !slices.Equal(groups[i].Responses[1].Tokens, row.Other) {
-			t.Fatalf("row %d has the other response %v, TRL has %v", i, groups[i].Responses[1].Tokens, row.Other)
+			t.Fatalf("row %d has the other response %v, TRL has %v", i, groups[i].Responses[1].Tokens,
+				row.Other)
 		}
 		refs = append(refs, row.Refs)
 	}
@@ -181,7 +183,8 @@ func TestLabelledParity(t *testing.T) {
 	}
 }
 
-var parityAdamW = optim.AdamW{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
+var parityAdamW = optim.AdamW{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
+	Schedule: "constant"}
 
 // storedScore is the score head of the stored case.
 func storedScore(t *testing.T) []float32 {
@@ -257,7 +260,9 @@ func labelledData(mixed bool) func(*train.Data) {
 	}
 }
 
-func singly(groups []encode.Group, texts []pref.Group, mixed bool) (out []encode.Group, outTexts []pref.Group) {
+func singly(
+	groups []encode.Group, texts []pref.Group, mixed bool,
+) (out []encode.Group, outTexts []pref.Group) {
 	for i, g := range groups {
 		if mixed && i%3 == 0 {
 			out = append(out, g)
@@ -369,9 +374,11 @@ func TestMismatchedData(t *testing.T) {
 		reward, policy string
 		attributes     []string
 	}{
-		`read labelled responses, but the data has none: give rows {prompt, completion, label}`: {pairs, "bce", "kto", nil},
+		`read labelled responses, but the data has none: give rows {prompt, completion, label}`: {pairs,
+			"bce", "kto", nil},
 		`"bradley-terry" and policy "dpo" read comparisons, but the data has none: for labelled responses ` +
-			`set objective.reward = "bce" and objective.policy = "kto"`: {labelledData(false), "bradley-terry", "dpo", nil},
+			`set objective.reward = "bce" and objective.policy = "kto"`: {labelledData(false),
+			"bradley-terry", "dpo", nil},
 		`responses of the data are labelled, but reward "bradley-terry" and policy "dpo" read no labels`: {labelledData(true), "bradley-terry", "dpo", nil},
 		`comparisons, but reward "bce" and policy "kto" read none: add a loss of comparisons`:            {labelledData(true), "bce", "kto", nil},
 		`reads attributes, but none is named: set data.attributes`:                                       {gradedData, "regression", "dpo", nil},

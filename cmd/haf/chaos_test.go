@@ -24,8 +24,8 @@ import (
 type killable struct {
 	name    string
 	command []string
-	// resume is what a user types after a kill, where it is not the same command; it returns nil if
-	// the work is done.
+	// resume returns the command to type after a kill, and nil once the work is done. Where resume is
+	// nil, the same command is typed again.
 	resume func(dir string) []string
 	// outputs are the files and folders that must be as those of the run that nobody killed.
 	outputs []string
@@ -246,7 +246,7 @@ func (c *chaos) run(args []string, kill time.Duration) {
 	c.write("stdout", stdout.String())
 }
 
-// clock is what metrics and results say of the time.
+// clock matches the fields of metrics and results that depend on the time.
 var clock = regexp.MustCompile(`"(\w*seconds|tokens_per_second)":\s*[-+0-9.e]+`)
 
 // result is the content of the outputs without times.

@@ -31,7 +31,8 @@ func frontMatter(readme []byte) ([]stated, error) {
 	if len(lines) == 0 || string(bytes.TrimSpace(lines[0])) != "---" {
 		return nil, nil
 	}
-	end := slices.IndexFunc(lines[1:], func(line []byte) bool { return string(bytes.TrimRight(line, " \t\r\n")) == "---" })
+	end := slices.IndexFunc(lines[1:],
+		func(line []byte) bool { return string(bytes.TrimRight(line, " \t\r\n")) == "---" })
 	if end < 0 {
 		return nil, nil
 	}
@@ -43,7 +44,8 @@ func frontMatter(readme []byte) ([]stated, error) {
 	}
 	for i, c := range top.Configs {
 		if c.Name == "" || strings.ContainsAny(c.Name, "/:@") {
-			return nil, fmt.Errorf("the front matter of %s: configuration %d has the config_name %q, wanted a name without / : @: name the files themselves", ReadMe, i+1, c.Name)
+			return nil, fmt.Errorf("the front matter of %s: configuration %d has the config_name %q, "+
+				"wanted a name without / : @: name the files themselves", ReadMe, i+1, c.Name)
 		}
 	}
 	return top.Configs, nil
@@ -60,7 +62,8 @@ func checkDefaults(configs []Config) error {
 		}
 	}
 	if len(defaults) > 1 {
-		return fmt.Errorf("%s states several default configurations: %s", ReadMe, strings.Join(defaults, ", "))
+		return fmt.Errorf("%s states several default configurations: %s", ReadMe,
+			strings.Join(defaults, ", "))
 	}
 	return nil
 }
@@ -73,7 +76,8 @@ func (c stated) resolve(files []string) Config {
 		value any
 	}{{"field", c.Field}, {"filters", c.Filters}, {"columns", c.Columns}, {"encoding", c.Encoding}} {
 		if setting.value != nil {
-			out.err = fmt.Errorf("%s sets %s = %v, which haf does not know: name the files themselves", ReadMe, setting.name, setting.value)
+			out.err = fmt.Errorf("%s sets %s = %v, which haf does not know: name the files themselves",
+				ReadMe, setting.name, setting.value)
 			return out
 		}
 	}
@@ -135,12 +139,14 @@ func patternsOf(node yaml.Node) ([]splitPatterns, error) {
 	}
 	var each []splitPatterns
 	if err := node.Decode(&each); err != nil {
-		return nil, fmt.Errorf("wanted a pattern, a list of patterns, or a list of {split, path}: %w", err)
+		return nil, fmt.Errorf("wanted a pattern, a list of patterns, or a list of {split, path}: %w",
+			err)
 	}
 	seen := map[string]bool{}
 	for _, p := range each {
 		if p.Split == "" || len(p.Path) == 0 || seen[p.Split] {
-			return nil, fmt.Errorf("split %q without a path, or twice: wanted {split, path}, each split once", p.Split)
+			return nil, fmt.Errorf(
+				"split %q without a path, or twice: wanted {split, path}, each split once", p.Split)
 		}
 		seen[p.Split] = true
 	}
@@ -149,7 +155,8 @@ func patternsOf(node yaml.Node) ([]splitPatterns, error) {
 
 // outside reports whether a path or pattern leads out of the data set.
 func outside(name string) bool {
-	return path.IsAbs(name) || strings.Contains(name, "://") || slices.Contains(strings.Split(name, "/"), "..") || strings.Contains(name, `\`)
+	return path.IsAbs(name) || strings.Contains(name, "://") ||
+		slices.Contains(strings.Split(name, "/"), "..") || strings.Contains(name, `\`)
 }
 
 // matchAll returns the files of data that patterns name, in the order of the patterns, each once.
@@ -167,7 +174,8 @@ func matchAll(files []string, patterns []string, dir string) ([]string, error) {
 			if !plain && data(name) && special(name) == special(pattern) {
 				var err error
 				// The library's patterns know no braces.
-				if ok, err = doublestar.Match(strings.NewReplacer("{", `\{`, "}", `\}`).Replace(pattern), name); err != nil {
+				if ok, err = doublestar.Match(strings.NewReplacer("{", `\{`, "}", `\}`).Replace(pattern),
+					name); err != nil {
 					return nil, fmt.Errorf("pattern %q: %w", pattern, err)
 				}
 			}

@@ -9,16 +9,19 @@ import (
 )
 
 // families are the endings of the files that haf reads, by kind; a split has files of one kind.
-var families = map[string]string{".jsonl": "JSON", ".json": "JSON", ".ndjson": "JSON", ".parquet": "Parquet", ".arrow": "Arrow"}
+var families = map[string]string{".jsonl": "JSON", ".json": "JSON", ".ndjson": "JSON",
+	".parquet": "Parquet", ".arrow": "Arrow"}
 
 // endings are the keys of families, for errors.
 const endings = ".jsonl, .json, .parquet and .arrow"
 
 // unread are the endings of files of data that haf does not read.
-var unread = []string{".csv", ".tsv", ".zip", ".tar", ".tgz", ".xz", ".bz2", ".lz4", ".7z", ".h5", ".hdf5", ".xml", ".pkl", ".lance", ".vortex", ".avro", ".orc", ".feather", ".geoparquet", ".eval"}
+var unread = []string{".csv", ".tsv", ".zip", ".tar", ".tgz", ".xz", ".bz2", ".lz4", ".7z", ".h5",
+	".hdf5", ".xml", ".pkl", ".lance", ".vortex", ".avro", ".orc", ".feather", ".geoparquet", ".eval"}
 
 // ignoredNames are files beside the data that may look like some.
-var ignoredNames = []string{ReadMe, "config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "dummy_data.zip"}
+var ignoredNames = []string{ReadMe, "config.json", "dataset_info.json", "dataset_infos.json",
+	"dataset_dict.json", "state.json", "dummy_data.zip"}
 
 func ignored(name string) bool { return slices.Contains(ignoredNames, path.Base(name)) }
 
@@ -130,7 +133,8 @@ func bySharded(names []string) []Split {
 func inFolder(word string) []*regexp.Regexp {
 	const sep = `[-._ 0-9]`
 	var out []*regexp.Regexp
-	for _, form := range []string{word, word + sep + `[^/]*`, `[^/]*` + sep + word, `[^/]*` + sep + word + sep + `[^/]*`} {
+	for _, form := range []string{word, word + sep + `[^/]*`, `[^/]*` + sep + word, `[^/]*` + sep +
+		word + sep + `[^/]*`} {
 		out = append(out, regexp.MustCompile(`(^|/)`+form+`/`))
 	}
 	return out
@@ -178,9 +182,11 @@ func (s *Split) settle() {
 	}
 	switch {
 	case len(cannot) > 0:
-		s.err = fmt.Errorf("haf does not read %s, wanted %s: name files that it reads by a pattern", some(cannot), endings)
+		s.err = fmt.Errorf("haf does not read %s, wanted %s: name files that it reads by a pattern",
+			some(cannot), endings)
 	case len(kinds) > 1:
-		s.err = fmt.Errorf("files of %d kinds (%s), wanted one: name the files by a pattern", len(kinds), some(s.Files))
+		s.err = fmt.Errorf("files of %d kinds (%s), wanted one: name the files by a pattern", len(kinds),
+			some(s.Files))
 	default:
 		s.err = Complete(s.Files)
 	}

@@ -80,7 +80,8 @@ func (s Set) Choose(whole, name string) ([]string, error) {
 		isSplit := slices.ContainsFunc(byDefault.Splits, func(x Split) bool { return x.Name == name })
 		switch {
 		case name != "" && isConfig && isSplit && !(len(byDefault.Splits) == 1 && byDefault.Name == name):
-			return nil, fmt.Errorf("%s:%s is both a configuration and a split: write %s:%s/SPLIT or %s:/%s", whole, name, whole, name, whole, name)
+			return nil, fmt.Errorf("%s:%s is both a configuration and a split: write %s:%s/SPLIT or %s:/%s",
+				whole, name, whole, name, whole, name)
 		case name != "" && !isConfig && (isSplit || len(s.Configs) == 1):
 			config, split = "", name
 		}
@@ -88,7 +89,8 @@ func (s Set) Choose(whole, name string) ([]string, error) {
 	c, ok := s.config(config)
 	switch {
 	case !ok && config == "":
-		return nil, fmt.Errorf("%s has several configurations and no default: name one of %s", whole, s.list(whole))
+		return nil, fmt.Errorf("%s has several configurations and no default: name one of %s", whole,
+			s.list(whole))
 	case !ok:
 		return nil, fmt.Errorf("%s has no configuration %q: there are %s", whole, config, s.list(whole))
 	case c.err != nil:
@@ -98,7 +100,8 @@ func (s Set) Choose(whole, name string) ([]string, error) {
 	case split == "" && len(c.Splits) > 1:
 		return nil, fmt.Errorf("%s has %d splits: name one of %s", whole, len(c.Splits), s.list(whole))
 	case split == "" && len(s.rest) > 0:
-		return nil, fmt.Errorf("%s has the split %s, and files of no split (%s): name the split (%s:%s) or the files by a pattern",
+		return nil, fmt.Errorf("%s has the split %s, and files of no split (%s): name the split (%s:%s) "+
+			"or the files by a pattern",
 			whole, c.Splits[0].Name, some(s.rest), whole, c.Splits[0].Name)
 	case split == "":
 		split = c.Splits[0].Name

@@ -48,7 +48,8 @@ func TestAsDatasets(t *testing.T) {
 					t.Fatal(name)
 				}
 				if s.Name != split || !slices.Equal(s.Files, files) || s.err != nil {
-					t.Errorf("%s: %s: split %s has %q, %v; want %s %q", name, c.Name, s.Name, s.Files, s.err, split, files)
+					t.Errorf("%s: %s: split %s has %q, %v; want %s %q", name, c.Name, s.Name, s.Files, s.err,
+						split, files)
 				}
 			}
 		}
@@ -71,7 +72,8 @@ configs:
 `
 
 func TestChoose(t *testing.T) {
-	files := []string{"a/train.jsonl", "a/test.jsonl", "b.jsonl", "c.csv", "s-00000-of-00002.parquet", "d.json", "d.jsonl", "d.parquet"}
+	files := []string{"a/train.jsonl", "a/test.jsonl", "b.jsonl", "c.csv", "s-00000-of-00002.parquet",
+		"d.json", "d.jsonl", "d.parquet"}
 	read := func(more string) Set {
 		set, err := Read(files, []byte(strings.Replace(twoConfigs, "%s", more, 1)))
 		if err != nil {
@@ -79,29 +81,46 @@ func TestChoose(t *testing.T) {
 		}
 		return set
 	}
-	plain, named := read(""), read("- config_name: default\n  data_files:\n  - split: train\n    path: d.json\n  - split: test\n    path: d.jsonl\n")
-	bad := read(strings.Join([]string{"- config_name: up", "  data_files: ../x.jsonl", "- config_name: url", "  data_files: https://x/y.jsonl",
-		"- config_name: gone", "  data_files: z.jsonl", "- config_name: none", "  data_files: z*.jsonl", "- config_name: csv", "  data_files: c.csv",
-		"- config_name: part", "  data_files: s-*", "- config_name: mixed", "  data_files: d.*", "- config_name: field", "  data_files: d.json", "  field: data",
-		"- config_name: twice", "  data_files:", "  - split: x", "    path: d.json", "  - split: x", "    path: d.json",
+	plain, named := read(""), read("- config_name: default\n  data_files:\n  - split: train\n    "+
+		"path: d.json\n  - split: test\n    path: d.jsonl\n")
+	bad := read(strings.Join([]string{"- config_name: up", "  data_files: ../x.jsonl",
+		"- config_name: url", "  data_files: https://x/y.jsonl",
+		"- config_name: gone", "  data_files: z.jsonl", "- config_name: none", "  data_files: z*.jsonl",
+		"- config_name: csv", "  data_files: c.csv",
+		"- config_name: part", "  data_files: s-*", "- config_name: mixed", "  data_files: d.*",
+		"- config_name: field", "  data_files: d.json", "  field: data",
+		"- config_name: twice", "  data_files:", "  - split: x", "    path: d.json", "  - split: x",
+		"    path: d.json",
 		"- config_name: dir", "  data_dir: ../up", "- config_name: odd", "  data_files: 3", ""}, "\n"))
 	for _, test := range []struct {
 		set        Set
 		name, want string // files, or the error
 	}{
-		{plain, "a/train", "a/train.jsonl"}, {plain, "a/test", "a/test.jsonl"}, {plain, "b", "b.jsonl"}, {plain, "b/train", "b.jsonl"},
-		{plain, "", "DIR has several configurations and no default: name one of DIR:a/train, DIR:a/test, DIR:b/train, DIR:test/train"},
-		{plain, "a", "DIR has 2 splits: name one of"}, {plain, "c", `DIR has no configuration "c": there are DIR:a/train`},
+		{plain, "a/train", "a/train.jsonl"}, {plain, "a/test", "a/test.jsonl"}, {plain, "b", "b.jsonl"},
+		{plain, "b/train", "b.jsonl"},
+		{plain, "", "DIR has several configurations and no default: name one of DIR:a/train, " +
+			"DIR:a/test, DIR:b/train, DIR:test/train"},
+		{plain, "a", "DIR has 2 splits: name one of"},
+		{plain, "c", `DIR has no configuration "c": there are DIR:a/train`},
 		{plain, "a/dev", `DIR has no split "dev": there are DIR:a/train`}, {plain, "test", "b.jsonl"},
-		{named, "", "DIR has 2 splits: name one of"}, {named, "train", "d.json"}, {named, "/test", "d.jsonl"}, {named, "default/test", "d.jsonl"},
-		{named, "test", "DIR:test is both a configuration and a split: write DIR:test/SPLIT or DIR:/test"},
-		{bad, "up", `"../x.jsonl" is no path inside the data set`}, {bad, "url", `"https://x/y.jsonl" is no path inside`}, {bad, "gone", `states the file "z.jsonl", which the data set lacks`},
-		{bad, "none", "no file matches z*.jsonl"}, {bad, "csv", "haf does not read c.csv, wanted .jsonl, .json, .parquet and .arrow"}, {bad, "part", "1 of the 2 shards of s-of-00002 are there"},
-		{bad, "mixed", "files of 2 kinds"}, {bad, "field", "README.md sets field = data, which haf does not know"}, {bad, "twice", `split "x" without a path, or twice`},
+		{named, "", "DIR has 2 splits: name one of"}, {named, "train", "d.json"},
+		{named, "/test", "d.jsonl"}, {named, "default/test", "d.jsonl"},
+		{named, "test",
+			"DIR:test is both a configuration and a split: write DIR:test/SPLIT or DIR:/test"},
+		{bad, "up", `"../x.jsonl" is no path inside the data set`},
+		{bad, "url", `"https://x/y.jsonl" is no path inside`},
+		{bad, "gone", `states the file "z.jsonl", which the data set lacks`},
+		{bad, "none", "no file matches z*.jsonl"}, {bad, "csv", "haf does not read c.csv, wanted " +
+			".jsonl, .json, .parquet and .arrow"},
+		{bad, "part", "1 of the 2 shards of s-of-00002 are there"},
+		{bad, "mixed", "files of 2 kinds"},
+		{bad, "field", "README.md sets field = data, which haf does not know"},
+		{bad, "twice", `split "x" without a path, or twice`},
 		{bad, "dir", `the folder "../up", which is outside`}, {bad, "odd", `states the file "3"`},
 	} {
 		got, err := test.set.Choose("DIR", test.name)
-		if text := strings.Join(got, " "); err == nil && text != test.want || err != nil && !strings.Contains(err.Error(), test.want) {
+		if text := strings.Join(got, " "); err == nil && text != test.want || err != nil &&
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: %s, %v; want %s", test.name, text, err, test.want)
 		}
 	}
@@ -109,11 +128,16 @@ func TestChoose(t *testing.T) {
 
 func TestChooseByName(t *testing.T) {
 	for _, test := range []struct{ files, name, want string }{
-		{"a.jsonl b.jsonl LICENSE.txt", "", "a.jsonl b.jsonl"}, {"a.jsonl b.jsonl", "train", "a.jsonl b.jsonl"},
-		{"a.jsonl", "test", `no split "test"`}, {"train.jsonl", "", "train.jsonl"}, {"train.jsonl", "default/train", "train.jsonl"},
-		{"train.jsonl more.jsonl", "", "DIR has the split train, and files of no split (more.jsonl)"}, {"train.jsonl more.jsonl", "train", "train.jsonl"},
-		{"train.jsonl test.jsonl", "", "DIR has 2 splits: name one of DIR:train, DIR:test"}, {"a.txt", "", "DIR has no file of data"},
-		{"a.csv b.jsonl", "", "haf does not read a.csv"}, {"a.parquet a.jsonl", "", "files of 2 kinds"}, {"a.jsonl.zst b.json.gz", "", "a.jsonl.zst b.json.gz"},
+		{"a.jsonl b.jsonl LICENSE.txt", "", "a.jsonl b.jsonl"},
+		{"a.jsonl b.jsonl", "train", "a.jsonl b.jsonl"},
+		{"a.jsonl", "test", `no split "test"`}, {"train.jsonl", "", "train.jsonl"},
+		{"train.jsonl", "default/train", "train.jsonl"},
+		{"train.jsonl more.jsonl", "", "DIR has the split train, and files of no split (more.jsonl)"},
+		{"train.jsonl more.jsonl", "train", "train.jsonl"},
+		{"train.jsonl test.jsonl", "", "DIR has 2 splits: name one of DIR:train, DIR:test"},
+		{"a.txt", "", "DIR has no file of data"},
+		{"a.csv b.jsonl", "", "haf does not read a.csv"}, {"a.parquet a.jsonl", "", "files of 2 kinds"},
+		{"a.jsonl.zst b.json.gz", "", "a.jsonl.zst b.json.gz"},
 		{"data/train-00000-of-00002.parquet", "", "1 of the 2 shards of train-of-00002 are there"},
 	} {
 		set, err := Read(strings.Fields(test.files), nil)
@@ -121,7 +145,8 @@ func TestChooseByName(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := set.Choose("DIR", test.name)
-		if text := strings.Join(got, " "); err == nil && text != test.want || err != nil && !strings.Contains(err.Error(), test.want) {
+		if text := strings.Join(got, " "); err == nil && text != test.want || err != nil &&
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q of %s: %s, %v; want %s", test.name, test.files, text, err, test.want)
 		}
 	}
@@ -134,7 +159,8 @@ func TestFrontMatterErrors(t *testing.T) {
 		"---\nconfigs:\n- config_name: a/b\n---\n":                                        `the config_name "a/b"`,
 		"---\nconfigs:\n- config_name: a\n  default: true\n- config_name: default\n---\n": "several default configurations: a, default",
 	} {
-		if _, err := Read([]string{"a.jsonl"}, []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Read([]string{"a.jsonl"}, []byte(text)); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
@@ -148,7 +174,8 @@ func TestFrontMatterErrors(t *testing.T) {
 
 // No name of a file or of a pattern leads out of the data set.
 func FuzzRead(f *testing.F) {
-	f.Add("---\nconfigs:\n- config_name: a\n  data_files: ../*\n---\n", "a.jsonl data/train-00000-of-00001.parquet")
+	f.Add("---\nconfigs:\n- config_name: a\n  data_files: ../*\n---\n",
+		"a.jsonl data/train-00000-of-00001.parquet")
 	f.Add(twoConfigs, "a/train.jsonl b.jsonl")
 	f.Fuzz(func(t *testing.T, readme, names string) {
 		files := strings.Fields(names)

@@ -135,7 +135,8 @@ func TestCommandFaults(t *testing.T) {
 		})
 	}
 	for how, want := range map[string]string{
-		"twice": "a line more than it read", "early": "more than it read", "at the end": "exit status 3; it wrote: could not save",
+		"twice": "a line more than it read", "early": "more than it read",
+		"at the end": "exit status 3; it wrote: could not save",
 	} {
 		r, err := Open(t.Context(), behaving(t, how), Options{})
 		if err != nil {

@@ -202,7 +202,8 @@ func TestJudge(t *testing.T) {
 	})
 	r := mustOpen(t, url+"#judge", Options{JudgePrompt: file})
 	rewardertest.Test(t, r, rewardertest.Options{})
-	if got := Served(r, Score); !strings.HasPrefix(got, "reward score of judge judge, prompt sha256 ") {
+	if got := Served(r, Score); !strings.HasPrefix(got,
+		"reward score of judge judge, prompt sha256 ") {
 		t.Error(got)
 	}
 	// Text of a response is not taken for a mark.

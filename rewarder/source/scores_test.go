@@ -84,22 +84,25 @@ func TestScoresRefuse(t *testing.T) {
 	}{
 		"twice": {[]string{`{"id":"x","reward":1}`, `{"id":"x","reward":1}`}, pairOf("x"),
 			`the id "x" is there twice, first at`},
-		"missing":      {[]string{`{"id":"y","rewards":[1,2]}`}, pairOf("x"), `the id "x" is in no row`},
-		"no id":        {[]string{`{"id":"y","rewards":[1,2]}`}, pairOf(""), "group 1 has no id"},
-		"count":        {[]string{`{"id":"x","reward":1}`}, pairOf("x"), "1 rewards for 2 responses"},
-		"order":        {[]string{`{"reward":1}`}, pairOf("x"), "1 rewards by order for 2 responses"},
-		"group count":  {[]string{`{"rewards":[1,2,3]}`}, pairOf("x"), "3 rewards for 2 responses"},
-		"too many":     {slices.Repeat([]string{`{"rewards":[1,2]}`}, 2), pairOf("x"), "4 rewards by order"},
-		"mixed":        {[]string{`{"reward":1}`, `{"id":"x","reward":1}`}, pairOf("x"), "wanted all alike"},
-		"null":         {[]string{`{"reward":null}`}, pairOf("x"), "wanted one of reward"},
-		"two":          {[]string{`{"reward":1,"scores":[1]}`}, pairOf("x"), "wanted one of reward"},
-		"text":         {[]string{`{"reward":"1"}`}, pairOf("x"), "wanted a number"},
-		"nan":          {[]string{`{"reward":NaN}`}, pairOf("x"), "NaN, wanted a finite number"},
-		"infinite":     {[]string{`{"reward":1e999}`}, pairOf("x"), "that a float64 holds"},
-		"none":         {[]string{`{"rewards":[]}`}, pairOf("x"), "an empty list"},
-		"empty":        {[]string{``}, pairOf("x"), "no row"},
-		"no response":  {[]string{`{"prompt":"p","reward":1}`}, pairOf("x"), `field "response": missing`},
-		"other number": {[]string{`{"prompt":"p","responses":["a"],"rewards":[1,2]}`}, pairOf("x"), "1 responses and 2 rewards"},
+		"missing":     {[]string{`{"id":"y","rewards":[1,2]}`}, pairOf("x"), `the id "x" is in no row`},
+		"no id":       {[]string{`{"id":"y","rewards":[1,2]}`}, pairOf(""), "group 1 has no id"},
+		"count":       {[]string{`{"id":"x","reward":1}`}, pairOf("x"), "1 rewards for 2 responses"},
+		"order":       {[]string{`{"reward":1}`}, pairOf("x"), "1 rewards by order for 2 responses"},
+		"group count": {[]string{`{"rewards":[1,2,3]}`}, pairOf("x"), "3 rewards for 2 responses"},
+		"too many": {slices.Repeat([]string{`{"rewards":[1,2]}`}, 2), pairOf("x"),
+			"4 rewards by order"},
+		"mixed": {[]string{`{"reward":1}`, `{"id":"x","reward":1}`}, pairOf("x"),
+			"wanted all alike"},
+		"null":        {[]string{`{"reward":null}`}, pairOf("x"), "wanted one of reward"},
+		"two":         {[]string{`{"reward":1,"scores":[1]}`}, pairOf("x"), "wanted one of reward"},
+		"text":        {[]string{`{"reward":"1"}`}, pairOf("x"), "wanted a number"},
+		"nan":         {[]string{`{"reward":NaN}`}, pairOf("x"), "NaN, wanted a finite number"},
+		"infinite":    {[]string{`{"reward":1e999}`}, pairOf("x"), "that a float64 holds"},
+		"none":        {[]string{`{"rewards":[]}`}, pairOf("x"), "an empty list"},
+		"empty":       {[]string{``}, pairOf("x"), "no row"},
+		"no response": {[]string{`{"prompt":"p","reward":1}`}, pairOf("x"), `field "response": missing`},
+		"other number": {[]string{`{"prompt":"p","responses":["a"],"rewards":[1,2]}`}, pairOf("x"),
+			"1 responses and 2 rewards"},
 		"conflict": {[]string{`{"prompt":"p","response":"a","reward":1}`,
 			`{"prompt":"p","response":"a","reward":2}`}, pairOf("x"), "has the reward 2, and 1 at"},
 		"no conversation": {[]string{`{"prompt":"p","response":"a","reward":1}`}, pairOf("x"),
@@ -110,7 +113,8 @@ func TestScoresRefuse(t *testing.T) {
 			t.Errorf("%s: %v, %v, wanted %q", name, got, err, c.want)
 		}
 	}
-	for name, want := range map[string]string{"scores:": "has no file", "scores:/no/such": "no such file"} {
+	for name, want := range map[string]string{"scores:": "has no file",
+		"scores:/no/such": "no such file"} {
 		if err := Reach(t.Context(), name, Options{}); err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)

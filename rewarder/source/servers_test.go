@@ -103,9 +103,10 @@ func standInVLLM(t *testing.T) string {
 func standInHaf(t *testing.T, tokens ...serve.Token) string {
 	t.Helper()
 	server, err := serve.New(serve.Config{
-		Models: []serve.Source{{Name: "m", Load: func(context.Context, serve.Engine) (serve.Engine, error) {
-			return serve.NewEngine(rewarder.FromScorer(Score, scorer(countedAll))), nil
-		}}},
+		Models: []serve.Source{{Name: "m",
+			Load: func(context.Context, serve.Engine) (serve.Engine, error) {
+				return serve.NewEngine(rewarder.FromScorer(Score, scorer(countedAll))), nil
+			}}},
 		Tokens: tokens, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
