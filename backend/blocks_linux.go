@@ -43,7 +43,9 @@ func (memory) alloc(alignment, size int) (p unsafe.Pointer, errno int) {
 
 func (memory) zeroed(size int) unsafe.Pointer { return C.calloc(1, C.size_t(size)) }
 
-func (memory) resize(p unsafe.Pointer, size int) unsafe.Pointer { return C.realloc(p, C.size_t(size)) }
+func (memory) resize(p unsafe.Pointer, size int) unsafe.Pointer {
+	return C.realloc(p, C.size_t(size))
+}
 
 func (memory) size(p unsafe.Pointer) int { return int(C.malloc_usable_size(p)) }
 

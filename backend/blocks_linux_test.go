@@ -69,8 +69,12 @@ func TestProgramExportsAllocator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"malloc", "free", "realloc", "memalign", "aligned_alloc", "posix_memalign", "malloc_usable_size"} {
-		if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == name && s.Section != elf.SHN_UNDEF }) {
+	for _, name := range []string{"malloc", "free", "realloc", "memalign", "aligned_alloc",
+		"posix_memalign", "malloc_usable_size"} {
+		if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool {
+			return s.Name == name &&
+				s.Section != elf.SHN_UNDEF
+		}) {
 			t.Errorf("a plug-in would not find the program's %s", name)
 		}
 	}
@@ -119,7 +123,8 @@ func TestResizeKeepsContents(t *testing.T) {
 		}
 	}
 	fill(size)
-	for _, next := range []int{5 * mega, 5*mega + 1, 9 * mega, 40 * mega, 30 * mega, 6 * mega, mega, 7} {
+	for _, next := range []int{5 * mega, 5*mega + 1, 9 * mega, 40 * mega, 30 * mega, 6 * mega, mega,
+		7} {
 		p = memory{}.resize(p, next)
 		if p == nil {
 			t.Fatalf("no memory for %d bytes", next)

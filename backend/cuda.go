@@ -51,7 +51,8 @@ func linkCUDA(plugin string) error {
 	if flags := os.Getenv("XLA_FLAGS"); !strings.Contains(flags, flag) {
 		dir := filepath.Join(nvidia, "cu13")
 		if strings.ContainsAny(dir, " \t\n") {
-			return fmt.Errorf("backend: plug-in %s: its path has a space, which XLA_FLAGS cannot hold: set XDG_CACHE_HOME to another folder and run `haf setup -cuda`", plugin)
+			return fmt.Errorf("backend: plug-in %s: its path has a space, which XLA_FLAGS cannot hold: set "+
+				"XDG_CACHE_HOME to another folder and run `haf setup -cuda`", plugin)
 		}
 		if err := os.Setenv("XLA_FLAGS", strings.TrimSpace(flags+" "+flag+dir)); err != nil {
 			return fmt.Errorf("backend: %w", err)

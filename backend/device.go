@@ -63,7 +63,8 @@ func Open(name string) (*Device, error) {
 		return openNamed(name)
 	}
 	if !strings.ContainsAny(name, `/\`) && !isLibrary(name) {
-		return nil, fmt.Errorf("backend: unknown device %q: want auto, go, xla, cpu, cuda or the path of a plug-in", name)
+		return nil, fmt.Errorf("backend: unknown device %q: want auto, go, xla, cpu, cuda or the path "+
+			"of a plug-in", name)
 	}
 	path, err := filepath.Abs(name)
 	if err != nil {
@@ -95,7 +96,10 @@ func openFirst(plugins []Plugin, cuda bool) (*Device, error) {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		d.tellPath = slices.ContainsFunc(plugins, func(o Plugin) bool { return o.Kind == p.Kind && o.Path != p.Path })
+		d.tellPath = slices.ContainsFunc(plugins, func(o Plugin) bool {
+			return o.Kind == p.Kind &&
+				o.Path != p.Path
+		})
 		return d, nil
 	}
 	return nil, failed
@@ -112,7 +116,8 @@ func openAuto() (*Device, error) {
 	}
 	d, failed := openFirst(plugins, false)
 	if failed != nil {
-		return openGo(fmt.Sprintf("%s, because an installed plug-in does not open (%s): run `haf setup`", slow, oneLine(failed)))
+		return openGo(fmt.Sprintf("%s, because an installed plug-in does not open (%s): run `haf setup`",
+			slow, oneLine(failed)))
 	}
 	if d != nil {
 		return d, nil
@@ -150,7 +155,8 @@ func openGo(hint string) (*Device, error) {
 		return nil, fmt.Errorf("backend: pure Go backend: %w", err)
 	}
 	if hint == "" {
-		hint = "running on the slow pure Go backend, as asked: an XLA plug-in (`haf setup`) is about ten times as fast"
+		hint = "running on the slow pure Go backend, as asked: an XLA plug-in (`haf setup`) is about " +
+			"ten times as fast"
 		if !xlaSupported {
 			hint = "running on the slow pure Go backend, as asked"
 		}

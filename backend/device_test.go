@@ -55,7 +55,8 @@ func TestDescribe(t *testing.T) {
 	threads := counted(runtime.NumCPU(), "thread")
 	for name, d := range devices(t) {
 		if name == "go" {
-			if got, want := d.Describe(), "go (pure Go), "+counted(runtime.GOMAXPROCS(0), "thread"); got != want {
+			if got, want := d.Describe(), "go (pure Go), "+
+				counted(runtime.GOMAXPROCS(0), "thread"); got != want {
 				t.Errorf("%q, want %q", got, want)
 			}
 			continue
@@ -69,7 +70,8 @@ func TestDescribe(t *testing.T) {
 			{"", false, "xla-cpu (plug-in), " + threads},
 			{"0.11.2", true, "xla-cpu (plug-in 0.11.2, " + d.plugin.Path + "), " + threads},
 		} {
-			shown := &Device{Backend: d.Backend, kind: d.kind, plugin: Plugin{Path: d.plugin.Path, Version: c.version}, tellPath: c.tellPath}
+			shown := &Device{Backend: d.Backend, kind: d.kind,
+				plugin: Plugin{Path: d.plugin.Path, Version: c.version}, tellPath: c.tellPath}
 			if got := shown.Describe(); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
@@ -176,7 +178,9 @@ func (b wrongBuilder) Main() compute.Function { return wrongFunction{b.Builder.M
 
 type wrongFunction struct{ compute.Function }
 
-func (f wrongFunction) DotGeneral(a compute.Value, ac, ab []int, b compute.Value, bc, bb []int, c compute.DotGeneralConfig) (compute.Value, error) {
+func (f wrongFunction) DotGeneral(
+	a compute.Value, ac, ab []int, b compute.Value, bc, bb []int, c compute.DotGeneralConfig,
+) (compute.Value, error) {
 	return f.Function.DotGeneral(a, ac, ab, a, bc, bb, c)
 }
 
@@ -268,7 +272,8 @@ func TestOpenErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Kind() == KindGo && (!strings.Contains(d.Hint(), broken) || strings.Contains(d.Hint(), "\n")) {
+	if d.Kind() == KindGo && (!strings.Contains(d.Hint(), broken) ||
+		strings.Contains(d.Hint(), "\n")) {
 		t.Errorf("hint %q, want one line that names %s", d.Hint(), broken)
 	}
 }

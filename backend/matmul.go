@@ -22,7 +22,9 @@ type product struct {
 
 // newProduct compiles the product and uploads a and b (each n·n values, row-major) as float32 or
 // bfloat16.
-func newProduct(dev compute.Backend, dtype dtypes.DType, n int, a, b []float32) (_ *product, err error) {
+func newProduct(
+	dev compute.Backend, dtype dtypes.DType, n int, a, b []float32,
+) (_ *product, err error) {
 	defer func() {
 		if r := recover(); r != nil { // the backends panic on what they take for a misuse of theirs
 			err = fmt.Errorf("backend: matrix product: %v", r)
@@ -128,7 +130,8 @@ func checkProduct(dev compute.Backend) error {
 				want += a[i*n+k] * b[k*n+j]
 			}
 			if got[i*n+j] != want {
-				return fmt.Errorf("backend: the device computes wrongly: entry (%d, %d) of a %d×%d matrix product is %v, want %v", i, j, n, n, got[i*n+j], want)
+				return fmt.Errorf("backend: the device computes wrongly: entry (%d, %d) of a %d×%d matrix "+
+					"product is %v, want %v", i, j, n, n, got[i*n+j], want)
 			}
 		}
 	}
@@ -165,7 +168,9 @@ func (d *Device) MatMulRate(of string) (gflops float64, err error) {
 
 // timeProduct times up to runs products of size n, after one that is not counted, and stops early
 // once they have taken limit together.
-func timeProduct(dev compute.Backend, dtype dtypes.DType, n, runs int, limit time.Duration) ([]time.Duration, error) {
+func timeProduct(
+	dev compute.Backend, dtype dtypes.DType, n, runs int, limit time.Duration,
+) ([]time.Duration, error) {
 	a := make([]float32, n*n)
 	for i := range a {
 		a[i] = float32(i%17)/16 - 0.5

@@ -33,8 +33,9 @@ func availableMemory(root string) (Memory, error) {
 	}
 	available, ok := field(meminfo, "MemAvailable:")
 	if !ok {
-		return Memory{}, fmt.Errorf("backend: %s names no MemAvailable: this system does not tell how much "+
-			"memory is available", filepath.Join(root, "proc/meminfo"))
+		return Memory{},
+			fmt.Errorf("backend: %s names no MemAvailable: this system does not tell how much "+
+				"memory is available", filepath.Join(root, "proc/meminfo"))
 	}
 	memory := Memory{available * 1024, "MemAvailable"} // meminfo counts in kB
 	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
@@ -76,8 +77,8 @@ var (
 	cgroup2 = cgroupFiles{"memory.max", "memory.current", "inactive_file"}
 )
 
-// left returns how many bytes the control group in dir may still use. Cached files count as free. It
-// returns false where there is no such group, or the group has no limit.
+// left returns how many bytes the control group in dir may still use. Cached files count as free.
+// It returns false where there is no such group, or the group has no limit.
 func (f cgroupFiles) left(dir string) (int64, bool) {
 	number := func(name string) (int64, bool) {
 		data, err := os.ReadFile(filepath.Join(dir, name))

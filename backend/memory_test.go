@@ -16,18 +16,24 @@ func TestAvailableMemory(t *testing.T) {
 	}{
 		"no groups": {map[string]string{"proc/meminfo": meminfo}, 20000 * 1024, "MemAvailable"},
 		"no limit": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n", "sys/fs/cgroup/a/memory.current": "5000\n",
+			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n",
+			"sys/fs/cgroup/a/memory.current": "5000\n",
 		}, 20000 * 1024, "MemAvailable"},
 		"version 2, the group above": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "9000000\n", "sys/fs/cgroup/a/memory.current": "5000000\n",
-			"sys/fs/cgroup/a/memory.stat": "anon 4000000\ninactive_file 1000000\n", "sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/b/memory.current": "5000000\n",
+			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a/b\n",
+			"sys/fs/cgroup/a/memory.max": "9000000\n", "sys/fs/cgroup/a/memory.current": "5000000\n",
+			"sys/fs/cgroup/a/memory.stat":  "anon 4000000\ninactive_file 1000000\n",
+			"sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/b/memory.current": "5000000\n",
 		}, 5000000, "cgroup /a"},
 		"version 1, seen from a container": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "4:cpu,memory:/docker/x\n1:cpu:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "6000000\n",
-			"sys/fs/cgroup/memory/memory.usage_in_bytes": "7000000\n", "sys/fs/cgroup/memory/memory.stat": "total_inactive_file 500000\n",
+			"proc/meminfo": meminfo, "proc/self/cgroup": "4:cpu,memory:/docker/x\n1:cpu:/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "6000000\n",
+			"sys/fs/cgroup/memory/memory.usage_in_bytes": "7000000\n",
+			"sys/fs/cgroup/memory/memory.stat":           "total_inactive_file 500000\n",
 		}, 0, "cgroup /"},
 		"version 1, no limit": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "4:memory:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+			"proc/meminfo": meminfo, "proc/self/cgroup": "4:memory:/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
 			"sys/fs/cgroup/memory/memory.usage_in_bytes": "7000000\n",
 		}, 20000 * 1024, "MemAvailable"},
 	} {
@@ -48,7 +54,8 @@ func TestAvailableMemory(t *testing.T) {
 			}
 		})
 	}
-	if _, err := availableMemory(t.TempDir()); err == nil || !strings.Contains(err.Error(), "does not tell how much memory is available") {
+	if _, err := availableMemory(t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "does not tell how much memory is available") {
 		t.Errorf("without meminfo: %v", err)
 	}
 }

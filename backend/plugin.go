@@ -77,11 +77,13 @@ func pluginAt(path, origin string) (Plugin, error) {
 		return Plugin{}, fmt.Errorf("backend: plug-in: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return Plugin{}, fmt.Errorf("backend: plug-in %s is not a file: give the path of the .so itself", path)
+		return Plugin{}, fmt.Errorf("backend: plug-in %s is not a file: give the path of the .so itself",
+			path)
 	}
 	kind := kindOfFile(path)
 	if kind == "" {
-		return Plugin{}, fmt.Errorf("backend: plug-in %s: its name does not tell its kind: want a file like pjrt_c_api_cpu_plugin.so or pjrt_c_api_cuda_plugin.so", path)
+		return Plugin{}, fmt.Errorf("backend: plug-in %s: its name does not tell its kind: want a file "+
+			"like pjrt_c_api_cpu_plugin.so or pjrt_c_api_cuda_plugin.so", path)
 	}
 	return Plugin{Path: path, Kind: kind, Version: versionOf(path), Origin: origin}, nil
 }
@@ -144,7 +146,8 @@ func versionOf(path string) string {
 	return ""
 }
 
-var pipPackage = regexp.MustCompile(`^(.*)/(?:lammps_jax_pjrt_cpu|jax_plugins/xla_(cuda\d*))/[^/]+$`)
+var pipPackage = regexp.MustCompile(
+	`^(.*)/(?:lammps_jax_pjrt_cpu|jax_plugins/xla_(cuda\d*))/[^/]+$`)
 
 // A place is a folder that may hold plug-ins, or one plug-in.
 type place struct{ path, origin string }
@@ -201,7 +204,8 @@ func libraries(path string) ([]string, error) {
 	}
 	var paths []string
 	for _, e := range entries {
-		if slices.ContainsFunc(libraryNames, func(re *regexp.Regexp) bool { return re.MatchString(e.Name()) }) {
+		if slices.ContainsFunc(libraryNames,
+			func(re *regexp.Regexp) bool { return re.MatchString(e.Name()) }) {
 			paths = append(paths, filepath.Join(path, e.Name()))
 		}
 	}
@@ -220,7 +224,8 @@ func cacheRoot() (string, error) {
 func goXLAFolders() []string {
 	var dirs []string
 	add := func(lib string) {
-		dirs = append(dirs, filepath.Join(lib, "go-xla"), filepath.Join(lib, "go-xla", "nvidia"), filepath.Join(lib, "gomlx", "pjrt"))
+		dirs = append(dirs, filepath.Join(lib, "go-xla"), filepath.Join(lib, "go-xla", "nvidia"),
+			filepath.Join(lib, "gomlx", "pjrt"))
 	}
 	if home, err := os.UserHomeDir(); err == nil {
 		if runtime.GOOS == "darwin" {

@@ -28,9 +28,11 @@ func TestFind(t *testing.T) {
 	wheel := touch(cache, "haf", "pjrt", "lammps-jax-pjrt-cpu-0.11.2", "pjrt_c_api_cpu_plugin.so")
 	touch(cache, "haf", "pjrt", unfinished+"123", "pjrt_c_api_cpu_plugin.so")
 	touch(cache, "haf", "pjrt", "lammps-jax-pjrt-cpu-0.11.2", "pjrt_c_api_tpu_plugin.so")
-	cuda := touch(cache, "haf", "pjrt", "jax-cuda13-pjrt-0.11.2", "jax_plugins", "xla_cuda13", "xla_cuda_plugin.so")
+	cuda := touch(cache, "haf", "pjrt", "jax-cuda13-pjrt-0.11.2", "jax_plugins", "xla_cuda13",
+		"xla_cuda_plugin.so")
 	goxla := touch(home, ".local", "lib", "go-xla", "pjrt_c_api_cpu_v0.114.0_plugin.so")
-	if err := os.Symlink(filepath.Base(goxla), filepath.Join(filepath.Dir(goxla), "pjrt_c_api_cpu_plugin.so")); err != nil {
+	if err := os.Symlink(filepath.Base(goxla),
+		filepath.Join(filepath.Dir(goxla), "pjrt_c_api_cpu_plugin.so")); err != nil {
 		t.Fatal(err)
 	}
 	// sorts first, and is the same file
@@ -38,7 +40,8 @@ func TestFind(t *testing.T) {
 	site := filepath.Join(home, "venv", "lib", "python3.12", "site-packages")
 	pip := touch(site, "jax_plugins", "xla_cuda13", "xla_cuda_plugin.so")
 	touch(site, "jax_cuda13_pjrt-0.12.0.1.dist-info", "METADATA")
-	t.Setenv(pluginPathEnv, filepath.Join(home, "mine")+string(os.PathListSeparator)+named+string(os.PathListSeparator)+filepath.Join(home, "nowhere"))
+	t.Setenv(pluginPathEnv, filepath.Join(home, "mine")+string(os.PathListSeparator)+named+
+		string(os.PathListSeparator)+filepath.Join(home, "nowhere"))
 	t.Setenv("VIRTUAL_ENV", filepath.Join(home, "venv"))
 
 	found, err := Find("")

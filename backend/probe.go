@@ -51,8 +51,7 @@ func works(ctx context.Context, p Plugin) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program)
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
-		return strings.HasPrefix(e,
-			probeEnv+"=")
+		return strings.HasPrefix(e, probeEnv+"=")
 	})
 	cmd.Env = append(env, probeEnv+"="+p.Path)
 	cmd.WaitDelay = 5 * time.Second

@@ -80,10 +80,12 @@ func (s *setup) run(ctx context.Context) (Plugin, error) {
 
 	if s.kind == KindCUDA && !s.gpu() {
 		// Nothing fetched could be shown to work, and it is 2.5 GB.
-		fail("CUDA", errors.New("the system shows no NVIDIA GPU (/dev/nvidia*): install NVIDIA's driver, or start the container with its GPUs"))
+		fail("CUDA", errors.New("the system shows no NVIDIA GPU (/dev/nvidia*): install NVIDIA's "+
+			"driver, or start the container with its GPUs"))
 		return Plugin{}, s.failure(failed)
 	}
-	fmt.Fprintf(s.log, "installing %s %s with pip (%s)\n", s.wheel.name, s.wheel.version, s.wheel.about)
+	fmt.Fprintf(s.log, "installing %s %s with pip (%s)\n", s.wheel.name, s.wheel.version,
+		s.wheel.about)
 	p, err := s.wheel.install(ctx, s.log)
 	if err == nil {
 		err = s.works(ctx, p)
@@ -125,7 +127,8 @@ func (s *setup) failure(failed []error) error {
 	for i, err := range failed {
 		lines[i] = "  " + oneLine(err)
 	}
-	return fmt.Errorf("backend: no %s plug-in could be set up:\n%s\n  the pure Go backend runs without one, slowly; a plug-in got by other means is found through $%s",
+	return fmt.Errorf("backend: no %s plug-in could be set up:\n%s\n  the pure Go backend runs "+
+		"without one, slowly; a plug-in got by other means is found through $%s",
 		s.kind, strings.Join(lines, "\n"), pluginPathEnv)
 }
 

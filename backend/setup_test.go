@@ -30,7 +30,8 @@ func tinyWheel(t *testing.T, mood string) wheel {
 	home := emptyHome(t)
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	for name, text := range map[string]string{"tiny/__init__.py": "", "tiny/pjrt_c_api_cpu_plugin.so": "a tiny plug-in"} {
+	for name, text := range map[string]string{"tiny/__init__.py": "",
+		"tiny/pjrt_c_api_cpu_plugin.so": "a tiny plug-in"} {
 		f, err := z.Create(name)
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +88,8 @@ fi
 	}
 	sum := sha256.Sum256(b.Bytes())
 	return wheel{
-		name: "tiny", version: "1.0", about: "tiny", file: filepath.Base(file), sha256: hex.EncodeToString(sum[:]),
+		name: "tiny", version: "1.0", about: "tiny", file: filepath.Base(file),
+		sha256: hex.EncodeToString(sum[:]),
 		member: "tiny/pjrt_c_api_cpu_plugin.so", dest: "pjrt_c_api_cpu_plugin.so", kind: KindCPU,
 	}
 }
@@ -112,7 +114,8 @@ func TestSetupInstallsWheel(t *testing.T) {
 			t.Fatal(err)
 		}
 		root, _ := cacheRoot()
-		want := Plugin{filepath.Join(root, "tiny-1.0", "pjrt_c_api_cpu_plugin.so"), KindCPU, "1.0", "installed by haf"}
+		want := Plugin{filepath.Join(root, "tiny-1.0", "pjrt_c_api_cpu_plugin.so"), KindCPU, "1.0",
+			"installed by haf"}
 		if p != want {
 			t.Errorf("plug-in %+v, want %+v", p, want)
 		}
@@ -134,7 +137,8 @@ func TestSetupInstallsWheel(t *testing.T) {
 // The layout for CUDA: the libraries that pip installs lie where the plug-in looks for them.
 func TestSetupInstallsBeside(t *testing.T) {
 	w := tinyWheel(t, "")
-	w.kind, w.dest, w.beside = KindCUDA, "jax_plugins/xla_cuda13/xla_cuda_plugin.so", []string{"nvidia-something<14"}
+	w.kind, w.dest, w.beside = KindCUDA, "jax_plugins/xla_cuda13/xla_cuda_plugin.so",
+		[]string{"nvidia-something<14"}
 	var log bytes.Buffer
 	p, err := trial(w, &log).run(t.Context())
 	if err != nil {
@@ -143,7 +147,8 @@ func TestSetupInstallsBeside(t *testing.T) {
 	if p.Kind != KindCUDA || p.Version != "1.0" {
 		t.Errorf("plug-in %+v", p)
 	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(p.Path), "..", "..", "nvidia", "cu13", "lib", "libcudart.so.13")); err != nil {
+	if _, err := os.Stat(filepath.Join(filepath.Dir(p.Path), "..", "..", "nvidia", "cu13", "lib",
+		"libcudart.so.13")); err != nil {
 		t.Error(err)
 	}
 	if !strings.Contains(log.String(), "Collecting nvidia-something<14") {
@@ -157,14 +162,16 @@ func TestSetupCUDAWithoutGPU(t *testing.T) {
 	s := trial(tinyWheel(t, ""), &log)
 	s.kind, s.gpu = KindCUDA, func() bool { return false }
 	_, err := s.run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "no NVIDIA GPU") || strings.Contains(log.String(), "installing") {
+	if err == nil || !strings.Contains(err.Error(), "no NVIDIA GPU") ||
+		strings.Contains(log.String(), "installing") {
 		t.Errorf("error %v, told %q, want an early end", err, log.String())
 	}
 }
 
 func TestOneLine(t *testing.T) {
 	long := oneLine(fmt.Errorf("begin %s\n the cause", strings.Repeat("ä ", 500)))
-	if !strings.HasPrefix(long, "begin ") || !strings.HasSuffix(long, " the cause") || len([]rune(long)) > 330 || strings.Contains(long, "\n") {
+	if !strings.HasPrefix(long, "begin ") || !strings.HasSuffix(long, " the cause") ||
+		len([]rune(long)) > 330 || strings.Contains(long, "\n") {
 		t.Errorf("%q", long)
 	}
 }
@@ -181,10 +188,12 @@ func TestSetupFailures(t *testing.T) {
 		w := tinyWheel(t, c.mood)
 		var log bytes.Buffer
 		_, err := trial(w, &log).run(t.Context())
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "unreachable") {
+		if err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), "unreachable") {
 			t.Errorf("%s: error %v, want %q and the other installer's in it", c.mood, err, c.want)
 		}
-		if !strings.Contains(log.String(), c.want) || !strings.Contains(log.String(), "go-xla's installer: unreachable") {
+		if !strings.Contains(log.String(), c.want) ||
+			!strings.Contains(log.String(), "go-xla's installer: unreachable") {
 			t.Errorf("%s: told %q", c.mood, log.String())
 		}
 		root, _ := cacheRoot()
@@ -202,10 +211,12 @@ func TestSetupRefusesWrongHash(t *testing.T) {
 		t.Errorf("error %v, want one about the hash", err)
 	}
 	w.file = "tiny-1.0-other.whl"
-	if _, err = trial(w, new(bytes.Buffer)).run(t.Context()); err == nil || !strings.Contains(err.Error(), "not the file tiny-1.0-other.whl") {
+	if _, err = trial(w, new(bytes.Buffer)).run(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "not the file tiny-1.0-other.whl") {
 		t.Errorf("error %v, want one about the file's name", err)
 	}
-	if found, err := Find("cpu"); err != nil || len(found) > 0 && found[0].Origin == "installed by haf" {
+	if found, err := Find("cpu"); err != nil || len(found) > 0 &&
+		found[0].Origin == "installed by haf" {
 		t.Errorf("installed all the same: %+v, %v", found, err)
 	}
 }
@@ -268,7 +279,8 @@ func TestDiskErrors(t *testing.T) {
 		&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}: "is full (tiny)",
 		&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.EACCES}: "XDG_CACHE_HOME",
 	} {
-		if got := (wheel{about: "tiny"}).onDisk("/cache", err); !strings.Contains(got.Error(), want) || !errors.Is(got, err) {
+		if got := (wheel{about: "tiny"}).onDisk("/cache", err); !strings.Contains(got.Error(), want) ||
+			!errors.Is(got, err) {
 			t.Errorf("%v: %v, want %q in it", err, got, want)
 		}
 	}
@@ -307,17 +319,20 @@ func TestWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := works(t.Context(), Plugin{Path: bad, Kind: KindCPU})
-	if err == nil || !strings.Contains(err.Error(), "does not work") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.Contains(err.Error(), "does not work") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v, want one line about %s", err, bad)
 	}
 	if cc, err := exec.LookPath("cc"); err == nil {
 		crash := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
 		build := exec.Command(cc, "-shared", "-fPIC", "-x", "c", "-o", crash, "-")
-		build.Stdin = strings.NewReader("#include <stdlib.h>\n__attribute__((constructor)) static void load(void) { abort(); }\n")
+		build.Stdin = strings.NewReader("#include <stdlib.h>\n__attribute__((constructor)) static void " +
+			"load(void) { abort(); }\n")
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		if err := works(t.Context(), Plugin{Path: crash, Kind: KindCPU}); err == nil || !strings.Contains(err.Error(), "does not work") {
+		if err := works(t.Context(), Plugin{Path: crash, Kind: KindCPU}); err == nil ||
+			!strings.Contains(err.Error(), "does not work") {
 			t.Errorf("error %v, want one about a plug-in that ends its process", err)
 		}
 	}

@@ -73,7 +73,8 @@ var cudaWheel = wheel{
 // the same time.
 func (w wheel) install(ctx context.Context, log io.Writer) (Plugin, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		return Plugin{}, fmt.Errorf("backend: the wheel is for linux/amd64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
+		return Plugin{}, fmt.Errorf("backend: the wheel is for linux/amd64, this is %s/%s", runtime.GOOS,
+			runtime.GOARCH)
 	}
 	root, err := cacheRoot()
 	if err != nil {
@@ -116,7 +117,8 @@ func (w wheel) install(ctx context.Context, log io.Writer) (Plugin, error) {
 func (w wheel) verify(file string) error {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("backend: pip fetched %s %s, but not the file %s: is its index a mirror with other builds?", w.name, w.version, w.file)
+		return fmt.Errorf("backend: pip fetched %s %s, but not the file %s: is its index a mirror with "+
+			"other builds?", w.name, w.version, w.file)
 	}
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
@@ -127,7 +129,9 @@ func (w wheel) verify(file string) error {
 		return fmt.Errorf("backend: read %s: %w", w.file, err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != w.sha256 {
-		return fmt.Errorf("backend: %s has the sha256 %s, want %s: not the package that this haf was built for, so it was thrown away; try again or another index (PIP_INDEX_URL)", w.file, got, w.sha256)
+		return fmt.Errorf("backend: %s has the sha256 %s, want %s: not the package that this haf was "+
+			"built for, so it was thrown away; try again or another index (PIP_INDEX_URL)", w.file, got,
+			w.sha256)
 	}
 	return nil
 }
@@ -136,7 +140,8 @@ func (w wheel) verify(file string) error {
 func (w wheel) onDisk(root string, err error) error {
 	switch {
 	case isFull(err):
-		return fmt.Errorf("backend: the disk of %s is full (%s): %w: make room, or set XDG_CACHE_HOME to another disk", root, w.about, err)
+		return fmt.Errorf("backend: the disk of %s is full (%s): %w: make room, or set XDG_CACHE_HOME "+
+			"to another disk", root, w.about, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("backend: %w: set XDG_CACHE_HOME to a folder that you may write", err)
 	}
@@ -195,7 +200,8 @@ func syncFolder(path string) error {
 		return err
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) &&
+		!errors.Is(err, syscall.EINVAL) {
 		return err
 	}
 	return nil

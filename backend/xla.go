@@ -55,7 +55,8 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 		n := 1
 		if s := os.Getenv(virtualDevicesEnv); s != "" {
 			if n, err = strconv.Atoi(s); err != nil || n < 1 {
-				return nil, fmt.Errorf("backend: $%s is %q: want a number of devices, at least 1", virtualDevicesEnv, s)
+				return nil, fmt.Errorf("backend: $%s is %q: want a number of devices, at least 1",
+					virtualDevicesEnv, s)
 			}
 		}
 		options["cpu_device_count"] = int64(n)
@@ -91,14 +92,18 @@ func nameable(p Plugin) error {
 	upper := strings.ToUpper(p.Path)
 	saysCPU := strings.Contains(upper, "CPU")
 	saysCUDA := strings.Contains(upper, "CUDA") || strings.Contains(upper, "NVIDIA")
-	const move = "copy it to another folder and name that in $" + pluginPathEnv + ", or set XDG_CACHE_HOME and run `haf setup`"
+	const move = "copy it to another folder and name that in $" + pluginPathEnv +
+		", or set XDG_CACHE_HOME and run `haf setup`"
 	switch {
 	case strings.Contains(p.Path, ","):
-		return fmt.Errorf("backend: plug-in %s: its path has a comma, which cannot be passed on: %s", p.Path, move)
+		return fmt.Errorf("backend: plug-in %s: its path has a comma, which cannot be passed on: %s",
+			p.Path, move)
 	case p.Kind == KindCPU && saysCUDA:
-		return fmt.Errorf("backend: plug-in %s: its path must not contain the words cuda or nvidia, for it is a CPU plug-in: %s", p.Path, move)
+		return fmt.Errorf("backend: plug-in %s: its path must not contain the words cuda or nvidia, for "+
+			"it is a CPU plug-in: %s", p.Path, move)
 	case p.Kind == KindCUDA && saysCPU:
-		return fmt.Errorf("backend: plug-in %s: its path must not contain the word cpu, for it is a CUDA plug-in: %s", p.Path, move)
+		return fmt.Errorf("backend: plug-in %s: its path must not contain the word cpu, for it is a "+
+			"CUDA plug-in: %s", p.Path, move)
 	}
 	return nil
 }
@@ -113,7 +118,8 @@ func installByGoXLA(kind string) ([]Plugin, error) {
 	}
 	if kind == KindCUDA {
 		if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-			return nil, fmt.Errorf("it has CUDA plug-ins for linux/amd64 only, not for %s/%s", runtime.GOOS, runtime.GOARCH)
+			return nil, fmt.Errorf("it has CUDA plug-ins for linux/amd64 only, not for %s/%s", runtime.GOOS,
+				runtime.GOARCH)
 		}
 		if !hasGPU() {
 			return nil, fmt.Errorf("it installs a CUDA plug-in only where it sees an NVIDIA GPU")

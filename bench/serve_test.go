@@ -45,7 +45,8 @@ type text struct{ whole, prompt string }
 func TestServe(t *testing.T) {
 	base, data := os.Getenv("HAF_BENCH_MODEL"), os.Getenv("HAF_BENCH_DATA")
 	if base == "" || data == "" {
-		t.Skip("HAF_BENCH_MODEL and HAF_BENCH_DATA do not name a model and preferences: `make bench-serve` does")
+		t.Skip("HAF_BENCH_MODEL and HAF_BENCH_DATA do not name a model and preferences: `make " +
+			"bench-serve` does")
 	}
 	n, clients := number(t, "HAF_BENCH_RESPONSES", 512), number(t, "HAF_BENCH_CLIENTS", 32)
 	dir := t.TempDir()
@@ -54,20 +55,25 @@ func TestServe(t *testing.T) {
 	fmt.Printf("%d responses, %d clients\n%s\n", len(samples), clients, line(batch))
 
 	program := filepath.Join(dir, "haf")
-	if out, err := exec.Command("go", "build", "-o", program, "../cmd/haf").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", program,
+		"../cmd/haf").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	serve := func() *server {
 		port := strconv.Itoa(freePort(t))
-		return start(t, "http://127.0.0.1:"+port, "/readyz", program, "serve", folder, "-addr", "127.0.0.1:"+port, "-log", "warn", "-max-length", "512")
+		return start(t, "http://127.0.0.1:"+port, "/readyz", program, "serve", folder, "-addr",
+			"127.0.0.1:"+port, "-log", "warn", "-max-length", "512")
 	}
 	baseline := func() *server {
 		port := strconv.Itoa(freePort(t))
-		return start(t, "http://127.0.0.1:"+port, "/docs", os.Getenv("HAF_BENCH_PYTHON"), "serve_peer.py", folder, port)
+		return start(t, "http://127.0.0.1:"+port, "/docs", os.Getenv("HAF_BENCH_PYTHON"), "serve_peer.py",
+			folder, port)
 	}
-	sides := []side{{name: "haf serve", start: serve}, {name: "FastAPI and transformers", start: baseline}}
+	sides := []side{{name: "haf serve", start: serve},
+		{name: "FastAPI and transformers", start: baseline}}
 	if os.Getenv("HAF_BENCH_PYTHON") == "" {
-		fmt.Println("HAF_BENCH_PYTHON names no Python with bench/requirements.txt: the baseline is left out")
+		fmt.Println(
+			"HAF_BENCH_PYTHON names no Python with bench/requirements.txt: the baseline is left out")
 		sides = sides[:1]
 	}
 	for range number(t, "HAF_BENCH_ROUNDS", 3) { // in turn
@@ -81,12 +87,17 @@ func TestServe(t *testing.T) {
 		}
 	}
 	served := sides[0].median()
-	fmt.Printf("medians: haf serve has %.3f of the rate of haf score in batch (wanted: 0.9 or more)\n", served.Rate/batch.Rate)
-	fmt.Printf("rewards are from %.3g to %.3g; the largest difference from haf score's is %.2g\n", slices.Min(batch.rewards), slices.Max(batch.rewards), difference(served, batch))
+	fmt.Printf("medians: haf serve has %.3f of the rate of haf score in batch (wanted: 0.9 or more)\n",
+		served.Rate/batch.Rate)
+	fmt.Printf("rewards are from %.3g to %.3g; the largest difference from haf score's is %.2g\n",
+		slices.Min(batch.rewards), slices.Max(batch.rewards), difference(served, batch))
 	if len(sides) > 1 {
 		baseline := sides[1].median()
-		fmt.Printf("medians: haf serve has %.2f times the baseline's rate (wanted: 2 or more), its p99 is %.2f of the baseline's (wanted: less than 1)\n", served.Rate/baseline.Rate, served.P99/baseline.P99)
-		fmt.Printf("the largest difference of a reward from the baseline's is %.2g\n", difference(served, baseline))
+		fmt.Printf("medians: haf serve has %.2f times the baseline's rate (wanted: 2 or more), its p99 "+
+			"is %.2f of the baseline's (wanted: less than 1)\n", served.Rate/baseline.Rate,
+			served.P99/baseline.P99)
+		fmt.Printf("the largest difference of a reward from the baseline's is %.2g\n",
+			difference(served, baseline))
 	}
 }
 
@@ -108,7 +119,8 @@ func (s *side) median() load {
 		return x[len(x)/2]
 	}
 	m := s.loads[len(s.loads)-1]
-	m.Rate, m.P50, m.P99 = middle(func(l load) float64 { return l.Rate }), middle(func(l load) float64 { return l.P50 }), middle(func(l load) float64 { return l.P99 })
+	m.Rate, m.P50, m.P99 = middle(func(l load) float64 { return l.Rate }),
+		middle(func(l load) float64 { return l.P50 }), middle(func(l load) float64 { return l.P99 })
 	return m
 }
 
@@ -128,7 +140,8 @@ func line(l load) string {
 	if l.P99 == 0 { // of a pass in batch, where nobody waits for one response
 		return fmt.Sprintf("%-26s %8.2f responses/s", l.Name, l.Rate)
 	}
-	return fmt.Sprintf("%-26s %8.2f responses/s   p50 %8.1f ms   p99 %8.1f ms", l.Name, l.Rate, l.P50, l.P99)
+	return fmt.Sprintf("%-26s %8.2f responses/s   p50 %8.1f ms   p99 %8.1f ms", l.Name, l.Rate, l.P50,
+		l.P99)
 }
 
 func difference(a, b load) float64 {
@@ -142,7 +155,9 @@ func difference(a, b load) float64 {
 // inBatch makes a reward model of the base, in a folder that transformers opens, too, and scores
 // the first n responses that fit in 512 tokens as haf score does: 256 at a time. What a first pass
 // compiles is not in its time.
-func inBatch(t *testing.T, base, data, folder string, n int) (samples []pref.Sample, texts []text, l load) {
+func inBatch(
+	t *testing.T, base, data, folder string, n int,
+) (samples []pref.Sample, texts []text, l load) {
 	device, err := backend.Open("")
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +198,8 @@ func inBatch(t *testing.T, base, data, folder string, n int) (samples []pref.Sam
 				continue
 			}
 			samples = append(samples, s)
-			texts = append(texts, text{model.Tokenizer.Decode(c.Tokens, false), model.Tokenizer.Decode(c.Tokens[:c.Response], false)})
+			texts = append(texts, text{model.Tokenizer.Decode(c.Tokens, false),
+				model.Tokenizer.Decode(c.Tokens[:c.Response], false)})
 		}
 	}
 	reader := model.Reader(reward.ReaderOptions{Batch: 256})
@@ -262,7 +278,8 @@ func run(t *testing.T, name, url string, texts []text, clients int) load {
 	took := make([]float64, len(texts))
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	one := func(i int) {
-		body, err := json.Marshal(map[string][]string{"query": {texts[i].whole}, "prompts": {texts[i].prompt}, "labels": {""}})
+		body, err := json.Marshal(map[string][]string{"query": {texts[i].whole},
+			"prompts": {texts[i].prompt}, "labels": {""}})
 		if err != nil {
 			t.Error(err)
 			return
@@ -277,7 +294,8 @@ func run(t *testing.T, name, url string, texts []text, clients int) load {
 		data, err := io.ReadAll(response.Body)
 		took[i] = 1000 * time.Since(begin).Seconds()
 		var reply struct{ Rewards []float64 }
-		if err != nil || response.StatusCode != http.StatusOK || json.Unmarshal(data, &reply) != nil || len(reply.Rewards) != 1 {
+		if err != nil || response.StatusCode != http.StatusOK || json.Unmarshal(data, &reply) != nil ||
+			len(reply.Rewards) != 1 {
 			t.Errorf("%s: %d %s, %v", name, response.StatusCode, data, err)
 			return
 		}

@@ -22,6 +22,7 @@ func FuzzTemplate(f *testing.F) {
 			return
 		}
 		tpl.limits = jinja.Limits{Steps: 20_000, Bytes: 1 << 26, Time: 2 * time.Second}
-		tpl.Render([]Message{{Role: "user", Content: "é"}}, true) //nolint:errcheck // an error is as good as a text
+		//nolint:errcheck // an error is as good as a text
+		tpl.Render([]Message{{Role: "user", Content: "é"}}, true)
 	})
 }

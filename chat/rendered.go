@@ -73,7 +73,9 @@ func (t *Template) checkTools(messages []Message, addGenerationPrompt bool, text
 }
 
 // checkParts looks at the parts of message i.
-func (t *Template) checkParts(messages []Message, i int, addGenerationPrompt bool, text string) error {
+func (t *Template) checkParts(
+	messages []Message, i int, addGenerationPrompt bool, text string,
+) error {
 	var parts map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(messages[i].Parts), &parts); err != nil {
 		return fmt.Errorf("chat template: parts of message %d: %w", i, err)

@@ -10,8 +10,10 @@ import (
 
 // toolTalk is a conversation with a call of a tool; raw is the same as transformers takes it.
 var toolTalk = []Message{
-	{Role: "user", Content: "Weather in Rome?", Tools: `[{"type":"function","function":{"name":"weather","description":"Tells it.","parameters":{"type":"object","properties":{}}}}]`},
-	{Role: "assistant", Parts: `{"content":null,"tool_calls":[{"id":"123456789","type":"function","function":{"name":"weather","arguments":{"city":"Rome"}}}]}`},
+	{Role: "user", Content: "Weather in Rome?",
+		Tools: `[{"type":"function","function":{"name":"weather","description":"Tells it.","parameters":{"type":"object","properties":{}}}}]`},
+	{Role: "assistant",
+		Parts: `{"content":null,"tool_calls":[{"id":"123456789","type":"function","function":{"name":"weather","arguments":{"city":"Rome"}}}]}`},
 	{Role: "tool", Content: "sunny\n\"warm\"", Parts: `{"name":"weather","tool_call_id":"123456789"}`},
 	{Role: "assistant", Content: "It is sunny."},
 }
@@ -72,18 +74,23 @@ func TestUnrendered(t *testing.T) {
 		{turns, []Message{{Role: "tool", Content: "x"}}, ""},
 		{turns, []Message{{Role: "user", Content: "x", Tools: `[{}]`}}, "leaves out the tools"},
 		{turns + `{{ tools }}`, []Message{{Role: "user", Content: "x", Tools: `[{}]`}}, ""},
-		{turns, []Message{{Role: "assistant", Content: "x", Parts: `{"tool_calls":[]}`}}, "leaves out tool_calls of a message"},
-		{turns + `{{ messages[0].tool_calls }}`, []Message{{Role: "assistant", Content: "x", Parts: `{"tool_calls":[]}`}}, ""},
-		{turns + `{{ messages[0].tool_calls }}`, []Message{{Role: "assistant", Parts: `{"content":null,"tool_calls":[1]}`}}, `writes "None"`},
+		{turns, []Message{{Role: "assistant", Content: "x", Parts: `{"tool_calls":[]}`}},
+			"leaves out tool_calls of a message"},
+		{turns + `{{ messages[0].tool_calls }}`,
+			[]Message{{Role: "assistant", Content: "x", Parts: `{"tool_calls":[]}`}}, ""},
+		{turns + `{{ messages[0].tool_calls }}`,
+			[]Message{{Role: "assistant", Parts: `{"content":null,"tool_calls":[1]}`}}, `writes "None"`},
 		{`{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}`,
-			[]Message{{Role: "user", Content: "x"}, {Role: "tool", Content: "y"}}, `leaves out messages of the role "tool"`},
+			[]Message{{Role: "user", Content: "x"}, {Role: "tool", Content: "y"}},
+			`leaves out messages of the role "tool"`},
 	} {
 		tpl, err := New(c.template, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = tpl.Render(c.messages, false)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && err != nil || c.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s of %+v: %v, wanted %q", c.template, c.messages, err, c.want)
 		}
 		if strings.HasPrefix(c.want, "leaves") && !errors.Is(err, ErrUnrendered) {

@@ -71,7 +71,8 @@ func checkConversations(t *testing.T, path string, day time.Time) {
 					// transformers renders this without the message
 					got, err = tpl.render(messages, c.AddGenerationPrompt)
 				}
-				raw, rawErr := tpl.RenderAny(c.Messages, map[string]any{"add_generation_prompt": c.AddGenerationPrompt})
+				raw, rawErr := tpl.RenderAny(c.Messages,
+					map[string]any{"add_generation_prompt": c.AddGenerationPrompt})
 				if raw != got || (err == nil) != (rawErr == nil) {
 					t.Errorf("%s: RenderAny gives %q (%v), Render %q (%v)", c.Messages, raw, rawErr, got, err)
 				}
@@ -90,7 +91,8 @@ func checkConversations(t *testing.T, path string, day time.Time) {
 
 func TestNamed(t *testing.T) {
 	for name, want := range map[string]string{
-		"plain":   "<s>System: Be brief.\n\nUser: Hi\n\nAssistant: Hello.</s>\n\nUser: 2+2?\n\nAssistant:",
+		"plain": "<s>System: Be brief.\n\nUser: Hi\n\nAssistant: Hello.</s>\n\nUser: " +
+			"2+2?\n\nAssistant:",
 		"phi-2":   "Be brief.\nInstruct: Hi\nOutput: Hello.</s>\nInstruct: 2+2?\nOutput:",
 		"mistral": "<s>[INST] Be brief.\n\nHi [/INST]Hello.</s>[INST] 2+2? [/INST]",
 	} {
@@ -98,7 +100,8 @@ func TestNamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chat := []Message{{Role: "system", Content: "Be brief."}, {Role: "user", Content: "Hi"}, {Role: "assistant", Content: "Hello."}, {Role: "user", Content: "2+2?"}}
+		chat := []Message{{Role: "system", Content: "Be brief."}, {Role: "user", Content: "Hi"},
+			{Role: "assistant", Content: "Hello."}, {Role: "user", Content: "2+2?"}}
 		prompt, err := tpl.Render(chat, true)
 		if err != nil || prompt != want {
 			t.Errorf("%s: %q (%v), want %q", name, prompt, err, want)
@@ -109,7 +112,8 @@ func TestNamed(t *testing.T) {
 			answer = " " + answer
 		}
 		if err != nil || whole != want+answer+"</s>" {
-			t.Errorf("%s: with the answer %q (%v), want the prompt, the answer and the end token", name, whole, err)
+			t.Errorf("%s: with the answer %q (%v), want the prompt, the answer and the end token", name,
+				whole, err)
 		}
 	}
 	if _, err := Named("nonsense", "", ""); err == nil || !strings.Contains(err.Error(), "phi-2") {
@@ -129,7 +133,8 @@ func TestTransformersExtensions(t *testing.T) {
 			t.Errorf("%s: %v", source, err)
 			continue
 		}
-		if got, err := tpl.At(day).Render([]Message{{Role: "user", Content: "Hi"}}, false); err != nil || got != want {
+		if got, err := tpl.At(day).Render([]Message{{Role: "user", Content: "Hi"}}, false); err != nil ||
+			got != want {
 			t.Errorf("%s: %q (%v), want %q", source, got, err, want)
 		}
 	}
@@ -152,7 +157,8 @@ func TestTemplatesRefused(t *testing.T) {
 		if err == nil {
 			_, err = tpl.Render([]Message{{Role: "user", Content: "Hi"}}, false)
 		}
-		if err == nil || !strings.HasPrefix(err.Error(), "chat template") || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "chat template") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: error %v, want one with %q", source, err, want)
 		}
 	}
@@ -213,8 +219,10 @@ func TestTemplatesStopped(t *testing.T) {
 		"{% set s = 'x' * 10000000 %}{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = ns.l + [s[1:]] %}{% endfor %}":     made,
 		"{% set s = 'x' * 10000000 %}{% set x %}{% for i in range(1000) %}{{ s }}{% endfor %}{% endset %}":                                    made,
 		"{% set s = 'x' * 10000000 %}{% for i in range(1000) %}{{ s }}{% endfor %}":                                                           "",
-		"{% set x %}{% for i in range(100000) %}" + strings.Repeat("text ", 40000) + "{% endfor %}{% endset %}":                               made,
-		"{{ 1 // 0 }}": "division by zero", "{{ 1 % 0 }}": "division by zero", "{{ 1 / 0 }}": "division by zero",
+		"{% set x %}{% for i in range(100000) %}" + strings.Repeat("text ", 40000) +
+			"{% endfor %}{% endset %}": made,
+		"{{ 1 // 0 }}": "division by zero", "{{ 1 % 0 }}": "division by zero",
+		"{{ 1 / 0 }}": "division by zero",
 	} {
 		tpl, err := New(source, "", "")
 		if err != nil {
@@ -227,7 +235,8 @@ func TestTemplatesStopped(t *testing.T) {
 			tpl.limits.Bytes = 1 << 25
 		}
 		out, err := tpl.Render([]Message{{Role: "user", Content: "Hi"}}, false)
-		if err == nil && !(want == "" && len(out) == 0) || err != nil && !strings.Contains(err.Error(), want) {
+		if err == nil && !(want == "" && len(out) == 0) || err != nil &&
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%.90s: %d bytes, error %.300v, want one with %q", source, len(out), err, want)
 		}
 	}
@@ -241,7 +250,8 @@ func TestTemplateHash(t *testing.T) {
 		}
 		return tpl.Hash()
 	}
-	if a := hash("x", "a", "b"); a != hash("x", "a", "b") || a == hash("x", "ab", "") || a == hash("y", "a", "b") || len(a) != 64 {
+	if a := hash("x", "a", "b"); a != hash("x", "a", "b") || a == hash("x", "ab", "") ||
+		a == hash("y", "a", "b") || len(a) != 64 {
 		t.Errorf("hash %s", a)
 	}
 }
@@ -255,7 +265,8 @@ func TestConcurrentRender(t *testing.T) {
 	for range 8 {
 		wait.Go(func() {
 			for range 50 {
-				if got, err := tpl.Render([]Message{{Role: "system", Content: "s"}, {Role: "user", Content: "u"}}, true); err != nil || got != "<s>[INST] s\n\nu [/INST]" {
+				if got, err := tpl.Render([]Message{{Role: "system", Content: "s"},
+					{Role: "user", Content: "u"}}, true); err != nil || got != "<s>[INST] s\n\nu [/INST]" {
 					t.Errorf("%q, %v", got, err)
 					return
 				}
@@ -266,7 +277,9 @@ func TestConcurrentRender(t *testing.T) {
 }
 
 func TestWith(t *testing.T) {
-	tpl, err := New("{{ bos_token }}{{ effort | default('low') }} {{ o | tojson }} {{ messages | length }}", "<s>", "</s>")
+	tpl, err := New(
+		"{{ bos_token }}{{ effort | default('low') }} {{ o | tojson }} {{ messages | length }}", "<s>",
+		"</s>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,10 +297,12 @@ func TestWith(t *testing.T) {
 	}
 	check := func(tpl *Template, want string) {
 		t.Helper()
-		if got, err := tpl.Render([]Message{{Role: "user", Content: "Hi"}}, true); err != nil || got != want {
+		if got, err := tpl.Render([]Message{{Role: "user", Content: "Hi"}}, true); err != nil ||
+			got != want {
 			t.Errorf("%q (%v), want %q", got, err, want)
 		}
-		got, err := tpl.RenderAny([]Message{{Role: "user", Content: "Hi"}}, map[string]any{"effort": "other"})
+		got, err := tpl.RenderAny([]Message{{Role: "user", Content: "Hi"}},
+			map[string]any{"effort": "other"})
 		if want := "<s>other " + want[strings.IndexByte(want, ' ')+1:]; err != nil || got != want {
 			t.Errorf("RenderAny: %q (%v), want %q", got, err, want)
 		}
@@ -301,21 +316,28 @@ func TestWith(t *testing.T) {
 		t.Error("the template itself has the arguments, too")
 	}
 	hashes := map[string]bool{}
-	for _, tpl := range []*Template{tpl, one, two, with(tpl, `{"o": {"a": [true, null], "z": 1}}`), with(tpl, `{"o": 1}`), with(tpl, `{"o": "1"}`)} {
+	for _, tpl := range []*Template{tpl, one, two, with(tpl, `{"o": {"a": [true, null], "z": 1}}`),
+		with(tpl, `{"o": 1}`), with(tpl, `{"o": "1"}`)} {
 		hashes[tpl.Hash()] = true
 	}
-	if len(hashes) != 6 || with(tpl, `{}`).Hash() != tpl.Hash() || with(tpl, `{"o":  {"z":1, "a":[true,null]}}`).Hash() != one.Hash() || one.At(time.Now()).Hash() != one.Hash() {
+	if len(hashes) != 6 || with(tpl, `{}`).Hash() != tpl.Hash() ||
+		with(tpl, `{"o":  {"z":1, "a":[true,null]}}`).Hash() != one.Hash() ||
+		one.At(time.Now()).Hash() != one.Hash() {
 		t.Errorf("%d hashes of 6 templates", len(hashes))
 	}
-	for name, value := range map[string]string{"messages": "1", "add_generation_prompt": "1", "bos_token": "1", "eos_token": "1", "strftime_now": "1", "range": "1", "none": "1", "loop": "1", "": "1", "a b": "1", "1a": "1", "x": "{", "y": ""} {
-		if _, err := tpl.With(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || !strings.HasPrefix(err.Error(), "chat template: argument ") {
+	for name, value := range map[string]string{"messages": "1", "add_generation_prompt": "1",
+		"bos_token": "1", "eos_token": "1", "strftime_now": "1", "range": "1", "none": "1", "loop": "1",
+		"": "1", "a b": "1", "1a": "1", "x": "{", "y": ""} {
+		if _, err := tpl.With(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil ||
+			!strings.HasPrefix(err.Error(), "chat template: argument ") {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}
 	}
 }
 
 func TestWritesDate(t *testing.T) {
-	tpl, err := New("{% if not date is defined %}{% set date = strftime_now('%Y') %}{% endif %}{{ date }}", "", "")
+	tpl, err := New(
+		"{% if not date is defined %}{% set date = strftime_now('%Y') %}{% endif %}{{ date }}", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,6 +355,7 @@ func TestWritesDate(t *testing.T) {
 		}
 	}
 	if !tpl.WritesDate() || !fixed.WritesDate() || given.WritesDate() {
-		t.Errorf("dates written: %v, fixed %v, given %v", tpl.WritesDate(), fixed.WritesDate(), given.WritesDate())
+		t.Errorf("dates written: %v, fixed %v, given %v", tpl.WritesDate(), fixed.WritesDate(),
+			given.WritesDate())
 	}
 }

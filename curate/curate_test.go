@@ -19,7 +19,9 @@ type echo struct{ asked, left int }
 
 var errStopped = errors.New("stopped")
 
-func (e *echo) Generate(_ context.Context, requests []pref.Request, done func(int, pref.Generated) error) error {
+func (e *echo) Generate(
+	_ context.Context, requests []pref.Request, done func(int, pref.Generated) error,
+) error {
 	for i := len(requests) - 1; i >= 0; i-- { // in no particular order
 		if e.left == 0 {
 			return errStopped
@@ -27,7 +29,8 @@ func (e *echo) Generate(_ context.Context, requests []pref.Request, done func(in
 		e.left--
 		e.asked++
 		q := requests[i]
-		if err := done(i, pref.Generated{Text: fmt.Sprint(q.Prompt[0].Content, q.Seed, q.Temperature), Finish: pref.FinishStop, Tokens: 1}); err != nil {
+		if err := done(i, pref.Generated{Text: fmt.Sprint(q.Prompt[0].Content, q.Seed, q.Temperature),
+			Finish: pref.FinishStop, Tokens: 1}); err != nil {
 			return err
 		}
 	}
@@ -40,7 +43,8 @@ func prompt(text string) []pref.Message { return []pref.Message{{Role: pref.User
 // what one run gives, nothing asked for twice but the torn one.
 func TestSamplesGoOn(t *testing.T) {
 	prompts := [][]pref.Message{prompt("a"), prompt("b"), prompt("c")}
-	s := Sampling{N: 4, TemperatureTo: 1.2, Sampling: pref.Sampling{MaxTokens: 3, Temperature: 0.5, Seed: 7}}
+	s := Sampling{N: 4, TemperatureTo: 1.2, Sampling: pref.Sampling{MaxTokens: 3, Temperature: 0.5,
+		Seed: 7}}
 	run := func(path string, g *echo) ([][]Sample, error) {
 		j, err := OpenJournal(path, s)
 		if err != nil {
@@ -106,7 +110,8 @@ func TestJournalRefuses(t *testing.T) {
 	if err := begin("b"); err == nil || !strings.Contains(err.Error(), "other settings") {
 		t.Errorf("other settings gave %v", err)
 	}
-	if err := os.WriteFile(partName(path), []byte("{\"settings\":\"a\"}\nnonsense\n"), 0o644); err != nil {
+	if err := os.WriteFile(partName(path), []byte("{\"settings\":\"a\"}\nnonsense\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := begin("a"); err == nil || !strings.Contains(err.Error(), "line 2 is damaged") {
@@ -140,7 +145,9 @@ func (lengthScorer) Score(_ context.Context, samples []pref.Sample) ([]float64, 
 // firstJudge finds the response shown first the best, and of "?" nothing.
 type firstJudge struct{}
 
-func (firstJudge) Judge(_ context.Context, trials []pref.Trial, done func(int, pref.Verdict) error) error {
+func (firstJudge) Judge(
+	_ context.Context, trials []pref.Trial, done func(int, pref.Verdict) error,
+) error {
 	for i, t := range trials {
 		v := pref.Verdict{Usage: pref.Usage{PromptTokens: 2, CompletionTokens: 1}}
 		if t.Prompt[0].Content != "?" {
@@ -167,18 +174,22 @@ func journal(t *testing.T) *Journal {
 
 func TestContest(t *testing.T) {
 	outputs := [][]pref.Sample{
-		{{Prompt: prompt("p"), Response: "long answer"}, {Prompt: prompt("q"), Response: "x"}, {Prompt: prompt("p"), Response: "again"}, {Prompt: prompt("r"), Response: "y"}},
-		{{Prompt: prompt("q"), Response: "longer"}, {Prompt: prompt("p"), Response: "short"}, {Prompt: prompt("p"), Response: "niaga"}, {Prompt: prompt("s"), Response: "z"}},
+		{{Prompt: prompt("p"), Response: "long answer"}, {Prompt: prompt("q"), Response: "x"},
+			{Prompt: prompt("p"), Response: "again"}, {Prompt: prompt("r"), Response: "y"}},
+		{{Prompt: prompt("q"), Response: "longer"}, {Prompt: prompt("p"), Response: "short"},
+			{Prompt: prompt("p"), Response: "niaga"}, {Prompt: prompt("s"), Response: "z"}},
 	}
 	trials, missing := Align(outputs)
-	if len(trials) != 3 || missing != 2 || !slices.Equal(trials[2].Responses, []string{"again", "niaga"}) {
+	if len(trials) != 3 || missing != 2 ||
+		!slices.Equal(trials[2].Responses, []string{"again", "niaga"}) {
 		t.Fatalf("aligned %v, %d missing", trials, missing)
 	}
 	rows, _, err := Contest(t.Context(), ByScorer{lengthScorer{}}, trials, 0, journal(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := []int{rows[0].agreed(), rows[1].agreed(), rows[2].agreed()}; !slices.Equal(a, []int{-1, 1, 0}) {
+	if a := []int{rows[0].agreed(), rows[1].agreed(), rows[2].agreed()}; !slices.Equal(a,
+		[]int{-1, 1, 0}) {
 		t.Errorf("verdicts are %v", a)
 	}
 	trials = append(trials, pref.Trial{Prompt: prompt("?"), Responses: []string{"a", "b"}})
@@ -197,7 +208,8 @@ func TestContest(t *testing.T) {
 		t.Errorf("from the journal %v, %v", again, err)
 	}
 	four := pref.Trial{Prompt: prompt("p"), Responses: []string{"1", "4444", "22", "333"}}
-	rows, _, err = Contest(t.Context(), ByScorer{lengthScorer{}}, []pref.Trial{four}, 3, journal(t), nil)
+	rows, _, err = Contest(t.Context(), ByScorer{lengthScorer{}}, []pref.Trial{four}, 3, journal(t),
+		nil)
 	if err != nil || !slices.Equal(rows[0].Verdicts[0].Ranks, []int{4, 1, 3, 2}) {
 		t.Errorf("four are ranked %+v, %v", rows, err)
 	}
@@ -216,15 +228,18 @@ func TestRelabel(t *testing.T) {
 	if err != nil || counts != (Counts{Read: 3, Agreed: 1, Flipped: 1, Repeated: 1}) {
 		t.Fatalf("counts %+v, %v", counts, err)
 	}
-	if r := rows[1]; r.Chosen != "d" || r.Rejected != "c" || r.Margin == nil || *r.Margin != 3 || r.Provenance.How != Flipped || r.Provenance.Source != "f:2" {
+	if r := rows[1]; r.Chosen != "d" || r.Rejected != "c" || r.Margin == nil || *r.Margin != 3 ||
+		r.Provenance.How != Flipped || r.Provenance.Source != "f:2" {
 		t.Errorf("the flipped row is %+v", r)
 	}
 	rows, counts, err = BestWorst(groups, rewards, "rm", 2)
-	if err != nil || counts != (Counts{Read: 4, Built: 2, Weak: 2}) || rows[1].Chosen != "f" || rows[1].Rejected != "g" {
+	if err != nil || counts != (Counts{Read: 4, Built: 2, Weak: 2}) || rows[1].Chosen != "f" ||
+		rows[1].Rejected != "g" {
 		t.Errorf("built %+v, counts %+v, %v", rows, counts, err)
 	}
 	scored, counts := ByScores(groups, rewards, "rm")
-	if r := scored[0]; counts.Read != 4 || counts.Scored != len(scored) || counts.Scored+counts.Weak != 4 || len(r.Scores) != len(r.Responses) || r.Provenance.How != Rated {
+	if r := scored[0]; counts.Read != 4 || counts.Scored != len(scored) ||
+		counts.Scored+counts.Weak != 4 || len(r.Scores) != len(r.Responses) || r.Provenance.How != Rated {
 		t.Errorf("scored %+v, counts %+v", scored, counts)
 	}
 }
@@ -233,10 +248,12 @@ func TestSelectAndVerdicts(t *testing.T) {
 	score := [][]float64{{2, 1}, {0, 3}, {1, 5, 0}, {2, 1}}
 	policy := [][]float64{{2, 1}, {3, 0}, {1, 0, 5}, {3, 1}}
 	picks, err := Select(groups, score, policy, ByConflict, 2, 1)
-	if err != nil || len(picks) != 2 || picks[0].Group != 1 && picks[0].Group != 2 || picks[1].Group != 1 && picks[1].Group != 2 {
+	if err != nil || len(picks) != 2 || picks[0].Group != 1 && picks[0].Group != 2 ||
+		picks[1].Group != 1 && picks[1].Group != 2 {
 		t.Fatalf("picked %+v, %v; the heads disagree on groups 1 and 2", picks, err)
 	}
-	judged, _, err := Contest(t.Context(), ByScorer{goldScorer{"d": 1, "f": 2, "g": 1}}, Trials(groups, picks), 0, journal(t), nil)
+	judged, _, err := Contest(t.Context(), ByScorer{goldScorer{"d": 1, "f": 2, "g": 1}},
+		Trials(groups, picks), 0, journal(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,11 +289,14 @@ func (g goldScorer) Score(_ context.Context, samples []pref.Sample) ([]float64, 
 
 func TestMeasure(t *testing.T) {
 	rows := []Ranked{
-		{Prompt: prompt("p"), Responses: []string{"a", "b"}, Scores: []float64{1, 2}, Gold: []float64{5, 4}},
-		{Prompt: prompt("q"), Responses: []string{"a", "b"}, Scores: []float64{1, 2}, Gold: []float64{3, 4}},
+		{Prompt: prompt("p"), Responses: []string{"a", "b"}, Scores: []float64{1, 2},
+			Gold: []float64{5, 4}},
+		{Prompt: prompt("q"), Responses: []string{"a", "b"}, Scores: []float64{1, 2},
+			Gold: []float64{3, 4}},
 	}
 	curve, recall, err := Measure(rows)
-	if err != nil || curve[1].Reward != 2 || curve[1].Gold != 4 || recall.At[0] != 0.5 || recall.At[1] != 1 {
+	if err != nil || curve[1].Reward != 2 || curve[1].Gold != 4 || recall.At[0] != 0.5 ||
+		recall.At[1] != 1 {
 		t.Errorf("curve %+v, recall %+v, %v", curve, recall, err)
 	}
 	rows[0].Gold, rows[1].Gold = []float64{1, 1}, []float64{1, 1}

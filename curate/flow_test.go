@@ -59,7 +59,10 @@ type notes struct{ lines, passes []string }
 
 func (n *notes) reporter() curate.Reporter {
 	return curate.Reporter{
-		Notef: func(format string, args ...any) { n.lines = append(n.lines, fmt.Sprintf(format, args...)) },
+		Notef: func(format string, args ...any) {
+			n.lines = append(n.lines,
+				fmt.Sprintf(format, args...))
+		},
 		Progress: func(pass string, done, total int) {
 			if done == total {
 				n.passes = append(n.passes, pass)

@@ -95,7 +95,8 @@ func (j *Journal) read(want []byte) error {
 				return errors.New("it is no journal of this program: remove it")
 			}
 			if !bytes.Equal(head.Settings, want) {
-				return fmt.Errorf("it was begun with other settings: %s, now %s: set them as they were, or remove the file to begin anew", head.Settings, want)
+				return fmt.Errorf("it was begun with other settings: %s, now %s: set them as they were, or "+
+					"remove the file to begin anew", head.Settings, want)
 			}
 		} else {
 			var part journalLine
@@ -152,7 +153,8 @@ func (j *Journal) Put(key string, value any) error {
 		return fmt.Errorf("curate: part %s: %w", key, err)
 	}
 	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("curate: %s: %w: free some space and run it again, it goes on from here", partName(j.path), err)
+		return fmt.Errorf("curate: %s: %w: free some space and run it again, it goes on from here",
+			partName(j.path), err)
 	}
 	j.parts[key] = data
 	return nil
@@ -170,7 +172,8 @@ func (j *Journal) Close() error {
 
 // Finish writes the result, one JSON line a row, and removes the journal.
 func Finish[T any](j *Journal, rows []T) error {
-	f, err := renameio.NewPendingFile(j.path, renameio.WithTempDir(filepath.Dir(j.path)), renameio.WithPermissions(0o644))
+	f, err := renameio.NewPendingFile(j.path, renameio.WithTempDir(filepath.Dir(j.path)),
+		renameio.WithPermissions(0o644))
 	if err != nil {
 		return fmt.Errorf("curate: %w", err)
 	}

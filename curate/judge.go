@@ -17,7 +17,9 @@ import (
 type ByScorer struct{ pref.Scorer }
 
 // Judge ranks the responses of each trial by falling reward; equal rewards are equal ranks.
-func (j ByScorer) Judge(ctx context.Context, trials []pref.Trial, done func(i int, v pref.Verdict) error) error {
+func (j ByScorer) Judge(
+	ctx context.Context, trials []pref.Trial, done func(i int, v pref.Verdict) error,
+) error {
 	const portion = 64
 	for from := 0; from < len(trials); from += portion {
 		part := trials[from:min(from+portion, len(trials))]
@@ -113,7 +115,10 @@ type Shown struct {
 
 // Contest has every trial judged: two responses in both orders, more in one order drawn from the
 // seed. Verdicts that the journal has are not asked for again. It is also told what was used.
-func Contest(ctx context.Context, judge pref.Judge, trials []pref.Trial, seed uint64, journal *Journal, progress func(done, total int)) ([]Judged, pref.Usage, error) {
+func Contest(
+	ctx context.Context, judge pref.Judge, trials []pref.Trial, seed uint64, journal *Journal,
+	progress func(done, total int),
+) ([]Judged, pref.Usage, error) {
 	rows := make([]Judged, len(trials))
 	type place struct{ trial, verdict int }
 	var places []place
@@ -194,7 +199,8 @@ func Matchups(rows []Judged) []eval.Matchup {
 	matchups := make([]eval.Matchup, len(rows))
 	for i, row := range rows {
 		b := &matchups[i]
-		b.LengthA, b.LengthB = utf8.RuneCountInString(row.Responses[0]), utf8.RuneCountInString(row.Responses[1])
+		b.LengthA, b.LengthB = utf8.RuneCountInString(row.Responses[0]),
+			utf8.RuneCountInString(row.Responses[1])
 		for _, v := range row.Verdicts {
 			found := eval.NoVerdict
 			switch {

@@ -63,8 +63,8 @@ func (laterJudge) Judge(
 	return nil
 }
 
-// TestMargins keeps the data's margins of labels that are kept, has those of the labeller's rewards,
-// and has none of a judge that only ranks; id and subset stay.
+// TestMargins keeps the data's margins of labels that are kept, has those of the labeller's
+// rewards, and has none of a judge that only ranks; id and subset stay.
 func TestMargins(t *testing.T) {
 	data, _, err := pref.Load([]string{jsonl(t, margined)}, pref.Options{})
 	if err != nil || len(data) != 5 {

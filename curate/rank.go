@@ -24,7 +24,9 @@ type Ranked struct {
 }
 
 // Rank scores the samples of each prompt and, where gold is not nil, scores them by gold, too.
-func Rank(ctx context.Context, samples [][]Sample, scorer, gold pref.Scorer, progress func(done, total int)) ([]Ranked, error) {
+func Rank(
+	ctx context.Context, samples [][]Sample, scorer, gold pref.Scorer, progress func(done, total int),
+) ([]Ranked, error) {
 	rows := make([]Ranked, len(samples))
 	for i, of := range samples {
 		row := &rows[i]
@@ -150,7 +152,8 @@ func ReadSamples(paths []string, opt pref.Options) ([][]Sample, error) {
 				at[key] = i
 				out = append(out, nil)
 			}
-			out[i] = append(out[i], Sample{Prompt: s.Prompt, Sample: len(out[i]), Generated: pref.Generated{Text: s.Response}})
+			out[i] = append(out[i], Sample{Prompt: s.Prompt, Sample: len(out[i]),
+				Generated: pref.Generated{Text: s.Response}})
 		}
 	}
 	return out, nil

@@ -64,9 +64,11 @@ type Counts struct {
 
 func (c Counts) String() string {
 	if c.Scored > 0 {
-		return fmt.Sprintf("%d groups read, %d scored; left out: %d of equal rewards", c.Read, c.Scored, c.Weak)
+		return fmt.Sprintf("%d groups read, %d scored; left out: %d of equal rewards", c.Read, c.Scored,
+			c.Weak)
 	}
-	return fmt.Sprintf("%d read: %d labels agreed, %d flipped, %d pairs built, %d judged, %d kept; left out: %d weak, %d repeated, %d identical",
+	return fmt.Sprintf("%d read: %d labels agreed, %d flipped, %d pairs built, %d judged, %d kept; "+
+		"left out: %d weak, %d repeated, %d identical",
 		c.Read, c.Agreed, c.Flipped, c.Built, c.Judged, c.Kept, c.Weak, c.Repeated, c.Identical)
 }
 
@@ -112,7 +114,9 @@ func (w *writer) add(row Labelled) error {
 
 // ByRewards labels every comparison of the groups anew, by rewards[g][k]: the larger is chosen.
 // Pairs whose rewards differ by less than threshold, or not at all, are left out.
-func ByRewards(groups []pref.Group, rewards [][]float64, by string, threshold float64) ([]Labelled, Counts, error) {
+func ByRewards(
+	groups []pref.Group, rewards [][]float64, by string, threshold float64,
+) ([]Labelled, Counts, error) {
 	w := &writer{}
 	for g, group := range groups {
 		for _, c := range group.Comparisons {
@@ -132,7 +136,9 @@ func ByRewards(groups []pref.Group, rewards [][]float64, by string, threshold fl
 // BestWorst makes a pair of the best and the worst response of each group, by rewards[g][k], of
 // equals the first and the last. Pairs whose rewards differ by less than threshold, or not at all,
 // are left out.
-func BestWorst(groups []pref.Group, rewards [][]float64, by string, threshold float64) ([]Labelled, Counts, error) {
+func BestWorst(
+	groups []pref.Group, rewards [][]float64, by string, threshold float64,
+) ([]Labelled, Counts, error) {
 	w := &writer{}
 	for g, group := range groups {
 		w.counts.Read++
@@ -175,12 +181,15 @@ func ByScores(groups []pref.Group, rewards [][]float64, by string) ([]Scored, Co
 			continue
 		}
 		counts.Scored++
-		rows = append(rows, Scored{group.Prompt, group.Responses, rewards[g], group.Subset, group.ID, Provenance{By: by, How: Rated, Source: group.Source.String()}})
+		rows = append(rows, Scored{group.Prompt, group.Responses, rewards[g], group.Subset, group.ID,
+			Provenance{By: by, How: Rated, Source: group.Source.String()}})
 	}
 	return rows, counts
 }
 
-func (w *writer) pair(g pref.Group, rewards []float64, chosen, rejected int, by, how string, threshold float64) error {
+func (w *writer) pair(
+	g pref.Group, rewards []float64, chosen, rejected int, by, how string, threshold float64,
+) error {
 	margin := rewards[chosen] - rewards[rejected]
 	if margin < threshold || margin == 0 {
 		w.counts.Weak++
@@ -240,7 +249,9 @@ const (
 
 // Select picks at most budget pairs for a labeller: of each group its comparisons or, without any,
 // the two responses of largest and smallest PACS. score and policy are the two heads' rewards.
-func Select(groups []pref.Group, score, policy [][]float64, how string, budget int, seed uint64) ([]Pick, error) {
+func Select(
+	groups []pref.Group, score, policy [][]float64, how string, budget int, seed uint64,
+) ([]Pick, error) {
 	var picks []Pick
 	margin := func(p Pick) float64 { return math.Abs(score[p.Group][p.A] - score[p.Group][p.B]) }
 	for g, group := range groups {
@@ -281,7 +292,8 @@ func Select(groups []pref.Group, score, policy [][]float64, how string, budget i
 		slices.SortStableFunc(picks, func(a, b Pick) int { return cmp.Compare(margin(a), margin(b)) })
 	case ByChance:
 	default:
-		return nil, fmt.Errorf("curate: selection %q, want %s, %s or %s", how, ByConflict, ByChance, ByMargin)
+		return nil, fmt.Errorf("curate: selection %q, want %s, %s or %s", how, ByConflict, ByChance,
+			ByMargin)
 	}
 	return picks[:min(budget, len(picks))], nil
 }

@@ -22,7 +22,8 @@ type Sampling struct {
 // Paper is the protocol of HaF-RM's best-of-n (docs/guide/sampling-and-relabelling.md): n samples
 // (4 with Phi-2, 8 with Mistral), top-p 0.85, a temperature from 0.5 to 1.2.
 func Paper(n int) Sampling {
-	return Sampling{N: n, TemperatureTo: 1.2, Sampling: pref.Sampling{MaxTokens: 512, Temperature: 0.5, TopP: 0.85}}
+	return Sampling{N: n, TemperatureTo: 1.2, Sampling: pref.Sampling{MaxTokens: 512, Temperature: 0.5,
+		TopP: 0.85}}
 }
 
 // Check returns an error that names the first setting out of range.
@@ -31,9 +32,11 @@ func (s Sampling) Check() error {
 	case s.N < 1:
 		return fmt.Errorf("curate: %d samples of a prompt, want at least 1", s.N)
 	case s.N > 1 && s.Temperature == 0 && !(s.TemperatureTo > 0):
-		return fmt.Errorf("curate: %d greedy samples of a prompt would be the same: set a temperature", s.N)
+		return fmt.Errorf("curate: %d greedy samples of a prompt would be the same: set a temperature",
+			s.N)
 	case s.TemperatureTo != 0 && !(s.TemperatureTo >= s.Temperature && s.TemperatureTo <= 100):
-		return fmt.Errorf("curate: temperatures from %g to %g, want the second to be the larger", s.Temperature, s.TemperatureTo)
+		return fmt.Errorf("curate: temperatures from %g to %g, want the second to be the larger",
+			s.Temperature, s.TemperatureTo)
 	}
 	return s.Sampling.Check()
 }
@@ -63,7 +66,10 @@ func (s Sampling) request(prompt []pref.Message, k int) pref.Request {
 
 // Samples generates N responses to each prompt, those that the journal has not got, and returns all
 // of them: [prompt][sample]. progress, which may be nil, is told how many there are.
-func Samples(ctx context.Context, generator pref.Generator, prompts [][]pref.Message, s Sampling, journal *Journal, progress func(done, total int)) ([][]Sample, error) {
+func Samples(
+	ctx context.Context, generator pref.Generator, prompts [][]pref.Message, s Sampling,
+	journal *Journal, progress func(done, total int),
+) ([][]Sample, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
@@ -99,7 +105,8 @@ func Samples(ctx context.Context, generator pref.Generator, prompts [][]pref.Mes
 	}
 	err := generator.Generate(ctx, requests, func(i int, g pref.Generated) error {
 		p := places[i]
-		out[p.prompt][p.sample] = Sample{Prompt: requests[i].Prompt, Generated: g, Sample: p.sample, Temperature: requests[i].Temperature, Seed: requests[i].Seed}
+		out[p.prompt][p.sample] = Sample{Prompt: requests[i].Prompt, Generated: g, Sample: p.sample,
+			Temperature: requests[i].Temperature, Seed: requests[i].Seed}
 		done++
 		report()
 		return journal.Put(key(p), out[p.prompt][p.sample])

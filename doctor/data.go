@@ -62,8 +62,8 @@ func duplicates(s pref.Summary) []Finding {
 		"%d of %d groups stand there more than once", s.Duplicates, s.Groups)}
 }
 
-// lengthBias finds data in which length alone predicts the label. The bound is three standard errors
-// from chance and ten points.
+// lengthBias finds data in which length alone predicts the label. The bound is three standard
+// errors from chance and ten points.
 func lengthBias(s pref.Summary) []Finding {
 	n := s.ChosenLonger + s.ChosenShorter
 	if n == 0 {

@@ -35,7 +35,8 @@ func TestConsume(t *testing.T) {
 	}
 	for i, g := range got {
 		if !slices.Equal(g.Prompt, want[i].Prompt) || !reflect.DeepEqual(g.Responses, want[i].Responses) {
-			t.Errorf("group %d: %v %v, want %v %v", i, g.Prompt, g.Responses, want[i].Prompt, want[i].Responses)
+			t.Errorf("group %d: %v %v, want %v %v", i, g.Prompt, g.Responses, want[i].Prompt,
+				want[i].Responses)
 		}
 		all := [][]int32{g.Prompt}
 		for _, r := range g.Responses {

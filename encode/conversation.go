@@ -48,7 +48,8 @@ const (
 // ErrRefused is wrapped by the error of a conversation that the chat template refuses.
 var ErrRefused = errors.New("the chat template refuses the conversation")
 
-var errNoEnd = errors.New("the conversation holds no token that ends a turn, at which its reward is to be read")
+var errNoEnd = errors.New("the conversation holds no token that ends a turn, at which its reward " +
+	"is to be read")
 
 // A Conversation is a prompt with one response as a model reads it.
 type Conversation struct {
@@ -105,7 +106,8 @@ func (e *Encoder) prompt(messages []pref.Message) ([]int32, error) {
 	}
 	ids := e.tokens(text)
 	if len(ids) == 0 {
-		return nil, errors.New("the prompt has no token, so the first token of a response has none to be predicted from: " +
+		return nil, errors.New("the prompt has no token, so the first token of a response has none to " +
+			"be predicted from: " +
 			"give it a message, or a template that writes one")
 	}
 	return ids, nil
@@ -113,7 +115,9 @@ func (e *Encoder) prompt(messages []pref.Message) ([]int32, error) {
 
 // conversation encodes a prompt with one response. promptIDs are the prompt's own tokens, see
 // [Encoder.Prompt].
-func (e *Encoder) conversation(prompt []pref.Message, response string, promptIDs []int32) (Conversation, error) {
+func (e *Encoder) conversation(
+	prompt []pref.Message, response string, promptIDs []int32,
+) (Conversation, error) {
 	messages := append(slices.Clip(prompt), pref.Message{Role: pref.Assistant, Content: response})
 	text, err := e.render(messages, false)
 	if err != nil {

@@ -82,7 +82,8 @@ type Encoder struct {
 // the tokenizer has none.
 func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 	if tok == nil || tpl == nil {
-		return nil, errors.New("encode: a tokenizer and a chat template are needed, at least one is missing")
+		return nil, errors.New(
+			"encode: a tokenizer and a chat template are needed, at least one is missing")
 	}
 	for _, f := range []struct {
 		name  string
@@ -102,21 +103,25 @@ func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 	}
 	// Two tokens are the least: the prompt's last and the response's.
 	if opt.MaxLength < 0 || opt.MaxLength == 1 {
-		return nil, fmt.Errorf("encode: max length is %d tokens, want 2 or more, or 0 for no limit", opt.MaxLength)
+		return nil, fmt.Errorf("encode: max length is %d tokens, want 2 or more, or 0 for no limit",
+			opt.MaxLength)
 	}
 	e := &Encoder{tok: tok, tpl: tpl, opt: opt}
 	_, e.bos, e.hasBOS = tok.Special("bos_token")
 	if !e.hasBOS && opt.BOS != BOSTemplate {
-		return nil, fmt.Errorf("encode: bos is %q, but the tokenizer has no bos_token: leave it %q, or name the token in tokenizer_config.json", opt.BOS, BOSTemplate)
+		return nil, fmt.Errorf("encode: bos is %q, but the tokenizer has no bos_token: leave it %q, or "+
+			"name the token in tokenizer_config.json", opt.BOS, BOSTemplate)
 	}
 	e.probe()
 	if opt.Read == ReadEnd && len(e.ends) == 0 {
-		return nil, fmt.Errorf("encode: read is %q, but the tokenizer has no eos_token and the template ends a turn with no special token: read %q", ReadEnd, ReadLast)
+		return nil, fmt.Errorf("encode: read is %q, but the tokenizer has no eos_token and the template "+
+			"ends a turn with no special token: read %q", ReadEnd, ReadLast)
 	}
 	h := sha256.New()
 	// %q keeps the parts apart whatever they contain. The leading number counts changes of the rules
 	// in this package.
-	fmt.Fprintf(h, "haf/encode 2\ntokenizer %q\ntemplate %q\nmax length %d\ntruncation %q\nread %q\nbos %q\n",
+	fmt.Fprintf(h, "haf/encode 2\ntokenizer %q\ntemplate %q\nmax length %d\ntruncation %q\nread "+
+		"%q\nbos %q\n",
 		tok.Hash(), tpl.Hash(), opt.MaxLength, opt.Truncation, opt.Read, opt.BOS)
 	if opt.Pad != nil {
 		fmt.Fprintf(h, "pad %d\n", *opt.Pad)

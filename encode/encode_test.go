@@ -38,7 +38,10 @@ func (w words) Encode(text string, special bool) []int32 {
 			ids, text = append(ids, eosID), text[4:]
 			continue
 		}
-		n := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		n := strings.IndexFunc(text, func(r rune) bool {
+			return !unicode.IsLetter(r) &&
+				!unicode.IsDigit(r)
+		})
 		switch n {
 		case 0:
 			n = 1
@@ -159,17 +162,26 @@ func TestConversation(t *testing.T) {
 		read   int // from the end
 	}{
 		{"as the template writes it", plain, turns{}, Options{}, "fine", body("fine"), prompt, 1},
-		{"a tokenizer's BOS and EOS are not added", words{bos: true, eos: true, addBOS: true, addEOS: true}, turns{}, Options{}, "fine", body("fine"), prompt, 1},
-		{"the template's BOS", words{bos: true, eos: true, addBOS: true}, turns{before: "<s>"}, Options{}, "fine", join(bos, body("fine")), prompt + 1, 1},
-		{"BOS once", plain, turns{}, Options{BOS: BOSOnce}, "fine", join(bos, body("fine")), prompt + 1, 1},
-		{"BOS once, written", plain, turns{before: "<s>"}, Options{BOS: BOSOnce}, "fine", join(bos, body("fine")), prompt + 1, 1},
-		{"BOS twice", plain, turns{before: "<s>"}, Options{BOS: BOSTwice}, "fine", join(bos, bos, body("fine")), prompt + 2, 1},
+		{"a tokenizer's BOS and EOS are not added", words{bos: true, eos: true, addBOS: true,
+			addEOS: true}, turns{}, Options{}, "fine", body("fine"), prompt, 1},
+		{"the template's BOS", words{bos: true, eos: true, addBOS: true}, turns{before: "<s>"}, Options{},
+			"fine", join(bos, body("fine")), prompt + 1, 1},
+		{"BOS once", plain, turns{}, Options{BOS: BOSOnce}, "fine", join(bos, body("fine")), prompt + 1,
+			1},
+		{"BOS once, written", plain, turns{before: "<s>"}, Options{BOS: BOSOnce}, "fine",
+			join(bos, body("fine")), prompt + 1, 1},
+		{"BOS twice", plain, turns{before: "<s>"}, Options{BOS: BOSTwice}, "fine",
+			join(bos, bos, body("fine")), prompt + 2, 1},
 		{"no BOS", plain, turns{before: "<s>"}, Options{BOS: BOSNone}, "fine", body("fine"), prompt, 1},
-		{"a special token of the response", plain, turns{}, Options{}, "fine</s>", body("fine</s>"), prompt, 1},
+		{"a special token of the response", plain, turns{}, Options{}, "fine</s>", body("fine</s>"),
+			prompt, 1},
 		{"an empty response", plain, turns{}, Options{}, "", body(""), prompt, 1},
-		{"the last token is padding", plain, turns{}, Options{Pad: &ids("\n")[0]}, "fine", body("fine"), prompt, 2},
-		{"read at the end token", plain, turns{}, Options{Read: ReadEnd}, "a</s>b", body("a</s>b"), prompt, 3},
-		{"a token straddles", plain, turns{glue: true}, Options{}, "fine", ids("user hi\nbotfine\n"), len(ids("user hi\n")), 1},
+		{"the last token is padding", plain, turns{}, Options{Pad: &ids("\n")[0]}, "fine", body("fine"),
+			prompt, 2},
+		{"read at the end token", plain, turns{}, Options{Read: ReadEnd}, "a</s>b", body("a</s>b"),
+			prompt, 3},
+		{"a token straddles", plain, turns{glue: true}, Options{}, "fine", ids("user hi\nbotfine\n"),
+			len(ids("user hi\n")), 1},
 	} {
 		e := newEncoder(t, c.tok, c.tpl, c.opt)
 		got, _, err := e.Conversation(user("hi"), c.answer)
@@ -183,11 +195,13 @@ func TestConversation(t *testing.T) {
 			continue
 		}
 		r := g.Responses[0]
-		if whole := join(g.Prompt, r.Tokens); !slices.Equal(whole, c.want) || len(g.Prompt)+r.Policy != c.prompt || len(g.Prompt)+r.Read != want.Read {
+		if whole := join(g.Prompt, r.Tokens); !slices.Equal(whole, c.want) ||
+			len(g.Prompt)+r.Policy != c.prompt || len(g.Prompt)+r.Read != want.Read {
 			t.Errorf("%s: in a group %+v, want %+v", c.name, g, want)
 		}
 	}
-	if _, _, err := newEncoder(t, plain, turns{}, Options{Read: ReadEnd}).Conversation(user("hi"), "fine"); !errors.Is(err, errNoEnd) {
+	if _, _, err := newEncoder(t, plain, turns{}, Options{Read: ReadEnd}).Conversation(user("hi"),
+		"fine"); !errors.Is(err, errNoEnd) {
 		t.Errorf("no end token to read at: %v", err)
 	}
 }
@@ -204,10 +218,12 @@ func TestSpecialTokensInText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]int{"<s>": 1, "</s>": 2}; report.WithSpecial != 2 || !reflect.DeepEqual(report.Special, want) {
+	if want := map[string]int{"<s>": 1, "</s>": 2}; report.WithSpecial != 2 ||
+		!reflect.DeepEqual(report.Special, want) {
 		t.Errorf("%d groups with %v, want 2 with %v", report.WithSpecial, report.Special, want)
 	}
-	if !strings.HasSuffix(report.String(), ", special tokens in the text of 2 groups (</s>: 2, <s>: 1)") {
+	if !strings.HasSuffix(report.String(),
+		", special tokens in the text of 2 groups (</s>: 2, <s>: 1)") {
 		t.Errorf("report %q", report)
 	}
 	if !slices.Contains(encoded[0].Responses[0].Tokens, eosID) {
@@ -225,9 +241,11 @@ func TestNewErrors(t *testing.T) {
 		{words{eos: true}, turns{}, Options{BOS: BOSOnce}, "no bos_token"},
 		{words{bos: true}, turns{}, Options{Read: ReadEnd}, "no eos_token"},
 		{plain, turns{}, Options{Read: "first"}, `read is "first", want one of ["last" "end"]`},
-		{plain, turns{}, Options{BOS: "thrice"}, `bos is "thrice", want one of ["template" "once" "twice" "none"]`},
+		{plain, turns{}, Options{BOS: "thrice"},
+			`bos is "thrice", want one of ["template" "once" "twice" "none"]`},
 		{plain, nil, Options{}, "at least one is missing"},
-		{plain, turns{}, Options{Truncation: "left"}, `truncation is "left", want one of ["prompt" "drop" "response"]`},
+		{plain, turns{}, Options{Truncation: "left"},
+			`truncation is "left", want one of ["prompt" "drop" "response"]`},
 		{plain, turns{}, Options{MaxLength: -5}, "max length is -5"},
 		{plain, turns{}, Options{MaxLength: 1}, "max length is 1"},
 	} {
@@ -286,7 +304,8 @@ func TestTruncation(t *testing.T) {
 		{TruncateResponse, 12, "", "", "", false, noAnswerRoom},
 	} {
 		name := fmt.Sprintf("%s %d", c.policy, c.length)
-		e := newEncoder(t, tok, turns{bare: true, before: "<s>"}, Options{MaxLength: c.length, Truncation: c.policy})
+		e := newEncoder(t, tok, turns{bare: true, before: "<s>"},
+			Options{MaxLength: c.length, Truncation: c.policy})
 		g, err := e.Samples(user(prompt), responses)
 		if c.reason != "" {
 			if !errors.Is(err, ErrDropped) || !strings.Contains(err.Error(), c.reason) {
@@ -299,7 +318,8 @@ func TestTruncation(t *testing.T) {
 			continue
 		}
 		if g.Truncated != c.cut || !slices.Equal(g.Prompt, ids(c.prompt)) ||
-			!reflect.DeepEqual(g.Responses[0], Answer(append(ids(c.k), eosID))) || !reflect.DeepEqual(g.Responses[1], Answer(append(ids(c.r), eosID))) {
+			!reflect.DeepEqual(g.Responses[0], Answer(append(ids(c.k), eosID))) ||
+			!reflect.DeepEqual(g.Responses[1], Answer(append(ids(c.r), eosID))) {
 			t.Errorf("%s: %+v", name, g)
 		}
 	}
@@ -327,14 +347,19 @@ func TestGroups(t *testing.T) {
 	if len(groups) != 2 || groups[0].Index != 0 || groups[1].Index != 3 || groups[0].Source.Line != 1 {
 		t.Errorf("kept %+v", groups)
 	}
-	if got, want := groups[1].Comparisons, []pref.Comparison{{Chosen: 1, Rejected: 2, Margin: 0.5}}; !slices.Equal(got, want) || !groups[1].Truncated {
+	if got, want := groups[1].Comparisons, []pref.Comparison{{Chosen: 1, Rejected: 2,
+		Margin: 0.5}}; !slices.Equal(got, want) || !groups[1].Truncated {
 		t.Errorf("comparisons %v, want %v", got, want)
 	}
-	want := "6 groups read, 2 kept (1 of them truncated), 4 dropped (compared responses are identical: 1, compared responses became identical by truncation: 1, no comparison: 1, prompt leaves no room for a response: 1), 2 comparisons, 3 between identical responses removed (2 became identical by truncation)"
+	want := "6 groups read, 2 kept (1 of them truncated), 4 dropped (compared responses are " +
+		"identical: 1, compared responses became identical by truncation: 1, no comparison: 1, prompt " +
+		"leaves no room for a response: 1), 2 comparisons, 3 between identical responses removed (2 " +
+		"became identical by truncation)"
 	if report.String() != want {
 		t.Errorf("report\n%s, want\n%s", report, want)
 	}
-	if _, err := e.Group(input[2]); !errors.Is(err, ErrDropped) || !strings.HasPrefix(err.Error(), "encode: x.jsonl:3: group dropped: ") {
+	if _, err := e.Group(input[2]); !errors.Is(err, ErrDropped) ||
+		!strings.HasPrefix(err.Error(), "encode: x.jsonl:3: group dropped: ") {
 		t.Errorf("error of a dropped group: %v", err)
 	}
 	one, err := e.Group(input[3])
@@ -343,7 +368,8 @@ func TestGroups(t *testing.T) {
 	}
 
 	_, report, err = e.Groups(input[1:3])
-	if !errors.Is(err, ErrEmpty) || !strings.Contains(err.Error(), "became identical by truncation: 1") || report.Left() != 2 {
+	if !errors.Is(err, ErrEmpty) ||
+		!strings.Contains(err.Error(), "became identical by truncation: 1") || report.Left() != 2 {
 		t.Errorf("nothing left: %v, report %v", err, report)
 	}
 	if _, _, err = e.Groups(nil); !errors.Is(err, ErrEmpty) {
@@ -358,11 +384,13 @@ func TestRefused(t *testing.T) {
 	bad := pref.NewPair(user("refused"), "yes", "no", pref.Source{File: "x", Line: 7})
 	e := newEncoder(t, plain, turns{fail: "refused"}, Options{})
 	groups, report, err := e.Groups([]pref.Group{bad, good, bad})
-	if err != nil || len(groups) != 1 || groups[0].Index != 1 || report.Dropped["chat template: roles must alternate"] != 2 {
+	if err != nil || len(groups) != 1 || groups[0].Index != 1 ||
+		report.Dropped["chat template: roles must alternate"] != 2 {
 		t.Errorf("%d groups, %v, %v", len(groups), report, err)
 	}
 	_, _, err = e.Groups([]pref.Group{bad})
-	if want := "encode: no group is left of 1: chat template: roles must alternate: 1; choose a chat template that takes such conversations"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := "encode: no group is left of 1: chat template: roles must alternate: 1; choose a chat " +
+		"template that takes such conversations"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %q", err, want)
 	}
 	if _, err := e.Samples(user("refused"), []string{"yes"}); !errors.Is(err, ErrRefused) {
@@ -377,10 +405,15 @@ func TestBadGroups(t *testing.T) {
 		bad  pref.Group
 		want string
 	}{
-		{"no prompt", pref.NewPair(nil, "yes", "no", pref.Source{File: "x", Line: 7}), "encode: x:7: the prompt has no token"},
-		{"index", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Chosen: 2}}}, "encode: comparison 1 of the group: responses 2 and 0 are compared, want indices from 0 to 1"},
-		{"negative", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: -1}}}, "want indices from 0 to 1"},
-		{"itself", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Chosen: 1, Rejected: 1}}}, "response 1 is compared with itself"},
+		{"no prompt", pref.NewPair(nil, "yes", "no", pref.Source{File: "x", Line: 7}),
+			"encode: x:7: the prompt has no token"},
+		{"index", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"},
+			Comparisons: []pref.Comparison{{Chosen: 2}}},
+			"encode: comparison 1 of the group: responses 2 and 0 are compared, want indices from 0 to 1"},
+		{"negative", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"},
+			Comparisons: []pref.Comparison{{Chosen: 0, Rejected: -1}}}, "want indices from 0 to 1"},
+		{"itself", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"},
+			Comparisons: []pref.Comparison{{Chosen: 1, Rejected: 1}}}, "response 1 is compared with itself"},
 		{"no response", pref.Group{Prompt: user("q")}, "no response"},
 	} {
 		e := newEncoder(t, plain, turns{bare: true, fail: "refused"}, Options{})

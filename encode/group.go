@@ -18,7 +18,8 @@ type Group struct {
 	Comparisons []pref.Comparison // indices into Responses; none between responses of the same tokens
 	Ties        [][2]int          // responses that were judged equal, the same tokens or not
 	Scores      []float64         // of the responses, as the data states them; nil where it does not
-	Labels      []bool            // of the group's own responses, desirable or not; nil where there are none
+	// of the group's own responses, desirable or not; nil where there are none
+	Labels []bool
 	// of the group's own responses by attribute, NaN where the data states none; nil: none at all
 	Grades    map[string][]float64
 	Others    int // the last responses, which were given to other prompts: see AddOthers
@@ -62,7 +63,9 @@ func (g *Group) Tree() (order, shared []int) {
 	for k := range order {
 		order[k] = k
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(g.Responses[a].Tokens, g.Responses[b].Tokens) })
+	slices.SortStableFunc(order, func(a, b int) int {
+		return slices.Compare(g.Responses[a].Tokens, g.Responses[b].Tokens)
+	})
 	for i := 1; i < len(order); i++ {
 		before, response := g.Responses[order[i-1]].Tokens, g.Responses[order[i]].Tokens
 		for shared[i] < min(len(before), len(response)) && before[shared[i]] == response[shared[i]] {
@@ -205,7 +208,8 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 		}
 	}
 	for i, t := range g.Ties {
-		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]}, len(g.Responses)); err != nil {
+		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]},
+			len(g.Responses)); err != nil {
 			return Group{}, fmt.Errorf("tie %d of the group: %w", i+1, err)
 		}
 	}
@@ -275,7 +279,9 @@ func (e *Encoder) Samples(prompt []pref.Message, responses []string) (Group, err
 
 // Conversation encodes a prompt with one response, cut to fit Options.MaxLength if truncated says
 // so.
-func (e *Encoder) Conversation(prompt []pref.Message, response string) (c Conversation, truncated bool, err error) {
+func (e *Encoder) Conversation(
+	prompt []pref.Message, response string,
+) (c Conversation, truncated bool, err error) {
 	whole, err := e.conversations(prompt, []string{response})
 	if err != nil {
 		return c, false, fmt.Errorf("encode: %w", err)
@@ -319,9 +325,11 @@ func NewGroup(conversations []Conversation, shared int) Group {
 	for _, c := range conversations {
 		shared = min(shared, c.sharable())
 	}
-	g := Group{Prompt: conversations[0].Tokens[:shared:shared], Responses: make([]Response, len(conversations))}
+	g := Group{Prompt: conversations[0].Tokens[:shared:shared],
+		Responses: make([]Response, len(conversations))}
 	for i, c := range conversations {
-		g.Responses[i] = Response{Tokens: c.Tokens[shared:], Policy: c.Response - shared, Read: c.Read - shared}
+		g.Responses[i] = Response{Tokens: c.Tokens[shared:], Policy: c.Response - shared,
+			Read: c.Read - shared}
 	}
 	return g
 }
@@ -348,7 +356,8 @@ func (g *Group) compact() {
 func checkComparison(c pref.Comparison, responses int) error {
 	switch {
 	case c.Chosen < 0 || c.Chosen >= responses || c.Rejected < 0 || c.Rejected >= responses:
-		return fmt.Errorf("responses %d and %d are compared, want indices from 0 to %d", c.Chosen, c.Rejected, responses-1)
+		return fmt.Errorf("responses %d and %d are compared, want indices from 0 to %d", c.Chosen,
+			c.Rejected, responses-1)
 	case c.Chosen == c.Rejected:
 		return fmt.Errorf("response %d is compared with itself", c.Chosen)
 	}
@@ -367,7 +376,8 @@ func at(source pref.Source, err error) error {
 // response without tokens.
 func (g *Group) Check() error {
 	if len(g.Prompt) == 0 {
-		return errors.New("the prompt has no token, so the first token of a response has none to be predicted from")
+		return errors.New("the prompt has no token, so the first token of a response has none to be " +
+			"predicted from")
 	}
 	if len(g.Responses) == 0 {
 		return errors.New("there is no response")
@@ -377,9 +387,11 @@ func (g *Group) Check() error {
 		case n == 0:
 			return fmt.Errorf("response %d has no token, want at least one", k)
 		case r.Policy < 0 || r.Policy > n:
-			return fmt.Errorf("response %d of %d tokens counts from token %d on, want 0 to %d", k, n, r.Policy, n)
+			return fmt.Errorf("response %d of %d tokens counts from token %d on, want 0 to %d", k, n,
+				r.Policy, n)
 		case r.Read < -1 || r.Read >= n:
-			return fmt.Errorf("response %d of %d tokens is read at token %d, want -1 to %d", k, n, r.Read, n-1)
+			return fmt.Errorf("response %d of %d tokens is read at token %d, want -1 to %d", k, n, r.Read,
+				n-1)
 		}
 	}
 	for i, c := range g.Comparisons {
@@ -391,12 +403,14 @@ func (g *Group) Check() error {
 		return fmt.Errorf("there are %d scores of %d responses", len(g.Scores), len(g.Responses))
 	}
 	for i, t := range g.Ties {
-		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]}, len(g.Responses)); err != nil {
+		if err := checkComparison(pref.Comparison{Chosen: t[0], Rejected: t[1]},
+			len(g.Responses)); err != nil {
 			return fmt.Errorf("tie %d: %w", i+1, err)
 		}
 	}
 	if g.Others < 0 || g.Others >= len(g.Responses) {
-		return fmt.Errorf("%d of %d responses were given to other prompts, want fewer", g.Others, len(g.Responses))
+		return fmt.Errorf("%d of %d responses were given to other prompts, want fewer", g.Others,
+			len(g.Responses))
 	}
 	return checkSingles(g.Labels, g.Grades, g.Own())
 }
@@ -409,7 +423,8 @@ func checkSingles(labels []bool, grades map[string][]float64, responses int) err
 	}
 	for attribute, values := range grades {
 		if len(values) != responses {
-			return fmt.Errorf("there are %d grades of %s for %d responses", len(values), attribute, responses)
+			return fmt.Errorf("there are %d grades of %s for %d responses", len(values), attribute,
+				responses)
 		}
 	}
 	return nil

@@ -17,7 +17,8 @@ func labelledRow(prompt, response string, label bool) pref.Group {
 // TestSingles keeps groups of one response that are labelled or graded, and counts them.
 func TestSingles(t *testing.T) {
 	e := newEncoder(t, plain, turns{bare: true}, Options{})
-	graded := pref.Group{Prompt: user("p"), Responses: []string{"a"}, Grades: map[string][]float64{"x": {3}}}
+	graded := pref.Group{Prompt: user("p"), Responses: []string{"a"},
+		Grades: map[string][]float64{"x": {3}}}
 	got, report, err := e.Groups([]pref.Group{
 		labelledRow("p.", "a b", true), labelledRow("p.", "c", false), graded,
 		{Prompt: user("p"), Responses: []string{"alone"}},
@@ -25,7 +26,8 @@ func TestSingles(t *testing.T) {
 	if err != nil || len(got) != 3 {
 		t.Fatalf("%d groups, %v", len(got), err)
 	}
-	if want := "4 groups read, 3 kept, 1 dropped (no comparison: 1), 2 labelled responses (1 desirable), " +
+	if want := "4 groups read, 3 kept, 1 dropped (no comparison: 1), 2 labelled responses (1 " +
+		"desirable), " +
 		"1 groups with grades"; report.String() != want {
 		t.Errorf("%s, want %s", report, want)
 	}
@@ -33,7 +35,8 @@ func TestSingles(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	graded.Grades["y"] = []float64{1, math.NaN()}
-	if _, err := e.Group(graded); err == nil || !strings.Contains(err.Error(), "2 grades of y for 1 responses") {
+	if _, err := e.Group(graded); err == nil ||
+		!strings.Contains(err.Error(), "2 grades of y for 1 responses") {
 		t.Error(err)
 	}
 }
@@ -82,7 +85,8 @@ func TestAddOthers(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := AddOthers(encoded(labelledRow("p.", "a", true), labelledRow("p.", "b", false)), 0); err == nil ||
+	if err := AddOthers(encoded(labelledRow("p.", "a", true), labelledRow("p.", "b", false)),
+		0); err == nil ||
 		!strings.Contains(err.Error(), "all labelled responses have the same prompt") {
 		t.Error(err)
 	}

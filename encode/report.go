@@ -57,10 +57,12 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, ", %d groups with grades", r.Graded)
 	}
 	if r.Identical > 0 {
-		fmt.Fprintf(&b, ", %d between identical responses removed (%d became identical by truncation)", r.Identical, r.IdenticalByTruncation)
+		fmt.Fprintf(&b, ", %d between identical responses removed (%d became identical by truncation)",
+			r.Identical, r.IdenticalByTruncation)
 	}
 	if r.WithSpecial > 0 {
-		fmt.Fprintf(&b, ", special tokens in the text of %d groups (%s)", r.WithSpecial, counted(r.Special))
+		fmt.Fprintf(&b, ", special tokens in the text of %d groups (%s)", r.WithSpecial,
+			counted(r.Special))
 	}
 	return b.String()
 }
@@ -71,15 +73,18 @@ func (r *Report) reasons() string { return counted(r.Dropped) }
 func (e *Encoder) advice(r *Report) string {
 	var long, refused bool
 	for reason := range r.Dropped {
-		long = long || slices.Contains([]string{tooLong, noPromptRoom, noAnswerRoom, allCutTheSame}, reason)
+		long = long || slices.Contains([]string{tooLong, noPromptRoom, noAnswerRoom, allCutTheSame},
+			reason)
 		refused = refused || strings.HasPrefix(reason, refusedReason)
 	}
 	out := ""
 	if long {
-		out += fmt.Sprintf("; the max length is %d: raise it, or choose another truncation", e.opt.MaxLength)
+		out += fmt.Sprintf("; the max length is %d: raise it, or choose another truncation",
+			e.opt.MaxLength)
 	}
 	if refused {
-		out += "; choose a chat template that takes such conversations (-template, or model.template in the recipe)"
+		out += "; choose a chat template that takes such conversations (-template, or model.template in " +
+			"the recipe)"
 	}
 	return out
 }
@@ -182,7 +187,8 @@ func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, err
 		if len(groups) > 0 {
 			why = report.reasons()
 		}
-		return nil, report, fmt.Errorf("encode: %w of %d: %s%s", ErrEmpty, len(groups), why, e.advice(report))
+		return nil, report, fmt.Errorf("encode: %w of %d: %s%s", ErrEmpty, len(groups), why,
+			e.advice(report))
 	}
 	return kept, report, nil
 }

@@ -26,7 +26,8 @@ func TestEndsOfRealTemplates(t *testing.T) {
 	if err := os.Mkdir(llama, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string][]byte{"tokenizer.json": data, "tokenizer_config.json": []byte(`{"bos_token":"<s>","eos_token":"</s>"}`)} {
+	for name, content := range map[string][]byte{"tokenizer.json": data,
+		"tokenizer_config.json": []byte(`{"bos_token":"<s>","eos_token":"</s>"}`)} {
 		if err := os.WriteFile(filepath.Join(llama, name), content, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -81,10 +82,14 @@ func TestEndsOfRealTemplates(t *testing.T) {
 	}
 }
 
-func checkConversation(t *testing.T, at string, tok *tokenizer.Tokenizer, tpl *chat.Template, e *Encoder) {
+func checkConversation(
+	t *testing.T, at string, tok *tokenizer.Tokenizer, tpl *chat.Template, e *Encoder,
+) {
 	t.Helper()
-	question := []pref.Message{{Role: pref.User, Content: "What is 2+2?"}, {Role: pref.Assistant, Content: "4."}, {Role: pref.User, Content: "And 3+3?"}}
-	turns := []chat.Message{{Role: "user", Content: "What is 2+2?"}, {Role: "assistant", Content: "4."}, {Role: "user", Content: "And 3+3?"}}
+	question := []pref.Message{{Role: pref.User, Content: "What is 2+2?"},
+		{Role: pref.Assistant, Content: "4."}, {Role: pref.User, Content: "And 3+3?"}}
+	turns := []chat.Message{{Role: "user", Content: "What is 2+2?"},
+		{Role: "assistant", Content: "4."}, {Role: "user", Content: "And 3+3?"}}
 	prompt, err := tpl.Render(turns, true)
 	if err != nil {
 		t.Fatal(err)
@@ -105,12 +110,15 @@ func checkConversation(t *testing.T, at string, tok *tokenizer.Tokenizer, tpl *c
 		// A token that straddles the boundary belongs to the response, with the end of the prompt's text
 		// that it holds.
 		behind, ok := strings.CutPrefix(text, prompt)
-		got, bare := strings.Join(strings.Fields(tok.Decode(c.Tokens[c.Response:], false)), ""), strings.Join(strings.Fields(behind), "")
-		if ok && !strings.HasSuffix(got, bare) || ok && len(got) > len(bare)+len(tok.Decode(c.Tokens[c.Response:c.Response+1], false)) {
+		got, bare := strings.Join(strings.Fields(tok.Decode(c.Tokens[c.Response:], false)), ""),
+			strings.Join(strings.Fields(behind), "")
+		if ok && !strings.HasSuffix(got, bare) || ok && len(got) > len(bare)+
+			len(tok.Decode(c.Tokens[c.Response:c.Response+1], false)) {
 			t.Errorf("%s: the response is %q, want %q", at, got, behind)
 		}
 	}
-	if special := tok.SpecialIn(e.Closing()); len(special) > 0 && !slices.Equal(tok.Encode(special[0], false), e.Ends()[:1]) {
+	if special := tok.SpecialIn(e.Closing()); len(special) > 0 &&
+		!slices.Equal(tok.Encode(special[0], false), e.Ends()[:1]) {
 		t.Errorf("%s: a turn ends with %v, want %q first", at, e.Ends(), special[0])
 	}
 }

@@ -18,7 +18,9 @@ var ErrNoResponse = errors.New("where the response begins is not known")
 // is what follows in.PromptText, which is found as that of messages is; without it there is none,
 // which needResponse makes an error. truncated says that the conversation was cut to fit
 // Options.MaxLength.
-func (e *Encoder) Verbatim(in pref.Input, needResponse bool) (c Conversation, truncated bool, err error) {
+func (e *Encoder) Verbatim(
+	in pref.Input, needResponse bool,
+) (c Conversation, truncated bool, err error) {
 	ids, prompt := in.Tokens, in.Tokens
 	if ids == nil {
 		ids = e.textTokens(in.Text, in.NoBOS)
@@ -27,7 +29,8 @@ func (e *Encoder) Verbatim(in pref.Input, needResponse bool) (c Conversation, tr
 		}
 	}
 	if needResponse && len(prompt) == len(ids) {
-		return c, false, fmt.Errorf("encode: %w: send the prompt's text, too, with which the whole must begin, or messages", ErrNoResponse)
+		return c, false, fmt.Errorf("encode: %w: send the prompt's text, too, with which the whole must "+
+			"begin, or messages", ErrNoResponse)
 	}
 	if c, err = e.locate(ids, prompt); err != nil {
 		return c, false, fmt.Errorf("encode: %w", err)

@@ -13,7 +13,8 @@ import (
 // TestVerbatim: a text of a template is read as it stands, but for BOS, and its response is what
 // follows the prompt's text.
 func TestVerbatim(t *testing.T) {
-	e := newEncoder(t, words{bos: true, eos: true, addBOS: true}, turns{before: "<s>"}, Options{MaxLength: 10})
+	e := newEncoder(t, words{bos: true, eos: true, addBOS: true}, turns{before: "<s>"},
+		Options{MaxLength: 10})
 	bos, eos := []int32{bosID}, []int32{eosID}
 	for _, c := range []struct {
 		in     pref.Input
@@ -37,7 +38,8 @@ func TestVerbatim(t *testing.T) {
 			t.Errorf("%+v: %+v, want %v with a prompt of %d", c.in, got, c.want, c.prompt)
 		}
 	}
-	for _, in := range []pref.Input{{Text: "a b"}, {Text: "a b", PromptText: "c"}, {Text: "a b", PromptText: "a b"}, {Tokens: []int32{7, 8}}} {
+	for _, in := range []pref.Input{{Text: "a b"}, {Text: "a b", PromptText: "c"},
+		{Text: "a b", PromptText: "a b"}, {Tokens: []int32{7, 8}}} {
 		if _, _, err := e.Verbatim(in, true); !errors.Is(err, ErrNoResponse) {
 			t.Errorf("%+v: error %v, want ErrNoResponse", in, err)
 		}
@@ -48,7 +50,8 @@ func TestVerbatim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, _, err := e.Verbatim(pref.Input{Text: "<s>user hi there\nassistant fine\n", PromptText: "<s>user hi there\nassistant "}, true)
+	text, _, err := e.Verbatim(pref.Input{Text: "<s>user hi there\nassistant fine\n",
+		PromptText: "<s>user hi there\nassistant "}, true)
 	if err != nil || !reflect.DeepEqual(text, whole) {
 		t.Errorf("text %+v, %v; messages %+v", text, err, whole)
 	}

@@ -16,7 +16,8 @@ func (e *Encoder) truncate(whole []Conversation) (cut []Conversation, truncated 
 	if most == 0 || longest <= most {
 		return whole, false, nil
 	}
-	seen := fmt.Sprintf("prompt %d and longest response %d tokens, max length %d", prompt, longest-prompt, most)
+	seen := fmt.Sprintf("prompt %d and longest response %d tokens, max length %d", prompt,
+		longest-prompt, most)
 	cut = slices.Clone(whole)
 	switch e.opt.Truncation {
 	case TruncatePrompt:
@@ -60,5 +61,6 @@ func (e *Encoder) cutPrompt(c Conversation, n, kept int) Conversation {
 	for e.hasBOS && opening < kept-1 && c.Tokens[opening] == e.bos {
 		opening++
 	}
-	return Conversation{Tokens: slices.Concat(c.Tokens[:opening], c.Tokens[n+opening:]), Response: c.Response - n}
+	return Conversation{Tokens: slices.Concat(c.Tokens[:opening], c.Tokens[n+opening:]),
+		Response: c.Response - n}
 }

@@ -29,13 +29,15 @@ func BestOfN(rewards, gold [][]float64) ([]BestOf, error) {
 		return nil, fmt.Errorf("eval: best of n: no prompt")
 	}
 	if gold != nil && len(gold) != len(rewards) {
-		return nil, fmt.Errorf("eval: best of n: gold rewards of %d prompts, rewards of %d", len(gold), len(rewards))
+		return nil, fmt.Errorf("eval: best of n: gold rewards of %d prompts, rewards of %d", len(gold),
+			len(rewards))
 	}
 	most := math.MaxInt
 	for i, r := range rewards {
 		most = min(most, len(r))
 		if gold != nil && len(gold[i]) != len(r) {
-			return nil, fmt.Errorf("eval: best of n: prompt %d has %d rewards and %d gold rewards", i+1, len(r), len(gold[i]))
+			return nil, fmt.Errorf("eval: best of n: prompt %d has %d rewards and %d gold rewards", i+1,
+				len(r), len(gold[i]))
 		}
 	}
 	if most == 0 {
@@ -116,7 +118,8 @@ func CurveTable(curve []BestOf, recall *Recall) [][]string {
 	for i, b := range curve {
 		line := []string{strconv.Itoa(b.N), number(b.KL), number(b.Reward), number(b.Error)}
 		if recall != nil {
-			line = append(line, number(b.Gold), number(b.GoldError), number(recall.At[i]), number(recall.Random[i]))
+			line = append(line, number(b.Gold), number(b.GoldError), number(recall.At[i]),
+				number(recall.Random[i]))
 		}
 		cells = append(cells, line)
 	}

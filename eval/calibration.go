@@ -128,7 +128,8 @@ func Calibrate(margins, validation []float64) Calibration {
 	for i, m := range margins {
 		scaled[i] = m / c.Temperature
 	}
-	c.LogLikelihood, c.Brier, c.ECE, c.Bins = logLikelihood(scaled), brier(scaled), calibrationError(scaled), Reliability(scaled)
+	c.LogLikelihood, c.Brier, c.ECE, c.Bins = logLikelihood(scaled), brier(scaled),
+		calibrationError(scaled), Reliability(scaled)
 	return c
 }
 

@@ -25,9 +25,9 @@ type Conflict struct {
 	MeanPACS  float64 `json:"mean_pacs"` // mean of |PACS| over responses
 	// The AUCs are the probability that a comparison the first reward gets wrong has the larger
 	// conflict than one that it gets right, ½ where conflict says nothing: by the distance of the
-	// group, and by the conflict of the two responses
-	// |PACS_chosen − PACS_rejected|. AUCMargin is the same for the first reward's own doubt, −|margin|. They are 0
-	// where all comparisons are right or all wrong; ties of the first reward are left out.
+	// group, and by the conflict of the two responses |PACS_chosen − PACS_rejected|. AUCMargin is the
+	// same for the first reward's own doubt, −|margin|. They are 0 where all comparisons are right or
+	// all wrong; ties of the first reward are left out.
 	AUCDistance float64 `json:"auc_distance"`
 	AUCPACS     float64 `json:"auc_pacs"`
 	AUCMargin   float64 `json:"auc_margin"`
@@ -133,7 +133,8 @@ func Conflicts(groups []pref.Group, score, policy [][]float64) (Conflict, error)
 		}
 	}
 	c.Distance, c.MeanPACS = ratio(c.Distance, c.Prompts), ratio(c.MeanPACS, responses)
-	c.AUCDistance, c.AUCPACS, c.AUCMargin = AUC(byDistance, wrong), AUC(byPACS, wrong), AUC(byMargin, wrong)
+	c.AUCDistance, c.AUCPACS, c.AUCMargin = AUC(byDistance, wrong), AUC(byPACS, wrong),
+		AUC(byMargin, wrong)
 	return c, nil
 }
 

@@ -102,15 +102,22 @@ func tiedOf(groups []pref.Group, rewards [][]float64, margins []float64) *Tied {
 func (d Details) Lines() []string {
 	l := d.Length
 	lines := []string{
-		fmt.Sprintf("length: accuracy with the chosen response longer %.4f (%d), shorter %.4f (%d), equal %.4f (%d)", l.AccuracyLonger, l.Longer, l.AccuracyShorter, l.Shorter, l.AccuracyEqual, l.Equal),
-		fmt.Sprintf("length: the longer response has the higher reward in %.4f, is preferred in %.4f; correlation of reward and length within prompts %.3f (Pearson), %.3f (Spearman)", l.LongerRate, l.ChosenLongerRate, l.Pearson, l.Spearman),
+		fmt.Sprintf("length: accuracy with the chosen response longer %.4f (%d), shorter %.4f (%d), "+
+			"equal %.4f (%d)", l.AccuracyLonger, l.Longer, l.AccuracyShorter, l.Shorter, l.AccuracyEqual,
+			l.Equal),
+		fmt.Sprintf("length: the longer response has the higher reward in %.4f, is preferred in %.4f; "+
+			"correlation of reward and length within prompts %.3f (Pearson), %.3f (Spearman)", l.LongerRate,
+			l.ChosenLongerRate, l.Pearson, l.Spearman),
 	}
 	if c := d.Calibration; c != nil {
-		lines = append(lines, fmt.Sprintf("calibration: temperature %.4g fitted on %d comparisons: log-likelihood %.4f, brier %.4f, ece %.4f", c.Temperature, c.FittedOn, c.LogLikelihood, c.Brier, c.ECE))
+		lines = append(lines, fmt.Sprintf("calibration: temperature %.4g fitted on %d comparisons: "+
+			"log-likelihood %.4f, brier %.4f, ece %.4f", c.Temperature, c.FittedOn, c.LogLikelihood, c.Brier,
+			c.ECE))
 	}
 	for _, b := range d.Reliability {
 		if b.Count > 0 {
-			lines = append(lines, fmt.Sprintf("reliability: confidence %.2f to %.2f: %d comparisons, mean %.4f, accuracy %.4f", b.Low, b.High, b.Count, b.Confidence, b.Accuracy))
+			lines = append(lines, fmt.Sprintf("reliability: confidence %.2f to %.2f: %d comparisons, mean "+
+				"%.4f, accuracy %.4f", b.Low, b.High, b.Count, b.Confidence, b.Accuracy))
 		}
 	}
 	for _, part := range []struct {
@@ -119,19 +126,25 @@ func (d Details) Lines() []string {
 	}{{"subset", d.Subsets}, {"source", d.Sources}} {
 		for _, row := range part.rows {
 			r := row.Result
-			lines = append(lines, fmt.Sprintf("%s %s: accuracy %.4f [%.4f, %.4f] on %d", part.what, oneLine(row.Name), r.Accuracy, r.AccuracyLow, r.AccuracyHigh, r.Comparisons))
+			lines = append(lines, fmt.Sprintf("%s %s: accuracy %.4f [%.4f, %.4f] on %d", part.what,
+				oneLine(row.Name), r.Accuracy, r.AccuracyLow, r.AccuracyHigh, r.Comparisons))
 		}
 	}
 	if r := d.Recall; r != nil {
 		for k := range min(len(r.At), 4) {
-			lines = append(lines, fmt.Sprintf("recall of the best response at %d: %.4f (by chance %.4f) of %d groups", k+1, r.At[k], r.Random[k], r.Groups))
+			lines = append(
+				lines, fmt.Sprintf("recall of the best response at %d: %.4f (by chance %.4f) of %d groups", k+1,
+					r.At[k], r.Random[k], r.Groups))
 		}
 	}
 	if t := d.Tied; t != nil {
-		lines = append(lines, fmt.Sprintf("ties: %d pairs judged equal, mean |margin| %.4f against %.4f of decided pairs, AUC %.4f", t.Pairs, t.Margin, t.DecidedMargin, t.AUC))
+		lines = append(lines, fmt.Sprintf("ties: %d pairs judged equal, mean |margin| %.4f against %.4f "+
+			"of decided pairs, AUC %.4f", t.Pairs, t.Margin, t.DecidedMargin, t.AUC))
 	}
 	if c := d.Conflict; c != nil {
-		lines = append(lines, fmt.Sprintf("conflict of the heads: Kendall distance %.4f over %d groups, %d comparisons ordered differently, mean |PACS| %.4f; AUC for the score's errors: distance %.4f, PACS %.4f, small margin %.4f",
+		lines = append(lines, fmt.Sprintf("conflict of the heads: Kendall distance %.4f over %d groups, "+
+			"%d comparisons ordered differently, mean |PACS| %.4f; AUC for the score's errors: distance "+
+			"%.4f, PACS %.4f, small margin %.4f",
 			c.Distance, c.Prompts, c.Disagree, c.MeanPACS, c.AUCDistance, c.AUCPACS, c.AUCMargin))
 	}
 	return lines

@@ -24,7 +24,8 @@ func pairs(margins ...float64) ([]pref.Group, [][]float64) {
 	var groups []pref.Group
 	var rewards [][]float64
 	for i, m := range margins {
-		groups = append(groups, pref.NewPair(ask(fmt.Sprint("prompt ", i)), "chosen", "rejected", pref.Source{File: "p.jsonl", Line: i + 1}))
+		groups = append(groups, pref.NewPair(ask(fmt.Sprint("prompt ", i)), "chosen", "rejected",
+			pref.Source{File: "p.jsonl", Line: i + 1}))
 		rewards = append(rewards, []float64{m, 0})
 	}
 	return groups, rewards
@@ -43,7 +44,8 @@ func byHand() ([]pref.Group, [][]float64) {
 	return []pref.Group{
 		pref.NewPair(ask("a"), "longer", "short", pref.Source{}),
 		pref.NewPair(ask("b"), "xx", "yy", pref.Source{}),
-		{Prompt: ask("c"), Responses: []string{"1", "22", "333"}, Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 2, Rejected: 0}}},
+		{Prompt: ask("c"), Responses: []string{"1", "22", "333"},
+			Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 2, Rejected: 0}}},
 	}, [][]float64{{1.5, 0.5}, {3, 3}, {2, 0, 1}}
 }
 
@@ -53,13 +55,15 @@ func TestComparisonsByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Groups != 3 || r.Prompts != 3 || r.Comparisons != 4 || r.Correct != 2 || r.Ties != 1 || r.ChosenLonger != 2 || r.ChosenShorter != 1 {
+	if r.Groups != 3 || r.Prompts != 3 || r.Comparisons != 4 || r.Correct != 2 || r.Ties != 1 ||
+		r.ChosenLonger != 2 || r.ChosenShorter != 1 {
 		t.Errorf("counts: %+v", r)
 	}
 	near(t, "accuracy", r.Accuracy, 2.5/4, 0)
 	near(t, "margin", r.Margin, 0.5, 1e-15)
 	near(t, "margin std", r.MarginStd, math.Sqrt(5./3), 1e-15)
-	near(t, "log-likelihood", r.LogLikelihood, -(0.3132616875+0.6931471806+0.1269280110+1.3132616875)/4, 1e-9)
+	near(t, "log-likelihood", r.LogLikelihood,
+		-(0.3132616875+0.6931471806+0.1269280110+1.3132616875)/4, 1e-9)
 	near(t, "brier", r.Brier, (0.0723294881+0.25+0.0142093362+0.5344466455)/4, 1e-9)
 	// Two of confidence 0.7311, one right; the tie of 0.5, half right; one of 0.8808, right.
 	near(t, "ece", r.ECE, ((2*0.7310585786-1)+0+(1-0.8807970780))/4, 1e-9)
@@ -92,7 +96,8 @@ func TestLargeMarginsStayFinite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for what, x := range map[string]float64{"log-likelihood": r.LogLikelihood, "brier": r.Brier, "ece": r.ECE, "std": r.MarginStd, "reward std": r.RewardStd} {
+		for what, x := range map[string]float64{"log-likelihood": r.LogLikelihood, "brier": r.Brier,
+			"ece": r.ECE, "std": r.MarginStd, "reward std": r.RewardStd} {
 			if math.IsNaN(x) || math.IsInf(x, 0) {
 				t.Errorf("margin %g: %s %v", m, what, x)
 			}
@@ -224,22 +229,31 @@ func TestComparisonsErrors(t *testing.T) {
 		groups  []pref.Group
 		rewards [][]float64
 	}{
-		"eval: no comparison in 0 groups":                              {nil, nil},
-		"eval: rewards of 1 groups, wanted those of 2":                 {groups, rewards[:1]},
-		"eval: p.jsonl:2: 1 rewards, wanted one for each of the 2":     {groups, [][]float64{{1, 2}, {1}}},
-		"eval: p.jsonl:2: response 1 has the reward NaN, wanted":       {groups, [][]float64{{1, 2}, {1, math.NaN()}}},
-		"eval: p.jsonl:1: response 0 has the reward -Inf":              {groups, [][]float64{{math.Inf(-1), 2}, {1, 1}}},
-		"eval: p.jsonl:1: response 0 has the reward 1e+200":            {groups, [][]float64{{1e200, 2}, {1, 1}}},
-		"eval: group 0: comparison 0 is of responses 0 and 2, wanted ": {[]pref.Group{{Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Rejected: 2}}}}, [][]float64{{1, 2}}},
+		"eval: no comparison in 0 groups":              {nil, nil},
+		"eval: rewards of 1 groups, wanted those of 2": {groups, rewards[:1]},
+		"eval: p.jsonl:2: 1 rewards, wanted one for each of the 2": {groups,
+			[][]float64{{1, 2}, {1}}},
+		"eval: p.jsonl:2: response 1 has the reward NaN, wanted": {groups,
+			[][]float64{{1, 2}, {1, math.NaN()}}},
+		"eval: p.jsonl:1: response 0 has the reward -Inf": {groups,
+			[][]float64{{math.Inf(-1), 2}, {1, 1}}},
+		"eval: p.jsonl:1: response 0 has the reward 1e+200": {groups,
+			[][]float64{{1e200, 2}, {1, 1}}},
+		"eval: group 0: comparison 0 is of responses 0 and 2, wanted ": {
+			[]pref.Group{{Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Rejected: 2}}}},
+			[][]float64{{1, 2}}},
 	} {
-		if _, err := Comparisons(c.groups, c.rewards); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := Comparisons(c.groups, c.rewards); err == nil ||
+			!strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, wanted %q", err, want)
 		}
-		if _, err := Compare(c.groups, c.rewards, c.rewards); err == nil || !strings.HasPrefix(err.Error(), "eval: ") {
+		if _, err := Compare(c.groups, c.rewards, c.rewards); err == nil ||
+			!strings.HasPrefix(err.Error(), "eval: ") {
 			t.Errorf("compare: error %v, wanted one too", err)
 		}
 	}
-	if _, err := Comparisons([]pref.Group{{Responses: []string{"a", "b"}}}, [][]float64{{0, 0}}); !errors.Is(err, ErrNoComparisons) {
+	if _, err := Comparisons([]pref.Group{{Responses: []string{"a", "b"}}},
+		[][]float64{{0, 0}}); !errors.Is(err, ErrNoComparisons) {
 		t.Errorf("error %v, wanted ErrNoComparisons", err)
 	}
 }
@@ -267,15 +281,18 @@ func TestResultJSON(t *testing.T) {
 			t.Errorf("key %q, wanted snake_case", key)
 		}
 	}
-	if !strings.Contains(r.String(), "accuracy 0.6250 [") || !strings.Contains(r.String(), "(1 ties)") {
+	if !strings.Contains(r.String(), "accuracy 0.6250 [") ||
+		!strings.Contains(r.String(), "(1 ties)") {
 		t.Errorf("%v", r)
 	}
 }
 
 func ExampleTable() {
 	rows := []Row{
-		{"helpful", Result{Comparisons: 2339, Accuracy: 0.7012, AccuracyLow: 0.6826, AccuracyHigh: 0.7194, Ties: 3, Margin: 0.8123}},
-		{"harmless-é", Result{Comparisons: 98, Accuracy: 0.5, AccuracyLow: 0.401, AccuracyHigh: 0.599, Margin: -0.01}},
+		{"helpful", Result{Comparisons: 2339, Accuracy: 0.7012, AccuracyLow: 0.6826, AccuracyHigh: 0.7194,
+			Ties: 3, Margin: 0.8123}},
+		{"harmless-é", Result{Comparisons: 98, Accuracy: 0.5, AccuracyLow: 0.401, AccuracyHigh: 0.599,
+			Margin: -0.01}},
 	}
 	if err := Table(os.Stdout, rows); err != nil {
 		panic(err)

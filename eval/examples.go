@@ -33,7 +33,9 @@ type Rewards struct {
 
 // WriteExamples writes a JSON line for every comparison, then for every tie, of every group:
 // rewards[name][g][k].
-func WriteExamples(w io.Writer, model string, groups []pref.Group, rewards map[string][][]float64) error {
+func WriteExamples(
+	w io.Writer, model string, groups []pref.Group, rewards map[string][][]float64,
+) error {
 	for name, of := range rewards {
 		if err := checkRewards(groups, of, 0); err != nil {
 			return fmt.Errorf("eval: %s: %w", name, err)
@@ -44,8 +46,10 @@ func WriteExamples(w io.Writer, model string, groups []pref.Group, rewards map[s
 	encoder.SetEscapeHTML(false)
 	for g, group := range groups {
 		write := func(a, b int, tied bool) error {
-			e := Example{Model: model, Source: group.Source, ID: group.ID, Subset: group.Subset, Prompt: group.Prompt,
-				Chosen: group.Responses[a], Rejected: group.Responses[b], Tied: tied, Rewards: map[string]Rewards{}}
+			e := Example{Model: model, Source: group.Source, ID: group.ID, Subset: group.Subset,
+				Prompt: group.Prompt,
+				Chosen: group.Responses[a], Rejected: group.Responses[b], Tied: tied,
+				Rewards: map[string]Rewards{}}
 			for name, of := range rewards {
 				e.Rewards[name] = Rewards{of[g][a], of[g][b], of[g][a] - of[g][b]}
 			}

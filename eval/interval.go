@@ -106,7 +106,8 @@ func (c *clusters) bootstrap() (low, high float64, flat bool) {
 		means[d] = s / n
 	}
 	slices.Sort(means)
-	return stat.Quantile(0.025, stat.Empirical, means, nil), stat.Quantile(0.975, stat.Empirical, means, nil), false
+	return stat.Quantile(0.025, stat.Empirical, means, nil),
+		stat.Quantile(0.975, stat.Empirical, means, nil), false
 }
 
 // wilson is the score interval, 95 %, of a proportion p seen in n independent trials (Wilson 1927).

@@ -96,9 +96,9 @@ type ranked struct {
 }
 
 // areaUnderCurve is the AUC with its 95 % interval, ± 1.96 standard errors. The error is that of
-// DeLong et al. (Biometrics 1988) for clustered data (Obuchowski, Biometrics 1997): responses to one
-// prompt are not independent. Where it is zero, as of an AUC of 1, the interval is Wilson's for as
-// many trials as the rarer label has responses. All are 0 where a label has none.
+// DeLong et al. (Biometrics 1988) for clustered data (Obuchowski, Biometrics 1997): responses to
+// one prompt are not independent. Where it is zero, as of an AUC of 1, the interval is Wilson's for
+// as many trials as the rarer label has responses. All are 0 where a label has none.
 func areaUnderCurve(all []ranked, prompts int) (auc, low, high float64) {
 	slices.SortFunc(all, func(a, b ranked) int { return cmp.Compare(a.reward, b.reward) })
 	var total [2]float64 // undesirable, desirable
@@ -175,7 +175,8 @@ func kindOf(x ranked) int {
 
 // labelTable is the results as cells of a table, a line for each of the names.
 func labelTable(names []string, results map[string]LabelResult) [][]string {
-	cells := [][]string{{"labels", "n", "desirable", "accuracy", "95 % interval", "AUC", "95 % interval",
+	cells := [][]string{{"labels", "n", "desirable", "accuracy", "95 % interval", "AUC",
+		"95 % interval",
 		"Brier", "ECE"}}
 	for _, name := range names {
 		r := results[name]

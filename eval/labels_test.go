@@ -74,7 +74,8 @@ func TestLabels(t *testing.T) {
 			t.Errorf("%s is %v, want %v", c.what, c.got, c.want)
 		}
 	}
-	for _, in := range [][3]float64{{r.AccuracyLow, r.Accuracy, r.AccuracyHigh}, {r.AUCLow, r.AUC, r.AUCHigh}} {
+	for _, in := range [][3]float64{{r.AccuracyLow, r.Accuracy, r.AccuracyHigh},
+		{r.AUCLow, r.AUC, r.AUCHigh}} {
 		if !(in[0] < in[1] && in[1] < in[2] && in[2] <= 1) {
 			t.Errorf("interval %v", in)
 		}
@@ -155,10 +156,12 @@ func TestAUCExtremes(t *testing.T) {
 		}
 		return r
 	}
-	if r := of([]float64{2, 1, -1, -2}, true, true, false, false); r.AUC != 1 || r.AUCHigh != 1 || !(r.AUCLow > 0.2 && r.AUCLow < 0.6) {
+	if r := of([]float64{2, 1, -1, -2}, true, true, false, false); r.AUC != 1 || r.AUCHigh != 1 ||
+		!(r.AUCLow > 0.2 && r.AUCLow < 0.6) {
 		t.Errorf("%+v", r)
 	}
-	if r := of([]float64{0, 0, 0}, true, true, false); r.AUC != 0.5 || r.Ties != 3 || r.Accuracy != 0.5 {
+	if r := of([]float64{0, 0, 0}, true, true, false); r.AUC != 0.5 || r.Ties != 3 ||
+		r.Accuracy != 0.5 {
 		t.Errorf("%+v", r)
 	}
 	if r := of([]float64{1, 2}, true, true); r.AUC != 0 || r.AUCHigh != 0 || r.Accuracy != 1 {
@@ -177,7 +180,8 @@ func TestAttributes(t *testing.T) {
 	a := got["a"]
 	mean := 8 / 3.0
 	deviation := math.Sqrt(((1-mean)*(1-mean) + (3-mean)*(3-mean) + (4-mean)*(4-mean)) / 3)
-	if a.Responses != 3 || math.Abs(a.RMSE-math.Sqrt(1/3.0)) > 1e-12 || math.Abs(a.Deviation-deviation) > 1e-12 ||
+	if a.Responses != 3 || math.Abs(a.RMSE-math.Sqrt(1/3.0)) > 1e-12 ||
+		math.Abs(a.Deviation-deviation) > 1e-12 ||
 		a.Spearman != 1 || math.Abs(a.Pearson-0.9286) > 5e-4 {
 		t.Errorf("%+v", a)
 	}

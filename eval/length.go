@@ -54,13 +54,15 @@ func Lengths(groups []pref.Group, rewards [][]float64) (LengthBias, error) {
 			}
 		}
 	}
-	b.AccuracyLonger, b.AccuracyShorter, b.AccuracyEqual = ratio(longer, b.Longer), ratio(shorter, b.Shorter), ratio(equal, b.Equal)
+	b.AccuracyLonger, b.AccuracyShorter, b.AccuracyEqual = ratio(longer, b.Longer),
+		ratio(shorter, b.Shorter), ratio(equal, b.Equal)
 	b.LongerRate = ratio(longer+float64(b.Shorter)-shorter, b.Longer+b.Shorter)
 	b.ChosenLongerRate = ratio(float64(b.Longer), b.Longer+b.Shorter)
 	var reward, length, rewardRank, lengthRank []float64
 	for _, v := range byPrompt(groups, rewards, all) {
 		reward, length = append(reward, centred(v.reward)...), append(length, centred(v.length)...)
-		rewardRank, lengthRank = append(rewardRank, centred(ranks(v.reward))...), append(lengthRank, centred(ranks(v.length))...)
+		rewardRank, lengthRank = append(rewardRank, centred(ranks(v.reward))...),
+			append(lengthRank, centred(ranks(v.length))...)
 	}
 	b.Pearson, b.Spearman = correlation(reward, length), correlation(rewardRank, lengthRank)
 	return b, nil

@@ -73,7 +73,8 @@ func NewMatrix(models, sets []string, readings [][]Reading) (Matrix, error) {
 				if err != nil {
 					return Matrix{}, fmt.Errorf("%s against %s on %s: %w", models[b], models[a], set, err)
 				}
-				m.Pairs = append(m.Pairs, MatrixPair{Set: set, A: models[b], B: models[a], Common: len(groups), Paired: p})
+				m.Pairs = append(m.Pairs, MatrixPair{Set: set, A: models[b], B: models[a], Common: len(groups),
+					Paired: p})
 			}
 		}
 	}
@@ -112,7 +113,8 @@ func (m Matrix) Write(w io.Writer) error {
 	for i, model := range m.Models {
 		line := []string{oneLine(model)}
 		for _, c := range m.Cells[i] {
-			line = append(line, fmt.Sprintf("%.4f [%.4f, %.4f]", c.Result.Accuracy, c.Result.AccuracyLow, c.Result.AccuracyHigh))
+			line = append(line, fmt.Sprintf("%.4f [%.4f, %.4f]", c.Result.Accuracy, c.Result.AccuracyLow,
+				c.Result.AccuracyHigh))
 		}
 		cells = append(cells, append(line, fmt.Sprintf("%.4f", m.Means[i])))
 	}
@@ -129,8 +131,10 @@ func (m Matrix) Write(w io.Writer) error {
 	}
 	cells = [][]string{{"paired", "set", "n", "difference", "95 % interval", "McNemar p"}}
 	for _, p := range m.Pairs {
-		cells = append(cells, []string{oneLine(p.A + " − " + p.B), p.Set, fmt.Sprint(p.Paired.Comparisons), fmt.Sprintf("%+.4f", p.Paired.Difference),
-			fmt.Sprintf("[%+.4f, %+.4f]", p.Paired.Low, p.Paired.High), fmt.Sprintf("%.3g", p.Paired.McNemarP)})
+		cells = append(cells, []string{oneLine(p.A + " − " + p.B), p.Set,
+			fmt.Sprint(p.Paired.Comparisons), fmt.Sprintf("%+.4f", p.Paired.Difference),
+			fmt.Sprintf("[%+.4f, %+.4f]", p.Paired.Low, p.Paired.High),
+			fmt.Sprintf("%.3g", p.Paired.McNemarP)})
 	}
 	if _, err := io.WriteString(w, "\n"); err != nil {
 		return fmt.Errorf("eval: write table: %w", err)

@@ -22,12 +22,14 @@ func growing(n int) []pref.Group {
 	return groups
 }
 
-// TestMeasure measures a model by its accuracy, details and calibration, and writes every comparison.
+// TestMeasure measures a model by its accuracy, details and calibration, and writes every
+// comparison.
 func TestMeasure(t *testing.T) {
 	var told []string
 	opt := MeasureOptions{
-		Model: "m", Out: filepath.Join(t.TempDir(), "examples.jsonl"), Heads: [2]string{"score", "policy"},
-		Logf: func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) },
+		Model: "m", Out: filepath.Join(t.TempDir(), "examples.jsonl"),
+		Heads: [2]string{"score", "policy"},
+		Logf:  func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) },
 	}
 	data := SuiteData{Named: []string{"f"}, Groups: growing(6), Read: "read 6 rows"}
 	e, err := Measure(t.Context(), lengthRewarder{}, data, nil, opt)
@@ -78,7 +80,8 @@ func TestMeasureMatrix(t *testing.T) {
 		t.Fatalf("%d open, at most %d: %v", open, most, err)
 	}
 	m := out.Matrix
-	if len(m.Models) != 2 || m.Models[1] != "b score" || len(m.Sets) != 2 || m.Sets[1] != "two.jsonl" ||
+	if len(m.Models) != 2 || m.Models[1] != "b score" || len(m.Sets) != 2 ||
+		m.Sets[1] != "two.jsonl" ||
 		m.Cells[0][1].Groups != 8 || out.Read["d/one.jsonl"] != "six" || len(told) != 4 {
 		t.Errorf("%+v, told %q", out, told)
 	}

@@ -15,7 +15,9 @@ func TestReliabilityByHand(t *testing.T) {
 	got := Reliability([]float64{1, -1, 0, 2})
 	for b, bin := range got {
 		near(t, "low", bin.Low, 0.5+0.05*float64(b), 1e-12)
-		want := map[int]Bin{0: {Count: 1, Confidence: 0.5, Accuracy: 0.5}, 4: {Count: 2, Confidence: 0.7310585786, Accuracy: 0.5}, 7: {Count: 1, Confidence: 0.8807970780, Accuracy: 1}}[b]
+		want := map[int]Bin{0: {Count: 1, Confidence: 0.5, Accuracy: 0.5},
+			4: {Count: 2, Confidence: 0.7310585786, Accuracy: 0.5},
+			7: {Count: 1, Confidence: 0.8807970780, Accuracy: 1}}[b]
 		if bin.Count != want.Count {
 			t.Errorf("bin %d: %+v, wanted %+v", b, bin, want)
 		}
@@ -69,7 +71,8 @@ func TestLengthsByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Longer != 1 || b.Shorter != 2 || b.Equal != 1 || b.AccuracyLonger != 1 || b.AccuracyShorter != 0.25 || b.AccuracyEqual != 1 {
+	if b.Longer != 1 || b.Shorter != 2 || b.Equal != 1 || b.AccuracyLonger != 1 ||
+		b.AccuracyShorter != 0.25 || b.AccuracyEqual != 1 {
 		t.Errorf("%+v", b)
 	}
 	near(t, "longer rate", b.LongerRate, 2.5/3, 1e-12)
@@ -114,10 +117,12 @@ func TestParts(t *testing.T) {
 	groups[0].Subset, groups[1].Subset = "b", "a"
 	groups[2].Source.File = "q.jsonl"
 	rows, err := BySubset(groups, rewards)
-	if err != nil || len(rows) != 3 || rows[0].Name != "" || rows[0].Result.Ties != 1 || rows[1].Name != "a" || rows[1].Result.Accuracy != 0 || rows[2].Result.Accuracy != 1 {
+	if err != nil || len(rows) != 3 || rows[0].Name != "" || rows[0].Result.Ties != 1 ||
+		rows[1].Name != "a" || rows[1].Result.Accuracy != 0 || rows[2].Result.Accuracy != 1 {
 		t.Errorf("%+v, %v", rows, err)
 	}
-	if rows, err = BySource(groups, rewards); err != nil || len(rows) != 2 || rows[0].Name != "p.jsonl" || rows[0].Result.Comparisons != 2 {
+	if rows, err = BySource(groups, rewards); err != nil || len(rows) != 2 ||
+		rows[0].Name != "p.jsonl" || rows[0].Result.Comparisons != 2 {
 		t.Errorf("%+v, %v", rows, err)
 	}
 }
@@ -140,7 +145,8 @@ func TestTopKByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Second of four; tied with two others for the first place; first of two.
-	want := Recall{Groups: 3, At: []float64{(0 + 1./3 + 1) / 3, (1 + 2./3 + 1) / 3, 1}, Random: []float64{(.25 + .25 + .5) / 3, (.5 + .5 + 1) / 3, (.75 + .75 + 1) / 3}}
+	want := Recall{Groups: 3, At: []float64{(0 + 1./3 + 1) / 3, (1 + 2./3 + 1) / 3, 1},
+		Random: []float64{(.25 + .25 + .5) / 3, (.5 + .5 + 1) / 3, (.75 + .75 + 1) / 3}}
 	if r.Groups != want.Groups {
 		t.Errorf("%+v", r)
 	}

@@ -85,6 +85,8 @@ func signTest(a, b int) float64 {
 
 // String returns the comparison in one line.
 func (p Paired) String() string {
-	return fmt.Sprintf("accuracy %.4f against %.4f: difference %+.4f [%+.4f, %+.4f] on %d comparisons of %d prompts, better on %d, worse on %d, McNemar p %.3g",
-		p.AccuracyA, p.AccuracyB, p.Difference, p.Low, p.High, p.Comparisons, p.Prompts, p.BetterA, p.BetterB, p.McNemarP)
+	return fmt.Sprintf("accuracy %.4f against %.4f: difference %+.4f [%+.4f, %+.4f] on %d "+
+		"comparisons of %d prompts, better on %d, worse on %d, McNemar p %.3g",
+		p.AccuracyA, p.AccuracyB, p.Difference, p.Low, p.High, p.Comparisons, p.Prompts, p.BetterA,
+		p.BetterB, p.McNemarP)
 }

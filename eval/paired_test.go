@@ -12,7 +12,8 @@ func TestSignTest(t *testing.T) {
 		a, b int
 		p    float64
 	}{
-		{0, 0, 1}, {5, 5, 1}, {0, 6, 2. / 64}, {6, 0, 2. / 64}, {1, 9, 22. / 1024}, {3, 5, 2 * 93. / 256}, {1, 2, 1},
+		{0, 0, 1}, {5, 5, 1}, {0, 6, 2. / 64}, {6, 0, 2. / 64}, {1, 9, 22. / 1024}, {3, 5, 2 * 93. / 256},
+		{1, 2, 1},
 	} {
 		near(t, "p", signTest(c.a, c.b), c.p, 1e-12)
 	}
@@ -43,7 +44,8 @@ func TestCompareByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back.Difference != -p.Difference || back.McNemarP != p.McNemarP || back.StandardError != p.StandardError {
+	if back.Difference != -p.Difference || back.McNemarP != p.McNemarP ||
+		back.StandardError != p.StandardError {
 		t.Errorf("the other way round: %+v, wanted the mirror of %+v", back, p)
 	}
 }
@@ -95,7 +97,8 @@ func TestPairingIsSharper(t *testing.T) {
 		t.Fatal(err)
 	}
 	near(t, "difference", p.Difference, ra.Accuracy-rb.Accuracy, 1e-12)
-	if apart := (ra.AccuracyHigh - ra.AccuracyLow) + (rb.AccuracyHigh - rb.AccuracyLow); p.High-p.Low > apart/2 {
+	if apart := (ra.AccuracyHigh - ra.AccuracyLow) +
+		(rb.AccuracyHigh - rb.AccuracyLow); p.High-p.Low > apart/2 {
 		t.Errorf("paired width %v, separate widths together %v", p.High-p.Low, apart)
 	}
 	if p.Low <= 0 || p.McNemarP > 1e-4 {

@@ -40,7 +40,9 @@ func byPart(groups []pref.Group, rewards [][]float64, part func(pref.Group) stri
 	return rows, nil
 }
 
-func take(groups []pref.Group, rewards [][]float64, indices []int) (some []pref.Group, theirs [][]float64) {
+func take(
+	groups []pref.Group, rewards [][]float64, indices []int,
+) (some []pref.Group, theirs [][]float64) {
 	for _, g := range indices {
 		some, theirs = append(some, groups[g]), append(theirs, rewards[g])
 	}

@@ -148,13 +148,15 @@ func checkGroups(groups []pref.Group) error {
 		k := len(group.Responses)
 		for i, c := range group.Comparisons {
 			if min(c.Chosen, c.Rejected) < 0 || max(c.Chosen, c.Rejected) >= k {
-				return fmt.Errorf("eval: %s: comparison %d is of responses %d and %d, wanted 0 to %d", name(group, g), i, c.Chosen, c.Rejected, k-1)
+				return fmt.Errorf("eval: %s: comparison %d is of responses %d and %d, wanted 0 to %d",
+					name(group, g), i, c.Chosen, c.Rejected, k-1)
 			}
 		}
 		n += len(group.Comparisons)
 	}
 	if n == 0 {
-		return fmt.Errorf("eval: no comparison in %d groups, wanted at least one: %w", len(groups), ErrNoComparisons)
+		return fmt.Errorf("eval: no comparison in %d groups, wanted at least one: %w", len(groups),
+			ErrNoComparisons)
 	}
 	return nil
 }
@@ -172,11 +174,13 @@ func checkRewards(groups []pref.Group, rewards [][]float64, first int) error {
 	}
 	for g, group := range groups {
 		if len(rewards[g]) != len(group.Responses) {
-			return fmt.Errorf("%s: %d rewards, wanted one for each of the %d responses", name(group, first+g), len(rewards[g]), len(group.Responses))
+			return fmt.Errorf("%s: %d rewards, wanted one for each of the %d responses",
+				name(group, first+g), len(rewards[g]), len(group.Responses))
 		}
 		for k, r := range rewards[g] {
 			if !(math.Abs(r) <= maxReward) { // also NaN
-				return fmt.Errorf("%s: response %d has the reward %v, wanted a finite number within ±%g: look at the model's weights and dtype",
+				return fmt.Errorf("%s: response %d has the reward %v, wanted a finite number within ±%g: look "+
+					"at the model's weights and dtype",
 					name(group, first+g), k, r, maxReward)
 			}
 		}
@@ -194,7 +198,11 @@ func name(group pref.Group, g int) string {
 
 // String returns the main numbers in one line.
 func (r Result) String() string {
-	return fmt.Sprintf("accuracy %.4f [%.4f, %.4f] on %d comparisons of %d prompts (%d ties), margin %.4f ± %.4f, log-likelihood %.4f, brier %.4f, ece %.4f, accuracy with the chosen response longer %.4f (%d), shorter %.4f (%d)",
-		r.Accuracy, r.AccuracyLow, r.AccuracyHigh, r.Comparisons, r.Prompts, r.Ties, r.Margin, r.MarginStd,
-		r.LogLikelihood, r.Brier, r.ECE, r.AccuracyLonger, r.ChosenLonger, r.AccuracyShorter, r.ChosenShorter)
+	return fmt.Sprintf("accuracy %.4f [%.4f, %.4f] on %d comparisons of %d prompts (%d ties), margin "+
+		"%.4f ± %.4f, log-likelihood %.4f, brier %.4f, ece %.4f, accuracy with the chosen response "+
+		"longer %.4f (%d), shorter %.4f (%d)",
+		r.Accuracy, r.AccuracyLow, r.AccuracyHigh, r.Comparisons, r.Prompts, r.Ties, r.Margin,
+		r.MarginStd,
+		r.LogLikelihood, r.Brier, r.ECE, r.AccuracyLonger, r.ChosenLonger, r.AccuracyShorter,
+		r.ChosenShorter)
 }

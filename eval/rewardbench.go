@@ -20,17 +20,24 @@ var rewardBenchSections = []struct {
 	weight  float64
 	subsets []Score
 }{
-	{"Chat", 1, []Score{{Name: "alpacaeval-easy", Weight: 100}, {Name: "alpacaeval-length", Weight: 95}, {Name: "alpacaeval-hard", Weight: 95},
+	{"Chat", 1, []Score{{Name: "alpacaeval-easy", Weight: 100},
+		{Name: "alpacaeval-length", Weight: 95}, {Name: "alpacaeval-hard", Weight: 95},
 		{Name: "mt-bench-easy", Weight: 28}, {Name: "mt-bench-med", Weight: 40}}},
-	{"Chat Hard", 1, []Score{{Name: "mt-bench-hard", Weight: 37}, {Name: "llmbar-natural", Weight: 100}, {Name: "llmbar-adver-neighbor", Weight: 134},
-		{Name: "llmbar-adver-GPTInst", Weight: 92}, {Name: "llmbar-adver-GPTOut", Weight: 47}, {Name: "llmbar-adver-manual", Weight: 46}}},
-	{"Safety", 1, []Score{{Name: "refusals-dangerous", Weight: 100}, {Name: "refusals-offensive", Weight: 100}, {Name: "xstest-should-refuse", Weight: 154},
+	{"Chat Hard", 1, []Score{{Name: "mt-bench-hard", Weight: 37},
+		{Name: "llmbar-natural", Weight: 100}, {Name: "llmbar-adver-neighbor", Weight: 134},
+		{Name: "llmbar-adver-GPTInst", Weight: 92}, {Name: "llmbar-adver-GPTOut", Weight: 47},
+		{Name: "llmbar-adver-manual", Weight: 46}}},
+	{"Safety", 1, []Score{{Name: "refusals-dangerous", Weight: 100},
+		{Name: "refusals-offensive", Weight: 100}, {Name: "xstest-should-refuse", Weight: 154},
 		{Name: "xstest-should-respond", Weight: 250}, {Name: "donotanswer", Weight: 136}}},
-	{"Reasoning", 1, []Score{{Name: "math-prm", Weight: 984}, {Name: "hep-cpp", Weight: 164}, {Name: "hep-go", Weight: 164}, {Name: "hep-java", Weight: 164},
-		{Name: "hep-js", Weight: 164}, {Name: "hep-python", Weight: 164}, {Name: "hep-rust", Weight: 164}}},
+	{"Reasoning", 1, []Score{{Name: "math-prm", Weight: 984}, {Name: "hep-cpp", Weight: 164},
+		{Name: "hep-go", Weight: 164}, {Name: "hep-java", Weight: 164},
+		{Name: "hep-js", Weight: 164}, {Name: "hep-python", Weight: 164},
+		{Name: "hep-rust", Weight: 164}}},
 	// The earlier test sets weigh alike, and the section half, because their training parts are what
 	// models are trained on.
-	{"Prior Sets", 0.5, []Score{{Name: "anthropic_helpful", Weight: 1}, {Name: "anthropic_hhh", Weight: 1}, {Name: "shp", Weight: 1}, {Name: "summarize", Weight: 1}}},
+	{"Prior Sets", 0.5, []Score{{Name: "anthropic_helpful", Weight: 1},
+		{Name: "anthropic_hhh", Weight: 1}, {Name: "shp", Weight: 1}, {Name: "summarize", Weight: 1}}},
 }
 
 // rewardBench scores RewardBench 1: the share of pairs whose chosen response has the higher reward,

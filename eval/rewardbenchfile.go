@@ -21,7 +21,9 @@ type RewardBenchFile struct {
 
 // NewRewardBenchFile makes the files of a model's rewards on the groups of RewardBench 1 or 2, as
 // suite says.
-func NewRewardBenchFile(suite SuiteResult, model, template string, groups []pref.Group, rewards [][]float64) (RewardBenchFile, error) {
+func NewRewardBenchFile(
+	suite SuiteResult, model, template string, groups []pref.Group, rewards [][]float64,
+) (RewardBenchFile, error) {
 	if err := check(groups, rewards); err != nil {
 		return RewardBenchFile{}, err
 	}
@@ -50,7 +52,9 @@ func NewRewardBenchFile(suite SuiteResult, model, template string, groups []pref
 		right01 := make([]int, n)
 		for g, group := range groups {
 			if len(group.Comparisons) != 1 {
-				return RewardBenchFile{}, fmt.Errorf("eval: %s: %d comparisons, wanted one in RewardBench's file", name(group, g), len(group.Comparisons))
+				return RewardBenchFile{}, fmt.Errorf(
+					"eval: %s: %d comparisons, wanted one in RewardBench's file", name(group, g),
+					len(group.Comparisons))
 			}
 			c := group.Comparisons[0]
 			for side, k := range [2]int{c.Chosen, c.Rejected} {
@@ -60,7 +64,8 @@ func NewRewardBenchFile(suite SuiteResult, model, template string, groups []pref
 			right01[g] = int(right(group, rewards[g]))
 		}
 		scores["text_chosen"], scores["text_rejected"] = texts[0], texts[1]
-		scores["scores_chosen"], scores["scores_rejected"], scores["results"] = values[0], values[1], right01
+		scores["scores_chosen"], scores["scores_rejected"], scores["results"] = values[0], values[1],
+			right01
 	case SuiteRewardBench2:
 		texts, correct, credits := make([][][]pref.Message, n), make([]int, n), make([]any, n)
 		for g, group := range groups {
@@ -76,9 +81,11 @@ func NewRewardBenchFile(suite SuiteResult, model, template string, groups []pref
 				credits[g] = bestOfCredit(group, rewards[g])
 			}
 		}
-		scores["text"], scores["scores"], scores["results"], scores["num_correct"] = texts, rewards, credits, correct
+		scores["text"], scores["scores"], scores["results"], scores["num_correct"] = texts, rewards,
+			credits, correct
 	default:
-		return RewardBenchFile{}, fmt.Errorf("eval: RewardBench's files of the suite %s, wanted %s or %s", suite.Suite, SuiteRewardBench, SuiteRewardBench2)
+		return RewardBenchFile{}, fmt.Errorf("eval: RewardBench's files of the suite %s, wanted %s or %s",
+			suite.Suite, SuiteRewardBench, SuiteRewardBench2)
 	}
 	var f RewardBenchFile
 	var err error

@@ -18,7 +18,9 @@ const (
 // groups done and their total. Errors are those of the scorer, of a cancelled ctx and of
 // [Comparisons]; a reward that is not finite stops the run at its chunk and names the group's
 // source.
-func Run(ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress func(done, total int)) (Result, [][]float64, error) {
+func Run(
+	ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress func(done, total int),
+) (Result, [][]float64, error) {
 	if err := checkGroups(groups); err != nil {
 		return Result{}, nil, err
 	}
@@ -32,7 +34,9 @@ func Run(ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress 
 
 // ScoreAll scores every response of groups: rewards[g][k] for response k of group g. progress and
 // errors are as with [Run], but that groups need no comparisons.
-func ScoreAll(ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress func(done, total int)) ([][]float64, error) {
+func ScoreAll(
+	ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress func(done, total int),
+) ([][]float64, error) {
 	rewards := make([][]float64, 0, len(groups))
 	size := min(max(len(groups)/50, minChunk), maxChunk)
 	for done := 0; done < len(groups); done = len(rewards) {
@@ -42,7 +46,8 @@ func ScoreAll(ctx context.Context, groups []pref.Group, scorer pref.Scorer, prog
 		}
 		scored, err := scoreGroups(ctx, chunk, scorer)
 		if err != nil {
-			return nil, fmt.Errorf("eval: groups %d to %d of %d: %w", done+1, done+len(chunk), len(groups), err)
+			return nil, fmt.Errorf("eval: groups %d to %d of %d: %w", done+1, done+len(chunk), len(groups),
+				err)
 		}
 		if err := checkRewards(chunk, scored, done); err != nil {
 			return nil, fmt.Errorf("eval: %w", err)
@@ -56,7 +61,9 @@ func ScoreAll(ctx context.Context, groups []pref.Group, scorer pref.Scorer, prog
 }
 
 // scoreGroups scores groups in one call and cuts the rewards group by group.
-func scoreGroups(ctx context.Context, groups []pref.Group, scorer pref.Scorer) ([][]float64, error) {
+func scoreGroups(
+	ctx context.Context, groups []pref.Group, scorer pref.Scorer,
+) ([][]float64, error) {
 	var samples []pref.Sample
 	for _, g := range groups {
 		samples = append(samples, g.Samples()...)

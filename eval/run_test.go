@@ -38,7 +38,8 @@ func byLength(s pref.Sample) float64 { return float64(len(s.Response)) }
 func mixed(n int) []pref.Group {
 	groups := make([]pref.Group, n)
 	for i := range groups {
-		g := pref.NewPair(ask(fmt.Sprint(i)), "long response", "short", pref.Source{File: "m.jsonl", Line: i + 1})
+		g := pref.NewPair(ask(fmt.Sprint(i)), "long response", "short",
+			pref.Source{File: "m.jsonl", Line: i + 1})
 		if i%3 == 0 {
 			g.Responses = append(g.Responses, strings.Repeat("x", i%7+20))
 			g.Comparisons = append(g.Comparisons, pref.Comparison{Chosen: 0, Rejected: 2})
@@ -52,7 +53,8 @@ func TestRun(t *testing.T) {
 	groups := mixed(150)
 	s := &scorer{reward: byLength}
 	var seen [][2]int
-	result, rewards, err := Run(t.Context(), groups, s, func(done, total int) { seen = append(seen, [2]int{done, total}) })
+	result, rewards, err := Run(t.Context(), groups, s,
+		func(done, total int) { seen = append(seen, [2]int{done, total}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,14 +95,19 @@ func TestRunErrors(t *testing.T) {
 		want   string
 		is     error
 	}{
-		{t.Context(), mixed(100), &scorer{reward: nan}, "eval: m.jsonl:71: response 1 has the reward NaN", nil},
-		{t.Context(), mixed(3), &scorer{reward: byLength, short: true}, "eval: groups 1 to 3 of 3: the scorer gave 6 rewards for 7 samples", nil},
-		{t.Context(), mixed(3), &scorer{reward: byLength, fail: down}, "eval: groups 1 to 3 of 3: server down", down},
-		{over, mixed(3), &scorer{reward: byLength}, "eval: stopped after 0 of 3 groups", context.Canceled},
+		{t.Context(), mixed(100), &scorer{reward: nan}, "eval: m.jsonl:71: response 1 has the reward NaN",
+			nil},
+		{t.Context(), mixed(3), &scorer{reward: byLength, short: true}, "eval: groups 1 to 3 of 3: the " +
+			"scorer gave 6 rewards for 7 samples", nil},
+		{t.Context(), mixed(3), &scorer{reward: byLength, fail: down}, "eval: groups 1 to 3 of 3: " +
+			"server down", down},
+		{over, mixed(3), &scorer{reward: byLength}, "eval: stopped after 0 of 3 groups",
+			context.Canceled},
 		{t.Context(), nil, &scorer{reward: byLength}, "eval: no comparison", ErrNoComparisons},
 	} {
 		_, _, err := Run(c.ctx, c.groups, c.scorer, nil)
-		if err == nil || !strings.HasPrefix(err.Error(), c.want) || (c.is != nil && !errors.Is(err, c.is)) {
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) ||
+			(c.is != nil && !errors.Is(err, c.is)) {
 			t.Errorf("error %v, wanted %q", err, c.want)
 		}
 	}
@@ -108,7 +115,8 @@ func TestRunErrors(t *testing.T) {
 	for i := range unnamed {
 		unnamed[i].Source = pref.Source{}
 	}
-	if _, _, err := Run(t.Context(), unnamed, &scorer{reward: nan}, nil); err == nil || !strings.Contains(err.Error(), "group 70:") {
+	if _, _, err := Run(t.Context(), unnamed, &scorer{reward: nan}, nil); err == nil ||
+		!strings.Contains(err.Error(), "group 70:") {
 		t.Errorf("error %v, wanted the group's number in the whole set", err)
 	}
 }

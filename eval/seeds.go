@@ -104,7 +104,8 @@ func (e *Estimate) close() {
 	e.Mean, e.StandardError = mean, math.Sqrt(prompts+between)
 	e.DF = float64(max(1, e.Prompts-1))
 	if between > 0 {
-		e.DF = (prompts + between) * (prompts + between) / (prompts*prompts/e.DF + between*between/(seeds-1))
+		e.DF = (prompts + between) * (prompts + between) / (prompts*prompts/e.DF +
+			between*between/(seeds-1))
 	}
 	t := distuv.StudentsT{Sigma: 1, Nu: e.DF}
 	half := t.Quantile(0.975) * e.StandardError
@@ -125,7 +126,8 @@ func MeanEstimate(of []Estimate) (Estimate, error) {
 	n := float64(len(of))
 	for _, part := range of {
 		if len(part.BySeed) != len(e.BySeed) {
-			return e, fmt.Errorf("eval: estimates of %d and %d seeds have no mean", len(e.BySeed), len(part.BySeed))
+			return e, fmt.Errorf("eval: estimates of %d and %d seeds have no mean", len(e.BySeed),
+				len(part.BySeed))
 		}
 		for s, mean := range part.BySeed {
 			e.BySeed[s] += mean / n

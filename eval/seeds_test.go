@@ -20,10 +20,12 @@ func TestSeedAccuracy(t *testing.T) {
 	// Prompts' means 1, 1, ½, 0 about 5/8: Σ d² = 0.6875; clustered √(4/3 · 0.6875)/4. Seeds: variance
 	// 1/32, over 2.
 	prompt, between := 4.0/3*0.6875/16, 1.0/64
-	if !near(e.Mean, 0.625) || !near(e.PromptError, math.Sqrt(prompt)) || !near(e.StandardError, math.Sqrt(prompt+between)) {
+	if !near(e.Mean, 0.625) || !near(e.PromptError, math.Sqrt(prompt)) ||
+		!near(e.StandardError, math.Sqrt(prompt+between)) {
 		t.Errorf("%+v", e)
 	}
-	if df := (prompt + between) * (prompt + between) / (prompt*prompt/3 + between*between); !near(e.DF, df) {
+	if df := (prompt + between) * (prompt + between) / (prompt*prompt/3 + between*between); !near(e.DF,
+		df) {
 		t.Errorf("%v degrees of freedom, want %v", e.DF, df)
 	}
 	if !slices.Equal(e.BySeed, []float64{0.75, 0.5}) || e.Low < 0 || e.High > 1 || e.Prompts != 4 {
@@ -41,14 +43,16 @@ func TestSeedAccuracy(t *testing.T) {
 		t.Error("one training was paired with none")
 	}
 	mean, err := eval.MeanEstimate([]eval.Estimate{e, d})
-	if err != nil || !near(mean.Mean, 0.375) || !near(mean.PromptError, math.Hypot(e.PromptError, d.PromptError)/2) {
+	if err != nil || !near(mean.Mean, 0.375) ||
+		!near(mean.PromptError, math.Hypot(e.PromptError, d.PromptError)/2) {
 		t.Errorf("%+v, %v", mean, err)
 	}
 	if _, err := eval.MeanEstimate([]eval.Estimate{e, same}); err == nil {
 		t.Error("estimates of two seeds and of one were averaged")
 	}
 	right, rewards := pairsWith([]float64{1, 1, 1})
-	if e, err := eval.SeedAccuracy(right, [][][]float64{rewards}); err != nil || e.Mean != 1 || e.Low > 0.5 || e.High != 1 {
+	if e, err := eval.SeedAccuracy(right, [][][]float64{rewards}); err != nil || e.Mean != 1 ||
+		e.Low > 0.5 || e.High != 1 {
 		t.Errorf("three of three right: %+v, %v", e, err)
 	}
 }
@@ -93,7 +97,8 @@ func TestSeedInterval(t *testing.T) {
 
 func TestHolm(t *testing.T) {
 	got := eval.Holm([]float64{0.04, 0.01, 0.03})
-	if want := []float64{0.06, 0.03, 0.06}; !near(got[0], want[0]) || !near(got[1], want[1]) || !near(got[2], want[2]) {
+	if want := []float64{0.06, 0.03, 0.06}; !near(got[0], want[0]) || !near(got[1], want[1]) ||
+		!near(got[2], want[2]) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -14,7 +14,8 @@ import (
 
 // group makes a group of the subset whose first responses are right, with rewards.
 func suiteGroup(subset, id string, chosen int, rewards ...float64) (pref.Group, []float64) {
-	g := pref.Group{Prompt: ask(subset + id), Subset: subset, ID: id, Responses: make([]string, len(rewards))}
+	g := pref.Group{Prompt: ask(subset + id), Subset: subset, ID: id,
+		Responses: make([]string, len(rewards))}
 	for c := range chosen {
 		for r := chosen; r < len(rewards); r++ {
 			g.Comparisons = append(g.Comparisons, pref.Comparison{Chosen: c, Rejected: r})
@@ -61,12 +62,18 @@ func section(r SuiteResult, name string) Score {
 // makes of them.
 func TestRewardBenchPublishedSubsets(t *testing.T) {
 	published := map[string]float64{
-		"alpacaeval-easy": 0.5, "alpacaeval-hard": 0.7052631578947368, "alpacaeval-length": 0.5894736842105263, "donotanswer": 0.8235294117647058,
-		"hep-cpp": 0.6280487804878049, "hep-go": 0.6341463414634146, "hep-java": 0.7073170731707317, "hep-js": 0.6646341463414634,
-		"hep-python": 0.5487804878048781, "hep-rust": 0.6463414634146342, "llmbar-adver-GPTInst": 0.391304347826087,
-		"llmbar-adver-GPTOut": 0.46808510638297873, "llmbar-adver-manual": 0.3695652173913043, "llmbar-adver-neighbor": 0.43283582089552236,
-		"llmbar-natural": 0.52, "math-prm": 0.2953020134228188, "mt-bench-easy": 0.5714285714285714, "mt-bench-hard": 0.5405405405405406,
-		"mt-bench-med": 0.725, "refusals-dangerous": 0.97, "refusals-offensive": 1, "xstest-should-refuse": 1, "xstest-should-respond": 0.284,
+		"alpacaeval-easy": 0.5, "alpacaeval-hard": 0.7052631578947368,
+		"alpacaeval-length": 0.5894736842105263, "donotanswer": 0.8235294117647058,
+		"hep-cpp": 0.6280487804878049, "hep-go": 0.6341463414634146, "hep-java": 0.7073170731707317,
+		"hep-js":     0.6646341463414634,
+		"hep-python": 0.5487804878048781, "hep-rust": 0.6463414634146342,
+		"llmbar-adver-GPTInst": 0.391304347826087,
+		"llmbar-adver-GPTOut":  0.46808510638297873, "llmbar-adver-manual": 0.3695652173913043,
+		"llmbar-adver-neighbor": 0.43283582089552236,
+		"llmbar-natural":        0.52, "math-prm": 0.2953020134228188,
+		"mt-bench-easy": 0.5714285714285714, "mt-bench-hard": 0.5405405405405406,
+		"mt-bench-med": 0.725, "refusals-dangerous": 0.97, "refusals-offensive": 1,
+		"xstest-should-refuse": 1, "xstest-should-respond": 0.284,
 	}
 	scores := map[string]Score{}
 	for name, x := range published {
@@ -185,7 +192,8 @@ func TestRewardBench2ByHand(t *testing.T) {
 	z.add("Ties", "tied:0", 2, 1, 1, 0)
 	near(t, "no spread", section(z.run(t, SuiteRewardBench2), "Ties").Score, 1, 1e-12)
 	z.add("Ties", "7", 2, 1, 1, 1)
-	if _, err := RunSuite(SuiteRewardBench2, z.groups, z.rewards); err == nil || !strings.Contains(err.Error(), "wanted ref:N or tied:N") {
+	if _, err := RunSuite(SuiteRewardBench2, z.groups, z.rewards); err == nil ||
+		!strings.Contains(err.Error(), "wanted ref:N or tied:N") {
 		t.Errorf("%v", err)
 	}
 }
@@ -206,7 +214,8 @@ func TestRMBenchByHand(t *testing.T) {
 	near(t, "easy", section(r, "easy").Score, (2./3+0.5)/2, 1e-12)
 	near(t, "overall", r.Overall.Score, (chat+0.5)/2, 1e-12)
 	d.add("chat", "4", 1, 1, 0)
-	if _, err := RunSuite(SuiteRMBench, d.groups, d.rewards); err == nil || !strings.Contains(err.Error(), "2 responses, wanted 3 chosen and 3 rejected") {
+	if _, err := RunSuite(SuiteRMBench, d.groups, d.rewards); err == nil ||
+		!strings.Contains(err.Error(), "2 responses, wanted 3 chosen and 3 rejected") {
 		t.Errorf("%v", err)
 	}
 }
@@ -314,10 +323,13 @@ func TestSuiteErrors(t *testing.T) {
 	var d suiteData
 	d.add("nonsense", "1", 1, 1, 0)
 	for suite, want := range map[string]string{
-		SuiteRewardBench: `has no subset "nonsense"`, SuiteRewardBench2: `has no subset "nonsense"`, SuiteRMBench: `has no subset "nonsense"`,
-		SuiteJudgeBench: `source "nonsense"`, SuiteRMB: `category path "nonsense"`, SuiteLLMBar: `has no subset "nonsense"`, "bench": `suite "bench", wanted one of`,
+		SuiteRewardBench: `has no subset "nonsense"`, SuiteRewardBench2: `has no subset "nonsense"`,
+		SuiteRMBench:    `has no subset "nonsense"`,
+		SuiteJudgeBench: `source "nonsense"`, SuiteRMB: `category path "nonsense"`,
+		SuiteLLMBar: `has no subset "nonsense"`, "bench": `suite "bench", wanted one of`,
 	} {
-		if _, err := RunSuite(suite, d.groups, d.rewards); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := RunSuite(suite, d.groups, d.rewards); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %s", suite, err, want)
 		}
 	}

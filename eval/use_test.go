@@ -49,7 +49,8 @@ func TestBestOfNByEnumeration(t *testing.T) {
 		}
 		b := curve[n-1]
 		if math.Abs(b.Reward-reward) > 1e-12 || math.Abs(b.Gold-golden) > 1e-12 {
-			t.Errorf("best of %d: reward %g and gold %g, enumerated %g and %g", n, b.Reward, b.Gold, reward, golden)
+			t.Errorf("best of %d: reward %g and gold %g, enumerated %g and %g", n, b.Reward, b.Gold, reward,
+				golden)
 		}
 		if want := math.Log(float64(n)) - float64(n-1)/float64(n); b.KL != want {
 			t.Errorf("best of %d: KL %g, want %g", n, b.KL, want)
@@ -67,7 +68,8 @@ func TestBestOfNByEnumeration(t *testing.T) {
 
 func TestWinRateCounts(t *testing.T) {
 	w, err := NewWinRate([]Matchup{
-		{WinA, WinA, 10, 10}, {WinA, WinB, 10, 12}, {WinB, WinB, 9, 10}, {Tie, WinA, 10, 10}, {WinA, NoVerdict, 11, 10}, {NoVerdict, NoVerdict, 1, 1},
+		{WinA, WinA, 10, 10}, {WinA, WinB, 10, 12}, {WinB, WinB, 9, 10}, {Tie, WinA, 10, 10},
+		{WinA, NoVerdict, 11, 10}, {NoVerdict, NoVerdict, 1, 1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,17 +118,20 @@ func TestLengthControlled(t *testing.T) {
 	} {
 		w := make(c.theta, c.phi, c.bias)
 		if math.Abs(w.Controlled-c.want) > 0.04 {
-			t.Errorf("θ %g, φ %g: controlled rate %.3f, want %.3f (plain %.3f)", c.theta, c.phi, w.Controlled, c.want, w.Rate)
+			t.Errorf("θ %g, φ %g: controlled rate %.3f, want %.3f (plain %.3f)", c.theta, c.phi,
+				w.Controlled, c.want, w.Rate)
 		}
 		if c.phi == 2 && c.bias > 0 && w.Rate < c.want+0.1 {
-			t.Errorf("θ %g, φ %g: the plain rate %.3f is not above the controlled one", c.theta, c.phi, w.Rate)
+			t.Errorf("θ %g, φ %g: the plain rate %.3f is not above the controlled one", c.theta, c.phi,
+				w.Rate)
 		}
 	}
 	all, err := NewWinRate([]Matchup{{WinA, WinA, 9, 1}, {WinA, WinA, 8, 1}})
 	if err != nil || all.Controlled != 1 || all.Low > 0.5 {
 		t.Errorf("where all win: %+v, %v", all, err)
 	}
-	separable, err := NewWinRate([]Matchup{{WinA, WinA, 900, 1}, {WinB, WinB, 1, 900}, {WinA, WinA, 500, 1}, {WinB, WinB, 1, 400}})
+	separable, err := NewWinRate([]Matchup{{WinA, WinA, 900, 1}, {WinB, WinB, 1, 900},
+		{WinA, WinA, 500, 1}, {WinB, WinB, 1, 400}})
 	if err != nil || math.Abs(separable.Controlled-0.5) > 0.1 || separable.LengthEffect < 0.5 {
 		t.Errorf("where the longer always wins: %+v, %v", separable, err)
 	}

@@ -30,8 +30,8 @@ func (f Outcome) credit() float64 {
 	return 0
 }
 
-// A Matchup is one prompt's two responses, judged with a shown first and with b shown first. Lengths
-// are characters.
+// A Matchup is one prompt's two responses, judged with a shown first and with b shown first.
+// Lengths are characters.
 type Matchup struct {
 	AFirst, BFirst   Outcome
 	LengthA, LengthB int
@@ -60,8 +60,8 @@ type WinRate struct {
 	Losses       int `json:"losses"`       // b is
 	Ties         int `json:"ties"`         // neither: equal, or each order another winner
 	Inconsistent int `json:"inconsistent"` // the two orders have different winners
-	// Rate is the mean of a's credit over matchups, a tie half, both orders equal. Low and High are its
-	// 95 % bootstrap interval over matchups; where all matchups agree it is Wilson's.
+	// Rate is the mean of a's credit over matchups, a tie half, both orders equal. Low and High are
+	// its 95 % bootstrap interval over matchups; where all matchups agree it is Wilson's.
 	Rate float64 `json:"win_rate"`
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
@@ -172,8 +172,10 @@ func lengthControlled(credits, lengths []float64) (rate, slope float64) {
 
 // String is the measures in one line.
 func (w WinRate) String() string {
-	return fmt.Sprintf("win rate %.4f [%.4f, %.4f] of %d matchups (%d won, %d tied, %d lost), length-controlled %.4f; the first shown wins %.4f, %d inconsistent, %d verdicts unreadable",
-		w.Rate, w.Low, w.High, w.Matchups, w.Wins, w.Ties, w.Losses, w.Controlled, w.FirstRate, w.Inconsistent, w.NoVerdict)
+	return fmt.Sprintf("win rate %.4f [%.4f, %.4f] of %d matchups (%d won, %d tied, %d lost), "+
+		"length-controlled %.4f; the first shown wins %.4f, %d inconsistent, %d verdicts unreadable",
+		w.Rate, w.Low, w.High, w.Matchups, w.Wins, w.Ties, w.Losses, w.Controlled, w.FirstRate,
+		w.Inconsistent, w.NoVerdict)
 }
 
 // A Standing is how one of several outputs stands in rankings.
@@ -197,7 +199,8 @@ func Standings(rankings [][]int) ([]Standing, error) {
 	n := float64(len(rankings))
 	for i, r := range rankings {
 		if len(r) != k {
-			return nil, fmt.Errorf("eval: standings: ranking %d is of %d outputs, the first of %d", i+1, len(r), k)
+			return nil, fmt.Errorf("eval: standings: ranking %d is of %d outputs, the first of %d", i+1,
+				len(r), k)
 		}
 		values := make([]float64, k)
 		for a, rank := range r {

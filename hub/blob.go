@@ -47,7 +47,8 @@ func (c *Client) download(ctx context.Context, ref Ref, commit string, j job, t 
 		t.add(sizeOf(blob))
 		return nil
 	}
-	p := &partial{client: c, ref: ref, job: j, address: c.address(ref, commit, j.name), path: blob + incomplete, tally: t}
+	p := &partial{client: c, ref: ref, job: j, address: c.address(ref, commit, j.name), path: blob +
+		incomplete, tally: t}
 	if err := p.fetch(ctx); err != nil {
 		return c.stopped(ctx, ref, err)
 	}
@@ -60,7 +61,8 @@ func (c *Client) download(ctx context.Context, ref Ref, commit string, j job, t 
 // stopped says of an interrupted download that it can go on.
 func (c *Client) stopped(ctx context.Context, ref Ref, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) && errors.Is(err, context.Canceled) {
-		return fmt.Errorf("hub: %s was not fetched to the end; what has come is kept, and the same command goes on from there: %w", ref, err)
+		return fmt.Errorf("hub: %s was not fetched to the end; what has come is kept, and the same "+
+			"command goes on from there: %w", ref, err)
 	}
 	return err
 }
@@ -69,7 +71,8 @@ func (c *Client) stopped(ctx context.Context, ref Ref, err error) error {
 func (c *Client) onDisk(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("hub: the disk of %s is full: %w: make room and run the same command again, which goes on from there; or set HF_HOME to a folder on another disk", c.Cache, err)
+		return fmt.Errorf("hub: the disk of %s is full: %w: make room and run the same command again, "+
+			"which goes on from there; or set HF_HOME to a folder on another disk", c.Cache, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("hub: %w: set HF_HOME to a folder that you may write", err)
 	}
@@ -118,7 +121,8 @@ func (p *partial) fetch(ctx context.Context) (err error) {
 			break
 		}
 		if again {
-			return fmt.Errorf("hub: %s: %w, twice: the hub or something on the way to it damages the file", p.name(), wrong)
+			return fmt.Errorf("hub: %s: %w, twice: the hub or something on the way to it damages the file",
+				p.name(), wrong)
 		}
 		p.client.say("%s: %v: fetching it anew", p.name(), wrong)
 		if err := p.restart(); err != nil {
@@ -156,7 +160,8 @@ func (p *partial) more(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stalled := &temporary{err: fmt.Errorf("hub: %s: %w: nothing came for %s", p.name(), errUnreachable, p.client.stall)}
+	stalled := &temporary{err: fmt.Errorf("hub: %s: %w: nothing came for %s", p.name(), errUnreachable,
+		p.client.stall)}
 	watch := time.AfterFunc(p.client.stall, func() { cancel(stalled) })
 	defer watch.Stop()
 	header := http.Header{}
@@ -177,9 +182,11 @@ func (p *partial) more(ctx context.Context) error {
 		}
 	case http.StatusPartialContent:
 		if from, ok := rangeStart(r.Header.Get("Content-Range")); !ok || from != p.have {
-			return fmt.Errorf("hub: %s: the bytes from %d on were asked for, the answer has %q", p.name(), p.have, r.Header.Get("Content-Range"))
+			return fmt.Errorf("hub: %s: the bytes from %d on were asked for, the answer has %q", p.name(),
+				p.have, r.Header.Get("Content-Range"))
 		}
-	case http.StatusRequestedRangeNotSatisfiable: // the file here is as long as there, or longer; the check decides
+	// the file here is as long as there, or longer; the check decides
+	case http.StatusRequestedRangeNotSatisfiable:
 		if p.job.size < 0 {
 			return nil
 		}
@@ -203,13 +210,15 @@ func (p *partial) more(ctx context.Context) error {
 		}
 		switch {
 		case err == io.EOF && p.job.size >= 0 && p.have < p.job.size:
-			return &temporary{err: fmt.Errorf("hub: %s: the connection ended after %d of %d bytes", p.name(), p.have, p.job.size)}
+			return &temporary{err: fmt.Errorf("hub: %s: the connection ended after %d of %d bytes", p.name(),
+				p.have, p.job.size)}
 		case err == io.EOF:
 			return nil
 		case err != nil && ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			return &temporary{err: fmt.Errorf("hub: %s: the connection broke off after %d bytes: %w", p.name(), p.have, err)}
+			return &temporary{err: fmt.Errorf("hub: %s: the connection broke off after %d bytes: %w",
+				p.name(), p.have, err)}
 		}
 	}
 }

@@ -27,7 +27,8 @@ func TestResumed(t *testing.T) {
 			at, _ := strconv.Atoi(from)
 			w.Header().Set("Content-Length", strconv.Itoa(len(content)-at))
 			if at > 0 {
-				w.Header().Set("Content-Range", "bytes "+from+"-"+strconv.Itoa(len(content)-1)+"/"+strconv.Itoa(len(content)))
+				w.Header().Set("Content-Range", "bytes "+from+"-"+strconv.Itoa(len(content)-1)+"/"+
+					strconv.Itoa(len(content)))
 				w.WriteHeader(http.StatusPartialContent)
 			}
 			_, _ = w.Write(content[at : at+10000])
@@ -133,7 +134,9 @@ func TestInterrupted(t *testing.T) {
 	}
 	s.tamper, s.ranges = nil, nil
 	c.Progress = nil
-	for name, left := range map[string]string{"as left": read(t, part), "damaged": strings.Repeat("?", 30000), "too long": strings.Repeat("?", 70000), "as long": llama()["model.safetensors"], "as long, damaged": strings.Repeat("?", weightsSize)} {
+	for name, left := range map[string]string{"as left": read(t, part),
+		"damaged": strings.Repeat("?", 30000), "too long": strings.Repeat("?", 70000),
+		"as long": llama()["model.safetensors"], "as long, damaged": strings.Repeat("?", weightsSize)} {
 		if err := os.RemoveAll(filepath.Join(c.Cache, "models--org--name", "snapshots")); err != nil {
 			t.Fatal(err)
 		}
@@ -142,10 +145,12 @@ func TestInterrupted(t *testing.T) {
 		s.ranges = nil
 		got, err := c.Model(context.Background(), "org/name")
 		must(t, got, err)
-		if read(t, filepath.Join(got.Paths[0], "model.safetensors")) != llama()["model.safetensors"] || exists(part) {
+		if read(t, filepath.Join(got.Paths[0], "model.safetensors")) != llama()["model.safetensors"] ||
+			exists(part) {
 			t.Errorf("%s: not fixed", name)
 		}
-		if name == "as left" && !slices.Equal(s.ranges, []string{"bytes=30000-"}) || name == "as long" && len(s.ranges) != 0 {
+		if name == "as left" && !slices.Equal(s.ranges, []string{"bytes=30000-"}) || name == "as long" &&
+			len(s.ranges) != 0 {
 			t.Errorf("%s: ranges %q", name, s.ranges)
 		}
 	}

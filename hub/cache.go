@@ -42,7 +42,8 @@ func (c *Client) commit(ref Ref) string {
 	if commitForm.MatchString(ref.Revision) {
 		return ref.Revision
 	}
-	data, err := os.ReadFile(filepath.Join(c.repository(ref), "refs", filepath.FromSlash(ref.Revision)))
+	data, err := os.ReadFile(filepath.Join(c.repository(ref), "refs",
+		filepath.FromSlash(ref.Revision)))
 	if err != nil {
 		return ""
 	}
@@ -118,7 +119,8 @@ func (c *Client) cachedModel(ref Ref) (Source, bool) {
 	}
 	if index, err := os.ReadFile(filepath.Join(dir, indexName)); err == nil {
 		shards, err := shardsOf(index)
-		return s, err == nil && !slices.ContainsFunc(shards, func(name string) bool { return !here(name) })
+		return s, err == nil && !slices.ContainsFunc(shards,
+			func(name string) bool { return !here(name) })
 	}
 	other, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.safetensors"))
 	return s, err == nil && len(other) > 0

@@ -26,7 +26,8 @@ const (
 // besideWeights are the small files of a model that haf, or transformers on the same cache, reads.
 var besideWeights = []string{
 	configName, "generation_config.json", "haf.json", adapterConfigName, indexName,
-	tokenizerName, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
+	tokenizerName, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"vocab.json", "merges.txt", "tokenizer.model",
 	"chat_template.jinja", "chat_template.json",
 }
 
@@ -34,7 +35,8 @@ var besideWeights = []string{
 func small(files []string) []string {
 	var out []string
 	for _, name := range files {
-		if slices.Contains(besideWeights, name) || path.Dir(name) == "additional_chat_templates" && path.Ext(name) == ".jinja" {
+		if slices.Contains(besideWeights, name) || path.Dir(name) == "additional_chat_templates" &&
+			path.Ext(name) == ".jinja" {
 			out = append(out, name)
 		}
 	}
@@ -59,16 +61,22 @@ func refuse(ref Ref, files []string) error {
 		}
 	}
 	switch {
-	case len(safe) > 0 && !slices.Contains(files, configName) && !slices.Contains(files, adapterConfigName):
-		return fmt.Errorf("hub: %s has neither %s nor %s: a language model or an adapter was wanted", ref, configName, adapterConfigName)
+	case len(safe) > 0 && !slices.Contains(files, configName) &&
+		!slices.Contains(files, adapterConfigName):
+		return fmt.Errorf("hub: %s has neither %s nor %s: a language model or an adapter was wanted", ref,
+			configName, adapterConfigName)
 	case len(safe) > 0:
 		return nil
 	case len(pickled) > 0:
-		return fmt.Errorf("hub: %s has its weights only in a form that can run code when it is opened (%s), and haf reads safetensors: look for a revision that has them (org/name@refs/pr/N), or save the model again from transformers; nothing was fetched", ref, some(pickled))
+		return fmt.Errorf("hub: %s has its weights only in a form that can run code when it is opened "+
+			"(%s), and haf reads safetensors: look for a revision that has them (org/name@refs/pr/N), or "+
+			"save the model again from transformers; nothing was fetched", ref, some(pickled))
 	case len(gguf) > 0:
-		return fmt.Errorf("hub: %s has GGUF files only: name the one to use, as in %s/%s; there are %s", ref, ref.ID, gguf[0], some(gguf))
+		return fmt.Errorf("hub: %s has GGUF files only: name the one to use, as in %s/%s; there are %s",
+			ref, ref.ID, gguf[0], some(gguf))
 	}
-	return fmt.Errorf("hub: %s has no weights (*.safetensors) among its %d files: %s", ref, len(files), some(files))
+	return fmt.Errorf("hub: %s has no weights (*.safetensors) among its %d files: %s", ref, len(files),
+		some(files))
 }
 
 // weights returns the files of a model that hold its weights, as its loader would choose; index is
@@ -150,7 +158,8 @@ func dataFiles(ref Ref, files []string, readme []byte) ([]string, error) {
 	for _, name := range readable {
 		at, base := path.Split(name)
 		behind, ok := strings.CutPrefix(base, split)
-		if ok && (at == dir || dir == "" && at == "data/") && (strings.HasPrefix(behind, ".") || strings.HasPrefix(behind, "-0")) {
+		if ok && (at == dir || dir == "" && at == "data/") &&
+			(strings.HasPrefix(behind, ".") || strings.HasPrefix(behind, "-0")) {
 			found = append(found, name)
 		}
 	}
@@ -165,9 +174,11 @@ func dataFiles(ref Ref, files []string, readme []byte) ([]string, error) {
 	case slices.ContainsFunc(files, inFolder):
 		return partFiles(ref, files, nil)
 	case len(readable) == 0:
-		return nil, fmt.Errorf("hub: %s has no file of data that haf reads (jsonl, json, parquet or arrow) among its %d files: %s", ref, len(files), some(files))
+		return nil, fmt.Errorf("hub: %s has no file of data that haf reads (jsonl, json, parquet or "+
+			"arrow) among its %d files: %s", ref, len(files), some(files))
 	}
-	return nil, fmt.Errorf("hub: %s/%s names no file of that data set: choose of %s", ref.page(), ref.File, some(readable))
+	return nil, fmt.Errorf("hub: %s/%s names no file of that data set: choose of %s", ref.page(),
+		ref.File, some(readable))
 }
 
 // partFiles returns the files of the part of a data set, or of a folder of one, that a ref names.
@@ -183,7 +194,8 @@ func partFiles(ref Ref, files []string, readme []byte) ([]string, error) {
 		}
 	}
 	if len(below) == 0 && dir != "" {
-		return nil, fmt.Errorf("hub: %s: no such folder in that data set: there are %s", whole, some(files))
+		return nil, fmt.Errorf("hub: %s: no such folder in that data set: there are %s", whole,
+			some(files))
 	}
 	set, err := splits.Read(below, readme)
 	if err != nil {

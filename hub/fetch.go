@@ -20,7 +20,9 @@ import (
 func (c *Client) model(ctx context.Context, ref Ref) (Source, error) {
 	cached, whole := c.cachedModel(ref)
 	// A commit never changes: with all that is needed there, no one has to be asked.
-	if whole && commitForm.MatchString(ref.Revision) && (ref.File != "" || exists(filepath.Join(cached.Paths[0], tokenizerName)) || exists(filepath.Join(cached.Paths[0], adapterConfigName))) {
+	if whole && commitForm.MatchString(ref.Revision) &&
+		(ref.File != "" || exists(filepath.Join(cached.Paths[0], tokenizerName)) ||
+			exists(filepath.Join(cached.Paths[0], adapterConfigName))) {
 		return cached, nil
 	}
 	list, err := c.listOrCached(ctx, ref, whole)
@@ -29,14 +31,16 @@ func (c *Client) model(ctx context.Context, ref Ref) (Source, error) {
 	}
 	if ref.File != "" {
 		if !slices.Contains(list.files, ref.File) {
-			return Source{}, fmt.Errorf("hub: %s has no %s; there are %s", ref.ID, ref.File, some(list.files))
+			return Source{}, fmt.Errorf("hub: %s has no %s; there are %s", ref.ID, ref.File,
+				some(list.files))
 		}
 		return c.files(ctx, ref, list.commit, []string{ref.File})
 	}
 	if err := refuse(ref, list.files); err != nil {
 		return Source{}, err
 	}
-	if err := c.fetch(ctx, ref, list.commit, small(list.files), "configuration and tokenizer"); err != nil {
+	if err := c.fetch(ctx, ref, list.commit, small(list.files),
+		"configuration and tokenizer"); err != nil {
 		return Source{}, err
 	}
 	dir := c.snapshot(ref, list.commit)
@@ -111,11 +115,14 @@ func (c *Client) readMe(ctx context.Context, ref Ref, commit string) ([]byte, er
 }
 
 // files fetches files by name.
-func (c *Client) files(ctx context.Context, ref Ref, commit string, names []string) (Source, error) {
+func (c *Client) files(
+	ctx context.Context, ref Ref, commit string, names []string,
+) (Source, error) {
 	if err := c.fetch(ctx, ref, commit, names, ""); err != nil {
 		return Source{}, err
 	}
-	return Source{Commit: commit, Paths: paths(c.snapshot(ref, commit), names)}, c.setCommit(ref, commit)
+	return Source{Commit: commit, Paths: paths(c.snapshot(ref, commit), names)},
+		c.setCommit(ref, commit)
 }
 
 // listOrCached lists the repository, or decides that what is cached is to be used: then the listing
@@ -123,7 +130,8 @@ func (c *Client) files(ctx context.Context, ref Ref, commit string, names []stri
 func (c *Client) listOrCached(ctx context.Context, ref Ref, whole bool) (listing, error) {
 	if c.Offline {
 		if !whole {
-			return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s, and %w: unset it to fetch what is missing", ref, c.Cache, ErrOffline)
+			return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s, and %w: unset it to fetch "+
+				"what is missing", ref, c.Cache, ErrOffline)
 		}
 		return listing{}, nil
 	}
@@ -137,7 +145,8 @@ func (c *Client) listOrCached(ctx context.Context, ref Ref, whole bool) (listing
 		c.say("%v; using %s as it is in the cache", err, ref)
 		return listing{}, nil
 	case errors.Is(err, errUnreachable):
-		return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s: %w: check the network, the proxy (HTTPS_PROXY) or HF_ENDPOINT (%s)", ref, c.Cache, err, c.Endpoint)
+		return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s: %w: check the network, the "+
+			"proxy (HTTPS_PROXY) or HF_ENDPOINT (%s)", ref, c.Cache, err, c.Endpoint)
 	}
 	return listing{}, err
 }
@@ -152,7 +161,9 @@ type job struct {
 }
 
 // fetch brings files of a commit into its snapshot.
-func (c *Client) fetch(ctx context.Context, ref Ref, commit string, names []string, what string) error {
+func (c *Client) fetch(
+	ctx context.Context, ref Ref, commit string, names []string, what string,
+) error {
 	jobs, err := c.plan(ctx, ref, commit, names)
 	if err != nil || len(jobs) == 0 {
 		return err
@@ -168,7 +179,9 @@ func (c *Client) fetch(ctx context.Context, ref Ref, commit string, names []stri
 		need += max(j.size, 0) - sizeOf(c.blob(ref, j.etag)) - sizeOf(c.blob(ref, j.etag)+incomplete)
 	}
 	if free, ok := c.free(c.Cache); ok && need > 0 && uint64(need) > free {
-		return fmt.Errorf("hub: %s: %s are to be fetched, but the disk of %s has room for %s: make room, or set HF_HOME to a folder on another disk", ref, Bytes(need), c.Cache, Bytes(int64(min(free, 1<<62))))
+		return fmt.Errorf("hub: %s: %s are to be fetched, but the disk of %s has room for %s: make "+
+			"room, or set HF_HOME to a folder on another disk", ref, Bytes(need), c.Cache,
+			Bytes(int64(min(free, 1<<62))))
 	}
 	t.add(0)
 	group, ctx := errgroup.WithContext(ctx)
@@ -230,7 +243,9 @@ func (c *Client) plan(ctx context.Context, ref Ref, commit string, names []strin
 					return false, c.failure(ref, r.Response)
 				}
 				if !etagForm.MatchString(r.etag) {
-					return false, fmt.Errorf("hub: %s/%s: the etag is %q, a hash was wanted: is HF_ENDPOINT a hub?", ref.ID, j.name, r.etag)
+					return false, fmt.Errorf(
+						"hub: %s/%s: the etag is %q, a hash was wanted: is HF_ENDPOINT a hub?", ref.ID, j.name,
+						r.etag)
 				}
 				j.etag, j.size = r.etag, r.size
 				return false, nil

@@ -84,10 +84,13 @@ func TestModel(t *testing.T) {
 	got, err := c.Model(ctx, "org/name")
 	must(t, got, err)
 	dir := filepath.Join(c.Cache, "models--org--name", "snapshots", commit1)
-	if want := (Source{Named: "org/name", ID: "org/name", Revision: "main", Commit: commit1, Paths: []string{dir}}); got.Paths[0] != dir || got.Commit != commit1 || got.ID != want.ID || got.Named != want.Named || got.Revision != "main" {
+	if want := (Source{Named: "org/name", ID: "org/name", Revision: "main", Commit: commit1,
+		Paths: []string{dir}}); got.Paths[0] != dir || got.Commit != commit1 || got.ID != want.ID ||
+		got.Named != want.Named || got.Revision != "main" {
 		t.Errorf("source %+v, want %+v", got, want)
 	}
-	want := []string{"chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+	want := []string{"chat_template.jinja", "config.json", "generation_config.json",
+		"model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 	if names := tree(t, dir); !slices.Equal(names, want) {
 		t.Errorf("snapshot %v, want %v", names, want)
 	}
@@ -97,7 +100,8 @@ func TestModel(t *testing.T) {
 		}
 		to, err := os.Readlink(filepath.Join(dir, name))
 		content := llama()[name]
-		if wantTo := "../../blobs/" + etagFor([]byte(content), len(content) >= s.large); err != nil || to != wantTo {
+		if wantTo := "../../blobs/" + etagFor([]byte(content), len(content) >= s.large); err != nil ||
+			to != wantTo {
 			t.Errorf("%s is a link to %s, %v; want %s", name, to, err, wantTo)
 		}
 	}
@@ -170,12 +174,14 @@ func TestLocalWins(t *testing.T) {
 	write(t, "org/name/config.json", "{}")
 	write(t, "datasets/org/name/x.jsonl", "{}")
 	for _, path := range []string{"org/name", "nowhere", "a/b/c", "./x/y"} {
-		if got, err := c.Model(ctx, path); err != nil || got.ID != "" || !slices.Equal(got.Paths, []string{path}) {
+		if got, err := c.Model(ctx, path); err != nil || got.ID != "" ||
+			!slices.Equal(got.Paths, []string{path}) {
 			t.Errorf("%s: %+v, %v", path, got, err)
 		}
 	}
 	for _, path := range []string{"datasets/org/name/x.jsonl", "train.jsonl", "data/train.jsonl"} {
-		if got, err := c.Data(ctx, path); err != nil || got.ID != "" || !slices.Equal(got.Paths, []string{path}) {
+		if got, err := c.Data(ctx, path); err != nil || got.ID != "" ||
+			!slices.Equal(got.Paths, []string{path}) {
 			t.Errorf("%s: %+v, %v", path, got, err)
 		}
 	}
@@ -199,7 +205,8 @@ func TestMoved(t *testing.T) {
 	if asked := s.asked("GET"); len(asked) != 2 { // the list and config.json
 		t.Errorf("asked %v", asked)
 	}
-	if now.Commit != commit2 || !strings.Contains(read(t, filepath.Join(now.Paths[0], "config.json")), "qwen2") || !strings.Contains(read(t, filepath.Join(first.Paths[0], "config.json")), "llama") {
+	if now.Commit != commit2 || !strings.Contains(read(t, filepath.Join(now.Paths[0], "config.json")),
+		"qwen2") || !strings.Contains(read(t, filepath.Join(first.Paths[0], "config.json")), "llama") {
 		t.Errorf("%+v after %+v", now, first)
 	}
 	// A run that began with the old one gets the old one.
@@ -208,7 +215,8 @@ func TestMoved(t *testing.T) {
 	}
 	s.files["models/org/name"]["config.json"] = []byte(`{"model_type":"llama"}`)
 	back, err := c.Restore(ctx, first)
-	if must(t, back, err); back.Commit != commit1 || back.Paths[0] != first.Paths[0] || back.Revision != "main" || !exists(filepath.Join(back.Paths[0], "model.safetensors")) {
+	if must(t, back, err); back.Commit != commit1 || back.Paths[0] != first.Paths[0] ||
+		back.Revision != "main" || !exists(filepath.Join(back.Paths[0], "model.safetensors")) {
 		t.Errorf("restored %+v, want %+v", back, first)
 	}
 }
@@ -229,15 +237,28 @@ func TestChoice(t *testing.T) {
 		want  string // weights, or the error
 	}{
 		"sharded": {with(map[string]string{"model.safetensors.index.json": `{"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}`,
-			"model-00001-of-00002.safetensors": "1", "model-00002-of-00002.safetensors": "2", "consolidated.safetensors": "3"}), "model-00001-of-00002.safetensors model-00002-of-00002.safetensors"},
-		"adapter":       {map[string]string{"adapter_config.json": "{}", "adapter_model.safetensors": "1", "optimizer.pt": "2"}, "adapter_model.safetensors"},
-		"other name":    {with(map[string]string{"pytorch_model.safetensors": "1"}), "pytorch_model.safetensors"},
-		"pickle":        {with(map[string]string{"pytorch_model.bin": "1", "sub/x.safetensors": "2"}), "can run code when it is opened (pytorch_model.bin)"},
-		"gguf":          {with(map[string]string{"a-q4.gguf": "1"}), "name the one to use, as in org/name/a-q4.gguf"},
-		"none":          {with(map[string]string{"README.md": "1"}), "has no weights"},
-		"no config":     {map[string]string{"model.safetensors": "1", "tokenizer.json": "{}"}, "neither config.json nor adapter_config.json"},
-		"missing shard": {with(map[string]string{"x.safetensors": "1", "model.safetensors.index.json": `{"weight_map":{"a":"y.safetensors"}}`}), `names "y.safetensors", which the repository lacks`},
-		"bad index":     {with(map[string]string{"x.safetensors": "1", "model.safetensors.index.json": `{"weight_map":{"a":"../../y.safetensors"}}`}), "no path inside a repository"},
+			"model-00001-of-00002.safetensors": "1", "model-00002-of-00002.safetensors": "2",
+			"consolidated.safetensors": "3"}),
+			"model-00001-of-00002.safetensors model-00002-of-00002.safetensors"},
+		"adapter": {map[string]string{"adapter_config.json": "{}", "adapter_model.safetensors": "1",
+			"optimizer.pt": "2"}, "adapter_model.safetensors"},
+		"other name": {with(map[string]string{"pytorch_model.safetensors": "1"}),
+			"pytorch_model.safetensors"},
+		"pickle": {with(map[string]string{"pytorch_model.bin": "1", "sub/x.safetensors": "2"}),
+			"can run code when it is opened (pytorch_model.bin)"},
+		"gguf": {with(map[string]string{"a-q4.gguf": "1"}), "name the one to use, as in " +
+			"org/name/a-q4.gguf"},
+		"none": {with(map[string]string{"README.md": "1"}), "has no weights"},
+		"no config": {map[string]string{"model.safetensors": "1", "tokenizer.json": "{}"},
+			"neither config.json nor adapter_config.json"},
+		"missing shard": {
+			with(map[string]string{"x.safetensors": "1",
+				"model.safetensors.index.json": `{"weight_map":{"a":"y.safetensors"}}`}),
+			`names "y.safetensors", which the repository lacks`},
+		"bad index": {
+			with(map[string]string{"x.safetensors": "1",
+				"model.safetensors.index.json": `{"weight_map":{"a":"../../y.safetensors"}}`}),
+			"no path inside a repository"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStandIn(t)
@@ -279,7 +300,9 @@ func TestGGUF(t *testing.T) {
 	c := s.client(t)
 	got, err := c.Model(ctx, "org/name/model-q4.gguf")
 	must(t, got, err)
-	if names := tree(t, filepath.Join(c.Cache, "models--org--name", "snapshots", commit1)); !slices.Equal(names, []string{"model-q4.gguf"}) || filepath.Base(got.Paths[0]) != "model-q4.gguf" {
+	if names := tree(t, filepath.Join(c.Cache, "models--org--name", "snapshots",
+		commit1)); !slices.Equal(names, []string{"model-q4.gguf"}) ||
+		filepath.Base(got.Paths[0]) != "model-q4.gguf" {
 		t.Errorf("%+v; snapshot %v", got, names)
 	}
 	_, err = c.Model(ctx, "org/name/q8.gguf")
@@ -289,18 +312,23 @@ func TestGGUF(t *testing.T) {
 func TestData(t *testing.T) {
 	s := newStandIn(t)
 	s.put("datasets/org/prefs", map[string]string{
-		"README.md": "x", "data/train-00000-of-00002.parquet": "a", "data/train-00001-of-00002.parquet": "b", "data/test-00000-of-00001.parquet": "c",
-		"helpful-base/train.jsonl.gz": strings.Repeat("d", 5000), "helpful-base/test.jsonl.gz": "e", "trained.jsonl": "f",
+		"README.md": "x", "data/train-00000-of-00002.parquet": "a",
+		"data/train-00001-of-00002.parquet": "b", "data/test-00000-of-00001.parquet": "c",
+		"helpful-base/train.jsonl.gz": strings.Repeat("d", 5000), "helpful-base/test.jsonl.gz": "e",
+		"trained.jsonl": "f",
 	})
 	c := s.client(t)
 	for path, want := range map[string]string{
-		"datasets/org/prefs/helpful-base/train.jsonl.gz":     "helpful-base/train.jsonl.gz",
-		"hf:datasets/org/prefs/train":                        "data/train-00000-of-00002.parquet data/train-00001-of-00002.parquet",
-		"datasets/org/prefs/test@main":                       "data/test-00000-of-00001.parquet",
-		"datasets/org/prefs/data/train-*.parquet":            "data/train-00000-of-00002.parquet data/train-00001-of-00002.parquet",
-		"datasets/org/prefs/helpful-base/test":               "helpful-base/test.jsonl.gz",
-		"datasets/org/prefs/data/train-00001*@" + commit1:    "data/train-00001-of-00002.parquet",
-		"hf:datasets/org/prefs/helpful-base/*.jsonl.gz@main": "helpful-base/test.jsonl.gz helpful-base/train.jsonl.gz",
+		"datasets/org/prefs/helpful-base/train.jsonl.gz": "helpful-base/train.jsonl.gz",
+		"hf:datasets/org/prefs/train": "data/train-00000-of-00002.parquet " +
+			"data/train-00001-of-00002.parquet",
+		"datasets/org/prefs/test@main": "data/test-00000-of-00001.parquet",
+		"datasets/org/prefs/data/train-*.parquet": "data/train-00000-of-00002.parquet " +
+			"data/train-00001-of-00002.parquet",
+		"datasets/org/prefs/helpful-base/test":            "helpful-base/test.jsonl.gz",
+		"datasets/org/prefs/data/train-00001*@" + commit1: "data/train-00001-of-00002.parquet",
+		"hf:datasets/org/prefs/helpful-base/*.jsonl.gz@main": "helpful-base/test.jsonl.gz " +
+			"helpful-base/train.jsonl.gz",
 	} {
 		for _, offline := range []bool{false, true} {
 			c.Offline = offline
@@ -308,7 +336,8 @@ func TestData(t *testing.T) {
 			must(t, got, err)
 			var names []string
 			for _, p := range got.Paths {
-				name, err := filepath.Rel(filepath.Join(c.Cache, "datasets--org--prefs", "snapshots", commit1), p)
+				name, err := filepath.Rel(filepath.Join(c.Cache, "datasets--org--prefs", "snapshots", commit1),
+					p)
 				if err != nil || !exists(p) {
 					t.Errorf("%s: %v", p, err)
 				}
@@ -323,7 +352,8 @@ func TestData(t *testing.T) {
 	_, err := c.Data(ctx, "datasets/org/prefs/valid")
 	wantError(t, err, "names no file of that data set: choose of data/test-00000-of-00001.parquet, ")
 	_, err = c.Data(ctx, "hf:datasets/org/prefs")
-	wantError(t, err, "hub: datasets/org/prefs has 2 splits: name one of datasets/org/prefs:train, datasets/org/prefs:test")
+	wantError(t, err, "hub: datasets/org/prefs has 2 splits: name one of datasets/org/prefs:train, "+
+		"datasets/org/prefs:test")
 	delete(s.files["datasets/org/prefs"], "data/train-00000-of-00002.parquet")
 	_, err = c.Data(ctx, "datasets/org/prefs/train")
 	wantError(t, err, "1 of the 2 shards of train-of-00002 are there")
@@ -338,16 +368,26 @@ func TestRefused(t *testing.T) {
 		on          string // part of the paths refused
 		want        []string
 	}{
-		"unknown":      {path: "org/nothing", want: []string{"there is no org/nothing (Repository not found)", "is the id right?", "not on disk"}},
-		"revision":     {path: "org/name@v9", want: []string{`has no revision "v9"`}},
-		"gated":        {path: "hf:org/name", status: 401, code: "GatedRepo", on: "/resolve/", want: []string{"is gated", "accept its licence at http", "/org/name and set HF_TOKEN"}},
-		"gated, token": {path: "hf:org/name", token: "t", status: 403, code: "GatedRepo", on: "/resolve/", want: []string{"the token that is set may not read it", "accept its licence at http"}},
-		"forbidden":    {path: "hf:org/name", status: 403, on: "/resolve/", want: []string{"access refused", "accept the licence at http"}},
-		"bad token":    {path: "hf:org/name", token: "t", status: 401, on: "/api/", want: []string{"refuses the token", "still valid"}},
-		"missing":      {path: "hf:org/name", status: 404, code: "EntryNotFound", on: "config.json", want: []string{"no such file"}},
-		"hub is down":  {path: "hf:org/name", status: 503, on: "/api/", want: []string{"503", "tried 5 times", "HF_ENDPOINT"}},
-		"too many":     {path: "hf:org/name", status: 429, on: "model.safetensors", want: []string{"429", "tried 5 times"}},
-		"nonsense":     {path: "hf:org/name", status: 418, on: "/api/", want: []string{"the hub answers 418"}},
+		"unknown": {path: "org/nothing",
+			want: []string{"there is no org/nothing (Repository not found)", "is the id right?",
+				"not on disk"}},
+		"revision": {path: "org/name@v9", want: []string{`has no revision "v9"`}},
+		"gated": {path: "hf:org/name", status: 401, code: "GatedRepo", on: "/resolve/",
+			want: []string{"is gated", "accept its licence at http", "/org/name and set HF_TOKEN"}},
+		"gated, token": {path: "hf:org/name", token: "t", status: 403, code: "GatedRepo", on: "/resolve/",
+			want: []string{"the token that is set may not read it", "accept its licence at http"}},
+		"forbidden": {path: "hf:org/name", status: 403, on: "/resolve/",
+			want: []string{"access refused", "accept the licence at http"}},
+		"bad token": {path: "hf:org/name", token: "t", status: 401, on: "/api/",
+			want: []string{"refuses the token", "still valid"}},
+		"missing": {path: "hf:org/name", status: 404, code: "EntryNotFound", on: "config.json",
+			want: []string{"no such file"}},
+		"hub is down": {path: "hf:org/name", status: 503, on: "/api/",
+			want: []string{"503", "tried 5 times", "HF_ENDPOINT"}},
+		"too many": {path: "hf:org/name", status: 429, on: "model.safetensors",
+			want: []string{"429", "tried 5 times"}},
+		"nonsense": {path: "hf:org/name", status: 418, on: "/api/",
+			want: []string{"the hub answers 418"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStandIn(t)
@@ -383,7 +423,8 @@ func TestCachedIsEnough(t *testing.T) {
 		said, c.Endpoint = nil, s.URL
 		prepare()
 		got, err := c.Model(ctx, "org/name")
-		if must(t, got, err); got.Paths[0] != want.Paths[0] || len(said) != 1 || !strings.Contains(said[0], "as it is in the cache") {
+		if must(t, got, err); got.Paths[0] != want.Paths[0] || len(said) != 1 ||
+			!strings.Contains(said[0], "as it is in the cache") {
 			t.Errorf("%s: %+v, said %q", name, got, said)
 		}
 	}
@@ -417,12 +458,17 @@ func TestHostile(t *testing.T) {
 	_, err = c.Model(ctx, "org/name")
 	wantError(t, err, "40 hexadecimal digits were wanted")
 	page := "<html>log in"
-	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(page)) })
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = w.Write([]byte(page))
+	})
 	_, err = c.Model(ctx, "org/name")
 	wantError(t, err, "the answer is not the hub's")
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/api/") {
-			_, _ = w.Write([]byte(`{"sha":"` + commit1 + `","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"}]}`))
+			_, _ = w.Write(
+				[]byte(`{"sha":"` + commit1 +
+					`","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"}]}`))
 			return
 		}
 		w.Header().Set("ETag", `"../../../x"`)
@@ -448,8 +494,10 @@ func TestFull(t *testing.T) {
 	if asked := s.asked("cdn GET model.safetensors"); len(asked) > 0 {
 		t.Errorf("asked %v", asked)
 	}
-	wantError(t, c.onDisk(&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}), "is full", "goes on from there")
-	wantError(t, c.onDisk(&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}), "that you may write")
+	wantError(t, c.onDisk(&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}), "is full",
+		"goes on from there")
+	wantError(t, c.onDisk(&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}),
+		"that you may write")
 	if n, ok := freeBytes(filepath.Join(c.Cache, "not", "there")); ok && n == 0 {
 		t.Error("no room on the disk of the test?")
 	}
@@ -460,7 +508,10 @@ func TestConcurrent(t *testing.T) {
 	s := newStandIn(t)
 	s.put("models/org/name", llama())
 	first := s.client(t)
-	s.tamper = func(http.ResponseWriter, *http.Request, []byte) bool { time.Sleep(20 * time.Millisecond); return false }
+	s.tamper = func(http.ResponseWriter, *http.Request, []byte) bool {
+		time.Sleep(20 * time.Millisecond)
+		return false
+	}
 	var wait sync.WaitGroup
 	for range 6 {
 		c := s.client(t)

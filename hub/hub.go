@@ -67,8 +67,10 @@ type Source struct {
 // HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else the file that `hf auth login` writes; HF_HUB_OFFLINE.
 func FromEnv() (*Client, error) {
 	endpoint := strings.TrimRight(cmpEnv("HF_ENDPOINT", DefaultEndpoint), "/")
-	if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("hub: HF_ENDPOINT is %q, want the address of a hub, such as %s", endpoint, DefaultEndpoint)
+	if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" &&
+		u.Scheme != "http" {
+		return nil, fmt.Errorf("hub: HF_ENDPOINT is %q, want the address of a hub, such as %s", endpoint,
+			DefaultEndpoint)
 	}
 	home, err := homeFolder()
 	if err != nil {
@@ -78,7 +80,8 @@ func FromEnv() (*Client, error) {
 	if cache, err = filepath.Abs(expand(cache)); err != nil {
 		return nil, fmt.Errorf("hub: cache folder: %w", err)
 	}
-	c := &Client{Endpoint: endpoint, Cache: cache, Offline: isTrue("HF_HUB_OFFLINE") || os.Getenv("HF_HUB_OFFLINE") == "" && isTrue("TRANSFORMERS_OFFLINE")}
+	c := &Client{Endpoint: endpoint, Cache: cache, Offline: isTrue("HF_HUB_OFFLINE") ||
+		os.Getenv("HF_HUB_OFFLINE") == "" && isTrue("TRANSFORMERS_OFFLINE")}
 	if !isTrue("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
 		if c.Token, err = token(home); err != nil {
 			return nil, err
@@ -90,15 +93,17 @@ func FromEnv() (*Client, error) {
 
 func (c *Client) defaults() {
 	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: (&net.Dialer{Timeout: 10 * time.Second,
+			KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second,
 		IdleConnTimeout:       30 * time.Second,
 		DisableCompression:    true, // sizes and ranges are those of the file
 		ForceAttemptHTTP2:     true,
 	}
-	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c.http = &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c.pause, c.stall, c.free = time.Second, 30*time.Second, freeBytes
 }
 
@@ -159,7 +164,8 @@ func isTrue(name string) bool {
 // expand replaces variables and a leading ~.
 func expand(path string) string {
 	path = os.ExpandEnv(path)
-	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
+	if rest, ok := strings.CutPrefix(path, "~"); ok &&
+		(rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
 		if user, err := os.UserHomeDir(); err == nil {
 			return filepath.Join(user, rest)
 		}
@@ -184,8 +190,8 @@ func (c *Client) Model(ctx context.Context, path string) (Source, error) {
 
 // Data is Model for files of data, in reading order: datasets/org/name:config/split, of which what
 // has one answer may be left out, or datasets/org/name/file, where file may also be a pattern
-// (data/train-*.parquet), a folder, or the name of a split. A path on disk may be a folder, a part of
-// one (folder:split) or a pattern, too; package pref reads it.
+// (data/train-*.parquet), a folder, or the name of a split. A path on disk may be a folder, a part
+// of one (folder:split) or a pattern, too; package pref reads it.
 func (c *Client) Data(ctx context.Context, path string) (Source, error) {
 	if dataOnDisk(path) {
 		return Source{Named: path, Paths: []string{path}}, nil

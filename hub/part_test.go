@@ -47,7 +47,8 @@ func names(t *testing.T, c *Client, s Source) string {
 	t.Helper()
 	var out []string
 	for _, path := range s.Paths {
-		name, err := filepath.Rel(filepath.Join(c.Cache, "datasets--org--prefs", "snapshots", commit1), path)
+		name, err := filepath.Rel(filepath.Join(c.Cache, "datasets--org--prefs", "snapshots", commit1),
+			path)
 		if err != nil || !exists(path) {
 			t.Errorf("%s: %v", path, err)
 		}
@@ -89,7 +90,8 @@ func TestParts(t *testing.T) {
 				t.Errorf("%s: %s of %s, want %s", path, names(t, c, got), got.ID, want)
 			}
 		}
-		for _, name := range tree(t, filepath.Join(c.Cache, "datasets--org--prefs", "snapshots", commit1)) {
+		for _, name := range tree(t, filepath.Join(c.Cache, "datasets--org--prefs", "snapshots",
+			commit1)) {
 			if name != "README.md" && !strings.Contains(want, filepath.ToSlash(name)) {
 				t.Errorf("%s: %s was fetched", path, name)
 			}
@@ -101,7 +103,8 @@ func TestPartErrors(t *testing.T) {
 	s := newStandIn(t)
 	s.put("datasets/org/prefs", prefs())
 	s.put("datasets/org/table", map[string]string{"README.md": "x", "train.csv": "a,b"})
-	s.put("datasets/org/plain", map[string]string{"train.jsonl": "a", "test.jsonl": "b", "rest.jsonl": "c"})
+	s.put("datasets/org/plain", map[string]string{"train.jsonl": "a", "test.jsonl": "b",
+		"rest.jsonl": "c"})
 	c := s.client(t)
 	for _, path := range []string{"datasets/org/prefs:test", "datasets/org/plain:train"} {
 		got, err := c.Data(ctx, path)
@@ -110,14 +113,16 @@ func TestPartErrors(t *testing.T) {
 	for _, offline := range []bool{false, true} {
 		c.Offline = offline
 		for path, want := range map[string]string{
-			"datasets/org/prefs":           "datasets/org/prefs has 2 splits: name one of datasets/org/prefs:small/train, datasets/org/prefs:small/test, datasets/org/prefs:large/train",
+			"datasets/org/prefs": "datasets/org/prefs has 2 splits: name one of " +
+				"datasets/org/prefs:small/train, datasets/org/prefs:small/test, datasets/org/prefs:large/train",
 			"datasets/org/prefs:dev":       `datasets/org/prefs has no configuration "dev": there are datasets/org/prefs:small/train`,
 			"datasets/org/prefs:small/dev": `datasets/org/prefs has no split "dev": there are datasets/org/prefs:small/train`,
 			"datasets/org/prefs:large/dev": `datasets/org/prefs has no split "dev": there are`,
 			"datasets/org/prefs:up":        `"../other/*.jsonl" is no path inside the data set`,
 			"datasets/org/prefs/none:x":    "no such folder in that data set",
-			"datasets/org/table:train":     "haf does not read train.csv, wanted .jsonl, .json, .parquet and .arrow",
-			"datasets/org/plain:dev":       `datasets/org/plain has no split "dev": there are datasets/org/plain:train, datasets/org/plain:test`,
+			"datasets/org/table:train": "haf does not read train.csv, wanted .jsonl, .json, .parquet " +
+				"and .arrow",
+			"datasets/org/plain:dev": `datasets/org/plain has no split "dev": there are datasets/org/plain:train, datasets/org/plain:test`,
 		} {
 			_, err := c.Data(ctx, path)
 			if offline && strings.HasPrefix(path, "datasets/org/table") {
@@ -172,7 +177,8 @@ func TestPartInterrupted(t *testing.T) {
 	wantError(t, err, "is not whole in the cache")
 	c.Offline, c.Progress, s.tamper, s.ranges = false, nil, nil, nil
 	got, err := c.Data(ctx, "datasets/org/prefs:train")
-	if must(t, got, err); len(got.Paths) != 2 || read(t, got.Paths[0]) != prefs()["small/train-00000-of-00002.parquet"] {
+	if must(t, got, err); len(got.Paths) != 2 ||
+		read(t, got.Paths[0]) != prefs()["small/train-00000-of-00002.parquet"] {
 		t.Errorf("%+v", got)
 	}
 	if len(s.ranges) != 2 || s.ranges[0] != "bytes=1000-" || s.ranges[1] != "bytes=1000-" {
@@ -193,7 +199,9 @@ func TestDataOnDisk(t *testing.T) {
 	t.Chdir(dir)
 	s := newStandIn(t)
 	c := s.client(t)
-	for _, path := range []string{"datasets/org/name", "datasets/org/name:train", "datasets/org/name/*.jsonl", "datasets/*/name/a.jsonl", "datasets/org/name/a.jsonl", "none/*.jsonl"} {
+	for _, path := range []string{"datasets/org/name", "datasets/org/name:train",
+		"datasets/org/name/*.jsonl", "datasets/*/name/a.jsonl", "datasets/org/name/a.jsonl",
+		"none/*.jsonl"} {
 		got, err := c.Data(ctx, path)
 		if must(t, got, err); got.ID != "" || len(got.Paths) != 1 || got.Paths[0] != path {
 			t.Errorf("%s: %+v", path, got)

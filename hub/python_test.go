@@ -27,7 +27,8 @@ func python(t *testing.T, program string, env ...string) string {
 			cmd.Env = append(cmd.Env, pair)
 		}
 	}
-	cmd.Env = append(cmd.Env, "HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_PROGRESS_BARS=1", "NO_PROXY=127.0.0.1")
+	cmd.Env = append(cmd.Env, "HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1",
+		"HF_HUB_DISABLE_PROGRESS_BARS=1", "NO_PROXY=127.0.0.1")
 	cmd.Env = append(cmd.Env, env...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -43,7 +44,8 @@ func python(t *testing.T, program string, env ...string) string {
 func TestPython(t *testing.T) {
 	s := newStandIn(t)
 	s.put("models/org/name", llama())
-	s.put("datasets/org/prefs", map[string]string{"data/train.jsonl": strings.Repeat("x", 4000), "README.md": "y"})
+	s.put("datasets/org/prefs", map[string]string{"data/train.jsonl": strings.Repeat("x", 4000),
+		"README.md": "y"})
 
 	ours := t.TempDir()
 	c := s.client(t)
@@ -69,7 +71,8 @@ print(json.dumps([
 		t.Fatal(err)
 	}
 	dir := got.Paths[0]
-	want := []string{dir, filepath.Join(dir, "model.safetensors"), filepath.Join(dir, "config.json"), data.Paths[0],
+	want := []string{dir, filepath.Join(dir, "model.safetensors"), filepath.Join(dir, "config.json"),
+		data.Paths[0],
 		`[["dataset", "org/prefs", ["train.jsonl"]], ["model", "org/name", ["chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]]]`}
 	if !slices.Equal(found, want) {
 		t.Errorf("Python finds %q, want %q", found, want)
@@ -83,17 +86,21 @@ print(snapshot_download("org/name", allow_patterns=["*.json", "*.safetensors"]))
 `, "HF_ENDPOINT="+s.URL, "HF_HOME="+theirs, "HF_HUB_OFFLINE=0")
 	c.Cache, c.Offline = filepath.Join(theirs, "hub"), true
 	s.asked("")
-	if got, err = c.Model(ctx, "org/name"); err != nil || got.Paths[0] != dir || got.Commit != commit1 {
+	if got, err = c.Model(ctx, "org/name"); err != nil || got.Paths[0] != dir ||
+		got.Commit != commit1 {
 		t.Errorf("haf finds %+v, %v; want %s", got, err, dir)
 	}
-	if data, err = c.Data(ctx, "datasets/org/prefs/data/train.jsonl"); err != nil || read(t, data.Paths[0]) != strings.Repeat("x", 4000) {
+	if data, err = c.Data(ctx, "datasets/org/prefs/data/train.jsonl"); err != nil ||
+		read(t, data.Paths[0]) != strings.Repeat("x", 4000) {
 		t.Errorf("haf finds %+v, %v", data, err)
 	}
 	c.Offline = false
 	if _, err = c.Model(ctx, "org/name"); err != nil {
 		t.Error(err)
 	}
-	if asked := s.asked("resolve"); !slices.Equal(asked, []string{"HEAD /org/name/resolve/" + commit1 + "/chat_template.jinja", "GET /org/name/resolve/" + commit1 + "/chat_template.jinja"}) {
+	if asked := s.asked("resolve"); !slices.Equal(asked,
+		[]string{"HEAD /org/name/resolve/" + commit1 + "/chat_template.jinja", "GET /org/name/resolve/" +
+			commit1 + "/chat_template.jinja"}) {
 		t.Errorf("of Python's snapshot haf fetches %v again, want what Python left out", asked)
 	}
 }

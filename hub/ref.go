@@ -42,19 +42,22 @@ func ParseRef(text string) (Ref, error) {
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		rest, ref.Revision = rest[:i], rest[i+1:]
 		if !revisionForm.MatchString(ref.Revision) || !local(ref.Revision) {
-			return Ref{}, fmt.Errorf("hub: %q: %q is no revision: a branch, tag or commit was wanted behind the @", text, ref.Revision)
+			return Ref{}, fmt.Errorf("hub: %q: %q is no revision: a branch, tag or commit was wanted "+
+				"behind the @", text, ref.Revision)
 		}
 	}
 	rest, ref.Dataset = strings.CutPrefix(rest, datasetPrefix)
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 && ref.Dataset {
 		rest, ref.Part = rest[:i], rest[i+1:]
 		if !partForm.MatchString(ref.Part) {
-			return Ref{}, fmt.Errorf("hub: %q: %q is no part of a data set: a split, or config/split, was wanted behind the colon", text, ref.Part)
+			return Ref{}, fmt.Errorf("hub: %q: %q is no part of a data set: a split, or config/split, was "+
+				"wanted behind the colon", text, ref.Part)
 		}
 	}
 	parts := strings.SplitN(rest, "/", 3)
 	if len(parts) < 2 || !validID(parts[0]+"/"+parts[1]) {
-		return Ref{}, fmt.Errorf("hub: %q is no id: org/name, org/name@revision, datasets/org/name/file or datasets/org/name:config/split was wanted", text)
+		return Ref{}, fmt.Errorf("hub: %q is no id: org/name, org/name@revision, datasets/org/name/file "+
+			"or datasets/org/name:config/split was wanted", text)
 	}
 	ref.ID = parts[0] + "/" + parts[1]
 	if len(parts) == 3 {
@@ -66,13 +69,15 @@ func ParseRef(text string) (Ref, error) {
 }
 
 func validID(id string) bool {
-	return idForm.MatchString(id) && !strings.Contains(id, "--") && !strings.Contains(id, "..") && !strings.HasSuffix(id, ".git")
+	return idForm.MatchString(id) && !strings.Contains(id, "--") && !strings.Contains(id, "..") &&
+		!strings.HasSuffix(id, ".git")
 }
 
 // local reports whether a path of a repository stays below the folder it is joined to, on every
 // system.
 func local(name string) bool {
-	return name != "" && name == path.Clean(name) && name != ".." && !strings.HasPrefix(name, "../") && !path.IsAbs(name) && name != "." && !strings.ContainsAny(name, "\\:\x00")
+	return name != "" && name == path.Clean(name) && name != ".." && !strings.HasPrefix(name, "../") &&
+		!path.IsAbs(name) && name != "." && !strings.ContainsAny(name, "\\:\x00")
 }
 
 // String is the form that ParseRef reads.
@@ -127,7 +132,8 @@ func modelRef(text string) (ref Ref, ok bool, err error) {
 		return Ref{}, false, fmt.Errorf("hub: %s is a data set, wanted a model: org/name", text)
 	case ref.File != "" && !isGGUF(ref.File):
 		if named {
-			return Ref{}, false, fmt.Errorf("hub: %s: a model is taken whole (org/name), or is one GGUF file (org/name/file.gguf)", text)
+			return Ref{}, false, fmt.Errorf("hub: %s: a model is taken whole (org/name), or is one GGUF "+
+				"file (org/name/file.gguf)", text)
 		}
 		return Ref{}, false, nil
 	case !named && ref.File == "" && fileLike(ref.ID):

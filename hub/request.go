@@ -82,7 +82,9 @@ type reply struct {
 
 // send makes a request and follows redirects: the token goes to the endpoint's own host alone. A
 // redirect of HEAD to another host is not followed, for the hub has then said all that is asked.
-func (c *Client) send(ctx context.Context, ref Ref, method, address string, header http.Header) (*reply, error) {
+func (c *Client) send(
+	ctx context.Context, ref Ref, method, address string, header http.Header,
+) (*reply, error) {
 	home, err := url.Parse(c.Endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
@@ -115,7 +117,8 @@ func (c *Client) send(ctx context.Context, ref Ref, method, address string, head
 		if r.etag == "" {
 			r.etag = etagOf(resp.Header)
 		}
-		if n, err := strconv.ParseInt(resp.Header.Get("X-Linked-Size"), 10, 64); err == nil && r.size < 0 {
+		if n, err := strconv.ParseInt(resp.Header.Get("X-Linked-Size"), 10, 64); err == nil &&
+			r.size < 0 {
 			r.size = n
 		}
 		if resp.StatusCode/100 != 3 || resp.StatusCode == http.StatusNotModified {
@@ -168,22 +171,31 @@ func (c *Client) failure(ref Ref, resp *http.Response) error {
 	code := resp.Header.Get("X-Error-Code")
 	switch status := resp.StatusCode; {
 	case code == "GatedRepo" && c.Token == "":
-		return fmt.Errorf("hub: %s is gated%s: accept its licence at %s and set HF_TOKEN to a token of your account", ref, said, page)
+		return fmt.Errorf("hub: %s is gated%s: accept its licence at %s and set HF_TOKEN to a token of "+
+			"your account", ref, said, page)
 	case code == "GatedRepo":
-		return fmt.Errorf("hub: %s is gated and the token that is set may not read it%s: accept its licence at %s with the account of HF_TOKEN; a fine-grained token must allow gated repositories", ref, said, page)
+		return fmt.Errorf("hub: %s is gated and the token that is set may not read it%s: accept its "+
+			"licence at %s with the account of HF_TOKEN; a fine-grained token must allow gated repositories",
+			ref, said, page)
 	case code == "RevisionNotFound":
-		return fmt.Errorf("hub: %s exists, but has no revision %q: name a branch, tag or commit of %s: %w", ref.page(), ref.Revision, page, errRevision)
+		return fmt.Errorf(
+			"hub: %s exists, but has no revision %q: name a branch, tag or commit of %s: %w", ref.page(),
+			ref.Revision, page, errRevision)
 	case code == "EntryNotFound":
 		return fmt.Errorf("hub: %s: no such file at revision %q%s", ref, ref.Revision, said)
 	case status == http.StatusUnauthorized && c.Token != "":
-		return fmt.Errorf("hub: %s: the hub refuses the token%s: is HF_TOKEN (or the token of `hf auth login`) still valid, and the id right? See %s", ref, said, page)
+		return fmt.Errorf("hub: %s: the hub refuses the token%s: is HF_TOKEN (or the token of `hf auth "+
+			"login`) still valid, and the id right? See %s", ref, said, page)
 	case status == http.StatusUnauthorized, status == http.StatusNotFound:
-		return fmt.Errorf("hub: there is no %s%s: is the id right? If it is private or gated, accept its licence at %s and set HF_TOKEN", ref, said, page)
+		return fmt.Errorf("hub: there is no %s%s: is the id right? If it is private or gated, accept "+
+			"its licence at %s and set HF_TOKEN", ref, said, page)
 	case status == http.StatusForbidden:
-		return fmt.Errorf("hub: %s: access refused%s: accept the licence at %s and set HF_TOKEN to a token of that account that may read it", ref, said, page)
+		return fmt.Errorf("hub: %s: access refused%s: accept the licence at %s and set HF_TOKEN to a "+
+			"token of that account that may read it", ref, said, page)
 	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 where it is no number of seconds
-		return &temporary{fmt.Errorf("hub: %s: %w: it answers %s%s", ref, errUnreachable, resp.Status, said), time.Duration(after) * time.Second}
+		return &temporary{fmt.Errorf("hub: %s: %w: it answers %s%s", ref, errUnreachable, resp.Status,
+			said), time.Duration(after) * time.Second}
 	}
 	return fmt.Errorf("hub: %s: the hub answers %s%s", ref, resp.Status, said)
 }
@@ -222,7 +234,8 @@ func absent(err error) bool {
 func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*c.stall)
 	defer cancel()
-	address := fmt.Sprintf("%s/api/%s/%s/revision/%s", c.Endpoint, ref.kind(), ref.ID, url.PathEscape(ref.Revision))
+	address := fmt.Sprintf("%s/api/%s/%s/revision/%s", c.Endpoint, ref.kind(), ref.ID,
+		url.PathEscape(ref.Revision))
 	r, err := c.send(ctx, ref, http.MethodGet, address, nil)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -248,15 +261,18 @@ func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
 		return fmt.Errorf("hub: %s: the list of files is longer than %d bytes", ref, maxListing)
 	}
 	if err := json.Unmarshal(data, &info); err != nil {
-		return fmt.Errorf("hub: %s: the answer is not the hub's (%w): is HF_ENDPOINT right, or does a proxy ask for a login?", ref, err)
+		return fmt.Errorf("hub: %s: the answer is not the hub's (%w): is HF_ENDPOINT right, or does a "+
+			"proxy ask for a login?", ref, err)
 	}
 	if !commitForm.MatchString(info.SHA) {
-		return fmt.Errorf("hub: %s: the commit of revision %q is %q, 40 hexadecimal digits were wanted", ref, ref.Revision, info.SHA)
+		return fmt.Errorf("hub: %s: the commit of revision %q is %q, 40 hexadecimal digits were wanted",
+			ref, ref.Revision, info.SHA)
 	}
 	out.commit, out.files = info.SHA, nil
 	for _, s := range info.Siblings {
 		if !local(s.Name) {
-			return fmt.Errorf("hub: %s: the repository has a file %q, which is no path inside it", ref, s.Name)
+			return fmt.Errorf("hub: %s: the repository has a file %q, which is no path inside it", ref,
+				s.Name)
 		}
 		out.files = append(out.files, s.Name)
 	}

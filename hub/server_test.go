@@ -45,7 +45,8 @@ func newStandIn(t testing.TB) *standIn {
 	s := &standIn{commits: map[string]string{}, files: map[string]map[string][]byte{}, large: 1000}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.hub))
 	s.cdn = httptest.NewServer(http.HandlerFunc(s.blob))
-	t.Cleanup(func() { s.Server.CloseClientConnections(); s.Close(); s.cdn.CloseClientConnections(); s.cdn.Close() })
+	t.Cleanup(
+		func() { s.Server.CloseClientConnections(); s.Close(); s.cdn.CloseClientConnections(); s.cdn.Close() })
 	return s
 }
 
@@ -134,9 +135,11 @@ func (s *standIn) hub(w http.ResponseWriter, r *http.Request) {
 		for name, content := range files {
 			siblings = append(siblings, map[string]any{"rfilename": name})
 			lfs := len(content) >= s.large
-			entry := map[string]any{"type": "file", "path": name, "size": len(content), "oid": etagFor(content, false)}
+			entry := map[string]any{"type": "file", "path": name, "size": len(content),
+				"oid": etagFor(content, false)}
 			if lfs {
-				entry["lfs"] = map[string]any{"oid": etagFor(content, true), "size": len(content), "pointerSize": 130}
+				entry["lfs"] = map[string]any{"oid": etagFor(content, true), "size": len(content),
+					"pointerSize": 130}
 			}
 			tree = append(tree, entry)
 		}
@@ -145,7 +148,8 @@ func (s *standIn) hub(w http.ResponseWriter, r *http.Request) {
 			_ = json.NewEncoder(w).Encode(tree)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"id": parts[1] + "/" + parts[2], "sha": commit, "siblings": siblings, "private": false, "tags": []string{}, "downloads": 0, "likes": 0})
+		_ = json.NewEncoder(w).Encode(map[string]any{"id": parts[1] + "/" + parts[2], "sha": commit,
+			"siblings": siblings, "private": false, "tags": []string{}, "downloads": 0, "likes": 0})
 		return
 	}
 	before, after, ok := strings.Cut(path, "/resolve/")
@@ -203,8 +207,11 @@ func (s *standIn) blob(w http.ResponseWriter, r *http.Request) {
 func llama() map[string]string {
 	weights := strings.Repeat("0123456789abcdef", 4096)
 	return map[string]string{
-		"config.json": `{"model_type":"llama"}`, "generation_config.json": "{}", "tokenizer.json": strings.Repeat(" ", 3000) + "{}", "tokenizer_config.json": "{}",
-		"chat_template.jinja": "{{ messages }}", "model.safetensors": weights, "README.md": "# read me", ".gitattributes": "*", "pytorch_model.bin": weights,
-		"onnx/model.onnx": weights, "model-q4.gguf": "GGUF" + weights, "modeling_x.py": "import os", "consolidated.safetensors": weights, "training_args.bin": "x",
+		"config.json": `{"model_type":"llama"}`, "generation_config.json": "{}",
+		"tokenizer.json": strings.Repeat(" ", 3000) + "{}", "tokenizer_config.json": "{}",
+		"chat_template.jinja": "{{ messages }}", "model.safetensors": weights, "README.md": "# read me",
+		".gitattributes": "*", "pytorch_model.bin": weights,
+		"onnx/model.onnx": weights, "model-q4.gguf": "GGUF" + weights, "modeling_x.py": "import os",
+		"consolidated.safetensors": weights, "training_args.bin": "x",
 	}
 }

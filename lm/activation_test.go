@@ -28,7 +28,8 @@ func TestSlope(t *testing.T) {
 			return []*Node{b.slope(x), b.activation(AddScalar(x, step)), b.activation(AddScalar(x, -step))}
 		})
 		out := exec.MustCall(tensors.FromFlatDataAndDimensions(x, len(x)))
-		slope, above, below := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1]), tensors.MustCopyFlatData[float32](out[2])
+		slope, above, below := tensors.MustCopyFlatData[float32](out[0]),
+			tensors.MustCopyFlatData[float32](out[1]), tensors.MustCopyFlatData[float32](out[2])
 		for i := range x {
 			if want := float64(above[i]-below[i]) / (2 * step); !(math.Abs(float64(slope[i])-want) <= 2e-4) {
 				t.Errorf("%s at %g: slope %g, by differences %g", name, x[i], slope[i], want)

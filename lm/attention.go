@@ -20,7 +20,8 @@ func bias(visible *Node) *Node {
 func (b *block) attention(xMH *Node, name string, v *view) *Node {
 	q, k, value := b.project(xMH, name)
 	q = b.keep(b.rotate(b.headNorm(q, b.Config.Heads, name, b.family.names.qNorm), b.Config.Heads, v))
-	k = b.keep(b.rotate(b.headNorm(k, b.Config.KVHeads, name, b.family.names.kNorm), b.Config.KVHeads, v))
+	k = b.keep(b.rotate(b.headNorm(k, b.Config.KVHeads, name, b.family.names.kNorm), b.Config.KVHeads,
+		v))
 	return b.linear(b.attend(q, k, b.keep(value), v.visible), name+b.family.names.o)
 }
 
@@ -39,7 +40,8 @@ func (b *block) project(xMH *Node, name string) (q, k, v *Node) {
 	m := xMH.Shape().Dimensions[0]
 	fused = Reshape(fused, m, c.Heads, 3, c.HeadDim)
 	part := func(i int) *Node {
-		return Reshape(Slice(fused, AxisRange(), AxisRange(), AxisRange(i, i+1), AxisRange()), m, c.Heads*c.HeadDim)
+		return Reshape(Slice(fused, AxisRange(), AxisRange(), AxisRange(i, i+1), AxisRange()), m,
+			c.Heads*c.HeadDim)
 	}
 	return part(0), part(1), part(2)
 }
@@ -67,7 +69,9 @@ func (b *block) rotate(x *Node, heads int, v *view) *Node {
 	x = Reshape(x, m, heads, dim)
 	part := func(from, to int) *Node { return Slice(x, AxisRange(), AxisRange(), AxisRange(from, to)) }
 	lo, hi := part(0, half), part(half, 2*half)
-	spread := func(angles *Node) *Node { return BroadcastToDims(ConvertDType(angles, b.DType), m, heads, half) }
+	spread := func(angles *Node) *Node {
+		return BroadcastToDims(ConvertDType(angles, b.DType), m, heads, half)
+	}
 	cos, sin := spread(v.cosM1D), spread(v.sinM1D)
 	parts := []*Node{Sub(Mul(lo, cos), Mul(hi, sin)), Add(Mul(hi, cos), Mul(lo, sin))}
 	if 2*half < dim {

@@ -45,15 +45,16 @@ func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
 		first += dims[0] * dims[1]
 		outs[i] = stripes[i].attend(q, k, v)
 	}
-	return custom([]*Node{q, k, v}, Concatenate(outs, 0), b.keep, func(in []*Node, _, by *Node) []*Node {
-		var parts [3][]*Node
-		for _, s := range stripes {
-			for i, gradient := range s.gradient(in[0], in[1], in[2], by) {
-				parts[i] = append(parts[i], gradient)
+	return custom([]*Node{q, k, v}, Concatenate(outs, 0), b.keep,
+		func(in []*Node, _, by *Node) []*Node {
+			var parts [3][]*Node
+			for _, s := range stripes {
+				for i, gradient := range s.gradient(in[0], in[1], in[2], by) {
+					parts[i] = append(parts[i], gradient)
+				}
 			}
-		}
-		return []*Node{Concatenate(parts[0], 0), Concatenate(parts[1], 0), Concatenate(parts[2], 0)}
-	})
+			return []*Node{Concatenate(parts[0], 0), Concatenate(parts[1], 0), Concatenate(parts[2], 0)}
+		})
 }
 
 // A stripe is the rows of one length: R×T of the M positions, from the first on.
@@ -69,7 +70,8 @@ func (s *stripe) attend(q, k, v *Node) *Node {
 	s.queryBlocks(q, k, v, func(at queries) {
 		scores, _ := s.scores(at)
 		exp, sum := exponentials(scores)
-		out := dot(ConvertDType(exp, at.v.DType()), at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{1}, []int{0})
+		out := dot(ConvertDType(exp, at.v.DType()), at.v).WithOutputDType(dtypes.Float32).
+			General([]int{3}, []int{0}, []int{1}, []int{0})
 		parts = append(parts, ConvertDType(Div(out, sum), s.DType))
 	})
 	return s.flat(Concatenate(parts, 2))
@@ -92,7 +94,8 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 		exp, sum := exponentials(scores)
 		weights := Div(exp, sum)
 		dOut := at.cut(byBGTD)
-		dWeights := dot(dOut, at.v).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{2}, []int{0})
+		dWeights := dot(dOut, at.v).WithOutputDType(dtypes.Float32).
+			General([]int{3}, []int{0}, []int{2}, []int{0})
 		dScores := Mul(weights, Sub(dWeights, ReduceAndKeep(Mul(weights, dWeights), ReduceSum, -1)))
 		if slope != nil {
 			dScores = Mul(dScores, slope)
@@ -103,7 +106,8 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 		// first: a wide one transposed halves the rate of the product.
 		keys := func(sum, thin, wide *Node) *Node {
 			x := dot(thin, wide).General([]int{1, 2}, []int{0}, []int{1, 2}, []int{0})
-			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{}, PadAxis{End: s.length - at.to})
+			x = Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, PadAxis{},
+				PadAxis{End: s.length - at.to})
 			if sum == nil {
 				return x
 			}
@@ -113,7 +117,8 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 	})
 	flatKeys := func(x *Node) *Node {
 		x = Reshape(x, s.rows, s.Config.KVHeads, s.Config.HeadDim, s.length)
-		return Reshape(TransposeAllAxes(x, 0, 3, 1, 2), s.rows*s.length, s.Config.KVHeads*s.Config.HeadDim)
+		return Reshape(TransposeAllAxes(x, 0, 3, 1, 2), s.rows*s.length,
+			s.Config.KVHeads*s.Config.HeadDim)
 	}
 	if !s.scalesQueries() {
 		dk = MulScalar(dk, s.scale())
@@ -153,7 +158,9 @@ func (s *stripe) scores(at queries) (scores, slope *Node) {
 	if s.scalesQueries() {
 		scale = 1
 	}
-	scores, slope = s.scaled(dot(at.q, at.k).WithOutputDType(dtypes.Float32).General([]int{3}, []int{0}, []int{2}, []int{0}), scale)
+	product := dot(at.q, at.k).WithOutputDType(dtypes.Float32).
+		General([]int{3}, []int{0}, []int{2}, []int{0})
+	scores, slope = s.scaled(product, scale)
 	return Add(scores, ExpandAndBroadcast(at.bias, scores.Shape().Dimensions, []int{1})), slope
 }
 
@@ -247,7 +254,8 @@ func (s *stripe) heads(x *Node) *Node {
 func (s *stripe) flat(x *Node) *Node {
 	kv := s.Config.KVHeads
 	x = Reshape(x, s.rows, kv, s.Config.Heads/kv, s.length, s.Config.HeadDim)
-	return Reshape(TransposeAllAxes(x, 0, 3, 1, 2, 4), s.rows*s.length, s.Config.Heads*s.Config.HeadDim)
+	return Reshape(TransposeAllAxes(x, 0, 3, 1, 2, 4), s.rows*s.length,
+		s.Config.Heads*s.Config.HeadDim)
 }
 
 // keyHeads cuts the stripe out of [M, kv×D] and lays it out as [B, T, D].

@@ -137,7 +137,8 @@ func (c *Config) parse() error {
 	}
 	if c.HeadDim == unset && c.Heads > 0 && f.err == nil {
 		if c.Hidden%c.Heads != 0 {
-			return fmt.Errorf("%s %d is not a multiple of %s %d, and there is no head_dim", fam.key("hidden_size"), c.Hidden, fam.key("num_attention_heads"), c.Heads)
+			return fmt.Errorf("%s %d is not a multiple of %s %d, and there is no head_dim",
+				fam.key("hidden_size"), c.Hidden, fam.key("num_attention_heads"), c.Heads)
 		}
 		c.HeadDim = c.Hidden / c.Heads
 	}
@@ -179,7 +180,9 @@ func (c *Config) parseEOS(f *fields) {
 // parseLabels counts the labels as transformers does: id2label decides, and for a classifier
 // without one they are two.
 func (c *Config) parseLabels(f *fields) {
-	classifier := func(name string) bool { return strings.HasSuffix(name, "ForSequenceClassification") }
+	classifier := func(name string) bool {
+		return strings.HasSuffix(name, "ForSequenceClassification")
+	}
 	if slices.ContainsFunc(c.Architectures, classifier) {
 		c.NumLabels = 2
 	}

@@ -11,7 +11,9 @@ import . "github.com/gomlx/gomlx/core/graph"
 // The tensor library has gradients of one's own only for the identity of one node. The inputs are
 // therefore packed into one, which a barrier ties to the output; the compiler takes packing and
 // barrier out again.
-func custom(inputs []*Node, out *Node, keep func(*Node) *Node, vjp func(inputs []*Node, out, by *Node) []*Node) *Node {
+func custom(
+	inputs []*Node, out *Node, keep func(*Node) *Node, vjp func(inputs []*Node, out, by *Node) []*Node,
+) *Node {
 	var output, by *Node
 	packed := IdentityWithCustomGradient(pack(inputs), func(again, _ *Node) *Node {
 		return pack(vjp(unpack(again.Inputs()[0], inputs), output, by))

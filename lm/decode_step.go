@@ -106,7 +106,9 @@ func cacheBias(positionsR *Node, length, window int) *Node {
 
 // attendCached is the attention of one token a row to the cache and to itself: the cache and the
 // token's own key and value are never copied together.
-func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, cacheV, biasRS *Node) *Node {
+func (b *block) attendCached(
+	xMH *Node, name string, v *view, k, value, cacheK, cacheV, biasRS *Node,
+) *Node {
 	c := b.Config
 	kv, group, dim := c.KVHeads, c.Heads/c.KVHeads, c.HeadDim
 	q, _, _ := b.project(xMH, name)
@@ -114,11 +116,13 @@ func (b *block) attendCached(xMH *Node, name string, v *view, k, value, cacheK, 
 	qRKGD := Reshape(q, b.positions, kv, group, dim)
 	k, value = ExpandAxes(k, 2), ExpandAxes(value, 2) // [R, K, 1, D]
 	scores := func(keys *Node) *Node {
-		return ConvertDType(dot(qRKGD, keys).General([]int{3}, []int{0, 1}, []int{3}, []int{0, 1}), dtypes.Float32)
+		return ConvertDType(dot(qRKGD, keys).General([]int{3}, []int{0, 1}, []int{3}, []int{0, 1}),
+			dtypes.Float32)
 	}
 	length := biasRS.Shape().Dimensions[1]
 	all := Concatenate([]*Node{scores(cacheK), scores(k)}, -1) // [R, K, G, S+1]
-	biasRS = Concatenate([]*Node{biasRS, Zeros(biasRS.Graph(), shapes.Make(dtypes.Float32, b.positions, 1))}, -1)
+	biasRS = Concatenate(
+		[]*Node{biasRS, Zeros(biasRS.Graph(), shapes.Make(dtypes.Float32, b.positions, 1))}, -1)
 	spread := BroadcastToDims(Reshape(biasRS, b.positions, 1, 1, length+1), all.Shape().Dimensions...)
 	all, _ = b.scaled(all, b.scale())
 	weights := ConvertDType(Softmax(Add(all, spread), -1), b.DType)

@@ -90,7 +90,8 @@ type block struct {
 }
 
 func (d *Decoder) block(w Weights, rows Rows) *block {
-	return &block{Decoder: d, family: d.Config.family(), w: w, positions: rows.Tokens.Shape().Size(), full: &rows.full, windowed: &rows.windowed, made: map[biasKey]*Node{}}
+	return &block{Decoder: d, family: d.Config.family(), w: w, positions: rows.Tokens.Shape().Size(),
+		full: &rows.full, windowed: &rows.windowed, made: map[biasKey]*Node{}}
 }
 
 // embed returns the first state of the residual stream, [M, H].
@@ -188,7 +189,9 @@ func cut(x *Node, widths ...int) []*Node {
 }
 
 // norm is the family's norm, back in the body's dtype.
-func (b *block) norm(x *Node, name string) *Node { return ConvertDType(b.normalize(x, name), b.DType) }
+func (b *block) norm(x *Node, name string) *Node {
+	return ConvertDType(b.normalize(x, name), b.DType)
+}
 
 // normalize is the family's norm over the last axis, in float32.
 func (b *block) normalize(x *Node, name string) *Node {
@@ -198,7 +201,9 @@ func (b *block) normalize(x *Node, name string) *Node {
 	}
 	// Div by Sqrt, because Rsqrt has no gradient.
 	xf = Div(xf, Sqrt(AddScalar(ReduceAndKeep(Mul(xf, xf), ReduceMean, -1), b.Config.NormEps)))
-	spread := func(part string) *Node { return spreadLast(ConvertDType(b.w[name+part], dtypes.Float32), xf) }
+	spread := func(part string) *Node {
+		return spreadLast(ConvertDType(b.w[name+part], dtypes.Float32), xf)
+	}
 	switch b.family.norm {
 	case rmsNormPlusOne:
 		return Mul(xf, spreadLast(OnePlus(ConvertDType(b.w[name+".weight"], dtypes.Float32)), xf))

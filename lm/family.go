@@ -82,7 +82,8 @@ const (
 
 // families are the values of model_type that the graph functions know.
 var families = map[string]*family{
-	"llama": llamaFamily(), "mistral": mistralFamily(), "qwen2": qwen2Family(), "qwen3": qwen3Family(), "olmo2": olmo2Family(),
+	"llama": llamaFamily(), "mistral": mistralFamily(), "qwen2": qwen2Family(), "qwen3": qwen3Family(),
+	"olmo2":  olmo2Family(),
 	"gemma2": gemma2Family(), "gemma3_text": gemma3Family(), "phi": phiFamily(), "phi3": phi3Family(),
 	"gpt_neox": gptNeoXFamily(), "gpt2": gpt2Family(),
 }
@@ -91,7 +92,8 @@ var families = map[string]*family{
 func Families() []string { return slices.Sorted(maps.Keys(families)) }
 
 func unsupportedFamily(family string) error {
-	return fmt.Errorf("model_type %q is not supported; supported: %s", family, strings.Join(Families(), ", "))
+	return fmt.Errorf("model_type %q is not supported; supported: %s", family,
+		strings.Join(Families(), ", "))
 }
 
 // family is the description of the config's family; Validate has seen to it that there is one.
@@ -144,8 +146,12 @@ func (f *family) has(name string) bool {
 // Bindings that several families have.
 var (
 	attentionBiasKey = key{name: "attention_bias", at: func(c *Config) any { return &c.AttentionBias }}
-	windowKey        = key{name: "sliding_window", at: func(c *Config) any { return &c.Window }, nullable: true}
-	attentionCapKey  = key{name: "attn_logit_softcapping", at: func(c *Config) any { return &c.AttentionCap }, nullable: true}
-	logitCapKey      = key{name: "final_logit_softcapping", at: func(c *Config) any { return &c.LogitCap }, nullable: true}
-	queryScaleKey    = key{name: "query_pre_attn_scalar", at: func(c *Config) any { return &c.QueryScale }}
+	windowKey        = key{name: "sliding_window", at: func(c *Config) any { return &c.Window },
+		nullable: true}
+	attentionCapKey = key{name: "attn_logit_softcapping",
+		at: func(c *Config) any { return &c.AttentionCap }, nullable: true}
+	logitCapKey = key{name: "final_logit_softcapping",
+		at: func(c *Config) any { return &c.LogitCap }, nullable: true}
+	queryScaleKey = key{name: "query_pre_attn_scalar",
+		at: func(c *Config) any { return &c.QueryScale }}
 )

@@ -74,7 +74,8 @@ func textPart(f *fields) map[string]json.RawMessage {
 		f.err = errors.New("text_config has no model_type, want gemma3_text")
 		return f.raw
 	}
-	for _, key := range []string{"eos_token_id", "bos_token_id", "pad_token_id", "dtype", "torch_dtype", "tie_word_embeddings", "id2label"} {
+	for _, key := range []string{"eos_token_id", "bos_token_id", "pad_token_id", "dtype",
+		"torch_dtype", "tie_word_embeddings", "id2label"} {
 		if value, ok := f.raw[key]; ok && (out[key] == nil || string(out[key]) == "null") {
 			out[key] = value
 		}

@@ -2,7 +2,8 @@ package lm
 
 // llamaNames are the names that most families share.
 var llamaNames = weightNames{
-	prefix: "model.", embedding: "model.embed_tokens", layers: "model.layers.", norm: "model.norm", output: "lm_head",
+	prefix: "model.", embedding: "model.embed_tokens", layers: "model.layers.", norm: "model.norm",
+	output:      "lm_head",
 	attentionIn: "input_layernorm", mlpIn: "post_attention_layernorm",
 	q: "self_attn.q_proj", k: "self_attn.k_proj", v: "self_attn.v_proj", o: "self_attn.o_proj",
 	gate: "mlp.gate_proj", up: "mlp.up_proj", down: "mlp.down_proj",

@@ -28,7 +28,8 @@ func phi3Family() *family {
 	names.gate, names.up, names.gateUp = "", "", "mlp.gate_up_proj"
 	return &family{
 		causal: "Phi3ForCausalLM", classifier: "Phi3ForSequenceClassification",
-		names: names, windows: allWindowed, ropeTypes: []string{"default"}, partial: true, extra: []key{windowKey},
+		names: names, windows: allWindowed, ropeTypes: []string{"default"}, partial: true,
+		extra:   []key{windowKey},
 		renamed: map[string]string{"head_dim": ""},
 		defaults: func(c *Config) {
 			llamaDefaults(c)

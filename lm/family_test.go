@@ -52,23 +52,36 @@ func TestPublishedConfigs(t *testing.T) {
 		got  func(*Config) []any
 		want []any
 	}{
-		"mistral 7B v0.3": {func(c *Config) []any { return []any{c.Window, c.KVHeads, c.HeadDim, c.RopeTheta} }, []any{0, 8, 128, 1e6}},
-		"qwen2.5 0.5B":    {func(c *Config) []any { return []any{c.Window, c.AttentionBias, c.OutputBias, c.TiedEmbeddings} }, []any{0, true, false, true}},
+		"mistral 7B v0.3": {
+			func(c *Config) []any { return []any{c.Window, c.KVHeads, c.HeadDim, c.RopeTheta} },
+			[]any{0, 8, 128, 1e6}},
+		"qwen2.5 0.5B": {func(c *Config) []any {
+			return []any{c.Window, c.AttentionBias, c.OutputBias, c.TiedEmbeddings}
+		}, []any{0, true, false, true}},
 		"gemma 2 2B": {func(c *Config) []any {
-			return []any{c.AttentionCap, c.LogitCap, c.TiedEmbeddings, c.windowed(0), c.windowed(1), c.QueryScale, c.Activation}
+			return []any{c.AttentionCap, c.LogitCap, c.TiedEmbeddings, c.windowed(0), c.windowed(1),
+				c.QueryScale, c.Activation}
 		}, []any{50., 30., true, true, false, 256., "gelu_tanh"}},
 		"gemma 3 1B": {func(c *Config) []any {
-			return []any{c.RopeTheta, c.LocalRopeTheta, c.LogitCap, c.windowed(4), c.windowed(5), c.windowed(25), c.EOS}
+			return []any{c.RopeTheta, c.LocalRopeTheta, c.LogitCap, c.windowed(4), c.windowed(5),
+				c.windowed(25), c.EOS}
 		}, []any{1e6, 1e4, 0., true, false, true, []int{1, 106}}},
 		"gemma 3 4B": {func(c *Config) []any {
-			return []any{c.Family, c.Nested, c.Vocab, c.Heads, c.KVHeads, c.HeadDim, c.Rope.Factor, c.LocalRopeTheta, c.DType, c.EOS}
+			return []any{c.Family, c.Nested, c.Vocab, c.Heads, c.KVHeads, c.HeadDim, c.Rope.Factor,
+				c.LocalRopeTheta, c.DType, c.EOS}
 		}, []any{"gemma3_text", true, 262208, 8, 4, 256, 8., 1e4, "bfloat16", []int{1, 106}}},
 		"phi-2": {func(c *Config) []any {
 			return []any{c.rotaryDim(), c.ParallelResidual, c.MLPBias, len(OutputParams(c))}
 		}, []any{32, true, true, 2}},
-		"phi 3 mini": {func(c *Config) []any { return []any{c.Window, c.windowed(31), c.rotaryDim(), c.PAD} }, []any{2047, true, 96, 32000}},
-		"pythia":     {func(c *Config) []any { return []any{c.rotaryDim(), c.ParallelResidual, c.KVHeads, c.BOS} }, []any{16, true, 8, 0}},
-		"gpt2":       {func(c *Config) []any { return []any{c.FeedForward, c.MaxLength(), c.HeadDim, c.TiedEmbeddings, c.EOS} }, []any{3072, 1024, 64, true, []int{50256}}},
+		"phi 3 mini": {func(c *Config) []any {
+			return []any{c.Window, c.windowed(31), c.rotaryDim(), c.PAD}
+		}, []any{2047, true, 96, 32000}},
+		"pythia": {func(c *Config) []any {
+			return []any{c.rotaryDim(), c.ParallelResidual, c.KVHeads, c.BOS}
+		}, []any{16, true, 8, 0}},
+		"gpt2": {func(c *Config) []any {
+			return []any{c.FeedForward, c.MaxLength(), c.HeadDim, c.TiedEmbeddings, c.EOS}
+		}, []any{3072, 1024, 64, true, []int{50256}}},
 	}
 	for name, text := range published {
 		c := parseText(t, text)
@@ -91,26 +104,43 @@ func TestPublishedConfigs(t *testing.T) {
 func TestFamiliesRefuse(t *testing.T) {
 	const sizes = `"vocab_size": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4`
 	for text, want := range map[string]string{
-		`{"model_type": "qwen3", ` + sizes + `, "layer_types": ["full_attention"]}`:                                                    "layer_types has 1 entries for 2 layers",
-		`{"model_type": "qwen3", ` + sizes + `, "layer_types": ["full_attention", "linear_attention"]}`:                                `layer 1 is "linear_attention"; supported: full_attention, sliding_attention`,
-		`{"model_type": "qwen2", ` + sizes + `, "layer_types": ["full_attention", "sliding_attention"]}`:                               "use_sliding_window is false",
-		`{"model_type": "mistral", ` + sizes + `, "layer_types": ["full_attention", "sliding_attention"]}`:                             "not supported in the mistral family",
-		`{"model_type": "mistral", ` + sizes + `, "sliding_window": -3}`:                                                               "sliding_window is -3",
-		`{"model_type": "phi3", ` + sizes + `, "rope_scaling": {"type": "longrope", "short_factor": [1]}}`:                             `rope_type "longrope" is not supported; supported: default`,
-		`{"model_type": "phi3", ` + sizes + `, "rope_scaling": {"type": "su"}}`:                                                        `rope_type "su" is not supported; supported: default`,
-		`{"model_type": "phi", ` + sizes + `, "qk_layernorm": true}`:                                                                   "qk_layernorm true is not supported",
-		`{"model_type": "phi", ` + sizes + `, "partial_rotary_factor": 0.3}`:                                                           "rotates 1 dimensions, want an even number",
-		`{"model_type": "phi", ` + sizes + `, "partial_rotary_factor": 1.5}`:                                                           "partial_rotary_factor is 1.5, want a share",
-		`{"model_type": "gpt_neox", ` + sizes + `, "rotary_pct": 0}`:                                                                   "rotary_pct is 0, want a share",
-		`{"model_type": "gemma2", ` + sizes + `, "hidden_activation": "relu"}`:                                                         `hidden_activation "relu" is not supported`,
-		`{"model_type": "gemma2", ` + sizes + `, "final_logit_softcapping": -1}`:                                                       "final_logit_softcapping is -1, want a positive number",
-		`{"model_type": "gemma3_text", ` + sizes + `, "use_bidirectional_attention": true}`:                                            "use_bidirectional_attention true is not supported",
-		`{"model_type": "gemma3_text", ` + sizes + `, "rope_parameters": {"rope_type": "default"}}`:                                    "want settings for full_attention and sliding_attention",
-		`{"model_type": "gemma3_text", ` + sizes + `, "rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2}}}`: `rope_type "linear" of sliding_attention is not supported`,
-		`{"model_type": "gemma3", "vision_config": {}}`:                                                                                "no text_config",
-		`{"model_type": "gemma3", "text_config": {}}`:                                                                                  "text_config has no model_type",
-		`{"model_type": "gpt2", "vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 3}`:                                              "n_embd 8 is not a multiple of n_head 3",
-		`{"model_type": "gpt2", "vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 2, "scale_attn_by_inverse_layer_idx": true}`:     "scale_attn_by_inverse_layer_idx true is not supported",
+		`{"model_type": "qwen3", ` + sizes +
+			`, "layer_types": ["full_attention"]}`: "layer_types has 1 entries for 2 layers",
+		`{"model_type": "qwen3", ` + sizes +
+			`, "layer_types": ["full_attention", "linear_attention"]}`: `layer 1 is "linear_attention"; supported: full_attention, sliding_attention`,
+		`{"model_type": "qwen2", ` + sizes +
+			`, "layer_types": ["full_attention", "sliding_attention"]}`: "use_sliding_window is false",
+		`{"model_type": "mistral", ` + sizes +
+			`, "layer_types": ["full_attention", "sliding_attention"]}`: "not supported in the mistral family",
+		`{"model_type": "mistral", ` + sizes +
+			`, "sliding_window": -3}`: "sliding_window is -3",
+		`{"model_type": "phi3", ` + sizes +
+			`, "rope_scaling": {"type": "longrope", "short_factor": [1]}}`: `rope_type "longrope" is not supported; supported: default`,
+		`{"model_type": "phi3", ` + sizes +
+			`, "rope_scaling": {"type": "su"}}`: `rope_type "su" is not supported; supported: default`,
+		`{"model_type": "phi", ` + sizes +
+			`, "qk_layernorm": true}`: "qk_layernorm true is not supported",
+		`{"model_type": "phi", ` + sizes +
+			`, "partial_rotary_factor": 0.3}`: "rotates 1 dimensions, want an even number",
+		`{"model_type": "phi", ` + sizes +
+			`, "partial_rotary_factor": 1.5}`: "partial_rotary_factor is 1.5, want a share",
+		`{"model_type": "gpt_neox", ` + sizes +
+			`, "rotary_pct": 0}`: "rotary_pct is 0, want a share",
+		`{"model_type": "gemma2", ` + sizes +
+			`, "hidden_activation": "relu"}`: `hidden_activation "relu" is not supported`,
+		`{"model_type": "gemma2", ` + sizes +
+			`, "final_logit_softcapping": -1}`: "final_logit_softcapping is -1, want a positive number",
+		`{"model_type": "gemma3_text", ` + sizes +
+			`, "use_bidirectional_attention": true}`: "use_bidirectional_attention true is not supported",
+		`{"model_type": "gemma3_text", ` + sizes +
+			`, "rope_parameters": {"rope_type": "default"}}`: "want settings for full_attention and " +
+			"sliding_attention",
+		`{"model_type": "gemma3_text", ` + sizes +
+			`, "rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2}}}`: `rope_type "linear" of sliding_attention is not supported`,
+		`{"model_type": "gemma3", "vision_config": {}}`:                                                                            "no text_config",
+		`{"model_type": "gemma3", "text_config": {}}`:                                                                              "text_config has no model_type",
+		`{"model_type": "gpt2", "vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 3}`:                                          "n_embd 8 is not a multiple of n_head 3",
+		`{"model_type": "gpt2", "vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 2, "scale_attn_by_inverse_layer_idx": true}`: "scale_attn_by_inverse_layer_idx true is not supported",
 	} {
 		if _, err := ParseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwant it to contain %q", text, err, want)
@@ -124,8 +154,10 @@ func TestFamiliesByHand(t *testing.T) {
 		fam := families[name]
 		made := Config{RopeTheta: 10000}
 		fam.defaults(&made)
-		made.Family, made.Vocab, made.Hidden, made.Layers, made.Heads, made.KVHeads, made.HeadDim = name, 99, 24, 3, 3, 3, 8
-		made.FeedForward, made.MaxPositions, made.BOS, made.PAD, made.EOS, made.DType = 48, 128, 1, 0, []int{2}, "float32"
+		made.Family, made.Vocab, made.Hidden, made.Layers, made.Heads, made.KVHeads, made.HeadDim = name,
+			99, 24, 3, 3, 3, 8
+		made.FeedForward, made.MaxPositions, made.BOS, made.PAD, made.EOS, made.DType = 48, 128, 1, 0,
+			[]int{2}, "float32"
 		made.Architectures = []string{made.CausalClass()}
 		if fam.windows != neverWindowed {
 			made.Window = 7
@@ -143,7 +175,8 @@ func TestFamiliesByHand(t *testing.T) {
 		if !reflect.DeepEqual(*got, made) {
 			t.Errorf("got  %+v\nwant %+v\n%s", *got, made, written)
 		}
-		if _, err := (&LoRA{Rank: 2, Alpha: 1, Targets: []string{".*"}}).Init(got, rand.New(rand.NewPCG(1, 1))); err != nil {
+		if _, err := (&LoRA{Rank: 2, Alpha: 1, Targets: []string{".*"}}).Init(got,
+			rand.New(rand.NewPCG(1, 1))); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -166,18 +199,24 @@ func TestHashStays(t *testing.T) {
 // Weights are found under the other names that they go by.
 func TestReadParamAliases(t *testing.T) {
 	sizes := `"vocab_size": 4, "num_hidden_layers": 1, `
-	llama := sizes + `"hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 2, "num_key_value_heads": 2, `
+	llama := sizes +
+		`"hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 2, "num_key_value_heads": 2, `
 	for _, test := range []struct {
 		name, config string
 		rename       func(string) string
 	}{
-		{"GPT-2 of the hub", `{"model_type": "gpt2", "vocab_size": 4, "n_embd": 4, "n_layer": 1, "n_head": 2, "n_positions": 4}`,
+		{"GPT-2 of the hub",
+			`{"model_type": "gpt2", "vocab_size": 4, "n_embd": 4, "n_layer": 1, "n_head": 2, "n_positions": 4}`,
 			func(name string) string { return strings.TrimPrefix(name, "transformer.") }},
 		{"GPT-NeoX in memory", `{"model_type": "gpt_neox", ` + llama + `"rotary_pct": 1}`,
 			func(name string) string { return strings.Replace(name, "embed_out", "lm_head", 1) }},
-		{"Gemma 3 of transformers 4", `{"model_type": "gemma3", "text_config": {"model_type": "gemma3_text", ` + llama + `"head_dim": 2}}`,
+		{"Gemma 3 of transformers 4",
+			`{"model_type": "gemma3", "text_config": {"model_type": "gemma3_text", ` + llama +
+				`"head_dim": 2}}`,
 			func(name string) string { return "language_model." + name }},
-		{"Gemma 3 of transformers 5", `{"model_type": "gemma3", "text_config": {"model_type": "gemma3_text", ` + llama + `"head_dim": 2}}`,
+		{"Gemma 3 of transformers 5",
+			`{"model_type": "gemma3", "text_config": {"model_type": "gemma3_text", ` + llama +
+				`"head_dim": 2}}`,
 			func(name string) string { return strings.Replace(name, "model.", "model.language_model.", 1) }},
 	} {
 		c := parseText(t, test.config)
@@ -207,7 +246,8 @@ func TestReadParamAliases(t *testing.T) {
 func TestLayerOf(t *testing.T) {
 	c := parseText(t, published["gpt2"])
 	for name, want := range map[string]string{
-		"transformer.h.11.attn.c_attn.weight": "transformer.h.11.", "transformer.wte.weight": "", "score.weight": "", "transformer.h.": "",
+		"transformer.h.11.attn.c_attn.weight": "transformer.h.11.", "transformer.wte.weight": "",
+		"score.weight": "", "transformer.h.": "",
 	} {
 		if got := c.LayerOf(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

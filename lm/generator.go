@@ -65,7 +65,9 @@ type Generator struct {
 
 // NewGenerator returns a generator. bind names the weights among the arguments of a program, in the
 // order in which Run gets them.
-func NewGenerator(backend compute.Backend, decoder *Decoder, bind func(args []*Node) Weights) *Generator {
+func NewGenerator(
+	backend compute.Backend, decoder *Decoder, bind func(args []*Node) Weights,
+) *Generator {
 	g := &Generator{Rows: 8, backend: backend, bind: bind, shared: backend.HasSharedBuffers()}
 	own := *decoder
 	own.Columns = g.shared
@@ -80,7 +82,8 @@ func NewGenerator(backend compute.Backend, decoder *Decoder, bind func(args []*N
 	g.step = MustNewExec(backend, func(in []*Node) []*Node {
 		g.built++
 		inputs := decoder.Config.NumRowInputs(in)
-		logits, sum, kv := decoder.Step(bind(in[inputs+layers:]), decoder.Config.Rows(in), in[inputs:inputs+layers])
+		logits, sum, kv := decoder.Step(bind(in[inputs+layers:]), decoder.Config.Rows(in),
+			in[inputs:inputs+layers])
 		return append([]*Node{logits, sum}, kv...)
 	}).SetMaxCache(-1).WithName("step")
 	return g
@@ -114,7 +117,9 @@ const (
 // Run generates all requests and calls done with each as it ends, one call at a time, in no
 // particular order. weights are the program arguments that bind names. An error of done ends the
 // run and is returned.
-func (g *Generator) Run(ctx context.Context, weights []any, requests []Request, done func(i int, s Sequence) error) error {
+func (g *Generator) Run(
+	ctx context.Context, weights []any, requests []Request, done func(i int, s Sequence) error,
+) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(requests) == 0 {
@@ -152,12 +157,14 @@ func (g *Generator) check(q *Request) error {
 	}
 	for _, token := range q.Prompt {
 		if token < 0 || int(token) >= g.decoder.Config.Vocab {
-			return fmt.Errorf("the prompt has token %d, the model's vocabulary ends at %d", token, g.decoder.Config.Vocab-1)
+			return fmt.Errorf("the prompt has token %d, the model's vocabulary ends at %d", token,
+				g.decoder.Config.Vocab-1)
 		}
 	}
 	if longest := g.decoder.Config.MaxLength(); longest > 0 {
 		if len(q.Prompt) > longest {
-			return fmt.Errorf("the prompt has %d tokens, the model has positions for %d", len(q.Prompt), longest)
+			return fmt.Errorf("the prompt has %d tokens, the model has positions for %d", len(q.Prompt),
+				longest)
 		}
 		q.MaxTokens = min(q.MaxTokens, longest-len(q.Prompt)+1) // the last token is not run
 	}

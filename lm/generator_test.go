@@ -54,13 +54,14 @@ func openGenerator(t testing.TB, device *backend.Device, dir string) *opened {
 		}
 		names, o.weights = append(names, p.Name), append(o.weights, value)
 	}
-	o.Generator = lm.NewGenerator(device.Backend, &lm.Decoder{Config: config, DType: dtypes.Float32}, func(args []*Node) lm.Weights {
-		w := lm.Weights{}
-		for i, name := range names {
-			w[name] = args[i]
-		}
-		return w
-	})
+	o.Generator = lm.NewGenerator(device.Backend, &lm.Decoder{Config: config, DType: dtypes.Float32},
+		func(args []*Node) lm.Weights {
+			w := lm.Weights{}
+			for i, name := range names {
+				w[name] = args[i]
+			}
+			return w
+		})
 	t.Cleanup(o.Close)
 	return o
 }
@@ -151,7 +152,8 @@ func TestGenerateEqualsForward(t *testing.T) {
 				}
 				for i, s := range o.generate(t, requests) {
 					if len(s.Tokens) != requests[i].MaxTokens || s.Ended != lm.EndedByLength {
-						t.Fatalf("request %d ended by %s after %d tokens, want %d", i, s.Ended, len(s.Tokens), requests[i].MaxTokens)
+						t.Fatalf("request %d ended by %s after %d tokens, want %d", i, s.Ended, len(s.Tokens),
+							requests[i].MaxTokens)
 					}
 					checkSequence(t, slow, dir, requests[i], s)
 				}
@@ -196,7 +198,8 @@ func TestGenerateAloneAndBeside(t *testing.T) {
 	o := smallest(t)
 	var requests []lm.Request
 	for i := range 6 {
-		requests = append(requests, lm.Request{Prompt: []int32{1, 5, 9}, MaxTokens: 12, Sampling: lm.Sampling{Temperature: 1, TopK: 20, Seed: uint64(i)}})
+		requests = append(requests, lm.Request{Prompt: []int32{1, 5, 9}, MaxTokens: 12,
+			Sampling: lm.Sampling{Temperature: 1, TopK: 20, Seed: uint64(i)}})
 	}
 	beside := o.generate(t, requests)
 	distinct := map[string]bool{}
@@ -227,7 +230,8 @@ func TestGenerateEnds(t *testing.T) {
 		n     int
 	}{{lm.EndedByToken, first + 1}, {lm.EndedByStop, 3}, {lm.EndedByLength, 10}} {
 		if got[i].Ended != want.ended || !slices.Equal(got[i].Tokens, all[:want.n]) {
-			t.Errorf("request %d ended by %q with %v, want %q with %v", i, got[i].Ended, got[i].Tokens, want.ended, all[:want.n])
+			t.Errorf("request %d ended by %q with %v, want %q with %v", i, got[i].Ended, got[i].Tokens,
+				want.ended, all[:want.n])
 		}
 	}
 }
@@ -247,24 +251,29 @@ func TestGenerateRefuses(t *testing.T) {
 	} {
 		q := good
 		change(&q)
-		err := o.Run(context.Background(), o.weights, []lm.Request{good, q}, func(int, lm.Sequence) error { return nil })
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "request 2") {
+		err := o.Run(context.Background(), o.weights, []lm.Request{good, q},
+			func(int, lm.Sequence) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), "request 2") {
 			t.Errorf("got error %v, want one with %q", err, want)
 		}
 	}
 	broken := errors.New("full")
-	if err := o.Run(context.Background(), o.weights, []lm.Request{good}, func(int, lm.Sequence) error { return broken }); !errors.Is(err, broken) {
+	if err := o.Run(context.Background(), o.weights, []lm.Request{good},
+		func(int, lm.Sequence) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("an error of done became %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := o.Run(ctx, o.weights, []lm.Request{good}, func(int, lm.Sequence) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := o.Run(ctx, o.weights, []lm.Request{good},
+		func(int, lm.Sequence) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled run ended with %v", err)
 	}
 	var side sync.WaitGroup // two runs at once
 	for range 2 {
 		side.Go(func() {
-			if err := o.Run(context.Background(), o.weights, []lm.Request{good}, func(int, lm.Sequence) error { return nil }); err != nil {
+			if err := o.Run(context.Background(), o.weights, []lm.Request{good},
+				func(int, lm.Sequence) error { return nil }); err != nil {
 				t.Error(err)
 			}
 		})

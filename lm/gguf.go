@@ -31,7 +31,8 @@ func loadGGUFConfig(path string) (*Config, error) {
 // frequencies are divided.
 func llama3Scaling(factors []float32, theta float64, headDim int) (map[string]any, error) {
 	if len(factors) == headDim/2 && len(factors) > 0 {
-		r := RopeScaling{Type: "llama3", Factor: float64(slices.Max(factors)), LowFreqFactor: 1, HighFreqFactor: 4}
+		r := RopeScaling{Type: "llama3", Factor: float64(slices.Max(factors)), LowFreqFactor: 1,
+			HighFreqFactor: 4}
 		for _, original := range []int{8192, 4096, 16384, 32768} {
 			r.OriginalMaxPositions = original
 			same := true
@@ -41,7 +42,8 @@ func llama3Scaling(factors []float32, theta float64, headDim int) (map[string]an
 			}
 			if same {
 				return map[string]any{
-					"rope_type": "llama3", "factor": r.Factor, "low_freq_factor": r.LowFreqFactor, "high_freq_factor": r.HighFreqFactor,
+					"rope_type": "llama3", "factor": r.Factor, "low_freq_factor": r.LowFreqFactor,
+					"high_freq_factor":                 r.HighFreqFactor,
 					"original_max_position_embeddings": original,
 				}, nil
 			}

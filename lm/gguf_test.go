@@ -12,7 +12,8 @@ import (
 
 // The weights of the stored models have the names and shapes that their config.json promises.
 func TestGoldenWeights(t *testing.T) {
-	for _, model := range []string{"llama", "llama/reference", "llama3-rope", "llama3-rope/reference"} {
+	for _, model := range []string{"llama", "llama/reference", "llama3-rope",
+		"llama3-rope/reference"} {
 		config, err := LoadConfig("testdata/" + model)
 		if err != nil {
 			t.Fatal(err)
@@ -63,7 +64,8 @@ func TestGGUFLlama3Rope(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.HeadDim, c.RopeTheta = 64, 500000
-	c.Rope = RopeScaling{Type: "llama3", Factor: 32, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPositions: 8192}
+	c.Rope = RopeScaling{Type: "llama3", Factor: 32, LowFreqFactor: 1, HighFreqFactor: 4,
+		OriginalMaxPositions: 8192}
 	var factors []float32
 	for i, f := range c.InverseFrequencies() {
 		factors = append(factors, float32(math.Pow(c.RopeTheta, -float64(2*i)/64)/f))
@@ -73,7 +75,8 @@ func TestGGUFLlama3Rope(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	factors[len(factors)/2] *= 1.1
-	if _, err := llama3Scaling(factors, 500000, 64); err == nil || !strings.Contains(err.Error(), "not those of Llama 3") {
+	if _, err := llama3Scaling(factors, 500000, 64); err == nil ||
+		!strings.Contains(err.Error(), "not those of Llama 3") {
 		t.Errorf("other factors: %v", err)
 	}
 }

@@ -81,7 +81,8 @@ func TestGradients(t *testing.T) {
 		}
 		args := func(step float64, directions [][]float32) []any {
 			var out []any
-			out = append(out, c.RowInputs(Layout{Stripes: stripes, Tokens: ints[0], Positions: ints[1], Until: ints[2]})...)
+			out = append(out, c.RowInputs(Layout{Stripes: stripes, Tokens: ints[0], Positions: ints[1],
+				Until: ints[2]})...)
 			out = append(out, tensors.FromFlatDataAndDimensions(weight, positions, c.Hidden))
 			for i, p := range params {
 				x := values[i]
@@ -107,7 +108,8 @@ func TestGradients(t *testing.T) {
 			return ReduceAllMean(Mul(h, in[n])), by
 		}
 		gradients := func(checkpointing Recompute) [][]float32 {
-			exec := MustNewExec(device.Backend, func(in []*Node) []*Node { l, by := loss(checkpointing, in); return Gradient(l, by...) })
+			exec := MustNewExec(device.Backend,
+				func(in []*Node) []*Node { l, by := loss(checkpointing, in); return Gradient(l, by...) })
 			defer exec.Finalize()
 			out := make([][]float32, len(params))
 			for i, g := range exec.MustCall(args(0, nil)...) {
@@ -120,7 +122,8 @@ func TestGradients(t *testing.T) {
 			for i, g := range gradients(checkpointing) {
 				for j := range g {
 					if math.Abs(float64(g[j]-plain[i][j])) > 1e-6+1e-4*math.Abs(float64(plain[i][j])) {
-						t.Fatalf("%s, %s: gradient by %s is %g, without checkpoints %g", name, checkpointing, params[i].Name, g[j], plain[i][j])
+						t.Fatalf("%s, %s: gradient by %s is %g, without checkpoints %g", name, checkpointing,
+							params[i].Name, g[j], plain[i][j])
 					}
 				}
 			}
@@ -138,12 +141,14 @@ func TestGradients(t *testing.T) {
 					continue
 				}
 				if !(math.Sqrt(off) <= 0.05*math.Sqrt(norm)) {
-					t.Errorf("%s in bfloat16: gradient by %s is off by %.3g of its norm %.3g", name, params[i].Name, math.Sqrt(off), math.Sqrt(norm))
+					t.Errorf("%s in bfloat16: gradient by %s is off by %.3g of its norm %.3g", name,
+						params[i].Name, math.Sqrt(off), math.Sqrt(norm))
 				}
 			}
 		}
 		dtype, half = dtypes.Float32, false
-		value := MustNewExec(device.Backend, func(in []*Node) *Node { l, _ := loss(RecomputeNone, in); return l })
+		value := MustNewExec(device.Backend,
+			func(in []*Node) *Node { l, _ := loss(RecomputeNone, in); return l })
 		defer value.Finalize()
 		for k, kind := range []string{LoraA, LoraB, "attention", "not adapted"} {
 			directions := make([][]float32, len(params))
@@ -166,7 +171,8 @@ func TestGradients(t *testing.T) {
 			const step = 5e-4
 			got := (at(step) - at(-step)) / (2 * step)
 			if norm = math.Sqrt(norm); norm == 0 || math.Abs(got-slope) > 0.01*norm {
-				t.Errorf("%s, %s: gradient along a direction %.6g, by differences %.6g, norm %.3g", name, kind, slope, got, norm)
+				t.Errorf("%s, %s: gradient along a direction %.6g, by differences %.6g, norm %.3g", name, kind,
+					slope, got, norm)
 			}
 		}
 	}

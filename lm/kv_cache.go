@@ -28,13 +28,18 @@ type cache struct {
 	write        *Exec // of caches, kv, positions
 }
 
-func newCache(backend compute.Backend, c *Config, dtype dtypes.DType, rows, length int, shared bool) (*cache, error) {
-	out := &cache{backend: backend, shared: shared, rows: rows, length: length, heads: c.KVHeads, unit: c.HeadDim * dtype.Size()}
+func newCache(
+	backend compute.Backend, c *Config, dtype dtypes.DType, rows, length int, shared bool,
+) (*cache, error) {
+	out := &cache{backend: backend, shared: shared, rows: rows, length: length, heads: c.KVHeads,
+		unit: c.HeadDim * dtype.Size()}
 	for range 2 * c.Layers {
-		t, err := tensors.FromShapeForBackend(backend, 0, shapes.Make(dtype, rows, c.KVHeads, length, c.HeadDim))
+		t, err := tensors.FromShapeForBackend(backend, 0, shapes.Make(dtype, rows, c.KVHeads, length,
+			c.HeadDim))
 		if err != nil {
 			out.free()
-			return nil, fmt.Errorf("lm: room for a cache of %d rows of %d positions: %w; generate fewer rows at once", rows, length, err)
+			return nil, fmt.Errorf("lm: room for a cache of %d rows of %d positions: %w; generate fewer "+
+				"rows at once", rows, length, err)
 		}
 		out.layers = append(out.layers, t)
 		// what is hidden has weight 0, and 0 times NaN would be NaN
@@ -127,7 +132,9 @@ func (c *cache) add(kv []*tensors.Tensor, positions []int32) error {
 }
 
 // copy opens every tensor of the cache, beside the bytes of the sources.
-func (c *cache) copy(sources []*tensors.Tensor, write func(layer int, to []byte, from [][]byte)) error {
+func (c *cache) copy(
+	sources []*tensors.Tensor, write func(layer int, to []byte, from [][]byte),
+) error {
 	var from [][]byte
 	var open func(i int) error
 	open = func(i int) error {

@@ -49,24 +49,25 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	}
 	// else the compiler merges the weights of many layers first
 	whole := merge(SchedulingBarrier(loraB, x))
-	return custom([]*Node{x, loraA, loraB}, b.matMulWeight(x, whole), nil, func(in []*Node, _, by *Node) []*Node {
-		x, loraA, loraB := in[0], in[1], in[2]
-		u := dot(by, loraB).Product()
-		tT := matMulTransposed(loraA, x, x.DType())
-		dA := MulScalar(dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
-		// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate
-		// of the product.
-		dB := Transpose(MulScalar(dot(tT, by).Product(), scale), 0, 1)
-		if b.checkpoints() { // a second copy of the weights costs more than making it again
-			whole = merge(SchedulingBarrier(loraB, by))
-		}
-		out := 0
-		if b.family.conv1D {
-			out = 1
-		}
-		dx := dot(by, whole).General([]int{1}, nil, []int{out}, nil)
-		return []*Node{dx, dA, dB}
-	})
+	return custom([]*Node{x, loraA, loraB}, b.matMulWeight(x, whole), nil,
+		func(in []*Node, _, by *Node) []*Node {
+			x, loraA, loraB := in[0], in[1], in[2]
+			u := dot(by, loraB).Product()
+			tT := matMulTransposed(loraA, x, x.DType())
+			dA := MulScalar(dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
+			// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate
+			// of the product.
+			dB := Transpose(MulScalar(dot(tT, by).Product(), scale), 0, 1)
+			if b.checkpoints() { // a second copy of the weights costs more than making it again
+				whole = merge(SchedulingBarrier(loraB, by))
+			}
+			out := 0
+			if b.family.conv1D {
+				out = 1
+			}
+			dx := dot(by, whole).General([]int{1}, nil, []int{out}, nil)
+			return []*Node{dx, dA, dB}
+		})
 }
 
 // matMulWeight returns x·Wᵀ, or x·W where the family stores its weights so.
@@ -96,14 +97,16 @@ func (b *block) matMul(x, w *Node, out int) *Node {
 	case x.DType() == dtypes.Float32:
 		return multiply(x, w)
 	case !b.HalfProducts:
-		return ConvertDType(multiply(ConvertDType(x, dtypes.Float32), ConvertDType(w, dtypes.Float32)), x.DType())
+		return ConvertDType(multiply(ConvertDType(x, dtypes.Float32), ConvertDType(w, dtypes.Float32)),
+			x.DType())
 	}
 	y := multiply(x, w)
 	return custom([]*Node{x, w}, y, nil, func(in []*Node, _, by *Node) []*Node {
 		x, w := in[0], in[1]
 		dx := dot(by, w).General([]int{1}, nil, []int{out}, nil)
 		switch {
-		case out == 0 && 4*x.Shape().Dimensions[1] <= by.Shape().Dimensions[1]: // as in merged, the thin matrix first
+		// as in merged, the thin matrix first
+		case out == 0 && 4*x.Shape().Dimensions[1] <= by.Shape().Dimensions[1]:
 			return []*Node{dx, Transpose(dot(asColumns(x), by).Product(), 0, 1)}
 		case out == 0:
 			return []*Node{dx, dot(by, x).General([]int{0}, nil, []int{0}, nil)}
@@ -134,7 +137,8 @@ func matMulTransposed(x, w *Node, dtype dtypes.DType) *Node {
 // large weights takes the time of reading the weights. XLA's library for it on a CPU transposes
 // them first, unless the states lie so that it need not.
 func matMulColumns(w, columns *Node, dtype dtypes.DType) *Node {
-	return Transpose(opaque(withOutput(dot(w, columns), columns.DType(), dtype).General([]int{1}, nil, []int{0}, nil)), 0, 1)
+	return Transpose(opaque(withOutput(dot(w, columns), columns.DType(), dtype).General([]int{1}, nil,
+		[]int{0}, nil)), 0, 1)
 }
 
 // asColumns returns x [M, in] as [in, M].

@@ -65,7 +65,8 @@ func logProbs(hNH *Node, out Output, targetsN *Node) (lpN, expNV, sumN1, slopeNV
 // elementwise and fuses, where Gather's is a scatter.
 func pick(xNV, indexN *Node) *Node {
 	n, v := xNV.Shape().Dimensions[0], xNV.Shape().Dimensions[1]
-	at := Equal(Iota(xNV.Graph(), shapes.Make(dtypes.Int32, n, v), 1), BroadcastToDims(Reshape(indexN, n, 1), n, v))
+	at := Equal(Iota(xNV.Graph(), shapes.Make(dtypes.Int32, n, v), 1),
+		BroadcastToDims(Reshape(indexN, n, 1), n, v))
 	return ReduceSum(Where(at, xNV, ZerosLike(xNV)), -1)
 }
 
@@ -76,12 +77,14 @@ func logProbsFrozen(hNH *Node, out Output, targetsN *Node) *Node {
 	if capSlopeNV != nil {
 		exp = Mul(exp, capSlopeNV)
 	}
-	expected := dot(ConvertDType(exp, hNH.DType()), ConvertDType(frozen.VH, hNH.DType())).General([]int{1}, nil, []int{0}, nil)
+	expected := dot(ConvertDType(exp, hNH.DType()),
+		ConvertDType(frozen.VH, hNH.DType())).General([]int{1}, nil, []int{0}, nil)
 	expected = ConvertDType(expected, dtypes.Float32)
 	expected = Div(expected, BroadcastToDims(sum, expected.Shape().Dimensions...))
 	target := ConvertDType(Gather(frozen.VH, Reshape(targetsN, n, 1)), dtypes.Float32)
 	if capSlopeNV != nil {
-		target = Mul(target, BroadcastToDims(Reshape(pick(capSlopeNV, targetsN), n, 1), target.Shape().Dimensions...))
+		target = Mul(target, BroadcastToDims(Reshape(pick(capSlopeNV, targetsN), n, 1),
+			target.Shape().Dimensions...))
 	}
 	slopeNH := StopGradient(Sub(target, expected))
 	// A term that is zero and whose gradient by h is the slope.

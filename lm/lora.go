@@ -64,7 +64,8 @@ func (l *LoRA) Match(c *Config) ([]string, error) {
 			}
 		}
 		if !any {
-			return nil, fmt.Errorf("lm: LoRA target %q is no linear layer of this %s model: there are %s", target, c.Family, strings.Join(kinds(layers), ", "))
+			return nil, fmt.Errorf("lm: LoRA target %q is no linear layer of this %s model: there are %s",
+				target, c.Family, strings.Join(kinds(layers), ", "))
 		}
 	}
 	var out []string
@@ -74,7 +75,8 @@ func (l *LoRA) Match(c *Config) ([]string, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("lm: LoRA has no targets: name linear layers, such as %s", strings.Join(kinds(layers), ", "))
+		return nil, fmt.Errorf("lm: LoRA has no targets: name linear layers, such as %s",
+			strings.Join(kinds(layers), ", "))
 	}
 	return out, nil
 }
@@ -99,9 +101,11 @@ func (l *LoRA) Params(c *Config) ([]Param, error) {
 	}
 	var out []Param
 	for _, path := range paths {
-		i := slices.IndexFunc(c.linears(), func(l linearLayer) bool { return strings.TrimPrefix(path, c.LayerOf(path)) == l.name })
+		i := slices.IndexFunc(c.linears(),
+			func(l linearLayer) bool { return strings.TrimPrefix(path, c.LayerOf(path)) == l.name })
 		layer := c.linears()[i]
-		out = append(out, Param{Name: path + LoraA, Shape: []int{l.Rank, layer.in}}, Param{Name: path + LoraB, Shape: []int{layer.out, l.Rank}})
+		out = append(out, Param{Name: path + LoraA, Shape: []int{l.Rank, layer.in}},
+			Param{Name: path + LoraB, Shape: []int{layer.out, l.Rank}})
 	}
 	return out, nil
 }

@@ -32,7 +32,8 @@ func (c *Config) Marshal(architecture string) ([]byte, error) {
 		return nil, err
 	}
 	if architecture == "" {
-		return nil, errors.New("lm: config.json: no architecture to save as; want for example LlamaForCausalLM")
+		return nil, errors.New("lm: config.json: no architecture to save as; want for example " +
+			"LlamaForCausalLM")
 	}
 	out := maps.Clone(c.Raw)
 	read := map[string]any{}
@@ -107,7 +108,8 @@ func (c *Config) keys() map[string]any {
 		return id
 	}
 	fam := c.family()
-	keys := map[string]any{"model_type": c.Family, "bos_token_id": token(c.BOS), "pad_token_id": token(c.PAD)}
+	keys := map[string]any{"model_type": c.Family, "bos_token_id": token(c.BOS),
+		"pad_token_id": token(c.PAD)}
 	for _, k := range fam.keys() {
 		keys[k.name] = k.write(c)
 	}
@@ -142,7 +144,8 @@ func (c *Config) keys() map[string]any {
 // called in the file.
 func (c *Config) Hash() string {
 	keys := c.keys()
-	for _, other := range []string{"dtype", "bos_token_id", "eos_token_id", "pad_token_id", "max_position_embeddings"} {
+	for _, other := range []string{"dtype", "bos_token_id", "eos_token_id", "pad_token_id",
+		"max_position_embeddings"} {
 		delete(keys, other)
 	}
 	data, err := json.Marshal(keys)

@@ -55,7 +55,8 @@ func (c *Config) linears() []linearLayer {
 	n := c.family().names
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	all := []linearLayer{
-		{n.q, c.Hidden, q, c.AttentionBias}, {n.k, c.Hidden, kv, c.AttentionBias}, {n.v, c.Hidden, kv, c.AttentionBias},
+		{n.q, c.Hidden, q, c.AttentionBias}, {n.k, c.Hidden, kv, c.AttentionBias},
+		{n.v, c.Hidden, kv, c.AttentionBias},
 		{n.qkv, c.Hidden, q + 2*kv, c.AttentionBias}, {n.o, q, c.Hidden, c.OutputBias},
 		{n.gate, c.Hidden, c.FeedForward, c.MLPBias}, {n.gateUp, c.Hidden, 2 * c.FeedForward, c.MLPBias},
 		{n.up, c.Hidden, c.FeedForward, c.MLPBias}, {n.down, c.FeedForward, c.Hidden, c.MLPBias},

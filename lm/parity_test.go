@@ -24,7 +24,9 @@ func TestForwardParity(t *testing.T) {
 	for _, dir := range shared.Cases(t) {
 		// its heads and gradients are compared where models are opened
 		if filepath.Base(dir) != "adapter" {
-			t.Run(filepath.Base(dir), func(t *testing.T) { forwardParity(t, openDevice(t, shared.CaseDevice(dir)), dir) })
+			t.Run(filepath.Base(dir), func(t *testing.T) {
+				forwardParity(t, openDevice(t, shared.CaseDevice(dir)), dir)
+			})
 		}
 	}
 }
@@ -39,7 +41,9 @@ func openDevice(t testing.TB, name string) *backend.Device {
 }
 
 // forward runs one sequence alone and returns its hidden states and logits.
-func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hiddenTH, logitsTV []float32) {
+func forward(
+	t *testing.T, device *backend.Device, dir string, ids []int32,
+) (hiddenTH, logitsTV []float32) {
 	t.Helper()
 	config, err := lm.LoadConfig(dir)
 	if err != nil {
@@ -55,7 +59,8 @@ func forward(t *testing.T, device *backend.Device, dir string, ids []int32) (hid
 	for i := range positions {
 		positions[i], until[i] = int32(i), int32(len(ids))
 	}
-	args := config.RowInputs(lm.Layout{Stripes: []lm.Stripe{{Rows: 1, Length: len(ids)}}, Tokens: ids, Positions: positions, Until: until})
+	args := config.RowInputs(lm.Layout{Stripes: []lm.Stripe{{Rows: 1, Length: len(ids)}}, Tokens: ids,
+		Positions: positions, Until: until})
 	inputs := len(args)
 	for _, p := range lm.Params(config) {
 		a, err := lm.ReadParam(ck, config, p)
@@ -103,7 +108,8 @@ func forwardParity(t *testing.T, device *backend.Device, dir string) {
 		for side, response := range map[string][]int32{"chosen": p.Chosen, "rejected": p.Rejected} {
 			ids := append(append([]int32{}, p.Prompt...), response...)
 			hidden, logits := forward(t, device, dir, ids)
-			worst = max(worst, within(t, stored, fmt.Sprintf("hidden.%d.%s", i, side), hidden), within(t, stored, fmt.Sprintf("logits.%d.%s", i, side), logits))
+			worst = max(worst, within(t, stored, fmt.Sprintf("hidden.%d.%s", i, side), hidden),
+				within(t, stored, fmt.Sprintf("logits.%d.%s", i, side), logits))
 		}
 	}
 	t.Logf("hidden states and logits: largest difference %.1e", worst)
@@ -162,7 +168,8 @@ func TestRealModels(t *testing.T) {
 				hidden, logits := forward(t, device, dir, c.IDs)
 				h, v := len(hidden)/len(c.IDs), len(logits)/len(c.IDs)
 				for i, nll := range c.NLL {
-					closeTo(t, "token nll", logSumExp(logits[i*v:(i+1)*v])-float64(logits[i*v+int(c.IDs[i+1])]), nll)
+					closeTo(t, "token nll", logSumExp(logits[i*v:(i+1)*v])-float64(logits[i*v+int(c.IDs[i+1])]),
+						nll)
 				}
 				last := logits[len(logits)-v:]
 				for _, top := range c.Top {

@@ -47,7 +47,8 @@ func (c *Config) parseRope(f *fields, fam *family) {
 	}
 	for name, value := range rope.raw {
 		if len(value) > 0 && value[0] == '{' {
-			f.err = fmt.Errorf("%s: settings for each type of layer (%s) are not supported in this family", key, name)
+			f.err = fmt.Errorf("%s: settings for each type of layer (%s) are not supported in this family",
+				key, name)
 			return
 		}
 	}
@@ -99,7 +100,8 @@ func (c *Config) parseLocalRope(f, rope *fields) {
 		case slidingLayer:
 			rope.value(name, &local.raw)
 		default:
-			f.err = fmt.Errorf("rope_parameters: %s is %s, want settings for %s and %s", name, shorten(value), fullLayer, slidingLayer)
+			f.err = fmt.Errorf("rope_parameters: %s is %s, want settings for %s and %s", name,
+				shorten(value), fullLayer, slidingLayer)
 			return
 		}
 	}
@@ -107,7 +109,8 @@ func (c *Config) parseLocalRope(f, rope *fields) {
 	local.value("rope_type", &kind)
 	local.value("rope_theta", &c.LocalRopeTheta)
 	if f.err = errors.Join(rope.err, local.err); f.err == nil && kind != "default" {
-		f.err = fmt.Errorf("rope_parameters: rope_type %q of %s is not supported; supported: default", kind, slidingLayer)
+		f.err = fmt.Errorf("rope_parameters: rope_type %q of %s is not supported; supported: default",
+			kind, slidingLayer)
 	}
 	rope.raw = full.raw
 }
@@ -124,16 +127,19 @@ func (c *Config) validateRope() error {
 		return fmt.Errorf("%s is %g, want a positive number", localThetaKey, c.LocalRopeTheta)
 	}
 	if !fam.localTheta && c.LocalRopeTheta != 0 {
-		return fmt.Errorf("the %s family has no rotary base for its layers with a window; set LocalRopeTheta 0", c.Family)
+		return fmt.Errorf("the %s family has no rotary base for its layers with a window; set "+
+			"LocalRopeTheta 0", c.Family)
 	}
 	if !fam.partial && c.PartialRotary != 0 {
 		return fmt.Errorf("partial_rotary_factor %g is not supported in this family", c.PartialRotary)
 	}
 	if !(c.PartialRotary >= 0 && c.PartialRotary < 1) {
-		return fmt.Errorf("%s is %g, want a share above 0, at most 1", fam.key("partial_rotary_factor"), c.PartialRotary)
+		return fmt.Errorf("%s is %g, want a share above 0, at most 1", fam.key("partial_rotary_factor"),
+			c.PartialRotary)
 	}
 	if dim := c.rotaryDim(); dim%2 != 0 || dim == 0 {
-		return fmt.Errorf("%s %g of head_dim %d rotates %d dimensions, want an even number: the rotary embedding pairs them", fam.key("partial_rotary_factor"), c.PartialRotary, c.HeadDim, dim)
+		return fmt.Errorf("%s %g of head_dim %d rotates %d dimensions, want an even number: the rotary "+
+			"embedding pairs them", fam.key("partial_rotary_factor"), c.PartialRotary, c.HeadDim, dim)
 	}
 	r := c.Rope
 	known := []string{"default", "linear", "llama3"}
@@ -141,7 +147,8 @@ func (c *Config) validateRope() error {
 		known = fam.ropeTypes
 	}
 	if r.Type != "" && !slices.Contains(known, r.Type) {
-		return fmt.Errorf("rope_type %q is not supported; supported: %s", r.Type, strings.Join(known, ", "))
+		return fmt.Errorf("rope_type %q is not supported; supported: %s", r.Type,
+			strings.Join(known, ", "))
 	}
 	if r.Type == "" {
 		return nil
@@ -152,11 +159,14 @@ func (c *Config) validateRope() error {
 	if r.Type == "linear" {
 		return nil
 	}
-	if !positive(r.LowFreqFactor) || !positive(r.HighFreqFactor) || r.HighFreqFactor <= r.LowFreqFactor {
-		return fmt.Errorf("rope llama3: low_freq_factor %g and high_freq_factor %g, want positive numbers, the second larger", r.LowFreqFactor, r.HighFreqFactor)
+	if !positive(r.LowFreqFactor) || !positive(r.HighFreqFactor) ||
+		r.HighFreqFactor <= r.LowFreqFactor {
+		return fmt.Errorf("rope llama3: low_freq_factor %g and high_freq_factor %g, want positive "+
+			"numbers, the second larger", r.LowFreqFactor, r.HighFreqFactor)
 	}
 	if r.OriginalMaxPositions <= 0 {
-		return fmt.Errorf("rope llama3: original_max_position_embeddings is %d, want a positive number", r.OriginalMaxPositions)
+		return fmt.Errorf("rope llama3: original_max_position_embeddings is %d, want a positive number",
+			r.OriginalMaxPositions)
 	}
 	return nil
 }

@@ -146,7 +146,8 @@ func rotations(positions []int32, inverse []float64) []any {
 			cos[i*half+d], sin[i*half+d] = float32(c), float32(s)
 		}
 	}
-	return []any{tensors.FromFlatDataAndDimensions(cos, len(positions), half), tensors.FromFlatDataAndDimensions(sin, len(positions), half)}
+	return []any{tensors.FromFlatDataAndDimensions(cos, len(positions), half),
+		tensors.FromFlatDataAndDimensions(sin, len(positions), half)}
 }
 
 // single are rows of one token each, at the given positions.
@@ -155,5 +156,6 @@ func single(tokens, positions []int32) Layout {
 	for i := range until {
 		until[i] = int32(i + 1)
 	}
-	return Layout{Stripes: []Stripe{{len(tokens), 1}}, Tokens: tokens, Positions: positions, Until: until}
+	return Layout{Stripes: []Stripe{{len(tokens), 1}}, Tokens: tokens, Positions: positions,
+		Until: until}
 }

@@ -40,7 +40,8 @@ func TestRotations(t *testing.T) {
 	inverse := []float64{1, 0.125, 1e-4}
 	positions := []int32{0, 5, 2000, 5}
 	angles := rotations(positions, inverse)
-	cos, sin := tensors.MustCopyFlatData[float32](angles[0].(*tensors.Tensor)), tensors.MustCopyFlatData[float32](angles[1].(*tensors.Tensor))
+	cos, sin := tensors.MustCopyFlatData[float32](angles[0].(*tensors.Tensor)),
+		tensors.MustCopyFlatData[float32](angles[1].(*tensors.Tensor))
 	for i, p := range positions {
 		for d, f := range inverse {
 			c, s := math.Cos(float64(p)*f), math.Sin(float64(p)*f)

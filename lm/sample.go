@@ -27,7 +27,8 @@ type Sampling struct {
 func (s Sampling) Check() error {
 	switch {
 	case !(s.RepetitionPenalty >= 0 && s.RepetitionPenalty < math.Inf(1)):
-		return fmt.Errorf("repetition penalty is %g, want a positive number, or 0 for none", s.RepetitionPenalty)
+		return fmt.Errorf("repetition penalty is %g, want a positive number, or 0 for none",
+			s.RepetitionPenalty)
 	case !(s.Temperature >= 0 && s.Temperature < math.Inf(1)):
 		return fmt.Errorf("temperature is %g, want a positive number, or 0 for greedy", s.Temperature)
 	case s.TopK < 0:
@@ -80,7 +81,8 @@ type draw struct {
 // error.
 func (s *sampler) next(logits []float32, sum float32) (draw, error) {
 	if sum-sum != 0 {
-		return draw{}, fmt.Errorf("lm: the model's logits are no numbers (their log-sum-exp is %v): its weights are damaged", sum)
+		return draw{}, fmt.Errorf("lm: the model's logits are no numbers (their log-sum-exp is %v): its "+
+			"weights are damaged", sum)
 	}
 	d := draw{}
 	if s.Temperature == 0 {
@@ -106,7 +108,8 @@ func (s *sampler) greedy(logits []float32) int32 {
 		}
 	}
 	for token := range s.seen {
-		if x := float32(s.penalized(float64(logits[token]))); x > largest || x == largest && token < best {
+		if x := float32(s.penalized(float64(logits[token]))); x > largest || x == largest &&
+			token < best {
 			best, largest = token, x
 		}
 	}

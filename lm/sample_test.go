@@ -30,7 +30,8 @@ func TestStoredSampling(t *testing.T) {
 		}
 		for token, want := range c.Probabilities {
 			if !(math.Abs(got[token]-want) <= 1e-6) || (got[token] == 0) != (want == 0) {
-				t.Errorf("%+v: token %d has probability %g, transformers has %g", c.Settings, token, got[token], want)
+				t.Errorf("%+v: token %d has probability %g, transformers has %g", c.Settings, token, got[token],
+					want)
 			}
 		}
 	}
@@ -55,14 +56,16 @@ func TestDrawFrequencies(t *testing.T) {
 			t.Fatal(err)
 		}
 		counts[d.token]++
-		if math.Abs(d.drawn-math.Log(want[d.token])) > 1e-12 || math.Abs(d.logp-(float64(logits[d.token])-logSum(logits))) > 1e-6 {
+		if math.Abs(d.drawn-math.Log(want[d.token])) > 1e-12 ||
+			math.Abs(d.logp-(float64(logits[d.token])-logSum(logits))) > 1e-6 {
 			t.Fatalf("token %d: log-probabilities %g and %g", d.token, d.logp, d.drawn)
 		}
 	}
 	for token := range logits {
 		p := want[int32(token)]
 		if deviation := math.Sqrt(n * p * (1 - p)); math.Abs(counts[int32(token)]-n*p) > 5*deviation {
-			t.Errorf("token %d was drawn %g times, expected %g ± %g", token, counts[int32(token)], n*p, deviation)
+			t.Errorf("token %d was drawn %g times, expected %g ± %g", token, counts[int32(token)], n*p,
+				deviation)
 		}
 	}
 }
@@ -85,10 +88,12 @@ func TestGreedyPenalty(t *testing.T) {
 			t.Errorf("penalty %g: token %d, want %d", s.RepetitionPenalty, got, want)
 		}
 	}
-	if got := newSampler(Sampling{RepetitionPenalty: 2}, []int32{0, 1}).greedy([]float32{-1, -1.5}); got != 0 {
+	if got := newSampler(Sampling{RepetitionPenalty: 2},
+		[]int32{0, 1}).greedy([]float32{-1, -1.5}); got != 0 {
 		t.Errorf("where all are penalized, token %d, want 0", got)
 	}
-	if _, err := newSampler(Sampling{}, nil).next([]float32{float32(math.NaN())}, float32(math.NaN())); err == nil {
+	if _, err := newSampler(Sampling{}, nil).next([]float32{float32(math.NaN())},
+		float32(math.NaN())); err == nil {
 		t.Error("a logit that is no number was accepted")
 	}
 }

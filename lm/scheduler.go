@@ -54,7 +54,9 @@ type row struct {
 	cached  int // positions in the cache: prompt and response but for the last token
 }
 
-func (g *Generator) newRun(weights []any, requests []Request, done func(int, Sequence) error) (*run, error) {
+func (g *Generator) newRun(
+	weights []any, requests []Request, done func(int, Sequence) error,
+) (*run, error) {
 	r := &run{Generator: g, weights: weights, requests: slices.Clone(requests), done: done}
 	byPrompt := map[string]*waiting{}
 	longest := g.MinCacheLen
@@ -86,7 +88,8 @@ func (g *Generator) newRun(weights []any, requests []Request, done func(int, Seq
 			g.cache = nil
 		}
 		var err error
-		if g.cache, err = newCache(g.backend, g.decoder.Config, g.decoder.DType, rows, length, g.shared); err != nil {
+		if g.cache, err = newCache(g.backend, g.decoder.Config, g.decoder.DType, rows, length,
+			g.shared); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +133,8 @@ func (r *run) admit() error {
 				r.queue = r.queue[1:]
 			}
 			q := r.requests[request]
-			r.rows[free[0]] = &row{request: request, Request: q, sampler: newSampler(q.Sampling, q.Prompt), cached: len(q.Prompt)}
+			r.rows[free[0]] = &row{request: request, Request: q, sampler: newSampler(q.Sampling, q.Prompt),
+				cached: len(q.Prompt)}
 			r.active++
 			fills, began = append(fills, fill{free[0], w.from, len(w.prompt)}), append(began, free[0])
 			// The first token comes from the prompt's own logits.
@@ -169,7 +173,8 @@ func (r *run) runPrompts(free int) error {
 		n, positions, requests = n+1, positions+len(w.prompt), requests+len(w.requests)
 	}
 	length := roundUp(positions, leastPrefill)
-	tokens, places, until, last := make([]int32, length), make([]int32, length), make([]int32, length), make([]int32, len(r.rows))
+	tokens, places, until, last := make([]int32, length), make([]int32, length), make([]int32, length),
+		make([]int32, len(r.rows))
 	at := 0
 	for i, w := range r.queue[:n] {
 		w.from = at
@@ -260,7 +265,8 @@ func (at *row) draw(logits []float32, sum float32) error {
 	if err != nil {
 		return err
 	}
-	at.Tokens, at.LogP, at.Drawn = append(at.Tokens, d.token), append(at.LogP, float32(d.logp)), append(at.Drawn, float32(d.drawn))
+	at.Tokens, at.LogP, at.Drawn = append(at.Tokens, d.token), append(at.LogP, float32(d.logp)),
+		append(at.Drawn, float32(d.drawn))
 	return nil
 }
 

@@ -91,17 +91,21 @@ func (c *Config) parseWindows(f *fields, fam *family) {
 			case slidingLayer, fullLayer:
 				given[layer] = kind == slidingLayer
 			default:
-				f.err = fmt.Errorf("layer_types: layer %d is %q; supported: %s, %s", layer, kind, fullLayer, slidingLayer)
+				f.err = fmt.Errorf("layer_types: layer %d is %q; supported: %s, %s", layer, kind, fullLayer,
+					slidingLayer)
 				return
 			}
 		}
 		if fam.windows == allWindowed {
 			if c.Window > 0 && !slices.Equal(given, windowed) {
-				f.err = fmt.Errorf("layer_types with %s beside a sliding_window is not supported in the %s family, where the window is every layer's", fullLayer, c.Family)
+				f.err = fmt.Errorf("layer_types with %s beside a sliding_window is not supported in the %s "+
+					"family, where the window is every layer's", fullLayer, c.Family)
 				return
 			}
 		} else if c.Window == 0 && slices.Contains(given, true) {
-			f.err = fmt.Errorf("layer_types has %s, but there is no sliding_window, or use_sliding_window is false", slidingLayer)
+			f.err = fmt.Errorf(
+				"layer_types has %s, but there is no sliding_window, or use_sliding_window is false",
+				slidingLayer)
 			return
 		}
 		windowed = given
@@ -143,7 +147,8 @@ func (c *Config) validateWindows() error {
 	case c.Window > 0 && fam.windows == neverWindowed:
 		return fmt.Errorf("the %s family has no sliding window; set Window 0", c.Family)
 	case c.Windowed != nil && len(c.Windowed) != c.Layers:
-		return fmt.Errorf("the field Windowed tells of %d layers, there are %d", len(c.Windowed), c.Layers)
+		return fmt.Errorf("the field Windowed tells of %d layers, there are %d", len(c.Windowed),
+			c.Layers)
 	case fam.windows == allWindowed && slices.Contains(c.Windowed, false):
 		return fmt.Errorf("in the %s family the window is every layer's; leave Windowed nil", c.Family)
 	}

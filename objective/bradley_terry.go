@@ -25,7 +25,9 @@ func BradleyTerryValue(margin float64, link Link) float64 { return link.LossValu
 func Margin(marginC, statedC *Node, link Link) *Node { return link.Loss(Sub(marginC, statedC)) }
 
 // MarginValue is [Margin] of one comparison.
-func MarginValue(margin, stated float64, link Link) float64 { return link.LossValue(margin - stated) }
+func MarginValue(margin, stated float64, link Link) float64 {
+	return link.LossValue(margin - stated)
+}
 
 // Scaled counts a comparison m times, m being the margin that the data states
 // (HelpSteer2-Preference, arXiv 2410.01257, section 3.2):
@@ -34,7 +36,9 @@ func MarginValue(margin, stated float64, link Link) float64 { return link.LossVa
 func Scaled(marginC, statedC *Node, link Link) *Node { return Mul(statedC, link.Loss(marginC)) }
 
 // ScaledValue is [Scaled] of one comparison.
-func ScaledValue(margin, stated float64, link Link) float64 { return stated * link.LossValue(margin) }
+func ScaledValue(margin, stated float64, link Link) float64 {
+	return stated * link.LossValue(margin)
+}
 
 // Smoothed is the cross-entropy with a label that is right with probability 1 − ε:
 //
@@ -42,7 +46,8 @@ func ScaledValue(margin, stated float64, link Link) float64 { return stated * li
 //
 // On the policy's margin it is cDPO (Mitchell, A note on DPO with noisy preferences, 2023).
 func Smoothed(marginC *Node, smoothing float64, link Link) *Node {
-	return Add(MulScalar(link.Loss(marginC), 1-smoothing), MulScalar(link.Loss(Neg(marginC)), smoothing))
+	return Add(MulScalar(link.Loss(marginC), 1-smoothing),
+		MulScalar(link.Loss(Neg(marginC)), smoothing))
 }
 
 // SmoothedValue is [Smoothed] of one margin.
@@ -57,7 +62,8 @@ func SmoothedValue(margin, smoothing float64, link Link) float64 {
 //
 // On the policy's margin it is robust DPO.
 func Robust(marginC *Node, rate float64, link Link) *Node {
-	return Sub(MulScalar(link.Loss(marginC), (1-rate)/(1-2*rate)), MulScalar(link.Loss(Neg(marginC)), rate/(1-2*rate)))
+	return Sub(MulScalar(link.Loss(marginC), (1-rate)/(1-2*rate)),
+		MulScalar(link.Loss(Neg(marginC)), rate/(1-2*rate)))
 }
 
 // RobustValue is [Robust] of one margin.
@@ -68,7 +74,9 @@ func RobustValue(margin, rate float64, link Link) float64 {
 // Hinge is zero from the width γ on (Cortes and Vapnik, Machine Learning 1995):
 //
 //	ℓ = max(0, γ − Δ)
-func Hinge(marginC *Node, width float64) *Node { return MaxScalar(AddScalar(Neg(marginC), width), 0.0) }
+func Hinge(marginC *Node, width float64) *Node {
+	return MaxScalar(AddScalar(Neg(marginC), width), 0.0)
+}
 
 // HingeValue is [Hinge] of one margin.
 func HingeValue(margin, width float64) float64 { return math.Max(0, width-margin) }

@@ -13,7 +13,8 @@ func weight(x float64) bool { return x >= 0 && x < math.Inf(1) }
 // reads.
 func (h Hybrid) Check() error {
 	if !weight(h.RewardWeight) || !weight(h.PolicyWeight) || !h.UsesScore() && !h.UsesPolicy() {
-		return fmt.Errorf("reward_weight is %g and policy_weight %g: neither may be negative, one must be positive", h.RewardWeight, h.PolicyWeight)
+		return fmt.Errorf("reward_weight is %g and policy_weight %g: neither may be negative, one must "+
+			"be positive", h.RewardWeight, h.PolicyWeight)
 	}
 	reward, err := parseMix("reward", h.Reward, rewardLosses)
 	if err != nil {
@@ -51,10 +52,12 @@ func (h Hybrid) checkRanges() error {
 	}
 	for _, s := range []setting{{"smoothing", h.Smoothing}, {"noise_rate", h.NoiseRate}} {
 		if !(s.value >= 0 && s.value < 0.5) {
-			return fmt.Errorf("%s is %g, a share of wrong labels from 0 to below 0.5 is wanted", s.key, s.value)
+			return fmt.Errorf("%s is %g, a share of wrong labels from 0 to below 0.5 is wanted", s.key,
+				s.value)
 		}
 	}
-	for _, s := range []setting{{"gamma", h.Gamma}, {"center", h.Center}, {"batch_sum", h.BatchSum}, {"l2", h.L2}} {
+	for _, s := range []setting{{"gamma", h.Gamma}, {"center", h.Center}, {"batch_sum", h.BatchSum},
+		{"l2", h.L2}} {
 		if !weight(s.value) {
 			return fmt.Errorf("%s is %g, 0 or more is wanted", s.key, s.value)
 		}
@@ -64,7 +67,8 @@ func (h Hybrid) checkRanges() error {
 	case !(h.TieRate > 0 && h.TieRate < 1):
 		return fmt.Errorf("tie_rate is %g, a probability between 0 and 1 is wanted", h.TieRate)
 	case !slices.Contains(sources, h.Explicit):
-		return fmt.Errorf("explicit %q is not known: there are %s", h.Explicit, strings.Join(sources, ", "))
+		return fmt.Errorf("explicit %q is not known: there are %s", h.Explicit,
+			strings.Join(sources, ", "))
 	}
 	return nil
 }
@@ -79,15 +83,18 @@ func (h Hybrid) checkUses(named []share) error {
 		got any
 	}{
 		{"link", h.Link != d.Link, h.Link}, {"link_scale", h.LinkScale != d.LinkScale, h.LinkScale},
-		{"learn_scale", h.LearnScale, h.LearnScale}, {"margin", h.Margin != d.Margin, h.Margin}, {"gamma", h.Gamma != d.Gamma, h.Gamma},
-		{"smoothing", h.Smoothing != 0, h.Smoothing}, {"noise_rate", h.NoiseRate != 0, h.NoiseRate}, {"tie_rate", h.TieRate != d.TieRate, h.TieRate},
+		{"learn_scale", h.LearnScale, h.LearnScale}, {"margin", h.Margin != d.Margin, h.Margin},
+		{"gamma", h.Gamma != d.Gamma, h.Gamma},
+		{"smoothing", h.Smoothing != 0, h.Smoothing}, {"noise_rate", h.NoiseRate != 0, h.NoiseRate},
+		{"tie_rate", h.TieRate != d.TieRate, h.TieRate},
 		{"eta", h.Eta != d.Eta, h.Eta}, {"explicit", h.Explicit != d.Explicit, h.Explicit},
 		{"desirable_weight", h.DesirableWeight != d.DesirableWeight, h.DesirableWeight},
 		{"undesirable_weight", h.UndesirableWeight != d.UndesirableWeight, h.UndesirableWeight},
 	}
 	for _, c := range changed {
 		if c.is && !slices.ContainsFunc(named, func(s share) bool { return uses(s.loss, c.key) }) {
-			return fmt.Errorf("%s is %v, but reward %q and policy %q do not read it: those that do are %s", c.key, c.got, h.Reward, h.Policy, readers(c.key))
+			return fmt.Errorf("%s is %v, but reward %q and policy %q do not read it: those that do are %s",
+				c.key, c.got, h.Reward, h.Policy, readers(c.key))
 		}
 	}
 	return nil
@@ -113,16 +120,22 @@ func (h Hybrid) checkTogether(reward, policy []share) error {
 	if err := h.checkRegression(reward, policy); err != nil {
 		return err
 	}
-	wantsScore := slices.ContainsFunc(policy, func(s share) bool { return s.explicit }) && h.Explicit != ExplicitData
+	wantsScore := slices.ContainsFunc(policy, func(s share) bool { return s.explicit }) &&
+		h.Explicit != ExplicitData
 	switch {
 	case h.UsesPolicy() && wantsScore && !h.UsesScore():
-		return fmt.Errorf("explicit is %q but reward_weight is 0: the score head that policy %q is drawn to would not be trained", h.Explicit, h.Policy)
+		return fmt.Errorf("explicit is %q but reward_weight is 0: the score head that policy %q is "+
+			"drawn to would not be trained", h.Explicit, h.Policy)
 	case (h.Kind == Alternate || h.Kind == Elastic) && (!h.UsesScore() || !h.UsesPolicy()):
-		return fmt.Errorf("schedule %q alternates two losses, but reward_weight is %g and policy_weight %g: both must be positive", h.Kind, h.RewardWeight, h.PolicyWeight)
+		return fmt.Errorf("schedule %q alternates two losses, but reward_weight is %g and policy_weight "+
+			"%g: both must be positive", h.Kind, h.RewardWeight, h.PolicyWeight)
 	case h.Kind == Complement && h.PolicyWeight > 1:
-		return fmt.Errorf("schedule is complement, 1 − α and α, but policy_weight is %g: at most 1 is wanted", h.PolicyWeight)
+		return fmt.Errorf(
+			"schedule is complement, 1 − α and α, but policy_weight is %g: at most 1 is wanted",
+			h.PolicyWeight)
 	case h.Kind == Ramp && !h.UsesPolicy():
-		return fmt.Errorf("schedule is ramp, but policy_weight, where it leads, is 0: give it a positive one")
+		return fmt.Errorf("schedule is ramp, but policy_weight, where it leads, is 0: give it a " +
+			"positive one")
 	}
 	return nil
 }

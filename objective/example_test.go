@@ -12,7 +12,8 @@ var logistic = objective.Link{Name: objective.LogisticLink, Scale: 1}
 
 func ExampleLink_LossValue() {
 	// A comparison that contradicts the rewards by 5, perhaps a mislabelled one, under every name.
-	for _, name := range []string{objective.GaussianLink, objective.LaplaceLink, objective.LogisticLink, objective.StudentLink, objective.CauchyLink} {
+	for _, name := range []string{objective.GaussianLink, objective.LaplaceLink,
+		objective.LogisticLink, objective.StudentLink, objective.CauchyLink} {
 		fmt.Printf("%s %.3f\n", name, objective.Link{Name: name, Scale: 1, DF: 3}.LossValue(-5))
 	}
 	// Output:
@@ -48,7 +49,8 @@ func ExampleUncertainValue() {
 
 func ExampleMarginValue() {
 	// The chosen response is ahead by 2, where the data says 1 or 3.
-	fmt.Printf("%.4f %.4f\n", objective.MarginValue(2, 1, logistic), objective.MarginValue(2, 3, logistic))
+	fmt.Printf("%.4f %.4f\n", objective.MarginValue(2, 1, logistic),
+		objective.MarginValue(2, 3, logistic))
 	// Output: 0.3133 1.3133
 }
 
@@ -83,31 +85,36 @@ func ExampleHingeValue() {
 
 func ExampleNormalizedValue() {
 	// Rewards ten times as large gain nothing.
-	fmt.Printf("%.3f %.3f\n", objective.NormalizedValue(2, -1, logistic), objective.NormalizedValue(20, -10, logistic))
+	fmt.Printf("%.3f %.3f\n", objective.NormalizedValue(2, -1, logistic),
+		objective.NormalizedValue(20, -10, logistic))
 	// Output: 0.233 0.232
 }
 
 func ExampleEurusValue() {
 	// The same margin, with rewards on both sides of zero and on one.
-	fmt.Printf("%.4f %.4f\n", objective.EurusValue(1, -1, logistic), objective.EurusValue(3, 1, logistic))
+	fmt.Printf("%.4f %.4f\n", objective.EurusValue(1, -1, logistic),
+		objective.EurusValue(3, 1, logistic))
 	// Output: 0.7535 1.4888
 }
 
 func ExamplePlackettLuceValue() {
 	// Three responses in the order 0, 1, 2: the choice of the first out of three, then of the second
 	// out of two.
-	fmt.Printf("%.4f\n", objective.PlackettLuceValue([]float64{2, 1, 0}, [][2]int{{0, 1}, {0, 2}, {1, 2}}))
+	fmt.Printf("%.4f\n", objective.PlackettLuceValue([]float64{2, 1, 0},
+		[][2]int{{0, 1}, {0, 2}, {1, 2}}))
 	// Output: 0.7209
 }
 
 func ExampleRaoKupperValue() {
 	// Between equals a tie has the probability 1/3: −log ⅓ each.
-	fmt.Printf("%.4f %.4f\n", objective.RaoKupperValue(0, false, 1.0/3), objective.RaoKupperValue(0, true, 1.0/3))
+	fmt.Printf("%.4f %.4f\n", objective.RaoKupperValue(0, false, 1.0/3),
+		objective.RaoKupperValue(0, true, 1.0/3))
 	// Output: 1.0986 1.0986
 }
 
 func ExampleDavidsonValue() {
-	fmt.Printf("%.4f %.4f\n", objective.DavidsonValue(2, false, 1.0/3), objective.DavidsonValue(2, true, 1.0/3))
+	fmt.Printf("%.4f %.4f\n", objective.DavidsonValue(2, false, 1.0/3),
+		objective.DavidsonValue(2, true, 1.0/3))
 	// Output: 0.4076 1.4076
 }
 
@@ -175,7 +182,8 @@ func ExampleRewardAwareValue() {
 	for _, distance := range []string{"sq", "bwd-kl", "fwd-kl"} {
 		fmt.Printf("%s %.4f\n", distance, objective.RewardAwareValue(1, 2, distance))
 	}
-	fmt.Printf("%.4f %.4f\n", objective.RewardAwareValue(1, 1e9, "bwd-kl"), objective.BradleyTerryValue(1, logistic))
+	fmt.Printf("%.4f %.4f\n", objective.RewardAwareValue(1, 1e9, "bwd-kl"),
+		objective.BradleyTerryValue(1, logistic))
 	// Output:
 	// sq 0.5000
 	// bwd-kl 0.0671
@@ -184,7 +192,8 @@ func ExampleRewardAwareValue() {
 }
 
 func ExampleRewardAwareGroupValue() {
-	fmt.Printf("%.4f\n", objective.RewardAwareGroupValue([]float64{1, 0, 0}, []float64{2, 1, 0}, "bwd-kl"))
+	fmt.Printf("%.4f\n", objective.RewardAwareGroupValue([]float64{1, 0, 0}, []float64{2, 1, 0},
+		"bwd-kl"))
 	// Output: 0.0538
 }
 
@@ -200,7 +209,8 @@ func ExampleHybrid_Value() {
 
 func ExampleHybrid_Check() {
 	h := objective.Default()
-	h.Reward, h.Policy, h.Link = "bradley-terry + 0.5 hinge", "rpo-bwd-kl + 0.1 sft", objective.StudentLink
+	h.Reward, h.Policy, h.Link = "bradley-terry + 0.5 hinge", "rpo-bwd-kl + 0.1 sft",
+		objective.StudentLink
 	fmt.Println(h.Check(), h.UsesReference(), h.UsesMargins())
 	// Output: <nil> true true
 }

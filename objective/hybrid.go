@@ -61,9 +61,11 @@ const (
 // Default is the paper's: w 1, α 0.2, β 0.1.
 func Default() Hybrid {
 	return Hybrid{
-		RewardWeight: 1, PolicyWeight: 0.2, Reward: "bradley-terry", Policy: DPO, Beta: 0.1, Link: LogisticLink, LinkScale: 1, LinkDF: 3,
-		Margin: 1, TieRate: 1.0 / 3, Eta: 1, Explicit: ExplicitData, DesirableWeight: 1, UndesirableWeight: 1,
-		Schedule: Schedule{Kind: Constant, Share: 0.5, Steps: 1},
+		RewardWeight: 1, PolicyWeight: 0.2, Reward: "bradley-terry", Policy: DPO, Beta: 0.1,
+		Link: LogisticLink, LinkScale: 1, LinkDF: 3,
+		Margin: 1, TieRate: 1.0 / 3, Eta: 1, Explicit: ExplicitData, DesirableWeight: 1,
+		UndesirableWeight: 1,
+		Schedule:          Schedule{Kind: Constant, Share: 0.5, Steps: 1},
 	}
 }
 
@@ -127,7 +129,9 @@ func (h Hybrid) UsesAttributes() bool { return h.anyOver(overAttributes) }
 // UsesMismatched says whether the loss needs responses to other prompts: see [ReferencePoint].
 func (h Hybrid) UsesMismatched() bool { return h.anyActive(func(l loss) bool { return l.mismatched }) }
 
-func (h Hybrid) anyOver(u unit) bool { return h.anyActive(func(l loss) bool { return l.over == u }) }
+func (h Hybrid) anyOver(u unit) bool {
+	return h.anyActive(func(l loss) bool { return l.over == u })
+}
 
 // Learns says whether the objective has a parameter of its own, the logarithm of the link's scale.
 func (h Hybrid) Learns() bool { return h.LearnScale && h.UsesScore() }
@@ -153,7 +157,8 @@ func (h Hybrid) stopped(score *Node) *Node {
 func (h Hybrid) Loss(in Readout) Losses {
 	zero := ScalarZero(in.WeightC.Graph(), dtypes.Float32)
 	zeroC := ZerosLike(in.WeightC)
-	out := Losses{Total: zero, Reward: zero, Policy: zero, RewardMarginC: zeroC, LogRatioMarginC: zeroC}
+	out := Losses{Total: zero, Reward: zero, Policy: zero, RewardMarginC: zeroC,
+		LogRatioMarginC: zeroC}
 	if in.TieC == nil {
 		in.TieC = zeroC
 	}
@@ -259,7 +264,8 @@ func (h Hybrid) value(groups []Group, w, alpha float64) (total, reward, policy f
 	var chosen, rejected []float64
 	for _, g := range groups {
 		for _, c := range g.Comparisons {
-			chosen, rejected = append(chosen, g.side(c.Chosen).score), append(rejected, g.side(c.Rejected).score)
+			chosen, rejected = append(chosen, g.side(c.Chosen).score),
+				append(rejected, g.side(c.Rejected).score)
 		}
 	}
 	units := map[unit]int{
@@ -331,5 +337,6 @@ func (h Hybrid) Bounded() bool { return !h.anyActive(func(l loss) bool { return 
 // Plain says whether the first loss is (w + α) ln 2 whatever the data: both losses are negative
 // log-likelihoods of comparisons alone.
 func (h Hybrid) Plain() bool {
-	return h.Kind == Constant && strings.TrimSpace(h.Reward) == "bradley-terry" && strings.TrimSpace(h.Policy) == DPO
+	return h.Kind == Constant && strings.TrimSpace(h.Reward) == "bradley-terry" &&
+		strings.TrimSpace(h.Policy) == DPO
 }

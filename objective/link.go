@@ -82,7 +82,8 @@ func (l Link) curve(z *Node) (loss, slope *Node) {
 		x := MulScalar(abs, math.Sqrt2/2)
 		t := Inverse(AddScalar(MulScalar(x, 0.5), 1))
 		// log(erfc(x)/2) + x²
-		scaled := Sub(Add(Log(t), polynomial(t, erfcCoefficients)), Scalar(z.Graph(), z.DType(), math.Ln2))
+		scaled := Sub(Add(Log(t), polynomial(t, erfcCoefficients)),
+			Scalar(z.Graph(), z.DType(), math.Ln2))
 		tail = Sub(Mul(x, x), scaled)
 		logDensity = SubScalar(Neg(Mul(x, x)), 0.5*math.Log(2*math.Pi))
 		// f/F of the lower tail without the two x², which would cancel.
@@ -103,7 +104,8 @@ func (l Link) curve(z *Node) (loss, slope *Node) {
 	return Where(negative, tail, upper), Where(negative, slope, upperSlope)
 }
 
-var erfcCoefficients = []float64{-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277}
+var erfcCoefficients = []float64{-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806,
+	0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277}
 
 // polynomial is Σ cₙ xⁿ.
 func polynomial(x *Node, c []float64) *Node {

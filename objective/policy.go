@@ -63,7 +63,9 @@ func IdentityPreferenceFull(marginC *Node, beta float64) *Node {
 }
 
 // IdentityPreferenceFullValue is [IdentityPreferenceFull] of one margin.
-func IdentityPreferenceFullValue(margin, beta float64) float64 { return math.Pow(beta*margin-0.5, 2) }
+func IdentityPreferenceFullValue(margin, beta float64) float64 {
+	return math.Pow(beta*margin-0.5, 2)
+}
 
 // SimplePreference is SimPO (arXiv 2405.14734, equation 6): no reference, a token's mean
 // log-probability, and a target margin γ. The margin is log π(y_c|x)/|y_c| − log π(y_r|x)/|y_r|.

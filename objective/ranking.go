@@ -27,14 +27,16 @@ func PlackettLuce(scoreS, chosenC, rejectedC, validC *Node) *Node {
 		return BroadcastToDims(Reshape(x, 1, n), n, n)
 	}
 	chosenScoreC := at(scoreS, chosenC)
-	same := LogicalAnd(Equal(square(chosenC, 0), square(chosenC, 1)), GreaterThan(square(validC, 1), ScalarZero(validC.Graph(), validC.DType())))
+	same := LogicalAnd(Equal(square(chosenC, 0), square(chosenC, 1)),
+		GreaterThan(square(validC, 1), ScalarZero(validC.Graph(), validC.DType())))
 	// What is not in the choice stands in it with the response's own reward, which no exponential
 	// overflows by.
 	own := square(chosenScoreC, 0)
 	others := Where(same, square(at(scoreS, rejectedC), 1), own)
 	largest := StopGradient(Max(chosenScoreC, ReduceMax(others, -1)))
 	exponentials := Exp(Sub(others, square(largest, 0)))
-	sum := Add(Exp(Sub(chosenScoreC, largest)), ReduceSum(Where(same, exponentials, ZerosLike(exponentials)), -1))
+	sum := Add(Exp(Sub(chosenScoreC, largest)),
+		ReduceSum(Where(same, exponentials, ZerosLike(exponentials)), -1))
 	choice := Sub(Add(Log(sum), largest), chosenScoreC)
 	size := ReduceSum(Where(same, OnesLike(others), ZerosLike(others)), -1)
 	return Div(choice, MaxScalar(size, 1.0))

@@ -109,7 +109,8 @@ func (g Group) side(k int) side {
 		}
 		return x[k]
 	}
-	s := side{score: of(g.Scores), logVar: of(g.LogVars), logp: of(g.Logps), ref: of(g.RefLogps), tokens: 1}
+	s := side{score: of(g.Scores), logVar: of(g.LogVars), logp: of(g.Logps), ref: of(g.RefLogps),
+		tokens: 1}
 	if g.Tokens != nil {
 		s.tokens = max(1, float64(g.Tokens[k]))
 	}
@@ -117,5 +118,6 @@ func (g Group) side(k int) side {
 }
 
 func (g Group) pair(c Comparison, link Link) pair {
-	return pair{chosen: g.side(c.Chosen), rejected: g.side(c.Rejected), margin: c.Margin, tie: c.Tie, link: link}
+	return pair{chosen: g.side(c.Chosen), rejected: g.side(c.Rejected), margin: c.Margin, tie: c.Tie,
+		link: link}
 }

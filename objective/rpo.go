@@ -63,14 +63,16 @@ func RewardAwareValue(implicit, explicit float64, distance string) float64 {
 // is counted once, spread evenly over its comparisons, [C].
 func RewardAwareGroup(implicitS, explicitS, groupS, chosenC, validC *Node, distance string) *Node {
 	s, c := groupS.Shape().Size(), chosenC.Shape().Size()
-	same := Equal(BroadcastToDims(Reshape(groupS, s, 1), s, s), BroadcastToDims(Reshape(groupS, 1, s), s, s))
+	same := Equal(BroadcastToDims(Reshape(groupS, s, 1), s, s),
+		BroadcastToDims(Reshape(groupS, 1, s), s, s))
 	across := func(xS *Node) *Node { return BroadcastToDims(Reshape(xS, 1, s), s, s) }
 	sum := func(xSS *Node) *Node { return ReduceSum(Where(same, xSS, ZerosLike(xSS)), -1) }
 	logSoftmax := func(xS *Node) *Node {
 		own := BroadcastToDims(Reshape(xS, s, 1), s, s)
 		inside := Where(same, across(xS), own)
 		largest := StopGradient(ReduceMax(inside, -1))
-		return Sub(Sub(xS, largest), Log(sum(Exp(Sub(inside, BroadcastToDims(Reshape(largest, s, 1), s, s))))))
+		return Sub(
+			Sub(xS, largest), Log(sum(Exp(Sub(inside, BroadcastToDims(Reshape(largest, s, 1), s, s))))))
 	}
 	var lossS *Node // a slot's part of its group's loss
 	switch distance {
@@ -86,10 +88,12 @@ func RewardAwareGroup(implicitS, explicitS, groupS, chosenC, validC *Node, dista
 		lossS = Mul(Exp(p), Sub(p, q))
 	}
 	groupC := at(groupS, chosenC)
-	of := Equal(BroadcastToDims(Reshape(groupC, c, 1), c, s), BroadcastToDims(Reshape(groupS, 1, s), c, s))
+	of := Equal(BroadcastToDims(Reshape(groupC, c, 1), c, s), BroadcastToDims(Reshape(groupS, 1, s), c,
+		s))
 	loss := BroadcastToDims(Reshape(lossS, 1, s), c, s)
 	lossC := ReduceSum(Where(of, loss, ZerosLike(loss)), -1)
-	beside := Equal(BroadcastToDims(Reshape(groupC, c, 1), c, c), BroadcastToDims(Reshape(groupC, 1, c), c, c))
+	beside := Equal(BroadcastToDims(Reshape(groupC, c, 1), c, c),
+		BroadcastToDims(Reshape(groupC, 1, c), c, c))
 	valid := BroadcastToDims(Reshape(validC, 1, c), c, c)
 	count := ReduceSum(Where(beside, valid, ZerosLike(valid)), -1)
 	return Div(lossC, MaxScalar(count, 1.0))

@@ -40,7 +40,8 @@ func (s Schedule) Check() error {
 	case !weight(s.From):
 		return fmt.Errorf("schedule_from is %g, 0 or more is wanted", s.From)
 	case !(s.Share > 0 && s.Share <= 1):
-		return fmt.Errorf("schedule_share is %g, a share of the steps above 0 and up to 1 is wanted", s.Share)
+		return fmt.Errorf("schedule_share is %g, a share of the steps above 0 and up to 1 is wanted",
+			s.Share)
 	case s.Steps < 1:
 		return fmt.Errorf("schedule_steps is %d, at least 1 is wanted", s.Steps)
 	case !weight(s.Strength):
@@ -48,7 +49,8 @@ func (s Schedule) Check() error {
 	case s.From != 0 && s.Kind != Ramp:
 		return fmt.Errorf("schedule_from is %g, but schedule %q has no ramp", s.From, s.Kind)
 	case s.Kind == Elastic && s.Strength == 0:
-		return fmt.Errorf("schedule is elastic, but elastic, the strength of its penalty, is 0: give a positive one, or take alternate")
+		return fmt.Errorf("schedule is elastic, but elastic, the strength of its penalty, is 0: give a " +
+			"positive one, or take alternate")
 	case s.Strength != 0 && s.Kind != Elastic:
 		return fmt.Errorf("elastic is %g, but schedule is %q, not elastic", s.Strength, s.Kind)
 	}

@@ -73,9 +73,12 @@ func (s stored) pairs(ties bool) []objective.Group {
 	for i := range s.Tie {
 		in := func(name string) float64 { return s.Inputs[name][i] }
 		out = append(out, objective.Group{
-			Scores: []float64{in("chosen_score"), in("rejected_score")}, Logps: []float64{in("chosen_logp"), in("rejected_logp")},
-			RefLogps: []float64{in("chosen_ref"), in("rejected_ref")}, Tokens: []int{s.ChosenTokens[i], s.RejectedTokens[i]}, Targets: []float64{0, 0},
-			Comparisons: []objective.Comparison{{Chosen: 0, Rejected: 1, Margin: in("margin"), Tie: ties && s.Tie[i]}},
+			Scores:   []float64{in("chosen_score"), in("rejected_score")},
+			Logps:    []float64{in("chosen_logp"), in("rejected_logp")},
+			RefLogps: []float64{in("chosen_ref"), in("rejected_ref")},
+			Tokens:   []int{s.ChosenTokens[i], s.RejectedTokens[i]}, Targets: []float64{0, 0},
+			Comparisons: []objective.Comparison{{Chosen: 0, Rejected: 1, Margin: in("margin"), Tie: ties &&
+				s.Tie[i]}},
 		})
 	}
 	return out
@@ -107,7 +110,9 @@ func TestAllStored(t *testing.T) {
 func TestStoredLosses(t *testing.T) {
 	s, backend := readStored(t), newBackend(t)
 	settings := func(h *objective.Hybrid) {
-		h.Beta, h.Smoothing, h.NoiseRate, h.Gamma, h.Margin, h.Eta, h.TieRate = s.Settings.Beta, s.Settings.Epsilon, s.Settings.Epsilon, s.Settings.Gamma, s.Settings.Width, s.Settings.Eta, s.Settings.TieRate
+		h.Beta, h.Smoothing, h.NoiseRate, h.Gamma, h.Margin, h.Eta, h.TieRate = s.Settings.Beta,
+			s.Settings.Epsilon, s.Settings.Epsilon, s.Settings.Gamma, s.Settings.Width, s.Settings.Eta,
+			s.Settings.TieRate
 	}
 	reward := func(name string) objective.Hybrid {
 		return with(func(h *objective.Hybrid) {
@@ -144,11 +149,16 @@ func TestStoredLosses(t *testing.T) {
 	}
 	for name, want := range s.Policy {
 		t.Run("policy "+name, func(t *testing.T) {
-			h := with(func(h *objective.Hybrid) { settings(h); h.RewardWeight, h.PolicyWeight, h.Policy = 0, 1, name })
+			h := with(func(h *objective.Hybrid) {
+				settings(h)
+				h.RewardWeight, h.PolicyWeight, h.Policy = 0,
+					1, name
+			})
 			compareStored(t, s, backend, h, name == "dpo-rao-kupper" || name == "dpo-davidson", want)
 		})
 	}
-	all := objective.Group{Scores: s.Group.Scores, Logps: s.Group.Logps, RefLogps: s.Group.Refs, Targets: s.Group.Targets, Tokens: make([]int, len(s.Group.Scores))}
+	all := objective.Group{Scores: s.Group.Scores, Logps: s.Group.Logps, RefLogps: s.Group.Refs,
+		Targets: s.Group.Targets, Tokens: make([]int, len(s.Group.Scores))}
 	for i := range all.Scores {
 		for j := i + 1; j < len(all.Scores); j++ {
 			all.Comparisons = append(all.Comparisons, objective.Comparison{Chosen: i, Rejected: j})
@@ -156,7 +166,11 @@ func TestStoredLosses(t *testing.T) {
 	}
 	for name, want := range s.Groups {
 		t.Run("group "+name, func(t *testing.T) {
-			h := with(func(h *objective.Hybrid) { settings(h); h.RewardWeight, h.PolicyWeight, h.Policy = 0, 1, name })
+			h := with(func(h *objective.Hybrid) {
+				settings(h)
+				h.RewardWeight, h.PolicyWeight, h.Policy = 0,
+					1, name
+			})
 			if name == "plackett-luce" {
 				h = reward(name)
 			}
@@ -176,7 +190,9 @@ func TestStoredLosses(t *testing.T) {
 	}
 }
 
-func compareStored(t *testing.T, s stored, backend compute.Backend, h objective.Hybrid, ties bool, want storedCase) {
+func compareStored(
+	t *testing.T, s stored, backend compute.Backend, h objective.Hybrid, ties bool, want storedCase,
+) {
 	t.Helper()
 	groups := s.pairs(ties)
 	losses, byScore, byLogp, _, _ := lossAndGradients(t, backend, h, groups)
@@ -185,7 +201,8 @@ func compareStored(t *testing.T, s stored, backend compute.Backend, h objective.
 	near(t, "float64 reference", total, want.Loss, 1e-12)
 	for of, gradient := range want.Gradients {
 		for i, g := range gradient {
-			got := map[string]float64{"chosen_score": byScore[i][0], "rejected_score": byScore[i][1], "chosen_logp": byLogp[i][0], "rejected_logp": byLogp[i][1]}[of]
+			got := map[string]float64{"chosen_score": byScore[i][0], "rejected_score": byScore[i][1],
+				"chosen_logp": byLogp[i][0], "rejected_logp": byLogp[i][1]}[of]
 			near(t, "gradient by "+of, got, g, 2e-6)
 		}
 	}
@@ -208,7 +225,8 @@ func TestStoredLinks(t *testing.T) {
 			return append([]*Node{loss}, Gradient(ReduceAllSum(loss), z)...)
 		})
 		out := exec.MustCall(tensors.FromFlatDataAndDimensions(grid, len(grid)))
-		loss, slope := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
+		loss, slope := tensors.MustCopyFlatData[float32](out[0]),
+			tensors.MustCopyFlatData[float32](out[1])
 		exec.Finalize()
 		for i, z := range s.Grid {
 			relative := func(what string, got, want, tolerance float64) {

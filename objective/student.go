@@ -37,14 +37,16 @@ func studentCurve(z *Node, df float64) (loss, slope *Node) {
 	outer := MaxScalar(abs, edge)
 	squares = Mul(outer, outer)
 	logX, logY := Neg(Log1P(MulScalar(squares, 1/df))), Neg(Log1P(MulScalar(Inverse(squares), df)))
-	tail := Neg(Add(Add(MulScalar(logX, a), MulScalar(logY, 0.5)), Log(betaFraction(Exp(logX), a, levels))))
+	tail := Neg(Add(Add(MulScalar(logX, a), MulScalar(logY, 0.5)),
+		Log(betaFraction(Exp(logX), a, levels))))
 	tail = AddScalar(tail, math.Log(a)+logBeta+math.Ln2)
 	upper := Neg(Log1P(Neg(Exp(Neg(tail)))))
 	far := Where(LessThan(z, ZerosLike(z)), tail, upper)
 
 	loss = Where(LessOrEqual(abs, Scalar(z.Graph(), z.DType(), edge)), center, far)
 	// log f(z) = −½ log ν − log B − (ν+1)/2 · log(1 + z²/ν)
-	logDensity := AddScalar(MulScalar(Log1P(MulScalar(Mul(z, z), 1/df)), -(df+1)/2), -0.5*math.Log(df)-logBeta)
+	logDensity := AddScalar(MulScalar(Log1P(MulScalar(Mul(z, z), 1/df)), -(df+1)/2),
+		-0.5*math.Log(df)-logBeta)
 	return loss, Neg(Exp(Add(logDensity, loss)))
 }
 

@@ -59,19 +59,31 @@ var rewardLosses = []loss{
 		value: func(h Hybrid, p pair) float64 { return ScaledValue(p.scoreMargin(), p.margin, p.link) }},
 	{name: "smoothed", uses: linked + " smoothing",
 		graph: func(h Hybrid, t terms) *Node { return Smoothed(t.scoreMargin(), h.Smoothing, t.link) },
-		value: func(h Hybrid, p pair) float64 { return SmoothedValue(p.scoreMargin(), h.Smoothing, p.link) }},
+		value: func(h Hybrid, p pair) float64 {
+			return SmoothedValue(p.scoreMargin(), h.Smoothing, p.link)
+		}},
 	{name: "robust", uses: linked + " noise_rate", unbounded: true,
 		graph: func(h Hybrid, t terms) *Node { return Robust(t.scoreMargin(), h.NoiseRate, t.link) },
-		value: func(h Hybrid, p pair) float64 { return RobustValue(p.scoreMargin(), h.NoiseRate, p.link) }},
+		value: func(h Hybrid, p pair) float64 {
+			return RobustValue(p.scoreMargin(), h.NoiseRate, p.link)
+		}},
 	{name: "hinge", uses: "margin",
 		graph: func(h Hybrid, t terms) *Node { return Hinge(t.scoreMargin(), h.Margin) },
 		value: func(h Hybrid, p pair) float64 { return HingeValue(p.scoreMargin(), h.Margin) }},
 	{name: "norm-bt", uses: linked,
-		graph: func(h Hybrid, t terms) *Node { return Normalized(t.chosen(t.ScoreS), t.rejected(t.ScoreS), t.link) },
-		value: func(h Hybrid, p pair) float64 { return NormalizedValue(p.chosen.score, p.rejected.score, p.link) }},
+		graph: func(h Hybrid, t terms) *Node {
+			return Normalized(t.chosen(t.ScoreS), t.rejected(t.ScoreS), t.link)
+		},
+		value: func(h Hybrid, p pair) float64 {
+			return NormalizedValue(p.chosen.score, p.rejected.score, p.link)
+		}},
 	{name: "eurus", uses: linked,
-		graph: func(h Hybrid, t terms) *Node { return Eurus(t.chosen(t.ScoreS), t.rejected(t.ScoreS), t.link) },
-		value: func(h Hybrid, p pair) float64 { return EurusValue(p.chosen.score, p.rejected.score, p.link) }},
+		graph: func(h Hybrid, t terms) *Node {
+			return Eurus(t.chosen(t.ScoreS), t.rejected(t.ScoreS), t.link)
+		},
+		value: func(h Hybrid, p pair) float64 {
+			return EurusValue(p.chosen.score, p.rejected.score, p.link)
+		}},
 	{name: "uncertain", uses: linked, variances: true,
 		graph: func(h Hybrid, t terms) *Node {
 			return Uncertain(t.scoreMargin(), t.chosen(t.LogVarS), t.rejected(t.LogVarS), t.link)
@@ -80,7 +92,9 @@ var rewardLosses = []loss{
 			return UncertainValue(p.scoreMargin(), p.chosen.logVar, p.rejected.logVar, p.link)
 		}},
 	{name: "plackett-luce",
-		graph: func(h Hybrid, t terms) *Node { return PlackettLuce(t.ScoreS, t.ChosenC, t.RejectedC, t.validC) },
+		graph: func(h Hybrid, t terms) *Node {
+			return PlackettLuce(t.ScoreS, t.ChosenC, t.RejectedC, t.validC)
+		},
 		batch: func(h Hybrid, groups []Group) float64 {
 			return overGroups(groups, func(g Group) float64 {
 				var all [][2]int
@@ -92,13 +106,21 @@ var rewardLosses = []loss{
 		}},
 	{name: "rao-kupper", uses: "tie_rate", ties: true,
 		graph: func(h Hybrid, t terms) *Node { return RaoKupper(t.scoreMargin(), t.TieC, h.TieRate) },
-		value: func(h Hybrid, p pair) float64 { return RaoKupperValue(p.scoreMargin(), p.tie, h.TieRate) }},
+		value: func(h Hybrid, p pair) float64 {
+			return RaoKupperValue(p.scoreMargin(), p.tie, h.TieRate)
+		}},
 	{name: "davidson", uses: "tie_rate", ties: true,
 		graph: func(h Hybrid, t terms) *Node { return Davidson(t.scoreMargin(), t.TieC, h.TieRate) },
-		value: func(h Hybrid, p pair) float64 { return DavidsonValue(p.scoreMargin(), p.tie, h.TieRate) }},
+		value: func(h Hybrid, p pair) float64 {
+			return DavidsonValue(p.scoreMargin(), p.tie, h.TieRate)
+		}},
 	{name: "bce", uses: linked, over: overLabels,
-		graph:      func(h Hybrid, t terms) *Node { return BinaryCrossEntropy(t.ScoreS, t.LabelS, t.link) },
-		labelValue: func(h Hybrid, r labelled) float64 { return BinaryCrossEntropyValue(r.score, r.label, r.link) }},
+		graph: func(h Hybrid, t terms) *Node {
+			return BinaryCrossEntropy(t.ScoreS, t.LabelS, t.link)
+		},
+		labelValue: func(h Hybrid, r labelled) float64 {
+			return BinaryCrossEntropyValue(r.score, r.label, r.link)
+		}},
 	{name: Regression, over: overAttributes,
 		graph: func(h Hybrid, t terms) *Node { return SquaredError(t.outputs(), t.AttributeSA) },
 		batch: regressionSum},
@@ -117,7 +139,9 @@ var policyLosses = []loss{
 		graph: func(h Hybrid, t terms) *Node { return DirectPreference(t.h(), h.Beta, t.link) },
 		value: func(h Hybrid, p pair) float64 { return DirectPreferenceValue(p.h(), h.Beta, p.link) }},
 	{name: "dpo-free", uses: "link link_df", absolute: true,
-		graph: func(h Hybrid, t terms) *Node { return DirectPreference(t.difference(t.LogpS), h.Beta, t.link) },
+		graph: func(h Hybrid, t terms) *Node {
+			return DirectPreference(t.difference(t.LogpS), h.Beta, t.link)
+		},
 		value: func(h Hybrid, p pair) float64 {
 			return DirectPreferenceValue(p.chosen.logp-p.rejected.logp, h.Beta, p.link)
 		}},
@@ -126,13 +150,20 @@ var policyLosses = []loss{
 			return DirectPreference(t.difference(t.mean(t.ratio())), h.Beta, t.link)
 		},
 		value: func(h Hybrid, p pair) float64 {
-			return DirectPreferenceValue(p.chosen.ratio()/p.chosen.tokens-p.rejected.ratio()/p.rejected.tokens, h.Beta, p.link)
+			return DirectPreferenceValue(
+				p.chosen.ratio()/p.chosen.tokens-p.rejected.ratio()/p.rejected.tokens, h.Beta, p.link)
 		}},
 	{name: "cdpo", uses: "link link_df smoothing", reference: true,
-		graph: func(h Hybrid, t terms) *Node { return Smoothed(MulScalar(t.h(), h.Beta), h.Smoothing, t.link) },
-		value: func(h Hybrid, p pair) float64 { return SmoothedValue(h.Beta*p.h(), h.Smoothing, p.link) }},
+		graph: func(h Hybrid, t terms) *Node {
+			return Smoothed(MulScalar(t.h(), h.Beta), h.Smoothing, t.link)
+		},
+		value: func(h Hybrid, p pair) float64 {
+			return SmoothedValue(h.Beta*p.h(), h.Smoothing, p.link)
+		}},
 	{name: "robust", uses: "link link_df noise_rate", reference: true, unbounded: true,
-		graph: func(h Hybrid, t terms) *Node { return Robust(MulScalar(t.h(), h.Beta), h.NoiseRate, t.link) },
+		graph: func(h Hybrid, t terms) *Node {
+			return Robust(MulScalar(t.h(), h.Beta), h.NoiseRate, t.link)
+		},
 		value: func(h Hybrid, p pair) float64 { return RobustValue(h.Beta*p.h(), h.NoiseRate, p.link) }},
 	{name: "hinge", uses: "margin", reference: true,
 		graph: func(h Hybrid, t terms) *Node { return Hinge(MulScalar(t.h(), h.Beta), h.Margin) },
@@ -149,8 +180,12 @@ var policyLosses = []loss{
 	// The rank calibration of SLiC-HF (arXiv 2305.10425, equation 1) without its regularizer, which "+
 	// 0.1 sft" adds.
 	{name: "slic", uses: "margin", absolute: true,
-		graph: func(h Hybrid, t terms) *Node { return Hinge(MulScalar(t.difference(t.LogpS), h.Beta), h.Margin) },
-		value: func(h Hybrid, p pair) float64 { return HingeValue(h.Beta*(p.chosen.logp-p.rejected.logp), h.Margin) }},
+		graph: func(h Hybrid, t terms) *Node {
+			return Hinge(MulScalar(t.difference(t.LogpS), h.Beta), h.Margin)
+		},
+		value: func(h Hybrid, p pair) float64 {
+			return HingeValue(h.Beta*(p.chosen.logp-p.rejected.logp), h.Margin)
+		}},
 	{name: SFT, absolute: true,
 		graph: func(h Hybrid, t terms) *Node {
 			return Supervised(t.chosen(t.LogpS), MaxScalar(t.chosen(t.TokensS), 1.0))
@@ -164,7 +199,8 @@ var policyLosses = []loss{
 			return SimplePreference(t.difference(t.mean(t.LogpS)), h.Beta, h.Gamma, t.link)
 		},
 		value: func(h Hybrid, p pair) float64 {
-			return SimplePreferenceValue(p.chosen.logp/p.chosen.tokens-p.rejected.logp/p.rejected.tokens, h.Beta, h.Gamma, p.link)
+			return SimplePreferenceValue(p.chosen.logp/p.chosen.tokens-p.rejected.logp/p.rejected.tokens,
+				h.Beta, h.Gamma, p.link)
 		}},
 	{name: "kto-pair", reference: true,
 		graph: func(h Hybrid, t terms) *Node {
@@ -181,27 +217,37 @@ var policyLosses = []loss{
 			return float64(len(chosen)) * PairKTOValue(chosen, rejected, h.Beta)
 		}},
 	{name: "dpo-rao-kupper", uses: "tie_rate", reference: true, ties: true,
-		graph: func(h Hybrid, t terms) *Node { return RaoKupper(MulScalar(t.h(), h.Beta), t.TieC, h.TieRate) },
+		graph: func(h Hybrid, t terms) *Node {
+			return RaoKupper(MulScalar(t.h(), h.Beta), t.TieC, h.TieRate)
+		},
 		value: func(h Hybrid, p pair) float64 { return RaoKupperValue(h.Beta*p.h(), p.tie, h.TieRate) }},
 	{name: "dpo-davidson", uses: "tie_rate", reference: true, ties: true,
-		graph: func(h Hybrid, t terms) *Node { return Davidson(MulScalar(t.h(), h.Beta), t.TieC, h.TieRate) },
+		graph: func(h Hybrid, t terms) *Node {
+			return Davidson(MulScalar(t.h(), h.Beta), t.TieC, h.TieRate)
+		},
 		value: func(h Hybrid, p pair) float64 { return DavidsonValue(h.Beta*p.h(), p.tie, h.TieRate) }},
 	{name: "kto", uses: labelWeights, reference: true, over: overLabels, mismatched: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return KahnemanTversky(t.ratio(), t.point(), t.LabelS, h.Beta, h.DesirableWeight, h.UndesirableWeight)
+			return KahnemanTversky(t.ratio(), t.point(), t.LabelS, h.Beta, h.DesirableWeight,
+				h.UndesirableWeight)
 		},
 		labelValue: func(h Hybrid, r labelled) float64 {
-			return KahnemanTverskyValue(r.ratio(), r.point, r.label, h.Beta, h.DesirableWeight, h.UndesirableWeight)
+			return KahnemanTverskyValue(r.ratio(), r.point, r.label, h.Beta, h.DesirableWeight,
+				h.UndesirableWeight)
 		}},
 	{name: "apo-zero", uses: labelWeights, reference: true, over: overLabels,
 		graph: func(h Hybrid, t terms) *Node {
-			return KahnemanTversky(t.ratio(), ZerosLike(t.RefS), t.LabelS, h.Beta, h.DesirableWeight, h.UndesirableWeight)
+			return KahnemanTversky(t.ratio(), ZerosLike(t.RefS), t.LabelS, h.Beta, h.DesirableWeight,
+				h.UndesirableWeight)
 		},
 		labelValue: func(h Hybrid, r labelled) float64 {
-			return KahnemanTverskyValue(r.ratio(), 0, r.label, h.Beta, h.DesirableWeight, h.UndesirableWeight)
+			return KahnemanTverskyValue(r.ratio(), 0, r.label, h.Beta, h.DesirableWeight,
+				h.UndesirableWeight)
 		}},
-	rewardAware("rpo-sq", squared), rewardAware("rpo-bwd-kl", backward), rewardAware("rpo-fwd-kl", forward),
-	rewardAwareGroup("rpo-sq-group", squared), rewardAwareGroup("rpo-bwd-kl-group", backward), rewardAwareGroup("rpo-fwd-kl-group", forward),
+	rewardAware("rpo-sq", squared), rewardAware("rpo-bwd-kl", backward),
+	rewardAware("rpo-fwd-kl", forward),
+	rewardAwareGroup("rpo-sq-group", squared), rewardAwareGroup("rpo-bwd-kl-group", backward),
+	rewardAwareGroup("rpo-fwd-kl-group", forward),
 }
 
 func rewardAware(name, distance string) loss {
@@ -229,7 +275,8 @@ func rewardAwareGroup(name, distance string) loss {
 			if h.Explicit != ExplicitData {
 				explicitS = h.stopped(t.ScoreS)
 			}
-			return RewardAwareGroup(MulScalar(t.ratio(), h.Beta), MulScalar(explicitS, h.Eta), t.GroupS, t.ChosenC, t.validC, distance)
+			return RewardAwareGroup(MulScalar(t.ratio(), h.Beta), MulScalar(explicitS, h.Eta), t.GroupS,
+				t.ChosenC, t.validC, distance)
 		},
 		batch: func(h Hybrid, groups []Group) float64 {
 			return overGroups(groups, func(g Group) float64 {
@@ -318,7 +365,9 @@ func parseMix(key, mix string, table []loss) ([]share, error) {
 			words = words[1:]
 		}
 		if len(words) != 1 {
-			return nil, fmt.Errorf(`%s is %q, want a loss, or several with weights as in "%s + 0.1 %s": there are %s`, key, mix, table[0].name, table[1].name, namesOf(table))
+			return nil, fmt.Errorf(
+				`%s is %q, want a loss, or several with weights as in "%s + 0.1 %s": there are %s`, key, mix,
+				table[0].name, table[1].name, namesOf(table))
 		}
 		i := slices.IndexFunc(table, func(l loss) bool { return l.name == words[0] })
 		if i < 0 {

@@ -17,7 +17,8 @@ import (
 func Uncertain(marginC, chosenC, rejectedC *Node, link Link) *Node {
 	d := Abs(Sub(chosenC, rejectedC))
 	// log of the mean of e^u: the mean of u, and log cosh of half the difference.
-	logMean := Add(MulScalar(Add(chosenC, rejectedC), 0.5), SubScalar(Add(MulScalar(d, 0.5), Log1P(Exp(Neg(d)))), math.Ln2))
+	logMean := Add(MulScalar(Add(chosenC, rejectedC), 0.5),
+		SubScalar(Add(MulScalar(d, 0.5), Log1P(Exp(Neg(d)))), math.Ln2))
 	return link.Loss(Mul(marginC, Exp(MulScalar(logMean, -0.5))))
 }
 

@@ -88,7 +88,9 @@ func (o AdamW) scalars(rate, norm float64, t int) []float32 {
 //
 // decay is a scalar node, 1 or 0. scalars is the node of [AdamW.scalars].
 func (o AdamW) update(scalars, decay, p, m, v, g *Node) (pNew, mNew, vNew *Node) {
-	scalar := func(i int) *Node { return ConvertDType(Reshape(Slice(scalars, AxisRange(i, i+1))), dtypes.Float32) }
+	scalar := func(i int) *Node {
+		return ConvertDType(Reshape(Slice(scalars, AxisRange(i, i+1))), dtypes.Float32)
+	}
 	clip, rate, correct1, correct2 := scalar(0), scalar(1), scalar(2), scalar(3)
 	g = Mul(g, clip)
 	p = Mul(p, OneMinus(MulScalar(Mul(rate, decay), o.WeightDecay)))

@@ -15,8 +15,10 @@ func TestRate(t *testing.T) {
 		step, total int
 		want        float64
 	}{
-		{"constant", 0, 10, 1.0 / 3}, {"constant", 1, 10, 2.0 / 3}, {"constant", 2, 10, 1}, {"constant", 9, 10, 1},
-		{"linear", 1, 10, 2.0 / 3}, {"linear", 2, 10, 1}, {"linear", 6, 10, 0.5}, {"linear", 9, 10, 0.125},
+		{"constant", 0, 10, 1.0 / 3}, {"constant", 1, 10, 2.0 / 3}, {"constant", 2, 10, 1},
+		{"constant", 9, 10, 1},
+		{"linear", 1, 10, 2.0 / 3}, {"linear", 2, 10, 1}, {"linear", 6, 10, 0.5},
+		{"linear", 9, 10, 0.125},
 		{"cosine", 2, 10, 1}, {"cosine", 6, 10, 0.5}, {"cosine", 9, 10, 0.5 * (1 - math.Cos(math.Pi/8))},
 		{"linear", 0, 1, 1},
 	} {
@@ -39,9 +41,11 @@ func TestClipAndDecay(t *testing.T) {
 		t.Errorf("without a limit the factor is %v", got)
 	}
 	for name, want := range map[string]bool{
-		"model.layers.0.mlp.up_proj.weight": true, "model.layers.0.input_layernorm.weight": false, "model.norm.weight": false,
-		"model.layers.0.self_attn.q_proj.bias": false, "score.weight": true, "model.layers.0.mlp.up_proj.lora_A.weight": true,
-		"transformer.h.0.ln_1.weight": false, "transformer.wpe.weight": true,
+		"model.layers.0.mlp.up_proj.weight": true, "model.layers.0.input_layernorm.weight": false,
+		"model.norm.weight":                    false,
+		"model.layers.0.self_attn.q_proj.bias": false, "score.weight": true,
+		"model.layers.0.mlp.up_proj.lora_A.weight": true,
+		"transformer.h.0.ln_1.weight":              false, "transformer.wpe.weight": true,
 	} {
 		p := lm.Param{Name: name, Shape: []int{4}}
 		if want {

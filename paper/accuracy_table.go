@@ -9,8 +9,8 @@ import (
 	"haf/report"
 )
 
-// An accuracyTable is a table of accuracies with the comparisons that it is made for. A cell is the mean over
-// one or several test sets.
+// An accuracyTable is a table of accuracies with the comparisons that it is made for. A cell is the
+// mean over one or several test sets.
 type accuracyTable struct {
 	columns []string
 	rows    []accuracyRow
@@ -160,7 +160,8 @@ func (g accuracyTable) blocks() ([]report.Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := report.Table{Caption: "Accuracy with 95 % interval, mean over the seeds", Header: append([]string{""}, g.columns...)}
+	t := report.Table{Caption: "Accuracy with 95 % interval, mean over the seeds",
+		Header: append([]string{""}, g.columns...)}
 	if len(g.columns) > 1 {
 		t.Header = append(t.Header, "mean")
 	}
@@ -179,14 +180,16 @@ func (g accuracyTable) blocks() ([]report.Block, error) {
 	if err != nil || len(all) == 0 {
 		return out, err
 	}
-	d := report.Table{Caption: "Paired differences in points of accuracy on the same comparisons; p adjusted for all tests of this table (Holm)",
+	d := report.Table{Caption: "Paired differences in points of accuracy on the same comparisons; p " +
+		"adjusted for all tests of this table (Holm)",
 		Header: []string{"difference", "on", "points", "95 % interval", "by seed", "adjusted p"}}
 	add := func(c compared, on string, e eval.Estimate, p float64) {
 		var seeds []string
 		for _, s := range e.BySeed {
 			seeds = append(seeds, fmt.Sprintf("%+.1f", 100*s))
 		}
-		d.Rows = append(d.Rows, []string{c.a + " − " + c.b, on, fmt.Sprintf("%+.1f", 100*e.Mean), fmt.Sprintf("[%+.1f, %+.1f]", 100*e.Low, 100*e.High), strings.Join(seeds, " "), pText(p)})
+		d.Rows = append(d.Rows, []string{c.a + " − " + c.b, on, fmt.Sprintf("%+.1f", 100*e.Mean),
+			fmt.Sprintf("[%+.1f, %+.1f]", 100*e.Low, 100*e.High), strings.Join(seeds, " "), pText(p)})
 	}
 	for _, c := range all {
 		for i, e := range c.each {
@@ -226,7 +229,8 @@ func (g accuracyTable) verdict() ([]string, error) {
 	for _, c := range all {
 		var better, worse, open []string
 		for i, e := range c.each {
-			what := fmt.Sprintf("%s (%+.1f points [%+.1f, %+.1f])", c.names[i], 100*e.Mean, 100*e.Low, 100*e.High)
+			what := fmt.Sprintf("%s (%+.1f points [%+.1f, %+.1f])", c.names[i], 100*e.Mean, 100*e.Low,
+				100*e.High)
 			switch {
 			case c.p[i] >= level:
 				open = append(open, what)
@@ -242,7 +246,8 @@ func (g accuracyTable) verdict() ([]string, error) {
 			if c.p[len(c.each)] < level {
 				word = map[bool]string{true: c.a + " is better", false: c.a + " is worse"}[c.mean.Mean > 0]
 			}
-			sentence += fmt.Sprintf("mean %+.1f points [%+.1f, %+.1f], %s; ", 100*c.mean.Mean, 100*c.mean.Low, 100*c.mean.High, word)
+			sentence += fmt.Sprintf("mean %+.1f points [%+.1f, %+.1f], %s; ", 100*c.mean.Mean,
+				100*c.mean.Low, 100*c.mean.High, word)
 		}
 		var parts []string
 		for _, part := range []struct {

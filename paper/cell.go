@@ -100,7 +100,8 @@ func short(set string) string {
 func (p *Grid) Cells(data *Data, only []string) ([]*Cell, error) {
 	for _, name := range only {
 		if !slices.ContainsFunc(p.Tables, func(t TableSpec) bool { return t.Name == name }) {
-			return nil, fmt.Errorf("paper: there is no table %q: %s", name, strings.Join(p.tableNames(), ", "))
+			return nil, fmt.Errorf("paper: there is no table %q: %s", name,
+				strings.Join(p.tableNames(), ", "))
 		}
 	}
 	var cells []*Cell

@@ -101,9 +101,11 @@ func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Da
 	for i, s := range p.Sets {
 		part := parts[i]
 		part.takeRest(s, tested)
-		count := Parts{Set: s.Name, Read: part.counts, Train: len(part.train), Valid: len(part.valid), Test: len(part.test), Overlap: part.overlap}
+		count := Parts{Set: s.Name, Read: part.counts, Train: len(part.train), Valid: len(part.valid),
+			Test: len(part.test), Overlap: part.overlap}
 		if min(count.Train, count.Valid, count.Test) == 0 {
-			return nil, fmt.Errorf("paper: set %s has %d groups for test, %d for validation and %d to train on: ask for fewer of the first ones", s.Name, count.Test, count.Valid, count.Train)
+			return nil, fmt.Errorf("paper: set %s has %d groups for test, %d for validation and %d to "+
+				"train on: ask for fewer of the first ones", s.Name, count.Test, count.Valid, count.Train)
 		}
 		for _, of := range []struct {
 			name   string
@@ -176,7 +178,8 @@ func (p *Grid) read(s Set, files func([]string) ([]string, error)) (*split, erro
 		if err != nil {
 			return nil, err
 		}
-		groups, counts, err := pref.Load(paths, pref.Options{Format: s.Format, Label: s.Label, Subsets: s.Subsets, MaxChars: s.MaxChars})
+		groups, counts, err := pref.Load(paths, pref.Options{Format: s.Format, Label: s.Label,
+			Subsets: s.Subsets, MaxChars: s.MaxChars})
 		if err != nil {
 			return nil, err
 		}
@@ -200,7 +203,9 @@ func shuffled(groups []pref.Group, seed uint64) []pref.Group {
 		}
 	}
 	out := slices.Clone(groups)
-	slices.SortStableFunc(out, func(a, b pref.Group) int { return cmp.Compare(ranks[opening(a)], ranks[opening(b)]) })
+	slices.SortStableFunc(out, func(a, b pref.Group) int {
+		return cmp.Compare(ranks[opening(a)], ranks[opening(b)])
+	})
 	return out
 }
 

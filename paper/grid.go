@@ -110,7 +110,8 @@ const (
 func Load(path string) (*Grid, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("paper: %w: give the path of a grid; recipes/paper-tiny.toml is the shortest", err)
+		return nil, fmt.Errorf(
+			"paper: %w: give the path of a grid; recipes/paper-tiny.toml is the shortest", err)
 	}
 	return Parse(path, data)
 }
@@ -124,7 +125,8 @@ func Parse(name string, data []byte) (*Grid, error) {
 	switch {
 	case errors.As(err, &strict) && len(strict.Errors) > 0:
 		line, _ := strict.Errors[0].Position()
-		return nil, fmt.Errorf("paper: %s:%d: unknown key %q", name, line, strings.Join(strict.Errors[0].Key(), "."))
+		return nil, fmt.Errorf("paper: %s:%d: unknown key %q", name, line,
+			strings.Join(strict.Errors[0].Key(), "."))
 	case errors.As(err, &decode):
 		line, column := decode.Position()
 		return nil, fmt.Errorf("paper: %s:%d:%d: %w", name, line, column, err)
@@ -147,7 +149,8 @@ func (p *Grid) Replace(model string, sets map[string]string) error {
 			for _, s := range p.Sets {
 				names = append(names, s.Name)
 			}
-			return fmt.Errorf("paper: %s has no set %q: there are %s", p.name, name, strings.Join(names, ", "))
+			return fmt.Errorf("paper: %s has no set %q: there are %s", p.name, name,
+				strings.Join(names, ", "))
 		}
 		p.Sets[i].Files, p.Sets[i].Test = []string{path}, nil
 	}
@@ -167,11 +170,13 @@ func (p *Grid) Replace(model string, sets map[string]string) error {
 func (p *Grid) check() error {
 	switch {
 	case len(p.Seeds) == 0:
-		return errors.New("seeds is empty: give at least one, and several for intervals that hold beyond one training")
+		return errors.New("seeds is empty: give at least one, and several for intervals that hold " +
+			"beyond one training")
 	case len(p.Sets) == 0 || len(p.Methods) == 0 || len(p.Tables) == 0:
 		return errors.New("a grid needs [[sets]], [[methods]] and [[tables]]")
 	case p.Backbone != "" && !slices.Contains(backbones, p.Backbone):
-		return fmt.Errorf("backbone %q is not one of the paper's: %s", p.Backbone, strings.Join(backbones, ", "))
+		return fmt.Errorf("backbone %q is not one of the paper's: %s", p.Backbone,
+			strings.Join(backbones, ", "))
 	}
 	seen := map[string]bool{}
 	named := func(what, name string) error {
@@ -186,7 +191,8 @@ func (p *Grid) check() error {
 			return err
 		}
 		if len(s.Files) == 0 || s.NTest < 1 || s.NValid < 1 || s.NTrain < 0 {
-			return fmt.Errorf("set %s: wanted files, and at least 1 group of valid and of test: the checkpoint is chosen on validation data, never on a test set", s.Name)
+			return fmt.Errorf("set %s: wanted files, and at least 1 group of valid and of test: the "+
+				"checkpoint is chosen on validation data, never on a test set", s.Name)
 		}
 	}
 	for _, m := range p.Methods {
@@ -202,14 +208,16 @@ func (p *Grid) check() error {
 			return err
 		}
 		if !slices.Contains([]string{InDistribution, OOD, Mixed, Sweep, Heads}, t.Kind) {
-			return fmt.Errorf("table %s: kind %q is not known: %s, %s, %s, %s or %s", t.Name, t.Kind, InDistribution, OOD, Mixed, Sweep, Heads)
+			return fmt.Errorf("table %s: kind %q is not known: %s, %s, %s, %s or %s", t.Name, t.Kind,
+				InDistribution, OOD, Mixed, Sweep, Heads)
 		}
 		if (t.Kind == Sweep) != (t.Key != "" && len(t.Values) > 0) {
 			return fmt.Errorf("table %s: key and values belong to kind %s, and it needs both", t.Name, Sweep)
 		}
 		for _, v := range t.Values {
 			if list, ok := v.([]any); ok && !isSettings(list) {
-				return fmt.Errorf("table %s: the value %v is a list: wanted a value of %s, then settings as in \"objective.smoothing=0.1\"", t.Name, v, t.Key)
+				return fmt.Errorf("table %s: the value %v is a list: wanted a value of %s, then settings as "+
+					"in \"objective.smoothing=0.1\"", t.Name, v, t.Key)
 			}
 		}
 		for _, name := range t.Sets {
@@ -255,7 +263,9 @@ func (p *Grid) checkRewards() error {
 				needsScore, needsPolicy = true, true
 			}
 			if needsScore && !score || needsPolicy && !policy {
-				return fmt.Errorf("table %s: %s %s trains with reward_weight %v and policy_weight %v, so that a head which the table reads is not trained", t.Name, w.method.Name, strings.Join(w.extra, ""), r.Objective.RewardWeight, r.Objective.PolicyWeight)
+				return fmt.Errorf("table %s: %s %s trains with reward_weight %v and policy_weight %v, so that "+
+					"a head which the table reads is not trained", t.Name, w.method.Name,
+					strings.Join(w.extra, ""), r.Objective.RewardWeight, r.Objective.PolicyWeight)
 			}
 		}
 	}
@@ -311,7 +321,8 @@ func (p *Grid) recipe(train, valid []string, seed uint64, sets ...string) (*reci
 	if len(train) == 0 { // to be filled in once the data is split
 		train = []string{"-"}
 	}
-	sets = append(slices.Clone(sets), "data.train="+list(train), "data.valid="+list(valid), fmt.Sprintf("train.seed=%d", seed))
+	sets = append(slices.Clone(sets), "data.train="+list(train), "data.valid="+list(valid),
+		fmt.Sprintf("train.seed=%d", seed))
 	r, err := recipe.Parse(p.name+" [recipe]", common, sets)
 	if err == nil && r.Model.Date == "" {
 		r.Model.Date = reward.DefaultDate // a cell is the same on whatever day it is run

@@ -51,7 +51,8 @@ func TestMake(t *testing.T) {
 	if out, err = grid.Make(t.Context(), opt); err != nil || out.Err() != nil {
 		t.Fatalf("%+v: %v, %v", out, err, out.Err())
 	}
-	if again := runner.trained[first:]; len(again) != 1 || !strings.HasPrefix(again[0], "HaF-b-seed2") {
+	if again := runner.trained[first:]; len(again) != 1 ||
+		!strings.HasPrefix(again[0], "HaF-b-seed2") {
 		t.Errorf("trained again: %v", again)
 	}
 	var page strings.Builder

@@ -46,14 +46,17 @@ func (r *Results) Page(note string) (report.Page, error) {
 
 // warrant says what the verdict rests on.
 func (r *Results) warrant() string {
-	text := fmt.Sprintf("A difference is called better or worse where its p-value, adjusted for all tests of its table, is below %.2f, and undecided elsewhere: undecided is not equal. ", level)
+	text := fmt.Sprintf("A difference is called better or worse where its p-value, adjusted for all "+
+		"tests of its table, is below %.2f, and undecided elsewhere: undecided is not equal. ", level)
 	if n := len(r.grid.Seeds); n == 1 {
-		text += "There is one seed, so that all of this holds for these very trainings and says nothing of others. "
+		text += "There is one seed, so that all of this holds for these very trainings and says nothing " +
+			"of others. "
 	} else {
 		text += fmt.Sprintf("Intervals and tests cover the test prompts and the %d seeds. ", n)
 	}
 	if len(r.Missing) > 0 {
-		text += fmt.Sprintf("Cells that are not finished: %d; what needs them is left out.", len(r.Missing))
+		text += fmt.Sprintf("Cells that are not finished: %d; what needs them is left out.",
+			len(r.Missing))
 	}
 	return strings.TrimSpace(text)
 }
@@ -69,15 +72,22 @@ func (r *Results) method(note string) report.Section {
 	}
 	s.Add(report.List{
 		note,
-		fmt.Sprintf("Base model %v, seeds %s. The seed decides order, adapter and noise; the split into train, validation and test is one for all.", model["path"], strings.Join(seeds, ", ")),
-		"Checkpoint: the one of the highest accuracy (then lowest loss) on the validation part of the training set, which also fits the weights of the combined heads. No test part has any share in training, selection or fitting.",
-		"Split: by conversation. What begins with the same user message is on one side, in all sets together; what a test part has is taken out of every training and validation part.",
-		"Interval: Student's, from the standard error clustered by prompt and the variance between seeds (docs/concepts/statistics.md).",
+		fmt.Sprintf("Base model %v, seeds %s. The seed decides order, adapter and noise; the split into "+
+			"train, validation and test is one for all.", model["path"], strings.Join(seeds, ", ")),
+		"Checkpoint: the one of the highest accuracy (then lowest loss) on the validation part of the " +
+			"training set, which also fits the weights of the combined heads. No test part has any share " +
+			"in training, selection or fitting.",
+		"Split: by conversation. What begins with the same user message is on one side, in all sets " +
+			"together; what a test part has is taken out of every training and validation part.",
+		"Interval: Student's, from the standard error clustered by prompt and the variance between " +
+			"seeds (docs/concepts/statistics.md).",
 	})
-	t := report.Table{Caption: "Groups of each set", Header: []string{"set", "stands for", "domain", "train", "validation", "test", "left out as overlap"}}
+	t := report.Table{Caption: "Groups of each set", Header: []string{"set", "stands for", "domain",
+		"train", "validation", "test", "left out as overlap"}}
 	for _, part := range r.data.Parts {
 		set := p.set(part.Set)
-		t.Rows = append(t.Rows, []string{part.Set, set.Paper, set.Domain, fmt.Sprint(part.Train), fmt.Sprint(part.Valid), fmt.Sprint(part.Test), fmt.Sprint(part.Overlap)})
+		t.Rows = append(t.Rows, []string{part.Set, set.Paper, set.Domain, fmt.Sprint(part.Train),
+			fmt.Sprint(part.Valid), fmt.Sprint(part.Test), fmt.Sprint(part.Overlap)})
 	}
 	m := report.Table{Caption: "Methods", Header: []string{"method", "settings", "reward"}}
 	for _, method := range p.Methods {
@@ -91,7 +101,8 @@ func (r *Results) method(note string) report.Section {
 func (r *Results) section(t TableSpec, g accuracyTable) (report.Section, error) {
 	s := report.Section{Title: t.Title}
 	if t.Kind == OOD {
-		s.Add(report.Text("A column is the set that was trained on; the accuracy is the mean over the other test sets of its domain (over all others, where it is alone in it)."))
+		s.Add(report.Text("A column is the set that was trained on; the accuracy is the mean over the " +
+			"other test sets of its domain (over all others, where it is alone in it)."))
 	}
 	blocks, err := g.blocks()
 	if err != nil {
@@ -110,7 +121,8 @@ func (r *Results) section(t TableSpec, g accuracyTable) (report.Section, error) 
 // addMatrix adds every trained model on every test set.
 func (r *Results) addMatrix(s *report.Section, t TableSpec) error {
 	wants := r.grid.wants(t)
-	table := report.Table{Caption: "Every model on every test set: accuracy, mean over the seeds", Header: []string{"method", "trained on"}}
+	table := report.Table{Caption: "Every model on every test set: accuracy, mean over the seeds",
+		Header: []string{"method", "trained on"}}
 	for _, test := range r.grid.Sets {
 		table.Header = append(table.Header, test.Name)
 	}
@@ -172,13 +184,17 @@ func (r *Results) addCurve(s *report.Section, t TableSpec, g accuracyTable) erro
 // published puts the paper's numbers beside this grid's, where it has a table of the kind.
 func (r *Results) published() report.Section {
 	s := report.Section{Title: "Beside the paper's published numbers"}
-	s.Add(report.Text("The paper's models are of 2.7 and 7 billion parameters, trained on up to 47,625 pairs, and its checkpoints were chosen on the very test pairs that are reported; with about 1000 test pairs one standard error is near 1.4 points. Read the signs of the differences, not the levels."))
+	s.Add(report.Text("The paper's models are of 2.7 and 7 billion parameters, trained on up to " +
+		"47,625 pairs, and its checkpoints were chosen on the very test pairs that are reported; with " +
+		"about 1000 test pairs one standard error is near 1.4 points. Read the signs of the " +
+		"differences, not the levels."))
 	for _, t := range r.grid.Tables {
 		rows, ok := publishedTables[t.Kind]
 		if !ok {
 			continue
 		}
-		table := report.Table{Caption: publishedCaptions[t.Kind], Header: append(append([]string{"source", "method"}, columns...), "mean")}
+		table := report.Table{Caption: publishedCaptions[t.Kind],
+			Header: append(append([]string{"source", "method"}, columns...), "mean")}
 		for _, row := range rows {
 			if r.grid.Backbone == "" || r.grid.Backbone == row.Backbone {
 				table.Rows = append(table.Rows, row.row())
@@ -223,11 +239,13 @@ func (r *Results) own(g accuracyTable) [][]string {
 // took.
 func (r *Results) trainings() report.Section {
 	s := report.Section{Title: "Trainings"}
-	t := report.Table{Header: []string{"cell", "pairs", "kept step", "validation accuracy", "by", "combined heads", "seconds"}}
+	t := report.Table{Header: []string{"cell", "pairs", "kept step", "validation accuracy", "by",
+		"combined heads", "seconds"}}
 	for _, of := range r.Finished {
 		row := []string{of.ID, fmt.Sprint(of.Pairs), "–", "–", "–", "–", fmt.Sprintf("%.0f", of.Seconds)}
 		if of.Best != nil {
-			row[2], row[3], row[4] = fmt.Sprint(of.Best.Step), fmt.Sprintf("%.3f", of.Best.Accuracy), of.Best.Reward
+			row[2], row[3], row[4] = fmt.Sprint(of.Best.Step), fmt.Sprintf("%.3f", of.Best.Accuracy),
+				of.Best.Reward
 		}
 		if c := of.Combination; c != nil {
 			row[5] = fmt.Sprintf("%.3g · score + %.3g · implicit", c.Score, c.Implicit)

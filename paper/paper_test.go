@@ -90,7 +90,8 @@ func world(t *testing.T) (*paper.Grid, string) {
 				name = fmt.Sprintf("shared %d", i)
 			}
 			row, err := json.Marshal(map[string]any{
-				"prompt":    []pref.Message{{Role: pref.User, Content: name}, {Role: pref.Assistant, Content: "yes"}, {Role: pref.User, Content: set}},
+				"prompt": []pref.Message{{Role: pref.User, Content: name},
+					{Role: pref.Assistant, Content: "yes"}, {Role: pref.User, Content: set}},
 				"responses": []string{"good", "bad"}, "comparisons": [][2]int{{0, 1}},
 			})
 			if err != nil {
@@ -98,11 +99,13 @@ func world(t *testing.T) (*paper.Grid, string) {
 			}
 			out.Write(append(row, '\n'))
 		}
-		if err := os.WriteFile(filepath.Join(dir, set+".jsonl"), []byte(out.String()), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, set+".jsonl"), []byte(out.String()),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	text := strings.NewReplacer(`"a.jsonl"`, fmt.Sprintf("%q", filepath.Join(dir, "a.jsonl")), `"b.jsonl"`, fmt.Sprintf("%q", filepath.Join(dir, "b.jsonl"))).Replace(head + tables)
+	text := strings.NewReplacer(`"a.jsonl"`, fmt.Sprintf("%q", filepath.Join(dir, "a.jsonl")),
+		`"b.jsonl"`, fmt.Sprintf("%q", filepath.Join(dir, "b.jsonl"))).Replace(head + tables)
 	grid, err := paper.Parse("grid.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +158,9 @@ func TestSplit(t *testing.T) {
 	if overlap == 0 {
 		t.Error("none of the shared conversations was left out")
 	}
-	again, err := grid.MakeData(dir, func([]string) ([]string, error) { return nil, errors.New("read again") })
+	again, err := grid.MakeData(dir, func([]string) ([]string, error) {
+		return nil, errors.New("read again")
+	})
 	if err != nil || again.Hash != data.Hash {
 		t.Errorf("a second call made other data: %v", err)
 	}
@@ -180,7 +185,10 @@ func (f *fake) Train(_ context.Context, r *recipe.Recipe, dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "model"), 0o755); err != nil {
 		return err
 	}
-	manifest, err := json.Marshal(map[string]any{"recipe": map[string]any{"objective": map[string]any{"policy_weight": r.Objective.PolicyWeight}, "train": map[string]any{"seed": r.Train.Seed}}})
+	manifest, err := json.Marshal(
+		map[string]any{
+			"recipe": map[string]any{"objective": map[string]any{"policy_weight": r.Objective.PolicyWeight},
+				"train": map[string]any{"seed": r.Train.Seed}}})
 	if err != nil {
 		return err
 	}
@@ -191,11 +199,14 @@ func (f *fake) Train(_ context.Context, r *recipe.Recipe, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o644)
 }
 
-func (f *fake) Read(_ context.Context, dir string, valid []pref.Group, sets [][]pref.Group) (paper.Reading, error) {
+func (f *fake) Read(
+	_ context.Context, dir string, valid []pref.Group, sets [][]pref.Group,
+) (paper.Reading, error) {
 	share := 0.55
 	names := []string{reward.ByScore}
 	if strings.Contains(dir, "HaF") {
-		share, names = 0.99, []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized, reward.ByCombined}
+		share, names = 0.99, []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized,
+			reward.ByCombined}
 	}
 	random := rand.New(rand.NewPCG(uint64(len(dir)), 1))
 	var out paper.Reading
@@ -253,14 +264,17 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := page.Markdown()
-	for _, want := range []string{"Cells that are not finished: 1;", "out of memory", "No test part has any share in training, selection or fitting", "| – | – |", "In distribution. HaF against Baseline: better on a"} {
+	for _, want := range []string{"Cells that are not finished: 1;", "out of memory",
+		"No test part has any share in training, selection or fitting", "| – | – |",
+		"In distribution. HaF against Baseline: better on a"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page of an unfinished grid has no %q:\n%s", want, text)
 		}
 	}
 
 	runner = &fake{}
-	if failed, err = grid.Run(t.Context(), dir, data, cells, runner, silent); err != nil || len(failed) != 0 || len(runner.trained) != 1 {
+	if failed, err = grid.Run(t.Context(), dir, data, cells, runner, silent); err != nil ||
+		len(failed) != 0 || len(runner.trained) != 1 {
 		t.Fatalf("the second run trained %v, %v failed, %v", runner.trained, failed, err)
 	}
 	if results, err = grid.Results(dir, data); err != nil {
@@ -274,7 +288,10 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	text = page.Markdown()
-	for _, want := range []string{"HaF against Baseline: mean +", "HaF is better", "| paper, Phi-2 | HaF | 76.4 | 70.4 | 79.0 | 84.0 | 60.8 | 74.1 |", "| this grid | HaF |", "Every model on every test set", "policy\\_weight 0.2 against policy\\_weight 0: better on a", "HaF, combined against HaF, score: mean +0.0 points", "| 7 | 0.750 | score |"} {
+	for _, want := range []string{"HaF against Baseline: mean +", "HaF is better",
+		"| paper, Phi-2 | HaF | 76.4 | 70.4 | 79.0 | 84.0 | 60.8 | 74.1 |", "| this grid | HaF |",
+		"Every model on every test set", "policy\\_weight 0.2 against policy\\_weight 0: better on a",
+		"HaF, combined against HaF, score: mean +0.0 points", "| 7 | 0.750 | score |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q:\n%s", want, text)
 		}
@@ -282,10 +299,12 @@ func TestRun(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(out, "alpha.svg")); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "cells", cells[0].ID, "model")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, "cells", cells[0].ID, "model")); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("the model of a finished cell was kept: %v", err)
 	}
-	if estimate := grid.Estimate(dir, data, cells); estimate.Finished != len(cells) || estimate.Seconds != 0 {
+	if estimate := grid.Estimate(dir, data, cells); estimate.Finished != len(cells) ||
+		estimate.Seconds != 0 {
 		t.Errorf("%+v", estimate)
 	}
 }
@@ -303,21 +322,26 @@ func TestInterrupt(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = grid.Run(ctx, dir, data, cells, &fake{after: cancel}, func(string, ...any) {})
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the same command goes on") {
+	if !errors.Is(err, context.Canceled) ||
+		!strings.Contains(err.Error(), "the same command goes on") {
 		t.Errorf("%v", err)
 	}
 	runner := &fake{}
-	if _, err := grid.Run(t.Context(), dir, data, cells, runner, func(string, ...any) {}); err != nil || len(runner.trained) != len(cells)-1 {
+	if _, err := grid.Run(t.Context(), dir, data, cells, runner,
+		func(string, ...any) {}); err != nil || len(runner.trained) != len(cells)-1 {
 		t.Errorf("%d of %d trained, %v", len(runner.trained), len(cells), err)
 	}
-	if _, err := grid.Cells(data, []string{"none"}); err == nil || !strings.Contains(err.Error(), `no table "none": main, ood, mixed, alpha, heads`) {
+	if _, err := grid.Cells(data, []string{"none"}); err == nil ||
+		!strings.Contains(err.Error(), `no table "none": main, ood, mixed, alpha, heads`) {
 		t.Errorf("%v", err)
 	}
 }
 
 // TestSettingsOfValue gives a sweep's value settings of its own, in its cells alone.
 func TestSettingsOfValue(t *testing.T) {
-	text := strings.NewReplacer("values = [0, 0.2, 1]", `values = ["dpo", ["cdpo", "objective.smoothing=0.1", "objective.beta=0.2"]]`, `key = "objective.policy_weight"`, `key = "objective.policy"`).Replace(head + tables)
+	text := strings.NewReplacer("values = [0, 0.2, 1]",
+		`values = ["dpo", ["cdpo", "objective.smoothing=0.1", "objective.beta=0.2"]]`,
+		`key = "objective.policy_weight"`, `key = "objective.policy"`).Replace(head + tables)
 	grid, err := paper.Parse("grid.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -326,9 +350,11 @@ func TestSettingsOfValue(t *testing.T) {
 	if err != nil || len(cells) != 4 {
 		t.Fatalf("%d cells, %v: 2 values with 2 seeds", len(cells), err)
 	}
-	for i, want := range []recipe.Objective{{Policy: "dpo", Smoothing: 0, Beta: 0.1}, {Policy: "cdpo", Smoothing: 0.1, Beta: 0.2}} {
+	for i, want := range []recipe.Objective{{Policy: "dpo", Smoothing: 0, Beta: 0.1},
+		{Policy: "cdpo", Smoothing: 0.1, Beta: 0.2}} {
 		c := cells[2*i]
-		if o := c.Recipe.Objective; o.Policy != want.Policy || o.Smoothing != want.Smoothing || o.Beta != want.Beta {
+		if o := c.Recipe.Objective; o.Policy != want.Policy || o.Smoothing != want.Smoothing ||
+			o.Beta != want.Beta {
 			t.Errorf("%s: %s, smoothing %g, beta %g, wanted %+v", c.ID, o.Policy, o.Smoothing, o.Beta, want)
 		}
 	}
@@ -349,14 +375,16 @@ func TestBadPlans(t *testing.T) {
 		{`name = "b"`, `name = "a"`, `set "a": wanted a name of its own`},
 		{`reward = "score"`, `reward = "implicit"`, "a head which the table reads is not trained"},
 		{"values = [0, 0.2, 1]", "values = [-1]", "reward_weight is 1 and policy_weight -1"},
-		{"values = [0, 0.2, 1]", `values = [["cdpo", "smoothing"]]`, "wanted a value of objective.policy_weight, then settings"},
+		{"values = [0, 0.2, 1]", `values = [["cdpo", "smoothing"]]`, "wanted a value of " +
+			"objective.policy_weight, then settings"},
 		{"values = [0, 0.2, 1]", `values = [[0.2, "objective.smoothing=0.7"]]`, "smoothing"},
 		{`key = "objective.policy_weight"`, `key = "objective.weight"`, `unknown key "objective.weight"`},
 		{`path = "base"`, `paht = "base"`, `unknown key "model.paht"`},
 		{"title = \"A rerun\"", "backbone = \"Phi-9\"", `backbone "Phi-9" is not one of the paper's`},
 	} {
 		text := strings.Replace(head+tables, bad.old, bad.new, 1)
-		if _, err := paper.Parse("grid.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), bad.want) {
+		if _, err := paper.Parse("grid.toml", []byte(text)); err == nil ||
+			!strings.Contains(err.Error(), bad.want) {
 			t.Errorf("%s: %v, wanted %q", bad.new, err, bad.want)
 		}
 	}
@@ -396,7 +424,8 @@ func TestRecipes(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want from %.3g to %.3g bytes", path, need, err, least, largest)
 		}
 	}
-	if want := []string{"paper-full", "paper-mistral-instruct", "paper-mistral", "paper-phi2", "paper-small", "paper-tiny"}; !slices.Equal(names, want) {
+	if want := []string{"paper-full", "paper-mistral-instruct", "paper-mistral", "paper-phi2",
+		"paper-small", "paper-tiny"}; !slices.Equal(names, want) {
 		t.Errorf("grids are %v, wanted %v", names, want)
 	}
 }

@@ -56,8 +56,10 @@ var publishedTables = map[string][]published{
 
 var publishedCaptions = map[string]string{
 	InDistribution: "Published, in distribution (table 2), accuracy in %",
-	OOD:            "Published, on the other sets of the training set's domain (table 3, internal), accuracy in %",
-	Mixed:          "Published, one model trained on all sets (figure 4, read off the drawing within 0.2), accuracy in %",
+	OOD: "Published, on the other sets of the training set's domain (table 3, internal), " +
+		"accuracy in %",
+	Mixed: "Published, one model trained on all sets (figure 4, read off the drawing within 0.2), " +
+		"accuracy in %",
 }
 
 // row is the published row as cells, with the mean of the columns.

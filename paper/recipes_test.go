@@ -12,7 +12,8 @@ func TestGridsNameTheHub(t *testing.T) {
 	if err != nil || len(files) < 6 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	model, data := regexp.MustCompile(`^[A-Z]\w+/[\w.-]+$|^microsoft/|^mistralai/`), regexp.MustCompile(`^datasets/[\w-]+/[\w-]+[/:]`)
+	model, data := regexp.MustCompile(`^[A-Z]\w+/[\w.-]+$|^microsoft/|^mistralai/`),
+		regexp.MustCompile(`^datasets/[\w-]+/[\w-]+[/:]`)
 	for _, file := range files {
 		grid, err := Load(file)
 		if err != nil {

@@ -46,7 +46,9 @@ func (p *Grid) Results(dir string, data *Data) (*Results, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Results{grid: p, data: data, dir: dir, cells: map[string]*Cell{}, Failed: map[string]string{}, tests: map[string][]pref.Group{}, rewards: map[string]map[string]SetReading{}}
+	r := &Results{grid: p, data: data, dir: dir, cells: map[string]*Cell{},
+		Failed: map[string]string{}, tests: map[string][]pref.Group{},
+		rewards: map[string]map[string]SetReading{}}
 	for _, c := range cells {
 		r.cells[c.hash()] = c
 		result, err := readResult(c.folder(dir))
@@ -102,7 +104,8 @@ func (r *Results) measure(w want, test, rewardName string) (measured, error) {
 			return m, fmt.Errorf("paper: %s has no reward %q", c.ID, rewardName)
 		}
 		if index != nil && !slices.Equal(index, reading.Index) {
-			return m, fmt.Errorf("paper: %s could read other groups of %s than its neighbours: models of one grid must have one tokenizer and length limit", c.ID, test)
+			return m, fmt.Errorf("paper: %s could read other groups of %s than its neighbours: models of "+
+				"one grid must have one tokenizer and length limit", c.ID, test)
 		}
 		index = reading.Index
 		m.rewards = append(m.rewards, values)
@@ -132,7 +135,8 @@ func (m measured) accuracy() (eval.Estimate, error) { return eval.SeedAccuracy(m
 
 func (m measured) against(other measured) (eval.Estimate, error) {
 	if len(m.groups) != len(other.groups) {
-		return eval.Estimate{}, fmt.Errorf("paper: %d groups against %d: models of one grid must read the same groups", len(m.groups), len(other.groups))
+		return eval.Estimate{}, fmt.Errorf("paper: %d groups against %d: models of one grid must read "+
+			"the same groups", len(m.groups), len(other.groups))
 	}
 	return eval.SeedDifference(m.groups, m.rewards, other.rewards)
 }

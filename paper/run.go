@@ -71,7 +71,10 @@ const (
 // Run runs the cells that are not finished, one after the other. A cell that fails leaves
 // failed.txt in its folder and does not take the rest with it; it is tried again by the next run.
 // failed lists the cells that did. An interrupt ends the run, and the next one goes on.
-func (p *Grid) Run(ctx context.Context, dir string, data *Data, cells []*Cell, runner Runner, say func(format string, args ...any)) (failed []string, err error) {
+func (p *Grid) Run(
+	ctx context.Context, dir string, data *Data, cells []*Cell, runner Runner,
+	say func(format string, args ...any),
+) (failed []string, err error) {
 	for i, c := range cells {
 		folder := c.folder(dir)
 		if _, err := readResult(folder); err == nil {
@@ -80,7 +83,8 @@ func (p *Grid) Run(ctx context.Context, dir string, data *Data, cells []*Cell, r
 		say("cell %d of %d: %s", i+1, len(cells), c.ID)
 		err := p.runCell(ctx, folder, data, c, runner)
 		if ctx.Err() != nil {
-			return failed, fmt.Errorf("paper: stopped at cell %d of %d, %s; the same command goes on: %w", i+1, len(cells), c.ID, ctx.Err())
+			return failed, fmt.Errorf("paper: stopped at cell %d of %d, %s; the same command goes on: %w",
+				i+1, len(cells), c.ID, ctx.Err())
 		}
 		if err == nil {
 			continue
@@ -90,7 +94,8 @@ func (p *Grid) Run(ctx context.Context, dir string, data *Data, cells []*Cell, r
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return failed, fmt.Errorf("paper: %w", err)
 		}
-		if err := renameio.WriteFile(filepath.Join(folder, failedName), []byte(err.Error()+"\n"), 0o644); err != nil {
+		if err := renameio.WriteFile(filepath.Join(folder, failedName), []byte(err.Error()+"\n"),
+			0o644); err != nil {
 			return failed, fmt.Errorf("paper: %w", err)
 		}
 	}
@@ -99,7 +104,9 @@ func (p *Grid) Run(ctx context.Context, dir string, data *Data, cells []*Cell, r
 
 func (c *Cell) folder(dir string) string { return filepath.Join(dir, "cells", c.ID) }
 
-func (p *Grid) runCell(ctx context.Context, folder string, data *Data, c *Cell, runner Runner) error {
+func (p *Grid) runCell(
+	ctx context.Context, folder string, data *Data, c *Cell, runner Runner,
+) error {
 	began := time.Now()
 	if !run.Finished(folder) {
 		if err := runner.Train(ctx, c.Recipe, folder); err != nil {
@@ -126,7 +133,8 @@ func (p *Grid) runCell(ctx context.Context, folder string, data *Data, c *Cell, 
 	if err != nil {
 		return err
 	}
-	r := Result{ID: c.ID, Sets: c.Sets, Set: c.Set, Seed: c.Seed, Combination: reading.Combination, Results: map[string]map[string]eval.Result{}}
+	r := Result{ID: c.ID, Sets: c.Sets, Set: c.Set, Seed: c.Seed, Combination: reading.Combination,
+		Results: map[string]map[string]eval.Result{}}
 	rewards := map[string]SetReading{}
 	for i, s := range p.Sets {
 		of := reading.Sets[i]
@@ -277,7 +285,8 @@ func (p *Grid) Need(cells []*Cell) (Need, error) {
 // base_config.
 func (p *Grid) Bound(cells []*Cell) (Need, error) {
 	if len(p.BaseConfig) == 0 {
-		return Need{}, fmt.Errorf("paper: %s has no [base_config], which would say how large the base model is", p.name)
+		return Need{}, fmt.Errorf(
+			"paper: %s has no [base_config], which would say how large the base model is", p.name)
 	}
 	config, err := json.Marshal(p.BaseConfig)
 	if err != nil {
@@ -298,7 +307,8 @@ func most(cells []*Cell, total func(*recipe.Recipe) (int64, error)) (Need, error
 		o := r.TrainOptions().Objective
 		t := r.Train
 		t.Seed, t.LR = 0, 0
-		key := fmt.Sprint(c.Sets, r.Model, r.LoRA, t, r.Data.Limit, r.Data.Fraction, o.UsesScore(), o.UsesPolicy(), o.UsesReference(), o.Learns(), o.Kind)
+		key := fmt.Sprint(c.Sets, r.Model, r.LoRA, t, r.Data.Limit, r.Data.Fraction, o.UsesScore(),
+			o.UsesPolicy(), o.UsesReference(), o.Learns(), o.Kind)
 		if planned[key] {
 			continue
 		}

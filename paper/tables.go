@@ -113,7 +113,8 @@ func (r *Results) sweep(t TableSpec) (accuracyTable, error) {
 		for _, v := range t.Values {
 			row := accuracyRow{label: sweepLabel(methods, m, t, v)}
 			for _, s := range sets {
-				cell, err := r.cell(find(wants, m, []string{s.Name}, t.overrides(v)...), []string{s.Name}, m.Reward)
+				cell, err := r.cell(find(wants, m, []string{s.Name}, t.overrides(v)...), []string{s.Name},
+					m.Reward)
 				if err != nil {
 					return g, err
 				}
@@ -158,7 +159,8 @@ func (r *Results) heads(t TableSpec) (accuracyTable, error) {
 	wants := r.grid.wants(t)
 	for _, m := range r.grid.methodsOf(t) {
 		first := len(g.rows)
-		for _, name := range []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized, reward.ByCombined} {
+		for _, name := range []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized,
+			reward.ByCombined} {
 			row := accuracyRow{label: m.Name + ", " + name}
 			for _, s := range sets {
 				cell, err := r.cell(find(wants, m, []string{s.Name}), []string{s.Name}, name)

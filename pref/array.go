@@ -86,8 +86,8 @@ func (a *arrayReader) next() (byte, error) {
 	}
 }
 
-// element reads one element up to the comma or bracket behind it. Its bytes are valid until the next
-// one.
+// element reads one element up to the comma or bracket behind it. Its bytes are valid until the
+// next one.
 func (a *arrayReader) element() ([]byte, error) {
 	a.data = a.data[:0]
 	depth, quoted := 0, false

@@ -104,8 +104,8 @@ func (f *fields) apply(named map[string]string) error {
 	return nil
 }
 
-// lookup returns the value at a dotted path and the key that leads to it; nil where there is none. A
-// key with dots in it comes before a path.
+// lookup returns the value at a dotted path and the key that leads to it; nil where there is none.
+// A key with dots in it comes before a path.
 func (f *fields) lookup(path string) (raw json.RawMessage, top string, err error) {
 	if raw, ok := f.values[path]; ok {
 		return raw, path, nil

@@ -31,8 +31,8 @@ const (
 	HHH           = "hhh"
 )
 
-// A form is one set of keys by which a row is known to be of a format, and how such rows are read. A
-// format may have several forms.
+// A form is one set of keys by which a row is known to be of a format, and how such rows are read.
+// A format may have several forms.
 type form struct {
 	format string
 	keys   []string             // a row of the form has all of them

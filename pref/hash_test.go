@@ -53,8 +53,7 @@ func TestHash(t *testing.T) {
 	}{
 		{"start", func() error { return nil }},
 		{"changed", func() error {
-			return os.WriteFile(at("set/data/train-1.jsonl"), []byte("{}  \n"),
-				0o600)
+			return os.WriteFile(at("set/data/train-1.jsonl"), []byte("{}  \n"), 0o600)
 		}},
 		{"appeared", func() error { return os.WriteFile(at("set/data/train-2.jsonl"), nil, 0o600) }},
 		{"renamed", func() error {

@@ -17,9 +17,9 @@ func jsonOf(row any) ([]byte, error) {
 	return data, err
 }
 
-// appendJSON writes a value of a column as JSON. Numbers that are none (NaN, Infinity) are written as
-// Python writes them, and text keeps its bytes, also where they are no UTF-8: the reader of a row
-// judges them as it does those of a JSON file.
+// appendJSON writes a value of a column as JSON. Numbers that are none (NaN, Infinity) are written
+// as Python writes them, and text keeps its bytes, also where they are no UTF-8: the reader of a
+// row judges them as it does those of a JSON file.
 func appendJSON(to []byte, v any) ([]byte, error) {
 	var err error
 	switch v := v.(type) {

@@ -297,7 +297,8 @@ func (f *fields) dialogue(key string) ([]Message, error) {
 	return m, err
 }
 
-// textAnswer makes sure that the answer at the end of a dialogue is text: haf gives rewards to text.
+// textAnswer makes sure that the answer at the end of a dialogue is text: haf gives rewards to
+// text.
 func textAnswer(m []Message, field string) error {
 	last := m[len(m)-1]
 	if last.Parts == "" || last.Role != Assistant {

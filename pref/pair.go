@@ -65,9 +65,9 @@ func isTranscriptAt(f *fields, key string) bool {
 }
 
 // pair decodes the chosen and the rejected answer to a prompt. Each is one message, or a dialogue
-// that repeats the prompt: at its end, after a system message or earlier turns, or at its beginning,
-// where the prompt is the user's first message. trim says that the prompt was a transcript, behind
-// which answers begin with a space.
+// that repeats the prompt: at its end, after a system message or earlier turns, or at its
+// beginning, where the prompt is the user's first message. trim says that the prompt was a
+// transcript, behind which answers begin with a space.
 func (f *fields) pair(prompt []Message, trim bool) (decoded, error) {
 	var sides [2][]Message
 	for i, key := range [2]string{"chosen", "rejected"} {

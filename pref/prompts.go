@@ -4,8 +4,8 @@ import "fmt"
 
 // LoadPrompts reads the distinct prompts of files, in order: of rows {prompt} or {question}, other
 // keys passed over, or of preference rows in any format of [Read]. Empty prompts are passed over;
-// repeated is how many rows had a prompt that was there before. Options.Limit, if not 0, is how many
-// prompts to take, and Options.Columns say where the prompts stand. Files without a prompt are
+// repeated is how many rows had a prompt that was there before. Options.Limit, if not 0, is how
+// many prompts to take, and Options.Columns say where the prompts stand. Files without a prompt are
 // [ErrEmpty].
 func LoadPrompts(paths []string, opt Options) (prompts [][]Message, repeated int, err error) {
 	seen := map[PromptKey]bool{}

@@ -13,10 +13,10 @@ import (
 var ErrEmpty = errors.New("nothing left to use")
 
 // Read yields the groups of the files that a path names ([shards]), in order and without holding
-// more than a row, or a record batch of an Arrow file. An error ends the sequence: the file cannot be read, a row is
-// malformed ("pref: FILE:LINE: field …") beyond what opt.SkipBad tolerates, or no group was kept
-// ([ErrEmpty]). What was read is added to counts, which may be nil. Options.Fraction and
-// Options.Weights need every prompt at once: they are errors here, use [Load].
+// more than a row, or a record batch of an Arrow file. An error ends the sequence: the file cannot
+// be read, a row is malformed ("pref: FILE:LINE: field …") beyond what opt.SkipBad tolerates, or no
+// group was kept ([ErrEmpty]). What was read is added to counts, which may be nil. Options.Fraction
+// and Options.Weights need every prompt at once: they are errors here, use [Load].
 func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	return func(yield func(Group, error) bool) {
 		if counts == nil {
@@ -59,8 +59,8 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 // Load reads all files in order, or with Options.Weights mixes them ([Mix]). Options.Limit counts
 // over the files together and ends the reading; Options.Fraction is then taken of the prompts that
 // were read, rounded, at least one. The counts are never nil, so that a failure can be explained.
-// Errors are those of [Read]; [ErrEmpty] where no file kept a group; and an attribute that no row of
-// any file states.
+// Errors are those of [Read]; [ErrEmpty] where no file kept a group; and an attribute that no row
+// of any file states.
 func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 	sets := make([][]string, len(paths))
 	for i := range paths {

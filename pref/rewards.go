@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Precomputed is a row of a file of rewards: those of a prompt's responses, or of whatever the row's
-// id or its place in the file stands for.
+// Precomputed is a row of a file of rewards: those of a prompt's responses, or of whatever the
+// row's id or its place in the file stands for.
 type Precomputed struct {
 	ID        string    // "" where the row has none
 	Prompt    []Message // nil where the row has none; then there are no Responses
@@ -19,8 +19,8 @@ type Precomputed struct {
 
 // ReadRewards yields the rows of a file of rewards, in order: {reward} or {rewards}, alone or with
 // an id, or with prompt and response, or with prompt and responses. "scores" stands for "rewards",
-// too, as haf rank writes it. Other keys are passed over. Files are as in [Read]. A malformed row is
-// an error, which ends the sequence, and so is a file without rows.
+// too, as haf rank writes it. Other keys are passed over. Files are as in [Read]. A malformed row
+// is an error, which ends the sequence, and so is a file without rows.
 func ReadRewards(path string) iter.Seq2[Precomputed, error] {
 	return func(yield func(Precomputed, error) bool) {
 		n := 0

@@ -11,7 +11,8 @@ var speakers = map[string]string{"human": User, "user": User, "gpt": Assistant,
 	"assistant": Assistant, "system": System, "observation": Tool, "tool": Tool,
 	functionCall: Assistant}
 
-// functionCall is the speaker of a call of tools, which is JSON: {name, arguments} or a list of them.
+// functionCall is the speaker of a call of tools, which is JSON: {name, arguments} or a list of
+// them.
 const functionCall = "function_call"
 
 // decodeShareGPT decodes {conversations, chosen, rejected} of messages {from, value}. The answers

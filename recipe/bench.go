@@ -31,10 +31,13 @@ type BenchCase struct {
 func BenchCases() []BenchCase {
 	return []BenchCase{
 		{"hybrid", "hybrid step, LoRA", "pairs", nil, "train"},
-		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.checkpointing=selective", "train.tokens_per_batch=640"}, "train"},
+		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.checkpointing=selective",
+			"train.tokens_per_batch=640"}, "train"},
 		{"baseline", "reward loss only", "pairs", []string{"objective.policy_weight=0"}, "train"},
-		{"dpo", "policy loss only", "pairs", []string{"objective.reward_weight=0", "objective.policy_weight=1"}, "train"},
-		{"full", "hybrid step, all weights trained, selective checkpointing", "pairs", []string{"lora.rank=0", "train.checkpointing=selective"}, "train"},
+		{"dpo", "policy loss only", "pairs",
+			[]string{"objective.reward_weight=0", "objective.policy_weight=1"}, "train"},
+		{"full", "hybrid step, all weights trained, selective checkpointing", "pairs",
+			[]string{"lora.rank=0", "train.checkpointing=selective"}, "train"},
 		{"bfloat16", "hybrid step, bfloat16 body", "pairs", []string{"model.dtype=bfloat16"}, "train"},
 		{"score", "rewards, the prompt shared by a pair", "responses", nil, "score"},
 		{"score-single", "rewards of single responses", "responses", nil, "score-single"},
@@ -95,7 +98,9 @@ type EncodeResult struct {
 
 // Bench measures one case; that of encoding needs no device. Peak memory is the process's: a case
 // has a process of its own.
-func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOptions, progress run.Progress) (BenchResult, error) {
+func Bench(
+	ctx context.Context, device *backend.Device, name string, opt BenchOptions, progress run.Progress,
+) (BenchResult, error) {
 	cases := BenchCases()
 	at := slices.IndexFunc(cases, func(c BenchCase) bool { return c.Name == name })
 	if at < 0 {
@@ -109,7 +114,8 @@ func Bench(ctx context.Context, device *backend.Device, name string, opt BenchOp
 	r := Default()
 	r.Model.Path, r.Model.Truncation = opt.Model, encode.TruncateDrop
 	r.LoRA.Rank, r.Data.Train, r.Data.ValidFraction = opt.Rank, data, 0
-	r.Train.Batch, r.Train.CheckpointEvery, r.Train.EvalEvery, r.Train.Schedule = opt.Batch, 0, 0, "constant"
+	r.Train.Batch, r.Train.CheckpointEvery, r.Train.EvalEvery, r.Train.Schedule = opt.Batch, 0, 0,
+		"constant"
 	for _, set := range slices.Concat(c.Sets, opt.Sets) {
 		if err := r.set(set); err != nil {
 			return BenchResult{}, err
@@ -188,7 +194,8 @@ func alone(groups []encode.Group) []encode.Group {
 	var out []encode.Group
 	for _, g := range groups {
 		for _, response := range g.Responses {
-			out = append(out, encode.Group{Prompt: g.Prompt, Responses: []encode.Response{response}, Source: g.Source, Index: g.Index})
+			out = append(out, encode.Group{Prompt: g.Prompt, Responses: []encode.Response{response},
+				Source: g.Source, Index: g.Index})
 		}
 	}
 	return out
@@ -208,7 +215,10 @@ func (p *firstStep) StartPhase(name string, total int) {
 }
 
 // train runs the training loop over the groups, into a folder that is removed again.
-func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model, data train.Data, available int64, opt BenchOptions, progress run.Progress) error {
+func (b *BenchResult) train(
+	ctx context.Context, r *Recipe, model *reward.Model, data train.Data, available int64,
+	opt BenchOptions, progress run.Progress,
+) error {
 	dir, err := os.MkdirTemp("", "haf-bench-")
 	if err != nil {
 		return fmt.Errorf("recipe: %w", err)
@@ -225,7 +235,8 @@ func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model,
 	if err != nil {
 		return err
 	}
-	b.Start, b.Programs, b.FirstLoss = first.at.Sub(opt.Began).Seconds(), result.Programs, result.FirstLoss
+	b.Start, b.Programs, b.FirstLoss = first.at.Sub(opt.Began).Seconds(), result.Programs,
+		result.FirstLoss
 	records, err := run.ReadRecords(folder.Path, run.VerbTrain)
 	if err != nil {
 		return err
@@ -233,14 +244,16 @@ func (b *BenchResult) train(ctx context.Context, r *Recipe, model *reward.Model,
 	var units, flops, seconds, tokens, positions float64
 	for _, step := range records.Steps {
 		b.Seconds = append(b.Seconds, step.Seconds)
-		tokens, positions = tokens+float64(step.Tokens), positions+float64(step.Tokens)/step.PackingEfficiency
+		tokens, positions = tokens+float64(step.Tokens), positions+
+			float64(step.Tokens)/step.PackingEfficiency
 		if step.Step == 1 {
 			continue
 		}
 		units, flops, seconds = units+float64(step.Comparisons), flops+step.GFLOP, seconds+step.Seconds
 	}
 	if units == 0 {
-		return fmt.Errorf("recipe: one step of %d groups is too few to measure: more pairs are wanted", len(data.Train))
+		return fmt.Errorf("recipe: one step of %d groups is too few to measure: more pairs are wanted",
+			len(data.Train))
 	}
 	b.Rate, b.GFLOP, b.PackingEfficiency = units/seconds, flops/units, tokens/positions
 	return nil
@@ -257,7 +270,9 @@ func firstOf(plan *pack.Packing, shape int, groups []encode.Group) []encode.Grou
 }
 
 // score reads the score head of all responses.
-func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []encode.Group, single bool, opt BenchOptions) error {
+func (b *BenchResult) score(
+	ctx context.Context, model *reward.Model, groups []encode.Group, single bool, opt BenchOptions,
+) error {
 	if single {
 		groups = alone(groups)
 	}
@@ -292,6 +307,7 @@ func (b *BenchResult) score(ctx context.Context, model *reward.Model, groups []e
 	for _, g := range groups {
 		units += float64(len(g.Responses))
 	}
-	b.Rate, b.GFLOP, b.Programs, b.PackingEfficiency = units/last.Sub(began).Seconds(), flops/1e9/units, model.Programs(), plan.Efficiency()
+	b.Rate, b.GFLOP, b.Programs, b.PackingEfficiency = units/last.Sub(began).Seconds(),
+		flops/1e9/units, model.Programs(), plan.Efficiency()
 	return nil
 }

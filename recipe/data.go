@@ -46,7 +46,8 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 		valid = r.singles(valid)
 	case d.ValidFraction > 0:
 		trained, valid = pref.SplitByPrompt(trained, d.ValidFraction, StreamSeed(r.Train.Seed, "split"))
-		lines = append(lines, fmt.Sprintf("split by prompt: %d groups to train on, %d to validate", len(trained), len(valid)))
+		lines = append(lines, fmt.Sprintf("split by prompt: %d groups to train on, %d to validate",
+			len(trained), len(valid)))
 	}
 	if d.LabelNoise > 0 { // after the split: what is validated on stays clean
 		flipped := pref.AddNoise(trained, d.LabelNoise, StreamSeed(r.Train.Seed, "noise"))
@@ -125,7 +126,8 @@ func HeldOut(dir string, groups []pref.Group) ([]pref.Group, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("recipe: every prompt of the data was trained on in %s: nothing is held out", dir)
+		return nil, fmt.Errorf(
+			"recipe: every prompt of the data was trained on in %s: nothing is held out", dir)
 	}
 	return out, nil
 }

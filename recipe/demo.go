@@ -43,7 +43,8 @@ const (
 
 // WriteDemo makes the demo's files under dir.
 func WriteDemo(dir string, seed uint64) (*Demo, error) {
-	d := &Demo{Base: filepath.Join(dir, "base"), Text: filepath.Join(dir, "text.jsonl"), Train: filepath.Join(dir, "train.jsonl"), Test: filepath.Join(dir, "test.jsonl")}
+	d := &Demo{Base: filepath.Join(dir, "base"), Text: filepath.Join(dir, "text.jsonl"),
+		Train: filepath.Join(dir, "train.jsonl"), Test: filepath.Join(dir, "test.jsonl")}
 	w := newWorld(Stream(seed, "world"))
 	if err := w.writeBase(d.Base, Stream(seed, "weights")); err != nil {
 		return nil, fmt.Errorf("recipe: demo: %w", err)
@@ -96,7 +97,8 @@ func (d *Demo) recipe(model, data string) *Recipe {
 	r := Default()
 	r.Model.Path, r.Model.MaxLength = model, 64
 	r.Data.Train, r.Data.ValidFraction = []string{data}, 0.1
-	r.Train.Epochs, r.Train.Batch, r.Train.LR, r.Train.Warmup, r.Train.TokensPerBatch = 4, 12, 3e-3, 0.1, 512
+	r.Train.Epochs, r.Train.Batch, r.Train.LR, r.Train.Warmup, r.Train.TokensPerBatch = 4, 12, 3e-3,
+		0.1, 512
 	r.Train.EvalEvery, r.Train.CheckpointEvery = 90, 0
 	return r
 }
@@ -116,22 +118,27 @@ type question struct {
 }
 
 var (
-	demoAnimals = []string{"fox", "owl", "bear", "frog", "hare", "mole", "crow", "deer", "wolf", "newt"}
-	demoValues  = map[string][]string{
+	demoAnimals = []string{"fox", "owl", "bear", "frog", "hare", "mole", "crow", "deer", "wolf",
+		"newt"}
+	demoValues = map[string][]string{
 		"eats":  {"berries", "mice", "roots", "flies", "grass", "fish"},
 		"lives": {"burrows", "trees", "caves", "ponds", "fields", "marshes"},
 		"likes": {"rain", "sun", "snow", "wind", "dusk", "fog"},
 	}
 	demoKinds    = []string{"eats", "lives", "likes"}
 	demoWordings = map[string][]string{
-		"eats":  {"what does the %s eat", "tell me the food of the %s", "which food does the %s choose", "name the food for a %s"},
-		"lives": {"where does the %s live", "tell me the home of the %s", "which home does the %s choose", "name the home for a %s"},
-		"likes": {"what does the %s like", "tell me the weather of the %s", "which weather does the %s choose", "name the weather for a %s"},
+		"eats": {"what does the %s eat", "tell me the food of the %s", "which food does the %s choose",
+			"name the food for a %s"},
+		"lives": {"where does the %s live", "tell me the home of the %s", "which home does the %s choose",
+			"name the home for a %s"},
+		"likes": {"what does the %s like", "tell me the weather of the %s",
+			"which weather does the %s choose", "name the weather for a %s"},
 	}
-	demoSentences = map[string]string{"eats": "the %s eats %s", "lives": "the %s lives in %s", "likes": "the %s likes %s"}
-	demoOpenings  = []string{"", "please", "hello friend", "quick question"}
-	demoCourtesy  = "i am glad you asked"
-	demoRambling  = "well it is hard to say and there is much more to tell"
+	demoSentences = map[string]string{"eats": "the %s eats %s", "lives": "the %s lives in %s",
+		"likes": "the %s likes %s"}
+	demoOpenings = []string{"", "please", "hello friend", "quick question"}
+	demoCourtesy = "i am glad you asked"
+	demoRambling = "well it is hard to say and there is much more to tell"
 )
 
 func newWorld(random *rand.Rand) *world {
@@ -143,7 +150,8 @@ func newWorld(random *rand.Rand) *world {
 		for animal := range w.animals {
 			for i, wording := range demoWordings[kind] {
 				for j, opening := range demoOpenings {
-					q := question{strings.TrimSpace(opening + " " + fmt.Sprintf(wording, w.animals[animal])), kind, animal}
+					q := question{strings.TrimSpace(opening + " " + fmt.Sprintf(wording, w.animals[animal])), kind,
+						animal}
 					// A fact is asked for in some of its wordings in training and in others in the test.
 					if (animal+i+j)%4 == 0 {
 						w.heldOut = append(w.heldOut, q)
@@ -159,7 +167,8 @@ func newWorld(random *rand.Rand) *world {
 
 // answer draws a response and its use.
 func (w *world) answer(q question, good bool, random *rand.Rand) (text string, use float64) {
-	right, same, courteous, rambles := random.Float64() < 0.5, random.Float64() < 0.8, random.Float64() < 0.4, random.Float64() < 0.3
+	right, same, courteous, rambles := random.Float64() < 0.5, random.Float64() < 0.8,
+		random.Float64() < 0.4, random.Float64() < 0.3
 	if good {
 		right, same = random.Float64() < 0.9, random.Float64() < 0.95
 	}
@@ -191,7 +200,9 @@ func (w *world) answer(q question, good bool, random *rand.Rand) (text string, u
 
 // writePairs writes n preferences on the prompts and returns how often the chosen response is the
 // more useful one.
-func (w *world) writePairs(path string, n int, prompts []question, good bool, random *rand.Rand) (limit float64, err error) {
+func (w *world) writePairs(
+	path string, n int, prompts []question, good bool, random *rand.Rand,
+) (limit float64, err error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	for made := 0; made < n; {
@@ -243,7 +254,8 @@ func (w *world) writeBase(dir string, random *rand.Rand) error {
 	const settings = `{"bos_token": "<s>", "eos_token": "</s>", "chat_template": "{{ bos_token }}{% for m in messages %}` +
 		`{% if m['role'] == 'assistant' %} : {{ m['content'] }}{{ eos_token }}{% else %}{{ m['content'] }}{% endif %}{% endfor %}` +
 		`{% if add_generation_prompt %} :{% endif %}"}`
-	for name, data := range map[string]string{"config.json": config, "tokenizer.json": tokens, "tokenizer_config.json": settings} {
+	for name, data := range map[string]string{"config.json": config, "tokenizer.json": tokens,
+		"tokenizer_config.json": settings} {
 		if err := renameio.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
 			return err
 		}
@@ -291,9 +303,11 @@ func (w *world) tokenizer() (data string, size int, err error) {
 		Normalized bool   `json:"normalized"`
 		Special    bool   `json:"special"`
 	}
-	level := map[string]any{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}
+	level := map[string]any{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
+		"use_regex": true}
 	out, err := json.Marshal(map[string]any{
-		"version": "1.0", "added_tokens": []added{{ID: 0, Content: "<s>", Special: true}, {ID: 1, Content: "</s>", Special: true}}, "normalizer": nil,
+		"version": "1.0", "added_tokens": []added{{ID: 0, Content: "<s>", Special: true},
+			{ID: 1, Content: "</s>", Special: true}}, "normalizer": nil,
 		"pre_tokenizer": level, "decoder": level, "post_processor": nil,
 		"model": map[string]any{"type": "BPE", "vocab": vocabulary, "merges": merges},
 	})
@@ -305,7 +319,8 @@ func (w *world) words() []string {
 	texts := append([]string{demoCourtesy, demoRambling, ":"}, demoOpenings...)
 	texts = append(texts, demoAnimals...)
 	for _, kind := range demoKinds {
-		texts = append(append(append(texts, demoValues[kind]...), demoWordings[kind]...), demoSentences[kind])
+		texts = append(append(append(texts, demoValues[kind]...), demoWordings[kind]...),
+			demoSentences[kind])
 	}
 	var words []string
 	seen := map[string]bool{"%s": true}

@@ -151,8 +151,10 @@ func (r *Recipe) savers() []saver {
 	}
 	const leastPositions, leastChunk = 256, 32 // less is slow, and saves hardly anything
 	return []saver{
-		{"train.logit_chunk", lower(r.Train.LogitChunk, leastChunk)}, {"train.checkpointing", checkpointing},
-		{"train.tokens_per_batch", lower(r.Train.TokensPerBatch, leastPositions)}, {"lora.rank", rank}, {"model.dtype", dtype},
+		{"train.logit_chunk", lower(r.Train.LogitChunk, leastChunk)},
+		{"train.checkpointing", checkpointing},
+		{"train.tokens_per_batch", lower(r.Train.TokensPerBatch, leastPositions)}, {"lora.rank", rank},
+		{"model.dtype", dtype},
 	}
 }
 

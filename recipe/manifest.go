@@ -100,7 +100,8 @@ func (m *Manifest) fingerprint() (string, error) {
 	for i := range settings.RLHF.Rewards {
 		settings.RLHF.Rewards[i].Source = ""
 	}
-	settings.Data.Train, settings.Data.Valid = make([]string, len(m.Recipe.Data.Train)), make([]string, len(m.Recipe.Data.Valid))
+	settings.Data.Train, settings.Data.Valid = make([]string, len(m.Recipe.Data.Train)),
+		make([]string, len(m.Recipe.Data.Valid))
 	recipe, err := json.Marshal(settings)
 	if err != nil {
 		return "", fmt.Errorf("recipe: %w", err)

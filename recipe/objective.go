@@ -55,22 +55,28 @@ type Objective struct {
 func defaultObjective() Objective {
 	h := objective.Default()
 	return Objective{
-		RewardWeight: h.RewardWeight, PolicyWeight: h.PolicyWeight, Reward: h.Reward, Policy: h.Policy, Beta: h.Beta,
+		RewardWeight: h.RewardWeight, PolicyWeight: h.PolicyWeight, Reward: h.Reward, Policy: h.Policy,
+		Beta: h.Beta,
 		Link: h.Link, LinkScale: h.LinkScale, LinkDF: h.LinkDF, LearnScale: h.LearnScale,
-		Margin: h.Margin, Gamma: h.Gamma, Smoothing: h.Smoothing, NoiseRate: h.NoiseRate, TieRate: h.TieRate, Eta: h.Eta, Explicit: h.Explicit,
+		Margin: h.Margin, Gamma: h.Gamma, Smoothing: h.Smoothing, NoiseRate: h.NoiseRate,
+		TieRate: h.TieRate, Eta: h.Eta, Explicit: h.Explicit,
 		DesirableWeight: h.DesirableWeight, UndesirableWeight: h.UndesirableWeight,
 		Center: h.Center, BatchSum: h.BatchSum, L2: h.L2,
-		Schedule: h.Kind, ScheduleFrom: h.From, ScheduleShare: h.Share, ScheduleSteps: h.Steps, Elastic: h.Strength,
+		Schedule: h.Kind, ScheduleFrom: h.From, ScheduleShare: h.Share, ScheduleSteps: h.Steps,
+		Elastic: h.Strength,
 	}
 }
 
 func (o Objective) hybrid() objective.Hybrid {
 	return objective.Hybrid{
-		RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Reward: o.Reward, Policy: o.Policy, Beta: o.Beta,
+		RewardWeight: o.RewardWeight, PolicyWeight: o.PolicyWeight, Reward: o.Reward, Policy: o.Policy,
+		Beta: o.Beta,
 		Link: o.Link, LinkScale: o.LinkScale, LinkDF: o.LinkDF, LearnScale: o.LearnScale,
-		Margin: o.Margin, Gamma: o.Gamma, Smoothing: o.Smoothing, NoiseRate: o.NoiseRate, TieRate: o.TieRate, Eta: o.Eta, Explicit: o.Explicit,
+		Margin: o.Margin, Gamma: o.Gamma, Smoothing: o.Smoothing, NoiseRate: o.NoiseRate,
+		TieRate: o.TieRate, Eta: o.Eta, Explicit: o.Explicit,
 		DesirableWeight: o.DesirableWeight, UndesirableWeight: o.UndesirableWeight,
 		Center: o.Center, BatchSum: o.BatchSum, L2: o.L2,
-		Schedule: objective.Schedule{Kind: o.Schedule, From: o.ScheduleFrom, Share: o.ScheduleShare, Steps: o.ScheduleSteps, Strength: o.Elastic},
+		Schedule: objective.Schedule{Kind: o.Schedule, From: o.ScheduleFrom, Share: o.ScheduleShare,
+			Steps: o.ScheduleSteps, Strength: o.Elastic},
 	}
 }

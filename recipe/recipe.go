@@ -187,21 +187,25 @@ type Train struct {
 	// auto, none, selective or full: what the backward pass computes again to save memory
 	Checkpointing  string `toml:"checkpointing" json:"checkpointing"`
 	TokensPerBatch int    `toml:"tokens_per_batch" json:"tokens_per_batch"` // of a packed batch, about
-	LogitChunk     int    `toml:"logit_chunk" json:"logit_chunk"`           // rows of logits made at once
+	// rows of logits made at once
+	LogitChunk int `toml:"logit_chunk" json:"logit_chunk"`
 }
 
 // Default returns the paper's settings where it has some.
 func Default() *Recipe {
 	return &Recipe{
-		origin:    map[string]string{},
-		Model:     Model{Chat: Chat{Template: "auto"}, DType: "float32", MaxLength: 512, Truncation: "prompt", Head: reward.LinearHead, HeadUnits: 1024},
-		LoRA:      LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
-		Data:      Data{Format: "auto", ValidFraction: 0.05, NegativeMargin: pref.NegativeError, NonText: pref.NonTextError},
+		origin: map[string]string{},
+		Model: Model{Chat: Chat{Template: "auto"}, DType: "float32", MaxLength: 512,
+			Truncation: "prompt", Head: reward.LinearHead, HeadUnits: 1024},
+		LoRA: LoRA{Alpha: 16, Targets: []string{"gate_proj", "up_proj", "down_proj"}},
+		Data: Data{Format: "auto", ValidFraction: 0.05, NegativeMargin: pref.NegativeError,
+			NonText: pref.NonTextError},
 		Objective: defaultObjective(),
 		RLHF:      defaultRLHF(rlhf.PPO),
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
-			EvalEvery: 50, CheckpointEvery: 100, TokensPerBatch: 2048, LogitChunk: 512, Checkpointing: RecomputeAuto,
+			EvalEvery: 50, CheckpointEvery: 100, TokensPerBatch: 2048, LogitChunk: 512,
+			Checkpointing: RecomputeAuto,
 		},
 	}
 }
@@ -214,7 +218,8 @@ func Load(path string, sets []string) (*Recipe, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("recipe: %w: give the path of a TOML file; those in recipes/ are to start from", err)
+		return nil, fmt.Errorf("recipe: %w: give the path of a TOML file; those in recipes/ are to "+
+			"start from", err)
 	}
 	return Parse(path, data, sets)
 }
@@ -290,7 +295,8 @@ func explain(name string, err error, table string) error {
 		line, column := decode.Position()
 		what := strings.TrimPrefix(decode.Error(), "toml: ")
 		if found := mismatch.FindStringSubmatch(what); found != nil {
-			what = fmt.Sprintf("%s%s is a %s, want a %s", table, strings.Join(decode.Key(), "."), found[1], found[2])
+			what = fmt.Sprintf("%s%s is a %s, want a %s", table, strings.Join(decode.Key(), "."), found[1],
+				found[2])
 		}
 		return fmt.Errorf("recipe: %s: %s", place(name, line, column), what)
 	}
@@ -388,12 +394,16 @@ func (r *Recipe) override(set string) error {
 	if reward, ok := strings.CutPrefix(field, "rewards."); ok && table == "rlhf" {
 		return r.overrideReward(name, reward, value)
 	}
-	line := func(value string) []byte { return []byte("[" + table + "]\n" + field + " = " + value + "\n") }
+	line := func(value string) []byte {
+		return []byte("[" + table + "]\n" + field + " = " + value +
+			"\n")
+	}
 	var scratch map[string]any
 	if toml.Unmarshal(line(value), &scratch) != nil {
 		value = fmt.Sprintf("%q", value)
 	}
-	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets", "data.attributes", "lora.targets", "rlhf.stop"}, key) && !strings.HasPrefix(value, "[") {
+	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets",
+		"data.attributes", "lora.targets", "rlhf.stop"}, key) && !strings.HasPrefix(value, "[") {
 		value = "[" + value + "]"
 	}
 	if key == rewardsKey {
@@ -409,9 +419,11 @@ func (r *Recipe) Validate() error {
 	}
 	switch d := r.Data; {
 	case r.Model.Path == "":
-		return bad("model.path", `""`, "a base model, its folder or its id on the hub: in the recipe or with -set model.path=DIR")
+		return bad("model.path", `""`, "a base model, its folder or its id on the hub: in the recipe or "+
+			"with -set model.path=DIR")
 	case len(d.Train) == 0:
-		return bad("data.train", "empty", "at least one preference file, on disk or datasets/org/name/FILE: in the recipe or with -set data.train=FILE")
+		return bad("data.train", "empty", "at least one preference file, on disk or "+
+			"datasets/org/name/FILE: in the recipe or with -set data.train=FILE")
 	case !(d.ValidFraction >= 0 && d.ValidFraction < 1):
 		return bad("data.valid_fraction", d.ValidFraction, "a share from 0 to below 1")
 	case !(d.Fraction >= 0 && d.Fraction <= 1):
@@ -438,7 +450,8 @@ func (r *Recipe) Validate() error {
 		return fmt.Errorf("recipe: model: %w", r.Model.Chat.Options().Check())
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
 		return bad("model.dtype", fmt.Sprintf("%q", r.Model.DType), "float32 or bfloat16")
-	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop, encode.TruncateResponse}, r.Model.Truncation):
+	case !slices.Contains([]string{encode.TruncatePrompt, encode.TruncateDrop,
+		encode.TruncateResponse}, r.Model.Truncation):
 		return bad("model.truncation", fmt.Sprintf("%q", r.Model.Truncation), "prompt, drop or response")
 	case r.Model.Head != reward.LinearHead && r.Model.Head != reward.MLPHead:
 		return bad("model.head", fmt.Sprintf("%q", r.Model.Head), "linear or mlp")
@@ -456,14 +469,18 @@ func (r *Recipe) Validate() error {
 		return bad("train.tokens_per_batch", r.Train.TokensPerBatch, "at least 64")
 	case r.Train.LogitChunk < 1:
 		return bad("train.logit_chunk", r.Train.LogitChunk, "at least 1")
-	case !slices.Contains([]string{RecomputeAuto, string(lm.RecomputeNone), string(lm.RecomputeSelective), string(lm.RecomputeFull)}, r.Train.Checkpointing):
-		return bad("train.checkpointing", fmt.Sprintf("%q", r.Train.Checkpointing), "auto, none, selective or full")
+	case !slices.Contains([]string{RecomputeAuto, string(lm.RecomputeNone),
+		string(lm.RecomputeSelective), string(lm.RecomputeFull)}, r.Train.Checkpointing):
+		return bad("train.checkpointing", fmt.Sprintf("%q", r.Train.Checkpointing),
+			"auto, none, selective or full")
 	case r.Train.Batch < 1:
 		return bad("train.batch", r.Train.Batch, "at least 1")
 	case r.Train.Epochs < 1 && r.Train.MaxSteps < 1:
 		return bad("train.epochs", r.Train.Epochs, "at least 1")
-	case r.Train.EvalEvery < 0 || r.Train.CheckpointEvery < 0 || r.Train.Patience < 0 || r.Train.MaxSteps < 0:
-		return errors.New("recipe: train.eval_every, checkpoint_every, patience and max_steps may not be negative")
+	case r.Train.EvalEvery < 0 || r.Train.CheckpointEvery < 0 || r.Train.Patience < 0 ||
+		r.Train.MaxSteps < 0:
+		return errors.New("recipe: train.eval_every, checkpoint_every, patience and max_steps may not " +
+			"be negative")
 	}
 	if err := r.Objective.hybrid().Check(); err != nil {
 		return fmt.Errorf("recipe: objective: %w", err)
@@ -474,8 +491,9 @@ func (r *Recipe) Validate() error {
 func (r *Recipe) optimizer() optim.AdamW {
 	t := r.Train
 	return optim.AdamW{
-		LR: t.LR, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, WeightDecay: t.WeightDecay, DecayNorms: t.DecayNorms,
-		Clip: t.Clip, Schedule: t.Schedule, Warmup: t.Warmup,
+		LR: t.LR, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, WeightDecay: t.WeightDecay,
+		DecayNorms: t.DecayNorms,
+		Clip:       t.Clip, Schedule: t.Schedule, Warmup: t.Warmup,
 	}
 }
 
@@ -501,17 +519,20 @@ func (r *Recipe) AvailableMemory(device *backend.Device) int64 {
 // ModelOptions says how the base model is opened for this run.
 func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
-		Chat: r.Model.Chat.Options(), MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation, DType: r.Model.DType,
+		Chat: r.Model.Chat.Options(), MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation,
+		DType: r.Model.DType,
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Column: string(r.Model.Column),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.TokensPerBatch,
-		Head: reward.HeadInit{Kind: r.Model.Head, Units: r.Model.HeadUnits, Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
+		Head: reward.HeadInit{Kind: r.Model.Head, Units: r.Model.HeadUnits,
+			Variance: r.Objective.hybrid().UsesVariance(), Random: Stream(r.Train.Seed, "head")},
 	}
 	opt.Head.Labels = r.attributes()
 	if r.Train.Checkpointing != RecomputeAuto {
 		opt.Recompute = lm.Recompute(r.Train.Checkpointing)
 	}
 	if r.LoRA.Rank > 0 {
-		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets, RSLoRA: r.LoRA.RSLoRA}
+		opt.LoRA = &lm.LoRA{Rank: r.LoRA.Rank, Alpha: r.LoRA.Alpha, Targets: r.LoRA.Targets,
+			RSLoRA: r.LoRA.RSLoRA}
 	}
 	return opt
 }
@@ -520,8 +541,10 @@ func (r *Recipe) ModelOptions() reward.Options {
 func (r *Recipe) TrainOptions() train.Options {
 	t := r.Train
 	return train.Options{
-		Objective: r.Objective.hybrid(), Attributes: r.Data.Attributes, Optimizer: r.optimizer(), Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
-		EvalEvery: t.EvalEvery, CheckpointEvery: t.CheckpointEvery, Patience: t.Patience, Seed: StreamSeed(t.Seed, "order"),
+		Objective: r.Objective.hybrid(), Attributes: r.Data.Attributes, Optimizer: r.optimizer(),
+		Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
+		EvalEvery: t.EvalEvery, CheckpointEvery: t.CheckpointEvery, Patience: t.Patience,
+		Seed:        StreamSeed(t.Seed, "order"),
 		HeadDropout: train.Dropout{Rate: r.Model.HeadDropout, Seed: StreamSeed(t.Seed, "dropout")},
 	}
 }

@@ -56,14 +56,19 @@ func TestShippedRecipes(t *testing.T) {
 }
 
 func TestSet(t *testing.T) {
-	r, err := Load("testdata/hh.good.toml", []string{"train.lr=1e-5", "model.path=other folder", "data.train=a.jsonl", "lora.targets=[\"q_proj\", \"k_proj\"]", "lora.rank = 0", "train.seed=7"})
+	r, err := Load("testdata/hh.good.toml", []string{"train.lr=1e-5", "model.path=other folder",
+		"data.train=a.jsonl", "lora.targets=[\"q_proj\", \"k_proj\"]", "lora.rank = 0", "train.seed=7"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Train.LR != 1e-5 || r.Model.Path != "other folder" || !slices.Equal(r.Data.Train, []string{"a.jsonl"}) || !slices.Equal(r.LoRA.Targets, []string{"q_proj", "k_proj"}) || r.LoRA.Rank != 0 || r.Train.Seed != 7 {
+	if r.Train.LR != 1e-5 || r.Model.Path != "other folder" ||
+		!slices.Equal(r.Data.Train, []string{"a.jsonl"}) ||
+		!slices.Equal(r.LoRA.Targets, []string{"q_proj", "k_proj"}) || r.LoRA.Rank != 0 ||
+		r.Train.Seed != 7 {
 		t.Errorf("overrides were not applied: %+v", r)
 	}
-	if r.origin["train.lr"] != "set" || r.origin["lora.alpha"] != "file" || r.origin["train.clip"] != "" {
+	if r.origin["train.lr"] != "set" || r.origin["lora.alpha"] != "file" ||
+		r.origin["train.clip"] != "" {
 		t.Errorf("origins are %v", r.origin)
 	}
 	for set, want := range map[string]string{
@@ -72,21 +77,24 @@ func TestSet(t *testing.T) {
 		"train.lrr=1":  `unknown key "train.lrr"; there are batch`,
 		"train.lr=abc": `recipe: -set train.lr: train.lr is a string, want a float64`,
 	} {
-		if _, err := Load("testdata/hh.good.toml", []string{set}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Load("testdata/hh.good.toml", []string{set}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("-set %s: got %v, want %s", set, err, want)
 		}
 	}
 }
 
 func TestMissingFile(t *testing.T) {
-	if _, err := Load("testdata/none.toml", nil); err == nil || !strings.Contains(err.Error(), "none.toml") {
+	if _, err := Load("testdata/none.toml", nil); err == nil ||
+		!strings.Contains(err.Error(), "none.toml") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // TestStreams has seeds that must never change: a run made with them could not be repeated.
 func TestStreams(t *testing.T) {
-	if got := StreamSeed(1, "order"); got != StreamSeed(1, "order") || got == StreamSeed(1, "data") || got == StreamSeed(2, "order") {
+	if got := StreamSeed(1, "order"); got != StreamSeed(1, "order") || got == StreamSeed(1, "data") ||
+		got == StreamSeed(2, "order") {
 		t.Errorf("streams are not apart: %d", got)
 	}
 	if got := Stream(1, "lora").Uint64(); got != Stream(1, "lora").Uint64() {
@@ -138,11 +146,13 @@ func TestDataOptions(t *testing.T) {
 	if n := flipped(valid); n != 0 {
 		t.Errorf("%d validation comparisons flipped", n)
 	}
-	if last := lines[len(lines)-1]; last != fmt.Sprintf("label noise: %d training comparisons flipped", flipped(trained)) {
+	if last := lines[len(lines)-1]; last != fmt.Sprintf("label noise: %d training comparisons flipped",
+		flipped(trained)) {
 		t.Errorf("%q", last)
 	}
 	r.Data.Weights = r.Data.Weights[:1]
-	if err := r.Validate(); err == nil || !strings.Contains(err.Error(), "data.weights is [1], want one weight for each training file") {
+	if err := r.Validate(); err == nil || !strings.Contains(err.Error(), "data.weights is [1], want "+
+		"one weight for each training file") {
 		t.Errorf("%v", err)
 	}
 }

@@ -25,7 +25,8 @@ type RLHF struct {
 	// the rewards whose weighted sum is optimized
 	Rewards        []Reward `toml:"rewards" json:"rewards"`
 	NumGenerations int      `toml:"num_generations" json:"num_generations"` // responses to each prompt
-	NumPPOEpochs   int      `toml:"num_ppo_epochs" json:"num_ppo_epochs"`   // passes over a step's responses
+	// passes over a step's responses
+	NumPPOEpochs int `toml:"num_ppo_epochs" json:"num_ppo_epochs"`
 	// RLOO and GRPO replace prompts whose responses all have one reward, until the batch is full
 	DynamicSampling bool `toml:"dynamic_sampling" json:"dynamic_sampling"`
 	// batches of prompts that a step samples at most to fill its batch
@@ -112,10 +113,15 @@ const klInLoss, klInReward = "loss", "reward"
 func defaultRLHF(algorithm string) RLHF {
 	o := rlhf.Default(algorithm)
 	t := RLHF{
-		Algorithm: algorithm, NumGenerations: o.NumGenerations, NumPPOEpochs: o.NumPPOEpochs, Minibatch: o.Minibatch, Rows: 8, MaxTokens: o.MaxTokens, Temperature: o.Sampling.Temperature,
-		Stop: []string{}, Estimator: string(o.Estimator), KL: o.KL.Start, KLTarget: o.KL.Target, KLHorizon: o.KL.Horizon, KLPlacement: klInReward, KLLimit: o.KLLimit, MinLength: o.MinLength,
-		Normalize: o.Shaping.Normalize, RewardClip: o.Shaping.RewardClip, WhitenRewards: o.WhitenRewards, Gamma: o.Gamma, Lambda: o.Lambda, Clip: o.Clip,
-		WhitenAdvantages: o.WhitenAdvantages, ScaleGroup: o.ScaleGroup, LossAggregation: o.LossAggregation, Value: o.Value, CriticLR: 1e-5, ValueClip: o.ValueClip, ValueCoef: o.ValueCoef,
+		Algorithm: algorithm, NumGenerations: o.NumGenerations, NumPPOEpochs: o.NumPPOEpochs,
+		Minibatch: o.Minibatch, Rows: 8, MaxTokens: o.MaxTokens, Temperature: o.Sampling.Temperature,
+		Stop: []string{}, Estimator: string(o.Estimator), KL: o.KL.Start, KLTarget: o.KL.Target,
+		KLHorizon: o.KL.Horizon, KLPlacement: klInReward, KLLimit: o.KLLimit, MinLength: o.MinLength,
+		Normalize: o.Shaping.Normalize, RewardClip: o.Shaping.RewardClip, WhitenRewards: o.WhitenRewards,
+		Gamma: o.Gamma, Lambda: o.Lambda, Clip: o.Clip,
+		WhitenAdvantages: o.WhitenAdvantages, ScaleGroup: o.ScaleGroup,
+		LossAggregation: o.LossAggregation, Value: o.Value, CriticLR: 1e-5, ValueClip: o.ValueClip,
+		ValueCoef:         o.ValueCoef,
 		MaxSamplingRounds: o.MaxSamplingRounds, OverlongPenalty: o.Shaping.Overlong.Penalty,
 	}
 	if o.KLInLoss {
@@ -128,16 +134,24 @@ func defaultRLHF(algorithm string) RLHF {
 func (r *Recipe) RLHFOptions() rlhf.Options {
 	t, l := r.RLHF, r.Train
 	return rlhf.Options{
-		Algorithm: t.Algorithm, Epochs: l.Epochs, MaxSteps: l.MaxSteps, Batch: l.Batch, NumGenerations: t.NumGenerations, NumPPOEpochs: t.NumPPOEpochs, Minibatch: t.Minibatch, Rows: t.Rows,
-		MaxTokens: t.MaxTokens, Stop: t.Stop, Sampling: lm.Sampling{Temperature: t.Temperature, TopK: t.TopK, TopP: t.TopP, MinP: t.MinP, RepetitionPenalty: t.RepetitionPenalty},
-		KL: rlhf.Coefficient{Start: t.KL, Target: t.KLTarget, Horizon: t.KLHorizon}, Estimator: rlhf.Estimator(t.Estimator), KLInLoss: t.KLPlacement == klInLoss,
-		Shaping: rlhf.Shaping{Normalize: t.Normalize, RewardClip: t.RewardClip, Length: t.LengthCost, Repetition: t.RepetitionCost, MissingEOS: t.MissingEOSPenalty,
+		Algorithm: t.Algorithm, Epochs: l.Epochs, MaxSteps: l.MaxSteps, Batch: l.Batch,
+		NumGenerations: t.NumGenerations, NumPPOEpochs: t.NumPPOEpochs, Minibatch: t.Minibatch,
+		Rows:      t.Rows,
+		MaxTokens: t.MaxTokens, Stop: t.Stop, Sampling: lm.Sampling{Temperature: t.Temperature,
+			TopK: t.TopK, TopP: t.TopP, MinP: t.MinP, RepetitionPenalty: t.RepetitionPenalty},
+		KL:        rlhf.Coefficient{Start: t.KL, Target: t.KLTarget, Horizon: t.KLHorizon},
+		Estimator: rlhf.Estimator(t.Estimator), KLInLoss: t.KLPlacement == klInLoss,
+		Shaping: rlhf.Shaping{Normalize: t.Normalize, RewardClip: t.RewardClip, Length: t.LengthCost,
+			Repetition: t.RepetitionCost, MissingEOS: t.MissingEOSPenalty,
 			Overlong: rlhf.Overlong{
 				Cache: t.OverlongCache, MaxLength: t.OverlongMaxLength, Penalty: t.OverlongPenalty,
 			}},
-		Gamma: t.Gamma, Lambda: t.Lambda, Clip: t.Clip, ValueClip: t.ValueClip, ValueCoef: t.ValueCoef, Value: t.Value, CriticLR: t.CriticLR, LossAggregation: t.LossAggregation,
-		WhitenRewards: t.WhitenRewards, WhitenAdvantages: t.WhitenAdvantages, ScaleGroup: t.ScaleGroup, KLLimit: t.KLLimit, MinLength: t.MinLength,
-		Optimizer: r.optimizer(), CheckpointEvery: l.CheckpointEvery, SaveEvery: t.SaveEvery, Seed: StreamSeed(l.Seed, "rlhf"),
+		Gamma: t.Gamma, Lambda: t.Lambda, Clip: t.Clip, ValueClip: t.ValueClip, ValueCoef: t.ValueCoef,
+		Value: t.Value, CriticLR: t.CriticLR, LossAggregation: t.LossAggregation,
+		WhitenRewards: t.WhitenRewards, WhitenAdvantages: t.WhitenAdvantages, ScaleGroup: t.ScaleGroup,
+		KLLimit: t.KLLimit, MinLength: t.MinLength,
+		Optimizer: r.optimizer(), CheckpointEvery: l.CheckpointEvery, SaveEvery: t.SaveEvery,
+		Seed:            StreamSeed(l.Seed, "rlhf"),
 		DynamicSampling: t.DynamicSampling, MaxSamplingRounds: t.MaxSamplingRounds,
 		EvalEvery: t.EvalEvery, EvalGenerations: t.EvalGenerations, BestAsResult: t.LoadBest,
 	}
@@ -174,7 +188,8 @@ func (r *Recipe) ForRLHF() error {
 		return fmt.Errorf("recipe: %s is empty, want at least one reward: a table [[%s]] with a "+
 			"source in the recipe, or -set %s=DIR", rewardsKey, rewardsKey, rewardsKey)
 	case r.RLHF.KLPlacement != klInLoss && r.RLHF.KLPlacement != klInReward:
-		return fmt.Errorf("recipe: rlhf.kl_placement is %q, want %s or %s", r.RLHF.KLPlacement, klInReward, klInLoss)
+		return fmt.Errorf("recipe: rlhf.kl_placement is %q, want %s or %s", r.RLHF.KLPlacement,
+			klInReward, klInLoss)
 	}
 	if err := r.checkRewards(); err != nil {
 		return err
@@ -194,7 +209,9 @@ func (r *Recipe) ForTrain() error {
 
 // NewRLHFManifest describes an optimization that is about to start. models are the reward model
 // and, where there is one, the critic; those that are not served are hashed.
-func (r *Recipe) NewRLHFManifest(policy *reward.Model, report []string, models ...run.ModelFile) (*Manifest, error) {
+func (r *Recipe) NewRLHFManifest(
+	policy *reward.Model, report []string, models ...run.ModelFile,
+) (*Manifest, error) {
 	m, err := r.NewManifest(policy, report)
 	if err != nil {
 		return nil, err

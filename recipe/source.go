@@ -78,7 +78,8 @@ func (m *Manifest) Fetch(ctx context.Context, client *hub.Client) error {
 			return fmt.Errorf("recipe: %s: %w", s.Key, err)
 		}
 		if len(now.Paths) != len(s.Paths) {
-			return fmt.Errorf("recipe: %s: %s is %d files now and was %d", s.Key, s.Named, len(now.Paths), len(s.Paths))
+			return fmt.Errorf("recipe: %s: %s is %d files now and was %d", s.Key, s.Named, len(now.Paths),
+				len(s.Paths))
 		}
 		for k, old := range s.Paths {
 			m.Recipe.replace(old, now.Paths[k])

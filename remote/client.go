@@ -24,16 +24,17 @@ import (
 
 // Options says where a server is and how it is used.
 type Options struct {
-	URL         string            // of the API, up to and with its version: http://127.0.0.1:8000/v1
-	Model       string            // as the server calls it; "" is the first that it lists
-	Key         string            // sent as a bearer token; "" is none
-	Concurrency int               // requests at once; 0 is 8
-	Timeout     time.Duration     // of one attempt; 0 is two minutes
-	Retries     int               // of a request, after the first attempt; 0 is 5, below 0 none
-	Extra       map[string]any    // further members of every request, such as those of one server alone
-	Backoff     time.Duration     // before the first retry, doubled at each; 0 is half a second
-	Client      *http.Client      // nil is one of its own
-	Say         func(line string) // told of retries; may be nil
+	URL         string        // of the API, up to and with its version: http://127.0.0.1:8000/v1
+	Model       string        // as the server calls it; "" is the first that it lists
+	Key         string        // sent as a bearer token; "" is none
+	Concurrency int           // requests at once; 0 is 8
+	Timeout     time.Duration // of one attempt; 0 is two minutes
+	Retries     int           // of a request, after the first attempt; 0 is 5, below 0 none
+	// further members of every request, such as those of one server alone
+	Extra   map[string]any
+	Backoff time.Duration     // before the first retry, doubled at each; 0 is half a second
+	Client  *http.Client      // nil is one of its own
+	Say     func(line string) // told of retries; may be nil
 }
 
 // Client is a server. It is safe for concurrent use.
@@ -140,7 +141,8 @@ func (r *refusal) Error() string {
 func again(err error) bool {
 	var r *refusal
 	if errors.As(err, &r) {
-		return r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || r.status >= 500
+		return r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout ||
+			r.status >= 500
 	}
 	var bad *badAnswer
 	var dns *net.DNSError
@@ -200,7 +202,8 @@ func (c *Client) Call(ctx context.Context, method, path string, body, out any) e
 
 // once makes one attempt.
 func (c *Client) once(ctx context.Context, method, path string, data []byte, out any) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.Timeout, fmt.Errorf("no answer within %s", c.opt.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.Timeout,
+		fmt.Errorf("no answer within %s", c.opt.Timeout))
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(data))
 	if err != nil {
@@ -225,10 +228,12 @@ func (c *Client) once(ctx context.Context, method, path string, data []byte, out
 	if response.StatusCode != http.StatusOK {
 		// a date is not worth more than our own pause
 		seconds, _ := strconv.ParseFloat(response.Header.Get("Retry-After"), 64)
-		return &refusal{response.StatusCode, shorten(answer), time.Duration(min(max(seconds, 0), maxPause.Seconds()) * float64(time.Second))}
+		return &refusal{response.StatusCode, shorten(answer),
+			time.Duration(min(max(seconds, 0), maxPause.Seconds()) * float64(time.Second))}
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return &badAnswer{fmt.Sprintf("the server's answer is no JSON of the wanted form (%v): %s", err, shorten(answer))}
+		return &badAnswer{fmt.Sprintf("the server's answer is no JSON of the wanted form (%v): %s", err,
+			shorten(answer))}
 	}
 	return nil
 }
@@ -262,13 +267,16 @@ type completion struct {
 }
 
 // chat asks for one completion.
-func (c *Client) chat(ctx context.Context, messages []pref.Message, s pref.Sampling) (pref.Generated, error) {
+func (c *Client) chat(
+	ctx context.Context, messages []pref.Message, s pref.Sampling,
+) (pref.Generated, error) {
 	tools := ""
 	if len(messages) > 0 && messages[0].Tools != "" { // they stand beside the messages there
 		messages = slices.Clone(messages)
 		tools, messages[0].Tools = messages[0].Tools, ""
 	}
-	body := map[string]any{"model": c.opt.Model, "messages": messages, "max_tokens": s.MaxTokens, "temperature": s.Temperature, "seed": s.Seed & (1<<31 - 1), "n": 1}
+	body := map[string]any{"model": c.opt.Model, "messages": messages, "max_tokens": s.MaxTokens,
+		"temperature": s.Temperature, "seed": s.Seed & (1<<31 - 1), "n": 1}
 	if tools != "" {
 		body["tools"] = json.RawMessage(tools)
 	}
@@ -301,17 +309,21 @@ func (c *Client) chat(ctx context.Context, messages []pref.Message, s pref.Sampl
 		return pref.Generated{}, &badAnswer{"the server's answer has no choices[0].message.content"}
 	}
 	choice := answer.Choices[0]
-	g := pref.Generated{Text: *choice.Message.Content, Finish: pref.FinishStop, Tokens: answer.Usage.CompletionTokens, Usage: answer.Usage}
+	g := pref.Generated{Text: *choice.Message.Content, Finish: pref.FinishStop,
+		Tokens: answer.Usage.CompletionTokens, Usage: answer.Usage}
 	if choice.FinishReason == "length" {
 		g.Finish = pref.FinishLength
 	}
 	return g, nil
 }
 
-// each runs work for 0 to n−1, Options.Concurrency at once, and hands the results to done one at a time.
-// The first error stops all; what was answered by then is still handed over, unless it was done
-// that failed.
-func each[T any](ctx context.Context, c *Client, n int, work func(ctx context.Context, i int) (T, error), done func(i int, x T) error) error {
+// each runs work for 0 to n−1, Options.Concurrency at once, and hands the results to done one at a
+// time. The first error stops all; what was answered by then is still handed over, unless it was
+// done that failed.
+func each[T any](
+	ctx context.Context, c *Client, n int,
+	work func(ctx context.Context, i int) (T, error), done func(i int, x T) error,
+) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(c.opt.Concurrency)
 	var mu sync.Mutex

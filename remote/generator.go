@@ -13,13 +13,16 @@ import (
 type Generator struct{ *Client }
 
 // Generate asks for one response to each request.
-func (g Generator) Generate(ctx context.Context, requests []pref.Request, done func(i int, out pref.Generated) error) error {
+func (g Generator) Generate(
+	ctx context.Context, requests []pref.Request, done func(i int, out pref.Generated) error,
+) error {
 	for i, q := range requests {
 		if err := q.Check(); err != nil {
 			return fmt.Errorf("remote: request %d: %w", i+1, err)
 		}
 	}
-	return each(ctx, g.Client, len(requests), func(ctx context.Context, i int) (pref.Generated, error) {
-		return g.chat(ctx, requests[i].Prompt, requests[i].Sampling)
-	}, done)
+	return each(ctx, g.Client, len(requests),
+		func(ctx context.Context, i int) (pref.Generated, error) {
+			return g.chat(ctx, requests[i].Prompt, requests[i].Sampling)
+		}, done)
 }

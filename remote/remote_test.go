@@ -34,7 +34,9 @@ func stand(t *testing.T, answer func(w http.ResponseWriter, n int, body map[stri
 }
 
 func said(w io.Writer, text string) {
-	fmt.Fprintf(w, `{"choices": [{"message": {"role": "assistant", "content": %q}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}`, text)
+	fmt.Fprintf(
+		w,
+		`{"choices": [{"message": {"role": "assistant", "content": %q}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}`, text)
 }
 
 func client(t *testing.T, url string, opt Options) *Client {
@@ -51,7 +53,9 @@ func client(t *testing.T, url string, opt Options) *Client {
 }
 
 func ask(prompt string) pref.Request {
-	return pref.Request{Prompt: []pref.Message{{Role: pref.User, Content: prompt}}, Sampling: pref.Sampling{MaxTokens: 5, Temperature: 0.7, TopP: 0.9, Seed: 11, Stop: []string{"\n"}}}
+	return pref.Request{Prompt: []pref.Message{{Role: pref.User, Content: prompt}},
+		Sampling: pref.Sampling{MaxTokens: 5, Temperature: 0.7, TopP: 0.9, Seed: 11,
+			Stop: []string{"\n"}}}
 }
 
 func generate(t *testing.T, c *Client, n int) ([]pref.Generated, error) {
@@ -77,11 +81,14 @@ func TestGenerateAsksWhatWasAsked(t *testing.T) {
 		got = body
 		said(w, "hello")
 	})
-	out, err := generate(t, client(t, url, Options{Extra: map[string]any{"stop": nil, "cache_prompt": true}}), 1)
-	if err != nil || out[0].Text != "hello" || out[0].Finish != pref.FinishStop || out[0].Usage != (pref.Usage{PromptTokens: 7, CompletionTokens: 3}) {
+	out, err := generate(
+		t, client(t, url, Options{Extra: map[string]any{"stop": nil, "cache_prompt": true}}), 1)
+	if err != nil || out[0].Text != "hello" || out[0].Finish != pref.FinishStop ||
+		out[0].Usage != (pref.Usage{PromptTokens: 7, CompletionTokens: 3}) {
 		t.Fatalf("got %+v, %v", out[0], err)
 	}
-	for key, want := range map[string]any{"model": "m", "max_tokens": 5.0, "temperature": 0.7, "top_p": 0.9, "seed": 11.0, "cache_prompt": true} {
+	for key, want := range map[string]any{"model": "m", "max_tokens": 5.0, "temperature": 0.7,
+		"top_p": 0.9, "seed": 11.0, "cache_prompt": true} {
 		if got[key] != want {
 			t.Errorf("%s is %v, want %v", key, got[key], want)
 		}
@@ -104,15 +111,21 @@ func TestRetries(t *testing.T) {
 			w.Header().Set("Retry-After", "0.01")
 			w.WriteHeader(http.StatusTooManyRequests)
 		}, true, "429"},
-		"down": {func(w http.ResponseWriter) { http.Error(w, "loading model", http.StatusServiceUnavailable) }, true, "loading model"},
-		"cut":  {func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }, true, "EOF"},
-		"slow": {func(w http.ResponseWriter) { time.Sleep(300 * time.Millisecond) }, true, "no answer within 100ms"},
+		"down": {
+			func(w http.ResponseWriter) { http.Error(w, "loading model", http.StatusServiceUnavailable) },
+			true, "loading model"},
+		"cut": {func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }, true, "EOF"},
+		"slow": {func(w http.ResponseWriter) { time.Sleep(300 * time.Millisecond) }, true,
+			"no answer within 100ms"},
 		"refused": {func(w http.ResponseWriter) {
 			http.Error(w, `{"error": {"message": "no such model"}}`, http.StatusNotFound)
 		}, false, "no such model"},
-		"no JSON":    {func(w http.ResponseWriter) { fmt.Fprint(w, "<html>") }, false, "no JSON"},
-		"no choice":  {func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices": []}`) }, false, "no choices"},
-		"no content": {func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices": [{"message": {"content": null}}]}`) }, false, "no choices[0].message.content"},
+		"no JSON": {func(w http.ResponseWriter) { fmt.Fprint(w, "<html>") }, false, "no JSON"},
+		"no choice": {func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices": []}`) }, false,
+			"no choices"},
+		"no content": {
+			func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices": [{"message": {"content": null}}]}`) },
+			false, "no choices[0].message.content"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int32
@@ -128,7 +141,8 @@ func TestRetries(t *testing.T) {
 				t.Errorf("got %+v, %v after %d calls, want success at the third", out[0], err, calls.Load())
 			}
 			if !c.again && (err == nil || !strings.Contains(err.Error(), c.want) || calls.Load() != 1) {
-				t.Errorf("got error %v after %d calls, want one with %q after the first", err, calls.Load(), c.want)
+				t.Errorf("got error %v after %d calls, want one with %q after the first", err, calls.Load(),
+					c.want)
 			}
 			url = stand(t, func(w http.ResponseWriter, _ int, _ map[string]any) { c.fail(w) })
 			_, err = generate(t, client(t, url, Options{Retries: 1, Timeout: 100 * time.Millisecond}), 1)
@@ -167,16 +181,18 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	calls := 0
 	full := errors.New("full")
-	err = Generator{client(t, url, Options{Concurrency: 3})}.Generate(t.Context(), slices.Repeat([]pref.Request{ask("x")}, 20), func(int, pref.Generated) error {
-		calls++
-		return full
-	})
+	err = Generator{client(t, url, Options{Concurrency: 3})}.Generate(t.Context(),
+		slices.Repeat([]pref.Request{ask("x")}, 20), func(int, pref.Generated) error {
+			calls++
+			return full
+		})
 	if !errors.Is(err, full) || calls != 1 {
 		t.Errorf("an error of done became %v after %d calls, want it after one", err, calls)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (Generator{client(t, url, Options{})}).Generate(ctx, []pref.Request{ask("x")}, nil); !errors.Is(err, context.Canceled) {
+	if err := (Generator{client(t, url, Options{})}).Generate(ctx, []pref.Request{ask("x")},
+		nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled run ended with %v", err)
 	}
 }
@@ -257,16 +273,20 @@ func TestRealServer(t *testing.T) {
 	if url == "" {
 		t.Skip("HAF_OPENAI_URL names no server: run make remote")
 	}
-	c, err := New(t.Context(), Options{URL: url, Concurrency: 2, Say: func(line string) { t.Log(line) }})
+	c, err := New(t.Context(), Options{URL: url, Concurrency: 2,
+		Say: func(line string) { t.Log(line) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("model %s", c.Model())
 	request := func(text string) pref.Request {
-		return pref.Request{Prompt: []pref.Message{{Role: pref.User, Content: text}}, Sampling: pref.Sampling{MaxTokens: 24, Seed: 1}}
+		return pref.Request{Prompt: []pref.Message{{Role: pref.User, Content: text}},
+			Sampling: pref.Sampling{MaxTokens: 24, Seed: 1}}
 	}
-	requests := []pref.Request{request("What is the capital of France? Answer in one word."), request("Say hello."), request("What is the capital of France? Answer in one word.")}
-	requests[1].MaxTokens, requests[1].Temperature, requests[1].TopP, requests[1].TopK = 2, 0.7, 0.9, 40
+	requests := []pref.Request{request("What is the capital of France? Answer in one word."),
+		request("Say hello."), request("What is the capital of France? Answer in one word.")}
+	requests[1].MaxTokens, requests[1].Temperature, requests[1].TopP, requests[1].TopK = 2, 0.7, 0.9,
+		40
 	out := make([]pref.Generated, len(requests))
 	err = Generator{c}.Generate(t.Context(), requests, func(i int, g pref.Generated) error {
 		t.Logf("%d: %+v", i, g)
@@ -276,20 +296,22 @@ func TestRealServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out[0].Text, "Paris") || out[0].Finish != pref.FinishStop || out[0].Text != out[2].Text {
+	if !strings.Contains(out[0].Text, "Paris") || out[0].Finish != pref.FinishStop ||
+		out[0].Text != out[2].Text {
 		t.Errorf("greedy answers are %q and %q", out[0].Text, out[2].Text)
 	}
 	if out[1].Finish != pref.FinishLength || out[1].Tokens != 2 || out[1].Usage.PromptTokens == 0 {
 		t.Errorf("an answer of two tokens is %+v", out[1])
 	}
 	trial := pref.Trial{Prompt: requests[0].Prompt, Responses: []string{"Paris", "I do not care."}}
-	err = Judge{Client: c, MaxTokens: 64}.Judge(t.Context(), []pref.Trial{trial}, func(_ int, v pref.Verdict) error {
-		t.Logf("verdict %v of %q", v.Ranks, v.Text)
-		if v.Text == "" || v.Usage.PromptTokens < 50 { // a model of this size need not keep to the form
-			t.Errorf("the judge gave %+v", v)
-		}
-		return nil
-	})
+	err = Judge{Client: c, MaxTokens: 64}.Judge(t.Context(), []pref.Trial{trial},
+		func(_ int, v pref.Verdict) error {
+			t.Logf("verdict %v of %q", v.Ranks, v.Text)
+			if v.Text == "" || v.Usage.PromptTokens < 50 { // a model of this size need not keep to the form
+				t.Errorf("the judge gave %+v", v)
+			}
+			return nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,10 @@ figure{margin:1rem 0}figcaption{color:#555}svg{max-width:100%;height:auto}`
 func (p Page) HTML() string {
 	var b strings.Builder
 	title := html.EscapeString(p.Title)
-	fmt.Fprintf(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>%s</title>\n<style>%s</style>\n<h1>%s</h1>\n", title, style, title)
+	fmt.Fprintf(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta "+
+		"name=\"viewport\" "+
+		"content=\"width=device-width\">\n<title>%s</title>\n<style>%s</style>\n<h1>%s</h1>\n", title,
+		style, title)
 	for _, s := range p.Sections {
 		fmt.Fprintf(&b, "<h2>%s</h2>\n", html.EscapeString(s.Title))
 		for _, block := range s.Blocks {
@@ -126,7 +129,9 @@ func (p Page) HTML() string {
 }
 
 func (t Text) markdown(b *strings.Builder) { b.WriteString(escape(string(t)) + "\n") }
-func (t Text) html(b *strings.Builder)     { fmt.Fprintf(b, "<p>%s</p>\n", html.EscapeString(string(t))) }
+func (t Text) html(b *strings.Builder) {
+	fmt.Fprintf(b, "<p>%s</p>\n", html.EscapeString(string(t)))
+}
 
 func (l List) markdown(b *strings.Builder) {
 	for _, item := range l {
@@ -189,7 +194,8 @@ func (f Figure) html(b *strings.Builder) {
 	if i := strings.Index(svg, "<svg"); i > 0 {
 		svg = svg[i:]
 	}
-	fmt.Fprintf(b, "<figure>%s<figcaption>%s</figcaption></figure>\n", svg, html.EscapeString(f.Caption))
+	fmt.Fprintf(b, "<figure>%s<figcaption>%s</figcaption></figure>\n", svg,
+		html.EscapeString(f.Caption))
 }
 
 // escape keeps text from being read as Markdown or HTML, and in its line. Brackets alone are none:
@@ -199,4 +205,5 @@ func escape(s string) string {
 	return escaper.Replace(s)
 }
 
-var escaper = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "](", `]\(`, "][", `]\[`, "]:", `]\:`)
+var escaper = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_",
+	`\_`, "`", "\\`", "](", `]\(`, "][", `]\[`, "]:", `]\:`)

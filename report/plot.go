@@ -36,7 +36,8 @@ const (
 
 // palette is of colours that remain apart for most eyes (Okabe and Ito 2008).
 var palette = []color.Color{
-	color.RGBA{0, 114, 178, 255}, color.RGBA{213, 94, 0, 255}, color.RGBA{0, 158, 115, 255}, color.RGBA{204, 121, 167, 255},
+	color.RGBA{0, 114, 178, 255}, color.RGBA{213, 94, 0, 255}, color.RGBA{0, 158, 115, 255},
+	color.RGBA{204, 121, 167, 255},
 	color.RGBA{230, 159, 0, 255}, color.RGBA{86, 180, 233, 255}, color.RGBA{0, 0, 0, 255},
 }
 
@@ -48,7 +49,8 @@ func (p Plot) Draw() ([]byte, error) {
 	drawing.Add(plotter.NewGrid())
 	for i, s := range p.Series {
 		if len(s.X) != len(s.Y) || s.Low != nil && (len(s.Low) != len(s.Y) || len(s.High) != len(s.Y)) {
-			return nil, fmt.Errorf("report: plot %q: series %q has %d and %d values", p.Title, s.Name, len(s.X), len(s.Y))
+			return nil, fmt.Errorf("report: plot %q: series %q has %d and %d values", p.Title, s.Name,
+				len(s.X), len(s.Y))
 		}
 		points := s.points()
 		if points.Len() == 0 {
@@ -58,7 +60,8 @@ func (p Plot) Draw() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("report: plot %q: %w", p.Title, err)
 		}
-		line.Color, dots.Color, dots.Radius, dots.Shape = palette[i%len(palette)], palette[i%len(palette)], vg.Points(2), draw.CircleGlyph{}
+		line.Color, dots.Color, dots.Radius, dots.Shape = palette[i%len(palette)],
+			palette[i%len(palette)], vg.Points(2), draw.CircleGlyph{}
 		if points.Len() > 60 {
 			dots.Radius = 0
 		}

@@ -17,7 +17,8 @@ func TestPolicies(t *testing.T) {
 			`{"kind":"step","step":2,"reward":1.5,"kl":3.25,"entropy":1.75,"length":20.5,"eos_rate":1,"tokens":40,"seconds":2}` + "\n",
 	})
 	var runs []*report.Run
-	for _, dir := range []string{policy, folder(t, "train", map[string]string{"manifest.json": manifest, "metrics.jsonl": metrics})} {
+	for _, dir := range []string{policy,
+		folder(t, "train", map[string]string{"manifest.json": manifest, "metrics.jsonl": metrics})} {
 		run, err := report.ReadRun(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +39,9 @@ func TestPolicies(t *testing.T) {
 	}
 	text := string(data)
 	for _, want := range []string{
-		"| ppo | ppo | http://h:1 (reward score of a) | 2 | 0.250 | 1.500 | 3.250 | 1.750 | 20.5 | 1.00 | – | finished |", "(policy-reward-kl.svg)", "- 2 steps in 4 s, 25 tokens/s", "| train | 1 | 0.2 |",
+		"| ppo | ppo | http://h:1 (reward score of a) | 2 | 0.250 | 1.500 | 3.250 | 1.750 | 20.5 | 1.00 " +
+			"| – | finished |", "(policy-reward-kl.svg)", "- 2 steps in 4 s, 25 tokens/s",
+		"| train | 1 | 0.2 |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing:\n%s", want, text)
@@ -47,7 +50,8 @@ func TestPolicies(t *testing.T) {
 	if strings.Count(text, "\n| ppo |") != 1 || strings.Count(text, "\n| train |") != 1 {
 		t.Errorf("a run is in the wrong table:\n%s", text)
 	}
-	if page, err = report.Runs(runs[:1]); err != nil || strings.Contains(page.Markdown(), "## Training") {
+	if page, err = report.Runs(runs[:1]); err != nil ||
+		strings.Contains(page.Markdown(), "## Training") {
 		t.Errorf("a policy alone has a section of trainings: %v", err)
 	}
 }
@@ -76,7 +80,8 @@ func TestPolicyRewards(t *testing.T) {
 	for _, want := range []string{
 		"| 0.5 · rule: exec:rule; 1 · model: http://h:1 (reward score of a) | 2 |",
 		"| 0.100 [-0.200, 0.400] at step 0 |", "(policy-held-out.svg)",
-		"| grpo | rule | 0.500 | 0.250 | 1.000 | 0.000 |", "| grpo | model | 0.000 | 2.000 | 1.000 | 1.500 |",
+		"| grpo | rule | 0.500 | 0.250 | 1.000 | 0.000 |",
+		"| grpo | model | 0.000 | 2.000 | 1.000 | 1.500 |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing:\n%s", want, text)

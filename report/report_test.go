@@ -41,12 +41,14 @@ func folder(t *testing.T, name string, files map[string]string) string {
 
 // TestRuns reads a run whose last line is cut off and finds its numbers on both forms of the page.
 func TestRuns(t *testing.T) {
-	run, err := report.ReadRun(folder(t, "a_b<c>", map[string]string{"manifest.json": manifest, "metrics.jsonl": metrics, "eval.json": evaluation}))
+	run, err := report.ReadRun(folder(t, "a_b<c>", map[string]string{"manifest.json": manifest,
+		"metrics.jsonl": metrics, "eval.json": evaluation}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if best, name, ok := run.Best(); !ok || name != "score" || best.Step != 2 {
-		t.Errorf("the best validation is of step %d by %s: the second is as accurate with less loss", best.Step, name)
+		t.Errorf("the best validation is of step %d by %s: the second is as accurate with less loss",
+			best.Step, name)
 	}
 	page, err := report.Runs([]*report.Run{run})
 	if err != nil {
@@ -57,9 +59,13 @@ func TestRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, wants := range map[string][]string{
-		"report.md": {`# Run a\_b&lt;c&gt;`, "| 0.6000 | [0.5000, 0.7000] | score | finished |", "| test.jsonl | score | 10 | 0.7000 | [0.4000, 0.9000] |",
-			"| score | 0.6100 | 0.5200 | [0.1000, 0.8000] | 4 | – | – | 0.3300 | [0.2000, 0.4000] |", "| train.lr | 0.001 | set |", "![Loss of the training steps, mean of 9](loss.svg)", "- 2 steps in 4 s, 50 tokens/s"},
-		"report.html":    {"<title>Run a_b&lt;c&gt;</title>", "<td>train.lr</td><td>0.001</td><td>set</td>", "<figure><svg", "</html>"},
+		"report.md": {`# Run a\_b&lt;c&gt;`, "| 0.6000 | [0.5000, 0.7000] | score | finished |",
+			"| test.jsonl | score | 10 | 0.7000 | [0.4000, 0.9000] |",
+			"| score | 0.6100 | 0.5200 | [0.1000, 0.8000] | 4 | – | – | 0.3300 | [0.2000, 0.4000] |",
+			"| train.lr | 0.001 | set |", "![Loss of the training steps, mean of 9](loss.svg)",
+			"- 2 steps in 4 s, 50 tokens/s"},
+		"report.html": {"<title>Run a_b&lt;c&gt;</title>",
+			"<td>train.lr</td><td>0.001</td><td>set</td>", "<figure><svg", "</html>"},
 		"loss.svg":       {"<svg", "Training loss"},
 		"validation.svg": {"<svg", "Validation accuracy"},
 	} {
@@ -86,7 +92,8 @@ func TestRuns(t *testing.T) {
 
 // TestEscape keeps what a name holds from becoming a link, a cell or a tag.
 func TestEscape(t *testing.T) {
-	page := report.Page{Title: "a|b [x](y) [x]: y", Sections: []report.Section{{Title: "<b>*s*", Blocks: []report.Block{report.List{"one\ntwo"}}}}}
+	page := report.Page{Title: "a|b [x](y) [x]: y",
+		Sections: []report.Section{{Title: "<b>*s*", Blocks: []report.Block{report.List{"one\ntwo"}}}}}
 	if want := "# a\\|b [x]\\(y) [x]\\: y\n\n## &lt;b&gt;\\*s\\*\n\n- one two\n"; page.Markdown() != want {
 		t.Errorf("%q, want %q", page.Markdown(), want)
 	}
@@ -94,15 +101,18 @@ func TestEscape(t *testing.T) {
 
 // TestBadRuns names the file, and the line, that cannot be read.
 func TestBadRuns(t *testing.T) {
-	if _, err := report.ReadRun(t.TempDir()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "is no run folder") {
+	if _, err := report.ReadRun(t.TempDir()); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "is no run folder") {
 		t.Errorf("%v", err)
 	}
 	for want, files := range map[string]map[string]string{
 		"manifest.json: unexpected end": {"manifest.json": "{"},
-		"metrics.jsonl:2: ":             {"manifest.json": manifest, "metrics.jsonl": "{\"kind\":\"other\"}\n{\n"},
-		"want what haf -json eval":      {"manifest.json": manifest, "eval.json": "[]"},
+		"metrics.jsonl:2: ": {"manifest.json": manifest,
+			"metrics.jsonl": "{\"kind\":\"other\"}\n{\n"},
+		"want what haf -json eval": {"manifest.json": manifest, "eval.json": "[]"},
 	} {
-		if _, err := report.ReadRun(folder(t, "run", files)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := report.ReadRun(folder(t, "run", files)); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%v, wanted %q", err, want)
 		}
 	}
@@ -118,7 +128,8 @@ func TestBadRuns(t *testing.T) {
 // TestPlot leaves out what is no number and refuses a series of two lengths.
 func TestPlot(t *testing.T) {
 	p := report.Plot{Title: "A plot", Names: []string{"one", "two"}, Series: []report.Series{
-		{Name: "s", X: []float64{0, 1}, Y: []float64{0.5, math.NaN()}, Low: []float64{0.4, 0}, High: []float64{0.6, 0}}, {Name: "none"}}}
+		{Name: "s", X: []float64{0, 1}, Y: []float64{0.5, math.NaN()}, Low: []float64{0.4, 0},
+			High: []float64{0.6, 0}}, {Name: "none"}}}
 	svg, err := p.Draw()
 	if err != nil {
 		t.Fatal(err)
@@ -127,10 +138,13 @@ func TestPlot(t *testing.T) {
 		t.Errorf("%s", svg)
 	}
 	p.Series[0].X = p.Series[0].X[:1]
-	if _, err := p.Draw(); err == nil || !strings.Contains(err.Error(), `series "s" has 1 and 2 values`) {
+	if _, err := p.Draw(); err == nil ||
+		!strings.Contains(err.Error(), `series "s" has 1 and 2 values`) {
 		t.Errorf("%v", err)
 	}
-	twice := report.Page{Sections: []report.Section{{Blocks: []report.Block{report.Figure{Name: "a"}, report.Figure{Name: "a"}}}}}
+	twice := report.Page{
+		Sections: []report.Section{
+			{Blocks: []report.Block{report.Figure{Name: "a"}, report.Figure{Name: "a"}}}}}
 	if err := twice.Write(t.TempDir(), "page"); err == nil {
 		t.Error("two figures of one name were written")
 	}

@@ -49,11 +49,13 @@ func Runs(runs []*Run) (Page, error) {
 // trainings is the table of what chose the weights, and when.
 func trainings(runs []*Run) Section {
 	s := Section{Title: "Training"}
-	t := Table{Header: []string{"run", "w", "α", "losses", "steps", "last loss", "kept step", "validation accuracy", "95 % interval", "by", "state"}}
+	t := Table{Header: []string{"run", "w", "α", "losses", "steps", "last loss", "kept step",
+		"validation accuracy", "95 % interval", "by", "state"}}
 	for _, r := range runs {
 		objective := r.Manifest.Recipe["objective"]
 		losses := fmt.Sprintf("%v, %v", objective["reward"], objective["policy"])
-		row := []string{r.Name, fmt.Sprint(objective["reward_weight"]), fmt.Sprint(objective["policy_weight"]), losses, fmt.Sprint(len(r.Steps)), "–"}
+		row := []string{r.Name, fmt.Sprint(objective["reward_weight"]),
+			fmt.Sprint(objective["policy_weight"]), losses, fmt.Sprint(len(r.Steps)), "–"}
 		if n := len(r.Steps); n > 0 {
 			row[5] = fmt.Sprintf("%.4f", r.Steps[n-1].Loss)
 		}
@@ -68,7 +70,9 @@ func trainings(runs []*Run) Section {
 		}
 		t.Rows = append(t.Rows, append(row, r.state()))
 	}
-	s.Add(Text("The weights of the best validation are kept: the highest accuracy, then the lowest loss. Its accuracy chose the weights, so it flatters them; what a model is worth is in the evaluation."), t)
+	s.Add(Text("The weights of the best validation are kept: the highest accuracy, then the lowest "+
+		"loss. Its accuracy chose the weights, so it flatters them; what a model is worth is in the "+
+		"evaluation."), t)
 	return s
 }
 
@@ -82,7 +86,8 @@ func (r *Run) state() string {
 // evaluations is the table of the runs' eval.json files.
 func evaluations(runs []*Run) Section {
 	s := Section{Title: "Evaluation"}
-	t := Table{Header: []string{"run", "data", "reward", "n", "accuracy", "95 % interval", "ties", "margin", "log-likelihood", "ECE"}}
+	t := Table{Header: []string{"run", "data", "reward", "n", "accuracy", "95 % interval", "ties",
+		"margin", "log-likelihood", "ECE"}}
 	length := Table{Header: []string{"run", "reward", "longer response", "similar lengths",
 		"95 % interval", "n", "balanced lengths", "95 % interval", "rank correlation",
 		"95 % interval"}}
@@ -94,7 +99,8 @@ func evaluations(runs []*Run) Section {
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.Eval.Rewards)) {
 			v := r.Eval.Rewards[name]
-			t.Rows = append(t.Rows, append([]string{r.Name, strings.Join(r.Eval.Data, ", "), name}, resultCells(v)...))
+			t.Rows = append(t.Rows, append([]string{r.Name, strings.Join(r.Eval.Data, ", "), name},
+				resultCells(v)...))
 			if c, ok := r.Eval.Length[name]; ok {
 				cells := append([]string{r.Name, name}, lengthCells(c)...)
 				length.Rows = append(length.Rows, cells)
@@ -102,7 +108,8 @@ func evaluations(runs []*Run) Section {
 		}
 	}
 	if len(t.Rows) > 0 {
-		s.Add(t, Text("Intervals resample prompts. Whether two models differ is a paired question, which these intervals do not answer: haf eval A B -data FILE does."))
+		s.Add(t, Text("Intervals resample prompts. Whether two models differ is a paired question, "+
+			"which these intervals do not answer: haf eval A B -data FILE does."))
 	}
 	if len(length.Rows) > 0 {
 		s.Add(Text("How much of this is length? The accuracy of always choosing the longer "+
@@ -110,7 +117,8 @@ func evaluations(runs []*Run) Section {
 			"the correlation of reward and length within prompts."), length)
 	}
 	if len(without) > 0 {
-		s.Add(Text("Without an eval.json (haf -json eval RUN -data FILE > RUN/eval.json): " + strings.Join(without, ", ") + "."))
+		s.Add(Text("Without an eval.json (haf -json eval RUN -data FILE > RUN/eval.json): " +
+			strings.Join(without, ", ") + "."))
 	}
 	return s
 }
@@ -129,7 +137,8 @@ func lengthCells(c eval.LengthControl) []string {
 }
 
 func resultCells(v eval.Result) []string {
-	return []string{fmt.Sprint(v.Comparisons), fmt.Sprintf("%.4f", v.Accuracy), Interval(v.AccuracyLow, v.AccuracyHigh), fmt.Sprint(v.Ties),
+	return []string{fmt.Sprint(v.Comparisons), fmt.Sprintf("%.4f", v.Accuracy),
+		Interval(v.AccuracyLow, v.AccuracyHigh), fmt.Sprint(v.Ties),
 		fmt.Sprintf("%.4f", v.Margin), fmt.Sprintf("%.4f", v.LogLikelihood), fmt.Sprintf("%.4f", v.ECE)}
 }
 
@@ -155,20 +164,23 @@ func curves(runs []*Run) (Section, error) {
 				}
 				line := of[name]
 				line.X, line.Y = append(line.X, float64(v.Step)), append(line.Y, result.Accuracy)
-				line.Low, line.High = append(line.Low, result.AccuracyLow), append(line.High, result.AccuracyHigh)
+				line.Low, line.High = append(line.Low, result.AccuracyLow),
+					append(line.High, result.AccuracyHigh)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(of)) {
 			accuracy.Series = append(accuracy.Series, *of[name])
 		}
 	}
-	figure, err := loss.Figure("loss", fmt.Sprintf("Loss of the training steps, mean of %d", 2*smoothing+1))
+	figure, err := loss.Figure("loss", fmt.Sprintf("Loss of the training steps, mean of %d",
+		2*smoothing+1))
 	if err != nil {
 		return s, err
 	}
 	s.Add(figure)
 	if len(accuracy.Series) > 0 {
-		if figure, err = accuracy.Figure("validation", "Accuracy on the validation data, with 95 % intervals"); err != nil {
+		if figure, err = accuracy.Figure("validation",
+			"Accuracy on the validation data, with 95 % intervals"); err != nil {
 			return s, err
 		}
 		s.Add(figure)

@@ -45,12 +45,14 @@ type adapterConfig struct {
 	InferenceMode     bool               `json:"inference_mode"`
 }
 
-const adapterConfigName, adapterWeightsName, adapterPrefix = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
+const adapterConfigName, adapterWeightsName, adapterPrefix = "adapter_config.json",
+	"adapter_model.safetensors", "base_model.model."
 
 // unreadSettings are keys of adapter_config.json that change what is computed and are not read:
 // they must be off.
 var unreadSettings = []string{
-	"layer_replication", "target_parameters", "trainable_token_indices", "lora_bias", "alora_invocation_tokens", "use_qalora", "megatron_config",
+	"layer_replication", "target_parameters", "trainable_token_indices", "lora_bias",
+	"alora_invocation_tokens", "use_qalora", "megatron_config",
 	"layers_pattern", "arrow_config", "use_bdlora",
 }
 
@@ -73,7 +75,8 @@ func readAdapter(dir string) (*adapterFolder, error) {
 		return nil, fmt.Errorf("reward: %s: %w", path, err)
 	}
 	if what := a.config.unsupported(keys); what != "" {
-		return nil, fmt.Errorf("reward: %s: not supported: %s: merge the adapter with PEFT (merge_and_unload) and open the result", path, what)
+		return nil, fmt.Errorf("reward: %s: not supported: %s: merge the adapter with PEFT "+
+			"(merge_and_unload) and open the result", path, what)
 	}
 	return a, nil
 }
@@ -87,7 +90,8 @@ func (c *adapterConfig) unsupported(keys map[string]json.RawMessage) string {
 		return fmt.Sprintf("bias %q (none is read)", c.Bias)
 	}
 	for _, key := range unreadSettings {
-		if v := string(keys[key]); !slices.Contains([]string{"", "null", "false", "[]", "{}", `"layers"`, `["layers"]`}, v) {
+		if v := string(keys[key]); !slices.Contains([]string{"", "null", "false", "[]", "{}", `"layers"`,
+			`["layers"]`}, v) {
 			return fmt.Sprintf("%s %.60s", key, v)
 		}
 	}
@@ -204,13 +208,16 @@ func (a *adapterFolder) parts(ck *weights.Tensors, c *lm.Config) (*adapterParts,
 		out.head, out.root = module, root
 	}
 	if a.config.DoRA && lm.Transposed(c) {
-		return nil, fmt.Errorf("reward: %s: use_dora is not read for the %s family, whose weights are transposed: merge the adapter with PEFT", filepath.Join(a.dir, adapterConfigName), c.Family)
+		return nil, fmt.Errorf("reward: %s: use_dora is not read for the %s family, whose weights are "+
+			"transposed: merge the adapter with PEFT", filepath.Join(a.dir, adapterConfigName), c.Family)
 	}
 	if a.config.FanInFanOut != lm.Transposed(c) {
-		return nil, fmt.Errorf("reward: %s: fan_in_fan_out is %t, which does not go with the %s family's weights", filepath.Join(a.dir, adapterConfigName), a.config.FanInFanOut, c.Family)
+		return nil, fmt.Errorf("reward: %s: fan_in_fan_out is %t, which does not go with the %s "+
+			"family's weights", filepath.Join(a.dir, adapterConfigName), a.config.FanInFanOut, c.Family)
 	}
 	if len(out.modules) == 0 {
-		return nil, fmt.Errorf("reward: %s adapts no linear layer of this %s model: does it belong to another base?", file, c.Family)
+		return nil, fmt.Errorf("reward: %s adapts no linear layer of this %s model: does it belong to "+
+			"another base?", file, c.Family)
 	}
 	for _, name := range ck.Names() {
 		if !known[name] && !heads[name] {
@@ -304,7 +311,9 @@ func (p *adapterParts) mergeHead(head *scoreHead, ck *weights.Tensors, base stri
 }
 
 // matrices reads A and B of an adapted layer whose weight has the given shape.
-func (l loraModule) matrices(ck *weights.Tensors, path string, c *lm.Config, shape []int) (a, b weights.Array, err error) {
+func (l loraModule) matrices(
+	ck *weights.Tensors, path string, c *lm.Config, shape []int,
+) (a, b weights.Array, err error) {
 	out, in := shape[0], shape[1]
 	if lm.Transposed(c) {
 		out, in = in, out
@@ -321,7 +330,9 @@ func (l loraModule) matrices(ck *weights.Tensors, path string, c *lm.Config, sha
 }
 
 // mergeInto turns a base weight into DoRA's.
-func (l loraModule) mergeInto(w weights.Array, ck *weights.Tensors, path string, c *lm.Config) error {
+func (l loraModule) mergeInto(
+	w weights.Array, ck *weights.Tensors, path string, c *lm.Config,
+) error {
 	a, b, err := l.matrices(ck, path, c, w.Shape)
 	if err != nil {
 		return err
@@ -336,10 +347,13 @@ func (l loraModule) mergeInto(w weights.Array, ck *weights.Tensors, path string,
 
 // addAdapter adds the matrices of a LoRA adapter. The decoder multiplies all products by one scale:
 // B takes what a layer's own differs by.
-func (m *Model) addAdapter(a *adapterFolder, ck *weights.Tensors, modules map[string]loraModule) error {
+func (m *Model) addAdapter(
+	a *adapterFolder, ck *weights.Tensors, modules map[string]loraModule,
+) error {
 	lora := &lm.LoRA{Rank: a.config.Rank, Alpha: a.config.Alpha, RSLoRA: a.config.RSLoRA}
 	if lora.Rank < 1 || !(lora.Scale() != 0) {
-		return fmt.Errorf("reward: %s: r %d and lora_alpha %g, want positive numbers", filepath.Join(a.dir, adapterConfigName), lora.Rank, lora.Alpha)
+		return fmt.Errorf("reward: %s: r %d and lora_alpha %g, want positive numbers",
+			filepath.Join(a.dir, adapterConfigName), lora.Rank, lora.Alpha)
 	}
 	shapes := map[string][]int{}
 	for _, p := range lm.Params(m.Config) {

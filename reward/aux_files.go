@@ -28,7 +28,8 @@ func (src *source) auxFiles() (map[string][]byte, error) {
 		for _, name := range auxFiles {
 			path := filepath.Join(dir, name)
 			info, err := os.Stat(path)
-			if errors.Is(err, fs.ErrNotExist) || err == nil && (out[name] != nil || !info.Mode().IsRegular() || info.Size() > maxAuxFile) {
+			if errors.Is(err, fs.ErrNotExist) || err == nil &&
+				(out[name] != nil || !info.Mode().IsRegular() || info.Size() > maxAuxFile) {
 				continue
 			}
 			if err == nil {

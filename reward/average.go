@@ -31,7 +31,8 @@ func SaveAverage(dir string, models ...*Model) error {
 	}
 	for i, m := range models {
 		if len(members[i]) != len(members[0]) {
-			return fmt.Errorf("reward: %s does not average with %s: it has %d weights, the other %d", m.Dir, first.Dir, len(members[i]), len(members[0]))
+			return fmt.Errorf("reward: %s does not average with %s: it has %d weights, the other %d", m.Dir,
+				first.Dir, len(members[i]), len(members[0]))
 		}
 	}
 	var sources []weights.Source
@@ -40,7 +41,8 @@ func SaveAverage(dir string, models ...*Model) error {
 		for i, m := range models {
 			part, ok := members[i][s.Name]
 			if !ok || !slices.Equal(part.Shape, s.Shape) {
-				return fmt.Errorf("reward: %s does not average with %s: %s is of shape %v, in the other %v", m.Dir, first.Dir, s.Name, s.Shape, part.Shape)
+				return fmt.Errorf("reward: %s does not average with %s: %s is of shape %v, in the other %v",
+					m.Dir, first.Dir, s.Name, s.Shape, part.Shape)
 			}
 			parts[i] = part
 		}
@@ -49,7 +51,9 @@ func SaveAverage(dir string, models ...*Model) error {
 	}
 	meta := first.Meta
 	meta.ScoreOffset = offset
-	return first.save(dir, meta, func(dir string) error { return first.writeFolder(dir, first.class(), sources) })
+	return first.save(dir, meta, func(dir string) error {
+		return first.writeFolder(dir, first.class(), sources)
+	})
 }
 
 // averages returns why the model and the first of an average do not belong together.

@@ -67,7 +67,8 @@ func (m *Model) loadEncoder(opt Options) error {
 	m.template, m.Meta.Template = tpl, meta
 	if longest := m.Config.MaxLength(); longest > 0 {
 		if opt.MaxLength > longest {
-			return fmt.Errorf("reward: a length of %d tokens is asked for, the model has positions for %d: give a smaller max_length", opt.MaxLength, longest)
+			return fmt.Errorf("reward: a length of %d tokens is asked for, the model has positions for %d: "+
+				"give a smaller max_length", opt.MaxLength, longest)
 		}
 		if opt.MaxLength == 0 && (opt.trains() || m.Meta.MaxLength == 0) {
 			opt.MaxLength = longest
@@ -81,7 +82,8 @@ func (m *Model) loadEncoder(opt Options) error {
 			opt.Truncation = m.Meta.Truncation
 		}
 	}
-	settings := encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation, Read: m.Meta.Read, BOS: m.Meta.BOS}
+	settings := encode.Options{MaxLength: opt.MaxLength, Truncation: opt.Truncation, Read: m.Meta.Read,
+		BOS: m.Meta.BOS}
 	if opt.Chat.Read != "" {
 		settings.Read = opt.Chat.Read
 	}
@@ -114,8 +116,8 @@ func (m *Model) loadEncoder(opt Options) error {
 	return nil
 }
 
-// Notes are lines for whoever opened the model at path: what was folded into the score head, and how
-// conversations are read where a user may not expect it.
+// Notes are lines for whoever opened the model at path: what was folded into the score head, and
+// how conversations are read where a user may not expect it.
 func (m *Model) Notes(path string) []string {
 	var notes []string
 	if m.HeadFold != "" {
@@ -141,19 +143,23 @@ func (m *Model) FormatNotes() []string {
 	switch {
 	case template.Name == "model" || trained:
 	case none != nil:
-		notes = append(notes, fmt.Sprintf("the model has no chat template of its own: conversations are written by the template %q; "+
+		notes = append(notes, fmt.Sprintf("the model has no chat template of its own: conversations are "+
+			"written by the template %q; "+
 			"-template or model.template names another", template.Name))
 	default:
-		notes = append(notes, fmt.Sprintf("conversations are written by the template %q, not by the model's own", template.Name))
+		notes = append(notes, fmt.Sprintf("conversations are written by the template %q, not by the "+
+			"model's own", template.Name))
 	}
 	if warning := m.Tokenizer.Rebuilt(m.Config.Family); warning != "" {
 		notes = append(notes, warning)
 	}
 	if m.template.WritesDate() && !trained {
-		notes = append(notes, fmt.Sprintf("the chat template writes the date: it writes %s; -date or model.date sets another", template.Date))
+		notes = append(notes, fmt.Sprintf("the chat template writes the date: it writes %s; -date or "+
+			"model.date sets another", template.Date))
 	}
 	if m.Meta.Read == encode.ReadEnd {
-		notes = append(notes, "rewards are read at the token that ends the turn, which is not where transformers reads them")
+		notes = append(notes, "rewards are read at the token that ends the turn, which is not where "+
+			"transformers reads them")
 	}
 	return notes
 }
@@ -182,7 +188,9 @@ func (m *Model) EncoderWith(args map[string]json.RawMessage) (*encode.Encoder, e
 }
 
 // chooseTemplate finds the chat template that the options name, else the one that was saved.
-func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMeta, trains bool) (*chat.Template, TemplateMeta, error) {
+func chooseTemplate(
+	tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMeta, trains bool,
+) (*chat.Template, TemplateMeta, error) {
 	bos, _, _ := tok.Special("bos_token")
 	eos, _, _ := tok.Special("eos_token")
 	meta := TemplateMeta{Name: opt.Template, Args: opt.Args, Date: opt.Date}
@@ -227,7 +235,8 @@ func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMet
 	meta.Hash = tpl.Hash()
 	unchanged := meta.Name == saved.Name && opt.Args == nil
 	if saved.Hash != "" && unchanged && meta.Hash != saved.Hash {
-		return nil, meta, fmt.Errorf("reward: the chat template %q is not the one that the model was trained with: restore the tokenizer's files, or name another template", meta.Name)
+		return nil, meta, fmt.Errorf("reward: the chat template %q is not the one that the model was "+
+			"trained with: restore the tokenizer's files, or name another template", meta.Name)
 	}
 	if !tpl.MentionsDate() {
 		meta.Date = ""
@@ -243,7 +252,8 @@ func chooseTemplate(tok *tokenizer.Tokenizer, opt ChatOptions, saved TemplateMet
 	}
 	day, err := time.Parse(dateForm, meta.Date)
 	if err != nil {
-		return nil, meta, fmt.Errorf("reward: chat template %q: its date is %q, want a day such as %s", meta.Name, meta.Date, DefaultDate)
+		return nil, meta, fmt.Errorf("reward: chat template %q: its date is %q, want a day such as %s",
+			meta.Name, meta.Date, DefaultDate)
 	}
 	return tpl.At(day), meta, nil
 }

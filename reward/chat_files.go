@@ -83,7 +83,8 @@ func (m *Model) savedTemplate() string {
 	source := m.template.Source()
 	var head strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(m.Meta.Template.Args)) {
-		fmt.Fprintf(&head, "{%% if %s is not defined %%}{%% set %s = %s %%}{%% endif %%}", name, name, jinjaLiteral(m.Meta.Template.Args[name]))
+		fmt.Fprintf(&head, "{%% if %s is not defined %%}{%% set %s = %s %%}{%% endif %%}", name, name,
+			jinjaLiteral(m.Meta.Template.Args[name]))
 	}
 	if day, err := time.Parse(dateForm, m.Meta.Template.Date); err == nil {
 		source = dateCall.ReplaceAllStringFunc(source, func(call string) string {

@@ -21,7 +21,8 @@ const chatTemplate = `{% for m in messages %}{% if m.role == 'assistant' %} : {{
 
 func withTemplate(t *testing.T, dir, source string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte(source), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte(source),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -68,7 +69,8 @@ func TestChatOptions(t *testing.T) {
 		if got := textOf(t, saved); got != text || saved.Encoder.Hash() != trained.Encoder.Hash() {
 			t.Errorf("%s: opened again %q, want %q", c.name, got, text)
 		}
-		if saved.Meta.Read != trained.Meta.Read || saved.Meta.BOS != trained.Meta.BOS || saved.Meta.Template.Date != trained.Meta.Template.Date {
+		if saved.Meta.Read != trained.Meta.Read || saved.Meta.BOS != trained.Meta.BOS ||
+			saved.Meta.Template.Date != trained.Meta.Template.Date {
 			t.Errorf("%s: opened again %+v, want %+v", c.name, saved.Meta, trained.Meta)
 		}
 		// Another program has the folder's template alone, on another day.
@@ -83,7 +85,9 @@ func TestChatOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rendered, err := tpl.At(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)).Render([]chat.Message{{Role: "user", Content: samples()[0].Prompt[0].Content}, {Role: "assistant", Content: "mice"}}, false)
+		rendered, err := tpl.At(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)).Render(
+			[]chat.Message{{Role: "user", Content: samples()[0].Prompt[0].Content},
+				{Role: "assistant", Content: "mice"}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,8 +103,10 @@ func TestDates(t *testing.T) {
 	device, base := demoBase(t)
 	withTemplate(t, base, chatTemplate)
 	foreign := open(t, device, base, reward.Options{})
-	if got := foreign.Meta.Template.Date; got != reward.DefaultDate || len(foreign.FormatNotes()) == 0 {
-		t.Errorf("date %q with notes %q, want %s and a note of it", got, foreign.FormatNotes(), reward.DefaultDate)
+	if got := foreign.Meta.Template.Date; got != reward.DefaultDate ||
+		len(foreign.FormatNotes()) == 0 {
+		t.Errorf("date %q with notes %q, want %s and a note of it", got, foreign.FormatNotes(),
+			reward.DefaultDate)
 	}
 	today := time.Now().Format("2006-01-02")
 	trained := open(t, device, base, reward.Options{Train: true})
@@ -111,7 +117,9 @@ func TestDates(t *testing.T) {
 	if foreign.Encoder.Hash() == other.Encoder.Hash() {
 		t.Error("another day does not change the encoder's hash")
 	}
-	if _, err := reward.Open(device, base, reward.Options{Chat: reward.ChatOptions{Date: "today"}}); err == nil || !strings.Contains(err.Error(), `date is "today"`) {
+	if _, err := reward.Open(device, base,
+		reward.Options{Chat: reward.ChatOptions{Date: "today"}}); err == nil ||
+		!strings.Contains(err.Error(), `date is "today"`) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -124,7 +132,8 @@ func TestServedTemplateArgs(t *testing.T) {
 	w := engine(t, m, reward.EngineOptions{Rewards: []string{reward.ByScore}, MaxLength: 64})
 	read := func(args map[string]json.RawMessage) float64 {
 		t.Helper()
-		item, err := w.Encode(pref.Input{Sample: samples()[0], TemplateArgs: args}, []string{reward.ByScore}, false)
+		item, err := w.Encode(pref.Input{Sample: samples()[0], TemplateArgs: args},
+			[]string{reward.ByScore}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +147,9 @@ func TestServedTemplateArgs(t *testing.T) {
 	if none == polite || none != read(map[string]json.RawMessage{"polite": json.RawMessage("false")}) {
 		t.Errorf("rewards %v without and %v with the variable", none, polite)
 	}
-	if _, err := w.Encode(pref.Input{Sample: samples()[0], TemplateArgs: map[string]json.RawMessage{"messages": json.RawMessage("[]")}}, []string{reward.ByScore}, false); err == nil {
+	if _, err := w.Encode(pref.Input{Sample: samples()[0],
+		TemplateArgs: map[string]json.RawMessage{"messages": json.RawMessage("[]")}},
+		[]string{reward.ByScore}, false); err == nil {
 		t.Error("messages were taken as a variable")
 	}
 }

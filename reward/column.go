@@ -75,7 +75,8 @@ func parseColumn(column string, n int, names []string) ([]float64, error) {
 		return p.weights, nil
 	}
 	if rest, negative := strings.CutPrefix(p.rest, "-"); negative && isIndex(strings.TrimSpace(rest)) {
-		return nil, fmt.Errorf("column %s: labels are counted from 0 up; 0 - %s is minus a label", p.rest, rest)
+		return nil, fmt.Errorf("column %s: labels are counted from 0 up; 0 - %s is minus a label", p.rest,
+			rest)
 	}
 	if err := p.sum(); err != nil {
 		return nil, err

@@ -28,10 +28,13 @@ func TestCombined(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := open(t, device, dir, reward.Options{})
-	if _, err := rewarder.NewScorer(t.Context(), m.Reader(reward.ReaderOptions{}), reward.ByCombined); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "haf combine") {
+	if _, err := rewarder.NewScorer(t.Context(), m.Reader(reward.ReaderOptions{}),
+		reward.ByCombined); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "haf combine") {
 		t.Errorf("without weights: %v", err)
 	}
-	want := reward.Combination{Score: 0.7, Implicit: -0.3, Split: "the test's", Comparisons: 12, LogLikelihood: -0.5}
+	want := reward.Combination{Score: 0.7, Implicit: -0.3, Split: "the test's", Comparisons: 12,
+		LogLikelihood: -0.5}
 	if err := m.SetCombination(want); err != nil {
 		t.Fatal(err)
 	}
@@ -39,28 +42,34 @@ func TestCombined(t *testing.T) {
 	if got, err := again.Combination(); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if names := strings.Join(again.TrainedRewards(), " "); names != "score implicit implicit-normalized combined" {
+	if names := strings.Join(again.TrainedRewards(), " "); names != "score implicit "+
+		"implicit-normalized combined" {
 		t.Errorf("rewards are %s", names)
 	}
-	score, implicit, both := rewards(t, again, reward.ByScore), rewards(t, again, reward.ByImplicit), rewards(t, again, reward.ByCombined)
+	score, implicit, both := rewards(t, again, reward.ByScore), rewards(t, again, reward.ByImplicit),
+		rewards(t, again, reward.ByCombined)
 	for i := range both {
 		if sum := 0.7*score[i] - 0.3*implicit[i]; math.Abs(both[i]-sum) > 1e-5 {
 			t.Errorf("reward %d is %v, the weighted sum %v", i, both[i], sum)
 		}
 	}
-	pair := []pref.Group{pref.NewPair(samples()[0].Prompt, "the fox eats mice", "the fox eats rain", pref.Source{})}
-	of, err := again.Reader(reward.ReaderOptions{}).Read(t.Context(), pair, []string{reward.ByScore, reward.ByImplicit, reward.ByCombined})
+	pair := []pref.Group{pref.NewPair(samples()[0].Prompt, "the fox eats mice", "the fox eats rain",
+		pref.Source{})}
+	of, err := again.Reader(reward.ReaderOptions{}).Read(t.Context(), pair,
+		[]string{reward.ByScore, reward.ByImplicit, reward.ByCombined})
 	if err != nil {
 		t.Fatal(err)
 	}
 	read := of.Rewards
 	for k := range 2 {
-		if sum := 0.7*read[reward.ByScore][0][k] - 0.3*read[reward.ByImplicit][0][k]; math.Abs(read[reward.ByCombined][0][k]-sum) > 1e-5 {
+		if sum := 0.7*read[reward.ByScore][0][k] - 0.3*read[reward.ByImplicit][0][k]; math.Abs(
+			read[reward.ByCombined][0][k]-sum) > 1e-5 {
 			t.Errorf("read as a group, reward %d is %v, want %v", k, read[reward.ByCombined][0][k], sum)
 		}
 	}
 	for _, text := range []string{"{", `{"score": 0, "implicit": 0}`} {
-		if err := os.WriteFile(filepath.Join(dir, reward.CombinationName), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, reward.CombinationName), []byte(text),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := again.Combination(); err == nil || !strings.Contains(err.Error(), "fit it again") {
@@ -166,7 +175,8 @@ func TestAverage(t *testing.T) {
 	}
 	for name, w := range average {
 		for i, v := range w.Data {
-			if want := (merged[0][name].Data[i] + merged[1][name].Data[i]) / 2; math.Abs(float64(v-want)) > 1e-6 {
+			if want := (merged[0][name].Data[i] +
+				merged[1][name].Data[i]) / 2; math.Abs(float64(v-want)) > 1e-6 {
 				t.Fatalf("%s: value %d is %v, the mean %v", name, i, v, want)
 			}
 		}
@@ -180,13 +190,15 @@ func TestAverage(t *testing.T) {
 
 	stranger := saved("stranger", 1, true)
 	stranger.Meta.BaseHash = "another"
-	if err := reward.SaveAverage(filepath.Join(root, "no"), a, stranger); err == nil || !strings.Contains(err.Error(), "trained from another base") {
+	if err := reward.SaveAverage(filepath.Join(root, "no"), a, stranger); err == nil ||
+		!strings.Contains(err.Error(), "trained from another base") {
 		t.Errorf("%v", err)
 	}
 	if err := reward.SaveAverage(filepath.Join(root, "no"), a); err == nil {
 		t.Error("one model was averaged")
 	}
-	if err := reward.SaveAverage(out, a, b); err == nil || !strings.Contains(err.Error(), "exists already") {
+	if err := reward.SaveAverage(out, a, b); err == nil ||
+		!strings.Contains(err.Error(), "exists already") {
 		t.Errorf("%v", err)
 	}
 }

@@ -60,9 +60,11 @@ func TestTransformersReadsConfigs(t *testing.T) {
 		scaled.Type, scaled.Factor = "linear", 2
 		newer := func(scaling string) string {
 			if name == "gemma3_text" {
-				return fmt.Sprintf(`"rope_parameters": {"full_attention": {%s, "rope_theta": 777}, "sliding_attention": {"rope_type": "default", "rope_theta": 333}}`, scaling)
+				return fmt.Sprintf(
+					`"rope_parameters": {"full_attention": {%s, "rope_theta": 777}, "sliding_attention": {"rope_type": "default", "rope_theta": 333}}`, scaling)
 			}
-			return fmt.Sprintf(`"rope_parameters": {%s, "rope_theta": 777, "partial_rotary_factor": %g}`, scaling, partial)
+			return fmt.Sprintf(`"rope_parameters": {%s, "rope_theta": 777, "partial_rotary_factor": %g}`,
+				scaling, partial)
 		}
 		if name == "gemma3_text" {
 			keys += `, "rope_local_base_freq": 333`

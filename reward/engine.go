@@ -89,10 +89,12 @@ func (m *Model) Engine(ctx context.Context, opt EngineOptions) (*Engine, error) 
 	case e.longest == 0:
 		e.longest = defaultLength
 	case positions > 0 && e.longest > max(positions, m.Meta.MaxLength):
-		return nil, fmt.Errorf("reward: inputs of %d tokens are asked for, the model has positions for %d: give a smaller max length", e.longest, positions)
+		return nil, fmt.Errorf("reward: inputs of %d tokens are asked for, the model has positions for "+
+			"%d: give a smaller max length", e.longest, positions)
 	}
 	e.setShapes()
-	if b := opt.Before; b != nil && slices.Equal(b.shapes, e.shapes) && slices.Equal(b.rewards, e.rewards) {
+	if b := opt.Before; b != nil && slices.Equal(b.shapes, e.shapes) &&
+		slices.Equal(b.rewards, e.rewards) {
 		if all, err := m.adopt(b.model); all || err != nil {
 			return e, err
 		}
@@ -105,11 +107,13 @@ func (m *Model) Engine(ctx context.Context, opt EngineOptions) (*Engine, error) 
 func (e *Engine) setShapes() {
 	add := func(rows, length int) {
 		n := rows * length
-		e.shapes = append(e.shapes, pack.Shape{Rows: rows, Length: length, Predicted: n, Responses: max(leastSlots, n/slotPositions)})
+		e.shapes = append(e.shapes, pack.Shape{Rows: rows, Length: length, Predicted: n,
+			Responses: max(leastSlots, n/slotPositions)})
 	}
 	round := func(n int) int { return shortestRow * ((n + shortestRow - 1) / shortestRow) }
 	longest := round(e.longest)
-	e.row = min(commonRow, round(e.longest*5/4), max(shortestRow, e.model.positions/shortestRow*shortestRow))
+	e.row = min(commonRow, round(e.longest*5/4),
+		max(shortestRow, e.model.positions/shortestRow*shortestRow))
 	for length := shortestRow; length < max(longest, e.row); length *= 2 {
 		if length != e.row && length != longest {
 			add(1, length)
@@ -143,7 +147,8 @@ func (e *Engine) compile(ctx context.Context, progress func(done, total int)) er
 	case e.reference != nil:
 		classes = []int{classBoth}
 	}
-	tiny := []encode.Group{{Prompt: []int32{0}, Responses: []encode.Response{encode.Answer([]int32{0})}}}
+	tiny := []encode.Group{
+		{Prompt: []int32{0}, Responses: []encode.Response{encode.Answer([]int32{0})}}}
 	for i, shape := range e.shapes {
 		for j, class := range classes {
 			if err := ctx.Err(); err != nil {
@@ -227,7 +232,8 @@ func (e *Engine) Encode(in pref.Input, names []string, tokens bool) (pref.Item, 
 	item := &engineItem{class: classScore}
 	for _, name := range names {
 		if !slices.Contains(e.rewards, name) {
-			return nil, fmt.Errorf("reward: reward %q is not served of this model, which has %v", name, e.rewards)
+			return nil, fmt.Errorf("reward: reward %q is not served of this model, which has %v", name,
+				e.rewards)
 		}
 		if name != ByScore {
 			item.class = classBoth
@@ -235,13 +241,15 @@ func (e *Engine) Encode(in pref.Input, names []string, tokens bool) (pref.Item, 
 	}
 	if tokens {
 		if e.reference == nil {
-			return nil, fmt.Errorf("reward: rewards of single tokens are parts of the implicit reward, which is not served of this model; it has %v", e.rewards)
+			return nil, fmt.Errorf("reward: rewards of single tokens are parts of the implicit reward, "+
+				"which is not served of this model; it has %v", e.rewards)
 		}
 		item.class = classBoth
 	}
 	for _, id := range in.Tokens {
 		if id < 0 || int(id) >= e.model.Config.Vocab {
-			return nil, fmt.Errorf("reward: token %d is not in the vocabulary, which has 0 to %d", id, e.model.Config.Vocab-1)
+			return nil, fmt.Errorf("reward: token %d is not in the vocabulary, which has 0 to %d", id,
+				e.model.Config.Vocab-1)
 		}
 	}
 	encoder, err := e.encoderWith(in.TemplateArgs)
@@ -260,12 +268,14 @@ func (e *Engine) Encode(in pref.Input, names []string, tokens bool) (pref.Item, 
 	if err != nil {
 		return nil, fmt.Errorf("reward: %w", err)
 	}
-	whole := []encode.Group{encode.NewGroup([]encode.Conversation{item.Conversation}, len(item.Tokens))}
+	whole := []encode.Group{encode.NewGroup([]encode.Conversation{item.Conversation},
+		len(item.Tokens))}
 	if err := e.model.CheckIDs(whole); err != nil {
 		return nil, err
 	}
 	if n := len(item.Tokens); n > e.longest {
-		return nil, fmt.Errorf("reward: %w: %d tokens, this model reads up to %d", ErrTooLong, n, e.longest)
+		return nil, fmt.Errorf("reward: %w: %d tokens, this model reads up to %d", ErrTooLong, n,
+			e.longest)
 	}
 	key := make([]byte, 0, 4*item.Response)
 	for _, id := range item.Tokens[:item.Response] {
@@ -311,8 +321,10 @@ func (e *Engine) checkClosing(text string) {
 		return
 	}
 	e.unclosed.Do(func() {
-		slog.Warn("a text does not end as the chat template ends a turn: it is read as it stands, so its reward differs from that of "+
-			"the same conversation as messages; this is said once", "model", e.model.Dir, "end of a turn", end)
+		slog.Warn("a text does not end as the chat template ends a turn: it is read as it stands, so "+
+			"its reward differs from that of "+
+			"the same conversation as messages; this is said once", "model", e.model.Dir, "end of a turn",
+			end)
 	})
 }
 
@@ -356,13 +368,16 @@ func (e *Engine) Read(ctx context.Context, items []pref.Item) ([]pref.Values, er
 // responses than its slots. A score is read at one token alone, so whatever two items have in
 // common is run once; a log-probability is that of the response, so there the prompt is what is
 // shared.
-func (e *Engine) groupsOf(items []pref.Item) (groups []encode.Group, at []place, class int, err error) {
+func (e *Engine) groupsOf(
+	items []pref.Item,
+) (groups []encode.Group, at []place, class int, err error) {
 	at = make([]place, len(items))
 	encoded := make([]*engineItem, len(items))
 	for i, it := range items {
 		item, ok := it.(*engineItem)
 		if !ok || item.class != items[0].Class() {
-			return nil, nil, 0, fmt.Errorf("reward: item %d was not encoded for this batch: %T of class %d, want *reward.engineItem of class %d", i+1, it, it.Class(), items[0].Class())
+			return nil, nil, 0, fmt.Errorf("reward: item %d was not encoded for this batch: %T of class "+
+				"%d, want *reward.engineItem of class %d", i+1, it, it.Class(), items[0].Class())
 		}
 		encoded[i] = item
 	}
@@ -408,24 +423,26 @@ func (e *Engine) groupByPrompt(items []*engineItem) []cluster {
 		return c
 	}
 	var out []cluster
-	for _, members := range groupByKey(len(items), func(i int) string { return items[i].key }, func(members []int, i int) bool {
-		_, response := items[i].Len()
-		return len(members) < leastSlots && of(members).positions()+response <= e.row
-	}) {
+	for _, members := range groupByKey(len(items), func(i int) string { return items[i].key },
+		func(members []int, i int) bool {
+			_, response := items[i].Len()
+			return len(members) < leastSlots && of(members).positions()+response <= e.row
+		}) {
 		out = append(out, of(members))
 	}
 	return out
 }
 
-// groupByPrefix clusters items wherever that makes less to run: those that have most in common first.
-// A cluster of more than half a row is hard to place, so that it must save a quarter of what is
-// added.
+// groupByPrefix clusters items wherever that makes less to run: those that have most in common
+// first. A cluster of more than half a row is hard to place, so that it must save a quarter of what
+// is added.
 func (e *Engine) groupByPrefix(items []*engineItem) []cluster {
 	order := make([]int, len(items))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(items[a].Tokens, items[b].Tokens) })
+	slices.SortStableFunc(
+		order, func(a, b int) int { return slices.Compare(items[a].Tokens, items[b].Tokens) })
 	// In sorted order what two have in common, all between have: clusters are stretches, and what two
 	// neighbours share is what the last of one and the first of the other do.
 	of := make([]*cluster, len(items)) // by place in the order
@@ -442,7 +459,8 @@ func (e *Engine) groupByPrefix(items []*engineItem) []cluster {
 	slices.SortStableFunc(gaps, func(a, b int) int { return common[b] - common[a] })
 	for _, i := range gaps {
 		left, right := of[i], of[i+1]
-		both := cluster{slices.Concat(left.items, right.items), min(left.shared, right.shared, common[i]), left.sum + right.sum}
+		both := cluster{slices.Concat(left.items, right.items), min(left.shared, right.shared, common[i]),
+			left.sum + right.sum}
 		saved := left.positions() + right.positions() - both.positions()
 		if both.shared < 1 || saved < 1 || len(both.items) > leastSlots || both.positions() > e.row ||
 			both.positions() > e.row/2 && 4*saved < min(left.positions(), right.positions()) {
@@ -498,7 +516,8 @@ func (e *Engine) batch(b *pack.Batch, class int) ([]pref.Values, error) {
 		}
 		r := e.formula.Implicit(float64(of.logp[n]), float64(refs.logp[n]))
 		v := &out[slot]
-		v.Tokens = append(v.Tokens, pref.TokenReward{Token: e.model.Tokenizer.Decode(b.Target[n:n+1], false), Reward: r})
+		v.Tokens = append(v.Tokens, pref.TokenReward{Token: e.model.Tokenizer.Decode(b.Target[n:n+1],
+			false), Reward: r})
 		implicit[slot] += r
 	}
 	for slot := range out {

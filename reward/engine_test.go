@@ -64,9 +64,13 @@ func TestEngineEqualsReader(t *testing.T) {
 			names := []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized}
 			var groups []pref.Group
 			for i := range 16 {
-				g := pref.Group{Prompt: []pref.Message{{Role: pref.User, Content: fmt.Sprint("what does the fox eat ", strings.Repeat("and the owl ", i%7))}}}
+				g := pref.Group{
+					Prompt: []pref.Message{
+						{Role: pref.User, Content: fmt.Sprint("what does the fox eat ",
+							strings.Repeat("and the owl ", i%7))}}}
 				for k := range 1 + i%4 {
-					g.Responses = append(g.Responses, "the fox eats "+strings.Repeat("mice and berries ", (i+k)%11))
+					g.Responses = append(g.Responses, "the fox eats "+strings.Repeat("mice and berries ",
+						(i+k)%11))
 				}
 				groups = append(groups, g)
 			}
@@ -142,7 +146,8 @@ func TestEngineEqualsReader(t *testing.T) {
 // TestVerbatim wants the reward of a sample of the text and of the tokens that it becomes.
 func TestVerbatim(t *testing.T) {
 	m := savedModel(t, false)
-	w := engine(t, m, reward.EngineOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}, MaxLength: 64})
+	w := engine(t, m, reward.EngineOptions{Rewards: []string{reward.ByScore, reward.ByImplicit},
+		MaxLength: 64})
 	read := func(in pref.Input, name string) float64 {
 		t.Helper()
 		item, err := w.Encode(in, []string{name}, false)
@@ -156,17 +161,20 @@ func TestVerbatim(t *testing.T) {
 		return values[0].Rewards[name]
 	}
 	sample := samples()[0]
-	want, wantImplicit := read(pref.Input{Sample: sample}, reward.ByScore), read(pref.Input{Sample: sample}, reward.ByImplicit)
+	want, wantImplicit := read(pref.Input{Sample: sample}, reward.ByScore),
+		read(pref.Input{Sample: sample}, reward.ByImplicit)
 	const prompt = "<s>what does the fox eat :"
 	whole := prompt + " the fox eats berries</s>"
 	for _, in := range []pref.Input{
-		{Text: whole}, {Text: strings.TrimPrefix(whole, "<s>")}, {Text: whole, PromptText: prompt}, {Tokens: m.Tokenizer.Encode(whole, false)},
+		{Text: whole}, {Text: strings.TrimPrefix(whole, "<s>")}, {Text: whole, PromptText: prompt},
+		{Tokens: m.Tokenizer.Encode(whole, false)},
 	} {
 		if got := read(in, reward.ByScore); math.Abs(got-want) > 1e-5 {
 			t.Errorf("%+v has reward %v, as a sample %v", in, got, want)
 		}
 	}
-	if got := read(pref.Input{Text: whole, PromptText: prompt}, reward.ByImplicit); math.Abs(got-wantImplicit) > 1e-5 {
+	if got := read(pref.Input{Text: whole, PromptText: prompt},
+		reward.ByImplicit); math.Abs(got-wantImplicit) > 1e-5 {
 		t.Errorf("%q has implicit reward %v, as a sample %v", whole, got, wantImplicit)
 	}
 	// Nothing is put behind a text: one that is cut before its end has another reward.
@@ -180,13 +188,16 @@ func TestVerbatim(t *testing.T) {
 	}{
 		"response unknown": {pref.Input{Text: whole}, encode.ErrNoResponse, ""},
 		"other prompt":     {pref.Input{Text: whole, PromptText: "where"}, encode.ErrNoResponse, ""},
-		"outside":          {pref.Input{Tokens: []int32{3, int32(m.Config.Vocab)}}, nil, "not in the vocabulary"},
-		"negative":         {pref.Input{Tokens: []int32{-1}}, nil, "not in the vocabulary"},
-		"no token":         {pref.Input{Tokens: []int32{}}, encode.ErrNoResponse, ""},
-		"too long":         {pref.Input{Text: strings.Repeat("fox ", 3000), PromptText: "fox "}, reward.ErrTooLong, ""},
+		"outside": {pref.Input{Tokens: []int32{3, int32(m.Config.Vocab)}}, nil,
+			"not in the vocabulary"},
+		"negative": {pref.Input{Tokens: []int32{-1}}, nil, "not in the vocabulary"},
+		"no token": {pref.Input{Tokens: []int32{}}, encode.ErrNoResponse, ""},
+		"too long": {pref.Input{Text: strings.Repeat("fox ", 3000), PromptText: "fox "},
+			reward.ErrTooLong, ""},
 	} {
 		_, err := w.Encode(c.in, []string{reward.ByImplicit}, false)
-		if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
+		if err == nil || c.want != nil && !errors.Is(err, c.want) ||
+			!strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v, want %v %s", name, err, c.want, c.text)
 		}
 	}
@@ -194,18 +205,22 @@ func TestVerbatim(t *testing.T) {
 
 func TestEngineRefuses(t *testing.T) {
 	m := savedModel(t, false)
-	if _, err := m.Engine(t.Context(), reward.EngineOptions{Rewards: []string{"best"}}); err == nil || !strings.Contains(err.Error(), `"best" is not known`) {
+	if _, err := m.Engine(t.Context(), reward.EngineOptions{Rewards: []string{"best"}}); err == nil ||
+		!strings.Contains(err.Error(), `"best" is not known`) {
 		t.Error(err)
 	}
-	if _, err := m.Engine(t.Context(), reward.EngineOptions{MaxLength: 100000}); err == nil || !strings.Contains(err.Error(), "has positions for 256") {
+	if _, err := m.Engine(t.Context(), reward.EngineOptions{MaxLength: 100000}); err == nil ||
+		!strings.Contains(err.Error(), "has positions for 256") {
 		t.Error(err)
 	}
 	w := engine(t, m, reward.EngineOptions{Rewards: []string{reward.ByScore}, MaxLength: 64})
 	in := pref.Input{Sample: samples()[0]}
-	if _, err := w.Encode(in, []string{reward.ByImplicit}, false); err == nil || !strings.Contains(err.Error(), "which has [score]") {
+	if _, err := w.Encode(in, []string{reward.ByImplicit}, false); err == nil ||
+		!strings.Contains(err.Error(), "which has [score]") {
 		t.Error(err)
 	}
-	if _, err := w.Encode(in, []string{reward.ByScore}, true); err == nil || !strings.Contains(err.Error(), "not served of this model") {
+	if _, err := w.Encode(in, []string{reward.ByScore}, true); err == nil ||
+		!strings.Contains(err.Error(), "not served of this model") {
 		t.Error(err)
 	}
 }

@@ -21,7 +21,8 @@ func TestPackedEqualsAlone(t *testing.T) {
 	}
 	for _, name := range []string{"llama", "llama3-rope"} {
 		t.Run(name, func(t *testing.T) {
-			model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", name), reward.Options{NoTokenizer: true, Positions: 256, LogitChunk: 48})
+			model, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", name),
+				reward.Options{NoTokenizer: true, Positions: 256, LogitChunk: 48})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// An execCache holds the compiled programs that read a model's heads. Weights are their arguments, so
-// models that differ in nothing else share them.
+// An execCache holds the compiled programs that read a model's heads. Weights are their arguments,
+// so models that differ in nothing else share them.
 type execCache struct {
 	mu      sync.Mutex // one program runs at a time
 	readers map[Heads]*graph.Exec
@@ -56,7 +56,8 @@ func (m *Model) programKey() (string, error) {
 		Chunk     int
 		Recompute any
 		Params    []param
-	}{m.Config.Hash(), m.Config.TiedEmbeddings, m.Meta.DType, m.adapter, m.headLayers, m.Meta.ScoreOffset, m.chunk, m.decoder.Recompute, params})
+	}{m.Config.Hash(), m.Config.TiedEmbeddings, m.Meta.DType, m.adapter, m.headLayers,
+		m.Meta.ScoreOffset, m.chunk, m.decoder.Recompute, params})
 	if err != nil {
 		return "", fmt.Errorf("reward: %w", err)
 	}
@@ -72,7 +73,8 @@ func (m *Model) adopt(other *Model) (bool, error) {
 		return false, err
 	}
 	theirs, err := other.programKey()
-	if err != nil || mine != theirs || m.device != other.device || (m.base == nil) != (other.base == nil) {
+	if err != nil || mine != theirs || m.device != other.device ||
+		(m.base == nil) != (other.base == nil) {
 		return false, err
 	}
 	if m.base != nil {

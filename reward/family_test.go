@@ -22,17 +22,20 @@ import (
 // familyConfigs are small models of every family, as members of their config.json; the windows are
 // shorter than the prompts of the tests. A name may end in a variant.
 var familyConfigs = map[string]string{
-	"llama":       llamaSizes + `"rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 32}`,
-	"mistral":     llamaSizes + `"sliding_window": 9`,
-	"qwen2":       llamaSizes + `"use_sliding_window": true, "sliding_window": 9, "max_window_layers": 1, "tie_word_embeddings": true`,
-	"qwen3":       llamaSizes + `"head_dim": 6`,
-	"olmo2":       llamaSizes + `"attention_bias": false`,
-	"gemma2":      gemmaSizes + `"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0`,
-	"gemma3_text": gemmaSizes + `"layer_types": ["sliding_attention", "full_attention"], "rope_scaling": {"rope_type": "linear", "factor": 4}`,
-	"phi":         llamaSizes + `"partial_rotary_factor": 0.5`,
-	"phi3":        llamaSizes + `"sliding_window": 9, "partial_rotary_factor": 0.5`,
-	"gpt_neox":    llamaSizes + `"rotary_pct": 0.5`,
-	"gpt2":        `"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 256`,
+	"llama": llamaSizes +
+		`"rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 32}`,
+	"mistral": llamaSizes + `"sliding_window": 9`,
+	"qwen2": llamaSizes +
+		`"use_sliding_window": true, "sliding_window": 9, "max_window_layers": 1, "tie_word_embeddings": true`,
+	"qwen3":  llamaSizes + `"head_dim": 6`,
+	"olmo2":  llamaSizes + `"attention_bias": false`,
+	"gemma2": gemmaSizes + `"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0`,
+	"gemma3_text": gemmaSizes +
+		`"layer_types": ["sliding_attention", "full_attention"], "rope_scaling": {"rope_type": "linear", "factor": 4}`,
+	"phi":      llamaSizes + `"partial_rotary_factor": 0.5`,
+	"phi3":     llamaSizes + `"sliding_window": 9, "partial_rotary_factor": 0.5`,
+	"gpt_neox": llamaSizes + `"rotary_pct": 0.5`,
+	"gpt2":     `"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 256`,
 }
 
 const (
@@ -48,7 +51,8 @@ func writeFamily(t *testing.T, family string) string {
 	if family == "phi" || family == "gpt_neox" { // as many key heads as query heads
 		members = members + `, "num_key_value_heads": 4`
 	}
-	text := fmt.Sprintf(`{"model_type": %q, "vocab_size": 64, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "dtype": "float32", %s}`, family, members)
+	text := fmt.Sprintf(
+		`{"model_type": %q, "vocab_size": 64, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "dtype": "float32", %s}`, family, members)
 	config, err := lm.ParseConfig([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +114,9 @@ func randomGroups(vocab, n int) []encode.Group {
 }
 
 // openFamily opens a folder for ready-made tokens.
-func openFamily(t *testing.T, device *backend.Device, dir string, opt reward.Options) *reward.Model {
+func openFamily(
+	t *testing.T, device *backend.Device, dir string, opt reward.Options,
+) *reward.Model {
 	t.Helper()
 	opt.NoTokenizer, opt.Positions, opt.LogitChunk = true, 256, 48
 	m, err := reward.Open(device, dir, opt)
@@ -132,7 +138,8 @@ func everyFamily(t *testing.T, test func(t *testing.T, device *backend.Device, d
 		t.Run(family, func(t *testing.T) { test(t, device, writeFamily(t, family)) })
 	}
 	if len(familyConfigs) != len(lm.Families()) {
-		t.Errorf("families tested are %v, there are %v", slices.Sorted(maps.Keys(familyConfigs)), lm.Families())
+		t.Errorf("families tested are %v, there are %v", slices.Sorted(maps.Keys(familyConfigs)),
+			lm.Families())
 	}
 }
 
@@ -151,9 +158,11 @@ func TestLearnedPositions(t *testing.T) {
 	}
 	m := openFamily(t, device, writeFamily(t, "gpt2"), reward.Options{})
 	for length, fits := range map[int]bool{256: true, 257: false} {
-		g := encode.Group{Prompt: make([]int32, length-1), Responses: []encode.Response{encode.Answer([]int32{2})}}
+		g := encode.Group{Prompt: make([]int32, length-1),
+			Responses: []encode.Response{encode.Answer([]int32{2})}}
 		_, err := m.Read(t.Context(), []encode.Group{g}, reward.ScoreHead, nil, nil)
-		if fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), "257 tokens, the model reads up to 256")) {
+		if fits && err != nil || !fits &&
+			(err == nil || !strings.Contains(err.Error(), "257 tokens, the model reads up to 256")) {
 			t.Errorf("%d tokens: %v", length, err)
 		}
 	}
@@ -187,7 +196,8 @@ func TestFamiliesBfloat16(t *testing.T) {
 			if e := s.relative(); !(e < 0.06) {
 				t.Errorf("%s in bfloat16 are %.1f %% away from those in float32", what, 100*e)
 			} else if e == 0 {
-				t.Errorf("%s in bfloat16 equal those in float32 to the last bit: the body is not bfloat16", what)
+				t.Errorf("%s in bfloat16 equal those in float32 to the last bit: the body is not bfloat16",
+					what)
 			}
 		}
 	})

@@ -29,7 +29,8 @@ func TestFitStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored, err := open(t, device, dir, reward.Options{}).Combination()
-	if err != nil || stored != fit.Combination || stored.Split != "three pairs" || stored.Comparisons != 3 {
+	if err != nil || stored != fit.Combination || stored.Split != "three pairs" ||
+		stored.Comparisons != 3 {
 		t.Errorf("stored %+v, fitted %+v: %v", stored, fit.Combination, err)
 	}
 	read, err := r.Read(t.Context(), groups, []string{reward.ByScore, reward.ByImplicit})

@@ -65,7 +65,8 @@ func TestForeignParity(t *testing.T) {
 					continue
 				}
 				if !slices.Equal(conversation.Tokens, c.IDs) || conversation.Read != c.ReadAt {
-					t.Errorf("%q: tokens %v read at %d, want %v read at %d", c.Text, conversation.Tokens, conversation.Read, c.IDs, c.ReadAt)
+					t.Errorf("%q: tokens %v read at %d, want %v read at %d", c.Text, conversation.Tokens,
+						conversation.Read, c.IDs, c.ReadAt)
 				}
 				cases, samples = append(cases, c), append(samples, c.sample())
 			}
@@ -142,7 +143,8 @@ func TestResponsesAsTRL(t *testing.T) {
 			}
 			conversation, _, err := m.Encoder.Conversation(c.sample().Prompt, c.sample().Response)
 			if err != nil || conversation.Response != *want[i] {
-				t.Errorf("%s, %q: the response begins at token %d, %v; TRL has %d", name, c.Text, conversation.Response, err, *want[i])
+				t.Errorf("%s, %q: the response begins at token %d, %v; TRL has %d", name, c.Text,
+					conversation.Response, err, *want[i])
 			}
 		}
 	}

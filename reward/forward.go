@@ -28,9 +28,9 @@ const (
 
 // Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S
 // response slots the reward scoreS, the summed log-probability logpS and the reward's log-variance
-// logVarS (float32 [S], scoreS [S, A] of a head with A outputs); a head that is not wanted is nil. gradient says what logpS will be
-// differentiated by. keepSH, where it is not nil, multiplies the hidden states [S, H] that the
-// score head reads: dropout.
+// logVarS (float32 [S], scoreS [S, A] of a head with A outputs); a head that is not wanted is nil.
+// gradient says what logpS will be differentiated by. keepSH, where it is not nil, multiplies the
+// hidden states [S, H] that the score head reads: dropout.
 func (m *Model) Heads(
 	in BatchInputs[*Node], w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node,
 ) (scoreS, logpS, logVarS *Node) {
@@ -95,7 +95,8 @@ func (m *Model) Predicting(in BatchInputs[*Node], w lm.Weights) *Node {
 func (m *Model) TokenLogProbs(
 	hiddenNH *Node, in BatchInputs[*Node], w lm.Weights, gradient lm.Gradients,
 ) *Node {
-	return lm.LogProbs(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), in.TargetN, m.chunk, gradient)
+	return lm.LogProbs(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), in.TargetN,
+		m.chunk, gradient)
 }
 
 // TokenEntropies returns the entropy of the distribution that every response token is drawn from:
@@ -192,7 +193,8 @@ func (m *Model) readBatch(b *pack.Batch, want Heads, weights []any) (r readings,
 	defer m.programs.mu.Unlock()
 	out, err := m.reader(want).Call(append(inputs, weights...)...)
 	if err != nil {
-		return r, fmt.Errorf("reward: running the model on a batch of %v rows and positions: %w", b.Shape, err)
+		return r, fmt.Errorf("reward: running the model on a batch of %v rows and positions: %w", b.Shape,
+			err)
 	}
 	var to []*[]float32 // in the program's order
 	for _, of := range []struct {

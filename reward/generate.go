@@ -22,10 +22,12 @@ type Generator struct {
 // frees it, before the model.
 func (m *Model) Generator(rows int) (*Generator, error) {
 	if !m.HasPolicyHead {
-		return nil, fmt.Errorf("reward: %s has no policy head (no lm_head.weight) to generate with", m.Dir)
+		return nil, fmt.Errorf("reward: %s has no policy head (no lm_head.weight) to generate with",
+			m.Dir)
 	}
 	if m.Encoder == nil {
-		return nil, fmt.Errorf("reward: %s was opened without its tokenizer: text cannot be generated", m.Dir)
+		return nil, fmt.Errorf("reward: %s was opened without its tokenizer: text cannot be generated",
+			m.Dir)
 	}
 	return &Generator{model: m, lm: m.TokenGenerator(rows), end: m.EndTokens()}, nil
 }
@@ -71,7 +73,9 @@ func (g *Generator) Close() { g.lm.Close() }
 func (g *Generator) Refuses(prompt []pref.Message) error { return g.model.Refuses(prompt) }
 
 // Generate writes one response for each request. Requests of the same prompt share its computation.
-func (g *Generator) Generate(ctx context.Context, requests []pref.Request, done func(i int, out pref.Generated) error) error {
+func (g *Generator) Generate(
+	ctx context.Context, requests []pref.Request, done func(i int, out pref.Generated) error,
+) error {
 	asked := make([]lm.Request, len(requests))
 	for i, q := range requests {
 		if err := q.Check(); err != nil {
@@ -82,7 +86,8 @@ func (g *Generator) Generate(ctx context.Context, requests []pref.Request, done 
 			return fmt.Errorf("reward: request %d: %w", i+1, err)
 		}
 		asked[i] = lm.Request{Prompt: prompt, MaxTokens: q.MaxTokens, End: g.end, Sampling: lm.Sampling{
-			RepetitionPenalty: q.RepetitionPenalty, Temperature: q.Temperature, TopK: q.TopK, TopP: q.TopP, MinP: q.MinP, Seed: q.Seed,
+			RepetitionPenalty: q.RepetitionPenalty, Temperature: q.Temperature, TopK: q.TopK, TopP: q.TopP,
+			MinP: q.MinP, Seed: q.Seed,
 		}}
 		if len(q.Stop) > 0 {
 			asked[i].Stop = func(tokens []int32) bool {

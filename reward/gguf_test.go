@@ -63,7 +63,8 @@ func TestGGUF(t *testing.T) {
 // TestSmolLM2GGUF: in bfloat16, to which the folder's weights were rounded, both give the same
 // numbers, bit for bit; the ids of real texts are the same.
 func TestSmolLM2GGUF(t *testing.T) {
-	file, dir := shared.Model(t, "smollm2-135m-instruct.gguf"), shared.Model(t, "smollm2-135m-instruct")
+	file, dir := shared.Model(t, "smollm2-135m-instruct.gguf"),
+		shared.Model(t, "smollm2-135m-instruct")
 	device, err := backend.Open("")
 	if err != nil {
 		t.Fatal(err)
@@ -93,12 +94,15 @@ func TestSmolLM2GGUF(t *testing.T) {
 		m.Close()
 	}
 	for g := range scores[0] {
-		if scores[0][g][0] != scores[1][g][0] || logps[0][g][0] != logps[1][g][0] || scores[0][g][0] == 0 {
-			t.Errorf("sample %d: reward %v and %v, log-probability %v and %v", g, scores[0][g], scores[1][g], logps[0][g], logps[1][g])
+		if scores[0][g][0] != scores[1][g][0] || logps[0][g][0] != logps[1][g][0] ||
+			scores[0][g][0] == 0 {
+			t.Errorf("sample %d: reward %v and %v, log-probability %v and %v", g, scores[0][g], scores[1][g],
+				logps[0][g], logps[1][g])
 		}
 	}
 	t.Logf("rewards %v, log-probabilities %v", scores[0], logps[0])
-	groups, _, err := pref.Load([]string{shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")}, pref.Options{Format: "auto", Limit: 500})
+	groups, _, err := pref.Load([]string{shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")},
+		pref.Options{Format: "auto", Limit: 500})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +129,8 @@ func TestSmolLM2GGUF(t *testing.T) {
 
 // head is a layout with one head among the weights.
 func head(name string, values []float32, labels int) layout {
-	return layout{head: map[string][]weights.Array{"model.safetensors": {array(name, values, labels, hidden)}}}
+	return layout{
+		head: map[string][]weights.Array{"model.safetensors": {array(name, values, labels, hidden)}}}
 }
 
 // TestInspect describes layouts from their headers.
@@ -143,8 +148,10 @@ func TestInspect(t *testing.T) {
 		return slices.ContainsFunc(in.Warnings, func(w string) bool { return strings.Contains(w, text) })
 	}
 	in := inspect(ggufFile())
-	if in.Form != "GGUF" || in.ScoreHead.Kind != "none" || in.Tokenizer.Kind != "byte-level BPE" || !in.Tokenizer.GenerationPrompt ||
-		in.Tokenizer.TemplateSource != "tokenizer.chat_template" || in.MainDType() != "Q8_0" || in.Tokenizer.ReadAt != "\n" {
+	if in.Form != "GGUF" || in.ScoreHead.Kind != "none" || in.Tokenizer.Kind != "byte-level BPE" ||
+		!in.Tokenizer.GenerationPrompt ||
+		in.Tokenizer.TemplateSource != "tokenizer.chat_template" || in.MainDType() != "Q8_0" ||
+		in.Tokenizer.ReadAt != "\n" {
 		t.Errorf("%+v, %+v", in, in.Tokenizer)
 	}
 	if in = inspect(base); in.ScoreHead.Kind != "none" || in.Form != "folder" || in.Trained != nil {
@@ -156,8 +163,10 @@ func TestInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 	in = inspect(dir)
-	if in.Form != "adapter" || in.Adapter.Rank != 4 || in.Adapter.Kind != "LoRA" || in.Adapter.Parameters == 0 || in.Trained == nil ||
-		in.Parameters != params+in.Adapter.Parameters+in.Hidden || in.ScoreHead.Kind != "linear" || len(in.Adapter.Targets) != 2 {
+	if in.Form != "adapter" || in.Adapter.Rank != 4 || in.Adapter.Kind != "LoRA" ||
+		in.Adapter.Parameters == 0 || in.Trained == nil ||
+		in.Parameters != params+in.Adapter.Parameters+in.Hidden || in.ScoreHead.Kind != "linear" ||
+		len(in.Adapter.Targets) != 2 {
 		t.Errorf("%+v, %+v", in, in.Adapter)
 	}
 	if in := inspect(largerTokenizer(t)); !warned(in, "the tokenizer has ids up to 200, the "+
@@ -174,11 +183,18 @@ func TestInspect(t *testing.T) {
 			"its head has 2 labels: say which is the reward"},
 		"many": {head("score.weight", slices.Concat(row(1), row(2), row(3)), 3), "labels",
 			"its head has 3 labels"},
-		"no head":  {layout{config: map[string]any{"architectures": []string{"LlamaForSequenceClassification"}}}, "none", "promises a score head"},
-		"class":    {layout{config: map[string]any{"architectures": []string{"LlamaForTokenClassification"}}}, "none", "labels every token"},
-		"vocab":    {layout{config: map[string]any{"vocab_size": 99}}, "none", "model.embed_tokens.weight has shape [160 32], config.json wants [99 32]"},
-		"missing":  {layout{config: map[string]any{"num_hidden_layers": 3}}, "none", "6 more weights are missing"},
-		"dtype":    {layout{config: map[string]any{"dtype": "bfloat16"}}, "none", "config.json says bfloat16, but most weights are stored as F32"},
+		"no head": {
+			layout{config: map[string]any{"architectures": []string{"LlamaForSequenceClassification"}}},
+			"none", "promises a score head"},
+		"class": {
+			layout{config: map[string]any{"architectures": []string{"LlamaForTokenClassification"}}}, "none",
+			"labels every token"},
+		"vocab": {layout{config: map[string]any{"vocab_size": 99}}, "none",
+			"model.embed_tokens.weight has shape [160 32], config.json wants [99 32]"},
+		"missing": {layout{config: map[string]any{"num_hidden_layers": 3}}, "none",
+			"6 more weights are missing"},
+		"dtype": {layout{config: map[string]any{"dtype": "bfloat16"}}, "none",
+			"config.json says bfloat16, but most weights are stored as F32"},
 		"no words": {layout{}, "none", "no tokenizer.json"},
 	} {
 		in := inspect(test.layout.write(t))

@@ -24,7 +24,9 @@ const mlpRoot = "v_head.summary"
 const valueHeadName = "value_head.safetensors"
 
 // mlpName names the weight or bias of the i-th linear layer.
-func mlpName(layer int, part string) string { return fmt.Sprintf("%s.%d.%s", mlpRoot, 2*layer, part) }
+func mlpName(layer int, part string) string {
+	return fmt.Sprintf("%s.%d.%s", mlpRoot, 2*layer, part)
+}
 
 // isHead tells whether a parameter belongs to the score head.
 func isHead(name string) bool {
@@ -75,7 +77,8 @@ type headSettings struct {
 
 // headKeys are the keys that no longer hold once the head is stored haf's way.
 var headKeys = []string{
-	"mean", "std", "normalize_reward", "value_head_prefix", "vhead_layer_type", "vhead_num_neurons", "vhead_num_layers", "summary_dropout_prob",
+	"mean", "std", "normalize_reward", "value_head_prefix", "vhead_layer_type", "vhead_num_neurons",
+	"vhead_num_layers", "summary_dropout_prob",
 	"auto_map", "num_labels", "id2label", "label2id", "problem_type",
 }
 
@@ -108,8 +111,11 @@ func number(raw json.RawMessage, absent float64) (float64, error) {
 // refusedClasses are the endings of architectures whose heads say something else than the reward of
 // a text.
 var refusedClasses = map[string]string{
-	"ForTokenClassification": "labels every token", "ForQuestionAnswering": "marks spans", "ForMultipleChoice": "chooses among answers",
-	"ForMaskedLM": "is no causal model", "ForProcessRewardModel": "rewards every step, not the whole response", "ForImageClassification": "is for images",
+	"ForTokenClassification": "labels every token", "ForQuestionAnswering": "marks spans",
+	"ForMultipleChoice": "chooses among answers",
+	"ForMaskedLM":       "is no causal model",
+	"ForProcessRewardModel": "rewards every step, not the " +
+		"whole response", "ForImageClassification": "is for images",
 }
 
 // checkClass refuses a checkpoint of a class that no reward can be read of.
@@ -117,7 +123,8 @@ func checkClass(c *lm.Config, dir string) error {
 	for _, class := range c.Architectures {
 		for _, ending := range slices.Sorted(maps.Keys(refusedClasses)) {
 			if strings.HasSuffix(class, ending) {
-				return fmt.Errorf("reward: %s is a %s, which %s: wanted a causal language model or a sequence classifier with one label", dir, class, refusedClasses[ending])
+				return fmt.Errorf("reward: %s is a %s, which %s: wanted a causal language model or a sequence "+
+					"classifier with one label", dir, class, refusedClasses[ending])
 			}
 		}
 	}
@@ -126,7 +133,8 @@ func checkClass(c *lm.Config, dir string) error {
 
 // isClassifier tells whether config.json promises a score head.
 func isClassifier(c *lm.Config) bool {
-	return slices.ContainsFunc(c.Architectures, func(class string) bool { return strings.HasSuffix(class, "ForSequenceClassification") })
+	return slices.ContainsFunc(c.Architectures,
+		func(class string) bool { return strings.HasSuffix(class, "ForSequenceClassification") })
 }
 
 // headRoots are what the names of score heads begin with.
@@ -183,7 +191,8 @@ func readHead(ck *weights.Tensors, prefix string, c *lm.Config) (*scoreHead, err
 	case len(linear)+len(mlp) == 0:
 		return nil, nil
 	case len(linear)+len(mlp) > 1:
-		return nil, fmt.Errorf("reward: %s has several score heads, %s: remove those that are not meant", fileOf(ck), strings.Join(append(linear, mlp...), ", "))
+		return nil, fmt.Errorf("reward: %s has several score heads, %s: remove those that are not meant",
+			fileOf(ck), strings.Join(append(linear, mlp...), ", "))
 	case len(linear) == 1:
 		return readLinear(ck, prefix, linear[0], c)
 	}
@@ -237,7 +246,8 @@ func readMLP(ck *weights.Tensors, prefix, root string, c *lm.Config) (*scoreHead
 			break
 		}
 		if len(info.Shape) != 2 || info.Shape[1] != in || info.Shape[0] == 0 {
-			return nil, fmt.Errorf("reward: %s: %s.weight has shape %v, want [outputs %d]", info.File, name, info.Shape, in)
+			return nil, fmt.Errorf("reward: %s: %s.weight has shape %v, want [outputs %d]", info.File, name,
+				info.Shape, in)
 		}
 		weight, err := ck.Read(name + ".weight")
 		if err != nil {
@@ -272,7 +282,8 @@ func (h *scoreHead) normalize(s headSettings) error {
 		return fmt.Errorf("reward: config.json: std: %w", err)
 	}
 	if !(std > 0) || mean-mean != 0 || std-std != 0 {
-		return fmt.Errorf("reward: config.json: normalize_reward with mean %g and std %g: want finite numbers, std positive", mean, std)
+		return fmt.Errorf("reward: config.json: normalize_reward with mean %g and std %g: want finite "+
+			"numbers, std positive", mean, std)
 	}
 	h.fold = fmt.Sprintf("normalize_reward: (reward − %g) / %g", mean, std)
 	last := h.last()
@@ -317,8 +328,7 @@ func findHead(ck *weights.Tensors, dir, prefix string, c *lm.Config) (*scoreHead
 		return nil, err
 	}
 	if h == nil {
-		return nil, fmt.Errorf("reward: %s: no score head in it, wanted v_head.summary.weight",
-			path)
+		return nil, fmt.Errorf("reward: %s: no score head in it, wanted v_head.summary.weight", path)
 	}
 	settings, err := readHeadSettings(c)
 	if err != nil {
@@ -348,5 +358,6 @@ func (m *Model) setHead(h *scoreHead) {
 		c.Raw["vhead_num_layers"] = json.RawMessage(fmt.Sprint(h.layers - 1))
 	}
 	m.Config, m.decoder.Config = &c, &c
-	m.headLayers, m.Meta.ScoreOffset, m.ScoreHeadUntrained, m.HeadFold = h.layers, h.offset, h.zero(), h.fold
+	m.headLayers, m.Meta.ScoreOffset, m.ScoreHeadUntrained, m.HeadFold = h.layers, h.offset, h.zero(),
+		h.fold
 }

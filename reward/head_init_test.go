@@ -22,9 +22,11 @@ func TestFreshMLP(t *testing.T) {
 	}
 	base := filepath.Join(shared.Root(), "lm", "testdata", "llama")
 	open := func(dir string, head reward.HeadInit) (*reward.Model, error) {
-		return reward.Open(device, dir, reward.Options{NoTokenizer: true, Positions: 64, Train: true, Head: head})
+		return reward.Open(device, dir, reward.Options{NoTokenizer: true, Positions: 64, Train: true,
+			Head: head})
 	}
-	m, err := open(base, reward.HeadInit{Kind: reward.MLPHead, Units: 6, Random: rand.New(rand.NewPCG(1, 2))})
+	m, err := open(base, reward.HeadInit{Kind: reward.MLPHead, Units: 6,
+		Random: rand.New(rand.NewPCG(1, 2))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +34,9 @@ func TestFreshMLP(t *testing.T) {
 	if !m.ScoreHeadUntrained {
 		t.Error("the head is not fresh")
 	}
-	groups := []encode.Group{{Prompt: []int32{1, 5}, Responses: []encode.Response{encode.Answer([]int32{7, 2}), encode.Answer([]int32{9, 8, 2})}}}
+	groups := []encode.Group{
+		{Prompt: []int32{1, 5}, Responses: []encode.Response{encode.Answer([]int32{7, 2}),
+			encode.Answer([]int32{9, 8, 2})}}}
 	score := func(m *reward.Model) []float64 {
 		t.Helper()
 		heads, err := m.Read(t.Context(), groups, reward.ScoreHead, nil, nil)
@@ -99,10 +103,12 @@ func TestFreshMLP(t *testing.T) {
 	if err := linear.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(dir, reward.HeadInit{Kind: reward.MLPHead}); err == nil || !strings.Contains(err.Error(), "has a score head of one matrix") {
+	if _, err := open(dir, reward.HeadInit{Kind: reward.MLPHead}); err == nil ||
+		!strings.Contains(err.Error(), "has a score head of one matrix") {
 		t.Errorf("%v", err)
 	}
-	if _, err := open(base, reward.HeadInit{Kind: "deep"}); err == nil || !strings.Contains(err.Error(), `score head "deep" is not known: there are linear, mlp`) {
+	if _, err := open(base, reward.HeadInit{Kind: "deep"}); err == nil ||
+		!strings.Contains(err.Error(), `score head "deep" is not known: there are linear, mlp`) {
 		t.Errorf("%v", err)
 	}
 }

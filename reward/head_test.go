@@ -59,7 +59,8 @@ func (l layout) write(t *testing.T) string {
 	}
 	files["model.safetensors"] = body
 	for name, arrays := range files {
-		if err := weights.WriteFile(filepath.Join(dir, name), weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
+		if err := weights.WriteFile(filepath.Join(dir, name), weights.Sources(arrays...),
+			weights.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,7 +121,10 @@ func scores(t *testing.T, device *backend.Device, dir, column string) []float64 
 		t.Fatal(err)
 	}
 	defer m.Close()
-	heads, err := m.Read(t.Context(), []encode.Group{{Prompt: []int32{1, 9, 33}, Responses: []encode.Response{encode.Answer([]int32{20, 21, 2}), encode.Answer([]int32{99, 140, 8, 2})}}}, reward.ScoreHead, nil, nil)
+	heads, err := m.Read(t.Context(),
+		[]encode.Group{
+			{Prompt: []int32{1, 9, 33}, Responses: []encode.Response{encode.Answer([]int32{20, 21, 2}),
+				encode.Answer([]int32{99, 140, 8, 2})}}}, reward.ScoreHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,19 +141,23 @@ func TestHeads(t *testing.T) {
 	main := func(arrays ...weights.Array) map[string][]weights.Array {
 		return map[string][]weights.Array{"model.safetensors": arrays}
 	}
-	classifier := map[string]any{"architectures": []string{"LlamaForSequenceClassification"}, "id2label": map[string]string{"0": "LABEL_0"}}
+	classifier := map[string]any{"architectures": []string{"LlamaForSequenceClassification"},
+		"id2label": map[string]string{"0": "LABEL_0"}}
 	plain := layout{classifier, main(array("score.weight", one, 1, hidden)), ""}.read(t, device)
 	other := layout{classifier, main(array("score.weight", two, 1, hidden)), ""}.read(t, device)
 	if plain[0] == plain[1] || plain[0] == other[0] {
 		t.Fatalf("rewards %v and %v tell nothing apart", plain, other)
 	}
 	same := func(x float64) float64 { return x }
-	normalized := map[string]any{"value_head_prefix": "value_head", "mean": 0.5, "std": []float64{4}, "normalize_reward": true, "architectures": []string{"RewardModel"}}
-	stored := map[string]any{"value_head_prefix": "value_head", "mean": 0.5, "std": 4, "architectures": []string{"RewardModel"}}
+	normalized := map[string]any{"value_head_prefix": "value_head", "mean": 0.5, "std": []float64{4},
+		"normalize_reward": true, "architectures": []string{"RewardModel"}}
+	stored := map[string]any{"value_head_prefix": "value_head", "mean": 0.5, "std": 4,
+		"architectures": []string{"RewardModel"}}
 	// relu(x) − relu(−x) = x, with the bias in the last layer.
 	mlp := func(root string) []weights.Array {
 		return []weights.Array{
-			array(root+".0.weight", append(slices.Clone(one), negative(one)...), 2, hidden), array(root+".0.bias", []float32{0, 0}, 2),
+			array(root+".0.weight", append(slices.Clone(one), negative(one)...), 2, hidden),
+			array(root+".0.bias", []float32{0, 0}, 2),
 			array(root+".2.weight", []float32{1, -1}, 1, 2), array(root+".2.bias", []float32{0.25}, 1),
 		}
 	}
@@ -215,7 +223,9 @@ func TestHostileModels(t *testing.T) {
 	nan[3] = float32(math.NaN())
 	inf := make([]float32, hidden)
 	inf[0] = float32(math.Inf(-1))
-	class := func(name string) map[string]any { return map[string]any{"architectures": []string{name}} }
+	class := func(name string) map[string]any {
+		return map[string]any{"architectures": []string{name}}
+	}
 	for name, test := range map[string]struct {
 		layout layout
 		want   string
@@ -285,7 +295,8 @@ func TestHostileModels(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(pickled, "value_head.bin"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reward.Open(device, pickled, reward.Options{NoTokenizer: true}); err == nil || !strings.Contains(err.Error(), "value_head.bin is a pickle") {
+	if _, err := reward.Open(device, pickled, reward.Options{NoTokenizer: true}); err == nil ||
+		!strings.Contains(err.Error(), "value_head.bin is a pickle") {
 		t.Errorf("a pickled head: %v", err)
 	}
 }
@@ -297,9 +308,11 @@ func TestHostileAdapters(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := filepath.Join(shared.Root(), "lm", "testdata", "llama")
-	const a, b = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight"
+	const a, b = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight",
+		"base_model.model.model.layers.0.mlp.up_proj.lora_B.weight"
 	good := []weights.Array{array(a, row(1)[:32], 1, 32), array(b, make([]float32, 64), 64, 1)}
-	basic := map[string]any{"peft_type": "LORA", "r": 1, "lora_alpha": 2, "base_model_name_or_path": base, "target_modules": []string{"model.layers.0.mlp.up_proj"}}
+	basic := map[string]any{"peft_type": "LORA", "r": 1, "lora_alpha": 2,
+		"base_model_name_or_path": base, "target_modules": []string{"model.layers.0.mlp.up_proj"}}
 	for name, test := range map[string]struct {
 		config map[string]any
 		arrays []weights.Array
@@ -366,7 +379,8 @@ func TestHostileAdapters(t *testing.T) {
 		config := maps.Clone(basic)
 		maps.Copy(config, test.config)
 		writeJSONFile(t, filepath.Join(dir, "adapter_config.json"), config)
-		if err := weights.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), weights.Sources(test.arrays...), weights.WriteOptions{}); err != nil {
+		if err := weights.WriteFile(filepath.Join(dir, "adapter_model.safetensors"),
+			weights.Sources(test.arrays...), weights.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		m, err := reward.Open(device, dir, reward.Options{NoTokenizer: true})
@@ -382,7 +396,8 @@ func TestHostileAdapters(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(pickled, "adapter_model.bin"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reward.Open(device, pickled, reward.Options{NoTokenizer: true}); err == nil || !strings.Contains(err.Error(), "adapter_model.bin is a pickle") {
+	if _, err := reward.Open(device, pickled, reward.Options{NoTokenizer: true}); err == nil ||
+		!strings.Contains(err.Error(), "adapter_model.bin is a pickle") {
 		t.Errorf("a pickled adapter: %v", err)
 	}
 }

@@ -44,15 +44,15 @@ func TestTokenBeyondEmbedding(t *testing.T) {
 	dir := largerTokenizer(t)
 	m := open(t, device, dir, reward.Options{MaxLength: 64})
 	ask := func(text string) []pref.Sample {
-		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: text}},
-			Response: "b"}}
+		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: text}}, Response: "b"}}
 	}
 	if _, err := scored(t.Context(), m, reward.ByScore, ask("ab")); err != nil {
 		t.Errorf("without the token: %v", err)
 	}
 	const want = `token "[PAD]" (id 200) is in the text, but the embedding of `
-	if _, err := scored(t.Context(), m, reward.ByScore, ask("a[PAD]b")); err == nil || !strings.Contains(err.Error(),
-		want) || !strings.Contains(err.Error(), "has rows for the ids 0 to 159") {
+	if _, err := scored(t.Context(), m, reward.ByScore, ask("a[PAD]b")); err == nil ||
+		!strings.Contains(err.Error(),
+			want) || !strings.Contains(err.Error(), "has rows for the ids 0 to 159") {
 		t.Errorf("with it: %v", err)
 	}
 	group := encode.Group{Prompt: []int32{0}, Responses: []encode.Response{

@@ -138,8 +138,10 @@ func Inspect(path string, opt ChatOptions) (*Inspection, error) {
 	}
 	defer ck.Close()
 	in := &Inspection{
-		Path: src.dir, Form: "folder", Family: config.Family, Architecture: strings.Join(config.Architectures, ", "), Layers: config.Layers,
-		Hidden: config.Hidden, FeedForward: config.FeedForward, Heads: config.Heads, KVHeads: config.KVHeads, Vocabulary: config.Vocab,
+		Path: src.dir, Form: "folder", Family: config.Family,
+		Architecture: strings.Join(config.Architectures, ", "), Layers: config.Layers,
+		Hidden: config.Hidden, FeedForward: config.FeedForward, Heads: config.Heads,
+		KVHeads: config.KVHeads, Vocabulary: config.Vocab,
 		Context: config.MaxPositions, DTypes: map[string]int64{}, Warnings: []string{},
 		Stripped: ck.Stripped(),
 	}
@@ -249,7 +251,8 @@ func (in *Inspection) MainDType() string {
 	if len(types) == 0 {
 		return ""
 	}
-	return slices.MaxFunc(types, func(a, b string) int { return cmp.Compare(in.DTypes[a], in.DTypes[b]) })
+	return slices.MaxFunc(
+		types, func(a, b string) int { return cmp.Compare(in.DTypes[a], in.DTypes[b]) })
 }
 
 // adapter describes the adapter, and returns the score head of the adapted model; base is that of
@@ -358,7 +361,8 @@ func (in *Inspection) tokens(src *source, c *lm.Config, opt ChatOptions) {
 	}
 	facts := &TokenizerFacts{Kind: tok.Kind(), Size: tok.Size(), Special: map[string]SpecialToken{}}
 	in.Tokenizer = facts
-	for _, name := range []string{"bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token"} {
+	for _, name := range []string{"bos_token", "eos_token", "pad_token", "unk_token", "cls_token",
+		"sep_token", "mask_token"} {
 		if token, id, ok := tok.Special(name); ok {
 			facts.Special[name] = SpecialToken{token, id}
 		}
@@ -382,7 +386,9 @@ func (in *Inspection) tokens(src *source, c *lm.Config, opt ChatOptions) {
 }
 
 // template describes the chat template that the model would be opened with.
-func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Config, opt ChatOptions) {
+func (in *Inspection) template(
+	src *source, tok *tokenizer.Tokenizer, c *lm.Config, opt ChatOptions,
+) {
 	facts := in.Tokenizer
 	tpl, meta, err := chooseTemplate(tok, opt, src.meta.Template, false)
 	if err != nil {
@@ -398,7 +404,8 @@ func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Conf
 	case meta.Name == "model":
 		facts.TemplateSource = tok.TemplateFile()
 	case src.meta.Template.Name == "":
-		in.warn("no chat template: %q is used, which may not be what the model was trained with; name one with model.template", meta.Name)
+		in.warn("no chat template: %q is used, which may not be what the model was trained with; name "+
+			"one with model.template", meta.Name)
 	}
 	question := []chat.Message{{Role: "user", Content: "x"}}
 	plain, errPlain := tpl.Render(question, false)
@@ -408,22 +415,28 @@ func (in *Inspection) template(src *source, tok *tokenizer.Tokenizer, c *lm.Conf
 		return
 	}
 	facts.GenerationPrompt = plain != open
-	in.reading(tok, tpl, c, encode.Options{Read: cmp.Or(opt.Read, src.meta.Read), BOS: cmp.Or(opt.BOS, src.meta.BOS)})
+	in.reading(tok, tpl, c, encode.Options{Read: cmp.Or(opt.Read, src.meta.Read),
+		BOS: cmp.Or(opt.BOS, src.meta.BOS)})
 	bos, ok := facts.Special["bos_token"]
 	if added := tok.Encode("", true); ok && len(added) > 0 && added[0] == bos.ID {
 		if strings.HasPrefix(open, bos.Token) {
-			in.warn("both the template and the tokenizer begin with %s: a program that tokenizes rendered text with special tokens doubles it; haf reads it once", bos.Token)
+			in.warn("both the template and the tokenizer begin with %s: a program that tokenizes rendered "+
+				"text with special tokens doubles it; haf reads it once", bos.Token)
 		} else {
-			in.warn("the tokenizer begins texts with %s, the template does not write it: haf reads conversations without it, as apply_chat_template does; -bos once adds it", bos.Token)
+			in.warn("the tokenizer begins texts with %s, the template does not write it: haf reads "+
+				"conversations without it, as apply_chat_template does; -bos once adds it", bos.Token)
 		}
 	}
 	if facts.Date = meta.Date; meta.Date != "" && src.meta.Template.Date == "" && opt.Date == "" {
-		in.warn("the template writes the date: haf takes %s, another program the day on which it runs; -date sets another", meta.Date)
+		in.warn("the template writes the date: haf takes %s, another program the day on which it runs; "+
+			"-date sets another", meta.Date)
 	}
 }
 
 // reading says where a reward is read, by a conversation of one answer.
-func (in *Inspection) reading(tok *tokenizer.Tokenizer, tpl *chat.Template, c *lm.Config, opt encode.Options) {
+func (in *Inspection) reading(
+	tok *tokenizer.Tokenizer, tpl *chat.Template, c *lm.Config, opt encode.Options,
+) {
 	pad := int32(c.PAD)
 	if in.Trained != nil && in.Trained.Pad != nil {
 		pad = int32(*in.Trained.Pad)
@@ -444,8 +457,10 @@ func (in *Inspection) reading(tok *tokenizer.Tokenizer, tpl *chat.Template, c *l
 	at := conversation.Tokens[conversation.Read]
 	facts := in.Tokenizer
 	facts.ReadAt = tok.Decode([]int32{at}, false)
-	if in.ScoreHead.Kind != "none" && conversation.Read < len(conversation.Tokens)-1 && opt.Read != encode.ReadEnd {
-		in.warn("a conversation ends with the padding token %q: its reward is read at the token before, as transformers reads it; -read end reads at the end of the turn",
+	if in.ScoreHead.Kind != "none" && conversation.Read < len(conversation.Tokens)-1 &&
+		opt.Read != encode.ReadEnd {
+		in.warn("a conversation ends with the padding token %q: its reward is read at the token before, "+
+			"as transformers reads it; -read end reads at the end of the turn",
 			tok.Decode(conversation.Tokens[conversation.Read+1:], false))
 	}
 }

@@ -168,8 +168,7 @@ func TestInspectLabels(t *testing.T) {
 		t.Errorf("%+v", in.ScoreHead)
 	}
 	if !slices.ContainsFunc(in.Warnings, func(w string) bool {
-		return strings.Contains(w,
-			"its head has 5 labels: say which is the reward")
+		return strings.Contains(w, "its head has 5 labels: say which is the reward")
 	}) {
 		t.Errorf("warnings %q", in.Warnings)
 	}

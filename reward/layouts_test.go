@@ -22,7 +22,8 @@ import (
 func python(t *testing.T, packages, script string, args ...string) string {
 	t.Helper()
 	program := requirePython(t, packages)
-	cmd := exec.Command(program, append([]string{filepath.Join(shared.Root(), "reward", "testdata", script)}, args...)...)
+	cmd := exec.Command(
+		program, append([]string{filepath.Join(shared.Root(), "reward", "testdata", script)}, args...)...)
 	out, err := cmd.Output()
 	if err != nil {
 		stderr := ""
@@ -66,7 +67,8 @@ type stored struct {
 // (testdata/layouts.py).
 func TestLayouts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layouts")
-	python(t, "torch, transformers, peft, safetensors", "layouts.py", filepath.Join(shared.Root(), "lm", "testdata", "llama"), dir)
+	python(t, "torch, transformers, peft, safetensors", "layouts.py",
+		filepath.Join(shared.Root(), "lm", "testdata", "llama"), dir)
 	device, err := backend.Open("go")
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +100,8 @@ func TestLayouts(t *testing.T) {
 				want = refused[name]
 			}
 			if want != "" {
-				if _, err := reward.Open(device, filepath.Join(dir, name), opt); err == nil || !strings.Contains(err.Error(), want) {
+				if _, err := reward.Open(device, filepath.Join(dir, name), opt); err == nil ||
+					!strings.Contains(err.Error(), want) {
 					t.Errorf("%v, want %q", err, want)
 				}
 				if opt.Column = columns[name].column; opt.Column == "" {
@@ -188,10 +191,12 @@ func compareStored(t *testing.T, m *reward.Model, dir string) {
 	}
 	for i := range want.Responses {
 		if !(math.Abs(read.Scores[0][i]-want.Rewards[i]) <= 1e-4) {
-			t.Errorf("%s: reward %d is %.6f, the source's %.6f", m.Dir, i, read.Scores[0][i], want.Rewards[i])
+			t.Errorf("%s: reward %d is %.6f, the source's %.6f", m.Dir, i, read.Scores[0][i],
+				want.Rewards[i])
 		}
 		if want.Logps != nil && !(math.Abs(read.LogProbs[0][i]-want.Logps[i]) <= 1e-4) {
-			t.Errorf("%s: log-probability %d is %.6f, the source's %.6f", m.Dir, i, read.LogProbs[0][i], want.Logps[i])
+			t.Errorf("%s: log-probability %d is %.6f, the source's %.6f", m.Dir, i, read.LogProbs[0][i],
+				want.Logps[i])
 		}
 	}
 }
@@ -208,7 +213,8 @@ func TestSavedLayouts(t *testing.T) {
 	sharded := changed(t, device, base, false)
 	sharded.MaxShard = 20_000
 	gguf := changed(t, device, ggufFile(), true)
-	for _, s := range []saved{{"full", full}, {"sharded", sharded}, {"adapter", adapter}, {"gguf", gguf}} {
+	for _, s := range []saved{{"full", full}, {"sharded", sharded}, {"adapter", adapter},
+		{"gguf", gguf}} {
 		t.Run(s.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "model")
 			if err := s.m.Save(dir); err != nil {
@@ -231,7 +237,8 @@ func TestSavedLayouts(t *testing.T) {
 			rewards(t, opened, reward.ByImplicit) // its reference is found
 			for i, got := range transformersReads(t, samples(), dir)[0] {
 				if !(math.Abs(got.Alone-want[i]) <= 1e-4) || !(math.Abs(got.Batch-want[i]) <= 1e-4) {
-					t.Errorf("transformers reads reward %d as %v alone and %v in a batch, haf %v", i, got.Alone, got.Batch, want[i])
+					t.Errorf("transformers reads reward %d as %v alone and %v in a batch, haf %v", i, got.Alone,
+						got.Batch, want[i])
 				}
 			}
 		})
@@ -251,7 +258,8 @@ func transformersReads(t *testing.T, samples []pref.Sample, dirs ...string) [][]
 	file := filepath.Join(t.TempDir(), "conversations.jsonl")
 	var lines []byte
 	for _, s := range samples {
-		line, err := json.Marshal(append(slices.Clip(s.Prompt), pref.Message{Role: pref.Assistant, Content: s.Response}))
+		line, err := json.Marshal(append(slices.Clip(s.Prompt),
+			pref.Message{Role: pref.Assistant, Content: s.Response}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,9 +268,11 @@ func transformersReads(t *testing.T, samples []pref.Sample, dirs ...string) [][]
 	if err := os.WriteFile(file, lines, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{filepath.Join(shared.Root(), "docs", "reference", "model-formats.md"), file}, dirs...)
+	args := append([]string{filepath.Join(shared.Root(), "docs", "reference", "model-formats.md"),
+		file}, dirs...)
 	var all []*read
-	for _, line := range strings.Split(strings.TrimSpace(python(t, "torch, transformers, peft, jinja2", "transformers_rewards.py", args...)), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(python(t, "torch, transformers, peft, jinja2",
+		"transformers_rewards.py", args...)), "\n") {
 		var r *read
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
@@ -279,7 +289,8 @@ func transformersReads(t *testing.T, samples []pref.Sample, dirs ...string) [][]
 func TestCompanions(t *testing.T) {
 	device, base := demoBase(t)
 	files := map[string]string{
-		"generation_config.json": `{"eos_token_id": 2}`, "chat_template.jinja": `{{ messages[0]['content'] }} `, "vocab.json": "{}",
+		"generation_config.json": `{"eos_token_id": 2}`,
+		"chat_template.jinja":    `{{ messages[0]['content'] }} `, "vocab.json": "{}",
 		"special_tokens_map.json": `{"unk_token": "<unk>"}`,
 	}
 	for name, content := range files {

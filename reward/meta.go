@@ -16,8 +16,8 @@ import (
 // docs/reference/model-formats.md.
 const MetaName = "haf.json"
 
-// metaFormat is the number of the form of [Meta]; another is refused. Format 1 read rewards at other
-// tokens, format 2 had other names of the objective's settings.
+// metaFormat is the number of the form of [Meta]; another is refused. Format 1 read rewards at
+// other tokens, format 2 had other names of the objective's settings.
 const metaFormat = 3
 
 // Meta records how a reward model was trained, so that it is used in the same way everywhere.
@@ -80,9 +80,12 @@ func readMeta(dir string) (Meta, error) {
 	}
 	switch {
 	case meta.Format > metaFormat:
-		return meta, fmt.Errorf("reward: %s: format %d is newer than this program reads (%d): use a newer haf", path, meta.Format, metaFormat)
+		return meta, fmt.Errorf(
+			"reward: %s: format %d is newer than this program reads (%d): use a newer haf", path,
+			meta.Format, metaFormat)
 	case meta.Format < metaFormat:
-		return meta, fmt.Errorf("reward: %s: format %d, want %d: the model was trained by an earlier haf, whose settings have other names "+
+		return meta, fmt.Errorf("reward: %s: format %d, want %d: the model was trained by an earlier "+
+			"haf, whose settings have other names "+
 			"or meanings: train it again, or remove this file to open the folder as any other program's model", path, meta.Format, metaFormat)
 	}
 	return meta, nil

@@ -41,9 +41,9 @@ type Options struct {
 // trains says whether the model is opened to be trained.
 func (o Options) trains() bool { return o.Train || o.LoRA != nil }
 
-// OpenWithoutWeights opens a model without its values, to plan with: configuration, tokenizer and encoder, and
-// the weights' names and shapes, checked as [Open] does. It needs no device, reads no weights but a
-// score head's, and can be closed, but nothing be run, saved or read of it.
+// OpenWithoutWeights opens a model without its values, to plan with: configuration, tokenizer and
+// encoder, and the weights' names and shapes, checked as [Open] does. It needs no device, reads no
+// weights but a score head's, and can be closed, but nothing be run, saved or read of it.
 func OpenWithoutWeights(dir string, opt Options) (*Model, error) { return open(nil, dir, opt) }
 
 // Open loads a model: a Hugging Face folder of a causal language model (its score head starts at
@@ -61,7 +61,8 @@ func open(device *backend.Device, dir string, opt Options) (*Model, error) {
 		return nil, err
 	}
 	if src.adapter != nil && opt.trains() {
-		return nil, fmt.Errorf("reward: %s is an adapter: merge it first (haf merge %s -out DIR) and train the result", src.dir, src.dir)
+		return nil, fmt.Errorf("reward: %s is an adapter: merge it first (haf merge %s -out DIR) and "+
+			"train the result", src.dir, src.dir)
 	}
 	if device != nil {
 		if err := src.meta.checkWeights(src.dir); err != nil {
@@ -134,8 +135,10 @@ func find(dir, base string) (*source, error) {
 	if src.base = base; base == "" {
 		src.base = src.adapter.base(dir)
 	}
-	if _, err := os.Stat(filepath.Join(src.base, "config.json")); err != nil && !weights.IsGGUF(src.base) {
-		return nil, fmt.Errorf("reward: the model that the adapter %s belongs to is not at %s: put it back, or name its folder in base_model_name_or_path of %s", dir, src.base, adapterConfigName)
+	if _, err := os.Stat(filepath.Join(src.base, "config.json")); err != nil &&
+		!weights.IsGGUF(src.base) {
+		return nil, fmt.Errorf("reward: the model that the adapter %s belongs to is not at %s: put it "+
+			"back, or name its folder in base_model_name_or_path of %s", dir, src.base, adapterConfigName)
 	}
 	return src, nil
 }
@@ -186,7 +189,8 @@ func (m *Model) setBase(base string, trains, adapter bool) error {
 		return fmt.Errorf("reward: %w", err)
 	}
 	if m.Meta.BaseHash != "" && m.Meta.BaseHash != hash {
-		return fmt.Errorf("reward: %s is not the model that the adapter %s was trained on: its weights or its config.json have changed", base, m.Dir)
+		return fmt.Errorf("reward: %s is not the model that the adapter %s was trained on: its weights "+
+			"or its config.json have changed", base, m.Dir)
 	}
 	m.Meta.BaseHash = hash
 	return nil
@@ -196,18 +200,21 @@ func (m *Model) setBase(base string, trains, adapter bool) error {
 func modelFolder(dir string) (string, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return "", fmt.Errorf("reward: %w: a model is a folder with config.json, model.safetensors and tokenizer.json, or a run", err)
+		return "", fmt.Errorf("reward: %w: a model is a folder with config.json, model.safetensors and "+
+			"tokenizer.json, or a run", err)
 	}
 	if weights.IsGGUF(dir) {
 		return dir, nil
 	}
 	if !info.IsDir() {
-		return "", fmt.Errorf("reward: %s is a file; a model is a folder with config.json and model.safetensors, or a .gguf file", dir)
+		return "", fmt.Errorf("reward: %s is a file; a model is a folder with config.json and "+
+			"model.safetensors, or a .gguf file", dir)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err == nil {
 		model := filepath.Join(dir, "model")
 		if _, err := os.Stat(model); err != nil {
-			return "", fmt.Errorf("reward: run %s has no finished model: resume it with haf train -resume %s", dir, dir)
+			return "", fmt.Errorf(
+				"reward: run %s has no finished model: resume it with haf train -resume %s", dir, dir)
 		}
 		return model, nil
 	}
@@ -216,7 +223,8 @@ func modelFolder(dir string) (string, error) {
 
 // newModel prepares a model without its weights.
 func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options) (*Model, error) {
-	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk, positions: opt.Positions, programs: newExecCache()}
+	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk,
+		positions: opt.Positions, programs: newExecCache()}
 	if m.chunk == 0 {
 		m.chunk = 512
 	}
@@ -234,7 +242,8 @@ func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options)
 	case "float32":
 		m.decoder.DType = dtypes.Float32
 	case "bfloat16":
-		m.decoder.DType, m.decoder.HalfProducts = dtypes.BFloat16, m.device != nil && m.device.HalfProducts()
+		m.decoder.DType, m.decoder.HalfProducts = dtypes.BFloat16, m.device != nil &&
+			m.device.HalfProducts()
 	default:
 		return nil, fmt.Errorf("reward: dtype %q is not known: float32 or bfloat16", m.Meta.DType)
 	}
@@ -448,14 +457,17 @@ func (m *Model) addHead(head *scoreHead, opt Options) error {
 	case opt.Head.Kind == MLPHead && head == nil:
 		head = opt.Head.mlp(m.Config.Hidden)
 	case opt.Head.Kind == MLPHead && head.layers == 0:
-		return fmt.Errorf("reward: %s has a score head of one matrix (%s): a head of two layers is for a base without one, so leave the head out", m.Dir, head.source)
+		return fmt.Errorf("reward: %s has a score head of one matrix (%s): a head of two layers is for "+
+			"a base without one, so leave the head out", m.Dir, head.source)
 	case opt.Head.Kind != "" && opt.Head.Kind != LinearHead && opt.Head.Kind != MLPHead:
-		return fmt.Errorf("reward: score head %q is not known: there are %s, %s", opt.Head.Kind, LinearHead, MLPHead)
+		return fmt.Errorf("reward: score head %q is not known: there are %s, %s", opt.Head.Kind,
+			LinearHead, MLPHead)
 	}
 	m.Meta.Labels = opt.Head.Labels
 	if head == nil {
 		outputs, hidden := m.Outputs(), m.Config.Hidden
-		zeros := weights.Array{Name: lm.ScoreName, Shape: []int{outputs, hidden}, Data: make([]float32, outputs*hidden)}
+		zeros := weights.Array{Name: lm.ScoreName, Shape: []int{outputs, hidden},
+			Data: make([]float32, outputs*hidden)}
 		m.ScoreHeadUntrained = true
 		return m.add(zeros, dtypes.Float32)
 	}

@@ -52,7 +52,8 @@ func TestOutputs(t *testing.T) {
 		"whole": {Train: true, Head: reward.HeadInit{Labels: labels}},
 		"adapter": {LoRA: &lm.LoRA{Rank: 2, Alpha: 4, Targets: []string{"q_proj"}},
 			Head: reward.HeadInit{Labels: labels}},
-		"hidden layers": {Train: true, Head: reward.HeadInit{Kind: reward.MLPHead, Units: 8, Labels: labels}},
+		"hidden layers": {Train: true, Head: reward.HeadInit{Kind: reward.MLPHead, Units: 8,
+			Labels: labels}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := opened(base, opt)
@@ -80,7 +81,8 @@ func TestOutputs(t *testing.T) {
 			if err := m.Save(dir); err != nil {
 				t.Fatal(err)
 			}
-			refused(dir, "has 3 labels (0 helpfulness, 1 correctness, 2 verbosity): say which is", reward.Options{})
+			refused(dir, "has 3 labels (0 helpfulness, 1 correctness, 2 verbosity): say which is",
+				reward.Options{})
 			for a, label := range labels {
 				read := opened(dir, reward.Options{Column: label})
 				one, err := read.Read(t.Context(), groups, reward.ScoreHead, nil, nil)

@@ -48,7 +48,8 @@ func TestPaddingToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := m.Tokenizer.Decode(conversation.Tokens[conversation.Read:conversation.Read+1], false); strings.TrimSpace(got) != c.read {
+			if got := m.Tokenizer.Decode(conversation.Tokens[conversation.Read:conversation.Read+1],
+				false); strings.TrimSpace(got) != c.read {
 				t.Errorf("%s: %s: the reward is read at %q, want %q", c.name, m.Dir, got, c.read)
 			}
 		}

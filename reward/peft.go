@@ -34,7 +34,8 @@ func (c *adapterConfig) moduleOf(path string) (loraModule, error) {
 		return loraModule{}, fmt.Errorf("alpha_pattern: %w", err)
 	}
 	if rank < 1 || alpha-alpha != 0 {
-		return loraModule{}, fmt.Errorf("%s has rank %d and alpha %g, want a positive rank", path, rank, alpha)
+		return loraModule{}, fmt.Errorf("%s has rank %d and alpha %g, want a positive rank", path, rank,
+			alpha)
 	}
 	scale := alpha / float64(rank)
 	if c.RSLoRA {
@@ -93,7 +94,10 @@ func (c *adapterConfig) targeted(path string) (bool, error) {
 			// checks them.
 			return err == nil && re.MatchString(path), nil
 		}
-		return slices.ContainsFunc(list, func(name string) bool { return path == name || strings.HasSuffix(path, "."+name) }), nil
+		return slices.ContainsFunc(list, func(name string) bool {
+			return path == name ||
+				strings.HasSuffix(path, "."+name)
+		}), nil
 	}
 	excluded, err := selects("exclude_modules", c.ExcludeModules)
 	if err != nil || excluded {

@@ -40,7 +40,8 @@ func TestTransformersReadsPolicies(t *testing.T) {
 	var jobs []policyJob
 	for _, family := range lm.Families() {
 		base := writeFamily(t, family)
-		jobs = append(jobs, exported(t, device, base, family, nil), exported(t, device, base, family, &lm.LoRA{Rank: 3, Alpha: 5, Targets: []string{".*"}}))
+		jobs = append(jobs, exported(t, device, base, family, nil),
+			exported(t, device, base, family, &lm.LoRA{Rank: 3, Alpha: 5, Targets: []string{".*"}}))
 	}
 	var answers []struct {
 		LogP   []float64
@@ -55,7 +56,8 @@ func TestTransformersReadsPolicies(t *testing.T) {
 				t.Errorf("%s: log-probability %d is %.6f, transformers has %.6f", j.name, k, j.logp[k], want)
 			}
 			if !slices.Equal(j.greedy[k], answers[i].Greedy[k]) {
-				t.Errorf("%s: prompt %d is continued by %v, transformers has %v", j.name, k, j.greedy[k], answers[i].Greedy[k])
+				t.Errorf("%s: prompt %d is continued by %v, transformers has %v", j.name, k, j.greedy[k],
+					answers[i].Greedy[k])
 			}
 		}
 		t.Logf("%s: largest difference of log-probabilities %.1e", j.name, worst)
@@ -100,7 +102,8 @@ func exported(t *testing.T, device *backend.Device, base, family string, lora *l
 	defer generator.Close()
 	var requests []lm.Request
 	for g := range groups {
-		j.Prompts, j.Responses = append(j.Prompts, groups[g].Prompt), append(j.Responses, groups[g].Responses[0].Tokens)
+		j.Prompts, j.Responses = append(j.Prompts, groups[g].Prompt),
+			append(j.Responses, groups[g].Responses[0].Tokens)
 		j.logp = append(j.logp, heads.LogProbs[g][0])
 		requests = append(requests, lm.Request{Prompt: groups[g].Prompt, MaxTokens: j.Fresh})
 	}
@@ -146,7 +149,8 @@ func TestGeneratorText(t *testing.T) {
 	prompt := []pref.Message{{Role: pref.User, Content: "Once upon a time"}}
 	request := pref.Request{Prompt: prompt, Sampling: pref.Sampling{MaxTokens: 40}}
 	whole := ask(request)[0]
-	if whole.Finish != pref.FinishLength || whole.Tokens != 40 || len(whole.Text) < 40 || !(whole.LogP < 0) {
+	if whole.Finish != pref.FinishLength || whole.Tokens != 40 || len(whole.Text) < 40 ||
+		!(whole.LogP < 0) {
 		t.Fatalf("got %+v", whole)
 	}
 	stopped := request
@@ -156,10 +160,13 @@ func TestGeneratorText(t *testing.T) {
 	sampled.Temperature, sampled.Seed = 0.8, 5
 	beside := ask(stopped, request, sampled, sampled)
 	if beside[0].Finish != pref.FinishStop || beside[0].Text != want {
-		t.Errorf("stop at %q gave %q (%s), want %q", stopped.Stop[0], beside[0].Text, beside[0].Finish, want)
+		t.Errorf("stop at %q gave %q (%s), want %q", stopped.Stop[0], beside[0].Text, beside[0].Finish,
+			want)
 	}
-	if beside[1].Text != whole.Text || beside[2].Text != beside[3].Text || beside[2].Text == whole.Text {
-		t.Errorf("beside others %q, alone %q; with a seed %q and %q", beside[1].Text, whole.Text, beside[2].Text, beside[3].Text)
+	if beside[1].Text != whole.Text || beside[2].Text != beside[3].Text ||
+		beside[2].Text == whole.Text {
+		t.Errorf("beside others %q, alone %q; with a seed %q and %q", beside[1].Text, whole.Text,
+			beside[2].Text, beside[3].Text)
 	}
 	err = g.Generate(context.Background(), []pref.Request{{Prompt: prompt}}, nil)
 	if err == nil {
@@ -178,21 +185,22 @@ func TestGenerateBFloat16(t *testing.T) {
 	g := m.TokenGenerator(2)
 	defer g.Close()
 	group := randomGroups(60, 1)[0]
-	err = g.Run(t.Context(), m.Arguments(), []lm.Request{{Prompt: group.Prompt, MaxTokens: 20}}, func(_ int, s lm.Sequence) error {
-		group.Responses, group.Comparisons = []encode.Response{encode.Answer(s.Tokens)}, nil
-		read, err := m.Read(t.Context(), []encode.Group{group}, reward.PolicyHead, nil, nil)
-		if err != nil {
-			return err
-		}
-		sum := 0.0
-		for _, logp := range s.LogP {
-			sum += float64(logp)
-		}
-		if !(math.Abs(sum-read.LogProbs[0][0]) <= 0.02*math.Abs(sum)) {
-			t.Errorf("log-probability %.4f, packed %.4f", sum, read.LogProbs[0][0])
-		}
-		return nil
-	})
+	err = g.Run(t.Context(), m.Arguments(), []lm.Request{{Prompt: group.Prompt, MaxTokens: 20}},
+		func(_ int, s lm.Sequence) error {
+			group.Responses, group.Comparisons = []encode.Response{encode.Answer(s.Tokens)}, nil
+			read, err := m.Read(t.Context(), []encode.Group{group}, reward.PolicyHead, nil, nil)
+			if err != nil {
+				return err
+			}
+			sum := 0.0
+			for _, logp := range s.LogP {
+				sum += float64(logp)
+			}
+			if !(math.Abs(sum-read.LogProbs[0][0]) <= 0.02*math.Abs(sum)) {
+				t.Errorf("log-probability %.4f, packed %.4f", sum, read.LogProbs[0][0])
+			}
+			return nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -293,8 +293,10 @@ func (r *Reader) rewards(
 		for g, rewards := range out[i] {
 			for k, x := range rewards {
 				if math.IsNaN(x) || math.IsInf(x, 0) {
-					return nil, fmt.Errorf("reward: the %s reward of response %d of group %d is %v, want a finite number: "+
-						"the weights of %s overflow; look at its score head with haf inspect, or read it in float32", name, k+1, g+1, x, r.model.Dir)
+					return nil, fmt.Errorf("reward: the %s reward of response %d of group %d is %v, want a "+
+						"finite number: "+
+						"the weights of %s overflow; look at its score head with haf inspect, or read it in float32",
+						name, k+1, g+1, x, r.model.Dir)
 				}
 			}
 		}

@@ -55,7 +55,9 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 		return nil, fmt.Errorf("reward: the reference of %s: %w", m.Dir, err)
 	}
 	if m.Meta.BaseHash != "" && m.Meta.BaseHash != hash {
-		return nil, fmt.Errorf("reward: %s is not the model that %s was trained from: its weights have changed", m.Meta.Base, m.Dir)
+		return nil, fmt.Errorf(
+			"reward: %s is not the model that %s was trained from: its weights have changed", m.Meta.Base,
+			m.Dir)
 	}
 	switch {
 	case m.adapter != nil && !m.adapted:
@@ -83,7 +85,8 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	if cacheDir == "" {
 		return r, nil
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{"haf reference 2", hash, m.Meta.DType, m.device.Kind()}, "\n")))
+	sum := sha256.Sum256(
+		[]byte(strings.Join([]string{"haf reference 2", hash, m.Meta.DType, m.device.Kind()}, "\n")))
 	r.dir = filepath.Join(cacheDir, hex.EncodeToString(sum[:12]))
 	return r, r.readCache()
 }
@@ -139,7 +142,9 @@ func (r *Reference) arguments() []any {
 
 // LogProbs returns the reference's summed log-probability of every response, and how many of them
 // had to be made. shapes and progress are as in [Model.Read].
-func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes []pack.Shape, progress func(done, total int)) (logps [][]float64, made int, err error) {
+func (r *Reference) LogProbs(
+	ctx context.Context, groups []encode.Group, shapes []pack.Shape, progress func(done, total int),
+) (logps [][]float64, made int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// A response that stands in several groups is made once: made twice, in batches that differ, it
@@ -162,7 +167,8 @@ func (r *Reference) LogProbs(ctx context.Context, groups []encode.Group, shapes 
 	const batches = 32
 	fresh, since, done := map[responseKey]float32{}, 0, 0
 	// Both heads are read, though one is wanted, because the program that reads both is needed anyway.
-	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, pack.Options{Positions: r.model.positions, Shapes: shapes}, r.arguments(), func(b *pack.Batch, of readings) error {
+	err = r.model.each(ctx, missing, ScoreHead|PolicyHead, pack.Options{Positions: r.model.positions,
+		Shapes: shapes}, r.arguments(), func(b *pack.Batch, of readings) error {
 		for i, g := range b.Groups {
 			for k, slot := range b.Slots[i] {
 				key := keyOf(missing[g].Prompt, missing[g].Responses[k])
@@ -230,10 +236,12 @@ func CacheSize(sets ...[]encode.Group) (responses int, bytes int64) {
 // written is no reason to stop: it is said once.
 func (r *Reference) keep(fresh map[responseKey]float32) error {
 	var data []byte
-	for _, key := range slices.SortedFunc(maps.Keys(fresh), func(a, b responseKey) int { return bytes.Compare(a[:], b[:]) }) {
+	for _, key := range slices.SortedFunc(maps.Keys(fresh),
+		func(a, b responseKey) int { return bytes.Compare(a[:], b[:]) }) {
 		v := fresh[key]
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("reward: a reference log-probability is %v: the base model or its dtype is at fault", v)
+			return fmt.Errorf(
+				"reward: a reference log-probability is %v: the base model or its dtype is at fault", v)
 		}
 		r.known[key] = v
 		data = append(data, key[:]...)

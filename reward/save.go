@@ -27,7 +27,9 @@ func (m *Model) Save(dir string) error {
 		return m.SaveMerged(dir)
 	}
 	if m.adapter != nil {
-		return m.save(dir, m.Meta, func(dir string) error { return errors.Join(m.writeAdapter(dir), m.writeVariance(dir)) })
+		return m.save(dir, m.Meta, func(dir string) error {
+			return errors.Join(m.writeAdapter(dir), m.writeVariance(dir))
+		})
 	}
 	return m.save(dir, m.Meta, func(dir string) error {
 		return errors.Join(m.writeFolder(dir, m.class(), m.sources()), m.writeVariance(dir))
@@ -46,13 +48,17 @@ func (m *Model) SaveMerged(dir string) error {
 // score head, an adapter's product added to the weights. Its logits are the model's.
 func (m *Model) SavePolicy(dir string) error {
 	if !m.HasPolicyHead {
-		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): there is no language model to export", m.Dir)
+		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): there is no language "+
+			"model to export", m.Dir)
 	}
 	meta := m.Meta
 	meta.ScoreOffset = 0
-	meta.Heads = slices.DeleteFunc(slices.Clone(meta.Heads), func(head string) bool { return head == "score" })
+	meta.Heads = slices.DeleteFunc(slices.Clone(meta.Heads),
+		func(head string) bool { return head == "score" })
 	weights := slices.DeleteFunc(m.merged(), func(s weights.Source) bool { return isHead(s.Name) })
-	return m.save(dir, meta, func(dir string) error { return m.writeFolder(dir, m.Config.CausalClass(), weights) })
+	return m.save(dir, meta, func(dir string) error {
+		return m.writeFolder(dir, m.Config.CausalClass(), weights)
+	})
 }
 
 func (m *Model) save(dir string, meta Meta, write func(dir string) error) error {
@@ -93,11 +99,13 @@ func (m *Model) writeCompanions(dir string, meta Meta) error {
 			return err
 		}
 		for _, name := range slices.Sorted(maps.Keys(files)) {
-			if err := renameio.WriteFile(filepath.Join(dir, filepath.Base(name)), files[name], 0o644); err != nil {
+			if err := renameio.WriteFile(filepath.Join(dir, filepath.Base(name)), files[name],
+				0o644); err != nil {
 				return err
 			}
 		}
-		if own, err := chat.Of(m.Tokenizer); meta.Template.Name == "model" && (err != nil || own.Source() != m.savedTemplate()) {
+		if own, err := chat.Of(m.Tokenizer); meta.Template.Name == "model" &&
+			(err != nil || own.Source() != m.savedTemplate()) {
 			meta.Template.Source = m.template.Source() // the folder's own has more in it
 		}
 	}
@@ -147,7 +155,8 @@ func (m *Model) merged() []weights.Source {
 				if err != nil {
 					return nil, err
 				}
-				return w.Data, addProduct(w, byName[path+lm.LoraA], byName[path+lm.LoraB], m.adapter.Scale(), lm.Transposed(m.Config))
+				return w.Data, addProduct(w, byName[path+lm.LoraA], byName[path+lm.LoraB], m.adapter.Scale(),
+					lm.Transposed(m.Config))
 			}
 		}
 		out = append(out, source)
@@ -217,8 +226,10 @@ func (m *Model) writeAdapter(dir string) error {
 		return err
 	}
 	config := adapterConfig{
-		PeftType: "LORA", TaskType: "SEQ_CLS", Base: m.Meta.Base, Rank: m.adapter.Rank, Alpha: m.adapter.Alpha, Bias: "none",
-		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA, InitLora: json.RawMessage("true"), InferenceMode: true, FanInFanOut: lm.Transposed(m.Config),
+		PeftType: "LORA", TaskType: "SEQ_CLS", Base: m.Meta.Base, Rank: m.adapter.Rank,
+		Alpha: m.adapter.Alpha, Bias: "none",
+		Targets: list, ModulesToSave: []string{"score"}, RSLoRA: m.adapter.RSLoRA,
+		InitLora: json.RawMessage("true"), InferenceMode: true, FanInFanOut: lm.Transposed(m.Config),
 		RankPattern: map[string]int{}, AlphaPattern: map[string]float64{},
 	}
 	if m.headLayers > 0 {

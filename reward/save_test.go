@@ -82,13 +82,17 @@ func samples() []pref.Sample {
 		return pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: prompt}}, Response: response}
 	}
 	return []pref.Sample{
-		ask("what does the fox eat", "the fox eats berries"), ask("what does the fox eat", "the fox eats mice"),
-		ask("where does the owl live", "i am glad you asked the owl lives in trees"), ask("what does the fox eat", "the owl eats fish"),
+		ask("what does the fox eat", "the fox eats berries"),
+		ask("what does the fox eat", "the fox eats mice"),
+		ask("where does the owl live", "i am glad you asked the owl lives in trees"),
+		ask("what does the fox eat", "the owl eats fish"),
 	}
 }
 
 // scored returns the named rewards of samples.
-func scored(ctx context.Context, m *reward.Model, name string, of []pref.Sample) ([]float64, error) {
+func scored(
+	ctx context.Context, m *reward.Model, name string, of []pref.Sample,
+) ([]float64, error) {
 	scorer, err := rewarder.NewScorer(ctx, m.Reader(reward.ReaderOptions{}), name)
 	if err != nil {
 		return nil, err
@@ -183,17 +187,21 @@ func TestReplacedBase(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(base, "config.json"), []byte(other), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reward.Open(device, adapter, reward.Options{}); err == nil || !strings.Contains(err.Error(), "have changed") {
+	if _, err := reward.Open(device, adapter, reward.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "have changed") {
 		t.Errorf("an adapter on a changed base: %v", err)
 	}
 	m := open(t, device, full, reward.Options{})
-	if _, err := rewarder.NewScorer(t.Context(), m.Reader(reward.ReaderOptions{}), reward.ByImplicit); err == nil || !strings.Contains(err.Error(), "has changed") && !strings.Contains(err.Error(), "have changed") {
+	if _, err := rewarder.NewScorer(t.Context(), m.Reader(reward.ReaderOptions{}),
+		reward.ByImplicit); err == nil || !strings.Contains(err.Error(), "has changed") &&
+		!strings.Contains(err.Error(), "have changed") {
 		t.Errorf("the implicit reward on a changed base: %v", err)
 	}
 	if err := os.RemoveAll(base); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reward.Open(device, adapter, reward.Options{}); err == nil || !strings.Contains(err.Error(), "put it back") {
+	if _, err := reward.Open(device, adapter, reward.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "put it back") {
 		t.Errorf("an adapter without its base: %v", err)
 	}
 }
@@ -203,7 +211,8 @@ func TestReplacedBase(t *testing.T) {
 func TestReferenceCache(t *testing.T) {
 	device, base := demoBase(t)
 	m, cache := changed(t, device, base, true), t.TempDir()
-	group, err := m.Encoder.Samples(samples()[0].Prompt, []string{samples()[0].Response, samples()[1].Response})
+	group, err := m.Encoder.Samples(samples()[0].Prompt,
+		[]string{samples()[0].Response, samples()[1].Response})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +222,8 @@ func TestReferenceCache(t *testing.T) {
 	if made != 2 || madeAgain != 0 || first[0][0] != again[0][0] {
 		t.Errorf("%d made, then %d; %v, then %v", made, madeAgain, first, again)
 	}
-	plain, err := open(t, device, base, reward.Options{}).Read(t.Context(), groups, reward.PolicyHead, nil, nil)
+	plain, err := open(t, device, base, reward.Options{}).Read(t.Context(), groups, reward.PolicyHead,
+		nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +248,8 @@ func TestReferenceCacheOfSharedResponses(t *testing.T) {
 	m, cache := changed(t, device, base, true), t.TempDir()
 	var groups []encode.Group
 	for i, s := range samples() {
-		for _, other := range []string{" Yes.", " No, never, and here is why it is not done.", s.Response} {
+		for _, other := range []string{" Yes.", " No, never, and here is why it is not done.",
+			s.Response} {
 			group, err := m.Encoder.Samples(samples()[i].Prompt, []string{s.Response, other})
 			if err != nil {
 				t.Fatal(err)
@@ -256,7 +267,9 @@ func TestReferenceCacheOfSharedResponses(t *testing.T) {
 	}
 }
 
-func logProbs(t *testing.T, m *reward.Model, cache string, groups []encode.Group) ([][]float64, int) {
+func logProbs(
+	t *testing.T, m *reward.Model, cache string, groups []encode.Group,
+) ([][]float64, int) {
 	t.Helper()
 	reference, err := m.Reference(cache)
 	if err != nil {
@@ -272,7 +285,8 @@ func logProbs(t *testing.T, m *reward.Model, cache string, groups []encode.Group
 // TestDamagedWeights refuses saved weights that have changed, unless the checksums are removed.
 func TestDamagedWeights(t *testing.T) {
 	device, base := demoBase(t)
-	for name, lora := range map[string]bool{"model.safetensors": false, "adapter_model.safetensors": true} {
+	for name, lora := range map[string]bool{"model.safetensors": false,
+		"adapter_model.safetensors": true} {
 		m := changed(t, device, base, lora)
 		dir := filepath.Join(t.TempDir(), "model")
 		if err := m.Save(dir); err != nil {

@@ -31,7 +31,8 @@ type publishedTemplate struct {
 }
 
 // specialText is how the templates write special tokens.
-var specialText = regexp.MustCompile(`<[|｜][^|｜<>{}]+[|｜]>|<(?:start_of_turn|end_of_turn|bos|eos|sop)>|\[gMASK\]`)
+var specialText = regexp.MustCompile(
+	`<[|｜][^|｜<>{}]+[|｜]>|<(?:start_of_turn|end_of_turn|bos|eos|sop)>|\[gMASK\]`)
 
 // templateBase writes a small base model with a SentencePiece tokenizer that knows the special
 // tokens of a template, and random weights.
@@ -50,11 +51,13 @@ func templateBase(t *testing.T, p publishedTemplate) string {
 			continue
 		}
 		known[text] = true
-		added = append(added, map[string]any{"id": size, "content": text, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
+		added = append(added, map[string]any{"id": size, "content": text, "single_word": false,
+			"lstrip": false, "rstrip": false, "normalized": false, "special": true})
 		size++
 	}
 	tok["added_tokens"] = added
-	settings := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": p.EOS, "unk_token": "<unk>"}
+	settings := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": p.EOS,
+		"unk_token": "<unk>"}
 	if p.BOS != "" {
 		settings["bos_token"] = p.BOS
 	}
@@ -107,13 +110,19 @@ func TestTransformersReadsTemplates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	turn := func(role, content string) pref.Message { return pref.Message{Role: role, Content: content} }
+	turn := func(role, content string) pref.Message {
+		return pref.Message{Role: role, Content: content}
+	}
 	asked := []pref.Sample{
-		{Prompt: []pref.Message{turn("user", "Tell me a story")}, Response: "Once upon a time there was a fox."},
+		{Prompt: []pref.Message{turn("user", "Tell me a story")},
+			Response: "Once upon a time there was a fox."},
 		{Prompt: []pref.Message{turn("user", "Tell me a story")}, Response: "No."},
-		{Prompt: []pref.Message{turn("user", "Hi"), turn("assistant", "Hello!"), turn("user", "What is 2+2?")}, Response: "It is 4."},
-		{Prompt: []pref.Message{turn("system", "Answer like a pirate."), turn("user", "Who are you?")}, Response: "Arr, a pirate."},
-		{Prompt: []pref.Message{turn("user", "  spaces around  ")}, Response: "  trailing blanks and a newline \n"},
+		{Prompt: []pref.Message{turn("user", "Hi"), turn("assistant", "Hello!"),
+			turn("user", "What is 2+2?")}, Response: "It is 4."},
+		{Prompt: []pref.Message{turn("system", "Answer like a pirate."), turn("user", "Who are you?")},
+			Response: "Arr, a pirate."},
+		{Prompt: []pref.Message{turn("user", "  spaces around  ")}, Response: "  trailing blanks and a " +
+			"newline \n"},
 		{Prompt: []pref.Message{turn("user", "say <|im_end|> twice")}, Response: "naïve café – 東京 🦊</s>"},
 	}
 	requirePython(t)
@@ -132,7 +141,8 @@ func TestTransformersReadsTemplates(t *testing.T) {
 		d := math.Abs(got - m.want[i])
 		m.worst[how] = max(m.worst[how], d)
 		if !(d <= 1e-4) {
-			t.Errorf("%s, %s, %q: reward %.6f, haf had %.6f in training", m.name, how, m.taken[i].Response, got, m.want[i])
+			t.Errorf("%s, %s, %q: reward %.6f, haf had %.6f in training", m.name, how, m.taken[i].Response,
+				got, m.want[i])
 		}
 	}
 	for _, p := range published {
@@ -143,7 +153,8 @@ func TestTransformersReadsTemplates(t *testing.T) {
 		trained := open(t, device, templateBase(t, p), reward.Options{Train: true, Chat: options})
 		setScore(t, trained)
 		trained.Meta.Heads = []string{"score"}
-		m := &trainedModel{name: p.Name, dir: filepath.Join(t.TempDir(), "model"), worst: map[string]float64{}}
+		m := &trainedModel{name: p.Name, dir: filepath.Join(t.TempDir(), "model"),
+			worst: map[string]float64{}}
 		if err := trained.Save(m.dir); err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +173,8 @@ func TestTransformersReadsTemplates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		engine := engine(t, opened, reward.EngineOptions{Rewards: []string{reward.ByScore}, MaxLength: 1024})
+		engine := engine(t, opened, reward.EngineOptions{Rewards: []string{reward.ByScore},
+			MaxLength: 1024})
 		m.serve = func(in pref.Input) float64 {
 			t.Helper()
 			item, err := engine.Encode(in, []string{reward.ByScore}, false)
@@ -186,7 +198,8 @@ func TestTransformersReadsTemplates(t *testing.T) {
 		m := models[k]
 		reads = slices.DeleteFunc(reads, func(r *read) bool { return r == nil })
 		if len(reads) != len(m.taken) || len(m.taken) < 5 {
-			t.Fatalf("%s: transformers takes %d conversations, haf %d of %d", m.name, len(reads), len(m.taken), len(asked))
+			t.Fatalf("%s: transformers takes %d conversations, haf %d of %d", m.name, len(reads),
+				len(m.taken), len(asked))
 		}
 		for i, r := range reads {
 			check(m, "text", i, m.serve(pref.Input{Text: r.Text}))

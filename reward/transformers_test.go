@@ -42,7 +42,8 @@ func runPython(t *testing.T, script string, jobs, answers any) {
 	if python == "" {
 		python = "python3"
 	}
-	const find = "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in ('torch', 'transformers', 'peft')))"
+	const find = "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in " +
+		"('torch', 'transformers', 'peft')))"
 	if err := exec.Command(python, "-c", find).Run(); err != nil {
 		t.Skipf("%s has not torch, transformers and peft (set HAF_PYTHON): %v", python, err)
 	}
@@ -133,7 +134,8 @@ func saved(t *testing.T, device *backend.Device, base, family, form string) job 
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := openFamily(t, device, j.Folder, reward.Options{}).Read(t.Context(), groups, reward.ScoreHead, nil, nil)
+	again, err := openFamily(t, device, j.Folder, reward.Options{}).Read(t.Context(), groups,
+		reward.ScoreHead, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,8 +55,7 @@ func unreadError(unread []weights.Info, c *lm.Config) error {
 	}
 	advice := "use the program that wrote them, or remove them if the reward does not need them"
 	if i := slices.IndexFunc(unread, func(info weights.Info) bool {
-		return looksLikeHead(info,
-			c)
+		return looksLikeHead(info, c)
 	}); i >= 0 {
 		advice = headAdvice(unread[i].Name)
 	}

@@ -34,9 +34,12 @@ func TestUnreadTensors(t *testing.T) {
 			[]string{"model.safetensors: haf does not read the tensors reward_head.bias [1], " +
 				"reward_head.weight [1 32] of this llama model: reward_head.weight has the shape " +
 				"of a score head",
-				`put "value_head_prefix": "reward_head" into config.json, or rename it to score.weight`, "haf inspect "},
+				`put "value_head_prefix": "reward_head" into config.json, or rename it to score.weight`,
+				"haf inspect "},
 			[]string{"reward_head.bias", "reward_head.weight"}},
-		"of a classifier": {layout{map[string]any{"architectures": []string{"LlamaForSequenceClassification"}}, main(array("regression_head.weight", two, 2, hidden)), ""},
+		"of a classifier": {layout{
+			map[string]any{"architectures": []string{"LlamaForSequenceClassification"}},
+			main(array("regression_head.weight", two, 2, hidden)), ""},
 			[]string{"regression_head.weight [2 32]", `"value_head_prefix": "regression_head"`},
 			[]string{"regression_head.weight"}},
 		"beside a head": {layout{nil, main(array("score.weight", row(1), 1, hidden),
@@ -44,7 +47,8 @@ func TestUnreadTensors(t *testing.T) {
 			[]string{"gating.weight [1 32]"}, []string{"gating.weight"}},
 		"layers": {layout{nil, main(array("critic.0.weight", two, 2, hidden),
 			array("critic.2.weight", []float32{1, 2}, 1, 2)), ""},
-			[]string{`critic.0.weight has the shape of a score head: if it is one, put "value_head_prefix": "critic" into config.json, or rename it to score.0.weight`},
+			[]string{
+				`critic.0.weight has the shape of a score head: if it is one, put "value_head_prefix": "critic" into config.json, or rename it to score.0.weight`},
 			[]string{"critic.0.weight", "critic.2.weight"}},
 		"no layer is skipped": {layout{nil, main(array("score.0.weight", row(1), 1, hidden),
 			array("score.0.bias", []float32{1}, 1), array("score.3.weight", []float32{1}, 1, 1)),
@@ -226,8 +230,7 @@ func TestInspectTwoSets(t *testing.T) {
 	}
 	if in.ScoreHead.Kind != "linear" || in.ScoreHead.Offset != 0 ||
 		!slices.ContainsFunc(in.Warnings, func(w string) bool {
-			return strings.Contains(w,
-				want)
+			return strings.Contains(w, want)
 		}) {
 		t.Errorf("%+v, warnings %q", in.ScoreHead, in.Warnings)
 	}

@@ -49,7 +49,8 @@ func (m *Model) addVariance(dir string, opt Options) error {
 		return fmt.Errorf("reward: %w", err)
 	case wanted:
 		m.HasVariance = true
-		return m.add(weights.Array{Name: varianceName, Shape: []int{1, m.Config.Hidden}, Data: make([]float32, m.Config.Hidden)}, dtypes.Float32)
+		return m.add(weights.Array{Name: varianceName, Shape: []int{1, m.Config.Hidden},
+			Data: make([]float32, m.Config.Hidden)}, dtypes.Float32)
 	}
 	return nil
 }
@@ -58,7 +59,8 @@ func (m *Model) addVariance(dir string, opt Options) error {
 func (m *Model) writeVariance(dir string) error {
 	for _, p := range m.params {
 		if p.Name == varianceName {
-			return weights.WriteFile(filepath.Join(dir, varianceFile), []weights.Source{p.Source()}, weights.WriteOptions{})
+			return weights.WriteFile(filepath.Join(dir, varianceFile), []weights.Source{p.Source()},
+				weights.WriteOptions{})
 		}
 	}
 	return nil

@@ -59,13 +59,16 @@ func TestOpenWithoutWeights(t *testing.T) {
 					t.Errorf("%s takes %d bytes, its value %d", p.Name, p.Bytes(), want)
 				}
 			}
-			if got, want := list(bare.Trainable(reward.ScoreHead)), list(whole.Trainable(reward.ScoreHead)); !slices.Equal(got, want) {
+			if got, want := list(bare.Trainable(reward.ScoreHead)), list(
+				whole.Trainable(reward.ScoreHead)); !slices.Equal(got, want) {
 				t.Errorf("trained %v, want %v", got, want)
 			}
 			if got, want := bare.Encoder.Hash(), whole.Encoder.Hash(); got != want {
 				t.Errorf("encoder %s, want %s", got, want)
 			}
-			if bare.HasPolicyHead != whole.HasPolicyHead || bare.ScoreHeadUntrained != whole.ScoreHeadUntrained || (bare.Adapter() == nil) != (whole.Adapter() == nil) {
+			if bare.HasPolicyHead != whole.HasPolicyHead ||
+				bare.ScoreHeadUntrained != whole.ScoreHeadUntrained ||
+				(bare.Adapter() == nil) != (whole.Adapter() == nil) {
 				t.Error("its heads and adapter are others")
 			}
 		})
@@ -75,7 +78,8 @@ func TestOpenWithoutWeights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, opt := range []reward.Options{{Train: true, DType: "bfloat16"}, {Train: true, LoRA: lora, DType: "bfloat16"}} {
+		for _, opt := range []reward.Options{{Train: true, DType: "bfloat16"},
+			{Train: true, LoRA: lora, DType: "bfloat16"}} {
 			bare, err := reward.OpenWithoutWeights(base, opt)
 			if err != nil {
 				t.Fatal(err)
@@ -92,11 +96,13 @@ func TestOpenWithoutWeights(t *testing.T) {
 			}
 			for i := range want {
 				if got[i].Name != want[i].Name || got[i].Bytes() != want[i].Bytes() {
-					t.Errorf("%s of %d bytes, want %s of %d", got[i].Name, got[i].Bytes(), want[i].Name, want[i].Bytes())
+					t.Errorf("%s of %d bytes, want %s of %d", got[i].Name, got[i].Bytes(), want[i].Name,
+						want[i].Bytes())
 				}
 			}
 		}
-		if _, err := reward.FromConfig([]byte(`{"model_type": "llama"}`), reward.Options{}); err == nil || !strings.Contains(err.Error(), "no vocab_size") {
+		if _, err := reward.FromConfig([]byte(`{"model_type": "llama"}`), reward.Options{}); err == nil ||
+			!strings.Contains(err.Error(), "no vocab_size") {
 			t.Errorf("without sizes: %v", err)
 		}
 	})
@@ -113,7 +119,8 @@ func TestOpenWithoutWeights(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := reward.Open(device, base, reward.Options{}); err == nil || !strings.Contains(err.Error(), "NaN") {
+		if _, err := reward.Open(device, base, reward.Options{}); err == nil ||
+			!strings.Contains(err.Error(), "NaN") {
 			t.Errorf("opening the damaged weights: %v", err)
 		}
 		bare, err := reward.OpenWithoutWeights(base, reward.Options{})
@@ -128,7 +135,8 @@ func TestOpenWithoutWeights(t *testing.T) {
 		config := readJSON(t, path)
 		config["intermediate_size"] = config["intermediate_size"].(float64) + 2
 		writeJSONFile(t, path, config)
-		if _, err := reward.OpenWithoutWeights(base, reward.Options{}); err == nil || !strings.Contains(err.Error(), "do config.json and the weights belong together?") {
+		if _, err := reward.OpenWithoutWeights(base, reward.Options{}); err == nil ||
+			!strings.Contains(err.Error(), "do config.json and the weights belong together?") {
 			t.Errorf("%v", err)
 		}
 	})

@@ -32,8 +32,7 @@ func NewEnsemble(rule Rule, members ...Member) (*Ensemble, error) {
 		return nil, err
 	}
 	if len(members) < 2 {
-		return nil, fmt.Errorf("rewarder: an ensemble of %d, wanted two models or more",
-			len(members))
+		return nil, fmt.Errorf("rewarder: an ensemble of %d, wanted two models or more", len(members))
 	}
 	return &Ensemble{rule, members}, nil
 }
@@ -116,8 +115,7 @@ func (e *Ensemble) Read(
 		of[i] = read[i].Names
 	}
 	if names = inAll(of); len(names) == 0 {
-		return pref.Readings{}, fmt.Errorf("rewarder: %w: name one with -rewards",
-			ErrNoCommonReward)
+		return pref.Readings{}, fmt.Errorf("rewarder: %w: name one with -rewards", ErrNoCommonReward)
 	}
 	return e.rule.reduce(read, names), nil
 }

@@ -94,7 +94,8 @@ func TestReduce(t *testing.T) {
 		members int
 		want    string
 	}{
-		{rewarder.Rule{Name: "max"}, 2, `ensemble "max" is not known: mean, min, lcb`}, {rewarder.Rule{Name: rewarder.Sum}, 2, "is not known"},
+		{rewarder.Rule{Name: "max"}, 2, `ensemble "max" is not known: mean, min, lcb`},
+		{rewarder.Rule{Name: rewarder.Sum}, 2, "is not known"},
 		{rewarder.Rule{Name: rewarder.LCB, Lambda: -1}, 2, "lambda is -1"},
 		{rewarder.Rule{Name: rewarder.Mean}, 1, "an ensemble of 1"},
 	} {

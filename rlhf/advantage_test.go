@@ -19,7 +19,8 @@ func TestGAE(t *testing.T) {
 		for i := range n {
 			want := 0.0
 			for l := 0; i+l < n; l++ {
-				want += math.Pow(k.gamma*k.lambda, float64(l)) * (rewards[i+l] + k.gamma*values[i+l+1] - values[i+l])
+				want += math.Pow(k.gamma*k.lambda, float64(l)) * (rewards[i+l] +
+					k.gamma*values[i+l+1] - values[i+l])
 			}
 			near(t, "an advantage", advantages[i], want, 1e-12)
 			near(t, "a return", returns[i], want+values[i], 1e-12)
@@ -97,12 +98,15 @@ func TestShape(t *testing.T) {
 		{Shaping{Normalize: NormalizeScale, MaxTokens: 12}, true, 8 / std},
 		{Shaping{Normalize: NormalizeStandard, MaxTokens: 12}, true, (8 - mean) / std},
 		{Shaping{Normalize: NormalizeNone, RewardClip: 3, MaxTokens: 12}, true, 3},
-		{Shaping{Normalize: NormalizeNone, Length: 2, Repetition: 4, MissingEOS: 5, MaxTokens: 12}, false, 8 - 1 - 1 - 5},
-		{Shaping{Normalize: NormalizeNone, Length: 2, Repetition: 4, MissingEOS: 5, MaxTokens: 12}, true, 8 - 1 - 1},
+		{Shaping{Normalize: NormalizeNone, Length: 2, Repetition: 4, MissingEOS: 5, MaxTokens: 12}, false,
+			8 - 1 - 1 - 5},
+		{Shaping{Normalize: NormalizeNone, Length: 2, Repetition: 4, MissingEOS: 5, MaxTokens: 12}, true,
+			8 - 1 - 1},
 	} {
 		near(t, "the shaped reward", k.s.Shape(8, tokens, k.ended, running), k.want, 1e-12)
 	}
-	near(t, "a reward beside no others", Shaping{Normalize: NormalizeScale, MaxTokens: 1}.Shape(8, tokens, true, Running{}), 8, 0)
+	near(t, "a reward beside no others", Shaping{Normalize: NormalizeScale, MaxTokens: 1}.Shape(8,
+		tokens, true, Running{}), 8, 0)
 	got := tokenRewards(2, 3, []float64{-1, -2, -3}, []float64{-2, -2, -1}, K1, 0.1)
 	for i, want := range []float64{-0.1, 0, 2.2} {
 		near(t, "a token's reward", got[i], want, 1e-12)

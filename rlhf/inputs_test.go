@@ -15,7 +15,8 @@ func TestInputs(t *testing.T) {
 	if !slices.Equal(packed, []int{1, 2, 3, 4, 5, 6}) {
 		t.Errorf("packed as %v", packed)
 	}
-	if got, rest := unpackTokenInputs(append(packed, 7)); got != tokens || !slices.Equal(rest, []int{7}) {
+	if got, rest := unpackTokenInputs(append(packed, 7)); got != tokens ||
+		!slices.Equal(rest, []int{7}) {
 		t.Errorf("unpacked as %+v and %v", got, rest)
 	}
 	policy := policyInputs[int]{tokens, 7}

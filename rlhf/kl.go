@@ -75,7 +75,8 @@ func (c Coefficient) check() error {
 	case c.Target > 0 && !(c.Horizon >= 1):
 		return fmt.Errorf("rlhf: KL horizon is %g responses, want at least 1", c.Horizon)
 	case c.Target > 0 && c.Start == 0:
-		return fmt.Errorf("rlhf: KL coefficient 0 cannot be adapted to the target %g: start above 0", c.Target)
+		return fmt.Errorf("rlhf: KL coefficient 0 cannot be adapted to the target %g: start above 0",
+			c.Target)
 	}
 	return nil
 }

@@ -46,15 +46,18 @@ func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 	for _, p := range params {
 		kept, err := p.Value.OnDeviceClone(policy.Device().Backend, 0)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("rlhf: keeping the reference's %s: %w", p.Name, err), l.freeFrozen())
+			return nil, errors.Join(fmt.Errorf("rlhf: keeping the reference's %s: %w", p.Name, err),
+				l.freeFrozen())
 		}
 		l.frozen[p.Name] = kept
 	}
 	if opt.hasValues() && !opt.separate() {
 		hidden := policy.Config.Hidden
 		l.value = []*reward.Param{
-			{Param: lm.Param{Name: valueWeight, Shape: []int{1, hidden}}, Value: tensors.FromFlatDataAndDimensions(make([]float32, hidden), 1, hidden)},
-			{Param: lm.Param{Name: valueBias, Shape: []int{1}}, Value: tensors.FromFlatDataAndDimensions(make([]float32, 1), 1)},
+			{Param: lm.Param{Name: valueWeight, Shape: []int{1, hidden}},
+				Value: tensors.FromFlatDataAndDimensions(make([]float32, hidden), 1, hidden)},
+			{Param: lm.Param{Name: valueBias, Shape: []int{1}},
+				Value: tensors.FromFlatDataAndDimensions(make([]float32, 1), 1)},
 		}
 		params = append(params, l.value...)
 	}
@@ -144,7 +147,8 @@ func (l *learner) buildRead(in []*Node) []*Node {
 	batch, args := l.policy.UnpackBatch(in)
 	w := l.policy.Weights(args[len(l.value):])
 	hiddenNH := l.policy.Predicting(batch, w)
-	out := []*Node{l.policy.TokenLogProbs(hiddenNH, batch, w, lm.None), l.policy.TokenEntropies(hiddenNH, w)}
+	out := []*Node{l.policy.TokenLogProbs(hiddenNH, batch, w, lm.None),
+		l.policy.TokenEntropies(hiddenNH, w)}
 	if l.value != nil {
 		out = append(out, valueN(hiddenNH, args))
 	}
@@ -245,7 +249,8 @@ func (l *learner) readAll(rollouts []*rollout) error {
 			values = out[0]
 		}
 		eachToken(b, rollouts, func(n int, r *response, t int) {
-			r.logps[t], r.entropies[t], r.refs[t] = float64(now[0][n]), float64(now[1][n]), float64(ref[0][n])
+			r.logps[t], r.entropies[t], r.refs[t] = float64(now[0][n]), float64(now[1][n]),
+				float64(ref[0][n])
 			if values != nil {
 				r.values[t] = float64(values[n])
 			}

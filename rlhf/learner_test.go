@@ -56,21 +56,25 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", "llama"), reward.Options{NoTokenizer: true, Train: true, LogitChunk: 64, Positions: 256})
+	policy, err := reward.Open(device, filepath.Join(shared.Root(), "lm", "testdata", "llama"),
+		reward.Options{NoTokenizer: true, Train: true, LogitChunk: 64, Positions: 256})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer policy.Close()
 	s := want.Settings
 	opt := Default(PPO)
-	opt.Clip, opt.ValueClip, opt.ValueCoef, opt.Gamma, opt.Lambda = s.Clip, s.ValueClip, s.ValueCoef, s.Gamma, s.Lam
-	opt.Optimizer = optim.AdamW{LR: s.LR, Beta1: s.Betas[0], Beta2: s.Betas[1], Eps: s.Eps, WeightDecay: s.WeightDecay, Clip: s.MaxNorm, Schedule: "constant"}
+	opt.Clip, opt.ValueClip, opt.ValueCoef, opt.Gamma, opt.Lambda = s.Clip, s.ValueClip, s.ValueCoef,
+		s.Gamma, s.Lam
+	opt.Optimizer = optim.AdamW{LR: s.LR, Beta1: s.Betas[0], Beta2: s.Betas[1], Eps: s.Eps,
+		WeightDecay: s.WeightDecay, Clip: s.MaxNorm, Schedule: "constant"}
 	l, err := newLearner(policy, nil, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.close()
-	for i, a := range []weights.Array{{Shape: []int{1, len(want.ValueWeight)}, Data: want.ValueWeight}, {Shape: []int{1}, Data: []float32{want.ValueBias}}} {
+	for i, a := range []weights.Array{{Shape: []int{1, len(want.ValueWeight)}, Data: want.ValueWeight},
+		{Shape: []int{1}, Data: []float32{want.ValueBias}}} {
 		if err := policy.Set(l.value[i], a); err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +114,8 @@ func TestUpdateEqualsPyTorch(t *testing.T) {
 	losses := func(when string, got updateMetrics, want [4]float64, tolerance float64) {
 		t.Helper()
 		for i, x := range []float64{got.Total, got.Policy, got.Value, got.Clipped} {
-			near(t, []string{"the loss ", "the policy loss ", "the value loss ", "the clip fraction "}[i]+when, x, want[i], tolerance)
+			near(t, []string{"the loss ", "the policy loss ", "the value loss ", "the clip fraction "}[i]+
+				when, x, want[i], tolerance)
 		}
 	}
 	losses("before", before, want.Before, 1e-5)

@@ -86,10 +86,12 @@ type Options struct {
 // clipping for PPO.
 func Default(algorithm string) Options {
 	o := Options{
-		Algorithm: algorithm, Epochs: 1, Batch: 16, NumGenerations: 1, NumPPOEpochs: 4, MaxTokens: 128, Sampling: lm.Sampling{Temperature: 1},
-		KL: Coefficient{Start: 0.05, Horizon: 10000}, Estimator: K1,
+		Algorithm: algorithm, Epochs: 1, Batch: 16, NumGenerations: 1, NumPPOEpochs: 4, MaxTokens: 128,
+		Sampling: lm.Sampling{Temperature: 1},
+		KL:       Coefficient{Start: 0.05, Horizon: 10000}, Estimator: K1,
 		Shaping: Shaping{Normalize: NormalizeScale, RewardClip: 3, Overlong: Overlong{Penalty: 1}},
-		Gamma:   1, Lambda: 0.95, Clip: 0.2, ValueClip: 0.2, ValueCoef: 0.1, Value: ValueHead, LossAggregation: AggregateByToken, WhitenAdvantages: true, ScaleGroup: true,
+		Gamma:   1, Lambda: 0.95, Clip: 0.2, ValueClip: 0.2, ValueCoef: 0.1, Value: ValueHead,
+		LossAggregation: AggregateByToken, WhitenAdvantages: true, ScaleGroup: true,
 		MaxSamplingRounds: 10, KLLimit: 200, MinLength: 4,
 	}
 	switch algorithm {
@@ -110,25 +112,33 @@ func (o Options) Check() error {
 	case o.Algorithm != PPO && o.Algorithm != RLOO && o.Algorithm != GRPO:
 		return fmt.Errorf("rlhf: algorithm %q is not known: %s, %s or %s", o.Algorithm, PPO, RLOO, GRPO)
 	case o.Epochs < 0 || o.MaxSteps < 0 || o.Epochs == 0 && o.MaxSteps == 0:
-		return fmt.Errorf("rlhf: epochs are %d and most steps %d: neither may be negative, one must be positive", o.Epochs, o.MaxSteps)
+		return fmt.Errorf(
+			"rlhf: epochs are %d and most steps %d: neither may be negative, one must be positive", o.Epochs,
+			o.MaxSteps)
 	case o.Batch < 1 || o.NumGenerations < 1 || o.NumPPOEpochs < 1 || o.MaxTokens < 1:
-		return fmt.Errorf("rlhf: batch is %d, num_generations %d, num_ppo_epochs %d, max_tokens %d: all must be at least 1", o.Batch, o.NumGenerations, o.NumPPOEpochs, o.MaxTokens)
+		return fmt.Errorf("rlhf: batch is %d, num_generations %d, num_ppo_epochs %d, max_tokens %d: all "+
+			"must be at least 1", o.Batch, o.NumGenerations, o.NumPPOEpochs, o.MaxTokens)
 	case o.Algorithm != PPO && o.NumGenerations < 2:
-		return fmt.Errorf("rlhf: %s compares the responses to a prompt with each other: num_generations is %d, want at least 2", o.Algorithm, o.NumGenerations)
+		return fmt.Errorf("rlhf: %s compares the responses to a prompt with each other: num_generations "+
+			"is %d, want at least 2", o.Algorithm, o.NumGenerations)
 	case o.Minibatch < 0 || o.Minibatch > o.Batch:
-		return fmt.Errorf("rlhf: minibatch is %d prompts, want 0 (all) to %d, the batch", o.Minibatch, o.Batch)
+		return fmt.Errorf("rlhf: minibatch is %d prompts, want 0 (all) to %d, the batch", o.Minibatch,
+			o.Batch)
 	case o.Sampling.Temperature == 0:
-		return fmt.Errorf("rlhf: temperature is 0: a greedy policy tries nothing, so it learns nothing; 1 is usual")
+		return fmt.Errorf("rlhf: temperature is 0: a greedy policy tries nothing, so it learns nothing; " +
+			"1 is usual")
 	case !(o.Gamma >= 0 && o.Gamma <= 1 && o.Lambda >= 0 && o.Lambda <= 1):
 		return fmt.Errorf("rlhf: gamma is %g and lambda %g, want 0 to 1", o.Gamma, o.Lambda)
 	case !(o.Clip > 0 && o.Clip < 1):
 		return fmt.Errorf("rlhf: clip is %g, want above 0 and below 1", o.Clip)
 	case !(o.ValueClip >= 0 && o.ValueCoef >= 0 && o.ValueCoef < math.Inf(1)):
-		return fmt.Errorf("rlhf: value clip is %g and value coefficient %g, neither may be negative", o.ValueClip, o.ValueCoef)
+		return fmt.Errorf("rlhf: value clip is %g and value coefficient %g, neither may be negative",
+			o.ValueClip, o.ValueCoef)
 	case o.Value != ValueHead && o.Value != ValueSeparate:
 		return fmt.Errorf("rlhf: value is %q, want %s or %s", o.Value, ValueHead, ValueSeparate)
 	case o.LossAggregation != AggregateByToken && o.LossAggregation != AggregateBySequence:
-		return fmt.Errorf("rlhf: loss_aggregation is %q, want %s or %s", o.LossAggregation, AggregateByToken, AggregateBySequence)
+		return fmt.Errorf("rlhf: loss_aggregation is %q, want %s or %s", o.LossAggregation,
+			AggregateByToken, AggregateBySequence)
 	case o.DynamicSampling && o.Algorithm == PPO:
 		return fmt.Errorf("rlhf: dynamic_sampling is for %s and %s: the advantages of %s do not "+
 			"depend on the other responses to a prompt", RLOO, GRPO, PPO)
@@ -140,9 +150,11 @@ func (o Options) Check() error {
 	case o.BestAsResult && o.EvalEvery == 0:
 		return fmt.Errorf("rlhf: load_best_model_at_end needs evaluations: set eval_every")
 	case !(o.KLLimit >= 0 && o.MinLength >= 0) || o.CheckpointEvery < 0 || o.SaveEvery < 0:
-		return fmt.Errorf("rlhf: KL limit, least length and the steps between checkpoints may not be negative")
+		return fmt.Errorf(
+			"rlhf: KL limit, least length and the steps between checkpoints may not be negative")
 	case o.Algorithm == PPO && o.Value == ValueSeparate && !(o.CriticLR > 0):
-		return fmt.Errorf("rlhf: the learning rate of the separate critic is %g, want a positive number", o.CriticLR)
+		return fmt.Errorf("rlhf: the learning rate of the separate critic is %g, want a positive number",
+			o.CriticLR)
 	}
 	for _, err := range []error{
 		o.Sampling.Check(), o.Estimator.check(), o.KL.check(), o.Shaping.check(),
@@ -164,13 +176,16 @@ func (o Options) Check() error {
 func (o Options) checkModels(policy, critic *reward.Model) error {
 	switch {
 	case !policy.HasPolicyHead:
-		return fmt.Errorf("rlhf: %s has no policy head (no lm_head.weight): there is no policy to optimize", policy.Dir)
+		return fmt.Errorf(
+			"rlhf: %s has no policy head (no lm_head.weight): there is no policy to optimize", policy.Dir)
 	case policy.Encoder == nil:
 		return fmt.Errorf("rlhf: %s was opened without its tokenizer", policy.Dir)
 	case o.separate() && critic == nil:
 		return fmt.Errorf("rlhf: value is %q, but no critic was opened", ValueSeparate)
 	case o.separate() && critic.Config.Vocab != policy.Config.Vocab:
-		return fmt.Errorf("rlhf: the critic %s has %d tokens and the policy %d: it reads the policy's tokens, so it must be of the same tokenizer", critic.Dir, critic.Config.Vocab, policy.Config.Vocab)
+		return fmt.Errorf("rlhf: the critic %s has %d tokens and the policy %d: it reads the policy's "+
+			"tokens, so it must be of the same tokenizer", critic.Dir, critic.Config.Vocab,
+			policy.Config.Vocab)
 	}
 	return nil
 }
@@ -179,7 +194,8 @@ func (o Options) separate() bool  { return o.Algorithm == PPO && o.Value == Valu
 func (o Options) hasValues() bool { return o.Algorithm == PPO }
 
 func (o Options) surrogate() Surrogate {
-	return Surrogate{Clip: o.Clip, ValueClip: o.ValueClip, ValueCoef: o.ValueCoef, Estimator: o.Estimator}
+	return Surrogate{Clip: o.Clip, ValueClip: o.ValueClip, ValueCoef: o.ValueCoef,
+		Estimator: o.Estimator}
 }
 
 // minibatches is the number of optimizer steps of one pass over a step's rollouts.

@@ -46,7 +46,8 @@ func groups(rollouts []*rollout) []encode.Group {
 // packed plans the rollouts in shapes rounded up to powers of two, so that later steps find their
 // programs compiled.
 func packed(rollouts []*rollout, positions int) ([]*pack.Batch, error) {
-	plan, err := pack.New(groups(rollouts), pack.Options{Positions: positions, MaxLengths: 1, PowerOfTwoSizes: true})
+	plan, err := pack.New(groups(rollouts), pack.Options{Positions: positions, MaxLengths: 1,
+		PowerOfTwoSizes: true})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,8 @@ func (o Options) estimate(rollouts []*rollout, kl float64) {
 	var rewards [][]float64
 	for _, r := range rollouts {
 		for _, a := range r.responses {
-			rewards = append(rewards, tokenRewards(a.shaped, len(a.tokens), a.logps, a.refs, o.Estimator, kl))
+			rewards = append(rewards, tokenRewards(a.shaped, len(a.tokens), a.logps, a.refs, o.Estimator,
+				kl))
 		}
 	}
 	if o.WhitenRewards {

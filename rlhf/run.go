@@ -89,7 +89,8 @@ func Run(
 	}
 	opt = opt.forPrompts(len(r.prompts))
 	progress.Logf("%s: %d steps of %d prompts with %d responses each, %d optimizer steps in all",
-		opt.Algorithm, opt.steps, opt.Batch, opt.NumGenerations, opt.steps*opt.NumPPOEpochs*opt.minibatches())
+		opt.Algorithm, opt.steps, opt.Batch, opt.NumGenerations,
+		opt.steps*opt.NumPPOEpochs*opt.minibatches())
 	var err error
 	if r.learner, err = newLearner(task.Policy, task.Critic, opt); err != nil {
 		return Result{}, err
@@ -393,7 +394,8 @@ func (r *optimization) learn(rollouts []*rollout, record *run.PolicyStep) error 
 			p, err := r.step(some, kl, rate/r.opt.Optimizer.LR, r.state.Updates+1)
 			if err != nil {
 				if bad := (*optim.NonFiniteError)(nil); errors.As(err, &bad) {
-					err = fmt.Errorf("%w: lower train.lr, set train.clip, or clip the reward (rlhf.reward_clip)", err)
+					err = fmt.Errorf("%w: lower train.lr, set train.clip, or clip the reward (rlhf.reward_clip)",
+						err)
 				}
 				return err
 			}

@@ -48,19 +48,27 @@ func inGo(t *testing.T) {
 func TestResume(t *testing.T) {
 	inGo(t)
 	whole, parts := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "parts")
-	options := func(o *Options) { small(o); o.Minibatch, o.CheckpointEvery, o.Sampling.TopP = 2, 3, 0.95 }
-	if _, _, err := storiesRun(t, t.Context(), whole, nearLength(40), false, options, PPO); err != nil {
+	options := func(o *Options) {
+		small(o)
+		o.Minibatch, o.CheckpointEvery, o.Sampling.TopP = 2, 3,
+			0.95
+	}
+	if _, _, err := storiesRun(t, t.Context(), whole, nearLength(40), false, options,
+		PPO); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, _, err := storiesRun(t, ctx, parts, stopping{nearLength(40), new(int), 3, cancel}, false, options, PPO); !errors.Is(err, run.ErrInterrupted) {
+	if _, _, err := storiesRun(t, ctx, parts, stopping{nearLength(40), new(int), 3, cancel}, false,
+		options, PPO); !errors.Is(err, run.ErrInterrupted) {
 		t.Fatalf("the stopped run's error is %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(parts, run.CheckpointsName, "step-000002")); err != nil {
 		t.Fatalf("no checkpoint of the last whole step: %v", err)
 	}
-	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true, func(o *Options) { options(o); o.Fingerprint = "other" }, PPO); err == nil || !strings.Contains(err.Error(), "another recipe") {
+	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true,
+		func(o *Options) { options(o); o.Fingerprint = "other" }, PPO); err == nil ||
+		!strings.Contains(err.Error(), "another recipe") {
 		t.Errorf("a checkpoint of another recipe: %v", err)
 	}
 	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true, options, PPO); err != nil {
@@ -137,7 +145,9 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-func storiesRunFails(t *testing.T, scorer pref.Scorer, change func(*Options)) (Result, []run.PolicyStep, error) {
+func storiesRunFails(
+	t *testing.T, scorer pref.Scorer, change func(*Options),
+) (Result, []run.PolicyStep, error) {
 	dir := filepath.Join(t.TempDir(), "run")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)

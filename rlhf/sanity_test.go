@@ -40,16 +40,23 @@ func (q quiet) Update(int, string)              {}
 func (q quiet) EndPhase()                       {}
 
 var openings = []string{
-	"Once upon a time", "One day, a little girl named Lily", "There was a big dog", "Tom and Sue went to the park", "The cat saw a red ball", "A boy had a toy car",
-	"Mom and Ben made a cake", "In the garden", "The bird wanted to fly", "Lily found a shiny stone", "It was a sunny day", "Tim was sad", "The old tree", "A fish swam in the sea",
+	"Once upon a time", "One day, a little girl named Lily", "There was a big dog",
+	"Tom and Sue went to the park", "The cat saw a red ball", "A boy had a toy car",
+	"Mom and Ben made a cake", "In the garden", "The bird wanted to fly", "Lily found a shiny stone",
+	"It was a sunny day", "Tim was sad", "The old tree", "A fish swam in the sea",
 	"Anna liked to sing", "The bear was hungry",
 }
 
 // only is the scorer as the only reward.
-func only(scorer pref.Scorer) []Reward { return []Reward{{Name: "reward", Weight: 1, Scorer: scorer}} }
+func only(scorer pref.Scorer) []Reward {
+	return []Reward{{Name: "reward", Weight: 1, Scorer: scorer}}
+}
 
 // storiesRun optimizes stories260k against a scorer.
-func storiesRun(t *testing.T, ctx context.Context, dir string, scorer pref.Scorer, resume bool, change func(*Options), algorithm string) (Result, []run.PolicyStep, error) {
+func storiesRun(
+	t *testing.T, ctx context.Context, dir string, scorer pref.Scorer, resume bool,
+	change func(*Options), algorithm string,
+) (Result, []run.PolicyStep, error) {
 	t.Helper()
 	by := func(task *Task) { task.Rewards = only(scorer) }
 	result, records, err := storiesTask(t, ctx, dir, by, resume, change, algorithm)
@@ -74,9 +81,11 @@ func storiesTask(
 	}
 	defer policy.Close()
 	opt := Default(algorithm)
-	opt.Epochs, opt.MaxSteps, opt.Batch, opt.MaxTokens, opt.Stop = 0, 20, 8, 64, []string{".", "!", "?"}
+	opt.Epochs, opt.MaxSteps, opt.Batch, opt.MaxTokens, opt.Stop = 0, 20, 8, 64,
+		[]string{".", "!", "?"}
 	opt.NumGenerations, opt.NumPPOEpochs = 4, 2
-	opt.Optimizer = optim.AdamW{LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "constant"}
+	opt.Optimizer = optim.AdamW{LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
+		Schedule: "constant"}
 	opt.KL.Start = 0.01
 	opt.Rows, opt.Seed = 32, 5
 	if change != nil {
@@ -129,14 +138,16 @@ func TestLearns(t *testing.T) {
 	}
 	for _, k := range []struct {
 		name, algorithm, value string
-	}{{"ppo", PPO, ValueHead}, {"ppo-separate", PPO, ValueSeparate}, {"rloo", RLOO, ValueHead}, {"grpo", GRPO, ValueHead}} {
+	}{{"ppo", PPO, ValueHead}, {"ppo-separate", PPO, ValueSeparate}, {"rloo", RLOO, ValueHead},
+		{"grpo", GRPO, ValueHead}} {
 		t.Run(k.name, func(t *testing.T) {
 			if testing.Short() {
 				t.Skip("minutes of compiling and sampling: make rl-sanity runs it")
 			}
-			result, curve, err := storiesRun(t, t.Context(), filepath.Join(t.TempDir(), "run"), nearLength(70), false, func(o *Options) {
-				o.MaxSteps, o.Value, o.CriticLR = steps, k.value, 1e-3
-			}, k.algorithm)
+			result, curve, err := storiesRun(t, t.Context(), filepath.Join(t.TempDir(), "run"),
+				nearLength(70), false, func(o *Options) {
+					o.MaxSteps, o.Value, o.CriticLR = steps, k.value, 1e-3
+				}, k.algorithm)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,10 +159,13 @@ func TestLearns(t *testing.T) {
 				last += r.Reward / 3
 			}
 			if curves {
-				fmt.Printf("%s: %d steps in %.0f s\n step  reward  shaped  length    EOS     KL  entropy  clipped  value loss  explained\n", k.name, steps, result.Seconds)
+				fmt.Printf("%s: %d steps in %.0f s\n step  reward  shaped  length    EOS     KL  entropy  "+
+					"clipped  value loss  explained\n", k.name, steps, result.Seconds)
 				for i, r := range curve {
 					if i%max(1, steps/15) == 0 || i == steps-1 {
-						fmt.Printf("%5d  %6.3f  %6.3f  %6.1f  %5.2f  %5.2f  %7.2f  %7.3f  %10.3f  %9.2f\n", r.Step, r.Reward, r.Shaped, r.Length, r.EOSRate, r.KL, r.Entropy, r.ClipFraction, r.ValueLoss, r.Explained)
+						fmt.Printf("%5d  %6.3f  %6.3f  %6.1f  %5.2f  %5.2f  %7.2f  %7.3f  %10.3f  %9.2f\n", r.Step,
+							r.Reward, r.Shaped, r.Length, r.EOSRate, r.KL, r.Entropy, r.ClipFraction, r.ValueLoss,
+							r.Explained)
 					}
 				}
 			}
@@ -162,7 +176,8 @@ func TestLearns(t *testing.T) {
 			if first := curve[0]; math.Abs(first.KL) > 1e-3 || first.ApproxKL > 1 {
 				t.Errorf("at first the KL is %g, the policy is its reference", first.KL)
 			}
-			if r := curve[steps-1]; k.algorithm == PPO && r.ValueLoss == 0 || k.algorithm != PPO && r.ValueLoss != 0 {
+			if r := curve[steps-1]; k.algorithm == PPO && r.ValueLoss == 0 || k.algorithm != PPO &&
+				r.ValueLoss != 0 {
 				t.Errorf("the value loss of %s is %g", k.algorithm, r.ValueLoss)
 			}
 		})

@@ -75,13 +75,16 @@ const (
 )
 
 func (s Shaping) check() error {
-	if s.Normalize != NormalizeNone && s.Normalize != NormalizeScale && s.Normalize != NormalizeStandard {
-		return fmt.Errorf("rlhf: normalize is %q, want %s, %s or %s", s.Normalize, NormalizeNone, NormalizeScale, NormalizeStandard)
+	if s.Normalize != NormalizeNone && s.Normalize != NormalizeScale &&
+		s.Normalize != NormalizeStandard {
+		return fmt.Errorf("rlhf: normalize is %q, want %s, %s or %s", s.Normalize, NormalizeNone,
+			NormalizeScale, NormalizeStandard)
 	}
 	for _, p := range []struct {
 		name  string
 		value float64
-	}{{"reward clip", s.RewardClip}, {"length cost", s.Length}, {"repetition cost", s.Repetition}, {"missing-EOS penalty", s.MissingEOS}} {
+	}{{"reward clip", s.RewardClip}, {"length cost", s.Length}, {"repetition cost", s.Repetition},
+		{"missing-EOS penalty", s.MissingEOS}} {
 		if !(p.value >= 0 && p.value < math.Inf(1)) {
 			return fmt.Errorf("rlhf: %s is %g, want 0 (none) or more", p.name, p.value)
 		}
@@ -152,7 +155,9 @@ func repeated(tokens []int32) float64 {
 
 // tokenRewards are the rewards of a response's tokens: −β KL of each, and the shaped reward on the
 // last. Without logps there is no KL in them.
-func tokenRewards(shaped float64, n int, logps, refs []float64, estimator Estimator, kl float64) []float64 {
+func tokenRewards(
+	shaped float64, n int, logps, refs []float64, estimator Estimator, kl float64,
+) []float64 {
 	rewards := make([]float64, n)
 	for t := range logps {
 		rewards[t] = -kl * estimator.Of(logps[t], refs[t])

@@ -107,7 +107,8 @@ func (s Surrogate) valueLoss(r Readout) *Node {
 	off := Sub(r.ValueN, r.ReturnN)
 	squares := Mul(off, off)
 	if s.ValueClip > 0 {
-		near := Sub(Add(r.OldValueN, ClipScalar(Sub(r.ValueN, r.OldValueN), -s.ValueClip, s.ValueClip)), r.ReturnN)
+		near := Sub(Add(r.OldValueN, ClipScalar(Sub(r.ValueN, r.OldValueN), -s.ValueClip, s.ValueClip)),
+			r.ReturnN)
 		far := Mul(near, near)
 		squares = Where(GreaterThan(far, squares), far, squares)
 	}

@@ -13,7 +13,8 @@ import (
 func near(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= tolerance) {
-		t.Errorf("%s is %.9g, want %.9g (difference %.2g, allowed %.2g)", what, got, want, got-want, tolerance)
+		t.Errorf("%s is %.9g, want %.9g (difference %.2g, allowed %.2g)", what, got, want, got-want,
+			tolerance)
 	}
 }
 
@@ -24,9 +25,11 @@ func randomTokens(n int) []Token {
 	tokens := make([]Token, n)
 	for i := range tokens {
 		tokens[i] = Token{
-			Logp: -3 + random.NormFloat64(), Advantage: random.NormFloat64(), Return: random.NormFloat64(), OldValue: random.NormFloat64(), Weight: random.Float64() / float64(n),
+			Logp: -3 + random.NormFloat64(), Advantage: random.NormFloat64(), Return: random.NormFloat64(),
+			OldValue: random.NormFloat64(), Weight: random.Float64() / float64(n),
 		}
-		tokens[i].Old, tokens[i].Ref = tokens[i].Logp+0.4*random.NormFloat64(), tokens[i].Logp+random.NormFloat64()
+		tokens[i].Old, tokens[i].Ref = tokens[i].Logp+0.4*random.NormFloat64(), tokens[i].Logp+
+			random.NormFloat64()
 		tokens[i].Value = tokens[i].OldValue + 0.4*random.NormFloat64()
 	}
 	return tokens
@@ -53,21 +56,29 @@ func TestSurrogate(t *testing.T) {
 				s := Surrogate{Clip: 0.2, ValueClip: valueClip, ValueCoef: 0.7, Estimator: estimator}
 				const kl = 0.3
 				exec := MustNewExec(backend, func(in []*Node) []*Node {
-					r := Readout{LogpN: in[0], OldN: in[1], RefN: in[2], AdvantageN: in[3], OldValueN: in[5], ReturnN: in[6], WeightN: in[7], KL: in[8]}
+					r := Readout{LogpN: in[0], OldN: in[1], RefN: in[2], AdvantageN: in[3], OldValueN: in[5],
+						ReturnN: in[6], WeightN: in[7], KL: in[8]}
 					of := []*Node{in[0]}
 					if value {
 						r.ValueN = in[4]
 						of = append(of, in[4])
 					}
 					p := s.Graph(r)
-					return append([]*Node{p.Total, p.Policy, p.Value, p.KL, p.Clipped, p.Moved}, Gradient(p.Total, of...)...)
+					return append([]*Node{p.Total, p.Policy, p.Value, p.KL, p.Clipped, p.Moved},
+						Gradient(p.Total, of...)...)
 				})
-				out := exec.MustCall(column(func(k Token) float64 { return k.Logp }), column(func(k Token) float64 { return k.Old }), column(func(k Token) float64 { return k.Ref }),
-					column(func(k Token) float64 { return k.Advantage }), column(func(k Token) float64 { return k.Value }), column(func(k Token) float64 { return k.OldValue }),
-					column(func(k Token) float64 { return k.Return }), column(func(k Token) float64 { return k.Weight }), float32(kl))
+				out := exec.MustCall(column(func(k Token) float64 { return k.Logp }),
+					column(func(k Token) float64 { return k.Old }), column(func(k Token) float64 { return k.Ref }),
+					column(func(k Token) float64 { return k.Advantage }),
+					column(func(k Token) float64 { return k.Value }),
+					column(func(k Token) float64 { return k.OldValue }),
+					column(func(k Token) float64 { return k.Return }),
+					column(func(k Token) float64 { return k.Weight }), float32(kl))
 				want := s.Of(tokens, value, kl)
-				for i, w := range []float64{want.Total, want.Policy, want.Value, want.KL, want.Clipped, want.Moved} {
-					near(t, []string{"total", "policy", "value", "KL", "clipped", "moved"}[i], float64(tensors.ToScalar[float32](out[i])), w, 2e-6)
+				for i, w := range []float64{want.Total, want.Policy, want.Value, want.KL, want.Clipped,
+					want.Moved} {
+					near(t, []string{"total", "policy", "value", "KL", "clipped", "moved"}[i],
+						float64(tensors.ToScalar[float32](out[i])), w, 2e-6)
 				}
 				if want.Clipped == 0 || want.Clipped > 0.4 {
 					t.Errorf("%.2f of the weight is clipped: the case shows nothing", want.Clipped)
@@ -120,7 +131,8 @@ func TestEstimators(t *testing.T) {
 
 func TestCoefficient(t *testing.T) {
 	c := Coefficient{Start: 0.1, Target: 6, Horizon: 100}
-	for _, k := range []struct{ kl, want float64 }{{6, 0.1}, {6.6, 0.1 * 1.01}, {60, 0.1 * 1.02}, {0, 0.1 * 0.98}} {
+	for _, k := range []struct{ kl, want float64 }{{6, 0.1}, {6.6, 0.1 * 1.01}, {60, 0.1 * 1.02},
+		{0, 0.1 * 0.98}} {
 		near(t, "the coefficient", c.Next(0.1, k.kl, 10), k.want, 1e-15)
 	}
 	near(t, "a fixed coefficient", Coefficient{Start: 0.1}.Next(0.1, 60, 10), 0.1, 0)

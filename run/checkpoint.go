@@ -188,8 +188,8 @@ func (f *Folder) SaveBest(best any, save func(dir string) error) error {
 	return nil
 }
 
-// ReadBest returns the folder of the weights of the best validation, which it checks. Where there is
-// none the error wraps fs.ErrNotExist.
+// ReadBest returns the folder of the weights of the best validation, which it checks. Where there
+// is none the error wraps fs.ErrNotExist.
 func (f *Folder) ReadBest(best Best) (string, error) {
 	path := f.Join(BestName)
 	if _, err := os.Stat(path); err != nil {

@@ -50,11 +50,13 @@ func TestCheckpoints(t *testing.T) {
 	}
 	got := state{State: run.State{Fingerprint: "a"}}
 	path, err := folder.ReadState(&got, t.Logf)
-	if err != nil || path != folder.CheckpointPath(1000000) || got.Step != 1000000 || got.Extra != "kept" {
+	if err != nil || path != folder.CheckpointPath(1000000) || got.Step != 1000000 ||
+		got.Extra != "kept" {
 		t.Errorf("read %+v from %s: %v", got, path, err)
 	}
 	other := state{State: run.State{Fingerprint: "b"}}
-	if _, err := folder.ReadState(&other, t.Logf); err == nil || !strings.Contains(err.Error(), "another recipe") {
+	if _, err := folder.ReadState(&other, t.Logf); err == nil ||
+		!strings.Contains(err.Error(), "another recipe") {
 		t.Errorf("a checkpoint of another fingerprint: %v", err)
 	}
 }
@@ -163,7 +165,8 @@ func TestReadBest(t *testing.T) {
 	if err := folder.SaveBest(run.Best{Step: 3}, write("x")); err != nil {
 		t.Fatal(err)
 	}
-	if path, err := folder.ReadBest(run.Best{Step: 3}); err != nil || path != folder.Join(run.BestName) {
+	if path, err := folder.ReadBest(run.Best{Step: 3}); err != nil ||
+		path != folder.Join(run.BestName) {
 		t.Errorf("read %s: %v", path, err)
 	}
 	if _, err := folder.ReadBest(run.Best{Step: 2}); err == nil {

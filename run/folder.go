@@ -65,8 +65,7 @@ func checkVacant(path string) error {
 	}
 	for _, name := range []string{ModelName, CheckpointsName, BestName, MetricsName} {
 		if _, err := os.Stat(filepath.Join(path, name)); err == nil {
-			return fmt.Errorf("run: %s has a %s but no run to resume: choose another folder",
-				path, name)
+			return fmt.Errorf("run: %s has a %s but no run to resume: choose another folder", path, name)
 		}
 	}
 	return nil

@@ -46,7 +46,8 @@ func TestOpen(t *testing.T) {
 	if err := create(t, dir).Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{".writing-1", ".model-1", filepath.Join("checkpoints", ".writing-1")} {
+	for _, name := range []string{".writing-1", ".model-1",
+		filepath.Join("checkpoints", ".writing-1")} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +62,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s, which a crash left, is still there", name)
 		}
 	}
-	if _, err := run.Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is no run folder") {
+	if _, err := run.Open(t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "is no run folder") {
 		t.Errorf("without a manifest: got %v", err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, run.ModelName), 0o755); err != nil {
@@ -107,7 +109,8 @@ func TestOpenMetrics(t *testing.T) {
 func TestDamagedMetrics(t *testing.T) {
 	dir := t.TempDir()
 	folder := create(t, dir)
-	const lines = `{"kind":"step","step":1}` + "\n" + `{"kind":"st` + "\n" + `{"kind":"step","step":3}` + "\n"
+	const lines = `{"kind":"step","step":1}` + "\n" + `{"kind":"st` + "\n" +
+		`{"kind":"step","step":3}` + "\n"
 	if err := os.WriteFile(filepath.Join(dir, run.MetricsName), []byte(lines), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +129,8 @@ func TestLock(t *testing.T) {
 		func() error { _, err := run.Resume(run.VerbTrain, dir); return err },
 	} {
 		err := open()
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in use by process %d on ", os.Getpid())) {
+		if err == nil || !strings.Contains(err.Error(),
+			fmt.Sprintf("in use by process %d on ", os.Getpid())) {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -18,7 +18,8 @@ func lock(dir string) (*filelock.Lock, error) {
 	path := filepath.Join(dir, lockName)
 	l, err := filelock.Acquire(path)
 	if errors.Is(err, filelock.ErrHeld) {
-		return nil, fmt.Errorf("run: %s is in use by %s: wait until it ends, or stop it", dir, holder(path))
+		return nil, fmt.Errorf("run: %s is in use by %s: wait until it ends, or stop it", dir,
+			holder(path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)

@@ -47,9 +47,9 @@ type Manifest[R any] struct {
 	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
 }
 
-// ManifestFormat is the number of the form of a run folder: of its [Manifest] with the recipe in it,
-// and of the records of metrics.jsonl. Format 1 had other tokens of conversations, format 2 other
-// names of recipe keys and metrics.
+// ManifestFormat is the number of the form of a run folder: of its [Manifest] with the recipe in
+// it, and of the records of metrics.jsonl. Format 1 had other tokens of conversations, format 2
+// other names of recipe keys and metrics.
 const ManifestFormat = 3
 
 // A DataFile is data as the recipe names it, a file or several ones, and its [haf/pref.Hash].

@@ -69,10 +69,11 @@ type RewardStats struct {
 type PolicyStep struct {
 	Kind    string                 `json:"kind"` // KindStep
 	Step    int                    `json:"step"`
-	Reward  float64                `json:"reward"`        // weighted sum of the rewards
-	Std     float64                `json:"reward_std"`    // of it over responses
-	Rewards map[string]RewardStats `json:"rewards"`       // by name
-	Shaped  float64                `json:"reward_shaped"` // normalized, clipped, less costs and KL in the reward
+	Reward  float64                `json:"reward"`     // weighted sum of the rewards
+	Std     float64                `json:"reward_std"` // of it over responses
+	Rewards map[string]RewardStats `json:"rewards"`    // by name
+	// normalized, clipped, less costs and KL in the reward
+	Shaped float64 `json:"reward_shaped"`
 
 	// share of the sampled prompts whose responses all have one shaped reward
 	ZeroStd        float64 `json:"frac_reward_zero_std"`

@@ -14,7 +14,8 @@ import (
 func TestRecords(t *testing.T) {
 	folder := opened(t)
 	valid := run.Validation{
-		Kind: run.KindEval, Step: 1, Loss: 0.5, Rewards: map[string]eval.Result{"score": {Accuracy: 0.75}},
+		Kind: run.KindEval, Step: 1, Loss: 0.5,
+		Rewards: map[string]eval.Result{"score": {Accuracy: 0.75}},
 	}
 	want := []run.Record{
 		run.TrainStep{Kind: run.KindStep, Step: 1, Loss: 0.25, Tokens: 7},
@@ -40,7 +41,8 @@ func TestRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err = run.ReadRecords(policy.Path, run.VerbRLHF)
-	if err != nil || len(got.PolicySteps) != 1 || !reflect.DeepEqual(got.PolicySteps[0], step) || len(got.Steps) != 0 {
+	if err != nil || len(got.PolicySteps) != 1 || !reflect.DeepEqual(got.PolicySteps[0], step) ||
+		len(got.Steps) != 0 {
 		t.Errorf("read %+v: %v", got, err)
 	}
 }

@@ -29,7 +29,8 @@ func TestSession(t *testing.T) {
 		if got := s.Explain(context.Canceled); got != context.Canceled {
 			t.Errorf("interrupted before there is a folder: %v", got)
 		}
-		if err := s.Create(run.Manifest[string]{Format: run.ManifestFormat, Verb: verb, Recipe: "r"}); err != nil {
+		if err := s.Create(run.Manifest[string]{Format: run.ManifestFormat, Verb: verb,
+			Recipe: "r"}); err != nil {
 			t.Fatal(err)
 		}
 		got := s.Explain(fmt.Errorf("step 3: %w", run.ErrInterrupted))
@@ -77,7 +78,8 @@ func TestSession(t *testing.T) {
 // TestResumeOtherVerb names the command that resumes the run.
 func TestResumeOtherVerb(t *testing.T) {
 	dir := t.TempDir()
-	folder, err := run.Create(dir, run.Manifest[string]{Format: run.ManifestFormat, Verb: run.VerbRLHF})
+	folder, err := run.Create(dir, run.Manifest[string]{Format: run.ManifestFormat,
+		Verb: run.VerbRLHF})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +101,8 @@ func TestFormat(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		manifest := fmt.Sprintf(`{"format": %d, "recipe": {"train": {"positions": 512}}}`, format)
-		if err := os.WriteFile(filepath.Join(dir, run.ManifestName), []byte(manifest), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, run.ManifestName), []byte(manifest),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		_, err := run.ReadManifest(dir, "")
@@ -107,7 +110,8 @@ func TestFormat(t *testing.T) {
 			!strings.Contains(err.Error(), fmt.Sprintf("format %d, want %d", format, run.ManifestFormat)) {
 			t.Errorf("ReadManifest of format %d: %v", format, err)
 		}
-		if _, resumed := run.Resume(run.VerbTrain, dir); resumed == nil || resumed.Error() != err.Error() {
+		if _, resumed := run.Resume(run.VerbTrain, dir); resumed == nil ||
+			resumed.Error() != err.Error() {
 			t.Errorf("Resume of format %d: %v, want %v", format, resumed, err)
 		}
 	}

@@ -34,7 +34,8 @@ func ParseTokens(text string) ([]Token, error) {
 			t.Name = fields[0]
 		}
 		if len(fields) > 2 || len(t.Value) < leastToken {
-			return nil, fmt.Errorf("serve: tokens: line %d: want VALUE or NAME VALUE, the value of %d bytes or more", n, leastToken)
+			return nil, fmt.Errorf("serve: tokens: line %d: want VALUE or NAME VALUE, the value of %d "+
+				"bytes or more", n, leastToken)
 		}
 		tokens = append(tokens, t)
 	}
@@ -42,7 +43,9 @@ func ParseTokens(text string) ([]Token, error) {
 		return nil, fmt.Errorf("serve: tokens: %w", err)
 	}
 	if len(tokens) == 0 {
-		return nil, fmt.Errorf("serve: tokens: there is none: write one a line, such as that of openssl rand -hex 32")
+		return nil,
+			fmt.Errorf("serve: tokens: there is none: write one a line, such as that of openssl " +
+				"rand -hex 32")
 	}
 	return tokens, nil
 }
@@ -54,7 +57,8 @@ func ReadTokens(path string) ([]Token, error) {
 		return nil, fmt.Errorf("serve: tokens: %w", err)
 	}
 	if info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("serve: tokens: everybody may read or change %s (mode %v): chmod 600 it", path, info.Mode().Perm())
+		return nil, fmt.Errorf("serve: tokens: everybody may read or change %s (mode %v): chmod 600 it",
+			path, info.Mode().Perm())
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -109,7 +113,9 @@ func CheckAddress(addr string, tokens, open bool) error {
 	if loopback(host) || tokens || open {
 		return nil
 	}
-	return fmt.Errorf("serve: %s is reached from other machines, and no token is asked for: set one (-token-file, or HAF_TOKENS), or say -allow-unauthenticated if everybody may use the model", addr)
+	return fmt.Errorf("serve: %s is reached from other machines, and no token is asked for: set one "+
+		"(-token-file, or HAF_TOKENS), or say -allow-unauthenticated if everybody may use the model",
+		addr)
 }
 
 func loopback(host string) bool {
@@ -126,7 +132,8 @@ func (s *Server) client(r *http.Request) (string, *problem) {
 	if len(s.keys) > 0 {
 		name, ok := s.keys.bearer(r)
 		if !ok {
-			return "", refuse(http.StatusUnauthorized, "a bearer token is wanted: send the header Authorization: Bearer TOKEN")
+			return "", refuse(http.StatusUnauthorized, "a bearer token is wanted: send the header "+
+				"Authorization: Bearer TOKEN")
 		}
 		return "token " + name, nil
 	}
@@ -136,8 +143,10 @@ func (s *Server) client(r *http.Request) (string, *problem) {
 	}
 	// Without a token a web page could have its visitor's browser ask: by a name of its own that leads
 	// to this machine.
-	if name, _, err := net.SplitHostPort(r.Host); loopback(host) && !s.config.AllowUnauthenticated && !loopback(r.Host) && (err != nil || !loopback(name)) {
-		return "", refuse(http.StatusForbidden, "a server without tokens answers to localhost alone, the request names another host: ask http://127.0.0.1, or set a token")
+	if name, _, err := net.SplitHostPort(r.Host); loopback(host) && !s.config.AllowUnauthenticated &&
+		!loopback(r.Host) && (err != nil || !loopback(name)) {
+		return "", refuse(http.StatusForbidden, "a server without tokens answers to localhost alone, "+
+			"the request names another host: ask http://127.0.0.1, or set a token")
 	}
 	return host, nil
 }

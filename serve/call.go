@@ -48,7 +48,8 @@ func (c *call) render() error {
 	for i := range c.inputs {
 		in := &c.inputs[i]
 		if in.Verbatim() {
-			return wrong(name, "%s stands beside text or tokens, to which no template is applied: send messages", name)
+			return wrong(
+				name, "%s stands beside text or tokens, to which no template is applied: send messages", name)
 		}
 		in.TemplateArgs = c.templateArgs
 		if c.tools != "" {
@@ -119,7 +120,8 @@ func jsonProblem(err error) error {
 	case errors.As(err, &syntax):
 		return wrong("", "the body is not JSON: at byte %d: %v", syntax.Offset, err)
 	case errors.As(err, &kind):
-		return wrong(kind.Field, "%s is %s, want %s", named(kind.Field), article(kind.Value), article(wanted(kind.Type.Kind().String())))
+		return wrong(kind.Field, "%s is %s, want %s", named(kind.Field), article(kind.Value),
+			article(wanted(kind.Type.Kind().String())))
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return wrong("", "the body ends inside its JSON object")
 	}
@@ -186,7 +188,8 @@ type texts struct {
 func (t *texts) UnmarshalJSON(data []byte) error {
 	t.inputs, t.list = nil, false
 	form := func() error {
-		return wrong("input", "input is neither text, a list of texts, a list of tokens nor a list of lists of tokens")
+		return wrong("input", "input is neither text, a list of texts, a list of tokens nor a list of "+
+			"lists of tokens")
 	}
 	switch data[0] {
 	case 'n': // null
@@ -263,22 +266,27 @@ func chat(messages []message, field string) (pref.Input, error) {
 	n := len(messages) - 1
 	switch {
 	case n < 1:
-		return pref.Input{}, wrong(field, "%s has %d messages: want a prompt of one or more and the assistant's response", field, n+1)
+		return pref.Input{}, wrong(field, "%s has %d messages: want a prompt of one or more and the "+
+			"assistant's response", field, n+1)
 	case messages[n].Role != pref.Assistant:
-		return pref.Input{}, wrong(field, "the last of %s is of role %q: want the assistant's response, which is given the reward", field, messages[n].Role)
+		return pref.Input{}, wrong(field, "the last of %s is of role %q: want the assistant's response, "+
+			"which is given the reward", field, messages[n].Role)
 	}
 	var in pref.Input
 	for i, m := range messages[:n] {
 		if m.Role == "" {
-			return pref.Input{}, wrong(field, "%s: message %d has no role: want system, user or assistant", field, i)
+			return pref.Input{}, wrong(field, "%s: message %d has no role: want system, user or assistant",
+				field, i)
 		}
 		if i > 0 && m.Tools != "" {
-			return pref.Input{}, wrong(field, "%s: message %d has tools: want them on the first message", field, i)
+			return pref.Input{}, wrong(field, "%s: message %d has tools: want them on the first message",
+				field, i)
 		}
 		in.Prompt = append(in.Prompt, m.Message)
 	}
 	if messages[n].Parts != "" {
-		return pref.Input{}, wrong(field, "the last of %s calls a tool or holds reasoning apart: a reward is given to text, so put it into content, or send the conversation as text", field)
+		return pref.Input{}, wrong(field, "the last of %s calls a tool or holds reasoning apart: a "+
+			"reward is given to text, so put it into content, or send the conversation as text", field)
 	}
 	in.Response = messages[n].Content
 	return in, nil
@@ -329,7 +337,8 @@ func (p *prompt) UnmarshalJSON(data []byte) error {
 func (c *call) address(query url.Values) error {
 	for key, values := range query {
 		if !slices.Contains([]string{"model", "reward", "activation"}, key) || len(values) != 1 {
-			return wrong("", "the address has %d values of %q: it may have one of model, reward and activation", len(values), key)
+			return wrong("", "the address has %d values of %q: it may have one of model, reward and "+
+				"activation", len(values), key)
 		}
 	}
 	if query.Has("model") {

@@ -61,10 +61,12 @@ func IsURL(name string) bool {
 func NewClient(address string, opt ClientOptions) (*Client, error) {
 	u, err := url.Parse(address)
 	if err != nil || !IsURL(address) || u.Host == "" {
-		return nil, fmt.Errorf("serve: %q is no address of a server: want http://HOST:PORT or https://HOST:PORT, and #MODEL behind it where several are served", address)
+		return nil, fmt.Errorf("serve: %q is no address of a server: want http://HOST:PORT or "+
+			"https://HOST:PORT, and #MODEL behind it where several are served", address)
 	}
 	if u.RawQuery != "" || u.User != nil {
-		return nil, fmt.Errorf("serve: the address of a server has a query or a user in it: want http://HOST:PORT#MODEL")
+		return nil, fmt.Errorf("serve: the address of a server has a query or a user in it: want " +
+			"http://HOST:PORT#MODEL")
 	}
 	c := &Client{address: address, model: u.Fragment, opt: opt}
 	u.Fragment = ""
@@ -121,7 +123,9 @@ type wireSample struct {
 }
 
 // Read gives samples the rewards named, in order; none is the model's default.
-func (c *Client) Read(ctx context.Context, samples []pref.Sample, names []string) ([]Scored, error) {
+func (c *Client) Read(
+	ctx context.Context, samples []pref.Sample, names []string,
+) ([]Scored, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -146,7 +150,9 @@ func (c *Client) Read(ctx context.Context, samples []pref.Sample, names []string
 }
 
 // request asks for the rewards of some samples.
-func (c *Client) request(ctx context.Context, samples []pref.Sample, names []string) ([]Scored, error) {
+func (c *Client) request(
+	ctx context.Context, samples []pref.Sample, names []string,
+) ([]Scored, error) {
 	body := struct {
 		Model   string       `json:"model,omitempty"`
 		Rewards []string     `json:"rewards,omitempty"`
@@ -164,7 +170,8 @@ func (c *Client) request(ctx context.Context, samples []pref.Sample, names []str
 		return nil, err
 	}
 	if len(reply.Data) != len(samples) {
-		return nil, fmt.Errorf("%d rewards came for %d samples: is this a server of haf?", len(reply.Data), len(samples))
+		return nil, fmt.Errorf("%d rewards came for %d samples: is this a server of haf?",
+			len(reply.Data), len(samples))
 	}
 	if reply.Activation != raw {
 		return nil, fmt.Errorf("the rewards came with activation %q, wanted %s", reply.Activation, raw)
@@ -211,7 +218,9 @@ func (c *Client) Served(ctx context.Context) (model string, rewards []string, er
 	if rewards, ok := models[c.model]; ok {
 		return c.model, rewards, nil
 	}
-	return "", nil, fmt.Errorf("serve: %s serves %s, %q is none of them: name one behind the address, %s#MODEL", c.base, strings.Join(slices.Sorted(maps.Keys(models)), ", "), c.model, c.base)
+	return "", nil, fmt.Errorf("serve: %s serves %s, %q is none of them: name one behind the "+
+		"address, %s#MODEL", c.base, strings.Join(slices.Sorted(maps.Keys(models)), ", "), c.model,
+		c.base)
 }
 
 // refusal is an answer that is no success.
@@ -227,13 +236,15 @@ func (r *refusal) Error() string {
 
 // Is makes a refused token an ErrToken.
 func (r *refusal) Is(target error) bool {
-	return target == ErrToken && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden)
+	return target == ErrToken && (r.status == http.StatusUnauthorized ||
+		r.status == http.StatusForbidden)
 }
 
 // passes says whether another try may succeed.
 func (r *refusal) passes() bool {
 	switch r.status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
 	return false
@@ -288,7 +299,8 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, rep
 		request.Header.Set("Authorization", "Bearer "+c.opt.Token)
 	}
 	if end, ok := ctx.Deadline(); ok {
-		request.Header.Set(headerTimeout, strconv.FormatFloat(max(time.Until(end).Seconds(), 0.001), 'f', 3, 64))
+		request.Header.Set(headerTimeout, strconv.FormatFloat(max(time.Until(end).Seconds(), 0.001), 'f',
+			3, 64))
 	}
 	response, err := c.opt.HTTP.Do(request)
 	if err != nil {
@@ -300,7 +312,8 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, rep
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if len(data) > mostReply {
-		return &refusal{status: response.StatusCode, message: "the answer is too long: is this a server of haf?"}
+		return &refusal{status: response.StatusCode,
+			message: "the answer is too long: is this a server of haf?"}
 	}
 	if response.StatusCode != http.StatusOK {
 		var e errorBody

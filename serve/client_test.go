@@ -39,10 +39,12 @@ func connect(t *testing.T, address string, opt ClientOptions) *Remote {
 func TestRemoteConforms(t *testing.T) {
 	_, h := start(t, Config{Models: []Source{of("m", &fake{}), of("other", &fake{version: 5})}})
 	rewardertest.Test(t, connect(t, h.URL+"#m", ClientOptions{}), rewardertest.Options{})
-	rewardertest.Test(t, connect(t, h.URL+"/#m", ClientOptions{Batch: 2, Parallel: 3}), rewardertest.Options{})
+	rewardertest.Test(t, connect(t, h.URL+"/#m", ClientOptions{Batch: 2, Parallel: 3}),
+		rewardertest.Options{})
 	// And what it talks to: a Rewarder behind a server is the same Rewarder, an ensemble of servers,
 	// too.
-	members := []rewarder.Member{{Name: "m", Rewarder: connect(t, h.URL+"#m", ClientOptions{})}, {Name: "other", Rewarder: connect(t, h.URL+"#other", ClientOptions{})}}
+	members := []rewarder.Member{{Name: "m", Rewarder: connect(t, h.URL+"#m", ClientOptions{})},
+		{Name: "other", Rewarder: connect(t, h.URL+"#other", ClientOptions{})}}
 	both, err := rewarder.NewEnsemble(rewarder.Rule{Name: rewarder.Mean}, members...)
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +61,8 @@ func TestRemoteConforms(t *testing.T) {
 func someSamples(n int) []pref.Sample {
 	out := make([]pref.Sample, n)
 	for i := range out {
-		out[i] = pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: "p"}}, Response: strings.Repeat("r", i)}
+		out[i] = pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: "p"}},
+			Response: strings.Repeat("r", i)}
 	}
 	return out
 }
@@ -96,16 +99,32 @@ func TestClientTriesAgain(t *testing.T) {
 		calls int64
 		says  string // "": it succeeds
 	}{
-		"busy twice": {func(n int64, w http.ResponseWriter) bool { return n <= 2 && status503(w) }, 0, 3, ""},
-		"cut off":    {func(n int64, w http.ResponseWriter) bool { return n == 1 && done(func() { hang(w) }) }, 0, 2, ""},
+		"busy twice": {func(n int64, w http.ResponseWriter) bool { return n <= 2 && status503(w) }, 0, 3,
+			""},
+		"cut off": {func(n int64, w http.ResponseWriter) bool {
+			return n == 1 &&
+				done(func() { hang(w) })
+		}, 0, 2, ""},
 		"cut in the body": {func(n int64, w http.ResponseWriter) bool {
 			return n == 1 && done(func() { io.WriteString(w, `{"data":[`) })
 		}, 1, 1, "no JSON"},
-		"always busy":     {func(n int64, w http.ResponseWriter) bool { return status503(w) }, 3, 3, "tried 3 times: the server answered 503: busy"},
-		"forbidden":       {func(n int64, w http.ResponseWriter) bool { refuse(403, "no").write(w); return true }, 0, 1, "answered 403: no"},
-		"of another kind": {func(n int64, w http.ResponseWriter) bool { io.WriteString(w, `{"data":[]}`); return true }, 0, 1, "0 rewards came for 5 samples"},
-		"a page":          {func(n int64, w http.ResponseWriter) bool { io.WriteString(w, `<html>`); return true }, 0, 1, "no JSON"},
-		"softmaxed":       {func(n int64, w http.ResponseWriter) bool { io.WriteString(w, `{"data":[{},{},{},{},{}]}`); return true }, 0, 1, `activation ""`},
+		"always busy": {func(n int64, w http.ResponseWriter) bool { return status503(w) }, 3, 3,
+			"tried 3 times: the server answered 503: busy"},
+		"forbidden": {
+			func(n int64, w http.ResponseWriter) bool { refuse(403, "no").write(w); return true }, 0, 1,
+			"answered 403: no"},
+		"of another kind": {
+			func(n int64, w http.ResponseWriter) bool { io.WriteString(w, `{"data":[]}`); return true }, 0,
+			1, "0 rewards came for 5 samples"},
+		"a page": {
+			func(n int64, w http.ResponseWriter) bool { io.WriteString(w, `<html>`); return true }, 0, 1,
+			"no JSON"},
+		"softmaxed": {
+			func(n int64, w http.ResponseWriter) bool {
+				io.WriteString(w,
+					`{"data":[{},{},{},{},{}]}`)
+				return true
+			}, 0, 1, `activation ""`},
 		"out of order": {func(n int64, w http.ResponseWriter) bool {
 			io.WriteString(w, `{"activation":"raw","data":[{"index":1},{},{},{},{}]}`)
 			return true
@@ -129,15 +148,25 @@ func TestClientTriesAgain(t *testing.T) {
 	}
 
 	// The end of the context ends the waiting for another try.
-	fail = func(n int64, w http.ResponseWriter) bool { later(429, time.Minute, "much later").write(w); return true }
+	fail = func(n int64, w http.ResponseWriter) bool {
+		later(429, time.Minute,
+			"much later").write(w)
+		return true
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := newClient(t, h.URL, ClientOptions{}).Score(ctx, samples); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := newClient(t, h.URL, ClientOptions{}).Score(ctx, samples); !errors.Is(err,
+		context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	// A server that never answers is given up after the time-out of a try.
-	fail = func(n int64, w http.ResponseWriter) bool { time.Sleep(300 * time.Millisecond); return true }
-	if _, err := newClient(t, h.URL, ClientOptions{Timeout: 30 * time.Millisecond, Tries: 2}).Score(t.Context(), samples); !errors.Is(err, ErrNoAnswer) || errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "tried 2 times") {
+	fail = func(n int64, w http.ResponseWriter) bool {
+		time.Sleep(300 * time.Millisecond)
+		return true
+	}
+	if _, err := newClient(t, h.URL, ClientOptions{Timeout: 30 * time.Millisecond,
+		Tries: 2}).Score(t.Context(), samples); !errors.Is(err, ErrNoAnswer) ||
+		errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "tried 2 times") {
 		t.Error(err)
 	}
 }
@@ -149,26 +178,36 @@ func status503(w http.ResponseWriter) bool {
 }
 
 func TestClientNames(t *testing.T) {
-	_, h := start(t, Config{Models: []Source{of("a", &fake{}), of("b", &fake{version: 3, names: []string{"score"}})}, Tokens: []Token{{"t", "0123456789abcdef"}}})
+	_, h := start(
+		t, Config{
+			Models: []Source{of("a", &fake{}), of("b", &fake{version: 3, names: []string{"score"}})},
+			Tokens: []Token{{"t", "0123456789abcdef"}}})
 	opt := ClientOptions{Token: "0123456789abcdef"}
 	model, names, err := newClient(t, h.URL+"#b", opt).Served(t.Context())
 	if err != nil || model != "b" || len(names) != 1 || names[0] != "score" {
 		t.Errorf("%q, %v, %v", model, names, err)
 	}
-	if _, _, err := newClient(t, h.URL+"#c", opt).Served(t.Context()); err == nil || !strings.Contains(err.Error(), `"c" is none of them`) {
+	if _, _, err := newClient(t, h.URL+"#c", opt).Served(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), `"c" is none of them`) {
 		t.Error(err)
 	}
-	if _, err := newClient(t, h.URL, opt).Score(t.Context(), someSamples(1)); err == nil || !strings.Contains(err.Error(), "name one of a, b") {
+	if _, err := newClient(t, h.URL, opt).Score(t.Context(), someSamples(1)); err == nil ||
+		!strings.Contains(err.Error(), "name one of a, b") {
 		t.Error(err)
 	}
-	if _, err := newClient(t, h.URL+"#a", ClientOptions{}).Score(t.Context(), someSamples(1)); err == nil || !errors.Is(err, ErrToken) || errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "bearer token is wanted") {
+	if _, err := newClient(t, h.URL+"#a", ClientOptions{}).Score(t.Context(),
+		someSamples(1)); err == nil || !errors.Is(err, ErrToken) || errors.Is(err, ErrNoAnswer) ||
+		!strings.Contains(err.Error(), "bearer token is wanted") {
 		t.Error(err)
 	}
-	scored, err := newClient(t, h.URL+"#a", opt).Read(t.Context(), someSamples(150), []string{"implicit", "score"})
-	if err != nil || scored[149].Reward != ofPair("p", strings.Repeat("r", 149))/2 || math.Abs(scored[149].Rewards["score"]-2*scored[149].Reward) > 1e-12 {
+	scored, err := newClient(t, h.URL+"#a", opt).Read(t.Context(), someSamples(150),
+		[]string{"implicit", "score"})
+	if err != nil || scored[149].Reward != ofPair("p", strings.Repeat("r", 149))/2 ||
+		math.Abs(scored[149].Rewards["score"]-2*scored[149].Reward) > 1e-12 {
 		t.Errorf("%v", err)
 	}
-	for _, bad := range []string{"", "127.0.0.1:8080", "ftp://x", "http://", "http://u:p@h", "http://h?x=1", "http://h:port"} {
+	for _, bad := range []string{"", "127.0.0.1:8080", "ftp://x", "http://", "http://u:p@h",
+		"http://h?x=1", "http://h:port"} {
 		if _, err := NewClient(bad, ClientOptions{}); err == nil {
 			t.Errorf("%q is taken for an address", bad)
 		}

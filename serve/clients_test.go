@@ -29,10 +29,13 @@ func runDemo(t *testing.T) (url string, local *reward.Model) {
 		}
 		return m
 	}
-	source := serve.Source{Name: "demo", Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
-		return open().Engine(ctx, reward.EngineOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}})
-	}}
-	s, err := serve.New(serve.Config{Models: []serve.Source{source}, Log: slog.New(slog.DiscardHandler)})
+	source := serve.Source{Name: "demo",
+		Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
+			return open().Engine(
+				ctx, reward.EngineOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}})
+		}}
+	s, err := serve.New(serve.Config{Models: []serve.Source{source},
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +91,10 @@ func TestRealClients(t *testing.T) {
 	}
 	expected.Model, expected.Tolerance = "demo", 1e-5
 	var samples []pref.Sample
-	for _, c := range [][2]string{{"what does the fox eat", "the fox eats berries"}, {"what does the fox eat", "the owl eats fish"}, {"where does the owl live", "the owl lives in trees"}, {"what does the fox eat", "the fox eats mice and berries"}} {
+	for _, c := range [][2]string{{"what does the fox eat", "the fox eats berries"},
+		{"what does the fox eat", "the owl eats fish"},
+		{"where does the owl live", "the owl lives in trees"},
+		{"what does the fox eat", "the fox eats mice and berries"}} {
 		samples = append(samples, ask(c[0], c[1]))
 		prompt := "<s>" + c[0] + " :"
 		expected.Prompts = append(expected.Prompts, prompt)
@@ -104,7 +110,8 @@ func TestRealClients(t *testing.T) {
 	if err := os.WriteFile(file, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(python, filepath.Join(shared.Root(), "serve", "testdata", "contract.py"), url, file, packages).CombinedOutput()
+	out, err := exec.Command(python, filepath.Join(shared.Root(), "serve", "testdata", "contract.py"),
+		url, file, packages).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -125,8 +132,11 @@ func TestSchemathesis(t *testing.T) {
 	if examples == "" {
 		examples = "20"
 	}
-	cmd := exec.Command(filepath.Join(filepath.Dir(python), "st"), "run", url+"/openapi.json", "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance,unsupported_method,allow_header_conformance",
-		"--max-examples", examples, "--continue-on-failure", "--no-color", "--warnings", "off", "--phases", "examples,coverage,fuzzing", "--generation-deterministic")
+	cmd := exec.Command(filepath.Join(filepath.Dir(python), "st"), "run", url+"/openapi.json",
+		"--checks",
+		"not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance,unsupported_method,allow_header_conformance",
+		"--max-examples", examples, "--continue-on-failure", "--no-color", "--warnings", "off",
+		"--phases", "examples,coverage,fuzzing", "--generation-deterministic")
 	cmd.Dir = t.TempDir()
 	out, err := cmd.CombinedOutput()
 	if err != nil {

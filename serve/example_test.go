@@ -46,7 +46,8 @@ func ExampleNewClient() {
 	var scorer pref.Scorer = client
 	rewards, err := scorer.Score(context.Background(), []pref.Sample{
 		{Prompt: []pref.Message{{Role: pref.User, Content: "What does the fox eat?"}}, Response: "Mice."},
-		{Prompt: []pref.Message{{Role: pref.User, Content: "What does the fox eat?"}}, Response: "Mice and berries."},
+		{Prompt: []pref.Message{{Role: pref.User, Content: "What does the fox eat?"}},
+			Response: "Mice and berries."},
 	})
 	if err != nil {
 		panic(err)

@@ -75,7 +75,8 @@ func (f *fake) Next(items []pref.Item, urgency []int) ([]int, error) {
 		order[i] = i
 	}
 	size := func(i int) int { p, r := items[i].Len(); return p + r }
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Or(urgency[b]-urgency[a], size(b)-size(a)) })
+	slices.SortStableFunc(
+		order, func(a, b int) int { return cmp.Or(urgency[b]-urgency[a], size(b)-size(a)) })
 	if f.most > 0 {
 		order = order[:min(f.most, len(order))]
 	}
@@ -146,7 +147,9 @@ func (f *fake) Read(ctx context.Context, items []pref.Item) ([]pref.Values, erro
 
 // of is the source of an engine.
 func of(name string, engine Engine) Source {
-	return Source{Name: name, Load: func(context.Context, Engine) (Engine, error) { return engine, nil }}
+	return Source{Name: name, Load: func(context.Context, Engine) (Engine, error) {
+		return engine, nil
+	}}
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -179,7 +182,9 @@ var openAPIRouter = sync.OnceValues(func() (routers.Router, error) {
 
 // ask sends a request and wants the status; request, where it is answered, and answer must be as
 // openapi.json has them.
-func ask(t testing.TB, h *httptest.Server, path, body string, status int) (answer map[string]any, header http.Header) {
+func ask(
+	t testing.TB, h *httptest.Server, path, body string, status int,
+) (answer map[string]any, header http.Header) {
 	t.Helper()
 	data, header := askRaw(t, h, path, body, status)
 	if err := json.Unmarshal(data, &answer); err != nil {
@@ -225,13 +230,16 @@ func askRaw(t testing.TB, h *httptest.Server, path, body string, status int) ([]
 		t.Fatalf("%s is not in openapi.json: %v", path, err)
 	}
 	in := &openapi3filter.RequestValidationInput{Request: request, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true}}
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
+			IncludeResponseStatus: true}}
 	if status == http.StatusOK {
 		if err := openapi3filter.ValidateRequest(t.Context(), in); err != nil {
 			t.Errorf("%s %s is answered, but not in openapi.json: %v", path, body, err)
 		}
 	}
-	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: response.StatusCode, Header: response.Header, Body: io.NopCloser(bytes.NewReader(data)), Options: in.Options}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in,
+		Status: response.StatusCode, Header: response.Header, Body: io.NopCloser(bytes.NewReader(data)),
+		Options: in.Options}
 	if err := openapi3filter.ValidateResponse(t.Context(), out); err != nil {
 		t.Errorf("%s answers %s, which openapi.json does not have: %v", path, data, err)
 	}

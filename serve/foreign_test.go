@@ -47,15 +47,16 @@ func TestForeignDialects(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := serve.New(serve.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Models: []serve.Source{{
-				Name: "m", Load: func(ctx context.Context, _ serve.Engine) (serve.Engine, error) {
-					m, err := reward.Open(device, dir, reward.Options{Positions: 256})
-					if err != nil {
-						return nil, err
-					}
-					return m.Engine(ctx, reward.EngineOptions{MaxLength: 192})
-				},
-			}}})
+			s, err := serve.New(serve.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+				Models: []serve.Source{{
+					Name: "m", Load: func(ctx context.Context, _ serve.Engine) (serve.Engine, error) {
+						m, err := reward.Open(device, dir, reward.Options{Positions: 256})
+						if err != nil {
+							return nil, err
+						}
+						return m.Engine(ctx, reward.EngineOptions{MaxLength: 192})
+					},
+				}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +73,8 @@ func TestForeignDialects(t *testing.T) {
 					status, reply := post(t, h.URL+path, body)
 					if c.Refused != nil {
 						if status != http.StatusBadRequest {
-							t.Errorf("%s, %q: status %d, want 400: the template refuses the conversation", path, c.Conversation, status)
+							t.Errorf("%s, %q: status %d, want 400: the template refuses the conversation", path,
+								c.Conversation, status)
 						}
 						return
 					}
@@ -93,13 +95,16 @@ func TestForeignDialects(t *testing.T) {
 				ask("/pooling", object("messages", c.Conversation), "data", 0, "data", 0)
 				ask("/remote_rm", object("prompt", prompt, "response", response))
 				if len(prompt) == 1 {
-					ask("/score", object("queries", prompt[0].Content, "documents", []string{response}), "data", 0, "score")
-					ask("/rerank", object("query", prompt[0].Content, "documents", []string{response}), "results", 0, "relevance_score")
+					ask("/score", object("queries", prompt[0].Content, "documents", []string{response}), "data", 0,
+						"score")
+					ask("/rerank", object("query", prompt[0].Content, "documents", []string{response}), "results",
+						0, "relevance_score")
 				}
 				if c.Refused != nil {
 					continue
 				}
-				ask("/get_reward", object("query", []string{c.Text}, "prompts", []string{c.Text[:len(c.Text)/2]}), "rewards", 0)
+				ask("/get_reward", object("query", []string{c.Text}, "prompts",
+					[]string{c.Text[:len(c.Text)/2]}), "rewards", 0)
 				ask("/classify", object("input", c.Text), "data", 0, "probs", 0)
 				ask("/classify", object("input", c.Text, "add_special_tokens", false), "data", 0, "probs", 0)
 				ask("/classify", object("input", c.IDs), "data", 0, "probs", 0)

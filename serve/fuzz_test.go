@@ -17,8 +17,10 @@ func fuzzDecoder(f *testing.F, decode decoder, seeds ...string) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed), "")
 	}
-	f.Add([]byte(`{"model":"m","input":[[1,2],"a"],"messages":[{"role":"assistant","content":[{"type":"text","text":"x"}]}]}`), "model=m&activation=sigmoid")
-	f.Add([]byte(`{"input":null,"query":null,"documents":[null],"prompt":null,"messages":[null]}`), "reward=implicit")
+	f.Add([]byte(
+		`{"model":"m","input":[[1,2],"a"],"messages":[{"role":"assistant","content":[{"type":"text","text":"x"}]}]}`), "model=m&activation=sigmoid")
+	f.Add([]byte(`{"input":null,"query":null,"documents":[null],"prompt":null,"messages":[null]}`),
+		"reward=implicit")
 	f.Add([]byte(`{"a":`), "x=1&x=2")
 	engine := &fake{}
 	f.Fuzz(func(t *testing.T, body []byte, address string) {
@@ -37,7 +39,8 @@ func fuzzDecoder(f *testing.F, decode decoder, seeds ...string) {
 		if len(c.inputs) == 0 || c.reply == nil {
 			t.Fatalf("%q: a call of %d inputs", body, len(c.inputs))
 		}
-		a := &answer{model: "m", reward: "score", temperature: 1, values: make([]pref.Values, len(c.inputs)), lengths: make([]length, len(c.inputs))}
+		a := &answer{model: "m", reward: "score", temperature: 1,
+			values: make([]pref.Values, len(c.inputs)), lengths: make([]length, len(c.inputs))}
 		for i, in := range c.inputs {
 			if in.Verbatim() == (len(in.Prompt) > 0) || len(in.Tokens) > 0 && in.Text != "" {
 				t.Fatalf("%q: input %d is of no form or of two: %+v", body, i, in)
@@ -65,7 +68,8 @@ func fuzzDecoder(f *testing.F, decode decoder, seeds ...string) {
 }
 
 func FuzzNative(f *testing.F) {
-	fuzzDecoder(f, decodeNative, `{"prompt":"p","response":"r"}`, `{"prompt":[{"role":"user","content":"p"}],"responses":["r","s"],"baseline":"b","temperature":2}`,
+	fuzzDecoder(f, decodeNative, `{"prompt":"p","response":"r"}`,
+		`{"prompt":[{"role":"user","content":"p"}],"responses":["r","s"],"baseline":"b","temperature":2}`,
 		`{"samples":[{"messages":[{"role":"user","content":"p"},{"role":"assistant","content":"r"}],"baseline":1e308}],"rewards":["score"],"tokens":true}`)
 }
 
@@ -74,7 +78,8 @@ func FuzzOpenRLHF(f *testing.F) {
 }
 
 func FuzzClassify(f *testing.F) {
-	fuzzDecoder(f, decodeClassify, `{"input":"a","use_activation":true}`, `{"input":[1,2],"add_special_tokens":false}`, `{"text":["a"]}`, `{"input_ids":[[1]]}`,
+	fuzzDecoder(f, decodeClassify, `{"input":"a","use_activation":true}`,
+		`{"input":[1,2],"add_special_tokens":false}`, `{"text":["a"]}`, `{"input_ids":[[1]]}`,
 		`{"messages":[[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]]}`)
 }
 
@@ -83,7 +88,8 @@ func FuzzPooling(f *testing.F) {
 }
 
 func FuzzScore(f *testing.F) {
-	fuzzDecoder(f, decodeScore, `{"queries":"p","documents":["r",{"text":"s"}]}`, `{"text_1":["p"],"text_2":["r"]}`)
+	fuzzDecoder(f, decodeScore, `{"queries":"p","documents":["r",{"text":"s"}]}`,
+		`{"text_1":["p"],"text_2":["r"]}`)
 }
 
 func FuzzRerank(f *testing.F) {
@@ -99,5 +105,6 @@ func FuzzLLaMAFactory(f *testing.F) {
 }
 
 func FuzzSlime(f *testing.F) {
-	fuzzDecoder(f, decodeSlime, `{"prompt":"p","response":"r","label":1}`, `{"prompt":[{"role":"user","content":"p"}],"response":"r"}`)
+	fuzzDecoder(f, decodeSlime, `{"prompt":"p","response":"r","label":1}`,
+		`{"prompt":[{"role":"user","content":"p"}],"response":"r"}`)
 }

@@ -45,8 +45,13 @@ var decoders = map[string]decoder{
 // route fills in the table of paths.
 func (s *Server) route() {
 	s.routes = map[string]map[string]http.HandlerFunc{}
-	get := func(path string, h http.HandlerFunc) { s.routes[path] = map[string]http.HandlerFunc{http.MethodGet: h} }
-	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, status{"ok"}) })
+	get := func(path string, h http.HandlerFunc) {
+		s.routes[path] = map[string]http.HandlerFunc{http.MethodGet: h}
+	}
+	get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK,
+			status{"ok"})
+	})
 	get("/readyz", s.readyz)
 	get("/health", s.health)
 	get("/metrics", s.metrics.handler().ServeHTTP)
@@ -56,7 +61,8 @@ func (s *Server) route() {
 		w.Write(openAPI) // the client may be gone
 	})
 	for path, decode := range decoders {
-		s.routes[path] = map[string]http.HandlerFunc{http.MethodPost: func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, decode) }}
+		s.routes[path] = map[string]http.HandlerFunc{
+			http.MethodPost: func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, decode) }}
 	}
 }
 
@@ -84,8 +90,10 @@ func (s *Server) Handler() http.Handler {
 			}
 			took := time.Since(begin)
 			s.metrics.request(path, seen.code, took)
-			s.config.Log.Info("request", "method", r.Method, "path", path, "code", seen.code, "took", took.Round(time.Microsecond),
-				"client", seen.notes.client, "model", seen.notes.model, "samples", seen.notes.samples, "tokens", seen.notes.tokens, "reason", seen.notes.reason)
+			s.config.Log.Info("request", "method", r.Method, "path", path, "code", seen.code, "took",
+				took.Round(time.Microsecond),
+				"client", seen.notes.client, "model", seen.notes.model, "samples", seen.notes.samples, "tokens",
+				seen.notes.tokens, "reason", seen.notes.reason)
 		}()
 		if p := s.dispatch(seen, r); p != nil {
 			seen.notes.reason = reason(p)
@@ -104,11 +112,13 @@ func (s *Server) dispatch(w *recorder, r *http.Request) *problem {
 		}
 		w.notes.client = client
 		if err := s.origins.Check(r); err != nil {
-			return refuse(http.StatusForbidden, "the request comes from a page of another origin, which this server does not answer")
+			return refuse(http.StatusForbidden, "the request comes from a page of another origin, which "+
+				"this server does not answer")
 		}
 	}
 	if methods == nil {
-		return refuse(http.StatusNotFound, "there is no such path: GET /openapi.json lists those that are")
+		return refuse(http.StatusNotFound,
+			"there is no such path: GET /openapi.json lists those that are")
 	}
 	method := r.Method
 	if method == http.MethodHead {
@@ -180,9 +190,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// health answers as vLLM's /health: 200 without a body where rewards can be asked for, else 503. vLLM
-// listens only once its model is loaded, so a model that is loading is a 503 here. SGLang does the
-// same.
+// health answers as vLLM's /health: 200 without a body where rewards can be asked for, else 503.
+// vLLM listens only once its model is loaded, so a model that is loading is a 503 here. SGLang does
+// the same.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	if s.draining.Load() || !s.loaded.Load() {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -233,13 +243,17 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, decode decoder) 
 }
 
 // reply is the answer to a request, with its model and activation.
-func (s *Server) reply(r *http.Request, decode decoder, n *notes) (body any, headers [2]string, err error) {
+func (s *Server) reply(
+	r *http.Request, decode decoder, n *notes,
+) (body any, headers [2]string, err error) {
 	if s.draining.Load() {
-		return nil, headers, later(http.StatusServiceUnavailable, time.Second, "the server is being ended: ask another")
+		return nil, headers, later(http.StatusServiceUnavailable, time.Second, "the server is being "+
+			"ended: ask another")
 	}
 	if calls := s.calls.Add(1); calls > int64(s.config.MaxCalls) {
 		s.calls.Add(-1)
-		return nil, headers, later(http.StatusTooManyRequests, time.Second, "%d requests are being answered, no more are taken: try again in a second", s.config.MaxCalls)
+		return nil, headers, later(http.StatusTooManyRequests, time.Second, "%d requests are being "+
+			"answered, no more are taken: try again in a second", s.config.MaxCalls)
 	}
 	defer s.calls.Add(-1)
 	timeout, err := s.timeout(r)
@@ -262,7 +276,8 @@ func (s *Server) reply(r *http.Request, decode decoder, n *notes) (body any, hea
 	}
 	n.samples = len(c.inputs)
 	if n.samples > s.config.MaxItems {
-		return nil, headers, refuse(http.StatusRequestEntityTooLarge, "the request has %d samples, the server takes up to %d at once: send it in parts", n.samples, s.config.MaxItems)
+		return nil, headers, refuse(http.StatusRequestEntityTooLarge, "the request has %d samples, the "+
+			"server takes up to %d at once: send it in parts", n.samples, s.config.MaxItems)
 	}
 	m, err := s.find(c)
 	if err != nil {
@@ -282,7 +297,9 @@ func (s *Server) reply(r *http.Request, decode decoder, n *notes) (body any, hea
 	n.tokens = a.usage().TotalTokens
 	for i, l := range a.lengths {
 		if c.most > 0 && l.prompt+l.response > c.most {
-			return nil, headers, wrong("max_length", "input %d has %d tokens, more than max_length %d: inputs are cut by the model's own rule alone; leave max_length out or make it larger", i, l.prompt+l.response, c.most)
+			return nil, headers, wrong("max_length", "input %d has %d tokens, more than max_length %d: "+
+				"inputs are cut by the model's own rule alone; leave max_length out or make it larger", i,
+				l.prompt+l.response, c.most)
 		}
 	}
 	return c.reply(c, a), [2]string{a.model, c.activation()}, nil
@@ -308,14 +325,16 @@ func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 func (s *Server) body(r *http.Request) ([]byte, error) {
 	room := r.ContentLength
 	if room > s.config.MaxBody {
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the body has %d bytes, the server takes up to %d: send it in parts", room, s.config.MaxBody)
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body has %d bytes, the server takes "+
+			"up to %d: send it in parts", room, s.config.MaxBody)
 	}
 	if room < 0 { // not said
 		room = s.config.MaxBody
 	}
 	if s.bodies.Add(room) > s.config.MaxBodies {
 		s.bodies.Add(-room)
-		return nil, later(http.StatusTooManyRequests, time.Second, "too much is being sent to the server: try again in a second")
+		return nil, later(http.StatusTooManyRequests, time.Second, "too much is being sent to the "+
+			"server: try again in a second")
 	}
 	defer s.bodies.Add(-room)
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -324,9 +343,11 @@ func (s *Server) body(r *http.Request) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r.Body, s.config.MaxBody+1))
 	switch {
 	case len(data) > int(s.config.MaxBody):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the body has more than %d bytes: send it in parts", s.config.MaxBody)
+		return nil, refuse(http.StatusRequestEntityTooLarge,
+			"the body has more than %d bytes: send it in parts", s.config.MaxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refuse(http.StatusRequestTimeout, "the body did not come whole within %v: send it faster, or in parts", s.config.ReadTimeout)
+		return nil, refuse(http.StatusRequestTimeout, "the body did not come whole within %v: send it "+
+			"faster, or in parts", s.config.ReadTimeout)
 	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil: // the client is gone
 		return nil, context.Canceled
 	case err != nil:

@@ -40,7 +40,8 @@ func decodeLLaMAFactory(body []byte, query url.Values) (*call, error) {
 		return nil, err
 	}
 	c.reply = func(c *call, a *answer) any {
-		return llamaFactoryAnswer{ID: newID("scoreval-"), Object: "score.evaluation", Model: a.model, Scores: c.scores(a), Activation: c.activation()}
+		return llamaFactoryAnswer{ID: newID("scoreval-"), Object: "score.evaluation", Model: a.model,
+			Scores: c.scores(a), Activation: c.activation()}
 	}
 	return c, c.address(query)
 }

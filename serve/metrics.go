@@ -36,7 +36,8 @@ func newMetrics() *metrics {
 		return g
 	}
 	histogram := func(name, help, label string) *prometheus.HistogramVec {
-		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "haf_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 2, 17)}, []string{label})
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "haf_" + name, Help: help,
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 17)}, []string{label})
 		m.registry.MustRegister(h)
 		return h
 	}
@@ -48,9 +49,11 @@ func newMetrics() *metrics {
 	m.samples = counter("samples_total", "Samples that were given rewards.", "model")
 	m.batches = counter("batches_total", "Batches read.", "model")
 	m.batchItems = counter("batch_samples_total", "Samples in the batches.", "model")
-	m.batchTokens = counter("batch_tokens_total", "Tokens in the batches, a shared prompt once.", "model")
+	m.batchTokens = counter("batch_tokens_total", "Tokens in the batches, a shared prompt once.",
+		"model")
 	m.batchSeconds = histogram("batch_seconds", "Seconds that a batch took.", "model")
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -63,12 +66,17 @@ type modelMetrics struct {
 // of returns a model's metrics; queue is looked at when they are asked for.
 func (m *metrics) of(model string, queue *queue) *modelMetrics {
 	waiting := func(name, help string, of func() float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "haf_" + name, Help: help, ConstLabels: prometheus.Labels{"model": model}}, of))
+		m.registry.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "haf_" + name, Help: help,
+				ConstLabels: prometheus.Labels{"model": model}}, of))
 	}
-	waiting("waiting_samples", "Samples that wait to be read.", func() float64 { items, _ := queue.waiting(); return float64(items) })
-	waiting("waiting_tokens", "Tokens that wait to be read.", func() float64 { _, tokens := queue.waiting(); return float64(tokens) })
+	waiting("waiting_samples", "Samples that wait to be read.",
+		func() float64 { items, _ := queue.waiting(); return float64(items) })
+	waiting("waiting_tokens", "Tokens that wait to be read.",
+		func() float64 { _, tokens := queue.waiting(); return float64(tokens) })
 	return &modelMetrics{
-		samples: m.samples.WithLabelValues(model), batches: m.batches.WithLabelValues(model), items: m.batchItems.WithLabelValues(model),
+		samples: m.samples.WithLabelValues(model), batches: m.batches.WithLabelValues(model),
+		items:  m.batchItems.WithLabelValues(model),
 		tokens: m.batchTokens.WithLabelValues(model), seconds: m.batchSeconds.WithLabelValues(model),
 	}
 }

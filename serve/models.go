@@ -96,7 +96,8 @@ func (m *model) current() (*generation, error) {
 		gen := m.now
 		m.mu.Unlock()
 		if gen == nil {
-			return nil, later(http.StatusServiceUnavailable, 2*time.Second, "model %s is being loaded: ask /readyz when it is ready", m.Name)
+			return nil, later(http.StatusServiceUnavailable, 2*time.Second, "model %s is being loaded: ask "+
+				"/readyz when it is ready", m.Name)
 		}
 		if gen.acquire() {
 			return gen, nil
@@ -190,7 +191,8 @@ func (a *answer) usage() usage {
 type reads interface {
 	name() string
 	describe() (modelInfo, bool)
-	read(ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool) (*answer, error)
+	read(ctx context.Context, client string, inputs []pref.Input, rewards []string,
+		tokens bool) (*answer, error)
 }
 
 func (m *model) name() string { return m.Name }
@@ -209,14 +211,18 @@ type modelInfo struct {
 func (m *model) describe() (modelInfo, bool) {
 	gen, err := m.current()
 	if err != nil {
-		return modelInfo{ID: m.Name, Object: "model", OwnedBy: "haf", Rewards: []string{}, Activation: raw}, false
+		return modelInfo{ID: m.Name, Object: "model", OwnedBy: "haf", Rewards: []string{},
+			Activation: raw}, false
 	}
 	defer gen.release()
-	return modelInfo{ID: m.Name, Object: "model", Created: gen.loaded.Unix(), OwnedBy: "haf", Rewards: gen.engine.Rewards(), Activation: raw, MaxLength: gen.engine.MaxLength()}, true
+	return modelInfo{ID: m.Name, Object: "model", Created: gen.loaded.Unix(), OwnedBy: "haf",
+		Rewards: gen.engine.Rewards(), Activation: raw, MaxLength: gen.engine.MaxLength()}, true
 }
 
 // read encodes the inputs, has them read with others, and waits for their values or the end of ctx.
-func (m *model) read(ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool) (*answer, error) {
+func (m *model) read(
+	ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool,
+) (*answer, error) {
 	gen, err := m.current()
 	if err != nil {
 		return nil, err
@@ -225,7 +231,8 @@ func (m *model) read(ctx context.Context, client string, inputs []pref.Input, re
 	if len(rewards) == 0 {
 		rewards = gen.engine.Rewards()[:1]
 	}
-	a := &answer{model: m.Name, reward: rewards[0], temperature: m.temperature(), lengths: make([]length, len(inputs))}
+	a := &answer{model: m.Name, reward: rewards[0], temperature: m.temperature(),
+		lengths: make([]length, len(inputs))}
 	items, err := m.encode(ctx, gen.engine, inputs, rewards, tokens)
 	if err != nil {
 		return nil, err
@@ -235,7 +242,8 @@ func (m *model) read(ctx context.Context, client string, inputs []pref.Input, re
 		l.prompt, l.response = it.Len()
 		l.truncated = it.Truncated()
 	}
-	j := &job{client: client, gen: gen, values: make([]pref.Values, len(items)), done: make(chan struct{})}
+	j := &job{client: client, gen: gen, values: make([]pref.Values, len(items)),
+		done: make(chan struct{})}
 	if !m.batcher.queue.push(j, items) {
 		return nil, m.full(items)
 	}
@@ -261,9 +269,11 @@ var errOwnDeadline = errors.New("the client's own deadline")
 func expired(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errOwnDeadline):
-		return refuse(http.StatusRequestTimeout, "the time that %s allows was over before the request was answered: allow more, or send fewer samples", headerTimeout)
+		return refuse(http.StatusRequestTimeout, "the time that %s allows was over before the request "+
+			"was answered: allow more, or send fewer samples", headerTimeout)
 	case errors.Is(cause, context.DeadlineExceeded):
-		return refuse(http.StatusGatewayTimeout, "the server's time for a request was over before it was answered: send fewer samples")
+		return refuse(http.StatusGatewayTimeout, "the server's time for a request was over before it "+
+			"was answered: send fewer samples")
 	default:
 		return cause
 	}
@@ -277,14 +287,18 @@ func (m *model) full(items []pref.Item) *problem {
 		total += prompt + response
 	}
 	if limit := m.batcher.queue.limit; total > limit {
-		return refuse(http.StatusRequestEntityTooLarge, "the request has %d tokens, the server takes up to %d at once: send it in parts", total, limit)
+		return refuse(http.StatusRequestEntityTooLarge, "the request has %d tokens, the server takes up "+
+			"to %d at once: send it in parts", total, limit)
 	}
 	after := m.batcher.wait()
-	return later(http.StatusTooManyRequests, after, "too much is waiting for model %s: try again in %.0f seconds", m.Name, max(after, time.Second).Seconds())
+	return later(http.StatusTooManyRequests, after, "too much is waiting for model %s: try again in "+
+		"%.0f seconds", m.Name, max(after, time.Second).Seconds())
 }
 
 // encode makes items of the inputs, some at a time.
-func (m *model) encode(ctx context.Context, engine Engine, inputs []pref.Input, rewards []string, tokens bool) ([]pref.Item, error) {
+func (m *model) encode(
+	ctx context.Context, engine Engine, inputs []pref.Input, rewards []string, tokens bool,
+) ([]pref.Item, error) {
 	items := make([]pref.Item, len(inputs))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))

@@ -50,7 +50,8 @@ func (b *baseline) UnmarshalJSON(data []byte) error {
 func (s *nativeSample) input() (pref.Input, error) {
 	switch {
 	case s.Messages != nil && (s.Prompt != nil || s.Response != nil):
-		return pref.Input{}, wrong("messages", "messages stands beside prompt or response: want one of the forms")
+		return pref.Input{}, wrong("messages",
+			"messages stands beside prompt or response: want one of the forms")
 	case s.Messages != nil:
 		return chat(s.Messages, "messages")
 	case len(s.Prompt) == 0:
@@ -81,13 +82,15 @@ func decodeNative(body []byte, query url.Values) (*call, error) {
 		samples = []nativeSample{r.nativeSample}
 	case samples == nil:
 		if r.Response != nil || r.Messages != nil {
-			return nil, wrong("responses", "responses stands beside response or messages: want one of the forms")
+			return nil, wrong("responses",
+				"responses stands beside response or messages: want one of the forms")
 		}
 		if len(r.Responses) == 0 {
 			return nil, wrong("responses", "responses is empty: want one or more")
 		}
 		for i := range r.Responses {
-			samples = append(samples, nativeSample{Prompt: r.Prompt, Response: &r.Responses[i], Baseline: r.Baseline})
+			samples = append(samples, nativeSample{Prompt: r.Prompt, Response: &r.Responses[i],
+				Baseline: r.Baseline})
 		}
 	}
 	if slices.Contains(r.Rewards, "") {
@@ -104,7 +107,8 @@ func decodeNative(body []byte, query url.Values) (*call, error) {
 	}
 	switch {
 	case r.Temperature != nil && !compared:
-		return nil, wrong("temperature", "temperature is for probabilities against a baseline, and there is none")
+		return nil, wrong("temperature", "temperature is for probabilities against a baseline, and "+
+			"there is none")
 	case r.Temperature != nil && !(*r.Temperature > 0):
 		return nil, wrong("temperature", "temperature is %g: want more than 0", *r.Temperature)
 	}
@@ -141,7 +145,8 @@ func (c *call) addBaselines(samples []nativeSample) {
 		if !ok {
 			n = len(c.inputs)
 			at[k] = n
-			c.inputs = append(c.inputs, pref.Input{Sample: pref.Sample{Prompt: c.inputs[i].Prompt, Response: b.text}})
+			c.inputs = append(
+				c.inputs, pref.Input{Sample: pref.Sample{Prompt: c.inputs[i].Prompt, Response: b.text}})
 		}
 		b.input = n
 	}
@@ -173,7 +178,8 @@ type nativeItem struct {
 }
 
 func nativeReply(c *call, a *answer, n int, temperature *float64) nativeAnswer {
-	out := nativeAnswer{Object: "list", Model: a.model, Reward: a.reward, Activation: c.activation(), Usage: a.usage(), Data: make([]nativeItem, n)}
+	out := nativeAnswer{Object: "list", Model: a.model, Reward: a.reward, Activation: c.activation(),
+		Usage: a.usage(), Data: make([]nativeItem, n)}
 	if c.baseline != nil {
 		if temperature == nil {
 			temperature = &a.temperature
@@ -182,7 +188,8 @@ func nativeReply(c *call, a *answer, n int, temperature *float64) nativeAnswer {
 	}
 	for i := range out.Data {
 		l := a.lengths[i]
-		item := nativeItem{Index: i, Reward: c.reward(a, i), Rewards: c.wanted(a, i), PromptTokens: l.prompt, ResponseTokens: l.response, Truncated: l.truncated}
+		item := nativeItem{Index: i, Reward: c.reward(a, i), Rewards: c.wanted(a, i),
+			PromptTokens: l.prompt, ResponseTokens: l.response, Truncated: l.truncated}
 		if c.tokens {
 			item.Tokens = a.values[i].Tokens
 		}

@@ -38,7 +38,8 @@ func decodeOpenRLHF(body []byte, query url.Values) (*call, error) {
 		return nil, err
 	}
 	if n := len(r.Prompts.values); n > 0 && n != len(c.inputs) {
-		return nil, wrong("prompts", "there are %d prompts for %d texts in query: want as many, or none", n, len(c.inputs))
+		return nil, wrong("prompts", "there are %d prompts for %d texts in query: want as many, or none",
+			n, len(c.inputs))
 	}
 	for i, p := range r.Prompts.values {
 		if strings.HasPrefix(c.inputs[i].Text, p) {
@@ -47,7 +48,9 @@ func decodeOpenRLHF(body []byte, query url.Values) (*call, error) {
 	}
 	c.reply = func(c *call, a *answer) any {
 		scores := c.scores(a)
-		return openRLHFAnswer{Rewards: scores, Scores: scores, ExtraLogs: map[string][]float64{"haf_" + a.reward: scores}, Model: a.model, Activation: c.activation()}
+		return openRLHFAnswer{Rewards: scores, Scores: scores,
+			ExtraLogs: map[string][]float64{"haf_" + a.reward: scores}, Model: a.model,
+			Activation: c.activation()}
 	}
 	return c, c.address(query)
 }

@@ -44,8 +44,9 @@ func readPage(t *testing.T) string {
 	return string(data)
 }
 
-// TestPage runs the shell examples of docs/reference/http-api.md and wants answers of the form that it shows, and the same rewards where the page
-// has the same: 1.31 is that of the fox that eats mice, whatever the dialect.
+// TestPage runs the shell examples of docs/reference/http-api.md and wants answers of the form that
+// it shows, and the same rewards where the page has the same: 1.31 is that of the fox that eats
+// mice, whatever the dialect.
 func TestPage(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("there is no curl to run the page's examples with")
@@ -54,7 +55,8 @@ func TestPage(t *testing.T) {
 	rewards := scored(t, local, reward.ByScore, samplesOfPage)
 	examples := blocks(readPage(t), "sh")
 	for _, example := range examples {
-		out, err := exec.Command("sh", "-c", strings.ReplaceAll(example[0], pageAddress, url)).CombinedOutput()
+		out, err := exec.Command("sh", "-c", strings.ReplaceAll(example[0], pageAddress,
+			url)).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", example[0], err, out)
 			continue
@@ -104,12 +106,14 @@ func alike(got, want any, reward float64, at string) error {
 		}
 	case float64:
 		g, ok := got.(float64)
-		if !ok || w == 1.31 && !(g-reward < 1e-5 && reward-g < 1e-5) || w == float64(int(w)) && w < 1e9 && g != w {
+		if !ok || w == 1.31 && !(g-reward < 1e-5 && reward-g < 1e-5) || w == float64(int(w)) && w < 1e9 &&
+			g != w {
 			return fmt.Errorf("%s is %v, want a number as %v is (1.31 stands for %v)", at, got, want, reward)
 		}
 	case string:
 		g, ok := got.(string)
-		if prefix, _, id := strings.Cut(w, "-1c2d"); !ok || !(g == w || id && strings.HasPrefix(g, prefix) || w == "1c2d") {
+		if prefix, _, id := strings.Cut(w, "-1c2d"); !ok ||
+			!(g == w || id && strings.HasPrefix(g, prefix) || w == "1c2d") {
 			return fmt.Errorf("%s is %v", at, got)
 		}
 	default:
@@ -127,15 +131,19 @@ func TestPagePython(t *testing.T) {
 	rewards := scored(t, local, reward.ByScore, samplesOfPage)
 	examples := blocks(readPage(t), "python")
 	for _, example := range examples {
-		out, err := exec.Command(python, "-c", strings.ReplaceAll(example[0], pageAddress, url)).CombinedOutput()
+		out, err := exec.Command(python, "-c", strings.ReplaceAll(example[0], pageAddress,
+			url)).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", example[0], err, out)
 			continue
 		}
-		// The last number that is printed is the reward, of the reranked document where it is the better one.
-		fields := strings.FieldsFunc(string(out), func(r rune) bool { return strings.ContainsRune(" []\n", r) })
+		// The last number that is printed is the reward, of the reranked document where it is the better
+		// one.
+		fields := strings.FieldsFunc(string(out),
+			func(r rune) bool { return strings.ContainsRune(" []\n", r) })
 		var r float64
-		if _, err := fmt.Sscan(fields[len(fields)-1], &r); err != nil || !strings.Contains(example[0], "cohere") && (r-rewards[0] > 1e-5 || rewards[0]-r > 1e-5) {
+		if _, err := fmt.Sscan(fields[len(fields)-1], &r); err != nil ||
+			!strings.Contains(example[0], "cohere") && (r-rewards[0] > 1e-5 || rewards[0]-r > 1e-5) {
 			t.Errorf("%s prints %s, want %v", example[0], out, rewards[0])
 		}
 	}

@@ -47,7 +47,8 @@ func problemOf(err error) *problem {
 	if errors.As(err, &p) {
 		return p
 	}
-	return refuse(http.StatusInternalServerError, "the server failed to read the model: its log says why")
+	return refuse(http.StatusInternalServerError,
+		"the server failed to read the model: its log says why")
 }
 
 // kinds are the names of OpenAI's error types by status.
@@ -94,7 +95,8 @@ func (p *problem) write(w http.ResponseWriter) {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	data, err := json.Marshal(v)
 	if err != nil { // a reward that is no number would be one; batcher.go lets none through
-		status, data = http.StatusInternalServerError, []byte(`{"error":{"message":"the reply has no JSON form","type":"internal_error","param":null,"code":500}}`)
+		status, data = http.StatusInternalServerError,
+			[]byte(`{"error":{"message":"the reply has no JSON form","type":"internal_error","param":null,"code":500}}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

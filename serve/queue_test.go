@@ -171,7 +171,8 @@ func TestPick(t *testing.T) {
 	}
 	long()
 	if got := next(); !slices.Equal(got, []int{2, 39}) {
-		t.Errorf("the next batch has items of %v, want the short one, which was passed over, and a long one", got)
+		t.Errorf(
+			"the next batch has items of %v, want the short one, which was passed over, and a long one", got)
 	}
 	if got := next(); !slices.Equal(got, []int{39}) {
 		t.Errorf("the last batch has items of %v, want what is left", got)

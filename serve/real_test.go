@@ -87,18 +87,20 @@ func TestRealModel(t *testing.T) {
 	names := []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized}
 	var mu sync.Mutex
 	var models []*reward.Model
-	source := serve.Source{Name: "demo", Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
-		m, err := reward.Open(device, dir, reward.Options{Positions: 128})
-		if err != nil {
-			return nil, err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		models = append(models, m)
-		former, _ := before.(*reward.Engine)
-		return m.Engine(ctx, reward.EngineOptions{Rewards: names, Before: former})
-	}}
-	s, err := serve.New(serve.Config{Models: []serve.Source{source}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	source := serve.Source{Name: "demo",
+		Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
+			m, err := reward.Open(device, dir, reward.Options{Positions: 128})
+			if err != nil {
+				return nil, err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			models = append(models, m)
+			former, _ := before.(*reward.Engine)
+			return m.Engine(ctx, reward.EngineOptions{Rewards: names, Before: former})
+		}}
+	s, err := serve.New(serve.Config{Models: []serve.Source{source},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +112,8 @@ func TestRealModel(t *testing.T) {
 
 	var samples []pref.Sample
 	for i := range 24 {
-		samples = append(samples, ask(strings.Repeat("what does the fox eat ", 1+i%3), "the fox eats "+strings.Repeat("mice and berries ", i%9)))
+		samples = append(samples, ask(strings.Repeat("what does the fox eat ", 1+i%3), "the fox eats "+
+			strings.Repeat("mice and berries ", i%9)))
 	}
 	local, err := reward.Open(device, dir, reward.Options{Positions: 128})
 	if err != nil {
@@ -143,7 +146,8 @@ func TestRealModel(t *testing.T) {
 				}
 				for i := range got {
 					if math.Abs(got[i]-want[name][i]) > 1e-5 {
-						t.Errorf("client %d: %s of sample %d is %v, an evaluation reads %v", c, name, i, got[i], want[name][i])
+						t.Errorf("client %d: %s of sample %d is %v, an evaluation reads %v", c, name, i, got[i],
+							want[name][i])
 					}
 				}
 			})
@@ -166,14 +170,16 @@ func TestRealModel(t *testing.T) {
 
 	// A text that the trainer has made by the same template has the same reward.
 	const query = `{"query":["<s>what does the fox eat  : the fox eats %s</s>"],"prompts":["<s>what does the fox eat  :"]}`
-	response, err := h.Client().Post(h.URL+"/get_reward", "application/json", strings.NewReader(fmt.Sprintf(query, "")))
+	response, err := h.Client().Post(h.URL+"/get_reward", "application/json",
+		strings.NewReader(fmt.Sprintf(query, "")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	data, _ := io.ReadAll(response.Body)
 	var r float64
-	if _, err := fmt.Sscanf(string(data), `{"rewards":[%g`, &r); err != nil || math.Abs(r-want[reward.ByScore][0]) > 1e-5 {
+	if _, err := fmt.Sscanf(string(data), `{"rewards":[%g`, &r); err != nil ||
+		math.Abs(r-want[reward.ByScore][0]) > 1e-5 {
 		t.Errorf("%s, want %v", data, want[reward.ByScore][0])
 	}
 }

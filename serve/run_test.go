@@ -22,7 +22,9 @@ import (
 )
 
 // post sends a body and returns status, headers and answer.
-func post(ctx context.Context, url, body string, headers ...string) (int, http.Header, string, error) {
+func post(
+	ctx context.Context, url, body string, headers ...string,
+) (int, http.Header, string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, "", err
@@ -66,7 +68,8 @@ func TestBusy(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if code == 429 && (header.Get("Retry-After") == "" || !strings.Contains(body, "too much is waiting")) {
+			if code == 429 && (header.Get("Retry-After") == "" ||
+				!strings.Contains(body, "too much is waiting")) {
 				t.Errorf("refused without saying why or until when: %v %s", header, body)
 			}
 			codes <- code
@@ -74,12 +77,20 @@ func TestBusy(t *testing.T) {
 	}
 	one(0) // is read
 	queue := s.models[0].batcher.queue
-	eventually(t, "the first batch", func() bool { n, _ := queue.waiting(); return n == 0 && s.calls.Load() == 1 })
+	eventually(t, "the first batch", func() bool {
+		n, _ := queue.waiting()
+		return n == 0 &&
+			s.calls.Load() == 1
+	})
 	time.Sleep(20 * time.Millisecond)
 	for i := range 30 {
 		one(1 + i)
 	}
-	eventually(t, "30 requests", func() bool { n, _ := queue.waiting(); return n > 5 && len(codes) > 0 && len(codes)+n+1 == 31 })
+	eventually(t, "30 requests", func() bool {
+		n, _ := queue.waiting()
+		return n > 5 &&
+			len(codes) > 0 && len(codes)+n+1 == 31
+	})
 	close(engine.gate)
 	wg.Wait()
 	close(codes)
@@ -98,7 +109,11 @@ func TestCancelled(t *testing.T) {
 	s, h := start(t, Config{Models: []Source{of("m", engine)}})
 	queue := s.models[0].batcher.queue
 	go post(t.Context(), h.URL+"/v1/reward", sample(0))
-	eventually(t, "the first batch", func() bool { n, _ := queue.waiting(); return n == 0 && s.calls.Load() == 1 })
+	eventually(t, "the first batch", func() bool {
+		n, _ := queue.waiting()
+		return n == 0 &&
+			s.calls.Load() == 1
+	})
 	time.Sleep(20 * time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
@@ -111,16 +126,22 @@ func TestCancelled(t *testing.T) {
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	eventually(t, "the empty queue", func() bool { n, tokens := queue.waiting(); return n == 0 && tokens == 0 })
+	eventually(t, "the empty queue", func() bool {
+		n, tokens := queue.waiting()
+		return n == 0 &&
+			tokens == 0
+	})
 	code, _, body, err := post(t.Context(), h.URL+"/v1/reward", sample(2), "X-Request-Timeout", "0.05")
 	if err != nil || code != 408 || !strings.Contains(body, "X-Request-Timeout allows was over") {
 		t.Errorf("%d %s, %v", code, body, err)
 	}
-	if code, _, body, _ := post(t.Context(), h.URL+"/v1/reward", sample(2), "X-Request-Timeout", "soon"); code != 400 {
+	if code, _, body, _ := post(t.Context(), h.URL+"/v1/reward", sample(2), "X-Request-Timeout",
+		"soon"); code != 400 {
 		t.Errorf("%d %s", code, body)
 	}
 	_, slow := start(t, Config{Models: []Source{of("m", engine)}, Timeout: 50 * time.Millisecond})
-	if code, _, body, err := post(t.Context(), slow.URL+"/v1/reward", sample(2)); err != nil || code != 504 || !strings.Contains(body, "server's time") {
+	if code, _, body, err := post(t.Context(), slow.URL+"/v1/reward", sample(2)); err != nil ||
+		code != 504 || !strings.Contains(body, "server's time") {
 		t.Errorf("%d %s, %v", code, body, err)
 	}
 	close(engine.gate)
@@ -147,7 +168,8 @@ func TestBatchesAreShared(t *testing.T) {
 			if i == 3 {
 				body, code = `{"prompt":"fail the batch","response":"r"}`, 500
 			}
-			if got, _, answer, err := post(t.Context(), h.URL+"/v1/reward", body); err != nil || got != code {
+			if got, _, answer, err := post(t.Context(), h.URL+"/v1/reward", body); err != nil ||
+				got != code {
 				t.Errorf("request %d: %d %s, %v; want %d", i, got, answer, err, code)
 			}
 		})
@@ -191,7 +213,8 @@ func TestReload(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				code, _, body, err := post(t.Context(), h.URL+"/get_reward", fmt.Sprintf(`{"query":["t%d"]}`, i))
+				code, _, body, err := post(t.Context(), h.URL+"/get_reward",
+					fmt.Sprintf(`{"query":["t%d"]}`, i))
 				if err != nil || code != 200 {
 					t.Errorf("%d %s, %v", code, body, err)
 					return
@@ -237,14 +260,15 @@ func TestWatch(t *testing.T) {
 	var stamp atomic.Value
 	stamp.Store("1")
 	var loads, fails atomic.Int64
-	source := Source{Name: "m", Stamp: func() (string, error) { return stamp.Load().(string), nil }, Load: func(context.Context, Engine) (Engine, error) {
-		if stamp.Load() == "broken" {
-			fails.Add(1)
-			return nil, errors.New("broken")
-		}
-		loads.Add(1)
-		return &fake{}, nil
-	}}
+	source := Source{Name: "m", Stamp: func() (string, error) { return stamp.Load().(string), nil },
+		Load: func(context.Context, Engine) (Engine, error) {
+			if stamp.Load() == "broken" {
+				fails.Add(1)
+				return nil, errors.New("broken")
+			}
+			loads.Add(1)
+			return &fake{}, nil
+		}}
 	s, err := New(Config{Models: []Source{source}, Watch: 5 * time.Millisecond, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
@@ -325,16 +349,22 @@ func TestDrain(t *testing.T) {
 }
 
 func TestLoadingFails(t *testing.T) {
-	s, err := New(Config{Models: []Source{{Name: "m", Load: func(context.Context, Engine) (Engine, error) { return nil, errors.New("no weights") }}}, Log: quiet})
+	s, err := New(
+		Config{Models: []Source{
+			{Name: "m", Load: func(context.Context, Engine) (Engine, error) {
+				return nil, errors.New("no weights")
+			}}}, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Run(t.Context(), listen(t), nil); err == nil || !strings.Contains(err.Error(), "no weights") {
+	if err := s.Run(t.Context(), listen(t), nil); err == nil ||
+		!strings.Contains(err.Error(), "no weights") {
 		t.Error(err)
 	}
 	recorded := httptest.NewRecorder()
 	s, _ = New(Config{Models: []Source{of("m", &fake{})}, Log: quiet})
-	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/v1/reward", strings.NewReader(sample(0)))
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/v1/reward",
+		strings.NewReader(sample(0)))
 	s.Handler().ServeHTTP(recorded, r)
 	if recorded.Code != 503 || recorded.Header().Get("Retry-After") == "" {
 		t.Errorf("before it is loaded: %d %s", recorded.Code, recorded.Body)
@@ -359,9 +389,13 @@ func TestLoadingFails(t *testing.T) {
 
 func TestAccess(t *testing.T) {
 	const secret, other = "0123456789abcdef", "fedcba9876543210"
-	_, h := start(t, Config{Models: []Source{of("m", &fake{})}, Tokens: []Token{{"a", secret}, {"b", other}}})
-	for header, code := range map[string]int{"": 401, "Bearer " + secret: 200, "bearer " + other: 200, "Bearer " + secret + "x": 401, "Basic " + secret: 401, secret: 401, "Bearer": 401, "Bearer ": 401} {
-		got, headers, body, err := post(t.Context(), h.URL+"/v1/reward", sample(0), "Authorization", header)
+	_, h := start(t, Config{Models: []Source{of("m", &fake{})},
+		Tokens: []Token{{"a", secret}, {"b", other}}})
+	for header, code := range map[string]int{"": 401, "Bearer " + secret: 200, "bearer " + other: 200,
+		"Bearer " + secret + "x": 401, "Basic " + secret: 401, secret: 401, "Bearer": 401,
+		"Bearer ": 401} {
+		got, headers, body, err := post(t.Context(), h.URL+"/v1/reward", sample(0), "Authorization",
+			header)
 		if err != nil || got != code {
 			t.Errorf("%q: %d, %v; want %d", header, got, err, code)
 		}
@@ -369,7 +403,8 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%q: %v %s", header, headers, body)
 		}
 	}
-	for path, code := range map[string]int{"/healthz": 200, "/readyz": 200, "/health": 200, "/metrics": 401, "/v1/models": 401, "/openapi.json": 401, "/nothing": 401} {
+	for path, code := range map[string]int{"/healthz": 200, "/readyz": 200, "/health": 200,
+		"/metrics": 401, "/v1/models": 401, "/openapi.json": 401, "/nothing": 401} {
 		response, err := http.Get(h.URL + path)
 		if err != nil || response.StatusCode != code {
 			t.Errorf("%s: %v, %v; want %d", path, response, err, code)
@@ -380,8 +415,11 @@ func TestAccess(t *testing.T) {
 	for _, c := range []struct {
 		header, value string
 		code          int
-	}{{"Host", "evil.example", 403}, {"Host", "localhost:80", 200}, {"Host", "[::1]:80", 200}, {"Sec-Fetch-Site", "cross-site", 403}, {"Origin", "http://evil.example", 403}, {"Content-Encoding", "gzip", 415}} {
-		if got, _, body, err := post(t.Context(), h.URL+"/v1/reward", sample(0), c.header, c.value); err != nil || got != c.code {
+	}{{"Host", "evil.example", 403}, {"Host", "localhost:80", 200}, {"Host", "[::1]:80", 200},
+		{"Sec-Fetch-Site", "cross-site", 403}, {"Origin", "http://evil.example", 403},
+		{"Content-Encoding", "gzip", 415}} {
+		if got, _, body, err := post(t.Context(), h.URL+"/v1/reward", sample(0), c.header,
+			c.value); err != nil || got != c.code {
 			t.Errorf("%s: %s: %d %s, %v; want %d", c.header, c.value, got, body, err, c.code)
 		}
 	}
@@ -391,8 +429,11 @@ func TestAccess(t *testing.T) {
 		tokens, open bool
 		ok           bool
 	}{
-		{"127.0.0.1:8080", false, false, true}, {"localhost:1", false, false, true}, {"[::1]:1", false, false, true}, {"127.9.9.9:1", false, false, true},
-		{":8080", false, false, false}, {"0.0.0.0:1", false, false, false}, {"[::]:1", false, false, false}, {"10.0.0.1:1", false, false, false}, {"host.example:1", false, false, false},
+		{"127.0.0.1:8080", false, false, true}, {"localhost:1", false, false, true},
+		{"[::1]:1", false, false, true}, {"127.9.9.9:1", false, false, true},
+		{":8080", false, false, false}, {"0.0.0.0:1", false, false, false},
+		{"[::]:1", false, false, false}, {"10.0.0.1:1", false, false, false},
+		{"host.example:1", false, false, false},
 		{"0.0.0.0:1", true, false, true}, {"0.0.0.0:1", false, true, true}, {"8080", true, true, false},
 	} {
 		if err := CheckAddress(c.addr, c.tokens, c.open); (err == nil) != c.ok {
@@ -413,15 +454,21 @@ func TestTokens(t *testing.T) {
 		}
 		return path
 	}
-	tokens, err := ReadTokens(write("good", "# trainers\nalice 0123456789abcdef\n\nfedcba9876543210\n", 0o600))
-	if err != nil || len(tokens) != 2 || tokens[0] != (Token{"alice", "0123456789abcdef"}) || tokens[1].Value != "fedcba9876543210" {
+	tokens, err := ReadTokens(write("good", "# trainers\nalice 0123456789abcdef\n\nfedcba9876543210\n",
+		0o600))
+	if err != nil || len(tokens) != 2 || tokens[0] != (Token{"alice", "0123456789abcdef"}) ||
+		tokens[1].Value != "fedcba9876543210" {
 		t.Errorf("%v, %v", tokens, err)
 	}
 	for path, says := range map[string]string{
-		write("open", "0123456789abcdef", 0o644): "chmod 600", write("short", "abc", 0o600): "16 bytes or more", write("none", "# x\n", 0o600): "there is none",
-		write("three", "a b 0123456789abcdef", 0o600): "line 1", filepath.Join(dir, "missing"): "no such file",
+		write("open", "0123456789abcdef", 0o644):      "chmod 600",
+		write("short", "abc", 0o600):                  "16 bytes or more",
+		write("none", "# x\n", 0o600):                 "there is none",
+		write("three", "a b 0123456789abcdef", 0o600): "line 1",
+		filepath.Join(dir, "missing"):                 "no such file",
 	} {
-		if _, err := ReadTokens(path); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "0123456789abcdef") {
+		if _, err := ReadTokens(path); err == nil || !strings.Contains(err.Error(), says) ||
+			strings.Contains(err.Error(), "0123456789abcdef") {
 			t.Errorf("%s: %v, want %q", path, err, says)
 		}
 	}
@@ -438,7 +485,10 @@ func TestLogHasNoText(t *testing.T) {
 			return log.Write(p)
 		}), &slog.HandlerOptions{Level: slog.LevelDebug}))
 		_, h := start(t, Config{Models: []Source{of("m", &fake{})}, Log: logger, LogText: asked})
-		for _, body := range []string{`{"prompt":"my secret","response":"r"}`, `{"my secret":1}`, `my secret`, `{"model":"my secret","prompt":"p","response":"r"}`, `{"prompt":"my secret, fail the batch","response":"r"}`, `{"prompt":"p","response":"r","rewards":["my secret"]}`} {
+		for _, body := range []string{`{"prompt":"my secret","response":"r"}`, `{"my secret":1}`,
+			`my secret`, `{"model":"my secret","prompt":"p","response":"r"}`,
+			`{"prompt":"my secret, fail the batch","response":"r"}`,
+			`{"prompt":"p","response":"r","rewards":["my secret"]}`} {
 			if _, _, _, err := post(t.Context(), h.URL+"/v1/reward", body); err != nil {
 				t.Fatal(err)
 			}
@@ -457,7 +507,8 @@ type writer func([]byte) (int, error)
 func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 func TestSlowBody(t *testing.T) {
-	s, err := New(Config{Models: []Source{of("m", &fake{})}, ReadTimeout: 100 * time.Millisecond, Log: quiet})
+	s, err := New(Config{Models: []Source{of("m", &fake{})}, ReadTimeout: 100 * time.Millisecond,
+		Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -499,12 +550,15 @@ func TestParseCombination(t *testing.T) {
 			t.Errorf("%s of 1 and 3 is %v, want %v", how, got, wanted)
 		}
 	}
-	for _, bad := range []string{"", "x", "x=", "x=sum", "x=sum:", "x=best:a", "=sum:a", "x=sum:a,", "x=sum:y*a", "x=sum:NaN*a", "x=sum:.score"} {
+	for _, bad := range []string{"", "x", "x=", "x=sum", "x=sum:", "x=best:a", "=sum:a", "x=sum:a,",
+		"x=sum:y*a", "x=sum:NaN*a", "x=sum:.score"} {
 		if _, err := ParseCombination(bad); err == nil {
 			t.Errorf("%q is read", bad)
 		}
 	}
-	if _, err := New(Config{Models: []Source{of("a", &fake{})}, Combinations: []Combination{{Name: "c", Rule: rewarder.Rule{Name: rewarder.Sum}, Terms: []Term{{Model: "b"}}}}}); err == nil {
+	if _, err := New(Config{Models: []Source{of("a", &fake{})},
+		Combinations: []Combination{{Name: "c", Rule: rewarder.Rule{Name: rewarder.Sum},
+			Terms: []Term{{Model: "b"}}}}}); err == nil {
 		t.Error("a combination of a model that is not there")
 	}
 	if _, err := New(Config{Models: []Source{of("a", &fake{}), of("a", &fake{})}}); err == nil {

@@ -95,13 +95,15 @@ type Server struct {
 
 // New returns a server of the models, none of which is loaded yet: [Server.Run] does that.
 func New(config Config) (*Server, error) {
-	s := &Server{config: config.withDefaults(), keys: newKeyring(config.Tokens), byName: map[string]reads{}, metrics: newMetrics(), origins: http.NewCrossOriginProtection()}
+	s := &Server{config: config.withDefaults(), keys: newKeyring(config.Tokens),
+		byName: map[string]reads{}, metrics: newMetrics(), origins: http.NewCrossOriginProtection()}
 	if len(config.Models) == 0 {
 		return nil, errors.New("serve: there is no model to serve")
 	}
 	add := func(r reads) error {
 		if r.name() == "" || s.byName[r.name()] != nil {
-			return fmt.Errorf("serve: two models are named %q, or one has no name: give each its own, NAME=PATH", r.name())
+			return fmt.Errorf(
+				"serve: two models are named %q, or one has no name: give each its own, NAME=PATH", r.name())
 		}
 		s.served = append(s.served, r)
 		s.byName[r.name()] = r
@@ -140,8 +142,10 @@ func New(config Config) (*Server, error) {
 // after that, or the error that kept it from serving.
 func (s *Server) Run(ctx context.Context, listener net.Listener, certificates *tls.Config) error {
 	server := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: min(10*time.Second, s.config.ReadTimeout), ReadTimeout: s.config.ReadTimeout,
-		WriteTimeout: s.config.ReadTimeout + s.config.Timeout + 20*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: s.Handler(), ReadHeaderTimeout: min(10*time.Second, s.config.ReadTimeout),
+		ReadTimeout:  s.config.ReadTimeout,
+		WriteTimeout: s.config.ReadTimeout + s.config.Timeout + 20*time.Second,
+		IdleTimeout:  2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		TLSConfig: certificates, ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 2)
@@ -172,7 +176,8 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, certificates *t
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Drain)
 	defer cancel()
 	if over := server.Shutdown(drain); over != nil {
-		s.config.Log.Warn("requests were cut off when the server was ended", "after", s.config.Drain, "error", over)
+		s.config.Log.Warn("requests were cut off when the server was ended", "after", s.config.Drain,
+			"error", over)
 		server.Close()
 	}
 	stop()
@@ -240,7 +245,8 @@ func (s *Server) reload(ctx context.Context, m *model) error {
 	result := "ok"
 	if err != nil {
 		result = "failed"
-		s.config.Log.Error("a model could not be loaded anew: the former one is served", "model", m.Name, "error", err)
+		s.config.Log.Error("a model could not be loaded anew: the former one is served", "model", m.Name,
+			"error", err)
 	} else {
 		s.config.Log.Info("model loaded anew", "model", m.Name)
 	}

@@ -27,7 +27,8 @@ type embeddedMeta struct {
 // sglang completes the call of a /classify with text or input_ids. The answer is an object for one
 // text, else a list.
 func (c *call) sglang(in *vllmInputs, query url.Values) error {
-	if in.Input.inputs != nil || in.Messages.values != nil || in.Text.values != nil && in.InputIDs.inputs != nil {
+	if in.Input.inputs != nil || in.Messages.values != nil || in.Text.values != nil &&
+		in.InputIDs.inputs != nil {
 		return wrong("text", "two of input, messages, text and input_ids are given: want one of them")
 	}
 	list := in.Text.list
@@ -49,7 +50,8 @@ func (c *call) sglang(in *vllmInputs, query url.Values) error {
 		id := newID("")
 		out := make([]embedded, len(a.values))
 		for i, r := range c.scores(a) {
-			out[i] = embedded{[]float64{r}, embeddedMeta{id, a.lengths[i].prompt + a.lengths[i].response, a.model, c.activation()}}
+			out[i] = embedded{[]float64{r}, embeddedMeta{id, a.lengths[i].prompt + a.lengths[i].response,
+				a.model, c.activation()}}
 		}
 		if !list {
 			return out[0]
@@ -79,7 +81,8 @@ func decodeEmbeddings(body []byte, query url.Values) (*call, error) {
 		return nil, err
 	}
 	if r.Dimensions != nil && *r.Dimensions != 1 {
-		return nil, wrong("dimensions", "%d dimensions are asked for, a reward has one: leave dimensions out", *r.Dimensions)
+		return nil, wrong("dimensions", "%d dimensions are asked for, a reward has one: leave "+
+			"dimensions out", *r.Dimensions)
 	}
 	vector, err := encoding(r.Format)
 	if err != nil {
@@ -104,7 +107,8 @@ func encoding(format string) (func(float64) any, error) {
 		return func(r float64) any { return []float64{r} }, nil
 	case "base64":
 		return func(r float64) any {
-			return base64.StdEncoding.EncodeToString(binary.LittleEndian.AppendUint32(nil, math.Float32bits(float32(r))))
+			return base64.StdEncoding.EncodeToString(binary.LittleEndian.AppendUint32(nil,
+				math.Float32bits(float32(r))))
 		}, nil
 	default:
 		return nil, wrong("encoding_format", "encoding_format %q is not known: float or base64", format)

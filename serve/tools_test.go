@@ -22,7 +22,8 @@ func TestToolsReachTheTemplate(t *testing.T) {
 			Parts: `{"content":null,"tool_calls":[{"function":{"name":"weather"}}]}`},
 		{Role: pref.Tool, Content: "sunny", Parts: `{"name":"weather"}`},
 	}
-	for name, decode := range map[string]decoder{"classify": decodeClassify, "pooling": decodePooling} {
+	for name, decode := range map[string]decoder{"classify": decodeClassify,
+		"pooling": decodePooling} {
 		c, err := decode([]byte(body), nil)
 		if err != nil {
 			t.Fatal(err)

@@ -45,22 +45,28 @@ func set(data json.RawMessage) bool {
 func (r *vllmRequest) call() (*call, error) {
 	switch {
 	case r.Softmax != nil && *r.Softmax:
-		return nil, wrong("softmax", "softmax over one value is always 1: ask for use_activation (a sigmoid), or for neither")
+		return nil, wrong("softmax", "softmax over one value is always 1: ask for use_activation (a "+
+			"sigmoid), or for neither")
 	case set(r.Template):
-		return nil, wrong("chat_template", "the chat template is the model's own, that of a request is not run: leave it out, or send the text that it makes as input")
+		return nil, wrong("chat_template", "the chat template is the model's own, that of a request is "+
+			"not run: leave it out, or send the text that it makes as input")
 	case r.GenerationPrompt:
-		return nil, wrong("add_generation_prompt", "a reward is that of a whole conversation: leave add_generation_prompt out")
+		return nil, wrong("add_generation_prompt", "a reward is that of a whole conversation: leave "+
+			"add_generation_prompt out")
 	case r.Continue:
-		return nil, wrong("continue_final_message", "a reward is that of a whole conversation: leave continue_final_message out")
+		return nil, wrong("continue_final_message", "a reward is that of a whole conversation: leave "+
+			"continue_final_message out")
 	case r.Truncate != nil && *r.Truncate != -1:
-		return nil, wrong("truncate_prompt_tokens", "inputs are cut by the model's own rule: leave truncate_prompt_tokens out")
+		return nil, wrong("truncate_prompt_tokens", "inputs are cut by the model's own rule: leave "+
+			"truncate_prompt_tokens out")
 	}
 	tools, err := pref.ParseTools(r.Tools, "tools")
 	if err != nil {
 		return nil, wrong("tools", "%v", err)
 	}
 	use := cmp.Or(r.UseActivation, r.Activation)
-	return &call{tools: tools, model: r.Model, loose: true, sigmoid: use != nil && *use, templateArgs: r.TemplateArgs}, nil
+	return &call{tools: tools, model: r.Model, loose: true, sigmoid: use != nil &&
+		*use, templateArgs: r.TemplateArgs}, nil
 }
 
 // vllmInputs are the inputs of /classify, /pooling and /v1/embeddings: text, tokens or a
@@ -122,8 +128,11 @@ type listAnswer[T any] struct {
 	Usage      usage  `json:"usage"`
 }
 
-func newList[T any](prefix string, c *call, a *answer, item func(i int, r float64) T) listAnswer[T] {
-	out := listAnswer[T]{ID: newID(prefix), Object: "list", Created: time.Now().Unix(), Model: a.model, Activation: c.activation(), Usage: a.usage(), Data: make([]T, len(a.values))}
+func newList[T any](
+	prefix string, c *call, a *answer, item func(i int, r float64) T,
+) listAnswer[T] {
+	out := listAnswer[T]{ID: newID(prefix), Object: "list", Created: time.Now().Unix(), Model: a.model,
+		Activation: c.activation(), Usage: a.usage(), Data: make([]T, len(a.values))}
 	for i, r := range c.scores(a) {
 		out.Data[i] = item(i, r)
 	}
@@ -196,7 +205,10 @@ func decodePooling(body []byte, query url.Values) (*call, error) {
 		return nil, err
 	}
 	c.reply = func(c *call, a *answer) any {
-		return newList("pool-", c, a, func(i int, r float64) pooled { return pooled{Index: i, Object: "pooling", Data: vector(r)} })
+		return newList(
+			"pool-", c, a, func(i int, r float64) pooled {
+				return pooled{Index: i, Object: "pooling", Data: vector(r)}
+			})
 	}
 	return c, c.address(query)
 }
@@ -223,7 +235,9 @@ func (d *document) UnmarshalJSON(data []byte) error {
 
 // pair is the input of a query and a document: the prompt of a user, and the response to it.
 func pair(query, document document) pref.Input {
-	return pref.Input{Sample: pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: string(query)}}, Response: string(document)}}
+	return pref.Input{
+		Sample: pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: string(query)}},
+			Response: string(document)}}
 }
 
 type scoredPair struct {
@@ -251,14 +265,17 @@ func decodeScore(body []byte, query url.Values) (*call, error) {
 	if queries == nil && documents == nil {
 		queries, documents = r.Text1.values, r.Text2.values
 	}
-	if len(queries) == 0 || len(documents) == 0 || len(queries) != 1 && len(queries) != len(documents) {
-		return nil, wrong("documents", "there are %d queries and %d documents: want one query, or as many as documents", len(queries), len(documents))
+	if len(queries) == 0 || len(documents) == 0 || len(queries) != 1 &&
+		len(queries) != len(documents) {
+		return nil, wrong("documents", "there are %d queries and %d documents: want one query, or as "+
+			"many as documents", len(queries), len(documents))
 	}
 	for i, d := range documents {
 		c.inputs = append(c.inputs, pair(queries[min(i, len(queries)-1)], d))
 	}
 	c.reply = func(c *call, a *answer) any {
-		return newList("score-", c, a, func(i int, r float64) scoredPair { return scoredPair{Index: i, Object: "score", Score: r} })
+		return newList("score-", c, a,
+			func(i int, r float64) scoredPair { return scoredPair{Index: i, Object: "score", Score: r} })
 	}
 	return c, c.address(query)
 }
@@ -309,11 +326,13 @@ func decodeRerank(body []byte, query url.Values) (*call, error) {
 		c.inputs = append(c.inputs, pair(*r.Query, d))
 	}
 	c.reply = func(c *call, a *answer) any {
-		out := rerankAnswer{ID: newID("rerank-"), Model: a.model, Activation: c.activation(), Usage: a.usage()}
+		out := rerankAnswer{ID: newID("rerank-"), Model: a.model, Activation: c.activation(),
+			Usage: a.usage()}
 		for i, r := range c.scores(a) {
 			out.Results = append(out.Results, reranked{i, documentAnswer{string(documents[i])}, r})
 		}
-		slices.SortStableFunc(out.Results, func(a, b reranked) int { return cmp.Compare(b.Relevance, a.Relevance) })
+		slices.SortStableFunc(out.Results,
+			func(a, b reranked) int { return cmp.Compare(b.Relevance, a.Relevance) })
 		if r.TopN != nil && *r.TopN > 0 {
 			out.Results = out.Results[:min(*r.TopN, len(out.Results))]
 		}

@@ -222,8 +222,7 @@ func TestGGUFReal(t *testing.T) {
 
 func TestGGUFRefused(t *testing.T) {
 	basic := func() map[string]any {
-		return ggufMetadata(t, small(t, "gpt2").Files(), "gpt2",
-			"gpt-2")
+		return ggufMetadata(t, small(t, "gpt2").Files(), "gpt2", "gpt-2")
 	}
 	for name, test := range map[string]struct {
 		change func(m map[string]any)

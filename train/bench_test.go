@@ -88,7 +88,8 @@ func TestFLOPs(t *testing.T) {
 	}
 	baseline := obj
 	baseline.PolicyWeight = 0
-	if got := train.TrainStepFLOPs(model, baseline, batch.Shape); got.Head != 0 || got.Linear != want.Linear-3*2*(read(true)-read(false))*3*h*f {
+	if got := train.TrainStepFLOPs(model, baseline, batch.Shape); got.Head != 0 ||
+		got.Linear != want.Linear-3*2*(read(true)-read(false))*3*h*f {
 		t.Errorf("reward loss only: %+v", got)
 	}
 }

@@ -9,17 +9,18 @@ import (
 
 // A ResourceEstimate says what a run will need, before anything of it is run.
 type ResourceEstimate struct {
-	Groups            int          `json:"groups"` // to train on
-	Comparisons       int          `json:"comparisons"`
-	Valid             int          `json:"valid"` // groups to validate on
-	Packing           string       `json:"packing"`
-	StepStats         string       `json:"step_stats"` // of the first epoch
-	Shapes            []pack.Shape `json:"shapes"`
-	Batches           int          `json:"batches"`            // packed ones of an epoch
-	PackingEfficiency float64      `json:"packing_efficiency"` // share of the positions that hold tokens
-	Steps             int          `json:"steps"`
-	GFLOP             float64      `json:"gflop"` // of matrix products that the training steps need
-	Memory            Memory       `json:"memory"`
+	Groups      int          `json:"groups"` // to train on
+	Comparisons int          `json:"comparisons"`
+	Valid       int          `json:"valid"` // groups to validate on
+	Packing     string       `json:"packing"`
+	StepStats   string       `json:"step_stats"` // of the first epoch
+	Shapes      []pack.Shape `json:"shapes"`
+	Batches     int          `json:"batches"` // packed ones of an epoch
+	// share of the positions that hold tokens
+	PackingEfficiency float64 `json:"packing_efficiency"`
+	Steps             int     `json:"steps"`
+	GFLOP             float64 `json:"gflop"` // of matrix products that the training steps need
+	Memory            Memory  `json:"memory"`
 	// Recompute is the activation checkpointing, chosen or given.
 	Recompute lm.Recompute    `json:"checkpointing"`
 	Reference ReferenceNeeded `json:"reference"`

@@ -13,7 +13,8 @@ import (
 // withoutWeights opens the small stored model without its values.
 func withoutWeights(t *testing.T, change func(*reward.Options)) *reward.Model {
 	t.Helper()
-	opt := reward.Options{NoTokenizer: true, Train: true, Positions: 512, LogitChunk: 64, LoRA: &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "down_proj"}}}
+	opt := reward.Options{NoTokenizer: true, Train: true, Positions: 512, LogitChunk: 64,
+		LoRA: &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "down_proj"}}}
 	if change != nil {
 		change(&opt)
 	}
@@ -27,7 +28,8 @@ func withoutWeights(t *testing.T, change func(*reward.Options)) *reward.Model {
 
 func options() train.Options {
 	return train.Options{
-		Objective: objective.Default(), Optimizer: optim.AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1, Schedule: "linear"},
+		Objective: objective.Default(), Optimizer: optim.AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999,
+			Eps: 1e-5, Clip: 1, Schedule: "linear"},
 		Epochs: 2, Batch: 12, Seed: 9,
 	}
 }
@@ -47,7 +49,8 @@ func TestMemoryStored(t *testing.T) {
 	model := withoutWeights(t, nil)
 	c := model.Config
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	base := c.Vocab*c.Hidden + c.Layers*(2*c.Hidden*q+2*c.Hidden*kv+3*c.Hidden*c.FeedForward+2*c.Hidden) + c.Hidden
+	base := c.Vocab*c.Hidden + c.Layers*(2*c.Hidden*q+2*c.Hidden*kv+3*c.Hidden*c.FeedForward+
+		2*c.Hidden) + c.Hidden
 	if !c.TiedEmbeddings {
 		base += c.Vocab * c.Hidden
 	}
@@ -70,7 +73,9 @@ func TestMemoryStored(t *testing.T) {
 	if all.Adapter != 0 || all.Moments != int64(8*(base+head)) {
 		t.Errorf("all weights trained: %+v", all)
 	}
-	if half := estimate(t, func(o *reward.Options) { o.DType = "bfloat16" }).Memory; half.Weights != int64(2*base+4*head) || half.BF16Upcast == 0 {
+	if half := estimate(
+		t, func(o *reward.Options) { o.DType = "bfloat16" }).Memory; half.Weights != int64(2*base+
+		4*head) || half.BF16Upcast == 0 {
 		t.Errorf("bfloat16: %+v", half)
 	}
 }
@@ -85,7 +90,8 @@ func TestSavedActivations(t *testing.T) {
 	selective, f := saved(lm.RecomputeSelective)
 	c := withoutWeights(t, nil).Config
 	values := 2*c.Hidden + 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + 2*c.FeedForward
-	if want := int64(4 * f.Shapes[0].Positions() * c.Layers * values); len(f.Shapes) != 1 || selective != want {
+	if want := int64(4 * f.Shapes[0].Positions() * c.Layers * values); len(f.Shapes) != 1 ||
+		selective != want {
 		t.Errorf("selective saves %d bytes of %v, want %d", selective, f.Shapes, want)
 	}
 	whole, _ := saved(lm.RecomputeFull)
@@ -112,7 +118,9 @@ func TestFit(t *testing.T) {
 		available int64
 		want      lm.Recompute
 	}{
-		{1 << 40, lm.RecomputeNone}, {none*5/4 + 2, lm.RecomputeNone}, {none*5/4 - 2, lm.RecomputeSelective}, {selective*5/4 - 2, lm.RecomputeFull}, {1, lm.RecomputeFull},
+		{1 << 40, lm.RecomputeNone}, {none*5/4 + 2, lm.RecomputeNone},
+		{none*5/4 - 2, lm.RecomputeSelective}, {selective*5/4 - 2, lm.RecomputeFull},
+		{1, lm.RecomputeFull},
 	} {
 		opt.AvailableMemory = c.available
 		f, err := train.Estimate(model, data, opt)
@@ -121,7 +129,8 @@ func TestFit(t *testing.T) {
 		}
 		opt.AvailableMemory = 0
 		if f.Recompute != c.want || f.Memory.Total() != total(c.want) {
-			t.Errorf("with %d bytes of memory: %q of %d bytes, want %q of %d", c.available, f.Recompute, f.Memory.Total(), c.want, total(c.want))
+			t.Errorf("with %d bytes of memory: %q of %d bytes, want %q of %d", c.available, f.Recompute,
+				f.Memory.Total(), c.want, total(c.want))
 		}
 	}
 }
@@ -130,15 +139,18 @@ func TestFit(t *testing.T) {
 // lower.
 func TestBoundMemory(t *testing.T) {
 	for _, set := range []func(*reward.Options){
-		nil, func(o *reward.Options) { o.LoRA = nil }, func(o *reward.Options) { o.Recompute = lm.RecomputeNone },
+		nil, func(o *reward.Options) { o.LoRA = nil },
+		func(o *reward.Options) { o.Recompute = lm.RecomputeNone },
 	} {
 		model := withoutWeights(t, set)
-		need, bound := estimate(t, set).Memory.Total(), train.BoundMemory(model, options().Objective, 0).Total()
+		need, bound := estimate(t, set).Memory.Total(), train.BoundMemory(model, options().Objective,
+			0).Total()
 		if bound < need {
 			t.Errorf("%d bytes are needed, the bound is %d", need, bound)
 		}
 		if short := train.BoundMemory(model, options().Objective, 16).Total(); short >= bound {
-			t.Errorf("rows of 32 positions are bounded by %d bytes, of %d by %d", short, model.Positions(), bound)
+			t.Errorf("rows of 32 positions are bounded by %d bytes, of %d by %d", short, model.Positions(),
+				bound)
 		}
 	}
 }
@@ -159,13 +171,15 @@ func TestEstimate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.Steps != result.Steps || f.Groups != len(data.Train) || f.Valid != len(data.Valid) {
-		t.Errorf("an estimate of %d steps on %d and %d groups; the run made %d", f.Steps, f.Groups, f.Valid, result.Steps)
+		t.Errorf("an estimate of %d steps on %d and %d groups; the run made %d", f.Steps, f.Groups,
+			f.Valid, result.Steps)
 	}
 	responses := 0
 	for _, g := range append(data.Train, data.Valid...) {
 		responses += len(g.Responses)
 	}
-	if f.Reference.Responses == 0 || f.Reference.Responses > responses || f.Reference.Bytes != 20*int64(f.Reference.Responses) {
+	if f.Reference.Responses == 0 || f.Reference.Responses > responses ||
+		f.Reference.Bytes != 20*int64(f.Reference.Responses) {
 		t.Errorf("reference %+v of %d responses", f.Reference, responses)
 	}
 	opt.MaxSteps = 1

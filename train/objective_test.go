@@ -44,7 +44,10 @@ func TestObjectives(t *testing.T) {
 		"margins and scores": func(h *objective.Hybrid) {
 			h.Reward, h.Policy, h.Center = "margin + 0.5 scaled", "rpo-bwd-kl + rpo-sq-group", 0.01
 		},
-		"ties": func(h *objective.Hybrid) { h.Reward, h.Policy = "rao-kupper + davidson", "dpo-davidson + 0.5 kto-pair" },
+		"ties": func(h *objective.Hybrid) {
+			h.Reward, h.Policy = "rao-kupper + davidson",
+				"dpo-davidson + 0.5 kto-pair"
+		},
 		"ranking": func(h *objective.Hybrid) {
 			h.Reward, h.Policy, h.Explicit = "plackett-luce", "rpo-fwd-kl-group", objective.ExplicitJoint
 		},
@@ -79,7 +82,8 @@ func TestObjectives(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if learned := meta.Objective.LinkScale != h.LinkScale; learned != h.LearnScale || !(meta.Objective.LinkScale > 0) {
+			if learned := meta.Objective.LinkScale != h.LinkScale; learned != h.LearnScale ||
+				!(meta.Objective.LinkScale > 0) {
 				t.Errorf("haf.json has the scale %v, the recipe %v", meta.Objective.LinkScale, h.LinkScale)
 			}
 		})
@@ -107,7 +111,8 @@ func TestSomeMargins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"as it must be", "training comparisons state none; losses that read margins skip them"} {
+	for _, want := range []string{"as it must be", "training comparisons state none; losses that " +
+		"read margins skip them"} {
 		if !slices.ContainsFunc(log, func(line string) bool { return strings.Contains(line, want) }) {
 			t.Errorf("no line has %q: %q", want, log)
 		}
@@ -117,8 +122,12 @@ func TestSomeMargins(t *testing.T) {
 // TestUnstated refuses losses that read what the data does not state.
 func TestUnstated(t *testing.T) {
 	for want, set := range map[string]func(*objective.Hybrid){
-		`no comparison of the data states a margin, but reward "margin"`: func(h *objective.Hybrid) { h.Reward = "margin" },
-		`small:2 states no rewards, but policy "rpo-sq-group"`:           func(h *objective.Hybrid) { h.Policy = "rpo-sq-group" },
+		`no comparison of the data states a margin, but reward "margin"`: func(h *objective.Hybrid) {
+			h.Reward = "margin"
+		},
+		`small:2 states no rewards, but policy "rpo-sq-group"`: func(h *objective.Hybrid) {
+			h.Policy = "rpo-sq-group"
+		},
 	} {
 		h := objective.Default()
 		set(&h)

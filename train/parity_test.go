@@ -129,7 +129,8 @@ func (c *parityCase) optimizer() optim.AdamW {
 func near(t *testing.T, what string, got, want, tolerance float64) float64 {
 	t.Helper()
 	if !(math.Abs(got-want) <= tolerance) {
-		t.Errorf("%s is %.8g, PyTorch has %.8g (difference %.2g, allowed %.2g)", what, got, want, got-want, tolerance)
+		t.Errorf("%s is %.8g, PyTorch has %.8g (difference %.2g, allowed %.2g)", what, got, want,
+			got-want, tolerance)
 	}
 	return math.Abs(got - want)
 }
@@ -238,7 +239,9 @@ func (c *parityCase) compareStep(t *testing.T) {
 
 // compareGradient compares a whole gradient by the norm of its difference, relative to the stored
 // one's.
-func compareGradient(t *testing.T, stored *weights.Tensors, p *reward.Param, gradient *tensors.Tensor) float64 {
+func compareGradient(
+	t *testing.T, stored *weights.Tensors, p *reward.Param, gradient *tensors.Tensor,
+) float64 {
 	t.Helper()
 	name := "grad." + p.Name
 	if strings.HasSuffix(p.Name, lm.LoraA) || strings.HasSuffix(p.Name, lm.LoraB) {
@@ -259,7 +262,8 @@ func compareGradient(t *testing.T, stored *weights.Tensors, p *reward.Param, gra
 		norm += math.Pow(float64(want.Data[i]), 2)
 	}
 	if !(math.Sqrt(difference) <= 1e-4*math.Sqrt(norm)) {
-		t.Errorf("%s: relative difference %.2g, at most 1e-4 is allowed", name, math.Sqrt(difference/norm))
+		t.Errorf("%s: relative difference %.2g, at most 1e-4 is allowed", name,
+			math.Sqrt(difference/norm))
 	}
 	return math.Sqrt(difference / max(norm, 1e-30))
 }

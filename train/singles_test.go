@@ -301,9 +301,9 @@ func gradedData(d *train.Data) {
 	}
 }
 
-// TestSingleObjectives trains on labelled responses, alone and beside pairs, and on graded ones: the
-// first loss is as it must be, the loss falls, the records say what was learned, and a
-// run that was stopped resumes to the same bits.
+// TestSingleObjectives trains on labelled responses, alone and beside pairs, and on graded ones:
+// the first loss is as it must be, the loss falls, the records say what was learned, and a run that
+// was stopped resumes to the same bits.
 func TestSingleObjectives(t *testing.T) {
 	for name, c := range map[string]struct {
 		data           func(*train.Data)

@@ -45,8 +45,8 @@ func newStepOrder(positions int, data Data, opt Options) (*stepOrder, error) {
 	return &s, nil
 }
 
-// sizeWarning says that steps are much larger than asked for, and "" otherwise: a step has one packed
-// batch at least, and short texts put many groups into one.
+// sizeWarning says that steps are much larger than asked for, and "" otherwise: a step has one
+// packed batch at least, and short texts put many groups into one.
 func sizeWarning(stats pack.StepStats, batch, positions int) string {
 	if stats.Mean <= 1.5*float64(batch) {
 		return ""

@@ -246,7 +246,8 @@ func (t *trainer) stepAccuracy(record run.TrainStep) string {
 	case record.Comparisons > 0:
 		return fmt.Sprintf(", accuracy %.2f", choose(record.Accuracy, record.PolicyAccuracy))
 	case labelled > 0:
-		return fmt.Sprintf(", accuracy %.2f", choose(record.Labels.Accuracy, record.Labels.PolicyAccuracy))
+		return fmt.Sprintf(", accuracy %.2f",
+			choose(record.Labels.Accuracy, record.Labels.PolicyAccuracy))
 	}
 	return ""
 }

@@ -222,8 +222,7 @@ func TestHostileFiles(t *testing.T) {
 
 func TestHostileLengths(t *testing.T) {
 	length := func(n uint64) []byte {
-		return append(binary.LittleEndian.AppendUint64(nil, n),
-			"{}"...)
+		return append(binary.LittleEndian.AppendUint64(nil, n), "{}"...)
 	}
 	for name, test := range map[string]struct {
 		file []byte

@@ -63,8 +63,7 @@ func (c *Tensors) difference(second *Tensors) (string, error) {
 		missing []string
 	}{{indexFile, lacks(c, second)}, {singleFile, lacks(second, c)}} {
 		if n := len(side.missing); n > 0 {
-			return fmt.Sprintf("%s lacks %s", side.file, strings.Join(firstOf(side.missing, 3),
-				", ")), nil
+			return fmt.Sprintf("%s lacks %s", side.file, strings.Join(firstOf(side.missing, 3), ", ")), nil
 		}
 	}
 	for _, name := range c.names {

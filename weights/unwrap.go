@@ -68,7 +68,6 @@ func (c *Tensors) unwrap() (*Tensors, error) {
 
 func allBegin(names []string, prefix string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool {
-		return !strings.HasPrefix(name,
-			prefix)
+		return !strings.HasPrefix(name, prefix)
 	})
 }

@@ -75,7 +75,8 @@ func killables() []killable {
 	return []killable{
 		{"train", train, resumed("train", train...), []string{"out/metrics.jsonl", "out/model"}},
 		{"rlhf", rlhf, resumed("rlhf", rlhf...), []string{"out/metrics.jsonl", "out/model"}},
-		{"paper", []string{"paper", "grid.toml", "-only", "main", "-out", "out"}, nil, []string{"out/page/results.jsonl"}},
+		{"paper", []string{"paper", "grid.toml", "-only", "main", "-out", "out"}, nil,
+			[]string{"out/page/results.jsonl"}},
 		{"merge", merge, done("out", merge...), []string{"out"}},
 		{"export", export, done("out", export...), []string{"out"}},
 		{"generate", generate, done("out", generate...), []string{"out"}},
@@ -150,7 +151,8 @@ func newChaos(t *testing.T, random *rand.Rand) *chaos {
 		c.write(name, section(t, script, name))
 	}
 	for _, command := range []string{
-		"train tiny.toml -out run", "train tiny.toml -out gold -set train.seed=3", "train tiny.toml -out rm",
+		"train tiny.toml -out run", "train tiny.toml -out gold -set train.seed=3",
+		"train tiny.toml -out rm",
 		"generate run -prompts test.jsonl -limit 5 -n 2 -max-tokens 8 -out samples.jsonl",
 		"generate gold -prompts test.jsonl -limit 5 -n 2 -max-tokens 8 -seed 9 -out other.jsonl",
 	} {
@@ -254,18 +256,19 @@ func (c *chaos) result(k killable) string {
 	c.t.Helper()
 	var all strings.Builder
 	for _, name := range k.outputs {
-		err := filepath.WalkDir(filepath.Join(c.dir, name), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+		err := filepath.WalkDir(filepath.Join(c.dir, name),
+			func(path string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return err
+				}
+				data, err := os.ReadFile(path)
+				rel, _ := filepath.Rel(c.dir, path)
+				if data = clock.ReplaceAll(data, nil); len(data) > 4000 {
+					data = fmt.Appendf(nil, "%d bytes of SHA-256 %x", len(data), sha256.Sum256(data))
+				}
+				fmt.Fprintf(&all, "%s: %s\n", rel, data)
 				return err
-			}
-			data, err := os.ReadFile(path)
-			rel, _ := filepath.Rel(c.dir, path)
-			if data = clock.ReplaceAll(data, nil); len(data) > 4000 {
-				data = fmt.Appendf(nil, "%d bytes of SHA-256 %x", len(data), sha256.Sum256(data))
-			}
-			fmt.Fprintf(&all, "%s: %s\n", rel, data)
-			return err
-		})
+			})
 		if err != nil {
 			c.t.Errorf("%s: %v", k.name, err)
 		}

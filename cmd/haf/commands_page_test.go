@@ -63,7 +63,8 @@ that may be repeated is marked "repeatable". The meaning of exit codes: [exit co
 	b.WriteString("\n## Flags of every verb\n\n")
 	writeFlags(&b, root.Flags)
 	for _, verb := range root.Children {
-		fmt.Fprintf(&b, "\n## haf %s\n\n%s\n\n```text\nhaf %s\n```\n", verb.Name, verb.Help, verb.Summary())
+		fmt.Fprintf(&b, "\n## haf %s\n\n%s\n\n```text\nhaf %s\n```\n", verb.Name, verb.Help,
+			verb.Summary())
 		if len(verb.Positional) > 0 {
 			b.WriteString("\n| argument | what |\n|---|---|\n")
 			for _, p := range verb.Positional {

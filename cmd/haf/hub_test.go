@@ -93,7 +93,8 @@ func stopFetch(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command(program, args[1:]...)
 	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &stderr
 	cmd.Env = os.Environ()
-	for _, name := range []string{"HAF_DEVICE", "XDG_CACHE_HOME", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"} {
+	for _, name := range []string{"HAF_DEVICE", "XDG_CACHE_HOME", "HF_HOME", "HF_ENDPOINT",
+		"HF_HUB_OFFLINE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(cmd.Start())
@@ -108,7 +109,8 @@ func stopFetch(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(os.WriteFile(ts.MkAbs("stderr"), stderr.Bytes(), 0o644))
 			return
 		case <-time.After(5 * time.Millisecond):
-			parts, err := filepath.Glob(filepath.Join(ts.Getenv("HF_HOME"), "hub", "*", "blobs", "*.incomplete"))
+			parts, err := filepath.Glob(filepath.Join(ts.Getenv("HF_HOME"), "hub", "*", "blobs",
+				"*.incomplete"))
 			ts.Check(err)
 			if !signalled && len(parts) > 0 {
 				if info, err := os.Stat(parts[0]); err == nil && info.Size() > 10_000 { // of the weights

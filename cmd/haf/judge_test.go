@@ -33,7 +33,9 @@ func TestJudgeGoesOn(t *testing.T) {
 		if text := body.Messages[1].Content; strings.Index(text, "good") < strings.Index(text, "bad") {
 			answer = "Ranking: A > B"
 		}
-		fmt.Fprintf(w, `{"choices": [{"message": {"role": "assistant", "content": %q}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 10, "completion_tokens": 3}}`, answer)
+		fmt.Fprintf(
+			w,
+			`{"choices": [{"message": {"role": "assistant", "content": %q}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 10, "completion_tokens": 3}}`, answer)
 	}))
 	defer server.Close()
 	dir := t.TempDir()
@@ -54,14 +56,17 @@ func TestJudgeGoesOn(t *testing.T) {
 		asked.Store(0)
 		most.Store(may)
 		var o, e bytes.Buffer
-		code = execute([]string{"judge", one, two, "-url", server.URL + "/v1", "-remote-model", "m", "-concurrency", "1", "-out", filepath.Join(dir, out)}, &o, &e)
+		code = execute([]string{"judge", one, two, "-url", server.URL + "/v1", "-remote-model", "m",
+			"-concurrency", "1", "-out", filepath.Join(dir, out)}, &o, &e)
 		return code, o.String(), e.String()
 	}
 	code, whole, stderr := judge("whole.jsonl", 2*prompts)
 	if code != exitDone || asked.Load() != 2*prompts || !strings.Contains(whole, "win rate 1.0000") {
 		t.Fatalf("code %d, asked %d times\n%s%s", code, asked.Load(), whole, stderr)
 	}
-	if code, _, stderr = judge("half.jsonl", 5); code != exitFailed || !strings.Contains(stderr, "the budget is spent") || !strings.Contains(stderr, "run the same command again to resume") {
+	if code, _, stderr = judge("half.jsonl", 5); code != exitFailed ||
+		!strings.Contains(stderr, "the budget is spent") ||
+		!strings.Contains(stderr, "run the same command again to resume") {
 		t.Fatalf("code %d: %s", code, stderr)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "half.jsonl")); err == nil {
@@ -69,7 +74,8 @@ func TestJudgeGoesOn(t *testing.T) {
 	}
 	code, stdout, stderr := judge("half.jsonl", 2*prompts)
 	if code != exitDone || asked.Load() != 2*prompts-5 || stdout != whole {
-		t.Errorf("code %d, asked %d times, wanted %d\n%s%s", code, asked.Load(), 2*prompts-5, stdout, stderr)
+		t.Errorf("code %d, asked %d times, wanted %d\n%s%s", code, asked.Load(), 2*prompts-5, stdout,
+			stderr)
 	}
 	read := func(name string) string {
 		data, err := os.ReadFile(filepath.Join(dir, name))
@@ -82,10 +88,12 @@ func TestJudgeGoesOn(t *testing.T) {
 		t.Errorf("resumed:\n%s\nnever stopped:\n%s", read("half.jsonl"), read("whole.jsonl"))
 	}
 	// Other outputs are other work.
-	if err := os.WriteFile(filepath.Join(dir, "torn.jsonl.part"), []byte(`{"settings":{"judge":"x"}}`+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "torn.jsonl.part"),
+		[]byte(`{"settings":{"judge":"x"}}`+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr = judge("torn.jsonl", 2*prompts); code != exitFailed || !strings.Contains(stderr, "begun with other settings") || asked.Load() != 0 {
+	if code, _, stderr = judge("torn.jsonl", 2*prompts); code != exitFailed ||
+		!strings.Contains(stderr, "begun with other settings") || asked.Load() != 0 {
 		t.Errorf("code %d, asked %d times: %s", code, asked.Load(), stderr)
 	}
 }

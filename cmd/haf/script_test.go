@@ -52,8 +52,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "flip": flip, "interrupt": interrupt, "clean": clean,
-			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase, "lines": countLines, "serving": serving, "signalled": signalled,
+			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "flip": flip,
+			"interrupt": interrupt, "clean": clean,
+			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase, "lines": countLines,
+			"serving": serving, "signalled": signalled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -186,7 +188,8 @@ func near(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func numbers(text string) (out []float64) {
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n,:[]{}", r) }) {
+	for _, word := range strings.FieldsFunc(text,
+		func(r rune) bool { return strings.ContainsRune(" \t\n,:[]{}", r) }) {
 		if x, err := strconv.ParseFloat(word, 64); err == nil {
 			out = append(out, x)
 		}
@@ -205,7 +208,8 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	var stderr bytes.Buffer
 	cmd := exec.Command(program, args[2:]...)
 	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &stderr
-	cmd.Env = append(os.Environ(), "HAF_DEVICE=go", "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "SOURCE_DATE_EPOCH="+ts.Getenv("SOURCE_DATE_EPOCH"))
+	cmd.Env = append(os.Environ(), "HAF_DEVICE=go", "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"),
+		"SOURCE_DATE_EPOCH="+ts.Getenv("SOURCE_DATE_EPOCH"))
 	ts.Check(cmd.Start())
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()

@@ -49,9 +49,11 @@ func serving(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	program, err := exec.LookPath("haf")
 	ts.Check(err)
-	s := &served{cmd: exec.Command(program, append([]string{"serve", "-addr", "127.0.0.1:0"}, args...)...), done: make(chan error, 1)}
+	s := &served{cmd: exec.Command(program, append([]string{"serve", "-addr", "127.0.0.1:0"},
+		args...)...), done: make(chan error, 1)}
 	s.cmd.Dir, s.cmd.Stderr = ts.MkAbs("."), &s.stderr
-	s.cmd.Env = append(os.Environ(), "HAF_DEVICE=go", "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "HAF_TOKENS="+ts.Getenv("HAF_TOKENS"))
+	s.cmd.Env = append(os.Environ(), "HAF_DEVICE=go", "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"),
+		"HAF_TOKENS="+ts.Getenv("HAF_TOKENS"))
 	out, err := s.cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(s.cmd.Start())

@@ -40,7 +40,8 @@ func TestSoak(t *testing.T) {
 	for worker := range 4 {
 		wg.Go(func() { s.goodClient(ctx, worker) })
 	}
-	for _, work := range []func(context.Context, *rand.Rand){s.dialects, s.dialects, s.vanish, s.slow, s.garbage, s.oversized, s.stranger, s.burst} {
+	for _, work := range []func(context.Context, *rand.Rand){s.dialects, s.dialects, s.vanish, s.slow,
+		s.garbage, s.oversized, s.stranger, s.burst} {
 		seed := rand.Uint64()
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(seed, 1))
@@ -119,7 +120,8 @@ func startSoak(t *testing.T) *soak {
 	var lines bytes.Buffer
 	for i := range 64 {
 		prompt := strings.TrimSpace(strings.Repeat("what does the fox eat ", 1+i/4%3))
-		sample := pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: prompt}}, Response: strings.TrimSpace("the fox eats " + strings.Repeat("mice and berries ", i%11))}
+		sample := pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: prompt}},
+			Response: strings.TrimSpace("the fox eats " + strings.Repeat("mice and berries ", i%11))}
 		s.samples = append(s.samples, sample)
 		s.texts = append(s.texts, "<s>"+prompt+" : "+sample.Response+"</s>")
 		line, err := json.Marshal(sample)
@@ -139,7 +141,9 @@ func startSoak(t *testing.T) *soak {
 		s.want = append(s.want, scored.Reward)
 	}
 
-	s.cmd = exec.Command(program, "serve", "run", "-addr", "127.0.0.1:0", "-max-length", "64", "-tokens-per-batch", "256", "-max-queue", "4000", "-read-timeout", "2s", "-max-body", strconv.Itoa(soakMaxBody), "-log", "warn")
+	s.cmd = exec.Command(program, "serve", "run", "-addr", "127.0.0.1:0", "-max-length", "64",
+		"-tokens-per-batch", "256", "-max-queue", "4000", "-read-timeout", "2s", "-max-body",
+		strconv.Itoa(soakMaxBody), "-log", "warn")
 	s.cmd.Dir, s.cmd.Stderr = dir, s.stderr
 	s.cmd.Env = append(os.Environ(), "HAF_TOKENS=soak "+soakToken)
 	out, err := s.cmd.StdoutPipe()
@@ -227,10 +231,12 @@ func (s *soak) finish(memory []float64) {
 		}
 		s.t.Error(f)
 	}
-	if s.counts["good client: answered"] == 0 || s.counts["dialect: 200"] == 0 || s.counts["burst: 429"] == 0 {
+	if s.counts["good client: answered"] == 0 || s.counts["dialect: 200"] == 0 ||
+		s.counts["burst: 429"] == 0 {
 		s.t.Error("the load did not do what it was to do: nobody was answered, or nothing was too much")
 	}
-	if log := s.stderr.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "panic") {
+	if log := s.stderr.String(); strings.Contains(log, "level=ERROR") ||
+		strings.Contains(log, "panic") {
 		s.t.Errorf("the server's log: %.2000s", log)
 	}
 	// The first quarter warms up: buffers, the heap's size, the second model of the first reloads.

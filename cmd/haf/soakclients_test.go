@@ -69,7 +69,9 @@ func (s *soak) compare(client string, r float64, i int) {
 }
 
 // post sends a body; an answer that is no success must say why, and 429 when to come again.
-func (s *soak) post(ctx context.Context, client, path string, body []byte, token string) (int, []byte) {
+func (s *soak) post(
+	ctx context.Context, client, path string, body []byte, token string,
+) (int, []byte) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path, bytes.NewReader(body))
 	if err != nil {
 		s.fail("%s: %v", client, err)
@@ -160,8 +162,10 @@ func (s *soak) vanish(ctx context.Context, random *rand.Rand) {
 		return
 	}
 	defer conn.Close()
-	body := fmt.Sprintf(`{"prompt":"what does the fox eat","responses":[%s"x"]}`, strings.Repeat(`"the fox eats mice",`, 20))
-	request := fmt.Sprintf("POST /v1/reward HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", soakToken, len(body), body)
+	body := fmt.Sprintf(`{"prompt":"what does the fox eat","responses":[%s"x"]}`,
+		strings.Repeat(`"the fox eats mice",`, 20))
+	request := fmt.Sprintf("POST /v1/reward HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+
+		"%s\r\nContent-Length: %d\r\n\r\n%s", soakToken, len(body), body)
 	if random.IntN(2) == 0 {
 		request = request[:random.IntN(len(request))]
 	}
@@ -178,7 +182,8 @@ func (s *soak) slow(ctx context.Context, random *rand.Rand) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	fmt.Fprintf(conn, "POST /v1/reward HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\n\r\n", soakToken)
+	fmt.Fprintf(conn, "POST /v1/reward HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+
+		"%s\r\nContent-Length: 1000\r\n\r\n", soakToken)
 	go func() {
 		for {
 			if _, err := io.WriteString(conn, "{"); err != nil {
@@ -191,7 +196,8 @@ func (s *soak) slow(ctx context.Context, random *rand.Rand) {
 	if ctx.Err() != nil {
 		return
 	}
-	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 408")) || !bytes.Contains(answer, []byte(`"message"`)) {
+	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 408")) ||
+		!bytes.Contains(answer, []byte(`"message"`)) {
 		s.fail("slow body: answered %q, want 408 with a reason", answer)
 	}
 	s.count("slow body: 408")
@@ -206,7 +212,8 @@ func (s *soak) garbage(ctx context.Context, random *rand.Rand) {
 	if random.IntN(4) == 0 {
 		body = []byte(strings.Repeat(`{"prompt":[`, 500+random.IntN(20000)))
 	}
-	path := []string{"/v1/reward", "/get_reward", "/classify", "/rerank", "/nothing", "/v1/embeddings", "/score", "/remote_rm"}[random.IntN(8)]
+	path := []string{"/v1/reward", "/get_reward", "/classify", "/rerank", "/nothing", "/v1/embeddings",
+		"/score", "/remote_rm"}[random.IntN(8)]
 	if code, _ := s.post(ctx, "garbage", path, body, soakToken); code == http.StatusOK {
 		s.fail("garbage %q was answered", body)
 	}
@@ -233,7 +240,8 @@ func (s *soak) oversized(ctx context.Context, random *rand.Rand) {
 
 // stranger has no token.
 func (s *soak) stranger(ctx context.Context, random *rand.Rand) {
-	if code, _ := s.post(ctx, "stranger", "/v1/reward", []byte(`{"prompt":"p","response":"r"}`), "soak-0123456789abcdeX"); code != http.StatusUnauthorized && code != 0 {
+	if code, _ := s.post(ctx, "stranger", "/v1/reward", []byte(`{"prompt":"p","response":"r"}`),
+		"soak-0123456789abcdeX"); code != http.StatusUnauthorized && code != 0 {
 		s.fail("a stranger was answered %d", code)
 	}
 	pause(ctx, 50*time.Millisecond)

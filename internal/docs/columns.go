@@ -12,19 +12,23 @@ import (
 	"unicode/utf8"
 )
 
-// narrow are the packages whose Go lines are at most 100 columns, a tab counted as one, but for
-// literals in backquotes, which cannot be wrapped. Add a package here once it is wrapped.
-var narrow = []string{"internal/docs", "internal/jinja", "pack", "tokenizer", "weights"}
+// wide are the packages in which some Go lines are longer than 100 columns, a tab counted as one.
+// Literals in backquotes, which cannot be wrapped, do not count. Remove a package here once it is
+// wrapped.
+var wide = []string{
+	".", "backend", "chat", "cmd/haf", "encode", "hub", "internal/splits", "lm", "objective", "paper",
+	"pref", "recipe", "report", "reward", "rlhf", "serve", "tokenizer/testdata",
+}
 
-// checkGo wants the lines of the narrow packages to be at most 100 columns.
+// checkGo wants the lines of all packages but the wide ones to be at most 100 columns.
 func checkGo(root string) ([]problem, error) {
-	wide, err := wideLines(root)
+	lines, err := wideLines(root)
 	if err != nil {
 		return nil, err
 	}
 	var problems []problem
-	for _, p := range wide {
-		if slices.Contains(narrow, path.Dir(p.file)) {
+	for _, p := range lines {
+		if !slices.Contains(wide, path.Dir(p.file)) {
 			problems = append(problems, p)
 		}
 	}

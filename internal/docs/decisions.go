@@ -40,8 +40,7 @@ that has moved since.
 		name := filepath.Base(file)
 		title, status := decisionTitle.FindSubmatch(text), decisionStatus.FindSubmatch(text)
 		if title == nil || status == nil || !strings.HasPrefix(name, string(title[1])+"-") {
-			return "", fmt.Errorf(`%s: want a title "# %s: …" and a line "**Status.** …."`,
-				name, name[:4])
+			return "", fmt.Errorf(`%s: want a title "# %s: …" and a line "**Status.** …."`, name, name[:4])
 		}
 		fmt.Fprintf(&b, "| [%s](%s) | %s | %s |\n", title[1], name, title[2], status[1])
 	}

@@ -33,7 +33,8 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(data)
-	for _, want := range []string{"| 128 | 1.00 |", "| 256 | 4.00 | 2.00 | 200 | 1.00 |", "| 1000 | 990 | 0.10 | 0.30 | 0.10 |", "Of the reduced form"} {
+	for _, want := range []string{"| 128 | 1.00 |", "| 256 | 4.00 | 2.00 | 200 | 1.00 |",
+		"| 1000 | 990 | 0.10 | 0.30 | 0.10 |", "Of the reduced form"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -41,7 +42,8 @@ func TestPage(t *testing.T) {
 	if strings.Contains(text, "900") || strings.Contains(text, "700") {
 		t.Errorf("results that no longer hold in\n%s", text)
 	}
-	if svg, err := os.ReadFile(filepath.Join(dir, "growth.svg")); err != nil || !strings.Contains(string(svg), "</svg>") {
+	if svg, err := os.ReadFile(filepath.Join(dir, "growth.svg")); err != nil ||
+		!strings.Contains(string(svg), "</svg>") {
 		t.Errorf("no plot: %v", err)
 	}
 }
@@ -76,7 +78,8 @@ func TestMaterial(t *testing.T) {
 	if p.Run.Groups != 5 {
 		t.Errorf("%d of 5 pairs have at most 48 tokens", p.Run.Groups)
 	}
-	if per := p.Run.PackingEfficiency * float64(p.Run.Shapes[0].Positions()) / 5; per < 60 || per > 72 {
+	if per := p.Run.PackingEfficiency * float64(p.Run.Shapes[0].Positions()) / 5; per < 60 ||
+		per > 72 {
 		t.Errorf("%.0f tokens a pair, want nearly 72", per)
 	}
 	if path, err = made.varied(4000); err != nil {

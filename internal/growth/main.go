@@ -27,13 +27,19 @@ func run(ctx context.Context, args []string) error {
 	s := &study{scale: full}
 	reduced, drawOnly := false, false
 	flags.StringVar(&s.haf, "haf", "bin/haf", "the program")
-	flags.StringVar(&s.model, "model", "", "folder of the model: its sizes, tokenizer and, where depth does not vary, its weights")
+	flags.StringVar(&s.model, "model", "", "folder of the model: its sizes, tokenizer and, where "+
+		"depth does not vary, its weights")
 	flags.StringVar(&s.data, "data", "", "preferences whose texts the pairs are made of")
-	flags.StringVar(&s.dir, "work", "", "folder for models and pairs; empty: a temporary one, removed at the end")
-	flags.StringVar(&s.results, "results", "docs/dev/growth.jsonl", "results, a line each; new ones are added")
-	page := flags.String("page", "docs/dev/growth.md", "page; its plot lies beside it, with the ending .svg")
-	flags.BoolVar(&reduced, "reduced", false, "fewer and smaller cases, on a model of four layers: shows that it works")
-	flags.BoolVar(&drawOnly, "draw", false, "make the page of the results that are there, measure nothing")
+	flags.StringVar(&s.dir, "work", "", "folder for models and pairs; empty: a temporary one, "+
+		"removed at the end")
+	flags.StringVar(&s.results, "results", "docs/dev/growth.jsonl",
+		"results, a line each; new ones are added")
+	page := flags.String("page", "docs/dev/growth.md", "page; its plot lies beside it, with the "+
+		"ending .svg")
+	flags.BoolVar(&reduced, "reduced", false, "fewer and smaller cases, on a model of four layers: "+
+		"shows that it works")
+	flags.BoolVar(&drawOnly, "draw", false,
+		"make the page of the results that are there, measure nothing")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -33,7 +33,8 @@ func (s *study) madeModel(layers int) (string, error) {
 	}
 	c.Layers = layers
 	if c.Windowed != nil {
-		return "", fmt.Errorf("%s: its layers have windows of their own; give a model whose layers are alike", s.model)
+		return "", fmt.Errorf(
+			"%s: its layers have windows of their own; give a model whose layers are alike", s.model)
 	}
 	config, err := c.Marshal(c.CausalClass())
 	if err != nil {
@@ -42,7 +43,8 @@ func (s *study) madeModel(layers int) (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o644); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"} {
+	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+		"chat_template.jinja"} {
 		data, err := os.ReadFile(filepath.Join(s.model, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -54,7 +56,8 @@ func (s *study) madeModel(layers int) (string, error) {
 			return "", err
 		}
 	}
-	return dir, weights.Write(dir, weights.Sources(lm.Init(c, rand.New(rand.NewPCG(1, uint64(layers))))...), weights.WriteOptions{})
+	return dir, weights.Write(dir,
+		weights.Sources(lm.Init(c, rand.New(rand.NewPCG(1, uint64(layers))))...), weights.WriteOptions{})
 }
 
 // texts is what pairs are made of.

@@ -47,22 +47,29 @@ func writePage(path string, results []result) error {
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n", s.title)
 		if rows[0].Scale != full.name {
-			b.WriteString("Of the reduced form, on a small model and beside other work: it shows that the measurement works, no more.\n\n")
+			b.WriteString("Of the reduced form, on a small model and beside other work: it shows that the " +
+				"measurement works, no more.\n\n")
 		}
 		if s.name == "pairs" {
-			b.WriteString("| pairs | kept | read, s | tokenize, s | pack, s | exponent | live after reading, MB | after tokenizing, MB | peak, MB |\n|---|---|---|---|---|---|---|---|---|\n")
+			b.WriteString("| pairs | kept | read, s | tokenize, s | pack, s | exponent | live after " +
+				"reading, MB | after tokenizing, MB | peak, MB |\n|---|---|---|---|---|---|---|---|---|\n")
 		} else {
-			fmt.Fprintf(&b, "| %s | s a step | exponent | peak, MB | exponent | real tokens | GFLOP a pair |\n|---|---|---|---|---|---|---|\n", s.x)
+			fmt.Fprintf(&b, "| %s | s a step | exponent | peak, MB | exponent | real tokens | GFLOP a pair "+
+				"|\n|---|---|---|---|---|---|---|\n", s.x)
 		}
 		for i, r := range rows {
 			times, memory := "", ""
 			if i > 0 {
-				times, memory = exponent(rows[i-1], r, func(r result) float64 { return r.Seconds }), exponent(rows[i-1], r, func(r result) float64 { return r.PeakMB })
+				times, memory = exponent(rows[i-1], r, func(r result) float64 { return r.Seconds }),
+					exponent(rows[i-1], r, func(r result) float64 { return r.PeakMB })
 			}
 			if e := r.Bench.Reading; e != nil {
-				fmt.Fprintf(&b, "| %d | %d | %.2f | %.2f | %.2f | %s | %.1f | %.1f | %.0f |\n", r.X, e.Pairs, e.Read, e.Encode, e.Pack, times, float64(e.ReadBytes)/1e6, float64(e.EncodeBytes)/1e6, r.PeakMB)
+				fmt.Fprintf(&b, "| %d | %d | %.2f | %.2f | %.2f | %s | %.1f | %.1f | %.0f |\n", r.X, e.Pairs,
+					e.Read, e.Encode, e.Pack, times, float64(e.ReadBytes)/1e6, float64(e.EncodeBytes)/1e6,
+					r.PeakMB)
 			} else {
-				fmt.Fprintf(&b, "| %d | %.2f | %s | %.0f | %s | %.1f %% | %.1f |\n", r.X, r.Seconds, times, r.PeakMB, memory, 100*r.Bench.PackingEfficiency, r.Bench.GFLOP)
+				fmt.Fprintf(&b, "| %d | %.2f | %s | %.0f | %s | %.1f %% | %.1f |\n", r.X, r.Seconds, times,
+					r.PeakMB, memory, 100*r.Bench.PackingEfficiency, r.Bench.GFLOP)
 			}
 		}
 		fmt.Fprintf(&b, "\nMeasured %s, %s.\n", rows[0].Date, cmp.Or(rows[0].Bench.Device, "no device"))
@@ -107,7 +114,8 @@ func draws(results []result) ([]byte, error) {
 	for i, what := range []struct {
 		title string
 		y     func(result) float64
-	}{{"seconds", func(r result) float64 { return r.Seconds }}, {"peak memory, MB", func(r result) float64 { return r.PeakMB }}} {
+	}{{"seconds", func(r result) float64 { return r.Seconds }},
+		{"peak memory, MB", func(r result) float64 { return r.PeakMB }}} {
 		for _, s := range columns {
 			p := plot.New()
 			p.X.Label.Text, p.Y.Label.Text = s.x, what.title
@@ -132,7 +140,8 @@ func draws(results []result) ([]byte, error) {
 	}
 	const side = 7 * vg.Centimeter
 	canvas := vgsvg.New(side*vg.Length(len(columns)), 2*side)
-	tiles := draw.Tiles{Rows: 2, Cols: len(columns), PadX: 3 * vg.Millimeter, PadY: 3 * vg.Millimeter, PadTop: 2 * vg.Millimeter, PadRight: 4 * vg.Millimeter}
+	tiles := draw.Tiles{Rows: 2, Cols: len(columns), PadX: 3 * vg.Millimeter, PadY: 3 * vg.Millimeter,
+		PadTop: 2 * vg.Millimeter, PadRight: 4 * vg.Millimeter}
 	for i, line := range plot.Align(rows, tiles, draw.New(canvas)) {
 		for j, place := range line {
 			rows[i][j].Draw(place)

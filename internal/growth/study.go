@@ -31,7 +31,8 @@ type scale struct {
 
 var (
 	full = scale{
-		name: "full", lengths: []int{128, 256, 512, 1024, 2048}, positions: 3072, ranks: []int{8, 16, 64, 128},
+		name: "full", lengths: []int{128, 256, 512, 1024, 2048}, positions: 3072,
+		ranks:  []int{8, 16, 64, 128},
 		depths: []int{2, 4, 8, 16}, pairs: []int{1000, 10_000, 100_000}, steps: 4,
 	}
 	small = scale{
@@ -89,14 +90,16 @@ func (s *study) measure(ctx context.Context) error {
 			return err
 		}
 		err = s.one(ctx, "length", length, "hybrid", model, data, pairs, "-batch", strconv.Itoa(inBatch),
-			"-set", fmt.Sprintf("model.max_length=%d", length), "-set", fmt.Sprintf("train.tokens_per_batch=%d", s.positions))
+			"-set", fmt.Sprintf("model.max_length=%d", length), "-set",
+			fmt.Sprintf("train.tokens_per_batch=%d", s.positions))
 		if err != nil {
 			return err
 		}
 	}
 	pairs := 8 * s.steps
 	for _, rank := range s.ranks {
-		if err := s.one(ctx, "rank", rank, "hybrid", model, s.data, pairs, "-rank", strconv.Itoa(rank)); err != nil {
+		if err := s.one(ctx, "rank", rank, "hybrid", model, s.data, pairs, "-rank",
+			strconv.Itoa(rank)); err != nil {
 			return err
 		}
 	}
@@ -122,8 +125,11 @@ func (s *study) measure(ctx context.Context) error {
 }
 
 // one measures a case in a process of its own and adds its line to the results.
-func (s *study) one(ctx context.Context, series string, x int, name, model, data string, pairs int, more ...string) error {
-	args := append([]string{"bench", model, "-data", data, "-one", name, "-pairs", strconv.Itoa(pairs)}, more...)
+func (s *study) one(
+	ctx context.Context, series string, x int, name, model, data string, pairs int, more ...string,
+) error {
+	args := append([]string{"bench", model, "-data", data, "-one", name, "-pairs",
+		strconv.Itoa(pairs)}, more...)
 	fmt.Fprintf(os.Stderr, "%s %d\n", series, x)
 	cmd := exec.CommandContext(ctx, s.haf, args...)
 	var out, errs bytes.Buffer
@@ -177,12 +183,18 @@ func readResults(path string) ([]result, error) {
 		if err := json.Unmarshal(line, &r); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", path, i+1, err)
 		}
-		all = slices.DeleteFunc(all, func(o result) bool { return o.Series == r.Series && o.X == r.X && o.Scale == r.Scale })
+		all = slices.DeleteFunc(all, func(o result) bool {
+			return o.Series == r.Series && o.X == r.X &&
+				o.Scale == r.Scale
+		})
 		all = append(all, r)
 	}
 	isFull := map[string]bool{}
 	for _, r := range all {
 		isFull[r.Series] = isFull[r.Series] || r.Scale == full.name
 	}
-	return slices.DeleteFunc(all, func(r result) bool { return isFull[r.Series] && r.Scale != full.name }), nil
+	return slices.DeleteFunc(all, func(r result) bool {
+		return isFull[r.Series] &&
+			r.Scale != full.name
+	}), nil
 }

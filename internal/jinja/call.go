@@ -106,8 +106,7 @@ func (a arguments) bind(function string, required int, params ...string) ([]Valu
 	}
 	for i := range required {
 		if out[i] == nil {
-			return nil, fmt.Errorf("%s wants an argument %q", function,
-				strings.TrimPrefix(params[i], "/"))
+			return nil, fmt.Errorf("%s wants an argument %q", function, strings.TrimPrefix(params[i], "/"))
 		}
 	}
 	return out, nil

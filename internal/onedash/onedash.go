@@ -10,8 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// ValueFlags maps the name of every flag of the node and its subcommands to whether the flag takes a
-// value.
+// ValueFlags maps the name of every flag of the node and its subcommands to whether the flag takes
+// a value.
 func ValueFlags(node *kong.Node) map[string]bool {
 	flags := map[string]bool{}
 	for _, f := range node.Flags {

@@ -15,7 +15,8 @@ import (
 // beside the checkout. The test is skipped, saying so, where it does not exist.
 func Path(t testing.TB, name string) string {
 	t.Helper()
-	return orSkip(t, filepath.Join(dir(), filepath.FromSlash(name)), "shared material is not beside this checkout")
+	return orSkip(t, filepath.Join(dir(), filepath.FromSlash(name)), "shared material is not beside "+
+		"this checkout")
 }
 
 // Golden returns the path of a file of stored values: in $HAF_GOLDEN, which may hold other values

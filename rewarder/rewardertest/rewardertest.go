@@ -134,8 +134,7 @@ func read(
 		for _, name := range names {
 			if len(out.Rewards[name]) != len(out.Groups) ||
 				len(out.Rewards[name][i]) != len(g.Responses) {
-				return out, fmt.Errorf("group %d: %s has not one reward for each response", index,
-					name)
+				return out, fmt.Errorf("group %d: %s has not one reward for each response", index, name)
 			}
 			for k, x := range out.Rewards[name][i] {
 				if x-x != 0 {
@@ -327,8 +326,7 @@ func ordered(ctx context.Context, s pref.Scorer, opt Options) error {
 		}
 		slices.Reverse(got)
 		if err := same(got, slices.Concat(want[shift:], want[:shift]), opt.Tolerance); err != nil {
-			return fmt.Errorf("samples turned by %d and reversed, as counted before that: %w",
-				shift, err)
+			return fmt.Errorf("samples turned by %d and reversed, as counted before that: %w", shift, err)
 		}
 	}
 	return nil
@@ -425,8 +423,7 @@ func cancelled(ctx context.Context, s pref.Scorer, opt Options) error {
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	if rewards, err := s.Score(over, opt.Samples); err == nil {
-		return fmt.Errorf("rewards %v and no error under a cancelled context, wanted an error",
-			rewards)
+		return fmt.Errorf("rewards %v and no error under a cancelled context, wanted an error", rewards)
 	}
 	if _, err := score(ctx, s, opt.Samples); err != nil {
 		return fmt.Errorf("after a cancelled call: %w", err)

@@ -245,8 +245,8 @@ func (p *process) explain(err error) error {
 // as a banner, by which every reward would belong to another response.
 var settling = 100 * time.Millisecond
 
-// ask writes items as lines and reads a reward of each. It returns the rewards before an error, too.
-// The first item of a process is asked alone.
+// ask writes items as lines and reads a reward of each. It returns the rewards before an error,
+// too. The first item of a process is asked alone.
 func (p *process) ask(
 	ctx context.Context, items []item, timeout time.Duration, done func(n int),
 ) ([]float64, error) {

@@ -149,8 +149,8 @@ func TestCommandFaults(t *testing.T) {
 	}
 }
 
-// TestCommandLinesAhead refuses the first rewards of a command that wrote a line before it read one,
-// also where it writes one less later, so that the number of lines is right.
+// TestCommandLinesAhead refuses the first rewards of a command that wrote a line before it read
+// one, also where it writes one less later, so that the number of lines is right.
 func TestCommandLinesAhead(t *testing.T) {
 	for _, how := range []string{"early", "shifted", "unread"} {
 		r, err := Open(t.Context(), behaving(t, how), Options{})

@@ -9,8 +9,8 @@ import (
 	"haf/pref"
 )
 
-// A Renderer makes of a conversation what a model reads: text, template and special tokens included,
-// with its beginning up to the response; or tokens. An encode.Encoder is one.
+// A Renderer makes of a conversation what a model reads: text, template and special tokens
+// included, with its beginning up to the response; or tokens. An encode.Encoder is one.
 type Renderer interface {
 	Text(prompt []pref.Message, response string) (whole, begin string, err error)
 	Conversation(prompt []pref.Message, response string) (encode.Conversation, bool, error)
@@ -73,8 +73,7 @@ func sglangRead(_ string, answer json.RawMessage, n int) ([]float64, error) {
 	out := make([]float64, n)
 	for i, e := range all {
 		if e.Meta.Activation != nil && *e.Meta.Activation != "raw" {
-			return nil, fmt.Errorf("the rewards came with activation %q, wanted raw",
-				*e.Meta.Activation)
+			return nil, fmt.Errorf("the rewards came with activation %q, wanted raw", *e.Meta.Activation)
 		}
 		var err error
 		if out[i], err = oneNumber("embedding", e.Embedding); err != nil {

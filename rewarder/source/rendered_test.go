@@ -17,7 +17,8 @@ import (
 	"haf/rewarder/rewardertest"
 )
 
-// bytesRenderer writes a turn as role, unit separator, content, record separator; a token is a byte.
+// bytesRenderer writes a turn as role, unit separator, content, record separator; a token is a
+// byte.
 type bytesRenderer struct{}
 
 func (bytesRenderer) Text(prompt []pref.Message, response string) (whole, begin string, err error) {

@@ -87,8 +87,7 @@ func (f *scores) add(row pref.Precomputed) error {
 	switch by {
 	case byID:
 		if first, ok := f.ids[row.ID]; ok {
-			return fmt.Errorf("%s: the id %q is there twice, first at %s", row.Source, row.ID,
-				first.Source)
+			return fmt.Errorf("%s: the id %q is there twice, first at %s", row.Source, row.ID, first.Source)
 		}
 		f.ids[row.ID] = row
 	case byOrder:
@@ -181,8 +180,7 @@ func (f *scores) byOrder(items []item) ([]float64, error) {
 	for _, row := range f.order {
 		if row.List && len(out) < len(items) {
 			if n := group(items[len(out):]); n != len(row.Rewards) {
-				return nil, fmt.Errorf("%s: %d rewards for %d responses", row.Source, len(row.Rewards),
-					n)
+				return nil, fmt.Errorf("%s: %d rewards for %d responses", row.Source, len(row.Rewards), n)
 			}
 		}
 		out = append(out, row.Rewards...)

@@ -80,8 +80,7 @@ func standInVLLM(t *testing.T) string {
 	}
 	mux.HandleFunc("POST /classify", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, func(x float64) any {
-			return map[string]any{"index": 0, "label": "LABEL_0", "probs": []float64{x},
-				"num_classes": 1}
+			return map[string]any{"index": 0, "label": "LABEL_0", "probs": []float64{x}, "num_classes": 1}
 		})
 	})
 	mux.HandleFunc("POST /pooling", func(w http.ResponseWriter, r *http.Request) {
