@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"haf/internal/retry"
 )
 
 // incomplete is behind the name of a blob that is being fetched, or was when it was interrupted.
@@ -160,8 +162,8 @@ func (p *partial) more(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stalled := &temporary{err: fmt.Errorf("hub: %s: %w: nothing came for %s", p.name(), errUnreachable,
-		p.client.stall)}
+	stalled := &retry.Temporary{Err: fmt.Errorf("hub: %s: %w: nothing came for %s", p.name(),
+		errUnreachable, p.client.stall)}
 	watch := time.AfterFunc(p.client.stall, func() { cancel(stalled) })
 	defer watch.Stop()
 	header := http.Header{}
@@ -210,14 +212,14 @@ func (p *partial) more(ctx context.Context) error {
 		}
 		switch {
 		case err == io.EOF && p.job.size >= 0 && p.have < p.job.size:
-			return &temporary{err: fmt.Errorf("hub: %s: the connection ended after %d of %d bytes", p.name(),
-				p.have, p.job.size)}
+			return &retry.Temporary{Err: fmt.Errorf("hub: %s: the connection ended after %d of %d bytes",
+				p.name(), p.have, p.job.size)}
 		case err == io.EOF:
 			return nil
 		case err != nil && ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			return &temporary{err: fmt.Errorf("hub: %s: the connection broke off after %d bytes: %w",
+			return &retry.Temporary{Err: fmt.Errorf("hub: %s: the connection broke off after %d bytes: %w",
 				p.name(), p.have, err)}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"haf/internal/retry"
 )
 
 const (
@@ -24,15 +25,6 @@ const (
 	maxPause     = time.Minute
 )
 
-// temporary is an error that may go away by itself.
-type temporary struct {
-	err   error
-	after time.Duration // asked for by the server, 0: not
-}
-
-func (t *temporary) Error() string { return t.err.Error() }
-func (t *temporary) Unwrap() error { return t.err }
-
 // errUnreachable is wrapped by the errors of a network that is not there or of a hub that does not
 // answer.
 var errUnreachable = errors.New("the hub cannot be reached")
@@ -40,36 +32,20 @@ var errUnreachable = errors.New("the hub cannot be reached")
 // retry calls f until it succeeds, fails for good or has failed too often. f says whether it got
 // further than before: then the count begins anew.
 func (c *Client) retry(ctx context.Context, what string, f func() (further bool, err error)) error {
-	for n := 1; ; n++ {
+	policy := retry.Policy{Tries: tries, First: c.pause, Longest: maxPause,
+		LongestAsked: 5 * maxPause, Notify: func(err error, pause time.Duration) {
+			if pause > time.Second {
+				c.say("%s: %v; trying again in %s", what, err, pause.Round(time.Second))
+			}
+		}}
+	return policy.Do(ctx, func() error {
 		further, err := f()
-		var again *temporary
-		if ctx.Err() != nil {
-			return ctx.Err() // the cause may be a signal's name
+		var again *retry.Temporary
+		if further && errors.As(err, &again) {
+			again.Further = true
 		}
-		if err == nil || !errors.As(err, &again) {
-			return err
-		}
-		if further {
-			n = 1
-		}
-		if n >= tries {
-			return fmt.Errorf("%w; tried %d times", err, n)
-		}
-		pause := min(c.pause<<(n-1), maxPause)
-		// so that many processes do not come back at once
-		pause += time.Duration(rand.Float64() * float64(pause) / 4)
-		if again.after > pause {
-			pause = min(again.after, 5*maxPause)
-		}
-		if pause > time.Second {
-			c.say("%s: %v; trying again in %s", what, err, pause.Round(time.Second))
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+		return err
+	})
 }
 
 // A reply is the last response of a chain of redirects, with what the hub itself said of the file
@@ -112,7 +88,7 @@ func (c *Client) send(
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			return nil, &temporary{err: fmt.Errorf("%w: %w", errUnreachable, err)}
+			return nil, &retry.Temporary{Err: fmt.Errorf("%w: %w", errUnreachable, err)}
 		}
 		if r.etag == "" {
 			r.etag = etagOf(resp.Header)
@@ -192,10 +168,9 @@ func (c *Client) failure(ref Ref, resp *http.Response) error {
 	case status == http.StatusForbidden:
 		return fmt.Errorf("hub: %s: access refused%s: accept the licence at %s and set HF_TOKEN to a "+
 			"token of that account that may read it", ref, said, page)
-	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
-		after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 where it is no number of seconds
-		return &temporary{fmt.Errorf("hub: %s: %w: it answers %s%s", ref, errUnreachable, resp.Status,
-			said), time.Duration(after) * time.Second}
+	case retry.Status(status):
+		return &retry.Temporary{After: retry.After(resp.Header), Err: fmt.Errorf(
+			"hub: %s: %w: it answers %s%s", ref, errUnreachable, resp.Status, said)}
 	}
 	return fmt.Errorf("hub: %s: the hub answers %s%s", ref, resp.Status, said)
 }
@@ -215,9 +190,9 @@ func (c *Client) list(ctx context.Context, ref Ref, patient bool) (listing, erro
 	var out listing
 	err := c.retry(ctx, ref.String(), func() (bool, error) {
 		err := c.listOnce(ctx, ref, &out)
-		var again *temporary
+		var again *retry.Temporary
 		if errors.As(err, &again) && (!patient || absent(err)) {
-			err = again.err
+			err = again.Err
 		}
 		return false, err
 	})
@@ -239,7 +214,7 @@ func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
 	r, err := c.send(ctx, ref, http.MethodGet, address, nil)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return &temporary{err: fmt.Errorf("%w: no answer in %s", errUnreachable, 2*c.stall)}
+			return &retry.Temporary{Err: fmt.Errorf("%w: no answer in %s", errUnreachable, 2*c.stall)}
 		}
 		return err
 	}
@@ -255,7 +230,7 @@ func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
 	}
 	data, err := io.ReadAll(io.LimitReader(r.Body, maxListing+1))
 	if err != nil {
-		return &temporary{err: fmt.Errorf("hub: %s: the list of files broke off: %w", ref, err)}
+		return &retry.Temporary{Err: fmt.Errorf("hub: %s: the list of files broke off: %w", ref, err)}
 	}
 	if len(data) > maxListing {
 		return fmt.Errorf("hub: %s: the list of files is longer than %d bytes", ref, maxListing)

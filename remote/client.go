@@ -7,18 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"haf/internal/retry"
 	"haf/pref"
 )
 
@@ -137,19 +136,20 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("the server answered %d %s: %s", r.status, http.StatusText(r.status), r.body)
 }
 
-// again says whether a request that failed so may succeed later.
-func again(err error) bool {
+// temporary marks the error of a request that may succeed later.
+func temporary(err error) error {
 	var r *refusal
-	if errors.As(err, &r) {
-		return r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout ||
-			r.status >= 500
-	}
 	var bad *badAnswer
 	var dns *net.DNSError
-	if errors.As(err, &dns) && dns.IsNotFound {
-		return false
+	switch {
+	case err == nil, errors.As(err, &bad), errors.As(err, &dns) && dns.IsNotFound:
+		return err
+	case !errors.As(err, &r):
+		return &retry.Temporary{Err: err}
+	case retry.Status(r.status):
+		return &retry.Temporary{Err: err, After: r.after}
 	}
-	return !errors.As(err, &bad)
+	return err
 }
 
 // badAnswer is an answer that is no chat completion: asking again would not help.
@@ -167,37 +167,14 @@ func (c *Client) Call(ctx context.Context, method, path string, body, out any) e
 			return err
 		}
 	}
-	pause := c.opt.Backoff
-	for attempt := 0; ; attempt++ {
-		err := c.once(ctx, method, path, data, out)
-		if err == nil {
-			return nil
+	policy := retry.Policy{Tries: 1 + max(0, c.opt.Retries), First: c.opt.Backoff, Longest: maxPause,
+		LongestAsked: maxPause}
+	if c.opt.Say != nil {
+		policy.Notify = func(err error, pause time.Duration) {
+			c.opt.Say(fmt.Sprintf("%v; trying again in %s", err, pause.Round(time.Millisecond)))
 		}
-		if ctx.Err() != nil {
-			return ctx.Err() // what it led to says less
-		}
-		if attempt >= c.opt.Retries || !again(err) {
-			if attempt > 0 {
-				err = fmt.Errorf("after %d attempts: %w", attempt+1, err)
-			}
-			return err
-		}
-		// so that many do not come back at once
-		wait := time.Duration(float64(pause) * (0.5 + rand.Float64()))
-		var r *refusal
-		if errors.As(err, &r) && r.after > 0 {
-			wait = min(r.after, maxPause)
-		}
-		if c.opt.Say != nil {
-			c.opt.Say(fmt.Sprintf("%v; trying again in %s", err, wait.Round(time.Millisecond)))
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		pause = min(2*pause, maxPause)
 	}
+	return policy.Do(ctx, func() error { return temporary(c.once(ctx, method, path, data, out)) })
 }
 
 // once makes one attempt.
@@ -226,10 +203,7 @@ func (c *Client) once(ctx context.Context, method, path string, data []byte, out
 		return &badAnswer{fmt.Sprintf("the server's answer is longer than %d bytes", maxAnswer)}
 	}
 	if response.StatusCode != http.StatusOK {
-		// a date is not worth more than our own pause
-		seconds, _ := strconv.ParseFloat(response.Header.Get("Retry-After"), 64)
-		return &refusal{response.StatusCode, shorten(answer),
-			time.Duration(min(max(seconds, 0), maxPause.Seconds()) * float64(time.Second))}
+		return &refusal{response.StatusCode, shorten(answer), retry.After(response.Header)}
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return &badAnswer{fmt.Sprintf("the server's answer is no JSON of the wanted form (%v): %s", err,

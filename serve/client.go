@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"haf/internal/retry"
 	"haf/pref"
 )
 
@@ -35,8 +35,8 @@ type ClientOptions struct {
 
 // A Client asks a server for the rewards of a model that it serves; [Client.Connect] makes a
 // [pref.Rewarder] of it. It sends samples in several requests, some at once, and tries those again
-// that failed for a reason that passes: no connection, 408, 429, 500, 502, 503 and 504, after a
-// while that grows and is at least what the server asks for. It is safe for concurrent use.
+// that failed for a reason that passes: no connection, 408, 429, and 5xx but 501 and 505, after a
+// pause that grows and is at least what the server asks for. It is safe for concurrent use.
 type Client struct {
 	address string // as it was given
 	base    string
@@ -46,9 +46,10 @@ type Client struct {
 
 // Of waits between tries.
 const (
-	firstWait = 100 * time.Millisecond
-	mostWait  = 10 * time.Second
-	mostReply = 64 << 20 // bytes
+	firstWait    = 100 * time.Millisecond
+	longestWait  = 10 * time.Second
+	longestAsked = time.Minute // by the server
+	mostReply    = 64 << 20    // bytes
 )
 
 // IsURL says whether a model is named by the address of a server.
@@ -240,50 +241,23 @@ func (r *refusal) Is(target error) bool {
 		r.status == http.StatusForbidden)
 }
 
-// passes says whether another try may succeed.
-func (r *refusal) passes() bool {
-	switch r.status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
-
 // ask sends a request, again where it failed for a reason that passes, and decodes the reply.
 func (c *Client) ask(ctx context.Context, method, path string, body []byte, reply any) error {
-	wait := firstWait
-	for try := 1; ; try++ {
+	policy := retry.Policy{Tries: c.opt.Tries, First: firstWait, Longest: longestWait,
+		LongestAsked: longestAsked}
+	return policy.Do(ctx, func() error {
 		err := c.once(ctx, method, path, body, reply)
-		if err == nil {
-			return nil
-		}
-		if over := context.Cause(ctx); over != nil {
-			return over
-		}
 		var r *refusal
-		answered := errors.As(err, &r)
-		if answered && !r.passes() {
-			return err
+		switch {
+		case err == nil:
+			return nil
+		case !errors.As(err, &r):
+			return &retry.Temporary{Err: fmt.Errorf("%w: %w", ErrNoAnswer, err)}
+		case retry.Status(r.status):
+			return &retry.Temporary{Err: err, After: r.after}
 		}
-		if try == c.opt.Tries {
-			if !answered {
-				return fmt.Errorf("tried %d times: %w: %w", try, ErrNoAnswer, err)
-			}
-			return fmt.Errorf("tried %d times: %w", try, err)
-		}
-		// Half of the wait is drawn, so that clients refused together do not come back together.
-		pause := wait/2 + rand.N(wait/2+1)
-		if answered {
-			pause = max(pause, min(r.after, time.Minute))
-		}
-		wait = min(2*wait, mostWait)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+		return err
+	})
 }
 
 // once sends a request.
@@ -317,12 +291,10 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, rep
 	}
 	if response.StatusCode != http.StatusOK {
 		var e errorBody
-		r := &refusal{status: response.StatusCode, message: http.StatusText(response.StatusCode)}
+		r := &refusal{status: response.StatusCode, message: http.StatusText(response.StatusCode),
+			after: retry.After(response.Header)}
 		if json.Unmarshal(data, &e) == nil && e.Error.Message != "" {
 			r.message = e.Error.Message
-		}
-		if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-			r.after = time.Duration(seconds) * time.Second
 		}
 		return r
 	}
