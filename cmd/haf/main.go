@@ -43,15 +43,16 @@ type cli struct {
 	Device string `help:"Where to run: auto, cpu, cuda, go, or the path of a PJRT plug-in." default:"auto" env:"HAF_DEVICE"`
 	JSON   bool   `name:"json" help:"Results as JSON on standard output."`
 
-	Demo  demoCmd  `cmd:"" help:"All of it on a built-in model and data set, without downloads."`
-	Setup setupCmd `cmd:"" help:"Find or install the XLA plug-in, check it, and say what was found."`
-	Train trainCmd `cmd:"" help:"Train a reward model from a recipe into a run folder."`
-	Eval  evalCmd  `cmd:"" help:"Accuracy and margin on preferences, with intervals."`
-	Score scoreCmd `cmd:"" help:"Rewards of one response or a file of them."`
-	Serve serveCmd `cmd:"" help:"Rewards over HTTP, in the dialects of RL trainers."`
-	Data  dataCmd  `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
-	Bench benchCmd `cmd:"" help:"Rates and memory of training and scoring."`
-	Merge mergeCmd `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
+	Demo    demoCmd    `cmd:"" help:"All of it on a built-in model and data set, without downloads."`
+	Setup   setupCmd   `cmd:"" help:"Find or install the XLA plug-in, check it, and say what was found."`
+	Train   trainCmd   `cmd:"" help:"Train a reward model from a recipe into a run folder."`
+	Eval    evalCmd    `cmd:"" help:"Accuracy and margin on preferences, with intervals."`
+	Score   scoreCmd   `cmd:"" help:"Rewards of one response or a file of them."`
+	Explain explainCmd `cmd:"" help:"Why a response has its reward: the part of each token in the implicit reward, as colour."`
+	Serve   serveCmd   `cmd:"" help:"Rewards over HTTP, in the dialects of RL trainers."`
+	Data    dataCmd    `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
+	Bench   benchCmd   `cmd:"" help:"Rates and memory of training and scoring."`
+	Merge   mergeCmd   `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
 
 	Report  reportCmd  `cmd:"" help:"A page of one or many runs: settings, curves, results."`
 	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a grid: cells, tables, a page with a verdict."`

@@ -1,0 +1,202 @@
+package reward
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"unicode"
+
+	"github.com/rivo/uniseg"
+
+	"haf/pref"
+)
+
+// An Explained is an explanation with what it is of, as haf explain prints it.
+type Explained struct {
+	Model string `json:"model"`
+	pref.Sample
+	Explanation
+}
+
+// TextOptions say how explanations are written for a terminal.
+type TextOptions struct {
+	Colour bool // mark tokens by ANSI colours; else every token has a line
+	Width  int  // columns; 0 is 80
+}
+
+// shade is a foreground and background of the 256 colours, so that it reads on any terminal.
+type shade struct{ text, ground int }
+
+// Shades by growing size: blue for tokens that raise the reward, orange for those that lower it. The
+// pair stays apart for colour-blind eyes.
+var (
+	raising  = []shade{{16, 153}, {16, 117}, {16, 75}, {231, 26}, {231, 18}}
+	lowering = []shade{{16, 223}, {16, 215}, {16, 208}, {231, 166}, {231, 130}}
+)
+
+// shadeOf is the shade of a token's reward beside the largest one; ok is false near zero.
+func shadeOf(x, largest float64) (s shade, ok bool) {
+	share := math.Abs(x) / largest
+	if !(share >= 0.05) { // also NaN, where all are 0
+		return s, false
+	}
+	of := raising
+	if x < 0 {
+		of = lowering
+	}
+	return of[min(int(share*float64(len(of))), len(of)-1)], true
+}
+
+func (s shade) paint(text string) string {
+	return fmt.Sprintf("\x1b[38;5;%d;48;5;%dm%s\x1b[0m", s.text, s.ground, text)
+}
+
+// WriteExplained writes explanations as text: rewards, the map of the tokens with its legend, and
+// the difference where there are two. All maps share one scale.
+func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
+	if opt.Width <= 0 {
+		opt.Width = 80
+	}
+	largest := 0.0
+	for _, e := range of {
+		for _, t := range e.Tokens {
+			largest = max(largest, math.Abs(t.Reward))
+		}
+	}
+	var b strings.Builder
+	for i, e := range of {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "%s, response %d\n%s\n", Printable(e.Model), i+1, rewardLine(e.Rewards))
+		if e.Truncated {
+			b.WriteString("tokens were cut to fit the model\n")
+		}
+		for _, note := range e.Notes {
+			fmt.Fprintf(&b, "note: %s\n", Printable(note))
+		}
+		if len(e.Tokens) == 0 {
+			continue
+		}
+		b.WriteByte('\n')
+		if opt.Colour {
+			writeMap(&b, e.Tokens, largest, opt.Width)
+		} else {
+			writeTokens(&b, e.Tokens, largest, opt.Width)
+		}
+		fmt.Fprintf(&b, "\nsum of %d tokens %+.4f = implicit reward\n", len(e.Tokens), e.Sum())
+	}
+	if largest > 0 {
+		writeLegend(&b, of, largest, opt.Colour)
+	}
+	if len(of) == 2 {
+		difference := map[string]float64{}
+		for name, x := range of[0].Rewards {
+			if y, ok := of[1].Rewards[name]; ok {
+				difference[name] = x - y
+			}
+		}
+		fmt.Fprintf(&b, "\nfirst − second: %s\n", rewardLine(difference))
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	return nil
+}
+
+// rewardLine lists rewards in their usual order.
+func rewardLine(rewards map[string]float64) string {
+	var parts []string
+	for _, name := range []string{ByScore, ByImplicit, ByNormalized, ByCombined} {
+		if x, ok := rewards[name]; ok {
+			parts = append(parts, fmt.Sprintf("%s %+.4f", name, x))
+		}
+	}
+	return strings.Join(parts, "   ")
+}
+
+func writeLegend(b *strings.Builder, of []Explained, largest float64, colour bool) {
+	beta := 0.0
+	for _, e := range of {
+		beta = max(beta, e.Beta)
+	}
+	fmt.Fprintf(b, "\nreward of a token: β (log π − log π_ref), β = %g\n", beta)
+	if !colour {
+		return
+	}
+	fmt.Fprintf(b, "lowers %+.3f ", -largest)
+	for i := len(lowering) - 1; i >= 0; i-- {
+		b.WriteString(lowering[i].paint("   "))
+	}
+	b.WriteString(" 0 ")
+	for _, s := range raising {
+		b.WriteString(s.paint("   "))
+	}
+	fmt.Fprintf(b, " %+.3f raises\n", largest)
+}
+
+// writeMap writes the text of the tokens, each on its colour, wrapped to the width.
+func writeMap(b *strings.Builder, tokens []TokenPart, largest float64, width int) {
+	column := 0
+	for _, t := range tokens {
+		for i, line := range strings.SplitAfter(t.Text, "\n") {
+			if line == "" && i > 0 {
+				continue
+			}
+			text, breaks := strings.CutSuffix(line, "\n")
+			if text = Printable(text); breaks {
+				text += "↵"
+			}
+			wide := uniseg.StringWidth(text)
+			if column > 0 && column+wide > width {
+				b.WriteByte('\n')
+				column = 0
+			}
+			if s, ok := shadeOf(t.Reward, largest); ok && text != "" {
+				text = s.paint(text)
+			}
+			b.WriteString(text)
+			if column += wide; breaks {
+				b.WriteByte('\n')
+				column = 0
+			}
+		}
+	}
+	if column > 0 {
+		b.WriteByte('\n')
+	}
+}
+
+// writeTokens writes a line for each token: its reward, a bar of it, and its text.
+func writeTokens(b *strings.Builder, tokens []TokenPart, largest float64, width int) {
+	half := max(2, min(12, (width-30)/3))
+	for _, t := range tokens {
+		n := 0
+		if largest > 0 {
+			n = int(math.Round(math.Abs(t.Reward) / largest * float64(half)))
+		}
+		left, right := strings.Repeat(" ", half), strings.Repeat(" ", half)
+		if t.Reward < 0 {
+			left = strings.Repeat(" ", half-n) + strings.Repeat("-", n)
+		} else {
+			right = strings.Repeat("+", n) + strings.Repeat(" ", half-n)
+		}
+		fmt.Fprintf(b, "%+9.4f  %s|%s  %q\n", t.Reward, left, right, t.Text)
+	}
+}
+
+// Printable replaces what could steer a terminal, or turn the direction of text, by its escaped
+// form.
+func Printable(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == unicode.ReplacementChar || unicode.IsPrint(r) || r == '\u200d' {
+			b.WriteRune(r)
+		} else {
+			quoted := fmt.Sprintf("%q", r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
+}
