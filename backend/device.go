@@ -37,6 +37,7 @@ type Device struct {
 	plugin   Plugin // where kind is not KindGo
 	tellPath bool   // in Describe: kind and version do not tell which plug-in it is
 	hint     string
+	programs programs
 }
 
 // Builder is not for use: with another shape than the interface's it takes *Device out of
@@ -179,6 +180,7 @@ func (d *Device) Plugin() Plugin { return d.plugin }
 
 // Finalize closes the device and returns to the system what it kept.
 func (d *Device) Finalize() {
+	d.programs.finalize()
 	d.Backend.Finalize()
 	Release()
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // Losses of the score head on one comparison, with Δ = r_chosen − r_rejected and F the [Link]: the
-// logistic function σ in the papers. Nodes are float32 [C], so is the result; the float64 reference
-// of each bears its name and Value.
+// logistic function σ in the papers. Nodes are float32 [C], settings such as ε scalars, and the
+// result is [C]; the float64 reference of each bears its name and Value.
 
 // BradleyTerry is the negative log-likelihood of a comparison (Bradley and Terry, Biometrika 1952):
 //
@@ -45,9 +45,9 @@ func ScaledValue(margin, stated float64, link Link) float64 {
 //	ℓ = −(1 − ε) log F(Δ) − ε log F(−Δ)
 //
 // On the policy's margin it is cDPO (Mitchell, A note on DPO with noisy preferences, 2023).
-func Smoothed(marginC *Node, smoothing float64, link Link) *Node {
-	return Add(MulScalar(link.Loss(marginC), 1-smoothing),
-		MulScalar(link.Loss(Neg(marginC)), smoothing))
+func Smoothed(marginC, smoothing *Node, link Link) *Node {
+	return Add(Mul(link.Loss(marginC), OneMinus(smoothing)),
+		Mul(link.Loss(Neg(marginC)), smoothing))
 }
 
 // SmoothedValue is [Smoothed] of one margin.
@@ -61,9 +61,10 @@ func SmoothedValue(margin, smoothing float64, link Link) float64 {
 //	ℓ = [−(1 − ε) log F(Δ) + ε log F(−Δ)] / (1 − 2ε)
 //
 // On the policy's margin it is robust DPO.
-func Robust(marginC *Node, rate float64, link Link) *Node {
-	return Sub(MulScalar(link.Loss(marginC), (1-rate)/(1-2*rate)),
-		MulScalar(link.Loss(Neg(marginC)), rate/(1-2*rate)))
+func Robust(marginC, rate *Node, link Link) *Node {
+	scale := Inverse(OneMinus(MulScalar(rate, 2)))
+	return Sub(Mul(link.Loss(marginC), Mul(OneMinus(rate), scale)),
+		Mul(link.Loss(Neg(marginC)), Mul(rate, scale)))
 }
 
 // RobustValue is [Robust] of one margin.
@@ -74,8 +75,8 @@ func RobustValue(margin, rate float64, link Link) float64 {
 // Hinge is zero from the width γ on (Cortes and Vapnik, Machine Learning 1995):
 //
 //	ℓ = max(0, γ − Δ)
-func Hinge(marginC *Node, width float64) *Node {
-	return MaxScalar(AddScalar(Neg(marginC), width), 0.0)
+func Hinge(marginC, width *Node) *Node {
+	return MaxScalar(Sub(width, marginC), 0.0)
 }
 
 // HingeValue is [Hinge] of one margin.

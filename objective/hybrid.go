@@ -163,8 +163,9 @@ func (h Hybrid) Loss(in Readout) Losses {
 		in.TieC = zeroC
 	}
 	present := Where(GreaterThan(in.WeightC, zeroC), OnesLike(zeroC), zeroC)
-	t := terms{Readout: in, link: h.link(true), validC: Mul(present, OneMinus(in.TieC))}
-	t.link.logScale = in.LogScale
+	t := terms{Readout: in, set: h.nodes(in), link: h.link(true),
+		validC: Mul(present, OneMinus(in.TieC))}
+	t.link.scale, t.link.logScale = t.set.LinkScale, in.LogScale
 	if h.UsesLabels() {
 		out.LabelReward, out.LabelPolicy, out.Point, out.RatioS = zero, zero, zero, ZerosLike(in.LabelS)
 	}
@@ -173,8 +174,8 @@ func (h Hybrid) Loss(in Readout) Losses {
 		if !h.UsesAttributes() {
 			out.RewardMarginC = t.scoreMargin()
 		}
-		for _, s := range reward {
-			part := s.weighted(h, t)
+		for i, s := range reward {
+			part := s.weighted(h, t, t.set.Reward[i])
 			out.Reward = Add(out.Reward, part)
 			if s.over == overLabels {
 				out.LabelReward = Add(out.LabelReward, part)
@@ -182,7 +183,7 @@ func (h Hybrid) Loss(in Readout) Losses {
 		}
 		for _, r := range h.regularizers() {
 			lossC := r.graph(t.chosen(in.ScoreS), t.rejected(in.ScoreS), in.WeightC)
-			out.Reward = Add(out.Reward, MulScalar(ReduceAllSum(Mul(in.WeightC, lossC)), r.weight))
+			out.Reward = Add(out.Reward, Mul(ReduceAllSum(Mul(in.WeightC, lossC)), r.node(t.set)))
 		}
 		out.Total = Add(out.Total, Mul(out.Reward, in.RewardWeight))
 	}
@@ -198,8 +199,8 @@ func (h Hybrid) Loss(in Readout) Losses {
 		if h.UsesMismatched() {
 			out.Point = ReferencePoint(t.ratio(), t.MismatchedS)
 		}
-		for _, s := range policy {
-			part := s.weighted(h, t)
+		for i, s := range policy {
+			part := s.weighted(h, t, t.set.Policy[i])
 			out.Policy = Add(out.Policy, part)
 			if s.over == overLabels {
 				out.LabelPolicy = Add(out.LabelPolicy, part)
@@ -210,8 +211,8 @@ func (h Hybrid) Loss(in Readout) Losses {
 	return out
 }
 
-// weighted is the loss with its weight, summed over the units of its kind by their weights.
-func (s share) weighted(h Hybrid, t terms) *Node {
+// weighted is the loss with its weight, a node of the graph, summed over the units of its kind by their weights.
+func (s share) weighted(h Hybrid, t terms, by *Node) *Node {
 	loss, weight := s.graph(h, t), t.WeightC
 	switch {
 	case s.over == overLabels:
@@ -224,12 +225,13 @@ func (s share) weighted(h Hybrid, t terms) *Node {
 	if h.readsMargins(s.loss) && t.MarginWeightC != nil {
 		weight = t.MarginWeightC
 	}
-	return MulScalar(ReduceAllSum(Mul(weight, loss)), s.weight)
+	return Mul(ReduceAllSum(Mul(weight, loss)), by)
 }
 
 // A regularizer of the rewards, with its weight. Ties are regularized, too.
 type regularizer struct {
 	weight float64
+	node   func(settings[*Node]) *Node // the weight in a graph
 	graph  func(chosenC, rejectedC, weightC *Node) *Node
 	value  func(chosen, rejected []float64) float64 // the mean
 }
@@ -246,9 +248,11 @@ func (h Hybrid) regularizers() []regularizer {
 		}
 	}
 	all := []regularizer{
-		{h.Center, func(c, r, _ *Node) *Node { return Centring(c, r) }, each(CentringValue)},
-		{h.L2, func(c, r, _ *Node) *Node { return RewardNorm(c, r) }, each(RewardNormValue)},
-		{h.BatchSum, BatchSum, BatchSumValue},
+		{h.Center, func(s settings[*Node]) *Node { return s.Center },
+			func(c, r, _ *Node) *Node { return Centring(c, r) }, each(CentringValue)},
+		{h.L2, func(s settings[*Node]) *Node { return s.L2 },
+			func(c, r, _ *Node) *Node { return RewardNorm(c, r) }, each(RewardNormValue)},
+		{h.BatchSum, func(s settings[*Node]) *Node { return s.BatchSum }, BatchSum, BatchSumValue},
 	}
 	return slices.DeleteFunc(all, func(r regularizer) bool { return r.weight == 0 })
 }

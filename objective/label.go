@@ -38,9 +38,11 @@ func BinaryCrossEntropyValue(score float64, label Label, link Link) float64 {
 //	ℓ = λ_D [1 − σ(β(ρ − z))] where desirable, λ_U [1 − σ(β(z − ρ))] where undesirable
 //
 // With z = 0 and both weights 1 it is APO-zero's form for labels (arXiv 2408.06266).
-func KahnemanTversky(ratioS, pointS, desirableS *Node, beta, desirable, undesirable float64) *Node {
-	gain := MulScalar(Mul(signOf(desirableS), Sub(ratioS, pointS)), beta)
-	weight := AddScalar(MulScalar(desirableS, desirable-undesirable), undesirable)
+func KahnemanTversky(
+	ratioS, pointS, desirableS, beta, desirable, undesirable *Node,
+) *Node {
+	gain := Mul(Mul(signOf(desirableS), Sub(ratioS, pointS)), beta)
+	weight := Add(Mul(desirableS, Sub(desirable, undesirable)), undesirable)
 	return Mul(weight, Sigmoid(Neg(gain)))
 }
 

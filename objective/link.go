@@ -33,7 +33,8 @@ type Link struct {
 	Scale float64 // s
 	DF    float64 // degrees of freedom of Student-t, 0.5 to 100
 
-	logScale *Node // log s where it is learned; nil: Scale
+	scale    *Node // s as a node of the graph; nil: Scale
+	logScale *Node // log s where it is learned; nil: scale
 }
 
 // Check returns an error that names the first setting out of range.
@@ -57,6 +58,8 @@ func (l Link) Loss(x *Node) *Node {
 	switch {
 	case l.logScale != nil:
 		x = Mul(x, Exp(Neg(l.logScale)))
+	case l.Scale != 1 && l.scale != nil:
+		x = Div(x, l.scale)
 	case l.Scale != 1:
 		x = MulScalar(x, 1/l.Scale)
 	}

@@ -11,7 +11,7 @@ import (
 //
 //	ρ_y = log π(y|x) − log π_ref(y|x),  h = ρ_c − ρ_r,  h_π = log π(y_c|x) − log π(y_r|x)
 //
-// Nodes are float32 [C], so is the result; the float64 reference of each bears its name and Value.
+// Nodes are float32 [C], settings such as β scalars; the result is [C]; the float64 reference of each bears its name and Value.
 // [Smoothed], [Robust], [Hinge], [RaoKupper] and [Davidson] of βh are losses of the policy head,
 // too.
 
@@ -21,8 +21,8 @@ import (
 //
 // With h_π for h it is DPO without a reference; with every ρ divided by |y| it is length-normalized
 // (Tulu 3, arXiv 2411.15124, equation 6).
-func DirectPreference(marginC *Node, beta float64, link Link) *Node {
-	return link.Loss(MulScalar(marginC, beta))
+func DirectPreference(marginC, beta *Node, link Link) *Node {
+	return link.Loss(Mul(marginC, beta))
 }
 
 // DirectPreferenceValue is [DirectPreference] of one margin.
@@ -33,8 +33,8 @@ func DirectPreferenceValue(margin, beta float64, link Link) float64 {
 // IdentityPreference is IPO (arXiv 2310.12036, equation 17), on summed log-probabilities:
 //
 //	ℓ = (h − 1/(2β))²
-func IdentityPreference(marginC *Node, beta float64) *Node {
-	return Square(AddScalar(marginC, -1/(2*beta)))
+func IdentityPreference(marginC, beta *Node) *Node {
+	return Square(Sub(marginC, MulScalar(Inverse(beta), 0.5)))
 }
 
 // IdentityPreferenceValue is [IdentityPreference] of one margin.
@@ -46,8 +46,8 @@ func IdentityPreferenceValue(margin, beta float64) float64 {
 // in which HaF-RM (arXiv 2407.04185) has it:
 //
 //	ℓ = β (h − 1/(2β))²
-func IdentityPreferenceSqrt(marginC *Node, beta float64) *Node {
-	return MulScalar(IdentityPreference(marginC, beta), beta)
+func IdentityPreferenceSqrt(marginC, beta *Node) *Node {
+	return Mul(IdentityPreference(marginC, beta), beta)
 }
 
 // IdentityPreferenceSqrtValue is [IdentityPreferenceSqrt] of one margin.
@@ -58,8 +58,8 @@ func IdentityPreferenceSqrtValue(margin, beta float64) float64 {
 // IdentityPreferenceFull is IPO on the implicit rewards themselves, the other of the two forms:
 //
 //	ℓ = (β h − ½)² = β² (h − 1/(2β))²
-func IdentityPreferenceFull(marginC *Node, beta float64) *Node {
-	return Square(AddScalar(MulScalar(marginC, beta), -0.5))
+func IdentityPreferenceFull(marginC, beta *Node) *Node {
+	return Square(AddScalar(Mul(marginC, beta), -0.5))
 }
 
 // IdentityPreferenceFullValue is [IdentityPreferenceFull] of one margin.
@@ -71,8 +71,8 @@ func IdentityPreferenceFullValue(margin, beta float64) float64 {
 // log-probability, and a target margin γ. The margin is log π(y_c|x)/|y_c| − log π(y_r|x)/|y_r|.
 //
 //	ℓ = −log F(β margin − γ)
-func SimplePreference(marginC *Node, beta, gamma float64, link Link) *Node {
-	return link.Loss(AddScalar(MulScalar(marginC, beta), -gamma))
+func SimplePreference(marginC, beta, gamma *Node, link Link) *Node {
+	return link.Loss(Sub(Mul(marginC, beta), gamma))
 }
 
 // SimplePreferenceValue is [SimplePreference] of one margin.
@@ -107,13 +107,13 @@ func SupervisedSumValue(logp float64) float64 { return -logp }
 //
 // The mean, an estimate of KL(π‖π_ref) that gets no gradient, is over the packed batch's
 // comparisons by weightC.
-func PairKTO(chosenC, rejectedC, weightC *Node, beta float64) *Node {
+func PairKTO(chosenC, rejectedC, weightC, beta *Node) *Node {
 	point := func(ratioC *Node) *Node {
 		z := StopGradient(MaxScalar(weightedMean(ratioC, weightC), 0.0))
 		return BroadcastToDims(z, weightC.Shape().Size())
 	}
-	gain := Sigmoid(MulScalar(Sub(point(rejectedC), chosenC), beta))
-	loss := Sigmoid(MulScalar(Sub(rejectedC, point(chosenC)), beta))
+	gain := Sigmoid(Mul(Sub(point(rejectedC), chosenC), beta))
+	loss := Sigmoid(Mul(Sub(rejectedC, point(chosenC)), beta))
 	return MulScalar(Add(gain, loss), 0.5)
 }
 

@@ -31,6 +31,8 @@ type Readout struct {
 	AttributeWeightSA          *Node
 	RewardWeight, PolicyWeight *Node // scalars: w and α of the step
 	LogScale                   *Node // scalar: the link's, where it is learned
+	// the numbers of [Hybrid.Settings] as an input of the program; nil: as constants
+	Settings *Node
 }
 
 // Losses is what the objective gives: scalars, and the margins [C] that they come from (zero for an
@@ -46,6 +48,7 @@ type Losses struct {
 // terms are a readout by comparison.
 type terms struct {
 	Readout
+	set    settings[*Node]
 	link   Link  // of the loss at hand
 	validC *Node // 1 where there is a decided comparison
 }

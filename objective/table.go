@@ -58,17 +58,17 @@ var rewardLosses = []loss{
 		graph: func(h Hybrid, t terms) *Node { return Scaled(t.scoreMargin(), t.MarginC, t.link) },
 		value: func(h Hybrid, p pair) float64 { return ScaledValue(p.scoreMargin(), p.margin, p.link) }},
 	{name: "smoothed", uses: linked + " smoothing",
-		graph: func(h Hybrid, t terms) *Node { return Smoothed(t.scoreMargin(), h.Smoothing, t.link) },
+		graph: func(h Hybrid, t terms) *Node { return Smoothed(t.scoreMargin(), t.set.Smoothing, t.link) },
 		value: func(h Hybrid, p pair) float64 {
 			return SmoothedValue(p.scoreMargin(), h.Smoothing, p.link)
 		}},
 	{name: "robust", uses: linked + " noise_rate", unbounded: true,
-		graph: func(h Hybrid, t terms) *Node { return Robust(t.scoreMargin(), h.NoiseRate, t.link) },
+		graph: func(h Hybrid, t terms) *Node { return Robust(t.scoreMargin(), t.set.NoiseRate, t.link) },
 		value: func(h Hybrid, p pair) float64 {
 			return RobustValue(p.scoreMargin(), h.NoiseRate, p.link)
 		}},
 	{name: "hinge", uses: "margin",
-		graph: func(h Hybrid, t terms) *Node { return Hinge(t.scoreMargin(), h.Margin) },
+		graph: func(h Hybrid, t terms) *Node { return Hinge(t.scoreMargin(), t.set.Margin) },
 		value: func(h Hybrid, p pair) float64 { return HingeValue(p.scoreMargin(), h.Margin) }},
 	{name: "norm-bt", uses: linked,
 		graph: func(h Hybrid, t terms) *Node {
@@ -136,18 +136,18 @@ const (
 
 var policyLosses = []loss{
 	{name: DPO, uses: "link link_df", reference: true,
-		graph: func(h Hybrid, t terms) *Node { return DirectPreference(t.h(), h.Beta, t.link) },
+		graph: func(h Hybrid, t terms) *Node { return DirectPreference(t.h(), t.set.Beta, t.link) },
 		value: func(h Hybrid, p pair) float64 { return DirectPreferenceValue(p.h(), h.Beta, p.link) }},
 	{name: "dpo-free", uses: "link link_df", absolute: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return DirectPreference(t.difference(t.LogpS), h.Beta, t.link)
+			return DirectPreference(t.difference(t.LogpS), t.set.Beta, t.link)
 		},
 		value: func(h Hybrid, p pair) float64 {
 			return DirectPreferenceValue(p.chosen.logp-p.rejected.logp, h.Beta, p.link)
 		}},
 	{name: "dpo-norm", uses: "link link_df", reference: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return DirectPreference(t.difference(t.mean(t.ratio())), h.Beta, t.link)
+			return DirectPreference(t.difference(t.mean(t.ratio())), t.set.Beta, t.link)
 		},
 		value: func(h Hybrid, p pair) float64 {
 			return DirectPreferenceValue(
@@ -155,33 +155,33 @@ var policyLosses = []loss{
 		}},
 	{name: "cdpo", uses: "link link_df smoothing", reference: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return Smoothed(MulScalar(t.h(), h.Beta), h.Smoothing, t.link)
+			return Smoothed(Mul(t.h(), t.set.Beta), t.set.Smoothing, t.link)
 		},
 		value: func(h Hybrid, p pair) float64 {
 			return SmoothedValue(h.Beta*p.h(), h.Smoothing, p.link)
 		}},
 	{name: "robust", uses: "link link_df noise_rate", reference: true, unbounded: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return Robust(MulScalar(t.h(), h.Beta), h.NoiseRate, t.link)
+			return Robust(Mul(t.h(), t.set.Beta), t.set.NoiseRate, t.link)
 		},
 		value: func(h Hybrid, p pair) float64 { return RobustValue(h.Beta*p.h(), h.NoiseRate, p.link) }},
 	{name: "hinge", uses: "margin", reference: true,
-		graph: func(h Hybrid, t terms) *Node { return Hinge(MulScalar(t.h(), h.Beta), h.Margin) },
+		graph: func(h Hybrid, t terms) *Node { return Hinge(Mul(t.h(), t.set.Beta), t.set.Margin) },
 		value: func(h Hybrid, p pair) float64 { return HingeValue(h.Beta*p.h(), h.Margin) }},
 	{name: "ipo", reference: true,
-		graph: func(h Hybrid, t terms) *Node { return IdentityPreference(t.h(), h.Beta) },
+		graph: func(h Hybrid, t terms) *Node { return IdentityPreference(t.h(), t.set.Beta) },
 		value: func(h Hybrid, p pair) float64 { return IdentityPreferenceValue(p.h(), h.Beta) }},
 	{name: "ipo-sqrt", reference: true,
-		graph: func(h Hybrid, t terms) *Node { return IdentityPreferenceSqrt(t.h(), h.Beta) },
+		graph: func(h Hybrid, t terms) *Node { return IdentityPreferenceSqrt(t.h(), t.set.Beta) },
 		value: func(h Hybrid, p pair) float64 { return IdentityPreferenceSqrtValue(p.h(), h.Beta) }},
 	{name: "ipo-full", reference: true,
-		graph: func(h Hybrid, t terms) *Node { return IdentityPreferenceFull(t.h(), h.Beta) },
+		graph: func(h Hybrid, t terms) *Node { return IdentityPreferenceFull(t.h(), t.set.Beta) },
 		value: func(h Hybrid, p pair) float64 { return IdentityPreferenceFullValue(p.h(), h.Beta) }},
 	// The rank calibration of SLiC-HF (arXiv 2305.10425, equation 1) without its regularizer, which "+
 	// 0.1 sft" adds.
 	{name: "slic", uses: "margin", absolute: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return Hinge(MulScalar(t.difference(t.LogpS), h.Beta), h.Margin)
+			return Hinge(Mul(t.difference(t.LogpS), t.set.Beta), t.set.Margin)
 		},
 		value: func(h Hybrid, p pair) float64 {
 			return HingeValue(h.Beta*(p.chosen.logp-p.rejected.logp), h.Margin)
@@ -196,7 +196,7 @@ var policyLosses = []loss{
 		value: func(h Hybrid, p pair) float64 { return SupervisedSumValue(p.chosen.logp) }},
 	{name: "simpo", uses: "link link_df gamma", absolute: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return SimplePreference(t.difference(t.mean(t.LogpS)), h.Beta, h.Gamma, t.link)
+			return SimplePreference(t.difference(t.mean(t.LogpS)), t.set.Beta, t.set.Gamma, t.link)
 		},
 		value: func(h Hybrid, p pair) float64 {
 			return SimplePreferenceValue(p.chosen.logp/p.chosen.tokens-p.rejected.logp/p.rejected.tokens,
@@ -204,7 +204,8 @@ var policyLosses = []loss{
 		}},
 	{name: "kto-pair", reference: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return PairKTO(t.chosen(t.ratio()), t.rejected(t.ratio()), Mul(t.WeightC, t.validC), h.Beta)
+			return PairKTO(t.chosen(t.ratio()), t.rejected(t.ratio()), Mul(t.WeightC, t.validC),
+				t.set.Beta)
 		},
 		batch: func(h Hybrid, groups []Group) float64 {
 			var chosen, rejected []float64
@@ -218,18 +219,18 @@ var policyLosses = []loss{
 		}},
 	{name: "dpo-rao-kupper", uses: "tie_rate", reference: true, ties: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return RaoKupper(MulScalar(t.h(), h.Beta), t.TieC, h.TieRate)
+			return RaoKupper(Mul(t.h(), t.set.Beta), t.TieC, h.TieRate)
 		},
 		value: func(h Hybrid, p pair) float64 { return RaoKupperValue(h.Beta*p.h(), p.tie, h.TieRate) }},
 	{name: "dpo-davidson", uses: "tie_rate", reference: true, ties: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return Davidson(MulScalar(t.h(), h.Beta), t.TieC, h.TieRate)
+			return Davidson(Mul(t.h(), t.set.Beta), t.TieC, h.TieRate)
 		},
 		value: func(h Hybrid, p pair) float64 { return DavidsonValue(h.Beta*p.h(), p.tie, h.TieRate) }},
 	{name: "kto", uses: labelWeights, reference: true, over: overLabels, mismatched: true,
 		graph: func(h Hybrid, t terms) *Node {
-			return KahnemanTversky(t.ratio(), t.point(), t.LabelS, h.Beta, h.DesirableWeight,
-				h.UndesirableWeight)
+			return KahnemanTversky(t.ratio(), t.point(), t.LabelS, t.set.Beta, t.set.DesirableWeight,
+				t.set.UndesirableWeight)
 		},
 		labelValue: func(h Hybrid, r labelled) float64 {
 			return KahnemanTverskyValue(r.ratio(), r.point, r.label, h.Beta, h.DesirableWeight,
@@ -237,8 +238,8 @@ var policyLosses = []loss{
 		}},
 	{name: "apo-zero", uses: labelWeights, reference: true, over: overLabels,
 		graph: func(h Hybrid, t terms) *Node {
-			return KahnemanTversky(t.ratio(), ZerosLike(t.RefS), t.LabelS, h.Beta, h.DesirableWeight,
-				h.UndesirableWeight)
+			return KahnemanTversky(t.ratio(), ZerosLike(t.RefS), t.LabelS, t.set.Beta,
+				t.set.DesirableWeight, t.set.UndesirableWeight)
 		},
 		labelValue: func(h Hybrid, r labelled) float64 {
 			return KahnemanTverskyValue(r.ratio(), 0, r.label, h.Beta, h.DesirableWeight,
@@ -257,7 +258,7 @@ func rewardAware(name, distance string) loss {
 			if h.Explicit != ExplicitData {
 				explicitC = h.stopped(t.scoreMargin())
 			}
-			return RewardAware(MulScalar(t.h(), h.Beta), MulScalar(explicitC, h.Eta), distance)
+			return RewardAware(Mul(t.h(), t.set.Beta), Mul(explicitC, t.set.Eta), distance)
 		},
 		value: func(h Hybrid, p pair) float64 {
 			explicit := p.margin
@@ -275,7 +276,7 @@ func rewardAwareGroup(name, distance string) loss {
 			if h.Explicit != ExplicitData {
 				explicitS = h.stopped(t.ScoreS)
 			}
-			return RewardAwareGroup(MulScalar(t.ratio(), h.Beta), MulScalar(explicitS, h.Eta), t.GroupS,
+			return RewardAwareGroup(Mul(t.ratio(), t.set.Beta), Mul(explicitS, t.set.Eta), t.GroupS,
 				t.ChosenC, t.validC, distance)
 		},
 		batch: func(h Hybrid, groups []Group) float64 {

@@ -22,6 +22,12 @@ type AdamW struct {
 	Warmup       float64 // share of all steps in which the learning rate rises linearly
 }
 
+// structure names the settings that are constants of the update's program. The others are its
+// inputs.
+func (o AdamW) structure() string {
+	return fmt.Sprint(o.Beta1, " ", o.Beta2, " ", o.Eps, " ", o.WeightDecay)
+}
+
 // Rate returns the learning rate of a step counted from 0, of total.
 func (o AdamW) Rate(step, total int) float64 {
 	warmup := int(math.Round(o.Warmup * float64(total)))

@@ -7,6 +7,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"haf/backend"
 	"haf/lm"
 	"haf/reward"
 )
@@ -21,8 +22,21 @@ type Optimizer struct {
 	m, v     []*tensors.Tensor
 	parts    [][]int // indices into params: what one call of add or update works on
 
+	programs *programs
+	kept     bool // by the device
+	built    int  // programs compiled
+}
+
+// programs are those of optimizers whose settings of the same graph are equal.
+type programs struct {
 	add, update *Exec
-	built       int // programs compiled
+	user        *Optimizer // the last: programs are built by its settings
+}
+
+// Finalize frees the programs.
+func (p *programs) Finalize() {
+	p.add.Finalize()
+	p.update.Finalize()
 }
 
 // New prepares updates of the weights, which are float32: the model's, and others on its device.
@@ -37,10 +51,21 @@ func New(model *reward.Model, params []*reward.Param, settings AdamW) *Optimizer
 		last := len(o.parts) - 1
 		o.parts[last] = append(o.parts[last], i)
 	}
-	backend := model.Device().Backend
-	o.add = MustNewExec(backend, o.buildAdd).SetMaxCache(-1).WithName("add")
-	o.update = MustNewExec(backend, o.buildUpdate).SetMaxCache(-1).WithName("update")
+	o.programs, o.kept = backend.Keep(model.Device(), "optim "+settings.structure(),
+		func() *programs { return newPrograms(model.Device()) })
+	o.programs.user = o
 	return o
+}
+
+func newPrograms(device *backend.Device) *programs {
+	p := &programs{}
+	p.add = MustNewExec(device.Backend, func(in []*Node) []*Node { return p.user.buildAdd(in) })
+	p.update = MustNewExec(device.Backend, func(in []*Node) []*Node {
+		return p.user.buildUpdate(in)
+	})
+	p.add.SetMaxCache(-1).WithName("add")
+	p.update.SetMaxCache(-1).WithName("update")
+	return p
 }
 
 // Params are the trained weights, in the order of the gradients.
@@ -115,7 +140,7 @@ func (o *Optimizer) accumulate(sums, gradients []*tensors.Tensor) (squares float
 		if err != nil {
 			return 0, err
 		}
-		out, err := o.add.Call(args...)
+		out, err := o.programs.add.Call(args...)
 		if err != nil {
 			return 0, fmt.Errorf("optim: adding gradients: %w", err)
 		}
@@ -148,7 +173,7 @@ func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int
 		if err != nil {
 			return err
 		}
-		out, err := o.update.Call(args...)
+		out, err := o.programs.update.Call(args...)
 		if err != nil {
 			return fmt.Errorf("optim: updating weights: %w", err)
 		}
@@ -170,10 +195,10 @@ func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int
 func (o *Optimizer) Donate(
 	args []any, part []int, lists ...[]*tensors.Tensor,
 ) ([]any, error) {
-	backend := o.model.Device().Backend
+	device := o.model.Device().Backend
 	for _, list := range lists {
 		for _, at := range part {
-			buffer, err := DonateTensorBuffer(list[at], backend, compute.DeviceNum(0))
+			buffer, err := DonateTensorBuffer(list[at], device, compute.DeviceNum(0))
 			if err != nil {
 				name := o.params[at].Name
 				return nil, fmt.Errorf("optim: giving up the buffer of %s: %w", name, err)
@@ -194,10 +219,11 @@ func Free(ts []*tensors.Tensor) error {
 	return nil
 }
 
-// Close frees the moments and programs.
+// Close frees the moments, and the programs unless the device keeps them.
 func (o *Optimizer) Close() {
-	o.add.Finalize()
-	o.update.Finalize()
+	if !o.kept {
+		o.programs.Finalize()
+	}
 	for _, list := range [][]*tensors.Tensor{o.m, o.v} {
 		for _, t := range list {
 			t.MustFinalizeAll()

@@ -95,8 +95,8 @@ func (m *Model) Engine(ctx context.Context, opt EngineOptions) (*Engine, error) 
 	e.setShapes()
 	if b := opt.Before; b != nil && slices.Equal(b.shapes, e.shapes) &&
 		slices.Equal(b.rewards, e.rewards) {
-		if all, err := m.adopt(b.model); all || err != nil {
-			return e, err
+		if m.adopt(b.model) {
+			return e, nil
 		}
 	}
 	return e, e.compile(ctx, opt.Progress)

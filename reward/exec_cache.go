@@ -2,10 +2,11 @@ package reward
 
 import (
 	"encoding/json"
-	"fmt"
 	"sync"
 
 	"github.com/gomlx/gomlx/core/graph"
+
+	"haf/backend"
 )
 
 // An execCache holds the compiled programs that read a model's heads. Weights are their arguments,
@@ -22,6 +23,27 @@ func newExecCache() *execCache {
 	return &execCache{readers: map[Heads]*graph.Exec{}, users: 1}
 }
 
+// Finalize ends the use of a device that kept the programs.
+func (p *execCache) Finalize() { p.release() }
+
+// share takes the programs that the device keeps for models of the same structure, where it keeps
+// any. It is called whenever the structure has changed.
+func (m *Model) share() {
+	if m.withoutWeights() {
+		return
+	}
+	kept, ok := backend.Keep(m.device, "heads "+m.Structure(), newExecCache)
+	if !ok || kept == m.programs {
+		return
+	}
+	kept.mu.Lock()
+	kept.users++
+	m.builtBefore = kept.built
+	kept.mu.Unlock()
+	m.programs.release()
+	m.programs = kept
+}
+
 // release ends a model's use; the last one frees the programs.
 func (p *execCache) release() {
 	p.mu.Lock()
@@ -35,9 +57,9 @@ func (p *execCache) release() {
 	p.readers = map[Heads]*graph.Exec{}
 }
 
-// programKey is all that a model's programs depend on: two models of one key and device can share
-// them.
-func (m *Model) programKey() (string, error) {
+// Structure is all that a model's programs depend on: two models of one structure and device can
+// share them.
+func (m *Model) Structure() string {
 	type param struct {
 		Name  string
 		Shape string
@@ -59,38 +81,31 @@ func (m *Model) programKey() (string, error) {
 	}{m.Config.Hash(), m.Config.TiedEmbeddings, m.Meta.DType, m.adapter, m.headLayers,
 		m.Meta.ScoreOffset, m.chunk, m.decoder.Recompute, params})
 	if err != nil {
-		return "", fmt.Errorf("reward: %w", err)
+		panic(err) // names and numbers
 	}
-	return string(key), nil
+	return string(key)
 }
 
 // adopt takes over the programs of another model, and its base's for those of the base, where they
 // are the same; it says whether all are. Compiling them again would cost time beside requests, and
 // memory that XLA does not give back.
-func (m *Model) adopt(other *Model) (bool, error) {
-	mine, err := m.programKey()
-	if err != nil {
-		return false, err
-	}
-	theirs, err := other.programKey()
-	if err != nil || mine != theirs || m.device != other.device ||
+func (m *Model) adopt(other *Model) bool {
+	if m.Structure() != other.Structure() || m.device != other.device ||
 		(m.base == nil) != (other.base == nil) {
-		return false, err
+		return false
 	}
-	if m.base != nil {
-		if all, err := m.base.adopt(other.base); !all || err != nil {
-			return false, err
-		}
+	if m.base != nil && !m.base.adopt(other.base) {
+		return false
 	}
 	other.programs.mu.Lock()
 	if other.programs.users == 0 { // closed meanwhile
 		other.programs.mu.Unlock()
-		return false, nil
+		return false
 	}
 	other.programs.users++
 	other.programs.model = m
 	other.programs.mu.Unlock()
 	m.programs.release()
 	m.programs = other.programs
-	return true, nil
+	return true
 }

@@ -169,8 +169,8 @@ func (m *Model) Arguments() []any {
 // called under the programs' lock.
 func (m *Model) reader(want Heads) *Exec {
 	p := m.programs
+	p.model = m
 	if p.readers[want] == nil {
-		p.model = m
 		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
 			p.built++
 			batch, args := p.model.UnpackBatch(in)

@@ -72,9 +72,10 @@ type Model struct {
 	template   *chat.Template
 	encoding   encode.Options // of Encoder
 
-	programs *execCache
-	mu       sync.Mutex // of base
-	base     *Model     // the reference of a fully trained model, once opened
+	programs    *execCache
+	builtBefore int        // of the programs, when the model took them over from the device
+	mu          sync.Mutex // of base
+	base        *Model     // the reference of a fully trained model, once opened
 }
 
 // Device is what the model runs on.
@@ -84,7 +85,7 @@ func (m *Model) Device() *backend.Device { return m.device }
 func (m *Model) Programs() int {
 	m.programs.mu.Lock()
 	defer m.programs.mu.Unlock()
-	return m.programs.built
+	return m.programs.built - m.builtBefore
 }
 
 // Positions is the number of positions of a packed batch, about.
@@ -94,7 +95,10 @@ func (m *Model) Positions() int { return m.positions }
 func (m *Model) Decoder() lm.Decoder { return m.decoder }
 
 // SetRecompute sets what backward passes that are built from now on recompute.
-func (m *Model) SetRecompute(c lm.Recompute) { m.decoder.Recompute = c }
+func (m *Model) SetRecompute(c lm.Recompute) {
+	m.decoder.Recompute = c
+	m.share()
+}
 
 // LogitChunk is the number of rows of logits that are made at once.
 func (m *Model) LogitChunk() int { return m.chunk }

@@ -337,7 +337,11 @@ func (m *Model) load(ck *weights.Tensors, src *source, opt Options) error {
 	if err := m.addHead(head, opt); err != nil {
 		return err
 	}
-	return m.addVariance(src.dir, opt)
+	if err := m.addVariance(src.dir, opt); err != nil {
+		return err
+	}
+	m.share()
+	return nil
 }
 
 // openAdapter reads what the adapter has beside the matrices of its layers: the weights of its

@@ -17,6 +17,7 @@ type stepInputs[T any] struct {
 	ChosenC, RejectedC, MarginC, TieC, WeightC T
 	MarginWeightC                              T
 	RewardWeight, PolicyWeight                 T
+	Settings                                   T // of the objective
 }
 
 // fields lists all of them, in the order of the program's inputs.
@@ -25,7 +26,7 @@ func (in *stepInputs[T]) fields() []*T {
 		&in.RefS, &in.TokensS, &in.TargetS, &in.GroupS,
 		&in.ChosenC, &in.RejectedC, &in.MarginC, &in.TieC, &in.WeightC,
 		&in.MarginWeightC,
-		&in.RewardWeight, &in.PolicyWeight,
+		&in.RewardWeight, &in.PolicyWeight, &in.Settings,
 	}
 }
 
@@ -37,7 +38,9 @@ func unpackStepInputs[T any](from []T) (in stepInputs[T], rest []T) {
 }
 
 // newStepInputs are those of a packed batch; refs may be nil.
-func newStepInputs(b *pack.Batch, refs [][]float64, m *StepMetrics) stepInputs[any] {
+func newStepInputs(
+	b *pack.Batch, refs [][]float64, m *StepMetrics, settings []float32,
+) stepInputs[any] {
 	slots := b.Shape.Responses
 	ref, tokens, group := make([]float32, slots), make([]float32, slots), make([]int32, slots)
 	for _, owner := range b.Owner {
@@ -80,6 +83,7 @@ func newStepInputs(b *pack.Batch, refs [][]float64, m *StepMetrics) stepInputs[a
 		TieC: floats(tie), WeightC: floats(weight),
 		MarginWeightC: floats(marginWeight),
 		RewardWeight:  float32(m.weights[0]), PolicyWeight: float32(m.weights[1]),
+		Settings: floats(settings),
 	}
 }
 
@@ -89,6 +93,6 @@ func readoutOf(in stepInputs[*Node]) objective.Readout {
 		RefS: in.RefS, TokensS: in.TokensS, TargetS: in.TargetS, GroupS: in.GroupS,
 		ChosenC: in.ChosenC, RejectedC: in.RejectedC, MarginC: in.MarginC, TieC: in.TieC,
 		WeightC: in.WeightC, MarginWeightC: in.MarginWeightC,
-		RewardWeight: in.RewardWeight, PolicyWeight: in.PolicyWeight,
+		RewardWeight: in.RewardWeight, PolicyWeight: in.PolicyWeight, Settings: in.Settings,
 	}
 }

@@ -33,7 +33,8 @@ type Stepper struct {
 	ewc       *ewc // nil unless the schedule is elastic
 	singles   singles
 
-	gradient *Exec
+	gradient *gradientProgram
+	kept     bool          // the gradient program, by the device
 	built    int           // programs compiled, apart from the optimizer's
 	compiled chan struct{} // closed when the program of compileAhead is there; nil if none is made
 }
@@ -49,8 +50,7 @@ func NewStepper(
 		params = append(params, s.scale)
 	}
 	s.optimizer = optim.New(model, params, settings)
-	s.gradient = MustNewExec(model.Device().Backend, s.buildGradient)
-	s.gradient.SetMaxCache(-1).WithName("gradient")
+	s.findGradient(model, obj)
 	return s
 }
 
@@ -242,7 +242,7 @@ func (e *nonFiniteError) groups() []int {
 
 // inputs are those of the gradient program.
 func (s *Stepper) inputs(b *pack.Batch, refs [][]float64, m *StepMetrics) []any {
-	args := append(s.model.Inputs(b), newStepInputs(b, refs, m).pack()...)
+	args := append(s.model.Inputs(b), newStepInputs(b, refs, m, s.objective.Settings()).pack()...)
 	args = append(args, s.singleInputs(b, m)...)
 	if s.dropout.Rate > 0 {
 		slots, hidden := b.Shape.Responses, s.model.Config.Hidden
@@ -272,7 +272,7 @@ func (s *Stepper) compileAhead(b *pack.Batch) {
 	s.compiled = make(chan struct{})
 	go func() {
 		defer close(s.compiled)
-		s.gradient.Compile(inputs...) // an error comes again in the step
+		s.gradient.exec.Compile(inputs...) // an error comes again in the step
 	}()
 }
 
@@ -300,7 +300,7 @@ func (s *Stepper) runGradient(
 ) (optim.MicroBatch, error) {
 	args := s.inputs(b, refs, m)
 	m.batches++
-	out, err := s.gradient.Call(args...)
+	out, err := s.gradient.exec.Call(args...)
 	if err != nil {
 		return optim.MicroBatch{}, fmt.Errorf(
 			"train: gradients of a batch of %v rows and positions: %w", b.Shape, err)
@@ -398,12 +398,12 @@ func (s *Stepper) load(dir string) error {
 	return s.loadEWC(dir)
 }
 
-// Close frees the optimizer and the programs.
+// Close frees the optimizer, and the programs unless the device keeps them.
 func (s *Stepper) Close() {
 	if s == nil {
 		return
 	}
-	s.gradient.Finalize()
+	s.closeGradient()
 	s.ewc.close()
 	if s.scale != nil {
 		s.scale.Value.MustFinalizeAll()

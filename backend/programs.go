@@ -1,0 +1,50 @@
+package backend
+
+import "sync"
+
+// A Program is what a device can keep: code compiled for it.
+type Program interface{ Finalize() }
+
+// programs are those that a device keeps, by key.
+type programs struct {
+	mu   sync.Mutex
+	kept map[string]Program // nil: none is kept
+}
+
+// KeepPrograms makes the device keep the programs that [Keep] is asked for until it is finalized,
+// so that the next model of the same structure compiles nothing. Without it every model and
+// training compiles its own and frees them at its end.
+func (d *Device) KeepPrograms() {
+	d.programs.mu.Lock()
+	defer d.programs.mu.Unlock()
+	if d.programs.kept == nil {
+		d.programs.kept = map[string]Program{}
+	}
+}
+
+// Keep returns the program of the key, which make returns where the device has none. The key names
+// all that the program depends on. Where kept is false, the program is the caller's alone, which
+// must finalize it.
+func Keep[P Program](d *Device, key string, make func() P) (p P, kept bool) {
+	d.programs.mu.Lock()
+	defer d.programs.mu.Unlock()
+	if d.programs.kept == nil {
+		return make(), false
+	}
+	if known, ok := d.programs.kept[key].(P); ok {
+		return known, true
+	}
+	p = make()
+	d.programs.kept[key] = p
+	return p, true
+}
+
+// finalize frees all programs that are kept.
+func (p *programs) finalize() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, program := range p.kept {
+		program.Finalize()
+	}
+	p.kept = nil
+}
