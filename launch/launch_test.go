@@ -183,7 +183,7 @@ func TestRLHF(t *testing.T) {
 	}
 	r.RLHF.Rewards[0].Source = "http://rule" // nothing that is looked for on disk
 	if _, err := launch.RLHF(t.Context(), env, s, r, &byLength{missing: true}); err == nil ||
-		err.Error() != "no rule" {
+		err.Error() != "rlhf.rewards[0]: no rule" {
 		t.Errorf("a reward that is not there: %v", err)
 	}
 	reward := &byLength{}

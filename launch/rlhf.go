@@ -3,12 +3,14 @@ package launch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
 	"haf/rewarder"
+	"haf/rewarder/source"
 	"haf/rlhf"
 	"haf/run"
 )
@@ -64,9 +66,9 @@ func (o *optimization) close() {
 func loadOptimization(
 	env Env, r *recipe.Recipe, rewards RewardOpener,
 ) (_ job[rlhf.Result], err error) {
-	for _, w := range r.RLHF.Rewards {
+	for i, w := range r.RLHF.Rewards {
 		if err := rewards.Reach(w); err != nil {
-			return nil, err
+			return nil, atReward(i, err)
 		}
 	}
 	o := &optimization{env: env, recipe: r}
@@ -110,7 +112,7 @@ func (o *optimization) openRewards(rewards RewardOpener) error {
 		w := &o.recipe.RLHF.Rewards[i]
 		from, err := rewards.Open(*w)
 		if err != nil {
-			return err
+			return atReward(i, err)
 		}
 		w.Date = cmp.Or(from.Date(), w.Date) // the run's, whenever it is resumed
 		o.rewards, o.read = append(o.rewards, from), append(o.read, from.Files())
@@ -122,6 +124,15 @@ func (o *optimization) openRewards(rewards RewardOpener) error {
 		o.env.Progress.Logf("reward: %s", what)
 	}
 	return nil
+}
+
+// atReward names the key of a reward in its error. A source that is named wrongly is no fault of a
+// flag here.
+func atReward(i int, err error) error {
+	if errors.Is(err, source.ErrName) {
+		return fmt.Errorf("rlhf.rewards[%d]: %v", i, err)
+	}
+	return fmt.Errorf("rlhf.rewards[%d]: %w", i, err)
 }
 
 // accepted drops the prompts that a chat template refuses, and says so.

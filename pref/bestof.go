@@ -163,10 +163,13 @@ func decodeHHH(f *fields, opt Options) (decoded, error) {
 		if err != nil {
 			return decoded{}, err
 		}
-		if label > 0 {
+		switch label {
+		case 1:
 			chosen = append(chosen, choices[i])
-		} else {
+		case 0:
 			rejected = append(rejected, choices[i])
+		default:
+			return decoded{}, wrong(fmt.Sprintf("targets.labels[%d]", i), "%v, wanted 0 or 1", label)
 		}
 	}
 	return bestOf(g, chosen, rejected, opt), nil
@@ -362,8 +365,7 @@ func decodeStrength(f *fields, prompt []Message) (decoded, error) {
 	if err != nil {
 		return decoded{}, err
 	}
-	strength, err := f.number("preference_strength")
-	return stated(prompt, a, b, strength), err
+	return f.stated(prompt, a, b, "preference_strength")
 }
 
 // decodeHelpSteer3 decodes HelpSteer3's preferences: {context, response1, response2,
@@ -382,6 +384,5 @@ func decodeHelpSteer3(f *fields, _ Options) (decoded, error) {
 	if err != nil {
 		return decoded{}, err
 	}
-	strength, err := f.number("overall_preference")
-	return stated(prompt, a, b, strength), err
+	return f.stated(prompt, a, b, "overall_preference")
 }

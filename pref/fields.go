@@ -212,7 +212,7 @@ func (f *fields) label(keys ...string) (string, error) {
 			return textOf(v, f.name(k))
 		case "a number":
 			f.note(k)
-			_, err := numberOf(v, f.name(k))
+			_, err := anyNumber(v, f.name(k))
 			return string(v), err
 		}
 	}

@@ -2,6 +2,7 @@ package pref
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 )
@@ -181,21 +182,28 @@ func judged(prompt []Message, a, b []Message, v verdict) decoded {
 	return d
 }
 
-// stated makes the verdict of a strength: below 0 the first response is better, above 0 the second;
-// the size of the strength is the margin.
-func stated(prompt []Message, a, b string, strength float64) decoded {
-	v, margin := neither, strength
+// stated makes the verdict of a strength from −3 to 3: below 0 the first response is better, above
+// 0 the second; the size of the strength is the margin.
+func (f *fields) stated(prompt []Message, a, b, key string) (decoded, error) {
+	strength, err := f.number(key)
+	if err == nil && math.Abs(strength) > 3 {
+		err = wrong(f.name(key), "%v, wanted a strength from -3 to 3", strength)
+	}
+	if err != nil {
+		return decoded{}, err
+	}
+	v := neither
 	switch {
 	case strength < 0:
-		v, margin = first, -strength
+		v = first
 	case strength > 0:
 		v = second
 	}
 	d := judged(prompt, said(a), said(b), v)
 	if len(d.group.Comparisons) == 1 {
-		d.group.Comparisons[0].state(margin)
+		d.group.Comparisons[0].state(math.Abs(strength))
 	}
-	return d
+	return d, nil
 }
 
 // textPair decodes two texts, the better one first, with the prompt.

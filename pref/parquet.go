@@ -73,7 +73,7 @@ func openParquet(f io.ReaderAt, size int64) (
 	if len(groups) == 0 {
 		return nil, nil, nil
 	}
-	reader = parquet.NewGenericRowGroupReader[any](parquet.MultiRowGroup(groups...))
+	reader = parquet.NewGenericRowGroupReader[any](withoutDecimals(parquet.MultiRowGroup(groups...)))
 	return reader, typesOf(file), nil
 }
 

@@ -110,7 +110,8 @@ func TestParquetErrors(t *testing.T) {
 
 func FuzzParquet(f *testing.F) {
 	f.Add(parquetFile(f, 3))
-	for _, name := range []string{"pyarrow.parquet", "types.parquet"} {
+	for _, name := range []string{"pyarrow.parquet", "types.parquet",
+		"decimals.parquet"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			f.Fatal(err)

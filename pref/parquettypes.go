@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
-	"math/big"
 
 	"github.com/apache/arrow-go/v18/arrow/float16"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
@@ -128,6 +127,11 @@ func (t *parquetTypes) leaf(column *parquet.Column, path string) change {
 		if !logical.IsSigned {
 			return unsigned
 		}
+	case *format.DecimalType:
+		if element.Type.V == format.Int32 || element.Type.V == format.Int64 {
+			return scaled(int(logical.Scale))
+		}
+		return decimal(int(logical.Scale))
 	}
 	switch {
 	case t.times[path] != "":
@@ -135,8 +139,13 @@ func (t *parquetTypes) leaf(column *parquet.Column, path string) change {
 	case element.ConvertedType.Valid && element.ConvertedType.V >= deprecated.Uint8 &&
 		element.ConvertedType.V <= deprecated.Uint64:
 		return unsigned
+	case element.ConvertedType.Valid && element.ConvertedType.V == deprecated.Decimal:
+		if element.Type.V == format.Int32 || element.Type.V == format.Int64 {
+			return scaled(int(element.Scale.V))
+		}
+		return decimal(int(element.Scale.V))
 	}
-	return decimal
+	return nil
 }
 
 // timeOf names the type of a column of times, "" for others.
@@ -191,15 +200,6 @@ func unsigned(v any) any {
 func half(v any) any {
 	if b, ok := v.([]byte); ok && len(b) == 2 {
 		return float16.FromLEBytes(b).Float32()
-	}
-	return v
-}
-
-// decimal makes a number of a decimal that is stored as bytes.
-func decimal(v any) any {
-	if x, ok := v.(*big.Float); ok {
-		number, _ := x.Float64()
-		return number
 	}
 	return v
 }

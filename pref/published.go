@@ -3,6 +3,7 @@ package pref
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -80,14 +81,14 @@ func decodeArena(f *fields, _ Options) (decoded, error) {
 			return decoded{}, wrong(key, "an empty list, wanted messages that end in one of the assistant")
 		}
 	}
-	if raw, ok := f.opt("turn"); ok {
-		turn, err := numberOf(raw, "turn")
+	if f.has("turn") {
+		turn, err := f.number("turn")
 		if err != nil {
 			return decoded{}, err
 		}
 		for i := range sides {
-			if turn >= 1 && 2*turn < float64(len(sides[i])) {
-				sides[i] = sides[i][:2*int(turn)]
+			if sides[i], err = upToTurn(sides[i], turn); err != nil {
+				return decoded{}, err
 			}
 		}
 	}
@@ -114,6 +115,24 @@ func decodeArena(f *fields, _ Options) (decoded, error) {
 	}
 	d.group.Subset, err = f.label("category", "language")
 	return d, err
+}
+
+// upToTurn cuts a conversation behind a turn of it, counted from 1: a question and its answer.
+func upToTurn(messages []Message, turn float64) ([]Message, error) {
+	asked := 0
+	for i, m := range messages {
+		if m.Role != User {
+			continue
+		}
+		if asked++; asked > int(turn) {
+			messages = messages[:i]
+			break
+		}
+	}
+	if turn != math.Trunc(turn) || turn < 1 || int(turn) > asked {
+		return nil, wrong("turn", "%v, wanted one of the conversation's turns, 1 to %d", turn, asked)
+	}
+	return messages, nil
 }
 
 // decodeAlpaca decodes AlpacaFarm, AlpacaEval, PandaLM and LLMBar: instruction and input are the

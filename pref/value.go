@@ -2,6 +2,7 @@ package pref
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -46,7 +47,22 @@ func invalidUTF8(data []byte) int {
 	return -1
 }
 
+// MaxNumber bounds the numbers of files and the rewards of sources: the distance of two of them is a float32, in which models
+// are trained.
+const MaxNumber = math.MaxFloat32 / 2
+
+// numberOf decodes a number that says how good a response is, or which.
 func numberOf(raw json.RawMessage, field string) (float64, error) {
+	x, err := anyNumber(raw, field)
+	if err == nil && math.Abs(x) > MaxNumber {
+		return 0, wrong(field, "%s, wanted a number within ±%.2g, so that the distance of two is a "+
+			"float32", raw, MaxNumber)
+	}
+	return x, err
+}
+
+// anyNumber decodes a number of any size.
+func anyNumber(raw json.RawMessage, field string) (float64, error) {
 	var x float64
 	switch {
 	case kind(raw) != "a number":

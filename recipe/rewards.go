@@ -148,8 +148,12 @@ func (r *Recipe) checkRewards() error {
 			return fmt.Errorf("recipe: %s is %d, want 1 or more, or 0 for 8", key("concurrency"),
 				w.Concurrency)
 		}
-		if _, err := source.Parse(w.Source); err != nil {
-			return fmt.Errorf("recipe: %s: %w", key("source"), err)
+		from, err := source.Parse(w.Source)
+		if err != nil { // not wrapped: no flag is wrong, but a key
+			return fmt.Errorf("recipe: %s: %v", key("source"), err)
+		}
+		if err := w.checkUses(from.Uses(), key); err != nil {
+			return err
 		}
 		if w.Reward != "" {
 			if err := reward.CheckReward(w.Reward); err != nil {
@@ -162,3 +166,40 @@ func (r *Recipe) checkRewards() error {
 	}
 	return nil
 }
+
+// checkUses returns an error that names the first key that the source needs, or has no use for.
+func (r Reward) checkUses(uses source.Uses, key func(string) string) error {
+	for _, at := range []struct {
+		key      string
+		set, use bool
+		of       string
+	}{
+		{"column", r.Column != "", uses.Model, "models that haf opens"},
+		{"read", r.Read != "", uses.Model, "models that haf opens"},
+		{"template", r.Template != "" && r.Template != "auto", uses.Model || uses.Tokenizer, templated},
+		{"template_args", len(r.Args) > 0, uses.Model || uses.Tokenizer, templated},
+		{"date", r.Date != "", uses.Model || uses.Tokenizer, templated},
+		{"bos", r.BOS != "", uses.Model || uses.Tokenizer, templated},
+		{"reward", r.Reward != "" && r.Reward != source.Score, uses.Rewards,
+			"models; other sources have the reward score alone"},
+		{"tokenizer", r.Tokenizer != "", uses.Tokenizer, "sglang+ and openrlhf+ sources"},
+		{"judge_prompt", r.JudgePrompt != "", uses.Judge, "judge+ sources"},
+	} {
+		if at.set && !at.use {
+			return fmt.Errorf("recipe: %s has no effect on %s: it is for %s; leave it out", key(at.key),
+				source.Shown(r.Source), at.of)
+		}
+	}
+	switch {
+	case uses.Tokenizer && r.Tokenizer == "":
+		return fmt.Errorf("recipe: %s is empty, want the folder or the id of the model behind %s, "+
+			"whose template and tokenizer haf uses", key("tokenizer"), source.Shown(r.Source))
+	case uses.Judge && r.JudgePrompt == "":
+		return fmt.Errorf("recipe: %s is empty, want the file of the prompt of %s",
+			key("judge_prompt"), source.Shown(r.Source))
+	}
+	return nil
+}
+
+// templated are the sources that keys of the template are for.
+const templated = "models that haf opens, and sglang+ and openrlhf+ sources"

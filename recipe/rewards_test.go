@@ -1,12 +1,14 @@
 package recipe
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"haf/pref"
+	"haf/rewarder/source"
 	"haf/run"
 )
 
@@ -18,7 +20,7 @@ train = ["x.jsonl"]
 [[rlhf.rewards]]
 source = "runs/a"
 [[rlhf.rewards]]
-source = "http://127.0.0.1:1#b"
+source = "runs/b"
 name = "harm"
 weight = -0.5
 reward = "implicit"
@@ -67,33 +69,42 @@ func TestRewards(t *testing.T) {
 // TestRewardErrors names the key of the reward that is wrong.
 func TestRewardErrors(t *testing.T) {
 	for set, want := range map[string]string{
-		"rlhf.rewards=[]":                  "rlhf.rewards is empty",
-		"rlhf.rewards=":                    "rlhf.rewards[0].source is empty",
-		"rlhf.rewards.harm.weight=0":       "rlhf.rewards[1].weight is 0",
-		"rlhf.rewards.harm.weight=inf":     "rlhf.rewards[1].weight is +Inf",
-		"rlhf.rewards.harm.weight=much":    "rlhf.rewards.harm.weight is a string, want a float64",
-		"rlhf.rewards.harm.name=reward1":   `rlhf.rewards[1].name is "reward1", as of another reward`,
-		"rlhf.rewards.harm.reward=best":    "rlhf.rewards[1].reward",
-		"rlhf.rewards.harm.read=middle":    "rlhf.rewards[1]",
-		"rlhf.rewards.helpful.weight=2":    "with the name of a reward: reward1, harm",
-		"rlhf.rewards.harm=2":              "want rlhf.rewards.NAME.KEY",
-		"rlhf.rewards=3":                   "is 3, want a reward source or an array of tables",
-		"rlhf.rewards.harm.wait=2":         `unknown key "rlhf.rewards.harm.wait"; a reward has`,
-		`rlhf.rewards=[{source="a", n=1}]`: `unknown key "rlhf.rewards.n"; a reward has`,
-		"rlhf.reward=runs/a":               "unknown key",
-		"data.valid=x.jsonl":               "set rlhf.eval_every",
-		"train.eval_every=3":               "train.eval_every has no effect on haf rlhf",
-		"rlhf.load_best_model_at_end=true": "set eval_every",
-		"rlhf.max_sampling_rounds=0":       "max_sampling_rounds is 0",
-		"rlhf.dynamic_sampling=true":       "dynamic_sampling is for rloo and grpo",
-		"rlhf.overlong_cache=200":          "overlong_cache is 200 tokens",
+		"rlhf.rewards=[]":                   "rlhf.rewards is empty",
+		"rlhf.rewards=":                     "rlhf.rewards[0].source is empty",
+		"rlhf.rewards.harm.weight=0":        "rlhf.rewards[1].weight is 0",
+		"rlhf.rewards.harm.weight=inf":      "rlhf.rewards[1].weight is +Inf",
+		"rlhf.rewards.harm.weight=much":     "rlhf.rewards.harm.weight is a string, want a float64",
+		"rlhf.rewards.harm.name=reward1":    `rlhf.rewards[1].name is "reward1", as of another reward`,
+		"rlhf.rewards.harm.reward=best":     "rlhf.rewards[1].reward",
+		"rlhf.rewards.harm.read=middle":     "rlhf.rewards[1]",
+		"rlhf.rewards.helpful.weight=2":     "with the name of a reward: reward1, harm",
+		"rlhf.rewards.harm=2":               "want rlhf.rewards.NAME.KEY",
+		"rlhf.rewards=3":                    "is 3, want a reward source or an array of tables",
+		"rlhf.rewards.harm.wait=2":          `unknown key "rlhf.rewards.harm.wait"; a reward has`,
+		`rlhf.rewards=[{source="a", n=1}]`:  `unknown key "rlhf.rewards.n"; a reward has`,
+		"rlhf.rewards.harm.source=odd:name": `rlhf.rewards[1].source: wrong reward source`,
+		"rlhf.rewards.harm.source=http://127.0.0.1:1": "rlhf.rewards[1].column has no effect on " +
+			"http://127.0.0.1:1",
+		`rlhf.rewards=[{source="exec:true", template="plain"}]`:  "rlhf.rewards[0].template has no effect",
+		`rlhf.rewards=[{source="exec:true", reward="implicit"}]`: "rlhf.rewards[0].reward has no effect",
+		`rlhf.rewards=[{source="sglang+http://h"}]`:              "rlhf.rewards[0].tokenizer is empty",
+		`rlhf.rewards=[{source="judge+http://h#m"}]`:             "rlhf.rewards[0].judge_prompt is empty",
+		`rlhf.rewards=[{source="a", tokenizer="b"}]`:             "rlhf.rewards[0].tokenizer has no effect on a",
+		`rlhf.rewards=[{source="a", judge_prompt=1}]`:            "judge_prompt",
+		"rlhf.reward=runs/a":                                     "unknown key",
+		"data.valid=x.jsonl":                                     "set rlhf.eval_every",
+		"train.eval_every=3":                                     "train.eval_every has no effect on haf rlhf",
+		"rlhf.load_best_model_at_end=true":                       "set eval_every",
+		"rlhf.max_sampling_rounds=0":                             "max_sampling_rounds is 0",
+		"rlhf.dynamic_sampling=true":                             "dynamic_sampling is for rloo and grpo",
+		"rlhf.overlong_cache=200":                                "overlong_cache is 200 tokens",
 	} {
 		r, err := Parse("two.toml", []byte(twoRewards), []string{set})
 		if err == nil {
 			err = r.ForRLHF()
 		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q in it", set, err, want)
+		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, source.ErrName) {
+			t.Errorf("%s: %v, want %q in it, and no fault of a flag", set, err, want)
 		}
 	}
 }
@@ -116,12 +127,13 @@ func TestRewardsOfARun(t *testing.T) {
 			t.Errorf("%s: the same run %v, %v", set, got, err)
 		}
 	}
-	absolute, err := manifest().Recipe.absolute()
+	served := "http://127.0.0.1:1#a"
+	absolute, err := manifest("rlhf.rewards.reward1.source=" + served).Recipe.absolute()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all := absolute.RLHF.Rewards; !filepath.IsAbs(all[0].Source) ||
-		all[1].Source != "http://127.0.0.1:1#b" {
+	if all := absolute.RLHF.Rewards; all[0].Source != served ||
+		!filepath.IsAbs(all[1].Source) {
 		t.Errorf("%+v", all)
 	}
 	if manifest().Recipe.RLHF.Rewards[0].Source != "runs/a" {

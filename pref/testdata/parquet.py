@@ -43,3 +43,15 @@ types = pairs(
 pq.write_table(types, "types.parquet")
 with pa.ipc.new_stream("types.arrow", types.schema) as w:
     w.write_table(types)
+numbers = lambda *texts: [decimal.Decimal(t) for t in texts]
+decimals = pairs(
+    2,
+    margin=pa.array(numbers("1.2345678", "0.0000001"), pa.decimal128(9, 7)),
+    small=pa.array(numbers("-0.05", "99.99"), pa.decimal128(4, 2)),
+    whole=pa.array(numbers("999999999", "-1"), pa.decimal128(9, 0)),
+    wide=pa.array(numbers("12345678901.2345678", "-0.0000001"), pa.decimal128(18, 7)),
+    bytes=pa.array(numbers("123456789012345678901234.5678", "-0.0001"), pa.decimal128(28, 4)),
+    list=pa.array([numbers("1.5", "2.5"), numbers("3.5")], pa.list_(pa.decimal128(18, 1))),
+    inner=pa.array([{"d": d} for d in numbers("1.5", "2.5")], pa.struct([("d", pa.decimal128(5, 1))])),
+)
+pq.write_table(decimals, "decimals.parquet", store_decimal_as_integer=True)

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
+	"sync"
 
 	"haf/pref"
 )
@@ -36,6 +36,10 @@ type scores struct {
 	texts map[conversation]pref.Precomputed // of one reward each
 	ids   map[string]pref.Precomputed
 	order []pref.Precomputed
+
+	mu   sync.Mutex
+	used map[string]bool       // ids that were asked for
+	read map[conversation]bool // and conversations
 }
 
 func checkScores(file string) error {
@@ -45,9 +49,19 @@ func checkScores(file string) error {
 	return nil
 }
 
+// reachScores looks at the first row: callers that ask whether a source is there read conversations
+// without the rows of data, so that neither ids nor their order find a reward.
 func reachScores(_ context.Context, s Source, _ Options) error {
-	if _, err := os.Stat(s.Address); err != nil {
-		return fmt.Errorf("%s: %w", s.Name, err)
+	for row, err := range pref.ReadRewards(s.Address) {
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		if by := foundBy(row); by != byConversation {
+			return fmt.Errorf("%s: %s: its rewards are found by %s, but only haf eval reads data that "+
+				"has it (and haf score -in the order): wanted rows {prompt, response, reward}", s.Name,
+				row.Source, by)
+		}
+		break
 	}
 	return nil
 }
@@ -55,7 +69,7 @@ func reachScores(_ context.Context, s Source, _ Options) error {
 // openScores reads the file of rewards.
 func openScores(_ context.Context, s Source, opt Options) (pref.Rewarder, error) {
 	f := &scores{file: s.Address, texts: map[conversation]pref.Precomputed{},
-		ids: map[string]pref.Precomputed{}}
+		ids: map[string]pref.Precomputed{}, used: map[string]bool{}, read: map[conversation]bool{}}
 	for row, err := range pref.ReadRewards(s.Address) {
 		if err == nil {
 			err = f.add(row)
@@ -67,19 +81,56 @@ func openScores(_ context.Context, s Source, opt Options) (pref.Rewarder, error)
 	if opt.Log != nil {
 		opt.Log("%s: %d rows, found by %s", s.Name, f.rows, f.by)
 	}
-	return &single{served: s.Name, score: f.score, progress: opt.Progress}, nil
+	return &single{served: s.Name, score: f.score, progress: opt.Progress, close: func() error {
+		if unused := f.unused(); unused != "" && opt.Log != nil {
+			opt.Log("%s: %s", s.Name, unused)
+		}
+		return nil
+	}}, nil
+}
+
+// foundBy says how the rewards of a row are found.
+func foundBy(row pref.Precomputed) string {
+	switch {
+	case row.Prompt != nil:
+		return byConversation
+	case row.ID != "":
+		return byID
+	}
+	return byOrder
+}
+
+// unused says how many rewards nobody asked for, and names the first of them.
+func (f *scores) unused() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.by == byID && len(f.used) < len(f.ids):
+		var first pref.Precomputed
+		for id, row := range f.ids {
+			if !f.used[id] && (first.ID == "" || row.Source.Line < first.Source.Line) {
+				first = row
+			}
+		}
+		return fmt.Sprintf("%d of %d ids are in no row that was read, the first is %q (%s)",
+			len(f.ids)-len(f.used), len(f.ids), first.ID, first.Source)
+	case f.by == byConversation && len(f.read) < len(f.texts):
+		var first pref.Precomputed
+		for key, row := range f.texts {
+			if !f.read[key] && (first.Prompt == nil || row.Source.Line < first.Source.Line) {
+				first = row
+			}
+		}
+		return fmt.Sprintf("%d of %d rewards were not asked for, the first is at %s",
+			len(f.texts)-len(f.read), len(f.texts), first.Source)
+	}
+	return ""
 }
 
 // add adds a row.
 func (f *scores) add(row pref.Precomputed) error {
 	f.rows++
-	by := byOrder
-	switch {
-	case row.Prompt != nil:
-		by = byConversation
-	case row.ID != "":
-		by = byID
-	}
+	by := foundBy(row)
 	if f.by = cmp.Or(f.by, by); f.by != by {
 		return fmt.Errorf("%s: the row is found by %s and those before it by %s, wanted all alike",
 			row.Source, by, f.by)
@@ -115,6 +166,8 @@ func (f *scores) score(ctx context.Context, items []item, done func(int)) ([]flo
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var out []float64
 	var err error
 	switch f.by {
@@ -134,11 +187,13 @@ func (f *scores) score(ctx context.Context, items []item, done func(int)) ([]flo
 func (f *scores) byConversation(items []item) ([]float64, error) {
 	out := make([]float64, len(items))
 	for i, it := range items {
-		row, ok := f.texts[conversation{pref.Group{Prompt: it.Prompt}.PromptKey(), it.Response}]
+		key := conversation{pref.Group{Prompt: it.Prompt}.PromptKey(), it.Response}
+		row, ok := f.texts[key]
 		if !ok {
 			return nil, fmt.Errorf("response %d of %d has no reward: no row has its prompt with the "+
 				"response %q", i+1, len(items), short(it.Response))
 		}
+		f.read[key] = true
 		out[i] = row.Rewards[0]
 	}
 	return out, nil
@@ -170,6 +225,7 @@ func (f *scores) byID(items []item) ([]float64, error) {
 			return nil, fmt.Errorf("%s: the id %q has %d rewards for %d responses", row.Source, row.ID,
 				len(row.Rewards), n)
 		}
+		f.used[row.ID] = true
 		out, items = append(out, row.Rewards...), items[n:]
 	}
 	return out, nil

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -126,5 +127,67 @@ func TestScoresRefuse(t *testing.T) {
 	if _, err := readScores(t, scoresFile(t, `{"reward":1}`),
 		rewarder.Alone(rewardertest.Samples())...); err == nil {
 		t.Error("one reward was enough for all samples")
+	}
+}
+
+// TestScoresUnused reports once, at the end, how many rewards nobody asked for.
+func TestScoresUnused(t *testing.T) {
+	for want, rows := range map[string][]string{
+		`2 of 3 ids are in no row that was read, the first is "u" (`: {`{"id": "u", "reward": 9}`,
+			`{"id": "x", "rewards": [1, -2.5]}`, `{"id": "v", "reward": 9}`},
+		`1 of 3 rewards were not asked for, the first is at `: {
+			`{"prompt": "p", "responses": ["b", "a", "c"], "rewards": [2, 1, 0]}`},
+		"": {`{"id": "x", "rewards": [1, -2.5]}`},
+	} {
+		var said []string
+		opt := Options{Log: func(format string, args ...any) {
+			said = append(said, fmt.Sprintf(format, args...))
+		}}
+		name := scoresFile(t, rows...)
+		r, err := Open(t.Context(), name, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := r.Read(t.Context(), []pref.Group{pairOf("x")}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(said[1:], "\n")
+		if !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("%q, wanted %q", got, want)
+		}
+	}
+}
+
+// TestScoresReach: what reads conversations without rows is told before other work that ids and
+// order find nothing for it.
+func TestScoresReach(t *testing.T) {
+	for row, want := range map[string]string{
+		`{"id": "x", "reward": 1}`:                      "are found by id, but only haf eval",
+		`{"reward": 1}`:                                 "are found by order, but only haf eval",
+		`{"prompt": "p", "response": "a", "reward": 1}`: "",
+		`{"prompt": "p"}`:                               "wanted one of reward",
+		"":                                              "no row",
+	} {
+		err := Reach(t.Context(), scoresFile(t, row), Options{})
+		if got := fmt.Sprint(err); (err == nil) != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %v, wanted %q", row, err, want)
+		}
+	}
+	huge := scoresFile(t, `{"reward": 1e300}`, `{"reward": -1e300}`)
+	if _, err := readScores(t, huge, pairOf("")); err == nil ||
+		!strings.Contains(err.Error(), "wanted a number within ±1.7e+38") {
+		t.Error(err)
+	}
+	asked := &single{served: "s", score: func(context.Context, []item, func(int)) ([]float64, error) {
+		return []float64{1, 1e39}, nil
+	}}
+	if _, err := asked.Read(t.Context(), []pref.Group{pairOf("")}, nil); err == nil ||
+		!strings.Contains(err.Error(), "s: response 2 of 2 has the reward 1e+39") {
+		t.Error(err)
 	}
 }

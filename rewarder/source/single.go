@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"haf/pref"
@@ -111,6 +112,13 @@ func (s *single) scoreAll(ctx context.Context, items []item) ([]float64, error) 
 	}
 	if len(rewards) != len(items) {
 		return nil, fmt.Errorf("%s: %d rewards for %d responses", s.served, len(rewards), len(items))
+	}
+	for i, x := range rewards {
+		if math.Abs(x) > pref.MaxNumber {
+			return nil, fmt.Errorf("%s: response %d of %d has the reward %g, wanted a number within "+
+				"±%.2g, so that the distance of two is a float32", s.served, i+1, len(items), x,
+				pref.MaxNumber)
+		}
 	}
 	return rewards, nil
 }

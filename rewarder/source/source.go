@@ -20,6 +20,7 @@ type scheme struct {
 	form     string // of a name
 	strip    string // the beginning of a name that is no part of its address
 	renders  bool   // conversations are rendered here, so that settings of the template count
+	judges   bool   // it needs the prompt of a judge
 	// check looks at an address without opening anything; nil accepts every address.
 	check func(address string) error
 	open  func(ctx context.Context, s Source, opt Options) (pref.Rewarder, error)
@@ -51,7 +52,7 @@ var schemes = []scheme{
 		check: openRLHF.check, open: openRLHF.open,
 	},
 	{
-		prefixes: overHTTP("judge+"), strip: "judge+",
+		prefixes: overHTTP("judge+"), strip: "judge+", judges: true,
 		form:  "judge+http://HOST:PORT/v1#MODEL",
 		check: checkJudge, open: openJudge,
 	},
@@ -81,6 +82,21 @@ type Source struct {
 	scheme  *scheme
 }
 
+// Uses says which settings a source has a use for, beside those of time and number of requests.
+type Uses struct {
+	Model     bool // those of a model that is opened here, the template's among them
+	Rewards   bool // the name of a reward, because it has several
+	Tokenizer bool // a tokenizer, which it needs, and settings of a template
+	Judge     bool // the prompt of a judge, which it needs
+}
+
+// Uses returns the settings that the source has a use for.
+func (s Source) Uses() Uses {
+	model := len(s.scheme.prefixes) == 0
+	return Uses{Model: model, Rewards: model || s.scheme.strip == "", Tokenizer: s.scheme.renders,
+		Judge: s.scheme.judges}
+}
+
 // prefixed matches a name that begins as one with a scheme does; a path never does, because ids on
 // the hub have no colon, and other paths can begin with "./".
 var prefixed = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+-]*:`)
@@ -102,7 +118,7 @@ func Parse(name string) (Source, error) {
 		}
 		if scheme.check != nil {
 			if err := scheme.check(s.Address); err != nil {
-				return s, fmt.Errorf("%w %q: %w", ErrName, hideUser(name), err)
+				return s, fmt.Errorf("%w %q: %w", ErrName, Shown(name), err)
 			}
 		}
 		return s, nil
@@ -114,8 +130,8 @@ func Parse(name string) (Source, error) {
 // user matches the user and the password in the address of a server.
 var user = regexp.MustCompile(`://[^/@]*@`)
 
-// hideUser returns a name as messages show it: without user and password.
-func hideUser(name string) string { return user.ReplaceAllString(name, "://…@") }
+// Shown returns a name as messages show it: without user and password.
+func Shown(name string) string { return user.ReplaceAllString(name, "://…@") }
 
 // takes reports whether the scheme takes a name, and by which prefix.
 func (s *scheme) takes(name string) (prefix string, ok bool) {
