@@ -63,9 +63,8 @@ func Open(name string) (*Device, error) {
 	case "xla", KindCPU, KindCUDA, "cpu", "cuda", "gpu":
 		return openNamed(name)
 	}
-	if !strings.ContainsAny(name, `/\`) && !isLibrary(name) {
-		return nil, fmt.Errorf("backend: unknown device %q: want auto, go, xla, cpu, cuda or the path "+
-			"of a plug-in", name)
+	if err := CheckName(name); err != nil {
+		return nil, err
 	}
 	path, err := filepath.Abs(name)
 	if err != nil {
@@ -82,6 +81,16 @@ func Open(name string) (*Device, error) {
 	found, err := Find(p.Kind) // an error only makes the description longer
 	d.tellPath = err != nil || len(found) != 1 || found[0].Path != p.Path
 	return d, nil
+}
+
+// CheckName returns an error for a name that [Open] does not know. It looks for no plug-in.
+func CheckName(name string) error {
+	known := []string{"", "auto", "go", "xla", KindCPU, KindCUDA, "cpu", "cuda", "gpu"}
+	if slices.Contains(known, name) || strings.ContainsAny(name, `/\`) || isLibrary(name) {
+		return nil
+	}
+	return fmt.Errorf("backend: unknown device %q: want auto, go, xla, cpu, cuda or the path of a "+
+		"plug-in", name)
 }
 
 // openFirst opens the first of the plug-ins that works, CUDA only where there is a GPU or it was

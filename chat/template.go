@@ -326,6 +326,9 @@ var named = map[string]string{
 		`{% set ns.system = '' %}{% else %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}`,
 }
 
+// IsNamed reports whether [Named] has a template of the name.
+func IsNamed(name string) bool { return named[name] != "" }
+
 // Named returns a template for models without one.
 //
 //   - plain: a readable transcript, "User: …\n\nAssistant: …" with eos after each answer, bos

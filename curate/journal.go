@@ -25,6 +25,7 @@ type Journal struct {
 	file  *os.File
 	lock  *filelock.Lock
 	parts map[string]json.RawMessage
+	begun bool // the file is a journal of these settings
 }
 
 type journalHead struct {
@@ -75,6 +76,7 @@ func OpenJournal(path string, settings any) (*Journal, error) {
 	if err := j.read(want); err != nil {
 		return nil, errors.Join(fmt.Errorf("curate: %s: %w", partName(path), err), j.Close())
 	}
+	j.begun = true
 	return j, nil
 }
 
@@ -160,12 +162,17 @@ func (j *Journal) Put(key string, value any) error {
 	return nil
 }
 
-// Close leaves the journal to be resumed. After Finish it does nothing.
+// Close leaves the journal to be resumed. One without a part is removed, so that it is not in the
+// way of a corrected command. After Finish it does nothing.
 func (j *Journal) Close() error {
 	if j.file == nil {
 		return nil
 	}
-	err := errors.Join(j.file.Close(), j.lock.Release())
+	release := j.lock.Release
+	if j.begun && len(j.parts) == 0 {
+		release = j.lock.Remove
+	}
+	err := errors.Join(j.file.Close(), release())
 	j.file = nil
 	return err
 }

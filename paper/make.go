@@ -51,6 +51,10 @@ func newOutcome(cells []*Cell, estimated Estimated) Outcome {
 // Make trains and evaluates the grid's cells that are not finished, then writes the page. Cells
 // that fail are in the outcome: see [Outcome.Err].
 func (p *Grid) Make(ctx context.Context, opt Options) (Outcome, error) {
+	p.Base = BaseHashes(ctx, opt.Hub)
+	if _, err := p.Cells(nil, opt.Only); err != nil {
+		return Outcome{}, err // before data is fetched and written
+	}
 	data, err := p.OpenData(opt.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if opt.PageOnly {
@@ -64,7 +68,6 @@ func (p *Grid) Make(ctx context.Context, opt Options) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	p.Base = BaseHashes(ctx, opt.Hub)
 	cells, err := p.Cells(data, opt.Only)
 	if err != nil {
 		return Outcome{}, err

@@ -380,6 +380,18 @@ func (r *Recipe) set(set string) error {
 	return nil
 }
 
+// CheckSets returns an [ErrOverride] for the first override that is no key of a recipe, or no value
+// of its kind.
+func CheckSets(sets []string) error {
+	r := Default()
+	for _, set := range sets {
+		if err := r.set(set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *Recipe) override(set string) error {
 	key, value, ok := strings.Cut(set, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)

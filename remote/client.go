@@ -62,13 +62,27 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 	return c, nil
 }
 
+// CheckURL returns an error unless a text is the address of a server.
+func CheckURL(text string) error {
+	_, err := parseURL(text)
+	return err
+}
+
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("remote: %q is no server: want a URL such as "+
+			"http://127.0.0.1:8000/v1", text)
+	}
+	return u, nil
+}
+
 // Dial returns a client without asking the server anything, for [Client.Call]. Options.Model may be
 // empty.
 func Dial(opt Options) (*Client, error) {
-	u, err := url.Parse(opt.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("remote: %q is no server: want a URL such as "+
-			"http://127.0.0.1:8000/v1", opt.URL)
+	u, err := parseURL(opt.URL)
+	if err != nil {
+		return nil, err
 	}
 	if opt.Concurrency <= 0 {
 		opt.Concurrency = 8

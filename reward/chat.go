@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"haf/chat"
@@ -49,8 +50,22 @@ func (o ChatOptions) Check() error {
 		{"bos", o.BOS, []string{encode.BOSTemplate, encode.BOSOnce, encode.BOSTwice, encode.BOSNone}},
 	} {
 		if f.value != "" && !slices.Contains(f.known, f.value) {
-			return fmt.Errorf("reward: %s is %q, want one of %q", f.name, f.value, f.known)
+			return fmt.Errorf("reward: %s is %q, want one of %s", f.name, f.value,
+				strings.Join(f.known, ", "))
 		}
+	}
+	return nil
+}
+
+// CheckTemplate returns an error unless ChatOptions.Template can be the name: one of a template, or
+// a file.
+func CheckTemplate(name string) error {
+	if name == "" || name == "auto" || name == "model" || chat.IsNamed(name) {
+		return nil
+	}
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("reward: template %q is no file, want model, plain, phi-2, mistral or a "+
+			"Jinja file", name)
 	}
 	return nil
 }

@@ -16,10 +16,10 @@ type benchCmd struct {
 	Data   []string `help:"Preference pairs." required:""`
 	Groups []string `help:"Groups of more than two responses."`
 	Case   []string `help:"Only these cases."`
-	Pairs  int      `help:"Pairs to measure on." default:"32"`
-	Batch  int      `help:"Groups of a step, about." default:"8"`
-	Rank   int      `help:"Rank of the adapter on gate, up and down projections." default:"64"`
-	Runs   int      `help:"Runs of every case; medians are shown." default:"3"`
+	Pairs  int      `range:"[1,inf)" help:"Pairs to measure on." default:"32"`
+	Batch  int      `range:"[1,inf)" help:"Groups of a step, about." default:"8"`
+	Rank   int      `range:"[0,inf)" help:"Rank of the adapter on gate, up and down projections." default:"64"`
+	Runs   int      `range:"[1,inf)" help:"Runs of every case; medians are shown." default:"3"`
 	One    string   `hidden:"" help:"Measure this case in this process."`
 	Set    []string `help:"Override a key of the benchmark's recipe, e.g. train.tokens_per_batch=8192." placeholder:"KEY=VALUE" sep:"none"`
 }
@@ -31,6 +31,9 @@ var processBegan = time.Now()
 func (c *benchCmd) Run(a *app) error {
 	if c.One != "" {
 		return c.one(a)
+	}
+	if err := recipe.CheckSets(c.Set); err != nil {
+		return err
 	}
 	client, err := a.hub()
 	if err != nil {

@@ -139,8 +139,15 @@ func flagRow(f *kong.Flag) string {
 	return fmt.Sprintf("| `-%s` | %s | %s | %s |", f.Name, flagValue(f), byDefault, tableCell(help))
 }
 
-// flagValue says what a flag takes.
+// flagValue says what a flag takes, with its range.
 func flagValue(f *kong.Flag) string {
+	if in, err := parseInterval(f.Tag.Get("range")); err == nil {
+		return flagType(f) + ", " + in.String()
+	}
+	return flagType(f)
+}
+
+func flagType(f *kong.Flag) string {
 	t := f.Target.Type()
 	switch {
 	case f.IsBool():

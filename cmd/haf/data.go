@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 
 	"haf/pref"
 	"haf/reward"
@@ -9,17 +10,18 @@ import (
 
 type dataCmd struct {
 	Files []string `arg:"" name:"file" help:"Preference files."`
-	Limit int      `help:"Only the first N groups of each file."`
+	Limit int      `range:"[0,inf)" help:"Only the first N groups of each file."`
 	pairFlags
 	Model string `help:"Lengths in the tokens of this model instead of characters."`
 	chatFlags
-	Sample int `default:"1" help:"Show this many groups of each file in full."`
+	Sample int `range:"[0,inf)" default:"1" help:"Show this many groups of each file in full."`
 }
 
 // Run says what is in preference files.
 func (c *dataCmd) Run(a *app) error {
-	if c.Sample < 0 {
-		return fmt.Errorf("%w: -sample %d, wanted 0 or more", errUsage, c.Sample)
+	if c.Model == "" && !reflect.ValueOf(c.chatFlags).IsZero() {
+		return fmt.Errorf("%w: -template, -template-arg, -date, -read and -bos say how a model reads "+
+			"conversations: give -model, too", errUsage)
 	}
 	opt := pref.SummaryOptions{Options: c.pairOptions(), Resolve: a.data, Sample: c.Sample}
 	opt.Limit, opt.KeepTies, opt.KeepUnpaired = c.Limit, true, true

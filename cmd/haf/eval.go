@@ -15,12 +15,12 @@ import (
 type evalCmd struct {
 	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; with several a matrix of models and data files is made."`
 	Data      []string `help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order. With -suite all: SUITE=FILE." sep:"none"`
-	Limit     int      `help:"Only the first N groups."`
+	Limit     int      `range:"[0,inf)" help:"Only the first N groups."`
 	Ties      bool     `help:"Keep pairs judged equal and measure them apart."`
 	Rewards   []string `help:"score, implicit, implicit-normalized, combined (haf combine). Default: those of the heads that were trained."`
-	Gate      float64  `help:"Exit with code 3 if the first reward's accuracy is below this."`
+	Gate      float64  `range:"[0,1]" help:"Exit with code 3 if the first reward's accuracy is below this."`
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
-	MaxLength int      `name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
+	MaxLength int      `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and longest response. Default: as trained."`
 	readFlags
 	sourceFlags
 	pairFlags
@@ -45,14 +45,14 @@ func (c *evalCmd) matrix() bool { return c.Matrix || len(c.Models) > 1 && c.Ense
 
 // check looks at flags that do not go together before anything is loaded.
 func (c *evalCmd) check() error {
-	if !(c.Gate >= 0 && c.Gate <= 1) {
-		return fmt.Errorf("%w: -gate %g, wanted an accuracy from 0 to 1", errUsage, c.Gate)
-	}
 	models := c.Models
 	if c.Ensemble == "" && c.matrix() {
 		models = models[:1]
 	}
 	if err := c.readFlags.check(models, c.Rewards...); err != nil {
+		return err
+	}
+	if err := c.sourceFlags.check(c.Models...); err != nil {
 		return err
 	}
 	switch {

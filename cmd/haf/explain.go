@@ -12,7 +12,7 @@ type explainCmd struct {
 	Prompt    string   `help:"One prompt."`
 	Response  []string `help:"A response to it; twice for two responses." sep:"none"`
 	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
-	MaxLength int      `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+	MaxLength int      `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlags
 	columnFlag
 	chatFlags

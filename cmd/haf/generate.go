@@ -14,14 +14,14 @@ import (
 
 // samplingFlags are shared by the verbs that generate.
 type samplingFlags struct {
-	N                 int      `short:"n" default:"1" help:"Samples of each prompt."`
-	MaxTokens         int      `name:"max-tokens" default:"256" help:"Tokens of a response, at most."`
-	Temperature       float64  `default:"1" help:"0 is greedy."`
-	TemperatureTo     float64  `name:"temperature-to" help:"Draw each sample's temperature uniformly between -temperature and this."`
-	TopK              int      `name:"top-k" help:"Only the k most probable tokens; 0 is all."`
-	TopP              float64  `name:"top-p" help:"Only the most probable tokens that reach this probability; 0 is all."`
-	MinP              float64  `name:"min-p" help:"Only tokens of at least this share of the largest probability."`
-	RepetitionPenalty float64  `name:"repetition-penalty" help:"Above 1, tokens that were there are less likely."`
+	N                 int      `range:"[1,inf)" short:"n" default:"1" help:"Samples of each prompt."`
+	MaxTokens         int      `range:"[1,inf)" name:"max-tokens" default:"256" help:"Tokens of a response, at most."`
+	Temperature       float64  `range:"[0,inf)" default:"1" help:"0 is greedy."`
+	TemperatureTo     float64  `range:"[0,inf)" name:"temperature-to" help:"Draw each sample's temperature uniformly between -temperature and this."`
+	TopK              int      `range:"[0,inf)" name:"top-k" help:"Only the k most probable tokens; 0 is all."`
+	TopP              float64  `range:"[0,1]" name:"top-p" help:"Only the most probable tokens that reach this probability; 0 is all."`
+	MinP              float64  `range:"[0,1]" name:"min-p" help:"Only tokens of at least this share of the largest probability."`
+	RepetitionPenalty float64  `range:"[0,inf)" name:"repetition-penalty" help:"Above 1, tokens that were there are less likely."`
 	Stop              []string `help:"Text that ends a response; may be repeated." sep:"none"`
 	Seed              uint64   `help:"Of all samples."`
 	Protocol          string   `help:"paper4 or paper8: 4 or 8 samples, top-p 0.85, temperatures 0.5 to 1.2, 512 tokens, in place of the flags above."`
@@ -52,9 +52,9 @@ func (f samplingFlags) sampling() (curate.Sampling, error) {
 type serverFlags struct {
 	URL         string        `name:"url" help:"OpenAI-compatible server, such as http://127.0.0.1:8000/v1; its key is in HAF_API_KEY or OPENAI_API_KEY."`
 	RemoteModel string        `name:"remote-model" help:"The server's name of the model. Default: the first that it lists."`
-	Concurrency int           `default:"8" help:"Requests to the server at once."`
-	Timeout     time.Duration `default:"2m" help:"Of one attempt."`
-	Retries     int           `default:"5" help:"Of a request that failed."`
+	Concurrency int           `range:"[1,inf)" default:"8" help:"Requests to the server at once."`
+	Timeout     time.Duration `range:"(0,inf)" default:"2m" help:"Of one attempt."`
+	Retries     int           `range:"[0,inf)" default:"5" help:"Of a request that failed."`
 }
 
 // client connects to the server.
@@ -99,10 +99,10 @@ type generateCmd struct {
 	Model   string   `arg:"" optional:"" help:"Model or run folder, GGUF file or Hugging Face id; or give -url."`
 	Prompt  string   `help:"One prompt: the response is printed."`
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
-	Limit   int      `help:"Only the first N prompts."`
+	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	columnFlags
 	Out  string `help:"New JSONL file of the samples. Rerun the same command to resume from FILE.part."`
-	Rows int    `default:"8" help:"Sequences that are generated side by side."`
+	Rows int    `range:"[1,inf)" default:"8" help:"Sequences that are generated side by side."`
 	chatFlags
 	samplingFlags
 	serverFlags

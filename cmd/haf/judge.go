@@ -14,9 +14,9 @@ type judgeFlags struct {
 	serverFlags
 	goldFlags           // judges in the place of -url
 	Criterion   string  `help:"What better means, for a language model. Default: helpful, correct, harmless, to the point."`
-	JudgeTokens int     `name:"judge-tokens" default:"1024" help:"Tokens that the judge may write."`
-	PriceIn     float64 `name:"price-in" help:"Price of a million prompt tokens, for the cost."`
-	PriceOut    float64 `name:"price-out" help:"Price of a million written tokens."`
+	JudgeTokens int     `range:"[1,inf)" name:"judge-tokens" default:"1024" help:"Tokens that the judge may write."`
+	PriceIn     float64 `range:"[0,inf)" name:"price-in" help:"Price of a million prompt tokens, for the cost."`
+	PriceOut    float64 `range:"[0,inf)" name:"price-out" help:"Price of a million written tokens."`
 }
 
 // judge opens the judge.
@@ -49,7 +49,7 @@ func (f judgeFlags) options(a *app, out string, seed uint64) curate.JudgeOptions
 type judgeCmd struct {
 	Outputs []string `arg:"" help:"Two or more files of {prompt, response} rows, matched by prompt."`
 	Out     string   `required:"" help:"New JSONL file of the verdicts. Rerun the same command to resume from FILE.part."`
-	Limit   int      `help:"Only the first N prompts."`
+	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	Seed    uint64   `help:"Of the order in which more than two responses are shown."`
 	columnFlags
 	judgeFlags
@@ -62,6 +62,9 @@ func (c *judgeCmd) Run(a *app) error {
 		return fmt.Errorf("%w: give two or more files of outputs", errUsage)
 	case (c.URL == "") == (len(c.Gold) == 0):
 		return fmt.Errorf("%w: give -url of a judge, or -gold", errUsage)
+	}
+	if err := c.sourceFlags.check(c.Gold...); err != nil {
+		return err
 	}
 	if err := a.reach(c.sourceFlags, c.Gold...); err != nil {
 		return err

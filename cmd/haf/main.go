@@ -181,5 +181,8 @@ func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Conte
 		return nil, exitUsage, err
 	}
 	command, err = parser.Parse(onedash.Double(args, onedash.ValueFlags(parser.Model.Node)))
+	if err == nil {
+		err = checkFlags(command)
+	}
 	return command, exitUsage, onedash.Single(err)
 }

@@ -20,7 +20,7 @@ type readFlags struct {
 	columnFlag
 	chatFlags
 	Ensemble string  `help:"One reward of several models, runs of one recipe: mean, min, or lcb, which is mean − lambda · standard deviation."`
-	Lambda   float64 `default:"1" help:"Of -ensemble lcb."`
+	Lambda   float64 `range:"[0,inf)" default:"1" help:"Of -ensemble lcb."`
 }
 
 // columnFlag chooses a label of a head that has several.

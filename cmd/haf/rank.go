@@ -16,12 +16,12 @@ type rankCmd struct {
 	Models  []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
 	Samples string   `help:"Rank the samples of this file, {prompt, response} a line, in place of new ones."`
-	Limit   int      `help:"Only the first N prompts."`
+	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	Policy  string   `help:"Model that generates. Default: the reward model's own policy head."`
 	Reward  string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
 	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
 	Report  string   `help:"Folder for best-of-n.md, best-of-n.html and the plots of the curve." placeholder:"DIR"`
-	Rows    int      `default:"8" help:"Sequences that are generated side by side."`
+	Rows    int      `range:"[1,inf)" default:"8" help:"Sequences that are generated side by side."`
 	columnFlags
 	samplingFlags
 	serverFlags
@@ -36,7 +36,10 @@ func (c *rankCmd) Run(a *app) error {
 	if (len(c.Prompts) == 0) == (c.Samples == "") {
 		return fmt.Errorf("%w: give -prompts, or -samples FILE", errUsage)
 	}
-	if err := c.check(c.Models, c.Reward); err != nil {
+	if err := c.readFlags.check(c.Models, c.Reward); err != nil {
+		return err
+	}
+	if err := c.sourceFlags.check(slices.Concat(c.Models, c.Gold)...); err != nil {
 		return err
 	}
 	if c.Samples == "" && c.Policy == "" && c.URL == "" && (c.Ensemble != "" || !source.IsModel(c.Models[0])) {

@@ -16,12 +16,12 @@ type relabelCmd struct {
 	Data      []string `required:"" help:"Preferences, or groups such as haf rank writes; several are read in order." sep:"none"`
 	Out       string   `required:"" help:"New JSONL file of labelled pairs, or with -strategy scores of groups."`
 	Strategy  string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
-	Threshold float64  `help:"Leave out pairs whose rewards differ by less."`
-	Budget    int      `default:"100" help:"Pairs that are labelled, of those selected."`
+	Threshold float64  `range:"[0,inf)" help:"Leave out pairs whose rewards differ by less."`
+	Budget    int      `range:"[1,inf)" default:"100" help:"Pairs that are labelled, of those selected."`
 	Reward    string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
 	Seed      uint64   `help:"Of what chance decides in selecting."`
-	Limit     int      `help:"Only the first N groups."`
-	SkipBad   int      `name:"skip-bad" help:"Tolerate this many bad rows."`
+	Limit     int      `range:"[0,inf)" help:"Only the first N groups."`
+	SkipBad   int      `range:"[0,inf)" name:"skip-bad" help:"Tolerate this many bad rows."`
 	rowFlags
 	judgeFlags
 	readFlags
@@ -33,18 +33,17 @@ func (c *relabelCmd) Run(a *app) error {
 	switch {
 	case selects && (c.URL == "") == (len(c.Gold) == 0):
 		return fmt.Errorf("%w: -strategy %s wants a labeller: -url or -gold", errUsage, c.Strategy)
-	case selects && c.Budget < 1:
-		return fmt.Errorf("%w: -budget %d, wanted at least 1", errUsage, c.Budget)
 	case !selects && c.URL != "":
 		return fmt.Errorf("%w: -strategy %s labels by the model's own reward: leave out -url",
 			errUsage, c.Strategy)
 	case c.Strategy == curate.AllScores && (len(c.Gold) > 0 || c.Threshold != 0):
 		return fmt.Errorf("%w: -strategy scores writes what MODEL says of every response: leave out "+
 			"-gold and -threshold", errUsage)
-	case !(c.Threshold >= 0):
-		return fmt.Errorf("%w: -threshold %g, wanted 0 or more", errUsage, c.Threshold)
 	}
 	if err := c.readFlags.check(c.Models, c.Reward); err != nil {
+		return err
+	}
+	if err := c.sourceFlags.check(slices.Concat(c.Models, c.Gold)...); err != nil {
 		return err
 	}
 	if _, err := os.Stat(c.Out); err == nil {

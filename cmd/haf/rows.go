@@ -24,8 +24,8 @@ type pairFlags struct {
 	Format   string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
 	Label    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
 	Subset   []string `help:"Only groups of this subset; may be repeated." sep:"none"`
-	MaxChars int      `name:"max-chars" help:"Drop groups of more characters."`
-	SkipBad  int      `name:"skip-bad" help:"Tolerate this many bad rows."`
+	MaxChars int      `range:"[0,inf)" name:"max-chars" help:"Drop groups of more characters."`
+	SkipBad  int      `range:"[0,inf)" name:"skip-bad" help:"Tolerate this many bad rows."`
 	rowFlags
 }
 

@@ -15,7 +15,7 @@ type scoreCmd struct {
 	Response  string   `help:"The response to it."`
 	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
 	Reward    string   `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
-	MaxLength int      `name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+	MaxLength int      `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlags
 	readFlags
 	sourceFlags
@@ -26,7 +26,10 @@ const scoreBatch = 256
 
 // Run prints rewards.
 func (c *scoreCmd) Run(a *app) error {
-	if err := c.check(c.Models, c.Reward); err != nil {
+	if err := c.readFlags.check(c.Models, c.Reward); err != nil {
+		return err
+	}
+	if err := c.sourceFlags.check(c.Models...); err != nil {
 		return err
 	}
 	samples, err := c.samples(a)

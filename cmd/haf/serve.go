@@ -21,9 +21,9 @@ type serveCmd struct {
 	Addr           string             `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes a free one."`
 	Rewards        []string           `help:"score, implicit, implicit-normalized, combined; the first is the default. Default: those of the heads that were trained."`
 	Combine        []string           `help:"A reward made of others, NAME=HOW:TERM,… with HOW sum, mean, min or mean-sigma and a term [WEIGHT*]MODEL[.REWARD]; may be repeated." sep:"none"`
-	Temperature    map[string]float64 `help:"MODEL=T: what reward differences are divided by for probabilities, as haf eval -valid fits it."`
-	MaxLength      int                `name:"max-length" help:"Tokens of prompt and response. Default: as trained, else what the model has positions for, up to 4096."`
-	TokensPerBatch int                `help:"Positions of a batch, about. Default 2048."`
+	Temperature    map[string]float64 `range:"(0,inf)" help:"MODEL=T: what reward differences are divided by for probabilities, as haf eval -valid fits it."`
+	MaxLength      int                `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained, else what the model has positions for, up to 4096."`
+	TokensPerBatch int                `range:"[0,inf)" help:"Positions of a batch, about. Default 2048."`
 	columnFlag
 	chatFlags
 
@@ -32,13 +32,13 @@ type serveCmd struct {
 	TLSCert              string `name:"tls-cert" help:"PEM file of the certificate; with -tls-key the server speaks HTTPS."`
 	TLSKey               string `name:"tls-key" help:"PEM file of its key."`
 
-	BatchWait   time.Duration `default:"3ms" help:"How long a request waits for others when the device is idle."`
-	Timeout     time.Duration `default:"2m" help:"The most that a request may take."`
-	ReadTimeout time.Duration `name:"read-timeout" default:"30s" help:"The most that a request's body may take to come."`
-	Drain       time.Duration `default:"30s" help:"How long requests may take once the server is told to end."`
-	Watch       time.Duration `default:"0s" help:"How often the models' files are looked at, to load a changed one anew; 0: on SIGHUP alone."`
-	MaxBody     int64         `name:"max-body" default:"8388608" help:"Bytes of a request."`
-	MaxQueue    int           `name:"max-queue" default:"1048576" help:"Tokens that may wait for a model; what exceeds them is answered 429."`
+	BatchWait   time.Duration `range:"[0,inf)" default:"3ms" help:"How long a request waits for others when the device is idle."`
+	Timeout     time.Duration `range:"(0,inf)" default:"2m" help:"The most that a request may take."`
+	ReadTimeout time.Duration `range:"(0,inf)" name:"read-timeout" default:"30s" help:"The most that a request's body may take to come."`
+	Drain       time.Duration `range:"[0,inf)" default:"30s" help:"How long requests may take once the server is told to end."`
+	Watch       time.Duration `range:"[0,inf)" default:"0s" help:"How often the models' files are looked at, to load a changed one anew; 0: on SIGHUP alone."`
+	MaxBody     int64         `range:"[1,inf)" name:"max-body" default:"8388608" help:"Bytes of a request."`
+	MaxQueue    int           `range:"[1,inf)" name:"max-queue" default:"1048576" help:"Tokens that may wait for a model; what exceeds them is answered 429."`
 	Log         slog.Level    `default:"info" help:"debug, info (a line a request), warn or error."`
 	LogText     bool          `name:"log-text" help:"With -log debug, log the requests' text, too."`
 }
@@ -109,7 +109,7 @@ func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
 		config.Tokens, err = serve.ParseTokens(text)
 	}
 	if err != nil {
-		return config, nil, err
+		return config, nil, fmt.Errorf("-token-file, or HAF_TOKENS: %w", err)
 	}
 	if err := serve.CheckAddress(c.Addr, len(config.Tokens) > 0, c.AllowUnauthenticated); err != nil {
 		return config, nil, err

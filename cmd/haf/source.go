@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"haf/recipe"
@@ -12,9 +13,30 @@ import (
 // sourceFlags are settings of reward sources other than models that are opened here.
 type sourceFlags struct {
 	SourceTokenizer   string        `name:"source-tokenizer" help:"Folder or Hugging Face id of the model behind an sglang+ or openrlhf+ source, for its template and tokenizer." placeholder:"MODEL"`
-	SourceTimeout     time.Duration `name:"source-timeout" default:"2m" help:"Longest wait for one answer of a reward source."`
-	SourceConcurrency int           `name:"source-concurrency" default:"8" help:"Requests to a reward source at once."`
+	SourceTimeout     time.Duration `range:"(0,inf)" name:"source-timeout" default:"2m" help:"Longest wait for one answer of a reward source."`
+	SourceConcurrency int           `range:"[1,inf)" name:"source-concurrency" default:"8" help:"Requests to a reward source at once."`
 	JudgePrompt       string        `name:"judge-prompt" help:"Prompt of a judge+ source, with the marks {{conversation}} and {{response}}." placeholder:"FILE"`
+}
+
+// check returns an error where a flag is set and none of the named sources reads it.
+func (f sourceFlags) check(named ...string) error {
+	var renders, judges bool
+	for _, name := range named {
+		s, err := source.Parse(name)
+		if err != nil {
+			return err
+		}
+		renders, judges = renders || s.Uses().Tokenizer, judges || s.Uses().Judge
+	}
+	switch {
+	case f.SourceTokenizer != "" && !renders:
+		return fmt.Errorf("%w: -source-tokenizer is for sglang+ and openrlhf+ sources, and none is "+
+			"named: leave it out", errUsage)
+	case f.JudgePrompt != "" && !judges:
+		return fmt.Errorf("%w: -judge-prompt is for judge+ sources, and none is named: leave it out",
+			errUsage)
+	}
+	return nil
 }
 
 // apply sets the flags in the options; chat says how a template renders.

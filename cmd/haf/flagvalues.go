@@ -1,0 +1,189 @@
+package main
+
+import (
+	"encoding"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"haf/backend"
+	"haf/internal/bench"
+	"haf/pref"
+	"haf/remote"
+	"haf/reward"
+	"haf/rewarder"
+	"haf/serve"
+)
+
+// checkFlags returns an error for the first flag whose value is none of its values. It runs before
+// the command, so that nothing is fetched, opened or written for a command line that is wrong.
+func checkFlags(command *kong.Context) error {
+	for _, f := range command.Flags() {
+		if !f.Set {
+			continue
+		}
+		err := checkRange(f)
+		if err == nil {
+			err = checkText(f)
+		}
+		if err != nil {
+			return fmt.Errorf("-%s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// textChecks are the checks of flags that take a text of some form, by name.
+var textChecks = map[string]func(text string) error{
+	"addr":            checkAddress,
+	"bos":             func(text string) error { return reward.ChatOptions{BOS: text}.Check() },
+	"case":            checkCase,
+	"combine":         checkCombination,
+	"date":            func(text string) error { return reward.ChatOptions{Date: text}.Check() },
+	"device":          backend.CheckName,
+	"ensemble":        func(text string) error { return rewarder.Rule{Name: text, Lambda: 1}.Check() },
+	"format":          func(text string) error { return pref.Options{Format: text}.Check() },
+	"label":           func(text string) error { return pref.Options{Label: text}.Check() },
+	"negative-margin": func(text string) error { return pref.Options{NegativeMargin: text}.Check() },
+	"non-text":        func(text string) error { return pref.Options{NonText: text}.Check() },
+	"read":            func(text string) error { return reward.ChatOptions{Read: text}.Check() },
+	"reward":          reward.CheckReward,
+	"rewards":         reward.CheckReward,
+	"template":        reward.CheckTemplate,
+	"template-arg":    checkTemplateArg,
+	"url":             remote.CheckURL,
+}
+
+func checkAddress(text string) error { return serve.CheckAddress(text, true, true) }
+
+func checkCase(text string) error {
+	_, err := bench.SelectCases([]string{text}, true)
+	return err
+}
+
+func checkCombination(text string) error {
+	_, err := serve.ParseCombination(text)
+	return err
+}
+
+func checkTemplateArg(text string) error {
+	_, err := reward.ParseTemplateArgs([]string{text})
+	return err
+}
+
+// checkText checks a flag that takes texts.
+func checkText(f *kong.Flag) error {
+	name := strings.TrimPrefix(strings.TrimPrefix(f.Name, "gold-"), "policy-")
+	check := textChecks[name]
+	if check == nil {
+		return nil
+	}
+	texts, ok := f.Target.Interface().([]string)
+	if !ok {
+		texts = []string{f.Target.String()}
+	}
+	for _, text := range texts {
+		if text == "" {
+			continue // as if it was not given
+		}
+		if err := check(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRange returns an error for a number outside the interval of the flag's tag range, such as
+// [0,1] or (0,inf). The values of a map are numbers, too. A number that is not finite is in no
+// interval.
+func checkRange(f *kong.Flag) error {
+	text := f.Tag.Get("range")
+	if text == "" {
+		return nil
+	}
+	in, err := parseInterval(text)
+	if err != nil {
+		return err
+	}
+	values := []reflect.Value{f.Target}
+	if f.Target.Kind() == reflect.Map {
+		values = nil
+		for _, key := range f.Target.MapKeys() {
+			values = append(values, f.Target.MapIndex(key))
+		}
+	}
+	for _, v := range values {
+		if !in.contains(number(v)) {
+			return fmt.Errorf("it is %v, want %s", v.Interface(), in)
+		}
+	}
+	return nil
+}
+
+// isNumber reports whether a flag takes a number or a duration, which need a range. What reads its
+// own text, such as a level of logging, checks it itself, and so does an unsigned seed.
+func isNumber(t reflect.Type) bool {
+	switch {
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return false
+	case t.Kind() == reflect.Map:
+		return isNumber(t.Elem())
+	}
+	return t.Kind() == reflect.Int || t.Kind() == reflect.Int64 || t.Kind() == reflect.Float64
+}
+
+// number is the value of a flag; a duration is in seconds.
+func number(v reflect.Value) float64 {
+	if d, ok := v.Interface().(time.Duration); ok {
+		return d.Seconds()
+	}
+	if v.CanFloat() {
+		return v.Float()
+	}
+	return float64(v.Int())
+}
+
+// interval is a range of numbers, whose ends are part of it or not.
+type interval struct {
+	low, high         float64
+	openLow, openHigh bool
+}
+
+func parseInterval(text string) (interval, error) {
+	low, high, ok := strings.Cut(strings.Trim(text, "[]()"), ",")
+	in := interval{openLow: strings.HasPrefix(text, "("), openHigh: strings.HasSuffix(text, ")")}
+	var errs [2]error
+	in.low, errs[0] = strconv.ParseFloat(low, 64)
+	in.high, errs[1] = strconv.ParseFloat(high, 64)
+	if !ok || errs[0] != nil || errs[1] != nil || !(in.low < in.high) {
+		return in, fmt.Errorf("the range %q is no interval, such as [0,1] or (0,inf)", text)
+	}
+	return in, nil
+}
+
+func (in interval) contains(x float64) bool {
+	above := x > in.low || x == in.low && !in.openLow
+	below := x < in.high || x == in.high && !in.openHigh
+	return above && below && !math.IsInf(x, 0)
+}
+
+// String says what the interval contains.
+func (in interval) String() string {
+	unlimited := math.IsInf(in.high, 1)
+	switch {
+	case unlimited && in.openLow:
+		return fmt.Sprintf("more than %g", in.low)
+	case unlimited:
+		return fmt.Sprintf("%g or more", in.low)
+	case in.openLow:
+		return fmt.Sprintf("more than %g and up to %g", in.low, in.high)
+	case in.openHigh:
+		return fmt.Sprintf("from %g to below %g", in.low, in.high)
+	}
+	return fmt.Sprintf("from %g to %g", in.low, in.high)
+}
