@@ -10,10 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
-	"github.com/google/renameio/v2"
-
+	"haf/internal/durable"
 	"haf/internal/filelock"
 )
 
@@ -22,7 +20,7 @@ import (
 // "crc32c"} for each part. It is locked while it is open, and not safe for concurrent use.
 type Journal struct {
 	path  string
-	file  *os.File
+	file  *durable.File
 	lock  *filelock.Lock
 	parts map[string]json.RawMessage
 	begun bool // the file is a journal of these settings
@@ -68,7 +66,7 @@ func OpenJournal(path string, settings any) (*Journal, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("curate: %w", err)
 	}
-	f, err := os.OpenFile(partName(path), os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := durable.OpenFile(partName(path), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("curate: %w", err), j.lock.Release())
 	}
@@ -179,8 +177,7 @@ func (j *Journal) Close() error {
 
 // Finish writes the result, one JSON line a row, and removes the journal.
 func Finish[T any](j *Journal, rows []T) error {
-	f, err := renameio.NewPendingFile(j.path, renameio.WithTempDir(filepath.Dir(j.path)),
-		renameio.WithPermissions(0o644))
+	f, err := durable.Create(j.path)
 	if err != nil {
 		return fmt.Errorf("curate: %w", err)
 	}
@@ -196,7 +193,7 @@ func Finish[T any](j *Journal, rows []T) error {
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("curate: %s: %w", j.path, err)
 	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+	if err := f.Commit(); err != nil {
 		return fmt.Errorf("curate: %s: %w", j.path, err)
 	}
 	err = errors.Join(j.file.Close(), j.lock.Remove())

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"haf/internal/durable"
 )
 
 // WriteNew writes a file that must not exist yet, under a temporary name first.
@@ -15,8 +15,7 @@ func WriteNew(path string, write func(io.Writer) error) error {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%s exists: name a new file", path)
 	}
-	dir := renameio.WithTempDir(filepath.Dir(path))
-	f, err := renameio.NewPendingFile(path, dir, renameio.WithPermissions(0o644))
+	f, err := durable.Create(path)
 	if err != nil {
 		return err
 	}
@@ -24,7 +23,7 @@ func WriteNew(path string, write func(io.Writer) error) error {
 	if err := write(f); err != nil {
 		return err
 	}
-	return f.CloseAtomicallyReplace()
+	return f.Commit()
 }
 
 // Write writes the files into eval-set and eval-set-scores below dir, where the label names a new
@@ -35,7 +34,7 @@ func (f RewardBenchFile) Write(dir, label string) error {
 		data   []byte
 	}{{"eval-set", f.Results}, {"eval-set-scores", f.Scores}} {
 		folder := filepath.Join(dir, of.folder)
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+		if err := durable.MkdirAll(folder); err != nil {
 			return err
 		}
 		err := WriteNew(filepath.Join(folder, label+".json"), func(w io.Writer) error {

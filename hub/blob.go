@@ -20,6 +20,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"haf/internal/durable"
 	"haf/internal/retry"
 )
 
@@ -31,7 +32,7 @@ const incomplete = ".incomplete"
 func (c *Client) download(ctx context.Context, ref Ref, commit string, j job, t *tally) error {
 	blob, lockPath := c.blob(ref, j.etag), c.lockPath(ref, j.etag)
 	for _, path := range []string{blob, lockPath} {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 			return c.onDisk(err)
 		}
 	}
@@ -54,7 +55,7 @@ func (c *Client) download(ctx context.Context, ref Ref, commit string, j job, t 
 	if err := p.fetch(ctx); err != nil {
 		return c.stopped(ctx, ref, err)
 	}
-	if err := os.Rename(p.path, blob); err != nil {
+	if err := durable.Rename(p.path, blob); err != nil {
 		return c.onDisk(err)
 	}
 	return nil
@@ -90,7 +91,7 @@ type partial struct {
 	path    string
 	tally   *tally
 
-	file *os.File
+	file *durable.File
 	sum  hash.Hash // nil: the etag is no hash of the content
 	have int64     // bytes in the file
 }
@@ -99,7 +100,7 @@ func (p *partial) name() string { return p.ref.ID + "/" + p.job.name }
 
 // fetch completes and checks the file at p.path.
 func (p *partial) fetch(ctx context.Context) (err error) {
-	if p.file, err = os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+	if p.file, err = durable.OpenFile(p.path, os.O_RDWR|os.O_CREATE); err != nil {
 		return p.client.onDisk(err)
 	}
 	defer func() { err = errors.Join(err, p.file.Close()) }()

@@ -11,8 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
+	"haf/internal/durable"
 	"haf/internal/splits"
 )
 
@@ -60,9 +59,9 @@ func (c *Client) setCommit(ref Ref, commit string) error {
 		return nil
 	}
 	path := filepath.Join(c.repository(ref), "refs", filepath.FromSlash(ref.Revision))
-	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	err := durable.MkdirAll(filepath.Dir(path))
 	if err == nil {
-		err = renameio.WriteFile(path, []byte(commit), 0o644)
+		err = durable.WriteFile(path, []byte(commit))
 	}
 	if err != nil {
 		return fmt.Errorf("hub: cache: %w", err)
@@ -73,7 +72,7 @@ func (c *Client) setCommit(ref Ref, commit string) error {
 // link makes a snapshot's file of a blob: a relative link, so that the cache may be moved.
 func (c *Client) link(ref Ref, commit, name, etag string) error {
 	path, blob := filepath.Join(c.snapshot(ref, commit), filepath.FromSlash(name)), c.blob(ref, etag)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("hub: cache: %w", err)
 	}
 	to, err := filepath.Rel(filepath.Dir(path), blob)
@@ -89,7 +88,7 @@ func (c *Client) link(ref Ref, commit, name, etag string) error {
 		return nil // another process was faster
 	}
 	if err != nil { // a disk without links: like the Python client, move the blob
-		err = os.Rename(blob, path)
+		err = durable.Rename(blob, path)
 	}
 	if err != nil {
 		return fmt.Errorf("hub: cache: %w", err)
@@ -188,10 +187,10 @@ func (c *Client) setListed(ref Ref, list listing) error {
 	}
 	data, err := json.Marshal(list.files)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o755)
+		err = durable.MkdirAll(filepath.Dir(path))
 	}
 	if err == nil {
-		err = renameio.WriteFile(path, data, 0o644)
+		err = durable.WriteFile(path, data)
 	}
 	if err != nil {
 		return c.onDisk(err)

@@ -14,8 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
+	"haf/internal/durable"
 	"haf/pref"
 	"haf/recipe"
 )
@@ -93,7 +92,7 @@ func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Da
 	if err := os.RemoveAll(temporary); err != nil {
 		return nil, fmt.Errorf("paper: %w", err)
 	}
-	if err := os.MkdirAll(temporary, 0o755); err != nil {
+	if err := durable.MkdirAll(temporary); err != nil {
 		return nil, fmt.Errorf("paper: %w", err)
 	}
 	h := sha256.New()
@@ -113,7 +112,7 @@ func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Da
 		}{{"train", part.train}, {"valid", part.valid}, {"test", part.test}} {
 			text, err := rows(of.groups)
 			if err == nil {
-				err = renameio.WriteFile(filepath.Join(temporary, s.Name+"."+of.name+".jsonl"), text, 0o644)
+				err = durable.WriteFile(filepath.Join(temporary, s.Name+"."+of.name+".jsonl"), text)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("paper: %w", err)
@@ -125,10 +124,10 @@ func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Da
 	d.Hash = hex.EncodeToString(h.Sum(nil)[:8])
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err == nil {
-		err = renameio.WriteFile(filepath.Join(temporary, dataName), append(text, '\n'), 0o644)
+		err = durable.WriteFile(filepath.Join(temporary, dataName), append(text, '\n'))
 	}
 	if err == nil {
-		err = os.Rename(temporary, d.dir)
+		err = durable.Rename(temporary, d.dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("paper: %w", err)

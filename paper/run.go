@@ -10,9 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"haf/eval"
+	"haf/internal/durable"
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
@@ -91,11 +90,10 @@ func (p *Grid) Run(
 		}
 		failed = append(failed, c.ID)
 		say("cell %s failed: %v", c.ID, err)
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+		if err := durable.MkdirAll(folder); err != nil {
 			return failed, fmt.Errorf("paper: %w", err)
 		}
-		if err := renameio.WriteFile(filepath.Join(folder, failedName), []byte(err.Error()+"\n"),
-			0o644); err != nil {
+		if err := durable.WriteFile(filepath.Join(folder, failedName), []byte(err.Error()+"\n")); err != nil {
 			return failed, fmt.Errorf("paper: %w", err)
 		}
 	}
@@ -201,7 +199,7 @@ func readResult(folder string) (*Result, error) {
 func writeJSON(path string, v any) error {
 	data, err := json.Marshal(v)
 	if err == nil {
-		err = renameio.WriteFile(path, append(data, '\n'), 0o644)
+		err = durable.WriteFile(path, append(data, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("paper: %w", err)
@@ -219,7 +217,7 @@ func WriteResults(path string, results []*Result) error {
 		}
 		out = append(append(out, line...), '\n')
 	}
-	if err := renameio.WriteFile(path, out, 0o644); err != nil {
+	if err := durable.WriteFile(path, out); err != nil {
 		return fmt.Errorf("paper: %w", err)
 	}
 	return nil

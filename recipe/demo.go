@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
+	"haf/internal/durable"
 	"haf/lm"
 	"haf/objective"
 	"haf/pref"
@@ -231,7 +229,7 @@ func (w *world) writePairs(
 		}
 		made++
 	}
-	return limit, renameio.WriteFile(path, out.Bytes(), 0o644)
+	return limit, durable.WriteFile(path, out.Bytes())
 }
 
 // demoConfig is the decoder's size: about a hundred thousand weights.
@@ -243,7 +241,7 @@ const demoConfig = `{"architectures": ["LlamaForCausalLM"], "model_type": "llama
 // writeBase writes the decoder's folder: configuration, a tokenizer of the world's words, random
 // weights.
 func (w *world) writeBase(dir string, random *rand.Rand) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := durable.MkdirAll(dir); err != nil {
 		return err
 	}
 	tokens, size, err := w.tokenizer()
@@ -256,7 +254,7 @@ func (w *world) writeBase(dir string, random *rand.Rand) error {
 		`{% if add_generation_prompt %} :{% endif %}"}`
 	for name, data := range map[string]string{"config.json": config, "tokenizer.json": tokens,
 		"tokenizer_config.json": settings} {
-		if err := renameio.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, name), []byte(data)); err != nil {
 			return err
 		}
 	}

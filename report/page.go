@@ -5,11 +5,10 @@ package report
 import (
 	"fmt"
 	"html"
-	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"haf/internal/durable"
 )
 
 // A Page is a title and its sections.
@@ -68,7 +67,7 @@ func FilesOf(dir, name string) Files {
 // Write writes name.md, name.html and an SVG file for every figure into the folder, which it makes
 // if need be; files of earlier pages of that name are replaced.
 func (p Page) Write(dir, name string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := durable.MkdirAll(dir); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	files := map[string][]byte{name + ".md": []byte(p.Markdown()), name + ".html": []byte(p.HTML())}
@@ -83,7 +82,7 @@ func (p Page) Write(dir, name string) error {
 		}
 	}
 	for file, data := range files {
-		if err := renameio.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, file), data); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 	}

@@ -19,9 +19,9 @@ import (
 	"sync"
 
 	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/google/renameio/v2"
 
 	"haf/encode"
+	"haf/internal/durable"
 	"haf/lm"
 	"haf/pack"
 	"haf/weights"
@@ -251,9 +251,9 @@ func (r *Reference) keep(fresh map[responseKey]float32) error {
 		return nil
 	}
 	sum := sha256.Sum256(data)
-	err := os.MkdirAll(r.dir, 0o755)
+	err := durable.MkdirAll(r.dir)
 	if err == nil {
-		err = renameio.WriteFile(filepath.Join(r.dir, hex.EncodeToString(sum[:8])+".logp"), data, 0o644)
+		err = durable.WriteFile(filepath.Join(r.dir, hex.EncodeToString(sum[:8])+".logp"), data)
 	}
 	if err != nil {
 		slog.Warn("reference log-probabilities are not cached", "error", err)

@@ -11,9 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"haf/chat"
+	"haf/internal/durable"
 	"haf/lm"
 	"haf/weights"
 )
@@ -65,28 +64,17 @@ func (m *Model) save(dir string, meta Meta, write func(dir string) error) error 
 	if _, err := os.Stat(dir); err == nil {
 		return fmt.Errorf("reward: %s exists already: choose another folder or remove it", dir)
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("reward: %w", err)
-	}
-	temporary, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-")
+	err := durable.NewFolder(dir, "."+filepath.Base(dir)+"-", func(temporary string) (err error) {
+		if err := write(temporary); err != nil {
+			return err
+		}
+		if meta.WeightsCRC32C, err = weightSums(temporary); err != nil {
+			return err
+		}
+		return m.writeCompanions(temporary, meta)
+	})
 	if err != nil {
-		return fmt.Errorf("reward: %w", err)
-	}
-	err = write(temporary)
-	if err == nil {
-		meta.WeightsCRC32C, err = weightSums(temporary)
-	}
-	if err == nil {
-		err = m.writeCompanions(temporary, meta)
-	}
-	if err == nil {
-		err = os.Chmod(temporary, 0o755)
-	}
-	if err == nil {
-		err = os.Rename(temporary, dir)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("reward: saving %s: %w", dir, err), os.RemoveAll(temporary))
+		return fmt.Errorf("reward: saving %s: %w", dir, err)
 	}
 	return nil
 }
@@ -99,8 +87,7 @@ func (m *Model) writeCompanions(dir string, meta Meta) error {
 			return err
 		}
 		for _, name := range slices.Sorted(maps.Keys(files)) {
-			if err := renameio.WriteFile(filepath.Join(dir, filepath.Base(name)), files[name],
-				0o644); err != nil {
+			if err := durable.WriteFile(filepath.Join(dir, filepath.Base(name)), files[name]); err != nil {
 				return err
 			}
 		}
@@ -110,7 +97,7 @@ func (m *Model) writeCompanions(dir string, meta Meta) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.auxFiles)) {
-		if err := renameio.WriteFile(filepath.Join(dir, name), m.auxFiles[name], 0o644); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, name), m.auxFiles[name]); err != nil {
 			return err
 		}
 	}
@@ -122,7 +109,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, append(data, '\n'), 0o644)
+	return durable.WriteFile(path, append(data, '\n'))
 }
 
 // sources are the model's weights but the variance head, read one at a time.
@@ -205,7 +192,7 @@ func (m *Model) writeFolder(dir, class string, sources []weights.Source) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, "config.json"), config, 0o644); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, "config.json"), config); err != nil {
 		return err
 	}
 	shard := m.MaxShard

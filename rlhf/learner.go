@@ -3,13 +3,13 @@ package rlhf
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"haf/internal/durable"
 	"haf/lm"
 	"haf/optim"
 	"haf/pack"
@@ -340,7 +340,7 @@ func (l *learner) save(dir string) error {
 	if err := l.policyOptimizer.Save(dir); err != nil || l.criticOptimizer == nil {
 		return err
 	}
-	if err := os.Mkdir(filepath.Join(dir, "critic"), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Join(dir, "critic")); err != nil {
 		return err
 	}
 	return l.criticOptimizer.Save(filepath.Join(dir, "critic"))

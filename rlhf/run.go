@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"haf/internal/durable"
 	"haf/lm"
 	"haf/optim"
 	"haf/pref"
@@ -308,11 +309,11 @@ func (r *optimization) finish() error {
 	if err := run.CheckSums(best); err != nil {
 		return fmt.Errorf("rlhf: %s, the best policy, is damaged: %w", best, err)
 	}
-	if err := os.Rename(filepath.Join(best, run.ModelName), model); err != nil {
+	if err := durable.Rename(filepath.Join(best, run.ModelName), model); err != nil {
 		return fmt.Errorf("rlhf: %w", err)
 	}
 	r.progress.Logf("the model is the policy of step %d, the best evaluation", r.result.Best.Step)
-	if err := os.RemoveAll(best); err != nil {
+	if err := durable.RemoveAll(best); err != nil {
 		return fmt.Errorf("rlhf: %w", err)
 	}
 	return nil

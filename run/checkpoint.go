@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"haf/internal/durable"
 )
 
 // A State is what every checkpoint's state.json begins with. A loop embeds it in a state of its
@@ -56,7 +58,7 @@ func (f *Folder) SaveCheckpoint(state Stater, save func(dir string) error) error
 		return err
 	}
 	for _, old := range names[:max(0, len(names)-keptCheckpoints)] {
-		if err := os.RemoveAll(f.Join(CheckpointsName, old)); err != nil {
+		if err := durable.RemoveAll(f.Join(CheckpointsName, old)); err != nil {
 			return fmt.Errorf("run: removing an old checkpoint: %w", err)
 		}
 	}
@@ -214,52 +216,12 @@ func (f *Folder) ReadBest(best Best) (string, error) {
 }
 
 // writeFolder lets write fill a temporary folder, adds checksums, and puts it in path's place.
+// Readers skip names that begin with a dot.
 func writeFolder(path string, write func(temporary string) error) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	temporary, err := os.MkdirTemp(filepath.Dir(path), temporaryPrefix)
-	if err != nil {
-		return err
-	}
-	err = write(temporary)
-	if err == nil {
-		err = writeSums(temporary)
-	}
-	if err == nil {
-		err = os.Chmod(temporary, 0o755)
-	}
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(temporary))
-	}
-	// No call replaces one folder by another, so the old one is renamed first. Readers skip names
-	// that begin with a dot.
-	aside := ""
-	if _, err := os.Stat(path); err == nil {
-		aside = temporary + "-old"
-		if err := os.Rename(path, aside); err != nil {
+	return durable.WriteFolder(path, temporaryPrefix, func(temporary string) error {
+		if err := write(temporary); err != nil {
 			return err
 		}
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		if aside != "" {
-			err = errors.Join(err, os.Rename(aside, path))
-		}
-		return err
-	}
-	if aside != "" {
-		if err := os.RemoveAll(aside); err != nil {
-			return err
-		}
-	}
-	return syncPath(filepath.Dir(path))
-}
-
-// syncPath flushes a file to disk, or the renames in a folder.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+		return writeSums(temporary)
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"haf/internal/durable"
 	"haf/internal/filesum"
 )
 
@@ -93,7 +94,7 @@ func sumsOf(dir string, sync bool) (map[string]string, error) {
 			return err
 		}
 		if sync {
-			if err := syncPath(path); err != nil {
+			if err := durable.SyncDir(path); err != nil {
 				return err
 			}
 		}

@@ -12,8 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
+	"haf/internal/durable"
 	"haf/internal/filelock"
 )
 
@@ -21,7 +20,7 @@ import (
 // checkpoints/, best/ and, at the end, model/. It is locked until Close.
 type Folder struct {
 	Path    string
-	metrics *os.File
+	metrics *durable.File
 	lock    *filelock.Lock
 }
 
@@ -40,7 +39,7 @@ func Create(path string, manifest any) (*Folder, error) {
 	if err := checkVacant(path); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := durable.MkdirAll(path); err != nil {
 		return nil, fmt.Errorf("run: folder: %w", err)
 	}
 	locked, err := lock(path)
@@ -123,7 +122,7 @@ func removeWithPrefix(dir string, prefixes []string) error {
 		if !slices.ContainsFunc(prefixes, has) {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := durable.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
@@ -148,10 +147,10 @@ func (f *Folder) OpenMetrics(step int, validationDue bool) error {
 	if err != nil {
 		return fmt.Errorf("run: %s: %w", path, err)
 	}
-	if err := renameio.WriteFile(path, keep, 0o644); err != nil {
+	if err := writeFile(path, keep); err != nil {
 		return fmt.Errorf("run: metrics: %w", err)
 	}
-	f.metrics, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o644)
+	f.metrics, err = durable.OpenFile(path, os.O_APPEND|os.O_WRONLY)
 	if err != nil {
 		return fmt.Errorf("run: metrics: %w", err)
 	}
@@ -230,4 +229,4 @@ func writeJSON(path string, v any) error {
 }
 
 // writeFile replaces a file by data, whole or not at all.
-func writeFile(path string, data []byte) error { return renameio.WriteFile(path, data, 0o644) }
+func writeFile(path string, data []byte) error { return durable.WriteFile(path, data) }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"haf/internal/durable"
 	"haf/internal/filelock"
 )
 
@@ -26,10 +27,20 @@ func lock(dir string) (*filelock.Lock, error) {
 	}
 	host, _ := os.Hostname() // only for the message to others
 	note := fmt.Sprintf("process %d on %s\n", os.Getpid(), host)
-	if err := os.WriteFile(path, []byte(note), 0o644); err != nil {
+	if err := writeNote(path, note); err != nil {
 		return nil, errors.Join(fmt.Errorf("run: locking %s: %w", dir, err), l.Release())
 	}
 	return l, nil
+}
+
+// writeNote writes the note in its place: another file of that name would not be the locked one.
+func writeNote(path, note string) error {
+	f, err := durable.OpenFile(path, os.O_WRONLY|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte(note))
+	return errors.Join(err, f.Close())
 }
 
 // holder describes the process that has the lock.

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/google/renameio/v2"
+	"haf/internal/durable"
 )
 
 // A Source is a tensor to be written. Its shape is known beforehand, because a file begins with all
@@ -56,7 +56,7 @@ func WriteFile(path string, sources []Source, opt WriteOptions) error {
 	if err != nil {
 		return err
 	}
-	return commit(filepath.Dir(path), []*renameio.PendingFile{pending})
+	return commit(filepath.Dir(path), []*durable.File{pending})
 }
 
 // Write writes model.safetensors into a folder, or, where opt.MaxShard makes it several files,
@@ -69,7 +69,7 @@ func Write(dir string, sources []Source, opt WriteOptions) error {
 		return err
 	}
 	shards := split(sources, opt)
-	var pending []*renameio.PendingFile
+	var pending []*durable.File
 	defer func() {
 		for _, p := range pending {
 			p.Cleanup() // nothing is left to do after a commit
@@ -103,8 +103,7 @@ func Write(dir string, sources []Source, opt WriteOptions) error {
 		pending = append(pending, p)
 		// An old index would call a mixture of old and new shards a model, if the machine stopped among
 		// the renames.
-		if err := os.Remove(filepath.Join(dir, indexFile)); err != nil &&
-			!errors.Is(err, os.ErrNotExist) {
+		if err := durable.RemoveAll(filepath.Join(dir, indexFile)); err != nil {
 			return fmt.Errorf("weights: %w", err)
 		}
 	}
@@ -191,7 +190,7 @@ const copiedBytes = 128 << 20
 // writePending writes a file to the disk under a temporary name beside path.
 func writePending(
 	path string, sources []Source, opt WriteOptions,
-) (_ *renameio.PendingFile, err error) {
+) (_ *durable.File, err error) {
 	header, err := marshalHeader(sources, opt)
 	if err != nil {
 		return nil, fmt.Errorf("weights: writing %s: %w", path, err)
@@ -226,10 +225,8 @@ func writePending(
 	return pending, nil
 }
 
-func newPending(path string) (*renameio.PendingFile, error) {
-	// The same folder, whatever $TMPDIR says: a rename across file systems is a copy.
-	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
-		renameio.WithPermissions(0o644))
+func newPending(path string) (*durable.File, error) {
+	pending, err := durable.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("weights: writing %s: %w", path, err)
 	}
@@ -237,7 +234,7 @@ func newPending(path string) (*renameio.PendingFile, error) {
 }
 
 // writeValues fetches a tensor's values and writes them chunk by chunk in the dtype of the file.
-func writeValues(pending *renameio.PendingFile, s Source, dtype string, buf []byte) error {
+func writeValues(pending *durable.File, s Source, dtype string, buf []byte) error {
 	values, err := s.Values()
 	if err != nil {
 		return err
@@ -320,7 +317,7 @@ type shardIndex struct {
 	WeightMap map[string]string `json:"weight_map"` // tensor to file
 }
 
-func pendingIndex(path string, index shardIndex) (*renameio.PendingFile, error) {
+func pendingIndex(path string, index shardIndex) (*durable.File, error) {
 	pending, err := newPending(path)
 	if err != nil {
 		return nil, err
@@ -336,9 +333,9 @@ func pendingIndex(path string, index shardIndex) (*renameio.PendingFile, error) 
 }
 
 // commit gives the files their names, in order, and brings the names to the disk.
-func commit(dir string, pending []*renameio.PendingFile) error {
+func commit(dir string, pending []*durable.File) error {
 	for _, p := range pending {
-		if err := p.CloseAtomicallyReplace(); err != nil {
+		if err := p.Commit(); err != nil {
 			p.Cleanup()
 			return fmt.Errorf("weights: %w", err)
 		}
@@ -347,12 +344,8 @@ func commit(dir string, pending []*renameio.PendingFile) error {
 }
 
 func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return fmt.Errorf("weights: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("weights: %s: %w", dir, err)
 	}
 	return nil
 }
@@ -370,7 +363,7 @@ func removeWeights(dir string, keep map[string]bool) error {
 		if !weightFile.MatchString(e.Name()) || keep[e.Name()] {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+		if err := durable.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 			return fmt.Errorf("weights: removing old weights: %w", err)
 		}
 	}

@@ -1,0 +1,233 @@
+// Package durable writes files and folders that must survive a crash: each appears whole or not at
+// all. Every package of haf writes through it, so that a test can make any one operation fail.
+package durable
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+)
+
+// An Op is a kind of operation on the file system.
+type Op string
+
+// The operations.
+const (
+	OpCreate Op = "create"
+	OpWrite  Op = "write"
+	OpSync   Op = "sync"
+	OpRename Op = "rename"
+	OpMkdir  Op = "mkdir"
+	OpRemove Op = "remove"
+)
+
+// fault returns the error of an operation that is to fail.
+var fault func(op Op, path string) error
+
+// SetFault lets tests make operations fail: f is asked before each of them, and its error is the
+// operation's. Of a write that fails the first half is written, as on a disk that fills up. The
+// returned function ends that. f must be safe for concurrent use where its caller writes so.
+func SetFault(f func(op Op, path string) error) (restore func()) {
+	fault = f
+	return func() { fault = nil }
+}
+
+// before asks whether an operation is to fail.
+func before(op Op, path string) error {
+	if fault == nil {
+		return nil
+	}
+	return fault(op, path)
+}
+
+// A File is open for writing.
+type File struct {
+	file    *os.File
+	pending *renameio.PendingFile // nil for a file that is opened in its place
+}
+
+// Create opens a file under a temporary name beside path; [File.Commit] gives it its name.
+func Create(path string) (*File, error) {
+	return create(path, renameio.WithPermissions(0o644))
+}
+
+func create(path string, options ...renameio.Option) (*File, error) {
+	if err := before(OpCreate, path); err != nil {
+		return nil, err
+	}
+	// The same folder, whatever $TMPDIR says: a rename across file systems is a copy.
+	options = append(options, renameio.WithTempDir(filepath.Dir(path)))
+	p, err := renameio.NewPendingFile(path, options...)
+	if err != nil {
+		return nil, err
+	}
+	return &File{p.File, p}, nil
+}
+
+// OpenFile opens a file in its place, such as a log that is appended to, with os.OpenFile's flags.
+func OpenFile(path string, flag int) (*File, error) {
+	if err := before(OpCreate, path); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, flag, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return &File{file: f}, nil
+}
+
+// Write appends data.
+func (f *File) Write(data []byte) (int, error) {
+	if err := before(OpWrite, f.file.Name()); err != nil {
+		n, writeErr := f.file.Write(data[:len(data)/2])
+		return n, errors.Join(err, writeErr)
+	}
+	return f.file.Write(data)
+}
+
+// Sync brings what was written to the disk.
+func (f *File) Sync() error {
+	if err := before(OpSync, f.file.Name()); err != nil {
+		return err
+	}
+	return f.file.Sync()
+}
+
+// Truncate cuts the file.
+func (f *File) Truncate(size int64) error {
+	if err := before(OpWrite, f.file.Name()); err != nil {
+		return err
+	}
+	return f.file.Truncate(size)
+}
+
+// Read reads from a file that was opened with os.O_RDWR.
+func (f *File) Read(data []byte) (int, error) { return f.file.Read(data) }
+
+// Seek sets the place of the next Read or Write.
+func (f *File) Seek(offset int64, whence int) (int64, error) { return f.file.Seek(offset, whence) }
+
+// Close closes a file of [OpenFile].
+func (f *File) Close() error { return f.file.Close() }
+
+// Commit syncs the file and gives it its name.
+func (f *File) Commit() error {
+	for _, op := range []Op{OpSync, OpRename} {
+		if err := before(op, f.file.Name()); err != nil {
+			return err
+		}
+	}
+	return f.pending.CloseAtomicallyReplace()
+}
+
+// Cleanup removes a file that was not committed. After a Commit it does nothing.
+func (f *File) Cleanup() { _ = f.pending.Cleanup() }
+
+// WriteFile replaces a file by data, whole or not at all. It keeps the file's permissions.
+func WriteFile(path string, data []byte) error {
+	f, err := create(path, renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Commit()
+}
+
+// Rename renames a file or folder.
+func Rename(from, to string) error {
+	if err := before(OpRename, to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
+// MkdirAll makes a folder and those above it.
+func MkdirAll(path string) error {
+	if err := before(OpMkdir, path); err != nil {
+		return err
+	}
+	return os.MkdirAll(path, 0o755)
+}
+
+// RemoveAll removes a file, or a folder with all in it. It is no error if there is none.
+func RemoveAll(path string) error {
+	if err := before(OpRemove, path); err != nil {
+		return err
+	}
+	return os.RemoveAll(path)
+}
+
+// SyncDir brings the names in a folder to the disk.
+func SyncDir(path string) error {
+	if err := before(OpSync, path); err != nil {
+		return err
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// WriteFolder has write fill a temporary folder, whose name begins with prefix, and puts it in
+// path's place. After an error, what stood there before still stands.
+func WriteFolder(path, prefix string, write func(temporary string) error) error {
+	return writeFolder(path, prefix, write, func(temporary string) error {
+		if _, err := os.Lstat(path); err != nil {
+			return Rename(temporary, path)
+		}
+		// No call replaces one folder by another, so the old one is renamed first.
+		aside := temporary + "-old"
+		if err := Rename(path, aside); err != nil {
+			return err
+		}
+		if err := Rename(temporary, path); err != nil {
+			return errors.Join(err, os.Rename(aside, path))
+		}
+		return RemoveAll(aside)
+	})
+}
+
+// NewFolder is WriteFolder for a folder that must not be there yet.
+func NewFolder(path, prefix string, write func(temporary string) error) error {
+	return writeFolder(path, prefix, write, func(temporary string) error {
+		return Rename(temporary, path)
+	})
+}
+
+func writeFolder(path, prefix string, write, place func(temporary string) error) (err error) {
+	parent := filepath.Dir(path)
+	if err := MkdirAll(parent); err != nil {
+		return err
+	}
+	if err := before(OpMkdir, path); err != nil {
+		return err
+	}
+	temporary, err := os.MkdirTemp(parent, prefix)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(temporary))
+		}
+	}()
+	if err := write(temporary); err != nil {
+		return err
+	}
+	if err := os.Chmod(temporary, 0o755); err != nil {
+		return err
+	}
+	if err := SyncDir(temporary); err != nil {
+		return err
+	}
+	if err := place(temporary); err != nil {
+		return err
+	}
+	return SyncDir(parent)
+}
