@@ -133,6 +133,17 @@ chaos:
 contract: $(CACHE)/contract/done
 	HAF_CONTRACT=$(CACHE)/contract $(GO) test -count=1 -v -run 'RealClients|Schemathesis|Page' ./serve
 
+.PHONY: trackers
+# TensorBoard, wandb and an MLflow server read what haf sends them. A GB of Python packages.
+trackers: $(CACHE)/trackers/done
+	HAF_TRACKERS=$(CACHE)/trackers/bin/python $(GO) test -count=1 -v -run TestRealTrackers ./internal/tracking
+
+$(CACHE)/trackers/done: internal/tracking/testdata/requirements.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r internal/tracking/testdata/requirements.txt
+	touch $@
+
 .PHONY: contract-vllm
 # vLLM's own request models read what haf asks vLLM. HAF_VLLM_PYTHON is a Python with pydantic. The wheel is 340 MB.
 VLLM = 0.33.0

@@ -215,3 +215,58 @@ func TestDefaultDir(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// TestTracking trains with a tracker, then sends the run to another: both have every step. A server
+// that is not there is refused before the run has a folder, and a tracker is no part of what a
+// resumed run must have in common.
+func TestTracking(t *testing.T) {
+	env, told := newEnv(t)
+	_, set := sets(t, "train.epochs=2")
+	dir := filepath.Join(t.TempDir(), "run")
+	away := launch.Request{Out: dir, Set: append(slices.Clone(set), "tracking.report_to=mlflow",
+		"tracking.mlflow_uri=http://127.0.0.1:1")}
+	s, r, err := away.Session(run.VerbTrain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := launch.Train(t.Context(), env, s, r); err == nil ||
+		!strings.Contains(err.Error(), "mlflow") || run.Exists(dir) {
+		t.Fatalf("without a server: %v, a folder: %v", err, run.Exists(dir))
+	}
+	request := launch.Request{Out: dir, Set: append(slices.Clone(set),
+		"tracking.report_to=tensorboard")}
+	if s, r, err = request.Session(run.VerbTrain); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := launch.Train(t.Context(), env, s, r); err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := os.ReadFile(filepath.Join(dir, run.MetricsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Count(string(metrics), "\n")
+	records, err := launch.Track(dir, []string{"wandb"}, "", told.Logf)
+	if err != nil || records != want {
+		t.Errorf("%d records sent of %d, %v", records, want, err)
+	}
+	for _, written := range []string{
+		"tensorboard/events.out.tfevents.*", "wandb/offline-run-*/run-*",
+	} {
+		files, err := filepath.Glob(filepath.Join(dir, written))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%s: %v, %v", written, files, err)
+		}
+		data, err := os.ReadFile(files[0])
+		if err != nil || strings.Count(string(data), "train/grad_norm") < 2 {
+			t.Errorf("%s has %d steps, %v; want 2", written,
+				strings.Count(string(data), "train/grad_norm"), err)
+		}
+	}
+	if told.has("tracking") {
+		t.Errorf("told %q", *told)
+	}
+	if _, err := launch.Track(dir, []string{"comet"}, "", told.Logf); err == nil {
+		t.Error("an unknown tracker is taken")
+	}
+}

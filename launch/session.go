@@ -101,18 +101,31 @@ func perform[R any](
 	if err != nil {
 		return result, err
 	}
-	if !s.Resumed {
-		if err := s.Create(manifest); err != nil {
-			return result, err
-		}
-		return j.run(ctx, s.Folder, manifest.Fingerprint)
+	if err := begin(s, manifest, before); err != nil {
+		return result, err
 	}
-	same, err := manifest.SameRun(before)
+	if before != nil {
+		manifest = before
+	}
+	finish, err := follow(env, s, manifest)
 	if err != nil {
 		return result, err
 	}
-	if err := s.Continue(same); err != nil {
-		return result, err
+	defer func() { finish(err) }()
+	return j.run(ctx, s.Folder, manifest.Fingerprint)
+}
+
+// begin makes the folder of a new run, or checks that a resumed one is the same as before.
+func begin(s *run.Session, manifest, before *recipe.Manifest) error {
+	if !s.Resumed {
+		if err := reachTrackers(manifest.Recipe.Tracking); err != nil {
+			return err
+		}
+		return s.Create(manifest)
 	}
-	return j.run(ctx, s.Folder, before.Fingerprint)
+	same, err := manifest.SameRun(before)
+	if err != nil {
+		return err
+	}
+	return s.Continue(same)
 }

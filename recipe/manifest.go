@@ -95,6 +95,7 @@ func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
 // has the files' hashes in it and not their paths, so that they may be moved.
 func (m *Manifest) fingerprint() (string, error) {
 	settings := *m.Recipe
+	settings.Tracking = Tracking{} // who watches a run does not change it
 	settings.Model.Path, settings.Model.Template, settings.RLHF.Critic = "", "", ""
 	settings.RLHF.Rewards = slices.Clone(settings.RLHF.Rewards)
 	for i := range settings.RLHF.Rewards {

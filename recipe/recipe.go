@@ -36,6 +36,7 @@ type Recipe struct {
 	Objective Objective `toml:"objective" json:"objective"`
 	Train     Train     `toml:"train" json:"train"`
 	RLHF      RLHF      `toml:"rlhf" json:"rlhf"`
+	Tracking  Tracking  `toml:"tracking" json:"tracking"`
 
 	sources []run.Source      // what was fetched from the hub
 	origin  map[string]string // dotted key → "file" or "set"; what is missing is a default
@@ -341,7 +342,7 @@ func nearest(key string) string {
 	case len(table) > 0:
 		return "; there are " + strings.Join(table, ", ")
 	}
-	return "; the tables are model, lora, data, objective, train, rlhf"
+	return "; the tables are model, lora, data, objective, train, rlhf, tracking"
 }
 
 // Keys lists every dotted key of a recipe.
@@ -415,7 +416,7 @@ func (r *Recipe) override(set string) error {
 		value = fmt.Sprintf("%q", value)
 	}
 	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets",
-		"data.attributes", "lora.targets", "rlhf.stop"}, key) && !strings.HasPrefix(value, "[") {
+		"data.attributes", "lora.targets", "rlhf.stop", "tracking.report_to"}, key) && !strings.HasPrefix(value, "[") {
 		value = "[" + value + "]"
 	}
 	if key == rewardsKey {
@@ -496,6 +497,9 @@ func (r *Recipe) Validate() error {
 	}
 	if err := r.Objective.hybrid().Check(); err != nil {
 		return fmt.Errorf("recipe: objective: %w", err)
+	}
+	if err := r.Tracking.check(); err != nil {
+		return err
 	}
 	return r.optimizer().Check()
 }

@@ -22,6 +22,8 @@ type Folder struct {
 	Path    string
 	metrics *durable.File
 	lock    *filelock.Lock
+	replay  func(line []byte)
+	follow  func(line []byte)
 }
 
 // Names inside a run folder.
@@ -134,6 +136,10 @@ func (f *Folder) Join(names ...string) string {
 	return filepath.Join(append([]string{f.Path}, names...)...)
 }
 
+// Follow has the lines of metrics.jsonl told: replay those that an earlier start of the run wrote
+// and that [Folder.OpenMetrics] keeps, follow each that the run writes, after it is written.
+func (f *Folder) Follow(replay, follow func(line []byte)) { f.replay, f.follow = replay, follow }
+
 // OpenMetrics opens metrics.jsonl for appending. It first removes the records of steps later than
 // step and, if validationDue, the validation of that step, because the run makes them again; and a
 // last line that a crash cut off. Any other line that is no record is an error.
@@ -153,6 +159,11 @@ func (f *Folder) OpenMetrics(step int, validationDue bool) error {
 	f.metrics, err = durable.OpenFile(path, os.O_APPEND|os.O_WRONLY)
 	if err != nil {
 		return fmt.Errorf("run: metrics: %w", err)
+	}
+	if f.replay != nil {
+		for line := range bytes.Lines(keep) {
+			f.replay(line)
+		}
 	}
 	return nil
 }
@@ -194,6 +205,9 @@ func (f *Folder) Record(r Record) error {
 	}
 	if err != nil {
 		return fmt.Errorf("run: metrics: %w", err)
+	}
+	if f.follow != nil {
+		f.follow(data)
 	}
 	return nil
 }

@@ -43,6 +43,19 @@ func writeNote(path, note string) error {
 	return errors.Join(err, f.Close())
 }
 
+// Claim makes this process the only one that works in the folder of a run, finished or not, until
+// release.
+func Claim(dir string) (release func() error, err error) {
+	if !Exists(dir) {
+		return nil, fmt.Errorf("run: %s is no run folder: it has no %s", dir, ManifestName)
+	}
+	l, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	return l.Remove, nil
+}
+
 // holder describes the process that has the lock.
 func holder(path string) string {
 	note, err := os.ReadFile(path)

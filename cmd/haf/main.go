@@ -54,6 +54,7 @@ type cli struct {
 	Bench   benchCmd   `cmd:"" help:"Rates and memory of training and scoring."`
 	Merge   mergeCmd   `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
 
+	Track   trackCmd   `cmd:"" help:"Send the records of a run to TensorBoard, MLflow or Weights & Biases."`
 	Report  reportCmd  `cmd:"" help:"A page of one or many runs: settings, curves, results."`
 	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a grid: cells, tables, a page with a verdict."`
 	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`

@@ -1,0 +1,18 @@
+package main
+
+import "haf/launch"
+
+type trackCmd struct {
+	Dir string   `arg:"" name:"run" help:"Run folder."`
+	To  []string `help:"tensorboard, mlflow or wandb; may be repeated. Default: those of the run's recipe."`
+	URI string   `name:"mlflow-uri" help:"MLflow's server. Default: the recipe's, else MLFLOW_TRACKING_URI."`
+}
+
+// Run sends the records of a run to trackers.
+func (c *trackCmd) Run(a *app) error {
+	records, err := launch.Track(c.Dir, c.To, c.URI, a.notef)
+	if err != nil {
+		return err
+	}
+	return a.done(map[string]int{"records": records}, "%d records sent", records)
+}

@@ -1,0 +1,344 @@
+package tracking
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of MLflow's REST API.
+const (
+	maxMetrics     = 1000 // of a batch
+	maxParams      = 100  // of a batch
+	maxParamLength = 6000 // characters
+	maxAnswer      = 16 << 20
+)
+
+const (
+	requestTimeout = 10 * time.Second
+	flushEvery     = 2 * time.Second
+	retryFactor    = 15 // the pause after a failure, in flushEvery
+)
+
+// mlflow sends metrics to an MLflow server in batches, from a goroutine of its own, so that a slow
+// server does not slow the run.
+type mlflow struct {
+	uri    string // of the server, without its path of the API
+	id     string // of the run
+	client *http.Client
+	sent   map[string]int // the last step that the server has of each metric
+	warnf  func(string, ...any)
+	every  time.Duration // between batches
+
+	mutex   sync.Mutex
+	pending []metric
+	failed  error         // for good
+	quit    chan struct{} // closed by finish
+	stopped chan struct{} // closed by send
+}
+
+type metric struct {
+	Key       string  `json:"key"`
+	Value     float64 `json:"value"`
+	Timestamp int64   `json:"timestamp"` // milliseconds
+	Step      int     `json:"step"`
+}
+
+type keyValue struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// newMLflow finds or makes the experiment and the run.
+func newMLflow(run Run, warnf func(string, ...any)) (sink, error) {
+	if err := CheckURI(run.URI); err != nil {
+		return nil, err
+	}
+	m := &mlflow{uri: strings.TrimRight(run.URI, "/"), sent: map[string]int{}, warnf: warnf,
+		client: &http.Client{Timeout: requestTimeout},
+		every:  flushEvery, quit: make(chan struct{}), stopped: make(chan struct{})}
+	s, err := readState(run.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if s.MLflow != "" && s.URI == m.uri {
+		err = m.resume(s.MLflow)
+	} else {
+		err = m.create(run)
+		s.MLflow, s.URI = m.id, m.uri
+	}
+	if err == nil {
+		err = s.write(run.Dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	go m.send()
+	return m, nil
+}
+
+// CheckURI returns an error unless the URI is that of an MLflow server.
+func CheckURI(uri string) error {
+	if uri == "" {
+		return errors.New("no server is named: set tracking.mlflow_uri or MLFLOW_TRACKING_URI, " +
+			"such as http://localhost:5000")
+	}
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("the URI is %.100q, want that of a server, http://HOST:PORT: haf writes no "+
+			"file store of MLflow, start one with: mlflow server", uri)
+	}
+	if u.User != nil {
+		return errors.New("the URI holds a password, which would stand in the manifest: set " +
+			"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+	}
+	return nil
+}
+
+// ReachMLflow returns an error if no MLflow server answers at the URI.
+func ReachMLflow(uri string) error {
+	err := CheckURI(uri)
+	if err == nil {
+		m := &mlflow{uri: strings.TrimRight(uri, "/"), client: &http.Client{Timeout: requestTimeout}}
+		err = m.call(http.MethodPost, "experiments/search", map[string]any{"max_results": 1},
+			&struct{}{})
+	}
+	if err != nil {
+		return fmt.Errorf("tracking: %s: %w", MLflow, err)
+	}
+	return nil
+}
+
+func (m *mlflow) create(run Run) error {
+	var experiment struct {
+		ID         string `json:"experiment_id"`
+		Experiment struct {
+			ID string `json:"experiment_id"`
+		} `json:"experiment"`
+	}
+	err := m.call(http.MethodGet, "experiments/get-by-name?experiment_name="+
+		url.QueryEscape(run.Project), nil, &experiment)
+	id := experiment.Experiment.ID
+	var refused *refusal
+	if errors.As(err, &refused) && refused.Code == "RESOURCE_DOES_NOT_EXIST" {
+		err = m.call(http.MethodPost, "experiments/create",
+			map[string]any{"name": run.Project}, &experiment)
+		id = experiment.ID
+	}
+	if err != nil {
+		return err
+	}
+	var made struct {
+		Run struct {
+			Info struct {
+				ID string `json:"run_id"`
+			} `json:"info"`
+		} `json:"run"`
+	}
+	err = m.call(http.MethodPost, "runs/create", map[string]any{
+		"experiment_id": id, "run_name": run.Name, "start_time": run.Started.UnixMilli(),
+		"tags": []keyValue{{"mlflow.source.name", "haf"}, {"mlflow.source.type", "LOCAL"}},
+	}, &made)
+	if err != nil {
+		return err
+	}
+	if m.id = made.Run.Info.ID; m.id == "" {
+		return errors.New("the server made a run without an id: is it an MLflow server?")
+	}
+	return m.params(run.Params)
+}
+
+// params sends the recipe.
+func (m *mlflow) params(params map[string]string) error {
+	var all []keyValue
+	for _, key := range slices.Sorted(maps.Keys(params)) {
+		value := params[key]
+		if runes := []rune(value); len(runes) > maxParamLength {
+			value = string(runes[:maxParamLength])
+		}
+		all = append(all, keyValue{allowed(key), value})
+	}
+	for part := range slices.Chunk(all, maxParams) {
+		err := m.call(http.MethodPost, "runs/log-batch",
+			map[string]any{"run_id": m.id, "params": part}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resume reads which metrics the server has of the run, which is running again.
+func (m *mlflow) resume(id string) error {
+	m.id = id
+	var got struct {
+		Run struct {
+			Data struct {
+				Metrics []metric `json:"metrics"`
+			} `json:"data"`
+		} `json:"run"`
+	}
+	if err := m.call(http.MethodGet, "runs/get?run_id="+url.QueryEscape(id), nil, &got); err != nil {
+		return err
+	}
+	for _, had := range got.Run.Data.Metrics {
+		m.sent[had.Key] = had.Step
+	}
+	return m.call(http.MethodPost, "runs/update",
+		map[string]any{"run_id": id, "status": "RUNNING"}, nil)
+}
+
+func (m *mlflow) log(p point) error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	for _, v := range p.values {
+		key := allowed(v.name)
+		if last, had := m.sent[key]; had && p.step <= last {
+			continue // the server has it from an earlier start of the run
+		}
+		m.pending = append(m.pending, metric{key, v.x, p.at.UnixMilli(), p.step})
+	}
+	return m.failed
+}
+
+// send sends what is pending, now and then, until the run ends.
+func (m *mlflow) send() {
+	defer close(m.stopped)
+	pause, warned := m.every, false
+	for {
+		select {
+		case <-m.quit:
+			return
+		case <-time.After(pause):
+		}
+		pause = m.every
+		if err := m.flush(); err != nil {
+			pause *= retryFactor
+			if !warned {
+				m.warnf("tracking: mlflow: %v; haf keeps the values and tries again", err)
+			}
+			warned = true
+		}
+	}
+}
+
+// flush sends what is pending, a batch at a time. What fails stays pending unless the server
+// refuses it.
+func (m *mlflow) flush() error {
+	for {
+		m.mutex.Lock()
+		batch := m.pending[:min(len(m.pending), maxMetrics)]
+		m.mutex.Unlock()
+		if len(batch) == 0 {
+			return nil
+		}
+		err := m.call(http.MethodPost, "runs/log-batch",
+			map[string]any{"run_id": m.id, "metrics": batch}, nil)
+		m.mutex.Lock()
+		var refused *refusal
+		if err == nil {
+			m.pending = m.pending[len(batch):]
+		} else if errors.As(err, &refused) && refused.permanent() {
+			m.failed = err
+		}
+		m.mutex.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (m *mlflow) finish(status Status) error {
+	close(m.quit)
+	<-m.stopped
+	err := m.flush()
+	if err != nil {
+		err = fmt.Errorf("%w; %d values are not sent: metrics.jsonl has them", err, len(m.pending))
+	}
+	state := map[Status]string{Finished: "FINISHED", Failed: "FAILED", Interrupted: "KILLED"}[status]
+	return errors.Join(err, m.call(http.MethodPost, "runs/update", map[string]any{
+		"run_id": m.id, "status": state, "end_time": time.Now().UnixMilli()}, nil))
+}
+
+// A refusal is an answer of the server that is no success.
+type refusal struct {
+	Status  int
+	Code    string `json:"error_code"`
+	Message string `json:"message"`
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("the server answered %d %s: %.300s", r.Status, r.Code, r.Message)
+}
+
+// permanent reports whether the same request would be refused again.
+func (r *refusal) permanent() bool {
+	return r.Status < 500 && r.Status != http.StatusTooManyRequests &&
+		r.Status != http.StatusRequestTimeout
+}
+
+// call asks the server.
+func (m *mlflow) call(method, path string, body, answer any) error {
+	var sent io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		sent = bytes.NewReader(data)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, m.uri+"/api/2.0/mlflow/"+path, sent)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if token := os.Getenv("MLFLOW_TRACKING_TOKEN"); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	} else if user := os.Getenv("MLFLOW_TRACKING_USERNAME"); user != "" {
+		request.SetBasicAuth(user, os.Getenv("MLFLOW_TRACKING_PASSWORD"))
+	}
+	response, err := m.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		r := &refusal{}
+		if json.Unmarshal(data, r) != nil {
+			r.Message = string(data)
+		}
+		r.Status = response.StatusCode
+		return r
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return fmt.Errorf("%s answers with something else than MLflow's JSON: %w", m.uri, err)
+	}
+	return nil
+}
+
+// notAllowed are the characters that MLflow refuses in names.
+var notAllowed = regexp.MustCompile(`[^\w\-./ ]`)
+
+// allowed is a name with the characters that MLflow refuses replaced.
+func allowed(name string) string { return notAllowed.ReplaceAllString(name, "_") }

@@ -1,0 +1,193 @@
+// Package tracking sends the records of a run to the trackers that teams use: TensorBoard, MLflow
+// and Weights & Biases. metrics.jsonl remains the source, so a tracker can be filled from it later.
+package tracking
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Names of the trackers.
+const (
+	TensorBoard = "tensorboard"
+	MLflow      = "mlflow"
+	WandB       = "wandb"
+)
+
+// Names lists the trackers.
+func Names() []string { return []string{TensorBoard, MLflow, WandB} }
+
+// A Status is how a run ended.
+type Status int
+
+// The ways in which a run ends.
+const (
+	Finished    Status = iota
+	Failed             // with an error
+	Interrupted        // stopped with a checkpoint, to be resumed
+)
+
+// A Run is what trackers are told of a run.
+type Run struct {
+	Dir     string            // folder of the run, which also holds tracking.json
+	Project string            // W&B's project and MLflow's experiment
+	Name    string            // display name
+	Params  map[string]string // the recipe by dotted keys
+	Started time.Time
+	URI     string // of the MLflow server; "": no MLflow
+}
+
+// A sink is one tracker of one run. Its calls come from one goroutine, in the order of the run.
+type sink interface {
+	log(point) error
+	finish(Status) error
+}
+
+// A point is the numbers of one record.
+type point struct {
+	step   int
+	at     time.Time
+	values []value // by name
+}
+
+type value struct {
+	name string
+	x    float64
+}
+
+// A Tracker hands the records of a run to its trackers.
+type Tracker struct {
+	sinks  map[string]sink
+	warnf  func(format string, args ...any)
+	broken map[string]bool
+	clock  func() time.Time
+	last   time.Time // of the last point
+}
+
+// Open returns a tracker of the run for the trackers named. An unreachable server, an unknown name
+// or a file that cannot be written is an error. warnf is told of trackers that fail later, because
+// a tracker never stops a run.
+func Open(run Run, names []string, warnf func(format string, args ...any)) (*Tracker, error) {
+	t := &Tracker{sinks: map[string]sink{}, warnf: warnf, broken: map[string]bool{},
+		clock: time.Now, last: run.Started}
+	for _, name := range names {
+		s, err := open(name, run, warnf)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("tracking: %s: %w", name, err), t.Finish(Failed))
+		}
+		t.sinks[name] = s
+	}
+	return t, nil
+}
+
+func open(name string, run Run, warnf func(string, ...any)) (sink, error) {
+	switch name {
+	case TensorBoard:
+		return newTensorBoard(run)
+	case MLflow:
+		return newMLflow(run, warnf)
+	case WandB:
+		return newWandB(run)
+	}
+	return nil, fmt.Errorf("no such tracker, want one of %s", strings.Join(Names(), ", "))
+}
+
+// Replay takes a line of metrics.jsonl that an earlier start of the run wrote. Its time is the one
+// before plus the seconds of the record.
+func (t *Tracker) Replay(line []byte) {
+	p, seconds, err := read(line)
+	if err != nil {
+		t.warnf("tracking: a line of metrics.jsonl is left out: %v", err)
+		return
+	}
+	t.last = t.last.Add(time.Duration(seconds * float64(time.Second)))
+	p.at = t.last
+	t.log(p)
+}
+
+// Record takes a line of metrics.jsonl that the run has just written.
+func (t *Tracker) Record(line []byte) {
+	p, _, err := read(line)
+	if err != nil {
+		t.warnf("tracking: a record is left out: %v", err)
+		return
+	}
+	p.at = t.clock()
+	t.last = p.at
+	t.log(p)
+}
+
+func (t *Tracker) log(p point) {
+	for _, name := range slices.Sorted(maps.Keys(t.sinks)) {
+		if t.broken[name] {
+			continue
+		}
+		if err := t.sinks[name].log(p); err != nil {
+			t.broken[name] = true
+			t.warnf("tracking: %s gets nothing more: %v; metrics.jsonl has every record", name, err)
+		}
+	}
+}
+
+// Finish tells the trackers how the run ended, and waits for what is still to be sent.
+func (t *Tracker) Finish(status Status) error {
+	var failed []error
+	for _, name := range slices.Sorted(maps.Keys(t.sinks)) {
+		if err := t.sinks[name].finish(status); err != nil && !t.broken[name] {
+			failed = append(failed, fmt.Errorf("tracking: %s: %w", name, err))
+		}
+	}
+	t.sinks = nil
+	return errors.Join(failed...)
+}
+
+// read returns the numbers of a line of metrics.jsonl, named train/KEY or eval/KEY, and its
+// seconds. Objects inside the line add their keys: eval/rewards/score/accuracy.
+func read(line []byte) (point, float64, error) {
+	var record map[string]any
+	if err := json.Unmarshal(line, &record); err != nil {
+		return point{}, 0, err
+	}
+	step, ok := record["step"].(float64)
+	kind, named := record["kind"].(string)
+	if !ok || !named {
+		return point{}, 0, fmt.Errorf("it has no step or kind: %.80q", line)
+	}
+	seconds, _ := record["seconds"].(float64)
+	delete(record, "step")
+	delete(record, "kind")
+	prefix := "train"
+	if kind == "eval" {
+		prefix = "eval"
+	}
+	values := appendNumbers(nil, prefix, record)
+	slices.SortFunc(values, func(a, b value) int { return strings.Compare(a.name, b.name) })
+	return point{step: int(step), values: values}, seconds, nil
+}
+
+func appendNumbers(values []value, name string, v any) []value {
+	switch v := v.(type) {
+	case float64:
+		return append(values, value{name, v})
+	case bool:
+		if v {
+			return append(values, value{name, 1})
+		}
+		return append(values, value{name, 0})
+	case map[string]any:
+		for key, inner := range v {
+			values = appendNumbers(values, name+"/"+key, inner)
+		}
+	case []any:
+		for i, inner := range v {
+			values = appendNumbers(values, name+"/"+strconv.Itoa(i), inner)
+		}
+	}
+	return values // text is in the recipe
+}

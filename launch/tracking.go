@@ -1,0 +1,118 @@
+package launch
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"haf/internal/tracking"
+	"haf/recipe"
+	"haf/run"
+)
+
+// mlflowURI is where MLflow's server is.
+func mlflowURI(t recipe.Tracking) string {
+	return cmp.Or(t.MLflowURI, os.Getenv("MLFLOW_TRACKING_URI"))
+}
+
+// reachTrackers returns an error if a tracker of a new run is not there, before the run has a
+// folder.
+func reachTrackers(t recipe.Tracking) error {
+	if !slices.Contains(t.ReportTo, tracking.MLflow) {
+		return nil
+	}
+	return tracking.ReachMLflow(mlflowURI(t))
+}
+
+// trackedRun is what trackers are told of a run.
+func trackedRun(dir string, m *recipe.Manifest) (tracking.Run, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return tracking.Run{}, err
+	}
+	t := m.Recipe.Tracking
+	return tracking.Run{
+		Dir: dir, Project: cmp.Or(t.Project, "haf"), Name: cmp.Or(t.RunName, filepath.Base(absolute)),
+		Params: m.Recipe.Params(), Started: m.Created, URI: mlflowURI(t),
+	}, nil
+}
+
+// follow opens the run's trackers and has them told of every record. finish tells them how the run
+// ended. Without trackers it does nothing.
+func follow(env Env, s *run.Session, m *recipe.Manifest) (finish func(error), err error) {
+	names := m.Recipe.Tracking.ReportTo
+	if len(names) == 0 {
+		return func(error) {}, nil
+	}
+	of, err := trackedRun(s.Dir, m)
+	if err != nil {
+		return nil, err
+	}
+	tracker, err := tracking.Open(of, names, env.Progress.Logf)
+	if err != nil {
+		return nil, err
+	}
+	s.Folder.Follow(tracker.Replay, tracker.Record)
+	return func(ended error) {
+		status := tracking.Finished
+		switch {
+		case errors.Is(ended, run.ErrInterrupted):
+			status = tracking.Interrupted
+		case ended != nil:
+			status = tracking.Failed
+		}
+		if err := tracker.Finish(status); err != nil {
+			env.Progress.Logf("%v; send them with: haf track %s", err, s.Dir)
+		}
+	}, nil
+}
+
+// Track sends the records of a run on disk to trackers, whatever they have had of it, and returns
+// how many records there are. names and uri may be empty: then they are those of the run's recipe.
+func Track(
+	dir string, names []string, uri string, warnf func(format string, args ...any),
+) (records int, err error) {
+	release, err := run.Claim(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	m, err := recipe.ReadManifest(dir)
+	if err != nil {
+		return 0, err
+	}
+	if len(names) == 0 {
+		names = m.Recipe.Tracking.ReportTo
+	}
+	if len(names) == 0 {
+		return 0, fmt.Errorf("launch: the recipe of %s names no tracker: choose with -to", dir)
+	}
+	of, err := trackedRun(dir, m)
+	if err != nil {
+		return 0, err
+	}
+	of.URI = cmp.Or(uri, of.URI)
+	data, err := os.ReadFile(filepath.Join(dir, run.MetricsName))
+	if err != nil {
+		return 0, fmt.Errorf("launch: %w", err)
+	}
+	tracker, err := tracking.Open(of, names, warnf)
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(data) {
+		if bytes.HasSuffix(line, []byte{'\n'}) { // the last one may be cut off
+			tracker.Replay(line)
+			records++
+		}
+	}
+	status := tracking.Interrupted
+	if run.Finished(dir) {
+		status = tracking.Finished
+	}
+	return records, tracker.Finish(status)
+}
