@@ -6,8 +6,8 @@ import "errors"
 
 const (
 	xlaSupported = false
-	xlaMissing   = "this haf was built without XLA: build it with CGO_ENABLED=1 and a C compiler, on " +
-		"linux or on macOS (arm64)"
+	xlaMissing   = "this haf was built without XLA: build it with CGO_ENABLED=1 and a C compiler, " +
+		"on linux or on macOS (arm64)"
 )
 
 func openPlugin(Plugin) (*Device, error) { return nil, errors.New("backend: " + xlaMissing) }

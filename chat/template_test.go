@@ -123,11 +123,13 @@ func TestNamed(t *testing.T) {
 
 func TestTransformersExtensions(t *testing.T) {
 	day := time.Date(2024, 3, 5, 7, 8, 9, 0, time.UTC)
-	for source, want := range map[string]string{
-		"{{ strftime_now('%d %b %Y %-d %H:%M:%S %A %j %%') }}":                      "05 Mar 2024 5 07:08:09 Tuesday 065 %",
-		"{% generation %}{{ messages[-1].content }}{% endgeneration %}!":            "Hi!",
-		"{% for m in messages %}{%- generation -%} x {% endgeneration %}{%endfor%}": "x ",
+	for _, c := range [][2]string{
+		{"{{ strftime_now('%d %b %Y %-d %H:%M:%S %A %j %%') }}",
+			"05 Mar 2024 5 07:08:09 Tuesday 065 %"},
+		{"{% generation %}{{ messages[-1].content }}{% endgeneration %}!", "Hi!"},
+		{"{% for m in messages %}{%- generation -%} x {% endgeneration %}{%endfor%}", "x "},
 	} {
+		source, want := c[0], c[1]
 		tpl, err := New(source, "", "")
 		if err != nil {
 			t.Errorf("%s: %v", source, err)
@@ -172,58 +174,68 @@ func TestTemplatesStopped(t *testing.T) {
 		text  = "a text of more than 64 MB: it was stopped"
 		made  = "MB of text: it was stopped"
 	)
-	loops := "{% for a in range(100000) %}{% for b in range(100000) %}"
-	for source, want := range map[string]string{
-		loops + "{% endfor %}{% endfor %}":                          steps,
-		loops + "{% if false %}{% endif %}{% endfor %}{% endfor %}": steps,
-		loops + "{% set x = 1 %}{% endfor %}{% endfor %}":           steps,
-		"{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{% for a in range(100000) %}{% for b in range(100000) %}{% set x = 'a' %}{% endfor %}{% endfor %}": steps,
-		"{{ 'x' * 1000000000000 }}":                                                                         text,
-		"{{ 1000000000000 * 'x' }}":                                                                         text,
-		"{{ ('x' * 1000000) * 1000 }}":                                                                      text,
-		"{{ [0] * 1000000000000 }}":                                                                         "elements: it was stopped",
-		"{% set x = 'x' * 1000000000 %}":                                                                    text,
-		"{% if 'x' * 1000000000 %}{% endif %}":                                                              text,
-		"{% if false %}{% elif 'x' * 1000000000 %}{% endif %}":                                              text,
-		"{% for a in 'x' * 1000000000 %}{% endfor %}":                                                       text,
-		"{% for a in [1] if 'x' * 1000000000 %}{% endfor %}":                                                "",
-		"{% with a='x' * 1000000000 %}{% endwith %}":                                                        text,
-		"{% macro f(a) %}{{ a * 1000000000 }}{% endmacro %}{{ f('x') }}":                                    text,
-		"{% macro f(a='x' * 1000000000) %}{{ a }}{% endmacro %}{{ f() }}":                                   text,
-		"{% macro f() %}{{ caller() }}{% endmacro %}{% call f() %}{{ 'x' * 1000000000 }}{% endcall %}":      text,
-		"{% filter upper %}{{ 'x' * 1000000000 }}{% endfilter %}":                                           text,
-		"{% generation %}{{ 'x' * 1000000000 }}{% endgeneration %}":                                         text,
-		"{{ ['a', {'b': 'x' * 1000000000}][1].b }}":                                                         text,
-		"{{ messages[('x' * 1000000000)] }}":                                                                "",
-		"{{ 'a' | default('x' * 1000000000) }}":                                                             text,
-		"{{ 'a'.replace('a', 'x' * 1000000000) }}":                                                          text,
-		"{{ 'a' is eq('x' * 1000000000) }}":                                                                 text,
-		"{{ not ('x' * 1000000000) }}":                                                                      text,
-		"{{ ('x' * 1000000000).upper() }}":                                                                  "",
-		"{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}":   text,
-		"{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}":   text,
-		"{% set ns = namespace(s=['x']) %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}": made,
-		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l | join }}":                             text,
-		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l | tojson }}":                           text,
-		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l }}":                                    text,
-		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l ~ '' }}":                               text,
-		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ l | string }}":                           text,
-		"{% set s = 'x' * 10000000 %}{% set l = [s] * 1000000 %}{{ ','.join(l) }}":                          text,
-		"{% set s = 'x' * 10000000 %}{{ s.replace('x', s) }}":                                               text,
-		"{% set s = 'x' * 10000000 %}{{ s | replace('x', s) }}":                                             text,
-		"{% set s = '\n' * 10000000 %}{{ s | indent(1000) }}":                                               text,
-		"{{ 'x' | center(1000000000) }}":                                                                    text,
-		"{{ 'x'.zfill(1000000000) }}":                                                                       "zfill",
-		"{% set s = 'x' * 10000000 %}{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = ns.l + [s.lower()] %}{% endfor %}": made,
-		"{% set s = 'x' * 10000000 %}{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = ns.l + [s | lower] %}{% endfor %}": made,
-		"{% set s = 'x' * 10000000 %}{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = ns.l + [s[1:]] %}{% endfor %}":     made,
-		"{% set s = 'x' * 10000000 %}{% set x %}{% for i in range(1000) %}{{ s }}{% endfor %}{% endset %}":                                    made,
-		"{% set s = 'x' * 10000000 %}{% for i in range(1000) %}{{ s }}{% endfor %}":                                                           "",
-		"{% set x %}{% for i in range(100000) %}" + strings.Repeat("text ", 40000) +
-			"{% endfor %}{% endset %}": made,
-		"{{ 1 // 0 }}": "division by zero", "{{ 1 % 0 }}": "division by zero",
-		"{{ 1 / 0 }}": "division by zero",
+	const (
+		loops  = "{% for a in range(100000) %}{% for b in range(100000) %}"
+		ends   = "{% endfor %}{% endfor %}"
+		double = "{% for i in range(99) %}"
+		large  = "{% set s = 'x' * 10000000 %}"
+		lists  = large + "{% set l = [s] * 1000000 %}"
+		grow   = large + "{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = ns.l + "
+	)
+	for _, c := range [][2]string{
+		{loops + ends, steps},
+		{loops + "{% if false %}{% endif %}" + ends, steps},
+		{loops + "{% set x = 1 %}" + ends, steps},
+		{"{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}" + loops + "{% set x = 'a' %}" + ends, steps},
+		{"{{ 'x' * 1000000000000 }}", text},
+		{"{{ 1000000000000 * 'x' }}", text},
+		{"{{ ('x' * 1000000) * 1000 }}", text},
+		{"{{ [0] * 1000000000000 }}", "elements: it was stopped"},
+		{"{% set x = 'x' * 1000000000 %}", text},
+		{"{% if 'x' * 1000000000 %}{% endif %}", text},
+		{"{% if false %}{% elif 'x' * 1000000000 %}{% endif %}", text},
+		{"{% for a in 'x' * 1000000000 %}{% endfor %}", text},
+		{"{% for a in [1] if 'x' * 1000000000 %}{% endfor %}", ""},
+		{"{% with a='x' * 1000000000 %}{% endwith %}", text},
+		{"{% macro f(a) %}{{ a * 1000000000 }}{% endmacro %}{{ f('x') }}", text},
+		{"{% macro f(a='x' * 1000000000) %}{{ a }}{% endmacro %}{{ f() }}", text},
+		{"{% macro f() %}{{ caller() }}{% endmacro %}" +
+			"{% call f() %}{{ 'x' * 1000000000 }}{% endcall %}", text},
+		{"{% filter upper %}{{ 'x' * 1000000000 }}{% endfilter %}", text},
+		{"{% generation %}{{ 'x' * 1000000000 }}{% endgeneration %}", text},
+		{"{{ ['a', {'b': 'x' * 1000000000}][1].b }}", text},
+		{"{{ messages[('x' * 1000000000)] }}", ""},
+		{"{{ 'a' | default('x' * 1000000000) }}", text},
+		{"{{ 'a'.replace('a', 'x' * 1000000000) }}", text},
+		{"{{ 'a' is eq('x' * 1000000000) }}", text},
+		{"{{ not ('x' * 1000000000) }}", text},
+		{"{{ ('x' * 1000000000).upper() }}", ""},
+		{"{% set ns = namespace(s='x') %}" + double + "{% set ns.s = ns.s ~ ns.s %}{% endfor %}", text},
+		{"{% set ns = namespace(s='x') %}" + double + "{% set ns.s = ns.s + ns.s %}{% endfor %}", text},
+		{"{% set ns = namespace(s=['x']) %}" + double + "{% set ns.s = ns.s + ns.s %}{% endfor %}", made},
+		{lists + "{{ l | join }}", text},
+		{lists + "{{ l | tojson }}", text},
+		{lists + "{{ l }}", text},
+		{lists + "{{ l ~ '' }}", text},
+		{lists + "{{ l | string }}", text},
+		{lists + "{{ ','.join(l) }}", text},
+		{large + "{{ s.replace('x', s) }}", text},
+		{large + "{{ s | replace('x', s) }}", text},
+		{"{% set s = '\n' * 10000000 %}{{ s | indent(1000) }}", text},
+		{"{{ 'x' | center(1000000000) }}", text},
+		{"{{ 'x'.zfill(1000000000) }}", "zfill"},
+		{grow + "[s.lower()] %}{% endfor %}", made},
+		{grow + "[s | lower] %}{% endfor %}", made},
+		{grow + "[s[1:]] %}{% endfor %}", made},
+		{large + "{% set x %}{% for i in range(1000) %}{{ s }}{% endfor %}{% endset %}", made},
+		{large + "{% for i in range(1000) %}{{ s }}{% endfor %}", ""},
+		{"{% set x %}{% for i in range(100000) %}" + strings.Repeat("text ", 40000) +
+			"{% endfor %}{% endset %}", made},
+		{"{{ 1 // 0 }}", "division by zero"},
+		{"{{ 1 % 0 }}", "division by zero"},
+		{"{{ 1 / 0 }}", "division by zero"},
 	} {
+		source, want := c[0], c[1]
 		tpl, err := New(source, "", "")
 		if err != nil {
 			t.Errorf("%.90s: %v", source, err)

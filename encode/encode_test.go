@@ -389,8 +389,9 @@ func TestRefused(t *testing.T) {
 		t.Errorf("%d groups, %v, %v", len(groups), report, err)
 	}
 	_, _, err = e.Groups([]pref.Group{bad})
-	if want := "encode: no group is left of 1: chat template: roles must alternate: 1; choose a chat " +
-		"template that takes such conversations"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := "encode: no group is left of 1: chat template: roles must alternate: 1; choose a " +
+		"chat template that takes such conversations"; err == nil ||
+		!strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %q", err, want)
 	}
 	if _, err := e.Samples(user("refused"), []string{"yes"}); !errors.Is(err, ErrRefused) {

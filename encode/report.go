@@ -83,8 +83,8 @@ func (e *Encoder) advice(r *Report) string {
 			e.opt.MaxLength)
 	}
 	if refused {
-		out += "; choose a chat template that takes such conversations (-template, or model.template in " +
-			"the recipe)"
+		out += "; choose a chat template that takes such conversations (-template, or model.template " +
+			"in the recipe)"
 	}
 	return out
 }

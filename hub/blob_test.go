@@ -18,7 +18,8 @@ const weightsSize = 65536
 
 // Connections that break, stall or answer badly are tried again, from where they were.
 func TestResumed(t *testing.T) {
-	for name, tamper := range map[string]func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool{
+	type tamperer func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool
+	for name, tamper := range map[string]tamperer{
 		"breaks": func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
 			if n > 3 {
 				return false

@@ -76,7 +76,8 @@ func (c *Client) data(ctx context.Context, ref Ref) (Source, error) {
 	}
 	if list.commit == "" {
 		if !sure {
-			c.say("%s: using the %d files that another program fetched into the cache; the data set may have more", ref, len(cached.Paths))
+			c.say("%s: using the %d files that another program fetched into the cache; the data set "+
+				"may have more", ref, len(cached.Paths))
 		}
 		return cached, nil
 	}

@@ -45,8 +45,12 @@ func newStandIn(t testing.TB) *standIn {
 	s := &standIn{commits: map[string]string{}, files: map[string]map[string][]byte{}, large: 1000}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.hub))
 	s.cdn = httptest.NewServer(http.HandlerFunc(s.blob))
-	t.Cleanup(
-		func() { s.Server.CloseClientConnections(); s.Close(); s.cdn.CloseClientConnections(); s.cdn.Close() })
+	t.Cleanup(func() {
+		for _, server := range []*httptest.Server{s.Server, s.cdn} {
+			server.CloseClientConnections()
+			server.Close()
+		}
+	})
 	return s
 }
 

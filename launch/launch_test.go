@@ -154,13 +154,15 @@ func (b *byLength) From() string         { return "a rule" }
 func (b *byLength) Files() run.ModelFile { return run.ModelFile{Path: "rule", Served: "length"} }
 func (b *byLength) Date() string         { return "2026-01-02" }
 func (b *byLength) Close()               { b.closed = true }
-func (b *byLength) Reach(recipe.Reward) error {
+func (b *byLength) Reach(context.Context, recipe.Reward) error {
 	if b.missing {
 		return fmt.Errorf("no rule")
 	}
 	return nil
 }
-func (b *byLength) Open(recipe.Reward) (launch.RewardSource, error) { return b, nil }
+func (b *byLength) Open(context.Context, recipe.Reward) (launch.RewardSource, error) {
+	return b, nil
+}
 
 // Refuses implements pref.Refuser: a prompt of the demo.
 func (b *byLength) Refuses(prompt []pref.Message) error {

@@ -28,8 +28,8 @@ type RewardSource interface {
 // A RewardOpener opens the rewards that a recipe names.
 type RewardOpener interface {
 	// Reach returns an error if the reward is not there, before minutes go into other work.
-	Reach(recipe.Reward) error
-	Open(recipe.Reward) (RewardSource, error)
+	Reach(context.Context, recipe.Reward) error
+	Open(context.Context, recipe.Reward) (RewardSource, error)
 }
 
 // RLHF takes the session's optimization of a policy to its end. r is the recipe of a new run; a
@@ -38,7 +38,7 @@ func RLHF(
 	ctx context.Context, env Env, s *run.Session, r *recipe.Recipe, rewards RewardOpener,
 ) (rlhf.Result, error) {
 	return perform(ctx, env, s, r, func(r *recipe.Recipe) (job[rlhf.Result], error) {
-		return loadOptimization(env, r, rewards)
+		return loadOptimization(ctx, env, r, rewards)
 	})
 }
 
@@ -64,10 +64,10 @@ func (o *optimization) close() {
 
 // loadOptimization opens models and prompts.
 func loadOptimization(
-	env Env, r *recipe.Recipe, rewards RewardOpener,
+	ctx context.Context, env Env, r *recipe.Recipe, rewards RewardOpener,
 ) (_ job[rlhf.Result], err error) {
 	for i, w := range r.RLHF.Rewards {
-		if err := rewards.Reach(w); err != nil {
+		if err := rewards.Reach(ctx, w); err != nil {
 			return nil, atReward(i, err)
 		}
 	}
@@ -92,7 +92,7 @@ func loadOptimization(
 	}
 	o.models = append(o.models, policy)
 	o.task = rlhf.Task{Policy: policy, MaxLength: r.Model.MaxLength}
-	if err := o.openRewards(rewards); err != nil {
+	if err := o.openRewards(ctx, rewards); err != nil {
 		return nil, err
 	}
 	if o.task.Prompts, err = o.accepted("prompts", prompts.Train); err != nil {
@@ -107,10 +107,10 @@ func loadOptimization(
 }
 
 // openRewards opens the rewards of the recipe.
-func (o *optimization) openRewards(rewards RewardOpener) error {
+func (o *optimization) openRewards(ctx context.Context, rewards RewardOpener) error {
 	for i := range o.recipe.RLHF.Rewards {
 		w := &o.recipe.RLHF.Rewards[i]
-		from, err := rewards.Open(*w)
+		from, err := rewards.Open(ctx, *w)
 		if err != nil {
 			return atReward(i, err)
 		}

@@ -185,7 +185,10 @@ func TestFamiliesByHand(t *testing.T) {
 // The hash of a Llama's configuration is in the folders of adapters and in the reference cache: it
 // stays what it was.
 func TestHashStays(t *testing.T) {
-	for model, want := range map[string]string{"llama": "1a0d434a1d9fd4afb541eba612551da1f76a430c7575ce6434b961c9c5c8c0ad", "llama3-rope": "716401ca8147b3b53609855c362c004039ee637d8d8ca646d01f8856ff841f69"} {
+	for model, want := range map[string]string{
+		"llama":       "1a0d434a1d9fd4afb541eba612551da1f76a430c7575ce6434b961c9c5c8c0ad",
+		"llama3-rope": "716401ca8147b3b53609855c362c004039ee637d8d8ca646d01f8856ff841f69",
+	} {
 		c, err := LoadConfig(filepath.Join("testdata", model))
 		if err != nil {
 			t.Fatal(err)

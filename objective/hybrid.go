@@ -92,7 +92,9 @@ func (h Hybrid) anyActive(is func(loss) bool) bool {
 }
 
 // UsesReference says whether the loss needs the reference's log-probabilities.
-func (h Hybrid) UsesReference() bool { return h.anyActive(func(l loss) bool { return l.reference }) }
+func (h Hybrid) UsesReference() bool {
+	return h.anyActive(func(l loss) bool { return l.reference })
+}
 
 // UsesTies says whether pairs that were judged equal are learned from.
 func (h Hybrid) UsesTies() bool { return h.anyActive(func(l loss) bool { return l.ties }) }
@@ -127,7 +129,9 @@ func (h Hybrid) UsesLabels() bool { return h.anyOver(overLabels) }
 func (h Hybrid) UsesAttributes() bool { return h.anyOver(overAttributes) }
 
 // UsesMismatched says whether the loss needs responses to other prompts: see [ReferencePoint].
-func (h Hybrid) UsesMismatched() bool { return h.anyActive(func(l loss) bool { return l.mismatched }) }
+func (h Hybrid) UsesMismatched() bool {
+	return h.anyActive(func(l loss) bool { return l.mismatched })
+}
 
 func (h Hybrid) anyOver(u unit) bool {
 	return h.anyActive(func(l loss) bool { return l.over == u })
@@ -211,7 +215,8 @@ func (h Hybrid) Loss(in Readout) Losses {
 	return out
 }
 
-// weighted is the loss with its weight, a node of the graph, summed over the units of its kind by their weights.
+// weighted is the loss with its weight, a node of the graph, summed over the units of its kind by
+// their weights.
 func (s share) weighted(h Hybrid, t terms, by *Node) *Node {
 	loss, weight := s.graph(h, t), t.WeightC
 	switch {
@@ -238,7 +243,8 @@ type regularizer struct {
 
 // regularizers lists those that have a weight.
 func (h Hybrid) regularizers() []regularizer {
-	each := func(value func(chosen, rejected float64) float64) func(chosen, rejected []float64) float64 {
+	type mean = func(chosen, rejected []float64) float64
+	each := func(value func(chosen, rejected float64) float64) mean {
 		return func(chosen, rejected []float64) float64 {
 			total := 0.0
 			for i := range chosen {

@@ -11,9 +11,9 @@ import (
 //
 //	ρ_y = log π(y|x) − log π_ref(y|x),  h = ρ_c − ρ_r,  h_π = log π(y_c|x) − log π(y_r|x)
 //
-// Nodes are float32 [C], settings such as β scalars; the result is [C]; the float64 reference of each bears its name and Value.
-// [Smoothed], [Robust], [Hinge], [RaoKupper] and [Davidson] of βh are losses of the policy head,
-// too.
+// Nodes are float32 [C], settings such as β scalars; the result is [C]; the float64 reference of
+// each bears its name and Value. [Smoothed], [Robust], [Hinge], [RaoKupper] and [Davidson] of βh
+// are losses of the policy head, too.
 
 // DirectPreference is the DPO loss (arXiv 2305.18290, equation 7):
 //

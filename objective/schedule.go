@@ -20,10 +20,13 @@ var schedules = []string{Constant, Ramp, Alternate, Complement, Elastic}
 // A Schedule says how the weights of the two losses go through a run.
 //
 //	constant    w and α
-//	ramp        α rises (or falls) linearly from From to its value over the first Share of the steps, and stays
-//	alternate   blocks of Steps steps with the reward loss alone, then as many with the policy loss alone (arXiv 2407.04185)
+//	ramp        α rises (or falls) linearly from From to its value over the first Share of the
+//	            steps, and stays
+//	alternate   blocks of Steps steps with the reward loss alone, then as many with the policy loss
+//	            alone (arXiv 2407.04185)
 //	complement  (1 − α) w and α: GRM's form (arXiv 2406.10216), whose α is 0.01
-//	elastic     as alternate, with a penalty on what a block changes that matters to the other loss (Hbat, arXiv 2406.15178)
+//	elastic     as alternate, with a penalty on what a block changes that matters to the other loss
+//	            (Hbat, arXiv 2406.15178)
 type Schedule struct {
 	Kind     string
 	From     float64 // where a ramp begins

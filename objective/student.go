@@ -10,7 +10,8 @@ import (
 // z²), y = 1 − x and B the beta function B(a, ½), F is by region
 //
 //	|z| ≤ √(3ν/(ν+2)):  ½ + z/√(ν + z²) / B · Σ (1−a)ₙ/n! · 1/(2n+1) · yⁿ
-//	tail, F(−|z|):      ½ I_x(a, ½), the incomplete beta function by its continued fraction (DLMF 8.17.22)
+//	tail, F(−|z|):      ½ I_x(a, ½), the incomplete beta function by its continued fraction
+//	                    (DLMF 8.17.22)
 //
 // The series has y ≤ 3/(ν+5), the fraction x ≤ (a+1)/(a+2.5); both are cut where float32 no longer
 // sees a difference.

@@ -58,7 +58,9 @@ var rewardLosses = []loss{
 		graph: func(h Hybrid, t terms) *Node { return Scaled(t.scoreMargin(), t.MarginC, t.link) },
 		value: func(h Hybrid, p pair) float64 { return ScaledValue(p.scoreMargin(), p.margin, p.link) }},
 	{name: "smoothed", uses: linked + " smoothing",
-		graph: func(h Hybrid, t terms) *Node { return Smoothed(t.scoreMargin(), t.set.Smoothing, t.link) },
+		graph: func(h Hybrid, t terms) *Node {
+			return Smoothed(t.scoreMargin(), t.set.Smoothing, t.link)
+		},
 		value: func(h Hybrid, p pair) float64 {
 			return SmoothedValue(p.scoreMargin(), h.Smoothing, p.link)
 		}},

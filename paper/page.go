@@ -49,8 +49,8 @@ func (r *Results) warrant() string {
 	text := fmt.Sprintf("A difference is called better or worse where its p-value, adjusted for all "+
 		"tests of its table, is below %.2f, and undecided elsewhere: undecided is not equal. ", level)
 	if n := len(r.grid.Seeds); n == 1 {
-		text += "There is one seed, so that all of this holds for these very trainings and says nothing " +
-			"of others. "
+		text += "There is one seed, so that all of this holds for these very trainings and says " +
+			"nothing of others. "
 	} else {
 		text += fmt.Sprintf("Intervals and tests cover the test prompts and the %d seeds. ", n)
 	}

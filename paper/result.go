@@ -131,7 +131,9 @@ func (r *Results) rewardsOf(c *Cell) (map[string]SetReading, error) {
 	return of, nil
 }
 
-func (m measured) accuracy() (eval.Estimate, error) { return eval.SeedAccuracy(m.groups, m.rewards) }
+func (m measured) accuracy() (eval.Estimate, error) {
+	return eval.SeedAccuracy(m.groups, m.rewards)
+}
 
 func (m measured) against(other measured) (eval.Estimate, error) {
 	if len(m.groups) != len(other.groups) {

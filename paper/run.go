@@ -93,7 +93,8 @@ func (p *Grid) Run(
 		if err := durable.MkdirAll(folder); err != nil {
 			return failed, fmt.Errorf("paper: %w", err)
 		}
-		if err := durable.WriteFile(filepath.Join(folder, failedName), []byte(err.Error()+"\n")); err != nil {
+		note := []byte(err.Error() + "\n")
+		if err := durable.WriteFile(filepath.Join(folder, failedName), note); err != nil {
 			return failed, fmt.Errorf("paper: %w", err)
 		}
 	}

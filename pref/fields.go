@@ -13,7 +13,9 @@ import (
 // A fieldError says which field of a row is wrong, what was seen and what was wanted.
 type fieldError struct{ field, problem string }
 
-func (e *fieldError) Error() string { return fmt.Sprintf("field %s: %s", quote(e.field), e.problem) }
+func (e *fieldError) Error() string {
+	return fmt.Sprintf("field %s: %s", quote(e.field), e.problem)
+}
 
 func wrong(field, format string, args ...any) error {
 	return &fieldError{field, fmt.Sprintf(format, args...)}

@@ -144,7 +144,9 @@ func formOf(f *fields, format string) (form, error) {
 	return form{}, noForm(f)
 }
 
-func (m form) String() string { return fmt.Sprintf("%s {%s}", m.format, strings.Join(m.keys, ", ")) }
+func (m form) String() string {
+	return fmt.Sprintf("%s {%s}", m.format, strings.Join(m.keys, ", "))
+}
 
 // nearest is the form of which the row lacks the least, of those the one of which it has the most
 // keys; the first where it has no key of any.

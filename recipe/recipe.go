@@ -416,7 +416,8 @@ func (r *Recipe) override(set string) error {
 		value = fmt.Sprintf("%q", value)
 	}
 	if slices.Contains([]string{"data.train", "data.valid", "data.weights", "data.subsets",
-		"data.attributes", "lora.targets", "rlhf.stop", "tracking.report_to"}, key) && !strings.HasPrefix(value, "[") {
+		"data.attributes", "lora.targets", "rlhf.stop", "tracking.report_to"}, key) &&
+		!strings.HasPrefix(value, "[") {
 		value = "[" + value + "]"
 	}
 	if key == rewardsKey {

@@ -93,11 +93,12 @@ func TestRewardErrors(t *testing.T) {
 		`rlhf.rewards=[{source="a", judge_prompt=1}]`:            "judge_prompt",
 		"rlhf.reward=runs/a":                                     "unknown key",
 		"data.valid=x.jsonl":                                     "set rlhf.eval_every",
-		"train.eval_every=3":                                     "train.eval_every has no effect on haf rlhf",
-		"rlhf.load_best_model_at_end=true":                       "set eval_every",
-		"rlhf.max_sampling_rounds=0":                             "max_sampling_rounds is 0",
-		"rlhf.dynamic_sampling=true":                             "dynamic_sampling is for rloo and grpo",
-		"rlhf.overlong_cache=200":                                "overlong_cache is 200 tokens",
+		"train.eval_every=3": "train.eval_every has no effect on haf " +
+			"rlhf",
+		"rlhf.load_best_model_at_end=true": "set eval_every",
+		"rlhf.max_sampling_rounds=0":       "max_sampling_rounds is 0",
+		"rlhf.dynamic_sampling=true":       "dynamic_sampling is for rloo and grpo",
+		"rlhf.overlong_cache=200":          "overlong_cache is 200 tokens",
 	} {
 		r, err := Parse("two.toml", []byte(twoRewards), []string{set})
 		if err == nil {

@@ -17,7 +17,8 @@ import (
 // Fetch puts files and folders on disk in the place of ids on the hub: of model.path, the sources
 // of rlhf.rewards, rlhf.critic, data.train and data.valid.
 func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
-	one := func(key, named string, get func(context.Context, string) (hub.Source, error)) ([]string, error) {
+	type getter func(context.Context, string) (hub.Source, error)
+	one := func(key, named string, get getter) ([]string, error) {
 		s, err := get(ctx, named)
 		if err != nil {
 			return nil, fmt.Errorf("recipe: %s: %w", key, err)

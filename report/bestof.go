@@ -7,8 +7,8 @@ import "haf/eval"
 func BestOf(curve []eval.BestOf, gold bool, cells [][]string) (Page, error) {
 	section := Section{Title: "Best of n"}
 	section.Add(Table{Header: cells[0], Rows: cells[1:]}, Text("The mean over prompts of what the "+
-		"sample with the highest reward of n has, over all subsets of n; ± is one standard error over prompts. "+
-		"KL = log n − (n−1)/n, from the policy that was sampled: an upper bound."))
+		"sample with the highest reward of n has, over all subsets of n; ± is one standard error over "+
+		"prompts. KL = log n − (n−1)/n, from the policy that was sampled: an upper bound."))
 	n, kl := Plot{X: "n", Y: "reward"}, Plot{X: "KL, nats", Y: "reward"}
 	add := func(name string, of func(eval.BestOf) (mean, err float64)) {
 		byN, byKL := Series{Name: name}, Series{Name: name}

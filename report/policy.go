@@ -33,9 +33,9 @@ func optimizations(runs []*Run) (Section, error) {
 		paid.Series = append(paid.Series, Series{Name: r.Name, X: cost, Y: got})
 	}
 	s.Add(t, Text("Rewards are of the responses sampled in a step, of each step's own prompts; those "+
-		"of different reward models have different scales. KL is the estimator k1: of few responses it may "+
-		"be below 0. The held-out reward is a mean over the held-out prompts, with its 95 % interval. "+
-		"That of the best step is too high on average, because the step was chosen by it."))
+		"of different reward models have different scales. KL is the estimator k1: of few responses "+
+		"it may be below 0. The held-out reward is a mean over the held-out prompts, with its 95 % "+
+		"interval. That of the best step is too high on average, because the step was chosen by it."))
 	if sources := rewardsBySource(runs); len(sources.Rows) > 0 {
 		s.Add(sources)
 	}

@@ -94,7 +94,8 @@ func TestRuns(t *testing.T) {
 func TestEscape(t *testing.T) {
 	page := report.Page{Title: "a|b [x](y) [x]: y",
 		Sections: []report.Section{{Title: "<b>*s*", Blocks: []report.Block{report.List{"one\ntwo"}}}}}
-	if want := "# a\\|b [x]\\(y) [x]\\: y\n\n## &lt;b&gt;\\*s\\*\n\n- one two\n"; page.Markdown() != want {
+	want := "# a\\|b [x]\\(y) [x]\\: y\n\n## &lt;b&gt;\\*s\\*\n\n- one two\n"
+	if page.Markdown() != want {
 		t.Errorf("%q, want %q", page.Markdown(), want)
 	}
 }

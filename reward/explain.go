@@ -49,8 +49,8 @@ func (e Explanation) Sum() float64 {
 	return sum
 }
 
-// Explain gives the rewards of each sample and the parts of its tokens. Each sample is read as if it
-// were alone. A model without a policy head, or without a known β, is no error: its explanations
+// Explain gives the rewards of each sample and the parts of its tokens. Each sample is read as if
+// it were alone. A model without a policy head, or without a known β, is no error: its explanations
 // have the score, and a note that says what is missing.
 func (r *Reader) Explain(ctx context.Context, samples []pref.Sample) ([]Explanation, error) {
 	names, notes := r.model.explainable()

@@ -28,8 +28,8 @@ type TextOptions struct {
 // shade is a foreground and background of the 256 colours, so that it reads on any terminal.
 type shade struct{ text, ground int }
 
-// Shades by growing size: blue for tokens that raise the reward, orange for those that lower it. The
-// pair stays apart for colour-blind eyes.
+// Shades by growing size: blue for tokens that raise the reward, orange for those that lower it.
+// The pair stays apart for colour-blind eyes.
 var (
 	raising  = []shade{{16, 153}, {16, 117}, {16, 75}, {231, 26}, {231, 18}}
 	lowering = []shade{{16, 223}, {16, 215}, {16, 208}, {231, 166}, {231, 130}}

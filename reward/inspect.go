@@ -316,7 +316,8 @@ func (in *Inspection) score(src *source, h *scoreHead, c *lm.Config) {
 	in.ScoreHead.Kind = "none"
 	if h == nil {
 		if isClassifier(c) {
-			in.warn("cannot be opened: config.json promises a score head, but there is none among the weights")
+			in.warn("cannot be opened: config.json promises a score head, but there is none among " +
+				"the weights")
 		}
 		return
 	}

@@ -224,7 +224,8 @@ func TestSavedLayouts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := os.Stat(filepath.Join(dir, "model.safetensors.index.json")); (s.name == "sharded") != (err == nil && len(shards) > 2) {
+			_, err = os.Stat(filepath.Join(dir, "model.safetensors.index.json"))
+			if (s.name == "sharded") != (err == nil && len(shards) > 2) {
 				t.Errorf("%d shards, index: %v", len(shards), err)
 			}
 			want := rewards(t, s.m, reward.ByScore)
@@ -320,4 +321,6 @@ func TestCompanions(t *testing.T) {
 }
 
 // ggufFile is a small model with a tokenizer (lm/testdata/gguf/make.py).
-func ggufFile() string { return filepath.Join(shared.Root(), "lm", "testdata", "gguf", "text.gguf") }
+func ggufFile() string {
+	return filepath.Join(shared.Root(), "lm", "testdata", "gguf", "text.gguf")
+}

@@ -85,8 +85,8 @@ func readMeta(dir string) (Meta, error) {
 			meta.Format, metaFormat)
 	case meta.Format < metaFormat:
 		return meta, fmt.Errorf("reward: %s: format %d, want %d: the model was trained by an earlier "+
-			"haf, whose settings have other names "+
-			"or meanings: train it again, or remove this file to open the folder as any other program's model", path, meta.Format, metaFormat)
+			"haf, whose settings have other names or meanings: train it again, or remove this file to "+
+			"open the folder as any other program's model", path, meta.Format, metaFormat)
 	}
 	return meta, nil
 }

@@ -125,8 +125,8 @@ func (o Options) Check() error {
 		return fmt.Errorf("rlhf: minibatch is %d prompts, want 0 (all) to %d, the batch", o.Minibatch,
 			o.Batch)
 	case o.Sampling.Temperature == 0:
-		return fmt.Errorf("rlhf: temperature is 0: a greedy policy tries nothing, so it learns nothing; " +
-			"1 is usual")
+		return fmt.Errorf("rlhf: temperature is 0: a greedy policy tries nothing, so it learns " +
+			"nothing; 1 is usual")
 	case !(o.Gamma >= 0 && o.Gamma <= 1 && o.Lambda >= 0 && o.Lambda <= 1):
 		return fmt.Errorf("rlhf: gamma is %g and lambda %g, want 0 to 1", o.Gamma, o.Lambda)
 	case !(o.Clip > 0 && o.Clip < 1):

@@ -134,7 +134,9 @@ func TestSchemathesis(t *testing.T) {
 	}
 	cmd := exec.Command(filepath.Join(filepath.Dir(python), "st"), "run", url+"/openapi.json",
 		"--checks",
-		"not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance,unsupported_method,allow_header_conformance",
+		"not_a_server_error,status_code_conformance,content_type_conformance,"+
+			"response_schema_conformance,response_headers_conformance,unsupported_method,"+
+			"allow_header_conformance",
 		"--max-examples", examples, "--continue-on-failure", "--no-color", "--warnings", "off",
 		"--phases", "examples,coverage,fuzzing", "--generation-deterministic")
 	cmd.Dir = t.TempDir()

@@ -8,6 +8,7 @@ import (
 
 	"haf/backend"
 	"haf/internal/bench"
+	"haf/launch"
 	"haf/recipe"
 )
 
@@ -84,7 +85,7 @@ func (c *benchCmd) one(a *app) error {
 			return err
 		}
 	}
-	cache, err := cacheDir("reference")
+	cache, err := launch.CacheDir()
 	if err != nil {
 		return err
 	}

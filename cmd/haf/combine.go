@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"haf/launch"
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
@@ -27,7 +28,9 @@ func (c *combineCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	r, err := a.openRewarder(c.Model, reading{Options: reward.Options{Chat: chat}, once: true})
+	r, err := a.sources().OpenRewarder(a.ctx, []string{c.Model}, launch.SourceReading{
+		Options: reward.Options{Chat: chat}, Once: true,
+	})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ func (c *doctorCmd) Run(a *app) error {
 		Against: c.Against, Data: c.pairOptions(), Chat: chat, Hub: client, OpenDevice: a.openDevice,
 	})
 	if errors.Is(err, doctor.ErrNotData) {
-		return fmt.Errorf("%w: -against is for data, as is -columns or whatever says how rows are read, and %w", errUsage, err)
+		return fmt.Errorf("%w: -against is for data, as is -columns or whatever says how rows "+
+			"are read, and %w", errUsage, err)
 	}
 	if err != nil {
 		return err

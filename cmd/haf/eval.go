@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"haf/eval"
+	"haf/launch"
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
@@ -186,8 +187,9 @@ func (c *evalCmd) runSuites(a *app) error {
 }
 
 func (c *evalCmd) openModels(a *app, models []string) (pref.Rewarder, error) {
-	return c.open(a, models, reading{Options: reward.Options{MaxLength: c.MaxLength}, once: true,
-		sources: c.sourceFlags})
+	return c.open(a, models, launch.SourceReading{
+		Options: reward.Options{MaxLength: c.MaxLength}, SourceSettings: c.settings(), Once: true,
+	})
 }
 
 // data reads the preferences, and the validation data that a temperature is fitted on.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"haf/launch"
 	"haf/pref"
 	"haf/reward"
 )
@@ -50,14 +51,17 @@ func (c *explainCmd) open(a *app, name string) (*reward.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	cache, err := launch.CacheDir()
+	if err != nil {
+		return nil, err
+	}
 	model, err := a.openModel(name, reward.Options{
 		Chat: chat, Column: c.Column, MaxLength: c.MaxLength,
 	})
 	if err != nil {
 		return nil, err
 	}
-	opt, err := a.readerOptions(reading{})
-	return model.Reader(opt), err
+	return model.Reader(reward.ReaderOptions{CacheDir: cache, Log: a.p.Logf}), nil
 }
 
 // samples are those of the flags.

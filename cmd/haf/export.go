@@ -30,5 +30,6 @@ func (c *exportCmd) Run(a *app) error {
 	if err := model.SavePolicy(c.Out); err != nil {
 		return err
 	}
-	return a.done(map[string]string{"model": c.Out}, "done: the policy head of %s is the causal language model in %s", c.Policy, c.Out)
+	return a.done(map[string]string{"model": c.Out},
+		"done: the policy head of %s is the causal language model in %s", c.Policy, c.Out)
 }

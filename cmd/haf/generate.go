@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"haf/curate"
@@ -32,7 +31,8 @@ func (f samplingFlags) sampling() (curate.Sampling, error) {
 	switch f.Protocol {
 	case "":
 		s = curate.Sampling{N: f.N, TemperatureTo: f.TemperatureTo, Sampling: pref.Sampling{
-			MaxTokens: f.MaxTokens, Temperature: f.Temperature, TopK: f.TopK, TopP: f.TopP, MinP: f.MinP, RepetitionPenalty: f.RepetitionPenalty, Stop: f.Stop,
+			MaxTokens: f.MaxTokens, Temperature: f.Temperature, TopK: f.TopK, TopP: f.TopP,
+			MinP: f.MinP, RepetitionPenalty: f.RepetitionPenalty, Stop: f.Stop,
 		}}
 	case "paper4":
 		s = curate.Paper(4)
@@ -59,23 +59,22 @@ type serverFlags struct {
 
 // client connects to the server.
 func (f serverFlags) client(a *app) (*remote.Client, error) {
-	key := os.Getenv("HAF_API_KEY")
-	if key == "" {
-		key = os.Getenv("OPENAI_API_KEY")
-	}
 	retries := f.Retries
 	if retries == 0 {
 		retries = -1 // none, where the client's 0 is its default
 	}
 	return remote.New(a.ctx, remote.Options{
-		URL: f.URL, Model: f.RemoteModel, Key: key, Concurrency: f.Concurrency, Timeout: f.Timeout, Retries: retries,
+		URL: f.URL, Model: f.RemoteModel, Key: chatKey(), Concurrency: f.Concurrency,
+		Timeout: f.Timeout, Retries: retries,
 		Say: func(line string) { fmt.Fprintln(a.stderr, "haf: "+line) },
 	})
 }
 
 // generator opens what generates: a server, or a model's policy head. name identifies it in a
 // journal's settings.
-func (a *app) generator(model string, rows int, chat reward.ChatOptions, server serverFlags) (g pref.Generator, name string, free func(), err error) {
+func (a *app) generator(
+	model string, rows int, chat reward.ChatOptions, server serverFlags,
+) (g pref.Generator, name string, free func(), err error) {
 	if server.URL != "" {
 		client, err := server.client(a)
 		if err != nil {

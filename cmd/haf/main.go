@@ -140,7 +140,9 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	p := progress.New(stderr)
-	err = command.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, p: p, deviceName: c.Device, json: c.JSON})
+	err = command.Run(&app{
+		ctx: ctx, stdout: stdout, stderr: stderr, p: p, deviceName: c.Device, json: c.JSON,
+	})
 	p.EndPhase() // of work that an error ended
 	switch {
 	case err == nil:
@@ -154,8 +156,8 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errGate):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitGate
-	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride), errors.Is(err, rewarder.ErrNoCommonReward),
-		errors.Is(err, source.ErrName):
+	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride),
+		errors.Is(err, rewarder.ErrNoCommonReward), errors.Is(err, source.ErrName):
 		fmt.Fprintln(stderr, "haf:", err)
 		return exitUsage
 	default:
@@ -166,7 +168,9 @@ func execute(args []string, stdout, stderr io.Writer) int {
 
 // parse reads the command line; the command is nil where its help was printed instead, code is then
 // the exit code.
-func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Context, code int, err error) {
+func parse(
+	c *cli, args []string, stdout, stderr io.Writer,
+) (command *kong.Context, code int, err error) {
 	defer func() { // around kong only: a panic of a command must not look like an exit
 		switch e := recover().(type) {
 		case nil:
@@ -176,8 +180,10 @@ func parse(c *cli, args []string, stdout, stderr io.Writer) (command *kong.Conte
 			panic(e)
 		}
 	}()
-	parser, err := kong.New(c, kong.Name("haf"), kong.Description("Reward models by the hybrid objective: trained, evaluated and used."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser, err := kong.New(c, kong.Name("haf"),
+		kong.Description("Reward models by the hybrid objective: trained, evaluated and used."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return nil, exitUsage, err
 	}

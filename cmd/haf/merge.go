@@ -45,7 +45,8 @@ func (c *mergeCmd) Run(a *app) error {
 		what = "averaged"
 		err = reward.SaveAverage(c.Out, models...)
 	} else if model.Adapter() == nil && !model.Merged {
-		err = fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is", c.Models[0], model.Dir)
+		err = fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is",
+			c.Models[0], model.Dir)
 	} else {
 		err = model.SaveMerged(c.Out)
 	}

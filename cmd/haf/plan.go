@@ -39,9 +39,12 @@ func (c *trainCmd) plan(a *app) error {
 		return err
 	}
 	total := p.Run.Memory.Total()
-	err = a.print(planOutput{p, available.Source, total}, func(w io.Writer) error { return p.Write(w, available.Bytes, available.Source) })
+	err = a.print(planOutput{p, available.Source, total}, func(w io.Writer) error {
+		return p.Write(w, available.Bytes, available.Source)
+	})
 	if err == nil && !p.Fits {
-		err = fmt.Errorf("%w: the run needs %s, there are %s (%s): lower a setting, or wait for memory", errGate, hub.Bytes(total), hub.Bytes(available.Bytes), available.Source)
+		err = fmt.Errorf("%w: the run needs %s, there are %s (%s): lower a setting, or wait for "+
+			"memory", errGate, hub.Bytes(total), hub.Bytes(available.Bytes), available.Source)
 	}
 	return err
 }

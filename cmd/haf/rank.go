@@ -7,6 +7,7 @@ import (
 
 	"haf/curate"
 	"haf/eval"
+	"haf/launch"
 	"haf/pref"
 	"haf/report"
 	"haf/rewarder/source"
@@ -42,10 +43,13 @@ func (c *rankCmd) Run(a *app) error {
 	if err := c.sourceFlags.check(slices.Concat(c.Models, c.Gold)...); err != nil {
 		return err
 	}
-	if c.Samples == "" && c.Policy == "" && c.URL == "" && (c.Ensemble != "" || !source.IsModel(c.Models[0])) {
-		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with -policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
+	if c.Samples == "" && c.Policy == "" && c.URL == "" &&
+		(c.Ensemble != "" || !source.IsModel(c.Models[0])) {
+		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with "+
+			"-policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
 	}
-	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil { // before samples are generated
+	// before samples are generated
+	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil {
 		return err
 	}
 	samples, err := c.samples(a)
@@ -53,7 +57,7 @@ func (c *rankCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = samples.Close() }() // of no effect once ranked
-	from, err := c.open(a, c.Models, reading{sources: c.sourceFlags})
+	from, err := c.open(a, c.Models, launch.SourceReading{SourceSettings: c.settings()})
 	if err != nil {
 		return err
 	}

@@ -2,13 +2,14 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
 	"haf/curate"
+	"haf/launch"
 	"haf/pref"
 	"haf/reward"
-	"io"
 )
 
 type relabelCmd struct {
@@ -49,7 +50,8 @@ func (c *relabelCmd) Run(a *app) error {
 	if _, err := os.Stat(c.Out); err == nil {
 		return fmt.Errorf("%s exists: name a new file or remove it", c.Out)
 	}
-	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil { // before anything is scored
+	// before anything is scored
+	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil {
 		return err
 	}
 	files, err := a.data(c.Data)
@@ -82,7 +84,7 @@ func (c *relabelCmd) options(a *app) curate.RelabelOptions {
 		Model: c.name(c.Models), Reward: c.Reward,
 		Heads: [2]string{reward.ByScore, reward.ByImplicit},
 		OpenModel: func() (pref.Rewarder, error) {
-			return c.open(a, c.Models, reading{sources: c.sourceFlags})
+			return c.open(a, c.Models, launch.SourceReading{SourceSettings: c.settings()})
 		},
 		OpenJudge: func() (curate.OpenJudge, error) { return c.judge(a) },
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"haf/launch"
-	"haf/recipe"
 	"haf/run"
 )
 
@@ -39,7 +38,7 @@ func (c *rlhfCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	result, err := launch.RLHF(a.ctx, env, s, r, rewardOpener{a})
+	result, err := launch.RLHF(a.ctx, env, s, r, a.sources())
 	if err != nil || !a.json {
 		return err
 	}
@@ -47,23 +46,4 @@ func (c *rlhfCmd) Run(a *app) error {
 		s.Folder.Join(run.ModelName), result.Steps, result.First, result.Last, result.Best,
 		result.Seconds,
 	})
-}
-
-// A rewardOpener opens the rewards that recipes name.
-type rewardOpener struct{ a *app }
-
-// Reach implements [launch.RewardOpener].
-func (o rewardOpener) Reach(r recipe.Reward) error { return o.a.reach(sourcesOf(r), r.Source) }
-
-// Open implements [launch.RewardOpener].
-func (o rewardOpener) Open(r recipe.Reward) (launch.RewardSource, error) {
-	from, err := o.a.openRewarder(r.Source, reading{Options: r.Options(), sources: sourcesOf(r)})
-	if err != nil {
-		return nil, err
-	}
-	s, err := o.a.scorer(from, r.Source, r.Reward)
-	if err != nil {
-		return nil, err // no nil pointer in the interface
-	}
-	return s, nil
 }

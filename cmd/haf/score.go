@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"haf/launch"
 	"haf/pref"
 	"haf/reward"
 	"haf/rewarder"
@@ -36,8 +37,10 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.open(a, c.Models, reading{Options: reward.Options{MaxLength: c.MaxLength}, sources: c.sourceFlags,
-		once: true, batch: scoreBatch})
+	r, err := c.open(a, c.Models, launch.SourceReading{
+		Options: reward.Options{MaxLength: c.MaxLength}, SourceSettings: c.settings(),
+		Once: true, Batch: scoreBatch,
+	})
 	if err != nil {
 		return err
 	}

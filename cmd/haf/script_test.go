@@ -27,16 +27,19 @@ import (
 // TestScripts runs testdata/script: the command line as a user meets it. Beside testscript's own
 // commands there are
 //
-//	demo                        writes base/, train.jsonl and test.jsonl of the demo's world, and tiny.toml to train on them
+//	demo                        writes base/, train.jsonl and test.jsonl of the demo's world, and
+//	                            tiny.toml to train on them
 //	code N haf …                runs haf, which must exit with N
 //	tensor drop DIR NAME        removes a tensor from a folder's weights
 //	tensor reshape DIR NAME     gives it one row more
 //	tensor rename DIR NAME NEW  gives it another name
 //	near FILE FILE TOLERANCE    compares the numbers in two files
-//	interrupt METRICS haf …     runs haf, sends SIGINT once it has made a step, wants exit code 130; stderr in $WORK/stderr
+//	interrupt METRICS haf …     runs haf, sends SIGINT once it has made a step, wants exit code 130;
+//	                            stderr in $WORK/stderr
 //	lines FILE N                wants that many lines
 //	serving MODEL… FLAG…        starts haf serve, waits until it is ready; address in $URL
-//	signalled hup TEXT | term   sends it a signal: the text comes on its stderr, or it ends with exit code 0
+//	signalled hup TEXT | term   sends it a signal: the text comes on its stderr, or it ends with
+//	                            exit code 0
 //	clean                       wants nothing under a temporary name in $WORK
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{

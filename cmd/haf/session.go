@@ -29,6 +29,6 @@ func (a *app) env() (launch.Env, error) {
 	if err != nil {
 		return launch.Env{}, err
 	}
-	cache, err := cacheDir("reference")
+	cache, err := launch.CacheDir()
 	return launch.Env{Device: device, Hub: client, Cache: cache, Progress: a.p, Notef: a.notef}, err
 }

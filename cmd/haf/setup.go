@@ -33,8 +33,10 @@ func (c *setupCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return a.print(setupOutput{plugin, device.Describe(), device.Kind(), rate}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "plug-in: %s (%s, %s)\ndevice: %s\nmatrix product: %.0f GFLOP/s in float32\n",
+	out := setupOutput{plugin, device.Describe(), device.Kind(), rate}
+	return a.print(out, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "plug-in: %s (%s, %s)\ndevice: %s\n"+
+			"matrix product: %.0f GFLOP/s in float32\n",
 			plugin.Path, plugin.Version, plugin.Origin, device.Describe(), rate)
 		return err
 	})

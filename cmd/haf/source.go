@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
-	"haf/recipe"
-	"haf/reward"
+	"haf/launch"
 	"haf/rewarder/source"
 )
 
@@ -39,30 +37,10 @@ func (f sourceFlags) check(named ...string) error {
 	return nil
 }
 
-// apply sets the flags in the options; chat says how a template renders.
-func (f sourceFlags) apply(a *app, chat reward.ChatOptions, opt *source.Options) {
-	opt.Timeout, opt.Concurrency, opt.JudgePrompt = f.SourceTimeout, f.SourceConcurrency, f.JudgePrompt
-	if f.SourceTokenizer == "" {
-		return
-	}
-	opt.Tokenizer = func(ctx context.Context) (source.Renderer, error) {
-		client, err := a.hub()
-		if err != nil {
-			return nil, err
-		}
-		found, err := client.Tokenizer(ctx, f.SourceTokenizer)
-		if err != nil {
-			return nil, err
-		}
-		return reward.OpenEncoder(found.Paths[0], chat)
-	}
-}
-
-// sourcesOf are the flags that the settings of a recipe amount to.
-func sourcesOf(r recipe.Reward) sourceFlags {
-	return sourceFlags{
-		SourceTokenizer: r.Tokenizer, JudgePrompt: r.JudgePrompt,
-		SourceTimeout:     time.Duration(r.Timeout * float64(time.Second)),
-		SourceConcurrency: r.Concurrency,
+// settings are those that the flags set.
+func (f sourceFlags) settings() launch.SourceSettings {
+	return launch.SourceSettings{
+		Tokenizer: f.SourceTokenizer, Timeout: f.SourceTimeout,
+		Concurrency: f.SourceConcurrency, JudgePrompt: f.JudgePrompt,
 	}
 }

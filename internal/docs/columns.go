@@ -5,39 +5,14 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// wide are the packages in which some Go lines are longer than 100 columns, a tab counted as one.
-// Literals in backquotes, which cannot be wrapped, do not count. Remove a package here once it is
-// wrapped.
-var wide = []string{
-	".", "backend", "chat", "cmd/haf", "encode", "hub", "internal/splits", "lm", "objective", "paper",
-	"pref", "recipe", "report", "reward", "rlhf", "serve", "tokenizer/testdata",
-}
-
-// checkGo wants the lines of all packages but the wide ones to be at most 100 columns.
-func checkGo(root string) ([]problem, error) {
-	lines, err := wideLines(root)
-	if err != nil {
-		return nil, err
-	}
-	var problems []problem
-	for _, p := range lines {
-		if !slices.Contains(wide, path.Dir(p.file)) {
-			problems = append(problems, p)
-		}
-	}
-	return problems, nil
-}
-
-// wideLines returns the Go lines of more than 100 columns, a tab counted as one, but those that a
+// checkGo returns the Go lines of more than 100 columns, a tab counted as one, but those that a
 // literal in backquotes makes so.
-func wideLines(root string) ([]problem, error) {
+func checkGo(root string) ([]problem, error) {
 	var problems []problem
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") {

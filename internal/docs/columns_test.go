@@ -16,7 +16,7 @@ func TestWideLines(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "p.go"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	got, err := wideLines(dir)
+	got, err := checkGo(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

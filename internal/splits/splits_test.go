@@ -153,12 +153,14 @@ func TestChooseByName(t *testing.T) {
 }
 
 func TestFrontMatterErrors(t *testing.T) {
-	for text, want := range map[string]string{
-		"---\nconfigs: [\n---\n":                                                          "the front matter of README.md",
-		"---\nconfigs:\n- data_files: x\n---\n":                                           `configuration 1 has the config_name ""`,
-		"---\nconfigs:\n- config_name: a/b\n---\n":                                        `the config_name "a/b"`,
-		"---\nconfigs:\n- config_name: a\n  default: true\n- config_name: default\n---\n": "several default configurations: a, default",
+	for _, c := range [][2]string{
+		{"---\nconfigs: [\n---\n", "the front matter of README.md"},
+		{"---\nconfigs:\n- data_files: x\n---\n", `configuration 1 has the config_name ""`},
+		{"---\nconfigs:\n- config_name: a/b\n---\n", `the config_name "a/b"`},
+		{"---\nconfigs:\n- config_name: a\n  default: true\n- config_name: default\n---\n",
+			"several default configurations: a, default"},
 	} {
+		text, want := c[0], c[1]
 		if _, err := Read([]string{"a.jsonl"}, []byte(text)); err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

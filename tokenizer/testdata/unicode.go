@@ -1,6 +1,7 @@
 //go:build ignore
 
-// Writes the code points that the tokenizers library knows and Go's Unicode 15 tables do not (see unicode.py).
+// Writes the code points that the tokenizers library knows and Go's Unicode 15 tables do not (see
+// unicode.py).
 package main
 
 import (
