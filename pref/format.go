@@ -171,7 +171,7 @@ func (f *fields) lacks(m form) []string {
 // comes nearest.
 func noForm(f *fields) error {
 	if m, key, ok := nullForm(f); ok {
-		return wrong(f.name(key), "null, wanted a value: rows %s have one", m)
+		return wrong(f.name(key), "null, wanted a value: rows of %s have one", m)
 	}
 	best := nearest(f, forms)
 	if missing := f.lacks(best); len(missing) == 1 && len(best.keys) > 1 {

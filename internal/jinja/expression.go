@@ -436,7 +436,7 @@ func (p *parser) filter(of expr) (expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &filterExpr{of: of, name: title, filter: filters[title]}
+	out := &applyExpr{of: of, kind: "filter", name: title, apply: filters[title]}
 	if p.is(operator, "(") {
 		out.args, err = p.arguments()
 	}
@@ -450,7 +450,7 @@ func (p *parser) test(of expr) (expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &testExpr{of: of, name: title, test: tests[title]}
+	out := &applyExpr{of: of, kind: "test", name: title, apply: ofTest(tests[title])}
 	t := p.peek()
 	switch {
 	case p.is(operator, "("):

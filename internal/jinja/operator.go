@@ -511,16 +511,18 @@ func (e *callExpr) eval(r *run, s *scope) (Value, error) {
 	return r.invoke(callee, a)
 }
 
-type filterExpr struct {
-	of     expr
-	name   string
-	filter filter // nil: not known
-	args   argExprs
+// applyExpr applies a filter or a test to a value.
+type applyExpr struct {
+	of    expr
+	kind  string // filter or test
+	name  string
+	apply filter // nil: not known
+	args  argExprs
 }
 
-func (e *filterExpr) eval(r *run, s *scope) (Value, error) {
-	if e.filter == nil {
-		return nil, fmt.Errorf("there is no filter %q", e.name)
+func (e *applyExpr) eval(r *run, s *scope) (Value, error) {
+	if e.apply == nil {
+		return nil, fmt.Errorf("there is no %s %q", e.kind, e.name)
 	}
 	v, err := r.eval(e.of, s)
 	if err != nil {
@@ -530,28 +532,16 @@ func (e *filterExpr) eval(r *run, s *scope) (Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.filter(r, v, a)
+	return e.apply(r, v, a)
 }
 
-type testExpr struct {
-	of   expr
-	name string
-	test test // nil: not known
-	args argExprs
-}
-
-func (e *testExpr) eval(r *run, s *scope) (Value, error) {
-	if e.test == nil {
-		return nil, fmt.Errorf("there is no test %q", e.name)
+// ofTest makes a filter of a test: its value is true or false.
+func ofTest(t test) filter {
+	if t == nil {
+		return nil
 	}
-	v, err := r.eval(e.of, s)
-	if err != nil {
-		return nil, err
+	return func(r *run, v Value, a arguments) (Value, error) {
+		ok, err := t(r, v, a)
+		return Bool(ok), err
 	}
-	a, err := e.args.eval(r, s)
-	if err != nil {
-		return nil, err
-	}
-	ok, err := e.test(r, v, a)
-	return Bool(ok), err
 }
