@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,14 +25,19 @@ type Evaluation struct {
 	Suite   map[string]SuiteResult   `json:"suite,omitempty"`
 	// Labels are of responses that were labelled by themselves, where the data has some.
 	Labels map[string]LabelResult `json:"labels,omitempty"`
+	// Attributes are of responses that were rated, by reward and attribute.
+	Attributes map[string]map[string]AttributeResult `json:"attributes,omitempty"`
 
 	names []string // in the order of the readings
 }
 
-// Evaluate measures every reward of readings, on their comparisons and on their labels.
+// Evaluate measures every reward of readings, on their comparisons, labels and ratings.
 func Evaluate(r pref.Readings) (Evaluation, error) {
 	e := Evaluation{Tokens: r.Report, Rewards: map[string]Result{},
 		Length: map[string]LengthControl{}, names: r.Names}
+	if err := e.rate(r); err != nil {
+		return e, err
+	}
 	compared, err := e.label(r)
 	if err != nil || !compared {
 		return e, err
@@ -57,7 +63,7 @@ func (e *Evaluation) label(r pref.Readings) (compared bool, err error) {
 		compared = compared || len(g.Comparisons) > 0
 	}
 	if !labelled {
-		return true, nil
+		return compared || e.Attributes == nil, nil
 	}
 	e.Labels = map[string]LabelResult{}
 	for _, name := range r.Names {
@@ -68,12 +74,19 @@ func (e *Evaluation) label(r pref.Readings) (compared bool, err error) {
 	return compared, nil
 }
 
-// Accuracy is that of the named reward on comparisons, or else on labels.
+// Accuracy is that of the named reward on comparisons, or else on labels, or else on pairs of
+// responses by the first attribute that they are rated by.
 func (e Evaluation) Accuracy(name string) float64 {
 	if result, ok := e.Rewards[name]; ok {
 		return result.Accuracy
 	}
-	return e.Labels[name].Accuracy
+	if result, ok := e.Labels[name]; ok {
+		return result.Accuracy
+	}
+	for _, attribute := range slices.Sorted(maps.Keys(e.Attributes[name])) {
+		return e.Attributes[name][attribute].Accuracy.Value
+	}
+	return 0
 }
 
 // Rows are the results on comparisons as rows of a table, in the order of the readings.
@@ -151,7 +164,7 @@ func (e *Evaluation) ScoreSuite(
 // Write writes the tables: of the rewards, of the part of length in them, and of each its suite and
 // details.
 func (e Evaluation) Write(w io.Writer) error {
-	if rows := e.Rows(); len(rows) > 0 || len(e.Labels) == 0 {
+	if rows := e.Rows(); len(rows) > 0 || len(e.Labels)+len(e.Attributes) == 0 {
 		if err := Table(w, rows); err != nil {
 			return err
 		}
@@ -169,6 +182,16 @@ func (e Evaluation) Write(w io.Writer) error {
 			}
 		}
 		if err := WriteTable(w, labelTable(e.names, e.Labels)); err != nil {
+			return err
+		}
+	}
+	if len(e.Attributes) > 0 {
+		if len(e.Rewards)+len(e.Labels) > 0 {
+			if err := writeLine(w, ""); err != nil {
+				return err
+			}
+		}
+		if err := WriteTable(w, attributeTable(e.names, e.Attributes)); err != nil {
 			return err
 		}
 	}

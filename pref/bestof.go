@@ -316,10 +316,10 @@ func decodeHelpSteer(f *fields, opt Options) (decoded, error) {
 	if key == "" || key == Safer || key == Better {
 		key = "helpfulness"
 	}
-	score := math.NaN() // a row of attributes may lack the one that decides
-	if len(opt.Attributes) == 0 || f.has(key) {
-		score, err = f.number(key)
+	if len(opt.Attributes) > 0 {
+		return f.rated(prompt, response, key, opt.Attributes)
 	}
+	score, err := f.number(key)
 	switch {
 	case err != nil:
 		return decoded{}, err
@@ -329,31 +329,7 @@ func decodeHelpSteer(f *fields, opt Options) (decoded, error) {
 		return decoded{drop: DropEmpty}, nil
 	}
 	g := Group{Prompt: prompt, Responses: []string{response}}
-	if len(opt.Attributes) > 0 {
-		if g.Grades, err = gradesOf(f, opt.Attributes); err != nil {
-			return decoded{}, err
-		}
-		if len(g.Grades) == 0 {
-			return decoded{drop: DropNoGrade}, nil
-		}
-	}
 	return decoded{single: true, score: score, group: g}, nil
-}
-
-// gradesOf reads the attributes that a row states of its one response.
-func gradesOf(f *fields, attributes []string) (map[string][]float64, error) {
-	grades := map[string][]float64{}
-	for _, attribute := range attributes {
-		if !f.has(attribute) {
-			continue
-		}
-		x, err := f.number(attribute)
-		if err != nil {
-			return nil, err
-		}
-		grades[attribute] = []float64{x}
-	}
-	return grades, nil
 }
 
 func decodeStrength(f *fields, prompt []Message) (decoded, error) {

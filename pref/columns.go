@@ -58,7 +58,7 @@ var columnNames = []string{"prompt", "chosen", "rejected", "responses", "scores"
 const content = 7
 
 // generalKeys are those that tell the format of a row whose columns are named.
-var generalKeys = append([]string{"comparisons"}, columnNames[:content]...)
+var generalKeys = append([]string{"comparisons", "response", "messages"}, columnNames[:content]...)
 
 // named lists the columns that are named, by haf's name for them.
 func (c Columns) named() map[string]string {

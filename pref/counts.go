@@ -127,7 +127,8 @@ func (c *Counts) unstated(path string, attributes []string) error {
 	for _, attribute := range attributes {
 		if c.stated != nil && !c.stated[attribute] {
 			return fmt.Errorf("pref: %s: no row {prompt, response} that was read states the attribute "+
-				"%s; the rows have the columns %s: correct data.attributes", path, quote(attribute),
+				"%s; the rows have the columns %s: correct the attributes (-attributes, "+
+				"data.attributes)", path, quote(attribute),
 				quoted(slices.Sorted(maps.Keys(c.names))))
 		}
 	}
@@ -265,6 +266,12 @@ func (g Group) digest() digest {
 	}
 	for _, good := range g.Labels {
 		b = strconv.AppendBool(b, good)
+	}
+	for _, attribute := range slices.Sorted(maps.Keys(g.Grades)) {
+		b = appendText(b, attribute)
+		for _, x := range g.Grades[attribute] {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
+		}
 	}
 	sum := sha256.Sum256(b)
 	return digest(sum[:16])

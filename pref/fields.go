@@ -35,6 +35,7 @@ type fields struct {
 	columns map[string]column
 	// general says that only the keys of the general forms tell the row's format.
 	general bool
+	graded  bool // columns that rate responses are named
 	row     *reading
 }
 

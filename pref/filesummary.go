@@ -67,6 +67,11 @@ func (f FileSummary) Write(to io.Writer) error {
 	if s.Desirable+s.Undesirable > 0 {
 		say("labelled responses: %d desirable, %d undesirable", s.Desirable, s.Undesirable)
 	}
+	for _, attribute := range slices.Sorted(maps.Keys(s.Attributes)) {
+		a := s.Attributes[attribute]
+		say("rated by %s: %d responses, mean %.4g, from %g to %g", attribute, a.Responses, a.Mean, a.Min,
+			a.Max)
+	}
 	say("repeated groups %d, pairs with opposite labels %d", s.Duplicates, s.Conflicts)
 	for _, l := range []struct {
 		what string
@@ -94,17 +99,12 @@ func (f FileSummary) Write(to io.Writer) error {
 		}
 	}
 	for _, g := range f.Sample {
-		shown := map[string]any{"prompt": g.Prompt, "responses": g.Responses,
-			"comparisons": g.Comparisons, "subset": g.Subset}
-		if g.Labels != nil {
-			shown["labels"] = g.Labels
+		row := fmt.Sprint(g.Source.Line)
+		if g.Source.File != f.File {
+			row = g.Source.String() // of one of several files
 		}
-		data, err := json.Marshal(shown)
-		if err == nil { // texts and numbers always have a form
-			row := fmt.Sprint(g.Source.Line)
-			if g.Source.File != f.File {
-				row = g.Source.String() // of one of several files
-			}
+		g.Source = Source{}
+		if data, err := json.Marshal(g); err == nil { // texts and numbers always have a form
 			say("row %s: %s", row, data)
 		}
 	}

@@ -29,6 +29,8 @@ const (
 	JudgeBench    = "judgebench"
 	RMB           = "rmb"
 	HHH           = "hhh"
+	// one response with the ratings that Options.Attributes names
+	Graded = "graded"
 )
 
 // A form is one set of keys by which a row is known to be of a format, and how such rows are read.
@@ -68,6 +70,9 @@ var forms = []form{
 	{JudgeBench, []string{"question", "response_A", "response_B"}, nil, decodeJudgeBench},
 	{RMB, []string{"conversation_input"}, nil, decodeRMB},
 	{HHH, []string{"input", "targets"}, nil, decodeHHH},
+	{Graded, []string{"prompt", "response"}, isGraded, gradedBy("response")},
+	{Graded, []string{"prompt", "completion"}, isGraded, gradedBy("completion")},
+	{Graded, []string{"messages"}, isGraded, decodeGradedMessages},
 }
 
 // formats lists the names of the formats, Auto first.
@@ -83,6 +88,7 @@ var formats = func() []string {
 
 func bothTexts(f *fields) bool { return isText(f.values["chosen"]) && isText(f.values["rejected"]) }
 func notTexts(f *fields) bool  { return !bothTexts(f) }
+func isGraded(f *fields) bool  { return f.graded }
 func notBestOf(f *fields) bool { return !isBestOf(f) }
 
 func isBestOf(f *fields) bool {
@@ -173,6 +179,11 @@ func noForm(f *fields) error {
 	if m, key, ok := nullForm(f); ok {
 		return wrong(f.name(key), "null, wanted a value: rows of %s have one", m)
 	}
+	if !f.graded && f.shows("prompt") && (f.shows("response") || f.shows("completion")) {
+		return fmt.Errorf("keys %s fit no format: where columns rate the response, name them "+
+			"(-attributes, data.attributes); where others compare it, give theirs (-columns, "+
+			"data.columns)", f.keys())
+	}
 	best := nearest(f, forms)
 	if missing := f.lacks(best); len(missing) == 1 && len(best.keys) > 1 {
 		return fmt.Errorf("keys %s fit no format, and %s lacks %s: where the columns have other names, "+
@@ -186,6 +197,9 @@ func noForm(f *fields) error {
 // nullForm is the form of most keys that the row would fit if a key of it were not null.
 func nullForm(f *fields) (best form, key string, ok bool) {
 	for _, m := range forms {
+		if m.format == Graded {
+			continue
+		}
 		missing := f.lacks(m)
 		absent := slices.ContainsFunc(missing, func(key string) bool {
 			return !slices.Contains(f.nulls, key)

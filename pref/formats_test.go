@@ -12,15 +12,6 @@ import (
 
 var update = flag.Bool("update", false, "write the readings of testdata/formats")
 
-// readable is a group as testdata/formats writes it.
-type readable struct {
-	Prompt      []Message    `json:"prompt"`
-	Responses   []string     `json:"responses"`
-	Comparisons []Comparison `json:"comparisons,omitempty"`
-	Labels      []bool       `json:"labels,omitempty"`
-	Subset      string       `json:"subset,omitempty"`
-}
-
 // Every file of testdata/formats is read as the file of the same name beside it says.
 func TestFormats(t *testing.T) {
 	files, err := filepath.Glob("testdata/formats/*.jsonl")
@@ -28,14 +19,19 @@ func TestFormats(t *testing.T) {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, path := range files {
-		groups, counts, err := Load([]string{path}, Options{KeepUnpaired: true})
+		opt := Options{KeepUnpaired: true}
+		if filepath.Base(path) == "graded.jsonl" {
+			opt.Attributes = []string{"helpful", "harm.legal"}
+		}
+		groups, counts, err := Load([]string{path}, opt)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
 		got := ""
 		for _, g := range groups {
-			line, err := json.Marshal(readable{g.Prompt, g.Responses, g.Comparisons, g.Labels, g.Subset})
+			g.Source = Source{}
+			line, err := json.Marshal(g)
 			if err != nil {
 				t.Fatal(err)
 			}

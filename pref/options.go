@@ -44,7 +44,8 @@ type Options struct {
 	// keep responses that are labelled one by one, as Group.Labels; else a row that compares nothing
 	// is dropped
 	KeepUnpaired bool
-	// Attributes are columns of numbers that are read as Group.Grades of rows with one response
+	// Attributes are columns of numbers, or dotted paths into objects, that are read as Group.Grades
+	// of rows with one response
 	Attributes []string
 	MaxChars   int // 0 = no limit: characters of the prompt and the longest response together
 	// NegativeError, which "" is, NegativeFlip or NegativeKeep: a margin below 0
@@ -64,8 +65,11 @@ type Options struct {
 
 // Check returns an error that names the first option out of range.
 func (o Options) Check() error {
-	choices := append([]string{Safer, Better}, ratings...)
+	choices := slices.Concat([]string{Safer, Better}, ratings, o.Attributes)
 	switch {
+	case o.Format == Graded && len(o.Attributes) == 0:
+		return fmt.Errorf("pref: format %s without attributes, wanted the names of columns that rate "+
+			"the responses (-attributes, data.attributes)", Graded)
 	case o.Format != "" && !slices.Contains(formats, o.Format):
 		return fmt.Errorf("pref: format %q, wanted one of %s", o.Format, strings.Join(formats, ", "))
 	case o.Label != "" && !slices.Contains(choices, o.Label):

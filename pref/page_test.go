@@ -18,6 +18,7 @@ func TestExamplesOfThePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
+	attributes := map[string][]string{Graded: {"helpful", "harm.legal"}}
 	for _, block := range regexp.MustCompile("(?s)```json (\\w+)\n(.*?)```").FindAllStringSubmatch(
 		string(page), -1) {
 		format, rows := block[1], block[2]
@@ -26,11 +27,12 @@ func TestExamplesOfThePage(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", format, err)
 		}
+		f.graded = format == Graded
 		if got, err := formOf(f, Auto); err != nil || got.format != format {
 			t.Errorf("%s: recognized as %s, %v", rows, got, err)
 		}
 		groups, _, err := Load([]string{file(t, "page.jsonl", []byte(rows))},
-			Options{Format: format, KeepUnpaired: format == Unpaired})
+			Options{Format: format, KeepUnpaired: format == Unpaired, Attributes: attributes[format]})
 		if err != nil || len(groups) != 1 {
 			t.Errorf("%s: %d groups, %v", rows, len(groups), err)
 		}

@@ -42,6 +42,7 @@ func rowOf(data []byte, opt Options) (*fields, error) {
 		err = f.apply(opt.Columns.named())
 	}
 	if err == nil {
+		f.graded = len(opt.Attributes) > 0
 		err = f.checkText()
 	}
 	return f, err

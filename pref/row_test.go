@@ -111,7 +111,7 @@ func TestDecodeRowErrors(t *testing.T) {
 	group := func(rest string) string { return `{"prompt":"q","responses":["a","b"],` + rest + `}` }
 	for _, c := range []struct{ format, data, want string }{
 		{Auto, `{"prompt":"q","response":"a"}`,
-			`keys "prompt", "response" fit no format, and helpsteer2 {prompt, response, helpfulness} lacks "helpfulness"`},
+			`keys "prompt", "response" fit no format: where columns rate the response, name them`},
 		{Auto, `{"Chosen":"a","rejected":"b"}`, `keys "Chosen", "rejected" fit no form`},
 		{Auto, `{}`, `no key at all`},
 		{Auto, `{"chosen":"a","rejected":"b","responses":[]}`,

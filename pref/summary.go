@@ -2,6 +2,7 @@ package pref
 
 import (
 	"crypto/sha256"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -27,6 +28,8 @@ type Summary struct {
 	// Desirable and Undesirable count the responses that are labelled one by one.
 	Desirable   int `json:"desirable"`
 	Undesirable int `json:"undesirable"`
+	// Attributes are the ratings of single responses.
+	Attributes map[string]Ratings `json:"attributes,omitempty"`
 	// Conflicts are pairs of responses to one prompt that are compared in both directions, in one
 	// group or in several.
 	Conflicts int `json:"conflicts"`
@@ -44,6 +47,36 @@ type Summary struct {
 	RowsPerPrompt map[int]int    `json:"groups_per_prompt"`
 	Subsets       map[string]int `json:"subsets"` // groups by subset; "" where none is named
 	Files         map[string]int `json:"files"`   // groups by file
+}
+
+// Ratings describe the ratings of responses by one attribute.
+type Ratings struct {
+	Responses int     `json:"responses"` // rated ones
+	Mean      float64 `json:"mean"`
+	Min       float64 `json:"min"`
+	Max       float64 `json:"max"`
+}
+
+// addRatings takes in the ratings of a group.
+func (s *Summary) addRatings(g Group) {
+	for attribute, of := range g.Grades {
+		for _, x := range of {
+			if math.IsNaN(x) {
+				continue
+			}
+			if s.Attributes == nil {
+				s.Attributes = map[string]Ratings{}
+			}
+			r, seen := s.Attributes[attribute]
+			if !seen {
+				r.Min, r.Max = x, x
+			}
+			r.Responses++
+			r.Mean += (x - r.Mean) / float64(r.Responses)
+			r.Min, r.Max = min(r.Min, x), max(r.Max, x)
+			s.Attributes[attribute] = r
+		}
+	}
 }
 
 // Summarize measures groups; length measures a text, such as its characters or its tokens.
@@ -66,6 +99,7 @@ func Summarize(groups []Group, length func(string) int) Summary {
 		s.Responses += len(g.Responses)
 		s.Comparisons += len(g.Comparisons)
 		s.Ties += len(g.Ties)
+		s.addRatings(g)
 		for _, good := range g.Labels {
 			if good {
 				s.Desirable++

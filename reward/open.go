@@ -34,6 +34,8 @@ type Options struct {
 	Base   string
 	Head   HeadInit // the score head of a base that has none
 	Column string   // reward of a head with several labels: index, name or sum of them
+	// Outputs keeps all labels of a head that has several, each a reward of its own.
+	Outputs bool
 	// tokens come ready-made: the model reads encoded groups, but scores no text
 	NoTokenizer bool
 }
@@ -295,6 +297,9 @@ func (m *Model) load(ck *weights.Tensors, src *source, opt Options) error {
 		if parts, head, err = m.openAdapter(src, adapter, head); err != nil {
 			return err
 		}
+	}
+	if opt.Outputs && opt.Column == "" && head != nil && head.labels > 1 {
+		opt.Head.Labels = labelNames(m.Config, head.labels)
 	}
 	if err := m.finishHead(head, src, opt); err != nil {
 		return err

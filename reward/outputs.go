@@ -51,7 +51,8 @@ func (h *scoreHead) keep(c *lm.Config, labels []string) error {
 	}
 	if h.bias != nil && h.layers == 0 || settings.Normalize {
 		return fmt.Errorf("reward: %s has biases, or normalizes its rewards, which a head of several "+
-			"outputs cannot be trained with: train from a base without a score head", h.source)
+			"outputs cannot have: train from a base without a score head, or choose one label by "+
+			"-column", h.source)
 	}
 	return nil
 }

@@ -17,7 +17,8 @@ const (
 	ByCombined   = "combined"            // of both heads: see [Combination]
 )
 
-// CheckReward returns an error unless name is one of the rewards.
+// CheckReward returns an error unless name is one of the rewards. A model that was opened with
+// Options.Outputs has its labels' beside them.
 func CheckReward(name string) error {
 	if !slices.Contains([]string{ByScore, ByImplicit, ByNormalized, ByCombined}, name) {
 		return fmt.Errorf("reward: reward %q is not known: %s, %s, %s or %s", name, ByScore,
@@ -33,18 +34,26 @@ func (m *Model) TrainedRewards() []string {
 	for _, head := range m.Meta.Heads {
 		switch head {
 		case "score":
-			names = append(names, ByScore)
+			names = append(names, m.scoreRewards()...)
 		case "policy":
 			names = append(names, ByImplicit, ByNormalized)
 		}
 	}
 	if len(names) == 0 {
-		return []string{ByScore}
+		return m.scoreRewards()
 	}
 	if _, err := m.Combination(); !errors.Is(err, fs.ErrNotExist) {
 		names = append(names, ByCombined) // one that cannot be read is reported where it is
 	}
 	return names
+}
+
+// scoreRewards are the names of the score head's rewards: of several outputs their labels.
+func (m *Model) scoreRewards() []string {
+	if m.Outputs() > 1 {
+		return m.Meta.Labels
+	}
+	return []string{ByScore}
 }
 
 // A Formula makes rewards of what the heads give of a response. The implicit reward is the one that
@@ -57,6 +66,7 @@ func (m *Model) TrainedRewards() []string {
 type Formula struct {
 	Beta        float64
 	Combination Combination
+	Labels      []string // of a score head with several outputs, each a reward
 }
 
 // Implicit is the implicit reward of a response or of one of its tokens.
@@ -82,9 +92,14 @@ func (f Formula) Rewards(
 	name string, groups []encode.Group, heads HeadValues, refs [][]float64,
 ) [][]float64 {
 	out := make([][]float64, len(groups))
+	output := slices.Index(f.Labels, name)
 	for g := range groups {
 		out[g] = make([]float64, len(groups[g].Responses))
 		for k, response := range groups[g].Responses {
+			if output >= 0 {
+				out[g][k] = heads.Outputs[g][k][output]
+				continue
+			}
 			var score, implicit float64
 			if heads.Scores != nil {
 				score = heads.Scores[g][k]
@@ -103,12 +118,12 @@ func needs(names []string) Heads {
 	var want Heads
 	for _, name := range names {
 		switch name {
-		case ByScore:
-			want |= ScoreHead
+		case ByImplicit, ByNormalized:
+			want |= PolicyHead
 		case ByCombined:
 			want |= ScoreHead | PolicyHead
-		default:
-			want |= PolicyHead
+		default: // the score, or a label of the score head
+			want |= ScoreHead
 		}
 	}
 	return want
@@ -116,9 +131,19 @@ func needs(names []string) Heads {
 
 // formula is the model's own for the named rewards, which it must be able to give.
 func (m *Model) formula(names []string) (f Formula, err error) {
+	if m.Outputs() > 1 {
+		f.Labels = m.Meta.Labels
+	}
 	for _, name := range names {
+		if slices.Contains(f.Labels, name) {
+			continue
+		}
 		if err := CheckReward(name); err != nil {
 			return f, err
+		}
+		if needs([]string{name})&ScoreHead != 0 && f.Labels != nil {
+			return f, fmt.Errorf("reward: %s has %d labels (%s), not one score: name one of them",
+				m.Dir, len(f.Labels), labelList(len(f.Labels), f.Labels))
 		}
 	}
 	if slices.Contains(names, ByCombined) {

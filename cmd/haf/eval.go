@@ -188,7 +188,8 @@ func (c *evalCmd) runSuites(a *app) error {
 
 func (c *evalCmd) openModels(a *app, models []string) (pref.Rewarder, error) {
 	return c.open(a, models, launch.SourceReading{
-		Options: reward.Options{MaxLength: c.MaxLength}, SourceSettings: c.settings(), Once: true,
+		Options:        reward.Options{MaxLength: c.MaxLength, Outputs: len(c.Attributes) > 0},
+		SourceSettings: c.settings(), Once: true,
 	})
 }
 

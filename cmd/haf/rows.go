@@ -21,11 +21,12 @@ func (f rowFlags) rowOptions() pref.Options {
 
 // pairFlags are those of commands that measure preferences.
 type pairFlags struct {
-	Format   string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
-	Label    string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
-	Subset   []string `help:"Only groups of this subset; may be repeated." sep:"none"`
-	MaxChars int      `range:"[0,inf)" name:"max-chars" help:"Drop groups of more characters."`
-	SkipBad  int      `range:"[0,inf)" name:"skip-bad" help:"Tolerate this many bad rows."`
+	Format     string   `default:"auto" help:"auto, hh, pairs, groups, or a published set's: see docs/reference/data-formats.md."`
+	Attributes []string `help:"Columns that rate the response of a row {prompt, response}: helpfulness,correctness. Default: none."`
+	Label      string   `help:"Which label decides: safer or better (pku), or an attribute (helpsteer2, ultrafeedback)."`
+	Subset     []string `help:"Only groups of this subset; may be repeated." sep:"none"`
+	MaxChars   int      `range:"[0,inf)" name:"max-chars" help:"Drop groups of more characters."`
+	SkipBad    int      `range:"[0,inf)" name:"skip-bad" help:"Tolerate this many bad rows."`
 	rowFlags
 }
 
@@ -33,6 +34,6 @@ type pairFlags struct {
 func (f pairFlags) pairOptions() pref.Options {
 	opt := f.rowOptions()
 	opt.Format, opt.Label, opt.Subsets = f.Format, f.Label, f.Subset
-	opt.MaxChars, opt.SkipBad = f.MaxChars, f.SkipBad
+	opt.MaxChars, opt.SkipBad, opt.Attributes = f.MaxChars, f.SkipBad, f.Attributes
 	return opt
 }
