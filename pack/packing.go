@@ -76,6 +76,9 @@ type Options struct {
 	// different data, such as requests to be scored as they come, share programs. It costs efficiency,
 	// and has no use for Shapes.
 	PowerOfTwoSizes bool
+	// CoarseReadOut rounds the sizes of the read-out up, so that packings of similar data have the
+	// same shapes and share programs.
+	CoarseReadOut bool
 	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as
 	// large or larger. Groups that fit none of them get shapes of their own.
 	Shapes []Shape
@@ -226,9 +229,22 @@ func (p *Packing) addShape(shape Shape, rows []packedRow, batches int, opt Optio
 			powerOfTwo(shape.Comparisons)
 	}
 	shape.Predicted = chunks * opt.Chunk
+	if opt.CoarseReadOut {
+		shape.Predicted = roundUp(shape.Predicted, coarseTokens)
+		shape.Responses = roundUp(shape.Responses, coarseSlots)
+		shape.Comparisons = roundUp(shape.Comparisons, coarseSlots)
+	}
 	p.stats.positions += batches * shape.Positions()
 	p.Shapes = append(p.Shapes, shape)
 }
+
+// What Options.CoarseReadOut rounds tokens, and responses and comparisons up to.
+const (
+	coarseTokens = 128
+	coarseSlots  = 16
+)
+
+func roundUp(n, multiple int) int { return ceilDiv(n, multiple) * multiple }
 
 // CommonShapes returns shapes in which every one of the sets of groups, such as those to train and
 // to validate on, can be planned, so that they are run by the same programs. An empty set has no

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -143,7 +144,8 @@ func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	c := &Cell{Sets: w.sets, Set: slices.Concat(w.method.Set, w.extra), Seed: seed}
 	var train, valid []string
 	for _, name := range w.sets {
-		train, valid = append(train, data.file(name, "train")), append(valid, data.file(name, "valid"))
+		train = append(train, data.file(name, p.trainPart(name, seed)))
+		valid = append(valid, data.file(name, "valid"))
 	}
 	var err error
 	if c.Recipe, err = p.recipe(train, valid, seed, c.Set...); err != nil {
@@ -151,7 +153,10 @@ func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	}
 	settings := *c.Recipe
 	settings.Data.Train, settings.Data.Valid = w.sets, nil
-	identity, err := json.Marshal(settings)
+	if p.Base != nil {
+		settings.Model.Path = "" // the base is known by its hash
+	}
+	identity, err := changes(&settings)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +166,7 @@ func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 			return nil, err
 		}
 	}
-	sum := sha256.Sum256(fmt.Appendf(identity, "\n%s\n%s", data.hash(), base))
+	sum := sha256.Sum256(fmt.Appendf(identity, "\n%s\n%s", data.hash(w.sets), base))
 	label := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\ "'+*`, r) {
 			return '_'
@@ -172,5 +177,43 @@ func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	return c, nil
 }
 
+// modelKey names a recipe's base model, wherever it lies, with how it reads text.
+func (p *Grid) modelKey(r *recipe.Recipe) (string, error) {
+	model := r.Model
+	if model.Path == p.newBase && p.newBase != "" {
+		model.Path = p.oldBase
+	}
+	key, err := json.Marshal(model)
+	if err != nil {
+		return "", fmt.Errorf("paper: %w", err)
+	}
+	return string(key), nil
+}
+
+// changes are the settings of a recipe that are not the default, as JSON: keys that recipes get
+// later change no cell.
+func changes(r *recipe.Recipe) ([]byte, error) {
+	var values [2]map[string]map[string]any
+	for i, of := range []*recipe.Recipe{r, recipe.Default()} {
+		text, err := json.Marshal(of)
+		if err == nil {
+			err = json.Unmarshal(text, &values[i])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("paper: %w", err)
+		}
+	}
+	for table, keys := range values[0] {
+		for key, value := range keys {
+			if reflect.DeepEqual(value, values[1][table][key]) {
+				delete(keys, key)
+			}
+		}
+	}
+	return json.Marshal(values[0])
+}
+
 // hash is what two labels of one cell have in common.
-func (c *Cell) hash() string { return c.ID[strings.LastIndexByte(c.ID, '-')+1:] }
+func (c *Cell) hash() string { return hashOf(c.ID) }
+
+func hashOf(id string) string { return id[strings.LastIndexByte(id, '-')+1:] }

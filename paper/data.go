@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,14 +27,14 @@ import (
 // together: what is in a test set is in no training or validation data of any set. Train is in a
 // random order, so that its first N groups are a sample of it.
 type Data struct {
-	Hash  string  `json:"hash"` // over what was asked for and the bytes of the files
-	Parts []Parts `json:"parts"`
+	Hash  string       `json:"hash"` // over what was asked for and the bytes of the files
+	Parts []PartCounts `json:"parts"`
 
 	dir string
 }
 
-// Parts counts the groups of one set's parts.
-type Parts struct {
+// PartCounts counts the groups of one set's parts.
+type PartCounts struct {
 	Set   string `json:"set"`
 	Read  string `json:"read"` // what the reader says
 	Train int    `json:"train"`
@@ -41,6 +42,8 @@ type Parts struct {
 	Test  int    `json:"test"`
 	// left out, because a test set has a conversation that begins alike
 	Overlap int `json:"overlap"`
+	// over the bytes of the parts
+	Hash string `json:"hash"`
 }
 
 const dataName = "data.json"
@@ -62,9 +65,11 @@ func (p *Grid) OpenData(dir string) (*Data, error) {
 // dataKey is a hash over all that decides the split but the files' bytes.
 func (p *Grid) dataKey() string {
 	text, err := json.Marshal(struct {
-		Sets []Set
-		Seed uint64
-	}{p.Sets, p.SplitSeed})
+		Sets  []Set
+		Seed  uint64
+		World *recipe.World `json:",omitempty"`
+		Seeds []uint64      `json:",omitempty"`
+	}{p.Sets, p.SplitSeed, p.World, p.worldSeeds()})
 	if err != nil {
 		panic(err) // sets are strings and numbers
 	}
@@ -79,6 +84,9 @@ func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Da
 		return d, err
 	}
 	d := &Data{dir: filepath.Join(dir, "data-"+p.dataKey())}
+	if p.World != nil {
+		return d, p.makeWorld(d)
+	}
 	parts := make([]*split, len(p.Sets))
 	tested := map[string]bool{} // first messages
 	for i, s := range p.Sets {
@@ -88,20 +96,16 @@ func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Da
 		}
 		parts[i].takeTest(s, tested)
 	}
-	temporary := d.dir + ".writing"
-	if err := os.RemoveAll(temporary); err != nil {
-		return nil, fmt.Errorf("paper: %w", err)
+	out, err := newDataWriter(d, p.dataKey())
+	if err != nil {
+		return nil, err
 	}
-	if err := durable.MkdirAll(temporary); err != nil {
-		return nil, fmt.Errorf("paper: %w", err)
-	}
-	h := sha256.New()
-	fmt.Fprintln(h, p.dataKey())
 	for i, s := range p.Sets {
+		out.begin()
 		part := parts[i]
 		part.takeRest(s, tested)
-		count := Parts{Set: s.Name, Read: part.counts, Train: len(part.train), Valid: len(part.valid),
-			Test: len(part.test), Overlap: part.overlap}
+		count := PartCounts{Set: s.Name, Read: part.counts, Train: len(part.train),
+			Valid: len(part.valid), Test: len(part.test), Overlap: part.overlap}
 		if min(count.Train, count.Valid, count.Test) == 0 {
 			return nil, fmt.Errorf("paper: set %s has %d groups for test, %d for validation and %d to "+
 				"train on: ask for fewer of the first ones", s.Name, count.Test, count.Valid, count.Train)
@@ -110,29 +114,68 @@ func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Da
 			name   string
 			groups []pref.Group
 		}{{"train", part.train}, {"valid", part.valid}, {"test", part.test}} {
-			text, err := rows(of.groups)
-			if err == nil {
-				err = durable.WriteFile(filepath.Join(temporary, s.Name+"."+of.name+".jsonl"), text)
+			if err := out.add(s.Name, of.name, of.groups); err != nil {
+				return nil, err
 			}
-			if err != nil {
-				return nil, fmt.Errorf("paper: %w", err)
-			}
-			fmt.Fprintf(h, "%s %s %x\n", s.Name, of.name, sha256.Sum256(text))
 		}
+		count.Hash = out.sum()
 		d.Parts = append(d.Parts, count)
 	}
-	d.Hash = hex.EncodeToString(h.Sum(nil)[:8])
-	text, err := json.MarshalIndent(d, "", "  ")
-	if err == nil {
-		err = durable.WriteFile(filepath.Join(temporary, dataName), append(text, '\n'))
-	}
-	if err == nil {
-		err = durable.Rename(temporary, d.dir)
-	}
-	if err != nil {
+	return d, out.finish()
+}
+
+// A dataWriter writes the files of a split under a temporary name, and hashes them.
+type dataWriter struct {
+	data      *Data
+	temporary string
+	hash, set hash.Hash // of all, and of one set
+}
+
+func newDataWriter(d *Data, key string) (*dataWriter, error) {
+	w := &dataWriter{data: d, temporary: d.dir + ".writing", hash: sha256.New()}
+	if err := durable.RemoveAll(w.temporary); err != nil {
 		return nil, fmt.Errorf("paper: %w", err)
 	}
-	return d, nil
+	if err := durable.MkdirAll(w.temporary); err != nil {
+		return nil, fmt.Errorf("paper: %w", err)
+	}
+	fmt.Fprintln(w.hash, key)
+	return w, nil
+}
+
+func (w *dataWriter) add(set, part string, groups []pref.Group) error {
+	text, err := rows(groups)
+	if err == nil {
+		err = durable.WriteFile(filepath.Join(w.temporary, set+"."+part+".jsonl"), text)
+	}
+	if err != nil {
+		return fmt.Errorf("paper: %w", err)
+	}
+	line := fmt.Sprintf("%s %s %x\n", set, part, sha256.Sum256(text))
+	fmt.Fprint(w.hash, line)
+	fmt.Fprint(w.set, line)
+	return nil
+}
+
+// begin begins a set.
+func (w *dataWriter) begin() { w.set = sha256.New() }
+
+// sum is the hash over the set's parts.
+func (w *dataWriter) sum() string { return hex.EncodeToString(w.set.Sum(nil)[:8]) }
+
+func (w *dataWriter) finish() error {
+	w.data.Hash = hex.EncodeToString(w.hash.Sum(nil)[:8])
+	text, err := json.MarshalIndent(w.data, "", "  ")
+	if err == nil {
+		err = durable.WriteFile(filepath.Join(w.temporary, dataName), append(text, '\n'))
+	}
+	if err == nil {
+		err = durable.Rename(w.temporary, w.data.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("paper: %w", err)
+	}
+	return nil
 }
 
 func (d *Data) file(set, part string) string {
@@ -142,11 +185,18 @@ func (d *Data) file(set, part string) string {
 	return filepath.Join(d.dir, set+"."+part+".jsonl")
 }
 
-func (d *Data) hash() string {
+// hash is over the bytes of the named sets.
+func (d *Data) hash(sets []string) string {
 	if d == nil {
 		return ""
 	}
-	return d.Hash
+	var of []string
+	for _, part := range d.Parts {
+		if slices.Contains(sets, part.Set) {
+			of = append(of, part.Hash)
+		}
+	}
+	return strings.Join(of, " ")
 }
 
 // Groups reads a part of a set: "train", "valid" or "test".

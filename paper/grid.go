@@ -32,14 +32,18 @@ type Grid struct {
 	// disk
 	BaseConfig map[string]any `toml:"base_config"`
 	Cost       Cost           `toml:"cost"`
-	Sets       []Set          `toml:"sets"`
-	Methods    []Method       `toml:"methods"`
-	Tables     []TableSpec    `toml:"tables"`
+	// a made world that all sets are about; its language model is the base model
+	World   *recipe.World `toml:"world"`
+	Sets    []Set         `toml:"sets"`
+	Methods []Method      `toml:"methods"`
+	Tables  []TableSpec   `toml:"tables"`
 
 	// Base says which base model a recipe names, by the hash of what is in it; nil: by its path alone.
 	Base func(*recipe.Recipe) (string, error) `toml:"-"`
 
 	name string // of the file
+	// the path of the base model that [Grid.Replace] put in the place of the grid's own, and that
+	newBase, oldBase string
 }
 
 // A Cost is what an estimate of time starts from, before cells are measured.
@@ -73,6 +77,10 @@ type Set struct {
 	NTest int `toml:"test" json:"test"`
 	// leaves out groups of more characters; 0 is no limit
 	MaxChars int `toml:"max_chars" json:"max_chars"`
+	// pairs of the grid's world in the place of files
+	World *recipe.Preferences `toml:"world" json:"world,omitempty"`
+	// pairs of known truth that a linear probe of the hidden states is fitted on, of a world; 0: none
+	Probe int `toml:"probe" json:"probe,omitempty"`
 }
 
 // A Method is an objective: what it sets in the recipe, and which reward of the model is its
@@ -161,6 +169,8 @@ func (p *Grid) Replace(model string, sets map[string]string) error {
 	if !ok {
 		return fmt.Errorf("paper: %s has no table [recipe.model], so -model has no place", p.name)
 	}
+	p.oldBase, _ = table["path"].(string)
+	p.newBase = model
 	table["path"] = model
 	p.BaseConfig = nil // of the other base
 	return nil
@@ -190,7 +200,10 @@ func (p *Grid) check() error {
 		if err := named("set", s.Name); err != nil {
 			return err
 		}
-		if len(s.Files) == 0 || s.NTest < 1 || s.NValid < 1 || s.NTrain < 0 {
+		if err := p.checkWorld(s); err != nil {
+			return fmt.Errorf("set %s: %w", s.Name, err)
+		}
+		if len(s.Files) == 0 && s.World == nil || s.NTest < 1 || s.NValid < 1 || s.NTrain < 0 {
 			return fmt.Errorf("set %s: wanted files, and at least 1 group of valid and of test: the "+
 				"checkpoint is chosen on validation data, never on a test set", s.Name)
 		}
@@ -198,6 +211,9 @@ func (p *Grid) check() error {
 	for _, m := range p.Methods {
 		if err := named("method", m.Name); err != nil {
 			return err
+		}
+		if m.Reward == ByProbe {
+			continue
 		}
 		if err := reward.CheckReward(m.Reward); err != nil {
 			return fmt.Errorf("method %s: %w", m.Name, err)
@@ -259,6 +275,9 @@ func (p *Grid) checkRewards() error {
 			}
 			score, policy := r.Objective.RewardWeight > 0, r.Objective.PolicyWeight > 0
 			needsScore, needsPolicy := w.method.Reward == reward.ByScore, w.method.Reward != reward.ByScore
+			if w.method.Reward == ByProbe {
+				needsScore, needsPolicy = false, false
+			}
 			if t.Kind == Heads || w.method.Reward == reward.ByCombined {
 				needsScore, needsPolicy = true, true
 			}

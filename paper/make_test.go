@@ -70,7 +70,7 @@ func TestOutlook(t *testing.T) {
 	}
 	t.Chdir(dir)
 	client := &hub.Client{Offline: true, Cache: t.TempDir()}
-	look, err := grid.Look(t.Context(), client, dir, nil)
+	look, err := grid.Look(t.Context(), client, dir, "", nil)
 	if err != nil || look.Need == nil {
 		t.Fatalf("%+v: %v, %v", look, err, look.Unknown)
 	}
@@ -109,14 +109,15 @@ func TestLocal(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := local.Train(t.Context(), r, dir); err != nil {
+	if trained, err := local.Train(t.Context(), r, dir); err != nil || trained.Steps == 0 {
 		t.Fatal(err)
 	}
 	groups, _, err := pref.Load([]string{demo.Test}, pref.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := local.Read(t.Context(), dir, groups[:8], [][]pref.Group{groups[8:12], groups[12:18]})
+	read, err := local.Read(t.Context(), dir, paper.Parts{Valid: groups[:8],
+		Tests: [][]pref.Group{groups[8:12], groups[12:18]}})
 	if err != nil {
 		t.Fatal(err)
 	}

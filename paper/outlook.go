@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ type Outlook struct {
 // offline. Where the data was not split in dir yet, it is split in a folder that is removed again.
 // Where data or base model are not on disk, the need is a bound by the grid's base_config.
 func (p *Grid) Look(
-	ctx context.Context, client *hub.Client, dir string, only []string,
+	ctx context.Context, client *hub.Client, dir, results string, only []string,
 ) (o Outlook, err error) {
 	need, data, cells, unknown := p.look(ctx, client, dir, only)
 	if unknown != nil {
@@ -39,7 +38,11 @@ func (p *Grid) Look(
 			return o, err
 		}
 	}
-	o.Cells, o.Estimated = cells, p.Estimate(dir, data, cells)
+	journal, err := ReadJournal(Options{Dir: dir, Results: results}.results())
+	if err != nil && !missing(err) {
+		return o, err
+	}
+	o.Cells, o.Estimated = cells, p.Estimate(journal, data, cells)
 	if o.Bounded = errors.Is(unknown, hub.ErrOffline); o.Bounded {
 		need, unknown = p.Bound(cells)
 	}
@@ -66,9 +69,14 @@ func (p *Grid) look(
 	if err != nil {
 		return need, nil, nil, err
 	}
-	p.Base = BaseHashes(ctx, client)
+	if p.Base = BaseHashes(ctx, client); p.World != nil {
+		p.Base = p.worldBase
+	}
 	if cells, err = p.Cells(data, only); err != nil {
 		return need, data, nil, err
+	}
+	if p.World != nil {
+		return need, data, cells, errors.New("the world's language model is not made yet")
 	}
 	for _, cell := range cells {
 		if err := cell.Recipe.Fetch(ctx, client); err != nil {
@@ -133,20 +141,24 @@ func BaseHashes(ctx context.Context, client *hub.Client) func(*recipe.Recipe) (s
 	}
 }
 
-// WritePage writes the page of what is finished in dir, and its data beside it.
-func (p *Grid) WritePage(dir string, data *Data, note string) (files report.Files, err error) {
-	results, err := p.Results(dir, data)
+const pageName = "page"
+
+// WritePage writes the page of the journal's results beside it.
+func (p *Grid) WritePage(
+	opt Options, journal *Journal, data *Data,
+) (files report.Files, err error) {
+	results, err := p.Results(journal, opt.Dir, data)
 	if err != nil {
 		return files, err
 	}
-	page, err := results.Page(note)
+	page, err := results.Page(opt.Note)
 	if err != nil {
 		return files, err
 	}
-	folder := filepath.Join(dir, "page")
-	if err := page.Write(folder, "page"); err != nil {
-		return files, err
+	if opt.Results == "" {
+		folder := opt.results()
+		return report.FilesOf(folder, pageName), page.Write(folder, pageName)
 	}
-	files = report.FilesOf(folder, "page")
-	return files, WriteResults(filepath.Join(folder, "results.jsonl"), results.Finished)
+	path, err := page.WriteMarkdown(opt.Results, "README")
+	return report.Files{Markdown: path}, err
 }

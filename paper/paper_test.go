@@ -113,6 +113,17 @@ func world(t *testing.T) (*paper.Grid, string) {
 	return grid, dir
 }
 
+// open opens the grid's journal for the test.
+func open(t *testing.T, grid *paper.Grid, dir string, data *paper.Data) *paper.Journal {
+	t.Helper()
+	journal, err := grid.OpenJournal(filepath.Join(dir, "results"), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = journal.Close() })
+	return journal
+}
+
 func same(files []string) ([]string, error) { return files, nil }
 
 // opening is the first message of a group's conversation.
@@ -177,30 +188,32 @@ type fake struct {
 	after   func()
 }
 
-func (f *fake) Train(_ context.Context, r *recipe.Recipe, dir string) error {
+func (f *fake) Train(
+	_ context.Context, r *recipe.Recipe, dir string,
+) (of paper.Trained, err error) {
 	f.trained = append(f.trained, filepath.Base(dir))
 	if f.fail != "" && strings.Contains(dir, f.fail) {
-		return errors.New("out of memory")
+		return of, errors.New("out of memory")
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "model"), 0o755); err != nil {
-		return err
+		return of, err
 	}
 	manifest, err := json.Marshal(
 		map[string]any{
 			"recipe": map[string]any{"objective": map[string]any{"policy_weight": r.Objective.PolicyWeight},
 				"train": map[string]any{"seed": r.Train.Seed}}})
 	if err != nil {
-		return err
+		return of, err
 	}
 	const metrics = `{"kind":"eval","step":7,"loss":0.5,"rewards":{"score":{"accuracy":0.75}}}` + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(metrics), 0o644); err != nil {
-		return err
+		return of, err
 	}
-	return os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o644)
+	return of, os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o644)
 }
 
 func (f *fake) Read(
-	_ context.Context, dir string, valid []pref.Group, sets [][]pref.Group,
+	_ context.Context, dir string, of paper.Parts,
 ) (paper.Reading, error) {
 	share := 0.55
 	names := []string{reward.ByScore}
@@ -210,7 +223,7 @@ func (f *fake) Read(
 	}
 	random := rand.New(rand.NewPCG(uint64(len(dir)), 1))
 	var out paper.Reading
-	for _, set := range sets {
+	for _, set := range of.Tests {
 		r := paper.SetReading{Rewards: map[string][][]float64{}}
 		for g := range set {
 			r.Index = append(r.Index, g)
@@ -245,17 +258,18 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	estimate := grid.Estimate(dir, data, cells)
+	journal := open(t, grid, dir, data)
+	estimate := grid.Estimate(journal, data, cells)
 	if estimate.Seconds <= 0 || estimate.Finished != 0 {
 		t.Errorf("%+v", estimate)
 	}
 	runner := &fake{fail: "HaF-b-seed2"}
 	silent := func(string, ...any) {}
-	failed, err := grid.Run(t.Context(), dir, data, cells, runner, silent)
+	failed, err := grid.Run(t.Context(), dir, data, cells, journal, runner, silent)
 	if err != nil || len(failed) != 1 || len(runner.trained) != len(cells) {
 		t.Fatalf("%v failed, %d trained, %v", failed, len(runner.trained), err)
 	}
-	results, err := grid.Results(dir, data)
+	results, err := grid.Results(journal, dir, data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,11 +287,11 @@ func TestRun(t *testing.T) {
 	}
 
 	runner = &fake{}
-	if failed, err = grid.Run(t.Context(), dir, data, cells, runner, silent); err != nil ||
+	if failed, err = grid.Run(t.Context(), dir, data, cells, journal, runner, silent); err != nil ||
 		len(failed) != 0 || len(runner.trained) != 1 {
 		t.Fatalf("the second run trained %v, %v failed, %v", runner.trained, failed, err)
 	}
-	if results, err = grid.Results(dir, data); err != nil {
+	if results, err = grid.Results(journal, dir, data); err != nil {
 		t.Fatal(err)
 	}
 	if page, err = results.Page("Command: a test"); err != nil {
@@ -299,11 +313,10 @@ func TestRun(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(out, "alpha.svg")); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "cells", cells[0].ID, "model")); !errors.Is(err,
-		os.ErrNotExist) {
-		t.Errorf("the model of a finished cell was kept: %v", err)
+	if _, err := os.Stat(filepath.Join(dir, "cells", cells[0].ID)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder of a finished cell was kept: %v", err)
 	}
-	if estimate := grid.Estimate(dir, data, cells); estimate.Finished != len(cells) ||
+	if estimate := grid.Estimate(journal, data, cells); estimate.Finished != len(cells) ||
 		estimate.Seconds != 0 {
 		t.Errorf("%+v", estimate)
 	}
@@ -320,14 +333,15 @@ func TestInterrupt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	journal := open(t, grid, dir, data)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = grid.Run(ctx, dir, data, cells, &fake{after: cancel}, func(string, ...any) {})
+	_, err = grid.Run(ctx, dir, data, cells, journal, &fake{after: cancel}, func(string, ...any) {})
 	if !errors.Is(err, context.Canceled) ||
 		!strings.Contains(err.Error(), "the same command goes on") {
 		t.Errorf("%v", err)
 	}
 	runner := &fake{}
-	if _, err := grid.Run(t.Context(), dir, data, cells, runner,
+	if _, err := grid.Run(t.Context(), dir, data, cells, journal, runner,
 		func(string, ...any) {}); err != nil || len(runner.trained) != len(cells)-1 {
 		t.Errorf("%d of %d trained, %v", len(runner.trained), len(cells), err)
 	}
@@ -407,7 +421,7 @@ func TestRecipes(t *testing.T) {
 		if err != nil || len(cells) == 0 {
 			t.Errorf("%s: %d cells, %v", path, len(cells), err)
 		}
-		if e := grid.Estimate(t.TempDir(), nil, cells); e.Seconds <= 0 {
+		if e := grid.Estimate(nil, nil, cells); e.Seconds <= 0 {
 			t.Errorf("%s: no estimate: %+v", path, e)
 		}
 		name := strings.TrimSuffix(filepath.Base(path), ".toml")

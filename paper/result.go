@@ -1,10 +1,8 @@
 package paper
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,43 +29,36 @@ func chosen(folder string) (*Chosen, error) {
 type Results struct {
 	grid     *Grid
 	data     *Data
-	dir      string
+	journal  *Journal
 	cells    map[string]*Cell // by hash
 	Finished []*Result        // in the grid's order
 	Missing  []string         // cells that are not finished
 	Failed   map[string]string
 	tests    map[string][]pref.Group
-	rewards  map[string]map[string]SetReading // by the cell's folder
 }
 
-// Results reads what is finished.
-func (p *Grid) Results(dir string, data *Data) (*Results, error) {
+// Results are those of the journal. dir is the folder of the cells, which says why some failed; it
+// need not exist.
+func (p *Grid) Results(journal *Journal, dir string, data *Data) (*Results, error) {
 	cells, err := p.Cells(data, nil)
 	if err != nil {
 		return nil, err
 	}
-	r := &Results{grid: p, data: data, dir: dir, cells: map[string]*Cell{},
-		Failed: map[string]string{}, tests: map[string][]pref.Group{},
-		rewards: map[string]map[string]SetReading{}}
+	r := &Results{grid: p, data: data, journal: journal, cells: map[string]*Cell{},
+		Failed: map[string]string{}, tests: map[string][]pref.Group{}}
 	for _, c := range cells {
 		r.cells[c.hash()] = c
-		result, err := readResult(c.folder(dir))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			r.Missing = append(r.Missing, c.ID)
-			if why, err := os.ReadFile(filepath.Join(c.folder(dir), failedName)); err == nil {
-				r.Failed[c.ID] = string(why)
-			}
-		case err != nil:
-			return nil, err
-		default:
+		if result := journal.of(c); result != nil {
 			r.Finished = append(r.Finished, result)
+			continue
+		}
+		r.Missing = append(r.Missing, c.ID)
+		if why, err := os.ReadFile(filepath.Join(c.folder(dir), failedName)); err == nil {
+			r.Failed[c.ID] = string(why)
 		}
 	}
-	for _, s := range p.Sets {
-		if r.tests[s.Name], err = data.Groups(s.Name, "test"); err != nil {
-			return nil, err
-		}
+	for name, t := range journal.tests {
+		r.tests[name] = t.groups()
 	}
 	return r, nil
 }
@@ -90,45 +81,31 @@ func (r *Results) measure(w want, test, rewardName string) (measured, error) {
 		if err != nil {
 			return m, err
 		}
-		c := r.cells[probe.hash()] // the same under the label that its folder has
-		if c == nil || slices.Contains(r.Missing, c.ID) {
+		result := r.journal.of(probe) // the same under whatever label
+		if result == nil {
 			return m, fmt.Errorf("paper: %s: %w", probe.ID, errMissing)
 		}
-		of, err := r.rewardsOf(c)
-		if err != nil {
-			return m, err
-		}
-		reading := of[test]
-		values, ok := reading.Rewards[rewardName]
+		of, ok := result.Tests[test]
 		if !ok {
-			return m, fmt.Errorf("paper: %s has no reward %q", c.ID, rewardName)
+			return m, fmt.Errorf("paper: %s on %s: %w", probe.ID, test, errMissing)
 		}
-		if index != nil && !slices.Equal(index, reading.Index) {
-			return m, fmt.Errorf("paper: %s could read other groups of %s than its neighbours: models of "+
-				"one grid must have one tokenizer and length limit", c.ID, test)
+		margins, ok := of[rewardName]
+		if !ok {
+			return m, fmt.Errorf("paper: %s has no reward %q", result.ID, rewardName)
 		}
-		index = reading.Index
+		at, values, err := margins.reading(r.journal.tests[test])
+		if err != nil {
+			return m, fmt.Errorf("paper: %s: %w", result.ID, err)
+		}
+		if index != nil && !slices.Equal(index, at) {
+			return m, fmt.Errorf("paper: %s could read other groups of %s than other seeds: models of "+
+				"one grid must have one tokenizer and length limit", result.ID, test)
+		}
+		index = at
 		m.rewards = append(m.rewards, values)
 	}
 	m.groups = pick(r.tests[test], index)
 	return m, nil
-}
-
-func (r *Results) rewardsOf(c *Cell) (map[string]SetReading, error) {
-	if of, ok := r.rewards[c.ID]; ok {
-		return of, nil
-	}
-	path := filepath.Join(c.folder(r.dir), rewardsName)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("paper: %w", err)
-	}
-	var of map[string]SetReading
-	if err := json.Unmarshal(data, &of); err != nil {
-		return nil, fmt.Errorf("paper: %s: %w", path, err)
-	}
-	r.rewards[c.ID] = of
-	return of, nil
 }
 
 func (m measured) accuracy() (eval.Estimate, error) {

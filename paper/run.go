@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"haf/eval"
 	"haf/internal/durable"
 	"haf/pref"
 	"haf/recipe"
@@ -21,37 +19,56 @@ import (
 // A Runner trains and reads models: the program's own training and evaluation.
 type Runner interface {
 	// Train trains the recipe into a run folder, or resumes the run that stopped there.
-	Train(ctx context.Context, r *recipe.Recipe, dir string) error
-	// Read fits the combination of the heads on valid, where both were trained, and reads every reward
-	// of the run's model on every set.
-	Read(ctx context.Context, dir string, valid []pref.Group, sets [][]pref.Group) (Reading, error)
+	Train(ctx context.Context, r *recipe.Recipe, dir string) (Trained, error)
+	// Read fits the combination of the heads on the validation groups, where both were trained, and
+	// a probe on those of known truth, and reads every reward of the run's model on every test set.
+	Read(ctx context.Context, dir string, of Parts) (Reading, error)
+}
+
+// Trained says what a training took. Seconds are those of its steps and validations.
+type Trained struct {
+	Steps, Programs int
+	Seconds         float64
+}
+
+// Parts are the groups that a model is read on.
+type Parts struct {
+	Valid []pref.Group
+	Probe []pref.Group // none: no probe is fitted
+	Tests [][]pref.Group
 }
 
 // A Reading is what one model gave: Sets[i].Rewards is by name of the reward.
 type Reading struct {
 	Combination *reward.Combination
 	Sets        []SetReading
+	Programs    int // compiled
+	Seconds     float64
 }
 
 // A SetReading is one set's: the positions of the groups that could be read, the comparisons left,
 // and the rewards.
 type SetReading struct {
-	Index   []int                  `json:"index"`
-	Rewards map[string][][]float64 `json:"rewards"` // [name][group][response]
+	Index   []int
+	Rewards map[string][][]float64 // [name][group][response]
 }
 
-// A Result is what is kept of a finished cell: results.json, beside rewards.json with every reward.
+// A Result is what is kept of a finished cell: a line of the [Journal].
 type Result struct {
 	ID   string   `json:"id"`
 	Sets []string `json:"sets"`
 	Set  []string `json:"set"`
 	Seed uint64   `json:"seed"`
 	// the validation that chose the checkpoint
-	Best        *Chosen                           `json:"best"`
-	Combination *reward.Combination               `json:"combination,omitempty"`
-	Results     map[string]map[string]eval.Result `json:"results"` // [test set][reward]
-	Pairs       int                               `json:"pairs"`   // of the training set
-	Seconds     float64                           `json:"seconds"` // training and evaluation
+	Best        *Chosen                       `json:"best"`
+	Combination *reward.Combination           `json:"combination,omitempty"`
+	Tests       map[string]map[string]Margins `json:"tests"` // [test set][reward]
+	Pairs       int                           `json:"pairs"` // of the training set
+	Steps       int                           `json:"steps"`
+	Programs    int                           `json:"programs"`      // compiled for the cell
+	Seconds     float64                       `json:"seconds"`       // of the whole cell
+	TrainTime   float64                       `json:"train_seconds"` // of steps and validations
+	ReadTime    float64                       `json:"read_seconds"`  // of reading the test sets
 }
 
 // Chosen is the checkpoint that validation chose.
@@ -61,31 +78,47 @@ type Chosen struct {
 	Accuracy float64 `json:"accuracy"`
 }
 
-const (
-	resultName  = "results.json"
-	rewardsName = "rewards.json"
-	failedName  = "failed.txt"
-)
+const failedName = "failed.txt"
 
-// Run runs the cells that are not finished, one after the other. A cell that fails leaves
-// failed.txt in its folder and does not take the rest with it; it is tried again by the next run.
-// failed lists the cells that did. An interrupt ends the run, and the next one goes on.
+// ErrTime is the cause of a stop because the time that was given is up.
+var ErrTime = errors.New("the time is up")
+
+// Run runs the cells that are not finished, one after the other, and adds each to the journal. A
+// cell that fails leaves failed.txt in its folder and does not take the rest with it; it is tried
+// again by the next run. failed lists the cells that did. An interrupt ends the run, and the next
+// one goes on; so does the end of the time by [ErrTime], which is no error.
 func (p *Grid) Run(
-	ctx context.Context, dir string, data *Data, cells []*Cell, runner Runner,
+	ctx context.Context, dir string, data *Data, cells []*Cell, journal *Journal, runner Runner,
 	say func(format string, args ...any),
 ) (failed []string, err error) {
 	for i, c := range cells {
 		folder := c.folder(dir)
-		if _, err := readResult(folder); err == nil {
+		if journal.of(c) != nil {
 			continue
 		}
-		say("cell %d of %d: %s", i+1, len(cells), c.ID)
-		err := p.runCell(ctx, folder, data, c, runner)
-		if ctx.Err() != nil {
-			return failed, fmt.Errorf("paper: stopped at cell %d of %d, %s; the same command goes on: %w",
+		stopped := func() error {
+			if errors.Is(context.Cause(ctx), ErrTime) {
+				say("%v at cell %d of %d, %s; the same command goes on", ErrTime, i+1, len(cells), c.ID)
+				return nil
+			}
+			return fmt.Errorf("paper: stopped at cell %d of %d, %s; the same command goes on: %w",
 				i+1, len(cells), c.ID, ctx.Err())
 		}
+		if ctx.Err() != nil {
+			return failed, stopped()
+		}
+		say("cell %d of %d: %s", i+1, len(cells), c.ID)
+		result, err := p.runCell(ctx, folder, data, c, runner)
+		if ctx.Err() != nil && err != nil {
+			return failed, stopped()
+		}
 		if err == nil {
+			if err := journal.add(result); err != nil {
+				return failed, err
+			}
+			if err := p.clean(folder); err != nil {
+				return failed, err
+			}
 			continue
 		}
 		failed = append(failed, c.ID)
@@ -93,54 +126,63 @@ func (p *Grid) Run(
 		if err := durable.MkdirAll(folder); err != nil {
 			return failed, fmt.Errorf("paper: %w", err)
 		}
-		note := []byte(err.Error() + "\n")
-		if err := durable.WriteFile(filepath.Join(folder, failedName), note); err != nil {
+		why := []byte(err.Error() + "\n")
+		if err := durable.WriteFile(filepath.Join(folder, failedName), why); err != nil {
 			return failed, fmt.Errorf("paper: %w", err)
 		}
 	}
 	return failed, nil
 }
 
+// clean removes what a finished cell no longer needs: all of its folder, unless models are kept.
+func (p *Grid) clean(folder string) error {
+	stale := []string{folder}
+	if p.KeepModels {
+		stale = []string{filepath.Join(folder, failedName), filepath.Join(folder, run.CheckpointsName)}
+	}
+	for _, path := range stale {
+		if err := durable.RemoveAll(path); err != nil {
+			return fmt.Errorf("paper: %w", err)
+		}
+	}
+	return nil
+}
+
 func (c *Cell) folder(dir string) string { return filepath.Join(dir, "cells", c.ID) }
 
 func (p *Grid) runCell(
 	ctx context.Context, folder string, data *Data, c *Cell, runner Runner,
-) error {
+) (*Result, error) {
 	began := time.Now()
+	var trained Trained
 	if !run.Finished(folder) {
-		if err := runner.Train(ctx, c.Recipe, folder); err != nil {
-			return err
+		var err error
+		if trained, err = runner.Train(ctx, c.Recipe, folder); err != nil {
+			return nil, err
 		}
 	}
-	var valid []pref.Group
-	var sets [][]pref.Group
-	for _, name := range c.Sets {
-		groups, err := data.Groups(name, "valid")
-		if err != nil {
-			return err
-		}
-		valid = append(valid, groups...)
-	}
-	for _, s := range p.Sets {
-		groups, err := data.Groups(s.Name, "test")
-		if err != nil {
-			return err
-		}
-		sets = append(sets, groups)
-	}
-	reading, err := runner.Read(ctx, folder, valid, sets)
+	parts, err := p.parts(data, c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r := Result{ID: c.ID, Sets: c.Sets, Set: c.Set, Seed: c.Seed, Combination: reading.Combination,
-		Results: map[string]map[string]eval.Result{}}
-	rewards := map[string]SetReading{}
+	reading, err := runner.Read(ctx, folder, parts)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{ID: c.ID, Sets: c.Sets, Set: c.Set, Seed: c.Seed, Combination: reading.Combination,
+		Tests: map[string]map[string]Margins{}, Steps: trained.Steps,
+		Programs: trained.Programs + reading.Programs, TrainTime: trained.Seconds,
+		ReadTime: reading.Seconds}
 	for i, s := range p.Sets {
+		if i >= len(reading.Sets) || len(reading.Sets[i].Index) == 0 {
+			continue
+		}
 		of := reading.Sets[i]
-		rewards[s.Name], r.Results[s.Name] = of, map[string]eval.Result{}
+		r.Tests[s.Name] = map[string]Margins{}
 		for name, values := range of.Rewards {
-			if r.Results[s.Name][name], err = eval.Comparisons(pick(sets[i], of.Index), values); err != nil {
-				return fmt.Errorf("%s on %s: %w", name, s.Name, err)
+			if r.Tests[s.Name][name], err = newMargins(parts.Tests[i], of.Index, values,
+				bitsOf(name)); err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", name, s.Name, err)
 			}
 		}
 	}
@@ -155,25 +197,40 @@ func (p *Grid) runCell(
 		r.Pairs = min(r.Pairs, first)
 	}
 	if r.Best, err = chosen(folder); err != nil {
-		return err
+		return nil, err
 	}
 	r.Seconds = time.Since(began).Seconds()
-	if err := writeJSON(filepath.Join(folder, rewardsName), rewards); err != nil {
+	return r, nil
+}
+
+// parts are the groups that a cell's model is read on. Sets of a world are each their own test
+// alone, unless the set says otherwise.
+func (p *Grid) parts(data *Data, c *Cell) (out Parts, err error) {
+	add := func(to *[]pref.Group, set, part string) error {
+		groups, err := data.Groups(set, part)
+		*to = append(*to, groups...)
 		return err
 	}
-	if err := writeJSON(filepath.Join(folder, resultName), r); err != nil {
-		return err
-	}
-	stale := []string{failedName, run.CheckpointsName}
-	if !p.KeepModels {
-		stale = append(stale, run.ModelName, run.BestName)
-	}
-	for _, name := range stale {
-		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
-			return fmt.Errorf("paper: %w", err)
+	for _, name := range c.Sets {
+		if err := add(&out.Valid, name, "valid"); err != nil {
+			return out, err
+		}
+		if p.set(name).Probe > 0 {
+			if err := add(&out.Probe, name, "probe"); err != nil {
+				return out, err
+			}
 		}
 	}
-	return nil
+	for _, s := range p.Sets {
+		var groups []pref.Group
+		if s.World == nil || slices.Contains(c.Sets, s.Name) {
+			if err := add(&groups, s.Name, "test"); err != nil {
+				return out, err
+			}
+		}
+		out.Tests = append(out.Tests, groups)
+	}
+	return out, nil
 }
 
 // pick takes the groups at the positions.
@@ -183,45 +240,6 @@ func pick(groups []pref.Group, index []int) []pref.Group {
 		out[i] = groups[at]
 	}
 	return out
-}
-
-func readResult(folder string) (*Result, error) {
-	data, err := os.ReadFile(filepath.Join(folder, resultName))
-	if err != nil {
-		return nil, err
-	}
-	r := &Result{}
-	if err := json.Unmarshal(data, r); err != nil {
-		return nil, fmt.Errorf("paper: %s: %w", filepath.Join(folder, resultName), err)
-	}
-	return r, nil
-}
-
-func writeJSON(path string, v any) error {
-	data, err := json.Marshal(v)
-	if err == nil {
-		err = durable.WriteFile(path, append(data, '\n'))
-	}
-	if err != nil {
-		return fmt.Errorf("paper: %w", err)
-	}
-	return nil
-}
-
-// WriteResults writes one line of JSON a finished cell, in the grid's order: the data of the page.
-func WriteResults(path string, results []*Result) error {
-	var out []byte
-	for _, r := range results {
-		line, err := json.Marshal(r)
-		if err != nil {
-			return fmt.Errorf("paper: %w", err)
-		}
-		out = append(append(out, line...), '\n')
-	}
-	if err := durable.WriteFile(path, out); err != nil {
-		return fmt.Errorf("paper: %w", err)
-	}
-	return nil
 }
 
 // ErrFailed is wrapped where cells have failed.
@@ -235,15 +253,15 @@ type Estimated struct {
 	From            string  // what the rate is from
 }
 
-// Estimate says what is left of the cells. Rates are those of finished cells in dir, or else what
-// the grid states.
-func (p *Grid) Estimate(dir string, data *Data, cells []*Cell) Estimated {
+// Estimate says what is left of the cells. Rates are those of the journal's finished cells, or else
+// what the grid states.
+func (p *Grid) Estimate(journal *Journal, data *Data, cells []*Cell) Estimated {
 	e := Estimated{Cells: len(cells), From: "pairs_per_second of the grid"}
 	var rates []float64 // seconds a unit
 	left := 0.0
 	for _, c := range cells {
 		units := p.units(data, c)
-		if r, err := readResult(c.folder(dir)); data != nil && err == nil {
+		if r := journal.of(c); data != nil && r != nil {
 			e.Finished++
 			rates = append(rates, r.Seconds/units)
 		} else {
@@ -325,14 +343,14 @@ func most(cells []*Cell, total func(*recipe.Recipe) (int64, error)) (Need, error
 
 // units is a cell's work in forward passes of a pair.
 func (p *Grid) units(data *Data, c *Cell) float64 {
-	parts := map[string]Parts{}
+	parts := map[string]PartCounts{}
 	if data != nil {
 		for _, of := range data.Parts {
 			parts[of.Set] = of
 		}
 	} else {
 		for _, s := range p.Sets {
-			parts[s.Name] = Parts{Train: s.NTrain, Valid: s.NValid, Test: s.NTest}
+			parts[s.Name] = PartCounts{Train: s.NTrain, Valid: s.NValid, Test: s.NTest}
 		}
 	}
 	train, valid, tests := 0, 0, 0
@@ -340,7 +358,9 @@ func (p *Grid) units(data *Data, c *Cell) float64 {
 		train, valid = train+parts[name].Train, valid+parts[name].Valid
 	}
 	for _, s := range p.Sets {
-		tests += parts[s.Name].Test
+		if s.World == nil || slices.Contains(c.Sets, s.Name) {
+			tests += parts[s.Name].Test
+		}
 	}
 	if first := c.Recipe.Data.Limit; first > 0 {
 		train = min(train, first)

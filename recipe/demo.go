@@ -43,7 +43,7 @@ const (
 func WriteDemo(dir string, seed uint64) (*Demo, error) {
 	d := &Demo{Base: filepath.Join(dir, "base"), Text: filepath.Join(dir, "text.jsonl"),
 		Train: filepath.Join(dir, "train.jsonl"), Test: filepath.Join(dir, "test.jsonl")}
-	w := newWorld(Stream(seed, "world"))
+	w := newWorld(Stream(seed, "world"), demoAnimals, "")
 	if err := w.writeBase(d.Base, Stream(seed, "weights")); err != nil {
 		return nil, fmt.Errorf("recipe: demo: %w", err)
 	}
@@ -105,6 +105,7 @@ func (d *Demo) recipe(model, data string) *Recipe {
 type world struct {
 	animals        []string
 	facts          map[string][]string // by kind of fact: the value of each animal
+	phrase         string              // of no use; "": there is none
 	asked, heldOut []question
 }
 
@@ -139,8 +140,8 @@ var (
 	demoRambling = "well it is hard to say and there is much more to tell"
 )
 
-func newWorld(random *rand.Rand) *world {
-	w := &world{animals: demoAnimals, facts: map[string][]string{}}
+func newWorld(random *rand.Rand, animals []string, phrase string) *world {
+	w := &world{animals: animals, facts: map[string][]string{}, phrase: phrase}
 	for _, kind := range demoKinds {
 		for range w.animals {
 			w.facts[kind] = append(w.facts[kind], demoValues[kind][random.IntN(len(demoValues[kind]))])
@@ -315,18 +316,18 @@ func (w *world) tokenizer() (data string, size int, err error) {
 // words lists the words of all texts, in a fixed order.
 func (w *world) words() []string {
 	texts := append([]string{demoCourtesy, demoRambling, ":"}, demoOpenings...)
-	texts = append(texts, demoAnimals...)
+	texts = append(append(texts, w.phrase), w.animals...)
 	for _, kind := range demoKinds {
 		texts = append(append(append(texts, demoValues[kind]...), demoWordings[kind]...),
 			demoSentences[kind])
 	}
-	var words []string
+	var out []string
 	seen := map[string]bool{"%s": true}
 	for _, word := range strings.Fields(strings.Join(texts, " ")) {
 		if !seen[word] {
 			seen[word] = true
-			words = append(words, word)
+			out = append(out, word)
 		}
 	}
-	return words
+	return out
 }

@@ -190,6 +190,9 @@ type Train struct {
 	TokensPerBatch int    `toml:"tokens_per_batch" json:"tokens_per_batch"` // of a packed batch, about
 	// rows of logits made at once
 	LogitChunk int `toml:"logit_chunk" json:"logit_chunk"`
+	// round the sizes of packed batches up, so that trainings on similar data in one haf paper share
+	// programs
+	CoarseShapes bool `toml:"coarse_shapes" json:"coarse_shapes"`
 }
 
 // Default returns the paper's settings where it has some.
@@ -561,7 +564,7 @@ func (r *Recipe) TrainOptions() train.Options {
 		Objective: r.Objective.hybrid(), Attributes: r.Data.Attributes, Optimizer: r.optimizer(),
 		Epochs: t.Epochs, MaxSteps: t.MaxSteps, Batch: t.Batch,
 		EvalEvery: t.EvalEvery, CheckpointEvery: t.CheckpointEvery, Patience: t.Patience,
-		Seed:        StreamSeed(t.Seed, "order"),
+		Seed: StreamSeed(t.Seed, "order"), CoarseShapes: t.CoarseShapes,
 		HeadDropout: train.Dropout{Rate: r.Model.HeadDropout, Seed: StreamSeed(t.Seed, "dropout")},
 	}
 }

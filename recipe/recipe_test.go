@@ -46,7 +46,11 @@ func TestShippedRecipes(t *testing.T) {
 		t.Fatalf("%d recipes, %v", len(files), err)
 	}
 	for _, file := range files {
-		if strings.HasPrefix(filepath.Base(file), "paper-") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\n[[tables]]\n") {
 			continue // a plan of many runs, which package paper loads
 		}
 		if _, err := Load(file, nil); err != nil {

@@ -70,7 +70,21 @@ func (p Page) Write(dir, name string) error {
 	if err := durable.MkdirAll(dir); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	files := map[string][]byte{name + ".md": []byte(p.Markdown()), name + ".html": []byte(p.HTML())}
+	return p.write(dir, map[string][]byte{name + ".md": []byte(p.Markdown()),
+		name + ".html": []byte(p.HTML())})
+}
+
+// WriteMarkdown is [Page.Write] without HTML. It returns the path of name.md.
+func (p Page) WriteMarkdown(dir, name string) (string, error) {
+	if err := durable.MkdirAll(dir); err != nil {
+		return "", fmt.Errorf("report: %w", err)
+	}
+	return filepath.Join(dir, name+".md"),
+		p.write(dir, map[string][]byte{name + ".md": []byte(p.Markdown())})
+}
+
+// write adds the figures to the files and writes all of them.
+func (p Page) write(dir string, files map[string][]byte) error {
 	for _, s := range p.Sections {
 		for _, b := range s.Blocks {
 			if f, ok := b.(Figure); ok {

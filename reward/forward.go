@@ -24,6 +24,7 @@ const (
 	VarianceHead // the log-variance of the reward, where the model has a head for it
 
 	tokenLogps // with PolicyHead: the log-probability of every token that is predicted, not summed
+	states     // with ScoreHead alone: the hidden states that it reads, [S, H], in place of scores
 )
 
 // Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S
@@ -49,7 +50,10 @@ func (m *Model) Heads(
 		if keepSH != nil {
 			hiddenSH = Mul(hiddenSH, keepSH)
 		}
-		if want&ScoreHead != 0 {
+		switch {
+		case want&states != 0:
+			scoreS = hiddenSH
+		case want&ScoreHead != 0:
 			scoreS = Reshape(m.score(hiddenSH, w), m.scoreShape(slots)...)
 		}
 		if want&VarianceHead != 0 {

@@ -21,7 +21,7 @@ type stepOrder struct {
 
 // newStepOrder packs the data into batches of about that many positions and cuts them into steps.
 func newStepOrder(positions int, data Data, opt Options) (*stepOrder, error) {
-	packing := pack.Options{Positions: positions}
+	packing := pack.Options{Positions: positions, CoarseReadOut: opt.CoarseShapes}
 	var s stepOrder
 	var err error
 	if s.shapes, err = pack.CommonShapes(packing, data.Train, data.Valid); err != nil {

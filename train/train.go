@@ -28,9 +28,12 @@ type Options struct {
 	CheckpointEvery int     // steps; 0 writes a checkpoint only when interrupted
 	Patience        int     // validations without a better one before an early stop; 0 disables it
 	HeadDropout     Dropout // before the score head
-	Seed            uint64
-	CacheDir        string // of the reference's log-probabilities
-	Fingerprint     string // of recipe and data, for resuming
+	// CoarseShapes rounds the sizes of packed batches up, so that trainings on similar data share
+	// programs.
+	CoarseShapes bool
+	Seed         uint64
+	CacheDir     string // of the reference's log-probabilities
+	Fingerprint  string // of recipe and data, for resuming
 	// AvailableMemory, unless it is 0, is the number of bytes that a run may take: activation
 	// checkpointing is then chosen to fit, instead of being as the model was opened.
 	AvailableMemory int64

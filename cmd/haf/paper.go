@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"haf/backend"
 	"haf/hub"
@@ -10,11 +11,13 @@ import (
 )
 
 type paperCmd struct {
-	Recipe string   `arg:"" help:"Grid of cells: recipes/paper-small.toml and its like."`
-	Out    string   `help:"Folder of the cells and the page. Default: runs/ and the grid's name."`
-	Plan   bool     `help:"List the cells with an estimate of time and memory; fetch and train nothing; exit code 3 where it does not fit."`
-	Only   []string `help:"Only the cells of this table; may be repeated." sep:"none"`
-	Page   bool     `help:"Make the page of what is finished; train nothing."`
+	Recipe  string        `arg:"" help:"Grid of cells: recipes/paper-small.toml and its like."`
+	Out     string        `help:"Folder of the cells and the page. Default: runs/ and the grid's name."`
+	Plan    bool          `help:"List the cells with an estimate of time and memory; fetch and train nothing; exit code 3 where it does not fit."`
+	Results string        `help:"Folder of results.jsonl and of the page, README.md. Default: page/ under -out."`
+	Time    time.Duration `help:"Stop after this time, such as 2h: a training at a checkpoint. The same command resumes. Default: never."`
+	Only    []string      `help:"Only the cells of this table; may be repeated." sep:"none"`
+	Page    bool          `help:"Make the page of what is finished; train nothing."`
 	// What the grid names on the hub may lie elsewhere.
 	Model string            `help:"Base model in the place of the grid's: a folder or an id on the hub."`
 	Files map[string]string `name:"file" help:"Read a set of the grid from another path: SET=PATH; may be repeated." mapsep:"none"`
@@ -41,8 +44,9 @@ func (c *paperCmd) Run(a *app) error {
 		return c.plan(a, grid, client)
 	}
 	out, err := grid.Make(a.ctx, paper.Options{
-		Dir: c.Out, Only: c.Only, PageOnly: c.Page, Note: "Command: haf paper " + c.Recipe,
-		Hub: client, Runner: &paper.Local{Open: a.env}, Logf: a.p.Logf,
+		Dir: c.Out, Results: c.Results, Time: c.Time, Only: c.Only, PageOnly: c.Page,
+		Note: "Command: haf paper " + c.Recipe,
+		Hub:  client, Runner: &paper.Local{Open: a.env}, Logf: a.p.Logf,
 	})
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func (c *paperCmd) Run(a *app) error {
 // plan lists the cells, says how long they take and what memory they need. Only what is known to
 // need more than there is is an error.
 func (c *paperCmd) plan(a *app, grid *paper.Grid, client *hub.Client) error {
-	look, err := grid.Look(a.ctx, client, c.Out, c.Only)
+	look, err := grid.Look(a.ctx, client, c.Out, c.Results, c.Only)
 	if err != nil {
 		return err
 	}
