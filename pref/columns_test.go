@@ -69,7 +69,7 @@ func TestColumnErrors(t *testing.T) {
 		{"prompt=q", `c.jsonl:1: field "q": missing or null, wanted the prompt beside`},
 		{"prompt=chosen.text", `c.jsonl:1: field "chosen": text, wanted an object`},
 		{"margin=m",
-			`c.jsonl: no row has the column "m", which the margin was to be read from; the last row has "chosen", "prompt", "rejected"`},
+			`c.jsonl: no row that was read has the column "m", which the margin is to be read from; the last row has "chosen", "prompt", "rejected"`},
 		{"chosen=n", `c.jsonl:1: field "n": missing or null`},
 		{"prompt=chosen,chosen=prompt", ""},
 	} {

@@ -149,8 +149,8 @@ func (c *Counts) unseen(path string, columns Columns) error {
 	for _, name := range slices.Sorted(maps.Keys(columns.named())) {
 		at := columns.named()[name]
 		if at != NoColumn && c.columns != nil && !c.columns[name] {
-			return fmt.Errorf("pref: %s: no row has the column %s, which the %s was to be read from; the "+
-				"last row has %s", path, quote(at), name, c.keys)
+			return fmt.Errorf("pref: %s: no row that was read has the column %s, which the %s is "+
+				"to be read from; the last row has %s", path, quote(at), name, c.keys)
 		}
 	}
 	c.columns = nil

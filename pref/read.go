@@ -46,6 +46,10 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 				break
 			}
 		}
+		if err := counts.unseen(path, opt.Columns); kept == opt.Limit && err != nil {
+			yield(Group{}, err)
+			return
+		}
 		if err := counts.unstated(path, opt.Attributes); err != nil {
 			yield(Group{}, err)
 			return
@@ -116,6 +120,10 @@ func loadAll(paths [][]string, opt Options, counts *Counts) (groups []Group, err
 			sets[i] = append(sets[i], g)
 			kept++
 			if len(opt.Weights) == 0 && kept == opt.Limit {
+				// the reading ends before its own check
+				if err := counts.unseen(strings.Join(path, ", "), opt.Columns); err != nil {
+					return nil, err
+				}
 				break
 			}
 		}

@@ -5,51 +5,56 @@ import "haf/objective"
 // Objective is the hybrid objective, w · reward loss + α · policy loss:
 // docs/concepts/objective-and-losses.md has the equations of the losses.
 type Objective struct {
-	RewardWeight float64 `toml:"reward_weight" json:"reward_weight"` // w; 0 is DPO
-	PolicyWeight float64 `toml:"policy_weight" json:"policy_weight"` // α; 0 is the Baseline
+	RewardWeight float64 `range:"[0,1e6]" toml:"reward_weight" json:"reward_weight"` // w; 0 is DPO
+	// α; 0 is the Baseline
+	PolicyWeight float64 `range:"[0,1e6]" toml:"policy_weight" json:"policy_weight"`
 	// a loss of the score head, or several with weights: "bradley-terry + 0.5 hinge"
 	Reward string `toml:"reward" json:"reward"`
 	// the same of the policy head: "dpo", "sft", "dpo + 0.1 sft"
 	Policy string `toml:"policy" json:"policy"`
 	// β of the policy losses and of the implicit reward, per nat of log-ratio
-	Beta float64 `toml:"beta" json:"beta"`
+	Beta float64 `range:"(0,1e6]" toml:"beta" json:"beta"`
 
 	// of the preference link: "logistic", "gaussian", "laplace", "cauchy" or "student-t"
-	Link       string  `toml:"link" json:"link"`
-	LinkScale  float64 `toml:"link_scale" json:"link_scale"`   // of the score head's link
-	LinkDF     float64 `toml:"link_df" json:"link_df"`         // degrees of freedom of "student-t"
-	LearnScale bool    `toml:"learn_scale" json:"learn_scale"` // train the scale, too
+	Link string `toml:"link" json:"link"`
+	// of the score head's link
+	LinkScale  float64 `range:"(0,1e6]" toml:"link_scale" json:"link_scale"`
+	LinkDF     float64 `range:"(0,1e6]" toml:"link_df" json:"link_df"` // degrees of freedom of "student-t"
+	LearnScale bool    `toml:"learn_scale" json:"learn_scale"`         // train the scale, too
 
-	Margin    float64 `toml:"margin" json:"margin"`         // width of the hinge losses
-	Gamma     float64 `toml:"gamma" json:"gamma"`           // target margin of "simpo"
-	Smoothing float64 `toml:"smoothing" json:"smoothing"`   // of "smoothed" and "cdpo"
-	NoiseRate float64 `toml:"noise_rate" json:"noise_rate"` // known share of wrong labels, of "robust"
+	Margin    float64 `range:"(0,1e6]" toml:"margin" json:"margin"`       // width of the hinge losses
+	Gamma     float64 `range:"[0,1e6]" toml:"gamma" json:"gamma"`         // target margin of "simpo"
+	Smoothing float64 `range:"[0,0.5)" toml:"smoothing" json:"smoothing"` // of "smoothed" and "cdpo"
+	// known share of wrong labels, of "robust"
+	NoiseRate float64 `range:"[0,0.5)" toml:"noise_rate" json:"noise_rate"`
 	// probability of a tie between equals, of "rao-kupper" and "davidson"
-	TieRate float64 `toml:"tie_rate" json:"tie_rate"`
-	Eta     float64 `toml:"eta" json:"eta"` // scale of the explicit rewards of "rpo-…"
+	TieRate float64 `range:"(0,1)" toml:"tie_rate" json:"tie_rate"`
+	// scale of the explicit rewards of "rpo-…"
+	Eta float64 `range:"(0,1e6]" toml:"eta" json:"eta"`
 	// where those come from: "data", "score", or "joint" with gradient
 	Explicit string `toml:"explicit" json:"explicit"`
 
 	// λ_D, of "kto" and "apo-zero": weight of desirable responses
-	DesirableWeight float64 `toml:"desirable_weight" json:"desirable_weight"`
+	DesirableWeight float64 `range:"(0,1e6]" toml:"desirable_weight" json:"desirable_weight"`
 	// λ_U, the same of undesirable ones
-	UndesirableWeight float64 `toml:"undesirable_weight" json:"undesirable_weight"`
+	UndesirableWeight float64 `range:"(0,1e6]" toml:"undesirable_weight" json:"undesirable_weight"`
 
 	// weight of the squared sum of a comparison's rewards
-	Center float64 `toml:"center" json:"center"`
+	Center float64 `range:"[0,1e6]" toml:"center" json:"center"`
 	// of the squared mean reward of a packed batch
-	BatchSum float64 `toml:"batch_sum" json:"batch_sum"`
-	L2       float64 `toml:"l2" json:"l2"` // of the squared rewards
+	BatchSum float64 `range:"[0,1e6]" toml:"batch_sum" json:"batch_sum"`
+	L2       float64 `range:"[0,1e6]" toml:"l2" json:"l2"` // of the squared rewards
 
 	// of w and α: "constant", "ramp", "alternate", "complement" or "elastic"
-	Schedule     string  `toml:"schedule" json:"schedule"`
-	ScheduleFrom float64 `toml:"schedule_from" json:"schedule_from"` // α where a ramp begins
+	Schedule string `toml:"schedule" json:"schedule"`
+	// α where a ramp begins
+	ScheduleFrom float64 `range:"[0,1e6]" toml:"schedule_from" json:"schedule_from"`
 	// of the steps, that a ramp takes
-	ScheduleShare float64 `toml:"schedule_share" json:"schedule_share"`
+	ScheduleShare float64 `range:"(0,1]" toml:"schedule_share" json:"schedule_share"`
 	// of a block of "alternate" and "elastic"
-	ScheduleSteps int `toml:"schedule_steps" json:"schedule_steps"`
+	ScheduleSteps int `range:"[1,1e9]" toml:"schedule_steps" json:"schedule_steps"`
 	// strength of the elastic penalty
-	Elastic float64 `toml:"elastic" json:"elastic"`
+	Elastic float64 `range:"[0,1e12]" toml:"elastic" json:"elastic"`
 }
 
 func defaultObjective() Objective {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"regexp"
 	"slices"
@@ -47,15 +46,17 @@ type Model struct {
 	// folder of the base model, a GGUF file, or its id on the hub
 	Path string `toml:"path" json:"path"`
 	Chat
-	DType     string `toml:"dtype" json:"dtype"`           // of the body: "float32" or "bfloat16"
-	MaxLength int    `toml:"max_length" json:"max_length"` // tokens of prompt and longest response
+	DType string `toml:"dtype" json:"dtype"` // of the body: "float32" or "bfloat16"
+	// tokens of prompt and longest response
+	MaxLength int `range:"[0,1e7]" toml:"max_length" json:"max_length"`
 	// "prompt" keeps the prompt's end, "drop", "response"
 	Truncation string `toml:"truncation" json:"truncation"`
 	// the score head of a base without one: "linear", or "mlp" of two layers (GRM's)
-	Head      string `toml:"head" json:"head"`
-	HeadUnits int    `toml:"head_units" json:"head_units"` // of the hidden layer of "mlp"
+	Head string `toml:"head" json:"head"`
+	// of the hidden layer of "mlp"
+	HeadUnits int `range:"[1,1e6]" toml:"head_units" json:"head_units"`
 	// HeadDropout is the share of the hidden state that training leaves out before the score head.
-	HeadDropout float64 `toml:"head_dropout" json:"head_dropout"`
+	HeadDropout float64 `range:"[0,1)" toml:"head_dropout" json:"head_dropout"`
 	// Column is the reward of a base with several labels: an index, a name, or a weighted sum of
 	// them.
 	Column Column `toml:"column" json:"column,omitempty"`
@@ -95,9 +96,9 @@ func (c Chat) Options() reward.ChatOptions {
 // LoRA describes the adapter; rank 0 trains all weights.
 type LoRA struct {
 	// rank of the adapter matrices; 0 trains all weights without an adapter
-	Rank int `toml:"rank" json:"rank"`
+	Rank int `range:"[0,1e9]" toml:"rank" json:"rank"`
 	// α of the adapter, whose product is scaled by α/rank
-	Alpha float64 `toml:"alpha" json:"alpha"`
+	Alpha float64 `range:"(0,1e6]" toml:"alpha" json:"alpha"`
 	// linear layers by name, or regular expressions of their paths
 	Targets []string `toml:"targets" json:"targets"`
 	// scale by α/√rank instead (rsLoRA, arXiv 2312.03732)
@@ -111,9 +112,9 @@ type Data struct {
 	// a validation set of its own; else a part of train
 	Valid []string `toml:"valid" json:"valid"`
 	// of the prompts of train, where valid is empty
-	ValidFraction float64 `toml:"valid_fraction" json:"valid_fraction"`
+	ValidFraction float64 `range:"[0,1)" toml:"valid_fraction" json:"valid_fraction"`
 	// one a training file: the shares of a mix; empty is all of them in order
-	Weights []float64 `toml:"weights" json:"weights"`
+	Weights []float64 `range:"[0,1e9]" toml:"weights" json:"weights"`
 	// "auto", "hh", "pairs", "groups", or a published set's
 	Format string `toml:"format" json:"format"`
 	// which label decides: "safer", "better" or an attribute; empty is the format's default
@@ -124,14 +125,14 @@ type Data struct {
 	// only groups of these subsets; empty is all
 	Subsets []string `toml:"subsets" json:"subsets"`
 	// drops groups of more characters; 0 is no limit
-	MaxChars int `toml:"max_chars" json:"max_chars"`
+	MaxChars int `range:"[0,inf)" toml:"max_chars" json:"max_chars"`
 	// the probability that a training comparison is flipped
-	LabelNoise float64 `toml:"label_noise" json:"label_noise"`
+	LabelNoise float64 `range:"[0,1]" toml:"label_noise" json:"label_noise"`
 	// only the first N groups; 0 is all
-	Limit int `toml:"limit" json:"limit"`
+	Limit int `range:"[0,inf)" toml:"limit" json:"limit"`
 	// a seeded share of the prompts; 0 or 1 is all
-	Fraction float64 `toml:"fraction" json:"fraction"`
-	SkipBad  int     `toml:"skip_bad" json:"skip_bad"` // bad rows tolerated
+	Fraction float64 `range:"[0,1]" toml:"fraction" json:"fraction"`
+	SkipBad  int     `range:"[0,inf)" toml:"skip_bad" json:"skip_bad"` // bad rows tolerated
 	// a margin below 0: "error" is a bad row, "flip" turns the pair round
 	NegativeMargin string `toml:"negative_margin" json:"negative_margin"`
 	// rows of images and other media: "error" is a bad row, "drop" drops and counts them
@@ -159,37 +160,39 @@ type Columns struct {
 // Train is the loop and the optimizer.
 type Train struct {
 	// passes over the training groups; 0 leaves the end to max_steps
-	Epochs   int `toml:"epochs" json:"epochs"`
-	MaxSteps int `toml:"max_steps" json:"max_steps"` // 0 is no limit
-	Batch    int `toml:"batch" json:"batch"`         // groups of an optimizer step, about
+	Epochs   int `range:"[0,1e9]" toml:"epochs" json:"epochs"`
+	MaxSteps int `range:"[0,1e9]" toml:"max_steps" json:"max_steps"` // 0 is no limit
+	Batch    int `range:"[1,1e6]" toml:"batch" json:"batch"`         // groups of an optimizer step, about
 	// peak learning rate of AdamW
-	LR       float64 `toml:"lr" json:"lr"`
-	Schedule string  `toml:"schedule" json:"schedule"` // "linear", "cosine", "constant"
-	Warmup   float64 `toml:"warmup" json:"warmup"`     // share of the steps
+	LR       float64 `range:"(0,1e30]" toml:"lr" json:"lr"`
+	Schedule string  `toml:"schedule" json:"schedule"`           // "linear", "cosine", "constant"
+	Warmup   float64 `range:"[0,1)" toml:"warmup" json:"warmup"` // share of the steps
 	// decoupled weight decay of AdamW, per step times the learning rate; 0 is none
-	WeightDecay float64 `toml:"weight_decay" json:"weight_decay"`
+	WeightDecay float64 `range:"[0,1e6]" toml:"weight_decay" json:"weight_decay"`
 	// decay norm weights and biases, too
 	DecayNorms bool `toml:"decay_norms" json:"decay_norms"`
 	// decay of the first moment of AdamW
-	Beta1 float64 `toml:"beta1" json:"beta1"`
+	Beta1 float64 `range:"[0,1)" toml:"beta1" json:"beta1"`
 	// decay of the second moment of AdamW
-	Beta2 float64 `toml:"beta2" json:"beta2"`
+	Beta2 float64 `range:"[0,1)" toml:"beta2" json:"beta2"`
 	// added to the root of the second moment of AdamW
-	Eps float64 `toml:"eps" json:"eps"`
+	Eps float64 `range:"(0,1]" toml:"eps" json:"eps"`
 	// norm of all gradients; 0 is no clipping
-	Clip      float64 `toml:"clip" json:"clip"`
-	EvalEvery int     `toml:"eval_every" json:"eval_every"` // steps; 0 is only at the end
+	Clip float64 `range:"[0,1e30]" toml:"clip" json:"clip"`
+	// steps; 0 is only at the end
+	EvalEvery int `range:"[0,1e9]" toml:"eval_every" json:"eval_every"`
 	// steps between checkpoints; 0 writes one only when interrupted
-	CheckpointEvery int `toml:"checkpoint_every" json:"checkpoint_every"`
+	CheckpointEvery int `range:"[0,1e9]" toml:"checkpoint_every" json:"checkpoint_every"`
 	// validations without a better one; 0 never stops early
-	Patience int `toml:"patience" json:"patience"`
+	Patience int `range:"[0,1e9]" toml:"patience" json:"patience"`
 	// seed of all random streams: order, split, adapter, dropout, sampling
 	Seed uint64 `toml:"seed" json:"seed"`
 	// auto, none, selective or full: what the backward pass computes again to save memory
-	Checkpointing  string `toml:"checkpointing" json:"checkpointing"`
-	TokensPerBatch int    `toml:"tokens_per_batch" json:"tokens_per_batch"` // of a packed batch, about
+	Checkpointing string `toml:"checkpointing" json:"checkpointing"`
+	// of a packed batch, about
+	TokensPerBatch int `range:"[64,1e7]" toml:"tokens_per_batch" json:"tokens_per_batch"`
 	// rows of logits made at once
-	LogitChunk int `toml:"logit_chunk" json:"logit_chunk"`
+	LogitChunk int `range:"[1,1e7]" toml:"logit_chunk" json:"logit_chunk"`
 	// round the sizes of packed batches up, so that trainings on similar data in one haf paper share
 	// programs
 	CoarseShapes bool `toml:"coarse_shapes" json:"coarse_shapes"`
@@ -299,8 +302,8 @@ func explain(name string, err error, table string) error {
 		line, column := decode.Position()
 		what := strings.TrimPrefix(decode.Error(), "toml: ")
 		if found := mismatch.FindStringSubmatch(what); found != nil {
-			what = fmt.Sprintf("%s%s is a %s, want a %s", table, strings.Join(decode.Key(), "."), found[1],
-				found[2])
+			what = fmt.Sprintf("%s%s is a %s, want %s", table, strings.Join(decode.Key(), "."), found[1],
+				kindOf(found[2]))
 		}
 		return fmt.Errorf("recipe: %s: %s", place(name, line, column), what)
 	}
@@ -322,7 +325,21 @@ func place(name string, at ...int) string {
 const setPrefix = "-set "
 
 // mismatch is how the decoder says that a value is of the wrong type.
-var mismatch = regexp.MustCompile(`cannot decode TOML (\w+) into .* of type (\S+)$`)
+var mismatch = regexp.MustCompile(`cannot decode TOML ([\w ]+?) into .* of type (.+)$`)
+
+// kindOf says in words what a key of a type of Go takes.
+func kindOf(goType string) string {
+	kinds := map[string]string{
+		"bool": "true or false", "int": "an integer", "uint64": "an integer from 0 on",
+		"float64": "a number", "string": "a string", "[]string": "a list of strings",
+		"[]float64": "a list of numbers", "[]recipe.Reward": "an array of tables",
+		"recipe.Column": "a string or an index",
+	}
+	if kind := kinds[goType]; kind != "" {
+		return kind
+	}
+	return "a table"
+}
 
 // nearest suggests a known key of the same last name, or lists those of the table.
 func nearest(key string) string {
@@ -441,28 +458,20 @@ func (r *Recipe) Validate() error {
 	case len(d.Train) == 0:
 		return bad("data.train", "empty", "at least one preference file, on disk or "+
 			"datasets/org/name/FILE: in the recipe or with -set data.train=FILE")
-	case !(d.ValidFraction >= 0 && d.ValidFraction < 1):
-		return bad("data.valid_fraction", d.ValidFraction, "a share from 0 to below 1")
-	case !(d.Fraction >= 0 && d.Fraction <= 1):
-		return bad("data.fraction", d.Fraction, "a share from 0 to 1")
-	case d.Limit < 0:
-		return bad("data.limit", d.Limit, "0 (all) or more")
-	case d.SkipBad < 0:
-		return bad("data.skip_bad", d.SkipBad, "0 or more")
+	case r.checkRanges() != nil:
+		return r.checkRanges()
 	case !slices.Contains([]string{"", pref.NegativeError, pref.NegativeFlip}, d.NegativeMargin):
 		return bad("data.negative_margin", fmt.Sprintf("%q", d.NegativeMargin), "error or flip")
 	case !slices.Contains([]string{"", pref.NonTextError, pref.NonTextDrop}, d.NonText):
 		return bad("data.non_text", fmt.Sprintf("%q", d.NonText), "error or drop")
-	case d.MaxChars < 0:
-		return bad("data.max_chars", d.MaxChars, "0 (no limit) or more")
-	case !(d.LabelNoise >= 0 && d.LabelNoise <= 1):
-		return bad("data.label_noise", d.LabelNoise, "a probability from 0 to 1")
+	case pref.Options{Format: d.Format}.Check() != nil:
+		return fmt.Errorf("recipe: data.format: %w", pref.Options{Format: d.Format}.Check())
+	case pref.Options{Label: d.Label}.Check() != nil:
+		return fmt.Errorf("recipe: data.label: %w", pref.Options{Label: d.Label}.Check())
 	case r.checkSingles() != nil:
 		return r.checkSingles()
 	case len(d.Weights) > 0 && len(d.Weights) != len(d.Train):
 		return bad("data.weights", d.Weights, "one weight for each training file")
-	case r.Model.MaxLength < 0:
-		return bad("model.max_length", r.Model.MaxLength, "0 (no limit) or more")
 	case r.Model.Chat.Options().Check() != nil:
 		return fmt.Errorf("recipe: model: %w", r.Model.Chat.Options().Check())
 	case r.Model.DType != "float32" && r.Model.DType != "bfloat16":
@@ -472,32 +481,14 @@ func (r *Recipe) Validate() error {
 		return bad("model.truncation", fmt.Sprintf("%q", r.Model.Truncation), "prompt, drop or response")
 	case r.Model.Head != reward.LinearHead && r.Model.Head != reward.MLPHead:
 		return bad("model.head", fmt.Sprintf("%q", r.Model.Head), "linear or mlp")
-	case r.Model.HeadUnits < 1:
-		return bad("model.head_units", r.Model.HeadUnits, "at least 1")
-	case !(r.Model.HeadDropout >= 0 && r.Model.HeadDropout < 1):
-		return bad("model.head_dropout", r.Model.HeadDropout, "a share from 0 to below 1")
-	case r.LoRA.Rank < 0:
-		return bad("lora.rank", r.LoRA.Rank, "0 (train all weights) or more")
-	case r.LoRA.Rank > 0 && !(r.LoRA.Alpha > 0 && r.LoRA.Alpha < math.Inf(1)):
-		return bad("lora.alpha", r.LoRA.Alpha, "a positive number")
 	case r.LoRA.Rank > 0 && len(r.LoRA.Targets) == 0:
 		return bad("lora.targets", "empty", "names of linear layers, such as q_proj")
-	case r.Train.TokensPerBatch < 64:
-		return bad("train.tokens_per_batch", r.Train.TokensPerBatch, "at least 64")
-	case r.Train.LogitChunk < 1:
-		return bad("train.logit_chunk", r.Train.LogitChunk, "at least 1")
 	case !slices.Contains([]string{RecomputeAuto, string(lm.RecomputeNone),
 		string(lm.RecomputeSelective), string(lm.RecomputeFull)}, r.Train.Checkpointing):
 		return bad("train.checkpointing", fmt.Sprintf("%q", r.Train.Checkpointing),
 			"auto, none, selective or full")
-	case r.Train.Batch < 1:
-		return bad("train.batch", r.Train.Batch, "at least 1")
 	case r.Train.Epochs < 1 && r.Train.MaxSteps < 1:
 		return bad("train.epochs", r.Train.Epochs, "at least 1")
-	case r.Train.EvalEvery < 0 || r.Train.CheckpointEvery < 0 || r.Train.Patience < 0 ||
-		r.Train.MaxSteps < 0:
-		return errors.New("recipe: train.eval_every, checkpoint_every, patience and max_steps may not " +
-			"be negative")
 	}
 	if err := r.Objective.hybrid().Check(); err != nil {
 		return fmt.Errorf("recipe: objective: %w", err)
@@ -505,7 +496,10 @@ func (r *Recipe) Validate() error {
 	if err := r.Tracking.check(); err != nil {
 		return err
 	}
-	return r.optimizer().Check()
+	if err := r.optimizer().Check(); err != nil {
+		return fmt.Errorf("recipe: train: %w", err)
+	}
+	return nil
 }
 
 func (r *Recipe) optimizer() optim.AdamW {

@@ -79,7 +79,7 @@ func TestSet(t *testing.T) {
 		"train.lr":     `want key=value, such as train.lr=1e-5`,
 		"lr=1":         `want a key with its table, such as train.lr`,
 		"train.lrr=1":  `unknown key "train.lrr"; there are batch`,
-		"train.lr=abc": `recipe: -set train.lr: train.lr is a string, want a float64`,
+		"train.lr=abc": `recipe: -set train.lr: train.lr is a string, want a number`,
 	} {
 		if _, err := Load("testdata/hh.good.toml", []string{set}); err == nil ||
 			!strings.Contains(err.Error(), want) {

@@ -3,7 +3,6 @@ package recipe
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -22,7 +21,7 @@ type Reward struct {
 	// names the reward in metrics; "" is "reward", or "reward1", "reward2", … of several
 	Name string `toml:"name" json:"name"`
 	// of the reward in the sum, below 0 for what is to be avoided; left out, it is 1
-	Weight float64 `toml:"weight" json:"weight"`
+	Weight float64 `range:"[-1e9,1e9]" toml:"weight" json:"weight"`
 	// "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was
 	// trained
 	Reward string `toml:"reward" json:"reward"`
@@ -35,9 +34,9 @@ type Reward struct {
 	// file of the prompt of a judge+ source
 	JudgePrompt string `toml:"judge_prompt" json:"judge_prompt,omitempty"`
 	// seconds that one answer of a source may take; 0 is 120
-	Timeout float64 `toml:"timeout" json:"timeout,omitempty"`
+	Timeout float64 `range:"[0,1e6]" toml:"timeout" json:"timeout,omitempty"`
 	// requests to a source at once; 0 is 8
-	Concurrency int `toml:"concurrency" json:"concurrency,omitempty"`
+	Concurrency int `range:"[0,1e5]" toml:"concurrency" json:"concurrency,omitempty"`
 }
 
 // Options say how the reward model is opened, where it is opened here.
@@ -78,6 +77,8 @@ func (r *Recipe) overrideRewards(override, value string) error {
 	case string:
 		given.X = []any{map[string]any{"source": x}}
 	case []any:
+	case map[string]any:
+		return fmt.Errorf("recipe: %s is a table, want a reward source or an array of tables", override)
 	default:
 		return fmt.Errorf("recipe: %s is %v, want a reward source or an array of tables", override, x)
 	}
@@ -137,16 +138,11 @@ func (r *Recipe) checkRewards() error {
 		switch {
 		case w.Source == "":
 			return fmt.Errorf("recipe: %s is empty, want %s", key("source"), source.Forms())
-		case w.Weight == 0 || math.IsNaN(w.Weight) || math.IsInf(w.Weight, 0):
-			return fmt.Errorf("recipe: %s is %g, want a finite number other than 0", key("weight"), w.Weight)
+		case w.Weight == 0:
+			return fmt.Errorf("recipe: %s is 0, want a number other than 0", key("weight"))
 		case slices.ContainsFunc(r.RLHF.Rewards[:i], same):
 			return fmt.Errorf("recipe: %s is %q, as of another reward: give each a name of its own",
 				key("name"), w.Name)
-		case !(w.Timeout >= 0 && w.Timeout <= 1e6):
-			return fmt.Errorf("recipe: %s is %v, want seconds, or 0 for 120", key("timeout"), w.Timeout)
-		case w.Concurrency < 0:
-			return fmt.Errorf("recipe: %s is %d, want 1 or more, or 0 for 8", key("concurrency"),
-				w.Concurrency)
 		}
 		from, err := source.Parse(w.Source)
 		if err != nil { // not wrapped: no flag is wrong, but a key

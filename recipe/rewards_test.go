@@ -73,7 +73,7 @@ func TestRewardErrors(t *testing.T) {
 		"rlhf.rewards=":                     "rlhf.rewards[0].source is empty",
 		"rlhf.rewards.harm.weight=0":        "rlhf.rewards[1].weight is 0",
 		"rlhf.rewards.harm.weight=inf":      "rlhf.rewards[1].weight is +Inf",
-		"rlhf.rewards.harm.weight=much":     "rlhf.rewards.harm.weight is a string, want a float64",
+		"rlhf.rewards.harm.weight=much":     "rlhf.rewards.harm.weight is a string, want a number",
 		"rlhf.rewards.harm.name=reward1":    `rlhf.rewards[1].name is "reward1", as of another reward`,
 		"rlhf.rewards.harm.reward=best":     "rlhf.rewards[1].reward",
 		"rlhf.rewards.harm.read=middle":     "rlhf.rewards[1]",

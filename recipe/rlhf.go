@@ -23,65 +23,68 @@ import (
 type RLHF struct {
 	Algorithm string `toml:"algorithm" json:"algorithm"` // "ppo", "rloo" or "grpo"
 	// the rewards whose weighted sum is optimized
-	Rewards        []Reward `toml:"rewards" json:"rewards"`
-	NumGenerations int      `toml:"num_generations" json:"num_generations"` // responses to each prompt
+	Rewards []Reward `toml:"rewards" json:"rewards"`
+	// responses to each prompt
+	NumGenerations int `range:"[1,1e5]" toml:"num_generations" json:"num_generations"`
 	// passes over a step's responses
-	NumPPOEpochs int `toml:"num_ppo_epochs" json:"num_ppo_epochs"`
+	NumPPOEpochs int `range:"[1,1e4]" toml:"num_ppo_epochs" json:"num_ppo_epochs"`
 	// RLOO and GRPO replace prompts whose responses all have one reward, until the batch is full
 	DynamicSampling bool `toml:"dynamic_sampling" json:"dynamic_sampling"`
 	// batches of prompts that a step samples at most to fill its batch
-	MaxSamplingRounds int `toml:"max_sampling_rounds" json:"max_sampling_rounds"`
+	MaxSamplingRounds int `range:"[1,1e6]" toml:"max_sampling_rounds" json:"max_sampling_rounds"`
 	// prompts of an optimizer step; 0 is all of the step's
-	Minibatch int `toml:"minibatch" json:"minibatch"`
-	Rows      int `toml:"rows" json:"rows"` // responses that are generated side by side
+	Minibatch int `range:"[0,1e6]" toml:"minibatch" json:"minibatch"`
+	// responses that are generated side by side
+	Rows int `range:"[1,1e5]" toml:"rows" json:"rows"`
 
-	MaxTokens int `toml:"max_tokens" json:"max_tokens"` // of a response
+	MaxTokens int `range:"[1,1e7]" toml:"max_tokens" json:"max_tokens"` // of a response
 	// divides the logits when the policy samples; above 0, because a greedy policy learns nothing
-	Temperature float64 `toml:"temperature" json:"temperature"`
+	Temperature float64 `range:"(0,100]" toml:"temperature" json:"temperature"`
 	// samples among the k most probable tokens; 0 is all
-	TopK int `toml:"top_k" json:"top_k"`
+	TopK int `range:"[0,1e9]" toml:"top_k" json:"top_k"`
 	// samples among the most probable tokens of this total probability; 0 is all
-	TopP float64 `toml:"top_p" json:"top_p"`
+	TopP float64 `range:"[0,1]" toml:"top_p" json:"top_p"`
 	// leaves out tokens less probable than this share of the most probable one; 0 is none
-	MinP              float64 `toml:"min_p" json:"min_p"`
-	RepetitionPenalty float64 `toml:"repetition_penalty" json:"repetition_penalty"` // of the sampling
+	MinP float64 `range:"[0,1]" toml:"min_p" json:"min_p"`
+	// of the sampling
+	RepetitionPenalty float64 `range:"[0,1e6]" toml:"repetition_penalty" json:"repetition_penalty"`
 	// texts that end a response
 	Stop []string `toml:"stop" json:"stop"`
 
-	Estimator string  `toml:"kl_estimator" json:"kl_estimator"`     // "k1", "k2" or "k3"
-	KL        float64 `toml:"kl_coefficient" json:"kl_coefficient"` // at first
+	Estimator string  `toml:"kl_estimator" json:"kl_estimator"`                     // "k1", "k2" or "k3"
+	KL        float64 `range:"[0,1e6]" toml:"kl_coefficient" json:"kl_coefficient"` // at first
 	// nats of a response that the coefficient is adapted to; 0 leaves it fixed
-	KLTarget    float64 `toml:"kl_target" json:"kl_target"`
-	KLHorizon   float64 `toml:"kl_horizon" json:"kl_horizon"`     // responses
-	KLPlacement string  `toml:"kl_placement" json:"kl_placement"` // "reward" or "loss"
+	KLTarget    float64 `range:"[0,1e6]" toml:"kl_target" json:"kl_target"`
+	KLHorizon   float64 `range:"[0,1e12]" toml:"kl_horizon" json:"kl_horizon"` // responses
+	KLPlacement string  `toml:"kl_placement" json:"kl_placement"`              // "reward" or "loss"
 	// nats of a response at which the run stops; 0 never stops
-	KLLimit float64 `toml:"kl_limit" json:"kl_limit"`
+	KLLimit float64 `range:"[0,1e9]" toml:"kl_limit" json:"kl_limit"`
 	// mean tokens of a response below which it warns
-	MinLength float64 `toml:"min_length" json:"min_length"`
+	MinLength float64 `range:"[0,1e7]" toml:"min_length" json:"min_length"`
 
 	// the reward: "none", "scale" or "standard"
 	Normalize  string  `toml:"normalize" json:"normalize"`
-	RewardClip float64 `toml:"reward_clip" json:"reward_clip"` // ±; 0 is none
+	RewardClip float64 `range:"[0,1e9]" toml:"reward_clip" json:"reward_clip"` // ±; 0 is none
 	// taken off the reward of a response of max_tokens, in proportion off a shorter one
-	LengthCost float64 `toml:"length_cost" json:"length_cost"`
+	LengthCost float64 `range:"[0,1e9]" toml:"length_cost" json:"length_cost"`
 	// times the share of repeated trigrams
-	RepetitionCost float64 `toml:"repetition_cost" json:"repetition_cost"`
+	RepetitionCost float64 `range:"[0,1e9]" toml:"repetition_cost" json:"repetition_cost"`
 	// of a response that was cut
-	MissingEOSPenalty float64 `toml:"missing_eos_penalty" json:"missing_eos_penalty"`
+	MissingEOSPenalty float64 `range:"[0,1e9]" toml:"missing_eos_penalty" json:"missing_eos_penalty"`
 	// tokens before overlong_max_length in which the overlong penalty grows; 0 is no penalty
-	OverlongCache int `toml:"overlong_cache" json:"overlong_cache"`
+	OverlongCache int `range:"[0,1e7]" toml:"overlong_cache" json:"overlong_cache"`
 	// tokens of a response at which the overlong penalty is full; 0 is max_tokens
-	OverlongMaxLength int `toml:"overlong_max_length" json:"overlong_max_length"`
+	OverlongMaxLength int `range:"[0,1e7]" toml:"overlong_max_length" json:"overlong_max_length"`
 	// taken off the reward of a response of overlong_max_length tokens
-	OverlongPenalty float64 `toml:"overlong_penalty" json:"overlong_penalty"`
+	OverlongPenalty float64 `range:"[0,1e9]" toml:"overlong_penalty" json:"overlong_penalty"`
 	WhitenRewards   bool    `toml:"whiten_rewards" json:"whiten_rewards"` // PPO's, by token
 
 	// discount of a reward per token, 0 to 1; 1 is none
-	Gamma float64 `toml:"gamma" json:"gamma"`
+	Gamma float64 `range:"[0,1]" toml:"gamma" json:"gamma"`
 	// λ of generalized advantage estimation, 0 to 1; 1 uses whole returns
-	Lambda float64 `toml:"lambda" json:"lambda"`
+	Lambda float64 `range:"[0,1]" toml:"lambda" json:"lambda"`
 	// bounds the ratio of new to old token probability to 1 ± this, between 0 and 1
-	Clip float64 `toml:"clip" json:"clip"`
+	Clip float64 `range:"(0,1)" toml:"clip" json:"clip"`
 	// shift and scale the advantages of a step to mean 0 and deviation 1
 	WhitenAdvantages bool `toml:"whiten_advantages" json:"whiten_advantages"`
 	// GRPO divides by the deviation of a prompt's rewards
@@ -92,18 +95,18 @@ type RLHF struct {
 	Value string `toml:"value" json:"value"`
 	// the model that a separate value starts from; "" is model.path
 	Critic    string  `toml:"critic" json:"critic"`
-	CriticLR  float64 `toml:"critic_lr" json:"critic_lr"`   // of a separate value
-	ValueClip float64 `toml:"value_clip" json:"value_clip"` // 0 is none
+	CriticLR  float64 `range:"(0,1e30]" toml:"critic_lr" json:"critic_lr"`  // of a separate value
+	ValueClip float64 `range:"[0,1e9]" toml:"value_clip" json:"value_clip"` // 0 is none
 	// weight of the value loss beside the policy loss
-	ValueCoef float64 `toml:"value_coef" json:"value_coef"`
+	ValueCoef float64 `range:"[0,1e9]" toml:"value_coef" json:"value_coef"`
 
 	// steps after which the policy is kept as a model of its own; 0 is none
-	SaveEvery int `toml:"save_every" json:"save_every"`
+	SaveEvery int `range:"[0,1e9]" toml:"save_every" json:"save_every"`
 	// steps between evaluations on the held-out prompts, data.valid or else a part of data.train;
 	// the best policy is kept; 0 is none
-	EvalEvery int `toml:"eval_every" json:"eval_every"`
+	EvalEvery int `range:"[0,1e9]" toml:"eval_every" json:"eval_every"`
 	// responses to a held-out prompt, sampled as in training; 0 is one greedy response
-	EvalGenerations int `toml:"eval_generations" json:"eval_generations"`
+	EvalGenerations int `range:"[0,1e5]" toml:"eval_generations" json:"eval_generations"`
 	// the model of the run is the policy of the best evaluation, not the last one
 	LoadBest bool `toml:"load_best_model_at_end" json:"load_best_model_at_end"`
 }
@@ -178,6 +181,9 @@ func (r *Recipe) ForRLHF() error {
 		switch {
 		case slices.ContainsFunc(notForRLHF, has):
 			return fmt.Errorf("recipe: %s has no effect on haf rlhf: leave it out", key)
+		case has("rlhf.critic") && r.RLHF.Value != rlhf.ValueSeparate:
+			return fmt.Errorf("recipe: %s has no effect where rlhf.value is %q: set rlhf.value=%s, "+
+				"or leave it out", key, r.RLHF.Value, rlhf.ValueSeparate)
 		case has("data.valid") && r.RLHF.EvalEvery == 0:
 			return fmt.Errorf("recipe: %s has no effect on haf rlhf without evaluations: "+
 				"set rlhf.eval_every, or leave it out", key)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"haf/internal/interval"
+
 	"haf/internal/shared"
 )
 
@@ -141,7 +143,7 @@ func flagRow(f *kong.Flag) string {
 
 // flagValue says what a flag takes, with its range.
 func flagValue(f *kong.Flag) string {
-	if in, err := parseInterval(f.Tag.Get("range")); err == nil {
+	if in, err := interval.Parse(f.Tag.Get("range")); err == nil {
 		return flagType(f) + ", " + in.String()
 	}
 	return flagType(f)

@@ -3,9 +3,7 @@ package main
 import (
 	"encoding"
 	"fmt"
-	"math"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"haf/backend"
 	"haf/internal/bench"
+	"haf/internal/interval"
 	"haf/pref"
 	"haf/remote"
 	"haf/reward"
@@ -106,7 +105,7 @@ func checkRange(f *kong.Flag) error {
 	if text == "" {
 		return nil
 	}
-	in, err := parseInterval(text)
+	in, err := interval.Parse(text)
 	if err != nil {
 		return err
 	}
@@ -118,7 +117,7 @@ func checkRange(f *kong.Flag) error {
 		}
 	}
 	for _, v := range values {
-		if !in.contains(number(v)) {
+		if !in.Contains(number(v)) {
 			return fmt.Errorf("it is %v, want %s", v.Interface(), in)
 		}
 	}
@@ -146,44 +145,4 @@ func number(v reflect.Value) float64 {
 		return v.Float()
 	}
 	return float64(v.Int())
-}
-
-// interval is a range of numbers, whose ends are part of it or not.
-type interval struct {
-	low, high         float64
-	openLow, openHigh bool
-}
-
-func parseInterval(text string) (interval, error) {
-	low, high, ok := strings.Cut(strings.Trim(text, "[]()"), ",")
-	in := interval{openLow: strings.HasPrefix(text, "("), openHigh: strings.HasSuffix(text, ")")}
-	var errs [2]error
-	in.low, errs[0] = strconv.ParseFloat(low, 64)
-	in.high, errs[1] = strconv.ParseFloat(high, 64)
-	if !ok || errs[0] != nil || errs[1] != nil || !(in.low < in.high) {
-		return in, fmt.Errorf("the range %q is no interval, such as [0,1] or (0,inf)", text)
-	}
-	return in, nil
-}
-
-func (in interval) contains(x float64) bool {
-	above := x > in.low || x == in.low && !in.openLow
-	below := x < in.high || x == in.high && !in.openHigh
-	return above && below && !math.IsInf(x, 0)
-}
-
-// String says what the interval contains.
-func (in interval) String() string {
-	unlimited := math.IsInf(in.high, 1)
-	switch {
-	case unlimited && in.openLow:
-		return fmt.Sprintf("more than %g", in.low)
-	case unlimited:
-		return fmt.Sprintf("%g or more", in.low)
-	case in.openLow:
-		return fmt.Sprintf("more than %g and up to %g", in.low, in.high)
-	case in.openHigh:
-		return fmt.Sprintf("from %g to below %g", in.low, in.high)
-	}
-	return fmt.Sprintf("from %g to %g", in.low, in.high)
 }

@@ -81,7 +81,8 @@ func TestHostileFlags(t *testing.T) {
 				code, want = exitFailed, "nonsense"
 			}
 			for _, bad := range badValues(f) {
-				h.refuses(hostileCase{"flag", append(slices.Clone(args), "-"+f.Name+bad), code, want})
+				args := append(slices.Clone(args), "-"+f.Name+bad)
+				h.refuses(hostileCase{"flag", args, code, want})
 			}
 			misspelt := "-" + f.Name + "x"
 			h.refuses(hostileCase{"misspelt", []string{verb.Name, misspelt}, exitUsage,

@@ -175,6 +175,9 @@ func (h *hostile) untouched(bad func(format string, args ...any)) {
 		case now[path]:
 		case "":
 			bad("left %s", path)
+			if err := os.RemoveAll(path); err != nil {
+				h.t.Fatal(err)
+			}
 		default:
 			bad("changed %s", path)
 		}
@@ -184,5 +187,14 @@ func (h *hostile) untouched(bad func(format string, args ...any)) {
 			bad("removed %s", path)
 		}
 	}
-	h.before = now
+	h.settle()
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

@@ -1,0 +1,66 @@
+// Package interval reads the ranges that flags and keys of recipes have in their struct tags, and
+// says them in words.
+package interval
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// An Interval is a range of numbers, whose ends are part of it or not.
+type Interval struct {
+	low, high         float64
+	openLow, openHigh bool
+}
+
+// Parse reads an interval in the notation of mathematics: [0,1], (0,1), [1,inf).
+func Parse(text string) (Interval, error) {
+	low, high, ok := strings.Cut(strings.Trim(text, "[]()"), ",")
+	in := Interval{openLow: strings.HasPrefix(text, "("), openHigh: strings.HasSuffix(text, ")")}
+	var errs [2]error
+	in.low, errs[0] = strconv.ParseFloat(low, 64)
+	in.high, errs[1] = strconv.ParseFloat(high, 64)
+	if !ok || errs[0] != nil || errs[1] != nil || !(in.low < in.high) {
+		return in, fmt.Errorf("the range %q is no interval, such as [0,1] or (0,inf)", text)
+	}
+	return in, nil
+}
+
+// Contains reports whether a number is in the interval. One that is not finite never is.
+func (in Interval) Contains(x float64) bool {
+	above := x > in.low || x == in.low && !in.openLow
+	below := x < in.high || x == in.high && !in.openHigh
+	return above && below && !math.IsInf(x, 0)
+}
+
+// String says what the interval contains.
+func (in Interval) String() string {
+	low, high := in.ends()
+	unlimited := math.IsInf(in.high, 1)
+	switch {
+	case unlimited && in.openLow:
+		return "more than " + low
+	case unlimited:
+		return low + " or more"
+	case in.openLow && in.openHigh:
+		return "more than " + low + " and less than " + high
+	case in.openLow:
+		return "more than " + low + " and up to " + high
+	case in.openHigh:
+		return "from " + low + " to below " + high
+	}
+	return "from " + low + " to " + high
+}
+
+// ends are the ends as people write them: 1000000, but 1e+30.
+func (in Interval) ends() (low, high string) {
+	write := func(x float64) string {
+		if math.Abs(x) <= 1e12 {
+			return strconv.FormatFloat(x, 'f', -1, 64)
+		}
+		return strconv.FormatFloat(x, 'g', -1, 64)
+	}
+	return write(in.low), write(in.high)
+}
