@@ -34,6 +34,7 @@
 //   - rlhf: a policy against rewards: PPO, RLOO, GRPO.
 //   - hub: models and data of the Hugging Face hub.
 //   - recipe: the typed description of a run.
+//   - recipes: the recipes and grids that come with haf.
 //   - launch: takes a recipe to a finished run.
 //   - eval: rewards as numbers with intervals, and benchmark suites.
 //   - report: pages of runs and results.

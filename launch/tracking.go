@@ -19,6 +19,9 @@ func mlflowURI(t recipe.Tracking) string {
 	return cmp.Or(t.MLflowURI, os.Getenv("MLFLOW_TRACKING_URI"))
 }
 
+// CheckTracker returns an error unless the URI is that of an MLflow server.
+func CheckTracker(uri string) error { return tracking.CheckURI(uri) }
+
 // reachTrackers returns an error if a tracker of a new run is not there, before the run has a
 // folder.
 func reachTrackers(t recipe.Tracking) error {
@@ -66,7 +69,7 @@ func follow(env Env, s *run.Session, m *recipe.Manifest) (finish func(error), er
 			status = tracking.Failed
 		}
 		if err := tracker.Finish(status); err != nil {
-			env.Progress.Logf("%v; send them with: haf track %s", err, s.Dir)
+			env.Progress.Logf("warning: %v; send them with: haf track %s", err, s.Dir)
 		}
 	}, nil
 }

@@ -6,13 +6,13 @@ package paper
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"haf/recipe"
+	"haf/recipes"
 	"haf/reward"
 )
 
@@ -114,12 +114,12 @@ const (
 	Heads = "heads" // the rewards of one training: score, implicit, both combined
 )
 
-// Load reads a grid.
+// Load reads a grid from a file, or the built-in one of that name.
 func Load(path string) (*Grid, error) {
-	data, err := os.ReadFile(path)
+	data, err := recipes.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf(
-			"paper: %w: give the path of a grid; recipes/paper-tiny.toml is the shortest", err)
+		return nil, fmt.Errorf("paper: %w: give the path of a grid, or a name that haf recipes lists; "+
+			"paper-tiny is the shortest", err)
 	}
 	return Parse(path, data)
 }

@@ -29,7 +29,7 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 	absolute.Model.Date = model.Meta.Template.Date // the run's, whenever it is resumed
 	m := &Manifest{run.Manifest[*Recipe]{
 		Format: run.ManifestFormat, Created: time.Now().UTC().Truncate(time.Second),
-		Recipe: absolute, Hub: r.sources, Origin: map[string]string{}, Versions: versions(),
+		Recipe: absolute, Hub: r.sources, Origin: map[string]string{}, Versions: Versions(),
 		Device: model.Device().Describe(), Base: model.Meta.Base, BaseHash: model.Meta.BaseHash,
 		Encoder: model.Encoder.Hash(), Report: report,
 	}}
@@ -119,8 +119,8 @@ func (m *Manifest) fingerprint() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// versions lists what the program was built of.
-func versions() map[string]string {
+// Versions lists what the program was built of.
+func Versions() map[string]string {
 	out := map[string]string{"go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

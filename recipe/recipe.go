@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +19,7 @@ import (
 	"haf/lm"
 	"haf/optim"
 	"haf/pref"
+	"haf/recipes"
 	"haf/reward"
 	"haf/rlhf"
 	"haf/run"
@@ -217,16 +217,16 @@ func Default() *Recipe {
 	}
 }
 
-// Load reads a recipe: defaults, then the file (if path is not empty), then overrides of the form
-// "train.lr=1e-5". An unknown key is an error with its line.
+// Load reads a recipe: defaults, then the file or the built-in recipe of that name, if path is not
+// empty, then overrides of the form "train.lr=1e-5". An unknown key is an error with its line.
 func Load(path string, sets []string) (*Recipe, error) {
 	if path == "" {
 		return Parse("", nil, sets)
 	}
-	data, err := os.ReadFile(path)
+	data, err := recipes.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("recipe: %w: give the path of a TOML file; those in recipes/ are to "+
-			"start from", err)
+		return nil, fmt.Errorf("recipe: %w: give the path of a TOML file, or a name that haf recipes "+
+			"lists", err)
 	}
 	return Parse(path, data, sets)
 }

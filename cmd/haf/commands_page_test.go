@@ -42,6 +42,7 @@ func TestCommandsPage(t *testing.T) {
 // once.
 func commandsPage(root *kong.Node) string {
 	verbs := map[string][]string{} // by row of a flag
+	root.Children = slices.DeleteFunc(root.Children, func(verb *kong.Node) bool { return verb.Hidden })
 	for _, verb := range root.Children {
 		for _, f := range verb.Flags {
 			verbs[flagRow(f)] = append(verbs[flagRow(f)], verb.Name)
@@ -65,8 +66,8 @@ that may be repeated is marked "repeatable". The meaning of exit codes: [exit co
 	b.WriteString("\n## Flags of every verb\n\n")
 	writeFlags(&b, root.Flags)
 	for _, verb := range root.Children {
-		fmt.Fprintf(&b, "\n## haf %s\n\n%s\n\n```text\nhaf %s\n```\n", verb.Name, verb.Help,
-			verb.Summary())
+		fmt.Fprintf(&b, "\n## haf %s\n\n%s\n\n```text\nhaf %s\n```\n\n```sh\n%s\n```\n", verb.Name,
+			verb.Help, verb.Summary(), examples[verb.Name])
 		if len(verb.Positional) > 0 {
 			b.WriteString("\n| argument | what |\n|---|---|\n")
 			for _, p := range verb.Positional {

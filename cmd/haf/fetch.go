@@ -14,7 +14,7 @@ func (a *app) hub() (*hub.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	progress.Fetches(c, a.stderr)
+	progress.Fetches(c, a.stderr, a.p.Quiet)
 	return c, nil
 }
 

@@ -42,6 +42,7 @@ var (
 type cli struct {
 	Device string `help:"Where to run: auto, cpu, cuda, go, or the path of a PJRT plug-in." default:"auto" env:"HAF_DEVICE"`
 	JSON   bool   `name:"json" help:"Results as JSON on standard output."`
+	Quiet  bool   `help:"Only results, warnings and errors: no progress and no account of what is read."`
 
 	Demo    demoCmd    `cmd:"" help:"All of it on a built-in model and data set, without downloads."`
 	Setup   setupCmd   `cmd:"" help:"Find or install the XLA plug-in, check it, and say what was found."`
@@ -65,6 +66,11 @@ type cli struct {
 	Relabel  relabelCmd  `cmd:"" help:"Label pairs anew, build pairs from samples, or have those labelled on which the heads disagree."`
 	RLHF     rlhfCmd     `cmd:"" name:"rlhf" help:"Optimize a policy against a reward model by PPO, RLOO or GRPO."`
 	Export   exportCmd   `cmd:"" help:"Write the policy head as a causal language model."`
+
+	Recipes    recipesCmd    `cmd:"" help:"List the recipes that come with haf, or print one."`
+	Version    versionCmd    `cmd:"" help:"What was built, the plug-ins that are installed, and the device."`
+	Completion completionCmd `cmd:"" help:"Print a script that completes haf's command line in a shell."`
+	Complete   completeCmd   `cmd:"" name:"__complete" hidden:""`
 
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong with a run, a model or preference data."`
 	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
@@ -140,6 +146,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	p := progress.New(stderr)
+	p.Quiet = c.Quiet
 	err = command.Run(&app{
 		ctx: ctx, stdout: stdout, stderr: stderr, p: p, deviceName: c.Device, json: c.JSON,
 	})
@@ -183,7 +190,7 @@ func parse(
 	parser, err := kong.New(c, kong.Name("haf"),
 		kong.Description("Reward models by the hybrid objective: trained, evaluated and used."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Help(helpWithExample))
 	if err != nil {
 		return nil, exitUsage, err
 	}

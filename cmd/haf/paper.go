@@ -11,7 +11,7 @@ import (
 )
 
 type paperCmd struct {
-	Recipe  string        `arg:"" help:"Grid of cells: recipes/paper-small.toml and its like."`
+	Recipe  string        `arg:"" help:"Grid of cells: a TOML file, or a name that haf recipes lists."`
 	Out     string        `help:"Folder of the cells and the page. Default: runs/ and the grid's name."`
 	Plan    bool          `help:"List the cells with an estimate of time and memory; fetch and train nothing; exit code 3 where it does not fit."`
 	Results string        `help:"Folder of results.jsonl and of the page, README.md. Default: page/ under -out."`

@@ -6,7 +6,7 @@ import (
 )
 
 type rlhfCmd struct {
-	Recipe string   `arg:"" optional:"" help:"TOML file with a table rlhf; without one everything comes from -set."`
+	Recipe string   `arg:"" optional:"" help:"TOML file with a table rlhf, or a name that haf recipes lists; without one everything comes from -set."`
 	Out    string   `help:"Run folder. Default: runs/ and the recipe's name."`
 	Set    []string `help:"Override a key of the recipe: rlhf.algorithm=grpo." sep:"none"`
 	Resume string   `help:"Resume the run in this folder."`

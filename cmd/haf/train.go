@@ -8,7 +8,7 @@ import (
 )
 
 type trainCmd struct {
-	Recipe string   `arg:"" optional:"" help:"TOML file; without one everything comes from -set."`
+	Recipe string   `arg:"" optional:"" help:"TOML file, or a name that haf recipes lists; without one everything comes from -set."`
 	Out    string   `help:"Run folder. Default: runs/ and the recipe's name."`
 	Set    []string `help:"Override a key of the recipe: train.lr=1e-5." sep:"none"`
 	Resume string   `help:"Resume the run in this folder."`

@@ -20,7 +20,10 @@ import (
 
 // A Printer shows one phase of work at a time. It is not safe for concurrent use.
 type Printer struct {
+	Quiet bool // prints no phases, and of the lines only warnings
+
 	w        io.Writer
+	memory   func() int64 // bytes of this process, 0: not known
 	terminal bool
 	bar      *progressbar.ProgressBar
 
@@ -41,16 +44,20 @@ const barWidth = 12
 // New returns a Printer on w, which shows bars if w is a terminal.
 func New(w io.Writer) *Printer {
 	f, ok := w.(*os.File)
-	return &Printer{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	return &Printer{w: w, memory: residentMemory, terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
-// Logf prints a line.
+// Logf prints a line. A line that begins with "warning" or "haf:" is a warning.
 func (p *Printer) Logf(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if p.Quiet && !strings.HasPrefix(line, "warning") && !strings.HasPrefix(line, "haf:") {
+		return
+	}
 	if p.bar != nil {
 		// The bar is drawn again below the line. A terminal that refuses is no reason to stop.
 		_ = p.bar.Clear()
 	}
-	fmt.Fprintf(p.w, format+"\n", args...)
+	fmt.Fprintln(p.w, line)
 }
 
 // StartPhase begins a phase of total steps.
@@ -60,7 +67,7 @@ func (p *Printer) begin(phase string, total int, bytes bool) {
 	now := time.Now()
 	p.phase, p.total, p.bytes = phase, total, bytes
 	p.began, p.last, p.started = now, now, false
-	if !p.terminal {
+	if !p.terminal || p.Quiet {
 		return
 	}
 	options := []progressbar.Option{
@@ -83,12 +90,15 @@ func (p *Printer) begin(phase string, total int, bytes bool) {
 
 // Update reports how much of the phase is done.
 func (p *Printer) Update(done int, detail string) {
+	if p.Quiet {
+		return
+	}
 	if !p.started {
 		p.started, p.start = true, done
 	}
 	if p.bar != nil {
 		if detail != "" {
-			p.bar.Describe(p.fit(p.phase + ": " + detail))
+			p.bar.Describe(p.fit(p.phase + ": " + p.withMemory(detail)))
 		}
 		_ = p.bar.Set(done) // beyond the total is no reason to stop
 		return
@@ -110,13 +120,34 @@ func (p *Printer) line(done int, detail string, now time.Time) string {
 			hub.Bytes(int64(p.total)), hub.Bytes(int64(perSecond)))
 	}
 	if detail != "" {
-		line += ": " + detail
+		line += ": " + p.withMemory(detail)
 	}
 	if left := p.total - done; left > 0 {
 		rest := time.Duration(float64(left) / perSecond * float64(time.Second))
 		line += fmt.Sprintf(", %s left", rest.Round(time.Second))
 	}
 	return line
+}
+
+// withMemory adds the memory of this process to what is said of a phase. It leaves out a GPU's.
+func (p *Printer) withMemory(detail string) string {
+	if bytes := p.memory(); bytes > 0 {
+		return detail + ", " + hub.Bytes(bytes)
+	}
+	return detail
+}
+
+// residentMemory is the memory that this process holds, in bytes, 0 where the system does not tell.
+func residentMemory() int64 {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
 }
 
 // fit shortens a description so that the bar behind it, with count, rate and time left, stays on
@@ -152,10 +183,11 @@ func (p *Printer) EndPhase() {
 // Passes returns a function that shows passes over data: see [run.Passes].
 func (p *Printer) Passes() func(pass string, done, total int) { return run.Passes(p) }
 
-// Fetches has the client's downloads and notes shown on w.
-func Fetches(client *hub.Client, w io.Writer) {
+// Fetches has the client's downloads and notes shown on w, if quiet only the notes.
+func Fetches(client *hub.Client, w io.Writer, quiet bool) {
 	var mu sync.Mutex // files are fetched side by side
 	p := New(w)
+	p.Quiet = quiet
 	running := ""
 	client.Say = func(format string, args ...any) {
 		mu.Lock()

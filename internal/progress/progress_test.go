@@ -29,10 +29,11 @@ func TestFit(t *testing.T) {
 // TestLine compares lines with those of rates worked out by hand.
 func TestLine(t *testing.T) {
 	p := New(&bytes.Buffer{})
+	p.memory = func() int64 { return 2 << 30 }
 	p.StartPhase("training", 100)
 	p.Update(10, "") // a resumed run
 	if got, want := p.line(30, "loss 1", p.began.Add(10*time.Second)),
-		"training 30/100: loss 1, 35s left"; got != want {
+		"training 30/100: loss 1, "+hub.Bytes(2<<30)+", 35s left"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	p.begin("fetching x", 3<<20, true)
@@ -62,12 +63,32 @@ func TestLines(t *testing.T) {
 func TestFetches(t *testing.T) {
 	var out bytes.Buffer
 	c := &hub.Client{}
-	Fetches(c, &out)
+	Fetches(c, &out, false)
 	c.Say("using %s", "a mirror")
 	c.Progress("org/name", 0, 10)
 	c.Progress("org/name", 10, 10)
 	got := out.String()
 	if !strings.HasPrefix(got, "haf: using a mirror\nfetching org/name 10 B/10 B") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestQuiet prints warnings and nothing else.
+func TestQuiet(t *testing.T) {
+	var out bytes.Buffer
+	p := New(&out)
+	p.Quiet = true
+	p.Logf("device: %s", "cpu")
+	p.Logf("warning: %s", "one")
+	p.Logf("haf: %s", "two")
+	p.StartPhase("training", 1)
+	p.last = time.Time{}
+	p.Update(1, "loss 1")
+	p.EndPhase()
+	if got, want := out.String(), "warning: one\nhaf: two\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if residentMemory() < 1<<20 {
+		t.Errorf("this process holds %d bytes", residentMemory())
 	}
 }

@@ -227,7 +227,7 @@ func (m *mlflow) send() {
 		if err := m.flush(); err != nil {
 			pause *= retryFactor
 			if !warned {
-				m.warnf("tracking: mlflow: %v; haf keeps the values and tries again", err)
+				m.warnf("warning: tracking: mlflow: %v; haf keeps the values and tries again", err)
 			}
 			warned = true
 		}

@@ -103,7 +103,7 @@ func open(name string, run Run, warnf func(string, ...any)) (sink, error) {
 func (t *Tracker) Replay(line []byte) {
 	p, seconds, err := read(line)
 	if err != nil {
-		t.warnf("tracking: a line of metrics.jsonl is left out: %v", err)
+		t.warnf("warning: tracking: a line of metrics.jsonl is left out: %v", err)
 		return
 	}
 	t.last = t.last.Add(time.Duration(seconds * float64(time.Second)))
@@ -115,7 +115,7 @@ func (t *Tracker) Replay(line []byte) {
 func (t *Tracker) Record(line []byte) {
 	p, _, err := read(line)
 	if err != nil {
-		t.warnf("tracking: a record is left out: %v", err)
+		t.warnf("warning: tracking: a record is left out: %v", err)
 		return
 	}
 	p.at = t.clock()
@@ -130,7 +130,7 @@ func (t *Tracker) log(p point) {
 		}
 		if err := t.sinks[name].log(p); err != nil {
 			t.broken[name] = true
-			t.warnf("tracking: %s gets nothing more: %v; metrics.jsonl has every record", name, err)
+			t.warnf("warning: tracking: %s gets nothing more: %v; metrics.jsonl has every record", name, err)
 		}
 	}
 }
