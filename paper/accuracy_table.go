@@ -220,21 +220,16 @@ func pText(p float64) string {
 const level = 0.05
 
 // verdict says in words what the comparisons support, a sentence a pair.
-func (g accuracyTable) verdict() ([]string, error) {
-	all, err := g.compare()
-	if err != nil {
-		return nil, err
-	}
-	var out []string
+func verdict(all []compared) (out []string) {
 	for _, c := range all {
 		var better, worse, open []string
 		for i, e := range c.each {
 			what := fmt.Sprintf("%s (%+.1f points [%+.1f, %+.1f])", c.names[i], 100*e.Mean, 100*e.Low,
 				100*e.High)
-			switch {
-			case c.p[i] >= level:
+			switch outcome(e, c.p[i]) {
+			case isOpen:
 				open = append(open, what)
-			case e.Mean > 0:
+			case isBetter:
 				better = append(better, what)
 			default:
 				worse = append(worse, what)
@@ -260,5 +255,5 @@ func (g accuracyTable) verdict() ([]string, error) {
 		}
 		out = append(out, sentence+strings.Join(parts, "; ")+".")
 	}
-	return out, nil
+	return out
 }

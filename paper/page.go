@@ -13,9 +13,11 @@ import (
 func (r *Results) Page(note string) (report.Page, error) {
 	p := r.grid
 	page := report.Page{Title: p.Title}
-	verdict := report.Section{Title: "Verdict"}
+	opening := report.Section{Title: "Verdict"}
 	var tables []report.Section
 	var said report.List
+	var all, first []compared
+	var firstTitle string
 	for _, t := range p.Tables {
 		g, err := r.accuracyTable(t)
 		if err != nil {
@@ -26,10 +28,15 @@ func (r *Results) Page(note string) (report.Page, error) {
 			return page, fmt.Errorf("paper: table %s: %w", t.Name, err)
 		}
 		tables = append(tables, section)
-		sentences, err := g.verdict()
+		differences, err := g.compare()
 		if err != nil {
 			return page, fmt.Errorf("paper: table %s: %w", t.Name, err)
 		}
+		if len(first) == 0 {
+			first, firstTitle = differences, t.Title
+		}
+		all = append(all, differences...)
+		sentences := verdict(differences)
 		for _, s := range sentences {
 			said = append(said, t.Title+". "+s)
 		}
@@ -37,8 +44,11 @@ func (r *Results) Page(note string) (report.Page, error) {
 	if len(said) == 0 {
 		said = report.List{"Nothing can be said yet: no table has two finished rows."}
 	}
-	verdict.Add(report.Text(r.warrant()), said)
-	page.Sections = append(page.Sections, verdict, r.method(note))
+	if len(first) > 0 {
+		opening.Add(report.Lead(headline(firstTitle, first, all)))
+	}
+	opening.Add(report.Text(r.warrant()), said)
+	page.Sections = append(page.Sections, opening, r.method(note))
 	page.Sections = append(page.Sections, tables...)
 	page.Sections = append(page.Sections, r.published(), r.trainings())
 	return page, nil

@@ -280,7 +280,8 @@ func TestRun(t *testing.T) {
 	text := page.Markdown()
 	for _, want := range []string{"Cells that are not finished: 1;", "out of memory",
 		"No test part has any share in training, selection or fitting", "| – | – |",
-		"In distribution. HaF against Baseline: better on a"} {
+		"In distribution. HaF against Baseline: better on a",
+		"**In distribution: HaF is better than Baseline on a (+"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page of an unfinished grid has no %q:\n%s", want, text)
 		}

@@ -23,7 +23,7 @@ type Section struct {
 	Blocks []Block
 }
 
-// A Block is a part of a section: [Text], [List], [Table] or [Figure].
+// A Block is a part of a section: [Text], [Lead], [List], [Table] or [Figure].
 type Block interface {
 	markdown(b *strings.Builder)
 	html(b *strings.Builder)
@@ -31,6 +31,9 @@ type Block interface {
 
 // Text is a paragraph of plain text.
 type Text string
+
+// Lead is a paragraph that a reader sees first.
+type Lead string
 
 // List is a list of plain texts.
 type List []string
@@ -117,20 +120,30 @@ func (p Page) Markdown() string {
 	return b.String()
 }
 
-// style is the page's; it has no other part from outside.
-const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}caption{text-align:left;padding:.3rem 0;color:#555}
-th,td{border-bottom:1px solid #ddd;padding:.25rem .7rem;text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}
-figure{margin:1rem 0}figcaption{color:#555}svg{max-width:100%;height:auto}`
+// style is the page's; it has no other part from outside. A dark screen has light text; paper has
+// dark text always.
+const style = `:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;
+color:#222;background:#fff}
+h2{margin-top:2.2rem}h2+p{max-width:46rem}
+table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
+caption{text-align:left;padding:.3rem 0}caption,figcaption{color:#595959}
+th,td{border-bottom:1px solid #ddd;padding:.25rem .7rem;text-align:right;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}
+figure{margin:1rem 0}svg{max-width:100%;height:auto}
+.lead{font-size:1.2rem;max-width:46rem}
+@media screen and (prefers-color-scheme:dark){body{color:#e4e4e4;background:#161616}
+caption,figcaption{color:#adadad}th,td{border-color:#454545}}
+@media print{body{margin:0;max-width:none;font-size:10pt}h2{break-after:avoid}
+figure,tr{break-inside:avoid}table{overflow:visible}th,td{white-space:normal}}`
 
 // HTML returns the page as one document with its figures in it.
 func (p Page) HTML() string {
 	var b strings.Builder
 	title := html.EscapeString(p.Title)
 	fmt.Fprintf(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta "+
-		"name=\"viewport\" "+
-		"content=\"width=device-width\">\n<title>%s</title>\n<style>%s</style>\n<h1>%s</h1>\n", title,
-		style, title)
+		"name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>%s</title>\n"+
+		"<style>%s</style>\n<h1>%s</h1>\n", title, style, title)
 	for _, s := range p.Sections {
 		fmt.Fprintf(&b, "<h2>%s</h2>\n", html.EscapeString(s.Title))
 		for _, block := range s.Blocks {
@@ -144,6 +157,11 @@ func (p Page) HTML() string {
 func (t Text) markdown(b *strings.Builder) { b.WriteString(escape(string(t)) + "\n") }
 func (t Text) html(b *strings.Builder) {
 	fmt.Fprintf(b, "<p>%s</p>\n", html.EscapeString(string(t)))
+}
+
+func (l Lead) markdown(b *strings.Builder) { b.WriteString("**" + escape(string(l)) + "**\n") }
+func (l Lead) html(b *strings.Builder) {
+	fmt.Fprintf(b, "<p class=\"lead\">%s</p>\n", html.EscapeString(string(l)))
 }
 
 func (l List) markdown(b *strings.Builder) {

@@ -1,16 +1,10 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
-	"image/color"
 	"math"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // A Series is one line of a plot. Low and High, where they are given, are the ends of each point's
@@ -21,71 +15,12 @@ type Series struct {
 	Low, High []float64
 }
 
-// A Plot is drawn by [Plot.Draw]. Where Names are given the x axis has these names, of x = 0, 1, …
+// A Plot is drawn by [Plot.Draw]. X and Y label the axes, with units. Where Names are given the x
+// axis has these names, of x = 0, 1, …
 type Plot struct {
 	Title, X, Y string
 	Names       []string
 	Series      []Series
-}
-
-// Size of a drawing.
-const (
-	plotWidth  = 16 * vg.Centimeter
-	plotHeight = 9 * vg.Centimeter
-)
-
-// palette is of colours that remain apart for most eyes (Okabe and Ito 2008).
-var palette = []color.Color{
-	color.RGBA{0, 114, 178, 255}, color.RGBA{213, 94, 0, 255}, color.RGBA{0, 158, 115, 255},
-	color.RGBA{204, 121, 167, 255},
-	color.RGBA{230, 159, 0, 255}, color.RGBA{86, 180, 233, 255}, color.RGBA{0, 0, 0, 255},
-}
-
-// Draw returns the plot as SVG. A point that is no finite number is left out.
-func (p Plot) Draw() ([]byte, error) {
-	drawing := plot.New()
-	drawing.Title.Text, drawing.X.Label.Text, drawing.Y.Label.Text = p.Title, p.X, p.Y
-	drawing.Legend.Top = true
-	drawing.Add(plotter.NewGrid())
-	for i, s := range p.Series {
-		if len(s.X) != len(s.Y) || s.Low != nil && (len(s.Low) != len(s.Y) || len(s.High) != len(s.Y)) {
-			return nil, fmt.Errorf("report: plot %q: series %q has %d and %d values", p.Title, s.Name,
-				len(s.X), len(s.Y))
-		}
-		points := s.points()
-		if points.Len() == 0 {
-			continue
-		}
-		line, dots, err := plotter.NewLinePoints(points)
-		if err != nil {
-			return nil, fmt.Errorf("report: plot %q: %w", p.Title, err)
-		}
-		line.Color, dots.Color, dots.Radius, dots.Shape = palette[i%len(palette)],
-			palette[i%len(palette)], vg.Points(2), draw.CircleGlyph{}
-		if points.Len() > 60 {
-			dots.Radius = 0
-		}
-		drawing.Add(line, dots)
-		if s.Low != nil {
-			bars, err := plotter.NewYErrorBars(points)
-			if err != nil {
-				return nil, fmt.Errorf("report: plot %q: %w", p.Title, err)
-			}
-			bars.Color = line.Color
-			drawing.Add(bars)
-		}
-		drawing.Legend.Add(s.Name, line)
-	}
-	if len(p.Names) > 0 {
-		drawing.NominalX(p.Names...)
-	}
-	canvas := vgsvg.New(plotWidth, plotHeight)
-	drawing.Draw(draw.New(canvas))
-	var out bytes.Buffer
-	if _, err := canvas.WriteTo(&out); err != nil {
-		return nil, fmt.Errorf("report: plot %q: %w", p.Title, err)
-	}
-	return out.Bytes(), nil
 }
 
 // Figure draws the plot as a figure.
@@ -94,22 +29,113 @@ func (p Plot) Figure(name, caption string) (Figure, error) {
 	return Figure{Name: name, Caption: caption, SVG: svg}, err
 }
 
-// errorPoints are points with the distances to both ends of their intervals.
-type errorPoints struct {
-	plotter.XYs
-	plotter.YErrors
+// maxPoints bounds the points that are drawn of a series: longer ones become means of neighbours.
+const maxPoints = 400
+
+// A line is a series as it is drawn: finite points in their order.
+type line struct {
+	name   string
+	style  int // index of colour and dashes
+	points []point
+	banded bool
 }
 
-func (s Series) points() errorPoints {
-	var e errorPoints
-	for i := range s.Y {
-		if math.IsNaN(s.Y[i]-s.Y[i]) || math.IsNaN(s.X[i]-s.X[i]) { // also infinite
-			continue
+type point struct{ x, y, low, high float64 }
+
+// lines are the series with finite points. A series of two lengths is refused.
+func (p Plot) lines() (out []line, err error) {
+	for i, s := range p.Series {
+		if len(s.X) != len(s.Y) || s.Low != nil && (len(s.Low) != len(s.Y) || len(s.High) != len(s.Y)) {
+			return nil, fmt.Errorf("report: plot %q: series %q has %d and %d values", p.Title, s.Name,
+				len(s.X), len(s.Y))
 		}
-		e.XYs = append(e.XYs, plotter.XY{X: s.X[i], Y: s.Y[i]})
-		if s.Low != nil {
-			e.YErrors = append(e.YErrors, struct{ Low, High float64 }{s.Y[i] - s.Low[i], s.High[i] - s.Y[i]})
+		if l := s.line(i); len(l.points) > 0 {
+			out = append(out, l)
 		}
 	}
-	return e
+	return out, nil
+}
+
+func (s Series) line(style int) line {
+	l := line{name: s.Name, style: style, banded: s.Low != nil}
+	for i := range s.Y {
+		at := point{s.X[i], s.Y[i], s.Y[i], s.Y[i]}
+		if l.banded {
+			at.low, at.high = s.Low[i], s.High[i]
+		}
+		if finite(at.x) && finite(at.y) && finite(at.low) && finite(at.high) {
+			l.points = append(l.points, at)
+		}
+	}
+	l.points = thinned(l.points)
+	return l
+}
+
+func finite(x float64) bool { return !math.IsNaN(x - x) }
+
+// thinned returns at most maxPoints points, each the mean of as many neighbours.
+func thinned(all []point) []point {
+	n := len(all)
+	if n <= maxPoints {
+		return all
+	}
+	out := make([]point, maxPoints)
+	for k := range out {
+		from, to := k*n/maxPoints, (k+1)*n/maxPoints
+		for _, p := range all[from:to] {
+			weight := 1 / float64(to-from)
+			out[k].x, out[k].y = out[k].x+p.x*weight, out[k].y+p.y*weight
+			out[k].low, out[k].high = out[k].low+p.low*weight, out[k].high+p.high*weight
+		}
+	}
+	return out
+}
+
+// An axis maps values to places of the drawing.
+type axis struct {
+	low, high float64 // of the values
+	from, to  float64 // of the drawing
+	ticks     []tick
+}
+
+type tick struct {
+	at    float64
+	label string
+}
+
+func (a axis) place(x float64) float64 {
+	return a.from + (x-a.low)/(a.high-a.low)*(a.to-a.from)
+}
+
+// newAxis spans the values, with a margin that is a share of their range.
+func newAxis(low, high, margin, from, to float64) axis {
+	if !(low <= high) { // no values
+		low, high = 0, 1
+	}
+	if span := high - low; span > 0 {
+		low, high = low-margin*span, high+margin*span
+	} else {
+		more := max(math.Abs(low)*0.1, 0.5)
+		low, high = low-more, high+more
+	}
+	a := axis{low: low, high: high, from: from, to: to}
+	for _, t := range (plot.DefaultTicks{}).Ticks(low, high) {
+		if t.Label != "" {
+			a.ticks = append(a.ticks, tick{t.Value, t.Label})
+		}
+	}
+	return a
+}
+
+// bounds of all lines, with the ends of their intervals.
+func bounds(lines []line) (low, high point) {
+	low = point{x: math.Inf(1), y: math.Inf(1)}
+	high = point{x: math.Inf(-1), y: math.Inf(-1)}
+	for _, l := range lines {
+		for _, p := range l.points {
+			low.x, high.x = min(low.x, p.x), max(high.x, p.x)
+			low.y, high.y = min(low.y, p.y, p.low), max(high.y, p.y, p.high)
+		}
+	}
+	return low, high
 }

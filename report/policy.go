@@ -20,8 +20,8 @@ func optimizations(runs []*Run) (Section, error) {
 		"entropy at last", "tokens of a response", "EOS rate", "best held-out reward", "state",
 	}}
 	reward := Plot{Title: "Reward of the policy's responses", X: "step", Y: "reward"}
-	kl := Plot{Title: "KL from the reference", X: "step", Y: "nats a response"}
-	paid := Plot{Title: "Reward against KL", X: "nats a response", Y: "reward"}
+	kl := Plot{Title: "KL from the reference", X: "step", Y: "KL, nats a response"}
+	paid := Plot{Title: "Reward against KL", X: "KL, nats a response", Y: "reward"}
 	for _, r := range runs {
 		t.Rows = append(t.Rows, policyRow(r))
 		var at, got, cost []float64

@@ -12,13 +12,14 @@ import (
 	"haf/run"
 )
 
-// A Run is what a run folder says of a training: its manifest, its records and, where there is one,
-// its eval.json.
+// A Run is what a run folder says of a training: its manifest, its records and, where they were
+// kept, its eval.json and pairs.jsonl.
 type Run struct {
 	Name     string // of the folder
 	Manifest *run.Manifest[map[string]map[string]any]
 	run.Records
 	Eval     *Evaluation // nil: none was kept
+	Pairs    *Pairs      // nil: none were kept
 	Finished bool        // the folder has a model
 }
 
@@ -43,6 +44,9 @@ func ReadRun(dir string) (*Run, error) {
 		return nil, err
 	}
 	if r.Records, err = run.ReadRecords(dir, r.Manifest.Verb); err != nil {
+		return nil, err
+	}
+	if r.Pairs, err = readPairs(filepath.Join(dir, pairsName)); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, evalName)

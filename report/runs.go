@@ -18,6 +18,11 @@ func Runs(runs []*Run) (Page, error) {
 	if len(runs) == 1 {
 		page.Title = "Run " + runs[0].Name
 	}
+	first, err := verdict(runs)
+	if err != nil {
+		return page, err
+	}
+	page.Sections = append(page.Sections, first)
 	var trained, policies []*Run
 	for _, r := range runs {
 		if r.optimizes() {
@@ -108,8 +113,9 @@ func evaluations(runs []*Run) Section {
 		}
 	}
 	if len(t.Rows) > 0 {
-		s.Add(t, Text("Intervals resample prompts. Whether two models differ is a paired question, "+
-			"which these intervals do not answer: haf eval A B -data FILE does."))
+		s.Add(accuracies(runs)...)
+		s.Add(t, Text("Intervals resample prompts. Whether two rewards differ is a paired question, "+
+			"which these intervals do not answer: see the verdict."))
 	}
 	if len(length.Rows) > 0 {
 		s.Add(Text("How much of this is length? The accuracy of always choosing the longer "+
@@ -117,10 +123,30 @@ func evaluations(runs []*Run) Section {
 			"the correlation of reward and length within prompts."), length)
 	}
 	if len(without) > 0 {
-		s.Add(Text("Without an eval.json (haf -json eval RUN -data FILE > RUN/eval.json): " +
-			strings.Join(without, ", ") + "."))
+		s.Add(Text("Without an eval.json: " + strings.Join(without, ", ") + "."))
 	}
 	return s
+}
+
+// accuracies draws the rewards of each data set.
+func accuracies(runs []*Run) (out []Block) {
+	sets := rate(runs)
+	for i, data := range slices.Sorted(maps.Keys(sets)) {
+		f := Forest{Title: "Held-out accuracy", X: "accuracy, share of comparisons", At: 0.5,
+			AtName: "chance"}
+		for _, r := range sets[data] {
+			group := slices.Index(runs, r.run)
+			f.Rows = append(f.Rows,
+				ForestRow{r.name(), group, r.Accuracy, r.AccuracyLow, r.AccuracyHigh})
+		}
+		name := "accuracy"
+		if i > 0 {
+			name += fmt.Sprint(i + 1)
+		}
+		out = append(out, Figure{Name: name, SVG: f.Draw(),
+			Caption: "Accuracy on " + data + ", with 95 % intervals"})
+	}
+	return out
 }
 
 func lengthCells(c eval.LengthControl) []string {
@@ -148,8 +174,8 @@ func Interval(low, high float64) string { return fmt.Sprintf("[%.4f, %.4f]", low
 // curves plots losses and validations.
 func curves(runs []*Run) (Section, error) {
 	s := Section{Title: "Curves"}
-	loss := Plot{Title: "Training loss", X: "step", Y: "loss"}
-	accuracy := Plot{Title: "Validation accuracy", X: "step", Y: "accuracy"}
+	loss := Plot{Title: "Training loss", X: "optimizer step", Y: "loss"}
+	accuracy := Plot{Title: "Validation accuracy", X: "optimizer step", Y: "accuracy, share of pairs"}
 	for _, r := range runs {
 		line := Series{Name: r.Name}
 		for i, step := range r.Steps {

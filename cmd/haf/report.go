@@ -3,7 +3,7 @@ package main
 import "haf/report"
 
 type reportCmd struct {
-	Runs []string `arg:"" name:"run" help:"Run folders; an eval.json in them (haf -json eval RUN … > RUN/eval.json) is shown, too."`
+	Runs []string `arg:"" name:"run" help:"Run folders. Those of evaluations are compared (haf -json eval RUN -data FILE -out RUN/pairs.jsonl > RUN/eval.json)."`
 	Out  string   `default:"report" help:"Folder for report.md, report.html and the plots."`
 }
 
