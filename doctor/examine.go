@@ -22,6 +22,7 @@ type Options struct {
 	Against    []string           // files that must share no prompt with the data
 	Data       pref.Options       // how data is read
 	Chat       reward.ChatOptions // of a model
+	Column     string             // of a model: the reward of a head with several labels
 	Hub        *hub.Client        // for ids
 	OpenDevice func() (*backend.Device, error)
 }
@@ -76,5 +77,5 @@ func examineModel(ctx context.Context, path string, opt Options) (*Report, error
 	if err != nil {
 		return nil, err
 	}
-	return Model(ctx, device, model.Paths[0], reward.Options{Chat: opt.Chat})
+	return Model(ctx, device, model.Paths[0], reward.Options{Chat: opt.Chat, Column: opt.Column})
 }

@@ -228,7 +228,7 @@ func (p *Grid) read(s Set, files func([]string) ([]string, error)) (*split, erro
 			return nil, err
 		}
 		groups, counts, err := pref.Load(paths, pref.Options{Format: s.Format, Label: s.Label,
-			Subsets: s.Subsets, MaxChars: s.MaxChars})
+			Subsets: s.Subsets, MaxChars: s.MaxChars, Columns: pref.Columns(s.Columns)})
 		if err != nil {
 			return nil, err
 		}

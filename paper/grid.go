@@ -63,6 +63,8 @@ type Set struct {
 	Format string `toml:"format" json:"format"`
 	// as data.label of a recipe: which label decides
 	Label string `toml:"label" json:"label"`
+	// as data.columns of a recipe: where the columns have other names
+	Columns recipe.Columns `toml:"columns" json:"columns,omitzero"`
 	// only groups of these subsets; empty is all
 	Subsets []string `toml:"subsets" json:"subsets"`
 	// sets of one domain are each other's out-of-distribution tests

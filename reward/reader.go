@@ -119,11 +119,34 @@ type pass struct {
 	resolved  []string // the default by its name
 	formula   Formula
 	reference *Reference // nil where no implicit reward is asked for
+	// seen has the rewards of the conversations that were read so far, in the order of names
+	seen map[responseKey][]float64
+}
+
+// unify gives a conversation that is read several times the rewards that it was given first,
+// rewards[name][group][response]. Read in another batch it has values a rounding apart, which would
+// order one response above itself.
+func (p pass) unify(groups []encode.Group, rewards [][][]float64) {
+	for g := range groups {
+		for k, response := range groups[g].Responses {
+			key := keyOf(groups[g].Prompt, response)
+			first, again := p.seen[key]
+			for i := range rewards {
+				if again {
+					rewards[i][g][k] = first[i]
+				} else {
+					first = append(first, rewards[i][g][k])
+				}
+			}
+			p.seen[key] = first
+		}
+	}
 }
 
 // prepare checks that the model has the named rewards and opens the reference where it is needed.
 func (r *Reader) prepare(names []string) (p pass, err error) {
 	p.names, p.resolved = names, slices.Clone(names)
+	p.seen = map[responseKey][]float64{}
 	for i, name := range names {
 		if name == "" {
 			p.resolved[i] = r.Rewards()[0]
@@ -301,6 +324,7 @@ func (r *Reader) rewards(
 			}
 		}
 	}
+	p.unify(groups, out)
 	return out, nil
 }
 

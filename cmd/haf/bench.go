@@ -30,6 +30,13 @@ var processBegan = time.Now()
 
 // Run measures the cases, each in a process of its own.
 func (c *benchCmd) Run(a *app) error {
+	for _, named := range []*[]string{&c.Data, &c.Groups} {
+		paths, err := a.data(*named)
+		if err != nil {
+			return err
+		}
+		*named = paths
+	}
 	if c.One != "" {
 		return c.one(a)
 	}

@@ -11,6 +11,7 @@ type doctorCmd struct {
 	Path    string   `arg:"" help:"Run folder, model (folder, GGUF file, hub id) or preference file."`
 	Against []string `help:"For data: files that must share no prompt with it, such as the test set; may be repeated." sep:"none"`
 	pairFlags
+	columnFlag
 	chatFlags
 }
 
@@ -26,7 +27,8 @@ func (c *doctorCmd) Run(a *app) error {
 		return err
 	}
 	report, err := doctor.Examine(a.ctx, c.Path, doctor.Options{
-		Against: c.Against, Data: c.pairOptions(), Chat: chat, Hub: client, OpenDevice: a.openDevice,
+		Against: c.Against, Data: c.pairOptions(), Chat: chat,
+		Column: c.Column, Hub: client, OpenDevice: a.openDevice,
 	})
 	if errors.Is(err, doctor.ErrNotData) {
 		return fmt.Errorf("%w: -against is for data, as is -columns or whatever says how rows "+

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -296,48 +295,66 @@ func (p *process) silent(done <-chan time.Time) error {
 	}
 }
 
-// exchange is ask without the checks around it.
+// exchange is ask without the checks around it. An item is written once the one before it is
+// answered: a command that leaves a line out is then waited for in vain, and its next number cannot
+// be taken for the reward of another response.
 func (p *process) exchange(
 	ctx context.Context, items []item, timeout time.Duration, done func(n int),
 ) ([]float64, error) {
-	var written atomic.Int64
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		for _, it := range items {
-			written.Add(1)
-			if p.write(it) != nil {
-				return // the process has ended, which the reading side sees
-			}
-		}
-	})
 	out := make([]float64, 0, len(items))
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	for len(out) < len(items) {
-		select {
-		case <-ctx.Done():
-			return out, ctx.Err()
-		case <-timer.C:
-			return out, fmt.Errorf("%w: no line within %s: does it write a line for each that it "+
-				"reads, at once and not at the end of its input?", errEnded, timeout)
-		case line, ok := <-p.lines:
-			if !ok {
-				return out, fmt.Errorf("%w: %w", errEnded, p.ended)
-			}
-			x, err := number(line)
-			if err != nil {
+	for i, it := range items {
+		if i > 0 {
+			if err := p.silent(nil); err != nil {
 				return out, err
 			}
-			if int(written.Load()) <= len(out) {
-				return out, fmt.Errorf("the command wrote %q before it read a response", short(line))
-			}
-			out = append(out, x)
-			done(len(out))
-			timer.Reset(timeout)
+		}
+		x, err := p.answer(ctx, it, timeout)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, x)
+		done(len(out))
+	}
+	return out, nil
+}
+
+// answer writes an item and reads its reward.
+func (p *process) answer(ctx context.Context, it item, timeout time.Duration) (float64, error) {
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_ = p.write(it) // where the process has ended, the reading side sees it
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	var x float64
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-timer.C:
+		return 0, late(timeout)
+	case line, ok := <-p.lines:
+		if !ok {
+			return 0, fmt.Errorf("%w: %w", errEnded, p.ended)
+		}
+		var err error
+		if x, err = number(line); err != nil {
+			return 0, err
 		}
 	}
-	writing.Wait() // every line was answered, so every line was read
-	return out, nil
+	select { // a long line takes until the process has read it
+	case <-written:
+		return x, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-timer.C:
+		return 0, fmt.Errorf("the command wrote %g before it read its line", x)
+	}
+}
+
+func late(timeout time.Duration) error {
+	return fmt.Errorf("%w: no line within %s: does it write a line for each that it reads, at once "+
+		"and not at the end of its input?", errEnded, timeout)
 }
 
 // write writes an item as a line.

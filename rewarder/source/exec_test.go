@@ -69,6 +69,10 @@ func beCommand(how string) {
 			}
 		case how == "shifted" && n == 6:
 			continue
+		case how == "drops" && n == 2:
+			continue
+		case how == "drops" && n == 3:
+			fmt.Println(reward) // as many lines as it read, of which two are of this response
 		case how == "hang":
 			time.Sleep(time.Minute)
 		case how == "words":
@@ -106,6 +110,28 @@ func TestCommandConforms(t *testing.T) {
 			r := mustOpen(t, behaving(t, how), Options{})
 			rewardertest.Test(t, r, rewardertest.Options{})
 		})
+	}
+}
+
+// A command that leaves a line out, and writes another twice, has no reward taken for another's.
+func TestCommandDropsALine(t *testing.T) {
+	var samples []pref.Sample
+	for i := range 6 {
+		samples = append(samples, pref.Sample{Prompt: rewardertest.Samples()[0].Prompt,
+			Response: strings.Repeat("x", i+1)})
+	}
+	r := mustOpen(t, behaving(t, "drops"), Options{Timeout: 300 * time.Millisecond})
+	read, err := r.Read(t.Context(), rewarder.Alone(samples), nil)
+	if err != nil {
+		if !strings.Contains(err.Error(), "the command wrote") {
+			t.Error(err)
+		}
+		return
+	}
+	for i, s := range samples {
+		if got, want := read.Rewards[Score][i][0], counted(s.Prompt, s.Response); got != want {
+			t.Errorf("response %d has the reward %v, wanted %v", i+1, got, want)
+		}
 	}
 }
 
