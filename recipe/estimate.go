@@ -163,7 +163,7 @@ func (r *Recipe) need(sets []string, data train.Data) (int64, error) {
 	changed := *r
 	changed.origin = maps.Clone(r.origin)
 	for _, set := range sets {
-		if err := changed.set(set); err != nil {
+		if err := changed.Override(set); err != nil {
 			return 0, err
 		}
 	}

@@ -254,7 +254,7 @@ func (r *Recipe) read(name string, data []byte, sets []string) error {
 		return err
 	}
 	for _, set := range sets {
-		if err := r.set(set); err != nil {
+		if err := r.Override(set); err != nil {
 			return err
 		}
 	}
@@ -393,8 +393,8 @@ func flatten(prefix string, m map[string]any) map[string]any {
 	return out
 }
 
-// set applies one override; a value that is no TOML is taken as a string.
-func (r *Recipe) set(set string) error {
+// Override applies one override, KEY=VALUE; a value that is no TOML is taken as a string.
+func (r *Recipe) Override(set string) error {
 	if err := r.override(set); err != nil {
 		return overrideError{err}
 	}
@@ -406,7 +406,7 @@ func (r *Recipe) set(set string) error {
 func CheckSets(sets []string) error {
 	r := Default()
 	for _, set := range sets {
-		if err := r.set(set); err != nil {
+		if err := r.Override(set); err != nil {
 			return err
 		}
 	}

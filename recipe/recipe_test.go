@@ -209,18 +209,3 @@ func TestColumn(t *testing.T) {
 		t.Errorf("keys %v", Keys())
 	}
 }
-
-func TestBenchCasesAreRecipes(t *testing.T) {
-	for _, c := range BenchCases() {
-		r := Default()
-		r.Model.Path, r.Data.Train = "model", []string{"pairs.jsonl"}
-		for _, set := range c.Sets {
-			if err := r.set(set); err != nil {
-				t.Errorf("%s: %v", c.Name, err)
-			}
-		}
-		if err := r.Validate(); err != nil {
-			t.Errorf("%s: %v", c.Name, err)
-		}
-	}
-}

@@ -96,7 +96,7 @@ func (c *benchCmd) one(a *app) error {
 	if err != nil {
 		return err
 	}
-	result, err := recipe.Bench(a.ctx, device, c.One, recipe.BenchOptions{
+	result, err := bench.Measure(a.ctx, device, c.One, bench.Options{
 		Model: c.Model, Data: c.Data, Groups: c.Groups, Pairs: c.Pairs, Batch: c.Batch,
 		Rank: c.Rank, Began: processBegan, Cache: cache, Sets: c.Set,
 	}, a.p)

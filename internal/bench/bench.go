@@ -1,4 +1,5 @@
-// Package bench runs measurements in processes of their own and makes tables of them. haf bench
+// Package bench measures the speed and memory of haf: a case in this process, or many in processes
+// of their own, with tables of them. haf bench
 // measures this program by it, and the program in against measures the baselines, too, and compares
 // both with the project's targets.
 package bench
@@ -15,15 +16,13 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
-
-	"haf/recipe"
 )
 
 // Runs are the runs of one case or baseline.
 type Runs struct {
-	Rate   []float64           `json:"rates"`
-	PeakMB []float64           `json:"peak_mb"`
-	Last   *recipe.BenchResult `json:"last,omitempty"`
+	Rate   []float64 `json:"rates"`
+	PeakMB []float64 `json:"peak_mb"`
+	Last   *Result   `json:"last,omitempty"`
 }
 
 // MedianRate is that of the runs, of which there is one at least.
@@ -41,7 +40,7 @@ func median(xs []float64) float64 {
 type Results map[string]*Runs
 
 // Add adds a run; last, which may be nil, is all that was measured.
-func (r Results) Add(name string, rate, peakMB float64, last *recipe.BenchResult) {
+func (r Results) Add(name string, rate, peakMB float64, last *Result) {
 	if r[name] == nil {
 		r[name] = &Runs{}
 	}
@@ -49,9 +48,9 @@ func (r Results) Add(name string, rate, peakMB float64, last *recipe.BenchResult
 	of.Rate, of.PeakMB, of.Last = append(of.Rate, rate), append(of.PeakMB, peakMB), last
 }
 
-// RunCase measures a case by a process of haf, which prints a [recipe.BenchResult].
+// RunCase measures a case by a process of haf, which prints a [Result].
 func (r Results) RunCase(ctx context.Context, name, program string, args ...string) error {
-	var result recipe.BenchResult
+	var result Result
 	peak, err := RunJSON(ctx, &result, program, args...)
 	if err != nil {
 		return fmt.Errorf("benchmark %s: %w", name, err)
@@ -64,7 +63,7 @@ func (r Results) RunCase(ctx context.Context, name, program string, args ...stri
 // SelectCases returns the named cases, none: all, of those that the data allows: without groups of
 // more than two responses, the cases of groups cannot be measured.
 func SelectCases(named []string, groups bool) (names []string, err error) {
-	for _, known := range recipe.BenchCases() {
+	for _, known := range Cases() {
 		if (len(named) == 0 || slices.Contains(named, known.Name)) &&
 			(groups || !strings.HasPrefix(known.Name, "groups")) {
 			names = append(names, known.Name)
@@ -124,7 +123,7 @@ func (r Results) Write(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w,
 		"case\trate\tunit\tpeak MB\tstart s\tprograms\treal tokens\tGFLOP/s\tof the peak")
-	for _, known := range recipe.BenchCases() {
+	for _, known := range Cases() {
 		of := r[known.Name]
 		if of == nil || of.Last == nil {
 			continue

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"haf/internal/bench"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,8 +14,6 @@ import (
 	"strconv"
 	"syscall"
 	"time"
-
-	"haf/recipe"
 )
 
 // A scale is how much is measured.
@@ -55,9 +54,9 @@ type result struct {
 	Scale  string `json:"scale"`
 	Date   string `json:"date"`
 	// median of the steps after the first; of all the work for pairs
-	Seconds float64            `json:"seconds"`
-	PeakMB  float64            `json:"peak_mb"` // of the process, in units of 10⁶ bytes
-	Bench   recipe.BenchResult `json:"bench"`
+	Seconds float64      `json:"seconds"`
+	PeakMB  float64      `json:"peak_mb"` // of the process, in units of 10⁶ bytes
+	Bench   bench.Result `json:"bench"`
 }
 
 // measure runs all cases, one after the other.

@@ -1,4 +1,4 @@
-package recipe
+package bench
 
 import (
 	"context"
@@ -13,13 +13,14 @@ import (
 	"haf/encode"
 	"haf/pack"
 	"haf/pref"
+	"haf/recipe"
 	"haf/reward"
 	"haf/run"
 	"haf/train"
 )
 
-// A BenchCase is one thing whose speed is measured.
-type BenchCase struct {
+// A Case is one thing whose speed is measured.
+type Case struct {
 	Name string
 	What string
 	Unit string   // pairs, comparisons or responses, a second
@@ -27,9 +28,9 @@ type BenchCase struct {
 	kind string   // train, groups, split, score or encode
 }
 
-// BenchCases are all cases, in the order in which they are run.
-func BenchCases() []BenchCase {
-	return []BenchCase{
+// Cases are all cases, in the order in which they are run.
+func Cases() []Case {
+	return []Case{
 		{"hybrid", "hybrid step, LoRA", "pairs", nil, "train"},
 		{"hybrid-small", "hybrid step, least memory", "pairs", []string{"train.checkpointing=selective",
 			"train.tokens_per_batch=640"}, "train"},
@@ -47,8 +48,8 @@ func BenchCases() []BenchCase {
 	}
 }
 
-// BenchOptions says what is measured on.
-type BenchOptions struct {
+// Options says what is measured on.
+type Options struct {
 	Model  string    // folder of the model
 	Data   []string  // preference pairs
 	Groups []string  // groups of more than two responses, for the cases of that name
@@ -60,9 +61,9 @@ type BenchOptions struct {
 	Sets   []string  // overrides of the recipe, after the case's own
 }
 
-// BenchResult is what was measured. The first step, or packed batch when scoring, is left out of
+// Result is what was measured. The first step, or packed batch when scoring, is left out of
 // the rate.
-type BenchResult struct {
+type Result struct {
 	Case    string    `json:"case"`
 	Unit    string    `json:"unit"` // of the rate, a second
 	Rate    float64   `json:"rate"`
@@ -96,40 +97,40 @@ type EncodeResult struct {
 	PackBytes   uint64 `json:"pack_bytes"`
 }
 
-// Bench measures one case; that of encoding needs no device. Peak memory is the process's: a case
+// Measure measures one case; that of encoding needs no device. Peak memory is the process's: a case
 // has a process of its own.
-func Bench(
-	ctx context.Context, device *backend.Device, name string, opt BenchOptions, progress run.Progress,
-) (BenchResult, error) {
-	cases := BenchCases()
-	at := slices.IndexFunc(cases, func(c BenchCase) bool { return c.Name == name })
+func Measure(
+	ctx context.Context, device *backend.Device, name string, opt Options, progress run.Progress,
+) (Result, error) {
+	cases := Cases()
+	at := slices.IndexFunc(cases, func(c Case) bool { return c.Name == name })
 	if at < 0 {
-		return BenchResult{}, fmt.Errorf("recipe: no benchmark %q", name)
+		return Result{}, fmt.Errorf("bench: no benchmark %q", name)
 	}
 	c := cases[at]
 	data := opt.Data
 	if c.kind == "groups" || c.kind == "split" {
 		data = opt.Groups
 	}
-	r := Default()
+	r := recipe.Default()
 	r.Model.Path, r.Model.Truncation = opt.Model, encode.TruncateDrop
 	r.LoRA.Rank, r.Data.Train, r.Data.ValidFraction = opt.Rank, data, 0
 	r.Train.Batch, r.Train.CheckpointEvery, r.Train.EvalEvery, r.Train.Schedule = opt.Batch, 0, 0,
 		"constant"
 	for _, set := range slices.Concat(c.Sets, opt.Sets) {
-		if err := r.set(set); err != nil {
-			return BenchResult{}, err
+		if err := r.Override(set); err != nil {
+			return Result{}, err
 		}
 	}
 	if err := r.Validate(); err != nil {
-		return BenchResult{}, err
+		return Result{}, err
 	}
 	if c.kind == "encode" {
-		return benchEncode(r, c, opt)
+		return measureEncoding(r, c, opt)
 	}
 	groups, _, _, err := r.Groups()
 	if err != nil {
-		return BenchResult{}, err
+		return Result{}, err
 	}
 	available := r.AvailableMemory(device)
 	options := r.ModelOptions()
@@ -138,15 +139,15 @@ func Bench(
 	}
 	model, err := reward.Open(device, r.Model.Path, options)
 	if err != nil {
-		return BenchResult{}, err
+		return Result{}, err
 	}
 	defer model.Close()
-	encoded, _, err := Encode(model.Encoder, firstGroups(groups, 4*opt.Pairs), nil)
+	encoded, _, err := recipe.Encode(model.Encoder, firstGroups(groups, 4*opt.Pairs), nil)
 	if err != nil {
-		return BenchResult{}, err
+		return Result{}, err
 	}
 	encoded.Train = encoded.Train[:min(opt.Pairs, len(encoded.Train))]
-	result := BenchResult{Case: c.Name, Unit: c.Unit, Device: device.Describe()}
+	result := Result{Case: c.Name, Unit: c.Unit, Device: device.Describe()}
 	switch c.kind {
 	case "score", "score-single":
 		err = result.score(ctx, model, encoded.Train, c.kind == "score-single", opt)
@@ -215,13 +216,13 @@ func (p *firstStep) StartPhase(name string, total int) {
 }
 
 // train runs the training loop over the groups, into a folder that is removed again.
-func (b *BenchResult) train(
-	ctx context.Context, r *Recipe, model *reward.Model, data train.Data, available int64,
-	opt BenchOptions, progress run.Progress,
+func (b *Result) train(
+	ctx context.Context, r *recipe.Recipe, model *reward.Model, data train.Data, available int64,
+	opt Options, progress run.Progress,
 ) error {
 	dir, err := os.MkdirTemp("", "haf-bench-")
 	if err != nil {
-		return fmt.Errorf("recipe: %w", err)
+		return fmt.Errorf("bench: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	folder, err := run.Create(filepath.Join(dir, "run"), map[string]string{"bench": b.Case})
@@ -252,7 +253,7 @@ func (b *BenchResult) train(
 		units, flops, seconds = units+float64(step.Comparisons), flops+step.GFLOP, seconds+step.Seconds
 	}
 	if units == 0 {
-		return fmt.Errorf("recipe: one step of %d groups is too few to measure: more pairs are wanted",
+		return fmt.Errorf("bench: one step of %d groups is too few to measure: more pairs are wanted",
 			len(data.Train))
 	}
 	b.Rate, b.GFLOP, b.PackingEfficiency = units/seconds, flops/units, tokens/positions
@@ -270,25 +271,25 @@ func firstOf(plan *pack.Packing, shape int, groups []encode.Group) []encode.Grou
 }
 
 // score reads the score head of all responses.
-func (b *BenchResult) score(
-	ctx context.Context, model *reward.Model, groups []encode.Group, single bool, opt BenchOptions,
+func (b *Result) score(
+	ctx context.Context, model *reward.Model, groups []encode.Group, single bool, opt Options,
 ) error {
 	if single {
 		groups = alone(groups)
 	}
 	shapes, err := pack.CommonShapes(pack.Options{Positions: model.Positions()}, groups)
 	if err != nil {
-		return fmt.Errorf("recipe: %w", err)
+		return fmt.Errorf("bench: %w", err)
 	}
 	plan, err := pack.New(groups, pack.Options{Shapes: shapes})
 	if err != nil {
-		return fmt.Errorf("recipe: %w", err)
+		return fmt.Errorf("bench: %w", err)
 	}
 	// Each shape's program is compiled, and run once, before the clock starts.
 	for i := range plan.Shapes {
 		one := firstOf(plan, i, groups)
 		if _, err := model.Read(ctx, one, reward.ScoreHead, shapes, nil); err != nil {
-			return fmt.Errorf("recipe: %w", err)
+			return fmt.Errorf("bench: %w", err)
 		}
 	}
 	var units, flops float64

@@ -1,17 +1,18 @@
-package recipe
+package bench
 
 import (
 	"runtime"
 	"time"
 
+	"haf/recipe"
 	"haf/reward"
 	"haf/train"
 )
 
-// benchEncode takes the first pairs of the data from the file to packed batches, as training does,
-// and runs nothing.
-func benchEncode(r *Recipe, c BenchCase, opt BenchOptions) (BenchResult, error) {
-	result := BenchResult{Case: c.Name, Unit: c.Unit, Reading: &EncodeResult{}}
+// measureEncoding takes the first pairs of the data from the file to packed batches, as training
+// does, and runs nothing.
+func measureEncoding(r *recipe.Recipe, c Case, opt Options) (Result, error) {
+	result := Result{Case: c.Name, Unit: c.Unit, Reading: &EncodeResult{}}
 	e := result.Reading
 	model, err := reward.OpenWithoutWeights(r.Model.Path, r.ModelOptions())
 	if err != nil {
