@@ -55,6 +55,10 @@ func pairBy(key string) func(*fields, Options) (decoded, error) {
 		if err != nil {
 			return decoded{}, err
 		}
+		if raw, ok := f.values["history"]; ok && !emptyValue(raw) {
+			return decoded{}, wrong("history", "stands beside %s, wanted earlier turns in the prompt, as "+
+				"messages, or under the keys {instruction, history, chosen, rejected}", quote(f.name(key)))
+		}
 		return f.pair(prompt, isTranscriptAt(f, key))
 	}
 }
@@ -93,12 +97,26 @@ func (f *fields) pair(prompt []Message, trim bool) (decoded, error) {
 func (f *fields) side(key string) ([]Message, error) {
 	if raw := f.values[key]; isText(raw) {
 		text, err := f.text(key)
+		if err == nil && printedMessages(text) {
+			return nil, wrong(f.name(key), "text that is JSON of messages, wanted the messages themselves, "+
+				"or the text of the answer")
+		}
 		if err == nil && strings.HasPrefix(text, humanTurn) && strings.Contains(text, assistantTurn) {
 			return parseTranscript(text)
 		}
 		return said(text), err
 	}
 	return f.dialogue(key)
+}
+
+// printedMessages tells a text that is a list of messages, as some exports of tables write them.
+func printedMessages(text string) bool {
+	if !strings.HasPrefix(strings.TrimSpace(text), "[") {
+		return false
+	}
+	var messages []struct{ Role, Content *string }
+	return json.Unmarshal([]byte(text), &messages) == nil && len(messages) > 0 &&
+		messages[0].Role != nil && messages[0].Content != nil
 }
 
 // repeats tells whether the messages before an answer have the prompt in them, at their end or,
