@@ -7,7 +7,7 @@ SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
 .PHONY: build demo test race check docs module-path fuzz setup parity models round-trips remote \
 	contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
-	real real-one paper-tiny paper-small clean
+	real real-one paper-tiny paper-small evidence-world evidence-real clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -230,6 +230,15 @@ real-one:
 GRID_FILES = -file helpful=$(SHARED)/data/hh/helpful-base.test.jsonl.gz -file safer=$(SHARED)/data/beavertails/pku-saferlhf.test.jsonl.gz
 paper-tiny: build
 	bin/haf paper recipes/paper-tiny.toml -model $(SHARED)/models/stories260k $(GRID_FILES) $(GRID)
+
+# The evidence of docs/results, from where its committed results stand. TIME=2h stops after that time.
+TIME ?= 0
+evidence-world: build
+	bin/haf paper recipes/world.toml -out runs/world -results docs/results/world -time $(TIME)
+evidence-real: build models
+	bin/haf paper recipes/real.toml -out runs/real -results docs/results/real -time $(TIME) -model $(SMOLLM2) \
+		$(GRID_FILES) -file harmless=$(SHARED)/data/hh/harmless-base.test.jsonl.gz \
+		-file ultra=$(SHARED)/data/ultrafeedback/train.jsonl.gz
 
 paper-small: build models
 	bin/haf paper recipes/paper-small.toml -model $(SMOLLM2) $(GRID_FILES) -file harmless=$(SHARED)/data/hh/harmless-base.test.jsonl.gz \

@@ -79,9 +79,11 @@ func responseLengths(groups []pref.Group) [][]float64 {
 
 // similar says whether the lengths of two responses differ by less than a fifth of the longer.
 func similar(c pref.Comparison, lengths []float64) bool {
-	a, b := lengths[c.Chosen], lengths[c.Rejected]
-	return 5*math.Abs(a-b) < max(a, b)
+	return SimilarLengths(lengths[c.Chosen], lengths[c.Rejected])
 }
+
+// SimilarLengths says whether two lengths differ by less than a fifth of the longer.
+func SimilarLengths(a, b float64) bool { return 5*math.Abs(a-b) < max(a, b) }
 
 // accuracyWhere is the accuracy on the comparisons that are wanted.
 func accuracyWhere(

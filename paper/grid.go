@@ -24,6 +24,10 @@ type Grid struct {
 	Seeds    []uint64 `toml:"seeds"` // of the trainings
 	// of train, validation and test: one for all trainings
 	SplitSeed uint64 `toml:"split_seed"`
+	// what is tested, stated before results are seen
+	Hypotheses []string `toml:"hypotheses"`
+	// what is assumed for the differences that the grid can detect
+	Power Power `toml:"power"`
 	// of finished cells; else their results alone are kept
 	KeepModels bool           `toml:"keep_models"`
 	Claim      string         `toml:"claim"`  // the method that is compared with the others
@@ -49,6 +53,14 @@ type Grid struct {
 // A Cost is what an estimate of time starts from, before cells are measured.
 type Cost struct {
 	PairsPerSecond float64 `toml:"pairs_per_second"` // in training, on the machine that is meant
+}
+
+// Power says what is assumed, before the first training, of a difference between two methods.
+type Power struct {
+	// the share of test comparisons on which only one of the two methods is right; 0: no computation
+	Discordant float64 `toml:"discordant"`
+	// standard deviation between seeds of the difference of accuracies
+	SeedSD float64 `toml:"seed_sd"`
 }
 
 // A Set is a preference set, split into train, validation and test by conversation.
@@ -88,17 +100,24 @@ type Set struct {
 // A Method is an objective: what it sets in the recipe, and which reward of the model is its
 // result.
 type Method struct {
-	Name   string   `toml:"name"`   // by which tables name the method; unique
-	Set    []string `toml:"set"`    // settings of the recipe, such as "objective.policy_weight=0"
-	Reward string   `toml:"reward"` // "score", "implicit", "implicit-normalized" or "combined"
+	Name string   `toml:"name"` // by which tables name the method; unique
+	Set  []string `toml:"set"`  // settings of the recipe, such as "objective.policy_weight=0"
+	// "score", "implicit", "implicit-normalized", "combined" or "probe"
+	Reward string `toml:"reward"`
 }
 
 // A TableSpec is a table of the page and the trainings it needs.
 type TableSpec struct {
 	Name string `toml:"name"` // of the table's files, and for haf paper -only; unique
-	// "in-distribution", "ood", "mixed", "sweep" or "heads"
-	Kind    string   `toml:"kind"`
-	Title   string   `toml:"title"`   // its heading on the page
+	// "in-distribution", "ood", "mixed", "sweep", "heads" or "ensemble"
+	Kind  string `toml:"kind"`
+	Title string `toml:"title"` // its heading on the page
+	// that the table answers, as a sentence
+	Question string `toml:"question"`
+	// the method that all others are compared with; empty: the grid's claim is, with all others
+	Baseline string `toml:"baseline"`
+	// of kind "ensemble": how many seeds' models an ensemble has
+	Sizes   []int    `toml:"sizes"`
 	Sets    []string `toml:"sets"`    // empty is all
 	Methods []string `toml:"methods"` // empty is all
 	Key     string   `toml:"key"`     // of a sweep: the key of the recipe
@@ -114,6 +133,8 @@ const (
 	// methods × values of a key, each tested on the set it was trained on
 	Sweep = "sweep"
 	Heads = "heads" // the rewards of one training: score, implicit, both combined
+	// the mean of several seeds' rewards against that of one
+	Ensemble = "ensemble"
 )
 
 // Load reads a grid from a file, or the built-in one of that name.
@@ -225,9 +246,13 @@ func (p *Grid) check() error {
 		if err := named("table", t.Name); err != nil {
 			return err
 		}
-		if !slices.Contains([]string{InDistribution, OOD, Mixed, Sweep, Heads}, t.Kind) {
-			return fmt.Errorf("table %s: kind %q is not known: %s, %s, %s, %s or %s", t.Name, t.Kind,
-				InDistribution, OOD, Mixed, Sweep, Heads)
+		if kinds := []string{InDistribution, OOD, Mixed, Sweep, Heads, Ensemble}; !slices.Contains(kinds,
+			t.Kind) {
+			return fmt.Errorf("table %s: kind %q is not known: there are %s", t.Name, t.Kind,
+				strings.Join(kinds, ", "))
+		}
+		if err := p.checkComparisons(t); err != nil {
+			return fmt.Errorf("table %s: %w", t.Name, err)
 		}
 		if (t.Kind == Sweep) != (t.Key != "" && len(t.Values) > 0) {
 			return fmt.Errorf("table %s: key and values belong to kind %s, and it needs both", t.Name, Sweep)
@@ -250,6 +275,24 @@ func (p *Grid) check() error {
 		}
 	}
 	return p.checkRewards()
+}
+
+// checkComparisons checks what a table compares.
+func (p *Grid) checkComparisons(t TableSpec) error {
+	if t.Baseline != "" && !slices.ContainsFunc(p.methodsOf(t), func(m Method) bool {
+		return m.Name == t.Baseline
+	}) {
+		return fmt.Errorf("baseline %q is none of its methods", t.Baseline)
+	}
+	if (t.Kind == Ensemble) != (len(t.Sizes) > 0) {
+		return fmt.Errorf("sizes belong to kind %s, which needs some", Ensemble)
+	}
+	for _, n := range t.Sizes {
+		if n < 2 || n > len(p.Seeds) {
+			return fmt.Errorf("sizes has %d, want 2 to the number of seeds, %d", n, len(p.Seeds))
+		}
+	}
+	return nil
 }
 
 // isSettings says whether a sweep's value is a value with settings beside it.

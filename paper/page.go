@@ -1,6 +1,7 @@
 package paper
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,23 +12,16 @@ import (
 
 // Page makes the page of what is finished; note says by which command and program.
 func (r *Results) Page(note string) (report.Page, error) {
-	p := r.grid
-	page := report.Page{Title: p.Title}
-	opening := report.Section{Title: "Verdict"}
+	page := report.Page{Title: r.grid.Title}
 	var tables []report.Section
-	var said report.List
+	var said, answers report.List
 	var all, first []compared
 	var firstTitle string
-	for _, t := range p.Tables {
+	for _, t := range r.grid.Tables {
 		g, err := r.accuracyTable(t)
 		if err != nil {
 			return page, fmt.Errorf("paper: table %s: %w", t.Name, err)
 		}
-		section, err := r.section(t, g)
-		if err != nil {
-			return page, fmt.Errorf("paper: table %s: %w", t.Name, err)
-		}
-		tables = append(tables, section)
 		differences, err := g.compare()
 		if err != nil {
 			return page, fmt.Errorf("paper: table %s: %w", t.Name, err)
@@ -36,22 +30,74 @@ func (r *Results) Page(note string) (report.Page, error) {
 			first, firstTitle = differences, t.Title
 		}
 		all = append(all, differences...)
-		sentences := verdict(differences)
-		for _, s := range sentences {
+		answer := g.answer(differences)
+		section, err := r.section(t, g, answer)
+		if err != nil {
+			return page, fmt.Errorf("paper: table %s: %w", t.Name, err)
+		}
+		tables = append(tables, section)
+		if t.Question != "" {
+			answers = append(answers, t.Question+" "+orOpen(answer))
+			continue
+		}
+		for _, s := range verdict(differences) {
 			said = append(said, t.Title+". "+s)
 		}
 	}
-	if len(said) == 0 {
+	opening := r.verdict(answers, said)
+	if len(first) > 0 && len(answers) == 0 {
+		opening.Blocks = slices.Insert(opening.Blocks, 0,
+			report.Block(report.Lead(headline(firstTitle, first, all))))
+	}
+	page.Sections = append(page.Sections, opening)
+	if section := r.tested(); len(section.Blocks) > 0 {
+		page.Sections = append(page.Sections, section)
+	}
+	page.Sections = append(page.Sections, r.method(note))
+	page.Sections = append(page.Sections, tables...)
+	if published := r.published(); len(published.Blocks) > 1 {
+		page.Sections = append(page.Sections, published)
+	}
+	page.Sections = append(page.Sections, r.trainings())
+	return page, nil
+}
+
+// orOpen is an answer, or that there is none yet.
+func orOpen(answer string) string {
+	if answer == "" {
+		return "Open: its trainings are not finished."
+	}
+	return answer
+}
+
+// verdict has the answers to the grid's questions, and what its other tables say.
+func (r *Results) verdict(answers, said report.List) report.Section {
+	s := report.Section{Title: "Verdict"}
+	if len(answers) > 0 {
+		s.Title = "Answers"
+	}
+	if len(said) == 0 && len(answers) == 0 {
 		said = report.List{"Nothing can be said yet: no table has two finished rows."}
 	}
-	if len(first) > 0 {
-		opening.Add(report.Lead(headline(firstTitle, first, all)))
+	s.Add(report.Text(r.warrant()))
+	for _, list := range []report.List{answers, said} {
+		if len(list) > 0 {
+			s.Add(list)
+		}
 	}
-	opening.Add(report.Text(r.warrant()), said)
-	page.Sections = append(page.Sections, opening, r.method(note))
-	page.Sections = append(page.Sections, tables...)
-	page.Sections = append(page.Sections, r.published(), r.trainings())
-	return page, nil
+	return s
+}
+
+// tested says what was to be tested before the first training, and what can be detected.
+func (r *Results) tested() report.Section {
+	s := report.Section{Title: "What is tested"}
+	if len(r.grid.Hypotheses) > 0 {
+		s.Add(report.Text("Stated before results were seen:"), report.List(r.grid.Hypotheses))
+	}
+	if r.grid.Power.Discordant > 0 {
+		s.Add(r.grid.powerTable(r.data))
+	}
+	return s
 }
 
 // warrant says what the verdict rests on.
@@ -75,6 +121,9 @@ func (r *Results) warrant() string {
 func (r *Results) method(note string) report.Section {
 	s := report.Section{Title: "How"}
 	p := r.grid
+	if p.World != nil {
+		return r.worldMethod(note)
+	}
 	model, _ := p.Recipe["model"].(map[string]any)
 	var seeds []string
 	for _, seed := range p.Seeds {
@@ -92,24 +141,84 @@ func (r *Results) method(note string) report.Section {
 		"Interval: Student's, from the standard error clustered by prompt and the variance between " +
 			"seeds (docs/concepts/statistics.md).",
 	})
+	s.Add(r.setTable(), r.methodTable())
+	return s
+}
+
+// worldMethod says how the numbers of a world were made.
+func (r *Results) worldMethod(note string) report.Section {
+	s := report.Section{Title: "How"}
+	w := r.grid.World
+	s.Add(report.List{
+		note,
+		fmt.Sprintf("World: %d animals with three facts each. Base model: a decoder of about a hundred "+
+			"thousand weights, trained on %d texts about the facts. Seeds: %d. Every seed draws its own "+
+			"training pairs, their order and their label noise; the test pairs are one set.", w.Animals,
+			w.Texts, len(r.grid.Seeds)),
+		"Truth: the use of a response, which is most of all the right fact. Training and validation " +
+			"pairs are choices of annotators who see the use through noise, and in some sets with a bias. " +
+			"Test pairs are labelled by the use itself, so 1.0 is the best possible.",
+		"Checkpoint: the one of the highest accuracy (then lowest loss) on the validation part. No " +
+			"test part has any share in training, selection or fitting.",
+		"Interval: Student's, from the standard error clustered by prompt and the variance between " +
+			"seeds (docs/concepts/statistics.md).",
+	})
+	s.Add(r.setTable(), r.methodTable())
+	return s
+}
+
+// setTable counts the groups of each set.
+func (r *Results) setTable() report.Table {
+	p := r.grid
 	t := report.Table{Caption: "Groups of each set", Header: []string{"set", "stands for", "domain",
 		"train", "validation", "test", "left out as overlap"}}
 	for _, part := range r.data.Parts {
 		set := p.set(part.Set)
-		t.Rows = append(t.Rows, []string{part.Set, set.Paper, set.Domain, fmt.Sprint(part.Train),
+		if set == nil {
+			continue // of an earlier plan
+		}
+		t.Rows = append(t.Rows, []string{part.Set, set.standsFor(), set.Domain, fmt.Sprint(part.Train),
 			fmt.Sprint(part.Valid), fmt.Sprint(part.Test), fmt.Sprint(part.Overlap)})
 	}
+	return t
+}
+
+// standsFor is the column of the paper's tables, or what annotators and test of a world are like.
+func (s *Set) standsFor() string {
+	w := s.World
+	if w == nil {
+		return s.Paper
+	}
+	var parts []string
+	if w.Length != 0 {
+		parts = append(parts, fmt.Sprintf("%+g for a word", w.Length))
+	}
+	if w.Phrase != 0 {
+		parts = append(parts, fmt.Sprintf("%+g for a phrase", w.Phrase))
+	}
+	if w.Sharpness != 0 {
+		parts = append(parts, fmt.Sprintf("sharpness %g", w.Sharpness))
+	}
+	return strings.Join(append(parts, "test shifted by "+cmp.Or(w.Shift, "wording")), ", ")
+}
+
+func (r *Results) methodTable() report.Table {
 	m := report.Table{Caption: "Methods", Header: []string{"method", "settings", "reward"}}
-	for _, method := range p.Methods {
+	for _, method := range r.grid.Methods {
 		m.Rows = append(m.Rows, []string{method.Name, strings.Join(method.Set, " "), method.Reward})
 	}
-	s.Add(t, m)
-	return s
+	return m
 }
 
 // section is a table's part of the page.
-func (r *Results) section(t TableSpec, g accuracyTable) (report.Section, error) {
+func (r *Results) section(t TableSpec, g accuracyTable, answer string) (report.Section, error) {
 	s := report.Section{Title: t.Title}
+	if t.Question != "" {
+		s.Add(report.Text(t.Question + " " + orOpen(answer)))
+		if text := g.incomplete(); answer != "" && text != "" {
+			s.Add(report.Text(text))
+		}
+	}
 	if t.Kind == OOD {
 		s.Add(report.Text("A column is the set that was trained on; the accuracy is the mean over the " +
 			"other test sets of its domain (over all others, where it is alone in it)."))
@@ -119,6 +228,13 @@ func (r *Results) section(t TableSpec, g accuracyTable) (report.Section, error) 
 		return s, err
 	}
 	s.Add(blocks...)
+	lengths, err := g.lengthTable()
+	if err != nil {
+		return s, err
+	}
+	if len(lengths.Rows) > 0 {
+		s.Add(lengths)
+	}
 	switch t.Kind {
 	case OOD:
 		return s, r.addMatrix(&s, t)
@@ -198,6 +314,9 @@ func (r *Results) published() report.Section {
 		"47,625 pairs, and its checkpoints were chosen on the very test pairs that are reported; with " +
 		"about 1000 test pairs one standard error is near 1.4 points. Read the signs of the " +
 		"differences, not the levels."))
+	if !slices.ContainsFunc(r.grid.Sets, func(of Set) bool { return of.Paper != "" }) {
+		return s
+	}
 	for _, t := range r.grid.Tables {
 		rows, ok := publishedTables[t.Kind]
 		if !ok {
@@ -245,10 +364,59 @@ func (r *Results) own(g accuracyTable) [][]string {
 	return out
 }
 
+// mostTrainings bounds the trainings that a page lists one by one.
+const mostTrainings = 120
+
 // trainings lists every cell: what chose its checkpoint, the weights of its heads, and how long it
-// took.
+// took. Of many it gives the sums.
 func (r *Results) trainings() report.Section {
 	s := report.Section{Title: "Trainings"}
+	if len(r.Finished) > 0 {
+		s.Add(report.Text(r.effort()))
+	}
+	if len(r.Finished) <= mostTrainings {
+		s.Add(r.trainingTable())
+	}
+	if len(r.Missing) > 0 {
+		var list report.List
+		for _, id := range r.Missing {
+			if why := r.Failed[id]; why != "" {
+				list = append(list, id+": "+why)
+			} else if len(r.Missing) <= mostTrainings {
+				list = append(list, id+": not run yet")
+			}
+		}
+		slices.Sort(list)
+		s.Add(report.Text(fmt.Sprintf("Not finished: %d of %d.", len(r.Missing),
+			len(r.Missing)+len(r.Finished))))
+		if len(list) > 0 {
+			s.Add(list)
+		}
+	}
+	return s
+}
+
+// effort says what the trainings took.
+func (r *Results) effort() string {
+	var seconds, steps, overhead []float64
+	total, programs := 0.0, 0
+	for _, of := range r.Finished {
+		total += of.Seconds
+		programs += of.Programs
+		seconds, steps = append(seconds, of.Seconds), append(steps, of.TrainTime)
+		overhead = append(overhead, of.Seconds-of.TrainTime-of.ReadTime)
+	}
+	for _, of := range [][]float64{seconds, steps, overhead} {
+		slices.Sort(of)
+	}
+	middle := len(seconds) / 2
+	return fmt.Sprintf("%d trainings in %.1f hours, with %d programs compiled. Medians: %.1f seconds "+
+		"a training with its evaluation, %.1f of them for its steps and validations, and %.1f for "+
+		"what is neither steps nor the reading of the test sets.", len(seconds), total/3600, programs,
+		seconds[middle], steps[middle], overhead[middle])
+}
+
+func (r *Results) trainingTable() report.Table {
 	t := report.Table{Header: []string{"cell", "pairs", "kept step", "validation accuracy", "by",
 		"combined heads", "seconds"}}
 	for _, of := range r.Finished {
@@ -262,18 +430,5 @@ func (r *Results) trainings() report.Section {
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	s.Add(t)
-	if len(r.Missing) > 0 {
-		var list report.List
-		for _, id := range r.Missing {
-			why := r.Failed[id]
-			if why == "" {
-				why = "not run yet"
-			}
-			list = append(list, id+": "+why)
-		}
-		slices.Sort(list)
-		s.Add(report.Text("Not finished:"), list)
-	}
-	return s
+	return t
 }

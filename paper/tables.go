@@ -15,6 +15,8 @@ func (r *Results) accuracyTable(t TableSpec) (accuracyTable, error) {
 		return r.sweep(t)
 	case Heads:
 		return r.heads(t)
+	case Ensemble:
+		return r.ensembles(t)
 	}
 	g := accuracyTable{}
 	sets := r.grid.setsOf(t)
@@ -45,7 +47,9 @@ func (r *Results) accuracyTable(t TableSpec) (accuracyTable, error) {
 			g.rows = append(g.rows, row)
 		}
 	}
-	g.pairs = claims(g, r.grid.Claim)
+	if g.pairs = claims(g, r.grid.Claim); t.Baseline != "" {
+		g.pairs = against(g, t.Baseline)
+	}
 	return g, nil
 }
 
@@ -65,6 +69,18 @@ func claims(g accuracyTable, claim string) [][2]int {
 	for i := range g.rows {
 		if at >= 0 && i != at {
 			pairs = append(pairs, [2]int{at, i})
+		}
+	}
+	return pairs
+}
+
+// against pairs every other row with the baseline's.
+func against(g accuracyTable, baseline string) [][2]int {
+	var pairs [][2]int
+	at := slices.IndexFunc(g.rows, func(r accuracyRow) bool { return r.label == baseline })
+	for i := range g.rows {
+		if at >= 0 && i != at {
+			pairs = append(pairs, [2]int{i, at})
 		}
 	}
 	return pairs
@@ -127,6 +143,18 @@ func (r *Results) sweep(t TableSpec) (accuracyTable, error) {
 	if len(methods) == 1 {
 		for i := 1; i < n; i++ {
 			g.pairs = append(g.pairs, [2]int{i, 0})
+		}
+		return g, nil
+	}
+	if base := slices.IndexFunc(methods, func(m Method) bool {
+		return m.Name == t.Baseline
+	}); base >= 0 {
+		for m := range methods {
+			for i := range n {
+				if m != base {
+					g.pairs = append(g.pairs, [2]int{m*n + i, base*n + i})
+				}
+			}
 		}
 		return g, nil
 	}

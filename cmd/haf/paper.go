@@ -45,7 +45,7 @@ func (c *paperCmd) Run(a *app) error {
 	}
 	out, err := grid.Make(a.ctx, paper.Options{
 		Dir: c.Out, Results: c.Results, Time: c.Time, Only: c.Only, PageOnly: c.Page,
-		Note: "Command: haf paper " + c.Recipe,
+		Note: c.note(),
 		Hub:  client, Runner: &paper.Local{Open: a.env}, Logf: a.p.Logf,
 	})
 	if err != nil {
@@ -55,6 +55,15 @@ func (c *paperCmd) Run(a *app) error {
 		return err
 	}
 	return out.Err()
+}
+
+// note is the command, for the page.
+func (c *paperCmd) note() string {
+	note := "Command: haf paper " + c.Recipe
+	if c.Results != "" {
+		note += " -results " + c.Results
+	}
+	return note
 }
 
 // plan lists the cells, says how long they take and what memory they need. Only what is known to

@@ -194,15 +194,19 @@ func configurationPage(root string) (string, error) {
 		}
 	}
 	b.WriteString(gridLead)
-	for _, table := range []struct{ kind, title, prefix string }{
-		{"Grid", "Keys of the grid", ""}, {"Set", "[[sets]]", ""},
-		{"Method", "[[methods]]", ""}, {"TableSpec", "[[tables]]", ""},
+	for _, table := range []struct {
+		from        structs
+		kind, title string
+	}{
+		{grids, "Grid", "Keys of the grid"}, {recipes, "World", "[world]"},
+		{grids, "Set", "[[sets]]"}, {recipes, "Preferences", "[sets.world]"},
+		{grids, "Method", "[[methods]]"}, {grids, "TableSpec", "[[tables]]"},
 	} {
-		if grids[table.kind] == nil {
-			return "", fmt.Errorf("package paper has no struct %s", table.kind)
+		if table.from[table.kind] == nil {
+			return "", fmt.Errorf("there is no struct %s", table.kind)
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", table.title, fill(lead(grids[table.kind])))
-		writeSettings(&b, grids.settings(table.kind, table.prefix, nil), nil)
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", table.title, fill(lead(table.from[table.kind])))
+		writeSettings(&b, table.from.settings(table.kind, "", nil), nil)
 	}
 	return b.String(), nil
 }
