@@ -389,7 +389,7 @@ func TestBadPlans(t *testing.T) {
 		{`methods = ["HaF"]`, `methods = ["Z"]`, `there is no method "Z"`},
 		{`name = "b"`, `name = "a"`, `set "a": wanted a name of its own`},
 		{`reward = "score"`, `reward = "implicit"`, "a head which the table reads is not trained"},
-		{"values = [0, 0.2, 1]", "values = [-1]", "reward_weight is 1 and policy_weight -1"},
+		{"values = [0, 0.2, 1]", "values = [-1]", "policy_weight is -1"},
 		{"values = [0, 0.2, 1]", `values = [["cdpo", "smoothing"]]`, "wanted a value of " +
 			"objective.policy_weight, then settings"},
 		{"values = [0, 0.2, 1]", `values = [[0.2, "objective.smoothing=0.7"]]`, "smoothing"},
