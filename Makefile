@@ -7,7 +7,7 @@ SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
 .PHONY: build demo test race check docs module-path fuzz setup parity models round-trips remote \
 	contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
-	real real-one paper-tiny paper-small evidence-world evidence-real clean
+	real real-one paper-tiny paper-small evidence-world evidence-real browser clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
@@ -63,6 +63,13 @@ fuzz:
 			case $$out in *"Failing input"*) exit 1;; *"context deadline exceeded"*) $$run || exit 1;; *) exit 1;; esac; \
 		done; \
 	done
+
+# The web app in a real browser. Chromium is installed where this is Debian and root.
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core; } || \
+		echo "chromium is not installed and cannot be: its tests are left out"
+	$(GO) test -count=1 -run Browser -v ./ui
 
 setup: build
 	bin/haf setup

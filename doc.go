@@ -42,6 +42,7 @@
 //   - curate: samples, rankings, verdicts and new labels.
 //   - remote: generators and judges behind a server.
 //   - serve: rewards over HTTP, and the client.
+//   - ui: the web app that shows runs, pairs and why a response has its reward.
 //   - doctor: what is wrong with a run, a model or data.
 //
 // Each has a runnable example. layers_test.go says which package may import which, and enforces it.

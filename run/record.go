@@ -41,6 +41,7 @@ type TrainStep struct {
 	PackingEfficiency float64   `json:"packing_efficiency"` // share of the positions that hold tokens
 	GFLOP             float64   `json:"gflop"`              // of the matrix products that were needed
 	Seconds           float64   `json:"seconds"`
+	Memory            int64     `json:"peak_memory,omitempty"` // see PeakMemory
 }
 
 // A LabelStep is what a step of haf train made of labelled responses. The losses are their parts of

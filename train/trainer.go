@@ -221,6 +221,7 @@ func (t *trainer) trainStep(epoch int, packed []int) error {
 			t.state.Step+1, record.Loss, t.opt.Objective.Reward, t.opt.Objective.Policy)
 	}
 	record.Epoch, record.LR, record.Seconds = epoch, rate, time.Since(began).Seconds()
+	record.Memory = run.PeakMemory()
 	t.result.LastLoss = record.Loss
 	if t.state.Step == 1 {
 		t.result.FirstLoss = record.Loss

@@ -249,7 +249,7 @@ func (c *chaos) run(args []string, kill time.Duration) {
 }
 
 // clock matches the fields of metrics and results that depend on the time.
-var clock = regexp.MustCompile(`"(\w*seconds|tokens_per_second)":\s*[-+0-9.e]+`)
+var clock = regexp.MustCompile(`"(\w*seconds|tokens_per_second|peak_memory)":\s*[-+0-9.e]+`)
 
 // result is the content of the outputs without times.
 func (c *chaos) result(k killable) string {

@@ -56,6 +56,7 @@ type cli struct {
 	Merge   mergeCmd   `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
 
 	Track   trackCmd   `cmd:"" help:"Send the records of a run to TensorBoard, MLflow or Weights & Biases."`
+	UI      uiCmd      `cmd:"" name:"ui" help:"Runs, pairs and single responses in a browser on this machine."`
 	Report  reportCmd  `cmd:"" help:"A page of one or many runs: a verdict, results, curves, settings."`
 	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a grid: cells, tables, a page with a verdict."`
 	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+
+	"haf/reward"
+	"haf/serve"
+	"haf/ui"
+)
+
+type uiCmd struct {
+	Runs      []string `arg:"" optional:"" name:"run" help:"Run folders, folders of run folders, and files of haf eval -out. Default: runs."`
+	Model     []string `help:"Model that pages may read, besides those of the runs; may be repeated." sep:"none"`
+	Addr      string   `default:"127.0.0.1:8765" help:"Address to listen on; port 0 takes a free one."`
+	TokenFile string   `name:"token-file" help:"File of bearer tokens, VALUE or NAME VALUE a line, that no others may read. Without it those in HAF_TOKENS, in the same form."`
+}
+
+// Run serves the web app until it is told to end.
+func (c *uiCmd) Run(a *app) error {
+	tokens, err := c.tokens()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if err := serve.CheckAddress(c.Addr, len(tokens) > 0, false); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	device := sync.OnceValues(a.openDevice)
+	config := ui.Config{Runs: c.Runs, Models: c.Model, Tokens: tokens,
+		Open: func(_ context.Context, path string) (ui.Explainer, error) {
+			on, err := device()
+			if err != nil {
+				return nil, err
+			}
+			model, err := a.openModelOn(on, path, reward.Options{})
+			if err != nil {
+				return nil, err
+			}
+			return model.Reader(reward.ReaderOptions{Log: a.p.Logf}), nil
+		}}
+	if len(config.Runs) == 0 {
+		config.Runs = []string{"runs"}
+	}
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "http://%s\n", listener.Addr())
+	return ui.New(config).Run(a.ctx, listener)
+}
+
+// tokens are those that a visitor needs.
+func (c *uiCmd) tokens() (values []string, err error) {
+	var tokens []serve.Token
+	if c.TokenFile != "" {
+		tokens, err = serve.ReadTokens(c.TokenFile)
+	} else if text := os.Getenv("HAF_TOKENS"); text != "" {
+		tokens, err = serve.ParseTokens(text)
+	}
+	for _, t := range tokens {
+		values = append(values, t.Value)
+	}
+	return values, err
+}

@@ -1,0 +1,201 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"haf/run"
+)
+
+// Bounds of the search for run folders.
+const (
+	maxDepth = 3    // folders below one that was named
+	maxRuns  = 1000 // runs of a list
+)
+
+// A folder is a run folder under the name that pages give it.
+type folder struct{ Name, Dir string }
+
+// findRuns lists the run folders that are named, or that are in the folders that are named.
+func findRuns(named []string) (found []folder, problems []string) {
+	taken := map[string]bool{}
+	add := func(name, dir string) {
+		if taken[name] {
+			name = filepath.ToSlash(filepath.Clean(dir))
+		}
+		if !taken[name] && len(found) < maxRuns {
+			taken[name] = true
+			found = append(found, folder{name, dir})
+		}
+	}
+	for _, root := range named {
+		if run.Exists(root) {
+			add(baseName(root), root)
+			continue
+		}
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil && path == root:
+				return err
+			case err != nil || !d.IsDir():
+				return nil // what cannot be read below is left out
+			case path != root && strings.HasPrefix(d.Name(), "."):
+				return fs.SkipDir
+			case run.Exists(path):
+				add(relative(root, path), path)
+				return fs.SkipDir
+			case strings.Count(relative(root, path), "/") >= maxDepth-1 && path != root:
+				return fs.SkipDir
+			}
+			return nil
+		})
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s cannot be read: %v", root, errors.Unwrap(err)))
+		}
+	}
+	return found, problems
+}
+
+func baseName(dir string) string {
+	if absolute, err := filepath.Abs(dir); err == nil {
+		return filepath.Base(absolute)
+	}
+	return filepath.Base(dir)
+}
+
+func relative(root, path string) string {
+	rel, err := filepath.Rel(root, path)
+	if err != nil {
+		return path
+	}
+	return filepath.ToSlash(rel)
+}
+
+// A manifest is what pages read of a run's manifest.json.
+type manifest = run.Manifest[map[string]map[string]any]
+
+// A state says how far a run has come.
+type state string
+
+// The states of a run.
+const (
+	running  state = "running"
+	finished state = "finished"
+	stopped  state = "stopped"
+)
+
+// stateOf is the state of the run in dir.
+func stateOf(dir string) state {
+	switch {
+	case run.InUse(dir):
+		return running
+	case run.Finished(dir):
+		return finished
+	}
+	return stopped
+}
+
+// A card is a run in the list.
+type card struct {
+	folder
+	Manifest *manifest
+	State    state
+	Problem  string // why the run cannot be shown
+	Step     int
+	Loss     float64
+	Rate     float64 // tokens a second
+	Kept     *selection
+	Policy   *run.PolicyEval
+	Age      time.Duration // since the last record
+}
+
+// A selection is the validation that selected the weights.
+type selection struct {
+	Step int
+	run.Selection
+}
+
+// card reads what the list shows of a run.
+func (a *App) card(f folder) card {
+	c := card{folder: f}
+	var err error
+	if c.Manifest, err = run.ReadManifest[map[string]map[string]any](f.Dir, nil); err != nil {
+		c.Problem = err.Error()
+		return c
+	}
+	c.State = stateOf(f.Dir)
+	m, err := a.metrics(f.Dir)
+	if err != nil {
+		c.Problem = err.Error()
+		return c
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if last, ok, err := m.last(); err != nil {
+		c.Problem = err.Error()
+	} else if ok {
+		c.Step, c.Loss, c.Rate = last.step, last.values["loss"], last.values["tokens_per_second"]
+	}
+	c.Age = time.Since(m.changed)
+	if c.Manifest.Verb == run.VerbRLHF {
+		if best, ok := m.records.BestPolicy(); ok {
+			c.Policy = &best
+		}
+	} else if best, _, ok := m.records.Best(); ok {
+		c.Kept = &selection{best.Step, best.Selected()}
+	}
+	return c
+}
+
+// cards reads the list of runs, the newest first.
+func (a *App) cards() (cards []card, problems []string) {
+	found, problems := findRuns(a.config.Runs)
+	for _, f := range found {
+		cards = append(cards, a.card(f))
+	}
+	slices.SortStableFunc(cards, func(x, y card) int {
+		if x.Manifest == nil || y.Manifest == nil {
+			return 0
+		}
+		return y.Manifest.Created.Compare(x.Manifest.Created)
+	})
+	return cards, problems
+}
+
+// errNoRun is returned for a name that no run has.
+var errNoRun = errors.New("there is no run of that name")
+
+// find returns the runs of the names, which come from a request: only names of the list are opened.
+func (a *App) find(names []string) ([]folder, error) {
+	found, _ := findRuns(a.config.Runs)
+	var out []folder
+	for _, name := range names {
+		i := slices.IndexFunc(found, func(f folder) bool { return f.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: %q", errNoRun, name)
+		}
+		out = append(out, found[i])
+	}
+	return out, nil
+}
+
+// filesOf lists the files of a run folder that match a pattern, regular ones alone.
+func filesOf(dir, pattern string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if ok, _ := filepath.Match(pattern, e.Name()); ok && e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}

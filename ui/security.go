@@ -1,0 +1,117 @@
+package ui
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// policy is the Content-Security-Policy: everything from this server, no inline script or style.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// maxForm bounds the body of a request.
+const maxForm = 4 << 20
+
+// cookieName is the cookie of a visitor who has given a token.
+const cookieName = "haf-ui"
+
+// keyring holds the hashes of tokens, so that all comparisons are of equal lengths.
+type keyring [][sha256.Size]byte
+
+func newKeyring(tokens []string) (k keyring) {
+	for _, t := range tokens {
+		k = append(k, sha256.Sum256([]byte(t)))
+	}
+	return k
+}
+
+// opens says whether the value is one of the tokens. Every token is compared.
+func (k keyring) opens(value string) bool {
+	hash, found := sha256.Sum256([]byte(value)), 0
+	for i := range k {
+		found |= subtle.ConstantTimeCompare(hash[:], k[i][:])
+	}
+	return found == 1
+}
+
+// secure guards the pages: by their headers, by the host that a request names, by its origin, and
+// by the token where one is asked for.
+func (a *App) secure(next http.Handler) http.Handler {
+	origins := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := origins.Check(r); err != nil {
+			a.fail(w, r, http.StatusForbidden, errors.New("the request comes from another site"))
+			return
+		}
+		if len(a.keys) == 0 {
+			// Without a token a web page could have its visitor's browser ask, by a name of its own
+			// that leads to this machine.
+			if !loopbackHost(r.Host) {
+				a.fail(w, r, http.StatusForbidden, errors.New("without tokens this server answers to "+
+					"localhost alone, but the request names another host: open http://127.0.0.1, or set "+
+					"a token"))
+				return
+			}
+		} else if !a.known(r) && r.URL.Path != "/login" && !strings.HasPrefix(r.URL.Path, "/assets/") {
+			if r.Method == http.MethodGet && r.URL.Path != "/api/series" {
+				http.Redirect(w, r, "/login", http.StatusSeeOther)
+			} else {
+				a.fail(w, r, http.StatusUnauthorized, errors.New("a token is wanted: open /login"))
+			}
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loopbackHost says whether a Host header names this machine.
+func loopbackHost(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	if strings.EqualFold(name, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(name)
+	return ip != nil && ip.IsLoopback()
+}
+
+// known says whether the visitor has given a token, in the header or by the cookie.
+func (a *App) known(r *http.Request) bool {
+	if scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme,
+		"bearer") && a.keys.opens(strings.TrimSpace(value)) {
+		return true
+	}
+	cookie, err := r.Cookie(cookieName)
+	return err == nil && a.keys.opens(cookie.Value)
+}
+
+// login asks for a token and keeps it in a cookie that scripts cannot read.
+func (a *App) login(w http.ResponseWriter, r *http.Request) {
+	page := struct{ Wrong bool }{}
+	if r.Method == http.MethodPost {
+		token := strings.TrimSpace(r.PostFormValue("token"))
+		if a.keys.opens(token) {
+			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: token, Path: "/", HttpOnly: true,
+				SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+			return
+		}
+		page.Wrong = true
+		w.WriteHeader(http.StatusUnauthorized)
+	}
+	a.render(w, r, "login", "Log in", page)
+}
