@@ -100,7 +100,7 @@ $(CACHE)/venv/bin/python:
 # HAF_PYTHON4 to a Python with transformers 4, which needs no torch, to have it read config.json,
 # too.
 round-trips: $(CACHE)/transformers/done
-	HAF_PYTHON=$(CACHE)/transformers/bin/python $(GO) test -count=1 -run 'TestPython|Layouts|TransformersReads' ./hub ./reward
+	HAF_PYTHON=$(CACHE)/transformers/bin/python $(GO) test -count=1 -run 'TestPython|Layouts|TransformersReads' ./hub ./publish ./reward
 
 $(CACHE)/transformers/done: reward/testdata/requirements.txt
 	rm -rf $(@D)

@@ -38,6 +38,7 @@
 //   - launch: takes a recipe to a finished run.
 //   - eval: rewards as numbers with intervals, and benchmark suites.
 //   - report: pages of runs and results.
+//   - publish: model cards, and uploads to the hub.
 //   - paper: the experiments of the HaF-RM paper as a grid of runs.
 //   - curate: samples, rankings, verdicts and new labels.
 //   - remote: generators and judges behind a server.

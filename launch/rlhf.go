@@ -178,6 +178,7 @@ func (o *optimization) run(
 ) (rlhf.Result, error) {
 	opt := o.recipe.RLHFOptions()
 	opt.Fingerprint = fingerprint
+	o.task.Policy.Finish = card(folder.Join())
 	result, err := rlhf.Run(ctx, o.task, opt, folder, o.env.Progress)
 	if err != nil {
 		return result, err

@@ -80,6 +80,7 @@ func (t *training) run(
 	ctx context.Context, folder *run.Folder, fingerprint string,
 ) (train.Result, error) {
 	t.options.Fingerprint = fingerprint
+	t.model.Finish = card(folder.Join())
 	result, err := train.Run(ctx, t.model, t.data, t.options, folder, t.env.Progress)
 	if err != nil {
 		return result, err

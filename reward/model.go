@@ -55,6 +55,8 @@ type Model struct {
 	HeadFold string
 	// MaxShard is the most bytes of a file of saved weights; 0 is 5 GB, as transformers has it.
 	MaxShard int64
+	// Finish, if not nil, adds files to the folder of a saved model before it appears.
+	Finish func(dir string) error
 
 	device    *backend.Device
 	decoder   lm.Decoder

@@ -71,7 +71,10 @@ func (m *Model) save(dir string, meta Meta, write func(dir string) error) error 
 		if meta.WeightsCRC32C, err = weightSums(temporary); err != nil {
 			return err
 		}
-		return m.writeCompanions(temporary, meta)
+		if err := m.writeCompanions(temporary, meta); err != nil || m.Finish == nil {
+			return err
+		}
+		return m.Finish(temporary)
 	})
 	if err != nil {
 		return fmt.Errorf("reward: saving %s: %w", dir, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"haf/backend"
+	"haf/publish"
 	"haf/reward"
 )
 
@@ -27,6 +28,7 @@ func (c *exportCmd) Run(a *app) error {
 		return err
 	}
 	defer model.Close()
+	model.Finish = publish.CardOf("", c.Out)
 	if err := model.SavePolicy(c.Out); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"haf/backend"
+	"haf/publish"
 	"haf/reward"
 )
 
@@ -43,11 +44,13 @@ func (c *mergeCmd) Run(a *app) error {
 	what := "merged"
 	if model := models[0]; c.Average {
 		what = "averaged"
+		model.Finish = publish.CardOf("", c.Out) // no run's metrics hold for several
 		err = reward.SaveAverage(c.Out, models...)
 	} else if model.Adapter() == nil && !model.Merged {
 		err = fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is",
 			c.Models[0], model.Dir)
 	} else {
+		model.Finish = publish.CardOf(c.Models[0], c.Out)
 		err = model.SaveMerged(c.Out)
 	}
 	if err != nil {
