@@ -183,6 +183,9 @@ func TestBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until(t, text(".state")+" === 'stopped'")
+	b.do(t, chromedp.SendKeys(chromedp.CSS("#from"), "1200"),
+		chromedp.SendKeys(chromedp.CSS("#to"), "1300"+kb.Enter))
+	b.until(t, text("#live")+" === '' && !document.querySelector('#whole').hidden")
 	b.open(t, "/runs"+values("run", "run <b>", "run", "other"))
 	b.do(t, chromedp.WaitVisible(chromedp.CSS(".chart canvas")))
 

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/klauspost/compress/gzhttp"
 )
 
 // Config says what is shown, and to whom.
@@ -67,7 +69,7 @@ func New(config Config) *App {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, http.StatusNotFound, errors.New("there is no such page"))
 	})
-	a.handler = a.secure(mux)
+	a.handler = a.secure(gzhttp.GzipHandler(mux))
 	return a
 }
 

@@ -154,11 +154,12 @@ export async function show(home, element, later) {
   await library();
   const query = new URLSearchParams(JSON.parse(home.dataset.runs).map((name) => ["run", name]));
   const range = document.querySelector("#smooth"), live = document.querySelector("#live"), whole = document.querySelector("#whole");
+  const from = document.querySelector("#from"), to = document.querySelector("#to");
   const plots = home.querySelector(".charts");
   let window_ = null, made = null, runs = [];
 
-  const zoom = (from, to) => {
-    window_ = [Math.max(0, from), to];
+  const zoom = (low, high) => {
+    window_ = [Math.max(0, low), high];
     whole.hidden = false;
     look();
   };
@@ -197,7 +198,10 @@ export async function show(home, element, later) {
       const list = runs.length === 1 ? [...answer.charts] : answer.charts.flatMap((c) => c.columns.map((column) => ({
         ...c, title: c.columns.length > 1 ? `${c.title}: ${column.name}` : c.title, columns: [column] })));
       list.splice(1, 0, accuracy);
-      made = list.map((c) => new Chart(plots, c, element, zoom));
+      made = list.map((c) => new Chart(plots, c, element, (low, high) => {
+        [from.value, to.value] = [low, high];
+        zoom(low, high);
+      }));
     }
     draw();
     say();
@@ -238,8 +242,16 @@ export async function show(home, element, later) {
     document.querySelector("#smoothed").textContent = Number(range.value).toFixed(2);
     draw();
   });
+  // The same as dragging, by keyboard.
+  for (const end of [from, to]) {
+    end.addEventListener("change", () => {
+      const high = Number(to.value) || Math.max(...runs.map((r) => r.x.at(-1) || 0));
+      if (high > Number(from.value)) zoom(Number(from.value), high);
+    });
+  }
   whole.addEventListener("click", () => {
     window_ = null;
+    from.value = to.value = "";
     whole.hidden = true;
     look();
   });
