@@ -11,6 +11,7 @@ import (
 var examples = map[string]string{
 	"demo":  "haf demo -out demo",
 	"setup": "haf setup -cuda",
+	"init":  "haf init pairs.jsonl HuggingFaceTB/SmolLM2-135M-Instruct -out mine.toml",
 	"train": `haf train hh-helpful -out runs/hh -set train.lr=1e-4
 haf train -resume runs/hh`,
 	"eval": `haf eval runs/hh -data test.jsonl -details
@@ -22,6 +23,7 @@ haf eval runs/a runs/b -suite rewardbench`,
 	"bench":   "haf bench HuggingFaceTB/SmolLM2-135M-Instruct -data pairs.jsonl",
 	"merge": `haf merge runs/hh -out merged
 haf merge -average runs/a runs/b -out averaged`,
+	"ui":      "haf ui runs/a runs/b",
 	"track":   "haf track runs/hh -to tensorboard",
 	"report":  "haf report runs/a runs/b -out page",
 	"paper":   "haf paper paper-tiny -plan",

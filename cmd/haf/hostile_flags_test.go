@@ -35,6 +35,7 @@ var verbArgs = map[string][]string{
 	"doctor":   {"doctor", "base"},
 	"recipes":  {"recipes", "nothing"},
 	"version":  {"version"},
+	"init":     {"init", "pair.jsonl", "base", "-out", "out"},
 	"track":    {"track", "base"},
 	"inspect":  {"inspect", "base"},
 }
@@ -50,9 +51,11 @@ var withFlag = map[string][]string{
 	"bench data":   nil,
 	"bench groups": nil,
 	// a sample of each prompt is generated before it is ranked
-	"rank column":    {"rank", "base", "-samples", "samples.jsonl", "-out", "out"},
-	"relabel column": {"score", "base", "-prompt", "x", "-response", "y"},
-	"doctor against": nil, // a finding, not an error
+	"rank column":       {"rank", "base", "-samples", "samples.jsonl", "-out", "out"},
+	"relabel column":    {"score", "base", "-prompt", "x", "-response", "y"},
+	"doctor against":    nil, // a finding, not an error, as of the next two
+	"doctor attributes": nil,
+	"doctor column":     nil,
 }
 
 // TestHostileFlags gives every flag of every verb what it cannot be: another type, no value, and a
@@ -131,11 +134,11 @@ func badValues(f *kong.Flag) []string {
 var named = map[string]bool{
 	"data": true, "valid": true, "in": true, "prompts": true, "samples": true, "against": true,
 	"groups": true, "model": true, "policy": true, "gold": true, "column": true, "resume": true,
-	"one": true, "only": true,
+	"one": true, "only": true, "attributes": true,
 }
 
 // freeText are the flags that take any text: names of what is made, and what is said to a model.
 var freeText = map[string]bool{
 	"out": true, "prompt": true, "response": true, "criterion": true, "subset": true,
-	"stop": true, "remote-model": true, "report": true, "rewardbench-out": true,
+	"stop": true, "remote-model": true, "report": true, "rewardbench-out": true, "results": true,
 }

@@ -46,6 +46,7 @@ type cli struct {
 
 	Demo    demoCmd    `cmd:"" help:"All of it on a built-in model and data set, without downloads."`
 	Setup   setupCmd   `cmd:"" help:"Find or install the XLA plug-in, check it, and say what was found."`
+	Init    initCmd    `cmd:"" help:"Inspect data and a model, and write a recipe for them that fits the memory."`
 	Train   trainCmd   `cmd:"" help:"Train a reward model from a recipe into a run folder."`
 	Eval    evalCmd    `cmd:"" help:"Accuracy and margin on preferences, with intervals."`
 	Score   scoreCmd   `cmd:"" help:"Rewards of one response or a file of them."`

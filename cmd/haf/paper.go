@@ -15,7 +15,7 @@ type paperCmd struct {
 	Out     string        `help:"Folder of the cells and the page. Default: runs/ and the grid's name."`
 	Plan    bool          `help:"List the cells with an estimate of time and memory; fetch and train nothing; exit code 3 where it does not fit."`
 	Results string        `help:"Folder of results.jsonl and of the page, README.md. Default: page/ under -out."`
-	Time    time.Duration `help:"Stop after this time, such as 2h: a training at a checkpoint. The same command resumes. Default: never."`
+	Time    time.Duration `range:"[0,inf)" help:"Stop after this time, such as 2h: a training at a checkpoint. The same command resumes. Default: never."`
 	Only    []string      `help:"Only the cells of this table; may be repeated." sep:"none"`
 	Page    bool          `help:"Make the page of what is finished; train nothing."`
 	// What the grid names on the hub may lie elsewhere.
