@@ -44,9 +44,13 @@ func (g accuracyTable) answer(differences []compared) string {
 	if len(all) == 0 {
 		return ""
 	}
+	several := false
+	for _, f := range all {
+		several = several || f.b != all[0].b
+	}
 	name := func(f finding) string {
 		text := f.a
-		if f.b != all[0].b {
+		if several {
 			text += " than " + f.b
 		}
 		if f.on != "" {
@@ -64,10 +68,6 @@ func (g accuracyTable) answer(differences []compared) string {
 		default:
 			worse = append(worse, name(f))
 		}
-	}
-	several := false
-	for _, f := range all {
-		several = several || f.b != all[0].b
 	}
 	than := " than " + all[0].b
 	if several {

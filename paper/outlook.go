@@ -33,7 +33,9 @@ func (p *Grid) Look(
 ) (o Outlook, err error) {
 	need, data, cells, unknown := p.look(ctx, client, dir, only)
 	if unknown != nil {
-		p.Base = nil
+		if p.Base = nil; p.World != nil {
+			p.Base = p.worldBase
+		}
 		if cells, err = p.Cells(data, only); err != nil {
 			return o, err
 		}
