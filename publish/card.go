@@ -89,6 +89,10 @@ func Card(dir string, r *report.Run, name, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return f.card(name, id)
+}
+
+func (f facts) card(name, id string) (string, error) {
 	front, err := f.frontMatter(name)
 	if err != nil {
 		return "", err

@@ -21,6 +21,7 @@ type facts struct {
 	class   string // of config.json, such as LlamaForSequenceClassification
 	adapter bool   // a PEFT adapter
 	run     *report.Run
+	baseID  string // of the base on the hub, where the user names it
 }
 
 // meta is the part of haf.json that a card tells.
@@ -106,6 +107,9 @@ var cached = regexp.MustCompile(
 
 // base is the hub's id of the base model and its commit; without an id the name of its folder.
 func (f facts) base() (id, commit, name string) {
+	if f.baseID != "" {
+		return f.baseID, "", f.baseID
+	}
 	if f.run != nil {
 		for _, s := range f.run.Manifest.Hub {
 			if s.Key == "model.path" {

@@ -67,6 +67,7 @@ type cli struct {
 	Judge    judgeCmd    `cmd:"" help:"Compare outputs by a language model or a gold reward model: win rates, rankings."`
 	Relabel  relabelCmd  `cmd:"" help:"Label pairs anew, build pairs from samples, or have those labelled on which the heads disagree."`
 	RLHF     rlhfCmd     `cmd:"" name:"rlhf" help:"Optimize a policy against a reward model by PPO, RLOO or GRPO."`
+	Push     pushCmd     `cmd:"" help:"Send a model and its card to the Hugging Face hub."`
 	Export   exportCmd   `cmd:"" help:"Write the policy head as a causal language model."`
 
 	Recipes    recipesCmd    `cmd:"" help:"List the recipes that come with haf, or print one."`

@@ -1,0 +1,31 @@
+package main
+
+import "haf/publish"
+
+type pushCmd struct {
+	Model    string `arg:"" help:"Run or model folder."`
+	ID       string `arg:"" name:"id" help:"Repository on the hub, org/name; it is created if need be."`
+	Private  bool   `help:"Create the repository as a private one; refuse one that is public."`
+	Revision string `default:"main" help:"Branch; it is created if need be."`
+	Message  string `help:"Message of the commit. Default: Upload a model by haf."`
+	Base     string `placeholder:"ID" help:"Id of the base model, where the model names it by a folder."`
+	DryRun   bool   `name:"dry-run" help:"List the files that would be sent, and send nothing."`
+}
+
+// Run sends a model to the hub.
+func (c *pushCmd) Run(a *app) error {
+	client, err := a.hub()
+	if err != nil {
+		return err
+	}
+	sent, err := publish.Push(a.ctx, client, c.Model, publish.Options{ID: c.ID,
+		Revision: c.Revision, Private: c.Private, Message: c.Message, Base: c.Base,
+		DryRun: c.DryRun})
+	for _, note := range sent.Messages {
+		a.notef("%s", note)
+	}
+	if err != nil {
+		return err
+	}
+	return a.print(sent, sent.Write)
+}

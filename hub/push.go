@@ -1,0 +1,338 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"haf/internal/retry"
+)
+
+// An Upload is a file to be sent: the one at Path or, where that is "", Data.
+type Upload struct {
+	Name string // in the repository, with slashes
+	Path string
+	Data []byte
+}
+
+// A Push says what goes where.
+type Push struct {
+	ID       string // org/name of a model; it is created if need be
+	Revision string // branch, created if need be; "" is main
+	Private  bool   // of a repository that is created
+	Message  string // of the commit
+	Files    []Upload
+}
+
+// A Pushed is a commit that was made.
+type Pushed struct {
+	Commit string `json:"commit"`
+	URL    string `json:"url"`
+}
+
+// Push sends files as one commit. Large ones go to the hub's storage first, and those that are
+// there
+// already are not sent again. The commit itself is never tried twice, because one whose answer was
+// lost may have been made.
+func (c *Client) Push(ctx context.Context, p Push) (out Pushed, err error) {
+	if p.Revision == "" {
+		p.Revision = defaultRevision
+	}
+	if err := c.checkPush(p); err != nil {
+		return out, err
+	}
+	u := &upload{c: c, ref: Ref{ID: p.ID, Revision: p.Revision}}
+	if err := u.measure(p.Files); err != nil {
+		return out, err
+	}
+	if err := u.create(ctx, p); err != nil {
+		return out, err
+	}
+	if err := u.modes(ctx); err != nil {
+		return out, err
+	}
+	if err := u.storeLarge(ctx); err != nil {
+		return out, err
+	}
+	return u.commit(ctx, p)
+}
+
+func (c *Client) checkPush(p Push) error {
+	switch {
+	case !validID(p.ID):
+		return fmt.Errorf("hub: %q is no id: org/name was wanted", p.ID)
+	case !revisionForm.MatchString(p.Revision) || !local(p.Revision):
+		return fmt.Errorf("hub: %q is no name of a branch", p.Revision)
+	case c.Offline:
+		return fmt.Errorf("hub: %s cannot be sent: %w", p.ID, ErrOffline)
+	case c.Token == "":
+		return fmt.Errorf("hub: there is no token: set HF_TOKEN to one that may write, or " +
+			"run hf auth " +
+			"login")
+	case len(p.Files) == 0:
+		return fmt.Errorf("hub: there are no files to send to %s", p.ID)
+	}
+	for _, f := range p.Files {
+		if !local(f.Name) {
+			return fmt.Errorf("hub: %q is no path inside a repository", f.Name)
+		}
+	}
+	return nil
+}
+
+// An upload is a push on its way.
+type upload struct {
+	c     *Client
+	ref   Ref
+	files []*uploadFile
+}
+
+type uploadFile struct {
+	Upload
+	size   int64
+	sum    string // SHA-256
+	sample []byte // its first bytes
+	large  bool   // it goes to the storage of large files
+	ignore bool   // the repository's .gitignore names it
+}
+
+const sampleSize = 512
+
+// measure reads all files once, for their sizes and hashes.
+func (u *upload) measure(files []Upload) error {
+	for _, of := range files {
+		f := &uploadFile{Upload: of}
+		body, err := f.open()
+		if err != nil {
+			return err
+		}
+		hash := sha256.New()
+		f.sample = make([]byte, sampleSize)
+		n, err := io.ReadFull(body, f.sample)
+		f.sample = f.sample[:n]
+		hash.Write(f.sample)
+		if err == nil {
+			var more int64
+			more, err = io.Copy(hash, body)
+			f.size = more
+		} else if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = nil
+		}
+		body.Close() //nolint:errcheck // it was only read
+		if err != nil {
+			return fmt.Errorf("hub: %s: %w", f.Name, err)
+		}
+		f.size += int64(n)
+		f.sum = hex.EncodeToString(hash.Sum(nil))
+		u.files = append(u.files, f)
+	}
+	return nil
+}
+
+type source interface {
+	io.ReaderAt
+	io.ReadCloser
+}
+
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }
+
+func (f *uploadFile) open() (source, error) {
+	if f.Path == "" {
+		return memory{bytes.NewReader(f.Data)}, nil
+	}
+	file, err := os.Open(f.Path)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	return file, nil
+}
+
+// create makes the repository and the branch, if they are not there.
+func (u *upload) create(ctx context.Context, p Push) error {
+	owner, name, _ := strings.Cut(p.ID, "/")
+	body := map[string]any{"type": "model", "organization": owner, "name": name}
+	if p.Private {
+		body["visibility"] = "private"
+	}
+	var made struct {
+		URL string `json:"url"`
+	}
+	if err := u.ask(ctx, "/api/repos/create", body, &made, http.StatusConflict); err != nil {
+		return err
+	}
+	if made.URL == "" && p.Private {
+		if err := u.wantPrivate(ctx); err != nil {
+			return err
+		}
+	}
+	if p.Revision == defaultRevision {
+		return nil
+	}
+	return u.ask(ctx, "/api/models/"+p.ID+"/branch/"+url.PathEscape(p.Revision), struct{}{}, nil,
+		http.StatusConflict)
+}
+
+// wantPrivate refuses a repository that is there already and that everybody reads.
+func (u *upload) wantPrivate(ctx context.Context) error {
+	address := u.c.Endpoint + "/api/models/" + u.ref.ID
+	resp, err := u.request(ctx, http.MethodGet, address, "", nil, 0)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var info struct {
+		Private *bool `json:"private"`
+	}
+	if err := u.decode(resp, &info); err != nil {
+		return err
+	}
+	if info.Private == nil || !*info.Private {
+		return fmt.Errorf("hub: %s exists and is not private: make it private on "+
+			"%s/%s/settings, or push "+
+			"to another name", u.ref.ID, u.c.Endpoint, u.ref.ID)
+	}
+	return nil
+}
+
+// modes asks the hub which files are large.
+func (u *upload) modes(ctx context.Context) error {
+	type file struct {
+		Path   string `json:"path"`
+		Sample []byte `json:"sample"` // base64
+		Size   int64  `json:"size"`
+	}
+	var body struct {
+		Files []file `json:"files"`
+	}
+	for _, f := range u.files {
+		body.Files = append(body.Files, file{f.Name, f.sample, f.size})
+	}
+	var answer struct {
+		Files []struct {
+			Path   string `json:"path"`
+			Mode   string `json:"uploadMode"`
+			Ignore bool   `json:"shouldIgnore"`
+		} `json:"files"`
+	}
+	address := "/api/models/" + u.ref.ID + "/preupload/" + url.PathEscape(u.ref.Revision)
+	if err := u.ask(ctx, address, body, &answer); err != nil {
+		return err
+	}
+	told := map[string]bool{}
+	for _, a := range answer.Files {
+		for _, f := range u.files {
+			if f.Name == a.Path {
+				told[f.Name] = true
+				f.large, f.ignore = a.Mode == "lfs" && f.size > 0, a.Ignore
+			}
+		}
+	}
+	for _, f := range u.files {
+		if !told[f.Name] {
+			return fmt.Errorf("hub: %s: the hub does not say how %s is to be sent", u.ref, f.Name)
+		}
+		if f.ignore {
+			u.c.say("%s is left out: .gitignore of %s names it", f.Name, u.ref)
+		}
+	}
+	return nil
+}
+
+// commit makes the commit of all files.
+func (u *upload) commit(ctx context.Context, p Push) (out Pushed, err error) {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	line := func(key string, value any) {
+		if err == nil {
+			err = encoder.Encode(map[string]any{"key": key, "value": value})
+		}
+	}
+	line("header", map[string]string{"summary": p.Message, "description": ""})
+	for _, f := range u.files {
+		switch {
+		case f.ignore:
+		case f.large:
+			line("lfsFile", map[string]any{"path": f.Name, "algo": "sha256", "oid": f.sum,
+				"size": f.size})
+		default:
+			content, failed := f.content()
+			if failed != nil {
+				return out, failed
+			}
+			line("file", map[string]any{"path": f.Name, "encoding": "base64", "content": content})
+		}
+	}
+	if err != nil {
+		return out, fmt.Errorf("hub: %w", err)
+	}
+	var answer struct {
+		OID string `json:"commitOid"`
+		URL string `json:"commitUrl"`
+	}
+	address := u.c.Endpoint + "/api/models/" + u.ref.ID + "/commit/" + url.PathEscape(u.ref.Revision)
+	resp, err := u.request(ctx, http.MethodPost, address, "application/x-ndjson",
+		bytes.NewReader(body.Bytes()), int64(body.Len()))
+	if err != nil {
+		return out, fmt.Errorf("%w: the commit may have been made: look at %s/%s before you "+
+			"push again",
+			err, u.c.Endpoint, u.ref.ID)
+	}
+	defer resp.Body.Close()
+	if err := u.decode(resp, &answer); err != nil {
+		return out, err
+	}
+	return Pushed{Commit: answer.OID, URL: answer.URL}, nil
+}
+
+// content is the file whole, as it was measured.
+func (f *uploadFile) content() ([]byte, error) {
+	body, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close() //nolint:errcheck // it is only read
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %s: %w", f.Name, err)
+	}
+	if int64(len(data)) != f.size {
+		return nil, fmt.Errorf("hub: %s has changed while it was sent: push again", f.Name)
+	}
+	return data, nil
+}
+
+// ask sends JSON to the hub, again where that may help, and decodes the answer. A status of fine is
+// no failure.
+func (u *upload) ask(ctx context.Context, path string, body, answer any, fine ...int) error {
+	address := path
+	if strings.HasPrefix(path, "/") {
+		address = u.c.Endpoint + path
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("hub: %w", err)
+	}
+	kind := "application/json"
+	if strings.HasSuffix(path, "/info/lfs/objects/batch") {
+		kind = lfsType
+	}
+	return u.c.retry(ctx, u.ref.String(), func() (bool, error) {
+		resp, err := u.request(ctx, http.MethodPost, address, kind, bytes.NewReader(data),
+			int64(len(data)))
+		if err != nil {
+			return false, &retry.Temporary{Err: err}
+		}
+		defer resp.Body.Close()
+		return false, u.decode(resp, answer, fine...)
+	})
+}
