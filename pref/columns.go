@@ -13,7 +13,7 @@ import (
 // column, or a dotted path into objects, such as chosen.text; "" is the format's own name, and
 // [NoColumn] reads none.
 type Columns struct {
-	Prompt, Chosen, Rejected, Responses, Scores, Completion, Label, Margin, System, Tools, ID,
+	Prompt, Chosen, Rejected, Responses, Scores, Completion, Label, Margin, Input, System, Tools, ID,
 	Subset string
 }
 
@@ -51,7 +51,7 @@ func (c *Columns) UnmarshalText(text []byte) error {
 
 // columnNames are the names of the fields of [Columns], in their order.
 var columnNames = []string{"prompt", "chosen", "rejected", "responses", "scores", "completion",
-	"label", "margin", "system", "tools", "id", "subset"}
+	"label", "margin", "input", "system", "tools", "id", "subset"}
 
 // content are the columns that make the group: where one of them is named, the keys of published
 // sets no longer tell the format.
@@ -86,6 +86,7 @@ func (f *fields) apply(named map[string]string) error {
 	}
 	for name, path := range named {
 		if path == NoColumn {
+			f.alone = f.alone || name == "input"
 			continue
 		}
 		raw, top, err := f.lookup(path)

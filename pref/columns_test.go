@@ -20,7 +20,7 @@ func TestColumns(t *testing.T) {
 			NewPair(user("q"), "a", "b", Source{}), ""},
 		{"prompt=a.b", `{"a.b":"q","a":{"b":"other"},"chosen":"a","rejected":"b"}`,
 			NewPair(user("q"), "a", "b", Source{}), `"a"`},
-		{"prompt=instruction,chosen=output_1,rejected=output_2",
+		{"prompt=instruction,chosen=output_1,rejected=output_2,input=-",
 			`{"instruction":"q","input":"more","output_1":"a","output_2":"b","preference":2}`,
 			NewPair(user("q"), "a", "b", Source{}), `"input", "preference"`},
 		{"prompt=question,responses=answers,scores=votes",

@@ -34,8 +34,12 @@ func (f *fields) checkText() error {
 	return nil
 }
 
-// context puts the row's system message and tools on a prompt, and looks into its texts.
+// context puts the row's input, system message and tools on a prompt, and looks into its texts.
 func (f *fields) context(prompt []Message) ([]Message, error) {
+	prompt, err := f.join(prompt)
+	if err != nil {
+		return nil, err
+	}
 	system, key, err := f.system()
 	if err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type fields struct {
 	// general says that only the keys of the general forms tell the row's format.
 	general bool
 	graded  bool // columns that rate responses are named
+	alone   bool // the prompt is read without columns that may belong to it
 	row     *reading
 }
 
@@ -44,6 +45,7 @@ type reading struct {
 	read  map[string]bool // keys of the row
 	extra map[string]bool // keys further inside, such as messages[].name, that were passed over
 	marks []string        // of chat templates in the prompt, each once
+	input bool            // the column of that name was read
 }
 
 // objectOf decodes a whole row.
@@ -144,6 +146,7 @@ func (f *fields) note(key string) {
 	if f.path != "" || f.row == nil {
 		return
 	}
+	f.row.input = f.row.input || key == "input"
 	if column, ok := f.columns[key]; ok {
 		key = column.top
 	}

