@@ -42,8 +42,13 @@ import (
 //	                            exit code 0
 //	clean                       wants nothing under a temporary name in $WORK
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+	testscript.Run(t, scriptParams(filepath.Join("testdata", "script")))
+}
+
+// scriptParams run the scripts of a folder.
+func scriptParams(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HAF_DEVICE", "go")
 			env.Setenv("GGUF", filepath.Join(shared.Root(), "lm", "testdata", "gguf", "text.gguf"))
@@ -62,7 +67,7 @@ func TestScripts(t *testing.T) {
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-	})
+	}
 }
 
 // tinyRecipe takes well under a second.
