@@ -24,6 +24,22 @@ func Selects(strategy string) bool {
 	return strategy != AllPairs && strategy != BestPairs && strategy != AllScores
 }
 
+// CheckLabeller returns an error, in the words of the flags, if a strategy has no labeller, or one
+// that it does not ask. server and gold say which labellers are named.
+func CheckLabeller(strategy string, server, gold bool, threshold float64) error {
+	selects := Selects(strategy)
+	switch {
+	case selects && server == gold:
+		return fmt.Errorf("-strategy %s wants a labeller: -url or -gold", strategy)
+	case !selects && server:
+		return fmt.Errorf("-strategy %s labels by the model's own reward: leave out -url", strategy)
+	case strategy == AllScores && (gold || threshold != 0):
+		return errors.New("-strategy scores writes what MODEL says of every response: leave out " +
+			"-gold and -threshold")
+	}
+	return nil
+}
+
 // A NamedScorer is one reward that was opened for one flow.
 type NamedScorer struct {
 	*rewarder.Scorer

@@ -26,6 +26,19 @@ func Paper(n int) Sampling {
 		TopP: 0.85}}
 }
 
+// Protocol returns the sampling of a protocol, paper4 or paper8. That of "" is empty.
+func Protocol(name string) (Sampling, error) {
+	switch name {
+	case "":
+		return Sampling{}, nil
+	case "paper4":
+		return Paper(4), nil
+	case "paper8":
+		return Paper(8), nil
+	}
+	return Sampling{}, fmt.Errorf("%q, wanted paper4 or paper8", name)
+}
+
 // Check returns an error that names the first setting out of range.
 func (s Sampling) Check() error {
 	switch {

@@ -95,6 +95,9 @@ type MatrixEvaluation struct {
 	Matrix Matrix            `json:"matrix"`
 }
 
+// Write writes the matrix as text.
+func (e MatrixEvaluation) Write(w io.Writer) error { return e.Matrix.Write(w) }
+
 // MeasureMatrix reads the rewards of every model on every set. open opens a model, which is closed
 // before the next is opened.
 func MeasureMatrix(

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -34,9 +35,28 @@ func DefaultDir(recipe string) string {
 	return filepath.Join("runs", strings.TrimSuffix(filepath.Base(recipe), ".toml"))
 }
 
+// check looks at what does not go together.
+func (q Request) check(verb run.Verb) error {
+	keys := "-set model.path=DIR and -set data.train=FILE"
+	if verb == run.VerbRLHF {
+		keys = "-set model.path=DIR, -set rlhf.rewards=DIR and -set data.train=FILE"
+	}
+	switch {
+	case q.Resume != "" && (q.Recipe != "" || q.Out != "" || len(q.Set) > 0):
+		return fmt.Errorf("%w: -resume takes its recipe from the run folder: give no recipe, -out or "+
+			"-set with it", ErrUsage)
+	case q.Resume == "" && q.Recipe == "" && (q.Out == "" || len(q.Set) == 0):
+		return fmt.Errorf("%w: give a recipe, or without one -out DIR with %s", ErrUsage, keys)
+	}
+	return nil
+}
+
 // Session returns the session of the wanted run and the recipe of a new one, nil for one that is
 // resumed. It reads the recipe and looks at the folder, and loads nothing.
 func (q Request) Session(verb run.Verb) (*run.Session, *recipe.Recipe, error) {
+	if err := q.check(verb); err != nil {
+		return nil, nil, err
+	}
 	if q.Resume != "" {
 		s, err := run.Resume(verb, q.Resume)
 		return s, nil, err

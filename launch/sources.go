@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"haf/hub"
@@ -19,7 +20,7 @@ import (
 // Sources opens reward sources by their names. It is a [RewardOpener].
 type Sources struct {
 	// Model opens a model on this machine.
-	Model func(ctx context.Context, named string, opt reward.Options) (*reward.Model, error)
+	Model ModelOpener
 	Hub   func() (*hub.Client, error) // finds models and tokenizers
 
 	Token    string // bearer token for haf serve; "" is none
@@ -68,6 +69,20 @@ func (s Sources) OpenRewarder(
 		})
 	}
 	return rewarder.OpenEnsemble(r.Rule, names, open)
+}
+
+// OpenMean opens the default reward of the one source, or the mean of those of several.
+func (s Sources) OpenMean(ctx context.Context, names []string, r SourceReading) (*Reward, error) {
+	name := names[0]
+	if len(names) > 1 {
+		r.Rule.Name = rewarder.Mean
+		name = r.Rule.Name + " of " + strings.Join(names, ", ")
+	}
+	from, err := s.OpenRewarder(ctx, names, r)
+	if err != nil {
+		return nil, err
+	}
+	return NewReward(ctx, from, name, "", s.Notef)
 }
 
 // Look returns an error unless the named sources are there. It is for the time before minutes go

@@ -44,21 +44,8 @@ func checkField(prefix, key string, field reflect.StructField, v reflect.Value) 
 	if !ok {
 		return nil
 	}
-	in, err := interval.Parse(text)
-	if err != nil {
-		return fmt.Errorf("recipe: %s: %w", key, err)
-	}
-	numbers := []reflect.Value{v}
-	if v.Kind() == reflect.Slice {
-		numbers = nil
-		for i := range v.Len() {
-			numbers = append(numbers, v.Index(i))
-		}
-	}
-	for _, n := range numbers {
-		if !in.Contains(n.Convert(reflect.TypeFor[float64]()).Float()) {
-			return fmt.Errorf("recipe: %s is %v, want %s", key, n.Interface(), in)
-		}
+	if err := interval.Check(text, v); err != nil {
+		return fmt.Errorf("recipe: %s is %w", key, err)
 	}
 	return nil
 }

@@ -35,6 +35,19 @@ type Evaluation struct {
 // evalName is the file in which a user keeps what haf -json eval prints.
 const evalName = "eval.json"
 
+// ReadRuns reads run folders by [ReadRun].
+func ReadRuns(dirs []string) ([]*Run, error) {
+	var runs []*Run
+	for _, dir := range dirs {
+		r, err := ReadRun(dir)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r)
+	}
+	return runs, nil
+}
+
 // ReadRun reads a run folder. A run that is still going, or was stopped, is read as far as it has
 // come; without a manifest the error wraps fs.ErrNotExist.
 func ReadRun(dir string) (*Run, error) {

@@ -71,6 +71,18 @@ func ReadTokens(path string) ([]Token, error) {
 	return tokens, nil
 }
 
+// LoadTokens reads the tokens of a file or, where path is "", those in HAF_TOKENS, in the same
+// form. Without either there are none.
+func LoadTokens(path string) ([]Token, error) {
+	if path != "" {
+		return ReadTokens(path)
+	}
+	if text := os.Getenv("HAF_TOKENS"); text != "" {
+		return ParseTokens(text)
+	}
+	return nil, nil
+}
+
 // keyring holds the hashes of tokens, so that all comparisons are of equal lengths.
 type keyring []struct {
 	name string

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"haf/backend"
@@ -60,7 +59,7 @@ func (c *benchCmd) Run(a *app) error {
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	arguments := func(name string) []string { return c.arguments(a, name) }
+	arguments := func(name string) []string { return c.options().Arguments(name, a.deviceName) }
 	results, err := bench.RunCases(a.ctx, names, c.Runs, self, arguments, a.p.Logf)
 	if err != nil {
 		return err
@@ -68,19 +67,12 @@ func (c *benchCmd) Run(a *app) error {
 	return a.print(results, results.Write)
 }
 
-// arguments are those of the process that measures a case.
-func (c *benchCmd) arguments(a *app, name string) []string {
-	args := []string{"bench", c.Model, "-one", name, "-device", a.deviceName, "-pairs",
-		strconv.Itoa(c.Pairs), "-batch", strconv.Itoa(c.Batch), "-rank", strconv.Itoa(c.Rank)}
-	for _, of := range []struct {
-		flag   string
-		values []string
-	}{{"-data", c.Data}, {"-groups", c.Groups}, {"-set", c.Set}} {
-		for _, value := range of.values {
-			args = append(args, of.flag, value)
-		}
+// options are those that the flags set.
+func (c *benchCmd) options() bench.Options {
+	return bench.Options{
+		Model: c.Model, Data: c.Data, Groups: c.Groups, Pairs: c.Pairs, Batch: c.Batch,
+		Rank: c.Rank, Began: processBegan, Sets: c.Set,
 	}
-	return args
 }
 
 // one measures a case in this process.
@@ -96,10 +88,9 @@ func (c *benchCmd) one(a *app) error {
 	if err != nil {
 		return err
 	}
-	result, err := bench.Measure(a.ctx, device, c.One, bench.Options{
-		Model: c.Model, Data: c.Data, Groups: c.Groups, Pairs: c.Pairs, Batch: c.Batch,
-		Rank: c.Rank, Began: processBegan, Cache: cache, Sets: c.Set,
-	}, a.p)
+	opt := c.options()
+	opt.Cache = cache
+	result, err := bench.Measure(a.ctx, device, c.One, opt, a.p)
 	if err != nil {
 		return err
 	}

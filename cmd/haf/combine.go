@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"haf/launch"
-	"haf/pref"
-	"haf/recipe"
 	"haf/reward"
 )
 
@@ -20,7 +17,7 @@ type combineCmd struct {
 
 // Run fits the weights of both heads and stores them beside the model.
 func (c *combineCmd) Run(a *app) error {
-	groups, split, err := c.groups(a)
+	groups, split, err := launch.CombinationData(c.Model, c.Valid, a.data, c.rowOptions())
 	if err != nil {
 		return err
 	}
@@ -36,11 +33,11 @@ func (c *combineCmd) Run(a *app) error {
 	}
 	here, ok := r.(*reward.Reader)
 	if !ok {
-		return closed(r, fmt.Errorf("%w: the weights are stored beside a model: name a run or model "+
-			"folder", errUsage))
+		return launch.CloseWith(r, fmt.Errorf("%w: the weights are stored beside a model: name a "+
+			"run or model folder", errUsage))
 	}
 	fit, err := here.FitCombination(a.ctx, groups, split)
-	if err = closed(r, err); err != nil {
+	if err = launch.CloseWith(r, err); err != nil {
 		return err
 	}
 	return a.print(fit, func(w io.Writer) error {
@@ -49,21 +46,4 @@ func (c *combineCmd) Run(a *app) error {
 			"table is of the data of the fit: it flatters.", fit.File)
 		return err
 	})
-}
-
-// groups reads the data of the fit and says which it is.
-func (c *combineCmd) groups(a *app) ([]pref.Group, string, error) {
-	if len(c.Valid) == 0 {
-		groups, err := recipe.ValidationGroups(c.Model)
-		if err != nil {
-			err = fmt.Errorf("%w; name the data of the fit with -valid FILE", err)
-		}
-		return groups, "the run's validation data, which chose the checkpoint, too", err
-	}
-	files, err := a.data(c.Valid)
-	if err != nil {
-		return nil, "", err
-	}
-	groups, _, err := pref.Load(files, c.rowOptions())
-	return groups, "the file " + strings.Join(c.Valid, ", "), err
 }

@@ -33,7 +33,7 @@ func (c *dataCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		model, err := a.openModel(c.Model, reward.Options{Chat: chat})
+		model, err := a.openModel(a.ctx, c.Model, reward.Options{Chat: chat})
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"haf/internal/progress"
 	"haf/launch"
 	"haf/pref"
 	"haf/reward"
@@ -32,7 +33,7 @@ func (c *explainCmd) Run(a *app) error {
 			return err
 		}
 		explained, err := r.Explain(a.ctx, samples)
-		if err = closed(r, err); err != nil {
+		if err = launch.CloseWith(r, err); err != nil {
 			return err
 		}
 		for i, e := range explained {
@@ -42,7 +43,7 @@ func (c *explainCmd) Run(a *app) error {
 	if a.json {
 		return printJSON(a, out)
 	}
-	colour, width := terminal(a.stdout)
+	colour, width := progress.Terminal(a.stdout)
 	return reward.WriteExplained(a.stdout, out, reward.TextOptions{Colour: colour, Width: width})
 }
 
@@ -55,7 +56,7 @@ func (c *explainCmd) open(a *app, name string) (*reward.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, err := a.openModel(name, reward.Options{
+	model, err := a.openModel(a.ctx, name, reward.Options{
 		Chat: chat, Column: c.Column, MaxLength: c.MaxLength,
 	})
 	if err != nil {

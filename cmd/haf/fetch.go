@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"haf/backend"
 	"haf/hub"
 	"haf/internal/progress"
@@ -18,9 +20,19 @@ func (a *app) hub() (*hub.Client, error) {
 	return c, nil
 }
 
+// opener opens the chosen device, and returns what opens models on it.
+func (a *app) opener() (launch.ModelOpener, error) {
+	device, err := a.openDevice()
+	return func(_ context.Context, named string, opt reward.Options) (*reward.Model, error) {
+		return a.openModelOn(device, named, opt)
+	}, err
+}
+
 // openModel opens the model that a path or an id names, on the chosen device. An adapter's base may
 // be an id, too.
-func (a *app) openModel(named string, opt reward.Options) (*reward.Model, error) {
+func (a *app) openModel(
+	_ context.Context, named string, opt reward.Options,
+) (*reward.Model, error) {
 	device, err := a.openDevice()
 	if err != nil {
 		return nil, err
@@ -47,4 +59,18 @@ func (a *app) data(named []string) ([]string, error) {
 		return nil, err
 	}
 	return c.Files(a.ctx, named)
+}
+
+// env opens the device and is what runs are made with.
+func (a *app) env() (launch.Env, error) {
+	device, err := a.openDevice()
+	if err != nil {
+		return launch.Env{}, err
+	}
+	client, err := a.hub()
+	if err != nil {
+		return launch.Env{}, err
+	}
+	cache, err := launch.CacheDir()
+	return launch.Env{Device: device, Hub: client, Cache: cache, Progress: a.p, Notef: a.notef}, err
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding"
 	"fmt"
-	"reflect"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -105,44 +102,8 @@ func checkRange(f *kong.Flag) error {
 	if text == "" {
 		return nil
 	}
-	in, err := interval.Parse(text)
-	if err != nil {
-		return err
-	}
-	values := []reflect.Value{f.Target}
-	if f.Target.Kind() == reflect.Map {
-		values = nil
-		for _, key := range f.Target.MapKeys() {
-			values = append(values, f.Target.MapIndex(key))
-		}
-	}
-	for _, v := range values {
-		if !in.Contains(number(v)) {
-			return fmt.Errorf("it is %v, want %s", v.Interface(), in)
-		}
+	if err := interval.Check(text, f.Target); err != nil {
+		return fmt.Errorf("it is %w", err)
 	}
 	return nil
-}
-
-// isNumber reports whether a flag takes a number or a duration, which need a range. What reads its
-// own text, such as a level of logging, checks it itself, and so does an unsigned seed.
-func isNumber(t reflect.Type) bool {
-	switch {
-	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
-		return false
-	case t.Kind() == reflect.Map:
-		return isNumber(t.Elem())
-	}
-	return t.Kind() == reflect.Int || t.Kind() == reflect.Int64 || t.Kind() == reflect.Float64
-}
-
-// number is the value of a flag; a duration is in seconds.
-func number(v reflect.Value) float64 {
-	if d, ok := v.Interface().(time.Duration); ok {
-		return d.Seconds()
-	}
-	if v.CanFloat() {
-		return v.Float()
-	}
-	return float64(v.Int())
 }

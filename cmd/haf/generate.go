@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"haf/curate"
+	"haf/launch"
 	"haf/pref"
 	"haf/remote"
-	"haf/reward"
 )
 
 // samplingFlags are shared by the verbs that generate.
@@ -27,19 +27,15 @@ type samplingFlags struct {
 }
 
 func (f samplingFlags) sampling() (curate.Sampling, error) {
-	var s curate.Sampling
-	switch f.Protocol {
-	case "":
+	s, err := curate.Protocol(f.Protocol)
+	if err != nil {
+		return s, fmt.Errorf("%w: -protocol %w", errUsage, err)
+	}
+	if f.Protocol == "" {
 		s = curate.Sampling{N: f.N, TemperatureTo: f.TemperatureTo, Sampling: pref.Sampling{
 			MaxTokens: f.MaxTokens, Temperature: f.Temperature, TopK: f.TopK, TopP: f.TopP,
 			MinP: f.MinP, RepetitionPenalty: f.RepetitionPenalty, Stop: f.Stop,
 		}}
-	case "paper4":
-		s = curate.Paper(4)
-	case "paper8":
-		s = curate.Paper(8)
-	default:
-		return s, fmt.Errorf("%w: -protocol %q, wanted paper4 or paper8", errUsage, f.Protocol)
 	}
 	s.Seed = f.Seed
 	if err := s.Check(); err != nil {
@@ -57,41 +53,17 @@ type serverFlags struct {
 	Retries     int           `range:"[0,inf)" default:"5" help:"Of a request that failed."`
 }
 
-// client connects to the server.
-func (f serverFlags) client(a *app) (*remote.Client, error) {
+// options are those of the server's client.
+func (f serverFlags) options(a *app) remote.Options {
 	retries := f.Retries
 	if retries == 0 {
 		retries = -1 // none, where the client's 0 is its default
 	}
-	return remote.New(a.ctx, remote.Options{
+	return remote.Options{
 		URL: f.URL, Model: f.RemoteModel, Key: chatKey(), Concurrency: f.Concurrency,
 		Timeout: f.Timeout, Retries: retries,
 		Say: func(line string) { fmt.Fprintln(a.stderr, "haf: "+line) },
-	})
-}
-
-// generator opens what generates: a server, or a model's policy head. name identifies it in a
-// journal's settings.
-func (a *app) generator(
-	model string, rows int, chat reward.ChatOptions, server serverFlags,
-) (g pref.Generator, name string, free func(), err error) {
-	if server.URL != "" {
-		client, err := server.client(a)
-		if err != nil {
-			return nil, "", nil, err
-		}
-		return remote.Generator{Client: client}, server.URL + " " + client.Model(), func() {}, nil
 	}
-	m, err := a.openModel(model, reward.Options{Chat: chat})
-	if err != nil {
-		return nil, "", nil, err
-	}
-	local, err := m.Generator(rows)
-	if err != nil {
-		m.Close()
-		return nil, "", nil, err
-	}
-	return local, m.Dir, func() { local.Close(); m.Close() }, nil
 }
 
 type generateCmd struct {
@@ -131,11 +103,13 @@ func (c *generateCmd) Run(a *app) error {
 			return err
 		}
 	}
-	generator, name, free, err := a.generator(c.Model, c.Rows, chat, c.serverFlags)
+	generator, err := launch.Generation{
+		Server: c.serverFlags.options(a), Model: c.Model, Chat: chat, Rows: c.Rows, Open: a.openModel,
+	}.Generator(a.ctx)
 	if err != nil {
 		return err
 	}
-	defer free()
+	defer generator.Close()
 	if c.Prompt != "" {
 		prompt := []pref.Message{{Role: pref.User, Content: c.Prompt}}
 		return curate.Each(a.ctx, generator, prompt, sampling, func(s curate.Sample) error {
@@ -146,7 +120,7 @@ func (c *generateCmd) Run(a *app) error {
 		})
 	}
 	samples, err := curate.Generate(a.ctx, generator, prompts, curate.GenerateOptions{
-		Sampling: sampling, Generator: name, Out: c.Out, Reporter: a.reporter(),
+		Sampling: sampling, Generator: generator.Name, Out: c.Out, Reporter: a.reporter(),
 	})
 	if err != nil {
 		return err
@@ -180,6 +154,3 @@ func (a *app) prompts(
 func (a *app) reporter() curate.Reporter {
 	return curate.Reporter{Notef: a.notef, Progress: a.p.Passes()}
 }
-
-// check that the local generator is what the interface asks for.
-var _ pref.Generator = (*reward.Generator)(nil)

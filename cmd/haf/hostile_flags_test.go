@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"haf/internal/interval"
 )
 
 // verbArgs are command lines on which each verb would begin its work, so that a bad flag is all
@@ -76,7 +78,7 @@ func TestHostileFlags(t *testing.T) {
 			continue
 		}
 		for _, f := range slices.Concat(verb.Flags, parser.Model.Flags) {
-			if isNumber(f.Target.Type()) && f.Tag.Get("range") == "" {
+			if interval.Wanted(f.Target.Type()) && f.Tag.Get("range") == "" {
 				t.Errorf("-%s of haf %s has no tag range", f.Name, verb.Name)
 			}
 			args, ok := withFlag[verb.Name+" "+f.Name]

@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 
-	"haf/backend"
-	"haf/internal/durable"
-	"haf/recipe"
+	"haf/launch"
 )
 
 type initCmd struct {
@@ -19,31 +16,20 @@ type initCmd struct {
 
 // Run inspects data and model and writes a recipe that fits the memory.
 func (c *initCmd) Run(a *app) error {
-	if _, err := os.Stat(c.Out); err == nil {
-		return fmt.Errorf("%s exists already: choose another -out", c.Out)
-	}
 	client, err := a.hub()
 	if err != nil {
 		return err
 	}
-	available, err := backend.AvailableMemory()
-	if err != nil {
-		a.notef("%v: nothing to compare the need with", err)
-	}
-	d, err := recipe.NewDraft(a.ctx, client, append([]string{c.Data}, c.More...), c.Model,
-		available.Bytes)
+	e, err := launch.WriteRecipe(a.ctx, client, c.Out, append([]string{c.Data}, c.More...), c.Model,
+		a.notef)
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteFile(c.Out, d.TOML()); err != nil {
-		return fmt.Errorf("writing the recipe: %w", err)
-	}
-	return a.print(planOutput{d.Estimate, available.Source, d.Estimate.Run.Memory.Total()},
-		func(w io.Writer) error {
-			if err := d.Estimate.Write(w, available.Bytes, available.Source); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(w, "\nThe recipe is %s. Next: haf train %s\n", c.Out, c.Out)
+	return a.print(e, func(w io.Writer) error {
+		if err := e.Write(w); err != nil {
 			return err
-		})
+		}
+		_, err := fmt.Fprintf(w, "\nThe recipe is %s. Next: haf train %s\n", c.Out, c.Out)
+		return err
+	})
 }

@@ -22,7 +22,7 @@ type judgeFlags struct {
 // judge opens the judge.
 func (f judgeFlags) judge(a *app) (curate.OpenJudge, error) {
 	if f.URL != "" {
-		client, err := f.client(a)
+		client, err := remote.New(a.ctx, f.serverFlags.options(a))
 		if err != nil {
 			return curate.OpenJudge{}, err
 		}

@@ -18,6 +18,7 @@ import (
 	"haf/backend"
 	"haf/internal/onedash"
 	"haf/internal/progress"
+	"haf/launch"
 	"haf/recipe"
 	"haf/rewarder"
 	"haf/rewarder/source"
@@ -33,10 +34,7 @@ const (
 	exitInterrupted = 130
 )
 
-var (
-	errGate  = errors.New("gate not met") // an evaluation is below its gate, or a plan does not fit
-	errUsage = errors.New("wrong usage")  // flags that parse, but do not go together
-)
+var errGate, errUsage = launch.ErrGate, launch.ErrUsage
 
 // cli is the command line.
 type cli struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -78,10 +77,7 @@ func (f readFlags) open(
 // sources open reward sources by their names.
 func (a *app) sources() launch.Sources {
 	return launch.Sources{
-		Model: func(_ context.Context, named string, opt reward.Options) (*reward.Model, error) {
-			return a.openModel(named, opt)
-		},
-		Hub:   a.hub,
+		Model: a.openModel, Hub: a.hub,
 		Token: os.Getenv("HAF_TOKEN"), Key: os.Getenv("HAF_API_KEY"), JudgeKey: chatKey(),
 		Progress: a.p, Notef: a.notef,
 	}
@@ -89,14 +85,6 @@ func (a *app) sources() launch.Sources {
 
 // chatKey is the key for servers of language models.
 func chatKey() string { return cmp.Or(os.Getenv("HAF_API_KEY"), os.Getenv("OPENAI_API_KEY")) }
-
-// closed closes a Rewarder whose use ended with err.
-func closed(r pref.Rewarder, err error) error {
-	if failed := r.Close(); err == nil {
-		err = failed
-	}
-	return err
-}
 
 // reach looks whether the named reward sources are there, before minutes go into other work.
 func (a *app) reach(f sourceFlags, named ...string) error {
@@ -125,17 +113,7 @@ func (f goldFlags) openGold(a *app) (*launch.Reward, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := launch.SourceReading{
+	return a.sources().OpenMean(a.ctx, f.Gold, launch.SourceReading{
 		Options: reward.Options{Chat: chat}, SourceSettings: f.settings(),
-	}
-	name := f.Gold[0]
-	if len(f.Gold) > 1 {
-		r.Rule.Name = rewarder.Mean
-		name = r.Rule.Name + " of " + strings.Join(f.Gold, ", ")
-	}
-	gold, err := a.sources().OpenRewarder(a.ctx, f.Gold, r)
-	if err != nil {
-		return nil, err
-	}
-	return a.scorer(gold, name, "")
+	})
 }

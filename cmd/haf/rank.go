@@ -118,12 +118,14 @@ func (c *rankCmd) samples(a *app) (*curate.SampleSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	generator, name, free, err := a.generator(policy, c.Rows, chat, c.serverFlags)
+	generator, err := launch.Generation{
+		Server: c.serverFlags.options(a), Model: policy, Chat: chat, Rows: c.Rows, Open: a.openModel,
+	}.Generator(a.ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer free()
+	defer generator.Close()
 	return curate.Generate(a.ctx, generator, prompts, curate.GenerateOptions{
-		Sampling: sampling, Generator: name, Out: c.Out, Reporter: a.reporter(),
+		Sampling: sampling, Generator: generator.Name, Out: c.Out, Reporter: a.reporter(),
 	})
 }

@@ -30,16 +30,9 @@ type relabelCmd struct {
 
 // Run labels preferences.
 func (c *relabelCmd) Run(a *app) error {
-	selects := curate.Selects(c.Strategy)
-	switch {
-	case selects && (c.URL == "") == (len(c.Gold) == 0):
-		return fmt.Errorf("%w: -strategy %s wants a labeller: -url or -gold", errUsage, c.Strategy)
-	case !selects && c.URL != "":
-		return fmt.Errorf("%w: -strategy %s labels by the model's own reward: leave out -url",
-			errUsage, c.Strategy)
-	case c.Strategy == curate.AllScores && (len(c.Gold) > 0 || c.Threshold != 0):
-		return fmt.Errorf("%w: -strategy scores writes what MODEL says of every response: leave out "+
-			"-gold and -threshold", errUsage)
+	err := curate.CheckLabeller(c.Strategy, c.URL != "", len(c.Gold) > 0, c.Threshold)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	if err := c.readFlags.check(c.Models, c.Reward); err != nil {
 		return err

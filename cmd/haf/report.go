@@ -9,13 +9,9 @@ type reportCmd struct {
 
 // Run writes the page of the runs.
 func (c *reportCmd) Run(a *app) error {
-	var runs []*report.Run
-	for _, dir := range c.Runs {
-		run, err := report.ReadRun(dir)
-		if err != nil {
-			return err
-		}
-		runs = append(runs, run)
+	runs, err := report.ReadRuns(c.Runs)
+	if err != nil {
+		return err
 	}
 	page, err := report.Runs(runs)
 	if err != nil {

@@ -25,11 +25,6 @@ type rlhfOutput struct {
 // Run optimizes a policy by a recipe, or resumes a stopped run.
 func (c *rlhfCmd) Run(a *app) error {
 	request := launch.Request{Recipe: c.Recipe, Out: c.Out, Set: c.Set, Resume: c.Resume}
-	err := checkRequest(request,
-		"-set model.path=DIR, -set rlhf.rewards=DIR and -set data.train=FILE")
-	if err != nil {
-		return err
-	}
 	s, r, err := request.Session(run.VerbRLHF)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ func (c *scoreCmd) Run(a *app) error {
 	rows, err := rewarder.ScoreSamples(a.ctx, r, samples, rewarder.SampleOptions{
 		Name: c.name(c.Models), Reward: c.Reward, Warnf: a.notef,
 	})
-	if err = closed(r, err); err != nil {
+	if err = launch.CloseWith(r, err); err != nil {
 		return err
 	}
 	for _, row := range rows {

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"slices"
 	"time"
 
-	"haf/backend"
 	"haf/internal/progress"
+	"haf/launch"
 	"haf/reward"
+	"haf/run"
 	"haf/serve"
 )
 
@@ -45,110 +41,28 @@ type serveCmd struct {
 
 // Run serves models until it is told to end.
 func (c *serveCmd) Run(a *app) error {
-	config, certificates, err := c.config()
-	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	config.Log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: c.Log}))
-	device, err := a.openDevice()
-	if err != nil {
-		return err
-	}
-	for _, named := range c.Models {
-		name, path := serve.ModelName(named)
-		load := func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
-			return c.load(ctx, a, device, name, path, before)
-		}
-		source := serve.NewSource(name, path, load)
-		source.Temperature = c.Temperature[name]
-		config.Models = append(config.Models, source)
-	}
-	server, err := serve.New(config)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	listener, err := net.Listen("tcp", c.Addr)
-	if err != nil {
-		return err
-	}
-	scheme := "http"
-	if certificates != nil {
-		scheme = "https"
-	}
-	fmt.Fprintf(a.stdout, "%s://%s\n", scheme, listener.Addr())
-	defer server.ReloadOnHangup(a.ctx)()
-	return server.Run(a.ctx, listener, certificates)
-}
-
-// config is what the flags say, but for the models.
-func (c *serveCmd) config() (serve.Config, *tls.Config, error) {
-	config := serve.Config{
-		AllowUnauthenticated: c.AllowUnauthenticated, BatchWait: c.BatchWait,
-		Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, Drain: c.Drain, Watch: c.Watch,
-		MaxBody: c.MaxBody, MaxQueue: c.MaxQueue, LogText: c.LogText,
-	}
-	if c.BatchWait == 0 {
-		config.BatchWait = -1
-	}
-	for _, name := range c.Rewards {
-		if err := reward.CheckReward(name); err != nil {
-			return config, nil, err
-		}
-	}
-	for _, text := range c.Combine {
-		combination, err := serve.ParseCombination(text)
-		if err != nil {
-			return config, nil, err
-		}
-		config.Combinations = append(config.Combinations, combination)
-	}
-	var err error
-	if c.TokenFile != "" {
-		config.Tokens, err = serve.ReadTokens(c.TokenFile)
-	} else if text := os.Getenv("HAF_TOKENS"); text != "" {
-		config.Tokens, err = serve.ParseTokens(text)
-	}
-	if err != nil {
-		return config, nil, fmt.Errorf("-token-file, or HAF_TOKENS: %w", err)
-	}
-	if err := serve.CheckAddress(c.Addr, len(config.Tokens) > 0, c.AllowUnauthenticated); err != nil {
-		return config, nil, err
-	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return config, nil, fmt.Errorf("-tls-cert and -tls-key go together")
-	}
-	certificates, err := serve.LoadTLS(c.TLSCert, c.TLSKey)
-	return config, certificates, err
-}
-
-// load opens a model and makes it ready; before is what it takes the place of.
-func (c *serveCmd) load(
-	ctx context.Context, a *app, device *backend.Device, name, path string, before serve.Engine,
-) (serve.Engine, error) {
 	chat, err := c.chatFlags.options()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	model, err := a.openModelOn(device, path, reward.Options{
-		Chat: chat, Column: c.Column, Positions: c.TokensPerBatch,
-	})
-	if err != nil {
-		return nil, err
+	if c.BatchWait == 0 {
+		c.BatchWait = -1 // none, where 0 of the server is its default
 	}
-	p := progress.New(a.stderr)
-	pass := p.Passes()
-	former, _ := before.(*reward.Engine)
-	engine, err := model.Engine(ctx, reward.EngineOptions{
-		Rewards: c.Rewards, MaxLength: c.MaxLength, Before: former,
-		Progress: func(done, total int) { pass("compiling "+name, done, total) },
-	})
-	p.EndPhase()
-	if err != nil {
-		model.Close()
-		return nil, err
-	}
-	if model.ScoreHeadUntrained && slices.Contains(engine.Rewards(), reward.ByScore) {
-		p.Logf("haf: warning: %s", model.UntrainedWarning())
-	}
-	return engine, nil
+	return launch.Service{
+		HTTP: serve.Config{
+			AllowUnauthenticated: c.AllowUnauthenticated, BatchWait: c.BatchWait,
+			Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, Drain: c.Drain, Watch: c.Watch,
+			MaxBody: c.MaxBody, MaxQueue: c.MaxQueue, LogText: c.LogText,
+			Log: slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: c.Log})),
+		},
+		Addr: c.Addr, Models: c.Models, Rewards: c.Rewards, Combine: c.Combine,
+		Temperature: c.Temperature, MaxLength: c.MaxLength,
+		Reading: reward.Options{
+			Chat: chat, Column: c.Column, Positions: c.TokensPerBatch,
+		},
+		TokenFile: c.TokenFile, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+		Open:      a.opener,
+		Progress:  func() run.Progress { return progress.New(a.stderr) },
+		Listening: func(url string) { fmt.Fprintln(a.stdout, url) },
+	}.Run(a.ctx)
 }

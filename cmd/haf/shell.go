@@ -7,9 +7,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"haf/backend"
 	"haf/internal/completion"
-	"haf/recipe"
+	"haf/launch"
 	"haf/recipes"
 )
 
@@ -39,41 +38,13 @@ func (c *recipesCmd) Run(a *app) error {
 
 type versionCmd struct{}
 
-// versionOutput is what -json prints.
-type versionOutput struct {
-	Version  string           `json:"version"`
-	Revision string           `json:"revision"` // of the source; "" where the build does not know it
-	Go       string           `json:"go"`
-	Platform string           `json:"platform"`
-	Device   string           `json:"device"`
-	Plugins  []backend.Plugin `json:"plugins"`
-}
-
 // Run says what was built, which plug-ins are installed and which device haf would use.
 func (*versionCmd) Run(a *app) error {
-	built := recipe.Versions()
-	out := versionOutput{Version: built["haf"], Revision: built["revision"], Go: built["go"],
-		Platform: built["platform"], Plugins: []backend.Plugin{}}
-	found, err := backend.Find("")
+	out, err := launch.DescribeBuild(a.deviceName)
 	if err != nil {
 		return err
 	}
-	out.Plugins = append(out.Plugins, found...)
-	device, failed := backend.Open(a.deviceName)
-	if failed != nil {
-		out.Device = "none"
-	} else {
-		out.Device = device.Describe()
-	}
-	err = a.print(out, func(w io.Writer) error {
-		fmt.Fprintf(w, "haf %s %s\n%s, %s\n", out.Version, out.Revision, out.Go, out.Platform)
-		for _, p := range out.Plugins {
-			fmt.Fprintf(w, "plug-in: %s %s, %s, %s\n", p.Kind, p.Version, p.Origin, p.Path)
-		}
-		_, err := fmt.Fprintf(w, "device: %s\n", out.Device)
-		return err
-	})
-	return errors.Join(err, failed)
+	return errors.Join(a.print(out, out.Write), out.DeviceError)
 }
 
 type completionCmd struct {
@@ -100,29 +71,10 @@ func (c *completeCmd) Run(a *app, root *kong.Kong) error {
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	}
-	for _, candidate := range completion.Candidates(root.Model.Node, words, candidates) {
+	for _, candidate := range completion.Candidates(root.Model.Node, words, completion.Values) {
 		if _, err := fmt.Fprintln(a.stdout, candidate); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// candidates are the values that haf knows of arguments and flags.
-func candidates(verb, flag string) (values []string) {
-	switch flag {
-	case "device":
-		return []string{"auto", "cpu", "cuda", "go"}
-	case "set":
-		for _, key := range recipe.Keys() {
-			values = append(values, key+"=")
-		}
-	case "":
-		for _, r := range recipes.List() {
-			if r.Verb == verb || verb == "recipes" {
-				values = append(values, r.Name)
-			}
-		}
-	}
-	return values
 }

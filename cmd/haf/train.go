@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"haf/launch"
@@ -32,13 +33,17 @@ func (c *trainCmd) Run(a *app) error {
 			return fmt.Errorf("%w: -plan takes a recipe or -set, neither -out nor -resume: "+
 				"nothing is run", errUsage)
 		}
-		return c.plan(a)
+		client, err := a.hub()
+		if err != nil {
+			return err
+		}
+		e, err := launch.EstimateTraining(a.ctx, client, c.Recipe, c.Set, a.notef)
+		if err != nil {
+			return err
+		}
+		return cmp.Or(a.print(e, e.Write), e.Err())
 	}
 	request := launch.Request{Recipe: c.Recipe, Out: c.Out, Set: c.Set, Resume: c.Resume}
-	err := checkRequest(request, "-set model.path=DIR and -set data.train=FILE")
-	if err != nil {
-		return err
-	}
 	s, r, err := request.Session(run.VerbTrain)
 	if err != nil {
 		return err

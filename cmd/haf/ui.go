@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 
 	"haf/reward"
@@ -21,26 +20,29 @@ type uiCmd struct {
 
 // Run serves the web app until it is told to end.
 func (c *uiCmd) Run(a *app) error {
-	tokens, err := c.tokens()
+	tokens, err := serve.LoadTokens(c.TokenFile)
+	if err == nil {
+		err = serve.CheckAddress(c.Addr, len(tokens) > 0, false)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if err := serve.CheckAddress(c.Addr, len(tokens) > 0, false); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	device := sync.OnceValues(a.openDevice)
-	config := ui.Config{Runs: c.Runs, Models: c.Model, Tokens: tokens,
-		Open: func(_ context.Context, path string) (ui.Explainer, error) {
-			on, err := device()
+	opener := sync.OnceValues(a.opener)
+	config := ui.Config{Runs: c.Runs, Models: c.Model,
+		Open: func(ctx context.Context, path string) (ui.Explainer, error) {
+			open, err := opener()
 			if err != nil {
 				return nil, err
 			}
-			model, err := a.openModelOn(on, path, reward.Options{})
+			model, err := open(ctx, path, reward.Options{})
 			if err != nil {
 				return nil, err
 			}
 			return model.Reader(reward.ReaderOptions{Log: a.p.Logf}), nil
 		}}
+	for _, t := range tokens {
+		config.Tokens = append(config.Tokens, t.Value)
+	}
 	if len(config.Runs) == 0 {
 		config.Runs = []string{"runs"}
 	}
@@ -50,18 +52,4 @@ func (c *uiCmd) Run(a *app) error {
 	}
 	fmt.Fprintf(a.stdout, "http://%s\n", listener.Addr())
 	return ui.New(config).Run(a.ctx, listener)
-}
-
-// tokens are those that a visitor needs.
-func (c *uiCmd) tokens() (values []string, err error) {
-	var tokens []serve.Token
-	if c.TokenFile != "" {
-		tokens, err = serve.ReadTokens(c.TokenFile)
-	} else if text := os.Getenv("HAF_TOKENS"); text != "" {
-		tokens, err = serve.ParseTokens(text)
-	}
-	for _, t := range tokens {
-		values = append(values, t.Value)
-	}
-	return values, err
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,6 +60,21 @@ type Options struct {
 	Began  time.Time // of the process
 	Cache  string    // of reference log-probabilities
 	Sets   []string  // overrides of the recipe, after the case's own
+}
+
+// Arguments are those of a process of haf that measures a case on a device.
+func (o Options) Arguments(name, device string) []string {
+	args := []string{"bench", o.Model, "-one", name, "-device", device, "-pairs",
+		strconv.Itoa(o.Pairs), "-batch", strconv.Itoa(o.Batch), "-rank", strconv.Itoa(o.Rank)}
+	for _, of := range []struct {
+		flag   string
+		values []string
+	}{{"-data", o.Data}, {"-groups", o.Groups}, {"-set", o.Sets}} {
+		for _, value := range of.values {
+			args = append(args, of.flag, value)
+		}
+	}
+	return args
 }
 
 // Result is what was measured. The first step, or packed batch when scoring, is left out of

@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"haf/recipe"
+	"haf/recipes"
 )
 
 // A Source gives the candidates for the value of a flag, or for an argument, of a verb. name is
@@ -132,4 +135,23 @@ func Script(shell string) (string, error) {
 			strings.Join(Shells(), ", "))
 	}
 	return script, nil
+}
+
+// Values are those that haf knows of arguments and flags. It is a [Source].
+func Values(verb, flag string) (values []string) {
+	switch flag {
+	case "device":
+		return []string{"auto", "cpu", "cuda", "go"}
+	case "set":
+		for _, key := range recipe.Keys() {
+			values = append(values, key+"=")
+		}
+	case "":
+		for _, r := range recipes.List() {
+			if r.Verb == verb || verb == "recipes" {
+				values = append(values, r.Name)
+			}
+		}
+	}
+	return values
 }

@@ -3,10 +3,13 @@
 package interval
 
 import (
+	"encoding"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // An Interval is a range of numbers, whose ends are part of it or not.
@@ -63,4 +66,54 @@ func (in Interval) ends() (low, high string) {
 		return strconv.FormatFloat(x, 'g', -1, 64)
 	}
 	return write(in.low), write(in.high)
+}
+
+// Check returns an error that names the first number outside the interval of a tag. v is a number,
+// a duration, which counts in seconds, or a slice or map of them. A number that is not finite is in
+// no interval.
+func Check(tag string, v reflect.Value) error {
+	in, err := Parse(tag)
+	if err != nil {
+		return err
+	}
+	values := []reflect.Value{v}
+	switch v.Kind() {
+	case reflect.Map:
+		values = nil
+		for _, key := range v.MapKeys() {
+			values = append(values, v.MapIndex(key))
+		}
+	case reflect.Slice:
+		values = nil
+		for i := range v.Len() {
+			values = append(values, v.Index(i))
+		}
+	}
+	for _, v := range values {
+		if !in.Contains(number(v)) {
+			return fmt.Errorf("%v, want %s", v.Interface(), in)
+		}
+	}
+	return nil
+}
+
+// Wanted reports whether values of a type need an interval: numbers and durations, alone or in a
+// map. A type that reads its own text, such as a level of logging, checks it itself, and so does an
+// unsigned seed.
+func Wanted(t reflect.Type) bool {
+	switch {
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return false
+	case t.Kind() == reflect.Map:
+		return Wanted(t.Elem())
+	}
+	return t.Kind() == reflect.Int || t.Kind() == reflect.Int64 || t.Kind() == reflect.Float64
+}
+
+// number is a value as a number, that of a duration in seconds.
+func number(v reflect.Value) float64 {
+	if d, ok := v.Interface().(time.Duration); ok {
+		return d.Seconds()
+	}
+	return v.Convert(reflect.TypeFor[float64]()).Float()
 }

@@ -2,7 +2,9 @@ package interval
 
 import (
 	"math"
+	"reflect"
 	"testing"
+	"time"
 )
 
 func TestInterval(t *testing.T) {
@@ -37,6 +39,31 @@ func TestInterval(t *testing.T) {
 	for _, text := range []string{"", "1", "[1,0]", "[a,b]", "[0,0]", "[nan,1]"} {
 		if _, err := Parse(text); err == nil {
 			t.Errorf("%q is an interval", text)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for _, test := range []struct {
+		tag   string
+		value any
+		want  string // "" is no error
+	}{
+		{"[0,1]", 0.5, ""},
+		{"[1,inf)", 0, "0, want 1 or more"},
+		{"(0,inf)", 2 * time.Second, ""},
+		{"(0,1)", 2 * time.Second, "2s, want more than 0 and less than 1"},
+		{"[0,1]", []float64{0, 2, 3}, "2, want from 0 to 1"},
+		{"(0,inf)", map[string]float64{"a": math.Inf(1)}, "+Inf, want more than 0"},
+		{"[0,1]", []float64{}, ""},
+		{"0..1", 0.5, `the range "0..1" is no interval, such as [0,1] or (0,inf)`},
+	} {
+		got := ""
+		if err := Check(test.tag, reflect.ValueOf(test.value)); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%v in %s: %q, want %q", test.value, test.tag, got, test.want)
 		}
 	}
 }

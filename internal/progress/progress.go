@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -208,4 +209,18 @@ func Fetches(client *hub.Client, w io.Writer, quiet bool) {
 			running = ""
 		}
 	}
+}
+
+// Terminal says whether output on w may have colours, and how many columns it has. NO_COLOR, a
+// TERM of "dumb" and whatever is no terminal have none.
+func Terminal(w io.Writer) (colour bool, width int) {
+	width, _ = strconv.Atoi(os.Getenv("COLUMNS"))
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false, width
+	}
+	if columns, _, err := term.GetSize(int(f.Fd())); err == nil && width == 0 {
+		width = columns
+	}
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", width
 }

@@ -1,0 +1,215 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"haf/eval"
+	"haf/pref"
+	"haf/recipe"
+	"haf/reward"
+)
+
+// An Evaluation says which rewards haf eval measures, on which preferences and how.
+type Evaluation struct {
+	Models   []string
+	Ensemble string   // rule that makes one reward of the models; "" is none
+	Name     string   // of the model or the ensemble
+	Rewards  []string // none: the models' default ones
+	Data     []string // files or ids; of all suites SUITE=FILE
+	Valid    []string // a temperature is fitted on these
+	Reading  pref.Options
+
+	Matrix  bool    // each data file is a set of its own
+	Details bool    // see [eval.Evaluation.Describe]
+	HeldOut bool    // leave out the prompts that the models have seen
+	Gate    float64 // least accuracy of the first reward
+	Suite   string  // benchmark, [eval.AllSuites] or ""
+	Out     string  // new file of every comparison with its rewards; "" is none
+	// RewardBenchOut is a folder for result files as RewardBench writes them; "" is none.
+	RewardBenchOut string
+
+	Files eval.Files // finds the files that paths or ids name
+	// Open opens one model, or the ensemble of several.
+	Open func(models []string) (pref.Rewarder, error)
+	Logf func(format string, args ...any)
+}
+
+// A Measurement is what an [Evaluation] found.
+type Measurement interface {
+	Write(w io.Writer) error
+}
+
+// EachModel says that every model is measured by itself, and the result is a matrix.
+func (e Evaluation) EachModel() bool {
+	return e.Ensemble == "" && (e.Matrix || len(e.Models) > 1)
+}
+
+// check looks at settings that do not go together before anything is loaded.
+func (e Evaluation) check() error {
+	switch {
+	case e.Ensemble != "" && e.Matrix:
+		return fmt.Errorf("%w: -ensemble makes one model of several, -matrix a row of each: "+
+			"choose one", ErrUsage)
+	case len(e.Data) == 0 && e.Suite == "":
+		return fmt.Errorf("%w: name preferences with -data, or a benchmark with -suite", ErrUsage)
+	case e.Suite != "" && e.Suite != eval.AllSuites && !slices.Contains(eval.Suites(), e.Suite):
+		return fmt.Errorf("%w: -suite %q, wanted one of %v or %s", ErrUsage, e.Suite,
+			eval.Suites(), eval.AllSuites)
+	case e.EachModel() && (e.Suite != "" || e.Gate > 0 || e.Details || len(e.Valid) > 0 ||
+		e.Out != "" || e.Reading.KeepTies || e.HeldOut):
+		return fmt.Errorf("%w: several models, or -matrix, make a table of accuracies: give "+
+			"-suite, -gate, -details, -valid, -ties, -held-out and -out with one model and no "+
+			"-matrix", ErrUsage)
+	case e.Suite == eval.AllSuites && (e.Gate > 0 || e.Details || len(e.Valid) > 0 ||
+		e.Out != "" || e.HeldOut):
+		return fmt.Errorf("%w: -suite all makes one table: give -gate, -details, -valid, "+
+			"-held-out and -out with a single suite", ErrUsage)
+	case e.RewardBenchOut != "" && e.Suite != eval.SuiteRewardBench &&
+		e.Suite != eval.SuiteRewardBench2:
+		return fmt.Errorf("%w: -rewardbench-out goes with -suite rewardbench or rewardbench2",
+			ErrUsage)
+	}
+	if e.Out != "" {
+		if _, err := os.Stat(e.Out); err == nil {
+			return fmt.Errorf("%w: %s exists: name a new file", ErrUsage, e.Out)
+		}
+	}
+	return nil
+}
+
+// Run measures. It can return a measurement with an error: of a gate that is not met, or of a suite
+// that failed.
+func (e Evaluation) Run(ctx context.Context) (Measurement, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case e.EachModel():
+		return e.matrix(ctx)
+	case e.Suite == eval.AllSuites:
+		return e.suites(ctx)
+	}
+	data, valid, err := e.load()
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.Open(e.Models)
+	if err != nil {
+		return nil, err
+	}
+	out, err := eval.Measure(ctx, m, data, valid, e.measureOptions(m))
+	if err = CloseWith(m, err); err != nil {
+		return nil, err
+	}
+	if first, got := out.First(); got < e.Gate {
+		err = fmt.Errorf("accuracy %.4f of %s is below the gate %.4f: %w", got, first, e.Gate, ErrGate)
+	}
+	return out, err
+}
+
+// measureOptions are those for a model that is open.
+func (e Evaluation) measureOptions(m pref.Rewarder) eval.MeasureOptions {
+	opt := eval.MeasureOptions{
+		Model: e.Name, Rewards: e.Rewards, Details: e.Details,
+		Heads: [2]string{reward.ByScore, reward.ByImplicit}, Suite: e.Suite, Out: e.Out, Logf: e.Logf,
+	}
+	if e.RewardBenchOut == "" {
+		return opt
+	}
+	label := filepath.Base(filepath.Clean(e.Models[0]))
+	if e.Ensemble != "" {
+		label = e.Ensemble + "-of-" + label
+	}
+	opt.RewardBench = eval.RewardBenchOut{Dir: e.RewardBenchOut, Label: label}
+	if here, ok := m.(*reward.Reader); ok {
+		opt.RewardBench.Template = here.Model().Meta.Template.Name
+	}
+	return opt
+}
+
+// matrix measures every model on every data file.
+func (e Evaluation) matrix(ctx context.Context) (Measurement, error) {
+	var sets []eval.SuiteData
+	for _, path := range e.Data {
+		set, err := eval.LoadData([]string{path}, e.Files, e.Reading)
+		if err != nil {
+			return nil, err
+		}
+		e.Logf("data: %s: %s", path, set.Read)
+		sets = append(sets, set)
+	}
+	open := func(model string) (pref.Rewarder, error) { return e.Open([]string{model}) }
+	out, err := eval.MeasureMatrix(ctx, e.Models, open, sets, e.Rewards, e.Logf)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// suites makes one table of all suites.
+func (e Evaluation) suites(ctx context.Context) (Measurement, error) {
+	given, err := eval.SuiteFiles(e.Data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	r, err := e.Open(e.Models)
+	if err != nil {
+		return nil, err
+	}
+	load := func(suite string) (eval.SuiteData, error) {
+		return eval.LoadSuite(suite, given[suite], e.Files, e.Reading)
+	}
+	table, err := eval.RunSuites(ctx, r, e.Rewards, load, e.Logf)
+	if err = CloseWith(r, err); err != nil {
+		return nil, err
+	}
+	table.Model = e.Name
+	return table, table.Err()
+}
+
+// load reads the preferences, and the validation data that a temperature is fitted on.
+func (e Evaluation) load() (data eval.SuiteData, valid []pref.Group, err error) {
+	if e.Suite != "" {
+		data, err = eval.LoadSuite(e.Suite, e.Data, e.Files, e.Reading)
+	} else {
+		data, err = eval.LoadData(e.Data, e.Files, e.Reading)
+	}
+	if err != nil {
+		return data, nil, err
+	}
+	e.Logf("data: %s", data.Read)
+	if e.HeldOut {
+		for _, model := range e.Models {
+			if data.Groups, err = recipe.HeldOut(model, data.Groups); err != nil {
+				return data, nil, err
+			}
+		}
+		e.Logf("held out: %d groups whose prompt the run has not seen", len(data.Groups))
+	}
+	compared := func(g pref.Group) bool { return len(g.Comparisons) > 0 }
+	if (e.Details || len(e.Valid) > 0 || e.Suite != "" || e.Out != "") &&
+		!slices.ContainsFunc(data.Groups, compared) {
+		return data, nil, fmt.Errorf("%w: -details, -valid, -suite and -out are of comparisons, but "+
+			"the data has none: leave them out", ErrUsage)
+	}
+	if len(e.Valid) == 0 {
+		return data, nil, nil
+	}
+	opt := e.Reading
+	opt.Limit, opt.KeepTies = 0, false
+	of, err := eval.LoadData(e.Valid, e.Files, opt)
+	return data, of.Groups, err
+}
+
+// CloseWith closes a Rewarder whose use ended with err.
+func CloseWith(r pref.Rewarder, err error) error {
+	if failed := r.Close(); err == nil {
+		err = failed
+	}
+	return err
+}
