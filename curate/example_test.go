@@ -10,8 +10,8 @@ import (
 func ExampleByRewards() {
 	prompt := []pref.Message{{Role: pref.User, Content: "What does the fox eat?"}}
 	groups := []pref.Group{
-		pref.NewPair(prompt, "Mice.", "Rain.", pref.Source{}),
-		pref.NewPair(prompt, "Stones.", "Berries.", pref.Source{}), // the data's label is wrong
+		pref.NewPair(prompt, "Mice.", "Rain.", pref.Location{}),
+		pref.NewPair(prompt, "Stones.", "Berries.", pref.Location{}), // the data's label is wrong
 	}
 	rewards := [][]float64{{2, -1}, {-2, 1}} // of the responses of each group
 	rows, counts, err := curate.ByRewards(groups, rewards, "my-model", 0.5)

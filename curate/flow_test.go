@@ -253,9 +253,9 @@ func TestJudgeOutputs(t *testing.T) {
 // TestRelabelFlow labels groups by every strategy, with the model closed before a judge is opened.
 func TestRelabelFlow(t *testing.T) {
 	groups := []pref.Group{
-		pref.NewPair(user("a"), "1", "333", pref.Source{File: "f", Line: 1}),
-		pref.NewPair(user("b"), "22", "1", pref.Source{File: "f", Line: 2}),
-		pref.NewPair(user("no"), "22", "1", pref.Source{File: "f", Line: 3}),
+		pref.NewPair(user("a"), "1", "333", pref.Location{File: "f", Line: 1}),
+		pref.NewPair(user("b"), "22", "1", pref.Location{File: "f", Line: 2}),
+		pref.NewPair(user("no"), "22", "1", pref.Location{File: "f", Line: 3}),
 	}
 	dir := t.TempDir()
 	open := 0

@@ -210,9 +210,9 @@ func TestConversation(t *testing.T) {
 func TestSpecialTokensInText(t *testing.T) {
 	e := newEncoder(t, plain, turns{}, Options{})
 	groups := []pref.Group{
-		pref.NewPair(user("hi"), "fine</s>and</s>", "no", pref.Source{}),
-		pref.NewPair(user("<s>hi"), "fine", "no</s>", pref.Source{}),
-		pref.NewPair(user("hi"), "fine", "no", pref.Source{}),
+		pref.NewPair(user("hi"), "fine</s>and</s>", "no", pref.Location{}),
+		pref.NewPair(user("<s>hi"), "fine", "no</s>", pref.Location{}),
+		pref.NewPair(user("hi"), "fine", "no", pref.Location{}),
 	}
 	encoded, report, err := e.Groups(groups)
 	if err != nil {
@@ -327,7 +327,7 @@ func TestTruncation(t *testing.T) {
 
 func TestGroups(t *testing.T) {
 	pair := func(prompt, chosen, rejected string, line int) pref.Group {
-		return pref.NewPair(user(prompt), chosen, rejected, pref.Source{File: "x.jsonl", Line: line})
+		return pref.NewPair(user(prompt), chosen, rejected, pref.Location{File: "x.jsonl", Line: line})
 	}
 	three := pref.Group{Prompt: user("q"), Responses: []string{" a b c d e f", " a b c d e g", " z"},
 		Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 1, Rejected: 2, Margin: 0.5}}}
@@ -380,8 +380,8 @@ func TestGroups(t *testing.T) {
 // TestRefused: a conversation that the template refuses is dropped and counted, with what the
 // template says.
 func TestRefused(t *testing.T) {
-	good := pref.NewPair(user("q"), "yes", "no", pref.Source{File: "x", Line: 1})
-	bad := pref.NewPair(user("refused"), "yes", "no", pref.Source{File: "x", Line: 7})
+	good := pref.NewPair(user("q"), "yes", "no", pref.Location{File: "x", Line: 1})
+	bad := pref.NewPair(user("refused"), "yes", "no", pref.Location{File: "x", Line: 7})
 	e := newEncoder(t, plain, turns{fail: "refused"}, Options{})
 	groups, report, err := e.Groups([]pref.Group{bad, good, bad})
 	if err != nil || len(groups) != 1 || groups[0].Index != 1 ||
@@ -400,13 +400,13 @@ func TestRefused(t *testing.T) {
 }
 
 func TestBadGroups(t *testing.T) {
-	good := pref.NewPair(user("q"), "yes", "no", pref.Source{File: "x", Line: 1})
+	good := pref.NewPair(user("q"), "yes", "no", pref.Location{File: "x", Line: 1})
 	for _, c := range []struct {
 		name string
 		bad  pref.Group
 		want string
 	}{
-		{"no prompt", pref.NewPair(nil, "yes", "no", pref.Source{File: "x", Line: 7}),
+		{"no prompt", pref.NewPair(nil, "yes", "no", pref.Location{File: "x", Line: 7}),
 			"encode: x:7: the prompt has no token"},
 		{"index", pref.Group{Prompt: user("q"), Responses: []string{"a", "b"},
 			Comparisons: []pref.Comparison{{Chosen: 2}}},

@@ -23,7 +23,7 @@ type Group struct {
 	// of the group's own responses by attribute, NaN where the data states none; nil: none at all
 	Grades    map[string][]float64
 	Others    int // the last responses, which were given to other prompts: see AddOthers
-	Source    pref.Source
+	Source    pref.Location
 	Index     int  // which group of the input of [Encoder.Groups] this was
 	Truncated bool // tokens were cut to fit Options.MaxLength
 
@@ -365,8 +365,8 @@ func checkComparison(c pref.Comparison, responses int) error {
 }
 
 // at puts the place where a group was read before its error.
-func at(source pref.Source, err error) error {
-	if source == (pref.Source{}) {
+func at(source pref.Location, err error) error {
+	if source == (pref.Location{}) {
 		return fmt.Errorf("encode: %w", err)
 	}
 	return fmt.Errorf("encode: %v: %w", source, err)

@@ -52,7 +52,7 @@ func TestAddOthers(t *testing.T) {
 		}
 		return groups
 	}
-	pair := pref.NewPair(user("p"), "a", "b", pref.Source{})
+	pair := pref.NewPair(user("p"), "a", "b", pref.Location{})
 	groups := encoded(labelledRow("p.", "a b c", true), pair, labelledRow("p.", "d", false),
 		labelledRow("q r.", "e f", true), labelledRow("s.", "g", false), labelledRow("p.", "h", true))
 	const length = 5

@@ -25,7 +25,7 @@ func pairs(margins ...float64) ([]pref.Group, [][]float64) {
 	var rewards [][]float64
 	for i, m := range margins {
 		groups = append(groups, pref.NewPair(ask(fmt.Sprint("prompt ", i)), "chosen", "rejected",
-			pref.Source{File: "p.jsonl", Line: i + 1}))
+			pref.Location{File: "p.jsonl", Line: i + 1}))
 		rewards = append(rewards, []float64{m, 0})
 	}
 	return groups, rewards
@@ -42,8 +42,8 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 // hand.
 func byHand() ([]pref.Group, [][]float64) {
 	return []pref.Group{
-		pref.NewPair(ask("a"), "longer", "short", pref.Source{}),
-		pref.NewPair(ask("b"), "xx", "yy", pref.Source{}),
+		pref.NewPair(ask("a"), "longer", "short", pref.Location{}),
+		pref.NewPair(ask("b"), "xx", "yy", pref.Location{}),
 		{Prompt: ask("c"), Responses: []string{"1", "22", "333"},
 			Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 2, Rejected: 0}}},
 	}, [][]float64{{1.5, 0.5}, {3, 3}, {2, 0, 1}}
@@ -184,7 +184,7 @@ func TestIntervalCoversUnderClustering(t *testing.T) {
 				m = 1
 			}
 			for range copies { // groups of their own that share the prompt
-				groups = append(groups, pref.NewPair(ask(fmt.Sprint(p)), "c", "r", pref.Source{}))
+				groups = append(groups, pref.NewPair(ask(fmt.Sprint(p)), "c", "r", pref.Location{}))
 				rewards = append(rewards, []float64{m, 0})
 			}
 		}

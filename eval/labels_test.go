@@ -43,7 +43,7 @@ func bruteAUC(groups []pref.Group, rewards [][]float64) float64 {
 
 func TestLabels(t *testing.T) {
 	groups, rewards := labelledSet(rand.New(rand.NewPCG(3, 0)), 60, 3)
-	pair := pref.NewPair(groups[0].Prompt, "a", "b", pref.Source{})
+	pair := pref.NewPair(groups[0].Prompt, "a", "b", pref.Location{})
 	r, err := Labels(append(groups, pair), append(rewards, []float64{9, -9})) // a pair has no label
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func TestAttributes(t *testing.T) {
 // TestEvaluateLabels measures labels alone, and beside comparisons.
 func TestEvaluateLabels(t *testing.T) {
 	groups, rewards := labelledSet(rand.New(rand.NewPCG(7, 0)), 20, 1)
-	pair := pref.NewPair(groups[0].Prompt, "a", "bb", pref.Source{})
+	pair := pref.NewPair(groups[0].Prompt, "a", "bb", pref.Location{})
 	for _, mixed := range []bool{false, true} {
 		if mixed {
 			groups, rewards = append(groups, pair), append(rewards, []float64{2, 1})

@@ -13,7 +13,7 @@ import (
 func lengthPairs(of ...[3]float64) (groups []pref.Group, rewards [][]float64) {
 	for i, x := range of {
 		groups = append(groups, pref.NewPair(ask(fmt.Sprint("prompt ", i)),
-			strings.Repeat("ä", int(x[0])), strings.Repeat("b", int(x[1])), pref.Source{}))
+			strings.Repeat("ä", int(x[0])), strings.Repeat("b", int(x[1])), pref.Location{}))
 		rewards = append(rewards, []float64{x[2], 0})
 	}
 	return groups, rewards

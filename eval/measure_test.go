@@ -17,7 +17,7 @@ func growing(n int) []pref.Group {
 	groups := make([]pref.Group, n)
 	for i := range groups {
 		groups[i] = pref.NewPair(prompt, strings.Repeat("x", i+2), strings.Repeat("x", 4),
-			pref.Source{File: "f", Line: i + 1})
+			pref.Location{File: "f", Line: i + 1})
 	}
 	return groups
 }

@@ -61,10 +61,10 @@ func TestFitTemperature(t *testing.T) {
 
 func TestLengthsByHand(t *testing.T) {
 	groups := []pref.Group{
-		pref.NewPair(ask("a"), "äää", "b", pref.Source{}), // longer, right
-		pref.NewPair(ask("b"), "b", "ccc", pref.Source{}), // shorter, wrong
-		pref.NewPair(ask("c"), "b", "ccc", pref.Source{}), // shorter, tied
-		pref.NewPair(ask("d"), "bb", "cc", pref.Source{}), // equal, right
+		pref.NewPair(ask("a"), "äää", "b", pref.Location{}), // longer, right
+		pref.NewPair(ask("b"), "b", "ccc", pref.Location{}), // shorter, wrong
+		pref.NewPair(ask("c"), "b", "ccc", pref.Location{}), // shorter, tied
+		pref.NewPair(ask("d"), "bb", "cc", pref.Location{}), // equal, right
 	}
 	rewards := [][]float64{{2, 1}, {0, 5}, {3, 3}, {1, 0}}
 	b, err := Lengths(groups, rewards)

@@ -39,7 +39,7 @@ func mixed(n int) []pref.Group {
 	groups := make([]pref.Group, n)
 	for i := range groups {
 		g := pref.NewPair(ask(fmt.Sprint(i)), "long response", "short",
-			pref.Source{File: "m.jsonl", Line: i + 1})
+			pref.Location{File: "m.jsonl", Line: i + 1})
 		if i%3 == 0 {
 			g.Responses = append(g.Responses, strings.Repeat("x", i%7+20))
 			g.Comparisons = append(g.Comparisons, pref.Comparison{Chosen: 0, Rejected: 2})
@@ -113,7 +113,7 @@ func TestRunErrors(t *testing.T) {
 	}
 	unnamed := mixed(100)
 	for i := range unnamed {
-		unnamed[i].Source = pref.Source{}
+		unnamed[i].Source = pref.Location{}
 	}
 	if _, _, err := Run(t.Context(), unnamed, &scorer{reward: nan}, nil); err == nil ||
 		!strings.Contains(err.Error(), "group 70:") {

@@ -114,7 +114,7 @@ func TestSuiteBaselines(t *testing.T) {
 	var d suiteData
 	for i, responses := range [][]string{{"long", "a"}, {"a", "long"}, {"ab", "bc"}} {
 		d.groups = append(d.groups, pref.NewPair(ask(strconv.Itoa(i)), responses[0], responses[1],
-			pref.Source{}))
+			pref.Location{}))
 		d.groups[i].Subset = "livebench-math"
 		d.rewards = append(d.rewards, []float64{1, 0})
 	}

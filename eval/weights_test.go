@@ -14,7 +14,7 @@ import (
 func pairsWith(margins []float64) (groups []pref.Group, rewards [][]float64) {
 	for i, m := range margins {
 		prompt := []pref.Message{{Role: pref.User, Content: strconv.Itoa(i)}}
-		groups = append(groups, pref.NewPair(prompt, "a", "b", pref.Source{}))
+		groups = append(groups, pref.NewPair(prompt, "a", "b", pref.Location{}))
 		rewards = append(rewards, []float64{m, 0})
 	}
 	return groups, rewards

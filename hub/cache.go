@@ -97,14 +97,14 @@ func (c *Client) link(ref Ref, commit, name, etag string) error {
 }
 
 // cachedModel returns the snapshot of a model that is in the cache with all its weights.
-func (c *Client) cachedModel(ref Ref) (Source, bool) {
+func (c *Client) cachedModel(ref Ref) (Found, bool) {
 	commit := c.commit(ref)
 	if commit == "" {
-		return Source{}, false
+		return Found{}, false
 	}
 	dir := c.snapshot(ref, commit)
 	here := func(name string) bool { return exists(filepath.Join(dir, filepath.FromSlash(name))) }
-	s := Source{Commit: commit, Paths: []string{dir}}
+	s := Found{Commit: commit, Paths: []string{dir}}
 	switch {
 	case ref.File != "":
 		s.Paths = []string{filepath.Join(dir, filepath.FromSlash(ref.File))}
@@ -132,10 +132,10 @@ func escapeGlob(path string) string {
 // cachedData returns the files of a data set that a ref names if they are all in the cache. sure is
 // false where only the files there were looked at, because another program fetched them: then
 // there may be more. An error says that the data set, whose files are known, has no such files.
-func (c *Client) cachedData(ref Ref) (s Source, whole, sure bool, err error) {
+func (c *Client) cachedData(ref Ref) (s Found, whole, sure bool, err error) {
 	commit := c.commit(ref)
 	if commit == "" {
-		return Source{}, false, false, nil
+		return Found{}, false, false, nil
 	}
 	dir := c.snapshot(ref, commit)
 	files, sure := c.listed(ref, commit)
@@ -145,17 +145,17 @@ func (c *Client) cachedData(ref Ref) (s Source, whole, sure bool, err error) {
 	var readme []byte
 	if needsReadMe(ref, files) {
 		if readme, err = os.ReadFile(filepath.Join(dir, splits.ReadMe)); err != nil {
-			return Source{}, false, false, nil
+			return Found{}, false, false, nil
 		}
 	}
 	names, err := dataFiles(ref, files, readme)
 	switch {
 	case err != nil && sure:
-		return Source{}, false, true, err
+		return Found{}, false, true, err
 	case err != nil:
-		return Source{}, false, false, nil
+		return Found{}, false, false, nil
 	}
-	s = Source{Commit: commit, Paths: paths(dir, names)}
+	s = Found{Commit: commit, Paths: paths(dir, names)}
 	sure = sure || len(names) == 1 && names[0] == ref.File
 	return s, !slices.ContainsFunc(s.Paths, func(path string) bool { return !exists(path) }), sure, nil
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // model returns a model of the hub, fetching what of it is missing.
-func (c *Client) model(ctx context.Context, ref Ref) (Source, error) {
+func (c *Client) model(ctx context.Context, ref Ref) (Found, error) {
 	cached, whole := c.cachedModel(ref)
 	// A commit never changes: with all that is needed there, no one has to be asked.
 	if whole && commitForm.MatchString(ref.Revision) &&
@@ -31,48 +31,48 @@ func (c *Client) model(ctx context.Context, ref Ref) (Source, error) {
 	}
 	if ref.File != "" {
 		if !slices.Contains(list.files, ref.File) {
-			return Source{}, fmt.Errorf("hub: %s has no %s; there are %s", ref.ID, ref.File,
+			return Found{}, fmt.Errorf("hub: %s has no %s; there are %s", ref.ID, ref.File,
 				some(list.files))
 		}
 		return c.files(ctx, ref, list.commit, []string{ref.File})
 	}
 	if err := refuse(ref, list.files); err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
 	if err := c.fetch(ctx, ref, list.commit, small(list.files),
 		"configuration and tokenizer"); err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
 	dir := c.snapshot(ref, list.commit)
 	var index []byte
 	if slices.Contains(list.files, indexName) {
 		if index, err = os.ReadFile(filepath.Join(dir, indexName)); err != nil {
-			return Source{}, fmt.Errorf("hub: cache: %w", err)
+			return Found{}, fmt.Errorf("hub: cache: %w", err)
 		}
 	}
 	names, err := weights(ref, list.files, index)
 	if err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
 	// The weights come last, so that a snapshot with all its weights is a whole one.
 	if err := c.fetch(ctx, ref, list.commit, names, "weights"); err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
-	return Source{Commit: list.commit, Paths: []string{dir}}, c.setCommit(ref, list.commit)
+	return Found{Commit: list.commit, Paths: []string{dir}}, c.setCommit(ref, list.commit)
 }
 
 // data returns files of a data set of the hub, fetching those that are missing.
-func (c *Client) data(ctx context.Context, ref Ref) (Source, error) {
+func (c *Client) data(ctx context.Context, ref Ref) (Found, error) {
 	cached, whole, sure, err := c.cachedData(ref)
 	if err != nil && (c.Offline || commitForm.MatchString(ref.Revision)) {
-		return Source{}, err
+		return Found{}, err
 	}
 	if whole && sure && commitForm.MatchString(ref.Revision) {
 		return cached, nil
 	}
 	list, err := c.listOrCached(ctx, ref, whole)
 	if err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
 	if list.commit == "" {
 		if !sure {
@@ -82,17 +82,17 @@ func (c *Client) data(ctx context.Context, ref Ref) (Source, error) {
 		return cached, nil
 	}
 	if err := c.setListed(ref, list); err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
 	var readme []byte
 	if needsReadMe(ref, list.files) {
 		if readme, err = c.readMe(ctx, ref, list.commit); err != nil {
-			return Source{}, err
+			return Found{}, err
 		}
 	}
 	names, err := dataFiles(ref, list.files, readme)
 	if err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
 	return c.files(ctx, ref, list.commit, names)
 }
@@ -118,11 +118,11 @@ func (c *Client) readMe(ctx context.Context, ref Ref, commit string) ([]byte, er
 // files fetches files by name.
 func (c *Client) files(
 	ctx context.Context, ref Ref, commit string, names []string,
-) (Source, error) {
+) (Found, error) {
 	if err := c.fetch(ctx, ref, commit, names, ""); err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
-	return Source{Commit: commit, Paths: paths(c.snapshot(ref, commit), names)},
+	return Found{Commit: commit, Paths: paths(c.snapshot(ref, commit), names)},
 		c.setCommit(ref, commit)
 }
 

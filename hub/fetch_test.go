@@ -50,7 +50,7 @@ func tree(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-func must(t testing.TB, s Source, err error) Source {
+func must(t testing.TB, s Found, err error) Found {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestModel(t *testing.T) {
 	got, err := c.Model(ctx, "org/name")
 	must(t, got, err)
 	dir := filepath.Join(c.Cache, "models--org--name", "snapshots", commit1)
-	if want := (Source{Named: "org/name", ID: "org/name", Revision: "main", Commit: commit1,
+	if want := (Found{Named: "org/name", ID: "org/name", Revision: "main", Commit: commit1,
 		Paths: []string{dir}}); got.Paths[0] != dir || got.Commit != commit1 || got.ID != want.ID ||
 		got.Named != want.Named || got.Revision != "main" {
 		t.Errorf("source %+v, want %+v", got, want)

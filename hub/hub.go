@@ -52,8 +52,8 @@ type Client struct {
 // ErrOffline is wrapped where something would have to be fetched by a client that is offline.
 var ErrOffline = errors.New("HF_HUB_OFFLINE is set")
 
-// A Source says what a path of the user's became.
-type Source struct {
+// Found says what a path of the user's became.
+type Found struct {
 	Named string `json:"named"` // as the user wrote it
 	// org/name or datasets/org/name; "": the path is local
 	ID       string   `json:"id,omitempty"`
@@ -176,13 +176,13 @@ func expand(path string) string {
 // Model returns where a model is on disk, and fetches what of it is missing. The path is a folder
 // or file on disk, or an id; one that is neither is returned as it is, for the error of whoever
 // opens it.
-func (c *Client) Model(ctx context.Context, path string) (Source, error) {
+func (c *Client) Model(ctx context.Context, path string) (Found, error) {
 	if exists(path) {
-		return Source{Named: path, Paths: []string{path}}, nil
+		return Found{Named: path, Paths: []string{path}}, nil
 	}
 	ref, ok, err := modelRef(path)
 	if err != nil || !ok {
-		return Source{Named: path, Paths: []string{path}}, err
+		return Found{Named: path, Paths: []string{path}}, err
 	}
 	s, err := c.model(ctx, ref)
 	return s.of(path, ref), noLocal(path, err)
@@ -192,13 +192,13 @@ func (c *Client) Model(ctx context.Context, path string) (Source, error) {
 // has one answer may be left out, or datasets/org/name/file, where file may also be a pattern
 // (data/train-*.parquet), a folder, or the name of a split. A path on disk may be a folder, a part
 // of one (folder:split) or a pattern, too; package pref reads it.
-func (c *Client) Data(ctx context.Context, path string) (Source, error) {
+func (c *Client) Data(ctx context.Context, path string) (Found, error) {
 	if dataOnDisk(path) {
-		return Source{Named: path, Paths: []string{path}}, nil
+		return Found{Named: path, Paths: []string{path}}, nil
 	}
 	ref, ok, err := dataRef(path)
 	if err != nil || !ok {
-		return Source{Named: path, Paths: []string{path}}, err
+		return Found{Named: path, Paths: []string{path}}, err
 	}
 	s, err := c.data(ctx, ref)
 	return s.of(path, ref), noLocal(path, err)
@@ -219,7 +219,7 @@ func (c *Client) Files(ctx context.Context, named []string) ([]string, error) {
 
 // Restore fetches what a source's paths were made of if they are no longer there: the same commit,
 // even if its revision has moved on.
-func (c *Client) Restore(ctx context.Context, s Source) (Source, error) {
+func (c *Client) Restore(ctx context.Context, s Found) (Found, error) {
 	if s.ID == "" || s.Commit == "" {
 		return s, nil
 	}
@@ -237,7 +237,7 @@ func (c *Client) Restore(ctx context.Context, s Source) (Source, error) {
 	return now, err
 }
 
-func (s Source) of(path string, ref Ref) Source {
+func (s Found) of(path string, ref Ref) Found {
 	s.Named, s.ID, s.Revision = path, ref.page(), ref.Revision
 	return s
 }

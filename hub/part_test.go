@@ -43,7 +43,7 @@ func prefs() map[string]string {
 	}
 }
 
-func names(t *testing.T, c *Client, s Source) string {
+func names(t *testing.T, c *Client, s Found) string {
 	t.Helper()
 	var out []string
 	for _, path := range s.Paths {

@@ -6,13 +6,13 @@ import (
 )
 
 // Tokenizer is Model for a model of which the configuration and the tokenizer are wanted alone.
-func (c *Client) Tokenizer(ctx context.Context, path string) (Source, error) {
+func (c *Client) Tokenizer(ctx context.Context, path string) (Found, error) {
 	if exists(path) {
-		return Source{Named: path, Paths: []string{path}}, nil
+		return Found{Named: path, Paths: []string{path}}, nil
 	}
 	ref, ok, err := modelRef(path)
 	if err != nil || !ok {
-		return Source{Named: path, Paths: []string{path}}, err
+		return Found{Named: path, Paths: []string{path}}, err
 	}
 	s, err := c.tokenizer(ctx, ref)
 	return s.of(path, ref), noLocal(path, err)
@@ -20,8 +20,8 @@ func (c *Client) Tokenizer(ctx context.Context, path string) (Source, error) {
 
 // tokenizer returns a folder with the configuration and the tokenizer of a model, and fetches what
 // of them is missing. Weights are not fetched.
-func (c *Client) tokenizer(ctx context.Context, ref Ref) (Source, error) {
-	cached := Source{Commit: c.commit(ref)}
+func (c *Client) tokenizer(ctx context.Context, ref Ref) (Found, error) {
+	cached := Found{Commit: c.commit(ref)}
 	cached.Paths = []string{c.snapshot(ref, cached.Commit)}
 	whole := cached.Commit != "" && exists(filepath.Join(cached.Paths[0], tokenizerName))
 	if whole && commitForm.MatchString(ref.Revision) {
@@ -33,9 +33,9 @@ func (c *Client) tokenizer(ctx context.Context, ref Ref) (Source, error) {
 	}
 	names := small(list.files)
 	if err := c.fetch(ctx, ref, list.commit, names, "configuration and tokenizer"); err != nil {
-		return Source{}, err
+		return Found{}, err
 	}
-	got := Source{Commit: list.commit, Paths: []string{c.snapshot(ref, list.commit)}}
+	got := Found{Commit: list.commit, Paths: []string{c.snapshot(ref, list.commit)}}
 	if _, model := c.cachedModel(ref); model {
 		return got, nil // the revision stays that of the weights that are there
 	}

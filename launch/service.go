@@ -52,7 +52,7 @@ func (s Service) Run(ctx context.Context) error {
 		load := func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
 			return s.load(ctx, open, name, path, before)
 		}
-		source := serve.NewSource(name, path, load)
+		source := serve.NewModel(name, path, load)
 		source.Temperature = s.Temperature[name]
 		config.Models = append(config.Models, source)
 	}

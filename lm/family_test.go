@@ -229,7 +229,7 @@ func TestReadParamAliases(t *testing.T) {
 			renamed[i].Name = test.rename(renamed[i].Name)
 		}
 		dir := t.TempDir()
-		if err := weights.Write(dir, weights.Sources(renamed...), weights.WriteOptions{}); err != nil {
+		if err := weights.Write(dir, weights.Lazy(renamed...), weights.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		ck, err := weights.Open(dir)

@@ -47,7 +47,7 @@ func filled(name string, value float32, shape ...int) weights.Array {
 
 func writeTensors(t *testing.T, path string, arrays ...weights.Array) string {
 	t.Helper()
-	if err := weights.WriteFile(path, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
+	if err := weights.WriteFile(path, weights.Lazy(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -232,7 +232,7 @@ func TestWrappedNames(t *testing.T) {
 		})
 	}
 	dir := t.TempDir() // an index names the tensors as they are stored
-	sources := weights.Sources(filled("_orig_mod.a", 1, 4), filled("_orig_mod.b", 2, 4))
+	sources := weights.Lazy(filled("_orig_mod.a", 1, 4), filled("_orig_mod.b", 2, 4))
 	if err := weights.Write(dir, sources, weights.WriteOptions{MaxShard: 16}); err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestTwoSets(t *testing.T) {
 	one, two := filled("a", 1, 4), filled("b", 2, 4)
 	folder := func(single ...weights.Array) string {
 		dir := t.TempDir()
-		if err := weights.Write(dir, weights.Sources(one, two),
+		if err := weights.Write(dir, weights.Lazy(one, two),
 			weights.WriteOptions{MaxShard: 16}); err != nil {
 			t.Fatal(err)
 		}

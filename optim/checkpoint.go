@@ -34,7 +34,7 @@ func (o *Optimizer) Load(dir string) error {
 
 // SaveWeights writes the trained weights alone into a folder.
 func (o *Optimizer) SaveWeights(dir string) error {
-	sources := make([]weights.Source, len(o.params))
+	sources := make([]weights.LazyArray, len(o.params))
 	for i, p := range o.params {
 		sources[i] = p.Source()
 	}
@@ -71,10 +71,10 @@ func (o *Optimizer) moments() map[string][]*tensors.Tensor {
 // SaveTables writes lists of tensors in the order of the trained weights. A tensor's name is the
 // list's prefix and the weight's name.
 func (o *Optimizer) SaveTables(path string, tables map[string][]*tensors.Tensor) error {
-	var sources []weights.Source
+	var sources []weights.LazyArray
 	for i, p := range o.params {
 		for prefix, list := range tables {
-			sources = append(sources, weights.Source{
+			sources = append(sources, weights.LazyArray{
 				Name: prefix + p.Name, Shape: p.Shape,
 				Values: func() ([]float32, error) { return tensors.CopyFlatData[float32](list[i]) },
 			})

@@ -22,7 +22,7 @@ func writeModel(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	arrays := lm.Init(config, rand.New(rand.NewPCG(1, 0)))
-	if err := weights.Write(dir, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
+	if err := weights.Write(dir, weights.Lazy(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -386,7 +386,7 @@ func TestPlanErrors(t *testing.T) {
 			"comparison 1: responses 0 and 2 are compared"},
 	} {
 		bad := good
-		bad.Source = pref.Source{File: "x", Line: 3}
+		bad.Source = pref.Location{File: "x", Line: 3}
 		c.change(&bad)
 		if _, err := New([]encode.Group{good, bad}, Options{}); err == nil ||
 			!strings.Contains(err.Error(), c.want) ||

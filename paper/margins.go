@@ -63,7 +63,7 @@ func (t TestSet) groups() []pref.Group {
 	for i, prompt := range t.Prompts {
 		text := []pref.Message{{Role: pref.User, Content: strconv.Itoa(prompt)}}
 		out[i] = pref.NewPair(text, strings.Repeat("x", t.Chosen[i]), strings.Repeat("x",
-			t.Rejected[i]), pref.Source{})
+			t.Rejected[i]), pref.Location{})
 	}
 	return out
 }

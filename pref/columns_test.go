@@ -15,25 +15,25 @@ func TestColumns(t *testing.T) {
 	}{
 		{"prompt=q,chosen=x.best,rejected=x.worst.text",
 			`{"q":"q","x":{"best":"a","worst":{"text":"b"}},"z":1}`,
-			NewPair(user("q"), "a", "b", Source{}), `"z"`},
+			NewPair(user("q"), "a", "b", Location{}), `"z"`},
 		{"chosen=rejected,rejected=chosen", `{"prompt":"q","chosen":"b","rejected":"a"}`,
-			NewPair(user("q"), "a", "b", Source{}), ""},
+			NewPair(user("q"), "a", "b", Location{}), ""},
 		{"prompt=a.b", `{"a.b":"q","a":{"b":"other"},"chosen":"a","rejected":"b"}`,
-			NewPair(user("q"), "a", "b", Source{}), `"a"`},
+			NewPair(user("q"), "a", "b", Location{}), `"a"`},
 		{"prompt=instruction,chosen=output_1,rejected=output_2,input=-",
 			`{"instruction":"q","input":"more","output_1":"a","output_2":"b","preference":2}`,
-			NewPair(user("q"), "a", "b", Source{}), `"input", "preference"`},
+			NewPair(user("q"), "a", "b", Location{}), `"input", "preference"`},
 		{"prompt=question,responses=answers,scores=votes",
 			`{"question":"q","answers":["a","b"],"votes":[2,1]}`,
 			Group{Prompt: user("q"), Responses: []string{"a", "b"}, Scores: []float64{2, 1},
 				Comparisons: []Comparison{{Chosen: 0, Rejected: 1}}}, ""},
 		{"system=-", `{"system":"s","prompt":"q","chosen":"a","rejected":"b"}`,
-			NewPair(user("q"), "a", "b", Source{}), `"system"`},
+			NewPair(user("q"), "a", "b", Location{}), `"system"`},
 		{"system=instructions", `{"instructions":"s","question":"q","response_j":"a","response_k":"b"}`,
-			NewPair([]Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}}, "a", "b", Source{}),
+			NewPair([]Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}}, "a", "b", Location{}),
 			""},
 		{"prompt=question", `{"prompt":"p","question":"q","chosen":"a","rejected":"b"}`,
-			NewPair(user("q"), "a", "b", Source{}), `"prompt"`},
+			NewPair(user("q"), "a", "b", Location{}), `"prompt"`},
 	} {
 		var opt Options
 		if err := opt.Columns.UnmarshalText([]byte(c.columns)); err != nil {
@@ -45,7 +45,7 @@ func TestColumns(t *testing.T) {
 			t.Errorf("%s of %s: %v", c.columns, c.row, err)
 			continue
 		}
-		c.want.Source = Source{path, 1}
+		c.want.Source = Location{path, 1}
 		if !reflect.DeepEqual(groups[0], c.want) {
 			t.Errorf("%s of %s: %+v, wanted %+v", c.columns, c.row, groups[0], c.want)
 		}

@@ -293,7 +293,7 @@ func TestArrow(t *testing.T) {
 	}
 	for i, g := range groups {
 		if want := NewPair(user(fmt.Sprint("prompt ", i)), "good", "bad",
-			Source{path, i + 1}); !reflect.DeepEqual(g, want) {
+			Location{path, i + 1}); !reflect.DeepEqual(g, want) {
 			t.Fatalf("%+v, wanted %+v", g, want)
 		}
 	}

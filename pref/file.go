@@ -20,7 +20,7 @@ type row struct {
 	times times // of the table that the row is of
 }
 
-func (r row) source() Source { return Source{File: r.file, Line: r.line} }
+func (r row) source() Location { return Location{File: r.file, Line: r.line} }
 
 // rows yields the rows of a stream. A stream that begins with '[' is read as one JSON array, unless
 // lines says that the file's name promises lines.

@@ -103,7 +103,7 @@ func (f FileSummary) Write(to io.Writer) error {
 		if g.Source.File != f.File {
 			row = g.Source.String() // of one of several files
 		}
-		g.Source = Source{}
+		g.Source = Location{}
 		if data, err := json.Marshal(g); err == nil { // texts and numbers always have a form
 			say("row %s: %s", row, data)
 		}

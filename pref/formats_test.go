@@ -30,7 +30,7 @@ func TestFormats(t *testing.T) {
 		}
 		got := ""
 		for _, g := range groups {
-			g.Source = Source{}
+			g.Source = Location{}
 			line, err := json.Marshal(g)
 			if err != nil {
 				t.Fatal(err)

@@ -35,8 +35,8 @@ func (g Group) MarshalJSON() ([]byte, error) {
 		}
 		ratings[attribute] = values
 	}
-	var source *Source
-	if g.Source != (Source{}) {
+	var source *Location
+	if g.Source != (Location{}) {
 		source = &g.Source
 	}
 	return json.Marshal(struct {
@@ -49,7 +49,7 @@ func (g Group) MarshalJSON() ([]byte, error) {
 		Scores      []float64             `json:"scores,omitempty"`
 		Labels      []bool                `json:"labels,omitempty"`
 		Attributes  map[string][]*float64 `json:"attributes,omitempty"`
-		Source      *Source               `json:"source,omitempty"`
+		Source      *Location             `json:"source,omitempty"`
 	}{g.ID, g.Subset, g.Prompt, g.Responses, g.Comparisons, g.Ties, g.Scores, g.Labels, ratings,
 		source})
 }

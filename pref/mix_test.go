@@ -11,7 +11,7 @@ func TestMix(t *testing.T) {
 	set := func(name string, n int) []Group {
 		var groups []Group
 		for i := range n {
-			groups = append(groups, NewPair(user(fmt.Sprint(name, i)), "good", "bad", Source{name, i + 1}))
+			groups = append(groups, NewPair(user(fmt.Sprint(name, i)), "good", "bad", Location{name, i + 1}))
 		}
 		return groups
 	}

@@ -148,7 +148,7 @@ func pairOf(prompt, chosen, rejected []Message) decoded {
 		return decoded{drop: DropIdentical, identical: 1}
 	}
 	return decoded{group: NewPair(slices.Clip(prompt), chosen[c].Content, rejected[r].Content,
-		Source{})}
+		Location{})}
 }
 
 // margin gives a pair the margin of its row: "margin", or score_chosen − score_rejected as in

@@ -58,7 +58,7 @@ func TestParquet(t *testing.T) {
 		t.Fatalf("%d groups, %v, %v", len(groups), counts, err)
 	}
 	for i, g := range groups {
-		want := NewPair(user(fmt.Sprint("prompt ", i+1)), "good ☀", "bad", Source{path, i + 2})
+		want := NewPair(user(fmt.Sprint("prompt ", i+1)), "good ☀", "bad", Location{path, i + 2})
 		want.Comparisons[0].Margin = float64(i + 1)
 		if !reflect.DeepEqual(g, want) {
 			t.Fatalf("%+v, wanted %+v", g, want)

@@ -47,11 +47,11 @@ type Group struct {
 	// the part of its set that the row names, such as a RewardBench subset; "" where it names none
 	Subset string
 	ID     string // the row's own name in its set; "" where it has none
-	Source Source
+	Source Location
 }
 
 // NewPair returns the group of one comparison: chosen is response 0, rejected response 1.
-func NewPair(prompt []Message, chosen, rejected string, source Source) Group {
+func NewPair(prompt []Message, chosen, rejected string, source Location) Group {
 	return Group{Prompt: prompt, Responses: []string{chosen, rejected},
 		Comparisons: []Comparison{{Chosen: 0, Rejected: 1}}, Source: source}
 }
@@ -65,11 +65,11 @@ func (g Group) Samples() []Sample {
 	return samples
 }
 
-// A Source says where a group was read: a file and the line (or, in a JSON array, the element)
+// A Location says where a group was read: a file and the line (or, in a JSON array, the element)
 // counted from 1.
-type Source struct {
+type Location struct {
 	File string `json:"file"`
 	Line int    `json:"line"`
 }
 
-func (s Source) String() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
+func (s Location) String() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }

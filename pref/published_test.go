@@ -63,7 +63,7 @@ var published = map[string][]string{
 func TestPublishedFormats(t *testing.T) {
 	q := user("q")
 	pair := func(prompt []Message, chosen, rejected string) Group {
-		return NewPair(prompt, chosen, rejected, Source{})
+		return NewPair(prompt, chosen, rejected, Location{})
 	}
 	tie := func(prompt []Message, a, b string) Group {
 		return Group{Prompt: prompt, Responses: []string{a, b}, Ties: [][2]int{{0, 1}}}
@@ -197,7 +197,7 @@ func TestJoinedRows(t *testing.T) {
 	}
 	if !reflect.DeepEqual(groups[0], Group{Prompt: user("p"), Responses: []string{"a", "b"},
 		Comparisons: []Comparison{{Chosen: 1, Rejected: 0}}, Scores: []float64{1, 3},
-		Source: Source{path, 1}}) {
+		Source: Location{path, 1}}) {
 		t.Errorf("%+v", groups[0])
 	}
 	if g := groups[1]; g.Source.Line != 4 ||

@@ -89,7 +89,7 @@ func TestReadFiles(t *testing.T) {
 			continue
 		}
 		for i, g := range groups {
-			want := NewPair(user(fmt.Sprint("prompt ", i)), "good", "bad", Source{path, i + 1})
+			want := NewPair(user(fmt.Sprint("prompt ", i)), "good", "bad", Location{path, i + 1})
 			if !reflect.DeepEqual(g, want) {
 				t.Errorf("%s: %+v, wanted %+v", name, g, want)
 			}

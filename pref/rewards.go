@@ -14,7 +14,7 @@ type Precomputed struct {
 	Responses []string
 	Rewards   []float64 // one or more; as many as Responses, where there are any
 	List      bool      // the row has a list of rewards, not one
-	Source    Source
+	Source    Location
 }
 
 // ReadRewards yields the rows of a file of rewards, in order: {reward} or {rewards}, alone or with
@@ -31,7 +31,7 @@ func ReadRewards(path string) iter.Seq2[Precomputed, error] {
 			}
 			n++
 			p, err := decodeRewards(row.data)
-			p.Source = Source{File: path, Line: row.line}
+			p.Source = Location{File: path, Line: row.line}
 			if err != nil {
 				err = fmt.Errorf("pref: %s: %w", p.Source, row.times.explain(err))
 			}

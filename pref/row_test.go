@@ -14,7 +14,7 @@ import (
 func user(s string) []Message { return []Message{{Role: User, Content: s}} }
 
 func TestDecodeRow(t *testing.T) {
-	pair := NewPair(user("q"), "good", "bad", Source{})
+	pair := NewPair(user("q"), "good", "bad", Location{})
 	with := func(g Group, change func(*Group)) Group {
 		g.Comparisons = slices.Clone(g.Comparisons)
 		change(&g)

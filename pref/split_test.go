@@ -15,7 +15,7 @@ func groupsOf(n, copies int) []Group {
 	var groups []Group
 	for i := range n * copies {
 		groups = append(groups, NewPair(user(fmt.Sprint("prompt ", i%n)), fmt.Sprint("good ", i), "bad",
-			Source{"f", i + 1}))
+			Location{"f", i + 1}))
 	}
 	return groups
 }

@@ -8,7 +8,7 @@ import (
 
 func TestSummarize(t *testing.T) {
 	pair := func(prompt, chosen, rejected, subset string) Group {
-		g := NewPair(user(prompt), chosen, rejected, Source{"f", 1})
+		g := NewPair(user(prompt), chosen, rejected, Location{"f", 1})
 		g.Subset = subset
 		return g
 	}
@@ -18,7 +18,7 @@ func TestSummarize(t *testing.T) {
 		pair("abcd", "yy", "zz", ""),
 		{Prompt: user("k"), Responses: []string{"a", "b", "cc"},
 			Comparisons: []Comparison{{Chosen: 2, Rejected: 0}, {Chosen: 2, Rejected: 1}},
-			Ties:        [][2]int{{0, 1}}, Source: Source{"g", 1}},
+			Ties:        [][2]int{{0, 1}}, Source: Location{"g", 1}},
 	}
 	got := Summarize(groups, utf8.RuneCountInString)
 	want := Summary{
@@ -37,7 +37,7 @@ func TestSummarize(t *testing.T) {
 }
 
 func TestOverlaps(t *testing.T) {
-	one := func(prompt string) Group { return NewPair(user(prompt), "a", "b", Source{}) }
+	one := func(prompt string) Group { return NewPair(user(prompt), "a", "b", Location{}) }
 	a := []Group{one("What is it?"), one("???"), one("Other")}
 	other := one("Other")
 	other.Responses = []string{"c", "d"}

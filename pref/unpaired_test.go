@@ -17,8 +17,8 @@ func TestUnpaired(t *testing.T) {
 		t.Fatalf("%v, %v, %v", groups, counts, err)
 	}
 	for i, want := range []Group{
-		{Prompt: user("q"), Responses: []string{"good"}, Labels: []bool{true}, Source: Source{path, 1}},
-		{Prompt: user("q"), Responses: []string{"bad"}, Labels: []bool{false}, Source: Source{path, 2}},
+		{Prompt: user("q"), Responses: []string{"good"}, Labels: []bool{true}, Source: Location{path, 1}},
+		{Prompt: user("q"), Responses: []string{"bad"}, Labels: []bool{false}, Source: Location{path, 2}},
 	} {
 		if !reflect.DeepEqual(groups[i], want) {
 			t.Errorf("%+v, wanted %+v", groups[i], want)

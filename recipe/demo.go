@@ -263,7 +263,7 @@ func (w *world) writeBase(dir string, random *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	return weights.Write(dir, weights.Sources(lm.Init(c, random)...), weights.WriteOptions{})
+	return weights.Write(dir, weights.Lazy(lm.Init(c, random)...), weights.WriteOptions{})
 }
 
 // tokenizer is a byte-level BPE in which every word of the world, with the space before it, is one

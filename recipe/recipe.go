@@ -37,8 +37,8 @@ type Recipe struct {
 	RLHF      RLHF      `toml:"rlhf" json:"rlhf"`
 	Tracking  Tracking  `toml:"tracking" json:"tracking"`
 
-	sources []run.Source      // what was fetched from the hub
-	origin  map[string]string // dotted key → "file" or "set"; what is missing is a default
+	sources []run.FetchedValue // what was fetched from the hub
+	origin  map[string]string  // dotted key → "file" or "set"; what is missing is a default
 }
 
 // Model names the base model and how text becomes its tokens.

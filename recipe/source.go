@@ -17,14 +17,14 @@ import (
 // Fetch puts files and folders on disk in the place of ids on the hub: of model.path, the sources
 // of rlhf.rewards, rlhf.critic, data.train and data.valid.
 func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
-	type getter func(context.Context, string) (hub.Source, error)
+	type getter func(context.Context, string) (hub.Found, error)
 	one := func(key, named string, get getter) ([]string, error) {
 		s, err := get(ctx, named)
 		if err != nil {
 			return nil, fmt.Errorf("recipe: %s: %w", key, err)
 		}
 		if s.ID != "" {
-			r.sources = append(r.sources, run.Source{Key: key, Source: s})
+			r.sources = append(r.sources, run.FetchedValue{Key: key, Found: s})
 		}
 		return s.Paths, nil
 	}
@@ -74,7 +74,7 @@ func (m *Manifest) Fetch(ctx context.Context, client *hub.Client) error {
 		if !slices.ContainsFunc(s.Paths, missing) {
 			continue
 		}
-		now, err := client.Restore(ctx, s.Source)
+		now, err := client.Restore(ctx, s.Found)
 		if err != nil {
 			return fmt.Errorf("recipe: %s: %w", s.Key, err)
 		}
@@ -85,7 +85,7 @@ func (m *Manifest) Fetch(ctx context.Context, client *hub.Client) error {
 		for k, old := range s.Paths {
 			m.Recipe.replace(old, now.Paths[k])
 		}
-		m.Hub[i].Source = now
+		m.Hub[i].Found = now
 	}
 	m.Recipe.sources = m.Hub
 	return nil

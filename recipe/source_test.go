@@ -82,7 +82,7 @@ func TestReplace(t *testing.T) {
 	r.Model.Path, r.Data.Train, r.Data.Valid = "/c/1", []string{"/c/2", "/c/3"}, []string{"/c/2"}
 	m := &Manifest{
 		run.Manifest[*Recipe]{Recipe: r,
-			Hub: []run.Source{{Key: "data.train", Source: hub.Source{Paths: []string{t.TempDir()}}}}}}
+			Hub: []run.FetchedValue{{Key: "data.train", Found: hub.Found{Paths: []string{t.TempDir()}}}}}}
 	if err := m.Fetch(t.Context(), nil); err != nil { // all is there: nobody is asked
 		t.Fatal(err)
 	}
@@ -97,8 +97,8 @@ func TestReplace(t *testing.T) {
 // The shards that one path on the hub named share a weight, also in a run that is resumed.
 func TestSets(t *testing.T) {
 	r := Default()
-	r.sources = []run.Source{{Key: "data.valid", Source: hub.Source{Paths: []string{"a", "b", "c"}}},
-		{Key: "data.train", Source: hub.Source{Paths: []string{"a", "b"}}}}
+	r.sources = []run.FetchedValue{{Key: "data.valid", Found: hub.Found{Paths: []string{"a", "b", "c"}}},
+		{Key: "data.train", Found: hub.Found{Paths: []string{"a", "b"}}}}
 	got := r.sets("data.train", []string{"x", "a", "b", "c", "a"})
 	if want := [][]string{{"x"}, {"a", "b"}, {"c"}, {"a"}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -128,7 +128,7 @@ func (w World) Pairs(p Preferences, n int, truth bool, stream string) []pref.Gro
 			a, b = b, a
 		}
 		prompt := []pref.Message{{Role: pref.User, Content: q.text}}
-		out = append(out, pref.NewPair(prompt, a.text, b.text, pref.Source{}))
+		out = append(out, pref.NewPair(prompt, a.text, b.text, pref.Location{}))
 	}
 	return out
 }

@@ -85,7 +85,7 @@ func (p *Pairs) pairedWith(reward string, other *Pairs, otherReward string) (
 		of, here := p.margins[reward][key]
 		against, there := other.margins[otherReward][key]
 		if here && there {
-			groups = append(groups, pref.NewPair(p.prompts[key], "", "", pref.Source{}))
+			groups = append(groups, pref.NewPair(p.prompts[key], "", "", pref.Location{}))
 			a, b = append(a, []float64{of, 0}), append(b, []float64{against, 0})
 		}
 	}

@@ -17,13 +17,13 @@ func SaveAverage(dir string, models ...*Model) error {
 		return fmt.Errorf("reward: the average of %d, wanted two models or more", len(models))
 	}
 	first := models[0]
-	members := make([]map[string]weights.Source, len(models))
+	members := make([]map[string]weights.LazyArray, len(models))
 	offset := 0.0
 	for i, m := range models {
 		if err := m.averages(first); err != nil {
 			return fmt.Errorf("reward: %s does not average with %s: %w", m.Dir, first.Dir, err)
 		}
-		members[i] = map[string]weights.Source{}
+		members[i] = map[string]weights.LazyArray{}
 		for _, s := range m.merged() {
 			members[i][s.Name] = s
 		}
@@ -35,9 +35,9 @@ func SaveAverage(dir string, models ...*Model) error {
 				first.Dir, len(members[i]), len(members[0]))
 		}
 	}
-	var sources []weights.Source
+	var sources []weights.LazyArray
 	for _, s := range first.merged() {
-		parts := make([]weights.Source, len(models))
+		parts := make([]weights.LazyArray, len(models))
 		for i, m := range models {
 			part, ok := members[i][s.Name]
 			if !ok || !slices.Equal(part.Shape, s.Shape) {
@@ -77,7 +77,7 @@ func (m *Model) averages(first *Model) error {
 }
 
 // meanOf returns the values of the mean, read one after the other when they are due.
-func meanOf(parts []weights.Source) func() ([]float32, error) {
+func meanOf(parts []weights.LazyArray) func() ([]float32, error) {
 	return func() ([]float32, error) {
 		var sum []float64
 		for _, part := range parts {

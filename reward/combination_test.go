@@ -54,7 +54,7 @@ func TestCombined(t *testing.T) {
 		}
 	}
 	pair := []pref.Group{pref.NewPair(samples()[0].Prompt, "the fox eats mice", "the fox eats rain",
-		pref.Source{})}
+		pref.Location{})}
 	of, err := again.Reader(reward.ReaderOptions{}).Read(t.Context(), pair,
 		[]string{reward.ByScore, reward.ByImplicit, reward.ByCombined})
 	if err != nil {

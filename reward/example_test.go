@@ -33,7 +33,7 @@ func ExampleOpen() {
 	defer reader.Close()
 	prompt := []pref.Message{{Role: pref.User, Content: "what does the fox eat"}}
 	read, err := reader.Read(context.Background(), []pref.Group{
-		pref.NewPair(prompt, "the fox eats mice", "the fox eats rain", pref.Source{}),
+		pref.NewPair(prompt, "the fox eats mice", "the fox eats rain", pref.Location{}),
 	}, []string{reward.ByScore})
 	if err != nil {
 		panic(err)

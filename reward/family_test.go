@@ -79,7 +79,7 @@ func writeFamily(t *testing.T, family string) string {
 			}
 		}
 	}
-	if err := weights.Write(dir, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
+	if err := weights.Write(dir, weights.Lazy(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return dir

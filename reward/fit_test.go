@@ -20,9 +20,9 @@ func TestFitStored(t *testing.T) {
 	r := open(t, device, dir, reward.Options{}).Reader(reward.ReaderOptions{})
 	prompt := samples()[0].Prompt
 	groups := []pref.Group{
-		pref.NewPair(prompt, "the fox eats mice", "the fox eats rain", pref.Source{}),
-		pref.NewPair(prompt, "mice", "i am glad you asked", pref.Source{}),
-		pref.NewPair(prompt, "the fox eats rain", "mice", pref.Source{}),
+		pref.NewPair(prompt, "the fox eats mice", "the fox eats rain", pref.Location{}),
+		pref.NewPair(prompt, "mice", "i am glad you asked", pref.Location{}),
+		pref.NewPair(prompt, "the fox eats rain", "mice", pref.Location{}),
 	}
 	fit, err := r.FitCombination(t.Context(), groups, "three pairs")
 	if err != nil {

@@ -59,7 +59,7 @@ func (l layout) write(t *testing.T) string {
 	}
 	files["model.safetensors"] = body
 	for name, arrays := range files {
-		if err := weights.WriteFile(filepath.Join(dir, name), weights.Sources(arrays...),
+		if err := weights.WriteFile(filepath.Join(dir, name), weights.Lazy(arrays...),
 			weights.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -380,7 +380,7 @@ func TestHostileAdapters(t *testing.T) {
 		maps.Copy(config, test.config)
 		writeJSONFile(t, filepath.Join(dir, "adapter_config.json"), config)
 		if err := weights.WriteFile(filepath.Join(dir, "adapter_model.safetensors"),
-			weights.Sources(test.arrays...), weights.WriteOptions{}); err != nil {
+			weights.Lazy(test.arrays...), weights.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		m, err := reward.Open(device, dir, reward.Options{NoTokenizer: true})

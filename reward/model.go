@@ -189,8 +189,8 @@ func (p *Param) Read() (weights.Array, error) {
 }
 
 // Source is the weight to be written, read from the device when it is due.
-func (p *Param) Source() weights.Source {
-	return weights.Source{Name: p.Name, Shape: p.Shape, Values: func() ([]float32, error) {
+func (p *Param) Source() weights.LazyArray {
+	return weights.LazyArray{Name: p.Name, Shape: p.Shape, Values: func() ([]float32, error) {
 		a, err := p.Read()
 		if err == nil {
 			err = checkFinite(a)

@@ -31,7 +31,7 @@ func adapterOn(t *testing.T, base string, config map[string]any, more ...weights
 	arrays := append([]weights.Array{array(layer+".lora_A.weight", row(5), 1, hidden),
 		array(layer+".lora_B.weight", b, 64, 1)}, more...)
 	if err := weights.WriteFile(filepath.Join(dir, "adapter_model.safetensors"),
-		weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
+		weights.Lazy(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return dir

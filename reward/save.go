@@ -54,7 +54,7 @@ func (m *Model) SavePolicy(dir string) error {
 	meta.ScoreOffset = 0
 	meta.Heads = slices.DeleteFunc(slices.Clone(meta.Heads),
 		func(head string) bool { return head == "score" })
-	weights := slices.DeleteFunc(m.merged(), func(s weights.Source) bool { return isHead(s.Name) })
+	weights := slices.DeleteFunc(m.merged(), func(s weights.LazyArray) bool { return isHead(s.Name) })
 	return m.save(dir, meta, func(dir string) error {
 		return m.writeFolder(dir, m.Config.CausalClass(), weights)
 	})
@@ -116,8 +116,8 @@ func writeJSON(path string, v any) error {
 }
 
 // sources are the model's weights but the variance head, read one at a time.
-func (m *Model) sources() []weights.Source {
-	var out []weights.Source
+func (m *Model) sources() []weights.LazyArray {
+	var out []weights.LazyArray
 	for _, p := range m.params {
 		if p.Name == varianceName {
 			continue
@@ -128,12 +128,12 @@ func (m *Model) sources() []weights.Source {
 }
 
 // merged are the weights with the adapter's product added, W + scale · B·A.
-func (m *Model) merged() []weights.Source {
+func (m *Model) merged() []weights.LazyArray {
 	byName := map[string]*Param{}
 	for _, p := range m.params {
 		byName[p.Name] = p
 	}
-	var out []weights.Source
+	var out []weights.LazyArray
 	for _, p := range m.params {
 		if isAdapter(p.Name) || p.Name == varianceName {
 			continue
@@ -184,7 +184,7 @@ func (m *Model) class() string {
 
 // writeFolder writes the Hugging Face folder: config.json of a model of the class, and the weights
 // in one safetensors set.
-func (m *Model) writeFolder(dir, class string, sources []weights.Source) error {
+func (m *Model) writeFolder(dir, class string, sources []weights.LazyArray) error {
 	description := *m.Config
 	description.Labels = m.Meta.Labels
 	description.DType = "float32" // what is written, whatever the base was stored in
@@ -230,7 +230,7 @@ func (m *Model) writeAdapter(dir string) error {
 	if err := writeJSON(filepath.Join(dir, adapterConfigName), config); err != nil {
 		return err
 	}
-	var sources []weights.Source
+	var sources []weights.LazyArray
 	for _, p := range m.params {
 		name := m.Config.ModuleName(p.Name)
 		if stored := m.own[p.Name]; stored != "" {

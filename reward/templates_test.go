@@ -84,7 +84,7 @@ func templateBase(t *testing.T, p publishedTemplate) string {
 			arrays[i].Data[k] *= 3 // large enough to tell tokens apart
 		}
 	}
-	if err := weights.Write(dir, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
+	if err := weights.Write(dir, weights.Lazy(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -29,7 +29,7 @@ func TestOneConversationOneReward(t *testing.T) {
 	for _, other := range []string{"mice", strings.Repeat("the owl lives in trees ", 12)} {
 		for k := range answers {
 			prompt := []pref.Message{{Role: pref.User, Content: fmt.Sprintf("what does fox %d eat", k)}}
-			groups = append(groups, pref.NewPair(prompt, "the fox eats berries", other, pref.Source{}))
+			groups = append(groups, pref.NewPair(prompt, "the fox eats berries", other, pref.Location{}))
 		}
 	}
 	encoded, _, err := m.Encoder.Groups(groups)

@@ -135,7 +135,7 @@ func rewrite(t *testing.T, path string, rename func(string) string) {
 	if err := ck.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := weights.WriteFile(path, weights.Sources(arrays...), weights.WriteOptions{}); err != nil {
+	if err := weights.WriteFile(path, weights.Lazy(arrays...), weights.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	// Other programs write no checksums.
@@ -207,7 +207,7 @@ func TestInspectTwoSets(t *testing.T) {
 	}
 	dir := head("score.weight", row(1), 1).write(t)
 	other := t.TempDir()
-	if err := weights.Write(other, weights.Sources(array("score.weight", row(2), 1, hidden),
+	if err := weights.Write(other, weights.Lazy(array("score.weight", row(2), 1, hidden),
 		array("score.bias", []float32{1}, 1)), weights.WriteOptions{MaxShard: 4 * hidden}); err != nil {
 		t.Fatal(err)
 	}

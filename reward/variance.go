@@ -59,7 +59,7 @@ func (m *Model) addVariance(dir string, opt Options) error {
 func (m *Model) writeVariance(dir string) error {
 	for _, p := range m.params {
 		if p.Name == varianceName {
-			return weights.WriteFile(filepath.Join(dir, varianceFile), []weights.Source{p.Source()},
+			return weights.WriteFile(filepath.Join(dir, varianceFile), []weights.LazyArray{p.Source()},
 				weights.WriteOptions{})
 		}
 	}

@@ -155,7 +155,7 @@ func TestOpenEnsemble(t *testing.T) {
 // TestEnsembleAlignment has members that could read different groups: the ensemble has those of
 // all, each with its own rewards.
 func TestEnsembleAlignment(t *testing.T) {
-	pair := pref.NewPair(nil, "a", "b", pref.Source{})
+	pair := pref.NewPair(nil, "a", "b", pref.Location{})
 	cut := [][]bool{{false, false}, {false, false}}
 	one := table{pref.Readings{Names: []string{"score", "implicit"},
 		Groups: []pref.Group{pair, pair}, Index: []int{0, 2}, Truncated: cut,

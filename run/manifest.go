@@ -42,7 +42,7 @@ type Manifest[R any] struct {
 	Encoder     string            `json:"encoder_hash"` // of what decides the tokens
 	Data        []DataFile        `json:"data"`
 	Models      []ModelFile       `json:"models,omitempty"` // reward model and critic of haf rlhf
-	Hub         []Source          `json:"hub,omitempty"`    // what was fetched, and at which commit
+	Hub         []FetchedValue    `json:"hub,omitempty"`    // what was fetched, and at which commit
 	Report      []string          `json:"report"`           // what was read, kept, truncated, dropped
 	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
 }
@@ -67,10 +67,10 @@ type ModelFile struct {
 	Served string `json:"served,omitempty"` // the reward and the server's name of the model
 }
 
-// A Source is a value of a recipe that was an id on the hub, and what it became.
-type Source struct {
+// A FetchedValue is a value of a recipe that was an id on the hub, and what it became.
+type FetchedValue struct {
 	Key string `json:"key"` // such as model.path or data.train
-	hub.Source
+	hub.Found
 }
 
 // ReadManifest reads the manifest of the run in dir; its recipe is decoded over the one given.

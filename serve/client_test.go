@@ -37,7 +37,7 @@ func connect(t *testing.T, address string, opt ClientOptions) *Remote {
 
 // TestRemoteConforms has a model behind a server pass the suite of every Rewarder.
 func TestRemoteConforms(t *testing.T) {
-	_, h := start(t, Config{Models: []Source{of("m", &fake{}), of("other", &fake{version: 5})}})
+	_, h := start(t, Config{Models: []Model{of("m", &fake{}), of("other", &fake{version: 5})}})
 	rewardertest.Test(t, connect(t, h.URL+"#m", ClientOptions{}), rewardertest.Options{})
 	rewardertest.Test(t, connect(t, h.URL+"/#m", ClientOptions{Batch: 2, Parallel: 3}),
 		rewardertest.Options{})
@@ -49,7 +49,7 @@ func TestRemoteConforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, h = start(t, Config{Models: []Source{of("m", NewEngine(both))}})
+	_, h = start(t, Config{Models: []Model{of("m", NewEngine(both))}})
 	again := connect(t, h.URL, ClientOptions{})
 	rewardertest.Test(t, again, rewardertest.Options{})
 	r, err := again.Read(t.Context(), rewarder.Alone(someSamples(3)), nil)
@@ -69,7 +69,7 @@ func someSamples(n int) []pref.Sample {
 
 // TestClientTriesAgain wants failures that pass to be tried again, and others not.
 func TestClientTriesAgain(t *testing.T) {
-	server, err := New(Config{Models: []Source{of("m", &fake{})}, Log: quiet})
+	server, err := New(Config{Models: []Model{of("m", &fake{})}, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func status503(w http.ResponseWriter) bool {
 func TestClientNames(t *testing.T) {
 	_, h := start(
 		t, Config{
-			Models: []Source{of("a", &fake{}), of("b", &fake{version: 3, names: []string{"score"}})},
+			Models: []Model{of("a", &fake{}), of("b", &fake{version: 3, names: []string{"score"}})},
 			Tokens: []Token{{"t", "0123456789abcdef"}}})
 	opt := ClientOptions{Token: "0123456789abcdef"}
 	model, names, err := newClient(t, h.URL+"#b", opt).Served(t.Context())

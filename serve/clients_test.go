@@ -29,12 +29,12 @@ func runDemo(t *testing.T) (url string, local *reward.Model) {
 		}
 		return m
 	}
-	source := serve.Source{Name: "demo",
+	source := serve.Model{Name: "demo",
 		Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
 			return open().Engine(
 				ctx, reward.EngineOptions{Rewards: []string{reward.ByScore, reward.ByImplicit}})
 		}}
-	s, err := serve.New(serve.Config{Models: []serve.Source{source},
+	s, err := serve.New(serve.Config{Models: []serve.Model{source},
 		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func (byLength) Score(_ context.Context, samples []pref.Sample) ([]float64, erro
 }
 
 func ExampleNewClient() {
-	server, err := serve.New(serve.Config{Models: []serve.Source{{
+	server, err := serve.New(serve.Config{Models: []serve.Model{{
 		Name: "length",
 		Load: func(context.Context, serve.Engine) (serve.Engine, error) {
 			return serve.NewEngine(rewarder.FromScorer("score", byLength{})), nil

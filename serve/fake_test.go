@@ -146,8 +146,8 @@ func (f *fake) Read(ctx context.Context, items []pref.Item) ([]pref.Values, erro
 }
 
 // of is the source of an engine.
-func of(name string, engine Engine) Source {
-	return Source{Name: name, Load: func(context.Context, Engine) (Engine, error) {
+func of(name string, engine Engine) Model {
+	return Model{Name: name, Load: func(context.Context, Engine) (Engine, error) {
 		return engine, nil
 	}}
 }

@@ -48,7 +48,7 @@ func TestForeignDialects(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, err := serve.New(serve.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-				Models: []serve.Source{{
+				Models: []serve.Model{{
 					Name: "m", Load: func(ctx context.Context, _ serve.Engine) (serve.Engine, error) {
 						m, err := reward.Open(device, dir, reward.Options{Positions: 256})
 						if err != nil {

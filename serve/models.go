@@ -15,9 +15,9 @@ import (
 	"haf/pref"
 )
 
-// A Source is a model to be served: its name, and how it is loaded, now and again when it has
+// A Model says what is served: a name, and how the model is loaded, now and again when it has
 // changed.
-type Source struct {
+type Model struct {
 	Name string
 	// Load opens the model, ready to answer at once: whatever is compiled is compiled here. before is
 	// the engine that the new one takes the place of, nil at first; it is in use meanwhile.
@@ -77,9 +77,9 @@ func (g *generation) retire() {
 	}
 }
 
-// A model is a source with the generation that is served now.
+// A model is a Model with the generation that is served now.
 type model struct {
-	Source
+	Model
 	batcher *batcher
 	metrics *modelMetrics
 	encoder chan struct{} // one token for each input that is being encoded

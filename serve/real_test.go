@@ -87,7 +87,7 @@ func TestRealModel(t *testing.T) {
 	names := []string{reward.ByScore, reward.ByImplicit, reward.ByNormalized}
 	var mu sync.Mutex
 	var models []*reward.Model
-	source := serve.Source{Name: "demo",
+	source := serve.Model{Name: "demo",
 		Load: func(ctx context.Context, before serve.Engine) (serve.Engine, error) {
 			m, err := reward.Open(device, dir, reward.Options{Positions: 128})
 			if err != nil {
@@ -99,7 +99,7 @@ func TestRealModel(t *testing.T) {
 			former, _ := before.(*reward.Engine)
 			return m.Engine(ctx, reward.EngineOptions{Rewards: names, Before: former})
 		}}
-	s, err := serve.New(serve.Config{Models: []serve.Source{source},
+	s, err := serve.New(serve.Config{Models: []serve.Model{source},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestBusy(t *testing.T) {
 	engine := &fake{gate: make(chan struct{})}
-	s, h := start(t, Config{Models: []Source{of("m", engine)}, MaxQueue: 20})
+	s, h := start(t, Config{Models: []Model{of("m", engine)}, MaxQueue: 20})
 	var wg sync.WaitGroup
 	codes := make(chan int, 100)
 	one := func(i int) {
@@ -106,7 +106,7 @@ func TestBusy(t *testing.T) {
 // TestCancelled wants the items of clients that have gone, or whose time is over, out of the queue.
 func TestCancelled(t *testing.T) {
 	engine := &fake{gate: make(chan struct{})}
-	s, h := start(t, Config{Models: []Source{of("m", engine)}})
+	s, h := start(t, Config{Models: []Model{of("m", engine)}})
 	queue := s.models[0].batcher.queue
 	go post(t.Context(), h.URL+"/v1/reward", sample(0))
 	eventually(t, "the first batch", func() bool {
@@ -139,7 +139,7 @@ func TestCancelled(t *testing.T) {
 		"soon"); code != 400 {
 		t.Errorf("%d %s", code, body)
 	}
-	_, slow := start(t, Config{Models: []Source{of("m", engine)}, Timeout: 50 * time.Millisecond})
+	_, slow := start(t, Config{Models: []Model{of("m", engine)}, Timeout: 50 * time.Millisecond})
 	if code, _, body, err := post(t.Context(), slow.URL+"/v1/reward", sample(2)); err != nil ||
 		code != 504 || !strings.Contains(body, "server's time") {
 		t.Errorf("%d %s, %v", code, body, err)
@@ -160,7 +160,7 @@ func TestCancelled(t *testing.T) {
 // TestBatchesAreShared wants requests of one moment in one batch, and one that fails to fail alone.
 func TestBatchesAreShared(t *testing.T) {
 	engine := &fake{}
-	_, h := start(t, Config{Models: []Source{of("m", engine)}, BatchWait: 300 * time.Millisecond})
+	_, h := start(t, Config{Models: []Model{of("m", engine)}, BatchWait: 300 * time.Millisecond})
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -175,7 +175,7 @@ func TestBatchesAreShared(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	_, h = start(t, Config{Models: []Source{of("m", engine)}, BatchWait: 300 * time.Millisecond})
+	_, h = start(t, Config{Models: []Model{of("m", engine)}, BatchWait: 300 * time.Millisecond})
 	engine.mu.Lock()
 	engine.batches = nil
 	engine.mu.Unlock()
@@ -196,7 +196,7 @@ func TestReload(t *testing.T) {
 	var mu sync.Mutex
 	var loads []*fake
 	broken := false
-	source := Source{Name: "m", Load: func(context.Context, Engine) (Engine, error) {
+	source := Model{Name: "m", Load: func(context.Context, Engine) (Engine, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if broken {
@@ -206,7 +206,7 @@ func TestReload(t *testing.T) {
 		loads = append(loads, f)
 		return f, nil
 	}}
-	s, h := start(t, Config{Models: []Source{source}})
+	s, h := start(t, Config{Models: []Model{source}})
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	var answered atomic.Int64
@@ -260,7 +260,7 @@ func TestWatch(t *testing.T) {
 	var stamp atomic.Value
 	stamp.Store("1")
 	var loads, fails atomic.Int64
-	source := Source{Name: "m", Stamp: func() (string, error) { return stamp.Load().(string), nil },
+	source := Model{Name: "m", Stamp: func() (string, error) { return stamp.Load().(string), nil },
 		Load: func(context.Context, Engine) (Engine, error) {
 			if stamp.Load() == "broken" {
 				fails.Add(1)
@@ -269,7 +269,7 @@ func TestWatch(t *testing.T) {
 			loads.Add(1)
 			return &fake{}, nil
 		}}
-	s, err := New(Config{Models: []Source{source}, Watch: 5 * time.Millisecond, Log: quiet})
+	s, err := New(Config{Models: []Model{source}, Watch: 5 * time.Millisecond, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func listen(t *testing.T) net.Listener {
 // the model is closed.
 func TestDrain(t *testing.T) {
 	engine := &fake{gate: make(chan struct{})}
-	s, err := New(Config{Models: []Source{of("m", engine)}, Log: quiet})
+	s, err := New(Config{Models: []Model{of("m", engine)}, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestDrain(t *testing.T) {
 
 func TestLoadingFails(t *testing.T) {
 	s, err := New(
-		Config{Models: []Source{
+		Config{Models: []Model{
 			{Name: "m", Load: func(context.Context, Engine) (Engine, error) {
 				return nil, errors.New("no weights")
 			}}}, Log: quiet})
@@ -362,7 +362,7 @@ func TestLoadingFails(t *testing.T) {
 		t.Error(err)
 	}
 	recorded := httptest.NewRecorder()
-	s, _ = New(Config{Models: []Source{of("m", &fake{})}, Log: quiet})
+	s, _ = New(Config{Models: []Model{of("m", &fake{})}, Log: quiet})
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/v1/reward",
 		strings.NewReader(sample(0)))
 	s.Handler().ServeHTTP(recorded, r)
@@ -389,7 +389,7 @@ func TestLoadingFails(t *testing.T) {
 
 func TestAccess(t *testing.T) {
 	const secret, other = "0123456789abcdef", "fedcba9876543210"
-	_, h := start(t, Config{Models: []Source{of("m", &fake{})},
+	_, h := start(t, Config{Models: []Model{of("m", &fake{})},
 		Tokens: []Token{{"a", secret}, {"b", other}}})
 	for header, code := range map[string]int{"": 401, "Bearer " + secret: 200, "bearer " + other: 200,
 		"Bearer " + secret + "x": 401, "Basic " + secret: 401, secret: 401, "Bearer": 401,
@@ -411,7 +411,7 @@ func TestAccess(t *testing.T) {
 		}
 	}
 
-	_, h = start(t, Config{Models: []Source{of("m", &fake{})}})
+	_, h = start(t, Config{Models: []Model{of("m", &fake{})}})
 	for _, c := range []struct {
 		header, value string
 		code          int
@@ -484,7 +484,7 @@ func TestLogHasNoText(t *testing.T) {
 			defer mu.Unlock()
 			return log.Write(p)
 		}), &slog.HandlerOptions{Level: slog.LevelDebug}))
-		_, h := start(t, Config{Models: []Source{of("m", &fake{})}, Log: logger, LogText: asked})
+		_, h := start(t, Config{Models: []Model{of("m", &fake{})}, Log: logger, LogText: asked})
 		for _, body := range []string{`{"prompt":"my secret","response":"r"}`, `{"my secret":1}`,
 			`my secret`, `{"model":"my secret","prompt":"p","response":"r"}`,
 			`{"prompt":"my secret, fail the batch","response":"r"}`,
@@ -507,7 +507,7 @@ type writer func([]byte) (int, error)
 func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 func TestSlowBody(t *testing.T) {
-	s, err := New(Config{Models: []Source{of("m", &fake{})}, ReadTimeout: 100 * time.Millisecond,
+	s, err := New(Config{Models: []Model{of("m", &fake{})}, ReadTimeout: 100 * time.Millisecond,
 		Log: quiet})
 	if err != nil {
 		t.Fatal(err)
@@ -556,12 +556,12 @@ func TestParseCombination(t *testing.T) {
 			t.Errorf("%q is read", bad)
 		}
 	}
-	if _, err := New(Config{Models: []Source{of("a", &fake{})},
+	if _, err := New(Config{Models: []Model{of("a", &fake{})},
 		Combinations: []Combination{{Name: "c", Rule: rewarder.Rule{Name: rewarder.Sum},
 			Terms: []Term{{Model: "b"}}}}}); err == nil {
 		t.Error("a combination of a model that is not there")
 	}
-	if _, err := New(Config{Models: []Source{of("a", &fake{}), of("a", &fake{})}}); err == nil {
+	if _, err := New(Config{Models: []Model{of("a", &fake{}), of("a", &fake{})}}); err == nil {
 		t.Error("two models of one name")
 	}
 }

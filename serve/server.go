@@ -17,7 +17,7 @@ import (
 
 // Config says what is served and within which bounds. A number of 0 is its default.
 type Config struct {
-	Models       []Source
+	Models       []Model
 	Combinations []Combination
 	Tokens       []Token // none: whoever reaches the server may ask
 	// without tokens: requests from other machines, and under any host name, are meant
@@ -112,7 +112,7 @@ func New(config Config) (*Server, error) {
 	device := &sync.Mutex{}
 	for _, source := range config.Models {
 		queue := newQueue(s.config.MaxQueue)
-		m := &model{Source: source, encoder: make(chan struct{}, 2*len(config.Models)+2)}
+		m := &model{Model: source, encoder: make(chan struct{}, 2*len(config.Models)+2)}
 		if err := add(m); err != nil {
 			return nil, err
 		}

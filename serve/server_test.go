@@ -21,7 +21,7 @@ func TestOpenAPIIsValid(t *testing.T) {
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Error(err)
 	}
-	s, err := New(Config{Models: []Source{of("m", &fake{})}, Log: quiet})
+	s, err := New(Config{Models: []Model{of("m", &fake{})}, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func ofPair(prompt, response string) float64 {
 func ofText(text string) float64 { return hashed(text + "|") }
 
 func TestNative(t *testing.T) {
-	_, h := start(t, Config{Models: []Source{of("m", &fake{})}})
+	_, h := start(t, Config{Models: []Model{of("m", &fake{})}})
 	a, header := ask(t, h, "/v1/reward", `{"prompt":"p","response":"r"}`, 200)
 	want(t, a, ofPair("p", "r"), "data", 0, "reward")
 	want(t, a, "raw", "activation")
@@ -91,7 +91,7 @@ func TestNative(t *testing.T) {
 }
 
 func TestNativeRefuses(t *testing.T) {
-	_, h := start(t, Config{Models: []Source{of("m", &fake{})}, MaxItems: 3, MaxBody: 2000,
+	_, h := start(t, Config{Models: []Model{of("m", &fake{})}, MaxItems: 3, MaxBody: 2000,
 		MaxQueue: 300})
 	long := strings.Repeat("w ", 200)
 	for body, c := range map[string]struct {
@@ -152,7 +152,7 @@ func TestNativeRefuses(t *testing.T) {
 // TestDialects sends requests of the wire shape of each client and reads the answer as the client
 // does.
 func TestDialects(t *testing.T) {
-	_, h := start(t, Config{Models: []Source{of("m", &fake{})}})
+	_, h := start(t, Config{Models: []Model{of("m", &fake{})}})
 	chat := `[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]`
 	sig := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 	for _, c := range []struct {
@@ -307,7 +307,7 @@ func TestDialects(t *testing.T) {
 }
 
 func TestOtherPaths(t *testing.T) {
-	s, h := start(t, Config{Models: []Source{
+	s, h := start(t, Config{Models: []Model{
 		of("a", &fake{}), of("b", &fake{version: 1, names: []string{"score"}})},
 		Combinations: []Combination{{Name: "both", Rule: rewarder.Rule{Name: rewarder.Sum},
 			Terms: []Term{{Model: "a", Weight: 1}, {Model: "a", Reward: "implicit", Weight: 0.5},

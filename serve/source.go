@@ -19,11 +19,11 @@ func ModelName(named string) (name, path string) {
 	return strings.TrimSuffix(base, ".gguf"), named
 }
 
-// NewSource is a model that load opens. Its files are watched if the path is on disk.
-func NewSource(
+// NewModel is a model that load opens. Its files are watched if the path is on disk.
+func NewModel(
 	name, path string, load func(ctx context.Context, before Engine) (Engine, error),
-) Source {
-	source := Source{Name: name, Load: load}
+) Model {
+	source := Model{Name: name, Load: load}
 	if _, err := os.Stat(path); err == nil {
 		source.Stamp = func() (string, error) { return FolderStamp(path) }
 	}

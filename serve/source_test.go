@@ -31,7 +31,7 @@ func TestModelName(t *testing.T) {
 func TestNewSource(t *testing.T) {
 	load := func(context.Context, Engine) (Engine, error) { return nil, nil }
 	dir := t.TempDir()
-	s := NewSource("m", dir, load)
+	s := NewModel("m", dir, load)
 	if s.Name != "m" || s.Load == nil || s.Stamp == nil {
 		t.Fatalf("%+v", s)
 	}
@@ -45,7 +45,7 @@ func TestNewSource(t *testing.T) {
 	if after, err := s.Stamp(); err != nil || after == before {
 		t.Errorf("the stamp is %q still: %v", after, err)
 	}
-	if s := NewSource("m", "org/name", load); s.Stamp != nil {
+	if s := NewModel("m", "org/name", load); s.Stamp != nil {
 		t.Error("an id is watched")
 	}
 }
@@ -62,7 +62,7 @@ func TestLoadTLS(t *testing.T) {
 // TestReloadOnHangup sends this process a SIGHUP.
 func TestReloadOnHangup(t *testing.T) {
 	loaded := make(chan bool, 9)
-	s, _ := start(t, Config{Models: []Source{{
+	s, _ := start(t, Config{Models: []Model{{
 		Name: "m", Load: func(context.Context, Engine) (Engine, error) {
 			loaded <- true
 			return &fake{}, nil

@@ -9,7 +9,7 @@ import (
 )
 
 // FolderStamp is a text that changes with the files of a model: names, sizes and times of a file or
-// of a folder's; of a run, those of the model in it. It is a [Source.Stamp].
+// of a folder's; of a run, those of the model in it. It is a [Model.Stamp].
 func FolderStamp(path string) (string, error) {
 	if info, err := os.Stat(filepath.Join(path, "model")); err == nil && info.IsDir() {
 		path = filepath.Join(path, "model")

@@ -75,7 +75,7 @@ func smallData(n int, vocab int) train.Data {
 	third := (vocab - 3) / 3
 	var d train.Data
 	for i := range n {
-		source := pref.Source{File: "small", Line: i + 1}
+		source := pref.Location{File: "small", Line: i + 1}
 		g := encode.Group{Prompt: tokens(3+random.IntN(12), 3, vocab), Index: i, Source: source}
 		text := pref.Group{Source: source}
 		for k := range 2 + i%2 {

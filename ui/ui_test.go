@@ -68,7 +68,7 @@ func step(t testing.TB, i int) []byte {
 
 // examplePair is one of four kinds by turns: right, wrong, one on which the heads disagree, close.
 func examplePair(i int) eval.Example {
-	e := eval.Example{Source: pref.Source{File: "../" + hostile + ".jsonl", Line: i + 1},
+	e := eval.Example{Source: pref.Location{File: "../" + hostile + ".jsonl", Line: i + 1},
 		Prompt: []pref.Message{{Role: pref.User, Content: fmt.Sprintf("question %d %s", i, hostile)}},
 		Chosen: "the chosen answer", Rejected: "the rejected answer"}
 	margins := [][2]float64{{2, 1}, {-2, -1}, {1, -0.5}, {0.01, 3}}[i%4]

@@ -14,7 +14,7 @@ func ExampleWrite() {
 	}
 	defer os.RemoveAll(dir)
 	score := weights.Array{Name: "score.weight", Shape: []int{1, 2}, Data: []float32{0.5, -1}}
-	if err := weights.Write(dir, weights.Sources(score), weights.WriteOptions{}); err != nil {
+	if err := weights.Write(dir, weights.Lazy(score), weights.WriteOptions{}); err != nil {
 		panic(err)
 	}
 	tensors, err := weights.Open(dir)

@@ -325,7 +325,7 @@ func BenchmarkFromBfloat16(b *testing.B) {
 func BenchmarkReadBF16(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "x.safetensors")
 	a := Array{Name: "a", Shape: []int{4096, 8192}, Data: make([]float32, 4096*8192)}
-	if err := WriteFile(path, Sources(a), WriteOptions{DType: "BF16"}); err != nil {
+	if err := WriteFile(path, Lazy(a), WriteOptions{DType: "BF16"}); err != nil {
 		b.Fatal(err)
 	}
 	c, err := OpenFile(path)

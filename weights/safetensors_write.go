@@ -18,20 +18,20 @@ import (
 	"haf/internal/durable"
 )
 
-// A Source is a tensor to be written. Its shape is known beforehand, because a file begins with all
+// A LazyArray is a tensor to be written. Its shape is known beforehand, because a file begins with all
 // shapes; its values are asked for once, when they are due, so that only one tensor need be in
 // memory.
-type Source struct {
+type LazyArray struct {
 	Name   string
 	Shape  []int
 	Values func() ([]float32, error)
 }
 
-// Sources are arrays that are in memory already, as sources.
-func Sources(arrays ...Array) []Source {
-	sources := make([]Source, len(arrays))
+// Lazy returns arrays that are in memory already as lazy ones.
+func Lazy(arrays ...Array) []LazyArray {
+	sources := make([]LazyArray, len(arrays))
 	for i, a := range arrays {
-		sources[i] = Source{a.Name, a.Shape, func() ([]float32, error) { return a.Data, nil }}
+		sources[i] = LazyArray{a.Name, a.Shape, func() ([]float32, error) { return a.Data, nil }}
 	}
 	return sources
 }
@@ -47,7 +47,7 @@ type WriteOptions struct {
 
 // WriteFile writes one file, the tensors sorted by name. It appears under its name only when it is
 // complete and on the disk; after an error, what stood there before still stands.
-func WriteFile(path string, sources []Source, opt WriteOptions) error {
+func WriteFile(path string, sources []LazyArray, opt WriteOptions) error {
 	sources, opt, err := checkSources(sources, opt)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func WriteFile(path string, sources []Source, opt WriteOptions) error {
 // model-00001-of-0000n.safetensors and their index. The files are complete and on the disk before
 // the first of them gets its name. Weights of another layout that were in the folder are removed
 // afterwards.
-func Write(dir string, sources []Source, opt WriteOptions) error {
+func Write(dir string, sources []LazyArray, opt WriteOptions) error {
 	sources, opt, err := checkSources(sources, opt)
 	if err != nil {
 		return err
@@ -115,8 +115,8 @@ func Write(dir string, sources []Source, opt WriteOptions) error {
 
 // checkSources returns the sources sorted and the options complete, or says why they cannot be
 // written.
-func checkSources(sources []Source, opt WriteOptions) ([]Source, WriteOptions, error) {
-	fail := func(format string, args ...any) ([]Source, WriteOptions, error) {
+func checkSources(sources []LazyArray, opt WriteOptions) ([]LazyArray, WriteOptions, error) {
+	fail := func(format string, args ...any) ([]LazyArray, WriteOptions, error) {
 		return nil, opt, fmt.Errorf("weights: writing weights: "+format, args...)
 	}
 	switch opt.DType {
@@ -138,7 +138,7 @@ func checkSources(sources []Source, opt WriteOptions) ([]Source, WriteOptions, e
 	}
 	opt.Metadata = metadata
 	sources = slices.Clone(sources)
-	slices.SortFunc(sources, func(a, b Source) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(sources, func(a, b LazyArray) int { return strings.Compare(a.Name, b.Name) })
 	for i, s := range sources {
 		if s.Name == "" || s.Name == "__metadata__" || !utf8.ValidString(s.Name) {
 			return fail("%q cannot be the name of a tensor", s.Name)
@@ -159,17 +159,17 @@ func checkSources(sources []Source, opt WriteOptions) ([]Source, WriteOptions, e
 }
 
 // storedSize is the number of bytes that a checked source takes.
-func storedSize(s Source, opt WriteOptions) int64 {
+func storedSize(s LazyArray, opt WriteOptions) int64 {
 	size, _ := bitSize(s.Shape, dtypeBits[opt.DType])
 	return int64(size / 8)
 }
 
 // split fills shards in order of names; a tensor larger than MaxShard has one to itself.
-func split(sources []Source, opt WriteOptions) [][]Source {
+func split(sources []LazyArray, opt WriteOptions) [][]LazyArray {
 	if opt.MaxShard == 0 || len(sources) == 0 {
-		return [][]Source{sources}
+		return [][]LazyArray{sources}
 	}
-	var shards [][]Source
+	var shards [][]LazyArray
 	var size int64
 	for i, s := range sources {
 		n := storedSize(s, opt)
@@ -189,7 +189,7 @@ const copiedBytes = 128 << 20
 
 // writePending writes a file to the disk under a temporary name beside path.
 func writePending(
-	path string, sources []Source, opt WriteOptions,
+	path string, sources []LazyArray, opt WriteOptions,
 ) (_ *durable.File, err error) {
 	header, err := marshalHeader(sources, opt)
 	if err != nil {
@@ -234,7 +234,7 @@ func newPending(path string) (*durable.File, error) {
 }
 
 // writeValues fetches a tensor's values and writes them chunk by chunk in the dtype of the file.
-func writeValues(pending *durable.File, s Source, dtype string, buf []byte) error {
+func writeValues(pending *durable.File, s LazyArray, dtype string, buf []byte) error {
 	values, err := s.Values()
 	if err != nil {
 		return err
@@ -260,7 +260,7 @@ func writeValues(pending *durable.File, s Source, dtype string, buf []byte) erro
 // marshalHeader returns the length and the JSON that begin a file, as the reference implementation
 // lays them out: metadata first, tensors in order, padded so that the data begin at a multiple of
 // eight.
-func marshalHeader(sources []Source, opt WriteOptions) ([]byte, error) {
+func marshalHeader(sources []LazyArray, opt WriteOptions) ([]byte, error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, 8))
 	enc := json.NewEncoder(&b)

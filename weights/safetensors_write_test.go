@@ -15,11 +15,11 @@ import (
 )
 
 // copySources gives all tensors of a checkpoint as sources that are read when they are written.
-func copySources(c *Tensors) []Source {
-	var sources []Source
+func copySources(c *Tensors) []LazyArray {
+	var sources []LazyArray
 	for _, name := range c.Names() {
 		info, _ := c.Info(name)
-		sources = append(sources, Source{name, info.Shape, func() ([]float32, error) {
+		sources = append(sources, LazyArray{name, info.Shape, func() ([]float32, error) {
 			a, err := c.Read(name)
 			return a.Data, err
 		}})
@@ -159,7 +159,7 @@ func TestWriteDTypes(t *testing.T) {
 	for dtype, tolerance := range map[string]float64{"": 0, "F32": 0, "BF16": 1. / 256,
 		"F16": 1. / 2048} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
-		err := WriteFile(path, Sources(
+		err := WriteFile(path, Lazy(
 			Array{"second", []int{2, 4}, data}, Array{"first", nil, []float32{7}},
 			Array{"empty", []int{0, 3}, nil},
 		), WriteOptions{DType: dtype, Metadata: map[string]string{"note": "a<b", "format": "pt"}})
@@ -198,7 +198,7 @@ func TestWriteInChunks(t *testing.T) {
 	}
 	for _, dtype := range []string{"F32", "BF16", "F16"} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
-		if err := WriteFile(path, Sources(Array{"a", []int{len(data)}, data}),
+		if err := WriteFile(path, Lazy(Array{"a", []int{len(data)}, data}),
 			WriteOptions{DType: dtype}); err != nil {
 			t.Fatal(err)
 		}
@@ -219,26 +219,26 @@ func TestWriteRefuses(t *testing.T) {
 	big := make([]float32, readChunk/2+1) // the bad value is in the second chunk
 	big[readChunk/2] = 1e6
 	for name, test := range map[string]struct {
-		sources []Source
+		sources []LazyArray
 		opt     WriteOptions
 		want    string
 	}{
-		"dtype": {Sources(Array{"a", nil, one}), WriteOptions{DType: "I8"}, `dtype "I8"`},
-		"twice": {Sources(Array{"a", nil, one}, Array{"a", nil, one}), WriteOptions{},
+		"dtype": {Lazy(Array{"a", nil, one}), WriteOptions{DType: "I8"}, `dtype "I8"`},
+		"twice": {Lazy(Array{"a", nil, one}, Array{"a", nil, one}), WriteOptions{},
 			"a comes twice"},
-		"no name":   {Sources(Array{"", nil, one}), WriteOptions{}, "cannot be the name"},
-		"reserved":  {Sources(Array{"__metadata__", nil, one}), WriteOptions{}, "cannot be the name"},
-		"not UTF-8": {Sources(Array{"\xff", nil, one}), WriteOptions{}, "cannot be the name"},
+		"no name":   {Lazy(Array{"", nil, one}), WriteOptions{}, "cannot be the name"},
+		"reserved":  {Lazy(Array{"__metadata__", nil, one}), WriteOptions{}, "cannot be the name"},
+		"not UTF-8": {Lazy(Array{"\xff", nil, one}), WriteOptions{}, "cannot be the name"},
 		"metadata":  {nil, WriteOptions{Metadata: map[string]string{"a": "\xff"}}, "not UTF-8"},
-		"negative":  {Sources(Array{"a", []int{-1, -1}, one}), WriteOptions{}, "has shape [-1 -1]"},
-		"overflow":  {Sources(Array{"a", []int{1 << 40, 1 << 40}, nil}), WriteOptions{}, "too large"},
-		"count": {Sources(Array{"a", []int{2}, one}), WriteOptions{},
+		"negative":  {Lazy(Array{"a", []int{-1, -1}, one}), WriteOptions{}, "has shape [-1 -1]"},
+		"overflow":  {Lazy(Array{"a", []int{1 << 40, 1 << 40}, nil}), WriteOptions{}, "too large"},
+		"count": {Lazy(Array{"a", []int{2}, one}), WriteOptions{},
 			"1 values for shape [2], want 2"},
-		"range F16": {Sources(Array{"a", []int{len(big)}, big}), WriteOptions{DType: "F16"},
+		"range F16": {Lazy(Array{"a", []int{len(big)}, big}), WriteOptions{DType: "F16"},
 			fmt.Sprintf("1e+06 at index %d does not fit F16", readChunk/2)},
-		"range BF16": {Sources(Array{"a", nil, []float32{math.MaxFloat32}}), WriteOptions{DType: "BF16"},
+		"range BF16": {Lazy(Array{"a", nil, []float32{math.MaxFloat32}}), WriteOptions{DType: "BF16"},
 			"does not fit BF16"},
-		"source": {[]Source{{"a", nil, func() ([]float32, error) { return nil, broken }}},
+		"source": {[]LazyArray{{"a", nil, func() ([]float32, error) { return nil, broken }}},
 			WriteOptions{}, "a: device lost"},
 		"shard size": {nil, WriteOptions{MaxShard: -1}, "shards of at most -1"},
 	} {
@@ -271,13 +271,13 @@ func TestWriteRefuses(t *testing.T) {
 // A write that fails in a late shard leaves the earlier ones unnamed.
 func TestWriteShardsFails(t *testing.T) {
 	dir := t.TempDir()
-	sources := Sources(Array{"a", nil, []float32{1}}, Array{"b", nil, []float32{2}})
+	sources := Lazy(Array{"a", nil, []float32{1}}, Array{"b", nil, []float32{2}})
 	if err := Write(dir, sources, WriteOptions{MaxShard: 4}); err != nil {
 		t.Fatal(err)
 	}
 	before := files(t, dir)
 	sources = append(
-		sources, Source{"c", nil, func() ([]float32, error) { return nil, errors.New("no") }})
+		sources, LazyArray{"c", nil, func() ([]float32, error) { return nil, errors.New("no") }})
 	sources[0].Values = func() ([]float32, error) { return []float32{9}, nil }
 	if err := Write(dir, sources, WriteOptions{MaxShard: 4}); err == nil {
 		t.Fatal("no error")
@@ -307,7 +307,7 @@ func TestWriteCheckpointReplaces(t *testing.T) {
 	value := float32(0)
 	for _, shard := range []int64{0, 4, 8, 4, 0, 8, 0} {
 		value++
-		err := Write(dir, Sources(Array{"a", nil, []float32{value}}, Array{"b", nil, []float32{2}},
+		err := Write(dir, Lazy(Array{"a", nil, []float32{value}}, Array{"b", nil, []float32{2}},
 			Array{"c", nil, []float32{3}}), WriteOptions{MaxShard: shard})
 		if err != nil {
 			t.Fatal(err)

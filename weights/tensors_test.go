@@ -45,7 +45,7 @@ func TestReadMissingAndMisshapen(t *testing.T) {
 // TestShapes reads shapes without values, of a file that is closed.
 func TestShapes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.safetensors")
-	if err := WriteFile(path, Sources(Array{Name: "a", Shape: []int{2, 3}, Data: make([]float32, 6)}),
+	if err := WriteFile(path, Lazy(Array{Name: "a", Shape: []int{2, 3}, Data: make([]float32, 6)}),
 		WriteOptions{DType: "BF16"}); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	written := func(sources []Source, opt WriteOptions) string {
+	written := func(sources []LazyArray, opt WriteOptions) string {
 		dir := t.TempDir()
 		if err := Write(dir, sources, opt); err != nil {
 			t.Fatal(err)
@@ -111,13 +111,13 @@ func TestHash(t *testing.T) {
 	}
 	base := Array{"a", []int{2, 2}, []float32{1, 2, 3, 4}}
 	hashes := []string{
-		written(Sources(base), WriteOptions{}),
-		written(Sources(base), WriteOptions{DType: "BF16"}),
-		written(Sources(base), WriteOptions{DType: "F16"}),
-		written(Sources(Array{"b", base.Shape, base.Data}), WriteOptions{}),
-		written(Sources(Array{"a", []int{4}, base.Data}), WriteOptions{}),
-		written(Sources(Array{"a", base.Shape, []float32{1, 2, 3, 5}}), WriteOptions{}),
-		written(Sources(base, Array{"b", []int{0}, nil}), WriteOptions{}),
+		written(Lazy(base), WriteOptions{}),
+		written(Lazy(base), WriteOptions{DType: "BF16"}),
+		written(Lazy(base), WriteOptions{DType: "F16"}),
+		written(Lazy(Array{"b", base.Shape, base.Data}), WriteOptions{}),
+		written(Lazy(Array{"a", []int{4}, base.Data}), WriteOptions{}),
+		written(Lazy(Array{"a", base.Shape, []float32{1, 2, 3, 5}}), WriteOptions{}),
+		written(Lazy(base, Array{"b", []int{0}, nil}), WriteOptions{}),
 	}
 	slices.Sort(hashes)
 	if len(slices.Compact(hashes)) != 7 || len(want) != 64 {
@@ -188,7 +188,7 @@ func TestOpenCheckpointRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), indexFile) {
 		t.Errorf("empty folder: %v", err)
 	}
-	if err := WriteFile(filepath.Join(dir, "a.safetensors"), Sources(Array{"a", nil, []float32{1}}),
+	if err := WriteFile(filepath.Join(dir, "a.safetensors"), Lazy(Array{"a", nil, []float32{1}}),
 		WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}

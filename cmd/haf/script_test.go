@@ -159,7 +159,7 @@ func changeTensor(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no tensor %s", name)
 	}
 	ts.Check(ck.Close())
-	ts.Check(weights.Write(dir, weights.Sources(arrays...), weights.WriteOptions{}))
+	ts.Check(weights.Write(dir, weights.Lazy(arrays...), weights.WriteOptions{}))
 	forgetChecksums(ts, filepath.Join(dir, "haf.json"))
 }
 

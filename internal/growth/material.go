@@ -57,7 +57,7 @@ func (s *study) madeModel(layers int) (string, error) {
 		}
 	}
 	return dir, weights.Write(dir,
-		weights.Sources(lm.Init(c, rand.New(rand.NewPCG(1, uint64(layers))))...), weights.WriteOptions{})
+		weights.Lazy(lm.Init(c, rand.New(rand.NewPCG(1, uint64(layers))))...), weights.WriteOptions{})
 }
 
 // texts is what pairs are made of.

@@ -200,7 +200,7 @@ func pairs(samples []pref.Sample) []pref.Group {
 		for _, b := range samples[i+1:] {
 			if slices.Equal(a.Prompt, b.Prompt) {
 				groups = append(groups, pref.NewPair(a.Prompt, a.Response, b.Response,
-					pref.Source{}))
+					pref.Location{}))
 			}
 		}
 	}

@@ -215,7 +215,7 @@ func TestCommandStartedAgain(t *testing.T) {
 // TestCommandID sends the ids of rows, and ends a command whose call is cancelled.
 func TestCommandID(t *testing.T) {
 	r := mustOpen(t, behaving(t, "id"), Options{})
-	g := pref.NewPair(rewardertest.Samples()[0].Prompt, "a", "b", pref.Source{})
+	g := pref.NewPair(rewardertest.Samples()[0].Prompt, "a", "b", pref.Location{})
 	g.ID = "17"
 	read, err := r.Read(t.Context(), []pref.Group{g}, nil)
 	if err != nil || !slices.Equal(read.Rewards[Score][0], []float64{17, 17}) {

@@ -52,7 +52,7 @@ func readScores(t *testing.T, name string, groups ...pref.Group) ([][]float64, e
 }
 
 func pairOf(id string) pref.Group {
-	g := pref.NewPair([]pref.Message{{Role: pref.User, Content: "p"}}, "a", "b", pref.Source{})
+	g := pref.NewPair([]pref.Message{{Role: pref.User, Content: "p"}}, "a", "b", pref.Location{})
 	g.ID = id
 	return g
 }

@@ -102,7 +102,7 @@ func standInVLLM(t *testing.T) string {
 func standInHaf(t *testing.T, tokens ...serve.Token) string {
 	t.Helper()
 	server, err := serve.New(serve.Config{
-		Models: []serve.Source{{Name: "m",
+		Models: []serve.Model{{Name: "m",
 			Load: func(context.Context, serve.Engine) (serve.Engine, error) {
 				return serve.NewEngine(rewarder.FromScorer(Score, scorer(countedAll))), nil
 			}}},
