@@ -218,7 +218,8 @@ func TestContest(t *testing.T) {
 var groups = []pref.Group{
 	pref.NewPair(prompt("p"), "a", "b", pref.Location{File: "f", Line: 1}),
 	pref.NewPair(prompt("q"), "c", "d", pref.Location{File: "f", Line: 2}),
-	{Prompt: prompt("r"), Responses: []string{"e", "f", "g"}, Source: pref.Location{File: "f", Line: 3}},
+	{Prompt: prompt("r"), Responses: []string{"e", "f", "g"},
+		Source: pref.Location{File: "f", Line: 3}},
 	pref.NewPair(prompt("p"), "a", "b", pref.Location{File: "f", Line: 4}),
 }
 

@@ -13,7 +13,7 @@ import (
 // file.
 type Example struct {
 	Model    string         `json:"model,omitempty"`
-	Source   pref.Location    `json:"source"`
+	Source   pref.Location  `json:"source"`
 	ID       string         `json:"id,omitempty"`
 	Subset   string         `json:"subset,omitempty"`
 	Prompt   []pref.Message `json:"prompt"`

@@ -97,7 +97,8 @@ func TestReplace(t *testing.T) {
 // The shards that one path on the hub named share a weight, also in a run that is resumed.
 func TestSets(t *testing.T) {
 	r := Default()
-	r.sources = []run.FetchedValue{{Key: "data.valid", Found: hub.Found{Paths: []string{"a", "b", "c"}}},
+	r.sources = []run.FetchedValue{
+		{Key: "data.valid", Found: hub.Found{Paths: []string{"a", "b", "c"}}},
 		{Key: "data.train", Found: hub.Found{Paths: []string{"a", "b"}}}}
 	got := r.sets("data.train", []string{"x", "a", "b", "c", "a"})
 	if want := [][]string{{"x"}, {"a", "b"}, {"c"}, {"a"}}; !reflect.DeepEqual(got, want) {

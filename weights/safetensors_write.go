@@ -18,8 +18,8 @@ import (
 	"haf/internal/durable"
 )
 
-// A LazyArray is a tensor to be written. Its shape is known beforehand, because a file begins with all
-// shapes; its values are asked for once, when they are due, so that only one tensor need be in
+// A LazyArray is a tensor to be written. Its shape is known beforehand, because a file begins with
+// all shapes; its values are asked for once, when they are due, so that only one tensor need be in
 // memory.
 type LazyArray struct {
 	Name   string

@@ -26,43 +26,21 @@ func (c *explainCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	var out []reward.Explained
-	for _, name := range c.Models {
-		r, err := c.open(a, name)
-		if err != nil {
-			return err
-		}
-		explained, err := r.Explain(a.ctx, samples)
-		if err = launch.CloseWith(r, err); err != nil {
-			return err
-		}
-		for i, e := range explained {
-			out = append(out, reward.Explained{Model: name, Sample: samples[i], Explanation: e})
-		}
+	chat, err := c.chatFlags.options()
+	if err != nil {
+		return err
+	}
+	out, err := launch.Explain(a.ctx, a.openModel, c.Models, samples, reward.Options{
+		Chat: chat, Column: c.Column, MaxLength: c.MaxLength,
+	}, a.p.Logf)
+	if err != nil {
+		return err
 	}
 	if a.json {
 		return printJSON(a, out)
 	}
 	colour, width := progress.Terminal(a.stdout)
 	return reward.WriteExplained(a.stdout, out, reward.TextOptions{Colour: colour, Width: width})
-}
-
-func (c *explainCmd) open(a *app, name string) (*reward.Reader, error) {
-	chat, err := c.chatFlags.options()
-	if err != nil {
-		return nil, err
-	}
-	cache, err := launch.CacheDir()
-	if err != nil {
-		return nil, err
-	}
-	model, err := a.openModel(a.ctx, name, reward.Options{
-		Chat: chat, Column: c.Column, MaxLength: c.MaxLength,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return model.Reader(reward.ReaderOptions{CacheDir: cache, Log: a.p.Logf}), nil
 }
 
 // samples are those of the flags.
