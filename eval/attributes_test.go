@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -24,7 +25,7 @@ func rated(prompt string, ratings ...float64) pref.Group {
 func TestRatingsOf(t *testing.T) {
 	groups := []pref.Group{rated("p", 4, 1), rated("q", 3, math.NaN()), rated("q", 3)}
 	rewards := [][]float64{{3, 1}, {2, 99}, {5}}
-	r, err := RatingsOf(groups, rewards, "taste")
+	r, err := eval.RatingsOf(groups, rewards, "taste")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,14 +43,14 @@ func TestRatingsOf(t *testing.T) {
 		!(r.Accuracy.Low < 0.3) || r.Accuracy.High != 1 || !(r.Pearson.Low <= r.Pearson.Value) {
 		t.Errorf("%+v", r)
 	}
-	one, err := RatingsOf(groups[:1], rewards[:1], "taste")
+	one, err := eval.RatingsOf(groups[:1], rewards[:1], "taste")
 	if err != nil || one.Pearson.Low != -1 || one.Pearson.High != 1 {
 		t.Errorf("an interval of one prompt: %+v, %v", one, err)
 	}
-	if _, err := RatingsOf(groups, rewards, "smell"); err == nil {
+	if _, err := eval.RatingsOf(groups, rewards, "smell"); err == nil {
 		t.Error("ratings that nobody gave")
 	}
-	tied, err := RatingsOf([]pref.Group{rated("p", 4, 1, 2)}, [][]float64{{1, 1, 0}}, "taste")
+	tied, err := eval.RatingsOf([]pref.Group{rated("p", 4, 1, 2)}, [][]float64{{1, 1, 0}}, "taste")
 	if err != nil || tied.Accuracy.N != 3 || math.Abs(tied.Accuracy.Value-0.5) > 1e-12 {
 		t.Errorf("4 and 1 tie, 4 above 2 is right, 2 below 1 is wrong: %+v, %v", tied, err)
 	}
@@ -60,7 +61,7 @@ func TestEvaluateAttributes(t *testing.T) {
 	g := rated("p", 4, 1)
 	g.Grades["smell"] = []float64{1, 2}
 	of := [][]float64{{2, 1}}
-	e, err := Evaluate(pref.Readings{Names: []string{"taste", "score"}, Groups: []pref.Group{g},
+	e, err := eval.Evaluate(pref.Readings{Names: []string{"taste", "score"}, Groups: []pref.Group{g},
 		Index: []int{0}, Rewards: map[string][][]float64{"taste": of, "score": of}})
 	if err != nil {
 		t.Fatal(err)

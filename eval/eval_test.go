@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -51,7 +52,7 @@ func byHand() ([]pref.Group, [][]float64) {
 
 func TestComparisonsByHand(t *testing.T) {
 	groups, rewards := byHand()
-	r, err := Comparisons(groups, rewards)
+	r, err := eval.Comparisons(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func TestComparisonsByHand(t *testing.T) {
 }
 
 func TestConstantRewards(t *testing.T) {
-	r, err := Comparisons(pairs(0, 0, 0, 0))
+	r, err := eval.Comparisons(pairs(0, 0, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,8 +92,8 @@ func TestConstantRewards(t *testing.T) {
 }
 
 func TestLargeMarginsStayFinite(t *testing.T) {
-	for _, m := range []float64{800, -800, maxReward, -maxReward, 5e-324} {
-		r, err := Comparisons(pairs(m, m/3, -m/2))
+	for _, m := range []float64{800, -800, largest, -largest, 5e-324} {
+		r, err := eval.Comparisons(pairs(m, m/3, -m/2))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,12 +104,12 @@ func TestLargeMarginsStayFinite(t *testing.T) {
 			}
 		}
 	}
-	near(t, "log σ(−800)", logLikelihood([]float64{-800}), -800, 1e-9)
+	near(t, "log σ(−800)", eval.LogLikelihood([]float64{-800}), -800, 1e-9)
 }
 
 // With one comparison a prompt the clustered error is the plain one.
 func TestStandardErrorOfSingles(t *testing.T) {
-	r, err := Comparisons(pairs(1, 1, -1, 0, 2, -3, 1, 1))
+	r, err := eval.Comparisons(pairs(1, 1, -1, 0, 2, -3, 1, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestWilson(t *testing.T) {
 	for _, c := range []struct{ x, n, low, high float64 }{
 		{81, 263, 0.2553, 0.3662}, {15, 148, 0.0624, 0.1605}, {0, 20, 0, 0.1611}, {1, 29, 0.0061, 0.1718},
 	} {
-		low, high := wilson(c.x/c.n, c.n)
+		low, high := eval.Wilson(c.x/c.n, c.n)
 		near(t, "low", low, c.low, 5e-5)
 		near(t, "high", high, c.high, 5e-5)
 	}
@@ -139,7 +140,7 @@ func TestBootstrapOfSingles(t *testing.T) {
 			margins[i] = -1
 		}
 	}
-	r, err := Comparisons(pairs(margins...))
+	r, err := eval.Comparisons(pairs(margins...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,12 +153,12 @@ func TestBootstrapOfSingles(t *testing.T) {
 		}
 		near(t, what, c.got, c.want/400, 0.004)
 	}
-	near(t, "normal", (r.AccuracyHigh-r.AccuracyLow)/2, z95*r.StandardError, 0.004)
+	near(t, "normal", (r.AccuracyHigh-r.AccuracyLow)/2, normal95*r.StandardError, 0.004)
 }
 
 // Where all prompts agree no draw differs; the interval must not pretend to know the truth.
 func TestAllRightIsNotCertain(t *testing.T) {
-	r, err := Comparisons(pairs(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1))
+	r, err := eval.Comparisons(pairs(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +189,7 @@ func TestIntervalCoversUnderClustering(t *testing.T) {
 				rewards = append(rewards, []float64{m, 0})
 			}
 		}
-		r, err := Comparisons(groups, rewards)
+		r, err := eval.Comparisons(groups, rewards)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +199,7 @@ func TestIntervalCoversUnderClustering(t *testing.T) {
 		if r.AccuracyLow <= truth && truth <= r.AccuracyHigh {
 			covered++
 		}
-		if low, high := wilson(r.Accuracy, prompts*copies); low <= truth && truth <= high {
+		if low, high := eval.Wilson(r.Accuracy, prompts*copies); low <= truth && truth <= high {
 			narrow++
 		}
 	}
@@ -210,11 +211,11 @@ func TestIntervalCoversUnderClustering(t *testing.T) {
 
 func TestDeterministic(t *testing.T) {
 	groups, rewards := byHand()
-	a, err := Comparisons(groups, rewards)
+	a, err := eval.Comparisons(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Comparisons(groups, rewards)
+	b, err := eval.Comparisons(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,24 +244,24 @@ func TestComparisonsErrors(t *testing.T) {
 			[]pref.Group{{Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Rejected: 2}}}},
 			[][]float64{{1, 2}}},
 	} {
-		if _, err := Comparisons(c.groups, c.rewards); err == nil ||
+		if _, err := eval.Comparisons(c.groups, c.rewards); err == nil ||
 			!strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, wanted %q", err, want)
 		}
-		if _, err := Compare(c.groups, c.rewards, c.rewards); err == nil ||
+		if _, err := eval.Compare(c.groups, c.rewards, c.rewards); err == nil ||
 			!strings.HasPrefix(err.Error(), "eval: ") {
 			t.Errorf("compare: error %v, wanted one too", err)
 		}
 	}
-	if _, err := Comparisons([]pref.Group{{Responses: []string{"a", "b"}}},
-		[][]float64{{0, 0}}); !errors.Is(err, ErrNoComparisons) {
+	if _, err := eval.Comparisons([]pref.Group{{Responses: []string{"a", "b"}}},
+		[][]float64{{0, 0}}); !errors.Is(err, eval.ErrNoComparisons) {
 		t.Errorf("error %v, wanted ErrNoComparisons", err)
 	}
 }
 
 func TestResultJSON(t *testing.T) {
 	groups, rewards := byHand()
-	r, err := Comparisons(groups, rewards)
+	r, err := eval.Comparisons(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +269,7 @@ func TestResultJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back Result
+	var back eval.Result
 	if err := json.Unmarshal(data, &back); err != nil || back != r {
 		t.Errorf("%v, %+v, wanted %+v", err, back, r)
 	}
@@ -288,13 +289,13 @@ func TestResultJSON(t *testing.T) {
 }
 
 func ExampleTable() {
-	rows := []Row{
-		{"helpful", Result{Comparisons: 2339, Accuracy: 0.7012, AccuracyLow: 0.6826, AccuracyHigh: 0.7194,
-			Ties: 3, Margin: 0.8123}},
-		{"harmless-é", Result{Comparisons: 98, Accuracy: 0.5, AccuracyLow: 0.401, AccuracyHigh: 0.599,
-			Margin: -0.01}},
+	rows := []eval.Row{
+		{"helpful", eval.Result{Comparisons: 2339, Accuracy: 0.7012, AccuracyLow: 0.6826,
+			AccuracyHigh: 0.7194, Ties: 3, Margin: 0.8123}},
+		{"harmless-é", eval.Result{Comparisons: 98, Accuracy: 0.5, AccuracyLow: 0.401,
+			AccuracyHigh: 0.599, Margin: -0.01}},
 	}
-	if err := Table(os.Stdout, rows); err != nil {
+	if err := eval.Table(os.Stdout, rows); err != nil {
 		panic(err)
 	}
 	// Output:
@@ -302,3 +303,9 @@ func ExampleTable() {
 	// helpful     2339    0.7012  [0.6826, 0.7194]     3   0.8123
 	// harmless-é    98    0.5000  [0.4010, 0.5990]     0  -0.0100
 }
+
+// largest is the largest reward that haf measures.
+const largest = 1e100
+
+// normal95 is the quantile of the standard normal distribution at 0.975.
+const normal95 = 1.959963984540054

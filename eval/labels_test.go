@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -34,7 +35,7 @@ func bruteAUC(groups []pref.Group, rewards [][]float64) float64 {
 	for i, a := range groups {
 		for j, b := range groups {
 			if a.Labels[0] && !b.Labels[0] {
-				sum, n = sum+creditOf(rewards[i][0]-rewards[j][0]), n+1
+				sum, n = sum+creditOfMargin(rewards[i][0]-rewards[j][0]), n+1
 			}
 		}
 	}
@@ -44,7 +45,8 @@ func bruteAUC(groups []pref.Group, rewards [][]float64) float64 {
 func TestLabels(t *testing.T) {
 	groups, rewards := labelledSet(rand.New(rand.NewPCG(3, 0)), 60, 3)
 	pair := pref.NewPair(groups[0].Prompt, "a", "b", pref.Location{})
-	r, err := Labels(append(groups, pair), append(rewards, []float64{9, -9})) // a pair has no label
+	// A pair has no label.
+	r, err := eval.Labels(append(groups, pair), append(rewards, []float64{9, -9}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,9 +58,9 @@ func TestLabels(t *testing.T) {
 		} else {
 			x = -x
 		}
-		correct += creditOf(x)
-		loglik += math.Log(sigmoid(x))
-		squares += math.Pow(y-sigmoid(rewards[g][0]), 2)
+		correct += creditOfMargin(x)
+		loglik += math.Log(logistic(x))
+		squares += math.Pow(y-logistic(rewards[g][0]), 2)
 	}
 	n := float64(len(groups))
 	for _, c := range []struct {
@@ -80,7 +82,8 @@ func TestLabels(t *testing.T) {
 			t.Errorf("interval %v", in)
 		}
 	}
-	if _, err := Labels([]pref.Group{pair}, [][]float64{{1, 2}}); !errors.Is(err, ErrNoComparisons) {
+	_, err = eval.Labels([]pref.Group{pair}, [][]float64{{1, 2}})
+	if !errors.Is(err, eval.ErrNoComparisons) {
 		t.Error(err)
 	}
 }
@@ -90,7 +93,7 @@ func TestLabels(t *testing.T) {
 func TestAUCInterval(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 0))
 	groups, rewards := labelledSet(random, 200, 1)
-	r, err := Labels(groups, rewards)
+	r, err := eval.Labels(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +106,7 @@ func TestAUCInterval(t *testing.T) {
 				if !a.Labels[0] {
 					d = -d
 				}
-				sum, n = sum+creditOf(d), n+1
+				sum, n = sum+creditOfMargin(d), n+1
 			}
 		}
 		kind := 0
@@ -114,10 +117,10 @@ func TestAUCInterval(t *testing.T) {
 	}
 	variance := 0.0
 	for _, p := range placed {
-		_, std := meanStd(p)
+		_, std := eval.MeanStd(p)
 		variance += std * std / float64(len(p))
 	}
-	if half := z95 * math.Sqrt(variance); math.Abs(r.AUCHigh-r.AUC-half) > 1e-3*half {
+	if half := normal95 * math.Sqrt(variance); math.Abs(r.AUCHigh-r.AUC-half) > 1e-3*half {
 		t.Errorf("half-width %v, DeLong's is %v", r.AUCHigh-r.AUC, half)
 	}
 
@@ -128,7 +131,7 @@ func TestAUCInterval(t *testing.T) {
 	inside := 0
 	for range draws {
 		groups, rewards := labelledSet(random, 60, 4)
-		r, err := Labels(groups, rewards)
+		r, err := eval.Labels(groups, rewards)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +145,7 @@ func TestAUCInterval(t *testing.T) {
 }
 
 func TestAUCExtremes(t *testing.T) {
-	of := func(rewards []float64, labels ...bool) LabelResult {
+	of := func(rewards []float64, labels ...bool) eval.LabelResult {
 		var groups []pref.Group
 		var table [][]float64
 		for i, x := range rewards {
@@ -150,7 +153,7 @@ func TestAUCExtremes(t *testing.T) {
 				Responses: []string{"r"}, Labels: labels[i : i+1]})
 			table = append(table, []float64{x})
 		}
-		r, err := Labels(groups, table)
+		r, err := eval.Labels(groups, table)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +176,7 @@ func TestAttributes(t *testing.T) {
 	nan := math.NaN()
 	outputs := [][][]float64{{{1, 0}, {2, 5}}, {{4, 1}}}
 	grades := [][][]float64{{{1, nan}, {3, nan}}, {{4, nan}}}
-	got := Attributes([]string{"a", "b"}, outputs, grades)
+	got := eval.Attributes([]string{"a", "b"}, outputs, grades)
 	if _, ok := got["b"]; ok || len(got) != 1 {
 		t.Errorf("%+v", got)
 	}
@@ -195,7 +198,7 @@ func TestEvaluateLabels(t *testing.T) {
 		if mixed {
 			groups, rewards = append(groups, pair), append(rewards, []float64{2, 1})
 		}
-		e, err := Evaluate(pref.Readings{Groups: groups, Names: []string{"score"},
+		e, err := eval.Evaluate(pref.Readings{Groups: groups, Names: []string{"score"},
 			Rewards: map[string][][]float64{"score": rewards}})
 		if err != nil {
 			t.Fatal(err)
@@ -218,3 +221,16 @@ func TestEvaluateLabels(t *testing.T) {
 		}
 	}
 }
+
+// creditOfMargin is the credit: 1 right, 0 wrong, ½ a tie.
+func creditOfMargin(margin float64) float64 {
+	switch {
+	case margin > 0:
+		return 1
+	case margin < 0:
+		return 0
+	}
+	return 0.5
+}
+
+func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

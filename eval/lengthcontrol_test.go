@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -28,7 +29,7 @@ func TestControlLengthByHand(t *testing.T) {
 		[3]float64{50, 50, 1},    // matched, equal, right
 		[3]float64{300, 100, -1}, // longer, wrong
 	)
-	c, err := ControlLength(groups, rewards)
+	c, err := eval.ControlLength(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,12 +43,12 @@ func TestControlLengthByHand(t *testing.T) {
 	// Centred ranks are ±½, 0 for equal lengths (5) and the tie (4). Σxy = 2·¼·(1 + 1 + 1 − 1) over
 	// pairs 1, 2, 3, 6; Σx² and Σy² have five pairs each.
 	near(t, "correlation", c.Correlation.Value, 2./5, 1e-12)
-	for _, m := range []Measured{c.Longest, c.Matched, c.Balanced, c.Correlation} {
+	for _, m := range []eval.Measured{c.Longest, c.Matched, c.Balanced, c.Correlation} {
 		if !(m.Low <= m.Value && m.Value <= m.High && m.Low < m.High) {
 			t.Errorf("%+v", m)
 		}
 	}
-	b, err := Lengths(groups, rewards)
+	b, err := eval.Lengths(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func TestControlLengthOfLength(t *testing.T) {
 		}
 	}
 	groups, _ := lengthPairs(of...)
-	c, err := ControlLength(groups, responseLengths(groups))
+	c, err := eval.ControlLength(groups, lengthsOf(groups))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +81,12 @@ func TestControlLengthOfLength(t *testing.T) {
 	for g := range right {
 		right[g] = []float64{1, 0}
 	}
-	c, err = ControlLength(groups, right)
+	c, err = eval.ControlLength(groups, right)
 	if err != nil || c.Balanced.Value != 1 || c.Balanced.Low > 0.95 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	// Without a pair whose chosen response is shorter there is nothing to balance.
-	if c, err = ControlLength(groups[1:4], right[1:4]); err != nil || c.Balanced.N != 0 {
+	if c, err = eval.ControlLength(groups[1:4], right[1:4]); err != nil || c.Balanced.N != 0 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -102,18 +103,18 @@ func TestBalancedInterval(t *testing.T) {
 		}
 	}
 	groups, rewards := lengthPairs(of...)
-	c, err := ControlLength(groups, rewards)
+	c, err := eval.ControlLength(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
 	near(t, "balanced", c.Balanced.Value, 0.6, 1e-12)
-	half := z95 * math.Sqrt(2*0.6*0.4/200) / 2
+	half := normal95 * math.Sqrt(2*0.6*0.4/200) / 2
 	near(t, "half-width", (c.Balanced.High-c.Balanced.Low)/2, half, 0.08*half)
 }
 
 func TestLengthTable(t *testing.T) {
 	groups, rewards := lengthPairs([3]float64{9, 3, 1}, [3]float64{3, 9, 1})
-	e, err := Evaluate(pref.Readings{Names: []string{"score"}, Groups: groups, Index: []int{0, 1},
+	e, err := eval.Evaluate(pref.Readings{Names: []string{"score"}, Groups: groups, Index: []int{0, 1},
 		Rewards: map[string][][]float64{"score": rewards}})
 	if err != nil {
 		t.Fatal(err)
@@ -137,4 +138,17 @@ score: rank correlation with length 4 0.0000 [-1.0000, 1.0000]
 	if text := strings.Join(got, "\n") + "\n"; !strings.HasSuffix(text, want) {
 		t.Errorf("%s\nwanted\n%s", text, want)
 	}
+}
+
+// lengthsOf are the lengths of responses in characters.
+func lengthsOf(groups []pref.Group) [][]float64 {
+	var lengths [][]float64
+	for _, g := range groups {
+		var of []float64
+		for _, r := range g.Responses {
+			of = append(of, float64(len([]rune(r))))
+		}
+		lengths = append(lengths, of)
+	}
+	return lengths
 }

@@ -1,8 +1,10 @@
-package eval
+package eval_test
 
 import (
 	"math"
 	"testing"
+
+	"haf/eval"
 )
 
 // TestMeanInterval compares with intervals whose quantiles mpmath found to 25 digits, by inverting
@@ -18,7 +20,7 @@ func TestMeanInterval(t *testing.T) {
 		{[]float64{3}, 3, 3, 3},
 		{[]float64{2, 2, 2}, 2, 2, 2},
 	} {
-		mean, low, high := MeanInterval(k.values)
+		mean, low, high := eval.MeanInterval(k.values)
 		for _, x := range [][2]float64{{mean, k.mean}, {low, k.low}, {high, k.high}} {
 			if math.Abs(x[0]-x[1]) > 1e-12 {
 				t.Errorf("%v: %v [%v, %v], want %v [%v, %v]", k.values, mean, low, high,

@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -26,13 +27,13 @@ func growing(n int) []pref.Group {
 // comparison.
 func TestMeasure(t *testing.T) {
 	var told []string
-	opt := MeasureOptions{
+	opt := eval.MeasureOptions{
 		Model: "m", Out: filepath.Join(t.TempDir(), "examples.jsonl"),
 		Heads: [2]string{"score", "policy"},
 		Logf:  func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) },
 	}
-	data := SuiteData{Named: []string{"f"}, Groups: growing(6), Read: "read 6 rows"}
-	e, err := Measure(t.Context(), lengthRewarder{}, data, nil, opt)
+	data := eval.SuiteData{Named: []string{"f"}, Groups: growing(6), Read: "read 6 rows"}
+	e, err := eval.Measure(t.Context(), lengthRewarder{}, data, nil, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,17 +48,17 @@ func TestMeasure(t *testing.T) {
 	if lines, err := os.ReadFile(opt.Out); err != nil || strings.Count(string(lines), "\n") != 6 {
 		t.Errorf("%s: %v", lines, err)
 	}
-	if _, err := Measure(t.Context(), lengthRewarder{}, data, nil, opt); err == nil ||
+	if _, err := eval.Measure(t.Context(), lengthRewarder{}, data, nil, opt); err == nil ||
 		!strings.Contains(err.Error(), "exists") {
 		t.Errorf("a file that exists: %v", err)
 	}
 	opt.Out, opt.Details = "", true
-	e, err = Measure(t.Context(), lengthRewarder{}, data, growing(9), opt)
+	e, err = eval.Measure(t.Context(), lengthRewarder{}, data, growing(9), opt)
 	if err != nil || len(e.Details) != 1 || e.Details["score"].Conflict != nil {
 		t.Errorf("%+v: %v", e.Details, err)
 	}
-	opt.Suite = SuiteRewardBench
-	if _, err := Measure(t.Context(), lengthRewarder{}, data, nil, opt); err == nil {
+	opt.Suite = eval.SuiteRewardBench
+	if _, err := eval.Measure(t.Context(), lengthRewarder{}, data, nil, opt); err == nil {
 		t.Error("a suite was scored of data without its subsets")
 	}
 }
@@ -65,13 +66,14 @@ func TestMeasure(t *testing.T) {
 // TestMeasureMatrix has one model open at a time and a row for each of its rewards.
 func TestMeasureMatrix(t *testing.T) {
 	open, most := 0, 0
-	sets := []SuiteData{
+	sets := []eval.SuiteData{
 		{Named: []string{"d/one.jsonl"}, Groups: growing(6), Read: "six"},
 		{Named: []string{"d/two.jsonl"}, Groups: growing(8), Read: "eight"},
 	}
 	var told []string
 	logf := func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
-	out, err := MeasureMatrix(t.Context(), []string{"a", "b"}, func(string) (pref.Rewarder, error) {
+	models := []string{"a", "b"}
+	out, err := eval.MeasureMatrix(t.Context(), models, func(string) (pref.Rewarder, error) {
 		open++
 		most = max(most, open)
 		return counted{lengthRewarder{}, &open}, nil
@@ -85,7 +87,7 @@ func TestMeasureMatrix(t *testing.T) {
 		m.Cells[0][1].Groups != 8 || out.Read["d/one.jsonl"] != "six" || len(told) != 4 {
 		t.Errorf("%+v, told %q", out, told)
 	}
-	_, err = MeasureMatrix(t.Context(), []string{"a"}, func(string) (pref.Rewarder, error) {
+	_, err = eval.MeasureMatrix(t.Context(), []string{"a"}, func(string) (pref.Rewarder, error) {
 		return nil, os.ErrNotExist
 	}, sets, nil, logf)
 	if err == nil || !strings.HasPrefix(err.Error(), "a: ") {

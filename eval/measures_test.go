@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"math"
@@ -7,15 +7,16 @@ import (
 	"slices"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
 func TestReliabilityByHand(t *testing.T) {
 	// σ: 0.7311 (right), 0.7311 (wrong), 0.5 (tie), 0.8808 (right)
-	got := Reliability([]float64{1, -1, 0, 2})
+	got := eval.Reliability([]float64{1, -1, 0, 2})
 	for b, bin := range got {
 		near(t, "low", bin.Low, 0.5+0.05*float64(b), 1e-12)
-		want := map[int]Bin{0: {Count: 1, Confidence: 0.5, Accuracy: 0.5},
+		want := map[int]eval.Bin{0: {Count: 1, Confidence: 0.5, Accuracy: 0.5},
 			4: {Count: 2, Confidence: 0.7310585786, Accuracy: 0.5},
 			7: {Count: 1, Confidence: 0.8807970780, Accuracy: 1}}[b]
 		if bin.Count != want.Count {
@@ -28,11 +29,11 @@ func TestReliabilityByHand(t *testing.T) {
 
 func TestFitTemperature(t *testing.T) {
 	// 3 of 4 margins of size 2 are right: σ(2/T) = 3/4, T = 2/ln 3.
-	near(t, "temperature", FitTemperature([]float64{2, 2, 2, -2}), 2/math.Log(3), 1e-9)
-	near(t, "ties alone", FitTemperature([]float64{0, 0}), MaxTemperature, 0)
-	near(t, "all right", FitTemperature([]float64{1, 2}), MinTemperature, 0)
-	near(t, "mostly wrong", FitTemperature([]float64{1, -2}), MaxTemperature, 0)
-	near(t, "nothing", FitTemperature(nil), 1, 0)
+	near(t, "temperature", eval.FitTemperature([]float64{2, 2, 2, -2}), 2/math.Log(3), 1e-9)
+	near(t, "ties alone", eval.FitTemperature([]float64{0, 0}), eval.MaxTemperature, 0)
+	near(t, "all right", eval.FitTemperature([]float64{1, 2}), eval.MinTemperature, 0)
+	near(t, "mostly wrong", eval.FitTemperature([]float64{1, -2}), eval.MaxTemperature, 0)
+	near(t, "nothing", eval.FitTemperature(nil), 1, 0)
 	// Against a search over a grid.
 	rng := rand.New(rand.NewPCG(1, 2))
 	margins := make([]float64, 200)
@@ -45,12 +46,12 @@ func TestFitTemperature(t *testing.T) {
 		for i, m := range margins {
 			scaled[i] = m / math.Exp(x)
 		}
-		if l := logLikelihood(scaled); l > best {
+		if l := eval.LogLikelihood(scaled); l > best {
 			best, at = l, math.Exp(x)
 		}
 	}
-	near(t, "temperature by search", FitTemperature(margins), at, 2e-3*at)
-	c := Calibrate([]float64{2, -2}, []float64{2, 2, 2, -2})
+	near(t, "temperature by search", eval.FitTemperature(margins), at, 2e-3*at)
+	c := eval.Calibrate([]float64{2, -2}, []float64{2, 2, 2, -2})
 	near(t, "log-likelihood", c.LogLikelihood, (math.Log(0.75)+math.Log(0.25))/2, 1e-9)
 	near(t, "brier", c.Brier, (0.25*0.25+0.75*0.75)/2, 1e-9)
 	near(t, "ece", c.ECE, 0.25, 1e-9)
@@ -67,7 +68,7 @@ func TestLengthsByHand(t *testing.T) {
 		pref.NewPair(ask("d"), "bb", "cc", pref.Location{}), // equal, right
 	}
 	rewards := [][]float64{{2, 1}, {0, 5}, {3, 3}, {1, 0}}
-	b, err := Lengths(groups, rewards)
+	b, err := eval.Lengths(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func TestLengthsByHand(t *testing.T) {
 	// Ranks ±½ each but where tied: Σxy = 2(¼ + ¼), Σx² = 3·½, Σy² = 3·½.
 	near(t, "spearman", b.Spearman, 1/1.5, 1e-12)
 	constant := [][]float64{{1, 1}, {1, 1}, {1, 1}, {1, 1}}
-	if b, err = Lengths(groups, constant); err != nil || b.Pearson != 0 || b.Spearman != 0 {
+	if b, err = eval.Lengths(groups, constant); err != nil || b.Pearson != 0 || b.Spearman != 0 {
 		t.Errorf("constant rewards: %+v, %v", b, err)
 	}
 }
@@ -97,7 +98,7 @@ func TestLengthIsLength(t *testing.T) {
 			rewards[g] = append(rewards[g], float64(len(r))+1000*float64(g))
 		}
 	}
-	b, err := Lengths(groups, rewards)
+	b, err := eval.Lengths(groups, rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestLengthIsLength(t *testing.T) {
 }
 
 func TestRanks(t *testing.T) {
-	if got := ranks([]float64{3, 1, 3, 2, 3}); !slices.Equal(got, []float64{4, 1, 4, 2, 4}) {
+	if got := eval.Ranks([]float64{3, 1, 3, 2, 3}); !slices.Equal(got, []float64{4, 1, 4, 2, 4}) {
 		t.Errorf("%v", got)
 	}
 }
@@ -116,12 +117,12 @@ func TestParts(t *testing.T) {
 	groups, rewards := pairs(1, -1, 0)
 	groups[0].Subset, groups[1].Subset = "b", "a"
 	groups[2].Source.File = "q.jsonl"
-	rows, err := BySubset(groups, rewards)
+	rows, err := eval.BySubset(groups, rewards)
 	if err != nil || len(rows) != 3 || rows[0].Name != "" || rows[0].Result.Ties != 1 ||
 		rows[1].Name != "a" || rows[1].Result.Accuracy != 0 || rows[2].Result.Accuracy != 1 {
 		t.Errorf("%+v, %v", rows, err)
 	}
-	if rows, err = BySource(groups, rewards); err != nil || len(rows) != 2 ||
+	if rows, err = eval.BySource(groups, rewards); err != nil || len(rows) != 2 ||
 		rows[0].Name != "p.jsonl" || rows[0].Result.Comparisons != 2 {
 		t.Errorf("%+v, %v", rows, err)
 	}
@@ -140,12 +141,12 @@ func TestTopKByHand(t *testing.T) {
 	none := group(3, 0)
 	none.Comparisons = none.Comparisons[:1] // not above all
 	groups := []pref.Group{group(4, 1), group(4, 0), group(2, 1), none}
-	r, err := TopK(groups, [][]float64{{1, 2, 3, 0}, {1, 1, 1, 0}, {0, 1}, {1, 2, 3}}, 3)
+	r, err := eval.TopK(groups, [][]float64{{1, 2, 3, 0}, {1, 1, 1, 0}, {0, 1}, {1, 2, 3}}, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Second of four; tied with two others for the first place; first of two.
-	want := Recall{Groups: 3, At: []float64{(0 + 1./3 + 1) / 3, (1 + 2./3 + 1) / 3, 1},
+	want := eval.Recall{Groups: 3, At: []float64{(0 + 1./3 + 1) / 3, (1 + 2./3 + 1) / 3, 1},
 		Random: []float64{(.25 + .25 + .5) / 3, (.5 + .5 + 1) / 3, (.75 + .75 + 1) / 3}}
 	if r.Groups != want.Groups {
 		t.Errorf("%+v", r)
@@ -158,11 +159,11 @@ func TestTopKByHand(t *testing.T) {
 
 func TestPACSByHand(t *testing.T) {
 	// z of (1, 2, 3) is (−√1.5, 0, √1.5); of (3, 2, 1) the reverse.
-	got := PACS([]float64{1, 2, 3}, []float64{3, 2, 1})
+	got := eval.PACS([]float64{1, 2, 3}, []float64{3, 2, 1})
 	for i, want := range []float64{-2 * math.Sqrt(1.5), 0, 2 * math.Sqrt(1.5)} {
 		near(t, "PACS", got[i], want, 1e-12)
 	}
-	if got := PACS([]float64{1, 2}, []float64{7, 7}); !reflect.DeepEqual(got, []float64{-1, 1}) {
+	if got := eval.PACS([]float64{1, 2}, []float64{7, 7}); !reflect.DeepEqual(got, []float64{-1, 1}) {
 		t.Errorf("a side that does not vary: %v", got)
 	}
 }
@@ -178,14 +179,14 @@ func TestKendallDistance(t *testing.T) {
 		{[]float64{1, 2, 3}, []float64{1, 1, 1}, 0.5},
 		{[]float64{1}, []float64{1}, 0},
 	} {
-		near(t, "distance", KendallDistance(c.x, c.y), c.want, 1e-12)
+		near(t, "distance", eval.KendallDistance(c.x, c.y), c.want, 1e-12)
 	}
 }
 
 func TestAUC(t *testing.T) {
-	near(t, "perfect", AUC([]float64{1, 2, 3, 4}, []bool{false, false, true, true}), 1, 0)
-	near(t, "reverse", AUC([]float64{1, 2, 3, 4}, []bool{true, true, false, false}), 0, 0)
-	near(t, "one class", AUC([]float64{1, 2}, []bool{true, true}), 0, 0)
+	near(t, "perfect", eval.AUC([]float64{1, 2, 3, 4}, []bool{false, false, true, true}), 1, 0)
+	near(t, "reverse", eval.AUC([]float64{1, 2, 3, 4}, []bool{true, true, false, false}), 0, 0)
+	near(t, "one class", eval.AUC([]float64{1, 2}, []bool{true, true}), 0, 0)
 	// Against every pair of a positive and a negative, with many ties.
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 50 {
@@ -200,18 +201,18 @@ func TestAUC(t *testing.T) {
 			for j := range n {
 				if positive[i] && !positive[j] {
 					count++
-					sum += creditOf(values[i] - values[j])
+					sum += creditOfMargin(values[i] - values[j])
 				}
 			}
 		}
-		near(t, "auc", AUC(values, positive), sum/count, 1e-12)
+		near(t, "auc", eval.AUC(values, positive), sum/count, 1e-12)
 	}
 }
 
 func TestConflictsByHand(t *testing.T) {
 	groups, score := pairs(1, -1, 2, 0)
 	_, policy := pairs(1, 1, -1, 1)
-	c, err := Conflicts(groups, score, policy)
+	c, err := eval.Conflicts(groups, score, policy)
 	if err != nil {
 		t.Fatal(err)
 	}

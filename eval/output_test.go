@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -15,27 +16,28 @@ func TestWriteExamples(t *testing.T) {
 	groups[0].Subset, groups[0].ID = "s", "7"
 	groups[1].Ties = [][2]int{{0, 1}}
 	var b bytes.Buffer
-	if err := WriteExamples(&b, "m", groups, map[string][][]float64{"score": rewards}); err != nil {
+	err := eval.WriteExamples(&b, "m", groups, map[string][][]float64{"score": rewards})
+	if err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	if len(lines) != 3 {
 		t.Fatalf("%d lines", len(lines))
 	}
-	var e Example
+	var e eval.Example
 	if err := json.Unmarshal([]byte(lines[0]), &e); err != nil {
 		t.Fatal(err)
 	}
-	want := Example{Model: "m", Source: groups[0].Source, ID: "7", Subset: "s",
+	want := eval.Example{Model: "m", Source: groups[0].Source, ID: "7", Subset: "s",
 		Prompt: groups[0].Prompt, Chosen: "chosen", Rejected: "rejected",
-		Rewards: map[string]Rewards{"score": {1, 0, 1}}}
+		Rewards: map[string]eval.Rewards{"score": {1, 0, 1}}}
 	if !reflect.DeepEqual(e, want) {
 		t.Errorf("%+v", e)
 	}
 	if !strings.Contains(lines[2], `"tied":true`) {
 		t.Errorf("%s", lines[2])
 	}
-	if err := WriteExamples(&b, "m", groups,
+	if err := eval.WriteExamples(&b, "m", groups,
 		map[string][][]float64{"score": rewards[:1]}); err == nil {
 		t.Error("rewards of fewer groups: no error")
 	}
@@ -45,12 +47,12 @@ func TestMatrix(t *testing.T) {
 	groups, good := pairs(1, 1, 1, 1)
 	_, bad := pairs(1, -1, -1, -1)
 	all := []int{0, 1, 2, 3}
-	readings := [][]Reading{
+	readings := [][]eval.Reading{
 		{{groups, all, good}, {groups, all, bad}},
 		// The second model could not read the first group of the first set.
 		{{groups[1:], all[1:], bad[1:]}, {groups, all, good}},
 	}
-	m, err := NewMatrix([]string{"a", "b"}, []string{"x", "y"}, readings)
+	m, err := eval.NewMatrix([]string{"a", "b"}, []string{"x", "y"}, readings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +88,7 @@ func TestDescribe(t *testing.T) {
 	groups = append(groups, pref.Group{Prompt: ask("k"), Responses: []string{"a", "b", "c"},
 		Comparisons: []pref.Comparison{{Chosen: 0, Rejected: 1}, {Chosen: 0, Rejected: 2}}})
 	rewards = append(rewards, []float64{1, 2, 0})
-	d, err := Describe(groups, rewards, []float64{2, 2, 2, -2})
+	d, err := eval.Describe(groups, rewards, []float64{2, 2, 2, -2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +113,8 @@ func TestRewardBenchFile(t *testing.T) {
 	var d suiteData
 	d.add("hep-go", "12", 1, 2, 1)
 	d.add("hep-go", "13", 1, 1, 1)
-	f, err := NewRewardBenchFile(d.run(t, SuiteRewardBench), "org/m", "plain", d.groups, d.rewards)
+	f, err := eval.NewRewardBenchFile(d.run(t, eval.SuiteRewardBench), "org/m", "plain", d.groups,
+		d.rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +141,7 @@ func TestRewardBenchFile(t *testing.T) {
 	e.add("Math", "5", 1, 2, 2, 1)
 	e.add("Ties", "ref:0", 1, 2, 1)
 	e.add("Ties", "tied:0", 2, 2, 2, 1)
-	if f, err = NewRewardBenchFile(e.run(t, SuiteRewardBench2), "m", "plain", e.groups,
+	if f, err = eval.NewRewardBenchFile(e.run(t, eval.SuiteRewardBench2), "m", "plain", e.groups,
 		e.rewards); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +155,7 @@ func TestRewardBenchFile(t *testing.T) {
 			t.Errorf("%s: %v, wanted %v", key, scores[key], want)
 		}
 	}
-	if _, err := NewRewardBenchFile(SuiteResult{Suite: SuiteHHH}, "m", "", e.groups,
+	if _, err := eval.NewRewardBenchFile(eval.SuiteResult{Suite: eval.SuiteHHH}, "m", "", e.groups,
 		e.rewards); err == nil {
 		t.Error("the files of another suite: no error")
 	}

@@ -1,9 +1,10 @@
-package eval
+package eval_test
 
 import (
 	"math/rand/v2"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -15,17 +16,17 @@ func TestSignTest(t *testing.T) {
 		{0, 0, 1}, {5, 5, 1}, {0, 6, 2. / 64}, {6, 0, 2. / 64}, {1, 9, 22. / 1024}, {3, 5, 2 * 93. / 256},
 		{1, 2, 1},
 	} {
-		near(t, "p", signTest(c.a, c.b), c.p, 1e-12)
+		near(t, "p", eval.SignTest(c.a, c.b), c.p, 1e-12)
 	}
 	// 400 against 500, by the normal approximation with continuity correction: z = 99/30, p =
 	// 0.000967.
-	near(t, "p of many", signTest(400, 500), 0.000967, 2e-5)
+	near(t, "p of many", eval.SignTest(400, 500), 0.000967, 2e-5)
 }
 
 func TestCompareByHand(t *testing.T) {
 	groups, a := pairs(1, 1, 1, 0, -1, 1)
 	_, b := pairs(1, -1, 0, -1, 1, 1)
-	p, err := Compare(groups, a, b)
+	p, err := eval.Compare(groups, a, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func TestCompareByHand(t *testing.T) {
 	if !(p.Low < p.Difference && p.Difference < p.High) {
 		t.Errorf("interval [%v, %v] around %v", p.Low, p.High, p.Difference)
 	}
-	back, err := Compare(groups, b, a)
+	back, err := eval.Compare(groups, b, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestCompareByHand(t *testing.T) {
 
 func TestCompareWithItself(t *testing.T) {
 	groups, a := pairs(1, -1, 0, 2)
-	p, err := Compare(groups, a, a)
+	p, err := eval.Compare(groups, a, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func TestCompareWithItself(t *testing.T) {
 func TestCompareOnOnePromptKnowsNothing(t *testing.T) {
 	groups, a := pairs(1)
 	_, b := pairs(-1)
-	p, err := Compare(groups, a, b)
+	p, err := eval.Compare(groups, a, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,15 +85,15 @@ func TestPairingIsSharper(t *testing.T) {
 	}
 	groups, a := pairs(am...)
 	_, b := pairs(bm...)
-	p, err := Compare(groups, a, b)
+	p, err := eval.Compare(groups, a, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ra, err := Comparisons(groups, a)
+	ra, err := eval.Comparisons(groups, a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rb, err := Comparisons(groups, b)
+	rb, err := eval.Comparisons(groups, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func TestPairingIsSharper(t *testing.T) {
 func TestCompareClustersByPrompt(t *testing.T) {
 	groups, a := pairs(1, 1, -1, 1, 1, 1, -1, 1)
 	_, b := pairs(1, -1, 1, 1, -1, -1, 1, 1)
-	one, err := Compare(groups, a, b)
+	one, err := eval.Compare(groups, a, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestCompareClustersByPrompt(t *testing.T) {
 	for range 5 {
 		many, ma, mb = append(many, groups...), append(ma, a...), append(mb, b...)
 	}
-	five, err := Compare(many, ma, mb)
+	five, err := eval.Compare(many, ma, mb)
 	if err != nil {
 		t.Fatal(err)
 	}

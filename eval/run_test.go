@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -53,7 +54,7 @@ func TestRun(t *testing.T) {
 	groups := mixed(150)
 	s := &scorer{reward: byLength}
 	var seen [][2]int
-	result, rewards, err := Run(t.Context(), groups, s,
+	result, rewards, err := eval.Run(t.Context(), groups, s,
 		func(done, total int) { seen = append(seen, [2]int{done, total}) })
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +72,7 @@ func TestRun(t *testing.T) {
 	if len(s.calls) != 3 {
 		t.Errorf("%d calls of %v samples, wanted 3", len(s.calls), s.calls)
 	}
-	again, err := Comparisons(groups, rewards)
+	again, err := eval.Comparisons(groups, rewards)
 	if err != nil || again != result {
 		t.Errorf("%v: %v, wanted %v", err, again, result)
 	}
@@ -103,9 +104,9 @@ func TestRunErrors(t *testing.T) {
 			"server down", down},
 		{over, mixed(3), &scorer{reward: byLength}, "eval: stopped after 0 of 3 groups",
 			context.Canceled},
-		{t.Context(), nil, &scorer{reward: byLength}, "eval: no comparison", ErrNoComparisons},
+		{t.Context(), nil, &scorer{reward: byLength}, "eval: no comparison", eval.ErrNoComparisons},
 	} {
-		_, _, err := Run(c.ctx, c.groups, c.scorer, nil)
+		_, _, err := eval.Run(c.ctx, c.groups, c.scorer, nil)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) ||
 			(c.is != nil && !errors.Is(err, c.is)) {
 			t.Errorf("error %v, wanted %q", err, c.want)
@@ -115,7 +116,7 @@ func TestRunErrors(t *testing.T) {
 	for i := range unnamed {
 		unnamed[i].Source = pref.Location{}
 	}
-	if _, _, err := Run(t.Context(), unnamed, &scorer{reward: nan}, nil); err == nil ||
+	if _, _, err := eval.Run(t.Context(), unnamed, &scorer{reward: nan}, nil); err == nil ||
 		!strings.Contains(err.Error(), "group 70:") {
 		t.Errorf("error %v, wanted the group's number in the whole set", err)
 	}
@@ -126,8 +127,8 @@ func TestRunStopsBetweenChunks(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s := &scorer{reward: byLength}
-	_, _, err := Run(ctx, mixed(5000), s, func(int, int) { cancel() })
-	if !errors.Is(err, context.Canceled) || len(s.calls) != 1 || s.calls[0] < 2*minChunk {
+	_, _, err := eval.Run(ctx, mixed(5000), s, func(int, int) { cancel() })
+	if !errors.Is(err, context.Canceled) || len(s.calls) != 1 || s.calls[0] < 2*eval.MinChunk {
 		t.Errorf("error %v after calls %v", err, s.calls)
 	}
 }

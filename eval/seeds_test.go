@@ -20,19 +20,19 @@ func TestSeedAccuracy(t *testing.T) {
 	// Prompts' means 1, 1, ½, 0 about 5/8: Σ d² = 0.6875; clustered √(4/3 · 0.6875)/4. Seeds: variance
 	// 1/32, over 2.
 	prompt, between := 4.0/3*0.6875/16, 1.0/64
-	if !near(e.Mean, 0.625) || !near(e.PromptError, math.Sqrt(prompt)) ||
-		!near(e.StandardError, math.Sqrt(prompt+between)) {
+	if !nearly(e.Mean, 0.625) || !nearly(e.PromptError, math.Sqrt(prompt)) ||
+		!nearly(e.StandardError, math.Sqrt(prompt+between)) {
 		t.Errorf("%+v", e)
 	}
-	if df := (prompt + between) * (prompt + between) / (prompt*prompt/3 + between*between); !near(e.DF,
-		df) {
+	df := (prompt + between) * (prompt + between) / (prompt*prompt/3 + between*between)
+	if !nearly(e.DF, df) {
 		t.Errorf("%v degrees of freedom, want %v", e.DF, df)
 	}
 	if !slices.Equal(e.BySeed, []float64{0.75, 0.5}) || e.Low < 0 || e.High > 1 || e.Prompts != 4 {
 		t.Errorf("%+v", e)
 	}
 	d, err := eval.SeedDifference(groups, [][][]float64{first, first}, [][][]float64{first, second})
-	if err != nil || !near(d.Mean, 0.125) || !slices.Equal(d.BySeed, []float64{0, 0.25}) {
+	if err != nil || !nearly(d.Mean, 0.125) || !slices.Equal(d.BySeed, []float64{0, 0.25}) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	same, err := eval.SeedDifference(groups, [][][]float64{first}, [][][]float64{first})
@@ -43,8 +43,8 @@ func TestSeedAccuracy(t *testing.T) {
 		t.Error("one training was paired with none")
 	}
 	mean, err := eval.MeanEstimate([]eval.Estimate{e, d})
-	if err != nil || !near(mean.Mean, 0.375) ||
-		!near(mean.PromptError, math.Hypot(e.PromptError, d.PromptError)/2) {
+	if err != nil || !nearly(mean.Mean, 0.375) ||
+		!nearly(mean.PromptError, math.Hypot(e.PromptError, d.PromptError)/2) {
 		t.Errorf("%+v, %v", mean, err)
 	}
 	if _, err := eval.MeanEstimate([]eval.Estimate{e, same}); err == nil {
@@ -97,10 +97,10 @@ func TestSeedInterval(t *testing.T) {
 
 func TestHolm(t *testing.T) {
 	got := eval.Holm([]float64{0.04, 0.01, 0.03})
-	if want := []float64{0.06, 0.03, 0.06}; !near(got[0], want[0]) || !near(got[1], want[1]) ||
-		!near(got[2], want[2]) {
+	if want := []float64{0.06, 0.03, 0.06}; !nearly(got[0], want[0]) || !nearly(got[1], want[1]) ||
+		!nearly(got[2], want[2]) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
 
-func near(a, b float64) bool { return math.Abs(a-b) < 1e-12 }
+func nearly(a, b float64) bool { return math.Abs(a-b) < 1e-12 }

@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -34,13 +35,13 @@ func (d *suiteData) add(subset, id string, chosen int, rewards ...float64) {
 	d.groups, d.rewards = append(d.groups, g), append(d.rewards, r)
 }
 
-func (d *suiteData) run(t *testing.T, suite string) SuiteResult {
+func (d *suiteData) run(t *testing.T, suite string) eval.SuiteResult {
 	t.Helper()
-	r, err := RunSuite(suite, d.groups, d.rewards)
+	r, err := eval.RunSuite(suite, d.groups, d.rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range r.rows() {
+	for _, row := range r.Rows() {
 		if !(row.Low <= row.Score && row.Score <= row.High && row.Low < row.High) {
 			t.Errorf("%s: %s: no interval around the score: %+v", suite, row.Name, row)
 		}
@@ -48,13 +49,13 @@ func (d *suiteData) run(t *testing.T, suite string) SuiteResult {
 	return r
 }
 
-func section(r SuiteResult, name string) Score {
+func section(r eval.SuiteResult, name string) eval.Score {
 	for _, s := range append(r.Sections, r.Subsets...) {
 		if s.Name == name {
 			return s
 		}
 	}
-	return Score{Score: math.NaN()}
+	return eval.Score{Score: math.NaN()}
 }
 
 // The per-subset accuracies that RewardBench's README publishes of
@@ -75,11 +76,11 @@ func TestRewardBenchPublishedSubsets(t *testing.T) {
 		"mt-bench-med": 0.725, "refusals-dangerous": 0.97, "refusals-offensive": 1,
 		"xstest-should-refuse": 1, "xstest-should-respond": 0.284,
 	}
-	scores := map[string]Score{}
+	scores := map[string]eval.Score{}
 	for name, x := range published {
-		scores[name] = Score{Score: x, N: 1}
+		scores[name] = eval.Score{Score: x, N: 1}
 	}
-	r := rewardBenchOf(scores)
+	r := eval.RewardBenchOf(scores)
 	for name, want := range map[string]float64{
 		"Chat":      218. / 358, // every accuracy is a count over the subset's size
 		"Chat Hard": 205. / 456,
@@ -104,11 +105,11 @@ func TestRewardBenchPublishedOverall(t *testing.T) {
 		{98.0, 65.6, 81.2, 86.3, 71.7, 81.6},
 		{96.9, 58.1, 87.1, 77.0, 75.3, 79.3},
 	} {
-		var r SuiteResult
+		var r eval.SuiteResult
 		for i, x := range []float64{c.chat, c.hard, c.safety, c.reasoning, c.prior} {
-			r.Sections = append(r.Sections, Score{Score: x, N: 1, Weight: rewardBenchSections[i].weight})
+			r.Sections = append(r.Sections, eval.Score{Score: x, N: 1, Weight: eval.RewardBenchWeight(i)})
 		}
-		r.close()
+		r.Close()
 		near(t, "overall", r.Overall.Score, c.overall, 0.1)
 	}
 }
@@ -120,7 +121,7 @@ func TestRewardBenchByHand(t *testing.T) {
 	d.add("mt-bench-med", "3", 1, 2, 1)
 	d.add("hep-go", "4", 1, 0, 1)
 	d.add("shp", "5", 1, 1, 0)
-	r := d.run(t, SuiteRewardBench)
+	r := d.run(t, eval.SuiteRewardBench)
 	chat := (0.5*100 + 1*40) / 140
 	near(t, "chat", section(r, "Chat").Score, chat, 1e-12)
 	near(t, "overall", r.Overall.Score, (chat+0+0.5*1)/2.5, 1e-12)
@@ -154,14 +155,14 @@ func TestRewardBenchPublishedCode(t *testing.T) {
 		for _, p := range c.Prompts {
 			d.add("Ties", p.ID, p.Correct, p.Scores...)
 		}
-		r := d.run(t, SuiteRewardBench2)
+		r := d.run(t, eval.SuiteRewardBench2)
 		near(t, fmt.Sprint("ties ", i), section(r, "Ties").Score, c.Score, 1e-12)
 	}
-	scores := map[string]Score{}
+	scores := map[string]eval.Score{}
 	for name, x := range stored.Subsets {
-		scores[name] = Score{Score: x, N: 1}
+		scores[name] = eval.Score{Score: x, N: 1}
 	}
-	r := rewardBenchOf(scores)
+	r := eval.RewardBenchOf(scores)
 	for name, want := range stored.Sections {
 		near(t, name, section(r, name).Score, want, 1e-12)
 	}
@@ -180,7 +181,7 @@ func TestRewardBench2ByHand(t *testing.T) {
 	d.add("Ties", "ref:1", 1, 1, 0)        // right by 1
 	d.add("Ties", "tied:1", 2, 5, 3, 0)    // right by 3, spread 2: preferred, not hard
 	d.add("Ties", "tied:2", 2, 1, 0, 5)    // wrong, and without ref
-	r := d.run(t, SuiteRewardBench2)
+	r := d.run(t, eval.SuiteRewardBench2)
 	near(t, "math", section(r, "Math").Score, (1+1./3)/2, 1e-12)
 	near(t, "focus", section(r, "Focus").Score, 0, 0)
 	want := 0.3*2/3 + 0.3*1 + 0.2*1 + 0.2*0.5 + 0.01*(math.Tanh(2./1-1)+math.Tanh(1./2-1))/2
@@ -190,9 +191,9 @@ func TestRewardBench2ByHand(t *testing.T) {
 	var z suiteData
 	z.add("Ties", "ref:0", 1, 1, 0)
 	z.add("Ties", "tied:0", 2, 1, 1, 0)
-	near(t, "no spread", section(z.run(t, SuiteRewardBench2), "Ties").Score, 1, 1e-12)
+	near(t, "no spread", section(z.run(t, eval.SuiteRewardBench2), "Ties").Score, 1, 1e-12)
 	z.add("Ties", "7", 2, 1, 1, 1)
-	if _, err := RunSuite(SuiteRewardBench2, z.groups, z.rewards); err == nil ||
+	if _, err := eval.RunSuite(eval.SuiteRewardBench2, z.groups, z.rewards); err == nil ||
 		!strings.Contains(err.Error(), "wanted ref:N or tied:N") {
 		t.Errorf("%v", err)
 	}
@@ -204,7 +205,7 @@ func TestRMBenchByHand(t *testing.T) {
 	d.add("chat", "1", 3, 3, 1, 2, 0, 2, 2)
 	d.add("safety-refuse", "2", 3, 1, 1, 1, 0, 0, 0)
 	d.add("safety-response", "3", 3, 0, 0, 0, 1, 1, 1)
-	r := d.run(t, SuiteRMBench)
+	r := d.run(t, eval.SuiteRMBench)
 	// Above the diagonal 1, 1, 0; on it 1, 0, 0; below it 1, 1, 0.
 	chat := (2./3 + 1./3 + 2./3) / 3
 	near(t, "chat", section(r, "chat").Score, chat, 1e-12)
@@ -214,7 +215,7 @@ func TestRMBenchByHand(t *testing.T) {
 	near(t, "easy", section(r, "easy").Score, (2./3+0.5)/2, 1e-12)
 	near(t, "overall", r.Overall.Score, (chat+0.5)/2, 1e-12)
 	d.add("chat", "4", 1, 1, 0)
-	if _, err := RunSuite(SuiteRMBench, d.groups, d.rewards); err == nil ||
+	if _, err := eval.RunSuite(eval.SuiteRMBench, d.groups, d.rewards); err == nil ||
 		!strings.Contains(err.Error(), "2 responses, wanted 3 chosen and 3 rejected") {
 		t.Errorf("%v", err)
 	}
@@ -223,11 +224,11 @@ func TestRMBenchByHand(t *testing.T) {
 // RM-Bench's README publishes of one model the domains 84.24, 72.66, 93.59, 90.65 and their overall
 // 85.28.
 func TestRMBenchPublishedOverall(t *testing.T) {
-	var r SuiteResult
+	var r eval.SuiteResult
 	for _, x := range []float64{84.24, 72.66, 93.59, 90.65} {
-		r.Sections = append(r.Sections, Score{Score: x, N: 1, Weight: 1})
+		r.Sections = append(r.Sections, eval.Score{Score: x, N: 1, Weight: 1})
 	}
-	r.close()
+	r.Close()
 	near(t, "overall", r.Overall.Score, 85.28, 0.01)
 }
 
@@ -237,7 +238,7 @@ func TestJudgeBenchByHand(t *testing.T) {
 	d.add("mmlu-pro-math", "2", 1, 0, 1)
 	d.add("livecodebench", "3", 1, 1, 1) // a tie is wrong
 	d.add("livebench-math", "4", 1, 1, 0)
-	r := d.run(t, SuiteJudgeBench)
+	r := d.run(t, eval.SuiteJudgeBench)
 	near(t, "knowledge", section(r, "knowledge").Score, 0.5, 0)
 	near(t, "coding", section(r, "coding").Score, 0, 0)
 	near(t, "overall", r.Overall.Score, 2./4, 1e-12)
@@ -263,12 +264,12 @@ func TestJudgeBenchPublishedOverall(t *testing.T) {
 	add("livebench-reasoning", 65, 1, 32)
 	add("livebench-math", 47, 1, 8)
 	add("livecodebench", 21, 0, 21)
-	r := d.run(t, SuiteJudgeBench)
+	r := d.run(t, eval.SuiteJudgeBench)
 	near(t, "overall", 100*r.Overall.Score, 64.29, 0.005)
 	if r.Ties != 3 || r.Overall.N != 350 || r.TieRule != "wrong" {
 		t.Errorf("%+v", r)
 	}
-	half, err := Comparisons(d.groups, d.rewards)
+	half, err := eval.Comparisons(d.groups, d.rewards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +284,7 @@ func TestRMBByHand(t *testing.T) {
 	d.add("BoN_set/Helpfulness/Chat", "4", 1, 3, 4, 1)
 	d.add("BoN_set/Helpfulness/Chat", "5", 1, 3, 3, 1) // a tie is wrong
 	d.add("BoN_set/Harmlessness/S1", "6", 1, 1, 0, 0)
-	r := d.run(t, SuiteRMB)
+	r := d.run(t, eval.SuiteRMB)
 	near(t, "pairwise", section(r, "Helpfulness pairwise").Score, 0.5, 0)
 	near(t, "best of n", section(r, "Helpfulness BoN").Score, 1./3, 1e-12)
 	near(t, "overall", r.Overall.Score, (0.5+1./3+1)/3, 1e-12)
@@ -300,7 +301,7 @@ func TestLLMBarByHand(t *testing.T) {
 	d.add("llmbar-adver-neighbor", "4", 1, 1, 1) // half
 	d.add("llmbar-adver-GPTInst", "5", 1, 1, 0)
 	d.add("llmbar-adver-GPTOut", "6", 1, 0, 1)
-	r := d.run(t, SuiteLLMBar)
+	r := d.run(t, eval.SuiteLLMBar)
 	near(t, "neighbor", section(r, "llmbar-adver-neighbor").Score, 0.5, 1e-12)
 	near(t, "adversarial", section(r, "adversarial").Score, 0.5, 1e-12)
 	near(t, "overall", r.Overall.Score, (1+0.5+1+0)/4, 1e-12) // subsets weigh alike
@@ -314,7 +315,7 @@ func TestHHHByHand(t *testing.T) {
 	d.add("honest", "1", 1, 1, 0)
 	d.add("honest", "2", 1, 0, 0)
 	d.add("helpful", "3", 1, 1, 0)
-	r := d.run(t, SuiteHHH)
+	r := d.run(t, eval.SuiteHHH)
 	near(t, "honest", section(r, "honest").Score, 0.75, 0)
 	near(t, "overall", r.Overall.Score, 2.5/3, 1e-12)
 }
@@ -323,12 +324,12 @@ func TestSuiteErrors(t *testing.T) {
 	var d suiteData
 	d.add("nonsense", "1", 1, 1, 0)
 	for suite, want := range map[string]string{
-		SuiteRewardBench: `has no subset "nonsense"`, SuiteRewardBench2: `has no subset "nonsense"`,
-		SuiteRMBench:    `has no subset "nonsense"`,
-		SuiteJudgeBench: `source "nonsense"`, SuiteRMB: `category path "nonsense"`,
-		SuiteLLMBar: `has no subset "nonsense"`, "bench": `suite "bench", wanted one of`,
+		eval.SuiteRewardBench: `has no subset "nonsense"`, eval.SuiteRewardBench2: `has no subset "nonsense"`,
+		eval.SuiteRMBench:    `has no subset "nonsense"`,
+		eval.SuiteJudgeBench: `source "nonsense"`, eval.SuiteRMB: `category path "nonsense"`,
+		eval.SuiteLLMBar: `has no subset "nonsense"`, "bench": `suite "bench", wanted one of`,
 	} {
-		if _, err := RunSuite(suite, d.groups, d.rewards); err == nil ||
+		if _, err := eval.RunSuite(suite, d.groups, d.rewards); err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %s", suite, err, want)
 		}

@@ -1,4 +1,4 @@
-package eval
+package eval_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/eval"
 	"haf/pref"
 )
 
@@ -29,13 +30,13 @@ func (lengthRewarder) Read(
 			continue
 		}
 		r.Groups, r.Index = append(r.Groups, g), append(r.Index, i)
-		r.Rewards["score"] = append(r.Rewards["score"], responseLengths(groups[i : i+1])[0])
+		r.Rewards["score"] = append(r.Rewards["score"], lengthsOf(groups[i : i+1])[0])
 	}
 	return r, nil
 }
 
 // onHub writes the files of ids and returns where they are; an id without a file is an error.
-func onHub(t *testing.T, files map[string]string) Files {
+func onHub(t *testing.T, files map[string]string) eval.Files {
 	dir := t.TempDir()
 	return func(named []string) (paths []string, err error) {
 		for _, name := range named {
@@ -69,7 +70,7 @@ func TestLoadSuite(t *testing.T) {
 	hub := onHub(t, files)
 	subsets := func(suite string, given []string, opt pref.Options) (of []string) {
 		t.Helper()
-		data, err := LoadSuite(suite, given, hub, opt)
+		data, err := eval.LoadSuite(suite, given, hub, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,26 +85,26 @@ func TestLoadSuite(t *testing.T) {
 		opt   pref.Options
 		want  []string
 	}{
-		{SuiteRewardBench, nil, pref.Options{}, []string{"hep-go", llmBarNatural}},
-		{SuiteLLMBar, nil, pref.Options{}, []string{llmBarNatural}},
-		{SuiteRewardBench, []string{"own"}, pref.Options{}, []string{"shp"}},
-		{SuiteHHH, nil, pref.Options{}, []string{"harmless", "helpful", "honest", "other"}},
-		{SuiteHHH, nil, pref.Options{Limit: 2}, []string{"harmless", "helpful"}},
+		{eval.SuiteRewardBench, nil, pref.Options{}, []string{"hep-go", "llmbar-natural"}},
+		{eval.SuiteLLMBar, nil, pref.Options{}, []string{"llmbar-natural"}},
+		{eval.SuiteRewardBench, []string{"own"}, pref.Options{}, []string{"shp"}},
+		{eval.SuiteHHH, nil, pref.Options{}, []string{"harmless", "helpful", "honest", "other"}},
+		{eval.SuiteHHH, nil, pref.Options{Limit: 2}, []string{"harmless", "helpful"}},
 	} {
 		if got := subsets(c.suite, c.given, c.opt); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, wanted %v", c.suite, got, c.want)
 		}
 	}
-	data, err := LoadSuite(SuiteRewardBench, []string{"own", "own"}, hub, pref.Options{})
+	data, err := eval.LoadSuite(eval.SuiteRewardBench, []string{"own", "own"}, hub, pref.Options{})
 	if err != nil || len(data.Groups) != 2 || !strings.Contains(data.Read, "read 2 rows") {
 		t.Errorf("%+v, %v", data, err)
 	}
 	for suite, want := range map[string]string{
-		SuiteRMB:        "suite rmb has no data: its authors have no data set on the hub",
-		SuiteJudgeBench: "suite judgebench: datasets/ScalerLab/JudgeBench/gpt is not there",
-		"bench":         `suite "bench", wanted one of`,
+		eval.SuiteRMB:        "suite rmb has no data: its authors have no data set on the hub",
+		eval.SuiteJudgeBench: "suite judgebench: datasets/ScalerLab/JudgeBench/gpt is not there",
+		"bench":              `suite "bench", wanted one of`,
 	} {
-		_, err := LoadSuite(suite, nil, hub, pref.Options{})
+		_, err := eval.LoadSuite(suite, nil, hub, pref.Options{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, wanted %s", err, want)
 		}
@@ -111,13 +112,13 @@ func TestLoadSuite(t *testing.T) {
 }
 
 func TestSuiteFiles(t *testing.T) {
-	got, err := SuiteFiles([]string{"rmb=a=b.json", "hhh=x", "rmb=c.json"})
-	want := map[string][]string{SuiteRMB: {"a=b.json", "c.json"}, SuiteHHH: {"x"}}
+	got, err := eval.SuiteFiles([]string{"rmb=a=b.json", "hhh=x", "rmb=c.json"})
+	want := map[string][]string{eval.SuiteRMB: {"a=b.json", "c.json"}, eval.SuiteHHH: {"x"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, bad := range []string{"x.jsonl", "bench=x", "rmb=", "=x"} {
-		if _, err := SuiteFiles([]string{bad}); err == nil ||
+		if _, err := eval.SuiteFiles([]string{bad}); err == nil ||
 			!strings.Contains(err.Error(), "wanted NAME=FILE with one of rewardbench,") {
 			t.Errorf("%s: %v", bad, err)
 		}
@@ -133,14 +134,14 @@ func TestRunSuites(t *testing.T) {
 		"rmb": `{"pair_uid": "1", "conversation_input": [{"role": "user", "content": "a"}], "chosen": {"answer": "yes, all of it"}, "reject": {"answer": "nothing of it"}, "category_path": "Pairwise_set/Helpfulness/Chat"}
 `,
 	})
-	given := map[string][]string{SuiteRewardBench: {"bench"}, SuiteLLMBar: {"strange"},
-		SuiteRMB: {"rmb"}}
-	load := func(suite string) (SuiteData, error) {
-		return LoadSuite(suite, given[suite], hub, pref.Options{})
+	given := map[string][]string{eval.SuiteRewardBench: {"bench"}, eval.SuiteLLMBar: {"strange"},
+		eval.SuiteRMB: {"rmb"}}
+	load := func(suite string) (eval.SuiteData, error) {
+		return eval.LoadSuite(suite, given[suite], hub, pref.Options{})
 	}
 	var said []string
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
-	table, err := RunSuites(context.Background(), lengthRewarder{}, nil, load, say)
+	table, err := eval.RunSuites(context.Background(), lengthRewarder{}, nil, load, say)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,8 +149,8 @@ func TestRunSuites(t *testing.T) {
 		t.Fatalf("%+v", table)
 	}
 	for _, row := range table.Suites {
-		if done := row.Suite == SuiteRewardBench || row.Suite == SuiteRMB; done != (row.Error == "") ||
-			done != (row.Evaluation != nil) {
+		done := row.Suite == eval.SuiteRewardBench || row.Suite == eval.SuiteRMB
+		if done != (row.Error == "") || done != (row.Evaluation != nil) {
 			t.Errorf("%+v", row)
 		}
 	}
@@ -183,10 +184,11 @@ func TestRunSuites(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := RunSuites(ctx, lengthRewarder{}, nil, load, say); !errors.Is(err, context.Canceled) {
+	_, err = eval.RunSuites(ctx, lengthRewarder{}, nil, load, say)
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if (SuiteTable{}).Err() != nil {
+	if (eval.SuiteTable{}).Err() != nil {
 		t.Error("no suite failed")
 	}
 }

@@ -1,17 +1,19 @@
-package eval
+package eval_test
 
 import (
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"haf/eval"
 )
 
 // TestBestOfNByEnumeration compares the closed form with all subsets, with ties among the rewards.
 func TestBestOfNByEnumeration(t *testing.T) {
 	rewards := [][]float64{{0.3, -1, 0.3, 2, 0.5}, {1, 1, 1, 1, 0}}
 	gold := [][]float64{{5, 1, 3, -2, 4}, {1, 2, 3, 4, 10}}
-	curve, err := BestOfN(rewards, gold)
+	curve, err := eval.BestOfN(rewards, gold)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,19 +59,20 @@ func TestBestOfNByEnumeration(t *testing.T) {
 		}
 	}
 	for _, bad := range [][][]float64{nil, {{}}, {{1}, {}}} {
-		if _, err := BestOfN(bad, nil); err == nil {
+		if _, err := eval.BestOfN(bad, nil); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
 	}
-	if _, err := BestOfN(rewards, gold[:1]); err == nil {
+	if _, err := eval.BestOfN(rewards, gold[:1]); err == nil {
 		t.Error("gold rewards of fewer prompts were accepted")
 	}
 }
 
 func TestWinRateCounts(t *testing.T) {
-	w, err := NewWinRate([]Matchup{
-		{WinA, WinA, 10, 10}, {WinA, WinB, 10, 12}, {WinB, WinB, 9, 10}, {Tie, WinA, 10, 10},
-		{WinA, NoVerdict, 11, 10}, {NoVerdict, NoVerdict, 1, 1},
+	w, err := eval.NewWinRate([]eval.Matchup{
+		{eval.WinA, eval.WinA, 10, 10}, {eval.WinA, eval.WinB, 10, 12}, {eval.WinB, eval.WinB, 9, 10},
+		{eval.Tie, eval.WinA, 10, 10},
+		{eval.WinA, eval.NoVerdict, 11, 10}, {eval.NoVerdict, eval.NoVerdict, 1, 1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +91,7 @@ func TestWinRateCounts(t *testing.T) {
 	if !(w.Low < w.Rate && w.Rate < w.High) {
 		t.Errorf("the interval [%g, %g] does not hold %g", w.Low, w.High, w.Rate)
 	}
-	if _, err := NewWinRate([]Matchup{{}}); err == nil {
+	if _, err := eval.NewWinRate([]eval.Matchup{{}}); err == nil {
 		t.Error("a win rate without verdicts was given")
 	}
 }
@@ -96,18 +99,18 @@ func TestWinRateCounts(t *testing.T) {
 // TestLengthControlled makes matchups in which length alone decides, quality alone, and both.
 func TestLengthControlled(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
-	make := func(theta, phi, bias float64) WinRate {
-		var matchups []Matchup
+	make := func(theta, phi, bias float64) eval.WinRate {
+		var matchups []eval.Matchup
 		for range 4000 {
 			a, b := int(500+bias+100*random.NormFloat64()), int(500+100*random.NormFloat64())
 			x := math.Tanh(float64(a-b) / 141.4)
-			f := WinB
+			f := eval.WinB
 			if random.Float64() < 1/(1+math.Exp(-theta-phi*x)) {
-				f = WinA
+				f = eval.WinA
 			}
-			matchups = append(matchups, Matchup{f, f, a, b})
+			matchups = append(matchups, eval.Matchup{f, f, a, b})
 		}
-		w, err := NewWinRate(matchups)
+		w, err := eval.NewWinRate(matchups)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,23 +129,27 @@ func TestLengthControlled(t *testing.T) {
 				w.Rate)
 		}
 	}
-	all, err := NewWinRate([]Matchup{{WinA, WinA, 9, 1}, {WinA, WinA, 8, 1}})
+	all, err := eval.NewWinRate([]eval.Matchup{
+		{eval.WinA, eval.WinA, 9, 1}, {eval.WinA, eval.WinA, 8, 1},
+	})
 	if err != nil || all.Controlled != 1 || all.Low > 0.5 {
 		t.Errorf("where all win: %+v, %v", all, err)
 	}
-	separable, err := NewWinRate([]Matchup{{WinA, WinA, 900, 1}, {WinB, WinB, 1, 900},
-		{WinA, WinA, 500, 1}, {WinB, WinB, 1, 400}})
+	separable, err := eval.NewWinRate([]eval.Matchup{
+		{eval.WinA, eval.WinA, 900, 1}, {eval.WinB, eval.WinB, 1, 900},
+		{eval.WinA, eval.WinA, 500, 1}, {eval.WinB, eval.WinB, 1, 400},
+	})
 	if err != nil || math.Abs(separable.Controlled-0.5) > 0.1 || separable.LengthEffect < 0.5 {
 		t.Errorf("where the longer always wins: %+v, %v", separable, err)
 	}
 }
 
 func TestStandings(t *testing.T) {
-	s, err := Standings([][]int{{1, 2, 3}, {1, 1, 3}, {3, 1, 2}})
+	s, err := eval.Standings([][]int{{1, 2, 3}, {1, 1, 3}, {3, 1, 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []Standing{
+	for i, want := range []eval.Standing{
 		{MeanRank: (1 + 1.5 + 3) / 3, First: 1.5 / 3, Beats: []float64{0.5, 0.5, 2.0 / 3}},
 		{MeanRank: (2 + 1.5 + 1) / 3, First: 1.5 / 3, Beats: []float64{0.5, 0.5, 1}},
 		{MeanRank: (3 + 3 + 2) / 3.0, First: 0, Beats: []float64{1.0 / 3, 0, 0.5}},
@@ -156,7 +163,7 @@ func TestStandings(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Standings([][]int{{1, 2}, {1}}); err == nil {
+	if _, err := eval.Standings([][]int{{1, 2}, {1}}); err == nil {
 		t.Error("rankings of different lengths were accepted")
 	}
 }
