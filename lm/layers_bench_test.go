@@ -1,21 +1,21 @@
-package lm
+package lm_test
 
 import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"github.com/gomlx/compute/dtypes"
-
 	"haf/backend"
+	"haf/lm"
 )
 
 // BenchmarkLayers runs four layers of SmolLM2-135M's size on 1856 positions of packed pairs:
 // forward, and forward and backward with an adapter on the feed-forward part.
 func BenchmarkLayers(b *testing.B) {
-	c, err := ParseConfig([]byte(`{"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 4,
+	c, err := lm.ParseConfig([]byte(`{"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 4,
 		"vocab_size": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true}`))
 	if err != nil {
 		b.Fatal(err)
@@ -25,8 +25,8 @@ func BenchmarkLayers(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer device.Finalize()
-	stripes := []Stripe{{3, 480}, {1, 416}}
-	layout := Layout{Stripes: stripes}
+	stripes := []lm.Stripe{{3, 480}, {1, 416}}
+	layout := lm.Layout{Stripes: stripes}
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, s := range stripes {
 		for range s.Rows {
@@ -42,12 +42,12 @@ func BenchmarkLayers(b *testing.B) {
 			}
 		}
 	}
-	lora := &LoRA{Rank: 64, Alpha: 128, Targets: []string{`.*mlp.*`}}
+	lora := &lm.LoRA{Rank: 64, Alpha: 128, Targets: []string{`.*mlp.*`}}
 	adapter, err := lora.Params(c)
 	if err != nil {
 		b.Fatal(err)
 	}
-	params := append(Params(c), adapter...)
+	params := append(lm.Params(c), adapter...)
 	rows := c.RowInputs(layout)
 	args := rows
 	for _, p := range params {
@@ -59,11 +59,11 @@ func BenchmarkLayers(b *testing.B) {
 	}
 	hidden := func(in []*Node) (*Node, []*Node) {
 		n := c.NumRowInputs(in)
-		w := Weights{}
+		w := lm.Weights{}
 		for i, p := range params {
 			w[p.Name] = in[n+i]
 		}
-		d := Decoder{Config: c, LoRA: lora, DType: dtypes.Float32, Recompute: RecomputeSelective}
+		d := lm.Decoder{Config: c, LoRA: lora, DType: dtypes.Float32, Recompute: lm.RecomputeSelective}
 		h := d.Hidden(w, c.Rows(in), nil)
 		return ReduceAllMean(Mul(h, h)), in[n+len(params)-len(adapter):]
 	}

@@ -1,4 +1,4 @@
-package rlhf
+package rlhf_test
 
 import (
 	"cmp"
@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"haf/pref"
+	"haf/rlhf"
 	"haf/run"
 )
 
 // small makes the runs of these tests short.
-func small(o *Options) {
+func small(o *rlhf.Options) {
 	o.MaxSteps, o.Batch, o.NumGenerations, o.MaxTokens, o.Rows = 4, 4, 2, 12, 8
-	o.KL = Coefficient{Start: 0.05, Target: 0.5, Horizon: 100}
+	o.KL = rlhf.Coefficient{Start: 0.05, Target: 0.5, Horizon: 100}
 	o.Fingerprint = "small"
 }
 
@@ -48,30 +49,31 @@ func inGo(t *testing.T) {
 func TestResume(t *testing.T) {
 	inGo(t)
 	whole, parts := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "parts")
-	options := func(o *Options) {
+	options := func(o *rlhf.Options) {
 		small(o)
 		o.Minibatch, o.CheckpointEvery, o.Sampling.TopP = 2, 3,
 			0.95
 	}
 	if _, _, err := storiesRun(t, t.Context(), whole, nearLength(40), false, options,
-		PPO); err != nil {
+		rlhf.PPO); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if _, _, err := storiesRun(t, ctx, parts, stopping{nearLength(40), new(int), 3, cancel}, false,
-		options, PPO); !errors.Is(err, run.ErrInterrupted) {
+		options, rlhf.PPO); !errors.Is(err, run.ErrInterrupted) {
 		t.Fatalf("the stopped run's error is %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(parts, run.CheckpointsName, "step-000002")); err != nil {
 		t.Fatalf("no checkpoint of the last whole step: %v", err)
 	}
 	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true,
-		func(o *Options) { options(o); o.Fingerprint = "other" }, PPO); err == nil ||
+		func(o *rlhf.Options) { options(o); o.Fingerprint = "other" }, rlhf.PPO); err == nil ||
 		!strings.Contains(err.Error(), "another recipe") {
 		t.Errorf("a checkpoint of another recipe: %v", err)
 	}
-	if _, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true, options, PPO); err != nil {
+	_, _, err := storiesRun(t, t.Context(), parts, nearLength(40), true, options, rlhf.PPO)
+	if err != nil {
 		t.Fatal(err)
 	}
 	sameRuns(t, whole, parts, "model/model.safetensors",
@@ -127,17 +129,21 @@ func TestGuards(t *testing.T) {
 	for _, k := range []struct {
 		name   string
 		scorer pref.Scorer
-		change func(*Options)
+		change func(*rlhf.Options)
 		want   string
 	}{
-		{"reward", constant(math.NaN()), func(*Options) {}, "look at the reward model"},
-		{"KL", nearLength(20), func(o *Options) { o.KLLimit, o.Optimizer.LR = 1, 0.03 }, "rlhf.kl_limit"},
-		{"room", nearLength(20), func(o *Options) { o.MaxTokens = 600 }, "leaves room for 600 tokens"},
-		{"greedy", nearLength(20), func(o *Options) { o.Sampling.Temperature = 0 }, "temperature is 0"},
-		{"one sample", nearLength(20), func(o *Options) { o.NumGenerations = 1 }, "num_generations is 1"},
+		{"reward", constant(math.NaN()), func(*rlhf.Options) {}, "look at the reward model"},
+		{"KL", nearLength(20), func(o *rlhf.Options) { o.KLLimit, o.Optimizer.LR = 1, 0.03 },
+			"rlhf.kl_limit"},
+		{"room", nearLength(20), func(o *rlhf.Options) { o.MaxTokens = 600 },
+			"leaves room for 600 tokens"},
+		{"greedy", nearLength(20), func(o *rlhf.Options) { o.Sampling.Temperature = 0 },
+			"temperature is 0"},
+		{"one sample", nearLength(20), func(o *rlhf.Options) { o.NumGenerations = 1 },
+			"num_generations is 1"},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			_, _, err := storiesRunFails(t, k.scorer, func(o *Options) { small(o); k.change(o) })
+			_, _, err := storiesRunFails(t, k.scorer, func(o *rlhf.Options) { small(o); k.change(o) })
 			if err == nil || !strings.Contains(err.Error(), k.want) {
 				t.Errorf("the error is %v, want %q in it", err, k.want)
 			}
@@ -146,8 +152,8 @@ func TestGuards(t *testing.T) {
 }
 
 func storiesRunFails(
-	t *testing.T, scorer pref.Scorer, change func(*Options),
-) (Result, []run.PolicyStep, error) {
+	t *testing.T, scorer pref.Scorer, change func(*rlhf.Options),
+) (rlhf.Result, []run.PolicyStep, error) {
 	dir := filepath.Join(t.TempDir(), "run")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -158,5 +164,5 @@ func storiesRunFails(
 	if err := os.WriteFile(filepath.Join(dir, run.ManifestName), []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return storiesRun(t, t.Context(), dir, scorer, true, change, RLOO)
+	return storiesRun(t, t.Context(), dir, scorer, true, change, rlhf.RLOO)
 }

@@ -1,4 +1,4 @@
-package rlhf
+package rlhf_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"haf/pref"
+	"haf/rlhf"
 	"haf/run"
 )
 
@@ -33,7 +34,7 @@ func (equal someEqual) Score(_ context.Context, samples []pref.Sample) ([]float6
 func longOpening(prompt string) bool { return len(prompt) > 20 }
 
 // dynamic makes short runs with dynamic sampling.
-func dynamic(o *Options) {
+func dynamic(o *rlhf.Options) {
 	small(o)
 	o.DynamicSampling, o.NumGenerations, o.MaxSamplingRounds = true, 2, 4
 }
@@ -43,7 +44,7 @@ func dynamic(o *Options) {
 func TestDynamicSampling(t *testing.T) {
 	inGo(t)
 	dir := filepath.Join(t.TempDir(), "run")
-	_, steps, err := storiesRun(t, t.Context(), dir, someEqual(longOpening), false, dynamic, GRPO)
+	_, steps, err := storiesRun(t, t.Context(), dir, someEqual(longOpening), false, dynamic, rlhf.GRPO)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,21 +74,22 @@ func TestDynamicSampling(t *testing.T) {
 // it fills a batch or evaluates ends as one that was not.
 func TestDrawsResume(t *testing.T) {
 	inGo(t)
-	options := func(o *Options) {
+	options := func(o *rlhf.Options) {
 		dynamic(o)
 		o.EvalEvery, o.CheckpointEvery, o.BestAsResult = 2, 2, true
-		o.Shaping.Overlong = Overlong{Cache: 6, Penalty: 0.5}
+		o.Shaping.Overlong = rlhf.Overlong{Cache: 6, Penalty: 0.5}
 	}
-	task := func(of pref.Scorer) func(*Task) {
-		return func(task *Task) {
-			task.Rewards = []Reward{{Name: "rule", Weight: 0.1, Scorer: of},
+	task := func(of pref.Scorer) func(*rlhf.Task) {
+		return func(task *rlhf.Task) {
+			task.Rewards = []rlhf.Reward{{Name: "rule", Weight: 0.1, Scorer: of},
 				{Name: "length", Weight: 2, Scorer: nearLength(40)}}
 			task.Prompts, task.HeldOut = task.Prompts[:12], task.Prompts[12:]
 		}
 	}
 	rule := someEqual(longOpening)
 	whole := filepath.Join(t.TempDir(), "whole")
-	if _, _, err := storiesTask(t, t.Context(), whole, task(rule), false, options, RLOO); err != nil {
+	_, _, err := storiesTask(t, t.Context(), whole, task(rule), false, options, rlhf.RLOO)
+	if err != nil {
 		t.Fatal(err)
 	}
 	// The scorer is asked by the evaluation of step 0, by draws, and by later evaluations.
@@ -95,12 +97,13 @@ func TestDrawsResume(t *testing.T) {
 		parts := filepath.Join(t.TempDir(), "parts")
 		ctx, cancel := context.WithCancel(t.Context())
 		stopped := task(stopping{rule, new(int), at, cancel})
-		_, _, err := storiesTask(t, ctx, parts, stopped, false, options, RLOO)
+		_, _, err := storiesTask(t, ctx, parts, stopped, false, options, rlhf.RLOO)
 		cancel()
 		if !errors.Is(err, run.ErrInterrupted) {
 			t.Fatalf("stopped when asked for time %d: %v", at, err)
 		}
-		if _, _, err := storiesTask(t, t.Context(), parts, task(rule), true, options, RLOO); err != nil {
+		_, _, err = storiesTask(t, t.Context(), parts, task(rule), true, options, rlhf.RLOO)
+		if err != nil {
 			t.Fatal(err)
 		}
 		sameRuns(t, whole, parts, "model/model.safetensors",
@@ -117,7 +120,7 @@ func TestSamplingRounds(t *testing.T) {
 		return i != 0 && i != 5
 	})
 	dir := filepath.Join(t.TempDir(), "few")
-	_, steps, err := storiesRun(t, t.Context(), dir, few, false, dynamic, RLOO)
+	_, steps, err := storiesRun(t, t.Context(), dir, few, false, dynamic, rlhf.RLOO)
 	if err != nil || len(steps) != 4 {
 		t.Fatalf("%d steps, %v", len(steps), err)
 	}
@@ -128,8 +131,8 @@ func TestSamplingRounds(t *testing.T) {
 		}
 	}
 	dir = filepath.Join(t.TempDir(), "none")
-	_, _, err = storiesRun(t, t.Context(), dir, constant(0.25), false, dynamic, RLOO)
-	if want := "0 of 4 prompts, after 4 rounds"; !errors.Is(err, ErrNoAdvantage) ||
+	_, _, err = storiesRun(t, t.Context(), dir, constant(0.25), false, dynamic, rlhf.RLOO)
+	if want := "0 of 4 prompts, after 4 rounds"; !errors.Is(err, rlhf.ErrNoAdvantage) ||
 		!strings.Contains(err.Error(), want) {
 		t.Errorf("the error is %v", err)
 	}
@@ -142,17 +145,17 @@ func TestSamplingRounds(t *testing.T) {
 // evaluation is the earliest of the highest reward, and its policy can be the result.
 func TestEvaluation(t *testing.T) {
 	inGo(t)
-	task := func(scorer pref.Scorer) func(*Task) {
-		return func(task *Task) {
+	task := func(scorer pref.Scorer) func(*rlhf.Task) {
+		return func(task *rlhf.Task) {
 			task.Rewards = only(scorer)
 			task.Prompts, task.HeldOut = task.Prompts[:12], task.Prompts[12:]
 		}
 	}
-	options := func(o *Options) { small(o); o.EvalEvery, o.MaxSteps = 2, 3 }
+	options := func(o *rlhf.Options) { small(o); o.EvalEvery, o.MaxSteps = 2, 3 }
 	// The held-out rewards are equal at every step, those that the policy learns from are not.
 	flat := someEqual(func(prompt string) bool { return slices.Index(openings, prompt) >= 12 })
 	dir := filepath.Join(t.TempDir(), "run")
-	result, records, err := storiesTask(t, t.Context(), dir, task(flat), false, options, GRPO)
+	result, records, err := storiesTask(t, t.Context(), dir, task(flat), false, options, rlhf.GRPO)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +177,9 @@ func TestEvaluation(t *testing.T) {
 			string(first) == string(last))
 	}
 	chosen := filepath.Join(t.TempDir(), "chosen")
-	bestResult := func(o *Options) { options(o); o.BestAsResult = true }
+	bestResult := func(o *rlhf.Options) { options(o); o.BestAsResult = true }
 	if _, _, err := storiesTask(t, t.Context(), chosen, task(flat), false, bestResult,
-		GRPO); err != nil {
+		rlhf.GRPO); err != nil {
 		t.Fatal(err)
 	}
 	model, err := os.ReadFile(filepath.Join(chosen, run.ModelName, "model.safetensors"))
@@ -185,9 +188,9 @@ func TestEvaluation(t *testing.T) {
 	}
 
 	// Sampled answers have spread, and the interval is that of the prompts' means.
-	sampled := func(o *Options) { options(o); o.EvalGenerations, o.MaxSteps = 3, 2 }
+	sampled := func(o *rlhf.Options) { options(o); o.EvalGenerations, o.MaxSteps = 3, 2 }
 	dir = filepath.Join(t.TempDir(), "sampled")
-	_, records, err = storiesTask(t, t.Context(), dir, task(nearLength(40)), false, sampled, GRPO)
+	_, records, err = storiesTask(t, t.Context(), dir, task(nearLength(40)), false, sampled, rlhf.GRPO)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package rlhf
+package rlhf_test
 
 import (
 	"cmp"
@@ -16,6 +16,7 @@ import (
 	"haf/optim"
 	"haf/pref"
 	"haf/reward"
+	"haf/rlhf"
 	"haf/run"
 )
 
@@ -48,26 +49,26 @@ var openings = []string{
 }
 
 // only is the scorer as the only reward.
-func only(scorer pref.Scorer) []Reward {
-	return []Reward{{Name: "reward", Weight: 1, Scorer: scorer}}
+func only(scorer pref.Scorer) []rlhf.Reward {
+	return []rlhf.Reward{{Name: "reward", Weight: 1, Scorer: scorer}}
 }
 
 // storiesRun optimizes stories260k against a scorer.
 func storiesRun(
 	t *testing.T, ctx context.Context, dir string, scorer pref.Scorer, resume bool,
-	change func(*Options), algorithm string,
-) (Result, []run.PolicyStep, error) {
+	change func(*rlhf.Options), algorithm string,
+) (rlhf.Result, []run.PolicyStep, error) {
 	t.Helper()
-	by := func(task *Task) { task.Rewards = only(scorer) }
+	by := func(task *rlhf.Task) { task.Rewards = only(scorer) }
 	result, records, err := storiesTask(t, ctx, dir, by, resume, change, algorithm)
 	return result, records.PolicySteps, err
 }
 
 // storiesTask optimizes stories260k for a task whose rewards set gives it.
 func storiesTask(
-	t *testing.T, ctx context.Context, dir string, set func(*Task), resume bool,
-	change func(*Options), algorithm string,
-) (Result, run.Records, error) {
+	t *testing.T, ctx context.Context, dir string, set func(*rlhf.Task), resume bool,
+	change func(*rlhf.Options), algorithm string,
+) (rlhf.Result, run.Records, error) {
 	t.Helper()
 	path := shared.Path(t, "models/stories260k")
 	device, err := backend.Open(cmp.Or(os.Getenv("HAF_DEVICE"), "auto"))
@@ -80,7 +81,7 @@ func storiesTask(
 		t.Fatal(err)
 	}
 	defer policy.Close()
-	opt := Default(algorithm)
+	opt := rlhf.Default(algorithm)
 	opt.Epochs, opt.MaxSteps, opt.Batch, opt.MaxTokens, opt.Stop = 0, 20, 8, 64,
 		[]string{".", "!", "?"}
 	opt.NumGenerations, opt.NumPPOEpochs = 4, 2
@@ -91,8 +92,8 @@ func storiesTask(
 	if change != nil {
 		change(&opt)
 	}
-	task := Task{Policy: policy, MaxLength: 512}
-	if opt.separate() {
+	task := rlhf.Task{Policy: policy, MaxLength: 512}
+	if opt.Algorithm == rlhf.PPO && opt.Value == rlhf.ValueSeparate {
 		if task.Critic, err = reward.Open(device, path, opened); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +112,7 @@ func storiesTask(
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := Run(ctx, task, opt, folder, quiet{t})
+	result, err := rlhf.Run(ctx, task, opt, folder, quiet{t})
 	return result, records(t, dir), err
 }
 
@@ -138,14 +139,14 @@ func TestLearns(t *testing.T) {
 	}
 	for _, k := range []struct {
 		name, algorithm, value string
-	}{{"ppo", PPO, ValueHead}, {"ppo-separate", PPO, ValueSeparate}, {"rloo", RLOO, ValueHead},
-		{"grpo", GRPO, ValueHead}} {
+	}{{"ppo", rlhf.PPO, rlhf.ValueHead}, {"ppo-separate", rlhf.PPO, rlhf.ValueSeparate},
+		{"rloo", rlhf.RLOO, rlhf.ValueHead}, {"grpo", rlhf.GRPO, rlhf.ValueHead}} {
 		t.Run(k.name, func(t *testing.T) {
 			if testing.Short() {
 				t.Skip("minutes of compiling and sampling: make rl-sanity runs it")
 			}
 			result, curve, err := storiesRun(t, t.Context(), filepath.Join(t.TempDir(), "run"),
-				nearLength(70), false, func(o *Options) {
+				nearLength(70), false, func(o *rlhf.Options) {
 					o.MaxSteps, o.Value, o.CriticLR = steps, k.value, 1e-3
 				}, k.algorithm)
 			if err != nil {
@@ -176,7 +177,7 @@ func TestLearns(t *testing.T) {
 			if first := curve[0]; math.Abs(first.KL) > 1e-3 || first.ApproxKL > 1 {
 				t.Errorf("at first the KL is %g, the policy is its reference", first.KL)
 			}
-			if r := curve[steps-1]; k.algorithm == PPO && r.ValueLoss == 0 || k.algorithm != PPO &&
+			if r := curve[steps-1]; k.algorithm == rlhf.PPO && r.ValueLoss == 0 || k.algorithm != rlhf.PPO &&
 				r.ValueLoss != 0 {
 				t.Errorf("the value loss of %s is %g", k.algorithm, r.ValueLoss)
 			}
