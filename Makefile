@@ -7,7 +7,7 @@ SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
 .PHONY: install release clean-dist lint-images
 .PHONY: build demo test race check docs module-path fuzz setup parity models round-trips remote \
-	contract soak chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
+	contract soak soak-all chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
 	real real-one paper-tiny paper-small evidence-world evidence-real browser clean
 
 build:
@@ -164,6 +164,11 @@ rl-sanity:
 SOAK ?= 10m
 soak:
 	HAF_SOAK=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoak ./cmd/haf
+
+# Train, evaluate, serve and reload in a loop: memory, files and goroutines stay as they are.
+# SOAK=15m is the form for CI, SOAK=2h the long one.
+soak-all:
+	HAF_SOAK_ALL=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoakAll ./cmd/haf
 
 # Every verb is killed with SIGKILL at random moments, and wants the result of the run that nobody
 # killed. KILLS=15 is the short form.

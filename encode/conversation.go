@@ -72,12 +72,15 @@ func (e *Encoder) render(messages []pref.Message, generationPrompt bool) (string
 }
 
 // tokens are those of a rendered text, with as many BOS tokens as Options.BOS says.
-func (e *Encoder) tokens(text string) []int32 {
-	ids := e.tok.Encode(text, false)
+func (e *Encoder) tokens(text string) ([]int32, error) {
+	ids, err := e.tok.TryEncode(text, false)
+	if err != nil {
+		return nil, err
+	}
 	want := 0
 	switch e.opt.BOS {
 	case BOSTemplate:
-		return ids
+		return ids, nil
 	case BOSOnce:
 		want = 1
 	case BOSTwice:
@@ -86,7 +89,7 @@ func (e *Encoder) tokens(text string) []int32 {
 	for len(ids) > 0 && ids[0] == e.bos {
 		ids = ids[1:]
 	}
-	return append(slices.Repeat([]int32{e.bos}, want), ids...)
+	return append(slices.Repeat([]int32{e.bos}, want), ids...), nil
 }
 
 // Prompt returns the tokens of a conversation up to where the answer begins, as a policy reads it:
@@ -104,7 +107,10 @@ func (e *Encoder) prompt(messages []pref.Message) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids := e.tokens(text)
+	ids, err := e.tokens(text)
+	if err != nil {
+		return nil, err
+	}
 	if len(ids) == 0 {
 		return nil, errors.New("the prompt has no token, so the first token of a response has none to " +
 			"be predicted from: " +
@@ -123,7 +129,11 @@ func (e *Encoder) conversation(
 	if err != nil {
 		return Conversation{}, err
 	}
-	return e.locate(e.tokens(text), promptIDs)
+	ids, err := e.tokens(text)
+	if err != nil {
+		return Conversation{}, err
+	}
+	return e.locate(ids, promptIDs)
 }
 
 // locate finds the response and the place of the reward in the tokens of a conversation.

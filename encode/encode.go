@@ -22,6 +22,8 @@ import (
 // or "eos_token". Implementations are safe for concurrent use.
 type Tokenizer interface {
 	Encode(text string, special bool) []int32
+	// TryEncode is Encode with an error where the text takes too long.
+	TryEncode(text string, special bool) ([]int32, error)
 	Special(name string) (string, int32, bool)
 	SpecialIn(text string) []string
 	Hash() string

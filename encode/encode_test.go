@@ -24,6 +24,10 @@ type words struct {
 
 const bosID, eosID = 1, 2
 
+func (w words) TryEncode(text string, special bool) ([]int32, error) {
+	return w.Encode(text, special), nil
+}
+
 func (w words) Encode(text string, special bool) []int32 {
 	var ids []int32
 	if special && w.addBOS {

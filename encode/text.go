@@ -23,9 +23,13 @@ func (e *Encoder) Verbatim(
 ) (c Conversation, truncated bool, err error) {
 	ids, prompt := in.Tokens, in.Tokens
 	if ids == nil {
-		ids = e.textTokens(in.Text, in.NoBOS)
+		if ids, err = e.textTokens(in.Text, in.NoBOS); err != nil {
+			return c, false, fmt.Errorf("encode: %w", err)
+		}
 		if prompt = ids; in.PromptText != "" && strings.HasPrefix(in.Text, in.PromptText) {
-			prompt = e.textTokens(in.PromptText, in.NoBOS)
+			if prompt, err = e.textTokens(in.PromptText, in.NoBOS); err != nil {
+				return c, false, fmt.Errorf("encode: %w", err)
+			}
 		}
 	}
 	if needResponse && len(prompt) == len(ids) {
@@ -39,18 +43,18 @@ func (e *Encoder) Verbatim(
 }
 
 // textTokens are those of a text that a template made elsewhere.
-func (e *Encoder) textTokens(text string, noBOS bool) []int32 {
+func (e *Encoder) textTokens(text string, noBOS bool) ([]int32, error) {
 	switch {
 	case noBOS || e.opt.BOS == BOSTemplate && e.opening == 0:
-		return e.tok.Encode(text, false)
+		return e.tok.TryEncode(text, false)
 	case e.opt.BOS != BOSTemplate:
 		return e.tokens(text)
 	}
-	ids := e.tok.Encode(text, false)
-	if len(ids) > 0 && ids[0] == e.bos {
-		return ids
+	ids, err := e.tok.TryEncode(text, false)
+	if err != nil || len(ids) > 0 && ids[0] == e.bos {
+		return ids, err
 	}
-	return slices.Concat([]int32{e.bos}, ids)
+	return slices.Concat([]int32{e.bos}, ids), nil
 }
 
 // Text returns a conversation as text, template and special tokens included, for a server that

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"haf/internal/wholefile"
 	"haf/weights"
 )
 
@@ -70,9 +71,9 @@ func LoadConfig(dir string) (*Config, error) {
 		return loadGGUFConfig(dir)
 	}
 	path := filepath.Join(dir, configFile)
-	data, err := weights.ReadBounded(path, 16<<20)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if err != nil {
-		return nil, fmt.Errorf("lm: %s: %w", path, err)
+		return nil, fmt.Errorf("lm: %w", err)
 	}
 	c, err := ParseConfig(data)
 	if err != nil {
@@ -87,7 +88,7 @@ func LoadConfig(dir string) (*Config, error) {
 // model computes and is not supported.
 func ParseConfig(data []byte) (*Config, error) {
 	c := &Config{}
-	if err := json.Unmarshal(data, &c.Raw); err != nil {
+	if err := wholefile.Unmarshal(data, &c.Raw); err != nil {
 		return nil, fmt.Errorf("lm: %s: %w", configFile, err)
 	}
 	if err := c.parse(); err != nil {

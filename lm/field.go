@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"haf/internal/wholefile"
 )
 
 // fields reads typed values out of a JSON object; the first failure stays in err.
@@ -24,7 +26,7 @@ func (f *fields) value(key string, to any) {
 	if f.err != nil || !f.present(key) {
 		return
 	}
-	if err := json.Unmarshal(f.raw[key], to); err != nil {
+	if err := wholefile.Unmarshal(f.raw[key], to); err != nil {
 		f.err = fmt.Errorf("%s is %s, want %s", key, shorten(f.raw[key]), reflect.TypeOf(to).Elem())
 	}
 }

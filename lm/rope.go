@@ -120,11 +120,14 @@ func (c *Config) validateRope() error {
 	if !fam.rotary() {
 		return nil
 	}
-	if !positive(c.RopeTheta) {
-		return fmt.Errorf("%s is %g, want a positive number", fam.key("rope_theta"), c.RopeTheta)
+	const highest = 1e15 // a million times that of models for the longest texts
+	if !(c.RopeTheta > 0 && c.RopeTheta <= highest) {
+		return fmt.Errorf("%s is %g, want a number above 0 and up to %g", fam.key("rope_theta"),
+			c.RopeTheta, highest)
 	}
-	if fam.localTheta && !positive(c.LocalRopeTheta) {
-		return fmt.Errorf("%s is %g, want a positive number", localThetaKey, c.LocalRopeTheta)
+	if fam.localTheta && !(c.LocalRopeTheta > 0 && c.LocalRopeTheta <= highest) {
+		return fmt.Errorf("%s is %g, want a number above 0 and up to %g", localThetaKey,
+			c.LocalRopeTheta, highest)
 	}
 	if !fam.localTheta && c.LocalRopeTheta != 0 {
 		return fmt.Errorf("the %s family has no rotary base for its layers with a window; set "+

@@ -68,8 +68,9 @@ func (c *Config) validate() error {
 		return fmt.Errorf("head_dim is %d, want an even number: the rotary embedding pairs the "+
 			"dimensions", c.HeadDim)
 	}
-	if !positive(c.NormEps) {
-		return fmt.Errorf("%s is %g, want a positive number", fam.name("rms_norm_eps"), c.NormEps)
+	if !(c.NormEps > 0 && c.NormEps <= 1) {
+		return fmt.Errorf("%s is %g, want a number above 0 and up to 1", fam.name("rms_norm_eps"),
+			c.NormEps)
 	}
 	if !slices.Contains([]string{"silu", "gelu", "gelu_tanh", "gelu_new"}, c.Activation) {
 		return fmt.Errorf("%s %q is not supported; supported: silu, gelu, gelu_new, gelu_pytorch_tanh",

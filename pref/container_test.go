@@ -136,7 +136,7 @@ func TestShardErrors(t *testing.T) {
 		"up":            `state.json names "../two/train.jsonl", which is outside the folder`,
 		"gone":          "gone/data-00000-of-00001.arrow: no such file or directory",
 		"none":          "state.json names no file in _data_files",
-		"bad":           "bad/state.json: unexpected end of JSON input",
+		"bad":           "bad/state.json: not JSON: at byte 1",
 		"index":         "the rows are chosen by an index",
 		"up:train":      "without splits: leave out",
 		"dict":          "has 3 splits: name one of " + dir + "/dict:a",

@@ -14,6 +14,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"haf/internal/splits"
+	"haf/internal/wholefile"
 )
 
 // Files of the folders that datasets writes with save_to_disk.
@@ -91,7 +92,8 @@ func folderShards(dir, split string) ([]shard, error) {
 	}
 	var readme []byte
 	if slices.Contains(names, splits.ReadMe) {
-		if readme, err = os.ReadFile(filepath.Join(dir, splits.ReadMe)); err != nil {
+		readme, err = wholefile.Read(filepath.Join(dir, splits.ReadMe), wholefile.Settings)
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -199,11 +201,11 @@ func savedSplit(dir, split string) ([]shard, error) {
 }
 
 func readJSON(path string, to any) error {
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Vocabulary)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, to); err != nil {
+	if err := wholefile.Unmarshal(data, to); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

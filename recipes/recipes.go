@@ -6,10 +6,11 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"haf/internal/wholefile"
 )
 
 //go:embed *.toml
@@ -67,7 +68,7 @@ func title(text string) string {
 
 // Read returns a recipe's TOML: the file at the path, or without one the recipe of that name.
 func Read(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if err == nil || !isName(path) {
 		return data, err
 	}

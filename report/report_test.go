@@ -107,7 +107,7 @@ func TestBadRuns(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	for want, files := range map[string]map[string]string{
-		"manifest.json: unexpected end": {"manifest.json": "{"},
+		"manifest.json: not JSON: at byte 1: unexpected end": {"manifest.json": "{"},
 		"metrics.jsonl:2: ": {"manifest.json": manifest,
 			"metrics.jsonl": "{\"kind\":\"other\"}\n{\n"},
 		"want what haf -json eval": {"manifest.json": manifest, "eval.json": "[]"},

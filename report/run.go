@@ -1,14 +1,13 @@
 package report
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"haf/eval"
+	"haf/internal/wholefile"
 	"haf/run"
 )
 
@@ -63,7 +62,7 @@ func ReadRun(dir string) (*Run, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, evalName)
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Vocabulary)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
@@ -71,7 +70,7 @@ func ReadRun(dir string) (*Run, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	r.Eval = &Evaluation{}
-	if err := json.Unmarshal(data, r.Eval); err != nil {
+	if err := wholefile.Unmarshal(data, r.Eval); err != nil {
 		return nil, fmt.Errorf("report: %s: %w: want what haf -json eval prints", path, err)
 	}
 	return r, nil

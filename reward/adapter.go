@@ -13,6 +13,7 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
+	"haf/internal/wholefile"
 	"haf/lm"
 	"haf/weights"
 )
@@ -62,7 +63,7 @@ func readAdapter(dir string) (*adapterFolder, error) {
 		return nil, nil
 	}
 	path := filepath.Join(dir, adapterConfigName)
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -71,7 +72,8 @@ func readAdapter(dir string) (*adapterFolder, error) {
 	}
 	a := &adapterFolder{dir: dir}
 	var keys map[string]json.RawMessage
-	if err := errors.Join(json.Unmarshal(data, &keys), json.Unmarshal(data, &a.config)); err != nil {
+	err = errors.Join(wholefile.Unmarshal(data, &keys), wholefile.Unmarshal(data, &a.config))
+	if err != nil {
 		return nil, fmt.Errorf("reward: %s: %w", path, err)
 	}
 	if what := a.config.unsupported(keys); what != "" {
@@ -98,7 +100,7 @@ func (c *adapterConfig) unsupported(keys map[string]json.RawMessage) string {
 	// These change the base's weights before training; an adapter that was not converted is one of the
 	// changed base.
 	var init string
-	if json.Unmarshal(c.InitLora, &init) == nil {
+	if wholefile.Unmarshal(c.InitLora, &init) == nil {
 		for _, name := range []string{"pissa", "olora", "corda", "loftq", "lora_ga"} {
 			if strings.HasPrefix(strings.ToLower(init), name) {
 				return fmt.Sprintf("init_lora_weights %q (the adapter belongs to a changed base)", init)

@@ -12,6 +12,7 @@ import (
 
 	"haf/chat"
 	"haf/encode"
+	"haf/internal/wholefile"
 	"haf/tokenizer"
 )
 
@@ -230,7 +231,7 @@ func chooseTemplate(
 		tpl, err = chat.Of(tok)
 	default: // a built-in name, else a file
 		if tpl, err = chat.Named(meta.Name, bos, eos); err != nil {
-			if source, readErr := os.ReadFile(meta.Name); readErr == nil {
+			if source, readErr := wholefile.Read(meta.Name, wholefile.Settings); readErr == nil {
 				meta.Source = string(source)
 				tpl, err = chat.For(tok, meta.Source)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"haf/chat"
 	"haf/encode"
+	"haf/internal/wholefile"
 )
 
 // tokenizerFiles are the tokenizer's files as they are saved: with the padding token and the chat
@@ -53,7 +54,7 @@ func (m *Model) tokenizerFiles() (map[string][]byte, error) {
 func withKeys(data []byte, change map[string]any) ([]byte, error) {
 	keys := map[string]json.RawMessage{}
 	if len(data) > 0 {
-		if err := json.Unmarshal(data, &keys); err != nil {
+		if err := wholefile.Unmarshal(data, &keys); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +121,7 @@ func (m *Model) savedTemplate() string {
 // jinjaLiteral writes a JSON value as Jinja does.
 func jinjaLiteral(value json.RawMessage) string {
 	var v any
-	if err := json.Unmarshal(value, &v); err != nil {
+	if err := wholefile.Unmarshal(value, &v); err != nil {
 		return "none"
 	}
 	switch v := v.(type) {

@@ -1,13 +1,14 @@
 package reward
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+
+	"haf/internal/wholefile"
 )
 
 // CombinationName is the file of a model folder that holds its [Combination].
@@ -49,7 +50,7 @@ func (c Combination) check() error {
 func (m *Model) Combination() (Combination, error) {
 	var c Combination
 	path := filepath.Join(m.Dir, CombinationName)
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if err != nil {
 		if !m.combinable() || errors.Is(err, fs.ErrNotExist) {
 			return c,
@@ -58,7 +59,7 @@ func (m *Model) Combination() (Combination, error) {
 		}
 		return c, fmt.Errorf("reward: %w", err)
 	}
-	if err = json.Unmarshal(data, &c); err == nil {
+	if err = wholefile.Unmarshal(data, &c); err == nil {
 		err = c.check()
 	}
 	if err != nil {

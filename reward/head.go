@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"haf/internal/wholefile"
 	"haf/lm"
 	"haf/weights"
 )
@@ -86,7 +87,7 @@ func readHeadSettings(c *lm.Config) (headSettings, error) {
 	var s headSettings
 	data, err := json.Marshal(c.Raw)
 	if err == nil {
-		err = json.Unmarshal(data, &s)
+		err = wholefile.Unmarshal(data, &s)
 	}
 	if err != nil {
 		return s, fmt.Errorf("reward: config.json: %w", err)
@@ -100,11 +101,11 @@ func number(raw json.RawMessage, absent float64) (float64, error) {
 		return absent, nil
 	}
 	var list []float64
-	if json.Unmarshal(raw, &list) == nil && len(list) == 1 {
+	if wholefile.Unmarshal(raw, &list) == nil && len(list) == 1 {
 		return list[0], nil
 	}
 	var x float64
-	err := json.Unmarshal(raw, &x)
+	err := wholefile.Unmarshal(raw, &x)
 	return x, err
 }
 

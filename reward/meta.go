@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
+	"haf/internal/wholefile"
 	"haf/objective"
 	"haf/weights"
 )
@@ -68,14 +68,14 @@ func readMeta(dir string) (Meta, error) {
 		return meta, nil
 	}
 	path := filepath.Join(dir, MetaName)
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if errors.Is(err, fs.ErrNotExist) {
 		return meta, nil
 	}
 	if err != nil {
 		return meta, fmt.Errorf("reward: %w", err)
 	}
-	if err := json.Unmarshal(data, &meta); err != nil {
+	if err := wholefile.Unmarshal(data, &meta); err != nil {
 		return meta, fmt.Errorf("reward: %s: %w", path, err)
 	}
 	switch {

@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 
+	"haf/internal/wholefile"
 	"haf/weights"
 )
 
@@ -70,10 +71,10 @@ func names(raw json.RawMessage) (list []string, single string, err error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, "", nil
 	}
-	if json.Unmarshal(raw, &single) == nil {
+	if wholefile.Unmarshal(raw, &single) == nil {
 		return nil, single, nil
 	}
-	err = json.Unmarshal(raw, &list)
+	err = wholefile.Unmarshal(raw, &list)
 	return list, "", err
 }
 
@@ -108,9 +109,9 @@ func (c *adapterConfig) targeted(path string) (bool, error) {
 		return hit, err
 	}
 	var layers []int
-	if json.Unmarshal(c.LayersToTransform, &layers) != nil {
+	if wholefile.Unmarshal(c.LayersToTransform, &layers) != nil {
 		var one int
-		if err := json.Unmarshal(c.LayersToTransform, &one); err != nil {
+		if err := wholefile.Unmarshal(c.LayersToTransform, &one); err != nil {
 			return false, fmt.Errorf("layers_to_transform is %.60s, want numbers", c.LayersToTransform)
 		}
 		layers = []int{one}

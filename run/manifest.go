@@ -1,13 +1,12 @@
 package run
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"haf/hub"
+	"haf/internal/wholefile"
 )
 
 // A Verb is the command that a run belongs to.
@@ -77,7 +76,7 @@ type FetchedValue struct {
 // Without a manifest the error wraps fs.ErrNotExist. A folder of another format is refused.
 func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
 	path := filepath.Join(dir, ManifestName)
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if err != nil {
 		return nil, fmt.Errorf("run: %s is no run folder: %w", dir, err)
 	}
@@ -85,7 +84,7 @@ func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
 		return nil, err
 	}
 	m := &Manifest[R]{Recipe: recipe}
-	if err := json.Unmarshal(data, m); err != nil {
+	if err := wholefile.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("run: %s: %w", path, err)
 	}
 	return m, nil
@@ -94,7 +93,7 @@ func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
 // checkFormat returns an error if the manifest is of another format than this haf's.
 func checkFormat(path string, data []byte) error {
 	var m struct{ Format int }
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := wholefile.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("run: %s: %w", path, err)
 	}
 	switch {

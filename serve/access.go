@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+
+	"haf/internal/wholefile"
 )
 
 // A Token lets its bearer in. Its name, not its value, stands in logs.
@@ -60,7 +62,7 @@ func ReadTokens(path string) ([]Token, error) {
 		return nil, fmt.Errorf("serve: tokens: everybody may read or change %s (mode %v): chmod 600 it",
 			path, info.Mode().Perm())
 	}
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if err != nil {
 		return nil, fmt.Errorf("serve: tokens: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"haf/internal/wholefile"
 )
 
 // bpe is byte-pair encoding: a piece is cut into characters, then neighbours are joined, the
@@ -57,7 +59,7 @@ func parseModel(raw json.RawMessage, bytesLast bool) (model, error) {
 		Type   string          `json:"type"`
 		Merges json.RawMessage `json:"merges"`
 	}
-	if err := json.Unmarshal(raw, &c); err != nil {
+	if err := wholefile.Unmarshal(raw, &c); err != nil {
 		return nil, err
 	}
 	if c.Type == "" && c.Merges != nil {
@@ -209,7 +211,7 @@ type mergePair struct{ left, right string }
 func (m *mergePair) UnmarshalJSON(data []byte) error {
 	var text string
 	if len(data) > 0 && data[0] == '"' {
-		if err := json.Unmarshal(data, &text); err != nil {
+		if err := wholefile.Unmarshal(data, &text); err != nil {
 			return err
 		}
 		left, right, ok := strings.Cut(text, " ")
@@ -220,7 +222,7 @@ func (m *mergePair) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	var parts []string
-	if err := json.Unmarshal(data, &parts); err != nil {
+	if err := wholefile.Unmarshal(data, &parts); err != nil {
 		return err
 	}
 	if len(parts) != 2 {

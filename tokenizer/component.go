@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"haf/internal/wholefile"
 )
 
 // componentType returns the type of a part of tokenizer.json, "" for one that is absent or null.
@@ -15,7 +17,7 @@ func componentType(raw json.RawMessage) (string, error) {
 	var c struct {
 		Type string `json:"type"`
 	}
-	if err := json.Unmarshal(raw, &c); err != nil {
+	if err := wholefile.Unmarshal(raw, &c); err != nil {
 		return "", err
 	}
 	if c.Type == "" {

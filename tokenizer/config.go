@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"haf/internal/wholefile"
 )
 
 const (
@@ -34,8 +36,11 @@ func parseConfig(files map[string][]byte) (settings, error) {
 			continue
 		}
 		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(data, &fields); err != nil {
+		if err := wholefile.Unmarshal(data, &fields); err != nil {
 			return c, fmt.Errorf("%s: %w", name, err)
+		}
+		if fields == nil {
+			return c, fmt.Errorf("%s: it is null, want an object", name)
 		}
 		if err := c.specials(fields); err != nil {
 			return c, fmt.Errorf("%s: %w", name, err)
@@ -51,7 +56,7 @@ func parseConfig(files map[string][]byte) (settings, error) {
 		var file struct {
 			Template json.RawMessage `json:"chat_template"`
 		}
-		if err := json.Unmarshal(data, &file); err != nil {
+		if err := wholefile.Unmarshal(data, &file); err != nil {
 			return c, fmt.Errorf("chat_template.json: %w", err)
 		}
 		source, err := templateSource(file.Template)
@@ -81,8 +86,8 @@ func (c *settings) specials(fields map[string]json.RawMessage) error {
 		var object struct {
 			Content string `json:"content"`
 		}
-		if err := json.Unmarshal(raw, &object.Content); err != nil {
-			if err := json.Unmarshal(raw, &object); err != nil {
+		if err := wholefile.Unmarshal(raw, &object.Content); err != nil {
+			if err := wholefile.Unmarshal(raw, &object); err != nil {
 				return fmt.Errorf("%s: %s is neither a string nor an object with content", name, raw)
 			}
 		}
@@ -94,7 +99,7 @@ func (c *settings) specials(fields map[string]json.RawMessage) error {
 func (c *settings) apply(fields map[string]json.RawMessage) error {
 	for name, to := range map[string]**bool{"add_bos_token": &c.AddBOS, "add_eos_token": &c.AddEOS} {
 		if raw, ok := fields[name]; ok {
-			if err := json.Unmarshal(raw, to); err != nil {
+			if err := wholefile.Unmarshal(raw, to); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
@@ -105,7 +110,7 @@ func (c *settings) apply(fields map[string]json.RawMessage) error {
 	}
 	if raw, ok := fields["added_tokens_decoder"]; ok {
 		var tokens map[string]addedToken
-		if err := json.Unmarshal(raw, &tokens); err != nil {
+		if err := wholefile.Unmarshal(raw, &tokens); err != nil {
 			return fmt.Errorf("added_tokens_decoder: %w", err)
 		}
 		for key, token := range tokens {
@@ -133,14 +138,14 @@ func templateSource(raw json.RawMessage) (string, error) {
 		return "", nil
 	}
 	var source string
-	if json.Unmarshal(raw, &source) == nil {
+	if wholefile.Unmarshal(raw, &source) == nil {
 		return source, nil
 	}
 	var list []struct {
 		Name     string `json:"name"`
 		Template string `json:"template"`
 	}
-	if err := json.Unmarshal(raw, &list); err != nil {
+	if err := wholefile.Unmarshal(raw, &list); err != nil {
 		return "", fmt.Errorf("chat_template is neither a string nor a list of {name, template}: %w", err)
 	}
 	for _, entry := range list {

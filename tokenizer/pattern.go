@@ -6,11 +6,31 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
 )
+
+// Bounds of the time that a pattern may take, for one match and for a text. A pattern such as
+// (a+)+$ takes exponential time. No bound is near what a working pattern needs.
+const (
+	matchTime = 5 * time.Second
+	scanTime  = time.Minute
+)
+
+// A slowPattern is what a scan panics with, because splitting has no error. [Tokenizer.TryEncode]
+// returns it.
+type slowPattern struct {
+	pattern string
+	bytes   int
+}
+
+func (s *slowPattern) Error() string {
+	return fmt.Sprintf("tokenizer: the pattern %.100q takes too long for a text of %d bytes: it was "+
+		"stopped; use the tokenizer.json that the model was published with", s.pattern, s.bytes)
+}
 
 // compilePattern makes a scan of any regular expression in the syntax of Oniguruma, which the
 // tokenizers library runs. regexp2 does the matching; it differs from Oniguruma in syntax and
@@ -18,13 +38,16 @@ import (
 func compilePattern(pattern string) (scan, error) {
 	text, err := translate(pattern)
 	if err != nil {
-		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+		return nil, fmt.Errorf("pattern %.200q: %w", pattern, err)
 	}
 	re, err := regexp2.Compile(text, regexp2.None)
 	if err != nil {
-		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+		// the error repeats the pattern
+		return nil, fmt.Errorf("pattern %.200q: %.300s", pattern, err.Error())
 	}
+	re.MatchTimeout = matchTime
 	return func(text string, found func(start, end int)) {
+		begin := time.Now()
 		runes := make([]rune, 0, len(text))
 		starts := make([]int, 0, len(text)+1) // of each rune, in bytes
 		for i, r := range text {
@@ -35,7 +58,10 @@ func compilePattern(pattern string) (scan, error) {
 		last := -1 // end of the match before: an empty match there is passed over
 		for at := 0; at <= len(runes); {
 			m, err := re.FindRunesMatchStartingAt(runes, at)
-			if err != nil || m == nil { // an error would be a timeout, and none is set
+			if err != nil || time.Since(begin) > scanTime { // of a match, or of all
+				panic(&slowPattern{pattern, len(text)})
+			}
+			if m == nil {
 				return
 			}
 			start, end := m.Index, m.Index+m.Length

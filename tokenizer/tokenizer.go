@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"haf/internal/wholefile"
 )
 
 // Tokenizer is one tokenizer.json with the files beside it. It does not change after loading and is
@@ -72,7 +73,7 @@ var sideFiles = []string{configName, specialName, templateName, "added_tokens.js
 // it adds the tokens that only tokenizer_config.json declares, and lets its add_bos_token and
 // add_eos_token replace the post-processor's choice.
 func Load(dir string) (*Tokenizer, error) {
-	data, err := os.ReadFile(filepath.Join(dir, tokenizerName))
+	data, err := wholefile.Read(filepath.Join(dir, tokenizerName), wholefile.Vocabulary)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("tokenizer: %s: no %s: a model in the Hugging Face layout with a fast "+
 			"tokenizer was wanted: %w", dir, tokenizerName, err)
@@ -82,7 +83,7 @@ func Load(dir string) (*Tokenizer, error) {
 	}
 	files := map[string][]byte{tokenizerName: data}
 	for _, name := range sideFiles {
-		data, err := os.ReadFile(filepath.Join(dir, name))
+		data, err := wholefile.Read(filepath.Join(dir, name), wholefile.Vocabulary)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -110,7 +111,7 @@ func Parse(tokenizerJSON []byte) (*Tokenizer, error) {
 func build(files map[string][]byte) (*Tokenizer, error) {
 	data := files[tokenizerName]
 	var file tokenizerFile
-	if err := json.Unmarshal(data, &file); err != nil {
+	if err := wholefile.Unmarshal(data, &file); err != nil {
 		return nil, fmt.Errorf("%s: %w", tokenizerName, err)
 	}
 	t := &Tokenizer{files: files}
@@ -214,9 +215,24 @@ func (t *Tokenizer) affixFromConfig() error {
 	return nil
 }
 
+// TryEncode is [Tokenizer.Encode] with an error where a pattern of the tokenizer takes too long.
+func (t *Tokenizer) TryEncode(text string, special bool) (ids []int32, err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case *slowPattern:
+			err = p
+		default:
+			panic(p)
+		}
+	}()
+	return t.Encode(text, special), nil
+}
+
 // Encode returns the ids of the text; with special, the tokens that the post-processor puts around
 // it are added. Special tokens written in the text itself are recognized either way. Bytes that are
-// not UTF-8 are passed on to a byte-level model as they are.
+// not UTF-8 are passed on to a byte-level model as they are. It panics where a pattern takes too
+// long: texts of users go to [Tokenizer.TryEncode].
 func (t *Tokenizer) Encode(text string, special bool) []int32 {
 	ids := make([]int32, 0, len(text)/3+4)
 	if special {

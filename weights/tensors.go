@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"haf/internal/wholefile"
 )
 
 // The two layouts of a checkpoint folder.
@@ -127,7 +129,7 @@ func openShards(dir string, shards map[string][]string) (*Tensors, error) {
 
 // readIndex returns, for each shard that an index names, the tensors in it.
 func readIndex(path string) (map[string][]string, error) {
-	data, err := ReadBounded(path, maxHeader)
+	data, err := wholefile.Read(path, maxHeader)
 	if err != nil {
 		return nil, err
 	}
@@ -166,21 +168,6 @@ func parseIndex(data []byte) (map[string][]string, error) {
 		return nil, errors.New("no weight_map; want {\"weight_map\": {tensor: file, …}}")
 	}
 	return shards, nil
-}
-
-// ReadBounded reads a file, refusing one that is larger than limit or is not a regular file.
-func ReadBounded(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%d bytes, at most %d are allowed", info.Size(), limit)
-	}
-	return os.ReadFile(path)
 }
 
 // Close closes the files. Arrays that were read stay valid.

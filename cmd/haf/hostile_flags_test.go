@@ -40,6 +40,8 @@ var verbArgs = map[string][]string{
 	"init":     {"init", "pair.jsonl", "base", "-out", "out"},
 	"track":    {"track", "base"},
 	"inspect":  {"inspect", "base"},
+	"push":     {"push", "base", "org/name"},
+	"ui":       {"ui", "-addr", "127.0.0.1:0"},
 }
 
 // withFlag are command lines for flags that do not go with those of verbArgs.
@@ -58,6 +60,7 @@ var withFlag = map[string][]string{
 	"doctor against":    nil, // a finding, not an error, as of the next two
 	"doctor attributes": nil,
 	"doctor column":     nil,
+	"ui model":          nil, // opened when a page asks for it
 }
 
 // TestHostileFlags gives every flag of every verb what it cannot be: another type, no value, and a
@@ -143,4 +146,5 @@ var named = map[string]bool{
 var freeText = map[string]bool{
 	"out": true, "prompt": true, "response": true, "criterion": true, "subset": true,
 	"stop": true, "remote-model": true, "report": true, "rewardbench-out": true, "results": true,
+	"message": true, "base": true, "revision": true,
 }

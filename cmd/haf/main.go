@@ -111,9 +111,12 @@ func (a *app) done(result any, format string, args ...any) error {
 // notef tells the user of something on standard error.
 func (a *app) notef(format string, args ...any) { a.p.Logf("haf: "+format, args...) }
 
+// openBackend opens a device. A test that runs many commands in one process keeps the device open.
+var openBackend = backend.Open
+
 // openDevice opens the chosen device and says if it is the slow one.
 func (a *app) openDevice() (*backend.Device, error) {
-	device, err := backend.Open(a.deviceName)
+	device, err := openBackend(a.deviceName)
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 type soak struct {
 	t       *testing.T
+	dir     string
 	cmd     *exec.Cmd
 	ended   chan error
 	stderr  *safeBuffer
@@ -116,7 +117,8 @@ func startSoak(t *testing.T) *soak {
 	}
 	haf("train", "tiny.toml", "-out", "run")
 
-	s := &soak{t: t, counts: map[string]int{}, stderr: &safeBuffer{}, ended: make(chan error, 1)}
+	s := &soak{t: t, dir: dir, counts: map[string]int{}, stderr: &safeBuffer{},
+		ended: make(chan error, 1)}
 	var lines bytes.Buffer
 	for i := range 64 {
 		prompt := strings.TrimSpace(strings.Repeat("what does the fox eat ", 1+i/4%3))
@@ -185,8 +187,11 @@ func (s *soak) reload(ctx context.Context, every time.Duration) {
 	}
 }
 
-// memory is the server's resident memory in bytes, by its own metrics.
-func (s *soak) memory() float64 {
+// memory is the server's resident memory in bytes.
+func (s *soak) memory() float64 { return s.metric("process_resident_memory_bytes") }
+
+// metric is a value of the server's own metrics, 0 where it has none of the name.
+func (s *soak) metric(name string) float64 {
 	request, err := http.NewRequest(http.MethodGet, s.url+"/metrics", nil)
 	if err != nil {
 		return 0
@@ -202,15 +207,15 @@ func (s *soak) memory() float64 {
 	if err != nil {
 		s.fail("metrics: %v", err)
 	}
-	found := regexp.MustCompile(`(?m)^process_resident_memory_bytes (\S+)$`).FindSubmatch(data)
+	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(data)
 	if found == nil {
 		return 0 // not on this system
 	}
-	bytes, err := strconv.ParseFloat(string(found[1]), 64)
+	value, err := strconv.ParseFloat(string(found[1]), 64)
 	if err != nil {
 		s.fail("metrics: %v", err)
 	}
-	return bytes
+	return value
 }
 
 // finish ends the server and judges.

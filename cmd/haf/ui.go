@@ -25,7 +25,7 @@ func (c *uiCmd) Run(a *app) error {
 		err = serve.CheckAddress(c.Addr, len(tokens) > 0, false)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return fmt.Errorf("%w: -token-file, or HAF_TOKENS: %w", errUsage, err)
 	}
 	opener := sync.OnceValues(a.opener)
 	config := ui.Config{Runs: c.Runs, Models: c.Model,

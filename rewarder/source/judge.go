@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"haf/internal/wholefile"
 	"haf/pref"
 	"haf/remote"
 )
@@ -76,7 +76,7 @@ func (opt Options) judgePrompt() (string, error) {
 		return "", fmt.Errorf("%w: a judge needs a prompt: name a file that has the marks %s and %s "+
 			"with -judge-prompt (judge_prompt of rlhf.rewards)", ErrName, markConversation, markResponse)
 	}
-	data, err := os.ReadFile(opt.JudgePrompt)
+	data, err := wholefile.Read(opt.JudgePrompt, wholefile.Settings)
 	if err != nil {
 		return "", fmt.Errorf("the judge's prompt: %w", err)
 	}

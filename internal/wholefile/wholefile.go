@@ -1,0 +1,70 @@
+// Package wholefile reads files whole, up to a limit.
+package wholefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// Limits of files that are read whole, in bytes.
+const (
+	// Settings is for what people write: recipes, prompts, tokens, configurations, manifests.
+	Settings = 16 << 20
+	// Vocabulary is for tokenizers and lists of files.
+	Vocabulary = 512 << 20
+)
+
+// Read reads a file. One that is larger than the limit is refused, and so is what is no regular
+// file, because a pipe may have no writer and a device no end. The error names the file. It wraps
+// fs.ErrNotExist where nothing is there, but not where a link leads nowhere.
+func Read(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path) // before opening, because opening a pipe waits for its writer
+	if errors.Is(err, fs.ErrNotExist) {
+		if to, linked := os.Readlink(path); linked == nil { // a file that is wanted, not an absent one
+			return nil, fmt.Errorf("%s is a link to %s, which is not there; fetch or copy it again", path,
+				to)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is a %s, want a file", path, kind(info))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info.Size() > limit {
+		return nil, tooLarge(path, info.Size(), limit)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1)) // it may grow
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, tooLarge(path, int64(len(data)), limit)
+	}
+	return data, nil
+}
+
+func tooLarge(path string, size, limit int64) error {
+	return fmt.Errorf("%s has %d bytes, more than the %d that such a file may have; is it the right "+
+		"file?", path, size, limit)
+}
+
+func kind(info os.FileInfo) string {
+	switch {
+	case info.IsDir():
+		return "folder"
+	case info.Mode()&os.ModeNamedPipe != 0:
+		return "pipe"
+	case info.Mode()&os.ModeDevice != 0:
+		return "device"
+	}
+	return "socket"
+}
