@@ -111,3 +111,18 @@ func field(data []byte, name string) (int64, bool) {
 	}
 	return 0, false
 }
+
+// OutOfMemory reports whether an error is that of a device without memory left. XLA's errors come
+// as text.
+func OutOfMemory(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, text := range []string{"RESOURCE_EXHAUSTED", "Resource exhausted", "Out of memory",
+		"CUDA_ERROR_OUT_OF_MEMORY"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
+}

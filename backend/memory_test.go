@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,5 +59,21 @@ func TestAvailableMemory(t *testing.T) {
 	if _, err := availableMemory(t.TempDir()); err == nil ||
 		!strings.Contains(err.Error(), "does not tell how much memory is available") {
 		t.Errorf("without meminfo: %v", err)
+	}
+}
+
+// TestOutOfMemory knows XLA's errors of devices without memory left, however they are wrapped.
+func TestOutOfMemory(t *testing.T) {
+	for text, want := range map[string]bool{
+		"RESOURCE_EXHAUSTED: Out of memory while trying to allocate 68719476736 bytes.":     true,
+		"INTERNAL: Failed to load in-memory CUBIN: CUDA_ERROR_OUT_OF_MEMORY: out of memory": true,
+		"INVALID_ARGUMENT: Executable expected parameter 0 of size 16 but got buffer":       false,
+	} {
+		if got := OutOfMemory(fmt.Errorf("train: step 3: %w", errors.New(text))); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	if OutOfMemory(nil) {
+		t.Error("no error is one")
 	}
 }

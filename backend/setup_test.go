@@ -323,22 +323,49 @@ func TestWorks(t *testing.T) {
 		strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v, want one line about %s", err, bad)
 	}
-	if cc, err := exec.LookPath("cc"); err == nil {
-		crash := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
-		build := exec.Command(cc, "-shared", "-fPIC", "-x", "c", "-o", crash, "-")
-		build.Stdin = strings.NewReader("#include <stdlib.h>\n__attribute__((constructor)) static void " +
-			"load(void) { abort(); }\n")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		if err := works(t.Context(), Plugin{Path: crash, Kind: KindCPU}); err == nil ||
-			!strings.Contains(err.Error(), "does not work") {
-			t.Errorf("error %v, want one about a plug-in that ends its process", err)
-		}
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := works(ctx, Plugin{Path: bad, Kind: KindCPU}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the context's", err)
+	}
+}
+
+// TestOtherPlugins probes and opens libraries that are no plug-ins that haf can use: what is wrong
+// is said, and one that ends its process ends the child's.
+func TestOtherPlugins(t *testing.T) {
+	cc, err := exec.LookPath("cc")
+	if !xlaSupported || err != nil {
+		t.Skipf("plug-ins cannot be built here: %s %v", xlaMissing, err)
+	}
+	const head = "#include <stddef.h>\n#include <stdlib.h>\nstruct { size_t size; void* e; " +
+		"size_t n; void* f; int major, minor; void* functions[200]; } api = {%s};\n" +
+		"void* GetPjrtApi(void) {%s}\n"
+	for name, c := range map[string]struct{ code, want string }{
+		"crashes when it is loaded": {"#include <stdlib.h>\n__attribute__((constructor)) static void " +
+			"load(void) { abort(); }\n", "does not work"},
+		"crashes when it is called": {fmt.Sprintf(head, "0", "abort();"), "does not work"},
+		"another library":           {"int f(void) { return 1; }\n", "no function GetPjrtApi"},
+		"nothing":                   {fmt.Sprintf(head, "0", "return NULL;"), "returns nothing"},
+		"cut off":                   {fmt.Sprintf(head, "8", "return &api;"), "is cut off"},
+		"later": {fmt.Sprintf(head, "sizeof(api), NULL, 24, NULL, 7, 3", "return &api;"),
+			"has version 7.3 of the PJRT interface, want 0.x; install another with: haf setup"},
+	} {
+		path := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
+		build := exec.Command(cc, "-shared", "-fPIC", "-x", "c", "-o", path, "-")
+		build.Stdin = strings.NewReader(c.code)
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", name, err, out)
+		}
+		err := works(t.Context(), Plugin{Path: path, Kind: KindCPU})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.HasPrefix(name, "crashes") {
+			continue // this process, too
+		}
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s, opened: %v", name, err)
+		}
 	}
 }

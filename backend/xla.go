@@ -66,14 +66,21 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 		}
 	}
 	var b *xla.Backend
-	load := func() { b, err = xla.NewWithOptions(p.Path, options) }
+	load := func() {
+		if err = checkInterface(p); err == nil {
+			b, err = xla.NewWithOptions(p.Path, options)
+			if err != nil {
+				err = fmt.Errorf("backend: open plug-in %s: %w", p.Path, err)
+			}
+		}
+	}
 	if p.Kind == KindCUDA {
 		silenced(load) // a CPU plug-in keeps to the log level, and a crash of it must not pass in silence
 	} else {
 		load()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("backend: open plug-in %s: %w", p.Path, err)
+		return nil, err
 	}
 	if b.NumDevices() == 0 {
 		b.Finalize()

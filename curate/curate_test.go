@@ -110,7 +110,7 @@ func TestJournalRefuses(t *testing.T) {
 	if err := begin("b"); err == nil || !strings.Contains(err.Error(), "other settings") {
 		t.Errorf("other settings gave %v", err)
 	}
-	if err := os.WriteFile(partName(path), []byte("{\"settings\":\"a\"}\nnonsense\n"),
+	if err := os.WriteFile(partName(path), []byte("{\"format\":2,\"settings\":\"a\"}\nnonsense\n"),
 		0o644); err != nil {
 		t.Fatal(err)
 	}

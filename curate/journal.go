@@ -16,17 +16,24 @@ import (
 )
 
 // A Journal keeps the parts of a long work as they are done, in PATH.part, until the whole is
-// written to PATH. It is a file of JSON lines: first the work's settings, then {"key", "value",
-// "crc32c"} for each part. It is locked while it is open, and not safe for concurrent use.
+// written to PATH. It is a file of JSON lines: first {"format", "settings"} of the work, then
+// {"key", "value", "crc32c"} for each part. It is locked while it is open, and not safe for
+// concurrent use.
 type Journal struct {
 	path  string
 	file  *durable.File
+	size  int64 // of the whole lines in file
+	err   error // of a line that was cut off and could not be removed
 	lock  *filelock.Lock
 	parts map[string]json.RawMessage
 	begun bool // the file is a journal of these settings
 }
 
+// journalFormat is the number of the form of a journal. Format 1 had no number and no checksums.
+const journalFormat = 2
+
 type journalHead struct {
+	Format   int             `json:"format"`
 	Settings json.RawMessage `json:"settings"`
 }
 
@@ -94,6 +101,9 @@ func (j *Journal) read(want []byte) error {
 			if err := json.Unmarshal(line, &head); err != nil || head.Settings == nil {
 				return errors.New("it is no journal of this program: remove it")
 			}
+			if err := checkFormat(max(1, head.Format)); err != nil {
+				return err
+			}
 			if !bytes.Equal(head.Settings, want) {
 				return fmt.Errorf("it was begun with other settings: %s, now %s: set them as they were, or "+
 					"remove the file to begin anew", head.Settings, want)
@@ -108,21 +118,53 @@ func (j *Journal) read(want []byte) error {
 		}
 		whole += int64(len(line))
 	}
-	if err := j.file.Truncate(whole); err != nil {
-		return err
-	}
-	if _, err := j.file.Seek(whole, io.SeekStart); err != nil {
+	j.size = whole
+	if err := j.cut(); err != nil {
 		return err
 	}
 	if whole > 0 {
 		return nil
 	}
-	head, err := json.Marshal(journalHead{want})
+	head, err := json.Marshal(journalHead{journalFormat, want})
 	if err != nil {
 		return err
 	}
-	_, err = j.file.Write(append(head, '\n'))
+	return j.append(append(head, '\n'))
+}
+
+// checkFormat returns an error for another form than this haf's.
+func checkFormat(format int) error {
+	switch {
+	case format < journalFormat:
+		return fmt.Errorf("format %d, want %d: an earlier haf began it: finish it with that haf, or "+
+			"remove the file to begin anew", format, journalFormat)
+	case format > journalFormat:
+		return fmt.Errorf("format %d, want %d: a later haf began it: finish it with that haf, or "+
+			"remove the file to begin anew", format, journalFormat)
+	}
+	return nil
+}
+
+// cut removes what follows the whole lines.
+func (j *Journal) cut() error {
+	if err := j.file.Truncate(j.size); err != nil {
+		return err
+	}
+	_, err := j.file.Seek(j.size, io.SeekStart)
 	return err
+}
+
+// append writes a line. One that the disk took in part is removed, so that another may follow.
+func (j *Journal) append(line []byte) error {
+	if j.err != nil {
+		return j.err
+	}
+	if _, err := j.file.Write(line); err != nil {
+		j.err = j.cut()
+		return errors.Join(err, j.err)
+	}
+	j.size += int64(len(line))
+	return nil
 }
 
 // Len is the number of parts that are done.
@@ -152,8 +194,8 @@ func (j *Journal) Put(key string, value any) error {
 	if err != nil {
 		return fmt.Errorf("curate: part %s: %w", key, err)
 	}
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("curate: %s: %w: free some space and run it again, it goes on from here",
+	if err := j.append(append(line, '\n')); err != nil {
+		return fmt.Errorf("curate: %s: %w; free some space and run the same command again to resume",
 			partName(j.path), err)
 	}
 	j.parts[key] = data

@@ -9,6 +9,7 @@ import (
 	"haf/pref"
 	"haf/reward"
 	"haf/rewarder"
+	"haf/weights"
 )
 
 // Model examines a model: by its files, and by the rewards of a few conversations on the device.
@@ -20,25 +21,29 @@ func Model(
 		return nil, err
 	}
 	r := &Report{Path: dir, Kind: KindModel}
-	var found []Finding
+	found := map[string][]Finding{}
 	for _, w := range in.Warnings {
 		if opt.Column != "" && strings.Contains(w, "say which is the reward") {
 			continue // it was said
 		}
+		check := checkOf(w)
 		if strings.HasPrefix(w, "cannot be opened") {
-			found = append(found, problem("mend the files as the message says", "%s", w))
+			found[check] = append(found[check], problem("fix the files as the message says", "%s", w))
 		} else {
-			found = append(found, warning("see docs/reference/model-formats.md", "%s", w))
+			found[check] = append(found[check], warning("see docs/reference/model-formats.md", "%s", w))
 		}
 	}
 	for _, t := range in.Unread {
-		found = append(found, problem("the model has weights that haf does not know",
+		found["files"] = append(found["files"], problem("the model has weights that haf does not know",
 			"%s has the tensor %s of shape %v, which haf does not read", t.File, t.Name, t.Shape))
 	}
-	r.checked("files", found...)
+	for _, check := range []string{"files", "tokenizer", "end token"} {
+		r.checked(check, found[check]...)
+	}
+	r.checked("weights", weightsOf(dir)...)
 	model, err := reward.Open(device, dir, opt)
 	if err != nil {
-		r.checked("open", problem("mend what the message names", "%v", err))
+		r.checked("open", problem("fix what the message names", "%v", err))
 		return r, nil
 	}
 	defer model.Close()
@@ -55,6 +60,41 @@ func Model(
 	r.checked("equal rewards", equal(together)...)
 	r.checked("padding", padded(alone, together, model.Meta.DType)...)
 	return r, nil
+}
+
+// checkOf is the check that a warning of [reward.Inspect] belongs to.
+func checkOf(warning string) string {
+	switch {
+	case strings.Contains(warning, "end token"):
+		return "end token"
+	case strings.HasPrefix(warning, "the tokenizer has ids"),
+		strings.HasPrefix(warning, "the embedding has"):
+		return "tokenizer"
+	}
+	return "files"
+}
+
+// weightsOf finds weights that are not finite.
+func weightsOf(dir string) (found []Finding) {
+	ck, err := weights.Open(dir)
+	if err != nil {
+		return nil // an adapter alone, or what another check has said
+	}
+	defer ck.Close()
+	for _, name := range ck.Names() {
+		a, err := ck.Read(name)
+		if err != nil {
+			return append(found, problem("copy the model again", "%v", err))
+		}
+		for i, v := range a.Data {
+			if v-v != 0 { // NaN or an infinity
+				found = append(found, problem("copy the model again, or train it again with a lower train.lr",
+					"the weight %d of %s is %g", i, name, v))
+				break
+			}
+		}
+	}
+	return found
 }
 
 // probes are conversations of different lengths and quality.

@@ -3,15 +3,14 @@ package doctor
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/gonum/stat"
 
-	"haf/eval"
 	"haf/objective"
 	"haf/recipe"
 	"haf/run"
@@ -19,11 +18,12 @@ import (
 
 // Run examines a run folder by its files and records, without a device.
 func Run(dir string) (*Report, error) {
+	r := &Report{Path: dir, Kind: KindRun}
 	m, err := recipe.ReadManifest(dir)
 	if err != nil {
-		return nil, err
+		r.checked("files", problem("do as the message says, or train again", "%v", err))
+		return r, nil
 	}
-	r := &Report{Path: dir, Kind: KindRun}
 	r.checked("files", damagedFiles(dir)...)
 	records, err := run.ReadRecords(dir, m.Verb)
 	if err != nil {
@@ -35,6 +35,7 @@ func Run(dir string) (*Report, error) {
 		r.checkOptimization(records.PolicySteps)
 		return r, nil
 	}
+	r.checked("data", warned(m.Report)...)
 	h := m.Recipe.TrainOptions().Objective
 	r.checked("loss bound", lossBound(h, records.Steps)...)
 	r.checked("first loss", firstLoss(h, records.Steps)...)
@@ -158,28 +159,23 @@ func overfitting(validations []run.Validation) []Finding {
 // smallValidation finds a validation set too small to choose weights by: the interval of the best
 // validation holds the accuracy of most others.
 func smallValidation(r run.Records) []Finding {
-	best, name, ok := r.Best()
-	if !ok || len(r.Validations) < 2 {
+	choice, ok := r.Choice()
+	if !ok || !choice.ByChance() {
 		return nil
 	}
-	result := best.Rewards[name]
-	within := 0
-	for _, v := range r.Validations {
-		if v.Step != best.Step && v.Rewards[name].Accuracy >= result.AccuracyLow {
-			within++
-		}
-	}
-	if others := len(r.Validations) - 1; 2*within > others {
-		return []Finding{warning("validate on more pairs, or do not choose by validation "+
-			"(train.eval_every = 0)", "the best accuracy is %s on %d comparisons, and %d of the %d other "+
-			"validations are within that interval: the choice of step %d is mostly chance",
-			interval(result), result.Comparisons, within, others, best.Step)}
-	}
-	return nil
+	return []Finding{warning("validate on more pairs, or do not choose by validation "+
+		"(train.eval_every = 0)", "%s, on %d comparisons: the choice is mostly chance", choice,
+		choice.Comparisons)}
 }
 
-func interval(r eval.Result) string {
-	return fmt.Sprintf("%.4f [%.4f, %.4f]", r.Accuracy, r.AccuracyLow, r.AccuracyHigh)
+// warned lists the warnings that the run gave when it read its data.
+func warned(report []string) (found []Finding) {
+	for _, line := range report {
+		if _, text, ok := strings.Cut(line, "warning: "); ok {
+			found = append(found, warning("look at the data with: haf data", "%s", text))
+		}
+	}
+	return found
 }
 
 func median[T any](list []T, value func(T) float64) float64 {

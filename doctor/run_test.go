@@ -66,6 +66,8 @@ func TestRunChecks(t *testing.T) {
 			Validations: validations([]float64{1, 1, 1}, 0.5, 0.6, 0.7)}), ""},
 		{"small", smallValidation(run.Records{
 			Validations: validations([]float64{1, 1, 1}, 0.68, 0.69, 0.7)}), "mostly chance"},
+		{"data", warned([]string{"train: 5 groups read, 5 kept"}), ""},
+		{"truncated", warned([]string{"warning: 3 of 9 training groups are truncated"}), "3 of 9"},
 		{"no steps", emptyRecords(run.Records{}), "no step"},
 	} {
 		switch {

@@ -2,6 +2,7 @@ package launch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -136,6 +137,55 @@ func TestResume(t *testing.T) {
 	change(kept)
 	if result, err := launch.TrainIn(t.Context(), env, nil, dir); err != nil || result.Steps != 2 {
 		t.Errorf("resumed: %d steps, %v", result.Steps, err)
+	}
+}
+
+// meddler is a run.Progress that calls a function when the run tells its device, which it does
+// before it reads the data.
+type meddler struct {
+	lines
+	meddle func()
+}
+
+func (m *meddler) Logf(format string, args ...any) {
+	if m.lines.Logf(format, args...); strings.HasPrefix(format, "device: ") {
+		m.meddle()
+	}
+}
+
+// TestDataChangesWhileRead changes and removes the data between its hash and its reading: no run
+// begins.
+func TestDataChangesWhileRead(t *testing.T) {
+	env, _ := newEnv(t)
+	for want, meddle := range map[string]func(path string) error{
+		"train.jsonl has changed while it was read": func(path string) error {
+			f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteString(`{"prompt": "a", "chosen": "b", "rejected": "c"}` + "\n")
+			return errors.Join(err, f.Close())
+		},
+		"train.jsonl: no such file": os.Remove,
+	} {
+		demo, set := sets(t)
+		env.Progress = &meddler{meddle: func() {
+			if err := meddle(demo.Train); err != nil {
+				t.Error(err)
+			}
+		}}
+		r, err := recipe.Load("", set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), "run")
+		_, err = launch.TrainIn(t.Context(), env, r, dir)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: there is a run folder", want)
+		}
 	}
 }
 

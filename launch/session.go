@@ -98,7 +98,7 @@ func perform[R any](
 		if failed := s.Close(); err == nil {
 			err = failed
 		}
-		err = s.Explain(err)
+		err = s.Explain(explainMemory(err))
 	}()
 	var before *recipe.Manifest
 	if s.Resumed {
@@ -112,6 +112,10 @@ func perform[R any](
 	} else if err := r.Fetch(ctx, env.Hub); err != nil {
 		return result, err
 	}
+	data, err := r.DataHashes()
+	if err != nil {
+		return result, err
+	}
 	j, err := load(r)
 	if err != nil {
 		return result, err
@@ -119,6 +123,9 @@ func perform[R any](
 	defer j.close()
 	manifest, err := j.manifest()
 	if err != nil {
+		return result, err
+	}
+	if err := unchanged(data, manifest.Data); err != nil {
 		return result, err
 	}
 	if err := begin(s, manifest, before); err != nil {
@@ -148,4 +155,26 @@ func begin(s *run.Session, manifest, before *recipe.Manifest) error {
 		return err
 	}
 	return s.Continue(same)
+}
+
+// unchanged returns an error if data has changed while it was read: the manifest would have the
+// hash of other rows than those that were read.
+func unchanged(before, after []run.DataFile) error {
+	for i, d := range before {
+		if i >= len(after) || after[i] != d {
+			return fmt.Errorf("launch: %s has changed while it was read: start again when nothing writes "+
+				"to it", d.Path)
+		}
+	}
+	return nil
+}
+
+// explainMemory adds to the error of a device that has no memory left what lowers the need.
+func explainMemory(err error) error {
+	if !backend.OutOfMemory(err) {
+		return err
+	}
+	return fmt.Errorf("%w; the device has no memory left: end other programs on it, or start a new "+
+		"run with a lower train.tokens_per_batch or a lower model.max_length; haf train -plan says "+
+		"what a recipe needs", err)
 }

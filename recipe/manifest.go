@@ -39,15 +39,27 @@ func (r *Recipe) NewManifest(model *reward.Model, report []string) (*Manifest, e
 			m.Origin[key] = from
 		}
 	}
+	if m.Data, err = r.DataHashes(); err != nil {
+		return nil, err
+	}
+	m.Fingerprint, err = m.fingerprint()
+	return m, err
+}
+
+// DataHashes returns the hashes of the data as it is on disk now.
+func (r *Recipe) DataHashes() (hashes []run.DataFile, err error) {
+	absolute, err := r.absolute()
+	if err != nil {
+		return nil, err
+	}
 	for _, path := range slices.Concat(absolute.Data.Train, absolute.Data.Valid) {
 		sum, err := pref.Hash(path)
 		if err != nil {
 			return nil, fmt.Errorf("recipe: %w", err)
 		}
-		m.Data = append(m.Data, run.DataFile{Path: path, SHA256: sum})
+		hashes = append(hashes, run.DataFile{Path: path, SHA256: sum})
 	}
-	m.Fingerprint, err = m.fingerprint()
-	return m, err
+	return hashes, nil
 }
 
 // BaseHashes are what a manifest says of the base model, which must be on disk, and of how text

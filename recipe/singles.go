@@ -84,6 +84,9 @@ func (r *Recipe) Encode(
 	if text := oneKind(trained); err == nil && text != "" {
 		lines = append(lines, text)
 	}
+	if text := manyTruncated(data.Train, r.Model.MaxLength); err == nil && text != "" {
+		lines = append(lines, text)
+	}
 	if err != nil || !r.Objective.hybrid().UsesMismatched() {
 		return data, lines, err
 	}
@@ -94,4 +97,20 @@ func (r *Recipe) Encode(
 		return data, nil, fmt.Errorf("validation set: %w; or hold more out (data.valid_fraction)", err)
 	}
 	return data, lines, nil
+}
+
+// manyTruncated warns of data of which more than a tenth was cut at the length limit: the score
+// head learns from answers that do not end.
+func manyTruncated(groups []encode.Group, limit int) string {
+	cut := 0
+	for _, g := range groups {
+		if g.Truncated {
+			cut++
+		}
+	}
+	if 10*cut <= len(groups) {
+		return ""
+	}
+	return fmt.Sprintf("warning: %d of %d training groups are truncated at model.max_length = %d: "+
+		"raise it, or set model.truncation", cut, len(groups), limit)
 }

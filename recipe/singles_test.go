@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/encode"
 	"haf/pref"
 )
 
@@ -27,6 +28,19 @@ func TestOneKind(t *testing.T) {
 	for _, groups := range [][]pref.Group{labelled(true, false), {pair}} {
 		if got := oneKind(groups); got != "" {
 			t.Errorf("%+v: %q", groups, got)
+		}
+	}
+}
+
+// TestManyTruncated warns where more than a tenth of the groups is cut.
+func TestManyTruncated(t *testing.T) {
+	for cut, want := range map[int]bool{0: false, 2: false, 3: true} {
+		groups := make([]encode.Group, 20)
+		for i := range cut {
+			groups[i].Truncated = true
+		}
+		if got := manyTruncated(groups, 64) != ""; got != want {
+			t.Errorf("%d of 20 cut: %v", cut, got)
 		}
 	}
 }

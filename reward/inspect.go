@@ -455,6 +455,11 @@ func (in *Inspection) reading(
 		in.warn("the chat template does not render an answer: %v", err)
 		return
 	}
+	tail := tok.Decode(conversation.Tokens[max(0, len(conversation.Tokens)-3):], false)
+	if len(tok.SpecialIn(tail)) == 0 {
+		in.warn("the template writes no end token behind an answer: the model does not see where an " +
+			"answer ends, and generation does not learn to stop")
+	}
 	at := conversation.Tokens[conversation.Read]
 	facts := in.Tokenizer
 	facts.ReadAt = tok.Decode([]int32{at}, false)

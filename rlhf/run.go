@@ -215,7 +215,7 @@ func (r *optimization) restore() error {
 			r.result.Best = &best
 		}
 	}
-	return r.folder.OpenMetrics(r.state.Step, r.evaluationDue())
+	return r.folder.OpenMetrics(&r.state, r.evaluationDue())
 }
 
 func (r *optimization) checkpoint() error { return r.folder.SaveCheckpoint(&r.state, r.save) }
@@ -301,6 +301,9 @@ func (r *optimization) savePolicy(dir string) error {
 
 // finish saves the policy, or moves that of the best evaluation into its place.
 func (r *optimization) finish() error {
+	if err := r.folder.Seal(); err != nil {
+		return err
+	}
 	model := r.folder.Join(run.ModelName)
 	if !r.opt.BestAsResult {
 		return r.savePolicy(model)

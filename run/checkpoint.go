@@ -19,6 +19,8 @@ import (
 type State struct {
 	Step        int    `json:"step"`        // steps made
 	Fingerprint string `json:"fingerprint"` // of recipe, model and data
+	// metrics.jsonl as it was when the state was saved; zero in checkpoints of before 2026-11-29
+	Metrics Written `json:"metrics,omitzero"`
 }
 
 func (s *State) common() *State { return s }
@@ -44,6 +46,7 @@ func (f *Folder) SaveCheckpoint(state Stater, save func(dir string) error) error
 	if err := f.sync(); err != nil {
 		return err
 	}
+	state.common().Metrics = f.written
 	err := writeFolder(f.CheckpointPath(state.common().Step), func(temporary string) error {
 		if err := save(temporary); err != nil {
 			return err

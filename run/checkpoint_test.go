@@ -21,7 +21,7 @@ type state struct {
 func opened(t *testing.T) *run.Folder {
 	t.Helper()
 	folder := create(t, t.TempDir())
-	if err := folder.OpenMetrics(0, false); err != nil {
+	if err := folder.OpenMetrics(&run.State{}, false); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { folder.Close() })

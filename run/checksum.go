@@ -34,6 +34,56 @@ func writeSums(dir string) error {
 	return writeFile(filepath.Join(dir, sumsName), text.Bytes())
 }
 
+// writeFileSums writes the checksums of some files of a run folder.
+func (f *Folder) writeFileSums(names ...string) error {
+	var text bytes.Buffer
+	for _, name := range names {
+		sum, err := filesum.SHA256(f.Join(name))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "%s  %s\n", sum, name)
+	}
+	return writeFile(f.Join(sumsName), text.Bytes())
+}
+
+// Seal writes the checksums of manifest.json and metrics.jsonl. The loop calls it at its end,
+// before the model is saved.
+func (f *Folder) Seal() error {
+	if err := f.sync(); err != nil {
+		return err
+	}
+	if err := f.writeFileSums(ManifestName, MetricsName); err != nil {
+		return fmt.Errorf("run: checksums: %w", err)
+	}
+	return nil
+}
+
+// readFile reads a file of a run folder and compares it with its checksum, where there is one.
+func readFile(
+	dir, name string, read func(path string) ([]byte, error),
+) ([]byte, error) {
+	path := filepath.Join(dir, sumsName)
+	var want string
+	if exists(path) { // not in runs made before there were checksums, or where somebody removed them
+		sums, err := readSums(dir) // before the file, which a run may be writing
+		if err != nil {
+			return nil, fmt.Errorf("%w; restore it from a copy, or remove it", err)
+		}
+		want = sums[name]
+	}
+	data, err := read(filepath.Join(dir, name))
+	if err != nil {
+		return nil, err
+	}
+	if got := fmt.Sprintf("%x", sha256.Sum256(data)); want != "" && got != want {
+		return nil, fmt.Errorf("%s is damaged or was changed: its SHA-256 is %.12s…, but %.12s… was "+
+			"written; restore it from a copy, or remove %s to use it as it is",
+			filepath.Join(dir, name), got, want, path)
+	}
+	return data, nil
+}
+
 // CheckSums compares the files of a folder with the checksums that were written with them. The
 // error names the first file that is missing, added or changed.
 func CheckSums(dir string) error {
@@ -74,7 +124,8 @@ func readSums(dir string) (map[string]string, error) {
 	for lines.Scan() {
 		sum, name, ok := strings.Cut(lines.Text(), "  ")
 		if !ok || len(sum) != 2*sha256.Size {
-			return nil, fmt.Errorf("%s is damaged", sumsName)
+			return nil, fmt.Errorf("%s is damaged: a line is %q", filepath.Join(dir, sumsName),
+				lines.Text())
 		}
 		sums[name] = sum
 	}

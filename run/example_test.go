@@ -20,7 +20,7 @@ func ExampleFolder() {
 		panic(err)
 	}
 	err = errors.Join(
-		folder.OpenMetrics(0, false),
+		folder.OpenMetrics(&run.State{}, false),
 		folder.Record(run.TrainStep{Kind: run.KindStep, Step: 1, Loss: 0.83}),
 		folder.Close(),
 	)

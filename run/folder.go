@@ -21,6 +21,7 @@ import (
 type Folder struct {
 	Path    string
 	metrics *durable.File
+	written Written // in metrics
 	lock    *filelock.Lock
 	replay  func(line []byte)
 	follow  func(line []byte)
@@ -52,7 +53,11 @@ func Create(path string, manifest any) (*Folder, error) {
 	if err := checkVacant(path); err != nil { // another process may have been faster
 		return nil, errors.Join(err, f.Close())
 	}
-	if err := writeJSON(filepath.Join(path, ManifestName), manifest); err != nil {
+	err = writeJSON(filepath.Join(path, ManifestName), manifest)
+	if err == nil {
+		err = f.writeFileSums(ManifestName)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("run: manifest: %w", err), f.Close())
 	}
 	return f, nil
@@ -73,14 +78,13 @@ func checkVacant(path string) error {
 }
 
 // Exists reports whether the folder holds a run, finished or not.
-func Exists(path string) bool {
-	_, err := os.Stat(filepath.Join(path, ManifestName))
-	return err == nil
-}
+func Exists(path string) bool { return exists(filepath.Join(path, ManifestName)) }
 
 // Finished reports whether the folder holds a run's final model.
-func Finished(path string) bool {
-	_, err := os.Stat(filepath.Join(path, ModelName))
+func Finished(path string) bool { return exists(filepath.Join(path, ModelName)) }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
 	return err == nil
 }
 
@@ -140,19 +144,30 @@ func (f *Folder) Join(names ...string) string {
 // and that [Folder.OpenMetrics] keeps, follow each that the run writes, after it is written.
 func (f *Folder) Follow(replay, follow func(line []byte)) { f.replay, f.follow = replay, follow }
 
-// OpenMetrics opens metrics.jsonl for appending. It first removes the records of steps later than
-// step and, if validationDue, the validation of that step, because the run makes them again; and a
-// last line that a crash cut off. Any other line that is no record is an error.
-func (f *Folder) OpenMetrics(step int, validationDue bool) error {
+// OpenMetrics opens metrics.jsonl for appending to the records of a state. It first removes the
+// records of later steps and, if validationDue, the validation of the state's step, because the run
+// makes them again; and a last line that a crash cut off. Any other line that is no record is an
+// error, and so are records that have changed since the state was saved.
+func (f *Folder) OpenMetrics(state Stater, validationDue bool) error {
 	path := f.Join(MetricsName)
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("run: metrics: %w", err)
 	}
-	keep, err := keepRecords(data, step, validationDue)
+	if err := state.common().Metrics.check(data); err != nil {
+		return fmt.Errorf("run: %s %w", path, err)
+	}
+	keep, err := keepRecords(data, state.common().Step, validationDue)
 	if err != nil {
 		return fmt.Errorf("run: %s: %w", path, err)
 	}
+	// Checksums of a run that failed at its very end are not those of what follows.
+	if sums := f.Join(sumsName); exists(sums) {
+		if err := f.writeFileSums(ManifestName); err != nil {
+			return fmt.Errorf("run: checksums: %w", err)
+		}
+	}
+	f.written = writtenOf(keep)
 	if err := writeFile(path, keep); err != nil {
 		return fmt.Errorf("run: metrics: %w", err)
 	}
@@ -201,13 +216,15 @@ func newLines(data []byte) *bufio.Scanner {
 func (f *Folder) Record(r Record) error {
 	data, err := json.Marshal(r)
 	if err == nil {
-		_, err = f.metrics.Write(append(data, '\n'))
+		data = append(data, '\n')
+		_, err = f.metrics.Write(data)
 	}
 	if err != nil {
 		return fmt.Errorf("run: metrics: %w", err)
 	}
+	f.written = f.written.and(data)
 	if f.follow != nil {
-		f.follow(data)
+		f.follow(data[:len(data)-1])
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func TestOpenMetrics(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, run.MetricsName), []byte(lines), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := folder.OpenMetrics(c.step, c.due); err != nil {
+		if err := folder.OpenMetrics(&run.State{Step: c.step}, c.due); err != nil {
 			t.Fatal(err)
 		}
 		if err := folder.Close(); err != nil {
@@ -114,7 +114,8 @@ func TestDamagedMetrics(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, run.MetricsName), []byte(lines), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := folder.OpenMetrics(3, false); err == nil || !strings.Contains(err.Error(), "line 2") {
+	err := folder.OpenMetrics(&run.State{Step: 3}, false)
+	if err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,7 +1,9 @@
 package run
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -76,9 +78,14 @@ type FetchedValue struct {
 // Without a manifest the error wraps fs.ErrNotExist. A folder of another format is refused.
 func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
 	path := filepath.Join(dir, ManifestName)
-	data, err := wholefile.Read(path, wholefile.Settings)
-	if err != nil {
+	data, err := readFile(dir, ManifestName, func(path string) ([]byte, error) {
+		return wholefile.Read(path, wholefile.Settings)
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("run: %s is no run folder: %w", dir, err)
+	case err != nil:
+		return nil, fmt.Errorf("run: %w", err)
 	}
 	if err := checkFormat(path, data); err != nil {
 		return nil, err

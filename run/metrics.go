@@ -25,7 +25,7 @@ type Records struct {
 func ReadRecords(dir string, verb Verb) (Records, error) {
 	var r Records
 	path := filepath.Join(dir, MetricsName)
-	data, err := os.ReadFile(path)
+	data, err := readFile(dir, MetricsName, os.ReadFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
@@ -81,6 +81,41 @@ func (r Records) Best() (best Validation, name string, ok bool) {
 		}
 	}
 	return best, name, ok
+}
+
+// A Choice is what selected the weights of a run, and how much of it is chance.
+type Choice struct {
+	Step        int // of the best validation
+	Selection       // of that validation
+	Comparisons int
+	Others      int // other validations
+	Within      int // those of them whose accuracy is in the interval of the best
+}
+
+// Choice returns how the weights were selected; ok is false where no accuracy did.
+func (r Records) Choice() (c Choice, ok bool) {
+	best, name, ok := r.Best()
+	if !ok || name == ByLoss {
+		return c, false
+	}
+	c = Choice{Step: best.Step, Selection: best.Selected(), Others: len(r.Validations) - 1,
+		Comparisons: best.Rewards[name].Comparisons}
+	for _, v := range r.Validations {
+		if v.Step != best.Step && v.Selected().Accuracy >= c.Low {
+			c.Within++
+		}
+	}
+	return c, true
+}
+
+// ByChance reports whether most other validations do not differ from the best beyond chance.
+func (c Choice) ByChance() bool { return 2*c.Within > c.Others }
+
+// String says which validation was the best, with its interval.
+func (c Choice) String() string {
+	return fmt.Sprintf("step %d has the best validation: accuracy %.4f [%.4f, %.4f] of %s; %d of the "+
+		"%d other validations are within that interval", c.Step, c.Accuracy, c.Low, c.High, c.Name,
+		c.Within, c.Others)
 }
 
 // BestPolicy returns the evaluation of the highest reward, the earliest of equal ones; ok is false

@@ -100,7 +100,7 @@ func (t *trainer) prepare(ctx context.Context) error {
 		}
 		t.progress.Logf("resumed after step %d of %d", t.state.Step, t.order.total)
 	}
-	return t.folder.OpenMetrics(t.state.Step, t.state.ValidationDue)
+	return t.folder.OpenMetrics(&t.state, t.state.ValidationDue)
 }
 
 // readState reads the state of the newest checkpoint and returns the checkpoint's path. Without one
@@ -347,8 +347,29 @@ func (t *trainer) loadBest(best run.Best) error {
 	return nil
 }
 
+// reportChoice says by which accuracy the weights were chosen, with its interval, and whether that
+// is more than chance.
+func (t *trainer) reportChoice() error {
+	records, err := run.ReadRecords(t.folder.Path, run.VerbTrain)
+	if err != nil {
+		return err
+	}
+	choice, ok := records.Choice()
+	switch {
+	case !ok || choice.Others == 0:
+	case choice.ByChance():
+		t.progress.Logf("warning: %s: the choice is mostly chance; validate on more groups", choice)
+	default:
+		t.progress.Logf("%s", choice)
+	}
+	return nil
+}
+
 // finish puts the best weights into the model and saves it.
 func (t *trainer) finish() error {
+	if err := t.reportChoice(); err != nil {
+		return err
+	}
 	if best := t.state.Best; best != nil && best.Step != t.state.Step {
 		if err := t.loadBest(*best); err != nil {
 			return err
@@ -364,6 +385,9 @@ func (t *trainer) finish() error {
 	}
 	if t.opt.Objective.UsesPolicy() {
 		t.model.Meta.Heads = append(t.model.Meta.Heads, "policy")
+	}
+	if err := t.folder.Seal(); err != nil {
+		return err
 	}
 	return t.model.Save(t.folder.Join(run.ModelName))
 }

@@ -72,8 +72,10 @@ func killables() []killable {
 		"-max-tokens", "8", "-gold", "gold", "-out", "out", "-report", "curve"}
 	relabel := []string{"relabel", "run", "-data", "test.jsonl", "-limit", "30", "-out", "out"}
 	judge := []string{"judge", "samples.jsonl", "other.jsonl", "-gold", "gold", "-out", "out"}
+	evaluate := []string{"eval", "run", "-data", "test.jsonl", "-limit", "60", "-out", "out"}
 	return []killable{
 		{"train", train, resumed("train", train...), []string{"out/metrics.jsonl", "out/model"}},
+		{"eval", evaluate, done("out", evaluate...), []string{"out"}}, // fills the reference cache, too
 		{"rlhf", rlhf, resumed("rlhf", rlhf...), []string{"out/metrics.jsonl", "out/model"}},
 		{"paper", []string{"paper", "grid.toml", "-only", "main", "-out", "out"}, nil,
 			[]string{"out/page/results.jsonl"}},
@@ -248,8 +250,10 @@ func (c *chaos) run(args []string, kill time.Duration) {
 	c.write("stdout", stdout.String())
 }
 
-// clock matches the fields of metrics and results that depend on the time.
-var clock = regexp.MustCompile(`"(\w*seconds|tokens_per_second|peak_memory)":\s*[-+0-9.e]+`)
+// clock matches the fields of metrics and results that depend on the time, and the checksums of
+// lines that have such fields.
+var clock = regexp.MustCompile(
+	`"(\w*seconds|tokens_per_second|peak_memory)":\s*[-+0-9.e]+|"crc32c":"[0-9a-f]{8}"`)
 
 // result is the content of the outputs without times.
 func (c *chaos) result(k killable) string {

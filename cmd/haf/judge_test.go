@@ -89,7 +89,7 @@ func TestJudgeGoesOn(t *testing.T) {
 	}
 	// Other outputs are other work.
 	if err := os.WriteFile(filepath.Join(dir, "torn.jsonl.part"),
-		[]byte(`{"settings":{"judge":"x"}}`+"\n"), 0o644); err != nil {
+		[]byte(`{"format":2,"settings":{"judge":"x"}}`+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if code, _, stderr = judge("torn.jsonl", 2*prompts); code != exitFailed ||

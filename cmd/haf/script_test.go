@@ -52,6 +52,7 @@ func scriptParams(dir string) testscript.Params {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HAF_DEVICE", "go")
 			env.Setenv("GGUF", filepath.Join(shared.Root(), "lm", "testdata", "gguf", "text.gguf"))
+			env.Setenv("FORMATS", filepath.Join(shared.Root(), "cmd", "haf", "testdata", "formats"))
 			env.Setenv("FOREIGN", filepath.Join(shared.Root(), "reward", "testdata", "foreign"))
 			env.Setenv("RECIPES", filepath.Join(shared.Root(), "recipes"))
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
