@@ -262,6 +262,22 @@ bench-serve: models
 	HAF_BENCH_MODEL=$(MODEL) HAF_BENCH_DATA=$(abspath $(SHARED))/data/hh/helpful-base.test.jsonl.gz HAF_BENCH_PYTHON=$(PEERS_PY) \
 	HAF_BENCH_RESPONSES=$(RESPONSES) HAF_BENCH_CLIENTS=$(CLIENTS) HAF_BENCH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 0 -run TestServe ./bench
 
+# The built-in recipes for two steps each, with local copies in place of what they name on the hub.
+.PHONY: short-recipes
+short-recipes: build models
+	rm -rf runs/short
+	for name in hh-helpful grm; do \
+		bin/haf -quiet train $$name -out runs/short/$$name -set model.path=$(SMOLLM2) \
+			-set data.train=$(SHARED)/data/hh/helpful-base.test.jsonl.gz -set data.limit=24 \
+			-set train.max_steps=2 || exit 1; \
+	done
+	bin/haf -quiet rlhf rlhf-small -out runs/short/rlhf -set model.path=$(SMOLLM2) \
+		-set data.train=$(SHARED)/data/hh/helpful-base.test.jsonl.gz -set data.limit=16 \
+		-set rlhf.rewards=runs/short/hh-helpful -set rlhf.max_tokens=8 -set train.max_steps=1
+	bin/haf paper real -plan -model $(SMOLLM2) $(GRID_FILES) \
+		-file harmless=$(SHARED)/data/hh/harmless-base.test.jsonl.gz \
+		-file ultra=$(SHARED)/data/ultrafeedback/train.jsonl.gz >/dev/null
+
 # Real training on real preferences: three objectives on HH-helpful, about an hour on two cores.
 real: build models
 	$(MAKE) real-one NAME=haf SET=
