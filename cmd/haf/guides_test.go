@@ -16,13 +16,17 @@ import (
 // guideBlock is a block of commands with the comment before it, if there is one.
 var guideBlock = regexp.MustCompile("(?s)(?:<!-- ([^\n]*?) -->\n\n)?```sh\n(.*?)```\n")
 
+// mayBeLeft are the reasons for which a block is not run.
+var mayBeLeft = regexp.MustCompile(`GPU|network|hub`)
+
 // guideID stands for the demo's base model in the blocks that are run.
 const guideID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 // TestGuides runs the commands of the guides. Each block of them says before it "run", or
 // "not run:" and why: docs/dev/style.md. The blocks of a page run in order in one folder with the
-// demo's small data: base/, train.jsonl, test.jsonl, pairs.jsonl, tiny.toml, and the runs runs/x,
-// runs/y and runs/hh.
+// demo's small data: base/, train.jsonl, valid.jsonl, test.jsonl, pairs.jsonl, ranked.jsonl,
+// prompts.jsonl, the samples a.jsonl, b.jsonl and c.jsonl, tiny.toml, and the runs runs/x, runs/y
+// and runs/hh.
 func TestGuides(t *testing.T) {
 	pages, err := filepath.Glob(filepath.Join(shared.Root(), "docs", "guide", "*.md"))
 	if err != nil || len(pages) == 0 {
@@ -52,13 +56,14 @@ func guideScript(t *testing.T, page, text string) string {
 	for i, m := range guideBlock.FindAllStringSubmatch(text, -1) {
 		reason, skipped := strings.CutPrefix(m[1], "not run: ")
 		switch {
-		case skipped && reason != "":
+		case skipped && mayBeLeft.MatchString(reason):
 		case m[1] == "run":
 			fmt.Fprintf(&script, "exec sh -e block%d.sh\n", i)
-			block := strings.ReplaceAll(m[2], guideID, "base")
+			block := guideServers(strings.ReplaceAll(m[2], guideID, "base"))
 			fmt.Fprintf(&files, "-- block%d.sh --\n%s", i, block)
 		default:
-			t.Errorf("%s: block %d has %q before it, want <!-- run --> or <!-- not run: WHY -->:\n%s",
+			t.Errorf("%s: block %d has %q before it, want <!-- run -->, or <!-- not run: WHY --> "+
+				"for want of a GPU, the network or the hub:\n%s",
 				page, i+1, m[1], m[2])
 		}
 	}
@@ -69,10 +74,52 @@ func guideScript(t *testing.T, page, text string) string {
 		files.String()
 }
 
+// guideServer is a line that starts a server, which runs until the end of its block.
+var guideServer = regexp.MustCompile(`(?m)^(haf (?:serve|ui) [^\n]*)$`)
+
+// guideServers has the servers of a block listen on free ports and end with it. The other lines ask
+// the first of them.
+func guideServers(block string) string {
+	if !guideServer.MatchString(block) {
+		return block
+	}
+	block = regexp.MustCompile(` -addr (\S+):\d+`).ReplaceAllString(block, " -addr $1:0")
+	block = guideServer.ReplaceAllStringFunc(block, func(line string) string {
+		if !strings.Contains(line, " -addr ") {
+			line += " -addr 127.0.0.1:0"
+		}
+		return line + ` > address 2> served &
+pids="$pids $!"
+for i in $(seq 300); do test -s address && break; sleep 0.1; done
+test -s address || { cat served; exit 1; }
+first=${first:-$(head -n 1 address)}
+rm address`
+	})
+	const ready = `for i in $(seq 100); do
+	haf score "$first" -prompt a -response b > score 2>&1 && break
+	sleep 0.3
+done
+`
+	lines := strings.SplitAfter(block, "\n")
+	for i, line := range lines {
+		if strings.Contains(line, "http://127.0.0.1:8080") {
+			lines[i] = ready + strings.ReplaceAll(line, "http://127.0.0.1:8080", `"$first"`)
+		}
+	}
+	return strings.Join(lines, "") + "kill $pids\n"
+}
+
 const guideSetup = `head -n 60 test.jsonl > few.jsonl
 mv few.jsonl test.jsonl
 head -n 60 train.jsonl > pairs.jsonl
-haf train tiny.toml -out runs/x
+cp pairs.jsonl ranked.jsonl
+tail -n 40 train.jsonl > valid.jsonl
+sed 's/, *"chosen".*/}/' test.jsonl | head -n 3 > prompts.jsonl
+haf train tiny.toml -out runs/x -set lora.rank=2
 haf train tiny.toml -out runs/y -set objective.policy_weight=0
-cp -r runs/x runs/hh
+haf train tiny.toml -out runs/hh -set train.seed=5
+for name in a b c; do
+	haf generate runs/x -prompts prompts.jsonl -max-tokens 8 -seed $(printf %d "'$name") \
+		-out $name.jsonl
+done
 `
