@@ -3,6 +3,7 @@ package launch
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"haf/backend"
 	"haf/recipe"
@@ -41,7 +42,8 @@ func DescribeBuild(device string) (Build, error) {
 
 // Write writes the build as text.
 func (b Build) Write(w io.Writer) error {
-	fmt.Fprintf(w, "haf %s %s\n%s, %s\n", b.Version, b.Revision, b.Go, b.Platform)
+	fmt.Fprintln(w, strings.TrimSpace("haf "+b.Version+" "+b.Revision))
+	fmt.Fprintf(w, "%s, %s\n", b.Go, b.Platform)
 	for _, p := range b.Plugins {
 		fmt.Fprintf(w, "plug-in: %s %s, %s, %s\n", p.Kind, p.Version, p.Origin, p.Path)
 	}

@@ -59,7 +59,7 @@ func follow(env Env, s *run.Session, m *recipe.Manifest) (finish func(error), er
 	if err != nil {
 		return nil, err
 	}
-	s.Folder.Follow(tracker.Replay, tracker.Record)
+	s.Folder.Follow(func(line []byte) { tracker.Replay(line) }, tracker.Record)
 	return func(ended error) {
 		status := tracking.Finished
 		switch {
@@ -109,8 +109,9 @@ func Track(
 	}
 	for line := range bytes.Lines(data) {
 		if bytes.HasSuffix(line, []byte{'\n'}) { // the last one may be cut off
-			tracker.Replay(line)
-			records++
+			if tracker.Replay(line) {
+				records++
+			}
 		}
 	}
 	status := tracking.Interrupted

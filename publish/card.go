@@ -176,7 +176,7 @@ func (f facts) dataSection() string {
 // hidden are keys of a recipe that name places of this machine, or say nothing about the model.
 var hidden = []string{"model.path", "data.train", "data.valid", "rlhf.rewards", "rlhf.critic"}
 
-// recipeSection has the settings that are not the default, as a recipe has them.
+// recipeSection has the settings of the recipe.
 func (f facts) recipeSection() (string, error) {
 	if f.run == nil {
 		return "", nil
@@ -204,7 +204,8 @@ func (f facts) recipeSection() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("publish: the recipe: %w", err)
 	}
-	return fmt.Sprintf("%s Settings that are not haf's default:\n\n```toml\n%s```\n", head,
+	const format = "%s Settings of the recipe; all others are haf's defaults:\n\n```toml\n%s```\n"
+	return fmt.Sprintf(format, head,
 		text), nil
 }
 

@@ -3,6 +3,7 @@ package recipe
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -81,12 +82,8 @@ func NewDraft(
 }
 
 func draftSets(model string, data []string) []string {
-	quoted := make([]string, len(data))
-	for i, name := range data {
-		quoted[i] = fmt.Sprintf("%q", name)
-	}
-	return []string{fmt.Sprintf("model.path=%q", model),
-		"data.train=[" + strings.Join(quoted, ", ") + "]", "data.valid_fraction=0"}
+	return []string{"model.path=" + quote(model), "data.train=[" + quoted(data) + "]",
+		"data.valid_fraction=0"}
 }
 
 // read reads the data: as preferences, else as labelled responses.
@@ -154,7 +151,7 @@ func (d *Draft) choose(r *Recipe, trained []pref.Group) ([]string, error) {
 	}
 	sets = append(sets, fmt.Sprintf("train.batch=%d", batch),
 		fmt.Sprintf("train.eval_every=%d", min(max(len(trained)/batch/10, 5), 500)),
-		fmt.Sprintf("train.tokens_per_batch=%d", max(2048, length)))
+		fmt.Sprintf("train.tokens_per_batch=%d", d.tokens(batch, length)))
 	if parameters >= draftHalf {
 		sets = append(sets, "model.dtype=bfloat16")
 	}
@@ -170,6 +167,13 @@ func (d *Draft) choose(r *Recipe, trained []pref.Group) ([]string, error) {
 	return sets, nil
 }
 
+// tokens are those of a packed batch: about a step's groups, for the field's usual memory at most,
+// and room for the longest conversation.
+func (d *Draft) tokens(batch, length int) int {
+	const most = 2048
+	return max(min((batch*d.longest[0]+63)/64*64, most), length)
+}
+
 // layers are the names of the linear layers of the model's blocks.
 func layers(model *reward.Model) []string {
 	var names []string
@@ -181,7 +185,23 @@ func layers(model *reward.Model) []string {
 	return names
 }
 
-func quoted(names []string) string { return `"` + strings.Join(names, `", "`) + `"` }
+// quoted writes names as the elements of a list of TOML.
+func quoted(names []string) string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = quote(name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// quote writes a text as JSON does, whose escapes are TOML's, too.
+func quote(text string) string {
+	data, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // a string always has a form
+	}
+	return string(data)
+}
 
 // smaller are the settings with which an estimate fits that does not: the first single one, else
 // all of them together.
@@ -210,7 +230,7 @@ func (d *Draft) TOML() []byte {
 			hub.Bytes(e.Available))
 	}
 	line("# Every key: haf's docs/reference/configuration.md.")
-	line("\n[model]\npath = %q", r.Model.Path)
+	line("\n[model]\npath = %s", quote(r.Model.Path))
 	line("max_length = %d # conversations have %d tokens in the middle, %d at the 99th percentile,",
 		r.Model.MaxLength, d.longest[0], d.longest[1])
 	line("# and %d at the most; longer ones than max_length are left out and counted", d.longest[2])

@@ -46,6 +46,12 @@ func TestDraft(t *testing.T) {
 	if none.Estimate.Fits || !strings.Contains(string(none.TOML()), "does not fit") {
 		t.Errorf("a megabyte is enough: %s", none.TOML())
 	}
+	// a name that would end its string, were it not escaped
+	odd := filepath.Join(filepath.Dir(pairsFile), "a\"]\nevil = 1.jsonl")
+	if err := os.Link(pairsFile, odd); err != nil {
+		t.Fatal(err)
+	}
+	draft(odd, 0)
 	if o := draft(labels, 0).Recipe.Objective; o.Reward != "bce" || o.Policy != "kto" {
 		t.Errorf("labels have %+v", o)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
+	"unicode"
 
 	"haf/eval"
 	"haf/internal/wholefile"
@@ -50,7 +52,7 @@ func ReadRuns(dirs []string) ([]*Run, error) {
 // ReadRun reads a run folder. A run that is still going, or was stopped, is read as far as it has
 // come; without a manifest the error wraps fs.ErrNotExist.
 func ReadRun(dir string) (*Run, error) {
-	r := &Run{Name: filepath.Base(filepath.Clean(dir)), Finished: run.Finished(dir)}
+	r := &Run{Name: shown(filepath.Base(filepath.Clean(dir))), Finished: run.Finished(dir)}
 	var err error
 	if r.Manifest, err = run.ReadManifest[map[string]map[string]any](dir, nil); err != nil {
 		return nil, err
@@ -74,4 +76,15 @@ func ReadRun(dir string) (*Run, error) {
 		return nil, fmt.Errorf("report: %s: %w: want what haf -json eval prints", path, err)
 	}
 	return r, nil
+}
+
+// shown is a name with a mark in place of what no page can hold: control characters, and marks that
+// turn the direction of a text.
+func shown(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, name)
 }

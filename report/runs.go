@@ -226,7 +226,7 @@ func smoothed(steps []run.TrainStep, i int) float64 {
 	return sum / float64(len(near))
 }
 
-// described lists what a run was: its data, and every setting that is not the default.
+// described lists what a run was: its data, and what its recipe sets.
 func described(r *Run) Section {
 	s := Section{Title: r.Name}
 	m := r.Manifest
@@ -243,7 +243,8 @@ func described(r *Run) Section {
 		list = append(list, fmt.Sprintf("%d steps in %.0f s, %.0f tokens/s", steps, seconds, rate))
 	}
 	s.Add(append(list, m.Report...))
-	t := Table{Caption: "Settings that are not the default", Header: []string{"key", "value", "from"}}
+	t := Table{Caption: "Settings of the recipe; all others are defaults",
+		Header: []string{"key", "value", "from"}}
 	for _, key := range slices.Sorted(maps.Keys(m.Origin)) {
 		if m.Origin[key] == "default" {
 			continue

@@ -65,11 +65,14 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 		}
 	}
 	var b strings.Builder
+	responses := map[string]int{} // by model
 	for i, e := range of {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "%s, response %d\n%s\n", Printable(e.Model), i+1, rewardLine(e.Rewards))
+		responses[e.Model]++
+		fmt.Fprintf(&b, "%s, response %d\n%s\n", Printable(e.Model), responses[e.Model],
+			rewardLine(e.Rewards))
 		if e.Truncated {
 			b.WriteString("tokens were cut to fit the model\n")
 		}
@@ -97,7 +100,11 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 				difference[name] = x - y
 			}
 		}
-		fmt.Fprintf(&b, "\nfirst − second: %s\n", rewardLine(difference))
+		what := "first − second"
+		if of[0].Model != of[1].Model {
+			what = Printable(of[0].Model) + " − " + Printable(of[1].Model)
+		}
+		fmt.Fprintf(&b, "\n%s: %s\n", what, rewardLine(difference))
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("reward: %w", err)

@@ -35,7 +35,7 @@ func TestWriteExplained(t *testing.T) {
 		}
 		text := b.String()
 		for _, wanted := range []string{"score +1.0000   implicit +0.2500", "sum of 4 tokens +0.2500",
-			"note: no policy head", "first − second: score +2.0000"} {
+			"note: no policy head", " − b: score +2.0000"} {
 			if !strings.Contains(text, wanted) {
 				t.Errorf("colour %v: no %q in\n%s", colour, wanted, text)
 			}

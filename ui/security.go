@@ -3,6 +3,7 @@ package ui
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
@@ -96,7 +97,12 @@ func (a *App) known(r *http.Request) bool {
 		return true
 	}
 	cookie, err := r.Cookie(cookieName)
-	return err == nil && a.keys.opens(cookie.Value)
+	if err != nil {
+		return false
+	}
+	// A cookie cannot hold every character that a token may have.
+	token, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	return err == nil && a.keys.opens(string(token))
 }
 
 // login asks for a token and keeps it in a cookie that scripts cannot read.
@@ -105,7 +111,8 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		token := strings.TrimSpace(r.PostFormValue("token"))
 		if a.keys.opens(token) {
-			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: token, Path: "/", HttpOnly: true,
+			http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", HttpOnly: true,
+				Value:    base64.RawURLEncoding.EncodeToString([]byte(token)),
 				SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return

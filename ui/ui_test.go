@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -194,7 +195,8 @@ func TestHostile(t *testing.T) {
 func TestAccess(t *testing.T) {
 	root := t.TempDir()
 	writeRun(t, filepath.Join(root, "run"), 3, 4)
-	open, guarded := app(t, nil, root), app(t, []string{"a-token-of-some-length"}, root)
+	const token = `a-token;of "some" length` // more than a cookie can hold as it is
+	open, guarded := app(t, nil, root), app(t, []string{token}, root)
 	do := func(a *App, method, target string, header ...string) *http.Response {
 		r := httptest.NewRequest(method, target, strings.NewReader(""))
 		for i := 0; i < len(header); i += 2 {
@@ -221,9 +223,9 @@ func TestAccess(t *testing.T) {
 		{"a wrong token", do(guarded, "GET", "http://gpu.example/api/series?run=run",
 			"Authorization", "Bearer wrong"), 401},
 		{"a token", do(guarded, "GET", "http://gpu.example/", "Authorization",
-			"Bearer a-token-of-some-length"), 200},
+			"Bearer "+token), 200},
 		{"a cookie", do(guarded, "GET", "http://gpu.example/", "Cookie",
-			cookieName+"=a-token-of-some-length"), 200},
+			cookieName+"="+base64.RawURLEncoding.EncodeToString([]byte(token))), 200},
 	} {
 		if test.got.StatusCode != test.want {
 			t.Errorf("%s: status %d, want %d", test.name, test.got.StatusCode, test.want)
@@ -233,7 +235,7 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%s: policy %q", test.name, csp)
 		}
 	}
-	form := url.Values{"token": {"a-token-of-some-length"}}.Encode()
+	form := url.Values{"token": {token}}.Encode()
 	r := httptest.NewRequest("POST", "http://gpu.example/login", strings.NewReader(form))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()

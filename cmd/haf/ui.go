@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 
 	"haf/reward"
@@ -45,6 +46,11 @@ func (c *uiCmd) Run(a *app) error {
 	}
 	if len(config.Runs) == 0 {
 		config.Runs = []string{"runs"}
+	}
+	for _, path := range config.Runs {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("nothing to show: %w: name a run folder, or a folder of runs", err)
+		}
 	}
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {

@@ -96,13 +96,17 @@ func CheckURI(uri string) error {
 			"such as http://localhost:5000")
 	}
 	u, err := url.Parse(uri)
+	if strings.Contains(uri, "@") { // a password must not be printed, whatever else is wrong
+		return errors.New("the URI holds a password, which would stand in the manifest: set " +
+			"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+	}
+	if err == nil && (u.RawQuery != "" || u.Fragment != "") {
+		return errors.New("the URI has a query, want that of a server alone, http://HOST:PORT: set " +
+			"MLFLOW_TRACKING_TOKEN for a token")
+	}
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("the URI is %.100q, want that of a server, http://HOST:PORT: haf writes no "+
 			"file store of MLflow, start one with: mlflow server", uri)
-	}
-	if u.User != nil {
-		return errors.New("the URI holds a password, which would stand in the manifest: set " +
-			"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
 	}
 	return nil
 }

@@ -99,16 +99,17 @@ func open(name string, run Run, warnf func(string, ...any)) (sink, error) {
 }
 
 // Replay takes a line of metrics.jsonl that an earlier start of the run wrote. Its time is the one
-// before plus the seconds of the record.
-func (t *Tracker) Replay(line []byte) {
+// before plus the seconds of the record. It reports whether the line is a record.
+func (t *Tracker) Replay(line []byte) bool {
 	p, seconds, err := read(line)
 	if err != nil {
 		t.warnf("warning: tracking: a line of metrics.jsonl is left out: %v", err)
-		return
+		return false
 	}
 	t.last = t.last.Add(time.Duration(seconds * float64(time.Second)))
 	p.at = t.last
 	t.log(p)
+	return true
 }
 
 // Record takes a line of metrics.jsonl that the run has just written.

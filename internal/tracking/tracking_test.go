@@ -382,6 +382,9 @@ func TestOpenRefuses(t *testing.T) {
 		"mlruns":                 "http://HOST:PORT",
 		"file:///tmp/mlruns":     "mlflow server",
 		"http://me:secret@host":  "MLFLOW_TRACKING_PASSWORD",
+		"ftp://me:secret@host":   "MLFLOW_TRACKING_PASSWORD",
+		"http://a:secret@b:c/%z": "MLFLOW_TRACKING_PASSWORD",
+		"http://host/?t=secret":  "MLFLOW_TRACKING_TOKEN",
 		page.URL:                 "something else than MLflow's JSON",
 		"http://127.0.0.1:1/api": "refused",
 	} {
