@@ -2,7 +2,7 @@ package backend
 
 import "sync"
 
-// A Program is what a device can keep: code compiled for it.
+// A Program is compiled code that a device can keep for later users.
 type Program interface{ Finalize() }
 
 // programs are those that a device keeps, by key.

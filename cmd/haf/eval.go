@@ -51,7 +51,7 @@ func (c *evalCmd) Run(a *app) error {
 	return err
 }
 
-// evaluation is what the flags ask for.
+// evaluation returns the evaluation that the flags describe.
 func (c *evalCmd) evaluation(a *app) launch.Evaluation {
 	reading := c.pairOptions()
 	reading.Limit, reading.KeepTies, reading.KeepUnpaired = c.Limit, c.Ties, true

@@ -61,7 +61,7 @@ func (a *app) data(named []string) ([]string, error) {
 	return c.Files(a.ctx, named)
 }
 
-// env opens the device and is what runs are made with.
+// env opens the device and returns the environment of a run.
 func (a *app) env() (launch.Env, error) {
 	device, err := a.openDevice()
 	if err != nil {

@@ -15,7 +15,7 @@ type judgeFlags struct {
 	goldFlags           // judges in the place of -url
 	Criterion   string  `help:"What better means, for a language model. Default: helpful, correct, harmless, to the point."`
 	JudgeTokens int     `range:"[1,inf)" name:"judge-tokens" default:"1024" help:"Tokens that the judge may write."`
-	PriceIn     float64 `range:"[0,inf)" name:"price-in" help:"Price of a million prompt tokens, for the cost."`
+	PriceIn     float64 `range:"[0,inf)" name:"price-in" help:"Price of a million prompt tokens."`
 	PriceOut    float64 `range:"[0,inf)" name:"price-out" help:"Price of a million written tokens."`
 }
 
