@@ -165,6 +165,9 @@ type job struct {
 func (c *Client) fetch(
 	ctx context.Context, ref Ref, commit string, names []string, what string,
 ) error {
+	if err := checkStored(ref.String(), names); err != nil {
+		return err
+	}
 	jobs, err := c.plan(ctx, ref, commit, names)
 	if err != nil || len(jobs) == 0 {
 		return err

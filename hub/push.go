@@ -65,12 +65,30 @@ func (c *Client) Push(ctx context.Context, p Push) (out Pushed, err error) {
 	return u.commit(ctx, p)
 }
 
-func (c *Client) checkPush(p Push) error {
+// Check returns an error unless the push names a repository, a branch and paths inside a
+// repository. Nothing is asked.
+func (p Push) Check() error {
 	switch {
 	case !validID(p.ID):
 		return fmt.Errorf("hub: %q is no id: org/name was wanted", p.ID)
-	case !revisionForm.MatchString(p.Revision) || !local(p.Revision):
-		return fmt.Errorf("hub: %q is no name of a branch", p.Revision)
+	case p.Revision != "" && (!revisionForm.MatchString(p.Revision) || !local(p.Revision)):
+		return fmt.Errorf("hub: %q is no name of a branch, such as main or v1.2", p.Revision)
+	}
+	var names []string
+	for _, f := range p.Files {
+		names = append(names, f.Name)
+	}
+	if err := checkListed(p.ID, names); err != nil {
+		return err
+	}
+	return checkStored(p.ID, names)
+}
+
+func (c *Client) checkPush(p Push) error {
+	if err := p.Check(); err != nil {
+		return err
+	}
+	switch {
 	case c.Offline:
 		return fmt.Errorf("hub: %s cannot be sent: %w", p.ID, ErrOffline)
 	case c.Token == "":
@@ -79,11 +97,6 @@ func (c *Client) checkPush(p Push) error {
 			"login")
 	case len(p.Files) == 0:
 		return fmt.Errorf("hub: there are no files to send to %s", p.ID)
-	}
-	for _, f := range p.Files {
-		if !local(f.Name) {
-			return fmt.Errorf("hub: %q is no path inside a repository", f.Name)
-		}
 	}
 	return nil
 }

@@ -5,6 +5,11 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 )
 
 // A Ref names a repository of the hub, or a file in it.
@@ -77,7 +82,54 @@ func validID(id string) bool {
 // system.
 func local(name string) bool {
 	return name != "" && name == path.Clean(name) && name != ".." && !strings.HasPrefix(name, "../") &&
-		!path.IsAbs(name) && name != "." && !strings.ContainsAny(name, "\\:\x00")
+		!path.IsAbs(name) && name != "." && !strings.ContainsAny(name, "\\:") &&
+		utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+// checkListed returns an error unless the names that a hub lists are paths inside a repository,
+// each once.
+func checkListed(repository string, names []string) error {
+	seen := map[string]bool{}
+	for _, name := range names {
+		if !local(name) {
+			return fmt.Errorf("hub: %s: the repository has a file %q, which is no path inside it: haf "+
+				"takes nothing from such a repository; tell its owner, or name another", repository, name)
+		}
+		if seen[name] {
+			return fmt.Errorf("hub: %s: the repository has two files %q: is HF_ENDPOINT a hub?",
+				repository, name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// maxPart is how many bytes a part of a path may have on usual file systems.
+const maxPart = 255
+
+// devices are the names that Windows opens as a device in any folder and with any extension.
+var devices = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)`)
+
+// checkStored returns an error unless every system can store files of the names, and tells them
+// apart even without the case of letters: a file must not replace another.
+func checkStored(repository string, names []string) error {
+	fold, seen := cases.Fold(), map[string]string{}
+	for _, name := range names {
+		for part := range strings.SplitSeq(name, "/") {
+			if len(part) > maxPart || strings.ContainsAny(part, `*?"<>|`) || devices.MatchString(part) ||
+				strings.HasSuffix(part, ".") || strings.HasSuffix(part, " ") {
+				return fmt.Errorf("hub: %s: no file on Windows can be called %q, so haf does not store it: "+
+					"rename it in the repository", repository, part)
+			}
+		}
+		folded := fold.String(norm.NFC.String(name))
+		if other, ok := seen[folded]; ok {
+			return fmt.Errorf("hub: %s: %q and %q are one file where names have no case: rename one in "+
+				"the repository", repository, other, name)
+		}
+		seen[folded] = name
+	}
+	return nil
 }
 
 // String is the form that ParseRef reads.

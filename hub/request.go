@@ -245,11 +245,11 @@ func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
 	}
 	out.commit, out.files = info.SHA, nil
 	for _, s := range info.Siblings {
-		if !local(s.Name) {
-			return fmt.Errorf("hub: %s: the repository has a file %q, which is no path inside it", ref,
-				s.Name)
-		}
 		out.files = append(out.files, s.Name)
+	}
+	if err := checkListed(ref.String(), out.files); err != nil {
+		out.files = nil
+		return err
 	}
 	slices.Sort(out.files)
 	return nil

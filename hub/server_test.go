@@ -32,6 +32,7 @@ type standIn struct {
 	commits map[string]string            // "models/org/name@main" → commit
 	files   map[string]map[string][]byte // "models/org/name" → name → content
 	large   int                          // bytes from which a file is LFS
+	listed  []string                     // the names of every listing; nil: those of files
 	// "GET /path" as they came, those of the CDN with a leading "cdn "
 	requests []string
 	tokens   []string // that came with the requests of the hub
@@ -146,6 +147,12 @@ func (s *standIn) hub(w http.ResponseWriter, r *http.Request) {
 					"pointerSize": 130}
 			}
 			tree = append(tree, entry)
+		}
+		if s.listed != nil {
+			siblings = nil
+			for _, name := range s.listed {
+				siblings = append(siblings, map[string]any{"rfilename": name})
+			}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if len(parts) > 3 && parts[3] == "tree" {

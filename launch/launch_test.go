@@ -298,9 +298,10 @@ func TestTracking(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := strings.Count(string(metrics), "\n")
-	records, err := launch.Track(dir, []string{"wandb"}, "", told.Logf)
-	if err != nil || records != want {
-		t.Errorf("%d records sent of %d, %v", records, want, err)
+	sent, err := launch.Track(dir, []string{"wandb"}, "", told.Logf)
+	wantSent := fmt.Sprintf("%d records sent to wandb (%s)", want, filepath.Join(dir, "wandb"))
+	if err != nil || sent.String() != wantSent {
+		t.Errorf("%s, %v; want %s", sent, err, wantSent)
 	}
 	for _, written := range []string{
 		"tensorboard/events.out.tfevents.*", "wandb/offline-run-*/run-*",

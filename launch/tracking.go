@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"haf/internal/tracking"
 	"haf/recipe"
@@ -74,43 +76,61 @@ func follow(env Env, s *run.Session, m *recipe.Manifest) (finish func(error), er
 	}, nil
 }
 
-// Track sends the records of a run on disk to trackers, whatever they have had of it, and returns
-// how many records there are. names and uri may be empty: then they are those of the run's recipe.
+// Tracked says what [Track] did.
+type Tracked struct {
+	Records int               `json:"records"` // of metrics.jsonl
+	To      map[string]string `json:"to"`      // by tracker, the folder or server that has them
+}
+
+func (t Tracked) String() string {
+	var to []string
+	for _, name := range slices.Sorted(maps.Keys(t.To)) {
+		to = append(to, fmt.Sprintf("%s (%s)", name, t.To[name]))
+	}
+	return fmt.Sprintf("%d records sent to %s", t.Records, strings.Join(to, ", "))
+}
+
+// Track sends the records of a run on disk to trackers, whatever they have had of it. names and uri
+// may be empty: then they are those of the run's recipe.
 func Track(
 	dir string, names []string, uri string, warnf func(format string, args ...any),
-) (records int, err error) {
+) (out Tracked, err error) {
+	out.To = map[string]string{}
 	release, err := run.Claim(dir)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	m, err := recipe.ReadManifest(dir)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	if len(names) == 0 {
 		names = m.Recipe.Tracking.ReportTo
 	}
 	if len(names) == 0 {
-		return 0, fmt.Errorf("launch: the recipe of %s names no tracker: choose with -to", dir)
+		return out, fmt.Errorf("launch: the recipe of %s names no tracker: choose with -to", dir)
 	}
 	of, err := trackedRun(dir, m)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	of.URI = cmp.Or(uri, of.URI)
 	data, err := os.ReadFile(filepath.Join(dir, run.MetricsName))
 	if err != nil {
-		return 0, fmt.Errorf("launch: %w", err)
+		return out, fmt.Errorf("launch: %w", err)
 	}
 	tracker, err := tracking.Open(of, names, warnf)
 	if err != nil {
-		return 0, err
+		return out, err
+	}
+	for _, name := range names {
+		out.To[name] = of.Place(name)
 	}
 	for line := range bytes.Lines(data) {
 		if bytes.HasSuffix(line, []byte{'\n'}) { // the last one may be cut off
 			if tracker.Replay(line) {
-				records++
+				out.Records++
 			}
 		}
 	}
@@ -118,5 +138,5 @@ func Track(
 	if run.Finished(dir) {
 		status = tracking.Finished
 	}
-	return records, tracker.Finish(status)
+	return out, tracker.Finish(status)
 }

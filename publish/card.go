@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -115,9 +116,15 @@ func (f facts) card(name, id string) (string, error) {
 	return b.String() + mark(b.String()), nil
 }
 
-// plain keeps a name from being read as Markdown.
+// plain keeps a name from being read as Markdown, and on one line.
 func plain(s string) string {
-	return strings.NewReplacer("<", "&lt;", ">", "&gt;", "`", "", "|", "\\|", "\n", " ", "[", "\\[",
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+	return strings.NewReplacer("<", "&lt;", ">", "&gt;", "`", "", "|", "\\|", "[", "\\[",
 		"*", "\\*").Replace(s)
 }
 
@@ -125,7 +132,7 @@ func (f facts) summary() string {
 	_, commit, base := f.base()
 	from := plain(base)
 	if commit != "" {
-		from += " (commit " + commit[:12] + ")"
+		from += " (commit " + plain(commit[:min(12, len(commit))]) + ")"
 	}
 	o := f.meta.Objective
 	switch {
@@ -141,14 +148,14 @@ func (f facts) summary() string {
 		"language-model head with its implicit reward β(log π − log π_ref)."
 	switch {
 	case o.RewardWeight == 0:
-		text += fmt.Sprintf(" It was trained by the policy loss alone (%s, β = %v).", o.Policy,
-			o.Beta)
+		text += fmt.Sprintf(" It was trained by the policy loss alone (%s, β = %v).",
+			plain(o.Policy), o.Beta)
 	case o.PolicyWeight == 0:
-		text += fmt.Sprintf(" It was trained by the reward loss alone (%s).", o.Reward)
+		text += fmt.Sprintf(" It was trained by the reward loss alone (%s).", plain(o.Reward))
 	default:
 		text += fmt.Sprintf(" It was trained by %v · reward loss (%s) + %v · policy loss "+
 			"(%s, β = %v).",
-			o.RewardWeight, o.Reward, o.PolicyWeight, o.Policy, o.Beta)
+			o.RewardWeight, plain(o.Reward), o.PolicyWeight, plain(o.Policy), o.Beta)
 	}
 	return text + " The method is HaF-RM (arXiv 2407.04185)."
 }
@@ -165,7 +172,7 @@ func (f facts) dataSection() string {
 		if len(sum) > 12 {
 			sum = sum[:12]
 		}
-		fmt.Fprintf(&b, "- %s (hash %s…)\n", plain(publicPath(d.Path)), sum)
+		fmt.Fprintf(&b, "- %s (hash %s…)\n", plain(publicPath(d.Path)), plain(sum))
 	}
 	for _, line := range f.run.Manifest.Report {
 		fmt.Fprintf(&b, "- %s\n", plain(scrubText(line)))
@@ -230,7 +237,7 @@ func (f facts) limits() []string {
 	if f.meta.MaxLength > 0 {
 		out = append(out, fmt.Sprintf("Training used at most %d tokens of a conversation "+
 			"(truncation: %s).",
-			f.meta.MaxLength, f.meta.Truncation))
+			f.meta.MaxLength, plain(f.meta.Truncation)))
 	}
 	if f.meta.Read == "end" && !f.causal() {
 		out = append(out, "The reward is read at the end-of-text token, which transformers "+

@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -183,6 +185,67 @@ func TestEditedCard(t *testing.T) {
 	}
 	if now, err := os.ReadFile(path); err != nil || string(now) != edited {
 		t.Errorf("%v: the card is\n%s", err, now)
+	}
+}
+
+// TestCardInjection puts lines of YAML, Markdown, HTML and Python into every text of the files that
+// a card is made of. None begins a line, ends the front matter or adds a key to it.
+func TestCardInjection(t *testing.T) {
+	const evil = `x\n---\nlicense: evil\n# evil\n\"\"\"\nimport evil\n<script>evil</script>` +
+		"`" + `\r\u2028evil`
+	plainText := regexp.MustCompile(`"[^"]*"`)
+	keep := regexp.MustCompile(`^"(20\d\d-.*|[0-9a-f]{40}|model.path|data.train|score|policy|` +
+		`LlamaFor.*|llama|step|rlhf)"$`)
+	for _, verb := range []string{"train", "rlhf"} {
+		files := runFiles()
+		for name, text := range files {
+			if !strings.HasSuffix(name, ".json") {
+				continue
+			}
+			for _, m := range plainText.FindAllString(text, -1) {
+				if keep.MatchString(m) || strings.Contains(text, m+":") || strings.Contains(text, m+" :") {
+					continue
+				}
+				files[name] = strings.ReplaceAll(files[name], m, `"`+strings.Trim(m, `"`)+evil+`"`)
+			}
+		}
+		files["model/haf.json"] = strings.Replace(files["model/haf.json"], `"read"`,
+			`"labels":["a`+evil+`","b"],"read"`, 1)
+		if verb == "rlhf" {
+			files["manifest.json"] = strings.Replace(files["manifest.json"], `"format": 3`,
+				`"format": 3, "verb": "rlhf"`, 1)
+		}
+		text := card(t, files)
+		if !strings.Contains(text, "evil") {
+			t.Fatalf("the card has nothing of what was put in:\n%s", text)
+		}
+		parts := strings.Split(text, "\n---\n")
+		if len(parts) != 2 {
+			t.Fatalf("the front matter ends %d times:\n%s", len(parts)-1, text)
+		}
+		var front map[string]any
+		if err := yaml.Unmarshal([]byte(strings.TrimPrefix(parts[0], "---\n")), &front); err != nil {
+			t.Fatal(err)
+		}
+		for key := range front {
+			if !slices.Contains([]string{"library_name", "base_model", "datasets", "pipeline_tag", "tags",
+				"model-index"}, key) {
+				t.Errorf("the front matter has the key %q", key)
+			}
+		}
+		for line := range strings.Lines(parts[1]) {
+			for _, start := range []string{"license", "# evil", "import evil", "<script", "evil", "---"} {
+				if strings.HasPrefix(line, start) {
+					t.Errorf("a line of the card begins with %q: %s", start, line)
+				}
+			}
+			if strings.Contains(line, "<script>") && !strings.Contains(line, " = ") {
+				t.Errorf("HTML outside a block of code: %s", line)
+			}
+			if strings.ContainsAny(line, "\r\u2028") && !strings.Contains(line, " = ") {
+				t.Errorf("a line that ends in its middle: %q", line)
+			}
+		}
 	}
 }
 

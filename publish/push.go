@@ -26,6 +26,23 @@ type Options struct {
 	DryRun   bool   // list what would be sent, and send nothing
 }
 
+// Check returns an error unless the options name a model of the hub, a branch and, if any, a base.
+func (o Options) Check() error {
+	for _, id := range []struct{ of, text string }{{"", o.ID}, {"-base: ", o.Base}} {
+		if id.of != "" && id.text == "" {
+			continue
+		}
+		parsed, err := hub.ParseRef(id.text)
+		if err != nil || parsed.Dataset || parsed.ID != id.text {
+			return fmt.Errorf("publish: %s%q is no id: org/name was wanted", id.of, id.text)
+		}
+	}
+	if err := (hub.Push{ID: o.ID, Revision: o.Revision}).Check(); err != nil {
+		return fmt.Errorf("publish: -revision: %w", err)
+	}
+	return nil
+}
+
 // A Sent says what went, or would go, to the hub.
 type Sent struct {
 	ID       string   `json:"id"`
@@ -75,8 +92,8 @@ func Push(ctx context.Context, client *hub.Client, from string, o Options) (Sent
 
 // collect finds the files of a model, and rewrites those that name places of this machine.
 func collect(dir string, r *report.Run, o Options, out *Sent) ([]hub.Upload, error) {
-	if parsed, err := hub.ParseRef(o.ID); err != nil || parsed.Dataset || parsed.ID != o.ID {
-		return nil, fmt.Errorf("publish: %q is no id: org/name was wanted", o.ID)
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	f, err := readFacts(dir, r)
 	if err != nil {
@@ -105,6 +122,10 @@ func collect(dir string, r *report.Run, o Options, out *Sent) ([]hub.Upload, err
 			return nil, fmt.Errorf("publish: %w", err)
 		case new:
 			add(hub.Upload{Name: name, Data: data}, int64(len(data)))
+		case info.Mode()&os.ModeSymlink != 0 && isSendable(name):
+			return nil, fmt.Errorf("publish: %s is a link, which may lead to any file of this machine, "+
+				"so haf push does not send it: copy the folder with cp -rL %s COPY, look at what is in "+
+				"it, and push COPY", filepath.Join(dir, name), dir)
 		case info.Mode().IsRegular() && isSendable(name):
 			add(hub.Upload{Name: name, Path: filepath.Join(dir, name)}, info.Size())
 		default:

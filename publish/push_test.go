@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +46,42 @@ func TestDryRun(t *testing.T) {
 	o.Base = "org/base"
 	if _, err := publish.Push(t.Context(), &hub.Client{}, folder(t, adapter), o); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRefused names the flag's value that is no id and no branch, before anything is read, and
+// sends no link.
+func TestRefused(t *testing.T) {
+	dir := folder(t, runFiles())
+	for _, c := range []struct {
+		o    publish.Options
+		want string
+	}{
+		{publish.Options{ID: "org/name", Revision: "../../x"}, `"../../x" is no name of a branch`},
+		{publish.Options{ID: "org/name", Revision: "a\nb"}, `"a\nb" is no name of a branch`},
+		{publish.Options{ID: "org/name", Base: "org/x\nlicense: mit"}, "is no id: org/name"},
+		{publish.Options{ID: "org/name", Base: "datasets/org/x"}, "is no id: org/name"},
+		{publish.Options{ID: "org/name", Base: "org/x@v1"}, "is no id: org/name"},
+		{publish.Options{ID: "org/name\nx"}, "is no id"},
+	} {
+		c.o.DryRun = true
+		_, err := publish.Push(t.Context(), &hub.Client{}, dir, c.o)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v; want %q", c.o, err, c.want)
+		}
+	}
+	secret := filepath.Join(t.TempDir(), "id_ed25519")
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "model", "LICENSE")
+	if err := os.Symlink(secret, link); err != nil {
+		t.Fatal(err)
+	}
+	o := publish.Options{ID: "org/name", DryRun: true}
+	_, err := publish.Push(t.Context(), &hub.Client{}, dir, o)
+	if err == nil || !strings.Contains(err.Error(), link+" is a link") {
+		t.Errorf("a link to a secret: %v", err)
 	}
 }
 

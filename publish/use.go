@@ -65,8 +65,8 @@ func (f facts) reader(named string) string {
 	b.WriteString(readInputs)
 	switch {
 	case len(f.meta.Labels) > 1:
-		b.WriteString("rewards = model(**inputs).logits  # " + strings.Join(f.meta.Labels,
-			", ") + "\n")
+		b.WriteString("rewards = model(**inputs).logits  # " + plain(strings.Join(f.meta.Labels,
+			", ")) + "\n")
 	case f.meta.ScoreOffset != 0:
 		fmt.Fprintf(&b, "rewards = model(**inputs).logits[:, 0] + %v\n", f.meta.ScoreOffset)
 	default:

@@ -146,5 +146,5 @@ var named = map[string]bool{
 var freeText = map[string]bool{
 	"out": true, "prompt": true, "response": true, "criterion": true, "subset": true,
 	"stop": true, "remote-model": true, "report": true, "rewardbench-out": true, "results": true,
-	"message": true, "base": true, "revision": true,
+	"message": true, "revision": true, // of which only some forms are wrong: publish.TestRefused
 }

@@ -1,6 +1,10 @@
 package main
 
-import "haf/publish"
+import (
+	"fmt"
+
+	"haf/publish"
+)
 
 type pushCmd struct {
 	Model    string `arg:"" help:"Run or model folder."`
@@ -14,13 +18,16 @@ type pushCmd struct {
 
 // Run sends a model to the hub.
 func (c *pushCmd) Run(a *app) error {
+	o := publish.Options{ID: c.ID, Revision: c.Revision, Private: c.Private, Message: c.Message,
+		Base: c.Base, DryRun: c.DryRun}
+	if err := o.Check(); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	client, err := a.hub()
 	if err != nil {
 		return err
 	}
-	sent, err := publish.Push(a.ctx, client, c.Model, publish.Options{ID: c.ID,
-		Revision: c.Revision, Private: c.Private, Message: c.Message, Base: c.Base,
-		DryRun: c.DryRun})
+	sent, err := publish.Push(a.ctx, client, c.Model, o)
 	for _, note := range sent.Messages {
 		a.notef("%s", note)
 	}

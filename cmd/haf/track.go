@@ -19,9 +19,9 @@ func (c *trackCmd) Run(a *app) error {
 			return fmt.Errorf("%w: -mlflow-uri: %w", errUsage, err)
 		}
 	}
-	records, err := launch.Track(c.Dir, c.To, c.URI, a.notef)
+	sent, err := launch.Track(c.Dir, c.To, c.URI, a.notef)
 	if err != nil {
 		return err
 	}
-	return a.done(map[string]int{"records": records}, "%d records sent", records)
+	return a.done(sent, "%s", sent)
 }

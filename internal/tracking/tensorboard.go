@@ -27,6 +27,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // an earlier start, whose records are replayed.
 func newTensorBoard(run Run) (sink, error) {
 	dir := filepath.Join(run.Dir, TensorBoard)
+	if err := inside(run.Dir, TensorBoard); err != nil {
+		return nil, err
+	}
 	if err := durable.MkdirAll(dir); err != nil {
 		return nil, err
 	}
@@ -40,6 +43,9 @@ func newTensorBoard(run Run) (sink, error) {
 		}
 	}
 	name := fmt.Sprintf("events.out.tfevents.%010d.haf", time.Now().Unix())
+	if err := inside(run.Dir, filepath.Join(TensorBoard, name)); err != nil {
+		return nil, err
+	}
 	file, err := durable.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY)
 	if err != nil {
 		return nil, err

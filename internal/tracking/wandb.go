@@ -3,11 +3,13 @@ package tracking
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"hash/crc32"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -59,13 +61,23 @@ func newWandB(run Run) (sink, error) {
 	}
 	if state.WandB == "" {
 		state.WandB = newID()
+	} else if !idForm.MatchString(state.WandB) {
+		return nil, fmt.Errorf("%s has the W&B id %q, wanted letters and digits; remove the file to "+
+			"begin a new run in the tracker", filepath.Join(run.Dir, StateName), state.WandB)
 	}
-	dir := filepath.Join(run.Dir, WandB,
+	name := filepath.Join(WandB,
 		"offline-run-"+run.Started.UTC().Format("20060102_150405")+"-"+state.WandB)
-	if err := durable.MkdirAll(filepath.Join(dir, "files")); err != nil {
+	log := filepath.Join(name, "run-"+state.WandB+".wandb")
+	if err := inside(run.Dir, log); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "run-"+state.WandB+".wandb")
+	if err := inside(run.Dir, filepath.Join(name, "files")); err != nil {
+		return nil, err
+	}
+	if err := durable.MkdirAll(filepath.Join(run.Dir, name, "files")); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(run.Dir, log)
 	file, err := durable.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY)
 	if err != nil {
 		return nil, err
@@ -84,6 +96,9 @@ func newWandB(run Run) (sink, error) {
 	}
 	return w, state.write(run.Dir)
 }
+
+// idForm is that of ids of wandb, which name files.
+var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // newID returns eight letters and digits, as wandb names a run.
 func newID() string {
