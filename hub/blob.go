@@ -74,12 +74,13 @@ func (c *Client) stopped(ctx context.Context, ref Ref, err error) error {
 func (c *Client) onDisk(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("hub: the disk of %s is full: %w: make room and run the same command again, "+
-			"which goes on from there; or set HF_HOME to a folder on another disk", c.Cache, err)
+		return fmt.Errorf("hub: %w: the disk of %s is full: %w: make room and run the same command "+
+			"again, "+
+			"which goes on from there; or set HF_HOME to a folder on another disk", errDisk, c.Cache, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("hub: %w: set HF_HOME to a folder that you may write", err)
 	}
-	return fmt.Errorf("hub: cache: %w", err)
+	return fmt.Errorf("hub: %w: %w", errDisk, err)
 }
 
 // A partial is a blob on its way.
@@ -124,8 +125,12 @@ func (p *partial) fetch(ctx context.Context) (err error) {
 			break
 		}
 		if again {
-			return fmt.Errorf("hub: %s: %w, twice: the hub or something on the way to it damages the file",
-				p.name(), wrong)
+			if err := durable.RemoveAll(p.path); err != nil {
+				return p.client.onDisk(err)
+			}
+			return fmt.Errorf("hub: %s: %w, twice: %s or something on the way to it damages the file, of "+
+				"which nothing is kept: try another network, or look at HF_ENDPOINT", p.name(), wrong,
+				p.client.shown())
 		}
 		p.client.say("%s: %v: fetching it anew", p.name(), wrong)
 		if err := p.restart(); err != nil {
@@ -211,8 +216,11 @@ func (p *partial) more(ctx context.Context) error {
 			p.have += int64(n)
 			p.tally.add(int64(n))
 		}
+		if p.have > p.job.size {
+			return nil // the check says so; an answer may have no end
+		}
 		switch {
-		case err == io.EOF && p.job.size >= 0 && p.have < p.job.size:
+		case err == io.EOF && p.have < p.job.size:
 			return &retry.Temporary{Err: fmt.Errorf("hub: %s: the connection ended after %d of %d bytes",
 				p.name(), p.have, p.job.size)}
 		case err == io.EOF:
@@ -229,7 +237,7 @@ func (p *partial) more(ctx context.Context) error {
 // check compares the whole file with what the hub says of it.
 func (p *partial) check() error {
 	if p.job.size >= 0 && p.have != p.job.size {
-		return fmt.Errorf("%d bytes came, %d were wanted", p.have, p.job.size)
+		return fmt.Errorf("%d bytes or more came, %d were wanted", p.have, p.job.size)
 	}
 	if p.sum == nil {
 		return nil

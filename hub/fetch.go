@@ -146,8 +146,7 @@ func (c *Client) listOrCached(ctx context.Context, ref Ref, whole bool) (listing
 		c.say("%v; using %s as it is in the cache", err, ref)
 		return listing{}, nil
 	case errors.Is(err, errUnreachable):
-		return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s: %w: check the network, the "+
-			"proxy (HTTPS_PROXY) or HF_ENDPOINT (%s)", ref, c.Cache, err, c.Endpoint)
+		return listing{}, fmt.Errorf("hub: %s is not whole in the cache %s: %w", ref, c.Cache, err)
 	}
 	return listing{}, err
 }
@@ -251,7 +250,13 @@ func (c *Client) plan(ctx context.Context, ref Ref, commit string, names []strin
 						"hub: %s/%s: the etag is %q, a hash was wanted: is HF_ENDPOINT a hub?", ref.ID, j.name,
 						r.etag)
 				}
-				j.etag, j.size = r.etag, r.size
+				if j.etag, j.size = r.etag, r.size; j.size < 0 {
+					return false, fmt.Errorf("hub: %s/%s: the hub does not say how large it is, so haf could "+
+						"not tell whether it came whole: is HF_ENDPOINT a hub?", ref.ID, j.name)
+				}
+				if hashFor(j.etag, j.size) == nil {
+					c.say("%s/%s: its etag is no hash, so haf can check its size alone", ref.ID, j.name)
+				}
 				return false, nil
 			})
 		})

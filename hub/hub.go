@@ -16,15 +16,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"haf/internal/webclient"
 )
 
 // DefaultEndpoint is where models are fetched from if HF_ENDPOINT names no other place.
@@ -37,6 +39,7 @@ type Client struct {
 	Token    string // sent to the endpoint's host and to no other; "" is none
 	Cache    string // folder of the repositories
 	Offline  bool   // use only what is in the cache
+	Tries    int    // of a request that fails for a reason that may pass; 0 is 5
 
 	Say func(format string, args ...any) // told of what a user should know; may be nil
 	// told of bytes, from the first to the last; may be nil; not called concurrently
@@ -44,7 +47,7 @@ type Client struct {
 	http     *http.Client
 	// before the second try, doubled for each further one
 	pause time.Duration
-	// without a byte, after which a connection is given up
+	// without a byte, after which a connection is given up; HF_HUB_DOWNLOAD_TIMEOUT, in seconds
 	stall time.Duration
 	free  func(dir string) (bytes uint64, ok bool) // room on the cache's disk
 }
@@ -64,13 +67,14 @@ type Found struct {
 
 // FromEnv returns a client as the environment describes it, by the rules of the Python client:
 // HF_ENDPOINT; HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME or ~/.cache and huggingface/hub;
-// HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else the file that `hf auth login` writes; HF_HUB_OFFLINE.
+// HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else the file that `hf auth login` writes; HF_HUB_OFFLINE;
+// HF_HUB_DOWNLOAD_TIMEOUT.
 func FromEnv() (*Client, error) {
 	endpoint := strings.TrimRight(cmpEnv("HF_ENDPOINT", DefaultEndpoint), "/")
 	if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" &&
 		u.Scheme != "http" {
-		return nil, fmt.Errorf("hub: HF_ENDPOINT is %q, want the address of a hub, such as %s", endpoint,
-			DefaultEndpoint)
+		return nil, fmt.Errorf("hub: HF_ENDPOINT is %q, want the address of a hub, such as %s",
+			webclient.ShownText(endpoint), DefaultEndpoint)
 	}
 	home, err := homeFolder()
 	if err != nil {
@@ -88,24 +92,37 @@ func FromEnv() (*Client, error) {
 		}
 	}
 	c.defaults()
+	if text := os.Getenv("HF_HUB_DOWNLOAD_TIMEOUT"); text != "" {
+		seconds, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(seconds > 0 && seconds <= maxStall.Seconds()) {
+			return nil, fmt.Errorf("hub: HF_HUB_DOWNLOAD_TIMEOUT is %q, want seconds, above 0 and up to "+
+				"%.0f", text, maxStall.Seconds())
+		}
+		c.wait(time.Duration(seconds * float64(time.Second)))
+	}
 	return c, nil
 }
 
+// maxStall bounds HF_HUB_DOWNLOAD_TIMEOUT.
+const maxStall = time.Hour
+
 func (c *Client) defaults() {
-	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: (&net.Dialer{Timeout: 10 * time.Second,
-			KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
-		IdleConnTimeout:       30 * time.Second,
-		DisableCompression:    true, // sizes and ranges are those of the file
-		ForceAttemptHTTP2:     true,
-	}
-	c.http = &http.Client{Transport: transport,
+	c.http = &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	c.pause, c.stall, c.free = time.Second, 30*time.Second, freeBytes
+	c.pause, c.free = time.Second, freeBytes
+	c.wait(30 * time.Second)
 }
+
+// wait sets how long the hub may send nothing.
+func (c *Client) wait(stall time.Duration) {
+	transport := webclient.Transport(2 * parallel)
+	transport.ResponseHeaderTimeout = stall
+	transport.DisableCompression = true // sizes and ranges are those of the file
+	c.http.Transport, c.stall = transport, stall
+}
+
+// shown is the endpoint as messages have it: that of a mirror may hold a password.
+func (c *Client) shown() string { return webclient.ShownText(c.Endpoint) }
 
 func (c *Client) say(format string, args ...any) {
 	if c.Say != nil {

@@ -212,7 +212,7 @@ func (u *upload) wantPrivate(ctx context.Context) error {
 	if info.Private == nil || !*info.Private {
 		return fmt.Errorf("hub: %s exists and is not private: make it private on "+
 			"%s/%s/settings, or push "+
-			"to another name", u.ref.ID, u.c.Endpoint, u.ref.ID)
+			"to another name", u.ref.ID, u.c.shown(), u.ref.ID)
 	}
 	return nil
 }
@@ -298,11 +298,15 @@ func (u *upload) commit(ctx context.Context, p Push) (out Pushed, err error) {
 	if err != nil {
 		return out, fmt.Errorf("%w: the commit may have been made: look at %s/%s before you "+
 			"push again",
-			err, u.c.Endpoint, u.ref.ID)
+			err, u.c.shown(), u.ref.ID)
 	}
 	defer resp.Body.Close()
 	if err := u.decode(resp, &answer); err != nil {
-		return out, err
+		return out, u.c.explain(err)
+	}
+	if answer.OID == "" && answer.URL == "" {
+		return out, fmt.Errorf("hub: %s: %s names no commit in its answer: look at %s/%s before you "+
+			"push again", u.ref, u.c.shown(), u.c.shown(), u.ref.ID)
 	}
 	return Pushed{Commit: answer.OID, URL: answer.URL}, nil
 }

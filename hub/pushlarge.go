@@ -3,14 +3,15 @@ package hub
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"haf/internal/retry"
+	"haf/internal/webclient"
 )
 
 const (
@@ -161,11 +162,20 @@ func (u *upload) request(
 ) (*http.Response, error) {
 	home, err := url.Parse(u.c.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
+		return nil, fmt.Errorf("hub: %w", webclient.Cause(err))
+	}
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	alive := &watch{every: 2 * u.c.stall}
+	alive.timer = time.AfterFunc(alive.every, func() {
+		cancel(fmt.Errorf("%w: %s: nothing moved for %s", errUnreachable, u.c.shown(), alive.every))
+	})
+	if body != nil {
+		body = &moving{body, alive}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
+		return nil, fmt.Errorf("hub: %w", webclient.Cause(err))
 	}
 	req.ContentLength = size
 	req.Header.Set("User-Agent", "haf")
@@ -178,19 +188,56 @@ func (u *upload) request(
 	if req.URL.Scheme == home.Scheme && req.URL.Host == home.Host {
 		req.Header.Set("Authorization", "Bearer "+u.c.Token)
 	}
+	silent := time.AfterFunc(webclient.Quiet, func() {
+		if body == nil || size < 1<<20 { // a large body takes its time
+			u.c.say("%s has not answered yet; waiting for %s at most", webclient.Shown(req.URL), u.c.stall)
+		}
+	})
+	defer silent.Stop()
 	resp, err := u.c.http.Do(req)
 	if err != nil {
-		var of *url.Error // its text has the address, which may be signed
-		if errors.As(err, &of) {
-			err = of.Err
+		alive.timer.Stop()
+		if outer.Err() == nil && ctx.Err() == nil { // an address may be signed
+			return nil, fmt.Errorf("%w: %s: %w", errUnreachable, webclient.Shown(req.URL),
+				webclient.Cause(err))
 		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
+		return nil, context.Cause(ctx)
 	}
+	inner := resp.Body
+	resp.Body = &answerBody{Reader: &moving{inner, alive}, close: func() error {
+		alive.timer.Stop()
+		defer cancel(nil)
+		return inner.Close()
+	}}
 	return resp, nil
 }
+
+// A watch ends a request that moves no byte for a while, in neither direction.
+type watch struct {
+	timer *time.Timer
+	every time.Duration
+}
+
+// moving is a reader that tells a watch of every byte.
+type moving struct {
+	io.Reader
+	watch *watch
+}
+
+func (m *moving) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	if n > 0 {
+		m.watch.timer.Reset(m.watch.every)
+	}
+	return n, err
+}
+
+type answerBody struct {
+	io.Reader
+	close func() error
+}
+
+func (b *answerBody) Close() error { return b.close() }
 
 // decode reads an answer. A status of fine is no failure, and has no answer.
 func (u *upload) decode(resp *http.Response, into any, fine ...int) error {
@@ -201,17 +248,16 @@ func (u *upload) decode(resp *http.Response, into any, fine ...int) error {
 	}
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("hub: %s: the hub answers %s: the token may not write there: set "+
-			"HF_TOKEN to "+
-			"one with write access to %s", u.ref, resp.Status, u.ref.ID)
+		return fmt.Errorf("hub: %s: %s answers %s: the token may not write there: set HF_TOKEN to "+
+			"one with write access to %s", u.ref, u.c.shown(), resp.Status, u.ref.ID)
 	case resp.StatusCode/100 != 2:
 		return u.c.failure(u.ref, resp)
 	case into == nil:
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
-		return fmt.Errorf("hub: %s: the answer is not the hub's: %w: is HF_ENDPOINT right?",
-			u.ref, err)
+		return fmt.Errorf("hub: %s: the answer of %s is not the hub's: %w: is HF_ENDPOINT right?",
+			u.ref, u.c.shown(), err)
 	}
 	return nil
 }

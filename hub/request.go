@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"haf/internal/retry"
+	"haf/internal/webclient"
 )
 
 const (
@@ -32,13 +34,11 @@ var errUnreachable = errors.New("the hub cannot be reached")
 // retry calls f until it succeeds, fails for good or has failed too often. f says whether it got
 // further than before: then the count begins anew.
 func (c *Client) retry(ctx context.Context, what string, f func() (further bool, err error)) error {
-	policy := retry.Policy{Tries: tries, First: c.pause, Longest: maxPause,
+	policy := retry.Policy{Tries: cmp.Or(c.Tries, tries), First: c.pause, Longest: maxPause,
 		LongestAsked: 5 * maxPause, Notify: func(err error, pause time.Duration) {
-			if pause > time.Second {
-				c.say("%s: %v; trying again in %s", what, err, pause.Round(time.Second))
-			}
+			c.say("%s: %v; trying again in %s", what, err, pause.Round(100*time.Millisecond))
 		}}
-	return policy.Do(ctx, func() error {
+	err := policy.Do(ctx, func() error {
 		further, err := f()
 		var again *retry.Temporary
 		if further && errors.As(err, &again) {
@@ -46,7 +46,31 @@ func (c *Client) retry(ctx context.Context, what string, f func() (further bool,
 		}
 		return err
 	})
+	if ctx.Err() != nil {
+		return err
+	}
+	return c.explain(err)
 }
+
+// explain adds to an error what it lacks of the hub's address and the next step.
+func (c *Client) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if !strings.Contains(text, c.shown()) {
+		err = fmt.Errorf("%w (the hub is %s)", err, c.shown())
+	}
+	if !strings.Contains(text, "?") && !strings.Contains(text, "HF_TOKEN") &&
+		!strings.Contains(text, "HTTPS_PROXY") && !strings.Contains(text, "run the same") &&
+		!errors.Is(err, errRevision) && !errors.Is(err, errDisk) {
+		err = fmt.Errorf("%w: check the network, the proxy (HTTPS_PROXY) or HF_ENDPOINT", err)
+	}
+	return err
+}
+
+// errDisk is wrapped by errors of the cache's disk, with which the network has nothing to do.
+var errDisk = errors.New("cache")
 
 // A reply is the last response of a chain of redirects, with what the hub itself said of the file
 // on the way.
@@ -63,13 +87,17 @@ func (c *Client) send(
 ) (*reply, error) {
 	home, err := url.Parse(c.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
+		return nil, fmt.Errorf("hub: %w", webclient.Cause(err))
 	}
 	at, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
+		return nil, fmt.Errorf("hub: %w", webclient.Cause(err))
 	}
 	r := &reply{size: -1}
+	silent := time.AfterFunc(webclient.Quiet, func() {
+		c.say("%s: %s has not answered yet; waiting for %s at most", ref, webclient.Shown(home), c.stall)
+	})
+	defer silent.Stop()
 	for range maxRedirects {
 		req, err := http.NewRequestWithContext(ctx, method, at.String(), nil)
 		if err != nil {
@@ -88,7 +116,8 @@ func (c *Client) send(
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			return nil, &retry.Temporary{Err: fmt.Errorf("%w: %w", errUnreachable, err)}
+			return nil, &retry.Temporary{Err: fmt.Errorf("%w: %s: %w", errUnreachable, webclient.Shown(at),
+				webclient.Cause(err))}
 		}
 		if r.etag == "" {
 			r.etag = etagOf(resp.Header)
@@ -114,9 +143,15 @@ func (c *Client) send(
 			return r, nil
 		}
 		resp.Body.Close()
+		if to.Scheme != "https" && (to.Scheme != "http" || at.Scheme == "https") {
+			return nil, fmt.Errorf("hub: %s: %s redirects to %s, which is not encrypted: is HF_ENDPOINT "+
+				"right?", ref, webclient.Shown(at), webclient.Shown(to))
+		}
 		at = to
 	}
-	return nil, fmt.Errorf("hub: %s: more than %d redirects", ref, maxRedirects)
+	return nil, fmt.Errorf("hub: %s: %s redirects more than %d times, lately to %s: is HF_ENDPOINT "+
+		"right, or does a proxy ask for a login?", ref, webclient.Shown(home), maxRedirects,
+		webclient.Shown(at))
 }
 
 // etagOf reads the etag of the file behind a response: of one kept elsewhere the hub gives it in a
@@ -141,9 +176,9 @@ func (c *Client) failure(ref Ref, resp *http.Response) error {
 		said = object.Error
 	}
 	if said != "" {
-		said = " (" + strings.TrimSpace(said) + ")"
+		said = " (" + strings.TrimSpace(webclient.Hide(said, c.Token)) + ")"
 	}
-	page := c.Endpoint + "/" + ref.page()
+	page := c.shown() + "/" + ref.page()
 	code := resp.Header.Get("X-Error-Code")
 	switch status := resp.StatusCode; {
 	case code == "GatedRepo" && c.Token == "":
@@ -170,9 +205,10 @@ func (c *Client) failure(ref Ref, resp *http.Response) error {
 			"token of that account that may read it", ref, said, page)
 	case retry.Status(status):
 		return &retry.Temporary{After: retry.After(resp.Header), Err: fmt.Errorf(
-			"hub: %s: %w: it answers %s%s", ref, errUnreachable, resp.Status, said)}
+			"hub: %s: %w: %s answers %s%s", ref, errUnreachable, c.shown(), resp.Status, said)}
 	}
-	return fmt.Errorf("hub: %s: the hub answers %s%s", ref, resp.Status, said)
+	return fmt.Errorf("hub: %s: %s answers %s%s: is HF_ENDPOINT right?", ref, c.shown(), resp.Status,
+		said)
 }
 
 // errRevision is wrapped by the error about a revision that the hub does not have: a cached one is
@@ -236,8 +272,8 @@ func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
 		return fmt.Errorf("hub: %s: the list of files is longer than %d bytes", ref, maxListing)
 	}
 	if err := json.Unmarshal(data, &info); err != nil {
-		return fmt.Errorf("hub: %s: the answer is not the hub's (%w): is HF_ENDPOINT right, or does a "+
-			"proxy ask for a login?", ref, err)
+		return fmt.Errorf("hub: %s: the answer of %s is not the hub's (%w): is HF_ENDPOINT right, or "+
+			"does a proxy ask for a login?", ref, c.shown(), err)
 	}
 	if !commitForm.MatchString(info.SHA) {
 		return fmt.Errorf("hub: %s: the commit of revision %q is %q, 40 hexadecimal digits were wanted",

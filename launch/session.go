@@ -128,7 +128,7 @@ func perform[R any](
 	if err := unchanged(data, manifest.Data); err != nil {
 		return result, err
 	}
-	if err := begin(s, manifest, before); err != nil {
+	if err := begin(env, s, manifest, before); err != nil {
 		return result, err
 	}
 	if before != nil {
@@ -143,9 +143,9 @@ func perform[R any](
 }
 
 // begin makes the folder of a new run, or checks that a resumed one is the same as before.
-func begin(s *run.Session, manifest, before *recipe.Manifest) error {
+func begin(env Env, s *run.Session, manifest, before *recipe.Manifest) error {
 	if !s.Resumed {
-		if err := reachTrackers(manifest.Recipe.Tracking); err != nil {
+		if err := reachTrackers(manifest.Recipe.Tracking, env.Progress.Logf); err != nil {
 			return err
 		}
 		return s.Create(manifest)

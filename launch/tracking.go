@@ -25,12 +25,12 @@ func mlflowURI(t recipe.Tracking) string {
 func CheckTracker(uri string) error { return tracking.CheckURI(uri) }
 
 // reachTrackers returns an error if a tracker of a new run is not there, before the run has a
-// folder.
-func reachTrackers(t recipe.Tracking) error {
+// folder. warnf is told of one that is silent.
+func reachTrackers(t recipe.Tracking, warnf func(string, ...any)) error {
 	if !slices.Contains(t.ReportTo, tracking.MLflow) {
 		return nil
 	}
-	return tracking.ReachMLflow(mlflowURI(t))
+	return tracking.ReachMLflow(mlflowURI(t), warnf)
 }
 
 // trackedRun is what trackers are told of a run.

@@ -14,10 +14,12 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
 	"haf/internal/retry"
+	"haf/internal/webclient"
 	"haf/pref"
 )
 
@@ -72,7 +74,12 @@ func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("remote: %q is no server: want a URL such as "+
-			"http://127.0.0.1:8000/v1", text)
+			"http://127.0.0.1:8000/v1", webclient.ShownText(text))
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("remote: the address %s has a user, a query or a # in it, want a URL "+
+			"such as http://127.0.0.1:8000/v1; a key is given in HAF_API_KEY or OPENAI_API_KEY",
+			webclient.Shown(u))
 	}
 	return u, nil
 }
@@ -97,9 +104,7 @@ func Dial(opt Options) (*Client, error) {
 		opt.Backoff = 500 * time.Millisecond
 	}
 	if opt.Client == nil {
-		opt.Client = &http.Client{Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: opt.Concurrency,
-		}}
+		opt.Client = webclient.New(opt.Concurrency)
 	}
 	return &Client{opt: opt, base: strings.TrimRight(u.String(), "/")}, nil
 }
@@ -112,8 +117,10 @@ func (c *Client) Models(ctx context.Context, path string) ([]string, error) {
 			ID string `json:"id"`
 		} `json:"data"`
 	}
-	if err := c.Call(ctx, http.MethodGet, path, nil, &list); err != nil {
-		return nil, fmt.Errorf("remote: asking %s for its models: %w", c.opt.URL, err)
+	err := webclient.Announce(func() { c.say("%s has not answered yet; waiting", c.base+path) },
+		func() error { return c.Call(ctx, http.MethodGet, path, nil, &list) })
+	if err != nil {
+		return nil, fmt.Errorf("remote: asking for its models: %w", err)
 	}
 	var models []string
 	for _, m := range list.Data {
@@ -122,9 +129,16 @@ func (c *Client) Models(ctx context.Context, path string) ([]string, error) {
 		}
 	}
 	if len(models) == 0 {
-		return nil, fmt.Errorf("remote: %s lists no model: name one", c.opt.URL)
+		return nil, fmt.Errorf("remote: %s lists no model: is it the address of the API? Else "+
+			"name the model", c.opt.URL)
 	}
 	return models, nil
+}
+
+func (c *Client) say(format string, args ...any) {
+	if c.opt.Say != nil {
+		c.opt.Say(fmt.Sprintf(format, args...))
+	}
 }
 
 // Model is the name of the model that is asked.
@@ -137,6 +151,13 @@ func StatusOf(err error) int {
 		return r.status
 	}
 	return 0
+}
+
+// Answered reports whether an error is of an answer of a server, whatever it says; else there was
+// none.
+func Answered(err error) bool {
+	var bad *badAnswer
+	return StatusOf(err) != 0 || errors.As(err, &bad)
 }
 
 // A refusal is an answer that is not 200.
@@ -155,8 +176,10 @@ func temporary(err error) error {
 	var r *refusal
 	var bad *badAnswer
 	var dns *net.DNSError
+	var redirected *webclient.Redirected
 	switch {
-	case err == nil, errors.As(err, &bad), errors.As(err, &dns) && dns.IsNotFound:
+	case err == nil, errors.As(err, &bad), errors.As(err, &redirected),
+		errors.As(err, &dns) && dns.IsNotFound:
 		return err
 	case !errors.As(err, &r):
 		return &retry.Temporary{Err: err}
@@ -171,6 +194,12 @@ type badAnswer struct{ problem string }
 
 func (b *badAnswer) Error() string { return b.problem }
 
+// bad is the error of a chat completion that is none.
+func (c *Client) bad(problem string) error {
+	err := &badAnswer{problem}
+	return fmt.Errorf("%s/chat/completions: %w%s", c.base, err, next(err))
+}
+
 // Call makes a request to a path below the client's URL, with retries, and decodes the JSON answer
 // into out. body is sent as JSON; nil is no body.
 func (c *Client) Call(ctx context.Context, method, path string, body, out any) error {
@@ -181,14 +210,38 @@ func (c *Client) Call(ctx context.Context, method, path string, body, out any) e
 			return err
 		}
 	}
+	address := c.base + path
 	policy := retry.Policy{Tries: 1 + max(0, c.opt.Retries), First: c.opt.Backoff, Longest: maxPause,
-		LongestAsked: maxPause}
-	if c.opt.Say != nil {
-		policy.Notify = func(err error, pause time.Duration) {
-			c.opt.Say(fmt.Sprintf("%v; trying again in %s", err, pause.Round(time.Millisecond)))
-		}
+		LongestAsked: maxPause, Notify: func(err error, pause time.Duration) {
+			c.say("%s: %v; trying again in %s", address, err, pause.Round(time.Millisecond))
+		}}
+	err := policy.Do(ctx, func() error { return temporary(c.once(ctx, method, path, data, out)) })
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	return policy.Do(ctx, func() error { return temporary(c.once(ctx, method, path, data, out)) })
+	return fmt.Errorf("%s: %w%s", address, err, next(err))
+}
+
+// next says what a user can do about a failed call.
+func next(err error) string {
+	var bad *badAnswer
+	var redirected *webclient.Redirected
+	status := StatusOf(err)
+	switch {
+	case errors.As(err, &redirected):
+		return ""
+	case errors.As(err, &bad):
+		return "; is this the address of the API, or of a page before it?"
+	case status == 0:
+		return "; is the server running, and the address right?"
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return "; is the key right that haf was given in the environment?"
+	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
+		return "; is the address right, with /v1 at its end where the API has it?"
+	case status >= 500 || status == http.StatusTooManyRequests:
+		return "; the server's log says more; run the same command again to go on"
+	}
+	return "; want 200: is the address right?"
 }
 
 // once makes one attempt.
@@ -206,22 +259,22 @@ func (c *Client) once(ctx context.Context, method, path string, data []byte, out
 	}
 	response, err := c.opt.Client.Do(request)
 	if err != nil {
-		return cause(ctx, err)
+		return cause(ctx, webclient.Cause(err))
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", cause(ctx, err))
+		return fmt.Errorf("reading the answer: %w", cause(ctx, webclient.Cause(err)))
 	}
 	if len(answer) > maxAnswer {
 		return &badAnswer{fmt.Sprintf("the server's answer is longer than %d bytes", maxAnswer)}
 	}
 	if response.StatusCode != http.StatusOK {
-		return &refusal{response.StatusCode, shorten(answer), retry.After(response.Header)}
+		return &refusal{response.StatusCode, c.shorten(answer), retry.After(response.Header)}
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return &badAnswer{fmt.Sprintf("the server's answer is no JSON of the wanted form (%v): %s", err,
-			shorten(answer))}
+			c.shorten(answer))}
 	}
 	return nil
 }
@@ -234,9 +287,17 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-func shorten(answer []byte) string {
+// shorten is the beginning of an answer on one line, without the key that was sent.
+func (c *Client) shorten(answer []byte) string {
 	const most = 300
-	text := strings.Join(strings.Fields(string(answer)), " ")
+	text := strings.ToValidUTF8(string(answer[:min(len(answer), 1<<16)]), "\uFFFD")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, webclient.Hide(text, c.opt.Key))
+	text = strings.Join(strings.Fields(text), " ")
 	if r := []rune(text); len(r) > most {
 		return string(r[:most]) + " …"
 	}
@@ -294,7 +355,11 @@ func (c *Client) chat(
 		return pref.Generated{}, err
 	}
 	if len(answer.Choices) == 0 || answer.Choices[0].Message.Content == nil {
-		return pref.Generated{}, &badAnswer{"the server's answer has no choices[0].message.content"}
+		return pref.Generated{}, c.bad("the server's answer has no choices[0].message.content")
+	}
+	if u := answer.Usage; u.PromptTokens < 0 || u.CompletionTokens < 0 {
+		return pref.Generated{}, c.bad(fmt.Sprintf("the server's answer counts %d and %d tokens in "+
+			"usage, want none below 0", u.PromptTokens, u.CompletionTokens))
 	}
 	choice := answer.Choices[0]
 	g := pref.Generated{Text: *choice.Message.Content, Finish: pref.FinishStop,

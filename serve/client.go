@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"haf/internal/retry"
+	"haf/internal/webclient"
 	"haf/pref"
 )
 
@@ -31,6 +32,9 @@ type ClientOptions struct {
 	Batch    int           // samples of a request; default 64
 	Parallel int           // requests at once; default 4
 	HTTP     *http.Client  // default: one of its own
+	// Log, if not nil, is told in a line of requests that are made again, and of a server that is
+	// silent when it is first asked.
+	Log func(format string, args ...any)
 }
 
 // A Client asks a server for the rewards of a model that it serves; [Client.Connect] makes a
@@ -63,7 +67,8 @@ func NewClient(address string, opt ClientOptions) (*Client, error) {
 	u, err := url.Parse(address)
 	if err != nil || !IsURL(address) || u.Host == "" {
 		return nil, fmt.Errorf("serve: %q is no address of a server: want http://HOST:PORT or "+
-			"https://HOST:PORT, and #MODEL behind it where several are served", address)
+			"https://HOST:PORT, and #MODEL behind it where several are served",
+			webclient.ShownText(address))
 	}
 	if u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("serve: the address of a server has a query or a user in it: want " +
@@ -85,9 +90,10 @@ func NewClient(address string, opt ClientOptions) (*Client, error) {
 		c.opt.Parallel = 4
 	}
 	if c.opt.HTTP == nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.MaxIdleConnsPerHost = c.opt.Parallel
-		c.opt.HTTP = &http.Client{Transport: transport}
+		c.opt.HTTP = webclient.New(c.opt.Parallel)
+	}
+	if c.opt.Log == nil {
+		c.opt.Log = func(string, ...any) {}
 	}
 	return c, nil
 }
@@ -166,7 +172,17 @@ func (c *Client) request(
 	if err != nil {
 		return nil, err
 	}
-	var reply nativeAnswer
+	var reply struct {
+		Model      string `json:"model"`
+		Activation string `json:"activation"`
+		// What is null or missing is nil, where nativeItem would have 0.
+		Data []struct {
+			Index     *int                `json:"index"`
+			Reward    *float64            `json:"reward"`
+			Rewards   map[string]*float64 `json:"rewards"`
+			Truncated bool                `json:"truncated"`
+		} `json:"data"`
+	}
 	if err := c.ask(ctx, http.MethodPost, "/v1/reward", data, &reply); err != nil {
 		return nil, err
 	}
@@ -177,16 +193,38 @@ func (c *Client) request(
 	if reply.Activation != raw {
 		return nil, fmt.Errorf("the rewards came with activation %q, wanted %s", reply.Activation, raw)
 	}
+	if c.model != "" && reply.Model != c.model {
+		return nil, fmt.Errorf("the rewards are of the model %q, those of %q were asked for", reply.Model,
+			c.model)
+	}
 	out := make([]Scored, len(samples))
 	for i, item := range reply.Data {
-		if item.Index != i {
-			return nil, fmt.Errorf("reward %d came in the place of reward %d", item.Index, i)
+		switch {
+		case item.Index == nil || *item.Index != i:
+			return nil, fmt.Errorf("another reward came in the place of reward %d", i)
+		case item.Reward == nil:
+			return nil, fmt.Errorf("the reward of sample %d did not come", i+1)
 		}
-		out[i] = Scored{Reward: item.Reward, Rewards: item.Rewards, Truncated: item.Truncated}
+		out[i] = Scored{Reward: *item.Reward, Rewards: map[string]float64{}, Truncated: item.Truncated}
+		for name, r := range item.Rewards {
+			if r != nil {
+				out[i].Rewards[name] = *r
+			}
+		}
 		for _, name := range names {
-			if r, ok := item.Rewards[name]; !ok || math.IsInf(r, 0) {
+			if _, ok := out[i].Rewards[name]; !ok {
 				return nil, fmt.Errorf("reward %q of sample %d did not come", name, i+1)
 			}
+		}
+		for name, r := range out[i].Rewards {
+			if math.Abs(r) > pref.MaxNumber {
+				return nil, fmt.Errorf("reward %q of sample %d is %g, wanted a number within ±%.2g", name,
+					i+1, r, pref.MaxNumber)
+			}
+		}
+		if math.Abs(out[i].Reward) > pref.MaxNumber {
+			return nil, fmt.Errorf("the reward of sample %d is %g, wanted a number within ±%.2g", i+1,
+				out[i].Reward, pref.MaxNumber)
 		}
 	}
 	return out, nil
@@ -195,8 +233,13 @@ func (c *Client) request(
 // Models lists the rewards of every model of the server.
 func (c *Client) Models(ctx context.Context) (map[string][]string, error) {
 	var list modelList
-	if err := c.ask(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
+	err := webclient.Announce(func() { c.opt.Log("%s has not answered yet; waiting", c.base) },
+		func() error { return c.ask(ctx, http.MethodGet, "/v1/models", nil, &list) })
+	if err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
+	}
+	if list.Object != "list" || len(list.Data) == 0 {
+		return nil, fmt.Errorf("serve: %s/v1/models lists no model: is this a server of haf?", c.base)
 	}
 	out := map[string][]string{}
 	for _, m := range list.Data {
@@ -229,9 +272,14 @@ type refusal struct {
 	status  int
 	message string
 	after   time.Duration // as the server asks
+	unlike  bool          // it is no answer of haf's server
 }
 
 func (r *refusal) Error() string {
+	if r.unlike {
+		return fmt.Sprintf("the server answered %d with %s, wanted what haf serve answers: is it one?",
+			r.status, r.message)
+	}
 	return fmt.Sprintf("the server answered %d: %s", r.status, r.message)
 }
 
@@ -244,16 +292,21 @@ func (r *refusal) Is(target error) bool {
 // ask sends a request, again where it failed for a reason that passes, and decodes the reply.
 func (c *Client) ask(ctx context.Context, method, path string, body []byte, reply any) error {
 	policy := retry.Policy{Tries: c.opt.Tries, First: firstWait, Longest: longestWait,
-		LongestAsked: longestAsked}
+		LongestAsked: longestAsked, Notify: func(err error, pause time.Duration) {
+			c.opt.Log("%s%s: %v; trying again in %s", c.base, path, err, pause.Round(time.Millisecond))
+		}}
 	return policy.Do(ctx, func() error {
 		err := c.once(ctx, method, path, body, reply)
 		var r *refusal
+		var redirected *webclient.Redirected
 		switch {
 		case err == nil:
 			return nil
+		case errors.As(err, &redirected):
+			return err
 		case !errors.As(err, &r):
 			return &retry.Temporary{Err: fmt.Errorf("%w: %w", ErrNoAnswer, err)}
-		case retry.Status(r.status):
+		case retry.Status(r.status) && !r.unlike:
 			return &retry.Temporary{Err: err, After: r.after}
 		}
 		return err
@@ -262,7 +315,8 @@ func (c *Client) ask(ctx context.Context, method, path string, body []byte, repl
 
 // once sends a request.
 func (c *Client) once(ctx context.Context, method, path string, body []byte, reply any) error {
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.Timeout,
+		fmt.Errorf("none within %s", c.opt.Timeout))
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
@@ -278,28 +332,37 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, rep
 	}
 	response, err := c.opt.HTTP.Do(request)
 	if err != nil {
-		return err
+		return ended(ctx, err)
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, mostReply+1))
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the answer: %w", ended(ctx, err))
 	}
 	if len(data) > mostReply {
-		return &refusal{status: response.StatusCode,
-			message: "the answer is too long: is this a server of haf?"}
+		return &refusal{status: response.StatusCode, unlike: true,
+			message: fmt.Sprintf("more than %d bytes", mostReply)}
 	}
 	if response.StatusCode != http.StatusOK {
 		var e errorBody
 		r := &refusal{status: response.StatusCode, message: http.StatusText(response.StatusCode),
 			after: retry.After(response.Header)}
 		if json.Unmarshal(data, &e) == nil && e.Error.Message != "" {
-			r.message = e.Error.Message
+			r.message = webclient.Hide(e.Error.Message, c.opt.Token)
 		}
 		return r
 	}
 	if err := json.Unmarshal(data, reply); err != nil {
-		return &refusal{status: response.StatusCode, message: "the answer is no JSON of a server of haf"}
+		return &refusal{status: response.StatusCode, unlike: true, message: "no JSON of that form (" +
+			err.Error() + ")"}
 	}
 	return nil
+}
+
+// ended is why a request failed, without its address: the time-out where that is it.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return webclient.Cause(err)
 }

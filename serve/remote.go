@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
+	"haf/internal/retry"
+	"haf/internal/webclient"
 	"haf/pref"
 )
 
@@ -47,7 +50,7 @@ func (c *Client) Connect(ctx context.Context, opt RemoteOptions) (*Remote, error
 		return nil, c.explain(err)
 	}
 	if opt.Log == nil {
-		opt.Log = func(string, ...any) {}
+		opt.Log = c.opt.Log
 	}
 	if opt.Progress == nil {
 		opt.Progress = func(string, int, int) {}
@@ -58,13 +61,31 @@ func (c *Client) Connect(ctx context.Context, opt RemoteOptions) (*Remote, error
 // explain adds the address and, where the server refused the token or there was none, the next
 // move.
 func (c *Client) explain(err error) error {
+	if errors.Is(err, ErrNotReady) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	next := ""
+	var r *refusal
+	var redirected *webclient.Redirected
 	switch {
 	case errors.Is(err, ErrToken):
-		return fmt.Errorf("%s: %w; haf sends the token that is in HAF_TOKEN", c.address, err)
+		next = "; haf sends the token that is in HAF_TOKEN"
 	case errors.Is(err, ErrNoAnswer):
-		return fmt.Errorf("%s: %w: is haf serve running there?", c.address, err)
+		next = ": is haf serve running there?"
+	case errors.As(err, &r) && retry.Status(r.status):
+		next = "; the server's log says more; run the same command again to go on"
+	case errors.As(err, &redirected), errors.As(err, &r) && (r.unlike ||
+		r.status == http.StatusBadRequest || r.status == http.StatusRequestEntityTooLarge):
+		// it says so itself
+	case errors.As(err, &r):
+		next = ": is haf serve running there?"
+	default:
+		next = "; is it a server of haf, or a proxy that changes answers?"
 	}
-	return err
+	if strings.Contains(err.Error(), c.address) {
+		return fmt.Errorf("%w%s", err, next)
+	}
+	return fmt.Errorf("%s: %w%s", c.address, err, next)
 }
 
 // Model is the server's name of the model.

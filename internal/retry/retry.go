@@ -20,7 +20,8 @@ type Policy struct {
 	Tries   int           // in all, at least 1
 	First   time.Duration // pause before the second try
 	Longest time.Duration // pause that the policy chooses by itself
-	// LongestAsked bounds the pause that a server may ask for.
+	// LongestAsked bounds the pause that a server may ask for: where it asks for a longer one, no
+	// further try is made, because it would be refused.
 	LongestAsked time.Duration
 	// Notify, if not nil, is told of each failure that is followed by another try.
 	Notify func(err error, pause time.Duration)
@@ -62,6 +63,9 @@ func (p Policy) Do(ctx context.Context, f func() error) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err() // the cause may be a signal's name
+	case errors.As(err, &t) && t.After > p.LongestAsked:
+		return fmt.Errorf("%w; the server asks for a pause of %s, haf waits for %s at most: run the "+
+			"same command later", err, t.After.Round(time.Second), p.LongestAsked)
 	case errors.As(err, &t) && w.tried > 1:
 		return fmt.Errorf("tried %d times: %w", w.tried, err)
 	}
@@ -97,10 +101,10 @@ func (w *waits) Reset() {
 
 // NextBackOff implements backoff.BackOff.
 func (w *waits) NextBackOff() time.Duration {
-	if w.tried >= w.policy.Tries {
+	if w.tried >= w.policy.Tries || w.after > w.policy.LongestAsked {
 		return backoff.Stop
 	}
-	return max(w.pauses.NextBackOff(), min(w.after, w.policy.LongestAsked))
+	return max(w.pauses.NextBackOff(), w.after)
 }
 
 // Status says whether a request that was answered with an HTTP status may succeed later.

@@ -34,13 +34,14 @@ func TestDo(t *testing.T) {
 		least time.Duration // of all pauses
 		most  time.Duration
 	}{
-		"success":     {[]error{nil}, 1, nil, "", 0, 0},
-		"for good":    {[]error{errGone}, 1, errGone, "no such thing", 0, 0},
-		"passes":      {[]error{busy, busy, nil}, 3, nil, "", 3 * half, 9 * half},
-		"too often":   {[]error{busy}, 4, errBusy, "tried 4 times: busy", 6 * half, 18 * half},
-		"then not":    {[]error{busy, errGone}, 2, errGone, "no such thing", half, 3 * half},
-		"asked":       {[]error{asks(time.Minute), nil}, 2, nil, "", time.Minute, time.Minute},
-		"asks much":   {[]error{asks(time.Hour), nil}, 2, nil, "", time.Minute, time.Minute},
+		"success":   {[]error{nil}, 1, nil, "", 0, 0},
+		"for good":  {[]error{errGone}, 1, errGone, "no such thing", 0, 0},
+		"passes":    {[]error{busy, busy, nil}, 3, nil, "", 3 * half, 9 * half},
+		"too often": {[]error{busy}, 4, errBusy, "tried 4 times: busy", 6 * half, 18 * half},
+		"then not":  {[]error{busy, errGone}, 2, errGone, "no such thing", half, 3 * half},
+		"asked":     {[]error{asks(time.Minute), nil}, 2, nil, "", time.Minute, time.Minute},
+		"asks much": {[]error{asks(time.Hour), nil}, 1, errBusy, "busy; the server asks for a pause of " +
+			"1h0m0s, haf waits for 1m0s at most: run the same command later", 0, 0},
 		"asks little": {[]error{asks(1), nil}, 2, nil, "", half, 3 * half},
 		"progress": {[]error{busy, busy, further, further, busy, busy, busy}, 7, errBusy,
 			"tried 4 times: busy", 10 * half, 30 * half},

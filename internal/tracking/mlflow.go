@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"haf/internal/webclient"
 )
 
 // Limits of MLflow's REST API.
@@ -28,6 +31,7 @@ const (
 
 const (
 	requestTimeout = 10 * time.Second
+	apiPath        = "/api/2.0/mlflow/"
 	flushEvery     = 2 * time.Second
 	retryFactor    = 15 // the pause after a failure, in flushEvery
 )
@@ -38,9 +42,13 @@ type mlflow struct {
 	uri    string // of the server, without its path of the API
 	id     string // of the run
 	client *http.Client
-	sent   map[string]int // the last step that the server has of each metric
-	warnf  func(string, ...any)
-	every  time.Duration // between batches
+	// of one request
+	timeout time.Duration
+	sent    map[string]int // the last step that the server has of each metric
+	warnf   func(string, ...any)
+	every   time.Duration // between batches
+
+	announced sync.Once // that the server is slow
 
 	mutex   sync.Mutex
 	pending []metric
@@ -67,8 +75,8 @@ func newMLflow(run Run, warnf func(string, ...any)) (sink, error) {
 		return nil, err
 	}
 	m := &mlflow{uri: strings.TrimRight(run.URI, "/"), sent: map[string]int{}, warnf: warnf,
-		client: &http.Client{Timeout: requestTimeout},
-		every:  flushEvery, quit: make(chan struct{}), stopped: make(chan struct{})}
+		client: webclient.New(1), timeout: cmp.Or(run.Timeout, requestTimeout),
+		every: flushEvery, quit: make(chan struct{}), stopped: make(chan struct{})}
 	s, err := readState(run.Dir)
 	if err != nil {
 		return nil, err
@@ -111,11 +119,13 @@ func CheckURI(uri string) error {
 	return nil
 }
 
-// ReachMLflow returns an error if no MLflow server answers at the URI.
-func ReachMLflow(uri string) error {
+// ReachMLflow returns an error if no MLflow server answers at the URI. warnf is told of one that is
+// silent.
+func ReachMLflow(uri string, warnf func(string, ...any)) error {
 	err := CheckURI(uri)
 	if err == nil {
-		m := &mlflow{uri: strings.TrimRight(uri, "/"), client: &http.Client{Timeout: requestTimeout}}
+		m := &mlflow{uri: strings.TrimRight(uri, "/"), client: webclient.New(1),
+			timeout: requestTimeout, warnf: warnf}
 		err = m.call(http.MethodPost, "experiments/search", map[string]any{"max_results": 1},
 			&struct{}{})
 	}
@@ -144,6 +154,10 @@ func (m *mlflow) create(run Run) error {
 	if err != nil {
 		return err
 	}
+	if id == "" {
+		return fmt.Errorf("%s names no experiment in its answer: is an MLflow server running there?",
+			m.uri)
+	}
 	var made struct {
 		Run struct {
 			Info struct {
@@ -159,7 +173,7 @@ func (m *mlflow) create(run Run) error {
 		return err
 	}
 	if m.id = made.Run.Info.ID; m.id == "" {
-		return errors.New("the server made a run without an id: is it an MLflow server?")
+		return fmt.Errorf("%s made a run without an id: is it an MLflow server?", m.uri)
 	}
 	return m.params(run.Params)
 }
@@ -303,40 +317,67 @@ func (m *mlflow) call(method, path string, body, answer any) error {
 		}
 		sent = bytes.NewReader(data)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	err := webclient.Announce(func() {
+		m.announced.Do(func() {
+			m.warnf("tracking: mlflow: %s has not answered yet; waiting for %s at most", m.uri, m.timeout)
+		})
+	}, func() error { return m.once(method, path, sent, answer) })
+	if err == nil {
+		return nil
+	}
+	path, _, _ = strings.Cut(path, "?")
+	return fmt.Errorf("%s%s%s: %w: is an MLflow server running there?", m.uri, apiPath, path, err)
+}
+
+// once makes a request.
+func (m *mlflow) once(method, path string, sent io.Reader, answer any) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), m.timeout,
+		fmt.Errorf("no answer within %s", m.timeout))
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, m.uri+"/api/2.0/mlflow/"+path, sent)
+	request, err := http.NewRequestWithContext(ctx, method, m.uri+apiPath+path, sent)
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	if token := os.Getenv("MLFLOW_TRACKING_TOKEN"); token != "" {
+	token, password := os.Getenv("MLFLOW_TRACKING_TOKEN"), os.Getenv("MLFLOW_TRACKING_PASSWORD")
+	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	} else if user := os.Getenv("MLFLOW_TRACKING_USERNAME"); user != "" {
-		request.SetBasicAuth(user, os.Getenv("MLFLOW_TRACKING_PASSWORD"))
+		request.SetBasicAuth(user, password)
+	}
+	failed := func(err error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return webclient.Cause(err)
 	}
 	response, err := m.client.Do(request)
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return err
+		return failed(err)
+	}
+	if len(data) > maxAnswer {
+		return fmt.Errorf("the server answered with more than %d bytes", maxAnswer)
 	}
 	if response.StatusCode != http.StatusOK {
 		r := &refusal{}
 		if json.Unmarshal(data, r) != nil {
-			r.Message = string(data)
+			r.Message = strings.Join(strings.Fields(string(data)), " ")
 		}
+		r.Code = webclient.Hide(r.Code, token, password)
+		r.Message = webclient.Hide(r.Message, token, password)
 		r.Status = response.StatusCode
 		return r
 	}
-	if answer == nil {
-		return nil
+	if answer == nil { // it is an object all the same; a page would be no answer of MLflow
+		answer = &struct{}{}
 	}
 	if err := json.Unmarshal(data, answer); err != nil {
-		return fmt.Errorf("%s answers with something else than MLflow's JSON: %w", m.uri, err)
+		return fmt.Errorf("the server answers with something else than MLflow's JSON: %w", err)
 	}
 	return nil
 }

@@ -41,6 +41,8 @@ type Run struct {
 	Params  map[string]string // the recipe by dotted keys
 	Started time.Time
 	URI     string // of the MLflow server; "": no MLflow
+	// Timeout bounds a request to a server; 0 is ten seconds.
+	Timeout time.Duration
 }
 
 // A sink is one tracker of one run. Its calls come from one goroutine, in the order of the run.

@@ -395,7 +395,7 @@ func TestOpenRefuses(t *testing.T) {
 			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: error %v, want %q", uri, err, want)
 		}
-		if err := tracking.ReachMLflow(uri); err == nil {
+		if err := tracking.ReachMLflow(uri, t.Logf); err == nil {
 			t.Errorf("%q is reached", uri)
 		}
 		if entries, err := os.ReadDir(run.Dir); err != nil || len(entries) > 0 {

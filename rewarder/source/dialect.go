@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -130,8 +129,7 @@ func (d *dialect) refusal(by Renderer) func(prompt []pref.Message) error {
 func reachPath(ctx context.Context, client *remote.Client, path string) error {
 	var answer json.RawMessage
 	err := client.Call(ctx, http.MethodGet, path, nil, &answer)
-	var failed *url.Error
-	if ctx.Err() != nil || errors.As(err, &failed) {
+	if ctx.Err() != nil || err != nil && !remote.Answered(err) {
 		return err
 	}
 	return nil

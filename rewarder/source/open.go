@@ -41,7 +41,7 @@ type Options struct {
 	// Progress, if not nil, is told how many responses are read.
 	Progress func(pass string, done, total int)
 
-	tries int // of one request to a server; 0 is the default
+	Tries int // of one request to a server; 0 is the default
 }
 
 // concurrency is how many requests a server is sent at once.
@@ -55,10 +55,10 @@ func (opt Options) concurrency() int {
 // retries is how often a failed request is made again, in the terms of remote.Options: 0 is the
 // default, below 0 none.
 func (opt Options) retries() int {
-	if opt.tries == 1 {
+	if opt.Tries == 1 {
 		return -1
 	}
-	return max(0, opt.tries-1)
+	return max(0, opt.Tries-1)
 }
 
 // client returns a client of a server of another program.
@@ -111,7 +111,7 @@ func Reach(ctx context.Context, name string, opt Options) error {
 		return s.scheme.reach(ctx, s, opt)
 	}
 	opt.ModelSettings, opt.TemplateSettings = false, false
-	opt.Progress, opt.tries = nil, reachTries
+	opt.Progress, opt.Tries = nil, reachTries
 	r, err := s.open(ctx, opt)
 	if err != nil {
 		return err
@@ -154,7 +154,8 @@ func checkServer(address string) error {
 
 // openServer connects to haf serve.
 func openServer(ctx context.Context, s Source, opt Options) (pref.Rewarder, error) {
-	client, err := serve.NewClient(s.Address, serve.ClientOptions{Token: opt.Token, Tries: opt.tries})
+	client, err := serve.NewClient(s.Address, serve.ClientOptions{Token: opt.Token, Tries: opt.Tries,
+		Timeout: opt.Timeout, Log: opt.Log})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrName, err)
 	}

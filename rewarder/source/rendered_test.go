@@ -157,7 +157,7 @@ func TestBadRenderedAnswers(t *testing.T) {
 			}
 			fmt.Fprint(w, c[1])
 		}))
-		r := mustOpen(t, c[0]+url, rendering(Options{tries: 1}))
+		r := mustOpen(t, c[0]+url, rendering(Options{Tries: 1}))
 		_, err := r.Read(t.Context(), rewarder.Alone(rewardertest.Samples()[:1]), nil)
 		if err == nil || !strings.Contains(err.Error(), c[2]) {
 			t.Errorf("%s: %v, wanted %q", c[1], err, c[2])

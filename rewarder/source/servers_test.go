@@ -229,7 +229,7 @@ func TestBadAnswers(t *testing.T) {
 			if path != "" {
 				path = "/" + path
 			}
-			r := mustOpen(t, scheme+url+path, Options{tries: 1})
+			r := mustOpen(t, scheme+url+path, Options{Tries: 1})
 			_, err := r.Read(t.Context(), rewarder.Alone(rewardertest.Samples()[:1]), nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, wanted %q", err, c.want)
@@ -255,7 +255,7 @@ func TestTimeout(t *testing.T) {
 		}
 	}))
 	groups := rewarder.Alone(rewardertest.Samples()[:1])
-	r := mustOpen(t, "vllm+"+url, Options{tries: 1, Timeout: 20 * time.Millisecond})
+	r := mustOpen(t, "vllm+"+url, Options{Tries: 1, Timeout: 20 * time.Millisecond})
 	if _, err := r.Read(t.Context(), groups, nil); err == nil ||
 		!strings.Contains(err.Error(), "no answer within 20ms") {
 		t.Error(err)
