@@ -186,6 +186,8 @@ func TestBrowser(t *testing.T) {
 	b.do(t, chromedp.SendKeys(chromedp.CSS("#from"), "1200"),
 		chromedp.SendKeys(chromedp.CSS("#to"), "1300"+kb.Enter))
 	b.until(t, text("#live")+" === '' && !document.querySelector('#whole').hidden")
+	// The legend has the value itself, and the mean beside it under its name.
+	b.until(t, text(".chart:nth-child(1) .legend li")+" === 'total0.0007692smoothed 0.0007701'")
 	b.open(t, "/runs"+values("run", "run <b>", "run", "other"))
 	b.do(t, chromedp.WaitVisible(chromedp.CSS(".chart canvas")))
 

@@ -3,79 +3,26 @@ package ui
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-
-	"haf/eval"
 )
 
-// An evaluationRow is one reward of one run on one data set.
-type evaluationRow struct {
-	Run, Data, Reward string
-	eval.Result
-	Length *eval.LengthControl
-}
-
-// evaluations reads the files eval*.json of the runs: what haf -json eval printed.
-func evaluations(runs []folder) (rows []evaluationRow, problems []string) {
-	for _, f := range runs {
-		for _, name := range filesOf(f.Dir, "eval*.json") {
-			of, err := readEvaluation(filepath.Join(f.Dir, name))
-			if err != nil {
-				problems = append(problems, fmt.Sprintf("%s/%s: %v", f.Name, name, err))
-				continue
-			}
-			data := strings.Join(eval.ShortNames(of.Data), ", ")
-			for _, reward := range sortedKeys(of.Rewards) {
-				row := evaluationRow{Run: f.Name, Data: data, Reward: reward, Result: of.Rewards[reward]}
-				if c, ok := of.Length[reward]; ok {
-					row.Length = &c
-				}
-				rows = append(rows, row)
-			}
-		}
-	}
-	return rows, problems
-}
-
-// maxEvaluation bounds a file that is read whole.
-const maxEvaluation = 64 << 20
-
-func readEvaluation(path string) (e eval.Evaluation, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return e, err
-	}
-	if info.Size() > maxEvaluation {
-		return e, fmt.Errorf("%d bytes, want what haf -json eval prints", info.Size())
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return e, err
-	}
-	if err := json.Unmarshal(data, &e); err != nil {
-		return e, fmt.Errorf("%w: want what haf -json eval prints", err)
-	}
-	if len(e.Rewards) == 0 && len(e.Labels) == 0 {
-		return e, fmt.Errorf("no result of a reward: want what haf -json eval prints")
-	}
-	return e, nil
-}
-
-// A heatMap has the accuracy of runs on data sets.
+// A heatMap has the accuracy of models on data sets.
 type heatMap struct {
-	Data []string
-	Rows []heatRow
+	Title, File string // of a grid of haf paper
+	Data        []string
+	Rows        []heatRow
+	More        int // rows that are left out
 }
 
 type heatRow struct {
-	Run, Trained, Reward string
-	Cells                []heatCell
+	Model, Trained, Reward string
+	IsRun                  bool
+	Seeds                  int // trainings that the row is the mean of; 0: one
+	Cells                  []heatCell
 }
 
-// A heatCell is empty where the run was not evaluated on the set. Level grows with the accuracy,
+// A heatCell is empty where the model was not evaluated on the set. Level grows with the accuracy,
 // from 0 to 9.
 type heatCell struct {
 	Known               bool
@@ -83,28 +30,48 @@ type heatCell struct {
 	N, Level            int
 }
 
-// heat makes the map of training data against test data.
-func heat(rows []evaluationRow, trained map[string]string) heatMap {
-	var m heatMap
-	for _, r := range rows {
-		if !slices.Contains(m.Data, r.Data) {
-			m.Data = append(m.Data, r.Data)
+// A heatEntry is one accuracy with its 95 % interval, of N comparisons.
+type heatEntry struct {
+	Model, Trained, Reward, Data string
+	IsRun                        bool
+	Accuracy, Low, High          float64
+	N, Seeds                     int
+}
+
+// add puts an entry into its cell. A second one of the same model, reward and data, as of another
+// file, gets a row of its own.
+func (m *heatMap) add(e heatEntry) {
+	column := slices.Index(m.Data, e.Data)
+	if column < 0 {
+		column = len(m.Data)
+		m.Data = append(m.Data, e.Data)
+		for i := range m.Rows {
+			m.Rows[i].Cells = append(m.Rows[i].Cells, heatCell{})
 		}
 	}
-	at := map[[2]string]int{}
+	i := slices.IndexFunc(m.Rows, func(r heatRow) bool {
+		return r.Model == e.Model && r.IsRun == e.IsRun && r.Reward == e.Reward &&
+			!r.Cells[column].Known
+	})
+	if i < 0 {
+		i = len(m.Rows)
+		m.Rows = append(m.Rows, heatRow{Model: e.Model, Trained: e.Trained, Reward: e.Reward,
+			IsRun: e.IsRun, Seeds: e.Seeds, Cells: make([]heatCell, len(m.Data))})
+	}
+	// From 0.5, which chance has, to 1.
+	level := min(9, max(0, int((e.Accuracy-0.5)*20)))
+	m.Rows[i].Cells[column] = heatCell{true, e.Accuracy, e.Low, e.High, e.N, level}
+}
+
+// heat makes the map of training data against test data.
+func heat(rows []evaluationRow, trained map[string]string) (m heatMap) {
 	for _, r := range rows {
-		key := [2]string{r.Run, r.Reward}
-		i, ok := at[key]
-		if !ok {
-			i = len(m.Rows)
-			at[key] = i
-			m.Rows = append(m.Rows, heatRow{Run: r.Run, Trained: trained[r.Run], Reward: r.Reward,
-				Cells: make([]heatCell, len(m.Data))})
+		of := "–"
+		if r.IsRun {
+			of = trained[r.Model]
 		}
-		// From 0.5, which chance has, to 1.
-		level := min(9, max(0, int((r.Accuracy-0.5)*20)))
-		m.Rows[i].Cells[slices.Index(m.Data, r.Data)] = heatCell{true, r.Accuracy, r.AccuracyLow,
-			r.AccuracyHigh, r.Comparisons, level}
+		m.add(heatEntry{Model: r.Model, IsRun: r.IsRun, Trained: of, Reward: r.Reward, Data: r.Data,
+			Accuracy: r.Accuracy, Low: r.AccuracyLow, High: r.AccuracyHigh, N: r.Comparisons})
 	}
 	return m
 }

@@ -33,7 +33,8 @@ func (a *App) pairFilesOf(f folder) (files []pairFile) {
 // pairFiles lists all files of pairs.
 func (a *App) pairFiles() (files []pairFile) {
 	for _, path := range a.config.Runs {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() &&
+			filepath.Ext(path) != ".json" && !isGrid(path) {
 			files = append(files, pairFile{"", filepath.ToSlash(path), path})
 		}
 	}

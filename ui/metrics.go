@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,16 +18,26 @@ import (
 )
 
 // A metricsFile is an index of a metrics.jsonl: where its lines of steps begin, and its
-// evaluations. It grows with the file. Steps are decoded when they are asked for.
+// evaluations. It grows with the file. Steps are decoded when they are asked for. A line that
+// cannot be read is left out and noted, so that it hides nothing but itself.
 type metricsFile struct {
 	mu      sync.Mutex
 	path    string
 	verb    run.Verb
-	size    int64   // indexed bytes
-	steps   []int64 // offset of each line of a step
+	size    int64 // indexed bytes
+	lines   int   // indexed lines
+	steps   []stepLine
 	records run.Records
-	tail    []byte // the last indexed line
+	tail    []byte         // the last indexed bytes, of one line at most
+	inLong  bool           // the indexed bytes end inside a line of more than maxLine bytes
+	bad     map[int]string // why lines could not be read, by their number from 1
 	changed time.Time
+}
+
+// A stepLine is where a line of a step is.
+type stepLine struct {
+	at   int64 // offset of its beginning, bytes
+	line int   // number in the file, from 1
 }
 
 // maxLine bounds a line: a longer one is no record of haf.
@@ -41,7 +53,8 @@ func (a *App) metrics(dir string) (*metricsFile, error) {
 			a.mu.Unlock()
 			return nil, err
 		}
-		m = &metricsFile{path: filepath.Join(dir, run.MetricsName), verb: head.Verb}
+		m = &metricsFile{path: filepath.Join(dir, run.MetricsName), verb: head.Verb,
+			bad: map[int]string{}}
 		a.indexes[dir] = m
 	}
 	a.mu.Unlock()
@@ -76,7 +89,21 @@ func (m *metricsFile) renew() error {
 }
 
 func (m *metricsFile) reset() {
-	m.size, m.steps, m.records, m.tail = 0, nil, run.Records{}, nil
+	m.size, m.lines, m.steps, m.records, m.tail = 0, 0, nil, run.Records{}, nil
+	m.inLong, m.bad = false, map[int]string{}
+}
+
+// problems says which lines could not be read, the first few by their number.
+func (m *metricsFile) problems() (list []string) {
+	const named = 5
+	for _, n := range slices.Sorted(maps.Keys(m.bad)) {
+		if len(list) == named {
+			return append(list, fmt.Sprintf("%s: %d more lines could not be read", run.MetricsName,
+				len(m.bad)-named))
+		}
+		list = append(list, fmt.Sprintf("%s, line %d: %s", run.MetricsName, n, m.bad[n]))
+	}
+	return list
 }
 
 // index reads the complete lines behind those that are indexed.
@@ -91,12 +118,16 @@ func (m *metricsFile) index(f io.ReaderAt) error {
 			if end < 0 {
 				break
 			}
-			if err := m.add(data[:end], at); err != nil {
-				return fmt.Errorf("ui: %s: byte %d: %w", m.path, at, err)
-			}
-			m.tail = append(m.tail[:0], data[:end+1]...)
+			m.add(data[:end], at)
+			m.tail = append(m.tail[:0], data[max(0, end-maxLine):end+1]...)
 			data, at = data[end+1:], at+int64(end)+1
 			m.size = at
+		}
+		if len(data) > maxLine { // the rest of it is left out, too
+			m.inLong = true
+			m.tail = append(m.tail[:0], data[len(data)-64:]...)
+			at += int64(len(data))
+			m.size, data = at, nil
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) {
@@ -104,35 +135,38 @@ func (m *metricsFile) index(f io.ReaderAt) error {
 			}
 			return fmt.Errorf("ui: metrics: %w", err)
 		}
-		if len(data) > maxLine {
-			return fmt.Errorf("ui: %s: byte %d: a line of more than %d bytes, want a record of haf",
-				m.path, at, maxLine)
-		}
 		kept = copy(buffer, data)
 	}
 }
 
 var stepPrefix = []byte(`{"kind":"step"`)
 
-// add indexes a line.
-func (m *metricsFile) add(line []byte, at int64) error {
+// add indexes a line, or notes why it could not be read.
+func (m *metricsFile) add(line []byte, at int64) {
+	m.lines++
+	if m.inLong || len(line) > maxLine {
+		m.inLong = false
+		m.bad[m.lines] = fmt.Sprintf("more than %d bytes, want a record of haf", maxLine)
+		return
+	}
 	if bytes.HasPrefix(line, stepPrefix) {
-		m.steps = append(m.steps, at)
-		return nil
+		m.steps = append(m.steps, stepLine{at, m.lines})
+		return
 	}
 	var head struct{ Kind string }
-	if err := json.Unmarshal(line, &head); err != nil {
-		return err
-	}
+	err := json.Unmarshal(line, &head)
 	switch {
+	case err != nil:
 	case head.Kind == run.KindStep:
-		m.steps = append(m.steps, at)
+		m.steps = append(m.steps, stepLine{at, m.lines})
 	case head.Kind == run.KindEval && m.verb == run.VerbRLHF:
-		return decode(line, &m.records.PolicyEvals)
+		err = decode(line, &m.records.PolicyEvals)
 	case head.Kind == run.KindEval:
-		return decode(line, &m.records.Validations)
+		err = decode(line, &m.records.Validations)
 	}
-	return nil
+	if err != nil {
+		m.bad[m.lines] = err.Error()
+	}
 }
 
 func decode[T any](line []byte, list *[]T) error {
@@ -150,19 +184,30 @@ type point struct {
 	values map[string]float64
 }
 
-// last decodes the last step.
+// last decodes the last step that can be read.
 func (m *metricsFile) last() (p point, ok bool, err error) {
-	if len(m.steps) == 0 {
+	for i := len(m.steps) - 1; i >= 0 && !ok; i-- {
+		if p, ok, err = m.one(i); err != nil {
+			return p, false, err
+		}
+	}
+	return p, ok, nil
+}
+
+// one decodes one step; ok is false where its line cannot be read.
+func (m *metricsFile) one(i int) (p point, ok bool, err error) {
+	if m.bad[m.steps[i].line] != "" {
 		return p, false, nil
 	}
-	points, err := m.read([]int{len(m.steps) - 1})
-	if err != nil {
+	points, err := m.read([]int{i})
+	if err != nil || len(points) == 0 {
 		return p, false, err
 	}
 	return points[0], true, nil
 }
 
-// read decodes the lines of the given indices, which rise.
+// read decodes the lines of the given indices, which rise. Those that cannot be read are left out
+// and noted.
 func (m *metricsFile) read(at []int) ([]point, error) {
 	f, err := openRegular(m.path)
 	if err != nil {
@@ -171,18 +216,19 @@ func (m *metricsFile) read(at []int) ([]point, error) {
 	defer f.Close()
 	out := make([]point, 0, len(at))
 	for _, i := range at {
-		end := m.size
+		begin, end := m.steps[i].at, m.size
 		if i+1 < len(m.steps) {
-			end = m.steps[i+1]
+			end = m.steps[i+1].at
 		}
-		line := make([]byte, min(end-m.steps[i], maxLine))
-		if _, err := f.ReadAt(line, m.steps[i]); err != nil && !errors.Is(err, io.EOF) {
+		line := make([]byte, min(end-begin, maxLine))
+		if _, err := f.ReadAt(line, begin); err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("ui: metrics: %w", err)
 		}
 		line, _, _ = bytes.Cut(line, []byte("\n"))
 		p, err := decodeStep(line, m.verb)
 		if err != nil {
-			return nil, fmt.Errorf("ui: %s: byte %d: %w", m.path, m.steps[i], err)
+			m.bad[m.steps[i].line] = err.Error()
+			continue
 		}
 		out = append(out, p)
 	}
@@ -218,12 +264,19 @@ func (m *metricsFile) search(step int) (int, error) {
 	low, high := 0, len(m.steps)
 	for low < high {
 		middle := (low + high) / 2
-		points, err := m.read([]int{middle})
-		if err != nil {
-			return 0, err
+		at := middle // of the first line from the middle on that can be read
+		var p point
+		for ok := false; at < high; at++ {
+			var err error
+			if p, ok, err = m.one(at); err != nil {
+				return 0, err
+			}
+			if ok {
+				break
+			}
 		}
-		if points[0].step < step {
-			low = middle + 1
+		if at < high && p.step < step {
+			low = at + 1
 		} else {
 			high = middle
 		}

@@ -2,9 +2,11 @@ package ui
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -92,12 +94,46 @@ func TestSeriesFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants("replaced", 1, 2, 5, 6, 7, 8, 9)
-	appendTo([]byte("{not JSON}\n"))
-	if code, body := get(t, a, "/api/series?run=run"); code != 500 {
-		t.Errorf("a damaged line: status %d: %s", code, body)
+}
+
+// TestSeriesDamaged wants lines that cannot be read to hide nothing but themselves, and to be named
+// on the page: no JSON, a step of another shape, a line without end, one that ends the file.
+func TestSeriesDamaged(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "run")
+	writeRun(t, dir, 3, 1)
+	a := app(t, nil, root)
+	long := `{"kind":"step","step":5,"text":"` + strings.Repeat("x", 3*maxLine) + `"}`
+	lines := []string{string(step(t, 1)), "{not JSON}\n", `{"kind":"step","step":"two"}` + "\n",
+		string(step(t, 4)), long + "\n", string(step(t, 6)), "\n", string(step(t, 8)),
+		`{"kind":"step"` + "\n"}
+	if err := os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(strings.Join(lines, "")),
+		0o644); err != nil {
+		t.Fatal(err)
 	}
-	if code, _ := get(t, a, "/"); code != 200 {
-		t.Errorf("the list with a damaged run: status %d", code)
+	for range 2 { // when it is indexed, and when the index is there
+		s := seriesOf(t, a, "run", "run")
+		if want := []int{1, 4, 6, 8}; !slices.Equal(s.X, want) {
+			t.Errorf("steps %v, want %v", s.X, want)
+		}
+		named := strings.Join(s.Damaged, "\n")
+		for _, n := range []int{2, 3, 5, 7, 9} {
+			if !strings.Contains(named, fmt.Sprintf("metrics.jsonl, line %d: ", n)) {
+				t.Errorf("line %d is not named in %q", n, named)
+			}
+		}
+	}
+	if s := seriesOf(t, a, "run", "run", "from", "2", "to", "7"); !slices.Equal(s.X, []int{4, 6}) {
+		t.Errorf("steps 2 to 7: %v", s.X)
+	}
+	for path, want := range map[string]string{"/": `href="/runs?run=run"`,
+		"/runs?run=run": "metrics.jsonl, line 3: "} {
+		if code, body := get(t, a, path); code != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: status %d, want %q in %s", path, code, want, body)
+		}
+	}
+	if code, body := get(t, a, "/"); code != 200 || !strings.Contains(body, `class="r">8</td>`) {
+		t.Errorf("the last step that can be read is not in the list: %s", body)
 	}
 }
 

@@ -32,6 +32,7 @@ var functions = template.FuncMap{
 	"visible": visible,
 	"ago":     ago,
 	"add":     func(a, b int) int { return a + b },
+	"levels":  func() []int { return []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9} },
 	"has":     func(list []string, s string) bool { return slices.Contains(list, s) },
 	"at":      func(m map[string]float64, name string) (v float64) { return m[name] },
 	"tone":    tone,
@@ -182,7 +183,11 @@ func (a *App) runs(w http.ResponseWriter, r *http.Request) {
 		}
 		views, manifests = append(views, v), append(manifests, v.Manifest)
 	}
-	rows, problems := evaluations(folders)
+	var files []resultFile
+	for _, f := range folders {
+		files = append(files, evalsOf(f)...)
+	}
+	rows, problems := evaluations(files, folders)
 	title := reward.Printable(folders[0].Name)
 	if len(folders) > 1 {
 		title = fmt.Sprintf("%d runs compared", len(folders))
@@ -219,17 +224,26 @@ func (a *App) figuresOf(f folder) (out []drawn, of string) {
 
 // evaluations is the page of all evaluations.
 func (a *App) evaluations(w http.ResponseWriter, r *http.Request) {
-	found, problems := findRuns(a.config.Runs)
-	rows, more := evaluations(found)
+	found := look(a.config.Runs)
+	rows, problems := evaluations(found.evals, found.runs)
+	problems = append(found.problems, problems...)
 	trained := map[string]string{}
-	for _, f := range found {
+	for _, f := range found.runs {
 		if m, err := run.ReadManifest[map[string]map[string]any](f.Dir, nil); err == nil {
 			trained[f.Name] = trainedOn(m)
 		}
 	}
+	var grids []heatMap
+	for _, file := range found.grids {
+		m, err := a.gridMap(file)
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", file.Name, err))
+			continue
+		}
+		grids = append(grids, m)
+	}
 	a.render(w, r, "evaluations", "Evaluations", map[string]any{"Rows": rows,
-		"Heat": heat(rows, trained), "Steps": []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9},
-		"Problems": append(problems, more...)})
+		"Heat": heat(rows, trained), "Grids": grids, "Problems": problems})
 }
 
 // trainedOn names the training data of a run.

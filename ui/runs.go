@@ -3,11 +3,9 @@ package ui
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"haf/run"
@@ -24,42 +22,8 @@ type folder struct{ Name, Dir string }
 
 // findRuns lists the run folders that are named, or that are in the folders that are named.
 func findRuns(named []string) (found []folder, problems []string) {
-	taken := map[string]bool{}
-	add := func(name, dir string) {
-		if taken[name] {
-			name = filepath.ToSlash(filepath.Clean(dir))
-		}
-		if !taken[name] && len(found) < maxRuns {
-			taken[name] = true
-			found = append(found, folder{name, dir})
-		}
-	}
-	for _, root := range named {
-		if run.Exists(root) {
-			add(baseName(root), root)
-			continue
-		}
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil && path == root:
-				return err
-			case err != nil || !d.IsDir():
-				return nil // what cannot be read below is left out
-			case path != root && strings.HasPrefix(d.Name(), "."):
-				return fs.SkipDir
-			case run.Exists(path):
-				add(relative(root, path), path)
-				return fs.SkipDir
-			case strings.Count(relative(root, path), "/") >= maxDepth-1 && path != root:
-				return fs.SkipDir
-			}
-			return nil
-		})
-		if err != nil {
-			problems = append(problems, fmt.Sprintf("%s cannot be read: %v", root, errors.Unwrap(err)))
-		}
-	}
-	return found, problems
+	c := look(named)
+	return c.runs, c.problems
 }
 
 func baseName(dir string) string {
@@ -106,7 +70,8 @@ type card struct {
 	folder
 	Manifest *manifest
 	State    state
-	Problem  string // why the run cannot be shown
+	Problem  string   // why the run cannot be shown
+	Damaged  []string // lines of its records that cannot be read
 	Step     int
 	Loss     float64
 	Rate     float64 // tokens a second
@@ -142,7 +107,7 @@ func (a *App) card(f folder) card {
 	} else if ok {
 		c.Step, c.Loss, c.Rate = last.step, last.values["loss"], last.values["tokens_per_second"]
 	}
-	c.Age = time.Since(m.changed)
+	c.Age, c.Damaged = time.Since(m.changed), m.problems()
 	if c.Manifest.Verb == run.VerbRLHF {
 		if best, ok := m.records.BestPolicy(); ok {
 			c.Policy = &best

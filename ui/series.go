@@ -20,6 +20,7 @@ type series struct {
 	X       []int                 `json:"x"`
 	Columns map[string][]*float64 `json:"columns"`
 	Evals   map[string]*evalCurve `json:"evals"`
+	Damaged []string              `json:"damaged,omitempty"` // lines that cannot be read
 }
 
 // An evalCurve is the accuracy, or the reward, of validations with its interval.
@@ -84,7 +85,7 @@ func (m *metricsFile) series(f folder, from, to int) (series, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Every = every
+	s.Every, s.Damaged = every, m.problems()
 	for _, c := range chartsOf(m.verb) {
 		for _, of := range c.Columns {
 			column, known := make([]*float64, len(points)), false

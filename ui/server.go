@@ -32,8 +32,9 @@ type App struct {
 
 	mu      sync.Mutex // of indexes
 	indexes map[string]*metricsFile
-	reading sync.Mutex // of sets
+	reading sync.Mutex // of sets and grids
 	sets    map[string]*pairSet
+	grids   map[string]knownGrid
 }
 
 //go:embed assets
@@ -45,7 +46,8 @@ func New(config Config) *App {
 		config.Log = slog.Default()
 	}
 	a := &App{config: config, keys: newKeyring(config.Tokens), models: models{open: config.Open},
-		indexes: map[string]*metricsFile{}, sets: map[string]*pairSet{}}
+		indexes: map[string]*metricsFile{}, sets: map[string]*pairSet{},
+		grids: map[string]knownGrid{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.list)
 	mux.HandleFunc("GET /runs", a.runs)

@@ -63,6 +63,7 @@ class Chart {
     if (!lines.length) return;
     const tables = [], series = [{}];
     this.values = [];
+    this.smoothed = lines.map((line) => w > 0 && !line.low);
     lines.forEach((line, i) => {
       const colour = css(`--c${line.colour % palette}`), dash = dashes[line.dash % dashes.length];
       const few = line.x.length < 40;
@@ -127,20 +128,22 @@ class Chart {
 
   names(lines) {
     this.marks = lines.map(() => this.element("b"));
+    this.means = lines.map(() => this.element("small", { class: "mean" }));
     this.legend.replaceChildren(...lines.map((line, i) => this.element("li", {},
       this.element("span", { class: `line k${line.colour % palette}${line.dash ? " dashed" : ""}` }),
-      this.element("bdi", {}, line.name), this.marks[i])));
+      this.element("bdi", {}, line.name), this.marks[i], this.means[i])));
     this.read(this.u.cursor.idx);
   }
 
-  // Values at the cursor, else the last ones.
+  // Values at the cursor, else the last ones; with the mean that the thick line shows.
   read(at) {
     if (!this.marks) return;
     this.values.forEach((s, i) => {
-      const column = this.u.data[s];
-      let k = at ?? column.length - 1;
-      while (k > 0 && (column[k] === null || column[k] === undefined)) k--;
-      this.marks[i].textContent = short(column[k]);
+      const thick = this.u.data[s], own = this.smoothed[i] ? this.u.data[s - 1] : thick;
+      let k = at ?? own.length - 1;
+      while (k > 0 && (own[k] === null || own[k] === undefined)) k--;
+      this.marks[i].textContent = short(own[k]);
+      this.means[i].textContent = this.smoothed[i] ? `smoothed ${short(thick[k])}` : "";
     });
   }
 
@@ -227,6 +230,9 @@ export async function show(home, element, later) {
         set("[data-loss]", last("loss")?.toFixed(4));
         set("[data-rate]", last("tokens_per_second")?.toFixed(0));
       }
+      const damaged = card.querySelector("[data-damaged]");
+      damaged.hidden = !run.damaged;
+      damaged.querySelector("ul").replaceChildren(...(run.damaged || []).map((text) => element("li", {}, element("bdi", {}, text))));
       const mark = card.querySelector(".state");
       if (mark.textContent !== run.state) {
         mark.textContent = run.state;

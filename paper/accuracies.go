@@ -1,0 +1,100 @@
+package paper
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"haf/eval"
+)
+
+// An Accuracy is that of one reward of one kind of training on one test set, over its seeds.
+type Accuracy struct {
+	Label  string   // of the trainings: their method, sets and overrides
+	Train  []string // the sets that they were trained on
+	Test   string
+	Reward string
+	Seeds  int
+	eval.Estimate
+}
+
+// Title is that of the grid.
+func (j *Journal) Title() string { return j.origin.Title }
+
+// Tests are the names of the test sets, in order.
+func (j *Journal) Tests() []string { return slices.Sorted(maps.Keys(j.tests)) }
+
+// Accuracies estimates every reward of every kind of training on every test set, by label, reward
+// and test set. Trainings that differ in their seed alone are one kind. An error names results that
+// cannot be read or put together.
+func (j *Journal) Accuracies() ([]Accuracy, error) {
+	kinds := map[string][]*Result{}
+	for _, r := range j.cells {
+		label := labelOf(r)
+		kinds[label] = append(kinds[label], r)
+	}
+	var out []Accuracy
+	for _, label := range slices.Sorted(maps.Keys(kinds)) {
+		results := kinds[label]
+		slices.SortFunc(results, func(a, b *Result) int { return cmp.Compare(a.Seed, b.Seed) })
+		for _, test := range slices.Sorted(maps.Keys(results[0].Tests)) {
+			for _, reward := range slices.Sorted(maps.Keys(results[0].Tests[test])) {
+				m, err := j.overSeeds(results, test, reward)
+				if err != nil {
+					return nil, err
+				}
+				e, err := m.accuracy()
+				if err != nil {
+					return nil, fmt.Errorf("paper: %s on %s: %w", label, test, err)
+				}
+				out = append(out, Accuracy{Label: label, Train: results[0].Sets, Test: test,
+					Reward: reward, Seeds: len(results), Estimate: e})
+			}
+		}
+	}
+	return out, nil
+}
+
+// labelOf is a cell's label with the overrides that its identity does not show, and without its
+// seed.
+func labelOf(r *Result) string {
+	label := r.ID
+	if at := strings.LastIndex(label, fmt.Sprintf("-seed%d-", r.Seed)); at >= 0 {
+		label = label[:at]
+	}
+	for _, set := range r.Set {
+		if short := short(set); !strings.Contains(label, strings.ReplaceAll(short, " ", "_")) {
+			label += "-" + short
+		}
+	}
+	return label
+}
+
+// overSeeds gathers what trainings gave on a test set, as [Results.measure] does.
+func (j *Journal) overSeeds(results []*Result, test, reward string) (measured, error) {
+	set, ok := j.tests[test]
+	if !ok {
+		return measured{}, fmt.Errorf("paper: %s has no test set %q", j.path, test)
+	}
+	var m measured
+	var index []int
+	for i, r := range results {
+		margins, ok := r.Tests[test][reward]
+		if !ok {
+			return m, fmt.Errorf("paper: %s has no reward %q on %s", r.ID, reward, test)
+		}
+		at, values, err := margins.reading(set)
+		if err != nil {
+			return m, fmt.Errorf("paper: %s: %w", r.ID, err)
+		}
+		if i > 0 && !slices.Equal(index, at) {
+			return m, fmt.Errorf("paper: %s could read other groups of %s than %s", r.ID, test,
+				results[0].ID)
+		}
+		index, m.rewards = at, append(m.rewards, values)
+	}
+	m.groups = pick(set.groups(), index)
+	return m, nil
+}
