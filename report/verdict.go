@@ -157,9 +157,40 @@ func (l leader) sentence() string {
 		return fmt.Sprintf("%s is best with %.1f %% of %d comparisons; the closest is %s (%s).", b.name(),
 			100*b.Accuracy, b.Comparisons, c.over.name(), certainty)
 	}
+	if c.difference == 0 {
+		return l.equal()
+	}
 	return fmt.Sprintf("Undecided: %s has the highest accuracy, %.1f %% of %d "+
 		"comparisons, but its lead over %s may be chance (%s).", b.name(),
 		100*b.Accuracy, b.Comparisons, c.over.name(), certainty)
+}
+
+// equal is the sentence of rewards that share the highest accuracy.
+func (l leader) equal() string {
+	names, alike := []string{l.best.name()}, true
+	widest := lead{}
+	for _, x := range l.leads {
+		if x.difference != 0 {
+			continue
+		}
+		names = append(names, x.over.name())
+		alike = alike && x.paired && x.low == 0 && x.high == 0
+		if x.high-x.low >= widest.high-widest.low {
+			widest = x
+		}
+	}
+	list := strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+	share := fmt.Sprintf("%.1f %% of %d comparisons", 100*l.best.Accuracy, l.best.Comparisons)
+	if alike {
+		return fmt.Sprintf("Equal: %s order every comparison alike, and %s as the labels do.", list,
+			share)
+	}
+	kind := "unpaired"
+	if widest.paired {
+		kind = "paired"
+	}
+	return fmt.Sprintf("Undecided: %s have the same accuracy, %s (difference 0.0 points %s, %s).", list,
+		share, points(widest.low, widest.high), kind)
 }
 
 func (l lead) certainty() string {

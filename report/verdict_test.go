@@ -59,7 +59,12 @@ func TestVerdict(t *testing.T) {
 				"b score may be chance (+6.0 points [-2.3, +14.3], unpaired, p = 0.157).**"},
 		{[]*report.Run{judged(t, "a", 200, 150, 40, false), judged(t, "b", 200, 90, 40, false)},
 			"**a score is best with 75.0 % of 200 comparisons; the closest is b score (+30.0 points "},
-		{[]*report.Run{judged(t, "a", 200, 100, 100, true)}, "**Undecided: "},
+		{[]*report.Run{judged(t, "a", 200, 100, 100, true)},
+			"**Undecided: a implicit and a score have the same accuracy, 50.0 % of 200 comparisons " +
+				"(difference 0.0 points ["},
+		{[]*report.Run{judged(t, "a", 200, 150, 40, true), judged(t, "b", 200, 150, 40, true)},
+			"**Equal: a score and b score order every comparison alike, and 75.0 % of 200 " +
+				"comparisons as the labels do.**"},
 	} {
 		if got := sentence(test.runs...); !strings.HasPrefix(got, test.want) {
 			t.Errorf("%s\nwant %s", got, test.want)
