@@ -182,8 +182,8 @@ func (l leader) equal() string {
 	list := strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 	share := fmt.Sprintf("%.1f %% of %d comparisons", 100*l.best.Accuracy, l.best.Comparisons)
 	if alike {
-		return fmt.Sprintf("Equal: %s order every comparison alike, and %s as the labels do.", list,
-			share)
+		return fmt.Sprintf("Equal: %s order every comparison alike, and %s as the labels do.",
+			list, share)
 	}
 	kind := "unpaired"
 	if widest.paired {
