@@ -189,8 +189,8 @@ func (l leader) equal() string {
 	if widest.paired {
 		kind = "paired"
 	}
-	return fmt.Sprintf("Undecided: %s have the same accuracy, %s (difference 0.0 points %s, %s).", list,
-		share, points(widest.low, widest.high), kind)
+	return fmt.Sprintf("Undecided: %s have the same accuracy, %s (difference 0.0 points %s, %s).",
+		list, share, points(widest.low, widest.high), kind)
 }
 
 func (l lead) certainty() string {
