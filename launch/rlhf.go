@@ -42,6 +42,23 @@ func RLHF(
 	})
 }
 
+// An RLHFSummary is the result of haf rlhf for programs.
+type RLHFSummary struct {
+	Model   string          `json:"model"` // its folder
+	Steps   int             `json:"steps"`
+	First   run.PolicyStep  `json:"first"` // of the steps that were made now
+	Last    run.PolicyStep  `json:"last"`
+	Best    *run.BestPolicy `json:"best,omitempty"` // on the held-out prompts
+	Seconds float64         `json:"seconds"`
+}
+
+// SummarizeRLHF summarizes the result of [RLHF] in a session.
+func SummarizeRLHF(s *run.Session, r rlhf.Result) RLHFSummary {
+	return RLHFSummary{
+		s.Folder.Join(run.ModelName), r.Steps, r.First, r.Last, r.Best, r.Seconds,
+	}
+}
+
 // optimization is a loaded run of haf rlhf.
 type optimization struct {
 	env     Env

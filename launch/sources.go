@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"haf/hub"
@@ -40,6 +39,28 @@ type SourceSettings struct {
 	JudgePrompt string        // file of a judge's prompt
 }
 
+// Check returns an [ErrUsage] where a setting is made that none of the named sources reads.
+func (s SourceSettings) Check(names ...string) error {
+	var renders, judges bool
+	for _, name := range names {
+		parsed, err := source.Parse(name)
+		if err != nil {
+			return err
+		}
+		uses := parsed.Uses()
+		renders, judges = renders || uses.Tokenizer, judges || uses.Judge
+	}
+	switch {
+	case s.Tokenizer != "" && !renders:
+		return fmt.Errorf("%w: -source-tokenizer is for sglang+ and openrlhf+ sources, and none is "+
+			"named: leave it out", ErrUsage)
+	case s.JudgePrompt != "" && !judges:
+		return fmt.Errorf("%w: -judge-prompt is for judge+ sources, and none is named: leave it out",
+			ErrUsage)
+	}
+	return nil
+}
+
 // A SourceReading says how a reward source is read.
 type SourceReading struct {
 	reward.Options
@@ -71,18 +92,44 @@ func (s Sources) OpenRewarder(
 	return rewarder.OpenEnsemble(r.Rule, names, open)
 }
 
+// CheckRewards returns an [ErrUsage] unless the models are one, or the rule makes one of two or
+// more, and the rewards are names of rewards; "" is the default reward.
+func CheckRewards(models []string, rule rewarder.Rule, rewards ...string) error {
+	for _, name := range rewards {
+		if name == "" {
+			continue
+		}
+		if err := reward.CheckReward(name); err != nil {
+			return fmt.Errorf("%w: %w", ErrUsage, err)
+		}
+	}
+	if rule.Name == "" {
+		if len(models) > 1 {
+			return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble",
+				ErrUsage, len(models))
+		}
+		return nil
+	}
+	if err := rule.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	if len(models) < 2 {
+		return fmt.Errorf("%w: -ensemble %s of %d model, wanted two or more", ErrUsage, rule.Name,
+			len(models))
+	}
+	return nil
+}
+
 // OpenMean opens the default reward of the one source, or the mean of those of several.
 func (s Sources) OpenMean(ctx context.Context, names []string, r SourceReading) (*Reward, error) {
-	name := names[0]
 	if len(names) > 1 {
 		r.Rule.Name = rewarder.Mean
-		name = r.Rule.Name + " of " + strings.Join(names, ", ")
 	}
 	from, err := s.OpenRewarder(ctx, names, r)
 	if err != nil {
 		return nil, err
 	}
-	return NewReward(ctx, from, name, "", s.Notef)
+	return NewReward(ctx, from, r.Rule.NameOf(names), "", s.Notef)
 }
 
 // Look returns an error unless the named sources are there. It is for the time before minutes go

@@ -19,6 +19,23 @@ func Train(
 	})
 }
 
+// A TrainingSummary is the result of a training for programs.
+type TrainingSummary struct {
+	Model        string    `json:"model"` // its folder
+	Steps        int       `json:"steps"`
+	LastLoss     float64   `json:"last_loss"`
+	Best         *run.Best `json:"best"` // validation, null where there was none
+	EarlyStopped bool      `json:"early_stopped"`
+	Seconds      float64   `json:"seconds"`
+}
+
+// SummarizeTraining summarizes the result of [Train] in a session.
+func SummarizeTraining(s *run.Session, r train.Result) TrainingSummary {
+	return TrainingSummary{
+		s.Folder.Join(run.ModelName), r.Steps, r.LastLoss, r.Best, r.EarlyStopped, r.Seconds,
+	}
+}
+
 // TrainIn trains a recipe into a folder, or resumes the run that was stopped there.
 func TrainIn(ctx context.Context, env Env, r *recipe.Recipe, dir string) (train.Result, error) {
 	start := run.Start

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"haf/hub"
+	"haf/launch"
 	"haf/recipe"
 	"haf/report"
 )
@@ -93,6 +94,17 @@ func (p *Grid) look(
 // is for whatever data, and for a machine that may be another.
 func (o Outlook) Short(available int64) bool {
 	return o.Need != nil && !o.Bounded && available > 0 && o.Need.Bytes > available
+}
+
+// Err is a [launch.ErrGate] where the need is known to exceed the available bytes, which source has
+// measured.
+func (o Outlook) Err(available int64, source string) error {
+	if !o.Short(available) {
+		return nil
+	}
+	return fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait "+
+		"for memory", launch.ErrGate, o.Need.Cell, hub.Bytes(o.Need.Bytes), hub.Bytes(available),
+		source)
 }
 
 // Memory is a line about the need.

@@ -38,6 +38,15 @@ func (r Rule) Check() error {
 	return nil
 }
 
+// NameOf names the ensemble of the models by the rule, or the first model where the rule has no
+// name.
+func (r Rule) NameOf(models []string) string {
+	if r.Name == "" {
+		return models[0]
+	}
+	return r.Name + " of " + strings.Join(models, ", ")
+}
+
 // Reduce returns the one reward of the members' rewards of a response. The standard deviation is
 // the population's: its divisor is the number of members.
 func (r Rule) Reduce(members []float64) float64 {

@@ -2,9 +2,7 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"os"
-	"strings"
 
 	"haf/launch"
 	"haf/pref"
@@ -29,38 +27,11 @@ func (f readFlags) rule() rewarder.Rule { return rewarder.Rule{Name: f.Ensemble,
 
 // check looks at the flags before anything is opened; rewards are the names asked for, "" is none.
 func (f readFlags) check(models []string, rewards ...string) error {
-	for _, name := range rewards {
-		if name == "" {
-			continue
-		}
-		if err := reward.CheckReward(name); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		}
-	}
-	if f.Ensemble == "" {
-		if len(models) > 1 {
-			return fmt.Errorf("%w: %d models: name one, or make one of them with -ensemble",
-				errUsage, len(models))
-		}
-		return nil
-	}
-	if err := f.rule().Check(); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	if len(models) < 2 {
-		return fmt.Errorf("%w: -ensemble %s of %d model, wanted two or more", errUsage, f.Ensemble,
-			len(models))
-	}
-	return nil
+	return launch.CheckRewards(models, f.rule(), rewards...)
 }
 
 // name is what the model, or the ensemble, is called.
-func (f readFlags) name(models []string) string {
-	if f.Ensemble != "" {
-		return f.Ensemble + " of " + strings.Join(models, ", ")
-	}
-	return models[0]
-}
+func (f readFlags) name(models []string) string { return f.rule().NameOf(models) }
 
 // open opens the one model, or the ensemble of several.
 func (f readFlags) open(

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"cmp"
 	"time"
 
 	"haf/backend"
@@ -79,11 +79,6 @@ func (c *paperCmd) plan(a *app, grid *paper.Grid, client *hub.Client) error {
 			a.notef("%v: nothing to compare the need with", err)
 		}
 	}
-	err = a.print(look.Outcome(available.Bytes), look.Write)
-	if err == nil && look.Short(available.Bytes) {
-		err = fmt.Errorf("%w: %s needs %s, there are %s (%s): lower a setting of [recipe], or wait "+
-			"for memory", errGate, look.Need.Cell, hub.Bytes(look.Need.Bytes),
-			hub.Bytes(available.Bytes), available.Source)
-	}
-	return err
+	return cmp.Or(a.print(look.Outcome(available.Bytes), look.Write),
+		look.Err(available.Bytes, available.Source))
 }

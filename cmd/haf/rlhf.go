@@ -12,16 +12,6 @@ type rlhfCmd struct {
 	Resume string   `help:"Resume the run in this folder."`
 }
 
-// rlhfOutput is what -json prints.
-type rlhfOutput struct {
-	Model   string          `json:"model"`
-	Steps   int             `json:"steps"`
-	First   run.PolicyStep  `json:"first"` // of the steps that were made now
-	Last    run.PolicyStep  `json:"last"`
-	Best    *run.BestPolicy `json:"best,omitempty"` // on the held-out prompts
-	Seconds float64         `json:"seconds"`
-}
-
 // Run optimizes a policy by a recipe, or resumes a stopped run.
 func (c *rlhfCmd) Run(a *app) error {
 	request := launch.Request{Recipe: c.Recipe, Out: c.Out, Set: c.Set, Resume: c.Resume}
@@ -37,8 +27,5 @@ func (c *rlhfCmd) Run(a *app) error {
 	if err != nil || !a.json {
 		return err
 	}
-	return printJSON(a, rlhfOutput{
-		s.Folder.Join(run.ModelName), result.Steps, result.First, result.Last, result.Best,
-		result.Seconds,
-	})
+	return printJSON(a, launch.SummarizeRLHF(s, result))
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"haf/launch"
-	"haf/rewarder/source"
 )
 
 // sourceFlags are settings of reward sources other than models that are opened here.
@@ -17,25 +15,7 @@ type sourceFlags struct {
 }
 
 // check returns an error where a flag is set and none of the named sources reads it.
-func (f sourceFlags) check(named ...string) error {
-	var renders, judges bool
-	for _, name := range named {
-		s, err := source.Parse(name)
-		if err != nil {
-			return err
-		}
-		renders, judges = renders || s.Uses().Tokenizer, judges || s.Uses().Judge
-	}
-	switch {
-	case f.SourceTokenizer != "" && !renders:
-		return fmt.Errorf("%w: -source-tokenizer is for sglang+ and openrlhf+ sources, and none is "+
-			"named: leave it out", errUsage)
-	case f.JudgePrompt != "" && !judges:
-		return fmt.Errorf("%w: -judge-prompt is for judge+ sources, and none is named: leave it out",
-			errUsage)
-	}
-	return nil
-}
+func (f sourceFlags) check(named ...string) error { return f.settings().Check(named...) }
 
 // settings are those that the flags set.
 func (f sourceFlags) settings() launch.SourceSettings {

@@ -16,16 +16,6 @@ type trainCmd struct {
 	Plan   bool     `help:"Say what the run will need, memory above all, and run nothing; exit code 3 where it does not fit."`
 }
 
-// trainOutput is what -json prints.
-type trainOutput struct {
-	Model    string    `json:"model"`
-	Steps    int       `json:"steps"`
-	LastLoss float64   `json:"last_loss"`
-	Best     *run.Best `json:"best"` // validation, null where there was none
-	Stopped  bool      `json:"early_stopped"`
-	Seconds  float64   `json:"seconds"`
-}
-
 // Run trains from a recipe, or resumes a stopped run.
 func (c *trainCmd) Run(a *app) error {
 	if c.Plan {
@@ -56,8 +46,5 @@ func (c *trainCmd) Run(a *app) error {
 	if err != nil || !a.json {
 		return err
 	}
-	return printJSON(a, trainOutput{
-		s.Folder.Join(run.ModelName), result.Steps, result.LastLoss, result.Best, result.EarlyStopped,
-		result.Seconds,
-	})
+	return printJSON(a, launch.SummarizeTraining(s, result))
 }
