@@ -8,6 +8,7 @@ import (
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // A Request asks for one continuation of a prompt.
@@ -56,37 +57,85 @@ type Generator struct {
 	bind    func(args []*Node) Weights
 	shared  bool // the device's memory is the host's
 
-	mu      sync.Mutex
-	prefill *Exec
-	step    *Exec
-	cache   *cache
-	built   int
+	mu       sync.Mutex
+	programs *GeneratorPrograms
+	kept     bool // the programs, by others
+	cache    *cache
+	built    int // programs compiled
+}
+
+// GeneratorPrograms are the compiled programs of generators whose decoders have one structure and
+// whose weights come in one order.
+type GeneratorPrograms struct {
+	mu            sync.Mutex // one program runs at a time
+	prefill, step *Exec
+	user          *Generator // the last: programs are built by its structure
+}
+
+// NewGeneratorPrograms returns programs that are compiled when they are first run. Finalize frees
+// them.
+func NewGeneratorPrograms(backend compute.Backend) *GeneratorPrograms {
+	p := &GeneratorPrograms{}
+	p.prefill = MustNewExec(backend, func(in []*Node) []*Node { return p.user.buildPrefill(in) })
+	p.step = MustNewExec(backend, func(in []*Node) []*Node { return p.user.buildStep(in) })
+	p.prefill.SetMaxCache(-1).WithName("prefill")
+	p.step.SetMaxCache(-1).WithName("step")
+	return p
+}
+
+// Finalize frees the programs.
+func (p *GeneratorPrograms) Finalize() {
+	p.prefill.Finalize()
+	p.step.Finalize()
 }
 
 // NewGenerator returns a generator. bind names the weights among the arguments of a program, in the
-// order in which Run gets them.
+// order in which Run gets them. The programs are the generator's own, unless kept says that others
+// use and finalize them.
 func NewGenerator(
 	backend compute.Backend, decoder *Decoder, bind func(args []*Node) Weights,
+	programs *GeneratorPrograms, kept bool,
 ) *Generator {
-	g := &Generator{Rows: 8, backend: backend, bind: bind, shared: backend.HasSharedBuffers()}
+	g := &Generator{Rows: 8, backend: backend, bind: bind, shared: backend.HasSharedBuffers(),
+		programs: programs, kept: kept}
 	own := *decoder
 	own.Columns = g.shared
-	decoder, g.decoder = &own, &own
-	g.prefill = MustNewExec(backend, func(in []*Node) []*Node {
-		g.built++ // under g.mu
-		inputs := decoder.Config.NumRowInputs(in)
-		logits, sum, kv := decoder.Prefill(bind(in[inputs+1:]), decoder.Config.Rows(in), in[inputs])
-		return []*Node{logits, sum, kv}
-	}).SetMaxCache(-1).WithName("prefill")
-	layers := 2 * decoder.Config.Layers
-	g.step = MustNewExec(backend, func(in []*Node) []*Node {
-		g.built++
-		inputs := decoder.Config.NumRowInputs(in)
-		logits, sum, kv := decoder.Step(bind(in[inputs+layers:]), decoder.Config.Rows(in),
-			in[inputs:inputs+layers])
-		return append([]*Node{logits, sum}, kv...)
-	}).SetMaxCache(-1).WithName("step")
+	g.decoder = &own
 	return g
+}
+
+// Another returns a second generator with a cache of its own, which uses g's programs: it must not
+// run once g is closed.
+func (g *Generator) Another() *Generator {
+	return &Generator{Rows: g.Rows, decoder: g.decoder, backend: g.backend, bind: g.bind,
+		shared: g.shared, programs: g.programs, kept: true}
+}
+
+// buildPrefill: inputs of rows, places to read, weights → logits, sum, keys and values.
+func (g *Generator) buildPrefill(in []*Node) []*Node {
+	g.built++ // under g.mu
+	c := g.decoder.Config
+	inputs := c.NumRowInputs(in)
+	logits, sum, kv := g.decoder.Prefill(g.bind(in[inputs+1:]), c.Rows(in), in[inputs])
+	return []*Node{logits, sum, kv}
+}
+
+// buildStep: inputs of rows, caches, weights → logits, sum, keys and values of each layer.
+func (g *Generator) buildStep(in []*Node) []*Node {
+	g.built++
+	c := g.decoder.Config
+	inputs, layers := c.NumRowInputs(in), 2*c.Layers
+	logits, sum, kv := g.decoder.Step(g.bind(in[inputs+layers:]), c.Rows(in),
+		in[inputs:inputs+layers])
+	return append([]*Node{logits, sum}, kv...)
+}
+
+// call runs one of the generator's programs.
+func (g *Generator) call(program *Exec, args []any) ([]*tensors.Tensor, error) {
+	g.programs.mu.Lock()
+	defer g.programs.mu.Unlock()
+	g.programs.user = g
+	return program.Call(args...)
 }
 
 // Programs is the number of programs that were compiled.
@@ -96,7 +145,7 @@ func (g *Generator) Programs() int {
 	return g.built
 }
 
-// Close frees the cache and the programs.
+// Close frees the cache, and the programs unless others keep them.
 func (g *Generator) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -104,8 +153,9 @@ func (g *Generator) Close() {
 		g.cache.free()
 		g.cache = nil
 	}
-	g.prefill.Finalize()
-	g.step.Finalize()
+	if !g.kept {
+		g.programs.Finalize()
+	}
 }
 
 // Sizes of programs. Padding wastes time, and so does compiling: both are rounded up to these.

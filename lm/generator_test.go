@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -61,7 +62,7 @@ func openGenerator(t testing.TB, device *backend.Device, dir string) *opened {
 				w[name] = args[i]
 			}
 			return w
-		})
+		}, lm.NewGeneratorPrograms(device.Backend), false)
 	t.Cleanup(o.Close)
 	return o
 }
@@ -83,6 +84,24 @@ func (o *opened) generate(t testing.TB, requests []lm.Request) []lm.Sequence {
 		t.Fatalf("%d of %d requests were done", done, len(requests))
 	}
 	return out
+}
+
+// TestAnother wants of a second generator the same bits for the same requests, and no program more.
+func TestAnother(t *testing.T) {
+	o := openGenerator(t, openDevice(t, "go"), filepath.Join(shared.Root(), "lm", "testdata", "llama"))
+	requests := []lm.Request{{Prompt: []int32{5, 9, 3}, MaxTokens: 6}}
+	want := o.generate(t, requests)
+	own := o.Generator
+	o.Generator = own.Another()
+	got := o.generate(t, requests)
+	if n := o.Programs(); n != 0 || own.Programs() == 0 || !reflect.DeepEqual(got, want) {
+		t.Errorf("%d programs more; generated %v, want %v", n, got, want)
+	}
+	o.Close()
+	o.Generator = own
+	if got := o.generate(t, requests); !reflect.DeepEqual(got, want) {
+		t.Errorf("after the second was closed: generated %v, want %v", got, want)
+	}
 }
 
 // TestGreedyRealModels wants the tokens that transformers generates greedily for the stored texts,

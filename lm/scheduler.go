@@ -189,7 +189,7 @@ func (r *run) runPrompts(free int) error {
 	}
 	row := Layout{Stripes: []Stripe{{1, length}}, Tokens: tokens, Positions: places, Until: until}
 	args := append(r.decoder.Config.RowInputs(row), tensors.FromFlatDataAndDimensions(last, len(last)))
-	out, err := r.Generator.prefill.Call(append(args, r.weights...)...)
+	out, err := r.call(r.programs.prefill, append(args, r.weights...))
 	if err != nil {
 		return fmt.Errorf("lm: running %d prompts of %d positions: %w", n, positions, err)
 	}
@@ -225,7 +225,8 @@ func (r *run) step() error {
 		}
 	}
 	args := r.decoder.Config.RowInputs(single(tokens, positions))
-	out, err := r.Generator.step.Call(append(append(args, r.cache.arguments()...), r.weights...)...)
+	out, err := r.call(r.programs.step,
+		append(append(args, r.cache.arguments()...), r.weights...))
 	if err != nil {
 		return fmt.Errorf("lm: running a step of %d rows: %w", len(tokens), err)
 	}

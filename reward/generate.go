@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"haf/backend"
 	"haf/lm"
 	"haf/pref"
 )
@@ -35,7 +36,9 @@ func (m *Model) Generator(rows int) (*Generator, error) {
 // TokenGenerator returns a generator that works on tokens; its Run takes [Model.Arguments] as
 // weights. 0 rows are the usual number.
 func (m *Model) TokenGenerator(rows int) *lm.Generator {
-	g := lm.NewGenerator(m.device.Backend, &m.decoder, m.Weights)
+	programs, kept := backend.Keep(m.device, "generate "+m.Structure(),
+		func() *lm.GeneratorPrograms { return lm.NewGeneratorPrograms(m.device.Backend) })
+	g := lm.NewGenerator(m.device.Backend, &m.decoder, m.Weights, programs, kept)
 	if rows > 0 {
 		g.Rows = rows
 	}

@@ -9,6 +9,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"haf/backend"
 	"haf/internal/durable"
 	"haf/lm"
 	"haf/optim"
@@ -32,11 +33,12 @@ type learner struct {
 	// the reference: the trained weights of the policy as they were at first
 	frozen map[string]*tensors.Tensor
 
-	read, readCritic         *Exec
-	gradient, criticGradient *Exec
+	read, readCritic         *program
+	gradient, criticGradient *program
 	policyOptimizer          *optim.Optimizer // of the policy with its value head
 	criticOptimizer          *optim.Optimizer
-	built                    int // programs compiled, but for the optimizers'
+	built                    int        // programs compiled, but for the optimizers'
+	own                      []*program // those that the device does not keep
 }
 
 // newLearner prepares the programs. The policy must be as it was opened: it becomes the reference.
@@ -62,24 +64,46 @@ func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 		params = append(params, l.value...)
 	}
 	l.policyOptimizer = optim.New(policy, params, opt.Optimizer)
-	l.read = l.program("read", policy, l.buildRead)
-	l.gradient = l.program("rlhf gradient", policy, l.buildGradient)
+	heads := fmt.Sprintf("value %v ", l.value != nil)
+	loss := fmt.Sprintf("%+v ", opt.surrogate())
+	l.read = l.findProgram("read", heads, policy, l.buildRead)
+	l.gradient = l.findProgram("gradient", heads+loss, policy, l.buildGradient)
 	if opt.separate() {
 		l.critic = critic
 		settings := opt.Optimizer
 		settings.LR = opt.CriticLR
 		l.criticOptimizer = optim.New(critic, critic.Trainable(reward.ScoreHead), settings)
-		l.readCritic = l.program("read critic", critic, l.buildReadCritic)
-		l.criticGradient = l.program("critic gradient", critic, l.buildCriticGradient)
+		l.readCritic = l.findProgram("read critic", "", critic, l.buildReadCritic)
+		l.criticGradient = l.findProgram("critic gradient", loss, critic, l.buildCriticGradient)
 	}
 	return l, nil
 }
 
-func (l *learner) program(name string, m *reward.Model, build func([]*Node) []*Node) *Exec {
-	return MustNewExec(m.Device().Backend, func(in []*Node) []*Node {
+// A program runs for learners whose policy or critic and settings of the loss have one structure.
+type program struct {
+	*Exec
+	build func(in []*Node) []*Node // the last learner's
+}
+
+// findProgram finds the program of the model on its device, or makes it. settings are what it
+// depends on besides the model.
+func (l *learner) findProgram(
+	name, settings string, m *reward.Model, build func(in []*Node) []*Node,
+) *program {
+	p, kept := backend.Keep(m.Device(), "rlhf "+name+" "+settings+m.Structure(), func() *program {
+		p := &program{}
+		p.Exec = MustNewExec(m.Device().Backend, func(in []*Node) []*Node { return p.build(in) })
+		p.SetMaxCache(-1).WithName("rlhf " + name)
+		return p
+	})
+	p.build = func(in []*Node) []*Node {
 		l.built++
 		return build(in)
-	}).SetMaxCache(-1).WithName(name)
+	}
+	if !kept {
+		l.own = append(l.own, p)
+	}
+	return p
 }
 
 func (l *learner) programs() int {
@@ -91,10 +115,8 @@ func (l *learner) programs() int {
 }
 
 func (l *learner) close() {
-	for _, exec := range []*Exec{l.read, l.gradient, l.readCritic, l.criticGradient} {
-		if exec != nil {
-			exec.Finalize()
-		}
+	for _, p := range l.own {
+		p.Finalize()
 	}
 	for _, o := range []*optim.Optimizer{l.policyOptimizer, l.criticOptimizer} {
 		if o != nil {
@@ -198,8 +220,8 @@ func (l *learner) buildCriticGradient(in []*Node) []*Node {
 }
 
 // call runs a program that returns arrays alone and reads them.
-func call(exec *Exec, b *pack.Batch, inputs, args []any) ([][]float32, error) {
-	out, err := exec.Call(slices.Concat(inputs, args)...)
+func call(program *program, b *pack.Batch, inputs, args []any) ([][]float32, error) {
+	out, err := program.Call(slices.Concat(inputs, args)...)
 	if err != nil {
 		return nil, fmt.Errorf("rlhf: reading a batch of %v rows and positions: %w", b.Shape, err)
 	}
@@ -297,7 +319,7 @@ func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetr
 
 // update makes an optimizer step with the gradients of packed batches and adds up their losses.
 func update(
-	gradient *Exec, optimizer *optim.Optimizer, batches []*pack.Batch, losses []float64,
+	gradient *program, optimizer *optim.Optimizer, batches []*pack.Batch, losses []float64,
 	rate float64, t int, args func(*pack.Batch) []any,
 ) (norm float64, err error) {
 	norm, err = optimizer.Step(optim.Step{
@@ -314,7 +336,7 @@ func update(
 
 // runGradient runs a gradient program over a packed batch and adds its losses.
 func runGradient(
-	gradient *Exec, b *pack.Batch, losses []float64, args []any,
+	gradient *program, b *pack.Batch, losses []float64, args []any,
 ) (optim.MicroBatch, error) {
 	out, err := gradient.Call(args...)
 	if err != nil {

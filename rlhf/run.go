@@ -115,19 +115,19 @@ func Run(
 
 // openGenerators makes a generator for the steps and one for evaluations. They are two, because a
 // generator that had other requests before may run other programs, whose last bits differ: a
-// resumed run would not equal an uninterrupted one.
+// resumed run would not equal an uninterrupted one. Programs of one shape serve both.
 func (r *optimization) openGenerators() {
-	open := func(prompts []prompt) *lm.Generator {
-		g := r.Policy.TokenGenerator(r.opt.Rows)
+	// One length, so that all steps run the same programs.
+	setLength := func(g *lm.Generator, prompts []prompt) {
 		for _, p := range prompts {
-			// One length, so that all steps run the same programs.
 			g.MinCacheLen = max(g.MinCacheLen, len(p.tokens)+r.opt.MaxTokens)
 		}
-		return g
 	}
-	r.generator = open(r.prompts)
+	r.generator = r.Policy.TokenGenerator(r.opt.Rows)
+	setLength(r.generator, r.prompts)
 	if r.opt.EvalEvery > 0 {
-		r.evaluator = open(r.heldOut)
+		r.evaluator = r.generator.Another()
+		setLength(r.evaluator, r.heldOut)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"haf/backend"
 	"haf/pref"
 	"haf/rlhf"
 	"haf/run"
@@ -81,6 +82,46 @@ func TestResume(t *testing.T) {
 		"checkpoints/step-000003/moments.safetensors", "checkpoints/step-000003/state.json")
 	if steps := records(t, whole).PolicySteps; steps[3].KLCoefficient == steps[0].KLCoefficient {
 		t.Error("the KL's coefficient was not adapted")
+	}
+}
+
+// TestKeptPrograms: on a device that keeps programs the second run compiles none, and the models of
+// both are those of a device that keeps none, bit for bit.
+func TestKeptPrograms(t *testing.T) {
+	train := func(device *backend.Device) (programs int, model string) {
+		dir := filepath.Join(t.TempDir(), "run")
+		by := func(task *rlhf.Task) { task.Rewards = only(nearLength(40)) }
+		result, _, err := storiesOn(t, t.Context(), device, dir, by, false, func(o *rlhf.Options) {
+			small(o)
+			o.MaxSteps, o.NumPPOEpochs, o.Value, o.CriticLR = 1, 1, rlhf.ValueSeparate, 1e-3
+		}, rlhf.PPO)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, run.ModelName, "model.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Programs, string(data)
+	}
+	open := func() *backend.Device {
+		device, err := backend.Open("go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return device
+	}
+	alone, want := train(open())
+	keeping := open()
+	keeping.KeepPrograms()
+	first, model := train(keeping)
+	second, again := train(keeping)
+	// Policy and critic share the optimizer's programs in the first run already.
+	if first == 0 || first >= alone || second != 0 {
+		t.Errorf("%d and %d programs were compiled, %d alone", first, second, alone)
+	}
+	if model != want || again != want {
+		t.Errorf("the models are those of a run alone: %v, %v", model == want, again == want)
 	}
 }
 

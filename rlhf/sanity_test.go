@@ -1,13 +1,13 @@
 package rlhf_test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -64,17 +64,45 @@ func storiesRun(
 	return result, records.PolicySteps, err
 }
 
+// fastDevice is opened once and keeps its programs, because compiling takes longer than the runs.
+var fastDevice = sync.OnceValues(func() (*backend.Device, error) {
+	device, err := backend.Open("auto")
+	if err == nil {
+		device.KeepPrograms()
+	}
+	return device, err
+})
+
+// openDevice opens the device that $HAF_DEVICE names, or returns the fast one.
+func openDevice(t *testing.T) *backend.Device {
+	t.Helper()
+	open := fastDevice
+	if name := os.Getenv("HAF_DEVICE"); name != "" {
+		open = func() (*backend.Device, error) { return backend.Open(name) }
+	}
+	device, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return device
+}
+
 // storiesTask optimizes stories260k for a task whose rewards set gives it.
 func storiesTask(
 	t *testing.T, ctx context.Context, dir string, set func(*rlhf.Task), resume bool,
 	change func(*rlhf.Options), algorithm string,
 ) (rlhf.Result, run.Records, error) {
 	t.Helper()
+	return storiesOn(t, ctx, openDevice(t), dir, set, resume, change, algorithm)
+}
+
+// storiesOn is storiesTask on a device.
+func storiesOn(
+	t *testing.T, ctx context.Context, device *backend.Device, dir string, set func(*rlhf.Task),
+	resume bool, change func(*rlhf.Options), algorithm string,
+) (rlhf.Result, run.Records, error) {
+	t.Helper()
 	path := shared.Path(t, "models/stories260k")
-	device, err := backend.Open(cmp.Or(os.Getenv("HAF_DEVICE"), "auto"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	opened := reward.Options{Train: true, Positions: 1024, LogitChunk: 512}
 	policy, err := reward.Open(device, path, opened)
 	if err != nil {
