@@ -15,10 +15,10 @@ import (
 
 // A Plugin is an XLA plug-in on disk.
 type Plugin struct {
-	Path    string // absolute, of the shared library
-	Kind    string // KindCPU or KindCUDA
-	Version string // of the package that it came in, "" where it cannot be told
-	Origin  string // where it was found, in words
+	Path    string `json:"path"`    // absolute, of the shared library
+	Kind    string `json:"kind"`    // KindCPU or KindCUDA
+	Version string `json:"version"` // of the package that it came in, "" where it cannot be told
+	Origin  string `json:"origin"`  // where it was found, in words
 }
 
 // pluginPathEnv is a list of folders (or of plug-in files) that the user names; it comes before

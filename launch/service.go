@@ -93,6 +93,10 @@ func (s Service) config() (serve.Config, *tls.Config, error) {
 		return config, nil, fmt.Errorf("-token-file, or HAF_TOKENS: %w", err)
 	}
 	err = serve.CheckAddress(s.Addr, len(config.Tokens) > 0, config.AllowUnauthenticated)
+	if errors.Is(err, serve.ErrExposed) {
+		return config, nil, fmt.Errorf("%w, or say -allow-unauthenticated if everybody may use the "+
+			"model", err)
+	}
 	if err != nil {
 		return config, nil, err
 	}

@@ -26,15 +26,17 @@ import (
 // A Shape is the fixed shape of a packed batch: XLA compiles one program for each. Predicted,
 // Responses and Comparisons are the sizes of the read-out, maxima over the batches of the shape.
 type Shape struct {
-	Rows, Length int // rows and positions of each
+	Rows   int `json:"rows"`
+	Length int `json:"length"` // positions of each
 	// Behind them, where not all are alike, rows of a second, shorter length: attention costs what a
 	// row is long, so that groups as long as most are should not stand in rows made for the longest. 0
 	// and 0 where all are alike.
-	ShortRows, ShortLength int
+	ShortRows   int `json:"short_rows"`
+	ShortLength int `json:"short_length"`
 
-	Predicted   int // response tokens to be predicted
-	Responses   int // sequences to be read out
-	Comparisons int // pairs; 0 in a plan of groups that are only scored
+	Predicted   int `json:"predicted"`   // response tokens to be predicted
+	Responses   int `json:"responses"`   // sequences to be read out
+	Comparisons int `json:"comparisons"` // pairs; 0 in a plan of groups that are only scored
 }
 
 // Positions is the number of positions of all rows.

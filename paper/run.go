@@ -248,9 +248,10 @@ var ErrFailed = errors.New("cells failed")
 // Estimated is the seconds that cells take. A pair costs a training step 3 forward passes; the
 // reference, validations and tests cost one each.
 type Estimated struct {
-	Cells, Finished int
-	Seconds         float64 // of the rest; 0 where nothing is known
-	From            string  // what the rate is from
+	Cells    int     `json:"cells"`
+	Finished int     `json:"finished"`
+	Seconds  float64 `json:"seconds"` // of the rest; 0 where nothing is known
+	From     string  `json:"from"`    // what the rate is from
 }
 
 // Estimate says what is left of the cells. Rates are those of the journal's finished cells, or else

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -117,8 +118,11 @@ func (k keyring) bearer(r *http.Request) (name string, ok bool) {
 	return k[found].name, true
 }
 
+// ErrExposed is wrapped where an address is reached from other machines and no token is asked for.
+var ErrExposed = errors.New("it is reached from other machines, and no token is asked for")
+
 // CheckAddress returns an error for an address that others than this machine reach, unless there
-// are tokens or it is said to be meant.
+// are tokens or it is said to be meant. The error wraps [ErrExposed].
 func CheckAddress(addr string, tokens, open bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -127,9 +131,7 @@ func CheckAddress(addr string, tokens, open bool) error {
 	if loopback(host) || tokens || open {
 		return nil
 	}
-	return fmt.Errorf("serve: %s is reached from other machines, and no token is asked for: set one "+
-		"(-token-file, or HAF_TOKENS), or say -allow-unauthenticated if everybody may use the model",
-		addr)
+	return fmt.Errorf("address %s: %w: set one with -token-file FILE or HAF_TOKENS", addr, ErrExposed)
 }
 
 func loopback(host string) bool {

@@ -102,7 +102,7 @@ func (a *App) explorer(w http.ResponseWriter, r *http.Request) {
 	var rows []listed
 	for _, n := range chosen[min(len(chosen), at*pairsOfPage):min(len(chosen),
 		(at+1)*pairsOfPage)] {
-		to := url.Values{"run": {file.Run}, "file": {file.File}, "n": {strconv.Itoa(n)}}
+		to := url.Values{"run": {file.Run}, "file": {file.File}, "n": {strconv.Itoa(n + 1)}}
 		of, known := set.Pairs[n].Rewards[q.Reward]
 		rows = append(rows, listed{n, set.Pairs[n], of, known, link("/pair", to)})
 	}
@@ -141,18 +141,19 @@ func (a *App) pair(w http.ResponseWriter, r *http.Request) {
 		a.failed(w, r, err)
 		return
 	}
-	n, err := strconv.Atoi(values.Get("n"))
-	if err != nil || n < 0 || n >= len(set.Pairs) {
-		a.fail(w, r, http.StatusNotFound, fmt.Errorf("there is no pair %q: the file has 0 to %d",
-			values.Get("n"), len(set.Pairs)-1))
+	number, err := strconv.Atoi(values.Get("n")) // from 1, as all numbers that a visitor sees
+	if err != nil || number < 1 || number > len(set.Pairs) {
+		a.fail(w, r, http.StatusNotFound, fmt.Errorf("there is no pair %q: the file has 1 to %d",
+			values.Get("n"), len(set.Pairs)))
 		return
 	}
+	n := number - 1
 	p := set.Pairs[n]
 	list := a.modelList()
 	names := chosenModels(list, values["model"], file.Run)
 	body := map[string]any{"File": file, "Set": set, "N": n, "Pair": p, "Models": list,
 		"Chosen": names, "Disagree": p.disagree()}
-	to := url.Values{"run": {file.Run}, "file": {file.File}, "n": {strconv.Itoa(n)}, "model": names,
+	to := url.Values{"run": {file.Run}, "file": {file.File}, "n": {strconv.Itoa(number)}, "model": names,
 		"tokens": {"1"}}
 	body["Tokens"] = link("/pair", to)
 	if values.Has("tokens") {
@@ -166,7 +167,7 @@ func (a *App) pair(w http.ResponseWriter, r *http.Request) {
 	}
 	turn := func(k int) any {
 		return link("/pair", url.Values{"run": {file.Run}, "file": {file.File},
-			"n": {strconv.Itoa(k)}, "model": values["model"]})
+			"n": {strconv.Itoa(k + 1)}, "model": values["model"]})
 	}
 	if n > 0 {
 		body["Before"] = turn(n - 1)

@@ -53,5 +53,6 @@ func (c *explainCmd) samples(a *app) ([]pref.Sample, error) {
 			Responses: c.Response}
 		return g.Samples(), nil
 	}
-	return nil, fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
+	return nil, fmt.Errorf("%w: give -prompt and -response, or -in FILE; -prompt is %q, -response %q",
+		errUsage, c.Prompt, c.Response)
 }

@@ -85,7 +85,7 @@ func (c *generateCmd) Run(a *app) error {
 	case (c.Model == "") == (c.URL == ""):
 		return fmt.Errorf("%w: give a model, or -url", errUsage)
 	case (c.Prompt == "") == (len(c.Prompts) == 0):
-		return fmt.Errorf("%w: give -prompt, or -prompts FILE", errUsage)
+		return fmt.Errorf("%w: give -prompt, or -prompts FILE; -prompt is %q", errUsage, c.Prompt)
 	case len(c.Prompts) > 0 && c.Out == "":
 		return fmt.Errorf("%w: -prompts goes with -out FILE", errUsage)
 	}

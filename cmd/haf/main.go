@@ -108,6 +108,14 @@ func (a *app) done(result any, format string, args ...any) error {
 	})
 }
 
+// path prints the path of what was made, where -quiet leaves nothing else that says it.
+func (a *app) path(path string) (err error) {
+	if a.p.Quiet {
+		_, err = fmt.Fprintln(a.stdout, path)
+	}
+	return err
+}
+
 // notef tells the user of something on standard error.
 func (a *app) notef(format string, args ...any) { a.p.Logf("haf: "+format, args...) }
 
@@ -169,10 +177,10 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		return exitGate
 	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride),
 		errors.Is(err, rewarder.ErrNoCommonReward), errors.Is(err, source.ErrName):
-		fmt.Fprintln(stderr, "haf:", err)
+		fmt.Fprintln(stderr, "haf:", launch.Message(err))
 		return exitUsage
 	default:
-		fmt.Fprintln(stderr, "haf:", err)
+		fmt.Fprintln(stderr, "haf:", launch.Message(err))
 		return exitFailed
 	}
 }
@@ -198,7 +206,7 @@ func parse(
 	if err != nil {
 		return nil, exitUsage, err
 	}
-	command, err = parser.Parse(onedash.Double(args, onedash.ValueFlags(parser.Model.Node)))
+	command, err = parser.Parse(onedash.Double(onedash.Habits(args), onedash.ValueFlags(parser.Model.Node)))
 	if err == nil {
 		err = checkFlags(command)
 	}

@@ -24,8 +24,10 @@ func (c *rlhfCmd) Run(a *app) error {
 		return err
 	}
 	result, err := launch.RLHF(a.ctx, env, s, r, a.sources())
-	if err != nil || !a.json {
+	if err != nil {
 		return err
+	} else if !a.json {
+		return a.path(s.Folder.Join(run.ModelName))
 	}
 	return printJSON(a, launch.SummarizeRLHF(s, result))
 }

@@ -72,7 +72,8 @@ func (c *scoreCmd) samples(a *app) ([]pref.Sample, error) {
 		return []pref.Sample{{Prompt: []pref.Message{{Role: pref.User, Content: c.Prompt}},
 			Response: c.Response}}, nil
 	}
-	return nil, fmt.Errorf("%w: give -prompt and -response, or -in FILE", errUsage)
+	return nil, fmt.Errorf("%w: give -prompt and -response, or -in FILE; -prompt is %q, -response %q",
+		errUsage, c.Prompt, c.Response)
 }
 
 // samples reads the samples of a file.

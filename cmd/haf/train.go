@@ -43,8 +43,10 @@ func (c *trainCmd) Run(a *app) error {
 		return err
 	}
 	result, err := launch.Train(a.ctx, env, s, r)
-	if err != nil || !a.json {
+	if err != nil {
 		return err
+	} else if !a.json {
+		return a.path(s.Folder.Join(run.ModelName))
 	}
 	return printJSON(a, launch.SummarizeTraining(s, result))
 }

@@ -23,6 +23,23 @@ func ValueFlags(node *kong.Node) map[string]bool {
 	return flags
 }
 
+// Habits returns the arguments with what people type by habit in the words of haf: haf help, haf help
+// VERB and haf -version.
+func Habits(args []string) []string {
+	for i, arg := range args {
+		if arg == "-version" || arg == "--version" {
+			return append(append([]string{}, args[:i]...), "version")
+		}
+		if arg == "help" {
+			return append(append(append([]string{}, args[:i]...), args[i+1:]...), "-help")
+		}
+		if !strings.HasPrefix(arg, "-") {
+			break
+		}
+	}
+	return args
+}
+
 // Double gives flags the two dashes that kong wants, so that a user can write haf eval -data FILE.
 // Flags of one letter, which kong knows, keep their one dash. A value may begin with a dash, as
 // answers that are lists do, unless it reads as a flag; takesValue names the flags.

@@ -3,6 +3,7 @@ package onedash_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -66,5 +67,19 @@ func TestSingle(t *testing.T) {
 	}
 	if err := onedash.Single(nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHabits wants what people type for help and the version to be understood, and the arguments of
+// verbs to stay.
+func TestHabits(t *testing.T) {
+	for args, want := range map[string]string{
+		"help": "-help", "help train": "train -help", "-json -version": "-json version",
+		"--version": "version", "-help": "-help", "train help": "train help",
+		"score m -prompt help": "score m -prompt help", "": "",
+	} {
+		if got := strings.Join(onedash.Habits(strings.Fields(args)), " "); got != want {
+			t.Errorf("haf %s: haf %s, want haf %s", args, got, want)
+		}
 	}
 }
