@@ -23,8 +23,8 @@ func ValueFlags(node *kong.Node) map[string]bool {
 	return flags
 }
 
-// Habits returns the arguments with what people type by habit in the words of haf: haf help, haf help
-// VERB and haf -version.
+// Habits returns the arguments with what people type by habit in the words of haf: haf help,
+// haf help VERB and haf -version.
 func Habits(args []string) []string {
 	for i, arg := range args {
 		if arg == "-version" || arg == "--version" {
