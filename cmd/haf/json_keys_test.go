@@ -36,9 +36,9 @@ var jsonOutputs = map[string][]any{
 	"inspect": {reward.Inspection{}}, "judge": {curate.Judgement{}},
 	"merge": {map[string]string{}}, "paper": {paper.Outcome{}}, "push": {publish.Sent{}},
 	"rank": {curate.Ranking{}}, "recipes": {recipes.Recipe{}}, "relabel": {curate.Relabelled{}},
-	"report": {report.FilesOf("", "")}, "rlhf": {rlhfOutput{}}, "score": {rewarder.ScoredSample{}},
+	"report": {report.FilesOf("", "")}, "rlhf": {launch.RLHFSummary{}}, "score": {rewarder.ScoredSample{}},
 	"setup": {backend.Installation{}}, "track": {launch.Tracked{}},
-	"train": {launch.Estimate{}, trainOutput{}}, "version": {launch.Build{}},
+	"train": {launch.Estimate{}, launch.TrainingSummary{}}, "version": {launch.Build{}},
 	"serve": nil, "ui": nil, "completion": nil, "__complete": nil,
 }
 
