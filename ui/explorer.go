@@ -153,8 +153,8 @@ func (a *App) pair(w http.ResponseWriter, r *http.Request) {
 	names := chosenModels(list, values["model"], file.Run)
 	body := map[string]any{"File": file, "Set": set, "N": n, "Pair": p, "Models": list,
 		"Chosen": names, "Disagree": p.disagree()}
-	to := url.Values{"run": {file.Run}, "file": {file.File}, "n": {strconv.Itoa(number)}, "model": names,
-		"tokens": {"1"}}
+	to := url.Values{"run": {file.Run}, "file": {file.File}, "n": {strconv.Itoa(number)},
+		"model": names, "tokens": {"1"}}
 	body["Tokens"] = link("/pair", to)
 	if values.Has("tokens") {
 		body["Explained"] = a.explain(r.Context(), names, []pref.Sample{

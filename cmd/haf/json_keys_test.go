@@ -36,7 +36,8 @@ var jsonOutputs = map[string][]any{
 	"inspect": {reward.Inspection{}}, "judge": {curate.Judgement{}},
 	"merge": {map[string]string{}}, "paper": {paper.Outcome{}}, "push": {publish.Sent{}},
 	"rank": {curate.Ranking{}}, "recipes": {recipes.Recipe{}}, "relabel": {curate.Relabelled{}},
-	"report": {report.FilesOf("", "")}, "rlhf": {launch.RLHFSummary{}}, "score": {rewarder.ScoredSample{}},
+	"report": {report.FilesOf("", "")}, "rlhf": {launch.RLHFSummary{}},
+	"score": {rewarder.ScoredSample{}},
 	"setup": {backend.Installation{}}, "track": {launch.Tracked{}},
 	"train": {launch.Estimate{}, launch.TrainingSummary{}}, "version": {launch.Build{}},
 	"serve": nil, "ui": nil, "completion": nil, "__complete": nil,
@@ -48,8 +49,8 @@ var stored = reflect.TypeFor[objective.Hybrid]()
 // keyStyle is the one style of keys: lower case, words with _ between them.
 var keyStyle = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// TestJSONKeys wants every key that -json prints to have one style. Keys of maps are names of users'
-// own, such as those of files.
+// TestJSONKeys wants every key that -json prints to have one style. Keys of maps are names of
+// users' own, such as those of files.
 func TestJSONKeys(t *testing.T) {
 	parser, err := kong.New(&cli{})
 	if err != nil {

@@ -206,7 +206,8 @@ func parse(
 	if err != nil {
 		return nil, exitUsage, err
 	}
-	command, err = parser.Parse(onedash.Double(onedash.Habits(args), onedash.ValueFlags(parser.Model.Node)))
+	command, err = parser.Parse(onedash.Double(onedash.Habits(args),
+		onedash.ValueFlags(parser.Model.Node)))
 	if err == nil {
 		err = checkFlags(command)
 	}
