@@ -153,9 +153,12 @@ func TestParity(t *testing.T) {
 }
 
 // testParity compares one case. Its model is opened once, so that the programs of the forward pass,
-// which checkpointing does not change, are compiled once.
-func testParity(t *testing.T, dir, device string, recomputes []lm.Recompute) {
-	c := openCase(t, openDevice(t, device), dir)
+// which checkpointing does not change, are compiled once. So are those of the optimizer, which the
+// device keeps.
+func testParity(t *testing.T, dir, name string, recomputes []lm.Recompute) {
+	device := openDevice(t, name)
+	device.KeepPrograms()
+	c := openCase(t, device, dir)
 	c.compareHeads(t)
 	c.compareReference(t)
 	opened := weightsOf(t, c.model)

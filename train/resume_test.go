@@ -94,7 +94,7 @@ func TestLearns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, _, err := small{options: func(o *train.Options) {
-				o.Objective, o.Epochs, o.Batch = h, 6, 4
+				o.Objective, o.Epochs, o.Batch, o.EvalEvery = h, 4, 4, 10
 			}}.fresh(t)
 			if err != nil {
 				t.Fatal(err)

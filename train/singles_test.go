@@ -319,7 +319,7 @@ func TestSingleObjectives(t *testing.T) {
 			var log []string
 			s := small{lora: true, data: c.data, lines: &log, options: func(o *train.Options) {
 				o.Objective.Reward, o.Objective.Policy, o.Attributes = c.reward, c.policy, c.attributes
-				o.Epochs = 6
+				o.Epochs, o.EvalEvery, o.CheckpointEvery = 6, 6, 6
 			}, model: func(o *reward.Options) { o.Head.Labels = c.attributes }}
 			_, dir, err := s.fresh(t)
 			if err != nil {
@@ -356,7 +356,7 @@ func TestSingleObjectives(t *testing.T) {
 					t.Errorf("step %+v, rewards %+v", step, last.Rewards)
 				}
 			}
-			stopped := s.stopped(t, 4)
+			stopped := s.stopped(t, 8)
 			if err := s.resume(t, stopped); err != nil {
 				t.Fatal(err)
 			}
