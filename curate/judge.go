@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"unicode/utf8"
 
 	"haf/eval"
@@ -16,13 +17,16 @@ import (
 // ByScorer is a judge that ranks by rewards: a gold reward model in the place of a language model.
 type ByScorer struct{ pref.Scorer }
 
+// scorerPortion is how many trials a scorer reads at once. The last bits of a reward depend on what
+// is read with it, so a portion is read whole or not at all.
+const scorerPortion = 64
+
 // Judge ranks the responses of each trial by falling reward; equal rewards are equal ranks.
 func (j ByScorer) Judge(
 	ctx context.Context, trials []pref.Trial, done func(i int, v pref.Verdict) error,
 ) error {
-	const portion = 64
-	for from := 0; from < len(trials); from += portion {
-		part := trials[from:min(from+portion, len(trials))]
+	for from := 0; from < len(trials); from += scorerPortion {
+		part := trials[from:min(from+scorerPortion, len(trials))]
 		var flat []pref.Sample
 		for _, t := range part {
 			flat = append(flat, pref.Group{Prompt: t.Prompt, Responses: t.Responses}.Samples()...)
@@ -114,7 +118,9 @@ type Shown struct {
 }
 
 // Contest has every trial judged: two responses in both orders, more in one order drawn from the
-// seed. Verdicts that the journal has are not asked for again. It is also told what was used.
+// seed. Verdicts that the journal has are not asked for again, but a portion of a [ByScorer] that
+// the journal has in part is read whole, so that a resumed contest has the same bits. It is also
+// told what was used.
 func Contest(
 	ctx context.Context, judge pref.Judge, trials []pref.Trial, seed uint64, journal *Journal,
 	progress func(done, total int),
@@ -122,7 +128,9 @@ func Contest(
 	rows := make([]Judged, len(trials))
 	type place struct{ trial, verdict int }
 	var places []place
-	var asked []pref.Trial
+	var asked, all []pref.Trial
+	var every []place
+	var kept []bool // verdicts that the journal has, as every and all
 	var used pref.Usage
 	done, total := 0, 0
 	key := func(p place) string { return fmt.Sprintf("verdict %d %d", p.trial, p.verdict) }
@@ -138,13 +146,28 @@ func Contest(
 			if have {
 				done++
 				used.Add(rows[i].Verdicts[v].Usage)
-				continue
 			}
 			shown := pref.Trial{Prompt: t.Prompt}
 			for _, k := range order {
 				shown.Responses = append(shown.Responses, t.Responses[k])
 			}
-			places, asked = append(places, place{i, v}), append(asked, shown)
+			every, all = append(every, place{i, v}), append(all, shown)
+			kept = append(kept, have)
+		}
+	}
+	portion := 1
+	if _, ok := judge.(ByScorer); ok {
+		portion = scorerPortion
+	}
+	known := map[place]bool{} // asked again, with what the journal lacks
+	for from := 0; from < len(all); from += portion {
+		to := min(from+portion, len(all))
+		if !slices.Contains(kept[from:to], false) {
+			continue
+		}
+		places, asked = append(places, every[from:to]...), append(asked, all[from:to]...)
+		for i := from; i < to; i++ {
+			known[every[i]] = kept[i]
 		}
 	}
 	if progress != nil {
@@ -155,6 +178,9 @@ func Contest(
 	}
 	err := judge.Judge(ctx, asked, func(i int, v pref.Verdict) error {
 		p := places[i]
+		if known[p] {
+			return nil
+		}
 		shown := &rows[p.trial].Verdicts[p.verdict]
 		shown.Verdict = v
 		if v.Ranks != nil {

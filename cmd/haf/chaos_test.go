@@ -99,7 +99,7 @@ func TestChaos(t *testing.T) {
 		t.Skip("HAF_CHAOS is no number of kills: `make chaos` sets it")
 	}
 	seed, _ := strconv.ParseUint(os.Getenv("HAF_CHAOS_SEED"), 10, 64) // else 0
-	c := newChaos(t, rand.New(rand.NewPCG(seed, 0)))
+	c := newChaos(t, rand.New(rand.NewPCG(seed, 0)), true)
 	cases := killables()
 	want, took := map[string]string{}, map[string]time.Duration{}
 	count := map[string]int{}
@@ -126,22 +126,27 @@ func TestChaos(t *testing.T) {
 type chaos struct {
 	t        *testing.T
 	random   *rand.Rand
-	program  string
+	program  string // "" runs the commands in this process
 	prepared string // what every run starts with
 	dir      string // of the current run
-	env      []string
 	kills    int
 }
 
-func newChaos(t *testing.T, random *rand.Rand) *chaos {
+// newChaos prepares the folder. The commands run as processes of their own, or else in this one.
+func newChaos(t *testing.T, random *rand.Rand, processes bool) *chaos {
 	root := t.TempDir()
-	c := &chaos{t: t, random: random, program: filepath.Join(root, "haf"),
+	c := &chaos{t: t, random: random,
 		prepared: filepath.Join(root, "prepared"), dir: filepath.Join(root, "work")}
-	if out, err := exec.Command("go", "build", "-o", c.program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if processes {
+		c.program = filepath.Join(root, "haf")
+		if out, err := exec.Command("go", "build", "-o", c.program, ".").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
-	c.env = append(os.Environ(), "HAF_DEVICE=go", "HF_HUB_OFFLINE=1",
-		"XDG_CACHE_HOME="+filepath.Join(c.dir, "cache"), "HF_HOME="+filepath.Join(c.dir, "hf"))
+	t.Setenv("HAF_DEVICE", "go")
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(c.dir, "cache"))
+	t.Setenv("HF_HOME", filepath.Join(c.dir, "hf"))
 	if err := os.Mkdir(c.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +157,7 @@ func newChaos(t *testing.T, random *rand.Rand) *chaos {
 	for script, name := range map[string]string{"rlhf": "rl.toml", "paper": "grid.toml"} {
 		c.write(name, section(t, script, name))
 	}
+	t.Chdir(c.dir)
 	for _, command := range []string{
 		"train tiny.toml -out run", "train tiny.toml -out gold -set train.seed=3",
 		"train tiny.toml -out rm",
@@ -172,7 +178,8 @@ func newChaos(t *testing.T, random *rand.Rand) *chaos {
 	}
 	server := httptest.NewServer(hubHandler(filepath.Join(c.prepared, "hub"), false))
 	t.Cleanup(server.Close)
-	c.env = append(c.env, "HF_ENDPOINT="+server.URL, "HF_HUB_OFFLINE=")
+	t.Setenv("HF_ENDPOINT", server.URL)
+	t.Setenv("HF_HUB_OFFLINE", "")
 	return c
 }
 
@@ -207,6 +214,7 @@ func (c *chaos) begin() {
 	if err := os.CopyFS(c.dir, os.DirFS(c.prepared)); err != nil {
 		c.t.Fatal(err)
 	}
+	c.t.Chdir(c.dir)
 }
 
 // torture runs a command with up to three kills, and then to its end.
@@ -228,9 +236,15 @@ func (c *chaos) torture(k killable, took time.Duration) {
 // well.
 func (c *chaos) run(args []string, kill time.Duration) {
 	c.t.Helper()
+	if c.program == "" {
+		if code, said := c.execute(args); code != exitDone {
+			c.t.Fatalf("haf %s: exit code %d\n%s", strings.Join(args, " "), code, said)
+		}
+		return
+	}
 	cmd := exec.Command(c.program, args...)
 	var stdout, stderr bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.dir, c.env, &stdout, &stderr
+	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, &stdout, &stderr
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"haf/internal/durable"
+)
+
+// TestEveryWriteFails makes operations on the file system of each verb fail in turn, once as a disk
+// that makes an error and once as one that stays full from there on. The verb says so, or does
+// without the file; typed again, it gives the result of the run without a fault, to the bit. Two
+// operations of each verb take their turn; with HAF_CHAOS of 100 or more, as make chaos sets it,
+// at least twenty. Training has a test of its own in package train.
+func TestEveryWriteFails(t *testing.T) {
+	most := 2
+	if kills, _ := strconv.Atoi(os.Getenv("HAF_CHAOS")); kills >= 100 {
+		most = 20
+	}
+	c := newChaos(t, rand.New(rand.NewPCG(0, 0)), false)
+	for _, k := range killables() {
+		if k.name == "train" || k.name == "paper" { // the cells of a grid are processes of their own
+			continue
+		}
+		c.begin()
+		began := time.Now()
+		var total int
+		restore := durable.SetFault(func(durable.Op, string) error { total++; return nil })
+		c.run(k.command, 0)
+		restore()
+		whole, tried := c.result(k), 0
+		every := max(1, total/most)
+		for n := every; n <= total && !t.Failed(); n += every {
+			for _, full := range []bool{false, true} {
+				c.faulty(k, whole, n, full)
+				tried++
+			}
+		}
+		t.Logf("%s: %d faults at its %d operations, %.0f s", k.name, tried, total,
+			time.Since(began).Seconds())
+	}
+}
+
+// faulty runs a command with a fault at its n-th operation, ends the work without one, and wants
+// the result whole.
+func (c *chaos) faulty(k killable, whole string, n int, full bool) {
+	c.t.Helper()
+	c.begin()
+	var asked int
+	var at string
+	restore := durable.SetFault(func(op durable.Op, path string) error {
+		asked++
+		if asked == n {
+			at = fmt.Sprint(op, " ", path)
+		}
+		if asked == n || full && asked > n {
+			return &os.PathError{Op: string(op), Path: path, Err: syscall.ENOSPC}
+		}
+		return nil
+	})
+	code, said := c.execute(k.command)
+	restore()
+	if code != exitDone && (code != exitFailed ||
+		!strings.Contains(said, syscall.ENOSPC.Error()) || unexplained.MatchString(said)) {
+		c.t.Errorf("haf %s, fault at %s: exit code %d\n%s", strings.Join(k.command, " "), at, code, said)
+	}
+	command := k.command
+	if k.resume != nil {
+		command = k.resume(c.dir)
+	}
+	if command != nil {
+		c.run(command, 0)
+	}
+	if got := c.result(k); got != whole {
+		c.t.Errorf("haf %s, after a fault at %s: got %s\nwant %s", strings.Join(k.command, " "), at,
+			got, whole)
+	}
+}
+
+// execute runs a command in this process. It returns the exit code and standard error.
+func (c *chaos) execute(args []string) (code int, said string) {
+	c.t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = execute(args, &stdout, &stderr)
+	if err := os.WriteFile(filepath.Join(c.dir, "stdout"), stdout.Bytes(), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+	return code, stderr.String()
+}
