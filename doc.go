@@ -40,6 +40,7 @@
 //   - report: pages of runs and results.
 //   - publish: model cards, and uploads to the hub.
 //   - paper: the experiments of the HaF-RM paper as a grid of runs.
+//   - compare: which of Baseline, HaF and DPO to use on a user's own data, and how sure that is.
 //   - curate: samples, rankings, verdicts and new labels.
 //   - remote: generators and judges behind a server.
 //   - serve: rewards over HTTP, and the client.

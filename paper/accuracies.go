@@ -45,7 +45,7 @@ func (j *Journal) Accuracies() ([]Accuracy, error) {
 				if err != nil {
 					return nil, err
 				}
-				e, err := m.accuracy()
+				e, err := m.Accuracy()
 				if err != nil {
 					return nil, fmt.Errorf("paper: %s on %s: %w", label, test, err)
 				}
@@ -73,12 +73,12 @@ func labelOf(r *Result) string {
 }
 
 // overSeeds gathers what trainings gave on a test set, as [Results.measure] does.
-func (j *Journal) overSeeds(results []*Result, test, reward string) (measured, error) {
+func (j *Journal) overSeeds(results []*Result, test, reward string) (Measurement, error) {
 	set, ok := j.tests[test]
 	if !ok {
-		return measured{}, fmt.Errorf("paper: %s has no test set %q", j.path, test)
+		return Measurement{}, fmt.Errorf("paper: %s has no test set %q", j.path, test)
 	}
-	var m measured
+	var m Measurement
 	var index []int
 	for i, r := range results {
 		margins, ok := r.Tests[test][reward]
@@ -93,8 +93,8 @@ func (j *Journal) overSeeds(results []*Result, test, reward string) (measured, e
 			return m, fmt.Errorf("paper: %s could read other groups of %s than %s", r.ID, test,
 				results[0].ID)
 		}
-		index, m.rewards = at, append(m.rewards, values)
+		index, m.Rewards = at, append(m.Rewards, values)
 	}
-	m.groups = pick(set.groups(), index)
+	m.Groups = pick(set.groups(), index)
 	return m, nil
 }

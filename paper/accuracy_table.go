@@ -23,7 +23,7 @@ type accuracyRow struct {
 }
 
 // An accuracyCell is nil where a training is not finished.
-type accuracyCell []measured
+type accuracyCell []Measurement
 
 // A compared is one pair of rows: a difference for each column, and their mean where there are
 // several.
@@ -54,7 +54,7 @@ func (r *Results) cell(w want, tests []string, rewardName string) (accuracyCell,
 func (c accuracyCell) accuracy() (eval.Estimate, error) {
 	var of []eval.Estimate
 	for _, m := range c {
-		e, err := m.accuracy()
+		e, err := m.Accuracy()
 		if err != nil {
 			return e, err
 		}
@@ -73,7 +73,7 @@ func meanAccuracy(of []eval.Estimate) (eval.Estimate, error) {
 func (c accuracyCell) against(other accuracyCell) (eval.Estimate, error) {
 	var of []eval.Estimate
 	for i, m := range c {
-		e, err := m.against(other[i])
+		e, err := m.Against(other[i])
 		if err != nil {
 			return e, err
 		}

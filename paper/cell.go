@@ -21,6 +21,9 @@ type Cell struct {
 	Seed   uint64
 	Recipe *recipe.Recipe
 	Tables []string // that need it
+
+	Untested  bool // its model is validated, and not read on any test set
+	KeepModel bool // its model stays when it is finished
 }
 
 // A want is a cell as a table asks for it.
@@ -144,8 +147,8 @@ func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	c := &Cell{Sets: w.sets, Set: slices.Concat(w.method.Set, w.extra), Seed: seed}
 	var train, valid []string
 	for _, name := range w.sets {
-		train = append(train, data.file(name, p.trainPart(name, seed)))
-		valid = append(valid, data.file(name, "valid"))
+		train = append(train, data.File(name, p.trainPart(name, seed)))
+		valid = append(valid, data.File(name, "valid"))
 	}
 	var err error
 	if c.Recipe, err = p.recipe(train, valid, seed, c.Set...); err != nil {
@@ -175,6 +178,16 @@ func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	}, w.label)
 	c.ID = fmt.Sprintf("%s-seed%d-%s", label, seed, hex.EncodeToString(sum[:4]))
 	return c, nil
+}
+
+// NewCell makes a cell that no table needs: a training on all sets of the grid with the overrides
+// of its recipe. The label begins the name of its folder.
+func (p *Grid) NewCell(data *Data, label string, seed uint64, set ...string) (*Cell, error) {
+	w := want{method: Method{Set: set}, label: label}
+	for _, s := range p.Sets {
+		w.sets = append(w.sets, s.Name)
+	}
+	return p.cell(data, w, seed)
 }
 
 // modelKey names a recipe's base model, wherever it lies, with how it reads text.

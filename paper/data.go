@@ -178,7 +178,8 @@ func (w *dataWriter) finish() error {
 	return nil
 }
 
-func (d *Data) file(set, part string) string {
+// File is a part of a set: "train", "valid" or "test".
+func (d *Data) File(set, part string) string {
 	if d == nil {
 		return "-"
 	}
@@ -201,7 +202,7 @@ func (d *Data) hash(sets []string) string {
 
 // Groups reads a part of a set: "train", "valid" or "test".
 func (d *Data) Groups(set, part string) ([]pref.Group, error) {
-	groups, _, err := pref.Load([]string{d.file(set, part)}, pref.Options{Format: pref.Groups})
+	groups, _, err := pref.Load([]string{d.File(set, part)}, pref.Options{Format: pref.Groups})
 	return groups, err
 }
 
@@ -242,25 +243,25 @@ func (p *Grid) read(s Set, files func([]string) ([]string, error)) (*split, erro
 // alike stay together.
 func shuffled(groups []pref.Group, seed uint64) []pref.Group {
 	rank := func(g pref.Group) string {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", seed, opening(g)))
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", seed, Opening(g)))
 		return string(sum[:])
 	}
 	ranks := make(map[string]string, len(groups))
 	for _, g := range groups {
-		if key := opening(g); ranks[key] == "" {
+		if key := Opening(g); ranks[key] == "" {
 			ranks[key] = rank(g)
 		}
 	}
 	out := slices.Clone(groups)
 	slices.SortStableFunc(out, func(a, b pref.Group) int {
-		return cmp.Compare(ranks[opening(a)], ranks[opening(b)])
+		return cmp.Compare(ranks[Opening(a)], ranks[Opening(b)])
 	})
 	return out
 }
 
-// opening is the conversation's first user message, which stands for all of it: a longer prompt of
+// Opening is the conversation's first user message, which stands for all of it: a longer prompt of
 // the same conversation has it, too.
-func opening(g pref.Group) string {
+func Opening(g pref.Group) string {
 	for _, m := range g.Prompt {
 		if m.Role == pref.User {
 			return strings.Join(strings.Fields(strings.ToLower(m.Content)), " ")
@@ -277,7 +278,7 @@ func (s *split) takeTest(spec Set, tested map[string]bool) {
 		s.test, s.rest = first(s.rest, spec.NTest)
 	}
 	for _, g := range s.test {
-		tested[opening(g)] = true
+		tested[Opening(g)] = true
 	}
 }
 
@@ -285,7 +286,7 @@ func (s *split) takeTest(spec Set, tested map[string]bool) {
 func (s *split) takeRest(spec Set, tested map[string]bool) {
 	var free []pref.Group
 	for _, g := range s.rest {
-		if tested[opening(g)] {
+		if tested[Opening(g)] {
 			s.overlap++
 		} else {
 			free = append(free, g)
@@ -305,7 +306,7 @@ func first(groups []pref.Group, n int) (taken, rest []pref.Group) {
 		return groups, nil
 	}
 	end := n
-	for end < len(groups) && end > 0 && opening(groups[end]) == opening(groups[end-1]) {
+	for end < len(groups) && end > 0 && Opening(groups[end]) == Opening(groups[end-1]) {
 		end++
 	}
 	return groups[:n], groups[end:]

@@ -38,14 +38,14 @@ func (r *Results) ensembles(t TableSpec) (accuracyTable, error) {
 
 // ensembles are the means of as many seeds' rewards each, every seed's divided by the mean size of
 // its margins.
-func (m measured) ensembles(size int) measured {
-	out := measured{groups: m.groups}
-	for first := 0; first+size <= len(m.rewards); first += size {
-		sum := make([][]float64, len(m.groups))
+func (m Measurement) ensembles(size int) Measurement {
+	out := Measurement{Groups: m.Groups}
+	for first := 0; first+size <= len(m.Rewards); first += size {
+		sum := make([][]float64, len(m.Groups))
 		for g := range sum {
 			sum[g] = make([]float64, 2)
 		}
-		for _, of := range m.rewards[first : first+size] {
+		for _, of := range m.Rewards[first : first+size] {
 			scale := 0.0
 			for _, pair := range of {
 				scale += math.Abs(pair[0] - pair[1])
@@ -56,16 +56,16 @@ func (m measured) ensembles(size int) measured {
 				}
 			}
 		}
-		out.rewards = append(out.rewards, sum)
+		out.Rewards = append(out.Rewards, sum)
 	}
 	return out
 }
 
 // members are the first seeds of the ensembles.
-func (m measured) members(size int) measured {
-	out := measured{groups: m.groups}
-	for first := 0; first+size <= len(m.rewards); first += size {
-		out.rewards = append(out.rewards, m.rewards[first])
+func (m Measurement) members(size int) Measurement {
+	out := Measurement{Groups: m.Groups}
+	for first := 0; first+size <= len(m.Rewards); first += size {
+		out.Rewards = append(out.Rewards, m.Rewards[first])
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 
 	"haf/internal/durable"
 	"haf/internal/filelock"
+	"haf/pref"
 	"haf/recipe"
 )
 
@@ -29,6 +30,7 @@ type Journal struct {
 	origin origin
 	tests  map[string]TestSet
 	cells  map[string]*Result // by the hash of [Cell]
+	groups map[string][]pref.Group
 }
 
 // An origin is what the results of a journal depend on beside the recipes.
@@ -253,12 +255,23 @@ func (j *Journal) add(r *Result) error {
 	return nil
 }
 
-// of is the result of a cell, nil where it is not finished.
-func (j *Journal) of(c *Cell) *Result {
+// Result is that of a cell, nil where it is not finished.
+func (j *Journal) Result(c *Cell) *Result {
 	if j == nil {
 		return nil
 	}
 	return j.cells[c.hash()]
+}
+
+// testGroups are stand-ins of a test set's comparisons.
+func (j *Journal) testGroups(test string) []pref.Group {
+	if j.groups[test] == nil {
+		if j.groups == nil {
+			j.groups = map[string][]pref.Group{}
+		}
+		j.groups[test] = j.tests[test].groups()
+	}
+	return j.groups[test]
 }
 
 // Results are those of the journal, in no order.

@@ -40,14 +40,12 @@ func (g accuracyTable) lengthTable() (report.Table, error) {
 func (c accuracyCell) byLength() (matched, longer *eval.Estimate, err error) {
 	var similar, longest []eval.Estimate
 	for _, m := range c {
-		of, err := m.where(func(chosen, rejected int) bool {
-			return eval.SimilarLengths(float64(chosen), float64(rejected))
-		})
+		of, err := m.SimilarLengths()
 		if err != nil || of == nil {
 			return nil, nil, err
 		}
 		similar = append(similar, *of)
-		if of, err = m.towardsLonger(); err != nil || of == nil {
+		if of, err = m.TowardsLonger(); err != nil || of == nil {
 			return nil, nil, err
 		}
 		longest = append(longest, *of)
@@ -63,17 +61,25 @@ func (c accuracyCell) byLength() (matched, longer *eval.Estimate, err error) {
 	return &a, &b, err
 }
 
+// SimilarLengths is the accuracy on the pairs whose lengths are less than a fifth apart, nil where
+// there is none.
+func (m Measurement) SimilarLengths() (*eval.Estimate, error) {
+	return m.where(func(chosen, rejected int) bool {
+		return eval.SimilarLengths(float64(chosen), float64(rejected))
+	})
+}
+
 // where is the accuracy on the pairs of wanted lengths, nil where there is none.
-func (m measured) where(wanted func(chosen, rejected int) bool) (*eval.Estimate, error) {
+func (m Measurement) where(wanted func(chosen, rejected int) bool) (*eval.Estimate, error) {
 	var groups []pref.Group
-	rewards := make([][][]float64, len(m.rewards))
-	for g, group := range m.groups {
+	rewards := make([][][]float64, len(m.Rewards))
+	for g, group := range m.Groups {
 		if !wanted(len(group.Responses[0]), len(group.Responses[1])) {
 			continue
 		}
 		groups = append(groups, group)
 		for s := range rewards {
-			rewards[s] = append(rewards[s], m.rewards[s][g])
+			rewards[s] = append(rewards[s], m.Rewards[s][g])
 		}
 	}
 	if len(groups) == 0 {
@@ -83,16 +89,17 @@ func (m measured) where(wanted func(chosen, rejected int) bool) (*eval.Estimate,
 	return &e, err
 }
 
-// towardsLonger is how often the longer response has the higher reward.
-func (m measured) towardsLonger() (*eval.Estimate, error) {
-	flipped := measured{groups: m.groups, rewards: make([][][]float64, len(m.rewards))}
-	for s, of := range m.rewards {
+// TowardsLonger is how often the longer response has the higher reward, nil where lengths are
+// equal.
+func (m Measurement) TowardsLonger() (*eval.Estimate, error) {
+	flipped := Measurement{Groups: m.Groups, Rewards: make([][][]float64, len(m.Rewards))}
+	for s, of := range m.Rewards {
 		for g, pair := range of {
-			r := m.groups[g].Responses
+			r := m.Groups[g].Responses
 			if len(r[0]) < len(r[1]) {
 				pair = []float64{pair[1], pair[0]}
 			}
-			flipped.rewards[s] = append(flipped.rewards[s], pair)
+			flipped.Rewards[s] = append(flipped.Rewards[s], pair)
 		}
 	}
 	return flipped.where(func(chosen, rejected int) bool { return chosen != rejected })

@@ -9,6 +9,7 @@ import (
 
 	"haf/eval"
 	"haf/pref"
+	"haf/reward"
 	"haf/run"
 )
 
@@ -22,7 +23,12 @@ func chosen(folder string) (*Chosen, error) {
 	if !ok {
 		return nil, nil
 	}
-	return &Chosen{Step: best.Step, Reward: name, Accuracy: best.Rewards[name].Accuracy}, nil
+	loss := best.Loss
+	if name == reward.ByScore { // comparable between weights of the policy loss
+		loss = best.RewardLoss
+	}
+	return &Chosen{Step: best.Step, Reward: name, Accuracy: best.Rewards[name].Accuracy,
+		Loss: loss}, nil
 }
 
 // Results are a grid's finished cells with their rewards, for the tables.
@@ -34,7 +40,6 @@ type Results struct {
 	Finished []*Result        // in the grid's order
 	Missing  []string         // cells that are not finished
 	Failed   map[string]string
-	tests    map[string][]pref.Group
 }
 
 // Results are those of the journal. dir is the folder of the cells, which says why some failed; it
@@ -45,20 +50,17 @@ func (p *Grid) Results(journal *Journal, dir string, data *Data) (*Results, erro
 		return nil, err
 	}
 	r := &Results{grid: p, data: data, journal: journal, cells: map[string]*Cell{},
-		Failed: map[string]string{}, tests: map[string][]pref.Group{}}
+		Failed: map[string]string{}}
 	for _, c := range cells {
 		r.cells[c.hash()] = c
-		if result := journal.of(c); result != nil {
+		if result := journal.Result(c); result != nil {
 			r.Finished = append(r.Finished, result)
 			continue
 		}
 		r.Missing = append(r.Missing, c.ID)
-		if why, err := os.ReadFile(filepath.Join(c.folder(dir), failedName)); err == nil {
+		if why, err := os.ReadFile(filepath.Join(c.Folder(dir), failedName)); err == nil {
 			r.Failed[c.ID] = string(why)
 		}
-	}
-	for name, t := range journal.tests {
-		r.tests[name] = t.groups()
 	}
 	return r, nil
 }
@@ -66,34 +68,46 @@ func (p *Grid) Results(journal *Journal, dir string, data *Data) (*Results, erro
 // errMissing is wrapped where a table's cell is not finished.
 var errMissing = errors.New("not finished")
 
-// A measured is one method's trainings on one test set: every seed's rewards on the same groups.
-type measured struct {
-	groups  []pref.Group
-	rewards [][][]float64
+// A Measurement is one method's trainings on one test set: every seed's rewards on the same groups,
+// by seed, group and response.
+type Measurement struct {
+	Groups  []pref.Group
+	Rewards [][][]float64
 }
 
 // measure gathers what the trainings of a want gave on a test set by the named reward.
-func (r *Results) measure(w want, test, rewardName string) (measured, error) {
-	var m measured
-	var index []int
+func (r *Results) measure(w want, test, rewardName string) (Measurement, error) {
+	var cells []*Cell
 	for _, seed := range r.grid.Seeds {
-		probe, err := r.grid.cell(r.data, w, seed)
+		cell, err := r.grid.cell(r.data, w, seed)
 		if err != nil {
-			return m, err
+			return Measurement{}, err
 		}
-		result := r.journal.of(probe) // the same under whatever label
+		cells = append(cells, cell)
+	}
+	return r.journal.Measure(cells, test, rewardName)
+}
+
+// Measure gathers what cells that differ in their seed alone gave on a test set by the named
+// reward. The groups are stand-ins: their prompts and the lengths of their responses are as they
+// were.
+func (j *Journal) Measure(cells []*Cell, test, rewardName string) (Measurement, error) {
+	var m Measurement
+	var index []int
+	for _, cell := range cells {
+		result := j.Result(cell) // the same under whatever label
 		if result == nil {
-			return m, fmt.Errorf("paper: %s: %w", probe.ID, errMissing)
+			return m, fmt.Errorf("paper: %s: %w", cell.ID, errMissing)
 		}
 		of, ok := result.Tests[test]
 		if !ok {
-			return m, fmt.Errorf("paper: %s on %s: %w", probe.ID, test, errMissing)
+			return m, fmt.Errorf("paper: %s on %s: %w", cell.ID, test, errMissing)
 		}
 		margins, ok := of[rewardName]
 		if !ok {
 			return m, fmt.Errorf("paper: %s has no reward %q", result.ID, rewardName)
 		}
-		at, values, err := margins.reading(r.journal.tests[test])
+		at, values, err := margins.reading(j.tests[test])
 		if err != nil {
 			return m, fmt.Errorf("paper: %s: %w", result.ID, err)
 		}
@@ -102,20 +116,22 @@ func (r *Results) measure(w want, test, rewardName string) (measured, error) {
 				"one grid must have one tokenizer and length limit", result.ID, test)
 		}
 		index = at
-		m.rewards = append(m.rewards, values)
+		m.Rewards = append(m.Rewards, values)
 	}
-	m.groups = pick(r.tests[test], index)
+	m.Groups = pick(j.testGroups(test), index)
 	return m, nil
 }
 
-func (m measured) accuracy() (eval.Estimate, error) {
-	return eval.SeedAccuracy(m.groups, m.rewards)
+// Accuracy is the mean over seeds and comparisons.
+func (m Measurement) Accuracy() (eval.Estimate, error) {
+	return eval.SeedAccuracy(m.Groups, m.Rewards)
 }
 
-func (m measured) against(other measured) (eval.Estimate, error) {
-	if len(m.groups) != len(other.groups) {
+// Against is the accuracy less that of other, paired by comparison and seed.
+func (m Measurement) Against(other Measurement) (eval.Estimate, error) {
+	if len(m.Groups) != len(other.Groups) {
 		return eval.Estimate{}, fmt.Errorf("paper: %d groups against %d: models of one grid must read "+
-			"the same groups", len(m.groups), len(other.groups))
+			"the same groups", len(m.Groups), len(other.Groups))
 	}
-	return eval.SeedDifference(m.groups, m.rewards, other.rewards)
+	return eval.SeedDifference(m.Groups, m.Rewards, other.Rewards)
 }

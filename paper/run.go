@@ -76,6 +76,7 @@ type Chosen struct {
 	Step     int     `json:"step"`
 	Reward   string  `json:"reward"`
 	Accuracy float64 `json:"accuracy"`
+	Loss     float64 `json:"loss,omitempty"`
 }
 
 const failedName = "failed.txt"
@@ -92,8 +93,8 @@ func (p *Grid) Run(
 	say func(format string, args ...any),
 ) (failed []string, err error) {
 	for i, c := range cells {
-		folder := c.folder(dir)
-		if journal.of(c) != nil {
+		folder := c.Folder(dir)
+		if journal.Result(c) != nil {
 			continue
 		}
 		stopped := func() error {
@@ -116,7 +117,7 @@ func (p *Grid) Run(
 			if err := journal.add(result); err != nil {
 				return failed, err
 			}
-			if err := p.clean(folder); err != nil {
+			if err := p.clean(c, folder); err != nil {
 				return failed, err
 			}
 			continue
@@ -135,9 +136,9 @@ func (p *Grid) Run(
 }
 
 // clean removes what a finished cell no longer needs: all of its folder, unless models are kept.
-func (p *Grid) clean(folder string) error {
+func (p *Grid) clean(c *Cell, folder string) error {
 	stale := []string{folder}
-	if p.KeepModels {
+	if p.KeepModels || c.KeepModel {
 		stale = []string{filepath.Join(folder, failedName), filepath.Join(folder, run.CheckpointsName)}
 	}
 	for _, path := range stale {
@@ -148,7 +149,8 @@ func (p *Grid) clean(folder string) error {
 	return nil
 }
 
-func (c *Cell) folder(dir string) string { return filepath.Join(dir, "cells", c.ID) }
+// Folder is the run folder of the cell where the grid's cells are in dir.
+func (c *Cell) Folder(dir string) string { return filepath.Join(dir, "cells", c.ID) }
 
 func (p *Grid) runCell(
 	ctx context.Context, folder string, data *Data, c *Cell, runner Runner,
@@ -161,14 +163,18 @@ func (p *Grid) runCell(
 			return nil, err
 		}
 	}
-	parts, err := p.parts(data, c)
-	if err != nil {
-		return nil, err
+	var parts Parts
+	var reading Reading
+	if !c.Untested {
+		var err error
+		if parts, err = p.parts(data, c); err != nil {
+			return nil, err
+		}
+		if reading, err = runner.Read(ctx, folder, parts); err != nil {
+			return nil, err
+		}
 	}
-	reading, err := runner.Read(ctx, folder, parts)
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	r := &Result{ID: c.ID, Sets: c.Sets, Set: c.Set, Seed: c.Seed, Combination: reading.Combination,
 		Tests: map[string]map[string]Margins{}, Steps: trained.Steps,
 		Programs: trained.Programs + reading.Programs, TrainTime: trained.Seconds,
@@ -262,7 +268,7 @@ func (p *Grid) Estimate(journal *Journal, data *Data, cells []*Cell) Estimated {
 	left := 0.0
 	for _, c := range cells {
 		units := p.units(data, c)
-		if r := journal.of(c); data != nil && r != nil {
+		if r := journal.Result(c); data != nil && r != nil {
 			e.Finished++
 			rates = append(rates, r.Seconds/units)
 		} else {

@@ -37,12 +37,14 @@ const (
 
 // NewDraft inspects the data and the model, which may be ids on the hub, and writes a recipe that
 // fits the available memory, in bytes; 0 is not known. It is an error if the data has nothing to
-// learn from.
+// learn from. Overrides of the form "train.lr=1e-5" win over what it would choose; of those, its
+// TOML has the keys alone that it writes anyway.
 func NewDraft(
 	ctx context.Context, client *hub.Client, data []string, model string, available int64,
+	overrides ...string,
 ) (*Draft, error) {
 	d := &Draft{data: strings.Join(data, `", "`), model: model, kind: "pairs"}
-	named, err := Parse("", nil, draftSets(model, data))
+	named, err := Parse("", nil, append(draftSets(model, data), overrides...))
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +60,7 @@ func NewDraft(
 	if err != nil {
 		return nil, err
 	}
+	sets = append(sets, overrides...)
 	for _, set := range sets {
 		if err := named.Override(set); err != nil {
 			return nil, err
@@ -80,6 +83,12 @@ func NewDraft(
 	d.Recipe, err = Parse("", nil, append(draftSets(model, data), sets...))
 	return d, err
 }
+
+// Groups counts the groups that the data has.
+func (d *Draft) Groups() int { return d.groups }
+
+// Labels says whether the data has labelled responses in the place of pairs.
+func (d *Draft) Labels() bool { return d.kind == "labels" }
 
 func draftSets(model string, data []string) []string {
 	return []string{"model.path=" + quote(model), "data.train=[" + quoted(data) + "]",

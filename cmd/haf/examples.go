@@ -28,6 +28,7 @@ haf merge -average runs/a runs/b -out averaged`,
 	"push":    "haf push runs/hh org/name -private -dry-run",
 	"report":  "haf report runs/a runs/b -out page",
 	"paper":   "haf paper paper-tiny -plan",
+	"compare": "haf compare pairs.jsonl HuggingFaceTB/SmolLM2-135M-Instruct -time 2h",
 	"combine": "haf combine runs/hh",
 	"generate": `haf generate runs/hh -prompts prompts.jsonl -n 4 -out samples.jsonl
 haf generate -url http://localhost:8000/v1 -prompts prompts.jsonl -out samples.jsonl`,

@@ -27,6 +27,7 @@ var verbArgs = map[string][]string{
 	"merge":    {"merge", "base", "-out", "out"},
 	"report":   {"report", "run", "-out", "out"},
 	"paper":    {"paper", "grid.toml", "-out", "out"},
+	"compare":  {"compare", "pair.jsonl", "base", "-out", "out"},
 	"combine":  {"combine", "base", "-valid", "test.jsonl"},
 	"generate": {"generate", "base", "-prompts", "other.jsonl", "-out", "out"},
 	"rank":     {"rank", "base", "-prompts", "other.jsonl", "-policy", "base", "-out", "out"},
@@ -139,7 +140,7 @@ func badValues(f *kong.Flag) []string {
 var named = map[string]bool{
 	"data": true, "valid": true, "in": true, "prompts": true, "samples": true, "against": true,
 	"groups": true, "model": true, "policy": true, "gold": true, "column": true, "resume": true,
-	"one": true, "only": true, "attributes": true,
+	"one": true, "only": true, "test": true, "attributes": true,
 }
 
 // freeText are the flags that take any text: names of what is made, and what is said to a model.

@@ -58,6 +58,7 @@ type cli struct {
 	UI      uiCmd      `cmd:"" name:"ui" help:"Runs, pairs and single responses in a browser on this machine."`
 	Report  reportCmd  `cmd:"" help:"A page of one or many runs: a verdict, results, curves, settings."`
 	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a grid: cells, tables, a page with a verdict."`
+	Compare compareCmd `cmd:"" help:"Train Baseline, HaF and DPO in a budget of time, and say which to use and how surely."`
 	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`
 
 	Generate generateCmd `cmd:"" help:"Responses to prompts, by a model's policy head or a server."`
