@@ -10,6 +10,7 @@ package backend
 #include <stdlib.h>
 void haf_blocks(uint64_t out[4]);
 void haf_release_blocks(void);
+void haf_trim(void);
 */
 import "C"
 
@@ -18,6 +19,11 @@ import "unsafe"
 // Release returns to the system the memory that is kept for the next execution on a CPU plug-in. It
 // is for a program that goes on to something smaller; [Device.Finalize] does it too.
 func Release() { C.haf_release_blocks() }
+
+// Trim returns to the system the small memory that compiled programs left when they were freed. The
+// C library keeps it in pieces, so a process that opens model after model would grow. It takes some
+// milliseconds.
+func Trim() { C.haf_trim() }
 
 // blockBytes tells of the large memory blocks (blocks_linux.c).
 type blockBytes struct {

@@ -5,7 +5,10 @@ package backend
 import (
 	"debug/elf"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -410,4 +413,39 @@ func twoProducts(d *Device, tall, wide shapes.Shape) (compute.Executable, error)
 		return nil, err
 	}
 	return b.Compile()
+}
+
+// glibc keeps small memory as long as something behind it lives.
+func TestTrimReturnsSmallMemory(t *testing.T) {
+	keepsBlocks(t)
+	const pieces, size = 2000, 100 * kilo
+	var all []unsafe.Pointer
+	for range pieces {
+		all = append(all, get(t, 64, size))
+		clear(unsafe.Slice((*byte)(all[len(all)-1]), size))
+	}
+	last := len(all) - 1
+	for _, p := range all[:last] {
+		memory{}.free(p)
+	}
+	before := resident(t)
+	Trim()
+	if freed := before - resident(t); freed < pieces*size/2 {
+		t.Errorf("%d bytes went back to the system of %d that are free", freed, pieces*size)
+	}
+	memory{}.free(all[last])
+}
+
+// resident is the memory of this process that lies in RAM.
+func resident(t *testing.T) int {
+	t.Helper()
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
 }

@@ -517,7 +517,9 @@ func (m *Model) Close() {
 	}
 	m.params = nil
 	if m.base != nil {
-		m.base.Close()
+		m.base.Close() // which trims
 		m.base = nil
+		return
 	}
+	backend.Trim()
 }
