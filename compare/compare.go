@@ -56,6 +56,7 @@ func DefaultDir(data string) string {
 // A study is a comparison in progress.
 type study struct {
 	Options
+	asked   Options // as they were given: data and model of the demo have paths in Options
 	plan    *Plan
 	grid    *paper.Grid
 	data    *paper.Data
@@ -72,7 +73,7 @@ func Run(ctx context.Context, opt Options) (*Answer, error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, opt.Time, paper.ErrTime)
 		defer cancel()
 	}
-	s := &study{Options: opt, failed: map[string]bool{}}
+	s := &study{Options: opt, asked: opt, failed: map[string]bool{}}
 	if err := s.prepare(ctx); err != nil {
 		return nil, s.explain(ctx, err)
 	}

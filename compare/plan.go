@@ -127,8 +127,16 @@ func (s *study) makePlan(ctx context.Context) error {
 }
 
 func (s *study) command() Command {
-	return Command{Data: s.Data, Test: s.Test, Model: s.Model, Alphas: s.Alphas,
+	return Command{Data: s.asked.Data, Test: s.testName(), Model: s.asked.Model, Alphas: s.Alphas,
 		LearningRates: s.LearningRates, Set: s.Set, Seconds: s.Time.Seconds()}
+}
+
+// testName is the test data as it was named or found.
+func (s *study) testName() string {
+	if s.asked.Data == Demo && s.asked.Test == "" {
+		return "" // the demo's own
+	}
+	return s.Test
 }
 
 func equal(a, b Command) (bool, error) {
@@ -346,12 +354,19 @@ func (p *Plan) rounds(candidates int) (out []int) {
 	return out
 }
 
+// roundSize is the number of pairs of one of several rounds: the last has the most, however many
+// there are.
+func (p *Plan) roundSize(round, of int) int {
+	return p.SearchSizes[len(p.SearchSizes)-of+round]
+}
+
 // cost is the number of trainings and the seconds that they take.
 func (p *Plan) cost() (trainings int, seconds float64) {
 	for _, method := range methods {
-		for i, n := range p.rounds(len(p.candidates(method))) {
+		rounds := p.rounds(len(p.candidates(method)))
+		for i, n := range rounds {
 			trainings += n
-			seconds += float64(n) * p.Pace.training(p.SearchSizes[i], p)
+			seconds += float64(n) * p.Pace.training(p.roundSize(i, len(rounds)), p)
 		}
 		for _, size := range p.Sizes {
 			trainings += len(p.Seeds)

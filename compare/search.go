@@ -41,7 +41,7 @@ func (s *study) search(ctx context.Context) ([]*Finalist, error) {
 		left := s.plan.candidates(method)
 		rounds := s.plan.rounds(len(left))
 		for i := range rounds {
-			round, err := s.round(ctx, method, left, s.plan.SearchSizes[i])
+			round, err := s.round(ctx, method, left, s.plan.roundSize(i, len(rounds)))
 			if err != nil {
 				return nil, err
 			}
