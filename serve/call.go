@@ -205,14 +205,8 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 	default:
 		return form()
 	}
-	var many []json.RawMessage
-	if err := json.Unmarshal(data, &many); err != nil {
-		return form()
-	}
-	t.list = true
-	t.inputs = []pref.Input{}
-	if len(many) > 0 && isNumber(many[0]) {
-		t.list = false
+	// A list of tokens is read at once: as a list of values it would take twelve times the memory.
+	if first := bytes.TrimLeft(data[1:], " \t\r\n"); len(first) > 0 && isNumber(first) {
 		tokens, err := tokenIDs(data)
 		if err != nil {
 			return form()
@@ -220,6 +214,12 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 		t.inputs = []pref.Input{{Tokens: tokens}}
 		return nil
 	}
+	var many []json.RawMessage
+	if err := json.Unmarshal(data, &many); err != nil {
+		return form()
+	}
+	t.list = true
+	t.inputs = []pref.Input{}
 	for _, one := range many {
 		var in pref.Input
 		switch one[0] {

@@ -260,12 +260,16 @@ func (s *Server) reply(
 	if err != nil {
 		return nil, headers, err
 	}
-	data, err := s.body(r)
+	data, release, err := s.body(r)
 	if err != nil {
 		return nil, headers, err
 	}
+	defer release() // what is made of a body takes memory until it is answered
 	if s.config.LogText {
 		s.config.Log.Debug("request body", "path", r.URL.Path, "body", string(data))
+	}
+	if err := checkBody(data, s.config.MaxItems); err != nil {
+		return nil, headers, err
 	}
 	c, err := decode(data, r.URL.Query())
 	if err == nil {
@@ -321,37 +325,45 @@ func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	return time.Duration(seconds * float64(time.Second)), nil
 }
 
-// body reads the request's body, within the bounds of one and of all.
-func (s *Server) body(r *http.Request) ([]byte, error) {
+// body reads the request's body, within the bounds of one and of all. release gives its share of
+// the latter back.
+func (s *Server) body(r *http.Request) (data []byte, release func(), err error) {
 	room := r.ContentLength
 	if room > s.config.MaxBody {
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the body has %d bytes, the server takes "+
-			"up to %d: send it in parts", room, s.config.MaxBody)
+		return nil, nil, refuse(http.StatusRequestEntityTooLarge, "the body has %d bytes, the server "+
+			"takes up to %d: send it in parts", room, s.config.MaxBody)
 	}
 	if room < 0 { // not said
 		room = s.config.MaxBody
 	}
 	if s.bodies.Add(room) > s.config.MaxBodies {
 		s.bodies.Add(-room)
-		return nil, later(http.StatusTooManyRequests, time.Second, "too much is being sent to the "+
+		return nil, nil, later(http.StatusTooManyRequests, time.Second, "too much is being sent to the "+
 			"server: try again in a second")
 	}
-	defer s.bodies.Add(-room)
+	defer func() {
+		if err != nil {
+			s.bodies.Add(-room)
+		}
+	}()
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return nil, refuse(http.StatusUnsupportedMediaType, "the body is compressed: send it as it is")
+		return nil, nil, refuse(http.StatusUnsupportedMediaType,
+			"the body is compressed: send it as it is")
 	}
-	data, err := io.ReadAll(io.LimitReader(r.Body, s.config.MaxBody+1))
+	data, err = io.ReadAll(io.LimitReader(r.Body, s.config.MaxBody+1))
 	switch {
 	case len(data) > int(s.config.MaxBody):
-		return nil, refuse(http.StatusRequestEntityTooLarge,
+		return nil, nil, refuse(http.StatusRequestEntityTooLarge,
 			"the body has more than %d bytes: send it in parts", s.config.MaxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refuse(http.StatusRequestTimeout, "the body did not come whole within %v: send it "+
-			"faster, or in parts", s.config.ReadTimeout)
+		return nil, nil, refuse(http.StatusRequestTimeout, "the body did not come whole within %v: send "+
+			"it faster, or in parts", s.config.ReadTimeout)
 	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil: // the client is gone
-		return nil, context.Canceled
+		return nil, nil, context.Canceled
 	case err != nil:
-		return nil, wrong("", "the body cannot be read: %v", err)
+		return nil, nil, wrong("", "the body cannot be read: %v", err)
 	}
-	return data, nil
+	size := int64(len(data))
+	s.bodies.Add(size - room) // of a body whose size was not said
+	return data, func() { s.bodies.Add(-size) }, nil
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"haf/internal/connlimit"
 )
 
 // Config says what is served and within which bounds. A number of 0 is its default.
@@ -33,7 +35,7 @@ type Config struct {
 	Watch time.Duration // how often the models' files are looked at; 0: never
 
 	MaxBody   int64 // bytes of a request; default 8 MiB
-	MaxBodies int64 // bytes of all requests that are being read; default 32 of MaxBody
+	MaxBodies int64 // bytes of all requests that are not answered yet; default 32 of MaxBody
 	MaxItems  int   // samples of a request; default 4096
 	MaxQueue  int   // tokens that may wait for a model; default 1 Mi
 	MaxCalls  int   // requests being answered; default 1024
@@ -148,6 +150,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, certificates *t
 		IdleTimeout:  2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		TLSConfig: certificates, ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
+	connlimit.Bound(server, connlimit.Most)
 	failed := make(chan error, 2)
 	go func() {
 		if certificates != nil {

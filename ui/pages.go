@@ -139,6 +139,9 @@ func (a *App) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errNoRun) {
 		status = http.StatusNotFound
 	}
+	if errors.Is(err, errMany) {
+		status = http.StatusBadRequest
+	}
 	a.fail(w, r, status, err)
 }
 

@@ -133,14 +133,27 @@ func (a *App) cards() (cards []card, problems []string) {
 	return cards, problems
 }
 
+// mostCompared is how many runs one page or series may have.
+const mostCompared = 64
+
+// errMany is returned for more runs than a page may have.
+var errMany = fmt.Errorf("more than %d runs are asked for: choose fewer", mostCompared)
+
 // errNoRun is returned for a name that no run has.
 var errNoRun = errors.New("there is no run of that name")
 
-// find returns the runs of the names, which come from a request: only names of the list are opened.
+// find returns the runs of the names, each once. They come from a request: only names of the list
+// are opened.
 func (a *App) find(names []string) ([]folder, error) {
 	found, _ := findRuns(a.config.Runs)
 	var out []folder
 	for _, name := range names {
+		if slices.ContainsFunc(out, func(f folder) bool { return f.Name == name }) {
+			continue
+		}
+		if len(out) == mostCompared {
+			return nil, errMany
+		}
 		i := slices.IndexFunc(found, func(f folder) bool { return f.Name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("%w: %q", errNoRun, name)

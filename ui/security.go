@@ -52,7 +52,7 @@ func (a *App) secure(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if err := origins.Check(r); err != nil {
+		if err := origins.Check(r); err != nil || foreign(r) {
 			a.fail(w, r, http.StatusForbidden, errors.New("the request comes from another site"))
 			return
 		}
@@ -75,6 +75,22 @@ func (a *App) secure(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// foreign says whether a page of another site has its visitor's browser fetch something, which
+// reads files and opens models, even if the page may not see the answer. A link from there to a
+// page is none.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	case "": // an old browser, or none
+		origin := r.Header.Get("Origin")
+		return origin != "" && origin != "http://"+r.Host && origin != "https://"+r.Host
+	}
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate" ||
+		r.Header.Get("Sec-Fetch-Dest") != "document" || r.URL.Query().Has("tokens") ||
+		strings.HasPrefix(r.URL.Path, "/api/")
 }
 
 // loopbackHost says whether a Host header names this machine.

@@ -4,14 +4,19 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzhttp"
+
+	"haf/internal/connlimit"
 )
 
 // Config says what is shown, and to whom.
@@ -49,30 +54,43 @@ func New(config Config) *App {
 		indexes: map[string]*metricsFile{}, sets: map[string]*pairSet{},
 		grids: map[string]knownGrid{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", a.list)
-	mux.HandleFunc("GET /runs", a.runs)
-	mux.HandleFunc("GET /api/series", a.series)
-	mux.HandleFunc("GET /evaluations", a.evaluations)
-	mux.HandleFunc("GET /pairs", a.explorer)
-	mux.HandleFunc("GET /pair", a.pair)
-	mux.HandleFunc("GET /playground", a.playground)
-	mux.HandleFunc("POST /playground", a.playground)
-	mux.HandleFunc("GET /login", a.login)
-	mux.HandleFunc("POST /login", a.login)
+	for path, h := range map[string]http.HandlerFunc{"/{$}": a.list, "/runs": a.runs,
+		"/api/series": a.series, "/evaluations": a.evaluations, "/pairs": a.explorer, "/pair": a.pair,
+		"/playground": a.playground, "/login": a.login} {
+		methods := []string{http.MethodGet, http.MethodHead}
+		if path == "/playground" || path == "/login" {
+			methods = append(methods, http.MethodPost)
+		}
+		mux.HandleFunc(path, a.only(methods, h))
+	}
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {
 		panic(err) // the folder is embedded
 	}
 	served := http.FileServerFS(files)
-	mux.HandleFunc("GET /assets/{file}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "private, max-age=3600")
-		http.StripPrefix("/assets/", served).ServeHTTP(w, r)
-	})
+	mux.HandleFunc("/assets/{file}", a.only([]string{http.MethodGet, http.MethodHead},
+		func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "private, max-age=3600")
+			http.StripPrefix("/assets/", served).ServeHTTP(w, r)
+		}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, http.StatusNotFound, errors.New("there is no such page"))
 	})
 	a.handler = a.secure(gzhttp.GzipHandler(mux))
 	return a
+}
+
+// only answers requests of other methods with those that the page has.
+func (a *App) only(methods []string, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if slices.Contains(methods, r.Method) {
+			h(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		a.fail(w, r, http.StatusMethodNotAllowed, fmt.Errorf("the method %.20q is not for this page",
+			r.Method))
+	}
 }
 
 // ServeHTTP implements [http.Handler].
@@ -91,6 +109,7 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 		WriteTimeout: writeTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(a.config.Log.Handler(), slog.LevelDebug)}
+	connlimit.Bound(server, connlimit.Most)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	defer a.models.close()

@@ -217,7 +217,7 @@ func TestAccess(t *testing.T) {
 		{"another name", do(open, "GET", "http://evil.example:8765/"), 403},
 		{"another site", do(open, "POST", "http://127.0.0.1:8765/playground", "Sec-Fetch-Site",
 			"cross-site", "Origin", "http://evil.example"), 403},
-		{"delete", do(open, "DELETE", "http://127.0.0.1/runs"), 404},
+		{"delete", do(open, "DELETE", "http://127.0.0.1/runs"), 405},
 		{"no token", do(guarded, "GET", "http://gpu.example/"), 303},
 		{"no token, data", do(guarded, "GET", "http://gpu.example/api/series?run=run"), 401},
 		{"a wrong token", do(guarded, "GET", "http://gpu.example/api/series?run=run",
