@@ -78,6 +78,11 @@ docs:
 	$(GO) test ./cmd/haf -count=1 -run TestCommandsPage -update
 	$(GO) run ./internal/docs -write
 
+.PHONY: licences
+# The licences of all modules, as a page; fails on an unknown one and on one that binds all of haf.
+licences:
+	$(GO) run ./internal/licences -write
+
 # The module's path is haf, which has no dot, so nobody can import it by mistake. This sets another
 # in go.mod, imports and links of doc comments: make module-path MODULE=example.org/you/haf
 module-path:
