@@ -41,7 +41,8 @@ type place struct{ base, path, model string }
 func (d *dialect) place(address string) (place, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return place{}, fmt.Errorf("%q is no address of a server, wanted http://HOST:PORT", address)
+		return place{}, fmt.Errorf("%q is no address of a server, wanted http://HOST:PORT",
+			Shown(address))
 	}
 	if u.RawQuery != "" || u.User != nil {
 		return place{}, fmt.Errorf("the address has a query or a user in it, wanted "+

@@ -39,7 +39,8 @@ type judge struct {
 func checkJudge(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		return fmt.Errorf("%q is no address of a server, wanted http://HOST:PORT/v1#MODEL", address)
+		return fmt.Errorf("%q is no address of a server, wanted http://HOST:PORT/v1#MODEL",
+			Shown(address))
 	}
 	if u.RawQuery != "" || u.User != nil {
 		return errors.New("the address has a query or a user in it, wanted " +

@@ -124,14 +124,19 @@ func Parse(name string) (Source, error) {
 		return s, nil
 	}
 	return Source{}, fmt.Errorf("%w: %q begins with %q, wanted %s; write a path with a colon as ./%s",
-		ErrName, name, prefixed.FindString(name), Forms(), name)
+		ErrName, Shown(name), prefixed.FindString(name), Forms(), Shown(name))
 }
 
-// user matches the user and the password in the address of a server.
-var user = regexp.MustCompile(`://[^/@]*@`)
+var (
+	// user matches the user and the password in the address of a server, and query its query.
+	user  = regexp.MustCompile(`://[^/@]*@`)
+	query = regexp.MustCompile(`(://[^?#]*\?)[^#]*`)
+)
 
-// Shown returns a name as messages show it: without user and password.
-func Shown(name string) string { return user.ReplaceAllString(name, "://…@") }
+// Shown returns a name as messages show it: without user, password and query, which may be secret.
+func Shown(name string) string {
+	return query.ReplaceAllString(user.ReplaceAllString(name, "://…@"), "$1…")
+}
 
 // takes reports whether the scheme takes a name, and by which prefix.
 func (s *scheme) takes(name string) (prefix string, ok bool) {
