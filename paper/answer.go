@@ -2,6 +2,7 @@ package paper
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"haf/eval"
@@ -48,25 +49,15 @@ func (g accuracyTable) answer(differences []compared) string {
 	for _, f := range all {
 		several = several || f.b != all[0].b
 	}
-	name := func(f finding) string {
-		text := f.a
-		if several {
-			text += " than " + f.b
-		}
-		if f.on != "" {
-			text += " on " + f.on
-		}
-		return text + " (" + points(f.e) + ")"
-	}
-	var better, worse, open []string
+	var better, worse, open []finding
 	for _, f := range all {
 		switch {
 		case f.p >= level:
-			open = append(open, name(f))
+			open = append(open, f)
 		case f.e.Mean > 0:
-			better = append(better, name(f))
+			better = append(better, f)
 		default:
-			worse = append(worse, name(f))
+			worse = append(worse, f)
 		}
 	}
 	than := " than " + all[0].b
@@ -74,9 +65,9 @@ func (g accuracyTable) answer(differences []compared) string {
 		than = ""
 	}
 	var parts []string
-	add := func(word string, names []string) {
-		if len(names) > 0 {
-			parts = append(parts, word+": "+strings.Join(names, ", "))
+	add := func(word string, of []finding) {
+		if len(of) > 0 {
+			parts = append(parts, word+": "+strings.Join(together(of, several), ", "))
 		}
 	}
 	add("better"+than, better)
@@ -88,6 +79,77 @@ func (g accuracyTable) answer(differences []compared) string {
 	add(undecided, open)
 	text := strings.Join(parts, "; ")
 	return strings.ToUpper(text[:1]) + text[1:] + ", in points of accuracy."
+}
+
+// together names findings, those that differ in a setting's value alone as one: "HaF than Baseline
+// with limit 200, 400 (+0.3 to +0.4, intervals within [-1.0, +1.8])". Unless several is set, all
+// are compared with the same label, which the sentence names.
+func together(of []finding, several bool) (out []string) {
+	type group struct {
+		name   string
+		values []string
+		of     []finding
+	}
+	var groups []*group
+	for _, f := range of {
+		name, value := f.a, ""
+		if several {
+			name += " than " + f.b
+		}
+		a, last := cutLast(f.a)
+		b, same := cutLast(f.b)
+		switch method, setting, ok := strings.Cut(a, ", "); {
+		case a == "":
+		case !several:
+			name, value = a, last
+		case ok && last == same && strings.HasSuffix(b, ", "+setting):
+			other := strings.TrimSuffix(b, ", "+setting)
+			name = method + " than " + other + " with " + setting
+			value = last
+		}
+		if f.on != "" {
+			name, value = strings.TrimSpace(name+" "+value)+" on", f.on
+		}
+		i := slices.IndexFunc(groups, func(g *group) bool { return g.name == name })
+		if i < 0 || value == "" {
+			i = len(groups)
+			groups = append(groups, &group{name: name})
+		}
+		groups[i].values = append(groups[i].values, value)
+		groups[i].of = append(groups[i].of, f)
+	}
+	for _, g := range groups {
+		text := strings.TrimSpace(g.name + " " + strings.Join(g.values, ", "))
+		out = append(out, text+" ("+pointsOf(g.of)+")")
+	}
+	return out
+}
+
+// cutLast cuts a label before its last word, a setting's value.
+func cutLast(label string) (before, last string) {
+	i := strings.LastIndexByte(label, ' ')
+	if i < 0 || strings.HasSuffix(label[:i], ",") { // a method's name, or its only word after it
+		return "", label
+	}
+	return label[:i], label[i+1:]
+}
+
+// pointsOf are the differences of findings with what holds all their intervals.
+func pointsOf(of []finding) string {
+	if len(of) == 1 {
+		return points(of[0].e)
+	}
+	by := func(value func(eval.Estimate) float64, most func([]float64) float64) float64 {
+		var all []float64
+		for _, f := range of {
+			all = append(all, value(f.e))
+		}
+		return 100 * most(all)
+	}
+	mean := func(e eval.Estimate) float64 { return e.Mean }
+	return fmt.Sprintf("%+.1f to %+.1f, intervals within [%+.1f, %+.1f]", by(mean, slices.Min),
+		by(mean, slices.Max), by(func(e eval.Estimate) float64 { return e.Low }, slices.Min),
+		by(func(e eval.Estimate) float64 { return e.High }, slices.Max))
 }
 
 // incomplete says which rows of the table are not finished.
