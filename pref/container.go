@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"haf/internal/wholefile"
 )
 
 // knownContainers is how errors list the kinds of files that haf reads.
@@ -120,7 +122,7 @@ func setRows(paths []string) iter.Seq2[row, error] {
 
 // readFile passes the rows of one file to yield until it returns false.
 func readFile(file shard, yield func(row) bool) error {
-	f, err := os.Open(file.path)
+	f, err := wholefile.Open(file.path)
 	if err != nil {
 		var at *os.PathError
 		if errors.As(err, &at) {

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"haf/eval"
+	"haf/internal/wholefile"
 	"haf/pref"
 )
 
@@ -31,7 +31,7 @@ type pairKey struct {
 
 // readPairs reads a file of haf eval -out; nil where there is none.
 func readPairs(path string) (*Pairs, error) {
-	f, err := os.Open(path)
+	f, err := wholefile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -88,6 +89,30 @@ func TestHostileData(t *testing.T) {
 	h.bombs()
 	for _, where := range []string{"/dev/zero", ".", "nowhere.jsonl", "*.nothing", "base:split"} {
 		h.refuses(hostileCase{"where", []string{"data", where}, exitFailed, "pref: "})
+	}
+}
+
+// TestHostilePipes gives a pipe that nobody writes to, and a device, where a verb reads data: it is
+// refused at once, not waited for.
+func TestHostilePipes(t *testing.T) {
+	h := newHostile(t)
+	if err := syscall.Mkfifo("pipe", 0o644); err != nil {
+		t.Skip("no pipes here: ", err)
+	}
+	h.settle()
+	for _, of := range []string{"pipe", "/dev/zero"} {
+		for _, args := range [][]string{
+			{"data", of}, {"init", of, "base", "-out", "out"}, {"eval", "base", "-data", of},
+			{"score", "base", "-in", of}, {"explain", "base", "-in", of},
+			{"combine", "base", "-valid", of},
+			{"relabel", "base", "-data", of, "-out", "out"},
+			{"generate", "base", "-prompts", of, "-out", "out"},
+			{"rank", "base", "-samples", of, "-out", "out"},
+			{"judge", of, "other.jsonl", "-gold", "base", "-out", "out"},
+			{"train", "tiny.toml", "-set", "data.train=" + of, "-out", "out"},
+		} {
+			h.refuses(hostileCase{"pipe", args, exitFailed, "it is a (pipe|device), want a file"})
+		}
 	}
 }
 

@@ -5,13 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"os"
+
+	"haf/internal/wholefile"
 )
 
 // SHA256 returns the SHA-256 of a file's bytes in hexadecimal, as sha256sum prints it. The file is
 // read once and not held in memory.
 func SHA256(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := wholefile.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-// Package wholefile reads files whole, up to a limit.
+// Package wholefile reads files whole, up to a limit, and opens files that are read in parts.
 package wholefile
 
 import (
@@ -50,6 +50,20 @@ func Read(path string, limit int64) ([]byte, error) {
 		return nil, tooLarge(path, int64(len(data)), limit)
 	}
 	return data, nil
+}
+
+// Open opens a file for reading. What is no regular file is refused at once, because a pipe may
+// have no writer and a device no end. The error is an fs.PathError.
+func Open(path string) (*os.File, error) {
+	info, err := os.Stat(path) // before opening, because opening a pipe waits for its writer
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: path,
+			Err: fmt.Errorf("it is a %s, want a file", kind(info))}
+	}
+	return os.Open(path)
 }
 
 func tooLarge(path string, size, limit int64) error {

@@ -43,6 +43,19 @@ func TestRead(t *testing.T) {
 	if _, err := Read(pipe, 4); err == nil || !strings.Contains(err.Error(), "is a pipe") {
 		t.Error(err)
 	}
+	for name, want := range map[string]string{pipe: "it is a pipe", dir: "it is a folder",
+		os.DevNull: "it is a device"} {
+		if _, err := Open(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestUnmarshal(t *testing.T) {
