@@ -23,13 +23,12 @@ type Options struct {
 	Data  string // preference file, folder or id of a data set; [Demo] is the built-in one
 	Test  string // held-out pairs; "": the test split of Data, else a part of it, by conversation
 	Model string // base model: folder or id; [Demo] is the built-in one
-	Out   string // folder of everything
+	Out   string // folder of everything; "": [DefaultDir]
 	// Time is the budget that the trainings are planned by, and after which they stop.
 	Time          time.Duration
 	Alphas        []float64 // weights of HaF's policy loss; none: chosen by the budget
 	LearningRates []float64 // none: three around one that fits the model's size
 	Set           []string  // overrides of the recipe, KEY=VALUE
-	Available     int64     // bytes of memory; 0: not known
 	Hub           *hub.Client
 	Runner        paper.Runner
 	Logf          func(format string, args ...any)
@@ -68,6 +67,9 @@ type study struct {
 // Run makes the comparison, or resumes it. The end of the time is no error: the answer is then of
 // what is finished, and says so.
 func Run(ctx context.Context, opt Options) (*Answer, error) {
+	if opt.Out == "" {
+		opt.Out = DefaultDir(opt.Data)
+	}
 	if opt.Time > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, opt.Time, paper.ErrTime)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"haf/backend"
 	"haf/paper"
 	"haf/pref"
 	"haf/recipe"
@@ -143,7 +144,11 @@ func (s *study) checkTest(ctx context.Context, read pref.Options) (int, error) {
 
 // draft makes the recipe that all trainings have in common.
 func (s *study) draft(ctx context.Context) (*recipe.Draft, error) {
-	d, err := recipe.NewDraft(ctx, s.Hub, []string{s.Data}, s.Model, s.Available, s.Set...)
+	available, err := backend.AvailableMemory()
+	if err != nil {
+		s.Logf("%v: nothing to compare the need with", err)
+	}
+	d, err := recipe.NewDraft(ctx, s.Hub, []string{s.Data}, s.Model, available.Bytes, s.Set...)
 	switch {
 	case err != nil:
 		return nil, err
@@ -153,7 +158,7 @@ func (s *study) draft(ctx context.Context) (*recipe.Draft, error) {
 	case !d.Estimate.Fits:
 		return nil, fmt.Errorf("compare: a training of %s needs more than the %.1f GB of memory that "+
 			"are available: lower it by -set model.max_length=256, -set lora.rank=8 or -set "+
-			"model.dtype=bfloat16", s.Model, float64(s.Available)/1e9)
+			"model.dtype=bfloat16", s.Model, float64(available.Bytes)/1e9)
 	}
 	return d, nil
 }

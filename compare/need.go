@@ -73,7 +73,7 @@ func (a *Answer) index(name string) int {
 // sentence says what would decide the comparison.
 func (c Comparison) sentence(a *Answer) string {
 	n, seeds := a.Finalists[0].Accuracy.Comparisons, len(c.BySeed)
-	of := c.A + " against " + c.B
+	of := c.A + " against " + c.B // differences are A's less B's
 	if c.Spread.Discordant == 0 {
 		return fmt.Sprintf("No more data would decide %s: both gave the same answers on all %d test "+
 			"pairs.", of, n)
@@ -105,9 +105,10 @@ func (c Comparison) sentence(a *Answer) string {
 	case a.Curve == nil:
 		return text
 	case c.Needed.Pairs > 0 && c.Needed.Pairs > a.Curve.Sizes[len(a.Curve.Sizes)-1]:
-		return text + fmt.Sprintf(" Or about %s training pairs, now %d: there the learning curves are "+
-			"%.1f points apart (%s).", round(c.Needed.Pairs), a.Curve.Sizes[len(a.Curve.Sizes)-1],
-			100*math.Abs(c.Needed.At.Value), interval(c.Needed.At))
+		return text + fmt.Sprintf(" Or about %s training pairs, now %d: there the learning curves "+
+			"expect a difference of %+.1f points [%+.1f, %+.1f].", round(c.Needed.Pairs),
+			a.Curve.Sizes[len(a.Curve.Sizes)-1], 100*c.Needed.At.Value, 100*c.Needed.At.Low,
+			100*c.Needed.At.High)
 	case c.Needed.Pairs == 0:
 		return text + fmt.Sprintf(" More training pairs alone would not: the learning curves stay too "+
 			"close up to %d times as many.", mostPairs)
@@ -122,8 +123,4 @@ func round(n int) string {
 		unit *= 10
 	}
 	return fmt.Sprint((n + unit - 1) / unit * unit)
-}
-
-func interval(b Bounded) string {
-	return fmt.Sprintf("95 %% interval %+.1f to %+.1f", 100*b.Low, 100*b.High)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"time"
 
-	"haf/backend"
 	"haf/compare"
 	"haf/paper"
 )
@@ -21,20 +20,13 @@ type compareCmd struct {
 
 // Run compares Baseline, HaF and DPO on the data within the budget of time.
 func (c *compareCmd) Run(a *app) error {
-	if c.Out == "" {
-		c.Out = compare.DefaultDir(c.Data)
-	}
 	client, err := a.hub()
 	if err != nil {
 		return err
 	}
-	available, err := backend.AvailableMemory()
-	if err != nil {
-		a.notef("%v: nothing to compare the need with", err)
-	}
 	answer, err := compare.Run(a.ctx, compare.Options{
 		Data: c.Data, Test: c.Test, Model: c.Model, Out: c.Out, Time: c.Time, Alphas: c.Alpha,
-		LearningRates: c.LR, Set: c.Set, Available: available.Bytes, Hub: client,
+		LearningRates: c.LR, Set: c.Set, Hub: client,
 		Runner: &paper.Local{Open: a.env}, Logf: a.p.Logf,
 	})
 	if err != nil {
