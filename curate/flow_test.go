@@ -165,7 +165,7 @@ func TestSampleSetRank(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told notes
-	ranking, err := set.Rank(t.Context(), &picky{}, goldFirst{}, told.reporter())
+	ranking, err := set.Rank(t.Context(), &picky{}, goldFirst{}, told.reporter(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,10 @@ type Ranking struct {
 }
 
 // Rank scores the samples, and by gold too if it is not nil, and writes one prompt with all its
-// samples a line. Prompts that one of the two refuses are left out.
+// samples a line. Prompts that one of the two refuses are left out. measured, if not nil, is told
+// the curve before the rows are written: after its error the same command resumes.
 func (s *SampleSet) Rank(
-	ctx context.Context, scorer, gold pref.Scorer, report Reporter,
+	ctx context.Context, scorer, gold pref.Scorer, report Reporter, measured func(Ranking) error,
 ) (Ranking, error) {
 	samples, err := keepAccepted(report, s.Samples, "prompts with their samples",
 		func(of []Sample) []pref.Message { return of[0].Prompt }, scorer, gold)
@@ -34,6 +35,11 @@ func (s *SampleSet) Rank(
 	out := Ranking{Out: s.out, Prompts: len(rows)}
 	if out.Curve, out.Recall, err = Measure(rows); err != nil {
 		return out, err
+	}
+	if measured != nil {
+		if err := measured(out); err != nil {
+			return out, err
+		}
 	}
 	return out, Finish(s.journal, rows)
 }

@@ -73,18 +73,18 @@ func (c *rankCmd) Run(a *app) error {
 		defer by.Close()
 		gold = by
 	}
-	out, err := samples.Rank(a.ctx, scorer, gold, a.reporter())
-	if err != nil {
-		return err
-	}
-	if c.Report != "" {
+	out, err := samples.Rank(a.ctx, scorer, gold, a.reporter(), func(out curate.Ranking) error {
+		if c.Report == "" {
+			return nil
+		}
 		page, err := report.BestOf(out.Curve, out.Recall != nil, out.Table())
 		if err != nil {
 			return err
 		}
-		if err := page.Write(c.Report, "best-of-n"); err != nil {
-			return err
-		}
+		return page.Write(c.Report, "best-of-n")
+	})
+	if err != nil {
+		return err
 	}
 	return a.print(out, func(w io.Writer) error {
 		err := eval.WriteTable(w, out.Table())
