@@ -54,7 +54,7 @@ demo: build
 	bin/haf demo
 
 test:
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 # The server's tests under the race detector; without its check of pointers, which the pure Go
 # backend's arithmetic does not pass.
