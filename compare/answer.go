@@ -9,7 +9,7 @@ import (
 	"haf/paper"
 )
 
-// An Answer is what the comparison came to.
+// An Answer is the result of a comparison.
 type Answer struct {
 	Finished bool `json:"finished"`
 	// trainings of the plan and those of them that are finished
@@ -42,7 +42,7 @@ type Recommended struct {
 	best int    // index of the seed
 }
 
-// A Result is what a finalist gave on the test data.
+// A Result has the measurements of one finalist on the test data.
 type Result struct {
 	Setting
 	Validation float64       `json:"validation"` // accuracy, mean over the seeds

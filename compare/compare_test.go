@@ -49,7 +49,7 @@ func settingOf(r *recipe.Recipe) (method string, alpha, lr float64) {
 	}
 }
 
-// meta is what a model of the world knows of itself.
+// meta is the description that a model of the test world stores.
 type meta struct {
 	Method   string
 	Accuracy float64

@@ -43,7 +43,7 @@ type hostileClient struct {
 	work func(t *testing.T, url string, say func(string)) error
 }
 
-// A rendering is what a tokenizer makes of conversations.
+// A rendering is the text and the tokens of conversations.
 type rendering struct{}
 
 func (rendering) Text(_ []pref.Message, response string) (string, string, error) {
