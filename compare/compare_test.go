@@ -34,7 +34,6 @@ type world struct {
 	trained []string // names of cells
 	read    []string // names of cells whose models have seen test data
 	stop    func()   // after each piece of work; nil: never
-	spoil   bool     // fail in the middle of a training
 }
 
 // settingOf reads a recipe back.
