@@ -7,7 +7,7 @@ SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
 .PHONY: install release clean-dist lint-images
 .PHONY: build demo test race check docs module-path fuzz setup parity models round-trips remote \
-	contract soak soak-all chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
+	contract soak soak-all kills chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
 	real real-one paper-tiny paper-small evidence-world evidence-real browser clean
 
 build:
@@ -171,7 +171,7 @@ soak:
 	HAF_SOAK=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoak ./cmd/haf
 
 # Train, evaluate, serve and reload in a loop: memory, files and goroutines stay as they are.
-# SOAK=15m is the form for CI, SOAK=2h the long one.
+# SOAK=15m is the form for CI, SOAK=2h the long one of make chaos.
 soak-all:
 	HAF_SOAK_ALL=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoakAll ./cmd/haf
 
@@ -179,9 +179,16 @@ soak-all:
 # killed; then writes of a training, of a journal and of the other verbs fail. KILLS=15 is the short
 # form.
 KILLS ?= 240
-chaos:
+kills:
 	HAF_CHAOS=$(KILLS) $(GO) test -count=1 -v -timeout 0 -run TestChaos ./cmd/haf
 	HAF_CHAOS=$(KILLS) $(GO) test -count=1 -v -timeout 0 -run TestEveryWriteFails ./train ./curate ./cmd/haf
+
+# The long forms of what docs/dev/reliability.md promises: 240 kills, an hour over all fuzz targets,
+# two hours of train, evaluate, serve and reload.
+chaos:
+	$(MAKE) kills KILLS=240
+	$(MAKE) fuzz FUZZTIME=2m
+	$(MAKE) soak-all SOAK=2h
 
 # The server is asked by the clients that people have, and by schemathesis.
 contract: $(CACHE)/contract/done

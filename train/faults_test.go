@@ -17,7 +17,7 @@ import (
 // TestEveryWriteFails makes operations on the file system of a run fail in turn, once as a disk
 // that makes an error and once as one that stays full from there on. The run says so, or needs the
 // file not; and resumed, it ends as the run without a fault. Every 29th operation takes its turn;
-// with HAF_CHAOS of 100 or more, as make chaos sets it, every one.
+// with HAF_CHAOS of 100 or more, as make kills sets it, every one.
 func TestEveryWriteFails(t *testing.T) {
 	s := small{lora: true, options: func(o *train.Options) {
 		o.Batch, o.MaxSteps, o.EvalEvery, o.CheckpointEvery = 3, 3, 2, 1

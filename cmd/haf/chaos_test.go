@@ -91,12 +91,12 @@ func killables() []killable {
 }
 
 // TestChaos kills each command with SIGKILL at $HAF_CHAOS random moments in all, up to three times
-// a run, lets it end, and wants the result of the run that nobody killed, to the bit. `make chaos`
+// a run, lets it end, and wants the result of the run that nobody killed, to the bit. `make kills`
 // runs it; $HAF_CHAOS_SEED sets other moments.
 func TestChaos(t *testing.T) {
 	kills, err := strconv.Atoi(os.Getenv("HAF_CHAOS"))
 	if err != nil {
-		t.Skip("HAF_CHAOS is no number of kills: `make chaos` sets it")
+		t.Skip("HAF_CHAOS is no number of kills: `make kills` sets it")
 	}
 	seed, _ := strconv.ParseUint(os.Getenv("HAF_CHAOS_SEED"), 10, 64) // else 0
 	c := newChaos(t, rand.New(rand.NewPCG(seed, 0)), true)

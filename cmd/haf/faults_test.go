@@ -18,7 +18,7 @@ import (
 // TestEveryWriteFails makes operations on the file system of each verb fail in turn, once as a disk
 // that makes an error and once as one that stays full from there on. The verb says so, or does
 // without the file; typed again, it gives the result of the run without a fault, to the bit. Two
-// operations of each verb take their turn; with HAF_CHAOS of 100 or more, as make chaos sets it,
+// operations of each verb take their turn; with HAF_CHAOS of 100 or more, as make kills sets it,
 // at least twenty. Training has a test of its own in package train.
 func TestEveryWriteFails(t *testing.T) {
 	most := 2
