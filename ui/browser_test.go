@@ -188,6 +188,8 @@ func TestBrowser(t *testing.T) {
 	b.until(t, text("#live")+" === '' && !document.querySelector('#whole').hidden")
 	// The legend has the value itself, and the mean beside it under its name.
 	b.until(t, text(".chart:nth-child(1) .legend li")+" === 'total0.0007692smoothed 0.0007701'")
+	b.do(t, chromedp.ScrollIntoView(chromedp.CSS("#figures")),
+		chromedp.WaitVisible(chromedp.CSS("#figures figure svg")))
 	b.open(t, "/runs"+values("run", "run <b>", "run", "other"))
 	b.do(t, chromedp.WaitVisible(chromedp.CSS(".chart canvas")))
 
@@ -248,7 +250,7 @@ func TestBrowserPages(t *testing.T) {
 	pages := []string{"/", "/evaluations", "/runs?run=run", "/pairs",
 		"/pairs" + values("run", "run", "file", "pairs.jsonl"),
 		"/pair" + values("run", "run", "file", "pairs.jsonl", "n", "2", "tokens", "1", "model", "one"),
-		"/playground"}
+		"/playground", "/figures" + values("run", "run", "file", "pairs.jsonl")}
 	for _, scheme := range []string{"light", "dark"} {
 		b.prefer(t, scheme)
 		for _, path := range pages {
@@ -272,7 +274,8 @@ func TestBrowserPages(t *testing.T) {
 	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{
 		Value: true})
 	for path, want := range map[string]string{pages[0]: "td a[href]", pages[1]: "table.heat td.h4",
-		pages[2]: "figure svg rect", pages[4]: "a.pair", pages[5]: ".tok.p5"} {
+		pages[2]: "a[href^='/figures']", pages[4]: "a.pair", pages[5]: ".tok.p5",
+		pages[7]: "figure svg rect"} {
 		b.do(t, chromedp.Navigate(b.url+path), chromedp.WaitReady(chromedp.CSS(want)))
 	}
 	if len(b.problems) > 0 {

@@ -22,6 +22,11 @@ type pairFile struct {
 // Link is the page of the file.
 func (f pairFile) Link() any { return link("/pairs", url.Values{"run": {f.Run}, "file": {f.File}}) }
 
+// Figures is the page of their drawings.
+func (f pairFile) Figures() any {
+	return link("/figures", url.Values{"run": {f.Run}, "file": {f.File}})
+}
+
 // pairFilesOf lists the files pairs*.jsonl of a run folder.
 func (a *App) pairFilesOf(f folder) (files []pairFile) {
 	for _, name := range filesOf(f.Dir, "pairs*.jsonl") {

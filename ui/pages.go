@@ -199,7 +199,6 @@ func (a *App) runs(w http.ResponseWriter, r *http.Request) {
 		"Evaluations": rows, "Problems": problems}
 	if len(folders) == 1 {
 		body["Files"] = a.pairFilesOf(folders[0])
-		body["Figures"], body["FigureOf"] = a.figuresOf(folders[0])
 	}
 	a.render(w, r, "runs", title, body)
 }
@@ -210,19 +209,23 @@ type drawn struct {
 	Figures []figure
 }
 
-// figuresOf draws the first file of pairs of a run.
-func (a *App) figuresOf(f folder) (out []drawn, of string) {
-	for _, file := range a.pairFilesOf(f) {
-		set, err := a.pairs(file.Path)
-		if err != nil {
-			continue // the page of the pairs says why
-		}
-		for _, name := range set.Rewards {
-			out = append(out, drawn{name, set.figures(name)})
-		}
-		return out, file.File
+// figures is the page of what a file of pairs shows, drawn. With fragment it is the drawings alone.
+// The page of a run asks for them when somebody scrolls there, because they need all pairs.
+func (a *App) figures(w http.ResponseWriter, r *http.Request) {
+	file, set, err := a.openPairs(r.URL.Query())
+	if err != nil {
+		a.failed(w, r, err)
+		return
 	}
-	return nil, ""
+	var list []drawn
+	for _, name := range set.Rewards {
+		list = append(list, drawn{name, set.figures(name)})
+	}
+	if r.URL.Query().Has("fragment") {
+		a.write(w, r, "drawings", list)
+		return
+	}
+	a.render(w, r, "figures", "Drawings", map[string]any{"File": file, "Drawn": list})
 }
 
 // evaluations is the page of all evaluations.

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -95,6 +96,41 @@ func TestPairPage(t *testing.T) {
 	} {
 		if got := strings.Count(body, want); got != n {
 			t.Errorf("%q stands %d times, want %d", want, got, n)
+		}
+	}
+}
+
+// TestDrawings wants the page of a run to open without reading its pairs, and to lead to their
+// drawings.
+func TestDrawings(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	writeRun(t, dir, 5, 8)
+	pairs := filepath.Join(dir, "pairs.jsonl")
+	written, err := os.ReadFile(pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pairs, []byte("no pairs\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := app(t, nil, dir)
+	link := `"/figures?file=pairs.jsonl&amp;run=run"`
+	if code, body := get(t, a, "/runs?run=run"); code != http.StatusOK ||
+		!strings.Contains(body, link) || strings.Contains(body, "no pairs") {
+		t.Errorf("the run: status %d, want %s in\n%s", code, link, body)
+	}
+	figures := "/figures" + values("run", "run", "file", "pairs.jsonl")
+	if code, _ := get(t, a, figures); code == http.StatusOK {
+		t.Error("drawings are shown of a file that has no pairs")
+	}
+	if err := os.WriteFile(pairs, written, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{figures: 1, figures + "&fragment=1": 0} {
+		_, body := get(t, a, path)
+		// Three drawings of each of two rewards.
+		if n := strings.Count(body, "<svg"); n != 6 || strings.Count(body, "<h1") != want {
+			t.Errorf("%s has %d drawings, want 6, and %d headings: %s", path, n, want, body)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func New(config Config) *App {
 	mux := http.NewServeMux()
 	for path, h := range map[string]http.HandlerFunc{"/{$}": a.list, "/runs": a.runs,
 		"/api/series": a.series, "/evaluations": a.evaluations, "/pairs": a.explorer, "/pair": a.pair,
-		"/playground": a.playground, "/login": a.login} {
+		"/figures": a.figures, "/playground": a.playground, "/login": a.login} {
 		methods := []string{http.MethodGet, http.MethodHead}
 		if path == "/playground" || path == "/login" {
 			methods = append(methods, http.MethodPost)

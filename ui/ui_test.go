@@ -162,6 +162,7 @@ func TestHostile(t *testing.T) {
 	pages := []string{"/", "/evaluations", "/pairs", "/playground",
 		"/runs" + values("run", evil), "/runs" + values("run", evil, "run", "plain"),
 		"/pairs" + values("run", evil, "file", "pairs.jsonl", "q", "question"),
+		"/figures" + values("run", evil, "file", "pairs.jsonl"),
 		"/pair" + values("run", evil, "file", "pairs.jsonl", "n", "1", "tokens", "1",
 			"model", "one", "model", "broken")}
 	for _, path := range pages {

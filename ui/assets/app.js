@@ -94,8 +94,8 @@ if (filter) {
     query.set("fragment", "1");
     await load($("#rows"), "/pairs?" + query);
   };
-  const soon = later(120, act);
-  filter.addEventListener("input", soon);
+  const soon = later(100, act); // after the last key
+  filter.addEventListener("input", (event) => event.target.type === "search" ? soon() : act());
   filter.addEventListener("submit", (event) => {
     event.preventDefault();
     act();
@@ -156,6 +156,16 @@ if (play) {
     event.preventDefault();
     act();
   });
+}
+
+// Drawings of all pairs of a run, made when somebody comes near.
+const figures = $("#figures");
+if (figures) {
+  new IntersectionObserver((seen, observer) => {
+    if (!seen.some((s) => s.isIntersecting)) return;
+    observer.disconnect();
+    load(figures, figures.dataset.load + "&fragment=1");
+  }, { rootMargin: "300px" }).observe(figures);
 }
 
 // Curves.

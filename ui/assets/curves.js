@@ -47,53 +47,72 @@ function linesOf(chart, runs) {
   return lines;
 }
 
+// The tables of lines as one, as uPlot wants it. Lines of one run share their steps.
+function joined(tables) {
+  const x = tables[0][0];
+  if (tables.every((t) => t[0] === x)) return [x, ...tables.flatMap((t) => t.slice(1))];
+  return uPlot.join(tables);
+}
+
 class Chart {
   constructor(home, chart, element, zoom) {
     Object.assign(this, { chart, element, zoom });
     this.legend = element("ul", { class: "legend" });
-    this.plot = element("div");
+    this.plot = element("div", { class: "plot" });
     const unit = chart.unit ? element("small", {}, ` ${chart.unit}`) : "";
     this.box = element("section", { class: "chart" }, element("h3", {}, chart.title, unit), this.legend, this.plot);
     home.append(this.box);
   }
 
+  // Draws when the plot is in view, so that smoothing many plots costs no more than those on the
+  // screen.
   draw(runs, w) {
+    this.next = [runs, w];
     const lines = linesOf(this.chart, runs);
     this.box.hidden = lines.length === 0;
-    if (!lines.length) return;
-    const tables = [], series = [{}];
-    this.values = [];
+    if (this.seen && lines.length) this.paint(lines, w);
+  }
+
+  see(seen) {
+    this.seen = seen;
+    if (seen && this.next) this.draw(...this.next);
+  }
+
+  paint(lines, w) {
+    if (this.painted?.w === w && this.painted.runs === this.next[0] && this.painted.dark === css("--ground")) return;
+    this.painted = { w, runs: this.next[0], dark: css("--ground") };
     this.smoothed = lines.map((line) => w > 0 && !line.low);
-    lines.forEach((line, i) => {
-      const colour = css(`--c${line.colour % palette}`), dash = dashes[line.dash % dashes.length];
-      const few = line.x.length < 40;
-      if (line.low) {
-        tables.push([line.x, line.high, line.low, line.y]);
-        series.push({ stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } });
-        series.push({ stroke: colour, width: 2, dash, points: { show: few, size: 6, fill: colour } });
-      } else {
-        tables.push([line.x, line.y, smooth(line.y, w)]);
-        series.push({ stroke: colour + "55", width: 1, dash, points: { show: false } });
-        series.push({ stroke: colour, width: 2, dash, points: { show: line.x.length < 3, size: 6, fill: colour } });
-      }
-      this.values.push(series.length - 1);
-    });
-    const data = uPlot.join(tables);
+    const tables = lines.map((line) => line.low ? [line.x, line.high, line.low, line.y] : [line.x, line.y, smooth(line.y, w)]);
+    const data = joined(tables);
     const key = JSON.stringify([lines.map((l) => [l.name, l.colour]), css("--ground"), lines.some((l) => l.x.length < 40)]);
     if (this.u && key === this.key) {
-      this.u.setData(data, !this.zoomed);
+      this.u.setData(data);
     } else {
       this.u?.destroy();
       this.key = key;
-      this.make(data, series, lines);
+      this.make(data, lines);
+      this.names(lines);
     }
-    this.names(lines);
+    this.read(this.u.cursor.idx);
     const last = lines.map((l) => `${l.name} ${short(l.y.findLast((v) => v !== null))}`).join(", ");
     this.plot.setAttribute("role", "img");
     this.plot.setAttribute("aria-label", `${this.chart.title} by step; last values: ${last}`);
   }
 
-  make(data, series, lines) {
+  make(data, lines) {
+    const series = [{}];
+    this.values = [];
+    for (const line of lines) {
+      const colour = css(`--c${line.colour % palette}`), dash = dashes[line.dash % dashes.length];
+      if (line.low) {
+        series.push({ stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } });
+        series.push({ stroke: colour, width: 2, dash, points: { show: line.x.length < 40, size: 6, fill: colour } });
+      } else {
+        series.push({ stroke: colour + "55", width: 1, dash, points: { show: false } });
+        series.push({ stroke: colour, width: 2, dash, points: { show: line.x.length < 3, size: 6, fill: colour } });
+      }
+      this.values.push(series.length - 1);
+    }
     const axis = { stroke: () => css("--quiet"), grid: { stroke: () => css("--rule"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const bands = [];
     lines.forEach((line, i) => {
@@ -132,7 +151,6 @@ class Chart {
     this.legend.replaceChildren(...lines.map((line, i) => this.element("li", {},
       this.element("span", { class: `line k${line.colour % palette}${line.dash ? " dashed" : ""}` }),
       this.element("bdi", {}, line.name), this.marks[i], this.means[i])));
-    this.read(this.u.cursor.idx);
   }
 
   // Values at the cursor, else the last ones; with the mean that the thick line shows.
@@ -154,7 +172,7 @@ class Chart {
 }
 
 export async function show(home, element, later) {
-  await library();
+  const drawing = library(); // while the steps are on their way
   const query = new URLSearchParams(JSON.parse(home.dataset.runs).map((name) => ["run", name]));
   const range = document.querySelector("#smooth"), live = document.querySelector("#live"), whole = document.querySelector("#whole");
   const from = document.querySelector("#from"), to = document.querySelector("#to");
@@ -167,6 +185,9 @@ export async function show(home, element, later) {
     look();
   };
   const draw = () => made?.forEach((c) => c.draw(runs, Number(range.value)));
+  const view = new IntersectionObserver((changes) => {
+    for (const change of changes) made.find((c) => c.box === change.target).see(change.isIntersecting);
+  }, { rootMargin: "100px" });
 
   async function look() {
     const ask = new URLSearchParams(query);
@@ -185,6 +206,7 @@ export async function show(home, element, later) {
       live.textContent = answer.error;
       return;
     }
+    await drawing;
     runs = answer.runs;
     if (window_) {
       for (const run of runs) {
@@ -205,6 +227,7 @@ export async function show(home, element, later) {
         [from.value, to.value] = [low, high];
         zoom(low, high);
       }));
+      for (const c of made) view.observe(c.box);
     }
     draw();
     say();
@@ -244,9 +267,15 @@ export async function show(home, element, later) {
   }
   let timer;
   document.addEventListener("visibilitychange", () => document.hidden || look());
+  let asked = false; // at most one drawing a frame
   range.addEventListener("input", () => {
     document.querySelector("#smoothed").textContent = Number(range.value).toFixed(2);
-    draw();
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      draw();
+    });
   });
   // The same as dragging, by keyboard.
   for (const end of [from, to]) {
@@ -261,6 +290,7 @@ export async function show(home, element, later) {
     whole.hidden = true;
     look();
   });
+  addEventListener("beforeprint", () => made?.forEach((c) => c.see(true)));
   addEventListener("resize", later(100, () => made?.forEach((c) => c.resize())));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   await look();
