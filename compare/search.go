@@ -90,7 +90,7 @@ func (s *study) round(
 		if err != nil {
 			return r, err
 		}
-		c.Untested = true
+		c.Tests = nil
 		cells = append(cells, c)
 	}
 	if err := s.run(ctx, cells); err != nil {

@@ -22,7 +22,8 @@ type Cell struct {
 	Recipe *recipe.Recipe
 	Tables []string // that need it
 
-	Untested  bool // its model is validated, and not read on any test set
+	// sets on whose test parts its model is read; none: it is validated alone
+	Tests     []string
 	KeepModel bool // its model stays when it is finished
 }
 
@@ -98,9 +99,21 @@ func short(set string) string {
 	return set[strings.LastIndexByte(key, '.')+1:]
 }
 
+// tests are the sets on which a table reads the trainings of a want.
+func (p *Grid) tests(t TableSpec, w want) []string {
+	if t.Kind != OOD {
+		return w.sets
+	}
+	var all []string
+	for _, s := range p.Sets {
+		all = append(all, s.Name)
+	}
+	return all
+}
+
 // Cells lists the grid's cells, or those of the named tables, each once, in the order in which
-// tables need them. data is what the sets were split into; before that is done, nil: then the cells
-// have no files.
+// tables need them. A cell is read on the test sets of all tables, named or not. data is what the
+// sets were split into; before that is done, nil: then the cells have no files.
 func (p *Grid) Cells(data *Data, only []string) ([]*Cell, error) {
 	for _, name := range only {
 		if !slices.ContainsFunc(p.Tables, func(t TableSpec) bool { return t.Name == name }) {
@@ -111,9 +124,7 @@ func (p *Grid) Cells(data *Data, only []string) ([]*Cell, error) {
 	var cells []*Cell
 	byID := map[string]*Cell{}
 	for _, t := range p.Tables {
-		if len(only) > 0 && !slices.Contains(only, t.Name) {
-			continue
-		}
+		chosen := len(only) == 0 || slices.Contains(only, t.Name)
 		for _, w := range p.wants(t) {
 			for _, seed := range p.Seeds {
 				c, err := p.cell(data, w, seed)
@@ -122,8 +133,17 @@ func (p *Grid) Cells(data *Data, only []string) ([]*Cell, error) {
 				}
 				if first := byID[c.hash()]; first != nil {
 					c = first
-				} else {
-					byID[c.hash()] = c
+				}
+				byID[c.hash()] = c
+				for _, set := range p.tests(t, w) {
+					if !slices.Contains(c.Tests, set) {
+						c.Tests = append(c.Tests, set)
+					}
+				}
+				if !chosen {
+					continue
+				}
+				if len(c.Tables) == 0 {
 					cells = append(cells, c)
 				}
 				if !slices.Contains(c.Tables, t.Name) {
@@ -187,7 +207,11 @@ func (p *Grid) NewCell(data *Data, label string, seed uint64, set ...string) (*C
 	for _, s := range p.Sets {
 		w.sets = append(w.sets, s.Name)
 	}
-	return p.cell(data, w, seed)
+	c, err := p.cell(data, w, seed)
+	if err == nil {
+		c.Tests = w.sets
+	}
+	return c, err
 }
 
 // modelKey names a recipe's base model, wherever it lies, with how it reads text.

@@ -255,12 +255,19 @@ func (j *Journal) add(r *Result) error {
 	return nil
 }
 
-// Result is that of a cell, nil where it is not finished.
+// Result is that of a cell, nil where it is not finished: it was not trained, or not read on one of
+// the cell's tests.
 func (j *Journal) Result(c *Cell) *Result {
 	if j == nil {
 		return nil
 	}
-	return j.cells[c.hash()]
+	r := j.cells[c.hash()]
+	for _, set := range c.Tests {
+		if r != nil && r.Tests[set] == nil {
+			return nil
+		}
+	}
+	return r
 }
 
 // testGroups are stand-ins of a test set's comparisons.

@@ -323,6 +323,60 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestReadSets reads a model on the test sets that tables show it on, whichever are made now. A
+// result that lacks one of them is not finished.
+func TestReadSets(t *testing.T) {
+	grid, dir := world(t)
+	data, err := grid.MakeData(dir, same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cellsOf := func(tables ...string) []*paper.Cell {
+		t.Helper()
+		cells, err := grid.Cells(data, tables)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cells
+	}
+	want := map[string]string{"mixed": "[a b]", "main": "[a b]", "alpha": "[a]"}
+	for _, c := range cellsOf() {
+		if got := fmt.Sprint(slices.Sorted(slices.Values(c.Tests))); got != want[c.Tables[0]] {
+			t.Errorf("%s is read on %s, want %s", c.ID, got, want[c.Tables[0]])
+		}
+	}
+	all := grid.Tables
+	grid.Tables = slices.DeleteFunc(slices.Clone(all), func(t paper.TableSpec) bool {
+		return t.Kind == paper.OOD
+	})
+	journal := open(t, grid, dir, data)
+	run := func(tables ...string) (trained int) {
+		t.Helper()
+		runner := &fake{}
+		failed, err := grid.Run(t.Context(), dir, data, cellsOf(tables...), journal, runner,
+			func(string, ...any) {})
+		if err != nil || len(failed) > 0 {
+			t.Fatalf("%v failed, %v", failed, err)
+		}
+		return len(runner.trained)
+	}
+	if n := run("main"); n != 8 {
+		t.Errorf("%d cells of 2 methods, 2 sets and 2 seeds were trained", n)
+	}
+	for _, c := range cellsOf("main") {
+		if r := journal.Result(c); r == nil || len(r.Tests) != 1 || r.Tests[c.Sets[0]] == nil {
+			t.Errorf("%s was not read on its own set alone", c.ID)
+		}
+	}
+	grid.Tables = all
+	if n := run("main"); n != 8 {
+		t.Errorf("%d of 8 cells that lack a test set were trained again", n)
+	}
+	if n := run("main"); n != 0 {
+		t.Errorf("%d finished cells were trained again", n)
+	}
+}
+
 // TestInterrupt stops between cells and goes on.
 func TestInterrupt(t *testing.T) {
 	grid, dir := world(t)

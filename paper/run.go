@@ -165,7 +165,7 @@ func (p *Grid) runCell(
 	}
 	var parts Parts
 	var reading Reading
-	if !c.Untested {
+	if len(c.Tests) > 0 {
 		var err error
 		if parts, err = p.parts(data, c); err != nil {
 			return nil, err
@@ -180,10 +180,14 @@ func (p *Grid) runCell(
 		Programs: trained.Programs + reading.Programs, TrainTime: trained.Seconds,
 		ReadTime: reading.Seconds}
 	for i, s := range p.Sets {
-		if i >= len(reading.Sets) || len(reading.Sets[i].Index) == 0 {
+		if i >= len(reading.Sets) || !slices.Contains(c.Tests, s.Name) {
 			continue
 		}
 		of := reading.Sets[i]
+		if len(of.Index) == 0 {
+			return nil, fmt.Errorf("no test group of %s fits into model.max_length: raise it, or lower "+
+				"max_chars of the set", s.Name)
+		}
 		r.Tests[s.Name] = map[string]Margins{}
 		for name, values := range of.Rewards {
 			if r.Tests[s.Name][name], err = newMargins(parts.Tests[i], of.Index, values,
@@ -209,8 +213,7 @@ func (p *Grid) runCell(
 	return r, nil
 }
 
-// parts are the groups that a cell's model is read on. Sets of a world are each their own test
-// alone, unless the set says otherwise.
+// parts are the groups that a cell's model is read on, with tests by set.
 func (p *Grid) parts(data *Data, c *Cell) (out Parts, err error) {
 	add := func(to *[]pref.Group, set, part string) error {
 		groups, err := data.Groups(set, part)
@@ -229,7 +232,7 @@ func (p *Grid) parts(data *Data, c *Cell) (out Parts, err error) {
 	}
 	for _, s := range p.Sets {
 		var groups []pref.Group
-		if s.World == nil || slices.Contains(c.Sets, s.Name) {
+		if slices.Contains(c.Tests, s.Name) {
 			if err := add(&groups, s.Name, "test"); err != nil {
 				return out, err
 			}
@@ -251,8 +254,9 @@ func pick(groups []pref.Group, index []int) []pref.Group {
 // ErrFailed is wrapped where cells have failed.
 var ErrFailed = errors.New("cells failed")
 
-// Estimated is the seconds that cells take. A pair costs a training step 3 forward passes; the
-// reference, validations and tests cost one each.
+// Estimated is the seconds that cells take. A pair costs a training step 3 forward passes;
+// validations and tests cost one each. The reference's passes, which cells share through the cache,
+// are not counted.
 type Estimated struct {
 	Cells    int     `json:"cells"`
 	Finished int     `json:"finished"`
@@ -365,7 +369,7 @@ func (p *Grid) units(data *Data, c *Cell) float64 {
 		train, valid = train+parts[name].Train, valid+parts[name].Valid
 	}
 	for _, s := range p.Sets {
-		if s.World == nil || slices.Contains(c.Sets, s.Name) {
+		if slices.Contains(c.Tests, s.Name) {
 			tests += parts[s.Name].Test
 		}
 	}
@@ -381,5 +385,5 @@ func (p *Grid) units(data *Data, c *Cell) float64 {
 	if t.EvalEvery > 0 {
 		validations += trained / float64(t.Batch*t.EvalEvery)
 	}
-	return 3*trained + float64(train) + float64(valid)*(validations+1) + 2*float64(tests)
+	return 3*trained + float64(valid)*(validations+1) + float64(tests)
 }
