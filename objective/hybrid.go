@@ -162,7 +162,7 @@ func (h Hybrid) Loss(in Readout) Losses {
 	zero := ScalarZero(in.WeightC.Graph(), dtypes.Float32)
 	zeroC := ZerosLike(in.WeightC)
 	out := Losses{Total: zero, Reward: zero, Policy: zero, RewardMarginC: zeroC,
-		LogRatioMarginC: zeroC}
+		LogRatioChosenC: zeroC, LogRatioRejectedC: zeroC}
 	if in.TieC == nil {
 		in.TieC = zeroC
 	}
@@ -192,10 +192,11 @@ func (h Hybrid) Loss(in Readout) Losses {
 		out.Total = Add(out.Total, Mul(out.Reward, in.RewardWeight))
 	}
 	if len(policy) > 0 {
-		out.LogRatioMarginC = t.difference(in.LogpS)
+		ratioS := in.LogpS
 		if h.UsesReference() {
-			out.LogRatioMarginC = t.h()
+			ratioS = t.ratio()
 		}
+		out.LogRatioChosenC, out.LogRatioRejectedC = t.chosen(ratioS), t.rejected(ratioS)
 		t.link = h.link(false)
 		if h.UsesLabels() && h.UsesReference() {
 			out.RatioS = t.ratio()

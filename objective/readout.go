@@ -35,11 +35,13 @@ type Readout struct {
 	Settings *Node
 }
 
-// Losses is what the objective gives: scalars, and the margins [C] that they come from (zero for an
-// unused head).
+// Losses is what the objective gives: scalars, and the margins and log-ratios [C] that they come
+// from (zero for an unused head).
 type Losses struct {
-	Total, Reward, Policy          *Node
-	RewardMarginC, LogRatioMarginC *Node
+	Total, Reward, Policy *Node
+	RewardMarginC         *Node
+	// log π − log π_ref of both responses; log π where no loss reads a reference
+	LogRatioChosenC, LogRatioRejectedC *Node
 	// Of labelled responses: their parts of Reward and Policy, the reference point of
 	// ReferencePoint, and log π − log π_ref [S]. nil where no loss reads labels.
 	LabelReward, LabelPolicy, Point, RatioS *Node

@@ -28,10 +28,12 @@ type TrainStep struct {
 	Margin         float64 `json:"margin"`           // mean reward margin
 	PolicyAccuracy float64 `json:"policy_accuracy"`  // of the implicit reward
 	LogRatioMargin float64 `json:"log_ratio_margin"` // mean difference of the log-ratios
-	RewardWeight   float64 `json:"reward_weight"`    // w of the step
-	PolicyWeight   float64 `json:"policy_weight"`    // α of the step
-	GradNorm       float64 `json:"grad_norm"`        // before clipping
-	LR             float64 `json:"lr"`
+	// of the policy head, where its loss reads a reference
+	LogRatio     *LogRatio `json:"log_ratio,omitempty"`
+	RewardWeight float64   `json:"reward_weight"` // w of the step
+	PolicyWeight float64   `json:"policy_weight"` // α of the step
+	GradNorm     float64   `json:"grad_norm"`     // before clipping
+	LR           float64   `json:"lr"`
 	// of labelled responses, where a loss reads them
 	Labels            LabelStep `json:"labels,omitzero"`
 	Groups            int       `json:"groups"`
@@ -42,6 +44,14 @@ type TrainStep struct {
 	GFLOP             float64   `json:"gflop"`              // of the matrix products that were needed
 	Seconds           float64   `json:"seconds"`
 	Memory            int64     `json:"peak_memory,omitempty"` // see PeakMemory
+}
+
+// A LogRatio is the mean of log π − log π_ref over the chosen and over the rejected responses of a
+// step's comparisons, nats of a response. It is no KL, because the data chose the responses and not
+// the policy.
+type LogRatio struct {
+	Chosen   float64 `json:"chosen"`
+	Rejected float64 `json:"rejected"`
 }
 
 // A LabelStep is what a step of haf train made of labelled responses. The losses are their parts of

@@ -219,7 +219,7 @@ func TestHeads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slices.Equal(lines(records(t, plain)), lines(records(t, whole))) {
+	if slices.Equal(lines(t, records(t, plain)), lines(t, records(t, whole))) {
 		t.Error("dropout changes nothing")
 	}
 }

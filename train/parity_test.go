@@ -215,6 +215,19 @@ func (c *parityCase) compareStep(t *testing.T) {
 	loss := max(near(t, "loss", m.Loss, c.want.Loss, 1e-5),
 		near(t, "reward loss", m.RewardLoss, c.want.RewardLoss, 1e-5),
 		near(t, "policy loss", m.PolicyLoss, c.want.PolicyLoss, 1e-5))
+	mean := func(logps, refs []float64) (sum float64) {
+		for i := range logps {
+			sum += (logps[i] - refs[i]) / float64(len(logps))
+		}
+		return sum
+	}
+	if ratio := m.LogRatio(); ratio == nil {
+		t.Error("no log-ratio, though DPO has a reference")
+	} else {
+		near(t, "chosen log-ratio", ratio.Chosen, mean(c.want.ChosenLogps, c.want.RefChosenLogps), 1e-4)
+		near(t, "rejected log-ratio", ratio.Rejected,
+			mean(c.want.RejectedLogps, c.want.RefRejectedLogps), 1e-4)
+	}
 	near(t, "norm of all gradients", m.GradNorm, c.want.GradNorm, 1e-4*c.want.GradNorm)
 	var gradient float64
 	for i, p := range stepper.Optimizer().Params() {

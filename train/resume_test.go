@@ -210,7 +210,8 @@ func renewSum(t *testing.T, path string, old, now []byte) {
 	}
 }
 
-// TestNames checks that the names by which a validation selects are those of the rewards.
+// TestNames checks that the names by which a validation selects are those of the rewards, and that
+// only a loss with a reference has log-ratios to it.
 func TestNames(t *testing.T) {
 	for name, h := range map[string]objective.Hybrid{
 		reward.ByScore: hybrid(1, 0, 0.1), reward.ByImplicit: hybrid(0, 1, 0.1), run.ByLogProb: sft(),
@@ -221,8 +222,12 @@ func TestNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, by, ok := records(t, dir).Best(); !ok || by != name {
+		r := records(t, dir)
+		if _, by, ok := r.Best(); !ok || by != name {
 			t.Errorf("selected by %q, want %q", by, name)
+		}
+		if ratio := r.Steps[0].LogRatio; (ratio != nil) != (name == reward.ByImplicit) {
+			t.Errorf("%s: log-ratio %v", name, ratio)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package train_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -212,12 +213,20 @@ func records(t *testing.T, dir string) run.Records {
 }
 
 // lines are the records as text, a line each.
-func lines(r run.Records) (out []string) {
+func lines(t *testing.T, r run.Records) (out []string) {
+	t.Helper()
+	add := func(record any) {
+		line, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, string(line))
+	}
 	for _, s := range r.Steps {
-		out = append(out, fmt.Sprintf("%+v", s))
+		add(s)
 	}
 	for _, v := range r.Validations {
-		out = append(out, fmt.Sprintf("%+v", v))
+		add(v)
 	}
 	return out
 }
@@ -226,7 +235,7 @@ func lines(r run.Records) (out []string) {
 // the bit.
 func sameRun(t *testing.T, whole, resumed string, files ...string) {
 	t.Helper()
-	got, want := lines(records(t, resumed)), lines(records(t, whole))
+	got, want := lines(t, records(t, resumed)), lines(t, records(t, whole))
 	if !slices.Equal(got, want) {
 		t.Errorf("the metrics differ from those of the run that was never stopped:\n%s\nwant\n%s",
 			strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -81,7 +81,8 @@ const (
 	outPolicyLoss
 	outSquares
 	outRewardMargin
-	outLogRatioMargin
+	outLogRatioChosen
+	outLogRatioRejected
 	numOutputs
 )
 
@@ -109,7 +110,9 @@ func (s *Stepper) buildGradient(in []*Node) []*Node {
 	result := make([]*Node, numOutputs, numOutputs+len(gradients))
 	result[outLoss], result[outRewardLoss], result[outPolicyLoss] = out.Total, out.Reward, out.Policy
 	result[outSquares] = squares
-	result[outRewardMargin], result[outLogRatioMargin] = out.RewardMarginC, out.LogRatioMarginC
+	result[outRewardMargin] = out.RewardMarginC
+	result[outLogRatioChosen], result[outLogRatioRejected] = out.LogRatioChosenC,
+		out.LogRatioRejectedC
 	if s.objective.UsesLabels() {
 		result = append(result, s.labelOutputs(out, score)...)
 	}
@@ -128,6 +131,8 @@ type StepMetrics struct {
 	margins     [2][]float32 // of the last packed batch, by the score head and by the policy head
 	correct     [2]float64   // comparisons each head gets right; a tie counts half
 	margin      [2]float64   // sums of the margins
+	ratios      [2]float64   // sums of the log-ratios of chosen and of rejected responses
+	referenced  bool         // they are those to a reference
 	labels      labelStep
 	graded      int // responses
 	comparisons int
@@ -147,6 +152,7 @@ func (m *StepMetrics) record() run.TrainStep {
 		Loss: m.Loss, RewardLoss: m.RewardLoss, PolicyLoss: m.PolicyLoss,
 		Accuracy: m.correct[0] / n, Margin: m.margin[0] / n,
 		PolicyAccuracy: m.correct[1] / n, LogRatioMargin: m.margin[1] / n,
+		LogRatio:     m.LogRatio(),
 		RewardWeight: m.weights[0], PolicyWeight: m.weights[1], GradNorm: m.GradNorm,
 		Labels: m.labels.record(), Graded: m.graded,
 		Groups: m.groups, Comparisons: m.comparisons, Tokens: m.tokens,
@@ -154,10 +160,19 @@ func (m *StepMetrics) record() run.TrainStep {
 	}
 }
 
+// LogRatio is that of the step's comparisons, nil where it has none or reads no reference.
+func (m *StepMetrics) LogRatio() *run.LogRatio {
+	if !m.referenced || m.decided == 0 {
+		return nil
+	}
+	n := float64(m.decided)
+	return &run.LogRatio{Chosen: m.ratios[0] / n, Rejected: m.ratios[1] / n}
+}
+
 // begin counts what the step is made of.
 func (s *Stepper) begin(batches []*pack.Batch, t int) *StepMetrics {
-	m := &StepMetrics{step: t}
 	h := s.objective
+	m := &StepMetrics{step: t, referenced: h.UsesReference()}
 	m.weights[0], m.weights[1] = h.Weights(h.RewardWeight, h.PolicyWeight, t-1, s.total)
 	for _, b := range batches {
 		m.comparisons += b.NumComparisons
@@ -311,7 +326,7 @@ func (s *Stepper) runGradient(
 	m.PolicyLoss += scalar(outPolicyLoss)
 	before := s.numOutputs()
 	result := optim.MicroBatch{Gradients: out[before:], Squares: scalar(outSquares), Loss: m.Loss}
-	err = m.countMargins(b, out[outRewardMargin], out[outLogRatioMargin])
+	err = m.countMargins(b, out[outRewardMargin], out[outLogRatioChosen], out[outLogRatioRejected])
 	if s.objective.UsesAttributes() {
 		m.correct[0] = 0 // several outputs have no one margin
 	}
@@ -327,27 +342,34 @@ func (s *Stepper) runGradient(
 	return result, nil
 }
 
-// countMargins adds the margins of a packed batch's comparisons, by the score head and by the
-// policy head.
-func (m *StepMetrics) countMargins(b *pack.Batch, byHead ...*tensors.Tensor) (err error) {
-	for c, w := range b.Weight {
-		if w != 0 && b.Tie[c] == 0 {
-			m.decided++
-		}
-	}
-	for i, t := range byHead {
-		if m.margins[i], err = tensors.CopyFlatData[float32](t); err != nil {
+// countMargins adds the margins and log-ratios of a packed batch's comparisons: the score head's
+// margins, and the log-ratios of the chosen and of the rejected responses.
+func (m *StepMetrics) countMargins(b *pack.Batch, byComparison ...*tensors.Tensor) error {
+	var values [3][]float32
+	for i, t := range byComparison {
+		var err error
+		if values[i], err = tensors.CopyFlatData[float32](t); err != nil {
 			return fmt.Errorf("train: reading margins: %w", err)
 		}
-		for c, margin := range m.margins[i][:len(b.Weight)] {
-			if b.Weight[c] == 0 || b.Tie[c] != 0 {
-				continue
-			}
-			m.margin[i] += float64(margin)
+	}
+	chosen, rejected := values[1], values[2]
+	m.margins = [2][]float32{values[0], make([]float32, len(chosen))}
+	for c := range chosen {
+		m.margins[1][c] = chosen[c] - rejected[c]
+	}
+	for c, w := range b.Weight {
+		if w == 0 || b.Tie[c] != 0 {
+			continue
+		}
+		m.decided++
+		m.ratios[0] += float64(chosen[c])
+		m.ratios[1] += float64(rejected[c])
+		for i, margins := range m.margins {
+			m.margin[i] += float64(margins[c])
 			switch {
-			case margin > 0:
+			case margins[c] > 0:
 				m.correct[i]++
-			case margin == 0:
+			case margins[c] == 0:
 				m.correct[i] += 0.5
 			}
 		}

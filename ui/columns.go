@@ -29,7 +29,10 @@ var (
 			Columns: []column{{"accuracy", "score head"}, {"policy_accuracy", "policy head"}}},
 		{Title: "Margin", Unit: "reward, log-ratio in nats", Columns: []column{
 			{"margin", "score head"}, {"log_ratio_margin", "log-ratio"}}},
-		{Title: "KL to the reference", Unit: "nats per response", Columns: []column{{"kl", "KL"}}},
+		{Title: "Log-ratio to the reference", Unit: "log π − log π_ref, nats per response",
+			Columns: []column{{"log_ratio_chosen", "chosen"}, {"log_ratio_rejected", "rejected"}}},
+		{Title: "KL to the reference", Unit: "estimate, nats per response",
+			Columns: []column{{"kl", "KL"}}},
 		{Title: "Gradient norm", Unit: "before clipping", Columns: []column{{"grad_norm", "norm"}}},
 		{Title: "Speed", Unit: "tokens/s", Columns: []column{{"tokens_per_second", "tokens/s"}}},
 		{Title: "Memory", Unit: "peak, GB", Columns: []column{{"memory", "peak"}}},
@@ -81,6 +84,10 @@ func decodeStep(line []byte, verb run.Verb) (point, error) {
 	}
 	if s.Comparisons > 0 && s.PolicyWeight > 0 {
 		values["policy_accuracy"], values["log_ratio_margin"] = s.PolicyAccuracy, s.LogRatioMargin
+	}
+	if s.LogRatio != nil {
+		values["log_ratio_chosen"], values["log_ratio_rejected"] = s.LogRatio.Chosen,
+			s.LogRatio.Rejected
 	}
 	if s.Labels != (run.LabelStep{}) {
 		values["kl"] = s.Labels.KL

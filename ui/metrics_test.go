@@ -43,6 +43,9 @@ func TestSeriesSamples(t *testing.T) {
 	if got := *s.Columns["memory"][0]; got != 3 {
 		t.Errorf("memory %v GB, want 3", got)
 	}
+	if got := *s.Columns["log_ratio_rejected"][0]; got != -2 {
+		t.Errorf("log-ratio of rejected responses %v, want -2", got)
+	}
 	s = seriesOf(t, a, "run", "run", "from", "101", "to", "300")
 	if s.Every != 1 || len(s.X) != 200 || s.X[0] != 101 || s.X[199] != 300 {
 		t.Errorf("a part: one of %d, %d points: %v", s.Every, len(s.X), s.X)

@@ -63,7 +63,8 @@ func writeRun(t testing.TB, dir string, steps, pairs int) {
 func step(t testing.TB, i int) []byte {
 	t.Helper()
 	return append(asJSON(t, run.TrainStep{Kind: run.KindStep, Step: i, Loss: 1 / float64(i), Margin: 1,
-		Accuracy: 0.5, RewardWeight: 1, PolicyWeight: 0.2, Comparisons: 8, Tokens: 100, Seconds: 2,
+		Accuracy: 0.5, RewardWeight: 1, PolicyWeight: 0.2, Comparisons: 8,
+		LogRatio: &run.LogRatio{Chosen: -1, Rejected: -2}, Tokens: 100, Seconds: 2,
 		Memory: 3e9}), '\n')
 }
 
