@@ -38,6 +38,8 @@ type Device struct {
 	tellPath bool   // in Describe: kind and version do not tell which plug-in it is
 	hint     string
 	programs programs
+	// available, if not nil, is asked in place of AvailableMemory.
+	available func() (Memory, error)
 }
 
 // Builder is not for use: with another shape than the interface's it takes *Device out of

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -23,6 +24,34 @@ type Memory struct {
 // where that is less. It says nothing about a device with memory of its own. It is an error where
 // the system does not tell.
 func AvailableMemory() (Memory, error) { return availableMemory("/") }
+
+// HasMemory says whether work on the device may take that many bytes of the host's memory beside
+// what the process holds, and returns how much is available. What is kept for later executions is
+// given back before the answer is no. It is yes where the system does not tell, and on a device
+// with memory of its own, whose plug-in returns an error in place of memory.
+func (d *Device) HasMemory(bytes int64) (available Memory, enough bool) {
+	if d.kind == KindCUDA {
+		return available, true
+	}
+	look := d.available
+	if look == nil {
+		look = AvailableMemory
+	}
+	available, err := look()
+	if err != nil || available.Bytes >= bytes {
+		return available, true
+	}
+	Release()
+	Trim()
+	debug.FreeOSMemory()
+	if available, err = look(); err != nil {
+		return available, true
+	}
+	return available, available.Bytes >= bytes
+}
+
+// SetAvailable has [Device.HasMemory] ask look in place of [AvailableMemory]. It is for tests.
+func (d *Device) SetAvailable(look func() (Memory, error)) { d.available = look }
 
 // availableMemory reads the files below root.
 func availableMemory(root string) (Memory, error) {

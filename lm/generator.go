@@ -51,6 +51,9 @@ type Generator struct {
 	// requests are all within it and as many as Rows uses the same programs, so gives the same bits,
 	// whatever runs were before.
 	MinCacheLen int
+	// Check, if not nil, is asked before memory is taken for a cache of rows of length positions, and
+	// for passes over prompts of that many positions. rows is 0 where the cache is there already.
+	Check func(rows, length, prompt int) error
 
 	decoder *Decoder
 	backend compute.Backend
@@ -107,8 +110,8 @@ func NewGenerator(
 // Another returns a second generator with a cache of its own, which uses g's programs: it must not
 // run once g is closed.
 func (g *Generator) Another() *Generator {
-	return &Generator{Rows: g.Rows, decoder: g.decoder, backend: g.backend, bind: g.bind,
-		shared: g.shared, programs: g.programs, kept: true}
+	return &Generator{Rows: g.Rows, Check: g.Check, decoder: g.decoder, backend: g.backend,
+		bind: g.bind, shared: g.shared, programs: g.programs, kept: true}
 }
 
 // buildPrefill: inputs of rows, places to read, weights → logits, sum, keys and values.

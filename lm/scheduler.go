@@ -59,13 +59,14 @@ func (g *Generator) newRun(
 ) (*run, error) {
 	r := &run{Generator: g, weights: weights, requests: slices.Clone(requests), done: done}
 	byPrompt := map[string]*waiting{}
-	longest := g.MinCacheLen
+	longest, prompt := g.MinCacheLen, 0
 	for i := range r.requests {
 		q := &r.requests[i]
 		if err := g.check(q); err != nil {
 			return nil, fmt.Errorf("lm: request %d: %w", i+1, err)
 		}
 		longest = max(longest, len(q.Prompt)+q.MaxTokens)
+		prompt = max(prompt, roundUp(len(q.Prompt), leastPrefill))
 		key := fmt.Sprint(q.Prompt)
 		w := byPrompt[key]
 		if w == nil {
@@ -82,11 +83,22 @@ func (g *Generator) newRun(
 	rows = min(rows, max(1, g.Rows))
 	length := roundUp(longest, 128)
 	// A cache of an earlier run serves, if it is not many times too large.
-	if c := g.cache; c == nil || c.rows < rows || c.length < length || c.length > 4*length {
-		if c != nil {
-			c.free()
-			g.cache = nil
+	c := g.cache
+	serves := c != nil && c.rows >= rows && c.length >= length && c.length <= 4*length
+	if !serves && c != nil {
+		c.free()
+		g.cache = nil
+	}
+	if g.Check != nil {
+		fresh := rows
+		if serves {
+			fresh = 0
 		}
+		if err := g.Check(fresh, length, prompt); err != nil {
+			return nil, err
+		}
+	}
+	if !serves {
 		var err error
 		if g.cache, err = newCache(g.backend, g.decoder.Config, g.decoder.DType, rows, length,
 			g.shared); err != nil {

@@ -2,8 +2,13 @@ package pref
 
 import (
 	"context"
+	"errors"
 	"slices"
 )
+
+// ErrMemory is wrapped by the error of work that needs more memory than there is. It is found
+// before the memory is taken, so less work at once may succeed.
+var ErrMemory = errors.New("not enough memory")
 
 // A Rewarder gives named rewards of the responses of groups: a model opened here, a model behind a
 // server, an ensemble of several. It is safe for concurrent use, and the rewards of a group do not

@@ -149,6 +149,14 @@ func (e *Engine) compile(ctx context.Context, progress func(done, total int)) er
 	}
 	tiny := []encode.Group{
 		{Prompt: []int32{0}, Responses: []encode.Response{encode.Answer([]int32{0})}}}
+	want := ScoreHead
+	if e.reference != nil {
+		want |= PolicyHead | tokenLogps
+	}
+	// before minutes go into the shapes that fit
+	if err := e.model.checkRead(want, e.shapes...); err != nil {
+		return err
+	}
 	for i, shape := range e.shapes {
 		for j, class := range classes {
 			if err := ctx.Err(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"haf/backend"
+	"haf/pack"
 )
 
 // An execCache holds the compiled programs that read a model's heads. Weights are their arguments,
@@ -17,6 +18,24 @@ type execCache struct {
 	built   int    // programs compiled
 	users   int    // models
 	model   *Model // the last of them: programs are built by its structure
+	// compiled has the programKey of every program that has run. It has a lock of its own, because mu
+	// is held while one runs.
+	compiled sync.Map
+}
+
+// programKey tells compiled programs apart.
+type programKey struct {
+	want  Heads
+	shape pack.Shape
+}
+
+// has says whether the program that reads batches of the shape is compiled.
+func (p *execCache) has(want Heads, shape pack.Shape) bool {
+	if p == nil {
+		return false
+	}
+	_, ok := p.compiled.Load(programKey{want, shape})
+	return ok
 }
 
 func newExecCache() *execCache {
@@ -55,6 +74,7 @@ func (p *execCache) release() {
 		exec.Finalize()
 	}
 	p.readers = map[Heads]*graph.Exec{}
+	p.compiled.Clear()
 }
 
 // Structure is all that a model's programs depend on: two models of one structure and device can

@@ -9,8 +9,10 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"haf/backend"
 	"haf/lm"
 	"haf/pack"
+	"haf/pref"
 )
 
 // Heads says which heads of the model are read.
@@ -192,14 +194,22 @@ type readings struct{ score, logp, logVar []float32 }
 
 // readBatch runs the wanted heads over one packed batch with the given weights.
 func (m *Model) readBatch(b *pack.Batch, want Heads, weights []any) (r readings, err error) {
+	if err := m.checkRead(want, b.Shape); err != nil {
+		return r, err
+	}
 	inputs := m.Inputs(b) // before the lock: another batch may be running
 	m.programs.mu.Lock()
 	defer m.programs.mu.Unlock()
 	out, err := m.reader(want).Call(append(inputs, weights...)...)
+	if backend.OutOfMemory(err) {
+		return r, fmt.Errorf("reward: %w on the device: reading %d tokens with %s: shorten the texts, "+
+			"or read fewer at a time: %w", pref.ErrMemory, b.Shape.Positions(), m.Dir, err)
+	}
 	if err != nil {
 		return r, fmt.Errorf("reward: running the model on a batch of %v rows and positions: %w", b.Shape,
 			err)
 	}
+	m.programs.compiled.Store(programKey{want, b.Shape}, true)
 	var to []*[]float32 // in the program's order
 	for _, of := range []struct {
 		head   Heads

@@ -39,6 +39,7 @@ func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	programs, kept := backend.Keep(m.device, "generate "+m.Structure(),
 		func() *lm.GeneratorPrograms { return lm.NewGeneratorPrograms(m.device.Backend) })
 	g := lm.NewGenerator(m.device.Backend, &m.decoder, m.Weights, programs, kept)
+	g.Check = m.checkGenerate
 	if rows > 0 {
 		g.Rows = rows
 	}
@@ -110,6 +111,10 @@ func (g *Generator) Generate(
 		out.Text, _ = CutAt(g.text(s.Tokens), requests[i].Stop)
 		return done(i, out)
 	})
+	if backend.OutOfMemory(err) {
+		err = fmt.Errorf("%w on the device: ask for fewer tokens, or fewer sequences at once: %w",
+			pref.ErrMemory, err)
+	}
 	if err != nil {
 		return fmt.Errorf("reward: generating with %s: %w", g.model.Dir, err)
 	}

@@ -132,6 +132,8 @@ func (f *fake) Read(ctx context.Context, items []pref.Item) ([]pref.Values, erro
 		switch {
 		case strings.Contains(text, "fail the batch"):
 			return nil, errors.New("as asked")
+		case strings.Contains(text, "fill the memory"):
+			return nil, fmt.Errorf("reading with /srv/model: %w", pref.ErrMemory)
 		case strings.Contains(text, "panic in reading"):
 			panic("as asked")
 		}

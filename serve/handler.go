@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"haf/pref"
 )
 
 //go:embed openapi.json
@@ -227,7 +229,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, decode decoder) 
 	}
 	if err != nil {
 		p := problemOf(err)
-		if p.status == http.StatusInternalServerError {
+		if p.status == http.StatusInternalServerError || errors.Is(err, pref.ErrMemory) {
 			s.config.Log.Error("a request failed", "path", r.URL.Path, "error", err)
 		}
 		n.reason = reason(p)

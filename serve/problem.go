@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"haf/pref"
 )
 
 // A problem is a request's failure as its client sees it, in the form of OpenAI's errors, which the
@@ -40,12 +42,19 @@ func later(status int, after time.Duration, format string, args ...any) *problem
 	return p
 }
 
+// memoryPause is after what time a client may try again what there was no memory for.
+const memoryPause = 5 * time.Second
+
 // problemOf is the problem that an error is; one that is none of the client's says no more than
 // that there was one.
 func problemOf(err error) *problem {
 	var p *problem
 	if errors.As(err, &p) {
 		return p
+	}
+	if errors.Is(err, pref.ErrMemory) {
+		return later(http.StatusServiceUnavailable, memoryPause, "the server has too little memory for "+
+			"these texts: send shorter or fewer ones at once, or try again later")
 	}
 	return refuse(http.StatusInternalServerError,
 		"the server failed to read the model: its log says why")

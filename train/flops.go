@@ -43,7 +43,7 @@ func ForwardFLOPs(model *reward.Model, shape pack.Shape, policy bool) FLOPs {
 		}
 	}
 	a.Adapter, _ = adapterFLOPs(model, shape, policy)
-	a.Attention = 4 * float64(c.Layers*c.Heads*c.HeadDim) * attendedPairs(shape)
+	a.Attention = 4 * float64(c.Layers*c.Heads*c.HeadDim) * reward.AttendedPairs(shape)
 	if policy {
 		a.Head = 2 * float64(shape.Predicted) * float64(c.Vocab*c.Hidden)
 	}
@@ -87,23 +87,6 @@ func adapterFLOPs(model *reward.Model, shape pack.Shape, policy bool) (forward, 
 		}
 	}
 	return forward, step
-}
-
-// attendedPairs is the number of (query, key) pairs that attention computes.
-func attendedPairs(shape pack.Shape) float64 {
-	row := func(length int) (pairs int) {
-		from := 0
-		for _, to := range lm.QueryBlocks(length) {
-			pairs += (to - from) * to
-			from = to
-		}
-		return pairs
-	}
-	pairs := shape.Rows * row(shape.Length)
-	if shape.ShortRows > 0 {
-		pairs += shape.ShortRows * row(shape.ShortLength)
-	}
-	return float64(pairs)
 }
 
 // TrainStepFLOPs counts the forward and backward pass of one packed batch of a training step.

@@ -110,41 +110,16 @@ func BoundMemory(model *reward.Model, obj objective.Hybrid, maxLength int) Memor
 	return NewMemory(model, obj, []pack.Shape{shape}, true)
 }
 
-// A memoryModel is what the memory of a program on one shape is counted from. Widths are in values
-// of a position and layer.
+// A memoryModel is what the memory of a training program on one shape is counted from.
 type memoryModel struct {
+	reward.PassMemory
 	model  *reward.Model
 	shape  pack.Shape
 	policy bool
-
-	hidden, query, keys float64
-	inner               float64 // activation function's input, and its factor where there is one
-	scores              float64 // attention scores of a position: heads × keys of its query block
 }
 
 func newMemoryModel(model *reward.Model, shape pack.Shape, policy bool) memoryModel {
-	c := model.Config
-	r := memoryModel{
-		model: model, shape: shape, policy: policy, hidden: float64(c.Hidden),
-		query: float64(c.Heads * c.HeadDim), keys: float64(c.KVHeads * c.HeadDim),
-	}
-	r.scores = float64(c.Heads) * attendedPairs(shape) / float64(shape.Positions())
-	first := lm.Linears(c)
-	first = first[:len(first)/c.Layers]
-	for _, p := range model.Params() {
-		path, isWeight := strings.CutSuffix(p.Name, ".weight")
-		if !isWeight || !slices.Contains(first, path) {
-			continue
-		}
-		out := p.Shape[0]
-		if lm.Transposed(c) {
-			out = p.Shape[1]
-		}
-		r.inner += float64(out)
-	}
-	// Of the outputs of all linear layers, those of the attention and of the last are none.
-	r.inner -= 2*r.hidden + r.query + 2*r.keys
-	return r
+	return memoryModel{model.PassMemory(shape), model, shape, policy}
 }
 
 // bodyBytes is the size of a value of the body.
@@ -154,7 +129,7 @@ func (r memoryModel) bodyBytes() float64 { return float64(r.model.Decoder().DTyp
 // twice, queries and the attention's result, keys, values, and the feed-forward part before its
 // activation function.
 func (r memoryModel) selective() float64 {
-	return r.bodyBytes() * (2*r.hidden + 2*r.query + 2*r.keys + r.inner)
+	return r.bodyBytes() * (2*r.Hidden + 2*r.Query + 2*r.Keys + r.Inner)
 }
 
 // none is what a layer saves of a position beside that where nothing is recomputed: the weights of
@@ -165,7 +140,7 @@ func (r memoryModel) none() float64 {
 	if r.model.Decoder().DType != dtypes.Float32 {
 		bytes = 3 // norms and attention weights are float32 all the same
 	}
-	return bytes * (r.scores + 5*r.hidden + 1.5*r.inner)
+	return bytes * (r.Scores + 5*r.Hidden + 1.5*r.Inner)
 }
 
 // savedBytes returns the activation bytes saved for the backward pass.
@@ -173,7 +148,7 @@ func (r memoryModel) savedBytes() int64 {
 	layers, positions := float64(r.model.Config.Layers), float64(r.shape.Positions())
 	switch r.model.Decoder().Recompute {
 	case lm.RecomputeFull:
-		return int64(positions * layers * r.bodyBytes() * r.hidden)
+		return int64(positions * layers * r.bodyBytes() * r.Hidden)
 	case lm.RecomputeSelective:
 		return int64(positions * layers * r.selective())
 	}
@@ -185,61 +160,41 @@ func (r memoryModel) savedBytes() int64 {
 // a block, or for the policy head.
 func (r memoryModel) workspaceBytes() int64 {
 	positions := float64(r.shape.Positions())
-	bias := r.bias()
-	attention := 4*positions*(r.scores+4*r.hidden) + bias
-	feedForward := 4 * positions * 1.25 * r.inner
+	bias := r.Bias()
+	attention := 4*positions*(r.Scores+4*r.Hidden) + bias
+	feedForward := 4 * positions * 1.25 * r.Inner
 	if r.model.Adapter() != nil {
-		feedForward += 4 * 2 * r.hidden * r.inner / 2 // two of the merged matrices
+		feedForward += 4 * 2 * r.Hidden * r.Inner / 2 // two of the merged matrices
 	}
 	block := max(attention, feedForward)
 	switch r.model.Decoder().Recompute {
 	case lm.RecomputeNone:
 		block = bias
-		return int64(block + r.logits(true)) // beside all activations
+		return int64(block + r.logits()) // beside all activations
 	case lm.RecomputeFull:
 		block = 1.2*positions*(r.selective()+r.none()) + bias // a whole block is recomputed
 	}
-	return int64(max(block, r.logits(true)))
+	return int64(max(block, r.logits()))
 }
 
-// bias is the size of what attention adds to its scores: to all of them, where it is computed once
-// for all layers.
-func (r memoryModel) bias() float64 {
-	if all := 4 * float64(r.shape.Positions()) * r.scores; all <= lm.SharedBias {
-		return all
-	}
-	return 0 // of one block of queries
-}
-
-// logits is what the policy head takes: one array of a chunk's logits, two in training for their
-// gradient, or, where the head is trained, every chunk's gradient by the whole head. A bfloat16
-// head is copied.
-func (r memoryModel) logits(training bool) float64 {
+// logits is what the policy head takes: two arrays of a chunk's logits, for their gradient, or,
+// where the head is trained, every chunk's gradient by the whole head.
+func (r memoryModel) logits() float64 {
 	if !r.policy {
 		return 0
 	}
 	c := r.model.Config
-	head := 4 * float64(c.Vocab) * r.hidden
+	head := 4 * float64(c.Vocab) * r.Hidden
 	chunk := min(r.shape.Predicted, r.model.LogitChunk())
-	bytes := 4 * float64(chunk) * float64(c.Vocab)
-	if training {
-		bytes *= 2
-	}
-	if training && r.model.Adapter() == nil {
+	bytes := 2 * r.LogitChunk()
+	if r.model.Adapter() == nil {
 		bytes = max(bytes, head*float64((r.shape.Predicted+chunk-1)/chunk))
 	}
-	if r.model.Decoder().DType != dtypes.Float32 {
-		bytes += head
-	}
-	return bytes
+	return bytes + r.HeadCopy()
 }
 
 // evalBytes returns what the program takes that only reads the heads.
-func (r memoryModel) evalBytes() int64 {
-	positions := float64(r.shape.Positions())
-	block := 4*positions*(r.scores+4*r.hidden+1.5*r.inner) + r.bias()
-	return int64(max(block, r.logits(false)))
-}
+func (r memoryModel) evalBytes() int64 { return int64(r.ReadBytes(r.policy)) }
 
 // bf16UpcastBytes returns what bfloat16 weights of the blocks take in float32 on a CPU, which
 // converts them once for both passes.

@@ -13,6 +13,8 @@ import (
 
 	"haf/backend"
 	"haf/internal/shared"
+	"haf/pack"
+	"haf/reward"
 	"haf/train"
 )
 
@@ -103,4 +105,33 @@ func haf(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	return exec.Command(program, args...)
+}
+
+// TestReadMemory compares the memory that haf expects of reading a long text with the largest that
+// the process takes from the system beside a short one's: no less than half of it, and never more,
+// so that what fits is not refused.
+func TestReadMemory(t *testing.T) {
+	model := shared.Path(t, "models/stories260k")
+	device, err := backend.Open("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if device.Kind() != backend.KindCPU {
+		t.Skipf("the device is %s: the test measures the process, where a CPU's memory is", device.Kind())
+	}
+	opened, err := reward.OpenWithoutWeights(model, reward.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	peak := func(words int) float64 {
+		return peakOf(t, "explain", model, "-prompt", "Tell me a story.", "-response",
+			strings.Repeat("the ", words), "-max-length", "8192")
+	}
+	measured := peak(4000) - peak(4)
+	expected := float64(opened.ReadMemory(reward.ScoreHead, pack.Shape{Rows: 1, Length: 4096}))
+	t.Logf("expected %.2f GB, measured %.2f GB", expected/1e9, measured/1e9)
+	if expected > measured || expected < measured/2 {
+		t.Errorf("expected %.2f GB, measured %.2f GB: want between half and all of it", expected/1e9,
+			measured/1e9)
+	}
 }
