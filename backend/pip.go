@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -38,7 +40,7 @@ func findPython(ctx context.Context) (python, error) {
 // download fetches the wheel of one requirement (name==version), without what it depends on, into a
 // folder.
 func (py python) download(ctx context.Context, requirement, dir string) error {
-	return py.pip(ctx, io.Discard, requirement, "download", "--no-deps", "--only-binary=:all:",
+	return py.pip(ctx, io.Discard, requirement, dir, "download", "--no-deps", "--only-binary=:all:",
 		"--progress-bar=off", "--dest", dir, requirement)
 }
 
@@ -49,15 +51,19 @@ func (py python) installInto(
 ) error {
 	args := append([]string{"install", "--only-binary=:all:", "--progress-bar=off", "--no-compile",
 		"--no-warn-script-location", "--target", dir}, requirements...)
-	return py.pip(ctx, log, "NVIDIA's libraries", args...)
+	return py.pip(ctx, log, "NVIDIA's libraries", dir, args...)
 }
 
-// pip runs one of pip's commands. Few retries: without a network the default ones take minutes.
-func (py python) pip(ctx context.Context, log io.Writer, what string, args ...string) error {
+// pip runs one of pip's commands, which writes to dir. Few retries: without a network the default
+// ones take minutes.
+func (py python) pip(
+	ctx context.Context, log io.Writer, what, dir string, args ...string,
+) error {
 	args = append([]string{"-m", "pip", args[0], "--disable-pip-version-check", "--no-input",
 		"--retries=2", "--timeout=20"}, args[1:]...)
 	cmd := exec.CommandContext(ctx, string(py), args...)
-	cmd.WaitDelay = 5 * time.Second
+	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(dir)) // which the caller removes
+	cmd.WaitDelay = time.Second
 	var stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = log, &stderr
 	err := cmd.Run()
@@ -83,7 +89,7 @@ func pipError(what string, err error, said string) error {
 	switch {
 	case says("No space left on device", "Errno 28", "Disk quota exceeded"):
 		return fmt.Errorf("backend: pip: the disk is full while fetching %s: make room in the cache "+
-			"folder and in the folder for temporary files (XDG_CACHE_HOME, TMPDIR)", what)
+			"folder (XDG_CACHE_HOME)", what)
 	case says("NewConnectionError", "Max retries exceeded", "name resolution",
 		"Network is unreachable", "Connection refused", "ConnectTimeout", "ReadTimeout", "ProxyError"):
 		// Before the next case: offline, pip also says that it found no version.

@@ -62,7 +62,12 @@ func (s *study) makeDemo(ctx context.Context) error {
 		}
 		if s.Model == Demo {
 			s.Logf("the demo's language model")
-			if _, err := s.Runner.Train(ctx, demo.Pretrain(), trained); err != nil {
+			_, err := s.Runner.Train(ctx, demo.Pretrain(), trained)
+			switch {
+			case errors.Is(err, run.ErrInterrupted):
+				return fmt.Errorf("compare: stopped at the demo's language model; the same command goes "+
+					"on: %w", ctx.Err())
+			case err != nil:
 				return fmt.Errorf("compare: the demo's language model: %w", err)
 			}
 		}

@@ -298,7 +298,7 @@ func TestTracking(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := strings.Count(string(metrics), "\n")
-	sent, err := launch.Track(dir, []string{"wandb"}, "", told.Logf)
+	sent, err := launch.Track(t.Context(), dir, []string{"wandb"}, "", told.Logf)
 	wantSent := fmt.Sprintf("%d records sent to wandb (%s)", want, filepath.Join(dir, "wandb"))
 	if err != nil || sent.String() != wantSent {
 		t.Errorf("%s, %v; want %s", sent, err, wantSent)
@@ -319,7 +319,7 @@ func TestTracking(t *testing.T) {
 	if told.has("tracking") {
 		t.Errorf("told %q", *told)
 	}
-	if _, err := launch.Track(dir, []string{"comet"}, "", told.Logf); err == nil {
+	if _, err := launch.Track(t.Context(), dir, []string{"comet"}, "", told.Logf); err == nil {
 		t.Error("an unknown tracker is taken")
 	}
 }

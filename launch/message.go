@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,9 +11,13 @@ import (
 
 // Message is what a user reads of an error: the system's words about a path, such as "stat x: no
 // such file or directory", become those of a person, with what to do next where the error says
-// nothing of it.
+// nothing of it. The error of a context that a signal ended says where haf was interrupted.
 func Message(err error) string {
 	text := err.Error()
+	if errors.Is(err, context.Canceled) { // by a signal
+		text = strings.ReplaceAll(text, ": "+context.Canceled.Error(), "")
+		return strings.TrimSuffix("interrupted: "+text, ": "+context.Canceled.Error())
+	}
 	var of *fs.PathError
 	if !errors.As(err, &of) {
 		return text

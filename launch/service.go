@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 
+	"haf/internal/interrupt"
 	"haf/reward"
 	"haf/run"
 	"haf/serve"
@@ -39,6 +40,7 @@ type Service struct {
 
 // Run serves the models until the context ends.
 func (s Service) Run(ctx context.Context) error {
+	defer interrupt.Hold()() // until requests are answered
 	config, certificates, err := s.config()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)

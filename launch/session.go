@@ -8,6 +8,7 @@ import (
 
 	"haf/backend"
 	"haf/hub"
+	"haf/internal/interrupt"
 	"haf/recipe"
 	"haf/run"
 )
@@ -128,13 +129,14 @@ func perform[R any](
 	if err := unchanged(data, manifest.Data); err != nil {
 		return result, err
 	}
-	if err := begin(env, s, manifest, before); err != nil {
+	defer interrupt.Hold()() // until a checkpoint is saved
+	if err := begin(ctx, env, s, manifest, before); err != nil {
 		return result, err
 	}
 	if before != nil {
 		manifest = before
 	}
-	finish, err := follow(env, s, manifest)
+	finish, err := follow(ctx, env, s, manifest)
 	if err != nil {
 		return result, err
 	}
@@ -143,9 +145,11 @@ func perform[R any](
 }
 
 // begin makes the folder of a new run, or checks that a resumed one is the same as before.
-func begin(env Env, s *run.Session, manifest, before *recipe.Manifest) error {
+func begin(
+	ctx context.Context, env Env, s *run.Session, manifest, before *recipe.Manifest,
+) error {
 	if !s.Resumed {
-		if err := reachTrackers(manifest.Recipe.Tracking, env.Progress.Logf); err != nil {
+		if err := reachTrackers(ctx, manifest.Recipe.Tracking, env.Progress.Logf); err != nil {
 			return err
 		}
 		return s.Create(manifest)

@@ -3,6 +3,7 @@ package launch
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,11 +27,13 @@ func CheckTracker(uri string) error { return tracking.CheckURI(uri) }
 
 // reachTrackers returns an error if a tracker of a new run is not there, before the run has a
 // folder. warnf is told of one that is silent.
-func reachTrackers(t recipe.Tracking, warnf func(string, ...any)) error {
+func reachTrackers(
+	ctx context.Context, t recipe.Tracking, warnf func(string, ...any),
+) error {
 	if !slices.Contains(t.ReportTo, tracking.MLflow) {
 		return nil
 	}
-	return tracking.ReachMLflow(mlflowURI(t), warnf)
+	return tracking.ReachMLflow(ctx, mlflowURI(t), warnf)
 }
 
 // trackedRun is what trackers are told of a run.
@@ -48,7 +51,9 @@ func trackedRun(dir string, m *recipe.Manifest) (tracking.Run, error) {
 
 // follow opens the run's trackers and has them told of every record. finish tells them how the run
 // ended. Without trackers it does nothing.
-func follow(env Env, s *run.Session, m *recipe.Manifest) (finish func(error), err error) {
+func follow(
+	ctx context.Context, env Env, s *run.Session, m *recipe.Manifest,
+) (finish func(error), err error) {
 	names := m.Recipe.Tracking.ReportTo
 	if len(names) == 0 {
 		return func(error) {}, nil
@@ -57,7 +62,7 @@ func follow(env Env, s *run.Session, m *recipe.Manifest) (finish func(error), er
 	if err != nil {
 		return nil, err
 	}
-	tracker, err := tracking.Open(of, names, env.Progress.Logf)
+	tracker, err := tracking.Open(ctx, of, names, env.Progress.Logf)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +98,8 @@ func (t Tracked) String() string {
 // Track sends the records of a run on disk to trackers, whatever they have had of it. names and uri
 // may be empty: then they are those of the run's recipe.
 func Track(
-	dir string, names []string, uri string, warnf func(format string, args ...any),
+	ctx context.Context, dir string, names []string, uri string,
+	warnf func(format string, args ...any),
 ) (out Tracked, err error) {
 	out.To = map[string]string{}
 	release, err := run.Claim(dir)
@@ -120,7 +126,7 @@ func Track(
 	if err != nil {
 		return out, fmt.Errorf("launch: %w", err)
 	}
-	tracker, err := tracking.Open(of, names, warnf)
+	tracker, err := tracking.Open(ctx, of, names, warnf)
 	if err != nil {
 		return out, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 
 	"haf/internal/connlimit"
+	"haf/internal/interrupt"
 )
 
 // Config says what is shown, and to whom.
@@ -105,6 +106,7 @@ const (
 
 // Run serves the app on the listener until ctx ends.
 func (a *App) Run(ctx context.Context, listener net.Listener) error {
+	defer interrupt.Hold()() // until requests are answered
 	server := &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },

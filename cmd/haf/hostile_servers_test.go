@@ -180,8 +180,9 @@ func hostileClients() []hostileClient {
 			"GET /api/2.0/mlflow/experiments/get-by-name", "POST /api/2.0/mlflow/runs/log-batch",
 			func(t *testing.T, url string, say func(string)) error {
 				warnf := func(f string, args ...any) { say(fmt.Sprintf(f, args...)) }
-				tracker, err := tracking.Open(tracking.Run{Dir: t.TempDir(), Project: "p", Name: "n",
-					Started: time.Now(), URI: url, Timeout: time.Second}, []string{tracking.MLflow}, warnf)
+				run := tracking.Run{Dir: t.TempDir(), Project: "p", Name: "n", Started: time.Now(), URI: url,
+					Timeout: time.Second}
+				tracker, err := tracking.Open(t.Context(), run, []string{tracking.MLflow}, warnf)
 				if err != nil {
 					return err
 				}

@@ -10,12 +10,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"haf/backend"
+	"haf/internal/interrupt"
 	"haf/internal/onedash"
 	"haf/internal/progress"
 	"haf/launch"
@@ -155,9 +154,8 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	if command == nil {
 		return code
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context(stderr, exitInterrupted)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	p := progress.New(stderr)
 	p.Quiet = c.Quiet
 	err = command.Run(&app{
@@ -167,11 +165,8 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, run.ErrInterrupted):
-		fmt.Fprintln(stderr, "haf:", err)
-		return exitInterrupted
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "haf: interrupted:", err)
+	case errors.Is(err, run.ErrInterrupted), errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "haf:", launch.Message(err))
 		return exitInterrupted
 	case errors.Is(err, errGate):
 		fmt.Fprintln(stderr, "haf:", err)

@@ -62,7 +62,7 @@ func scriptParams(dir string) testscript.Params {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"demo": demoFiles, "code": exitCode, "tensor": changeTensor, "near": near, "flip": flip,
-			"interrupt": interrupt, "clean": clean,
+			"interrupt": interruptRun, "clean": clean,
 			"hub": hubCommand, "stopfetch": stopFetch, "rebase": rebase, "lines": countLines,
 			"serving": serving, "signalled": signalled,
 		},
@@ -206,7 +206,7 @@ func numbers(text string) (out []float64) {
 	return out
 }
 
-func interrupt(ts *testscript.TestScript, neg bool, args []string) {
+func interruptRun(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: interrupt METRICS command …")
 	}

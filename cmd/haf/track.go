@@ -19,7 +19,7 @@ func (c *trackCmd) Run(a *app) error {
 			return fmt.Errorf("%w: -mlflow-uri: %w", errUsage, err)
 		}
 	}
-	sent, err := launch.Track(c.Dir, c.To, c.URI, a.notef)
+	sent, err := launch.Track(a.ctx, c.Dir, c.To, c.URI, a.notef)
 	if err != nil {
 		return err
 	}

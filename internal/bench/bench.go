@@ -101,7 +101,9 @@ func RunJSON(ctx context.Context, to any, name string, args ...string) (peakMB f
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Run(); ctx.Err() != nil {
+		return 0, ctx.Err()
+	} else if err != nil {
 		tail := bytes.TrimSpace(errs.Bytes())
 		return 0, fmt.Errorf("%w: %s", err, tail[max(0, len(tail)-600):])
 	}

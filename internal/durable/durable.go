@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/google/renameio/v2"
 )
@@ -42,6 +43,17 @@ func before(op Op, path string) error {
 	return fault(op, path)
 }
 
+// unfinished are the paths of files and folders that still have a temporary name.
+var unfinished sync.Map
+
+// Abandon removes all that is unfinished, before the program ends in the middle of its work.
+func Abandon() {
+	unfinished.Range(func(path, _ any) bool {
+		_ = os.RemoveAll(path.(string)) // the program ends, whatever comes of it
+		return true
+	})
+}
+
 // A File is open for writing.
 type File struct {
 	file    *os.File
@@ -63,6 +75,7 @@ func create(path string, options ...renameio.Option) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	unfinished.Store(p.Name(), true)
 	return &File{p.File, p}, nil
 }
 
@@ -119,11 +132,15 @@ func (f *File) Commit() error {
 			return err
 		}
 	}
+	unfinished.Delete(f.file.Name())
 	return f.pending.CloseAtomicallyReplace()
 }
 
 // Cleanup removes a file that was not committed. After a Commit it does nothing.
-func (f *File) Cleanup() { _ = f.pending.Cleanup() }
+func (f *File) Cleanup() {
+	unfinished.Delete(f.file.Name())
+	_ = f.pending.Cleanup()
+}
 
 // WriteFile replaces a file by data, whole or not at all. It keeps the file's permissions.
 func WriteFile(path string, data []byte) error {
@@ -212,7 +229,9 @@ func writeFolder(path, prefix string, write, place func(temporary string) error)
 	if err != nil {
 		return err
 	}
+	unfinished.Store(temporary, true)
 	defer func() {
+		unfinished.Delete(temporary)
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(temporary))
 		}
@@ -226,6 +245,7 @@ func writeFolder(path, prefix string, write, place func(temporary string) error)
 	if err := SyncDir(temporary); err != nil {
 		return err
 	}
+	unfinished.Delete(temporary) // while it takes its place, it may be all that there is
 	if err := place(temporary); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func TestLinks(t *testing.T) {
 			if err := os.Symlink(to, at); err != nil {
 				t.Fatal(err)
 			}
-			tracker, err := tracking.Open(run, []string{c.tracker}, noWarning(t))
+			tracker, err := tracking.Open(t.Context(), run, []string{c.tracker}, noWarning(t))
 			if err == nil {
 				_ = tracker.Finish(tracking.Finished)
 			}
@@ -75,7 +75,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = tracking.Open(run, []string{tracking.WandB}, noWarning(t))
+	_, err = tracking.Open(t.Context(), run, []string{tracking.WandB}, noWarning(t))
 	if err == nil || !strings.Contains(err.Error(), "W&B id") {
 		t.Errorf("an id that is a path: %v", err)
 	}

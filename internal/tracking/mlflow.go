@@ -70,7 +70,7 @@ type keyValue struct {
 }
 
 // newMLflow finds or makes the experiment and the run.
-func newMLflow(run Run, warnf func(string, ...any)) (sink, error) {
+func newMLflow(ctx context.Context, run Run, warnf func(string, ...any)) (sink, error) {
 	if err := CheckURI(run.URI); err != nil {
 		return nil, err
 	}
@@ -82,9 +82,9 @@ func newMLflow(run Run, warnf func(string, ...any)) (sink, error) {
 		return nil, err
 	}
 	if s.MLflow != "" && s.URI == m.uri {
-		err = m.resume(s.MLflow)
+		err = m.resume(ctx, s.MLflow)
 	} else {
-		err = m.create(run)
+		err = m.create(ctx, run)
 		s.MLflow, s.URI = m.id, m.uri
 	}
 	if err == nil {
@@ -121,12 +121,14 @@ func CheckURI(uri string) error {
 
 // ReachMLflow returns an error if no MLflow server answers at the URI. warnf is told of one that is
 // silent.
-func ReachMLflow(uri string, warnf func(string, ...any)) error {
+func ReachMLflow(
+	ctx context.Context, uri string, warnf func(string, ...any),
+) error {
 	err := CheckURI(uri)
 	if err == nil {
 		m := &mlflow{uri: strings.TrimRight(uri, "/"), client: webclient.New(1),
 			timeout: requestTimeout, warnf: warnf}
-		err = m.call(http.MethodPost, "experiments/search", map[string]any{"max_results": 1},
+		err = m.call(ctx, http.MethodPost, "experiments/search", map[string]any{"max_results": 1},
 			&struct{}{})
 	}
 	if err != nil {
@@ -135,19 +137,19 @@ func ReachMLflow(uri string, warnf func(string, ...any)) error {
 	return nil
 }
 
-func (m *mlflow) create(run Run) error {
+func (m *mlflow) create(ctx context.Context, run Run) error {
 	var experiment struct {
 		ID         string `json:"experiment_id"`
 		Experiment struct {
 			ID string `json:"experiment_id"`
 		} `json:"experiment"`
 	}
-	err := m.call(http.MethodGet, "experiments/get-by-name?experiment_name="+
+	err := m.call(ctx, http.MethodGet, "experiments/get-by-name?experiment_name="+
 		url.QueryEscape(run.Project), nil, &experiment)
 	id := experiment.Experiment.ID
 	var refused *refusal
 	if errors.As(err, &refused) && refused.Code == "RESOURCE_DOES_NOT_EXIST" {
-		err = m.call(http.MethodPost, "experiments/create",
+		err = m.call(ctx, http.MethodPost, "experiments/create",
 			map[string]any{"name": run.Project}, &experiment)
 		id = experiment.ID
 	}
@@ -165,7 +167,7 @@ func (m *mlflow) create(run Run) error {
 			} `json:"info"`
 		} `json:"run"`
 	}
-	err = m.call(http.MethodPost, "runs/create", map[string]any{
+	err = m.call(ctx, http.MethodPost, "runs/create", map[string]any{
 		"experiment_id": id, "run_name": run.Name, "start_time": run.Started.UnixMilli(),
 		"tags": []keyValue{{"mlflow.source.name", "haf"}, {"mlflow.source.type", "LOCAL"}},
 	}, &made)
@@ -175,11 +177,11 @@ func (m *mlflow) create(run Run) error {
 	if m.id = made.Run.Info.ID; m.id == "" {
 		return fmt.Errorf("%s made a run without an id: is it an MLflow server?", m.uri)
 	}
-	return m.params(run.Params)
+	return m.params(ctx, run.Params)
 }
 
 // params sends the recipe.
-func (m *mlflow) params(params map[string]string) error {
+func (m *mlflow) params(ctx context.Context, params map[string]string) error {
 	var all []keyValue
 	for _, key := range slices.Sorted(maps.Keys(params)) {
 		value := params[key]
@@ -189,7 +191,7 @@ func (m *mlflow) params(params map[string]string) error {
 		all = append(all, keyValue{allowed(key), value})
 	}
 	for part := range slices.Chunk(all, maxParams) {
-		err := m.call(http.MethodPost, "runs/log-batch",
+		err := m.call(ctx, http.MethodPost, "runs/log-batch",
 			map[string]any{"run_id": m.id, "params": part}, nil)
 		if err != nil {
 			return err
@@ -199,7 +201,7 @@ func (m *mlflow) params(params map[string]string) error {
 }
 
 // resume reads which metrics the server has of the run, which is running again.
-func (m *mlflow) resume(id string) error {
+func (m *mlflow) resume(ctx context.Context, id string) error {
 	m.id = id
 	var got struct {
 		Run struct {
@@ -208,13 +210,14 @@ func (m *mlflow) resume(id string) error {
 			} `json:"data"`
 		} `json:"run"`
 	}
-	if err := m.call(http.MethodGet, "runs/get?run_id="+url.QueryEscape(id), nil, &got); err != nil {
+	err := m.call(ctx, http.MethodGet, "runs/get?run_id="+url.QueryEscape(id), nil, &got)
+	if err != nil {
 		return err
 	}
 	for _, had := range got.Run.Data.Metrics {
 		m.sent[had.Key] = had.Step
 	}
-	return m.call(http.MethodPost, "runs/update",
+	return m.call(ctx, http.MethodPost, "runs/update",
 		map[string]any{"run_id": id, "status": "RUNNING"}, nil)
 }
 
@@ -234,6 +237,7 @@ func (m *mlflow) log(p point) error {
 // send sends what is pending, now and then, until the run ends.
 func (m *mlflow) send() {
 	defer close(m.stopped)
+	ctx := context.Background() // the run ends it by finish
 	pause, warned := m.every, false
 	for {
 		select {
@@ -242,7 +246,7 @@ func (m *mlflow) send() {
 		case <-time.After(pause):
 		}
 		pause = m.every
-		if err := m.flush(); err != nil {
+		if err := m.flush(ctx); err != nil {
 			pause *= retryFactor
 			if !warned {
 				m.warnf("warning: tracking: mlflow: %v; haf keeps the values and tries again", err)
@@ -254,7 +258,7 @@ func (m *mlflow) send() {
 
 // flush sends what is pending, a batch at a time. What fails stays pending unless the server
 // refuses it.
-func (m *mlflow) flush() error {
+func (m *mlflow) flush(ctx context.Context) error {
 	for {
 		m.mutex.Lock()
 		batch := m.pending[:min(len(m.pending), maxMetrics)]
@@ -262,7 +266,7 @@ func (m *mlflow) flush() error {
 		if len(batch) == 0 {
 			return nil
 		}
-		err := m.call(http.MethodPost, "runs/log-batch",
+		err := m.call(ctx, http.MethodPost, "runs/log-batch",
 			map[string]any{"run_id": m.id, "metrics": batch}, nil)
 		m.mutex.Lock()
 		var refused *refusal
@@ -281,12 +285,13 @@ func (m *mlflow) flush() error {
 func (m *mlflow) finish(status Status) error {
 	close(m.quit)
 	<-m.stopped
-	err := m.flush()
+	ctx := context.Background() // what an interrupted run has recorded is sent, too
+	err := m.flush(ctx)
 	if err != nil {
 		err = fmt.Errorf("%w; %d values are not sent: metrics.jsonl has them", err, len(m.pending))
 	}
 	state := map[Status]string{Finished: "FINISHED", Failed: "FAILED", Interrupted: "KILLED"}[status]
-	return errors.Join(err, m.call(http.MethodPost, "runs/update", map[string]any{
+	return errors.Join(err, m.call(ctx, http.MethodPost, "runs/update", map[string]any{
 		"run_id": m.id, "status": state, "end_time": time.Now().UnixMilli()}, nil))
 }
 
@@ -308,7 +313,7 @@ func (r *refusal) permanent() bool {
 }
 
 // call asks the server.
-func (m *mlflow) call(method, path string, body, answer any) error {
+func (m *mlflow) call(ctx context.Context, method, path string, body, answer any) error {
 	var sent io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -321,7 +326,7 @@ func (m *mlflow) call(method, path string, body, answer any) error {
 		m.announced.Do(func() {
 			m.warnf("tracking: mlflow: %s has not answered yet; waiting for %s at most", m.uri, m.timeout)
 		})
-	}, func() error { return m.once(method, path, sent, answer) })
+	}, func() error { return m.once(ctx, method, path, sent, answer) })
 	if err == nil {
 		return nil
 	}
@@ -330,8 +335,10 @@ func (m *mlflow) call(method, path string, body, answer any) error {
 }
 
 // once makes a request.
-func (m *mlflow) once(method, path string, sent io.Reader, answer any) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), m.timeout,
+func (m *mlflow) once(
+	ctx context.Context, method, path string, sent io.Reader, answer any,
+) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.timeout,
 		fmt.Errorf("no answer within %s", m.timeout))
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, m.uri+apiPath+path, sent)

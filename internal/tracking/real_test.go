@@ -121,7 +121,7 @@ func startMLflow(t *testing.T, python string) string {
 	})
 	uri := fmt.Sprintf("http://127.0.0.1:%d", port)
 	for range 240 {
-		if tracking.ReachMLflow(uri, t.Logf) == nil {
+		if tracking.ReachMLflow(t.Context(), uri, t.Logf) == nil {
 			return uri
 		}
 		select {

@@ -3,6 +3,7 @@
 package tracking
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,11 +76,13 @@ type Tracker struct {
 // Open returns a tracker of the run for the trackers named. An unreachable server, an unknown name
 // or a file that cannot be written is an error. warnf is told of trackers that fail later, because
 // a tracker never stops a run.
-func Open(run Run, names []string, warnf func(format string, args ...any)) (*Tracker, error) {
+func Open(
+	ctx context.Context, run Run, names []string, warnf func(format string, args ...any),
+) (*Tracker, error) {
 	t := &Tracker{sinks: map[string]sink{}, warnf: warnf, broken: map[string]bool{},
 		clock: time.Now, last: run.Started}
 	for _, name := range names {
-		s, err := open(name, run, warnf)
+		s, err := open(ctx, name, run, warnf)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("tracking: %s: %w", name, err), t.Finish(Failed))
 		}
@@ -88,12 +91,14 @@ func Open(run Run, names []string, warnf func(format string, args ...any)) (*Tra
 	return t, nil
 }
 
-func open(name string, run Run, warnf func(string, ...any)) (sink, error) {
+func open(
+	ctx context.Context, name string, run Run, warnf func(string, ...any),
+) (sink, error) {
 	switch name {
 	case TensorBoard:
 		return newTensorBoard(run)
 	case MLflow:
-		return newMLflow(run, warnf)
+		return newMLflow(ctx, run, warnf)
 	case WandB:
 		return newWandB(run)
 	}

@@ -38,7 +38,7 @@ func noWarning(t *testing.T) func(string, ...any) {
 
 func open(t *testing.T, run tracking.Run, names ...string) *tracking.Tracker {
 	t.Helper()
-	tracker, err := tracking.Open(run, names, noWarning(t))
+	tracker, err := tracking.Open(t.Context(), run, names, noWarning(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,19 +390,19 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		run := testRun(t)
 		run.URI = uri
-		_, err := tracking.Open(run, []string{tracking.MLflow}, noWarning(t))
+		_, err := tracking.Open(t.Context(), run, []string{tracking.MLflow}, noWarning(t))
 		if err == nil || !strings.Contains(err.Error(), want) ||
 			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: error %v, want %q", uri, err, want)
 		}
-		if err := tracking.ReachMLflow(uri, t.Logf); err == nil {
+		if err := tracking.ReachMLflow(t.Context(), uri, t.Logf); err == nil {
 			t.Errorf("%q is reached", uri)
 		}
 		if entries, err := os.ReadDir(run.Dir); err != nil || len(entries) > 0 {
 			t.Errorf("%q leaves %v, %v", uri, entries, err)
 		}
 	}
-	if _, err := tracking.Open(testRun(t), []string{"comet"}, noWarning(t)); err == nil ||
+	if _, err := tracking.Open(t.Context(), testRun(t), []string{"comet"}, noWarning(t)); err == nil ||
 		!strings.Contains(err.Error(), "tensorboard, mlflow, wandb") {
 		t.Errorf("error %v: want the names of trackers", err)
 	}
