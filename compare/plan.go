@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"haf/internal/durable"
+	"haf/internal/wholefile"
 	"haf/paper"
 	"haf/recipe"
 )
@@ -93,7 +93,7 @@ const lean = 3
 // makePlan reads the plan of the folder, or makes one.
 func (s *study) makePlan(ctx context.Context) error {
 	path := filepath.Join(s.Out, planName)
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path, wholefile.Settings)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.newPlan(ctx, path)
 	}

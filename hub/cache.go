@@ -13,6 +13,7 @@ import (
 
 	"haf/internal/durable"
 	"haf/internal/splits"
+	"haf/internal/wholefile"
 )
 
 // The cache's layout is the Python client's: CACHE/models--org--name/{blobs/ETAG, refs/REVISION,
@@ -41,8 +42,8 @@ func (c *Client) commit(ref Ref) string {
 	if commitForm.MatchString(ref.Revision) {
 		return ref.Revision
 	}
-	data, err := os.ReadFile(filepath.Join(c.repository(ref), "refs",
-		filepath.FromSlash(ref.Revision)))
+	data, err := wholefile.Read(filepath.Join(c.repository(ref), "refs",
+		filepath.FromSlash(ref.Revision)), wholefile.Settings)
 	if err != nil {
 		return ""
 	}
@@ -116,7 +117,7 @@ func (c *Client) cachedModel(ref Ref) (Found, bool) {
 	case here(weightsName):
 		return s, true
 	}
-	if index, err := os.ReadFile(filepath.Join(dir, indexName)); err == nil {
+	if index, err := wholefile.Read(filepath.Join(dir, indexName), wholefile.Vocabulary); err == nil {
 		shards, err := shardsOf(index)
 		return s, err == nil && !slices.ContainsFunc(shards,
 			func(name string) bool { return !here(name) })
@@ -144,7 +145,8 @@ func (c *Client) cachedData(ref Ref) (s Found, whole, sure bool, err error) {
 	}
 	var readme []byte
 	if needsReadMe(ref, files) {
-		if readme, err = os.ReadFile(filepath.Join(dir, splits.ReadMe)); err != nil {
+		if readme, err = wholefile.Read(filepath.Join(dir, splits.ReadMe),
+			wholefile.Settings); err != nil {
 			return Found{}, false, false, nil
 		}
 	}
@@ -199,7 +201,7 @@ func (c *Client) setListed(ref Ref, list listing) error {
 }
 
 func (c *Client) listed(ref Ref, commit string) (files []string, ok bool) {
-	data, err := os.ReadFile(c.listPath(ref, commit))
+	data, err := wholefile.Read(c.listPath(ref, commit), wholefile.Vocabulary)
 	if err != nil || json.Unmarshal(data, &files) != nil {
 		return nil, false
 	}

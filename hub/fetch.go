@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"haf/internal/splits"
+	"haf/internal/wholefile"
 )
 
 // model returns a model of the hub, fetching what of it is missing.
@@ -46,7 +47,7 @@ func (c *Client) model(ctx context.Context, ref Ref) (Found, error) {
 	dir := c.snapshot(ref, list.commit)
 	var index []byte
 	if slices.Contains(list.files, indexName) {
-		if index, err = os.ReadFile(filepath.Join(dir, indexName)); err != nil {
+		if index, err = wholefile.Read(filepath.Join(dir, indexName), wholefile.Vocabulary); err != nil {
 			return Found{}, fmt.Errorf("hub: cache: %w", err)
 		}
 	}
@@ -103,7 +104,7 @@ func (c *Client) readMe(ctx context.Context, ref Ref, commit string) ([]byte, er
 		return nil, err
 	}
 	const most = 16 << 20 // bytes; the longest front matter is a few MB
-	f, err := os.Open(filepath.Join(c.snapshot(ref, commit), splits.ReadMe))
+	f, err := wholefile.Open(filepath.Join(c.snapshot(ref, commit), splits.ReadMe))
 	if err != nil {
 		return nil, fmt.Errorf("hub: cache: %w", err)
 	}

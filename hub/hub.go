@@ -27,6 +27,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"haf/internal/webclient"
+	"haf/internal/wholefile"
 )
 
 // DefaultEndpoint is where models are fetched from if HF_ENDPOINT names no other place.
@@ -153,7 +154,8 @@ func token(home string) (string, error) {
 			return t, nil
 		}
 	}
-	data, err := os.ReadFile(expand(cmpEnv("HF_TOKEN_PATH", filepath.Join(home, "token"))))
+	path := expand(cmpEnv("HF_TOKEN_PATH", filepath.Join(home, "token")))
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}

@@ -10,10 +10,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"haf/internal/retry"
+	"haf/internal/wholefile"
 )
 
 // An Upload is a file to be sent: the one at Path or, where that is "", Data.
@@ -163,7 +163,7 @@ func (f *uploadFile) open() (source, error) {
 	if f.Path == "" {
 		return memory{bytes.NewReader(f.Data)}, nil
 	}
-	file, err := os.Open(f.Path)
+	file, err := wholefile.Open(f.Path)
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}

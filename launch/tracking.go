@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"haf/internal/tracking"
+	"haf/internal/wholefile"
 	"haf/recipe"
 	"haf/run"
 )
@@ -122,7 +123,7 @@ func Track(
 		return out, err
 	}
 	of.URI = cmp.Or(uri, of.URI)
-	data, err := os.ReadFile(filepath.Join(dir, run.MetricsName))
+	data, err := wholefile.Read(filepath.Join(dir, run.MetricsName), wholefile.Records)
 	if err != nil {
 		return out, fmt.Errorf("launch: %w", err)
 	}

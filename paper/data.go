@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"haf/internal/durable"
+	"haf/internal/wholefile"
 	"haf/pref"
 	"haf/recipe"
 )
@@ -52,7 +52,7 @@ const dataName = "data.json"
 // that it was not made yet.
 func (p *Grid) OpenData(dir string) (*Data, error) {
 	d := &Data{dir: filepath.Join(dir, "data-"+p.dataKey())}
-	text, err := os.ReadFile(filepath.Join(d.dir, dataName))
+	text, err := wholefile.Read(filepath.Join(d.dir, dataName), wholefile.Settings)
 	if err == nil {
 		err = json.Unmarshal(text, d)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"haf/internal/durable"
 	"haf/internal/filelock"
+	"haf/internal/wholefile"
 	"haf/pref"
 	"haf/recipe"
 )
@@ -71,7 +72,7 @@ const journalName = "results.jsonl"
 func ReadJournal(folder string) (*Journal, error) {
 	j := &Journal{path: filepath.Join(folder, journalName), tests: map[string]TestSet{},
 		cells: map[string]*Result{}}
-	data, err := os.ReadFile(j.path)
+	data, err := wholefile.Read(j.path, wholefile.Records)
 	if err != nil {
 		return nil, fmt.Errorf("paper: results: %w", err)
 	}

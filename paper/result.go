@@ -3,11 +3,11 @@ package paper
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"haf/eval"
+	"haf/internal/wholefile"
 	"haf/pref"
 	"haf/reward"
 	"haf/run"
@@ -58,7 +58,8 @@ func (p *Grid) Results(journal *Journal, dir string, data *Data) (*Results, erro
 			continue
 		}
 		r.Missing = append(r.Missing, c.ID)
-		if why, err := os.ReadFile(filepath.Join(c.Folder(dir), failedName)); err == nil {
+		failed := filepath.Join(c.Folder(dir), failedName)
+		if why, err := wholefile.Read(failed, wholefile.Settings); err == nil {
 			r.Failed[c.ID] = string(why)
 		}
 	}

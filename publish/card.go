@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"haf/internal/durable"
+	"haf/internal/wholefile"
 	"haf/report"
 	"haf/run"
 )
@@ -71,7 +71,7 @@ func mark(text string) string {
 
 // isOwn reports whether the card is missing or as haf wrote it.
 func isOwn(path string) (bool, error) {
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}

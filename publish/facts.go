@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"haf/internal/wholefile"
 	"haf/report"
 	"haf/run"
 )
@@ -79,7 +80,7 @@ func readFacts(dir string, r *report.Run) (facts, error) {
 const adapterConfig = "adapter_config.json"
 
 func readJSON(path string, into any) error {
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Settings)
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}

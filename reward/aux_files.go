@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"haf/internal/wholefile"
 	"haf/weights"
 )
 
@@ -33,7 +34,7 @@ func (src *source) auxFiles() (map[string][]byte, error) {
 				continue
 			}
 			if err == nil {
-				out[name], err = os.ReadFile(path)
+				out[name], err = wholefile.Read(path, maxAuxFile)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("reward: %w", err)

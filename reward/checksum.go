@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"haf/internal/wholefile"
 )
 
 // castagnoli is the CRC-32C table; CPUs have an instruction for it, so that a check costs
@@ -33,7 +35,7 @@ func weightSums(dir string) (map[string]string, error) {
 }
 
 func weightSum(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := wholefile.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -22,6 +22,7 @@ import (
 
 	"haf/encode"
 	"haf/internal/durable"
+	"haf/internal/wholefile"
 	"haf/lm"
 	"haf/pack"
 	"haf/weights"
@@ -275,7 +276,7 @@ func (r *Reference) readCache() error {
 		if filepath.Ext(f.Name()) != ".logp" {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(r.dir, f.Name()))
+		data, err := wholefile.Read(filepath.Join(r.dir, f.Name()), wholefile.Records)
 		if err != nil {
 			return fmt.Errorf("reward: reference cache: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"haf/internal/durable"
+	"haf/internal/wholefile"
 )
 
 // A State is what every checkpoint's state.json begins with. A loop embeds it in a state of its
@@ -106,7 +107,7 @@ func (f *Folder) ReadState(
 		logf("warning: the run goes back to %s, the newest intact checkpoint", path)
 	}
 	name := filepath.Join(path, stateName)
-	data, err := os.ReadFile(name)
+	data, err := wholefile.Read(name, wholefile.Records)
 	if err != nil {
 		return "", fmt.Errorf("run: checkpoint: %w", err)
 	}
@@ -165,7 +166,7 @@ type BestPolicy struct {
 // one.
 func (f *Folder) ReadBestState(best any) (bool, error) {
 	name := f.Join(BestName, stateName)
-	data, err := os.ReadFile(name)
+	data, err := wholefile.Read(name, wholefile.Records)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -204,7 +205,7 @@ func (f *Folder) ReadBest(best Best) (string, error) {
 	if err == nil {
 		var saved Best
 		var data []byte
-		if data, err = os.ReadFile(filepath.Join(path, stateName)); err == nil {
+		if data, err = wholefile.Read(filepath.Join(path, stateName), wholefile.Records); err == nil {
 			err = json.Unmarshal(data, &saved)
 		}
 		if err == nil && saved.Step != best.Step {

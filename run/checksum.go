@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"haf/internal/durable"
 	"haf/internal/filesum"
+	"haf/internal/wholefile"
 )
 
 // sumsName is the file with the SHA-256 of every other file of a folder, in the form that
@@ -112,7 +112,7 @@ func CheckSums(dir string) error {
 
 // readSums returns the checksums of a folder by file name.
 func readSums(dir string) (map[string]string, error) {
-	data, err := os.ReadFile(filepath.Join(dir, sumsName))
+	data, err := wholefile.Read(filepath.Join(dir, sumsName), wholefile.Settings)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is missing", sumsName)
 	}

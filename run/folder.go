@@ -14,6 +14,7 @@ import (
 
 	"haf/internal/durable"
 	"haf/internal/filelock"
+	"haf/internal/wholefile"
 )
 
 // A Folder is a run on disk (docs/reference/run-folder.md): manifest.json, metrics.jsonl,
@@ -150,7 +151,7 @@ func (f *Folder) Follow(replay, follow func(line []byte)) { f.replay, f.follow =
 // error, and so are records that have changed since the state was saved.
 func (f *Folder) OpenMetrics(state Stater, validationDue bool) error {
 	path := f.Join(MetricsName)
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, wholefile.Records)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("run: metrics: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"haf/internal/durable"
 	"haf/internal/filelock"
+	"haf/internal/wholefile"
 )
 
 // lockName is the file that a process locks while it works in a run folder.
@@ -58,7 +59,7 @@ func Claim(dir string) (release func() error, err error) {
 
 // holder describes the process that has the lock.
 func holder(path string) string {
-	note, err := os.ReadFile(path)
+	note, err := wholefile.Read(path, wholefile.Settings)
 	if text := strings.TrimSpace(string(note)); err == nil && text != "" && len(text) < 300 {
 		return text
 	}

@@ -3,11 +3,14 @@ package serve
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"haf/internal/wholefile"
 )
 
 // ModelName splits NAME=MODEL; without a name it is the last part of the path or id.
@@ -35,9 +38,17 @@ func LoadTLS(cert, key string) (*tls.Config, error) {
 	if cert == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
+	var files [2][]byte
+	for i, path := range []string{cert, key} {
+		data, err := wholefile.Read(path, wholefile.Settings)
+		if err != nil {
+			return nil, fmt.Errorf("serve: TLS: %w", err)
+		}
+		files[i] = data
+	}
+	pair, err := tls.X509KeyPair(files[0], files[1])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("serve: TLS certificate %s and key %s: %w", cert, key, err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }

@@ -8,12 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"haf/internal/wholefile"
 	"haf/run"
 )
 
@@ -66,7 +66,7 @@ func (a *App) metrics(dir string) (*metricsFile, error) {
 // renew indexes what the file has more than before; of a file that was cut or replaced, as resuming
 // a run does, all of it.
 func (m *metricsFile) renew() error {
-	f, err := openRegular(m.path)
+	f, err := wholefile.Open(m.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		m.reset()
 		return nil
@@ -209,7 +209,7 @@ func (m *metricsFile) one(i int) (p point, ok bool, err error) {
 // read decodes the lines of the given indices, which rise. Those that cannot be read are left out
 // and noted.
 func (m *metricsFile) read(at []int) ([]point, error) {
-	f, err := openRegular(m.path)
+	f, err := wholefile.Open(m.path)
 	if err != nil {
 		return nil, fmt.Errorf("ui: metrics: %w", err)
 	}
@@ -282,17 +282,4 @@ func (m *metricsFile) search(step int) (int, error) {
 		}
 	}
 	return low, nil
-}
-
-// openRegular opens a file. Whatever else stands in its place, such as a pipe that nobody writes
-// to, is an error.
-func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	return os.Open(path)
 }

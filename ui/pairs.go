@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"haf/eval"
+	"haf/internal/wholefile"
 )
 
 // A pairSet is a file of pairs with their rewards, as haf eval -out writes it.
@@ -55,7 +56,7 @@ func (a *App) pairs(path string) (*pairSet, error) {
 		known.changed.Equal(info.ModTime()) {
 		return known, nil
 	}
-	f, err := os.Open(path)
+	f, err := wholefile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("ui: pairs: %w", err)
 	}

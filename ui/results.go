@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"haf/eval"
+	"haf/internal/wholefile"
 	"haf/paper"
 	"haf/run"
 )
@@ -100,7 +101,7 @@ func (c *contents) file(root, path string, d fs.DirEntry) {
 
 // isGrid says whether a file begins as results of haf paper do.
 func isGrid(path string) bool {
-	f, err := openRegular(path)
+	f, err := wholefile.Open(path)
 	if err != nil {
 		return false
 	}
@@ -164,7 +165,7 @@ func readEvaluation(file resultFile, runs []folder) ([]evaluationRow, error) {
 	if info.Size() > maxEvaluation {
 		return nil, fmt.Errorf("%d bytes, want what haf -json eval prints", info.Size())
 	}
-	data, err := os.ReadFile(file.Path)
+	data, err := wholefile.Read(file.Path, maxEvaluation)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"haf/internal/wholefile"
 )
 
 // A GGUF is an opened file of llama.cpp's format: a model's configuration and tokenizer as
@@ -42,7 +44,7 @@ func IsGGUF(path string) bool {
 	if strings.HasSuffix(strings.ToLower(path), ".gguf") {
 		return true
 	}
-	f, err := os.Open(path)
+	f, err := wholefile.Open(path)
 	if err != nil {
 		return false
 	}
@@ -63,7 +65,7 @@ func OpenGGUF(path string) (*GGUF, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("weights: %s: not a regular file; give the path of a .gguf file", path)
 	}
-	f, err := os.Open(path)
+	f, err := wholefile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)
 	}

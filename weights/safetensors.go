@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"haf/internal/wholefile"
 )
 
 // An Array is a named tensor, row-major; in memory its values are float32 whatever they are on
@@ -79,7 +81,7 @@ func openFile(path string) (*Tensors, error) {
 		return nil, fmt.Errorf("weights: %s: not a regular file; give the path of a .safetensors file",
 			path)
 	}
-	f, err := os.Open(path)
+	f, err := wholefile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)
 	}

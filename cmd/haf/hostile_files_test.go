@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,15 +93,23 @@ func TestHostileData(t *testing.T) {
 	}
 }
 
-// TestHostilePipes gives a pipe that nobody writes to, and a device, where a verb reads data: it is
-// refused at once, not waited for.
+// TestHostilePipes gives a pipe that nobody writes to, a device and a socket, where a verb reads a
+// file: it is refused at once, not waited for.
 func TestHostilePipes(t *testing.T) {
 	h := newHostile(t)
-	if err := syscall.Mkfifo("pipe", 0o644); err != nil {
+	if err := syscall.Mkfifo("pipe", 0o600); err != nil {
 		t.Skip("no pipes here: ", err)
 	}
+	socket, err := net.Listen("unix", "socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	if err := os.Chmod("socket", 0o600); err != nil {
+		t.Fatal(err)
+	}
 	h.settle()
-	for _, of := range []string{"pipe", "/dev/zero"} {
+	for _, of := range []string{"pipe", "/dev/zero", "socket"} {
 		for _, args := range [][]string{
 			{"data", of}, {"init", of, "base", "-out", "out"}, {"eval", "base", "-data", of},
 			{"score", "base", "-in", of}, {"explain", "base", "-in", of},
@@ -110,8 +119,19 @@ func TestHostilePipes(t *testing.T) {
 			{"rank", "base", "-samples", of, "-out", "out"},
 			{"judge", of, "other.jsonl", "-gold", "base", "-out", "out"},
 			{"train", "tiny.toml", "-set", "data.train=" + of, "-out", "out"},
+			{"train", "./" + of, "-out", "out"}, {"rlhf", "./" + of, "-out", "out"},
+			{"paper", "./" + of, "-out", "out"},
+			{"serve", "base", "-token-file", of}, {"serve", "base", "-tls-cert", of, "-tls-key", of},
 		} {
-			h.refuses(hostileCase{"pipe", args, exitFailed, "it is a (pipe|device), want a file"})
+			if of[0] == '/' && strings.HasPrefix(args[1], "./") {
+				args[1] = of
+			}
+			code := exitFailed
+			if args[0] == "serve" {
+				code = exitUsage
+			}
+			h.refuses(hostileCase{"pipe", args, code,
+				"is a (pipe|device|socket), want a file|everybody may read or change /dev/zero"})
 		}
 	}
 }

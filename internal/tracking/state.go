@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"haf/internal/durable"
+	"haf/internal/wholefile"
 )
 
 // StateName is the file of a run folder that holds the ids that trackers know the run by.
@@ -24,7 +24,7 @@ type state struct {
 // readState returns the state of the run in dir, empty without the file.
 func readState(dir string) (state, error) {
 	var s state
-	data, err := os.ReadFile(filepath.Join(dir, StateName))
+	data, err := wholefile.Read(filepath.Join(dir, StateName), wholefile.Settings)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}

@@ -15,6 +15,8 @@ const (
 	Settings = 16 << 20
 	// Vocabulary is for tokenizers and lists of files.
 	Vocabulary = 512 << 20
+	// Records is for what runs and studies append to: metrics, journals, states.
+	Records = 1 << 30
 )
 
 // Read reads a file. One that is larger than the limit is refused, and so is what is no regular
