@@ -160,7 +160,7 @@ func TestSampleSetRank(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "ranked.jsonl")
-	set, err := curate.OpenSamples([]string{file}, pref.Options{}, out)
+	set, err := curate.OpenSamples([]string{file}, pref.Options{}, out, curate.Part{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ type GenerateOptions struct {
 	Sampling
 	Generator string // identifies the generator in the journal
 	Out       string // new file of what is made of the samples
+	Part      Part
 	Reporter
 }
 
@@ -29,7 +30,11 @@ type SampleSet struct {
 func Generate(
 	ctx context.Context, generator pref.Generator, prompts [][]pref.Message, opt GenerateOptions,
 ) (*SampleSet, error) {
-	prompts, err := keepAccepted(opt.Reporter, prompts, "prompts",
+	prompts, err := take(&opt.Part, prompts)
+	if err != nil {
+		return nil, err
+	}
+	prompts, err = keepAccepted(opt.Reporter, prompts, "prompts",
 		func(p []pref.Message) []pref.Message { return p }, generator)
 	if err != nil {
 		return nil, err
@@ -38,9 +43,9 @@ func Generate(
 	if err != nil {
 		return nil, err
 	}
-	journal, err := OpenJournal(opt.Out, map[string]any{
+	journal, err := openJournal(opt.Out, map[string]any{
 		"generator": opt.Generator, "sampling": opt.Sampling, "prompts": hash,
-	})
+	}, &opt.Part)
 	if err != nil {
 		return nil, err
 	}
@@ -56,17 +61,20 @@ func Generate(
 }
 
 // OpenSamples reads samples from files: see [ReadSamples]. out is the new file of what is made of
-// them.
-func OpenSamples(files []string, opt pref.Options, out string) (*SampleSet, error) {
+// those of the part's prompts.
+func OpenSamples(files []string, opt pref.Options, out string, part Part) (*SampleSet, error) {
 	samples, err := ReadSamples(files, opt)
 	if err != nil {
+		return nil, err
+	}
+	if samples, err = take(&part, samples); err != nil {
 		return nil, err
 	}
 	hash, err := Hash(samples)
 	if err != nil {
 		return nil, err
 	}
-	journal, err := OpenJournal(out, map[string]any{"samples": hash})
+	journal, err := openJournal(out, map[string]any{"samples": hash}, &part)
 	return &SampleSet{samples, out, journal}, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 
 	"haf/internal/durable"
@@ -25,8 +26,16 @@ type Journal struct {
 	size  int64 // of the whole lines in file
 	err   error // of a line that was cut off and could not be removed
 	lock  *filelock.Lock
-	parts map[string]json.RawMessage
-	begun bool // the file is a journal of these settings
+	parts map[string]span
+	begun bool  // the file is a journal of these settings
+	part  *Part // what the result is a part of; nil: it is the whole
+}
+
+// A span is where a line stands in the file. Values stay there, so that long work takes little
+// memory.
+type span struct {
+	at   int64
+	size int
 }
 
 // journalFormat is the number of the form of a journal. Format 1 had no number and no checksums.
@@ -57,6 +66,17 @@ func partName(path string) string { return path + ".part" }
 // settings are what the parts depend on: a journal of others is refused, as is a result that
 // exists. A last line that was cut off, as by a crash, is dropped.
 func OpenJournal(path string, settings any) (*Journal, error) {
+	return openJournal(path, settings, nil)
+}
+
+// openJournal is OpenJournal of a part of a work.
+func openJournal(path string, settings any, part *Part) (*Journal, error) {
+	if part != nil && part.Of == 0 {
+		part = nil
+	}
+	if part != nil {
+		settings = map[string]any{"of": settings, "shard": part.Shard.String()}
+	}
 	if _, err := os.Stat(path); err == nil {
 		return nil, fmt.Errorf("curate: %s exists: name a new file or remove it", path)
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -66,7 +86,7 @@ func OpenJournal(path string, settings any) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("curate: settings: %w", err)
 	}
-	j := &Journal{path: path, parts: map[string]json.RawMessage{}}
+	j := &Journal{path: path, parts: map[string]span{}, part: part}
 	if j.lock, err = filelock.Acquire(partName(path)); errors.Is(err, filelock.ErrHeld) {
 		return nil, fmt.Errorf("curate: %s is in use by another process: wait until it ends, or name "+
 			"another output", partName(path))
@@ -114,7 +134,7 @@ func (j *Journal) read(want []byte) error {
 			if err != nil || part.Key == "" || part.Sum != part.sum() {
 				return fmt.Errorf("line %d is damaged: remove it to have its part recomputed", n+1)
 			}
-			j.parts[part.Key] = part.Value
+			j.parts[part.Key] = span{whole, len(line)}
 		}
 		whole += int64(len(line))
 	}
@@ -172,14 +192,32 @@ func (j *Journal) Len() int { return len(j.parts) }
 
 // Get decodes a part; ok is false where it is not done yet.
 func (j *Journal) Get(key string, value any) (ok bool, err error) {
-	data, ok := j.parts[key]
+	at, ok := j.parts[key]
 	if !ok {
 		return false, nil
 	}
-	if err := json.Unmarshal(data, value); err != nil {
+	line := make([]byte, at.size)
+	_, err = j.file.ReadAt(line, at.at)
+	var part journalLine
+	if err == nil {
+		err = json.Unmarshal(line, &part)
+	}
+	if err == nil && part.Sum != part.sum() {
+		err = errors.New("it changed on the disk")
+	}
+	if err == nil {
+		err = json.Unmarshal(part.Value, value)
+	}
+	if err != nil {
 		return false, fmt.Errorf("curate: %s: part %s: %w", partName(j.path), key, err)
 	}
 	return true, nil
+}
+
+// Has says whether a part is done.
+func (j *Journal) Has(key string) bool {
+	_, ok := j.parts[key]
+	return ok
 }
 
 // Put adds a part that is done.
@@ -194,11 +232,12 @@ func (j *Journal) Put(key string, value any) error {
 	if err != nil {
 		return fmt.Errorf("curate: part %s: %w", key, err)
 	}
+	at := j.size
 	if err := j.append(append(line, '\n')); err != nil {
 		return fmt.Errorf("curate: %s: %w; free some space and run the same command again to resume",
 			partName(j.path), err)
 	}
-	j.parts[key] = data
+	j.parts[key] = span{at, len(line) + 1}
 	return nil
 }
 
@@ -219,20 +258,50 @@ func (j *Journal) Close() error {
 
 // Finish writes the result, one JSON line a row, and removes the journal.
 func Finish[T any](j *Journal, rows []T) error {
+	return finishRows(j, func(yield func(T, error) bool) {
+		for _, row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+	})
+}
+
+// finishRows is Finish of rows that come one by one. Of a part it writes the first and the last
+// line, too.
+func finishRows[T any](j *Journal, rows iter.Seq2[T, error]) error {
 	f, err := durable.Create(j.path)
 	if err != nil {
 		return fmt.Errorf("curate: %w", err)
 	}
 	defer f.Cleanup() // of no effect once replaced
-	out := bufio.NewWriter(f)
+	out := &rowWriter{out: bufio.NewWriter(f)}
+	if j.part != nil {
+		head, err := j.part.head()
+		if err != nil {
+			return err
+		}
+		out.line(head)
+	}
+	out.sum, out.rows = 0, 0
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
-	for _, row := range rows {
+	for row, err := range rows {
+		if err != nil {
+			return err
+		}
 		if err := encoder.Encode(row); err != nil {
 			return fmt.Errorf("curate: %s: %w", j.path, err)
 		}
 	}
-	if err := out.Flush(); err != nil {
+	if j.part != nil {
+		end, err := json.Marshal(partEnd{out.rows, fmt.Sprintf("%08x", out.sum)})
+		if err != nil {
+			return fmt.Errorf("curate: %w", err)
+		}
+		out.line(end)
+	}
+	if err := out.out.Flush(); err != nil {
 		return fmt.Errorf("curate: %s: %w", j.path, err)
 	}
 	if err := f.Commit(); err != nil {
@@ -245,3 +314,18 @@ func Finish[T any](j *Journal, rows []T) error {
 	}
 	return nil
 }
+
+// A rowWriter counts and sums up the rows that it is given, one a call.
+type rowWriter struct {
+	out  *bufio.Writer
+	sum  uint32
+	rows int
+}
+
+func (w *rowWriter) Write(row []byte) (int, error) {
+	w.sum, w.rows = crc32.Update(w.sum, castagnoli, row), w.rows+1
+	return w.out.Write(row)
+}
+
+// line writes a line that is no row. An error stays in the writer until it is flushed.
+func (w *rowWriter) line(text []byte) { _, _ = w.out.Write(append(text, '\n')) }

@@ -3,6 +3,7 @@ package curate
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -133,13 +134,16 @@ func Contest(
 	var kept []bool // verdicts that the journal has, as every and all
 	var used pref.Usage
 	done, total := 0, 0
-	key := func(p place) string { return fmt.Sprintf("verdict %d %d", p.trial, p.verdict) }
+	name := func(p place) string { return fmt.Sprintf("verdict %d %d", p.trial, p.verdict) }
 	for i, t := range trials {
 		rows[i] = Judged{Prompt: t.Prompt, Responses: t.Responses}
-		for v, order := range orders(len(t.Responses), rand.New(rand.NewPCG(seed, uint64(i)))) {
+		// The order depends on the prompt, not on its place among the trials.
+		key := pref.Group{Prompt: t.Prompt}.PromptKey()
+		random := rand.New(rand.NewPCG(seed, binary.LittleEndian.Uint64(key[:])))
+		for v, order := range orders(len(t.Responses), random) {
 			rows[i].Verdicts = append(rows[i].Verdicts, Shown{Order: order})
 			total++
-			have, err := journal.Get(key(place{i, v}), &rows[i].Verdicts[v])
+			have, err := journal.Get(name(place{i, v}), &rows[i].Verdicts[v])
 			if err != nil {
 				return nil, used, err
 			}
@@ -197,7 +201,7 @@ func Contest(
 		if progress != nil {
 			progress(done, total)
 		}
-		return journal.Put(key(p), shown)
+		return journal.Put(name(p), shown)
 	})
 	return rows, used, err
 }

@@ -31,6 +31,7 @@ type JudgeOptions struct {
 	Criterion string // what better means, for the journal
 	Seed      uint64 // of the order in which more than two responses are shown
 	Price     Price
+	Part      Part
 	Reporter
 }
 
@@ -61,6 +62,10 @@ func JudgeOutputs(
 	}
 	if limit > 0 {
 		trials = trials[:min(limit, len(trials))]
+	}
+	trials, err := take(&opt.Part, trials)
+	if err != nil {
+		return Judgement{}, err
 	}
 	c, err := contest(ctx, open, trials, true, nil, opt)
 	if err != nil {
@@ -119,7 +124,7 @@ func contest(
 	for key, value := range settings {
 		all[key] = value
 	}
-	journal, err := OpenJournal(opt.Out, all)
+	journal, err := openJournal(opt.Out, all, &opt.Part)
 	if err != nil {
 		return contested{}, err
 	}

@@ -72,6 +72,9 @@ func (c Counts) String() string {
 		c.Read, c.Agreed, c.Flipped, c.Built, c.Judged, c.Kept, c.Weak, c.Repeated, c.Identical)
 }
 
+// key identifies the pair of a row.
+func (l Labelled) key() (string, error) { return Hash([]any{l.Prompt, l.Chosen, l.Rejected}) }
+
 // writer collects rows without repeating any.
 type writer struct {
 	rows   []Labelled
@@ -84,7 +87,7 @@ func (w *writer) add(row Labelled) error {
 		w.counts.Identical++
 		return nil
 	}
-	key, err := Hash([]any{row.Prompt, row.Chosen, row.Rejected})
+	key, err := row.key()
 	if err != nil {
 		return err
 	}

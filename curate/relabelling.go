@@ -25,10 +25,14 @@ func Selects(strategy string) bool {
 }
 
 // CheckLabeller returns an error, in the words of the flags, if a strategy has no labeller, or one
-// that it does not ask. server and gold say which labellers are named.
-func CheckLabeller(strategy string, server, gold bool, threshold float64) error {
+// that it does not ask. server and gold say which labellers are named, sharded that the work is
+// divided.
+func CheckLabeller(strategy string, server, gold, sharded bool, threshold float64) error {
 	selects := Selects(strategy)
 	switch {
+	case selects && sharded:
+		return fmt.Errorf("-strategy %s selects among all groups, so its work cannot be divided: leave "+
+			"out -shard", strategy)
 	case selects && server == gold:
 		return fmt.Errorf("-strategy %s wants a labeller: -url or -gold", strategy)
 	case !selects && server:
@@ -84,8 +88,12 @@ func Relabel(
 	if Selects(opt.Strategy) {
 		return relabelSelected(ctx, groups, opt)
 	}
+	groups, err := take(&opt.Part, groups)
+	if err != nil {
+		return Relabelled{}, err
+	}
 	out := Relabelled{Out: opt.Out, Strategy: opt.Strategy, what: "pairs"}
-	journal, err := OpenJournal(opt.Out, map[string]string{"strategy": opt.Strategy})
+	journal, err := openJournal(opt.Out, map[string]string{"strategy": opt.Strategy}, &opt.Part)
 	if err != nil {
 		return out, err
 	}
@@ -195,10 +203,11 @@ func (opt RelabelOptions) recall(
 	return Recall(groups, rewards, gold, most)
 }
 
-// finish writes the rows, at least one.
+// finish writes the rows, at least one unless they are those of a part.
 func finish[T any](journal *Journal, rows []T, out Relabelled) (Relabelled, error) {
 	out.rows = len(rows)
 	switch {
+	case journal.part != nil:
 	case len(rows) == 0 && out.Strategy == AllScores:
 		return out, fmt.Errorf("nothing is left: %s", out.Counts)
 	case len(rows) == 0:

@@ -76,3 +76,17 @@ func decodeSample(data []byte, opt Options) (s Sample, err error) {
 	}
 	return s, nil
 }
+
+// CountRows counts the rows of files without decoding them. Files without a row are [ErrEmpty].
+func CountRows(paths []string) (n int, err error) {
+	for _, err := range setRows(paths) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	if n == 0 {
+		return 0, fmt.Errorf("pref: %v: %w: no row", paths, ErrEmpty)
+	}
+	return n, nil
+}

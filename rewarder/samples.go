@@ -40,7 +40,7 @@ type SampleOptions struct {
 func ScoreSamples(
 	ctx context.Context, r pref.Rewarder, samples []pref.Sample, opt SampleOptions,
 ) ([]ScoredSample, error) {
-	read, err := r.Read(ctx, Alone(samples), []string{opt.Reward})
+	rows, read, err := scoreEach(ctx, r, samples, opt.Reward)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +51,25 @@ func ScoreSamples(
 	if cut.Add(read); cut.Cut > 0 {
 		opt.Warnf("warning: %s: %s", opt.Name, cut)
 	}
+	return rows, nil
+}
+
+// ScoreEach is [ScoreSamples] without its warnings, and without an error where every conversation
+// is refused. It also returns what was cut of conversations, as [pref.Readings] has it.
+func ScoreEach(
+	ctx context.Context, r pref.Rewarder, samples []pref.Sample, reward string,
+) (rows []ScoredSample, cut string, err error) {
+	rows, read, err := scoreEach(ctx, r, samples, reward)
+	return rows, read.Cut, err
+}
+
+func scoreEach(
+	ctx context.Context, r pref.Rewarder, samples []pref.Sample, reward string,
+) ([]ScoredSample, pref.Readings, error) {
+	read, err := r.Read(ctx, Alone(samples), []string{reward})
+	if err != nil {
+		return nil, read, err
+	}
 	rows := make([]ScoredSample, len(samples))
 	for i, s := range samples {
 		rows[i].Sample = s
@@ -60,22 +79,22 @@ func ScoreSamples(
 	}
 	accepted := make([]pref.Sample, len(read.Index))
 	for i, index := range read.Index {
-		rows[index].Reward = &read.Rewards[opt.Reward][i][0]
+		rows[index].Reward = &read.Rewards[reward][i][0]
 		rows[index].Truncated = read.Truncated[i][0]
 		accepted[i] = samples[index]
 	}
 	by, ok := r.(VarianceReader)
-	if !ok {
-		return rows, nil
+	if !ok || len(accepted) == 0 {
+		return rows, read, nil
 	}
-	variances, err := by.Variances(ctx, opt.Reward, accepted)
+	variances, err := by.Variances(ctx, reward, accepted)
 	if err != nil || variances == nil {
-		return rows, err
+		return rows, read, err
 	}
 	for i, index := range read.Index {
 		rows[index].Variance = &variances[i]
 	}
-	return rows, nil
+	return rows, read, nil
 }
 
 // warnRefused warns of refused conversations, and returns an error if all of n are.

@@ -90,16 +90,20 @@ type Truncation struct {
 func (t *Truncation) Add(r pref.Readings) {
 	for _, of := range r.Truncated {
 		for _, cut := range of {
-			t.Read++
-			if !cut {
-				continue
-			}
-			if t.Cut == 0 {
-				t.First, t.What = t.Read, r.Cut
-			}
-			t.Cut++
+			t.AddOne(cut, r.Cut)
 		}
 	}
+}
+
+// AddOne counts one reading; what says what was cut.
+func (t *Truncation) AddOne(cut bool, what string) {
+	if t.Read++; !cut {
+		return
+	}
+	if t.Cut == 0 {
+		t.First, t.What = t.Read, what
+	}
+	t.Cut++
 }
 
 // String is a warning, "" where nothing was cut.

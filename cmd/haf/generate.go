@@ -74,6 +74,7 @@ type generateCmd struct {
 	columnFlags
 	Out  string `help:"New JSONL file of the samples. Rerun the same command to resume from FILE.part."`
 	Rows int    `range:"[1,inf)" default:"8" help:"Sequences that are generated side by side."`
+	shardFlags
 	chatFlags
 	samplingFlags
 	serverFlags
@@ -91,6 +92,10 @@ func (c *generateCmd) Run(a *app) error {
 	}
 	sampling, err := c.sampling()
 	if err != nil {
+		return err
+	}
+	part, done, err := c.part(a, c.Out, c.Prompts...)
+	if err != nil || done {
 		return err
 	}
 	chat, err := c.chatFlags.options()
@@ -120,7 +125,7 @@ func (c *generateCmd) Run(a *app) error {
 		})
 	}
 	samples, err := curate.Generate(a.ctx, generator, prompts, curate.GenerateOptions{
-		Sampling: sampling, Generator: generator.Name, Out: c.Out, Reporter: a.reporter(),
+		Sampling: sampling, Generator: generator.Name, Out: c.Out, Part: part, Reporter: a.reporter(),
 	})
 	if err != nil {
 		return err

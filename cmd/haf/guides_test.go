@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.yaml.in/yaml/v4"
 
 	"haf/internal/shared"
 )
@@ -123,3 +125,59 @@ for name in a b c; do
 		-out $name.jsonl
 done
 `
+
+// TestBatchExamples checks the syntax of the shell and YAML examples for batch systems, which no
+// test runs: the shell parses them, and the job is one that Kubernetes indexes.
+func TestBatchExamples(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(shared.Root(), "docs", "guide", "gpus-and-clusters.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts := 0
+	for _, m := range guideBlock.FindAllStringSubmatch(string(text), -1) {
+		if !strings.Contains(m[2], "-shard") {
+			continue
+		}
+		scripts++
+		shell := exec.Command("sh", "-n")
+		shell.Stdin = strings.NewReader(m[2])
+		if out, err := shell.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s\n%s", err, out, m[2])
+		}
+	}
+	if scripts != 3 {
+		t.Errorf("%d examples with -shard, want a loop, Slurm and GNU parallel", scripts)
+	}
+	_, job, _ := strings.Cut(string(text), "```yaml\n")
+	job, _, _ = strings.Cut(job, "```")
+	var of struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Spec       struct {
+			CompletionMode           string `yaml:"completionMode"`
+			Completions, Parallelism int
+			Template                 struct {
+				Spec struct {
+					RestartPolicy string `yaml:"restartPolicy"`
+					Containers    []struct{ Args []string }
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(job), &of); err != nil {
+		t.Fatal(err)
+	}
+	pods := of.Spec.Template.Spec
+	if of.APIVersion != "batch/v1" || of.Kind != "Job" || of.Spec.CompletionMode != "Indexed" ||
+		of.Spec.Completions != 8 || pods.RestartPolicy != "OnFailure" || len(pods.Containers) != 1 {
+		t.Fatalf("it is no indexed job: %+v", of)
+	}
+	// The shell of the job counts its index from 1.
+	script := strings.Replace(pods.Containers[0].Args[0], "exec haf", "echo haf", 1)
+	shell := exec.Command("sh", "-c", script)
+	shell.Env = append(os.Environ(), "JOB_COMPLETION_INDEX=7")
+	const want = "haf score /data/hh -in /data/answers.jsonl -shard 8/8 -out /data/part-8.jsonl\n"
+	if out, err := shell.Output(); err != nil || string(out) != want {
+		t.Errorf("the last index runs %q, %v, want %q", out, err, want)
+	}
+}

@@ -42,6 +42,7 @@ var verbArgs = map[string][]string{
 	"track":    {"track", "base"},
 	"inspect":  {"inspect", "base"},
 	"push":     {"push", "base", "org/name"},
+	"join":     {"join", "part", "-out", "out"},
 	"ui":       {"ui", "-addr", "127.0.0.1:0"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"haf/backend"
+	"haf/compare"
 	"haf/curate"
 	"haf/doctor"
 	"haf/eval"
@@ -37,8 +38,9 @@ var jsonOutputs = map[string][]any{
 	"merge": {map[string]string{}}, "paper": {paper.Outcome{}}, "push": {publish.Sent{}},
 	"rank": {curate.Ranking{}}, "recipes": {recipes.Recipe{}}, "relabel": {curate.Relabelled{}},
 	"report": {report.FilesOf("", "")}, "rlhf": {launch.RLHFSummary{}},
-	"score": {rewarder.ScoredSample{}},
-	"setup": {backend.Installation{}}, "track": {launch.Tracked{}},
+	"score": {rewarder.ScoredSample{}, curate.Scoring{}}, "join": {curate.Joined{}},
+	"compare": {compare.Answer{}},
+	"setup":   {backend.Installation{}}, "track": {launch.Tracked{}},
 	"train": {launch.Estimate{}, launch.TrainingSummary{}}, "version": {launch.Build{}},
 	"serve": nil, "ui": nil, "completion": nil, "__complete": nil,
 }

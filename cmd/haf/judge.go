@@ -51,6 +51,7 @@ type judgeCmd struct {
 	Out     string   `required:"" help:"New JSONL file of the verdicts. Rerun the same command to resume from FILE.part."`
 	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	Seed    uint64   `help:"Of the order in which more than two responses are shown."`
+	shardFlags
 	columnFlags
 	judgeFlags
 }
@@ -66,6 +67,10 @@ func (c *judgeCmd) Run(a *app) error {
 	if err := c.sourceFlags.check(c.Gold...); err != nil {
 		return err
 	}
+	part, done, err := c.part(a, c.Out, c.Outputs...)
+	if err != nil || done {
+		return err
+	}
 	if err := a.reach(c.sourceFlags, c.Gold...); err != nil {
 		return err
 	}
@@ -78,8 +83,9 @@ func (c *judgeCmd) Run(a *app) error {
 		outputs = append(outputs, samples)
 	}
 	open := func() (curate.OpenJudge, error) { return c.judge(a) }
-	out, err := curate.JudgeOutputs(a.ctx, c.Outputs, outputs, c.Limit, open,
-		c.options(a, c.Out, c.Seed))
+	opt := c.options(a, c.Out, c.Seed)
+	opt.Part = part
+	out, err := curate.JudgeOutputs(a.ctx, c.Outputs, outputs, c.Limit, open, opt)
 	if err != nil {
 		return err
 	}

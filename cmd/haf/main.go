@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"haf/backend"
+	"haf/internal/flagvalues"
 	"haf/internal/interrupt"
 	"haf/internal/onedash"
 	"haf/internal/progress"
@@ -65,6 +66,7 @@ type cli struct {
 	Judge    judgeCmd    `cmd:"" help:"Compare outputs by a language model or a gold reward model: win rates, rankings."`
 	Relabel  relabelCmd  `cmd:"" help:"Label pairs anew, build pairs from samples, or have those labelled on which the heads disagree."`
 	RLHF     rlhfCmd     `cmd:"" name:"rlhf" help:"Optimize a policy against a reward model by PPO, RLOO or GRPO."`
+	Join     joinCmd     `cmd:"" help:"Put the parts of one work together that -shard divided: score, generate, rank, judge, relabel."`
 	Push     pushCmd     `cmd:"" help:"Send a model and its card to the Hugging Face hub."`
 	Export   exportCmd   `cmd:"" help:"Write the policy head as a causal language model."`
 
@@ -84,6 +86,7 @@ type app struct {
 	p              *progress.Printer // on stderr
 	deviceName     string
 	json           bool
+	command        *kong.Context
 }
 
 // print writes a result to standard output: as JSON, or by text.
@@ -160,6 +163,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	p.Quiet = c.Quiet
 	err = command.Run(&app{
 		ctx: ctx, stdout: stdout, stderr: stderr, p: p, deviceName: c.Device, json: c.JSON,
+		command: command,
 	})
 	p.EndPhase() // of work that an error ended
 	switch {
@@ -205,7 +209,7 @@ func parse(
 	command, err = parser.Parse(onedash.Double(onedash.Habits(args),
 		onedash.ValueFlags(parser.Model.Node)))
 	if err == nil {
-		err = checkFlags(command)
+		err = flagvalues.Check(command)
 	}
 	return command, exitUsage, onedash.Single(err)
 }

@@ -23,6 +23,7 @@ type rankCmd struct {
 	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
 	Report  string   `help:"Folder for best-of-n.md, best-of-n.html and the plots of the curve." placeholder:"DIR"`
 	Rows    int      `range:"[1,inf)" default:"8" help:"Sequences that are generated side by side."`
+	shardFlags
 	columnFlags
 	samplingFlags
 	serverFlags
@@ -48,11 +49,15 @@ func (c *rankCmd) Run(a *app) error {
 		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with "+
 			"-policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
 	}
+	part, done, err := c.part(a, c.Out, slices.Concat(c.Prompts, listed(c.Samples))...)
+	if err != nil || done {
+		return err
+	}
 	// before samples are generated
 	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil {
 		return err
 	}
-	samples, err := c.samples(a)
+	samples, err := c.samples(a, part)
 	if err != nil {
 		return err
 	}
@@ -94,13 +99,13 @@ func (c *rankCmd) Run(a *app) error {
 }
 
 // samples reads or generates what is ranked.
-func (c *rankCmd) samples(a *app) (*curate.SampleSet, error) {
+func (c *rankCmd) samples(a *app, part curate.Part) (*curate.SampleSet, error) {
 	if c.Samples != "" {
 		files, err := a.data([]string{c.Samples})
 		if err != nil {
 			return nil, err
 		}
-		return curate.OpenSamples(files, pref.Options{Limit: c.Limit, Columns: c.Columns}, c.Out)
+		return curate.OpenSamples(files, pref.Options{Limit: c.Limit, Columns: c.Columns}, c.Out, part)
 	}
 	sampling, err := c.sampling()
 	if err != nil {
@@ -126,6 +131,6 @@ func (c *rankCmd) samples(a *app) (*curate.SampleSet, error) {
 	}
 	defer generator.Close()
 	return curate.Generate(a.ctx, generator, prompts, curate.GenerateOptions{
-		Sampling: sampling, Generator: generator.Name, Out: c.Out, Reporter: a.reporter(),
+		Sampling: sampling, Generator: generator.Name, Out: c.Out, Part: part, Reporter: a.reporter(),
 	})
 }

@@ -23,6 +23,7 @@ type relabelCmd struct {
 	Seed      uint64   `help:"Of what chance decides in selecting."`
 	Limit     int      `range:"[0,inf)" help:"Only the first N groups."`
 	SkipBad   int      `range:"[0,inf)" name:"skip-bad" help:"Tolerate this many bad rows."`
+	shardFlags
 	rowFlags
 	judgeFlags
 	readFlags
@@ -30,7 +31,8 @@ type relabelCmd struct {
 
 // Run labels preferences.
 func (c *relabelCmd) Run(a *app) error {
-	err := curate.CheckLabeller(c.Strategy, c.URL != "", len(c.Gold) > 0, c.Threshold)
+	err := curate.CheckLabeller(c.Strategy, c.URL != "", len(c.Gold) > 0, c.Shard.Of > 0,
+		c.Threshold)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
@@ -38,6 +40,10 @@ func (c *relabelCmd) Run(a *app) error {
 		return err
 	}
 	if err := c.sourceFlags.check(slices.Concat(c.Models, c.Gold)...); err != nil {
+		return err
+	}
+	part, done, err := c.part(a, c.Out, c.Data...)
+	if err != nil || done {
 		return err
 	}
 	if _, err := os.Stat(c.Out); err == nil {
@@ -58,7 +64,9 @@ func (c *relabelCmd) Run(a *app) error {
 		return err
 	}
 	a.p.Logf("data: %s", counts)
-	out, err := curate.Relabel(a.ctx, groups, c.options(a))
+	relabel := c.options(a)
+	relabel.Part = part
+	out, err := curate.Relabel(a.ctx, groups, relabel)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"haf/curate"
 	"haf/launch"
 	"haf/pref"
 	"haf/reward"
@@ -11,12 +12,14 @@ import (
 )
 
 type scoreCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
-	Prompt    string   `help:"One prompt."`
-	Response  string   `help:"The response to it."`
-	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
-	Reward    string   `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
-	MaxLength int      `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
+	Models   []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
+	Prompt   string   `help:"One prompt."`
+	Response string   `help:"The response to it."`
+	In       string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
+	Out      string   `help:"New JSONL file of the samples with their rewards, which takes little memory for any number of rows. Rerun the same command to resume from FILE.part. Default: standard output."`
+	shardFlags
+	Reward    string `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
+	MaxLength int    `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlags
 	readFlags
 	sourceFlags
@@ -33,9 +36,18 @@ func (c *scoreCmd) Run(a *app) error {
 	if err := c.sourceFlags.check(c.Models...); err != nil {
 		return err
 	}
-	samples, err := c.samples(a)
-	if err != nil {
+	if c.Out != "" && c.In == "" {
+		return fmt.Errorf("%w: -out goes with -in FILE", errUsage)
+	}
+	part, done, err := c.part(a, c.Out, listed(c.In)...)
+	if err != nil || done {
 		return err
+	}
+	var samples []pref.Sample
+	if c.Out == "" {
+		if samples, err = c.samples(a); err != nil {
+			return err
+		}
 	}
 	r, err := c.open(a, c.Models, launch.SourceReading{
 		Options: reward.Options{MaxLength: c.MaxLength}, SourceSettings: c.settings(),
@@ -44,9 +56,11 @@ func (c *scoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	rows, err := rewarder.ScoreSamples(a.ctx, r, samples, rewarder.SampleOptions{
-		Name: c.name(c.Models), Reward: c.Reward, Warnf: a.notef,
-	})
+	opt := rewarder.SampleOptions{Name: c.name(c.Models), Reward: c.Reward, Warnf: a.notef}
+	if c.Out != "" {
+		return launch.CloseWith(r, c.write(a, r, opt, part))
+	}
+	rows, err := rewarder.ScoreSamples(a.ctx, r, samples, opt)
 	if err = launch.CloseWith(r, err); err != nil {
 		return err
 	}
@@ -61,6 +75,22 @@ func (c *scoreCmd) Run(a *app) error {
 		}
 	}
 	return nil
+}
+
+// write scores the file into a new one.
+func (c *scoreCmd) write(
+	a *app, r pref.Rewarder, opt rewarder.SampleOptions, part curate.Part,
+) error {
+	files, err := a.data([]string{c.In})
+	if err != nil {
+		return err
+	}
+	out, err := curate.Score(a.ctx, r, files, curate.ScoreOptions{SampleOptions: opt,
+		Columns: c.Columns, Out: c.Out, Part: part, Reporter: a.reporter()})
+	if err != nil {
+		return err
+	}
+	return a.done(out, "done: %s", out)
 }
 
 // samples are those of the flags.

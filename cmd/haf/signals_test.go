@@ -36,6 +36,7 @@ var shortVerbs = map[string]string{
 	"recipes": "lists what is built in", "version": "describes the build",
 	"completion": "prints a script", "__complete": "completes a line",
 	"report": "reads records of runs, a second for thousands of steps",
+	"join":   "copies files as fast as the disk does",
 }
 
 // interrupted is how a verb ends.
@@ -86,6 +87,7 @@ func signalCases() []signalCase {
 		works("init big.jsonl base -out new.toml", "open big.jsonl"),
 		works("eval run -data big.jsonl -out out", "open big.jsonl"),
 		works("score run -in long.jsonl", "open long.jsonl"),
+		works("score run -in long.jsonl -out out", "open out.part"),
 		works("explain run -in long.jsonl", "open long.jsonl"),
 		works("data big.jsonl", "open big.jsonl"),
 		works("doctor big.jsonl", "open big.jsonl"),

@@ -119,6 +119,9 @@ func (f *File) Truncate(size int64) error {
 // Read reads from a file that was opened with os.O_RDWR.
 func (f *File) Read(data []byte) (int, error) { return f.file.Read(data) }
 
+// ReadAt reads from a place of a file that was opened with os.O_RDWR.
+func (f *File) ReadAt(data []byte, at int64) (int, error) { return f.file.ReadAt(data, at) }
+
 // Seek sets the place of the next Read or Write.
 func (f *File) Seek(offset int64, whence int) (int64, error) { return f.file.Seek(offset, whence) }
 

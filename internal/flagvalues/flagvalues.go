@@ -1,4 +1,5 @@
-package main
+// Package flagvalues checks the values of the flags of haf's command line.
+package flagvalues
 
 import (
 	"fmt"
@@ -16,9 +17,9 @@ import (
 	"haf/serve"
 )
 
-// checkFlags returns an error for the first flag whose value is none of its values. It runs before
+// Check returns an error for the first flag whose value is none of its values. It runs before
 // the command, so that nothing is fetched, opened or written for a command line that is wrong.
-func checkFlags(command *kong.Context) error {
+func Check(command *kong.Context) error {
 	for _, f := range command.Flags() {
 		if !f.Set {
 			continue

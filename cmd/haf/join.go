@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+
+	"haf/curate"
+	"haf/internal/onedash"
+	"haf/pref"
+)
+
+// shardFlags divide the work of a verb among many commands.
+type shardFlags struct {
+	Shard curate.Shard `placeholder:"I/N" help:"Do part I of N of the work, such as 2/8; haf join puts the parts together. A part that is there already is left as it is."`
+}
+
+// sameRows are the flags that change no row of a result.
+var sameRows = []string{"out", "shard", "report", "timeout", "retries", "concurrency",
+	"source-timeout", "source-concurrency", "price-in", "price-out"}
+
+// part says which part of the work the command does, of which the files are read. done says that
+// the part is there.
+func (f shardFlags) part(a *app, out string, data ...string) (p curate.Part, done bool, err error) {
+	p = curate.Part{Shard: f.Shard, Verb: a.command.Selected().Name}
+	if f.Shard.Of > 0 && out == "" {
+		return p, false, fmt.Errorf("%w: -shard goes with -out FILE", errUsage)
+	}
+	if out == "" || f.Shard.Of == 0 && p.Verb != "score" { // their journals have settings of their own
+		return p, false, nil
+	}
+	values := onedash.Values(a.command, sameRows...)
+	files, err := a.data(data)
+	if err != nil {
+		return p, false, err
+	}
+	var sums []string
+	for _, file := range files {
+		sum, err := pref.Hash(file)
+		if err != nil {
+			return p, false, err
+		}
+		sums = append(sums, sum)
+	}
+	values["sha256 of the data"] = sums
+	p.Command = values
+	if done, err = p.Finished(out); done {
+		a.notef("%s is part %s already, whole: nothing to do", out, f.Shard)
+	}
+	return p, done, err
+}
+
+// listed is a list of the name, empty where it is "".
+func listed(name string) []string {
+	if name == "" {
+		return nil
+	}
+	return []string{name}
+}
+
+type joinCmd struct {
+	Parts []string `arg:"" name:"part" help:"Files that -shard I/N -out FILE wrote, all N, in any order."`
+	Out   string   `required:"" help:"New JSONL file, with the rows of the command without -shard."`
+}
+
+// Run joins parts.
+func (c *joinCmd) Run(a *app) error {
+	out, err := curate.Join(a.ctx, c.Parts, c.Out)
+	if err != nil {
+		return err
+	}
+	return a.done(out, "done: %s", out)
+}

@@ -1,0 +1,30 @@
+package onedash
+
+import (
+	"slices"
+
+	"github.com/alecthomas/kong"
+)
+
+// Values returns the arguments and flags of a parsed verb by their names, those that are not given
+// with their defaults. Empty values and the flags named without are left out, as are those of the
+// program itself.
+func Values(command *kong.Context, without ...string) map[string]any {
+	values := map[string]any{}
+	add := func(v *kong.Value) {
+		if !v.Target.IsZero() {
+			values[v.Name] = v.Target.Interface()
+		}
+	}
+	for node := command.Selected(); node != nil && node.Type == kong.CommandNode; node = node.Parent {
+		for _, value := range node.Positional {
+			add(value)
+		}
+		for _, flag := range node.Flags {
+			if !slices.Contains(without, flag.Name) {
+				add(flag.Value)
+			}
+		}
+	}
+	return values
+}
