@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -451,15 +454,50 @@ func (c hostileClient) run(t *testing.T, at string, m misdeed, number string) {
 	}
 }
 
-// TestHostileServers has every client of haf ask servers that answer nonsense, or not at all: at
-// the client's first request, and at the one that its result comes from. It wants an error with the
-// address and the next step, in bounded time and memory, and no secret told or sent elsewhere.
-func TestHostileServers(t *testing.T) {
+// plantKeys sets the keys that clients find in the environment.
+func plantKeys(t *testing.T) {
 	t.Setenv("HF_TOKEN", plantedKey)
 	t.Setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
 	t.Setenv("HF_HUB_OFFLINE", "")
 	t.Setenv("HF_ENDPOINT", "")
 	t.Setenv("MLFLOW_TRACKING_TOKEN", plantedKey)
+}
+
+// TestOldTLS wants every client of haf to refuse a server of TLS 1.1, and to get as far as the
+// certificate with one of TLS 1.2.
+func TestOldTLS(t *testing.T) {
+	plantKeys(t)
+	for _, c := range hostileClients() {
+		for version, want := range map[uint16]string{tls.VersionTLS11: "protocol version",
+			tls.VersionTLS12: "certificate"} {
+			t.Run(c.name+"/"+tls.VersionName(version), func(t *testing.T) {
+				t.Parallel()
+				server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter,
+					*http.Request) {
+					t.Error("a request came through")
+				}))
+				server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: version}
+				server.Config.ErrorLog = log.New(io.Discard, "", 0)
+				server.StartTLS()
+				defer server.Close()
+				var said strings.Builder
+				err := c.work(t, server.URL, func(line string) { said.WriteString(line) })
+				if err != nil {
+					said.WriteString(err.Error())
+				}
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("it says %q, want %q", said.String(), want)
+				}
+			})
+		}
+	}
+}
+
+// TestHostileServers has every client of haf ask servers that answer nonsense, or not at all: at
+// the client's first request, and at the one that its result comes from. It wants an error with the
+// address and the next step, in bounded time and memory, and no secret told or sent elsewhere.
+func TestHostileServers(t *testing.T) {
+	plantKeys(t)
 	cases := 0
 	defer func() { t.Logf("%d cases", cases) }()
 	type one struct {
