@@ -117,7 +117,8 @@ func TestScore(t *testing.T) {
 		parts = append(parts, path)
 	}
 	joined := filepath.Join(dir, "joined")
-	if j, err := curate.Join(t.Context(), parts, joined); err != nil || j.Rows != 1000 || j.Units != 1000 {
+	if j, err := curate.Join(t.Context(), parts, joined); err != nil || j.Rows != 1000 ||
+		j.Units != 1000 {
 		t.Fatalf("%+v, %v", j, err)
 	}
 	a, errA := os.ReadFile(whole)
