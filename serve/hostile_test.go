@@ -355,10 +355,10 @@ func TestLimitsPage(t *testing.T) {
 	c := Config{}.withDefaults()
 	for _, row := range []string{
 		fmt.Sprintf("| body of a request | %d MiB (`-max-body`) | 413 |", c.MaxBody>>20),
-		fmt.Sprintf("not answered yet | %d times that | 429 |", c.MaxBodies/c.MaxBody),
-		fmt.Sprintf("but numbers | %d | 413 |", c.MaxItems),
-		fmt.Sprintf("| values of a body, but numbers | %d times that | 413 |", valuesOfItem),
-		fmt.Sprintf("in one another | %d | 400 |", maxDepth),
+		fmt.Sprintf("unanswered requests together | %d times that | 429 |", c.MaxBodies/c.MaxBody),
+		fmt.Sprintf("except numbers | %d | 413 |", c.MaxItems),
+		fmt.Sprintf("| values of a body, except numbers | %d times that | 413 |", valuesOfItem),
+		fmt.Sprintf("nesting of objects and lists | %d | 400 |", maxDepth),
 		fmt.Sprintf("| requests being answered | %d | 429 |", c.MaxCalls),
 		fmt.Sprintf("wait for a model | %d,%03d,%03d (`-max-queue`) | 429 |", c.MaxQueue/1e6,
 			c.MaxQueue/1000%1000, c.MaxQueue%1000),
