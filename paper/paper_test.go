@@ -377,6 +377,40 @@ func TestReadSets(t *testing.T) {
 	}
 }
 
+// TestTrainedBefore reads a cell that a killed process had trained, and finds its steps in the
+// run's records.
+func TestTrainedBefore(t *testing.T) {
+	grid, dir := world(t)
+	data, err := grid.MakeData(dir, same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells, err := grid.Cells(data, []string{"main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, folder := &fake{}, cells[0].Folder(dir)
+	if _, err := runner.Train(t.Context(), cells[0].Recipe, folder); err != nil {
+		t.Fatal(err)
+	}
+	const steps = `{"kind":"step","step":6,"seconds":2}` + "\n" +
+		`{"kind":"step","step":7,"seconds":3}` + "\n"
+	path := filepath.Join(folder, "metrics.jsonl")
+	if err := os.WriteFile(path, []byte(steps), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	journal := open(t, grid, dir, data)
+	silent := func(string, ...any) {}
+	_, err = grid.Run(t.Context(), dir, data, cells[:1], journal, runner, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := journal.Result(cells[0])
+	if len(runner.trained) != 1 || r == nil || r.Steps != 7 || r.TrainTime != 5 {
+		t.Errorf("%d trainings, %+v, want one, with 7 steps in 5 s", len(runner.trained), r)
+	}
+}
+
 // TestInterrupt stops between cells and goes on.
 func TestInterrupt(t *testing.T) {
 	grid, dir := world(t)

@@ -13,22 +13,18 @@ import (
 	"haf/run"
 )
 
-// chosen reads which checkpoint the run's validations chose.
-func chosen(folder string) (*Chosen, error) {
-	records, err := run.ReadRecords(folder, run.VerbTrain)
-	if err != nil {
-		return nil, err
-	}
+// chosen is the checkpoint that the validations chose, nil without one.
+func chosen(records run.Records) *Chosen {
 	best, name, ok := records.Best()
 	if !ok {
-		return nil, nil
+		return nil
 	}
 	loss := best.Loss
 	if name == reward.ByScore { // comparable between weights of the policy loss
 		loss = best.RewardLoss
 	}
 	return &Chosen{Step: best.Step, Reward: name, Accuracy: best.Rewards[name].Accuracy,
-		Loss: loss}, nil
+		Loss: loss}
 }
 
 // Results are a grid's finished cells with their rewards, for the tables.

@@ -206,8 +206,16 @@ func (p *Grid) runCell(
 	if first := c.Recipe.Data.Limit; first > 0 {
 		r.Pairs = min(r.Pairs, first)
 	}
-	if r.Best, err = chosen(folder); err != nil {
+	records, err := run.ReadRecords(folder, run.VerbTrain)
+	if err != nil {
 		return nil, err
+	}
+	r.Best = chosen(records)
+	if n := len(records.Steps); r.Steps == 0 && n > 0 { // an earlier process trained the cell
+		r.Steps = records.Steps[n-1].Step
+		for _, step := range records.Steps {
+			r.TrainTime += step.Seconds
+		}
 	}
 	r.Seconds = time.Since(began).Seconds()
 	return r, nil
