@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Columns say where the columns of a file stand that has names of its own. A value is the name of a
-// column, or a dotted path into objects, such as chosen.text; "" is the format's own name, and
-// [NoColumn] reads none.
+// Columns name the columns of a file whose names differ from those of the format. A value is the
+// name of a column, or a dotted path into objects, such as chosen.text. "" is the format's own
+// name, and [NoColumn] reads no column.
 type Columns struct {
 	Prompt, Chosen, Rejected, Responses, Scores, Completion, Label, Margin, Input, System, Tools, ID,
 	Subset string

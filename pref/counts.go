@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Reasons for which a well-formed row is dropped, the keys of Counts.Dropped.
+// Reasons for dropping a well-formed row, the keys of Counts.Dropped.
 const (
 	DropPrompts      = "prompts differ"
 	DropNoPrompt     = "no prompt"
@@ -31,32 +31,32 @@ const (
 	DropNotText      = "images or other media"
 )
 
-// Counts say what became of the rows of one or more files. Read = Kept + Bad + Joined + the sum of
-// Dropped. The zero value is ready; it may be handed to several reads in turn, not at once.
+// Counts has the numbers of rows that were read, kept and dropped, of one or more files. Read =
+// Kept + Bad + Joined + the sum of Dropped. The zero value is ready. Several reads may use it in
+// turn, but not at the same time.
 type Counts struct {
-	Read        int            `json:"read"`        // rows, blank lines left out
+	Read        int            `json:"read"`        // rows without blank lines
 	Kept        int            `json:"kept"`        // groups
 	Comparisons int            `json:"comparisons"` // of the kept groups
 	Dropped     map[string]int `json:"dropped"`     // rows by reason
-	// malformed rows that were tolerated, and the one that was not
+	// malformed rows: those that were allowed, and the one that was not
 	Bad int `json:"bad"`
 	// groups equal to an earlier one; counted, not dropped
 	Duplicates int `json:"duplicates"`
 	// comparisons dropped because both responses are the same text
 	Identical int `json:"identical"`
-	Tied      int `json:"tied"` // pairs judged equal, which make no comparison
-	// rows that went into the group of the row before them
+	Tied      int `json:"tied"` // pairs judged equal, which are no comparisons
+	// rows that joined the group of the row before them
 	Joined  int `json:"joined"`
 	Flipped int `json:"flipped"` // comparisons flipped by Options.LabelNoise
 
-	// Unread counts the rows by columns that were not read; a key inside messages is
-	// prompt[].name, say.
+	// Unread counts the rows by unread column; a key inside messages has a name such as prompt[].name.
 	Unread map[string]int `json:"unread,omitempty"`
-	// NegativeMargins are comparisons whose margin says that the rejected response is the better one
+	// NegativeMargins counts comparisons whose margin means that the rejected response is better.
 	NegativeMargins int `json:"negative_margins,omitempty"`
-	// Marks count the rows by marks of chat templates that stand in their prompts
+	// Marks counts the rows by the marks of chat templates in their prompts.
 	Marks map[string]int `json:"template_marks,omitempty"`
-	// Marked are the rows that have any.
+	// Marked counts the rows with any such mark.
 	Marked int `json:"template_marked,omitempty"`
 
 	seen    map[digest]struct{}
@@ -190,8 +190,8 @@ func (c *Counts) retake(of int, taken []Group, reason string) {
 	}
 }
 
-// Lines returns the counts as lines to print: the first always, the others where there is something
-// to say.
+// Lines returns the counts as lines to print: the first always, the others only if their counts are
+// above 0.
 func (c *Counts) Lines() []string {
 	dropped := 0
 	for _, n := range c.Dropped {

@@ -6,18 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// A DataSummary says what is in files, and what every two of them share.
+// A DataSummary summarizes files, and what every two of them have in common.
 type DataSummary struct {
 	Files    []FileSummary `json:"files"`
 	Overlaps []FileOverlap `json:"overlaps"`
 }
 
-// SummaryOptions say how [SummarizeFiles] reads and counts.
+// SummaryOptions are the options of [SummarizeFiles].
 type SummaryOptions struct {
 	Options
 	// Resolve returns the files that a path or id names.
 	Resolve func(named []string) ([]string, error)
-	Sample  int // groups of each file that are shown in full
+	Sample  int // number of groups of each file to show in full
 	// Tokens counts texts and groups in the tokens of a model; nil: lengths are in characters.
 	Tokens Tokens
 }
@@ -28,7 +28,7 @@ type Tokens interface {
 	Facts(groups []Group) (*TokenFacts, error)
 }
 
-// SummarizeFiles reads each of the named files and says what is in it.
+// SummarizeFiles reads and summarizes each of the named files.
 func SummarizeFiles(named []string, opt SummaryOptions) (DataSummary, error) {
 	out := DataSummary{Overlaps: []FileOverlap{}}
 	var sets [][]Group

@@ -10,27 +10,27 @@ import (
 	"strings"
 )
 
-// A FileSummary says what is in one file.
+// A FileSummary summarizes one file.
 type FileSummary struct {
 	File    string      `json:"file"`
 	Read    *Counts     `json:"read"`
 	Unit    string      `json:"unit"` // of the lengths
 	Summary Summary     `json:"summary"`
 	Sample  []Group     `json:"sample"`
-	Tokens  *TokenFacts `json:"tokens,omitempty"` // where the tokens of a model were counted
+	Tokens  *TokenFacts `json:"tokens,omitempty"` // nil unless the tokens of a model were counted
 }
 
-// TokenFacts say what becomes of a file's groups as tokens of a model.
+// TokenFacts describes a file's groups as tokens of a model.
 type TokenFacts struct {
 	Report string `json:"report"`
-	// Special counts the groups that hold the text of a special token, by token. A model reads it
-	// as that token, by which a text can end a turn or begin another.
+	// Special counts the groups that contain the text of a special token, by token. A model reads such
+	// text as the token, so a text can end a turn or begin another.
 	Special     map[string]int `json:"special"`
 	WithSpecial int            `json:"with_special"`
-	Dropped     map[string]int `json:"dropped"` // groups that would be left out, by reason
+	Dropped     map[string]int `json:"dropped"` // groups that would be dropped, by reason
 }
 
-// A FileOverlap is what two files share.
+// A FileOverlap counts what two files have in common.
 type FileOverlap struct {
 	A       string  `json:"a"`
 	B       string  `json:"b"`

@@ -14,9 +14,9 @@ import (
 	"haf/internal/filesum"
 )
 
-// Hash returns the SHA-256 of what a path names, in hexadecimal: of a file its bytes, as sha256sum
-// prints it; of a folder, a split of one or a pattern the names and bytes of its files, in reading
-// order. It changes when a file changes, appears or goes.
+// Hash returns the SHA-256 of the data at a path, in hexadecimal. For a file it covers the bytes,
+// as in sha256sum. For a folder, a split or a pattern it covers the names and bytes of the files,
+// in reading order. It changes when a file changes, appears or disappears.
 func Hash(path string) (string, error) {
 	files, err := shards(path)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"math"
 )
 
-// Sampling says how a response is generated. The zero value of a setting turns it off; Temperature
-// 0 is greedy.
+// Sampling has the settings for generating a response. The zero value of a setting turns it off;
+// Temperature 0 is greedy.
 type Sampling struct {
 	MaxTokens         int     `json:"max_tokens"`
 	Temperature       float64 `json:"temperature"`
@@ -16,7 +16,7 @@ type Sampling struct {
 	TopP              float64 `json:"top_p,omitempty"`
 	MinP              float64 `json:"min_p,omitempty"`
 	RepetitionPenalty float64 `json:"repetition_penalty,omitempty"`
-	// texts that end the response and are no part of it
+	// texts that end the response; the response does not include them
 	Stop []string `json:"stop,omitempty"`
 	Seed uint64   `json:"seed"`
 }
@@ -57,8 +57,8 @@ type Generated struct {
 	Text string `json:"response"`
 	// "stop": it ended by itself or by a stop text; "length": it was cut
 	Finish string `json:"finish"`
-	Tokens int    `json:"tokens"` // of the response; 0 where the generator does not say
-	// sum of the tokens' log-probabilities under the model; 0 where not known
+	Tokens int    `json:"tokens"` // of the response; 0 if the generator does not report it
+	// sum of the tokens' log-probabilities under the model; 0 if not known
 	LogP  float64 `json:"logp,omitempty"`
 	Usage Usage   `json:"-"`
 }
@@ -69,7 +69,7 @@ const (
 	FinishLength = "length"
 )
 
-// Usage counts what a remote server charges for.
+// Usage counts the tokens and requests that a remote server charges for.
 type Usage struct {
 	PromptTokens     int `json:"prompt_tokens"`
 	CompletionTokens int `json:"completion_tokens"`
@@ -81,9 +81,10 @@ func (u *Usage) Add(v Usage) {
 	u.CompletionTokens += v.CompletionTokens
 }
 
-// A Generator writes responses. It calls done with each response as it is there, one call at a
-// time, in no particular order; an error of done ends the run and is returned. What a request
-// becomes does not depend on the others. Implementations are safe for concurrent use.
+// A Generator writes responses. It calls done with each response as soon as it is complete, one
+// call at a time, in no particular order. An error of done ends the run and is returned. The
+// response to a request does not depend on the other requests. Implementations are safe for
+// concurrent use.
 type Generator interface {
 	Generate(ctx context.Context, requests []Request, done func(i int, g Generated) error) error
 }
@@ -94,19 +95,19 @@ type Trial struct {
 	Responses []string
 }
 
-// A Verdict is what a judge found. Ranks[k] is the place of response k, 1 for the best; equal
-// places are a tie.
+// A Verdict is the result of a judge. Ranks[k] is the rank of response k, 1 for the best; equal
+// ranks are a tie.
 type Verdict struct {
 	Ranks []int `json:"ranks"`
-	// Rewards are those of the responses, in the order of the trial, of a judge that ranks by them;
-	// nil of any other.
+	// Rewards are the rewards of the responses, in the order of the trial, if the judge ranks by
+	// rewards; otherwise nil.
 	Rewards []float64 `json:"rewards,omitempty"`
-	Text    string    `json:"text,omitempty"` // what the judge wrote
+	Text    string    `json:"text,omitempty"` // the judge's own words
 	Usage   Usage     `json:"usage"`
 }
 
-// A Judge ranks responses. It calls done as a [Generator] does. A judge that gave no usable verdict
-// says so by a Verdict without ranks, which is not an error.
+// A Judge ranks responses. It calls done as a [Generator] does. If a judge gives no usable verdict,
+// the Verdict has no ranks; that is not an error.
 type Judge interface {
 	Judge(ctx context.Context, trials []Trial, done func(i int, v Verdict) error) error
 }

@@ -15,8 +15,8 @@ const (
 	System    = "system"
 	User      = "user"
 	Assistant = "assistant"
-	Tool      = "tool"      // what a tool answered
-	Developer = "developer" // what some models call the system
+	Tool      = "tool"      // the answer of a tool
+	Developer = "developer" // the name that some models give the system
 )
 
 // roles are those that a file may hold; a template may still refuse one.
@@ -27,11 +27,11 @@ var roles = []string{System, User, Assistant, Tool, Developer}
 type Message struct {
 	Role    string
 	Content string
-	// Parts is a JSON object of what else a chat template renders of the message, such as
-	// tool_calls; content is among it where it is null. "" is nothing else.
+	// Parts is a JSON object with everything else that a chat template renders, such as tool_calls. A
+	// null content is in it, too. "" means that there is nothing else.
 	Parts string
-	// Tools is a JSON list of the tools that the conversation may call. It stands on the first
-	// message of a prompt; a renderer gives it to the template as the variable tools.
+	// Tools is a JSON list of the tools that the conversation may call. The first message of a prompt
+	// has it. A renderer gives it to the template as the variable tools.
 	Tools string
 }
 
@@ -39,7 +39,7 @@ type Message struct {
 var renderedParts = []string{"tool_calls", "tool_call_id", "function_call", "reasoning_content",
 	"reasoning", "thinking"}
 
-// ErrNotText is wrapped by the error of a message or a row that holds images or other media.
+// ErrNotText is wrapped by the error for a message or a row with images or other media.
 var ErrNotText = errors.New("haf reads text alone")
 
 // MarshalJSON implements [json.Marshaler].
@@ -77,7 +77,7 @@ func (m *Message) UnmarshalJSON(data []byte) (err error) {
 
 // ParseMessage decodes one message of a file or a request. The content is text, or a list of text
 // parts, which are joined; null only beside a call of tools. Keys that no template renders are
-// passed over. field names the message in errors, which wrap [ErrNotText] where a part is no text.
+// ignored. field names the message in errors, which wrap [ErrNotText] if a part is not text.
 func ParseMessage(raw json.RawMessage, field string) (Message, error) {
 	return parseMessage(raw, field, nil)
 }

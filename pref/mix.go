@@ -19,11 +19,10 @@ func checkWeights(weights []float64) error {
 	return nil
 }
 
-// Mix takes from every set its share weights[i] / Σ weights of the groups, as many in all as the
-// smallest set for its weight allows and at most limit (0: no limit), without repetition. Which
-// groups are taken depends on the prompts and the seed alone, groups that share a prompt stand next
-// to each other in that draw, and every set keeps its order. There are as many weights as sets, all
-// positive.
+// Mix takes from every set its share weights[i] / Σ weights of the groups, without repetition. The
+// total is as large as the set with the fewest groups for its weight allows, and at most limit (0:
+// no limit). The draw depends on the prompts and the seed alone, and groups that share a prompt are
+// adjacent in it. Every set keeps its order. There are as many weights as sets, all positive.
 func Mix(sets [][]Group, weights []float64, limit int, seed uint64) ([]Group, error) {
 	if len(weights) != len(sets) {
 		return nil, fmt.Errorf("pref: %d weights for %d files, wanted one for each file", len(weights),

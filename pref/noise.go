@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// AddNoise flips every comparison of the groups with the given probability, 0 to 1, and
-// returns how many it flipped: label noise of a known rate. Whether it does depends on the group's
-// content and the seed alone, so that another order of the files, or a smaller part of them, has
-// the same noise. Margins stay as they are.
+// AddNoise flips every comparison of the groups with the given probability, 0 to 1, and returns how
+// many it flipped: label noise of a known rate. The draw depends on the group's content and the
+// seed alone, so another order of the files, or a subset, has the same noise. Margins do not
+// change.
 func AddNoise(groups []Group, probability float64, seed uint64) (flipped int) {
 	for i := range groups {
 		flipped += addNoise(&groups[i], probability, seed)

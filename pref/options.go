@@ -7,25 +7,24 @@ import (
 	"strings"
 )
 
-// Values of Options.Label: which of a row's labels decides. A format without the label passes over
-// it.
+// Values of Options.Label: the label of a row that decides. A format without that label ignores it.
 const (
 	Safer  = "safer"  // pku: safer_response_id, the default there
 	Better = "better" // pku: better_response_id
 )
 
-// Values of Options.NegativeMargin: what is done with a comparison whose margin says that the
-// rejected response is the better one. All count them.
+// Values of Options.NegativeMargin: the treatment of a comparison whose margin means that the
+// rejected response is better. All of them count such comparisons.
 const (
 	NegativeError = "error" // a bad row
 	NegativeFlip  = "flip"  // the pair is flipped, with the margin's size
 	NegativeKeep  = "keep"  // as it stands
 )
 
-// Values of Options.NonText: what is done with a row that holds images or other media.
+// Values of Options.NonText: the treatment of a row with images or other media.
 const (
 	NonTextError = "error" // a bad row
-	NonTextDrop  = "drop"  // dropped, counted
+	NonTextDrop  = "drop"  // dropped and counted
 )
 
 // ratings are the attributes that rows of helpsteer2 and of ultrafeedback rate; Options.Label may
@@ -33,26 +32,25 @@ const (
 var ratings = []string{"helpfulness", "correctness", "coherence", "complexity", "verbosity",
 	"honesty", "truthfulness", "instruction_following", "overall_score"}
 
-// Options say what is read and how much of it is kept. The zero value reads everything, each row by
-// its keys, and fails at the first bad row.
+// Options decide what is read and how much of it is kept. The zero value reads everything, each row
+// by its keys, and fails at the first bad row.
 type Options struct {
-	Columns  Columns  // of files that name their columns otherwise
+	Columns  Columns  // of files with other column names
 	Format   string   // one of the formats; "" is Auto
 	Label    string   // Safer, Better, or the attribute that decides; "" is the format's default
 	Subsets  []string // none: all; else only groups of these subsets
 	KeepTies bool     // keep pairs judged equal as Group.Ties; else a row of nothing else is dropped
-	// keep responses that are labelled one by one, as Group.Labels; else a row that compares nothing
-	// is dropped
+	// keep singly labelled responses, as Group.Labels; else rows without a comparison are dropped
 	KeepUnpaired bool
-	// Attributes are columns of numbers, or dotted paths into objects, that are read as Group.Grades
-	// of rows with one response
+	// Attributes are columns of numbers, or dotted paths into objects. In rows with one response they
+	// are read as Group.Grades.
 	Attributes []string
 	MaxChars   int // 0 = no limit: characters of the prompt and the longest response together
 	// NegativeError, which "" is, NegativeFlip or NegativeKeep: a margin below 0
 	NegativeMargin string
 	// NonTextError, which "" is, or NonTextDrop: rows with images and other media
 	NonText string
-	SkipBad int // tolerate this many bad rows, over all files together, before failing
+	SkipBad int // allow this many bad rows, over all files together, before failing
 	// 0 = all: reading stops once N groups are kept; of a mix: the most groups in all
 	Limit int
 	// 0 or 1 = all: this share of the prompts read, drawn by Seed, whole prompts at a time

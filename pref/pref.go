@@ -1,27 +1,27 @@
-// Package pref holds the nouns of preference learning and the readers that yield them: a prompt is
-// a conversation, a [Group] is one prompt with its responses and the comparisons between them, a
-// [Sample] is one prompt with one response, a [Rewarder] is whatever gives responses their rewards,
-// and a [Scorer] is one reward of it.
+// Package pref defines the types of preference learning and the readers for them. A prompt is a
+// conversation. A [Group] is one prompt with its responses and the comparisons between them, a
+// [Sample] is one prompt with one response. A [Rewarder] gives responses their rewards, and a
+// [Scorer] is one reward of a Rewarder.
 package pref
 
 import "fmt"
 
-// A Sample is one prompt with one response: what is given a reward.
+// A Sample is one prompt with one response, which together have a reward.
 type Sample struct {
 	Prompt   []Message `json:"prompt"`
 	Response string    `json:"response"`
 }
 
-// A Comparison says that response Chosen of a group was preferred to response Rejected; both are
-// indices into Group.Responses. Margin is the stated strength of the preference, 0 where none was
-// stated; ZeroMargin says that 0 was stated.
+// A Comparison states that response Chosen of a group was preferred to response Rejected. Both are
+// indices into Group.Responses. Margin is the stated strength of the preference, 0 if none was
+// stated. ZeroMargin means that 0 was stated.
 type Comparison struct {
 	Chosen, Rejected int
 	Margin           float64
 	ZeroMargin       bool `json:",omitempty"`
 }
 
-// Stated says whether the data states a margin.
+// Stated reports whether the data states a margin.
 func (c Comparison) Stated() bool { return c.Margin != 0 || c.ZeroMargin }
 
 // state gives the comparison a margin that the data states.
@@ -29,24 +29,23 @@ func (c *Comparison) state(margin float64) { c.Margin, c.ZeroMargin = margin, ma
 
 // A Group is the unit of work: one prompt, its responses, and the comparisons between them. A pair
 // is a group of two responses and one comparison. With Options.KeepUnpaired or Attributes a group
-// may have a single response and no comparison: its Labels or Grades say how good the response is.
+// may have a single response and no comparison. Its Labels or Grades then judge the response.
 type Group struct {
 	Prompt      []Message
 	Responses   []string
 	Comparisons []Comparison
-	// pairs of responses that were judged equal; read with Options.KeepTies alone
+	// pairs of responses that were judged equal; read only with Options.KeepTies
 	Ties   [][2]int
-	Scores []float64 // of the responses, where the row states some; else nil
-	// Labels say of each response by itself whether it is desirable, as rows {prompt, completion,
-	// label} do; nil where no row says so. Read with Options.KeepUnpaired alone.
+	Scores []float64 // of the responses, if the row has some; else nil
+	// Labels state whether each single response is desirable, from rows {prompt, completion, label};
+	// nil if no row does. They are read only with Options.KeepUnpaired.
 	Labels []bool
 	// Grades are the ratings of each response by attribute, such as helpfulness: one number a
-	// response, NaN where it has none; nil where no row states any. Read with Options.Attributes
-	// alone.
+	// response, NaN if it has none; nil if no row has any. They are read only with Options.Attributes.
 	Grades map[string][]float64
-	// the part of its set that the row names, such as a RewardBench subset; "" where it names none
+	// the part of its set that the row names, such as a RewardBench subset; "" if none
 	Subset string
-	ID     string // the row's own name in its set; "" where it has none
+	ID     string // the row's own name in its set; "" if none
 	Source Location
 }
 
@@ -65,7 +64,7 @@ func (g Group) Samples() []Sample {
 	return samples
 }
 
-// A Location says where a group was read: a file and the line (or, in a JSON array, the element)
+// A Location is the place of a group: a file and the line (or, in a JSON array, the element),
 // counted from 1.
 type Location struct {
 	File string `json:"file"`

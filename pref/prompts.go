@@ -2,11 +2,11 @@ package pref
 
 import "fmt"
 
-// LoadPrompts reads the distinct prompts of files, in order: of rows {prompt} or {question}, other
-// keys passed over, or of preference rows in any format of [Read]. Empty prompts are passed over;
-// repeated is how many rows had a prompt that was there before. Options.Limit, if not 0, is how
-// many prompts to take, and Options.Columns say where the prompts stand. Files without a prompt are
-// [ErrEmpty].
+// LoadPrompts reads the distinct prompts of files, in order. The rows are {prompt} or {question},
+// with other keys ignored, or preference rows in any format of [Read]. Empty prompts are skipped.
+// repeated is the number of rows whose prompt had come before. Options.Limit, if not 0, is the
+// number of prompts to take, and Options.Columns names the columns of the prompts. Files without a
+// prompt are [ErrEmpty].
 func LoadPrompts(paths []string, opt Options) (prompts [][]Message, repeated int, err error) {
 	seen := map[PromptKey]bool{}
 	for _, path := range paths {

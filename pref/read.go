@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// ErrEmpty is wrapped by the error of a read that left nothing to use.
+// ErrEmpty is wrapped by the error of a read that kept nothing.
 var ErrEmpty = errors.New("nothing left to use")
 
-// Read yields the groups of the files that a path names ([shards]), in order and without holding
-// more than a row, or a record batch of an Arrow file. An error ends the sequence: the file cannot
-// be read, a row is malformed ("pref: FILE:LINE: field …") beyond what opt.SkipBad tolerates, or no
-// group was kept ([ErrEmpty]). What was read is added to counts, which may be nil. Options.Fraction
-// and Options.Weights need every prompt at once: they are errors here, use [Load].
+// Read yields the groups of the files that a path names ([shards]), in order. It holds one row at a
+// time, or one record batch of an Arrow file. An error ends the sequence: a file cannot be read,
+// more rows are malformed than opt.SkipBad allows ("pref: FILE:LINE: field …"), or no group was
+// kept ([ErrEmpty]). Read adds its numbers to counts, which may be nil. Options.Fraction and
+// Options.Weights are errors here, because they need all prompts at once: use [Load].
 func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 	return func(yield func(Group, error) bool) {
 		if counts == nil {
@@ -61,10 +61,10 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 }
 
 // Load reads all files in order, or with Options.Weights mixes them ([Mix]). Options.Limit counts
-// over the files together and ends the reading; Options.Fraction is then taken of the prompts that
-// were read, rounded, at least one. The counts are never nil, so that a failure can be explained.
-// Errors are those of [Read]; [ErrEmpty] where no file kept a group; and an attribute that no row
-// of any file states.
+// over all files and ends the reading. Options.Fraction is then a share of the prompts that were
+// read, rounded, at least one. The counts are never nil, so that a failure can be explained. Errors
+// are those of [Read], [ErrEmpty] if no file kept a group, and an attribute that no row of any file
+// states.
 func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 	sets := make([][]string, len(paths))
 	for i := range paths {
@@ -73,7 +73,7 @@ func Load(paths []string, opt Options) ([]Group, *Counts, error) {
 	return LoadSets(sets, opt)
 }
 
-// LoadSets is Load of sets of several files each: the files of a set are read as one, and
+// LoadSets is Load for sets of several files. The files of a set are read as one, and
 // Options.Weights has one weight for each set.
 func LoadSets(paths [][]string, opt Options) ([]Group, *Counts, error) {
 	counts := &Counts{}

@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// Precomputed is a row of a file of rewards: those of a prompt's responses, or of whatever the
-// row's id or its place in the file stands for.
+// Precomputed is a row of a file of rewards. They belong to a prompt's responses, or to the data
+// row with the same id or the same place in its file.
 type Precomputed struct {
-	ID        string    // "" where the row has none
-	Prompt    []Message // nil where the row has none; then there are no Responses
+	ID        string    // "" if the row has none
+	Prompt    []Message // nil if the row has none; then there are no Responses
 	Responses []string
-	Rewards   []float64 // one or more; as many as Responses, where there are any
+	Rewards   []float64 // one or more; as many as Responses, if there are any
 	List      bool      // the row has a list of rewards, not one
 	Source    Location
 }
 
 // ReadRewards yields the rows of a file of rewards, in order: {reward} or {rewards}, alone or with
-// an id, or with prompt and response, or with prompt and responses. "scores" stands for "rewards",
-// too, as haf rank writes it. Other keys are passed over. Files are as in [Read]. A malformed row
-// is an error, which ends the sequence, and so is a file without rows.
+// an id, or with prompt and response, or with prompt and responses. The key "scores", which haf
+// rank writes, has the same meaning as "rewards". Other keys are ignored. Files are as in [Read]. A
+// malformed row is an error, which ends the sequence, and so is a file without rows.
 func ReadRewards(path string) iter.Seq2[Precomputed, error] {
 	return func(yield func(Precomputed, error) bool) {
 		n := 0

@@ -22,10 +22,10 @@ func LoadSamples(paths []string, opt Options) ([]Sample, error) {
 
 // ReadSamples yields the samples of a file of {prompt, response} rows, in order. The prompt is text
 // (one message of the user) or a list of messages, the response text or a list of one message of
-// the assistant. Columns of opt name both where they have other names; haf's name for the response
-// is completion. Every row yields one sample, also where its response is empty, so that rewards can
-// be laid beside the rows; a malformed row is an error, and an error ends the sequence. A file
-// without rows is [ErrEmpty].
+// the assistant. If both have other names, Columns of opt names them; haf's name for the response
+// is completion. Every row yields one sample, even with an empty response, so that rewards can be
+// matched to rows. A malformed row is an error, and an error ends the sequence. A file without rows
+// is [ErrEmpty].
 func ReadSamples(path string, opt Options) iter.Seq2[Sample, error] {
 	return func(yield func(Sample, error) bool) {
 		n := 0

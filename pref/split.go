@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// A PromptKey identifies a prompt by its exact roles and contents: groups with equal keys share
-// their prompt.
+// A PromptKey identifies a prompt by its exact roles and contents. Groups with equal keys have the
+// same prompt.
 type PromptKey [sha256.Size]byte
 
 // PromptKey returns the key of the group's prompt.
 func (g Group) PromptKey() PromptKey { return sha256.Sum256(appendPrompt(nil, g.Prompt)) }
 
 // SplitByPrompt holds out a fraction of the distinct prompts: groups that share a prompt stay on
-// one side, so nothing leaks. Which prompts are held depends on the prompts and the seed alone, not
-// on the order of the groups; both sides keep that order. With 0 < fraction < 1 and two prompts or
-// more neither side is empty; fraction ≤ 0 holds nothing, fraction ≥ 1 everything.
+// one side, so nothing leaks. The choice depends on the prompts and the seed alone, not on the
+// order of the groups. Both sides keep that order. With 0 < fraction < 1 and at least two prompts
+// neither side is empty. fraction ≤ 0 holds out nothing, fraction ≥ 1 everything.
 func SplitByPrompt(groups []Group, fraction float64, seed uint64) (rest, held []Group) {
 	return pick(groups, seed, "split", func(n int) int {
 		switch {

@@ -12,11 +12,11 @@ import (
 type Lengths struct {
 	Mean   float64 `json:"mean"`
 	Median int     `json:"median"`
-	P95    int     `json:"p95"` // 95 of 100 are at most this long
+	P95    int     `json:"p95"` // 95 % are at most this long
 	Max    int     `json:"max"`
 }
 
-// A Summary says what a set of groups is made of. Lengths are in the unit of the function given to
+// A Summary describes a set of groups. Lengths are in the unit of the function given to
 // [Summarize].
 type Summary struct {
 	Groups      int `json:"groups"`
@@ -25,7 +25,7 @@ type Summary struct {
 	Comparisons int `json:"comparisons"`
 	Ties        int `json:"ties"` // pairs judged equal that were kept
 	Duplicates  int `json:"duplicates"`
-	// Desirable and Undesirable count the responses that are labelled one by one.
+	// Desirable and Undesirable count singly labelled responses.
 	Desirable   int `json:"desirable"`
 	Undesirable int `json:"undesirable"`
 	// Attributes are the ratings of single responses.
@@ -43,9 +43,9 @@ type Summary struct {
 	// ChosenLonger / (ChosenLonger + ChosenShorter), 0 without either
 	ChosenLongerRate float64     `json:"chosen_longer_rate"`
 	ResponsesPer     map[int]int `json:"responses_per_group"`
-	// RowsPerPrompt counts the distinct prompts by how many groups they have.
+	// RowsPerPrompt counts the distinct prompts by their number of groups.
 	RowsPerPrompt map[int]int    `json:"groups_per_prompt"`
-	Subsets       map[string]int `json:"subsets"` // groups by subset; "" where none is named
+	Subsets       map[string]int `json:"subsets"` // groups by subset; "" if none is named
 	Files         map[string]int `json:"files"`   // groups by file
 }
 
@@ -79,7 +79,8 @@ func (s *Summary) addRatings(g Group) {
 	}
 }
 
-// Summarize measures groups; length measures a text, such as its characters or its tokens.
+// Summarize measures groups. length returns the length of a text, such as its number of characters
+// or tokens.
 func Summarize(groups []Group, length func(string) int) Summary {
 	s := Summary{Groups: len(groups), ResponsesPer: map[int]int{}, RowsPerPrompt: map[int]int{},
 		Subsets: map[string]int{}, Files: map[string]int{}}
@@ -163,14 +164,14 @@ func lengthsOf(x []int) Lengths {
 	return Lengths{Mean: float64(sum) / float64(len(x)), Median: at(50), P95: at(95), Max: x[len(x)-1]}
 }
 
-// An Overlap counts what two sets share: a test set that shares prompts with the training set is
-// seen data.
+// An Overlap counts the common part of two sets. Test prompts that are also in the training set are
+// not held out.
 type Overlap struct {
 	Exact int `json:"exact"` // distinct prompts of b that are in a, letter by letter
 	// … with case, spaces and punctuation left out; Exact is part of it
 	Normalized int `json:"normalized"`
 	Groups     int `json:"groups"` // groups of b whose normalized prompt is in a
-	// groups of b that are in a with prompt, responses and comparisons
+	// groups of b that are in a with the same prompt, responses and comparisons
 	Pairs int `json:"pairs"`
 }
 

@@ -47,8 +47,8 @@ func invalidUTF8(data []byte) int {
 	return -1
 }
 
-// MaxNumber bounds the numbers of files and the rewards of sources: the distance of two of them is
-// a float32, in which models are trained.
+// MaxNumber bounds the numbers of files and the rewards of sources, so that the difference of two
+// of them is a float32, the type in which models are trained.
 const MaxNumber = math.MaxFloat32 / 2
 
 // numberOf decodes a number that says how good a response is, or which.
