@@ -12,8 +12,10 @@ import (
 
 // WriteNew writes a file that must not exist yet, under a temporary name first.
 func WriteNew(path string, write func(io.Writer) error) error {
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(path); err == nil {
 		return fmt.Errorf("%s exists: name a new file", path)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	f, err := durable.Create(path)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -64,7 +65,11 @@ func CheckTemplate(name string) error {
 	if name == "" || name == "auto" || name == "model" || chat.IsNamed(name) {
 		return nil
 	}
-	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("reward: template: %w", err)
+	}
+	if err != nil || !info.Mode().IsRegular() {
 		return fmt.Errorf("reward: template %q is no file, want model, plain, phi-2, mistral or a "+
 			"Jinja file", name)
 	}

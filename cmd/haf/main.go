@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -150,8 +151,13 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	var c cli
 	command, code, err := parse(&c, args, stdout, stderr)
+	if of := (*fs.PathError)(nil); errors.As(err, &of) && of.Op == "write" { // of help
+		fmt.Fprintln(stderr, "haf:", launch.Message(err))
+		return exitFailed
+	}
 	if err != nil {
-		fmt.Fprintf(stderr, "haf: %v; haf -help lists the verbs, haf VERB -help the flags\n", err)
+		fmt.Fprintf(stderr, "haf: %s; haf -help lists the verbs, haf VERB -help the flags\n",
+			launch.Message(err))
 		return exitUsage
 	}
 	if command == nil {
@@ -166,21 +172,19 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		command: command,
 	})
 	p.EndPhase() // of work that an error ended
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitDone
+	}
+	fmt.Fprintln(stderr, "haf:", launch.Message(err))
+	switch {
 	case errors.Is(err, run.ErrInterrupted), errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "haf:", launch.Message(err))
 		return exitInterrupted
 	case errors.Is(err, errGate):
-		fmt.Fprintln(stderr, "haf:", err)
 		return exitGate
 	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride),
 		errors.Is(err, rewarder.ErrNoCommonReward), errors.Is(err, source.ErrName):
-		fmt.Fprintln(stderr, "haf:", launch.Message(err))
 		return exitUsage
 	default:
-		fmt.Fprintln(stderr, "haf:", launch.Message(err))
 		return exitFailed
 	}
 }

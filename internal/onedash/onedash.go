@@ -2,7 +2,6 @@
 package onedash
 
 import (
-	"errors"
 	"maps"
 	"regexp"
 	"strings"
@@ -77,5 +76,14 @@ func Single(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(twoDashes.ReplaceAllString(err.Error(), "$1-$2"))
+	return &oneDashed{twoDashes.ReplaceAllString(err.Error(), "$1-$2"), err}
 }
+
+// oneDashed is an error in other words.
+type oneDashed struct {
+	text string
+	err  error
+}
+
+func (o *oneDashed) Error() string { return o.text }
+func (o *oneDashed) Unwrap() error { return o.err }
