@@ -69,7 +69,7 @@ const (
 	FinishLength = "length"
 )
 
-// Usage counts the tokens and requests that a remote server charges for.
+// Usage counts the tokens that a remote server charges for.
 type Usage struct {
 	PromptTokens     int `json:"prompt_tokens"`
 	CompletionTokens int `json:"completion_tokens"`

@@ -121,9 +121,9 @@ func (a *adapterFolder) base(dir string) string {
 	return a.config.Base
 }
 
-// MissingBase returns what the adapter in a model or run folder names as its base where that is not
-// a folder on disk: an id on the hub as a rule. It is "" for all other models. Options.Base then
-// says where the base is.
+// MissingBase returns the base that the adapter in a model or run folder names, if that is not a
+// folder on disk: usually an id on the hub. It is "" for all other models. Options.Base can then
+// give the folder of the base.
 func MissingBase(path string) string {
 	dir, err := modelFolder(path)
 	if err != nil {

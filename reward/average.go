@@ -8,10 +8,10 @@ import (
 	"haf/weights"
 )
 
-// SaveAverage writes to a new folder the model whose weights are the mean of those of the models,
-// which were trained from one base (WARM, arXiv 2401.12187). Adapters are merged first: the mean of
-// products is not the product of means. Models of different bases, shapes, templates or β are
-// refused, because their weights have no common meaning.
+// SaveAverage writes a new folder with the mean of the models' weights. The models were trained
+// from one base (WARM, arXiv 2401.12187). Adapters are merged first, because the mean of products
+// is not the product of means. Models of different bases, shapes, templates or β are refused,
+// because their weights have no common meaning.
 func SaveAverage(dir string, models ...*Model) error {
 	if len(models) < 2 {
 		return fmt.Errorf("reward: the average of %d, wanted two models or more", len(models))

@@ -17,24 +17,24 @@ import (
 	"haf/tokenizer"
 )
 
-// ChatOptions say how conversations become the tokens that a model reads, and where its reward is
-// read. The zero value is what a model of haf was trained with, and of another program's model what
-// transformers does: see package encode.
+// ChatOptions decide how conversations become the tokens that a model reads, and where its reward
+// is read. The zero value means the training's settings for a model of haf, and transformers'
+// behaviour for another program's model: see package encode.
 type ChatOptions struct {
 	// Template is "model" (the model's own), a built-in name, or a file of Jinja source. "" or "auto"
-	// is what the model was trained with, else its own where it has one, else "plain".
+	// is the template of training, else the model's own if it has one, else "plain".
 	Template string
 	// Args are further variables of the template, such as enable_thinking.
 	Args map[string]json.RawMessage
-	// Date is the day that a template writes by strftime_now, YYYY-MM-DD. "" is that of the model's
-	// training; of a model to be trained now today, and of another program's model [DefaultDate].
+	// Date is the day that a template writes by strftime_now, YYYY-MM-DD. "" is the day of the model's
+	// training, today for a model to be trained now, and [DefaultDate] for another program's model.
 	Date string
 	Read string // encode.ReadLast or encode.ReadEnd
 	BOS  string // encode.BOSTemplate, BOSOnce, BOSTwice or BOSNone
 }
 
 // DefaultDate is the day that templates write for a model whose own day is not known. Llama 3.1's
-// template writes it where it has no clock.
+// template writes this day if it has no clock.
 const DefaultDate = "2024-07-26"
 
 const dateForm = "2006-01-02"
@@ -59,8 +59,8 @@ func (o ChatOptions) Check() error {
 	return nil
 }
 
-// CheckTemplate returns an error unless ChatOptions.Template can be the name: one of a template, or
-// a file.
+// CheckTemplate returns an error unless the name is a valid ChatOptions.Template: a template's name
+// or a file.
 func CheckTemplate(name string) error {
 	if name == "" || name == "auto" || name == "model" || chat.IsNamed(name) {
 		return nil
@@ -137,8 +137,8 @@ func (m *Model) loadEncoder(opt Options) error {
 	return nil
 }
 
-// Notes are lines for whoever opened the model at path: what was folded into the score head, and
-// how conversations are read where a user may not expect it.
+// Notes returns lines for the user who opened the model at path: changes folded into the score
+// head, and unexpected ways of reading conversations.
 func (m *Model) Notes(path string) []string {
 	var notes []string
 	if m.HeadFold != "" {
@@ -151,9 +151,9 @@ func (m *Model) Notes(path string) []string {
 	return notes
 }
 
-// FormatNotes say how conversations are read where a user may not expect it: by a template that the
-// model does not have, with a date that it does not know, or at another token than transformers
-// reads.
+// FormatNotes returns lines about unexpected ways of reading conversations: by a template that the
+// model does not have, with a date that it does not state, or at another token than in
+// transformers.
 func (m *Model) FormatNotes() []string {
 	if m.Encoder == nil {
 		return nil
@@ -185,7 +185,7 @@ func (m *Model) FormatNotes() []string {
 	return notes
 }
 
-// EncoderWith is the model's encoder with further variables of its template, for requests that set
+// EncoderWith returns the model's encoder with further template variables, for requests that set
 // some.
 func (m *Model) EncoderWith(args map[string]json.RawMessage) (*encode.Encoder, error) {
 	if len(args) == 0 {

@@ -20,8 +20,8 @@ const CombinationName = "combination.json"
 type Combination struct {
 	Score    float64 `json:"score"`
 	Implicit float64 `json:"implicit"`
-	// Split says which comparisons the weights were fitted on, Comparisons how many there were, and
-	// LogLikelihood the mean of log σ(margin) that the combination has on them.
+	// Split names the comparisons of the fit, Comparisons is their number, and LogLikelihood is the
+	// combination's mean of log σ(margin) on them.
 	Split         string  `json:"split"`
 	Comparisons   int     `json:"comparisons"`
 	LogLikelihood float64 `json:"log_likelihood"`
@@ -45,7 +45,7 @@ func (c Combination) check() error {
 	return nil
 }
 
-// Combination returns the one that is stored beside the model; without one the error wraps
+// Combination returns the combination that is stored beside the model. Without one the error wraps
 // fs.ErrNotExist.
 func (m *Model) Combination() (Combination, error) {
 	var c Combination
@@ -68,7 +68,7 @@ func (m *Model) Combination() (Combination, error) {
 	return c, nil
 }
 
-// SetCombination stores the weights beside the model, in the place of earlier ones.
+// SetCombination stores the weights beside the model, and replaces earlier ones.
 func (m *Model) SetCombination(c Combination) error {
 	if err := c.check(); err != nil {
 		return fmt.Errorf("reward: combination of %s: %w", m.Dir, err)

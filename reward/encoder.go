@@ -7,8 +7,8 @@ import (
 	"haf/encode"
 )
 
-// OpenEncoder returns the encoder of a model of which only the configuration, the tokenizer and the
-// chat template are read: a folder without weights is enough.
+// OpenEncoder returns a model's encoder. It reads only the configuration, the tokenizer and the
+// chat template, so a folder without weights is enough.
 func OpenEncoder(dir string, opt ChatOptions) (*encode.Encoder, error) {
 	if err := opt.Check(); err != nil {
 		return nil, err

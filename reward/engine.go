@@ -16,29 +16,29 @@ import (
 	"haf/pref"
 )
 
-// ErrTooLong is wrapped by the error of an input that is longer than an [Engine] reads.
+// ErrTooLong is wrapped by the error for an input that is longer than an [Engine] reads.
 var ErrTooLong = errors.New("too long")
 
-// EngineOptions say what a model is made ready for.
+// EngineOptions are the options of [Model.Engine].
 type EngineOptions struct {
-	// Rewards are the names of those that are given, the first is the default; none: those of the
-	// trained heads.
+	// Rewards are the names of the rewards to serve, the default first; none: those of the trained
+	// heads.
 	Rewards []string
-	// MaxLength is the most tokens of prompt and response together. 0 is what the model was trained
-	// with, which cuts longer ones by the model's policy, or else the smaller of 4096 and the
-	// positions that the model has.
+	// MaxLength is the most tokens of prompt and response together. 0 is the limit of training, where
+	// the model's policy cuts longer ones, or else the smaller of 4096 and the model's number of
+	// positions.
 	MaxLength int
-	// Before is what the model takes the place of, nil for nothing: where the programs of both are the
-	// same, it takes them over.
+	// Before is the engine that this one replaces, nil for none. If the programs of both are the same,
+	// the new engine takes them over.
 	Before *Engine
-	// Progress, if not nil, is told of programs compiled.
+	// Progress, if not nil, is called as programs are compiled.
 	Progress func(done, total int)
 }
 
-// An Engine is a model with all its programs compiled, so that none is while somebody waits: its
-// batches have one of a few fixed shapes. It reads several rewards of inputs, encoded beforehand,
-// at once. Its rewards are those of a [Reader] to float rounding. It is safe for concurrent use;
-// one batch runs at a time.
+// An Engine is a model with all its programs compiled, so that no request waits for a compilation.
+// Its batches have one of a few fixed shapes. It reads several rewards of encoded inputs at once.
+// Its rewards are those of a [Reader] to float rounding. It is safe for concurrent use; one batch
+// runs at a time.
 type Engine struct {
 	model     *Model
 	rewards   []string
@@ -64,8 +64,8 @@ const (
 	leastSlots    = 16 // and so many at least
 )
 
-// Engine makes the model ready to serve: it opens the reference where an implicit reward is asked
-// for, and compiles every program. The engine's Close closes the model.
+// Engine makes the model ready to serve: it opens the reference if an implicit reward is wanted,
+// and compiles every program. The engine's Close closes the model.
 func (m *Model) Engine(ctx context.Context, opt EngineOptions) (*Engine, error) {
 	e := &Engine{model: m, rewards: opt.Rewards}
 	if len(e.rewards) == 0 {
@@ -177,14 +177,14 @@ func (e *Engine) compile(ctx context.Context, progress func(done, total int)) er
 	return nil
 }
 
-// Rewards names the rewards that are given, the default first.
+// Rewards returns the names of the served rewards, the default first.
 func (e *Engine) Rewards() []string { return e.rewards }
 
-// MaxLength is the most tokens of prompt and response.
+// MaxLength is the largest number of tokens of prompt and response.
 func (e *Engine) MaxLength() int { return e.longest }
 
-// Capacity is the number of tokens that some of the largest batches have room for: planned together
-// they are fuller than one by one.
+// Capacity is the number of tokens that fit into several of the largest batches, because batches
+// that are planned together are fuller.
 func (e *Engine) Capacity() int {
 	const together = 4
 	n := 0
@@ -194,8 +194,8 @@ func (e *Engine) Capacity() int {
 	return together * n
 }
 
-// Next chooses the items of one packed batch, by index: the more urgent first, and with them what
-// fills it best.
+// Next chooses the items of one packed batch, by index: the most urgent ones, and others that fill
+// the batch best.
 func (e *Engine) Next(items []pref.Item, urgency []int) ([]int, error) {
 	groups, at, _, err := e.groupsOf(items)
 	if err != nil {
@@ -233,8 +233,8 @@ func (i *engineItem) Len() (prompt, response int) {
 func (i *engineItem) Truncated() bool { return i.truncated }
 func (i *engineItem) Class() int      { return i.class }
 
-// Encode makes an input ready to be read. names are the rewards that will be asked of it, tokens
-// says that those of single tokens will. An error wraps [ErrTooLong] where the input is longer than
+// Encode encodes an input for reading. names are the rewards to be read, tokens means that the
+// rewards of single tokens are wanted, too. An error wraps [ErrTooLong] if the input is longer than
 // the model reads.
 func (e *Engine) Encode(in pref.Input, names []string, tokens bool) (pref.Item, error) {
 	item := &engineItem{class: classScore}
@@ -336,7 +336,7 @@ func (e *Engine) checkClosing(text string) {
 	})
 }
 
-// Read gives the items their values, in order. They are of one class and of this model.
+// Read returns the values of the items, in order. They must be of one class and of this model.
 func (e *Engine) Read(ctx context.Context, items []pref.Item) ([]pref.Values, error) {
 	if len(items) == 0 {
 		return nil, nil

@@ -77,8 +77,8 @@ func (p *execCache) release() {
 	p.compiled.Clear()
 }
 
-// Structure is all that a model's programs depend on: two models of one structure and device can
-// share them.
+// Structure identifies everything that a model's programs depend on. Two models of one structure on
+// one device can share programs.
 func (m *Model) Structure() string {
 	type param struct {
 		Name  string

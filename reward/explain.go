@@ -14,29 +14,29 @@ import (
 	"haf/pref"
 )
 
-// A TokenPart is the part that one token of a response has in its implicit reward.
+// A TokenPart is the part of one response token in the implicit reward.
 type TokenPart struct {
 	ID int32 `json:"id"`
-	// Text is what the token adds to the text. A token that ends inside a character has "", and the
-	// token that completes the character has all of it.
+	// Text is the text that the token adds. A token that ends inside a character has "", and the token
+	// that completes the character has all of it.
 	Text       string  `json:"text"`
 	LogProb    float64 `json:"logp"`     // log π of the token, nats
 	RefLogProb float64 `json:"ref_logp"` // log π_ref of the token, nats
 	Reward     float64 `json:"reward"`   // β (log π − log π_ref)
 }
 
-// An Explanation is a response with its rewards and the part that each token has in the implicit
-// reward: see [Formula].
+// An Explanation is a response with its rewards and the part of each token in the implicit reward:
+// see [Formula].
 type Explanation struct {
-	// Rewards are by name: score, implicit and implicit-normalized, and combined where the model has
-	// a combination. A reward that the model cannot give is absent.
+	// Rewards are by name: score, implicit and implicit-normalized, and combined if the model has a
+	// combination. A reward that the model does not have is absent.
 	Rewards map[string]float64 `json:"rewards"`
 	Beta    float64            `json:"beta,omitempty"` // β of the implicit reward
-	// Tokens are those of the response; their rewards sum to the implicit reward. None where the
-	// model cannot give it.
+	// Tokens are the response's tokens, whose rewards sum to the implicit reward. There are none if
+	// the model has no implicit reward.
 	Tokens    []TokenPart `json:"tokens,omitempty"`
 	Truncated bool        `json:"truncated,omitempty"` // tokens were cut to fit the model
-	// Notes say what the model cannot show, and what its numbers do not mean.
+	// Notes name missing parts of the explanation, and limits of its numbers.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -49,9 +49,9 @@ func (e Explanation) Sum() float64 {
 	return sum
 }
 
-// Explain gives the rewards of each sample and the parts of its tokens. Each sample is read as if
-// it were alone. A model without a policy head, or without a known β, is no error: its explanations
-// have the score, and a note that says what is missing.
+// Explain returns the rewards of each sample and the parts of its tokens. Samples are read
+// independently. A model without a policy head, or without a known β, is no error: its explanations
+// have the score, and a note about the missing parts.
 func (r *Reader) Explain(ctx context.Context, samples []pref.Sample) ([]Explanation, error) {
 	names, notes := r.model.explainable()
 	p, err := r.prepare(names)

@@ -12,14 +12,14 @@ import (
 	"haf/pref"
 )
 
-// An Explained is an explanation with what it is of, as haf explain prints it.
+// An Explained is an explanation with its model and sample, as haf explain prints it.
 type Explained struct {
 	Model string `json:"model"`
 	pref.Sample
 	Explanation
 }
 
-// TextOptions say how explanations are written for a terminal.
+// TextOptions are the options for writing explanations to a terminal.
 type TextOptions struct {
 	Colour bool // mark tokens by ANSI colours; else every token has a line
 	Width  int  // columns; 0 is 80
@@ -53,7 +53,7 @@ func (s shade) paint(text string) string {
 }
 
 // WriteExplained writes explanations as text: rewards, the map of the tokens with its legend, and
-// the difference where there are two. All maps share one scale.
+// for two explanations the difference. All maps share one scale.
 func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 	if opt.Width <= 0 {
 		opt.Width = 80
@@ -193,8 +193,7 @@ func writeTokens(b *strings.Builder, tokens []TokenPart, largest float64, width 
 	}
 }
 
-// Printable replaces what could steer a terminal, or turn the direction of text, by its escaped
-// form.
+// Printable escapes characters that could control a terminal or change the direction of text.
 func Printable(text string) string {
 	var b strings.Builder
 	for _, r := range text {

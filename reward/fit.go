@@ -11,8 +11,7 @@ import (
 )
 
 // FitCombination fits the weights of the score and the implicit reward to the comparisons of
-// readings that have both, and adds the combined reward to them. split says which comparisons these
-// are.
+// readings that have both, and adds the combined reward to them. split names these comparisons.
 func FitCombination(r *pref.Readings, split string) (Combination, error) {
 	score, implicit := r.Rewards[ByScore], r.Rewards[ByImplicit]
 	w, err := eval.FitWeights(r.Groups, score, implicit)
@@ -39,7 +38,7 @@ func (c Combination) AddTo(r *pref.Readings) {
 		combined
 }
 
-// A Fit is a combination that was fitted and stored beside a model.
+// A Fit is a fitted combination that is stored beside a model.
 type Fit struct {
 	File string `json:"file"`
 	Combination
@@ -50,7 +49,7 @@ type Fit struct {
 }
 
 // FitCombination fits the weights of the model's two heads to the comparisons of groups and stores
-// them beside the model. split says what the groups are, see [Combination].
+// them beside the model. split names the groups, see [Combination].
 func (r *Reader) FitCombination(
 	ctx context.Context, groups []pref.Group, split string,
 ) (Fit, error) {
@@ -70,7 +69,7 @@ func (r *Reader) FitCombination(
 	return Fit{file, weights, e.Rewards, e.Rows()}, err
 }
 
-// Write writes the weights and a table of what each reward is worth on the data of the fit.
+// Write writes the weights, and a table of the accuracy of each reward on the data of the fit.
 func (f Fit) Write(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%.6g · score + %.6g · implicit, fitted on %d comparisons: %s\n\n",
 		f.Score, f.Implicit, f.Comparisons, f.Split)

@@ -15,7 +15,7 @@ import (
 	"haf/pref"
 )
 
-// Heads says which heads of the model are read.
+// Heads is the set of heads to read.
 type Heads uint8
 
 // The heads; a set of them is their sum.
@@ -23,7 +23,7 @@ const (
 	ScoreHead  Heads = 1 << iota // the reward of a response
 	PolicyHead                   // the summed log-probability of a response's tokens
 
-	VarianceHead // the log-variance of the reward, where the model has a head for it
+	VarianceHead // the log-variance of the reward, if the model has a head for it
 
 	tokenLogps // with PolicyHead: the log-probability of every token that is predicted, not summed
 	states     // with ScoreHead alone: the hidden states that it reads, [S, H], in place of scores
@@ -32,8 +32,8 @@ const (
 // Heads builds the two-headed forward pass over the inputs of a packed batch: for each of S
 // response slots the reward scoreS, the summed log-probability logpS and the reward's log-variance
 // logVarS (float32 [S], scoreS [S, A] of a head with A outputs); a head that is not wanted is nil.
-// gradient says what logpS will be differentiated by. keepSH, where it is not nil, multiplies the
-// hidden states [S, H] that the score head reads: dropout.
+// gradient names the values by which logpS will be differentiated. keepSH, if not nil, multiplies
+// the hidden states [S, H] that the score head reads: dropout.
 func (m *Model) Heads(
 	in BatchInputs[*Node], w lm.Weights, want Heads, gradient lm.Gradients, keepSH *Node,
 ) (scoreS, logpS, logVarS *Node) {
@@ -90,8 +90,8 @@ func (m *Model) hidden(in BatchInputs[*Node], w lm.Weights, readN *Node) *Node {
 }
 
 // Predicting builds the forward pass over the inputs of a packed batch and returns the hidden
-// states that predict its response tokens: float32 [N, H]. Padding gives some state; its owner is
-// −1.
+// states that predict its response tokens: float32 [N, H]. The states at padding have no meaning;
+// their owner is −1.
 func (m *Model) Predicting(in BatchInputs[*Node], w lm.Weights) *Node {
 	return m.hidden(in, w, in.PredictN)
 }
@@ -105,14 +105,13 @@ func (m *Model) TokenLogProbs(
 		m.chunk, gradient)
 }
 
-// TokenEntropies returns the entropy of the distribution that every response token is drawn from:
-// float32 [N].
+// TokenEntropies returns the entropy of the distribution at every response token: float32 [N].
 func (m *Model) TokenEntropies(hiddenNH *Node, w lm.Weights) *Node {
 	return lm.Entropies(ConvertDType(hiddenNH, m.decoder.DType), m.Config.Output(w), m.chunk)
 }
 
-// TokenScores reads the score head at the states of [Model.Predicting], as a critic is read:
-// float32 [N].
+// TokenScores returns the score head's output at the states of [Model.Predicting], the values of a
+// critic: float32 [N].
 func (m *Model) TokenScores(hiddenNH *Node, w lm.Weights) *Node {
 	return Reshape(m.score(hiddenNH, w), hiddenNH.Shape().Dimensions[0])
 }
@@ -151,7 +150,7 @@ func sumByOwner(xN, ownerN *Node, slots int) *Node {
 	return ReduceSum(Where(owned, x, ZerosLike(x)), -1)
 }
 
-// Weights names the nodes of a program's arguments after the inputs, in the order of
+// Weights returns the nodes of a program's arguments after the inputs by name, in the order of
 // [Model.Arguments].
 func (m *Model) Weights(args []*Node) lm.Weights {
 	w := make(lm.Weights, len(args))

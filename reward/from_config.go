@@ -4,9 +4,8 @@ import "haf/weights"
 
 import "haf/lm"
 
-// FromConfig describes a model that is not on disk, by its config.json alone: with the
-// parameters that the configuration says, untrained heads, and no tokenizer. It is enough to plan
-// memory by.
+// FromConfig describes a model that is not on disk by its config.json alone. It has the
+// configuration's parameters, untrained heads and no tokenizer. That is enough for a memory plan.
 func FromConfig(config []byte, opt Options) (*Model, error) {
 	c, err := lm.ParseConfig(config)
 	if err != nil {

@@ -19,8 +19,8 @@ type Generator struct {
 	end   []int32
 }
 
-// Generator returns a generator that keeps rows sequences at once; 0 is the usual number. Close
-// frees it, before the model.
+// Generator returns a generator that runs this number of rows at once; 0 is the default number.
+// Close it before the model.
 func (m *Model) Generator(rows int) (*Generator, error) {
 	if !m.HasPolicyHead {
 		return nil, fmt.Errorf("reward: %s has no policy head (no lm_head.weight) to generate with",
@@ -33,8 +33,8 @@ func (m *Model) Generator(rows int) (*Generator, error) {
 	return &Generator{model: m, lm: m.TokenGenerator(rows), end: m.EndTokens()}, nil
 }
 
-// TokenGenerator returns a generator that works on tokens; its Run takes [Model.Arguments] as
-// weights. 0 rows are the usual number.
+// TokenGenerator returns a generator for tokens. Its Run takes [Model.Arguments] as weights. 0 rows
+// means the default number.
 func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	programs, kept := backend.Keep(m.device, "generate "+m.Structure(),
 		func() *lm.GeneratorPrograms { return lm.NewGeneratorPrograms(m.device.Backend) })
@@ -46,8 +46,8 @@ func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	return g
 }
 
-// EndTokens are those that end a response: the template's, the tokenizer's, and what config.json
-// and generation_config.json name.
+// EndTokens returns the tokens that end a response: those of the template, the tokenizer,
+// config.json and generation_config.json.
 func (m *Model) EndTokens() []int32 {
 	end := slices.Clone(m.Encoder.Ends())
 	for _, id := range m.Config.EOS {
@@ -124,7 +124,7 @@ func (g *Generator) Generate(
 // text is what the tokens say, without special ones.
 func (g *Generator) text(tokens []int32) string { return g.model.Tokenizer.Decode(tokens, true) }
 
-// CutAt returns the text up to the first of the stops in it.
+// CutAt returns the text before the first of the stops in it.
 func CutAt(text string, stops []string) (before string, found bool) {
 	at := len(text)
 	for _, stop := range stops {

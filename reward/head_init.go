@@ -13,14 +13,14 @@ const (
 	MLPHead    = "mlp"    // GRM's (arXiv 2406.10216): linear, ReLU, linear
 )
 
-// A HeadInit says what score head is made for a base that has none. Either scores every response
-// zero at first: the last layer is zero. A head that the base has is kept.
+// A HeadInit describes the new score head of a base without one. Both kinds score every response
+// zero at first, because the last layer is zero. An existing head of the base is kept.
 type HeadInit struct {
 	Kind  string // "" is LinearHead
 	Units int    // of the hidden layer of MLPHead; 0 is 1024, GRM's
-	// Labels names its outputs, which are then as many; none: one output, the reward.
+	// Labels names the outputs, one for each label; none: one output, the reward.
 	Labels []string
-	// Variance wants a variance head beside it.
+	// Variance adds a variance head.
 	Variance bool
 	Random   *rand.Rand // for its first layer, U(−1/√H, 1/√H) as in PyTorch; nil: from a fixed seed
 }

@@ -8,8 +8,7 @@ import (
 )
 
 // CheckIDs returns an error if a sequence holds a token beyond the rows of the embedding. A
-// tokenizer may know such tokens, as a [PAD] that was added to it, as long as no text that is run
-// has one.
+// tokenizer may have such tokens, such as an added [PAD], as long as no text contains one.
 func (m *Model) CheckIDs(groups []encode.Group) error {
 	beyond := func(id int32) bool { return id < 0 || int(id) >= m.Config.Vocab }
 	for i, g := range groups {

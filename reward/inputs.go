@@ -8,8 +8,9 @@ import (
 	"haf/pack"
 )
 
-// PackInputs returns the values that fields point to, in order: inputs of a program. A struct of
-// inputs lists its fields once, for PackInputs on the host and for [UnpackInputs] in the graph.
+// PackInputs returns the values that the fields point to, in order, as inputs of a program. A
+// struct of inputs lists its fields once, for PackInputs on the host and for [UnpackInputs] in the
+// graph.
 func PackInputs[T any](fields []*T) []T {
 	out := make([]T, len(fields))
 	for i, f := range fields {
@@ -68,7 +69,7 @@ func (m *Model) Inputs(b *pack.Batch) []any {
 	return in.pack()
 }
 
-// UnpackBatch returns the inputs that [Model.Inputs] made, with which a program's inputs begin, and
+// UnpackBatch returns the inputs from [Model.Inputs] at the beginning of a program's inputs, and
 // the rest.
 func (m *Model) UnpackBatch(in []*Node) (batch BatchInputs[*Node], rest []*Node) {
 	rest = batch.unpack(in, m.Config.NumRowInputs)

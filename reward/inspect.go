@@ -16,8 +16,7 @@ import (
 	"haf/weights"
 )
 
-// An Inspection says what a model is, from the headers of its files and the values of its score
-// head.
+// An Inspection describes a model from the headers of its files and the values of its score head.
 type Inspection struct {
 	Path         string `json:"path"`
 	Form         string `json:"form"` // "folder", "adapter" or "GGUF"
@@ -38,10 +37,10 @@ type Inspection struct {
 	DTypes      map[string]int64 `json:"dtypes"` // bytes on disk
 	Tokenizer   *TokenizerFacts  `json:"tokenizer,omitempty"`
 	Trained     *Meta            `json:"trained,omitempty"` // haf.json
-	// Stripped is what torch.compile or DistributedDataParallel put before the names of the
-	// tensors.
+	// Stripped is the prefix of the tensors' names from torch.compile or DistributedDataParallel.
 	Stripped string `json:"stripped_prefix,omitempty"`
-	// Unread are the tensors that are neither weights nor a score head: such a model is not opened.
+	// Unread are the tensors that are neither weights nor a score head. haf does not open such a
+	// model.
 	Unread   []TensorFacts `json:"unread_tensors,omitempty"`
 	Warnings []string      `json:"warnings"`
 }
@@ -65,8 +64,8 @@ func tensorFacts(infos []weights.Info) []TensorFacts {
 // A HeadInspection describes a score head.
 type HeadInspection struct {
 	Kind   string `json:"kind"`             // "none", "linear", "MLP", "labels"
-	Labels int    `json:"labels,omitempty"` // where there are several
-	// LabelNames are what config.json calls the labels, by index.
+	Labels int    `json:"labels,omitempty"` // if there are several
+	// LabelNames are the names of the labels in config.json, by index.
 	LabelNames []string `json:"label_names,omitempty"`
 	Zero       bool     `json:"zero,omitempty"`
 	Offset     float64  `json:"offset,omitempty"`
@@ -81,15 +80,14 @@ type AdapterFacts struct {
 	Alpha      float64  `json:"alpha"`
 	Modules    int      `json:"modules"` // adapted linear layers
 	Targets    []string `json:"targets"`
-	Ranks      []int    `json:"ranks,omitempty"` // where rank_pattern gives several
+	Ranks      []int    `json:"ranks,omitempty"` // if rank_pattern gives several
 	Base       string   `json:"base"`
 	Parameters int      `json:"parameters"`
-	// Own are the weights that the adapter has in the place of its base's: embedding and policy
-	// head.
+	// Own are the adapter's weights that replace its base's: embedding and policy head.
 	Own []TensorFacts `json:"own_weights,omitempty"`
-	// ScoreLoRA tells that the score head is the base's with a LoRA of the adapter.
+	// ScoreLoRA means that the score head is the base's with a LoRA of the adapter.
 	ScoreLoRA bool   `json:"score_lora,omitempty"`
-	Stripped  string `json:"stripped_prefix,omitempty"` // as of the model, of the adapter's tensors
+	Stripped  string `json:"stripped_prefix,omitempty"` // of the adapter's tensors
 }
 
 // TokenizerFacts describe a tokenizer and its chat template.
@@ -98,9 +96,9 @@ type TokenizerFacts struct {
 	Size     int                     `json:"size"`    // largest id + 1
 	Special  map[string]SpecialToken `json:"special"` // by name: bos_token, …
 	Template string                  `json:"template"`
-	// TemplateSource is where the template is from: a file, GGUF metadata, or haf.
+	// TemplateSource is the origin of the template: a file, GGUF metadata, or haf.
 	TemplateSource   string `json:"template_source"`
-	GenerationPrompt bool   `json:"generation_prompt"` // the template can open an answer
+	GenerationPrompt bool   `json:"generation_prompt"` // the template has a generation prompt
 	// the token of a conversation's end at which the reward is read
 	ReadAt string `json:"read_at"`
 	Date   string `json:"date,omitempty"` // that the template writes
@@ -112,9 +110,9 @@ type SpecialToken struct {
 	ID    int32  `json:"id"`
 }
 
-// Inspect describes a model without opening a device or reading its weights. What keeps it from
-// being opened, or makes it score differently than one would think, is among the warnings; an error
-// is only what leaves nothing to describe.
+// Inspect describes a model without opening a device or reading its weights. Its warnings name
+// everything that prevents opening the model, and unexpected ways of scoring. It returns an error
+// only if nothing can be described.
 func Inspect(path string, opt ChatOptions) (*Inspection, error) {
 	src, err := find(path, "")
 	if err != nil {

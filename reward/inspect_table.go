@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// Write writes what was found as a table.
+// Write writes the inspection as a table.
 func (in *Inspection) Write(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
@@ -83,7 +83,7 @@ func adapterExtras(line func(name, format string, args ...any), a *AdapterFacts)
 	}
 }
 
-// ShortCount writes a number with the unit that keeps it short.
+// ShortCount formats a number with a unit that keeps it short.
 func ShortCount(n int) string {
 	switch x := float64(n); {
 	case n >= 1e9:

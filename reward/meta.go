@@ -12,7 +12,7 @@ import (
 	"haf/weights"
 )
 
-// MetaName is the file of a model folder that says what a Hugging Face folder cannot:
+// MetaName is the file of a model folder for facts that a Hugging Face folder cannot state:
 // docs/reference/model-formats.md.
 const MetaName = "haf.json"
 
@@ -23,7 +23,7 @@ const metaFormat = 3
 // Meta records how a reward model was trained, so that it is used in the same way everywhere.
 type Meta struct {
 	Format int `json:"format"`
-	// what it was trained from: the reference of the implicit reward
+	// the model that training started from: the reference of the implicit reward
 	Base     string       `json:"base"`
 	BaseHash string       `json:"base_hash"` // over the base's weights
 	Template TemplateMeta `json:"template"`  // how a conversation becomes text
@@ -31,32 +31,32 @@ type Meta struct {
 	Read string `json:"read"`
 	// how many BOS tokens open a conversation: encode.BOSTemplate, …
 	BOS string `json:"bos"`
-	// Pad is the padding token, at which no reward is read; −1 is none, and nil what config.json says.
-	// It is stated since an adapter has no config.json of its own.
+	// Pad is the padding token, at which no reward is read; −1 is none, and nil means that of
+	// config.json. It is stated because an adapter has no config.json.
 	Pad        *int             `json:"pad_token_id"`
 	MaxLength  int              `json:"max_length"` // of a conversation, in tokens; 0 is no limit
-	Truncation string           `json:"truncation"` // what is done with a longer one
-	Objective  objective.Hybrid `json:"objective"`  // what it was trained by
+	Truncation string           `json:"truncation"` // treatment of a longer one
+	Objective  objective.Hybrid `json:"objective"`  // the objective of training
 	DType      string           `json:"dtype"`      // of the body
 	Heads      []string         `json:"heads"`      // the trained ones: "score", "policy"
-	// ScoreOffset is added to what the score head gives: the bias that the model's source had.
+	// ScoreOffset is added to the score head's output: the bias of the model's source.
 	ScoreOffset float64 `json:"score_offset,omitempty"`
-	// Labels names the outputs of a score head that has several: see Options.Column.
+	// Labels names the outputs of a score head with several: see Options.Column.
 	Labels []string `json:"labels,omitempty"`
 	// WeightsCRC32C are the CRC-32C of the weights, by file name; see [Open].
 	WeightsCRC32C map[string]string `json:"weights_crc32c,omitempty"`
 }
 
-// Trained says whether haf trained the model.
+// Trained reports whether haf trained the model.
 func (m Meta) Trained() bool { return len(m.Heads) > 0 }
 
 // TemplateMeta names a chat template: "model" is the model's own, others are built in, or Source
-// has it whole.
+// has the whole text.
 type TemplateMeta struct {
 	Name   string                     `json:"name"`
 	Source string                     `json:"source,omitempty"`
 	Args   map[string]json.RawMessage `json:"args,omitempty"` // variables of every rendering
-	// that strftime_now tells, YYYY-MM-DD, where the template writes one
+	// day of strftime_now, YYYY-MM-DD, if the template writes one
 	Date string `json:"date,omitempty"`
 	Hash string `json:"hash"`
 }

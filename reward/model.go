@@ -29,31 +29,32 @@ type Param struct {
 	dtype dtypes.DType
 }
 
-// Bytes is the room that the value takes on the device.
+// Bytes is the size of the value on the device.
 func (p *Param) Bytes() int64 { return int64(p.Size()) * int64(p.dtype.Size()) }
 
 // A Model is a decoder with a score head and, unless it was saved without one, a policy head. It is
-// safe for concurrent use as long as nobody trains it.
+// safe for concurrent use except during training.
 type Model struct {
 	Config    *lm.Config
 	Tokenizer *tokenizer.Tokenizer
 	Encoder   *encode.Encoder
 	Meta      Meta
 	Dir       string // where it was opened
-	// HasPolicyHead is false for a sequence-classification model saved without its language-model
-	// head.
+	// HasPolicyHead reports whether the model has a policy head. A sequence classifier saved without
+	// its language-model head has none.
 	HasPolicyHead bool
-	// ScoreHeadUntrained is true where the score head is zero, as it is for a base without one.
+	// ScoreHeadUntrained reports whether the score head is zero, as for a base without one.
 	ScoreHeadUntrained bool
-	// HasVariance is true where the model has a head for the variance of its rewards.
+	// HasVariance reports whether the model has a head for the variance of its rewards.
 	HasVariance bool
-	// Merged is true where an adapter was merged into the weights when the model was opened, as DoRA's
-	// is.
+	// Merged reports whether opening the model merged an adapter into the weights, as it does with
+	// DoRA.
 	Merged bool
-	// HeadFold says what was folded into the score head when it was read, such as OpenRLHF's
-	// normalization; else empty.
+	// HeadFold describes a transformation that was folded into the score head when it was read, such
+	// as OpenRLHF's normalization; else it is empty.
 	HeadFold string
-	// MaxShard is the most bytes of a file of saved weights; 0 is 5 GB, as transformers has it.
+	// MaxShard is the largest size of a file of saved weights, in bytes; 0 is 5 GB, as in
+	// transformers.
 	MaxShard int64
 	// Finish, if not nil, adds files to the folder of a saved model before it appears.
 	Finish func(dir string) error
@@ -80,36 +81,36 @@ type Model struct {
 	base        *Model     // the reference of a fully trained model, once opened
 }
 
-// Device is what the model runs on.
+// Device is the device that the model runs on.
 func (m *Model) Device() *backend.Device { return m.device }
 
-// Programs is the number of programs that were compiled to read the model's heads.
+// Programs is the number of compiled programs for reading the model's heads.
 func (m *Model) Programs() int {
 	m.programs.mu.Lock()
 	defer m.programs.mu.Unlock()
 	return m.programs.built - m.builtBefore
 }
 
-// Positions is the number of positions of a packed batch, about.
+// Positions is the approximate number of positions of a packed batch.
 func (m *Model) Positions() int { return m.positions }
 
-// Decoder says how the model's graph is built.
+// Decoder returns the settings for building the model's graph.
 func (m *Model) Decoder() lm.Decoder { return m.decoder }
 
-// SetRecompute sets what backward passes that are built from now on recompute.
+// SetRecompute sets the activations to recompute in backward passes that are built from now on.
 func (m *Model) SetRecompute(c lm.Recompute) {
 	m.decoder.Recompute = c
 	m.share()
 }
 
-// LogitChunk is the number of rows of logits that are made at once.
+// LogitChunk is the number of rows of logits computed at once.
 func (m *Model) LogitChunk() int { return m.chunk }
 
-// Adapter describes the model's LoRA adapter, nil where there is none.
+// Adapter describes the model's LoRA adapter, nil if there is none.
 func (m *Model) Adapter() *lm.LoRA { return m.adapter }
 
-// MergesAdapter says whether a pass over that many positions adds the adapter to a layer's weights
-// of the given dimensions, rather than its product to the layer's result.
+// MergesAdapter reports whether a pass over that many positions adds the adapter to a layer's
+// weights of the given dimensions. Otherwise it adds the adapter's product to the layer's result.
 func (m *Model) MergesAdapter(positions int, weight []int) bool {
 	return m.decoder.Merges(positions, weight)
 }
@@ -117,8 +118,8 @@ func (m *Model) MergesAdapter(positions int, weight []int) bool {
 // Params lists the model's weights in a fixed order: backbone, policy head, adapter, score head.
 func (m *Model) Params() []*Param { return m.params }
 
-// Trainable lists the weights that training changes, of those that the wanted heads reach: with an
-// adapter its matrices and the score head, else everything.
+// Trainable lists the weights that training with the given heads changes: with an adapter its
+// matrices and the score head, else all weights that these heads use.
 func (m *Model) Trainable(want Heads) []*Param {
 	output := map[string]bool{}
 	for _, p := range lm.OutputParams(m.Config) {
@@ -145,7 +146,7 @@ func (m *Model) Trainable(want Heads) []*Param {
 	return out
 }
 
-// Gradients says what log-probabilities are differentiated by when the model is trained.
+// Gradients returns the values by which log-probabilities are differentiated in training.
 func (m *Model) Gradients() lm.Gradients {
 	if m.adapter != nil {
 		return lm.ByHidden
@@ -188,7 +189,7 @@ func (p *Param) Read() (weights.Array, error) {
 	return a, nil
 }
 
-// Source is the weight to be written, read from the device when it is due.
+// Source returns the weight for writing; it is read from the device when its turn comes.
 func (p *Param) Source() weights.LazyArray {
 	return weights.LazyArray{Name: p.Name, Shape: p.Shape, Values: func() ([]float32, error) {
 		a, err := p.Read()

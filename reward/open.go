@@ -17,41 +17,43 @@ import (
 	"haf/weights"
 )
 
-// Options says how a model is opened. The zero value is a model for scoring, as it was trained.
+// Options are the options of [Open]. The zero value opens a model for scoring, with the settings of
+// training.
 type Options struct {
 	Chat       ChatOptions // how conversations are read
-	MaxLength  int         // tokens of a conversation; 0 is what the model was trained with
+	MaxLength  int         // tokens of a conversation; 0 is the limit of training
 	Truncation string      // "prompt", "drop" or "response"
-	// of the body: "float32" or "bfloat16"; "" is what the model was trained with, else float32
+	// of the body: "float32" or "bfloat16"; "" is that of training, else float32
 	DType      string
-	Train      bool         // all weights will be trained (no adapter): they stay float32
+	Train      bool         // train all weights, without an adapter: they stay float32
 	LoRA       *lm.LoRA     // a fresh adapter for training
 	Random     *rand.Rand   // for the fresh adapter
 	Recompute  lm.Recompute // of the backward pass; "" is lm.RecomputeSelective
-	LogitChunk int          // rows of logits made at once; 0 is 512
-	Positions  int          // positions of a packed batch, about; 0 is 2048
-	// folder of the model that an adapter belongs to; "" is where the adapter says
+	LogitChunk int          // rows of logits computed at once; 0 is 512
+	Positions  int          // approximate positions of a packed batch; 0 is 2048
+	// folder of an adapter's base model; "" is the one that the adapter names
 	Base   string
 	Head   HeadInit // the score head of a base that has none
 	Column string   // reward of a head with several labels: index, name or sum of them
-	// Outputs keeps all labels of a head that has several, each a reward of its own.
+	// Outputs keeps all labels of a head with several, each as a separate reward.
 	Outputs bool
-	// tokens come ready-made: the model reads encoded groups, but scores no text
+	// without tokenizer: the model reads encoded groups, but scores no text
 	NoTokenizer bool
 }
 
 // trains says whether the model is opened to be trained.
 func (o Options) trains() bool { return o.Train || o.LoRA != nil }
 
-// OpenWithoutWeights opens a model without its values, to plan with: configuration, tokenizer and
-// encoder, and the weights' names and shapes, checked as [Open] does. It needs no device, reads no
-// weights but a score head's, and can be closed, but nothing be run, saved or read of it.
+// OpenWithoutWeights opens a model without its values, for planning: configuration, tokenizer and
+// encoder, and the weights' names and shapes, with the checks of [Open]. It needs no device, and
+// reads no weights except a score head's. The model can be closed, but cannot run, be saved or be
+// read.
 func OpenWithoutWeights(dir string, opt Options) (*Model, error) { return open(nil, dir, opt) }
 
 // Open loads a model: a Hugging Face folder of a causal language model (its score head starts at
 // zero unless it has one, as TRL, LLaMA-Factory, OpenRLHF and GRM write them) or of a sequence
 // classifier, a two-headed folder, a PEFT adapter with its score head, a GGUF file, or a run
-// folder. Weights that haf wrote must be as it wrote them.
+// folder. Weights that haf wrote must be unchanged.
 func Open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	return open(device, dir, opt)
 }

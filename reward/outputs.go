@@ -13,7 +13,7 @@ import (
 // named in config.json, as transformers has them, and in haf.json, because an adapter has no
 // config.json. Reading rewards, one of them, or a sum, is the reward: see [Options.Column].
 
-// Outputs is the number of outputs of the score head, more than one in training alone.
+// Outputs is the number of outputs of the score head, more than one only in training.
 func (m *Model) Outputs() int { return max(1, len(m.Meta.Labels)) }
 
 // nameLabels makes the labels that haf.json names those of the configuration.

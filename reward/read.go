@@ -8,17 +8,17 @@ import (
 	"haf/pack"
 )
 
-// HeadValues are what the heads gave of the responses of groups, [group][response]; those of a head
-// that was not wanted are nil.
+// HeadValues are the results of the heads for the responses of groups, [group][response]. Those of
+// a head that was not wanted are nil.
 type HeadValues struct {
 	Scores   [][]float64
-	Outputs  [][][]float64 // in place of Scores, of a score head with several outputs
+	Outputs  [][][]float64 // in place of Scores, for a score head with several outputs
 	LogProbs [][]float64   // of the responses, summed over tokens
 	LogVars  [][]float64   // log-variances of the rewards: see [objective.Uncertain]
 }
 
-// Read runs the wanted heads over encoded groups, packed. shapes, if not nil, are those to pack
-// into (see [pack.CommonShapes]). progress, if not nil, is told the number of groups done.
+// Read runs the wanted heads over encoded groups, packed into shapes, if these are not nil (see
+// [pack.CommonShapes]). progress, if not nil, is called with the number of finished groups.
 func (m *Model) Read(
 	ctx context.Context, groups []encode.Group, want Heads, shapes []pack.Shape,
 	progress func(done, total int),

@@ -14,21 +14,21 @@ import (
 	"haf/pref"
 )
 
-// ReaderOptions say how a [Reader] reads.
+// ReaderOptions are the options of a [Reader].
 type ReaderOptions struct {
-	// CacheDir is where the reference's log-probabilities are kept; "" keeps them in memory.
+	// CacheDir is the folder for the reference's log-probabilities; "" keeps them in memory.
 	CacheDir string
-	// Batch is how many responses, of those read as if each were alone, are packed and read at a
-	// time; 0: all of a call.
+	// Batch is the number of independently read responses that are packed and read at a time; 0: all
+	// of a call.
 	Batch int
-	// Log, if not nil, is told in a line what became of groups as tokens, and warned of rewards
-	// that say nothing.
+	// Log, if not nil, gets a line about the groups as tokens, and warnings of rewards without
+	// meaning.
 	Log func(format string, args ...any)
-	// Progress, if not nil, is told how much of a pass over the data is done.
+	// Progress, if not nil, is called with the finished part of a pass over the data.
 	Progress func(pass string, done, total int)
 }
 
-// A Reader gives the rewards of a model. It is a [pref.Rewarder] and a [pref.Refuser].
+// A Reader reads the rewards of a model. It is a [pref.Rewarder] and a [pref.Refuser].
 type Reader struct {
 	model *Model
 	opt   ReaderOptions
@@ -49,11 +49,11 @@ func (m *Model) Reader(opt ReaderOptions) *Reader {
 	return &Reader{model: m, opt: opt}
 }
 
-// Model is what is read.
+// Model returns the model that is read.
 func (r *Reader) Model() *Model { return r.model }
 
-// Rewards implements [pref.Rewarder]: the rewards of the heads that were trained. Those of the
-// others can be read by name.
+// Rewards implements [pref.Rewarder]: the rewards of the trained heads. Those of the other heads
+// can be read by name.
 func (r *Reader) Rewards() []string { return r.model.TrainedRewards() }
 
 // Close implements [pref.Rewarder].
@@ -75,8 +75,8 @@ func (m *Model) Refuses(prompt []pref.Message) error {
 	return nil
 }
 
-// Read implements [pref.Rewarder]: the model's heads in one pass and, where an implicit reward is
-// asked for, the reference's in another.
+// Read implements [pref.Rewarder]. It reads the model's heads in one pass and, for an implicit
+// reward, the reference's in another.
 func (r *Reader) Read(
 	ctx context.Context, groups []pref.Group, names []string,
 ) (pref.Readings, error) {
@@ -173,7 +173,7 @@ func (r *Reader) prepare(names []string) (p pass, err error) {
 	return p, nil
 }
 
-// UntrainedWarning says what a score head that is zero means for its rewards.
+// UntrainedWarning is the warning that all rewards of a zero score head are equal.
 func (m *Model) UntrainedWarning() string {
 	return fmt.Sprintf("the score head of %s is zero, so every score is 0: it was never trained "+
 		"(a base model, or reward_weight 0)", m.Dir)
@@ -361,7 +361,7 @@ func (r *Reader) Variances(
 	return r.model.Variances(ctx, samples)
 }
 
-// Variances returns the variance of the score head's reward of each sample, by a model that was
+// Variances returns the variance of the score head's reward of each sample. The model must be
 // trained to predict it.
 func (m *Model) Variances(ctx context.Context, samples []pref.Sample) ([]float64, error) {
 	groups, at, err := m.encodeSamples(samples)

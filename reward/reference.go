@@ -28,10 +28,10 @@ import (
 	"haf/weights"
 )
 
-// A Reference gives the log-probabilities of the frozen model that a policy is compared with. They
-// are made once by the same packed pass and kept on disk under the hash of (weights, dtype,
-// backend) and of each response's tokens, so that another seed, another objective, a resumed run or
-// an evaluation finds them again.
+// A Reference returns the log-probabilities of the frozen model with which a policy is compared.
+// They are computed once by the same packed pass, and stored on disk under the hash of (weights,
+// dtype, backend) and of each response's tokens. So another seed, another objective, a resumed run
+// or an evaluation reuses them.
 type Reference struct {
 	model *Model
 	zeros map[string]*tensors.Tensor // in place of the adapter, to switch it off
@@ -47,8 +47,8 @@ type responseKey [16]byte
 const recordSize = len(responseKey{}) + 4
 
 // Reference returns the reference of the model: the base without the adapter, or for a fully
-// trained model the model it was trained from. cacheDir is where the log-probabilities are kept; ""
-// keeps them in memory only.
+// trained model the model that training started from. cacheDir is the folder for the
+// log-probabilities; "" keeps them in memory only.
 func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	r := &Reference{model: m, known: map[responseKey]float32{}}
 	hash, err := hashOf(m.Meta.Base)
@@ -92,7 +92,7 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	return r, r.readCache()
 }
 
-// BaseHash is the hash of a model that training starts from, as its haf.json and manifest have it.
+// BaseHash is the hash of the model that training starts from, as in haf.json and the manifest.
 func BaseHash(dir string) (string, error) {
 	dir, err := modelFolder(dir)
 	if err != nil {
@@ -142,7 +142,7 @@ func (r *Reference) arguments() []any {
 }
 
 // LogProbs returns the reference's summed log-probability of every response, and how many of them
-// had to be made. shapes and progress are as in [Model.Read].
+// had to be computed. shapes and progress are as in [Model.Read].
 func (r *Reference) LogProbs(
 	ctx context.Context, groups []encode.Group, shapes []pack.Shape, progress func(done, total int),
 ) (logps [][]float64, made int, err error) {
@@ -219,8 +219,8 @@ func keyOf(prompt []int32, response encode.Response) responseKey {
 	return responseKey(sum[:16])
 }
 
-// CacheSize counts the different responses of the groups, and the bytes that their
-// log-probabilities take in a cache.
+// CacheSize returns the number of distinct responses of the groups, and the size of their
+// log-probabilities in a cache, in bytes.
 func CacheSize(sets ...[]encode.Group) (responses int, bytes int64) {
 	seen := map[responseKey]bool{}
 	for _, set := range sets {

@@ -12,13 +12,13 @@ import (
 // Names of a model's rewards.
 const (
 	ByScore      = "score"               // the score head's
-	ByImplicit   = "implicit"            // that of the policy head: see [Formula]
+	ByImplicit   = "implicit"            // the reward of the policy head: see [Formula]
 	ByNormalized = "implicit-normalized" // the same, divided by the number of the response's tokens
 	ByCombined   = "combined"            // of both heads: see [Combination]
 )
 
-// CheckReward returns an error unless name is one of the rewards. A model that was opened with
-// Options.Outputs has its labels' beside them.
+// CheckReward returns an error unless name is one of the rewards. A model opened with
+// Options.Outputs also has the rewards of its labels.
 func CheckReward(name string) error {
 	if !slices.Contains([]string{ByScore, ByImplicit, ByNormalized, ByCombined}, name) {
 		return fmt.Errorf("reward: reward %q is not known: %s, %s, %s or %s", name, ByScore,
@@ -28,7 +28,7 @@ func CheckReward(name string) error {
 }
 
 // TrainedRewards lists the names of the rewards whose heads were trained, and of their combination
-// where one is stored; of a model that haf did not train, the score head's.
+// if one is stored. For a model that haf did not train it is the score head's.
 func (m *Model) TrainedRewards() []string {
 	var names []string
 	for _, head := range m.Meta.Heads {
@@ -56,13 +56,13 @@ func (m *Model) scoreRewards() []string {
 	return []string{ByScore}
 }
 
-// A Formula makes rewards of what the heads give of a response. The implicit reward is the one that
-// a policy trained by DPO implies (arXiv 2305.18290):
+// A Formula computes rewards from the heads' results for a response. The implicit reward is the one
+// that a policy trained by DPO implies (arXiv 2305.18290):
 //
 //	r(x, y) = β (log π(y|x) − log π_ref(y|x))
 //
-// Divided by the number of the response's tokens it is normalized, because the plain sum favours
-// short or long responses.
+// The normalized reward is this divided by the number of the response's tokens, because the plain
+// sum favours short or long responses.
 type Formula struct {
 	Beta        float64
 	Combination Combination
@@ -72,7 +72,7 @@ type Formula struct {
 // Implicit is the implicit reward of a response or of one of its tokens.
 func (f Formula) Implicit(logp, ref float64) float64 { return f.Beta * (logp - ref) }
 
-// Reward is the named reward of a response of n tokens, of its score and its implicit reward.
+// Reward is the named reward of a response of n tokens, from its score and its implicit reward.
 func (f Formula) Reward(name string, score, implicit float64, n int) float64 {
 	switch name {
 	case ByScore:
@@ -86,8 +86,8 @@ func (f Formula) Reward(name string, score, implicit float64, n int) float64 {
 	}
 }
 
-// Rewards are the named reward of the responses of groups, [group][response]. A head that the
-// reward does not need, and the reference's log-probabilities with it, may be nil.
+// Rewards returns the named reward of the responses of groups, [group][response]. Heads that the
+// reward does not need may be nil, as may the reference's log-probabilities.
 func (f Formula) Rewards(
 	name string, groups []encode.Group, heads HeadValues, refs [][]float64,
 ) [][]float64 {

@@ -19,8 +19,8 @@ import (
 
 // Save writes the model to a new folder: with an adapter as a PEFT adapter with its score head,
 // else as a Hugging Face sequence-classification folder that also holds the policy head. The folder
-// appears whole or not at all. An adapter of a GGUF file, which no other program could use, is
-// saved merged.
+// appears whole or not at all. An adapter of a GGUF file is saved merged, because no other program
+// could use the adapter.
 func (m *Model) Save(dir string) error {
 	if m.adapter != nil && weights.IsGGUF(m.Meta.Base) {
 		return m.SaveMerged(dir)
@@ -35,8 +35,8 @@ func (m *Model) Save(dir string) error {
 	})
 }
 
-// SaveMerged writes the model as [Model.Save] does without an adapter, the adapter's product added
-// to the weights.
+// SaveMerged writes the model as [Model.Save] does without an adapter. The adapter's product is
+// added to the weights.
 func (m *Model) SaveMerged(dir string) error {
 	return m.save(dir, m.Meta, func(dir string) error {
 		return errors.Join(m.writeFolder(dir, m.class(), m.merged()), m.writeVariance(dir))
@@ -44,7 +44,7 @@ func (m *Model) SaveMerged(dir string) error {
 }
 
 // SavePolicy writes the policy head as a causal language model: a Hugging Face folder without the
-// score head, an adapter's product added to the weights. Its logits are the model's.
+// score head, with an adapter's product added to the weights. Its logits equal the model's.
 func (m *Model) SavePolicy(dir string) error {
 	if !m.HasPolicyHead {
 		return fmt.Errorf("reward: %s has no policy head (no lm_head.weight): there is no language "+

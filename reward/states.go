@@ -8,10 +8,10 @@ import (
 	"haf/pref"
 )
 
-// A States holds the hidden states that the score head reads of the responses of groups.
+// A States holds the hidden states at which the score head reads the responses of groups.
 type States struct {
-	Groups []pref.Group  // those that could be read, with the comparisons that encoding left
-	Index  []int         // their places among those that were asked for
+	Groups []pref.Group  // those that could be read, with the comparisons left after encoding
+	Index  []int         // their positions in the given groups
 	Values [][][]float64 // [dimension][group][response]
 }
 
@@ -51,8 +51,8 @@ func (m *Model) States(ctx context.Context, groups []pref.Group) (States, error)
 	return out, nil
 }
 
-// SplitAt returns the states of the first n groups that were asked for, and of the rest, whose
-// places count from 0 again.
+// SplitAt returns the states of the first n given groups, and of the rest, whose positions begin at
+// 0 again.
 func (s States) SplitAt(n int) (first, rest States) {
 	at := 0
 	for at < len(s.Index) && s.Index[at] < n {
@@ -69,8 +69,8 @@ func (s States) SplitAt(n int) (first, rest States) {
 	return first, rest
 }
 
-// A Probe is a linear reward of hidden states, fitted on comparisons whose truth is known: it says
-// what the states carry, whatever the score head makes of them.
+// A Probe is a linear reward of hidden states, fitted on comparisons with known truth. It measures
+// the information in the states, independently of the score head.
 type Probe []float64
 
 // FitProbe fits a probe to the comparisons of states by logistic regression.

@@ -9,7 +9,7 @@ type tokens struct{ model *Model }
 
 func (t tokens) Length(text string) int { return len(t.model.Tokenizer.Encode(text, false)) }
 
-// Facts implements [pref.Tokens]. That no group is left as tokens is no error but a fact.
+// Facts implements [pref.Tokens]. It is not an error if no group is left as tokens.
 func (t tokens) Facts(groups []pref.Group) (*pref.TokenFacts, error) {
 	_, report, err := t.model.Encoder.Groups(groups)
 	if report == nil {
