@@ -10,10 +10,10 @@ import (
 	"maps"
 	"math"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,15 +37,19 @@ type ClientOptions struct {
 	Log func(format string, args ...any)
 }
 
-// A Client asks a server for the rewards of a model that it serves; [Client.Connect] makes a
-// [pref.Rewarder] of it. It sends samples in several requests, some at once, and tries those again
-// that failed for a reason that passes: no connection, 408, 429, and 5xx but 501 and 505, after a
-// pause that grows and is at least what the server asks for. It is safe for concurrent use.
+// A Client asks a server, or replicas of one, for the rewards of a model that it serves;
+// [Client.Connect] makes a [pref.Rewarder] of it. It sends samples in several requests, some at
+// once, and tries those again that failed for a reason that passes: no connection, 408, 429, and
+// 5xx but 501 and 505. Where no other replica is left it first pauses, longer each time and at
+// least as long as the server asks. It is safe for concurrent use.
 type Client struct {
-	address string // as it was given
-	base    string
-	model   string
-	opt     ClientOptions
+	address  string // as it was given
+	replicas []*replica
+	model    string
+	opt      ClientOptions
+
+	probing sync.Mutex
+	probed  bool // the replicas gave one sample the same rewards
 }
 
 // Of waits between tries.
@@ -62,21 +66,17 @@ func IsURL(name string) bool {
 }
 
 // NewClient returns the client of the server at an address such as http://127.0.0.1:8080; a part
-// behind # names the model, where several are served. Nothing is asked yet.
+// behind # names the model, where several are served. Addresses of replicas have commas between
+// them. Nothing is asked yet.
 func NewClient(address string, opt ClientOptions) (*Client, error) {
-	u, err := url.Parse(address)
-	if err != nil || !IsURL(address) || u.Host == "" {
-		return nil, fmt.Errorf("serve: %q is no address of a server: want http://HOST:PORT or "+
-			"https://HOST:PORT, and #MODEL behind it where several are served",
-			webclient.ShownText(address))
+	bases, model, err := split(address)
+	if err != nil {
+		return nil, err
 	}
-	if u.RawQuery != "" || u.User != nil {
-		return nil, fmt.Errorf("serve: the address of a server has a query or a user in it: want " +
-			"http://HOST:PORT#MODEL")
+	c := &Client{address: address, model: model, opt: opt}
+	for _, base := range bases {
+		c.replicas = append(c.replicas, &replica{base: base})
 	}
-	c := &Client{address: address, model: u.Fragment, opt: opt}
-	u.Fragment = ""
-	c.base = strings.TrimSuffix(u.String(), "/")
 	if c.opt.Timeout == 0 {
 		c.opt.Timeout = 2 * time.Minute
 	}
@@ -133,12 +133,15 @@ type wireSample struct {
 func (c *Client) Read(
 	ctx context.Context, samples []pref.Sample, names []string,
 ) ([]Scored, error) {
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil || len(samples) == 0 {
 		return nil, err
+	}
+	if err := c.probe(ctx, samples[0], names); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
 	}
 	out := make([]Scored, len(samples))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(c.opt.Parallel)
+	group.SetLimit(c.opt.Parallel * len(c.replicas))
 	for from := 0; from < len(samples); from += c.opt.Batch {
 		to := min(from+c.opt.Batch, len(samples))
 		group.Go(func() error {
@@ -233,13 +236,13 @@ func (c *Client) request(
 // Models lists the rewards of every model of the server.
 func (c *Client) Models(ctx context.Context) (map[string][]string, error) {
 	var list modelList
-	err := webclient.Announce(func() { c.opt.Log("%s has not answered yet; waiting", c.base) },
+	err := webclient.Announce(func() { c.opt.Log("%s has not answered yet; waiting", c.base()) },
 		func() error { return c.ask(ctx, http.MethodGet, "/v1/models", nil, &list) })
 	if err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	if list.Object != "list" || len(list.Data) == 0 {
-		return nil, fmt.Errorf("serve: %s/v1/models lists no model: is this a server of haf?", c.base)
+		return nil, fmt.Errorf("serve: %s/v1/models lists no model: is this a server of haf?", c.base())
 	}
 	out := map[string][]string{}
 	for _, m := range list.Data {
@@ -248,8 +251,20 @@ func (c *Client) Models(ctx context.Context) (map[string][]string, error) {
 	return out, nil
 }
 
-// Served is the name of the client's model and its rewards, the default first.
+// base is the address of the first replica.
+func (c *Client) base() string { return c.replicas[0].base }
+
+// Served is the name of the client's model and its rewards, the default first. Of replicas it is
+// what those that answer agree on.
 func (c *Client) Served(ctx context.Context) (model string, rewards []string, err error) {
+	if len(c.replicas) > 1 {
+		return c.agree(ctx)
+	}
+	return c.served(ctx)
+}
+
+// served is Served of one server.
+func (c *Client) served(ctx context.Context) (model string, rewards []string, err error) {
 	models, err := c.Models(ctx)
 	if err != nil {
 		return "", nil, err
@@ -263,8 +278,8 @@ func (c *Client) Served(ctx context.Context) (model string, rewards []string, er
 		return c.model, rewards, nil
 	}
 	return "", nil, fmt.Errorf("serve: %s serves %s, %q is none of them: name one behind the "+
-		"address, %s#MODEL", c.base, strings.Join(slices.Sorted(maps.Keys(models)), ", "), c.model,
-		c.base)
+		"address, %s#MODEL", c.base(), strings.Join(slices.Sorted(maps.Keys(models)), ", "), c.model,
+		c.base())
 }
 
 // refusal is an answer that is no success.
@@ -293,32 +308,35 @@ func (r *refusal) Is(target error) bool {
 func (c *Client) ask(ctx context.Context, method, path string, body []byte, reply any) error {
 	policy := retry.Policy{Tries: c.opt.Tries, First: firstWait, Longest: longestWait,
 		LongestAsked: longestAsked, Notify: func(err error, pause time.Duration) {
-			c.opt.Log("%s%s: %v; trying again in %s", c.base, path, err, pause.Round(time.Millisecond))
+			c.opt.Log("%s%s: %v; trying again in %s", c.base(), path, err,
+				pause.Round(time.Millisecond))
 		}}
-	return policy.Do(ctx, func() error {
-		err := c.once(ctx, method, path, body, reply)
-		var r *refusal
-		var redirected *webclient.Redirected
-		switch {
-		case err == nil:
-			return nil
-		case errors.As(err, &redirected):
-			return err
-		case !errors.As(err, &r):
-			return &retry.Temporary{Err: fmt.Errorf("%w: %w", ErrNoAnswer, err)}
-		case retry.Status(r.status) && !r.unlike:
-			return &retry.Temporary{Err: err, After: r.after}
-		}
+	return policy.Do(ctx, func() error { return c.onAny(ctx, method, path, body, reply) })
+}
+
+// temporary marks an error that may pass.
+func (c *Client) temporary(err error) error {
+	var r *refusal
+	var redirected *webclient.Redirected
+	switch {
+	case err == nil, errors.As(err, &redirected):
 		return err
-	})
+	case !errors.As(err, &r):
+		return &retry.Temporary{Err: fmt.Errorf("%w: %w", ErrNoAnswer, err)}
+	case retry.Status(r.status) && !r.unlike:
+		return &retry.Temporary{Err: err, After: r.after}
+	}
+	return err
 }
 
 // once sends a request.
-func (c *Client) once(ctx context.Context, method, path string, body []byte, reply any) error {
+func (c *Client) once(
+	ctx context.Context, method, address string, body []byte, reply any,
+) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.Timeout,
 		fmt.Errorf("none within %s", c.opt.Timeout))
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func (r *Remote) Read(
 		compared = compared || g.Compared()
 	}
 	scored := make([]Scored, 0, len(samples))
-	for part := range slices.Chunk(samples, portion) {
+	for part := range slices.Chunk(samples, portion*len(r.client.replicas)) {
 		some, err := r.client.Read(ctx, part, resolved)
 		if err != nil {
 			return pref.Readings{}, r.client.explain(err)
