@@ -12,7 +12,7 @@ import (
 // block is compiled for itself, in every layer.
 const queryBlock = 192
 
-// QueryBlocks returns where the blocks of a row's queries end. They are of equal size, about.
+// QueryBlocks returns the ends of the blocks of a row's queries. The blocks have about equal sizes.
 func QueryBlocks(length int) []int {
 	const unit = 32
 	ends := make([]int, max(1, (length+queryBlock/2)/queryBlock))
@@ -164,8 +164,8 @@ func (s *stripe) scores(at queries) (scores, slope *Node) {
 	return Add(scores, ExpandAndBroadcast(at.bias, scores.Shape().Dimensions, []int{1})), slope
 }
 
-// SharedBias is up to how many bytes of biases of a stripe, about, are made once for all layers.
-// The compiler makes them as large as the scores.
+// SharedBias is the approximate size, in bytes, up to which a stripe's biases are computed once for
+// all layers. The compiler makes them as large as the scores.
 const SharedBias = 128 << 20
 
 // bias returns what is added to the scores of the block of queries, float32 [B, Q, S]. It is made

@@ -12,7 +12,7 @@ import (
 	"haf/weights"
 )
 
-// A Config describes a decoder: what the graph is built from, read from a model's config.json.
+// A Config describes a decoder for building its graph. It is read from a model's config.json.
 type Config struct {
 	Family       string // model_type, one of [Families]
 	Vocab        int    // rows of the embedding
@@ -27,10 +27,10 @@ type Config struct {
 	NormEps          float64
 	Activation       string // silu, gelu, gelu_tanh or gelu_new
 	RopeTheta        float64
-	LocalRopeTheta   float64 // of the layers with a window; 0: as the others, scaling included
+	LocalRopeTheta   float64 // of layers with a window; 0: as the others, scaling included
 	Rope             RopeScaling
-	PartialRotary    float64 // share of a head's dimensions, its first, that is rotated; 0 is all
-	QueryScale       float64 // attention scores are divided by its root; 0 is HeadDim
+	PartialRotary    float64 // rotated share of a head's dimensions, the first ones; 0 is all
+	QueryScale       float64 // attention scores are divided by its square root; 0 is HeadDim
 	AttentionBias    bool    // on the query, key and value projections
 	OutputBias       bool    // on the attention's output projection
 	MLPBias          bool
@@ -38,25 +38,27 @@ type Config struct {
 	AttentionCap     float64 // soft-cap of the attention scores: cap·tanh(s/cap); 0 is none
 	LogitCap         float64 // soft-cap of the logits; 0 is none
 
-	// Window is how many positions back, itself included, a token sees in the windowed layers; 0 is no
-	// limit. Windowed tells for every layer whether it has the window; nil is what the family does.
+	// Window is the number of positions that a token sees in the windowed layers, itself included; 0
+	// is no limit. Windowed states for every layer whether it has the window; nil is the family's
+	// default.
 	Window   int
 	Windowed []bool
 
 	TiedEmbeddings bool // the policy head is the embedding
 
-	NumLabels int // outputs of a score head, 0 where config.json speaks of none
-	// Labels names the outputs of the score head that is saved; none: one, "LABEL_0".
+	NumLabels int // outputs of a score head, 0 if config.json has none
+	// Labels names the outputs of the saved score head; none: one, "LABEL_0".
 	Labels        []string
 	Architectures []string
 	EOS           []int  // tokens that end a response; may be empty
 	BOS, PAD      int    // -1: none
-	DType         string // of the stored weights: float32, bfloat16, float16, or empty if not said
+	DType         string // of the stored weights: float32, bfloat16, float16, or empty if not stated
 
-	// Raw is config.json as it was read, so that what is not understood survives a rewrite; nil for a
-	// Config made by hand. Of a model with a vision part it is the text part alone.
+	// Raw is config.json as it was read, so that unknown keys survive a rewrite; nil for a Config made
+	// by hand. For a model with a vision part it is the text part alone.
 	Raw map[string]json.RawMessage
-	// Nested says that the text model is a part of a larger one, whose names of weights are longer.
+	// Nested means that the text model is a part of a larger one, so the names of its weights are
+	// longer.
 	Nested bool
 }
 
@@ -65,7 +67,7 @@ const configFile = "config.json"
 // unset is a size that config.json has not named and that follows from others.
 const unset = math.MinInt
 
-// LoadConfig reads the config.json of a model's folder, or what a GGUF file says instead of one.
+// LoadConfig reads the config.json of a model's folder, or the metadata of a GGUF file.
 func LoadConfig(dir string) (*Config, error) {
 	if weights.IsGGUF(dir) {
 		return loadGGUFConfig(dir)
@@ -82,10 +84,9 @@ func LoadConfig(dir string) (*Config, error) {
 	return c, nil
 }
 
-// ParseConfig parses a config.json, in the forms that transformers 4 and 5 write. What the file
-// leaves out has the value that transformers gives it in that family. A family, activation, rope
-// type or type of layer that is not known is an error, and so is a setting that changes what the
-// model computes and is not supported.
+// ParseConfig parses a config.json, in the forms that transformers 4 and 5 write. A missing key has
+// transformers' default for the family. An unknown family, activation, rope type or layer type is
+// an error, as is an unsupported setting that changes the model's computation.
 func ParseConfig(data []byte) (*Config, error) {
 	c := &Config{}
 	if err := wholefile.Unmarshal(data, &c.Raw); err != nil {

@@ -6,10 +6,10 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Prefill runs the prompts of packed rows, of which there must be one, and returns what generation
-// goes on from: the logits after each of the flat positions lastN (float32 [N, V]), their
-// log-sum-exp (float32 [N]), and the keys and values of all layers, [2·Layers, K, T, D] in the
-// body's dtype: those of layer l at 2l and 2l+1.
+// Prefill runs the prompts of packed rows, of which there must be one, and returns the values with
+// which generation continues: the logits after each of the flat positions lastN (float32 [N, V]),
+// their log-sum-exp (float32 [N]), and the keys and values of all layers, [2·Layers, K, T, D] in
+// the body's dtype: those of layer l at 2l and 2l+1.
 func (d *Decoder) Prefill(w Weights, rows Rows, lastN *Node) (logitsNV, sumN, kv *Node) {
 	b := d.forward().block(w, rows)
 	var all []*Node
@@ -25,11 +25,11 @@ func (d *Decoder) Prefill(w Weights, rows Rows, lastN *Node) (logitsNV, sumN, kv
 	return logitsNV, sumN, Concatenate(all, 0)
 }
 
-// Step runs one token in each of R rows, which are all of the packed rows. Its position says how
-// many tokens of the row the cache holds: they are all that the token sees beside itself. caches
-// are the keys and values, [R, K, S, D], of layer l at 2l and 2l+1. Step returns the logits after
-// the token (float32 [R, V]), their log-sum-exp (float32 [R]) and the token's own keys and values,
-// [R, K, D], in the order of caches.
+// Step runs one token in each of R rows, which are all of the packed rows. The token's position is
+// the number of the row's tokens in the cache. The token sees these and itself. caches are the keys
+// and values, [R, K, S, D], of layer l at 2l and 2l+1. Step returns the logits after the token
+// (float32 [R, V]), their log-sum-exp (float32 [R]) and the token's own keys and values, [R, K, D],
+// in the order of caches.
 func (d *Decoder) Step(w Weights, rows Rows, caches []*Node) (logitsRV, sumR *Node, kv []*Node) {
 	positionsR := rows.Positions
 	b := d.forward().block(w, rows)

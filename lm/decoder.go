@@ -1,6 +1,6 @@
 // Package lm is a decoder-only transformer as graph functions: a configuration and named weights
 // in, hidden states and token log-probabilities out. Weights keep their Hugging Face names and
-// layouts; what differs between families of models is a description of their blocks (family.go).
+// layouts. Families of models differ in a description of their blocks (family.go).
 //
 // Tensor names carry their shapes: R rows, T positions of a row, M positions of all rows, H hidden,
 // K key-value heads, G query heads of a key-value head, D head dimension, F feed-forward, V
@@ -14,28 +14,28 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// A Decoder says how the graph of a model is built.
+// A Decoder has the settings for building a model's graph.
 type Decoder struct {
 	Config *Config
 	LoRA   *LoRA // nil: no adapter
-	// DType is the body's: the embeddings and blocks compute in it. What follows the final norm is
-	// float32.
+	// DType is the type of the body: the embeddings and blocks compute in it. Everything after the
+	// final norm is float32.
 	DType dtypes.DType
 	// HalfProducts multiplies the linear layers of a bfloat16 body, and their gradients, in bfloat16
-	// with sums in float32, for devices that are fast at it; without it their operands are made
+	// with sums in float32, for devices that are fast at it. Otherwise their operands are converted to
 	// float32, and only results are rounded.
 	HalfProducts bool
 	// Columns multiplies the few states of [Decoder.Step] as columns, which XLA on a CPU does
 	// faster.
 	Columns bool
-	// Recompute says which activations the backward pass recomputes instead of saving.
+	// Recompute selects the activations that the backward pass recomputes instead of saving.
 	Recompute Recompute
 }
 
-// Recompute names what activation checkpointing recomputes in the backward pass, which trades time
-// for memory: "none" saves all activations; "selective" saves the results of the linear layers and
-// recomputes norms, activation functions and attention weights; "full" saves only what goes from
-// block to block.
+// Recompute selects the values that activation checkpointing recomputes in the backward pass, which
+// trades time for memory: "none" saves all activations; "selective" saves the results of the linear
+// layers and recomputes norms, activation functions and attention weights; "full" saves only the
+// inputs of blocks.
 type Recompute string
 
 // The choices, by growing time and shrinking memory. The zero value is RecomputeNone.
@@ -49,9 +49,9 @@ const (
 // ("….lora_A.weight").
 type Weights map[string]*Node
 
-// Hidden returns the hidden states after the final norm, float32 [M, H]; or those of N places
-// alone, [N, H]: readN are indices into the M states, int32 [N], nil for all. What the last layer
-// does after its attention is done for them only.
+// Hidden returns the hidden states after the final norm, float32 [M, H]; or only those at N places,
+// [N, H]: readN are indices into the M states, int32 [N], nil for all. The last layer computes
+// everything after its attention for these places only.
 func (d *Decoder) Hidden(w Weights, rows Rows, readN *Node) *Node {
 	b := d.block(w, rows)
 	b.read = readN

@@ -88,7 +88,7 @@ var families = map[string]*family{
 	"gpt_neox": gptNeoXFamily(), "gpt2": gpt2Family(),
 }
 
-// Families lists the values of model_type that are supported, sorted.
+// Families lists the supported values of model_type, sorted.
 func Families() []string { return slices.Sorted(maps.Keys(families)) }
 
 func unsupportedFamily(family string) error {
@@ -99,8 +99,8 @@ func unsupportedFamily(family string) error {
 // family is the description of the config's family; Validate has seen to it that there is one.
 func (c *Config) family() *family { return families[c.Family] }
 
-// CausalClass and ClassifierClass are the names of the classes of transformers that a model of this
-// family is saved as: with its language-model head, and with a score head.
+// CausalClass and ClassifierClass are the names of the transformers classes for saving a model of
+// this family: with its language-model head, and with a score head.
 func (c *Config) CausalClass() string     { return c.family().causal }
 func (c *Config) ClassifierClass() string { return c.family().classifier }
 

@@ -16,21 +16,21 @@ type Request struct {
 	Prompt    []int32
 	MaxTokens int
 	Sampling  Sampling
-	End       []int32 // tokens that end it; they are part of it
-	// Stop, if not nil, is asked after every token but an end token whether the tokens so far are to
-	// be the last.
+	End       []int32 // tokens that end the sequence; the sequence includes them
+	// Stop, if not nil, is called after every token except an end token. It reports whether the
+	// sequence ends here.
 	Stop func(tokens []int32) bool
 }
 
-// A Sequence is what was generated for a request.
+// A Sequence is the result of a request.
 type Sequence struct {
 	Tokens []int32
 	LogP   []float32 // log-probability of each token under the model
-	Drawn  []float32 // and under the distribution that it was drawn from; 0 where greedy
+	Drawn  []float32 // and under the distribution from which it was drawn; 0 if greedy
 	Ended  Ending
 }
 
-// Ending says why a sequence ended.
+// Ending is the reason for the end of a sequence.
 type Ending string
 
 // The endings.
@@ -40,19 +40,19 @@ const (
 	EndedByLength Ending = "length" // MaxTokens, or no position left
 )
 
-// A Generator continues prompts with a decoder. Rows are generated side by side; one that ends
-// makes room for the next request. What a request becomes does not depend on the others but for
-// rounding. A Generator is safe for concurrent use, one run after the other.
+// A Generator continues prompts with a decoder. It generates several rows at once; when a row ends,
+// the next request takes its place. The result of a request does not depend on the others except
+// for rounding. A Generator is safe for concurrent use, but does one run at a time.
 type Generator struct {
-	// Rows is how many sequences are generated at once; NewGenerator sets 8. More take more memory
-	// and, on small machines, gain little.
+	// Rows is the number of sequences generated at once; NewGenerator sets 8. More rows take more
+	// memory and, on small machines, gain little.
 	Rows int
-	// MinCacheLen is the number of positions that a row of the cache has at least. A run whose
-	// requests are all within it and as many as Rows uses the same programs, so gives the same bits,
-	// whatever runs were before.
+	// MinCacheLen is the minimum number of positions in a row of the cache. Runs whose requests all
+	// fit into it and are as many as Rows use the same programs. So their results are the same to the
+	// bit, independent of earlier runs.
 	MinCacheLen int
-	// Check, if not nil, is asked before memory is taken for a cache of rows of length positions, and
-	// for passes over prompts of that many positions. rows is 0 where the cache is there already.
+	// Check, if not nil, is called before memory is taken for a cache of rows of length positions, and
+	// for passes over prompts of that many positions. rows is 0 if the cache exists already.
 	Check func(rows, length, prompt int) error
 
 	decoder *Decoder
@@ -75,8 +75,7 @@ type GeneratorPrograms struct {
 	user          *Generator // the last: programs are built by its structure
 }
 
-// NewGeneratorPrograms returns programs that are compiled when they are first run. Finalize frees
-// them.
+// NewGeneratorPrograms returns programs that are compiled at their first run. Finalize frees them.
 func NewGeneratorPrograms(backend compute.Backend) *GeneratorPrograms {
 	p := &GeneratorPrograms{}
 	p.prefill = MustNewExec(backend, func(in []*Node) []*Node { return p.user.buildPrefill(in) })
@@ -93,7 +92,7 @@ func (p *GeneratorPrograms) Finalize() {
 }
 
 // NewGenerator returns a generator. bind names the weights among the arguments of a program, in the
-// order in which Run gets them. The programs are the generator's own, unless kept says that others
+// order in which Run gets them. The generator owns the programs unless kept is true: then others
 // use and finalize them.
 func NewGenerator(
 	backend compute.Backend, decoder *Decoder, bind func(args []*Node) Weights,
@@ -107,8 +106,8 @@ func NewGenerator(
 	return g
 }
 
-// Another returns a second generator with a cache of its own, which uses g's programs: it must not
-// run once g is closed.
+// Another returns a second generator with its own cache and g's programs. It must not run after g
+// is closed.
 func (g *Generator) Another() *Generator {
 	return &Generator{Rows: g.Rows, Check: g.Check, decoder: g.decoder, backend: g.backend,
 		bind: g.bind, shared: g.shared, programs: g.programs, kept: true}
@@ -141,7 +140,7 @@ func (g *Generator) call(program *Exec, args []any) ([]*tensors.Tensor, error) {
 	return program.Call(args...)
 }
 
-// Programs is the number of programs that were compiled.
+// Programs is the number of compiled programs.
 func (g *Generator) Programs() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -167,7 +166,7 @@ const (
 	mostPrefill  = 1024 // prompts are packed up to this many positions; a longer one is run alone
 )
 
-// Run generates all requests and calls done with each as it ends, one call at a time, in no
+// Run generates all requests. It calls done with each result as it ends, one call at a time, in no
 // particular order. weights are the program arguments that bind names. An error of done ends the
 // run and is returned.
 func (g *Generator) Run(

@@ -25,10 +25,11 @@ func (b *block) linear(x *Node, name string) *Node {
 	return y
 }
 
-// Merges says whether an adapter is added to weights of two dimensions rather than its product to
-// the result: in float32 only, since bfloat16 weights would swallow the adapter, and where the two
-// thin products that it spares, forward and backward, are more than those that make the weights,
-// forward and once more backward. The rank is a factor of both sides.
+// Merges reports whether an adapter is added to a layer's weights, whose two dimensions dims has,
+// rather than its product to the layer's result. This is done in float32 only, because bfloat16
+// would round the adapter away. It is done if the two thin products that it saves, forward and
+// backward, cost more than the products that merge the weights, forward and again backward. Both
+// costs are proportional to the rank.
 func (d *Decoder) Merges(positions int, dims []int) bool {
 	return d.DType == dtypes.Float32 && 2*positions*(dims[0]+dims[1]) > 3*dims[0]*dims[1]
 }

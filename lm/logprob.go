@@ -7,13 +7,13 @@ import (
 )
 
 // LogProbs returns log softmax(logits(h))[target] for each of N hidden states: float32 [N].
-// hiddenNH is [N, H], out the policy head, targetsN int32. The logits are made in chunks of that
-// many rows, so that [N, V] never exists at once, in either pass.
+// hiddenNH is [N, H], out the policy head, targetsN int32. The logits are computed in chunks of
+// that many rows, so the full [N, V] never exists, in either pass.
 //
-// gradient says what the result will be differentiated by. The gradient of a log-probability by its
-// hidden state is W[target] − softmax(h·Wᵀ)·W, a vector that needs nothing from after this
-// function: with a frozen head it is made together with the value and the logits are neither kept
-// nor made twice. With a trained head the chunks are recomputed in the backward pass.
+// gradient names the values by which the result will be differentiated. The gradient of a
+// log-probability by its hidden state is W[target] − softmax(h·Wᵀ)·W, which needs nothing that is
+// computed later. So with a frozen head it is computed together with the value, and the logits are
+// neither kept nor recomputed. With a trained head the backward pass recomputes the chunks.
 func LogProbs(hiddenNH *Node, out Output, targetsN *Node, chunk int, gradient Gradients) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	var parts []*Node
@@ -40,7 +40,7 @@ func LogProbs(hiddenNH *Node, out Output, targetsN *Node, chunk int, gradient Gr
 	return Concatenate(parts, 0)
 }
 
-// Gradients says what log-probabilities will be differentiated by.
+// Gradients names the values by which log-probabilities will be differentiated.
 type Gradients int
 
 // The cases of [LogProbs].
@@ -93,8 +93,8 @@ func logProbsFrozen(hNH *Node, out Output, targetsN *Node) *Node {
 }
 
 // Entropies returns the entropy, in nats, of the distribution over tokens that each of N hidden
-// states gives: float32 [N]. The logits are made in chunks as in [LogProbs]; in one program with it
-// and without gradients they are made once.
+// states gives: float32 [N]. The logits are computed in chunks as in [LogProbs]. If both are in one
+// program without gradients, the logits are computed once.
 func Entropies(hiddenNH *Node, out Output, chunk int) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	var parts []*Node

@@ -11,7 +11,7 @@ import (
 	"haf/weights"
 )
 
-// Endings of the names of an adapter's two matrices, after the name of the linear layer: A [rank,
+// Suffixes of the names of an adapter's two matrices, after the name of the linear layer: A [rank,
 // in] and B [out, rank], as PEFT stores them.
 const (
 	LoraA = ".lora_A.weight"
@@ -24,12 +24,11 @@ type LoRA struct {
 	Rank   int
 	Alpha  float64
 	RSLoRA bool // scale alpha/√rank instead of alpha/rank
-	// names of linear layers ("q_proj"); one that is no plain name is a regular expression of the
-	// whole path
+	// names of linear layers ("q_proj"); any other text is a regular expression for the whole path
 	Targets []string
 }
 
-// Scale is what the adapter's product is multiplied by.
+// Scale is the factor of the adapter's product.
 func (l *LoRA) Scale() float64 {
 	if l.RSLoRA {
 		return l.Alpha / math.Sqrt(float64(l.Rank))
@@ -40,8 +39,8 @@ func (l *LoRA) Scale() float64 {
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_.]+$`)
 
 // Match returns the linear layers of the model (paths without ".weight") that the adapter targets,
-// in the order of the layers. A target that matches nothing is an error that names the layers there
-// are.
+// in the order of the layers. A target that matches nothing is an error that names the existing
+// layers.
 func (l *LoRA) Match(c *Config) ([]string, error) {
 	if l.Rank < 1 {
 		return nil, fmt.Errorf("lm: LoRA rank is %d, at least 1 is wanted", l.Rank)

@@ -22,11 +22,11 @@ var leftovers = []string{
 }
 
 // Marshal returns config.json for a model that is saved as the given architecture, for example
-// LlamaForCausalLM. It has the keys that were read but for leftovers, with architectures replaced
-// and the fields that were changed since. Rotary settings and dtype stand in the forms of
-// transformers 4 and 5. For a …ForSequenceClassification it describes one label, LABEL_0. PAD is
-// not invented here: transformers reads the score at the last token that is not padding, so that a
-// token that ends responses would not do.
+// LlamaForCausalLM. It has the keys that were read, except leftovers, with architectures replaced
+// and with changed fields. Rotary settings and dtype are in the forms of transformers 4 and 5. For
+// a …ForSequenceClassification it describes one label, LABEL_0. Marshal does not choose a PAD:
+// transformers reads the score at the last token that is not padding, so PAD must not be a token
+// that ends responses.
 func (c *Config) Marshal(architecture string) ([]byte, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -140,8 +140,8 @@ func (c *Config) keys() map[string]any {
 	return keys
 }
 
-// Hash is the hex SHA-256 of the fields that decide what a decoder computes, whatever they are
-// called in the file.
+// Hash is the hex SHA-256 of the fields that decide a decoder's computation, independent of their
+// names in the file.
 func (c *Config) Hash() string {
 	keys := c.keys()
 	for _, other := range []string{"dtype", "bos_token_id", "eos_token_id", "pad_token_id",

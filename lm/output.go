@@ -5,7 +5,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// An Output is the policy head: what makes logits of a hidden state after the final norm,
+// An Output is the policy head, which computes logits from a hidden state after the final norm,
 //
 //	logits(h) = cap · tanh((h·Wᵀ + b) / cap)        h·Wᵀ + b without a soft-cap
 type Output struct {

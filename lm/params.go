@@ -32,8 +32,8 @@ func (c *Config) blockName(layer int) string {
 	return c.family().names.layers + strconv.Itoa(layer) + "."
 }
 
-// LayerOf returns the part of a weight's name that says which block it belongs to
-// ("model.layers.3."), empty for a weight that is in none.
+// LayerOf returns the part of a weight's name that identifies its block ("model.layers.3."), empty
+// for a weight outside the blocks.
 func (c *Config) LayerOf(name string) string {
 	layers := c.family().names.layers
 	rest, ok := strings.CutPrefix(name, layers)
@@ -70,7 +70,7 @@ func (c *Config) linears() []linearLayer {
 	return out
 }
 
-// Params lists the weights of the backbone and the policy head (only what is not tied to the
+// Params lists the weights of the backbone and of the policy head (without a matrix tied to the
 // embedding), in a fixed order.
 func Params(c *Config) []Param {
 	fam := c.family()
@@ -106,8 +106,7 @@ func Params(c *Config) []Param {
 	return append(params, OutputParams(c)...)
 }
 
-// OutputParams lists the weights that the policy head has for itself: none where it is the
-// embedding.
+// OutputParams lists the policy head's own weights: none if it is the embedding.
 func OutputParams(c *Config) []Param {
 	fam := c.family()
 	var params []Param
@@ -120,7 +119,7 @@ func OutputParams(c *Config) []Param {
 	return params
 }
 
-// OutputWeight is the name of the policy head's matrix: the embedding where they are tied.
+// OutputWeight is the name of the policy head's matrix: the embedding's if they are tied.
 func OutputWeight(c *Config) string {
 	n := c.family().names
 	if c.TiedEmbeddings {
@@ -129,7 +128,7 @@ func OutputWeight(c *Config) string {
 	return n.output + ".weight"
 }
 
-// OwnOutputWeight is the name of the policy head's matrix where it is not the embedding.
+// OwnOutputWeight is the name of the policy head's matrix if it is not the embedding.
 func OwnOutputWeight(c *Config) string { return c.family().names.output + ".weight" }
 
 // normWidth is how many values a norm of queries or keys goes over.
@@ -160,8 +159,8 @@ func (f *family) linearParams(block string, l linearLayer) []Param {
 	return params
 }
 
-// Transposed tells whether the linear layers in the blocks are stored as [in, out] rather than
-// [out, in]. Adapters are A [rank, in] and B [out, rank] all the same.
+// Transposed reports whether the linear layers in the blocks are stored as [in, out] rather than
+// [out, in]. Adapters are A [rank, in] and B [out, rank] in both cases.
 func Transposed(c *Config) bool { return c.family().conv1D }
 
 // Linears lists the paths of the linear layers inside the blocks, those that an adapter can target.
@@ -175,16 +174,16 @@ func Linears(c *Config) []string {
 	return paths
 }
 
-// LastFeedForward says whether a linear layer, named as by [Linears], is of the last block's
-// feed-forward part, which [Decoder.Hidden] runs for the places that are read.
+// LastFeedForward reports whether a linear layer, named as by [Linears], is in the last block's
+// feed-forward part, which [Decoder.Hidden] runs only for the places that are read.
 func LastFeedForward(c *Config, path string) bool {
 	name, ok := strings.CutPrefix(path, c.blockName(c.Layers-1))
 	n := c.family().names
 	return ok && slices.Contains([]string{n.gateUp, n.gate, n.up, n.down}, name)
 }
 
-// MaxLength is the longest sequence that the model has positions for; 0 is no limit, where they are
-// rotary.
+// MaxLength is the length of the longest sequence for which the model has positions; 0 is no limit,
+// as with rotary positions.
 func (c *Config) MaxLength() int {
 	if c.family().rotary() {
 		return 0
@@ -192,9 +191,9 @@ func (c *Config) MaxLength() int {
 	return c.MaxPositions
 }
 
-// ReadParam reads a weight of a model from its checkpoint, under one of the names that it goes by:
-// that of a causal or classifying model, that of a backbone saved alone (without the prefix), or
-// that of a part of a larger model. A weight that is not there wraps weights.ErrMissing.
+// ReadParam reads a weight of a model from its checkpoint under one of its possible names: that of
+// a causal or classifying model, that of a backbone saved alone (without the prefix), or that of a
+// part of a larger model. The error for a missing weight wraps weights.ErrMissing.
 func ReadParam(ck *weights.Tensors, c *Config, p Param) (weights.Array, error) {
 	for _, name := range c.aliases(p.Name) {
 		if _, ok := ck.Info(name); !ok {
@@ -207,8 +206,8 @@ func ReadParam(ck *weights.Tensors, c *Config, p Param) (weights.Array, error) {
 	return ck.ReadShape(p.Name, p.Shape...)
 }
 
-// ReadInfo describes the stored form of a weight, under one of the names that it goes by. One that
-// is not there wraps weights.ErrMissing.
+// ReadInfo describes the stored form of a weight under one of its possible names. The error for a
+// missing weight wraps weights.ErrMissing.
 func ReadInfo(ck *weights.Tensors, c *Config, name string) (weights.Info, error) {
 	for _, alias := range c.aliases(name) {
 		if info, ok := ck.Info(alias); ok {
@@ -218,9 +217,9 @@ func ReadInfo(ck *weights.Tensors, c *Config, name string) (weights.Info, error)
 	return weights.Info{}, fmt.Errorf("lm: %s: %w", name, weights.ErrMissing)
 }
 
-// ModuleName is how transformers calls a module or weight of the blocks in the model that a folder
-// with this config.json opens as: PEFT's names are made of it. It differs where the text model is a
-// part of a larger one.
+// ModuleName is transformers' name of a module or weight of the blocks in the model that it opens
+// from this config.json. PEFT's names are made from it. It differs if the text model is a part of a
+// larger one.
 func (c *Config) ModuleName(name string) string {
 	if rest, ok := strings.CutPrefix(name, c.family().names.prefix); ok && c.Nested {
 		return c.family().names.prefix + "language_model." + rest

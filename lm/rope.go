@@ -182,8 +182,8 @@ func (c *Config) rotaryDim() int {
 	return int(float64(c.HeadDim) * c.PartialRotary)
 }
 
-// InverseFrequencies returns the angles, in radians a position, by which the rotary embedding turns
-// each pair of the D rotated dimensions of a head, from the fastest to the slowest: D/2 of
+// InverseFrequencies returns the angles, in radians per position, by which the rotary embedding
+// rotates each pair of the D rotated dimensions of a head, from the fastest to the slowest: D/2 of
 // θ^(−2i/D), then scaled as Rope says.
 func (c *Config) InverseFrequencies() []float64 { return c.frequencies(c.RopeTheta, c.Rope) }
 

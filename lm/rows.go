@@ -8,8 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Rows are the packed rows that a decoder runs, M positions in all. A token sees the tokens at or
-// before it in its row that it continues.
+// Rows are the packed rows that a decoder runs, M positions in all. A token sees itself and those
+// earlier tokens of its row that it continues.
 type Rows struct {
 	Tokens, Positions *Node // int32 [M]
 	full, windowed    view  // what layers without and with a window attend by
@@ -26,18 +26,18 @@ type view struct {
 // A Stripe is a number of rows of one length.
 type Stripe struct{ Rows, Length int }
 
-// Layout is a batch of packed rows on the host, stripe behind stripe: M values each.
+// Layout is a batch of packed rows on the host, one stripe after the other: M values each.
 type Layout struct {
 	Stripes           []Stripe
 	Tokens, Positions []int32
-	// Until is the flat position behind the last one that sees the token. What continues a token, and
-	// that alone, stands between: a row is a forest, written depth first, such as of prompts with
-	// responses, which may begin alike.
+	// Until is the flat position behind the last one that sees the token. The positions between are
+	// exactly those that continue the token. So a row is a forest in depth-first order, such as
+	// prompts with responses that may share beginnings.
 	Until []int32
 }
 
-// NumRowInputs is the number of arrays that RowInputs made of what begins with them: it depends on
-// the number of stripes.
+// NumRowInputs is the number of arrays from RowInputs at the beginning of the given ones; it
+// depends on the number of stripes.
 func (c *Config) NumRowInputs(in []*Node) int {
 	n := numMasks(in) + 2 // tokens, positions
 	if c.family().rotary() {
@@ -74,7 +74,8 @@ func (c *Config) RowInputs(l Layout) []any {
 	return out
 }
 
-// Rows are the rows of a program's arguments, of which it reads the first [Config.NumRowInputs].
+// Rows returns the rows from a program's arguments, of which it reads the first
+// [Config.NumRowInputs].
 func (c *Config) Rows(in []*Node) Rows {
 	masks := in[:numMasks(in)]
 	in = in[len(masks):]

@@ -7,20 +7,20 @@ import (
 	"slices"
 )
 
-// Sampling says how the next token is drawn. The settings apply in the order of the fields, as in
-// transformers. The zero value is greedy: the most probable token, the first of equals.
+// Sampling has the settings for drawing the next token. They apply in the order of the fields, as
+// in transformers. The zero value is greedy: the most probable token, the first of equals.
 type Sampling struct {
-	// logits of tokens in prompt or response: divided where positive, else multiplied; 0 and 1 are
-	// none
+	// factor for logits of tokens in prompt or response: positive ones are divided by it, others
+	// multiplied; 0 and 1 are none
 	RepetitionPenalty float64
 	Temperature       float64 // divides the logits; 0 is greedy
-	// only the k most probable tokens and those equal to the last of them; 0 is all
+	// only the k most probable tokens, and those as probable as the last of them; 0 is all
 	TopK int
-	// only the most probable tokens, as many as reach this probability; 0 and 1 are all
+	// only the most probable tokens that together reach this probability; 0 and 1 are all
 	TopP float64
-	// only tokens of at least this share of the largest probability; 0 is all
+	// only tokens with at least this share of the largest probability; 0 is all
 	MinP float64
-	Seed uint64 // the row's own stream of random numbers
+	Seed uint64 // seed of the row's own random stream
 }
 
 // Check returns an error that names the first setting out of range.

@@ -33,9 +33,10 @@ func (c *Config) buffer(name string) bool {
 	})
 }
 
-// Unread describes the tensors of a checkpoint that are no weight of the model, sorted by name. It
-// leaves out what transformers ignores: buffers, the vision part of a Gemma 3, and a policy head
-// that config.json ties to the embedding. Score heads are among them: they have many names.
+// Unread describes the tensors of a checkpoint that are no weights of the model, sorted by name. It
+// leaves out tensors that transformers ignores: buffers, the vision part of a Gemma 3, and a policy
+// head that config.json ties to the embedding. Score heads are included, because they have many
+// names.
 func Unread(ck *weights.Tensors, c *Config) []weights.Info {
 	read := map[string]bool{}
 	for _, p := range Params(c) {
@@ -67,8 +68,8 @@ var quantizedTypes = []string{
 	"F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ",
 }
 
-// CheckQuantized returns an error if a safetensors checkpoint holds quantized weights. What
-// config.json says does not count: a quantization_config may be left over from a base.
+// CheckQuantized returns an error if a safetensors checkpoint holds quantized weights. config.json
+// does not decide, because a quantization_config may be left over from a base.
 func CheckQuantized(ck *weights.Tensors, c *Config) error {
 	for _, name := range ck.Names() {
 		info, _ := ck.Info(name)
@@ -93,7 +94,7 @@ func CheckQuantized(ck *weights.Tensors, c *Config) error {
 
 // CheckTied returns an error if config.json ties the policy head to the embedding, but the
 // checkpoint holds a policy head of other values. transformers 4 would use the embedding,
-// transformers 5 the stored head. It reads both tensors where there are two.
+// transformers 5 the stored head. It reads both tensors if there are two.
 func CheckTied(ck *weights.Tensors, c *Config) error {
 	if !c.TiedEmbeddings {
 		return nil

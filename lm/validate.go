@@ -18,8 +18,8 @@ var activations = map[string]string{
 	"gelu_new": "gelu_new",
 }
 
-// Validate reports the first setting that no decoder can be built from. ParseConfig has called it
-// already; it is for a Config made or changed by hand.
+// Validate returns an error for the first setting with which no decoder can be built. ParseConfig
+// calls it. Call it yourself for a Config made or changed by hand.
 func (c *Config) Validate() error {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("lm: %s: %w", configFile, err)

@@ -18,7 +18,7 @@ func BradleyTerry(marginC *Node, link Link) *Node { return link.Loss(marginC) }
 // BradleyTerryValue is [BradleyTerry] of one margin.
 func BradleyTerryValue(margin float64, link Link) float64 { return link.LossValue(margin) }
 
-// Margin wants the chosen response ahead by the margin m that the data states (Llama 2, arXiv
+// Margin requires the chosen response to lead by the margin m that the data states (Llama 2, arXiv
 // 2307.09288, equation 2):
 //
 //	ℓ = −log F(Δ − m)
@@ -29,8 +29,8 @@ func MarginValue(margin, stated float64, link Link) float64 {
 	return link.LossValue(margin - stated)
 }
 
-// Scaled counts a comparison m times, m being the margin that the data states
-// (HelpSteer2-Preference, arXiv 2410.01257, section 3.2):
+// Scaled weights a comparison by the margin m that the data states (HelpSteer2-Preference, arXiv
+// 2410.01257, section 3.2):
 //
 //	ℓ = −m log F(Δ)
 func Scaled(marginC, statedC *Node, link Link) *Node { return Mul(statedC, link.Loss(marginC)) }
@@ -55,8 +55,9 @@ func SmoothedValue(margin, smoothing float64, link Link) float64 {
 	return (1-smoothing)*link.LossValue(margin) + smoothing*link.LossValue(-margin)
 }
 
-// Robust is the loss whose mean over labels that are flipped with probability ε is the mean of
-// −log F over the true ones (arXiv 2403.00409, equation 12); it may be negative:
+// Robust is an unbiased loss for labels that are flipped with probability ε: its mean over these
+// equals the mean of −log F over the true labels (arXiv 2403.00409, equation 12). It may be
+// negative:
 //
 //	ℓ = [−(1 − ε) log F(Δ) + ε log F(−Δ)] / (1 − 2ε)
 //
@@ -86,8 +87,8 @@ func HingeValue(margin, width float64) float64 { return math.Max(0, width-margin
 // Bradley-Terry.
 const normFloor = 0.01
 
-// Normalized is Bradley-Terry of a margin that the rewards' own size divides, so that growing all
-// rewards gains nothing (norm-BT, a baseline of arXiv 2505.07271, where ε is 0):
+// Normalized is Bradley-Terry of the margin divided by the size of the rewards, so that scaling up
+// all rewards gains nothing (norm-BT, a baseline of arXiv 2505.07271, where ε is 0):
 //
 //	ℓ = −log F(Δ / √(r_c² + r_r² + ε)),  ε = 0.01
 func Normalized(chosenC, rejectedC *Node, link Link) *Node {
@@ -100,8 +101,8 @@ func NormalizedValue(chosen, rejected float64, link Link) float64 {
 	return link.LossValue((chosen - rejected) / math.Sqrt(chosen*chosen+rejected*rejected+normFloor))
 }
 
-// Eurus asks for a positive reward of the chosen and a negative one of the rejected response
-// besides (arXiv 2404.02078, equation 2):
+// Eurus also asks for a positive reward of the chosen response and a negative one of the rejected
+// response (arXiv 2404.02078, equation 2):
 //
 //	ℓ = −log F(Δ) − log F(r_c) − log F(−r_r)
 func Eurus(chosenC, rejectedC *Node, link Link) *Node {

@@ -1,6 +1,6 @@
-// Package objective holds every loss as a graph function beside its float64 reference, under its
-// equation; the tables of them that a recipe chooses from; and the [Hybrid] objective that they
-// make.
+// Package objective holds every loss as a graph function with its equation, beside a float64
+// reference; the tables of losses from which a recipe chooses; and the [Hybrid] objective that
+// combines them.
 package objective
 
 import (
@@ -17,13 +17,13 @@ import (
 //
 //	L = w · mean (ℓ_reward + regularizers) + α · mean ℓ_policy
 //
-// Losses of labelled responses and of stated attributes are means over those.
+// Losses of labelled responses and of attributes are means over those responses.
 //
 // Baseline is α = 0; DPO is w = 0, and its reward is the implicit one. The keys of a recipe's
 // [objective] are the fields' names in small letters with underscores.
 type Hybrid struct {
 	RewardWeight float64 // w
-	PolicyWeight float64 // α, where its schedule ends
+	PolicyWeight float64 // α at the end of its schedule
 	Reward       string  // one of RewardLosses, or several with weights: "bradley-terry + 0.5 hinge"
 	Policy       string  // the same of PolicyLosses
 	Beta         float64 // β of the implicit reward
@@ -39,7 +39,7 @@ type Hybrid struct {
 	NoiseRate float64 // ε of robust, below ½
 	TieRate   float64 // probability of a tie between equals
 	Eta       float64 // η, the scale of RPO's explicit rewards
-	Explicit  string  // where they come from: ExplicitData, ExplicitScore or ExplicitJoint
+	Explicit  string  // their source: ExplicitData, ExplicitScore or ExplicitJoint
 
 	DesirableWeight   float64 // λ_D and λ_U of kto and apo-zero
 	UndesirableWeight float64
@@ -54,11 +54,11 @@ type Hybrid struct {
 // Sources of the explicit rewards of RPO.
 const (
 	ExplicitData  = "data"  // a scores or margin column
-	ExplicitScore = "score" // the model's own score head, which gets no gradient by it
-	ExplicitJoint = "joint" // the same with gradient: the heads draw each other
+	ExplicitScore = "score" // the model's own score head, without gradient
+	ExplicitJoint = "joint" // the same with gradient, so each head moves towards the other
 )
 
-// Default is the paper's: w 1, α 0.2, β 0.1.
+// Default returns the paper's objective: w 1, α 0.2, β 0.1.
 func Default() Hybrid {
 	return Hybrid{
 		RewardWeight: 1, PolicyWeight: 0.2, Reward: "bradley-terry", Policy: DPO, Beta: 0.1,
@@ -69,10 +69,10 @@ func Default() Hybrid {
 	}
 }
 
-// UsesScore says whether the score head has a part in the loss.
+// UsesScore reports whether the loss reads the score head.
 func (h Hybrid) UsesScore() bool { return h.RewardWeight != 0 }
 
-// UsesPolicy says whether the policy head has a part in the loss.
+// UsesPolicy reports whether the loss reads the policy head.
 func (h Hybrid) UsesPolicy() bool { return h.PolicyWeight != 0 }
 
 // active are the losses of both heads that have a weight.
@@ -91,15 +91,15 @@ func (h Hybrid) anyActive(is func(loss) bool) bool {
 	return slices.ContainsFunc(slices.Concat(reward, policy), func(s share) bool { return is(s.loss) })
 }
 
-// UsesReference says whether the loss needs the reference's log-probabilities.
+// UsesReference reports whether the loss needs the reference's log-probabilities.
 func (h Hybrid) UsesReference() bool {
 	return h.anyActive(func(l loss) bool { return l.reference })
 }
 
-// UsesTies says whether pairs that were judged equal are learned from.
+// UsesTies reports whether the loss reads pairs that were judged equal.
 func (h Hybrid) UsesTies() bool { return h.anyActive(func(l loss) bool { return l.ties }) }
 
-// UsesMargins says whether the data must state margins (or scores).
+// UsesMargins reports whether the data must state margins (or scores).
 func (h Hybrid) UsesMargins() bool {
 	return h.anyActive(h.readsMargins)
 }
@@ -110,25 +110,25 @@ func (h Hybrid) readsMargins(l loss) bool {
 	return l.margins || l.explicit && !l.group && h.Explicit == ExplicitData
 }
 
-// UsesTargets says whether the data must state a reward for every response.
+// UsesTargets reports whether the data must state a reward for every response.
 func (h Hybrid) UsesTargets() bool {
 	return h.anyActive(func(l loss) bool { return l.group && h.Explicit == ExplicitData })
 }
 
-// UsesVariance says whether the score head has a variance head beside it.
+// UsesVariance reports whether the loss needs a variance head.
 func (h Hybrid) UsesVariance() bool { return h.anyActive(func(l loss) bool { return l.variances }) }
 
-// UsesComparisons says whether comparisons are learned from.
+// UsesComparisons reports whether the loss reads comparisons.
 func (h Hybrid) UsesComparisons() bool { return h.anyOver(overComparisons) }
 
-// UsesLabels says whether labelled responses are learned from.
+// UsesLabels reports whether the loss reads labelled responses.
 func (h Hybrid) UsesLabels() bool { return h.anyOver(overLabels) }
 
-// UsesAttributes says whether stated attributes are learned from: the score head has an output for
+// UsesAttributes reports whether the loss reads attributes. The score head then has an output for
 // each.
 func (h Hybrid) UsesAttributes() bool { return h.anyOver(overAttributes) }
 
-// UsesMismatched says whether the loss needs responses to other prompts: see [ReferencePoint].
+// UsesMismatched reports whether the loss needs responses to other prompts: see [ReferencePoint].
 func (h Hybrid) UsesMismatched() bool {
 	return h.anyActive(func(l loss) bool { return l.mismatched })
 }
@@ -137,7 +137,7 @@ func (h Hybrid) anyOver(u unit) bool {
 	return h.anyActive(func(l loss) bool { return l.over == u })
 }
 
-// Learns says whether the objective has a parameter of its own, the logarithm of the link's scale.
+// Learns reports whether the objective has its own parameter, the logarithm of the link's scale.
 func (h Hybrid) Learns() bool { return h.LearnScale && h.UsesScore() }
 
 // link is the preference link of the score head; without the scale it is the policy head's.
@@ -156,8 +156,8 @@ func (h Hybrid) stopped(score *Node) *Node {
 	return score
 }
 
-// Loss builds the objective. A weighted sum, so that the losses of a step's micro-batches add up to
-// the step's.
+// Loss builds the objective. It is a weighted sum, so the losses of a step's packed batches add up
+// to the step's loss.
 func (h Hybrid) Loss(in Readout) Losses {
 	zero := ScalarZero(in.WeightC.Graph(), dtypes.Float32)
 	zeroC := ZerosLike(in.WeightC)
@@ -317,9 +317,9 @@ func countNoMargin(groups []Group) int {
 	return n
 }
 
-// FirstLoss is the value that the loss must have at the first of so many steps, on groups of whose
-// numbers only those of the data are read: all scores are zero, and the policy is the reference. ok
-// is false where the objective has no such value, because it depends on log π itself. For the
+// FirstLoss is the value that the loss must have at the first of this number of steps, when all
+// scores are zero and the policy is the reference. It reads only the groups' numbers from the data.
+// ok is false if the objective has no such value, because it depends on log π itself. For the
 // paper's losses it is (w + α) ln 2.
 func (h Hybrid) FirstLoss(groups []Group, steps int) (loss float64, ok bool) {
 	_, policy := h.active()
@@ -341,12 +341,13 @@ func (h Hybrid) FirstLoss(groups []Group, steps int) (loss float64, ok bool) {
 	return loss, !math.IsNaN(loss)
 }
 
-// Bounded says whether the loss is 0 or more, whatever the values. A lower one then shows that the
-// data or the program is wrong: a negative margin, say, turns a loss that is scaled by it around.
+// Bounded reports whether the loss is always 0 or more. A lower value then shows an error in the
+// data or the program. For example, a negative margin reverses the sign of a loss that is scaled by
+// it.
 func (h Hybrid) Bounded() bool { return !h.anyActive(func(l loss) bool { return l.unbounded }) }
 
-// Plain says whether the first loss is (w + α) ln 2 whatever the data: both losses are negative
-// log-likelihoods of comparisons alone.
+// Plain reports whether the first loss is (w + α) ln 2 for all data, because both losses are
+// negative log-likelihoods of comparisons alone.
 func (h Hybrid) Plain() bool {
 	return h.Kind == Constant && strings.TrimSpace(h.Reward) == "bradley-terry" &&
 		strings.TrimSpace(h.Policy) == DPO

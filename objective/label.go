@@ -9,7 +9,7 @@ import (
 // Losses of single responses that were labelled desirable or undesirable. desirableS is 1 or 0,
 // float32 [S], as the other nodes and the results are.
 
-// A Label says what is known of a response by itself.
+// A Label is a judgement of a single response.
 type Label int8
 
 // The labels of a response.
@@ -19,8 +19,8 @@ const (
 	Undesirable Label = -1
 )
 
-// BinaryCrossEntropy takes the score head's reward as the log-odds of a desirable response, with F
-// the link, the logistic function by default:
+// BinaryCrossEntropy treats the score head's reward as the log-odds of a desirable response, with F
+// the link, by default the logistic function:
 //
 //	ℓ = −log F(r) where desirable, −log F(−r) where undesirable
 func BinaryCrossEntropy(scoreS, desirableS *Node, link Link) *Node {
@@ -58,8 +58,8 @@ func KahnemanTverskyValue(
 }
 
 // ReferencePoint estimates KL(π‖π_ref) for [KahnemanTversky]: the mean of ρ over the packed batch's
-// responses to other prompts, where mismatchedS is 1, and 0 where the mean is negative or there is
-// none. It gets no gradient. The result, a scalar, is in nats of a response.
+// responses to other prompts, where mismatchedS is 1. It is 0 if the mean is negative or there are
+// no such responses. It gets no gradient. The result is a scalar, in nats a response.
 func ReferencePoint(ratioS, mismatchedS *Node) *Node {
 	return StopGradient(MaxScalar(weightedMean(ratioS, mismatchedS), 0.0))
 }
@@ -109,7 +109,7 @@ func (l loss) labelSum(h Hybrid, groups []Group, link Link) float64 {
 	})
 }
 
-// PointValue is the reference point of all groups together, 0 where no loss reads it.
+// PointValue is the reference point of all groups together, 0 if no loss reads it.
 func (h Hybrid) PointValue(groups []Group) float64 {
 	if !h.UsesMismatched() {
 		return 0

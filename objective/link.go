@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/mathext"
 )
 
-// Names of a [Link]: the distribution of the noise under which a preference is stated.
+// Names of a [Link]: the distribution of the noise in a stated preference.
 const (
 	LogisticLink = "logistic" // Bradley-Terry
 	GaussianLink = "gaussian" // probit: Thurstone's case V
@@ -21,13 +21,14 @@ const (
 
 var linkNames = []string{LogisticLink, GaussianLink, LaplaceLink, CauchyLink, StudentLink}
 
-// A Link says how a difference of rewards becomes the probability of a preference: with F the
-// cumulative distribution of noise that is symmetric about zero, and s its scale,
+// A Link turns a difference of rewards into the probability of a preference. With F the cumulative
+// distribution of noise that is symmetric about zero, and s its scale,
 //
 //	P(y_c ≻ y_r) = F((r_c − r_r) / s)
 //
-// Light tails (Gaussian) let a mislabelled comparison weigh quadratically, the logistic and Laplace
-// linearly, and heavy tails (Student-t, Cauchy) ever less than that.
+// The cost of a mislabelled comparison grows quadratically with its margin for light tails
+// (Gaussian), linearly for logistic and Laplace, and more slowly for heavy tails (Student-t,
+// Cauchy).
 type Link struct {
 	Name  string
 	Scale float64 // s
@@ -52,8 +53,8 @@ func (l Link) Check() error {
 
 func positive(x float64) bool { return x > 0 && x < math.Inf(1) }
 
-// Loss is −log F(x/s) of every value of x, float32 of any shape. It neither overflows nor loses the
-// small end. Its float64 reference is [Link.LossValue].
+// Loss is −log F(x/s) of every value of x, float32 of any shape. It neither overflows nor loses
+// precision for small values. Its float64 reference is [Link.LossValue].
 func (l Link) Loss(x *Node) *Node {
 	switch {
 	case l.logScale != nil:

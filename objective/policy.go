@@ -42,8 +42,8 @@ func IdentityPreferenceValue(margin, beta float64) float64 {
 	return math.Pow(margin-1/(2*beta), 2)
 }
 
-// IdentityPreferenceSqrt is IPO whose slope at h = 0 is −1 for every β, one of the two other forms
-// in which HaF-RM (arXiv 2407.04185) has it:
+// IdentityPreferenceSqrt is IPO with a slope of −1 at h = 0 for every β, one of two other forms in
+// HaF-RM (arXiv 2407.04185):
 //
 //	ℓ = β (h − 1/(2β))²
 func IdentityPreferenceSqrt(marginC, beta *Node) *Node {
@@ -67,8 +67,9 @@ func IdentityPreferenceFullValue(margin, beta float64) float64 {
 	return math.Pow(beta*margin-0.5, 2)
 }
 
-// SimplePreference is SimPO (arXiv 2405.14734, equation 6): no reference, a token's mean
-// log-probability, and a target margin γ. The margin is log π(y_c|x)/|y_c| − log π(y_r|x)/|y_r|.
+// SimplePreference is SimPO (arXiv 2405.14734, equation 6): without a reference, with the mean
+// log-probability of a token and a target margin γ. The margin is log π(y_c|x)/|y_c| − log
+// π(y_r|x)/|y_r|.
 //
 //	ℓ = −log F(β margin − γ)
 func SimplePreference(marginC, beta, gamma *Node, link Link) *Node {
@@ -80,7 +81,7 @@ func SimplePreferenceValue(margin, beta, gamma float64, link Link) float64 {
 	return link.LossValue(beta*margin - gamma)
 }
 
-// Supervised is the cross-entropy of the chosen response, a token's mean:
+// Supervised is the mean cross-entropy of the chosen response's tokens:
 //
 //	ℓ = −log π(y_c|x) / |y_c|
 //
@@ -91,8 +92,8 @@ func Supervised(logpC, tokensC *Node) *Node { return Neg(Div(logpC, tokensC)) }
 // tokens.
 func SupervisedValue(logp, tokens float64) float64 { return -logp / tokens }
 
-// SupervisedSum is the cross-entropy of the chosen response, summed, which HaF-RM (arXiv
-// 2407.04185) has under the name of SLiC:
+// SupervisedSum is the summed cross-entropy of the chosen response, which HaF-RM (arXiv 2407.04185)
+// calls SLiC:
 //
 //	ℓ = −log π(y_c|x)
 func SupervisedSum(logpC *Node) *Node { return Neg(logpC) }
@@ -101,7 +102,7 @@ func SupervisedSum(logpC *Node) *Node { return Neg(logpC) }
 func SupervisedSumValue(logp float64) float64 { return -logp }
 
 // PairKTO is the Kahneman-Tversky loss of the two responses of a comparison (arXiv 2402.01306,
-// equation 8, with λ = 1; the form for pairs is that of early TRL):
+// equation 8, with λ = 1; the form for pairs is from early TRL):
 //
 //	ℓ = ½ [1 − σ(β(ρ_c − z_r))] + ½ [1 − σ(β(z_c − ρ_r))],  z_y = max(0, mean ρ_y)
 //

@@ -7,14 +7,15 @@ import (
 )
 
 // PlackettLuce is the negative log-likelihood of rankings (Plackett, Applied Statistics 1975; Luce
-// 1959). A response i that was preferred to others is one choice, out of itself and all that it was
-// preferred to:
+// 1959). Each response i that was preferred to others is one choice, among itself and all responses
+// to which it was preferred:
 //
 //	ℓ_i = log(e^(r_i) + Σ_{j: i ≻ j} e^(r_j)) − r_i
 //
-// The comparisons of a full ranking of K responses give the model's K − 1 choices, best against all
-// others a softmax over K, a pair Bradley-Terry; of two that were judged equal neither is in the
-// other's choice. Every choice is counted once: spread evenly over its comparisons.
+// The comparisons of a full ranking of K responses give the model's K − 1 choices. The best
+// response against all others gives a softmax over K, and a pair gives Bradley-Terry. If two
+// responses were judged equal, neither is in the other's choice. Every choice is counted once,
+// spread evenly over its comparisons.
 //
 // scoreS is [S], chosenC and rejectedC are indices into it, validC is 1 at comparisons that count;
 // the result is [C].

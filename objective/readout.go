@@ -4,8 +4,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Readout is what the losses read: S response slots, C comparisons. All are float32 but the indices
-// and groups. What the objective does not use may be nil.
+// Readout has the inputs of the losses: S response slots, C comparisons. All are float32 except the
+// indices and groups. Fields that the objective does not use may be nil.
 type Readout struct {
 	// reward ([S, A] of a head with A outputs), Σ log π, Σ log π_ref, number of tokens
 	ScoreS, LogpS, RefS, TokensS *Node
@@ -14,36 +14,36 @@ type Readout struct {
 	GroupS                       *Node // int32: the group of the response, −1 at padding
 	ChosenC, RejectedC           *Node // int32: response slots
 	MarginC                      *Node // the margin that the data states
-	TieC                         *Node // 1 where the two were judged equal
-	// what each comparison's loss is multiplied by: 1 over the step's comparisons, 0 at padding
+	TieC                         *Node // 1 if the two were judged equal
+	// factor of each comparison's loss: 1 over the number of the step's comparisons, 0 at padding
 	WeightC *Node
-	// the same of losses that read margins: 1 over the step's comparisons that have one, else 0; nil
-	// where all have
+	// the same for losses that read margins: 1 over the number of the step's comparisons with a
+	// margin, else 0; nil if all have one
 	MarginWeightC *Node
-	LabelS        *Node // 1 where the response was labelled desirable, else 0
-	// what each labelled response's loss is multiplied by: 1 over those of the step, else 0
+	LabelS        *Node // 1 if the response was labelled desirable, else 0
+	// factor of each labelled response's loss: 1 over their number in the step, else 0
 	LabelWeightS *Node
-	MismatchedS  *Node // 1 where the response was given to another prompt, else 0
-	// the attributes that the data states, [S, A], 0 where it does not
+	MismatchedS  *Node // 1 if the response belongs to another prompt, else 0
+	// the attributes that the data states, [S, A], 0 if missing
 	AttributeSA *Node
-	// what each attribute's loss is multiplied by: 1 over the rated responses of the step and the
-	// attributes of this one, 0 where it is not stated
+	// factor of each attribute's loss: 1 over the number of the step's rated responses and over the
+	// number of this response's attributes; 0 if the attribute is missing
 	AttributeWeightSA          *Node
 	RewardWeight, PolicyWeight *Node // scalars: w and α of the step
-	LogScale                   *Node // scalar: the link's, where it is learned
+	LogScale                   *Node // scalar: the link's, if it is learned
 	// the numbers of [Hybrid.Settings] as an input of the program; nil: as constants
 	Settings *Node
 }
 
-// Losses is what the objective gives: scalars, and the margins and log-ratios [C] that they come
-// from (zero for an unused head).
+// Losses are the results of the objective: scalars, and the margins and log-ratios [C] from which
+// they are computed (zero for an unused head).
 type Losses struct {
 	Total, Reward, Policy *Node
 	RewardMarginC         *Node
-	// log π − log π_ref of both responses; log π where no loss reads a reference
+	// log π − log π_ref of both responses; log π if no loss reads a reference
 	LogRatioChosenC, LogRatioRejectedC *Node
-	// Of labelled responses: their parts of Reward and Policy, the reference point of
-	// ReferencePoint, and log π − log π_ref [S]. nil where no loss reads labels.
+	// For labelled responses: their parts of Reward and Policy, the reference point of ReferencePoint,
+	// and log π − log π_ref [S]. nil if no loss reads labels.
 	LabelReward, LabelPolicy, Point, RatioS *Node
 }
 
@@ -77,9 +77,9 @@ type Group struct {
 	Targets                 []float64 // the rewards that the data states
 	Comparisons             []Comparison
 	Labels                  []Label     // of the responses
-	Mismatched              []bool      // responses that were given to another prompt
+	Mismatched              []bool      // responses that belong to another prompt
 	Outputs                 [][]float64 // of a score head with an output for each attribute
-	Attributes              [][]float64 // of the responses, NaN where the data does not state one
+	Attributes              [][]float64 // of the responses, NaN if missing
 }
 
 // A Comparison is one of a [Group]: indices of its responses, the margin that the data states, and

@@ -6,18 +6,19 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// SquaredError is the squared distance of the score head's outputs from the attributes that the
-// data states of a response, such as HelpSteer's helpfulness from 0 to 4 (arXiv 2311.09528):
+// SquaredError is the squared difference between the score head's outputs and the attributes that
+// the data states for a response, such as HelpSteer's helpfulness from 0 to 4 (arXiv 2311.09528):
 //
 //	ℓ = mean over the stated attributes a of (r_a − y_a)²
 //
-// Nodes are float32 [S, A], so is the result: the errors, which the caller's weights average.
+// Nodes and result are float32 [S, A]. The result has the errors, which the caller's weights
+// average.
 func SquaredError(outputsSA, attributesSA *Node) *Node {
 	return Square(Sub(outputsSA, attributesSA))
 }
 
-// SquaredErrorValue is the mean of [SquaredError] over the attributes of one response; NaN is one
-// that the data does not state.
+// SquaredErrorValue is the mean of [SquaredError] over the attributes of one response; NaN is a
+// missing one.
 func SquaredErrorValue(outputs, attributes []float64) float64 {
 	total, n := 0.0, 0
 	for a, y := range attributes {

@@ -5,7 +5,7 @@ import . "github.com/gomlx/gomlx/core/graph"
 // Regularizers of the rewards, added to the reward loss with a weight of their own. Bradley-Terry
 // sees differences alone and leaves the rewards free to drift and to grow.
 
-// Centring draws the mean reward of a comparison to zero (arXiv 2312.09244, section 3.1; its weight
+// Centring penalizes the mean reward of a comparison (arXiv 2312.09244, section 3.1; its weight
 // there is 0.01):
 //
 //	ℓ = (r_c + r_r)²
@@ -16,7 +16,7 @@ func CentringValue(chosen, rejected float64) float64 {
 	return (chosen + rejected) * (chosen + rejected)
 }
 
-// RewardNorm draws the rewards themselves to zero:
+// RewardNorm penalizes the rewards themselves:
 //
 //	ℓ = (r_c² + r_r²) / 2
 func RewardNorm(chosenC, rejectedC *Node) *Node {
@@ -28,12 +28,12 @@ func RewardNormValue(chosen, rejected float64) float64 {
 	return (chosen*chosen + rejected*rejected) / 2
 }
 
-// BatchSum draws the mean reward of a batch to zero (batch-wise sum-to-zero, arXiv 2505.07271):
+// BatchSum penalizes the mean reward of a batch (batch-wise sum-to-zero, arXiv 2505.07271):
 //
 //	ℓ = [Σ_c (r_c + r_r) / 2C]²
 //
-// The batch is a packed batch of C comparisons, weightC says which count; the result, the same for
-// all of them, is [C].
+// The batch is a packed batch of C comparisons; weightC marks those that count. The result [C] has
+// the same value for all of them.
 func BatchSum(chosenC, rejectedC, weightC *Node) *Node {
 	mean := MulScalar(weightedMean(Add(chosenC, rejectedC), weightC), 0.5)
 	return BroadcastToDims(Square(mean), weightC.Shape().Size())

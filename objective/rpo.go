@@ -23,7 +23,7 @@ const (
 //	"bwd-kl":  KL(σ(b) ‖ σ(a)) = σ(b) log(σ(b)/σ(a)) + σ(−b) log(σ(−b)/σ(−a))
 //	"fwd-kl":  KL(σ(a) ‖ σ(b))
 //
-// At b → ∞ the backward KL is −log σ(a), the DPO loss. Nodes are [C], so is the result.
+// At b → ∞ the backward KL is −log σ(a), the DPO loss. Nodes and result are [C].
 func RewardAware(implicitC, explicitC *Node, distance string) *Node {
 	a, b := implicitC, explicitC
 	if distance == squared {
@@ -58,9 +58,9 @@ func RewardAwareValue(implicit, explicit float64, distance string) float64 {
 //	"bwd-kl":  KL(p ‖ q) = Σ_i p_i log(p_i/q_i)
 //	"fwd-kl":  KL(q ‖ p)
 //
-// For K = 2 each is [RewardAware]. implicitS and explicitS are [S], groupS says which group a slot
-// is of, −1 none. chosenC are indices of slots and validC is 1 at comparisons that count: a group
-// is counted once, spread evenly over its comparisons, [C].
+// For K = 2 each is [RewardAware]. implicitS and explicitS are [S]; groupS is the group of each
+// slot, −1 for none. chosenC are indices of slots, and validC is 1 at comparisons that count. The
+// result is [C]: a group is counted once, spread evenly over its comparisons.
 func RewardAwareGroup(implicitS, explicitS, groupS, chosenC, validC *Node, distance string) *Node {
 	s, c := groupS.Shape().Size(), chosenC.Shape().Size()
 	same := Equal(BroadcastToDims(Reshape(groupS, s, 1), s, s),

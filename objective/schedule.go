@@ -17,7 +17,7 @@ const (
 
 var schedules = []string{Constant, Ramp, Alternate, Complement, Elastic}
 
-// A Schedule says how the weights of the two losses go through a run.
+// A Schedule changes the weights of the two losses during a run.
 //
 //	constant    w and α
 //	ramp        α rises (or falls) linearly from From to its value over the first Share of the
@@ -30,7 +30,7 @@ var schedules = []string{Constant, Ramp, Alternate, Complement, Elastic}
 type Schedule struct {
 	Kind     string
 	From     float64 // where a ramp begins
-	Share    float64 // of all steps that a ramp takes
+	Share    float64 // share of all steps that a ramp takes
 	Steps    int     // of a block
 	Strength float64 // λ of the elastic penalty
 }
@@ -80,7 +80,8 @@ func (s Schedule) Weights(w, alpha float64, step, total int) (float64, float64) 
 	return w, alpha
 }
 
-// Final are w and α where they no longer change; for blocks, both.
+// Final returns w and α after their last change; for a schedule of blocks, the weights of both
+// kinds.
 func (s Schedule) Final(w, alpha float64) (float64, float64) {
 	if s.Kind == Complement {
 		w *= 1 - alpha

@@ -128,7 +128,7 @@ var rewardLosses = []loss{
 		batch: regressionSum},
 }
 
-// DPO is the paper's policy loss, SFT the one without a reference that needs no preferences.
+// DPO is the paper's policy loss. SFT is the one that needs neither a reference nor preferences.
 // Regression is the reward loss of a score head with an output for each attribute.
 const (
 	DPO        = "dpo"

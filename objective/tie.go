@@ -9,7 +9,7 @@ import (
 // Models with ties take the probability t of a tie between equals, 0 < t < 1, as their parameter.
 // tieC is 1 where the two responses were judged equal and 0 where the first is the chosen one.
 
-// RaoKupper is the negative log-likelihood of a comparison that may be a tie, which is seen where
+// RaoKupper is the negative log-likelihood of a comparison that may be a tie. A tie is observed if
 // the difference is below a threshold η (Rao and Kupper, JASA 1967):
 //
 //	P(c ≻ r) = σ(Δ − η),  P(tie) = (e^2η − 1) σ(Δ − η) σ(−Δ − η),  e^η = (1 + t)/(1 − t)
@@ -32,8 +32,8 @@ func RaoKupperValue(margin float64, tie bool, tieRate float64) float64 {
 
 func raoKupperThreshold(tieRate float64) float64 { return math.Log((1 + tieRate) / (1 - tieRate)) }
 
-// Davidson is the negative log-likelihood of a comparison that may be a tie, whose odds are the
-// geometric mean of the other two (Davidson, JASA 1970):
+// Davidson is the negative log-likelihood of a comparison that may be a tie. The odds of a tie are
+// the geometric mean of the other two (Davidson, JASA 1970):
 //
 //	P(c ≻ r) = e^(Δ/2) / Z,  P(tie) = ν / Z,  Z = e^(Δ/2) + e^(−Δ/2) + ν,  ν = 2t/(1 − t)
 func Davidson(marginC, tieC *Node, tieRate float64) *Node {

@@ -1,5 +1,4 @@
-// Package rewarder holds what is true of every [pref.Rewarder], whatever it reads: one of its
-// rewards as a Scorer, an ensemble of several, and what their chat templates refuse. A model opened
-// here is a Rewarder by [haf/reward.Model.Reader], a model behind a server by
-// [haf/serve.Client.Connect].
+// Package rewarder has functions for every [pref.Rewarder]: one of its rewards as a Scorer,
+// ensembles, and the prompts that chat templates refuse. [haf/reward.Model.Reader] makes a local
+// model a Rewarder, [haf/serve.Client.Connect] a model behind a server.
 package rewarder

@@ -9,24 +9,23 @@ import (
 	"haf/pref"
 )
 
-// ErrNoCommonReward is wrapped where the members of an ensemble have no reward in common and none
-// is named.
+// ErrNoCommonReward is wrapped if the members of an ensemble have no reward in common and none is
+// named.
 var ErrNoCommonReward = errors.New("the members have no reward in common")
 
-// A Member of an ensemble, and what it is called in errors.
+// A Member is a member of an ensemble, with its name for errors.
 type Member struct {
 	Name string
 	pref.Rewarder
 }
 
-// An Ensemble makes one Rewarder of several: each reward is that of the rule on the members'
-// rewards of its name.
+// An Ensemble makes one Rewarder of several: the rule combines the members' rewards of each name.
 type Ensemble struct {
 	rule    Rule
 	members []Member
 }
 
-// NewEnsemble returns the ensemble of two or more members, which its Close closes.
+// NewEnsemble returns an ensemble of two or more members. Its Close closes the members.
 func NewEnsemble(rule Rule, members ...Member) (*Ensemble, error) {
 	if err := rule.Check(); err != nil {
 		return nil, err
@@ -56,7 +55,8 @@ func OpenEnsemble(
 	return NewEnsemble(rule, members...)
 }
 
-// OpenOnDemand is [OpenEnsemble] of members that are open only while they are read: see [OnDemand].
+// OpenOnDemand is [OpenEnsemble] for members that are open only while they are read: see
+// [OnDemand].
 func OpenOnDemand(
 	rule Rule, names []string, open func(name string) (pref.Rewarder, error),
 ) (*Ensemble, error) {
@@ -83,7 +83,7 @@ func inAll(lists [][]string) []string {
 	})
 }
 
-// Refuses implements [pref.Refuser]: a prompt must please the chat templates of all members.
+// Refuses implements [pref.Refuser]: the chat templates of all members must accept a prompt.
 func (e *Ensemble) Refuses(prompt []pref.Message) error {
 	var errs []error
 	for _, m := range e.members {
@@ -101,8 +101,8 @@ func (e *Ensemble) Close() error {
 	return errors.Join(errs...)
 }
 
-// Read implements [pref.Rewarder] one member after the other: the readings are of the groups that
-// all members could read, with the comparisons and ties that all left.
+// Read implements [pref.Rewarder]. It reads one member after the other. The readings have the
+// groups that all members could read, with the comparisons and ties that all members kept.
 func (e *Ensemble) Read(
 	ctx context.Context, groups []pref.Group, names []string,
 ) (pref.Readings, error) {
@@ -183,13 +183,14 @@ func anyTruncated(members []pref.Readings, at []int) []bool {
 	return cut
 }
 
-// OnDemand is a Rewarder that is open while it is read and no longer, so that members of an
-// ensemble read one after the other take the memory of one.
+// OnDemand is a Rewarder that is open only while it is read. So an ensemble that reads its members
+// one after the other needs the memory of one.
 type OnDemand struct {
 	Open func(ctx context.Context) (pref.Rewarder, error)
 }
 
-// Rewards opens what is read to ask it; nothing where that fails, which Read reports.
+// Rewards opens the Rewarder to ask it. If that fails, it returns nothing, and Read reports the
+// error.
 func (d OnDemand) Rewards() []string {
 	r, err := d.Open(context.Background())
 	if err != nil {

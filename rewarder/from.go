@@ -7,7 +7,7 @@ import (
 	"haf/pref"
 )
 
-// FromScorer makes a Rewarder with one reward, of that name, of a Scorer.
+// FromScorer returns a Rewarder with one reward, which has the given name and comes from a Scorer.
 func FromScorer(name string, s pref.Scorer) pref.Rewarder { return fromScorer{name, s} }
 
 type fromScorer struct {

@@ -10,9 +10,9 @@ import (
 	"haf/pref"
 )
 
-// KeepAccepted returns the items whose prompts none of by refuses, and a line that says how many
-// were dropped and why, "" if none was. Those of by that are no [pref.Refuser] accept every prompt.
-// It is an error if nothing is left. what names the items.
+// KeepAccepted returns the items whose prompts none of by refuses, and a line with the number of
+// dropped items and the reason, "" if none was. Members of by that are no [pref.Refuser] accept
+// every prompt. It is an error if nothing is left. what names the items.
 func KeepAccepted[T any](
 	items []T, what string, prompt func(T) []pref.Message, by ...any,
 ) (kept []T, note string, err error) {
@@ -57,8 +57,8 @@ func refusedBy(one any, prompt []pref.Message) error {
 // atLine is the place in the template that an error names first.
 var atLine = regexp.MustCompile(`^line \d+: `)
 
-// Reason is what a chat template says in the error with which it refuses a conversation, on one
-// line.
+// Reason returns the chat template's message from the error with which it refuses a conversation,
+// on one line.
 func Reason(err error) string {
 	text := err.Error()
 	if at := strings.LastIndex(text, "chat template: "); at >= 0 {

@@ -7,26 +7,26 @@ import (
 	"strings"
 )
 
-// Rules by which several rewards become one.
+// Rules for combining several rewards.
 const (
 	Mean = "mean" // of the rewards
-	Min  = "min"  // the least of them: a response must please every member (arXiv 2310.02743)
+	Min  = "min"  // the least of them: every member must rate the response high (arXiv 2310.02743)
 	LCB  = "lcb"  // mean − λ · standard deviation: a lower confidence bound
-	Sum  = "sum"  // of the rewards, weighted beforehand; of terms, not of an ensemble's members
+	Sum  = "sum"  // of the rewards, weighted beforehand; for terms, not for members of an ensemble
 )
 
 // EnsembleRules lists the rules of an [Ensemble].
 func EnsembleRules() []string { return []string{Mean, Min, LCB} }
 
-// A Rule makes one reward of several. The rewards are taken as they are: the members of Min and LCB
-// are meant to be runs of one recipe with different seeds, whose rewards have one scale. A member
-// of a larger scale would decide alone.
+// A Rule combines several rewards into one. It does not rescale the rewards. So the members of Min
+// and LCB should be runs of one recipe with different seeds, whose rewards have one scale. A member
+// with a larger scale would decide alone.
 type Rule struct {
 	Name   string
-	Lambda float64 // counts for LCB alone
+	Lambda float64 // used by LCB only
 }
 
-// Check returns an error unless an ensemble can be made by the rule.
+// Check returns an error unless the rule can make an ensemble.
 func (r Rule) Check() error {
 	if !slices.Contains(EnsembleRules(), r.Name) {
 		return fmt.Errorf("rewarder: ensemble %q is not known: %s", r.Name,
@@ -38,8 +38,8 @@ func (r Rule) Check() error {
 	return nil
 }
 
-// NameOf names the ensemble of the models by the rule, or the first model where the rule has no
-// name.
+// NameOf returns the name of the models' ensemble by the rule, or the first model if the rule has
+// no name.
 func (r Rule) NameOf(models []string) string {
 	if r.Name == "" {
 		return models[0]
@@ -47,8 +47,8 @@ func (r Rule) NameOf(models []string) string {
 	return r.Name + " of " + strings.Join(models, ", ")
 }
 
-// Reduce returns the one reward of the members' rewards of a response. The standard deviation is
-// the population's: its divisor is the number of members.
+// Reduce combines the members' rewards of a response. The standard deviation is the population's,
+// with the number of members as divisor.
 func (r Rule) Reduce(members []float64) float64 {
 	sum, squares, n := 0.0, 0.0, float64(len(members))
 	for _, x := range members {

@@ -10,14 +10,14 @@ import (
 	"haf/pref"
 )
 
-// A ScoredSample is a sample with its reward. A conversation that the chat template refuses has the
-// reason in the place of a reward.
+// A ScoredSample is a sample with its reward. If the chat template refuses the conversation, it has
+// the reason instead of a reward.
 type ScoredSample struct {
 	pref.Sample
 	Reward   *float64 `json:"reward"`
 	Refused  string   `json:"refused,omitempty"`
-	Variance *float64 `json:"variance,omitempty"` // of the reward, by a model that predicts it
-	// tokens were cut to fit: the reward is of what was left
+	Variance *float64 `json:"variance,omitempty"` // of the reward, if the model predicts it
+	// tokens were cut to fit; the reward is for the remaining ones
 	Truncated bool `json:"truncated,omitempty"`
 }
 
@@ -28,15 +28,15 @@ type VarianceReader interface {
 	Variances(ctx context.Context, name string, samples []pref.Sample) ([]float64, error)
 }
 
-// SampleOptions say how [ScoreSamples] scores.
+// SampleOptions are the options of [ScoreSamples].
 type SampleOptions struct {
-	Name   string                           // of what is read, for warnings and errors
+	Name   string                           // of the Rewarder, for warnings and errors
 	Reward string                           // "" is the default
-	Warnf  func(format string, args ...any) // told of refused and truncated samples
+	Warnf  func(format string, args ...any) // gets warnings about refused and truncated samples
 }
 
-// ScoreSamples reads the reward of each sample, as if each were alone, and its variance if r
-// predicts it. It is an error if every conversation is refused.
+// ScoreSamples reads the reward of each sample independently, and its variance if r predicts it. It
+// is an error if every conversation is refused.
 func ScoreSamples(
 	ctx context.Context, r pref.Rewarder, samples []pref.Sample, opt SampleOptions,
 ) ([]ScoredSample, error) {
@@ -54,8 +54,8 @@ func ScoreSamples(
 	return rows, nil
 }
 
-// ScoreEach is [ScoreSamples] without its warnings, and without an error where every conversation
-// is refused. It also returns what was cut of conversations, as [pref.Readings] has it.
+// ScoreEach is [ScoreSamples] without its warnings, and without an error if every conversation is
+// refused. It also returns a description of the cuts, as in [pref.Readings].
 func ScoreEach(
 	ctx context.Context, r pref.Rewarder, samples []pref.Sample, reward string,
 ) (rows []ScoredSample, cut string, err error) {

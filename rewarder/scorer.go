@@ -26,7 +26,7 @@ func NewScorer(ctx context.Context, r pref.Rewarder, name string) (*Scorer, erro
 	return &Scorer{from: r, name: name}, nil
 }
 
-// Name is the reward's, of the default one, too.
+// Name is the name of the reward, even if it is the default.
 func (s *Scorer) Name() string {
 	if names := s.from.Rewards(); s.name == "" && len(names) > 0 {
 		return names[0]
@@ -66,11 +66,11 @@ func (s *Scorer) Truncated() Truncation {
 	return s.truncated
 }
 
-// Refuses implements [pref.Refuser]: nothing is refused by what does not know beforehand, as a
-// server.
+// Refuses implements [pref.Refuser]. A Rewarder that cannot know beforehand, such as a server,
+// refuses nothing.
 func (s *Scorer) Refuses(prompt []pref.Message) error { return refusedBy(s.from, prompt) }
 
-// Alone makes of each sample a group without comparisons, so that it is read as if it were alone.
+// Alone makes each sample a group without comparisons, so that it is read independently.
 func Alone(samples []pref.Sample) []pref.Group {
 	groups := make([]pref.Group, len(samples))
 	for i, s := range samples {
@@ -82,11 +82,11 @@ func Alone(samples []pref.Sample) []pref.Group {
 // A Truncation counts the samples that were cut to fit a model.
 type Truncation struct {
 	Read, Cut int
-	First     int    // number of the first that was cut, counted from 1
+	First     int    // number of the first cut sample, counted from 1
 	What      string // see [pref.Readings]
 }
 
-// Add counts those of readings.
+// Add counts the truncated samples of readings.
 func (t *Truncation) Add(r pref.Readings) {
 	for _, of := range r.Truncated {
 		for _, cut := range of {
@@ -95,7 +95,7 @@ func (t *Truncation) Add(r pref.Readings) {
 	}
 }
 
-// AddOne counts one reading; what says what was cut.
+// AddOne counts one reading; what describes the cut.
 func (t *Truncation) AddOne(cut bool, what string) {
 	if t.Read++; !cut {
 		return
@@ -106,7 +106,7 @@ func (t *Truncation) AddOne(cut bool, what string) {
 	t.Cut++
 }
 
-// String is a warning, "" where nothing was cut.
+// String returns a warning, "" if nothing was cut.
 func (t Truncation) String() string {
 	if t.Cut == 0 {
 		return ""

@@ -8,8 +8,8 @@ import (
 )
 
 // Dropout leaves out a share of the hidden states' values before the score head while it is trained
-// (Srivastava et al., JMLR 2014). What is left out depends on the seed, the step and the packed
-// batch alone, so that a resumed run leaves out the same.
+// (Srivastava et al., JMLR 2014). The choice depends on the seed, the step and the packed batch
+// alone, so a resumed run leaves out the same values.
 type Dropout struct {
 	Rate float64 // 0 is none
 	Seed uint64

@@ -7,11 +7,11 @@ import (
 	"haf/reward"
 )
 
-// A ResourceEstimate says what a run will need, before anything of it is run.
+// A ResourceEstimate estimates the needs of a run before it starts.
 type ResourceEstimate struct {
-	Groups      int          `json:"groups"` // to train on
+	Groups      int          `json:"groups"` // of the training data
 	Comparisons int          `json:"comparisons"`
-	Valid       int          `json:"valid"` // groups to validate on
+	Valid       int          `json:"valid"` // groups of the validation data
 	Packing     string       `json:"packing"`
 	StepStats   string       `json:"step_stats"` // of the first epoch
 	Shapes      []pack.Shape `json:"shapes"`
@@ -19,16 +19,16 @@ type ResourceEstimate struct {
 	// share of the positions that hold tokens
 	PackingEfficiency float64 `json:"packing_efficiency"`
 	Steps             int     `json:"steps"`
-	GFLOP             float64 `json:"gflop"` // of matrix products that the training steps need
+	GFLOP             float64 `json:"gflop"` // of the matrix products of the training steps
 	Memory            Memory  `json:"memory"`
 	// Recompute is the activation checkpointing, chosen or given.
 	Recompute lm.Recompute    `json:"checkpointing"`
 	Reference ReferenceNeeded `json:"reference"`
 }
 
-// ReferenceNeeded is what the reference's log-probabilities take.
+// ReferenceNeeded is the work for the reference's log-probabilities.
 type ReferenceNeeded struct {
-	Responses int   `json:"responses"` // read once, before training; fewer where the cache has some
+	Responses int   `json:"responses"` // read once, before training; without those in the cache
 	Bytes     int64 `json:"bytes"`     // of the cache on disk
 }
 

@@ -10,12 +10,12 @@ import (
 )
 
 // FLOPs counts the floating-point operations of the matrix products that one packed batch needs; a
-// multiplication and an addition are two. It leaves out the gradients by frozen weights, the part
-// of the first trained layer's backward pass that nothing reads, and whatever is recomputed to save
-// memory. It counts padded positions, and masked ones inside the attention's blocks.
+// multiplication and an addition are two. It leaves out the gradients of frozen weights, the unused
+// part of the first trained layer's backward pass, and everything that is recomputed to save
+// memory. It counts padded positions, and masked ones inside attention's blocks.
 type FLOPs struct {
 	Linear    float64 // the layers' frozen or trained matrices
-	Adapter   float64 // LoRA; merging it into the weights where that is done
+	Adapter   float64 // LoRA, including its merging into the weights
 	Attention float64
 	Head      float64 // logits of the predicted tokens
 }
@@ -23,7 +23,7 @@ type FLOPs struct {
 // Total is the sum.
 func (a FLOPs) Total() float64 { return a.Linear + a.Adapter + a.Attention + a.Head }
 
-// ForwardFLOPs counts the forward pass alone, reading the policy head or not.
+// ForwardFLOPs counts the forward pass alone, with or without the policy head.
 func ForwardFLOPs(model *reward.Model, shape pack.Shape, policy bool) FLOPs {
 	var a FLOPs
 	positions := float64(shape.Positions())

@@ -12,22 +12,23 @@ import (
 	"haf/reward"
 )
 
-// Memory is the largest amount of memory that a run's process takes on a CPU, in bytes. It takes
-// most in the backward pass. What is stored is counted; what compiled programs take beside it
-// follows from what they save (lm.Decoder) and from factors that were measured with XLA
+// Memory is the largest amount of memory that a run's process takes on a CPU, in bytes. The peak is
+// in the backward pass. Stored tensors are counted. The memory of compiled programs follows from
+// the values that they save (lm.Decoder) and from factors measured with XLA
 // (docs/dev/log/2026-11.md).
 type Memory struct {
-	Process     int64 `json:"process"`     // program, libraries, and what compiling leaves
+	Process     int64 `json:"process"`     // program, libraries, and memory left by compiling
 	Weights     int64 `json:"weights"`     // frozen and trained, without an adapter
 	Adapter     int64 `json:"adapter"`     // its matrices
-	Gradients   int64 `json:"gradients"`   // of what is trained; twice where summed
-	Moments     int64 `json:"moments"`     // two of what is trained
+	Gradients   int64 `json:"gradients"`   // of trained weights; twice if summed over batches
+	Moments     int64 `json:"moments"`     // two for each trained weight
 	Activations int64 `json:"activations"` // saved for the backward pass, by train.checkpointing
 	// BF16Upcast is the float32 copy of bfloat16 weights, which most CPUs do not multiply.
 	BF16Upcast int64 `json:"bf16_upcast"`
-	// Workspace is what one block takes in the backward pass, or a chunk of logits: the larger.
+	// Workspace is the larger of one block's memory in the backward pass and that of a chunk of
+	// logits.
 	Workspace int64 `json:"workspace"`
-	// Eval is what the program takes that reads reference and validation. It is never given back.
+	// Eval is the memory of the program that reads reference and validation. It is never released.
 	Eval int64 `json:"eval"`
 }
 
@@ -68,8 +69,8 @@ const (
 	layerBytes   = 8e6
 )
 
-// NewMemory estimates what training takes with packed batches of the shapes, of which the largest
-// counts. accumulates tells whether an optimizer step has several.
+// NewMemory estimates the memory of training with packed batches of the shapes; the largest shape
+// decides. accumulates is true if an optimizer step has several packed batches.
 func NewMemory(
 	model *reward.Model, obj objective.Hybrid, shapes []pack.Shape, accumulates bool,
 ) Memory {
@@ -99,9 +100,9 @@ func NewMemory(
 	return m
 }
 
-// BoundMemory is an upper bound of [NewMemory] before the data is known: for batches of the model's
-// positions, every one of them predicted, with rows as long as two responses of maxLength tokens
-// apart; 0 is no limit of length.
+// BoundMemory is an upper bound of [NewMemory] before the data is known. Its batches have all of
+// the model's positions, every one of them predicted. Their rows are as long as two separate
+// responses of maxLength tokens; 0 is no limit of length.
 func BoundMemory(model *reward.Model, obj objective.Hybrid, maxLength int) Memory {
 	shape := pack.Shape{Rows: 1, Length: model.Positions(), Predicted: model.Positions()}
 	if length := 2 * maxLength; length > 0 && length < shape.Length {

@@ -26,8 +26,8 @@ type singles struct {
 	attributes []string // in the order of the score head's outputs
 }
 
-// Over tells the stepper the groups that its packed batches hold, by index. It is needed where the
-// objective reads labels or attributes.
+// Over sets the groups of the stepper's packed batches, by index. It is needed if the objective
+// reads labels or attributes.
 func (s *Stepper) Over(groups []encode.Group, attributes []string) {
 	s.singles = singles{groups, attributes}
 }
@@ -236,7 +236,7 @@ func (l labelStep) record() run.LabelStep {
 	return out
 }
 
-// Labels is what the step's labelled responses came to.
+// Labels are the metrics of the step's labelled responses.
 func (m *StepMetrics) Labels() run.LabelStep { return m.labels.record() }
 
 // countLabels adds what the gradient program gave of a packed batch's labelled responses.

@@ -20,9 +20,9 @@ import (
 	"haf/run"
 )
 
-// A Stepper makes the optimizer steps of the hybrid objective. It holds the optimizer, whose
-// weights are the model's and, last, the objective's own where it has one, and the gradient
-// program.
+// A Stepper makes the optimizer steps of the hybrid objective. It holds the gradient program and
+// the optimizer. The optimizer's weights are the model's and, last, the objective's own if it has
+// one.
 type Stepper struct {
 	optimizer *optim.Optimizer
 	model     *reward.Model
@@ -68,10 +68,11 @@ func headsOf(obj objective.Hybrid) (heads reward.Heads) {
 	return heads
 }
 
-// Optimizer is the stepper's own. Its parameters are in the order of [Stepper.Gradients].
+// Optimizer returns the stepper's optimizer. Its parameters are in the order of
+// [Stepper.Gradients].
 func (s *Stepper) Optimizer() *optim.Optimizer { return s.optimizer }
 
-// Programs is the number of programs that were compiled.
+// Programs is the number of compiled programs.
 func (s *Stepper) Programs() int { return s.built + s.optimizer.Programs() }
 
 // outputs are the results of the gradient program before the gradients.
@@ -119,8 +120,8 @@ func (s *Stepper) buildGradient(in []*Node) []*Node {
 	return append(result, gradients...)
 }
 
-// StepMetrics are the numbers of one optimizer step. Losses are means over its comparisons, or over
-// its labelled or graded responses, whichever they read.
+// StepMetrics are the metrics of one optimizer step. A loss is the mean over the comparisons,
+// labelled responses or graded responses that it reads.
 type StepMetrics struct {
 	Loss, RewardLoss, PolicyLoss float64
 	GradNorm                     float64 // of all gradients, before clipping
@@ -160,7 +161,7 @@ func (m *StepMetrics) record() run.TrainStep {
 	}
 }
 
-// LogRatio is that of the step's comparisons, nil where it has none or reads no reference.
+// LogRatio is that of the step's comparisons, nil if there are none or no reference is read.
 func (m *StepMetrics) LogRatio() *run.LogRatio {
 	if !m.referenced || m.decided == 0 {
 		return nil
@@ -189,9 +190,9 @@ func (s *Stepper) begin(batches []*pack.Batch, t int) *StepMetrics {
 }
 
 // Step makes optimizer step t ≥ 1 over the packed batches; refs[g][k] is the reference's
-// log-probability, nil where the objective needs none. The loss is the mean over all comparisons of
-// the step. Where a loss or gradient is not finite, the error wraps [optim.NonFiniteError], and the
-// weights are as they were.
+// log-probability; refs is nil if the objective needs none. The loss is the mean over all
+// comparisons of the step. If a loss or gradient is not finite, the error wraps
+// [optim.NonFiniteError], and the weights are unchanged.
 func (s *Stepper) Step(
 	batches []*pack.Batch, refs [][]float64, rate float64, t int,
 ) (*StepMetrics, error) {

@@ -16,17 +16,17 @@ import (
 	"haf/run"
 )
 
-// Options says how a run is trained.
+// Options are the options of a training run.
 type Options struct {
 	Objective       objective.Hybrid
 	Attributes      []string // of the score head's outputs, for the regression loss
 	Optimizer       optim.AdamW
 	Epochs          int
 	MaxSteps        int     // 0 is no limit
-	Batch           int     // groups of an optimizer step, about
+	Batch           int     // approximate number of groups in an optimizer step
 	EvalEvery       int     // steps; 0 validates only at the end
 	CheckpointEvery int     // steps; 0 writes a checkpoint only when interrupted
-	Patience        int     // validations without a better one before an early stop; 0 disables it
+	Patience        int     // validations without improvement before an early stop; 0 disables it
 	HeadDropout     Dropout // before the score head
 	// CoarseShapes rounds the sizes of packed batches up, so that trainings on similar data share
 	// programs.
@@ -34,21 +34,21 @@ type Options struct {
 	Seed         uint64
 	CacheDir     string // of the reference's log-probabilities
 	Fingerprint  string // of recipe and data, for resuming
-	// AvailableMemory, unless it is 0, is the number of bytes that a run may take: activation
-	// checkpointing is then chosen to fit, instead of being as the model was opened.
+	// AvailableMemory, if not 0, is the number of bytes that a run may take. The run then chooses
+	// activation checkpointing to fit, and ignores the model's setting.
 	AvailableMemory int64
 }
 
-// Data is what is trained and validated on. Valid may be empty: the last weights are then the best.
+// Data is the training and validation data. If Valid is empty, the last weights count as the best.
 type Data struct {
 	Train, Valid []encode.Group
 	ValidGroups  []pref.Group // the validation groups' texts, in the order of Valid
 }
 
-// Result is what a run came to.
+// Result is the result of a run.
 type Result struct {
 	Steps        int
-	FirstLoss    float64 // 0 where resumed
+	FirstLoss    float64 // 0 if resumed
 	LastLoss     float64
 	Best         *run.Best
 	EarlyStopped bool
@@ -56,7 +56,7 @@ type Result struct {
 	Seconds      float64
 }
 
-// Run trains the model on the data and leaves the run in the folder, which may hold a checkpoint to
+// Run trains the model on the data and writes the run to the folder, which may hold a checkpoint to
 // resume from. When ctx is canceled it finishes the step, writes a checkpoint and returns
 // [run.ErrInterrupted].
 func Run(
@@ -83,8 +83,8 @@ func Run(
 	return t.result, t.finish()
 }
 
-// Check returns an error if the model cannot be trained on the data in this way. It is quick, and
-// [Run] calls it. A caller that makes a run's folder calls it before.
+// Check returns an error if the model cannot be trained on the data with these options. It is
+// quick, and [Run] calls it. A caller should call it before making a run's folder.
 func (o Options) Check(model *reward.Model, data Data) error {
 	h := o.Objective
 	switch {

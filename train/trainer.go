@@ -20,16 +20,16 @@ import (
 	"haf/run"
 )
 
-// State is what a checkpoint holds besides tensors.
+// State is the part of a checkpoint besides tensors.
 type State struct {
 	run.State
-	Packing        string    `json:"packing"` // of the data: it decides the steps' groups
+	Packing        string    `json:"packing"` // of the data; it decides the groups of each step
 	Best           *run.Best `json:"best"`    // of the validations so far
 	EvalsSinceBest int       `json:"evals_since_best"`
-	// Recompute is the activation checkpointing, which was chosen for the memory available at the
-	// run's start.
+	// Recompute is the activation checkpointing that was chosen for the available memory at the run's
+	// start.
 	Recompute lm.Recompute `json:"checkpointing"`
-	// ValidationDue says that the run was stopped before the validation of this step was through.
+	// ValidationDue means that the run stopped before the validation of this step was finished.
 	ValidationDue bool `json:"validation_due,omitempty"`
 }
 
