@@ -36,7 +36,7 @@ func (r *Results) ensembles(t TableSpec) (accuracyTable, error) {
 	return g, nil
 }
 
-// ensembles are the means of as many seeds' rewards each, every seed's divided by the mean size of
+// ensembles are the sums of as many seeds' rewards each, every seed's divided by the mean size of
 // its margins.
 func (m Measurement) ensembles(size int) Measurement {
 	out := Measurement{Groups: m.Groups}
