@@ -54,6 +54,12 @@ func decodeRewards(data []byte) (p Precomputed, err error) {
 	if p.ID, err = f.label(idKeys...); err != nil {
 		return p, err
 	}
+	for _, key := range idKeys { // another kind of id would have the rewards found by order
+		switch k := kind(f.values[key]); k {
+		case "a list", "an object", "a boolean":
+			return p, fmt.Errorf("field %q: %s, wanted text or a number", key, k)
+		}
+	}
 	if p.Rewards, p.List, err = f.rewards(); err != nil || !f.has("prompt") {
 		return p, err
 	}

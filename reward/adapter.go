@@ -72,7 +72,9 @@ func readAdapter(dir string) (*adapterFolder, error) {
 	}
 	a := &adapterFolder{dir: dir}
 	var keys map[string]json.RawMessage
-	err = errors.Join(wholefile.Unmarshal(data, &keys), wholefile.Unmarshal(data, &a.config))
+	if err = wholefile.Unmarshal(data, &keys); err == nil {
+		err = wholefile.Unmarshal(data, &a.config)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reward: %s: %w", path, err)
 	}
@@ -353,7 +355,7 @@ func (m *Model) addAdapter(
 	a *adapterFolder, ck *weights.Tensors, modules map[string]loraModule,
 ) error {
 	lora := &lm.LoRA{Rank: a.config.Rank, Alpha: a.config.Alpha, RSLoRA: a.config.RSLoRA}
-	if lora.Rank < 1 || !(lora.Scale() != 0) {
+	if lora.Rank < 1 || !(lora.Scale() != 0) || !inFloat32(lora.Alpha) {
 		return fmt.Errorf("reward: %s: r %d and lora_alpha %g, want positive numbers",
 			filepath.Join(a.dir, adapterConfigName), lora.Rank, lora.Alpha)
 	}

@@ -87,6 +87,9 @@ func readMeta(dir string) (Meta, error) {
 		return meta, fmt.Errorf("reward: %s: format %d, want %d: the model was trained by an earlier "+
 			"haf, whose settings have other names or meanings: train it again, or remove this file to "+
 			"open the folder as any other program's model", path, meta.Format, metaFormat)
+	case meta.MaxLength < 0 || meta.MaxLength == 1:
+		return meta, fmt.Errorf("reward: %s: max_length is %d, want 2 or more, or 0 for no limit", path,
+			meta.MaxLength)
 	}
 	return meta, nil
 }

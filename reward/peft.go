@@ -34,9 +34,9 @@ func (c *adapterConfig) moduleOf(path string) (loraModule, error) {
 	if err != nil {
 		return loraModule{}, fmt.Errorf("alpha_pattern: %w", err)
 	}
-	if rank < 1 || alpha-alpha != 0 {
-		return loraModule{}, fmt.Errorf("%s has rank %d and alpha %g, want a positive rank", path, rank,
-			alpha)
+	if rank < 1 || !inFloat32(alpha) {
+		return loraModule{}, fmt.Errorf("%s: %s has rank %d and alpha %g, want a positive rank and a "+
+			"number of float32", adapterConfigName, path, rank, alpha)
 	}
 	scale := alpha / float64(rank)
 	if c.RSLoRA {
@@ -44,6 +44,9 @@ func (c *adapterConfig) moduleOf(path string) (loraModule, error) {
 	}
 	return loraModule{rank: rank, scale: scale}, nil
 }
+
+// inFloat32 says whether a number is finite in float32.
+func inFloat32(x float64) bool { return math.Abs(x) <= math.MaxFloat32 }
 
 // patternValue looks a path up as PEFT does: a key is a regular expression of the path's last
 // names. Of several that match, PEFT takes the first in the file, an order that is not kept here:

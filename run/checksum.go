@@ -1,7 +1,6 @@
 package run
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"errors"
@@ -59,10 +58,9 @@ func (f *Folder) Seal() error {
 	return nil
 }
 
-// readFile reads a file of a run folder and compares it with its checksum, where there is one.
-func readFile(
-	dir, name string, read func(path string) ([]byte, error),
-) ([]byte, error) {
+// readFile reads a file of a run folder, up to the limit in bytes, and compares it with its
+// checksum, where there is one.
+func readFile(dir, name string, limit int64) ([]byte, error) {
 	path := filepath.Join(dir, sumsName)
 	var want string
 	if exists(path) { // not in runs made before there were checksums, or where somebody removed them
@@ -72,7 +70,7 @@ func readFile(
 		}
 		want = sums[name]
 	}
-	data, err := read(filepath.Join(dir, name))
+	data, err := wholefile.Read(filepath.Join(dir, name), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -119,17 +117,18 @@ func readSums(dir string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	sums := map[string]string{}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		sum, name, ok := strings.Cut(lines.Text(), "  ")
+	sums, n := map[string]string{}, 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
 		if !ok || len(sum) != 2*sha256.Size {
-			return nil, fmt.Errorf("%s is damaged: a line is %q", filepath.Join(dir, sumsName),
-				lines.Text())
+			// without its text, because a link may lead to a file of others
+			return nil, fmt.Errorf("%s is damaged: line %d is no SHA-256 and name of a file",
+				filepath.Join(dir, sumsName), n)
 		}
 		sums[name] = sum
 	}
-	return sums, lines.Err()
+	return sums, nil
 }
 
 // sumsOf returns the SHA-256 of every file below a folder but [sumsName], by its path there. With

@@ -78,9 +78,7 @@ type FetchedValue struct {
 // Without a manifest the error wraps fs.ErrNotExist. A folder of another format is refused.
 func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
 	path := filepath.Join(dir, ManifestName)
-	data, err := readFile(dir, ManifestName, func(path string) ([]byte, error) {
-		return wholefile.Read(path, wholefile.Settings)
-	})
+	data, err := readFile(dir, ManifestName, wholefile.Settings)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("run: %s is no run folder: %w", dir, err)

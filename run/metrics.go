@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"haf/internal/wholefile"
 )
 
 // Records are the lines of a metrics.jsonl. Steps and validations of haf train are in Steps and
@@ -25,7 +26,7 @@ type Records struct {
 func ReadRecords(dir string, verb Verb) (Records, error) {
 	var r Records
 	path := filepath.Join(dir, MetricsName)
-	data, err := readFile(dir, MetricsName, os.ReadFile)
+	data, err := readFile(dir, MetricsName, wholefile.Records)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"haf/internal/shared"
@@ -47,7 +46,7 @@ func TestHostileModels(t *testing.T) {
 			h.model("base", name, b.of(good))
 			h.refuses(hostileCase{name + " " + b.name, score, exitFailed, name})
 		}
-		h.odd(name, score)
+		h.odd("base", name, score)
 		h.keys(name, good, score)
 	}
 	index := `{"metadata": {}, "weight_map": {"model.norm.weight": "FILE"}}`
@@ -68,7 +67,7 @@ func TestHostileModels(t *testing.T) {
 		h.model("base", "model.safetensors", b.of(good))
 		h.refuses(hostileCase{"weights " + b.name, score, exitFailed, "m.model.safetensors"})
 	}
-	h.odd("model.safetensors", score)
+	h.odd("base", "model.safetensors", score)
 	for _, name := range []string{"pytorch_model.bin", "model.pt", "weights.pth", "model.pkl",
 		"adapter_model.bin", "model.npy", "model.ckpt"} {
 		h.model("base", name, []byte("\x80\x04cposix\nsystem\n(S'touch hacked'\ntR."))
@@ -100,27 +99,13 @@ func (h *hostile) remove(path string) {
 
 // odd puts what is no file of data in a file's place: a folder, a pipe that nobody writes to, a
 // link to nothing, a link to itself, and a device without end.
-func (h *hostile) odd(name string, args []string) {
+func (h *hostile) odd(from, name string, args []string) {
 	h.t.Helper()
 	path := filepath.Join("m", name)
-	for kind, put := range map[string]func() error{
-		"folder":  func() error { return os.Mkdir(path, 0o755) },
-		"pipe":    func() error { return syscall.Mkfifo(path, 0o644) },
-		"nothing": func() error { return os.Symlink("nowhere", path) },
-		"loop":    func() error { return os.Symlink(name, path) },
-		"device":  func() error { return os.Symlink("/dev/zero", path) },
-		"huge": func() error {
-			if err := os.WriteFile(path, []byte("{"), 0o644); err != nil {
-				return err
-			}
-			return os.Truncate(path, 8<<30) // sparse
-		},
-	} {
-		h.model("base", name, nil)
+	for _, kind := range []string{"folder", "pipe", "nothing", "loop", "device", "huge"} {
+		h.model(from, name, nil)
 		h.remove(path)
-		if err := put(); err != nil {
-			h.t.Fatal(err)
-		}
+		put(h.t, path, kind)
 		h.settle()
 		h.refuses(hostileCase{name + " is a " + kind, args, exitFailed, name + "|neither model"})
 	}

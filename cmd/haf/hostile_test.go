@@ -30,6 +30,7 @@ type hostile struct {
 	t      *testing.T
 	before map[string]string // the folder's listing
 	cases  int
+	leaves string // what a command may leave, which is removed
 }
 
 // Bounds of one refusal. They are far above what a refusal takes, and far below what the declared
@@ -178,6 +179,11 @@ func (h *hostile) run(c hostileCase, mayWork bool) {
 // untouched wants the folder as it was.
 func (h *hostile) untouched(bad func(format string, args ...any)) {
 	h.t.Helper()
+	if h.leaves != "" {
+		if err := os.RemoveAll(h.leaves); err != nil {
+			h.t.Fatal(err)
+		}
+	}
 	now := h.listing()
 	if maps.Equal(now, h.before) {
 		return
