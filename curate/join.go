@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -48,9 +46,7 @@ type namedPart struct {
 // would have. The parts come in any order. It is an error if one is missing, is there twice, is
 // damaged, or is of another command: then nothing is written.
 func Join(ctx context.Context, paths []string, out string) (Joined, error) {
-	if _, err := os.Lstat(out); err == nil {
-		return Joined{}, fmt.Errorf("curate: %s exists: name a new file or remove it", out)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.CheckNew(out); err != nil {
 		return Joined{}, fmt.Errorf("curate: %w", err)
 	}
 	parts, err := readParts(paths)

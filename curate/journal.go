@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"iter"
 	"os"
 
@@ -77,9 +76,7 @@ func openJournal(path string, settings any, part *Part) (*Journal, error) {
 	if part != nil {
 		settings = map[string]any{"of": settings, "shard": part.Shard.String()}
 	}
-	if _, err := os.Stat(path); err == nil {
-		return nil, fmt.Errorf("curate: %s exists: name a new file or remove it", path)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.CheckNew(path); err != nil {
 		return nil, fmt.Errorf("curate: %w", err)
 	}
 	want, err := json.Marshal(settings)

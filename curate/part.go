@@ -123,7 +123,8 @@ func (p *Part) head() ([]byte, error) {
 }
 
 // errNoPart is wrapped where a file is no part.
-var errNoPart = errors.New("it is no part: want a file of -shard")
+var errNoPart = errors.New(
+	"it is no part: want a file such as haf score -shard 1/8 -out FILE writes")
 
 // readHead reads the first line of a part's file.
 func readHead(in *bufio.Reader) (h partHead, err error) {
@@ -212,7 +213,8 @@ func (p *Part) Finished(path string) (bool, error) {
 	in := bufio.NewReader(f)
 	head, err := readHead(in)
 	if err != nil {
-		return false, fmt.Errorf("curate: %s exists: %w: name a new file or remove it", path, err)
+		return false, fmt.Errorf("curate: %s exists already: %w: name another output, or remove it", path,
+			err)
 	}
 	command, err := json.Marshal(p.Command)
 	if err != nil {
@@ -220,7 +222,7 @@ func (p *Part) Finished(path string) (bool, error) {
 	}
 	if head.Verb != p.Verb || head.Shard != p.Shard.String() || !bytes.Equal(head.Command, command) {
 		return false, fmt.Errorf("curate: %s is part %s of haf %s %s, now it is part %s of haf %s %s: "+
-			"name a new file or remove it", path, head.Shard, head.Verb, head.Command, p.Shard, p.Verb,
+			"name another output, or remove it", path, head.Shard, head.Verb, head.Command, p.Shard, p.Verb,
 			command)
 	}
 	for _, err := range rowsOf(in) {

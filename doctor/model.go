@@ -139,7 +139,8 @@ func probeRewards(
 func finite(rewards []float64) (found []Finding) {
 	for i, r := range rewards {
 		if math.IsNaN(r) || math.IsInf(r, 0) {
-			found = append(found, problem("open the model with -dtype float32, or copy its weights again",
+			found = append(found, problem(
+				"train it with -set model.dtype=float32, or copy its weights again",
 				"the reward of %q is %g", probes[i].answer, r))
 		}
 	}

@@ -1,10 +1,7 @@
 package eval
 
 import (
-	"errors"
-	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"haf/internal/durable"
@@ -12,9 +9,7 @@ import (
 
 // WriteNew writes a file that must not exist yet, under a temporary name first.
 func WriteNew(path string, write func(io.Writer) error) error {
-	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("%s exists: name a new file", path)
-	} else if !errors.Is(err, os.ErrNotExist) {
+	if err := durable.CheckNew(path); err != nil {
 		return err
 	}
 	f, err := durable.Create(path)
@@ -28,19 +23,22 @@ func WriteNew(path string, write func(io.Writer) error) error {
 	return f.Commit()
 }
 
+// RewardBenchPaths are the files that [RewardBenchFile.Write] makes.
+func RewardBenchPaths(dir, label string) (results, scores string) {
+	return filepath.Join(dir, "eval-set", label+".json"),
+		filepath.Join(dir, "eval-set-scores", label+".json")
+}
+
 // Write writes the files into eval-set and eval-set-scores below dir, where the label names a new
 // file each.
 func (f RewardBenchFile) Write(dir, label string) error {
-	for _, of := range []struct {
-		folder string
-		data   []byte
-	}{{"eval-set", f.Results}, {"eval-set-scores", f.Scores}} {
-		folder := filepath.Join(dir, of.folder)
-		if err := durable.MkdirAll(folder); err != nil {
+	results, scores := RewardBenchPaths(dir, label)
+	for path, data := range map[string][]byte{results: f.Results, scores: f.Scores} {
+		if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 			return err
 		}
-		err := WriteNew(filepath.Join(folder, label+".json"), func(w io.Writer) error {
-			_, err := w.Write(of.data)
+		err := WriteNew(path, func(w io.Writer) error {
+			_, err := w.Write(data)
 			return err
 		})
 		if err != nil {

@@ -3,7 +3,6 @@ package launch
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"haf/backend"
 	"haf/hub"
@@ -17,8 +16,8 @@ func WriteRecipe(
 	ctx context.Context, client *hub.Client, out string, data []string, model string,
 	notef func(format string, args ...any),
 ) (Estimate, error) {
-	if _, err := os.Stat(out); err == nil {
-		return Estimate{}, fmt.Errorf("%s exists already: choose another -out", out)
+	if err := durable.CheckNew(out); err != nil {
+		return Estimate{}, err
 	}
 	available, err := backend.AvailableMemory()
 	if err != nil {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"haf/eval"
+	"haf/internal/durable"
 	"haf/pref"
 	"haf/recipe"
 	"haf/reward"
@@ -74,12 +74,29 @@ func (e Evaluation) check() error {
 		return fmt.Errorf("%w: -rewardbench-out goes with -suite rewardbench or rewardbench2",
 			ErrUsage)
 	}
+	var made []string
 	if e.Out != "" {
-		if _, err := os.Stat(e.Out); err == nil {
-			return fmt.Errorf("%w: %s exists: name a new file", ErrUsage, e.Out)
+		made = append(made, e.Out)
+	}
+	if e.RewardBenchOut != "" {
+		results, scores := eval.RewardBenchPaths(e.RewardBenchOut, e.label())
+		made = append(made, results, scores)
+	}
+	for _, path := range made {
+		if err := durable.CheckNew(path); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// label names the model in RewardBench's files.
+func (e Evaluation) label() string {
+	label := filepath.Base(filepath.Clean(e.Models[0]))
+	if e.Ensemble != "" {
+		return e.Ensemble + "-of-" + label
+	}
+	return label
 }
 
 // Run measures. It can return a measurement with an error: of a gate that is not met, or of a suite
@@ -121,11 +138,7 @@ func (e Evaluation) measureOptions(m pref.Rewarder) eval.MeasureOptions {
 	if e.RewardBenchOut == "" {
 		return opt
 	}
-	label := filepath.Base(filepath.Clean(e.Models[0]))
-	if e.Ensemble != "" {
-		label = e.Ensemble + "-of-" + label
-	}
-	opt.RewardBench = eval.RewardBenchOut{Dir: e.RewardBenchOut, Label: label}
+	opt.RewardBench = eval.RewardBenchOut{Dir: e.RewardBenchOut, Label: e.label()}
 	if here, ok := m.(*reward.Reader); ok {
 		opt.RewardBench.Template = here.Model().Meta.Template.Name
 	}

@@ -3,12 +3,17 @@
 package report
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"html"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"haf/internal/durable"
+	"haf/internal/wholefile"
 )
 
 // A Page is a title and its sections.
@@ -68,14 +73,43 @@ func FilesOf(dir, name string) Files {
 }
 
 // Write writes name.md, name.html and an SVG file for every figure into the folder, which it makes
-// if need be; files of earlier pages of that name are replaced.
+// if need be. It replaces the files of an earlier page of that name, and no file of another origin.
 func (p Page) Write(dir, name string) error {
+	if err := checkEarlier(FilesOf(dir, name)); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
 	if err := durable.MkdirAll(dir); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return p.write(dir, map[string][]byte{name + ".md": []byte(p.Markdown()),
 		name + ".html": []byte(p.HTML())})
 }
+
+// mark is in every HTML page of haf.
+const mark = `<meta name="generator" content="haf">`
+
+// checkEarlier returns an error for files that are no page of haf. A page is drawn from results
+// that stay where they are, so it may be drawn anew.
+func checkEarlier(files Files) error {
+	data, err := wholefile.Read(files.HTML, maxPage)
+	there := err == nil
+	switch {
+	case there && bytes.Contains(data, []byte(mark)):
+		return nil
+	case !there && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case !there:
+		if _, err := os.Lstat(files.Markdown); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		files.HTML = files.Markdown
+	}
+	return fmt.Errorf("%s exists already and is no page of haf: name another folder, or remove it",
+		files.HTML)
+}
+
+// maxPage bounds the page that is looked at.
+const maxPage = 1 << 28
 
 // WriteMarkdown is [Page.Write] without HTML. It returns the path of name.md.
 func (p Page) WriteMarkdown(dir, name string) (string, error) {
@@ -142,8 +176,8 @@ func (p Page) HTML() string {
 	var b strings.Builder
 	title := html.EscapeString(p.Title)
 	fmt.Fprintf(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta "+
-		"name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>%s</title>\n"+
-		"<style>%s</style>\n<h1>%s</h1>\n", title, style, title)
+		"name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n%s\n<title>%s</title>\n"+
+		"<style>%s</style>\n<h1>%s</h1>\n", mark, title, style, title)
 	for _, s := range p.Sections {
 		fmt.Fprintf(&b, "<h2>%s</h2>\n", html.EscapeString(s.Title))
 		for _, block := range s.Blocks {

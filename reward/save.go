@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,8 +60,8 @@ func (m *Model) SavePolicy(dir string) error {
 }
 
 func (m *Model) save(dir string, meta Meta, write func(dir string) error) error {
-	if _, err := os.Stat(dir); err == nil {
-		return fmt.Errorf("reward: %s exists already: choose another folder or remove it", dir)
+	if err := durable.CheckNew(dir); err != nil {
+		return fmt.Errorf("reward: %w", err)
 	}
 	err := durable.NewFolder(dir, "."+filepath.Base(dir)+"-", func(temporary string) (err error) {
 		if err := write(temporary); err != nil {

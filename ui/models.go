@@ -136,7 +136,7 @@ func (a *App) explain(ctx context.Context, names []string, samples []pref.Sample
 		began := time.Now()
 		of, err := a.models.explain(ctx, list[i].Path, samples)
 		if e.Took = time.Since(began); err != nil {
-			e.Error = err.Error()
+			e.Error = a.said(err)
 		}
 		e.Of = of
 		for _, x := range of {

@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode"
 
+	"haf/internal/message"
 	"haf/reward"
 	"haf/run"
 )
@@ -120,17 +121,20 @@ func (a *App) write(w http.ResponseWriter, r *http.Request, name string, data an
 	}
 }
 
+// said is what a visitor reads of an error.
+func (a *App) said(err error) string { return message.Of(err, a.config.Runs...) }
+
 // fail writes an error as a page, or as JSON where a script asked.
 func (a *App) fail(w http.ResponseWriter, r *http.Request, status int, err error) {
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": a.said(err)})
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	a.render(w, r, "error", http.StatusText(status), err.Error())
+	a.render(w, r, "error", http.StatusText(status), a.said(err))
 }
 
 // failed writes the error of a request for runs or files.

@@ -33,7 +33,7 @@ func (a *App) playground(w http.ResponseWriter, r *http.Request) {
 		body["Conversation"], body["Answers"] = conversation, answers
 		samples, labels, err := typed(conversation, answers)
 		if err != nil {
-			body["Hint"] = err.Error()
+			body["Hint"] = a.said(err)
 		} else {
 			body["Explained"], body["Labels"] = a.explain(r.Context(), names, samples), labels
 		}

@@ -91,19 +91,19 @@ func (a *App) card(f folder) card {
 	c := card{folder: f}
 	var err error
 	if c.Manifest, err = run.ReadManifest[map[string]map[string]any](f.Dir, nil); err != nil {
-		c.Problem = err.Error()
+		c.Problem = a.said(err)
 		return c
 	}
 	c.State = stateOf(f.Dir)
 	m, err := a.metrics(f.Dir)
 	if err != nil {
-		c.Problem = err.Error()
+		c.Problem = a.said(err)
 		return c
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if last, ok, err := m.last(); err != nil {
-		c.Problem = err.Error()
+		c.Problem = a.said(err)
 	} else if ok {
 		c.Step, c.Loss, c.Rate = last.step, last.values["loss"], last.values["tokens_per_second"]
 	}

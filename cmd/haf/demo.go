@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"haf/launch"
@@ -11,7 +10,7 @@ import (
 )
 
 type demoCmd struct {
-	Out  string `help:"Keep everything in this new folder. Default: a temporary one, removed at the end."`
+	Out  string `new:"" help:"Keep everything in this new folder. Default: a temporary one, removed at the end."`
 	Seed uint64 `default:"1" help:"Of the world, the weights and the order."`
 }
 
@@ -29,8 +28,6 @@ func (c *demoCmd) Run(a *app) (err error) {
 			}
 			err = errors.Join(err, os.RemoveAll(dir))
 		}()
-	} else if err = os.Mkdir(dir, 0o755); err != nil {
-		return fmt.Errorf("demo folder: %w; name a new folder, or none to keep nothing", err)
 	}
 	env, err := a.env()
 	if err != nil {

@@ -23,7 +23,7 @@ type evalCmd struct {
 	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
 	Matrix  bool     `help:"Each data file is a set of its own."`
 	Suite   string   `help:"Score a benchmark by its own rule: rewardbench, rewardbench2, rmbench, judgebench, rmb, llmbar, hhh, or all. Without -data its data set on the hub is taken."`
-	Out     string   `help:"Write every comparison with its rewards to this new JSONL file."`
+	Out     string   `new:"" help:"Write every comparison with its rewards to this new JSONL file."`
 
 	RewardBenchOut string `name:"rewardbench-out" help:"Folder for result files as RewardBench writes them."`
 }

@@ -8,7 +8,7 @@ import (
 
 type exportCmd struct {
 	Policy string `required:"" help:"Run or model folder, or a Hugging Face id, whose policy head is exported."`
-	Out    string `required:"" help:"New folder for the causal language model."`
+	Out    string `new:"" required:"" help:"New folder for the causal language model."`
 	columnFlag
 	chatFlags
 }

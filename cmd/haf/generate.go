@@ -72,7 +72,7 @@ type generateCmd struct {
 	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
 	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	columnFlags
-	Out  string `help:"New JSONL file of the samples. Rerun the same command to resume from FILE.part."`
+	Out  string `new:"" help:"New JSONL file of the samples. Rerun the same command to resume from FILE.part."`
 	Rows int    `range:"[1,inf)" default:"8" help:"Sequences that are generated side by side."`
 	shardFlags
 	chatFlags

@@ -88,8 +88,10 @@ func TestHostileData(t *testing.T) {
 		h.data("front-"+name, whole[len(whole)/2:], "front-"+name)
 	}
 	h.bombs()
-	for _, where := range []string{"/dev/zero", ".", "nowhere.jsonl", "*.nothing", "base:split"} {
-		h.refuses(hostileCase{"where", []string{"data", where}, exitFailed, "pref: "})
+	for where, want := range map[string]string{"/dev/zero": "/dev/zero: it is a device",
+		".": "2 splits: name one", "nowhere.jsonl": "no nowhere.jsonl", "*.nothing": "no file matches",
+		"base:split": `base has no split "split"`} {
+		h.refuses(hostileCase{"where", []string{"data", where}, exitFailed, want})
 	}
 }
 

@@ -167,6 +167,8 @@ func (h *hostile) run(c hostileCase, mayWork bool) {
 		bad("does not say %s", c.want)
 	case unexplained.MatchString(said):
 		bad("says %q", unexplained.FindString(said))
+	case checkSaid(c.args, said) != nil:
+		bad("%v", checkSaid(c.args, said))
 	case len(said) > 3000:
 		bad("%d bytes of message", len(said))
 	}

@@ -11,7 +11,7 @@ type initCmd struct {
 	Data  string   `arg:"" help:"Preference file, or a data set on the hub: datasets/org/name."`
 	Model string   `arg:"" help:"Base model: folder, GGUF file or Hugging Face id."`
 	More  []string `name:"data" help:"Another file to train on; may be repeated." sep:"none"`
-	Out   string   `help:"New file for the recipe." required:""`
+	Out   string   `new:"" help:"New file for the recipe." required:""`
 }
 
 // Run inspects data and model and writes a recipe that fits the memory.

@@ -58,7 +58,7 @@ func listed(name string) []string {
 
 type joinCmd struct {
 	Parts []string `arg:"" name:"part" help:"Files that -shard I/N -out FILE wrote, all N, in any order."`
-	Out   string   `required:"" help:"New JSONL file, with the rows of the command without -shard."`
+	Out   string   `new:"" required:"" help:"New JSONL file, with the rows of the command without -shard."`
 }
 
 // Run joins parts.

@@ -48,7 +48,7 @@ func (f judgeFlags) options(a *app, out string, seed uint64) curate.JudgeOptions
 
 type judgeCmd struct {
 	Outputs []string `arg:"" help:"Two or more files of {prompt, response} rows, matched by prompt."`
-	Out     string   `required:"" help:"New JSONL file of the verdicts. Rerun the same command to resume from FILE.part."`
+	Out     string   `new:"" required:"" help:"New JSONL file of the verdicts. Rerun the same command to resume from FILE.part."`
 	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	Seed    uint64   `help:"Of the order in which more than two responses are shown."`
 	shardFlags

@@ -17,6 +17,7 @@ import (
 	"haf/backend"
 	"haf/internal/flagvalues"
 	"haf/internal/interrupt"
+	"haf/internal/message"
 	"haf/internal/onedash"
 	"haf/internal/progress"
 	"haf/launch"
@@ -152,12 +153,11 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	var c cli
 	command, code, err := parse(&c, args, stdout, stderr)
 	if of := (*fs.PathError)(nil); errors.As(err, &of) && of.Op == "write" { // of help
-		fmt.Fprintln(stderr, "haf:", launch.Message(err))
+		fmt.Fprintln(stderr, "haf:", message.Of(of))
 		return exitFailed
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "haf: %s; haf -help lists the verbs, haf VERB -help the flags\n",
-			launch.Message(err))
+		fmt.Fprintln(stderr, "haf:", message.Of(err, message.Given(args)...))
 		return exitUsage
 	}
 	if command == nil {
@@ -167,26 +167,30 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	p := progress.New(stderr)
 	p.Quiet = c.Quiet
-	err = command.Run(&app{
-		ctx: ctx, stdout: stdout, stderr: stderr, p: p, deviceName: c.Device, json: c.JSON,
-		command: command,
-	})
+	if err = flagvalues.CheckNew(command); err == nil {
+		err = command.Run(&app{
+			ctx: ctx, stdout: stdout, stderr: stderr, p: p, deviceName: c.Device, json: c.JSON,
+			command: command,
+		})
+	}
 	p.EndPhase() // of work that an error ended
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintln(stderr, "haf:", launch.Message(err))
+	said := message.Of(err, message.Given(args)...)
 	switch {
 	case errors.Is(err, run.ErrInterrupted), errors.Is(err, context.Canceled):
-		return exitInterrupted
+		code = exitInterrupted
 	case errors.Is(err, errGate):
-		return exitGate
+		code = exitGate
 	case errors.Is(err, errUsage), errors.Is(err, recipe.ErrOverride),
 		errors.Is(err, rewarder.ErrNoCommonReward), errors.Is(err, source.ErrName):
-		return exitUsage
+		code = exitUsage
 	default:
-		return exitFailed
+		code = exitFailed
 	}
+	fmt.Fprintln(stderr, "haf:", said)
+	return code
 }
 
 // parse reads the command line; the command is nil where its help was printed instead, code is then
@@ -215,5 +219,5 @@ func parse(
 	if err == nil {
 		err = flagvalues.Check(command)
 	}
-	return command, exitUsage, onedash.Single(err)
+	return command, exitUsage, onedash.Explain(err, command)
 }

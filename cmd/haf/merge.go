@@ -10,7 +10,7 @@ import (
 
 type mergeCmd struct {
 	Models  []string `arg:"" name:"model" help:"Run or adapter folder, or a Hugging Face id; with -average several, trained from one base."`
-	Out     string   `required:"" help:"New folder for the merged model."`
+	Out     string   `new:"" required:"" help:"New folder for the merged model."`
 	Average bool     `help:"Write the mean of the models' weights, adapters merged (WARM)."`
 	columnFlag
 	chatFlags

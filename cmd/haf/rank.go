@@ -20,7 +20,7 @@ type rankCmd struct {
 	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	Policy  string   `help:"Model that generates. Default: the reward model's own policy head."`
 	Reward  string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
-	Out     string   `required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
+	Out     string   `new:"" required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
 	Report  string   `help:"Folder for best-of-n.md, best-of-n.html and the plots of the curve." placeholder:"DIR"`
 	Rows    int      `range:"[1,inf)" default:"8" help:"Sequences that are generated side by side."`
 	shardFlags

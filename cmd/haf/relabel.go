@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"haf/curate"
@@ -15,7 +14,7 @@ import (
 type relabelCmd struct {
 	Models    []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
 	Data      []string `required:"" help:"Preferences, or groups such as haf rank writes; several are read in order." sep:"none"`
-	Out       string   `required:"" help:"New JSONL file of labelled pairs, or with -strategy scores of groups."`
+	Out       string   `new:"" required:"" help:"New JSONL file of labelled pairs, or with -strategy scores of groups."`
 	Strategy  string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
 	Threshold float64  `range:"[0,inf)" help:"Leave out pairs whose rewards differ by less."`
 	Budget    int      `range:"[1,inf)" default:"100" help:"Pairs that are labelled, of those selected."`
@@ -45,9 +44,6 @@ func (c *relabelCmd) Run(a *app) error {
 	part, done, err := c.part(a, c.Out, c.Data...)
 	if err != nil || done {
 		return err
-	}
-	if _, err := os.Stat(c.Out); err == nil {
-		return fmt.Errorf("%s exists: name a new file or remove it", c.Out)
 	}
 	// before anything is scored
 	if err := a.reach(c.sourceFlags, slices.Concat(c.Models, c.Gold)...); err != nil {

@@ -16,7 +16,7 @@ type scoreCmd struct {
 	Prompt   string   `help:"One prompt."`
 	Response string   `help:"The response to it."`
 	In       string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
-	Out      string   `help:"New JSONL file of the samples with their rewards, which takes little memory for any number of rows. Rerun the same command to resume from FILE.part. Default: standard output."`
+	Out      string   `new:"" help:"New JSONL file of the samples with their rewards, which takes little memory for any number of rows. Rerun the same command to resume from FILE.part. Default: standard output."`
 	shardFlags
 	Reward    string `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
 	MaxLength int    `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained."`

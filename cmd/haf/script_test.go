@@ -29,7 +29,7 @@ import (
 //
 //	demo                        writes base/, train.jsonl and test.jsonl of the demo's world, and
 //	                            tiny.toml to train on them
-//	code N haf …                runs haf, which must exit with N
+//	code N haf …                runs haf, which must exit with N and say no foreign flag or package
 //	tensor drop DIR NAME        removes a tensor from a folder's weights
 //	tensor reshape DIR NAME     gives it one row more
 //	tensor rename DIR NAME NEW  gives it another name
@@ -112,6 +112,9 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+	if args[1] == "haf" {
+		ts.Check(checkSaid(args[2:], ts.ReadFile("stderr")))
 	}
 }
 

@@ -4,6 +4,8 @@ package durable
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -211,6 +213,16 @@ func WriteFolder(path, prefix string, write func(temporary string) error) error 
 		}
 		return RemoveAll(aside)
 	})
+}
+
+// CheckNew returns an error if something is at the path of an output: haf replaces no result.
+func CheckNew(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s exists already: name another output, or remove it", path)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // NewFolder is WriteFolder for a folder that must not be there yet.

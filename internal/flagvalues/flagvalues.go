@@ -9,6 +9,7 @@ import (
 
 	"haf/backend"
 	"haf/internal/bench"
+	"haf/internal/durable"
 	"haf/internal/interval"
 	"haf/pref"
 	"haf/remote"
@@ -30,6 +31,25 @@ func Check(command *kong.Context) error {
 		}
 		if err != nil {
 			return fmt.Errorf("-%s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// CheckNew returns an error for an output that is there already: a flag with the tag new names a
+// file or folder that the verb makes. A part of a work, -shard, looks for itself, because one that
+// is whole is left as it is.
+func CheckNew(command *kong.Context) error {
+	for _, f := range command.Flags() {
+		if f.Name == "shard" && f.Set {
+			return nil
+		}
+	}
+	for _, f := range command.Flags() {
+		if path := f.Target.String(); f.Tag.Has("new") && path != "" {
+			if err := durable.CheckNew(path); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@
 package onedash
 
 import (
+	"errors"
 	"maps"
 	"regexp"
 	"strings"
@@ -71,12 +72,20 @@ func Double(args []string, takesValue map[string]bool) []string {
 // twoDashes finds a flag as kong writes it.
 var twoDashes = regexp.MustCompile(`(^|[\s"(,])--([a-z])`)
 
-// Single returns kong's error about flags, nil or not, as a message that writes them with one dash.
-func Single(err error) error {
+// Explain returns an error about flags, nil or not, as a message that writes them with one dash and
+// says where the help is. command may be nil: kong's own errors know it.
+func Explain(err error, command *kong.Context) error {
 	if err == nil {
 		return nil
 	}
-	return &oneDashed{twoDashes.ReplaceAllString(err.Error(), "$1-$2"), err}
+	if of := (*kong.ParseError)(nil); errors.As(err, &of) {
+		command = of.Context
+	}
+	help := "haf -help lists the verbs, haf VERB -help the flags"
+	if command != nil && command.Selected() != nil {
+		help = "haf " + command.Selected().Name + " -help shows its flags and an example"
+	}
+	return &oneDashed{twoDashes.ReplaceAllString(err.Error(), "$1-$2") + "; " + help, err}
 }
 
 // oneDashed is an error in other words.

@@ -53,19 +53,20 @@ func TestDouble(t *testing.T) {
 	}
 }
 
-// TestSingle writes flags with one dash, and leaves other dashes.
-func TestSingle(t *testing.T) {
+// TestExplain writes flags with one dash, leaves other dashes, and says where the help is.
+func TestExplain(t *testing.T) {
 	for message, want := range map[string]string{
 		"--columns: there is no column":                   "-columns: there is no column",
 		"missing flags: --data=DATA, --out=OUT":           "missing flags: -data=DATA, -out=OUT",
 		`--data: expected string value but got "--limit"`: `-data: expected string value but got "-limit"`,
 		"a--b -- c --- d -n":                              "a--b -- c --- d -n",
 	} {
-		if got := onedash.Single(errors.New(message)); got.Error() != want {
+		want += "; haf -help lists the verbs, haf VERB -help the flags"
+		if got := onedash.Explain(errors.New(message), nil); got.Error() != want {
 			t.Errorf("%q, wanted %q", got, want)
 		}
 	}
-	if err := onedash.Single(nil); err != nil {
+	if err := onedash.Explain(nil, nil); err != nil {
 		t.Error(err)
 	}
 }

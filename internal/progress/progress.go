@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"haf/hub"
+	"haf/internal/message"
 	"haf/run"
 )
 
@@ -48,8 +50,15 @@ func New(w io.Writer) *Printer {
 	return &Printer{w: w, memory: residentMemory, terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
-// Logf prints a line. A line that begins with "warning" or "haf:" is a warning.
+// Logf prints a line. A line that begins with "warning" or "haf:" is a warning. An error among args
+// is written as [message.Plain] has it.
 func (p *Printer) Logf(format string, args ...any) {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			args[i] = message.Plain(err.Error())
+		}
+	}
 	line := fmt.Sprintf(format, args...)
 	if p.Quiet && !strings.HasPrefix(line, "warning") && !strings.HasPrefix(line, "haf:") {
 		return

@@ -1,4 +1,4 @@
-package launch_test
+package message_test
 
 import (
 	"errors"
@@ -10,12 +10,12 @@ import (
 	"syscall"
 	"testing"
 
-	"haf/launch"
+	"haf/internal/message"
 )
 
-// TestMessage wants the words of the system about a path to become those of a person, the advice of
+// TestOf wants the words of the system about a path to become those of a person, the advice of
 // an error to stay, and an error without advice to get one.
-func TestMessage(t *testing.T) {
+func TestOf(t *testing.T) {
 	dir := t.TempDir()
 	missing, loop := filepath.Join(dir, "missing"), filepath.Join(dir, "loop")
 	if err := os.Symlink(loop, loop); err != nil {
@@ -41,11 +41,30 @@ func TestMessage(t *testing.T) {
 		{full, "the disk of x is full: free some of it; see how much with: df -h"},
 		{errors.New("other"), "other"},
 	} {
-		if got := launch.Message(test.err); got != test.want {
+		if got := message.Of(test.err); got != test.want {
 			t.Errorf("%s\nwant %s", got, test.want)
 		}
-		if got := launch.Message(test.err); strings.Contains(got, "no such file") {
+		if got := message.Of(test.err); strings.Contains(got, "no such file") {
 			t.Errorf("the system's words stay: %s", got)
+		}
+	}
+}
+
+// TestPlain wants names of packages to go, and what the user named to stay.
+func TestPlain(t *testing.T) {
+	given := message.Given([]string{"-json", "hub", "-set", "model.path=run", "-device", "train"})
+	for text, want := range map[string]string{
+		"pref: x.jsonl:2: field":                        "x.jsonl:2: field",
+		"-rewards: reward: reward \"z\" is not known":   "-rewards: reward \"z\" is not known",
+		"recipe: train.optimizer: optim: lr is 0":       "train.optimizer: lr is 0",
+		"a: b: pref: hub: c (weights: d)":               "a: b: c (d)",
+		"reward: run: 3 of 4":                           "run: 3 of 4",
+		"backend: train: no such plug-in":               "train: no such plug-in",
+		"wrong usage: give -data; then run: haf ui":     "wrong usage: give -data; then run: haf ui",
+		"of the demo: ensemble: rewards: scores: table": "of the demo: ensemble: rewards: scores: table",
+	} {
+		if got := message.Plain(text, given...); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
 		}
 	}
 }
