@@ -31,6 +31,7 @@ func Run(dir string) (*Report, error) {
 		return r, nil
 	}
 	r.checked("records", emptyRecords(records)...)
+	r.checked("end", stopped(records.Stops)...)
 	if m.Verb == run.VerbRLHF {
 		r.checkOptimization(records.PolicySteps)
 		return r, nil
@@ -78,6 +79,16 @@ func emptyRecords(r run.Records) []Finding {
 	return []Finding{warning("start or resume the run", "it has made no step yet")}
 }
 
+// stopped finds the error that ended a run, such as a loss that is not finite.
+func stopped(stops []run.Stop) []Finding {
+	if len(stops) == 0 {
+		return nil
+	}
+	last := stops[len(stops)-1]
+	return []Finding{problem("fix what the message says; then resume the run, or start it anew",
+		"an error ended the run after step %d: %s", last.Step, last.Error)}
+}
+
 // lossBound finds a loss that the objective cannot give.
 func lossBound(h objective.Hybrid, steps []run.TrainStep) []Finding {
 	if !h.Bounded() {
@@ -107,20 +118,23 @@ func firstLoss(h objective.Hybrid, steps []run.TrainStep) []Finding {
 	return nil
 }
 
-// gradients finds norms that grow without bound.
+// gradients finds norms that, for a fifth of a run, were ten times those of its start while the
+// loss was no lower. Norms also grow where a head learns from zero, but then the loss falls.
 func gradients(steps []run.TrainStep) []Finding {
-	if len(steps) < 20 {
+	fifth := len(steps) / 5
+	if fifth < 4 {
 		return nil
 	}
-	norm := func(steps []run.TrainStep) float64 {
-		return median(steps, func(s run.TrainStep) float64 { return s.GradNorm })
-	}
-	fifth := len(steps) / 5
-	first, last := norm(steps[:fifth]), norm(steps[len(steps)-fifth:])
-	if last > 10*first {
-		return []Finding{warning("lower train.lr, or set train.clip",
-			"the gradient norm grew from %.3g to %.3g (medians of the first and last fifth)",
-			first, last)}
+	norm := func(s run.TrainStep) float64 { return s.GradNorm }
+	loss := func(s run.TrainStep) float64 { return s.Loss }
+	start := min(steps[0].GradNorm, median(steps[:fifth], norm))
+	for part := range slices.Chunk(steps, fifth) {
+		now := median(part, norm)
+		if now > 10*start && median(part, loss) >= steps[0].Loss {
+			return []Finding{warning("lower train.lr, or set train.clip",
+				"the gradient norm grew from %.3g to %.3g (median of steps %d to %d), and the loss did "+
+					"not fall", start, now, part[0].Step, part[len(part)-1].Step)}
+		}
 	}
 	return nil
 }

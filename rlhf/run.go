@@ -108,7 +108,7 @@ func Run(
 	r.result.Seconds, r.result.Steps = time.Since(began).Seconds(), r.state.Step
 	r.result.Programs = r.programs()
 	if err != nil {
-		return r.result, err
+		return r.result, folder.Stopped(r.state.Step, err)
 	}
 	return r.result, r.finish()
 }

@@ -12,12 +12,14 @@ import (
 )
 
 // Records are the lines of a metrics.jsonl. Steps and validations of haf train are in Steps and
-// Validations, those of haf rlhf in PolicySteps and PolicyEvals.
+// Validations, those of haf rlhf in PolicySteps and PolicyEvals; errors that ended either are in
+// Stops.
 type Records struct {
 	Steps       []TrainStep
 	Validations []Validation
 	PolicySteps []PolicyStep
 	PolicyEvals []PolicyEval
+	Stops       []Stop
 }
 
 // ReadRecords reads metrics.jsonl of the run in dir, which was made by the verb. Without the file
@@ -60,6 +62,8 @@ func (r *Records) add(line []byte, verb Verb) error {
 		return decode(line, &r.PolicySteps)
 	case at.Kind == KindStep:
 		return decode(line, &r.Steps)
+	case at.Kind == KindStop:
+		return decode(line, &r.Stops)
 	}
 	return nil
 }

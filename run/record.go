@@ -1,6 +1,8 @@
 package run
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"haf/eval"
@@ -10,10 +12,11 @@ import (
 const (
 	KindStep = "step"
 	KindEval = "eval"
+	KindStop = "stop"
 )
 
-// A Record is a line of metrics.jsonl: a [TrainStep], a [Validation], a [PolicyStep] or a
-// [PolicyEval].
+// A Record is a line of metrics.jsonl: a [TrainStep], a [Validation], a [PolicyStep], a
+// [PolicyEval] or a [Stop].
 type Record interface{ record() }
 
 // A TrainStep is the record of an optimizer step of haf train.
@@ -158,6 +161,24 @@ func (TrainStep) record()  {}
 func (PolicyStep) record() {}
 func (Validation) record() {}
 func (PolicyEval) record() {}
+func (Stop) record()       {}
+
+// A Stop is the record of an error that ended a run. A run that is resumed drops it with the steps
+// after its checkpoint.
+type Stop struct {
+	Kind  string `json:"kind"` // KindStop
+	Step  int    `json:"step"` // steps made
+	Error string `json:"error"`
+}
+
+// Stopped records the error that ends the run after a step, and returns it. An interrupt is none.
+// Where the error cannot be recorded, it is returned all the same. It is not called after Seal.
+func (f *Folder) Stopped(step int, err error) error {
+	if err != nil && !errors.Is(err, ErrInterrupted) && !errors.Is(err, context.Canceled) {
+		_ = f.Record(Stop{KindStop, step, err.Error()}) // on a disk that is full, too
+	}
+	return err
+}
 
 // ByLogProb is the name of the plain log-probability as a reward, for a run without a reference.
 const ByLogProb = "log-probability"

@@ -139,9 +139,21 @@ func TestLossBelowBound(t *testing.T) {
 			}
 		},
 	}
-	_, _, err := s.fresh(t)
-	if err == nil || !strings.Contains(err.Error(), "can be below 0") {
+	_, dir, err := s.fresh(t)
+	if err == nil || !strings.Contains(err.Error(), "step 1: the loss is -") ||
+		!strings.Contains(err.Error(), "can be below 0") {
 		t.Errorf("got %v", err)
+	}
+	recordsStop(t, dir, err)
+}
+
+// recordsStop wants the error that ended a run among its records.
+func recordsStop(t *testing.T, dir string, ended error) {
+	t.Helper()
+	records, err := run.ReadRecords(dir, run.VerbTrain)
+	if err != nil || len(records.Stops) != 1 || records.Stops[0].Step != 1 ||
+		records.Stops[0].Error != ended.Error() {
+		t.Errorf("%+v, %v; want the error %v", records.Stops, err, ended)
 	}
 }
 
@@ -155,6 +167,7 @@ func TestNonFinite(t *testing.T) {
 		!strings.Contains(err.Error(), "small:") {
 		t.Fatalf("got %v, want an error naming step and groups", err)
 	}
+	recordsStop(t, dir, err)
 	folder := run.Folder{Path: dir}
 	if _, err := os.Stat(filepath.Join(folder.CheckpointPath(1), optim.WeightsName)); err != nil {
 		t.Errorf("the weights before the step are not kept: %v", err)

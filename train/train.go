@@ -78,7 +78,7 @@ func Run(
 	t.result.Steps, t.result.Best = t.state.Step, t.state.Best
 	t.result.Programs = t.stepper.Programs() + model.Programs()
 	if err != nil {
-		return t.result, err
+		return t.result, folder.Stopped(t.state.Step, err)
 	}
 	return t.result, t.finish()
 }

@@ -218,7 +218,7 @@ func (t *trainer) trainStep(epoch int, packed []int) error {
 	if t.opt.Objective.Bounded() && record.Loss < -lossSlack {
 		return fmt.Errorf("train: step %d: the loss is %g, but no loss of objective.reward %q and "+
 			"objective.policy %q can be below 0: look for negative margins in the data (haf data)",
-			t.state.Step+1, record.Loss, t.opt.Objective.Reward, t.opt.Objective.Policy)
+			t.state.Step, record.Loss, t.opt.Objective.Reward, t.opt.Objective.Policy)
 	}
 	record.Epoch, record.LR, record.Seconds = epoch, rate, time.Since(began).Seconds()
 	record.Memory = run.PeakMemory()

@@ -118,7 +118,8 @@ func Status(code int) bool {
 	return code >= 500
 }
 
-// After reads the pause that the header Retry-After asks for, in seconds or as a date; 0 is none.
+// After reads the pause that the header Retry-After asks for, in seconds or as a date; 0 is none. A
+// date is compared with that of the answer, because the clock here may be another.
 func After(h http.Header) time.Duration {
 	const most = 24 * time.Hour // far above what any policy waits
 	text := h.Get("Retry-After")
@@ -129,7 +130,11 @@ func After(h http.Header) time.Duration {
 		return time.Duration(min(seconds, most.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return min(max(time.Until(at), 0), most)
+		now, err := http.ParseTime(h.Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
+		return min(max(at.Sub(now), 0), most)
 	}
 	return 0
 }

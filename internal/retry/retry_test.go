@@ -131,5 +131,11 @@ func TestAfter(t *testing.T) {
 				t.Errorf("%q: %s, want %s", text, got, want)
 			}
 		}
+		there := time.Now().Add(365 * 24 * time.Hour) // the server's clock
+		got := retry.After(http.Header{"Date": {there.UTC().Format(http.TimeFormat)},
+			"Retry-After": {there.Add(90 * time.Second).UTC().Format(http.TimeFormat)}})
+		if got != 90*time.Second {
+			t.Errorf("by a clock that is a year ahead: %s", got)
+		}
 	})
 }
