@@ -9,26 +9,26 @@ import (
 	"haf/pref"
 )
 
-// An AttributeResult holds what a reward says about the ratings of one attribute. Intervals
-// resample prompts.
+// An AttributeResult compares a reward with the ratings of one attribute. Intervals resample
+// prompts.
 type AttributeResult struct {
 	Prompts   int `json:"prompts"`   // distinct ones
 	Responses int `json:"responses"` // rated ones
 	// Accuracy is how often the response with the higher rating has the higher reward, over all pairs
-	// of responses to one prompt that have different ratings; equal rewards count half. Without such a
-	// pair it is zero.
+	// of responses to one prompt that have different ratings; equal rewards count half. It is zero
+	// without such a pair.
 	Accuracy Measured `json:"accuracy"`
-	// Spearman and Pearson correlate reward and rating over all responses; N counts them. Draws of the
-	// interval keep the ranks of the whole set. 0 where either does not vary.
+	// Spearman and Pearson correlate reward and rating over all responses; N counts them. The draws
+	// for the interval keep the ranks of the whole set. 0 if either does not vary.
 	Spearman Measured `json:"spearman"`
 	Pearson  Measured `json:"pearson"`
 	RMSE     float64  `json:"rmse"` // root of the mean squared error of the reward as a prediction
-	// that of the ratings' own mean, which a constant prediction has at best
+	// that of predicting the ratings' mean, the best constant prediction
 	Deviation float64 `json:"deviation"`
 }
 
-// RatingsOf measures rewards against the ratings of an attribute. Responses without a rating have
-// no part in it.
+// RatingsOf measures rewards against the ratings of an attribute. Responses without a rating are
+// left out.
 func RatingsOf(
 	groups []pref.Group, rewards [][]float64, attribute string,
 ) (r AttributeResult, err error) {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// A BestOf is what choosing the best of n samples by reward gives, on average over prompts and over
-// the n-subsets of each prompt's samples.
+// A BestOf is the result of choosing the best of n samples by reward, on average over prompts and
+// over the n-subsets of each prompt's samples.
 type BestOf struct {
 	N int `json:"n"`
 	// log n − (n−1)/n, from the policy that was sampled (an upper bound: arXiv 2401.01879)
@@ -20,9 +20,9 @@ type BestOf struct {
 	GoldError float64 `json:"gold_error"`
 }
 
-// BestOfN measures the best of 1 to N samples, N the least number of samples that a prompt has.
-// gold may be nil. From N samples, the expected best of n is Σ_i w_i·x_(i), samples sorted by
-// reward, w_i = C(i−1, n−1)/C(N, n) the share of subsets in which the i-th is the largest (the
+// BestOfN measures the best of 1 to N samples, where N is the smallest number of samples of a
+// prompt. gold may be nil. From N samples, the expected best of n is Σ_i w_i·x_(i), samples sorted
+// by reward, w_i = C(i−1, n−1)/C(N, n) the share of subsets in which the i-th is the largest (the
 // unbiased estimator of arXiv 2112.09332); equal rewards share their weights.
 func BestOfN(rewards, gold [][]float64) ([]BestOf, error) {
 	if len(rewards) == 0 {
@@ -106,8 +106,8 @@ func meanError(x []float64) (mean, deviation float64) {
 	return mean, math.Sqrt(deviation / float64(len(x)-1) / float64(len(x)))
 }
 
-// CurveTable has the best-of-n curve and, where it is not nil, the recall as cells of a table, by n
-// and k.
+// CurveTable returns the best-of-n curve and, if not nil, the recall as cells of a table, by n and
+// k.
 func CurveTable(curve []BestOf, recall *Recall) [][]string {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
 	head := []string{"n", "KL", "reward", "±"}

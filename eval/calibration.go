@@ -40,8 +40,8 @@ func calibrationError(margins []float64) float64 {
 	return sum / float64(len(margins))
 }
 
-// A Bin of a reliability diagram: the comparisons whose confidence σ(|m|) is from Low to below High
-// (the last bin with High).
+// A Bin is a bin of a reliability diagram: the comparisons whose confidence σ(|m|) is at least Low
+// and below High (in the last bin, up to High).
 type Bin struct {
 	Low        float64 `json:"low"`
 	High       float64 `json:"high"`
@@ -72,8 +72,8 @@ func Reliability(margins []float64) []Bin {
 	return out
 }
 
-// Bounds of a fitted temperature: margins that separate perfectly would have 0, useless ones
-// infinity.
+// Bounds of a fitted temperature. Without them it would be 0 for margins that separate perfectly,
+// and infinite for useless ones.
 const (
 	MinTemperature = 1e-4
 	MaxTemperature = 1e4
@@ -81,8 +81,8 @@ const (
 
 // FitTemperature returns the temperature T that maximizes the mean of log σ(m/T) (Platt scaling
 // without a bias; Guo et al. 2017, arXiv 1706.04599), within [MinTemperature, MaxTemperature]. The
-// log-likelihood is concave in 1/T, so the root of its derivative Σ m·σ(−m/T) is bisected. It is 1
-// without margins.
+// log-likelihood is concave in 1/T, so bisection finds the root of its derivative Σ m·σ(−m/T). It
+// is 1 without margins.
 func FitTemperature(margins []float64) float64 {
 	if len(margins) == 0 {
 		return 1
@@ -111,7 +111,7 @@ func FitTemperature(margins []float64) float64 {
 	return math.Exp(-(low + high) / 2)
 }
 
-// A Calibration says how well σ(m/T) is calibrated, with T fitted on other comparisons than these.
+// A Calibration measures how well σ(m/T) is calibrated, with T fitted on other comparisons.
 type Calibration struct {
 	Temperature   float64 `json:"temperature"`
 	FittedOn      int     `json:"fitted_on"` // comparisons
@@ -121,7 +121,7 @@ type Calibration struct {
 	Bins          []Bin   `json:"bins"`
 }
 
-// Calibrate measures margins at the temperature fitted on the validation's.
+// Calibrate measures margins at the temperature that fits the validation margins.
 func Calibrate(margins, validation []float64) Calibration {
 	c := Calibration{Temperature: FitTemperature(validation), FittedOn: len(validation)}
 	scaled := make([]float64, len(margins))

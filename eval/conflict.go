@@ -11,31 +11,31 @@ import (
 	"haf/pref"
 )
 
-// A Conflict measures where two rewards of one model, such as its score head and its policy head,
-// disagree, and whether that says where the first is wrong (arXiv 2512.09212).
+// A Conflict measures the disagreement of two rewards of one model, such as its score head and its
+// policy head, and whether it predicts the errors of the first (arXiv 2512.09212).
 type Conflict struct {
 	Prompts int `json:"prompts"` // groups of two or more responses
 	// Distance is the mean over groups of Kendall's tau distance between the two rankings of the
-	// group's responses: the share of the pairs of responses that they order differently, a tie in one
-	// ranking or both half.
+	// group's responses: the share of the pairs of responses that they order differently. A tie in one
+	// ranking or both counts half.
 	Distance  float64 `json:"distance"`
-	Disagree  int     `json:"disagree"`   // comparisons that the two order differently
+	Disagree  int     `json:"disagree"`   // comparisons that the two rewards order differently
 	BothRight int     `json:"both_right"` // comparisons
 	BothWrong int     `json:"both_wrong"`
 	MeanPACS  float64 `json:"mean_pacs"` // mean of |PACS| over responses
-	// The AUCs are the probability that a comparison the first reward gets wrong has the larger
-	// conflict than one that it gets right, ½ where conflict says nothing: by the distance of the
-	// group, and by the conflict of the two responses |PACS_chosen − PACS_rejected|. AUCMargin is the
-	// same for the first reward's own doubt, −|margin|. They are 0 where all comparisons are right or
-	// all wrong; ties of the first reward are left out.
+	// The AUCs are the probability that a comparison that the first reward gets wrong has a larger
+	// conflict than one that it gets right; ½ means that conflict predicts nothing. Conflict is the
+	// distance of the group, or that of the two responses, |PACS_chosen − PACS_rejected|. AUCMargin
+	// uses the first reward's own doubt instead, −|margin|. The AUCs are 0 if all comparisons are
+	// right or all are wrong. Ties of the first reward are left out.
 	AUCDistance float64 `json:"auc_distance"`
 	AUCPACS     float64 `json:"auc_pacs"`
 	AUCMargin   float64 `json:"auc_margin"`
 }
 
 // PACS is the proxy-policy alignment conflict score of each response of one prompt: the z-score of
-// its reward among the prompt's responses minus the z-score of its policy value. A side that does
-// not vary has z-scores of 0.
+// its reward among the prompt's responses minus the z-score of its policy value. If one of the two
+// does not vary, its z-scores are 0.
 func PACS(reward, policy []float64) []float64 {
 	a, b := zScores(reward), zScores(policy)
 	out := make([]float64, len(a))
@@ -59,8 +59,8 @@ func zScores(x []float64) []float64 {
 	return out
 }
 
-// KendallDistance is the share of pairs that two rankings order differently, a tie in either half:
-// (1 − τ_a)/2. It is 0 for fewer than two values.
+// KendallDistance is the share of pairs that two rankings order differently, (1 − τ_a)/2. A tie in
+// either ranking counts half. It is 0 for fewer than two values.
 func KendallDistance(x, y []float64) float64 {
 	if len(x) < 2 {
 		return 0
@@ -89,8 +89,8 @@ func sign(x float64) int {
 	return 0
 }
 
-// Conflicts compares the rewards of two heads on the same groups; the first is the one whose errors
-// are to be predicted.
+// Conflicts compares the rewards of two heads on the same groups. Conflict predicts the errors of
+// the first.
 func Conflicts(groups []pref.Group, score, policy [][]float64) (Conflict, error) {
 	if err := check(groups, score); err != nil {
 		return Conflict{}, err
@@ -139,8 +139,8 @@ func Conflicts(groups []pref.Group, score, policy [][]float64) (Conflict, error)
 }
 
 // AUC is the area under the receiver operating characteristic of a predictor: the probability that
-// a positive has the larger value than a negative, a tie half. It is 0 where there are no positives
-// or no negatives.
+// a positive has a larger value than a negative. A tie counts half. It is 0 without positives or
+// without negatives.
 func AUC(values []float64, positive []bool) float64 {
 	n := 0
 	for _, p := range positive {

@@ -11,28 +11,28 @@ import (
 type Details struct {
 	Length      LengthBias   `json:"length"`
 	Reliability []Bin        `json:"reliability"`           // at temperature 1
-	Calibration *Calibration `json:"calibration,omitempty"` // where there is validation data
+	Calibration *Calibration `json:"calibration,omitempty"` // if there is validation data
 	Subsets     []Row        `json:"subsets,omitempty"`     // where there are several
 	Sources     []Row        `json:"sources,omitempty"`     // where there are several
-	// where groups of more than two responses have a best one
+	// if groups of more than two responses have a best one
 	Recall *Recall `json:"recall,omitempty"`
-	Tied   *Tied   `json:"tied,omitempty"` // where ties of the data were kept
-	// of the score head with the policy head, where both were read
+	Tied   *Tied   `json:"tied,omitempty"` // if ties of the data were kept
+	// of the score head with the policy head, if both were read
 	Conflict *Conflict `json:"conflict,omitempty"`
 }
 
-// Tied says whether pairs that people judged equal have smaller margins than pairs that they
+// Tied compares the margins of pairs that people judged equal with those of pairs that they
 // decided.
 type Tied struct {
 	Pairs         int     `json:"pairs"`
 	Margin        float64 `json:"margin"`         // mean of |m| over them
 	DecidedMargin float64 `json:"decided_margin"` // mean of |m| over the comparisons
-	// probability that a decided pair has the larger |m|, ½ where it says nothing
+	// probability that a decided pair has the larger |m|; ½ means no relation
 	AUC float64 `json:"auc"`
 }
 
-// Describe measures what [Details] hold but the conflict; validation are margins to fit a
-// temperature on, none: no calibration.
+// Describe measures everything in [Details] except the conflict. It fits a temperature to the
+// validation margins; without any there is no calibration.
 func Describe(groups []pref.Group, rewards [][]float64, validation []float64) (Details, error) {
 	var d Details
 	var err error

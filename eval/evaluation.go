@@ -11,7 +11,7 @@ import (
 	"haf/pref"
 )
 
-// An Evaluation is what the rewards of one model are worth on one set. Its maps are by the reward's
+// An Evaluation has the results of one model's rewards on one set. Its maps are by the reward's
 // name.
 type Evaluation struct {
 	Model   string            `json:"model"`
@@ -19,19 +19,19 @@ type Evaluation struct {
 	Read    string            `json:"read"`
 	Tokens  string            `json:"tokens"`
 	Rewards map[string]Result `json:"rewards"`
-	// Length is the part of length in every reward.
+	// Length measures the influence of length on every reward.
 	Length  map[string]LengthControl `json:"length"`
 	Details map[string]Details       `json:"details,omitempty"`
 	Suite   map[string]SuiteResult   `json:"suite,omitempty"`
-	// Labels are of responses that were labelled by themselves, where the data has some.
+	// Labels are the results on singly labelled responses, if the data has some.
 	Labels map[string]LabelResult `json:"labels,omitempty"`
-	// Attributes are of responses that were rated, by reward and attribute.
+	// Attributes are the results on rated responses, by reward and attribute.
 	Attributes map[string]map[string]AttributeResult `json:"attributes,omitempty"`
 
 	names []string // in the order of the readings
 }
 
-// Evaluate measures every reward of readings, on their comparisons, labels and ratings.
+// Evaluate measures every reward of readings on their comparisons, labels and ratings.
 func Evaluate(r pref.Readings) (Evaluation, error) {
 	e := Evaluation{Tokens: r.Report, Rewards: map[string]Result{},
 		Length: map[string]LengthControl{}, names: r.Names}
@@ -74,8 +74,8 @@ func (e *Evaluation) label(r pref.Readings) (compared bool, err error) {
 	return compared, nil
 }
 
-// Accuracy is that of the named reward on comparisons, or else on labels, or else on pairs of
-// responses by the first attribute that they are rated by.
+// Accuracy is the accuracy of the named reward on comparisons, or else on labels, or else on pairs
+// of responses by their first attribute.
 func (e Evaluation) Accuracy(name string) float64 {
 	if result, ok := e.Rewards[name]; ok {
 		return result.Accuracy
@@ -89,7 +89,7 @@ func (e Evaluation) Accuracy(name string) float64 {
 	return 0
 }
 
-// Rows are the results on comparisons as rows of a table, in the order of the readings.
+// Rows returns the results on comparisons as rows of a table, in the order of the readings.
 func (e Evaluation) Rows() (rows []Row) {
 	for _, name := range e.names {
 		if result, ok := e.Rewards[name]; ok {
@@ -99,9 +99,9 @@ func (e Evaluation) Rows() (rows []Row) {
 	return rows
 }
 
-// Describe adds the details of every reward. A temperature is fitted on validation readings, nil:
-// no calibration. The details of the reward head hold its conflict with the reward policy, where
-// both were read.
+// Describe adds the details of every reward. It fits a temperature to the validation readings; if
+// they are nil, there is no calibration. If the rewards head and policy were both read, the details
+// of head have their conflict.
 func (e *Evaluation) Describe(
 	r pref.Readings, validation *pref.Readings, head, policy string,
 ) error {
@@ -127,8 +127,8 @@ func (e *Evaluation) Describe(
 	return nil
 }
 
-// WholeGroups are the groups of readings with all comparisons that they were given with: in a
-// suite, a comparison between equal tokens is a tie of the model's, not of the data.
+// WholeGroups returns the groups of readings with all their original comparisons. In a suite, a
+// comparison between equal tokens is a tie of the model, not of the data.
 func WholeGroups(groups []pref.Group, r pref.Readings) []pref.Group {
 	whole := make([]pref.Group, len(r.Index))
 	for i, index := range r.Index {
@@ -137,8 +137,8 @@ func WholeGroups(groups []pref.Group, r pref.Readings) []pref.Group {
 	return whole
 }
 
-// ScoreSuite adds the suite's scores of every reward; groups are those that were read. say is told
-// of prompts that could not be read and of what the data has nothing of.
+// ScoreSuite adds the suite's scores of every reward; groups are those that were read. It calls say
+// for prompts that could not be read and for subsets without data.
 func (e *Evaluation) ScoreSuite(
 	suite string, groups []pref.Group, r pref.Readings, say func(format string, args ...any),
 ) error {
@@ -161,7 +161,7 @@ func (e *Evaluation) ScoreSuite(
 	return nil
 }
 
-// Write writes the tables: of the rewards, of the part of length in them, and of each its suite and
+// Write writes the tables: the rewards, the influence of length, and for each reward its suite and
 // details.
 func (e Evaluation) Write(w io.Writer) error {
 	if rows := e.Rows(); len(rows) > 0 || len(e.Labels)+len(e.Attributes) == 0 {
@@ -230,12 +230,12 @@ func writeLine(w io.Writer, line string) error {
 	return nil
 }
 
-// ReadingOf is one reward of readings.
+// ReadingOf returns one reward of readings.
 func ReadingOf(r pref.Readings, name string) Reading {
 	return Reading{Groups: r.Groups, Index: r.Index, Rewards: r.Rewards[name]}
 }
 
-// ShortNames are files' names without folders, if these differ, else the paths.
+// ShortNames returns the files' names without folders if these differ, else the paths.
 func ShortNames(paths []string) []string {
 	short := make([]string, len(paths))
 	for i, path := range paths {

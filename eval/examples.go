@@ -31,8 +31,8 @@ type Rewards struct {
 	Margin   float64 `json:"margin"`
 }
 
-// WriteExamples writes a JSON line for every comparison, then for every tie, of every group:
-// rewards[name][g][k].
+// WriteExamples writes a JSON line for every comparison, then for every tie, of every group. The
+// rewards are rewards[name][g][k].
 func WriteExamples(
 	w io.Writer, model string, groups []pref.Group, rewards map[string][][]float64,
 ) error {

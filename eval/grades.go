@@ -6,8 +6,8 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// Attributes measures the outputs of a score head, or rewards, against the grades of responses:
-// values[g][k][a], and NaN where the data states no grade of attribute a.
+// Attributes measures the outputs of a score head, or rewards, against the grades of responses.
+// Both are [g][k][a]; a grade is NaN if the data has none for attribute a.
 func Attributes(names []string, outputs, grades [][][]float64) map[string]GradeResult {
 	out := map[string]GradeResult{}
 	for a, name := range names {
@@ -26,13 +26,13 @@ func Attributes(names []string, outputs, grades [][][]float64) map[string]GradeR
 	return out
 }
 
-// A GradeResult is what predictions of one attribute are worth.
+// A GradeResult measures predictions of one attribute.
 type GradeResult struct {
 	Responses int     `json:"responses"`
 	RMSE      float64 `json:"rmse"` // root of the mean squared error
-	// that of the grades' own mean, which a constant prediction has at best
+	// that of predicting the grades' mean, the best constant prediction
 	Deviation float64 `json:"deviation"`
-	Pearson   float64 `json:"pearson"` // 0 where either does not vary
+	Pearson   float64 `json:"pearson"` // 0 if either does not vary
 	Spearman  float64 `json:"spearman"`
 }
 

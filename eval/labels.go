@@ -10,15 +10,15 @@ import (
 	"haf/pref"
 )
 
-// A LabelResult holds what rewards say about single responses that were labelled desirable or not.
-// σ(r) is the probability of a desirable response that a reward r gives, so the sign of the reward
-// decides. Every mean is over responses, each with weight 1; intervals resample prompts.
+// A LabelResult compares rewards with the labels of single responses, desirable or not. A reward r
+// predicts a desirable response with probability σ(r), so its sign decides. Every mean is over
+// responses, each with weight 1; intervals resample prompts.
 type LabelResult struct {
 	Prompts     int `json:"prompts"`   // distinct ones
 	Responses   int `json:"responses"` // n
 	Desirable   int `json:"desirable"`
 	Undesirable int `json:"undesirable"`
-	Correct     int `json:"correct"` // r > 0 where desirable, r < 0 where not
+	Correct     int `json:"correct"` // r > 0 if desirable, r < 0 if not
 	Ties        int `json:"ties"`    // r = 0
 
 	Accuracy     float64 `json:"accuracy"`     // (Correct + Ties/2) / n
@@ -27,7 +27,7 @@ type LabelResult struct {
 
 	// AUC is how often a desirable response has a higher reward than an undesirable one, equal rewards
 	// half, over all pairs of them. It does not depend on the threshold 0. It and its interval are 0
-	// where there are none of one kind.
+	// if there are none of one kind.
 	AUC     float64 `json:"auc"`
 	AUCLow  float64 `json:"auc_low"` // 95 % interval; see areaUnderCurve
 	AUCHigh float64 `json:"auc_high"`
@@ -38,8 +38,8 @@ type LabelResult struct {
 }
 
 // Labels measures rewards against the labels of groups: rewards[g][k] is the reward of response k
-// of group g. Groups without labels have no part in it. It is an error, of [ErrNoComparisons], if
-// none has.
+// of group g. Groups without labels are left out. If no group has labels, the error wraps
+// [ErrNoComparisons].
 func Labels(groups []pref.Group, rewards [][]float64) (r LabelResult, err error) {
 	if err := checkRewards(groups, rewards, 0); err != nil {
 		return r, fmt.Errorf("eval: %w", err)

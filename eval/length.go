@@ -9,7 +9,7 @@ import (
 	"haf/pref"
 )
 
-// A LengthBias says how far the rewards are a matter of length. Lengths are characters.
+// A LengthBias measures how much the rewards depend on length. Lengths are characters.
 type LengthBias struct {
 	Longer          int     `json:"longer"` // comparisons whose chosen response is longer
 	Shorter         int     `json:"shorter"`
@@ -17,14 +17,13 @@ type LengthBias struct {
 	AccuracyLonger  float64 `json:"accuracy_longer"` // 0 without such comparisons
 	AccuracyShorter float64 `json:"accuracy_shorter"`
 	AccuracyEqual   float64 `json:"accuracy_equal"`
-	// LongerRate is how often the longer response of a comparison has the higher reward, a tie half;
-	// compare ChosenLongerRate, how often it is the preferred one.
+	// LongerRate is how often the longer response of a comparison has the higher reward; a tie counts
+	// half. Compare it with ChosenLongerRate, how often the longer response is the preferred one.
 	LongerRate       float64 `json:"longer_rate"`
 	ChosenLongerRate float64 `json:"chosen_longer_rate"`
-	// Pearson and Spearman correlate reward and length within prompts: of every response the mean over
-	// its prompt's responses is subtracted first, from values (Pearson) or from mid-ranks within the
-	// prompt (Spearman), so that easy or long prompts have no part in it. 0 where lengths or rewards
-	// do not vary.
+	// Pearson and Spearman correlate reward and length within prompts. The mean over the prompt's
+	// responses is first subtracted, from values (Pearson) or from mid-ranks within the prompt
+	// (Spearman), so that easy or long prompts have no influence. 0 if lengths or rewards do not vary.
 	Pearson  float64 `json:"pearson"`
 	Spearman float64 `json:"spearman"`
 }

@@ -20,10 +20,9 @@ type Measured struct {
 	High  float64 `json:"high"`
 }
 
-// A LengthControl says what the length of responses alone achieves, what is left of the accuracy
-// where it cannot decide, and how much the reward depends on it. Lengths are characters, so that
-// models with other tokenizers have the same numbers. A tie counts half. Intervals resample
-// prompts.
+// A LengthControl has the accuracy of the length of responses alone, the accuracy where length
+// cannot decide, and the dependence of the reward on length. Lengths are characters, so that models
+// with different tokenizers have the same lengths. A tie counts half. Intervals resample prompts.
 type LengthControl struct {
 	// Longest is the accuracy of always choosing the longer response.
 	Longest Measured `json:"longest"`
@@ -33,15 +32,15 @@ type LengthControl struct {
 	// MatchedLongest is the accuracy of always choosing the longer response on those comparisons.
 	MatchedLongest float64 `json:"matched_longest"`
 	// Balanced is the mean of two accuracies: where the chosen response is longer, and where it is
-	// shorter. A reward that is the length has ½, however often the longer response is preferred.
-	// Comparisons of equal lengths have no part in it. Where one side has none it is zero.
+	// shorter. The length as reward has ½, however often the longer response is preferred. Comparisons
+	// of equal lengths are left out. It is zero if there are no comparisons of one kind.
 	Balanced Measured `json:"balanced"`
-	// Correlation is Spearman's of reward and length within prompts, as in [LengthBias]; N counts
-	// responses.
+	// Correlation is Spearman's correlation of reward and length within prompts, as in [LengthBias]; N
+	// counts responses.
 	Correlation Measured `json:"correlation"`
 }
 
-// ControlLength measures the part of length in rewards. Errors are those of [Comparisons].
+// ControlLength measures the influence of length on rewards. Errors are those of [Comparisons].
 func ControlLength(groups []pref.Group, rewards [][]float64) (LengthControl, error) {
 	if err := check(groups, rewards); err != nil {
 		return LengthControl{}, err
@@ -82,7 +81,7 @@ func similar(c pref.Comparison, lengths []float64) bool {
 	return SimilarLengths(lengths[c.Chosen], lengths[c.Rejected])
 }
 
-// SimilarLengths says whether two lengths differ by less than a fifth of the longer.
+// SimilarLengths reports whether two lengths differ by less than a fifth of the longer.
 func SimilarLengths(a, b float64) bool { return 5*math.Abs(a-b) < max(a, b) }
 
 // accuracyWhere is the accuracy on the comparisons that are wanted.

@@ -8,15 +8,15 @@ import (
 	"haf/pref"
 )
 
-// A Matrix holds models against sets: what a model that was trained on one set is worth on another.
+// A Matrix has the results of several models on several sets.
 type Matrix struct {
 	Models []string `json:"models"`
 	Sets   []string `json:"sets"`
 	Cells  [][]Cell `json:"cells"` // Cells[model][set]
-	// Mean accuracy of each model over the sets, each set of the same weight.
+	// Mean is the accuracy of each model over the sets, with equal weights.
 	Means []float64 `json:"means"`
-	// Longest is the accuracy of always choosing the longer response, on each set as the first model
-	// could read it.
+	// Longest is the accuracy of always choosing the longer response, on the comparisons of each set
+	// that the first model could read.
 	Longest []Measured   `json:"longest"`
 	Pairs   []MatrixPair `json:"pairs"`
 }
@@ -36,7 +36,7 @@ type MatrixPair struct {
 	Paired Paired `json:"paired"`
 }
 
-// A Reading is what one model gave on one set: the groups that it could read, where they stand in
+// A Reading has one model's results on one set: the groups that it could read, their positions in
 // the set, and their rewards.
 type Reading struct {
 	Groups  []pref.Group
@@ -44,7 +44,7 @@ type Reading struct {
 	Rewards [][]float64
 }
 
-// NewMatrix measures readings[model][set]. Every pair of models is compared on every set, on the
+// NewMatrix measures readings[model][set]. It compares every two models on every set, on the
 // comparisons that both have.
 func NewMatrix(models, sets []string, readings [][]Reading) (Matrix, error) {
 	m := Matrix{Models: models, Sets: sets}
@@ -106,8 +106,8 @@ func common(a, b Reading) (groups []pref.Group, ra, rb [][]float64) {
 	return groups, ra, rb
 }
 
-// Write writes the accuracies as a table, a model a row, with the half-width of each interval; then
-// the paired tests.
+// Write writes the accuracies as a table with one row per model and the half-width of each
+// interval, then the paired tests.
 func (m Matrix) Write(w io.Writer) error {
 	cells := [][]string{append(append([]string{"accuracy"}, m.Sets...), "mean")}
 	for i, model := range m.Models {

@@ -3,8 +3,8 @@ package eval
 import "gonum.org/v1/gonum/stat/distuv"
 
 // MeanInterval returns the mean of independent values and its 95 % interval: Student's t with n − 1
-// degrees of freedom, mean ± t s/√n. Of a single value the interval is the value itself, because
-// nothing is known of its spread.
+// degrees of freedom, mean ± t s/√n. For a single value the interval is the value itself, because
+// its spread is unknown.
 func MeanInterval(values []float64) (mean, low, high float64) {
 	mean, standardError := meanError(values)
 	if standardError == 0 {

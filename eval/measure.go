@@ -9,27 +9,28 @@ import (
 	"haf/pref"
 )
 
-// MeasureOptions say what [Measure] measures beside accuracy and margin.
+// MeasureOptions are the options of [Measure].
 type MeasureOptions struct {
-	Model   string   // what the model is called
+	Model   string   // name of the model
 	Rewards []string // none: the model's default ones
 	Details bool     // see [Evaluation.Describe]
-	// the rewards of the score head and of the policy head, whose conflict the details hold
+	// the rewards of the score head and of the policy head, for the conflict in the details
 	Heads       [2]string
 	Suite       string // score it by the rule of this benchmark; "": of none
-	Out         string // new file of every comparison with its rewards; "": none
+	Out         string // new file for every comparison with its rewards; "": none
 	RewardBench RewardBenchOut
 	Logf        func(format string, args ...any)
 }
 
-// A RewardBenchOut says where result files as RewardBench writes them go, of the first reward.
+// A RewardBenchOut names the folder and files for the first reward's results in RewardBench's
+// format.
 type RewardBenchOut struct {
 	Dir      string // "": nowhere
 	Label    string // name of the files
 	Template string // the model's chat template
 }
 
-// Measure reads the model's rewards on preferences and measures them. A temperature is fitted on
+// Measure reads the model's rewards on preferences and measures them. It fits a temperature to
 // valid, if there is any.
 func Measure(
 	ctx context.Context, m pref.Rewarder, data SuiteData, valid []pref.Group, opt MeasureOptions,
@@ -84,12 +85,12 @@ func (o RewardBenchOut) write(e Evaluation, groups []pref.Group, r pref.Readings
 	return f.Write(o.Dir, o.Label)
 }
 
-// First is the accuracy of the first reward that was read, and its name.
+// First returns the accuracy of the first reward that was read, and its name.
 func (e Evaluation) First() (name string, accuracy float64) {
 	return e.names[0], e.Accuracy(e.names[0])
 }
 
-// A MatrixEvaluation is a matrix and what was read of each set, by the name of its file.
+// A MatrixEvaluation is a matrix, with the counts of each set by the name of its file.
 type MatrixEvaluation struct {
 	Read   map[string]string `json:"read"`
 	Matrix Matrix            `json:"matrix"`
@@ -98,8 +99,8 @@ type MatrixEvaluation struct {
 // Write writes the matrix as text.
 func (e MatrixEvaluation) Write(w io.Writer) error { return e.Matrix.Write(w) }
 
-// MeasureMatrix reads the rewards of every model on every set. open opens a model, which is closed
-// before the next is opened.
+// MeasureMatrix reads the rewards of every model on every set. open opens a model; MeasureMatrix
+// closes it before it opens the next.
 func MeasureMatrix(
 	ctx context.Context, models []string, open func(model string) (pref.Rewarder, error),
 	sets []SuiteData, names []string, logf func(format string, args ...any),

@@ -7,7 +7,7 @@ import (
 	"haf/internal/durable"
 )
 
-// WriteNew writes a file that must not exist yet, under a temporary name first.
+// WriteNew writes a file that must not exist yet. It writes under a temporary name first.
 func WriteNew(path string, write func(io.Writer) error) error {
 	if err := durable.CheckNew(path); err != nil {
 		return err

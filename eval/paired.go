@@ -17,22 +17,22 @@ type Paired struct {
 	AccuracyB   float64 `json:"accuracy_b"`
 	Difference  float64 `json:"difference"` // AccuracyA − AccuracyB
 	// Low and High are the 95 % bootstrap interval of the difference, each draw resampling prompts for
-	// a and b together. It has no width where every prompt has the same difference, and is [−1, 1] for
-	// a single prompt.
+	// a and b together. It has no width if every prompt has the same difference, and is [−1, 1] for a
+	// single prompt.
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
 	// of the difference, clustered by prompt; 0 for a single prompt
 	StandardError float64 `json:"standard_error"`
-	// comparisons where a has more credit: right against tied or wrong, or tied against wrong
+	// comparisons where a has more credit: right versus tied or wrong, or tied versus wrong
 	BetterA int `json:"better_a"`
 	BetterB int `json:"better_b"`
-	// McNemarP is the two-sided p-value of the exact McNemar test (McNemar 1947; the sign test on
-	// BetterA and BetterB, so that ties of rewards have their place). It takes comparisons for
-	// independent: where prompts have many of them, trust the interval.
+	// McNemarP is the two-sided p-value of the exact McNemar test (McNemar 1947), computed as the sign
+	// test on BetterA and BetterB, which takes ties of rewards into account. It assumes independent
+	// comparisons. If prompts have many comparisons, trust the interval instead.
 	McNemarP float64 `json:"mcnemar_p"`
 }
 
-// Compare says whether rewards a order the comparisons of groups better than rewards b. Errors are
+// Compare tests whether rewards a order the comparisons of groups better than rewards b. Errors are
 // those of [Comparisons].
 func Compare(groups []pref.Group, a, b [][]float64) (Paired, error) {
 	if err := checkGroups(groups); err != nil {

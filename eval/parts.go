@@ -7,13 +7,13 @@ import (
 	"haf/pref"
 )
 
-// BySubset and BySource measure the parts of a set apart, in the order of their names; groups
+// BySubset and BySource measure the parts of a set separately, in the order of their names. Groups
 // without a subset are the part "".
 func BySubset(groups []pref.Group, rewards [][]float64) ([]Row, error) {
 	return byPart(groups, rewards, func(g pref.Group) string { return g.Subset })
 }
 
-// BySource measures the groups of each file apart.
+// BySource measures the groups of each file separately.
 func BySource(groups []pref.Group, rewards [][]float64) ([]Row, error) {
 	return byPart(groups, rewards, func(g pref.Group) string { return g.Source.File })
 }

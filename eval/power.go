@@ -10,14 +10,15 @@ import (
 )
 
 // Detectable is the true difference that a two-sided test at the level finds with a probability of
-// 80 %, of an estimate of the given variance, by the normal approximation.
+// 80 %, if the estimate has the given variance, by the normal approximation.
 func Detectable(variance, level float64) float64 {
 	normal := distuv.UnitNormal
 	return (normal.Quantile(1-level/2) + normal.Quantile(0.8)) * math.Sqrt(variance)
 }
 
-// Among returns interval and p-value of an estimate that is one of several tests (Bonferroni): all
-// their intervals hold together with a probability of 95 %, and p is below 0.05 where 0 is outside.
+// Among returns interval and p-value of an estimate that is one of several tests (Bonferroni). All
+// their intervals hold together with a probability of 95 %, and p is below 0.05 if 0 is outside the
+// interval.
 func (e Estimate) Among(tests int) (low, high, p float64) {
 	if e.StandardError == 0 {
 		return e.Mean, e.Mean, e.P
@@ -33,13 +34,12 @@ type Spread struct {
 	Comparisons float64 `json:"comparisons"` // of a
 	Seeds       float64 `json:"seeds"`       // of b
 	Rest        float64 `json:"rest"`        // of e
-	Discordant  float64 `json:"discordant"`  // share of comparisons and seeds with different credits
+	Discordant  float64 `json:"discordant"`  // share of comparisons × seeds with different credits
 }
 
 // DifferenceSpread estimates the parts by the analysis of variance of a table of comparisons and
-// seeds (Searle, Casella and McCulloch 1992, section 4.7). With one seed it takes the parts of
-// seeds and rest for 0. Comparisons of one prompt are taken together as in [Estimate]'s prompt
-// error.
+// seeds (Searle, Casella and McCulloch 1992, section 4.7). With one seed it sets the parts of seeds
+// and rest to 0. It clusters comparisons of one prompt, as [Estimate]'s prompt error does.
 func DifferenceSpread(groups []pref.Group, a, b [][][]float64) (Spread, error) {
 	e, err := SeedDifference(groups, a, b)
 	if err != nil {
@@ -94,8 +94,9 @@ func (v Spread) standardError(n, seeds float64) (standardError, df float64) {
 	return math.Sqrt(prompts + between), df
 }
 
-// Power is the probability that [Estimate.Among] of so many tests finds a true difference with n
-// comparisons and a number of seeds, by Student's distribution shifted by the difference.
+// Power is the probability that [Estimate.Among], as one of this number of tests, finds a true
+// difference with n comparisons and this number of seeds. It uses Student's distribution shifted by
+// the difference.
 func (v Spread) Power(difference float64, n, seeds, tests int) float64 {
 	standardError, df := v.standardError(float64(n), float64(seeds))
 	if standardError == 0 {
@@ -108,8 +109,8 @@ func (v Spread) Power(difference float64, n, seeds, tests int) float64 {
 // maxNeeded bounds the comparisons that [Spread.Needed] looks for.
 const maxNeeded = 10_000_000
 
-// Needed is the smallest number of comparisons with a power of 80 %, of a number of seeds; ok is
-// false where no number up to ten million has it, because seeds differ too much.
+// Needed is the smallest number of comparisons with a power of 80 %, with this number of seeds. ok
+// is false if no number up to ten million has this power, because seeds differ too much.
 func (v Spread) Needed(difference float64, seeds, tests int) (n int, ok bool) {
 	const wanted = 0.8
 	if difference == 0 || v.Power(difference, maxNeeded, seeds, tests) < wanted {

@@ -1,9 +1,9 @@
-// Package eval turns rewards into numbers: how often the preferred response gets the higher reward,
-// by how much, how well σ(margin) is calibrated, how much of it is length, and how sure all of that
-// is.
+// Package eval measures rewards: how often the preferred response has the higher reward, by how
+// much, how well σ(margin) is calibrated, the influence of length, and the uncertainty of each
+// number.
 //
-// The unit of resampling is the prompt: comparisons that share a prompt are not independent, and
-// treating them so makes every interval too narrow.
+// The unit of resampling is the prompt. Comparisons that share a prompt are not independent, and
+// treating them as independent would make every interval too narrow.
 package eval
 
 import (
@@ -16,13 +16,12 @@ import (
 	"haf/pref"
 )
 
-// A Result holds what rewards say about comparisons. A comparison's margin is m = r_chosen −
-// r_rejected, and σ(m) the probability that the model gives to the stated preference (Bradley and
-// Terry 1952). Every mean is over comparisons, each with weight 1. Where a rate has no comparison
-// to count it is 0.
+// A Result has the measures of rewards on comparisons. A comparison's margin is m = r_chosen −
+// r_rejected, and σ(m) is the model's probability of the stated preference (Bradley and Terry
+// 1952). Every mean is over comparisons, each with weight 1. A rate without comparisons is 0.
 type Result struct {
 	Groups      int `json:"groups"`
-	Prompts     int `json:"prompts"`     // distinct ones: what is resampled
+	Prompts     int `json:"prompts"`     // distinct ones, the unit of resampling
 	Comparisons int `json:"comparisons"` // n
 	Correct     int `json:"correct"`     // m > 0
 	Ties        int `json:"ties"`        // m = 0
@@ -30,8 +29,8 @@ type Result struct {
 	Accuracy     float64 `json:"accuracy"`     // (Correct + Ties/2) / n
 	AccuracyLow  float64 `json:"accuracy_low"` // 95 % interval; see bootstrap
 	AccuracyHigh float64 `json:"accuracy_high"`
-	// StandardError of the accuracy, clustered by prompt; see clusteredError. Where all prompts agree,
-	// which would make it 0, it is the half-width of the Wilson interval over 1.96.
+	// StandardError is that of the accuracy, clustered by prompt; see clusteredError. If all prompts
+	// agree, it would be 0, so it is the half-width of the Wilson interval over 1.96.
 	StandardError float64 `json:"standard_error"`
 
 	Margin    float64 `json:"margin"`     // mean of m
@@ -47,7 +46,7 @@ type Result struct {
 	ChosenShorter int `json:"chosen_shorter"` // … fewer bytes
 	// ChosenLonger / (ChosenLonger + ChosenShorter)
 	ChosenLongerRate float64 `json:"chosen_longer_rate"`
-	// of the same comparisons, how often the longer response has the higher reward, a tie half
+	// of the same comparisons, how often the longer response has the higher reward; a tie counts half
 	RewardLongerRate float64 `json:"reward_longer_rate"`
 	AccuracyLonger   float64 `json:"accuracy_longer"` // on the ChosenLonger comparisons
 	// on the ChosenShorter ones; far below AccuracyLonger means length bias
@@ -161,7 +160,7 @@ func checkGroups(groups []pref.Group) error {
 	return nil
 }
 
-// ErrNoComparisons is wrapped where there is nothing to measure.
+// ErrNoComparisons is wrapped if there is nothing to measure.
 var ErrNoComparisons = errors.New("nothing to measure")
 
 // maxReward bounds a reward, so that squares of margins stay finite.

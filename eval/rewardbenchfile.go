@@ -8,19 +8,19 @@ import (
 	"haf/pref"
 )
 
-// A RewardBenchFile holds what RewardBench's own scripts write of a model.
+// A RewardBenchFile holds the files that RewardBench's own scripts write for a model.
 type RewardBenchFile struct {
 	// Results is eval-set/<model>.json: flat, sorted keys, indented by four: model, model_type,
 	// chat_template and the accuracy of every subset.
 	Results []byte
-	// Scores is eval-set-scores/<model>.json: columns, a value a prompt. RewardBench 1: text_chosen,
-	// text_rejected, results, subset, id, scores_chosen, scores_rejected; RewardBench 2: text, scores,
-	// results, num_correct, subset, id. Texts are lists of messages.
+	// Scores is eval-set-scores/<model>.json: columns, with one value per prompt. RewardBench 1:
+	// text_chosen, text_rejected, results, subset, id, scores_chosen, scores_rejected; RewardBench 2:
+	// text, scores, results, num_correct, subset, id. Texts are lists of messages.
 	Scores []byte
 }
 
-// NewRewardBenchFile makes the files of a model's rewards on the groups of RewardBench 1 or 2, as
-// suite says.
+// NewRewardBenchFile makes the files for a model's rewards on the groups of RewardBench 1 or 2;
+// suite decides which.
 func NewRewardBenchFile(
 	suite SuiteResult, model, template string, groups []pref.Group, rewards [][]float64,
 ) (RewardBenchFile, error) {

@@ -33,7 +33,7 @@ func Run(
 }
 
 // ScoreAll scores every response of groups: rewards[g][k] for response k of group g. progress and
-// errors are as with [Run], but that groups need no comparisons.
+// errors are as in [Run], but groups need no comparisons.
 func ScoreAll(
 	ctx context.Context, groups []pref.Group, scorer pref.Scorer, progress func(done, total int),
 ) ([][]float64, error) {

@@ -11,16 +11,15 @@ import (
 	"haf/pref"
 )
 
-// An Estimate is a mean over several trainings, which differ by their seed alone, on the same
+// An Estimate is a mean over several trainings that differ only in their seed, on the same
 // comparisons: an accuracy, or the difference of two. Its standard error has two parts,
 //
 //	SE² = E_prompts² + s²/S
 //
 // the error clustered by prompt of the mean over seeds, and the sample variance s² of the S seeds'
 // means. The interval and the p-value are Student's, with the degrees of freedom of Satterthwaite
-// 1946; with two or three seeds that disagree these are few, and the interval is as wide as so
-// little deserves. With one seed its part is missing, and what is said holds for that training
-// alone.
+// 1946. With two or three seeds that disagree the degrees of freedom are few, so the interval is
+// wide. With one seed the second part is missing, and the result holds for that training alone.
 type Estimate struct {
 	Mean          float64   `json:"mean"`
 	Low           float64   `json:"low"` // 95 % interval
@@ -50,7 +49,7 @@ func SeedAccuracy(groups []pref.Group, rewards [][][]float64) (Estimate, error) 
 	return e, nil
 }
 
-// SeedDifference is the accuracy of a less that of b on the same comparisons: training s of a is
+// SeedDifference is the accuracy of a minus that of b on the same comparisons. Training s of a is
 // paired with training s of b.
 func SeedDifference(groups []pref.Group, a, b [][][]float64) (Estimate, error) {
 	if len(a) != len(b) {
@@ -115,9 +114,9 @@ func (e *Estimate) close() {
 	}
 }
 
-// MeanEstimate is the mean of estimates over different sets, each of the same weight and of as many
-// seeds. Prompts of different sets are independent; seeds are not, where one training was measured
-// on all of them, so that their part is that of the seeds' means over the sets.
+// MeanEstimate is the mean of estimates over different sets, with equal weights and equal numbers
+// of seeds. Prompts of different sets are independent. Seeds are not, because one training was
+// measured on all sets. So the seeds' part comes from the seeds' means over the sets.
 func MeanEstimate(of []Estimate) (Estimate, error) {
 	if len(of) == 0 {
 		return Estimate{}, errors.New("eval: the mean of no estimates")
@@ -140,8 +139,8 @@ func MeanEstimate(of []Estimate) (Estimate, error) {
 	return e, nil
 }
 
-// Holm adjusts p-values for their number (Holm 1979): a hypothesis is refuted at 5 % where its
-// adjusted p is below 0.05, and the probability that any true one is refuted stays below that.
+// Holm adjusts p-values for their number (Holm 1979). A hypothesis is rejected at 5 % if its
+// adjusted p is below 0.05, and the probability of rejecting any true one stays below 5 %.
 func Holm(p []float64) []float64 {
 	order := make([]int, len(p))
 	for i := range order {

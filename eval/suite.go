@@ -139,36 +139,36 @@ type Score struct {
 	// Low and High are the 95 % interval; see [RunSuite].
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
-	// Longest is the score of a reward that is the response's length in characters, Constant that
-	// of a reward that is always the same.
+	// Longest is the score with the response's length in characters as reward, Constant the score of a
+	// constant reward.
 	Longest  float64 `json:"longest"`
 	Constant float64 `json:"constant"`
-	Weight   float64 `json:"weight"` // in what it is part of
+	Weight   float64 `json:"weight"` // in the section or total that it is part of
 }
 
 // A SuiteResult holds the scores of a suite.
 type SuiteResult struct {
 	Suite    string  `json:"suite"`
-	Overall  Score   `json:"overall"` // of the sections present
+	Overall  Score   `json:"overall"` // of the sections that are present
 	Sections []Score `json:"sections"`
 	Subsets  []Score `json:"subsets"`
-	// subsets and sections of the published suite that the data has no prompt of
+	// subsets and sections of the published suite without a prompt in the data
 	Missing     []string `json:"missing"`
 	Comparisons int      `json:"comparisons"`
 	Ties        int      `json:"ties"` // comparisons of equal rewards
-	// TieRule says how the published code counts a tie, Source which code that is.
+	// TieRule is the published code's rule for ties, Source names that code.
 	TieRule string `json:"tie_rule"`
 	Source  string `json:"source"`
 }
 
 // RunSuite turns rewards into the scores of the named suite; rewards[g][k] is the reward of
-// response k of group g. A group's subset says which part it belongs to; one that the suite does
-// not know is an error.
+// response k of group g. A group's subset decides the part to which it belongs; an unknown subset
+// is an error.
 //
-// The interval of every score comes from 2000 draws of prompts, from which the published rule makes
-// all scores anew. Prompts are drawn with replacement among those that stand in the same subsets,
-// so that every draw has subsets of the sizes that the suite has. Where all draws agree, the
-// interval is Wilson's of the score's prompts.
+// The interval of every score comes from 2000 draws of prompts; the published rule computes all
+// scores of each draw. Prompts are drawn with replacement among those of the same subsets, so every
+// draw has subsets of the suite's sizes. If all draws agree, the interval is Wilson's, of the
+// score's prompts.
 func RunSuite(name string, groups []pref.Group, rewards [][]float64) (SuiteResult, error) {
 	s, err := suiteOf(name)
 	if err != nil {
@@ -341,7 +341,7 @@ func (r SuiteResult) Lines() [][]string {
 	return lines
 }
 
-// TieLine says how many rewards tie and how the suite counts that.
+// TieLine returns a line with the number of ties and the suite's rule for them.
 func (r SuiteResult) TieLine() string {
 	return fmt.Sprintf("%s: %d of %d comparisons tie; a tie counts as %s", r.Suite, r.Ties,
 		r.Comparisons, r.TieRule)

@@ -13,24 +13,24 @@ import (
 // A SuiteSource is a part of a suite's data on the hub.
 type SuiteSource struct {
 	Named  []string // datasets/org/name/file, or a split
-	Subset string   // the subset of its groups, where rows do not name one
+	Subset string   // the subset of its groups, if rows do not name one
 	Only   []string // take only groups of these subsets; none: all
 }
 
-// AllSuites stands for every suite where a user names one.
+// AllSuites is the name for all suites.
 const AllSuites = "all"
 
 // SuiteData is the data of a suite.
 type SuiteData struct {
 	Named  []string // files or ids
 	Groups []pref.Group
-	Read   string // what became of the rows
+	Read   string // counts of the rows
 }
 
 // Files returns the files that paths or ids of data name, and fetches what is missing.
 type Files func(named []string) ([]string, error)
 
-// LoadData reads preferences of files or ids, to be measured as they are.
+// LoadData reads preferences from files or ids, without sampling or splitting.
 func LoadData(named []string, files Files, opt pref.Options) (SuiteData, error) {
 	groups, counts, err := SuiteSource{Named: named}.load(files, opt)
 	if err != nil {
@@ -39,8 +39,8 @@ func LoadData(named []string, files Files, opt pref.Options) (SuiteData, error) 
 	return SuiteData{Named: named, Groups: groups, Read: counts.String()}, nil
 }
 
-// LoadSuite reads the data of a suite: of the files or ids given, else of the suite's own data set
-// on the hub. Options.Limit bounds all of it.
+// LoadSuite reads the data of a suite from the given files or ids, else from the suite's own data
+// set on the hub. Options.Limit bounds the total.
 func LoadSuite(name string, given []string, files Files, opt pref.Options) (SuiteData, error) {
 	s, err := suiteOf(name)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s SuiteSource) load(files Files, opt pref.Options) ([]pref.Group, *pref.Co
 	return groups, counts, err
 }
 
-// SuiteFiles parts data given for all suites, NAME=FILE each, by suite.
+// SuiteFiles groups the data for all suites, NAME=FILE each, by suite.
 func SuiteFiles(given []string) (map[string][]string, error) {
 	files := map[string][]string{}
 	for _, text := range given {
@@ -109,7 +109,7 @@ func SuiteFiles(given []string) (map[string][]string, error) {
 type SuiteRow struct {
 	Suite string   `json:"suite"`
 	Data  []string `json:"data"`
-	// why there is no evaluation; "" where there is one
+	// reason for a missing evaluation; "" if there is one
 	Error      string      `json:"error,omitempty"`
 	Evaluation *Evaluation `json:"evaluation,omitempty"`
 }
@@ -120,9 +120,9 @@ type SuiteTable struct {
 	Suites []SuiteRow `json:"suites"`
 }
 
-// RunSuites evaluates the named rewards of m on every suite. load reads the data of one, say tells
-// of what should be known. A suite that fails has its error in its row, and the others go on; only
-// a cancelled ctx ends all.
+// RunSuites evaluates the named rewards of m on every suite. load reads the data of one suite, say
+// receives messages for the user. A suite that fails has its error in its row, and the others
+// continue; only a cancelled ctx ends all.
 func RunSuites(
 	ctx context.Context, m pref.Rewarder, rewards []string,
 	load func(suite string) (SuiteData, error), say func(format string, args ...any),
@@ -167,7 +167,7 @@ func EvaluateSuite(
 	return &e, nil
 }
 
-// Err names the suites that failed; nil where none did.
+// Err returns an error that names the suites that failed, nil if none did.
 func (t SuiteTable) Err() error {
 	var failed []string
 	for _, row := range t.Suites {

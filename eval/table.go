@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// A Row of a table: a result and what it is of.
+// A Row is a row of a table: a result with its name.
 type Row struct {
 	Name   string `json:"name"`
 	Result Result `json:"result"`
@@ -33,7 +33,7 @@ func Table(w io.Writer, rows []Row) error {
 }
 
 // WriteTable writes cells as aligned columns: the first to the left, the others to the right. All
-// lines have as many.
+// lines have the same number of cells.
 func WriteTable(w io.Writer, cells [][]string) error {
 	width := make([]int, len(cells[0]))
 	for _, line := range cells {

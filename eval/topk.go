@@ -2,15 +2,15 @@ package eval
 
 import "haf/pref"
 
-// A Recall says how often the given best response of a prompt is among the k of highest reward.
+// A Recall measures how often the given best response of a prompt is among the k of highest reward.
 type Recall struct {
 	Groups int       `json:"groups"` // that have a best response; see Best
 	At     []float64 `json:"at"`     // At[k−1] is the recall at k
-	Random []float64 `json:"random"` // what a reward by chance would have: the mean of min(1, k/K)
+	Random []float64 `json:"random"` // recall of a random reward: the mean of min(1, k/K)
 }
 
-// Best returns the response that the comparisons of the group put above all others: it is never
-// rejected, and chosen over every other response. ok is false where there is none.
+// Best returns the response that the comparisons of the group rank above all others: it is never
+// rejected, and chosen over every other response. ok is false if there is none.
 func Best(g pref.Group) (best int, ok bool) {
 	beaten := make(map[[2]int]bool, len(g.Comparisons))
 	lost := make([]bool, len(g.Responses))
@@ -33,8 +33,8 @@ func Best(g pref.Group) (best int, ok bool) {
 	return 0, false
 }
 
-// TopK measures the recall of the best response at 1 to most. Among equal rewards the order is by
-// chance, so a best response that ties at the edge counts by its probability to be within: with h
+// TopK measures the recall of the best response at 1 to most. Equal rewards have a random order. So
+// a best response that ties at the edge counts with its probability of being among the k: with h
 // responses higher and t others equal it is min(1, max(0, (k − h)/(t + 1))). Groups without a best
 // response are left out.
 func TopK(groups []pref.Group, rewards [][]float64, most int) (Recall, error) {

@@ -16,10 +16,10 @@ import (
 //
 //	w = argmax Σ_c log σ(Σ_j w_j m_jc) − ½ Σ_j (w_j s_j)²
 //
-// with s_j the root mean square of m_j. There is no intercept, because a comparison read the other
-// way round has the opposite margins. The penalty, a standard normal prior on every scaled weight,
-// keeps the weights finite where margins separate the comparisons; among hundreds of comparisons it
-// is small. A reward without any margin has weight 0. Errors are those of [Comparisons].
+// with s_j the root mean square of m_j. There is no intercept, because a comparison in the opposite
+// direction has the opposite margins. The penalty, a standard normal prior on every scaled weight,
+// keeps the weights finite if margins separate the comparisons. With hundreds of comparisons it is
+// small. A reward without any margin has weight 0. Errors are those of [Comparisons].
 func FitWeights(groups []pref.Group, rewards ...[][]float64) ([]float64, error) {
 	if len(rewards) == 0 {
 		return nil, errors.New("eval: no rewards to weigh")

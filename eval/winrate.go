@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// An Outcome is what a judge said of two responses, a and b.
+// An Outcome is a judge's verdict on two responses, a and b.
 type Outcome int
 
 // The outcomes. The zero value is no verdict.
@@ -58,18 +58,18 @@ type WinRate struct {
 	NoVerdict    int `json:"no_verdict"`   // single verdicts that could not be read
 	Wins         int `json:"wins"`         // a is better, over both orders
 	Losses       int `json:"losses"`       // b is
-	Ties         int `json:"ties"`         // neither: equal, or each order another winner
+	Ties         int `json:"ties"`         // neither: equal, or the two orders have different winners
 	Inconsistent int `json:"inconsistent"` // the two orders have different winners
-	// Rate is the mean of a's credit over matchups, a tie half, both orders equal. Low and High are
-	// its 95 % bootstrap interval over matchups; where all matchups agree it is Wilson's.
+	// Rate is the mean of a's credit over matchups, a tie half, both orders with equal weight. Low and
+	// High are its 95 % bootstrap interval over matchups; if all matchups agree, it is Wilson's.
 	Rate float64 `json:"win_rate"`
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
 	// FirstRate is how often the response shown first wins, among the verdicts with a winner: ½
 	// without position bias.
 	FirstRate float64 `json:"first_rate"`
-	// Controlled is the win rate that equal lengths would have: see NewWinRate. It is Rate where
-	// lengths do not vary.
+	// Controlled is the estimated win rate at equal lengths: see NewWinRate. It equals Rate if lengths
+	// do not vary.
 	Controlled   float64 `json:"length_controlled"`
 	MeanLengthA  float64 `json:"mean_length_a"`
 	MeanLengthB  float64 `json:"mean_length_b"`
@@ -79,8 +79,8 @@ type WinRate struct {
 // NewWinRate measures judged pairs. The length-controlled rate follows AlpacaEval's (arXiv
 // 2404.04475) without its terms for the difficulty of single prompts: the logistic regression
 // credit ~ σ(θ + φ·tanh(Δ/s)) over matchups, Δ the difference of the lengths, s its standard
-// deviation, φ under a penalty of φ²/2 so that it exists where all longer answers win; the rate is
-// σ(θ).
+// deviation, φ has a penalty of φ²/2, so that the fit exists even if all longer answers win. The
+// rate is σ(θ).
 func NewWinRate(matchups []Matchup) (WinRate, error) {
 	var w WinRate
 	var first, decided float64
@@ -170,7 +170,7 @@ func lengthControlled(credits, lengths []float64) (rate, slope float64) {
 	return 1 / (1 + math.Exp(-theta)), phi
 }
 
-// String is the measures in one line.
+// String returns the measures in one line.
 func (w WinRate) String() string {
 	return fmt.Sprintf("win rate %.4f [%.4f, %.4f] of %d matchups (%d won, %d tied, %d lost), "+
 		"length-controlled %.4f; the first shown wins %.4f, %d inconsistent, %d verdicts unreadable",
@@ -178,11 +178,11 @@ func (w WinRate) String() string {
 		w.Inconsistent, w.NoVerdict)
 }
 
-// A Standing is how one of several outputs stands in rankings.
+// A Standing has the results of one of several outputs in rankings.
 type Standing struct {
 	MeanRank float64 `json:"mean_rank"` // 1 is best; equals share the mean of their places
-	First    float64 `json:"first"`     // share of prompts where it is best, shared among equals
-	// against each output: how often it is better, a tie half; ½ against itself
+	First    float64 `json:"first"`     // share of prompts where it is best; equals share a prompt
+	// against each output: how often it is better; a tie counts half, so ½ against itself
 	Beats []float64 `json:"beats"`
 }
 
@@ -226,7 +226,7 @@ func Standings(rankings [][]int) ([]Standing, error) {
 	return out, nil
 }
 
-// StandingsTable has the standings of the named outputs as cells of a table.
+// StandingsTable returns the standings of the named outputs as cells of a table.
 func StandingsTable(names []string, standings []Standing) [][]string {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 3, 64) }
 	head := []string{"output", "mean rank", "first"}

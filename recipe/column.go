@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// A Column is what [reward.Options] call Column. TOML and older manifests may give an index as a
+// A Column is the Column of [reward.Options]. TOML and older manifests may have an index as a
 // number.
 type Column string
 
@@ -15,7 +15,7 @@ func (c *Column) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// UnmarshalJSON reads a string, or the number that manifests had before columns had names.
+// UnmarshalJSON reads a string, or the number of manifests from before columns had names.
 func (c *Column) UnmarshalJSON(data []byte) error {
 	var text string
 	if json.Unmarshal(data, &text) == nil {

@@ -9,7 +9,7 @@ import (
 	"haf/train"
 )
 
-// Options say how the files are read: the rows alone, not what is drawn of them.
+// Options returns the options for reading rows, without those for drawing a part of them.
 func (d Data) Options() pref.Options {
 	return pref.Options{Format: d.Format, Label: d.Label, Subsets: d.Subsets, MaxChars: d.MaxChars,
 		SkipBad: d.SkipBad, Limit: d.Limit, NegativeMargin: d.NegativeMargin, NonText: d.NonText,
@@ -17,7 +17,7 @@ func (d Data) Options() pref.Options {
 }
 
 // Groups reads the recipe's preference files and splits off the validation set by prompt; lines
-// says what was read, kept and dropped. The test file has no part in it.
+// report what was read, kept and dropped. The test file is not read.
 func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err error) {
 	d := r.Data
 	opt := d.Options()
@@ -56,8 +56,8 @@ func (r *Recipe) Groups() (trained, valid []pref.Group, lines []string, err erro
 	return trained, valid, lines, nil
 }
 
-// Encode turns the groups into tokens and lines up the validation groups' texts with them. The
-// texts of trained are gone afterwards.
+// Encode turns the groups into tokens and aligns the validation groups' texts with them. The texts
+// of trained are gone afterwards.
 func Encode(encoder *encode.Encoder, trained, valid []pref.Group) (train.Data, []string, error) {
 	var data train.Data
 	var lines []string
@@ -77,7 +77,7 @@ func Encode(encoder *encode.Encoder, trained, valid []pref.Group) (train.Data, [
 	return data, append(lines, fmt.Sprintf("validation tokens: %s", report)), nil
 }
 
-// Aligned returns the texts of the encoded groups, with the comparisons that encoding left.
+// Aligned returns the texts of the encoded groups, with the comparisons left after encoding.
 func Aligned(groups []pref.Group, encoded []encode.Group) []pref.Group {
 	out := make([]pref.Group, len(encoded))
 	for i, e := range encoded {
@@ -87,8 +87,8 @@ func Aligned(groups []pref.Group, encoded []encode.Group) []pref.Group {
 	return out
 }
 
-// ValidationGroups returns the validation data of the run in a folder. A run that was trained
-// without is an error.
+// ValidationGroups returns the validation data of the run in a folder. A run without validation
+// data is an error.
 func ValidationGroups(dir string) ([]pref.Group, error) {
 	manifest, err := ReadManifest(dir)
 	if err != nil {
@@ -104,8 +104,8 @@ func ValidationGroups(dir string) ([]pref.Group, error) {
 	return valid, nil
 }
 
-// HeldOut returns those of the groups whose prompt the run in the folder was neither trained nor
-// validated on.
+// HeldOut returns the groups whose prompts the run in the folder used neither for training nor for
+// validation.
 func HeldOut(dir string, groups []pref.Group) ([]pref.Group, error) {
 	manifest, err := ReadManifest(dir)
 	if err != nil {

@@ -16,20 +16,20 @@ import (
 	"haf/weights"
 )
 
-// A Demo is the built-in trial: a small decoder and preferences about a little world, all made from
-// a seed.
+// A Demo is the built-in demonstration: a small decoder and preferences about a small world, all
+// made from a seed.
 //
-// The world has animals and facts about them. A prompt asks for a fact; a response is of some use:
-// more if it names the right fact, less if it speaks of another animal, a little more if it is
-// courteous, a little less if it rambles. Which of two responses is chosen is drawn from the
-// Bradley-Terry model of their use, as people's choices would be, so that no reward model can be
-// right about all of them. Test prompts are worded as no training prompt is.
+// The world has animals and facts about them. A prompt asks for a fact. The utility of a response
+// is higher if it names the right fact, lower if it speaks of another animal, a little higher if it
+// is courteous, and a little lower if it rambles. The chosen one of two responses is drawn from the
+// Bradley-Terry model of their utilities, as people's choices would be. So no reward model can be
+// right about all of them. The wording of test prompts occurs in no training prompt.
 type Demo struct {
 	Base  string  // folder of the small decoder, its weights random
-	Text  string  // what the decoder is first trained on: prompts with mostly good responses
+	Text  string  // first training data of the decoder: prompts with mostly good responses
 	Train string  // preferences
 	Test  string  // preferences on held-out prompts
-	Limit float64 // accuracy on Test of the very use that the choices were drawn from
+	Limit float64 // accuracy on Test of the utility from which the choices were drawn
 }
 
 // Sizes of the demo's sets.
@@ -75,7 +75,7 @@ func (d *Demo) Pretrain() *Recipe {
 	return r
 }
 
-// Recipes are the three trainings that are compared, all from the same base.
+// Recipes returns the three trainings to compare, all from the same base.
 func (d *Demo) Recipes(base string) []DemoRun {
 	with := func(name string, w, alpha float64) DemoRun {
 		r := d.recipe(base, d.Train)

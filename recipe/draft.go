@@ -16,7 +16,7 @@ import (
 	"haf/reward"
 )
 
-// A Draft is a recipe made for a model and data, with its reasons.
+// A Draft is a recipe for given data and model, with the reasons for its settings.
 type Draft struct {
 	Recipe   *Recipe
 	Estimate *RunEstimate // of memory and steps
@@ -37,8 +37,8 @@ const (
 
 // NewDraft inspects the data and the model, which may be ids on the hub, and writes a recipe that
 // fits the available memory, in bytes; 0 is not known. It is an error if the data has nothing to
-// learn from. Overrides of the form "train.lr=1e-5" win over what it would choose; of those, its
-// TOML has the keys alone that it writes anyway.
+// learn from. Overrides of the form "train.lr=1e-5" replace its choices. Its TOML has only those
+// overridden keys that it always writes.
 func NewDraft(
 	ctx context.Context, client *hub.Client, data []string, model string, available int64,
 	overrides ...string,
@@ -84,10 +84,10 @@ func NewDraft(
 	return d, err
 }
 
-// Groups counts the groups that the data has.
+// Groups returns the number of groups in the data.
 func (d *Draft) Groups() int { return d.groups }
 
-// Labels says whether the data has labelled responses in the place of pairs.
+// Labels reports whether the data has labelled responses instead of pairs.
 func (d *Draft) Labels() bool { return d.kind == "labels" }
 
 func draftSets(model string, data []string) []string {

@@ -9,7 +9,7 @@ import (
 	"haf/train"
 )
 
-// A RunEstimate says what a run will need, before anything of it is run.
+// A RunEstimate estimates the needs of a run before it starts.
 type RunEstimate struct {
 	Model      string                  `json:"model"`
 	Family     string                  `json:"family"`
@@ -33,7 +33,7 @@ type Saving struct {
 }
 
 // EstimateIn is [Recipe.Estimate] for the available memory, in bytes, with the settings that would
-// lower the need. Where available is 0 it is not known, and everything fits.
+// lower the need. If available is 0, it is not known, and everything fits.
 func (r *Recipe) EstimateIn(available int64) (*RunEstimate, error) {
 	p, data, err := r.estimate(available)
 	if err != nil {
@@ -71,8 +71,8 @@ func (r *Recipe) EstimateIn(available int64) (*RunEstimate, error) {
 	return p, nil
 }
 
-// Estimate reads the data and the headers of the model, which must be on disk, and says what the
-// run will need. Where the run may choose its activation checkpointing, it does so as if the
+// Estimate reads the data and the headers of the model, which must be on disk, and estimates the
+// needs of the run. If the run may choose its activation checkpointing, Estimate chooses as if the
 // available memory were not known.
 func (r *Recipe) Estimate() (*RunEstimate, error) {
 	p, _, err := r.estimate(0)
@@ -107,9 +107,9 @@ func (r *Recipe) estimate(available int64) (*RunEstimate, train.Data, error) {
 	return p, data, err
 }
 
-// Bound is the most memory that the recipe's training needs on whatever data, on a base model with
-// this config.json; neither has to be on disk. It takes every batch to be as large, and its rows as
-// long, as the recipe lets them be.
+// Bound is an upper bound of the memory of the recipe's training, for any data and a base model
+// with this config.json; neither has to be on disk. It assumes the largest batches and the longest
+// rows that the recipe allows.
 func (r *Recipe) Bound(config []byte) (train.Memory, error) {
 	model, err := reward.FromConfig(config, r.ModelOptions())
 	if err != nil {

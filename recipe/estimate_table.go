@@ -10,7 +10,8 @@ import (
 	"haf/reward"
 )
 
-// Write writes the estimate as a table, beside the memory that there is by source; none known is 0.
+// Write writes the estimate as a table, with the available memory, which source names; 0 is not
+// known.
 func (p *RunEstimate) Write(to io.Writer, available int64, source string) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {

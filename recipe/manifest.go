@@ -62,8 +62,8 @@ func (r *Recipe) DataHashes() (hashes []run.DataFile, err error) {
 	return hashes, nil
 }
 
-// BaseHashes are what a manifest says of the base model, which must be on disk, and of how text
-// becomes its tokens.
+// BaseHashes are a manifest's hashes of the base model, which must be on disk, and of everything
+// that decides its tokens.
 func (r *Recipe) BaseHashes() (base, encoder string, err error) {
 	if base, err = reward.BaseHash(r.Model.Path); err != nil {
 		return "", "", err
@@ -91,8 +91,8 @@ func ReadManifest(dir string) (*Manifest, error) {
 	return &Manifest{*read}, nil
 }
 
-// SameRun reports whether a run may resume the one that was stopped: it must have the same
-// settings, base, tokens and data, wherever they lie now.
+// SameRun reports whether a run may resume the stopped one: settings, base, tokens and data must be
+// the same, but may be in other places.
 func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
 	// The stored fingerprint may be of an earlier rule, so it is computed anew.
 	was, err := stopped.fingerprint()
@@ -131,7 +131,7 @@ func (m *Manifest) fingerprint() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// Versions lists what the program was built of.
+// Versions lists the versions of Go and of the program's modules.
 func Versions() map[string]string {
 	out := map[string]string{"go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

@@ -10,48 +10,49 @@ type Objective struct {
 	PolicyWeight float64 `range:"[0,1e6]" toml:"policy_weight" json:"policy_weight"`
 	// a loss of the score head, or several with weights: "bradley-terry + 0.5 hinge"
 	Reward string `toml:"reward" json:"reward"`
-	// the same of the policy head: "dpo", "sft", "dpo + 0.1 sft"
+	// a loss of the policy head, or several: "dpo", "sft", "dpo + 0.1 sft"
 	Policy string `toml:"policy" json:"policy"`
 	// β of the policy losses and of the implicit reward, per nat of log-ratio
 	Beta float64 `range:"(0,1e6]" toml:"beta" json:"beta"`
 
-	// of the preference link: "logistic", "gaussian", "laplace", "cauchy" or "student-t"
+	// noise of the preference link: "logistic", "gaussian", "laplace", "cauchy" or "student-t"
 	Link string `toml:"link" json:"link"`
-	// of the score head's link
+	// scale of the score head's link
 	LinkScale  float64 `range:"(0,1e6]" toml:"link_scale" json:"link_scale"`
 	LinkDF     float64 `range:"(0,1e6]" toml:"link_df" json:"link_df"` // degrees of freedom of "student-t"
-	LearnScale bool    `toml:"learn_scale" json:"learn_scale"`         // train the scale, too
+	LearnScale bool    `toml:"learn_scale" json:"learn_scale"`         // train the link's scale, too
 
-	Margin    float64 `range:"(0,1e6]" toml:"margin" json:"margin"`       // width of the hinge losses
-	Gamma     float64 `range:"[0,1e6]" toml:"gamma" json:"gamma"`         // target margin of "simpo"
-	Smoothing float64 `range:"[0,0.5)" toml:"smoothing" json:"smoothing"` // of "smoothed" and "cdpo"
-	// known share of wrong labels, of "robust"
+	Margin float64 `range:"(0,1e6]" toml:"margin" json:"margin"` // width of the hinge losses
+	Gamma  float64 `range:"[0,1e6]" toml:"gamma" json:"gamma"`   // target margin of "simpo"
+	// share ε of "smoothed" and "cdpo"
+	Smoothing float64 `range:"[0,0.5)" toml:"smoothing" json:"smoothing"`
+	// known share of wrong labels, for "robust"
 	NoiseRate float64 `range:"[0,0.5)" toml:"noise_rate" json:"noise_rate"`
-	// probability of a tie between equals, of "rao-kupper" and "davidson"
+	// probability of a tie between equals, for "rao-kupper" and "davidson"
 	TieRate float64 `range:"(0,1)" toml:"tie_rate" json:"tie_rate"`
 	// scale of the explicit rewards of "rpo-…"
 	Eta float64 `range:"(0,1e6]" toml:"eta" json:"eta"`
-	// where those come from: "data", "score", or "joint" with gradient
+	// source of RPO's explicit rewards: "data", "score", or "joint" with gradient
 	Explicit string `toml:"explicit" json:"explicit"`
 
-	// λ_D, of "kto" and "apo-zero": weight of desirable responses
+	// λ_D of "kto" and "apo-zero": weight of desirable responses
 	DesirableWeight float64 `range:"(0,1e6]" toml:"desirable_weight" json:"desirable_weight"`
-	// λ_U, the same of undesirable ones
+	// λ_U of "kto" and "apo-zero": weight of undesirable responses
 	UndesirableWeight float64 `range:"(0,1e6]" toml:"undesirable_weight" json:"undesirable_weight"`
 
 	// weight of the squared sum of a comparison's rewards
 	Center float64 `range:"[0,1e6]" toml:"center" json:"center"`
-	// of the squared mean reward of a packed batch
+	// weight of the squared mean reward of a packed batch
 	BatchSum float64 `range:"[0,1e6]" toml:"batch_sum" json:"batch_sum"`
-	L2       float64 `range:"[0,1e6]" toml:"l2" json:"l2"` // of the squared rewards
+	L2       float64 `range:"[0,1e6]" toml:"l2" json:"l2"` // weight of the squared rewards
 
-	// of w and α: "constant", "ramp", "alternate", "complement" or "elastic"
+	// schedule of w and α: "constant", "ramp", "alternate", "complement" or "elastic"
 	Schedule string `toml:"schedule" json:"schedule"`
-	// α where a ramp begins
+	// α at the beginning of a ramp
 	ScheduleFrom float64 `range:"[0,1e6]" toml:"schedule_from" json:"schedule_from"`
-	// of the steps, that a ramp takes
+	// share of the steps that a ramp takes
 	ScheduleShare float64 `range:"(0,1]" toml:"schedule_share" json:"schedule_share"`
-	// of a block of "alternate" and "elastic"
+	// steps of a block of "alternate" and "elastic"
 	ScheduleSteps int `range:"[1,1e9]" toml:"schedule_steps" json:"schedule_steps"`
 	// strength of the elastic penalty
 	Elastic float64 `range:"[0,1e12]" toml:"elastic" json:"elastic"`

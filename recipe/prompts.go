@@ -9,11 +9,11 @@ import (
 // Prompts are the prompts of a run of haf rlhf.
 type Prompts struct {
 	Train, HeldOut [][]pref.Message
-	Report         []string // what was read and left out
+	Report         []string // counts of what was read and left out
 }
 
-// Prompts reads the prompts of data.train and, where the policy is evaluated, the held-out ones:
-// those of data.valid, which are left out of the training, or a part of data.train.
+// Prompts reads the prompts of data.train and, if the policy is evaluated, the held-out ones: those
+// of data.valid, which the training leaves out, or a part of data.train.
 func (r *Recipe) Prompts() (Prompts, error) {
 	var p Prompts
 	train, repeated, err := pref.LoadPrompts(r.Data.Train, r.Data.Options())

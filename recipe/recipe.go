@@ -26,8 +26,8 @@ import (
 	"haf/train"
 )
 
-// A Recipe says what is trained, on what, and how. Every field has a default but model.path and
-// data.train.
+// A Recipe describes a training: model, data, objective and loop. Every field except model.path and
+// data.train has a default.
 type Recipe struct {
 	Model     Model     `toml:"model" json:"model"`
 	LoRA      LoRA      `toml:"lora" json:"lora"`
@@ -41,19 +41,20 @@ type Recipe struct {
 	origin  map[string]string  // dotted key → "file" or "set"; what is missing is a default
 }
 
-// Model names the base model and how text becomes its tokens.
+// Model names the base model and defines how text becomes its tokens.
 type Model struct {
 	// folder of the base model, a GGUF file, or its id on the hub
 	Path string `toml:"path" json:"path"`
 	Chat
 	DType string `toml:"dtype" json:"dtype"` // of the body: "float32" or "bfloat16"
-	// tokens of prompt and longest response
+	// largest number of tokens of a prompt with its longest response
 	MaxLength int `range:"[0,1e7]" toml:"max_length" json:"max_length"`
-	// "prompt" keeps the prompt's end, "drop", "response"
+	// treatment of longer conversations: "prompt" cuts the prompt's beginning, "response" the
+	// response's end, "drop" drops them
 	Truncation string `toml:"truncation" json:"truncation"`
-	// the score head of a base without one: "linear", or "mlp" of two layers (GRM's)
+	// new score head of a base without one: "linear", or "mlp" with two layers (GRM's)
 	Head string `toml:"head" json:"head"`
-	// of the hidden layer of "mlp"
+	// units in the hidden layer of "mlp"
 	HeadUnits int `range:"[1,1e6]" toml:"head_units" json:"head_units"`
 	// HeadDropout is the share of the hidden state that training leaves out before the score head.
 	HeadDropout float64 `range:"[0,1)" toml:"head_dropout" json:"head_dropout"`
@@ -62,22 +63,22 @@ type Model struct {
 	Column Column `toml:"column" json:"column,omitempty"`
 }
 
-// Chat says how conversations become a model's tokens, and where its reward is read.
+// Chat defines how conversations become a model's tokens, and where its reward is read.
 type Chat struct {
-	// "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
+	// chat template: "auto", "model", a built-in name ("plain", "phi-2", "mistral"), or a Jinja file
 	Template string `toml:"template" json:"template"`
 	// further variables of the template, such as enable_thinking
 	Args map[string]any `toml:"template_args" json:"template_args"`
 	// the day that the template writes, YYYY-MM-DD; "" is the day of the run's start
 	Date string `toml:"date" json:"date"`
-	// "last" (not padding, as transformers reads it) or "end" (of the turn); "" is the base's, else
-	// last
+	// token of the reward: "last" (not padding, as in transformers) or "end" (of the turn); "" is the
+	// base's, else last
 	Read string `toml:"read" json:"read"`
-	// "template", "once", "twice" or "none"; "" is the base's, else template
+	// BOS tokens: "template", "once", "twice" or "none"; "" is the base's, else template
 	BOS string `toml:"bos" json:"bos"`
 }
 
-// Options are the same for package reward.
+// Options returns these settings for package reward.
 func (c Chat) Options() reward.ChatOptions {
 	opt := reward.ChatOptions{Template: c.Template, Date: c.Date, Read: c.Read, BOS: c.BOS}
 	for name, value := range c.Args {
@@ -97,7 +98,7 @@ func (c Chat) Options() reward.ChatOptions {
 type LoRA struct {
 	// rank of the adapter matrices; 0 trains all weights without an adapter
 	Rank int `range:"[0,1e9]" toml:"rank" json:"rank"`
-	// α of the adapter, whose product is scaled by α/rank
+	// α of the adapter; its product is scaled by α/rank
 	Alpha float64 `range:"(0,1e6]" toml:"alpha" json:"alpha"`
 	// linear layers by name, or regular expressions of their paths
 	Targets []string `toml:"targets" json:"targets"`
@@ -105,53 +106,54 @@ type LoRA struct {
 	RSLoRA bool `toml:"rslora" json:"rslora"`
 }
 
-// Data names the preference files and what is taken of them.
+// Data names the preference files and selects rows.
 type Data struct {
 	// files, or datasets/org/name/FILE on the hub
 	Train []string `toml:"train" json:"train"`
-	// a validation set of its own; else a part of train
+	// files of a separate validation set; else a part of train validates
 	Valid []string `toml:"valid" json:"valid"`
-	// of the prompts of train, where valid is empty
+	// share of the prompts of train that validate if valid is empty
 	ValidFraction float64 `range:"[0,1)" toml:"valid_fraction" json:"valid_fraction"`
-	// one a training file: the shares of a mix; empty is all of them in order
+	// one number for each training file: the shares of a mix; empty reads all files in order
 	Weights []float64 `range:"[0,1e9]" toml:"weights" json:"weights"`
-	// "auto", "hh", "pairs", "groups", or a published set's
+	// format of the rows: "auto", "hh", "pairs", "groups", or that of a published set
 	Format string `toml:"format" json:"format"`
-	// which label decides: "safer", "better" or an attribute; empty is the format's default
+	// label that decides: "safer", "better" or an attribute; empty is the format's default
 	Label string `toml:"label" json:"label"`
-	// Attributes of responses that the score head learns with objective.reward = "regression", an
+	// attributes of responses that the score head learns with objective.reward = "regression", one
 	// output for each
 	Attributes []string `toml:"attributes" json:"attributes"`
 	// only groups of these subsets; empty is all
 	Subsets []string `toml:"subsets" json:"subsets"`
-	// drops groups of more characters; 0 is no limit
+	// drops groups with more characters; 0 is no limit
 	MaxChars int `range:"[0,inf)" toml:"max_chars" json:"max_chars"`
 	// the probability that a training comparison is flipped
 	LabelNoise float64 `range:"[0,1]" toml:"label_noise" json:"label_noise"`
 	// only the first N groups; 0 is all
 	Limit int `range:"[0,inf)" toml:"limit" json:"limit"`
-	// a seeded share of the prompts; 0 or 1 is all
+	// seeded share of the prompts; 0 or 1 is all
 	Fraction float64 `range:"[0,1]" toml:"fraction" json:"fraction"`
-	SkipBad  int     `range:"[0,inf)" toml:"skip_bad" json:"skip_bad"` // bad rows tolerated
-	// a margin below 0: "error" is a bad row, "flip" turns the pair round
+	// number of bad rows that are allowed
+	SkipBad int `range:"[0,inf)" toml:"skip_bad" json:"skip_bad"`
+	// margins below 0: with "error" the row is bad, with "flip" the pair is flipped
 	NegativeMargin string `toml:"negative_margin" json:"negative_margin"`
-	// rows of images and other media: "error" is a bad row, "drop" drops and counts them
+	// rows with images and other media: with "error" they are bad, with "drop" dropped and counted
 	NonText string  `toml:"non_text" json:"non_text"`
 	Columns Columns `toml:"columns" json:"columns"`
 }
 
-// Columns say where the columns of the data files stand that have names of their own: a name, or a
-// dotted path into objects, such as answers.best; "-" leaves a column unread.
+// Columns names the columns of data files with other names: a name, or a dotted path into objects,
+// such as answers.best. "-" leaves a column unread.
 type Columns struct {
 	Prompt     string `toml:"prompt" json:"prompt"`         // text or messages
 	Chosen     string `toml:"chosen" json:"chosen"`         // the better response
 	Rejected   string `toml:"rejected" json:"rejected"`     // the other response
 	Responses  string `toml:"responses" json:"responses"`   // a list of responses
-	Scores     string `toml:"scores" json:"scores"`         // one number a response
-	Completion string `toml:"completion" json:"completion"` // one response, judged by itself
+	Scores     string `toml:"scores" json:"scores"`         // one number for each response
+	Completion string `toml:"completion" json:"completion"` // one response that is judged singly
 	Label      string `toml:"label" json:"label"`           // whether the completion is desirable
 	Margin     string `toml:"margin" json:"margin"`         // how much better the chosen response is
-	Input      string `toml:"input" json:"input"`           // text that is put behind the prompt
+	Input      string `toml:"input" json:"input"`           // text that is appended to the prompt
 	System     string `toml:"system" json:"system"`         // becomes the first message
 	Tools      string `toml:"tools" json:"tools"`           // becomes the template's variable tools
 	ID         string `toml:"id" json:"id"`                 // of the row
@@ -160,10 +162,11 @@ type Columns struct {
 
 // Train is the loop and the optimizer.
 type Train struct {
-	// passes over the training groups; 0 leaves the end to max_steps
+	// passes over the training groups; 0: max_steps decides the end
 	Epochs   int `range:"[0,1e9]" toml:"epochs" json:"epochs"`
 	MaxSteps int `range:"[0,1e9]" toml:"max_steps" json:"max_steps"` // 0 is no limit
-	Batch    int `range:"[1,1e6]" toml:"batch" json:"batch"`         // groups of an optimizer step, about
+	// approximate number of groups in an optimizer step
+	Batch int `range:"[1,1e6]" toml:"batch" json:"batch"`
 	// peak learning rate of AdamW
 	LR       float64 `range:"(0,1e30]" toml:"lr" json:"lr"`
 	Schedule string  `toml:"schedule" json:"schedule"`           // "linear", "cosine", "constant"
@@ -178,28 +181,28 @@ type Train struct {
 	Beta2 float64 `range:"[0,1)" toml:"beta2" json:"beta2"`
 	// added to the root of the second moment of AdamW
 	Eps float64 `range:"(0,1]" toml:"eps" json:"eps"`
-	// norm of all gradients; 0 is no clipping
+	// largest norm of all gradients together; 0 is no clipping
 	Clip float64 `range:"[0,1e30]" toml:"clip" json:"clip"`
-	// steps; 0 is only at the end
+	// steps between validations; 0 validates only at the end
 	EvalEvery int `range:"[0,1e9]" toml:"eval_every" json:"eval_every"`
 	// steps between checkpoints; 0 writes one only when interrupted
 	CheckpointEvery int `range:"[0,1e9]" toml:"checkpoint_every" json:"checkpoint_every"`
-	// validations without a better one; 0 never stops early
+	// validations without improvement before an early stop; 0 never stops early
 	Patience int `range:"[0,1e9]" toml:"patience" json:"patience"`
 	// seed of all random streams: order, split, adapter, dropout, sampling
 	Seed uint64 `toml:"seed" json:"seed"`
-	// auto, none, selective or full: what the backward pass computes again to save memory
+	// auto, none, selective or full: how much the backward pass recomputes to save memory
 	Checkpointing string `toml:"checkpointing" json:"checkpointing"`
-	// of a packed batch, about
+	// approximate positions of a packed batch
 	TokensPerBatch int `range:"[64,1e7]" toml:"tokens_per_batch" json:"tokens_per_batch"`
-	// rows of logits made at once
+	// rows of logits computed at once
 	LogitChunk int `range:"[1,1e7]" toml:"logit_chunk" json:"logit_chunk"`
 	// round the sizes of packed batches up, so that trainings on similar data in one haf paper share
 	// programs
 	CoarseShapes bool `toml:"coarse_shapes" json:"coarse_shapes"`
 }
 
-// Default returns the paper's settings where it has some.
+// Default returns the default recipe, with the paper's settings if it has them.
 func Default() *Recipe {
 	return &Recipe{
 		origin: map[string]string{},
@@ -232,7 +235,7 @@ func Load(path string, sets []string) (*Recipe, error) {
 	return Parse(path, data, sets)
 }
 
-// Parse is [Load] of TOML that is at hand; name says in messages where it is from.
+// Parse is [Load] for given TOML; name is its origin for messages.
 func Parse(name string, data []byte, sets []string) (*Recipe, error) {
 	r := Default()
 	if err := r.read(name, data, sets); err != nil {
@@ -262,7 +265,7 @@ func (r *Recipe) read(name string, data []byte, sets []string) error {
 	return nil
 }
 
-// ErrOverride is what an override is that is no key of a recipe, or no value of its kind.
+// ErrOverride is the error for an override with an unknown key, or a value of a wrong type.
 var ErrOverride = errors.New("wrong override")
 
 // overrideError is an [ErrOverride] with a message of its own.
@@ -394,7 +397,7 @@ func flatten(prefix string, m map[string]any) map[string]any {
 	return out
 }
 
-// Override applies one override, KEY=VALUE; a value that is no TOML is taken as a string.
+// Override applies one override, KEY=VALUE. A value that is not TOML is a string.
 func (r *Recipe) Override(set string) error {
 	if err := r.override(set); err != nil {
 		return overrideError{err}
@@ -402,8 +405,8 @@ func (r *Recipe) Override(set string) error {
 	return nil
 }
 
-// CheckSets returns an [ErrOverride] for the first override that is no key of a recipe, or no value
-// of its kind.
+// CheckSets returns an [ErrOverride] for the first override with an unknown key, or a value of a
+// wrong type.
 func CheckSets(sets []string) error {
 	r := Default()
 	for _, set := range sets {
@@ -513,13 +516,13 @@ func (r *Recipe) optimizer() optim.AdamW {
 }
 
 // RecomputeAuto is the train.checkpointing that recomputes as little as the available memory
-// allows. Where that is not known, on devices other than the CPU and in haf rlhf, it is
+// allows. If that is not known, on devices other than the CPU and in haf rlhf, it means
 // "selective".
 const RecomputeAuto = "auto"
 
-// AvailableMemory is the memory by which [train.Options] let a run on the device choose its
-// activation checkpointing, in bytes; 0 where it may not. It is asked before the model is opened,
-// because the model's weights are part of what a run is planned to take.
+// AvailableMemory is the memory, in bytes, for which a run on the device chooses its activation
+// checkpointing: see [train.Options]. It is 0 if the run may not choose. It is determined before
+// the model is opened, because the plan of a run includes the model's weights.
 func (r *Recipe) AvailableMemory(device *backend.Device) int64 {
 	if r.Train.Checkpointing != RecomputeAuto || device.Kind() != backend.KindCPU {
 		return 0
@@ -531,7 +534,7 @@ func (r *Recipe) AvailableMemory(device *backend.Device) int64 {
 	return available.Bytes
 }
 
-// ModelOptions says how the base model is opened for this run.
+// ModelOptions returns the options for opening the base model for this run.
 func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Chat: r.Model.Chat.Options(), MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation,
@@ -552,7 +555,7 @@ func (r *Recipe) ModelOptions() reward.Options {
 	return opt
 }
 
-// TrainOptions says how the loop is run.
+// TrainOptions returns the options of the training loop.
 func (r *Recipe) TrainOptions() train.Options {
 	t := r.Train
 	return train.Options{

@@ -15,31 +15,30 @@ import (
 // A Reward is one of the rewards of haf rlhf, a table [[rlhf.rewards]]. The policy is optimized for
 // their weighted sum.
 type Reward struct {
-	// what gives the reward: a model on disk or the hub, or another source of
+	// source of the reward: a model on disk or the hub, or another source of
 	// docs/reference/reward-sources.md
 	Source string `toml:"source" json:"source"`
-	// names the reward in metrics; "" is "reward", or "reward1", "reward2", … of several
+	// name of the reward in metrics; "" is "reward", or "reward1", "reward2", … if there are several
 	Name string `toml:"name" json:"name"`
-	// of the reward in the sum, below 0 for what is to be avoided; left out, it is 1
+	// weight of the reward in the sum, below 0 for a penalty; 1 if left out
 	Weight float64 `range:"[-1e9,1e9]" toml:"weight" json:"weight"`
-	// "score", "implicit", "implicit-normalized" or "combined"; "" is that of the head that was
-	// trained
+	// "score", "implicit", "implicit-normalized" or "combined"; "" is the reward of the trained head
 	Reward string `toml:"reward" json:"reward"`
-	// label of a score head that has several: an index, a name, or a weighted sum of them
+	// label of a score head with several: an index, a name, or a weighted sum of them
 	Column Column `toml:"column" json:"column,omitempty"`
-	// how conversations become the reward model's tokens, where it is opened or rendered here
+	// how conversations become the reward model's tokens, if haf opens it or renders for it
 	Chat
 	// folder or id of the model behind an sglang+ or openrlhf+ source, for its template and tokenizer
 	Tokenizer string `toml:"tokenizer" json:"tokenizer,omitempty"`
-	// file of the prompt of a judge+ source
+	// file with the prompt of a judge+ source
 	JudgePrompt string `toml:"judge_prompt" json:"judge_prompt,omitempty"`
-	// seconds that one answer of a source may take; 0 is 120
+	// longest wait for one answer of a source, in seconds; 0 is 120
 	Timeout float64 `range:"[0,1e6]" toml:"timeout" json:"timeout,omitempty"`
-	// requests to a source at once; 0 is 8
+	// number of requests to a source at once; 0 is 8
 	Concurrency int `range:"[0,1e5]" toml:"concurrency" json:"concurrency,omitempty"`
 }
 
-// Options say how the reward model is opened, where it is opened here.
+// Options returns the options for opening a local reward model.
 func (r Reward) Options() reward.Options {
 	return reward.Options{Chat: r.Chat.Options(), Column: string(r.Column)}
 }

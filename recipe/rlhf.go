@@ -17,9 +17,9 @@ import (
 	"haf/run"
 )
 
-// RLHF is the policy optimization of haf rlhf. The policy is model.path, its adapter lora, its
-// prompts those of data.train; of train the batch is prompts of a step, and max_steps are steps of
-// rollouts. Defaults follow the algorithm.
+// RLHF is the policy optimization of haf rlhf. The policy is model.path with the adapter lora, its
+// prompts are those of data.train. train.batch is the number of prompts in a step, and
+// train.max_steps counts steps of rollouts. Defaults follow the algorithm.
 type RLHF struct {
 	Algorithm string `toml:"algorithm" json:"algorithm"` // "ppo", "rloo" or "grpo"
 	// the rewards whose weighted sum is optimized
@@ -32,9 +32,9 @@ type RLHF struct {
 	DynamicSampling bool `toml:"dynamic_sampling" json:"dynamic_sampling"`
 	// batches of prompts that a step samples at most to fill its batch
 	MaxSamplingRounds int `range:"[1,1e6]" toml:"max_sampling_rounds" json:"max_sampling_rounds"`
-	// prompts of an optimizer step; 0 is all of the step's
+	// prompts of an optimizer step; 0 is all prompts of the step
 	Minibatch int `range:"[0,1e6]" toml:"minibatch" json:"minibatch"`
-	// responses that are generated side by side
+	// responses that are generated at once
 	Rows int `range:"[1,1e5]" toml:"rows" json:"rows"`
 
 	MaxTokens int `range:"[1,1e7]" toml:"max_tokens" json:"max_tokens"` // of a response
@@ -46,68 +46,70 @@ type RLHF struct {
 	TopP float64 `range:"[0,1]" toml:"top_p" json:"top_p"`
 	// leaves out tokens less probable than this share of the most probable one; 0 is none
 	MinP float64 `range:"[0,1]" toml:"min_p" json:"min_p"`
-	// of the sampling
+	// repetition penalty of the sampling
 	RepetitionPenalty float64 `range:"[0,1e6]" toml:"repetition_penalty" json:"repetition_penalty"`
 	// texts that end a response
 	Stop []string `toml:"stop" json:"stop"`
 
-	Estimator string  `toml:"kl_estimator" json:"kl_estimator"`                     // "k1", "k2" or "k3"
-	KL        float64 `range:"[0,1e6]" toml:"kl_coefficient" json:"kl_coefficient"` // at first
-	// nats of a response that the coefficient is adapted to; 0 leaves it fixed
+	Estimator string `toml:"kl_estimator" json:"kl_estimator"` // "k1", "k2" or "k3"
+	// initial KL coefficient
+	KL float64 `range:"[0,1e6]" toml:"kl_coefficient" json:"kl_coefficient"`
+	// target KL, in nats a response, to which the coefficient adapts; 0 leaves it fixed
 	KLTarget    float64 `range:"[0,1e6]" toml:"kl_target" json:"kl_target"`
 	KLHorizon   float64 `range:"[0,1e12]" toml:"kl_horizon" json:"kl_horizon"` // responses
 	KLPlacement string  `toml:"kl_placement" json:"kl_placement"`              // "reward" or "loss"
-	// nats of a response at which the run stops; 0 never stops
+	// KL, in nats a response, above which the run stops; 0 never stops
 	KLLimit float64 `range:"[0,1e9]" toml:"kl_limit" json:"kl_limit"`
-	// mean tokens of a response below which it warns
+	// mean number of tokens of a response below which haf warns
 	MinLength float64 `range:"[0,1e7]" toml:"min_length" json:"min_length"`
 
-	// the reward: "none", "scale" or "standard"
+	// normalization of the reward: "none", "scale" or "standard"
 	Normalize  string  `toml:"normalize" json:"normalize"`
 	RewardClip float64 `range:"[0,1e9]" toml:"reward_clip" json:"reward_clip"` // ±; 0 is none
-	// taken off the reward of a response of max_tokens, in proportion off a shorter one
+	// subtracted from the reward of a response of max_tokens, in proportion from a shorter one
 	LengthCost float64 `range:"[0,1e9]" toml:"length_cost" json:"length_cost"`
-	// times the share of repeated trigrams
+	// times the share of repeated trigrams, subtracted from the reward
 	RepetitionCost float64 `range:"[0,1e9]" toml:"repetition_cost" json:"repetition_cost"`
-	// of a response that was cut
+	// subtracted from the reward of a cut response
 	MissingEOSPenalty float64 `range:"[0,1e9]" toml:"missing_eos_penalty" json:"missing_eos_penalty"`
-	// tokens before overlong_max_length in which the overlong penalty grows; 0 is no penalty
+	// number of tokens before overlong_max_length over which the overlong penalty grows; 0 is no
+	// penalty
 	OverlongCache int `range:"[0,1e7]" toml:"overlong_cache" json:"overlong_cache"`
 	// tokens of a response at which the overlong penalty is full; 0 is max_tokens
 	OverlongMaxLength int `range:"[0,1e7]" toml:"overlong_max_length" json:"overlong_max_length"`
-	// taken off the reward of a response of overlong_max_length tokens
+	// subtracted from the reward of a response of overlong_max_length tokens
 	OverlongPenalty float64 `range:"[0,1e9]" toml:"overlong_penalty" json:"overlong_penalty"`
 	WhitenRewards   bool    `toml:"whiten_rewards" json:"whiten_rewards"` // PPO's, by token
 
-	// discount of a reward per token, 0 to 1; 1 is none
+	// discount of rewards per token, 0 to 1; 1 is none
 	Gamma float64 `range:"[0,1]" toml:"gamma" json:"gamma"`
 	// λ of generalized advantage estimation, 0 to 1; 1 uses whole returns
 	Lambda float64 `range:"[0,1]" toml:"lambda" json:"lambda"`
 	// bounds the ratio of new to old token probability to 1 ± this, between 0 and 1
 	Clip float64 `range:"(0,1)" toml:"clip" json:"clip"`
-	// shift and scale the advantages of a step to mean 0 and deviation 1
+	// shifts and scales the advantages of a step to mean 0 and deviation 1
 	WhitenAdvantages bool `toml:"whiten_advantages" json:"whiten_advantages"`
-	// GRPO divides by the deviation of a prompt's rewards
+	// GRPO divides the advantages by the deviation of the prompt's rewards
 	ScaleGroup bool `toml:"scale_group" json:"scale_group"`
 	// "token" or "sequence": how the loss is averaged
 	LossAggregation string `toml:"loss_aggregation" json:"loss_aggregation"`
-	// "head" on the policy's decoder, or "separate"
+	// value model: "head" on the policy's decoder, or "separate"
 	Value string `toml:"value" json:"value"`
-	// the model that a separate value starts from; "" is model.path
+	// initial model of a separate value; "" is model.path
 	Critic    string  `toml:"critic" json:"critic"`
 	CriticLR  float64 `range:"(0,1e30]" toml:"critic_lr" json:"critic_lr"`  // of a separate value
 	ValueClip float64 `range:"[0,1e9]" toml:"value_clip" json:"value_clip"` // 0 is none
-	// weight of the value loss beside the policy loss
+	// weight of the value loss
 	ValueCoef float64 `range:"[0,1e9]" toml:"value_coef" json:"value_coef"`
 
-	// steps after which the policy is kept as a model of its own; 0 is none
+	// steps between saved policies; 0 saves only the last
 	SaveEvery int `range:"[0,1e9]" toml:"save_every" json:"save_every"`
-	// steps between evaluations on the held-out prompts, data.valid or else a part of data.train;
-	// the best policy is kept; 0 is none
+	// steps between evaluations on the held-out prompts, data.valid or else a part of data.train; haf
+	// keeps the best policy; 0 is none
 	EvalEvery int `range:"[0,1e9]" toml:"eval_every" json:"eval_every"`
 	// responses to a held-out prompt, sampled as in training; 0 is one greedy response
 	EvalGenerations int `range:"[0,1e5]" toml:"eval_generations" json:"eval_generations"`
-	// the model of the run is the policy of the best evaluation, not the last one
+	// makes the policy of the best evaluation the run's model, not the last one
 	LoadBest bool `toml:"load_best_model_at_end" json:"load_best_model_at_end"`
 }
 
@@ -133,7 +135,7 @@ func defaultRLHF(algorithm string) RLHF {
 	return t
 }
 
-// RLHFOptions says how the policy is optimized.
+// RLHFOptions returns the options of the policy optimization.
 func (r *Recipe) RLHFOptions() rlhf.Options {
 	t, l := r.RLHF, r.Train
 	return rlhf.Options{
@@ -160,7 +162,7 @@ func (r *Recipe) RLHFOptions() rlhf.Options {
 	}
 }
 
-// CriticOptions says how the model that a separate value starts from is opened.
+// CriticOptions returns the options for opening the initial model of a separate value.
 func (r *Recipe) CriticOptions() reward.Options {
 	opt := r.ModelOptions()
 	opt.Random, opt.NoTokenizer = Stream(r.Train.Seed, "critic"), true
@@ -174,7 +176,8 @@ var notForRLHF = []string{
 	"data.skip_bad", "data.negative_margin", "train.eval_every", "train.patience",
 }
 
-// ForRLHF returns an error if the recipe is none of haf rlhf, or sets a key that it does not read.
+// ForRLHF returns an error if the recipe is not for haf rlhf, or sets a key that haf rlhf does not
+// read.
 func (r *Recipe) ForRLHF() error {
 	for _, key := range slices.Sorted(maps.Keys(r.origin)) {
 		has := func(prefix string) bool { return strings.HasPrefix(key, prefix) }
@@ -213,8 +216,8 @@ func (r *Recipe) ForTrain() error {
 	return nil
 }
 
-// NewRLHFManifest describes an optimization that is about to start. models are the reward model
-// and, where there is one, the critic; those that are not served are hashed.
+// NewRLHFManifest describes an optimization that is about to start. models are the reward models
+// and, if there is one, the critic. Local models are hashed.
 func (r *Recipe) NewRLHFManifest(
 	policy *reward.Model, report []string, models ...run.ModelFile,
 ) (*Manifest, error) {

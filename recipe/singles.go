@@ -75,8 +75,8 @@ func oneKind(groups []pref.Group) string {
 		"about which is better; add %s ones", count[true]+count[false], kind, other)
 }
 
-// Encode is [Encode] for training by the recipe's objective: labelled responses have responses to
-// other prompts beside them where it estimates the KL.
+// Encode is [Encode] for training by the recipe's objective. If the objective estimates the KL,
+// labelled responses get responses to other prompts beside them.
 func (r *Recipe) Encode(
 	encoder *encode.Encoder, trained, valid []pref.Group,
 ) (train.Data, []string, error) {

@@ -14,8 +14,8 @@ import (
 	"haf/run"
 )
 
-// Fetch puts files and folders on disk in the place of ids on the hub: of model.path, the sources
-// of rlhf.rewards, rlhf.critic, data.train and data.valid.
+// Fetch replaces ids on the hub by files and folders on disk, in model.path, the sources of
+// rlhf.rewards, rlhf.critic, data.train and data.valid.
 func (r *Recipe) Fetch(ctx context.Context, client *hub.Client) error {
 	type getter func(context.Context, string) (hub.Found, error)
 	one := func(key, named string, get getter) ([]string, error) {
@@ -68,7 +68,7 @@ func (r *Recipe) sets(key string, files []string) [][]string {
 	return out
 }
 
-// Fetch fetches again, at the same commits, what a run took from the hub and is no longer on disk.
+// Fetch fetches a run's missing files from the hub again, at the same commits.
 func (m *Manifest) Fetch(ctx context.Context, client *hub.Client) error {
 	for i, s := range m.Hub {
 		if !slices.ContainsFunc(s.Paths, missing) {

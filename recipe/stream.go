@@ -7,7 +7,7 @@ import (
 )
 
 // StreamSeed derives the seed of a named random stream from the recipe's one seed, so that a
-// stream's numbers do not depend on how many another has drawn.
+// stream's numbers do not depend on draws from other streams.
 func StreamSeed(seed uint64, name string) uint64 {
 	data := binary.LittleEndian.AppendUint64(nil, seed)
 	sum := sha256.Sum256(append(data, name...))

@@ -10,13 +10,13 @@ import (
 	"haf/internal/tracking"
 )
 
-// Tracking says which trackers get the records of a run, beside metrics.jsonl.
+// Tracking names the trackers that get the records of a run, besides metrics.jsonl.
 type Tracking struct {
-	// "tensorboard", "mlflow", "wandb"; empty is none
+	// trackers: "tensorboard", "mlflow", "wandb"; empty is none
 	ReportTo []string `toml:"report_to" json:"report_to"`
-	// the experiment of MLflow and the project of Weights & Biases
+	// name of the MLflow experiment and of the Weights & Biases project
 	Project string `toml:"project" json:"project"`
-	// how the trackers name the run; "" is the name of its folder
+	// name of the run in trackers; "" is the name of its folder
 	RunName string `toml:"run_name" json:"run_name"`
 	// MLflow's server, such as "http://localhost:5000"; "" is MLFLOW_TRACKING_URI
 	MLflowURI string `toml:"mlflow_uri" json:"mlflow_uri"`

@@ -11,31 +11,31 @@ import (
 	"haf/pref"
 )
 
-// A World describes the demo's world at any size: its facts, and the small language model that is
-// trained on texts about it.
+// A World describes the demo's world at any size: its facts, and the small language model trained
+// on texts about it.
 type World struct {
-	// of facts, base model and pairs
+	// seed of facts, base model and pairs
 	Seed uint64 `toml:"seed" json:"seed"`
-	// that facts are about, 2 to 24; 10 are the demo's
+	// number of animals with facts, 2 to 24; the demo has 10
 	Animals int `toml:"animals" json:"animals"`
-	// that the base model is trained on
+	// number of texts for training the base model
 	Texts int `toml:"texts" json:"texts"`
 	// passes over the texts
 	Epochs int `toml:"epochs" json:"epochs"`
 }
 
-// Preferences describe pairs of a [World]. The truth is the use of a response. Annotators, whose
-// choices training and validation pairs are, see the use through noise and with a bias. Test pairs
-// have the truth as their label; pairs of equal use are left out of them.
+// Preferences describe pairs of a [World]. The truth is the utility of a response. Training and
+// validation pairs are the choices of annotators, who see the utility with noise and bias. Test
+// pairs have the truth as their label, without pairs of equal utility.
 type Preferences struct {
 	// s of the probability σ(s · difference) of an annotator's choice; 0 is 1
 	Sharpness float64 `toml:"sharpness" json:"sharpness"`
-	// what annotators add to the use of a response for each of its words
+	// annotators' bonus to the utility of a response for each of its words
 	Length float64 `toml:"length" json:"length"`
-	// what annotators add for a phrase that is of no use
+	// annotators' bonus for a phrase without utility
 	Phrase float64 `toml:"phrase" json:"phrase"`
-	// what the test differs by: "wording", the default; "animals", whose facts no pair was about;
-	// "none"
+	// difference of the test: "wording", the default; "animals", whose facts occur in no training
+	// pair; "none"
 	Shift string `toml:"shift" json:"shift"`
 }
 
@@ -82,8 +82,8 @@ func (w World) world() *world {
 	return newWorld(Stream(w.Seed, "world"), animals, demoPhrase)
 }
 
-// WriteBase writes the random decoder and the texts into dir and returns the recipe that makes a
-// language model of it.
+// WriteBase writes the random decoder and the texts into dir. It returns the recipe that trains the
+// decoder to a language model.
 func (w World) WriteBase(dir string) (*Recipe, error) {
 	of := w.world()
 	d := &Demo{Base: filepath.Join(dir, "base"), Text: filepath.Join(dir, "text.jsonl")}
@@ -99,8 +99,8 @@ func (w World) WriteBase(dir string) (*Recipe, error) {
 	return r, nil
 }
 
-// Pairs draws n pairs as annotators choose, or with truth those of the test, from the named random
-// stream.
+// Pairs draws n pairs from the named random stream: annotators' choices or, if truth is set, test
+// pairs.
 func (w World) Pairs(p Preferences, n int, truth bool, stream string) []pref.Group {
 	of, random := w.world(), Stream(w.Seed, stream)
 	prompts := of.asked
