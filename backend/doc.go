@@ -1,10 +1,10 @@
-// Package backend finds, installs and opens the device that the programs of haf run on: an XLA
-// plug-in (CPU or CUDA, loaded at run time) where one is installed, else the pure Go backend, which
-// needs nothing and is slow.
+// Package backend finds, installs and opens the device for the programs of haf: an installed XLA
+// plug-in (CPU or CUDA, loaded at run time), or else the pure Go backend, which needs no
+// installation and is slow.
 //
-// [Open] picks the device, [Find] lists what is installed, [Setup] installs a plug-in and proves it
-// with a small matrix product in a child process: a program that imports this package plays that
-// child where it is told to in its environment, before its main.
+// [Open] picks the device, [Find] lists what is installed, [Setup] installs a plug-in and tests it
+// with a small matrix product in a child process. The child is the same program: if its environment
+// says so, this package runs the test before main.
 //
 // XLA on a CPU frees large memory blocks after every execution; on Linux the package keeps them for
 // the next execution (blocks_linux.c). [Release] frees them.

@@ -1,7 +1,7 @@
-// Package compare answers which reward model a user should train on data of their own: it trains
-// Baseline, HaF and DPO within a budget of time, chooses their settings on validation data,
-// compares the chosen ones on test data, and says how sure the answer is and what would make it
-// surer.
+// Package compare finds the reward model that a user should train on their own data: it trains
+// Baseline, HaF and DPO within a time budget, chooses their settings on validation data, compares
+// the finalists on test data, and reports how certain the answer is and how to make it more
+// certain.
 package compare
 
 import (

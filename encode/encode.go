@@ -2,8 +2,8 @@
 // conversations of a [pref.Group], and a truncation policy bounds them. Package pack then puts the
 // token groups into batches.
 //
-// What tokens a conversation becomes, where its reward is read, and which tokens are the
-// response's, is decided in one place: conversation.go.
+// conversation.go alone decides a conversation's tokens, the position of its reward, and the tokens
+// of the response.
 package encode
 
 import (

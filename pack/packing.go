@@ -1,11 +1,11 @@
 // Package pack puts token groups into batches: a [Packing] of the whole data set places the groups
-// in rows of a few fixed shapes, and makes of each batch the arrays that a model runs, with
-// positions, masks and the indices of what is read out.
+// in rows of a few fixed shapes, and turns each batch into a model's input arrays, with positions,
+// masks and the indices of the outputs.
 //
-// A group is laid out in a row as prompt, response 1, response 2, …. What the conversations begin
-// with alike is run once: a response token sees the prompt and the earlier tokens of its own
-// response, and its position continues from the prompt's end, so that every conversation gives the
-// numbers that it would give alone. See [Visible] for the mask.
+// A group is laid out in a row as prompt, response 1, response 2, …. A beginning that conversations
+// share is run once. A response token sees the prompt and the earlier tokens of its own response,
+// and its position continues from the prompt's end. So every conversation has the same results as
+// alone. See [Visible] for the mask.
 //
 // packing.go has the packing of a data set and fixed_shapes.go that of a server, which packs into
 // shapes it has compiled; shape_search.go and lengths.go choose the shapes, rows.go places groups

@@ -1,5 +1,5 @@
-// Package serve gives rewards over HTTP, in haf's own form and in the dialects of the RL trainers
-// that people run, and has the client that is itself a [pref.Scorer].
+// Package serve serves rewards over HTTP, in haf's own form and in the dialects of RL trainers, and
+// has a client that is a [pref.Scorer].
 //
 // To read it, follow a request: server.go takes it, a decoder of native.go, openrlhf.go, vllm.go,
 // sglang.go, llamafactory.go or slime.go makes a call of it, models.go finds the model and has its

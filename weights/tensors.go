@@ -1,7 +1,7 @@
 // Package weights reads and writes the tensors of a model: safetensors files, alone or in shards
 // behind an index, and GGUF files, whose tensors appear under their Hugging Face names. Pickles are
-// refused. It computes nothing with the tensors and knows no model but what a GGUF file says of its
-// own.
+// refused. It computes nothing with the tensors, and knows nothing about models except the metadata
+// of a GGUF file.
 package weights
 
 import (

@@ -1,5 +1,5 @@
 // Package filelock lets one process at a time work on a file or folder. The kernel releases a lock
-// when its process ends, however it ends.
+// when its process ends, even after a crash.
 package filelock
 
 import (

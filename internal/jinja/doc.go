@@ -1,8 +1,8 @@
 // Package jinja renders chat templates: Jinja2 as transformers sets it up, with Python's values.
 //
-// A chat template is a program by whoever made the model. Rendering one reads no file and no
-// environment, reads the clock only through the function it is given, and ends: every operation is
-// paid for from the Limits of the rendering.
+// A chat template is a program written by the maker of the model. Rendering reads no file and no
+// environment, and reads the clock only through a given function. It always ends, because every
+// operation counts against the Limits of the rendering.
 //
 // The source goes through three stages. lexer.go and literal.go split it into tokens and apply the
 // rules for white space. parser.go and expression.go build a tree of nodes. The nodes of

@@ -1,5 +1,5 @@
 // Package progress shows long work on a stream such as standard error: a bar on a terminal, and
-// elsewhere a line now and then. A [Printer] is a [run.Progress].
+// elsewhere an occasional line. A [Printer] is a [run.Progress].
 package progress
 
 import (

@@ -1,5 +1,5 @@
-// Package retry repeats what failed for a reason that may pass: one policy for the clients of the
-// hub, of servers of other programs, and of servers of haf.
+// Package retry repeats requests after temporary failures, with one policy for the clients of the
+// hub, of other programs' servers, and of haf's servers.
 package retry
 
 import (

@@ -1,5 +1,5 @@
-// Package webclient makes the HTTP clients of haf alike: TLS 1.2 or newer, bounded waits for a
-// connection, no redirect to another server, and errors that hold no secret.
+// Package webclient makes all HTTP clients of haf: TLS 1.2 or newer, bounded waits for a
+// connection, no redirects to another server, and errors without secrets.
 package webclient
 
 import (

@@ -1,6 +1,6 @@
-// Package rewardertest is the conformance suite of [pref.Rewarder]: whatever gives rewards — a
-// local model, both heads combined, an ensemble, a remote server — passes it, and is
-// interchangeable with the others.
+// Package rewardertest is the conformance suite of [pref.Rewarder]: every implementation — a local
+// model, both heads combined, an ensemble, a remote server — passes it, so they are
+// interchangeable.
 package rewardertest
 
 import (
