@@ -178,7 +178,7 @@ func (s Sources) options(r SourceReading) source.Options {
 	chat := r.Chat
 	opt := source.Options{
 		Token: s.Token, Key: s.Key, JudgeKey: s.JudgeKey, Log: s.Progress.Logf,
-		ModelSettings:    r.MaxLength != 0 || r.Column != "" || chat.Read != "",
+		ModelSettings:    r.MaxLength != 0 || r.Column+r.DType+chat.Read != "",
 		TemplateSettings: chat.Args != nil || chat.Template+chat.Date+chat.BOS != "",
 		Timeout:          r.Timeout, Concurrency: r.Concurrency, JudgePrompt: r.JudgePrompt,
 		FindModel: s.findModel,

@@ -242,14 +242,13 @@ func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options)
 		m.Meta.DType = "float32"
 	}
 	m.Meta.Format = metaFormat
-	switch m.Meta.DType {
-	case "float32":
-		m.decoder.DType = dtypes.Float32
-	case "bfloat16":
+	if err := CheckDType(m.Meta.DType); err != nil {
+		return nil, err
+	}
+	m.decoder.DType = dtypes.Float32
+	if m.Meta.DType == "bfloat16" {
 		m.decoder.DType, m.decoder.HalfProducts = dtypes.BFloat16, m.device != nil &&
 			m.device.HalfProducts()
-	default:
-		return nil, fmt.Errorf("reward: dtype %q is not known: float32 or bfloat16", m.Meta.DType)
 	}
 	m.decoder.Config, m.decoder.Recompute = config, opt.Recompute
 	if m.decoder.Recompute == "" {
@@ -524,4 +523,12 @@ func (m *Model) Close() {
 		return
 	}
 	backend.Trim()
+}
+
+// CheckDType returns an error unless a body can compute in the type.
+func CheckDType(name string) error {
+	if name != "float32" && name != "bfloat16" {
+		return fmt.Errorf("reward: dtype %q is not known: float32 or bfloat16", name)
+	}
+	return nil
 }

@@ -17,6 +17,7 @@ type explainCmd struct {
 	MaxLength int      `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlags
 	columnFlag
+	dtypeFlag
 	chatFlags
 }
 
@@ -31,7 +32,7 @@ func (c *explainCmd) Run(a *app) error {
 		return err
 	}
 	out, err := launch.Explain(a.ctx, a.openModel, c.Models, samples, reward.Options{
-		Chat: chat, Column: c.Column, MaxLength: c.MaxLength,
+		Chat: chat, Column: c.Column, DType: c.DType, MaxLength: c.MaxLength,
 	}, a.p.Logf)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"haf/curate"
 	"haf/internal/onedash"
@@ -28,6 +29,7 @@ func (f shardFlags) part(a *app, out string, data ...string) (p curate.Part, don
 		return p, false, nil
 	}
 	values := onedash.Values(a.command, sameRows...)
+	data = slices.DeleteFunc(slices.Clone(data), func(name string) bool { return name == "" })
 	files, err := a.data(data)
 	if err != nil {
 		return p, false, err
@@ -46,14 +48,6 @@ func (f shardFlags) part(a *app, out string, data ...string) (p curate.Part, don
 		a.notef("%s is part %s already, whole: nothing to do", out, f.Shard)
 	}
 	return p, done, err
-}
-
-// listed is a list of the name, empty where it is "".
-func listed(name string) []string {
-	if name == "" {
-		return nil
-	}
-	return []string{name}
 }
 
 type joinCmd struct {

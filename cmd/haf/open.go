@@ -14,8 +14,14 @@ import (
 type readFlags struct {
 	columnFlag
 	chatFlags
+	dtypeFlag
 	Ensemble string  `help:"One reward of several models, runs of one recipe: mean, min, or lcb, which is mean − lambda · standard deviation."`
 	Lambda   float64 `range:"[0,inf)" default:"1" help:"Of -ensemble lcb."`
+}
+
+// dtypeFlag chooses in what a model computes.
+type dtypeFlag struct {
+	DType string `name:"dtype" help:"float32 or bfloat16, in which the body computes. Default: as trained, else float32."`
 }
 
 // columnFlag chooses a label of a head that has several.
@@ -41,7 +47,7 @@ func (f readFlags) open(
 	if r.Chat, err = f.chatFlags.options(); err != nil {
 		return nil, err
 	}
-	r.Column, r.Rule = f.Column, f.rule()
+	r.Column, r.DType, r.Rule = f.Column, f.DType, f.rule()
 	return a.sources().OpenRewarder(a.ctx, models, r)
 }
 

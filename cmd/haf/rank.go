@@ -49,7 +49,7 @@ func (c *rankCmd) Run(a *app) error {
 		return fmt.Errorf("%w: %s has no policy head that could generate here: name a model with "+
 			"-policy, a server of one with -url, or give -samples", errUsage, c.name(c.Models))
 	}
-	part, done, err := c.part(a, c.Out, slices.Concat(c.Prompts, listed(c.Samples))...)
+	part, done, err := c.part(a, c.Out, slices.Concat(c.Prompts, []string{c.Samples})...)
 	if err != nil || done {
 		return err
 	}

@@ -39,7 +39,7 @@ func (c *scoreCmd) Run(a *app) error {
 	if c.Out != "" && c.In == "" {
 		return fmt.Errorf("%w: -out goes with -in FILE", errUsage)
 	}
-	part, done, err := c.part(a, c.Out, listed(c.In)...)
+	part, done, err := c.part(a, c.Out, c.In)
 	if err != nil || done {
 		return err
 	}

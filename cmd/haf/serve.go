@@ -21,6 +21,7 @@ type serveCmd struct {
 	MaxLength      int                `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained, else what the model has positions for, up to 4096."`
 	TokensPerBatch int                `range:"[0,inf)" help:"Positions of a batch, about. Default 2048."`
 	columnFlag
+	dtypeFlag
 	chatFlags
 
 	TokenFile            string `name:"token-file" help:"File of bearer tokens, VALUE or NAME VALUE a line, that no others may read. Without it those in HAF_TOKENS, in the same form."`
@@ -58,7 +59,7 @@ func (c *serveCmd) Run(a *app) error {
 		Addr: c.Addr, Models: c.Models, Rewards: c.Rewards, Combine: c.Combine,
 		Temperature: c.Temperature, MaxLength: c.MaxLength,
 		Reading: reward.Options{
-			Chat: chat, Column: c.Column, Positions: c.TokensPerBatch,
+			Chat: chat, Column: c.Column, DType: c.DType, Positions: c.TokensPerBatch,
 		},
 		TokenFile: c.TokenFile, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		Open:      a.opener,

@@ -63,6 +63,7 @@ var textChecks = map[string]func(text string) error{
 	"combine":         checkCombination,
 	"date":            func(text string) error { return reward.ChatOptions{Date: text}.Check() },
 	"device":          backend.CheckName,
+	"dtype":           reward.CheckDType,
 	"ensemble":        func(text string) error { return rewarder.Rule{Name: text, Lambda: 1}.Check() },
 	"format":          func(text string) error { return pref.Options{Format: text}.Check() },
 	"label":           func(text string) error { return pref.Options{Label: text}.Check() },

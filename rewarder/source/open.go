@@ -90,7 +90,7 @@ func Open(ctx context.Context, name string, opt Options) (pref.Rewarder, error) 
 func (s Source) open(ctx context.Context, opt Options) (pref.Rewarder, error) {
 	here := len(s.scheme.prefixes) == 0
 	if !here && (opt.ModelSettings || opt.TemplateSettings && !s.scheme.renders) {
-		return nil, fmt.Errorf("%w: %s: -max-length, -column, -template, -template-arg, -date, "+
+		return nil, fmt.Errorf("%w: %s: -max-length, -column, -dtype, -template, -template-arg, -date, "+
 			"-read and -bos are for models that are opened here, not for other sources", ErrName,
 			s.Name)
 	}
