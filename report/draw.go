@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,6 +18,7 @@ const (
 	marginTop    = 34.0
 	marginBottom = 50.0
 	legendRow    = 20.0
+	labelRow     = 16.0 // of a name on the x axis
 	legendMark   = 30.0
 	letterWidth  = 7.1 // of a text of size 13, on average
 )
@@ -52,6 +54,7 @@ const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.
 type canvas struct {
 	strings.Builder
 	x, y axis
+	drop float64 // that what is below the names of the x axis moves down
 }
 
 // Draw returns the plot as SVG: lines over their bands, the legend below the axes. A point that is
@@ -68,9 +71,11 @@ func (p Plot) Draw() ([]byte, error) {
 	}
 	if len(p.Names) > 0 {
 		c.x = namedAxis(p.Names)
+		c.drop = labelRow * float64(c.x.rows()-1)
+		dodge(lines)
 	}
 	places, rows := legend(lines)
-	height := plotHeight + legendRow*float64(rows)
+	height := plotHeight + c.drop + legendRow*float64(rows)
 	fmt.Fprintf(&c, svgHead, plotWidth, height, plotWidth, height, html.EscapeString(p.Title))
 	c.WriteString(darkStyle())
 	c.frame(p)
@@ -78,7 +83,13 @@ func (p Plot) Draw() ([]byte, error) {
 		c.interval(l, len(p.Names) > 0)
 	}
 	for i, l := range lines {
-		c.line(l)
+		if p.ordered() {
+			c.line(l)
+		}
+		if len(l.points) <= maxDots {
+			c.dots(l)
+		}
+		places[i].y += c.drop
 		c.key(l, places[i])
 	}
 	c.WriteString("</svg>\n")
@@ -88,10 +99,61 @@ func (p Plot) Draw() ([]byte, error) {
 func namedAxis(names []string) axis {
 	a := axis{low: -0.5, high: float64(len(names)) - 0.5}
 	a.from, a.to = marginLeft, plotWidth-marginRight
+	letters := int((a.to - a.from) / float64(len(names)) / letterWidth)
 	for i, name := range names {
-		a.ticks = append(a.ticks, tick{float64(i), name})
+		a.ticks = append(a.ticks, tick{float64(i), wrapped(name, letters)})
 	}
 	return a
+}
+
+// wrapped breaks a name between its words into lines of so many letters, where the words allow it.
+func wrapped(name string, letters int) string {
+	var b strings.Builder
+	used := 0
+	for i, word := range strings.Fields(name) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case used+1+n > letters:
+			b.WriteByte('\n')
+			used = 0
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String()
+}
+
+// rows is how many lines the longest name of a tick has.
+func (a axis) rows() int {
+	most := 1
+	for _, t := range a.ticks {
+		most = max(most, 1+strings.Count(t.label, "\n"))
+	}
+	return most
+}
+
+// dodge moves the lines of a plot with names apart, so that their intervals do not cover each other.
+func dodge(lines []line) {
+	for k, l := range lines {
+		for i := range l.points {
+			l.points[i].x += 0.08 * (float64(k) - float64(len(lines)-1)/2)
+		}
+	}
+}
+
+// ordered says whether neighbours on the x axis may be joined by a line: names that are no numbers
+// have no order.
+func (p Plot) ordered() bool {
+	for _, name := range p.Names {
+		if _, err := strconv.ParseFloat(name, 64); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // frame draws title, grid, ticks and the labels of the axes.
@@ -107,11 +169,13 @@ func (c *canvas) frame(p Plot) {
 	for _, t := range c.x.ticks {
 		x := c.x.place(t.at)
 		fmt.Fprintf(c, `<path class="hp-a" stroke="#555555" d="M%.1f %.1fv4"/>`, x, bottom)
-		c.text(t.label, x, bottom+18, `text-anchor="middle"`)
+		for i, row := range strings.Split(t.label, "\n") {
+			c.text(row, x, bottom+18+labelRow*float64(i), `text-anchor="middle"`)
+		}
 	}
 	fmt.Fprintf(c, `<path class="hp-a" stroke="#555555" fill="none" d="M%.1f %.1fV%.1fH%.1f"/>`,
 		marginLeft, marginTop, bottom, plotWidth-marginRight)
-	c.text(p.X, (marginLeft+plotWidth-marginRight)/2, bottom+38, `text-anchor="middle"`)
+	c.text(p.X, (marginLeft+plotWidth-marginRight)/2, bottom+38+c.drop, `text-anchor="middle"`)
 	middle := (marginTop + bottom) / 2
 	c.text(p.Y, 16, middle, fmt.Sprintf(`text-anchor="middle" transform="rotate(-90 16 %.1f)"`, middle))
 }
@@ -168,9 +232,9 @@ func (c *canvas) line(l line) {
 		fmt.Fprintf(c, "%.1f %.1f ", c.x.place(p.x), c.y.place(p.y))
 	}
 	c.WriteString(`"/>`)
-	if len(l.points) > maxDots {
-		return
-	}
+}
+
+func (c *canvas) dots(l line) {
 	for _, p := range l.points {
 		c.dot(l, c.x.place(p.x), c.y.place(p.y))
 	}

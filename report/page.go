@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"haf/internal/durable"
 	"haf/internal/wholefile"
@@ -43,8 +45,7 @@ type Lead string
 // List is a list of plain texts.
 type List []string
 
-// A Table has a header and rows of as many cells, all plain text. The first column is set to the
-// left, the others to the right.
+// A Table has a header and rows of as many cells, all plain text.
 type Table struct {
 	Caption string
 	Header  []string
@@ -157,19 +158,20 @@ func (p Page) Markdown() string {
 // style is the page's; it has no other part from outside. A dark screen has light text; paper has
 // dark text always.
 const style = `:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;
+body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;
 color:#222;background:#fff}
 h2{margin-top:2.2rem}h2+p{max-width:46rem}
-table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
-caption{text-align:left;padding:.3rem 0}caption,figcaption{color:#595959}
+.scroll{overflow-x:auto;margin:.3rem 0 1rem}table{border-collapse:collapse}
+.caption{margin:1rem 0 .3rem}.caption,figcaption{color:#595959}
 th,td{border-bottom:1px solid #ddd;padding:.25rem .7rem;text-align:right;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}
-figure{margin:1rem 0}svg{max-width:100%;height:auto}
+.text{text-align:left}td:first-child,th:first-child{padding-left:0}
+figure{margin:1rem 0;overflow-x:auto}svg{max-width:100%;height:auto}
+@media screen and (max-width:40rem){svg{max-width:none}figcaption{position:sticky;left:0}}
 .lead{font-size:1.2rem;max-width:46rem}
 @media screen and (prefers-color-scheme:dark){body{color:#e4e4e4;background:#161616}
-caption,figcaption{color:#adadad}th,td{border-color:#454545}}
+.caption,figcaption{color:#adadad}th,td{border-color:#454545}}
 @media print{body{margin:0;max-width:none;font-size:10pt}h2{break-after:avoid}
-figure,tr{break-inside:avoid}table{overflow:visible}th,td{white-space:normal}}`
+figure,tr{break-inside:avoid}.scroll,figure{overflow:visible}th,td{white-space:normal}}`
 
 // HTML returns the page as one document with its figures in it.
 func (p Page) HTML() string {
@@ -223,30 +225,57 @@ func (t Table) markdown(b *strings.Builder) {
 		b.WriteString("|\n")
 	}
 	line(t.Header)
-	b.WriteString("|:---" + strings.Repeat("|---:", len(t.Header)-1) + "|\n")
+	for k := range t.Header {
+		if t.ofText(k) {
+			b.WriteString("|:---")
+		} else {
+			b.WriteString("|---:")
+		}
+	}
+	b.WriteString("|\n")
 	for _, row := range t.Rows {
 		line(row)
 	}
 }
 
 func (t Table) html(b *strings.Builder) {
-	b.WriteString("<table>")
+	name := "Table"
 	if t.Caption != "" {
-		fmt.Fprintf(b, "<caption>%s</caption>", html.EscapeString(t.Caption))
+		name = t.Caption
+		fmt.Fprintf(b, "<p class=\"caption\">%s</p>\n", html.EscapeString(t.Caption))
 	}
-	b.WriteString("\n")
+	fmt.Fprintf(b, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\"><table>\n",
+		html.EscapeString(name))
 	for i, row := range append([][]string{t.Header}, t.Rows...) {
 		cell := "td"
 		if i == 0 {
 			cell = "th"
 		}
 		b.WriteString("<tr>")
-		for _, c := range row {
-			fmt.Fprintf(b, "<%s>%s</%s>", cell, html.EscapeString(c), cell)
+		for k, c := range row {
+			class := ""
+			if t.ofText(k) {
+				class = ` class="text"`
+			}
+			fmt.Fprintf(b, "<%s%s>%s</%s>", cell, class, html.EscapeString(c), cell)
 		}
 		b.WriteString("</tr>\n")
 	}
-	b.WriteString("</table>\n")
+	b.WriteString("</table></div>\n")
+}
+
+// ofText says whether a column is set to the left: the first one, and those whose cells begin with
+// letters.
+func (t Table) ofText(k int) bool {
+	letters := k == 0
+	for _, row := range t.Rows {
+		first, _ := utf8.DecodeRuneInString(row[k])
+		if k > 0 && row[k] != "" && row[k] != "–" && !unicode.IsLetter(first) && first != '/' {
+			return false
+		}
+		letters = letters || unicode.IsLetter(first)
+	}
+	return letters
 }
 
 func (f Figure) markdown(b *strings.Builder) {

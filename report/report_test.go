@@ -65,7 +65,7 @@ func TestRuns(t *testing.T) {
 			"| train.lr | 0.001 | set |", "![Loss of the training steps, mean of 9](loss.svg)",
 			"- 2 steps in 4 s, 50 tokens/s"},
 		"report.html": {"<title>Run a_b&lt;c&gt;</title>",
-			"<td>train.lr</td><td>0.001</td><td>set</td>", "<figure><svg", "</html>"},
+			`<td class="text">train.lr</td><td>0.001</td><td class="text">set</td>`, "<figure><svg", "</html>"},
 		"loss.svg":       {"<svg", "Training loss"},
 		"validation.svg": {"<svg", "Validation accuracy"},
 	} {

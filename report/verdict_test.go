@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -102,5 +103,44 @@ func TestDrawing(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("the drawing has no %s", want)
 		}
+	}
+}
+
+// TestNamedPoints wants long names below an axis to stand in lines of their own, points of names
+// without an order not to be joined, and two series not to cover each other.
+func TestNamedPoints(t *testing.T) {
+	names := []string{"dpo", "sft", "simpo, beta 1", "ipo", "robust, noise_rate 0.1",
+		"cdpo, smoothing 0.1"}
+	x, y := []float64{0, 1, 2, 3, 4, 5}, []float64{1, 2, 1, 3, 2, 1}
+	draw := func(names ...string) string {
+		svg, err := report.Plot{Title: "t", X: "below", Names: names, Series: []report.Series{
+			{Name: "a", X: x[:len(names)], Y: y[:len(names)]},
+			{Name: "b", X: x[:len(names)], Y: y[:len(names)]}}}.Draw()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(svg)
+	}
+	joined, place := `stroke-linejoin="round"`, regexp.MustCompile(`cx="([0-9.]+)" cy="[0-9.]+"`)
+	text := draw(names...)
+	for _, want := range []string{`y="268.0" text-anchor="middle">robust,<`,
+		`y="284.0" text-anchor="middle">noise_rate<`, `y="320.0" text-anchor="middle">below<`,
+		`viewBox="0 0 640 352"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the drawing has no %s: %s", want, text)
+		}
+	}
+	if strings.Contains(text, joined) {
+		t.Error("points of names are joined by a line")
+	}
+	if text = draw("0.1", "0.2"); !strings.Contains(text, joined) {
+		t.Error("points of numbers are not joined")
+	}
+	seen := map[string]bool{}
+	for _, at := range place.FindAllStringSubmatch(text, 4) {
+		seen[at[1]] = true
+	}
+	if len(seen) != 4 {
+		t.Errorf("four points at %v", seen)
 	}
 }

@@ -3,6 +3,8 @@ package ui
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -22,6 +24,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"haf/internal/filelock"
+	"haf/report"
 )
 
 // A browser is a real one, and what it complained of and asked for.
@@ -277,6 +280,50 @@ func TestBrowserPages(t *testing.T) {
 		pages[2]: "a[href^='/figures']", pages[4]: "a.pair", pages[5]: ".tok.p5",
 		pages[7]: "figure svg rect"} {
 		b.do(t, chromedp.Navigate(b.url+path), chromedp.WaitReady(chromedp.CSS(want)))
+	}
+	if len(b.problems) > 0 {
+		t.Errorf("the browser complains: %s", strings.Join(b.problems, "\n"))
+	}
+}
+
+// TestBrowserReport wants a page of haf report to have enough contrast in both schemes, and to fit a
+// phone: what is wide scrolls by itself.
+func TestBrowserReport(t *testing.T) {
+	plot := report.Plot{Title: "t", X: "step", Y: "loss",
+		Series: []report.Series{{Name: "s", X: []float64{1, 2}, Y: []float64{1, 2}}}}
+	figure, err := plot.Figure("loss", "The caption of a figure that is as long as captions are")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := strings.Split(strings.Repeat("a long cell ", 20), " ")
+	page := report.Page{Title: "Runs", Sections: []report.Section{{Title: "Verdict",
+		Blocks: []report.Block{report.Lead("One is best."), report.Text("Because."),
+			report.List{"an item"}, figure,
+			report.Table{Caption: "The caption of a table that is as long as captions are",
+				Header: cells, Rows: [][]string{cells}}}}}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		if r.URL.Path == "/page" {
+			_, _ = io.WriteString(w, page.HTML())
+		}
+	}))
+	defer server.Close()
+	b := openBrowser(t, app(t, nil, t.TempDir()))
+	for _, scheme := range []string{"light", "dark"} {
+		b.prefer(t, scheme)
+		b.do(t, chromedp.Navigate(server.URL+"/page"), chromedp.WaitVisible(chromedp.CSS("table")))
+		if bad := valueOf[[]string](t, b, contrast); len(bad) > 0 {
+			t.Errorf("%s: too little contrast: %q", scheme, bad)
+		}
+	}
+	b.do(t, chromedp.EmulateViewport(360, 740), chromedp.Reload())
+	if wide := valueOf[int](t, b, "document.documentElement.scrollWidth"); wide > 360 {
+		t.Errorf("the page is %d wide on a phone of 360", wide)
+	}
+	letters := valueOf[float64](t, b,
+		"document.querySelector('svg text').getBoundingClientRect().height")
+	if letters < 10 {
+		t.Errorf("letters of a drawing are %.1f high on a phone", letters)
 	}
 	if len(b.problems) > 0 {
 		t.Errorf("the browser complains: %s", strings.Join(b.problems, "\n"))

@@ -185,9 +185,6 @@ func (a *App) pair(w http.ResponseWriter, r *http.Request) {
 
 // chosenModels are those that were asked for; else the run's own, or the first.
 func chosenModels(list []namedModel, asked []string, run string) []string {
-	if len(asked) > mostModels {
-		asked = asked[:mostModels]
-	}
 	if len(asked) > 0 || len(list) == 0 {
 		return asked
 	}

@@ -122,8 +122,13 @@ func (a *App) explain(ctx context.Context, names []string, samples []pref.Sample
 	list := a.modelList()
 	var out []explained
 	largest := 0.0
-	for _, name := range names {
+	for k, name := range names {
 		e := explained{Model: name}
+		if k == mostModels {
+			e.Error = fmt.Sprintf("At most %d models are read at once. Mark fewer to see this one.", k)
+			out = append(out, e)
+			break
+		}
 		for _, s := range samples {
 			e.Responses = append(e.Responses, s.Response)
 		}

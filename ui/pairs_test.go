@@ -76,7 +76,8 @@ func TestPairPage(t *testing.T) {
 	root := t.TempDir()
 	writeRun(t, filepath.Join(root, "run"), 2, 4)
 	code, body := get(t, app(t, nil, root), "/pair"+values("run", "run", "file", "pairs.jsonl",
-		"n", "3", "tokens", "1", "model", "one", "model", "two", "model", "broken"))
+		"n", "3", "tokens", "1", "model", "one", "model", "two", "model", "broken",
+		"model", "four"))
 	if code != http.StatusOK {
 		t.Fatalf("status %d", code)
 	}
@@ -84,6 +85,7 @@ func TestPairPage(t *testing.T) {
 		"The heads disagree":          1,
 		`<h1>Pair 3 `:                 1, // as in its address
 		`name="n" value="3"`:          1,
+		"At most 3 models are read":   1,     // of four that are marked
 		`class="tok p5"`:              2,     // "rejected ", the longest word
 		"= implicit reward</p>":       4,     // two responses by two models
 		"no weights: &lt;script&gt;":  1,     // the error of the third

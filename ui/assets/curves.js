@@ -20,8 +20,9 @@ function smooth(values, w) {
 function short(v) {
   if (v === null || v === undefined) return "–";
   const size = Math.abs(v);
-  if (size >= 1e7 || (size > 0 && size < 1e-4)) return v.toExponential(1);
-  return size >= 1e4 ? `${+(v / 1e3).toPrecision(4)}k` : String(+v.toPrecision(4));
+  const text = size >= 1e7 || (size > 0 && size < 1e-4) ? v.toExponential(1)
+    : size >= 1e4 ? `${+(v / 1e3).toPrecision(4)}k` : String(+v.toPrecision(4));
+  return text.replaceAll("-", "−");
 }
 
 // The names of rewards in one order, so that a head has one colour in all charts.
