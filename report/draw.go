@@ -136,7 +136,7 @@ func (a axis) rows() int {
 	return most
 }
 
-// dodge moves the lines of a plot with names apart, so that their intervals do not cover each other.
+// dodge moves the lines of a plot with names apart, so that no interval covers another.
 func dodge(lines []line) {
 	for k, l := range lines {
 		for i := range l.points {

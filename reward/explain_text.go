@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
 
@@ -72,12 +73,12 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 		}
 		responses[e.Model]++
 		fmt.Fprintf(&b, "%s, response %d\n%s\n", Printable(e.Model), responses[e.Model],
-			rewardLine(e.Rewards))
+			rewardLine(e.Rewards, opt.Width))
 		if e.Truncated {
 			b.WriteString("tokens were cut to fit the model\n")
 		}
 		for _, note := range e.Notes {
-			fmt.Fprintf(&b, "note: %s\n", Printable(note))
+			b.WriteString(folded("note: "+Printable(note), opt.Width) + "\n")
 		}
 		if len(e.Tokens) == 0 {
 			continue
@@ -88,10 +89,11 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 		} else {
 			writeTokens(&b, e.Tokens, largest, opt.Width)
 		}
-		fmt.Fprintf(&b, "\nsum of %d tokens %+.4f = implicit reward\n", len(e.Tokens), e.Sum())
+		b.WriteString("\n" + folded(fmt.Sprintf("sum of %d tokens %+.4f = implicit reward",
+			len(e.Tokens), e.Sum()), opt.Width) + "\n")
 	}
 	if largest > 0 {
-		writeLegend(&b, of, largest, opt.Colour)
+		writeLegend(&b, of, largest, opt)
 	}
 	if len(of) == 2 {
 		difference := map[string]float64{}
@@ -104,7 +106,11 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 		if of[0].Model != of[1].Model {
 			what = Printable(of[0].Model) + " − " + Printable(of[1].Model)
 		}
-		fmt.Fprintf(&b, "\n%s: %s\n", what, rewardLine(difference))
+		line := what + ": " + rewardLine(difference, math.MaxInt)
+		if utf8.RuneCountInString(line) > opt.Width {
+			line = what + ":\n" + rewardLine(difference, opt.Width)
+		}
+		b.WriteString("\n" + line + "\n")
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("reward: %w", err)
@@ -112,35 +118,65 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 	return nil
 }
 
-// rewardLine lists rewards in their usual order.
-func rewardLine(rewards map[string]float64) string {
+// folded breaks a line between its words so that it fits the width.
+func folded(line string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(line) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case column+1+n > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
+}
+
+// rewardLine lists rewards in their usual order, each on a line of its own where one is too short.
+func rewardLine(rewards map[string]float64, width int) string {
 	var parts []string
 	for _, name := range []string{ByScore, ByImplicit, ByNormalized, ByCombined} {
 		if x, ok := rewards[name]; ok {
 			parts = append(parts, fmt.Sprintf("%s %+.4f", name, x))
 		}
 	}
-	return strings.Join(parts, "   ")
+	line := strings.Join(parts, "   ")
+	if len(line) > width {
+		return strings.Join(parts, "\n")
+	}
+	return line
 }
 
-func writeLegend(b *strings.Builder, of []Explained, largest float64, colour bool) {
+func writeLegend(b *strings.Builder, of []Explained, largest float64, opt TextOptions) {
 	beta := 0.0
 	for _, e := range of {
 		beta = max(beta, e.Beta)
 	}
-	fmt.Fprintf(b, "\nreward of a token: β (log π − log π_ref), β = %g\n", beta)
-	if !colour {
+	b.WriteString("\n" + folded(fmt.Sprintf("reward of a token: β (log π − log π_ref), β = %g", beta),
+		opt.Width) + "\n")
+	if !opt.Colour {
 		return
 	}
-	fmt.Fprintf(b, "lowers %+.3f ", -largest)
+	mark := "   "
+	if opt.Width < 64 {
+		mark = " "
+	}
+	fmt.Fprintf(b, "lowers %+.3g ", -largest)
 	for i := len(lowering) - 1; i >= 0; i-- {
-		b.WriteString(lowering[i].paint("   "))
+		b.WriteString(lowering[i].paint(mark))
 	}
 	b.WriteString(" 0 ")
 	for _, s := range raising {
-		b.WriteString(s.paint("   "))
+		b.WriteString(s.paint(mark))
 	}
-	fmt.Fprintf(b, " %+.3f raises\n", largest)
+	fmt.Fprintf(b, " %+.3g raises\n", largest)
 }
 
 // writeMap writes the text of the tokens, each on its colour, wrapped to the width.

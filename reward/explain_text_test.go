@@ -1,8 +1,10 @@
 package reward_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"haf/pref"
 	"haf/reward"
@@ -29,7 +31,7 @@ func hostile() []reward.Explained {
 func TestWriteExplained(t *testing.T) {
 	for _, colour := range []bool{false, true} {
 		var b strings.Builder
-		err := reward.WriteExplained(&b, hostile(), reward.TextOptions{Colour: colour, Width: 20})
+		err := reward.WriteExplained(&b, hostile(), reward.TextOptions{Colour: colour, Width: 80})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,5 +70,30 @@ func TestWriteExplainedWraps(t *testing.T) {
 	want := strings.Repeat(strings.Repeat("日本", 5)+"\n", 2) + strings.Repeat("日本", 2) + "\n"
 	if !strings.Contains(b.String(), "\n"+want) {
 		t.Errorf("got %q", b.String())
+	}
+}
+
+// TestWriteExplainedNarrow wants no line of ordinary words to be wider than a narrow terminal.
+func TestWriteExplainedNarrow(t *testing.T) {
+	rewards := map[string]float64{reward.ByScore: -0.5, reward.ByImplicit: -12.25,
+		reward.ByNormalized: -0.125}
+	one := reward.Explained{Model: "runs/hh", Explanation: reward.Explanation{Rewards: rewards,
+		Beta: 0.1, Notes: []string{"the policy head was not trained, so its parts only moved along"},
+		Tokens: []reward.TokenPart{{Text: "a", Reward: 1}, {Text: "b", Reward: -1}}}}
+	for _, width := range []int{40, 80, 200} {
+		var b strings.Builder
+		opt := reward.TextOptions{Colour: true, Width: width}
+		if err := reward.WriteExplained(&b, []reward.Explained{one, one}, opt); err != nil {
+			t.Fatal(err)
+		}
+		text := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(b.String(), "")
+		for line := range strings.Lines(text) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
+				t.Errorf("a line of %d columns, want %d at most: %q", n, width, line)
+			}
+		}
+		if strings.Contains(text, "score -0.5000   implicit -12.2500") != (width > 60) {
+			t.Errorf("width %d: %s", width, text)
+		}
 	}
 }

@@ -286,8 +286,8 @@ func TestBrowserPages(t *testing.T) {
 	}
 }
 
-// TestBrowserReport wants a page of haf report to have enough contrast in both schemes, and to fit a
-// phone: what is wide scrolls by itself.
+// TestBrowserReport wants a page of haf report to have enough contrast in both schemes, and to fit
+// a phone: what is wide scrolls by itself.
 func TestBrowserReport(t *testing.T) {
 	plot := report.Plot{Title: "t", X: "step", Y: "loss",
 		Series: []report.Series{{Name: "s", X: []float64{1, 2}, Y: []float64{1, 2}}}}
