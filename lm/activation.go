@@ -8,9 +8,9 @@ import (
 
 // gated is act(gate) ⊙ up.
 //
-// The gradient is written out for what the compiler does with it: what is costly by its count, such
-// as an exponential, it computes once and writes to memory for all that use it, which takes longer
-// than to compute it for each.
+// The gradient is written out because of the compiler's cost model. It computes an expensive
+// operation, such as an exponential, once and writes the result to memory for all users. That takes
+// longer than computing it for each user.
 func (b *block) gated(gate, up *Node) *Node {
 	out := Mul(b.activation(gate), up)
 	return custom([]*Node{gate, up}, out, nil, func(in []*Node, _, by *Node) []*Node {
@@ -21,7 +21,7 @@ func (b *block) gated(gate, up *Node) *Node {
 }
 
 // preventCSE returns x through an operation that differs with n, so that the compiler does not
-// merge common subexpressions: it computes what depends on the result once for each n.
+// merge common subexpressions. It computes everything that depends on the result once for each n.
 func preventCSE(x *Node, n int) *Node { return MaxScalar(x, -3e38+float64(n)*1e37) }
 
 func (b *block) activation(x *Node) *Node {
@@ -56,7 +56,7 @@ func normalBelow(x *Node) *Node { return MulScalar(OnePlus(Erf(DivScalar(x, math
 
 const geluCubic = 0.044715
 
-// geluTanh is what gelu's approximation has for 2Φ(x) − 1.
+// geluTanh is the approximation of 2Φ(x) − 1 in gelu.
 func geluTanh(x *Node) *Node {
 	return Tanh(MulScalar(Add(x, MulScalar(Mul(x, Mul(x, x)), geluCubic)), math.Sqrt(2/math.Pi)))
 }

@@ -6,8 +6,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// hiddenBias is what is added to the attention score of a position that may not be seen: after the
-// softmax its weight is exactly zero in float32, and, unlike −∞, no row can become NaN.
+// hiddenBias is the bias of the attention score of an invisible position. After the softmax its
+// weight is exactly zero in float32. With −∞ a row could become NaN.
 const hiddenBias = -1e30
 
 // bias returns 0 where a token is visible from another, else hiddenBias, in float32.
@@ -25,8 +25,8 @@ func (b *block) attention(xMH *Node, name string, v *view) *Node {
 	return b.linear(b.attend(q, k, b.keep(value), v.visible), name+b.family.names.o)
 }
 
-// project returns queries [M, heads×D], keys and values [M, kv×D], cut out of the fused projection
-// where there is one.
+// project returns queries [M, heads×D], keys and values [M, kv×D]. It splits a fused projection, if
+// any.
 func (b *block) project(xMH *Node, name string) (q, k, v *Node) {
 	c, n := b.Config, b.family.names
 	if n.qkv == "" {
@@ -46,8 +46,8 @@ func (b *block) project(xMH *Node, name string) (q, k, v *Node) {
 	return part(0), part(1), part(2)
 }
 
-// headNorm normalizes queries or keys [M, heads×D], each head or all of them together, in families
-// that do.
+// headNorm normalizes queries or keys [M, heads×D] in families that do so, for each head or for all
+// heads together.
 func (b *block) headNorm(x *Node, heads int, name, norm string) *Node {
 	switch {
 	case norm == "":

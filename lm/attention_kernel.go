@@ -7,9 +7,9 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// queryBlock is about how many queries attend at once. None is computed with keys behind its block,
-// so that the upper half of the square is left out; smaller blocks leave out more of it, but every
-// block is compiled for itself, in every layer.
+// queryBlock is the approximate number of queries that attend at once. Keys behind a block are not
+// computed, which leaves out most of the square's upper half. Smaller blocks leave out more of it,
+// but every block is compiled separately, in every layer.
 const queryBlock = 192
 
 // QueryBlocks returns the ends of the blocks of a row's queries. The blocks have about equal sizes.
@@ -23,18 +23,18 @@ func QueryBlocks(length int) []int {
 	return ends
 }
 
-// attend is softmax(cap(q·kᵀ/√s) + bias)·v over what is visible, s the head's dimension unless the
-// family has another, cap the soft-cap where there is one: q [M, heads×D], k and v [M, kv×D],
-// visible [R, T, T] of every stripe, the result [M, heads×D].
+// attend is softmax(cap(q·kᵀ/√s) + bias)·v over the visible keys. s is the head's dimension unless
+// the family has another value, and cap is the soft-cap, if any. q is [M, heads×D], k and v are [M,
+// kv×D], visible is [R, T, T] for every stripe, and the result is [M, heads×D].
 //
 // The gradient is written out, as in FlashAttention (arXiv 2205.14135, appendix B): the weights P
-// are recomputed, and dS = P ⊙ (dP − rowsum(P ⊙ dP)) with dP = dO·vᵀ. Differentiated automatically,
-// the softmax passes over matrices of queries by keys three times as often.
+// are recomputed, and dS = P ⊙ (dP − rowsum(P ⊙ dP)) with dP = dO·vᵀ. Automatic differentiation of
+// the softmax would pass over matrices of queries by keys three times as often.
 //
-// It is written for what XLA makes of it on a CPU: products, softmax and the second product
-// become one program, which goes through a block in tiles, if nothing between has another user, if
-// all is of four axes at most, and if what is added is an array of float32. So nothing is kept for
-// the gradient, rows and key-value heads are one axis B, and masks become biases beforehand.
+// It has the form that XLA on a CPU turns into one program for both products and the softmax, which
+// processes a block in tiles. XLA does so if no value in between has another user, all arrays have
+// at most four axes, and the added array is float32. So nothing is kept for the gradient, rows and
+// key-value heads are one axis B, and masks become biases beforehand.
 func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
 	stripes := make([]*stripe, len(visible))
 	outs := make([]*Node, len(visible))
@@ -57,7 +57,7 @@ func (b *block) attend(q, k, v *Node, visible []*Node) *Node {
 		})
 }
 
-// A stripe is the rows of one length: R×T of the M positions, from the first on.
+// A stripe is the rows of one length: R×T of the M positions, beginning at first.
 type stripe struct {
 	*block
 	first, rows, length int
@@ -130,8 +130,8 @@ func (s *stripe) gradient(q, k, v, by *Node) [3]*Node {
 	return gradients
 }
 
-// digits is the dtype of queries, keys, values and weights in attention: float32 where that is what
-// would be multiplied anyhow.
+// digits is the dtype of queries, keys, values and weights in attention: float32 if the device
+// would multiply in float32 anyway.
 func (b *block) digits() dtypes.DType {
 	if b.HalfProducts {
 		return b.DType
@@ -139,11 +139,11 @@ func (b *block) digits() dtypes.DType {
 	return dtypes.Float32
 }
 
-// scalesQueries says whether the queries are multiplied by the scale rather than their products
-// with the keys: in float32 only, for the sake of bfloat16's digits.
+// scalesQueries reports whether the queries are multiplied by the scale, rather than their products
+// with the keys. This is done in float32 only, because in bfloat16 it would lose digits.
 func (b *block) scalesQueries() bool { return b.digits() == dtypes.Float32 }
 
-// scale is what q·kᵀ is multiplied by.
+// scale is the factor of q·kᵀ.
 func (b *block) scale() float64 {
 	if b.Config.QueryScale != 0 {
 		return 1 / math.Sqrt(b.Config.QueryScale)
@@ -151,8 +151,8 @@ func (b *block) scale() float64 {
 	return 1 / math.Sqrt(float64(b.Config.HeadDim))
 }
 
-// scores returns what the softmax is over, float32 [B, G, Q, S], and its slope by q·kᵀ, nil where
-// that is one.
+// scores returns the argument of the softmax, float32 [B, G, Q, S], and its slope by q·kᵀ, nil if
+// the slope is one.
 func (s *stripe) scores(at queries) (scores, slope *Node) {
 	scale := s.scale()
 	if s.scalesQueries() {
@@ -168,8 +168,8 @@ func (s *stripe) scores(at queries) (scores, slope *Node) {
 // all layers. The compiler makes them as large as the scores.
 const SharedBias = 128 << 20
 
-// bias returns what is added to the scores of the block of queries, float32 [B, Q, S]. It is made
-// once for all layers, or, where that would be too much to keep, in each.
+// bias returns the bias of the scores of the block of queries, float32 [B, Q, S]. It is computed
+// once for all layers, or in each layer if it is too large to keep.
 func (s *stripe) bias(from, to int, q *Node) *Node {
 	key := biasKey{s.visible, from}
 	if made, ok := s.made[key]; ok {
@@ -180,7 +180,7 @@ func (s *stripe) bias(from, to int, q *Node) *Node {
 	part = BroadcastToDims(ExpandAxes(part, 1), s.rows, kv, to-from, to)
 	out := opaque(bias(Reshape(part, s.rows*kv, to-from, to)))
 	if 4*s.rows*s.Config.Heads*s.length*s.length/2 > SharedBias {
-		return SchedulingBarrier(out, q) // else it would be made once all the same
+		return SchedulingBarrier(out, q) // without the barrier it would be computed once all the same
 	}
 	s.made[key] = out
 	return out
@@ -191,8 +191,8 @@ type biasKey struct {
 	from    int
 }
 
-// scaled is cap(scale·x) for products x of queries and keys, and its slope by scale·x, nil where
-// that is one: without a soft-cap.
+// scaled is cap(scale·x) for products x of queries and keys, and its slope by scale·x, nil without
+// a soft-cap, when the slope is one.
 func (b *block) scaled(x *Node, scale float64) (scores, slope *Node) {
 	softCap := b.Config.AttentionCap
 	if softCap == 0 {

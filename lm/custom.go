@@ -2,15 +2,15 @@ package lm
 
 import . "github.com/gomlx/gomlx/core/graph"
 
-// custom returns out with a gradient of its own: vjp gets the inputs, the output and the gradient
-// by the output, and returns the gradients by the inputs, all of one dtype. keep is what marks the
-// output as one that the backward pass finds, nil where it is recomputed or its caller marks it;
-// what vjp gets is recomputed where the checkpoints want it, but for nodes that it refers to by
-// itself: they stay.
+// custom returns out with its own gradient. vjp gets the inputs, the output and the gradient by the
+// output, and returns the gradients by the inputs, all of one dtype. keep marks the output as saved
+// for the backward pass; it is nil if the output is recomputed or the caller marks it. The
+// arguments of vjp are recomputed as checkpointing requires. Other nodes that vjp refers to are
+// saved.
 //
-// The tensor library has gradients of one's own only for the identity of one node. The inputs are
-// therefore packed into one, which a barrier ties to the output; the compiler takes packing and
-// barrier out again.
+// The tensor library supports custom gradients only for the identity of one node. So the inputs are
+// packed into one node, which a barrier ties to the output. The compiler removes packing and
+// barrier again.
 func custom(
 	inputs []*Node, out *Node, keep func(*Node) *Node, vjp func(inputs []*Node, out, by *Node) []*Node,
 ) *Node {

@@ -54,7 +54,7 @@ func (d *Decoder) Step(w Weights, rows Rows, caches []*Node) (logitsRV, sumR *No
 	return logitsRV, sumR, kv
 }
 
-// forward is the decoder where nothing is differentiated.
+// forward is the decoder without differentiation.
 func (d *Decoder) forward() *Decoder {
 	plain := *d
 	plain.Recompute = RecomputeNone

@@ -14,7 +14,8 @@ func llamaDefaults(c *Config) {
 	c.KVHeads, c.HeadDim, c.MaxPositions, c.NormEps, c.Activation = unset, unset, 2048, 1e-6, "silu"
 }
 
-// llamaFamily is Llama 1 to 3 (arXiv 2302.13971), and what is built like it under its model_type.
+// llamaFamily is Llama 1 to 3 (arXiv 2302.13971), and models of the same structure with its
+// model_type.
 func llamaFamily() *family {
 	return &family{
 		causal: "LlamaForCausalLM", classifier: "LlamaForSequenceClassification",

@@ -42,7 +42,7 @@ func newCache(
 				"rows at once", rows, length, err)
 		}
 		out.layers = append(out.layers, t)
-		// what is hidden has weight 0, and 0 times NaN would be NaN
+		// hidden places have weight 0, and 0 times NaN would be NaN
 		err = t.MutableBytes(func(data []byte) { clear(data) })
 		if err == nil && !shared {
 			err = t.ToDevice(backend, 0)

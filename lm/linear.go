@@ -5,7 +5,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// linear returns x·Wᵀ [M, out], plus the bias and the adapter where there are any.
+// linear returns x·Wᵀ [M, out], plus the bias and the adapter, if any.
 func (b *block) linear(x *Node, name string) *Node {
 	weight := b.w[name+".weight"]
 	lora, adapted := b.w[name+LoraA]
@@ -34,9 +34,9 @@ func (d *Decoder) Merges(positions int, dims []int) bool {
 	return d.DType == dtypes.Float32 && 2*positions*(dims[0]+dims[1]) > 3*dims[0]*dims[1]
 }
 
-// merged is x·(W + s·B·A)ᵀ. The gradients by A and B need the thin products only: with u = dY·B and
-// t = x·Aᵀ, dA = s·uᵀ·x and dB = s·dYᵀ·t, where the gradient by the merged weights would be a
-// product as large as the layer's: W is frozen and gets none.
+// merged is x·(W + s·B·A)ᵀ. The gradients by A and B need only thin products: with u = dY·B and t =
+// x·Aᵀ, dA = s·uᵀ·x and dB = s·dYᵀ·t. A gradient by the merged weights would be a product as large
+// as the layer's. W is frozen and gets none.
 func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 	scale := b.LoRA.Scale()
 	merge := func(loraB *Node) *Node {
@@ -48,7 +48,7 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 		}
 		return StopGradient(Add(weight, MulScalar(delta, scale)))
 	}
-	// else the compiler merges the weights of many layers first
+	// without this the compiler merges the weights of many layers first
 	whole := merge(SchedulingBarrier(loraB, x))
 	return custom([]*Node{x, loraA, loraB}, b.matMulWeight(x, whole), nil,
 		func(in []*Node, _, by *Node) []*Node {
@@ -56,8 +56,8 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 			u := dot(by, loraB).Product()
 			tT := matMulTransposed(loraA, x, x.DType())
 			dA := MulScalar(dot(u, x).General([]int{0}, nil, []int{0}, nil), scale)
-			// The thin matrix first, and what comes out transposed: a wide matrix transposed halves the rate
-			// of the product.
+			// The thin matrix comes first, and the result is transposed, because transposing a wide matrix
+			// halves the rate of the product.
 			dB := Transpose(MulScalar(dot(tT, by).Product(), scale), 0, 1)
 			if b.checkpoints() { // a second copy of the weights costs more than making it again
 				whole = merge(SchedulingBarrier(loraB, by))
@@ -71,7 +71,7 @@ func (b *block) merged(x, weight, loraA, loraB *Node) *Node {
 		})
 }
 
-// matMulWeight returns x·Wᵀ, or x·W where the family stores its weights so.
+// matMulWeight returns x·Wᵀ, or x·W if the family stores W as [in, out].
 func (b *block) matMulWeight(x, weight *Node) *Node {
 	if b.family.conv1D {
 		return b.matMul(x, weight, 1)
@@ -81,8 +81,8 @@ func (b *block) matMulWeight(x, weight *Node) *Node {
 
 // matMul is the product of x [M, in] and w, whose outputs are the axis out, in x's dtype.
 //
-// The tensor library differentiates products of bfloat16 in float32; a device with units for
-// bfloat16 multiplies float32 at a half to an eighth of its rate.
+// The tensor library differentiates products of bfloat16 in float32. A device with bfloat16 units
+// multiplies float32 at only a half to an eighth of their rate.
 func (b *block) matMul(x, w *Node, out int) *Node {
 	multiply := func(x, w *Node) *Node {
 		if b.columns != nil && out == 0 {
@@ -116,10 +116,10 @@ func (b *block) matMul(x, w *Node, out int) *Node {
 	})
 }
 
-// dot is the tensor library's Dot. For bfloat16 operands that one asks for sums in float32, and its
-// XLA backend for CPUs then makes every second operand wait for the first: it adds a zero
-// made of it, in a pass over the operand that nothing fuses with. XLA sums products of bfloat16 in
-// float32 unasked, and the pure Go backend must be asked.
+// dot is the tensor library's Dot. For bfloat16 operands that Dot requests sums in float32. Its XLA
+// backend for CPUs then makes every second operand wait for the first: it adds a zero computed from
+// it, in a pass over the operand that does not fuse. XLA sums products of bfloat16 in float32
+// without the request; the pure Go backend needs it.
 func dot(x, y *Node) *DotBuilder {
 	d := Dot(x, y)
 	if x.DType() == dtypes.BFloat16 && x.Graph().Backend().Name() == "xla" {
@@ -135,8 +135,8 @@ func matMulTransposed(x, w *Node, dtype dtypes.DType) *Node {
 }
 
 // matMulColumns is [matMulTransposed] of the columns of [asColumns]. A product of few states with
-// large weights takes the time of reading the weights. XLA's library for it on a CPU transposes
-// them first, unless the states lie so that it need not.
+// large weights takes the time of reading the weights. XLA's library on a CPU transposes the
+// weights first, unless the states have this layout.
 func matMulColumns(w, columns *Node, dtype dtypes.DType) *Node {
 	return Transpose(opaque(withOutput(dot(w, columns), columns.DType(), dtype).General([]int{1}, nil,
 		[]int{0}, nil)), 0, 1)

@@ -53,7 +53,7 @@ type sampler struct {
 	kept   []candidate    // reused
 }
 
-// A candidate is a token that may be drawn; weight is its probability, but for a common factor.
+// A candidate is a token that may be drawn; weight is its probability up to a common factor.
 type candidate struct {
 	token  int32
 	weight float64

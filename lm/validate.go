@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// maxLayers keeps what is made for each layer small; no decoder has a hundredth of it.
+// maxLayers bounds the memory for layers; no decoder has a hundredth of this number.
 const maxLayers = 1 << 17
 
 // activations maps the names that transformers knows to those of Config.

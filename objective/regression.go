@@ -35,7 +35,7 @@ func (t terms) outputs() *Node {
 	return Reshape(t.ScoreS, t.AttributeSA.Shape().Dimensions...)
 }
 
-// rated says whether the data states an attribute.
+// rated reports whether the data states an attribute.
 func rated(attributes []float64) bool {
 	for _, y := range attributes {
 		if !math.IsNaN(y) {

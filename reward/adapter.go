@@ -24,7 +24,7 @@ type adapterFolder struct {
 	config adapterConfig
 }
 
-// adapterConfig is adapter_config.json, as far as it is read and written.
+// adapterConfig has the keys of adapter_config.json that haf reads and writes.
 type adapterConfig struct {
 	PeftType          string             `json:"peft_type"`
 	TaskType          string             `json:"task_type,omitempty"`

@@ -83,7 +83,7 @@ func (m *Model) SetCombination(c Combination) error {
 	return nil
 }
 
-// combinable says whether the model is a folder.
+// combinable reports whether the model is a folder.
 func (m *Model) combinable() bool {
 	info, err := os.Stat(m.Dir)
 	return err == nil && info.IsDir()

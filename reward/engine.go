@@ -132,7 +132,7 @@ func (e *Engine) setShapes() {
 	}
 }
 
-// The classes of items: what is read of them.
+// The classes of items, by the heads to read.
 const (
 	classScore = iota // the score head
 	classBoth         // both heads, token by token, and the reference
@@ -416,7 +416,7 @@ type cluster struct {
 	sum    int // tokens of all items
 }
 
-// positions is what is run for the cluster.
+// positions is the number of positions that run for the cluster.
 func (c cluster) positions() int { return c.sum - (len(c.items)-1)*c.shared }
 
 // groupByPrompt clusters items of one prompt.

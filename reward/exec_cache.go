@@ -29,7 +29,7 @@ type programKey struct {
 	shape pack.Shape
 }
 
-// has says whether the program that reads batches of the shape is compiled.
+// has reports whether the program for batches of the shape is compiled.
 func (p *execCache) has(want Heads, shape pack.Shape) bool {
 	if p == nil {
 		return false

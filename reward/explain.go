@@ -181,7 +181,7 @@ func (m *Model) parts(response encode.Response, logps, refs []float64, f Formula
 }
 
 // tokenTexts parts the text of tokens by token. A decoder may need what stands before a token, so a
-// token's text is what it adds to that of the two tokens before it.
+// token's text is the text that it adds to that of the two tokens before it.
 func (m *Model) tokenTexts(ids []int32) []string {
 	out := make([]string, len(ids))
 	from := 0 // first token of the text that is not told yet

@@ -70,7 +70,7 @@ func (in *Inspection) Write(to io.Writer) error {
 	return w.Flush()
 }
 
-// adapterExtras says what an adapter holds beside the matrices of its layers.
+// adapterExtras lists the weights of an adapter besides the matrices of its layers.
 func adapterExtras(line func(name, format string, args ...any), a *AdapterFacts) {
 	for _, t := range a.Own {
 		line("own weights", "%s, %s %v", t.Name, t.DType, t.Shape)
@@ -104,7 +104,7 @@ func bytesByDType(in *Inspection) string {
 	return strings.Join(parts, ", ")
 }
 
-// line says what the head is.
+// line describes the head.
 func (h HeadInspection) line() string {
 	parts := []string{h.Kind}
 	if h.Labels > 0 {

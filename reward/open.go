@@ -41,7 +41,7 @@ type Options struct {
 	NoTokenizer bool
 }
 
-// trains says whether the model is opened to be trained.
+// trains reports whether the model is opened for training.
 func (o Options) trains() bool { return o.Train || o.LoRA != nil }
 
 // OpenWithoutWeights opens a model without its values, for planning: configuration, tokenizer and

@@ -15,7 +15,7 @@ import (
 // names them.
 type ownWeights map[string]string
 
-// replaceable are the names of the weights that an adapter may have of its own.
+// replaceable are the names of the weights that an adapter may replace.
 func replaceable(c *lm.Config) []string {
 	untied := *c
 	untied.TiedEmbeddings = false

@@ -45,7 +45,7 @@ func (c *adapterConfig) moduleOf(path string) (loraModule, error) {
 	return loraModule{rank: rank, scale: scale}, nil
 }
 
-// inFloat32 says whether a number is finite in float32.
+// inFloat32 reports whether a number is finite in float32.
 func inFloat32(x float64) bool { return math.Abs(x) <= math.MaxFloat32 }
 
 // patternValue looks a path up as PEFT does: a key is a regular expression of the path's last

@@ -179,7 +179,7 @@ func (m *Model) UntrainedWarning() string {
 		"(a base model, or reward_weight 0)", m.Dir)
 }
 
-// cut says what the model cuts of what is too long.
+// cut describes how the model cuts conversations that are too long.
 func (r *Reader) cut() string {
 	what := "the beginning of the prompt"
 	if r.model.Meta.Truncation == encode.TruncateResponse {

@@ -14,7 +14,7 @@ func (m *Model) requests() pack.Options {
 	return pack.Options{Positions: m.positions, PowerOfTwoSizes: true}
 }
 
-// place says which response of which group a sample became.
+// place is the response and group that a sample became.
 type place struct{ group, response int }
 
 func scatter(at []place, values [][]float64) []float64 {

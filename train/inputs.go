@@ -87,7 +87,7 @@ func newStepInputs(
 	}
 }
 
-// readoutOf is what the objective reads, but for the model's outputs.
+// readoutOf returns the objective's inputs except the model's outputs.
 func readoutOf(in stepInputs[*Node]) objective.Readout {
 	return objective.Readout{
 		RefS: in.RefS, TokensS: in.TokensS, TargetS: in.TargetS, GroupS: in.GroupS,

@@ -74,7 +74,8 @@ func (s *Stepper) unpackSingles(out *objective.Readout, in []*Node) (rest []*Nod
 	return in
 }
 
-// labelInputs are those of a packed batch in a step of so many labelled responses.
+// labelInputs returns the inputs of a packed batch in a step with this number of labelled
+// responses.
 func (s singles) labelInputs(b *pack.Batch, labelled int) labelInputs[any] {
 	slots := b.Shape.Responses
 	label, weight := make([]float32, slots), make([]float32, slots)
@@ -97,7 +98,7 @@ func (s singles) labelInputs(b *pack.Batch, labelled int) labelInputs[any] {
 	return labelInputs[any]{floats(label), floats(weight), floats(mismatched)}
 }
 
-// gradeInputs are those of a packed batch in a step of so many graded responses.
+// gradeInputs returns the inputs of a packed batch in a step with this number of graded responses.
 func (s singles) gradeInputs(b *pack.Batch, graded int) gradeInputs[any] {
 	slots, width := b.Shape.Responses, len(s.attributes)
 	grade, weight := make([]float32, slots*width), make([]float32, slots*width)
@@ -161,7 +162,7 @@ func labelsOf(g *encode.Group) (labels []objective.Label, mismatched []bool) {
 	return labels, mismatched
 }
 
-// isGraded says whether a response has a grade.
+// isGraded reports whether a response has a grade.
 func isGraded(grades []float64) bool {
 	for _, y := range grades {
 		if !math.IsNaN(y) {
@@ -265,7 +266,7 @@ func (s *Stepper) countLabels(b *pack.Batch, m *StepMetrics, out []*tensors.Tens
 	return nil
 }
 
-// credit is 1 where the sign of a value says what the label does, ½ at zero.
+// credit is 1 if the sign of a value agrees with the label, ½ at zero.
 func credit(x float32, desirable bool) float64 {
 	switch {
 	case x == 0:

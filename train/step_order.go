@@ -72,7 +72,7 @@ func (s *stepOrder) steps() iter.Seq[[]int] {
 	}
 }
 
-// memory estimates what a run of these steps takes, with the model's checkpointing as it is.
+// memory estimates the memory of a run of these steps with the model's present checkpointing.
 func (s *stepOrder) memory(model *reward.Model, obj objective.Hybrid) Memory {
 	accumulates := false
 	for step := range s.steps() {

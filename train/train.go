@@ -142,7 +142,7 @@ func checkStated(h objective.Hybrid, parts ...[]encode.Group) error {
 	return nil
 }
 
-// countMargins counts the comparisons of which the data states a margin, and the others.
+// countMargins counts the comparisons with a margin in the data, and the others.
 func countMargins(groups []encode.Group) (with, without int) {
 	for i := range groups {
 		for _, c := range groups[i].Comparisons {
