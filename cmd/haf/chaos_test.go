@@ -72,6 +72,8 @@ func killables() []killable {
 		"-max-tokens", "8", "-gold", "gold", "-out", "out", "-report", "curve"}
 	relabel := []string{"relabel", "run", "-data", "test.jsonl", "-limit", "30", "-out", "out"}
 	judge := []string{"judge", "samples.jsonl", "other.jsonl", "-gold", "gold", "-out", "out"}
+	score := []string{"score", "run", "-in", "test.jsonl", "-columns", "completion=chosen",
+		"-shard", "1/2", "-out", "out"}
 	evaluate := []string{"eval", "run", "-data", "test.jsonl", "-limit", "60", "-out", "out"}
 	return []killable{
 		{"train", train, resumed("train", train...), []string{"out/metrics.jsonl", "out/model"}},
@@ -85,6 +87,7 @@ func killables() []killable {
 		{"rank", rank, done("out", rank...), []string{"out", "curve/best-of-n.md"}},
 		{"relabel", relabel, done("out", relabel...), []string{"out"}},
 		{"judge", judge, done("out", judge...), []string{"out"}},
+		{"score", score, nil, []string{"out"}}, // a part that is there is left as it is
 		{"fetch", []string{"score", "org/model", "-prompt", "what does the fox eat", "-response", "mice"},
 			nil, []string{"stdout"}},
 	}
