@@ -7,7 +7,7 @@ SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
 .PHONY: install release clean-dist lint-images
 .PHONY: build demo test race check docs module-path fuzz setup parity models round-trips remote \
-	contract soak soak-all kills chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
+	contract soak soak-all kills clock chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
 	real real-one paper-tiny paper-small evidence-world evidence-real browser clean
 
 build:
@@ -176,17 +176,22 @@ soak-all:
 	HAF_SOAK_ALL=$(SOAK) $(GO) test -count=1 -v -timeout 0 -run TestSoakAll ./cmd/haf
 
 # Every verb is killed with SIGKILL at random moments, and wants the result of the run that nobody
-# killed; then writes of a training, of a journal and of the other verbs fail. KILLS=15 is the short
-# form.
+# killed; then writes of a training, of a journal and of the other verbs fail, disks are full, and
+# each verb runs twice at once. KILLS=15 is the short form.
 KILLS ?= 240
 kills:
 	HAF_CHAOS=$(KILLS) $(GO) test -count=1 -v -timeout 0 -run TestChaos ./cmd/haf
-	HAF_CHAOS=$(KILLS) $(GO) test -count=1 -v -timeout 0 -run TestEveryWriteFails ./train ./curate ./cmd/haf
+	HAF_CHAOS=$(KILLS) $(GO) test -count=1 -v -timeout 0 -run 'TestEveryWriteFails|TestDisks|TestTwoAtOnce' ./train ./curate ./cmd/haf
 
-# The long forms of what docs/dev/reliability.md promises: 240 kills, an hour over all fuzz targets,
-# two hours of train, evaluate, serve and reload.
+# The same commands, killed and resumed, in a program whose clock jumps by a day and a year.
+clock:
+	HAF_CLOCK=1 $(GO) test -count=1 -v -timeout 0 -run TestClock ./cmd/haf
+
+# The long forms of what docs/dev/reliability.md promises: 240 kills, a clock that jumps, an hour over
+# all fuzz targets, two hours of train, evaluate, serve and reload.
 chaos:
 	$(MAKE) kills KILLS=240
+	$(MAKE) clock
 	$(MAKE) fuzz FUZZTIME=2m
 	$(MAKE) soak-all SOAK=2h
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"haf/internal/durable"
+	"haf/internal/filelock"
 	"haf/internal/wholefile"
 	"haf/pref"
 	"haf/recipe"
@@ -78,12 +79,28 @@ func (p *Grid) dataKey() string {
 }
 
 // MakeData reads and splits the grid's sets, once: a later call finds what the first one made.
-// files finds the file that a path or an id on the hub names.
-func (p *Grid) MakeData(dir string, files func([]string) ([]string, error)) (*Data, error) {
+// files finds the file that a path or an id on the hub names. One process at a time makes them.
+func (p *Grid) MakeData(
+	dir string, files func([]string) ([]string, error),
+) (data *Data, failed error) {
 	if d, err := p.OpenData(dir); !errors.Is(err, fs.ErrNotExist) {
 		return d, err
 	}
+	if err := durable.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("paper: %w", err)
+	}
 	d := &Data{dir: filepath.Join(dir, "data-"+p.dataKey())}
+	lock, err := filelock.Acquire(d.dir + ".lock")
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("paper: %s is in use by another process: wait until it ends, or name "+
+			"another folder", dir)
+	} else if err != nil {
+		return nil, fmt.Errorf("paper: %w", err)
+	}
+	defer func() { failed = errors.Join(failed, lock.Release()) }()
+	if made, err := p.OpenData(dir); !errors.Is(err, fs.ErrNotExist) {
+		return made, err // by another process, meanwhile
+	}
 	if p.World != nil {
 		return d, p.makeWorld(d)
 	}

@@ -22,7 +22,7 @@ import (
 // at least twenty. Training has a test of its own in package train.
 func TestEveryWriteFails(t *testing.T) {
 	most := 2
-	if kills, _ := strconv.Atoi(os.Getenv("HAF_CHAOS")); kills >= 100 {
+	if longForm() {
 		most = 20
 	}
 	c := newChaos(t, rand.New(rand.NewPCG(0, 0)), false)
@@ -47,6 +47,12 @@ func TestEveryWriteFails(t *testing.T) {
 		t.Logf("%s: %d faults at its %d operations, %.0f s", k.name, tried, total,
 			time.Since(began).Seconds())
 	}
+}
+
+// longForm reports whether make kills asks for the long form of a test.
+func longForm() bool {
+	kills, _ := strconv.Atoi(os.Getenv("HAF_CHAOS")) // else 0
+	return kills >= 100
 }
 
 // faulty runs a command with a fault at its n-th operation, ends the work without one, and wants
