@@ -179,9 +179,9 @@ func openGo(hint string) (*Device, error) {
 // Kind is "xla-cpu", "xla-cuda" or "go".
 func (d *Device) Kind() string { return d.kind }
 
-// HalfProducts tells whether the device multiplies bfloat16 faster than float32: a GPU does, and
-// XLA on a CPU with instructions for it (AMX, AVX512_BF16). On others bfloat16 takes up to
-// twice the time.
+// HalfProducts reports whether the device multiplies bfloat16 faster than float32: a GPU does, and
+// XLA on a CPU with instructions for it (AMX, AVX512_BF16). On others bfloat16 takes up to twice
+// the time.
 func (d *Device) HalfProducts() bool {
 	return d.kind == KindCUDA || d.kind == KindCPU && (cpu.X86.HasAMXBF16 || cpu.X86.HasAVX512BF16)
 }

@@ -25,7 +25,7 @@ type Memory struct {
 // the system does not tell.
 func AvailableMemory() (Memory, error) { return availableMemory("/") }
 
-// HasMemory says whether work on the device may take that many bytes of the host's memory beside
+// HasMemory reports whether work on the device may take that many bytes of the host's memory beside
 // what the process holds, and returns how much is available. What is kept for later executions is
 // given back before the answer is no. It is yes where the system does not tell, and on a device
 // with memory of its own, whose plug-in returns an error in place of memory.

@@ -275,7 +275,7 @@ func sitePackages() []string {
 	return dirs
 }
 
-// hasGPU tells whether the kernel shows an NVIDIA device (/dev/dxg: under Windows' Linux).
+// hasGPU reports whether the kernel shows an NVIDIA device (/dev/dxg: under Windows' Linux).
 func hasGPU() bool {
 	for _, pattern := range []string{"/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/dxg"} {
 		if m, _ := filepath.Glob(pattern); len(m) > 0 {

@@ -109,7 +109,7 @@ func (g *Group) Stated(c pref.Comparison) float64 {
 	return c.Margin
 }
 
-// HasMargin says whether the data states a margin of the comparison.
+// HasMargin reports whether the data states a margin of the comparison.
 func (g *Group) HasMargin(c pref.Comparison) bool { return c.Stated() || g.Scores != nil }
 
 // Targets returns the reward that the data states of every response: the scores, or of a pair the

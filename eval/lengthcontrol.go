@@ -76,7 +76,7 @@ func responseLengths(groups []pref.Group) [][]float64 {
 	return lengths
 }
 
-// similar says whether the lengths of two responses differ by less than a fifth of the longer.
+// similar reports whether the lengths of two responses differ by less than a fifth of the longer.
 func similar(c pref.Comparison, lengths []float64) bool {
 	return SimilarLengths(lengths[c.Chosen], lengths[c.Rejected])
 }

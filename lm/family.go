@@ -104,7 +104,7 @@ func (c *Config) family() *family { return families[c.Family] }
 func (c *Config) CausalClass() string     { return c.family().causal }
 func (c *Config) ClassifierClass() string { return c.family().classifier }
 
-// rotary tells whether positions are rotary rather than learned.
+// rotary reports whether positions are rotary rather than learned.
 func (f *family) rotary() bool { return f.names.positions == "" }
 
 // key is how the family calls a key of llama's.
@@ -138,7 +138,7 @@ func (f *family) keys() []key {
 	return append(keys, f.extra...)
 }
 
-// has tells whether config.json of this family has the key.
+// has reports whether config.json of this family has the key.
 func (f *family) has(name string) bool {
 	return slices.ContainsFunc(f.keys(), func(k key) bool { return k.name == name })
 }

@@ -15,7 +15,7 @@ type fields struct {
 	err error
 }
 
-// present tells whether the key has a value that is not null.
+// present reports whether the key has a value that is not null.
 func (f *fields) present(key string) bool {
 	return len(f.raw[key]) > 0 && string(f.raw[key]) != "null"
 }

@@ -17,8 +17,8 @@ var rotaryBuffer = regexp.MustCompile(`(^|\.)rotary_emb\.inv_freq$`)
 // visionParts begin the names of the tensors beside the text model of a Gemma 3.
 var visionParts = []string{"vision_tower.", "multi_modal_projector."}
 
-// buffer tells whether transformers ignores a tensor of this family's checkpoints: it is a mask or
-// a constant that older releases saved (_keys_to_ignore_on_load_unexpected), not a weight.
+// buffer reports whether transformers ignores a tensor of this family's checkpoints: it is a mask
+// or a constant that older releases saved (_keys_to_ignore_on_load_unexpected), not a weight.
 func (c *Config) buffer(name string) bool {
 	if c.family().rotary() && rotaryBuffer.MatchString(name) {
 		return true

@@ -11,7 +11,7 @@ const (
 	fullLayer    = "full_attention"
 )
 
-// windowed tells whether a layer sees only the last Window positions.
+// windowed reports whether a layer sees only the last Window positions.
 func (c *Config) windowed(layer int) bool {
 	if c.Window == 0 {
 		return false
@@ -35,7 +35,7 @@ func (p windowPattern) period() int {
 	return 0
 }
 
-// at tells whether a layer has the window; n is the first windowed layer or the length of the
+// at reports whether a layer has the window; n is the first windowed layer or the length of the
 // repeating pattern.
 func (p windowPattern) at(layer, n int) bool {
 	switch p {

@@ -104,7 +104,7 @@ func (h Hybrid) UsesMargins() bool {
 	return h.anyActive(h.readsMargins)
 }
 
-// readsMargins says whether a loss reads the margins that the data states. It is a mean over the
+// readsMargins reports whether a loss reads the margins that the data states. It is a mean over the
 // comparisons that have one.
 func (h Hybrid) readsMargins(l loss) bool {
 	return l.margins || l.explicit && !l.group && h.Explicit == ExplicitData

@@ -295,7 +295,7 @@ func (p *Grid) checkComparisons(t TableSpec) error {
 	return nil
 }
 
-// isSettings says whether a sweep's value is a value with settings beside it.
+// isSettings reports whether a sweep's value is a value with settings beside it.
 func isSettings(list []any) bool {
 	if len(list) == 0 {
 		return false

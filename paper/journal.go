@@ -313,5 +313,5 @@ func (j *Journal) base(p *Grid) func(*recipe.Recipe) (string, error) {
 	}
 }
 
-// missing says whether an error means that there is no journal.
+// missing reports whether an error means that there is no journal.
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -90,8 +90,8 @@ func (p *Grid) look(
 	return need, data, cells, err
 }
 
-// Short says whether the need is known to exceed what is available, 0 if that is not known. A bound
-// is for whatever data, and for a machine that may be another.
+// Short reports whether the need is known to exceed what is available, 0 if that is not known. A
+// bound is for whatever data, and for a machine that may be another.
 func (o Outlook) Short(available int64) bool {
 	return o.Need != nil && !o.Bounded && available > 0 && o.Need.Bytes > available
 }

@@ -37,7 +37,7 @@ func (f *fields) join(prompt []Message) ([]Message, error) {
 	return prompt, nil
 }
 
-// belongs tells whether a value is text that the prompt may need and does not repeat.
+// belongs reports whether a value is text that the prompt may need and does not repeat.
 func belongs(raw json.RawMessage, prompt []Message) bool {
 	switch kind(raw) {
 	case "a list":

@@ -99,7 +99,7 @@ func members(s *scanner, path string) (*fields, error) {
 	return f, err
 }
 
-// twice tells whether a key that was just taken in stands among the nulls and once more.
+// twice reports whether a key that was just taken in stands among the nulls and once more.
 func (f *fields) twice(key string) bool {
 	_, has := f.values[key]
 	first := slices.Index(f.nulls, key)

@@ -100,7 +100,7 @@ func listAt(key string) func(*fields) bool {
 	return func(f *fields) bool { return kind(f.values[key]) == "a list" }
 }
 
-// shows tells whether a key is there and may tell the row's format.
+// shows reports whether a key is there and may tell the row's format.
 func (f *fields) shows(key string) bool {
 	return f.has(key) && (!f.general || slices.Contains(generalKeys, key))
 }
@@ -122,7 +122,7 @@ func matches(f *fields, among []form) []form {
 	})
 }
 
-// contains tells whether all of part is in list.
+// contains reports whether all of part is in list.
 func contains(list, part []string) bool {
 	return !slices.ContainsFunc(part, func(key string) bool { return !slices.Contains(list, key) })
 }
@@ -237,7 +237,7 @@ func (f *fields) twoResponses() (a, b string) {
 	return a, b
 }
 
-// oneLetterApart tells whether two keys of two bytes or more differ in one.
+// oneLetterApart reports whether two keys of two bytes or more differ in one.
 func oneLetterApart(x, y string) bool {
 	if len(x) != len(y) || len(x) < 2 {
 		return false

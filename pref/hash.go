@@ -59,7 +59,7 @@ func Abs(path string) (string, error) {
 
 var escapePattern = strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, "{", `\{`)
 
-// isPattern tells whether a path is read as a pattern: nothing of that name is on disk.
+// isPattern reports whether a path is read as a pattern: nothing of that name is on disk.
 func isPattern(path string) bool {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return false

@@ -182,7 +182,7 @@ func notText(field, format string, args ...any) error {
 	return fmt.Errorf("%w: %w", wrong(field, format, args...), ErrNotText)
 }
 
-// calls tells whether the parts of a message call tools.
+// calls reports whether the parts of a message call tools.
 func calls(parts map[string]json.RawMessage) bool {
 	return parts["tool_calls"] != nil || parts["function_call"] != nil
 }

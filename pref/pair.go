@@ -59,7 +59,7 @@ func pairBy(key string) func(*fields, Options) (decoded, error) {
 	}
 }
 
-// isTranscriptAt tells whether the prompt under a key was a transcript.
+// isTranscriptAt reports whether the prompt under a key was a transcript.
 func isTranscriptAt(f *fields, key string) bool {
 	s, err := textOf(f.values[key], key)
 	return err == nil && isTranscript(s)
@@ -115,7 +115,7 @@ func printedMessages(text string) bool {
 		messages[0].Role != nil && messages[0].Content != nil
 }
 
-// repeats tells whether the messages before an answer have the prompt in them, at their end or,
+// repeats reports whether the messages before an answer have the prompt in them, at their end or,
 // perhaps behind a system message, at their beginning.
 func repeats(before, prompt []Message) bool {
 	n := len(prompt)

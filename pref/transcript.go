@@ -39,8 +39,8 @@ func parseTranscript(text string) ([]Message, error) {
 	return messages, nil
 }
 
-// isTranscript tells whether a prompt is a transcript of HH-RLHF: it begins with a turn of a human,
-// and either stands apart from what was before it or holds a turn of the assistant.
+// isTranscript reports whether a prompt is a transcript of HH-RLHF: it begins with a turn of a
+// human, and either stands apart from what was before it or holds a turn of the assistant.
 func isTranscript(text string) bool {
 	head := strings.TrimLeftFunc(text, unicode.IsSpace)
 	return strings.HasPrefix(head, humanTurn[2:]) &&

@@ -114,7 +114,7 @@ func listOf(raw json.RawMessage, field, of string) ([]json.RawMessage, error) {
 	return list, nil
 }
 
-// isTexts says whether the value is a list that begins with a text.
+// isTexts reports whether the value is a list that begins with a text.
 func isTexts(raw json.RawMessage) bool {
 	if kind(raw) != "a list" {
 		return false
@@ -125,7 +125,7 @@ func isTexts(raw json.RawMessage) bool {
 	return s.peek() == '"'
 }
 
-// emptyValue tells whether a value says nothing.
+// emptyValue reports whether a value says nothing.
 func emptyValue(raw json.RawMessage) bool {
 	s := scanner{data: raw}
 	switch s.peek() {

@@ -11,7 +11,7 @@ import (
 	"haf/train"
 )
 
-// keepsSingles says whether responses that are judged by themselves are learned from.
+// keepsSingles reports whether responses that are judged by themselves are learned from.
 func (r *Recipe) keepsSingles() bool {
 	h := r.Objective.hybrid()
 	return h.UsesLabels() || h.UsesAttributes()

@@ -234,7 +234,7 @@ func (a *adapterFolder) parts(ck *weights.Tensors, c *lm.Config) (*adapterParts,
 	return out, nil
 }
 
-// hasLoRA tells whether the adapter has a LoRA on the module of that name.
+// hasLoRA reports whether the adapter has a LoRA on the module of that name.
 func hasLoRA(ck *weights.Tensors, name string) bool {
 	_, ok := ck.Info(adapterPrefix + name + lm.LoraA)
 	return ok

@@ -29,7 +29,7 @@ func mlpName(layer int, part string) string {
 	return fmt.Sprintf("%s.%d.%s", mlpRoot, 2*layer, part)
 }
 
-// isHead tells whether a parameter belongs to the score head.
+// isHead reports whether a parameter belongs to the score head.
 func isHead(name string) bool {
 	return name == lm.ScoreName || strings.HasPrefix(name, mlpRoot+".")
 }
@@ -132,7 +132,7 @@ func checkClass(c *lm.Config, dir string) error {
 	return nil
 }
 
-// isClassifier tells whether config.json promises a score head.
+// isClassifier reports whether config.json promises a score head.
 func isClassifier(c *lm.Config) bool {
 	return slices.ContainsFunc(c.Architectures,
 		func(class string) bool { return strings.HasSuffix(class, "ForSequenceClassification") })
@@ -300,7 +300,7 @@ func (h *scoreHead) normalize(s headSettings) error {
 	return nil
 }
 
-// zero tells whether the reward is the same for every text.
+// zero reports whether the reward is the same for every text.
 func (h *scoreHead) zero() bool {
 	return !slices.ContainsFunc(h.last().Data, func(v float32) bool { return v != 0 })
 }

@@ -112,7 +112,7 @@ func open(device *backend.Device, dir string, opt Options) (*Model, error) {
 	return m, nil
 }
 
-// withoutWeights tells whether the model has no values.
+// withoutWeights reports whether the model has no values.
 func (m *Model) withoutWeights() bool { return m.device == nil }
 
 // source is where a model's parts are.

@@ -83,7 +83,7 @@ func headAdvice(name string) string {
 // mostLabels is the most outputs that a tensor may have to look like a score head.
 const mostLabels = 4096
 
-// looksLikeHead tells whether a tensor outside the blocks has the shape of a score head, [labels,
+// looksLikeHead reports whether a tensor outside the blocks has the shape of a score head, [labels,
 // hidden], or is a row or a bias of it by its name.
 func looksLikeHead(info weights.Info, c *lm.Config) bool {
 	if c.LayerOf(info.Name) != "" || strings.Contains(info.Name, ".layers.") ||

@@ -60,7 +60,7 @@ const (
 	mostReply    = 64 << 20    // bytes
 )
 
-// IsURL says whether a model is named by the address of a server.
+// IsURL reports whether a model is named by the address of a server.
 func IsURL(name string) bool {
 	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
 }

@@ -136,8 +136,8 @@ func (m *model) load(ctx context.Context) error {
 	return nil
 }
 
-// changed says whether the model's files differ from those that are served, and are the same as at
-// the last look, so that files that are being written are left alone.
+// changed reports whether the model's files differ from those that are served, and are the same as
+// at the last look, so that files that are being written are left alone.
 func (m *model) changed(last string) (now string, changed bool) {
 	m.mu.Lock()
 	served := m.stamp

@@ -35,7 +35,7 @@ const (
 	maxGGUFHeader = 512 << 20
 )
 
-// IsGGUF tells whether path is a regular file in GGUF form: one that begins so, or is called so.
+// IsGGUF reports whether path is a regular file in GGUF form: one that begins so, or is called so.
 func IsGGUF(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
@@ -191,7 +191,7 @@ func (r *ggufReader) failure(err error) error {
 	return err
 }
 
-// fits tells whether n entries of at least the given size can follow.
+// fits reports whether n entries of at least the given size can follow.
 func (r *ggufReader) fits(n uint64, size int64) bool {
 	if r.err == nil && n > uint64(r.left/size) {
 		r.err = io.ErrUnexpectedEOF

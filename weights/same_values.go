@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// SameValues tells whether a tensor has the shape and values of a tensor in another checkpoint.
+// SameValues reports whether a tensor has the shape and values of a tensor in another checkpoint.
 func (c *Tensors) SameValues(name string, other *Tensors, otherName string) (bool, error) {
 	a, err := c.find(name)
 	if err != nil {

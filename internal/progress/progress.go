@@ -220,7 +220,7 @@ func Fetches(client *hub.Client, w io.Writer, quiet bool) {
 	}
 }
 
-// Terminal says whether output on w may have colours, and how many columns it has. NO_COLOR, a
+// Terminal reports whether output on w may have colours, and how many columns it has. NO_COLOR, a
 // TERM of "dumb" and whatever is no terminal have none.
 func Terminal(w io.Writer) (colour bool, width int) {
 	width, _ = strconv.Atoi(os.Getenv("COLUMNS"))

@@ -107,7 +107,7 @@ func (w *waits) NextBackOff() time.Duration {
 	return max(w.pauses.NextBackOff(), w.after)
 }
 
-// Status says whether a request that was answered with an HTTP status may succeed later.
+// Status reports whether a request that was answered with an HTTP status may succeed later.
 func Status(code int) bool {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
