@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -28,7 +29,7 @@ const maxItems = 1 << 24
 func arrowRows(in io.Reader, size int64, columns []string, yield func(row) bool) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = damagedArrow(fmt.Errorf("%v", p))
+			err = damagedArrow(panicked(p))
 		}
 	}()
 	body := int64(maxArrowBatch)
@@ -98,6 +99,9 @@ func arrowColumns(schema *arrow.Schema, named []string) ([]int, error) {
 func damagedArrow(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
 		return errors.New("truncated Arrow, wanted a whole file: fetch it again")
+	}
+	if strings.Contains(err.Error(), "runtime error") { // which the library makes text of
+		err = errSizes
 	}
 	return fmt.Errorf("damaged Arrow, wanted a whole file: fetch it again: %w", err)
 }

@@ -102,7 +102,7 @@ const (
 func checkMessage(meta []byte) (size int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("a message's description leads out of itself: %v", p)
+			err = fmt.Errorf("a message's description leads out of itself: %w", panicked(p))
 		}
 	}()
 	message := flatbuffers.Table{Bytes: meta, Pos: flatbuffers.GetUOffsetT(meta)}

@@ -12,9 +12,10 @@ import (
 const (
 	// maxWindow bounds the memory that a zstd file may ask for; `zstd --long` asks for as much.
 	maxWindow = 128 << 20
-	// A compressed file that has given more than freeExpansion bytes must not have grown more than
-	// maxExpansion-fold: text of any use grows less, so what does is made to fill a disk or memory.
-	freeExpansion = 1 << 30
+	// A compressed file, or one of Parquet, that has given more than freeExpansion bytes must not
+	// have grown more than maxExpansion-fold: text of any use grows less, so what does is made to
+	// fill a disk or memory.
+	freeExpansion = 256 << 20
 	maxExpansion  = 1000
 )
 
@@ -67,12 +68,22 @@ func (e *expanded) Read(p []byte) (int, error) {
 	switch {
 	case err != nil && err != io.EOF:
 		err = damagedCompression(e.kind, err)
-	case e.n > e.free && e.n/maxExpansion > e.in.n:
-		err = fmt.Errorf("%d bytes of %s hold more than %d bytes of text, over %d times as many: it is "+
-			"no data of preferences",
-			e.in.n, e.kind, e.n, maxExpansion)
+	default:
+		if over := checkExpansion(e.in.n, e.n, e.free, e.kind); over != nil {
+			err = over
+		}
 	}
 	return n, err
+}
+
+// checkExpansion returns an error where stored bytes hold out of proportion more text, if that is
+// more than free bytes.
+func checkExpansion(stored, text, free int64, kind string) error {
+	if text <= free || text/maxExpansion <= stored {
+		return nil
+	}
+	return fmt.Errorf("%d bytes of %s hold more than %d bytes of text, over %d times as many: it is "+
+		"no data of preferences", stored, kind, text, maxExpansion)
 }
 
 func damagedCompression(kind string, err error) error {

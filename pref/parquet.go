@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -15,13 +16,15 @@ const parquetMagic = "PAR1"
 // parquetRows passes the rows of a Parquet file as JSON objects, numbered from 1. Columns of every
 // type that JSON has a value for are read, and times as text.
 func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
-	const batch = 64
 	reader, types, err := openParquet(f, size)
 	if err != nil || reader == nil {
 		return err
 	}
 	defer reader.Close()
-	values := make([]any, batch)
+	// One row at a time: a value that many rows have is stored once, so that a few rows of a small
+	// file may take gigabytes.
+	values := make([]any, 1)
+	text := int64(0)
 	for line := 1; ; {
 		n, err := readParquet(reader, values)
 		for _, v := range values[:n] {
@@ -31,6 +34,10 @@ func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
 			data, bad := jsonOf(v)
 			if bad != nil {
 				return fmt.Errorf("row %d: %w", line, bad)
+			}
+			text += int64(len(data))
+			if err := checkExpansion(size, text, freeExpansion, "Parquet"); err != nil {
+				return fmt.Errorf("row %d: %w", line, err)
 			}
 			if !yield(row{line: line, data: data, times: types.times}) {
 				return nil
@@ -113,8 +120,19 @@ func readParquet(reader *parquet.GenericReader[any], values []any) (n int, err e
 	return reader.Read(values)
 }
 
+// errSizes is what a damaged file does that a library fails at.
+var errSizes = errors.New("its sizes and counts lead out of it")
+
+// panicked is the panic of a library on a damaged file as an error, without Go's own words.
+func panicked(p any) error {
+	if _, ofGo := p.(runtime.Error); ofGo {
+		return errSizes
+	}
+	return fmt.Errorf("%v", p)
+}
+
 func caught(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: %v", p)
+		*err = fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: %w", panicked(p))
 	}
 }

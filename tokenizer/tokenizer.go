@@ -119,6 +119,13 @@ func build(files map[string][]byte) (*Tokenizer, error) {
 	if t.config, err = parseConfig(files); err != nil {
 		return nil, err
 	}
+	for name, raw := range map[string]json.RawMessage{"normalizer": file.Normalizer,
+		"pre_tokenizer": file.PreTokenizer, "post_processor": file.PostProcessor,
+		"decoder": file.Decoder} {
+		if depth(raw) > maxNesting {
+			return nil, fmt.Errorf("%s: %s: nests deeper than %d", tokenizerName, name, maxNesting)
+		}
+	}
 	if t.normalize, err = parseNormalizer(file.Normalizer); err != nil {
 		return nil, fmt.Errorf("%s: normalizer: %w", tokenizerName, err)
 	}
@@ -158,6 +165,30 @@ func build(files map[string][]byte) (*Tokenizer, error) {
 	}
 	t.hash = hex.EncodeToString(sum.Sum(nil))
 	return t, nil
+}
+
+// maxNesting bounds the lists and objects in one another of a part of tokenizer.json: every
+// Sequence in another is read again.
+const maxNesting = 64
+
+// depth is how deep lists and objects of valid JSON nest.
+func depth(raw []byte) (deepest int) {
+	level, quoted := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			level++
+			deepest = max(deepest, level)
+		case c == ']' || c == '}':
+			level--
+		}
+	}
+	return deepest
 }
 
 // maxID bounds the ids so that a damaged file cannot ask for gigabytes; published vocabularies stay

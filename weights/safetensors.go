@@ -38,6 +38,9 @@ type Info struct {
 // maxHeader is the reference implementation's limit on the size of a header.
 const maxHeader = 100_000_000
 
+// Bounds of a file's tensors: their number, the bytes of a name and the dimensions of a shape.
+const maxTensors, maxName, maxDimensions = 1 << 17, 4096, 64
+
 // dtypeBits is the width of one value of each dtype that the format knows.
 var dtypeBits = map[string]uint64{
 	"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
@@ -150,6 +153,9 @@ func parseHeader(header []byte, dataSize int64) ([]tensor, map[string]string, er
 			metadata, err = parseMetadata(dec)
 			return err
 		}
+		if len(tensors) == maxTensors {
+			return fmt.Errorf("more than %d tensors", maxTensors)
+		}
 		t, err := parseTensor(dec, name)
 		tensors = append(tensors, t)
 		return err
@@ -187,6 +193,9 @@ func parseHeader(header []byte, dataSize int64) ([]tensor, map[string]string, er
 // parseTensor reads one entry of the header, {"dtype", "shape", "data_offsets"}, and checks that
 // they agree.
 func parseTensor(dec *json.Decoder, name string) (tensor, error) {
+	if len(name) > maxName {
+		return tensor{}, fmt.Errorf("a tensor's name has %d bytes, want at most %d", len(name), maxName)
+	}
 	t := tensor{Info: Info{Name: name}}
 	var shape, offsets []*int64 // pointers, because null is no number
 	err := eachMember(dec, func(key string) error {
@@ -202,6 +211,10 @@ func parseTensor(dec *json.Decoder, name string) (tensor, error) {
 	})
 	if err != nil {
 		return t, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(shape) > maxDimensions {
+		return t, fmt.Errorf("%s: a shape of %d dimensions, want at most %d", name, len(shape),
+			maxDimensions)
 	}
 	width, known := dtypeBits[t.DType]
 	if !known {

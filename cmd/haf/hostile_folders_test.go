@@ -305,7 +305,8 @@ func (h *hostile) mayEnd(name string, args []string) {
 // What a page of a broken run must say, and what it must not.
 var (
 	explainedPage = regexp.MustCompile(`m/(manifest\.json|metrics\.jsonl|SHA256SUMS|pairs\.jsonl)`)
-	badPage       = regexp.MustCompile(`panic|goroutine|runtime error|interface conversion|%!|root:x:0`)
+	badPage       = regexp.MustCompile(`panic|goroutine|runtime error|interface conversion|%!|` +
+		`root:x:0`)
 )
 
 // pages asks haf ui for the pages of the run m that a broken file is part of: each says what is

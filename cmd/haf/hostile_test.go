@@ -31,6 +31,7 @@ type hostile struct {
 	before map[string]string // the folder's listing
 	cases  int
 	leaves string // what a command may leave, which is removed
+	most   uint64 // bytes of heap that a bomb took
 }
 
 // Bounds of one refusal. They are far above what a refusal takes, and far below what the declared
