@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"haf/serve"
@@ -77,6 +79,10 @@ func TestSecrets(t *testing.T) {
 	did(0, "inspect", "run")
 	did(0, "version")
 	did(0, "push", "run", "org/name", "-base", "org/base", "-dry-run")
+	did(0, "rlhf", "rl.toml", "-out", "policy", "-set", "rlhf.rewards=base", "-set",
+		"tracking.mlflow_uri="+good.URL, "-set", `tracking.report_to=["mlflow"]`)
+	did(0, "report", "policy", "-out", "policy-page")
+	crashed(t, &told)
 	// what a server refuses
 	t.Setenv("HF_ENDPOINT", echo.URL)
 	did(1, "push", "run", "org/name", "-base", "org/base")
@@ -171,4 +177,56 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("%s was sent to no server", plantedSecrets[i])
 		}
 	}
+}
+
+// crashed has a server of its own process log requests of clients with right and wrong tokens, and
+// crash. It adds what the process wrote and answered.
+func crashed(t *testing.T, told *bytes.Buffer) {
+	t.Helper()
+	const token = "planted-serve-78-0123456789"
+	t.Setenv("HAF_TOKENS", "me "+token)
+	server := haf(t, "serve", "base", "-addr", "127.0.0.1:0", "-log", "debug", "-max-length", "64")
+	var stderr bytes.Buffer
+	server.Stderr = &stderr
+	stdout, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	url, err := bufio.NewReader(stdout).ReadString('\n')
+	url = strings.TrimSpace(url)
+	for _, auth := range []string{token, "planted-haf-75-0123456789", "planted-user-79"} {
+		for _, path := range []string{"/v1/reward", "/v1/reward?key=planted-query-80", "/planted-api-76",
+			"/metrics"} {
+			body := strings.NewReader(`{"prompt": "planted-hf-71", "response": "planted-openai-77"}`)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+path, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+auth)
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			text, err := io.ReadAll(answer.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			answer.Body.Close()
+			fmt.Fprintf(told, "--- serve %d\n%s\n%v\n", answer.StatusCode, text, answer.Header)
+		}
+	}
+	if err != nil || server.Process.Signal(syscall.SIGQUIT) != nil {
+		t.Errorf("the server at %q cannot be crashed: %v", url, err)
+		_ = server.Process.Kill()
+	}
+	err = server.Wait()
+	if text := stderr.String(); err == nil || !strings.Contains(text, "goroutine") ||
+		strings.Count(text, "msg=request") < 9 {
+		t.Errorf("the server ends with %v, wanted a crash after the log of its requests:\n%s", err, text)
+	}
+	told.Write(stderr.Bytes())
 }
