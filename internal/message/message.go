@@ -48,8 +48,7 @@ func Plain(text string, given ...string) string {
 func Of(err error, given ...string) string {
 	text := Plain(err.Error(), given...)
 	if errors.Is(err, context.Canceled) { // by a signal
-		text = strings.ReplaceAll(text, ": "+context.Canceled.Error(), "")
-		return strings.TrimSuffix("interrupted: "+text, ": "+context.Canceled.Error())
+		return strings.ReplaceAll("interrupted: "+text, ": "+context.Canceled.Error(), "")
 	}
 	var of *fs.PathError
 	if !errors.As(err, &of) {
