@@ -50,13 +50,16 @@ func New(w io.Writer) *Printer {
 	return &Printer{w: w, memory: residentMemory, terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
-// Logf prints a line. A line that begins with "warning" or "haf:" is a warning. An error among args
-// is written as [message.Plain] has it.
+// Logf prints a line. A line that begins with "warning" or "haf:" is a warning. Errors and texts
+// among args are written as [message.Plain] has them.
 func (p *Printer) Logf(format string, args ...any) {
 	args = slices.Clone(args)
 	for i, arg := range args {
-		if err, ok := arg.(error); ok {
-			args[i] = message.Plain(err.Error())
+		switch v := arg.(type) {
+		case error:
+			args[i] = message.Plain(v.Error())
+		case string:
+			args[i] = message.Plain(v)
 		}
 	}
 	line := fmt.Sprintf(format, args...)
