@@ -42,8 +42,8 @@ func (c *combineCmd) Run(a *app) error {
 	}
 	return a.print(fit, func(w io.Writer) error {
 		err := fit.Write(w)
-		a.p.Logf("done: the weights are in %s; -rewards combined and -reward combined name them. The "+
-			"table is of the data of the fit: it flatters.", fit.File)
+		a.p.Logf("done: the weights are in %s. Use them: haf eval -rewards combined, haf score "+
+			"-reward combined. The table is of the data of the fit: it flatters.", fit.File)
 		return err
 	})
 }

@@ -48,7 +48,8 @@ var (
 )
 
 // foreignFlag returns the first flag that a text says and that is not of the verb, or of the verb
-// before it in a command such as "haf score -in FILE"; "" if there is none.
+// before it in a command such as "haf score -in FILE"; "" if there is none. Where a verb reads a
+// recipe, the key of that name may stand beside the flag: "-column, or model.column in a recipe".
 func foreignFlag(verb, said string) string {
 	has := func(verb, flag string) bool {
 		return slices.Contains(flagsOf()[verb], flag) || slices.Contains(flagsOf()[""], flag)
@@ -68,7 +69,8 @@ func foreignFlag(verb, said string) string {
 			return ""
 		})
 		for _, flag := range saidFlag.FindAllStringSubmatch(line, -1) {
-			if !has(verb, flag[1]) {
+			key := "." + strings.ReplaceAll(flag[1], "-", "_")
+			if !has(verb, flag[1]) && !(has(verb, "set") && strings.Contains(line, key)) {
 				return "-" + flag[1]
 			}
 		}
