@@ -6,7 +6,7 @@ CACHE  ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/haf
 SMOLLM2 = $(CACHE)/models/smollm2-135m-instruct
 
 .PHONY: install release clean-dist lint-images
-.PHONY: build demo test race check docs module-path fuzz setup parity models round-trips remote \
+.PHONY: build demo test test-long race check docs module-path fuzz setup parity models round-trips remote \
 	contract soak soak-all kills clock chaos bench bench-baselines bench-cuda bench-generate bench-serve growth rl-sanity \
 	real real-one paper-tiny paper-small evidence-world evidence-real browser clean
 
@@ -54,7 +54,13 @@ demo: build
 	bin/haf demo
 
 test:
-	$(GO) test -timeout 20m ./...
+	$(GO) test -short -timeout 20m ./...
+
+# The tests that make test leaves out because they take long: hostile input, signals, full disks,
+# failing writes, measured memory, and curves of RL.
+test-long:
+	$(GO) test -timeout 30m -run 'Hostile|Signals|Disks|TwoAtOnce|EveryWriteFails|Memory|Learns' \
+		./cmd/haf ./rlhf
 
 # The server's tests under the race detector; without its check of pointers, which the pure Go
 # backend's arithmetic does not pass.

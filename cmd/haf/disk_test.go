@@ -45,6 +45,7 @@ var silent = map[string]string{
 
 // TestDisks writes and reads where a real disk refuses it.
 func TestDisks(t *testing.T) {
+	long(t)
 	c := newChaos(t, rand.New(rand.NewPCG(0, 0)), false)
 	c.begin()
 	t.Run("stdout", func(t *testing.T) { stdoutFull(t) })

@@ -21,6 +21,7 @@ import (
 // operations of each verb take their turn; with HAF_CHAOS of 100 or more, as make kills sets it,
 // at least twenty. Training has a test of its own in package train.
 func TestEveryWriteFails(t *testing.T) {
+	long(t)
 	most := 2
 	if longForm() {
 		most = 20

@@ -82,6 +82,7 @@ func parquetOf(t *testing.T, rows []wide) []byte {
 // TestHostileBombs reads small data files that unpack to gigabytes or state sizes that they do not
 // have.
 func TestHostileBombs(t *testing.T) {
+	long(t)
 	h := newHostile(t)
 	read := func(name string, data []byte, want string, mayWork bool) {
 		t.Helper()
@@ -135,6 +136,7 @@ func TestHostileBombs(t *testing.T) {
 
 // TestHostileModelBombs opens models whose files state more than they have, or have too much.
 func TestHostileModelBombs(t *testing.T) {
+	long(t)
 	h := newHostile(t)
 	score := []string{"score", "m", "-prompt", "what does the fox eat", "-response", "mice"}
 	open := func(name, file string, data []byte, want string, mayWork bool) {

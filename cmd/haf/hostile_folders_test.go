@@ -77,6 +77,7 @@ func keysOf(t *testing.T, object []byte) map[string]json.RawMessage {
 // TestHostileAdapters opens adapters in which adapter_config.json, haf.json or the weights are
 // broken, as haf saves them and as PEFT does.
 func TestHostileAdapters(t *testing.T) {
+	long(t)
 	h := newHostile(t)
 	h.trained()
 	h.remove("a")
@@ -244,6 +245,7 @@ func put(t *testing.T, path string, how string) {
 // TestHostileRuns breaks the files of a run folder one after the other. haf report, doctor, inspect
 // and track refuse the folder or say what they leave out, and every page of haf ui is answered.
 func TestHostileRuns(t *testing.T) {
+	long(t)
 	h := newHostile(t)
 	h.trained()
 	ways := []string{"missing", "folder", "pipe", "nothing", "loop", "device", "elsewhere", "huge"}

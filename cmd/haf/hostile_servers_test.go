@@ -497,6 +497,7 @@ func TestOldTLS(t *testing.T) {
 // the client's first request, and at the one that its result comes from. It wants an error with the
 // address and the next step, in bounded time and memory, and no secret told or sent elsewhere.
 func TestHostileServers(t *testing.T) {
+	long(t)
 	plantKeys(t)
 	cases := 0
 	defer func() { t.Logf("%d cases", cases) }()

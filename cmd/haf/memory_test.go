@@ -39,6 +39,7 @@ checkpointing = %q
 // TestPlannedMemory compares the memory that `haf train -plan` states with the largest that the run
 // takes from the system, for a real model: they differ by no more than 15 %.
 func TestPlannedMemory(t *testing.T) {
+	long(t)
 	model := shared.Model(t, "smollm2-135m-instruct")
 	data := shared.Path(t, "data/hh/helpful-base.test.jsonl.gz")
 	device, err := backend.Open("auto")
@@ -130,6 +131,7 @@ func haf(t *testing.T, args ...string) *exec.Cmd {
 // the process takes from the system beside a short one's: no less than half of it, and never more,
 // so that what fits is not refused.
 func TestReadMemory(t *testing.T) {
+	long(t)
 	model := shared.Path(t, "models/stories260k")
 	device, err := backend.Open("auto")
 	if err != nil {

@@ -109,6 +109,7 @@ func signalCases() []signalCase {
 // end with the documented exit code and say so, and leave nothing half-written. Every verb has a
 // case or a reason to have none.
 func TestSignals(t *testing.T) {
+	long(t)
 	cases := signalCases()
 	tried := map[string]bool{}
 	for _, c := range cases {

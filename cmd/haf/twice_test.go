@@ -21,6 +21,7 @@ var taken = regexp.MustCompile(`in use by|exists|holds a run already|is finished
 // the bit of one that is alone; the other is refused with the reason, or makes the same. The short
 // form has three verbs.
 func TestTwoAtOnce(t *testing.T) {
+	long(t)
 	program, err := exec.LookPath("haf")
 	if err != nil {
 		t.Fatal(err)
