@@ -56,11 +56,11 @@ demo: build
 test:
 	$(GO) test -short -timeout 20m ./...
 
-# The tests that make test leaves out because they take long: hostile input, signals, full disks,
-# failing writes, measured memory, and curves of RL.
+# The tests that make test leaves out because they take long: the commands of the guides, hostile
+# input, signals, full disks, failing writes, measured memory, and curves of RL.
+LONG = Guides|Hostile|Signals|Disks|TwoAtOnce|EveryWriteFails|Memory|Learns
 test-long:
-	$(GO) test -timeout 30m -run 'Hostile|Signals|Disks|TwoAtOnce|EveryWriteFails|Memory|Learns' \
-		./cmd/haf ./rlhf
+	$(GO) test -timeout 30m -run '$(LONG)' ./cmd/haf ./rlhf
 
 # The server's tests under the race detector; without its check of pointers, which the pure Go
 # backend's arithmetic does not pass.

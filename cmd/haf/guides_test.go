@@ -30,6 +30,7 @@ const guideID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 // prompts.jsonl, the samples a.jsonl, b.jsonl and c.jsonl, tiny.toml, and the runs runs/x, runs/y
 // and runs/hh.
 func TestGuides(t *testing.T) {
+	long(t)
 	pages, err := filepath.Glob(filepath.Join(shared.Root(), "docs", "guide", "*.md"))
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("no guides: %v", err)
