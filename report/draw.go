@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"haf/internal/wordwrap"
 )
 
 // Sizes of a drawing, in its own units: a text of size 13 prints as 9 pt on a column of 15 cm.
@@ -101,30 +103,9 @@ func namedAxis(names []string) axis {
 	a.from, a.to = marginLeft, plotWidth-marginRight
 	letters := int((a.to - a.from) / float64(len(names)) / letterWidth)
 	for i, name := range names {
-		a.ticks = append(a.ticks, tick{float64(i), wrapped(name, letters)})
+		a.ticks = append(a.ticks, tick{float64(i), wordwrap.Wrap(name, letters)})
 	}
 	return a
-}
-
-// wrapped breaks a name between its words into lines of so many letters, where the words allow it.
-func wrapped(name string, letters int) string {
-	var b strings.Builder
-	used := 0
-	for i, word := range strings.Fields(name) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case i == 0:
-		case used+1+n > letters:
-			b.WriteByte('\n')
-			used = 0
-		default:
-			b.WriteByte(' ')
-			used++
-		}
-		b.WriteString(word)
-		used += n
-	}
-	return b.String()
 }
 
 // rows is how many lines the longest name of a tick has.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rivo/uniseg"
 
+	"haf/internal/wordwrap"
 	"haf/pref"
 )
 
@@ -78,7 +79,7 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 			b.WriteString("tokens were cut to fit the model\n")
 		}
 		for _, note := range e.Notes {
-			b.WriteString(folded("note: "+Printable(note), opt.Width) + "\n")
+			b.WriteString(wordwrap.Wrap("note: "+Printable(note), opt.Width) + "\n")
 		}
 		if len(e.Tokens) == 0 {
 			continue
@@ -89,7 +90,7 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 		} else {
 			writeTokens(&b, e.Tokens, largest, opt.Width)
 		}
-		b.WriteString("\n" + folded(fmt.Sprintf("sum of %d tokens %+.4f = implicit reward",
+		b.WriteString("\n" + wordwrap.Wrap(fmt.Sprintf("sum of %d tokens %+.4f = implicit reward",
 			len(e.Tokens), e.Sum()), opt.Width) + "\n")
 	}
 	if largest > 0 {
@@ -118,27 +119,6 @@ func WriteExplained(w io.Writer, of []Explained, opt TextOptions) error {
 	return nil
 }
 
-// folded breaks a line between its words so that it fits the width.
-func folded(line string, width int) string {
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(line) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case i == 0:
-		case column+1+n > width:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += n
-	}
-	return b.String()
-}
-
 // rewardLine lists rewards in their usual order, each on a line of its own where one is too short.
 func rewardLine(rewards map[string]float64, width int) string {
 	var parts []string
@@ -159,7 +139,8 @@ func writeLegend(b *strings.Builder, of []Explained, largest float64, opt TextOp
 	for _, e := range of {
 		beta = max(beta, e.Beta)
 	}
-	b.WriteString("\n" + folded(fmt.Sprintf("reward of a token: β (log π − log π_ref), β = %g", beta),
+	b.WriteString("\n" + wordwrap.Wrap(fmt.Sprintf(
+		"reward of a token: β (log π − log π_ref), β = %g", beta),
 		opt.Width) + "\n")
 	if !opt.Colour {
 		return

@@ -184,7 +184,7 @@ func removeAll(t *testing.T, path string) {
 // roomy is enough for all that a command writes, in bytes.
 const roomy = 64 << 20
 
-// noRoom is what commands say where there is none; a download says so before it begins.
+// noRoom matches the error of a full disk. A download checks the space before it begins.
 var noRoom = regexp.MustCompile(`the disk of \S+ (is full|has room for)`)
 
 // fullDisk runs each command on a disk that has no room, or too little. The command says so, or

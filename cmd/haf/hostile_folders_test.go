@@ -110,7 +110,7 @@ func TestHostileAdapters(t *testing.T) {
 	if err := json.Unmarshal(own, &meta); err != nil {
 		t.Fatal(err)
 	}
-	delete(meta, "weights_crc32c") // else its checksum is what is refused
+	delete(meta, "weights_crc32c") // else haf refuses the checksum first
 	unsummed, err := json.Marshal(meta)
 	if err != nil {
 		t.Fatal(err)

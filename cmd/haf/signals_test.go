@@ -31,7 +31,7 @@ type signalCase struct {
 	said string // expression that standard error matches at the end
 }
 
-// shortVerbs have no case, for a reason: they do their work within milliseconds.
+// shortVerbs end before a signal could reach them, so they have no case; the value says why.
 var shortVerbs = map[string]string{
 	"recipes": "lists what is built in", "version": "describes the build",
 	"completion": "prints a script", "__complete": "completes a line",

@@ -14,7 +14,7 @@ import (
 	"haf/internal/durable"
 )
 
-// taken is what a command says whose output another process works on, or has made.
+// taken matches the error of a command whose output another process is writing or has written.
 var taken = regexp.MustCompile(`in use by|exists|holds a run already|is finished`)
 
 // TestTwoAtOnce starts each verb that writes twice at once, on one output. One of them makes it, to

@@ -10,8 +10,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
+	"haf/internal/wordwrap"
 	"haf/recipe"
 	"haf/rlhf"
 )
@@ -285,22 +285,4 @@ func literal(v reflect.Value) string {
 }
 
 // fill wraps a paragraph at 100 columns.
-func fill(text string) string {
-	var b strings.Builder
-	width := 0
-	for _, word := range strings.Fields(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case width == 0:
-		case width+1+n > columns:
-			b.WriteByte('\n')
-			width = 0
-		default:
-			b.WriteByte(' ')
-			width++
-		}
-		b.WriteString(word)
-		width += n
-	}
-	return b.String()
-}
+func fill(text string) string { return wordwrap.Wrap(text, columns) }
