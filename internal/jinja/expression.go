@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -324,6 +325,12 @@ func (p *parser) subscript(of expr) (expr, error) {
 		return nil, err
 	}
 	if len(items) > 1 {
+		for _, item := range items {
+			if _, ok := item.(*sliceExpr); ok {
+				return nil, errors.New("a slice among several subscripts, as in x[:, 1], selects " +
+					"nothing: want x[start:stop:step]")
+			}
+		}
 		return &itemExpr{of, &listExpr{items, tuple}}, nil
 	}
 	if s, ok := items[0].(*sliceExpr); ok {

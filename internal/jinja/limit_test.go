@@ -76,6 +76,7 @@ func TestLimits(t *testing.T) {
 		"{% set ns = namespace() %}{% set ns.a = [ns] %}{{ ns }}":                    "too deep",
 		"{% set ns = namespace(v=()) %}{% for i in range(99) %}{% set ns.v = (ns.v, ns.v) %}" +
 			"{% endfor %}{{ {ns.v: 1} | length }}": made,
+		"{{ 'ab'[:, 1] }}": "a slice among several subscripts",
 	} {
 		tpl, err := Parse(source)
 		if err == nil {
