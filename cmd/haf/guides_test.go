@@ -24,6 +24,11 @@ var mayBeLeft = regexp.MustCompile(`GPU|network|hub`)
 // guideID stands for the demo's base model in the blocks that are run.
 const guideID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
+// guideShort puts the demo's model in the place of the hub's, and has the comparison of objectives
+// train less than its hour.
+var guideShort = strings.NewReplacer(guideID, "base", "-time 1h", "-time 1h -alpha 0.2 -lr 3e-3 "+
+	"-set data.limit=70 -set train.epochs=1")
+
 // TestGuides runs the commands of the guides. Each block of them says before it "run", or
 // "not run:" and why: docs/dev/style.md. The blocks of a page run in order in one folder with the
 // demo's small data: base/, train.jsonl, valid.jsonl, test.jsonl, pairs.jsonl, ranked.jsonl,
@@ -62,7 +67,7 @@ func guideScript(t *testing.T, page, text string) string {
 		case skipped && mayBeLeft.MatchString(reason):
 		case m[1] == "run":
 			fmt.Fprintf(&script, "exec sh -e block%d.sh\n", i)
-			block := guideServers(strings.ReplaceAll(m[2], guideID, "base"))
+			block := guideServers(guideShort.Replace(m[2]))
 			fmt.Fprintf(&files, "-- block%d.sh --\n%s", i, block)
 		default:
 			t.Errorf("%s: block %d has %q before it, want <!-- run -->, or <!-- not run: WHY --> "+
