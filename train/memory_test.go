@@ -1,11 +1,16 @@
 package train_test
 
 import (
+	"errors"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"haf/backend"
 	"haf/lm"
 	"haf/objective"
 	"haf/optim"
+	"haf/pref"
 	"haf/reward"
 	"haf/train"
 )
@@ -132,6 +137,24 @@ func TestFit(t *testing.T) {
 			t.Errorf("with %d bytes of memory: %q of %d bytes, want %q of %d", c.available, f.Recompute,
 				f.Memory.Total(), c.want, total(c.want))
 		}
+	}
+}
+
+// TestTrainingNeedsMemory wants a run refused before its first step where its memory is not there,
+// and the same command to go on where it is.
+func TestTrainingNeedsMemory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	available := int64(1)
+	s := small{opened: func(d *backend.Device) {
+		d.SetAvailable(func() (backend.Memory, error) { return backend.Memory{Bytes: available}, nil })
+	}}
+	_, err := s.run(t, t.Context(), newFolder(t, dir))
+	if !errors.Is(err, pref.ErrMemory) || !strings.Contains(err.Error(), "train.tokens_per_batch") {
+		t.Errorf("with one byte of memory: %v, want it refused, and what lowers the need", err)
+	}
+	available = 1 << 40
+	if err := s.resume(t, dir); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -105,6 +105,7 @@ type small struct {
 	model         func(*reward.Options)
 	data          func(*train.Data)
 	options       func(*train.Options)
+	opened        func(*backend.Device)
 	at            func(done int)
 	lines         *[]string // of the log
 }
@@ -123,7 +124,11 @@ func (s small) run(t *testing.T, ctx context.Context, folder *run.Folder) (train
 	if s.model != nil {
 		s.model(&opt)
 	}
-	model, err := reward.Open(openDevice(t, cmp.Or(s.device, "go")), smallFolder(), opt)
+	device := openDevice(t, cmp.Or(s.device, "go"))
+	if s.opened != nil {
+		s.opened(device)
+	}
+	model, err := reward.Open(device, smallFolder(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"haf/lm"
 	"haf/objective"
 	"haf/pack"
+	"haf/pref"
 	"haf/reward"
 	"haf/run"
 )
@@ -63,6 +64,9 @@ func (t *trainer) prepare(ctx context.Context) error {
 		return err
 	}
 	t.chooseRecompute()
+	if err := t.checkMemory(); err != nil {
+		return err
+	}
 	t.stepper = NewStepper(model, opt.Objective, opt.Optimizer, t.order.total)
 	if opt.Objective.UsesScore() {
 		t.stepper.dropout = opt.HeadDropout
@@ -131,6 +135,22 @@ func (t *trainer) chooseRecompute() {
 			t.model.Decoder().Recompute, float64(memory.Total())/1e9, float64(available)/1e9)
 	}
 	t.state.Recompute = t.model.Decoder().Recompute
+}
+
+// checkMemory returns an error of [pref.ErrMemory] if the steps surely need more memory than is
+// available beside the weights, which are open.
+func (t *trainer) checkMemory() error {
+	m := t.order.memory(t.model, t.opt.Objective)
+	estimate := m.Total() - m.Process - m.Weights - m.Adapter
+	need := int64(memoryShare * float64(estimate))
+	available, enough := t.model.Device().HasMemory(need)
+	if enough {
+		return nil
+	}
+	return fmt.Errorf("train: %w: training needs about %.2f GB beside the weights, and %.2f GB are "+
+		"available: end other programs and give the same command again, or start a new run with a "+
+		"lower train.tokens_per_batch or model.max_length; haf train -plan says what a recipe needs",
+		pref.ErrMemory, float64(estimate)/1e9, float64(available.Bytes)/1e9)
 }
 
 // readReference gets π_ref's log-probabilities of all responses. It runs before the checkpoint is
