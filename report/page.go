@@ -4,12 +4,15 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"html"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -133,8 +136,13 @@ func (p Page) write(dir string, files map[string][]byte) error {
 			}
 		}
 	}
-	for file, data := range files {
-		if err := durable.WriteFile(filepath.Join(dir, file), data); err != nil {
+	// The HTML page is first, before .md and .svg, because it has the mark by which a page whose
+	// writing was interrupted is known and drawn anew.
+	names := slices.SortedFunc(maps.Keys(files), func(a, b string) int {
+		return cmp.Or(cmp.Compare(filepath.Ext(a), filepath.Ext(b)), cmp.Compare(a, b))
+	})
+	for _, name := range names {
+		if err := durable.WriteFile(filepath.Join(dir, name), files[name]); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 	}

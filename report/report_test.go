@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"haf/internal/durable"
 	"haf/report"
 )
 
@@ -148,5 +150,33 @@ func TestPlot(t *testing.T) {
 			{Blocks: []report.Block{report.Figure{Name: "a"}, report.Figure{Name: "a"}}}}}
 	if err := twice.Write(t.TempDir(), "page"); err == nil {
 		t.Error("two figures of one name were written")
+	}
+}
+
+// TestEveryWriteFails makes each operation that writes a page fail in turn, and those after it. The
+// page is then written again without a fault.
+func TestEveryWriteFails(t *testing.T) {
+	page := report.Page{Title: "a page", Sections: []report.Section{{Title: "curves",
+		Blocks: []report.Block{report.Figure{Name: "loss", SVG: []byte("<svg></svg>")}}}}}
+	for last := 1; ; last++ {
+		dir := filepath.Join(t.TempDir(), "page")
+		asked := 0
+		restore := durable.SetFault(func(_ durable.Op, path string) error {
+			if asked++; asked >= last {
+				return &os.PathError{Op: "write", Path: path, Err: syscall.ENOSPC}
+			}
+			return nil
+		})
+		err := page.Write(dir, "page")
+		restore()
+		if again := page.Write(dir, "page"); again != nil {
+			t.Errorf("after a fault at operation %d (%v): %v", last, err, again)
+		}
+		if err == nil {
+			if last < 4 {
+				t.Errorf("a page of three files has %d operations", last-1)
+			}
+			return
+		}
 	}
 }

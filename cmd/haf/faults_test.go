@@ -19,7 +19,7 @@ import (
 // that makes an error and once as one that stays full from there on. The verb says so, or does
 // without the file; typed again, it gives the result of the run without a fault, to the bit. Two
 // operations of each verb take their turn; with HAF_CHAOS of 100 or more, as make kills sets it,
-// at least twenty. Training has a test of its own in package train.
+// at least twenty. Trainings and pages have tests of their own, in packages train and report.
 func TestEveryWriteFails(t *testing.T) {
 	long(t)
 	most := 2
@@ -28,7 +28,7 @@ func TestEveryWriteFails(t *testing.T) {
 	}
 	c := newChaos(t, rand.New(rand.NewPCG(0, 0)), false)
 	for _, k := range killables() {
-		if k.name == "train" || k.name == "paper" { // the cells of a grid are processes of their own
+		if k.name == "train" {
 			continue
 		}
 		c.begin()
