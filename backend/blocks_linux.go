@@ -16,20 +16,20 @@ import "C"
 
 import "unsafe"
 
-// Release returns to the system the memory that is kept for the next execution on a CPU plug-in. It
-// is for a program that goes on to something smaller; [Device.Finalize] does it too.
+// Release returns to the system the memory that a CPU plug-in keeps for its next execution. Call it
+// before work that needs less memory; [Device.Finalize] calls it too.
 func Release() { C.haf_release_blocks() }
 
-// Trim returns to the system the small memory that compiled programs left when they were freed. The
-// C library keeps it in pieces, so a process that opens model after model would grow. It takes some
+// Trim returns to the system the small blocks that compiled programs left when they were freed. The
+// C library keeps them, so a process that opens model after model would grow. It takes some
 // milliseconds.
 func Trim() { C.haf_trim() }
 
-// blockBytes tells of the large memory blocks (blocks_linux.c).
+// blockBytes counts the bytes of the large memory blocks (blocks_linux.c).
 type blockBytes struct {
 	count      int
-	held, used int64 // of all blocks, and of those that are not idle
-	most       int64 // the most that were used at once
+	held, used int64 // in all blocks, and in those in use
+	most       int64 // peak of used
 }
 
 func blocks() blockBytes {
@@ -38,8 +38,8 @@ func blocks() blockBytes {
 	return blockBytes{int(out[0]), int64(out[1]), int64(out[2]), int64(out[3])}
 }
 
-// memory is the C allocator as C code sees it: what goes before glibc's must be right for callers
-// that are not XLA.
+// memory is the C allocator as C code sees it. It replaces glibc's, so it must be right for callers
+// other than XLA too.
 type memory struct{}
 
 func (memory) alloc(alignment, size int) (p unsafe.Pointer, errno int) {

@@ -2,10 +2,8 @@
 
 package backend
 
-// Release returns to the system the memory that is kept for the next execution on a CPU plug-in;
-// here none is.
+// Release does nothing, because haf keeps no memory for later executions on this system.
 func Release() {}
 
-// Trim returns to the system the small memory that freed programs left; here nothing is known of
-// it.
+// Trim does nothing, because haf does not know how this system's C library keeps memory.
 func Trim() {}

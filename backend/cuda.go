@@ -17,8 +17,8 @@ import (
 	"unsafe"
 )
 
-// cudaLibraries are NVIDIA's libraries in the order in which they need one another, under the
-// `nvidia` folder that their wheels make.
+// cudaLibraries are NVIDIA's libraries in dependency order, under the `nvidia` folder of their
+// wheels.
 var cudaLibraries = []string{
 	"cu13/lib/libcudart.so.13",
 	"cu13/lib/libnvrtc.so.13",
@@ -34,12 +34,12 @@ var cudaLibraries = []string{
 	"cudnn/lib/libcudnn.so.9",
 }
 
-// linkCUDA prepares this process for a CUDA plug-in: it tells XLA where NVIDIA's tools are (ptxas,
+// linkCUDA prepares this process for a CUDA plug-in. It tells XLA where NVIDIA's tools are (ptxas,
 // libdevice) and loads NVIDIA's libraries by their full paths, so that the plug-in's later look-ups
-// by bare name find them, as JAX does. Where the libraries do not lie beside the plug-in, the
-// system's own are left to the loader.
+// by bare name find them, as JAX does. If the libraries are not beside the plug-in, the dynamic
+// loader finds the system's.
 func linkCUDA(plugin string) error {
-	// go-xla's own check would set a folder in which the wheels keep no tools, and warn.
+	// go-xla's own check would set a folder without tools, and warn.
 	if err := os.Setenv("GOPJRT_CUDA_CHECKS", "0"); err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
@@ -64,7 +64,8 @@ func linkCUDA(plugin string) error {
 			continue
 		}
 		cPath := C.CString(path)
-		// never closed; one that fails is looked up again by the plug-in, which then says why
+		// Never closed. If this fails, the plug-in looks the library up again and reports the
+		// reason.
 		C.dlopen(cPath, C.RTLD_LAZY|C.RTLD_LOCAL)
 		C.free(unsafe.Pointer(cPath))
 	}
@@ -72,8 +73,8 @@ func linkCUDA(plugin string) error {
 }
 
 // nvidiaFolder finds the `nvidia` folder with CUDA 13 that belongs to a plug-in: two levels up in
-// Python's layout (…/jax_plugins/xla_cuda13/x.so), or the plug-in's own folder as go-xla installs
-// it. "" where there is none.
+// Python's layout (…/jax_plugins/xla_cuda13/x.so), or the plug-in's own folder, where go-xla
+// installs it. It returns "" if there is none.
 func nvidiaFolder(plugin string) string {
 	if real, err := filepath.EvalSymlinks(plugin); err == nil {
 		plugin = real

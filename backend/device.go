@@ -20,30 +20,30 @@ const (
 	KindGo   = "go"
 )
 
-// ErrNoPlugin is wrapped by the error of [Open] where an XLA plug-in was asked for and none is
+// ErrNoPlugin is wrapped by the error of [Open] if the caller asked for an XLA plug-in and none is
 // installed.
 var ErrNoPlugin = errors.New("no XLA plug-in is installed: run `haf setup`")
 
-// A Device is an opened backend. It is safe for concurrent use; Finalize frees what it holds,
-// device memory too.
+// A Device is an opened backend. It is safe for concurrent use. Finalize frees all that it holds,
+// including device memory.
 //
-// Give the graph library the field, d.Backend, never d itself: results come back bound to
-// d.Backend, and a tensor of one backend is refused by another. The compiler sees to it: a *Device
-// is no compute.Backend.
+// Pass d.Backend to the graph library, never d itself. Tensors are bound to d.Backend, and a
+// backend refuses tensors of another. The compiler enforces this, because a *Device is no
+// compute.Backend.
 type Device struct {
 	compute.Backend
 
 	kind     string
 	plugin   Plugin // where kind is not KindGo
-	tellPath bool   // in Describe: kind and version do not tell which plug-in it is
+	tellPath bool   // Describe shows the path, because kind and version are ambiguous
 	hint     string
 	programs programs
-	// available, if not nil, is asked in place of AvailableMemory.
+	// available, if not nil, replaces AvailableMemory.
 	available func() (Memory, error)
 }
 
-// Builder is not for use: with another shape than the interface's it takes *Device out of
-// [compute.Backend]. A program is built with d.Backend.Builder.
+// Builder keeps *Device from being a [compute.Backend], because its signature differs from the
+// interface's. Build programs with d.Backend.Builder.
 func (d *Device) Builder() {}
 
 // Open opens the device named:
@@ -54,8 +54,8 @@ func (d *Device) Builder() {}
 //   - "xla": the first that works, CUDA before CPU, never pure Go;
 //   - a path of a plug-in (.so, .dylib).
 //
-// It never downloads anything. The error wraps [ErrNoPlugin] where a plug-in was asked for and none
-// is installed.
+// It never downloads anything. The error wraps [ErrNoPlugin] if the caller asked for a plug-in and
+// none is installed.
 func Open(name string) (*Device, error) {
 	switch name {
 	case "", "auto":
@@ -80,7 +80,7 @@ func Open(name string) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := Find(p.Kind) // an error only makes the description longer
+	found, err := Find(p.Kind) // after an error Describe shows the path
 	d.tellPath = err != nil || len(found) != 1 || found[0].Path != p.Path
 	return d, nil
 }
@@ -95,13 +95,13 @@ func CheckName(name string) error {
 		"plug-in", name)
 }
 
-// openFirst opens the first of the plug-ins that works, CUDA only where there is a GPU or it was
-// asked for. Without an error the device is nil where there is none to try.
+// openFirst opens the first plug-in that works. It tries CUDA only if there is a GPU or the caller
+// asked for CUDA. Without a plug-in to try, device and error are nil.
 func openFirst(plugins []Plugin, cuda bool) (*Device, error) {
 	var failed error
 	for _, p := range plugins {
 		if p.Kind == KindCUDA && !cuda && !hasGPU() {
-			continue // loading 400 MB to learn that there is no GPU
+			continue // skip loading 400 MB when there is no GPU
 		}
 		d, err := openPlugin(p)
 		if err != nil {
@@ -160,8 +160,8 @@ func openNamed(name string) (*Device, error) {
 }
 
 func openGo(hint string) (*Device, error) {
-	// One operation after the other: with several at once, each waits for workers of the pool that the
-	// others hold, and all can wait forever.
+	// Operations run one after another. Run at once, each can wait for pool workers that the others
+	// hold, and all wait forever.
 	b, err := gobackend.New("ops_sequential")
 	if err != nil {
 		return nil, fmt.Errorf("backend: pure Go backend: %w", err)
@@ -179,9 +179,8 @@ func openGo(hint string) (*Device, error) {
 // Kind is "xla-cpu", "xla-cuda" or "go".
 func (d *Device) Kind() string { return d.kind }
 
-// HalfProducts reports whether the device multiplies bfloat16 faster than float32: a GPU does, and
-// XLA on a CPU with instructions for it (AMX, AVX512_BF16). On others bfloat16 takes up to twice
-// the time.
+// HalfProducts reports whether the device multiplies bfloat16 faster than float32, as GPUs do, and
+// CPUs with AMX or AVX512_BF16. On other devices bfloat16 takes up to twice the time.
 func (d *Device) HalfProducts() bool {
 	return d.kind == KindCUDA || d.kind == KindCPU && (cpu.X86.HasAMXBF16 || cpu.X86.HasAVX512BF16)
 }
@@ -189,15 +188,15 @@ func (d *Device) HalfProducts() bool {
 // Plugin is the plug-in that the device was opened from; the zero value for the pure Go backend.
 func (d *Device) Plugin() Plugin { return d.plugin }
 
-// Finalize closes the device and returns to the system what it kept.
+// Finalize closes the device and returns its memory to the system.
 func (d *Device) Finalize() {
 	d.programs.finalize()
 	d.Backend.Finalize()
 	Release()
 }
 
-// Describe says in a short line what the device is, as "xla-cpu (plug-in 0.11.2), 2 threads". The
-// plug-in's path is in it where the kind and the version do not tell which one it is.
+// Describe returns a short description such as "xla-cpu (plug-in 0.11.2), 2 threads". It adds the
+// plug-in's path if kind and version do not identify the plug-in.
 func (d *Device) Describe() string {
 	if d.kind == KindGo {
 		return fmt.Sprintf("%s (pure Go), %s", d.kind, counted(runtime.GOMAXPROCS(0), "thread"))
@@ -209,7 +208,7 @@ func (d *Device) Describe() string {
 	if d.tellPath {
 		plugin += ", " + d.plugin.Path
 	}
-	hardware := counted(runtime.NumCPU(), "thread") // XLA does not know of GOMAXPROCS
+	hardware := counted(runtime.NumCPU(), "thread") // XLA ignores GOMAXPROCS
 	n := d.NumDevices()
 	switch {
 	case d.kind == KindCUDA:
@@ -230,12 +229,12 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// Hint is one line for the user of a pure Go device: that it is slow, and how to get a faster one.
-// Else "".
+// Hint tells the user of a pure Go device in one line that it is slow, and how to get a faster one.
+// It is "" for other devices.
 func (d *Device) Hint() string { return d.hint }
 
-// oneLine flattens an error for a message of one line. A long one loses its middle: the end tells
-// the cause.
+// oneLine flattens an error to one line. It cuts the middle out of a long error, because the cause
+// stands at the end.
 func oneLine(err error) string {
 	s := []rune(strings.Join(strings.Fields(err.Error()), " "))
 	const head, tail = 120, 200

@@ -19,8 +19,8 @@ struct interface_head {
 	} version;
 };
 
-// read_interface loads a library and reads which version of the interface it has. It returns what
-// is wrong with it, or NULL. go-xla, which loads it again, calls it without a look at the version.
+// read_interface loads a library and reads the version of its interface. It returns an error
+// message or NULL. go-xla, which loads the library again, does not check the version.
 static const char* read_interface(const char* path, int* major, int* minor) {
 	void* library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
 	if (library == NULL) return dlerror();
@@ -42,8 +42,8 @@ import (
 	"unsafe"
 )
 
-// interfaceMajor is the major version of the PJRT interface that go-xla calls. Plug-ins of another
-// have other functions under the same numbers.
+// interfaceMajor is the major version of the PJRT interface that go-xla calls. In other major
+// versions the same slots hold other functions.
 const interfaceMajor = 0
 
 // checkInterface loads a plug-in and returns an error if it cannot be called.

@@ -26,7 +26,7 @@ func newProduct(
 	dev compute.Backend, dtype dtypes.DType, n int, a, b []float32,
 ) (_ *product, err error) {
 	defer func() {
-		if r := recover(); r != nil { // the backends panic on what they take for a misuse of theirs
+		if r := recover(); r != nil { // backends panic on misuse
 			err = fmt.Errorf("backend: matrix product: %v", r)
 		}
 	}()
@@ -71,8 +71,7 @@ func newProduct(
 	return p, nil
 }
 
-// run computes the product and, where out is not nil, copies it there (n·n values; a float32
-// product).
+// run computes the product and, if out is not nil, copies it there: n·n float32 values.
 func (p *product) run(out []float32) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -99,14 +98,13 @@ func (p *product) run(out []float32) (err error) {
 
 func (p *product) free() {
 	for _, b := range p.args {
-		_ = b.Finalize() // freeing is all that is left to do with it
+		_ = b.Finalize() // the buffer is not needed any more
 	}
 	p.exec.Finalize()
 }
 
-// checkProduct runs a small matrix product on the device and compares it with the one computed
-// here. The entries are small integers, so that the right answer is exact in every arithmetic that
-// a device may use.
+// checkProduct runs a small matrix product on the device and compares it with one computed in Go.
+// The entries are small integers, so every arithmetic that a device may use gives the exact result.
 func checkProduct(dev compute.Backend) error {
 	const n = 48
 	a, b := make([]float32, n*n), make([]float32, n*n)
@@ -139,8 +137,8 @@ func checkProduct(dev compute.Backend) error {
 }
 
 // MatMulRate measures the device's rate at a square matrix product in "float32" or "bfloat16", in
-// 10⁹ floating-point operations a second (2n³ a product): the median of up to five runs. It takes
-// well under 2 s, on a GPU some seconds.
+// 10⁹ floating-point operations a second (2n³ a product). It returns the median of up to five runs
+// and takes under 2 s, on a GPU a few seconds.
 func (d *Device) MatMulRate(of string) (gflops float64, err error) {
 	dtype := dtypes.Float32
 	if of == "bfloat16" {
@@ -149,7 +147,7 @@ func (d *Device) MatMulRate(of string) (gflops float64, err error) {
 	const (
 		smallest = 128
 		largest  = 8192
-		budget   = 100 * time.Millisecond // of one product; the size is doubled until it would be passed
+		budget   = 100 * time.Millisecond // the size of a product doubles until it would take longer
 		runs     = 5
 	)
 	for n := smallest; ; n *= 2 {
@@ -166,8 +164,8 @@ func (d *Device) MatMulRate(of string) (gflops float64, err error) {
 	}
 }
 
-// timeProduct times up to runs products of size n, after one that is not counted, and stops early
-// once they have taken limit together.
+// timeProduct times up to runs products of size n, after one warm-up. It stops early once they have
+// taken limit in total.
 func timeProduct(
 	dev compute.Backend, dtype dtypes.DType, n, runs int, limit time.Duration,
 ) ([]time.Duration, error) {

@@ -15,20 +15,20 @@ import (
 // A Memory is the amount of memory that a process may still take.
 type Memory struct {
 	Bytes int64 `json:"bytes"`
-	// what says so: "MemAvailable", or the cgroup's limit where that is lower
+	// "MemAvailable", or the cgroup's limit where that is lower
 	Source string `json:"source"`
 }
 
-// AvailableMemory returns how much of the host's memory a new process may take: what the kernel
-// calls available, or what the limits of this process's control groups (versions 1 and 2) leave
-// where that is less. It says nothing about a device with memory of its own. It is an error where
-// the system does not tell.
+// AvailableMemory returns how much of the host's memory a new process may take: MemAvailable, or
+// what the limits of this process's control groups (versions 1 and 2) leave if that is less. It
+// ignores memory of the device itself. It returns an error if the system does not report its
+// memory.
 func AvailableMemory() (Memory, error) { return availableMemory("/") }
 
-// HasMemory reports whether work on the device may take that many bytes of the host's memory beside
-// what the process holds, and returns how much is available. What is kept for later executions is
-// given back before the answer is no. It is yes where the system does not tell, and on a device
-// with memory of its own, whose plug-in returns an error in place of memory.
+// HasMemory reports whether work on the device may take that many more bytes of the host's memory,
+// and returns how much is available. Before it answers no, it releases the memory kept for later
+// executions. It answers yes if the system does not report its memory, and for a device with memory
+// of its own, whose plug-in reports exhausted memory as an error.
 func (d *Device) HasMemory(bytes int64) (available Memory, enough bool) {
 	if d.kind == KindCUDA {
 		return available, true
@@ -50,7 +50,7 @@ func (d *Device) HasMemory(bytes int64) (available Memory, enough bool) {
 	return available, available.Bytes >= bytes
 }
 
-// SetAvailable has [Device.HasMemory] ask look in place of [AvailableMemory]. It is for tests.
+// SetAvailable makes [Device.HasMemory] call look in place of [AvailableMemory], for tests.
 func (d *Device) SetAvailable(look func() (Memory, error)) { d.available = look }
 
 // availableMemory reads the files below root.
@@ -84,8 +84,8 @@ func availableMemory(root string) (Memory, error) {
 		default:
 			continue
 		}
-		// A limit of a group above holds, too; in a container the group's path may be one of the
-		// host, which is not there.
+		// The limit of a parent group applies too. In a container the group's path may be the
+		// host's, which does not exist here.
 		for path := filepath.Join("/", parts[2]); ; path = filepath.Dir(path) {
 			if left, ok := files.left(filepath.Join(root, mount, path)); ok && left < memory.Bytes {
 				memory = Memory{left, "cgroup " + path}
@@ -98,7 +98,7 @@ func availableMemory(root string) (Memory, error) {
 	return memory, nil
 }
 
-// cgroupFiles are the names of a version's files and of a member of memory.stat.
+// cgroupFiles names a version's files, and the field for cached files in memory.stat.
 type cgroupFiles struct{ limit, used, cache string }
 
 var (
@@ -129,7 +129,7 @@ func (f cgroupFiles) left(dir string) (int64, bool) {
 	return max(0, limit-used+cache), true
 }
 
-// field finds the number behind a name at the beginning of a line.
+// field returns the number that follows a name at the beginning of a line.
 func field(data []byte, name string) (int64, bool) {
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
@@ -141,8 +141,8 @@ func field(data []byte, name string) (int64, bool) {
 	return 0, false
 }
 
-// OutOfMemory reports whether an error is that of a device without memory left. XLA's errors come
-// as text.
+// OutOfMemory reports whether an error says that a device has no memory left. XLA's errors are text
+// only.
 func OutOfMemory(err error) bool {
 	if err == nil {
 		return false

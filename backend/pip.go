@@ -37,15 +37,15 @@ func findPython(ctx context.Context) (python, error) {
 	return python(path), nil
 }
 
-// download fetches the wheel of one requirement (name==version), without what it depends on, into a
-// folder.
+// download fetches the wheel of one requirement (name==version) into a folder, without its
+// dependencies.
 func (py python) download(ctx context.Context, requirement, dir string) error {
 	return py.pip(ctx, io.Discard, requirement, dir, "download", "--no-deps", "--only-binary=:all:",
 		"--progress-bar=off", "--dest", dir, requirement)
 }
 
-// installInto installs packages and what they depend on into a folder of their own, untouched by
-// any other Python installation; pip's progress goes to log.
+// installInto installs packages with their dependencies into a folder of their own, untouched by
+// any other Python installation. pip's progress goes to log.
 func (py python) installInto(
 	ctx context.Context, requirements []string, dir string, log io.Writer,
 ) error {
@@ -54,8 +54,8 @@ func (py python) installInto(
 	return py.pip(ctx, log, "NVIDIA's libraries", dir, args...)
 }
 
-// pip runs one of pip's commands, which writes to dir. Few retries: without a network the default
-// ones take minutes.
+// pip runs a pip command that writes to dir. It allows few retries, because pip's default takes
+// minutes without a network.
 func (py python) pip(
 	ctx context.Context, log io.Writer, what, dir string, args ...string,
 ) error {
@@ -76,7 +76,7 @@ func (py python) pip(
 	return nil
 }
 
-// pipError finds the cause in what pip said and adds what to do about it.
+// pipError finds the cause in pip's output and adds the remedy.
 func pipError(what string, err error, said string) error {
 	says := func(words ...string) bool {
 		for _, w := range words {
@@ -104,7 +104,7 @@ func pipError(what string, err error, said string) error {
 		oneLine(errors.New(lastErrors(said))))
 }
 
-// lastErrors keeps pip's lines that begin with ERROR, or all where there are none.
+// lastErrors keeps pip's lines that begin with ERROR, or all lines if none does.
 func lastErrors(said string) string {
 	var lines []string
 	for line := range strings.Lines(said) {

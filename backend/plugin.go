@@ -17,12 +17,11 @@ import (
 type Plugin struct {
 	Path    string `json:"path"`    // absolute, of the shared library
 	Kind    string `json:"kind"`    // KindCPU or KindCUDA
-	Version string `json:"version"` // of the package that it came in, "" where it cannot be told
+	Version string `json:"version"` // of its package, "" if unknown
 	Origin  string `json:"origin"`  // where it was found, in words
 }
 
-// pluginPathEnv is a list of folders (or of plug-in files) that the user names; it comes before
-// every other place.
+// pluginPathEnv is the user's list of folders or plug-in files, searched before every other place.
 const pluginPathEnv = "PJRT_PLUGIN_LIBRARY_PATH"
 
 var (
@@ -35,10 +34,10 @@ var (
 	versionAtEnd  = regexp.MustCompile(`-(\d+(\.\d+)+)$`)
 )
 
-// Find lists the installed plug-ins of a kind ("cpu", "cuda", or "" for all), CUDA first, each kind
-// in the order of the places searched: $PJRT_PLUGIN_LIBRARY_PATH, haf's cache folder, the folders
-// of go-xla's installer, and Python's package folders. That one is listed does not mean that it
-// works: [Open] and [Setup] try.
+// Find lists the installed plug-ins of a kind ("cpu", "cuda", or "" for all), CUDA first. Within a
+// kind it follows the order of the places searched: $PJRT_PLUGIN_LIBRARY_PATH, haf's cache folder,
+// the folders of go-xla's installer, and Python's package folders. A listed plug-in may still fail:
+// [Open] and [Setup] try it.
 func Find(kind string) ([]Plugin, error) {
 	want := kindOf(kind)
 	if want == "" && kind != "" {
@@ -54,7 +53,7 @@ func Find(kind string) ([]Plugin, error) {
 		for _, path := range paths {
 			p, err := pluginAt(path, place.origin)
 			if err != nil || want != "" && p.Kind != want {
-				continue // a plug-in for another sort of device, or a link to nowhere
+				continue // for another sort of device, or a dangling link
 			}
 			real, err := filepath.EvalSymlinks(path)
 			if err != nil || seen[real] {
@@ -92,7 +91,7 @@ func isLibrary(path string) bool {
 	return strings.HasSuffix(path, ".so") || strings.HasSuffix(path, ".dylib")
 }
 
-// kindOf turns a user's word into a kind, "" where it is not one.
+// kindOf turns a user's word into a kind, or "" if it names none.
 func kindOf(name string) string {
 	switch name {
 	case "cpu", KindCPU:
@@ -103,7 +102,7 @@ func kindOf(name string) string {
 	return ""
 }
 
-// kindOfFile reads the kind from the file's own name; the folder's name says nothing.
+// kindOfFile reads the kind from the file's base name, not from its folder.
 func kindOfFile(path string) string {
 	name := strings.ToLower(filepath.Base(path))
 	switch {
@@ -117,9 +116,9 @@ func kindOfFile(path string) string {
 	return ""
 }
 
-// versionOf reads the version from the file's name (pjrt_c_api_cpu_v0.83.1_plugin.so, a link's
-// target too), from haf's folder (name-0.11.2) or from the metadata folder that pip leaves beside
-// the package.
+// versionOf reads the version from the file's name or that of a link's target
+// (pjrt_c_api_cpu_v0.83.1_plugin.so), from haf's folder (name-0.11.2), or from the metadata folder
+// that pip leaves beside the package.
 func versionOf(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		if m := versionInName.FindStringSubmatch(filepath.Base(real)); m != nil {
@@ -160,7 +159,7 @@ func places() []place {
 		}
 	}
 	if root, err := cacheRoot(); err == nil {
-		// Both depths that Setup unpacks to; the newest name first.
+		// Both depths to which Setup unpacks; the newest name first.
 		var dirs []string
 		for _, pattern := range []string{"*", "*/jax_plugins/*"} {
 			m, _ := filepath.Glob(filepath.Join(root, pattern))
@@ -186,8 +185,8 @@ func places() []place {
 	return list
 }
 
-// libraries lists the plug-ins directly inside a folder, sorted; a folder that is not there or not
-// readable has none. A path of a file is itself.
+// libraries lists the plug-ins directly inside a folder, sorted. A folder that is missing or
+// unreadable has none. The path of a file stands for that file.
 func libraries(path string) ([]string, error) {
 	entries, err := os.ReadDir(path)
 	switch {
@@ -212,7 +211,7 @@ func libraries(path string) ([]string, error) {
 	return paths, nil
 }
 
-// cacheRoot is the folder under which Setup installs, one folder a package and version.
+// cacheRoot is the folder under which Setup installs each package and version in a folder.
 func cacheRoot() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -239,8 +238,8 @@ func goXLAFolders() []string {
 	return dirs
 }
 
-// sitePackages guesses Python's package folders from the environment and the file system: asking
-// Python itself would cost every start of the program tens of milliseconds.
+// sitePackages guesses Python's package folders from the environment and the file system. Asking
+// Python itself would add tens of milliseconds to every start.
 func sitePackages() []string {
 	var prefixes []string
 	for _, env := range []string{"VIRTUAL_ENV", "CONDA_PREFIX"} {
@@ -275,7 +274,7 @@ func sitePackages() []string {
 	return dirs
 }
 
-// hasGPU reports whether the kernel shows an NVIDIA device (/dev/dxg: under Windows' Linux).
+// hasGPU reports whether the kernel shows an NVIDIA device; under Windows it is /dev/dxg.
 func hasGPU() bool {
 	for _, pattern := range []string{"/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/dxg"} {
 		if m, _ := filepath.Glob(pattern); len(m) > 0 {

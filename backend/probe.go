@@ -24,13 +24,13 @@ const (
 	probePassed = "plug-in works:"
 )
 
-// mainCalled says that this program's children can probe plug-ins.
+// mainCalled records that this program's children can probe plug-ins.
 var mainCalled atomic.Bool
 
-// Main lets this program probe plug-ins in child processes, because a broken one can take its
-// process down. A program that calls [Setup] calls it first in main. In a child that [Setup]
-// started it does not return: it probes the plug-in and exits. Without it, plug-ins are probed in
-// the program's own process.
+// Main lets this program probe plug-ins in child processes, because a broken plug-in can crash its
+// process. Call it first in main if the program calls [Setup]. In a child that [Setup] started,
+// Main does not return: it probes the plug-in and exits. Without Main, plug-ins are probed in the
+// program's own process.
 func Main() {
 	if path := os.Getenv(probeEnv); path != "" {
 		os.Exit(probeAndReport(path))
@@ -38,10 +38,9 @@ func Main() {
 	mainCalled.Store(true)
 }
 
-// works opens a plug-in and runs a small matrix product on it. It does so in a child process, which
-// is this program again, since a broken library can take its process down with it and a loaded one
-// cannot be unloaded. Where the program did not call Main, or its own file is not known, works does
-// so here.
+// works opens a plug-in and runs a small matrix product on it in a child process that runs this
+// same program. A broken library can crash its process, and a loaded one cannot be unloaded. If the
+// program did not call Main, or its own file is unknown, works probes in this process.
 func works(ctx context.Context, p Plugin) error {
 	program, ok := ownProgram()
 	if !ok || !mainCalled.Load() {
@@ -73,7 +72,7 @@ func works(ctx context.Context, p Plugin) error {
 	return nil
 }
 
-// probeAndReport is the child's side of works: its exit code is the return value.
+// probeAndReport is the child's side of works. It returns the exit code.
 func probeAndReport(path string) int {
 	if err := probe(path); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -96,10 +95,10 @@ func probe(path string) error {
 	return checkProduct(d.Backend)
 }
 
-// ownProgram is the path of this program's file. It is not known for certain where /proc is
-// missing, where the file was replaced or removed since the start, and where the dynamic loader was
-// started by name with the program as its argument (then /proc shows the loader, which would take
-// the first argument for a program).
+// ownProgram is the path of this program's file, and false where that is uncertain: without /proc,
+// if the file was replaced or removed since the start, or if the dynamic loader was started with
+// the program as its argument. Then /proc shows the loader, which would take the first argument for
+// a program.
 func ownProgram() (string, bool) {
 	path, err := os.Executable()
 	if err != nil {

@@ -5,15 +5,15 @@ import "sync"
 // A Program is compiled code that a device can keep for later users.
 type Program interface{ Finalize() }
 
-// programs are those that a device keeps, by key.
+// programs are the programs that a device keeps, by key.
 type programs struct {
 	mu   sync.Mutex
-	kept map[string]Program // nil: none is kept
+	kept map[string]Program // nil: the device keeps none
 }
 
-// KeepPrograms makes the device keep the programs that [Keep] is asked for until it is finalized,
-// so that the next model of the same structure compiles nothing. Without it every model and
-// training compiles its own and frees them at its end.
+// KeepPrograms makes the device keep the programs of [Keep] until it is finalized, so that the next
+// model of the same structure compiles nothing. Otherwise each model or training compiles its own
+// programs and frees them at its end.
 func (d *Device) KeepPrograms() {
 	d.programs.mu.Lock()
 	defer d.programs.mu.Unlock()
@@ -22,9 +22,9 @@ func (d *Device) KeepPrograms() {
 	}
 }
 
-// Keep returns the program of the key, which make returns where the device has none. The key names
-// all that the program depends on. Where kept is false, the program is the caller's alone, which
-// must finalize it.
+// Keep returns the program of the key, and calls make if the device has none. The key names
+// everything that the program depends on. If kept is false, the caller owns the program and must
+// finalize it.
 func Keep[P Program](d *Device, key string, make func() P) (p P, kept bool) {
 	d.programs.mu.Lock()
 	defer d.programs.mu.Unlock()

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// SetupOptions say what [Setup] installs and whom it tells.
+// SetupOptions say what [Setup] installs and where it logs.
 type SetupOptions struct {
-	CUDA bool      // a plug-in for NVIDIA GPUs, not for the CPU
-	Log  io.Writer // one line a try; nil for none
+	CUDA bool      // for NVIDIA GPUs instead of the CPU
+	Log  io.Writer // one line per attempt; nil for none
 }
 
-// Setup returns a plug-in that works, the first of: one that is installed already; the pinned
-// Python wheel, fetched by pip and checked against the hash in this program; what go-xla's own
-// installer brings. "Works" means that it was opened and computed a matrix product rightly. Every
-// try that fails is told in a line on opt.Log, and the error names them all with what to do.
+// Setup returns the first plug-in that works: an installed one; the pinned Python wheel, fetched by
+// pip and checked against the hash in this program; or the result of go-xla's own installer. A
+// plug-in works if it opens and computes a matrix product correctly. Each failed attempt is a line
+// on opt.Log, and the error lists all of them with their remedies.
 func Setup(ctx context.Context, opt SetupOptions) (Plugin, error) {
 	s := setup{
 		log:   opt.Log,
@@ -43,7 +43,7 @@ func Setup(ctx context.Context, opt SetupOptions) (Plugin, error) {
 	return s.run(ctx)
 }
 
-// A setup is one run of Setup; its functions are fields so that tests need neither a network nor a
+// A setup is one call of Setup. Its functions are fields so that tests need neither a network nor a
 // plug-in.
 type setup struct {
 	log   io.Writer
@@ -79,7 +79,7 @@ func (s *setup) run(ctx context.Context) (Plugin, error) {
 	}
 
 	if s.kind == KindCUDA && !s.gpu() {
-		// Nothing fetched could be shown to work, and it is 2.5 GB.
+		// Without a GPU nothing fetched can be tested, and the download is 2.5 GB.
 		fail("CUDA", errors.New("the system shows no NVIDIA GPU (/dev/nvidia*): install NVIDIA's "+
 			"driver, or start the container with its GPUs"))
 		return Plugin{}, s.failure(failed)
@@ -121,7 +121,7 @@ func (s *setup) run(ctx context.Context) (Plugin, error) {
 	return Plugin{}, s.failure(failed)
 }
 
-// failure is the error that names every try.
+// failure returns the error that lists every attempt.
 func (s *setup) failure(failed []error) error {
 	lines := make([]string, len(failed))
 	for i, err := range failed {
@@ -132,7 +132,7 @@ func (s *setup) failure(failed []error) error {
 		s.kind, strings.Join(lines, "\n"), pluginPathEnv)
 }
 
-// otherInstaller runs go-xla's installer, which knows no context and talks on standard output.
+// otherInstaller runs go-xla's installer, which takes no context and prints to standard output.
 func (s *setup) otherInstaller(ctx context.Context) ([]Plugin, error) {
 	type result struct {
 		plugins []Plugin
@@ -140,7 +140,7 @@ func (s *setup) otherInstaller(ctx context.Context) ([]Plugin, error) {
 	}
 	done := make(chan result, 1)
 	stdout := os.Stdout
-	os.Stdout = os.Stderr // results alone go to standard output
+	os.Stdout = os.Stderr // standard output is for results only
 	go func() {
 		plugins, err := s.other(s.kind)
 		done <- result{plugins, err}
@@ -154,12 +154,12 @@ func (s *setup) otherInstaller(ctx context.Context) ([]Plugin, error) {
 	}
 }
 
-// unfinished begins the names of the folders that an installation works in before it is renamed
-// into its place.
+// unfinished is the prefix of folders in which an installation works before it renames them to
+// their final names.
 const unfinished = "tmp-"
 
-// workFolder makes such a folder under root and clears away those that a killed run left a day or
-// more ago.
+// workFolder makes such a folder under root. It removes those that a killed run left a day or more
+// ago.
 func workFolder(root string) (string, error) {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return "", err
@@ -167,7 +167,7 @@ func workFolder(root string) (string, error) {
 	old, _ := filepath.Glob(filepath.Join(root, unfinished+"*"))
 	for _, dir := range old {
 		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			_ = os.RemoveAll(dir) // what stays does no harm
+			_ = os.RemoveAll(dir) // leftovers do no harm
 		}
 	}
 	return os.MkdirTemp(root, unfinished)

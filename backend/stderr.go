@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logLevelEnv is XLA's own: a user who sets it to 0, 1 or 2 wants to see its log.
+// logLevelEnv is XLA's variable. A user who sets it to 0, 1 or 2 wants to see XLA's log.
 const logLevelEnv = "TF_CPP_MIN_LOG_LEVEL"
 
 var silence sync.Mutex
 
-// silenced runs f with the process's standard error pointing nowhere: a CUDA plug-in writes there,
-// whatever the log level, before it has set up its log. The descriptor is the whole process's, so
-// what other goroutines write meanwhile is lost too; keep f short.
+// silenced runs f with the process's standard error discarded, because a CUDA plug-in writes there
+// at any log level before its log is set up. The descriptor belongs to the whole process, so output
+// of other goroutines is lost too; keep f short.
 func silenced(f func()) {
 	if level := os.Getenv(logLevelEnv); level != "" && level < "3" {
 		f()

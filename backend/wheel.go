@@ -18,13 +18,13 @@ import (
 // A wheel is a pinned Python package that holds a plug-in.
 type wheel struct {
 	name, version string
-	about         string // what the user should know of it before it is fetched
+	about         string // sizes, shown before the download
 	file          string // the wheel's own name
 	sha256        string // of that file, lower-case hexadecimal
 	member        string // the plug-in inside it, with slashes
 	dest          string // where it is unpacked, below the package's folder, with slashes
 	kind          string
-	beside        []string // packages that pip installs beside it, with their bounds
+	beside        []string // requirements that pip installs beside it
 }
 
 var cpuWheel = wheel{
@@ -38,10 +38,10 @@ var cpuWheel = wheel{
 	kind:    KindCPU,
 }
 
-// cudaWheel is unpacked in the layout of Python's package folder, since the plug-in looks for
-// NVIDIA's libraries at ../../nvidia from itself. The bounds are those of JAX's own package for
-// CUDA 13, closed at the next major version; pip checks these packages against its index, not
-// against a hash here.
+// cudaWheel is unpacked in the layout of Python's package folder, because the plug-in looks for
+// NVIDIA's libraries in ../../nvidia. The version bounds are those of JAX's own CUDA 13 package,
+// limited to the present major version. pip checks these packages against its index; this program
+// has no hashes for them.
 var cudaWheel = wheel{
 	name:    "jax-cuda13-pjrt",
 	version: "0.11.2",
@@ -69,8 +69,7 @@ var cudaWheel = wheel{
 }
 
 // install fetches the wheel with pip, checks it and unpacks the plug-in under haf's cache folder.
-// The package's folder appears there complete or not at all, also where several programs install at
-// the same time.
+// The package's folder appears there whole or not at all, even if several programs install at once.
 func (w wheel) install(ctx context.Context, log io.Writer) (Plugin, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return Plugin{}, fmt.Errorf("backend: the wheel is for linux/amd64, this is %s/%s", runtime.GOOS,
@@ -113,7 +112,7 @@ func (w wheel) install(ctx context.Context, log io.Writer) (Plugin, error) {
 	return pluginAt(filepath.Join(final, filepath.FromSlash(w.dest)), "installed by haf")
 }
 
-// verify compares the fetched file's hash with the pinned one.
+// verify compares the hash of the fetched file with the pinned hash.
 func (w wheel) verify(file string) error {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -136,7 +135,7 @@ func (w wheel) verify(file string) error {
 	return nil
 }
 
-// onDisk says what to do about an error of the file system below root.
+// onDisk adds the remedy to a file-system error below root.
 func (w wheel) onDisk(root string, err error) error {
 	switch {
 	case isFull(err):
@@ -177,8 +176,8 @@ func unpack(archive, member, path string) (err error) {
 	return errors.Join(err, out.Close())
 }
 
-// replaceFolder renames a folder to its final name. One that is there already is moved aside first:
-// programs that have its files open keep them.
+// replaceFolder renames a folder to its final name. It first moves an existing folder aside, so
+// that programs with open files keep them.
 func replaceFolder(from, final, aside string) error {
 	if err := os.Rename(final, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -23,13 +23,13 @@ const (
 	xlaMissing   = ""
 )
 
-// virtualDevicesEnv is the number of devices that a CPU plug-in shows, for trying out what is meant
-// for many.
+// virtualDevicesEnv is the number of devices that a CPU plug-in shows, for testing code that uses
+// several.
 const virtualDevicesEnv = "HAF_CPU_DEVICES"
 
-// quietOnce turns go-xla's own log and its downloading off, once and before the first plug-in is
-// loaded. XLA's log level is set by go-xla when it is imported ($TF_CPP_MIN_LOG_LEVEL, the user's
-// own value kept).
+// quietOnce turns off go-xla's log and its downloads before the first plug-in is loaded. go-xla
+// sets XLA's log level when it is imported; a value that the user gave in $TF_CPP_MIN_LOG_LEVEL
+// stays.
 var quietOnce = sync.OnceFunc(func() {
 	xla.EnableAutoInstall(false)
 	klog.LogToStderr(false)
@@ -51,7 +51,7 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 	options := pjrt.NamedValuesMap{}
 	switch p.Kind {
 	case KindCPU:
-		// The plug-in shows several virtual devices by default, which only a trial of sharding wants.
+		// The plug-in shows several virtual devices by default, which only tests of sharding need.
 		n := 1
 		if s := os.Getenv(virtualDevicesEnv); s != "" {
 			if n, err = strconv.Atoi(s); err != nil || n < 1 {
@@ -75,7 +75,7 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 		}
 	}
 	if p.Kind == KindCUDA {
-		silenced(load) // a CPU plug-in keeps to the log level, and a crash of it must not pass in silence
+		silenced(load) // a CPU plug-in obeys the log level, and its crashes must stay visible
 	} else {
 		load()
 	}
@@ -86,15 +86,15 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 		b.Finalize()
 		return nil, fmt.Errorf("backend: plug-in %s: it shows no device", p.Path)
 	}
-	// By default go-xla lets a GPU round the operands of float32 products to 10 bits: a reward would
-	// differ from PyTorch's, and from this program's own elsewhere, by 1e-3. Who wants speed rather
-	// than digits takes bfloat16.
+	// By default go-xla lets a GPU round the operands of float32 products to 10 bits. Then a reward
+	// would differ by 1e-3 from PyTorch's, and from this program's on other devices. Users who
+	// prefer speed to precision choose bfloat16.
 	b.DotGeneralUseTF32 = false
 	return &Device{Backend: b, kind: p.Kind, plugin: p}, nil
 }
 
-// nameable refuses the paths that go-xla would misread: it takes a plug-in's kind from words
-// anywhere in its path and cuts the path at a comma.
+// nameable refuses paths that go-xla would misread. go-xla takes a plug-in's kind from words
+// anywhere in its path, and cuts the path at a comma.
 func nameable(p Plugin) error {
 	upper := strings.ToUpper(p.Path)
 	saysCPU := strings.Contains(upper, "CPU")
@@ -115,7 +115,7 @@ func nameable(p Plugin) error {
 	return nil
 }
 
-// installByGoXLA runs go-xla's own installer for a kind and returns the plug-ins that are there
+// installByGoXLA runs go-xla's own installer for a kind and returns the plug-ins that exist
 // afterwards.
 func installByGoXLA(kind string) ([]Plugin, error) {
 	quietOnce()
