@@ -10,19 +10,20 @@ import (
 	"strings"
 )
 
-// ErrUnrendered is wrapped by the error of a conversation of which the template leaves something
-// out: its text, and its reward, would be those of another conversation.
+// ErrUnrendered is wrapped by the error for a conversation of which the template leaves out a part:
+// the text, and so the reward, would belong to another conversation.
 var ErrUnrendered = errors.New("the template leaves out")
 
-// plainRoles are roles that every template is made for.
+// plainRoles are the roles that every template supports.
 var plainRoles = []string{"system", "user", "assistant"}
 
-// linkingParts are keys of a message that tie it to another: a template may leave them out.
+// linkingParts are keys of a message that link it to another message. A template may leave them
+// out.
 var linkingParts = []string{"content", "name", "tool_call_id"}
 
-// checkRendered makes sure that the text holds what goes beyond messages of text: tools, calls of
-// tools and their answers. A variable or a part is rendered where the template names it; whether it
-// writes it is its own affair, as with reasoning that it removes from earlier turns.
+// checkRendered returns an error if the text lacks a tool, a tool call or an answer to one. A
+// variable or a part counts as rendered if the template names it, because a template may leave it
+// out on purpose, such as the reasoning of earlier turns.
 func (t *Template) checkRendered(messages []Message, addGenerationPrompt bool, text string) error {
 	if len(messages) > 0 && messages[0].Tools != "" {
 		if err := t.checkTools(messages, addGenerationPrompt, text); err != nil {
@@ -47,7 +48,8 @@ func (t *Template) checkRendered(messages []Message, addGenerationPrompt bool, t
 	return nil
 }
 
-// checkTools wants the name of every tool in the text once more than in that without tools.
+// checkTools wants the name of every tool to occur more often in the text than in the text rendered
+// without tools.
 func (t *Template) checkTools(messages []Message, addGenerationPrompt bool, text string) error {
 	var list []struct {
 		Name     string
@@ -61,7 +63,7 @@ func (t *Template) checkTools(messages []Message, addGenerationPrompt bool, text
 	other[0].Tools = ""
 	without, err := t.render(other, addGenerationPrompt)
 	if err != nil {
-		return nil // it takes no conversation without tools
+		return nil // the template refuses a conversation without tools
 	}
 	for _, tool := range list {
 		name := cmp.Or(tool.Function.Name, tool.Name)
@@ -72,7 +74,7 @@ func (t *Template) checkTools(messages []Message, addGenerationPrompt bool, text
 	return nil
 }
 
-// checkParts looks at the parts of message i.
+// checkParts checks that the parts of message i are rendered.
 func (t *Template) checkParts(
 	messages []Message, i int, addGenerationPrompt bool, text string,
 ) error {
@@ -88,7 +90,7 @@ func (t *Template) checkParts(
 	if string(parts["content"]) != "null" {
 		return nil
 	}
-	// A template that does not know of null writes it as Python does.
+	// Without its own case for null, a template writes null as Python's None.
 	parts["content"] = json.RawMessage(`""`)
 	raw, err := json.Marshal(parts)
 	if err != nil {

@@ -21,15 +21,15 @@ import (
 	"haf/tokenizer"
 )
 
-// ErrNoTemplate is returned by Tokenizer.Template where the model's files hold none; Named has
-// templates for such models.
+// ErrNoTemplate is returned by [Of] if the model's files hold no template. [Named] has templates
+// for such models.
 var ErrNoTemplate = errors.New("chat: the model has no chat template: " +
 	"give one, or name one of plain, phi-2, mistral")
 
-// A Message is one turn of a conversation; Role is "system", "user" or "assistant" in most
-// templates. Parts is a JSON object of further keys, such as tool_calls, which come before Role and
-// Content of the same name; Tools, on the first message, is a JSON list that becomes the variable
-// tools. "" is none.
+// A Message is one turn of a conversation. Role is "system", "user" or "assistant" in most
+// templates. Parts is a JSON object of further keys, such as tool_calls; they take precedence over
+// Role and Content. Tools, on the first message, is a JSON list that becomes the variable tools.
+// Empty strings mean none.
 type Message struct{ Role, Content, Parts, Tools string }
 
 // Template is a chat template in Jinja, as transformers runs it: docs/dev/decisions/0060-jinja.md.
@@ -37,18 +37,18 @@ type Message struct{ Role, Content, Parts, Tools string }
 type Template struct {
 	source   string
 	bos, eos string
-	special  map[string]string          // further named tokens of the model
-	args     map[string]json.RawMessage // of With, compacted
+	special  map[string]string          // the model's other named tokens
+	args     map[string]json.RawMessage // arguments of With, compacted
 	vars     jinja.Variables            // special, args, bos_token and eos_token
 	parsed   *jinja.Template
 	now      func() time.Time
-	day      string       // that At set, where the template mentions the date
+	day      string       // set by At, if the template mentions the date
 	dated    *atomic.Bool // whether a rendering read the date
 	limits   jinja.Limits
 }
 
-// Of returns the chat template of a tokenizer's files, or [ErrNoTemplate]. The named special tokens
-// are variables of it.
+// Of returns the chat template in a tokenizer's files, or [ErrNoTemplate]. The named special tokens
+// are its variables.
 func Of(tok *tokenizer.Tokenizer) (*Template, error) {
 	source := tok.ChatTemplate()
 	if source == "" {
@@ -57,7 +57,7 @@ func Of(tok *tokenizer.Tokenizer) (*Template, error) {
 	return For(tok, source)
 }
 
-// For parses a chat template for a model, whose named special tokens are variables of it.
+// For parses a chat template for a model. The named special tokens of the model are its variables.
 func For(tok *tokenizer.Tokenizer, source string) (*Template, error) {
 	special := tok.NamedSpecials()
 	tpl, err := New(source, special["bos_token"], special["eos_token"])
@@ -68,8 +68,8 @@ func For(tok *tokenizer.Tokenizer, source string) (*Template, error) {
 	return tpl, tpl.setVars()
 }
 
-// New parses a chat template in Jinja. bos and eos are what the variables bos_token and
-// eos_token hold.
+// New parses a chat template in Jinja. bos and eos are the values of its variables bos_token and
+// eos_token.
 func New(source string, bos, eos string) (t *Template, err error) {
 	defer recovered("the parser", &err)
 	parsed, err := jinja.Parse(source)
@@ -81,8 +81,8 @@ func New(source string, bos, eos string) (t *Template, err error) {
 	return t, t.setVars()
 }
 
-// recovered makes an error of a panic: a template comes from whoever made the model, and is not to
-// end the process.
+// recovered turns a panic into an error, because a template comes from the model's author and must
+// not end the process.
 func recovered(what string, err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("chat template: %s failed: %v", what, r)
@@ -102,7 +102,7 @@ func (t *Template) setVars() error {
 		}
 		t.vars[name] = v
 	}
-	// transformers gives a template only the tokens that the tokenizer has, and these two always.
+	// transformers gives a template only the tokens that the tokenizer has, but always these two.
 	for name, token := range map[string]string{"bos_token": t.bos, "eos_token": t.eos} {
 		if token != "" {
 			t.vars[name] = jinja.Str(token)
@@ -116,8 +116,8 @@ func (t *Template) setVars() error {
 	return nil
 }
 
-// At returns a copy whose strftime_now reads the given time: some templates write the date into the
-// system prompt, and what is trained on today is to be scored alike tomorrow.
+// At returns a copy whose strftime_now reads the given time. Some templates write the date into the
+// system prompt, and a later scoring must render the same text as the training.
 func (t *Template) At(now time.Time) *Template {
 	fixed := *t
 	fixed.now = func() time.Time { return now }
@@ -129,21 +129,21 @@ func (t *Template) At(now time.Time) *Template {
 
 var argName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// reservedArgs are variables that a rendering sets itself. The names of Jinja's functions and
-// constants are reserved, too.
+// reservedArgs are the variables that a rendering sets itself. The names of Jinja's functions and
+// constants are reserved too.
 var reservedArgs = []string{"messages", "add_generation_prompt", "bos_token", "eos_token", "true",
 	"false", "none", "True", "False", "None", "loop", "continue_final_message", "chat_template"}
 
 // With returns a copy whose renderings have further variables, such as enable_thinking or
 // date_string. A value is any JSON; objects keep the order of their keys. The variables add to
-// those of an earlier With, and are part of Hash. RenderAny's variables come before them.
+// those of an earlier With and are part of Hash. Variables of RenderAny take precedence.
 func (t *Template) With(args map[string]json.RawMessage) (*Template, error) {
 	with := *t
 	with.args = maps.Clone(t.args)
 	if with.args == nil {
 		with.args = map[string]json.RawMessage{}
 	}
-	with.dated = &atomic.Bool{} // with its date given, a template may no longer read the clock
+	with.dated = &atomic.Bool{} // the variables may keep a template from reading the clock
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		switch {
 		case !argName.MatchString(name):
@@ -165,8 +165,8 @@ func (t *Template) With(args map[string]json.RawMessage) (*Template, error) {
 // MentionsDate reports whether the template could read the date: it names strftime_now.
 func (t *Template) MentionsDate() bool { return strings.Contains(t.source, "strftime_now") }
 
-// WritesDate reports whether some rendering so far, by this template or a copy that At made of it,
-// read the date (strftime_now). A copy that With made reports on its own renderings.
+// WritesDate reports whether some rendering so far, by this template or a copy from At, read the
+// date (strftime_now). A copy from With reports on its own renderings only.
 func (t *Template) WritesDate() bool { return t.dated.Load() }
 
 // Reads reports whether the template names the variable.
@@ -195,10 +195,10 @@ func (t *Template) Hash() string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Render writes a conversation as the model was trained to read it; with addGenerationPrompt it
-// ends where the assistant's next answer begins. The text holds the special tokens, BOS included
-// where the template writes it: encode it with special false. A template that refuses the
-// conversation (raise_exception) is an error.
+// Render writes a conversation as the model was trained to read it. With addGenerationPrompt the
+// text ends where the assistant's next answer begins. The text includes special tokens, and BOS if
+// the template writes it: encode it with special false. If the template refuses the conversation
+// (raise_exception), Render returns an error.
 //
 // Tools, parts of messages and turns of other roles are rendered by the template, or the
 // conversation is refused: see [ErrUnrendered].
@@ -229,10 +229,10 @@ func (t *Template) render(messages []Message, addGenerationPrompt bool) (string,
 	return t.execute(vars)
 }
 
-// RenderAny renders messages of any JSON-like form, with tool calls for instance, and further
-// variables: tools, documents, add_generation_prompt, and what else the template reads.
-// json.RawMessage keeps the order of its keys and structs that of their fields; a Go map is taken
-// in the order of its sorted keys.
+// RenderAny renders messages of any JSON-like form, with tool calls for instance. vars are further
+// variables: tools, documents, add_generation_prompt, and others that the template reads. A
+// json.RawMessage keeps the order of its keys, a struct that of its fields; the keys of a Go map
+// are sorted.
 func (t *Template) RenderAny(messages any, vars map[string]any) (string, error) {
 	all := maps.Clone(t.vars)
 	all["add_generation_prompt"] = jinja.Bool(false)
@@ -278,7 +278,7 @@ func messageList(messages []Message) (jinja.Value, error) {
 	return jinja.NewList(list...), nil
 }
 
-// jinjaValue converts any Go value by way of its JSON form.
+// jinjaValue converts a Go value through its JSON form.
 func jinjaValue(v any) (jinja.Value, error) {
 	switch v := v.(type) {
 	case nil:
@@ -305,8 +305,8 @@ func jinjaValue(v any) (jinja.Value, error) {
 	return jinja.FromJSON(raw)
 }
 
-// The templates for models that have none. An answer ends with eos; a conversation rendered up to
-// its last question with addGenerationPrompt is a prefix of the same with the answer.
+// Templates for models without one. An answer ends with eos. A conversation rendered with
+// addGenerationPrompt is a prefix of the same conversation with the answer.
 var named = map[string]string{
 	"plain": `{{ bos_token }}{% for m in messages %}` +
 		`{% if not loop.first %}{{ '\n\n' }}{% endif %}` +
@@ -326,7 +326,7 @@ var named = map[string]string{
 		`{% set ns.system = '' %}{% else %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}`,
 }
 
-// IsNamed reports whether [Named] has a template of the name.
+// IsNamed reports whether [Named] has a template of that name.
 func IsNamed(name string) bool { return named[name] != "" }
 
 // Named returns a template for models without one.
