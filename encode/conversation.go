@@ -10,28 +10,27 @@ import (
 	"haf/pref"
 )
 
-// One rule makes a conversation the tokens that other programs make of it, and says where they read
-// its reward. It is what transformers does with AutoModelForSequenceClassification on
+// This file has the one rule that turns a conversation into the tokens that other programs see, and
+// that places its reward. It follows transformers' AutoModelForSequenceClassification on
 // apply_chat_template(conversation):
 //
 //   - The template renders the whole conversation, the response as its last turn, without a
 //     generation prompt.
-//   - The text is tokenized whole. Special tokens in it are recognized, whoever wrote them; none is
-//     added.
-//   - The reward is read at the last token that is not the model's padding token, of which
-//     pad_token_id in its config.json speaks. Where the padding token is the end token, this is the
-//     token before it.
+//   - The text is tokenized whole. Special tokens in it are recognized, whoever wrote them; none
+//     are added.
+//   - The reward is read at the last token that is not the model's padding token (pad_token_id in
+//     config.json). If the padding token is also the end token, this is the token before it.
 //
-// The tokens of the response are those behind the generation prompt, as in TRL's DPOTrainer: the
-// prompt is rendered with the generation prompt and tokenized, and the response begins where the
-// two sequences of tokens part. A token that straddles the boundary, made of the end of the
-// prompt's text and the beginning of the response's, belongs to the response.
+// The tokens of the response are those behind the generation prompt, as in TRL's DPOTrainer. haf
+// renders and tokenizes the prompt with the generation prompt; the response begins at the first
+// token where the two sequences differ. A token that straddles the boundary between prompt and
+// response belongs to the response.
 
 // Where a reward is read: Options.Read.
 const (
 	// ReadLast reads at the last token that is not padding.
 	ReadLast = "last"
-	// ReadEnd reads at the last token that ends a turn, as programs do that look for the end token.
+	// ReadEnd reads at the last token that ends a turn, as programs that look for the end token do.
 	ReadEnd = "end"
 )
 
@@ -39,26 +38,26 @@ const (
 const (
 	// BOSTemplate leaves them as the template writes them.
 	BOSTemplate = "template"
-	// BOSOnce, BOSTwice and BOSNone make their number 1, 2 and 0, whatever the template writes.
+	// BOSOnce, BOSTwice and BOSNone write 1, 2 and 0 tokens, whatever the template writes.
 	BOSOnce  = "once"
 	BOSTwice = "twice"
 	BOSNone  = "none"
 )
 
-// ErrRefused is wrapped by the error of a conversation that the chat template refuses.
+// ErrRefused is wrapped by the error for a conversation that the chat template refuses.
 var ErrRefused = errors.New("the chat template refuses the conversation")
 
 var errNoEnd = errors.New("the conversation holds no token that ends a turn, at which its reward " +
 	"is to be read")
 
-// A Conversation is a prompt with one response as a model reads it.
+// A Conversation is a prompt with one response, in tokens.
 type Conversation struct {
 	Tokens   []int32
 	Response int // index of the response's first token; the prompt's tokens stand before it
 	Read     int // index of the token at which the reward is read
 }
 
-// render is the text of a conversation. An error wraps [ErrRefused].
+// render returns the text of a conversation. An error wraps [ErrRefused].
 func (e *Encoder) render(messages []pref.Message, generationPrompt bool) (string, error) {
 	turns := make([]chat.Message, len(messages))
 	for i, m := range messages {
@@ -71,7 +70,7 @@ func (e *Encoder) render(messages []pref.Message, generationPrompt bool) (string
 	return text, nil
 }
 
-// tokens are those of a rendered text, with as many BOS tokens as Options.BOS says.
+// tokens returns the tokens of a rendered text, with as many BOS tokens as Options.BOS says.
 func (e *Encoder) tokens(text string) ([]int32, error) {
 	ids, err := e.tok.TryEncode(text, false)
 	if err != nil {
@@ -92,8 +91,8 @@ func (e *Encoder) tokens(text string) ([]int32, error) {
 	return append(slices.Repeat([]int32{e.bos}, want), ids...), nil
 }
 
-// Prompt returns the tokens of a conversation up to where the answer begins, as a policy reads it:
-// the template rendered with the generation prompt.
+// Prompt returns the tokens of a prompt rendered with the generation prompt, as a policy reads it:
+// they end where the answer begins.
 func (e *Encoder) Prompt(messages []pref.Message) ([]int32, error) {
 	ids, err := e.prompt(messages)
 	if err != nil {
@@ -119,7 +118,7 @@ func (e *Encoder) prompt(messages []pref.Message) ([]int32, error) {
 	return ids, nil
 }
 
-// conversation encodes a prompt with one response. promptIDs are the prompt's own tokens, see
+// conversation encodes a prompt with one response. promptIDs are the prompt's own tokens from
 // [Encoder.Prompt].
 func (e *Encoder) conversation(
 	prompt []pref.Message, response string, promptIDs []int32,
@@ -136,7 +135,7 @@ func (e *Encoder) conversation(
 	return e.locate(ids, promptIDs)
 }
 
-// locate finds the response and the place of the reward in the tokens of a conversation.
+// locate finds the first token of the response and the token at which the reward is read.
 func (e *Encoder) locate(ids, promptIDs []int32) (Conversation, error) {
 	if len(ids) < 2 {
 		return Conversation{}, fmt.Errorf("the conversation has %d tokens, want 2 or more", len(ids))
@@ -169,11 +168,11 @@ func (e *Encoder) readAt(ids []int32) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, nil // transformers reads a conversation of padding alone at its first token
+	return 0, nil // as in transformers, if all tokens are padding
 }
 
-// probe looks at what the template writes behind a response: the tokens that end a turn, of which
-// the first is the one that a policy ends its answer with.
+// probe finds the text that the template writes behind a response and the tokens that end a turn. A
+// policy ends its answer with the first of these tokens.
 func (e *Encoder) probe() {
 	const marker = "haf"
 	question := []pref.Message{{Role: pref.User, Content: marker}}

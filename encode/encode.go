@@ -16,20 +16,20 @@ import (
 	"haf/chat"
 )
 
-// A Tokenizer makes token ids of text. Encode adds the special tokens of its post-processor (BOS,
-// EOS) where special is true, and reads the text of a special token as that token either way;
-// SpecialIn lists those that it reads so. Special returns text and id of a named one, "bos_token"
-// or "eos_token". Implementations are safe for concurrent use.
+// A Tokenizer turns text into token ids. With special, Encode adds the special tokens of the
+// post-processor (BOS, EOS). Either way it reads the text of a special token as that token;
+// SpecialIn lists those tokens. Special returns the text and id of a named token, "bos_token" or
+// "eos_token". Implementations are safe for concurrent use.
 type Tokenizer interface {
 	Encode(text string, special bool) []int32
-	// TryEncode is Encode with an error where the text takes too long.
+	// TryEncode is Encode, but returns an error for a text that takes too long.
 	TryEncode(text string, special bool) ([]int32, error)
 	Special(name string) (string, int32, bool)
 	SpecialIn(text string) []string
 	Hash() string
 }
 
-// A Template writes a conversation as the text that a model was trained on; with
+// A Template writes a conversation as the text that a model was trained on. With
 // addGenerationPrompt the text ends where the assistant's answer begins. Implementations are safe
 // for concurrent use.
 type Template interface {
@@ -37,20 +37,19 @@ type Template interface {
 	Hash() string
 }
 
-// The truncation policies: what happens to a group of which the prompt and the longest response
-// have together more than Options.MaxLength tokens. A policy that cannot fit the group drops it.
+// The truncation policies: what to do with a group whose prompt and longest response together
+// exceed Options.MaxLength tokens. If a policy cannot make the group fit, the group is dropped.
 const (
-	// TruncatePrompt keeps the prompt's end and cuts it from its left, but keeps a BOS token at its
-	// beginning.
+	// TruncatePrompt cuts the prompt's beginning, but keeps a BOS token there.
 	TruncatePrompt = "prompt"
 	// TruncateDrop drops the group.
 	TruncateDrop = "drop"
-	// TruncateResponse cuts the tails of the responses that are too long and keeps their end token.
+	// TruncateResponse cuts the ends of responses that are too long, but keeps their end tokens.
 	TruncateResponse = "response"
 )
 
-// Options say how long a group may be, and how conversations are read. The zero value reads as
-// transformers reads a model without a padding token.
+// Options set the length limit of a group, and how conversations are read. The zero value reads
+// them as transformers does for a model without a padding token.
 type Options struct {
 	MaxLength  int    // most tokens of a conversation; 0: no limit
 	Truncation string // a policy, "" is TruncatePrompt
@@ -60,28 +59,28 @@ type Options struct {
 }
 
 var (
-	// ErrDropped is wrapped by the error of a group that the options exclude.
+	// ErrDropped is wrapped by the error for a group that the options exclude.
 	ErrDropped = errors.New("group dropped")
-	// ErrEmpty is wrapped by the error of a data set of which nothing is left.
+	// ErrEmpty is wrapped by the error for a data set without any group left.
 	ErrEmpty = errors.New("no group is left")
 )
 
-// An Encoder makes token groups of text groups. It is safe for concurrent use.
+// An Encoder turns text groups into token groups. It is safe for concurrent use.
 type Encoder struct {
 	tok      Tokenizer
 	tpl      Template
 	opt      Options
-	bos      int32 // where hasBOS
+	bos      int32 // valid if hasBOS
 	hasBOS   bool
 	opening  int     // BOS tokens with which the template opens a conversation
 	closing  string  // what the template writes behind a response
-	closers  []int32 // the same in tokens
+	closers  []int32 // the tokens of closing
 	ends     []int32 // tokens that end a turn: the first of closing that is special, and eos_token
 	identity string
 }
 
-// New returns an encoder. It is an error to ask for BOS tokens, or to read at an end token, where
-// the tokenizer has none.
+// New returns an encoder. It returns an error if the options ask for BOS tokens, or for reading at
+// an end token, and the tokenizer has none.
 func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 	if tok == nil || tpl == nil {
 		return nil, errors.New(
@@ -103,7 +102,7 @@ func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 			return nil, fmt.Errorf("encode: %s is %q, want one of %q", f.name, *f.value, f.known)
 		}
 	}
-	// Two tokens are the least: the prompt's last and the response's.
+	// Two tokens is the minimum: the prompt's last and one of the response.
 	if opt.MaxLength < 0 || opt.MaxLength == 1 {
 		return nil, fmt.Errorf("encode: max length is %d tokens, want 2 or more, or 0 for no limit",
 			opt.MaxLength)
@@ -132,12 +131,12 @@ func New(tok Tokenizer, tpl Template, opt Options) (*Encoder, error) {
 	return e, nil
 }
 
-// Hash identifies everything that decides which tokens a group becomes and where its rewards are
-// read: tokenizer, template and options.
+// Hash identifies everything that decides a group's tokens and where its rewards are read:
+// tokenizer, template and options.
 func (e *Encoder) Hash() string { return e.identity }
 
-// Ends returns the tokens that end a turn, of which a policy writes one to end its answer: the
-// special token that the template writes behind a response, and the tokenizer's eos_token.
+// Ends returns the tokens that end a turn: the special token that the template writes behind a
+// response, and the tokenizer's eos_token. A policy ends its answer with one of them.
 func (e *Encoder) Ends() []int32 { return e.ends }
 
 // Read says where rewards are read: ReadLast or ReadEnd.
@@ -146,8 +145,8 @@ func (e *Encoder) Read() string { return e.opt.Read }
 // BOS says how many BOS tokens open a conversation: BOSTemplate, BOSOnce, BOSTwice or BOSNone.
 func (e *Encoder) BOS() string { return e.opt.BOS }
 
-// OpeningBOS is the number of BOS tokens with which the template opens a conversation, whatever
-// Options.BOS makes of it.
+// OpeningBOS is the number of BOS tokens that the template itself writes at the beginning of a
+// conversation, before Options.BOS applies.
 func (e *Encoder) OpeningBOS() int { return e.opening }
 
 // Closers returns the tokens of Closing.

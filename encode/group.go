@@ -13,40 +13,40 @@ import (
 
 // A Group is a [pref.Group] in tokens. Neither the prompt nor a response is empty.
 type Group struct {
-	Prompt      []int32 // what the conversations begin with alike, run once
+	Prompt      []int32 // the beginning that all conversations share, run once
 	Responses   []Response
-	Comparisons []pref.Comparison // indices into Responses; none between responses of the same tokens
-	Ties        [][2]int          // responses that were judged equal, the same tokens or not
-	Scores      []float64         // of the responses, as the data states them; nil where it does not
-	// of the group's own responses, desirable or not; nil where there are none
+	Comparisons []pref.Comparison // indices into Responses; none between identical responses
+	Ties        [][2]int          // responses judged equal, identical or not
+	Scores      []float64         // of the responses, if the data states them, else nil
+	// Whether each of the group's own responses is desirable; nil if the data states no labels.
 	Labels []bool
-	// of the group's own responses by attribute, NaN where the data states none; nil: none at all
+	// The group's own responses by attribute, NaN for a missing grade; nil if the data has none.
 	Grades    map[string][]float64
-	Others    int // the last responses, which were given to other prompts: see AddOthers
+	Others    int // number of last responses that were given to other prompts: see AddOthers
 	Source    pref.Location
-	Index     int  // which group of the input of [Encoder.Groups] this was
+	Index     int  // position in the input of [Encoder.Groups]
 	Truncated bool // tokens were cut to fit Options.MaxLength
 
-	// comparisons removed: all, and those that only truncation made identical
+	// Comparisons removed: all of them, and those whose responses only truncation made identical.
 	identical, cutIdentical int
 	special                 []string // special tokens in the text of messages and responses, each once
 }
 
-// A Response is what follows a group's prompt in the conversation of one response.
+// A Response is the part of a conversation behind its group's prompt.
 type Response struct {
 	Tokens []int32
-	Policy int // index of the first token whose log-probability counts; all behind it do
+	Policy int // index of the first token whose log-probability counts, as do all behind it
 	Read   int // index of the token at which the reward is read; −1 is the prompt's last
 }
 
-// Answer is a response of which every token counts, and whose reward is read at the last.
+// Answer returns a response whose tokens all count and whose reward is read at the last token.
 func Answer(tokens []int32) Response { return Response{Tokens: tokens, Read: len(tokens) - 1} }
 
 // Predicted is the number of tokens whose log-probability counts.
 func (r Response) Predicted() int { return len(r.Tokens) - r.Policy }
 
-// Positions returns the number of tokens that are run for the group: the prompt once, and once what
-// responses begin with alike.
+// Positions returns the number of tokens to run for the group: a beginning that the prompt or
+// several responses share counts once.
 func (g *Group) Positions() int {
 	n := len(g.Prompt) + g.ResponseTokens()
 	_, shared := g.Tree()
@@ -56,8 +56,9 @@ func (g *Group) Positions() int {
 	return n
 }
 
-// Tree returns the responses in an order in which those that begin alike stand together, and how
-// many tokens each of them has in common with the one before it: as many as with any one before it.
+// Tree returns the responses in an order that puts those with the same beginning together. shared
+// is how many tokens each response shares with the one before it, which is the most that it shares
+// with any earlier response.
 func (g *Group) Tree() (order, shared []int) {
 	order, shared = make([]int, len(g.Responses)), make([]int, len(g.Responses))
 	for k := range order {
@@ -91,7 +92,7 @@ func (g *Group) ResponseTokens() int {
 	return n
 }
 
-// Predicted is the number of tokens whose log-probability counts, of all responses.
+// Predicted is the number of tokens whose log-probability counts, over all responses.
 func (g *Group) Predicted() int {
 	n := 0
 	for _, r := range g.Responses {
@@ -100,8 +101,8 @@ func (g *Group) Predicted() int {
 	return n
 }
 
-// Stated returns the margin that the data states of a comparison: its own, or else the distance of
-// the two scores. 0 where it states none: see [Group.HasMargin].
+// Stated returns the margin that the data states for a comparison: its own, or else the difference
+// of the two scores. It returns 0 if there is none: see [Group.HasMargin].
 func (g *Group) Stated(c pref.Comparison) float64 {
 	if !c.Stated() && g.Scores != nil {
 		return math.Abs(g.Scores[c.Chosen] - g.Scores[c.Rejected])
@@ -109,11 +110,11 @@ func (g *Group) Stated(c pref.Comparison) float64 {
 	return c.Margin
 }
 
-// HasMargin reports whether the data states a margin of the comparison.
+// HasMargin reports whether the data states a margin for the comparison.
 func (g *Group) HasMargin(c pref.Comparison) bool { return c.Stated() || g.Scores != nil }
 
-// Targets returns the reward that the data states of every response: the scores, or of a pair the
-// margin and 0; nil where it states none.
+// Targets returns the reward that the data states for every response: the scores or, for a pair,
+// the margin and 0. It returns nil if the data states neither.
 func (g *Group) Targets() []float64 {
 	if g.Scores != nil {
 		return g.Scores
@@ -137,14 +138,14 @@ const (
 	noEnd         = "no token that ends a turn, to read the reward at"
 )
 
-// refusedReason begins the reason of a group that the chat template refuses.
+// refusedReason is the prefix of a reason that comes from the chat template.
 const refusedReason = "chat template: "
 
-// atLine is the place in the template that an error names first.
+// atLine matches the place in the template at the beginning of an error.
 var atLine = regexp.MustCompile(`^line \d+: `)
 
-// refusal is the reason of a group that the chat template refuses: what the template says, cut
-// short, since it may quote the row.
+// refusal returns the reason for dropping a group that the chat template refuses: the template's
+// message, shortened because it may quote the row.
 func refusal(err error) string {
 	const longest = 120
 	text := err.Error()
@@ -160,8 +161,8 @@ func refusal(err error) string {
 	return refusedReason + text
 }
 
-// specialIn returns the special tokens that the text of messages and responses holds, sorted, each
-// once.
+// specialIn returns the special tokens in the text of messages and responses, sorted and without
+// duplicates.
 func (e *Encoder) specialIn(g pref.Group) []string {
 	var found []string
 	for _, m := range g.Prompt {
@@ -177,7 +178,7 @@ func (e *Encoder) specialIn(g pref.Group) []string {
 	return slices.Compact(found)
 }
 
-// dropped is the error of a group that is left out; it wraps ErrDropped.
+// dropped is the error for a group that is left out. It wraps ErrDropped.
 type dropped struct{ reason, detail string }
 
 func (d *dropped) Error() string {
@@ -189,10 +190,10 @@ func (d *dropped) Error() string {
 
 func (d *dropped) Unwrap() error { return ErrDropped }
 
-// Group encodes a group to learn from. Comparisons between responses of the same tokens are
-// removed, since neither can be preferred; ties are kept. The error wraps [ErrDropped], with the
-// reason, where the options or a lack of comparisons exclude the group; any other error is a defect
-// of the group or the template.
+// Group encodes a group for training. It removes comparisons between identical responses, since
+// neither can be preferred, and keeps ties. The error wraps [ErrDropped], with the reason, if the
+// options or a lack of comparisons exclude the group. Any other error is a fault of the group or
+// the template.
 func (e *Encoder) Group(g pref.Group) (Group, error) {
 	out, err := e.group(g)
 	if err != nil {
@@ -250,7 +251,7 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 		out.compact()
 		return out, nil
 	}
-	// The counts of removed comparisons go with the group for the report.
+	// The report adds up these counts of removed comparisons.
 	switch {
 	case len(g.Comparisons) == 0:
 		return out, &dropped{reason: noComparison}
@@ -261,8 +262,8 @@ func (e *Encoder) group(g pref.Group) (Group, error) {
 	}
 }
 
-// Samples encodes a prompt and responses to be scored; the group has no comparisons. Where they are
-// too long, Group.Truncated says that the policy cut them, or the error wraps [ErrDropped].
+// Samples encodes a prompt and responses for scoring; the group has no comparisons. If they are too
+// long, the policy cuts them and sets Group.Truncated, or the error wraps [ErrDropped].
 func (e *Encoder) Samples(prompt []pref.Message, responses []string) (Group, error) {
 	whole, err := e.conversations(prompt, responses)
 	if err != nil {
@@ -277,8 +278,8 @@ func (e *Encoder) Samples(prompt []pref.Message, responses []string) (Group, err
 	return g, nil
 }
 
-// Conversation encodes a prompt with one response, cut to fit Options.MaxLength if truncated says
-// so.
+// Conversation encodes a prompt with one response. truncated reports that it was cut to fit
+// Options.MaxLength.
 func (e *Encoder) Conversation(
 	prompt []pref.Message, response string,
 ) (c Conversation, truncated bool, err error) {
@@ -289,7 +290,7 @@ func (e *Encoder) Conversation(
 	return e.fit(whole[0])
 }
 
-// fit is truncate of one conversation.
+// fit is truncate for one conversation.
 func (e *Encoder) fit(whole Conversation) (c Conversation, truncated bool, err error) {
 	cut, truncated, err := e.truncate([]Conversation{whole})
 	if err != nil {
@@ -319,8 +320,8 @@ func (e *Encoder) conversations(prompt []pref.Message, responses []string) ([]Co
 // of them is predicted, and the reward is read at the last of them or behind it.
 func (c Conversation) sharable() int { return min(c.Response, c.Read+1, len(c.Tokens)-1) }
 
-// NewGroup makes a group of conversations that begin with the same shared tokens or more. It shares
-// fewer where a conversation is read, or its response begins, before.
+// NewGroup makes a group of conversations that share at least the first shared tokens. The prompt
+// is shorter if a response begins, or a reward is read, before that.
 func NewGroup(conversations []Conversation, shared int) Group {
 	for _, c := range conversations {
 		shared = min(shared, c.sharable())
@@ -338,8 +339,8 @@ func NewGroup(conversations []Conversation, shared int) Group {
 // each response.
 func newGroup(conversations []Conversation) Group { return NewGroup(conversations, math.MaxInt) }
 
-// compact moves the tokens into one array of their size: what a tokenizer returns has room to
-// spare, and a prompt stands in the tokens of every conversation.
+// compact copies the tokens into one array of exact size, because a tokenizer's slices have spare
+// capacity and every conversation repeats the prompt.
 func (g *Group) compact() {
 	all := make([]int32, 0, len(g.Prompt)+g.ResponseTokens())
 	move := func(ids []int32) []int32 {
@@ -364,7 +365,7 @@ func checkComparison(c pref.Comparison, responses int) error {
 	return nil
 }
 
-// at puts the place where a group was read before its error.
+// at puts the place of a group in the data before its error.
 func at(source pref.Location, err error) error {
 	if source == (pref.Location{}) {
 		return fmt.Errorf("encode: %w", err)
@@ -372,8 +373,8 @@ func at(source pref.Location, err error) error {
 	return fmt.Errorf("encode: %v: %w", source, err)
 }
 
-// Check returns an error if the group cannot be packed: an index out of range, or a prompt or
-// response without tokens.
+// Check returns an error if the group cannot be packed: an index is out of range, or the prompt or
+// a response has no tokens.
 func (g *Group) Check() error {
 	if len(g.Prompt) == 0 {
 		return errors.New("the prompt has no token, so the first token of a response has none to be " +
@@ -415,8 +416,8 @@ func (g *Group) Check() error {
 	return checkSingles(g.Labels, g.Grades, g.Own())
 }
 
-// checkSingles returns an error unless there is a label, and a grade of every attribute, for each
-// of so many responses, or none.
+// checkSingles returns an error unless the number of labels, and of grades of every attribute, is
+// that of the responses or 0.
 func checkSingles(labels []bool, grades map[string][]float64, responses int) error {
 	if labels != nil && len(labels) != responses {
 		return fmt.Errorf("there are %d labels of %d responses", len(labels), responses)

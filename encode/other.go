@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// Own is the number of responses to the group's prompt: those behind them were given to others.
+// Own is the number of responses to the group's own prompt. Those behind them were given to others.
 func (g *Group) Own() int { return len(g.Responses) - g.Others }
 
-// AddOthers puts behind every labelled response a response that was given to another prompt, as
-// estimates of KL(π‖π_ref) read it: that of the labelled group before, in a cycle, which has
-// another prompt. Tokens beyond maxLength, prompt included, are cut from its end; 0 is no limit.
-// Groups without labels stay as they are. It is an error if all labelled groups have one prompt.
+// AddOthers puts behind the labelled responses of each group responses that were given to another
+// prompt, because estimates of KL(π‖π_ref) read them. They come from the labelled group before, in
+// a cycle, skipping groups with the same prompt. Tokens beyond maxLength, prompt included, are cut
+// from the end; 0 means no limit. Groups without labels stay as they are. It returns an error if
+// all labelled groups have the same prompt.
 func AddOthers(groups []Group, maxLength int) error {
 	var labelled []int
 	for i := range groups {
@@ -31,9 +32,9 @@ func AddOthers(groups []Group, maxLength int) error {
 		return errors.New("encode: all labelled responses have the same prompt, but an estimate of " +
 			"the KL reads responses to others: give rows of two prompts or more")
 	}
-	// before is the nearest group before i whose prompt is another one.
+	// before is the nearest group before i with another prompt.
 	before, previous := labelled[last], -1
-	var added [][]Response // after the loop, so that no group sees what others were given
+	var added [][]Response // added after the loop, so that no group copies another's additions
 	for _, i := range labelled {
 		if previous >= 0 && !same(i, previous) {
 			before = previous
@@ -49,7 +50,7 @@ func AddOthers(groups []Group, maxLength int) error {
 	return nil
 }
 
-// others are the responses of another group behind this one's prompt, one for each of its own.
+// others returns the responses of another group behind this one's prompt, as many as it has itself.
 func (g *Group) others(from *Group, maxLength int) (out []Response) {
 	for k, own := range g.Responses {
 		other := from.Responses[k%len(from.Responses)]
@@ -57,7 +58,7 @@ func (g *Group) others(from *Group, maxLength int) (out []Response) {
 		if room := max(1, maxLength-len(g.Prompt)-own.Policy); maxLength > 0 && len(tokens) > room {
 			tokens = tokens[:room]
 		}
-		if own.Policy > 0 { // the prompt's end, which the group does not share
+		if own.Policy > 0 { // the end of the prompt, which the group does not share
 			tokens = slices.Concat(own.Tokens[:own.Policy], tokens)
 		}
 		out = append(out, Response{Tokens: tokens, Policy: own.Policy, Read: len(tokens) - 1})

@@ -14,23 +14,23 @@ import (
 	"haf/pref"
 )
 
-// A Report says what became of the groups of a data set.
+// A Report counts the groups of a data set by outcome.
 type Report struct {
 	Read      int            // groups given
 	Kept      int            // groups encoded
-	Truncated int            // of those kept: tokens were cut
+	Truncated int            // kept groups whose tokens were cut
 	Dropped   map[string]int // groups left out, by reason
 	Compared  int            // comparisons kept, ties among them
-	// responses kept that are labelled, those of them that are desirable, and groups kept with grades
+	// Kept responses with labels, the desirable ones of them, and kept groups with grades.
 	Labelled, Desirable, Graded int
-	// Comparisons removed because both responses have the same tokens, in kept and in dropped groups;
-	// and how many of them differed before truncation.
+	// Comparisons removed because both responses have the same tokens, in kept and in dropped
+	// groups; and how many of these responses differed before truncation.
 	Identical, IdenticalByTruncation int
-	// Special counts, for each special token, the kept groups that hold it in the text of a message or
-	// a response. It is read as that token, as transformers reads it: text that looks like the end of
-	// a turn ends the turn.
+	// Special counts the kept groups that hold each special token in the text of a message or
+	// response. haf reads such text as the token, as transformers does, so text that looks like the
+	// end of a turn ends the turn.
 	Special map[string]int
-	// WithSpecial is the number of kept groups that hold any.
+	// WithSpecial is the number of kept groups that hold any special token in their text.
 	WithSpecial int
 }
 
@@ -69,7 +69,7 @@ func (r *Report) String() string {
 
 func (r *Report) reasons() string { return counted(r.Dropped) }
 
-// advice is what may keep groups that were dropped.
+// advice says how to keep groups that were dropped.
 func (e *Encoder) advice(r *Report) string {
 	var long, refused bool
 	for reason := range r.Dropped {
@@ -89,7 +89,7 @@ func (e *Encoder) advice(r *Report) string {
 	return out
 }
 
-// counted lists what was counted, the most frequent first; a long list is cut.
+// counted lists counts, the most frequent first, and cuts a long list.
 func counted(counts map[string]int) string {
 	const most = 12
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
@@ -106,16 +106,15 @@ func counted(counts map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// Groups encodes a data set, in order, on all cores. Dropped groups are counted in the report; any
-// other error ends it, and the first group in the order of the input is the one named. The error
-// wraps [ErrEmpty], with the reasons, when nothing is left. The report is nil only with an error
-// other than that.
+// Groups encodes a data set, in order, on all cores. The report counts dropped groups. Any other
+// error ends the encoding and names the first faulty group of the input. The error wraps
+// [ErrEmpty], with the reasons, if no group is left. The report is nil only with another error.
 func (e *Encoder) Groups(groups []pref.Group) ([]Group, *Report, error) {
 	return e.groups(groups, false)
 }
 
-// Consume is Groups for texts that nobody needs any more: prompt and responses of each group are
-// cleared once they are tokens, so that a large data set is not in memory in both forms.
+// Consume is Groups, but clears prompt and responses of each group once they are tokens, so that a
+// large data set is not in memory in both forms.
 func (e *Encoder) Consume(groups []pref.Group) ([]Group, *Report, error) {
 	return e.groups(groups, true)
 }
@@ -138,7 +137,7 @@ func (e *Encoder) groups(groups []pref.Group, clear bool) ([]Group, *Report, err
 				}
 				var drop *dropped
 				if failed[i] != nil && !errors.As(failed[i], &drop) {
-					// what was taken before is still finished, so the first error is known
+					// groups taken earlier are still encoded, so the first error is known
 					next.Store(int64(len(groups)))
 				}
 			}

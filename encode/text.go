@@ -12,12 +12,11 @@ import (
 // ErrNoResponse is wrapped by the error of a text whose response was asked for and is not known.
 var ErrNoResponse = errors.New("where the response begins is not known")
 
-// Verbatim encodes a conversation that is text or tokens already, as a trainer's template made it.
-// It is read as it stands, but for BOS: where the model's conversations begin with it, so does a
-// text (unless in.NoBOS), since some trainers take it off for a server that adds it. The response
-// is what follows in.PromptText, which is found as that of messages is; without it there is none,
-// which needResponse makes an error. truncated says that the conversation was cut to fit
-// Options.MaxLength.
+// Verbatim encodes a conversation that a trainer's template has already made text or tokens. The
+// text is read as it stands, except for BOS: if the model's conversations begin with it, it is
+// added (unless in.NoBOS), because some trainers remove it for a server that adds it. The response
+// is the part behind in.PromptText. Without that text the response is unknown, which is an error if
+// needResponse is set. truncated reports that the conversation was cut to fit Options.MaxLength.
 func (e *Encoder) Verbatim(
 	in pref.Input, needResponse bool,
 ) (c Conversation, truncated bool, err error) {
@@ -42,7 +41,7 @@ func (e *Encoder) Verbatim(
 	return e.fit(c)
 }
 
-// textTokens are those of a text that a template made elsewhere.
+// textTokens returns the tokens of a text that a template made elsewhere.
 func (e *Encoder) textTokens(text string, noBOS bool) ([]int32, error) {
 	switch {
 	case noBOS || e.opt.BOS == BOSTemplate && e.opening == 0:
@@ -57,10 +56,9 @@ func (e *Encoder) textTokens(text string, noBOS bool) ([]int32, error) {
 	return slices.Concat([]int32{e.bos}, ids), nil
 }
 
-// Text returns a conversation as text, template and special tokens included, for a server that
-// tokenizes it without adding any; and its beginning up to the response, as the template writes it
-// with the generation prompt. An error of a conversation that the template refuses wraps
-// [ErrRefused].
+// Text returns a conversation as text, including template and special tokens, for a server that
+// tokenizes it without adding any. begin is its beginning up to the response, rendered with the
+// generation prompt. If the template refuses the conversation, the error wraps [ErrRefused].
 func (e *Encoder) Text(prompt []pref.Message, response string) (whole, begin string, err error) {
 	messages := append(slices.Clip(prompt), pref.Message{Role: pref.Assistant, Content: response})
 	if whole, err = e.render(messages, false); err != nil {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// truncate fits the conversations of a group into Options.MaxLength by the policy. What it returns
-// is new where something was cut.
+// truncate makes the conversations of a group fit Options.MaxLength by the policy. If it cuts, it
+// returns new slices.
 func (e *Encoder) truncate(whole []Conversation) (cut []Conversation, truncated bool, err error) {
 	most := e.opt.MaxLength
 	longest, prompt := 0, len(whole[0].Tokens)
@@ -21,7 +21,7 @@ func (e *Encoder) truncate(whole []Conversation) (cut []Conversation, truncated 
 	cut = slices.Clone(whole)
 	switch e.opt.Truncation {
 	case TruncatePrompt:
-		kept := prompt - (longest - most) // of the prompt's tokens
+		kept := prompt - (longest - most) // of the prompt
 		if kept < 1 {
 			return nil, false, &dropped{noPromptRoom, seen}
 		}
@@ -37,7 +37,7 @@ func (e *Encoder) truncate(whole []Conversation) (cut []Conversation, truncated 
 			if slices.Equal(c.Tokens[max(c.Response, len(c.Tokens)-len(e.closers)):], e.closers) {
 				closers = len(e.closers)
 			}
-			// a cut response keeps a token of its own beside those that close it
+			// a cut response keeps at least one token of its own beside those that close it
 			if c.Response+closers >= most {
 				return nil, false, &dropped{noAnswerRoom, seen}
 			}
@@ -54,8 +54,8 @@ func (e *Encoder) truncate(whole []Conversation) (cut []Conversation, truncated 
 	return cut, true, nil
 }
 
-// cutPrompt leaves out n tokens of the prompt's beginning, of which kept are to be left. Models are
-// trained with BOS at position 0 and lean on it, so it stays.
+// cutPrompt removes n tokens from the prompt's beginning, so that kept are left. BOS stays, because
+// models are trained with it at position 0 and depend on it.
 func (e *Encoder) cutPrompt(c Conversation, n, kept int) Conversation {
 	opening := 0
 	for e.hasBOS && opening < kept-1 && c.Tokens[opening] == e.bos {
