@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// balanceBatches distributes rows over batches of the shape so that the largest load of each kind,
-// which is what every batch of the shape has to pay, is small. It returns the rows of each batch
-// and the largest loads.
+// balanceBatches distributes rows over batches of the shape so that the largest load of each kind
+// is small, because every batch of the shape is padded to it. It returns the rows of each batch and
+// the largest loads.
 func balanceBatches(
 	rows []packedRow, batches int, shape Shape, chunk int,
 ) (dealt [][]int, most load) {
@@ -22,8 +22,9 @@ func balanceBatches(
 	return dealt, largest(loads)
 }
 
-// assignRows is the first, fast part of balanceBatches, for the rows of one length, perBatch in a
-// batch at most: the row with most response tokens first, to the batch that has fewest.
+// assignRows is the first, fast part of balanceBatches, for rows of one length and at most perBatch
+// rows a batch. It takes the rows by falling number of response tokens and gives each to the batch
+// with the fewest.
 func assignRows(rows []packedRow, length, perBatch int, dealt [][]int, loads []load) {
 	var heaviest []int
 	for i, r := range rows {
@@ -82,22 +83,22 @@ func (q *lightest) Pop() any {
 	return last
 }
 
-// levelRounds bounds the swaps that evenLoads makes for one kind of load, in multiples of the
-// number of batches, and levelTries the pairs of rows that it compares for one swap.
+// levelRounds bounds the swaps of evenLoads for one kind of load, in multiples of the number of
+// batches. levelTries bounds the pairs of rows that it compares for one swap.
 const (
 	levelRounds = 4
 	levelTries  = 1 << 13
 )
 
-// evenLoads lowers the largest load of each kind over the batches by swapping rows. The kinds are
-// taken by what an entry of them costs: a predicted token takes the language-model head, a response
-// a dot product, a comparison nothing to speak of; a swap for one kind never raises the largest
-// load of another, except that the tokens are free up to the next chunk.
+// evenLoads lowers the largest load of each kind over the batches by swapping rows. It takes the
+// kinds by the cost of one unit: a predicted token costs the language-model head, a response a dot
+// product, a comparison almost nothing. A swap for one kind never raises the largest load of
+// another, except that tokens may rise to the next multiple of chunk.
 func evenLoads(rows []packedRow, dealt [][]int, loads []load, chunk int) {
 	if len(dealt) < 2 {
 		return
 	}
-	var mean load // of a batch, rounded up: no maximum can be lower
+	var mean load // per batch, rounded up: no maximum can be lower
 	for _, l := range loads {
 		mean.add(l)
 	}
@@ -121,9 +122,9 @@ func evenLoads(rows []packedRow, dealt [][]int, loads []load, chunk int) {
 	}
 }
 
-// swapOnce takes the batch that is fullest in a kind of load and makes the swap with another batch
-// after which the fuller of the two is emptiest, and neither exceeds the limit. It returns false
-// when no swap helps.
+// swapOnce takes the batch with the largest load of a kind and swaps a row with another batch. It
+// chooses the swap that makes the larger load of the two smallest, without exceeding the limit. It
+// returns false if no swap helps.
 func swapOnce(rows []packedRow, dealt [][]int, loads []load, kind int, limit load) bool {
 	fullest := 0
 	for b, l := range loads {

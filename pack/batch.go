@@ -6,35 +6,35 @@ import (
 	"haf/encode"
 )
 
-// A Batch is a planned batch as the arrays that go to the device. Flat positions count through the
-// rows, row behind row as Shape.Row says. Slots number the responses of the batch.
+// A Batch is one batch of a Packing as the arrays that go to the device. Flat positions count
+// through the rows in the order of Shape.Row. Slots number the responses of the batch.
 type Batch struct {
 	Shape Shape
 
-	// [Shape.Positions]; at padding 0, but for Until, by which it sees itself.
+	// [Shape.Positions]. Padding is 0, except in Until, by which padding attends to itself.
 	Tokens    []int32
-	Positions []int32 // place in the sequence, which every response continues from the prompt's end
-	// flat position behind the last one that continues the token, directly or not: from it until there
-	// it is seen
+	Positions []int32 // in the sequence; every response continues from the prompt's end
+	// Flat position behind the last token that continues this one, directly or not: positions
+	// before it attend to this token.
 	Until []int32
 
-	// [Predicted]; padding has Owner −1, the others 0.
+	// [Predicted]. Padding has Owner −1 and 0 in the others.
 	Predict []int32 // flat position whose hidden state predicts the token
 	Target  []int32 // the token
 	Owner   []int32 // the response slot that the token belongs to
 
-	// [Responses]; padding 0.
+	// [Responses]. Padding is 0.
 	Read   []int32   // flat position of the token at which the response's reward is read
-	Stated []float32 // encode.Group.Targets, 0 where there are none
+	Stated []float32 // encode.Group.Targets, or 0 without any
 
-	// [Comparisons]; padding 0.
+	// [Comparisons]. Padding is 0.
 	Chosen, Rejected []int32   // response slots
-	Weight           []float32 // 1, at padding 0
+	Weight           []float32 // 1, or 0 for padding
 	Margin           []float32 // encode.Group.Stated
-	NoMargin         []float32 // 1 where the data states no margin of two that are no tie
-	Tie              []float32 // 1 where the two were judged equal, which the order then does not say
+	NoMargin         []float32 // 1 for a comparison, not a tie, without a stated margin
+	Tie              []float32 // 1 for a tie, whose order then means nothing
 
-	Groups         []int   // the groups in the batch, as indices into the plan's input; by row
+	Groups         []int   // the groups in the batch, as indices into the packing's input; by row
 	Slots          [][]int // Slots[i][k] is the slot of response k of Groups[i]
 	Real           int     // tokens that are not padding
 	NumComparisons int     // comparisons that are not padding, ties among them
@@ -81,8 +81,8 @@ func (p *Packing) Batch(i int) *Batch {
 	return b
 }
 
-// lay writes a group from a flat position on and returns the position behind it: the prompt, then
-// the responses as a tree, depth first.
+// lay writes a group from a flat position on: the prompt, then the responses as a tree, depth
+// first. It returns the position behind the group.
 func (b *Batch) lay(index int, g *encode.Group, at int) int {
 	order, shared := g.Tree()
 	put := func(tokens []int32, position int) {
@@ -94,10 +94,10 @@ func (b *Batch) lay(index int, g *encode.Group, at int) int {
 	}
 	first := at
 	put(g.Prompt, 0)
-	// flat positions of the tokens of the response before, in its order
+	// flat positions of the previous response's tokens, in order
 	var path []int32
-	places := make([][]int32, len(g.Responses)) // the same of every response
-	leave := func(tokens int) {                 // only so many of its tokens go on
+	places := make([][]int32, len(g.Responses)) // the same for every response
+	leave := func(tokens int) {                 // ends path's tokens from this index on
 		for _, left := range path[tokens:] {
 			b.Until[left] = int32(at)
 		}
@@ -119,7 +119,7 @@ func (b *Batch) lay(index int, g *encode.Group, at int) int {
 	slots, stated := make([]int, len(g.Responses)), g.Targets()
 	for k, response := range g.Responses {
 		slots[k] = len(b.Read)
-		place := func(i int) int32 { // of the response's token i, −1 is the prompt's last
+		place := func(i int) int32 { // flat position of the response's token i; −1 is the prompt's last
 			if i < 0 {
 				return int32(first + len(g.Prompt) - 1)
 			}
@@ -155,10 +155,10 @@ func (b *Batch) lay(index int, g *encode.Group, at int) int {
 	return at
 }
 
-// Visible is the attention mask, the reference for the one made on the device: in a row, the token
-// in column i sees the one in column j if j is not after i and i continues it: it is of the prompt,
-// or of a response's beginning that i goes on with. Padding sees itself, so that no softmax is over
-// nothing.
+// Visible is the attention mask, as a reference for the mask made on the device. In a row, the
+// token in column i attends to the token in column j if j ≤ i and i continues j: j is in the prompt
+// or in an earlier part of i's own response. Padding attends to itself, so that every softmax has
+// an input.
 func Visible(b *Batch, row, i, j int) bool {
 	at, _ := b.Shape.Row(row)
 	return j <= i && int32(at+i) < b.Until[at+j]

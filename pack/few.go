@@ -7,24 +7,25 @@ import (
 	"sort"
 )
 
-// Packing of few groups. Best fit leaves gaps that hardly matter among thousands of groups, and a
-// batch more among a hundred: few groups are packed by searching for what fills each row best.
+// Packing of few groups. Among a hundred groups one more batch matters, as the gaps of best fit do;
+// among thousands they hardly do. So for few groups haf searches for the groups that fill each row
+// best.
 
-// fewItems is up to how many items are few.
+// fewItems is the largest number of items that counts as few.
 const fewItems = 512
 
 // Bounds of the search of searchShapeExhaustive.
 const (
-	slackLengths = 48 // of the longer rows, for a size of batch
-	slackMore    = 7  // of the least number of batches that many-th part more, in that many steps:
-	slackNumbers = 5
-	slackSizes   = 6       // of batches, in quanta above the least
-	slackTries   = 100_000 // times the number of items
+	slackLengths = 48      // lengths of the longer rows tried for each batch size
+	slackMore    = 7       // tries up to 1/slackMore more batches than the fewest,
+	slackNumbers = 5       // in about slackNumbers steps
+	slackSizes   = 6       // batch sizes tried above the smallest, in multiples of RowMultiple
+	slackTries   = 100_000 // items placed over all tries
 )
 
-// searchShapeExhaustive is searchShape for few items, which are too few to sample: it tries all the
-// shapes that are hardly larger than the items, the cheapest first, until they fit. The cost is
-// infinite where it finds none.
+// searchShapeExhaustive is searchShape for few items, which are too few to sample. It tries every
+// shape that is hardly larger than the items, the cheapest first, until they fit. If none fits, the
+// cost is infinite.
 func searchShapeExhaustive(items []item, opt Options) (best Shape, least float64) {
 	longest, tokens := opt.roundLength(items[0].size), totalSize(items)
 	most := opt.mostPositions(longest)
@@ -34,7 +35,7 @@ func searchShapeExhaustive(items []item, opt Options) (best Shape, least float64
 		cost    float64
 	}
 	var candidates []candidate
-	sums := []int{0} // sums[n] is the size of the n longest
+	sums := []int{0} // sums[n] is the total size of the n longest items
 	for _, it := range items {
 		sums = append(sums, sums[len(sums)-1]+it.size)
 	}
@@ -83,10 +84,10 @@ func searchShapeExhaustive(items []item, opt Options) (best Shape, least float64
 	return Shape{}, math.Inf(1)
 }
 
-// packBySlack places items, longest first, in rows of the given lengths (ascending), of each as
-// many as most says: row by row, the longest first, the longest item that fits and those of the
-// others that fill the row best, by dynamic programming over its positions (the minimum bin slack
-// heuristic, Gupta and Ho 1999). It fails where one does not fit.
+// packBySlack places items, longest first, in at most most[k] rows of lengths[k] (ascending). It
+// fills row after row, the longest rows first: with the longest item that fits, and with those
+// others that fill the rest best. It finds them by dynamic programming over the row's positions
+// (the minimum bin slack heuristic, Gupta and Ho 1999). ok is false if an item does not fit.
 func packBySlack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
 	left := slices.Clone(items)
 	spare := -totalSize(items) // positions that may stay empty
@@ -107,13 +108,13 @@ func packBySlack(items []item, lengths, most []int) (rows []packedRow, ok bool) 
 				return nil, false
 			}
 			if len(taken) == 0 {
-				continue // empty, as will be all of this length
+				continue // all further rows of this length stay empty too
 			}
 			for _, i := range taken {
 				row.groups = append(row.groups, left[i].index)
 				row.load.add(left[i].load)
 			}
-			slices.Reverse(taken) // from the last on, so that the others keep their places
+			slices.Reverse(taken) // from the last on, so that the indices before stay valid
 			for _, i := range taken {
 				left = slices.Delete(left, i, i+1)
 			}
@@ -123,9 +124,9 @@ func packBySlack(items []item, lengths, most []int) (rows []packedRow, ok bool) 
 	return rows, len(left) == 0
 }
 
-// fillRow returns which of the items, longest first, a row gets, ascending: the first that fits and
-// those of the others that fill it best, of equal choices the one of longer items. memory is for
-// its use, and comes back for the next.
+// fillRow returns the indices of the items that a row gets, ascending: the first item that fits,
+// and those others that fill the rest best. Of equal fits it takes the longer items. It works in
+// memory and returns it as reach for the next call.
 func fillRow(items []item, length int, memory []uint64) (taken []int, reach []uint64) {
 	first := slices.IndexFunc(items, func(it item) bool { return it.size <= length })
 	if first < 0 {
@@ -133,7 +134,7 @@ func fillRow(items []item, length int, memory []uint64) (taken []int, reach []ui
 	}
 	slack := length - items[first].size
 	words := slack/64 + 1
-	// reach[i] has a bit for every sum up to slack of items behind the first up to the i-th of them.
+	// reach[i] has a bit for every sum ≤ slack that some of the first i items of rest add up to.
 	rest := items[first+1:]
 	reach = slices.Grow(memory[:0], (len(rest)+1)*words)[:(len(rest)+1)*words]
 	clear(reach[:words])
@@ -155,7 +156,7 @@ func fillRow(items []item, length int, memory []uint64) (taken []int, reach []ui
 		sum--
 	}
 	for i := len(rest); i > 0; i-- {
-		if !has(i-1, sum) { // not without the i-th
+		if !has(i-1, sum) { // the sum needs item i
 			taken = append(taken, first+i)
 			sum -= rest[i-1].size
 		}

@@ -8,15 +8,15 @@ import (
 	"haf/encode"
 )
 
-// launchCost is what a batch costs beside its positions, in positions. By arithmetic, not measured:
-// its weights are read once, which for float32 at 10 GB/s takes as long as 20 positions at 100
-// GFLOP/s whatever their number is, and a launch has other costs.
+// launchCost is a batch's cost beside its positions, in positions. It is computed, not measured:
+// reading the float32 weights once at 10 GB/s takes as long as 20 positions at 100 GFLOP/s, and a
+// launch has other costs.
 const launchCost = 32
 
-// IntoShapes packs groups into batches of the given shapes and no others, so that no program is
-// needed but those compiled for them: what a server does with the groups that wait. Each batch
-// takes the shape that carries most tokens for its cost; a batch may be left partly empty. It is an
-// error, of [encode.ErrEmpty], to plan no groups, and an error if a group fits none of the shapes.
+// IntoShapes packs groups into batches of the given shapes only, as a server does with waiting
+// requests, so that it needs no programs but theirs. Each batch takes the shape that carries most
+// tokens for its cost; it may be partly empty. Without groups the error wraps [encode.ErrEmpty]. A
+// group that fits none of the shapes is an error.
 func IntoShapes(groups []encode.Group, shapes []Shape) (*Packing, error) {
 	p, items, err := newPacking(groups)
 	if err != nil {
@@ -36,9 +36,9 @@ func IntoShapes(groups []encode.Group, shapes []Shape) (*Packing, error) {
 	return p, nil
 }
 
-// Next chooses, of groups that wait, those of one batch of one of the shapes, as [IntoShapes]
-// would, but for the order in which they are packed: the more urgent first, and the longest first
-// among equals. urgency has a number for every group.
+// Next chooses, among waiting groups, those of one batch of one of the shapes. It works like
+// [IntoShapes], but packs the more urgent groups first, and of equally urgent ones the longest.
+// urgency has a number for every group.
 func Next(groups []encode.Group, shapes []Shape, urgency []int) (chosen []int, err error) {
 	items, err := newItems(groups)
 	if err != nil {
@@ -78,10 +78,10 @@ type filledBatch struct {
 	shape int
 	rows  [][]int
 	rest  []item
-	worth float64 // tokens for the cost; 0 where the first item does not fit
+	worth float64 // tokens per cost; 0 if the first item does not fit
 }
 
-// fillShape packs items, in order, into one batch: each where it leaves the least slack.
+// fillShape packs items, in order, into one batch, each where it leaves the least slack.
 func fillShape(items []item, shape Shape) filledBatch {
 	f := filledBatch{rows: make([][]int, shape.NumRows())}
 	slack := make([]int, shape.NumRows())
@@ -101,7 +101,7 @@ func fillShape(items []item, shape Shape) filledBatch {
 			}
 		}
 		if row < 0 {
-			if i == 0 { // the first must have its place, or it would wait forever
+			if i == 0 { // the first must fit, or it would wait forever
 				return filledBatch{}
 			}
 			f.rest = append(f.rest, it)

@@ -6,44 +6,44 @@ import (
 	"slices"
 )
 
-// Choosing row lengths. A position costs 1 for the linear layers and, for attention, what it sees
-// of its row on average over attentionLength: half, and half of a block of queries more. A response
-// token costs headCost more, real or padded up to the fullest batch of the shape. So short rows are
-// cheap, but leave gaps that fit nothing, and batches of few rows are uneven. What a choice costs
-// is found by packing with it.
+// Choosing row lengths. A position costs 1 for the linear layers. Its attention costs the mean
+// number of positions that it attends to, half its row and half a block of queries, over
+// attentionLength. A response token costs headCost more, real or padded to the fullest batch of the
+// shape. So short rows are cheap, but leave gaps that fit nothing, and batches of few rows are
+// uneven. haf finds the cost of a choice by packing with it.
 
-// attentionLength is the number of positions to see at which attention costs as much as the linear
-// layers do: measured for a model of 135M parameters on a CPU, where 360 take a quarter of
-// their time in a step and a fifth in a forward pass. Wider models have it longer, which makes the
-// choice matter less, not differently.
+// attentionLength is the number of attended positions at which attention costs as much as the
+// linear layers. It was measured for a model of 135M parameters on a CPU, where 360 positions take
+// a quarter of their time in a step and a fifth in a forward pass. Wider models have a larger
+// value, so that the choice matters less.
 const attentionLength = 1500
 
-// queryBlock is about the number of queries that attend at once, as in package lm: none is computed
-// with keys behind its block.
+// queryBlock is about the number of queries that package lm attends with at once. No query is
+// computed with keys behind its block.
 const queryBlock = 192
 
-// positionCost is what a position of a row of this length costs, of what the linear layers cost.
+// positionCost is the cost of a position in a row of this length, where the linear layers cost 1.
 func positionCost(length int) float64 {
 	return 1 + float64(length+length/queryBlocks(length))/2/attentionLength
 }
 
-// queryBlocks is the number of blocks of queries that a row is cut into.
+// queryBlocks is the number of blocks of queries in a row.
 func queryBlocks(length int) int { return max(1, (length+queryBlock/2)/queryBlock) }
 
-// cost is what the shape's positions cost.
+// cost is the cost of all positions of the shape.
 func (s Shape) cost() float64 {
 	return float64(s.Rows*s.Length)*positionCost(s.Length) +
 		float64(s.ShortRows*s.ShortLength)*positionCost(s.ShortLength)
 }
 
-// headCost is what the language-model head costs, per token predicted, of what the linear layers
-// cost per position: for 135M parameters, 28M of them in the head.
+// headCost is the cost of the language-model head per predicted token, where the linear layers cost
+// 1 a position: for 135M parameters, 28M of them in the head.
 const headCost = 0.27
 
-// compileBatches is what one more shape must save to be worth its compilation, in batches.
+// compileBatches is how many batches one more shape must save to be worth its compilation.
 const compileBatches = 4
 
-// searchItems and searchLengths bound the work of the search; larger data sets and batches are
+// searchItems and searchLengths bound the search. Larger data sets and longer lists of lengths are
 // sampled.
 const (
 	searchItems   = 8192
@@ -51,8 +51,8 @@ const (
 )
 
 // chooseShapes returns the rows and lengths of the shapes for items, longest first, by ascending
-// length: one for batches of up to Positions; one for the longest of them where they are few; and
-// one for each length beyond. Where it has no number of rows, that is still to be found.
+// length: one shape for batches of up to Positions; one for the longest of these if they are few;
+// and one for each length beyond Positions. A shape with 0 rows gets their number later.
 func chooseShapes(items []item, opt Options) []Shape {
 	shapes := slices.Clone(opt.Shapes)
 	slices.SortFunc(shapes, func(a, b Shape) int { return a.Length - b.Length })
@@ -98,8 +98,8 @@ func (o Options) roundLength(n int) int {
 	return quanta * o.RowMultiple
 }
 
-// search returns at most MaxLengths of the candidates, ascending: it adds the length that saves
-// most, tries every other choice for each length so far, and ends when another length saves less
+// search returns at most MaxLengths of the candidates, ascending. It adds the length that saves
+// most, tries every other value for each length so far, and ends when another length saves less
 // than its compilation costs. The longest item fits the largest candidate.
 func search(items []item, candidates []int, opt Options) []int {
 	slices.Sort(candidates)
@@ -130,7 +130,7 @@ func search(items []item, candidates []int, opt Options) []int {
 		}
 		return total
 	}
-	// vary gives lengths[k] its best value, the others as they are.
+	// vary gives lengths[k] its best value and keeps the others.
 	vary := func(lengths []int, k int, best float64) ([]int, float64) {
 		found := lengths
 		for _, c := range candidates {
@@ -162,7 +162,7 @@ func search(items []item, candidates []int, opt Options) []int {
 	return slices.Compact(lengths)
 }
 
-// thin returns at most n of the items, evenly spread, the first among them.
+// thin returns at most n of the items, evenly spread, including the first.
 func thin(items []item, n int) []item {
 	if len(items) <= n {
 		return items
@@ -175,9 +175,9 @@ func thin(items []item, n int) []item {
 }
 
 // fitRows returns the rows of a batch of the given row length, about Positions in all, and the
-// number of batches that n rows need. The last batch is filled up with empty rows: few rows make a
-// smaller batch, not an empty one. Of the sizes down to half a batch it takes the largest that
-// leaves at most 1 % of the rows empty, else the one that leaves fewest.
+// number of batches that n rows need. Empty rows fill up the last batch. Of the sizes from half a
+// batch up, it takes the largest that leaves at most 1 % of the rows empty, else the one that
+// leaves the fewest empty.
 func fitRows(n, length int, opt Options) (perBatch, batches int) {
 	most := min(n, max(1, (opt.Positions+length/2)/length))
 	fewest := math.MaxInt
@@ -195,7 +195,7 @@ func fitRows(n, length int, opt Options) (perBatch, batches int) {
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// powerOfTwo returns the least power of two that is n or more, 0 for 0.
+// powerOfTwo returns the smallest power of two that is at least n, and 0 for 0.
 func powerOfTwo(n int) int {
 	if n <= 0 {
 		return 0

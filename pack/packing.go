@@ -28,15 +28,15 @@ import (
 type Shape struct {
 	Rows   int `json:"rows"`
 	Length int `json:"length"` // positions of each
-	// Behind them, where not all are alike, rows of a second, shorter length: attention costs what a
-	// row is long, so that groups as long as most are should not stand in rows made for the longest. 0
-	// and 0 where all are alike.
+	// ShortRows and ShortLength describe rows of a second, shorter length behind them, or are 0.
+	// The cost of attention grows with the length of the row, so most groups should not stand in
+	// rows made for the longest.
 	ShortRows   int `json:"short_rows"`
 	ShortLength int `json:"short_length"`
 
 	Predicted   int `json:"predicted"`   // response tokens to be predicted
-	Responses   int `json:"responses"`   // sequences to be read out
-	Comparisons int `json:"comparisons"` // pairs; 0 in a plan of groups that are only scored
+	Responses   int `json:"responses"`   // sequences whose reward is read
+	Comparisons int `json:"comparisons"` // pairs; 0 if groups are only scored
 }
 
 // Positions is the number of positions of all rows.
@@ -61,28 +61,27 @@ func (s Shape) String() string {
 	return fmt.Sprintf("%d×%d+%d×%d", s.Rows, s.Length, s.ShortRows, s.ShortLength)
 }
 
-// Options say how large the batches are and how many programs they may need. A field of 0 is its
-// default.
+// Options set the size of batches and the number of programs. A field of 0 means its default.
 type Options struct {
-	// Positions is the size of a batch, about: rows × length. Default 2048.
+	// Positions is the approximate size of a batch: rows × length. Default 2048.
 	Positions int
-	// MaxLengths bounds the row lengths of a batch: 1, or 2, and then, without PowerOfTwoSizes, a few
-	// long groups may have batches of their own. Groups longer than Positions, where there are any,
-	// have as many lengths again. Default 2.
+	// MaxLengths bounds the row lengths of a batch: 1 or 2. With 2, and without PowerOfTwoSizes, a
+	// few long groups may have batches of their own. Groups longer than Positions have as many
+	// lengths again. Default 2.
 	MaxLengths int
-	// RowMultiple is what row lengths are multiples of. Default 32; 64 with PowerOfTwoSizes.
+	// RowMultiple divides all row lengths. Default 32; 64 with PowerOfTwoSizes.
 	RowMultiple int
-	// Chunk is what Shape.Predicted is a multiple of. Default 32; 128 with PowerOfTwoSizes.
+	// Chunk divides Shape.Predicted. Default 32; 128 with PowerOfTwoSizes.
 	Chunk int
-	// PowerOfTwoSizes rounds every size up to a power of two (of its quantum), so that plans of
-	// different data, such as requests to be scored as they come, share programs. It costs efficiency,
-	// and has no use for Shapes.
+	// PowerOfTwoSizes rounds every size up to a power of two times its multiple, so that packings
+	// of different data, such as requests that arrive over time, share programs. It costs
+	// efficiency, and cannot be combined with Shapes.
 	PowerOfTwoSizes bool
 	// CoarseReadOut rounds the sizes of the read-out up, so that packings of similar data have the
 	// same shapes and share programs.
 	CoarseReadOut bool
-	// Shapes are those of another plan, to be used again: rows and length as they are, the read-out as
-	// large or larger. Groups that fit none of them get shapes of their own.
+	// Shapes are those of another packing, to be used again: with the same rows and lengths, and a
+	// read-out as large or larger. Groups that fit none of them get shapes of their own.
 	Shapes []Shape
 }
 
@@ -114,8 +113,8 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// A Packing says which groups of a data set stand in which row of which batch. It is read-only, so
-// safe for concurrent use, and refers to the groups it was made of.
+// A Packing assigns the groups of a data set to rows of batches. It is read-only, so it is safe for
+// concurrent use. It refers to the groups that it was made of.
 type Packing struct {
 	Shapes  []Shape
 	Batches []Assignment // by shape, short rows first; Steps gives the order of an epoch
@@ -124,11 +123,11 @@ type Packing struct {
 	stats  stats
 }
 
-// A Assignment is the content of one batch.
+// An Assignment is the content of one batch.
 type Assignment struct {
 	Shape int // index into Packing.Shapes
-	// the groups of each row, as indices into the plan's input; fewer than the shape has where the
-	// rest is empty
+	// the groups of each row, as indices into the packing's input; fewer rows than the shape has if
+	// the rest are empty
 	Rows [][]int
 }
 
@@ -143,11 +142,11 @@ func (b Assignment) groupCount() int {
 
 type stats struct{ groups, real, unshared, positions int }
 
-// New packs a whole data set: it chooses the row lengths that make the run cheapest, fills rows
-// best fit decreasing, and deals them to batches of equal work. Every group stands in exactly one
-// row. Groups longer than Options.Positions stand in batches of one row as long as they need. The
-// same groups and options give the same plan. It is an error, of [encode.ErrEmpty], to plan no
-// groups, and an error to plan one without a prompt or a response.
+// New packs a whole data set. It chooses the row lengths that make the run cheapest, fills rows by
+// best fit decreasing, and distributes them over batches of equal work. Every group stands in
+// exactly one row. A group longer than Options.Positions stands in a batch of one row that is as
+// long as it needs. The same groups and options give the same packing. Without groups the error
+// wraps [encode.ErrEmpty]. A group without a prompt or a response is an error.
 func New(groups []encode.Group, opt Options) (*Packing, error) {
 	opt, err := opt.withDefaults()
 	if err != nil {
@@ -157,7 +156,7 @@ func New(groups []encode.Group, opt Options) (*Packing, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Longest first, in the order of the input where equally long.
+	// Longest first; equally long groups in the order of the input.
 	slices.SortStableFunc(items, func(a, b item) int { return b.size - a.size })
 
 	p.place(items, chooseShapes(items, opt), opt)
@@ -180,8 +179,8 @@ func newPacking(groups []encode.Group) (*Packing, []item, error) {
 	return p, items, nil
 }
 
-// place packs the items, longest first, into batches of the shapes: of the first, where it has
-// rows, in their proportion; of the others as many as are needed.
+// place packs the items, longest first, into batches of the shapes: of the first shape, if it has
+// rows, in their proportion; of the others as many as needed.
 func (p *Packing) place(items []item, shapes []Shape, opt Options) {
 	var lengths []int
 	for _, s := range shapes {
@@ -205,7 +204,7 @@ func (p *Packing) place(items []item, shapes []Shape, opt Options) {
 	}
 }
 
-// addShape deals rows to batches and fixes the shape's read-out.
+// addShape distributes rows over batches and sets the shape's read-out.
 func (p *Packing) addShape(shape Shape, rows []packedRow, batches int, opt Options) {
 	dealt, most := balanceBatches(rows, batches, shape, opt.Chunk)
 	for _, batch := range dealt {
@@ -240,7 +239,7 @@ func (p *Packing) addShape(shape Shape, rows []packedRow, batches int, opt Optio
 	p.Shapes = append(p.Shapes, shape)
 }
 
-// What Options.CoarseReadOut rounds tokens, and responses and comparisons up to.
+// Multiples to which Options.CoarseReadOut rounds tokens, and responses and comparisons.
 const (
 	coarseTokens = 128
 	coarseSlots  = 16
@@ -248,9 +247,8 @@ const (
 
 func roundUp(n, multiple int) int { return ceilDiv(n, multiple) * multiple }
 
-// CommonShapes returns shapes in which every one of the sets of groups, such as those to train and
-// to validate on, can be planned, so that they are run by the same programs. An empty set has no
-// part in it.
+// CommonShapes returns shapes that fit every one of the sets of groups, such as those for training
+// and for validation, so that they share programs. Empty sets are ignored.
 func CommonShapes(opt Options, sets ...[]encode.Group) ([]Shape, error) {
 	sets = slices.DeleteFunc(slices.Clone(sets),
 		func(set []encode.Group) bool { return len(set) == 0 })
@@ -259,7 +257,7 @@ func CommonShapes(opt Options, sets ...[]encode.Group) ([]Shape, error) {
 		return nil, err
 	}
 	opt.Shapes = whole.Shapes
-	// The read-out of a set alone can be larger in places than that of all together.
+	// The read-out of one set can be larger in places than that of all sets together.
 	for _, set := range sets {
 		p, err := New(set, opt)
 		if err != nil {
@@ -281,9 +279,8 @@ func CommonShapes(opt Options, sets ...[]encode.Group) ([]Shape, error) {
 // Efficiency is the share of the positions that hold real tokens.
 func (p *Packing) Efficiency() float64 { return float64(p.stats.real) / float64(p.stats.positions) }
 
-// PositionsPerGroup returns the positions that are run for a group on average, padding included;
-// the tokens that it has; and the tokens that it would have if every response stood alone behind
-// the prompt.
+// PositionsPerGroup returns, as means per group, the positions that are run, padding included; the
+// tokens; and the tokens if every response stood alone behind the prompt.
 func (p *Packing) PositionsPerGroup() (run, tokens, unshared float64) {
 	n := float64(p.stats.groups)
 	return float64(p.stats.positions) / n, float64(p.stats.real) / n, float64(p.stats.unshared) / n

@@ -10,7 +10,7 @@ import (
 
 // An item is a group as the packing sees it.
 type item struct {
-	index int // in the plan's input
+	index int // in the packing's input
 	size  int // positions
 	load  load
 }
@@ -31,20 +31,20 @@ func newItems(groups []encode.Group) ([]item, error) {
 	return items, nil
 }
 
-// A packedRow is a row's groups, as indices into the plan's input, and their load.
+// A packedRow holds a row's groups, as indices into the packing's input, and their load.
 type packedRow struct {
 	length int
 	groups []int
 	load   load
 }
 
-// unbounded is how many rows of a length there may be where their number is not bounded.
+// unbounded stands for any number of rows of a length.
 const unbounded = -1
 
-// packBatches packs items into as few batches of a shape as hold them, and any number of rows of
-// other lengths, for those that need them. lengths, ascending, are all of them; a shape without
-// rows has no batches. It fails where more batches than the limit are needed. With bySlack, few
-// items are packed by packBySlack where pack does not place them.
+// packBatches packs items into as few batches of a shape as hold them, and into any number of rows
+// of other lengths, for items that need them. lengths are all row lengths, ascending; a shape
+// without rows has no batches. It fails if more batches than the limit are needed. With bySlack, it
+// packs few items by packBySlack if pack does not place them.
 func packBatches(items []item, shape Shape, lengths []int, limit int, bySlack bool) (
 	rows []packedRow, batches int, ok bool,
 ) {
@@ -53,13 +53,13 @@ func packBatches(items []item, shape Shape, lengths []int, limit int, bySlack bo
 		rows, ok = pack(items, lengths, most)
 		return rows, 0, ok
 	}
-	// No fewer batches will do than the tokens need, those of the items for the longer rows among them
-	// alone, too.
+	// The tokens give a lower bound of the number of batches; so do those of the items that need
+	// the longer rows.
 	tokens, long := 0, 0
 	for _, it := range items {
 		k, _ := slices.BinarySearch(lengths, it.size)
 		if it.size > shape.Length {
-			tokens -= lengths[k] - it.size // may be filled by others
+			tokens -= lengths[k] - it.size // other items may fill the gap
 			continue
 		}
 		tokens += it.size
@@ -92,15 +92,15 @@ func packBatches(items []item, shape Shape, lengths []int, limit int, bySlack bo
 	return nil, 0, false
 }
 
-// pack places items, longest first, in rows of the given lengths (ascending), of each no more than
-// most: each in the row where it leaves the least slack, else in a new row of the shortest length
-// that holds it, or of the next that is bounded, too. It fails where one does not fit; the
-// last length holds the first item.
+// pack places items, longest first, in at most most[k] rows of lengths[k] (ascending). An item goes
+// into the row where it leaves the least slack, else into a new row of the shortest length that
+// holds it and is not used up. ok is false if an item does not fit. The last length holds the first
+// item.
 func pack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
-	// Rows by their slack, as chained lists, with a bit for every slack that some row has:
-	// the best fit is the first bit at or above the size.
+	// Rows by their slack, as linked lists, with a bit for every slack that some row has: the best
+	// fit is the first bit at or above the size.
 	longest := lengths[len(lengths)-1]
-	head := make([]int, longest+1) // row+1, 0 ends the list
+	head := make([]int, longest+1) // row+1; 0 ends the list
 	var next []int                 // by row
 	open := make([]uint64, longest/64+1)
 	push := func(row, slack int) {
@@ -151,7 +151,7 @@ func pack(items []item, lengths, most []int) (rows []packedRow, ok bool) {
 	return rows, true
 }
 
-// A load is the work at the read-out of a row or batch, by kind.
+// A load is the read-out work of a row or batch, by kind.
 type load [3]int
 
 const (

@@ -5,13 +5,12 @@ import (
 	"slices"
 )
 
-// batchCost is what a batch of a data set costs beside its positions, in positions: an adapter of
-// rank 64 that is merged into the weights takes as many products as 190 positions, forward and
-// backward.
+// batchCost is a batch's cost beside its positions in training, in positions. An adapter of rank 64
+// that is merged into the weights takes as many products as 190 positions, forward and backward.
 const batchCost = 150
 
-// compileBlock is what a block of queries more in every layer of a program must save to be worth
-// its compilation, in batches: little, so that it decides between equals.
+// compileBlock is how many batches one more block of queries in every layer must save to be worth
+// its compilation. It is small, so that it decides only between equals.
 const compileBlock = 0.05
 
 // Bounds of the search: a choice is tried on about mixBatches batches, and lengths and numbers of
@@ -24,20 +23,20 @@ const (
 )
 
 // splitLongGroups returns the shape for items, longest first, and how many of the longest should
-// rather have batches of their own: a few long groups would else make a row of every batch long.
+// have batches of their own, because a few long groups would make a row of every batch long.
 func splitLongGroups(items []item, opt Options) (best Shape, long int) {
 	best, least := searchShape(items, opt)
 	if opt.MaxLengths < 2 || opt.PowerOfTwoSizes {
 		return best, 0
 	}
 	program := compileBatches * float64(opt.Positions)
-	// a position, gaps filled by others
+	// cost of a position, if others fill the gaps
 	longRow := positionCost(opt.roundLength(items[0].size)) * (1 + batchCost/float64(opt.Positions))
 	tried := 0
 	for _, share := range []int{200, 100, 50, 20, 10, 5} {
 		n := len(items) / share
 		for n < len(items) && n > 0 && items[n].size == items[n-1].size {
-			n++ // equals stay together
+			n++ // groups of equal length stay together
 		}
 		if n <= tried || n == len(items) {
 			continue
@@ -52,9 +51,9 @@ func splitLongGroups(items []item, opt Options) (best Shape, long int) {
 	return best, long
 }
 
-// searchShape returns the shape, of rows of one or two lengths and Positions in all at most, in
-// which items, longest first, are run cheapest, and the cost: it tries what is likely, and packs a
-// sample with it.
+// searchShape returns the cheapest shape for items, longest first, and its cost. The shape has rows
+// of one or two lengths and at most Positions in all. It tries the likely shapes by packing a
+// sample with each.
 func searchShape(items []item, opt Options) (best Shape, least float64) {
 	longest := opt.roundLength(items[0].size)
 	most, tokens := opt.mostPositions(longest), totalSize(items)
@@ -96,7 +95,7 @@ func searchShape(items []item, opt Options) (best Shape, least float64) {
 				mixShorts) {
 				fit := slack / short
 				counts := []int{fit, fit - 1, fit - 2}
-				for batches := 1; batches <= 8; batches++ { // small sets just fit some number of batches
+				for batches := 1; batches <= 8; batches++ { // a small set may just fit some number of batches
 					n := (tokens/batches - rows*length) / short
 					counts = append(counts, n, n+1, n+2)
 				}
@@ -112,14 +111,14 @@ func searchShape(items []item, opt Options) (best Shape, least float64) {
 	return best, least
 }
 
-// mostPositions is the size of a batch at most, for rows of the given length.
+// mostPositions is the largest size of a batch with rows of the given length.
 func (o Options) mostPositions(length int) int {
 	return max(length, o.Positions/o.RowMultiple*o.RowMultiple)
 }
 
-// rounded returns the few shapes for plans that share them, for groups of up to the length: batches
-// of 1, 2, 4, … such rows, or with rows of half or a quarter of that length in place of a half or
-// three quarters of them.
+// rounded returns the few shapes that packings share, for groups of up to the length: batches of 1,
+// 2, 4, … such rows, or batches in which a half or three quarters of the positions are in rows of
+// half or a quarter of that length.
 func rounded(length int, opt Options) []Shape {
 	var shapes []Shape
 	for positions := length; positions <= max(length, opt.Positions); positions *= 2 {
@@ -140,8 +139,8 @@ func rounded(length int, opt Options) []Shape {
 	return shapes
 }
 
-// spread returns at most n multiples of step, evenly spread over from … to, which are multiples
-// themselves; none if to is less.
+// spread returns at most n multiples of step, evenly spread between from and to, which are
+// multiples themselves. It returns none if to < from.
 func spread(from, to, step, n int) []int {
 	var out []int
 	if to < from {
@@ -175,7 +174,7 @@ func (s Shape) queryBlocks() int {
 	return queryBlocks(s.ShortLength) + queryBlocks(s.Length)
 }
 
-// lengths are the lengths of its rows, ascending.
+// lengths returns the lengths of its rows, ascending.
 func (s Shape) lengths() []int {
 	if s.ShortRows == 0 {
 		return []int{s.Length}

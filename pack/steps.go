@@ -7,25 +7,24 @@ import (
 	"math/rand/v2"
 )
 
-// Steps returns the order of an epoch: the plan's batches, shuffled, and cut into optimizer steps
+// Steps returns the order of an epoch: the packing's batches, shuffled and cut into optimizer steps
 // of one or more consecutive batches, as indices into Packing.Batches. Every batch occurs exactly
-// once. Seed, epoch and plan decide the order, on every machine and with every version of Go.
+// once. Seed, epoch and packing decide the order, on every machine and with every version of Go.
 //
-// The groups of a step vary about batch. A step is made of whole packed batches, and a packed batch
-// holds as many groups as fit its positions: many short ones or few long ones. To cut inside of one
-// would leave positions empty. So the cuts minimize the squared distance of the steps' numbers of
-// groups from batch, summed over the epoch; a mean over the comparisons of a step stays a mean.
-// With a batch smaller than what a packed batch holds, every step is one packed batch.
+// The number of groups in a step varies about batch. A step consists of whole packed batches, and a
+// packed batch holds as many groups as fit, many short ones or few long ones. The cuts minimize the
+// sum, over the epoch, of (groups of a step − batch)². If batch is smaller than a packed batch,
+// every step is one packed batch.
 func (p *Packing) Steps(batch int, seed uint64, epoch int) [][]int {
 	order := make([]int, len(p.Batches))
 	for i := range order {
 		order[i] = i
 	}
-	// The generator is PCG by definition and the shuffle is written out: rand.Shuffle may change its
-	// use of the generator from one version of Go to the next.
+	// PCG is a defined generator, and the shuffle is written out here, because rand.Shuffle may use
+	// its generator differently in another version of Go.
 	source := rand.NewPCG(seed, uint64(epoch))
 	for i := len(order) - 1; i > 0; i-- {
-		// The high half of the product is in [0, i], uneven by i parts in 2⁶⁴.
+		// The high half of the product is in [0, i], uniform but for i parts in 2⁶⁴.
 		j, _ := bits.Mul64(source.Uint64(), uint64(i+1))
 		order[i], order[j] = order[j], order[i]
 	}
@@ -46,7 +45,7 @@ func (p *Packing) cut(order []int, batch int) [][]int {
 			if total := cost[first] + off*off; total < cost[k] {
 				cost[k], began[k] = total, first
 			}
-			if groups >= 2*batch { // the further back, the further off
+			if groups >= 2*batch { // further back the distance only grows
 				break
 			}
 		}
@@ -61,12 +60,12 @@ func (p *Packing) cut(order []int, batch int) [][]int {
 	return steps
 }
 
-// StepStats tell how many groups and comparisons the steps of an epoch have.
+// StepStats are the numbers of groups and comparisons in the steps of an epoch.
 type StepStats struct {
 	Steps       int
 	Mean        float64 // groups a step
 	Min, Max    int
-	Comparisons float64 // mean a step
+	Comparisons float64 // per step, mean
 }
 
 // StepStats counts the groups of steps made by [Packing.Steps].
