@@ -16,19 +16,19 @@ type AdamW struct {
 	Beta1, Beta2 float64
 	Eps          float64
 	WeightDecay  float64
-	DecayNorms   bool    // decay norm weights and biases, too
-	Clip         float64 // largest norm of all gradients together; 0 disables clipping
+	DecayNorms   bool    // also decay norm weights and biases
+	Clip         float64 // largest global gradient norm; 0 disables clipping
 	Schedule     string  // "linear", "cosine" or "constant", after the warm-up
 	Warmup       float64 // share of all steps in which the learning rate rises linearly
 }
 
-// structure names the settings that are constants of the update's program. The others are its
-// inputs.
+// structure names the settings that are constants of the update's program. The others are inputs of
+// the program.
 func (o AdamW) structure() string {
 	return fmt.Sprint(o.Beta1, " ", o.Beta2, " ", o.Eps, " ", o.WeightDecay)
 }
 
-// Rate returns the learning rate of a step counted from 0, of total.
+// Rate returns the learning rate of a step, counted from 0, of total steps.
 func (o AdamW) Rate(step, total int) float64 {
 	warmup := int(math.Round(o.Warmup * float64(total)))
 	if step < warmup {
@@ -66,11 +66,11 @@ func (o AdamW) Check() error {
 	return nil
 }
 
-// decays reports whether a weight is decayed. Norms and biases, which are the vectors of every
-// family, are decayed only if DecayNorms is set.
+// decays reports whether weight decay applies to a weight. It applies to norms and biases, which
+// are vectors in every family, only if DecayNorms is set.
 func (o AdamW) decays(p lm.Param) bool { return o.DecayNorms || len(p.Shape) > 1 }
 
-// clipFactor returns the factor on gradients of the given norm, as PyTorch's clip_grad_norm_ does.
+// clipFactor returns the factor for gradients of the given norm, as PyTorch's clip_grad_norm_ does.
 func (o AdamW) clipFactor(norm float64) float64 {
 	if o.Clip == 0 {
 		return 1
@@ -78,8 +78,8 @@ func (o AdamW) clipFactor(norm float64) float64 {
 	return min(1, o.Clip/(norm+1e-6))
 }
 
-// scalars returns the numbers of one update that change with the step t ≥ 1: the clip factor, the
-// learning rate, and the two bias corrections 1 − β₁ᵗ and √(1 − β₂ᵗ).
+// scalars returns the numbers that change with update t ≥ 1: the clip factor, the learning rate,
+// and the two bias corrections 1 − β₁ᵗ and √(1 − β₂ᵗ).
 func (o AdamW) scalars(rate, norm float64, t int) []float32 {
 	return []float32{
 		float32(o.clipFactor(norm)), float32(rate),
@@ -92,7 +92,7 @@ func (o AdamW) scalars(rate, norm float64, t int) []float32 {
 //	g ← clip·g;  p ← p − lr·λ·p;  m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²
 //	p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)
 //
-// decay is a scalar node, 1 or 0. scalars is the node of [AdamW.scalars].
+// decay is a scalar node, 1 or 0. scalars is a node with the numbers of [AdamW.scalars].
 func (o AdamW) update(scalars, decay, p, m, v, g *Node) (pNew, mNew, vNew *Node) {
 	scalar := func(i int) *Node {
 		return ConvertDType(Reshape(Slice(scalars, AxisRange(i, i+1))), dtypes.Float32)

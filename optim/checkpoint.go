@@ -13,7 +13,7 @@ import (
 // Files of a checkpoint.
 const (
 	WeightsName = "trained.safetensors" // the trained weights, float32
-	momentsName = "moments.safetensors" // the optimizer's, under "m." and "v."
+	momentsName = "moments.safetensors" // of the optimizer, with the prefixes "m." and "v."
 )
 
 // Save writes the trained weights and their moments into a folder.
@@ -24,7 +24,7 @@ func (o *Optimizer) Save(dir string) error {
 	return o.SaveTables(filepath.Join(dir, momentsName), o.moments())
 }
 
-// Load replaces the weights and moments by those that [Optimizer.Save] wrote.
+// Load replaces the weights and moments by those that [Optimizer.Save] wrote to a folder.
 func (o *Optimizer) Load(dir string) error {
 	if err := o.LoadWeights(dir); err != nil {
 		return err
@@ -63,13 +63,13 @@ func (o *Optimizer) LoadWeights(dir string) error {
 	return nil
 }
 
-// moments are the optimizer's, by the prefix of their names in a checkpoint.
+// moments returns the optimizer's moments by the prefix of their names in a checkpoint.
 func (o *Optimizer) moments() map[string][]*tensors.Tensor {
 	return map[string][]*tensors.Tensor{"m.": o.m, "v.": o.v}
 }
 
-// SaveTables writes lists of tensors in the order of the trained weights. A tensor's name is the
-// list's prefix and the weight's name.
+// SaveTables writes lists of tensors, each in the order of the trained weights. A tensor's name is
+// the list's prefix and the weight's name.
 func (o *Optimizer) SaveTables(path string, tables map[string][]*tensors.Tensor) error {
 	var sources []weights.LazyArray
 	for i, p := range o.params {

@@ -12,25 +12,25 @@ import (
 	"haf/reward"
 )
 
-// An Optimizer holds the trained weights of a model, their moments, and two programs: the sum of
-// gradients and the update. A program runs over the weights of one layer at a time, because its
-// inputs and outputs are in memory together. All layers share one compiled program.
+// An Optimizer holds the trained weights of a model, their moments, and two programs: one adds
+// gradients, the other updates weights. A call works on the weights of one layer, because the
+// inputs and outputs of a call are in memory together. All layers share one compiled program.
 type Optimizer struct {
 	model    *reward.Model
 	settings AdamW
 	params   []*reward.Param
 	m, v     []*tensors.Tensor
-	parts    [][]int // indices into params: what one call of add or update works on
+	parts    [][]int // indices into params, for each call of add or update
 
 	programs *programs
-	kept     bool // by the device
+	kept     bool // the device keeps the programs
 	built    int  // programs compiled
 }
 
-// programs are those of optimizers whose settings of the same graph are equal.
+// programs are shared by optimizers whose settings and weights give the same graphs.
 type programs struct {
 	add, update *Exec
-	user        *Optimizer // the last: programs are built by its settings
+	user        *Optimizer // the last one: programs are built with its settings
 }
 
 // Finalize frees the programs.
@@ -39,7 +39,7 @@ func (p *programs) Finalize() {
 	p.update.Finalize()
 }
 
-// New prepares updates of the weights, which are float32: the model's, and others on its device.
+// New prepares updates of float32 weights: the model's, and others on its device.
 func New(model *reward.Model, params []*reward.Param, settings AdamW) *Optimizer {
 	o := &Optimizer{model: model, settings: settings, params: params}
 	for i, p := range params {
@@ -68,19 +68,20 @@ func newPrograms(device *backend.Device) *programs {
 	return p
 }
 
-// Params are the trained weights, in the order of the gradients.
+// Params returns the trained weights, in the order of the gradients.
 func (o *Optimizer) Params() []*reward.Param { return o.params }
 
-// Parts are the indices into [Optimizer.Params] that one call of a program works on.
+// Parts lists, for each call of a program, the indices into [Optimizer.Params] of its weights.
 func (o *Optimizer) Parts() [][]int { return o.parts }
 
-// Settings are those of [New].
+// Settings returns the settings given to [New].
 func (o *Optimizer) Settings() AdamW { return o.settings }
 
-// Programs is the number of programs that were compiled.
+// Programs is the number of programs that this optimizer compiled.
 func (o *Optimizer) Programs() int { return o.built }
 
-// Gradients builds the gradients of a loss by the weights, and the sum of their squares, a scalar.
+// Gradients builds the gradients of a loss with respect to the weights, and the sum of their
+// squares, a scalar.
 func Gradients(
 	loss *Node, params []*reward.Param, w lm.Weights,
 ) (squares *Node, gradients []*Node) {
@@ -92,8 +93,9 @@ func Gradients(
 	return SumOfSquares(gradients), gradients
 }
 
-// SumOfSquares is the sum of all squares of the arrays, a scalar. It sums rows first, because one
-// long float32 sum over an embedding is off by percents on a backend that adds in order.
+// SumOfSquares is the sum of the squares of all elements of the arrays, a scalar. It sums rows
+// first: one long float32 sum over an embedding is off by percents on a backend that adds in
+// sequence.
 func SumOfSquares(xs []*Node) *Node {
 	var total *Node
 	for _, x := range xs {
@@ -119,7 +121,7 @@ func (o *Optimizer) buildAdd(in []*Node) []*Node {
 }
 
 // buildUpdate: scalars, decays [n], then n each of weights, first and second moments, gradients →
-// the first three, updated, and a number to wait for.
+// the updated weights and moments, and a scalar to wait for.
 func (o *Optimizer) buildUpdate(in []*Node) []*Node {
 	o.built++
 	n := (len(in) - 2) / 4
@@ -132,7 +134,7 @@ func (o *Optimizer) buildUpdate(in []*Node) []*Node {
 	return append(out, Reshape(Slice(in[0], AxisRange(0, 1))))
 }
 
-// accumulate adds the gradients to the sums, in place, and returns the squared norm of all the new
+// accumulate adds the gradients to the sums, in place, and returns the squared norm of all new
 // sums. It consumes the gradients.
 func (o *Optimizer) accumulate(sums, gradients []*tensors.Tensor) (squares float64, err error) {
 	for _, part := range o.parts {
@@ -152,8 +154,8 @@ func (o *Optimizer) accumulate(sums, gradients []*tensors.Tensor) (squares float
 	return squares, nil
 }
 
-// Apply makes update t ≥ 1: it clips the gradients, whose norm is given, and updates the weights
-// and moments with them at the given learning rate. It consumes the gradients.
+// Apply makes update t ≥ 1. It clips the gradients, whose norm the caller gives, and updates
+// weights and moments at the given learning rate. It consumes the gradients.
 func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int) error {
 	scalars := o.settings.scalars(rate, norm, t)
 	for _, part := range o.parts {
@@ -181,8 +183,8 @@ func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int
 		for i, at := range part {
 			o.params[at].Value, o.m[at], o.v[at] = out[i], out[n+i], out[2*n+i]
 		}
-		// The device runs a program while the next one is being sent, with memory for all that both
-		// return. Without this wait, all weights and moments would exist twice.
+		// The device would start the next call while this one runs, with memory for the results of
+		// both. Without this wait, all weights and moments would exist twice.
 		tensors.ToScalar[float32](out[3*n])
 		if err := out[3*n].FinalizeAll(); err != nil {
 			return fmt.Errorf("optim: freeing results: %w", err)
@@ -191,7 +193,7 @@ func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int
 	return nil
 }
 
-// Donate appends to args the part's tensors of each list, giving up their buffers.
+// Donate appends the part's tensors of each list to args and gives up their buffers.
 func (o *Optimizer) Donate(
 	args []any, part []int, lists ...[]*tensors.Tensor,
 ) ([]any, error) {
@@ -209,7 +211,7 @@ func (o *Optimizer) Donate(
 	return args, nil
 }
 
-// Free gives back the memory of tensors. It skips those that are freed already, or donated.
+// Free releases the memory of tensors. It skips freed and donated ones.
 func Free(ts []*tensors.Tensor) error {
 	for _, t := range ts {
 		if err := t.FinalizeAll(); err != nil {

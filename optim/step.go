@@ -8,11 +8,11 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// A MicroBatch is what a gradient program returned for one packed batch of an optimizer step.
+// A MicroBatch holds the results of the gradient program for one packed batch of a step.
 type MicroBatch struct {
 	Gradients []*tensors.Tensor // in the order of [Optimizer.Params]
 	Squares   float64           // sum of the squares of all gradients
-	Loss      float64           // a step is given up where it is not finite
+	Loss      float64           // the step fails if it is not finite
 }
 
 // A Step describes one optimizer step to [Optimizer.Step].
@@ -22,14 +22,14 @@ type Step struct {
 	Batches int     // packed batches whose gradients are added up, at least 1
 	// Run runs the gradient program over packed batch i.
 	Run func(i int) (MicroBatch, error)
-	// Penalize, unless it is nil, changes the summed gradients in place before they are clipped and
-	// returns their new squared norm.
+	// Penalize, if not nil, changes the summed gradients in place before clipping and returns their
+	// new squared norm.
 	Penalize func(sums []*tensors.Tensor) (squares float64, err error)
 }
 
 // Step makes one optimizer step: it adds up the gradients of the packed batches, checks that losses
 // and norms are finite, clips, and updates the weights. It returns the norm before clipping. After
-// a [NonFiniteError], and after an error of s.Run, the weights are as they were.
+// a [NonFiniteError] or an error of s.Run, the weights are unchanged.
 func (o *Optimizer) Step(s Step) (norm float64, err error) {
 	var sums []*tensors.Tensor
 	defer func() {
@@ -68,8 +68,8 @@ func (o *Optimizer) Step(s Step) (norm float64, err error) {
 	return norm, o.Apply(sums, s.Rate, norm, s.Number)
 }
 
-// A NonFiniteError is a loss or a gradient norm that is NaN or infinite. The weights are as they
-// were before the step.
+// A NonFiniteError is a loss or a gradient norm that is NaN or infinite. The step left the weights
+// unchanged.
 type NonFiniteError struct {
 	Batch      int // index of the packed batch in the step
 	Loss, Norm float64
