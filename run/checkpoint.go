@@ -15,12 +15,12 @@ import (
 	"haf/internal/wholefile"
 )
 
-// A State is what every checkpoint's state.json begins with. A loop embeds it in a state of its
-// own.
+// A State is the common beginning of every checkpoint's state.json. A training loop embeds it in
+// its own state.
 type State struct {
-	Step        int    `json:"step"`        // steps made
+	Step        int    `json:"step"`        // completed steps
 	Fingerprint string `json:"fingerprint"` // of recipe, model and data
-	// metrics.jsonl as it was when the state was saved; zero in checkpoints of before 2026-11-29
+	// metrics.jsonl when the state was saved; zero in checkpoints written before 2026-11-29
 	Metrics Written `json:"metrics,omitzero"`
 }
 
@@ -29,7 +29,7 @@ func (s *State) common() *State { return s }
 // A Stater is a pointer to a struct that embeds [State].
 type Stater interface{ common() *State }
 
-// ErrNoCheckpoint is wrapped where a run has checkpoints, but none that it can resume from.
+// ErrNoCheckpoint is wrapped by the error for a run that has checkpoints, none of them intact.
 var ErrNoCheckpoint = errors.New("no checkpoint is intact")
 
 const (
@@ -40,9 +40,9 @@ const (
 	keptCheckpoints = 2
 )
 
-// SaveCheckpoint writes a checkpoint of the state's step, after the metrics that lead to it. save
-// fills the folder with everything but the state; the checkpoint appears whole or not at all. All
-// but the newest two are removed.
+// SaveCheckpoint writes a checkpoint at the state's step and flushes the metrics first. save fills
+// the folder with everything but the state. The checkpoint appears whole or not at all. It then
+// removes all but the newest two checkpoints.
 func (f *Folder) SaveCheckpoint(state Stater, save func(dir string) error) error {
 	if err := f.sync(); err != nil {
 		return err
@@ -77,9 +77,10 @@ func (f *Folder) CheckpointPath(step int) string {
 func checkpointName(step int) string { return fmt.Sprintf("%s%06d", stepPrefix, step) }
 
 // ReadState reads the state of the newest intact checkpoint and returns the checkpoint's folder.
-// Without a checkpoint the state stays as it is, and the path is "". Newer checkpoints whose files
-// have changed since they were written are passed over and told to logf; if none is intact, the
-// error wraps [ErrNoCheckpoint]. A checkpoint of another fingerprint than the state's is refused.
+// Without a checkpoint it leaves the state as it is and returns "". It skips newer checkpoints
+// whose files have changed since they were written, and reports them to logf. If none is intact,
+// the error wraps [ErrNoCheckpoint]. It refuses a checkpoint whose fingerprint differs from the
+// state's.
 func (f *Folder) ReadState(
 	state Stater, logf func(format string, args ...any),
 ) (path string, err error) {
@@ -137,7 +138,7 @@ func (f *Folder) checkpoints() ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int { // by number: names grow from step 1,000,000 on
+	slices.SortFunc(names, func(a, b string) int { // by number: names grow at step 1,000,000
 		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 	})
 	return names, nil
@@ -150,8 +151,8 @@ type Best struct {
 	Loss     float64 `json:"loss"`
 }
 
-// Improves reports whether a validation is better than b, which may be nil: more accurate, or as
-// accurate with a lower loss.
+// Improves reports whether a validation beats b, which may be nil: with higher accuracy, or with
+// the same accuracy and a lower loss.
 func (b *Best) Improves(accuracy, loss float64) bool {
 	return b == nil || accuracy > b.Accuracy || accuracy == b.Accuracy && loss < b.Loss
 }
@@ -162,8 +163,8 @@ type BestPolicy struct {
 	Reward float64 `json:"reward"` // mean over the held-out prompts
 }
 
-// ReadBestState reads what the last [Folder.SaveBest] stored as best. It reports whether there was
-// one.
+// ReadBestState reads the value that the last [Folder.SaveBest] stored. It reports whether there
+// was one.
 func (f *Folder) ReadBestState(best any) (bool, error) {
 	name := f.Join(BestName, stateName)
 	data, err := wholefile.Read(name, wholefile.Records)
@@ -179,8 +180,8 @@ func (f *Folder) ReadBestState(best any) (bool, error) {
 	return true, nil
 }
 
-// SaveBest replaces the folder of the best validation by one that save fills. best, a [Best] or a
-// [BestPolicy], is stored beside.
+// SaveBest replaces the folder of the best validation by one that save fills. It stores best, a
+// [Best] or a [BestPolicy], beside the weights.
 func (f *Folder) SaveBest(best any, save func(dir string) error) error {
 	err := writeFolder(f.Join(BestName), func(temporary string) error {
 		if err := save(temporary); err != nil {
@@ -194,8 +195,8 @@ func (f *Folder) SaveBest(best any, save func(dir string) error) error {
 	return nil
 }
 
-// ReadBest returns the folder of the weights of the best validation, which it checks. Where there
-// is none the error wraps fs.ErrNotExist.
+// ReadBest checks the folder with the weights of the best validation and returns its path. If there
+// is none, the error wraps fs.ErrNotExist.
 func (f *Folder) ReadBest(best Best) (string, error) {
 	path := f.Join(BestName)
 	if _, err := os.Stat(path); err != nil {
@@ -219,7 +220,7 @@ func (f *Folder) ReadBest(best Best) (string, error) {
 	return path, nil
 }
 
-// writeFolder lets write fill a temporary folder, adds checksums, and puts it in path's place.
+// writeFolder lets write fill a temporary folder, adds checksums, and renames the folder to path.
 // Readers skip names that begin with a dot.
 func writeFolder(path string, write func(temporary string) error) error {
 	return durable.WriteFolder(path, temporaryPrefix, func(temporary string) error {

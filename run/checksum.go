@@ -46,8 +46,8 @@ func (f *Folder) writeFileSums(names ...string) error {
 	return writeFile(f.Join(sumsName), text.Bytes())
 }
 
-// Seal writes the checksums of manifest.json and metrics.jsonl. The loop calls it at its end,
-// before the model is saved.
+// Seal writes the checksums of manifest.json and metrics.jsonl. The training loop calls it at its
+// end, before it saves the model.
 func (f *Folder) Seal() error {
 	if err := f.sync(); err != nil {
 		return err
@@ -59,11 +59,11 @@ func (f *Folder) Seal() error {
 }
 
 // readFile reads a file of a run folder, up to the limit in bytes, and compares it with its
-// checksum, where there is one.
+// checksum if there is one.
 func readFile(dir, name string, limit int64) ([]byte, error) {
 	path := filepath.Join(dir, sumsName)
 	var want string
-	if exists(path) { // not in runs made before there were checksums, or where somebody removed them
+	if exists(path) { // absent in old runs, or removed by a user
 		sums, err := readSums(dir) // before the file, which a run may be writing
 		if err != nil {
 			return nil, fmt.Errorf("%w; restore it from a copy, or remove it", err)
@@ -122,7 +122,7 @@ func readSums(dir string) (map[string]string, error) {
 		n++
 		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
 		if !ok || len(sum) != 2*sha256.Size {
-			// without its text, because a link may lead to a file of others
+			// without its text, because a link may lead to another user's file
 			return nil, fmt.Errorf("%s is damaged: line %d is no SHA-256 and name of a file",
 				filepath.Join(dir, sumsName), n)
 		}

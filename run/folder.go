@@ -37,7 +37,7 @@ const (
 	BestName        = "best"
 )
 
-// Create makes a new run folder with its manifest. It refuses a folder that already holds a run, or
+// Create makes a new run folder with its manifest. It refuses a folder that holds a run already, or
 // in which another process works.
 func Create(path string, manifest any) (*Folder, error) {
 	if err := checkVacant(path); err != nil {
@@ -51,7 +51,7 @@ func Create(path string, manifest any) (*Folder, error) {
 		return nil, err
 	}
 	f := &Folder{Path: path, lock: locked}
-	if err := checkVacant(path); err != nil { // another process may have been faster
+	if err := checkVacant(path); err != nil { // again, because another process may have come first
 		return nil, errors.Join(err, f.Close())
 	}
 	err = writeJSON(filepath.Join(path, ManifestName), manifest)
@@ -89,7 +89,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Open opens the folder of a run that was stopped, and removes what a crash left half-written. It
+// Open opens the folder of a stopped run and removes files that a crash left half-written. It
 // refuses a folder in which another process works.
 func Open(path string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(path, ManifestName)); err != nil {
@@ -141,14 +141,14 @@ func (f *Folder) Join(names ...string) string {
 	return filepath.Join(append([]string{f.Path}, names...)...)
 }
 
-// Follow has the lines of metrics.jsonl told: replay those that an earlier start of the run wrote
-// and that [Folder.OpenMetrics] keeps, follow each that the run writes, after it is written.
+// Follow registers two functions for the lines of metrics.jsonl: replay gets the lines of an
+// earlier start that [Folder.OpenMetrics] keeps, follow each line that the run has written.
 func (f *Folder) Follow(replay, follow func(line []byte)) { f.replay, f.follow = replay, follow }
 
-// OpenMetrics opens metrics.jsonl for appending to the records of a state. It first removes the
-// records of later steps and, if validationDue, the validation of the state's step, because the run
-// makes them again; and a last line that a crash cut off. Any other line that is no record is an
-// error, and so are records that have changed since the state was saved.
+// OpenMetrics opens metrics.jsonl for appending after the records of a state. It first removes the
+// records that the run will repeat: those of later steps and, if validationDue, the validation of
+// the state's step. It also removes a last line that a crash cut off. Any other line that is no
+// record is an error, and so are records that have changed since the state was saved.
 func (f *Folder) OpenMetrics(state Stater, validationDue bool) error {
 	path := f.Join(MetricsName)
 	data, err := wholefile.Read(path, wholefile.Records)
@@ -162,7 +162,7 @@ func (f *Folder) OpenMetrics(state Stater, validationDue bool) error {
 	if err != nil {
 		return fmt.Errorf("run: %s: %w", path, err)
 	}
-	// Checksums of a run that failed at its very end are not those of what follows.
+	// A run that failed at its very end has checksums that later records make invalid.
 	if sums := f.Join(sumsName); exists(sums) {
 		if err := f.writeFileSums(ManifestName); err != nil {
 			return fmt.Errorf("run: checksums: %w", err)

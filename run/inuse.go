@@ -8,12 +8,13 @@ import (
 	"haf/internal/filelock"
 )
 
-// recent is how new the last record of a run must be to take it for running where the system does
-// not list locks.
+// recent is the age of the last record below which a run counts as running, on systems that do not
+// list locks.
 const recent = 2 * time.Minute
 
-// InUse reports whether a process works in the run folder. It disturbs none. A process on another
-// machine is seen by the age of its last record alone.
+// InUse reports whether a process works in the run folder, without disturbing it. It does not see a
+// process on another machine if the system lists locks, as Linux does. Otherwise it goes by the age
+// of the last record.
 func InUse(dir string) bool {
 	held, err := filelock.Held(filepath.Join(dir, lockName))
 	if err == nil {
@@ -23,5 +24,5 @@ func InUse(dir string) bool {
 	return err == nil && !Finished(dir) && isRecent(info.ModTime())
 }
 
-// isRecent reports whether a time is close to now. One in the future is that of another clock.
+// isRecent reports whether a time is close to now, on either side, because clocks differ.
 func isRecent(at time.Time) bool { return time.Since(at).Abs() < recent }

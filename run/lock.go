@@ -26,7 +26,7 @@ func lock(dir string) (*filelock.Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
-	host, _ := os.Hostname() // only for the message to others
+	host, _ := os.Hostname() // only for the message that others see
 	note := fmt.Sprintf("process %d on %s\n", os.Getpid(), host)
 	if err := writeNote(path, note); err != nil {
 		return nil, errors.Join(fmt.Errorf("run: locking %s: %w", dir, err), l.Release())
@@ -34,7 +34,7 @@ func lock(dir string) (*filelock.Lock, error) {
 	return l, nil
 }
 
-// writeNote writes the note in its place: another file of that name would not be the locked one.
+// writeNote writes the note into the file itself: a renamed file would not be the locked one.
 func writeNote(path, note string) error {
 	f, err := durable.OpenFile(path, os.O_WRONLY|os.O_TRUNC)
 	if err != nil {
@@ -44,8 +44,7 @@ func writeNote(path, note string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Claim makes this process the only one that works in the folder of a run, finished or not, until
-// release.
+// Claim locks the folder of a run, finished or not, for this process until release.
 func Claim(dir string) (release func() error, err error) {
 	if !Exists(dir) {
 		return nil, fmt.Errorf("run: %s is no run folder: it has no %s", dir, ManifestName)

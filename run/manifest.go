@@ -11,16 +11,16 @@ import (
 	"haf/internal/wholefile"
 )
 
-// A Verb is the command that a run belongs to.
+// A Verb is the command that made a run.
 type Verb string
 
-// The verbs with runs.
+// The verbs that make runs.
 const (
 	VerbTrain Verb = "" // as manifests name it
 	VerbRLHF  Verb = "rlhf"
 )
 
-// Command is what a user types.
+// Command is the command as a user types it.
 func (v Verb) Command() string {
 	if v == VerbTrain {
 		return "haf train"
@@ -28,54 +28,54 @@ func (v Verb) Command() string {
 	return "haf " + string(v)
 }
 
-// A Manifest is a run's manifest.json: what is needed to know what was done, and to resume it. R is
-// the type that the recipe is decoded into.
+// A Manifest is a run's manifest.json: a complete record of the run's inputs, from which it can be
+// resumed. R is the type that the recipe is decoded into.
 type Manifest[R any] struct {
 	Format      int               `json:"format"`
 	Verb        Verb              `json:"verb,omitempty"`
 	Created     time.Time         `json:"created"`
-	Recipe      R                 `json:"recipe"` // its paths absolute
+	Recipe      R                 `json:"recipe"` // with absolute paths
 	Origin      map[string]string `json:"origin"` // of each key: "default", "file" or "set"
 	Versions    map[string]string `json:"versions"`
 	Device      string            `json:"device"`
 	Base        string            `json:"base"` // folder of the base model
 	BaseHash    string            `json:"base_hash"`
-	Encoder     string            `json:"encoder_hash"` // of what decides the tokens
+	Encoder     string            `json:"encoder_hash"` // see encode.Encoder.Hash
 	Data        []DataFile        `json:"data"`
 	Models      []ModelFile       `json:"models,omitempty"` // reward model and critic of haf rlhf
-	Hub         []FetchedValue    `json:"hub,omitempty"`    // what was fetched, and at which commit
-	Report      []string          `json:"report"`           // what was read, kept, truncated, dropped
+	Hub         []FetchedValue    `json:"hub,omitempty"`    // files from the hub, with their commits
+	Report      []string          `json:"report"`           // rows read, kept, truncated, dropped
 	Fingerprint string            `json:"fingerprint"`      // of recipe, base, tokens and data
 }
 
-// ManifestFormat is the number of the form of a run folder: of its [Manifest] with the recipe in
-// it, and of the records of metrics.jsonl. Format 1 had other tokens of conversations, format 2
-// other names of recipe keys and metrics.
+// ManifestFormat is the format number of a run folder: of its [Manifest] with the recipe, and of
+// the records of metrics.jsonl. Format 1 had other tokens for conversations, format 2 other names
+// of recipe keys and metrics.
 const ManifestFormat = 3
 
-// A DataFile is data as the recipe names it, a file or several ones, and its [haf/pref.Hash].
+// A DataFile is data as the recipe names it, one file or several, and its [haf/pref.Hash].
 type DataFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 }
 
-// A ModelFile is a model that a run reads: a folder or file and the hash of its bytes, or the
-// address of a server and what it serves there. Whether a server's model is the same as before,
-// only the server knows.
+// A ModelFile is a model that a run reads: a folder or file with the hash of its bytes, or the
+// address of a server and the model that it serves. haf cannot tell whether a server's model has
+// changed.
 type ModelFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256,omitempty"`
 	Served string `json:"served,omitempty"` // the reward and the server's name of the model
 }
 
-// A FetchedValue is a value of a recipe that was an id on the hub, and what it became.
+// A FetchedValue is a value of a recipe that was an id on the hub, and its local path.
 type FetchedValue struct {
 	Key string `json:"key"` // such as model.path or data.train
 	hub.Found
 }
 
-// ReadManifest reads the manifest of the run in dir; its recipe is decoded over the one given.
-// Without a manifest the error wraps fs.ErrNotExist. A folder of another format is refused.
+// ReadManifest reads the manifest of the run in dir and decodes its recipe over the one given.
+// Without a manifest the error wraps fs.ErrNotExist. It refuses a folder of another format.
 func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
 	path := filepath.Join(dir, ManifestName)
 	data, err := readFile(dir, ManifestName, wholefile.Settings)
@@ -95,7 +95,7 @@ func ReadManifest[R any](dir string, recipe R) (*Manifest[R], error) {
 	return m, nil
 }
 
-// checkFormat returns an error if the manifest is of another format than this haf's.
+// checkFormat returns an error if the manifest's format differs from [ManifestFormat].
 func checkFormat(path string, data []byte) error {
 	var m struct{ Format int }
 	if err := wholefile.Unmarshal(data, &m); err != nil {
@@ -114,7 +114,7 @@ func checkFormat(path string, data []byte) error {
 	return nil
 }
 
-// readVerb reads which verb the run in dir belongs to.
+// readVerb returns the verb of the run in dir.
 func readVerb(dir string) (Verb, error) {
 	m, err := ReadManifest[any](dir, nil)
 	if err != nil {

@@ -11,9 +11,8 @@ import (
 	"haf/internal/wholefile"
 )
 
-// Records are the lines of a metrics.jsonl. Steps and validations of haf train are in Steps and
-// Validations, those of haf rlhf in PolicySteps and PolicyEvals; errors that ended either are in
-// Stops.
+// Records are the lines of a metrics.jsonl. Steps and Validations are those of haf train,
+// PolicySteps and PolicyEvals those of haf rlhf. Stops are the errors that ended either.
 type Records struct {
 	Steps       []TrainStep
 	Validations []Validation
@@ -22,9 +21,8 @@ type Records struct {
 	Stops       []Stop
 }
 
-// ReadRecords reads metrics.jsonl of the run in dir, which was made by the verb. Without the file
-// there are no records. A last line that is cut off is left out, because the run may still be
-// going.
+// ReadRecords reads metrics.jsonl of the run in dir, which the verb made. A missing file has no
+// records. A last line that is cut off is ignored, because the run may still be writing it.
 func ReadRecords(dir string, verb Verb) (Records, error) {
 	var r Records
 	path := filepath.Join(dir, MetricsName)
@@ -47,7 +45,7 @@ func ReadRecords(dir string, verb Verb) (Records, error) {
 	return r, nil
 }
 
-// add decodes a line. Other kinds of records are left out.
+// add decodes a line. It ignores other kinds of records.
 func (r *Records) add(line []byte, verb Verb) error {
 	var at struct{ Kind string }
 	if err := json.Unmarshal(line, &at); err != nil {
@@ -75,8 +73,8 @@ func decode[T any](line []byte, list *[]T) error {
 	return err
 }
 
-// Best returns the validation that selected the weights and the name of the reward that did; ok is
-// false where there was none.
+// Best returns the validation that selected the weights, and the name of the reward that it was
+// selected by. ok is false without a validation.
 func (r Records) Best() (best Validation, name string, ok bool) {
 	var so *Best
 	for _, v := range r.Validations {
@@ -88,16 +86,17 @@ func (r Records) Best() (best Validation, name string, ok bool) {
 	return best, name, ok
 }
 
-// A Choice is what selected the weights of a run, and how much of it is chance.
+// A Choice is the validation that selected a run's weights, with counts that show how far it was
+// chance.
 type Choice struct {
 	Step        int // of the best validation
 	Selection       // of that validation
 	Comparisons int
-	Others      int // other validations
-	Within      int // those of them whose accuracy is in the interval of the best
+	Others      int // number of other validations
+	Within      int // number of these with an accuracy in the interval of the best
 }
 
-// Choice returns how the weights were selected; ok is false where no accuracy did.
+// Choice returns how the weights were selected. ok is false if no accuracy selected them.
 func (r Records) Choice() (c Choice, ok bool) {
 	best, name, ok := r.Best()
 	if !ok || name == ByLoss {
@@ -116,15 +115,15 @@ func (r Records) Choice() (c Choice, ok bool) {
 // ByChance reports whether most other validations do not differ from the best beyond chance.
 func (c Choice) ByChance() bool { return 2*c.Within > c.Others }
 
-// String says which validation was the best, with its interval.
+// String names the best validation, with its interval.
 func (c Choice) String() string {
 	return fmt.Sprintf("step %d has the best validation: accuracy %.4f [%.4f, %.4f] of %s; %d of the "+
 		"%d other validations are within that interval", c.Step, c.Accuracy, c.Low, c.High, c.Name,
 		c.Within, c.Others)
 }
 
-// BestPolicy returns the evaluation of the highest reward, the earliest of equal ones; ok is false
-// where there was none.
+// BestPolicy returns the evaluation with the highest reward, the earliest of equal ones. ok is
+// false without an evaluation.
 func (r Records) BestPolicy() (best PolicyEval, ok bool) {
 	for _, e := range r.PolicyEvals {
 		if !ok || e.Reward > best.Reward {

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// PeakMemory is the most resident memory that this process has had, in bytes; 0 where the system
-// does not say.
+// PeakMemory is the largest resident memory of this process so far, in bytes, or 0 if the system
+// does not report it.
 func PeakMemory() int64 {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -1,6 +1,6 @@
 package run
 
-// A Progress is told what a run does. Implementations print; the loop decides nothing by them.
+// A Progress displays the progress of a run. It never influences the run.
 type Progress interface {
 	Logf(format string, args ...any)
 	// StartPhase begins a phase of total steps, EndPhase ends it.
@@ -10,13 +10,13 @@ type Progress interface {
 	EndPhase()
 }
 
-// Passes returns a function that shows passes over data as phases of p, one after the other. A pass
-// begins when its name comes first and ends when all of it is done.
+// Passes returns a function that shows passes over data as phases of p, one after another. A pass
+// begins when its name first occurs and ends when all of it is done.
 func Passes(p Progress) func(pass string, done, total int) {
 	running := ""
 	return func(pass string, done, total int) {
 		if pass != running {
-			p.EndPhase() // of a pass that an error ended
+			p.EndPhase() // the previous pass ended with an error
 			p.StartPhase(pass, total)
 			running = pass
 		}

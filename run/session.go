@@ -6,11 +6,10 @@ import (
 	"fmt"
 )
 
-// ErrInterrupted is returned by a run that was asked to stop, after it has saved a checkpoint.
+// ErrInterrupted is returned by a run that was asked to stop, after it saved a checkpoint.
 var ErrInterrupted = errors.New("interrupted; a checkpoint is saved")
 
-// A Session is one start of the program on a run: a new run, or one that was stopped and is
-// resumed.
+// A Session is one start of the program on a run, either new or resumed.
 type Session struct {
 	Verb    Verb
 	Dir     string
@@ -20,8 +19,8 @@ type Session struct {
 	running bool
 }
 
-// Start returns the session of a new run in dir. It makes nothing on disk: that is
-// [Session.Create]'s part, once everything is loaded. A folder that holds a run is refused.
+// Start returns the session of a new run in dir. It writes nothing to disk: [Session.Create] does,
+// once everything is loaded. It refuses a folder that holds a run.
 func Start(verb Verb, dir string) (*Session, error) {
 	if err := checkVacant(dir); err != nil {
 		return nil, err
@@ -44,7 +43,7 @@ func Resume(verb Verb, dir string) (*Session, error) {
 	return s, err
 }
 
-// command is the command that resumes the run.
+// command returns the command that resumes the run.
 func (s *Session) command() string { return s.Verb.Command() + " -resume " + s.Dir }
 
 // Create makes the folder of a new run with its manifest.
@@ -56,8 +55,8 @@ func (s *Session) Create(manifest any) (err error) {
 	return nil
 }
 
-// Continue resumes a stopped run if it is the same: with the settings, models and data of its
-// start.
+// Continue resumes a stopped run. same says whether settings, models and data are those of its
+// start; if not, it returns an error.
 func (s *Session) Continue(same bool) error {
 	if !same {
 		what := "base model, template or data"
@@ -71,7 +70,7 @@ func (s *Session) Continue(same bool) error {
 	return nil
 }
 
-// Close releases the run folder, which the loop that ran in it may have done already.
+// Close releases the run folder, unless the loop has done so already.
 func (s *Session) Close() error {
 	if s.Folder == nil {
 		return nil
@@ -79,8 +78,8 @@ func (s *Session) Close() error {
 	return s.Folder.Close()
 }
 
-// Explain adds to the error of a run how to resume it. It returns any other error as it is, and one
-// that wraps [ErrNoCheckpoint]: such a run cannot be resumed.
+// Explain adds to the error of a run how to resume it. It returns an error that wraps
+// [ErrNoCheckpoint] unchanged, because such a run cannot be resumed.
 func (s *Session) Explain(err error) error {
 	switch interrupted := errors.Is(err, ErrInterrupted) || errors.Is(err, context.Canceled); {
 	case err == nil || !s.running && !(interrupted && Exists(s.Dir)),

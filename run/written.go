@@ -5,7 +5,7 @@ import (
 	"hash/crc32"
 )
 
-// Written says what was written to a file that grows: its size and the checksum of its content.
+// Written records the size and the checksum of a growing file's content.
 type Written struct {
 	Bytes  int64  `json:"bytes"`
 	CRC32C uint32 `json:"crc32c"`
@@ -15,12 +15,12 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func writtenOf(data []byte) Written { return Written{}.and(data) }
 
-// and is what was written once data has followed.
+// and returns Written after more data.
 func (w Written) and(data []byte) Written {
 	return Written{w.Bytes + int64(len(data)), crc32.Update(w.CRC32C, castagnoli, data)}
 }
 
-// check compares the file's beginning with what was written.
+// check compares the beginning of a file's content with w.
 func (w Written) check(data []byte) error {
 	if int64(len(data)) < w.Bytes {
 		return fmt.Errorf("has %d bytes, but %d were written: it is damaged; restore it from a copy",
