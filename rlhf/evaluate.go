@@ -11,15 +11,15 @@ import (
 	"haf/run"
 )
 
-// evaluationDue reports whether the policy is to be evaluated before the next step: at the start,
-// every EvalEvery steps, and at the end.
+// evaluationDue reports whether the policy is evaluated before the next step: at the start, every
+// EvalEvery steps, and at the end.
 func (r *optimization) evaluationDue() bool {
 	every, step := r.opt.EvalEvery, r.state.Step
 	return every > 0 && r.state.Evaluated < step && (step%every == 0 || step == r.opt.steps)
 }
 
-// evaluateIfDue evaluates the policy where that is due. When ctx is canceled it writes a
-// checkpoint, from which a resumed run begins the evaluation anew.
+// evaluateIfDue evaluates the policy if that is due. When ctx is canceled it writes a checkpoint,
+// from which a resumed run repeats the evaluation from its beginning.
 func (r *optimization) evaluateIfDue(ctx context.Context) error {
 	if !r.evaluationDue() {
 		return nil
@@ -31,8 +31,8 @@ func (r *optimization) evaluateIfDue(ctx context.Context) error {
 	return err
 }
 
-// evaluate measures the rewards of the policy's answers to the held-out prompts and keeps the
-// policy if it is the best so far. Of two equal rewards the earlier one is the best.
+// evaluate measures the rewards of the policy's responses to the held-out prompts and keeps the
+// policy if it is the best so far. Of equal rewards the earliest is the best.
 func (r *optimization) evaluate(ctx context.Context) error {
 	began := time.Now()
 	record, err := r.measureHeldOut(ctx)
@@ -59,7 +59,7 @@ func (r *optimization) evaluate(ctx context.Context) error {
 	return nil
 }
 
-// measureHeldOut lets the policy answer the held-out prompts and scores the answers.
+// measureHeldOut samples responses to the held-out prompts and scores them.
 func (r *optimization) measureHeldOut(ctx context.Context) (run.PolicyEval, error) {
 	c := run.PolicyEval{Kind: run.KindEval, Step: r.state.Step, Prompts: len(r.heldOut)}
 	n, sampling := r.opt.EvalGenerations, r.opt.Sampling
@@ -75,7 +75,7 @@ func (r *optimization) measureHeldOut(ctx context.Context) (run.PolicyEval, erro
 		return c, err
 	}
 	c.Rewards = rewardStats(r.Rewards, rollouts)
-	means := make([]float64, len(rollouts)) // of prompts, which are independent
+	means := make([]float64, len(rollouts)) // one per prompt, because prompts are independent
 	for i, scores := range perResponse(rollouts, func(a *response) float64 { return a.score }) {
 		means[i], _, _ = moments([][]float64{scores})
 	}

@@ -9,7 +9,7 @@ import (
 	"haf/run"
 )
 
-// Numbers of steps in a row after which something that may happen by chance is reported.
+// Numbers of consecutive steps after which haf reports something that may happen once by chance.
 const (
 	shortSteps      = 3 // with too short responses
 	cutSteps        = 3 // with few responses that end
@@ -17,33 +17,33 @@ const (
 	constantSteps   = 5 // from the start of the run, with equal rewards
 )
 
-// lowEOSRate is the share of responses that end below which haf warns.
+// lowEOSRate is the share of responses with an end below which haf warns.
 const lowEOSRate = 0.5
 
-// health counts the steps in a row in which something was wrong, for warnings and errors.
+// health counts consecutive steps with a problem, for warnings and errors.
 type health struct {
-	Short       int `json:"short"`       // too short responses
-	Cut         int `json:"cut"`         // few responses that end
+	Short       int `json:"short"`       // responses are too short
+	Cut         int `json:"cut"`         // few responses end
 	NegativeKL  int `json:"negative_kl"` // the KL is below 0 by more than its standard error
 	Underfilled int `json:"underfilled"` // dynamic sampling did not fill the batch
-	// Constant has, for each reward and then for their sum, the number of steps from the start of the
-	// run in which it gave all responses the same value; −1 once it did not.
+	// Constant has a counter for each reward and then for their sum: the steps since the start of the
+	// run, all of which gave every response the same value. It is −1 once values differed.
 	Constant []int `json:"constant"`
 }
 
-// ErrRunaway is wrapped by the error of a policy that has left its reference.
+// ErrRunaway is wrapped by the error for a policy that has moved too far from its reference.
 var ErrRunaway = errors.New("the policy has left its reference")
 
-// ErrNoAdvantage is wrapped by the error of a step whose rollouts all have no advantage.
+// ErrNoAdvantage is wrapped by the error for a step whose rollouts all have advantage 0.
 var ErrNoAdvantage = errors.New("no prompt has responses of unequal rewards")
 
-// ErrConstantReward is wrapped by the error of a run whose reward never varies.
+// ErrConstantReward is wrapped by the error for a run whose reward never varies.
 var ErrConstantReward = errors.New("the reward never varies")
 
-// errNotFinite is wrapped where the KL or the entropy of rollouts is NaN or infinite.
+// errNotFinite is wrapped if the KL or the entropy of rollouts is NaN or infinite.
 var errNotFinite = errors.New("the policy's log-probabilities are not finite")
 
-// guard checks the rollouts before they are learned from.
+// guard checks the rollouts before the policy learns from them.
 func (r *optimization) guard(c *run.PolicyStep) error {
 	if !(c.KL-c.KL == 0 && c.Entropy-c.Entropy == 0) {
 		return fmt.Errorf("rlhf: %w: the KL is %g and the entropy %g: lower train.lr or set train.clip, "+
@@ -75,7 +75,7 @@ func (r *optimization) guard(c *run.PolicyStep) error {
 	return nil
 }
 
-// inARow counts the steps in a row in which something was so, and returns their number.
+// inARow counts consecutive steps with a condition, and returns their number.
 func inARow(count *int, so bool) int {
 	if !so {
 		*count = 0
@@ -85,7 +85,7 @@ func inARow(count *int, so bool) int {
 	return *count
 }
 
-// negativeKLEffect says what a negative KL does, where it does something.
+// negativeKLEffect describes the effect of a negative KL, or returns "".
 func (o Options) negativeKLEffect() string {
 	if o.KLInLoss || o.Estimator != K1 {
 		return ""
@@ -93,12 +93,12 @@ func (o Options) negativeKLEffect() string {
 	return ", which rewards the policy for it"
 }
 
-// maxLogpDifference is the mean distance, in nats a token, between log-probabilities of sampling
-// and of learning that rounding explains. Float32 programs differ by about 1e-5.
+// maxLogpDifference is the largest mean difference, in nats per token, between log-probabilities of
+// sampling and of learning that rounding explains. Float32 programs differ by about 1e-5.
 const maxLogpDifference = 0.01
 
-// negativeKLCause names the likely cause of a negative mean KL. The mean of k1 over draws from the
-// policy itself is never negative but by chance.
+// negativeKLCause names the likely cause of a negative mean KL. If the responses come from the
+// policy itself, only chance can make the mean of k1 negative.
 func (o Options) negativeKLCause(c *run.PolicyStep) string {
 	var set []string
 	s := o.Sampling
@@ -133,11 +133,11 @@ func (o Options) negativeKLCause(c *run.PolicyStep) string {
 }
 
 // checkConstant counts the steps from the start of the run in which a reward gave all responses the
-// same value. It warns of one reward of several that has never varied, and returns an error if
-// their sum has not.
+// same value. It warns if one reward of several has never varied, and returns an error if their sum
+// has not.
 func (r *optimization) checkConstant(all []*rollout) error {
 	h := &r.state.Health
-	h.Constant = slices.Clone(h.Constant) // the state before the step keeps its own
+	h.Constant = slices.Clone(h.Constant) // the state before the step keeps its slice
 	for len(h.Constant) <= len(r.Rewards) {
 		h.Constant = append(h.Constant, 0)
 	}
@@ -171,7 +171,7 @@ const constantCauses = "look for a rule that never applies, a server that answer
 	"one label, a score head that was never trained, or a reward model that cuts every response " +
 	"away: score a good and a bad response with haf score"
 
-// constantReward is the error of a sum of rewards that has never varied.
+// constantReward returns the error for a sum of rewards that has never varied.
 func (r *optimization) constantReward(value float64) error {
 	var names []string
 	for _, from := range r.Rewards {
@@ -182,8 +182,8 @@ func (r *optimization) constantReward(value float64) error {
 		constantSteps, constantCauses)
 }
 
-// underfilled tells that dynamic sampling did not fill a batch. A batch without any rollout is an
-// error; from a smaller one the policy learns.
+// underfilled handles a batch that dynamic sampling did not fill. Without any rollout it returns an
+// error; otherwise it warns, and the policy learns from the smaller batch.
 func (r *optimization) underfilled(d drawing) error {
 	what := fmt.Sprintf("%d of %d prompts, after %d rounds (rlhf.max_sampling_rounds), have "+
 		"responses of unequal rewards; the rewards of %d prompts are all equal", len(d.kept), r.opt.Batch,

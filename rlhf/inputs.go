@@ -9,12 +9,12 @@ import (
 )
 
 // tokenInputs are the inputs of a gradient program beside the packed batch and the weights: tensors
-// [N] on the host (any) or nodes of the graph (*Node). [Readout] describes them.
+// [N] on the host (any) or graph nodes (*Node). [Readout] describes them.
 type tokenInputs[T any] struct {
 	OldN, RefN, AdvantageN, OldValueN, ReturnN, WeightN T
 }
 
-// fields lists all of them, in the order of the program's inputs.
+// fields lists all inputs, in the order of the program.
 func (in *tokenInputs[T]) fields() []*T {
 	return []*T{
 		&in.OldN, &in.RefN, &in.AdvantageN, &in.OldValueN, &in.ReturnN, &in.WeightN,
@@ -28,7 +28,8 @@ func unpackTokenInputs[T any](from []T) (in tokenInputs[T], rest []T) {
 	return in, rest
 }
 
-// newTokenInputs are those of a packed batch, with the weight of a token of each response.
+// newTokenInputs returns the inputs for a packed batch. weight gives the weight of each token of a
+// response.
 func newTokenInputs(
 	b *pack.Batch, rollouts []*rollout, weight func(*response) float64,
 ) tokenInputs[any] {
@@ -54,7 +55,7 @@ func newTokenInputs(
 	}
 }
 
-// readoutOf is what the loss reads, but for the model's outputs and the KL's coefficient.
+// readoutOf returns the inputs of the loss except the model's outputs and the KL coefficient.
 func readoutOf(in tokenInputs[*Node]) Readout {
 	return Readout{
 		OldN: in.OldN, RefN: in.RefN, AdvantageN: in.AdvantageN, OldValueN: in.OldValueN,
@@ -62,8 +63,8 @@ func readoutOf(in tokenInputs[*Node]) Readout {
 	}
 }
 
-// policyInputs are the [tokenInputs] of the policy's gradient program with the coefficient of the
-// KL in the loss, a scalar.
+// policyInputs are the inputs of the policy's gradient program: the [tokenInputs] and, as a scalar,
+// the coefficient of the KL in the loss.
 type policyInputs[T any] struct {
 	tokenInputs[T]
 	KL T

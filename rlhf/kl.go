@@ -7,8 +7,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// An Estimator names an estimate of KL(π‖π_ref) from a token that π drew, by d = log π(token) − log
-// π_ref(token) (J. Schulman, "Approximating KL divergence", 2020):
+// An Estimator names an estimate of KL(π‖π_ref) from a token drawn by π, with d = log π(token) −
+// log π_ref(token) (J. Schulman, "Approximating KL divergence", 2020):
 //
 //	k1 = d                   unbiased, of either sign
 //	k2 = d²/2                biased, never negative, of low variance
@@ -29,8 +29,7 @@ func (e Estimator) check() error {
 	return nil
 }
 
-// Of returns the estimate of a token, from its log-probabilities under the policy and the
-// reference.
+// Of returns the estimate for a token from its log-probabilities under policy and reference.
 func (e Estimator) Of(logp, ref float64) float64 {
 	d := logp - ref
 	switch e {
@@ -42,14 +41,14 @@ func (e Estimator) Of(logp, ref float64) float64 {
 	return d
 }
 
-// OfN is the graph function of [Estimator.Of], over tokens.
+// OfN is [Estimator.Of] as a graph function over tokens.
 func (e Estimator) OfN(logpN, refN *Node) *Node {
 	d := Sub(logpN, refN)
 	switch e {
 	case K2:
 		return MulScalar(Mul(d, d), 0.5)
 	case K3:
-		// expm1 keeps the digits near 0, but has no gradient: exp, less itself, has it.
+		// expm1 is precise near 0 but has no gradient; exp minus its own value adds the gradient.
 		exp := Exp(Neg(d))
 		return Add(Add(StopGradient(Expm1(Neg(d))), Sub(exp, StopGradient(exp))), d)
 	}
@@ -62,7 +61,7 @@ func (e Estimator) OfN(logpN, refN *Node) *Node {
 //	β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · responses/horizon)
 type Coefficient struct {
 	Start   float64
-	Target  float64 // nats of a response; 0 leaves the coefficient as it is
+	Target  float64 // nats per response; 0 fixes the coefficient
 	Horizon float64 // responses
 }
 
@@ -81,7 +80,7 @@ func (c Coefficient) check() error {
 	return nil
 }
 
-// Next returns the coefficient after responses of the given mean KL.
+// Next returns the coefficient after responses whose mean KL is kl, in nats.
 func (c Coefficient) Next(now, kl float64, responses int) float64 {
 	if c.Target == 0 {
 		return now

@@ -23,25 +23,25 @@ const (
 	valueBias   = "value.bias"
 )
 
-// A learner holds the policy, what it is compared with, and what changes both: programs,
-// optimizers, the value head.
+// A learner holds the policy, its reference or critic, and what trains them: programs, optimizers
+// and the value head.
 type learner struct {
 	opt    Options
 	policy *reward.Model
-	critic *reward.Model // of ValueSeparate; else nil
+	critic *reward.Model // for ValueSeparate, else nil
 	value  []*reward.Param
-	// the reference: the trained weights of the policy as they were at first
+	// the reference: initial values of the policy's trained weights
 	frozen map[string]*tensors.Tensor
 
 	read, readCritic         *program
 	gradient, criticGradient *program
-	policyOptimizer          *optim.Optimizer // of the policy with its value head
+	policyOptimizer          *optim.Optimizer // for the policy with its value head
 	criticOptimizer          *optim.Optimizer
-	built                    int        // programs compiled, but for the optimizers'
-	own                      []*program // those that the device does not keep
+	built                    int        // programs compiled, without the optimizers'
+	own                      []*program // programs that the device does not keep
 }
 
-// newLearner prepares the programs. The policy must be as it was opened: it becomes the reference.
+// newLearner prepares the programs. The policy's present weights become the reference.
 func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 	l := &learner{opt: opt, policy: policy, frozen: map[string]*tensors.Tensor{}}
 	params := policy.Trainable(reward.PolicyHead)
@@ -79,14 +79,15 @@ func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 	return l, nil
 }
 
-// A program runs for learners whose policy or critic and settings of the loss have one structure.
+// A program is shared by learners whose policies or critics, and settings of the loss, have one
+// structure.
 type program struct {
 	*Exec
-	build func(in []*Node) []*Node // the last learner's
+	build func(in []*Node) []*Node // set by the last learner
 }
 
-// findProgram finds the program of the model on its device, or makes it. settings are what it
-// depends on besides the model.
+// findProgram finds the model's program on its device, or makes it. settings are the program's
+// other dependencies.
 func (l *learner) findProgram(
 	name, settings string, m *reward.Model, build func(in []*Node) []*Node,
 ) *program {
@@ -137,16 +138,16 @@ func (l *learner) freeFrozen() error {
 	return optim.Free(kept)
 }
 
-// valueN reads the value head at the states that predict the tokens; args begins with its two
-// weights.
+// valueN applies the value head to the states that predict the tokens. args begins with the head's
+// two weights.
 func valueN(hiddenNH *Node, args []*Node) *Node {
 	n := hiddenNH.Shape().Dimensions[0]
 	x := Reshape(Dot(hiddenNH, args[0]).General([]int{1}, nil, []int{1}, nil), n)
 	return Add(x, BroadcastToDims(Reshape(args[1], 1), n))
 }
 
-// arguments are the weights of the policy's programs: the value head's, then the policy's, or the
-// reference's.
+// arguments returns the weights for the policy's programs: the value head's, then those of the
+// policy or of the reference.
 func (l *learner) arguments(reference bool) []any {
 	var args []any
 	for _, p := range l.value {
@@ -193,7 +194,7 @@ func (l *learner) buildGradient(in []*Node) []*Node {
 	r := readoutOf(inputs.tokenInputs)
 	r.KL = inputs.KL
 	r.LogpN = l.policy.TokenLogProbs(hiddenNH, batch, w, l.policy.Gradients())
-	// At padding there is nothing to compare: a weight of 0 does not undo an infinite ratio.
+	// Padding has no log-probability to compare, and a weight of 0 would not cancel an infinite ratio.
 	r.LogpN = Where(GreaterThan(r.WeightN, ZerosLike(r.WeightN)), r.LogpN, ZerosLike(r.LogpN))
 	for i, p := range l.value {
 		w[p.Name] = args[i]
@@ -219,7 +220,7 @@ func (l *learner) buildCriticGradient(in []*Node) []*Node {
 	return append([]*Node{Reshape(loss, 1), squares}, gradients...)
 }
 
-// call runs a program that returns arrays alone and reads them.
+// call runs a program that returns only arrays, and reads them.
 func call(program *program, b *pack.Batch, inputs, args []any) ([][]float32, error) {
 	out, err := program.Call(slices.Concat(inputs, args)...)
 	if err != nil {
@@ -281,14 +282,14 @@ func (l *learner) readAll(rollouts []*rollout) error {
 	return nil
 }
 
-// updateMetrics are the losses and gradient norms of one optimizer step.
+// updateMetrics are the losses and gradient norms of an optimizer step.
 type updateMetrics struct {
 	Losses[float64]
 	norm, criticNorm float64
 }
 
-// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the coefficient in the loss, rate
-// the share of the peak learning rate.
+// step makes optimizer step t ≥ 1 on some of the rollouts. kl is the KL coefficient in the loss,
+// rate the share of the peak learning rate.
 func (l *learner) step(rollouts []*rollout, kl, rate float64, t int) (updateMetrics, error) {
 	var out updateMetrics
 	batches, err := packed(rollouts, l.policy.Positions())
@@ -368,7 +369,7 @@ func (l *learner) save(dir string) error {
 	return l.criticOptimizer.Save(filepath.Join(dir, "critic"))
 }
 
-// load puts what save wrote in their place.
+// load restores what save wrote.
 func (l *learner) load(dir string) error {
 	if err := l.policyOptimizer.Load(dir); err != nil || l.criticOptimizer == nil {
 		return err

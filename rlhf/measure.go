@@ -6,7 +6,7 @@ import (
 	"haf/run"
 )
 
-// addUpdate adds the losses and norms of an optimizer step, weighted, to the record of its step.
+// addUpdate adds the losses and norms of an optimizer step, times weight, to a record.
 func addUpdate(c *run.PolicyStep, u updateMetrics, weight float64) {
 	c.Loss += weight * u.Total
 	c.PolicyLoss += weight * u.Policy
@@ -17,7 +17,7 @@ func addUpdate(c *run.PolicyStep, u updateMetrics, weight float64) {
 	c.CriticNorm += weight * u.criticNorm
 }
 
-// measure computes the record of a step from what was drawn for it.
+// measure computes the record of a step from its drawing.
 func (r *optimization) measure(d drawing) run.PolicyStep {
 	c := run.PolicyStep{
 		Kind: run.KindStep, Estimator: string(r.opt.Estimator), Rewards: rewardStats(r.Rewards, d.all),
@@ -31,7 +31,7 @@ func (r *optimization) measure(d drawing) run.PolicyStep {
 	return c
 }
 
-// zeroStd is the share of rollouts of several responses that have no advantage.
+// zeroStd is the share of rollouts with several responses whose shaped rewards are all equal.
 func zeroStd(rollouts []*rollout) float64 {
 	equal := 0
 	for _, p := range rollouts {
@@ -56,7 +56,8 @@ func meanError(lists [][]float64) (mean, standardError float64) {
 	return mean, std / math.Sqrt(float64(max(1, n)))
 }
 
-// measureTokens computes what is read from the tokens of the rollouts that are learned from.
+// measureTokens computes the values that come from tokens of the rollouts that the policy learns
+// from.
 func (r *optimization) measureTokens(c *run.PolicyStep, rollouts []*rollout) {
 	var returns, errs [][]float64
 	responses := 0.0

@@ -16,32 +16,32 @@ const (
 	GRPO = "grpo"
 )
 
-// Where PPO's values come from.
+// Sources of PPO's values.
 const (
-	ValueHead     = "head"     // a head of its own on the policy's decoder
+	ValueHead     = "head"     // a separate head on the policy's decoder
 	ValueSeparate = "separate" // the score head of a second model, read at every token
 )
 
-// How the tokens' losses are averaged.
+// Ways to average the losses of tokens.
 const (
 	AggregateByToken    = "token"    // over all tokens
 	AggregateBySequence = "sequence" // over the tokens of each response, then over the responses
 )
 
-// Options says how a policy is optimized.
+// Options set how a policy is optimized.
 type Options struct {
 	Algorithm      string
 	Epochs         int // passes over the prompts; 0 is no limit
-	MaxSteps       int // of rollouts; 0 is no limit
-	Batch          int // prompts of a step
+	MaxSteps       int // rollout steps; 0 is no limit
+	Batch          int // prompts per step
 	NumGenerations int // responses to each prompt
 	NumPPOEpochs   int // passes over a step's rollouts
-	Minibatch      int // prompts of an optimizer step; 0 is all of the step's
-	Rows           int // responses that are generated side by side; 0 is the usual number
+	Minibatch      int // prompts per optimizer step; 0 is all prompts of the step
+	Rows           int // responses generated in parallel; 0 is the default
 
-	MaxTokens int // of a response
+	MaxTokens int // per response
 	Sampling  lm.Sampling
-	Stop      []string // texts that end a response and are no part of what is scored
+	Stop      []string // texts that end a response; they are not scored
 
 	KL        Coefficient
 	Estimator Estimator
@@ -58,31 +58,32 @@ type Options struct {
 	WhitenAdvantages bool
 	ScaleGroup       bool // GRPO divides by the group's standard deviation
 
-	// DynamicSampling replaces prompts whose responses all have one reward by other prompts, until
-	// the batch is full or the step has drawn MaxSamplingRounds batches of prompts (arXiv 2503.14476).
+	// DynamicSampling replaces prompts whose responses all have the same reward by other prompts,
+	// until the batch is full or the step has drawn MaxSamplingRounds batches of prompts (arXiv
+	// 2503.14476).
 	DynamicSampling   bool
 	MaxSamplingRounds int
 
 	// EvalEvery is the number of steps between evaluations on Task.HeldOut; 0 is none.
 	EvalEvery int
-	// EvalGenerations is how many responses to a held-out prompt are sampled as in training; 0 is one
-	// greedy response.
+	// EvalGenerations is the number of responses sampled for each held-out prompt, with the sampling
+	// of training; 0 is one greedy response.
 	EvalGenerations int
-	BestAsResult    bool // the model is the policy of the best evaluation, not the last one
+	BestAsResult    bool // save the policy of the best evaluation, not the last one
 
-	KLLimit   float64 // nats of a response at which the run stops; 0 never stops
-	MinLength float64 // mean tokens of a response below which it warns
+	KLLimit   float64 // nats per response at which the run stops; 0 never stops
+	MinLength float64 // mean tokens per response below which haf warns
 
 	Optimizer       optim.AdamW
-	CheckpointEvery int // steps; 0 is only when interrupted
-	SaveEvery       int // steps after which the policy as it is then is kept as a model; 0 is none
+	CheckpointEvery int // steps; 0 is only at an interrupt
+	SaveEvery       int // steps between models that are kept; 0 is none
 	Seed            uint64
 	Fingerprint     string // of recipe and data, for resuming
 
-	steps int // of the run, once the prompts are counted
+	steps int // of the whole run; set by forPrompts
 }
 
-// Default returns usual settings of an algorithm: those of TRL, with the paper's reward scaling and
+// Default returns the default settings of an algorithm: TRL's, with the paper's reward scaling and
 // clipping for PPO.
 func Default(algorithm string) Options {
 	o := Options{
@@ -172,7 +173,7 @@ func (o Options) Check() error {
 	return nil
 }
 
-// checkModels looks at what is trained.
+// checkModels returns an error if the models cannot be optimized with these options.
 func (o Options) checkModels(policy, critic *reward.Model) error {
 	switch {
 	case !policy.HasPolicyHead:
@@ -198,7 +199,7 @@ func (o Options) surrogate() Surrogate {
 		Estimator: o.Estimator}
 }
 
-// minibatches is the number of optimizer steps of one pass over a step's rollouts.
+// minibatches is the number of optimizer steps in a pass over a step's rollouts.
 func (o Options) minibatches() int {
 	if o.Minibatch == 0 {
 		return 1
@@ -206,7 +207,7 @@ func (o Options) minibatches() int {
 	return (o.Batch + o.Minibatch - 1) / o.Minibatch
 }
 
-// forPrompts fits the options to the number of prompts and counts the steps.
+// forPrompts adapts the options to the number of prompts and counts the steps.
 func (o Options) forPrompts(n int) Options {
 	o.Batch = min(o.Batch, n)
 	o.Minibatch = min(o.Minibatch, o.Batch)

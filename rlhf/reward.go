@@ -11,15 +11,14 @@ import (
 	"haf/run"
 )
 
-// A Reward is one of the rewards of a [Task]. The policy is optimized for the sum of all, each
-// times its weight.
+// A Reward is one of the rewards of a [Task]. The policy is optimized for the weighted sum of all.
 type Reward struct {
-	Name   string // in metrics; no two rewards share one
+	Name   string // in metrics; unique
 	Weight float64
 	Scorer pref.Scorer
 }
 
-// checkRewards returns an error that names the first reward that cannot be used.
+// checkRewards returns an error that names the first unusable reward.
 func checkRewards(rewards []Reward) error {
 	if len(rewards) == 0 {
 		return errors.New("rlhf: there is no reward: name at least one in rlhf.rewards")
@@ -71,7 +70,7 @@ func (r *optimization) score(ctx context.Context, rollouts []*rollout) error {
 	return nil
 }
 
-// rewardStats are the moments of each reward over the responses, by name.
+// rewardStats returns the moments of each reward over the responses, by name.
 func rewardStats(rewards []Reward, rollouts []*rollout) map[string]run.RewardStats {
 	out := map[string]run.RewardStats{}
 	for i, from := range rewards {
@@ -83,7 +82,7 @@ func rewardStats(rewards []Reward, rollouts []*rollout) map[string]run.RewardSta
 	return out
 }
 
-// perResponse lists a value of every response, by rollout.
+// perResponse lists one value of every response, by rollout.
 func perResponse(rollouts []*rollout, of func(*response) float64) [][]float64 {
 	out := make([][]float64, len(rollouts))
 	for i, p := range rollouts {
@@ -95,7 +94,7 @@ func perResponse(rollouts []*rollout, of func(*response) float64) [][]float64 {
 }
 
 // withoutAdvantage reports whether all shaped rewards of a rollout are equal. RLOO and GRPO compare
-// the responses to a prompt with each other, so such a rollout teaches them nothing but the KL.
+// the responses to a prompt with each other, so they learn only the KL from such a rollout.
 func (p *rollout) withoutAdvantage() bool {
 	return equal(perResponse([]*rollout{p}, func(a *response) float64 { return a.shaped }))
 }

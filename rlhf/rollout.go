@@ -6,20 +6,20 @@ import (
 	"haf/pref"
 )
 
-// A response is one answer of the policy to a prompt, with all that is computed of it.
+// A response is a sampled response to a prompt, with everything computed for it.
 type response struct {
 	tokens []int32
 	text   string
-	ended  bool // by an end token or a stop text, not cut
+	ended  bool // with an end token or a stop text, not cut
 
 	rewards []float64 // in the order of Task.Rewards
 	score   float64   // their weighted sum
-	shaped  float64   // what is optimized, but for the KL
+	shaped  float64   // the optimized reward, without the KL
 
 	sampled []float64 // log-probability of each token when it was sampled
 
 	// By token:
-	logps, refs, entropies []float64 // under the policy that drew it, and the reference
+	logps, refs, entropies []float64 // under the sampling policy, and under the reference
 	values                 []float64 // PPO's
 	advantages, returns    []float64
 }
@@ -31,7 +31,7 @@ type rollout struct {
 	responses []*response
 }
 
-// groups are the rollouts as packing takes them.
+// groups returns the rollouts as groups for packing.
 func groups(rollouts []*rollout) []encode.Group {
 	out := make([]encode.Group, len(rollouts))
 	for i, r := range rollouts {
@@ -43,7 +43,7 @@ func groups(rollouts []*rollout) []encode.Group {
 	return out
 }
 
-// packed plans the rollouts in shapes rounded up to powers of two, so that later steps find their
+// packed packs the rollouts into shapes rounded up to powers of two, so that later steps find their
 // programs compiled.
 func packed(rollouts []*rollout, positions int) ([]*pack.Batch, error) {
 	plan, err := pack.New(groups(rollouts), pack.Options{Positions: positions, MaxLengths: 1,
@@ -58,11 +58,11 @@ func packed(rollouts []*rollout, positions int) ([]*pack.Batch, error) {
 	return batches, nil
 }
 
-// eachToken calls f with every predicted token of a packed batch: its place n in the batch, and its
-// response and place t there.
+// eachToken calls f with every predicted token of a packed batch: its index n in the batch, its
+// response, and its index t in the response.
 func eachToken(b *pack.Batch, rollouts []*rollout, f func(n int, r *response, t int)) {
 	n := 0
-	for _, g := range b.Groups { // in the order in which the batch was laid out
+	for _, g := range b.Groups { // in the order of the batch's tokens
 		for _, r := range rollouts[g].responses {
 			for t := range r.tokens {
 				f(n, r, t)
@@ -72,7 +72,7 @@ func eachToken(b *pack.Batch, rollouts []*rollout, f func(n int, r *response, t 
 	}
 }
 
-// advantages sets what every token of the rollouts is worth. kl is the coefficient in the rewards.
+// advantages sets the advantage of every token. kl is the KL coefficient in the rewards.
 func (o Options) advantages(rollouts []*rollout, kl float64) {
 	if o.KLInLoss {
 		kl = 0
@@ -136,7 +136,7 @@ func (o Options) whitenAdvantages(rollouts []*rollout) {
 	Whiten(all, false)
 }
 
-// weights returns the weight of a token of each response in the mean over the rollouts of one
+// weights returns the weight of each response's tokens in the mean over the rollouts of an
 // optimizer step.
 func (o Options) weights(rollouts []*rollout) func(r *response) float64 {
 	tokens, responses := 0, 0

@@ -19,29 +19,29 @@ import (
 	"haf/run"
 )
 
-// A Task is what is optimized: a policy's answers to prompts, by rewards.
+// A Task is an optimization task: the policy, its prompts and the rewards of its responses.
 type Task struct {
-	Policy *reward.Model // opened for training; as it is opened it is the reference, too
-	Critic *reward.Model // of ValueSeparate, opened for training; else nil
+	Policy *reward.Model // opened for training; its initial weights are the reference
+	Critic *reward.Model // for ValueSeparate, opened for training; else nil
 	// Prompts are conversations that end where the policy answers.
 	Prompts [][]pref.Message
-	HeldOut [][]pref.Message // prompts of the evaluations, of Options.EvalEvery
+	HeldOut [][]pref.Message // prompts for the evaluations of Options.EvalEvery
 	Rewards []Reward
-	// MaxLength is the most tokens of prompt and response together: a prompt that leaves no room
-	// for Options.MaxTokens is left out. 0 is no limit.
+	// MaxLength is the largest number of tokens of prompt and response together. A prompt that does
+	// not leave Options.MaxTokens is dropped. 0 is no limit.
 	MaxLength int
 }
 
-// Result is what a run came to.
+// Result is the outcome of a run.
 type Result struct {
 	Steps       int
-	First, Last run.PolicyStep  // of the steps that this call made
+	First, Last run.PolicyStep  // of this call's steps
 	Best        *run.BestPolicy // nil without evaluations
 	Programs    int
 	Seconds     float64
 }
 
-// state is what a checkpoint holds besides tensors. Its steps are those of rollouts.
+// state is a checkpoint without its tensors. It counts rollout steps.
 type state struct {
 	run.State
 	Updates   int     `json:"updates"` // optimizer steps
@@ -52,15 +52,15 @@ type state struct {
 	Health    health  `json:"health"`
 }
 
-// ModelsName is the folder, inside a run's, of the policies that Options.SaveEvery keeps.
+// ModelsName is the folder, inside a run folder, for the policies that Options.SaveEvery keeps.
 const ModelsName = "models"
 
-// optimization is one optimization in progress.
+// optimization is a running optimization.
 type optimization struct {
 	Task
 	*learner
 	generator *lm.Generator
-	evaluator *lm.Generator // of evaluations; nil without
+	evaluator *lm.Generator // for evaluations, or nil
 	folder    *run.Folder
 	progress  run.Progress
 
@@ -69,7 +69,7 @@ type optimization struct {
 	result           Result
 }
 
-// Run optimizes the policy and leaves the run in the folder, which may hold a checkpoint to resume
+// Run optimizes the policy and writes the run to the folder, which may hold a checkpoint to resume
 // from. When ctx is canceled it writes a checkpoint of the last whole step and returns
 // [run.ErrInterrupted].
 func Run(
@@ -113,9 +113,9 @@ func Run(
 	return r.result, r.finish()
 }
 
-// openGenerators makes a generator for the steps and one for evaluations. They are two, because a
-// generator that had other requests before may run other programs, whose last bits differ: a
-// resumed run would not equal an uninterrupted one. Programs of one shape serve both.
+// openGenerators makes one generator for the steps and another for evaluations. A generator that
+// has had other requests may run other programs, whose last bits differ, so with a single generator
+// a resumed run would not equal an uninterrupted one. Programs of one shape serve both.
 func (r *optimization) openGenerators() {
 	// One length, so that all steps run the same programs.
 	setLength := func(g *lm.Generator, prompts []prompt) {
@@ -147,13 +147,13 @@ func (r *optimization) programs() int {
 	return n
 }
 
-// A prompt is a conversation that ends where the policy answers, and its tokens.
+// A prompt is a conversation that ends where the policy answers, with its tokens.
 type prompt struct {
 	messages []pref.Message
 	tokens   []int32
 }
 
-// encodeAll makes tokens of the prompts and of the held-out ones.
+// encodeAll turns the training and the held-out prompts into tokens.
 func (r *optimization) encodeAll(opt Options) (err error) {
 	if r.prompts, err = r.encode("prompts", r.Prompts, opt.MaxTokens); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (r *optimization) encodeAll(opt Options) (err error) {
 	return err
 }
 
-// encode makes tokens of prompts and leaves out those that leave no room for maxTokens.
+// encode turns prompts into tokens and drops those that leave fewer than maxTokens.
 func (r *optimization) encode(what string, all [][]pref.Message, maxTokens int) ([]prompt, error) {
 	most := r.MaxLength
 	if longest := r.Policy.Config.MaxLength(); longest > 0 && (most == 0 || longest < most) {
@@ -192,7 +192,7 @@ func (r *optimization) encode(what string, all [][]pref.Message, maxTokens int) 
 	return kept, nil
 }
 
-// restore loads the newest checkpoint, where there is one.
+// restore loads the newest checkpoint, if there is one.
 func (r *optimization) restore() error {
 	r.state = state{
 		KL: r.opt.KL.Start, Evaluated: -1, State: run.State{Fingerprint: r.opt.Fingerprint},
@@ -228,7 +228,7 @@ func (r *optimization) interrupted() error {
 	return run.ErrInterrupted
 }
 
-// loop makes the steps and evaluations that are left.
+// loop runs the remaining steps and evaluations.
 func (r *optimization) loop(ctx context.Context) error {
 	r.progress.StartPhase(r.opt.Algorithm, r.opt.steps)
 	defer r.progress.EndPhase()
@@ -260,7 +260,7 @@ func (r *optimization) nextStep(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())):
 		return r.interrupted()
-	case errors.Is(err, ErrNoAdvantage): // the weights are those of the last step
+	case errors.Is(err, ErrNoAdvantage): // the step left the weights unchanged
 		err = errors.Join(err, r.checkpoint())
 	}
 	if err != nil {
@@ -269,8 +269,8 @@ func (r *optimization) nextStep(ctx context.Context) error {
 	return nil
 }
 
-// saveIfDue keeps the policy and writes a checkpoint where they are due. The last step needs
-// neither, because the model follows.
+// saveIfDue keeps the policy and writes a checkpoint if they are due. The last step needs neither,
+// because the final model follows.
 func (r *optimization) saveIfDue() error {
 	step := r.state.Step
 	due := func(every int) bool { return every > 0 && step%every == 0 && step != r.opt.steps }
@@ -288,7 +288,7 @@ func (r *optimization) saveIfDue() error {
 // keepModel saves the policy as it is now.
 func (r *optimization) keepModel() error {
 	dir := r.folder.Join(ModelsName, fmt.Sprintf("step-%06d", r.state.Step))
-	if err := os.RemoveAll(dir); err != nil { // of the same step, before the run was stopped
+	if err := os.RemoveAll(dir); err != nil { // left by an earlier start of the run
 		return fmt.Errorf("rlhf: %w", err)
 	}
 	return r.savePolicy(dir)
@@ -299,7 +299,7 @@ func (r *optimization) savePolicy(dir string) error {
 	return r.Policy.Save(dir)
 }
 
-// finish saves the policy, or moves that of the best evaluation into its place.
+// finish saves the policy, or moves the policy of the best evaluation into its place.
 func (r *optimization) finish() error {
 	if err := r.folder.Seal(); err != nil {
 		return err
@@ -323,7 +323,7 @@ func (r *optimization) finish() error {
 }
 
 // rolloutStep makes one step: rollouts, rewards, advantages, updates. After an error the weights
-// are as they were, or have made a part of the step's updates.
+// are unchanged, or have had only some of the step's updates.
 func (r *optimization) rolloutStep(ctx context.Context) error {
 	began := time.Now()
 	drawn, err := r.draw(ctx)
@@ -363,7 +363,7 @@ func (r *optimization) rolloutStep(ctx context.Context) error {
 	return r.folder.Record(record)
 }
 
-// stream is a random stream of the run, named by what it is for and where.
+// stream returns a random stream of the run, identified by its purpose and position.
 func (o Options) stream(name string, at ...int) *rand.Rand {
 	return rand.New(rand.NewPCG(o.seed(name, at...), 0))
 }
@@ -378,11 +378,11 @@ func (o Options) seed(name string, at ...int) uint64 {
 	return h.Sum64()
 }
 
-// learn makes the optimizer steps of a step.
+// learn makes the optimizer steps of a rollout step.
 func (r *optimization) learn(rollouts []*rollout, record *run.PolicyStep) error {
 	n := r.opt.minibatches()
 	total := r.opt.steps * r.opt.NumPPOEpochs * n
-	n = min(n, len(rollouts)) // fewer where dynamic sampling did not fill the batch
+	n = min(n, len(rollouts)) // dynamic sampling may not fill the batch
 	kl := 0.0
 	if r.opt.KLInLoss {
 		kl = r.state.KL

@@ -12,16 +12,16 @@ import (
 // A drawing holds the rollouts that were sampled for a step.
 type drawing struct {
 	all     []*rollout // scored and shaped
-	kept    []*rollout // those that the policy learns from
+	kept    []*rollout // those to learn from
 	rounds  int        // batches of prompts
 	dropped int        // rollouts dropped because all their rewards are equal
 
 	generating, scoring time.Duration
 }
 
-// draw samples the rollouts of a step. With dynamic sampling it drops those without an advantage
-// and draws further batches of prompts until a whole batch is kept; what is kept beyond that is
-// dropped, too. Every batch of prompts counts in state.Draws, so a resumed run draws the same ones.
+// draw samples the rollouts of a step. With dynamic sampling it drops rollouts without an advantage
+// and draws further batches of prompts until a whole batch is kept; it drops the surplus too. Every
+// batch of prompts counts in state.Draws, so a resumed run draws the same ones.
 func (r *optimization) draw(ctx context.Context) (drawing, error) {
 	var d drawing
 	for {
@@ -72,8 +72,8 @@ func (r *optimization) drawBatch(ctx context.Context, d *drawing) ([]*rollout, e
 	return rollouts, nil
 }
 
-// chosen are the prompts of a draw: each epoch goes through all of them in an order of its own, but
-// for what is left over.
+// chosen returns the prompts of a draw. Each epoch goes through all prompts in an order of its own,
+// except for a remainder smaller than a batch.
 func (o Options) chosen(draw, prompts int) []int {
 	perEpoch := prompts / o.Batch
 	order := o.stream("order", draw/perEpoch).Perm(prompts)
@@ -81,7 +81,7 @@ func (o Options) chosen(draw, prompts int) []int {
 	return order[at : at+o.Batch]
 }
 
-// answer lets the policy answer each prompt n times. seed is that of answer k to prompt i.
+// answer samples n responses to each prompt. seed returns the seed of response k to prompt i.
 func (r *optimization) answer(
 	ctx context.Context, generator *lm.Generator, prompts []prompt, n int, sampling lm.Sampling,
 	seed func(i, k int) uint64,
@@ -122,7 +122,8 @@ func (r *optimization) text(tokens []int32) string {
 	return r.Policy.Tokenizer.Decode(tokens, true)
 }
 
-// shape sets the shaped rewards of scored rollouts. Their scores count in the running moments.
+// shape sets the shaped rewards of scored rollouts, after adding their scores to the running
+// moments.
 func (r *optimization) shape(rollouts []*rollout) {
 	for _, scores := range perResponse(rollouts, func(a *response) float64 { return a.score }) {
 		r.state.Running.Add(scores)

@@ -5,35 +5,36 @@ import (
 	"math"
 )
 
-// Shaping makes the reward that a response is optimized for of the scorer's: normalized, clipped,
-// less the costs.
+// Shaping turns the scorer's reward of a response into the reward to optimize: normalized, clipped,
+// minus costs.
 type Shaping struct {
-	// "none", "scale" by the running standard deviation, or "standard": less the running mean, too
+	// "none", "scale" (divide by the running standard deviation) or "standard" (subtract the mean
+	// first)
 	Normalize  string
-	RewardClip float64 // bound of the normalized reward, ±; 0 is none
-	// Length is taken off a response of MaxTokens tokens, and in proportion off a shorter one.
+	RewardClip float64 // bound ± of the normalized reward; 0 is none
+	// Length is subtracted from a response of MaxTokens tokens, and proportionally less from a shorter
+	// one.
 	Length float64
-	// Repetition is taken off a response that says the same three tokens again and again, and in
-	// proportion to the share of repeated trigrams off another.
+	// Repetition times the share of repeated trigrams is subtracted from a response.
 	Repetition float64
-	MissingEOS float64 // taken off a response that was cut at MaxTokens
+	MissingEOS float64 // subtracted from a response cut at MaxTokens
 	MaxTokens  int
 	Overlong   Overlong
 }
 
-// An Overlong is the soft penalty of long responses, equation 13 of DAPO (arXiv 2503.14476). With L
-// tokens in a response, the reward loses
+// An Overlong is the soft penalty for long responses, equation 13 of DAPO (arXiv 2503.14476). A
+// response of L tokens loses
 //
 //	0                                          L ≤ MaxLength − Cache
 //	Penalty · (L − MaxLength + Cache) / Cache  MaxLength − Cache < L ≤ MaxLength
 //	Penalty                                    MaxLength < L
 type Overlong struct {
-	Cache     int     // tokens before MaxLength in which the penalty grows; 0 is no penalty
-	MaxLength int     // tokens of a response; 0 is Shaping.MaxTokens
-	Penalty   float64 // taken off the reward at MaxLength tokens; DAPO's is 1
+	Cache     int     // tokens below MaxLength over which the penalty grows; 0 is no penalty
+	MaxLength int     // response tokens with the full penalty; 0 is Shaping.MaxTokens
+	Penalty   float64 // at MaxLength tokens; DAPO's is 1
 }
 
-// Of returns what a response of so many tokens loses.
+// Of returns the penalty of a response with that many tokens.
 func (o Overlong) Of(tokens int) float64 {
 	if o.Cache == 0 {
 		return 0
@@ -42,7 +43,7 @@ func (o Overlong) Of(tokens int) float64 {
 	return o.Penalty * min(max(over, 0), 1)
 }
 
-// check looks at the penalty of responses of at most maxTokens.
+// check validates the penalty for responses of at most maxTokens.
 func (o Overlong) check(maxTokens int) error {
 	longest := o.MaxLength
 	if longest == 0 {
@@ -92,14 +93,15 @@ func (s Shaping) check() error {
 	return nil
 }
 
-// Running are the moments of all scores so far (Welford's method, the parts joined by Chan's).
+// Running are the moments of all scores so far, by Welford's method, with Chan's formula to merge
+// parts.
 type Running struct {
 	Count   float64 `json:"count"`
 	Mean    float64 `json:"mean"`
-	Squares float64 `json:"squares"` // sum of the squared distances from the mean
+	Squares float64 `json:"squares"` // sum of squared deviations from the mean
 }
 
-// Add takes in more scores.
+// Add includes more scores.
 func (r *Running) Add(scores []float64) {
 	mean, std, n := moments([][]float64{scores})
 	if n == 0 {
@@ -111,7 +113,7 @@ func (r *Running) Add(scores []float64) {
 	r.Count += count
 }
 
-// Std is the standard deviation, 0 of fewer than two scores.
+// Std is the sample standard deviation; 0 for fewer than two scores.
 func (r Running) Std() float64 {
 	if r.Count < 2 {
 		return 0
@@ -119,8 +121,8 @@ func (r Running) Std() float64 {
 	return math.Sqrt(r.Squares / (r.Count - 1))
 }
 
-// Shape returns the reward of a response, from the scorer's and from its tokens. running holds the
-// moments of the scores, this response's among them.
+// Shape returns the shaped reward of a response from its score and tokens. running holds the
+// moments of the scores so far, including this one.
 func (s Shaping) Shape(score float64, tokens []int32, ended bool, running Running) float64 {
 	if s.Normalize == NormalizeStandard {
 		score -= running.Mean
@@ -139,7 +141,7 @@ func (s Shaping) Shape(score float64, tokens []int32, ended bool, running Runnin
 	return score
 }
 
-// repeated is the share of the trigrams that were there before.
+// repeated is the share of trigrams that occurred before in the response.
 func repeated(tokens []int32) float64 {
 	seen := map[[3]int32]bool{}
 	again := 0
@@ -153,8 +155,8 @@ func repeated(tokens []int32) float64 {
 	return float64(again) / math.Max(1, float64(len(tokens)-2))
 }
 
-// tokenRewards are the rewards of a response's tokens: −β KL of each, and the shaped reward on the
-// last. Without logps there is no KL in them.
+// tokenRewards returns the rewards of a response's tokens: −β KL for each, plus the shaped reward
+// on the last. Without logps there is no KL term.
 func tokenRewards(
 	shaped float64, n int, logps, refs []float64, estimator Estimator, kl float64,
 ) []float64 {

@@ -6,9 +6,9 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// A Surrogate is the loss of the policy, and of the value head where there is one, on the tokens of
-// rollouts. With the ratio ρ = exp(log π − log π_old) of a token, its advantage A, return R, value
-// V and weight w:
+// A Surrogate is the loss of the policy, and of the value head if there is one, on the tokens of
+// rollouts. With a token's ratio ρ = exp(log π − log π_old), advantage A, return R, value V and
+// weight w:
 //
 //	policy = Σ w max(−A ρ, −A clip(ρ, 1 − ε, 1 + ε))
 //	value  = Σ w ½ max((V − R)², (V_old + clip(V − V_old, −ε_v, ε_v) − R)²)
@@ -23,9 +23,9 @@ type Surrogate struct {
 	Estimator Estimator // of the KL in the loss
 }
 
-// A Token is what the loss takes of a token of a response.
+// A Token has the loss's inputs for a token of a response.
 type Token struct {
-	// log-probabilities under the policy, the one that drew it, and the reference
+	// log-probabilities under the policy, the sampling policy, and the reference
 	Logp, Old, Ref float64
 	Advantage      float64
 	Value          float64
@@ -34,19 +34,19 @@ type Token struct {
 	Weight         float64
 }
 
-// Losses are the parts of a [Surrogate]: numbers on the host, or scalars of the graph (*Node).
-// Clipped is the weighted share of tokens at which the clipped ratio decides; Moved is the weighted
+// Losses are the parts of a [Surrogate]: numbers on the host, or scalar nodes of the graph (*Node).
+// Clipped is the weighted share of tokens at which the clipped ratio decides. Moved is the weighted
 // mean of the k3 estimate of KL(π_old‖π).
 type Losses[T any] struct {
 	Total, Policy, Value, KL, Clipped, Moved T
 }
 
-// fields lists all of them, in the order of the gradient program's output.
+// fields lists all losses, in the order of the gradient program's output.
 func (l *Losses[T]) fields() []*T {
 	return []*T{&l.Total, &l.Policy, &l.Value, &l.KL, &l.Clipped, &l.Moved}
 }
 
-// Of returns the losses of tokens; without a value head its loss is 0. kl is β.
+// Of returns the losses of tokens. Without a value head the value loss is 0. kl is β.
 func (s Surrogate) Of(tokens []Token, value bool, kl float64) Losses[float64] {
 	var out Losses[float64]
 	for _, t := range tokens {
@@ -72,14 +72,14 @@ func (s Surrogate) Of(tokens []Token, value bool, kl float64) Losses[float64] {
 	return out
 }
 
-// Readout are the inputs of [Surrogate.Graph], float32 [N] but for KL, a scalar. Padding has weight
-// 0. ValueN is nil without a value head; OldValueN and ReturnN then have no part in it.
+// Readout are the inputs of [Surrogate.Graph]: float32 [N], and KL, a scalar. Padding has weight 0.
+// ValueN is nil without a value head; then OldValueN and ReturnN are unused.
 type Readout struct {
 	LogpN, OldN, RefN, AdvantageN, ValueN, OldValueN, ReturnN, WeightN *Node
 	KL                                                                 *Node
 }
 
-// Graph is the graph function of [Surrogate.Of].
+// Graph is [Surrogate.Of] as a graph function.
 func (s Surrogate) Graph(r Readout) Losses[*Node] {
 	sum := func(x *Node) *Node { return ReduceAllSum(Mul(r.WeightN, x)) }
 	ratio := Exp(Sub(r.LogpN, r.OldN))
@@ -87,8 +87,8 @@ func (s Surrogate) Graph(r Readout) Losses[*Node] {
 	clipped := Neg(Mul(r.AdvantageN, ClipScalar(ratio, 1-s.Clip, 1+s.Clip)))
 	decides := GreaterThan(clipped, plain)
 	out := Losses[*Node]{
-		// Max of two equal nodes would halve the gradient; inside the clip range both are equal,
-		// and the plain one has it all.
+		// Max would halve the gradient where both are equal, which they are inside the clip range. There
+		// the plain ratio gets the whole gradient.
 		Policy:  sum(Where(decides, clipped, plain)),
 		Clipped: sum(ConvertDType(decides, ratio.DType())),
 		Moved:   sum(K3.OfN(r.OldN, r.LogpN)),
@@ -102,7 +102,7 @@ func (s Surrogate) Graph(r Readout) Losses[*Node] {
 	return out
 }
 
-// valueLoss is the value head's loss alone, a scalar.
+// valueLoss is the loss of the value head alone, a scalar.
 func (s Surrogate) valueLoss(r Readout) *Node {
 	off := Sub(r.ValueN, r.ReturnN)
 	squares := Mul(off, off)
