@@ -16,13 +16,13 @@ import (
 	"haf/internal/wholefile"
 )
 
-// A GGUF is an opened file of llama.cpp's format: a model's configuration and tokenizer as
+// A GGUF is an opened file of llama.cpp's format. It holds a model's configuration and tokenizer as
 // metadata, and its weights, often quantized.
 type GGUF struct {
 	// Metadata holds the values by key: bool, int64 for every integer, float32, float64, string, or a
 	// slice of one of these.
 	Metadata map[string]any
-	// Order of a tensor's dimensions is that of safetensors: the last varies fastest.
+	// Dimensions are in the order of safetensors: the last varies fastest.
 	tensors []tensor
 	path    string
 	file    io.Closer
@@ -30,12 +30,12 @@ type GGUF struct {
 
 const (
 	ggufMagic     = "GGUF"
-	ggufAlignment = 32 // where general.alignment does not say otherwise
-	// bytes of metadata and descriptions of tensors; vocabularies take a few MB
+	ggufAlignment = 32 // unless general.alignment differs
+	// limit in bytes of metadata and tensor descriptions; vocabularies take a few MB
 	maxGGUFHeader = 512 << 20
 )
 
-// IsGGUF reports whether path is a regular file in GGUF form: one that begins so, or is called so.
+// IsGGUF reports whether path is a regular file that begins with GGUF's magic or ends in .gguf.
 func IsGGUF(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
@@ -54,9 +54,8 @@ func IsGGUF(path string) bool {
 	return err == nil && string(magic[:]) == ggufMagic
 }
 
-// OpenGGUF opens a file. Its header is read and checked at once, the data when asked for. A file
-// that is truncated, whose tensors overlap, or whose weights are of a type that is not read is
-// refused.
+// OpenGGUF opens a file. It reads and checks the header at once, the data on demand. It refuses a
+// file that is truncated, whose tensors overlap, or whose weights are of an unknown type.
 func OpenGGUF(path string) (*GGUF, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -105,7 +104,8 @@ func readGGUF(source io.ReaderAt, size int64) (*GGUF, error) {
 	}
 	tensorCount, keyCount := r.uint64(), r.uint64()
 	g := &GGUF{Metadata: map[string]any{}}
-	// The smallest entries: an empty key with a byte, a nameless tensor without dimensions.
+	// The smallest entries: an empty key with a one-byte value, and a nameless tensor without
+	// dimensions.
 	if !r.fits(keyCount, 8+4+1) || !r.fits(tensorCount, 8+4+4+8) {
 		return nil, r.failure(fmt.Errorf("%d keys and %d tensors do not fit the file", keyCount,
 			tensorCount))
@@ -141,8 +141,8 @@ func readGGUF(source io.ReaderAt, size int64) (*GGUF, error) {
 	return g, g.place(start, alignment, size)
 }
 
-// place turns the tensors' offsets into those of the file and checks that their data lie in it,
-// apart from each other.
+// place turns the tensors' offsets into file offsets, and checks that their data lie within the
+// file without overlap.
 func (g *GGUF) place(start, alignment, size int64) error {
 	seen := map[string]bool{}
 	for i := range g.tensors {
@@ -173,8 +173,8 @@ func (g *GGUF) place(start, alignment, size int64) error {
 	return nil
 }
 
-// A ggufReader reads the header; the first failure stays in err. left bounds every length that the
-// file states before memory is taken for it.
+// A ggufReader reads the header; the first error stays in err. left bounds every length that the
+// file states before memory is allocated for it.
 type ggufReader struct {
 	in         *bufio.Reader
 	read, left int64
@@ -182,7 +182,7 @@ type ggufReader struct {
 	scratch    [8]byte
 }
 
-// failure is err, or the truncation that caused it.
+// failure returns err, or the truncation that caused it.
 func (r *ggufReader) failure(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(r.err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("the header ends after %d bytes: %w; was it downloaded fully?", r.read,
@@ -191,7 +191,7 @@ func (r *ggufReader) failure(err error) error {
 	return err
 }
 
-// fits reports whether n entries of at least the given size can follow.
+// fits reports whether the rest of the file has space for n entries of at least the given size.
 func (r *ggufReader) fits(n uint64, size int64) bool {
 	if r.err == nil && n > uint64(r.left/size) {
 		r.err = io.ErrUnexpectedEOF
@@ -249,7 +249,7 @@ const (
 	ggufFloat64
 )
 
-// ggufWidth is the least number of bytes of a value of each type.
+// ggufWidth is the minimum number of bytes of a value of each type.
 var ggufWidth = map[uint32]int64{
 	ggufUint8: 1, ggufInt8: 1, ggufUint16: 2, ggufInt16: 2, ggufUint32: 4, ggufInt32: 4,
 	ggufFloat32: 4,
@@ -336,7 +336,7 @@ func elements[T any](r *ggufReader, kind uint32, n uint64) []T {
 	return out
 }
 
-// tensor reads the description of a tensor; its offset counts from the beginning of the data.
+// tensor reads the description of a tensor. Its offset counts from the beginning of the data.
 func (r *ggufReader) tensor() (tensor, error) {
 	t := tensor{Info: Info{Name: r.text()}}
 	dims := r.uint32()

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// ggufArchitectures are those of general.architecture that are read, with what they are called in
+// ggufArchitectures are the values of general.architecture that haf reads, with their names in
 // config.json.
 var ggufArchitectures = map[string]struct {
 	family, class string
 	permuted      bool // the rows of the query and key projections are in llama.cpp's order
 }{
-	"llama": {"llama", "LlamaForCausalLM", true}, // Mistral too: one computation
+	"llama": {"llama", "LlamaForCausalLM", true}, // Mistral too: the same computation
 	"qwen2": {"qwen2", "Qwen2ForCausalLM", false},
 	"qwen3": {"qwen3", "Qwen3ForCausalLM", false},
 }
@@ -37,7 +37,7 @@ const ggufFrequencies = "rope_freqs.weight"
 
 var ggufLayer = regexp.MustCompile(`^blk\.(0|[1-9][0-9]{0,8})\.([a-z_]+)$`)
 
-// hfName returns the Hugging Face name of a tensor, false where there is none.
+// hfName returns the Hugging Face name of a tensor. ok is false if there is none.
 func hfName(name string) (string, bool) {
 	at := strings.LastIndexByte(name, '.')
 	if at < 0 || name[at:] != ".weight" && name[at:] != ".bias" {
@@ -69,7 +69,7 @@ func openGGUFCheckpoint(path string) (*Tensors, error) {
 	return c, nil
 }
 
-// checkpoint returns the weights; the file is closed with it.
+// checkpoint returns the weights. Closing them closes the file.
 func (g *GGUF) checkpoint() (*Tensors, error) {
 	arch, err := g.architecture()
 	if err != nil {
@@ -109,11 +109,11 @@ func (g *GGUF) checkpoint() (*Tensors, error) {
 	return newCheckpoint(tensors, nil, g.file), nil
 }
 
-// interleave undoes llama.cpp's order of the rows of query and key projections: it keeps the two
-// rows of each rotated pair together, where Hugging Face has first the first rows of all pairs of a
-// head, then the second ones.
+// interleave undoes llama.cpp's order of the rows of query and key projections. llama.cpp keeps the
+// two rows of each rotated pair together; Hugging Face stores the first rows of all pairs of a
+// head, then the second rows.
 func interleave(a Array, heads int) {
-	size := len(a.Data) / a.Shape[0] // of a row
+	size := len(a.Data) / a.Shape[0] // values per row
 	pairs := a.Shape[0] / heads / 2
 	head := make([]float32, 2*pairs*size)
 	for h := range heads {
@@ -126,7 +126,7 @@ func interleave(a Array, heads int) {
 	}
 }
 
-// architecture returns general.architecture if its models are read.
+// architecture returns general.architecture if haf reads its models.
 func (g *GGUF) architecture() (string, error) {
 	arch, _ := g.Metadata["general.architecture"].(string)
 	if _, ok := ggufArchitectures[arch]; !ok {
@@ -145,7 +145,7 @@ func (g *GGUF) architecture() (string, error) {
 	return arch, nil
 }
 
-// ggufFields reads numbers of the architecture's metadata; the first failure stays in err.
+// ggufFields reads numbers from the architecture's metadata; the first error stays in err.
 type ggufFields struct {
 	g    *GGUF
 	arch string
@@ -159,7 +159,7 @@ func (f *ggufFields) integer(key string) int {
 	return f.optional(key, 0)
 }
 
-// optional returns absent where the key is not there.
+// optional returns absent if the key is missing.
 func (f *ggufFields) optional(key string, absent int) int {
 	v, ok := f.g.Metadata[f.arch+"."+key]
 	if !ok || f.err != nil {
@@ -173,7 +173,7 @@ func (f *ggufFields) optional(key string, absent int) int {
 	return int(n)
 }
 
-// number returns a floating-point value as it is written shortest, so that a float32 of 1e-5
+// number returns a floating-point value in its shortest decimal form, so that a float32 of 1e-5
 // becomes 1e-5.
 func (f *ggufFields) number(key string) (json.Number, bool) {
 	switch v := f.g.Metadata[f.arch+"."+key].(type) {
@@ -189,7 +189,7 @@ func (f *ggufFields) number(key string) (json.Number, bool) {
 	return "", false
 }
 
-// ggufScales are settings that change what a decoder computes; none of the architectures read has
+// ggufScales are settings that change a decoder's computation. None of the architectures above has
 // them.
 var ggufScales = []string{
 	"logit_scale", "embedding_scale", "residual_scale", "attention.scale", "attn_logit_softcapping",
@@ -197,12 +197,11 @@ var ggufScales = []string{
 	"attention.clamp_kqv", "attention.max_alibi_bias",
 }
 
-// A RopeScaling finds the rope_scaling of config.json behind the factors by which a file divides
-// the frequencies of a rotary embedding: one for each pair of a head, of the base theta.
+// A RopeScaling returns the rope_scaling of config.json that gives the factors in a file. A factor
+// divides the frequency of one pair of a head's dimensions in the rotary embedding with base theta.
 type RopeScaling func(factors []float32, theta float64, headDim int) (map[string]any, error)
 
-// ConfigJSON returns the config.json that describes the model of the file, as transformers would
-// have it.
+// ConfigJSON returns the config.json of the model in the file, as transformers would write it.
 func (g *GGUF) ConfigJSON(scaling RopeScaling) ([]byte, error) {
 	arch, err := g.architecture()
 	if err != nil {
@@ -286,8 +285,8 @@ func (g *GGUF) config(arch string, find RopeScaling) (map[string]any, error) {
 	return config, f.err
 }
 
-// rope describes the rotary embedding: the base, and the stretching that is stated or that the
-// factors of rope_freqs.weight came from.
+// rope describes the rotary embedding: its base, and the scaling that the metadata state or that
+// the factors of rope_freqs.weight come from.
 func (g *GGUF) rope(
 	f *ggufFields, config map[string]any, headDim int, find RopeScaling,
 ) error {

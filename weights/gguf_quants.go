@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ggufTypes names the types of weights that are read, by their number in a GGUF file.
+// ggufTypes names the types of weights that haf reads, by their number in a GGUF file.
 var ggufTypes = map[uint32]string{
 	0: "F32", 1: "F16", 30: "BF16", 28: "F64",
 	2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
@@ -18,8 +18,8 @@ func ggufTypeNames() string {
 	return strings.Join(slices.Sorted(maps.Values(ggufTypes)), ", ")
 }
 
-// A quantBlock is the unit of a type of weights: so many values in so many bytes. decode is nil for
-// plain numbers.
+// A quantBlock is the unit of a type of weights: a number of values stored in a number of bytes.
+// decode is nil for plain numbers.
 //
 // The layouts and the order of the float32 operations, on which the last bit depends, are those of
 // gguf.quants.dequantize of llama.cpp's Python package.
@@ -39,7 +39,7 @@ var quantBlocks = map[string]quantBlock{
 	"Q6_K": {256, 210, decodeQ6K},
 }
 
-// blockOf is the block of a dtype that is read from GGUF files.
+// blockOf returns the block of a dtype that haf reads from GGUF files.
 func blockOf(dtype string) quantBlock {
 	if b, ok := quantBlocks[dtype]; ok {
 		return b
@@ -68,7 +68,7 @@ func (t *tensor) readBlocks(b quantBlock) (Array, error) {
 
 func half(src []byte) float32 { return widenFloat16(binary.LittleEndian.Uint16(src)) }
 
-// decodeQ40: x = d·(q − 8); the low halves of 16 bytes come first.
+// decodeQ40: x = d·(q − 8). The low halves of the 16 bytes come first.
 func decodeQ40(dst []float32, src []byte) {
 	d := half(src)
 	for i, q := range src[2:18] {
@@ -87,7 +87,7 @@ func decodeQ41(dst []float32, src []byte) {
 	}
 }
 
-// decodeQ50: as Q4_0 with a fifth bit from a 32-bit mask; x = d·(q − 16).
+// decodeQ50: like Q4_0 with a fifth bit from a 32-bit mask; x = d·(q − 16).
 func decodeQ50(dst []float32, src []byte) {
 	d, high := half(src), binary.LittleEndian.Uint32(src[2:])
 	for i, q := range src[6:22] {
@@ -113,7 +113,7 @@ func decodeQ80(dst []float32, src []byte) {
 	}
 }
 
-// scaleAndMin unpacks the j-th of the eight pairs of 6-bit numbers that Q4_K and Q5_K keep in 12
+// scaleAndMin unpacks pair j of the eight pairs of 6-bit numbers that Q4_K and Q5_K pack into 12
 // bytes.
 func scaleAndMin(packed []byte, j int) (scale, low byte) {
 	if j < 4 {
@@ -134,7 +134,7 @@ func decodeQ4K(dst []float32, src []byte) {
 	}
 }
 
-// decodeQ5K: as Q4_K with a fifth bit of each value in 32 further bytes.
+// decodeQ5K: like Q4_K with a fifth bit for each value in 32 further bytes.
 func decodeQ5K(dst []float32, src []byte) {
 	d, dmin, packed, high, quants := half(src), half(src[2:]), src[4:16], src[16:48], src[48:176]
 	for j := range 8 {
@@ -146,7 +146,7 @@ func decodeQ5K(dst []float32, src []byte) {
 	}
 }
 
-// decodeQ6K: sixteen groups of 16, x = (d·scale)·(q − 32), q of four low and two high bits.
+// decodeQ6K: sixteen groups of 16, x = (d·scale)·(q − 32), where q has four low and two high bits.
 func decodeQ6K(dst []float32, src []byte) {
 	low, high, scales, d := src[:128], src[128:192], src[192:208], half(src[208:])
 	for n := range 256 {

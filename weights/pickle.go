@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// pickles are what PyTorch calls files of weights that are pickles.
+// pickles are the names of PyTorch's files of weights that are pickles.
 var pickles = []string{"pytorch_model*.bin", "adapter_model*.bin", "value_head*.bin", "model*.bin",
 	"*.pth", "*.pt"}
 
-// refusePickle returns an error if a folder, which lacks the safetensors that were looked for, has
-// weights as pickles.
+// refusePickle returns an error if a folder without safetensors has weights as pickles.
 func refusePickle(dir string) error {
 	for _, pattern := range pickles {
 		found, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
@@ -22,12 +21,13 @@ func refusePickle(dir string) error {
 	return nil
 }
 
-// escapeGlob lets a folder's name stand for itself in a pattern.
+// escapeGlob makes a folder's name stand for itself in a pattern.
 func escapeGlob(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
-// PickleError says why a PyTorch pickle is not read, and how to make safetensors of it.
+// PickleError explains why haf does not read a PyTorch pickle, and how to convert it to
+// safetensors.
 func PickleError(path string) error {
 	out := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	out = strings.Replace(out, "pytorch_model", "model", 1) + ".safetensors"

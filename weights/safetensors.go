@@ -18,7 +18,7 @@ import (
 	"haf/internal/wholefile"
 )
 
-// An Array is a named tensor, row-major; in memory its values are float32 whatever they are on
+// An Array is a named tensor, row-major. Its values in memory are float32, whatever the dtype on
 // disk.
 type Array struct {
 	Name  string
@@ -35,13 +35,13 @@ type Info struct {
 	File  string // the path of the file that holds it
 }
 
-// maxHeader is the reference implementation's limit on the size of a header.
+// maxHeader is the reference implementation's limit for a header, in bytes.
 const maxHeader = 100_000_000
 
-// Bounds of a file's tensors: their number, the bytes of a name and the dimensions of a shape.
+// Limits for a file: tensors, bytes of a name, dimensions of a shape.
 const maxTensors, maxName, maxDimensions = 1 << 17, 4096, 64
 
-// dtypeBits is the width of one value of each dtype that the format knows.
+// dtypeBits is the width in bits of a value of each dtype of the format.
 var dtypeBits = map[string]uint64{
 	"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 	"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
@@ -51,21 +51,21 @@ var dtypeBits = map[string]uint64{
 	"I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }
 
-// A tensor is an Info with the place of its data.
+// A tensor is an Info with the location of its data.
 type tensor struct {
 	Info
 	source io.ReaderAt
 	offset int64
-	// heads, if not 0, says that the rows of each of so many heads stand in llama.cpp's order, to be
-	// undone.
+	// heads, if not 0, is the number of heads whose rows are in llama.cpp's order, which reading
+	// undoes.
 	heads int
-	// noValues: what is read has its shape alone.
+	// noValues: reading returns the shape without the values.
 	noValues bool
 }
 
-// OpenFile opens one file. Its header is read and checked at once, the data when asked for.
-// A file that is truncated, or whose header does not describe it exactly, is refused. The prefixes
-// that torch.compile and DistributedDataParallel put before the names are taken off.
+// OpenFile opens one file. It reads and checks the header at once, the data on demand. It refuses a
+// file that is truncated or that its header does not describe exactly. It removes the prefixes that
+// torch.compile and DistributedDataParallel put before the names.
 func OpenFile(path string) (*Tensors, error) {
 	c, err := openFile(path)
 	if err != nil {
@@ -74,7 +74,7 @@ func OpenFile(path string) (*Tensors, error) {
 	return c.unwrap()
 }
 
-// openFile opens a file with the names that it stores.
+// openFile opens a file and keeps the names as stored.
 func openFile(path string) (*Tensors, error) {
 	info, err := os.Stat(path) // before opening, because opening a pipe would wait for its writer
 	if err != nil {
@@ -135,9 +135,9 @@ func readHeader(source io.ReaderAt, size int64) ([]tensor, map[string]string, er
 	return tensors, metadata, nil
 }
 
-// parseHeader parses the JSON of a header in front of dataSize bytes. The tensors come sorted by
-// offset and, as the reference demands, cover the data without gap or overlap; the offsets count
-// from the beginning of the data.
+// parseHeader parses the JSON of a header before dataSize bytes of data. It returns the tensors
+// sorted by offset, counted from the beginning of the data. As in the reference implementation,
+// they must cover the data without gap or overlap.
 func parseHeader(header []byte, dataSize int64) ([]tensor, map[string]string, error) {
 	if !utf8.Valid(header) {
 		return nil, nil, errors.New("the header is not UTF-8; is it a safetensors file?")
@@ -166,7 +166,7 @@ func parseHeader(header []byte, dataSize int64) ([]tensor, map[string]string, er
 	if rest := bytes.TrimRight(header[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
 		return nil, nil, fmt.Errorf("header: %d bytes after the JSON object", len(rest))
 	}
-	// Empty tensors share their offset with the next one, hence the second key.
+	// Empty tensors have the same offset as the next tensor, hence the second key.
 	slices.SortFunc(tensors, func(a, b tensor) int {
 		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.Bytes, b.Bytes),
 			strings.Compare(a.Name, b.Name))
@@ -191,7 +191,7 @@ func parseHeader(header []byte, dataSize int64) ([]tensor, map[string]string, er
 }
 
 // parseTensor reads one entry of the header, {"dtype", "shape", "data_offsets"}, and checks that
-// they agree.
+// its parts agree.
 func parseTensor(dec *json.Decoder, name string) (tensor, error) {
 	if len(name) > maxName {
 		return tensor{}, fmt.Errorf("a tensor's name has %d bytes, want at most %d", len(name), maxName)
@@ -259,8 +259,8 @@ func parseMetadata(dec *json.Decoder) (map[string]string, error) {
 	return metadata, err
 }
 
-// eachMember reads a JSON object and calls member after each key, to read the value. A key that
-// comes twice is an error; encoding/json by itself would keep the last.
+// eachMember reads a JSON object and calls member after each key, to read the value. A duplicate
+// key is an error; encoding/json would keep the last.
 func eachMember(dec *json.Decoder, member func(key string) error) error {
 	open, err := dec.Token()
 	if err != nil {
@@ -291,7 +291,7 @@ func eachMember(dec *json.Decoder, member func(key string) error) error {
 	return truncated(err)
 }
 
-// truncated gives the end of input inside a value its name.
+// truncated gives an end of input inside a value its name.
 func truncated(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -299,7 +299,7 @@ func truncated(err error) error {
 	return err
 }
 
-// bitSize is the number of bits that a shape takes, false where it overflows an int64.
+// bitSize is the size in bits of a tensor with that shape; false if it overflows an int64.
 func bitSize(shape []int, width uint64) (uint64, bool) {
 	size := width
 	for _, d := range shape {
@@ -312,8 +312,8 @@ func bitSize(shape []int, width uint64) (uint64, bool) {
 	return size, true
 }
 
-// readChunk is the most that is read or written at a time, so that a tensor is never in memory in
-// two dtypes.
+// readChunk is the largest read or write in bytes, so that a tensor is never in memory in two
+// dtypes.
 const readChunk = 256 << 10
 
 // read reads and converts all values.
@@ -336,7 +336,7 @@ func (t *tensor) read() (a Array, err error) {
 	return a, err
 }
 
-// converter is what makes float32 of the bytes of a dtype that has no blocks.
+// converter returns the function that converts bytes of a dtype without blocks to float32.
 func (t *tensor) converter() (func(dst []float32, src []byte) error, error) {
 	switch t.DType {
 	case "F32":
@@ -389,7 +389,7 @@ func fromFloat32(dst []float32, src []byte) error {
 // fromBfloat16 is exact: a bfloat16 is the upper half of a float32.
 func fromBfloat16(dst []float32, src []byte) error {
 	const upper = 0xffff0000
-	for len(dst) >= 8 && len(src) >= 16 { // eight values a turn: half again as fast as the loop below
+	for len(dst) >= 8 && len(src) >= 16 { // eight at a time: 1.5 times as fast as one
 		a, b := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
 		dst[0], dst[1] = math.Float32frombits(uint32(a)<<16), math.Float32frombits(uint32(a)&upper)
 		dst[2], dst[3] = math.Float32frombits(uint32(a>>32)<<16),
@@ -412,7 +412,7 @@ func fromFloat16(dst []float32, src []byte) error {
 	return nil
 }
 
-// widenFloat16 is exact, for subnormals, infinities and the payloads of NaN too.
+// widenFloat16 is exact, also for subnormals, infinities and the payloads of NaNs.
 func widenFloat16(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
 	exponent, mantissa := uint32(h>>10)&0x1f, uint32(h)&0x3ff
@@ -425,7 +425,7 @@ func widenFloat16(h uint16) float32 {
 	return math.Float32frombits(sign | (exponent+127-15)<<23 | mantissa<<13)
 }
 
-// fromFloat64 rounds to nearest; what is finite must stay so.
+// fromFloat64 rounds to nearest. A finite value that becomes infinite is an error.
 func fromFloat64(dst []float32, src []byte) error {
 	for i := range dst {
 		x := math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))

@@ -18,8 +18,8 @@ import (
 	"haf/internal/durable"
 )
 
-// A LazyArray is a tensor to be written. Its shape is known beforehand, because a file begins with
-// all shapes; its values are asked for once, when they are due, so that only one tensor need be in
+// A LazyArray is a tensor to write. Its shape is known beforehand, because a file begins with all
+// shapes. Its values are requested once, when they are written, so that only one tensor need be in
 // memory.
 type LazyArray struct {
 	Name   string
@@ -27,7 +27,7 @@ type LazyArray struct {
 	Values func() ([]float32, error)
 }
 
-// Lazy returns arrays that are in memory already as lazy ones.
+// Lazy wraps arrays in memory as lazy ones.
 func Lazy(arrays ...Array) []LazyArray {
 	sources := make([]LazyArray, len(arrays))
 	for i, a := range arrays {
@@ -36,17 +36,17 @@ func Lazy(arrays ...Array) []LazyArray {
 	return sources
 }
 
-// WriteOptions say how tensors are stored.
+// WriteOptions set how tensors are stored.
 type WriteOptions struct {
-	// F32 (default), BF16 or F16; the latter two round to nearest, ties to even
+	// F32 (default), BF16 or F16; BF16 and F16 round to nearest, ties to even
 	DType    string
-	Metadata map[string]string // beside {"format": "pt"}, which transformers asks for
-	// Write: the most bytes of data in a file, 0 for one file whatever its size
+	Metadata map[string]string // in addition to {"format": "pt"}, which transformers needs
+	// MaxShard is Write's limit for the data of a file, in bytes; 0 writes one file of any size.
 	MaxShard int64
 }
 
-// WriteFile writes one file, the tensors sorted by name. It appears under its name only when it is
-// complete and on the disk; after an error, what stood there before still stands.
+// WriteFile writes one file, with the tensors sorted by name. The file appears under its name only
+// when it is complete and on disk; after an error the previous file is still there.
 func WriteFile(path string, sources []LazyArray, opt WriteOptions) error {
 	sources, opt, err := checkSources(sources, opt)
 	if err != nil {
@@ -59,10 +59,9 @@ func WriteFile(path string, sources []LazyArray, opt WriteOptions) error {
 	return commit(filepath.Dir(path), []*durable.File{pending})
 }
 
-// Write writes model.safetensors into a folder, or, where opt.MaxShard makes it several files,
-// model-00001-of-0000n.safetensors and their index. The files are complete and on the disk before
-// the first of them gets its name. Weights of another layout that were in the folder are removed
-// afterwards.
+// Write writes model.safetensors into a folder or, if opt.MaxShard requires several files,
+// model-00001-of-0000n.safetensors and their index. All files are complete and on disk before the
+// first gets its name. It then removes weights of the other layout from the folder.
 func Write(dir string, sources []LazyArray, opt WriteOptions) error {
 	sources, opt, err := checkSources(sources, opt)
 	if err != nil {
@@ -72,7 +71,7 @@ func Write(dir string, sources []LazyArray, opt WriteOptions) error {
 	var pending []*durable.File
 	defer func() {
 		for _, p := range pending {
-			p.Cleanup() // nothing is left to do after a commit
+			p.Cleanup() // does nothing after a commit
 		}
 	}()
 	keep := map[string]bool{}
@@ -101,8 +100,8 @@ func Write(dir string, sources []LazyArray, opt WriteOptions) error {
 			return err
 		}
 		pending = append(pending, p)
-		// An old index would call a mixture of old and new shards a model, if the machine stopped among
-		// the renames.
+		// If the machine stopped between the renames, an old index would join old and new shards to one
+		// model.
 		if err := durable.RemoveAll(filepath.Join(dir, indexFile)); err != nil {
 			return fmt.Errorf("weights: %w", err)
 		}
@@ -113,8 +112,8 @@ func Write(dir string, sources []LazyArray, opt WriteOptions) error {
 	return removeWeights(dir, keep)
 }
 
-// checkSources returns the sources sorted and the options complete, or says why they cannot be
-// written.
+// checkSources returns the sources sorted and the options with defaults, or an error if they cannot
+// be written.
 func checkSources(sources []LazyArray, opt WriteOptions) ([]LazyArray, WriteOptions, error) {
 	fail := func(format string, args ...any) ([]LazyArray, WriteOptions, error) {
 		return nil, opt, fmt.Errorf("weights: writing weights: "+format, args...)
@@ -158,13 +157,14 @@ func checkSources(sources []LazyArray, opt WriteOptions) ([]LazyArray, WriteOpti
 	return sources, opt, nil
 }
 
-// storedSize is the number of bytes that a checked source takes.
+// storedSize is the number of bytes of a checked source on disk.
 func storedSize(s LazyArray, opt WriteOptions) int64 {
 	size, _ := bitSize(s.Shape, dtypeBits[opt.DType])
 	return int64(size / 8)
 }
 
-// split fills shards in order of names; a tensor larger than MaxShard has one to itself.
+// split assigns tensors to shards in the order of names. A tensor larger than MaxShard gets a shard
+// of its own.
 func split(sources []LazyArray, opt WriteOptions) [][]LazyArray {
 	if opt.MaxShard == 0 || len(sources) == 0 {
 		return [][]LazyArray{sources}
@@ -183,11 +183,11 @@ func split(sources []LazyArray, opt WriteOptions) [][]LazyArray {
 }
 
 // copiedBytes is how many bytes of values are copied from the device before their memory is
-// collected. Left to itself the collector waits until there are as many as live, which in a
-// training of all weights was more than a gigabyte, at the moment when it takes most.
+// collected. The collector by itself waits until there is as much garbage as live memory. In a
+// training of all weights that was more than a gigabyte, at the moment of peak memory.
 const copiedBytes = 128 << 20
 
-// writePending writes a file to the disk under a temporary name beside path.
+// writePending writes a file to disk under a temporary name beside path.
 func writePending(
 	path string, sources []LazyArray, opt WriteOptions,
 ) (_ *durable.File, err error) {
@@ -233,7 +233,7 @@ func newPending(path string) (*durable.File, error) {
 	return pending, nil
 }
 
-// writeValues fetches a tensor's values and writes them chunk by chunk in the dtype of the file.
+// writeValues fetches a tensor's values and writes them chunk by chunk in the file's dtype.
 func writeValues(pending *durable.File, s LazyArray, dtype string, buf []byte) error {
 	values, err := s.Values()
 	if err != nil {
@@ -257,9 +257,9 @@ func writeValues(pending *durable.File, s LazyArray, dtype string, buf []byte) e
 	return nil
 }
 
-// marshalHeader returns the length and the JSON that begin a file, as the reference implementation
-// lays them out: metadata first, tensors in order, padded so that the data begin at a multiple of
-// eight.
+// marshalHeader returns the length and the JSON at the beginning of a file, in the layout of the
+// reference implementation: metadata first, tensors in order, padded so that the data begin at a
+// multiple of eight.
 func marshalHeader(sources []LazyArray, opt WriteOptions) ([]byte, error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, 8))
@@ -332,7 +332,7 @@ func pendingIndex(path string, index shardIndex) (*durable.File, error) {
 	return pending, nil
 }
 
-// commit gives the files their names, in order, and brings the names to the disk.
+// commit renames the files, in order, and syncs the folder.
 func commit(dir string, pending []*durable.File) error {
 	for _, p := range pending {
 		if err := p.Commit(); err != nil {
@@ -352,8 +352,8 @@ func syncFolder(dir string) error {
 
 var weightFile = regexp.MustCompile(`^model(-\d{5,}-of-\d{5,})?\.safetensors(\.index\.json)?$`)
 
-// removeWeights removes what an earlier Write left in the folder and the last one did not replace;
-// Open would take an old model.safetensors for the new weights.
+// removeWeights removes files of an earlier Write that the last one did not replace, because Open
+// would take an old model.safetensors for the new weights.
 func removeWeights(dir string, keep map[string]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -370,8 +370,8 @@ func removeWeights(dir string, keep map[string]bool) error {
 	return syncFolder(dir)
 }
 
-// encodeValues converts values to bytes of the dtype. It returns the index of the first that is
-// finite and would not stay so, else -1.
+// encodeValues converts values to bytes of the dtype. It returns the index of the first finite
+// value that would become infinite, else -1.
 func encodeValues(dst []byte, values []float32, dtype string) int {
 	switch dtype {
 	case "BF16":
@@ -398,14 +398,14 @@ func encodeValues(dst []byte, values []float32, dtype string) int {
 	return -1
 }
 
-// roundBfloat16 rounds to nearest, ties to even. A NaN stays one and keeps the upper part of its
+// roundBfloat16 rounds to nearest, ties to even. A NaN stays a NaN and keeps the upper part of its
 // payload.
 func roundBfloat16(x float32) uint16 {
 	b := math.Float32bits(x)
 	if b&0x7fffffff > 0xff<<23 {
 		h := uint16(b >> 16)
 		if h&0x7f == 0 {
-			// the payload was in the lower part alone: without this bit it would become an infinity
+			// without this bit, a NaN whose payload is in the lower part would become an infinity
 			h |= 0x40
 		}
 		return h
@@ -413,8 +413,8 @@ func roundBfloat16(x float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// roundFloat16 rounds to nearest, ties to even, subnormals included. A NaN stays one and keeps the
-// upper part of its payload.
+// roundFloat16 rounds to nearest, ties to even, including subnormals. A NaN stays a NaN and keeps
+// the upper part of its payload.
 func roundFloat16(x float32) uint16 {
 	b := math.Float32bits(x)
 	sign, b := uint16(b>>16&0x8000), b&0x7fffffff
@@ -425,9 +425,9 @@ func roundFloat16(x float32) uint16 {
 			mantissa = 0x200
 		}
 		return sign | 0x7c00 | mantissa
-	case b >= 0x477ff000: // 65520, half way from the largest to what would follow it
+	case b >= 0x477ff000: // 65520, halfway from the largest value to the next step
 		return sign | 0x7c00
-	// subnormal: next to a half, float32 has float16's spacing of 2⁻²⁴ and rounds by itself
+	// subnormal: near 0.5, float32 has float16's spacing of 2⁻²⁴, so the addition rounds
 	case b < (127-14)<<23:
 		return sign | uint16(math.Float32bits(math.Float32frombits(b)+0.5)-math.Float32bits(0.5))
 	}

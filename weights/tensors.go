@@ -29,17 +29,17 @@ const (
 	indexFile  = "model.safetensors.index.json"
 )
 
-// ErrMissing is wrapped by the errors about a tensor that a checkpoint does not have.
+// ErrMissing is wrapped by the error for a tensor that a checkpoint lacks.
 var ErrMissing = errors.New("no such tensor")
 
-// A Tensors gives access to the tensors of one safetensors file, or of a set of files that an index
-// joins. It is safe for concurrent use until it is closed.
+// A Tensors gives access to the tensors of a safetensors file, or of several files joined by an
+// index. It is safe for concurrent use until it is closed.
 type Tensors struct {
 	tensors  map[string]tensor
 	names    []string // sorted
 	metadata map[string]string
 	files    []io.Closer
-	stripped string // the prefixes that were taken off the names
+	stripped string // prefixes removed from the names
 }
 
 func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Closer) *Tensors {
@@ -51,10 +51,10 @@ func newCheckpoint(tensors []tensor, metadata map[string]string, files ...io.Clo
 	return c
 }
 
-// Open opens the weights in a folder: model.safetensors where there is one, else the
-// files that model.safetensors.index.json names. A folder with both is refused unless they hold
-// the same weights; the error wraps [ErrTwoSets]. Of a GGUF file they appear under their Hugging
-// Face names.
+// Open opens the weights in a folder: model.safetensors if it exists, else the files that
+// model.safetensors.index.json names. It refuses a folder with both, unless they hold the same
+// weights; the error wraps [ErrTwoSets]. Tensors of a GGUF file appear under their Hugging Face
+// names.
 func Open(dir string) (*Tensors, error) {
 	if IsGGUF(dir) {
 		return openGGUFCheckpoint(dir)
@@ -72,7 +72,7 @@ func Open(dir string) (*Tensors, error) {
 	return c, err
 }
 
-// OpenSingle opens model.safetensors in a folder, whatever else is there.
+// OpenSingle opens model.safetensors in a folder and ignores other weights there.
 func OpenSingle(dir string) (*Tensors, error) {
 	return OpenFile(filepath.Join(dir, singleFile))
 }
@@ -93,7 +93,7 @@ func openIndex(dir string) (*Tensors, error) {
 	return openShards(dir, shards)
 }
 
-// openShards opens each shard and keeps of it the tensors that the index assigns to it.
+// openShards opens each shard and keeps the tensors that the index assigns to it.
 func openShards(dir string, shards map[string][]string) (*Tensors, error) {
 	var tensors []tensor
 	var files []io.Closer
@@ -152,7 +152,8 @@ func parseIndex(data []byte) (map[string][]string, error) {
 			if err := dec.Decode(&file); err != nil {
 				return fmt.Errorf("weight_map: %s: %w", name, err)
 			}
-			// Only files beside the index: a checkpoint from elsewhere must not choose what is opened here.
+			// Only files beside the index, because a downloaded checkpoint must not choose which files haf
+			// opens.
 			if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, "/\\\x00") ||
 				!filepath.IsLocal(file) || file == "." {
 				return fmt.Errorf("weight_map: %s is in %q, which is not a file of this folder", name, file)
@@ -170,7 +171,7 @@ func parseIndex(data []byte) (map[string][]string, error) {
 	return shards, nil
 }
 
-// Close closes the files. Arrays that were read stay valid.
+// Close closes the files. Arrays read before stay valid.
 func (c *Tensors) Close() error {
 	var errs []error
 	for _, f := range c.files {
@@ -183,15 +184,15 @@ func (c *Tensors) Close() error {
 // Names returns the tensors' names, sorted.
 func (c *Tensors) Names() []string { return slices.Clone(c.names) }
 
-// Info describes a tensor; false if there is none of that name.
+// Info describes a tensor. ok is false if there is none of that name.
 func (c *Tensors) Info(name string) (Info, bool) {
 	t, ok := c.tensors[name]
 	t.Shape = slices.Clone(t.Shape)
 	return t.Info, ok
 }
 
-// Shapes is the checkpoint without its values: what is read of it has been checked as ever, dtype
-// and shape, but has no Data, and costs no reading. It needs no closing, and may be used after the
+// Shapes returns the checkpoint without its values. Reading a tensor checks dtype and shape as
+// usual, but reads no data and returns none. The result needs no closing, and works after the
 // checkpoint is closed.
 func (c *Tensors) Shapes() *Tensors {
 	shapes := &Tensors{tensors: make(map[string]tensor, len(c.tensors)), names: c.names,
@@ -203,12 +204,12 @@ func (c *Tensors) Shapes() *Tensors {
 	return shapes
 }
 
-// Metadata returns the free text fields of the header; of a set of shards, all of theirs, the first
-// shard's first.
+// Metadata returns the free text fields of the header. For shards it joins them; the first shard
+// has precedence.
 func (c *Tensors) Metadata() map[string]string { return maps.Clone(c.metadata) }
 
 // Read reads a tensor as float32: F32, BF16 and F16 exactly, F64 rounded to nearest. Another dtype
-// is an error, a missing tensor wraps ErrMissing.
+// is an error. The error for a missing tensor wraps ErrMissing.
 func (c *Tensors) Read(name string) (Array, error) {
 	t, err := c.find(name)
 	if err != nil {
@@ -217,8 +218,8 @@ func (c *Tensors) Read(name string) (Array, error) {
 	return t.read()
 }
 
-// ReadShape is Read for a tensor whose shape is known. A tensor of another shape is an error, and
-// is not read.
+// ReadShape is Read for a tensor of known shape. It returns an error for a tensor of another shape,
+// without reading it.
 func (c *Tensors) ReadShape(name string, shape ...int) (Array, error) {
 	t, err := c.find(name)
 	if err != nil {
@@ -244,14 +245,13 @@ func (c *Tensors) find(name string) (*tensor, error) {
 		strings.Join(near, ", "))
 }
 
-// nearest returns up to n of the names that are less than half different from name, by edit
-// distance.
+// nearest returns up to n of the names whose edit distance to name is less than half the length.
 func nearest(name string, names []string, n int) []string {
 	type candidate struct {
 		name     string
 		distance int
 	}
-	const longest, most = 256, 20_000 // a hint is not worth more time than this
+	const longest, most = 256, 20_000 // limits the time spent on a hint
 	if len(name) > longest || len(names) > most {
 		return nil
 	}
@@ -273,7 +273,7 @@ func nearest(name string, names []string, n int) []string {
 	return near
 }
 
-// editDistance is Levenshtein's, over bytes.
+// editDistance is the Levenshtein distance over bytes.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1) // distances of a[:i] to each b[:j]
 	for j := range row {
@@ -294,8 +294,8 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// Hash returns the hex SHA-256 over the names, dtypes, shapes and data of all tensors. It reads all
-// data; it depends neither on how they are divided into files nor on the metadata.
+// Hash returns the hexadecimal SHA-256 over the names, dtypes, shapes and data of all tensors. It
+// reads all data. It depends neither on the division into files nor on the metadata.
 func (c *Tensors) Hash() (string, error) {
 	h := sha256.New()
 	number := func(n int64) { binary.Write(h, binary.LittleEndian, n) } // a hash never fails
@@ -310,7 +310,7 @@ func (c *Tensors) Hash() (string, error) {
 		for _, d := range t.Shape {
 			number(int64(d))
 		}
-		// The data need no length in front: dtype and shape fix it.
+		// The data need no length before them: dtype and shape determine it.
 		n, err := io.CopyBuffer(h, io.NewSectionReader(t.source, t.offset, t.Bytes), buf)
 		if err == nil && n < t.Bytes {
 			err = io.ErrUnexpectedEOF

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// ErrTwoSets is wrapped by the error about a folder with two different sets of weights.
+// ErrTwoSets is wrapped by the error for a folder with two different sets of weights.
 var ErrTwoSets = errors.New("two sets of weights")
 
-// checkIndex returns an error if the folder of a model.safetensors also has an index of other
-// weights. An index whose files are gone names no weights, so it is no second set.
+// checkIndex returns an error if a folder with model.safetensors also has an index of other
+// weights. An index whose files are gone is ignored.
 func (c *Tensors) checkIndex(dir string) error {
 	shards, err := readIndex(filepath.Join(dir, indexFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -50,7 +50,7 @@ func (c *Tensors) checkIndex(dir string) error {
 		indexFile, difference, singleFile, singleFile, indexFile)
 }
 
-// difference says in what the second set differs; empty: they hold the same weights.
+// difference names a difference of the second set; "" means the same weights.
 func (c *Tensors) difference(second *Tensors) (string, error) {
 	lacks := func(a, b *Tensors) []string {
 		return slices.DeleteFunc(a.Names(), func(name string) bool {
@@ -78,7 +78,7 @@ func (c *Tensors) difference(second *Tensors) (string, error) {
 	return "", nil
 }
 
-// firstOf returns the first n names, and how many more there are.
+// firstOf returns the first n names, and the number of the others.
 func firstOf(names []string, n int) []string {
 	if len(names) <= n {
 		return names

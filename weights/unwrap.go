@@ -7,21 +7,20 @@ import (
 	"strings"
 )
 
-// Names that wrappers of PyTorch put into the path of every weight: torch.compile anywhere in it,
+// Names that PyTorch's wrappers put into the path of every weight: torch.compile anywhere in it,
 // DistributedDataParallel and DataParallel at its beginning.
 const (
 	compiledPart  = "_orig_mod"
 	parallelPart  = "module."
-	adapterPrefix = "base_model.model." // PEFT's, behind which a wrapped model may stand
+	adapterPrefix = "base_model.model." // PEFT's, which may precede a wrapper's
 )
 
-// Stripped is the prefixes that were taken off the tensors' names, such as "module."; empty where
-// there were none.
+// Stripped returns the prefixes removed from the tensors' names, such as "module.", or "".
 func (c *Tensors) Stripped() string { return c.stripped }
 
-// unwrap takes wrappers' prefixes off the names. "_orig_mod." is no part of any model's names, so
-// it is dropped wherever it stands. "module." is dropped where all tensors begin with it. Two
-// tensors of one name are an error, after which the checkpoint is closed.
+// unwrap removes wrappers' prefixes from the names. It removes "_orig_mod." anywhere, because no
+// model uses that name, and "module." if all tensors begin with it. If two tensors then have the
+// same name, it closes the checkpoint and returns an error.
 func (c *Tensors) unwrap() (*Tensors, error) {
 	stored := c.names
 	names := make([]string, len(stored))
