@@ -11,14 +11,13 @@ import (
 type addedToken struct {
 	ID         int32  `json:"id"`
 	Content    string `json:"content"`
-	SingleWord bool   `json:"single_word"` // only where no word character touches it
-	LStrip     bool   `json:"lstrip"`      // takes the white space before it
-	RStrip     bool   `json:"rstrip"`      // takes the white space behind it
-	Normalized bool   `json:"normalized"`  // looked for in the normalized text, itself normalized
-	Special    bool   `json:"special"`     // left out by Decode on request
+	SingleWord bool   `json:"single_word"` // only without word characters on either side
+	LStrip     bool   `json:"lstrip"`      // includes the white space before it
+	RStrip     bool   `json:"rstrip"`      // includes the white space behind it
+	Normalized bool   `json:"normalized"`  // matched, normalized, in the normalized text
+	Special    bool   `json:"special"`     // Decode can leave it out
 
-	// decoded is what the id stands for: of a token looked for in normalized text, the normalized
-	// content.
+	// decoded is the text of the id: for a token matched in normalized text, its normalized content.
 	decoded string
 }
 
@@ -28,8 +27,8 @@ type addedVocabulary struct {
 	raw, normalized matcher
 }
 
-// newAddedVocabulary checks the tokens' ids against the rule by which the tokenizers library, which
-// does not read the declared ids, would give them.
+// newAddedVocabulary checks the tokens' ids against those that the tokenizers library would assign,
+// because the library ignores the declared ids.
 func newAddedVocabulary(
 	tokens []addedToken, m model, normalize normalizer,
 ) (*addedVocabulary, error) {
@@ -59,7 +58,7 @@ func newAddedVocabulary(
 		v.ids[a.Content] = a.ID
 		v.tokens = append(v.tokens, a)
 	}
-	// Special tokens first: of two that normalize to the same text the first wins.
+	// Special tokens first: of two tokens that normalize to the same text, the first wins.
 	for _, special := range []bool{true, false} {
 		for i := range v.tokens {
 			a := &v.tokens[i]
@@ -84,16 +83,16 @@ func newAddedVocabulary(
 	return v, nil
 }
 
-// A matcher finds the leftmost, then longest, of its patterns: a trie over bytes.
+// A matcher finds the leftmost and then longest of its patterns, with a trie over bytes.
 type matcher struct {
 	nodes  []trieNode // nodes[0] is the root
 	tokens []addedToken
-	starts string // the distinct first bytes, for the jump to the next candidate
+	starts string // the distinct first bytes, to find the next candidate
 }
 
 type trieNode struct {
 	children map[byte]int32
-	token    int32 // index in tokens + 1, 0: no pattern ends here
+	token    int32 // index in tokens + 1; 0: no pattern ends here
 }
 
 func (m *matcher) add(pattern string, a addedToken) {
@@ -125,7 +124,7 @@ func (m *matcher) add(pattern string, a addedToken) {
 // find returns the next match at or after from.
 func (m *matcher) find(text string, from int) (start, end int, token *addedToken) {
 	for start = from; start < len(text); start++ {
-		if len(m.starts) == 1 { // the usual "<": let the fast search run
+		if len(m.starts) == 1 { // usually "<": use the fast search
 			skip := strings.IndexByte(text[start:], m.starts[0])
 			if skip < 0 {
 				break
@@ -150,7 +149,7 @@ func (m *matcher) find(text string, from int) (start, end int, token *addedToken
 }
 
 // split calls yield for the parts of the text in order: with the id of an added token, or with -1
-// for text between them, which is never empty.
+// for non-empty text between tokens.
 func (m *matcher) split(text string, yield func(part string, id int32)) {
 	done := 0
 	for from := 0; len(m.nodes) > 0; {

@@ -12,12 +12,12 @@ import (
 	"haf/internal/wholefile"
 )
 
-// bpe is byte-pair encoding: a piece is cut into characters, then neighbours are joined, the
-// earliest merge of the list first, the leftmost of equals first.
+// bpe is byte-pair encoding: it cuts a piece into characters, then joins neighbours. It applies the
+// merge that is earliest in the list first, and of equal ones the leftmost.
 type bpe struct {
 	vocab        map[string]int32
 	merges       map[pair]merge
-	unknown      int32 // -1: unknown characters are left out
+	unknown      int32 // -1: drop unknown characters
 	fuseUnknown  bool
 	byteFallback bool
 	ignoreMerges bool // a piece that is a token is that token
@@ -29,8 +29,8 @@ type bpe struct {
 	byteID    [256]int32
 	plainText map[string]int32
 
-	// Of the characters that are tokens: no token has one of these before a ▁ inside it, so no merge
-	// joins them. nil: pieces are not cut there.
+	// The characters, among tokens, that no token has before a ▁ inside it, so that no merge joins
+	// them. nil: do not cut pieces there.
 	endsWord map[rune]bool
 
 	seed  maphash.Seed
@@ -42,7 +42,7 @@ type pair struct{ left, right int32 }
 
 type merge struct{ rank, id int32 }
 
-// A cached piece; slots are overwritten, never grown, and read without a lock.
+// cached is a cached piece. Slots are overwritten, never grown, and read without a lock.
 type cached struct {
 	piece string
 	ids   []int32
@@ -50,7 +50,7 @@ type cached struct {
 
 const (
 	cacheSlots = 1 << 15
-	cacheBytes = 64 // longer pieces seldom come again
+	cacheBytes = 64 // longer pieces rarely recur
 )
 
 // parseModel reads model. bytesLast: pieces arrive as plain bytes for a byte-level vocabulary.
@@ -63,7 +63,7 @@ func parseModel(raw json.RawMessage, bytesLast bool) (model, error) {
 		return nil, err
 	}
 	if c.Type == "" && c.Merges != nil {
-		c.Type = "BPE" // files of the first versions leave it out
+		c.Type = "BPE" // absent in files of the first versions
 	}
 	var m model
 	var err error
@@ -156,7 +156,8 @@ func parseBPE(raw json.RawMessage, bytesLast bool) (*bpe, error) {
 	return b, nil
 }
 
-// mark is sentencepiece's space. Models made by it have no splitter: their pieces are whole texts.
+// mark is sentencepiece's space. Models converted from sentencepiece have no splitter: their pieces
+// are whole texts.
 const mark = "▁"
 
 // findWordEnds fills endsWord.
@@ -185,7 +186,7 @@ func (b *bpe) findWordEnds() {
 	}
 }
 
-// mapBytes fills the tables for plain bytes; false where a byte has no token.
+// mapBytes fills the tables for plain bytes. It returns false if a byte has no token.
 func (b *bpe) mapBytes() bool {
 	for i := range b.byteID {
 		id, ok := b.vocab[string(byteRune[i])]
@@ -246,8 +247,7 @@ func (b *bpe) vocabulary(yield func(string, int32)) {
 }
 
 func (b *bpe) encode(ids []int32, piece string) []int32 {
-	// Cut where no merge reaches across: words come again and are cached, and a long text is no long
-	// heap.
+	// Cut where no merge crosses: words recur and are cached, and the heap of a long text stays small.
 	for at := 1; b.endsWord != nil && at < len(piece); {
 		i := strings.Index(piece[at:], mark)
 		if i < 0 {
@@ -286,7 +286,7 @@ func (b *bpe) word(ids []int32, piece string) []int32 {
 	}
 	start := len(ids)
 	ids = b.merge(ids, piece)
-	// The clones keep neither the text nor the caller's ids alive.
+	// The clones keep neither the text nor the caller's ids in memory.
 	slot.Store(&cached{strings.Clone(piece), append([]int32(nil), ids[start:]...)})
 	return ids
 }
@@ -310,10 +310,10 @@ func (b *bpe) merge(ids []int32, piece string) []int32 {
 	return ids
 }
 
-// characters cuts the piece into the ids of its characters, with unknown ones as bytes, as unk or
-// left out.
+// characters cuts the piece into the ids of its characters. It writes unknown ones as bytes or as
+// unk, or drops them.
 func (b *bpe) characters(s *scratch, piece string) {
-	pending := int32(-1) // an unk not yet written, so that more of them can join it
+	pending := int32(-1) // an unk not yet written, to fuse it with following ones
 	for i := 0; i < len(piece); {
 		_, n := utf8.DecodeRuneInString(piece[i:])
 		text := piece[i : i+n]
@@ -351,7 +351,8 @@ func (b *bpe) characters(s *scratch, piece string) {
 	}
 }
 
-// fallback calls add with the <0x..> tokens of the text's bytes; false where one is missing.
+// fallback calls add with the <0x..> tokens of the text's bytes. It returns false if one is
+// missing.
 func fallback(text string, vocab map[string]int32, add func(int32)) bool {
 	for i := range len(text) {
 		id, ok := vocab[byteToken(text[i])]

@@ -2,8 +2,8 @@ package tokenizer
 
 import "strings"
 
-// The alphabet of byte-level vocabularies: each byte has a printable character, itself where it is
-// printable in Latin-1, else one from U+0100 on.
+// The alphabet of byte-level vocabularies: a byte that is printable in Latin-1 stands for itself,
+// any other for a character from U+0100 on.
 var (
 	byteRune [256]rune
 	runeByte [0x144]int16 // -1: not in the alphabet
@@ -42,7 +42,7 @@ func toByteLevel(s string) string {
 	return out.String()
 }
 
-// fromByteLevel returns the bytes that a token stands for; ok is false for a token outside the
+// fromByteLevel returns the bytes of a token. ok is false if the token has a character outside the
 // alphabet.
 func fromByteLevel(token string) (s string, ok bool) {
 	out := make([]byte, 0, len(token))

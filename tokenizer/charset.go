@@ -6,21 +6,21 @@ import (
 	"unicode"
 )
 
-// A charSet is a character class on its way to regexp2: what stands between brackets, and classes
-// in it that are to be written by themselves: named ones that are inverted, and nested ones. Each
-// matches exactly one character.
+// A charSet is a character class on its way to regexp2: members that can stand between brackets,
+// and classes that must be written separately, because they are inverted or nested. Each matches
+// exactly one character.
 type charSet struct {
 	members strings.Builder
 	classes []string
 }
 
-// classMembers says how \s and \w are written; the general categories are spelled with what newer
-// adds to them.
+// classMembers has the members of \s and \w. General categories are written with the characters
+// that newer Unicode versions add.
 var classMembers = map[string]string{
 	"s": `\t-\r \u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000`,
 	"w": `\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}` + spell(otherAlphabetic()) + spell(newerWord[latinWords:]),
-	// Outside brackets, Oniguruma looks Latin-1 up in another table, which counts ² ³ ¹ ¼ ½ ¾ as
-	// words.
+	// Outside brackets, Oniguruma uses another table for Latin-1, in which ² ³ ¹ ¼ ½ ¾ are word
+	// characters.
 	bareWord: `\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}` + spell(otherAlphabetic()) + spell(newerWord),
 }
 
@@ -29,7 +29,7 @@ const (
 	latinWords = 6 // bounds of newerWord below U+0100
 )
 
-// otherAlphabetic are the characters that count as alphabetic by listing, not by category.
+// otherAlphabetic returns the characters that are alphabetic by listing, not by category.
 func otherAlphabetic() []rune {
 	var ranges []rune
 	for _, r := range unicode.Other_Alphabetic.R16 {
@@ -65,7 +65,7 @@ func spellRune(r rune) string {
 	return string(r)
 }
 
-// add adds the characters low to high, with fold those too that differ from them in case only.
+// add adds the characters low to high and, with fold, those that differ from them only in case.
 func (s *charSet) add(low, high rune, fold bool) {
 	s.members.WriteString(spell([]rune{low, high}))
 	for r := low; fold && r <= high; r++ {
@@ -95,7 +95,7 @@ func (s *charSet) addNamed(name string, inverted bool) error {
 	return nil
 }
 
-// empty reports whether nothing was added.
+// empty reports whether the set has no members.
 func (s *charSet) empty() bool { return s.members.Len() == 0 && len(s.classes) == 0 }
 
 // write returns the class as an element of a pattern.
@@ -114,16 +114,16 @@ func (s *charSet) write(inverted bool) string {
 	if inverted {
 		return noneOf(parts)
 	}
-	// atomic: which of them it was makes no difference, and is not to be tried again
+	// atomic: which alternative matched makes no difference, so do not backtrack
 	return `(?>` + parts + `)`
 }
 
-// noneOf matches one character that an element does not.
+// noneOf matches one character that an element does not match.
 func noneOf(element string) string {
 	return `(?:(?!` + element + `)[\u0000-` + string(rune(unicode.MaxRune)) + `])`
 }
 
-// intersection matches one character that all elements do.
+// intersection matches one character that all elements match.
 func intersection(elements []string, inverted bool) string {
 	last := len(elements) - 1
 	both := `(?:(?=` + strings.Join(elements[:last], `)(?=`) + `)` + elements[last] + `)`

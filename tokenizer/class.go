@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Character classes as the tokenizers library has them: Go's tables and what its newer Unicode
-// version adds.
+// Character classes of the tokenizers library: Go's tables plus the additions of its newer Unicode
+// version.
 
 // in reports whether r is in the ranges first, last, first, last, … in ascending order.
 func in(ranges []rune, r rune) bool {
@@ -15,14 +15,14 @@ func in(ranges []rune, r rune) bool {
 	return 2*i < len(ranges) && ranges[2*i] <= r
 }
 
-// A class of a character as the published split patterns distinguish them.
+// A class of characters, as the published split patterns distinguish them.
 type class uint8
 
 const (
 	other   class = iota
 	letter        // \p{L}
 	number        // \p{N}
-	space         // \s but for the next
+	space         // \s without newline
 	newline       // \r or \n
 )
 
@@ -30,7 +30,7 @@ var (
 	asciiClass  [utf8.RuneSelf]class
 	newerLetter = newer["L"]
 	newerNumber = newer["N"]
-	firstNewer  = newerLetter[0] // the lowest of both
+	firstNewer  = newerLetter[0] // the lowest character of both tables
 )
 
 func init() {
@@ -59,7 +59,8 @@ func slowClass(r rune) class {
 	return other
 }
 
-// classAt returns the class of the character at s[i] and its length in bytes; 0 at the end of s.
+// classAt returns the class of the character at s[i] and its length in bytes, which is 0 at the end
+// of s.
 func classAt(s string, i int) (class, int) {
 	if i >= len(s) {
 		return other, 0
@@ -77,7 +78,7 @@ func isPunctuation(r rune) bool {
 	return unicode.IsPunct(r) && !in(newPunctuation, r) || in(oldPunctuation, r)
 }
 
-// isRustWord is \w of the patterns that the library runs by Rust's own regular expressions.
+// isRustWord is \w of the patterns that the library runs by Rust's regex crate.
 func isRustWord(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.M, unicode.Nl, unicode.Nd, unicode.Pc,
 		unicode.Other_Alphabetic, unicode.Join_Control) ||

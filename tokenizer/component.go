@@ -9,7 +9,7 @@ import (
 	"haf/internal/wholefile"
 )
 
-// componentType returns the type of a part of tokenizer.json, "" for one that is absent or null.
+// componentType returns the type of a part of tokenizer.json, or "" if it is absent or null.
 func componentType(raw json.RawMessage) (string, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", nil
@@ -26,7 +26,7 @@ func componentType(raw json.RawMessage) (string, error) {
 	return c.Type, nil
 }
 
-// strict reads a component and refuses settings it does not know: they could change ids silently.
+// strict decodes a component and refuses unknown settings, because they could change ids.
 func strict(raw json.RawMessage, to any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
@@ -37,7 +37,7 @@ func strict(raw json.RawMessage, to any) error {
 	return nil
 }
 
-// unsupported is the error about a component of a kind that is not read; of are the kinds that are.
+// unsupported is the error for a component of an unknown kind; of are the supported kinds.
 func unsupported(kind string, of ...string) error {
 	return fmt.Errorf("type %q is not supported; supported are %s", kind, strings.Join(of, ", "))
 }

@@ -18,7 +18,7 @@ const (
 	templateName = "chat_template.jinja"
 )
 
-// settings is what the files beside tokenizer.json say.
+// settings are the contents of the files beside tokenizer.json.
 type settings struct {
 	AddBOS, AddEOS *bool
 	special        map[string]string // "bos_token" → content
@@ -26,8 +26,8 @@ type settings struct {
 	chatTemplate   string
 }
 
-// parseConfig reads tokenizer_config.json, special_tokens_map.json and the chat template files, as
-// far as they are there. Where both name a special token, tokenizer_config.json wins.
+// parseConfig reads tokenizer_config.json, special_tokens_map.json and the chat template files, if
+// they exist. If both name a special token, tokenizer_config.json wins.
 func parseConfig(files map[string][]byte) (settings, error) {
 	c := settings{special: map[string]string{}}
 	for _, name := range []string{specialName, configName} {
@@ -73,7 +73,7 @@ func parseConfig(files map[string][]byte) (settings, error) {
 	return c, nil
 }
 
-// specials takes the fields *_token; null forgets what an earlier file said.
+// specials reads the fields *_token; null removes a token named by an earlier file.
 func (c *settings) specials(fields map[string]json.RawMessage) error {
 	for name, raw := range fields {
 		if !strings.HasSuffix(name, "_token") || strings.HasPrefix(name, "add_") {
@@ -131,8 +131,8 @@ func (c *settings) apply(fields map[string]json.RawMessage) error {
 	return nil
 }
 
-// templateSource reads the string form, or of the list form [{name, template}] the one named
-// default.
+// templateSource returns the template: a string, or the entry named default in a list [{name,
+// template}].
 func templateSource(raw json.RawMessage) (string, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", nil
@@ -156,10 +156,9 @@ func templateSource(raw json.RawMessage) (string, error) {
 	return "", nil
 }
 
-// addTo returns the added tokens of tokenizer.json with those that only tokenizer_config.json
-// declares behind them; a token that it declares with other flags takes these, and a named special
-// token of the vocabulary is an added token even if no list says so. All three as transformers does
-// it.
+// addTo returns the added tokens of tokenizer.json, followed by those that only
+// tokenizer_config.json declares. Flags in tokenizer_config.json win. A named special token of the
+// vocabulary becomes an added token even if no list has it. transformers does the same.
 func (c *settings) addTo(tokens []addedToken, m model) []addedToken {
 	tokens = slices.Clone(tokens)
 	find := func(content string) int {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// A decoder maps the list of tokens on the way to text; what the last one returns is joined without
-// a separator.
+// A decoder maps the list of tokens on the way to text. The output of the last decoder is joined
+// without a separator.
 type decoder func(tokens []string) []string
 
 func parseDecoder(raw json.RawMessage) (decoder, error) {
@@ -115,8 +115,8 @@ func eachToken(f func(string) string) decoder {
 	}
 }
 
-// decodeByteLevel undoes the byte alphabet. A token with any character outside it, such as an added
-// token with a space, stands for itself.
+// decodeByteLevel undoes the byte alphabet. It keeps a token with any character outside it, such as
+// an added token with a space.
 func decodeByteLevel(tokens []string) []string {
 	var out []byte
 	for _, token := range tokens {
@@ -133,8 +133,8 @@ func decodeByteLevel(tokens []string) []string {
 	return []string{validUTF8(out)}
 }
 
-// decodeByteFallback joins runs of <0x..> tokens to text, or to one U+FFFD each where they are not
-// UTF-8.
+// decodeByteFallback joins runs of <0x..> tokens to text, or to one U+FFFD per token if they are
+// not UTF-8.
 func decodeByteFallback(tokens []string) []string {
 	out := make([]string, 0, len(tokens))
 	var run []byte
@@ -164,9 +164,9 @@ func decodeByteFallback(tokens []string) []string {
 	return out
 }
 
-// validUTF8 replaces each maximal beginning of a character that is not completed by one U+FFFD, as
-// Rust and the Unicode standard (3.9, U+FFFD substitution of maximal subparts) do; Go's own
-// functions count bytes or runs.
+// validUTF8 replaces each maximal part of an incomplete character by one U+FFFD, like Rust and the
+// Unicode standard (3.9, U+FFFD substitution of maximal subparts). Go's own functions count bytes
+// or runs.
 func validUTF8(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -179,7 +179,7 @@ func validUTF8(b []byte) string {
 			b = b[n:]
 			continue
 		}
-		// The longest prefix that some continuation would complete: FullRune is false exactly for these.
+		// The longest prefix that some continuation would complete: exactly then FullRune is false.
 		n = 1
 		for k := min(3, len(b)); k > 1; k-- {
 			if !utf8.FullRune(b[:k]) {

@@ -21,15 +21,14 @@ func (t *Tokenizer) Kind() string {
 }
 
 // ChatTemplate returns the source of the model's chat template: chat_template.jinja, else
-// chat_template of tokenizer_config.json (the one named default where there are several); "" where
-// there is none.
+// chat_template of tokenizer_config.json (of several, the one named default), else "".
 func (t *Tokenizer) ChatTemplate() string { return t.config.chatTemplate }
 
 // NamedSpecials returns the texts of the special tokens that the model's files name, by name:
 // "bos_token", "eos_token", and others.
 func (t *Tokenizer) NamedSpecials() map[string]string { return maps.Clone(t.config.special) }
 
-// TemplateFile names the file that holds the model's chat template, "" where there is none.
+// TemplateFile names the file with the model's chat template, or returns "".
 func (t *Tokenizer) TemplateFile() string {
 	if t.config.chatTemplate == "" {
 		return ""

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// The types of a GGUF file's tokens.
+// Token types of a GGUF file.
 const (
 	ggufUnknown     = 2
 	ggufControl     = 3
@@ -18,12 +18,12 @@ const (
 	ggufUnused      = 5
 )
 
-// A ggufPre is the byte-level splitting that tokenizer.ggml.pre names, as the components of
+// A ggufPre is the byte-level splitting named by tokenizer.ggml.pre, as components of
 // tokenizer.json.
 type ggufPre struct {
 	normalizer, preTokenizer any
 	ignoreMerges             bool
-	addBOS                   bool // where tokenizer.ggml.add_bos_token is absent, as in llama.cpp
+	addBOS                   bool // if tokenizer.ggml.add_bos_token is absent, as in llama.cpp
 }
 
 type jsonObject = map[string]any
@@ -37,8 +37,8 @@ func ggufSequence(steps ...any) jsonObject {
 	return jsonObject{"type": "Sequence", "pretokenizers": steps}
 }
 
-// ggufSplit is the form of the models with a pattern of their own; digits is how many of them stay
-// together.
+// ggufSplit returns the splitter of models with a pattern of their own. digits is the pattern for
+// numbers.
 func ggufSplit(digits string) jsonObject {
 	pattern := `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|` + digits +
 		`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
@@ -62,7 +62,7 @@ func ggufPres() map[string]ggufPre {
 	}
 }
 
-// ggufVocabulary is what a GGUF file says of its tokens.
+// ggufVocabulary holds the tokens of a GGUF file.
 type ggufVocabulary struct {
 	tokens []string
 	types  []int64 // nil: all normal
@@ -71,10 +71,10 @@ type ggufVocabulary struct {
 	meta   map[string]any
 }
 
-// FromGGUF makes the tokenizer of a GGUF file from its metadata: bool, int64, float32 and string
-// values, and slices of them, by key. [Tokenizer.Files] has then the tokenizer.json and
-// tokenizer_config.json that say the same to transformers. A kind of tokenizer whose tokenizer.json
-// is not known exactly is refused.
+// FromGGUF makes the tokenizer of a GGUF file from its metadata: values of type bool, int64,
+// float32 and string, and slices of them, by key. [Tokenizer.Files] then has the equivalent
+// tokenizer.json and tokenizer_config.json for transformers. It refuses a kind of tokenizer whose
+// tokenizer.json is not known exactly.
 func FromGGUF(metadata map[string]any) (*Tokenizer, error) {
 	files, err := ggufFiles(metadata)
 	if err != nil {
@@ -137,7 +137,7 @@ func (v *ggufVocabulary) kind(id int) int64 {
 	return v.types[id]
 }
 
-// added lists the tokens that are recognized in the text whole.
+// added lists the tokens that are recognized whole in the text.
 func (v *ggufVocabulary) added() []jsonObject {
 	out := []jsonObject{}
 	for id, token := range v.tokens {
@@ -152,8 +152,8 @@ func (v *ggufVocabulary) added() []jsonObject {
 	return out
 }
 
-// vocabulary maps the tokens to their ids; of the rows that only fill the embedding up, unused ones
-// that no merge makes, those called [PAD…] are left out.
+// vocabulary maps the tokens to their ids. It leaves out tokens that only pad the embedding: unused
+// ones called [PAD…] that no merge makes.
 func (v *ggufVocabulary) vocabulary() (map[string]int, error) {
 	vocab := make(map[string]int, len(v.tokens))
 	for id, token := range v.tokens {
@@ -199,9 +199,8 @@ func (v *ggufVocabulary) byteLevel(file jsonObject) (addBOS bool, err error) {
 	return pre.addBOS, nil
 }
 
-// sentencePiece writes SentencePiece's BPE as transformers converts it: the merges are the splits
-// of every token into two tokens, those of the highest scores first; unknown characters become
-// their bytes.
+// sentencePiece writes SentencePiece's BPE as transformers converts it. The merges are all splits
+// of a token into two tokens, by falling score; unknown characters become bytes.
 func (v *ggufVocabulary) sentencePiece(file jsonObject) error {
 	if len(v.scores) != len(v.tokens) {
 		return fmt.Errorf("%d tokens, but %d tokenizer.ggml.scores", len(v.tokens), len(v.scores))
@@ -269,8 +268,8 @@ func (v *ggufVocabulary) mergesByScore(vocab map[string]int) [][2]string {
 			}
 		}
 	}
-	// Of equal scores transformers takes the longer left half, the longer right half, then the order
-	// of the ids.
+	// For equal scores transformers prefers the longer left half, then the longer right half, then the
+	// order of the ids.
 	slices.SortFunc(found, func(a, b candidate) int {
 		return cmp.Or(
 			cmp.Compare(b.score, a.score), cmp.Compare(utf8.RuneCountInString(b.left),
@@ -295,8 +294,8 @@ func (v *ggufVocabulary) special(name string) (string, bool) {
 	return v.tokens[id], true
 }
 
-// affix is the post-processor that adds the wanted tokens around every text; nil where there are
-// none.
+// affix returns the post-processor that adds the wanted tokens around every text, or nil without
+// any.
 func (v *ggufVocabulary) affix(addBOS, addEOS bool) (any, error) {
 	specials := jsonObject{}
 	single, pair := []any{}, []any{}

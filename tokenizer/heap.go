@@ -1,7 +1,7 @@
 package tokenizer
 
-// scratch holds the work of merging one piece: the symbols as a linked list, and a heap of the
-// merges that neighbours allow. A piece of n characters takes O(n log n) however long it is.
+// scratch holds the state of merging one piece: the symbols as a linked list, and a heap of
+// possible merges of neighbours. A piece of n characters takes O(n log n).
 type scratch struct {
 	symbols []symbol
 	heap    []candidate
@@ -10,11 +10,10 @@ type scratch struct {
 type symbol struct {
 	id         int32
 	prev, next int32 // -1: none
-	dead       bool  // joined into the symbol before it
+	dead       bool  // merged into the symbol before it
 }
 
-// A candidate is the merge of the symbol at pos with the one behind it, as it was when it was
-// found.
+// A candidate is a possible merge of the symbol at pos with the next one, at the time it was found.
 type candidate struct {
 	merge
 	pos int32
@@ -51,7 +50,7 @@ func (s *scratch) join(merges map[pair]merge) {
 			continue
 		}
 		right := &s.symbols[left.next]
-		// The neighbours may have changed since; the library asks only whether they still make the same
+		// The neighbours may have changed since then. Like the library, merge if they still give the same
 		// token.
 		if m, ok := merges[pair{left.id, right.id}]; !ok || m.id != top.id {
 			continue
@@ -72,7 +71,7 @@ func (s *scratch) join(merges map[pair]merge) {
 	}
 }
 
-// push and pop are a binary heap on the slice itself: container/heap would box every candidate.
+// push and pop are a binary heap on the slice, because container/heap would box every candidate.
 func (s *scratch) push(c candidate) {
 	h := append(s.heap, c)
 	i := len(h) - 1

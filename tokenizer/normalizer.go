@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// A normalizer rewrites the text between added tokens, each stretch by itself.
+// A normalizer rewrites the text between added tokens, each part separately.
 type normalizer func(string) string
 
 func parseNormalizer(raw json.RawMessage) (normalizer, error) {
@@ -130,9 +130,9 @@ func parseReplace(raw json.RawMessage) (func(string) string, error) {
 	}, nil
 }
 
-// normalForm is the Unicode normal form as the tokenizers library has it: its tables are older than
-// Go's, so the characters they do not know yet are passed over. They are starters: the text on both
-// sides is independent.
+// normalForm is the Unicode normal form of the tokenizers library. Its tables are older than Go's,
+// so this skips the characters that they lack. These are starters, so the text on both sides is
+// independent.
 func normalForm(form norm.Form) normalizer {
 	return func(s string) string {
 		ascii := true
@@ -159,14 +159,14 @@ func normalForm(form norm.Form) normalizer {
 	}
 }
 
-// lowercase maps character by character, without the context rules of whole words.
+// lowercase maps each character separately, without rules that depend on context.
 func lowercase(s string) string {
 	var out strings.Builder
 	out.Grow(len(s))
 	for i, r := range s {
 		if r == utf8.RuneError {
 			_, n := utf8.DecodeRuneInString(s[i:])
-			out.WriteString(s[i : i+n]) // a byte that is not UTF-8 stays
+			out.WriteString(s[i : i+n]) // keeps a byte that is not UTF-8
 			continue
 		}
 		if r == 'İ' {

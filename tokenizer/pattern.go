@@ -13,15 +13,15 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// Bounds of the time that a pattern may take, for one match and for a text. A pattern such as
-// (a+)+$ takes exponential time. No bound is near what a working pattern needs.
+// Limits for the time of a pattern, for one match and for a text. A pattern such as (a+)+$ takes
+// exponential time. A useful pattern stays far below both.
 const (
 	matchTime = 5 * time.Second
 	scanTime  = time.Minute
 )
 
-// A slowPattern is what a scan panics with, because splitting has no error. [Tokenizer.TryEncode]
-// returns it.
+// A slowPattern is the value of a panic in a scan, because splitting returns no error.
+// [Tokenizer.TryEncode] returns it as an error.
 type slowPattern struct {
 	pattern string
 	bytes   int
@@ -32,9 +32,10 @@ func (s *slowPattern) Error() string {
 		"stopped; use the tokenizer.json that the model was published with", s.pattern, s.bytes)
 }
 
-// compilePattern makes a scan of any regular expression in the syntax of Oniguruma, which the
-// tokenizers library runs. regexp2 does the matching; it differs from Oniguruma in syntax and
-// classes, so the pattern is read and written anew. What cannot be written exactly is an error.
+// compilePattern makes a scan of a regular expression in the syntax of Oniguruma, which the
+// tokenizers library runs. regexp2 does the matching. It differs from Oniguruma in syntax and
+// classes, so the pattern is parsed and written again for it. A pattern that cannot be written
+// exactly is an error.
 func compilePattern(pattern string) (scan, error) {
 	text, err := translate(pattern)
 	if err != nil {
@@ -42,7 +43,7 @@ func compilePattern(pattern string) (scan, error) {
 	}
 	re, err := regexp2.Compile(text, regexp2.None)
 	if err != nil {
-		// the error repeats the pattern
+		// the error already repeats the pattern
 		return nil, fmt.Errorf("pattern %.200q: %.300s", pattern, err.Error())
 	}
 	re.MatchTimeout = matchTime
@@ -55,10 +56,10 @@ func compilePattern(pattern string) (scan, error) {
 			starts = append(starts, i)
 		}
 		starts = append(starts, len(text))
-		last := -1 // end of the match before: an empty match there is passed over
+		last := -1 // end of the previous match: skip an empty match there
 		for at := 0; at <= len(runes); {
 			m, err := re.FindRunesMatchStartingAt(runes, at)
-			if err != nil || time.Since(begin) > scanTime { // of a match, or of all
+			if err != nil || time.Since(begin) > scanTime { // limits of a match, and of all
 				panic(&slowPattern{pattern, len(text)})
 			}
 			if m == nil {
@@ -116,14 +117,14 @@ func (t *translator) rune() rune {
 	return r
 }
 
-// alternatives reads up to the end or a closing parenthesis.
+// alternatives parses up to the end or a closing parenthesis.
 func (t *translator) alternatives() (string, error) {
 	if t.depth++; t.depth > maxPatternDepth {
 		return "", fmt.Errorf("groups nest deeper than %d", maxPatternDepth)
 	}
 	defer func() { t.depth-- }()
 	var out strings.Builder
-	previous := rune(0) // the letter before, for foldings of two letters
+	previous := rune(0) // the previous letter, for case foldings of two letters
 	for t.at < len(t.in) && !t.peek(")") {
 		if t.take("|") {
 			out.WriteByte('|')
@@ -156,8 +157,8 @@ func (t *translator) alternatives() (string, error) {
 	return out.String(), nil
 }
 
-// quantified reads the quantifiers behind an atom. In Oniguruma's own syntax ?+, *+ and ++ are
-// possessive but {n,m}+ repeats the repetition.
+// quantified parses the quantifiers of an atom. In Oniguruma's own syntax ?+, *+ and ++ are
+// possessive, but {n,m}+ repeats the repetition.
 func (t *translator) quantified(atom string, ok bool) (string, error) {
 	for n := 0; t.at < len(t.in); n++ {
 		interval, quantifier := false, ""
@@ -196,8 +197,8 @@ func (t *translator) quantified(atom string, ok bool) (string, error) {
 	return atom, nil
 }
 
-// repetition reads {n}, {n,}, {n,m} or {,m} and returns it as regexp2 writes it; length 0: it is
-// none.
+// repetition parses {n}, {n,}, {n,m} or {,m} and returns it in regexp2's syntax. Length 0 means
+// that it is none.
 func repetition(s string) (quantifier string, length int) {
 	end := strings.IndexByte(s, '}')
 	if end < 0 {
@@ -221,10 +222,10 @@ func repetition(s string) (quantifier string, length int) {
 	return "{" + low + "," + high + "}", end + 1
 }
 
-// wordClass is what \b and \B look for on both sides.
+// wordClass is the class that \b and \B test on both sides.
 var wordClass = `[` + classMembers[bareWord] + `]`
 
-// atom reads one element; quantifiable is false for anchors.
+// atom parses one element. quantifiable is false for anchors.
 func (t *translator) atom() (out string, quantifiable bool, err error) {
 	switch {
 	case t.peek("("):
@@ -308,7 +309,7 @@ func (t *translator) group() (string, bool, error) {
 	return open + inner + ")", quantifiable, nil
 }
 
-// escape reads a backslash and what follows: a character, or a class that it adds to set.
+// escape parses a backslash and what follows it: a character, or a class that it adds to set.
 func (t *translator) escape(set *charSet) (r rune, named bool, err error) {
 	start := t.at
 	t.at++
@@ -379,7 +380,7 @@ func (t *translator) escape(set *charSet) (r rune, named bool, err error) {
 	return r, false, nil
 }
 
-// bracket reads [...].
+// bracket parses [...].
 func (t *translator) bracket() (string, error) {
 	if t.depth++; t.depth > maxPatternDepth {
 		return "", fmt.Errorf("groups nest deeper than %d", maxPatternDepth)
@@ -387,7 +388,7 @@ func (t *translator) bracket() (string, error) {
 	defer func() { t.depth-- }()
 	t.at++
 	inverted := t.take("^")
-	var operands []string // of &&, but for the last
+	var operands []string // operands of && before the last
 	var set charSet
 	for {
 		switch {

@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// An affix is what the post-processor puts around a text's ids.
+// An affix holds the ids that the post-processor puts before and after a text's ids.
 type affix struct{ before, after []int32 }
 
 func (a affix) equal(b affix) bool {
 	return slices.Equal(a.before, b.before) && slices.Equal(a.after, b.after)
 }
 
-// parsePostProcessor reads post_processor as far as single texts go; the forms for pairs are not
-// used.
+// parsePostProcessor reads the part of post_processor for single texts. The part for pairs is
+// unused.
 func parsePostProcessor(raw json.RawMessage) (affix, error) {
 	var a affix
 	kind, err := componentType(raw)
@@ -22,7 +22,7 @@ func parsePostProcessor(raw json.RawMessage) (affix, error) {
 		return a, err
 	}
 	switch kind {
-	case "ByteLevel": // moves offsets only
+	case "ByteLevel": // changes only offsets
 		return a, nil
 	case "Sequence":
 		var c struct {

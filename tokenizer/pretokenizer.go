@@ -8,8 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// A piece is a stretch of normalized text; first says that nothing of the whole text comes before
-// it.
+// A piece is a part of the normalized text. first means that it begins the whole text.
 type piece struct {
 	text  string
 	first bool
@@ -27,13 +26,12 @@ func (f splitFunc) split(p piece, yield func(piece)) { f(p, yield) }
 type byteLevelConfig struct {
 	Type           string `json:"type"`
 	AddPrefixSpace *bool  `json:"add_prefix_space"`
-	TrimOffsets    *bool  `json:"trim_offsets"` // moves offsets only
-	UseRegex       *bool  `json:"use_regex"`    // absent in older files: true
+	TrimOffsets    *bool  `json:"trim_offsets"` // changes only offsets
+	UseRegex       *bool  `json:"use_regex"`    // true if absent, as in older files
 }
 
-// parseSplitter reads pre_tokenizer. bytesLast says that its last step is ByteLevel's: the pieces
-// that the splitter yields are then still plain bytes, and the model is to take each byte as its
-// character of the alphabet.
+// parseSplitter reads pre_tokenizer. bytesLast means that its last step is ByteLevel: the splitter
+// then yields plain bytes, and the model must map each byte to its character in the alphabet.
 func parseSplitter(raw json.RawMessage) (s splitter, bytesLast bool, err error) {
 	steps, err := splitterSteps(raw, nil)
 	if err != nil || len(steps) == 0 {
@@ -151,7 +149,7 @@ func splitterSteps(raw json.RawMessage, steps []splitter) ([]splitter, error) {
 		"Punctuation", "Sequence", "Split", "Whitespace", "WhitespaceSplit")
 }
 
-// sequence runs its steps one after the other, each on every piece of the one before.
+// sequence runs its steps in order, each on every piece of the previous one.
 type sequence []splitter
 
 func (s sequence) split(p piece, yield func(piece)) {
@@ -166,8 +164,7 @@ func (s sequence) split(p piece, yield func(piece)) {
 	})
 }
 
-// byteLevel is GPT-2's splitter. Only where another step follows does it write the bytes in the
-// alphabet.
+// byteLevel is GPT-2's splitter. It writes the bytes in the alphabet only if another step follows.
 type byteLevel struct{ prefixSpace, regex, write bool }
 
 func (b byteLevel) split(p piece, yield func(piece)) {
@@ -191,7 +188,7 @@ func (b byteLevel) split(p piece, yield func(piece)) {
 	}
 }
 
-// metaspace writes spaces as a visible character, sentencepiece's habit.
+// metaspace writes spaces as a visible character, as sentencepiece does.
 type metaspace struct {
 	mark    string
 	prepend string // always, first, never
@@ -202,7 +199,7 @@ func parseMetaspace(raw json.RawMessage) (metaspace, error) {
 	c := struct {
 		Type           string `json:"type"`
 		Replacement    string `json:"replacement"`
-		StrRep         string `json:"str_rep"` // older files: the same again
+		StrRep         string `json:"str_rep"` // older files: replacement again
 		AddPrefixSpace *bool  `json:"add_prefix_space"`
 		PrependScheme  string `json:"prepend_scheme"`
 		Split          bool   `json:"split"`

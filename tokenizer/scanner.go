@@ -2,12 +2,12 @@ package tokenizer
 
 import "strings"
 
-// A scan calls found for each match of a pattern in order.
+// A scan calls found for each match of a pattern, in order.
 type scan func(text string, found func(start, end int))
 
-// The split patterns that most published models use have hand-written scanners: a general
+// The split patterns of most published models have hand-written scanners, because a general
 // regular-expression engine with look-ahead is many times slower. The text of the pattern selects
-// the scanner; any other text goes to pattern.go.
+// the scanner; pattern.go handles all other patterns.
 const gpt2Pattern = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
 var scanners = map[string]scan{
@@ -21,7 +21,7 @@ var scanners = map[string]scan{
 	`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`: whole(gpt4Match(1)),
 }
 
-// whole makes a scan of a function that returns the end of the match at i; such patterns match
+// whole makes a scan of a function that returns the end of the match at i, for patterns that match
 // everywhere.
 func whole(match func(text string, i int) int) scan {
 	return func(text string, found func(start, end int)) {
@@ -33,7 +33,7 @@ func whole(match func(text string, i int) int) scan {
 	}
 }
 
-// run returns where the stretch of characters of class c from i on ends.
+// run returns the end of the run of characters of class c that begins at i.
 func run(text string, i int, c class) int {
 	for {
 		k, n := classAt(text, i)
@@ -44,7 +44,7 @@ func run(text string, i int, c class) int {
 	}
 }
 
-// blank matches \s+(?!\S)|\s+ at i: white space but for its last character where text follows it.
+// blank matches \s+(?!\S)|\s+ at i: white space, without its last character if text follows.
 func blank(text string, i int) int {
 	last, end := i, i
 	for {
@@ -81,7 +81,7 @@ func gpt2Match(text string, i int) int {
 	return run(text, i+n, k)
 }
 
-// gpt4Match is the later pattern, with numbers cut after so many digits.
+// gpt4Match is the later pattern, with numbers cut after that many digits.
 func gpt4Match(digits int) func(text string, i int) int {
 	return func(text string, i int) int {
 		if text[i] == '\'' {
@@ -118,7 +118,7 @@ func gpt4Match(digits int) func(text string, i int) int {
 				return run(text, end, newline)
 			}
 		}
-		// White space: up to its last line break if it has one.
+		// White space: up to its last line break, if it has one.
 		end := i
 		for j := i; ; {
 			k, n := classAt(text, j)
@@ -137,8 +137,8 @@ func gpt4Match(digits int) func(text string, i int) int {
 	}
 }
 
-// contraction returns the length of s, t, re, ve, m, ll or d at the beginning of rest; fold ignores
-// case as Unicode does, so that the long s counts.
+// contraction returns the length of s, t, re, ve, m, ll or d at the beginning of rest. fold ignores
+// case as Unicode does, so it includes the long s.
 func contraction(rest string, fold bool) int {
 	if rest == "" {
 		return 0

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// A behavior says what becomes of the matches and the text between them.
+// A behavior says how to treat the matches and the text between them.
 type behavior uint8
 
 const (
@@ -30,11 +30,11 @@ func (b *behavior) UnmarshalJSON(data []byte) error {
 	return fmt.Errorf("behavior %s is not known", data)
 }
 
-// cut splits by the matches of a pattern.
+// cut splits at the matches of a pattern.
 type cut struct {
 	find     scan
 	behavior behavior
-	invert   bool // the text between the matches is what counts as matched
+	invert   bool // the text between the matches counts as matched
 }
 
 func (c cut) split(p piece, yield func(piece)) {
@@ -48,7 +48,7 @@ func (c cut) split(p piece, yield func(piece)) {
 	c.stretches(p.text, emit)
 }
 
-// stretches calls emit for what the behavior keeps of the text, in order.
+// stretches calls emit for the parts of the text that the behavior keeps, in order.
 func (c cut) stretches(text string, emit func(start, end int)) {
 	switch c.behavior {
 	case isolated:
@@ -60,7 +60,7 @@ func (c cut) stretches(text string, emit func(start, end int)) {
 			}
 		})
 	default:
-		// One stretch is held back until it is known that nothing joins it.
+		// Hold one stretch back until it is clear that nothing joins it.
 		from, to, previous := 0, 0, false
 		c.alternate(text, func(start, end int, match bool) {
 			var joins bool
@@ -83,7 +83,7 @@ func (c cut) stretches(text string, emit func(start, end int)) {
 	}
 }
 
-// alternate calls yield for the matches and the stretches between them, in order.
+// alternate calls yield for the matches and the text between them, in order.
 func (c cut) alternate(text string, yield func(start, end int, match bool)) {
 	done := 0
 	c.find(text, func(start, end int) {
@@ -103,7 +103,7 @@ type rawMatch struct{ String, Regex *string }
 
 func (r *rawMatch) UnmarshalJSON(data []byte) error {
 	var text string
-	if json.Unmarshal(data, &text) == nil { // the oldest files: the literal itself
+	if json.Unmarshal(data, &text) == nil { // in the oldest files the literal itself
 		r.String = &text
 		return nil
 	}

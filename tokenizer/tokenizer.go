@@ -16,29 +16,29 @@ import (
 	"haf/internal/wholefile"
 )
 
-// Tokenizer is one tokenizer.json with the files beside it. It does not change after loading and is
-// safe for concurrent use.
+// Tokenizer is a tokenizer.json with the files beside it. It is immutable after loading and safe
+// for concurrent use.
 type Tokenizer struct {
 	added     *addedVocabulary
-	normalize normalizer // nil: text is taken as it is
+	normalize normalizer // nil: no normalization
 	split     splitter   // nil: text is one piece
 	model     model
 	post      affix
-	decode    decoder // nil: tokens are joined by a space
+	decode    decoder // nil: join tokens with spaces
 	tokens    []vocabEntry
 	config    settings
 	files     map[string][]byte
 	hash      string
 }
 
-// A vocabEntry is the content of one id.
+// A vocabEntry is the token of an id.
 type vocabEntry struct {
 	content string
 	known   bool // false: no token has this id
 	special bool
 }
 
-// A model turns one piece, the output of the splitters, into ids.
+// A model turns a piece, the output of the splitters, into ids.
 type model interface {
 	// encode appends the ids of the piece to ids.
 	encode(ids []int32, piece string) []int32
@@ -68,10 +68,10 @@ const tokenizerName = "tokenizer.json"
 var sideFiles = []string{configName, specialName, templateName, "added_tokens.json",
 	"chat_template.json"}
 
-// Load reads the tokenizer of a Hugging Face model folder: tokenizer.json and, where they are
-// there, tokenizer_config.json, special_tokens_map.json and chat_template.jinja. Like transformers,
-// it adds the tokens that only tokenizer_config.json declares, and lets its add_bos_token and
-// add_eos_token replace the post-processor's choice.
+// Load reads the tokenizer of a Hugging Face model folder: tokenizer.json and, if they exist,
+// tokenizer_config.json, special_tokens_map.json and chat_template.jinja. Like transformers, it
+// adds the tokens that only tokenizer_config.json declares, and lets add_bos_token and
+// add_eos_token in that file override the post-processor.
 func Load(dir string) (*Tokenizer, error) {
 	data, err := wholefile.Read(filepath.Join(dir, tokenizerName), wholefile.Vocabulary)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,7 +99,7 @@ func Load(dir string) (*Tokenizer, error) {
 	return t, nil
 }
 
-// Parse reads a tokenizer.json alone: it has no named special tokens and no chat template.
+// Parse reads a tokenizer.json alone, without named special tokens or a chat template.
 func Parse(tokenizerJSON []byte) (*Tokenizer, error) {
 	t, err := build(map[string][]byte{tokenizerName: bytes.Clone(tokenizerJSON)})
 	if err != nil {
@@ -167,11 +167,11 @@ func build(files map[string][]byte) (*Tokenizer, error) {
 	return t, nil
 }
 
-// maxNesting bounds the lists and objects in one another of a part of tokenizer.json: every
-// Sequence in another is read again.
+// maxNesting limits the nesting of lists and objects in a part of tokenizer.json, because a
+// Sequence is parsed again at each level.
 const maxNesting = 64
 
-// depth is how deep lists and objects of valid JSON nest.
+// depth is the nesting depth of lists and objects in valid JSON.
 func depth(raw []byte) (deepest int) {
 	level, quoted := 0, false
 	for i := 0; i < len(raw); i++ {
@@ -191,11 +191,12 @@ func depth(raw []byte) (deepest int) {
 	return deepest
 }
 
-// maxID bounds the ids so that a damaged file cannot ask for gigabytes; published vocabularies stay
-// below 300,000.
+// maxID limits the ids, so that a damaged file cannot request gigabytes. Published vocabularies
+// stay below 300,000.
 const maxID = 1<<22 - 1
 
-// index fills the table from id to token; an added token overrides the model's token of that id.
+// index fills the table from id to token. An added token overrides the model's token of the same
+// id.
 func (t *Tokenizer) index() error {
 	var err error
 	put := func(token string, id int32, special, override bool) {
@@ -219,8 +220,7 @@ func (t *Tokenizer) index() error {
 	return err
 }
 
-// affixFromConfig applies add_bos_token and add_eos_token where tokenizer_config.json states one of
-// them.
+// affixFromConfig applies add_bos_token and add_eos_token if tokenizer_config.json states either.
 func (t *Tokenizer) affixFromConfig() error {
 	c := t.config
 	if c.AddBOS == nil && c.AddEOS == nil {
@@ -233,7 +233,7 @@ func (t *Tokenizer) affixFromConfig() error {
 		ids  *[]int32
 	}{{c.AddBOS, "bos_token", &post.before}, {c.AddEOS, "eos_token", &post.after}} {
 		if end.want == nil || !*end.want || c.special[end.name] == "" {
-			continue // transformers, too, forgets the wish where the token has no name
+			continue // as in transformers, if the token has no name
 		}
 		_, id, ok := t.Special(end.name)
 		if !ok {
@@ -246,7 +246,8 @@ func (t *Tokenizer) affixFromConfig() error {
 	return nil
 }
 
-// TryEncode is [Tokenizer.Encode] with an error where a pattern of the tokenizer takes too long.
+// TryEncode is [Tokenizer.Encode], but returns an error if a pattern of the tokenizer takes too
+// long.
 func (t *Tokenizer) TryEncode(text string, special bool) (ids []int32, err error) {
 	defer func() {
 		switch p := recover().(type) {
@@ -260,10 +261,10 @@ func (t *Tokenizer) TryEncode(text string, special bool) (ids []int32, err error
 	return t.Encode(text, special), nil
 }
 
-// Encode returns the ids of the text; with special, the tokens that the post-processor puts around
-// it are added. Special tokens written in the text itself are recognized either way. Bytes that are
-// not UTF-8 are passed on to a byte-level model as they are. It panics where a pattern takes too
-// long: texts of users go to [Tokenizer.TryEncode].
+// Encode returns the ids of the text. With special it adds the tokens that the post-processor puts
+// around a text. It recognizes special tokens written in the text either way. It passes bytes that
+// are not UTF-8 unchanged to a byte-level model. It panics if a pattern takes too long: use
+// [Tokenizer.TryEncode] for texts of users.
 func (t *Tokenizer) Encode(text string, special bool) []int32 {
 	ids := make([]int32, 0, len(text)/3+4)
 	if special {
@@ -287,7 +288,7 @@ func (t *Tokenizer) Encode(text string, special bool) []int32 {
 }
 
 // parts cuts the added tokens out of a text and calls, in order, added with the id of each and rest
-// with the normalized text between them; start says that nothing of the text comes before.
+// with the normalized text between them. start is true at the beginning of the text.
 func (t *Tokenizer) parts(text string, added func(id int32), rest func(part string, start bool)) {
 	first := true
 	t.added.raw.split(text, func(part string, id int32) {
@@ -311,8 +312,7 @@ func (t *Tokenizer) parts(text string, added func(id int32), rest func(part stri
 	})
 }
 
-// SpecialIn returns the special tokens that Encode recognizes in the text, in order, by their
-// content.
+// SpecialIn returns the special tokens, as text, that Encode recognizes in the text, in order.
 func (t *Tokenizer) SpecialIn(text string) []string {
 	var found []string
 	t.parts(text, func(id int32) {
@@ -324,8 +324,8 @@ func (t *Tokenizer) SpecialIn(text string) []string {
 	return found
 }
 
-// Decode returns the text of the ids. Ids that are no token's are left out, and with skipSpecial
-// the special tokens too. Bytes that are not UTF-8, as of a sequence cut inside a character, become
+// Decode returns the text of the ids. It leaves out unknown ids and, with skipSpecial, special
+// tokens. Bytes that are not UTF-8, such as those of a sequence cut inside a character, become
 // U+FFFD.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	tokens := make([]string, 0, len(ids))
@@ -343,7 +343,7 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	return strings.Join(t.decode(tokens), "")
 }
 
-// ID returns the id of a token as it stands in the vocabulary (in a byte-level one "Ġthe", not "
+// ID returns the id of a token as the vocabulary writes it (in a byte-level one "Ġthe", not "
 // the").
 func (t *Tokenizer) ID(token string) (int32, bool) {
 	if id, ok := t.added.ids[token]; ok {
@@ -352,8 +352,8 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	return t.model.id(token)
 }
 
-// Token returns the token of an id as it stands in the vocabulary, of an added token that is looked
-// for in normalized text its normalized form.
+// Token returns the token of an id as the vocabulary writes it. An added token that is matched in
+// normalized text has its normalized form.
 func (t *Tokenizer) Token(id int32) (string, bool) {
 	if id < 0 || int(id) >= len(t.tokens) {
 		return "", false
@@ -361,15 +361,16 @@ func (t *Tokenizer) Token(id int32) (string, bool) {
 	return t.tokens[id].content, t.tokens[id].known
 }
 
-// Size is the largest id + 1; an embedding may have more rows.
+// Size is the largest id + 1. An embedding may have more rows.
 func (t *Tokenizer) Size() int { return len(t.tokens) }
 
-// Hash is the hexadecimal SHA-256 of tokenizer.json, and of what Load takes from the files beside
-// it where that changes anything: it changes if ids could.
+// Hash is the hexadecimal SHA-256 of tokenizer.json and of the effective settings in the files
+// beside it. It changes whenever ids could change.
 func (t *Tokenizer) Hash() string { return t.hash }
 
-// Special returns the special token that the model's files name so ("bos_token", "eos_token",
-// "pad_token", "unk_token", …). ok is false where they name none or the vocabulary lacks it.
+// Special returns the special token that the model's files give this name ("bos_token",
+// "eos_token", "pad_token", "unk_token", …). ok is false if they name none or the vocabulary lacks
+// it.
 func (t *Tokenizer) Special(name string) (token string, id int32, ok bool) {
 	token, named := t.config.special[name]
 	if !named {
@@ -379,6 +380,6 @@ func (t *Tokenizer) Special(name string) (token string, id int32, ok bool) {
 	return token, id, ok
 }
 
-// Files returns the raw bytes of the files that the tokenizer was made of, by name, so that a saved
-// model carries them unchanged. The map is the caller's, the bytes are not.
+// Files returns the raw bytes of the tokenizer's files by name, so that a saved model carries them
+// unchanged. The caller owns the map, but must not change the bytes.
 func (t *Tokenizer) Files() map[string][]byte { return maps.Clone(t.files) }

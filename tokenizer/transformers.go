@@ -17,9 +17,9 @@ func (t *Tokenizer) Class() string {
 	return config.Class
 }
 
-// Rebuilt returns a warning if transformers 5 makes other tokens of some texts: it builds the
-// tokenizers of some classes from the class, and passes over the pre-tokenizer and normalizer of
-// tokenizer.json, which haf follows as transformers 4 does. modelType is that of config.json.
+// Rebuilt returns a warning if transformers 5 would make other tokens of some texts. It builds the
+// tokenizers of some classes from the class and ignores the pre-tokenizer and normalizer of
+// tokenizer.json. haf follows the file, as transformers 4 does. modelType is that of config.json.
 func (t *Tokenizer) Rebuilt(modelType string) string {
 	var file struct {
 		Normalizer   json.RawMessage `json:"normalizer"`
@@ -32,21 +32,21 @@ func (t *Tokenizer) Rebuilt(modelType string) string {
 	}
 	plain := len(file.Normalizer) == 0 || string(file.Normalizer) == "null"
 	class := strings.TrimSuffix(t.Class(), "Fast")
-	if modelType == "qwen2" { // whatever the files name
+	if modelType == "qwen2" { // whatever class the files name
 		class = "Qwen2Tokenizer"
 	}
-	mend := "; \"tokenizer_class\": \"PreTrainedTokenizerFast\" in tokenizer_config.json makes it " +
+	remedy := "; \"tokenizer_class\": \"PreTrainedTokenizerFast\" in tokenizer_config.json makes it " +
 		"follow the file"
 	switch {
 	case class == "GPT2Tokenizer" && (file.PreTokenizer.Type != "ByteLevel" || !plain):
 	case class == "Qwen2Tokenizer" && (file.PreTokenizer.Type != "Sequence" ||
 		!strings.Contains(string(file.Normalizer), `"NFC"`)):
 		if modelType == "qwen2" {
-			mend = ""
+			remedy = ""
 		}
 	default:
 		return ""
 	}
 	return fmt.Sprintf("transformers 5 builds %s for this model and passes over a part of "+
-		"tokenizer.json, which haf follows: its tokens and rewards of some texts differ%s", class, mend)
+		"tokenizer.json, which haf follows: its tokens and rewards of some texts differ%s", class, remedy)
 }

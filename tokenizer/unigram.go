@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// unigram cuts a piece into the tokens whose scores add up highest (Viterbi).
+// unigram cuts a piece into the tokens with the highest total score (Viterbi).
 type unigram struct {
 	tokens       []scored
-	vocab        map[string]int32 // the last of equal tokens
+	vocab        map[string]int32 // of equal tokens, the last
 	trie         []byteNode
 	unknown      int32
 	unknownScore float64
@@ -27,7 +27,8 @@ type byteNode struct {
 	id       int32 // -1: no token ends here
 }
 
-// unknownPenalty is how much worse than the worst token an unknown character is.
+// unknownPenalty is subtracted from the lowest token score to give the score of an unknown
+// character.
 const unknownPenalty = 10
 
 func parseUnigram(raw json.RawMessage) (*unigram, error) {
@@ -105,7 +106,7 @@ func (u *unigram) vocabulary(yield func(string, int32)) {
 func (u *unigram) encode(ids []int32, piece string) []int32 {
 	type node struct {
 		score float64
-		start int32 // of the best token that ends here; -1: none does
+		start int32 // of the best token that ends here; -1: none
 		id    int32
 	}
 	best := make([]node, len(piece)+1)
@@ -138,7 +139,7 @@ func (u *unigram) encode(ids []int32, piece string) []int32 {
 		}
 		start += n
 	}
-	// Back from the end; neighbouring unknowns are one.
+	// Backwards from the end; adjacent unknown characters form one token.
 	type stretch struct{ start, end int }
 	var path []stretch
 	fusing := false
