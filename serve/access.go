@@ -15,15 +15,14 @@ import (
 	"haf/internal/wholefile"
 )
 
-// A Token lets its bearer in. Its name, not its value, stands in logs.
+// A Token authorizes its bearer. Logs show its name, never its value.
 type Token struct{ Name, Value string }
 
-// leastToken is the fewest bytes of a token: shorter ones can be guessed.
+// leastToken is the minimum length of a token in bytes, because shorter ones can be guessed.
 const leastToken = 16
 
-// ParseTokens reads tokens, one a line: VALUE, or NAME VALUE. Blank lines and those that begin with
-// # are passed over. Clients with tokens of their own take turns; those who share one are one
-// client.
+// ParseTokens reads tokens, one a line: VALUE, or NAME VALUE. It skips blank lines and lines that
+// begin with #. Clients with different tokens take turns; clients that share a token count as one.
 func ParseTokens(text string) ([]Token, error) {
 	var tokens []Token
 	lines := bufio.NewScanner(strings.NewReader(text))
@@ -53,7 +52,7 @@ func ParseTokens(text string) ([]Token, error) {
 	return tokens, nil
 }
 
-// ReadTokens is [ParseTokens] of a file, which nobody but its owner and group may read.
+// ReadTokens is [ParseTokens] for a file, which only its owner and group may read.
 func ReadTokens(path string) ([]Token, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -74,8 +73,8 @@ func ReadTokens(path string) ([]Token, error) {
 	return tokens, nil
 }
 
-// LoadTokens reads the tokens of a file or, where path is "", those in HAF_TOKENS, in the same
-// form. Without either there are none.
+// LoadTokens reads the tokens of a file or, if path is "", of HAF_TOKENS, in the same form. Without
+// either it returns none.
 func LoadTokens(path string) ([]Token, error) {
 	if path != "" {
 		return ReadTokens(path)
@@ -86,7 +85,7 @@ func LoadTokens(path string) ([]Token, error) {
 	return nil, nil
 }
 
-// keyring holds the hashes of tokens, so that all comparisons are of equal lengths.
+// keyring holds the hashes of tokens, so that all comparisons have equal length.
 type keyring []struct {
 	name string
 	hash [sha256.Size]byte
@@ -103,8 +102,8 @@ func newKeyring(tokens []Token) keyring {
 	return k
 }
 
-// bearer is the name of the token that a request carries. Every token is compared, in the same time
-// whatever is sent.
+// bearer returns the name of a request's token. It compares every token, so the time does not
+// depend on the request.
 func (k keyring) bearer(r *http.Request) (name string, ok bool) {
 	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	hash := sha256.Sum256([]byte(strings.TrimSpace(value)))
@@ -118,11 +117,11 @@ func (k keyring) bearer(r *http.Request) (name string, ok bool) {
 	return k[found].name, true
 }
 
-// ErrExposed is wrapped where an address is reached from other machines and no token is asked for.
+// ErrExposed is wrapped by the error for an address that other machines reach without a token.
 var ErrExposed = errors.New("it is reached from other machines, and no token is asked for")
 
-// CheckAddress returns an error for an address that others than this machine reach, unless there
-// are tokens or it is said to be meant. The error wraps [ErrExposed].
+// CheckAddress returns an error for an address that other machines reach, unless there are tokens
+// or open allows it. The error wraps [ErrExposed].
 func CheckAddress(addr string, tokens, open bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -142,8 +141,8 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// client names who sent a request: the bearer's name, or the address. It is what turns are taken
-// by.
+// client identifies the sender of a request: by the bearer's name, or by the address. Clients take
+// turns by this name.
 func (s *Server) client(r *http.Request) (string, *problem) {
 	if len(s.keys) > 0 {
 		name, ok := s.keys.bearer(r)
@@ -157,8 +156,8 @@ func (s *Server) client(r *http.Request) (string, *problem) {
 	if err != nil {
 		host = r.RemoteAddr
 	}
-	// Without a token a web page could have its visitor's browser ask: by a name of its own that leads
-	// to this machine.
+	// Without a token, a web page could have its visitor's browser ask, under a host name of its own
+	// that resolves to this machine.
 	if name, _, err := net.SplitHostPort(r.Host); loopback(host) && !s.config.AllowUnauthenticated &&
 		!loopback(r.Host) && (err != nil || !loopback(name)) {
 		return "", refuse(http.StatusForbidden, "a server without tokens answers to localhost alone, "+

@@ -10,29 +10,29 @@ import (
 	"haf/pref"
 )
 
-// A batcher reads what waits in a queue, batch after batch.
+// A batcher reads the items that wait in a queue, batch after batch.
 type batcher struct {
 	queue   *queue
 	window  time.Duration
-	device  *sync.Mutex // one batch runs at a time, of whatever model
+	device  *sync.Mutex // one batch runs at a time, over all models
 	metrics *modelMetrics
 
-	took time.Duration // of the last batch; of run alone
+	took time.Duration // by the last batch; used by run only
 
 	mu   sync.Mutex
-	rate float64 // tokens a second, lately
+	rate float64 // recent tokens a second
 }
 
 // run reads batches until the queue is closed and empty.
 func (b *batcher) run() {
 	for open := true; open; {
 		if _, open = <-b.queue.more; open && b.window > 0 {
-			// The device is idle: others may come in a moment. While it is busy they gather by themselves.
+			// The device is idle: wait for further requests. While it is busy they gather by themselves.
 			time.Sleep(b.window)
 		}
 		for b.next() {
-			// Those who had their answers ask again in a moment: with what they ask for the next batch is
-			// fuller.
+			// Clients that have just been answered ask again in a moment. Their requests fill the next
+			// batch.
 			time.Sleep(min(b.took/50, mostPause))
 		}
 	}
@@ -41,9 +41,9 @@ func (b *batcher) run() {
 // mostPause is the longest pause between two batches while others wait.
 const mostPause = 20 * time.Millisecond
 
-// next reads a batch; false where nothing waits.
+// next reads a batch. It returns false if nothing waits.
 func (b *batcher) next() bool {
-	b.device.Lock() // before entries are taken: the later, the more have come
+	b.device.Lock() // before taking entries, because more arrive meanwhile
 	defer b.device.Unlock()
 	gen := b.queue.nextGeneration()
 	if gen == nil {
@@ -75,9 +75,9 @@ func (b *batcher) next() bool {
 	return true
 }
 
-// pick chooses the entries of the next batch: those that were passed over before, and what fills
-// the batch best. The others wait on, and what comes meanwhile fills the batch after it: a client's
-// next request is there before the device asks for it.
+// pick chooses the entries of the next batch: those passed over before, and those that fill the
+// batch best. The rest wait, and later requests fill the batch after it. So a client's next request
+// is there before the device needs it.
 func pick(entries []*entry) (batch, rest []*entry) {
 	items, urgency := make([]pref.Item, len(entries)), make([]int, len(entries))
 	for i, e := range entries {
@@ -85,7 +85,7 @@ func pick(entries []*entry) (batch, rest []*entry) {
 	}
 	chosen, err := entries[0].job.gen.engine.Next(items, urgency)
 	if err != nil || len(chosen) == 0 {
-		return entries, nil // an error is found again where it can be told whose it is
+		return entries, nil // read finds the error again, and its job
 	}
 	in := make([]bool, len(entries))
 	for _, i := range chosen {
@@ -101,7 +101,8 @@ func pick(entries []*entry) (batch, rest []*entry) {
 	return batch, rest
 }
 
-// read runs the entries; where a batch fails, each job's alone, so that one cannot fail the others.
+// read runs the entries. If a batch fails, it runs each job alone, so that a job cannot fail
+// others.
 func (b *batcher) read(entries []*entry) {
 	values, err := readEntries(entries)
 	if err == nil {
@@ -120,8 +121,8 @@ func (b *batcher) read(entries []*entry) {
 	}
 }
 
-// readEntries runs entries of one engine and class. A reward that is no number is an error: no
-// reply could carry it.
+// readEntries runs entries of one engine and class. A reward that is not finite is an error,
+// because no reply could hold it.
 func readEntries(entries []*entry) (values []pref.Values, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -132,7 +133,7 @@ func readEntries(entries []*entry) (values []pref.Values, err error) {
 	for i, e := range entries {
 		items[i] = e.item
 	}
-	// A batch belongs to several requests: it ends by itself, not with one of them.
+	// A batch serves several requests, so it does not end with any of them.
 	values, err = entries[0].job.gen.engine.Read(context.Background(), items)
 	if err != nil {
 		return nil, fmt.Errorf("serve: reading a batch: %w", err)
@@ -150,7 +151,7 @@ func readEntries(entries []*entry) (values []pref.Values, err error) {
 	return values, nil
 }
 
-// wait estimates how long what waits will take.
+// wait estimates the time to read everything that waits.
 func (b *batcher) wait() time.Duration {
 	_, tokens := b.queue.waiting()
 	b.mu.Lock()

@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a request's JSON, which keep what is made of a body within a few times its size.
+// Bounds for a request's JSON, which limit the memory of its values to a few times its size.
 const (
-	maxDepth = 64 // of objects and lists in one another
-	// valuesOfItem times MaxItems is how many values but numbers a body may have.
+	maxDepth = 64 // of nested objects and lists
+	// valuesOfItem times MaxItems limits the values of a body, not counting numbers.
 	valuesOfItem = 256
 )
 
-// checkBody returns an error unless a body is JSON of which every reader reads the same: UTF-8,
-// each key once, bounded in depth and in the number of values. encoding/json would replace bytes
-// that are not UTF-8, and of two equal keys take the last.
+// checkBody returns an error unless all JSON readers would read the body alike: UTF-8, each key
+// once, bounded depth and number of values. encoding/json would replace bytes that are not UTF-8,
+// and take the last of equal keys.
 func checkBody(body []byte, maxItems int) error {
 	if !utf8.Valid(body) {
 		return wrong("", "the body is not UTF-8: encode it anew")
@@ -27,18 +27,18 @@ func checkBody(body []byte, maxItems int) error {
 	type level struct {
 		keys  map[string]bool // nil: a list
 		key   bool            // the next token is a key
-		items int             // of a list, but numbers
+		items int             // of a list, without numbers
 	}
 	var stack []level
 	values := 0
 	for {
 		token, err := d.Token()
-		if err != nil { // the end, or an error that the decoder finds again and names
+		if err != nil { // the end, or an error that the decoder will report
 			return nil
 		}
 		if end, is := token.(json.Delim); is && (end == '}' || end == ']') {
 			if stack = stack[:len(stack)-1]; len(stack) == 0 {
-				return nil // what comes behind is the decoder's to refuse
+				return nil // the decoder refuses anything after it
 			}
 			continue
 		}
@@ -46,7 +46,7 @@ func checkBody(body []byte, maxItems int) error {
 			at := &stack[n]
 			if at.keys != nil && at.key {
 				key, _ := token.(string)
-				if n == 0 { // encoding/json takes a key in any case
+				if n == 0 { // encoding/json ignores the case of keys
 					key = strings.ToLower(key)
 				}
 				if at.keys[key] {
@@ -78,7 +78,7 @@ func checkBody(body []byte, maxItems int) error {
 			return wrong("", "the body has objects or lists more than %d deep in one another", maxDepth)
 		}
 		if len(stack) == 0 {
-			return nil // no object: the decoder says so
+			return nil // no object: the decoder reports it
 		}
 	}
 }

@@ -13,31 +13,33 @@ import (
 	"haf/pref"
 )
 
-// What is done to a reward before it is sent: every reply says which.
+// Activations applied to a reward before it is sent. Every reply names its activation.
 const (
 	raw     = "raw"     // nothing
-	sigmoid = "sigmoid" // 1/(1 + e^−r): between 0 and 1, and blind to differences of large rewards
+	sigmoid = "sigmoid" // 1/(1 + e^−r): between 0 and 1; hides differences of large rewards
 )
 
-// A call is what a request of any dialect asks for.
+// A call is a request of any dialect in one form.
 type call struct {
-	model string // "" is the only one
-	// with one model served any name is it: the dialects' clients send names of their own
+	model string // "" is the only model
+	// With one model served, any name stands for it, because the dialects' clients send their own
+	// names.
 	loose    bool
 	inputs   []pref.Input
 	rewards  []string // names; none: the model's default
 	tokens   bool
 	sigmoid  bool
 	baseline []*baseline // native only: for each sample, nil for none
-	most     int         // tokens that an input may have; 0 is no limit of the call's own
-	tools    string      // a JSON list for the template, "" is none
-	// templateArgs are further variables of the chat template, for the inputs that are rendered.
+	most     int         // maximum tokens of an input; 0 leaves the server's limit
+	tools    string      // a JSON list for the template; "" is none
+	// templateArgs are further variables of the chat template, for inputs that the server renders.
 	templateArgs map[string]json.RawMessage
-	// reply is the body of the answer.
+	// reply makes the body of the answer.
 	reply func(*call, *answer) any
 }
 
-// render gives the inputs the template's variables; text and tokens were rendered by the client.
+// render gives the template's variables to the inputs. The client has rendered text and tokens
+// itself.
 func (c *call) render() error {
 	name := "chat_template_kwargs"
 	if c.tools != "" {
@@ -59,7 +61,7 @@ func (c *call) render() error {
 	return nil
 }
 
-// activation is what the reply says was done.
+// activation is the activation that the reply names.
 func (c *call) activation() string {
 	if c.sigmoid {
 		return sigmoid
@@ -87,11 +89,10 @@ func (c *call) scores(a *answer) []float64 {
 
 func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
-// A decoder makes a call of a request's body, and what the address says beside it.
+// A decoder makes a call from a request's body and the query of its address.
 type decoder func(body []byte, query url.Values) (*call, error)
 
-// decode reads one JSON object into v, which is a pointer to a struct; keys that it has not are an
-// error if strict.
+// decode reads one JSON object into v, a pointer to a struct. If strict, unknown keys are an error.
 func decode(body []byte, v any, strict bool) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if strict {
@@ -109,7 +110,7 @@ func decode(body []byte, v any, strict bool) error {
 	return nil
 }
 
-// jsonProblem is what is wrong with a body, without its text.
+// jsonProblem describes a fault of a body without quoting it.
 func jsonProblem(err error) error {
 	var p *problem
 	var syntax *json.SyntaxError
@@ -126,7 +127,7 @@ func jsonProblem(err error) error {
 		return wrong("", "the body ends inside its JSON object")
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		// its name is the client's, and param may be logged
+		// the name comes from the client, and param may be logged
 		return wrong("", "the field %s is not known: GET /openapi.json lists those that are", field)
 	}
 	return wrong("", "the body cannot be read: %v", err)
@@ -139,7 +140,7 @@ func named(field string) string {
 	return field
 }
 
-// wanted is JSON's word for a kind of Go's.
+// wanted is the JSON word for a Go kind.
 func wanted(kind string) string {
 	switch {
 	case kind == "slice":
@@ -163,7 +164,7 @@ func article(noun string) string {
 // oneOrMore is a value or a list of values.
 type oneOrMore[T any] struct {
 	values []T
-	list   bool // it was one
+	list   bool // it was a list
 }
 
 func (o *oneOrMore[T]) UnmarshalJSON(data []byte) error {
@@ -205,7 +206,7 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 	default:
 		return form()
 	}
-	// A list of tokens is read at once: as a list of values it would take twelve times the memory.
+	// Read a list of tokens at once: as a list of values it would take twelve times the memory.
 	if first := bytes.TrimLeft(data[1:], " \t\r\n"); len(first) > 0 && isNumber(first) {
 		tokens, err := tokenIDs(data)
 		if err != nil {
@@ -248,7 +249,7 @@ func tokenIDs(data []byte) ([]int32, error) {
 	return ids, json.Unmarshal(data, &ids)
 }
 
-// checkTexts wants every text to be one.
+// checkTexts returns an error unless every text is a non-empty text.
 func checkTexts(inputs []pref.Input, field string) error {
 	if len(inputs) == 0 {
 		return wrong(field, "%s is missing or empty: want one text or more", field)
@@ -261,7 +262,7 @@ func checkTexts(inputs []pref.Input, field string) error {
 	return nil
 }
 
-// chat is a conversation whose last turn is the response.
+// chat returns the input of a conversation whose last turn is the response.
 func chat(messages []message, field string) (pref.Input, error) {
 	n := len(messages) - 1
 	switch {
@@ -292,8 +293,8 @@ func chat(messages []message, field string) (pref.Input, error) {
 	return in, nil
 }
 
-// A message is a turn, in the forms that files have, too: its content is text or a list of text
-// parts, and the model's template renders calls of tools.
+// A message is a turn in any form that data files use: its content is text or a list of text parts,
+// and the model's template renders tool calls.
 type message struct{ pref.Message }
 
 func (m *message) UnmarshalJSON(data []byte) (err error) {
@@ -303,7 +304,7 @@ func (m *message) UnmarshalJSON(data []byte) (err error) {
 	return nil
 }
 
-// prompt is text, which is one message of the user, or messages.
+// prompt is text, which stands for one user message, or messages.
 type prompt []pref.Message
 
 func (p *prompt) UnmarshalJSON(data []byte) error {
@@ -332,8 +333,8 @@ func (p *prompt) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// address reads what the dialects' fixed bodies have no room for from the address: ?model=,
-// ?reward= and ?activation=.
+// address reads settings from the address that the dialects' fixed bodies lack: ?model=, ?reward=
+// and ?activation=.
 func (c *call) address(query url.Values) error {
 	for key, values := range query {
 		if !slices.Contains([]string{"model", "reward", "activation"}, key) || len(values) != 1 {

@@ -23,25 +23,25 @@ import (
 	"haf/pref"
 )
 
-// ClientOptions say how a client asks. A number of 0 is its default.
+// ClientOptions set how a client asks. A number of 0 means its default.
 type ClientOptions struct {
 	Token    string        // bearer token
 	Reward   string        // name of Score's reward; "" is the model's default
-	Timeout  time.Duration // of one try; default 2 minutes
-	Tries    int           // of one request; default 8
-	Batch    int           // samples of a request; default 64
+	Timeout  time.Duration // of one attempt; default 2 minutes
+	Tries    int           // attempts of one request; default 8
+	Batch    int           // samples per request; default 64
 	Parallel int           // requests at once; default 4
-	HTTP     *http.Client  // default: one of its own
-	// Log, if not nil, is told in a line of requests that are made again, and of a server that is
-	// silent when it is first asked.
+	HTTP     *http.Client  // default: a client of its own
+	// Log, if not nil, gets a line for each repeated request, and for a server that does not answer at
+	// first.
 	Log func(format string, args ...any)
 }
 
-// A Client asks a server, or replicas of one, for the rewards of a model that it serves;
-// [Client.Connect] makes a [pref.Rewarder] of it. It sends samples in several requests, some at
-// once, and tries those again that failed for a reason that passes: no connection, 408, 429, and
-// 5xx but 501 and 505. Where no other replica is left it first pauses, longer each time and at
-// least as long as the server asks. It is safe for concurrent use.
+// A Client asks a server, or replicas of it, for the rewards of a model; [Client.Connect] makes a
+// [pref.Rewarder] of it. It sends samples in several concurrent requests. It repeats requests after
+// temporary failures: no connection, 408, 429, and 5xx except 501 and 505. If no other replica is
+// left, it pauses first, longer each time and at least as long as the server asks. It is safe for
+// concurrent use.
 type Client struct {
 	address  string // as it was given
 	replicas []*replica
@@ -49,25 +49,25 @@ type Client struct {
 	opt      ClientOptions
 
 	probing sync.Mutex
-	probed  bool // the replicas gave one sample the same rewards
+	probed  bool // the replicas' rewards of a sample have been compared
 }
 
-// Of waits between tries.
+// Bounds of waits between attempts, and of replies.
 const (
 	firstWait    = 100 * time.Millisecond
 	longestWait  = 10 * time.Second
-	longestAsked = time.Minute // by the server
+	longestAsked = time.Minute // wait requested by the server
 	mostReply    = 64 << 20    // bytes
 )
 
-// IsURL reports whether a model is named by the address of a server.
+// IsURL reports whether a model's name is the address of a server.
 func IsURL(name string) bool {
 	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
 }
 
-// NewClient returns the client of the server at an address such as http://127.0.0.1:8080; a part
-// behind # names the model, where several are served. Addresses of replicas have commas between
-// them. Nothing is asked yet.
+// NewClient returns the client of the server at an address such as http://127.0.0.1:8080. A part
+// behind # names the model, if several are served. Commas separate the addresses of replicas.
+// NewClient sends no request.
 func NewClient(address string, opt ClientOptions) (*Client, error) {
 	bases, model, err := split(address)
 	if err != nil {
@@ -98,8 +98,8 @@ func NewClient(address string, opt ClientOptions) (*Client, error) {
 	return c, nil
 }
 
-// Score implements [pref.Scorer] by the reward of the options. It waits for a server that is not
-// ready, as long as tries are left.
+// Score implements [pref.Scorer] with the reward of the options. It waits for a server that is not
+// ready, as long as attempts are left.
 func (c *Client) Score(ctx context.Context, samples []pref.Sample) ([]float64, error) {
 	var names []string
 	if c.opt.Reward != "" {
@@ -116,20 +116,20 @@ func (c *Client) Score(ctx context.Context, samples []pref.Sample) ([]float64, e
 	return out, nil
 }
 
-// A Scored is what a server gives a sample.
+// A Scored holds the rewards of a sample.
 type Scored struct {
-	Reward    float64            // the first of those asked for, or the model's default
-	Rewards   map[string]float64 // those asked for, by name
+	Reward    float64            // the first requested reward, or the model's default
+	Rewards   map[string]float64 // the requested rewards, by name
 	Truncated bool               // tokens were cut to fit the model's max length
 }
 
-// wireSample is a sample as it is sent.
+// wireSample is a sample in a request.
 type wireSample struct {
 	Prompt   []pref.Message `json:"prompt"`
 	Response string         `json:"response"`
 }
 
-// Read gives samples the rewards named, in order; none is the model's default.
+// Read returns the named rewards of samples, in order; without names, the model's default.
 func (c *Client) Read(
 	ctx context.Context, samples []pref.Sample, names []string,
 ) ([]Scored, error) {
@@ -159,7 +159,7 @@ func (c *Client) Read(
 	return out, nil
 }
 
-// request asks for the rewards of some samples.
+// request asks for the rewards of some samples in one request.
 func (c *Client) request(
 	ctx context.Context, samples []pref.Sample, names []string,
 ) ([]Scored, error) {
@@ -178,7 +178,7 @@ func (c *Client) request(
 	var reply struct {
 		Model      string `json:"model"`
 		Activation string `json:"activation"`
-		// What is null or missing is nil, where nativeItem would have 0.
+		// Null or missing values are nil, where nativeItem would have 0.
 		Data []struct {
 			Index     *int                `json:"index"`
 			Reward    *float64            `json:"reward"`
@@ -254,8 +254,8 @@ func (c *Client) Models(ctx context.Context) (map[string][]string, error) {
 // base is the address of the first replica.
 func (c *Client) base() string { return c.replicas[0].base }
 
-// Served is the name of the client's model and its rewards, the default first. Of replicas it is
-// what those that answer agree on.
+// Served returns the name of the client's model and its rewards, the default first. For replicas
+// these are what all that answer agree on.
 func (c *Client) Served(ctx context.Context) (model string, rewards []string, err error) {
 	if len(c.replicas) > 1 {
 		return c.agree(ctx)
@@ -263,7 +263,7 @@ func (c *Client) Served(ctx context.Context) (model string, rewards []string, er
 	return c.served(ctx)
 }
 
-// served is Served of one server.
+// served is Served for one server.
 func (c *Client) served(ctx context.Context) (model string, rewards []string, err error) {
 	models, err := c.Models(ctx)
 	if err != nil {
@@ -282,12 +282,12 @@ func (c *Client) served(ctx context.Context) (model string, rewards []string, er
 		c.base())
 }
 
-// refusal is an answer that is no success.
+// refusal is an answer without success.
 type refusal struct {
 	status  int
 	message string
-	after   time.Duration // as the server asks
-	unlike  bool          // it is no answer of haf's server
+	after   time.Duration // pause that the server asks for
+	unlike  bool          // it does not look like an answer of haf serve
 }
 
 func (r *refusal) Error() string {
@@ -304,7 +304,7 @@ func (r *refusal) Is(target error) bool {
 		r.status == http.StatusForbidden)
 }
 
-// ask sends a request, again where it failed for a reason that passes, and decodes the reply.
+// ask sends a request, repeats it after temporary failures, and decodes the reply.
 func (c *Client) ask(ctx context.Context, method, path string, body []byte, reply any) error {
 	policy := retry.Policy{Tries: c.opt.Tries, First: firstWait, Longest: longestWait,
 		LongestAsked: longestAsked, Notify: func(err error, pause time.Duration) {
@@ -329,7 +329,7 @@ func (c *Client) temporary(err error) error {
 	return err
 }
 
-// once sends a request.
+// once sends a request once.
 func (c *Client) once(
 	ctx context.Context, method, address string, body []byte, reply any,
 ) error {
@@ -377,7 +377,8 @@ func (c *Client) once(
 	return nil
 }
 
-// ended is why a request failed, without its address: the time-out where that is it.
+// ended returns the reason that a request failed, without its address: the time-out, if that is the
+// reason.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

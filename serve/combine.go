@@ -14,8 +14,8 @@ import (
 	"haf/rewarder"
 )
 
-// A Combination is a reward made of those of served models: of several models an ensemble, of one
-// model's heads their sum.
+// A Combination is a reward made from rewards of served models: an ensemble of several models, or
+// the sum of a model's heads.
 type Combination struct {
 	Name  string
 	Rule  rewarder.Rule // on the terms' weighted rewards
@@ -32,13 +32,13 @@ type Term struct {
 // combinationRules are the rules by their names in a combination's text.
 var combinationRules = map[string]rewarder.Rule{
 	"sum": {Name: rewarder.Sum}, "mean": {Name: rewarder.Mean}, "min": {Name: rewarder.Min},
-	"mean-sigma": {Name: rewarder.LCB, Lambda: 1}, // members that disagree lower it
+	"mean-sigma": {Name: rewarder.LCB, Lambda: 1}, // disagreement of members lowers it
 }
 
-// combinedName is the name of a combination's reward beside those of its terms.
+// combinedName is the name of a combination's own reward, beside those of its terms.
 const combinedName = "combined"
 
-// ParseCombination reads NAME=HOW:TERM,TERM,… where a term is [WEIGHT*]MODEL[.REWARD], such as
+// ParseCombination reads NAME=HOW:TERM,TERM,…, where a term is [WEIGHT*]MODEL[.REWARD], such as
 // both=sum:m.score,0.5*m.implicit or safe=min:a,b.
 func ParseCombination(text string) (Combination, error) {
 	bad := func(format string, args ...any) (Combination, error) {
@@ -75,7 +75,7 @@ func ParseCombination(text string) (Combination, error) {
 	return c, nil
 }
 
-// A combined is a combination whose models are found.
+// A combined is a combination with its models.
 type combined struct {
 	Combination
 	models []*model // of the terms
@@ -108,7 +108,7 @@ func (c *combined) describe() (modelInfo, bool) {
 	return info, true
 }
 
-// read asks every term's model, side by side. The values hold the combination and all terms.
+// read asks every term's model concurrently. The values hold the combination and all terms.
 func (c *combined) read(
 	ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool,
 ) (*answer, error) {
@@ -117,7 +117,7 @@ func (c *combined) read(
 			"%s is a combination of models, which gives no rewards of single tokens: ask one of "+
 				"its models", c.Name)
 	}
-	// One request a model, for all its rewards: what one pass gives is not run twice.
+	// One request per model, for all its rewards, so that one pass computes them together.
 	byModel := map[*model][]string{}
 	for i, m := range c.models {
 		reward := c.Terms[i].Reward

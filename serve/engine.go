@@ -10,29 +10,30 @@ import (
 	"haf/rewarder"
 )
 
-// An Engine gives rewards in two steps, so that inputs are encoded, measured and refused as they
-// come, and read together when the device is free. Its methods are safe for concurrent use.
+// An Engine computes rewards in two steps: it encodes, measures and refuses inputs as they arrive,
+// and reads them together when the device is free. Its methods are safe for concurrent use.
 type Engine interface {
-	// Rewards names what can be asked for, the default first.
+	// Rewards names the rewards, the default first.
 	Rewards() []string
-	// MaxLength is the most tokens of an input, 0 where that is not known.
+	// MaxLength is the maximum number of tokens of an input, 0 if unknown.
 	MaxLength() int
-	// Capacity is the number of tokens that Next is best shown at once, some batches full.
+	// Capacity is the number of tokens that Next should be offered at once, enough for several
+	// batches.
 	Capacity() int
-	// Next chooses those of the items, which are of one class, that are best read together now, by
-	// index: the more urgent before others, the first or another of the most urgent in any case.
+	// Next chooses, by index, the items that are best read together now. All items are of one class.
+	// More urgent items go first; one of the most urgent is always chosen.
 	Next(items []pref.Item, urgency []int) ([]int, error)
-	// Encode makes an input ready to be read for the rewards named, and for those of single tokens
-	// if tokens is set. Its errors are the client's.
+	// Encode makes an input ready to be read for the named rewards, and for rewards of single tokens
+	// if tokens is set. Its errors are the client's faults.
 	Encode(in pref.Input, rewards []string, tokens bool) (pref.Item, error)
-	// Read gives items of one class their values, in order.
+	// Read returns the values of items of one class, in order.
 	Read(ctx context.Context, items []pref.Item) ([]pref.Values, error)
-	// Close frees the engine; nothing is asked of it afterwards.
+	// Close frees the engine. No method may be called afterwards.
 	Close()
 }
 
-// NewEngine returns the engine of any Rewarder, which its Close closes. It takes samples alone;
-// lengths are counted in units of four bytes.
+// NewEngine makes an engine of any Rewarder, which its Close closes. It accepts samples only. It
+// estimates lengths in units of four bytes.
 func NewEngine(r pref.Rewarder) Engine { return rewarderEngine{r} }
 
 type rewarderEngine struct{ from pref.Rewarder }
@@ -43,8 +44,8 @@ const plainCapacity = 8192
 type plainItem struct {
 	sample pref.Sample
 	prompt string   // key
-	length int      // of the prompt
-	names  []string // of the rewards asked for
+	length int      // of the prompt, in units of four bytes
+	names  []string // of the requested rewards
 }
 
 func (i *plainItem) PromptKey() string { return i.prompt }
@@ -65,7 +66,7 @@ func (e rewarderEngine) Close() {
 	}
 }
 
-// Next takes all: what a Rewarder does with them is its own affair.
+// Next takes all items, because a Rewarder makes its own batches.
 func (e rewarderEngine) Next(items []pref.Item, _ []int) ([]int, error) {
 	all := make([]int, len(items))
 	for i := range all {
@@ -105,7 +106,7 @@ func (e rewarderEngine) Encode(in pref.Input, rewards []string, tokens bool) (pr
 	return item, nil
 }
 
-// Read reads the rewards that any item is asked for.
+// Read reads the rewards that any item needs.
 func (e rewarderEngine) Read(ctx context.Context, items []pref.Item) ([]pref.Values, error) {
 	samples := make([]pref.Sample, len(items))
 	var names []string

@@ -19,16 +19,15 @@ var openAPI []byte
 
 // Headers of replies and requests.
 const (
-	headerActivation = "X-Haf-Activation"  // of every reply with rewards: raw or sigmoid
-	headerModel      = "X-Haf-Model"       // and the model that gave them
-	headerTimeout    = "X-Request-Timeout" // of a request: the seconds that its client will wait
+	headerActivation = "X-Haf-Activation"  // in every reply with rewards: raw or sigmoid
+	headerModel      = "X-Haf-Model"       // in every reply with rewards
+	headerTimeout    = "X-Request-Timeout" // in a request: the seconds that its client will wait
 )
 
-// statusGone is what the log and the metrics have of a request whose client went away before it was
-// answered.
+// statusGone stands in logs and metrics for a request whose client left before the answer.
 const statusGone = 499
 
-// decoders are the paths that give rewards.
+// decoders are the paths that return rewards.
 var decoders = map[string]decoder{
 	"/v1/reward":           decodeNative,
 	"/get_reward":          decodeOpenRLHF,
@@ -44,7 +43,7 @@ var decoders = map[string]decoder{
 	"/remote_rm":           decodeSlime,
 }
 
-// route fills in the table of paths.
+// route builds the table of paths.
 func (s *Server) route() {
 	s.routes = map[string]map[string]http.HandlerFunc{}
 	get := func(path string, h http.HandlerFunc) {
@@ -60,7 +59,7 @@ func (s *Server) route() {
 	get("/v1/models", s.list)
 	get("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		w.Write(openAPI) // the client may be gone
+		w.Write(openAPI) // fails if the client is gone
 	})
 	for path, decode := range decoders {
 		s.routes[path] = map[string]http.HandlerFunc{
@@ -68,10 +67,10 @@ func (s *Server) route() {
 	}
 }
 
-// free are the paths that ask for no token: those that a supervisor looks at.
+// free are the paths that need no token, for supervisors.
 var free = map[string]bool{"/healthz": true, "/readyz": true, "/health": true}
 
-// Handler answers requests; [Server.Start] has it answer with rewards.
+// Handler answers requests. It answers with rewards once [Server.Start] has loaded the models.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
@@ -104,7 +103,7 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// dispatch finds the handler of a request that may be answered.
+// dispatch finds the handler for an authorized request.
 func (s *Server) dispatch(w *recorder, r *http.Request) *problem {
 	methods := s.routes[r.URL.Path]
 	if !free[r.URL.Path] {
@@ -137,7 +136,7 @@ func (s *Server) dispatch(w *recorder, r *http.Request) *problem {
 	return nil
 }
 
-// notes are what the log says of a request; never its text.
+// notes are a request's entries in the log, never its text.
 type notes struct {
 	client, model, reason string
 	samples, tokens       int
@@ -145,7 +144,7 @@ type notes struct {
 
 type notesKey struct{}
 
-// recorder notes the status that is answered.
+// recorder records the status of an answer.
 type recorder struct {
 	http.ResponseWriter
 	code  int
@@ -168,8 +167,8 @@ func (w *recorder) Write(data []byte) (int, error) {
 
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// reason is a problem's message as far as the log may have it: none of a request's mistakes, for it
-// may hold text of the request.
+// reason returns a problem's message if the log may show it. Messages about mistakes in a request
+// may quote it, so they are left out.
 func reason(p *problem) string {
 	if p.status == http.StatusBadRequest || p.status == http.StatusNotFound {
 		return p.param
@@ -192,9 +191,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// health answers as vLLM's /health: 200 without a body where rewards can be asked for, else 503.
-// vLLM listens only once its model is loaded, so a model that is loading is a 503 here. SGLang does
-// the same.
+// health answers like vLLM's /health: 200 without a body if the server can compute rewards, else
+// 503. vLLM listens only once its model is loaded, so a model that is still loading is a 503 here.
+// SGLang does the same.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	if s.draining.Load() || !s.loaded.Load() {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -217,7 +216,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, out)
 }
 
-// answer reads a request, has its inputs read by the model, and replies.
+// answer reads a request, computes its rewards, and replies.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, decode decoder) {
 	n, _ := r.Context().Value(notesKey{}).(*notes)
 	body, headers, err := s.reply(r, decode, n)
@@ -234,7 +233,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, decode decoder) 
 		}
 		n.reason = reason(p)
 		if p.status == http.StatusRequestEntityTooLarge || p.status == http.StatusRequestTimeout {
-			w.Header().Set("Connection", "close") // the rest of the body is not waited for
+			w.Header().Set("Connection", "close") // do not wait for the rest of the body
 		}
 		p.write(w)
 		return
@@ -244,7 +243,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, decode decoder) 
 	writeJSON(w, http.StatusOK, body)
 }
 
-// reply is the answer to a request, with its model and activation.
+// reply makes the answer to a request, with headers for its model and activation.
 func (s *Server) reply(
 	r *http.Request, decode decoder, n *notes,
 ) (body any, headers [2]string, err error) {
@@ -266,7 +265,7 @@ func (s *Server) reply(
 	if err != nil {
 		return nil, headers, err
 	}
-	defer release() // what is made of a body takes memory until it is answered
+	defer release() // the body's values use memory until the answer
 	if s.config.LogText {
 		s.config.Log.Debug("request body", "path", r.URL.Path, "body", string(data))
 	}
@@ -290,7 +289,7 @@ func (s *Server) reply(
 		return nil, headers, err
 	}
 	n.model = m.name()
-	var over error // in place of DeadlineExceeded
+	var over error // replaces DeadlineExceeded
 	if timeout < s.config.Timeout {
 		over = errOwnDeadline
 	}
@@ -311,7 +310,7 @@ func (s *Server) reply(
 	return c.reply(c, a), [2]string{a.model, c.activation()}, nil
 }
 
-// timeout is how long the request may take.
+// timeout is the time limit of the request.
 func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	text := r.Header.Get(headerTimeout)
 	if text == "" {
@@ -327,15 +326,15 @@ func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	return time.Duration(seconds * float64(time.Second)), nil
 }
 
-// body reads the request's body, within the bounds of one and of all. release gives its share of
-// the latter back.
+// body reads the request's body, within the limit for one and the limit for all. release returns
+// its share of the second.
 func (s *Server) body(r *http.Request) (data []byte, release func(), err error) {
 	room := r.ContentLength
 	if room > s.config.MaxBody {
 		return nil, nil, refuse(http.StatusRequestEntityTooLarge, "the body has %d bytes, the server "+
 			"takes up to %d: send it in parts", room, s.config.MaxBody)
 	}
-	if room < 0 { // not said
+	if room < 0 { // length not stated
 		room = s.config.MaxBody
 	}
 	if s.bodies.Add(room) > s.config.MaxBodies {
@@ -366,6 +365,6 @@ func (s *Server) body(r *http.Request) (data []byte, release func(), err error) 
 		return nil, nil, wrong("", "the body cannot be read: %v", err)
 	}
 	size := int64(len(data))
-	s.bodies.Add(size - room) // of a body whose size was not said
+	s.bodies.Add(size - room) // corrects for a body without a stated length
 	return data, func() { s.bodies.Add(-size) }, nil
 }

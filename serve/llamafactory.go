@@ -6,8 +6,8 @@ import (
 	"haf/pref"
 )
 
-// llamaFactoryRequest is the body of POST /v1/score/evaluation: whole texts, template and special
-// tokens included.
+// llamaFactoryRequest is the body of POST /v1/score/evaluation: whole texts, including template and
+// special tokens.
 type llamaFactoryRequest struct {
 	Model     string   `json:"model"`
 	Messages  []string `json:"messages"`

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what /metrics shows, in a registry of the server's own.
+// metrics are shown at /metrics, from a registry of the server's own.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec   // by path and code
@@ -57,13 +57,13 @@ func newMetrics() *metrics {
 	return m
 }
 
-// modelMetrics are those of one model.
+// modelMetrics are the metrics of one model.
 type modelMetrics struct {
 	samples, batches, items, tokens prometheus.Counter
 	seconds                         prometheus.Observer
 }
 
-// of returns a model's metrics; queue is looked at when they are asked for.
+// of returns a model's metrics. A scrape reads the queue's length from queue.
 func (m *metrics) of(model string, queue *queue) *modelMetrics {
 	waiting := func(name, help string, of func() float64) {
 		m.registry.MustRegister(
@@ -89,7 +89,7 @@ func (m *modelMetrics) batch(items, tokens int, took time.Duration) {
 }
 
 // request counts an answered request. The path is one of the server's own, so that clients cannot
-// make up more.
+// create new labels.
 func (m *metrics) request(path string, code int, took time.Duration) {
 	m.requests.WithLabelValues(path, strconv.Itoa(code)).Inc()
 	m.seconds.WithLabelValues(path).Observe(took.Seconds())

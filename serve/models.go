@@ -15,22 +15,21 @@ import (
 	"haf/pref"
 )
 
-// A Model says what is served: a name, and how the model is loaded, now and again when it has
+// A Model is a model to serve: its name, and how to load it, at the start and again when it has
 // changed.
 type Model struct {
 	Name string
-	// Load opens the model, ready to answer at once: whatever is compiled is compiled here. before is
-	// the engine that the new one takes the place of, nil at first; it is in use meanwhile.
+	// Load opens the model, ready to answer at once: it compiles all programs. before is the engine
+	// that the new one replaces, nil at first; it stays in use meanwhile.
 	Load func(ctx context.Context, before Engine) (Engine, error)
-	// Stamp, if not nil, is a text that changes with the model's files; [Config.Watch] reads it.
+	// Stamp, if not nil, returns a text that changes with the model's files; [Config.Watch] reads it.
 	Stamp func() (string, error)
-	// Temperature is what differences of its rewards are divided by where probabilities are asked for;
-	// 0 is 1.
+	// Temperature divides differences of its rewards for probabilities; 0 means 1.
 	Temperature float64
 }
 
-// A generation is one loading of a model. It is closed when it has been replaced and nobody reads
-// it any more.
+// A generation is one loading of a model. It is closed once it has been replaced and nobody uses it
+// any more.
 type generation struct {
 	engine Engine
 	loaded time.Time
@@ -50,7 +49,7 @@ func (g *generation) acquire() bool {
 	return true
 }
 
-// hold is acquire for one who knows that the generation is in use: it cannot fail.
+// hold is acquire for a caller that knows the generation is in use, so it cannot fail.
 func (g *generation) hold() {
 	g.mu.Lock()
 	g.users++
@@ -77,7 +76,7 @@ func (g *generation) retire() {
 	}
 }
 
-// A model is a Model with the generation that is served now.
+// A model is a Model with its current generation.
 type model struct {
 	Model
 	batcher *batcher
@@ -89,7 +88,7 @@ type model struct {
 	stamp string      // of now
 }
 
-// current is the generation that is served now, acquired: the caller releases it.
+// current returns the current generation, acquired. The caller must release it.
 func (m *model) current() (*generation, error) {
 	for {
 		m.mu.Lock()
@@ -105,9 +104,8 @@ func (m *model) current() (*generation, error) {
 	}
 }
 
-// load opens the model anew and, where that succeeds, serves it from now on. Requests that are
-// being answered by the former one are answered by it to the end. Loadings are made one after the
-// other.
+// load opens the model again and serves it from then on if that succeeds. The former generation
+// answers its requests to the end. One load runs at a time.
 func (m *model) load(ctx context.Context) error {
 	stamp := ""
 	if m.Stamp != nil {
@@ -136,8 +134,8 @@ func (m *model) load(ctx context.Context) error {
 	return nil
 }
 
-// changed reports whether the model's files differ from those that are served, and are the same as
-// at the last look, so that files that are being written are left alone.
+// changed reports whether the model's files differ from those served and have not changed since the
+// last look, so that files still being written are left alone.
 func (m *model) changed(last string) (now string, changed bool) {
 	m.mu.Lock()
 	served := m.stamp
@@ -157,22 +155,22 @@ func (m *model) temperature() float64 {
 	return m.Temperature
 }
 
-// An answer is what a model gave on the inputs of a call.
+// An answer is a model's output for the inputs of a call.
 type answer struct {
 	model       string
-	reward      string // the default among those given
+	reward      string // the default reward in values
 	temperature float64
 	values      []pref.Values
 	lengths     []length
 }
 
-// A length is what is known of an input once it is encoded.
+// A length is the number of tokens of an encoded input.
 type length struct {
 	prompt, response int // tokens
 	truncated        bool
 }
 
-// usage counts the tokens of an answer, as the dialects report them.
+// usage counts the tokens of an answer in the form of the dialects.
 type usage struct {
 	PromptTokens     int `json:"prompt_tokens"`
 	TotalTokens      int `json:"total_tokens"`
@@ -187,7 +185,7 @@ func (a *answer) usage() usage {
 	return usage{PromptTokens: n, TotalTokens: n}
 }
 
-// reads is what can be asked for rewards: a model or a combination of models.
+// reads is a source of rewards: a model or a combination of models.
 type reads interface {
 	name() string
 	describe() (modelInfo, bool)
@@ -197,7 +195,7 @@ type reads interface {
 
 func (m *model) name() string { return m.Name }
 
-// modelInfo is a model as /v1/models lists it.
+// modelInfo is a model in the list of /v1/models.
 type modelInfo struct {
 	ID         string   `json:"id"`
 	Object     string   `json:"object"`
@@ -219,7 +217,7 @@ func (m *model) describe() (modelInfo, bool) {
 		Rewards: gen.engine.Rewards(), Activation: raw, MaxLength: gen.engine.MaxLength()}, true
 }
 
-// read encodes the inputs, has them read with others, and waits for their values or the end of ctx.
+// read encodes the inputs, queues them, and waits for their values or the end of ctx.
 func (m *model) read(
 	ctx context.Context, client string, inputs []pref.Input, rewards []string, tokens bool,
 ) (*answer, error) {
@@ -261,10 +259,10 @@ func (m *model) read(
 	return a, nil
 }
 
-// errOwnDeadline ends a request whose client said how long it would wait.
+// errOwnDeadline ends a request at the time limit that its client set.
 var errOwnDeadline = errors.New("the client's own deadline")
 
-// expired is the problem of a request whose time is over: 408 where its client has set the time,
+// expired returns the problem of a request whose time is over: 408 if its client set the limit,
 // else 504.
 func expired(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
@@ -279,7 +277,7 @@ func expired(ctx context.Context) error {
 	}
 }
 
-// full is the refusal of items that the queue has no room for.
+// full returns the refusal of items that do not fit into the queue.
 func (m *model) full(items []pref.Item) *problem {
 	total := 0
 	for _, it := range items {
@@ -295,7 +293,7 @@ func (m *model) full(items []pref.Item) *problem {
 		"%.0f seconds", m.Name, max(after, time.Second).Seconds())
 }
 
-// encode makes items of the inputs, some at a time.
+// encode makes items of the inputs, several at a time.
 func (m *model) encode(
 	ctx context.Context, engine Engine, inputs []pref.Input, rewards []string, tokens bool,
 ) ([]pref.Item, error) {

@@ -9,14 +9,14 @@ import (
 	"haf/pref"
 )
 
-// nativeRequest is the body of POST /v1/reward: one of the forms prompt and response, prompt and
-// responses, messages, or samples, a list of the first and third.
+// nativeRequest is the body of POST /v1/reward, in one of the forms: prompt and response; prompt
+// and responses; messages; or samples, a list of the first and third form.
 type nativeRequest struct {
 	Model       string   `json:"model"`
 	Rewards     []string `json:"rewards"` // names; the first is data[].reward
-	Tokens      bool     `json:"tokens"`  // the implicit reward token by token
+	Tokens      bool     `json:"tokens"`  // with the implicit reward of each token
 	Temperature *float64 `json:"temperature"`
-	// TemplateArgs are vLLM's.
+	// TemplateArgs have the form of vLLM's.
 	TemplateArgs templateArgs `json:"chat_template_kwargs"`
 	nativeSample
 	Responses []string       `json:"responses"`
@@ -30,12 +30,12 @@ type nativeSample struct {
 	Baseline *baseline `json:"baseline"`
 }
 
-// A baseline is what a response is compared with: another response to the same prompt, or a reward.
+// A baseline is another response to the same prompt, or a reward, to compare a response with.
 type baseline struct {
 	text   string
 	isText bool
 	reward float64
-	input  int // of the text, among the call's inputs
+	input  int // index of the text in the call's inputs
 }
 
 func (b *baseline) UnmarshalJSON(data []byte) error {
@@ -46,7 +46,7 @@ func (b *baseline) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &b.reward)
 }
 
-// input is the sample as an input.
+// input returns the sample as an input.
 func (s *nativeSample) input() (pref.Input, error) {
 	switch {
 	case s.Messages != nil && (s.Prompt != nil || s.Response != nil):
@@ -120,7 +120,8 @@ func decodeNative(body []byte, query url.Values) (*call, error) {
 	return c, nil
 }
 
-// addBaselines notes each sample's baseline; texts become inputs behind the samples, each once.
+// addBaselines sets each sample's baseline. Texts become inputs behind the samples, without
+// duplicates.
 func (c *call) addBaselines(samples []nativeSample) {
 	c.baseline = make([]*baseline, len(samples))
 	type key struct {
@@ -131,14 +132,14 @@ func (c *call) addBaselines(samples []nativeSample) {
 		if samples[i].Baseline == nil {
 			continue
 		}
-		b := *samples[i].Baseline // one may be that of several samples
+		b := *samples[i].Baseline // samples may share a baseline
 		c.baseline[i] = &b
 		if !b.isText {
 			continue
 		}
 		prompt, err := json.Marshal(c.inputs[i].Prompt)
 		if err != nil {
-			prompt = []byte{byte(i)} // never: it came as JSON
+			prompt = []byte{byte(i)} // cannot happen: it came as JSON
 		}
 		k := key{string(prompt), b.text}
 		n, ok := at[k]
@@ -156,7 +157,7 @@ func (c *call) addBaselines(samples []nativeSample) {
 type nativeAnswer struct {
 	Object      string       `json:"object"`
 	Model       string       `json:"model"`
-	Reward      string       `json:"reward"` // which of the model's rewards data[].reward is
+	Reward      string       `json:"reward"` // the name of the reward in data[].reward
 	Activation  string       `json:"activation"`
 	Temperature *float64     `json:"temperature,omitempty"` // of the probabilities
 	Data        []nativeItem `json:"data"`
@@ -169,8 +170,8 @@ type nativeItem struct {
 	Rewards        map[string]float64 `json:"rewards"`
 	Tokens         []pref.TokenReward `json:"tokens,omitempty"`
 	BaselineReward *float64           `json:"baseline_reward,omitempty"`
-	// Probability is σ((reward − baseline)/temperature): that a person would prefer the response, as
-	// far as the rewards are calibrated.
+	// Probability is σ((reward − baseline)/temperature): the probability that a person prefers the
+	// response, as far as the rewards are calibrated.
 	Probability    *float64 `json:"probability,omitempty"`
 	PromptTokens   int      `json:"prompt_tokens"`
 	ResponseTokens int      `json:"response_tokens"`
@@ -206,8 +207,8 @@ func nativeReply(c *call, a *answer, n int, temperature *float64) nativeAnswer {
 	return out
 }
 
-// wanted are the rewards of input i that were asked for; of a combination asked for none by name,
-// all.
+// wanted returns the requested rewards of input i. For a combination without requested names it
+// returns all.
 func (c *call) wanted(a *answer, i int) map[string]float64 {
 	if len(c.rewards) == 0 && a.reward == combinedName {
 		return a.values[i].Rewards

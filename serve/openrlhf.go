@@ -8,13 +8,13 @@ import (
 	"haf/pref"
 )
 
-// OpenRLHF's remote reward model: POST /get_reward with whole texts, special tokens included.
+// OpenRLHF's remote reward model: POST /get_reward with whole texts, including special tokens.
 
 type openRLHFRequest struct {
 	Query   oneOrMore[string] `json:"query"`
 	Prompts oneOrMore[string] `json:"prompts"`
 	Labels  json.RawMessage   `json:"labels"`   // the dataset's, for other reward functions
-	Meta    json.RawMessage   `json:"metadata"` // as older versions call them
+	Meta    json.RawMessage   `json:"metadata"` // the name in older versions
 }
 
 type openRLHFAnswer struct {

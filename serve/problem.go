@@ -12,41 +12,41 @@ import (
 	"haf/pref"
 )
 
-// A problem is a request's failure as its client sees it, in the form of OpenAI's errors, which the
-// dialects share: {"error": {"message", "type", "param", "code"}}.
+// A problem is the failure of a request in the form of OpenAI's errors, which the dialects share:
+// {"error": {"message", "type", "param", "code"}}.
 type problem struct {
 	status     int
-	message    string // what was seen, what was wanted, the next move; never the prompt's text
+	message    string // fault, expectation, next step; never the prompt's text
 	param      string // the field at fault, or ""
 	retryAfter time.Duration
 }
 
 func (p *problem) Error() string { return p.message }
 
-// refuse is a problem of the given status.
+// refuse returns a problem with the given status.
 func refuse(status int, format string, args ...any) *problem {
 	return &problem{status: status, message: fmt.Sprintf(format, args...)}
 }
 
-// wrong is a request's mistake in a field.
+// wrong returns the problem of a mistake in a field of a request.
 func wrong(param, format string, args ...any) *problem {
 	p := refuse(http.StatusBadRequest, format, args...)
 	p.param = param
 	return p
 }
 
-// later is a refusal that holds for a while.
+// later returns a temporary refusal.
 func later(status int, after time.Duration, format string, args ...any) *problem {
 	p := refuse(status, format, args...)
 	p.retryAfter = max(after, time.Second)
 	return p
 }
 
-// memoryPause is after what time a client may try again what there was no memory for.
+// memoryPause is the time after which a client may retry a request that lacked memory.
 const memoryPause = 5 * time.Second
 
-// problemOf is the problem that an error is; one that is none of the client's says no more than
-// that there was one.
+// problemOf returns the problem for an error. For an error that is not the client's fault it
+// reveals nothing else.
 func problemOf(err error) *problem {
 	var p *problem
 	if errors.As(err, &p) {
@@ -103,11 +103,11 @@ func (p *problem) write(w http.ResponseWriter) {
 // writeJSON answers with a value that always has a JSON form.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	data, err := json.Marshal(v)
-	if err != nil { // a reward that is no number would be one; batcher.go lets none through
+	if err != nil { // batcher.go excludes the cause, rewards that are not finite
 		status, data = http.StatusInternalServerError,
 			[]byte(`{"error":{"message":"the reply has no JSON form","type":"internal_error","param":null,"code":500}}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(append(data, '\n')) // the client may be gone: nothing is left to be done about it
+	w.Write(append(data, '\n')) // fails if the client is gone, which needs no handling
 }

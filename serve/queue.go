@@ -12,54 +12,54 @@ type entry struct {
 	job   *job
 	index int // in the job
 	item  pref.Item
-	cost  int // tokens, the prompt not counted again where the entry before shares it
-	// passed is how often it was taken and given back.
+	cost  int // tokens, without a prompt shared with the entry before
+	// passed counts how often it was taken and given back.
 	passed int
 }
 
-// A job is the items of one request, of one engine.
+// A job is the items of one request for one engine.
 type job struct {
 	client string
 	gen    *generation
 	values []pref.Values
 	done   chan struct{} // closed when all are read, or err is set
 
-	// Under the queue's lock.
+	// Guarded by the queue's lock.
 	left    int // items neither read nor failed
 	err     error
-	dropped bool // nobody waits for it
+	dropped bool // no client waits for it
 }
 
-// lineKey tells apart what cannot be in one batch, and whose turn it is.
+// lineKey separates entries that cannot share a batch, and clients that take turns.
 type lineKey struct {
 	client string
 	gen    *generation
 	class  int
 }
 
-// A line is what one client has waiting, of one kind, in order.
+// A line is a client's waiting entries of one kind, in order.
 type line struct {
 	key     lineKey
 	waiting []*entry
-	credit  int // tokens that it may take before the next one's turn
+	credit  int // tokens that it may take before the next line's turn
 }
 
-// turn is the number of tokens that a line may take until the next has its turn: about one long
+// turn is the number of tokens that a line may take before the next line's turn: about one long
 // sample.
 const turn = 512
 
-// promptReach is how far ahead in its line an entry is looked for that shares the prompt of one
+// promptReach is how many entries of a line are searched for those with the prompt of an entry just
 // taken.
 const promptReach = 256
 
-// A queue holds entries, bounded in tokens, and gives them out in batches, in turn between clients
-// (deficit round robin).
+// A queue holds entries, limited in tokens, and hands them out in batches, with turns between
+// clients (deficit round robin).
 type queue struct {
 	limit int // tokens
 
 	mu     sync.Mutex
 	lines  map[lineKey]*line
-	ring   []*line // the first has the next turn
+	ring   []*line // the first line has the next turn
 	tokens int     // waiting
 	items  int
 	closed bool
@@ -70,8 +70,7 @@ func newQueue(limit int) *queue {
 	return &queue{limit: limit, lines: map[lineKey]*line{}, more: make(chan struct{}, 1)}
 }
 
-// push adds a job's items, all or none: ok is false where they would exceed the limit, or after
-// close.
+// push adds a job's items, all or none. ok is false if they would exceed the limit, or after close.
 func (q *queue) push(j *job, items []pref.Item) (ok bool) {
 	entries, total := make([]*entry, len(items)), 0
 	for i, it := range items {
@@ -112,7 +111,7 @@ func (q *queue) signal() {
 	}
 }
 
-// drop takes a job's waiting items out: nobody waits for them.
+// drop removes a job's waiting items, because no client waits for them.
 func (q *queue) drop(j *job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -132,7 +131,7 @@ func (q *queue) drop(j *job) {
 	}
 }
 
-// retire takes a line without entries out of the ring.
+// retire removes a line without entries from the ring.
 func (q *queue) retire(l *line) {
 	if len(l.waiting) > 0 {
 		return
@@ -143,10 +142,10 @@ func (q *queue) retire(l *line) {
 	}
 }
 
-// take gives out a batch of about capacity tokens, at least one entry, nil where none waits:
-// entries of one engine and class, a turn from each client in the ring, entries of one prompt of
-// one client together. Their generation is held for the one who reads them: the jobs may be given
-// up, and release theirs, at any time.
+// take returns a batch of about capacity tokens with at least one entry, or nil if none waits. The
+// entries have one engine and class. Each client in the ring has a turn; a client's entries with
+// the same prompt stay together. take holds their generation for the reader, because the jobs may
+// be given up and release theirs at any time.
 func (q *queue) take(capacity int) []*entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -166,7 +165,7 @@ func (q *queue) take(capacity int) []*entry {
 			for len(l.waiting) > 0 {
 				first := l.waiting[0]
 				if len(batch) > 0 && total+first.cost > capacity {
-					total = capacity // what fits no more begins the next batch: nothing is passed over forever
+					total = capacity // it begins the next batch, so that nothing waits forever
 					break
 				}
 				if first.cost > l.credit && len(batch) > 0 {
@@ -181,7 +180,7 @@ func (q *queue) take(capacity int) []*entry {
 				q.items -= len(taken)
 				batch = append(batch, taken...)
 			}
-			// The next turn is another's; credit is not saved up by those who wait for nothing.
+			// The next line has the next turn. An empty line saves up no credit.
 			if i := slices.Index(q.ring, l); i >= 0 {
 				q.ring = append(slices.Delete(q.ring, i, i+1), l)
 			}
@@ -196,8 +195,8 @@ func (q *queue) take(capacity int) []*entry {
 	return batch
 }
 
-// giveBack puts entries that were taken together and not read back in front of their lines, whose
-// turns come first again.
+// giveBack puts unread entries of a batch back at the front of their lines and gives these lines
+// the next turns.
 func (q *queue) giveBack(entries []*entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -231,7 +230,7 @@ func (q *queue) giveBack(entries []*entry) {
 	q.ring = append(back, q.ring...)
 }
 
-// nextGeneration is what the next batch is of, nil where nothing waits.
+// nextGeneration returns the generation of the next batch, or nil if nothing waits.
 func (q *queue) nextGeneration() *generation {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -241,8 +240,8 @@ func (q *queue) nextGeneration() *generation {
 	return q.ring[0].key.gen
 }
 
-// takeFirst takes the first entry and those close behind it that share its prompt, as far as they
-// fit; cost is what they have together, the prompt once.
+// takeFirst takes the first entry and, as far as they fit, the following ones within promptReach
+// that share its prompt. cost is their total, with the prompt counted once.
 func (l *line) takeFirst(room int) (taken []*entry, cost int) {
 	first := l.waiting[0]
 	taken, cost = []*entry{first}, first.cost
@@ -261,7 +260,7 @@ func (l *line) takeFirst(room int) (taken []*entry, cost int) {
 	return taken, cost
 }
 
-// settle records values, or the error, of entries of one job.
+// settle records the values, or the error, of entries.
 func (q *queue) settle(entries []*entry, values []pref.Values, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -282,14 +281,14 @@ func (q *queue) settle(entries []*entry, values []pref.Values, err error) {
 	}
 }
 
-// waiting counts what waits.
+// waiting counts the waiting entries and their tokens.
 func (q *queue) waiting() (items, tokens int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.items, q.tokens
 }
 
-// close lets nothing more in; what waits is still given out.
+// close admits no more entries. Waiting ones are still handed out.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

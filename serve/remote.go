@@ -13,17 +13,17 @@ import (
 	"haf/pref"
 )
 
-// Errors that the caller of a client may look for.
+// Errors that a client's caller may handle.
 var (
 	ErrToken    = errors.New("the server refused the token") // 401 and 403
-	ErrNoAnswer = errors.New("no answer")                    // of any try
+	ErrNoAnswer = errors.New("no answer")                    // from any attempt
 )
 
-// ErrNotReady is wrapped where a server has not loaded its model yet.
+// ErrNotReady is wrapped by the error for a server that has not loaded its model yet.
 var ErrNotReady = errors.New("ask again when /readyz answers 200")
 
-// A Remote is a model behind a server. It is a [pref.Rewarder]; the server alone knows which
-// prompts its chat template refuses.
+// A Remote is a model on a server, as a [pref.Rewarder]. Only the server knows which prompts its
+// chat template refuses.
 type Remote struct {
 	client *Client
 	model  string
@@ -31,15 +31,15 @@ type Remote struct {
 	opt    RemoteOptions
 }
 
-// RemoteOptions say how a [Remote] reads.
+// RemoteOptions set how a [Remote] reads.
 type RemoteOptions struct {
-	// Log, if not nil, is told in a line what became of groups as tokens.
+	// Log, if not nil, gets a line about the groups as tokens: how many were cut.
 	Log func(format string, args ...any)
-	// Progress, if not nil, is told how many responses are read.
+	// Progress, if not nil, gets the number of responses read.
 	Progress func(pass string, done, total int)
 }
 
-// Connect asks the server for the model's name and rewards. It is an error if the model is not
+// Connect asks the server for the model's name and rewards. It returns an error if the model is not
 // loaded yet.
 func (c *Client) Connect(ctx context.Context, opt RemoteOptions) (*Remote, error) {
 	model, names, err := c.Served(ctx)
@@ -58,8 +58,7 @@ func (c *Client) Connect(ctx context.Context, opt RemoteOptions) (*Remote, error
 	return &Remote{c, model, names, opt}, nil
 }
 
-// explain adds the address and, where the server refused the token or there was none, the next
-// move.
+// explain adds the address and, if the server refused or lacked the token, the next step.
 func (c *Client) explain(err error) error {
 	if errors.Is(err, ErrNotReady) || errors.Is(err, context.Canceled) {
 		return err
@@ -76,7 +75,7 @@ func (c *Client) explain(err error) error {
 		next = "; the server's log says more; run the same command again to go on"
 	case errors.As(err, &redirected), errors.As(err, &r) && (r.unlike ||
 		r.status == http.StatusBadRequest || r.status == http.StatusRequestEntityTooLarge):
-		// it says so itself
+		// the message says it itself
 	case errors.As(err, &r):
 		next = ": is haf serve running there?"
 	default:
@@ -88,20 +87,20 @@ func (c *Client) explain(err error) error {
 	return fmt.Errorf("%s: %w%s", c.address, err, next)
 }
 
-// Model is the server's name of the model.
+// Model is the model's name on the server.
 func (r *Remote) Model() string { return r.model }
 
 // Rewards implements [pref.Rewarder].
 func (r *Remote) Rewards() []string { return r.names }
 
-// Close implements [pref.Rewarder]; the model is the server's.
+// Close implements [pref.Rewarder]. It does nothing, because the server owns the model.
 func (r *Remote) Close() error { return nil }
 
-// portion is how many responses are asked for between two reports of progress.
+// portion is the number of responses requested between two reports of progress.
 const portion = 256
 
-// Read implements [pref.Rewarder]. The server reads every response as if it were alone, so no group
-// is dropped.
+// Read implements [pref.Rewarder]. The server reads every response separately, so it drops no
+// group.
 func (r *Remote) Read(
 	ctx context.Context, groups []pref.Group, names []string,
 ) (pref.Readings, error) {

@@ -16,20 +16,20 @@ import (
 	"haf/pref"
 )
 
-// A replica is one of several servers of one model.
+// A replica is one of several servers of the same model.
 type replica struct {
 	base string
 
 	mu   sync.Mutex
-	busy int       // requests that are being answered
-	rest time.Time // until then it is asked only where no other one is left
+	busy int       // requests in flight
+	rest time.Time // until then it is the last choice
 }
 
-// restTime is how long a replica that failed is not asked.
+// restTime is how long a failed replica is the last choice.
 const restTime = 5 * time.Second
 
-// pick chooses the replica for a request: one that did not fail lately, and of those the one with
-// the fewest requests. tried are left out; nil says that none is left.
+// pick chooses the replica for a request: one that did not fail recently, and of these the one with
+// the fewest requests in flight. It ignores those tried, and returns nil if no other is left.
 func (c *Client) pick(tried []*replica) *replica {
 	var best *replica
 	var bestBusy int
@@ -48,8 +48,8 @@ func (c *Client) pick(tried []*replica) *replica {
 	return best
 }
 
-// onAny sends a request to a replica, and to the next one where it fails for a reason that passes.
-// The error is the last replica's.
+// onAny sends a request to a replica, and after a temporary failure to the next one. It returns the
+// last replica's error.
 func (c *Client) onAny(ctx context.Context, method, path string, body []byte, reply any) error {
 	var tried []*replica
 	for {
@@ -64,7 +64,7 @@ func (c *Client) onAny(ctx context.Context, method, path string, body []byte, re
 	}
 }
 
-// on sends a request to a replica, and notes whether it failed.
+// on sends a request to one replica, and records a failure.
 func (c *Client) on(
 	ctx context.Context, r *replica, method, path string, body []byte, reply any,
 ) error {
@@ -83,7 +83,7 @@ func (c *Client) on(
 	return err
 }
 
-// split returns the addresses of replicas, and the model that they are asked for.
+// split returns the addresses of replicas and the name of their model.
 func split(address string) (bases []string, model string, err error) {
 	for one := range strings.SplitSeq(address, ",") {
 		base, of, err := parseAddress(one)
@@ -104,19 +104,19 @@ func split(address string) (bases []string, model string, err error) {
 	return bases, model, nil
 }
 
-// agreeTries is how often a replica is asked what it serves.
+// agreeTries is how many attempts agree makes per replica.
 const agreeTries = 3
 
-// only returns a client of one replica that makes so many tries.
+// only returns a client of one replica that makes at most that many attempts.
 func (c *Client) only(r *replica, tries int) *Client {
 	one := &Client{address: c.address, model: c.model, opt: c.opt, replicas: []*replica{r}}
 	one.opt.Tries = min(tries, c.opt.Tries)
 	return one
 }
 
-// agree asks every replica what it serves. Those that do not answer are told of and rest; it is an
-// error if none answers, or if two serve different rewards. The replicas' model is asked for by its
-// name from then on.
+// agree asks every replica what it serves. It logs those that do not answer and lets them rest. It
+// returns an error if none answers, or if two serve different rewards. From then on requests name
+// the replicas' model.
 func (c *Client) agree(ctx context.Context) (model string, rewards []string, err error) {
 	var first *replica
 	for _, r := range c.replicas {
@@ -144,12 +144,12 @@ func (c *Client) agree(ctx context.Context) (model string, rewards []string, err
 	return model, rewards, nil
 }
 
-// sameReward is how far rewards of replicas may be apart, absolutely and as a share: devices differ
-// in the last digits, bfloat16 in the third.
+// sameReward is the largest difference between rewards of replicas, absolute and relative: devices
+// differ in the last digits, bfloat16 in the third.
 const sameReward = 0.02
 
-// probe has every replica score a sample, once. It is an error if their rewards differ: they would
-// serve different weights under one name.
+// probe has every replica score a sample, once. It returns an error if their rewards differ,
+// because then they serve different weights under one name.
 func (c *Client) probe(ctx context.Context, s pref.Sample, names []string) error {
 	if len(c.replicas) < 2 {
 		return nil

@@ -17,30 +17,29 @@ import (
 	"haf/internal/connlimit"
 )
 
-// Config says what is served and within which bounds. A number of 0 is its default.
+// Config sets what the server serves, and its limits. A number of 0 means its default.
 type Config struct {
 	Models       []Model
 	Combinations []Combination
-	Tokens       []Token // none: whoever reaches the server may ask
-	// without tokens: requests from other machines, and under any host name, are meant
+	Tokens       []Token // none: no token is needed
+	// allow requests from other machines, and under any host name, without tokens
 	AllowUnauthenticated bool
 
-	// how long a request waits for others when the device is idle; default 3 ms, less than 0: not at
-	// all
+	// how long a request waits for others while the device is idle; default 3 ms; negative: no wait
 	BatchWait   time.Duration
-	Timeout     time.Duration // of a request, from its header to its answer; default 2 minutes
-	ReadTimeout time.Duration // of a request's body; default 30 seconds
-	// how long requests may take once the server is being ended; default 30 seconds
+	Timeout     time.Duration // per request, from header to answer; default 2 minutes
+	ReadTimeout time.Duration // for a request's body; default 30 seconds
+	// how long pending requests may take at shutdown; default 30 seconds
 	Drain time.Duration
-	Watch time.Duration // how often the models' files are looked at; 0: never
+	Watch time.Duration // interval of looks at the models' files; 0: never
 
-	MaxBody   int64 // bytes of a request; default 8 MiB
-	MaxBodies int64 // bytes of all requests that are not answered yet; default 32 of MaxBody
-	MaxItems  int   // samples of a request; default 4096
-	MaxQueue  int   // tokens that may wait for a model; default 1 Mi
-	MaxCalls  int   // requests being answered; default 1024
+	MaxBody   int64 // bytes per request; default 8 MiB
+	MaxBodies int64 // bytes of all pending requests; default 32 · MaxBody
+	MaxItems  int   // samples per request; default 4096
+	MaxQueue  int   // waiting tokens per model; default 1 Mi
+	MaxCalls  int   // requests in flight; default 1024
 
-	LogText bool // prompts and responses may stand in the log, at its debug level
+	LogText bool // log prompts and responses at debug level
 	Log     *slog.Logger
 }
 
@@ -75,7 +74,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Server answers requests for rewards.
+// A Server serves rewards over HTTP.
 type Server struct {
 	config  Config
 	keys    keyring
@@ -89,13 +88,13 @@ type Server struct {
 	loaded    atomic.Bool
 	draining  atomic.Bool
 	closed    atomic.Bool
-	calls     atomic.Int64 // being answered
+	calls     atomic.Int64 // requests in flight
 	bodies    atomic.Int64 // bytes of requests being read
 	reloading sync.Mutex
 	batchers  sync.WaitGroup
 }
 
-// New returns a server of the models, none of which is loaded yet: [Server.Run] does that.
+// New returns a server of the models without loading them: [Server.Run] does that.
 func New(config Config) (*Server, error) {
 	s := &Server{config: config.withDefaults(), keys: newKeyring(config.Tokens),
 		byName: map[string]reads{}, metrics: newMetrics(), origins: http.NewCrossOriginProtection()}
@@ -139,9 +138,9 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// Run loads the models and serves them on the listener until ctx ends; then it takes no more
-// requests, answers those it has, within [Config.Drain], and closes the models. It returns nil
-// after that, or the error that kept it from serving.
+// Run loads the models and serves them on the listener until ctx ends. Then it accepts no more
+// requests, answers pending ones within [Config.Drain], and closes the models. It returns nil after
+// that, or the error that kept it from serving.
 func (s *Server) Run(ctx context.Context, listener net.Listener, certificates *tls.Config) error {
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: min(10*time.Second, s.config.ReadTimeout),
@@ -189,7 +188,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, certificates *t
 	return err
 }
 
-// Start loads every model; requests are answered from then on.
+// Start loads every model. From then on requests are answered with rewards.
 func (s *Server) Start(ctx context.Context) error {
 	for _, m := range s.models {
 		if err := m.load(ctx); err != nil {
@@ -203,10 +202,10 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the reading of batches and closes the models. What waits is read before; nothing may
-// be asked afterwards.
+// Close stops the batchers, which first read the waiting entries, and closes the models. The server
+// cannot be used afterwards.
 func (s *Server) Close() {
-	s.reloading.Lock() // a loading that is under way is waited for
+	s.reloading.Lock() // waits for a load in progress
 	s.closed.Store(true)
 	s.reloading.Unlock()
 	for _, m := range s.models {
@@ -224,8 +223,8 @@ func (s *Server) Close() {
 	}
 }
 
-// Reload loads every model anew, one after the other, and serves what it has loaded; one that
-// cannot be loaded is served as it was.
+// Reload loads every model again, one after another, and serves the new ones. If a load fails, the
+// former model stays.
 func (s *Server) Reload(ctx context.Context) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
@@ -239,7 +238,7 @@ func (s *Server) Reload(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// reload loads one model anew, under the lock.
+// reload loads one model again, under the lock.
 func (s *Server) reload(ctx context.Context, m *model) error {
 	if s.closed.Load() {
 		return errors.New("serve: reload: the server has ended")
@@ -257,7 +256,7 @@ func (s *Server) reload(ctx context.Context, m *model) error {
 	return err
 }
 
-// watch reloads models whose files have changed and rest.
+// watch reloads models whose files have changed and are no longer being written.
 func (s *Server) watch(ctx context.Context) {
 	if s.config.Watch <= 0 {
 		return
@@ -278,9 +277,9 @@ func (s *Server) watch(ctx context.Context) {
 			if last[i], changed = m.changed(last[i]); !changed || tried[i] == last[i] {
 				continue
 			}
-			tried[i] = last[i] // what cannot be loaded is not tried again until it changes
+			tried[i] = last[i] // do not retry a failed load until the files change
 			s.reloading.Lock()
-			s.reload(ctx, m) // it has said what is wrong
+			s.reload(ctx, m) // logs its own error
 			s.reloading.Unlock()
 		}
 	}

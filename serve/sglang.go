@@ -13,7 +13,7 @@ import (
 // reads data[-1].embedding[-1].
 
 type embedded struct {
-	Embedding []float64    `json:"embedding"` // the reward alone
+	Embedding []float64    `json:"embedding"` // one value, the reward
 	Meta      embeddedMeta `json:"meta_info"`
 }
 
@@ -24,7 +24,7 @@ type embeddedMeta struct {
 	Activation   string `json:"activation"`
 }
 
-// sglang completes the call of a /classify with text or input_ids. The answer is an object for one
+// sglang completes the call for a /classify with text or input_ids. The answer is an object for one
 // text, else a list.
 func (c *call) sglang(in *vllmInputs, query url.Values) error {
 	if in.Input.inputs != nil || in.Messages.values != nil || in.Text.values != nil &&
@@ -99,8 +99,8 @@ func decodeEmbeddings(body []byte, query url.Values) (*call, error) {
 	return c, c.address(query)
 }
 
-// encoding returns how a vector of one value is written: as numbers, or as OpenAI's clients ask for
-// it, little-endian float32 in base64.
+// encoding returns a function that writes a vector of one value: as a list of numbers, or in base64
+// as little-endian float32, which OpenAI's clients request.
 func encoding(format string) (func(float64) any, error) {
 	switch format {
 	case "", "float":

@@ -7,8 +7,8 @@ import (
 	"haf/pref"
 )
 
-// slimeRequest is the body of slime's remote_rm. A prompt that is text is that of a template, which
-// the response follows; one of messages is a conversation.
+// slimeRequest is the body of slime's remote_rm. A prompt that is text was rendered by a template,
+// and the response follows it. A prompt that is a list of messages is a conversation.
 type slimeRequest struct {
 	Prompt   json.RawMessage `json:"prompt"`
 	Response *string         `json:"response"`
@@ -52,7 +52,7 @@ func decodeSlime(body []byte, query url.Values) (*call, error) {
 		in.Sample = pref.Sample{Prompt: p, Response: *r.Response}
 	}
 	c.inputs = []pref.Input{in}
-	// a number; the header X-Haf-Activation says what was done to it
+	// a number; the header X-Haf-Activation names its activation
 	c.reply = func(c *call, a *answer) any { return c.reward(a, 0) }
 	return c, c.address(query)
 }

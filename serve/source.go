@@ -13,7 +13,7 @@ import (
 	"haf/internal/wholefile"
 )
 
-// ModelName splits NAME=MODEL; without a name it is the last part of the path or id.
+// ModelName splits NAME=MODEL. Without a name it takes the last part of the path or id.
 func ModelName(named string) (name, path string) {
 	if name, path, ok := strings.Cut(named, "="); ok && name != "" && !strings.Contains(name, "/") {
 		return name, path
@@ -22,7 +22,7 @@ func ModelName(named string) (name, path string) {
 	return strings.TrimSuffix(base, ".gguf"), named
 }
 
-// NewModel is a model that load opens. Its files are watched if the path is on disk.
+// NewModel returns a model that load opens. If path is on disk, its files are watched.
 func NewModel(
 	name, path string, load func(ctx context.Context, before Engine) (Engine, error),
 ) Model {
@@ -33,7 +33,7 @@ func NewModel(
 	return source
 }
 
-// LoadTLS reads the PEM files of a certificate and its key; nil without them.
+// LoadTLS reads the PEM files of a certificate and its key. It returns nil without them.
 func LoadTLS(cert, key string) (*tls.Config, error) {
 	if cert == "" {
 		return nil, nil
@@ -53,7 +53,7 @@ func LoadTLS(cert, key string) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// ReloadOnHangup reloads the models on every SIGHUP until it is stopped or ctx ends.
+// ReloadOnHangup reloads the models on every SIGHUP until stop is called or ctx ends.
 func (s *Server) ReloadOnHangup(ctx context.Context) (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// FolderStamp is a text that changes with the files of a model: names, sizes and times of a file or
-// of a folder's; of a run, those of the model in it. It is a [Model.Stamp].
+// FolderStamp returns a text that changes with the files of a model: the names, sizes and times of
+// a file or of the files in a folder; for a run, those of its model. It is a [Model.Stamp].
 func FolderStamp(path string) (string, error) {
 	if info, err := os.Stat(filepath.Join(path, "model")); err == nil && info.IsDir() {
 		path = filepath.Join(path, "model")
@@ -25,7 +25,7 @@ func FolderStamp(path string) (string, error) {
 			}
 			return nil
 		}
-		info, err := os.Stat(file) // the file behind a link
+		info, err := os.Stat(file) // follows links
 		if err != nil {
 			return err
 		}

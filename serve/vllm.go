@@ -14,11 +14,11 @@ import (
 	"haf/pref"
 )
 
-// The pooling endpoints of vLLM: /classify, /pooling, /score and /rerank. Rewards are raw unless an
-// activation is asked for, where vLLM would apply a sigmoid unasked.
+// The pooling endpoints of vLLM: /classify, /pooling, /score and /rerank. Rewards are raw unless
+// the request asks for an activation; vLLM would apply a sigmoid by default.
 
-// vllmRequest has what the four have in common. Fields of other use to vLLM are passed over, but
-// those that would change the reward are refused.
+// vllmRequest has the fields that the four share. Fields that do not affect the reward are ignored;
+// those that would change it are refused.
 type vllmRequest struct {
 	Model            string          `json:"model"`
 	UseActivation    *bool           `json:"use_activation"`
@@ -34,14 +34,14 @@ type vllmRequest struct {
 	AddSpecialTokens *bool           `json:"add_special_tokens"`
 }
 
-// templateArgs are variables of the chat template, of any JSON value.
+// templateArgs are variables of the chat template with any JSON values.
 type templateArgs map[string]json.RawMessage
 
 func set(data json.RawMessage) bool {
 	return len(data) > 0 && !bytes.Equal(data, []byte("null")) && !bytes.Equal(data, []byte("{}"))
 }
 
-// call begins the call of a request.
+// call makes the call of a request without its inputs.
 func (r *vllmRequest) call() (*call, error) {
 	switch {
 	case r.Softmax != nil && *r.Softmax:
@@ -79,7 +79,7 @@ type vllmInputs struct {
 	InputIDs texts             `json:"input_ids"` // SGLang's
 }
 
-// turns is one message, or a conversation where several are classified at once.
+// turns is one message or, if several conversations are classified at once, a conversation.
 type turns []message
 
 func (t *turns) UnmarshalJSON(data []byte) error {
@@ -90,7 +90,7 @@ func (t *turns) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &(*t)[0])
 }
 
-// inputs adds those of the request to the call.
+// addInputs adds the inputs of the request to the call.
 func (c *call) addInputs(in *vllmInputs, special *bool) error {
 	if in.Messages.values == nil {
 		c.inputs = in.Input.inputs
@@ -117,7 +117,7 @@ func (c *call) addInputs(in *vllmInputs, special *bool) error {
 	return nil
 }
 
-// listAnswer is what the answers that are lists have in common.
+// listAnswer has the common fields of answers that are lists.
 type listAnswer[T any] struct {
 	ID         string `json:"id"`
 	Object     string `json:"object"`
@@ -144,11 +144,11 @@ func newID(prefix string) string { return prefix + strings.ReplaceAll(uuid.NewSt
 type classified struct {
 	Index      int       `json:"index"`
 	Label      string    `json:"label"`
-	Probs      []float64 `json:"probs"` // the reward: a probability only with the sigmoid
+	Probs      []float64 `json:"probs"` // the reward; a probability only with the sigmoid
 	NumClasses int       `json:"num_classes"`
 }
 
-// decodeClassify reads vLLM's /classify, and SGLang's, which has text or input_ids.
+// decodeClassify reads vLLM's /classify and SGLang's, which has text or input_ids.
 func decodeClassify(body []byte, query url.Values) (*call, error) {
 	var r struct {
 		vllmRequest
@@ -213,7 +213,7 @@ func decodePooling(body []byte, query url.Values) (*call, error) {
 	return c, c.address(query)
 }
 
-// document is text, or an object with it.
+// document is text, or an object with text.
 type document string
 
 func (d *document) UnmarshalJSON(data []byte) error {
@@ -237,7 +237,8 @@ func (d *document) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// pair is the input of a query and a document: the prompt of a user, and the response to it.
+// pair is the input for a query and a document: the query is a user's prompt, the document the
+// response.
 func pair(query, document document) pref.Input {
 	return pref.Input{
 		Sample: pref.Sample{Prompt: []pref.Message{{Role: pref.User, Content: string(query)}},
@@ -302,7 +303,7 @@ type documentAnswer struct {
 	Text string `json:"text"`
 }
 
-// decodeRerank reads /rerank, /v1/rerank and Cohere's /v2/rerank: the best documents first.
+// decodeRerank reads /rerank, /v1/rerank and Cohere's /v2/rerank, which sort by falling reward.
 func decodeRerank(body []byte, query url.Values) (*call, error) {
 	var r struct {
 		vllmRequest
