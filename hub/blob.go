@@ -24,11 +24,11 @@ import (
 	"haf/internal/retry"
 )
 
-// incomplete is behind the name of a blob that is being fetched, or was when it was interrupted.
+// incomplete is the suffix of a blob whose download is running or was interrupted.
 const incomplete = ".incomplete"
 
-// download brings one blob into the cache. A lock keeps other processes, also Python's, from
-// fetching it as well.
+// download fetches one blob into the cache. A lock keeps other processes, including Python's, from
+// fetching it at the same time.
 func (c *Client) download(ctx context.Context, ref Ref, commit string, j job, t *tally) error {
 	blob, lockPath := c.blob(ref, j.etag), c.lockPath(ref, j.etag)
 	for _, path := range []string{blob, lockPath} {
@@ -61,7 +61,7 @@ func (c *Client) download(ctx context.Context, ref Ref, commit string, j job, t 
 	return nil
 }
 
-// stopped says of an interrupted download that it can go on.
+// stopped adds to the error of an interrupted download that it can be resumed.
 func (c *Client) stopped(ctx context.Context, ref Ref, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) && errors.Is(err, context.Canceled) {
 		return fmt.Errorf("hub: %s was not fetched to the end; what has come is kept, and the same "+
@@ -70,7 +70,7 @@ func (c *Client) stopped(ctx context.Context, ref Ref, err error) error {
 	return err
 }
 
-// onDisk says what to do about an error of the file system.
+// onDisk adds the remedy to a file-system error.
 func (c *Client) onDisk(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -83,7 +83,7 @@ func (c *Client) onDisk(err error) error {
 	return fmt.Errorf("hub: %w: %w", errDisk, err)
 }
 
-// A partial is a blob on its way.
+// A partial is a blob that is being fetched.
 type partial struct {
 	client  *Client
 	ref     Ref
@@ -93,7 +93,7 @@ type partial struct {
 	tally   *tally
 
 	file *durable.File
-	sum  hash.Hash // nil: the etag is no hash of the content
+	sum  hash.Hash // nil if the etag is no hash of the content
 	have int64     // bytes in the file
 }
 
@@ -105,7 +105,7 @@ func (p *partial) fetch(ctx context.Context) (err error) {
 		return p.client.onDisk(err)
 	}
 	defer func() { err = errors.Join(err, p.file.Close()) }()
-	// What is there is hashed anew: it may be of another program.
+	// Hash the existing bytes again, because another program may have written them.
 	p.sum = hashFor(p.job.etag, p.job.size)
 	if p.have, err = io.Copy(hashOrNothing(p.sum), p.file); err != nil {
 		return p.client.onDisk(err)
@@ -156,7 +156,7 @@ func (p *partial) restart() error {
 	return nil
 }
 
-// more makes one request for the bytes that are missing.
+// more makes one request for the missing bytes.
 func (p *partial) more(ctx context.Context) error {
 	if p.job.size >= 0 && p.have > p.job.size {
 		if err := p.restart(); err != nil {
@@ -182,7 +182,7 @@ func (p *partial) more(ctx context.Context) error {
 	}
 	defer r.Body.Close()
 	switch r.StatusCode {
-	case http.StatusOK: // the whole file, asked for or not
+	case http.StatusOK: // the whole file, even if a part was requested
 		if p.have > 0 {
 			if err := p.restart(); err != nil {
 				return err
@@ -193,7 +193,7 @@ func (p *partial) more(ctx context.Context) error {
 			return fmt.Errorf("hub: %s: the bytes from %d on were asked for, the answer has %q", p.name(),
 				p.have, r.Header.Get("Content-Range"))
 		}
-	// the file here is as long as there, or longer; the check decides
+	// the file here is at least as long as the hub's; the check decides
 	case http.StatusRequestedRangeNotSatisfiable:
 		if p.job.size < 0 {
 			return nil
@@ -217,7 +217,7 @@ func (p *partial) more(ctx context.Context) error {
 			p.tally.add(int64(n))
 		}
 		if p.have > p.job.size {
-			return nil // the check says so; an answer may have no end
+			return nil // check reports it; the answer may be endless
 		}
 		switch {
 		case err == io.EOF && p.have < p.job.size:
@@ -234,7 +234,7 @@ func (p *partial) more(ctx context.Context) error {
 	}
 }
 
-// check compares the whole file with what the hub says of it.
+// check compares the whole file with the hub's size and hash.
 func (p *partial) check() error {
 	if p.job.size >= 0 && p.have != p.job.size {
 		return fmt.Errorf("%d bytes or more came, %d were wanted", p.have, p.job.size)
@@ -248,8 +248,8 @@ func (p *partial) check() error {
 	return nil
 }
 
-// hashFor returns the hash that an etag is of: 64 digits are the SHA-256 of the content, 40 are
-// git's of a blob, which begins with the size. nil: it is neither.
+// hashFor returns the hash that an etag consists of: 64 digits are the SHA-256 of the content, 40
+// are git's hash of a blob, which begins with the size. It returns nil for any other etag.
 func hashFor(etag string, size int64) hash.Hash {
 	if _, err := hex.DecodeString(etag); err != nil {
 		return nil
@@ -272,7 +272,7 @@ func hashOrNothing(h hash.Hash) io.Writer {
 	return h
 }
 
-// rangeStart reads where "bytes 100-199/200" begins.
+// rangeStart reads the first number of "bytes 100-199/200".
 func rangeStart(contentRange string) (int64, bool) {
 	rest, ok := strings.CutPrefix(contentRange, "bytes ")
 	first, _, dash := strings.Cut(rest, "-")

@@ -16,9 +16,9 @@ import (
 	"haf/internal/wholefile"
 )
 
-// The cache's layout is the Python client's: CACHE/models--org--name/{blobs/ETAG, refs/REVISION,
-// snapshots/COMMIT/FILE}, where a ref's content is a commit and a snapshot's file is a link to its
-// blob; locks are in CACHE/.locks.
+// The cache has the layout of the Python client: CACHE/models--org--name/{blobs/ETAG,
+// refs/REVISION, snapshots/COMMIT/FILE}. A ref contains a commit, and a snapshot's file is a link
+// to its blob. Locks are in CACHE/.locks.
 
 // etagForm keeps an etag inside the folder of blobs.
 var etagForm = regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z_.-]{0,199}$`)
@@ -37,7 +37,7 @@ func (c *Client) lockPath(ref Ref, etag string) string {
 	return filepath.Join(c.Cache, ".locks", ref.folder(), etag+".lock")
 }
 
-// commit returns what the revision stood for when it was last fetched, "" where it never was.
+// commit returns the commit of the revision when it was last fetched, or "".
 func (c *Client) commit(ref Ref) string {
 	if commitForm.MatchString(ref.Revision) {
 		return ref.Revision
@@ -53,8 +53,8 @@ func (c *Client) commit(ref Ref) string {
 	return ""
 }
 
-// setCommit notes what the revision stands for. It is done last: until a snapshot is whole, the one
-// before is used.
+// setCommit records the commit of the revision. It comes last, so that the previous snapshot is
+// used until the new one is complete.
 func (c *Client) setCommit(ref Ref, commit string) error {
 	if ref.Revision == commit || c.commit(ref) == commit {
 		return nil
@@ -70,7 +70,7 @@ func (c *Client) setCommit(ref Ref, commit string) error {
 	return nil
 }
 
-// link makes a snapshot's file of a blob: a relative link, so that the cache may be moved.
+// link puts a blob into a snapshot: by a relative link, so that the cache can be moved.
 func (c *Client) link(ref Ref, commit, name, etag string) error {
 	path, blob := filepath.Join(c.snapshot(ref, commit), filepath.FromSlash(name)), c.blob(ref, etag)
 	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
@@ -80,13 +80,13 @@ func (c *Client) link(ref Ref, commit, name, etag string) error {
 	if err != nil {
 		return fmt.Errorf("hub: cache: %w", err)
 	}
-	// A link without its blob is left where a cache was cleaned by hand.
+	// Cleaning a cache by hand can leave a link without its blob.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("hub: cache: %w", err)
 	}
 	err = os.Symlink(to, path)
 	if errors.Is(err, fs.ErrExist) {
-		return nil // another process was faster
+		return nil // another process has made it
 	}
 	if err != nil { // a disk without links: like the Python client, move the blob
 		err = durable.Rename(blob, path)
@@ -97,7 +97,7 @@ func (c *Client) link(ref Ref, commit, name, etag string) error {
 	return nil
 }
 
-// cachedModel returns the snapshot of a model that is in the cache with all its weights.
+// cachedModel returns the snapshot of a model if the cache has it with all its weights.
 func (c *Client) cachedModel(ref Ref) (Found, bool) {
 	commit := c.commit(ref)
 	if commit == "" {
@@ -130,9 +130,9 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// cachedData returns the files of a data set that a ref names if they are all in the cache. sure is
-// false where only the files there were looked at, because another program fetched them: then
-// there may be more. An error says that the data set, whose files are known, has no such files.
+// cachedData returns the data-set files that a ref names, with whole if all are in the cache. sure
+// is false if another program fetched the snapshot, so that the list of files may be incomplete. An
+// error says that the data set, whose list of files is complete, has no such files.
 func (c *Client) cachedData(ref Ref) (s Found, whole, sure bool, err error) {
 	commit := c.commit(ref)
 	if commit == "" {
@@ -162,7 +162,7 @@ func (c *Client) cachedData(ref Ref) (s Found, whole, sure bool, err error) {
 	return s, !slices.ContainsFunc(s.Paths, func(path string) bool { return !exists(path) }), sure, nil
 }
 
-// filesIn lists the files of a snapshot that are there.
+// filesIn lists the files of a snapshot that exist.
 func filesIn(dir string) []string {
 	var files []string
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -171,13 +171,13 @@ func filesIn(dir string) []string {
 				files = append(files, filepath.ToSlash(name))
 			}
 		}
-		return nil // what cannot be read is not there
+		return nil // an unreadable folder has none
 	})
 	return files
 }
 
-// The names of a data set's files at a commit are kept beside its snapshots, because a snapshot has
-// only the files that were fetched.
+// The names of a data set's files at a commit are stored beside its snapshots, because a snapshot
+// has only the fetched files.
 func (c *Client) listPath(ref Ref, commit string) string {
 	return filepath.Join(c.repository(ref), "haf", commit+".json")
 }
@@ -208,7 +208,7 @@ func (c *Client) listed(ref Ref, commit string) (files []string, ok bool) {
 	return files, !slices.ContainsFunc(files, func(name string) bool { return !local(name) })
 }
 
-// paths joins the files' names to their folder.
+// paths joins the names of files to their folder.
 func paths(dir string, names []string) []string {
 	out := make([]string, len(names))
 	for i, name := range names {

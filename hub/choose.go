@@ -13,7 +13,7 @@ import (
 	"haf/internal/splits"
 )
 
-// Names of the files that decide what else is needed.
+// Names of files that decide which other files are needed.
 const (
 	configName         = "config.json"
 	tokenizerName      = "tokenizer.json"
@@ -23,7 +23,8 @@ const (
 	adapterWeightsName = "adapter_model.safetensors"
 )
 
-// besideWeights are the small files of a model that haf, or transformers on the same cache, reads.
+// besideWeights are the small files of a model that haf, or transformers with the same cache,
+// reads.
 var besideWeights = []string{
 	configName, "generation_config.json", "haf.json", adapterConfigName, indexName,
 	tokenizerName, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -31,7 +32,7 @@ var besideWeights = []string{
 	"chat_template.jinja", "chat_template.json",
 }
 
-// small returns the files of a model besides its weights.
+// small returns the files of a model without its weights.
 func small(files []string) []string {
 	var out []string
 	for _, name := range files {
@@ -43,7 +44,7 @@ func small(files []string) []string {
 	return out
 }
 
-// refuse returns an error for a model that cannot be used, from the names of its files alone.
+// refuse returns an error for a model that is unusable, judged by the names of its files.
 func refuse(ref Ref, files []string) error {
 	var safe, pickled, gguf []string
 	for _, name := range files {
@@ -79,8 +80,8 @@ func refuse(ref Ref, files []string) error {
 		some(files))
 }
 
-// weights returns the files of a model that hold its weights, as its loader would choose; index is
-// the content of model.safetensors.index.json where there is one.
+// weights returns the files with a model's weights, as its loader would choose them. index is the
+// content of model.safetensors.index.json, if there is one.
 func weights(ref Ref, files []string, index []byte) ([]string, error) {
 	switch {
 	case slices.Contains(files, adapterConfigName) && slices.Contains(files, adapterWeightsName):
@@ -129,10 +130,10 @@ func shardsOf(index []byte) ([]string, error) {
 	return slices.Sorted(maps.Keys(shards)), nil
 }
 
-// dataFiles returns the files that a data set's ref names, in reading order: its Part, by the rules
-// of package splits; the file of that name; those that match it as a pattern; those of the split of
-// that name, train.jsonl or data/train-00000-of-00002.parquet; or those of the folder of that name.
-// readme is the content of the data set's README.md.
+// dataFiles returns the data-set files that a ref names, in reading order. By precedence: its Part,
+// by the rules of package splits; the file of that name; the files that match it as a pattern;
+// those of the split of that name, such as train.jsonl or data/train-00000-of-00002.parquet; or
+// those of the folder of that name. readme is the content of the data set's README.md.
 func dataFiles(ref Ref, files []string, readme []byte) ([]string, error) {
 	if ref.Part != "" || ref.File == "" {
 		return partFiles(ref, files, readme)
@@ -152,7 +153,7 @@ func dataFiles(ref Ref, files []string, readme []byte) ([]string, error) {
 		}
 	}
 	if found != nil {
-		return slices.Sorted(slices.Values(found)), nil // a pattern may ask for some of the shards
+		return slices.Sorted(slices.Values(found)), nil // a pattern may select some of the shards
 	}
 	dir, split := path.Split(ref.File)
 	for _, name := range readable {
@@ -181,7 +182,7 @@ func dataFiles(ref Ref, files []string, readme []byte) ([]string, error) {
 		ref.File, some(readable))
 }
 
-// partFiles returns the files of the part of a data set, or of a folder of one, that a ref names.
+// partFiles returns the files of the part of a data set, or of its folder, that a ref names.
 func partFiles(ref Ref, files []string, readme []byte) ([]string, error) {
 	whole, dir := ref.page(), ""
 	if ref.File != "" {
@@ -217,7 +218,7 @@ func needsReadMe(ref Ref, files []string) bool {
 	return ref.File == "" && slices.Contains(files, splits.ReadMe)
 }
 
-// some lists the first names.
+// some lists the first few names.
 func some(names []string) string {
 	const most = 8
 	if len(names) > most {

@@ -17,10 +17,10 @@ import (
 	"haf/internal/wholefile"
 )
 
-// model returns a model of the hub, fetching what of it is missing.
+// model returns a model of the hub and fetches its missing files.
 func (c *Client) model(ctx context.Context, ref Ref) (Found, error) {
 	cached, whole := c.cachedModel(ref)
-	// A commit never changes: with all that is needed there, no one has to be asked.
+	// A commit never changes, so with all files in the cache no request is needed.
 	if whole && commitForm.MatchString(ref.Revision) &&
 		(ref.File != "" || exists(filepath.Join(cached.Paths[0], tokenizerName)) ||
 			exists(filepath.Join(cached.Paths[0], adapterConfigName))) {
@@ -55,14 +55,14 @@ func (c *Client) model(ctx context.Context, ref Ref) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	// The weights come last, so that a snapshot with all its weights is a whole one.
+	// The weights come last, so that a snapshot with all its weights is complete.
 	if err := c.fetch(ctx, ref, list.commit, names, "weights"); err != nil {
 		return Found{}, err
 	}
 	return Found{Commit: list.commit, Paths: []string{dir}}, c.setCommit(ref, list.commit)
 }
 
-// data returns files of a data set of the hub, fetching those that are missing.
+// data returns files of a data set of the hub and fetches the missing ones.
 func (c *Client) data(ctx context.Context, ref Ref) (Found, error) {
 	cached, whole, sure, err := c.cachedData(ref)
 	if err != nil && (c.Offline || commitForm.MatchString(ref.Revision)) {
@@ -127,8 +127,8 @@ func (c *Client) files(
 		c.setCommit(ref, commit)
 }
 
-// listOrCached lists the repository, or decides that what is cached is to be used: then the listing
-// has no commit.
+// listOrCached lists the repository, or returns a listing without a commit if the cache is to be
+// used.
 func (c *Client) listOrCached(ctx context.Context, ref Ref, whole bool) (listing, error) {
 	if c.Offline {
 		if !whole {
@@ -161,7 +161,7 @@ type job struct {
 	size       int64 // -1: not known
 }
 
-// fetch brings files of a commit into its snapshot.
+// fetch fetches files of a commit into its snapshot.
 func (c *Client) fetch(
 	ctx context.Context, ref Ref, commit string, names []string, what string,
 ) error {
@@ -210,7 +210,7 @@ func (c *Client) fetch(
 	return nil
 }
 
-// byEtag puts files of the same content together, in the order of the first of each.
+// byEtag groups files with the same content, in the order of the first of each.
 func byEtag(jobs []job) (groups [][]job) {
 	at := map[string]int{}
 	for _, j := range jobs {
@@ -224,7 +224,7 @@ func byEtag(jobs []job) (groups [][]job) {
 	return groups
 }
 
-// plan asks the hub for the etags and sizes of those files that the snapshot lacks.
+// plan asks the hub for the etags and sizes of the files that the snapshot lacks.
 func (c *Client) plan(ctx context.Context, ref Ref, commit string, names []string) ([]job, error) {
 	var jobs []job
 	for _, name := range names {
@@ -276,7 +276,7 @@ func sizeOf(path string) int64 {
 	return info.Size()
 }
 
-// tally adds up the bytes of files that are fetched at the same time.
+// tally adds up the bytes of concurrent downloads.
 type tally struct {
 	mu          sync.Mutex
 	what        string
@@ -284,12 +284,12 @@ type tally struct {
 	report      func(what string, done, total int64)
 }
 
-// add counts bytes; a download that begins anew takes its own back.
+// add counts bytes. A download that begins again passes a negative number.
 func (t *tally) add(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.done += n
-	t.total = max(t.total, t.done) // of files whose size was not told
+	t.total = max(t.total, t.done) // never more than 100 %
 	if t.report != nil {
 		// The last byte is reported by finish, when the files have been checked.
 		t.report(t.what, min(t.done, max(t.total-1, 0)), t.total)
@@ -304,7 +304,7 @@ func (t *tally) finish() {
 	}
 }
 
-// Bytes writes a number of bytes for people.
+// Bytes formats a number of bytes for people.
 func Bytes(n int64) string {
 	const unit = 1000
 	if n < unit {

@@ -2,14 +2,13 @@
 // client uses, and finds them there: what one of both has fetched, the other uses without a
 // network.
 //
-// A [Client] takes what a user wrote as a path. A path that exists on disk is left as it is; else
-// org/name, org/name@revision or datasets/org/name/file is an id. Only the files that haf reads are
-// fetched: configuration, tokenizer, chat template, safetensors. A repository that has its weights
-// only as pickle is refused.
+// A [Client] resolves a path that the user wrote. A path that exists on disk stays as it is.
+// Otherwise org/name, org/name@revision or datasets/org/name/file is an id. haf fetches only the
+// files that it reads: configuration, tokenizer, chat template, safetensors. It refuses a
+// repository whose weights are pickles only.
 //
-// Blobs lie in the cache under their etag and are checked against it: it is the SHA-256 of a large
-// file and git's hash of a small one. What a download that was interrupted has left is gone on
-// with.
+// Blobs are stored under their etag and checked against it: the SHA-256 of a large file, git's hash
+// of a small one. An interrupted download is resumed.
 package hub
 
 import (
@@ -30,46 +29,46 @@ import (
 	"haf/internal/wholefile"
 )
 
-// DefaultEndpoint is where models are fetched from if HF_ENDPOINT names no other place.
+// DefaultEndpoint is the hub, unless HF_ENDPOINT names another.
 const DefaultEndpoint = "https://huggingface.co"
 
 // A Client fetches from one hub into one cache. It is safe for concurrent use, and other processes
-// may use the cache.
+// may share the cache.
 type Client struct {
 	Endpoint string // without a slash at the end
-	Token    string // sent to the endpoint's host and to no other; "" is none
+	Token    string // sent to the endpoint's host only; "" is none
 	Cache    string // folder of the repositories
 	Offline  bool   // use only what is in the cache
-	Tries    int    // of a request that fails for a reason that may pass; 0 is 5
+	Tries    int    // attempts of a request after temporary failures; 0 is 5
 
-	Say func(format string, args ...any) // told of what a user should know; may be nil
-	// told of bytes, from the first to the last; may be nil; not called concurrently
+	Say func(format string, args ...any) // gets messages for the user; may be nil
+	// gets the bytes so far and in all; may be nil; never called concurrently
 	Progress func(what string, done, total int64)
 	http     *http.Client
-	// before the second try, doubled for each further one
+	// before the second attempt, doubled for each further one
 	pause time.Duration
-	// without a byte, after which a connection is given up; HF_HUB_DOWNLOAD_TIMEOUT, in seconds
+	// the longest silence of a connection; HF_HUB_DOWNLOAD_TIMEOUT, in seconds
 	stall time.Duration
-	free  func(dir string) (bytes uint64, ok bool) // room on the cache's disk
+	free  func(dir string) (bytes uint64, ok bool) // free space on the cache's disk
 }
 
-// ErrOffline is wrapped where something would have to be fetched by a client that is offline.
+// ErrOffline is wrapped if an offline client would have to fetch something.
 var ErrOffline = errors.New("HF_HUB_OFFLINE is set")
 
-// Found says what a path of the user's became.
+// Found is a resolved path.
 type Found struct {
 	Named string `json:"named"` // as the user wrote it
-	// org/name or datasets/org/name; "": the path is local
+	// org/name or datasets/org/name; "" for a local path
 	ID       string   `json:"id,omitempty"`
-	Revision string   `json:"revision,omitempty"` // as asked for
-	Commit   string   `json:"commit,omitempty"`   // what the revision stood for
-	Paths    []string `json:"paths"`              // a model's folder or file, or the files of data
+	Revision string   `json:"revision,omitempty"` // as the user wrote it
+	Commit   string   `json:"commit,omitempty"`   // the revision's commit
+	Paths    []string `json:"paths"`              // a model's folder or file, or files of data
 }
 
-// FromEnv returns a client as the environment describes it, by the rules of the Python client:
-// HF_ENDPOINT; HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME or ~/.cache and huggingface/hub;
-// HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else the file that `hf auth login` writes; HF_HUB_OFFLINE;
-// HF_HUB_DOWNLOAD_TIMEOUT.
+// FromEnv returns a client for the environment's settings, by the rules of the Python client:
+// HF_ENDPOINT; HF_HUB_CACHE, else HF_HOME/hub, else huggingface/hub under XDG_CACHE_HOME or
+// ~/.cache; HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else the file that `hf auth login` writes;
+// HF_HUB_OFFLINE; HF_HUB_DOWNLOAD_TIMEOUT.
 func FromEnv() (*Client, error) {
 	endpoint := strings.TrimRight(cmpEnv("HF_ENDPOINT", DefaultEndpoint), "/")
 	if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" &&
@@ -114,15 +113,15 @@ func (c *Client) defaults() {
 	c.wait(30 * time.Second)
 }
 
-// wait sets how long the hub may send nothing.
+// wait sets the longest silence of the hub.
 func (c *Client) wait(stall time.Duration) {
 	transport := webclient.Transport(2 * parallel)
 	transport.ResponseHeaderTimeout = stall
-	transport.DisableCompression = true // sizes and ranges are those of the file
+	transport.DisableCompression = true // sizes and ranges refer to the plain file
 	c.http.Transport, c.stall = transport, stall
 }
 
-// shown is the endpoint as messages have it: that of a mirror may hold a password.
+// shown is the endpoint without secrets, for messages, because a mirror's may hold a password.
 func (c *Client) shown() string { return webclient.ShownText(c.Endpoint) }
 
 func (c *Client) say(format string, args ...any) {
@@ -131,7 +130,7 @@ func (c *Client) say(format string, args ...any) {
 	}
 }
 
-// homeFolder is HF_HOME or its default.
+// homeFolder returns HF_HOME or its default.
 func homeFolder() (string, error) {
 	if home := os.Getenv("HF_HOME"); home != "" {
 		return expand(home), nil
@@ -146,7 +145,7 @@ func homeFolder() (string, error) {
 	return filepath.Join(user, ".cache", "huggingface"), nil
 }
 
-// token finds the user's token. Line ends come along where it was pasted or read from a file.
+// token finds the user's token. It trims line ends, which come with pasting or from a file.
 func token(home string) (string, error) {
 	clean := strings.NewReplacer("\r", "", "\n", "")
 	for _, name := range []string{"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"} {
@@ -192,9 +191,8 @@ func expand(path string) string {
 	return path
 }
 
-// Model returns where a model is on disk, and fetches what of it is missing. The path is a folder
-// or file on disk, or an id; one that is neither is returned as it is, for the error of whoever
-// opens it.
+// Model returns where a model is on disk, and fetches its missing files. path is a folder or file
+// on disk, or an id. It returns any other path unchanged, so that opening it reports the error.
 func (c *Client) Model(ctx context.Context, path string) (Found, error) {
 	if exists(path) {
 		return Found{Named: path, Paths: []string{path}}, nil
@@ -207,10 +205,10 @@ func (c *Client) Model(ctx context.Context, path string) (Found, error) {
 	return s.of(path, ref), noLocal(path, err)
 }
 
-// Data is Model for files of data, in reading order: datasets/org/name:config/split, of which what
-// has one answer may be left out, or datasets/org/name/file, where file may also be a pattern
-// (data/train-*.parquet), a folder, or the name of a split. A path on disk may be a folder, a part
-// of one (folder:split) or a pattern, too; package pref reads it.
+// Data is Model for files of data, in reading order. path is datasets/org/name:config/split, where
+// config and split may be left out if there is only one, or datasets/org/name/file, where file may
+// also be a pattern (data/train-*.parquet), a folder, or the name of a split. A path on disk may
+// also be a folder, a part of one (folder:split) or a pattern; package pref reads it.
 func (c *Client) Data(ctx context.Context, path string) (Found, error) {
 	if dataOnDisk(path) {
 		return Found{Named: path, Paths: []string{path}}, nil
@@ -223,7 +221,7 @@ func (c *Client) Data(ctx context.Context, path string) (Found, error) {
 	return s.of(path, ref), noLocal(path, err)
 }
 
-// Files lists the files of data that paths or ids name, in order.
+// Files lists the data files of paths or ids, in order.
 func (c *Client) Files(ctx context.Context, named []string) ([]string, error) {
 	var files []string
 	for _, path := range named {
@@ -236,8 +234,8 @@ func (c *Client) Files(ctx context.Context, named []string) ([]string, error) {
 	return files, nil
 }
 
-// Restore fetches what a source's paths were made of if they are no longer there: the same commit,
-// even if its revision has moved on.
+// Restore fetches a source's files again if they are missing: from the same commit, even if its
+// revision has moved on.
 func (c *Client) Restore(ctx context.Context, s Found) (Found, error) {
 	if s.ID == "" || s.Commit == "" {
 		return s, nil
@@ -281,7 +279,7 @@ func dataOnDisk(path string) bool {
 	return err == nil && len(matches) > 0
 }
 
-// noLocal tells of the other reading of a path, since a mistyped folder looks like an id.
+// noLocal adds that the path is not on disk either, because a mistyped folder looks like an id.
 func noLocal(path string, err error) error {
 	if err == nil || strings.HasPrefix(path, Scheme) {
 		return err

@@ -16,32 +16,31 @@ import (
 	"haf/internal/wholefile"
 )
 
-// An Upload is a file to be sent: the one at Path or, where that is "", Data.
+// An Upload is a file to send: the file at Path or, if Path is "", Data.
 type Upload struct {
 	Name string // in the repository, with slashes
 	Path string
 	Data []byte
 }
 
-// A Push says what goes where.
+// A Push describes a commit to make on the hub.
 type Push struct {
-	ID       string // org/name of a model; it is created if need be
-	Revision string // branch, created if need be; "" is main
-	Private  bool   // of a repository that is created
+	ID       string // org/name of a model, created if needed
+	Revision string // branch, created if needed; "" is main
+	Private  bool   // for a new repository
 	Message  string // of the commit
 	Files    []Upload
 }
 
-// A Pushed is a commit that was made.
+// A Pushed is a commit that Push made.
 type Pushed struct {
 	Commit string `json:"commit"`
 	URL    string `json:"url"`
 }
 
-// Push sends files as one commit. Large ones go to the hub's storage first, and those that are
-// there
-// already are not sent again. The commit itself is never tried twice, because one whose answer was
-// lost may have been made.
+// Push sends files as one commit. Large files go to the hub's storage first; those already there
+// are not sent again. Push never repeats the commit request, because the hub may have made a commit
+// whose answer was lost.
 func (c *Client) Push(ctx context.Context, p Push) (out Pushed, err error) {
 	if p.Revision == "" {
 		p.Revision = defaultRevision
@@ -66,7 +65,7 @@ func (c *Client) Push(ctx context.Context, p Push) (out Pushed, err error) {
 }
 
 // Check returns an error unless the push names a repository, a branch and paths inside a
-// repository. Nothing is asked.
+// repository. It sends no request.
 func (p Push) Check() error {
 	switch {
 	case !validID(p.ID):
@@ -101,7 +100,7 @@ func (c *Client) checkPush(p Push) error {
 	return nil
 }
 
-// An upload is a push on its way.
+// An upload is a push in progress.
 type upload struct {
 	c     *Client
 	ref   Ref
@@ -113,8 +112,8 @@ type uploadFile struct {
 	size   int64
 	sum    string // SHA-256
 	sample []byte // its first bytes
-	large  bool   // it goes to the storage of large files
-	ignore bool   // the repository's .gitignore names it
+	large  bool   // goes to the storage of large files
+	ignore bool   // named in the repository's .gitignore
 }
 
 const sampleSize = 512
@@ -170,7 +169,7 @@ func (f *uploadFile) open() (source, error) {
 	return file, nil
 }
 
-// create makes the repository and the branch, if they are not there.
+// create makes the repository and the branch, unless they exist.
 func (u *upload) create(ctx context.Context, p Push) error {
 	owner, name, _ := strings.Cut(p.ID, "/")
 	body := map[string]any{"type": "model", "organization": owner, "name": name}
@@ -195,7 +194,7 @@ func (u *upload) create(ctx context.Context, p Push) error {
 		http.StatusConflict)
 }
 
-// wantPrivate refuses a repository that is there already and that everybody reads.
+// wantPrivate refuses an existing repository that is public.
 func (u *upload) wantPrivate(ctx context.Context) error {
 	address := u.c.Endpoint + "/api/models/" + u.ref.ID
 	resp, err := u.request(ctx, http.MethodGet, address, "", nil, 0)
@@ -311,7 +310,7 @@ func (u *upload) commit(ctx context.Context, p Push) (out Pushed, err error) {
 	return Pushed{Commit: answer.OID, URL: answer.URL}, nil
 }
 
-// content is the file whole, as it was measured.
+// content returns the whole file and checks that it has not changed.
 func (f *uploadFile) content() ([]byte, error) {
 	body, err := f.open()
 	if err != nil {
@@ -328,8 +327,8 @@ func (f *uploadFile) content() ([]byte, error) {
 	return data, nil
 }
 
-// ask sends JSON to the hub, again where that may help, and decodes the answer. A status of fine is
-// no failure.
+// ask sends JSON to the hub, repeats the request after temporary failures, and decodes the answer.
+// A status in fine is no failure.
 func (u *upload) ask(ctx context.Context, path string, body, answer any, fine ...int) error {
 	address := path
 	if strings.HasPrefix(path, "/") {

@@ -16,17 +16,17 @@ import (
 
 const (
 	lfsType = "application/vnd.git-lfs+json"
-	// maxAnswer bounds what the hub may answer to a push.
+	// maxAnswer limits the hub's answer to a push, in bytes.
 	maxAnswer = 16 << 20
 )
 
-// An action is what the storage wants for a file: a PUT of all of it, or of parts and then a POST.
+// An action describes how to store a file: one PUT, or a PUT per part and then a POST.
 type action struct {
 	Href   string         `json:"href"`
 	Header map[string]any `json:"header"`
 }
 
-// storeLarge sends the large files that the storage does not have.
+// storeLarge sends the large files that the storage lacks.
 func (u *upload) storeLarge(ctx context.Context) error {
 	type object struct {
 		OID  string `json:"oid"`
@@ -88,7 +88,7 @@ func (u *upload) storeLarge(ctx context.Context) error {
 	return nil
 }
 
-// store sends a file, whole or in the parts that the storage wants.
+// store sends a file, whole or in the parts that the storage asks for.
 func (u *upload) store(ctx context.Context, f *uploadFile, to action) error {
 	chunk, err := strconv.ParseInt(fmt.Sprint(to.Header["chunk_size"]), 10, 64)
 	if to.Header["chunk_size"] == nil {
@@ -105,7 +105,7 @@ func (u *upload) store(ctx context.Context, f *uploadFile, to action) error {
 	}
 	var parts []part
 	for n := range int((f.size + chunk - 1) / chunk) {
-		// numbers have leading zeros where there are many
+		// the names of parts are numbers, with leading zeros if there are many
 		href := ""
 		for key, value := range to.Header {
 			if k, err := strconv.Atoi(key); err == nil && k == n+1 {
@@ -130,7 +130,7 @@ func (u *upload) store(ctx context.Context, f *uploadFile, to action) error {
 	return u.ask(ctx, to.Href, map[string]any{"oid": f.sum, "parts": parts}, nil)
 }
 
-// put sends bytes of a file and returns the etag of the answer.
+// put sends bytes of a file and returns the etag in the answer.
 func (u *upload) put(
 	ctx context.Context, f *uploadFile, address string, from, size int64,
 ) (etag string, err error) {
@@ -156,7 +156,7 @@ func (u *upload) put(
 	return etag, err
 }
 
-// request sends a body. The token goes to the hub's own host alone.
+// request sends a body. The token goes to the hub's own host only.
 func (u *upload) request(
 	ctx context.Context, method, address, kind string, body io.Reader, size int64,
 ) (*http.Response, error) {
@@ -189,7 +189,7 @@ func (u *upload) request(
 		req.Header.Set("Authorization", "Bearer "+u.c.Token)
 	}
 	silent := time.AfterFunc(webclient.Quiet, func() {
-		if body == nil || size < 1<<20 { // a large body takes its time
+		if body == nil || size < 1<<20 { // a large body takes long anyway
 			u.c.say("%s has not answered yet; waiting for %s at most", webclient.Shown(req.URL), u.c.stall)
 		}
 	})
@@ -197,7 +197,7 @@ func (u *upload) request(
 	resp, err := u.c.http.Do(req)
 	if err != nil {
 		alive.timer.Stop()
-		if outer.Err() == nil && ctx.Err() == nil { // an address may be signed
+		if outer.Err() == nil && ctx.Err() == nil { // hides the address, which may be signed
 			return nil, fmt.Errorf("%w: %s: %w", errUnreachable, webclient.Shown(req.URL),
 				webclient.Cause(err))
 		}
@@ -212,13 +212,13 @@ func (u *upload) request(
 	return resp, nil
 }
 
-// A watch ends a request that moves no byte for a while, in neither direction.
+// A watch ends a request that moves no byte in either direction for a while.
 type watch struct {
 	timer *time.Timer
 	every time.Duration
 }
 
-// moving is a reader that tells a watch of every byte.
+// moving is a reader that reports every byte to a watch.
 type moving struct {
 	io.Reader
 	watch *watch
@@ -239,7 +239,7 @@ type answerBody struct {
 
 func (b *answerBody) Close() error { return b.close() }
 
-// decode reads an answer. A status of fine is no failure, and has no answer.
+// decode reads an answer. A status in fine is no failure, and then there is no answer.
 func (u *upload) decode(resp *http.Response, into any, fine ...int) error {
 	for _, status := range fine {
 		if resp.StatusCode == status {

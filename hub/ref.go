@@ -16,14 +16,14 @@ import (
 type Ref struct {
 	Dataset bool
 	ID      string // org/name
-	// path inside the repository, of a data set also a pattern; "" is the whole repository
+	// path inside the repository, for a data set also a pattern; "" is the whole repository
 	File string
-	// of a data set: CONFIG/SPLIT, CONFIG, SPLIT or /SPLIT; "" leaves the choice to what there is
+	// part of a data set: CONFIG/SPLIT, CONFIG, SPLIT or /SPLIT; "" if there is only one
 	Part     string
 	Revision string // branch, tag or commit
 }
 
-// Scheme says that a path is an id of the hub, whatever is on disk: hf:org/name.
+// Scheme marks a path as an id of the hub, whatever is on disk: hf:org/name.
 const Scheme = "hf:"
 
 const (
@@ -33,7 +33,7 @@ const (
 
 var (
 	idForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$`)
-	// revisionForm keeps a revision inside the cache's refs folder and a URL readable.
+	// revisionForm keeps a revision inside the cache's refs folder and readable in a URL.
 	revisionForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,199}$`)
 	commitForm   = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	partForm     = regexp.MustCompile(`^([^/:@\\\x00-\x1f]*/)?[^/:@\\\x00-\x1f]+$`)
@@ -78,16 +78,16 @@ func validID(id string) bool {
 		!strings.HasSuffix(id, ".git")
 }
 
-// local reports whether a path of a repository stays below the folder it is joined to, on every
-// system.
+// local reports whether a path in a repository stays below the folder that it is joined to, on
+// every system.
 func local(name string) bool {
 	return name != "" && name == path.Clean(name) && name != ".." && !strings.HasPrefix(name, "../") &&
 		!path.IsAbs(name) && name != "." && !strings.ContainsAny(name, "\\:") &&
 		utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
-// checkListed returns an error unless the names that a hub lists are paths inside a repository,
-// each once.
+// checkListed returns an error unless the names in a hub's list are paths inside a repository,
+// without duplicates.
 func checkListed(repository string, names []string) error {
 	seen := map[string]bool{}
 	for _, name := range names {
@@ -104,14 +104,14 @@ func checkListed(repository string, names []string) error {
 	return nil
 }
 
-// maxPart is how many bytes a part of a path may have on usual file systems.
+// maxPart is the length limit, in bytes, of a part of a path on usual file systems.
 const maxPart = 255
 
-// devices are the names that Windows opens as a device in any folder and with any extension.
+// devices are the names that Windows opens as devices, in any folder and with any extension.
 var devices = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)`)
 
-// checkStored returns an error unless every system can store files of the names, and tells them
-// apart even without the case of letters: a file must not replace another.
+// checkStored returns an error unless every system can store files of these names. Names that
+// differ only in case are an error, because one file would replace the other.
 func checkStored(repository string, names []string) error {
 	fold, seen := cases.Fold(), map[string]string{}
 	for _, name := range names {
@@ -150,7 +150,7 @@ func (r Ref) String() string {
 	return text
 }
 
-// kind is how the hub's API calls the sort of repository.
+// kind is the API's word for the sort of repository.
 func (r Ref) kind() string {
 	if r.Dataset {
 		return "datasets"
@@ -158,7 +158,7 @@ func (r Ref) kind() string {
 	return "models"
 }
 
-// page is the repository's path on the hub's site.
+// page is the repository's path on the hub's web site.
 func (r Ref) page() string {
 	if r.Dataset {
 		return datasetPrefix + r.ID
@@ -169,9 +169,9 @@ func (r Ref) page() string {
 // folder is the repository's folder in the cache.
 func (r Ref) folder() string { return r.kind() + "--" + strings.ReplaceAll(r.ID, "/", "--") }
 
-// modelRef decides whether a path that does not exist on disk is meant for the hub. Without the
-// scheme only org/name and org/name/file.gguf are: what has more parts, or looks like a file, is a
-// mistyped local path.
+// modelRef decides whether a path that does not exist on disk means the hub. Without the scheme
+// only org/name and org/name/file.gguf do: a path with more parts, or one that looks like a file,
+// is a mistyped local path.
 func modelRef(text string) (ref Ref, ok bool, err error) {
 	named := strings.HasPrefix(text, Scheme)
 	ref, err = ParseRef(text)
@@ -194,7 +194,7 @@ func modelRef(text string) (ref Ref, ok bool, err error) {
 	return ref, true, nil
 }
 
-// dataRef is modelRef for data: only datasets/… is meant for the hub, with or without the scheme.
+// dataRef is modelRef for data: only datasets/… means the hub, with or without the scheme.
 func dataRef(text string) (ref Ref, ok bool, err error) {
 	named := strings.HasPrefix(text, Scheme)
 	if !named && !strings.HasPrefix(text, datasetPrefix) {
@@ -215,7 +215,8 @@ func dataRef(text string) (ref Ref, ok bool, err error) {
 
 func isGGUF(name string) bool { return strings.EqualFold(path.Ext(name), ".gguf") }
 
-// fileLike: the second part ends as files do, and no published model's name does.
+// fileLike reports whether the second part ends like a file's name, which no published model's name
+// does.
 func fileLike(id string) bool {
 	switch strings.ToLower(path.Ext(id)) {
 	case ".json", ".jsonl", ".gz", ".toml", ".safetensors", ".gguf", ".bin", ".pt", ".txt", ".parquet":

@@ -27,12 +27,11 @@ const (
 	maxPause     = time.Minute
 )
 
-// errUnreachable is wrapped by the errors of a network that is not there or of a hub that does not
-// answer.
+// errUnreachable is wrapped if the network is missing or the hub does not answer.
 var errUnreachable = errors.New("the hub cannot be reached")
 
-// retry calls f until it succeeds, fails for good or has failed too often. f says whether it got
-// further than before: then the count begins anew.
+// retry calls f until it succeeds, fails permanently or has failed too often. If f reports
+// progress, the count starts again.
 func (c *Client) retry(ctx context.Context, what string, f func() (further bool, err error)) error {
 	policy := retry.Policy{Tries: cmp.Or(c.Tries, tries), First: c.pause, Longest: maxPause,
 		LongestAsked: 5 * maxPause, Notify: func(err error, pause time.Duration) {
@@ -52,7 +51,7 @@ func (c *Client) retry(ctx context.Context, what string, f func() (further bool,
 	return c.explain(err)
 }
 
-// explain adds to an error what it lacks of the hub's address and the next step.
+// explain adds the hub's address and the next step, unless the error has them.
 func (c *Client) explain(err error) error {
 	if err == nil {
 		return nil
@@ -69,19 +68,19 @@ func (c *Client) explain(err error) error {
 	return err
 }
 
-// errDisk is wrapped by errors of the cache's disk, with which the network has nothing to do.
+// errDisk is wrapped by errors of the cache's disk, for which the network is not to blame.
 var errDisk = errors.New("cache")
 
-// A reply is the last response of a chain of redirects, with what the hub itself said of the file
-// on the way.
+// A reply is the last response in a chain of redirects, with the hub's own data about the file.
 type reply struct {
 	*http.Response
 	etag string
 	size int64 // -1: not known
 }
 
-// send makes a request and follows redirects: the token goes to the endpoint's own host alone. A
-// redirect of HEAD to another host is not followed, for the hub has then said all that is asked.
+// send makes a request and follows redirects. The token goes to the endpoint's own host only. It
+// does not follow a redirect of HEAD to another host, because the hub's own answer has all that is
+// needed.
 func (c *Client) send(
 	ctx context.Context, ref Ref, method, address string, header http.Header,
 ) (*reply, error) {
@@ -154,8 +153,8 @@ func (c *Client) send(
 		webclient.Shown(at))
 }
 
-// etagOf reads the etag of the file behind a response: of one kept elsewhere the hub gives it in a
-// header of its own.
+// etagOf reads the etag of a file. For a file stored elsewhere the hub sends it in a header of its
+// own.
 func etagOf(h http.Header) string {
 	etag := h.Get("X-Linked-Etag")
 	if etag == "" {
@@ -164,10 +163,10 @@ func etagOf(h http.Header) string {
 	return strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
 }
 
-// failure makes an error of a response that is none of the wanted.
+// failure makes an error of a response with an unexpected status.
 func (c *Client) failure(ref Ref, resp *http.Response) error {
 	const most = 1 << 12
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, most)) // only to say more
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, most)) // only for the message
 	said := resp.Header.Get("X-Error-Message")
 	var object struct {
 		Error string `json:"error"`
@@ -211,17 +210,17 @@ func (c *Client) failure(ref Ref, resp *http.Response) error {
 		said)
 }
 
-// errRevision is wrapped by the error about a revision that the hub does not have: a cached one is
-// no answer to it.
+// errRevision is wrapped by the error for a revision that the hub lacks. The cache cannot replace
+// it.
 var errRevision = errors.New("no such revision")
 
-// A listing is a repository at a commit.
+// A listing is the list of a repository's files at a commit.
 type listing struct {
 	commit string
 	files  []string // sorted
 }
 
-// list asks the hub for the files of a repository. It tries only once where patient is false.
+// list asks the hub for the files of a repository, only once unless patient.
 func (c *Client) list(ctx context.Context, ref Ref, patient bool) (listing, error) {
 	var out listing
 	err := c.retry(ctx, ref.String(), func() (bool, error) {
@@ -235,8 +234,7 @@ func (c *Client) list(ctx context.Context, ref Ref, patient bool) (listing, erro
 	return out, err
 }
 
-// absent says that an error is of a network that is not there, or of an address at which there is
-// no hub.
+// absent reports whether an error means that there is no network, or no hub at the address.
 func absent(err error) bool {
 	var dns *net.DNSError
 	return errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, syscall.ECONNREFUSED)
@@ -291,7 +289,7 @@ func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
 	return nil
 }
 
-// escapePath writes a path of a repository for a URL.
+// escapePath escapes a path of a repository for a URL.
 func escapePath(name string) string {
 	parts := strings.Split(name, "/")
 	for i, p := range parts {
@@ -300,7 +298,7 @@ func escapePath(name string) string {
 	return strings.Join(parts, "/")
 }
 
-// address is where a file of a commit is fetched.
+// address returns the URL of a file at a commit.
 func (c *Client) address(ref Ref, commit, name string) string {
 	return fmt.Sprintf("%s/%s/resolve/%s/%s", c.Endpoint, ref.page(), commit, escapePath(name))
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeBytes is the room that this user has on the disk of a folder, or of the nearest folder above
-// it that exists.
+// freeBytes is the space that this user may use on the disk of a folder, or of its nearest existing
+// parent.
 func freeBytes(dir string) (bytes uint64, ok bool) {
 	for {
 		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 )
 
-// Tokenizer is Model for a model of which the configuration and the tokenizer are wanted alone.
+// Tokenizer is Model for callers that need only the configuration and the tokenizer.
 func (c *Client) Tokenizer(ctx context.Context, path string) (Found, error) {
 	if exists(path) {
 		return Found{Named: path, Paths: []string{path}}, nil
@@ -18,8 +18,8 @@ func (c *Client) Tokenizer(ctx context.Context, path string) (Found, error) {
 	return s.of(path, ref), noLocal(path, err)
 }
 
-// tokenizer returns a folder with the configuration and the tokenizer of a model, and fetches what
-// of them is missing. Weights are not fetched.
+// tokenizer returns a folder with the configuration and the tokenizer of a model, and fetches
+// missing files of these. It fetches no weights.
 func (c *Client) tokenizer(ctx context.Context, ref Ref) (Found, error) {
 	cached := Found{Commit: c.commit(ref)}
 	cached.Paths = []string{c.snapshot(ref, cached.Commit)}
@@ -37,7 +37,7 @@ func (c *Client) tokenizer(ctx context.Context, ref Ref) (Found, error) {
 	}
 	got := Found{Commit: list.commit, Paths: []string{c.snapshot(ref, list.commit)}}
 	if _, model := c.cachedModel(ref); model {
-		return got, nil // the revision stays that of the weights that are there
+		return got, nil // the revision stays that of the cached weights
 	}
 	return got, c.setCommit(ref, list.commit)
 }
