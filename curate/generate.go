@@ -7,17 +7,17 @@ import (
 	"haf/pref"
 )
 
-// GenerateOptions say how [Generate] samples.
+// GenerateOptions set how [Generate] samples.
 type GenerateOptions struct {
 	Sampling
 	Generator string // identifies the generator in the journal
-	Out       string // new file of what is made of the samples
+	Out       string // new file for the result
 	Part      Part
 	Reporter
 }
 
-// A SampleSet is the samples of prompts on their way to a new file. [SampleSet.Write] writes them,
-// [SampleSet.Rank] writes them with rewards.
+// A SampleSet holds the samples of prompts before they go to a new file. [SampleSet.Write] writes
+// them, [SampleSet.Rank] writes them with rewards.
 type SampleSet struct {
 	Samples [][]Sample // [prompt][sample]
 
@@ -25,8 +25,8 @@ type SampleSet struct {
 	journal *Journal
 }
 
-// Generate samples every prompt that the generator does not refuse. Samples of the journal beside
-// opt.Out are not made anew.
+// Generate samples every prompt that the generator does not refuse. It takes samples from the
+// journal beside opt.Out instead of sampling them again.
 func Generate(
 	ctx context.Context, generator pref.Generator, prompts [][]pref.Message, opt GenerateOptions,
 ) (*SampleSet, error) {
@@ -54,14 +54,14 @@ func Generate(
 	}
 	samples, err := Samples(ctx, generator, prompts, opt.Sampling, journal, opt.pass("generating"))
 	if err != nil {
-		_ = journal.Close() // it stays to be resumed; the first error says more
+		_ = journal.Close() // stays for resuming; the first error says more
 		return nil, fmt.Errorf("%w; run the same command again to resume", err)
 	}
 	return &SampleSet{samples, opt.Out, journal}, nil
 }
 
-// OpenSamples reads samples from files: see [ReadSamples]. out is the new file of what is made of
-// those of the part's prompts.
+// OpenSamples reads the samples of the part's prompts from files: see [ReadSamples]. out is the new
+// file for the result.
 func OpenSamples(files []string, opt pref.Options, out string, part Part) (*SampleSet, error) {
 	samples, err := ReadSamples(files, opt)
 	if err != nil {
@@ -78,18 +78,18 @@ func OpenSamples(files []string, opt pref.Options, out string, part Part) (*Samp
 	return &SampleSet{samples, out, journal}, err
 }
 
-// Close leaves the journal, so that the work can be resumed. After Write and Rank it does nothing.
+// Close keeps the journal, so that the work can be resumed. After Write or Rank it does nothing.
 func (s *SampleSet) Close() error { return s.journal.Close() }
 
-// Generation is what [SampleSet.Write] wrote.
+// Generation describes the result of [SampleSet.Write].
 type Generation struct {
-	Ended   int    `json:"ended"` // samples that ended by themselves
+	Ended   int    `json:"ended"` // samples with an end token or stop text
 	Out     string `json:"out"`
 	Prompts int    `json:"prompts"`
 	Samples int    `json:"samples"`
 }
 
-// Write writes the samples, one a line.
+// Write writes the samples, one per line.
 func (s *SampleSet) Write() (Generation, error) {
 	out := Generation{Out: s.out, Prompts: len(s.Samples)}
 	var rows []Sample
@@ -105,7 +105,7 @@ func (s *SampleSet) Write() (Generation, error) {
 	return out, Finish(s.journal, rows)
 }
 
-// String is a line about what was written.
+// String is a line about the result.
 func (g Generation) String() string {
 	return fmt.Sprintf("%d samples of %d prompts are in %s; %d ended by themselves", g.Samples,
 		g.Prompts, g.Out, g.Ended)

@@ -14,18 +14,18 @@ import (
 	"haf/internal/wholefile"
 )
 
-// Joined is what [Join] wrote.
+// Joined describes the result of [Join].
 type Joined struct {
 	Out   string `json:"out"`
-	Verb  string `json:"verb"` // that made the parts
+	Verb  string `json:"verb"` // the verb that made the parts
 	Parts int    `json:"parts"`
-	Units int    `json:"units"` // that the work was divided by: rows, prompts or groups
+	Units int    `json:"units"` // units of the work: rows, prompts or groups
 	Rows  int    `json:"rows"`
-	// left out: pairs that an earlier part has, too, as haf relabel leaves them out of one file
+	// pairs left out because an earlier part has them; haf relabel leaves them out of one file too
 	Repeated int `json:"repeated,omitempty"`
 }
 
-// String is a line about what was written.
+// String is a line about the result.
 func (j Joined) String() string {
 	text := fmt.Sprintf("%d parts of haf %s, %d units, are joined to %d rows in %s", j.Parts, j.Verb,
 		j.Units, j.Rows, j.Out)
@@ -35,7 +35,7 @@ func (j Joined) String() string {
 	return text
 }
 
-// A namedPart is a part's file with its first line.
+// A namedPart is a part's path with its first line.
 type namedPart struct {
 	partHead
 	path  string
@@ -43,8 +43,8 @@ type namedPart struct {
 }
 
 // Join writes the rows of all parts of a work to the new file out, as the command without -shard
-// would have. The parts come in any order. It is an error if one is missing, is there twice, is
-// damaged, or is of another command: then nothing is written.
+// would have. The parts may come in any order. If a part is missing, duplicate, damaged or from
+// another command, Join returns an error and writes nothing.
 func Join(ctx context.Context, paths []string, out string) (Joined, error) {
 	if err := durable.CheckNew(out); err != nil {
 		return Joined{}, fmt.Errorf("curate: %w", err)
@@ -61,7 +61,7 @@ func Join(ctx context.Context, paths []string, out string) (Joined, error) {
 	if err != nil {
 		return j, fmt.Errorf("curate: %w", err)
 	}
-	defer f.Cleanup() // of no effect once replaced
+	defer f.Cleanup() // does nothing after Replace
 	to := bufio.NewWriter(f)
 	seen := map[string]bool{}
 	for _, p := range parts {
@@ -81,7 +81,7 @@ func Join(ctx context.Context, paths []string, out string) (Joined, error) {
 	return j, nil
 }
 
-// readParts reads the first lines of parts, and sorts them by their number.
+// readParts reads the first lines of parts, and sorts the parts by number.
 func readParts(paths []string) ([]namedPart, error) {
 	var parts []namedPart
 	for _, path := range paths {
@@ -103,7 +103,8 @@ func readParts(paths []string) ([]namedPart, error) {
 	return parts, nil
 }
 
-// checkParts returns an error unless the sorted parts are all parts of one work, each once.
+// checkParts returns an error unless the sorted parts are all parts of one work, without
+// duplicates.
 func checkParts(parts []namedPart) error {
 	if len(parts) == 0 {
 		return errors.New("curate: no part is named")
@@ -157,7 +158,7 @@ func (j *Joined) add(
 	}
 	defer f.Close()
 	in := bufio.NewReader(f)
-	if _, err := readLine(in); err != nil { // read before
+	if _, err := readLine(in); err != nil { // readParts has read it
 		return err
 	}
 	for row, err := range rowsOf(in) {
@@ -185,11 +186,11 @@ func (j *Joined) add(
 	return nil
 }
 
-// relabelVerb is the verb whose rows are not to repeat.
+// relabelVerb is the verb whose rows must not repeat.
 const relabelVerb = "relabel"
 
-// isRepeated says whether a row of haf relabel has a pair that was there before, as [writer] does.
-// Rows of scores are never repeated.
+// isRepeated reports whether a row of haf relabel repeats an earlier pair, as [writer] does. Rows
+// of scores are never repeated.
 func isRepeated(row []byte, seen map[string]bool) (bool, error) {
 	var pair Labelled
 	if err := json.Unmarshal(row, &pair); err != nil {

@@ -15,29 +15,28 @@ import (
 	"haf/internal/filelock"
 )
 
-// A Journal keeps the parts of a long work as they are done, in PATH.part, until the whole is
-// written to PATH. It is a file of JSON lines: first {"format", "settings"} of the work, then
-// {"key", "value", "crc32c"} for each part. It is locked while it is open, and not safe for
-// concurrent use.
+// A Journal keeps finished parts of long work in PATH.part, until the result is written to PATH. It
+// is a file of JSON lines: first {"format", "settings"} of the work, then {"key", "value",
+// "crc32c"} for each part. It is locked while it is open, and not safe for concurrent use.
 type Journal struct {
 	path  string
 	file  *durable.File
-	size  int64 // of the whole lines in file
-	err   error // of a line that was cut off and could not be removed
+	size  int64 // of the complete lines in file
+	err   error // a cut-off line could not be removed
 	lock  *filelock.Lock
 	parts map[string]span
-	begun bool  // the file is a journal of these settings
-	part  *Part // what the result is a part of; nil: it is the whole
+	begun bool  // the file has its first line
+	part  *Part // the part of the work; nil: all of it
 }
 
-// A span is where a line stands in the file. Values stay there, so that long work takes little
-// memory.
+// A span is the location of a line in the file. Values stay in the file, so that long work takes
+// little memory.
 type span struct {
 	at   int64
 	size int
 }
 
-// journalFormat is the number of the form of a journal. Format 1 had no number and no checksums.
+// journalFormat is the format number of a journal. Format 1 had no number and no checksums.
 const journalFormat = 2
 
 type journalHead struct {
@@ -48,7 +47,7 @@ type journalHead struct {
 type journalLine struct {
 	Key   string          `json:"key"`
 	Value json.RawMessage `json:"value"`
-	Sum   string          `json:"crc32c"` // of key and value: eight hex digits
+	Sum   string          `json:"crc32c"` // over key and value: eight hexadecimal digits
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -58,17 +57,17 @@ func (l journalLine) sum() string {
 	return fmt.Sprintf("%08x", crc32.Update(sum, castagnoli, l.Value))
 }
 
-// partName is what a journal's file is called beside the result.
+// partName returns the path of a result's journal.
 func partName(path string) string { return path + ".part" }
 
-// OpenJournal begins a journal for the result at path, or resumes the one that is there.
-// settings are what the parts depend on: a journal of others is refused, as is a result that
-// exists. A last line that was cut off, as by a crash, is dropped.
+// OpenJournal begins a journal for the result at path, or resumes an existing one. settings are
+// everything that the parts depend on: it refuses a journal with other settings, and a result that
+// exists. It drops a last line that a crash cut off.
 func OpenJournal(path string, settings any) (*Journal, error) {
 	return openJournal(path, settings, nil)
 }
 
-// openJournal is OpenJournal of a part of a work.
+// openJournal is OpenJournal for a part of a work.
 func openJournal(path string, settings any, part *Part) (*Journal, error) {
 	if part != nil && part.Of == 0 {
 		part = nil
@@ -108,7 +107,7 @@ func (j *Journal) read(want []byte) error {
 	for n := 0; ; n++ {
 		line, err := in.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			break // without a line's end it was cut off
+			break // without a line end it was cut off
 		}
 		if err != nil {
 			return err
@@ -149,7 +148,7 @@ func (j *Journal) read(want []byte) error {
 	return j.append(append(head, '\n'))
 }
 
-// checkFormat returns an error for another form than this haf's.
+// checkFormat returns an error for a format other than [journalFormat].
 func checkFormat(format int) error {
 	switch {
 	case format < journalFormat:
@@ -162,7 +161,7 @@ func checkFormat(format int) error {
 	return nil
 }
 
-// cut removes what follows the whole lines.
+// cut removes the data after the complete lines.
 func (j *Journal) cut() error {
 	if err := j.file.Truncate(j.size); err != nil {
 		return err
@@ -171,7 +170,8 @@ func (j *Journal) cut() error {
 	return err
 }
 
-// append writes a line. One that the disk took in part is removed, so that another may follow.
+// append writes a line. If the disk takes only a part of it, append removes that part, so that
+// another line may follow.
 func (j *Journal) append(line []byte) error {
 	if j.err != nil {
 		return j.err
@@ -184,10 +184,10 @@ func (j *Journal) append(line []byte) error {
 	return nil
 }
 
-// Len is the number of parts that are done.
+// Len is the number of finished parts.
 func (j *Journal) Len() int { return len(j.parts) }
 
-// Get decodes a part; ok is false where it is not done yet.
+// Get decodes a part. ok is false if it is not finished.
 func (j *Journal) Get(key string, value any) (ok bool, err error) {
 	at, ok := j.parts[key]
 	if !ok {
@@ -211,13 +211,13 @@ func (j *Journal) Get(key string, value any) (ok bool, err error) {
 	return true, nil
 }
 
-// Has says whether a part is done.
+// Has reports whether a part is finished.
 func (j *Journal) Has(key string) bool {
 	_, ok := j.parts[key]
 	return ok
 }
 
-// Put adds a part that is done.
+// Put adds a finished part.
 func (j *Journal) Put(key string, value any) error {
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -238,7 +238,7 @@ func (j *Journal) Put(key string, value any) error {
 	return nil
 }
 
-// Close leaves the journal to be resumed. One without a part is removed, so that it is not in the
+// Close keeps the journal for resuming. It removes a journal without parts, which would be in the
 // way of a corrected command. After Finish it does nothing.
 func (j *Journal) Close() error {
 	if j.file == nil {
@@ -253,7 +253,7 @@ func (j *Journal) Close() error {
 	return err
 }
 
-// Finish writes the result, one JSON line a row, and removes the journal.
+// Finish writes the result, one JSON line per row, and removes the journal.
 func Finish[T any](j *Journal, rows []T) error {
 	return finishRows(j, func(yield func(T, error) bool) {
 		for _, row := range rows {
@@ -264,14 +264,14 @@ func Finish[T any](j *Journal, rows []T) error {
 	})
 }
 
-// finishRows is Finish of rows that come one by one. Of a part it writes the first and the last
-// line, too.
+// finishRows is Finish for a sequence of rows. For a part it also writes the first and the last
+// line.
 func finishRows[T any](j *Journal, rows iter.Seq2[T, error]) error {
 	f, err := durable.Create(j.path)
 	if err != nil {
 		return fmt.Errorf("curate: %w", err)
 	}
-	defer f.Cleanup() // of no effect once replaced
+	defer f.Cleanup() // does nothing after Replace
 	out := &rowWriter{out: bufio.NewWriter(f)}
 	if j.part != nil {
 		head, err := j.part.head()
@@ -312,7 +312,7 @@ func finishRows[T any](j *Journal, rows iter.Seq2[T, error]) error {
 	return nil
 }
 
-// A rowWriter counts and sums up the rows that it is given, one a call.
+// A rowWriter counts the rows written and sums their CRC; each call writes one row.
 type rowWriter struct {
 	out  *bufio.Writer
 	sum  uint32
@@ -324,5 +324,5 @@ func (w *rowWriter) Write(row []byte) (int, error) {
 	return w.out.Write(row)
 }
 
-// line writes a line that is no row. An error stays in the writer until it is flushed.
+// line writes a line that is not a row. An error stays in the writer until Flush.
 func (w *rowWriter) line(text []byte) { _, _ = w.out.Write(append(text, '\n')) }

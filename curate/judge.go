@@ -15,14 +15,14 @@ import (
 	"haf/pref"
 )
 
-// ByScorer is a judge that ranks by rewards: a gold reward model in the place of a language model.
+// ByScorer is a judge that ranks by rewards: a gold reward model instead of a language model.
 type ByScorer struct{ pref.Scorer }
 
-// scorerPortion is how many trials a scorer reads at once. The last bits of a reward depend on what
-// is read with it, so a portion is read whole or not at all.
+// scorerPortion is how many trials a scorer reads at once. The last bits of a reward depend on the
+// other texts read with it, so a portion is read whole or not at all.
 const scorerPortion = 64
 
-// Judge ranks the responses of each trial by falling reward; equal rewards are equal ranks.
+// Judge ranks the responses of each trial by falling reward. Equal rewards have equal ranks.
 func (j ByScorer) Judge(
 	ctx context.Context, trials []pref.Trial, done func(i int, v pref.Verdict) error,
 ) error {
@@ -48,7 +48,8 @@ func (j ByScorer) Judge(
 	return nil
 }
 
-// ranksOf gives the largest reward rank 1; a rank is one more than the number of larger rewards.
+// ranksOf returns ranks from 1, for the largest reward. A rank is one more than the number of
+// larger rewards.
 func ranksOf(rewards []float64) []int {
 	ranks := make([]int, len(rewards))
 	for i, r := range rewards {
@@ -63,8 +64,8 @@ func ranksOf(rewards []float64) []int {
 }
 
 // Align makes a trial of the responses that several outputs have for the same prompt, in the order
-// of the first. A prompt that is there several times is matched in order. missing counts the
-// samples of any output that have no match in all others.
+// of the first output. If a prompt occurs several times, it is matched in order. missing counts the
+// samples without a match in all other outputs.
 func Align(outputs [][]pref.Sample) (trials []pref.Trial, missing int) {
 	type key struct {
 		prompt pref.PromptKey
@@ -103,25 +104,24 @@ func Align(outputs [][]pref.Sample) (trials []pref.Trial, missing int) {
 	return trials, total - len(trials)*len(outputs)
 }
 
-// A Judged row is a trial and the verdicts on it, one for each order in which the responses were
-// shown.
+// A Judged row is a trial with its verdicts, one for each order in which the responses were shown.
 type Judged struct {
 	Prompt    []pref.Message `json:"prompt"`
 	Responses []string       `json:"responses"`
 	Verdicts  []Shown        `json:"verdicts"`
 }
 
-// A Shown verdict: Order lists the responses as they were shown; Ranks and Rewards are in the order
-// of the trial, Ranks nil where the judge gave no usable verdict.
+// A Shown verdict: Order lists the responses in the order shown. Ranks and Rewards are in the order
+// of the trial; Ranks is nil if the judge gave no usable verdict.
 type Shown struct {
 	Order []int `json:"order"`
 	pref.Verdict
 }
 
 // Contest has every trial judged: two responses in both orders, more in one order drawn from the
-// seed. Verdicts that the journal has are not asked for again, but a portion of a [ByScorer] that
-// the journal has in part is read whole, so that a resumed contest has the same bits. It is also
-// told what was used.
+// seed. It takes verdicts from the journal instead of asking again. If the journal has only a part
+// of a portion of a [ByScorer], it reads the whole portion again, so that a resumed contest has the
+// same bits. The journal also records the usage.
 func Contest(
 	ctx context.Context, judge pref.Judge, trials []pref.Trial, seed uint64, journal *Journal,
 	progress func(done, total int),
@@ -131,13 +131,13 @@ func Contest(
 	var places []place
 	var asked, all []pref.Trial
 	var every []place
-	var kept []bool // verdicts that the journal has, as every and all
+	var kept []bool // verdicts in the journal, parallel to every and all
 	var used pref.Usage
 	done, total := 0, 0
 	name := func(p place) string { return fmt.Sprintf("verdict %d %d", p.trial, p.verdict) }
 	for i, t := range trials {
 		rows[i] = Judged{Prompt: t.Prompt, Responses: t.Responses}
-		// The order depends on the prompt, not on its place among the trials.
+		// The order depends on the prompt, not on its position among the trials.
 		key := pref.Group{Prompt: t.Prompt}.PromptKey()
 		random := rand.New(rand.NewPCG(seed, binary.LittleEndian.Uint64(key[:])))
 		for v, order := range orders(len(t.Responses), random) {
@@ -163,7 +163,7 @@ func Contest(
 	if _, ok := judge.(ByScorer); ok {
 		portion = scorerPortion
 	}
-	known := map[place]bool{} // asked again, with what the journal lacks
+	known := map[place]bool{} // in the journal, but asked again with the rest of its portion
 	for from := 0; from < len(all); from += portion {
 		to := min(from+portion, len(all))
 		if !slices.Contains(kept[from:to], false) {
@@ -206,7 +206,7 @@ func Contest(
 	return rows, used, err
 }
 
-// inTrial returns what a verdict says of responses that were shown in an order, in the order of the
+// inTrial reorders values of responses from the order in which they were shown to the order of the
 // trial.
 func inTrial[T any](shown []T, order []int) []T {
 	out := make([]T, len(order))
@@ -216,7 +216,7 @@ func inTrial[T any](shown []T, order []int) []T {
 	return out
 }
 
-// orders are the orders in which n responses are shown.
+// orders returns the orders in which n responses are shown.
 func orders(n int, random *rand.Rand) [][]int {
 	if n == 2 {
 		return [][]int{{0, 1}, {1, 0}}
@@ -224,7 +224,7 @@ func orders(n int, random *rand.Rand) [][]int {
 	return [][]int{random.Perm(n)}
 }
 
-// Matchups are the verdicts on pairs, for [eval.NewWinRate]: response 0 is a, response 1 b.
+// Matchups returns the verdicts on pairs for [eval.NewWinRate]; response 0 is a, response 1 is b.
 func Matchups(rows []Judged) []eval.Matchup {
 	matchups := make([]eval.Matchup, len(rows))
 	for i, row := range rows {
@@ -252,7 +252,7 @@ func Matchups(rows []Judged) []eval.Matchup {
 	return matchups
 }
 
-// Rankings are the ranks of each trial that got a verdict.
+// Rankings returns the ranks of each trial with a verdict.
 func Rankings(rows []Judged) [][]int {
 	var out [][]int
 	for _, row := range rows {
@@ -263,7 +263,7 @@ func Rankings(rows []Judged) [][]int {
 	return out
 }
 
-// Hash identifies what work is done on, for the settings of a journal.
+// Hash identifies the input of work, for the settings of a journal.
 func Hash(v any) (string, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -273,8 +273,8 @@ func Hash(v any) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// agreed is the rank order that both verdicts on a pair give: −1 the first is better, 1 the second,
-// 0 a tie, disagreement or none.
+// agreed returns the order on which both verdicts on a pair agree: −1 if the first is better, 1 if
+// the second is, 0 for a tie, disagreement or no verdict.
 func (j Judged) agreed() int {
 	sum := 0
 	for _, v := range j.Verdicts {
@@ -286,8 +286,9 @@ func (j Judged) agreed() int {
 	return sign(sum)
 }
 
-// rewards are the judge's, in the order of the trial: those of the first verdict that has some, as
-// the order shown does not change a reward; nil of a judge that only ranks.
+// rewards returns the judge's rewards in the order of the trial, from the first verdict that has
+// some, because the order shown does not change a reward. It returns nil for a judge that only
+// ranks.
 func (j Judged) rewards() []float64 {
 	for _, v := range j.Verdicts {
 		if v.Rewards != nil {

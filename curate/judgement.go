@@ -10,32 +10,32 @@ import (
 	"haf/pref"
 )
 
-// An OpenJudge is a judge that was opened for one flow.
+// An OpenJudge is a judge opened for one flow.
 type OpenJudge struct {
 	By    pref.Judge
-	Name  string // identifies it in the journal and in labels
+	Name  string // in the journal and in labels
 	Close func()
 }
 
-// A Price is what a million tokens cost.
+// A Price is the cost of a million tokens read and written.
 type Price struct{ In, Out float64 }
 
-// Of is the cost of what was used.
+// Of returns the cost of the usage.
 func (p Price) Of(u pref.Usage) float64 {
 	return (p.In*float64(u.PromptTokens) + p.Out*float64(u.CompletionTokens)) / 1e6
 }
 
-// JudgeOptions say how [JudgeOutputs] and [Relabel] have trials judged.
+// JudgeOptions set how [JudgeOutputs] and [Relabel] have trials judged.
 type JudgeOptions struct {
 	Out       string // new file of the result
 	Criterion string // what better means, for the journal
-	Seed      uint64 // of the order in which more than two responses are shown
+	Seed      uint64 // for the order in which more than two responses are shown
 	Price     Price
 	Part      Part
 	Reporter
 }
 
-// A Judgement is what [JudgeOutputs] found.
+// A Judgement is the result of [JudgeOutputs].
 type Judgement struct {
 	Out       string          `json:"out"`
 	Judge     string          `json:"judge"`
@@ -48,9 +48,9 @@ type Judgement struct {
 	Cost      float64         `json:"cost,omitempty"`
 }
 
-// JudgeOutputs has the samples of two or more files, outputs[file], compared prompt by prompt, and
-// writes the verdicts. limit, if not 0, is how many prompts to take. The judge is opened once there
-// is something to judge. Prompts that a reward model as the judge refuses are left out.
+// JudgeOutputs compares the samples of two or more files, outputs[file], prompt by prompt, and
+// writes the verdicts. limit, if not 0, is the number of prompts to take. It opens the judge once
+// there is something to judge. It leaves out prompts that a reward model as judge refuses.
 func JudgeOutputs(
 	ctx context.Context, files []string, outputs [][]pref.Sample, limit int,
 	open func() (OpenJudge, error), opt JudgeOptions,
@@ -71,7 +71,7 @@ func JudgeOutputs(
 	if err != nil {
 		return Judgement{}, err
 	}
-	defer func() { _ = c.journal.Close() }() // of no effect once finished
+	defer func() { _ = c.journal.Close() }() // does nothing after finish
 	out := Judgement{
 		Out: opt.Out, Judge: c.judge, Outputs: eval.ShortNames(files), Prompts: len(c.rows),
 		Missing: missing, Usage: c.used, Cost: opt.Price.Of(c.used),
@@ -88,7 +88,7 @@ func JudgeOutputs(
 	return out, Finish(c.journal, c.rows)
 }
 
-// A contested is a contest that was judged. Its journal is to be finished or closed.
+// A contested is a finished contest. Its journal must be finished or closed.
 type contested struct {
 	rows    []Judged
 	used    pref.Usage
@@ -96,8 +96,8 @@ type contested struct {
 	journal *Journal
 }
 
-// contest opens the judge and has trials judged. With drop, trials that a reward model as the judge
-// refuses are left out. settings are those of the journal beside the contest's own.
+// contest opens the judge and has trials judged. With drop, it leaves out trials that a reward
+// model as judge refuses. settings go into the journal beside the contest's own.
 func contest(
 	ctx context.Context, open func() (OpenJudge, error), trials []pref.Trial, drop bool,
 	settings map[string]any, opt JudgeOptions,
@@ -130,7 +130,7 @@ func contest(
 	}
 	rows, used, err := Contest(ctx, judge.By, trials, opt.Seed, journal, opt.pass("judging"))
 	if err != nil {
-		_ = journal.Close() // it stays to be resumed; the first error says more
+		_ = journal.Close() // stays for resuming; the first error says more
 		return contested{}, fmt.Errorf("%w; run the same command again to resume", err)
 	}
 	return contested{rows, used, judge.Name, journal}, nil
@@ -146,7 +146,7 @@ func (j Judgement) Write(w io.Writer) error {
 	return err
 }
 
-// String is a line about what was judged and what it cost.
+// String is a line about the verdicts and their cost.
 func (j Judgement) String() string {
 	cost := ""
 	if j.Cost > 0 {

@@ -16,10 +16,10 @@ import (
 	"haf/internal/wholefile"
 )
 
-// A Shard is one of Of equal parts of a work, by its number from 1. The zero value is the whole.
+// A Shard is one of Of equal parts of a work, numbered from 1. The zero value is the whole.
 type Shard struct{ Number, Of int }
 
-// mostShards bounds Shard.Of, so that a list of missing parts stays readable.
+// mostShards limits Shard.Of, so that a list of missing parts stays readable.
 const mostShards = 100_000
 
 // UnmarshalText reads "2/8".
@@ -36,7 +36,7 @@ func (s *Shard) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String is the form that [Shard.UnmarshalText] reads, "" of the whole.
+// String returns the form that [Shard.UnmarshalText] reads, or "" for the whole.
 func (s Shard) String() string {
 	if s.Of == 0 {
 		return ""
@@ -44,12 +44,12 @@ func (s Shard) String() string {
 	return fmt.Sprintf("%d/%d", s.Number, s.Of)
 }
 
-// shardAlign is what shards begin at a multiple of, where they are long enough. Work is done in
-// portions of this many units or of a divisor of it, and the last bits of a reward depend on what
-// is read with it: so a part has the bits of the whole.
+// shardAlign divides the first unit of every shard that is long enough. Work is done in portions of
+// this many units or a divisor of it, and the last bits of a reward depend on the other texts in
+// its portion. So a part has the same bits as the whole.
 const shardAlign = 256
 
-// Range returns the units of n that belong to the shard: they follow those of the shard before it.
+// Range returns the units, of n, that belong to the shard: from up to, not including, to.
 func (s Shard) Range(n int) (from, to int) {
 	if s.Of == 0 {
 		return 0, n
@@ -64,17 +64,18 @@ func (s Shard) Range(n int) (from, to int) {
 	return edge(s.Number - 1), edge(s.Number)
 }
 
-// A Part says which part of a work a command does, and what the work is.
+// A Part is the part of a work that a command does, with a description of the work.
 type Part struct {
 	Shard
 	Verb string
-	// Command is what the rows depend on: flags, hashes of files. It becomes JSON.
+	// Command is everything that the rows depend on, such as flags and hashes of files. It becomes
+	// JSON.
 	Command any
 
 	from, to, units int
 }
 
-// take returns the units of the part, and notes which they are.
+// take returns the units of the part and records their range.
 func take[T any](p *Part, units []T) ([]T, error) {
 	if err := p.note(len(units)); err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func take[T any](p *Part, units []T) ([]T, error) {
 	return units[p.from:p.to], nil
 }
 
-// note notes which of so many units the part has.
+// note records the part's range of that many units.
 func (p *Part) note(units int) error {
 	p.from, p.to = p.Range(units)
 	p.units = units
@@ -93,17 +94,17 @@ func (p *Part) note(units int) error {
 	return nil
 }
 
-// partFormat is the number of the form of a part.
+// partFormat is the format number of a part.
 const partFormat = 1
 
-// A partHead is the first line of a part's file. The rows follow it as the whole result has them,
-// then a [partEnd].
+// A partHead is the first line of a part's file. The rows follow as in the whole result, then a
+// [partEnd].
 type partHead struct {
 	Format  int             `json:"haf_part"`
 	Verb    string          `json:"verb"`
 	Shard   string          `json:"shard"`
 	From    int             `json:"from"` // the first unit, counted from 0
-	To      int             `json:"to"`   // the unit behind the last one
+	To      int             `json:"to"`   // the unit after the last one
 	Units   int             `json:"units"`
 	Command json.RawMessage `json:"command"`
 }
@@ -111,7 +112,7 @@ type partHead struct {
 // A partEnd is the last line of a part's file.
 type partEnd struct {
 	Rows int    `json:"haf_part_rows"`
-	Sum  string `json:"crc32c"` // of the lines between: eight hex digits
+	Sum  string `json:"crc32c"` // over the lines between: eight hexadecimal digits
 }
 
 func (p *Part) head() ([]byte, error) {
@@ -122,7 +123,7 @@ func (p *Part) head() ([]byte, error) {
 	return json.Marshal(partHead{partFormat, p.Verb, p.Shard.String(), p.from, p.to, p.units, command})
 }
 
-// errNoPart is wrapped where a file is no part.
+// errNoPart is wrapped by the error for a file that is no part.
 var errNoPart = errors.New(
 	"it is no part: want a file such as haf score -shard 1/8 -out FILE writes")
 
@@ -147,10 +148,11 @@ func readHead(in *bufio.Reader) (h partHead, err error) {
 	return h, nil
 }
 
-// maxLine bounds a row of a part.
+// maxLine limits a row of a part, in bytes.
 const maxLine = 1 << 28
 
-// readLine reads a line whole, its end included; io.EOF is a line that was cut off, or none.
+// readLine reads a complete line with its end. It returns io.EOF for a line that was cut off, or at
+// the end.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
@@ -165,7 +167,8 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// rows yields the lines of a part's file behind its first one, and checks that it is whole.
+// rowsOf yields the lines of a part's file after the first one, and checks that the file is
+// complete.
 func rowsOf(in *bufio.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		var sum uint32
@@ -196,8 +199,8 @@ func rowsOf(in *bufio.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-// Finished reports whether the part's file is there, whole and of the same command. A part of
-// another command is an error, as is a damaged one. What is not of a shard is never finished.
+// Finished reports whether the part's file exists, complete and from the same command. A part of
+// another command is an error, as is a damaged one. Work without a shard is never finished.
 func (p *Part) Finished(path string) (bool, error) {
 	if p.Of == 0 {
 		return false, nil

@@ -8,22 +8,22 @@ import (
 	"haf/pref"
 )
 
-// A Ranked row is a prompt with its samples and their rewards. It is read as a group of scores by
-// whatever reads preferences.
+// A Ranked row is a prompt with its samples and their rewards. Readers of preferences read it as a
+// group of scores.
 type Ranked struct {
 	Prompt    []pref.Message `json:"prompt"`
 	Responses []string       `json:"responses"`
 	Scores    []float64      `json:"scores"`
-	Best      int            `json:"best"` // of the highest reward, the first of equals
+	Best      int            `json:"best"` // index of the highest reward, of equal ones the first
 	Gold      []float64      `json:"gold,omitempty"`
-	// How the samples came about; nothing of those that were read from a file.
+	// How the samples were made; empty for samples read from a file.
 	Finish       []string  `json:"finish,omitempty"`
 	Tokens       []int     `json:"tokens,omitempty"`
 	LogP         []float64 `json:"logp,omitempty"`
-	Temperatures []float64 `json:"temperatures,omitempty"` // that they were drawn at
+	Temperatures []float64 `json:"temperatures,omitempty"` // sampling temperatures
 }
 
-// Rank scores the samples of each prompt and, where gold is not nil, scores them by gold, too.
+// Rank scores the samples of each prompt, and also by gold unless it is nil.
 func Rank(
 	ctx context.Context, samples [][]Sample, scorer, gold pref.Scorer, progress func(done, total int),
 ) ([]Ranked, error) {
@@ -40,7 +40,7 @@ func Rank(
 		}
 	}
 	score := func(by pref.Scorer, at func(*Ranked) *[]float64, before int) error {
-		const portion = 32 // prompts at once: a scorer packs within one call
+		const portion = 32 // prompts per call, because a scorer packs within one call
 		for from := 0; from < len(rows); from += portion {
 			part := rows[from:min(from+portion, len(rows))]
 			var flat []pref.Sample
@@ -83,7 +83,7 @@ func Rank(
 	return rows, nil
 }
 
-// scoreAll scores samples and looks at what came back.
+// scoreAll scores samples and checks the number and the values of the rewards.
 func scoreAll(ctx context.Context, scorer pref.Scorer, samples []pref.Sample) ([]float64, error) {
 	rewards, err := scorer.Score(ctx, samples)
 	if err != nil {
@@ -100,8 +100,8 @@ func scoreAll(ctx context.Context, scorer pref.Scorer, samples []pref.Sample) ([
 	return rewards, nil
 }
 
-// Measure returns the best-of-n curve of ranked rows and, with gold rewards, how often the sample
-// that gold has for the best is among the k of highest reward.
+// Measure returns the best-of-n curve of ranked rows. With gold rewards it also returns how often
+// the sample with the highest gold reward is among the k with the highest rewards.
 func Measure(rows []Ranked) (curve []eval.BestOf, recall *eval.Recall, err error) {
 	var rewards, gold [][]float64
 	var groups []pref.Group
@@ -119,8 +119,9 @@ func Measure(rows []Ranked) (curve []eval.BestOf, recall *eval.Recall, err error
 	return curve, recall, err
 }
 
-// Recall says how often the response that gold has for the best is among the k of highest reward, k
-// from 1 to most; nil where gold has no single best one in any group.
+// Recall returns how often the response with the highest gold reward is among the k with the
+// highest rewards, for k from 1 to most. It returns nil if no group has a single best response by
+// gold.
 func Recall(groups []pref.Group, rewards, gold [][]float64, most int) (*eval.Recall, error) {
 	of := GoldGroups(groups, gold)
 	for _, g := range of {
@@ -132,8 +133,8 @@ func Recall(groups []pref.Group, rewards, gold [][]float64, most int) (*eval.Rec
 	return nil, nil
 }
 
-// ReadSamples reads files of {prompt, response} rows and puts those of one prompt together.
-// Options.Limit, if not 0, is how many prompts to take.
+// ReadSamples reads files of {prompt, response} rows and groups those with the same prompt.
+// Options.Limit, if not 0, is the number of prompts to take.
 func ReadSamples(paths []string, opt pref.Options) ([][]Sample, error) {
 	var out [][]Sample
 	at := map[pref.PromptKey]int{}

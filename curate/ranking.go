@@ -8,18 +8,18 @@ import (
 	"haf/pref"
 )
 
-// A Ranking is what [SampleSet.Rank] wrote, and the best-of-n curve of it.
+// A Ranking describes the result of [SampleSet.Rank], with its best-of-n curve.
 type Ranking struct {
 	Out     string        `json:"out"`
 	Prompts int           `json:"prompts"`
 	Curve   []eval.BestOf `json:"curve"`
-	// of the gold reward's best among the reward's top k
+	// how often the best response by gold is among the top k by the reward
 	Recall *eval.Recall `json:"recall,omitempty"`
 }
 
-// Rank scores the samples, and by gold too if it is not nil, and writes one prompt with all its
-// samples a line. Prompts that one of the two refuses are left out. measured, if not nil, is told
-// the curve before the rows are written: after its error the same command resumes.
+// Rank scores the samples, and also by gold unless it is nil, and writes a line for each prompt
+// with all its samples. It leaves out prompts that either refuses. It passes the curve to measured,
+// if not nil, before it writes the rows; after an error of measured, the same command resumes.
 func (s *SampleSet) Rank(
 	ctx context.Context, scorer, gold pref.Scorer, report Reporter, measured func(Ranking) error,
 ) (Ranking, error) {
@@ -44,10 +44,10 @@ func (s *SampleSet) Rank(
 	return out, Finish(s.journal, rows)
 }
 
-// Table is the curve as lines of a table.
+// Table returns the curve as lines of a table.
 func (r Ranking) Table() [][]string { return eval.CurveTable(r.Curve, r.Recall) }
 
-// String is a line about what was written.
+// String is a line about the result.
 func (r Ranking) String() string {
 	return fmt.Sprintf("%d prompts with their samples and rewards are in %s", r.Prompts, r.Out)
 }

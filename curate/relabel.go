@@ -11,39 +11,39 @@ import (
 	"haf/pref"
 )
 
-// A Labelled row is a preference with where its label came from. It is read as a pair by whatever
-// reads preferences.
+// A Labelled row is a preference with the origin of its label. Readers of preferences read it as a
+// pair.
 type Labelled struct {
 	Prompt   []pref.Message `json:"prompt"`
 	Chosen   string         `json:"chosen"`
 	Rejected string         `json:"rejected"`
-	// Margin is that of the labeller's rewards, chosen less rejected; of a kept label the data's own;
-	// nil where there is none: of a judge that only ranks, or of a kept label without a margin.
+	// Margin is the labeller's reward of chosen minus that of rejected; for a kept label, the data's
+	// margin. It is nil if there is none: the judge only ranks, or the data states no margin.
 	Margin     *float64   `json:"margin,omitempty"`
 	Subset     string     `json:"subset,omitempty"` // of the group
 	ID         string     `json:"id,omitempty"`     // of the group; the rows of one group share it
 	Provenance Provenance `json:"provenance"`
 }
 
-// Provenance says where a label came from.
+// Provenance is the origin of a label.
 type Provenance struct {
-	By     string `json:"by"`     // the labeller, "" for the data's own
+	By     string `json:"by"`     // the labeller, "" for the data itself
 	How    string `json:"how"`    // one of the constants below
 	Source string `json:"source"` // file and line
 	// Scores are the labeller's rewards of chosen and rejected.
 	Scores []float64 `json:"scores,omitempty"`
-	// Distance and PACS are the conflict that the pair was selected by: see [eval.PACS].
+	// Distance and PACS measure the conflict that selected the pair: see [eval.PACS].
 	Distance float64 `json:"distance,omitempty"`
 	PACS     float64 `json:"pacs,omitempty"`
 }
 
-// How a label came about.
+// Origins of a label.
 const (
-	Agreed  = "agreed"  // the labeller says what the data said
-	Flipped = "flipped" // it says the opposite
-	Built   = "built"   // a pair made of the best and the worst response
-	Newly   = "judged"  // a pair that had no label
-	Kept    = "kept"    // not asked: the data's own label
+	Agreed  = "agreed"  // the labeller agrees with the data
+	Flipped = "flipped" // the labeller disagrees
+	Built   = "built"   // a pair of the best and the worst response
+	Newly   = "judged"  // a pair without a label in the data
+	Kept    = "kept"    // the data's label, not judged
 	Rated   = "scored"  // the rewards of all responses
 )
 
@@ -56,10 +56,10 @@ type Counts struct {
 	Judged  int `json:"judged"`
 	Kept    int `json:"kept"`
 	Scored  int `json:"scored,omitempty"` // groups
-	// left out: the margin is below the threshold, or the judge has no winner
+	// left out: the margin is below the threshold, or the judge named no winner
 	Weak      int `json:"weak"`
-	Repeated  int `json:"repeated"`  // left out: the same pair was there before
-	Identical int `json:"identical"` // left out: both responses are the same text
+	Repeated  int `json:"repeated"`  // left out: an earlier row has the pair
+	Identical int `json:"identical"` // left out: both responses are equal
 }
 
 func (c Counts) String() string {
@@ -75,7 +75,7 @@ func (c Counts) String() string {
 // key identifies the pair of a row.
 func (l Labelled) key() (string, error) { return Hash([]any{l.Prompt, l.Chosen, l.Rejected}) }
 
-// writer collects rows without repeating any.
+// writer collects rows without duplicates.
 type writer struct {
 	rows   []Labelled
 	counts Counts
@@ -115,8 +115,8 @@ func (w *writer) add(row Labelled) error {
 	return nil
 }
 
-// ByRewards labels every comparison of the groups anew, by rewards[g][k]: the larger is chosen.
-// Pairs whose rewards differ by less than threshold, or not at all, are left out.
+// ByRewards labels every comparison of the groups by rewards[g][k]: the response with the larger
+// reward is chosen. It leaves out pairs whose rewards are equal or differ by less than threshold.
 func ByRewards(
 	groups []pref.Group, rewards [][]float64, by string, threshold float64,
 ) ([]Labelled, Counts, error) {
@@ -136,9 +136,9 @@ func ByRewards(
 	return w.rows, w.counts, nil
 }
 
-// BestWorst makes a pair of the best and the worst response of each group, by rewards[g][k], of
-// equals the first and the last. Pairs whose rewards differ by less than threshold, or not at all,
-// are left out.
+// BestWorst makes a pair of the best and the worst response of each group by rewards[g][k]; of
+// equal ones it takes the first as best and the last as worst. It leaves out pairs whose rewards
+// are equal or differ by less than threshold.
 func BestWorst(
 	groups []pref.Group, rewards [][]float64, by string, threshold float64,
 ) ([]Labelled, Counts, error) {
@@ -161,8 +161,8 @@ func BestWorst(
 	return w.rows, w.counts, nil
 }
 
-// A Scored row is a group with the rewards of its responses in the place of comparisons. It is read
-// as a group of scores by whatever reads preferences.
+// A Scored row is a group with rewards of its responses instead of comparisons. Readers of
+// preferences read it as a group of scores.
 type Scored struct {
 	Prompt     []pref.Message `json:"prompt"`
 	Responses  []string       `json:"responses"`
@@ -172,8 +172,8 @@ type Scored struct {
 	Provenance Provenance     `json:"provenance"`
 }
 
-// ByScores gives every group its rewards[g][k]. Groups without two different rewards, which say
-// nothing, are left out.
+// ByScores gives every group its rewards[g][k]. It leaves out groups whose rewards are all equal,
+// because they compare nothing.
 func ByScores(groups []pref.Group, rewards [][]float64, by string) ([]Scored, Counts) {
 	var rows []Scored
 	var counts Counts
@@ -212,13 +212,13 @@ func labelled(g pref.Group, chosen, rejected int, from Provenance) Labelled {
 	}
 }
 
-// rate gives a row the labeller's rewards of chosen and rejected.
+// rate sets a row's rewards and margin from the labeller's rewards of chosen and rejected.
 func (r *Labelled) rate(chosen, rejected float64) {
 	margin := chosen - rejected
 	r.Margin, r.Provenance.Scores = &margin, []float64{chosen, rejected}
 }
 
-// keptRow returns the row of a comparison with the data's own label and margin, if it states one:
+// keptRow returns the row of a comparison with the data's label and, if stated, the data's margin:
 // that of the comparison, else the difference of the scores.
 func keptRow(g pref.Group, c pref.Comparison, from Provenance) Labelled {
 	from.By, from.How = "", Kept
@@ -233,25 +233,26 @@ func keptRow(g pref.Group, c pref.Comparison, from Provenance) Labelled {
 	return row
 }
 
-// A Pick is a pair of responses of a group to be labelled.
+// A Pick is a pair of responses of a group for labelling.
 type Pick struct {
 	Group    int
 	A, B     int
-	Distance float64 // Kendall's between the two heads' rankings of the group
+	Distance float64 // Kendall distance between the two heads' rankings of the group
 	PACS     float64 // |PACS_A − PACS_B|
-	labelled bool    // A is the data's chosen
+	labelled bool    // A is chosen in the data
 }
 
-// Ways of selecting.
+// Strategies of selecting pairs for a judge.
 const (
-	// SHF-CAS: prompts of large distance first, in them pairs of large PACS (arXiv 2512.09212)
+	// SHF-CAS: prompts with large distance first, and their pairs with large PACS (arXiv 2512.09212)
 	ByConflict = "conflict"
 	ByChance   = "random"
-	ByMargin   = "margin" // where the score head is least sure
+	ByMargin   = "margin" // smallest margins of the score head
 )
 
-// Select picks at most budget pairs for a labeller: of each group its comparisons or, without any,
-// the two responses of largest and smallest PACS. score and policy are the two heads' rewards.
+// Select picks at most budget pairs for a labeller: the comparisons of each group or, without any,
+// the two responses with the largest and the smallest PACS. score and policy are the two heads'
+// rewards.
 func Select(
 	groups []pref.Group, score, policy [][]float64, how string, budget int, seed uint64,
 ) ([]Pick, error) {
@@ -283,7 +284,7 @@ func Select(
 			add(most, least, false)
 		}
 	}
-	// Of equals chance decides, the same at every run.
+	// Chance decides between equals, in the same way at every run.
 	random := rand.New(rand.NewPCG(seed, 0x73656c656374))
 	random.Shuffle(len(picks), func(i, j int) { picks[i], picks[j] = picks[j], picks[i] })
 	switch how {
@@ -301,7 +302,7 @@ func Select(
 	return picks[:min(budget, len(picks))], nil
 }
 
-// Trials are the picks as a judge is shown them.
+// Trials returns the picks in the form that a judge reads.
 func Trials(groups []pref.Group, picks []Pick) []pref.Trial {
 	trials := make([]pref.Trial, len(picks))
 	for i, p := range picks {
@@ -311,8 +312,8 @@ func Trials(groups []pref.Group, picks []Pick) []pref.Trial {
 	return trials
 }
 
-// ByVerdicts labels the picks as they were judged, and keeps the labels of all other comparisons. A
-// pick on which the two orders do not agree keeps its label, if it has one.
+// ByVerdicts labels the judged picks and keeps the labels of all other comparisons. A pick on which
+// the two orders disagree keeps its label, if it has one.
 func ByVerdicts(
 	groups []pref.Group, picks []Pick, judged []Judged, by string,
 ) ([]Labelled, Counts, error) {
@@ -354,10 +355,10 @@ func ByVerdicts(
 	return w.rows, w.counts, nil
 }
 
-// from is the provenance of a pick as far as selecting knows it.
+// from returns the provenance of a pick, before it is judged.
 func (p Pick) from() Provenance { return Provenance{Distance: p.Distance, PACS: p.PACS} }
 
-// row returns the pick of a group as it was judged. It reports whether the verdicts agree on one.
+// row returns the row of a judged pick. It reports whether the verdicts agree.
 func (j Judged) row(g pref.Group, p Pick, by string) (Labelled, bool) {
 	from := p.from()
 	from.By, from.How = by, Newly
@@ -365,7 +366,7 @@ func (j Judged) row(g pref.Group, p Pick, by string) (Labelled, bool) {
 	if better == 0 {
 		return Labelled{}, false
 	}
-	chosen, rejected := 0, 1 // of the trial
+	chosen, rejected := 0, 1 // indices in the trial
 	if better > 0 {
 		chosen, rejected = 1, 0
 	}
@@ -383,8 +384,8 @@ func (j Judged) row(g pref.Group, p Pick, by string) (Labelled, bool) {
 	return row, true
 }
 
-// GoldGroups gives each group one best response, that of the largest gold reward, for [eval.TopK];
-// groups whose best is tied have no comparison, and so no best.
+// GoldGroups gives each group one best response, by the largest gold reward, for [eval.TopK]. A
+// group with a tie for the best has no comparison.
 func GoldGroups(groups []pref.Group, gold [][]float64) []pref.Group {
 	out := slices.Clone(groups)
 	for i := range out {

@@ -11,22 +11,22 @@ import (
 	"haf/rewarder"
 )
 
-// Strategies of [Relabel] that label by the model's own rewards. The others, [ByConflict],
-// [ByChance] and [ByMargin], select pairs for a judge.
+// Strategies of [Relabel] that label by the model's own rewards. The other strategies,
+// [ByConflict], [ByChance] and [ByMargin], select pairs for a judge.
 const (
 	AllPairs  = "pairs"      // every comparison
-	BestPairs = "best-worst" // a pair of each group
+	BestPairs = "best-worst" // one pair per group
 	AllScores = "scores"     // every group, with the rewards of its responses
 )
 
-// Selects says whether a strategy selects pairs for a judge.
+// Selects reports whether a strategy selects pairs for a judge.
 func Selects(strategy string) bool {
 	return strategy != AllPairs && strategy != BestPairs && strategy != AllScores
 }
 
-// CheckLabeller returns an error, in the words of the flags, if a strategy has no labeller, or one
-// that it does not ask. server and gold say which labellers are named, sharded that the work is
-// divided.
+// CheckLabeller returns an error, in the words of the flags, if a strategy lacks its labeller or
+// does not use a given one. server and gold say whether -url and -gold are given, sharded whether
+// the work is divided.
 func CheckLabeller(strategy string, server, gold, sharded bool, threshold float64) error {
 	selects := Selects(strategy)
 	switch {
@@ -44,44 +44,44 @@ func CheckLabeller(strategy string, server, gold, sharded bool, threshold float6
 	return nil
 }
 
-// A NamedScorer is one reward that was opened for one flow.
+// A NamedScorer is a reward opened for one flow.
 type NamedScorer struct {
 	*rewarder.Scorer
 	Close func()
 }
 
-// RelabelOptions say how [Relabel] labels.
+// RelabelOptions set how [Relabel] labels.
 type RelabelOptions struct {
-	JudgeOptions // Seed is also of what chance decides in selecting
+	JudgeOptions // Seed also seeds the selection
 	Strategy     string
 	Threshold    float64 // pairs whose rewards differ by less are left out
-	Budget       int     // pairs that are judged, of those selected
-	Model        string  // what the model is called, in labels and warnings
-	Reward       string  // the model's reward, "": the default
-	// the rewards of the score head and of the policy head, by whose conflict pairs are selected
+	Budget       int     // maximum number of pairs judged
+	Model        string  // the model's name in labels and warnings
+	Reward       string  // the model's reward; "" is the default
+	// the rewards of the score head and the policy head, whose conflict selects pairs
 	Heads [2]string
 
-	// Each is opened when it is needed, and closed before the next is opened.
+	// Each is opened when needed, and closed before the next is opened.
 	OpenModel func() (pref.Rewarder, error)
-	OpenGold  func() (*NamedScorer, error) // a gold reward that recall is measured by; may be nil
-	OpenJudge func() (OpenJudge, error)    // of the strategies that select
+	OpenGold  func() (*NamedScorer, error) // the gold reward for recall; may be nil
+	OpenJudge func() (OpenJudge, error)    // for strategies that select
 }
 
-// Relabelled is what [Relabel] wrote.
+// Relabelled describes the result of [Relabel].
 type Relabelled struct {
 	Out      string       `json:"out"`
 	Strategy string       `json:"strategy"`
 	Counts   Counts       `json:"counts"`
-	Recall   *eval.Recall `json:"recall,omitempty"` // of gold's best response among the reward's top k
+	Recall   *eval.Recall `json:"recall,omitempty"` // of the best response by gold
 	Usage    *pref.Usage  `json:"usage,omitempty"`
 	Cost     float64      `json:"cost,omitempty"`
 
 	rows int
-	what string // what the rows are
+	what string // name of the rows, such as pairs
 }
 
-// Relabel labels the comparisons of groups anew by a strategy and writes them. Groups that the
-// model's chat template refuses are left out.
+// Relabel labels the comparisons of groups by a strategy and writes them. It leaves out groups that
+// the model's chat template refuses.
 func Relabel(
 	ctx context.Context, groups []pref.Group, opt RelabelOptions,
 ) (Relabelled, error) {
@@ -97,7 +97,7 @@ func Relabel(
 	if err != nil {
 		return out, err
 	}
-	defer func() { _ = journal.Close() }() // of no effect once finished
+	defer func() { _ = journal.Close() }() // does nothing after finish
 	groups, own, err := opt.read(ctx, groups, opt.Reward)
 	if err != nil {
 		return out, err
@@ -124,7 +124,7 @@ func Relabel(
 	return finish(journal, rows, out)
 }
 
-// relabelSelected has pairs that are selected by the model's two heads labelled by a judge.
+// relabelSelected has a judge label the pairs that the model's two heads select.
 func relabelSelected(
 	ctx context.Context, groups []pref.Group, opt RelabelOptions,
 ) (Relabelled, error) {
@@ -142,7 +142,7 @@ func relabelSelected(
 	if err != nil {
 		return out, err
 	}
-	defer func() { _ = c.journal.Close() }() // of no effect once finished
+	defer func() { _ = c.journal.Close() }() // does nothing after finish
 	rows, counts, err := ByVerdicts(groups, picks, c.rows, c.judge)
 	if err != nil {
 		return out, err
@@ -151,8 +151,8 @@ func relabelSelected(
 	return finish(c.journal, rows, out)
 }
 
-// read reads rewards of the model on every response: [reward][group][response]. It returns the
-// groups that the model's template does not refuse.
+// read returns the model's rewards of every response: [reward][group][response]. It also returns
+// the groups that the model's template does not refuse.
 func (opt RelabelOptions) read(
 	ctx context.Context, groups []pref.Group, names ...string,
 ) (kept []pref.Group, rewards [][][]float64, err error) {
@@ -175,7 +175,7 @@ func (opt RelabelOptions) read(
 		if err != nil {
 			return nil, nil, err
 		}
-		if t := s.Truncated(); i == 0 && t.Cut > 0 { // each reward cuts the same
+		if t := s.Truncated(); i == 0 && t.Cut > 0 { // every reward cuts the same texts
 			opt.notef("warning: %s: %s", opt.Model, t)
 		}
 		rewards = append(rewards, of)
@@ -183,7 +183,7 @@ func (opt RelabelOptions) read(
 	return kept, rewards, nil
 }
 
-// recall says how often the response that gold has for the best is among the best by rewards.
+// recall returns how often the best response by gold is among the best by rewards.
 func (opt RelabelOptions) recall(
 	ctx context.Context, groups []pref.Group, rewards [][]float64,
 ) (*eval.Recall, error) {
@@ -203,7 +203,7 @@ func (opt RelabelOptions) recall(
 	return Recall(groups, rewards, gold, most)
 }
 
-// finish writes the rows, at least one unless they are those of a part.
+// finish writes the rows. It returns an error if there are none, except for a part.
 func finish[T any](journal *Journal, rows []T, out Relabelled) (Relabelled, error) {
 	out.rows = len(rows)
 	switch {
@@ -226,7 +226,7 @@ func (r Relabelled) Write(w io.Writer) error {
 	return err
 }
 
-// String is a line about what was written.
+// String is a line about the result.
 func (r Relabelled) String() string {
 	return fmt.Sprintf("%d %s are in %s; %s", r.rows, r.what, r.Out, r.Counts)
 }

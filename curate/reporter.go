@@ -5,10 +5,10 @@ import (
 	"haf/rewarder"
 )
 
-// A Reporter tells the user what a flow does. Functions that are nil tell nothing.
+// A Reporter tells the user about the progress of a flow. Its functions may be nil.
 type Reporter struct {
-	Notef    func(format string, args ...any)   // what the user should know
-	Progress func(pass string, done, total int) // how much of a pass is done
+	Notef    func(format string, args ...any)   // messages for the user
+	Progress func(pass string, done, total int) // progress of a pass
 }
 
 func (r Reporter) notef(format string, args ...any) {
@@ -17,7 +17,7 @@ func (r Reporter) notef(format string, args ...any) {
 	}
 }
 
-// pass is the progress of one pass.
+// pass returns the progress function of one pass.
 func (r Reporter) pass(name string) func(done, total int) {
 	if r.Progress == nil {
 		return func(int, int) {}
@@ -25,7 +25,7 @@ func (r Reporter) pass(name string) func(done, total int) {
 	return func(done, total int) { r.Progress(name, done, total) }
 }
 
-// keepAccepted drops the items whose prompts one of by refuses, and says so.
+// keepAccepted drops the items whose prompts one of by refuses, and reports their number.
 func keepAccepted[T any](
 	r Reporter, items []T, what string, prompt func(T) []pref.Message, by ...any,
 ) ([]T, error) {

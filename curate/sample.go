@@ -10,23 +10,23 @@ import (
 	"haf/pref"
 )
 
-// Sampling says how prompts are sampled.
+// Sampling sets how prompts are sampled.
 type Sampling struct {
-	N int `json:"n"` // samples of a prompt
+	N int `json:"n"` // samples per prompt
 	pref.Sampling
-	// TemperatureTo, where it is above Temperature, has each sample's temperature drawn uniformly
-	// between the two.
+	// TemperatureTo, if above Temperature, is the upper end of an interval from which each sample's
+	// temperature is drawn uniformly.
 	TemperatureTo float64 `json:"temperature_to,omitempty"`
 }
 
-// Paper is the protocol of HaF-RM's best-of-n (docs/guide/sampling-and-relabelling.md): n samples
-// (4 with Phi-2, 8 with Mistral), top-p 0.85, a temperature from 0.5 to 1.2.
+// Paper returns the protocol of HaF-RM's best-of-n (docs/guide/sampling-and-relabelling.md): n
+// samples (4 with Phi-2, 8 with Mistral), top-p 0.85, temperatures from 0.5 to 1.2.
 func Paper(n int) Sampling {
 	return Sampling{N: n, TemperatureTo: 1.2, Sampling: pref.Sampling{MaxTokens: 512, Temperature: 0.5,
 		TopP: 0.85}}
 }
 
-// Protocol returns the sampling of a protocol, paper4 or paper8. That of "" is empty.
+// Protocol returns the sampling of a protocol, paper4 or paper8, or the zero value for "".
 func Protocol(name string) (Sampling, error) {
 	switch name {
 	case "":
@@ -54,22 +54,22 @@ func (s Sampling) Check() error {
 	return s.Sampling.Check()
 }
 
-// A Sample is a generated response and how it came about. Its rows are what haf score -in reads.
+// A Sample is a generated response with its origin. haf score -in reads its rows.
 type Sample struct {
 	Prompt []pref.Message `json:"prompt"`
 	pref.Generated
-	Sample      int     `json:"sample"` // its number among those of the prompt, from 0
+	Sample      int     `json:"sample"` // number within the prompt, from 0
 	Temperature float64 `json:"temperature"`
 	Seed        uint64  `json:"seed"`
 }
 
-// request is the k-th sample's request. Seed and temperature depend on the prompt, not on its place
-// in the file.
+// request returns the request for sample k. Seed and temperature depend on the prompt, not on its
+// position in the file.
 func (s Sampling) request(prompt []pref.Message, k int) pref.Request {
 	key := pref.Group{Prompt: prompt}.PromptKey()
 	hash := sha256.Sum256(fmt.Appendf(key[:], "%d/%d", s.Seed, k))
 	q := pref.Request{Prompt: prompt, Sampling: s.Sampling}
-	q.Seed = binary.LittleEndian.Uint64(hash[:]) >> 1 // servers take signed numbers
+	q.Seed = binary.LittleEndian.Uint64(hash[:]) >> 1 // because servers take signed numbers
 	if s.TemperatureTo > s.Temperature {
 		random := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(hash[8:]), 0))
 		q.Temperature += (s.TemperatureTo - s.Temperature) * random.Float64()
@@ -77,8 +77,8 @@ func (s Sampling) request(prompt []pref.Message, k int) pref.Request {
 	return q
 }
 
-// Samples generates N responses to each prompt, those that the journal has not got, and returns all
-// of them: [prompt][sample]. progress, which may be nil, is told how many there are.
+// Samples generates the samples that the journal lacks and returns all: [prompt][sample]. progress,
+// which may be nil, gets their number.
 func Samples(
 	ctx context.Context, generator pref.Generator, prompts [][]pref.Message, s Sampling,
 	journal *Journal, progress func(done, total int),

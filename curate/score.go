@@ -9,17 +9,17 @@ import (
 	"haf/rewarder"
 )
 
-// ScoreOptions say how [Score] scores.
+// ScoreOptions set how [Score] scores.
 type ScoreOptions struct {
 	rewarder.SampleOptions
 	Columns pref.Columns // of the files
-	Out     string       // new file of the samples with their rewards
-	// Part's command identifies the work in the journal, also where the part is the whole.
+	Out     string       // new file for the samples with their rewards
+	// Part.Command identifies the work in the journal, even if the part is the whole.
 	Part Part
 	Reporter
 }
 
-// Scoring is what [Score] wrote.
+// Scoring describes the result of [Score].
 type Scoring struct {
 	Out       string `json:"out"`
 	Rows      int    `json:"rows"`
@@ -27,18 +27,18 @@ type Scoring struct {
 	Truncated int    `json:"truncated"` // rewards of shortened conversations
 }
 
-// String is a line about what was written.
+// String is a line about the result.
 func (s Scoring) String() string {
 	return fmt.Sprintf("%d rows with their rewards are in %s; %d conversations were refused, %d "+
 		"shortened", s.Rows, s.Out, s.Refused, s.Truncated)
 }
 
-// scorePortion is how many samples are read, scored and kept at a time.
+// scorePortion is how many samples are read, scored and journaled at a time.
 const scorePortion = 256
 
-// Score reads the reward of each sample of the files as [rewarder.ScoreSamples] does, and writes
-// the samples with their rewards. It holds one portion in memory, however long the files are.
-// Portions of the journal beside opt.Out are not scored anew.
+// Score computes the reward of each sample of the files, as [rewarder.ScoreSamples] does, and
+// writes the samples with their rewards. It holds one portion in memory, however long the files
+// are. It takes portions from the journal beside opt.Out instead of scoring them again.
 func Score(
 	ctx context.Context, r pref.Rewarder, files []string, opt ScoreOptions,
 ) (out Scoring, err error) {
@@ -53,7 +53,7 @@ func Score(
 	if err != nil {
 		return out, err
 	}
-	defer func() { _ = journal.Close() }() // of no effect once finished
+	defer func() { _ = journal.Close() }() // does nothing after finish
 	if journal.Len() > 0 {
 		opt.notef("resuming: %d of %d rows are done", min(journal.Len()*scorePortion, opt.Part.size()),
 			opt.Part.size())
@@ -85,18 +85,18 @@ func Score(
 	return out, err
 }
 
-// size is how many units the part has.
+// size is the number of units in the part.
 func (p *Part) size() int { return p.to - p.from }
 
 // A scoredPortion is a part of the journal.
 type scoredPortion struct {
 	Rows []rewarder.ScoredSample `json:"rows"`
-	Cut  string                  `json:"cut,omitempty"` // what was cut of them: see [pref.Readings]
+	Cut  string                  `json:"cut,omitempty"` // how texts were cut: see [pref.Readings]
 }
 
 func portionKey(n int) string { return fmt.Sprintf("portion %d", n) }
 
-// portions yields the samples of the rows from from up to to, a portion at a time.
+// portions yields the samples of the rows from up to, not including, to, one portion at a time.
 func portions(
 	files []string, columns pref.Columns, from, to int,
 ) iter.Seq2[[]pref.Sample, error] {
@@ -126,13 +126,13 @@ func portions(
 	}
 }
 
-// rows yields what the journal has, and counts it. It ends in an error where every conversation was
+// rows yields the journal's samples and counts them. It ends in an error if every conversation was
 // refused.
 func (s *Scoring) rows(
 	journal *Journal, opt rewarder.SampleOptions,
 ) iter.Seq2[rewarder.ScoredSample, error] {
 	return func(yield func(rewarder.ScoredSample, error) bool) {
-		var first string // reason of a refusal
+		var first string // reason of the first refusal
 		var at int
 		var cut rewarder.Truncation
 		for n := 0; journal.Has(portionKey(n)); n++ {
