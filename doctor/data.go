@@ -7,8 +7,8 @@ import (
 	"haf/pref"
 )
 
-// Data examines preference data, and with other data, such as the test set, what both have in
-// common. opt says how the files are read.
+// Data examines preference data and, with other data such as the test set, their overlap. opt sets
+// how the files are read.
 func Data(paths, others []string, opt pref.Options) (*Report, error) {
 	if err := opt.Check(); err != nil {
 		return nil, err
@@ -17,12 +17,12 @@ func Data(paths, others []string, opt pref.Options) (*Report, error) {
 	r := &Report{Path: paths[0], Kind: KindData}
 	groups, counts, err := pref.Load(paths, opt)
 	if err != nil {
-		r.checked("rows", problem("mend the rows, or tolerate some with -skip-bad", "%v", err))
+		r.checked("rows", problem("fix the rows, or tolerate some with -skip-bad", "%v", err))
 		return r, nil
 	}
 	var bad []Finding
 	if counts.Bad > 0 {
-		bad = append(bad, warning("mend them; haf data lists the reasons",
+		bad = append(bad, warning("fix them; haf data lists the reasons",
 			"%d of %d rows are bad", counts.Bad, counts.Read))
 	}
 	r.checked("rows", bad...)
@@ -37,15 +37,14 @@ func Data(paths, others []string, opt pref.Options) (*Report, error) {
 	}
 	tests, _, err := pref.Load(others, opt)
 	if err != nil {
-		r.checked("leakage", problem("mend the rows, or tolerate some with -skip-bad", "%v", err))
+		r.checked("leakage", problem("fix the rows, or tolerate some with -skip-bad", "%v", err))
 		return r, nil
 	}
 	r.checked("leakage", leakage(pref.Overlaps(groups, tests), len(tests))...)
 	return r, nil
 }
 
-// conflicts finds pairs that are compared in both directions: that share of the labels is wrong
-// whatever a model says.
+// conflicts finds pairs compared in both directions. For each such pair one of the labels is wrong.
 func conflicts(s pref.Summary) []Finding {
 	if s.Comparisons == 0 || 100*s.Conflicts <= s.Comparisons {
 		return nil
@@ -62,8 +61,8 @@ func duplicates(s pref.Summary) []Finding {
 		"%d of %d groups stand there more than once", s.Duplicates, s.Groups)}
 }
 
-// lengthBias finds data in which length alone predicts the label. The bound is three standard
-// errors from chance and ten points.
+// lengthBias finds data in which length alone predicts the label: at least three standard errors
+// and ten points away from chance.
 func lengthBias(s pref.Summary) []Finding {
 	n := s.ChosenLonger + s.ChosenShorter
 	if n == 0 {
@@ -82,8 +81,8 @@ func lengthBias(s pref.Summary) []Finding {
 		100*(0.5+away), n)}
 }
 
-// labels finds responses labelled one by one of which less than 5 % are of one kind: a model that
-// knows but the other kind is right on nearly all of them.
+// labels finds labelled responses of which less than 5 % are of one kind. A model that always
+// predicts the other kind is right on nearly all of them.
 func labels(s pref.Summary) []Finding {
 	all := s.Desirable + s.Undesirable
 	if all == 0 || 100*min(s.Desirable, s.Undesirable) >= 5*all {
@@ -98,14 +97,14 @@ func labels(s pref.Summary) []Finding {
 		all, s.Desirable, s.Undesirable)}
 }
 
-// few finds sets on which an accuracy of 70 % has a 95 % interval wider than ten points, even if no
-// comparisons or labelled responses share a prompt.
+// few finds sets so small that an accuracy of 70 % has a 95 % interval wider than ten points, even
+// if no comparisons or labelled responses share a prompt.
 func few(s pref.Summary) (found []Finding) {
 	labelled := s.Desirable + s.Undesirable
 	for _, c := range []struct {
 		n    int
 		what string
-		part bool // of the data
+		part bool // only a part of the data
 	}{
 		{s.Comparisons, "comparisons", s.Comparisons > 0 || labelled == 0},
 		{labelled, "labelled responses", labelled > 0},

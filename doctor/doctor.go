@@ -1,8 +1,8 @@
 // Package doctor looks for what is wrong with a run, a model or preference data: numbers that
 // cannot be right, files that have changed, and results that say less than they seem to.
 //
-// Each check is a function over what was read; run.go, model.go and data.go have those of the three
-// kinds.
+// Each check is a function over data already read. run.go, model.go and data.go have the checks of
+// the three kinds.
 package doctor
 
 import (
@@ -15,7 +15,7 @@ import (
 	"haf/weights"
 )
 
-// A Severity says how bad a finding is.
+// A Severity is the severity of a finding.
 type Severity string
 
 // A Problem makes results wrong or impossible; a Warning makes them doubtful.
@@ -24,15 +24,15 @@ const (
 	Warning Severity = "warning"
 )
 
-// A Finding is one thing that a check found.
+// A Finding is one fault found by a check.
 type Finding struct {
 	Check    string   `json:"check"` // its name, as in docs/reference/doctor.md
 	Severity Severity `json:"severity"`
-	What     string   `json:"what"`   // what was seen
-	Advice   string   `json:"advice"` // what to do
+	What     string   `json:"what"`   // observation
+	Advice   string   `json:"advice"` // next step
 }
 
-// A Report says what was checked, and what was found.
+// A Report lists the checks made and their findings.
 type Report struct {
 	Path     string    `json:"path"`
 	Kind     Kind      `json:"kind"`
@@ -40,18 +40,18 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Kind is what stands at a path.
+// Kind is the kind of thing at a path.
 type Kind string
 
-// The kinds that can be examined.
+// The kinds that haf can examine.
 const (
 	KindRun   Kind = "run"
 	KindModel Kind = "model"
 	KindData  Kind = "data"
 )
 
-// KindOf tells what stands at a path: a folder with a manifest is a run, one with a model's
-// configuration a model, anything else preference data.
+// KindOf returns the kind of a path: a folder with a manifest is a run, one with a model's
+// configuration a model, and anything else preference data.
 func KindOf(path string) (Kind, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -74,7 +74,7 @@ func KindOf(path string) (Kind, error) {
 	return KindData, nil
 }
 
-// checked notes that a check was made, and what it found.
+// checked records a check and its findings.
 func (r *Report) checked(check string, found ...Finding) {
 	r.Checks = append(r.Checks, check)
 	for _, f := range found {

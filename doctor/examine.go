@@ -14,24 +14,24 @@ import (
 	"haf/reward"
 )
 
-// ErrNotData is wrapped where something else than data is to be compared with data or read as such.
+// ErrNotData is wrapped if something other than data is given as data.
 var ErrNotData = errors.New("not data")
 
-// Options say how [Examine] finds and opens what it examines.
+// Options set how [Examine] finds and opens its subject.
 type Options struct {
-	Against    []string           // files that must share no prompt with the data
+	Against    []string           // files that should share no prompt with the data
 	Data       pref.Options       // how data is read
-	Chat       reward.ChatOptions // of a model
-	Column     string             // of a model: the reward of a head with several labels
-	Hub        *hub.Client        // for ids
+	Chat       reward.ChatOptions // for a model
+	Column     string             // for a model: the reward of a head with several labels
+	Hub        *hub.Client        // resolves ids
 	OpenDevice func() (*backend.Device, error)
 }
 
-// Examine says what is wrong with the run, model or data that a path, or an id on the hub, names.
+// Examine examines the run, model or data at a path, or with an id on the hub.
 func Examine(ctx context.Context, path string, opt Options) (*Report, error) {
 	kind, err := KindOf(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "datasets/"): // on the hub
+	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "datasets/"): // an id on the hub
 		kind = KindData
 	case errors.Is(err, fs.ErrNotExist):
 		kind = KindModel
@@ -57,7 +57,7 @@ func Examine(ctx context.Context, path string, opt Options) (*Report, error) {
 	return Data(files, others, opt.Data)
 }
 
-// isZero tells options that ask for nothing but the defaults, which some name.
+// isZero recognizes options that ask only for defaults, some of which are written out.
 func isZero(opt pref.Options) bool {
 	if opt.Format == pref.Auto {
 		opt.Format = ""

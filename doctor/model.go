@@ -12,7 +12,7 @@ import (
 	"haf/weights"
 )
 
-// Model examines a model: by its files, and by the rewards of a few conversations on the device.
+// Model examines a model's files, and the rewards of a few conversations on the device.
 func Model(
 	ctx context.Context, device *backend.Device, dir string, opt reward.Options,
 ) (*Report, error) {
@@ -24,7 +24,7 @@ func Model(
 	found := map[string][]Finding{}
 	for _, w := range in.Warnings {
 		if opt.Column != "" && strings.Contains(w, "say which is the reward") {
-			continue // it was said
+			continue // -column answers it
 		}
 		check := checkOf(w)
 		if strings.HasPrefix(w, "cannot be opened") {
@@ -62,7 +62,7 @@ func Model(
 	return r, nil
 }
 
-// checkOf is the check that a warning of [reward.Inspect] belongs to.
+// checkOf returns the check to which a warning of [reward.Inspect] belongs.
 func checkOf(warning string) string {
 	switch {
 	case strings.Contains(warning, "end token"):
@@ -78,7 +78,7 @@ func checkOf(warning string) string {
 func weightsOf(dir string) (found []Finding) {
 	ck, err := weights.Open(dir)
 	if err != nil {
-		return nil // an adapter alone, or what another check has said
+		return nil // an adapter alone, or reported by another check
 	}
 	defer ck.Close()
 	for _, name := range ck.Names() {
@@ -147,7 +147,7 @@ func finite(rewards []float64) (found []Finding) {
 	return found
 }
 
-// equal finds a model that gives different texts one reward.
+// equal finds a model that gives different texts the same reward.
 func equal(rewards []float64) []Finding {
 	for _, r := range rewards[1:] {
 		if r != rewards[0] {
@@ -158,7 +158,7 @@ func equal(rewards []float64) []Finding {
 		"%d different conversations all have the reward %g", len(rewards), rewards[0])}
 }
 
-// padded finds rewards that depend on what else is in the batch, beyond rounding.
+// padded finds rewards that depend on the rest of the batch by more than rounding.
 func padded(alone, together []float64, dtype string) (found []Finding) {
 	tolerance := 1e-4
 	if dtype != "float32" {

@@ -10,8 +10,8 @@ func (r *Report) checkOptimization(steps []run.PolicyStep) {
 	r.checked("reward drift", drift(steps)...)
 }
 
-// klOf finds a policy that is nearer to the reference than to itself, which cannot be, or that has
-// left it.
+// klOf finds a negative mean KL, which samples of the policy cannot have, and a policy that has
+// moved far from its reference.
 func klOf(steps []run.PolicyStep) []Finding {
 	if len(steps) < 10 {
 		return nil
@@ -30,7 +30,7 @@ func klOf(steps []run.PolicyStep) []Finding {
 	return nil
 }
 
-// equalRewards finds rewards that do not tell responses apart.
+// equalRewards finds steps in which all responses had equal rewards.
 func equalRewards(steps []run.PolicyStep) []Finding {
 	equal := 0
 	for _, s := range steps {
@@ -45,7 +45,7 @@ func equalRewards(steps []run.PolicyStep) []Finding {
 	return nil
 }
 
-// truncated finds answers that mostly reach the length limit.
+// truncated finds responses that mostly reach the length limit.
 func truncated(steps []run.PolicyStep) []Finding {
 	if len(steps) == 0 {
 		return nil
@@ -58,8 +58,8 @@ func truncated(steps []run.PolicyStep) []Finding {
 	return nil
 }
 
-// drift finds a reward that rises while answers grow, which mostly is the reward model's love of
-// length.
+// drift finds a reward that rises while responses grow, usually because the reward model prefers
+// long responses.
 func drift(steps []run.PolicyStep) []Finding {
 	if len(steps) < 20 {
 		return nil

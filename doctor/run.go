@@ -79,7 +79,7 @@ func emptyRecords(r run.Records) []Finding {
 	return []Finding{warning("start or resume the run", "it has made no step yet")}
 }
 
-// stopped finds the error that ended a run, such as a loss that is not finite.
+// stopped finds an error that ended the run, such as a loss that is not finite.
 func stopped(stops []run.Stop) []Finding {
 	if len(stops) == 0 {
 		return nil
@@ -89,7 +89,7 @@ func stopped(stops []run.Stop) []Finding {
 		"an error ended the run after step %d: %s", last.Step, last.Error)}
 }
 
-// lossBound finds a loss that the objective cannot give.
+// lossBound finds a loss below the minimum of the objective.
 func lossBound(h objective.Hybrid, steps []run.TrainStep) []Finding {
 	if !h.Bounded() {
 		return nil
@@ -104,8 +104,8 @@ func lossBound(h objective.Hybrid, steps []run.TrainStep) []Finding {
 	return nil
 }
 
-// firstLoss finds a first policy loss that differs from ln 2, which DPO gives as long as the policy
-// is the reference. The tolerance is that of bfloat16.
+// firstLoss finds a first policy loss that differs from ln 2, the value of DPO while the policy
+// equals the reference. The tolerance is that of bfloat16.
 func firstLoss(h objective.Hybrid, steps []run.TrainStep) []Finding {
 	if len(steps) == 0 || steps[0].Step != 1 || !h.UsesPolicy() || h.Policy != objective.DPO {
 		return nil
@@ -118,8 +118,8 @@ func firstLoss(h objective.Hybrid, steps []run.TrainStep) []Finding {
 	return nil
 }
 
-// gradients finds norms that, for a fifth of a run, were ten times those of its start while the
-// loss was no lower. Norms also grow where a head learns from zero, but then the loss falls.
+// gradients finds norms that, for a fifth of a run, were ten times those at its start while the
+// loss was no lower. Norms also grow while a head learns from zero, but then the loss falls.
 func gradients(steps []run.TrainStep) []Finding {
 	fifth := len(steps) / 5
 	if fifth < 4 {
@@ -139,7 +139,7 @@ func gradients(steps []run.TrainStep) []Finding {
 	return nil
 }
 
-// deadHead finds a score head that tells no response from another.
+// deadHead finds a score head that gives all responses nearly the same reward.
 func deadHead(h objective.Hybrid, steps []run.TrainStep) []Finding {
 	if !h.UsesScore() || len(steps) < 20 {
 		return nil
@@ -170,8 +170,8 @@ func overfitting(validations []run.Validation) []Finding {
 	return nil
 }
 
-// smallValidation finds a validation set too small to choose weights by: the interval of the best
-// validation holds the accuracy of most others.
+// smallValidation finds a validation set too small to select weights: the interval of the best
+// validation contains the accuracy of most others.
 func smallValidation(r run.Records) []Finding {
 	choice, ok := r.Choice()
 	if !ok || !choice.ByChance() {
@@ -182,7 +182,7 @@ func smallValidation(r run.Records) []Finding {
 		choice.Comparisons)}
 }
 
-// warned lists the warnings that the run gave when it read its data.
+// warned lists the warnings that the run recorded when it read its data.
 func warned(report []string) (found []Finding) {
 	for _, line := range report {
 		if _, text, ok := strings.Cut(line, "warning: "); ok {
