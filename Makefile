@@ -83,6 +83,7 @@ SOURCES = $(wildcard *.go */*.go */*/*.go) $(wildcard recipes/*.toml)
 docs:
 	$(GO) test ./cmd/haf -count=1 -run TestCommandsPage -update
 	$(GO) run ./internal/docs -write
+	$(GO) run ./internal/scale
 
 .PHONY: licences
 # The licences of all modules, as a page; fails on an unknown one and on one that binds all of haf.
