@@ -12,23 +12,23 @@ import (
 // An Answer is the result of a comparison.
 type Answer struct {
 	Finished bool `json:"finished"`
-	// trainings of the plan and those of them that are finished
+	// trainings of the plan, and how many of them are finished
 	Trainings int `json:"trainings"`
 	Done      int `json:"done"`
-	// Recommended is the simplest finalist that no other one is decidedly better than; nil until
-	// the finalists' trainings on all pairs are finished.
+	// Recommended is the simplest finalist that no other is decidedly better than. It is nil until the
+	// finalists' trainings on all pairs are finished.
 	Recommended *Recommended `json:"recommended"`
-	// Decided says that the recommended finalist is better than every other one. Else it is tied
-	// with some, and the simplest of those.
+	// Decided reports whether the recommended finalist is better than every other one. Otherwise it is
+	// tied with some and simpler than these.
 	Decided     bool         `json:"decided"`
-	Sentences   []string     `json:"sentences"` // the answer, the first one before all
+	Sentences   []string     `json:"sentences"` // the answer, the most important first
 	Finalists   []Result     `json:"finalists"`
 	Comparisons []Comparison `json:"comparisons"`
 	Curve       *Curve       `json:"curve"`
 	Search      []Round      `json:"search"`
 	Plan        *Plan        `json:"plan"`
 	Data        paper.Data   `json:"data"`
-	Next        []string     `json:"next"` // commands
+	Next        []string     `json:"next"` // commands to run next
 	Markdown    string       `json:"markdown"`
 	HTML        string       `json:"html"`
 }
@@ -37,7 +37,7 @@ type Answer struct {
 type Recommended struct {
 	Setting
 	Name string `json:"name"`
-	Seed uint64 `json:"seed"` // of the run, the best of its seeds on validation data
+	Seed uint64 `json:"seed"` // the seed of Run, the best on validation data
 	Run  string `json:"run"`  // its folder
 	best int    // index of the seed
 }
@@ -47,7 +47,7 @@ type Result struct {
 	Setting
 	Validation float64       `json:"validation"` // accuracy, mean over the seeds
 	Accuracy   eval.Estimate `json:"accuracy"`
-	// accuracy on pairs whose lengths are less than a fifth apart, and how often the longer response
+	// accuracy on pairs whose lengths differ by less than a fifth, and how often the longer response
 	// has the higher reward; nil without such pairs
 	SimilarLengths *eval.Estimate `json:"similar_lengths"`
 	Longer         *eval.Estimate `json:"longer"`
@@ -55,8 +55,8 @@ type Result struct {
 	measured paper.Measurement
 }
 
-// A Comparison is the paired difference of two finalists' accuracies on the test data. Its interval
-// holds together with those of all other comparisons with 95 %.
+// A Comparison is the paired difference of two finalists' accuracies on the test data. The
+// intervals of all comparisons hold simultaneously with 95 %.
 type Comparison struct {
 	A          string      `json:"a"`
 	B          string      `json:"b"`
@@ -66,17 +66,17 @@ type Comparison struct {
 	P          float64     `json:"p"` // adjusted for all comparisons
 	BySeed     []float64   `json:"by_seed"`
 	Spread     eval.Spread `json:"spread"`
-	// what would decide it; nil where it is decided
+	// what would decide it; nil if it is decided
 	Needed *Needed `json:"needed"`
 }
 
-// level below which an adjusted p-value decides.
+// level is the adjusted p-value below which a comparison is decided.
 const level = 0.05
 
-// decided says that one of the two is better.
+// decided reports whether one of the two is better.
 func (c Comparison) decided() bool { return c.P < level }
 
-// answer is that of what is finished.
+// answer makes the answer from the finished trainings.
 func (s *study) answer(finalists []*Finalist) (*Answer, error) {
 	a := &Answer{Plan: s.plan, Search: s.rounds, Trainings: s.plan.Trainings, Data: *s.data,
 		Done: len(s.journal.Results())}
@@ -109,7 +109,7 @@ func (s *study) answer(finalists []*Finalist) (*Answer, error) {
 	return a, nil
 }
 
-// unfinished says how much is missing.
+// unfinished says how many trainings are missing.
 func (a *Answer) unfinished() string {
 	return fmt.Sprintf("Not finished: %d of %d trainings are done, and the same command resumes.",
 		a.Done, a.Trainings)
@@ -141,7 +141,7 @@ func (s *study) measureFinalists(a *Answer, finalists []*Finalist) (err error) {
 	return nil
 }
 
-// compare compares every two finalists.
+// compare compares all pairs of finalists.
 func (a *Answer) compare() error {
 	tests := len(a.Finalists) * (len(a.Finalists) - 1) / 2
 	for i, one := range a.Finalists {
@@ -162,7 +162,7 @@ func (a *Answer) compare() error {
 	return nil
 }
 
-// between is the comparison of two finalists, seen from the first.
+// between returns the comparison of two finalists, with the first as A.
 func (a *Answer) between(one, other string) Comparison {
 	for _, c := range a.Comparisons {
 		switch {
@@ -176,8 +176,8 @@ func (a *Answer) between(one, other string) Comparison {
 	return Comparison{A: one, B: other, P: 1}
 }
 
-// recommend chooses the simplest finalist that none is decidedly better than, and the seed of its
-// run that validation found best.
+// recommend chooses the simplest finalist that no other is decidedly better than, and the seed
+// whose run was best in validation.
 func (s *study) recommend(a *Answer, finalists []*Finalist) {
 	for _, f := range finalists {
 		if slices.ContainsFunc(finalists, func(other *Finalist) bool {
@@ -197,7 +197,7 @@ func (s *study) recommend(a *Answer, finalists []*Finalist) {
 		r.Seed = f.full()[r.best].Seed
 		r.Run = f.full()[r.best].Folder(s.Out)
 		a.Recommended = r
-		break // finalists are in the order of their simplicity
+		break // finalists are sorted, the simplest first
 	}
 	a.Decided = true
 	for _, f := range finalists {
@@ -220,7 +220,7 @@ func (s *study) recommend(a *Answer, finalists []*Finalist) {
 	}
 }
 
-// addCurve fits the learning curve, once all sizes are finished.
+// addCurve fits the learning curve once the trainings of all sizes are finished.
 func (s *study) addCurve(a *Answer, finalists []*Finalist) error {
 	measured := make([][]paper.Measurement, len(finalists))
 	var names []string

@@ -18,16 +18,16 @@ import (
 	"haf/run"
 )
 
-// Options say what is compared.
+// Options set what [Run] compares.
 type Options struct {
 	Data  string // preference file, folder or id of a data set; [Demo] is the built-in one
-	Test  string // held-out pairs; "": the test split of Data, else a part of it, by conversation
+	Test  string // held-out pairs; "": the test split of Data, else a part of Data
 	Model string // base model: folder or id; [Demo] is the built-in one
-	Out   string // folder of everything; "": [DefaultDir]
-	// Time is the budget that the trainings are planned by, and after which they stop.
+	Out   string // output folder; "": [DefaultDir]
+	// Time is the budget for the plan; the trainings stop after it.
 	Time          time.Duration
-	Alphas        []float64 // weights of HaF's policy loss; none: chosen by the budget
-	LearningRates []float64 // none: three around one that fits the model's size
+	Alphas        []float64 // weights of HaF's policy loss; none: the budget decides
+	LearningRates []float64 // none: three that fit the model's size
 	Set           []string  // overrides of the recipe, KEY=VALUE
 	Hub           *hub.Client
 	Runner        paper.Runner
@@ -43,10 +43,10 @@ const (
 	pageName   = "page"
 )
 
-// setName is the grid's name of the data.
+// setName is the name of the data in the grid.
 const setName = "pairs"
 
-// DefaultDir is the folder of a comparison where the user names none.
+// DefaultDir is the default output folder of a comparison.
 func DefaultDir(data string) string {
 	name, _, _ := strings.Cut(filepath.Base(data), ".")
 	return filepath.Join("runs", "compare-"+strings.ReplaceAll(name, ":", "-"))
@@ -55,7 +55,7 @@ func DefaultDir(data string) string {
 // A study is a comparison in progress.
 type study struct {
 	Options
-	asked   Options // as they were given: data and model of the demo have paths in Options
+	asked   Options // as given; in Options the demo's data and model have paths
 	plan    *Plan
 	grid    *paper.Grid
 	data    *paper.Data
@@ -64,8 +64,8 @@ type study struct {
 	failed  map[string]bool // cells that failed in this process, by their ids
 }
 
-// Run makes the comparison, or resumes it. The end of the time is no error: the answer is then of
-// what is finished, and says so.
+// Run makes the comparison, or resumes it. When the time is over it returns an answer from the
+// finished trainings, which says that it is incomplete.
 func Run(ctx context.Context, opt Options) (*Answer, error) {
 	if opt.Out == "" {
 		opt.Out = DefaultDir(opt.Data)
@@ -79,7 +79,7 @@ func Run(ctx context.Context, opt Options) (*Answer, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, s.explain(ctx, err)
 	}
-	defer func() { _ = s.journal.Close() }() // every line is on disk
+	defer func() { _ = s.journal.Close() }() // every line is on disk already
 	finalists, err := s.search(ctx)
 	if err == nil {
 		err = s.train(ctx, finalists)
@@ -128,7 +128,7 @@ func (s *study) split(ctx context.Context, grid *paper.Grid, dir string) (*paper
 	})
 }
 
-// run runs cells that are not finished. What fails is noted; a stop is an error.
+// run runs the unfinished cells. It records failures; only a stop is an error.
 func (s *study) run(ctx context.Context, cells []*paper.Cell) error {
 	failed, err := s.grid.Run(ctx, s.Out, s.data, cells, s.journal, s.Runner, s.Logf)
 	for _, id := range failed {
@@ -146,7 +146,7 @@ func (s *study) run(ctx context.Context, cells []*paper.Cell) error {
 
 func timeUp(ctx context.Context) bool { return errors.Is(context.Cause(ctx), paper.ErrTime) }
 
-// explain says of an error before there was a plan that the time was too short.
+// explain turns the end of the time before there is a plan into an error that says so.
 func (s *study) explain(ctx context.Context, err error) error {
 	if !timeUp(ctx) || errors.Is(err, ErrShort) {
 		return err
@@ -155,11 +155,11 @@ func (s *study) explain(ctx context.Context, err error) error {
 		ErrShort, s.Time, 4*s.Time)
 }
 
-// ErrShort is wrapped where the time is too short for any answer.
+// ErrShort is wrapped by the error for a time too short for any answer.
 var ErrShort = errors.New("the time is too short")
 
-// keep moves the best run of the recommended finalist to a place of its own and removes the models
-// of the others.
+// keep moves the best run of the recommended finalist to its final place and removes the other
+// models.
 func (s *study) keep(a *Answer, finalists []*Finalist) error {
 	path := filepath.Join(s.Out, chosenName)
 	for _, f := range finalists {

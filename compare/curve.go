@@ -11,21 +11,22 @@ import (
 	"haf/pref"
 )
 
-// A Curve is the accuracy of each finalist by the number of training pairs, with a power law in the
-// error, error(n) = a·n^−b, that is fitted by least squares to the logarithms. Its band has the
-// percentiles 2.5 and 97.5 of fits to draws of prompts and seeds: prompts with replacement, and one
-// seed fewer than there are, so that the variance of their mean is not underestimated (Rao and Wu
-// 1988). A power law has no floor, so it is too hopeful where labels are noisy.
+// A Curve is the accuracy of each finalist by the number of training pairs, with a power law of the
+// error, error(n) = a·n^−b, fitted by least squares to the logarithms. Its band has the percentiles
+// 2.5 and 97.5 of fits to draws of prompts and seeds: prompts with replacement, and one seed fewer
+// than there are, so that the variance of their mean is not underestimated (Rao and Wu 1988). A
+// power law has no floor, so it is too optimistic if labels are noisy.
 type Curve struct {
-	Sizes []int         `json:"sizes"` // measured
+	Sizes []int         `json:"sizes"` // measured sizes, in training pairs
 	Of    []CurveMethod `json:"of"`
-	// number of pairs where the fits are read: the sizes, then up to [farthest] times the last
+	// numbers of pairs at which the fits are evaluated: the sizes, then up to [farthest] times the
+	// last
 	At []float64 `json:"at"`
 
-	draws [][]powerLaw // by draw and method
+	draws [][]powerLaw // [draw][method]
 }
 
-// CurveMethod is one finalist's.
+// CurveMethod is the curve of one finalist.
 type CurveMethod struct {
 	Name     string    `json:"name"`
 	Accuracy []Bounded `json:"accuracy"` // measured, by size
@@ -43,8 +44,8 @@ type Bounded struct {
 
 const (
 	curveDraws = 1000
-	curveSeed  = 0x6861662f63757276 // any; fixed, so that one journal has one curve
-	farthest   = 4                  // times the largest number of pairs: how far a curve is drawn
+	curveSeed  = 0x6861662f63757276 // arbitrary, but fixed, so that a journal has one curve
+	farthest   = 4                  // a curve extends to this multiple of the largest size
 )
 
 // powerLaw is error(n) = a·n^−b.
@@ -54,8 +55,8 @@ func (p powerLaw) accuracy(n float64) float64 {
 	return 1 - min(1, p.a*math.Pow(n, -p.b))
 }
 
-// fitPowerLaw fits errors at sizes. An error of 0 is taken for half of the smallest that n
-// comparisons can show.
+// fitPowerLaw fits errors at sizes. It replaces an error of 0 by half of the smallest error
+// possible with that many comparisons.
 func fitPowerLaw(sizes []int, errors []float64, comparisons int) powerLaw {
 	x, y := make([]float64, len(sizes)), make([]float64, len(sizes))
 	for i, n := range sizes {
@@ -66,8 +67,9 @@ func fitPowerLaw(sizes []int, errors []float64, comparisons int) powerLaw {
 	return powerLaw{math.Exp(intercept), -slope}
 }
 
-// credits are 1 where a comparison's chosen response has the higher reward, ½ for a tie, by seed,
-// summed over the comparisons of a prompt; counts are those of the comparisons.
+// credits are 1 if a comparison's chosen response has the higher reward and ½ for a tie, summed
+// over the comparisons of a prompt: bySeed[seed][prompt]. counts are the numbers of comparisons per
+// prompt.
 func credits(m paper.Measurement) (bySeed [][]float64, counts []float64) {
 	at := map[pref.PromptKey]int{}
 	of := make([]int, len(m.Groups))
@@ -98,7 +100,7 @@ func credits(m paper.Measurement) (bySeed [][]float64, counts []float64) {
 	return bySeed, counts
 }
 
-// newCurve fits measured[method][size], all on the same groups.
+// newCurve fits measured[method][size], which all have the same groups.
 func newCurve(names []string, sizes []int, measured [][]paper.Measurement) (*Curve, error) {
 	c := &Curve{Sizes: sizes}
 	largest := float64(sizes[len(sizes)-1])
@@ -109,7 +111,7 @@ func newCurve(names []string, sizes []int, measured [][]paper.Measurement) (*Cur
 		c.At = append(c.At, math.Round(f*largest))
 	}
 	var counts []float64
-	sums := make([][][][]float64, len(names)) // by method, size, seed and prompt
+	sums := make([][][][]float64, len(names)) // [method][size][seed][prompt]
 	for f, name := range names {
 		of := CurveMethod{Name: name}
 		for _, m := range measured[f] {
@@ -133,7 +135,7 @@ func (c *Curve) draw(sums [][][][]float64, counts []float64) {
 	random := rand.New(rand.NewPCG(curveSeed, 0))
 	prompts, seeds := len(counts), len(sums[0][0])
 	weights := make([]float64, prompts)
-	fit := func(picked [][]int) []powerLaw { // seeds by size
+	fit := func(picked [][]int) []powerLaw { // [size][seed]
 		total := 0.0
 		for i, w := range weights {
 			total += w * counts[i]
@@ -187,7 +189,7 @@ func (c *Curve) draw(sums [][][][]float64, counts []float64) {
 	}
 }
 
-// percentiles are 2.5 and 97.5 of a value over the draws.
+// percentiles returns the percentiles 2.5 and 97.5 of a value over the draws.
 func (c *Curve) percentiles(value func([]powerLaw) float64) (low, high float64) {
 	values := make([]float64, len(c.draws))
 	for i, laws := range c.draws {
@@ -198,7 +200,7 @@ func (c *Curve) percentiles(value func([]powerLaw) float64) (low, high float64) 
 		stat.Quantile(0.975, stat.Empirical, values, nil)
 }
 
-// difference is what the fits say of method a less method b at n pairs, with its interval.
+// difference is the fitted difference of method a minus method b at n pairs, with its interval.
 func (c *Curve) difference(a, b int, n float64) Bounded {
 	low, high := c.percentiles(func(laws []powerLaw) float64 {
 		return laws[a].accuracy(n) - laws[b].accuracy(n)
@@ -207,7 +209,7 @@ func (c *Curve) difference(a, b int, n float64) Bounded {
 	return Bounded{law(a).accuracy(n) - law(b).accuracy(n), low, high}
 }
 
-// at is a finalist's fit at n pairs.
+// at is the fit of finalist f at n pairs.
 func (c *Curve) at(f int, n float64) Bounded {
 	low, high := c.percentiles(func(laws []powerLaw) float64 { return laws[f].accuracy(n) })
 	return Bounded{powerLaw{c.Of[f].A, c.Of[f].B}.accuracy(n), low, high}

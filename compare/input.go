@@ -20,10 +20,10 @@ import (
 // Demo names the built-in data or model.
 const Demo = "demo"
 
-// ErrInput is wrapped where the data or the options cannot be compared on.
+// ErrInput is wrapped by the error for data or options that cannot be compared.
 var ErrInput = errors.New("nothing to compare")
 
-// ownKeys are the keys of a recipe that a comparison sets itself, and what to do instead.
+// ownKeys are the recipe keys that a comparison sets itself, with the alternative.
 var ownKeys = map[string]string{
 	"model.path": "name the model behind the data", "data.train": "name the data first",
 	"data.valid": "it is a part of the data", "data.valid_fraction": "the budget decides it",
@@ -48,7 +48,7 @@ func (s *study) checkOptions() error {
 	return nil
 }
 
-// makeDemo writes the built-in data and trains the built-in language model, where they are named.
+// makeDemo writes the built-in data and trains the built-in language model, if they are used.
 func (s *study) makeDemo(ctx context.Context) error {
 	if s.Data != Demo && s.Model != Demo {
 		return nil
@@ -84,7 +84,7 @@ func (s *study) makeDemo(ctx context.Context) error {
 	return nil
 }
 
-// findTest looks whether the data has a test split, where none is named.
+// findTest looks for a test split of the data, unless test data is given.
 func (s *study) findTest(ctx context.Context) {
 	if s.Test != "" || strings.ContainsAny(filepath.Base(s.Data), ":*") {
 		return
@@ -103,11 +103,12 @@ func (s *study) findTest(ctx context.Context) {
 	}
 }
 
-// mostOverlap is the share of test prompts in the training data from which on the test data counts
-// as not held out. Below it haf leaves the training groups out and counts them.
+// mostOverlap is the share of test prompts in the training data above which the test data does not
+// count as held out. Below it haf leaves out the training groups concerned and counts them.
 const mostOverlap = 0.05
 
-// checkTest wants the test data to be held out and counts its groups; 0: there is none of its own.
+// checkTest checks that the test data is held out. It returns its number of groups, or 0 without
+// separate test data.
 func (s *study) checkTest(ctx context.Context, read pref.Options) (int, error) {
 	if s.Test == "" {
 		return 0, nil
@@ -147,7 +148,7 @@ func (s *study) checkTest(ctx context.Context, read pref.Options) (int, error) {
 	return len(test), nil
 }
 
-// draft makes the recipe that all trainings have in common.
+// draft makes the common recipe of all trainings.
 func (s *study) draft(ctx context.Context) (*recipe.Draft, error) {
 	available, err := backend.AvailableMemory()
 	if err != nil {
@@ -168,8 +169,8 @@ func (s *study) draft(ctx context.Context) (*recipe.Draft, error) {
 	return d, nil
 }
 
-// readingSets are the overrides that say how the data's files are read. They are of no use for the
-// parts that the data is split into.
+// readingSets returns the overrides that set how the data's files are read, and the rest. The first
+// are not needed for the parts that the data is split into.
 func readingSets(sets []string) (reading, rest []string) {
 	rest = slices.Clone(sets)
 	for _, set := range sets {

@@ -8,7 +8,7 @@ import (
 	"haf/reward"
 )
 
-// Names of the methods, the simplest first: that decides ties.
+// Names of the methods, the simplest first, which wins a tie.
 const (
 	Baseline = "Baseline"
 	HaF      = "HaF"
@@ -17,21 +17,21 @@ const (
 
 var methods = []string{Baseline, HaF, DPO}
 
-// simple says what makes a method simpler than those after it.
+// simple says why a method is simpler than those after it.
 var simple = map[string]string{
 	Baseline: "it trains by one loss, and a reward takes one forward pass",
 	HaF: "a reward takes one forward pass, where DPO's takes two, of the policy and of the " +
 		"reference",
 }
 
-// A Setting is a method with what it is trained by.
+// A Setting is a method with its hyperparameters.
 type Setting struct {
 	Method string  `json:"method"`
 	Alpha  float64 `json:"alpha"` // weight of the policy loss; 0 for Baseline, 1 for DPO
 	LR     float64 `json:"learning_rate"`
 }
 
-// String is the setting in tables.
+// String is the setting as tables show it.
 func (c Setting) String() string {
 	if c.Method == HaF {
 		return fmt.Sprintf("HaF, α %g, learning rate %g", c.Alpha, c.LR)
@@ -39,7 +39,7 @@ func (c Setting) String() string {
 	return fmt.Sprintf("%s, learning rate %g", c.Method, c.LR)
 }
 
-// reward names the reward that the method is used by.
+// reward names the reward that the method is used with.
 func (c Setting) reward() string {
 	if c.Method == DPO {
 		return reward.ByImplicit
@@ -47,7 +47,7 @@ func (c Setting) reward() string {
 	return reward.ByScore
 }
 
-// overrides are those of the recipe.
+// overrides returns the setting as overrides of the recipe.
 func (c Setting) overrides() []string {
 	weight := "1"
 	if c.Method == DPO {
@@ -57,8 +57,8 @@ func (c Setting) overrides() []string {
 		fmt.Sprintf("objective.policy_weight=%g", c.Alpha), fmt.Sprintf("train.lr=%g", c.LR)}
 }
 
-// candidates are the settings of a method that the plan searches. The middle learning rate comes
-// first, because the first of equals is taken.
+// candidates returns the settings of a method that the plan searches. The middle learning rate
+// comes first, because the first of equals wins.
 func (p *Plan) candidates(method string) (out []Setting) {
 	alphas := map[string][]float64{Baseline: {0}, HaF: p.Alphas, DPO: {1}}[method]
 	for _, lr := range p.LearningRates {
@@ -69,7 +69,7 @@ func (p *Plan) candidates(method string) (out []Setting) {
 	return out
 }
 
-// cell makes the training of a setting on the first n pairs.
+// cell returns the training of a setting on the first n pairs.
 func (s *study) cell(of Setting, pairs int, seed uint64) (*paper.Cell, error) {
 	label := fmt.Sprintf("%s-%d", of.Method, pairs)
 	if of.Method == HaF {
@@ -79,7 +79,7 @@ func (s *study) cell(of Setting, pairs int, seed uint64) (*paper.Cell, error) {
 	return s.grid.NewCell(s.data, label, seed, sets...)
 }
 
-// join lists names in a sentence.
+// join joins names for a sentence.
 func join(names []string) string {
 	switch n := len(names); n {
 	case 0:

@@ -8,28 +8,28 @@ import (
 
 // Needed says what would decide a comparison with a probability of 80 %.
 type Needed struct {
-	// test comparisons, with the seeds that there are, if the true difference is the observed one; 0:
-	// no number of them
+	// test comparisons needed with the present seeds, if the true difference is the observed one; 0:
+	// no number suffices
 	Test int `json:"test"`
-	// the same if it is as large as the farther end of the interval
+	// the same if the true difference is the farther end of the interval
 	TestAtBest int `json:"test_at_best"`
-	// seeds and test comparisons, where seeds are what is missing; 0: they are not
+	// seeds and test comparisons needed, if more seeds are needed; else 0
 	Seeds         int `json:"seeds"`
 	TestWithSeeds int `json:"test_with_seeds"`
-	// training pairs from which on the learning curves are that far apart for the test data and seeds
-	// that there are; 0: none up to [mostPairs] times as many
+	// training pairs at which the learning curves differ enough for the present test data and seeds;
+	// 0: none up to [mostPairs] times as many
 	Pairs int `json:"pairs"`
-	// the difference there by the curves
+	// the difference that the curves predict there
 	At Bounded `json:"at"`
 }
 
 const (
-	mostPairs = 16  // times the training pairs: how far the curves are asked
-	mostSeeds = 20  // that are proposed
-	smallest  = 1e6 // test comparisons beyond which more seeds are proposed
+	mostPairs = 16  // largest multiple of the training pairs considered
+	mostSeeds = 20  // largest number of seeds proposed
+	smallest  = 1e6 // test comparisons above which haf proposes seeds
 )
 
-// need fills in what would decide the comparison.
+// need sets c.Needed.
 func (c *Comparison) need(a *Answer) {
 	if c.decided() {
 		return
@@ -73,7 +73,7 @@ func (a *Answer) index(name string) int {
 // sentence says what would decide the comparison.
 func (c Comparison) sentence(a *Answer) string {
 	n, seeds := a.Finalists[0].Accuracy.Comparisons, len(c.BySeed)
-	of := c.A + " against " + c.B // differences are A's less B's
+	of := c.A + " against " + c.B // differences are A minus B
 	if c.Spread.Discordant == 0 {
 		return fmt.Sprintf("No more data would decide %s: both gave the same answers on all %d test "+
 			"pairs.", of, n)
@@ -116,7 +116,7 @@ func (c Comparison) sentence(a *Answer) string {
 	return text
 }
 
-// round is a number of pairs in two digits, rounded up.
+// round writes a number of pairs, rounded up to two significant digits.
 func round(n int) string {
 	unit := 1
 	for n/unit >= 100 {

@@ -9,21 +9,22 @@ import (
 	"haf/internal/durable"
 )
 
-// A Pace is what work takes on this machine, measured by two short trainings of one shape: the
-// first compiles, the second does not. A pair costs a training step three forward passes.
+// A Pace is the speed of this machine, measured by two short trainings with the same shape: the
+// first compiles, the second does not. A pair costs a training step as much as three forward
+// passes.
 type Pace struct {
 	Forward  float64 `json:"forward"`  // seconds of a forward pass of a pair
 	Overhead float64 `json:"overhead"` // seconds of a training besides its steps and validations
 	Compile  float64 `json:"compile"`  // seconds of compiling the programs of one shape
 }
 
-// paceBatches is how many optimizer steps the short trainings make.
+// paceBatches is the number of optimizer steps of a short training.
 const paceBatches = 3
 
 // measure trains HaF twice on a few pairs.
 func (s *study) measure(ctx context.Context, batch int) (Pace, error) {
 	dir := filepath.Join(s.Out, paceName)
-	if err := durable.RemoveAll(dir); err != nil { // of a call that was stopped
+	if err := durable.RemoveAll(dir); err != nil { // left by a stopped call
 		return Pace{}, fmt.Errorf("compare: %w", err)
 	}
 	pairs := min(paceBatches*batch, s.plan.Groups/3)
@@ -61,18 +62,18 @@ func (s *study) measure(ctx context.Context, batch int) (Pace, error) {
 	return p, nil
 }
 
-// training is the seconds of a training on n pairs with its validations.
+// training estimates the seconds of a training on that many pairs with its validations.
 func (p Pace) training(pairs int, of *Plan) float64 {
 	n := float64(pairs)
 	return p.Overhead + p.Forward*(3*n*float64(of.Epochs)+n+float64(of.Valid)*(validations+1))
 }
 
-// reading is the seconds of reading a model and its reference on validation and test data.
+// reading estimates the seconds of reading a model and its reference on validation and test data.
 func (p Pace) reading(of *Plan) float64 {
 	return p.Overhead + p.Forward*2*float64(of.Test+of.Valid)
 }
 
-// String is the pace as a line.
+// String is the pace in one line.
 func (p Pace) String() string {
 	return fmt.Sprintf("measured: %.3g pairs a second in training; besides its steps a training "+
 		"takes %v, and each new shape %v to compile", 1/max(1e-12, 3*p.Forward), seconds(p.Overhead),

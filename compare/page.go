@@ -57,7 +57,7 @@ func percent(e *eval.Estimate) string {
 	return fmt.Sprintf("%.3f [%.3f, %.3f]", e.Mean, e.Low, e.High)
 }
 
-// results have the finalists on the test data and their differences.
+// results shows the finalists on the test data and their differences.
 func (a *Answer) results() report.Section {
 	s := report.Section{Title: "The finalists on test data"}
 	t := report.Table{Caption: "Accuracy with 95 % interval, mean over the seeds; on pairs of " +
@@ -96,7 +96,7 @@ func (a *Answer) results() report.Section {
 	return s
 }
 
-// curveSection has the learning curves.
+// curveSection shows the learning curves.
 func (a *Answer) curveSection() (report.Section, error) {
 	s := report.Section{Title: "Learning curve"}
 	c := a.Curve
@@ -160,7 +160,7 @@ func (a *Answer) curveSection() (report.Section, error) {
 
 func bounded(b Bounded) string { return fmt.Sprintf("%.3f [%.3f, %.3f]", b.Value, b.Low, b.High) }
 
-// searchSection has the rounds of the search.
+// searchSection shows the rounds of the search.
 func (a *Answer) searchSection() report.Section {
 	s := report.Section{Title: "The search on validation data"}
 	for _, r := range a.Search {
@@ -189,7 +189,7 @@ func (a *Answer) searchSection() report.Section {
 	return s
 }
 
-// method says how the numbers were made.
+// method describes how the numbers were obtained.
 func (s *study) method(a *Answer) report.Section {
 	p, part := a.Plan, a.Data.Parts[0]
 	out := report.Section{Title: "How"}
@@ -222,7 +222,7 @@ func (s *study) method(a *Answer) report.Section {
 	return out
 }
 
-// commandLine is the command of the plan.
+// commandLine returns the command of the plan.
 func (s *study) commandLine() string {
 	c := s.plan.Command
 	line := fmt.Sprintf("Command: haf compare %s %s -out %s", c.Data, c.Model, s.Out)

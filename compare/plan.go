@@ -20,31 +20,31 @@ import (
 	"haf/recipe"
 )
 
-// A Plan is what the budget allows. It is made once, because the answer must not depend on how
-// often the work was stopped; later calls find it in the folder.
+// A Plan is the work that the budget allows. It is made once, because the answer must not depend on
+// how often the work was stopped. Later calls read it from the folder.
 type Plan struct {
 	Format  int     `json:"format"`
 	Command Command `json:"command"`
 	Base    string  `json:"base"`   // hash of the base model
-	Recipe  string  `json:"recipe"` // TOML: what all trainings have in common
+	Recipe  string  `json:"recipe"` // TOML of the common recipe
 	Pace    Pace    `json:"pace"`
 
 	Alphas        []float64 `json:"alphas"`
 	LearningRates []float64 `json:"learning_rates"`
-	SearchSizes   []int     `json:"search_sizes"` // pairs of each round; none: no search
+	SearchSizes   []int     `json:"search_sizes"` // pairs per round; none: no search
 	Sizes         []int     `json:"sizes"`        // pairs of the finalists' trainings, ascending
 	Seeds         []uint64  `json:"seeds"`        // of the finalists
 	Epochs        int       `json:"epochs"`
 	Valid         int       `json:"valid"` // groups
 	Test          int       `json:"test"`  // groups
 	Trainings     int       `json:"trainings"`
-	Seconds       float64   `json:"seconds"` // that they take by the pace
-	// groups that the data has, and those of test data of its own
+	Seconds       float64   `json:"seconds"` // estimated by the pace
+	// groups in the data, and in separate test data
 	Groups   int `json:"groups"`
 	OwnTests int `json:"own_tests"`
 }
 
-// A Command is what a plan was made for.
+// A Command is the command that a plan was made for.
 type Command struct {
 	Data          string    `json:"data"`
 	Test          string    `json:"test"`
@@ -52,7 +52,7 @@ type Command struct {
 	Alphas        []float64 `json:"alphas"`
 	LearningRates []float64 `json:"learning_rates"`
 	Set           []string  `json:"set"`
-	Seconds       float64   `json:"seconds"` // the budget; that of a later call only stops it
+	Seconds       float64   `json:"seconds"` // the budget; a later call's budget only stops it
 }
 
 const planFormat = 1
@@ -64,21 +64,21 @@ const (
 	fewestTest   = 50
 	mostTest     = 1000
 	mostValid    = 300
-	smallestSize = 24  // of a point of the learning curve
-	smallRound   = 32  // pairs of a round of the search
-	share        = 0.8 // of the time that the trainings may take by the pace
-	validations  = 4   // of a training
-	searchSeed   = 1   // finalists have other seeds, so that the choice flatters none of them
-	smallModel   = 5e6 // parameters below which rates are higher and epochs more
+	smallestSize = 24  // pairs at a point of the learning curve
+	smallRound   = 32  // pairs in a round of the search
+	share        = 0.8 // of the time, which the estimate may use
+	validations  = 4   // per training
+	searchSeed   = 1   // finalists have other seeds, so that the search favours none
+	smallModel   = 5e6 // parameters below which rates and epochs are higher
 )
 
-// An effort is how much is searched and repeated.
+// An effort is the amount of search and repetition.
 type effort struct {
 	alphas              []float64
 	rates, seeds, sizes int
 }
 
-// efforts, the largest first. From lean on less is spent only where no number of pairs fits.
+// efforts, the largest first. Those from lean on are used only if no number of pairs fits lean.
 var efforts = []effort{
 	{[]float64{0.01, 0.03, 0.1, 0.2, 0.5, 1}, 3, 5, 4},
 	{[]float64{0.01, 0.1, 0.3, 1}, 3, 4, 4},
@@ -90,7 +90,7 @@ var efforts = []effort{
 
 const lean = 3
 
-// makePlan reads the plan of the folder, or makes one.
+// makePlan reads the plan in the folder, or makes one.
 func (s *study) makePlan(ctx context.Context) error {
 	path := filepath.Join(s.Out, planName)
 	text, err := wholefile.Read(path, wholefile.Settings)
@@ -109,7 +109,7 @@ func (s *study) makePlan(ctx context.Context) error {
 			s.plan.Format, planFormat)
 	}
 	if s.Test == "" {
-		s.Test = s.plan.Command.Test // it may have been found
+		s.Test = s.plan.Command.Test // findTest may have set it
 	}
 	was, now := s.plan.Command, s.command()
 	was.Seconds, now.Seconds = 0, 0
@@ -131,10 +131,10 @@ func (s *study) command() Command {
 		LearningRates: s.LearningRates, Set: s.Set, Seconds: s.Time.Seconds()}
 }
 
-// testName is the test data as it was named or found.
+// testName is the test data as given or found.
 func (s *study) testName() string {
 	if s.asked.Data == Demo && s.asked.Test == "" {
-		return "" // the demo's own
+		return "" // the demo's own test data
 	}
 	return s.Test
 }
@@ -155,7 +155,7 @@ func (s *study) base(ctx context.Context) (string, error) {
 	return paper.BaseHashes(ctx, s.Hub)(r)
 }
 
-// newPlan inspects data and model, measures the pace of a short training, and plans by it.
+// newPlan inspects data and model, measures the pace, and plans.
 func (s *study) newPlan(ctx context.Context, path string) error {
 	s.findTest(ctx)
 	d, err := s.draft(ctx)
@@ -210,7 +210,7 @@ func setsKey(sets []string, key string) bool {
 	return slices.ContainsFunc(sets, func(set string) bool { return strings.HasPrefix(set, key+"=") })
 }
 
-// defaultRates are learning rates for the size of what is trained, the middle one first.
+// defaultRates returns learning rates for the size of the trained weights, the middle one first.
 func defaultRates(d *recipe.Draft, given []float64) []float64 {
 	switch {
 	case len(given) > 0:
@@ -223,7 +223,7 @@ func defaultRates(d *recipe.Draft, given []float64) []float64 {
 	return []float64{3e-5, 1e-5, 1e-4}
 }
 
-// checkGroups wants enough groups for all parts.
+// checkGroups returns an error unless there are enough groups for all parts.
 func (p *Plan) checkGroups(data string) error {
 	wanted := fewestPairs + fewestValid
 	what := fmt.Sprintf("%d to train on and %d for validation", fewestPairs, fewestValid)
@@ -244,8 +244,8 @@ func (p *Plan) checkGroups(data string) error {
 	return nil
 }
 
-// choose sets everything by the seconds that are left: the most pairs for which a lean effort fits,
-// then the largest effort for these. Where none is lean enough, less is searched and repeated.
+// choose sets the plan for the seconds that are left: the most pairs for which a lean effort fits,
+// then the largest effort for these. If lean does not fit, it searches and repeats less.
 func (p *Plan) choose(left float64, alphas []float64, ratesGiven bool) error {
 	rates := p.LearningRates
 	try := func(pairs, level int) bool {
@@ -284,7 +284,7 @@ func (p *Plan) choose(left float64, alphas []float64, ratesGiven bool) error {
 		seconds(math.Ceil(p.Seconds/share/60+1)*60))
 }
 
-// pairSizes are the numbers of training pairs that a plan may have, the most first.
+// pairSizes returns the possible numbers of training pairs, the largest first.
 func (p *Plan) pairSizes() []int {
 	p.size(p.Groups, 3)
 	rest := p.Groups - p.Valid
@@ -302,18 +302,18 @@ func (p *Plan) pairSizes() []int {
 	return append(out, min(limit, fewestPairs))
 }
 
-// limit is the data.limit of the command, 0: none.
+// limit is the command's data.limit, or 0.
 func (p *Plan) limit() int {
 	r, err := recipe.Parse("", nil, append([]string{"model.path=-", "data.train=-"}, p.Command.Set...))
 	if err != nil {
-		return 0 // the recipe was refused already
+		return 0 // the draft has refused the recipe
 	}
 	return r.Data.Limit
 }
 
-// size sets the parts for a number of training pairs: validation and test data take no more time
-// than training. The learning curve has so many points, and the search the sizes of all but the
-// last of them, because every size may compile programs of its own.
+// size sets the parts for a number of training pairs, so that validation and test data take no more
+// time than training. points is the number of points of the learning curve. The search uses the
+// same sizes without the largest, because every size may need programs of its own.
 func (p *Plan) size(pairs, points int) {
 	work := pairs * p.Epochs
 	p.Valid = max(fewestValid, min(work/6, mostValid, p.Groups/8))
@@ -342,7 +342,7 @@ func (p *Plan) size(pairs, points int) {
 	}
 }
 
-// rounds counts the candidates of each round of a method's search, until one is left.
+// rounds returns the number of candidates in each round of a method's search, until one is left.
 func (p *Plan) rounds(candidates int) (out []int) {
 	for range p.SearchSizes {
 		if candidates < 2 {
@@ -354,13 +354,12 @@ func (p *Plan) rounds(candidates int) (out []int) {
 	return out
 }
 
-// roundSize is the number of pairs of one of several rounds: the last has the most, however many
-// there are.
+// roundSize is the number of pairs in a round. The last round always has the most.
 func (p *Plan) roundSize(round, of int) int {
 	return p.SearchSizes[len(p.SearchSizes)-of+round]
 }
 
-// cost is the number of trainings and the seconds that they take.
+// cost returns the number of trainings and their estimated seconds.
 func (p *Plan) cost() (trainings int, seconds float64) {
 	for _, method := range methods {
 		rounds := p.rounds(len(p.candidates(method)))
@@ -373,11 +372,12 @@ func (p *Plan) cost() (trainings int, seconds float64) {
 			seconds += float64(len(p.Seeds)) * (p.Pace.training(size, p) + p.Pace.reading(p))
 		}
 	}
-	// Every method and size may have programs of its own. HaF's, which were measured, are the most.
+	// Every method and size may need programs of its own. Those of HaF, which were measured, take the
+	// longest to compile.
 	return trainings, seconds + 0.7*float64(len(methods)*len(p.Sizes))*p.Pace.Compile
 }
 
-// sizeSets are the overrides of a training on n pairs.
+// sizeSets returns the overrides for a training on that many pairs.
 func (p *Plan) sizeSets(pairs int) []string {
 	_, sets := readingSets(p.Command.Set)
 	steps := p.Epochs * ((pairs + p.batch() - 1) / p.batch())
@@ -388,17 +388,17 @@ func (p *Plan) sizeSets(pairs int) []string {
 		fmt.Sprintf("train.checkpoint_every=%d", min(checkpoint, 1000)))
 }
 
-// batch is that of the recipe.
+// batch is the batch of the recipe.
 func (p *Plan) batch() int {
 	_, sets := readingSets(p.Command.Set)
 	r, err := recipe.Parse("", []byte(p.Recipe), sets)
 	if err != nil {
-		return 16 // the first cell says what is wrong
+		return 16 // the first cell reports the fault
 	}
 	return r.Train.Batch
 }
 
-// grid has the data's split and the trainings' common recipe.
+// grid returns a grid with the split of the data and the common recipe.
 func (p *Plan) grid(s *study) *paper.Grid {
 	return p.gridOf(s, p.Sizes[len(p.Sizes)-1], p.Valid, p.Test)
 }
@@ -410,21 +410,21 @@ func (p *Plan) gridOf(s *study, pairs, valid, test int) *paper.Grid {
 	}
 	reading, _ := readingSets(s.Set)
 	r, err := recipe.Parse("", nil, append([]string{"model.path=-", "data.train=-"}, reading...))
-	if err == nil { // else the draft has refused it
+	if err == nil { // otherwise the draft has refused it
 		d := r.Data
 		set.Format, set.Label, set.Columns, set.Subsets, set.MaxChars = d.Format, d.Label, d.Columns,
 			d.Subsets, d.MaxChars
 	}
 	var common map[string]any
 	if err := toml.Unmarshal([]byte(p.Recipe), &common); err != nil {
-		panic(err) // haf wrote it
+		panic(err) // cannot happen: haf wrote it
 	}
 	delete(common, "data")
 	return &paper.Grid{Title: "Which reward model to use", SplitSeed: 1, Recipe: common,
 		Sets: []paper.Set{set}, Seeds: p.Seeds}
 }
 
-// describe says what the budget allows.
+// describe summarizes the plan.
 func (p *Plan) describe(of paper.PartCounts) string {
 	var alphas, sizes []string
 	for _, a := range p.Alphas {
@@ -443,7 +443,7 @@ func (p *Plan) describe(of paper.PartCounts) string {
 		strings.Join(sizes, ", "), of.Test, p.Trainings, seconds(p.Seconds), seconds(p.Command.Seconds))
 }
 
-// seconds is a duration for readers.
+// seconds formats seconds as a duration for readers.
 func seconds(s float64) time.Duration {
 	d := time.Duration(s * float64(time.Second))
 	if d > time.Minute {

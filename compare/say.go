@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// say makes the sentences of the answer.
+// say writes the sentences of the answer.
 func (a *Answer) say() {
 	r := a.Recommended
 	of := a.Finalists[a.index(r.Name)]
@@ -54,7 +54,7 @@ func (a *Answer) say() {
 	}
 }
 
-// words name the setting in the answer.
+// words names the setting in the answer.
 func (r *Recommended) words() string {
 	if r.Method == HaF {
 		return fmt.Sprintf("HaF with α = %g and learning rate %g", r.Alpha, r.LR)
@@ -74,7 +74,7 @@ func pText(p float64) string {
 	return fmt.Sprintf("%.3f", p)
 }
 
-// lengths says how much of the accuracy is a matter of length.
+// lengths says how far the accuracy depends on length.
 func (r Result) lengths() string {
 	var parts []string
 	if e := r.SimilarLengths; e != nil {
@@ -91,7 +91,7 @@ func (r Result) lengths() string {
 	return ", " + strings.Join(parts, "; ")
 }
 
-// outlook says what more training pairs would bring to the recommended finalist.
+// outlook says how much more training pairs would improve the recommended finalist.
 func (a *Answer) outlook() string {
 	i := a.index(a.Recommended.Name)
 	of := a.Curve.Of[i]

@@ -8,16 +8,16 @@ import (
 	"haf/paper"
 )
 
-// A Round is one of a method's search: every setting trained on the same pairs.
+// A Round is a round of a method's search: all settings, trained on the same pairs.
 type Round struct {
 	Method  string  `json:"method"`
 	Pairs   int     `json:"pairs"`
 	Entries []Entry `json:"entries"` // the best first
-	Kept    int     `json:"kept"`    // how many of them go on
+	Kept    int     `json:"kept"`    // number of entries in the next round
 }
 
-// An Entry is a setting in a round, with the validation that chose its checkpoint; Failed says that
-// its training did not end.
+// An Entry is a setting in a round, with the validation that selected its checkpoint. Failed means
+// that its training did not finish.
 type Entry struct {
 	Setting  `json:"setting"`
 	Accuracy float64 `json:"accuracy"`
@@ -25,16 +25,16 @@ type Entry struct {
 	Failed   bool    `json:"failed,omitempty"`
 }
 
-// A Finalist is the setting of a method that the search left.
+// A Finalist is the setting of a method that won the search.
 type Finalist struct {
 	Setting
 	Name  string
-	cells [][]*paper.Cell // by size, then by seed
+	cells [][]*paper.Cell // [size][seed]
 }
 
 // search halves the settings of every method round by round (Jamieson and Talwalkar 2016): the
-// better half of a round by validation accuracy is trained on twice as many pairs. No cell of it is
-// read on test data. Of a search that was stopped it returns no finalists.
+// better half by validation accuracy is trained on twice as many pairs. It reads no cell on test
+// data. It returns no finalists if it was stopped.
 func (s *study) search(ctx context.Context) ([]*Finalist, error) {
 	var out []*Finalist
 	for _, method := range methods {
@@ -79,7 +79,7 @@ func (s *study) search(ctx context.Context) ([]*Finalist, error) {
 	return out, nil
 }
 
-// round trains the settings on so many pairs and orders them.
+// round trains the settings on that many pairs and sorts them.
 func (s *study) round(
 	ctx context.Context, method string, settings []Setting, pairs int,
 ) (Round, error) {
@@ -117,11 +117,11 @@ func (s *study) round(
 	return r, nil
 }
 
-// full are the trainings on all pairs, seed by seed.
+// full returns the trainings on all pairs, by seed.
 func (f *Finalist) full() []*paper.Cell { return f.cells[len(f.cells)-1] }
 
 // train runs the finalists: on all pairs first, seed by seed, so that a study that is cut short has
-// whole comparisons.
+// complete comparisons.
 func (s *study) train(ctx context.Context, finalists []*Finalist) error {
 	var cells []*paper.Cell
 	for size := len(s.plan.Sizes) - 1; size >= 0; size-- {
