@@ -9,19 +9,19 @@ import (
 	"haf/recipe"
 )
 
-// A Build is what the program was built of and where it runs.
+// A Build describes the program's build and the device it runs on.
 type Build struct {
 	Version  string           `json:"version"`
-	Revision string           `json:"revision"` // of the source; "" where the build does not know it
+	Revision string           `json:"revision"` // of the source; "" if unknown
 	Go       string           `json:"go"`
 	Platform string           `json:"platform"`
-	Device   string           `json:"device"` // "none" where it does not open
+	Device   string           `json:"device"` // "none" if it does not open
 	Plugins  []backend.Plugin `json:"plugins"`
 
 	DeviceError error `json:"-"` // why the device does not open
 }
 
-// DescribeBuild says what was built, which plug-ins are installed and what the named device is.
+// DescribeBuild describes the build, the installed plug-ins and the named device.
 func DescribeBuild(device string) (Build, error) {
 	built := recipe.Versions()
 	out := Build{Version: built["haf"], Revision: built["revision"], Go: built["go"],

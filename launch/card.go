@@ -5,7 +5,7 @@ import (
 	"haf/report"
 )
 
-// card writes the card of a model of the run in runDir into the model's folder.
+// card returns a function that writes the card of the model of the run in runDir.
 func card(runDir string) func(dir string) error {
 	return func(dir string) error {
 		r, err := report.ReadRun(runDir)

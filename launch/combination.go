@@ -9,8 +9,8 @@ import (
 	"haf/recipe"
 )
 
-// CombinationData reads the preferences that the weights of a model's heads are fitted on: the
-// named files or, without any, the validation data of the run. split says which they are.
+// CombinationData reads the preferences for fitting the weights of a model's heads: the named files
+// or, without any, the validation data of the run. split describes them.
 func CombinationData(
 	model string, named []string, files eval.Files, opt pref.Options,
 ) (groups []pref.Group, split string, err error) {

@@ -15,9 +15,9 @@ import (
 	"haf/run"
 )
 
-// A DemoResult is what the trainings of the demo are worth on held-out prompts.
+// A DemoResult has the demo's accuracies on held-out prompts.
 type DemoResult struct {
-	// accuracy of the very use that the test choices were drawn from
+	// accuracy of the true rule that the test choices come from
 	Limit   float64    `json:"limit"`
 	Rows    []eval.Row `json:"rows"`
 	Seconds float64    `json:"seconds"`
@@ -25,8 +25,8 @@ type DemoResult struct {
 	device string
 }
 
-// Demo writes the demo's world into a folder, trains a small language model of it and, from that,
-// Baseline, DPO and HaF, and evaluates the three.
+// Demo writes the demo's world into a folder, trains a small language model of it and then
+// Baseline, DPO and HaF from that, and evaluates the three.
 func Demo(ctx context.Context, env Env, dir string, seed uint64) (DemoResult, error) {
 	began := time.Now()
 	out := DemoResult{device: env.Device.Describe()}

@@ -10,8 +10,8 @@ import (
 	"haf/recipe"
 )
 
-// WriteRecipe inspects data and model and writes a recipe that fits the memory to a new file.
-// notef is told if the host does not tell its memory.
+// WriteRecipe inspects data and model and writes a recipe that fits into memory to a new file.
+// notef gets a note if the host does not report its memory.
 func WriteRecipe(
 	ctx context.Context, client *hub.Client, out string, data []string, model string,
 	notef func(format string, args ...any),

@@ -10,15 +10,15 @@ import (
 	"haf/recipe"
 )
 
-// An Estimate is what a training will need, and the memory that there is.
+// An Estimate is the estimated need of a training, with the available memory.
 type Estimate struct {
 	*recipe.RunEstimate
-	AvailableSource string `json:"available_source,omitempty"` // what says how much memory there is
+	AvailableSource string `json:"available_source,omitempty"` // source of the available memory
 	Total           int64  `json:"total"`                      // bytes
 }
 
-// EstimateTraining says what the training of a recipe will need and runs nothing. Memory is the
-// host's: that of other devices is not asked. notef is told if the host does not tell it.
+// EstimateTraining estimates the need of a recipe's training without running it. Memory is the
+// host's, not that of other devices. notef gets a note if the host does not report it.
 func EstimateTraining(
 	ctx context.Context, client *hub.Client, name string, sets []string,
 	notef func(format string, args ...any),
@@ -46,7 +46,7 @@ func (e Estimate) Write(w io.Writer) error {
 	return e.RunEstimate.Write(w, e.Available, e.AvailableSource)
 }
 
-// Err is an [ErrGate] if the run does not fit into memory.
+// Err returns an [ErrGate] if the run does not fit into memory.
 func (e Estimate) Err() error {
 	if e.Fits {
 		return nil

@@ -14,42 +14,42 @@ import (
 	"haf/reward"
 )
 
-// An Evaluation says which rewards haf eval measures, on which preferences and how.
+// An Evaluation sets which rewards haf eval measures, on which preferences and how.
 type Evaluation struct {
 	Models   []string
-	Ensemble string   // rule that makes one reward of the models; "" is none
+	Ensemble string   // rule that combines the models' rewards; "" is none
 	Name     string   // of the model or the ensemble
-	Rewards  []string // none: the models' default ones
-	Data     []string // files or ids; of all suites SUITE=FILE
-	Valid    []string // a temperature is fitted on these
+	Rewards  []string // none: the models' defaults
+	Data     []string // files or ids; for all suites SUITE=FILE
+	Valid    []string // files or ids that a temperature is fitted on
 	Reading  pref.Options
 
-	Matrix  bool    // each data file is a set of its own
+	Matrix  bool    // each data file is a separate set
 	Details bool    // see [eval.Evaluation.Describe]
 	HeldOut bool    // leave out the prompts that the models have seen
-	Gate    float64 // least accuracy of the first reward
+	Gate    float64 // minimum accuracy of the first reward
 	Suite   string  // benchmark, [eval.AllSuites] or ""
 	Out     string  // new file of every comparison with its rewards; "" is none
-	// RewardBenchOut is a folder for result files as RewardBench writes them; "" is none.
+	// RewardBenchOut is a folder for result files in RewardBench's form; "" is none.
 	RewardBenchOut string
 
-	Files eval.Files // finds the files that paths or ids name
+	Files eval.Files // resolves paths and ids to files
 	// Open opens one model, or the ensemble of several.
 	Open func(models []string) (pref.Rewarder, error)
 	Logf func(format string, args ...any)
 }
 
-// A Measurement is what an [Evaluation] found.
+// A Measurement is the result of an [Evaluation].
 type Measurement interface {
 	Write(w io.Writer) error
 }
 
-// EachModel says that every model is measured by itself, and the result is a matrix.
+// EachModel reports whether every model is measured separately, so that the result is a matrix.
 func (e Evaluation) EachModel() bool {
 	return e.Ensemble == "" && (e.Matrix || len(e.Models) > 1)
 }
 
-// check looks at settings that do not go together before anything is loaded.
+// check finds conflicting settings before anything is loaded.
 func (e Evaluation) check() error {
 	switch {
 	case e.Ensemble != "" && e.Matrix:
@@ -99,8 +99,8 @@ func (e Evaluation) label() string {
 	return label
 }
 
-// Run measures. It can return a measurement with an error: of a gate that is not met, or of a suite
-// that failed.
+// Run measures. It can return a measurement together with an error: for a missed gate, or for a
+// suite that failed.
 func (e Evaluation) Run(ctx context.Context) (Measurement, error) {
 	if err := e.check(); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (e Evaluation) Run(ctx context.Context) (Measurement, error) {
 	return out, err
 }
 
-// measureOptions are those for a model that is open.
+// measureOptions returns the options for an open model.
 func (e Evaluation) measureOptions(m pref.Rewarder) eval.MeasureOptions {
 	opt := eval.MeasureOptions{
 		Model: e.Name, Rewards: e.Rewards, Details: e.Details,
@@ -185,7 +185,7 @@ func (e Evaluation) suites(ctx context.Context) (Measurement, error) {
 	return table, table.Err()
 }
 
-// load reads the preferences, and the validation data that a temperature is fitted on.
+// load reads the preferences, and the validation data for fitting a temperature.
 func (e Evaluation) load() (data eval.SuiteData, valid []pref.Group, err error) {
 	if e.Suite != "" {
 		data, err = eval.LoadSuite(e.Suite, e.Data, e.Files, e.Reading)

@@ -7,8 +7,8 @@ import (
 	"haf/reward"
 )
 
-// Explain says, by each of the named models in turn, which part every token of the samples has in
-// their implicit rewards.
+// Explain computes, for each of the named models in turn, the contribution of every token to the
+// implicit reward of the samples.
 func Explain(
 	ctx context.Context, open ModelOpener, names []string, samples []pref.Sample,
 	opt reward.Options, logf func(format string, args ...any),

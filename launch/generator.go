@@ -8,23 +8,23 @@ import (
 	"haf/reward"
 )
 
-// A Generation says what generates responses: a server, or the policy head of a model.
+// A Generation sets what generates responses: a server, or the policy head of a model.
 type Generation struct {
 	Server remote.Options // without a URL the model generates
 	Model  string
 	Chat   reward.ChatOptions // how the model reads conversations
-	Rows   int                // sequences that the model generates side by side
+	Rows   int                // sequences that the model generates in parallel
 	Open   ModelOpener
 }
 
-// A Generator is what a [Generation] opened.
+// A Generator is an opened [Generation].
 type Generator struct {
 	pref.Generator
 	Name  string // in the settings of a journal
 	Close func()
 }
 
-// Generator opens what generates.
+// Generator opens the generator.
 func (g Generation) Generator(ctx context.Context) (Generator, error) {
 	if g.Server.URL != "" {
 		client, err := remote.New(ctx, g.Server)

@@ -7,8 +7,7 @@ import (
 	"haf/run"
 )
 
-// OpenModel opens the model that a path or an id on the hub names. An adapter's base may be an id,
-// too.
+// OpenModel opens the model at a path or with an id on the hub. An adapter's base may be an id too.
 func (e Env) OpenModel(
 	ctx context.Context, named string, opt reward.Options,
 ) (*reward.Model, error) {
@@ -26,7 +25,7 @@ func (e Env) OpenModel(
 	return e.open(found.Paths[0], opt)
 }
 
-// open opens a model on disk and tells the user of what is special about it.
+// open opens a model on disk and reports its peculiarities to the user.
 func (e Env) open(path string, opt reward.Options) (*reward.Model, error) {
 	model, err := reward.Open(e.Device, path, opt)
 	if err != nil {
@@ -38,7 +37,7 @@ func (e Env) open(path string, opt reward.Options) (*reward.Model, error) {
 	return model, nil
 }
 
-// openTrained opens a model that is trained and reports what it is.
+// openTrained opens a model for training and reports what it is.
 func (e Env) openTrained(what, path string, opt reward.Options) (*reward.Model, error) {
 	model, err := e.open(path, opt)
 	if err != nil {
@@ -50,7 +49,7 @@ func (e Env) openTrained(what, path string, opt reward.Options) (*reward.Model, 
 	return model, nil
 }
 
-// ReaderOptions are those of a model whose rewards are read in one call.
+// ReaderOptions returns the options for a model whose rewards are read in one call.
 func (e Env) ReaderOptions() reward.ReaderOptions {
 	return reward.ReaderOptions{
 		CacheDir: e.Cache, Log: e.Progress.Logf, Progress: run.Passes(e.Progress),

@@ -11,7 +11,7 @@ import (
 	"haf/run"
 )
 
-// A Reward is one reward of a Rewarder, which its Close closes. It is a [RewardSource].
+// A Reward is one reward of a Rewarder. Its Close closes the Rewarder. It is a [RewardSource].
 type Reward struct {
 	*rewarder.Scorer
 	rewards pref.Rewarder
@@ -19,8 +19,8 @@ type Reward struct {
 	notef   func(format string, args ...any)
 }
 
-// NewReward returns the named reward of what from names, "": the default one. If r cannot give it,
-// r is closed. notef is told of samples that were cut.
+// NewReward returns the reward of that name, "" for the default, from r, which the user named from.
+// If r does not have it, r is closed. notef gets a note about samples that were cut.
 func NewReward(
 	ctx context.Context, r pref.Rewarder, from, name string, notef func(format string, args ...any),
 ) (*Reward, error) {
@@ -31,10 +31,10 @@ func NewReward(
 	return &Reward{s, r, from, notef}, nil
 }
 
-// From is what gives the reward, as the user named it.
+// From is the source of the reward as the user named it.
 func (r *Reward) From() string { return r.from }
 
-// Files are what gives the reward, as a manifest has it.
+// Files is the source of the reward as a manifest records it.
 func (r *Reward) Files() run.ModelFile {
 	if here, ok := r.rewards.(*reward.Reader); ok {
 		return run.ModelFile{Path: here.Model().Dir}
@@ -42,7 +42,7 @@ func (r *Reward) Files() run.ModelFile {
 	return run.ModelFile{Path: r.from, Served: source.Served(r.rewards, r.Name())}
 }
 
-// Date is the day that the chat template of a model opened here writes, "" without one.
+// Date is the day that the chat template of a local model writes, or "".
 func (r *Reward) Date() string {
 	if here, ok := r.rewards.(*reward.Reader); ok {
 		return here.Model().Meta.Template.Date
@@ -50,7 +50,7 @@ func (r *Reward) Date() string {
 	return ""
 }
 
-// Close warns of samples that were cut, and frees the models.
+// Close reports samples that were cut, and frees the models.
 func (r *Reward) Close() {
 	if t := r.Truncated(); t.Cut > 0 {
 		r.notef("warning: %s: %s", r.from, t)

@@ -15,25 +15,25 @@ import (
 	"haf/run"
 )
 
-// A RewardSource is one of the rewards that a policy is optimized against.
+// A RewardSource is one of the rewards that a policy is optimized for.
 type RewardSource interface {
 	pref.Scorer
 	Name() string         // of the reward
-	From() string         // what gives the reward, as the user named it
-	Files() run.ModelFile // what gives the reward, as a manifest has it
-	Date() string         // the day that its chat template writes, YYYY-MM-DD; "" without one
+	From() string         // the source as the user named it
+	Files() run.ModelFile // the source as a manifest records it
+	Date() string         // the day that its chat template writes, YYYY-MM-DD, or ""
 	Close()
 }
 
-// A RewardOpener opens the rewards that a recipe names.
+// A RewardOpener opens the rewards of a recipe.
 type RewardOpener interface {
-	// Reach returns an error if the reward is not there, before minutes go into other work.
+	// Reach returns an error if the reward is unavailable, before other work takes minutes.
 	Reach(context.Context, recipe.Reward) error
 	Open(context.Context, recipe.Reward) (RewardSource, error)
 }
 
-// RLHF takes the session's optimization of a policy to its end. r is the recipe of a new run; a
-// resumed one has its own.
+// RLHF takes the session's optimization to its end. r is the recipe of a new run; a resumed run has
+// its own.
 func RLHF(
 	ctx context.Context, env Env, s *run.Session, r *recipe.Recipe, rewards RewardOpener,
 ) (rlhf.Result, error) {
@@ -46,7 +46,7 @@ func RLHF(
 type RLHFSummary struct {
 	Model   string          `json:"model"` // its folder
 	Steps   int             `json:"steps"`
-	First   run.PolicyStep  `json:"first"` // of the steps that were made now
+	First   run.PolicyStep  `json:"first"` // of this call's steps
 	Last    run.PolicyStep  `json:"last"`
 	Best    *run.BestPolicy `json:"best,omitempty"` // on the held-out prompts
 	Seconds float64         `json:"seconds"`
@@ -64,7 +64,7 @@ type optimization struct {
 	env     Env
 	recipe  *recipe.Recipe
 	task    rlhf.Task
-	report  []string        // what was read
+	report  []string        // lines about the data read
 	read    []run.ModelFile // reward models and critic
 	models  []*reward.Model // policy and critic
 	rewards []RewardSource
@@ -131,7 +131,7 @@ func (o *optimization) openRewards(ctx context.Context, rewards RewardOpener) er
 		if err != nil {
 			return atReward(i, err)
 		}
-		w.Date = cmp.Or(from.Date(), w.Date) // the run's, whenever it is resumed
+		w.Date = cmp.Or(from.Date(), w.Date) // fixed for the run, even if it is resumed later
 		o.rewards, o.read = append(o.rewards, from), append(o.read, from.Files())
 		o.task.Rewards = append(o.task.Rewards, rlhf.Reward{Name: w.Name, Weight: w.Weight, Scorer: from})
 		what := fmt.Sprintf("%s of %s", from.Name(), from.From())
@@ -143,8 +143,8 @@ func (o *optimization) openRewards(ctx context.Context, rewards RewardOpener) er
 	return nil
 }
 
-// atReward names the key of a reward in its error. A source that is named wrongly is no fault of a
-// flag here.
+// atReward adds the recipe key to a reward's error. A wrong name of a source in the recipe is not a
+// fault of a flag.
 func atReward(i int, err error) error {
 	if errors.Is(err, source.ErrName) {
 		return fmt.Errorf("rlhf.rewards[%d]: %v", i, err)
@@ -152,7 +152,7 @@ func atReward(i int, err error) error {
 	return fmt.Errorf("rlhf.rewards[%d]: %w", i, err)
 }
 
-// accepted drops the prompts that a chat template refuses, and says so.
+// accepted drops the prompts that a chat template refuses, and reports their number.
 func (o *optimization) accepted(what string, prompts [][]pref.Message) ([][]pref.Message, error) {
 	by := []any{o.task.Policy}
 	for _, from := range o.rewards {
@@ -166,7 +166,7 @@ func (o *optimization) accepted(what string, prompts [][]pref.Message) ([][]pref
 	return kept, err
 }
 
-// openCritic opens the critic of a run that has one of its own.
+// openCritic opens the critic, if the run has a separate one.
 func (o *optimization) openCritic() error {
 	r := o.recipe
 	if r.RLHF.Algorithm != rlhf.PPO || r.RLHF.Value != rlhf.ValueSeparate {

@@ -19,28 +19,28 @@ type ModelOpener func(
 	ctx context.Context, named string, opt reward.Options,
 ) (*reward.Model, error)
 
-// A Service says which models haf serve answers for, and how.
+// A Service sets which models haf serve serves, and how.
 type Service struct {
-	HTTP        serve.Config // but for models, tokens and combinations
+	HTTP        serve.Config // without models, tokens and combinations
 	Addr        string       // to listen on
 	Models      []string     // NAME=MODEL, or MODEL
-	Rewards     []string     // the first is the default one; none: those of the trained heads
+	Rewards     []string     // the default first; none: those of the trained heads
 	Combine     []string     // see [serve.ParseCombination]
 	Temperature map[string]float64
 	Reading     reward.Options
-	MaxLength   int // tokens of prompt and response; 0 is that of the training
+	MaxLength   int // tokens of prompt and response; 0 is the length in training
 
 	TokenFile       string // see [serve.LoadTokens]
 	TLSCert, TLSKey string // PEM files; "" is plain HTTP
 
-	Open      func() (ModelOpener, error) // called once, after the settings were checked
-	Progress  func() run.Progress         // of one model's loading: models may load at once
+	Open      func() (ModelOpener, error) // called once, after the settings are checked
+	Progress  func() run.Progress         // one per model, because models may load concurrently
 	Listening func(url string)
 }
 
 // Run serves the models until the context ends.
 func (s Service) Run(ctx context.Context) error {
-	defer interrupt.Hold()() // until requests are answered
+	defer interrupt.Hold()() // until pending requests are answered
 	config, certificates, err := s.config()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
@@ -75,7 +75,7 @@ func (s Service) Run(ctx context.Context) error {
 	return server.Run(ctx, listener, certificates)
 }
 
-// config checks the settings, and is what package serve is told but for the models.
+// config checks the settings and returns the configuration of package serve, without models.
 func (s Service) config() (serve.Config, *tls.Config, error) {
 	config := s.HTTP
 	for _, name := range s.Rewards {
@@ -109,7 +109,7 @@ func (s Service) config() (serve.Config, *tls.Config, error) {
 	return config, certificates, err
 }
 
-// load opens a model and compiles its programs; before is the engine that it replaces.
+// load opens a model and compiles its programs. before is the engine that it replaces.
 func (s Service) load(
 	ctx context.Context, open ModelOpener, name, path string, before serve.Engine,
 ) (serve.Engine, error) {

@@ -13,30 +13,30 @@ import (
 	"haf/run"
 )
 
-// An Env is what runs are made with.
+// An Env is the environment of runs.
 type Env struct {
 	Device   *backend.Device
-	Hub      *hub.Client  // fetches models and data that a recipe names by ids
+	Hub      *hub.Client  // fetches models and data with ids on the hub
 	Cache    string       // folder for the reference's log-probabilities
-	Progress run.Progress // told of every phase, and of what was read
-	// Notef is told what a user should know of a model or of the data, such as dropped prompts.
+	Progress run.Progress // gets every phase, and lines about the data
+	// Notef gets notes for the user about a model or data, such as dropped prompts.
 	Notef func(format string, args ...any)
 }
 
-// A Request says which run is wanted: a new one by a recipe, or one to be resumed.
+// A Request describes the run to start: a new one with a recipe, or one to resume.
 type Request struct {
-	Recipe string   // TOML file of a new run; "": Set has all of it
+	Recipe string   // TOML file of a new run; "": Set has everything
 	Set    []string // overrides of the recipe, KEY=VALUE
-	Out    string   // run folder of a new run; "": that of [DefaultDir]
-	Resume string   // folder of the stopped run, which has a recipe of its own
+	Out    string   // run folder of a new run; "": [DefaultDir]
+	Resume string   // folder of a stopped run, which has its own recipe
 }
 
-// DefaultDir is the folder of what a recipe or grid makes where the user names none.
+// DefaultDir is the default output folder for a recipe or grid.
 func DefaultDir(recipe string) string {
 	return filepath.Join("runs", strings.TrimSuffix(filepath.Base(recipe), ".toml"))
 }
 
-// check looks at what does not go together.
+// check finds conflicting settings.
 func (q Request) check(verb run.Verb) error {
 	keys := "-set model.path=DIR and -set data.train=FILE"
 	if verb == run.VerbRLHF {
@@ -52,8 +52,8 @@ func (q Request) check(verb run.Verb) error {
 	return nil
 }
 
-// Session returns the session of the wanted run and the recipe of a new one, nil for one that is
-// resumed. It reads the recipe and looks at the folder, and loads nothing.
+// Session returns the session of the run and the recipe of a new run, which is nil for a resumed
+// one. It reads the recipe and checks the folder, and loads nothing.
 func (q Request) Session(verb run.Verb) (*run.Session, *recipe.Recipe, error) {
 	if err := q.check(verb); err != nil {
 		return nil, nil, err
@@ -81,16 +81,16 @@ func (q Request) Session(verb run.Verb) (*run.Session, *recipe.Recipe, error) {
 	return s, r, err
 }
 
-// A job is a run with everything loaded. Its result is an R.
+// A job is a run with everything loaded. R is the type of its result.
 type job[R any] interface {
 	manifest() (*recipe.Manifest, error)
 	run(ctx context.Context, folder *run.Folder, fingerprint string) (R, error)
 	close()
 }
 
-// perform takes a session from its recipe to its end: it fetches what the recipe names, loads it,
-// makes the folder of a new run or checks that a resumed one is the same, and runs. r is the recipe
-// of a new run. It releases the folder. An error says how to resume.
+// perform takes a session from its recipe to its end: it fetches and loads what the recipe names,
+// makes the folder of a new run or checks that a resumed one is unchanged, and runs. r is the
+// recipe of a new run. It releases the folder. An error says how to resume.
 func perform[R any](
 	ctx context.Context, env Env, s *run.Session, r *recipe.Recipe,
 	load func(*recipe.Recipe) (job[R], error),
@@ -144,7 +144,7 @@ func perform[R any](
 	return j.run(ctx, s.Folder, manifest.Fingerprint)
 }
 
-// begin makes the folder of a new run, or checks that a resumed one is the same as before.
+// begin makes the folder of a new run, or checks that a resumed one is unchanged.
 func begin(
 	ctx context.Context, env Env, s *run.Session, manifest, before *recipe.Manifest,
 ) error {
@@ -161,8 +161,8 @@ func begin(
 	return s.Continue(same)
 }
 
-// unchanged returns an error if data has changed while it was read: the manifest would have the
-// hash of other rows than those that were read.
+// unchanged returns an error if data changed while it was read, because the manifest would have the
+// hash of other rows.
 func unchanged(before, after []run.DataFile) error {
 	for i, d := range before {
 		if i >= len(after) || after[i] != d {
@@ -173,7 +173,7 @@ func unchanged(before, after []run.DataFile) error {
 	return nil
 }
 
-// explainMemory adds to the error of a device that has no memory left what lowers the need.
+// explainMemory adds to the error of a device out of memory how to lower the need.
 func explainMemory(err error) error {
 	if !backend.OutOfMemory(err) {
 		return err

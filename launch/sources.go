@@ -16,7 +16,7 @@ import (
 	"haf/run"
 )
 
-// Sources opens reward sources by their names. It is a [RewardOpener].
+// Sources opens reward sources by name. It is a [RewardOpener].
 type Sources struct {
 	// Model opens a model on this machine.
 	Model ModelOpener
@@ -27,19 +27,19 @@ type Sources struct {
 	JudgeKey string // bearer token for the server of a judge; "" is none
 
 	Progress run.Progress
-	// Notef is told what a user should know of a reward.
+	// Notef gets notes for the user about a reward.
 	Notef func(format string, args ...any)
 }
 
-// SourceSettings are those of reward sources other than models on this machine.
+// SourceSettings are the settings of reward sources other than local models.
 type SourceSettings struct {
-	Tokenizer   string        // folder or id of the model that renders for them; "" is none
-	Timeout     time.Duration // longest wait for one answer
+	Tokenizer   string        // folder or id of the model whose template renders; "" is none
+	Timeout     time.Duration // longest wait for an answer
 	Concurrency int           // requests at once
-	JudgePrompt string        // file of a judge's prompt
+	JudgePrompt string        // file with a judge's prompt
 }
 
-// Check returns an [ErrUsage] where a setting is made that none of the named sources reads.
+// Check returns an [ErrUsage] if none of the named sources uses a given setting.
 func (s SourceSettings) Check(names ...string) error {
 	var renders, judges bool
 	for _, name := range names {
@@ -61,19 +61,19 @@ func (s SourceSettings) Check(names ...string) error {
 	return nil
 }
 
-// A SourceReading says how a reward source is read.
+// A SourceReading sets how a reward source is read.
 type SourceReading struct {
 	reward.Options
 	SourceSettings
-	// Rule makes one reward of several sources; without a name there is one source.
+	// Rule combines several sources into one reward. It has no name for a single source.
 	Rule rewarder.Rule
-	// Once says that it is read in one call, whose progress is shown: members of an ensemble are
-	// opened one after the other.
+	// Once says that the source is read in one call with visible progress. Members of an ensemble are
+	// then opened one after another.
 	Once  bool
-	Batch int // responses at a time, 0: those of a call
+	Batch int // responses at a time; 0: all of a call
 }
 
-// OpenRewarder opens the one source, or the ensemble of several.
+// OpenRewarder opens the single source, or the ensemble of several.
 func (s Sources) OpenRewarder(
 	ctx context.Context, names []string, r SourceReading,
 ) (pref.Rewarder, error) {
@@ -92,8 +92,8 @@ func (s Sources) OpenRewarder(
 	return rewarder.OpenEnsemble(r.Rule, names, open)
 }
 
-// CheckRewards returns an [ErrUsage] unless the models are one, or the rule makes one of two or
-// more, and the rewards are names of rewards; "" is the default reward.
+// CheckRewards returns an [ErrUsage] unless there is one model, or a rule and at least two models,
+// and the rewards are valid names; "" is the default reward.
 func CheckRewards(models []string, rule rewarder.Rule, rewards ...string) error {
 	for _, name := range rewards {
 		if name == "" {
@@ -120,7 +120,7 @@ func CheckRewards(models []string, rule rewarder.Rule, rewards ...string) error 
 	return nil
 }
 
-// OpenMean opens the default reward of the one source, or the mean of those of several.
+// OpenMean opens the default reward of the single source, or the mean over several.
 func (s Sources) OpenMean(ctx context.Context, names []string, r SourceReading) (*Reward, error) {
 	if len(names) > 1 {
 		r.Rule.Name = rewarder.Mean
@@ -132,8 +132,8 @@ func (s Sources) OpenMean(ctx context.Context, names []string, r SourceReading) 
 	return NewReward(ctx, from, r.Rule.NameOf(names), "", s.Notef)
 }
 
-// Look returns an error unless the named sources are there. It is for the time before minutes go
-// into other work.
+// Look returns an error if a named source is unavailable. Callers use it before work that takes
+// minutes.
 func (s Sources) Look(ctx context.Context, settings SourceSettings, names ...string) error {
 	for _, name := range names {
 		err := source.Reach(ctx, name, s.options(SourceReading{SourceSettings: settings}))
@@ -159,12 +159,12 @@ func (s Sources) Open(ctx context.Context, r recipe.Reward) (RewardSource, error
 	}
 	opened, err := NewReward(ctx, from, r.Source, r.Reward, s.Notef)
 	if err != nil {
-		return nil, err // no nil pointer in the interface
+		return nil, err // avoids a nil pointer in the interface
 	}
 	return opened, nil
 }
 
-// settingsOf are the settings in a recipe.
+// settingsOf returns the settings in a recipe.
 func settingsOf(r recipe.Reward) SourceSettings {
 	return SourceSettings{
 		Tokenizer: r.Tokenizer, JudgePrompt: r.JudgePrompt,
@@ -173,7 +173,7 @@ func settingsOf(r recipe.Reward) SourceSettings {
 	}
 }
 
-// options are those of package source.
+// options returns the options of package source.
 func (s Sources) options(r SourceReading) source.Options {
 	chat := r.Chat
 	opt := source.Options{
@@ -231,7 +231,7 @@ func (s Sources) openRenderer(
 	return reward.OpenEncoder(found.Paths[0], chat)
 }
 
-// findModel looks for a model on disk or, with its id, on the hub, from where it is fetched.
+// findModel finds a model on disk or, by id, on the hub, and fetches it.
 func (s Sources) findModel(ctx context.Context, name string) error {
 	client, err := s.Hub()
 	if err != nil {
@@ -247,7 +247,7 @@ func (s Sources) findModel(ctx context.Context, name string) error {
 	return nil
 }
 
-// CacheDir is the folder of the reference's log-probabilities in the user's cache.
+// CacheDir is the folder for the reference's log-probabilities in the user's cache.
 func CacheDir() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {

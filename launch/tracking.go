@@ -18,16 +18,16 @@ import (
 	"haf/run"
 )
 
-// mlflowURI is where MLflow's server is.
+// mlflowURI is the address of MLflow's server.
 func mlflowURI(t recipe.Tracking) string {
 	return cmp.Or(t.MLflowURI, os.Getenv("MLFLOW_TRACKING_URI"))
 }
 
-// CheckTracker returns an error unless the URI is that of an MLflow server.
+// CheckTracker returns an error unless the URI can be that of an MLflow server.
 func CheckTracker(uri string) error { return tracking.CheckURI(uri) }
 
-// reachTrackers returns an error if a tracker of a new run is not there, before the run has a
-// folder. warnf is told of one that is silent.
+// reachTrackers returns an error if a tracker of a new run is unavailable, before the run has a
+// folder. warnf gets a warning about one that does not answer yet.
 func reachTrackers(
 	ctx context.Context, t recipe.Tracking, warnf func(string, ...any),
 ) error {
@@ -37,7 +37,7 @@ func reachTrackers(
 	return tracking.ReachMLflow(ctx, mlflowURI(t), warnf)
 }
 
-// trackedRun is what trackers are told of a run.
+// trackedRun returns the description of a run that trackers get.
 func trackedRun(dir string, m *recipe.Manifest) (tracking.Run, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -50,8 +50,8 @@ func trackedRun(dir string, m *recipe.Manifest) (tracking.Run, error) {
 	}, nil
 }
 
-// follow opens the run's trackers and has them told of every record. finish tells them how the run
-// ended. Without trackers it does nothing.
+// follow opens the run's trackers and sends them every record. finish tells them how the run ended.
+// Without trackers it does nothing.
 func follow(
 	ctx context.Context, env Env, s *run.Session, m *recipe.Manifest,
 ) (finish func(error), err error) {
@@ -82,10 +82,10 @@ func follow(
 	}, nil
 }
 
-// Tracked says what [Track] did.
+// Tracked describes the result of [Track].
 type Tracked struct {
-	Records int               `json:"records"` // of metrics.jsonl
-	To      map[string]string `json:"to"`      // by tracker, the folder or server that has them
+	Records int               `json:"records"` // lines of metrics.jsonl
+	To      map[string]string `json:"to"`      // folder or server, by tracker
 }
 
 func (t Tracked) String() string {
@@ -96,8 +96,8 @@ func (t Tracked) String() string {
 	return fmt.Sprintf("%d records sent to %s", t.Records, strings.Join(to, ", "))
 }
 
-// Track sends the records of a run on disk to trackers, whatever they have had of it. names and uri
-// may be empty: then they are those of the run's recipe.
+// Track sends all records of a run on disk to trackers, including those sent before. Empty names
+// and uri mean those of the run's recipe.
 func Track(
 	ctx context.Context, dir string, names []string, uri string,
 	warnf func(format string, args ...any),
@@ -135,7 +135,7 @@ func Track(
 		out.To[name] = of.Place(name)
 	}
 	for line := range bytes.Lines(data) {
-		if bytes.HasSuffix(line, []byte{'\n'}) { // the last one may be cut off
+		if bytes.HasSuffix(line, []byte{'\n'}) { // the last line may be cut off
 			if tracker.Replay(line) {
 				out.Records++
 			}

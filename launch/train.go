@@ -9,8 +9,8 @@ import (
 	"haf/train"
 )
 
-// Train trains the session's run to its end. r is the recipe of a new run; a resumed one has its
-// own.
+// Train takes the session's training to its end. r is the recipe of a new run; a resumed run has
+// its own.
 func Train(
 	ctx context.Context, env Env, s *run.Session, r *recipe.Recipe,
 ) (train.Result, error) {
@@ -24,7 +24,7 @@ type TrainingSummary struct {
 	Model        string    `json:"model"` // its folder
 	Steps        int       `json:"steps"`
 	LastLoss     float64   `json:"last_loss"`
-	Best         *run.Best `json:"best"` // validation, null where there was none
+	Best         *run.Best `json:"best"` // validation; null without one
 	EarlyStopped bool      `json:"early_stopped"`
 	Seconds      float64   `json:"seconds"`
 }
@@ -36,7 +36,7 @@ func SummarizeTraining(s *run.Session, r train.Result) TrainingSummary {
 	}
 }
 
-// TrainIn trains a recipe into a folder, or resumes the run that was stopped there.
+// TrainIn trains a recipe into a folder, or resumes the stopped run there.
 func TrainIn(ctx context.Context, env Env, r *recipe.Recipe, dir string) (train.Result, error) {
 	start := run.Start
 	if run.Exists(dir) {
@@ -56,10 +56,10 @@ type training struct {
 	model   *reward.Model
 	data    train.Data
 	options train.Options
-	report  []string // what was read
+	report  []string // lines about the data read
 }
 
-// loadTraining opens the recipe's model and data and reports what was read.
+// loadTraining opens the recipe's model and data and reports on them.
 func loadTraining(env Env, r *recipe.Recipe) (job[train.Result], error) {
 	t := &training{env: env, recipe: r, options: r.TrainOptions()}
 	t.options.CacheDir, t.options.AvailableMemory = env.Cache, r.AvailableMemory(env.Device)
@@ -80,7 +80,7 @@ func loadTraining(env Env, r *recipe.Recipe) (job[train.Result], error) {
 	for _, line := range t.report {
 		env.Progress.Logf("%s", line)
 	}
-	if err := t.options.Check(t.model, t.data); err != nil { // before there is a folder to resume
+	if err := t.options.Check(t.model, t.data); err != nil { // before the run folder exists
 		t.close()
 		return nil, err
 	}
