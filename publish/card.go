@@ -22,8 +22,8 @@ import (
 // CardName is the file of the card beside a model.
 const CardName = "README.md"
 
-// WriteCard writes the card of the model in dir, or renews it. r is its run, nil where it has none.
-// A card that was edited is left as it is, and kept is true.
+// WriteCard writes or renews the card of the model in dir. r is its run, or nil. It leaves an
+// edited card as it is and returns kept = true.
 func WriteCard(dir string, r *report.Run) (kept bool, err error) {
 	path := filepath.Join(dir, CardName)
 	if own, err := isOwn(path); err != nil || !own {
@@ -43,8 +43,8 @@ func WriteCard(dir string, r *report.Run) (kept bool, err error) {
 	return false, nil
 }
 
-// CardOf writes the card of a model that was made from the run in from, if that is one; the model
-// will stand in dir, whose name the card has.
+// CardOf returns a function that writes the card of a model made from the run in from, if that is a
+// run. The card names the model's final folder dir.
 func CardOf(from, dir string) func(written string) error {
 	return func(written string) error {
 		var r *report.Run
@@ -69,7 +69,7 @@ func mark(text string) string {
 	return fmt.Sprintf("<!-- haf wrote this card: %x -->\n", sum[:8])
 }
 
-// isOwn reports whether the card is missing or as haf wrote it.
+// isOwn reports whether the card is missing or unchanged since haf wrote it.
 func isOwn(path string) (bool, error) {
 	data, err := wholefile.Read(path, wholefile.Settings)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,9 +82,8 @@ func isOwn(path string) (bool, error) {
 	return at != nil && string(data[at[0]:]) == mark(string(data[:at[0]])), nil
 }
 
-// Card is the text of a model's card: front matter for the hub, data, recipe, metrics with
-// intervals, limits, and the lines that read the model. id is its name on the hub, "" where it has
-// none yet.
+// Card returns the text of a model's card: front matter for the hub, data, recipe, metrics with
+// intervals, limits, and code that reads the model. id is its name on the hub, or "".
 func Card(dir string, r *report.Run, name, id string) (string, error) {
 	f, err := readFacts(dir, r)
 	if err != nil {
@@ -116,7 +115,7 @@ func (f facts) card(name, id string) (string, error) {
 	return b.String() + mark(b.String()), nil
 }
 
-// plain keeps a name from being read as Markdown, and on one line.
+// plain keeps a name on one line and from being read as Markdown.
 func plain(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
@@ -180,10 +179,10 @@ func (f facts) dataSection() string {
 	return b.String()
 }
 
-// hidden are keys of a recipe that name places of this machine, or say nothing about the model.
+// hidden are recipe keys that contain paths of this machine, or say nothing about the model.
 var hidden = []string{"model.path", "data.train", "data.valid", "rlhf.rewards", "rlhf.critic"}
 
-// recipeSection has the settings of the recipe.
+// recipeSection shows the settings of the recipe.
 func (f facts) recipeSection() (string, error) {
 	if f.run == nil {
 		return "", nil

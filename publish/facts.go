@@ -16,16 +16,16 @@ import (
 	"haf/run"
 )
 
-// facts are what a model's folder and its run say.
+// facts are the contents of a model's folder and its run that a card needs.
 type facts struct {
 	meta    meta
 	class   string // of config.json, such as LlamaForSequenceClassification
 	adapter bool   // a PEFT adapter
 	run     *report.Run
-	baseID  string // of the base on the hub, where the user names it
+	baseID  string // of the base on the hub, if the user named it
 }
 
-// meta is the part of haf.json that a card tells.
+// meta is the part of haf.json that a card shows.
 type meta struct {
 	Base       string `json:"base"`
 	Read       string `json:"read"`
@@ -40,7 +40,7 @@ type meta struct {
 	Labels      []string `json:"labels"`
 }
 
-// ModelDir is the folder of the model that a path names: of a run folder its model.
+// ModelDir returns the folder of the model at a path; for a run folder, its model.
 func ModelDir(path string) (dir string, r *report.Run, err error) {
 	if !run.Exists(path) {
 		return path, nil, nil
@@ -102,11 +102,12 @@ func (f facts) scored() bool { return slices.Contains(f.meta.Heads, "score") }
 // policy reports whether the run optimized a policy.
 func (f facts) policy() bool { return f.run != nil && f.run.Manifest.Verb == run.VerbRLHF }
 
-// cached is the folder of a snapshot in the cache of the hub, with the file in it.
+// cached matches the folder of a snapshot in the hub's cache.
 var cached = regexp.MustCompile(
 	`(models|datasets)--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\](.+))?$`)
 
-// base is the hub's id of the base model and its commit; without an id the name of its folder.
+// base returns the hub id of the base model and its commit, or without an id the name of its
+// folder.
 func (f facts) base() (id, commit, name string) {
 	if f.baseID != "" {
 		return f.baseID, "", f.baseID
@@ -125,8 +126,8 @@ func (f facts) base() (id, commit, name string) {
 	return "", "", publicPath(f.meta.Base)
 }
 
-// publicPath names a file or model without the folders of this machine: an id of the hub is left as
-// it is, of a path the last part remains.
+// publicPath names a file or model without the folders of this machine. It keeps an id of the hub
+// as it is, and the last part of a path.
 func publicPath(path string) string {
 	if m := cached.FindStringSubmatch(path); m != nil {
 		id := m[2] + "/" + m[3]
@@ -148,15 +149,15 @@ func publicPath(path string) string {
 	}
 	name := filepath.Base(filepath.Clean(path))
 	if above := filepath.Base(filepath.Dir(path)); name == run.ModelName && above != "." {
-		return above // the model of a run is called as the run
+		return above // a run's model has the run's name
 	}
 	return name
 }
 
-// absolute finds paths from the root inside a text.
+// absolute matches absolute paths inside a text.
 var absolute = regexp.MustCompile(`(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\:,;"'()]+){2,}`)
 
-// scrub takes the folders of this machine, and addresses, out of a value of a recipe.
+// scrub removes the folders of this machine, and addresses, from a value of a recipe.
 func scrub(v any) any {
 	switch v := v.(type) {
 	case string:

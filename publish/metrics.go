@@ -12,7 +12,7 @@ import (
 	"haf/report"
 )
 
-// A front is the front matter of a card, by the hub's names.
+// A front is the front matter of a card, with the hub's keys.
 type front struct {
 	Library  string   `yaml:"library_name"`
 	Base     string   `yaml:"base_model,omitempty"`
@@ -83,7 +83,7 @@ func (f facts) frontMatter(name string) (string, error) {
 	return string(text), nil
 }
 
-// datasets are the ids of the data on the hub, each once.
+// datasets returns the ids of the data on the hub, without duplicates.
 func (f facts) datasets() (ids []string) {
 	if f.run == nil {
 		return nil
@@ -97,7 +97,7 @@ func (f facts) datasets() (ids []string) {
 	return ids
 }
 
-// tested is the data of the evaluation: its type is an id of the hub where it has one.
+// tested is the data of the evaluation. Its type is its id on the hub, if it has one.
 func (f facts) tested() typed {
 	var names []string
 	kind := "preferences"
@@ -111,7 +111,8 @@ func (f facts) tested() typed {
 	return typed{kind, strings.Join(names, ", ")}
 }
 
-// metricsSection is the table of the evaluation, else of the validation that chose the weights.
+// metricsSection is the table of the evaluation or, without one, of the validation that selected
+// the weights.
 func (f facts) metricsSection() string {
 	if f.run == nil {
 		return ""

@@ -16,17 +16,18 @@ import (
 	"haf/report"
 )
 
-// Options say where a model goes.
+// Options set where a model goes.
 type Options struct {
 	ID       string // org/name on the hub
 	Revision string // branch; "" is main
-	Private  bool   // of a repository that is created
+	Private  bool   // for a new repository
 	Message  string // of the commit; "" is a default
-	Base     string // id of the base model, where the model's files do not tell it
-	DryRun   bool   // list what would be sent, and send nothing
+	Base     string // id of the base model, if the model's files lack it
+	DryRun   bool   // list the files without sending them
 }
 
-// Check returns an error unless the options name a model of the hub, a branch and, if any, a base.
+// Check returns an error unless the options name a model of the hub, a branch and, if given, a
+// base.
 func (o Options) Check() error {
 	for _, id := range []struct{ of, text string }{{"", o.ID}, {"-base: ", o.Base}} {
 		if id.of != "" && id.text == "" {
@@ -43,7 +44,7 @@ func (o Options) Check() error {
 	return nil
 }
 
-// A Sent says what went, or would go, to the hub.
+// A Sent lists the files that went, or would go, to the hub.
 type Sent struct {
 	ID       string   `json:"id"`
 	Files    []File   `json:"files"`
@@ -54,15 +55,14 @@ type Sent struct {
 	Messages []string `json:"notes"`
 }
 
-// A File is one that is sent.
+// A File is a file to send.
 type File struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"`
 }
 
-// sendable are the names of the files that a model consists of. Nothing else is sent: no
-// checkpoint,
-// manifest or record of a run.
+// sendable are the names of a model's files. Nothing else is sent: no checkpoint, manifest or
+// record of a run.
 var sendable = []string{
 	"*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json",
 	"adapter_config.json", "haf.json", "combination.json", "tokenizer.json",
@@ -90,7 +90,7 @@ func Push(ctx context.Context, client *hub.Client, from string, o Options) (Sent
 	return out, err
 }
 
-// collect finds the files of a model, and rewrites those that name places of this machine.
+// collect finds the files of a model, and rewrites those that contain paths of this machine.
 func collect(dir string, r *report.Run, o Options, out *Sent) ([]hub.Upload, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -140,13 +140,13 @@ func collect(dir string, r *report.Run, o Options, out *Sent) ([]hub.Upload, err
 
 func isSendable(name string) bool {
 	return slices.ContainsFunc(sendable, func(pattern string) bool {
-		ok, _ := path.Match(pattern, name) // the patterns are right
+		ok, _ := path.Match(pattern, name) // the patterns are valid
 		return ok
 	})
 }
 
 // rewrite returns the files that are sent with other contents: the card, unless it was edited, and
-// those that name the base by its folder.
+// files that name the base by its folder.
 func (f facts) rewrite(dir string, o Options, out *Sent) (map[string][]byte, error) {
 	f.baseID = o.Base
 	base, _, name := f.base()
@@ -186,7 +186,7 @@ func (f facts) rewrite(dir string, o Options, out *Sent) (map[string][]byte, err
 	return files, nil
 }
 
-// withValue returns a JSON file with another value of a key; the others keep their digits.
+// withValue returns a JSON file with another value for a key. Other values keep their digits.
 func withValue(path, key, value string) ([]byte, error) {
 	var object map[string]json.RawMessage
 	if err := readJSON(path, &object); err != nil {

@@ -13,8 +13,8 @@ const readInputs = `inputs = tokenizer.apply_chat_template(
     conversations, tokenize=True, padding=True, return_dict=True, return_tensors="pt")
 `
 
-// use are the lines that read the model in transformers, or the commands of haf where transformers
-// cannot.
+// use returns the code that reads the model in transformers, or haf's commands if transformers
+// cannot read it.
 func (f facts) use(id string) string {
 	named := id
 	if named == "" {
@@ -43,7 +43,7 @@ func (f facts) use(id string) string {
 	return b.String()
 }
 
-// reader are the lines of Python.
+// reader returns the Python code.
 func (f facts) reader(named string) string {
 	var b strings.Builder
 	if f.adapter {
