@@ -23,34 +23,34 @@ import (
 	"haf/pref"
 )
 
-// Options says where a server is and how it is used.
+// Options set which server is used, and how.
 type Options struct {
-	URL         string        // of the API, up to and with its version: http://127.0.0.1:8000/v1
-	Model       string        // as the server calls it; "" is the first that it lists
+	URL         string        // of the API, with its version: http://127.0.0.1:8000/v1
+	Model       string        // its name on the server; "" is the first listed
 	Key         string        // sent as a bearer token; "" is none
 	Concurrency int           // requests at once; 0 is 8
 	Timeout     time.Duration // of one attempt; 0 is two minutes
-	Retries     int           // of a request, after the first attempt; 0 is 5, below 0 none
-	// further members of every request, such as those of one server alone
+	Retries     int           // per request, after the first attempt; 0 is 5, negative none
+	// further members of every request, such as those of one kind of server
 	Extra   map[string]any
 	Backoff time.Duration     // before the first retry, doubled at each; 0 is half a second
-	Client  *http.Client      // nil is one of its own
-	Say     func(line string) // told of retries; may be nil
+	Client  *http.Client      // nil is a client of its own
+	Say     func(line string) // gets a line per retry; may be nil
 }
 
-// Client is a server. It is safe for concurrent use.
+// Client asks a server. It is safe for concurrent use.
 type Client struct {
 	opt  Options
 	base string
 }
 
-// maxAnswer bounds an answer: a response of the longest contexts is far below.
+// maxAnswer limits an answer in bytes, far above a response of the longest context.
 const maxAnswer = 16 << 20
 
 // maxPause is the longest pause that a server may ask for before a retry.
 const maxPause = 2 * time.Minute
 
-// New returns a client. It asks the server for its models where Options.Model is empty.
+// New returns a client. It asks the server for its models if Options.Model is empty.
 func New(ctx context.Context, opt Options) (*Client, error) {
 	c, err := Dial(opt)
 	if err != nil || opt.Model != "" {
@@ -64,7 +64,7 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 	return c, nil
 }
 
-// CheckURL returns an error unless a text is the address of a server.
+// CheckURL returns an error unless the text is the address of a server.
 func CheckURL(text string) error {
 	_, err := parseURL(text)
 	return err
@@ -84,8 +84,7 @@ func parseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Dial returns a client without asking the server anything, for [Client.Call]. Options.Model may be
-// empty.
+// Dial returns a client for [Client.Call] without sending a request. Options.Model may be empty.
 func Dial(opt Options) (*Client, error) {
 	u, err := parseURL(opt.URL)
 	if err != nil {
@@ -109,8 +108,8 @@ func Dial(opt Options) (*Client, error) {
 	return &Client{opt: opt, base: strings.TrimRight(u.String(), "/")}, nil
 }
 
-// Models lists the models of a server that answers as OpenAI's GET /v1/models, at a path below the
-// client's URL. There is at least one.
+// Models lists the models of a server that answers like OpenAI's GET /v1/models, at a path below
+// the client's URL. The list is not empty.
 func (c *Client) Models(ctx context.Context, path string) ([]string, error) {
 	var list struct {
 		Data []struct {
@@ -141,10 +140,10 @@ func (c *Client) say(format string, args ...any) {
 	}
 }
 
-// Model is the name of the model that is asked.
+// Model is the name of the model used.
 func (c *Client) Model() string { return c.opt.Model }
 
-// StatusOf returns the HTTP status of an answer that is not 200, 0 if err is no such answer.
+// StatusOf returns the HTTP status of a refused request, or 0 if err is another error.
 func StatusOf(err error) int {
 	var r *refusal
 	if errors.As(err, &r) {
@@ -153,18 +152,17 @@ func StatusOf(err error) int {
 	return 0
 }
 
-// Answered reports whether an error is of an answer of a server, whatever it says; else there was
-// none.
+// Answered reports whether an error means that a server answered, with any content.
 func Answered(err error) bool {
 	var bad *badAnswer
 	return StatusOf(err) != 0 || errors.As(err, &bad)
 }
 
-// A refusal is an answer that is not 200.
+// A refusal is an answer with a status other than 200.
 type refusal struct {
 	status int
 	body   string
-	after  time.Duration // that the server asked to wait
+	after  time.Duration // pause that the server asked for
 }
 
 func (r *refusal) Error() string {
@@ -189,19 +187,19 @@ func temporary(err error) error {
 	return err
 }
 
-// badAnswer is an answer that is no chat completion: asking again would not help.
+// badAnswer is an answer that is not a chat completion. A retry would not help.
 type badAnswer struct{ problem string }
 
 func (b *badAnswer) Error() string { return b.problem }
 
-// bad is the error of a chat completion that is none.
+// bad returns the error for an answer that is not a chat completion.
 func (c *Client) bad(problem string) error {
 	err := &badAnswer{problem}
 	return fmt.Errorf("%s/chat/completions: %w%s", c.base, err, next(err))
 }
 
 // Call makes a request to a path below the client's URL, with retries, and decodes the JSON answer
-// into out. body is sent as JSON; nil is no body.
+// into out. body is sent as JSON; nil sends no body.
 func (c *Client) Call(ctx context.Context, method, path string, body, out any) error {
 	var data []byte
 	if body != nil {
@@ -222,7 +220,7 @@ func (c *Client) Call(ctx context.Context, method, path string, body, out any) e
 	return fmt.Errorf("%s: %w%s", address, err, next(err))
 }
 
-// next says what a user can do about a failed call.
+// next returns the user's next step after a failed call.
 func next(err error) string {
 	var bad *badAnswer
 	var redirected *webclient.Redirected
@@ -279,7 +277,7 @@ func (c *Client) once(ctx context.Context, method, path string, data []byte, out
 	return nil
 }
 
-// cause is why a context ended, where that is why a request failed.
+// cause returns the reason that a context ended, if that is why a request failed.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -287,7 +285,7 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// shorten is the beginning of an answer on one line, without the key that was sent.
+// shorten returns the beginning of an answer on one line, without the key.
 func (c *Client) shorten(answer []byte) string {
 	const most = 300
 	text := strings.ToValidUTF8(string(answer[:min(len(answer), 1<<16)]), "\uFFFD")
@@ -304,7 +302,7 @@ func (c *Client) shorten(answer []byte) string {
 	return text
 }
 
-// completion is a chat completion as servers write it.
+// completion is a chat completion in the API's form.
 type completion struct {
 	Choices []struct {
 		Message struct {
@@ -315,12 +313,12 @@ type completion struct {
 	Usage pref.Usage `json:"usage"`
 }
 
-// chat asks for one completion.
+// chat requests one completion.
 func (c *Client) chat(
 	ctx context.Context, messages []pref.Message, s pref.Sampling,
 ) (pref.Generated, error) {
 	tools := ""
-	if len(messages) > 0 && messages[0].Tools != "" { // they stand beside the messages there
+	if len(messages) > 0 && messages[0].Tools != "" { // the API has them beside the messages
 		messages = slices.Clone(messages)
 		tools, messages[0].Tools = messages[0].Tools, ""
 	}
@@ -370,9 +368,9 @@ func (c *Client) chat(
 	return g, nil
 }
 
-// each runs work for 0 to n−1, Options.Concurrency at once, and hands the results to done one at a
-// time. The first error stops all; what was answered by then is still handed over, unless it was
-// done that failed.
+// each runs work for 0 to n−1, Options.Concurrency at once, and passes the results to done one at a
+// time. The first error stops all. Results obtained by then still go to done, unless done itself
+// failed.
 func each[T any](
 	ctx context.Context, c *Client, n int,
 	work func(ctx context.Context, i int) (T, error), done func(i int, x T) error,

@@ -7,12 +7,11 @@ import (
 	"haf/pref"
 )
 
-// A Generator is a server's model as a [pref.Generator]. The server's own chat template makes text
-// of a prompt. LogP is not known, and whether a seed gives the same response again is up to the
-// server.
+// A Generator is a server's model as a [pref.Generator]. The server's chat template renders the
+// prompt. LogP is unknown, and the server decides whether a seed reproduces a response.
 type Generator struct{ *Client }
 
-// Generate asks for one response to each request.
+// Generate requests one response for each request.
 func (g Generator) Generate(
 	ctx context.Context, requests []pref.Request, done func(i int, out pref.Generated) error,
 ) error {

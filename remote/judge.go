@@ -9,24 +9,24 @@ import (
 	"haf/pref"
 )
 
-// A Judge is a server's model as a [pref.Judge]: it is shown the conversation and the responses,
-// lettered in the order of the trial, and asked to rank them. Its temperature is 0.
+// A Judge is a server's model as a [pref.Judge]. It reads the conversation and the responses,
+// lettered in the order of the trial, and ranks them, at temperature 0.
 type Judge struct {
 	*Client
-	// Criterion is what better means; "" is helpful, correct, harmless and to the point.
+	// Criterion defines better; "" is helpful, correct, harmless and to the point.
 	Criterion string
-	// MaxTokens bounds what the judge writes; 0 is 1024: some think before they answer.
+	// MaxTokens limits the judge's answer; 0 is 1024, because some models reason first.
 	MaxTokens int
 }
 
-// criterion is what the judge goes by unless it is told.
+// criterion is the default criterion.
 const criterion = "Better is what a careful person who asked this would be better served by: " +
 	"correct, helpful, harmless and to the point. Length alone is no merit."
 
-// maxShown is the most responses of one trial: as many as there are letters.
+// maxShown is the largest number of responses in a trial: one per letter.
 const maxShown = 26
 
-// Judge asks for a ranking of each trial's responses. An answer without a readable ranking is a
+// Judge requests a ranking of each trial's responses. An answer without a readable ranking gives a
 // verdict without ranks.
 func (j Judge) Judge(
 	ctx context.Context, trials []pref.Trial, done func(i int, v pref.Verdict) error,
@@ -52,8 +52,8 @@ func (j Judge) Judge(
 	}, done)
 }
 
-// messages is what the judge is shown. What it judges stands between marks, so that a response that
-// speaks to the judge is seen to be one.
+// messages returns the judge's prompt. The material stands between marks, so that a response that
+// addresses the judge is recognizable as a response.
 func (j Judge) messages(t pref.Trial) []pref.Message {
 	better := j.Criterion
 	if better == "" {
@@ -96,9 +96,9 @@ var (
 	member = regexp.MustCompile(`([>=≻]?)\s*(?:[Aa][Nn][Ss][Ww][Ee][Rr]\s+)?([A-Za-z])\b`)
 )
 
-// ParseRanking reads the last ranking in what a judge wrote: "Ranking: B > A = C", or a last line
-// that is nothing else. ok is false where there is none, or where it does not name each of n
-// answers once. For two answers one letter is enough: it is the better one.
+// ParseRanking reads the last ranking in a judge's answer: "Ranking: B > A = C", or a last line
+// with a ranking alone. ok is false if there is none, or if it does not name each of n responses
+// once. For two responses a single letter names the better one.
 func ParseRanking(text string, n int) (ranks []int, ok bool) {
 	found := ""
 	if all := ranking.FindAllStringSubmatch(text, -1); len(all) > 0 {
@@ -119,7 +119,7 @@ func ParseRanking(text string, n int) (ranks []int, ok bool) {
 			return nil, false
 		}
 		if seen > 0 && m[1] != "=" {
-			rank = seen + 1 // as in sport: after two firsts comes the third
+			rank = seen + 1 // as in sport: two firsts are followed by a third
 		}
 		ranks[k] = rank
 		seen++
