@@ -19,7 +19,7 @@ var files embed.FS
 // A Recipe is a TOML file that comes with haf.
 type Recipe struct {
 	Name  string `json:"name"`
-	Verb  string `json:"verb"`  // that reads it: train, rlhf or paper
+	Verb  string `json:"verb"`  // train, rlhf or paper
 	Title string `json:"title"` // the first sentence of its comment
 }
 
@@ -27,7 +27,7 @@ type Recipe struct {
 func List() []Recipe {
 	entries, err := fs.ReadDir(files, ".")
 	if err != nil {
-		panic(err) // it is part of the program
+		panic(err) // cannot happen: the files are embedded
 	}
 	var list []Recipe
 	for _, e := range entries {
@@ -52,7 +52,7 @@ func List() []Recipe {
 	return list
 }
 
-// title is the first sentence of the comment that a recipe begins with.
+// title is the first sentence of the comment at the beginning of a recipe.
 func title(text string) string {
 	var words []string
 	for line := range strings.Lines(text) {
@@ -66,7 +66,8 @@ func title(text string) string {
 	return strings.TrimSuffix(strings.TrimSpace(sentence), ".")
 }
 
-// Read returns a recipe's TOML: the file at the path, or without one the recipe of that name.
+// Read returns a recipe's TOML: the file at the path or, if there is none, the built-in recipe of
+// that name.
 func Read(path string) ([]byte, error) {
 	data, err := wholefile.Read(path, wholefile.Settings)
 	if err == nil || !isName(path) {
@@ -78,5 +79,5 @@ func Read(path string) ([]byte, error) {
 	return nil, fmt.Errorf("%w; no built-in recipe has that name either", err)
 }
 
-// isName reports whether a path may be the name of a recipe.
+// isName reports whether a path can be the name of a recipe.
 func isName(path string) bool { return path == filepath.Base(path) && filepath.Ext(path) == "" }
