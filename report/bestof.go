@@ -2,8 +2,8 @@ package report
 
 import "haf/eval"
 
-// BestOf is the page of a best-of-n curve: its table, of which the first row is the header, and the
-// reward of the chosen sample, and gold's where gold, against n and against KL.
+// BestOf makes the page of a best-of-n curve: its table, with a header as first row, and plots of
+// the selected sample's reward, and of its gold reward if gold is set, against n and against KL.
 func BestOf(curve []eval.BestOf, gold bool, cells [][]string) (Page, error) {
 	section := Section{Title: "Best of n"}
 	section.Add(Table{Header: cells[0], Rows: cells[1:]}, Text("The mean over prompts of what the "+

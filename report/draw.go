@@ -11,31 +11,32 @@ import (
 	"haf/internal/wordwrap"
 )
 
-// Sizes of a drawing, in its own units: a text of size 13 prints as 9 pt on a column of 15 cm.
+// Sizes of a drawing, in its own units. Text of size 13 prints as 9 pt in a column of 15 cm.
 const (
 	plotWidth    = 640.0
-	plotHeight   = 300.0 // of the part with the axes
+	plotHeight   = 300.0 // of the area with the axes
 	marginLeft   = 66.0
 	marginRight  = 18.0
 	marginTop    = 34.0
 	marginBottom = 50.0
 	legendRow    = 20.0
-	labelRow     = 16.0 // of a name on the x axis
+	labelRow     = 16.0 // height of a name on the x axis
 	legendMark   = 30.0
-	letterWidth  = 7.1 // of a text of size 13, on average
+	letterWidth  = 7.1 // mean width of a letter at size 13
 )
 
-// colours remain apart for most eyes (Okabe and Ito 2008), each for white and for black paper.
+// colours are distinguishable for most readers (Okabe and Ito 2008), each for white and for black
+// background.
 var colours = []struct{ light, dark string }{
 	{"#0072b2", "#4fa8e0"}, {"#d55e00", "#ff8a3d"}, {"#009e73", "#2cc295"}, {"#cc79a7", "#e8a3cb"},
 	{"#e69f00", "#f2c14e"}, {"#56b4e9", "#a5dcff"}, {"#000000", "#ffffff"},
 }
 
-// dashes keep the lines of a second and third turn of the colours apart, and on grey paper.
+// dashes distinguish lines that repeat a colour, also in print without colours.
 var dashes = []string{"", "7 3", "2 3"}
 
-// darkStyle overrides the drawing's colours on a dark screen. The drawing has its light colours as
-// attributes, which printers and programs without style sheets read.
+// darkStyle overrides the drawing's colours on a dark screen. The light colours are attributes,
+// which printers and programs without style sheets read.
 func darkStyle() string {
 	var b strings.Builder
 	b.WriteString("<style>@media screen and (prefers-color-scheme:dark){.hp-t{fill:#e4e4e4}" +
@@ -47,7 +48,7 @@ func darkStyle() string {
 	return b.String()
 }
 
-// svgHead begins a drawing of a width, a height, both again, and a title.
+// svgHead begins a drawing; its arguments are width, height, both again, and a title.
 const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" ` +
 	`viewBox="0 0 %.0f %.0f" role="img" aria-label="%s" ` +
 	`font-family="Helvetica,Arial,Liberation Sans,sans-serif" font-size="13">`
@@ -56,11 +57,11 @@ const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.
 type canvas struct {
 	strings.Builder
 	x, y axis
-	drop float64 // that what is below the names of the x axis moves down
+	drop float64 // shift of everything below the names of the x axis
 }
 
-// Draw returns the plot as SVG: lines over their bands, the legend below the axes. A point that is
-// no finite number is left out.
+// Draw returns the plot as SVG: lines over their bands, with the legend below the axes. It leaves
+// out points that are not finite.
 func (p Plot) Draw() ([]byte, error) {
 	lines, err := p.lines()
 	if err != nil {
@@ -108,7 +109,7 @@ func namedAxis(names []string) axis {
 	return a
 }
 
-// rows is how many lines the longest name of a tick has.
+// rows is the number of lines of the longest tick label.
 func (a axis) rows() int {
 	most := 1
 	for _, t := range a.ticks {
@@ -117,7 +118,7 @@ func (a axis) rows() int {
 	return most
 }
 
-// dodge moves the lines of a plot with names apart, so that no interval covers another.
+// dodge shifts the lines of a plot with names apart, so that no interval covers another.
 func dodge(lines []line) {
 	for k, l := range lines {
 		for i := range l.points {
@@ -126,8 +127,8 @@ func dodge(lines []line) {
 	}
 }
 
-// ordered says whether neighbours on the x axis may be joined by a line: names that are no numbers
-// have no order.
+// ordered reports whether points on the x axis may be joined by a line, because their names are
+// numbers. Other names have no order.
 func (p Plot) ordered() bool {
 	for _, name := range p.Names {
 		if _, err := strconv.ParseFloat(name, 64); err != nil {
@@ -166,7 +167,7 @@ func (c *canvas) text(text string, x, y float64, attributes string) {
 		html.EscapeString(text))
 }
 
-// stroke are the attributes of the line's colour and dashes.
+// stroke returns the attributes for the line's colour and dashes.
 func (l line) stroke() string {
 	k := l.style % len(colours)
 	out := fmt.Sprintf(`class="hp-l%d" stroke="%s"`, k, colours[k].light)
@@ -181,7 +182,7 @@ func (l line) fill() string {
 	return fmt.Sprintf(`class="hp-f%d" fill="%s"`, k, colours[k].light)
 }
 
-// interval draws the line's intervals: a band, or whiskers of single points and of named ones.
+// interval draws the line's intervals: a band, or whiskers for single and for named points.
 func (c *canvas) interval(l line, named bool) {
 	if !l.banded {
 		return
@@ -204,7 +205,7 @@ func (c *canvas) interval(l line, named bool) {
 	c.WriteString(`Z"/>`)
 }
 
-// maxDots bounds the points that have a dot each.
+// maxDots is the largest number of points that are drawn with dots.
 const maxDots = 40
 
 func (c *canvas) line(l line) {
@@ -226,7 +227,7 @@ func (c *canvas) dot(l line, x, y float64) {
 }
 
 // legend places the names of the lines below the axes, in columns as wide as the longest name, and
-// counts the rows.
+// returns the number of rows.
 func legend(lines []line) (places []point, rows int) {
 	widest := 0.0
 	for _, l := range lines {

@@ -10,11 +10,11 @@ import (
 type Forest struct {
 	Title, X string
 	Rows     []ForestRow
-	At       float64 // a dashed vertical line, such as chance
-	AtName   string  // "" draws none
+	At       float64 // position of a dashed vertical line, such as chance
+	AtName   string  // "" draws no line
 }
 
-// A ForestRow is a value and its interval. Rows of one Group have one colour.
+// A ForestRow is a value with its interval. Rows of one Group have the same colour.
 type ForestRow struct {
 	Name             string
 	Group            int

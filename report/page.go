@@ -27,7 +27,7 @@ type Page struct {
 	Sections []Section
 }
 
-// A Section is a heading and what stands below it, in order.
+// A Section is a heading with the blocks below it, in order.
 type Section struct {
 	Title  string
 	Blocks []Block
@@ -42,20 +42,20 @@ type Block interface {
 // Text is a paragraph of plain text.
 type Text string
 
-// Lead is a paragraph that a reader sees first.
+// Lead is a paragraph that readers should see first.
 type Lead string
 
 // List is a list of plain texts.
 type List []string
 
-// A Table has a header and rows of as many cells, all plain text.
+// A Table has a header and rows with the same number of cells, all plain text.
 type Table struct {
 	Caption string
 	Header  []string
 	Rows    [][]string
 }
 
-// A Figure is a plot; Name is that of its file, without the ending.
+// A Figure is a plot. Name is the base name of its file.
 type Figure struct {
 	Name    string
 	Caption string
@@ -65,19 +65,19 @@ type Figure struct {
 // Add appends blocks to the section.
 func (s *Section) Add(blocks ...Block) { s.Blocks = append(s.Blocks, blocks...) }
 
-// Files are a page's files beside its figures.
+// Files are the paths of a page's Markdown and HTML.
 type Files struct {
 	Markdown string `json:"markdown"`
 	HTML     string `json:"html"`
 }
 
-// FilesOf are the files that [Page.Write] makes.
+// FilesOf returns the paths that [Page.Write] writes.
 func FilesOf(dir, name string) Files {
 	return Files{filepath.Join(dir, name+".md"), filepath.Join(dir, name+".html")}
 }
 
-// Write writes name.md, name.html and an SVG file for every figure into the folder, which it makes
-// if need be. It replaces the files of an earlier page of that name, and no file of another origin.
+// Write writes name.md, name.html and an SVG file for every figure into the folder, which it
+// creates if needed. It replaces an earlier page of that name, but no file of another origin.
 func (p Page) Write(dir, name string) error {
 	if err := checkEarlier(FilesOf(dir, name)); err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -92,8 +92,8 @@ func (p Page) Write(dir, name string) error {
 // mark is in every HTML page of haf.
 const mark = `<meta name="generator" content="haf">`
 
-// checkEarlier returns an error for files that are no page of haf. A page is drawn from results
-// that stay where they are, so it may be drawn anew.
+// checkEarlier returns an error for files that are not a page of haf. A page may be overwritten,
+// because its data is stored elsewhere.
 func checkEarlier(files Files) error {
 	data, err := wholefile.Read(files.HTML, maxPage)
 	there := err == nil
@@ -112,7 +112,7 @@ func checkEarlier(files Files) error {
 		files.HTML)
 }
 
-// maxPage bounds the page that is looked at.
+// maxPage limits the existing page that is checked, in bytes.
 const maxPage = 1 << 28
 
 // WriteMarkdown is [Page.Write] without HTML. It returns the path of name.md.
@@ -124,7 +124,7 @@ func (p Page) WriteMarkdown(dir, name string) (string, error) {
 		p.write(dir, map[string][]byte{name + ".md": []byte(p.Markdown())})
 }
 
-// write adds the figures to the files and writes all of them.
+// write adds the figures to the files and writes all files.
 func (p Page) write(dir string, files map[string][]byte) error {
 	for _, s := range p.Sections {
 		for _, b := range s.Blocks {
@@ -136,8 +136,8 @@ func (p Page) write(dir string, files map[string][]byte) error {
 			}
 		}
 	}
-	// The HTML page is first, before .md and .svg, because it has the mark by which a page whose
-	// writing was interrupted is known and drawn anew.
+	// The HTML page comes first, before .md and .svg, because it contains the mark by which an
+	// interrupted page is recognized and overwritten.
 	names := slices.SortedFunc(maps.Keys(files), func(a, b string) int {
 		return cmp.Or(cmp.Compare(filepath.Ext(a), filepath.Ext(b)), cmp.Compare(a, b))
 	})
@@ -149,7 +149,7 @@ func (p Page) write(dir string, files map[string][]byte) error {
 	return nil
 }
 
-// Markdown returns the page as Markdown that refers to the figures' files beside it.
+// Markdown returns the page as Markdown that refers to the figures' files.
 func (p Page) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n", escape(p.Title))
@@ -163,8 +163,8 @@ func (p Page) Markdown() string {
 	return b.String()
 }
 
-// style is the page's; it has no other part from outside. A dark screen has light text; paper has
-// dark text always.
+// style is the only style sheet of the page. Text is light on a dark screen, and always dark on
+// paper.
 const style = `:root{color-scheme:light dark}
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;
 color:#222;background:#fff}
@@ -272,8 +272,8 @@ func (t Table) html(b *strings.Builder) {
 	b.WriteString("</table></div>\n")
 }
 
-// ofText says whether a column is set to the left: the first one, and those whose cells begin with
-// letters.
+// ofText reports whether a column is left-aligned: the first one, and columns whose cells begin
+// with letters.
 func (t Table) ofText(k int) bool {
 	letters := k == 0
 	for _, row := range t.Rows {
@@ -290,7 +290,7 @@ func (f Figure) markdown(b *strings.Builder) {
 	fmt.Fprintf(b, "![%s](%s.svg)\n", escape(f.Caption), f.Name)
 }
 
-// html puts the drawing in without its XML header, which HTML does not know.
+// html writes the drawing without its XML header, which HTML does not allow.
 func (f Figure) html(b *strings.Builder) {
 	svg := string(f.SVG)
 	if i := strings.Index(svg, "<svg"); i > 0 {
@@ -300,8 +300,8 @@ func (f Figure) html(b *strings.Builder) {
 		html.EscapeString(f.Caption))
 }
 
-// escape keeps text from being read as Markdown or HTML, and in its line. Brackets alone are none:
-// intervals stay legible.
+// escape keeps text on its line and from being read as Markdown or HTML. Brackets stay, so that
+// intervals are legible.
 func escape(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	return escaper.Replace(s)

@@ -13,23 +13,23 @@ import (
 	"haf/pref"
 )
 
-// pairsName is the file in which a user keeps what haf eval -out writes.
+// pairsName is the file in a run folder for the output of haf eval -out.
 const pairsName = "pairs.jsonl"
 
-// Pairs are the rewards of the comparisons of an evaluation.
+// Pairs are the rewards of an evaluation's comparisons.
 type Pairs struct {
 	keys    []pairKey
 	prompts map[pairKey][]pref.Message
 	margins map[string]map[pairKey]float64 // by reward
 }
 
-// A pairKey identifies a comparison by its texts, and by how often they came before.
+// A pairKey identifies a comparison by its texts and the number of earlier occurrences.
 type pairKey struct {
 	hash [sha256.Size]byte
 	copy int
 }
 
-// readPairs reads a file of haf eval -out; nil where there is none.
+// readPairs reads a file of haf eval -out. It returns nil if there is none.
 func readPairs(path string) (*Pairs, error) {
 	f, err := wholefile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,8 +71,8 @@ func readPairs(path string) (*Pairs, error) {
 	}
 }
 
-// pairedWith compares one reward with another on the comparisons that both have; ok is false where
-// there is none.
+// pairedWith compares a reward with another on the comparisons that both have. ok is false if there
+// are none.
 func (p *Pairs) pairedWith(reward string, other *Pairs, otherReward string) (
 	out eval.Paired, ok bool, err error,
 ) {

@@ -7,16 +7,15 @@ import (
 	"gonum.org/v1/plot"
 )
 
-// A Series is one line of a plot. Low and High, where they are given, are the ends of each point's
-// interval.
+// A Series is one line of a plot. Low and High, if given, are the ends of each point's interval.
 type Series struct {
 	Name      string
 	X, Y      []float64
 	Low, High []float64
 }
 
-// A Plot is drawn by [Plot.Draw]. X and Y label the axes, with units. Where Names are given the x
-// axis has these names, of x = 0, 1, …
+// A Plot is drawn by [Plot.Draw]. X and Y label the axes, with units. Names, if given, label x = 0,
+// 1, … on the x axis.
 type Plot struct {
 	Title, X, Y string
 	Names       []string
@@ -29,10 +28,11 @@ func (p Plot) Figure(name, caption string) (Figure, error) {
 	return Figure{Name: name, Caption: caption, SVG: svg}, err
 }
 
-// maxPoints bounds the points that are drawn of a series: longer ones become means of neighbours.
+// maxPoints is the largest number of points drawn per series. Longer series become means of
+// neighbours.
 const maxPoints = 400
 
-// A line is a series as it is drawn: finite points in their order.
+// A line is a series ready to draw: its finite points in order.
 type line struct {
 	name   string
 	style  int // index of colour and dashes
@@ -42,7 +42,8 @@ type line struct {
 
 type point struct{ x, y, low, high float64 }
 
-// lines are the series with finite points. A series of two lengths is refused.
+// lines returns the series with finite points. It refuses a series whose slices have different
+// lengths.
 func (p Plot) lines() (out []line, err error) {
 	for i, s := range p.Series {
 		if len(s.X) != len(s.Y) || s.Low != nil && (len(s.Low) != len(s.Y) || len(s.High) != len(s.Y)) {
@@ -91,7 +92,7 @@ func thinned(all []point) []point {
 	return out
 }
 
-// An axis maps values to places of the drawing.
+// An axis maps values to positions in the drawing.
 type axis struct {
 	low, high float64 // of the values
 	from, to  float64 // of the drawing
@@ -107,7 +108,7 @@ func (a axis) place(x float64) float64 {
 	return a.from + (x-a.low)/(a.high-a.low)*(a.to-a.from)
 }
 
-// newAxis spans the values, with a margin that is a share of their range.
+// newAxis spans the values, with a margin given as a share of their range.
 func newAxis(low, high, margin, from, to float64) axis {
 	if !(low <= high) { // no values
 		low, high = 0, 1
@@ -127,7 +128,7 @@ func newAxis(low, high, margin, from, to float64) axis {
 	return a
 }
 
-// bounds of all lines, with the ends of their intervals.
+// bounds returns the extremes of all lines, including the ends of intervals.
 func bounds(lines []line) (low, high point) {
 	low = point{x: math.Inf(1), y: math.Inf(1)}
 	high = point{x: math.Inf(-1), y: math.Inf(-1)}

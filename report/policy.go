@@ -8,11 +8,11 @@ import (
 	"haf/run"
 )
 
-// optimizes says whether the run optimized a policy (haf rlhf) and trained no reward model.
+// optimizes reports whether the run optimized a policy (haf rlhf) rather than trained a reward
+// model.
 func (r *Run) optimizes() bool { return r.Manifest.Verb == run.VerbRLHF }
 
-// optimizations is the table and the curves of policies: the reward, and what was paid for it in
-// KL.
+// optimizations has the table and the curves of policies: the reward, and its cost in KL.
 func optimizations(runs []*Run) (Section, error) {
 	s := Section{Title: "Policies"}
 	t := Table{Header: []string{
@@ -63,7 +63,7 @@ type figure struct {
 	name, caption string
 }
 
-// policyRow is the row of a run.
+// policyRow is the table row of a run.
 func policyRow(r *Run) []string {
 	table := r.Manifest.Recipe["rlhf"]
 	row := []string{
@@ -86,8 +86,8 @@ func policyRow(r *Run) []string {
 	return append(row, r.state())
 }
 
-// rewardSources are the sources of a run's rewards, with what servers serve there and, where there
-// are several, with names and weights.
+// rewardSources names the sources of a run's rewards, with what their servers serve and, for
+// several rewards, names and weights.
 func rewardSources(r *Run) string {
 	list, _ := r.Manifest.Recipe["rlhf"]["rewards"].([]any)
 	var out []string
@@ -108,7 +108,7 @@ func rewardSources(r *Run) string {
 	return strings.Join(out, "; ")
 }
 
-// rewardsBySource has each reward of the runs with several, at the first and the last step.
+// rewardsBySource shows each reward of runs with several, at the first and the last step.
 func rewardsBySource(runs []*Run) Table {
 	t := Table{Header: []string{
 		"run", "reward", "mean at first", "deviation", "mean at last", "deviation",
@@ -135,7 +135,7 @@ func rewardsBySource(runs []*Run) Table {
 	return t
 }
 
-// heldOutPlot has the evaluations of the runs with some.
+// heldOutPlot plots the evaluations of the runs that have some.
 func heldOutPlot(runs []*Run) Plot {
 	p := Plot{Title: "Held-out reward", X: "step", Y: "reward"}
 	for _, r := range runs {

@@ -13,30 +13,30 @@ import (
 	"haf/run"
 )
 
-// A Run is what a run folder says of a training: its manifest, its records and, where they were
-// kept, its eval.json and pairs.jsonl.
+// A Run is the content of a run folder: its manifest, its records and, if stored, its eval.json and
+// pairs.jsonl.
 type Run struct {
-	Name     string // of the folder
+	Name     string // name of the folder
 	Manifest *run.Manifest[map[string]map[string]any]
 	run.Records
-	Eval     *Evaluation // nil: none was kept
-	Pairs    *Pairs      // nil: none were kept
+	Eval     *Evaluation // nil: none is stored
+	Pairs    *Pairs      // nil: none are stored
 	Finished bool        // the folder has a model
 }
 
-// An Evaluation is what haf -json eval prints.
+// An Evaluation is the output of haf -json eval.
 type Evaluation struct {
 	Model   string                 `json:"model"`
 	Data    []string               `json:"data"`
 	Rewards map[string]eval.Result `json:"rewards"`
-	// Length is the part of length in every reward.
+	// Length is the effect of length on every reward.
 	Length map[string]eval.LengthControl `json:"length"`
 }
 
-// evalName is the file in which a user keeps what haf -json eval prints.
+// evalName is the file in a run folder for the output of haf -json eval.
 const evalName = "eval.json"
 
-// ReadRuns reads run folders by [ReadRun].
+// ReadRuns reads run folders with [ReadRun].
 func ReadRuns(dirs []string) ([]*Run, error) {
 	var runs []*Run
 	for _, dir := range dirs {
@@ -49,8 +49,8 @@ func ReadRuns(dirs []string) ([]*Run, error) {
 	return runs, nil
 }
 
-// ReadRun reads a run folder. A run that is still going, or was stopped, is read as far as it has
-// come; without a manifest the error wraps fs.ErrNotExist.
+// ReadRun reads a run folder, also of a run that is still running or was stopped. Without a
+// manifest the error wraps fs.ErrNotExist.
 func ReadRun(dir string) (*Run, error) {
 	r := &Run{Name: shown(filepath.Base(filepath.Clean(dir))), Finished: run.Finished(dir)}
 	var err error
@@ -78,8 +78,8 @@ func ReadRun(dir string) (*Run, error) {
 	return r, nil
 }
 
-// shown is a name with a mark in place of what no page can hold: control characters, and marks that
-// turn the direction of a text.
+// shown returns a name with a mark in place of characters that a page cannot show: control
+// characters, and those that change the direction of text.
 func shown(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {

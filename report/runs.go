@@ -11,8 +11,8 @@ import (
 	"haf/run"
 )
 
-// Runs makes the page of one or many runs: what each was, how its training or its policy's
-// optimization went, and what it is worth.
+// Runs makes the page of one or more runs: their settings, the course of training or optimization,
+// and their evaluations.
 func Runs(runs []*Run) (Page, error) {
 	page := Page{Title: "Runs"}
 	if len(runs) == 1 {
@@ -51,7 +51,7 @@ func Runs(runs []*Run) (Page, error) {
 	return page, nil
 }
 
-// trainings is the table of what chose the weights, and when.
+// trainings is the table of the validations that selected the weights.
 func trainings(runs []*Run) Section {
 	s := Section{Title: "Training"}
 	t := Table{Header: []string{"run", "w", "α", "losses", "steps", "last loss", "kept step",
@@ -128,7 +128,7 @@ func evaluations(runs []*Run) Section {
 	return s
 }
 
-// accuracies draws the rewards of each data set.
+// accuracies plots the rewards of each data set.
 func accuracies(runs []*Run) (out []Block) {
 	sets := rate(runs)
 	for i, data := range slices.Sorted(maps.Keys(sets)) {
@@ -168,7 +168,7 @@ func resultCells(v eval.Result) []string {
 		fmt.Sprintf("%.4f", v.Margin), fmt.Sprintf("%.4f", v.LogLikelihood), fmt.Sprintf("%.4f", v.ECE)}
 }
 
-// Interval writes the ends of an interval of accuracies.
+// Interval formats the ends of an interval of accuracies.
 func Interval(low, high float64) string { return fmt.Sprintf("[%.4f, %.4f]", low, high) }
 
 // curves plots losses and validations.
@@ -214,7 +214,7 @@ func curves(runs []*Run) (Section, error) {
 	return s, nil
 }
 
-// smoothing is how many steps to each side the loss is averaged over.
+// smoothing is the number of steps on each side over which the loss is averaged.
 const smoothing = 4
 
 func smoothed(steps []run.TrainStep, i int) float64 {
@@ -226,7 +226,7 @@ func smoothed(steps []run.TrainStep, i int) float64 {
 	return sum / float64(len(near))
 }
 
-// described lists what a run was: its data, and what its recipe sets.
+// described lists a run's data and the settings of its recipe.
 func described(r *Run) Section {
 	s := Section{Title: r.Name}
 	m := r.Manifest

@@ -13,10 +13,10 @@ import (
 	"haf/run"
 )
 
-// level below which an adjusted p-value says that two rewards differ.
+// level is the adjusted p-value below which two rewards differ.
 const level = 0.05
 
-// A rated reward is one reward of one run with its evaluation.
+// A rated is one reward of one run with its evaluation.
 type rated struct {
 	run    *Run
 	reward string
@@ -25,23 +25,24 @@ type rated struct {
 
 func (r rated) name() string { return r.run.Name + " " + r.reward }
 
-// A lead is the accuracy of the best reward minus that of another one.
+// A lead is the accuracy of the best reward minus that of another.
 type lead struct {
 	over        rated
 	difference  float64
 	low, high   float64 // 95 % interval
-	p           float64 // of no difference, adjusted for the number of leads
+	p           float64 // adjusted for the number of leads
 	paired      bool
-	comparisons int // that the difference is of
+	comparisons int // compared by both
 }
 
-// leader is the reward with the highest accuracy; leads are in the order of the others' accuracies.
+// leader is the reward with the highest accuracy. leads are in the order of the other rewards'
+// accuracies.
 type leader struct {
 	best  rated
 	leads []lead
 }
 
-// rate lists the rewards of the runs' evaluations by their data, each list by accuracy.
+// rate lists the rewards of the runs' evaluations by data set, each list by falling accuracy.
 func rate(runs []*Run) map[string][]rated {
 	out := map[string][]rated{}
 	for _, r := range runs {
@@ -69,7 +70,7 @@ func rate(runs []*Run) map[string][]rated {
 	return out
 }
 
-// lead compares the first of the rewards with all others.
+// leadOf compares the first reward of the list with all others.
 func leadOf(list []rated) (leader, error) {
 	out := leader{best: list[0]}
 	var p []float64
@@ -86,8 +87,8 @@ func leadOf(list []rated) (leader, error) {
 	return out, nil
 }
 
-// over compares two rewards: on their common comparisons where both runs keep them, else as if
-// their accuracies were independent, which makes the interval of the same comparisons too wide.
+// over compares two rewards: on their common comparisons if both runs store them, else as if their
+// accuracies were independent, which makes the interval too wide if the comparisons are the same.
 func (r rated) over(other rated) (lead, error) {
 	l := lead{over: other, difference: r.Accuracy - other.Accuracy, comparisons: r.Comparisons}
 	paired, ok, err := r.run.Pairs.pairedWith(r.reward, other.run.Pairs, other.reward)
@@ -106,7 +107,7 @@ func (r rated) over(other rated) (lead, error) {
 	return l, nil
 }
 
-// twoSided is the p-value of a difference under a normal distribution; 1 without an error.
+// twoSided is the p-value of a difference under a normal distribution, and 1 if the deviation is 0.
 func twoSided(difference, deviation float64) float64 {
 	if deviation <= 0 || difference == 0 {
 		return 1
@@ -119,10 +120,10 @@ func (l leader) decided() bool {
 	return !slices.ContainsFunc(l.leads, func(x lead) bool { return !x.shown() })
 }
 
-// shown reports whether the data show the lead.
+// shown reports whether the data support the lead.
 func (l lead) shown() bool { return l.p < level && l.low > 0 }
 
-// closest is the lead that is least certain.
+// closest is the least certain lead.
 func (l leader) closest() lead {
 	return slices.MaxFunc(l.leads, func(a, b lead) int {
 		switch {
@@ -137,7 +138,7 @@ func (l leader) closest() lead {
 	})
 }
 
-// sentence is the verdict of the rewards of one data set.
+// sentence is the verdict about the rewards on one data set.
 func (l leader) sentence() string {
 	b := l.best
 	if len(l.leads) == 0 {
@@ -165,7 +166,7 @@ func (l leader) sentence() string {
 		100*b.Accuracy, b.Comparisons, c.over.name(), certainty)
 }
 
-// equal is the sentence of rewards that share the highest accuracy.
+// equal is the verdict for rewards that share the highest accuracy.
 func (l leader) equal() string {
 	names, alike := []string{l.best.name()}, true
 	widest := lead{}
@@ -207,7 +208,7 @@ func (l lead) certainty() string {
 func percents(low, high float64) string { return fmt.Sprintf("[%.1f, %.1f]", 100*low, 100*high) }
 func points(low, high float64) string   { return fmt.Sprintf("[%+.1f, %+.1f]", 100*low, 100*high) }
 
-// verdict says first which reward is best, then has the numbers of that.
+// verdict states first which reward is best, then the numbers behind it.
 func verdict(runs []*Run) (Section, error) {
 	s := Section{Title: "Verdict"}
 	sets := rate(runs)
@@ -256,7 +257,7 @@ func verdict(runs []*Run) (Section, error) {
 	return s, nil
 }
 
-// unrated is the verdict on runs without an evaluation.
+// unrated is the verdict for runs without an evaluation.
 func unrated(runs []*Run) string {
 	if len(runs) == 1 && len(runs[0].PolicyEvals) > 1 {
 		first := runs[0].PolicyEvals[0]
