@@ -6,10 +6,10 @@ import (
 	"haf/run"
 )
 
-// A chart is some columns of metrics.jsonl in one plot.
+// A chart plots some columns of metrics.jsonl together.
 type chart struct {
 	Title   string   `json:"title"`
-	Unit    string   `json:"unit"` // of the y axis
+	Unit    string   `json:"unit"` // unit of the y axis
 	Columns []column `json:"columns"`
 	Share   bool     `json:"share,omitempty"` // values are shares, from 0 to 1
 }
@@ -20,7 +20,7 @@ type column struct {
 	Name string `json:"name"`
 }
 
-// trainCharts are those of haf train, policyCharts those of haf rlhf.
+// trainCharts are the charts of haf train, policyCharts those of haf rlhf.
 var (
 	trainCharts = []chart{
 		{Title: "Loss", Unit: "nats", Columns: []column{{"loss", "total"},
@@ -52,7 +52,7 @@ var (
 	}
 )
 
-// chartsOf are the charts of runs of a verb.
+// chartsOf returns the charts for runs of a verb.
 func chartsOf(verb run.Verb) []chart {
 	if verb == run.VerbRLHF {
 		return policyCharts
@@ -60,7 +60,7 @@ func chartsOf(verb run.Verb) []chart {
 	return trainCharts
 }
 
-// decodeStep decodes a line of a step.
+// decodeStep decodes the line of a step.
 func decodeStep(line []byte, verb run.Verb) (point, error) {
 	if verb == run.VerbRLHF {
 		return decodePolicyStep(line)

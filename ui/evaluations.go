@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// A heatMap has the accuracy of models on data sets.
+// A heatMap shows the accuracy of models on data sets.
 type heatMap struct {
-	Title, File string // of a grid of haf paper
+	Title, File string // for a grid of haf paper
 	Data        []string
 	Rows        []heatRow
-	More        int // rows that are left out
+	More        int // number of rows left out
 }
 
 type heatRow struct {
 	Model, Trained, Reward string
 	IsRun                  bool
-	Seeds                  int // trainings that the row is the mean of; 0: one
+	Seeds                  int // trainings averaged in the row; 0: a single one
 	Cells                  []heatCell
 }
 
-// A heatCell is empty where the model was not evaluated on the set. Level grows with the accuracy,
+// A heatCell is empty if the model was not evaluated on the set. Level grows with the accuracy,
 // from 0 to 9.
 type heatCell struct {
 	Known               bool
@@ -30,7 +30,7 @@ type heatCell struct {
 	N, Level            int
 }
 
-// A heatEntry is one accuracy with its 95 % interval, of N comparisons.
+// A heatEntry is an accuracy on N comparisons with its 95 % interval.
 type heatEntry struct {
 	Model, Trained, Reward, Data string
 	IsRun                        bool
@@ -38,8 +38,8 @@ type heatEntry struct {
 	N, Seeds                     int
 }
 
-// add puts an entry into its cell. A second one of the same model, reward and data, as of another
-// file, gets a row of its own.
+// add puts an entry into its cell. A second entry with the same model, reward and data, for
+// instance from another file, gets its own row.
 func (m *heatMap) add(e heatEntry) {
 	column := slices.Index(m.Data, e.Data)
 	if column < 0 {
@@ -58,7 +58,7 @@ func (m *heatMap) add(e heatEntry) {
 		m.Rows = append(m.Rows, heatRow{Model: e.Model, Trained: e.Trained, Reward: e.Reward,
 			IsRun: e.IsRun, Seeds: e.Seeds, Cells: make([]heatCell, len(m.Data))})
 	}
-	// From 0.5, which chance has, to 1.
+	// Levels run from 0.5, the accuracy of chance, to 1.
 	level := min(9, max(0, int((e.Accuracy-0.5)*20)))
 	m.Rows[i].Cells[column] = heatCell{true, e.Accuracy, e.Low, e.High, e.N, level}
 }
@@ -82,7 +82,8 @@ type difference struct {
 	Values []string
 }
 
-// differences lists the keys in which runs differ; of one run those that are not the default.
+// differences lists the keys in which runs differ. For a single run it lists those that are not
+// defaults.
 func differences(manifests []*manifest) (out []difference) {
 	keys := map[string]bool{}
 	for _, m := range manifests {
@@ -115,7 +116,7 @@ func differences(manifests []*manifest) (out []difference) {
 	return out
 }
 
-// short writes a value of a recipe.
+// short formats a value of a recipe.
 func short(v any) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)

@@ -14,15 +14,15 @@ import (
 	"haf/pref"
 )
 
-// A pairFile is a file of pairs that pages can choose: of a run folder, or named by itself.
+// A pairFile is a file of pairs that pages offer: in a run folder, or named separately.
 type pairFile struct {
 	Run, File, Path string
 }
 
-// Link is the page of the file.
+// Link is the address of the file's page.
 func (f pairFile) Link() any { return link("/pairs", url.Values{"run": {f.Run}, "file": {f.File}}) }
 
-// Figures is the page of their drawings.
+// Figures is the address of the page with its drawings.
 func (f pairFile) Figures() any {
 	return link("/figures", url.Values{"run": {f.Run}, "file": {f.File}})
 }
@@ -50,7 +50,7 @@ func (a *App) pairFiles() (files []pairFile) {
 	return files
 }
 
-// openPairs returns the set that a request names: one of the list.
+// openPairs returns the set that a request names; it must be in the list.
 func (a *App) openPairs(query url.Values) (pairFile, *pairSet, error) {
 	for _, f := range a.pairFiles() {
 		if f.Run == query.Get("run") && f.File == query.Get("file") {
@@ -62,7 +62,7 @@ func (a *App) openPairs(query url.Values) (pairFile, *pairSet, error) {
 		query.Get("run"))
 }
 
-// readQuery is the query of a request.
+// readQuery reads the query of a request.
 func readQuery(values url.Values, set *pairSet) query {
 	q := query{Text: values.Get("q"), Reward: values.Get("reward"), Source: values.Get("source"),
 		Wrong: values.Has("wrong"), Close: values.Has("close"), Long: values.Has("long"),
@@ -73,19 +73,19 @@ func readQuery(values url.Values, set *pairSet) query {
 	return q
 }
 
-// pairsOfPage is how many pairs stand on a page.
+// pairsOfPage is the number of pairs per page.
 const pairsOfPage = 40
 
 // A listed is a pair in the list.
 type listed struct {
-	N int // in the file, from 0
+	N int // position in the file, from 0
 	pair
 	Reward eval.Rewards
 	Known  bool
 	Link   any
 }
 
-// explorer is the page of pairs: search, filters and the list. With fragment it is the list alone.
+// explorer is the page of pairs: search, filters and the list. With fragment it is the list only.
 func (a *App) explorer(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
 	if values.Get("file") == "" {
@@ -137,8 +137,8 @@ func (a *App) explorer(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, "pairs", "Pairs", body)
 }
 
-// pair is the page of one pair. With tokens its responses are read by the chosen models, and with
-// fragment the page is that part alone.
+// pair is the page of one pair. With tokens, the chosen models read its responses; with fragment
+// too, the page is that part only.
 func (a *App) pair(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
 	file, set, err := a.openPairs(values)
@@ -146,7 +146,7 @@ func (a *App) pair(w http.ResponseWriter, r *http.Request) {
 		a.failed(w, r, err)
 		return
 	}
-	number, err := strconv.Atoi(values.Get("n")) // from 1, as all numbers that a visitor sees
+	number, err := strconv.Atoi(values.Get("n")) // from 1, like all numbers that users see
 	if err != nil || number < 1 || number > len(set.Pairs) {
 		a.fail(w, r, http.StatusNotFound, fmt.Errorf("there is no pair %q: the file has 1 to %d",
 			values.Get("n"), len(set.Pairs)))
@@ -183,7 +183,7 @@ func (a *App) pair(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, "pair", fmt.Sprintf("Pair %d", n+1), body)
 }
 
-// chosenModels are those that were asked for; else the run's own, or the first.
+// chosenModels returns the requested models; else the run's own, or the first.
 func chosenModels(list []namedModel, asked []string, run string) []string {
 	if len(asked) > 0 || len(list) == 0 {
 		return asked

@@ -21,13 +21,13 @@ const (
 	marginTop, marginBottom   = 12, 46
 )
 
-// A figure is an SVG drawing with what a reader needs beside it. Its colours are classes of the
+// A figure is an SVG drawing with its title, caption and table. Its colours are classes of the
 // style sheet, so that it follows the page's theme.
 type figure struct {
 	Title, Caption string
 	Legend         []legendEntry
 	SVG            template.HTML
-	Table          table // the same values
+	Table          table // the same values as text
 }
 
 type legendEntry struct{ Class, Text string }
@@ -38,10 +38,10 @@ type table struct {
 	Rows   [][]string
 }
 
-// A drawing maps values to the plane. It writes numbers and escaped texts alone.
+// A drawing maps values to the plane. It writes only numbers and escaped text.
 type drawing struct {
 	b                      strings.Builder
-	left, right, low, high float64 // of the values
+	left, right, low, high float64 // range of the values
 }
 
 func newDrawing(title string, left, right, low, high float64) *drawing {
@@ -111,10 +111,10 @@ func (d *drawing) dot(class string, x, y float64) {
 }
 
 func (d *drawing) done() template.HTML {
-	return template.HTML(d.b.String() + "</svg>") // made of numbers and escaped texts
+	return template.HTML(d.b.String() + "</svg>") // only numbers and escaped text
 }
 
-// margins of a reward over the pairs that are decided.
+// margins returns a reward's margins over the pairs with a preference.
 func (s *pairSet) margins(name string) (margins []float64) {
 	for _, p := range s.Pairs {
 		if r, ok := p.Rewards[name]; ok && !p.Tied {
@@ -124,7 +124,7 @@ func (s *pairSet) margins(name string) (margins []float64) {
 	return margins
 }
 
-// figures draws what the pairs say of a reward.
+// figures draws the pairs by a reward.
 func (s *pairSet) figures(name string) []figure {
 	margins := s.margins(name)
 	if len(margins) == 0 {
@@ -178,7 +178,7 @@ func histogram(margins []float64) figure {
 	for _, m := range margins {
 		at := min(max(0, int(math.Floor(m/width))+histogramBins), len(counts)-1)
 		if m == 0 {
-			at = histogramBins - 1 // no better than wrong
+			at = histogramBins - 1 // counts as wrong
 		}
 		counts[at]++
 		most = max(most, counts[at])
@@ -201,7 +201,7 @@ func histogram(margins []float64) figure {
 	return f
 }
 
-// maxDots bounds the points of a scatter plot.
+// maxDots is the largest number of points in a scatter plot.
 const maxDots = 600
 
 func (s *pairSet) byLength(name string) figure {
@@ -240,7 +240,7 @@ func (s *pairSet) byLength(name string) figure {
 
 type bounds struct{ low, high float64 }
 
-// spread is the range of values, with some room at both ends.
+// spread is the range of values, with a margin at both ends.
 func spread(values []float64, room float64) bounds {
 	b := bounds{math.Inf(1), math.Inf(-1)}
 	for _, v := range values {

@@ -17,9 +17,9 @@ import (
 	"haf/run"
 )
 
-// A metricsFile is an index of a metrics.jsonl: where its lines of steps begin, and its
-// evaluations. It grows with the file. Steps are decoded when they are asked for. A line that
-// cannot be read is left out and noted, so that it hides nothing but itself.
+// A metricsFile is an index of a metrics.jsonl: the offsets of its steps, and its evaluations. It
+// grows with the file. Steps are decoded on demand. A line that cannot be read is recorded and left
+// out, so that it hides nothing else.
 type metricsFile struct {
 	mu      sync.Mutex
 	path    string
@@ -28,22 +28,22 @@ type metricsFile struct {
 	lines   int   // indexed lines
 	steps   []stepLine
 	records run.Records
-	tail    []byte         // the last indexed bytes, of one line at most
+	tail    []byte         // the last indexed bytes, at most one line
 	inLong  bool           // the indexed bytes end inside a line of more than maxLine bytes
-	bad     map[int]string // why lines could not be read, by their number from 1
+	bad     map[int]string // errors of unreadable lines, by number from 1
 	changed time.Time
 }
 
-// A stepLine is where a line of a step is.
+// A stepLine is the location of a step's line.
 type stepLine struct {
 	at   int64 // offset of its beginning, bytes
 	line int   // number in the file, from 1
 }
 
-// maxLine bounds a line: a longer one is no record of haf.
+// maxLine is the largest length of a line in bytes; no record of haf is longer.
 const maxLine = 1 << 20
 
-// metrics returns the index of a run's metrics.jsonl, renewed.
+// metrics returns the index of a run's metrics.jsonl, updated.
 func (a *App) metrics(dir string) (*metricsFile, error) {
 	a.mu.Lock()
 	m := a.indexes[dir]
@@ -63,8 +63,8 @@ func (a *App) metrics(dir string) (*metricsFile, error) {
 	return m, m.renew()
 }
 
-// renew indexes what the file has more than before; of a file that was cut or replaced, as resuming
-// a run does, all of it.
+// renew indexes the new part of the file. If the file was cut or replaced, as when a run is
+// resumed, it indexes the whole file.
 func (m *metricsFile) renew() error {
 	f, err := wholefile.Open(m.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -93,7 +93,7 @@ func (m *metricsFile) reset() {
 	m.inLong, m.bad = false, map[int]string{}
 }
 
-// problems says which lines could not be read, the first few by their number.
+// problems describes the unreadable lines, the first few by number.
 func (m *metricsFile) problems() (list []string) {
 	const named = 5
 	for _, n := range slices.Sorted(maps.Keys(m.bad)) {
@@ -106,7 +106,7 @@ func (m *metricsFile) problems() (list []string) {
 	return list
 }
 
-// index reads the complete lines behind those that are indexed.
+// index reads the complete lines after the indexed ones.
 func (m *metricsFile) index(f io.ReaderAt) error {
 	buffer := make([]byte, 4*maxLine)
 	kept := 0 // bytes of an incomplete line at the buffer's beginning
@@ -123,7 +123,7 @@ func (m *metricsFile) index(f io.ReaderAt) error {
 			data, at = data[end+1:], at+int64(end)+1
 			m.size = at
 		}
-		if len(data) > maxLine { // the rest of it is left out, too
+		if len(data) > maxLine { // skip the rest of it too
 			m.inLong = true
 			m.tail = append(m.tail[:0], data[len(data)-64:]...)
 			at += int64(len(data))
@@ -131,7 +131,7 @@ func (m *metricsFile) index(f io.ReaderAt) error {
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) {
-				return nil // a last line without its end is still being written
+				return nil // a last line without an end is still being written
 			}
 			return fmt.Errorf("ui: metrics: %w", err)
 		}
@@ -141,7 +141,7 @@ func (m *metricsFile) index(f io.ReaderAt) error {
 
 var stepPrefix = []byte(`{"kind":"step"`)
 
-// add indexes a line, or notes why it could not be read.
+// add indexes a line, or records why it could not be read.
 func (m *metricsFile) add(line []byte, at int64) {
 	m.lines++
 	if m.inLong || len(line) > maxLine {
@@ -178,13 +178,13 @@ func decode[T any](line []byte, list *[]T) error {
 	return nil
 }
 
-// A point is the values of one step.
+// A point has the values of one step.
 type point struct {
 	step   int
 	values map[string]float64
 }
 
-// last decodes the last step that can be read.
+// last decodes the last readable step.
 func (m *metricsFile) last() (p point, ok bool, err error) {
 	for i := len(m.steps) - 1; i >= 0 && !ok; i-- {
 		if p, ok, err = m.one(i); err != nil {
@@ -194,7 +194,7 @@ func (m *metricsFile) last() (p point, ok bool, err error) {
 	return p, ok, nil
 }
 
-// one decodes one step; ok is false where its line cannot be read.
+// one decodes one step. ok is false if its line cannot be read.
 func (m *metricsFile) one(i int) (p point, ok bool, err error) {
 	if m.bad[m.steps[i].line] != "" {
 		return p, false, nil
@@ -206,8 +206,8 @@ func (m *metricsFile) one(i int) (p point, ok bool, err error) {
 	return points[0], true, nil
 }
 
-// read decodes the lines of the given indices, which rise. Those that cannot be read are left out
-// and noted.
+// read decodes the lines with the given ascending indices. It records unreadable ones and leaves
+// them out.
 func (m *metricsFile) read(at []int) ([]point, error) {
 	f, err := wholefile.Open(m.path)
 	if err != nil {
@@ -235,8 +235,8 @@ func (m *metricsFile) read(at []int) ([]point, error) {
 	return out, nil
 }
 
-// sample decodes at most n steps, evenly spread over those from one step to another; 0, 0 is all.
-// every says that one of so many steps was taken.
+// sample decodes at most n steps, evenly spread from one step to another; 0, 0 means all. It takes
+// one of every `every` steps.
 func (m *metricsFile) sample(from, to, n int) (points []point, every int, err error) {
 	low, high := 0, len(m.steps)
 	if to > 0 {
@@ -253,18 +253,18 @@ func (m *metricsFile) sample(from, to, n int) (points []point, every int, err er
 		at = append(at, i)
 	}
 	if high > low && at[len(at)-1] != high-1 {
-		at = append(at, high-1) // the newest is always shown
+		at = append(at, high-1) // always include the newest
 	}
 	points, err = m.read(at)
 	return points, every, err
 }
 
-// search is the index of the first line whose step is not before the given one.
+// search returns the index of the first line with at least the given step.
 func (m *metricsFile) search(step int) (int, error) {
 	low, high := 0, len(m.steps)
 	for low < high {
 		middle := (low + high) / 2
-		at := middle // of the first line from the middle on that can be read
+		at := middle // the first readable line from the middle on
 		var p point
 		for ok := false; at < high; at++ {
 			var err error

@@ -12,18 +12,18 @@ import (
 	"haf/run"
 )
 
-// An Explainer gives the rewards of responses and the parts of their tokens. A [reward.Reader] is
-// one.
+// An Explainer computes the rewards of responses and the contributions of their tokens. A
+// [reward.Reader] is one.
 type Explainer interface {
 	Explain(ctx context.Context, samples []pref.Sample) ([]reward.Explanation, error)
 	Close() error
 }
 
-// A models opens the models that pages ask for, and keeps the last ones open.
+// A models opens models on demand and keeps the latest open.
 type models struct {
 	open func(ctx context.Context, path string) (Explainer, error)
 
-	mu   sync.Mutex // one model is opened or read at a time, because each takes the whole device
+	mu   sync.Mutex // open or read one model at a time, because each uses the whole device
 	held []heldModel
 }
 
@@ -32,7 +32,7 @@ type heldModel struct {
 	Explainer
 }
 
-// mostModels is how many models are open at once.
+// mostModels is the largest number of open models.
 const mostModels = 3
 
 // explain reads samples with the model at path.
@@ -69,10 +69,10 @@ func (m *models) close() {
 	m.held = nil
 }
 
-// A namedModel is a model that pages can choose.
+// A namedModel is a model that pages offer.
 type namedModel struct{ Name, Path string }
 
-// models lists the models that were named and those of the finished runs.
+// modelList lists the named models and those of finished runs.
 func (a *App) modelList() (list []namedModel) {
 	for _, path := range a.config.Models {
 		list = append(list, namedModel{path, path})
@@ -86,24 +86,24 @@ func (a *App) modelList() (list []namedModel) {
 	return list
 }
 
-// An explained is what one model says of some responses.
+// An explained is the result of one model for some responses.
 type explained struct {
 	Model     string
 	Error     string
 	Of        []reward.Explanation
-	Names     []string // of the rewards
-	Largest   float64  // size of the largest part of a token
+	Names     []string // names of the rewards
+	Largest   float64  // largest absolute contribution of a token
 	Took      time.Duration
 	Responses []string
 }
 
-// A gap is how much higher a reward of the first response is.
+// A gap is the difference of a reward between the first response and the second.
 type gap struct {
 	Name  string
 	Value float64
 }
 
-// Differences are those of two responses.
+// Differences returns the gaps between two responses.
 func (e explained) Differences() (gaps []gap) {
 	if len(e.Of) != 2 {
 		return nil
@@ -114,10 +114,10 @@ func (e explained) Differences() (gaps []gap) {
 	return gaps
 }
 
-// Down is the other end of the scale.
+// Down is the lower end of the scale.
 func (e explained) Down() float64 { return -e.Largest }
 
-// explain reads responses with the named models. A model that fails has its error.
+// explain reads responses with the named models. A model that fails has Error set.
 func (a *App) explain(ctx context.Context, names []string, samples []pref.Sample) []explained {
 	list := a.modelList()
 	var out []explained
@@ -158,7 +158,7 @@ func (a *App) explain(ctx context.Context, names []string, samples []pref.Sample
 		out = append(out, e)
 	}
 	for i := range out {
-		out[i].Largest = largest // one scale, so that maps compare
+		out[i].Largest = largest // the same scale, so that maps are comparable
 	}
 	return out
 }

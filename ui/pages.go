@@ -24,7 +24,7 @@ import (
 //go:embed templates/*.html
 var sources embed.FS
 
-// functions are those of the templates.
+// functions are available in the templates.
 var functions = template.FuncMap{
 	"num":     func(x float64) string { return minus(fmt.Sprintf("%.4f", x)) },
 	"signed":  func(x float64) string { return minus(fmt.Sprintf("%+.4f", x)) },
@@ -50,11 +50,11 @@ var functions = template.FuncMap{
 var templates = template.Must(
 	template.New("").Funcs(functions).ParseFS(sources, "templates/*.html"))
 
-// minus writes a number with the sign of typography, which stays with its digits.
+// minus writes a number with a typographic minus, which does not separate from its digits.
 func minus(number string) string { return strings.Replace(number, "-", "−", 1) }
 
-// visible writes text so that nothing in it is hidden: controls and marks of direction are escaped,
-// line breaks and tabs stay.
+// visible escapes control and direction characters, so that no text is hidden. Line breaks and tabs
+// stay.
 func visible(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -68,10 +68,10 @@ func visible(text string) string {
 	return b.String()
 }
 
-// tones of a token's reward on each side of zero.
+// tones is the number of colours for a token on each side of zero.
 const tones = 5
 
-// tone is the class of a token of a reward, beside the largest one.
+// tone returns the class of a token by its contribution x, relative to the largest.
 func tone(x, largest float64) string {
 	share := math.Abs(x) / largest
 	if !(share >= 0.05) {
@@ -96,14 +96,14 @@ func ago(d time.Duration) string {
 	return fmt.Sprintf("%.0f days ago", d.Hours()/24)
 }
 
-// A page is what the layout gets.
+// A page is the input of the layout template.
 type page struct {
 	Title, Path string
-	Guarded     bool // a token is asked for
+	Guarded     bool // visitors need a token
 	Body        any
 }
 
-// render writes a page, or nothing of it where it fails.
+// render writes a page, or an error page if its template fails.
 func (a *App) render(w http.ResponseWriter, r *http.Request, name, title string, body any) {
 	a.write(w, r, name, page{title, r.URL.Path, len(a.keys) > 0, body})
 }
@@ -121,10 +121,10 @@ func (a *App) write(w http.ResponseWriter, r *http.Request, name string, data an
 	}
 }
 
-// said is what a visitor reads of an error.
+// said returns an error's message for visitors.
 func (a *App) said(err error) string { return message.Of(err, a.config.Runs...) }
 
-// fail writes an error as a page, or as JSON where a script asked.
+// fail writes an error as a page, or as JSON if a script asked.
 func (a *App) fail(w http.ResponseWriter, r *http.Request, status int, err error) {
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		w.Header().Set("Content-Type", "application/json")
@@ -156,7 +156,7 @@ func (a *App) list(w http.ResponseWriter, r *http.Request) {
 		"Named": a.config.Runs, "Pairs": a.pairFiles()})
 }
 
-// A runView is a run on the page of one or several.
+// A runView is a run on the page of one or several runs.
 type runView struct {
 	card
 	Validations []run.Validation
@@ -207,14 +207,14 @@ func (a *App) runs(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, "runs", title, body)
 }
 
-// A drawn is the figures of one reward of a file of pairs.
+// A drawn has the figures of one reward in a file of pairs.
 type drawn struct {
 	Reward  string
 	Figures []figure
 }
 
-// figures is the page of what a file of pairs shows, drawn. With fragment it is the drawings alone.
-// The page of a run asks for them when somebody scrolls there, because they need all pairs.
+// figures is the page with the drawings of a file of pairs. With fragment it is the drawings only.
+// The page of a run loads them when the user scrolls there, because they need all pairs.
 func (a *App) figures(w http.ResponseWriter, r *http.Request) {
 	file, set, err := a.openPairs(r.URL.Query())
 	if err != nil {
@@ -270,7 +270,7 @@ func trainedOn(m *manifest) string {
 	return strings.Join(names, ", ")
 }
 
-// link is a page with parameters.
+// link returns the address of a page with parameters.
 func link(path string, values url.Values) template.URL {
-	return template.URL(path + "?" + values.Encode()) // encoded
+	return template.URL(path + "?" + values.Encode()) // Encode escapes the values
 }

@@ -19,32 +19,32 @@ import (
 	"haf/internal/wholefile"
 )
 
-// A pairSet is a file of pairs with their rewards, as haf eval -out writes it.
+// A pairSet is a file of pairs with their rewards, as written by haf eval -out.
 type pairSet struct {
 	Pairs   []pair
 	Rewards []string // names, in order
-	Sources []string // files and subsets that pairs name
-	long    int      // characters from which on a pair is long: the longest tenth
+	Sources []string // files and subsets of the pairs
+	long    int      // length in characters of the longest tenth of pairs
 	close   map[string]float64
 	size    int64
 	changed time.Time
 }
 
-// A pair is a comparison with what it is searched and filtered by.
+// A pair is a comparison with fields for search and filters.
 type pair struct {
 	eval.Example
 	text   string // in lower case
 	length int    // characters of both responses
 }
 
-// Limits of a file of pairs.
+// Limits for a file of pairs.
 const (
 	maxPairs    = 500_000
 	maxPairLine = 16 << 20
-	shareApart  = 0.1 // what is close, and what is long: the tenth at the end
+	shareApart  = 0.1 // share of pairs that count as close, and as long
 )
 
-// pairs reads a file of pairs. The last ones read are kept.
+// pairs reads a file of pairs. The latest files stay in memory.
 func (a *App) pairs(path string) (*pairSet, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func (a *App) pairs(path string) (*pairSet, error) {
 	return set, nil
 }
 
-// mostSets is how many files of pairs are kept in memory.
+// mostSets is the number of files of pairs that stay in memory.
 const mostSets = 8
 
 func readPairs(r io.Reader) (*pairSet, error) {
@@ -107,7 +107,7 @@ func readPairs(r io.Reader) (*pairSet, error) {
 	return set, nil
 }
 
-// readLine reads a line of bounded length.
+// readLine reads a line of limited length.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
@@ -138,7 +138,7 @@ func newPair(e eval.Example) pair {
 		length: utf8.RuneCountInString(e.Chosen) + utf8.RuneCountInString(e.Rejected)}
 }
 
-// summarize finds the names, and the bounds of what is long or close.
+// summarize sets the names, and the bounds of long and of close pairs.
 func (s *pairSet) summarize() {
 	names, sources := map[string]bool{}, map[string]bool{}
 	lengths := make([]int, len(s.Pairs))
@@ -184,7 +184,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// sources are the names that a pair can be found by: its file and its subset.
+// sources returns the names by which a pair is found: its file and its subset.
 func (p pair) sources() (names []string) {
 	if p.Source.File != "" {
 		names = append(names, filepath.Base(p.Source.File))
@@ -195,24 +195,24 @@ func (p pair) sources() (names []string) {
 	return names
 }
 
-// disagree says whether the heads order the pair differently.
+// disagree reports whether the heads order the pair differently.
 func (p pair) disagree() bool {
 	score, a := p.Rewards["score"]
 	implicit, b := p.Rewards["implicit"]
 	return a && b && (score.Margin > 0) != (implicit.Margin > 0)
 }
 
-// A query chooses pairs.
+// A query selects pairs.
 type query struct {
-	Text   string // words that must all stand in prompt or responses
-	Reward string // by which pairs are wrong or close, and sorted
+	Text   string // words that must all occur in prompt or responses
+	Reward string // decides which pairs are wrong or close, and the order
 	Source string
 	Wrong, Close, Long, Disagree,
 	Tied bool
 	Sort string // margin, size, length, or the file's order
 }
 
-// choose returns the indices of the pairs that a query asks for, in its order.
+// choose returns the indices of the selected pairs, sorted as the query says.
 func (s *pairSet) choose(q query) []int {
 	words := strings.Fields(strings.ToLower(q.Text))
 	out := []int{}

@@ -9,11 +9,11 @@ import (
 	"haf/pref"
 )
 
-// mostAnswers bounds the answers of the playground.
+// mostAnswers is the largest number of responses in the playground.
 const mostAnswers = 6
 
-// playground is the page on which conversations and answers are typed. With fragment it is the
-// rewards alone.
+// playground is the page for typing conversations and responses. With fragment it is the rewards
+// only.
 func (a *App) playground(w http.ResponseWriter, r *http.Request) {
 	list := a.modelList()
 	body := map[string]any{"Models": list, "Answers": []string{"", ""}, "Conversation": ""}
@@ -45,7 +45,7 @@ func (a *App) playground(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, "playground", "Playground", body)
 }
 
-// typed makes samples of what was typed. Answers without text are left out.
+// typed makes samples of the typed text. It leaves out empty responses.
 func typed(conversation string, answers []string) (samples []pref.Sample, labels []string,
 	err error) {
 	prompt := parseTurns(conversation)
@@ -70,13 +70,13 @@ func typed(conversation string, answers []string) (samples []pref.Sample, labels
 	return samples, labels, nil
 }
 
-// turns are how lines begin that start a turn.
+// turns are the beginnings of lines that start a turn.
 var turns = []struct{ prefix, role string }{
 	{"System:", "system"}, {"User:", pref.User}, {"Assistant:", pref.Assistant},
 }
 
-// parseTurns reads a conversation: a line that begins with System:, User: or Assistant: starts a
-// turn, and text before the first is the user's.
+// parseTurns reads a conversation. A line that begins with System:, User: or Assistant: starts a
+// turn; text before the first belongs to the user.
 func parseTurns(text string) (messages []pref.Message) {
 	role, lines := pref.User, []string{}
 	end := func() {

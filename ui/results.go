@@ -20,24 +20,24 @@ import (
 	"haf/run"
 )
 
-// Names of files of results, in run folders and beside them.
+// Names of files with results, in run folders and beside them.
 const (
 	evalFiles = "eval*.json"
 	gridFile  = "results.jsonl"
 )
 
-// A resultFile is a file of results: of a run folder, or beside runs.
+// A resultFile is a file with results, in a run folder or beside runs.
 type resultFile struct{ Run, Name, Path string }
 
-// contents is what the named paths hold.
+// contents are the contents of the named paths.
 type contents struct {
 	runs     []folder
-	evals    []resultFile // what haf -json eval printed
+	evals    []resultFile // output of haf -json eval
 	grids    []resultFile // results of haf paper
-	problems []string     // what cannot be read
+	problems []string     // errors of unreadable paths
 }
 
-// look goes through the paths that were named: run folders, folders of them, and files.
+// look searches the named paths: run folders, folders of these, and files.
 func look(named []string) (c contents) {
 	taken := map[string]bool{}
 	add := func(name, dir string) {
@@ -61,7 +61,7 @@ func look(named []string) (c contents) {
 			case err != nil && path == root:
 				return err
 			case err != nil:
-				return nil // what cannot be read below is left out
+				return nil // skip unreadable entries below
 			case !d.IsDir():
 				c.file(root, path, d)
 				return nil
@@ -83,7 +83,7 @@ func look(named []string) (c contents) {
 	return c
 }
 
-// file takes a file that stands outside of run folders, or is named by itself.
+// file adds a file that is outside of run folders, or named itself.
 func (c *contents) file(root, path string, d fs.DirEntry) {
 	of := resultFile{Name: relative(root, path), Path: path}
 	if path == root {
@@ -99,14 +99,14 @@ func (c *contents) file(root, path string, d fs.DirEntry) {
 	}
 }
 
-// isGrid says whether a file begins as results of haf paper do.
+// isGrid reports whether a file begins like results of haf paper.
 func isGrid(path string) bool {
 	f, err := wholefile.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	begin, _ := bufio.NewReader(f).Peek(64) // a shorter file is none
+	begin, _ := bufio.NewReader(f).Peek(64) // a shorter file does not match
 	return bytes.HasPrefix(begin, []byte(`{"kind":"grid",`))
 }
 
@@ -119,18 +119,18 @@ func evalsOf(f folder) (files []resultFile) {
 
 // An evaluationRow is one reward of one model on one data set.
 type evaluationRow struct {
-	Model  string // name of the run, else that of the model in the file
+	Model  string // name of the run, else the model's name in the file
 	IsRun  bool
-	Data   string // short, and not that of other data
+	Data   string // short but unique
 	Reward string
 	File   string
 	eval.Result
 	Length *eval.LengthControl
 
-	paths []string // of the data
+	paths []string // of the data files
 }
 
-// evaluations reads files of evaluations. runs are all that pages can name.
+// evaluations reads files of evaluations. runs are all runs that pages can name.
 func evaluations(files []resultFile, runs []folder) (rows []evaluationRow, problems []string) {
 	for _, file := range files {
 		read, err := readEvaluation(file, runs)
@@ -152,11 +152,11 @@ func evaluations(files []resultFile, runs []folder) (rows []evaluationRow, probl
 	return rows, problems
 }
 
-// maxEvaluation bounds a file that is read whole.
+// maxEvaluation limits a file that is read whole, in bytes.
 const maxEvaluation = 64 << 20
 
-// readEvaluation reads what haf -json eval printed: of one model, of a suite, or of several models
-// and sets.
+// readEvaluation reads the output of haf -json eval: for one model, for a suite, or for several
+// models and sets.
 func readEvaluation(file resultFile, runs []folder) ([]evaluationRow, error) {
 	info, err := os.Stat(file.Path)
 	if err != nil {
@@ -204,7 +204,7 @@ func readEvaluation(file resultFile, runs []folder) ([]evaluationRow, error) {
 }
 
 // ofMatrix makes rows of several models on several sets. paths are those of the data files, which
-// the matrix names without folders where that is enough to tell them apart.
+// the matrix names without folders if that is unique.
 func ofMatrix(
 	file resultFile, m eval.Matrix, paths []string, runs []folder,
 ) (rows []evaluationRow, err error) {
@@ -233,7 +233,8 @@ func ofMatrix(
 	return rows, nil
 }
 
-// runOf is the name of the run in a model's folder; else the model is no run of the list.
+// runOf returns the name of the run with a model's folder. ok is false if it is in no run of the
+// list.
 func runOf(model string, runs []folder) (name string, ok bool) {
 	of := absolute(model)
 	for _, f := range runs {
@@ -251,7 +252,8 @@ func absolute(path string) string {
 	return filepath.Clean(path)
 }
 
-// shortest names every data file of rows by as few of its last folders as tell it from the others.
+// shortest names every data file of rows by its base name and as few parent folders as make it
+// unique.
 func shortest(rows []evaluationRow) map[string]string {
 	short := map[string]string{}
 	var open []string
@@ -279,7 +281,7 @@ func shortest(rows []evaluationRow) map[string]string {
 	return short
 }
 
-// ending is the last k parts of a path.
+// ending returns the last k parts of a path.
 func ending(path string, k int) string {
 	parts := strings.Split(filepath.ToSlash(path), "/")
 	if k >= len(parts) {
@@ -288,17 +290,17 @@ func ending(path string, k int) string {
 	return strings.Join(parts[len(parts)-k:], "/")
 }
 
-// mostGridRows bounds the rows of a grid's map.
+// mostGridRows is the largest number of rows in a grid's map.
 const mostGridRows = 300
 
-// A knownGrid is the map of a file as it was.
+// A knownGrid is the map of a file, with the file's state when it was read.
 type knownGrid struct {
 	heatMap
 	size    int64
 	changed time.Time
 }
 
-// gridMap is the map of results of haf paper.
+// gridMap returns the map for results of haf paper.
 func (a *App) gridMap(file resultFile) (heatMap, error) {
 	info, err := os.Stat(file.Path)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"haf/run"
 )
 
-// Bounds of the search for run folders.
+// Limits of the search for run folders.
 const (
-	maxDepth = 3    // folders below one that was named
-	maxRuns  = 1000 // runs of a list
+	maxDepth = 3    // folder levels below a named one
+	maxRuns  = 1000 // runs in the list
 )
 
-// A folder is a run folder under the name that pages give it.
+// A folder is a run folder with its name on the pages.
 type folder struct{ Name, Dir string }
 
-// findRuns lists the run folders that are named, or that are in the folders that are named.
+// findRuns lists the named run folders, and those inside named folders.
 func findRuns(named []string) (found []folder, problems []string) {
 	c := look(named)
 	return c.runs, c.problems
@@ -41,10 +41,10 @@ func relative(root, path string) string {
 	return filepath.ToSlash(rel)
 }
 
-// A manifest is what pages read of a run's manifest.json.
+// A manifest is a run's manifest.json, as pages read it.
 type manifest = run.Manifest[map[string]map[string]any]
 
-// A state says how far a run has come.
+// A state is the state of a run.
 type state string
 
 // The states of a run.
@@ -54,7 +54,7 @@ const (
 	stopped  state = "stopped"
 )
 
-// stateOf is the state of the run in dir.
+// stateOf returns the state of the run in dir.
 func stateOf(dir string) state {
 	switch {
 	case run.InUse(dir):
@@ -70,8 +70,8 @@ type card struct {
 	folder
 	Manifest *manifest
 	State    state
-	Problem  string   // why the run cannot be shown
-	Damaged  []string // lines of its records that cannot be read
+	Problem  string   // reason that the run cannot be shown
+	Damaged  []string // descriptions of unreadable records
 	Step     int
 	Loss     float64
 	Rate     float64 // tokens a second
@@ -86,7 +86,7 @@ type selection struct {
 	run.Selection
 }
 
-// card reads what the list shows of a run.
+// card reads a run for the list.
 func (a *App) card(f folder) card {
 	c := card{folder: f}
 	var err error
@@ -133,17 +133,17 @@ func (a *App) cards() (cards []card, problems []string) {
 	return cards, problems
 }
 
-// mostCompared is how many runs one page or series may have.
+// mostCompared is the largest number of runs in one page or series.
 const mostCompared = 64
 
-// errMany is returned for more runs than a page may have.
+// errMany is returned for a request with too many runs.
 var errMany = fmt.Errorf("more than %d runs are asked for: choose fewer", mostCompared)
 
-// errNoRun is returned for a name that no run has.
+// errNoRun is returned for an unknown name.
 var errNoRun = errors.New("there is no run of that name")
 
-// find returns the runs of the names, each once. They come from a request: only names of the list
-// are opened.
+// find returns the runs with these names, without duplicates. The names come from a request, so
+// only runs in the list are opened.
 func (a *App) find(names []string) ([]folder, error) {
 	found, _ := findRuns(a.config.Runs)
 	var out []folder
@@ -163,7 +163,7 @@ func (a *App) find(names []string) ([]folder, error) {
 	return out, nil
 }
 
-// filesOf lists the files of a run folder that match a pattern, regular ones alone.
+// filesOf lists the regular files of a run folder that match a pattern.
 func filesOf(dir, pattern string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

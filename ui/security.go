@@ -14,13 +14,13 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// maxForm bounds the body of a request.
+// maxForm limits the body of a request, in bytes.
 const maxForm = 4 << 20
 
-// cookieName is the cookie of a visitor who has given a token.
+// cookieName is the cookie of a visitor who has entered a token.
 const cookieName = "haf-ui"
 
-// keyring holds the hashes of tokens, so that all comparisons are of equal lengths.
+// keyring holds the hashes of tokens, so that all comparisons have equal length.
 type keyring [][sha256.Size]byte
 
 func newKeyring(tokens []string) (k keyring) {
@@ -30,7 +30,7 @@ func newKeyring(tokens []string) (k keyring) {
 	return k
 }
 
-// opens says whether the value is one of the tokens. Every token is compared.
+// opens reports whether the value is one of the tokens. It compares every token.
 func (k keyring) opens(value string) bool {
 	hash, found := sha256.Sum256([]byte(value)), 0
 	for i := range k {
@@ -39,8 +39,8 @@ func (k keyring) opens(value string) bool {
 	return found == 1
 }
 
-// secure guards the pages: by their headers, by the host that a request names, by its origin, and
-// by the token where one is asked for.
+// secure guards the pages: by headers, by the request's host and origin, and by the token, if there
+// are tokens.
 func (a *App) secure(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,8 +57,8 @@ func (a *App) secure(next http.Handler) http.Handler {
 			return
 		}
 		if len(a.keys) == 0 {
-			// Without a token a web page could have its visitor's browser ask, by a name of its own
-			// that leads to this machine.
+			// Without a token, a web page could have its visitor's browser ask, under a host name of its own
+			// that resolves to this machine.
 			if !loopbackHost(r.Host) {
 				a.fail(w, r, http.StatusForbidden, errors.New("without tokens this server answers to "+
 					"localhost alone, but the request names another host: open http://127.0.0.1, or set "+
@@ -77,14 +77,14 @@ func (a *App) secure(next http.Handler) http.Handler {
 	})
 }
 
-// foreign says whether a page of another site has its visitor's browser fetch something, which
-// reads files and opens models, even if the page may not see the answer. A link from there to a
-// page is none.
+// foreign reports whether a page of another site has its visitor's browser fetch something. Even if
+// that page cannot see the answer, the request reads files and opens models. Following a link from
+// there is allowed.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
 		return false
-	case "": // an old browser, or none
+	case "": // an old browser, or no browser
 		origin := r.Header.Get("Origin")
 		return origin != "" && origin != "http://"+r.Host && origin != "https://"+r.Host
 	}
@@ -93,7 +93,7 @@ func foreign(r *http.Request) bool {
 		strings.HasPrefix(r.URL.Path, "/api/")
 }
 
-// loopbackHost says whether a Host header names this machine.
+// loopbackHost reports whether a Host header names this machine.
 func loopbackHost(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
@@ -106,7 +106,7 @@ func loopbackHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// known says whether the visitor has given a token, in the header or by the cookie.
+// known reports whether the visitor has sent a token, in the header or in the cookie.
 func (a *App) known(r *http.Request) bool {
 	if scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme,
 		"bearer") && a.keys.opens(strings.TrimSpace(value)) {

@@ -8,19 +8,19 @@ import (
 	"haf/run"
 )
 
-// pointsOfRun is how many steps of a run a plot shows.
+// pointsOfRun is the number of steps of a run that a plot shows.
 const pointsOfRun = 1000
 
-// A series is what a script plots of one run.
+// A series is the data that a script plots for one run.
 type series struct {
 	Name    string                `json:"name"`
 	State   state                 `json:"state"`
-	Steps   int                   `json:"steps"` // records of steps that there are
-	Every   int                   `json:"every"` // one of so many is shown
+	Steps   int                   `json:"steps"` // number of recorded steps
+	Every   int                   `json:"every"` // one of every so many steps is included
 	X       []int                 `json:"x"`
 	Columns map[string][]*float64 `json:"columns"`
 	Evals   map[string]*evalCurve `json:"evals"`
-	Damaged []string              `json:"damaged,omitempty"` // lines that cannot be read
+	Damaged []string              `json:"damaged,omitempty"` // descriptions of unreadable lines
 }
 
 // An evalCurve is the accuracy, or the reward, of validations with its interval.
@@ -30,7 +30,7 @@ type evalCurve struct {
 	Low, High []float64
 }
 
-// MarshalJSON writes the keys in lower case, as the others.
+// MarshalJSON writes the keys in lower case, like the other keys.
 func (c evalCurve) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"x": c.X, "y": c.Y, "low": c.Low, "high": c.High})
 }
@@ -40,7 +40,7 @@ func (c *evalCurve) add(step int, y, low, high float64) {
 	c.Low, c.High = append(c.Low, low), append(c.High, high)
 }
 
-// series answers with the sampled steps of runs: run, repeatable; from and to, steps.
+// series answers with the sampled steps of runs. Parameters: run, repeatable; from and to, steps.
 func (a *App) series(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	folders, err := a.find(query["run"])
@@ -48,7 +48,7 @@ func (a *App) series(w http.ResponseWriter, r *http.Request) {
 		a.failed(w, r, err)
 		return
 	}
-	from, _ := strconv.Atoi(query.Get("from")) // what is no number is the beginning
+	from, _ := strconv.Atoi(query.Get("from")) // text that is no number means the beginning
 	to, _ := strconv.Atoi(query.Get("to"))
 	out := struct {
 		Charts []chart  `json:"charts"`

@@ -20,12 +20,12 @@ import (
 	"haf/internal/interrupt"
 )
 
-// Config says what is shown, and to whom.
+// Config sets what the app shows, and to whom.
 type Config struct {
 	Runs   []string // run folders, folders of run folders, and files of pairs
 	Models []string // models besides those of the runs
 	Open   func(ctx context.Context, path string) (Explainer, error)
-	Tokens []string // of which a visitor must give one; none: visitors of this machine need none
+	Tokens []string // a visitor needs one of them; none: local visitors need none
 	Log    *slog.Logger
 }
 
@@ -36,9 +36,9 @@ type App struct {
 	models  models
 	handler http.Handler
 
-	mu      sync.Mutex // of indexes
+	mu      sync.Mutex // guards indexes
 	indexes map[string]*metricsFile
-	reading sync.Mutex // of sets and grids
+	reading sync.Mutex // guards sets and grids
 	sets    map[string]*pairSet
 	grids   map[string]knownGrid
 }
@@ -66,7 +66,7 @@ func New(config Config) *App {
 	}
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {
-		panic(err) // the folder is embedded
+		panic(err) // cannot happen: the folder is embedded
 	}
 	served := http.FileServerFS(files)
 	mux.HandleFunc("/assets/{file}", a.only([]string{http.MethodGet, http.MethodHead},
@@ -81,7 +81,7 @@ func New(config Config) *App {
 	return a
 }
 
-// only answers requests of other methods with those that the page has.
+// only answers requests with other methods by naming the allowed ones.
 func (a *App) only(methods []string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if slices.Contains(methods, r.Method) {
@@ -97,7 +97,7 @@ func (a *App) only(methods []string, h http.HandlerFunc) http.HandlerFunc {
 // ServeHTTP implements [http.Handler].
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// Limits of a connection. A page may wait for a model to be opened and compiled.
+// Limits of a connection. A page may wait until a model is opened and compiled.
 const (
 	readTimeout  = 30 * time.Second
 	writeTimeout = 10 * time.Minute
@@ -106,7 +106,7 @@ const (
 
 // Run serves the app on the listener until ctx ends.
 func (a *App) Run(ctx context.Context, listener net.Listener) error {
-	defer interrupt.Hold()() // until requests are answered
+	defer interrupt.Hold()() // until pending requests are answered
 	server := &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
