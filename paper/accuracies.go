@@ -10,25 +10,25 @@ import (
 	"haf/eval"
 )
 
-// An Accuracy is that of one reward of one kind of training on one test set, over its seeds.
+// An Accuracy is the accuracy of a reward of one kind of training on one test set, over its seeds.
 type Accuracy struct {
-	Label  string   // of the trainings: their method, sets and overrides
-	Train  []string // the sets that they were trained on
+	Label  string   // method, sets and overrides of the trainings
+	Train  []string // training sets
 	Test   string
 	Reward string
 	Seeds  int
 	eval.Estimate
 }
 
-// Title is that of the grid.
+// Title is the title of the grid.
 func (j *Journal) Title() string { return j.origin.Title }
 
-// Tests are the names of the test sets, in order.
+// Tests returns the names of the test sets, sorted.
 func (j *Journal) Tests() []string { return slices.Sorted(maps.Keys(j.tests)) }
 
-// Accuracies estimates every reward of every kind of training on every test set, by label, reward
-// and test set. Trainings that differ in their seed alone are one kind. An error names results that
-// cannot be read or put together.
+// Accuracies estimates every reward of every kind of training on every test set, sorted by label,
+// reward and test set. Trainings that differ only in their seed are one kind. An error names
+// results that cannot be read or combined.
 func (j *Journal) Accuracies() ([]Accuracy, error) {
 	kinds := map[string][]*Result{}
 	for _, r := range j.cells {
@@ -57,8 +57,7 @@ func (j *Journal) Accuracies() ([]Accuracy, error) {
 	return out, nil
 }
 
-// labelOf is a cell's label with the overrides that its identity does not show, and without its
-// seed.
+// labelOf is a cell's label without its seed, but with the overrides that its name does not show.
 func labelOf(r *Result) string {
 	label := r.ID
 	if at := strings.LastIndex(label, fmt.Sprintf("-seed%d-", r.Seed)); at >= 0 {
@@ -72,7 +71,7 @@ func labelOf(r *Result) string {
 	return label
 }
 
-// overSeeds gathers what trainings gave on a test set, as [Results.measure] does.
+// overSeeds collects the results of trainings on a test set, like [Results.measure].
 func (j *Journal) overSeeds(results []*Result, test, reward string) (Measurement, error) {
 	set, ok := j.tests[test]
 	if !ok {

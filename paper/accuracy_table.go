@@ -9,30 +9,30 @@ import (
 	"haf/report"
 )
 
-// An accuracyTable is a table of accuracies with the comparisons that it is made for. A cell is the
-// mean over one or several test sets.
+// An accuracyTable is a table of accuracies with its comparisons. A cell is a mean over one or
+// several test sets.
 type accuracyTable struct {
 	columns []string
 	rows    []accuracyRow
-	pairs   [][2]int // rows a, b: a less b
+	pairs   [][2]int // rows a, b of the differences a − b
 }
 
 type accuracyRow struct {
 	label string
-	cells []accuracyCell // a column each
+	cells []accuracyCell // one per column
 }
 
-// An accuracyCell is nil where a training is not finished.
+// An accuracyCell is nil if a training is not finished.
 type accuracyCell []Measurement
 
-// A compared is one pair of rows: a difference for each column, and their mean where there are
-// several.
+// A compared is a pair of rows: its difference in each column and, with several columns, their
+// mean.
 type compared struct {
 	a, b  string
 	names []string // of the columns
 	each  []eval.Estimate
 	mean  *eval.Estimate
-	// adjusted p-values: of each, then of the mean.
+	// adjusted p-values of the columns, then of the mean
 	p []float64
 }
 
@@ -63,7 +63,7 @@ func (c accuracyCell) accuracy() (eval.Estimate, error) {
 	return meanAccuracy(of)
 }
 
-// meanAccuracy is the mean of accuracies, which is not below 0.
+// meanAccuracy is the mean of accuracies, with an interval that is not below 0.
 func meanAccuracy(of []eval.Estimate) (eval.Estimate, error) {
 	e, err := eval.MeanEstimate(of)
 	e.Low = max(0, e.Low)
@@ -82,8 +82,8 @@ func (c accuracyCell) against(other accuracyCell) (eval.Estimate, error) {
 	return eval.MeanEstimate(of)
 }
 
-// accuracies estimates every cell, nil where it is missing, and the mean of each row, nil where a
-// cell is missing.
+// accuracies estimates every cell, nil if it is missing, and the mean of each row, nil if any cell
+// is missing.
 func (g accuracyTable) accuracies() (cells [][]*eval.Estimate, means []*eval.Estimate, err error) {
 	for _, row := range g.rows {
 		var line []*eval.Estimate
@@ -113,7 +113,7 @@ func (g accuracyTable) accuracies() (cells [][]*eval.Estimate, means []*eval.Est
 	return cells, means, nil
 }
 
-// compare estimates the differences of the pairs; the p-values are adjusted for all of them
+// compare estimates the differences of the pairs. The p-values are adjusted for all of them
 // together.
 func (g accuracyTable) compare() ([]compared, error) {
 	var out []compared
@@ -154,7 +154,7 @@ func (g accuracyTable) compare() ([]compared, error) {
 	return out, nil
 }
 
-// blocks are the parts of a page that show the table.
+// blocks returns the parts of a page that show the table.
 func (g accuracyTable) blocks() ([]report.Block, error) {
 	cells, means, err := g.accuracies()
 	if err != nil {
@@ -216,10 +216,10 @@ func pText(p float64) string {
 	return fmt.Sprintf("%.3f", p)
 }
 
-// level below which an adjusted p-value refutes that there is no difference.
+// level is the adjusted p-value below which a difference counts.
 const level = 0.05
 
-// verdict says in words what the comparisons support, a sentence a pair.
+// verdict says in words what the comparisons support, one sentence per pair.
 func verdict(all []compared) (out []string) {
 	for _, c := range all {
 		var better, worse, open []string

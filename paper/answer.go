@@ -11,13 +11,13 @@ import (
 // A finding is what one comparison of a table supports.
 type finding struct {
 	a, b string
-	on   string // "" where the table has one column, or for the mean over all
+	on   string // column; "" for the only column or the mean
 	e    eval.Estimate
 	p    float64 // adjusted
 }
 
-// findings are those that answer the table's question: the means over its columns where there are
-// several, else the one column's.
+// findings returns the differences that answer the table's question: the means over its columns if
+// there are several, else those of the one column.
 func (g accuracyTable) findings(all []compared) (out []finding) {
 	for _, c := range all {
 		switch {
@@ -34,12 +34,12 @@ func (g accuracyTable) findings(all []compared) (out []finding) {
 	return out
 }
 
-// points are a difference with its interval.
+// points formats a difference with its interval.
 func points(e eval.Estimate) string {
 	return fmt.Sprintf("%+.1f [%+.1f, %+.1f]", 100*e.Mean, 100*e.Low, 100*e.High)
 }
 
-// answer is one sentence of what the table's differences support, "" where there is none.
+// answer is one sentence with what the table's differences support, or "".
 func (g accuracyTable) answer(differences []compared) string {
 	all := g.findings(differences)
 	if len(all) == 0 {
@@ -81,9 +81,9 @@ func (g accuracyTable) answer(differences []compared) string {
 	return strings.ToUpper(text[:1]) + text[1:] + ", in points of accuracy."
 }
 
-// together names findings, those that differ in a setting's value alone as one: "HaF than Baseline
-// with limit 200, 400 (+0.3 to +0.4, intervals within [-1.0, +1.8])". Unless several is set, all
-// are compared with the same label, which the sentence names.
+// together lists findings; it joins those that differ only in a setting's value, as in "HaF than
+// Baseline with limit 200, 400 (+0.3 to +0.4, intervals within [-1.0, +1.8])". Unless several is
+// set, all are compared with the same label, which the sentence names.
 func together(of []finding, several bool) (out []string) {
 	type group struct {
 		name   string
@@ -125,16 +125,16 @@ func together(of []finding, several bool) (out []string) {
 	return out
 }
 
-// cutLast cuts a label before its last word, a setting's value.
+// cutLast cuts the last word, a setting's value, off a label.
 func cutLast(label string) (before, last string) {
 	i := strings.LastIndexByte(label, ' ')
-	if i < 0 || strings.HasSuffix(label[:i], ",") { // a method's name, or its only word after it
+	if i < 0 || strings.HasSuffix(label[:i], ",") { // a method's name, or the only word after it
 		return "", label
 	}
 	return label[:i], label[i+1:]
 }
 
-// pointsOf are the differences of findings with what holds all their intervals.
+// pointsOf formats the differences of findings, with the hull of their intervals.
 func pointsOf(of []finding) string {
 	if len(of) == 1 {
 		return points(of[0].e)

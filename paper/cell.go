@@ -12,31 +12,31 @@ import (
 	"haf/recipe"
 )
 
-// A Cell is one training and its evaluation on every test set. Cells of several tables that come to
-// the same recipe are one.
+// A Cell is one training with its evaluation on every test set. Cells of different tables with the
+// same recipe are one cell.
 type Cell struct {
-	ID     string   // name of its folder: readable, with a hash over recipe, base model and data
-	Sets   []string // that it is trained on
+	ID     string   // name of its folder, with a hash over recipe, base model and data
+	Sets   []string // training sets
 	Set    []string // overrides of the grid's recipe
 	Seed   uint64
 	Recipe *recipe.Recipe
-	Tables []string // that need it
+	Tables []string // tables that need it
 
-	// sets on whose test parts its model is read; none: it is validated alone
+	// sets on whose test parts the model is read; none: only validate it
 	Tests     []string
-	KeepModel bool // its model stays when it is finished
+	KeepModel bool // keep the model of the finished cell
 }
 
-// A want is a cell as a table asks for it.
+// A want is a cell as a table requests it.
 type want struct {
 	sets   []string
 	method Method
-	extra  []string // the overrides of a sweep's value
+	extra  []string // overrides for a sweep's value
 	label  string   // of the folder
 }
 
-// wants lists what a table needs, without seeds: set by set, so that a grid that is cut short has
-// whole comparisons.
+// wants lists the cells of a table, without seeds: set by set, so that a grid that is cut short has
+// complete comparisons.
 func (p *Grid) wants(t TableSpec) []want {
 	methods, sets := p.methodsOf(t), p.setsOf(t)
 	var out []want
@@ -69,8 +69,8 @@ func (p *Grid) wants(t TableSpec) []want {
 	return out
 }
 
-// overrides are what a sweep's value sets: its key, and after a value that is a list the rest of
-// the list, too.
+// overrides returns the settings for a sweep's value: its key and, if the value is a list, the rest
+// of the list.
 func (t TableSpec) overrides(value any) []string {
 	list, ok := value.([]any)
 	if !ok || len(list) == 0 {
@@ -99,7 +99,7 @@ func short(set string) string {
 	return set[strings.LastIndexByte(key, '.')+1:]
 }
 
-// tests are the sets on which a table reads the trainings of a want.
+// tests returns the sets on which a table reads the trainings of a want.
 func (p *Grid) tests(t TableSpec, w want) []string {
 	if t.Kind != OOD {
 		return w.sets
@@ -111,9 +111,9 @@ func (p *Grid) tests(t TableSpec, w want) []string {
 	return all
 }
 
-// Cells lists the grid's cells, or those of the named tables, each once, in the order in which
-// tables need them. A cell is read on the test sets of all tables, named or not. data is what the
-// sets were split into; before that is done, nil: then the cells have no files.
+// Cells lists the grid's cells, or those of the named tables, without duplicates, in the order in
+// which tables need them. A cell is read on the test sets of all tables, named or not. data is the
+// split of the sets; if it is nil, the cells have no files.
 func (p *Grid) Cells(data *Data, only []string) ([]*Cell, error) {
 	for _, name := range only {
 		if !slices.ContainsFunc(p.Tables, func(t TableSpec) bool { return t.Name == name }) {
@@ -177,7 +177,7 @@ func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	settings := *c.Recipe
 	settings.Data.Train, settings.Data.Valid = w.sets, nil
 	if p.Base != nil {
-		settings.Model.Path = "" // the base is known by its hash
+		settings.Model.Path = "" // the hash below identifies the base
 	}
 	identity, err := changes(&settings)
 	if err != nil {
@@ -200,7 +200,7 @@ func (p *Grid) cell(data *Data, w want, seed uint64) (*Cell, error) {
 	return c, nil
 }
 
-// NewCell makes a cell that no table needs: a training on all sets of the grid with the overrides
+// NewCell makes a cell that no table needs: a training on all sets of the grid with these overrides
 // of its recipe. The label begins the name of its folder.
 func (p *Grid) NewCell(data *Data, label string, seed uint64, set ...string) (*Cell, error) {
 	w := want{method: Method{Set: set}, label: label}
@@ -214,7 +214,7 @@ func (p *Grid) NewCell(data *Data, label string, seed uint64, set ...string) (*C
 	return c, err
 }
 
-// modelKey names a recipe's base model, wherever it lies, with how it reads text.
+// modelKey identifies a recipe's base model, wherever it is stored, and how it reads text.
 func (p *Grid) modelKey(r *recipe.Recipe) (string, error) {
 	model := r.Model
 	if model.Path == p.newBase && p.newBase != "" {
@@ -227,8 +227,8 @@ func (p *Grid) modelKey(r *recipe.Recipe) (string, error) {
 	return string(key), nil
 }
 
-// changes are the settings of a recipe that are not the default, as JSON: keys that recipes get
-// later change no cell.
+// changes returns the settings of a recipe that differ from the defaults, as JSON, so that keys
+// added to recipes later change no cell.
 func changes(r *recipe.Recipe) ([]byte, error) {
 	var values [2]map[string]map[string]any
 	for i, of := range []*recipe.Recipe{r, recipe.Default()} {
@@ -250,7 +250,7 @@ func changes(r *recipe.Recipe) ([]byte, error) {
 	return json.Marshal(values[0])
 }
 
-// hash is what two labels of one cell have in common.
+// hash identifies a cell, whatever its label.
 func (c *Cell) hash() string { return hashOf(c.ID) }
 
 func hashOf(id string) string { return id[strings.LastIndexByte(id, '-')+1:] }

@@ -21,27 +21,27 @@ import (
 	"haf/recipe"
 )
 
-// Data is what a grid's sets were split into, on disk: for each set SET.train.jsonl,
-// SET.valid.jsonl and SET.test.jsonl.
+// Data is the split of a grid's sets, on disk: for each set SET.train.jsonl, SET.valid.jsonl and
+// SET.test.jsonl.
 //
-// All groups whose conversation begins with the same user message are on one side, in all sets
-// together: what is in a test set is in no training or validation data of any set. Train is in a
-// random order, so that its first N groups are a sample of it.
+// All groups whose conversations begin with the same user message are on one side, over all sets
+// together: a conversation in a test set is in no training or validation data of any set. Train is
+// in random order, so that its first N groups are a sample.
 type Data struct {
-	Hash  string       `json:"hash"` // over what was asked for and the bytes of the files
+	Hash  string       `json:"hash"` // over the settings and the bytes of the files
 	Parts []PartCounts `json:"parts"`
 
 	dir string
 }
 
-// PartCounts counts the groups of one set's parts.
+// PartCounts counts the groups in the parts of a set.
 type PartCounts struct {
 	Set   string `json:"set"`
-	Read  string `json:"read"` // what the reader says
+	Read  string `json:"read"` // the reader's summary
 	Train int    `json:"train"`
 	Valid int    `json:"valid"`
 	Test  int    `json:"test"`
-	// left out, because a test set has a conversation that begins alike
+	// left out, because a conversation in a test set begins alike
 	Overlap int `json:"overlap"`
 	// over the bytes of the parts
 	Hash string `json:"hash"`
@@ -49,8 +49,8 @@ type PartCounts struct {
 
 const dataName = "data.json"
 
-// OpenData finds the split of the grid's sets under dir; an error that wraps fs.ErrNotExist says
-// that it was not made yet.
+// OpenData finds the split of the grid's sets under dir. If it does not exist yet, the error wraps
+// fs.ErrNotExist.
 func (p *Grid) OpenData(dir string) (*Data, error) {
 	d := &Data{dir: filepath.Join(dir, "data-"+p.dataKey())}
 	text, err := wholefile.Read(filepath.Join(d.dir, dataName), wholefile.Settings)
@@ -63,7 +63,7 @@ func (p *Grid) OpenData(dir string) (*Data, error) {
 	return d, nil
 }
 
-// dataKey is a hash over all that decides the split but the files' bytes.
+// dataKey is a hash over everything that decides the split, except the files' bytes.
 func (p *Grid) dataKey() string {
 	text, err := json.Marshal(struct {
 		Sets  []Set
@@ -72,14 +72,14 @@ func (p *Grid) dataKey() string {
 		Seeds []uint64      `json:",omitempty"`
 	}{p.Sets, p.SplitSeed, p.World, p.worldSeeds()})
 	if err != nil {
-		panic(err) // sets are strings and numbers
+		panic(err) // cannot happen: sets are strings and numbers
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:4])
 }
 
-// MakeData reads and splits the grid's sets, once: a later call finds what the first one made.
-// files finds the file that a path or an id on the hub names. One process at a time makes them.
+// MakeData reads and splits the grid's sets once; later calls reuse the split. files resolves a
+// path or an id on the hub to files. One process at a time makes the split.
 func (p *Grid) MakeData(
 	dir string, files func([]string) ([]string, error),
 ) (data *Data, failed error) {
@@ -99,7 +99,7 @@ func (p *Grid) MakeData(
 	}
 	defer func() { failed = errors.Join(failed, lock.Release()) }()
 	if made, err := p.OpenData(dir); !errors.Is(err, fs.ErrNotExist) {
-		return made, err // by another process, meanwhile
+		return made, err // by another process meanwhile
 	}
 	if p.World != nil {
 		return d, p.makeWorld(d)
@@ -145,7 +145,7 @@ func (p *Grid) MakeData(
 type dataWriter struct {
 	data      *Data
 	temporary string
-	hash, set hash.Hash // of all, and of one set
+	hash, set hash.Hash // over all sets, and over one
 }
 
 func newDataWriter(d *Data, key string) (*dataWriter, error) {
@@ -174,7 +174,7 @@ func (w *dataWriter) add(set, part string, groups []pref.Group) error {
 	return nil
 }
 
-// begin begins a set.
+// begin starts a set.
 func (w *dataWriter) begin() { w.set = sha256.New() }
 
 // sum is the hash over the set's parts.
@@ -203,7 +203,7 @@ func (d *Data) File(set, part string) string {
 	return filepath.Join(d.dir, set+"."+part+".jsonl")
 }
 
-// hash is over the bytes of the named sets.
+// hash is a hash over the bytes of the named sets.
 func (d *Data) hash(sets []string) string {
 	if d == nil {
 		return ""
@@ -223,9 +223,9 @@ func (d *Data) Groups(set, part string) ([]pref.Group, error) {
 	return groups, err
 }
 
-// A split is a set on its way to three parts.
+// A split is a set before it is divided into three parts.
 type split struct {
-	rest, tests        []pref.Group // in a random order of conversations; tests are of test files
+	rest, tests        []pref.Group // conversations in random order; tests come from test files
 	own                bool         // the set has test files
 	train, valid, test []pref.Group
 	overlap            int
@@ -256,8 +256,8 @@ func (p *Grid) read(s Set, files func([]string) ([]string, error)) (*split, erro
 	return out, nil
 }
 
-// shuffled puts groups in the order of a hash of seed and first message: conversations that begin
-// alike stay together.
+// shuffled sorts groups by a hash of seed and first message, so that conversations that begin alike
+// stay together.
 func shuffled(groups []pref.Group, seed uint64) []pref.Group {
 	rank := func(g pref.Group) string {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", seed, Opening(g)))
@@ -276,8 +276,8 @@ func shuffled(groups []pref.Group, seed uint64) []pref.Group {
 	return out
 }
 
-// Opening is the conversation's first user message, which stands for all of it: a longer prompt of
-// the same conversation has it, too.
+// Opening is the conversation's first user message. It identifies the conversation, because longer
+// prompts of it begin with the same message.
 func Opening(g pref.Group) string {
 	for _, m := range g.Prompt {
 		if m.Role == pref.User {
@@ -287,7 +287,7 @@ func Opening(g pref.Group) string {
 	return ""
 }
 
-// takeTest fills the test part and notes its conversations.
+// takeTest fills the test part and records its conversations.
 func (s *split) takeTest(spec Set, tested map[string]bool) {
 	if s.own {
 		s.test, _ = first(s.tests, spec.NTest)
@@ -299,7 +299,7 @@ func (s *split) takeTest(spec Set, tested map[string]bool) {
 	}
 }
 
-// takeRest fills validation and train from what no test set has.
+// takeRest fills validation and training with conversations that no test set has.
 func (s *split) takeRest(spec Set, tested map[string]bool) {
 	var free []pref.Group
 	for _, g := range s.rest {
@@ -316,8 +316,8 @@ func (s *split) takeRest(spec Set, tested map[string]bool) {
 	}
 }
 
-// first takes whole conversations until there are n groups; the last one may be cut, and what is
-// cut off it belongs to nobody.
+// first takes whole conversations until there are n groups. The last conversation may be cut; its
+// remainder is dropped.
 func first(groups []pref.Group, n int) (taken, rest []pref.Group) {
 	if n >= len(groups) {
 		return groups, nil

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// ensembles has two rows for every method and size: ensembles of so many seeds, and their first
-// members alone. Every seed is in one ensemble.
+// ensembles has two rows for every method and size: the ensembles of that many seeds, and their
+// first members alone. Every seed is in one ensemble.
 func (r *Results) ensembles(t TableSpec) (accuracyTable, error) {
 	var g accuracyTable
 	sets := r.grid.setsOf(t)
@@ -36,8 +36,7 @@ func (r *Results) ensembles(t TableSpec) (accuracyTable, error) {
 	return g, nil
 }
 
-// ensembles are the sums of as many seeds' rewards each, every seed's divided by the mean size of
-// its margins.
+// ensembles sums the rewards of that many seeds, each divided by the mean size of its margins.
 func (m Measurement) ensembles(size int) Measurement {
 	out := Measurement{Groups: m.Groups}
 	for first := 0; first+size <= len(m.Rewards); first += size {
@@ -61,7 +60,7 @@ func (m Measurement) ensembles(size int) Measurement {
 	return out
 }
 
-// members are the first seeds of the ensembles.
+// members returns the first seed of each ensemble.
 func (m Measurement) members(size int) Measurement {
 	out := Measurement{Groups: m.Groups}
 	for first := 0; first+size <= len(m.Rewards); first += size {

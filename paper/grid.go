@@ -16,48 +16,47 @@ import (
 	"haf/reward"
 )
 
-// A Grid is the TOML file of a rerun.
+// A Grid is the TOML file that describes the experiments.
 type Grid struct {
-	Title string `toml:"title"` // of the page of results
-	// of the paper's tables that stand beside: "Phi-2", …; empty is all three
+	Title string `toml:"title"` // title of the page of results
+	// which base model's published numbers to show: "Phi-2", …; empty is all three
 	Backbone string   `toml:"backbone"`
-	Seeds    []uint64 `toml:"seeds"` // of the trainings
-	// of train, validation and test: one for all trainings
+	Seeds    []uint64 `toml:"seeds"` // one training of every cell per seed
+	// seed of the split into train, validation and test, the same for all trainings
 	SplitSeed uint64 `toml:"split_seed"`
-	// what is tested, stated before results are seen
+	// the hypotheses, stated before results are seen
 	Hypotheses []string `toml:"hypotheses"`
-	// what is assumed for the differences that the grid can detect
+	// assumptions for the differences that the grid can detect
 	Power Power `toml:"power"`
-	// of finished cells; else their results alone are kept
+	// keep the models of finished cells; otherwise only their results are kept
 	KeepModels bool           `toml:"keep_models"`
-	Claim      string         `toml:"claim"`  // the method that is compared with the others
-	Recipe     map[string]any `toml:"recipe"` // what all trainings have in common, as in a recipe
-	// what the base's config.json says of its sizes: memory is bounded by it before the base is on
-	// disk
+	Claim      string         `toml:"claim"`  // the method to compare with the others
+	Recipe     map[string]any `toml:"recipe"` // recipe of all trainings, as in a recipe file
+	// sizes as in the base's config.json, for a bound on memory before the base is on disk
 	BaseConfig map[string]any `toml:"base_config"`
 	Cost       Cost           `toml:"cost"`
-	// a made world that all sets are about; its language model is the base model
+	// a synthetic world that all sets are about; its language model is the base model
 	World   *recipe.World `toml:"world"`
 	Sets    []Set         `toml:"sets"`
 	Methods []Method      `toml:"methods"`
 	Tables  []TableSpec   `toml:"tables"`
 
-	// Base says which base model a recipe names, by the hash of what is in it; nil: by its path alone.
+	// Base identifies a recipe's base model by the hash of its files; nil: by its path.
 	Base func(*recipe.Recipe) (string, error) `toml:"-"`
 
 	name string // of the file
-	// the path of the base model that [Grid.Replace] put in the place of the grid's own, and that
+	// the path of the base model that [Grid.Replace] set, and the grid's own
 	newBase, oldBase string
 }
 
-// A Cost is what an estimate of time starts from, before cells are measured.
+// A Cost is the assumption for an estimate of time before cells are measured.
 type Cost struct {
-	PairsPerSecond float64 `toml:"pairs_per_second"` // in training, on the machine that is meant
+	PairsPerSecond float64 `toml:"pairs_per_second"` // in training, on the machine to be used
 }
 
-// Power says what is assumed, before the first training, of a difference between two methods.
+// Power has the assumptions, before the first training, about a difference between two methods.
 type Power struct {
-	// the share of test comparisons on which only one of the two methods is right; 0: no computation
+	// share of test comparisons on which only one of the two methods is right; 0: no power table
 	Discordant float64 `toml:"discordant"`
 	// standard deviation between seeds of the difference of accuracies
 	SeedSD float64 `toml:"seed_sd"`
@@ -65,63 +64,65 @@ type Power struct {
 
 // A Set is a preference set, split into train, validation and test by conversation.
 type Set struct {
-	// by which tables name the set; unique
+	// name of the set in tables; unique
 	Name string `toml:"name" json:"name"`
-	// of train and validation, and of test where test_files is empty
+	// files for train and validation, and for test if test_files is empty
 	Files []string `toml:"files" json:"files"`
-	// the published test files, where there are some
+	// the published test files, if there are any
 	Test []string `toml:"test_files" json:"test_files"`
-	// as data.format of a recipe; empty is "auto"
+	// like data.format of a recipe; empty is "auto"
 	Format string `toml:"format" json:"format"`
-	// as data.label of a recipe: which label decides
+	// like data.label of a recipe: which label decides
 	Label string `toml:"label" json:"label"`
-	// as data.columns of a recipe: where the columns have other names
+	// like data.columns of a recipe: the names of columns
 	Columns recipe.Columns `toml:"columns" json:"columns,omitzero"`
-	// only groups of these subsets; empty is all
+	// use only groups of these subsets; empty is all
 	Subsets []string `toml:"subsets" json:"subsets"`
-	// sets of one domain are each other's out-of-distribution tests
+	// sets of one domain are out-of-distribution tests of each other
 	Domain string `toml:"domain" json:"domain"`
-	// the column of the paper's tables that it stands for
+	// the column of the paper's tables that the set stands for
 	Paper string `toml:"paper" json:"paper"`
-	// most groups to train on, taken after those of test and validation; 0 is the rest
+	// most groups to train on, taken after those for test and validation; 0 is the rest
 	NTrain int `toml:"train" json:"train"`
-	// most groups to validate on, at least 1, taken after those of test
+	// most groups to validate on, at least 1, taken after those for test
 	NValid int `toml:"valid" json:"valid"`
 	// most groups to test on, at least 1, taken first
 	NTest int `toml:"test" json:"test"`
-	// leaves out groups of more characters; 0 is no limit
+	// leave out groups with more characters; 0 is no limit
 	MaxChars int `toml:"max_chars" json:"max_chars"`
-	// pairs of the grid's world in the place of files
+	// pairs of the grid's world instead of files
 	World *recipe.Preferences `toml:"world" json:"world,omitempty"`
-	// pairs of known truth that a linear probe of the hidden states is fitted on, of a world; 0: none
+	// pairs of known truth in a world, for fitting a linear probe of the hidden states; 0: none
 	Probe int `toml:"probe" json:"probe,omitempty"`
 }
 
-// A Method is an objective: what it sets in the recipe, and which reward of the model is its
-// result.
+// A Method is an objective: its settings in the recipe, and the reward of the model that counts as
+// its result.
 type Method struct {
-	Name string   `toml:"name"` // by which tables name the method; unique
+	Name string   `toml:"name"` // name of the method in tables; unique
 	Set  []string `toml:"set"`  // settings of the recipe, such as "objective.policy_weight=0"
 	// "score", "implicit", "implicit-normalized", "combined" or "probe"
 	Reward string `toml:"reward"`
 }
 
-// A TableSpec is a table of the page and the trainings it needs.
+// A TableSpec is a table of the page with the trainings that it needs.
 type TableSpec struct {
-	Name string `toml:"name"` // of the table's files, and for haf paper -only; unique
+	Name string `toml:"name"` // name of the table's files, and for haf paper -only; unique
 	// "in-distribution", "ood", "mixed", "sweep", "heads" or "ensemble"
 	Kind  string `toml:"kind"`
-	Title string `toml:"title"` // its heading on the page
-	// that the table answers, as a sentence
+	Title string `toml:"title"` // heading on the page
+	// question that the table answers, as a sentence
 	Question string `toml:"question"`
-	// the method that all others are compared with; empty: the grid's claim is, with all others
+	// the method that all others are compared with; empty: the grid's claim is compared with all
+	// others
 	Baseline string `toml:"baseline"`
-	// of kind "ensemble": how many seeds' models an ensemble has
+	// for kind "ensemble": numbers of seeds whose models make an ensemble
 	Sizes   []int    `toml:"sizes"`
 	Sets    []string `toml:"sets"`    // empty is all
 	Methods []string `toml:"methods"` // empty is all
-	Key     string   `toml:"key"`     // of a sweep: the key of the recipe
-	// and its values; one that needs more settings is a list, ["cdpo", "objective.smoothing=0.1"]
+	Key     string   `toml:"key"`     // for a sweep: the key of the recipe
+	// for a sweep: the values; a value with further settings is a list, ["cdpo",
+	// "objective.smoothing=0.1"]
 	Values []any `toml:"values"`
 }
 
@@ -130,14 +131,14 @@ const (
 	InDistribution = "in-distribution" // methods × sets, each tested on the set it was trained on
 	OOD            = "ood"             // methods × sets, each tested on all sets
 	Mixed          = "mixed"           // methods trained on all sets together
-	// methods × values of a key, each tested on the set it was trained on
+	// methods × values of a key, each tested on the set that it was trained on
 	Sweep = "sweep"
 	Heads = "heads" // the rewards of one training: score, implicit, both combined
-	// the mean of several seeds' rewards against that of one
+	// the mean of several seeds' rewards against the reward of one
 	Ensemble = "ensemble"
 )
 
-// Load reads a grid from a file, or the built-in one of that name.
+// Load reads a grid from a file, or the built-in grid of that name.
 func Load(path string) (*Grid, error) {
 	data, err := recipes.Read(path)
 	if err != nil {
@@ -147,7 +148,7 @@ func Load(path string) (*Grid, error) {
 	return Parse(path, data)
 }
 
-// Parse reads a grid's TOML; an unknown key is an error with its line.
+// Parse reads a grid's TOML. An unknown key is an error with its line.
 func Parse(name string, data []byte) (*Grid, error) {
 	p := &Grid{name: name, Claim: "HaF"}
 	err := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields().Decode(p)
@@ -170,8 +171,8 @@ func Parse(name string, data []byte) (*Grid, error) {
 	return p, nil
 }
 
-// Replace puts another base model, unless it is "", and other paths of sets, by their names, in the
-// place of the grid's. A set then has no test files of its own.
+// Replace replaces the grid's base model, unless model is "", and the paths of sets, by name. A set
+// with a new path has no separate test files.
 func (p *Grid) Replace(model string, sets map[string]string) error {
 	for name, path := range sets {
 		i := slices.IndexFunc(p.Sets, func(s Set) bool { return s.Name == name })
@@ -195,11 +196,11 @@ func (p *Grid) Replace(model string, sets map[string]string) error {
 	p.oldBase, _ = table["path"].(string)
 	p.newBase = model
 	table["path"] = model
-	p.BaseConfig = nil // of the other base
+	p.BaseConfig = nil // describes the old base
 	return nil
 }
 
-// check looks at everything but the recipes, which the cells check.
+// check validates everything except the recipes, which Cells validates.
 func (p *Grid) check() error {
 	switch {
 	case len(p.Seeds) == 0:
@@ -277,7 +278,7 @@ func (p *Grid) check() error {
 	return p.checkRewards()
 }
 
-// checkComparisons checks what a table compares.
+// checkComparisons validates the comparisons of a table.
 func (p *Grid) checkComparisons(t TableSpec) error {
 	if t.Baseline != "" && !slices.ContainsFunc(p.methodsOf(t), func(m Method) bool {
 		return m.Name == t.Baseline
@@ -295,7 +296,7 @@ func (p *Grid) checkComparisons(t TableSpec) error {
 	return nil
 }
 
-// isSettings reports whether a sweep's value is a value with settings beside it.
+// isSettings reports whether a sweep's value is a list of a value and settings.
 func isSettings(list []any) bool {
 	if len(list) == 0 {
 		return false
@@ -309,8 +310,8 @@ func isSettings(list []any) bool {
 	})
 }
 
-// checkRewards makes every table's recipes and wants the reward that the table shows to be one that
-// they train.
+// checkRewards makes every table's recipes and returns an error if a table shows a reward that they
+// do not train.
 func (p *Grid) checkRewards() error {
 	for _, t := range p.Tables {
 		for _, w := range p.wants(t) {
@@ -354,7 +355,7 @@ func (p *Grid) method(name string) *Method {
 	return nil
 }
 
-// sets are those of a table, in the grid's order.
+// setsOf returns the sets of a table, in the grid's order.
 func (p *Grid) setsOf(t TableSpec) []Set {
 	var out []Set
 	for _, s := range p.Sets {
@@ -365,7 +366,7 @@ func (p *Grid) setsOf(t TableSpec) []Set {
 	return out
 }
 
-// methodsOf are those of a table, in the grid's order.
+// methodsOf returns the methods of a table, in the grid's order.
 func (p *Grid) methodsOf(t TableSpec) []Method {
 	var out []Method
 	for _, m := range p.Methods {
@@ -376,25 +377,25 @@ func (p *Grid) methodsOf(t TableSpec) []Method {
 	return out
 }
 
-// recipe is the grid's own with overrides, on the named training and validation files.
+// recipe returns the grid's recipe with overrides, for the named training and validation files.
 func (p *Grid) recipe(train, valid []string, seed uint64, sets ...string) (*recipe.Recipe, error) {
 	common, err := toml.Marshal(p.Recipe)
 	if err != nil {
 		return nil, err
 	}
-	if len(train) == 0 { // to be filled in once the data is split
+	if len(train) == 0 { // set later, once the data is split
 		train = []string{"-"}
 	}
 	sets = append(slices.Clone(sets), "data.train="+list(train), "data.valid="+list(valid),
 		fmt.Sprintf("train.seed=%d", seed))
 	r, err := recipe.Parse(p.name+" [recipe]", common, sets)
 	if err == nil && r.Model.Date == "" {
-		r.Model.Date = reward.DefaultDate // a cell is the same on whatever day it is run
+		r.Model.Date = reward.DefaultDate // a cell does not depend on the day it runs
 	}
 	return r, err
 }
 
-// list is a TOML list of strings.
+// list formats strings as a TOML list.
 func list(values []string) string {
 	quoted := make([]string, len(values))
 	for i, v := range values {

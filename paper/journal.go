@@ -21,9 +21,9 @@ import (
 	"haf/recipe"
 )
 
-// A Journal keeps the results of a grid's cells as they come: results.jsonl, a JSON line a cell
-// after those of the grid and its test sets, each with a checksum. The page is made of it alone, so
-// that the work goes on, and the page is made, on a machine that has nothing else.
+// A Journal keeps the results of a grid's cells as they finish. Its file results.jsonl has a JSON
+// line for the grid, one for each test set and one for each cell, each with a checksum. The page
+// needs nothing else, so a machine with this file alone can continue the work and make the page.
 type Journal struct {
 	path   string
 	file   *durable.File // nil: read-only
@@ -34,24 +34,24 @@ type Journal struct {
 	groups map[string][]pref.Group
 }
 
-// An origin is what the results of a journal depend on beside the recipes.
+// An origin is everything besides the recipes that a journal's results depend on.
 type origin struct {
 	Format int               `json:"format"`
 	Title  string            `json:"title"`
 	Data   Data              `json:"data"`
-	Bases  map[string]string `json:"bases"` // of the base models, by [modelKey]
+	Bases  map[string]string `json:"bases"` // hashes of the base models, by [modelKey]
 }
 
 const journalFormat = 1
 
-// Kinds of lines of a journal.
+// Kinds of lines in a journal.
 const (
 	kindOrigin = "grid"
 	kindTest   = "test"
 	kindCell   = "cell"
 )
 
-// A journalLine is a line of a journal. The checksum is over kind and value.
+// A journalLine is a line of a journal. The checksum covers kind and value.
 type journalLine struct {
 	Kind  string          `json:"kind"`
 	Value json.RawMessage `json:"value"`
@@ -67,8 +67,7 @@ func (l journalLine) sum() string {
 
 const journalName = "results.jsonl"
 
-// ReadJournal reads the journal in a folder; an error that wraps fs.ErrNotExist says that there is
-// none.
+// ReadJournal reads the journal in a folder. If there is none, the error wraps fs.ErrNotExist.
 func ReadJournal(folder string) (*Journal, error) {
 	j := &Journal{path: filepath.Join(folder, journalName), tests: map[string]TestSet{},
 		cells: map[string]*Result{}}
@@ -132,7 +131,7 @@ func (j *Journal) open(of origin, tests []TestSet) (err error) {
 	return nil
 }
 
-// extend checks that results of the origin may be added, and notes bases that are new.
+// extend checks that results of the origin may be added, and records new bases.
 func (j *Journal) extend(of origin, tests []TestSet) error {
 	was := map[string]string{}
 	for _, part := range j.origin.Data.Parts {
@@ -172,14 +171,14 @@ func (j *Journal) extend(of origin, tests []TestSet) error {
 	return j.put(kindOrigin, j.origin)
 }
 
-// read reads the lines and returns how many bytes whole lines take. A later line of a cell or of
-// the grid takes the place of an earlier one.
+// read reads the lines and returns the number of bytes of complete lines. A later line for a cell
+// or the grid replaces an earlier one.
 func (j *Journal) read(from io.Reader) (whole int64, err error) {
 	in := bufio.NewReader(from)
 	for n := 1; ; n++ {
 		text, err := in.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return whole, nil // without a line's end it was cut off
+			return whole, nil // without a line end it was cut off
 		}
 		if err != nil {
 			return whole, err
@@ -256,8 +255,8 @@ func (j *Journal) add(r *Result) error {
 	return nil
 }
 
-// Result is that of a cell, nil where it is not finished: it was not trained, or not read on one of
-// the cell's tests.
+// Result returns the result of a cell, or nil if the cell is not trained, or not read on one of its
+// tests.
 func (j *Journal) Result(c *Cell) *Result {
 	if j == nil {
 		return nil
@@ -271,7 +270,7 @@ func (j *Journal) Result(c *Cell) *Result {
 	return r
 }
 
-// testGroups are stand-ins of a test set's comparisons.
+// testGroups returns groups that stand in for a test set's comparisons.
 func (j *Journal) testGroups(test string) []pref.Group {
 	if j.groups[test] == nil {
 		if j.groups == nil {
@@ -282,10 +281,10 @@ func (j *Journal) testGroups(test string) []pref.Group {
 	return j.groups[test]
 }
 
-// Results are those of the journal, in no order.
+// Results returns the journal's results, unordered.
 func (j *Journal) Results() []*Result { return slices.Collect(maps.Values(j.cells)) }
 
-// Close gives the journal back. One that was read alone needs none.
+// Close releases the journal. A read-only journal needs no Close.
 func (j *Journal) Close() error {
 	var err error
 	if j.file != nil {
@@ -297,15 +296,15 @@ func (j *Journal) Close() error {
 	return err
 }
 
-// data is what the grid's sets were split into, without the groups.
+// data is the split of the grid's sets, without the groups.
 func (j *Journal) data() *Data {
 	d := j.origin.Data
 	d.Parts = slices.Clone(d.Parts)
 	return &d
 }
 
-// base says which base model a recipe of the grid named when the results were made, "" where there
-// is none of it.
+// base returns a function for the hash of a recipe's base model when the results were made, "" if
+// the journal has no result with it.
 func (j *Journal) base(p *Grid) func(*recipe.Recipe) (string, error) {
 	return func(r *recipe.Recipe) (string, error) {
 		key, err := p.modelKey(r)

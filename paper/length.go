@@ -8,7 +8,7 @@ import (
 	"haf/report"
 )
 
-// lengthTable says of every row how much its reward is a matter of length.
+// lengthTable shows for every row how far its reward depends on length.
 func (g accuracyTable) lengthTable() (report.Table, error) {
 	t := report.Table{Caption: "Length: accuracy on pairs of similar lengths (less than a fifth " +
 		"apart) with 95 % interval, and how often the longer response of a pair has the higher reward",
@@ -35,8 +35,8 @@ func (g accuracyTable) lengthTable() (report.Table, error) {
 	return t, nil
 }
 
-// byLength are the accuracy on pairs of similar lengths, and how often the longer response has the
-// higher reward; nil where there is no such pair.
+// byLength returns the accuracy on pairs of similar lengths, and how often the longer response has
+// the higher reward; nil without such pairs.
 func (c accuracyCell) byLength() (matched, longer *eval.Estimate, err error) {
 	var similar, longest []eval.Estimate
 	for _, m := range c {
@@ -61,15 +61,15 @@ func (c accuracyCell) byLength() (matched, longer *eval.Estimate, err error) {
 	return &a, &b, err
 }
 
-// SimilarLengths is the accuracy on the pairs whose lengths are less than a fifth apart, nil where
-// there is none.
+// SimilarLengths is the accuracy on pairs whose lengths differ by less than a fifth, or nil without
+// such pairs.
 func (m Measurement) SimilarLengths() (*eval.Estimate, error) {
 	return m.where(func(chosen, rejected int) bool {
 		return eval.SimilarLengths(float64(chosen), float64(rejected))
 	})
 }
 
-// where is the accuracy on the pairs of wanted lengths, nil where there is none.
+// where is the accuracy on the pairs with wanted lengths, or nil without such pairs.
 func (m Measurement) where(wanted func(chosen, rejected int) bool) (*eval.Estimate, error) {
 	var groups []pref.Group
 	rewards := make([][][]float64, len(m.Rewards))
@@ -89,7 +89,7 @@ func (m Measurement) where(wanted func(chosen, rejected int) bool) (*eval.Estima
 	return &e, err
 }
 
-// TowardsLonger is how often the longer response has the higher reward, nil where lengths are
+// TowardsLonger is how often the longer response has the higher reward, or nil if all lengths are
 // equal.
 func (m Measurement) TowardsLonger() (*eval.Estimate, error) {
 	flipped := Measurement{Groups: m.Groups, Rewards: make([][][]float64, len(m.Rewards))}
@@ -105,7 +105,7 @@ func (m Measurement) TowardsLonger() (*eval.Estimate, error) {
 	return flipped.where(func(chosen, rejected int) bool { return chosen != rejected })
 }
 
-// powerTable says what difference of two methods the grid can detect.
+// powerTable shows the difference between two methods that the grid can detect.
 func (p *Grid) powerTable(data *Data) report.Table {
 	t := report.Table{Caption: fmt.Sprintf("Difference that is detected with a probability of "+
 		"80 %% at the 5 %% level, in points of accuracy, where the two methods disagree on %.0f %% "+

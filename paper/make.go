@@ -14,15 +14,15 @@ import (
 	"haf/reward"
 )
 
-// Options say what of a grid [Grid.Make] makes.
+// Options set which parts of a grid [Grid.Make] makes.
 type Options struct {
 	Dir string // folder of the cells
-	// Results is the folder of results.jsonl and the page; "": page under Dir
+	// Results is the folder for results.jsonl and the page; "" is page under Dir.
 	Results  string
-	Only     []string      // only the cells of these tables; none: of all
-	PageOnly bool          // make the page of what is finished and train nothing
-	Time     time.Duration // after it a training is stopped at a checkpoint; 0: never
-	Note     string        // for the page: how it came about
+	Only     []string      // only the cells of these tables; none: all cells
+	PageOnly bool          // make the page from finished cells and train nothing
+	Time     time.Duration // stop at a checkpoint after this time; 0: never
+	Note     string        // for the page: command and program
 	Hub      *hub.Client
 	Runner   Runner
 	Logf     func(format string, args ...any)
@@ -35,14 +35,14 @@ func (o Options) results() string {
 	return filepath.Join(o.Dir, pageName)
 }
 
-// An Outcome is what became of a grid, or what would.
+// An Outcome describes what Make did with a grid, or would do.
 type Outcome struct {
 	Cells     []string  `json:"cells"`
 	Finished  int       `json:"finished"` // before this run
 	Failed    []string  `json:"failed"`
 	Estimated Estimated `json:"estimated"`
-	Need      *Need     `json:"need,omitempty"` // of memory; of an [Outlook] alone
-	// the need is a bound: data or base model are not on disk
+	Need      *Need     `json:"need,omitempty"` // memory; only in an [Outlook]
+	// the need is an upper bound, because data or base model are not on disk
 	Bounded   bool   `json:"bounded,omitempty"`
 	Available int64  `json:"available,omitempty"` // bytes of memory
 	Markdown  string `json:"markdown,omitempty"`
@@ -57,8 +57,8 @@ func newOutcome(cells []*Cell, estimated Estimated) Outcome {
 	return out
 }
 
-// Make trains and evaluates the grid's cells that are not finished, then writes the page. Cells
-// that fail are in the outcome: see [Outcome.Err].
+// Make trains and evaluates the unfinished cells of the grid, then writes the page. The outcome
+// lists cells that failed: see [Outcome.Err].
 func (p *Grid) Make(ctx context.Context, opt Options) (Outcome, error) {
 	if opt.Time > 0 {
 		var cancel context.CancelFunc
@@ -69,7 +69,7 @@ func (p *Grid) Make(ctx context.Context, opt Options) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer func() { _ = journal.Close() }() // every line is on disk
+	defer func() { _ = journal.Close() }() // every line is on disk already
 	cells, err := p.Cells(data, opt.Only)
 	if err != nil {
 		return Outcome{}, err
@@ -92,7 +92,7 @@ func (p *Grid) Make(ctx context.Context, opt Options) (Outcome, error) {
 	return out, err
 }
 
-// prepare opens the journal and finds the data. A page alone needs the journal alone.
+// prepare opens the journal and finds the data. For the page alone it opens only the journal.
 func (p *Grid) prepare(ctx context.Context, opt Options) (*Journal, *Data, error) {
 	if opt.PageOnly {
 		journal, err := ReadJournal(opt.results())
@@ -109,7 +109,7 @@ func (p *Grid) prepare(ctx context.Context, opt Options) (*Journal, *Data, error
 	if p.World == nil {
 		p.Base = BaseHashes(ctx, opt.Hub)
 		if _, err := p.Cells(nil, opt.Only); err != nil {
-			return nil, nil, err // before data is fetched and written
+			return nil, nil, err // before fetching and writing data
 		}
 	}
 	data, err := p.MakeData(opt.Dir, func(named []string) ([]string, error) {
@@ -125,9 +125,8 @@ func (p *Grid) prepare(ctx context.Context, opt Options) (*Journal, *Data, error
 	return journal, data, err
 }
 
-// OpenJournal opens the journal in a folder to add results on the data to it, and begins it where
-// there is none. One of other data or another base model is refused. A last line that was cut off
-// is dropped.
+// OpenJournal opens the journal in a folder for adding results on the data, or begins one. It
+// refuses a journal with other data or another base model. It drops a last line that was cut off.
 func (p *Grid) OpenJournal(folder string, data *Data) (*Journal, error) {
 	of, err := p.origin(data)
 	if err != nil {
@@ -144,7 +143,7 @@ func (p *Grid) OpenJournal(folder string, data *Data) (*Journal, error) {
 	return openJournal(folder, of, tests)
 }
 
-// origin is what results on the data depend on.
+// origin is everything that results on the data depend on.
 func (p *Grid) origin(data *Data) (origin, error) {
 	of := origin{Format: journalFormat, Title: p.Title, Data: *data, Bases: map[string]string{}}
 	cells, err := p.Cells(data, nil)
@@ -163,13 +162,13 @@ func (p *Grid) origin(data *Data) (origin, error) {
 	return of, nil
 }
 
-// Write writes where the page is.
+// Write writes the location of the page.
 func (o Outcome) Write(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%s\n%s\n", o.Markdown, o.HTML)
 	return err
 }
 
-// Err is an [ErrFailed] that names the cells that failed, nil if none did.
+// Err returns an [ErrFailed] that names the failed cells, or nil.
 func (o Outcome) Err() error {
 	if len(o.Failed) == 0 {
 		return nil
@@ -178,14 +177,14 @@ func (o Outcome) Err() error {
 		"tries them again", len(o.Failed), len(o.Cells), ErrFailed, strings.Join(o.Failed, ", "))
 }
 
-// Outcome is the outlook as an outcome, beside the bytes of memory that are available.
+// Outcome returns the outlook as an outcome. available is the available memory in bytes.
 func (o Outlook) Outcome(available int64) Outcome {
 	out := newOutcome(o.Cells, o.Estimated)
 	out.Need, out.Bounded, out.Available = o.Need, o.Bounded, available
 	return out
 }
 
-// Write lists the cells and says what they need.
+// Write lists the cells and their need.
 func (o Outlook) Write(w io.Writer) error {
 	for _, cell := range o.Cells {
 		if _, err := fmt.Fprintln(w, cell); err != nil {
@@ -196,15 +195,15 @@ func (o Outlook) Write(w io.Writer) error {
 	return err
 }
 
-// A Local trains and reads models on the device of an environment. It is a [Runner].
+// A Local trains and reads models on the local device. It is a [Runner].
 type Local struct {
 	Open func() (launch.Env, error) // called once, for the first cell that needs it
 
 	env launch.Env
 }
 
-// open opens the device. It keeps its programs, so that cells that differ in weights, seeds and
-// numbers alone compile nothing.
+// open opens the device. The device keeps its programs, so that cells that differ only in weights,
+// seeds and numbers compile nothing.
 func (l *Local) open() (err error) {
 	if l.env.Device != nil {
 		return nil

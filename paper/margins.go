@@ -15,12 +15,12 @@ import (
 	"haf/reward"
 )
 
-// A TestSet is what results need to know of a test set: its comparisons, by position.
+// A TestSet has the properties of a test set that results need: its comparisons, by position.
 type TestSet struct {
 	Name string `json:"name"`
-	// the prompt of each comparison: those of one prompt are not independent
+	// the prompt of each comparison; comparisons of one prompt are not independent
 	Prompts []int `json:"prompts"`
-	// characters of the two responses
+	// lengths of the two responses in characters
 	Chosen   []int `json:"chosen"`
 	Rejected []int `json:"rejected"`
 }
@@ -57,7 +57,7 @@ func (t TestSet) check() error {
 	return nil
 }
 
-// groups are stand-ins of the comparisons, with prompts and lengths as they were, a group each.
+// groups returns a group for each comparison, with the real prompt identities and response lengths.
 func (t TestSet) groups() []pref.Group {
 	out := make([]pref.Group, len(t.Prompts))
 	for i, prompt := range t.Prompts {
@@ -68,19 +68,19 @@ func (t TestSet) groups() []pref.Group {
 	return out
 }
 
-// Margins are a reward's margins on the comparisons of a test set, in few bits each. Which of two
-// responses has the higher reward is exact, and what is no tie is none.
+// Margins are a reward's margins on the comparisons of a test set, rounded to few bits. The sign of
+// each margin is exact, and only ties are 0.
 type Margins struct {
 	Bits  int     `json:"bits"`  // 8: levels from −127 to 127; 2: −1, 0 and 1
-	Scale float64 `json:"scale"` // of the largest level
-	// base64 of the levels, the lowest bits first; the lowest level: not read
+	Scale float64 `json:"scale"` // margin of the largest level
+	// base64 of the levels, the lowest bits first; the lowest level means not read
 	Data string `json:"data"`
-	// Correlation is Spearman's of reward and length within prompts.
+	// Correlation is Spearman's correlation of reward and length within prompts.
 	Correlation float64 `json:"length_correlation"`
 }
 
-// bitsOf are those of a reward's margins: of the heads' own rewards, whose sums are rewards of
-// ensembles, more is kept.
+// bitsOf returns the bits for a reward's margins. The heads' own rewards get more, because
+// ensembles sum them.
 func bitsOf(rewardName string) int {
 	if rewardName == reward.ByScore || rewardName == reward.ByImplicit {
 		return 8
@@ -88,7 +88,7 @@ func bitsOf(rewardName string) int {
 	return 2
 }
 
-// newMargins are those of a reading on the groups of a test set.
+// newMargins returns the margins of a reading on the groups of a test set.
 func newMargins(
 	groups []pref.Group, index []int, rewards [][]float64, bits int,
 ) (Margins, error) {
@@ -118,10 +118,10 @@ func newMargins(
 	return m, nil
 }
 
-// highest is the highest level; one below its negative stands for what was not read.
+// highest is the highest level. One below its negative stands for a comparison that was not read.
 func (m Margins) highest() int { return 1<<(m.Bits-1) - 1 }
 
-// level is a margin in units of the lowest level's, rounded away from 0.
+// level is a margin in units of the lowest level, rounded away from 0.
 func (m Margins) level(margin float64) int {
 	if margin != margin {
 		return -m.highest() - 1
@@ -133,7 +133,7 @@ func (m Margins) level(margin float64) int {
 	return int(math.Copysign(min(highest, math.Ceil(math.Abs(margin)/m.Scale*highest)), margin))
 }
 
-// reading is what the margins say, for the stand-ins of a test set.
+// reading returns the margins as a reading of the test set's stand-in groups.
 func (m Margins) reading(t TestSet) (index []int, rewards [][]float64, err error) {
 	bytes, err := base64.StdEncoding.DecodeString(m.Data)
 	if m.Bits != 2 && m.Bits != 8 {

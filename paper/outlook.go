@@ -16,19 +16,19 @@ import (
 	"haf/report"
 )
 
-// An Outlook says which cells a grid has, how long those that are not finished take, and what
-// memory they need.
+// An Outlook lists a grid's cells, with the time that the unfinished ones take and the memory they
+// need.
 type Outlook struct {
 	Cells     []*Cell
 	Estimated Estimated
-	Need      *Need // of memory; nil where it is not known
-	Bounded   bool  // the need is a bound: data or base model are not on disk
-	Unknown   error // why the need is not known
+	Need      *Need // memory; nil if unknown
+	Bounded   bool  // an upper bound: data or base model are not on disk
+	Unknown   error // why the need is unknown
 }
 
-// Look makes the outlook of the grid's cells of the named tables, none: of all, by a client that is
-// offline. Where the data was not split in dir yet, it is split in a folder that is removed again.
-// Where data or base model are not on disk, the need is a bound by the grid's base_config.
+// Look makes the outlook for the cells of the named tables, or of all tables, with an offline
+// client. If the data in dir is not split yet, it is split in a temporary folder. If data or base
+// model are not on disk, the need is an upper bound from the grid's base_config.
 func (p *Grid) Look(
 	ctx context.Context, client *hub.Client, dir, results string, only []string,
 ) (o Outlook, err error) {
@@ -63,7 +63,7 @@ func (p *Grid) look(
 		if temporary, err = os.MkdirTemp("", "haf-paper-"); err != nil {
 			return need, nil, nil, fmt.Errorf("paper: %w", err)
 		}
-		defer func() { _ = os.RemoveAll(temporary) }() // what is left there is no harm
+		defer func() { _ = os.RemoveAll(temporary) }() // leftovers do no harm
 		data, err = p.MakeData(temporary, func(named []string) ([]string,
 			error) {
 			return client.Files(ctx, named)
@@ -90,13 +90,13 @@ func (p *Grid) look(
 	return need, data, cells, err
 }
 
-// Short reports whether the need is known to exceed what is available, 0 if that is not known. A
-// bound is for whatever data, and for a machine that may be another.
+// Short reports whether the need is known to exceed the available bytes, 0 if unknown. A bound
+// never counts, because it holds for any data and perhaps another machine.
 func (o Outlook) Short(available int64) bool {
 	return o.Need != nil && !o.Bounded && available > 0 && o.Need.Bytes > available
 }
 
-// Err is a [launch.ErrGate] where the need is known to exceed the available bytes, which source has
+// Err returns a [launch.ErrGate] if the need is known to exceed the available bytes, which source
 // measured.
 func (o Outlook) Err(available int64, source string) error {
 	if !o.Short(available) {
@@ -131,12 +131,13 @@ func (e Estimated) String() string {
 	return text
 }
 
-// String is the cell as a line of the grid's list.
+// String is the cell as a line in the grid's list.
 func (c *Cell) String() string {
 	return fmt.Sprintf("%s\t%s\t%s", c.ID, strings.Join(c.Tables, ","), strings.Join(c.Set, " "))
 }
 
-// BaseHashes finds what a recipe's base model is, once for all recipes that name the same.
+// BaseHashes returns a function that hashes a recipe's base model, once for all recipes with the
+// same base.
 func BaseHashes(ctx context.Context, client *hub.Client) func(*recipe.Recipe) (string, error) {
 	known := map[string]string{}
 	return func(r *recipe.Recipe) (string, error) {
@@ -157,7 +158,7 @@ func BaseHashes(ctx context.Context, client *hub.Client) func(*recipe.Recipe) (s
 
 const pageName = "page"
 
-// WritePage writes the page of the journal's results beside it.
+// WritePage writes the page of the journal's results into its folder.
 func (p *Grid) WritePage(
 	opt Options, journal *Journal, data *Data,
 ) (files report.Files, err error) {

@@ -10,7 +10,7 @@ import (
 	"haf/report"
 )
 
-// Page makes the page of what is finished; note says by which command and program.
+// Page makes the page of the finished cells. note names the command and the program.
 func (r *Results) Page(note string) (report.Page, error) {
 	page := report.Page{Title: r.grid.Title}
 	var tables []report.Section
@@ -62,7 +62,7 @@ func (r *Results) Page(note string) (report.Page, error) {
 	return page, nil
 }
 
-// orOpen is an answer, or that there is none yet.
+// orOpen returns an answer, or a sentence that there is none yet.
 func orOpen(answer string) string {
 	if answer == "" {
 		return "Open: its trainings are not finished."
@@ -70,7 +70,7 @@ func orOpen(answer string) string {
 	return answer
 }
 
-// verdict has the answers to the grid's questions, and what its other tables say.
+// verdict has the answers to the grid's questions, and the statements of its other tables.
 func (r *Results) verdict(answers, said report.List) report.Section {
 	s := report.Section{Title: "Verdict"}
 	if len(answers) > 0 {
@@ -88,7 +88,7 @@ func (r *Results) verdict(answers, said report.List) report.Section {
 	return s
 }
 
-// tested says what was to be tested before the first training, and what can be detected.
+// tested states the hypotheses, and the differences that the grid can detect.
 func (r *Results) tested() report.Section {
 	s := report.Section{Title: "What is tested"}
 	if len(r.grid.Hypotheses) > 0 {
@@ -117,7 +117,7 @@ func (r *Results) warrant() string {
 	return strings.TrimSpace(text)
 }
 
-// method says how the numbers were made.
+// method describes how the numbers were obtained.
 func (r *Results) method(note string) report.Section {
 	s := report.Section{Title: "How"}
 	p := r.grid
@@ -145,7 +145,7 @@ func (r *Results) method(note string) report.Section {
 	return s
 }
 
-// worldMethod says how the numbers of a world were made.
+// worldMethod describes how the numbers of a world were obtained.
 func (r *Results) worldMethod(note string) report.Section {
 	s := report.Section{Title: "How"}
 	w := r.grid.World
@@ -167,7 +167,7 @@ func (r *Results) worldMethod(note string) report.Section {
 	return s
 }
 
-// setTable counts the groups of each set.
+// setTable shows the number of groups in each set.
 func (r *Results) setTable() report.Table {
 	p := r.grid
 	t := report.Table{Caption: "Groups of each set", Header: []string{"set", "stands for", "domain",
@@ -175,7 +175,7 @@ func (r *Results) setTable() report.Table {
 	for _, part := range r.data.Parts {
 		set := p.set(part.Set)
 		if set == nil {
-			continue // of an earlier plan
+			continue // from an earlier version of the grid
 		}
 		t.Rows = append(t.Rows, []string{part.Set, set.standsFor(), set.Domain, fmt.Sprint(part.Train),
 			fmt.Sprint(part.Valid), fmt.Sprint(part.Test), fmt.Sprint(part.Overlap)})
@@ -183,7 +183,8 @@ func (r *Results) setTable() report.Table {
 	return t
 }
 
-// standsFor is the column of the paper's tables, or what annotators and test of a world are like.
+// standsFor is the column of the paper's tables or, in a world, a description of annotators and
+// test.
 func (s *Set) standsFor() string {
 	w := s.World
 	if w == nil {
@@ -244,7 +245,7 @@ func (r *Results) section(t TableSpec, g accuracyTable, answer string) (report.S
 	return s, nil
 }
 
-// addMatrix adds every trained model on every test set.
+// addMatrix adds the accuracy of every trained model on every test set.
 func (r *Results) addMatrix(s *report.Section, t TableSpec) error {
 	wants := r.grid.wants(t)
 	table := report.Table{Caption: "Every model on every test set: accuracy, mean over the seeds",
@@ -277,7 +278,7 @@ func (r *Results) addMatrix(s *report.Section, t TableSpec) error {
 	return nil
 }
 
-// addCurve plots a sweep: the mean over the sets by value, a line for every method.
+// addCurve plots a sweep: the mean over the sets by value, with a line for every method.
 func (r *Results) addCurve(s *report.Section, t TableSpec, g accuracyTable) error {
 	_, means, err := g.accuracies()
 	if err != nil {
@@ -307,7 +308,7 @@ func (r *Results) addCurve(s *report.Section, t TableSpec, g accuracyTable) erro
 	return err
 }
 
-// published puts the paper's numbers beside this grid's, where it has a table of the kind.
+// published shows the paper's numbers beside this grid's, for tables of the same kind.
 func (r *Results) published() report.Section {
 	s := report.Section{Title: "Beside the paper's published numbers"}
 	s.Add(report.Text("The paper's models are of 2.7 and 7 billion parameters, trained on up to " +
@@ -337,11 +338,11 @@ func (r *Results) published() report.Section {
 	return s
 }
 
-// own are a grid's rows under the paper's columns.
+// own arranges a grid's rows under the paper's columns.
 func (r *Results) own(g accuracyTable) [][]string {
 	cells, means, err := g.accuracies()
 	if err != nil {
-		return nil // the table's own section has said so
+		return nil // the table's own section reports it
 	}
 	var out [][]string
 	for i, row := range g.rows {
@@ -364,11 +365,11 @@ func (r *Results) own(g accuracyTable) [][]string {
 	return out
 }
 
-// mostTrainings bounds the trainings that a page lists one by one.
+// mostTrainings limits the trainings that a page lists one by one.
 const mostTrainings = 120
 
-// trainings lists every cell: what chose its checkpoint, the weights of its heads, and how long it
-// took. Of many it gives the sums.
+// trainings lists every cell: the validation that selected its checkpoint, the weights of its
+// heads, and its time. For many cells it gives sums.
 func (r *Results) trainings() report.Section {
 	s := report.Section{Title: "Trainings"}
 	if len(r.Finished) > 0 {
@@ -396,7 +397,7 @@ func (r *Results) trainings() report.Section {
 	return s
 }
 
-// effort says what the trainings took.
+// effort summarizes the time of the trainings.
 func (r *Results) effort() string {
 	var seconds, steps, overhead []float64
 	total, programs := 0.0, 0

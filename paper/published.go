@@ -2,22 +2,22 @@ package paper
 
 import "fmt"
 
-// backbones of the paper's tables.
+// backbones are the base models in the paper's tables.
 var backbones = []string{"Phi-2", "Mistral-base", "Mistral-instruct"}
 
-// columns of the paper's tables: HH helpful and harmless, Chatbot Arena, BeaverTails, Alpaca human
-// preference.
+// columns are those of the paper's tables: HH helpful and harmless, Chatbot Arena, BeaverTails,
+// Alpaca human preference.
 var columns = []string{"Helpful", "Harmless", "CA", "BS", "AHP"}
 
-// A published number is accuracy in percent, by backbone, method and the columns above.
+// A published number is an accuracy in percent, by backbone, method and the columns above.
 type published struct {
 	Backbone, Method string
 	Percent          [5]float64
 }
 
-// publishedTables are the paper's (arXiv 2407.04185): its table 2; its table 3 within domains, by
-// the set that was trained on, the two other methods from the differences printed there; and its
-// figure 4, read off the drawing, so within 0.2.
+// publishedTables are from the paper (arXiv 2407.04185): its table 2; its table 3 within domains,
+// by training set, where the two other methods follow from the printed differences; and its figure
+// 4, read off the drawing to within 0.2.
 var publishedTables = map[string][]published{
 	InDistribution: {
 		{"Phi-2", "Baseline", [5]float64{64.30, 69.50, 79.30, 76.00, 58.40}},
@@ -62,7 +62,7 @@ var publishedCaptions = map[string]string{
 		"accuracy in %",
 }
 
-// row is the published row as cells, with the mean of the columns.
+// row returns the published row as cells, with the mean of the columns.
 func (p published) row() []string {
 	row := []string{"paper, " + p.Backbone, p.Method}
 	sum := 0.0

@@ -8,8 +8,9 @@ import (
 	"haf/reward"
 )
 
-// ReadModel is the Read of a [Runner] by an opened model: validation data and test sets are read in
-// one pass, so that they share programs. The combination of the heads is stored beside the model.
+// ReadModel implements the Read of a [Runner] with an opened model. It reads validation data and
+// test sets in one pass, so that they share programs. It stores the combination of the heads beside
+// the model.
 func ReadModel(ctx context.Context, r *reward.Reader, of Parts) (Reading, error) {
 	var out Reading
 	all, err := r.Read(ctx, slices.Concat(of.Valid, slices.Concat(of.Tests...)), nil)

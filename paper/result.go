@@ -13,14 +13,14 @@ import (
 	"haf/run"
 )
 
-// chosen is the checkpoint that the validations chose, nil without one.
+// chosen returns the checkpoint that validation selected, or nil.
 func chosen(records run.Records) *Chosen {
 	best, name, ok := records.Best()
 	if !ok {
 		return nil
 	}
 	loss := best.Loss
-	if name == reward.ByScore { // comparable between weights of the policy loss
+	if name == reward.ByScore { // comparable across weights of the policy loss
 		loss = best.RewardLoss
 	}
 	return &Chosen{Step: best.Step, Reward: name, Accuracy: best.Rewards[name].Accuracy,
@@ -34,12 +34,12 @@ type Results struct {
 	journal  *Journal
 	cells    map[string]*Cell // by hash
 	Finished []*Result        // in the grid's order
-	Missing  []string         // cells that are not finished
+	Missing  []string         // unfinished cells
 	Failed   map[string]string
 }
 
-// Results are those of the journal. dir is the folder of the cells, which says why some failed; it
-// need not exist.
+// Results returns the results in the journal. dir is the folder of the cells, where failed cells
+// leave their reasons; it need not exist.
 func (p *Grid) Results(journal *Journal, dir string, data *Data) (*Results, error) {
 	cells, err := p.Cells(data, nil)
 	if err != nil {
@@ -62,17 +62,17 @@ func (p *Grid) Results(journal *Journal, dir string, data *Data) (*Results, erro
 	return r, nil
 }
 
-// errMissing is wrapped where a table's cell is not finished.
+// errMissing is wrapped by the error for a table's unfinished cell.
 var errMissing = errors.New("not finished")
 
-// A Measurement is one method's trainings on one test set: every seed's rewards on the same groups,
-// by seed, group and response.
+// A Measurement has one method's trainings on one test set: the rewards of every seed on the same
+// groups, [seed][group][response].
 type Measurement struct {
 	Groups  []pref.Group
 	Rewards [][][]float64
 }
 
-// measure gathers what the trainings of a want gave on a test set by the named reward.
+// measure collects the results of a want's trainings on a test set, for the named reward.
 func (r *Results) measure(w want, test, rewardName string) (Measurement, error) {
 	var cells []*Cell
 	for _, seed := range r.grid.Seeds {
@@ -85,14 +85,14 @@ func (r *Results) measure(w want, test, rewardName string) (Measurement, error) 
 	return r.journal.Measure(cells, test, rewardName)
 }
 
-// Measure gathers what cells that differ in their seed alone gave on a test set by the named
-// reward. The groups are stand-ins: their prompts and the lengths of their responses are as they
-// were.
+// Measure collects the results of cells that differ only in their seed, on a test set and for the
+// named reward. The groups stand in for the test set's: they have the real prompt identities and
+// response lengths.
 func (j *Journal) Measure(cells []*Cell, test, rewardName string) (Measurement, error) {
 	var m Measurement
 	var index []int
 	for _, cell := range cells {
-		result := j.Result(cell) // the same under whatever label
+		result := j.Result(cell) // the same for any label
 		if result == nil {
 			return m, fmt.Errorf("paper: %s: %w", cell.ID, errMissing)
 		}
@@ -124,7 +124,7 @@ func (m Measurement) Accuracy() (eval.Estimate, error) {
 	return eval.SeedAccuracy(m.Groups, m.Rewards)
 }
 
-// Against is the accuracy less that of other, paired by comparison and seed.
+// Against is the accuracy minus that of other, paired by comparison and seed.
 func (m Measurement) Against(other Measurement) (eval.Estimate, error) {
 	if len(m.Groups) != len(other.Groups) {
 		return eval.Estimate{}, fmt.Errorf("paper: %d groups against %d: models of one grid must read "+

@@ -16,16 +16,17 @@ import (
 	"haf/run"
 )
 
-// A Runner trains and reads models: the program's own training and evaluation.
+// A Runner trains and reads models.
 type Runner interface {
 	// Train trains the recipe into a run folder, or resumes the run that stopped there.
 	Train(ctx context.Context, r *recipe.Recipe, dir string) (Trained, error)
-	// Read fits the combination of the heads on the validation groups, where both were trained, and
-	// a probe on those of known truth, and reads every reward of the run's model on every test set.
+	// Read fits the combination of the heads on the validation groups, if both heads were trained, and
+	// a probe on the groups of known truth. It reads every reward of the run's model on every test
+	// set.
 	Read(ctx context.Context, dir string, of Parts) (Reading, error)
 }
 
-// Trained says what a training took. Seconds are those of its steps and validations.
+// Trained is the effort of a training. Seconds are those of its steps and validations.
 type Trained struct {
 	Steps, Programs int
 	Seconds         float64
@@ -34,44 +35,44 @@ type Trained struct {
 // Parts are the groups that a model is read on.
 type Parts struct {
 	Valid []pref.Group
-	Probe []pref.Group // none: no probe is fitted
+	Probe []pref.Group // none: no probe
 	Tests [][]pref.Group
 }
 
-// A Reading is what one model gave: Sets[i].Rewards is by name of the reward.
+// A Reading has the rewards of one model.
 type Reading struct {
 	Combination *reward.Combination
 	Sets        []SetReading
-	Programs    int // compiled
+	Programs    int // number compiled
 	Seconds     float64
 }
 
-// A SetReading is one set's: the positions of the groups that could be read, the comparisons left,
-// and the rewards.
+// A SetReading has the rewards on one set: the positions of the groups that could be read, the
+// comparisons left, and the rewards.
 type SetReading struct {
 	Index   []int
 	Rewards map[string][][]float64 // [name][group][response]
 }
 
-// A Result is what is kept of a finished cell: a line of the [Journal].
+// A Result is the record of a finished cell: a line of the [Journal].
 type Result struct {
 	ID   string   `json:"id"`
 	Sets []string `json:"sets"`
 	Set  []string `json:"set"`
 	Seed uint64   `json:"seed"`
-	// the validation that chose the checkpoint
+	// the validation that selected the checkpoint
 	Best        *Chosen                       `json:"best"`
 	Combination *reward.Combination           `json:"combination,omitempty"`
 	Tests       map[string]map[string]Margins `json:"tests"` // [test set][reward]
-	Pairs       int                           `json:"pairs"` // of the training set
+	Pairs       int                           `json:"pairs"` // in the training set
 	Steps       int                           `json:"steps"`
 	Programs    int                           `json:"programs"`      // compiled for the cell
-	Seconds     float64                       `json:"seconds"`       // of the whole cell
-	TrainTime   float64                       `json:"train_seconds"` // of steps and validations
-	ReadTime    float64                       `json:"read_seconds"`  // of reading the test sets
+	Seconds     float64                       `json:"seconds"`       // for the whole cell
+	TrainTime   float64                       `json:"train_seconds"` // for steps and validations
+	ReadTime    float64                       `json:"read_seconds"`  // for reading the test sets
 }
 
-// Chosen is the checkpoint that validation chose.
+// Chosen is the checkpoint that validation selected.
 type Chosen struct {
 	Step     int     `json:"step"`
 	Reward   string  `json:"reward"`
@@ -81,13 +82,13 @@ type Chosen struct {
 
 const failedName = "failed.txt"
 
-// ErrTime is the cause of a stop because the time that was given is up.
+// ErrTime is the cause of a stop at the end of the given time.
 var ErrTime = errors.New("the time is up")
 
-// Run runs the cells that are not finished, one after the other, and adds each to the journal. A
-// cell that fails leaves failed.txt in its folder and does not take the rest with it; it is tried
-// again by the next run. failed lists the cells that did. An interrupt ends the run, and the next
-// one goes on; so does the end of the time by [ErrTime], which is no error.
+// Run runs the unfinished cells one after another and adds each to the journal. A cell that fails
+// leaves failed.txt in its folder, and the others continue; the next run tries it again. failed
+// lists these cells. After an interrupt the next run resumes. The end of the time, [ErrTime], stops
+// the run in the same way, but is no error.
 func (p *Grid) Run(
 	ctx context.Context, dir string, data *Data, cells []*Cell, journal *Journal, runner Runner,
 	say func(format string, args ...any),
@@ -135,7 +136,7 @@ func (p *Grid) Run(
 	return failed, nil
 }
 
-// clean removes what a finished cell no longer needs: all of its folder, unless models are kept.
+// clean removes a finished cell's folder, or only the parts besides the model if models are kept.
 func (p *Grid) clean(c *Cell, folder string) error {
 	stale := []string{folder}
 	if p.KeepModels || c.KeepModel {
@@ -149,7 +150,7 @@ func (p *Grid) clean(c *Cell, folder string) error {
 	return nil
 }
 
-// Folder is the run folder of the cell where the grid's cells are in dir.
+// Folder is the run folder of the cell, if the grid's cells are in dir.
 func (c *Cell) Folder(dir string) string { return filepath.Join(dir, "cells", c.ID) }
 
 func (p *Grid) runCell(
@@ -221,7 +222,7 @@ func (p *Grid) runCell(
 	return r, nil
 }
 
-// parts are the groups that a cell's model is read on, with tests by set.
+// parts returns the groups that a cell's model is read on, with tests by set.
 func (p *Grid) parts(data *Data, c *Cell) (out Parts, err error) {
 	add := func(to *[]pref.Group, set, part string) error {
 		groups, err := data.Groups(set, part)
@@ -250,7 +251,7 @@ func (p *Grid) parts(data *Data, c *Cell) (out Parts, err error) {
 	return out, nil
 }
 
-// pick takes the groups at the positions.
+// pick returns the groups at the positions.
 func pick(groups []pref.Group, index []int) []pref.Group {
 	out := make([]pref.Group, len(index))
 	for i, at := range index {
@@ -259,24 +260,24 @@ func pick(groups []pref.Group, index []int) []pref.Group {
 	return out
 }
 
-// ErrFailed is wrapped where cells have failed.
+// ErrFailed is wrapped by the error for failed cells.
 var ErrFailed = errors.New("cells failed")
 
-// Estimated is the seconds that cells take. A pair costs a training step 3 forward passes;
-// validations and tests cost one each. The reference's passes, which cells share through the cache,
-// are not counted.
+// Estimated is the estimated time of cells, in seconds. A pair costs a training step as much as 3
+// forward passes; validations and tests cost one each. The passes of the reference are not counted,
+// because cells share them through the cache.
 type Estimated struct {
 	Cells    int     `json:"cells"`
 	Finished int     `json:"finished"`
-	Seconds  float64 `json:"seconds"` // of the rest; 0 where nothing is known
-	From     string  `json:"from"`    // what the rate is from
+	Seconds  float64 `json:"seconds"` // for the rest; 0 if unknown
+	From     string  `json:"from"`    // source of the rate
 }
 
-// Estimate says what is left of the cells. Rates are those of the journal's finished cells, or else
-// what the grid states.
+// Estimate estimates the remaining time of the cells. The rate comes from the journal's finished
+// cells, or else from the grid.
 func (p *Grid) Estimate(journal *Journal, data *Data, cells []*Cell) Estimated {
 	e := Estimated{Cells: len(cells), From: "pairs_per_second of the grid"}
-	var rates []float64 // seconds a unit
+	var rates []float64 // seconds per unit
 	left := 0.0
 	for _, c := range cells {
 		units := p.units(data, c)
@@ -299,14 +300,14 @@ func (p *Grid) Estimate(journal *Journal, data *Data, cells []*Cell) Estimated {
 	return e
 }
 
-// A Need is the memory of the training that needs the most, by its own estimate.
+// A Need is the estimated memory of the training that needs the most.
 type Need struct {
 	Cell  string `json:"cell"`
 	Bytes int64  `json:"bytes"`
 }
 
-// Need estimates the trainings of the cells, whose data must be made and base models be on disk. Of
-// cells that differ only in what memory does not depend on, the first stands for all.
+// Need estimates the trainings of the cells, whose data and base models must be on disk. Cells that
+// differ only in settings without effect on memory are estimated once.
 func (p *Grid) Need(cells []*Cell) (Need, error) {
 	return most(cells, func(r *recipe.Recipe) (int64, error) {
 		estimate, err := r.Estimate()
@@ -317,7 +318,7 @@ func (p *Grid) Need(cells []*Cell) (Need, error) {
 	})
 }
 
-// Bound is [Grid.Need] from above where neither data nor base models are on disk, by the grid's
+// Bound is an upper bound of [Grid.Need] if data or base models are not on disk, from the grid's
 // base_config.
 func (p *Grid) Bound(cells []*Cell) (Need, error) {
 	if len(p.BaseConfig) == 0 {
@@ -360,7 +361,7 @@ func most(cells []*Cell, total func(*recipe.Recipe) (int64, error)) (Need, error
 	return most, nil
 }
 
-// units is a cell's work in forward passes of a pair.
+// units is a cell's work, in forward passes of a pair.
 func (p *Grid) units(data *Data, c *Cell) float64 {
 	parts := map[string]PartCounts{}
 	if data != nil {

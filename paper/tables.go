@@ -8,7 +8,7 @@ import (
 	"haf/reward"
 )
 
-// accuracyTable makes a table of what is finished.
+// accuracyTable makes a table of the finished cells.
 func (r *Results) accuracyTable(t TableSpec) (accuracyTable, error) {
 	switch t.Kind {
 	case Sweep:
@@ -53,8 +53,8 @@ func (r *Results) accuracyTable(t TableSpec) (accuracyTable, error) {
 	return g, nil
 }
 
-// rewardsOf are the rewards that a method is shown by: of an implicit reward its length-normalized
-// form, too, for the plain sum favours a length.
+// rewardsOf returns the rewards that show a method. An implicit reward also has its
+// length-normalized form, because the plain sum depends on length.
 func rewardsOf(m Method) []string {
 	if m.Reward == reward.ByImplicit {
 		return []string{reward.ByImplicit, reward.ByNormalized}
@@ -86,18 +86,18 @@ func against(g accuracyTable, baseline string) [][2]int {
 	return pairs
 }
 
-// find is the want of a method on sets, with a sweep's overrides.
+// find returns the want of a method on sets, with a sweep's overrides.
 func find(wants []want, m Method, sets []string, extra ...string) want {
 	for _, w := range wants {
 		if w.method.Name == m.Name && slices.Equal(w.sets, sets) && slices.Equal(w.extra, extra) {
 			return w
 		}
 	}
-	panic(fmt.Sprintf("paper: no want of %s on %v", m.Name, sets)) // made of the same table
+	panic(fmt.Sprintf("paper: no want of %s on %v", m.Name, sets)) // cannot happen
 }
 
-// others are the test sets that are out of a training set's distribution: those of its domain, or
-// where it has none, all others.
+// others returns the test sets that are out of distribution for a training set: the others of its
+// domain or, if there are none, all others.
 func (p *Grid) others(s Set) []string {
 	var same, all []string
 	for _, o := range p.Sets {
@@ -115,8 +115,8 @@ func (p *Grid) others(s Set) []string {
 	return all
 }
 
-// sweep has a row for every method and value; with one method each value is compared with the
-// first, else the claimed method with the others at each value.
+// sweep has a row for every method and value. With one method, each value is compared with the
+// first; else the claimed method is compared with the others at each value.
 func (r *Results) sweep(t TableSpec) (accuracyTable, error) {
 	g := accuracyTable{}
 	sets := r.grid.setsOf(t)

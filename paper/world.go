@@ -14,13 +14,13 @@ import (
 )
 
 // ByProbe names the reward of a linear probe of the hidden states. It is fitted on pairs of known
-// truth, so that it is no reward that a model could be used by.
+// truth, so no model can be used with it in practice.
 const ByProbe = "probe"
 
-// worldModel is what the path of the base model is in a grid of a world.
+// worldModel is the path of the base model in a grid of a world.
 const worldModel = "world"
 
-// checkWorld checks that a set is of files, or of the grid's world.
+// checkWorld checks that a set has either files or preferences of the grid's world.
 func (p *Grid) checkWorld(s Set) error {
 	switch {
 	case (p.World == nil) != (s.World == nil):
@@ -44,7 +44,7 @@ func (p *Grid) checkWorld(s Set) error {
 	return s.World.Check()
 }
 
-// worldSeeds are the seeds that a world's training pairs are drawn by.
+// worldSeeds returns the seeds for which a world's training pairs are drawn.
 func (p *Grid) worldSeeds() []uint64 {
 	if p.World == nil {
 		return nil
@@ -52,8 +52,8 @@ func (p *Grid) worldSeeds() []uint64 {
 	return p.Seeds
 }
 
-// trainPart names the part of a set that a seed trains on. In a world every seed draws pairs of its
-// own, so that intervals over seeds cover the sample, too.
+// trainPart names the part of a set that a seed trains on. In a world every seed draws its own
+// pairs, so that intervals over seeds include the sampling of pairs.
 func (p *Grid) trainPart(set string, seed uint64) string {
 	if s := p.set(set); s == nil || s.World == nil {
 		return "train"
@@ -71,7 +71,7 @@ func (p *Grid) makeWorld(d *Data) error {
 		out.begin()
 		draw := func(part string, n int, truth bool) error {
 			of := *s.World
-			if part == "probe" { // it is fitted where training is
+			if part == "probe" { // fitted on the distribution of the training pairs
 				of.Shift = recipe.ShiftNone
 			}
 			// Sets of one world have the same prompts and responses where their settings agree.
@@ -85,7 +85,7 @@ func (p *Grid) makeWorld(d *Data) error {
 		if err != nil {
 			return err
 		}
-		// Seeds may be added later, so their pairs are no part of what identifies the set.
+		// Seeds may be added later, so their pairs are not part of the set's identity.
 		fmt.Fprintln(out.set, s.NTrain)
 		d.Parts = append(d.Parts, PartCounts{Set: s.Name, Read: "drawn", Train: s.NTrain,
 			Valid: s.NValid, Test: s.NTest, Hash: out.sum()})
@@ -98,8 +98,8 @@ func (p *Grid) makeWorld(d *Data) error {
 	return out.finish()
 }
 
-// worldBase identifies the base model of a grid of a world by what it is made of, because its bits
-// depend on the machine.
+// worldBase identifies the base model of a world by its inputs, because its bits depend on the
+// machine.
 func (p *Grid) worldBase(*recipe.Recipe) (string, error) {
 	text, err := json.Marshal(p.World)
 	if err != nil {
@@ -109,7 +109,7 @@ func (p *Grid) worldBase(*recipe.Recipe) (string, error) {
 	return "world " + hex.EncodeToString(sum[:8]), nil
 }
 
-// makeBase trains the world's language model, once, and has the cells start from it.
+// makeBase trains the world's language model, once, and makes it the base of the cells.
 func (p *Grid) makeBase(
 	ctx context.Context, dir string, cells []*Cell, runner Runner, say func(string, ...any),
 ) error {
