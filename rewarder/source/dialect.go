@@ -16,25 +16,25 @@ import (
 	"haf/remote"
 )
 
-// A dialect says how the servers of one program are asked for rewards.
+// A dialect describes how to request rewards from the servers of one program.
 type dialect struct {
 	program string
 	scheme  string   // the prefix of names, such as "vllm+"
-	paths   []string // that give rewards, the default first
-	models  string   // path of a list of models as OpenAI's; "" is none
-	batch   int      // responses of a request
-	// renders says that conversations are sent as a template and a tokenizer make them here, so that
-	// one must be named.
+	paths   []string // paths that return rewards, the default first
+	models  string   // path of a list of models in OpenAI's form; "" is none
+	batch   int      // responses per request
+	// renders means that haf renders and tokenizes conversations itself, so that a tokenizer must be
+	// named.
 	renders bool
-	// body is a request for the rewards of items, sent as JSON.
+	// body makes a request for the rewards of items, to be sent as JSON.
 	body func(model string, items []item, by Renderer) (any, error)
-	// refuses returns the reason why a prompt cannot be sent; nil refuses none.
+	// refuses returns the reason that a prompt cannot be sent; nil refuses none.
 	refuses func(prompt []pref.Message) error
-	// read takes the rewards of n items from an answer of a path.
+	// read extracts the rewards of n items from the answer of a path.
 	read func(path string, answer json.RawMessage, n int) ([]float64, error)
 }
 
-// A place is where a server of a dialect gives rewards.
+// A place is the location of rewards on a server of a dialect.
 type place struct{ base, path, model string }
 
 // place reads an address such as http://HOST:PORT/PATH#MODEL.
@@ -114,7 +114,8 @@ func (d *dialect) open(ctx context.Context, s Source, opt Options) (pref.Rewarde
 	}, nil
 }
 
-// refusal returns what refuses prompts: the dialect, or the template that renders them.
+// refusal returns the function that refuses prompts: the dialect's, or that of the template that
+// renders them.
 func (d *dialect) refusal(by Renderer) func(prompt []pref.Message) error {
 	if by == nil {
 		return d.refuses
@@ -125,8 +126,8 @@ func (d *dialect) refusal(by Renderer) func(prompt []pref.Message) error {
 	}
 }
 
-// reachPath returns an error if no server answers at a path that has nothing to ask it first. Any
-// status is an answer.
+// reachPath returns an error if no server answers at a path without a list of models. Any status
+// counts as an answer.
 func reachPath(ctx context.Context, client *remote.Client, path string) error {
 	var answer json.RawMessage
 	err := client.Call(ctx, http.MethodGet, path, nil, &answer)
@@ -136,7 +137,7 @@ func reachPath(ctx context.Context, client *remote.Client, path string) error {
 	return nil
 }
 
-// served is what gives rewards at a place.
+// served describes the source of rewards at a place.
 func (d *dialect) served(p place) string {
 	name := d.scheme + p.base + p.path
 	if p.model != "" {
@@ -145,7 +146,7 @@ func (d *dialect) served(p place) string {
 	return name
 }
 
-// score asks for the rewards of items in requests of a batch each, several at once.
+// score requests the rewards of items in concurrent requests of one batch each.
 func (d *dialect) score(
 	ctx context.Context, client *remote.Client, p place, items []item, by Renderer,
 	concurrency int, done func(int),
@@ -194,7 +195,7 @@ func (d *dialect) request(
 	return rewards, nil
 }
 
-// explain adds what to do about a refused key.
+// explain adds the next step after a refused key.
 func explain(err error, program string) error {
 	switch remote.StatusOf(err) {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -203,8 +204,8 @@ func explain(err error, program string) error {
 	return err
 }
 
-// oneNumber is the reward in a list that a server answers for one response. JSON's null, which is
-// what some servers write for NaN, is nil.
+// oneNumber returns the reward from a server's list for one response. nil is JSON's null, which
+// some servers write for NaN.
 func oneNumber(of string, numbers []*float64) (float64, error) {
 	switch {
 	case len(numbers) != 1:

@@ -21,22 +21,22 @@ import (
 	"haf/pref"
 )
 
-// A command gives rewards over its standard streams: it reads a JSON object a line and writes a
-// number a line, in the same order. It runs until the source is closed, and is started again where
-// it ends before.
+// A command computes rewards over its standard streams: it reads one JSON object per line and
+// writes one number per line, in the same order. It runs until the source is closed, and is
+// restarted if it ends earlier.
 type command struct {
 	words   []string
-	timeout time.Duration // of one line
+	timeout time.Duration // for one line
 	log     func(format string, args ...any)
-	turn    chan struct{} // holds one value; who takes it talks to the process
+	turn    chan struct{} // holds one value; its taker talks to the process
 	process *process      // nil before the first use and after a failure
 }
 
-// defaultTimeout is how long an answer may take.
+// defaultTimeout is the longest wait for an answer.
 const defaultTimeout = 2 * time.Minute
 
-// commandWords splits a command into words, as a shell does but without one: quotes and backslashes
-// group, and nothing is expanded.
+// commandWords splits a command into words like a shell, with quotes and backslashes, but expands
+// nothing.
 func commandWords(text string) ([]string, error) {
 	parser := shellwords.NewParser()
 	words, err := parser.Parse(text)
@@ -70,7 +70,7 @@ func reachCommand(_ context.Context, s Source, _ Options) error {
 	return nil
 }
 
-// openCommand checks that the command is there. It is started at the first use.
+// openCommand checks that the command exists. The first use starts it.
 func openCommand(ctx context.Context, s Source, opt Options) (pref.Rewarder, error) {
 	if err := reachCommand(ctx, s, opt); err != nil {
 		return nil, err
@@ -90,12 +90,12 @@ func openCommand(ctx context.Context, s Source, opt Options) (pref.Rewarder, err
 	return &single{served: s.Name, score: c.score, close: c.close, progress: opt.Progress}, nil
 }
 
-// errEnded is wrapped by the errors after which the command is started again: it crashed, ended, or
-// did not answer in time.
+// errEnded is wrapped by errors after which the command is restarted: it crashed, ended, or did not
+// answer in time.
 var errEnded = errors.New("the command gave no reward")
 
-// score asks for the rewards of items. Where the command ends, those that it has not answered are
-// asked of a new one; a second end at the same item is an error.
+// score requests the rewards of items. If the command ends, a new one gets the items that are not
+// yet answered. A second end at the same item is an error.
 func (c *command) score(ctx context.Context, items []item, done func(int)) ([]float64, error) {
 	select {
 	case <-c.turn:
@@ -137,8 +137,8 @@ func (c *command) score(ctx context.Context, items []item, done func(int)) ([]fl
 	return out, nil
 }
 
-// close ends the command. It is an error if the command fails then, or if it wrote more lines than
-// it read.
+// close ends the command. It returns an error if the command then fails, or if it wrote more lines
+// than it read.
 func (c *command) close() error {
 	<-c.turn
 	defer func() { c.turn <- struct{}{} }()
@@ -154,25 +154,25 @@ func (c *command) close() error {
 type process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
-	lines  chan string // of standard output; closed once the process has ended
-	ended  error       // after lines is closed: how it ended
+	lines  chan string // of standard output; closed after the process has ended
+	ended  error       // reason of the end, set before lines is closed
 	stderr *tail
 	quit   chan struct{} // closed by kill
-	// settled is set once a first line was answered by one line and no more.
+	// settled is set once a first line got exactly one line as answer.
 	settled bool
 }
 
-// longestLine bounds a line that a command writes, in bytes.
+// longestLine limits a line written by a command, in bytes.
 const longestLine = 64 << 10
 
-// start runs a command in a process group of its own.
+// start runs a command in its own process group.
 func start(words []string, log func(string, ...any)) (*process, error) {
 	p := &process{lines: make(chan string), quit: make(chan struct{}), stderr: &tail{log: log}}
 	p.cmd = exec.Command(words[0], words[1:]...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Stderr = p.stderr
-	p.cmd.WaitDelay = 2 * time.Second // for children that keep standard error open
-	// Python keeps lines back when it writes to a pipe, so that both sides would wait forever.
+	p.cmd.WaitDelay = 2 * time.Second // children may keep standard error open
+	// Python buffers its output to a pipe, so both sides would wait forever.
 	p.cmd.Env = append([]string{"PYTHONUNBUFFERED=1"}, os.Environ()...)
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -189,7 +189,7 @@ func start(words []string, log func(string, ...any)) (*process, error) {
 	return p, nil
 }
 
-// read hands over the lines of standard output, and waits for the end of the process.
+// read passes on the lines of standard output, and waits for the process to end.
 func (p *process) read(stdout io.Reader) {
 	defer close(p.lines)
 	lines := bufio.NewScanner(stdout)
@@ -232,7 +232,7 @@ func (p *process) kill() {
 	}
 }
 
-// explain adds what the process wrote last on standard error. It is called after its end.
+// explain adds the last lines of standard error. Call it after the process has ended.
 func (p *process) explain(err error) error {
 	if said := p.stderr.last(); said != "" {
 		return fmt.Errorf("%w; it wrote: %s", err, said)
@@ -240,12 +240,12 @@ func (p *process) explain(err error) error {
 	return err
 }
 
-// settling is how long a new process has to show that it writes lines that nobody asked for, such
-// as a banner, by which every reward would belong to another response.
+// settling is how long haf waits for a new process to write unrequested lines, such as a banner,
+// which would shift all rewards by a response.
 var settling = 100 * time.Millisecond
 
-// ask writes items as lines and reads a reward of each. It returns the rewards before an error,
-// too. The first item of a process is asked alone.
+// ask writes items as lines and reads a reward for each. It also returns the rewards before an
+// error. It sends the first item of a process alone.
 func (p *process) ask(
 	ctx context.Context, items []item, timeout time.Duration, done func(n int),
 ) ([]float64, error) {
@@ -269,8 +269,8 @@ func (p *process) ask(
 	return append(first, rest...), err
 }
 
-// silent waits for done, or not at all where it is nil, and returns an error if the process writes
-// or ends meanwhile.
+// silent waits for done, or not at all if it is nil. It returns an error if the process writes or
+// ends meanwhile.
 func (p *process) silent(done <-chan time.Time) error {
 	unasked := func(line string, ok bool) error {
 		if ok {
@@ -295,9 +295,8 @@ func (p *process) silent(done <-chan time.Time) error {
 	}
 }
 
-// exchange is ask without the checks around it. An item is written once the one before it is
-// answered: a command that leaves a line out is then waited for in vain, and its next number cannot
-// be taken for the reward of another response.
+// exchange is ask without its checks. It writes an item once the previous one is answered: if a
+// command skips a line, haf times out instead of giving its next number to another response.
 func (p *process) exchange(
 	ctx context.Context, items []item, timeout time.Duration, done func(n int),
 ) ([]float64, error) {
@@ -323,7 +322,7 @@ func (p *process) answer(ctx context.Context, it item, timeout time.Duration) (f
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		_ = p.write(it) // where the process has ended, the reading side sees it
+		_ = p.write(it) // the reading side reports an ended process
 	}()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -342,7 +341,7 @@ func (p *process) answer(ctx context.Context, it item, timeout time.Duration) (f
 			return 0, err
 		}
 	}
-	select { // a long line takes until the process has read it
+	select { // a long line blocks until the process reads it
 	case <-written:
 		return x, nil
 	case <-ctx.Done():
@@ -373,7 +372,7 @@ func (p *process) write(it item) error {
 	return err
 }
 
-// number reads a line that a command wrote.
+// number parses a line written by a command.
 func number(line string) (float64, error) {
 	x, err := strconv.ParseFloat(strings.TrimSpace(line), 64)
 	if err != nil || x-x != 0 {
@@ -405,7 +404,7 @@ func (p *process) end(timeout time.Duration) error {
 	}
 }
 
-// tail hands lines of standard error to a log and keeps the last ones.
+// tail passes lines of standard error to a log and keeps the last ones.
 type tail struct {
 	log func(format string, args ...any)
 
@@ -435,7 +434,7 @@ func (t *tail) Write(data []byte) (int, error) {
 	}
 }
 
-// last is the end of what was written, on one line.
+// last returns the last lines, joined.
 func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

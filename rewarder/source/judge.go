@@ -15,20 +15,19 @@ import (
 	"haf/remote"
 )
 
-// A judge is a language model behind a server that speaks OpenAI's chat completions. A prompt of
-// the user's asks it for a number for one response.
+// A judge is a language model on a server with OpenAI's chat completions API. The user's prompt
+// asks it for a number for one response.
 
-// Marks in a judge's prompt, in whose places the texts come.
+// Marks in a judge's prompt that are replaced by the texts.
 const (
 	markConversation = "{{conversation}}"
 	markResponse     = "{{response}}"
 )
 
-// judgeTokens bounds what a judge writes: some reason before they answer.
+// judgeTokens limits the answer of a judge, which may reason first.
 const judgeTokens = 1024
 
-// judgeTries is how often a judge is asked for a number that can be read. The first time it is
-// greedy.
+// judgeTries is how many times haf asks a judge for a readable number. The first attempt is greedy.
 const judgeTries = 3
 
 type judge struct {
@@ -90,8 +89,7 @@ func (opt Options) judgePrompt() (string, error) {
 	return string(data), nil
 }
 
-// score asks the judge about items. One whose answer has no number is asked again, with another
-// seed.
+// score asks the judge about items. If an answer has no number, it asks again with another seed.
 func (j *judge) score(ctx context.Context, items []item, done func(int)) ([]float64, error) {
 	out := make([]float64, len(items))
 	open := make([]int, len(items))
@@ -136,7 +134,7 @@ func (j *judge) score(ctx context.Context, items []item, done func(int)) ([]floa
 		judgeTries, first+1, short(wrote[first]))
 }
 
-// ask is the judge's prompt for an item.
+// ask returns the judge's prompt for an item.
 func (j *judge) ask(it item) string {
 	var conversation strings.Builder
 	for _, m := range it.Prompt {
@@ -157,11 +155,11 @@ var (
 	// scored matches "Score: 7", "**Rating**: 7/10" and "[[7]]".
 	scored = regexp.MustCompile(`(?i)\b(?:score|rating|reward)\b\W{0,6}?(` + numeral + `)|\[\[(` +
 		numeral + `)\]\]`)
-	// bare matches an answer that is a number.
+	// bare matches an answer that is only a number.
 	bare = regexp.MustCompile(`^\W*?(` + numeral + `)\W*$`)
 )
 
-// verdict reads the last number that a judge states; ok is false where it states none.
+// verdict returns the last number that a judge states. ok is false if there is none.
 func verdict(text string) (x float64, ok bool) {
 	found := ""
 	if all := scored.FindAllStringSubmatch(text, -1); len(all) > 0 {

@@ -12,39 +12,39 @@ import (
 	"haf/serve"
 )
 
-// Options say how sources are opened. No secret of them is logged or written to a file.
+// Options set how sources are opened. Their secrets are never logged or written to a file.
 type Options struct {
-	// Model opens a model on this machine, by its path or its id on the hub.
+	// Model opens a local model, by its path or its id on the hub.
 	Model func(ctx context.Context, name string) (pref.Rewarder, error)
-	// FindModel returns an error unless the model is there. It may fetch the model.
+	// FindModel returns an error unless the model exists. It may fetch the model.
 	FindModel func(ctx context.Context, name string) error
-	// Tokenizer opens what renders conversations for programs that take no messages; nil: none is
-	// named.
+	// Tokenizer opens the renderer of conversations for programs that accept no messages; nil: the
+	// user named none.
 	Tokenizer func(ctx context.Context) (Renderer, error)
-	// ModelSettings says that settings are given which only a model that is opened here has, such
-	// as its length, and TemplateSettings that some are given of a chat template. Sources that have
-	// no use for them refuse them.
+	// ModelSettings says that settings for local models are given, such as the length, and
+	// TemplateSettings that settings for a chat template are. Sources without a use for them refuse
+	// them.
 	ModelSettings, TemplateSettings bool
-	// JudgePrompt is the file of a judge's prompt.
+	// JudgePrompt is the file with a judge's prompt.
 	JudgePrompt string
 
 	Token string // bearer token for haf serve; "" is none
 	Key   string // bearer token for servers of other programs; "" is none
 	// JudgeKey is the bearer token for the server of a judge; "" is none.
 	JudgeKey string
-	// Concurrency is how many requests a server is sent at once; 0 is 8.
+	// Concurrency is the number of concurrent requests per server; 0 is 8.
 	Concurrency int
-	// Timeout bounds the wait for one answer; 0 is two minutes.
+	// Timeout is the longest wait for one answer; 0 is two minutes.
 	Timeout time.Duration
-	// Log, if not nil, is told what became of groups, and of retries.
+	// Log, if not nil, gets lines about groups that were cut or refused, and about retries.
 	Log func(format string, args ...any)
-	// Progress, if not nil, is told how many responses are read.
+	// Progress, if not nil, gets the number of responses read.
 	Progress func(pass string, done, total int)
 
-	Tries int // of one request to a server; 0 is the default
+	Tries int // attempts per request to a server; 0 is the default
 }
 
-// concurrency is how many requests a server is sent at once.
+// concurrency is the number of concurrent requests per server.
 func (opt Options) concurrency() int {
 	if opt.Concurrency < 1 {
 		return 8
@@ -52,8 +52,7 @@ func (opt Options) concurrency() int {
 	return opt.Concurrency
 }
 
-// retries is how often a failed request is made again, in the terms of remote.Options: 0 is the
-// default, below 0 none.
+// retries is the number of retries in the form of remote.Options: 0 is the default, negative none.
 func (opt Options) retries() int {
 	if opt.Tries == 1 {
 		return -1
@@ -61,12 +60,12 @@ func (opt Options) retries() int {
 	return max(0, opt.Tries-1)
 }
 
-// client returns a client of a server of another program.
+// client returns a client for a server of another program.
 func (opt Options) client(base string) (*remote.Client, error) {
 	return remote.Dial(opt.remote(base))
 }
 
-// remote are the settings of a client.
+// remote returns the settings of a client.
 func (opt Options) remote(base string) remote.Options {
 	settings := remote.Options{
 		URL: base, Key: opt.Key, Concurrency: opt.concurrency(), Timeout: opt.Timeout,
@@ -78,7 +77,7 @@ func (opt Options) remote(base string) remote.Options {
 	return settings
 }
 
-// Open opens the source of a name.
+// Open opens the source with that name.
 func Open(ctx context.Context, name string, opt Options) (pref.Rewarder, error) {
 	s, err := Parse(name)
 	if err != nil {
@@ -97,11 +96,12 @@ func (s Source) open(ctx context.Context, opt Options) (pref.Rewarder, error) {
 	return s.scheme.open(ctx, s, opt)
 }
 
-// reachTries is how often a server is asked whether it is there.
+// reachTries is the number of attempts to reach a server.
 const reachTries = 3
 
-// Reach returns an error unless the source of a name is there, such as a server that answers. It is
-// for callers that would spend minutes on other work first. It ignores Options.ModelSettings.
+// Reach returns an error if the source with that name is unavailable, for example because the
+// server does not answer. Callers use it before work that takes minutes. It ignores
+// Options.ModelSettings.
 func Reach(ctx context.Context, name string, opt Options) error {
 	s, err := Parse(name)
 	if err != nil {
@@ -119,8 +119,8 @@ func Reach(ctx context.Context, name string, opt Options) error {
 	return r.Close()
 }
 
-// Served describes the named reward of an opened source as a manifest has it. It is "" for a model
-// that is opened here, of which a manifest has the hash.
+// Served describes a reward of an opened source for a manifest. It is "" for a local model, whose
+// hash the manifest has.
 func Served(r pref.Rewarder, reward string) string {
 	switch from := r.(type) {
 	case *serve.Remote:

@@ -9,14 +9,14 @@ import (
 	"haf/pref"
 )
 
-// A Renderer makes of a conversation what a model reads: text, template and special tokens
-// included, with its beginning up to the response; or tokens. An encode.Encoder is one.
+// A Renderer turns a conversation into a model's input: tokens, or text including template and
+// special tokens, together with its beginning up to the response. An encode.Encoder is one.
 type Renderer interface {
 	Text(prompt []pref.Message, response string) (whole, begin string, err error)
 	Conversation(prompt []pref.Message, response string) (encode.Conversation, bool, error)
 }
 
-// renderer opens the renderer of a program that takes no messages.
+// renderer opens the renderer for a program that accepts no messages.
 func (opt Options) renderer(ctx context.Context, program string) (Renderer, error) {
 	if opt.Tokenizer == nil {
 		return nil, fmt.Errorf("%w: %s takes no messages: name the folder or the id of its model, "+
@@ -26,8 +26,8 @@ func (opt Options) renderer(ctx context.Context, program string) (Renderer, erro
 	return opt.Tokenizer(ctx)
 }
 
-// SGLang gives rewards by /classify. The forms are those of SGLang 0.5.23
-// (srt/entrypoints/http_server.py, srt/managers/io_struct.py: EmbeddingReqInput):
+// SGLang returns rewards at /classify. This follows SGLang 0.5.23 (srt/entrypoints/http_server.py,
+// srt/managers/io_struct.py: EmbeddingReqInput):
 //
 //   - A request has tokens, as input_ids. SGLang takes no messages there, and to a text its
 //     tokenizer adds special tokens, which a template has written already.
@@ -83,8 +83,8 @@ func sglangRead(_ string, answer json.RawMessage, n int) ([]float64, error) {
 	return out, nil
 }
 
-// OpenRLHF gives rewards by /get_reward. The forms are those of OpenRLHF 0.11.2 (cli/serve_rm.py,
-// and utils/agent.py, which asks):
+// OpenRLHF returns rewards at /get_reward. This follows OpenRLHF 0.11.2 (cli/serve_rm.py, and its
+// client utils/agent.py):
 //
 //   - query has whole texts, which the server tokenizes without adding special tokens; prompts has
 //     their beginnings, and labels what the data set says of each, here nothing.

@@ -9,7 +9,7 @@ import (
 	"haf/pref"
 )
 
-// Precomputed rewards are found in one of three ways, by what the rows of the file have:
+// Precomputed rewards are found in one of three ways, depending on the keys of the file's rows:
 //
 //   - by conversation, where they have prompt and response. This is the one way that works wherever
 //     a reward is asked for, because it needs nothing but the conversation.
@@ -28,18 +28,18 @@ type conversation struct {
 	response string
 }
 
-// scores are the rewards of a file.
+// scores are the rewards in a file.
 type scores struct {
 	file  string
 	by    string
 	rows  int
-	texts map[conversation]pref.Precomputed // of one reward each
+	texts map[conversation]pref.Precomputed // one reward each
 	ids   map[string]pref.Precomputed
 	order []pref.Precomputed
 
 	mu   sync.Mutex
-	used map[string]bool       // ids that were asked for
-	read map[conversation]bool // and conversations
+	used map[string]bool       // requested ids
+	read map[conversation]bool // requested conversations
 }
 
 func checkScores(file string) error {
@@ -49,8 +49,8 @@ func checkScores(file string) error {
 	return nil
 }
 
-// reachScores looks at the first row: callers that ask whether a source is there read conversations
-// without the rows of data, so that neither ids nor their order find a reward.
+// reachScores checks the first row. Callers of Reach read conversations without the rows of data,
+// so rewards by id or by order could not be found.
 func reachScores(_ context.Context, s Source, _ Options) error {
 	for row, err := range pref.ReadRewards(s.Address) {
 		if err != nil {
@@ -89,7 +89,7 @@ func openScores(_ context.Context, s Source, opt Options) (pref.Rewarder, error)
 	}}, nil
 }
 
-// foundBy says how the rewards of a row are found.
+// foundBy names the way in which the rewards of a row are found.
 func foundBy(row pref.Precomputed) string {
 	switch {
 	case row.Prompt != nil:
@@ -100,7 +100,7 @@ func foundBy(row pref.Precomputed) string {
 	return byOrder
 }
 
-// unused says how many rewards nobody asked for, and names the first of them.
+// unused counts the rewards that were never requested, and names the first of them.
 func (f *scores) unused() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -199,7 +199,7 @@ func (f *scores) byConversation(items []item) ([]float64, error) {
 	return out, nil
 }
 
-// group returns the number of items at the beginning that are of one group.
+// group returns the number of leading items that belong to one group.
 func group(items []item) int {
 	n := 1
 	for n < len(items) && items[n].group == items[0].group {

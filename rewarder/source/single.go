@@ -9,27 +9,27 @@ import (
 	"haf/pref"
 )
 
-// Score names the one reward of every source but haf's own models. It is the name that haf's score
-// heads have, so that a source and a model can be members of one ensemble.
+// Score names the single reward of every source except haf's own models. It equals the name of
+// haf's score heads, so that a source and a model can be members of one ensemble.
 const Score = "score"
 
-// An item is a response as a source is asked for its reward.
+// An item is a response for which a source is asked.
 type item struct {
 	pref.Sample
-	id, subset string // of the row, "" where it has none
-	group      int    // position among the groups that are read
+	id, subset string // of the row, or ""
+	group      int    // position among the groups read
 	response   int    // position in the group
 }
 
-// A single is a Rewarder of one reward.
+// A single is a Rewarder with one reward.
 type single struct {
-	served string // what gives the reward, for messages
-	// model is what gives the reward wherever it is served, for manifests; "" is served.
+	served string // source of the reward, for messages
+	// model identifies the source in manifests, independently of its address; "" is served.
 	model string
-	// score returns the rewards of one item or more, in order, and tells done how many it has so
-	// far. It returns an error rather than a reward that is no finite number.
+	// score returns the rewards of one or more items, in order, and reports their number so far to
+	// done. It returns an error instead of a reward that is not finite.
 	score func(ctx context.Context, items []item, done func(n int)) ([]float64, error)
-	// refuses returns the reason why a prompt cannot be read; nil refuses none.
+	// refuses returns the reason that a prompt cannot be read; nil refuses none.
 	refuses  func(prompt []pref.Message) error
 	close    func() error // nil frees nothing
 	progress func(pass string, done, total int)
@@ -54,7 +54,7 @@ func (s *single) Refuses(prompt []pref.Message) error {
 	return s.refuses(prompt)
 }
 
-// Read implements [pref.Rewarder]: every response is read as if it were alone.
+// Read implements [pref.Rewarder]. It reads every response separately.
 func (s *single) Read(
 	ctx context.Context, groups []pref.Group, names []string,
 ) (pref.Readings, error) {

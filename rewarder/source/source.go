@@ -13,23 +13,23 @@ import (
 // ErrName is wrapped by the error of a name that no scheme accepts.
 var ErrName = errors.New("wrong reward source")
 
-// A scheme is a kind of reward source. The first scheme one of whose prefixes a name begins with is
-// the name's scheme; a scheme without prefixes takes every other name.
+// A scheme is a kind of reward source. A name belongs to the first scheme with a prefix that it
+// begins with; a scheme without prefixes takes all other names.
 type scheme struct {
 	prefixes []string
-	form     string // of a name
-	strip    string // the beginning of a name that is no part of its address
-	renders  bool   // conversations are rendered here, so that settings of the template count
-	judges   bool   // it needs the prompt of a judge
-	// check looks at an address without opening anything; nil accepts every address.
+	form     string // form of a name, for messages
+	strip    string // prefix of a name that is not part of its address
+	renders  bool   // haf renders conversations, so template settings apply
+	judges   bool   // needs a judge's prompt
+	// check validates an address without opening anything; nil accepts every address.
 	check func(address string) error
 	open  func(ctx context.Context, s Source, opt Options) (pref.Rewarder, error)
-	// reach looks whether the source is there; nil opens and closes it.
+	// reach checks that the source is available; nil opens and closes it.
 	reach func(ctx context.Context, s Source, opt Options) error
 }
 
-// schemes is the table of all reward sources. To add one, write its check and its open, and a row
-// here, before the last.
+// schemes is the table of all reward sources. To add one, write its check and open functions and
+// add a row before the last.
 var schemes = []scheme{
 	{
 		prefixes: overHTTP(""),
@@ -72,36 +72,36 @@ var schemes = []scheme{
 	},
 }
 
-// overHTTP lists the prefixes of names that are addresses of servers of a kind.
+// overHTTP returns the prefixes of names that are server addresses of a kind.
 func overHTTP(kind string) []string { return []string{kind + "http://", kind + "https://"} }
 
-// A Source is a name that a scheme accepts.
+// A Source is a parsed name.
 type Source struct {
-	Name    string // as it was given
+	Name    string // as given
 	Address string // the name without its scheme's prefix
 	scheme  *scheme
 }
 
-// Uses says which settings a source has a use for, beside those of time and number of requests.
+// Uses says which settings apply to a source, besides time-out and concurrency.
 type Uses struct {
-	Model     bool // those of a model that is opened here, the template's among them
-	Rewards   bool // the name of a reward, because it has several
-	Tokenizer bool // a tokenizer, which it needs, and settings of a template
-	Judge     bool // the prompt of a judge, which it needs
+	Model     bool // settings of a local model, including its template
+	Rewards   bool // the name of a reward
+	Tokenizer bool // a tokenizer, which is required, and template settings
+	Judge     bool // a judge's prompt, which is required
 }
 
-// Uses returns the settings that the source has a use for.
+// Uses returns the settings that apply to the source.
 func (s Source) Uses() Uses {
 	model := len(s.scheme.prefixes) == 0
 	return Uses{Model: model, Rewards: model || s.scheme.strip == "", Tokenizer: s.scheme.renders,
 		Judge: s.scheme.judges}
 }
 
-// prefixed matches a name that begins as one with a scheme does; a path never does, because ids on
-// the hub have no colon, and other paths can begin with "./".
+// prefixed matches names that begin like one with a scheme. No path needs to: ids on the hub have
+// no colon, and other paths can begin with "./".
 var prefixed = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+-]*:`)
 
-// Parse returns the source that a name names. Nothing is opened or looked up.
+// Parse returns the source with that name. It opens nothing.
 func Parse(name string) (Source, error) {
 	for i := range schemes {
 		scheme := &schemes[i]
@@ -128,17 +128,17 @@ func Parse(name string) (Source, error) {
 }
 
 var (
-	// user matches the user and the password in the address of a server, and query its query.
+	// user matches user and password in a server's address, query its query.
 	user  = regexp.MustCompile(`://[^/@]*@`)
 	query = regexp.MustCompile(`(://[^?#]*\?)[^#]*`)
 )
 
-// Shown returns a name as messages show it: without user, password and query, which may be secret.
+// Shown returns a name for messages, without user, password and query, which may be secret.
 func Shown(name string) string {
 	return query.ReplaceAllString(user.ReplaceAllString(name, "://…@"), "$1…")
 }
 
-// takes reports whether the scheme takes a name, and by which prefix.
+// takes reports whether the scheme accepts a name, and with which prefix.
 func (s *scheme) takes(name string) (prefix string, ok bool) {
 	for _, prefix := range s.prefixes {
 		if strings.HasPrefix(name, prefix) {
@@ -158,7 +158,7 @@ func Forms() string {
 	return strings.Join(forms[:last], ", ") + ", or " + forms[last]
 }
 
-// IsModel reports whether a name names a model that is opened here: a path or an id on the hub.
+// IsModel reports whether a name means a local model: a path or an id on the hub.
 func IsModel(name string) bool {
 	s, err := Parse(name)
 	return err == nil && len(s.scheme.prefixes) == 0

@@ -9,9 +9,9 @@ import (
 	"haf/pref"
 )
 
-// vLLM gives rewards by /classify and /pooling. The forms are those of vLLM 0.33.0
-// (entrypoints/pooling/classify/protocol.py, pooling/protocol.py), and of every version since
-// 0.11.2, the first that takes messages:
+// vLLM returns rewards at /classify and /pooling. This follows vLLM 0.33.0
+// (entrypoints/pooling/classify/protocol.py, pooling/protocol.py) and all versions since 0.11.2,
+// the first that accepts messages:
 //
 //   - A request has one conversation as messages, which the model's own chat template renders,
 //     without a generation prompt and without further special tokens.
@@ -28,7 +28,7 @@ var vllm = dialect{
 }
 
 // refuseTools refuses prompts with tools. vLLM's pooling requests have no field for them, and vLLM
-// would pass over one without a word.
+// would ignore one silently.
 func refuseTools(prompt []pref.Message) error {
 	if len(prompt) > 0 && prompt[0].Tools != "" {
 		return errors.New("the prompt has tools, which vLLM does not take beside a conversation to " +
@@ -55,7 +55,7 @@ func vllmBody(model string, items []item, _ Renderer) (any, error) {
 
 func vllmRead(path string, answer json.RawMessage, n int) ([]float64, error) {
 	var a struct {
-		Activation *string `json:"activation"` // of haf's own server, which says what it did
+		Activation *string `json:"activation"` // haf's own server names its activation
 		Data       []struct {
 			Index *int            `json:"index"`
 			Probs []*float64      `json:"probs"`
@@ -89,7 +89,7 @@ func vllmRead(path string, answer json.RawMessage, n int) ([]float64, error) {
 	return out, nil
 }
 
-// pooledReward is the reward in the data of one entry of /pooling.
+// pooledReward returns the reward in the data of one entry of /pooling.
 func pooledReward(data json.RawMessage) (float64, error) {
 	var numbers []*float64
 	if json.Unmarshal(data, &numbers) == nil {
