@@ -85,8 +85,11 @@ func (c *Config) Marshal(architecture string) ([]byte, error) {
 		c.writeRope(out)
 	}
 	if c.DType != "" { // older releases read torch_dtype alone
-		out["dtype"] = json.RawMessage(strconv.Quote(c.DType))
-		out["torch_dtype"] = out["dtype"]
+		text, err := json.Marshal(c.DType)
+		if err != nil {
+			return nil, fmt.Errorf("lm: %s: dtype: %w", configFile, err)
+		}
+		out["dtype"], out["torch_dtype"] = text, text
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
