@@ -89,6 +89,7 @@ func cutOff(err error) error {
 // number them: 4 for the first, 2 more for each further one.
 const (
 	messageHeaderType, messageHeader, messageBodyLength = 6, 8, 10
+	messageMetadata                                     = 12
 	schemaFields, schemaMetadata, schemaFeatures        = 6, 8, 10
 	fieldChildren, fieldMetadata                        = 14, 16
 	dictionaryData                                      = 6
@@ -112,6 +113,9 @@ func checkMessage(meta []byte) (size int64, err error) {
 		return 0, errors.New("a message without content")
 	}
 	message.Union(&header, at)
+	if _, _, err := vector(message, messageMetadata, 4); err != nil {
+		return 0, err
+	}
 	switch kind := message.GetByteSlot(messageHeaderType, 0); kind {
 	case headerSchema:
 		left := maxArrowFields

@@ -313,17 +313,22 @@ func TestArrowErrors(t *testing.T) {
 	if err := ipc.NewWriter(&double, ipc.WithSchema(twice)).Close(); err != nil {
 		t.Fatal(err)
 	}
+	metadata, err := os.ReadFile("testdata/containers/metadata.arrow") // found by FuzzContainers
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		content []byte
 		want    string
 	}{
-		"cut":     {whole[:len(whole)/2], "truncated Arrow, wanted a whole file"},
-		"unended": {one[:len(one)-8], "after row 50: truncated Arrow"},
-		"schema":  {whole[:20], "truncated Arrow"},
-		"lying":   {lying, "a message's description of 2147483647 bytes"},
-		"bomb":    {bomb, "a record batch of more than 1073741824 bytes"},
-		"head":    {[]byte("ARROW1"), "truncated Arrow"},
-		"twice":   {double.Bytes(), `two columns are named "a"`},
+		"metadata": {metadata, "a list of"},
+		"cut":      {whole[:len(whole)/2], "truncated Arrow, wanted a whole file"},
+		"unended":  {one[:len(one)-8], "after row 50: truncated Arrow"},
+		"schema":   {whole[:20], "truncated Arrow"},
+		"lying":    {lying, "a message's description of 2147483647 bytes"},
+		"bomb":     {bomb, "a record batch of more than 1073741824 bytes"},
+		"head":     {[]byte("ARROW1"), "truncated Arrow"},
+		"twice":    {double.Bytes(), `two columns are named "a"`},
 	} {
 		if _, _, err := Load([]string{file(t, name+".arrow", c.content)}, Options{}); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
@@ -352,6 +357,7 @@ func FuzzContainers(f *testing.F) {
 	f.Add(arrowStream(f, 3, 2, ipc.WithZstd()))
 	f.Add(zstandard(f, []byte(pairRows(1)[0])))
 	for _, name := range []string{"types.arrow", "types-file.arrow", "types.arrow.zst",
+		"metadata.arrow",
 		"saved/data-00001-of-00002.arrow"} {
 		if data, err := os.ReadFile(filepath.Join("testdata", "containers", name)); err == nil {
 			f.Add(data)
