@@ -17,17 +17,17 @@ type benchCmd struct {
 	Groups []string `help:"Groups of more than two responses."`
 	Case   []string `help:"Only these cases."`
 	Pairs  int      `range:"[1,inf)" help:"Pairs to measure on." default:"32"`
-	Batch  int      `range:"[1,inf)" help:"Groups of a step, about." default:"8"`
+	Batch  int      `range:"[1,inf)" help:"Approximate number of groups per step." default:"8"`
 	Rank   int      `range:"[0,inf)" help:"Rank of the adapter on gate, up and down projections." default:"64"`
-	Runs   int      `range:"[1,inf)" help:"Runs of every case; medians are shown." default:"3"`
+	Runs   int      `range:"[1,inf)" help:"Runs of every case, of which haf shows medians." default:"3"`
 	One    string   `hidden:"" help:"Measure this case in this process."`
 	Set    []string `help:"Override a key of the benchmark's recipe, e.g. train.tokens_per_batch=8192." placeholder:"KEY=VALUE" sep:"none"`
 }
 
-// processBegan is about when the process was started.
+// processBegan is the approximate start of the process.
 var processBegan = time.Now()
 
-// Run measures the cases, each in a process of its own.
+// Run measures the cases, each in its own process.
 func (c *benchCmd) Run(a *app) error {
 	for _, named := range []*[]string{&c.Data, &c.Groups} {
 		paths, err := a.data(*named)
@@ -67,7 +67,7 @@ func (c *benchCmd) Run(a *app) error {
 	return a.print(results, results.Write)
 }
 
-// options are those that the flags set.
+// options returns the options of the flags.
 func (c *benchCmd) options() bench.Options {
 	return bench.Options{
 		Model: c.Model, Data: c.Data, Groups: c.Groups, Pairs: c.Pairs, Batch: c.Batch,

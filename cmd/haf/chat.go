@@ -6,7 +6,7 @@ import (
 	"haf/reward"
 )
 
-// chatFlags say how conversations become a model's tokens, for models that haf did not train.
+// chatFlags set how conversations become a model's tokens, for models that haf did not train.
 type chatFlags struct {
 	Template    string   `help:"Chat template: model, plain, phi-2, mistral, or a Jinja file. Default: as trained, else the model's own."`
 	TemplateArg []string `name:"template-arg" help:"Variable of the template, NAME=VALUE with a JSON value, such as enable_thinking=false; may be repeated." sep:"none"`
@@ -15,7 +15,7 @@ type chatFlags struct {
 	BOS         string   `name:"bos" help:"Beginning-of-sequence tokens: template (as it writes them), once, twice or none."`
 }
 
-// options are those that the flags set.
+// options returns the options of the flags.
 func (f chatFlags) options() (reward.ChatOptions, error) {
 	args, err := reward.ParseTemplateArgs(f.TemplateArg)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 type combineCmd struct {
 	Model string   `arg:"" help:"Run folder whose both heads were trained."`
-	Valid []string `help:"Preference file to fit on, which must be no test file. Default: the run's own validation data." sep:"none"`
+	Valid []string `help:"Preference file to fit on, which must not be a test file. Default: the run's own validation data." sep:"none"`
 	rowFlags
 	chatFlags
 }
@@ -43,7 +43,7 @@ func (c *combineCmd) Run(a *app) error {
 	return a.print(fit, func(w io.Writer) error {
 		err := fit.Write(w)
 		a.p.Logf("done: the weights are in %s. Use them: haf eval -rewards combined, haf score "+
-			"-reward combined. The table is of the data of the fit: it flatters.", fit.File)
+			"-reward combined. The table is on the data of the fit, so its accuracy is too high.", fit.File)
 		return err
 	})
 }

@@ -17,7 +17,7 @@ type dataCmd struct {
 	Sample int `range:"[0,inf)" default:"1" help:"Show this many groups of each file in full."`
 }
 
-// Run says what is in preference files.
+// Run summarizes preference files.
 func (c *dataCmd) Run(a *app) error {
 	if c.Model == "" && !reflect.ValueOf(c.chatFlags).IsZero() {
 		return fmt.Errorf("%w: -template, -template-arg, -date, -read and -bos say how a model reads "+

@@ -11,11 +11,11 @@ import (
 
 type demoCmd struct {
 	Out  string `new:"" help:"Keep everything in this new folder. Default: a temporary one, removed at the end."`
-	Seed uint64 `default:"1" help:"Of the world, the weights and the order."`
+	Seed uint64 `default:"1" help:"Random seed of the world, the weights and the order."`
 }
 
-// Run trains Baseline, DPO and HaF on the built-in world and prints how often each is right on
-// held-out prompts.
+// Run trains Baseline, DPO and HaF on the built-in world and prints their accuracies on held-out
+// prompts.
 func (c *demoCmd) Run(a *app) (err error) {
 	dir := c.Out
 	if dir == "" {
@@ -24,7 +24,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 		}
 		defer func() {
 			if errors.Is(err, run.ErrInterrupted) {
-				err = context.Canceled // the checkpoint goes with the folder
+				err = context.Canceled // the checkpoint is removed with the folder
 			}
 			err = errors.Join(err, os.RemoveAll(dir))
 		}()

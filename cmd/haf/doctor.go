@@ -15,8 +15,8 @@ type doctorCmd struct {
 	chatFlags
 }
 
-// Run reports what is wrong with a run, a model or data. Problems end it with the exit code of a
-// gate.
+// Run reports the faults of a run, a model or data. Problems give exit code 3, as a missed gate
+// does.
 func (c *doctorCmd) Run(a *app) error {
 	chat, err := c.chatFlags.options()
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 )
 
 type evalCmd struct {
-	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; with several a matrix of models and data files is made."`
+	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several make a matrix of models and data files."`
 	Data      []string `help:"Preference file, or datasets/org/name/FILE on the hub; several are read in order. With -suite all: SUITE=FILE." sep:"none"`
 	Limit     int      `range:"[0,inf)" help:"Only the first N groups."`
-	Ties      bool     `help:"Keep pairs judged equal and measure them apart."`
+	Ties      bool     `help:"Keep pairs judged equal and measure them separately."`
 	Rewards   []string `help:"score, implicit, implicit-normalized, combined (haf combine). Default: those of the heads that were trained."`
 	Gate      float64  `range:"[0,1]" help:"Exit with code 3 if the first reward's accuracy is below this."`
 	HeldOut   bool     `name:"held-out" help:"Leave out the prompts that the run was trained or validated on."`
@@ -19,13 +19,13 @@ type evalCmd struct {
 	sourceFlags
 	pairFlags
 
-	Details bool     `help:"Length bias, reliability, subsets, recall and the conflict of the heads, too."`
-	Valid   []string `help:"Validation file that a temperature is fitted on, for the calibration." sep:"none"`
-	Matrix  bool     `help:"Each data file is a set of its own."`
-	Suite   string   `help:"Score a benchmark by its own rule: rewardbench, rewardbench2, rmbench, judgebench, rmb, llmbar, hhh, or all. Without -data its data set on the hub is taken."`
+	Details bool     `help:"Also report length bias, reliability, subsets, recall and the conflict of the heads."`
+	Valid   []string `help:"Validation file for fitting the temperature of the calibration." sep:"none"`
+	Matrix  bool     `help:"Treat each data file as a separate set."`
+	Suite   string   `help:"Score a benchmark by its own rule: rewardbench, rewardbench2, rmbench, judgebench, rmb, llmbar, hhh, or all. Without -data haf uses its data set on the hub."`
 	Out     string   `new:"" help:"Write every comparison with its rewards to this new JSONL file."`
 
-	RewardBenchOut string `name:"rewardbench-out" help:"Folder for result files as RewardBench writes them."`
+	RewardBenchOut string `name:"rewardbench-out" help:"Folder for result files in RewardBench's form."`
 }
 
 // Run evaluates models' rewards on preferences.

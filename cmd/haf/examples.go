@@ -11,8 +11,8 @@ import (
 //go:embed examples.txt
 var exampleText string
 
-// examples end the help of the verbs, and stand in docs/reference/commands.md. Their file has a
-// block for each verb: its name and a colon, then its lines.
+// examples end the help of the verbs and appear in docs/reference/commands.md. Their file has a
+// block per verb: its name and a colon, then its lines.
 var examples = func() map[string]string {
 	all := map[string]string{}
 	for block := range strings.SplitSeq(strings.TrimSpace(exampleText), "\n\n") {
@@ -22,7 +22,7 @@ var examples = func() map[string]string {
 	return all
 }()
 
-// helpWithExample prints kong's help and, below that of a verb, its examples.
+// helpWithExample prints kong's help and, for a verb, its examples.
 func helpWithExample(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err

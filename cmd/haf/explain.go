@@ -13,7 +13,7 @@ type explainCmd struct {
 	Models    []string `arg:"" name:"model" help:"Run or model folder, GGUF file or Hugging Face id; with two, both explain the same responses."`
 	Prompt    string   `help:"One prompt."`
 	Response  []string `help:"A response to it; twice for two responses." sep:"none"`
-	In        string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
+	In        string   `help:"File of samples, one {prompt, response} per line; prompts as text or messages."`
 	MaxLength int      `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
 	columnFlags
 	columnFlag
@@ -21,7 +21,7 @@ type explainCmd struct {
 	chatFlags
 }
 
-// Run prints the rewards of responses and the part that each token has in the implicit one.
+// Run prints the rewards of responses and each token's contribution to the implicit reward.
 func (c *explainCmd) Run(a *app) error {
 	samples, err := c.samples(a)
 	if err != nil {
@@ -44,7 +44,7 @@ func (c *explainCmd) Run(a *app) error {
 	return reward.WriteExplained(a.stdout, out, reward.TextOptions{Colour: colour, Width: width})
 }
 
-// samples are those of the flags.
+// samples returns the samples of the flags.
 func (c *explainCmd) samples(a *app) ([]pref.Sample, error) {
 	switch {
 	case c.In != "" && c.Prompt == "" && len(c.Response) == 0:

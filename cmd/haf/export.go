@@ -19,7 +19,7 @@ func (c *exportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	device, err := backend.Open("go") // nothing is computed on the device
+	device, err := backend.Open("go") // the device computes nothing
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"haf/reward"
 )
 
-// hub returns the client of the Hugging Face hub, which tells of long work on standard error.
+// hub returns the client of the Hugging Face hub, which reports long work on standard error.
 func (a *app) hub() (*hub.Client, error) {
 	c, err := hub.FromEnv()
 	if err != nil {
@@ -20,7 +20,7 @@ func (a *app) hub() (*hub.Client, error) {
 	return c, nil
 }
 
-// opener opens the chosen device, and returns what opens models on it.
+// opener opens the chosen device, and returns a function that opens models on it.
 func (a *app) opener() (launch.ModelOpener, error) {
 	device, err := a.openDevice()
 	return func(_ context.Context, named string, opt reward.Options) (*reward.Model, error) {
@@ -28,8 +28,8 @@ func (a *app) opener() (launch.ModelOpener, error) {
 	}, err
 }
 
-// openModel opens the model that a path or an id names, on the chosen device. An adapter's base may
-// be an id, too.
+// openModel opens the model at a path or with an id, on the chosen device. An adapter's base may be
+// an id too.
 func (a *app) openModel(
 	_ context.Context, named string, opt reward.Options,
 ) (*reward.Model, error) {
@@ -40,7 +40,7 @@ func (a *app) openModel(
 	return a.openModelOn(device, named, opt)
 }
 
-// openModelOn is openModel on a device that is open.
+// openModelOn is openModel on an open device.
 func (a *app) openModelOn(
 	device *backend.Device, named string, opt reward.Options,
 ) (*reward.Model, error) {
@@ -52,7 +52,7 @@ func (a *app) openModelOn(
 	return env.OpenModel(a.ctx, named, opt)
 }
 
-// data returns the files that paths or ids of data name.
+// data returns the files of data paths or ids.
 func (a *app) data(named []string) ([]string, error) {
 	c, err := a.hub()
 	if err != nil {

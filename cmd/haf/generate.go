@@ -11,19 +11,19 @@ import (
 	"haf/remote"
 )
 
-// samplingFlags are shared by the verbs that generate.
+// samplingFlags are shared by the verbs that sample.
 type samplingFlags struct {
-	N                 int      `range:"[1,inf)" short:"n" default:"1" help:"Samples of each prompt."`
-	MaxTokens         int      `range:"[1,inf)" name:"max-tokens" default:"256" help:"Tokens of a response, at most."`
+	N                 int      `range:"[1,inf)" short:"n" default:"1" help:"Samples per prompt."`
+	MaxTokens         int      `range:"[1,inf)" name:"max-tokens" default:"256" help:"Maximum tokens of a response."`
 	Temperature       float64  `range:"[0,inf)" default:"1" help:"0 is greedy."`
 	TemperatureTo     float64  `range:"[0,inf)" name:"temperature-to" help:"Draw each sample's temperature uniformly between -temperature and this."`
 	TopK              int      `range:"[0,inf)" name:"top-k" help:"Only the k most probable tokens; 0 is all."`
 	TopP              float64  `range:"[0,1]" name:"top-p" help:"Only the most probable tokens that reach this probability; 0 is all."`
 	MinP              float64  `range:"[0,1]" name:"min-p" help:"Only tokens of at least this share of the largest probability."`
-	RepetitionPenalty float64  `range:"[0,inf)" name:"repetition-penalty" help:"Above 1, tokens that were there are less likely."`
+	RepetitionPenalty float64  `range:"[0,inf)" name:"repetition-penalty" help:"Above 1, tokens that occurred before become less likely."`
 	Stop              []string `help:"Text that ends a response; may be repeated." sep:"none"`
-	Seed              uint64   `help:"Of all samples."`
-	Protocol          string   `help:"paper4 or paper8: 4 or 8 samples, top-p 0.85, temperatures 0.5 to 1.2, 512 tokens, in place of the flags above."`
+	Seed              uint64   `help:"Random seed for sampling."`
+	Protocol          string   `help:"paper4 or paper8: 4 or 8 samples, top-p 0.85, temperatures 0.5 to 1.2, 512 tokens, instead of the flags above."`
 }
 
 func (f samplingFlags) sampling() (curate.Sampling, error) {
@@ -44,20 +44,20 @@ func (f samplingFlags) sampling() (curate.Sampling, error) {
 	return s, nil
 }
 
-// serverFlags name an OpenAI-compatible server.
+// serverFlags select an OpenAI-compatible server.
 type serverFlags struct {
 	URL         string        `name:"url" help:"OpenAI-compatible server, such as http://127.0.0.1:8000/v1; its key is in HAF_API_KEY or OPENAI_API_KEY."`
-	RemoteModel string        `name:"remote-model" help:"The server's name of the model. Default: the first that it lists."`
-	Concurrency int           `range:"[1,inf)" default:"8" help:"Requests to the server at once."`
-	Timeout     time.Duration `range:"(0,inf)" default:"2m" help:"Of one attempt."`
-	Retries     int           `range:"[0,inf)" default:"5" help:"Of a request that failed."`
+	RemoteModel string        `name:"remote-model" help:"Name of the model on the server. Default: the first listed."`
+	Concurrency int           `range:"[1,inf)" default:"8" help:"Concurrent requests to the server."`
+	Timeout     time.Duration `range:"(0,inf)" default:"2m" help:"Time limit of one attempt."`
+	Retries     int           `range:"[0,inf)" default:"5" help:"Retries of a failed request."`
 }
 
-// options are those of the server's client.
+// options returns the options for the server's client.
 func (f serverFlags) options(a *app) remote.Options {
 	retries := f.Retries
 	if retries == 0 {
-		retries = -1 // none, where the client's 0 is its default
+		retries = -1 // none, because 0 means the client's default
 	}
 	return remote.Options{
 		URL: f.URL, Model: f.RemoteModel, Key: chatKey(), Concurrency: f.Concurrency,
@@ -68,12 +68,12 @@ func (f serverFlags) options(a *app) remote.Options {
 
 type generateCmd struct {
 	Model   string   `arg:"" optional:"" help:"Model or run folder, GGUF file or Hugging Face id; or give -url."`
-	Prompt  string   `help:"One prompt: the response is printed."`
-	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
+	Prompt  string   `help:"One prompt, whose response is printed."`
+	Prompts []string `help:"File of prompts, one {prompt} per line, or of preferences; may be repeated." sep:"none"`
 	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	columnFlags
-	Out  string `new:"" help:"New JSONL file of the samples. Rerun the same command to resume from FILE.part."`
-	Rows int    `range:"[1,inf)" default:"8" help:"Sequences that are generated side by side."`
+	Out  string `new:"" help:"New JSONL file for the samples. Rerun the same command to resume from FILE.part."`
+	Rows int    `range:"[1,inf)" default:"8" help:"Sequences generated in parallel."`
 	shardFlags
 	chatFlags
 	samplingFlags
@@ -130,7 +130,7 @@ func (c *generateCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = samples.Close() }() // of no effect once written
+	defer func() { _ = samples.Close() }() // does nothing after Write
 	out, err := samples.Write()
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func (a *app) prompts(
 	return prompts, err
 }
 
-// reporter tells the user of the flows of package curate.
+// reporter reports the progress of package curate to the user.
 func (a *app) reporter() curate.Reporter {
 	return curate.Reporter{Notef: a.notef, Progress: a.p.Passes()}
 }

@@ -14,7 +14,7 @@ type initCmd struct {
 	Out   string   `new:"" help:"New file for the recipe." required:""`
 }
 
-// Run inspects data and model and writes a recipe that fits the memory.
+// Run inspects data and model and writes a recipe that fits into memory.
 func (c *initCmd) Run(a *app) error {
 	client, err := a.hub()
 	if err != nil {

@@ -7,7 +7,7 @@ type inspectCmd struct {
 	chatFlags
 }
 
-// Run describes a model; it opens no device.
+// Run describes a model without opening a device.
 func (c *inspectCmd) Run(a *app) error {
 	chat, err := c.chatFlags.options()
 	if err != nil {

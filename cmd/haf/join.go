@@ -9,23 +9,23 @@ import (
 	"haf/pref"
 )
 
-// shardFlags divide the work of a verb among many commands.
+// shardFlags divide the work of a verb among several commands.
 type shardFlags struct {
-	Shard curate.Shard `placeholder:"I/N" help:"Do part I of N of the work, such as 2/8; haf join puts the parts together. A part that is there already is left as it is."`
+	Shard curate.Shard `placeholder:"I/N" help:"Do part I of N of the work, such as 2/8; haf join puts the parts together. A part that exists already stays as it is."`
 }
 
-// sameRows are the flags that change no row of a result.
+// sameRows are the flags that do not change the rows of a result.
 var sameRows = []string{"out", "shard", "report", "timeout", "retries", "concurrency",
 	"source-timeout", "source-concurrency", "price-in", "price-out"}
 
-// part says which part of the work the command does, of which the files are read. done says that
-// the part is there.
+// part returns the part of the work that the command does, with the input files data. done means
+// that the part exists already.
 func (f shardFlags) part(a *app, out string, data ...string) (p curate.Part, done bool, err error) {
 	p = curate.Part{Shard: f.Shard, Verb: a.command.Selected().Name}
 	if f.Shard.Of > 0 && out == "" {
 		return p, false, fmt.Errorf("%w: -shard goes with -out FILE", errUsage)
 	}
-	if out == "" || f.Shard.Of == 0 && p.Verb != "score" { // their journals have settings of their own
+	if out == "" || f.Shard.Of == 0 && p.Verb != "score" { // other journals have their own settings
 		return p, false, nil
 	}
 	values := onedash.Values(a.command, sameRows...)

@@ -9,14 +9,14 @@ import (
 	"haf/remote"
 )
 
-// judgeFlags say who judges: a server's model or a reward model.
+// judgeFlags select the judge: a server's model or a reward model.
 type judgeFlags struct {
 	serverFlags
-	goldFlags           // judges in the place of -url
-	Criterion   string  `help:"What better means, for a language model. Default: helpful, correct, harmless, to the point."`
+	goldFlags           // judges instead of -url
+	Criterion   string  `help:"Criterion for a language model. Default: helpful, correct, harmless, to the point."`
 	JudgeTokens int     `range:"[1,inf)" name:"judge-tokens" default:"1024" help:"Tokens that the judge may write."`
 	PriceIn     float64 `range:"[0,inf)" name:"price-in" help:"Price of a million prompt tokens."`
-	PriceOut    float64 `range:"[0,inf)" name:"price-out" help:"Price of a million written tokens."`
+	PriceOut    float64 `range:"[0,inf)" name:"price-out" help:"Price of a million completion tokens."`
 }
 
 // judge opens the judge.
@@ -38,7 +38,7 @@ func (f judgeFlags) judge(a *app) (curate.OpenJudge, error) {
 	}, nil
 }
 
-// options are those that the flags set.
+// options returns the options of the flags.
 func (f judgeFlags) options(a *app, out string, seed uint64) curate.JudgeOptions {
 	return curate.JudgeOptions{
 		Out: out, Criterion: f.Criterion, Seed: seed,
@@ -48,9 +48,9 @@ func (f judgeFlags) options(a *app, out string, seed uint64) curate.JudgeOptions
 
 type judgeCmd struct {
 	Outputs []string `arg:"" help:"Two or more files of {prompt, response} rows, matched by prompt."`
-	Out     string   `new:"" required:"" help:"New JSONL file of the verdicts. Rerun the same command to resume from FILE.part."`
+	Out     string   `new:"" required:"" help:"New JSONL file for the verdicts. Rerun the same command to resume from FILE.part."`
 	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
-	Seed    uint64   `help:"Of the order in which more than two responses are shown."`
+	Seed    uint64   `help:"Random seed of the order in which more than two responses are shown."`
 	shardFlags
 	columnFlags
 	judgeFlags

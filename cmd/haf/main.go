@@ -40,48 +40,48 @@ var errGate, errUsage = launch.ErrGate, launch.ErrUsage
 
 // cli is the command line.
 type cli struct {
-	Device string `help:"Where to run: auto, cpu, cuda, go, or the path of a PJRT plug-in." default:"auto" env:"HAF_DEVICE"`
-	JSON   bool   `name:"json" help:"Results as JSON on standard output."`
-	Quiet  bool   `help:"Only results, warnings and errors: no progress and no account of what is read."`
+	Device string `help:"Device: auto, cpu, cuda, go, or the path of a PJRT plug-in." default:"auto" env:"HAF_DEVICE"`
+	JSON   bool   `name:"json" help:"Print results as JSON on standard output."`
+	Quiet  bool   `help:"Print only results, warnings and errors, no progress and no summary of the data."`
 
-	Demo    demoCmd    `cmd:"" help:"All of it on a built-in model and data set, without downloads."`
-	Setup   setupCmd   `cmd:"" help:"Find or install the XLA plug-in, check it, and say what was found."`
-	Init    initCmd    `cmd:"" help:"Inspect data and a model, and write a recipe for them that fits the memory."`
+	Demo    demoCmd    `cmd:"" help:"Train, evaluate and compare on a built-in model and data set, without downloads."`
+	Setup   setupCmd   `cmd:"" help:"Find or install the XLA plug-in and check it."`
+	Init    initCmd    `cmd:"" help:"Inspect data and a model, and write a recipe for them that fits into memory."`
 	Train   trainCmd   `cmd:"" help:"Train a reward model from a recipe into a run folder."`
-	Eval    evalCmd    `cmd:"" help:"Accuracy and margin on preferences, with intervals."`
-	Score   scoreCmd   `cmd:"" help:"Rewards of one response or a file of them."`
-	Explain explainCmd `cmd:"" help:"Why a response has its reward: the part of each token in the implicit reward, as colour."`
-	Serve   serveCmd   `cmd:"" help:"Rewards over HTTP, in the dialects of RL trainers."`
-	Data    dataCmd    `cmd:"" help:"What is in preference files: counts, lengths, duplicates, conflicts, overlap."`
-	Bench   benchCmd   `cmd:"" help:"Rates and memory of training and scoring."`
-	Merge   mergeCmd   `cmd:"" help:"Write an adapter's model with the adapter merged into its weights, or the average of several models."`
+	Eval    evalCmd    `cmd:"" help:"Measure accuracy and margin on preferences, with intervals."`
+	Score   scoreCmd   `cmd:"" help:"Print the rewards of one response, or of a file of responses."`
+	Explain explainCmd `cmd:"" help:"Show each token's contribution to the implicit reward of a response, as colour."`
+	Serve   serveCmd   `cmd:"" help:"Serve rewards over HTTP, in the dialects of RL trainers."`
+	Data    dataCmd    `cmd:"" help:"Summarize preference files: counts, lengths, duplicates, conflicts, overlap."`
+	Bench   benchCmd   `cmd:"" help:"Measure the speed and memory of training and scoring."`
+	Merge   mergeCmd   `cmd:"" help:"Merge an adapter into its model's weights, or average several models."`
 
 	Track   trackCmd   `cmd:"" help:"Send the records of a run to TensorBoard, MLflow or Weights & Biases."`
-	UI      uiCmd      `cmd:"" name:"ui" help:"Runs, pairs and single responses in a browser on this machine."`
-	Report  reportCmd  `cmd:"" help:"A page of one or many runs: a verdict, results, curves, settings."`
-	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments by a grid: cells, tables, a page with a verdict."`
-	Compare compareCmd `cmd:"" help:"Train Baseline, HaF and DPO in a budget of time, and say which to use and how surely."`
-	Combine combineCmd `cmd:"" help:"Fit the weights of a run's two heads to one reward."`
+	UI      uiCmd      `cmd:"" name:"ui" help:"Show runs, pairs and single responses in a browser on this machine."`
+	Report  reportCmd  `cmd:"" help:"Write a page about one or more runs: a verdict, results, curves, settings."`
+	Paper   paperCmd   `cmd:"" help:"Rerun the paper's experiments from a grid: cells, tables, a page with a verdict."`
+	Compare compareCmd `cmd:"" help:"Train Baseline, HaF and DPO within a time budget, and say which to use and how certain that is."`
+	Combine combineCmd `cmd:"" help:"Fit weights that combine a run's two heads into one reward."`
 
-	Generate generateCmd `cmd:"" help:"Responses to prompts, by a model's policy head or a server."`
-	Rank     rankCmd     `cmd:"" help:"The best of several samples of each prompt by reward, and the best-of-n curve."`
-	Judge    judgeCmd    `cmd:"" help:"Compare outputs by a language model or a gold reward model: win rates, rankings."`
-	Relabel  relabelCmd  `cmd:"" help:"Label pairs anew, build pairs from samples, or have those labelled on which the heads disagree."`
+	Generate generateCmd `cmd:"" help:"Sample responses to prompts from a model's policy head or a server."`
+	Rank     rankCmd     `cmd:"" help:"Rank several samples of each prompt by reward, and measure the best-of-n curve."`
+	Judge    judgeCmd    `cmd:"" help:"Compare outputs with a language model or a gold reward model: win rates, rankings."`
+	Relabel  relabelCmd  `cmd:"" help:"Relabel pairs, build pairs from samples, or have a judge label pairs on which the heads disagree."`
 	RLHF     rlhfCmd     `cmd:"" name:"rlhf" help:"Optimize a policy against a reward model by PPO, RLOO or GRPO."`
-	Join     joinCmd     `cmd:"" help:"Put the parts of one work together that -shard divided: score, generate, rank, judge, relabel."`
+	Join     joinCmd     `cmd:"" help:"Join the parts of work that -shard divided: score, generate, rank, judge, relabel."`
 	Push     pushCmd     `cmd:"" help:"Send a model and its card to the Hugging Face hub."`
 	Export   exportCmd   `cmd:"" help:"Write the policy head as a causal language model."`
 
 	Recipes    recipesCmd    `cmd:"" help:"List the recipes that come with haf, or print one."`
-	Version    versionCmd    `cmd:"" help:"What was built, the plug-ins that are installed, and the device."`
+	Version    versionCmd    `cmd:"" help:"Print the build, the installed plug-ins and the device."`
 	Completion completionCmd `cmd:"" help:"Print a script that completes haf's command line in a shell."`
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:""`
 
-	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong with a run, a model or preference data."`
-	Inspect inspectCmd `cmd:"" help:"What a model is: sizes, heads, tokenizer, template, and what may go wrong with it."`
+	Doctor  doctorCmd  `cmd:"" help:"Look for faults of a run, a model or preference data."`
+	Inspect inspectCmd `cmd:"" help:"Describe a model: sizes, heads, tokenizer, template, and possible problems."`
 }
 
-// app is what a command works with.
+// app is the environment of a command.
 type app struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
@@ -91,7 +91,7 @@ type app struct {
 	command        *kong.Context
 }
 
-// print writes a result to standard output: as JSON, or by text.
+// print writes a result to standard output, as JSON or with text.
 func (a *app) print(result any, text func(w io.Writer) error) error {
 	if !a.json {
 		return text(a.stdout)
@@ -105,7 +105,7 @@ func printJSON(a *app, result any) error {
 	return encoder.Encode(result)
 }
 
-// done says what was done: as JSON on standard output, or by a line on standard error.
+// done reports the result of a verb: as JSON on standard output, or as a line on standard error.
 func (a *app) done(result any, format string, args ...any) error {
 	return a.print(result, func(io.Writer) error {
 		_, err := fmt.Fprintf(a.stderr, format+"\n", args...)
@@ -113,7 +113,7 @@ func (a *app) done(result any, format string, args ...any) error {
 	})
 }
 
-// path prints the path of what was made, where -quiet leaves nothing else that says it.
+// path prints the path of the result if -quiet suppresses the line that names it.
 func (a *app) path(path string) (err error) {
 	if a.p.Quiet {
 		_, err = fmt.Fprintln(a.stdout, path)
@@ -121,13 +121,13 @@ func (a *app) path(path string) (err error) {
 	return err
 }
 
-// notef tells the user of something on standard error.
+// notef writes a note for the user to standard error.
 func (a *app) notef(format string, args ...any) { a.p.Logf("haf: "+format, args...) }
 
-// openBackend opens a device. A test that runs many commands in one process keeps the device open.
+// openBackend opens a device. A test that runs many commands in one process keeps it open.
 var openBackend = backend.Open
 
-// openDevice opens the chosen device and says if it is the slow one.
+// openDevice opens the chosen device and reports if it is the slow one.
 func (a *app) openDevice() (*backend.Device, error) {
 	device, err := openBackend(a.deviceName)
 	if err != nil {
@@ -144,7 +144,7 @@ func main() {
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// exited carries kong's wish to exit, after -help, out of its parser.
+// exited carries the exit code that kong asks for, after -help, out of its parser.
 type exited int
 
 // execute runs the command line and returns the exit code.
@@ -152,7 +152,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	var c cli
 	command, code, err := parse(&c, args, stdout, stderr)
-	if of := (*fs.PathError)(nil); errors.As(err, &of) && of.Op == "write" { // of help
+	if of := (*fs.PathError)(nil); errors.As(err, &of) && of.Op == "write" { // while printing help
 		fmt.Fprintln(stderr, "haf:", message.Of(of))
 		return exitFailed
 	}
@@ -173,7 +173,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 			command: command,
 		})
 	}
-	p.EndPhase() // of work that an error ended
+	p.EndPhase() // an error may have ended a phase
 	if err == nil {
 		return exitDone
 	}
@@ -193,12 +193,12 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-// parse reads the command line; the command is nil where its help was printed instead, code is then
-// the exit code.
+// parse reads the command line. If it printed help instead, the command is nil and code is the exit
+// code.
 func parse(
 	c *cli, args []string, stdout, stderr io.Writer,
 ) (command *kong.Context, code int, err error) {
-	defer func() { // around kong only: a panic of a command must not look like an exit
+	defer func() { // around kong only, because a command's panic is no exit
 		switch e := recover().(type) {
 		case nil:
 		case exited:

@@ -9,7 +9,7 @@ import (
 )
 
 type mergeCmd struct {
-	Models  []string `arg:"" name:"model" help:"Run or adapter folder, or a Hugging Face id; with -average several, trained from one base."`
+	Models  []string `arg:"" name:"model" help:"Run or adapter folder, or a Hugging Face id; with -average several models trained from one base."`
 	Out     string   `new:"" required:"" help:"New folder for the merged model."`
 	Average bool     `help:"Write the mean of the models' weights, adapters merged (WARM)."`
 	columnFlag
@@ -28,7 +28,7 @@ func (c *mergeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	device, err := backend.Open("go") // nothing is computed on the device
+	device, err := backend.Open("go") // the device computes nothing
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (c *mergeCmd) Run(a *app) error {
 	what := "merged"
 	if model := models[0]; c.Average {
 		what = "averaged"
-		model.Finish = publish.CardOf("", c.Out) // no run's metrics hold for several
+		model.Finish = publish.CardOf("", c.Out) // a run's metrics do not apply to an average
 		err = reward.SaveAverage(c.Out, models...)
 	} else if model.Adapter() == nil && !model.Merged {
 		err = fmt.Errorf("%s has no adapter to merge: its weights are whole, use %s as it is",

@@ -12,18 +12,18 @@ import (
 
 type paperCmd struct {
 	Recipe  string        `arg:"" help:"Grid of cells: a TOML file, or a name that haf recipes lists."`
-	Out     string        `help:"Folder of the cells and the page. Default: runs/ and the grid's name."`
-	Plan    bool          `help:"List the cells with an estimate of time and memory; fetch and train nothing; exit code 3 where it does not fit."`
-	Results string        `help:"Folder of results.jsonl and of the page, README.md. Default: page/ under -out."`
-	Time    time.Duration `range:"[0,inf)" help:"Stop after this time, such as 2h: a training at a checkpoint. The same command resumes. Default: never."`
+	Out     string        `help:"Folder for the cells and the page. Default: runs/ and the grid's name."`
+	Plan    bool          `help:"List the cells with an estimate of time and memory, without fetching or training; exit code 3 if they do not fit into memory."`
+	Results string        `help:"Folder for results.jsonl and the page, README.md. Default: page/ under -out."`
+	Time    time.Duration `range:"[0,inf)" help:"Stop at a checkpoint after this time, such as 2h. The same command resumes. Default: never."`
 	Only    []string      `help:"Only the cells of this table; may be repeated." sep:"none"`
-	Page    bool          `help:"Make the page of what is finished; train nothing."`
-	// What the grid names on the hub may lie elsewhere.
-	Model string            `help:"Base model in the place of the grid's: a folder or an id on the hub."`
+	Page    bool          `help:"Make the page from the finished cells, without training."`
+	// Sets and base model of the grid that are elsewhere.
+	Model string            `help:"Base model instead of the grid's: a folder or an id on the hub."`
 	Files map[string]string `name:"file" help:"Read a set of the grid from another path: SET=PATH; may be repeated." mapsep:"none"`
 }
 
-// Run trains and evaluates the grid's cells that are not finished, then makes the page.
+// Run trains and evaluates the grid's unfinished cells, then makes the page.
 func (c *paperCmd) Run(a *app) error {
 	grid, err := paper.Load(c.Recipe)
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *paperCmd) Run(a *app) error {
 	return out.Err()
 }
 
-// note is the command, for the page.
+// note returns the command, for the page.
 func (c *paperCmd) note() string {
 	note := "Command: haf paper " + c.Recipe
 	if c.Results != "" {
@@ -66,8 +66,8 @@ func (c *paperCmd) note() string {
 	return note
 }
 
-// plan lists the cells, says how long they take and what memory they need. Only what is known to
-// need more than there is is an error.
+// plan lists the cells and estimates their time and memory. It returns an error only if the need is
+// known to exceed the available memory.
 func (c *paperCmd) plan(a *app, grid *paper.Grid, client *hub.Client) error {
 	look, err := grid.Look(a.ctx, client, c.Out, c.Results, c.Only)
 	if err != nil {

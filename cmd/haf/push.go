@@ -8,12 +8,12 @@ import (
 
 type pushCmd struct {
 	Model    string `arg:"" help:"Run or model folder."`
-	ID       string `arg:"" name:"id" help:"Repository on the hub, org/name; it is created if need be."`
+	ID       string `arg:"" name:"id" help:"Repository on the hub, org/name; created if needed."`
 	Private  bool   `help:"Create the repository as a private one; refuse one that is public."`
-	Revision string `default:"main" help:"Branch; it is created if need be."`
-	Message  string `help:"Message of the commit. Default: Upload a model by haf."`
-	Base     string `placeholder:"ID" help:"Id of the base model, where the model names it by a folder."`
-	DryRun   bool   `name:"dry-run" help:"List the files that would be sent, and send nothing."`
+	Revision string `default:"main" help:"Branch; created if needed."`
+	Message  string `help:"Commit message. Default: Upload a model by haf."`
+	Base     string `placeholder:"ID" help:"Id of the base model, if the model names it by a folder."`
+	DryRun   bool   `name:"dry-run" help:"List the files that would be sent, without sending them."`
 }
 
 // Run sends a model to the hub.

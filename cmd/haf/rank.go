@@ -15,20 +15,20 @@ import (
 
 type rankCmd struct {
 	Models  []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
-	Prompts []string `help:"File of prompts, {prompt} a line, or of preferences; may be repeated." sep:"none"`
-	Samples string   `help:"Rank the samples of this file, {prompt, response} a line, in place of new ones."`
+	Prompts []string `help:"File of prompts, one {prompt} per line, or of preferences; may be repeated." sep:"none"`
+	Samples string   `help:"Rank the samples in this file, one {prompt, response} per line, instead of sampling."`
 	Limit   int      `range:"[0,inf)" help:"Only the first N prompts."`
 	Policy  string   `help:"Model that generates. Default: the reward model's own policy head."`
 	Reward  string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
-	Out     string   `new:"" required:"" help:"New JSONL file: a prompt with all its samples and rewards a line."`
+	Out     string   `new:"" required:"" help:"New JSONL file with a line for each prompt, its samples and their rewards."`
 	Report  string   `help:"Folder for best-of-n.md, best-of-n.html and the plots of the curve." placeholder:"DIR"`
-	Rows    int      `range:"[1,inf)" default:"8" help:"Sequences that are generated side by side."`
+	Rows    int      `range:"[1,inf)" default:"8" help:"Sequences generated in parallel."`
 	shardFlags
 	columnFlags
 	samplingFlags
 	serverFlags
 	readFlags
-	goldFlags // larger or trained apart, for the curve
+	goldFlags // larger or trained separately, for the curve
 
 	PolicyChat chatFlags `embed:"" prefix:"policy-"`
 }
@@ -61,7 +61,7 @@ func (c *rankCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = samples.Close() }() // of no effect once ranked
+	defer func() { _ = samples.Close() }() // does nothing after Rank
 	from, err := c.open(a, c.Models, launch.SourceReading{SourceSettings: c.settings()})
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (c *rankCmd) Run(a *app) error {
 	})
 }
 
-// samples reads or generates what is ranked.
+// samples reads or generates the samples to rank.
 func (c *rankCmd) samples(a *app, part curate.Part) (*curate.SampleSet, error) {
 	if c.Samples != "" {
 		files, err := a.data([]string{c.Samples})

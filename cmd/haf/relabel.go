@@ -14,12 +14,12 @@ import (
 type relabelCmd struct {
 	Models    []string `arg:"" name:"model" help:"Reward model: run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
 	Data      []string `required:"" help:"Preferences, or groups such as haf rank writes; several are read in order." sep:"none"`
-	Out       string   `new:"" required:"" help:"New JSONL file of labelled pairs, or with -strategy scores of groups."`
-	Strategy  string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: a pair of each group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
+	Out       string   `new:"" required:"" help:"New JSONL file for labelled pairs, or with -strategy scores for groups."`
+	Strategy  string   `default:"pairs" enum:"pairs,best-worst,scores,conflict,random,margin" help:"pairs: every comparison by the model's reward; best-worst: one pair per group; scores: every group with the rewards of its responses; conflict, random, margin: select -budget pairs and have -url or -gold label those alone."`
 	Threshold float64  `range:"[0,inf)" help:"Leave out pairs whose rewards differ by less."`
-	Budget    int      `range:"[1,inf)" default:"100" help:"Pairs that are labelled, of those selected."`
+	Budget    int      `range:"[1,inf)" default:"100" help:"Maximum number of selected pairs to label."`
 	Reward    string   `help:"score, implicit, implicit-normalized or combined. Default: that of the head that was trained."`
-	Seed      uint64   `help:"Of what chance decides in selecting."`
+	Seed      uint64   `help:"Random seed for selecting pairs."`
 	Limit     int      `range:"[0,inf)" help:"Only the first N groups."`
 	SkipBad   int      `range:"[0,inf)" name:"skip-bad" help:"Tolerate this many bad rows."`
 	shardFlags
@@ -73,7 +73,7 @@ func (c *relabelCmd) Run(a *app) error {
 	})
 }
 
-// options are those that the flags set.
+// options returns the options of the flags.
 func (c *relabelCmd) options(a *app) curate.RelabelOptions {
 	opt := curate.RelabelOptions{
 		JudgeOptions: c.judgeFlags.options(a, c.Out, c.Seed),

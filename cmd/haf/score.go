@@ -15,8 +15,8 @@ type scoreCmd struct {
 	Models   []string `arg:"" name:"model" help:"Run or model folder, GGUF file, Hugging Face id, or another of docs/reference/reward-sources.md; several with -ensemble."`
 	Prompt   string   `help:"One prompt."`
 	Response string   `help:"The response to it."`
-	In       string   `help:"File of samples, {prompt, response} a line; prompts as text or messages."`
-	Out      string   `new:"" help:"New JSONL file of the samples with their rewards, which takes little memory for any number of rows. Rerun the same command to resume from FILE.part. Default: standard output."`
+	In       string   `help:"File of samples, one {prompt, response} per line; prompts as text or messages."`
+	Out      string   `new:"" help:"New JSONL file for the samples with their rewards; needs little memory for any number of rows. Rerun the same command to resume from FILE.part. Default: standard output."`
 	shardFlags
 	Reward    string `help:"score, implicit, implicit-normalized or combined (haf combine). Default: that of the head that was trained."`
 	MaxLength int    `range:"[0,inf)" name:"max-length" help:"Tokens of prompt and response. Default: as trained."`
@@ -25,7 +25,7 @@ type scoreCmd struct {
 	sourceFlags
 }
 
-// scoreBatch is how many samples are scored at a time.
+// scoreBatch is the number of samples scored at a time.
 const scoreBatch = 256
 
 // Run prints rewards.
@@ -77,7 +77,7 @@ func (c *scoreCmd) Run(a *app) error {
 	return nil
 }
 
-// write scores the file into a new one.
+// write scores the file's samples into a new file.
 func (c *scoreCmd) write(
 	a *app, r pref.Rewarder, opt rewarder.SampleOptions, part curate.Part,
 ) error {
@@ -93,7 +93,7 @@ func (c *scoreCmd) write(
 	return a.done(out, "done: %s", out)
 }
 
-// samples are those of the flags.
+// samples returns the samples of the flags.
 func (c *scoreCmd) samples(a *app) ([]pref.Sample, error) {
 	switch {
 	case c.In != "" && c.Prompt == "" && c.Response == "":

@@ -3,7 +3,7 @@ package main
 import "haf/backend"
 
 type setupCmd struct {
-	CUDA bool `name:"cuda" help:"The plug-in for NVIDIA GPUs."`
+	CUDA bool `name:"cuda" help:"Set up the plug-in for NVIDIA GPUs."`
 }
 
 // Run finds or installs the plug-in, opens it and measures it.

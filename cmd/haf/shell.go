@@ -13,7 +13,7 @@ import (
 )
 
 type recipesCmd struct {
-	Name string `arg:"" optional:"" help:"Print this recipe, as a start for one of your own."`
+	Name string `arg:"" optional:"" help:"Print this recipe, as a start for your own."`
 }
 
 // Run lists the recipes that come with haf, or prints one.
@@ -38,7 +38,7 @@ func (c *recipesCmd) Run(a *app) error {
 
 type versionCmd struct{}
 
-// Run says what was built, which plug-ins are installed and which device haf would use.
+// Run prints the build, the installed plug-ins and the device that haf would use.
 func (*versionCmd) Run(a *app) error {
 	out, err := launch.DescribeBuild(a.deviceName)
 	if err != nil {
@@ -60,12 +60,12 @@ func (c *completionCmd) Run(a *app) error {
 	return err
 }
 
-// completeCmd is what the scripts of completion call.
+// completeCmd is called by the completion scripts.
 type completeCmd struct {
 	Words []string `arg:"" optional:"" passthrough:"" help:"Words of the line."`
 }
 
-// Run prints what may stand in place of the last word, a line each.
+// Run prints the possible completions of the last word, one per line.
 func (c *completeCmd) Run(a *app, root *kong.Kong) error {
 	words := c.Words
 	if len(words) > 0 && words[0] == "--" {

@@ -13,7 +13,7 @@ type trainCmd struct {
 	Out    string   `help:"Run folder. Default: runs/ and the recipe's name."`
 	Set    []string `help:"Override a key of the recipe: train.lr=1e-5." sep:"none"`
 	Resume string   `help:"Resume the run in this folder."`
-	Plan   bool     `help:"Say what the run will need, memory above all, and run nothing; exit code 3 where it does not fit."`
+	Plan   bool     `help:"Estimate what the run needs, above all memory, without running it; exit code 3 if it does not fit into memory."`
 }
 
 // Run trains from a recipe, or resumes a stopped run.

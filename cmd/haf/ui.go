@@ -14,12 +14,12 @@ import (
 
 type uiCmd struct {
 	Runs      []string `arg:"" optional:"" name:"run" help:"Run folders, folders of run folders, and files of haf eval -out. Default: runs."`
-	Model     []string `help:"Model that pages may read, besides those of the runs; may be repeated." sep:"none"`
-	Addr      string   `default:"127.0.0.1:8765" help:"Address to listen on; port 0 takes a free one."`
-	TokenFile string   `name:"token-file" help:"File of bearer tokens, VALUE or NAME VALUE a line, that no others may read. Without it those in HAF_TOKENS, in the same form."`
+	Model     []string `help:"Model that pages may read, in addition to those of the runs; may be repeated." sep:"none"`
+	Addr      string   `default:"127.0.0.1:8765" help:"Address to listen on; port 0 picks a free port."`
+	TokenFile string   `name:"token-file" help:"File of bearer tokens, one VALUE or NAME VALUE per line, which other users must not be able to read. Default: the tokens in HAF_TOKENS, in the same form."`
 }
 
-// Run serves the web app until it is told to end.
+// Run serves the web app until a signal ends it.
 func (c *uiCmd) Run(a *app) error {
 	tokens, err := serve.LoadTokens(c.TokenFile)
 	if err == nil {
