@@ -1,7 +1,7 @@
-// Growth measures how time and memory grow with what is trained: sequence length, adapter rank and
+// Growth measures how the time and memory of training grow with sequence length, adapter rank and
 // depth, and how reading, tokenizing and packing grow with the number of pairs. Each measurement is
-// a process of its own, `haf bench -one`; its result becomes a line of a JSON file, of which a page
-// with tables and a plot is made. `make growth` runs it.
+// a process, `haf bench -one`, whose result becomes a line of a JSON file. Growth then makes a page
+// with tables and a plot from that file. `make growth` runs it.
 package main
 
 import (
@@ -27,19 +27,19 @@ func run(ctx context.Context, args []string) error {
 	s := &study{scale: full}
 	reduced, drawOnly := false, false
 	flags.StringVar(&s.haf, "haf", "bin/haf", "the program")
-	flags.StringVar(&s.model, "model", "", "folder of the model: its sizes, tokenizer and, where "+
-		"depth does not vary, its weights")
-	flags.StringVar(&s.data, "data", "", "preferences whose texts the pairs are made of")
-	flags.StringVar(&s.dir, "work", "", "folder for models and pairs; empty: a temporary one, "+
-		"removed at the end")
+	flags.StringVar(&s.model, "model", "", "folder of the model, for its sizes, its tokenizer and, "+
+		"except for the series of depths, its weights")
+	flags.StringVar(&s.data, "data", "", "preferences that supply the texts of the pairs")
+	flags.StringVar(&s.dir, "work", "", "folder for models and pairs; empty: a temporary "+
+		"folder")
 	flags.StringVar(&s.results, "results", "docs/dev/growth.jsonl",
-		"results, a line each; new ones are added")
-	page := flags.String("page", "docs/dev/growth.md", "page; its plot lies beside it, with the "+
-		"ending .svg")
-	flags.BoolVar(&reduced, "reduced", false, "fewer and smaller cases, on a model of four layers: "+
-		"shows that it works")
+		"results, one per line; new results are appended")
+	page := flags.String("page", "docs/dev/growth.md", "page; its plot goes beside it, with the "+
+		"extension .svg")
+	flags.BoolVar(&reduced, "reduced", false, "fewer and smaller cases on a model of four layers, to "+
+		"show that the measurement works")
 	flags.BoolVar(&drawOnly, "draw", false,
-		"make the page of the results that are there, measure nothing")
+		"make the page from the existing results, without measuring")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	if !drawOnly {
 		if s.model == "" || s.data == "" {
-			return errors.New("-model and -data are wanted")
+			return errors.New("-model and -data are required")
 		}
 		if err := s.measure(ctx); err != nil {
 			return err

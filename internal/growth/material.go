@@ -17,8 +17,8 @@ import (
 	"haf/weights"
 )
 
-// madeModel writes a model of the study's sizes but for its depth, with random weights, and returns
-// its folder.
+// madeModel writes a model of the study's sizes, except for its depth, with random weights. It
+// returns the model's folder.
 func (s *study) madeModel(layers int) (string, error) {
 	dir := filepath.Join(s.dir, fmt.Sprintf("layers-%d", layers))
 	if _, err := os.Stat(filepath.Join(dir, "model.safetensors")); err == nil {
@@ -60,7 +60,7 @@ func (s *study) madeModel(layers int) (string, error) {
 		weights.Lazy(lm.Init(c, rand.New(rand.NewPCG(1, uint64(layers))))...), weights.WriteOptions{})
 }
 
-// texts is what pairs are made of.
+// texts are the material for pairs.
 type texts struct {
 	dir     string
 	encoder *encode.Encoder
@@ -115,7 +115,7 @@ func (t *texts) write(name string, n int, next func(i int) (pair, error)) (strin
 	return path, errors.Join(w.Flush(), f.Close())
 }
 
-// ofLength writes pairs whose sequences have at most that many tokens, and nearly as many: half
+// ofLength writes n pairs whose sequences have at most length tokens and nearly as many: half
 // prompt, half response.
 func (t *texts) ofLength(length, n int) (string, error) {
 	return t.write(fmt.Sprintf("length-%d.jsonl", length), n, func(int) (pair, error) {
@@ -145,8 +145,8 @@ func (t *texts) ofLength(length, n int) (string, error) {
 
 func ask(text string) []pref.Message { return []pref.Message{{Role: pref.User, Content: text}} }
 
-// passage returns words of the texts, from anywhere, that take at most so many tokens, and less by
-// few.
+// passage returns words from a random place of the texts, which take at most that many tokens, and
+// only a few less.
 func (t *texts) passage(tokens int, count func(text string) (int, error)) (string, error) {
 	from := t.random.IntN(len(t.words))
 	text := func(n int) string {
@@ -164,7 +164,7 @@ func (t *texts) passage(tokens int, count func(text string) (int, error)) (strin
 	if ok, err := fits(1); err != nil || !ok {
 		return "", errors.Join(err, fmt.Errorf("%d tokens do not hold the template and a word", tokens))
 	}
-	low, high := 1, tokens+1 // a word has a token at least
+	low, high := 1, tokens+1 // a word has at least one token
 	for high-low > 1 {
 		middle := (low + high) / 2
 		ok, err := fits(middle)
@@ -180,8 +180,8 @@ func (t *texts) passage(tokens int, count func(text string) (int, error)) (strin
 	return text(low), nil
 }
 
-// varied writes the data's pairs again and again, each time with other words at the end of its
-// texts, so that no two are the same.
+// varied writes the data's pairs repeatedly, each time with other words at the end of the texts, so
+// that no two pairs are the same.
 func (t *texts) varied(n int) (string, error) {
 	word := func() string { return " " + t.words[t.random.IntN(len(t.words))] }
 	return t.write(fmt.Sprintf("pairs-%d.jsonl", n), n, func(i int) (pair, error) {

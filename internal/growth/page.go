@@ -17,21 +17,27 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// A series is a row of the page's tables and a column of its plot.
+// A series is a section of the page and a column of its plot.
 type series struct{ name, title, x string }
 
 var allSeries = []series{
-	{"length", "Sequence length", "tokens of a sequence at the most"},
-	{"rank", "Adapter rank", "rank, on gate, up and down"},
+	{"length", "Sequence length", "longest sequence, tokens"},
+	{"rank", "Adapter rank", "rank on gate, up and down"},
 	{"depth", "Depth", "layers, random weights"},
 	{"pairs", "Reading, tokenizing, packing", "pairs"},
 }
 
 const introduction = `# Growth
 
-How time and memory grow with what is trained: made by ` + "`make growth`" + ` (internal/growth), a process for each case, from growth.jsonl. Seconds are the median of the
-steps after the first, which compiles; peak memory is the process's. Where the length varies, packed batches have the same number of positions, so that a step's linear
-layers cost the same and what grows is attention. The exponent is that of the growth since the row before: 1 is proportional.
+How the time and memory of training grow with sequence length, adapter rank and depth, and how
+reading, tokenizing and packing grow with the number of pairs. ` + "`make growth`" + ` (internal/growth)
+measures every case in its own process and makes this page from growth.jsonl.
+
+- Seconds are the median over the steps after the first, which compiles.
+- Peak memory is that of the process.
+- All batches of the sequence-length table have the same number of positions. So the linear layers
+  of a step cost the same, and only the cost of attention grows.
+- The exponent e describes the growth since the row before as xᵉ: 1 is proportional.
 
 ![time and memory against length, rank, depth and number of pairs](growth.svg)
 `
@@ -47,15 +53,15 @@ func writePage(path string, results []result) error {
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n", s.title)
 		if rows[0].Scale != full.name {
-			b.WriteString("Of the reduced form, on a small model and beside other work: it shows that the " +
-				"measurement works, no more.\n\n")
+			b.WriteString("Reduced measurement on a small model beside other work: it shows only that the " +
+				"measurement works.\n\n")
 		}
 		if s.name == "pairs" {
-			b.WriteString("| pairs | kept | read, s | tokenize, s | pack, s | exponent | live after " +
-				"reading, MB | after tokenizing, MB | peak, MB |\n|---|---|---|---|---|---|---|---|---|\n")
+			b.WriteString("| pairs | kept | read, s | tokenize, s | pack, s | exponent | heap after " +
+				"reading, MB | heap after tokenizing, MB | peak, MB |\n|---|---|---|---|---|---|---|---|---|\n")
 		} else {
-			fmt.Fprintf(&b, "| %s | s a step | exponent | peak, MB | exponent | real tokens | GFLOP a pair "+
-				"|\n|---|---|---|---|---|---|---|\n", s.x)
+			fmt.Fprintf(&b, "| %s | s per step | exponent | peak, MB | exponent | real tokens | GFLOP per "+
+				"pair |\n|---|---|---|---|---|---|---|\n", s.x)
 		}
 		for i, r := range rows {
 			times, memory := "", ""
@@ -84,7 +90,7 @@ func writePage(path string, results []result) error {
 	return os.WriteFile(strings.TrimSuffix(path, filepath.Ext(path))+".svg", picture, 0o644)
 }
 
-// of lists the results of a series by size.
+// of returns the results of a series, sorted by size.
 func of(results []result, name string) []result {
 	var out []result
 	for _, r := range results {
@@ -96,13 +102,13 @@ func of(results []result, name string) []result {
 	return out
 }
 
-// exponent is e where y grows as xᵉ from one result to the next.
+// exponent returns e, if y grows as xᵉ from one result to the next.
 func exponent(from, to result, y func(result) float64) string {
 	return fmt.Sprintf("%.2f", math.Log(y(to)/y(from))/math.Log(float64(to.X)/float64(from.X)))
 }
 
-// draws makes the plot: a column a series, seconds above and memory below, against logarithmic
-// sizes.
+// draws makes the plot against logarithmic sizes: a column per series, seconds above and memory
+// below.
 func draws(results []result) ([]byte, error) {
 	var columns []series
 	for _, s := range allSeries {

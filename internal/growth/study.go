@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// A scale is how much is measured.
+// A scale sets the sizes of the measurements.
 type scale struct {
 	name      string
-	lengths   []int // most tokens of a sequence
-	positions int   // of a packed batch, where the length varies: a pair of the longest fits
+	lengths   []int // tokens of the longest sequence
+	positions int   // of a packed batch for the lengths: a longest pair fits
 	ranks     []int
 	depths    []int // layers
 	pairs     []int // read, tokenized and packed
-	steps     int   // made of each case, at least two
-	layers    int   // of the model where depth does not vary; 0 is the model itself
+	steps     int   // per case, at least two
+	layers    int   // of the model for other series; 0 is the model itself
 }
 
 var (
@@ -40,26 +40,26 @@ var (
 	}
 )
 
-// A study is what is measured with what.
+// A study is the setup of the measurements.
 type study struct {
 	scale
 	haf, model, data string
 	dir, results     string
 }
 
-// A result is one measurement, a line of the results.
+// A result is one measurement, a line of the results file.
 type result struct {
 	Series string `json:"series"` // "length", "rank", "depth" or "pairs"
 	X      int    `json:"x"`
 	Scale  string `json:"scale"`
 	Date   string `json:"date"`
-	// median of the steps after the first; of all the work for pairs
+	// median over the steps after the first; for pairs, the total
 	Seconds float64      `json:"seconds"`
-	PeakMB  float64      `json:"peak_mb"` // of the process, in units of 10⁶ bytes
+	PeakMB  float64      `json:"peak_mb"` // of the process, in 10⁶ bytes
 	Bench   bench.Result `json:"bench"`
 }
 
-// measure runs all cases, one after the other.
+// measure runs all cases, one after another.
 func (s *study) measure(ctx context.Context) error {
 	if s.dir == "" {
 		dir, err := os.MkdirTemp("", "growth-")
@@ -81,7 +81,8 @@ func (s *study) measure(ctx context.Context) error {
 		return err
 	}
 	for _, length := range s.lengths {
-		// A pair takes one and a half times the length of its sequences: half of it is the prompt.
+		// A pair takes one and a half times the length of its sequences, because half of it is the
+		// prompt.
 		inBatch := s.positions * 2 / (3 * length)
 		pairs := inBatch * s.steps
 		data, err := texts.ofLength(length, pairs)
@@ -123,7 +124,7 @@ func (s *study) measure(ctx context.Context) error {
 	return nil
 }
 
-// one measures a case in a process of its own and adds its line to the results.
+// one measures a case in its own process and appends its line to the results.
 func (s *study) one(
 	ctx context.Context, series string, x int, name, model, data string, pairs int, more ...string,
 ) error {
@@ -169,8 +170,8 @@ func (s *study) one(
 	return errors.Join(err, f.Close())
 }
 
-// readResults reads the lines; of several of one case the last one holds, and results of a full run
-// hide reduced ones of their series.
+// readResults reads the results. The last of several results of one case counts, and results of a
+// full run hide the reduced ones of their series.
 func readResults(path string) ([]result, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
