@@ -1,7 +1,6 @@
 // Package bench measures the speed and memory of haf: a case in this process, or many in processes
-// of their own, with tables of them. haf bench
-// measures this program by it, and the program in against measures the baselines, too, and compares
-// both with the project's targets.
+// of their own, with tables of them. haf bench measures this program with it. The program in
+// against also measures the baselines, and compares both with the project's targets.
 package bench
 
 import (
@@ -25,10 +24,10 @@ type Runs struct {
 	Last   *Result   `json:"last,omitempty"`
 }
 
-// MedianRate is that of the runs, of which there is one at least.
+// MedianRate is the median rate of the runs, of which there is at least one.
 func (r *Runs) MedianRate() float64 { return median(r.Rate) }
 
-// MedianPeakMB is that of the runs' peak memory.
+// MedianPeakMB is the median of the runs' peak memory.
 func (r *Runs) MedianPeakMB() float64 { return median(r.PeakMB) }
 
 func median(xs []float64) float64 {
@@ -39,7 +38,7 @@ func median(xs []float64) float64 {
 // Results are runs by the name of the case or baseline.
 type Results map[string]*Runs
 
-// Add adds a run; last, which may be nil, is all that was measured.
+// Add adds a run. last, which may be nil, is the complete result.
 func (r Results) Add(name string, rate, peakMB float64, last *Result) {
 	if r[name] == nil {
 		r[name] = &Runs{}
@@ -48,7 +47,7 @@ func (r Results) Add(name string, rate, peakMB float64, last *Result) {
 	of.Rate, of.PeakMB, of.Last = append(of.Rate, rate), append(of.PeakMB, peakMB), last
 }
 
-// RunCase measures a case by a process of haf, which prints a [Result].
+// RunCase measures a case in a process of haf, which prints a [Result].
 func (r Results) RunCase(ctx context.Context, name, program string, args ...string) error {
 	var result Result
 	peak, err := RunJSON(ctx, &result, program, args...)
@@ -60,8 +59,8 @@ func (r Results) RunCase(ctx context.Context, name, program string, args ...stri
 	return nil
 }
 
-// SelectCases returns the named cases, none: all, of those that the data allows: without groups of
-// more than two responses, the cases of groups cannot be measured.
+// SelectCases returns the named cases or, without names, all that the data allows: cases on groups
+// need groups of more than two responses.
 func SelectCases(named []string, groups bool) (names []string, err error) {
 	for _, known := range Cases() {
 		if (len(named) == 0 || slices.Contains(named, known.Name)) &&
@@ -77,8 +76,7 @@ func SelectCases(named []string, groups bool) (names []string, err error) {
 	return names, nil
 }
 
-// RunCases measures the cases in turn, runs times, by processes of haf with the arguments of each
-// case.
+// RunCases measures each case runs times, in processes of haf with the case's arguments.
 func RunCases(
 	ctx context.Context, names []string, runs int, program string,
 	arguments func(name string) []string, logf func(format string, args ...any),
@@ -95,8 +93,8 @@ func RunCases(
 	return results, nil
 }
 
-// RunJSON runs a command, decodes the last line or the whole of its standard output, and returns
-// its peak memory in MB.
+// RunJSON runs a command, decodes the last line or all of its standard output, and returns its peak
+// memory in MB.
 func RunJSON(ctx context.Context, to any, name string, args ...string) (peakMB float64, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer
@@ -131,7 +129,7 @@ func (r Results) Write(to io.Writer) error {
 			continue
 		}
 		last, rate := of.Last, of.MedianRate()
-		if last.Peak == 0 { // nothing is run
+		if last.Peak == 0 { // the case runs nothing on the device
 			fmt.Fprintf(w, "%s\t%.0f\t%s/s\t%.0f\t%.1f\t\t%.1f %%\n", known.Name, rate, last.Unit,
 				of.MedianPeakMB(), last.Start, 100*last.PackingEfficiency)
 			continue

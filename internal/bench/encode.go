@@ -10,7 +10,7 @@ import (
 )
 
 // measureEncoding takes the first pairs of the data from the file to packed batches, as training
-// does, and runs nothing.
+// does, without a device.
 func measureEncoding(r *recipe.Recipe, c Case, opt Options) (Result, error) {
 	result := Result{Case: c.Name, Unit: c.Unit, Reading: &EncodeResult{}}
 	e := result.Reading
@@ -51,7 +51,7 @@ func measureEncoding(r *recipe.Recipe, c Case, opt Options) (Result, error) {
 	return result, nil
 }
 
-// liveBytes is what a collection leaves on the heap.
+// liveBytes is the size of the heap after a garbage collection.
 func liveBytes() uint64 {
 	var stats runtime.MemStats
 	runtime.GC()

@@ -20,16 +20,16 @@ import (
 	"haf/train"
 )
 
-// A Case is one thing whose speed is measured.
+// A Case is a piece of work whose speed is measured.
 type Case struct {
 	Name string
 	What string
-	Unit string   // pairs, comparisons or responses, a second
+	Unit string   // pairs, comparisons or responses per second
 	Sets []string // overrides of the benchmark's recipe
 	kind string   // train, groups, split, score or encode
 }
 
-// Cases are all cases, in the order in which they are run.
+// Cases returns all cases, in the order in which they run.
 func Cases() []Case {
 	return []Case{
 		{"hybrid", "hybrid step, LoRA", "pairs", nil, "train"},
@@ -49,20 +49,20 @@ func Cases() []Case {
 	}
 }
 
-// Options says what is measured on.
+// Options set what is measured, and on which data.
 type Options struct {
 	Model  string    // folder of the model
 	Data   []string  // preference pairs
 	Groups []string  // groups of more than two responses, for the cases of that name
-	Pairs  int       // that many pairs, the first that fit the length limit
-	Batch  int       // groups of a step, about
+	Pairs  int       // number of pairs: the first that fit the length limit
+	Batch  int       // approximate groups per step
 	Rank   int       // of the adapter on gate, up and down projections
-	Began  time.Time // of the process
-	Cache  string    // of reference log-probabilities
+	Began  time.Time // start of the process
+	Cache  string    // folder for reference log-probabilities
 	Sets   []string  // overrides of the recipe, after the case's own
 }
 
-// Arguments are those of a process of haf that measures a case on a device.
+// Arguments returns the arguments for a process of haf that measures a case on a device.
 func (o Options) Arguments(name, device string) []string {
 	args := []string{"bench", o.Model, "-one", name, "-device", device, "-pairs",
 		strconv.Itoa(o.Pairs), "-batch", strconv.Itoa(o.Batch), "-rank", strconv.Itoa(o.Rank)}
@@ -77,44 +77,44 @@ func (o Options) Arguments(name, device string) []string {
 	return args
 }
 
-// Result is what was measured. The first step, or packed batch when scoring, is left out of
-// the rate.
+// Result is the result of a measurement. The rate excludes the first step, or the first packed
+// batch when scoring.
 type Result struct {
 	Case    string    `json:"case"`
-	Unit    string    `json:"unit"` // of the rate, a second
+	Unit    string    `json:"unit"` // of the rate, per second
 	Rate    float64   `json:"rate"`
-	Seconds []float64 `json:"seconds"` // of each step or packed batch
-	// from the start of the process to the first step, for which all is compiled; when scoring, to the
-	// end of the first packed batch
+	Seconds []float64 `json:"seconds"` // per step or packed batch
+	// from the start of the process to the first step, when everything is compiled; when scoring, to
+	// the end of the first packed batch
 	Start             float64 `json:"start_s"`
 	Programs          int     `json:"programs"`
 	PackingEfficiency float64 `json:"packing_efficiency"` // share of the positions that hold tokens
 	FirstLoss         float64 `json:"first_loss,omitempty"`
-	GFLOP             float64 `json:"gflop"`   // of matrix products that a unit needs
-	GFLOPS            float64 `json:"gflop_s"` // reached
+	GFLOP             float64 `json:"gflop"`   // matrix products per unit
+	GFLOPS            float64 `json:"gflop_s"` // achieved
 	Peak              float64 `json:"gflop_s_peak"`
 	Share             float64 `json:"share_of_peak"`
-	PeakMB            float64 `json:"peak_mb"` // resident memory, filled in by the caller
+	PeakMB            float64 `json:"peak_mb"` // resident memory, set by the caller
 	Device            string  `json:"device,omitempty"`
 
 	Reading *EncodeResult `json:"reading,omitempty"`
 }
 
-// EncodeResult is what became of a data set on its way to the device.
+// EncodeResult describes the encoding of a data set.
 type EncodeResult struct {
-	Pairs int `json:"pairs"` // kept
-	// Seconds of reading the files, tokenizing and packing.
+	Pairs int `json:"pairs"` // pairs kept
+	// Seconds for reading the files, tokenizing and packing.
 	Read   float64 `json:"read_s"`
 	Encode float64 `json:"encode_s"`
 	Pack   float64 `json:"pack_s"`
-	// Bytes that live after each of them.
+	// Live heap in bytes after each of them.
 	ReadBytes   uint64 `json:"read_bytes"`
 	EncodeBytes uint64 `json:"encode_bytes"`
 	PackBytes   uint64 `json:"pack_bytes"`
 }
 
-// Measure measures one case; that of encoding needs no device. Peak memory is the process's: a case
-// has a process of its own.
+// Measure measures one case. The encoding case needs no device. Peak memory is the process's, so
+// each case needs its own process.
 func Measure(
 	ctx context.Context, device *backend.Device, name string, opt Options, progress run.Progress,
 ) (Result, error) {
@@ -176,7 +176,7 @@ func Measure(
 	if err != nil {
 		return result, err
 	}
-	// what is multiplied, whatever the body's dtype, unless the device is faster at bfloat16
+	// dtype of the matrix products, whatever the body's, unless the device is faster at bfloat16
 	dtype := "float32"
 	if device.HalfProducts() {
 		dtype = r.Model.DType
@@ -190,7 +190,7 @@ func Measure(
 
 func firstGroups(groups []pref.Group, n int) []pref.Group { return groups[:min(n, len(groups))] }
 
-// asPairs makes a group of two responses of every comparison.
+// asPairs makes a group of two responses from every comparison.
 func asPairs(groups []encode.Group) []encode.Group {
 	var out []encode.Group
 	for _, g := range groups {
@@ -206,7 +206,7 @@ func asPairs(groups []encode.Group) []encode.Group {
 	return out
 }
 
-// alone makes a group of one response of every response.
+// alone makes a group of one response from every response.
 func alone(groups []encode.Group) []encode.Group {
 	var out []encode.Group
 	for _, g := range groups {
@@ -218,7 +218,7 @@ func alone(groups []encode.Group) []encode.Group {
 	return out
 }
 
-// firstStep is a Progress that notes when the first step begins.
+// firstStep is a Progress that records when the first step begins.
 type firstStep struct {
 	run.Progress
 	at time.Time
@@ -231,7 +231,7 @@ func (p *firstStep) StartPhase(name string, total int) {
 	p.Progress.StartPhase(name, total)
 }
 
-// train runs the training loop over the groups, into a folder that is removed again.
+// train runs the training loop over the groups, in a temporary folder.
 func (b *Result) train(
 	ctx context.Context, r *recipe.Recipe, model *reward.Model, data train.Data, available int64,
 	opt Options, progress run.Progress,
@@ -276,7 +276,7 @@ func (b *Result) train(
 	return nil
 }
 
-// firstOf returns the groups of the first batch that has the shape.
+// firstOf returns the groups of the first batch with the shape.
 func firstOf(plan *pack.Packing, shape int, groups []encode.Group) []encode.Group {
 	i := slices.IndexFunc(plan.Batches, func(b pack.Assignment) bool { return b.Shape == shape })
 	var first []encode.Group
@@ -286,7 +286,7 @@ func firstOf(plan *pack.Packing, shape int, groups []encode.Group) []encode.Grou
 	return first
 }
 
-// score reads the score head of all responses.
+// score computes the score head's rewards of all responses.
 func (b *Result) score(
 	ctx context.Context, model *reward.Model, groups []encode.Group, single bool, opt Options,
 ) error {
@@ -301,7 +301,7 @@ func (b *Result) score(
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
-	// Each shape's program is compiled, and run once, before the clock starts.
+	// Compile and run each shape's program once before the clock starts.
 	for i := range plan.Shapes {
 		one := firstOf(plan, i, groups)
 		if _, err := model.Read(ctx, one, reward.ScoreHead, shapes, nil); err != nil {

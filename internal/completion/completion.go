@@ -14,19 +14,19 @@ import (
 	"haf/recipes"
 )
 
-// A Source gives the candidates for the value of a flag, or for an argument, of a verb. name is
-// that of the flag or "" for an argument.
+// A Source returns the candidates for the value of a flag or an argument of a verb. name is the
+// flag's name, or "" for an argument.
 type Source func(verb, name string) []string
 
-// Candidates returns what may stand in place of the last of the words that follow the program's
-// name, in order. Without candidates the shell offers files.
+// Candidates returns the possible completions of the last of the words after the program's name,
+// sorted. If there are none, the shell offers files.
 func Candidates(root *kong.Node, words []string, source Source) []string {
 	if len(words) == 0 {
 		words = []string{""}
 	}
 	typed := words[len(words)-1]
 	var verb *kong.Node
-	before := "" // the word before the one that is typed
+	before := "" // the word before the one being typed
 	for _, word := range words[:len(words)-1] {
 		if verb == nil {
 			verb = child(root, word)
@@ -82,7 +82,7 @@ func flagsOf(node *kong.Node) map[string]*kong.Flag {
 	return flags
 }
 
-// matching returns the candidates that begin as what is typed.
+// matching returns the candidates that begin with the typed text.
 func matching(all []string, typed, prefix string) []string {
 	var out []string
 	for _, candidate := range all {
@@ -93,10 +93,10 @@ func matching(all []string, typed, prefix string) []string {
 	return out
 }
 
-// Verb is the hidden verb that scripts call, with the words of the line.
+// Verb is the hidden verb that the scripts call, with the words of the line.
 const Verb = "__complete"
 
-// scripts are those of the shells. Each passes the words up to the cursor.
+// scripts are the completion scripts by shell. Each passes the words up to the cursor.
 var scripts = map[string]string{
 	"bash": `_haf() {
     local IFS=$'\n'
@@ -124,7 +124,7 @@ compdef _haf haf
 `,
 }
 
-// Shells lists the shells that there is a script for.
+// Shells lists the supported shells.
 func Shells() []string { return slices.Sorted(maps.Keys(scripts)) }
 
 // Script returns the script of a shell.
@@ -137,7 +137,7 @@ func Script(shell string) (string, error) {
 	return script, nil
 }
 
-// Values are those that haf knows of arguments and flags. It is a [Source].
+// Values returns the known values of arguments and flags. It is a [Source].
 func Values(verb, flag string) (values []string) {
 	switch flag {
 	case "device":

@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// Most is how many connections a server of haf keeps.
+// Most is the limit of connections to a server of haf.
 const Most = 2048
 
-// Bound has the server keep at most so many connections. One more closes the one that has waited
-// longest without a request. It takes the server's ConnState.
+// Bound limits the server to most connections. A further one closes the connection that has waited
+// longest without a request. Bound sets the server's ConnState.
 func Bound(server *http.Server, most int) {
 	c := &connections{most: most, waiting: map[net.Conn]int{}, all: map[net.Conn]bool{}}
 	server.ConnState = c.state
@@ -24,7 +24,7 @@ type connections struct {
 	mu      sync.Mutex
 	clock   int
 	all     map[net.Conn]bool
-	waiting map[net.Conn]int // without a request, by when that began
+	waiting map[net.Conn]int // connections without a request, by start of the wait
 }
 
 func (c *connections) state(conn net.Conn, state http.ConnState) {
@@ -37,7 +37,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		c.waiting[conn] = c.clock
 	case http.StateActive:
-		// The first byte of a request has come: its header and body have their own time.
+		// A request has begun; its header and body have their own time limits.
 		delete(c.waiting, conn)
 	case http.StateClosed, http.StateHijacked:
 		delete(c.all, conn)
@@ -46,7 +46,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	if len(c.all) <= c.most {
 		return
 	}
-	oldest := conn // where all have requests, the new one
+	oldest := conn // if all have requests, the new one
 	for other, since := range c.waiting {
 		if at, ok := c.waiting[oldest]; !ok || since < at {
 			oldest = other
@@ -55,6 +55,6 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	if _, ok := c.waiting[oldest]; ok {
 		delete(c.all, oldest)
 		delete(c.waiting, oldest)
-		oldest.Close() // the client may be gone
+		oldest.Close() // fails if the client is gone
 	}
 }

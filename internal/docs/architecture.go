@@ -20,7 +20,7 @@ const (
 	generatedEnd     = "<!-- End of the generated part. -->\n"
 )
 
-// architecturePage is the page with its package table and diagram regenerated.
+// architecturePage returns the page with its package table and diagram regenerated.
 func architecturePage(root string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(architectureName)))
 	if err != nil {
@@ -44,7 +44,7 @@ func architecturePage(root string) (string, error) {
 	return before + generated + after, nil
 }
 
-// readLayers reads the table of layers_test.go: what each package may import.
+// readLayers reads the table in layers_test.go of the imports allowed for each package.
 func readLayers(root string) (map[string][]string, error) {
 	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "layers_test.go"), nil, 0)
 	if err != nil {
@@ -81,7 +81,7 @@ func readLayers(root string) (map[string][]string, error) {
 	return layers, nil
 }
 
-// diagram draws the packages. An edge that follows from others is left out.
+// diagram draws the packages. It omits edges that follow from others.
 func diagram(layers map[string][]string) string {
 	var b strings.Builder
 	b.WriteString("```mermaid\ngraph TD\n")
@@ -103,14 +103,14 @@ func diagram(layers map[string][]string) string {
 	return b.String()
 }
 
-// reaches reports whether from imports to, at once or over others.
+// reaches reports whether from imports to, directly or indirectly.
 func reaches(layers map[string][]string, from, to string) bool {
 	return slices.ContainsFunc(layers[from], func(next string) bool {
 		return next == to || reaches(layers, next, to)
 	})
 }
 
-// packageTable lists the packages with the first sentence of their comment.
+// packageTable lists the packages with the first sentence of their comments.
 func packageTable(root string, layers map[string][]string) (string, error) {
 	var b strings.Builder
 	b.WriteString("| package | what it does |\n|---|---|\n")
@@ -124,7 +124,7 @@ func packageTable(root string, layers map[string][]string) (string, error) {
 	return b.String(), nil
 }
 
-// packageSynopsis is the first sentence of a package's comment, without its first two words.
+// packageSynopsis is the first sentence of a package's comment without its first two words.
 func packageSynopsis(dir string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -148,7 +148,7 @@ func packageSynopsis(dir string) (string, error) {
 	return "", fmt.Errorf("%s: no package comment", dir)
 }
 
-// docLink is a link in a doc comment.
+// docLink matches a link in a doc comment.
 var docLink = regexp.MustCompile(`\[([\w.]+)\]`)
 
 // upperFirst makes the first letter a capital.

@@ -12,13 +12,13 @@ import (
 	"haf/recipe"
 )
 
-// columns is the most runes of a line of prose or code.
+// columns is the largest length of a line of prose or code, in runes.
 const columns = 100
 
-// history are pages about what was, whose names need not exist any more.
+// history are pages about the past, whose names need not exist any more.
 var history = []string{"docs/dev/decisions/", "docs/dev/log/", "docs/dev/results/", "docs/results/"}
 
-// measured are pages that other programs of the repository write: they keep their long lines.
+// measured are pages written by other programs of the repository, whose long lines are allowed.
 var measured = []string{"docs/dev/results/", "docs/results/", "docs/dev/growth.md"}
 
 // isBelow reports whether the name begins with one of the prefixes.
@@ -28,7 +28,7 @@ func isBelow(name string, prefixes []string) bool {
 	})
 }
 
-// check returns the problems of all pages, in their order.
+// check returns the problems of all pages, in page order.
 func check(root string) ([]problem, error) {
 	pages, err := readPages(root)
 	if err != nil {
@@ -70,10 +70,10 @@ func check(root string) ([]problem, error) {
 	return append(problems, wide...), err
 }
 
-// sourceFile is a Go file below the root, with its folder.
+// sourceFile matches a Go file below the root, with its folder.
 var sourceFile = regexp.MustCompile(`\b[\w/]+/\w+\.go\b`)
 
-// checkRoute wants the reading path of doc.go and of the page of the architecture to be the same.
+// checkRoute compares the reading paths in doc.go and in the architecture page.
 func checkRoute(root string, pages []page) ([]problem, error) {
 	text, err := os.ReadFile(filepath.Join(root, "doc.go"))
 	if err != nil {
@@ -98,10 +98,10 @@ func checkRoute(root string, pages []page) ([]problem, error) {
 // routeStep is a step of the reading path.
 var routeStep = regexp.MustCompile("^\\d+\\. `[\\w/]+\\.go`")
 
-// pageName is a page or folder of docs, as comments name it.
+// pageName matches a page or folder of docs in comments.
 var pageName = regexp.MustCompile(`\bdocs/(?:[\w-]+/)*[\w-]+\.(?:md|svg|jsonl)\b`)
 
-// checkMentions wants the pages that the source, recipes and the Makefile name to exist.
+// checkMentions checks that pages named in the source, recipes and the Makefile exist.
 func checkMentions(root string) (problems []problem, err error) {
 	var files []string
 	for _, pattern := range []string{"Makefile", "*/*.go", "*/*/*.go", "*/*/*.py", "recipes/*.toml"} {
@@ -132,7 +132,7 @@ func checkMentions(root string) (problems []problem, err error) {
 	return problems, nil
 }
 
-// checkGenerated compares the generated pages with what they were generated from.
+// checkGenerated compares the generated pages with their sources.
 func checkGenerated(root string) ([]problem, error) {
 	generated, err := generate(root)
 	if err != nil {
@@ -148,7 +148,7 @@ func checkGenerated(root string) ([]problem, error) {
 	return problems, nil
 }
 
-// checkLinks wants the file and the heading of every relative link.
+// checkLinks checks the file and the heading of every relative link.
 func checkLinks(root string, p page, pages []page) (problems []problem) {
 	for number, target := range p.links {
 		if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
@@ -173,7 +173,7 @@ func checkLinks(root string, p page, pages []page) (problems []problem) {
 	return problems
 }
 
-// checkReached wants every page to be linked, over some pages, from README.md.
+// checkReached checks that every page can be reached by links from README.md.
 func checkReached(pages []page) (problems []problem) {
 	reached, todo := map[string]bool{"README.md": true}, []string{"README.md"}
 	for len(todo) > 0 {
@@ -198,8 +198,8 @@ func checkReached(pages []page) (problems []problem) {
 	return problems
 }
 
-// checkColumns wants lines of at most 100 columns. Tables, links, and blocks of output and JSON,
-// which cannot be wrapped, may be longer.
+// checkColumns limits lines to 100 columns, except tables, links, and blocks of output and JSON,
+// which cannot be wrapped.
 func checkColumns(p page) (problems []problem) {
 	for i, l := range p.lines {
 		long := utf8.RuneCountInString(l.text) > columns
@@ -212,8 +212,8 @@ func checkColumns(p page) (problems []problem) {
 	return problems
 }
 
-// checkWords wants none of the words that docs/dev/style.md tells to avoid. Rows of tables in
-// generated pages have the words of the source, and are left alone.
+// checkWords rejects the words that docs/dev/style.md tells to avoid. It skips tables in generated
+// pages, which repeat the source.
 func checkWords(p page, avoided []string) (problems []problem) {
 	if p.name == styleName {
 		return nil
@@ -237,7 +237,7 @@ func checkWords(p page, avoided []string) (problems []problem) {
 
 func isWord(b byte) bool { return b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b >= 0x80 }
 
-// checkKeys wants the keys in the tables of the page of metrics to be JSON keys of the source.
+// checkKeys checks that the keys in the tables of the metrics page are JSON keys in the source.
 func checkKeys(p page, names *names) (problems []problem) {
 	if p.name != metricsName {
 		return nil
@@ -265,7 +265,7 @@ var (
 	makeTarget  = regexp.MustCompile(`^[a-z][a-z-]*$`)
 )
 
-// checkNames wants everything that a page names to exist. It reads code spans that are whole.
+// checkNames checks that everything a page names exists. It reads whole code spans.
 func checkNames(p page, names *names) (problems []problem) {
 	report := func(number int, text string) {
 		if text != "" {
@@ -301,7 +301,7 @@ func checkNames(p page, names *names) (problems []problem) {
 	return problems
 }
 
-// command returns what is wrong with a command line, or nothing.
+// command returns the fault of a command line, or "".
 func (n *names) command(words []string) string {
 	switch {
 	case path.Base(words[0]) == "haf":
@@ -322,7 +322,7 @@ func (n *names) command(words []string) string {
 	return ""
 }
 
-// haf checks the verb, the flags and the overrides of a command line of haf.
+// haf checks the verb, the flags and the overrides in a command line of haf.
 func (n *names) haf(words []string) string {
 	verb := ""
 	for i, word := range words {
@@ -353,7 +353,7 @@ func (n *names) haf(words []string) string {
 	return ""
 }
 
-// key returns what is wrong with a key of a recipe, or nothing.
+// key returns the fault of a recipe key, or "".
 func (n *names) key(key string) string {
 	for _, known := range recipe.Keys() {
 		if known == key || strings.HasPrefix(known, key+".") {

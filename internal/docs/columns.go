@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// checkGo returns the Go lines of more than 100 columns, a tab counted as one, but those that a
-// literal in backquotes makes so.
+// checkGo returns the Go lines of more than 100 columns, counting a tab as one, except lines with a
+// long literal in backquotes.
 func checkGo(root string) ([]problem, error) {
 	var problems []problem
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
@@ -38,8 +38,8 @@ func checkGo(root string) ([]problem, error) {
 	return problems, err
 }
 
-// rawLines returns the numbers of the lines with a literal in backquotes that has more than a
-// quarter of a line, or goes over several lines.
+// rawLines returns the numbers of lines with a literal in backquotes that is longer than a quarter
+// of a line, or covers several lines.
 func rawLines(source []byte) map[int]bool {
 	files := token.NewFileSet()
 	file := files.AddFile("", files.Base(), len(source))

@@ -15,7 +15,7 @@ var (
 	decisionStatus = regexp.MustCompile(`(?m)^\*\*Status\.\*\* (.+)\.$`)
 )
 
-// decisionIndex lists the decisions with their title and status.
+// decisionIndex lists the decisions with title and status.
 func decisionIndex(root string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(root, "docs", "dev", "decisions", "[0-9]*.md"))
 	if err != nil {

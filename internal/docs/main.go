@@ -1,6 +1,6 @@
-// Command docs keeps the pages of the repository true. Without flags it prints what is wrong with
-// them, one problem a line; with -write it first writes the generated pages anew. The page
-// docs/reference/commands.md is written by the tests of cmd/haf, which know the flags.
+// Command docs checks the pages of the repository. It prints the problems, one per line; with
+// -write it first regenerates the generated pages. The tests of cmd/haf, which know the flags,
+// write docs/reference/commands.md.
 package main
 
 import (
@@ -20,7 +20,7 @@ func main() {
 	}
 }
 
-// run writes the generated pages if it is told to, and checks all pages.
+// run writes the generated pages if write is set, and checks all pages.
 func run(root string, write bool) error {
 	generated, err := generate(root)
 	if err != nil {
@@ -47,7 +47,7 @@ func run(root string, write bool) error {
 	return nil
 }
 
-// generate returns the content of every generated page by its path, commands.md excepted.
+// generate returns the content of every generated page by path, except commands.md.
 func generate(root string) (map[string]string, error) {
 	configuration, err := configurationPage(root)
 	if err != nil {

@@ -17,10 +17,10 @@ const (
 	styleName    = "docs/dev/style.md"
 )
 
-// names are what pages may name.
+// names are the names that pages may use.
 type names struct {
 	root    string
-	flags   map[string]map[string]bool // of each verb; "" has those of all verbs
+	flags   map[string]map[string]bool // by verb; "" has those of all verbs
 	targets map[string]bool            // of the Makefile
 	top     map[string]bool            // files and folders of the root
 	avoided []string                   // words, in lower case
@@ -29,8 +29,8 @@ type names struct {
 	jsonKeys map[string]bool            // of all structs
 }
 
-// readNames reads flags from the page of the commands, words to avoid from the page of the style,
-// and the rest from the tree.
+// readNames reads the flags from the commands page, the words to avoid from the style page, and the
+// rest from the tree.
 func readNames(root string, pages []page) (*names, error) {
 	n := &names{
 		root: root, flags: map[string]map[string]bool{"": {}}, targets: map[string]bool{},
@@ -68,7 +68,7 @@ var ruleTarget = regexp.MustCompile(`(?m)^([a-z][a-z-]*):`)
 
 var tableFlag = regexp.MustCompile("^\\| `-([a-z-]+)")
 
-// readFlags reads the headings and tables of the page of the commands.
+// readFlags reads the headings and tables of the commands page.
 func (n *names) readFlags(p page) {
 	verb, global, inShared := "", false, false
 	var everywhere []string
@@ -102,10 +102,10 @@ func (n *names) readFlags(p page) {
 	}
 }
 
-// sharedPrefix begins the paragraph of a verb that names its shared flags.
+// sharedPrefix begins the paragraph that lists a verb's shared flags.
 const sharedPrefix = "Shared flags: "
 
-// hasFlag reports whether a verb has a flag; "" is any verb.
+// hasFlag reports whether a verb has a flag; "" means any verb.
 func (n *names) hasFlag(verb, name string) bool { return n.flags[verb][name] }
 
 // readAvoided reads the first column of the table under "Words".
@@ -127,8 +127,8 @@ func (n *names) readAvoided(p page) {
 	}
 }
 
-// path returns what is wrong with a path, or nothing. Only paths that begin with a file or folder
-// of the root are of the repository.
+// path returns the fault of a path, or "". It checks only paths that begin with a file or folder of
+// the root.
 func (n *names) path(name string) string {
 	name = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
 	first, rest, nested := strings.Cut(name, "/")
@@ -142,8 +142,8 @@ func (n *names) path(name string) string {
 	return ""
 }
 
-// identifier returns what is wrong with a name such as reward.Open, or nothing. Names of packages
-// outside the repository are left alone.
+// identifier returns the fault of a name such as reward.Open, or "". It ignores packages outside
+// the repository.
 func (n *names) identifier(name string) string {
 	pkg, ident, _ := strings.Cut(name, ".")
 	if n.exported[pkg] == nil {
@@ -159,7 +159,7 @@ func (n *names) identifier(name string) string {
 	return ""
 }
 
-// exportedNames returns the names that a package of the root declares, methods included.
+// exportedNames returns the names that a package of the root declares, including methods.
 func exportedNames(root, pkg string) (map[string]bool, error) {
 	files, err := filepath.Glob(filepath.Join(root, pkg, "*.go"))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"unicode"
 )
 
-// A page is a Markdown file, split into what the checks read.
+// A page is a Markdown file, split for the checks.
 type page struct {
 	name  string // slash-separated path from the root
 	lines []line
@@ -22,8 +22,8 @@ type page struct {
 // A line is a line of a page.
 type line struct {
 	text string
-	// language is the info string of the fenced block that the line is in; "text" for a block
-	// without one.
+	// language is the info string of the fenced block around the line, or "text" if the block has
+	// none.
 	language string
 	inBlock  bool
 }
@@ -84,7 +84,7 @@ var (
 	markup   = regexp.MustCompile("[*`]|\\[([^\\]]*)\\]\\([^)]*\\)")
 )
 
-// spans are the code spans of the prose of a page, with the number of their line.
+// spans yields the code spans in the prose of a page with their line numbers.
 func (p page) spans(yield func(number int, span string) bool) {
 	for i, l := range p.lines {
 		if l.inBlock {
@@ -98,7 +98,7 @@ func (p page) spans(yield func(number int, span string) bool) {
 	}
 }
 
-// links are the targets of the links and images of a page, with the number of their line.
+// links yields the targets of a page's links and images with their line numbers.
 func (p page) links(yield func(number int, target string) bool) {
 	for i, l := range p.lines {
 		if l.inBlock {
@@ -112,7 +112,7 @@ func (p page) links(yield func(number int, target string) bool) {
 	}
 }
 
-// anchors are the names that GitHub gives the headings of a page.
+// anchors returns GitHub's anchors for the headings of a page.
 func (p page) anchors() map[string]bool {
 	names := map[string]bool{}
 	for _, l := range p.lines {
@@ -129,7 +129,7 @@ func (p page) anchors() map[string]bool {
 	return names
 }
 
-// anchor is the name of a heading: lower case, hyphens for spaces, without punctuation.
+// anchor is GitHub's anchor for a heading: lower case, hyphens for spaces, without punctuation.
 func anchor(title string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -142,13 +142,13 @@ func anchor(title string) string {
 	}, title)
 }
 
-// A command is a line of a shell block, continuation lines joined.
+// A command is a line of a shell block, with continuation lines joined.
 type command struct {
 	number int
 	words  []string
 }
 
-// commands are the commands of the shell blocks of a page, without comments.
+// commands returns the commands in the shell blocks of a page, without comments.
 func (p page) commands() []command {
 	var out []command
 	joined, start := "", 0
@@ -179,7 +179,7 @@ func (p page) commands() []command {
 
 var separator = regexp.MustCompile(`&&|;|\|`)
 
-// A problem is something wrong at a line of a file.
+// A problem is a fault at a line of a file.
 type problem struct {
 	file   string
 	number int

@@ -1,5 +1,5 @@
 // Package durable writes files and folders that must survive a crash: each appears whole or not at
-// all. Every package of haf writes through it, so that a test can make any one operation fail.
+// all. Every package of haf writes through it, so that a test can make any operation fail.
 package durable
 
 import (
@@ -26,18 +26,18 @@ const (
 	OpRemove Op = "remove"
 )
 
-// fault returns the error of an operation that is to fail.
+// fault, if not nil, returns the error of an operation that should fail.
 var fault func(op Op, path string) error
 
-// SetFault lets tests make operations fail: f is asked before each of them, and its error is the
-// operation's. Of a write that fails the first half is written, as on a disk that fills up. The
-// returned function ends that. f must be safe for concurrent use where its caller writes so.
+// SetFault lets tests make operations fail: f is called before each operation, and its error
+// becomes the operation's. A failing write still writes the first half, as on a disk that fills up.
+// restore ends this. f must be safe for concurrent use if the tested code writes concurrently.
 func SetFault(f func(op Op, path string) error) (restore func()) {
 	fault = f
 	return func() { fault = nil }
 }
 
-// before asks whether an operation is to fail.
+// before returns the error of an operation that should fail.
 func before(op Op, path string) error {
 	if fault == nil {
 		return nil
@@ -45,13 +45,13 @@ func before(op Op, path string) error {
 	return fault(op, path)
 }
 
-// unfinished are the paths of files and folders that still have a temporary name.
+// unfinished are the paths of files and folders that still have temporary names.
 var unfinished sync.Map
 
-// Abandon removes all that is unfinished, before the program ends in the middle of its work.
+// Abandon removes everything unfinished. Call it before the program ends in the middle of its work.
 func Abandon() {
 	unfinished.Range(func(path, _ any) bool {
-		_ = os.RemoveAll(path.(string)) // the program ends, whatever comes of it
+		_ = os.RemoveAll(path.(string)) // the program ends anyway
 		return true
 	})
 }
@@ -59,10 +59,10 @@ func Abandon() {
 // A File is open for writing.
 type File struct {
 	file    *os.File
-	pending *renameio.PendingFile // nil for a file that is opened in its place
+	pending *renameio.PendingFile // nil for a file opened in place
 }
 
-// Create opens a file under a temporary name beside path; [File.Commit] gives it its name.
+// Create opens a file with a temporary name beside path. [File.Commit] renames it to path.
 func Create(path string) (*File, error) {
 	return create(path, renameio.WithPermissions(0o644))
 }
@@ -71,7 +71,7 @@ func create(path string, options ...renameio.Option) (*File, error) {
 	if err := before(OpCreate, path); err != nil {
 		return nil, err
 	}
-	// The same folder, whatever $TMPDIR says: a rename across file systems is a copy.
+	// Use the same folder, whatever $TMPDIR says, because a rename across file systems is a copy.
 	options = append(options, renameio.WithTempDir(filepath.Dir(path)))
 	p, err := renameio.NewPendingFile(path, options...)
 	if err != nil {
@@ -81,7 +81,7 @@ func create(path string, options ...renameio.Option) (*File, error) {
 	return &File{p.File, p}, nil
 }
 
-// OpenFile opens a file in its place, such as a log that is appended to, with os.OpenFile's flags.
+// OpenFile opens a file in place, such as a log to append to, with os.OpenFile's flags.
 func OpenFile(path string, flag int) (*File, error) {
 	if err := before(OpCreate, path); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (f *File) Write(data []byte) (int, error) {
 	return f.file.Write(data)
 }
 
-// Sync brings what was written to the disk.
+// Sync flushes the file to disk.
 func (f *File) Sync() error {
 	if err := before(OpSync, f.file.Name()); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (f *File) Sync() error {
 	return f.file.Sync()
 }
 
-// Truncate cuts the file.
+// Truncate cuts the file to a size in bytes.
 func (f *File) Truncate(size int64) error {
 	if err := before(OpWrite, f.file.Name()); err != nil {
 		return err
@@ -121,16 +121,16 @@ func (f *File) Truncate(size int64) error {
 // Read reads from a file that was opened with os.O_RDWR.
 func (f *File) Read(data []byte) (int, error) { return f.file.Read(data) }
 
-// ReadAt reads from a place of a file that was opened with os.O_RDWR.
+// ReadAt reads from an offset of a file that was opened with os.O_RDWR.
 func (f *File) ReadAt(data []byte, at int64) (int, error) { return f.file.ReadAt(data, at) }
 
-// Seek sets the place of the next Read or Write.
+// Seek sets the offset of the next Read or Write.
 func (f *File) Seek(offset int64, whence int) (int64, error) { return f.file.Seek(offset, whence) }
 
-// Close closes a file of [OpenFile].
+// Close closes a file from [OpenFile].
 func (f *File) Close() error { return f.file.Close() }
 
-// Commit syncs the file and gives it its name.
+// Commit syncs the file and renames it to its final name.
 func (f *File) Commit() error {
 	for _, op := range []Op{OpSync, OpRename} {
 		if err := before(op, f.file.Name()); err != nil {
@@ -141,7 +141,7 @@ func (f *File) Commit() error {
 	return f.pending.CloseAtomicallyReplace()
 }
 
-// Cleanup removes a file that was not committed. After a Commit it does nothing.
+// Cleanup removes an uncommitted file. After Commit it does nothing.
 func (f *File) Cleanup() {
 	unfinished.Delete(f.file.Name())
 	_ = f.pending.Cleanup()
@@ -176,7 +176,7 @@ func MkdirAll(path string) error {
 	return os.MkdirAll(path, 0o755)
 }
 
-// RemoveAll removes a file, or a folder with all in it. It is no error if there is none.
+// RemoveAll removes a file, or a folder with its contents. A missing path is no error.
 func RemoveAll(path string) error {
 	if err := before(OpRemove, path); err != nil {
 		return err
@@ -184,7 +184,7 @@ func RemoveAll(path string) error {
 	return os.RemoveAll(path)
 }
 
-// SyncDir brings the names in a folder to the disk.
+// SyncDir flushes the names in a folder to disk.
 func SyncDir(path string) error {
 	if err := before(OpSync, path); err != nil {
 		return err
@@ -196,14 +196,14 @@ func SyncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// WriteFolder has write fill a temporary folder, whose name begins with prefix, and puts it in
-// path's place. After an error, what stood there before still stands.
+// WriteFolder has write fill a temporary folder, whose name begins with prefix, and renames it to
+// path. After an error the previous folder is still there.
 func WriteFolder(path, prefix string, write func(temporary string) error) error {
 	return writeFolder(path, prefix, write, func(temporary string) error {
 		if _, err := os.Lstat(path); err != nil {
 			return Rename(temporary, path)
 		}
-		// No call replaces one folder by another, so the old one is renamed first.
+		// No system call replaces a folder by another, so rename the old one first.
 		aside := temporary + "-old"
 		if err := Rename(path, aside); err != nil {
 			return err
@@ -215,7 +215,7 @@ func WriteFolder(path, prefix string, write func(temporary string) error) error 
 	})
 }
 
-// CheckNew returns an error if something is at the path of an output: haf replaces no result.
+// CheckNew returns an error if an output exists already, because haf overwrites no result.
 func CheckNew(path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s exists already: name another output, or remove it", path)
@@ -225,7 +225,7 @@ func CheckNew(path string) error {
 	return nil
 }
 
-// NewFolder is WriteFolder for a folder that must not be there yet.
+// NewFolder is WriteFolder for a folder that must not exist yet.
 func NewFolder(path, prefix string, write func(temporary string) error) error {
 	return writeFolder(path, prefix, write, func(temporary string) error {
 		return Rename(temporary, path)
@@ -260,7 +260,7 @@ func writeFolder(path, prefix string, write, place func(temporary string) error)
 	if err := SyncDir(temporary); err != nil {
 		return err
 	}
-	unfinished.Delete(temporary) // while it takes its place, it may be all that there is
+	unfinished.Delete(temporary) // during the rename it may be the only copy
 	if err := place(temporary); err != nil {
 		return err
 	}

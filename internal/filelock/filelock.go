@@ -12,7 +12,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ErrHeld is returned where another process, or this one, has the lock.
+// ErrHeld is returned if another process, or this one, holds the lock.
 var ErrHeld = errors.New("locked by another process")
 
 // A Lock is held until Release or Remove.
@@ -21,8 +21,8 @@ type Lock struct {
 	file *flock.Flock
 }
 
-// Acquire locks the file at path, which it makes if there is none. On a file system without locks
-// it warns and goes on.
+// Acquire locks the file at path, which it creates if needed. On a file system without locks it
+// warns and returns an ineffective lock.
 func Acquire(path string) (*Lock, error) {
 	for {
 		l := &Lock{path, flock.New(path,
@@ -41,14 +41,14 @@ func Acquire(path string) (*Lock, error) {
 		case l.current():
 			return l, nil
 		}
-		// The holder before removed the file between its opening and its locking here.
+		// The previous holder removed the file after it was opened and before it was locked here.
 		if err := l.file.Unlock(); err != nil {
 			return nil, fmt.Errorf("locking: %w", err)
 		}
 	}
 }
 
-// current reports whether the locked file is the one at the path.
+// current reports whether the locked file is still the file at the path.
 func (l *Lock) current() bool {
 	held, err := l.file.Stat()
 	if err != nil {
@@ -58,8 +58,8 @@ func (l *Lock) current() bool {
 	return err == nil && os.SameFile(held, there)
 }
 
-// Release gives the lock back and leaves the file.
+// Release releases the lock and keeps the file.
 func (l *Lock) Release() error { return l.file.Unlock() }
 
-// Remove gives the lock back and removes the file.
+// Remove releases the lock and removes the file.
 func (l *Lock) Remove() error { return errors.Join(os.Remove(l.path), l.file.Unlock()) }

@@ -9,14 +9,14 @@ import (
 	"syscall"
 )
 
-// ErrUnknown is returned where the system does not say who holds locks.
+// ErrUnknown is returned if the system does not list locks.
 var ErrUnknown = errors.New("locks are not listed on this system")
 
-// locksFile lists the locks that are held, on Linux.
+// locksFile lists the held locks on Linux.
 var locksFile = "/proc/locks"
 
-// Held reports whether a process of this machine holds the lock of the file at path. It looks
-// without locking, so that it never refuses another process the lock.
+// Held reports whether a process on this machine holds the lock of the file at path. It takes no
+// lock, so it never keeps another process from the lock.
 func Held(path string) (bool, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -31,8 +31,8 @@ func Held(path string) (bool, error) {
 		return false, ErrUnknown
 	}
 	defer list.Close()
-	// A line: 1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF. File systems disagree about the device
-	// of a file, so the inode alone decides.
+	// A line: 1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF. File systems report different devices for
+	// a file, so compare the inode only.
 	inode := strconv.FormatUint(stat.Ino, 10)
 	for lines := bufio.NewScanner(list); lines.Scan(); {
 		fields := strings.Fields(lines.Text())

@@ -9,8 +9,8 @@ import (
 	"haf/internal/wholefile"
 )
 
-// SHA256 returns the SHA-256 of a file's bytes in hexadecimal, as sha256sum prints it. The file is
-// read once and not held in memory.
+// SHA256 returns the SHA-256 of a file's bytes in hexadecimal, like sha256sum. It does not hold the
+// file in memory.
 func SHA256(path string) (string, error) {
 	f, err := wholefile.Open(path)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"haf/serve"
 )
 
-// Check returns an error for the first flag whose value is none of its values. It runs before
-// the command, so that nothing is fetched, opened or written for a command line that is wrong.
+// Check returns an error for the first flag with an invalid value. It runs before the command, so
+// that an invalid command line fetches, opens and writes nothing.
 func Check(command *kong.Context) error {
 	for _, f := range command.Flags() {
 		if !f.Set {
@@ -36,9 +36,9 @@ func Check(command *kong.Context) error {
 	return nil
 }
 
-// CheckNew returns an error for an output that is there already: a flag with the tag new names a
-// file or folder that the verb makes. A part of a work, -shard, looks for itself, because one that
-// is whole is left as it is.
+// CheckNew returns an error for an output that exists already: a flag with the tag new names a file
+// or folder that the verb creates. It skips work with -shard, which checks by itself, because a
+// complete part may stay.
 func CheckNew(command *kong.Context) error {
 	for _, f := range command.Flags() {
 		if f.Name == "shard" && f.Set {
@@ -55,7 +55,7 @@ func CheckNew(command *kong.Context) error {
 	return nil
 }
 
-// textChecks are the checks of flags that take a text of some form, by name.
+// textChecks are the checks of flags with a text of some form, by name.
 var textChecks = map[string]func(text string) error{
 	"addr":            checkAddress,
 	"bos":             func(text string) error { return reward.ChatOptions{BOS: text}.Check() },
@@ -94,7 +94,7 @@ func checkTemplateArg(text string) error {
 	return err
 }
 
-// checkText checks a flag that takes texts.
+// checkText checks a flag with texts.
 func checkText(f *kong.Flag) error {
 	name := strings.TrimPrefix(strings.TrimPrefix(f.Name, "gold-"), "policy-")
 	check := textChecks[name]
@@ -107,7 +107,7 @@ func checkText(f *kong.Flag) error {
 	}
 	for _, text := range texts {
 		if text == "" {
-			continue // as if it was not given
+			continue // an empty text means not given
 		}
 		if err := check(text); err != nil {
 			return err
@@ -117,7 +117,7 @@ func checkText(f *kong.Flag) error {
 }
 
 // checkRange returns an error for a number outside the interval of the flag's tag range, such as
-// [0,1] or (0,inf). The values of a map are numbers, too. A number that is not finite is in no
+// [0,1] or (0,inf). It checks the values of a map too. A number that is not finite is in no
 // interval.
 func checkRange(f *kong.Flag) error {
 	text := f.Tag.Get("range")

@@ -15,23 +15,23 @@ import (
 	"haf/internal/durable"
 )
 
-// patience is how long a command may take to end by itself, by its context.
+// patience is how long a command may take to end after its context.
 const patience = 3 * time.Second
 
-// held is read-locked by work that ends by itself and saves first.
+// held is read-locked by work that saves before it ends.
 var held sync.RWMutex
 
-// Hold lets work that watches its context end by itself, however long it takes to save. The caller
-// calls release once it has saved. Holds do not nest.
+// Hold lets work that watches its context end by itself, however long saving takes. The caller
+// calls release after saving. Holds must not be nested.
 func Hold() (release func()) {
 	held.RLock()
 	return held.RUnlock
 }
 
-// Context returns the context of a command, which ends at the first SIGINT or SIGTERM. A second one
-// ends the program at once. A command that has not ended a while after the first, and holds
-// nothing, is ended with the exit code: it loses no more than one that is killed, and its
-// unfinished files are removed. The caller calls stop at the end of the command.
+// Context returns the context of a command, which ends at the first SIGINT or SIGTERM. A second
+// signal ends the program at once. If a command has not ended a few seconds after the first signal
+// and holds nothing, the program exits with the code after removing unfinished files, so it loses
+// no more than a killed one. The caller calls stop at the end of the command.
 func Context(w io.Writer, code int) (ctx context.Context, stop func()) {
 	ctx, ignore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ended := make(chan struct{})
@@ -44,7 +44,7 @@ func Context(w io.Writer, code int) (ctx context.Context, stop func()) {
 		if !held.TryLock() {
 			fmt.Fprintln(w, "haf: interrupted: saving first; a second signal ends haf at once")
 			held.Lock()
-			if !passed(ended) { // it says by itself what was saved
+			if !passed(ended) { // the command reports what it saved
 				return
 			}
 		}
@@ -62,7 +62,7 @@ func Context(w io.Writer, code int) (ctx context.Context, stop func()) {
 	}
 }
 
-// passed waits for patience, and reports whether it has passed before the end.
+// passed waits for patience, and reports whether that passed before the end.
 func passed(ended <-chan struct{}) bool {
 	select {
 	case <-ended:

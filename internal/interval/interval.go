@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// An Interval is a range of numbers, whose ends are part of it or not.
+// An Interval is a range of numbers whose ends may be included or not.
 type Interval struct {
 	low, high         float64
 	openLow, openHigh bool
 }
 
-// Parse reads an interval in the notation of mathematics: [0,1], (0,1), [1,inf).
+// Parse reads an interval in mathematical notation: [0,1], (0,1), [1,inf).
 func Parse(text string) (Interval, error) {
 	low, high, ok := strings.Cut(strings.Trim(text, "[]()"), ",")
 	in := Interval{openLow: strings.HasPrefix(text, "("), openHigh: strings.HasSuffix(text, ")")}
@@ -31,14 +31,14 @@ func Parse(text string) (Interval, error) {
 	return in, nil
 }
 
-// Contains reports whether a number is in the interval. One that is not finite never is.
+// Contains reports whether a number is in the interval. A number that is not finite never is.
 func (in Interval) Contains(x float64) bool {
 	above := x > in.low || x == in.low && !in.openLow
 	below := x < in.high || x == in.high && !in.openHigh
 	return above && below && !math.IsInf(x, 0)
 }
 
-// String says what the interval contains.
+// String describes the interval in words.
 func (in Interval) String() string {
 	low, high := in.ends()
 	unlimited := math.IsInf(in.high, 1)
@@ -57,7 +57,7 @@ func (in Interval) String() string {
 	return "from " + low + " to " + high
 }
 
-// ends are the ends as people write them: 1000000, but 1e+30.
+// ends returns the ends in readable form: 1000000, but 1e+30.
 func (in Interval) ends() (low, high string) {
 	write := func(x float64) string {
 		if math.Abs(x) <= 1e12 {
@@ -69,8 +69,7 @@ func (in Interval) ends() (low, high string) {
 }
 
 // Check returns an error that names the first number outside the interval of a tag. v is a number,
-// a duration, which counts in seconds, or a slice or map of them. A number that is not finite is in
-// no interval.
+// a duration in seconds, or a slice or map of these. A number that is not finite is in no interval.
 func Check(tag string, v reflect.Value) error {
 	in, err := Parse(tag)
 	if err != nil {
@@ -98,8 +97,8 @@ func Check(tag string, v reflect.Value) error {
 }
 
 // Wanted reports whether values of a type need an interval: numbers and durations, alone or in a
-// map. A type that reads its own text, such as a level of logging, checks it itself, and so does an
-// unsigned seed.
+// map. Types that parse their own text, such as a log level, check it themselves, and an unsigned
+// seed needs no check.
 func Wanted(t reflect.Type) bool {
 	switch {
 	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
@@ -110,7 +109,7 @@ func Wanted(t reflect.Type) bool {
 	return t.Kind() == reflect.Int || t.Kind() == reflect.Int64 || t.Kind() == reflect.Float64
 }
 
-// number is a value as a number, that of a duration in seconds.
+// number returns a value as a number, a duration in seconds.
 func number(v reflect.Value) float64 {
 	if d, ok := v.Interface().(time.Duration); ok {
 		return d.Seconds()

@@ -1,6 +1,6 @@
-// Command licences lists the licences of all modules that haf, its tests and its tools are made of,
-// from the files in the module cache. It fails on a module without a known licence, and on one
-// whose licence would bind the whole program. With -write it writes the page of them.
+// Command licences lists the licences of all modules in haf, its tests and its tools, from the
+// files in the module cache. It fails on a module without a known licence, and on one whose licence
+// would bind the whole program. With -write it writes the page of licences.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// Page is the generated page.
+// page is the generated page.
 const page = "docs/reference/licences.md"
 
 func main() {
@@ -34,23 +34,22 @@ func main() {
 	}
 }
 
-// A module is one that this module is made of.
+// A module is a dependency of haf.
 type module struct{ path, version, dir string }
 
-// A text says by what a licence is known: phrases that its text has, in lower case with single
-// spaces, and one that it has not.
+// A text identifies a licence: phrases in its text, in lower case with single spaces, and one that
+// must be absent.
 type text struct {
-	name string // of SPDX
+	name string // SPDX identifier
 	has  []string
 	not  string
-	// binds says that a program that has such a module must be given away under the same terms.
+	// binds means that a program with such a module must be distributed under the same terms.
 	binds bool
 }
 
 const redistribution = "redistribution and use in source and binary forms"
 
-// texts are the licences that haf knows. A licence that is not among them is an error: read it, and
-// add it here.
+// texts are the known licences. Any other licence is an error: read it, and add it here.
 var texts = []text{
 	{name: "Apache-2.0", has: []string{"apache license", "version 2.0"}},
 	{name: "MIT", has: []string{"permission is hereby granted, free of charge, to any person"}},
@@ -70,15 +69,15 @@ var texts = []text{
 	{name: "SSPL", has: []string{"server side public license"}, binds: true},
 }
 
-// choices are the modules that leave the choice among their licences, with the one that haf takes.
+// choices are the modules that offer several licences, with the one that haf uses.
 var choices = map[string]string{
 	"github.com/golang/freetype": "FTL", // or the GPL, version 2 or later
 }
 
-// named matches the files that hold licences.
+// named matches the names of licence files.
 var named = regexp.MustCompile(`(?i)^(un)?licen[cs]e|^copying`)
 
-// read returns the names of the licences in the folder of a module.
+// read returns the names of the licences in a module's folder.
 func read(m module) ([]string, error) {
 	entries, err := os.ReadDir(m.dir)
 	if err != nil {
@@ -103,7 +102,7 @@ func read(m module) ([]string, error) {
 	return found, check(m.path, found)
 }
 
-// known returns the names of the licences that a text holds.
+// known returns the names of the licences in a text.
 func known(file string) (names []string) {
 	file = strings.Join(strings.Fields(strings.ToLower(file)), " ")
 	for _, t := range texts {
@@ -115,7 +114,7 @@ func known(file string) (names []string) {
 	return names
 }
 
-// check returns an error unless a module has a licence, and none that binds the program.
+// check returns an error unless a module has a licence and none binds the program.
 func check(path string, names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("%s has no licence that is known: read its files, and add the licence to "+
@@ -130,7 +129,7 @@ func check(path string, names []string) error {
 	return nil
 }
 
-// modules lists the modules whose packages go list names.
+// modules lists the modules of the packages that go list names.
 func modules(root string, args ...string) ([]module, error) {
 	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`
 	command := exec.Command("go", append([]string{"list", "-deps", "-f", format}, args...)...)
@@ -160,7 +159,7 @@ func modules(root string, args ...string) ([]module, error) {
 	return found, nil
 }
 
-// list returns the page. Its error names all modules that may not be used.
+// list returns the page. Its error names all modules that must not be used.
 func list(root string) (string, error) {
 	program, err := modules(root, "./cmd/haf")
 	if err != nil {

@@ -12,21 +12,21 @@ import (
 	"syscall"
 )
 
-// packages are those whose names begin their errors, for programs that import them.
+// packages are the packages whose names begin their errors, for programs that import them.
 const packages = "backend|bench|chat|compare|curate|doctor|durable|encode|eval|filelock|hub|" +
 	"jinja|launch|lm|objective|optim|pack|paper|pref|progress|publish|recipe|remote|report|" +
 	"retry|reward|rewarder|rlhf|run|serve|source|tokenizer|tracking|train|ui|weights"
 
 var prefix = regexp.MustCompile(`(^|: |\()((?:(?:` + packages + `): )+)`)
 
-// Given are the arguments behind the verb.
+// Given returns the arguments after the verb.
 func Given(args []string) []string {
 	verb := slices.IndexFunc(args, func(arg string) bool { return !strings.HasPrefix(arg, "-") })
 	return args[verb+1:]
 }
 
-// Plain leaves the names of packages out of the text of an error. What stands in an argument that
-// the user has given, such as a folder that is called run, is none.
+// Plain removes the names of packages from the text of an error. It keeps those inside the given
+// arguments, such as a folder called run.
 func Plain(text string, given ...string) string {
 	return prefix.ReplaceAllStringFunc(text, func(found string) string {
 		parts := prefix.FindStringSubmatch(found)
@@ -41,10 +41,9 @@ func Plain(text string, given ...string) string {
 	})
 }
 
-// Of is what a user reads of an error: without names of packages, and with the system's words about
-// a path, such as "stat x: no such file or directory", as those of a person, with what to do next
-// where the error says nothing of it. The error of a context that a signal ended says where haf was
-// interrupted.
+// Of returns an error for users: without names of packages. A system error about a path, such as
+// "stat x: no such file or directory", is put into plain words, with the next step if the error has
+// none. The error of a context ended by a signal says where haf was interrupted.
 func Of(err error, given ...string) string {
 	text := Plain(err.Error(), given...)
 	if errors.Is(err, context.Canceled) { // by a signal
@@ -68,7 +67,7 @@ func Of(err error, given ...string) string {
 	return before + seen + after
 }
 
-// pathWords says what a system call saw at a path, and what to do; "" of what needs no words.
+// pathWords describes a system error at a path and the next step; "" for other errors.
 func pathWords(of *fs.PathError) (seen, next string) {
 	switch {
 	case errors.Is(of.Err, fs.ErrNotExist):

@@ -1,5 +1,5 @@
-// Modulepath sets the path of this module: in go.mod, in every import, and in the links of doc
-// comments. Strings are left alone, because some of them are parts of hashes. `make module-path`
+// Modulepath sets the path of this module in go.mod, in every import, and in the links of doc
+// comments. It leaves strings alone, because some of them are parts of hashes. `make module-path`
 // runs it.
 package main
 
@@ -33,7 +33,7 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("asking for the path as it is: %w", err)
 	}
-	// go refuses a path that is none before any file is changed.
+	// go refuses an invalid path before any file is changed.
 	if out, err := exec.Command("go", "mod", "edit", "-module", args[0]).CombinedOutput(); err != nil {
 		return fmt.Errorf("go.mod: %w: %s", err, bytes.TrimSpace(out))
 	}
@@ -63,7 +63,7 @@ func rewrite(root, from, to string) error {
 	})
 }
 
-// rewriteFile returns the text of a file with the module's path changed in its imports and links.
+// rewriteFile returns a file's text with the module's path changed in imports and links.
 func rewriteFile(name string, text []byte, from, to string) ([]byte, error) {
 	files := token.NewFileSet()
 	f, err := parser.ParseFile(files, name, text, parser.ParseComments|parser.SkipObjectResolution)
@@ -93,7 +93,7 @@ func rewriteFile(name string, text []byte, from, to string) ([]byte, error) {
 	return rewriteLinks(name, out.Bytes(), from, to)
 }
 
-// rewriteLinks changes links of comments, such as [haf/run.Folder].
+// rewriteLinks changes links in comments, such as [haf/run.Folder].
 func rewriteLinks(name string, text []byte, from, to string) ([]byte, error) {
 	files := token.NewFileSet()
 	f, err := parser.ParseFile(files, name, text, parser.ParseComments|parser.SkipObjectResolution)

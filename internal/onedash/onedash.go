@@ -23,8 +23,8 @@ func ValueFlags(node *kong.Node) map[string]bool {
 	return flags
 }
 
-// Habits returns the arguments with what people type by habit in the words of haf: haf help,
-// haf help VERB and haf -version.
+// Habits rewrites arguments that people type by habit, haf help, haf help VERB and haf -version, in
+// haf's own form.
 func Habits(args []string) []string {
 	for i, arg := range args {
 		if arg == "-version" || arg == "--version" {
@@ -40,9 +40,9 @@ func Habits(args []string) []string {
 	return args
 }
 
-// Double gives flags the two dashes that kong wants, so that a user can write haf eval -data FILE.
-// Flags of one letter, which kong knows, keep their one dash. A value may begin with a dash, as
-// answers that are lists do, unless it reads as a flag; takesValue names the flags.
+// Double adds the second dash that kong expects, so that a user can write haf eval -data FILE.
+// One-letter flags, which kong knows, keep one dash. A value may begin with a dash, such as a
+// response that is a list, unless it reads as a flag. takesValue has the flags.
 func Double(args []string, takesValue map[string]bool) []string {
 	flagName := func(arg string) (name string, whole, ok bool) {
 		name, _, inside := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
@@ -69,11 +69,11 @@ func Double(args []string, takesValue map[string]bool) []string {
 	return out
 }
 
-// twoDashes finds a flag as kong writes it.
+// twoDashes matches a flag as kong writes it.
 var twoDashes = regexp.MustCompile(`(^|[\s"(,])--([a-z])`)
 
-// Explain returns an error about flags, nil or not, as a message that writes them with one dash and
-// says where the help is. command may be nil: kong's own errors know it.
+// Explain rewrites an error about flags, or nil, with one dash, and adds how to get help. command
+// may be nil; kong's own errors know it.
 func Explain(err error, command *kong.Context) error {
 	if err == nil {
 		return nil
@@ -88,7 +88,7 @@ func Explain(err error, command *kong.Context) error {
 	return &oneDashed{twoDashes.ReplaceAllString(err.Error(), "$1-$2") + "; " + help, err}
 }
 
-// oneDashed is an error in other words.
+// oneDashed is an error with another message.
 type oneDashed struct {
 	text string
 	err  error

@@ -6,9 +6,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Values returns the arguments and flags of a parsed verb by their names, those that are not given
-// with their defaults. Empty values and the flags named without are left out, as are those of the
-// program itself.
+// Values returns the arguments and flags of a parsed verb by name, with defaults for those not
+// given. It leaves out empty values, the flags in without, and the program's own flags.
 func Values(command *kong.Context, without ...string) map[string]any {
 	values := map[string]any{}
 	add := func(v *kong.Value) {

@@ -23,25 +23,25 @@ import (
 
 // A Printer shows one phase of work at a time. It is not safe for concurrent use.
 type Printer struct {
-	Quiet bool // prints no phases, and of the lines only warnings
+	Quiet bool // print only warnings
 
 	w        io.Writer
-	memory   func() int64 // bytes of this process, 0: not known
+	memory   func() int64 // bytes of this process; 0: unknown
 	terminal bool
 	bar      *progressbar.ProgressBar
 
 	phase       string
-	bytes       bool // the steps of the phase are bytes
+	bytes       bool // the phase counts bytes
 	total       int
 	began, last time.Time
-	start       int // steps that were done when the phase began
+	start       int // steps done before the phase began
 	started     bool
 }
 
-// lineEvery is the time between two lines where there is no terminal.
+// lineEvery is the time between two lines without a terminal.
 const lineEvery = 10 * time.Second
 
-// barWidth is the number of columns of the bar itself.
+// barWidth is the width of the bar itself, in columns.
 const barWidth = 12
 
 // New returns a Printer on w, which shows bars if w is a terminal.
@@ -51,7 +51,7 @@ func New(w io.Writer) *Printer {
 }
 
 // Logf prints a line. A line that begins with "warning" or "haf:" is a warning. Errors and texts
-// among args are written as [message.Plain] has them.
+// among args pass through [message.Plain].
 func (p *Printer) Logf(format string, args ...any) {
 	args = slices.Clone(args)
 	for i, arg := range args {
@@ -67,7 +67,7 @@ func (p *Printer) Logf(format string, args ...any) {
 		return
 	}
 	if p.bar != nil {
-		// The bar is drawn again below the line. A terminal that refuses is no reason to stop.
+		// The bar is drawn again below the line. A terminal that fails must not stop the work.
 		_ = p.bar.Clear()
 	}
 	fmt.Fprintln(p.w, line)
@@ -90,7 +90,7 @@ func (p *Printer) begin(phase string, total int, bytes bool) {
 	}
 	if bytes {
 		if total == 0 {
-			total = -1 // not known
+			total = -1 // unknown
 		}
 		options = append(options, progressbar.OptionShowBytes(true),
 			progressbar.OptionShowTotalBytes(true))
@@ -113,7 +113,7 @@ func (p *Printer) Update(done int, detail string) {
 		if detail != "" {
 			p.bar.Describe(p.fit(p.phase + ": " + p.withMemory(detail)))
 		}
-		_ = p.bar.Set(done) // beyond the total is no reason to stop
+		_ = p.bar.Set(done) // exceeding the total must not stop the work
 		return
 	}
 	now := time.Now()
@@ -124,7 +124,7 @@ func (p *Printer) Update(done int, detail string) {
 	fmt.Fprintln(p.w, p.line(done, detail, now))
 }
 
-// line says what is done, at what rate, and how long the rest takes.
+// line describes the progress, the rate, and the remaining time.
 func (p *Printer) line(done int, detail string, now time.Time) string {
 	line := fmt.Sprintf("%s %d/%d", p.phase, done, p.total)
 	perSecond := float64(done-p.start) / now.Sub(p.began).Seconds()
@@ -142,7 +142,7 @@ func (p *Printer) line(done int, detail string, now time.Time) string {
 	return line
 }
 
-// withMemory adds the memory of this process to what is said of a phase. It leaves out a GPU's.
+// withMemory adds this process's memory, without a GPU's, to the description of a phase.
 func (p *Printer) withMemory(detail string) string {
 	if bytes := p.memory(); bytes > 0 {
 		return detail + ", " + hub.Bytes(bytes)
@@ -150,7 +150,7 @@ func (p *Printer) withMemory(detail string) string {
 	return detail
 }
 
-// residentMemory is the memory that this process holds, in bytes, 0 where the system does not tell.
+// residentMemory is the memory of this process in bytes, or 0 if the system does not report it.
 func residentMemory() int64 {
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -163,8 +163,8 @@ func residentMemory() int64 {
 	return resident * int64(os.Getpagesize())
 }
 
-// fit shortens a description so that the bar behind it, with count, rate and time left, stays on
-// one line: a longer one leaves a torn line behind at every redraw.
+// fit shortens a description so that the whole bar, with count, rate and remaining time, fits on
+// one line. A longer line would leave a remnant at every redraw.
 func (p *Printer) fit(description string) string {
 	width := 80
 	if f, ok := p.w.(*os.File); ok {
@@ -173,14 +173,14 @@ func (p *Printer) fit(description string) string {
 		}
 	}
 	behind := fmt.Sprintf(" 100%% ||  (%d/%d, 99 it/min) [9h59m59s:9h59m59s] ", p.total, p.total)
-	// A narrow terminal has half a bar.
+	// On a narrow terminal the bar is half as long.
 	columns := max(width-len(behind)-barWidth/2, len(p.phase))
 	if utf8.RuneCountInString(description) <= columns {
 		return description
 	}
 	cut := string([]rune(description)[:columns])
 	if i := strings.LastIndexAny(cut, ":,("); i > 0 {
-		cut = cut[:i] // whole facts
+		cut = cut[:i] // cut between facts
 	}
 	return strings.TrimRight(cut, " ")
 }
@@ -196,9 +196,9 @@ func (p *Printer) EndPhase() {
 // Passes returns a function that shows passes over data: see [run.Passes].
 func (p *Printer) Passes() func(pass string, done, total int) { return run.Passes(p) }
 
-// Fetches has the client's downloads and notes shown on w, if quiet only the notes.
+// Fetches shows the client's downloads and notes on w; if quiet, only the notes.
 func Fetches(client *hub.Client, w io.Writer, quiet bool) {
-	var mu sync.Mutex // files are fetched side by side
+	var mu sync.Mutex // files are fetched concurrently
 	p := New(w)
 	p.Quiet = quiet
 	running := ""
@@ -211,7 +211,7 @@ func Fetches(client *hub.Client, w io.Writer, quiet bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		if what != running {
-			p.EndPhase() // one that an error ended
+			p.EndPhase() // a phase that ended with an error
 			p.begin("fetching "+what, int(total), true)
 			running = what
 		}
@@ -223,8 +223,8 @@ func Fetches(client *hub.Client, w io.Writer, quiet bool) {
 	}
 }
 
-// Terminal reports whether output on w may have colours, and how many columns it has. NO_COLOR, a
-// TERM of "dumb" and whatever is no terminal have none.
+// Terminal reports whether output on w may have colours, and its width in columns. With NO_COLOR, a
+// TERM of "dumb", or no terminal, there are no colours.
 func Terminal(w io.Writer) (colour bool, width int) {
 	width, _ = strconv.Atoi(os.Getenv("COLUMNS"))
 	f, ok := w.(*os.File)

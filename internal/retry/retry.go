@@ -13,32 +13,32 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// A Policy says how often something is tried and how long the pauses are. Pauses double from First
-// to Longest, and each is drawn between a half and one and a half of its length, so that clients
-// that failed together do not come back together.
+// A Policy sets the number of attempts and the pauses between them. Pauses double from First to
+// Longest. Each is drawn between half and one and a half of its length, so that clients that failed
+// together do not return together.
 type Policy struct {
-	Tries   int           // in all, at least 1
-	First   time.Duration // pause before the second try
-	Longest time.Duration // pause that the policy chooses by itself
-	// LongestAsked bounds the pause that a server may ask for: where it asks for a longer one, no
-	// further try is made, because it would be refused.
+	Tries   int           // attempts in all, at least 1
+	First   time.Duration // pause before the second attempt
+	Longest time.Duration // longest pause that the policy chooses
+	// LongestAsked is the longest pause that a server may ask for. If it asks for more, Do gives up,
+	// because an earlier attempt would be refused.
 	LongestAsked time.Duration
-	// Notify, if not nil, is told of each failure that is followed by another try.
+	// Notify, if not nil, gets each failure that is followed by another attempt.
 	Notify func(err error, pause time.Duration)
 }
 
-// Temporary is an error that may go away by itself. Only such an error is followed by another try.
+// Temporary is an error that may pass. Do retries only after such an error.
 type Temporary struct {
 	Err     error
-	After   time.Duration // the pause that the server asked for; 0 is none
-	Further bool          // the try got further than the one before: the count begins anew
+	After   time.Duration // pause that the server asked for; 0 is none
+	Further bool          // the attempt made progress: restart the count
 }
 
 func (t *Temporary) Error() string { return t.Err.Error() }
 func (t *Temporary) Unwrap() error { return t.Err }
 
-// Do calls f until it succeeds, fails for good or has failed Tries times. It returns the error of
-// the context once that is over, whatever that led to.
+// Do calls f until it succeeds, fails permanently or has failed Tries times. Once the context is
+// over, it returns the context's error.
 func (p Policy) Do(ctx context.Context, f func() error) error {
 	w := &waits{policy: p}
 	w.pauses = &backoff.ExponentialBackOff{InitialInterval: p.First, MaxInterval: p.Longest,
@@ -62,7 +62,7 @@ func (p Policy) Do(ctx context.Context, f func() error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return ctx.Err() // the cause may be a signal's name
+		return ctx.Err() // the cause may be the name of a signal
 	case errors.As(err, &t) && t.After > p.LongestAsked:
 		return fmt.Errorf("%w; the server asks for a pause of %s, haf waits for %s at most: run the "+
 			"same command later", err, t.After.Round(time.Second), p.LongestAsked)
@@ -72,16 +72,16 @@ func (p Policy) Do(ctx context.Context, f func() error) error {
 	return err
 }
 
-// waits are the pauses of one call of Do. It implements backoff.BackOff, because only there can a
-// count of tries begin anew.
+// waits are the pauses of one call of Do. It implements backoff.BackOff, because only there can the
+// count of attempts restart.
 type waits struct {
 	policy Policy
 	pauses *backoff.ExponentialBackOff
 	tried  int
-	after  time.Duration // that the server asked for at the last try
+	after  time.Duration // requested by the server at the last attempt
 }
 
-// failed notes the failure of a try, nil if it was none or for good.
+// failed records the temporary failure of an attempt; nil means any other outcome.
 func (w *waits) failed(t *Temporary) {
 	if w.tried++; t == nil {
 		return
@@ -107,7 +107,7 @@ func (w *waits) NextBackOff() time.Duration {
 	return max(w.pauses.NextBackOff(), w.after)
 }
 
-// Status reports whether a request that was answered with an HTTP status may succeed later.
+// Status reports whether a request refused with an HTTP status may succeed later.
 func Status(code int) bool {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
@@ -118,8 +118,8 @@ func Status(code int) bool {
 	return code >= 500
 }
 
-// After reads the pause that the header Retry-After asks for, in seconds or as a date; 0 is none. A
-// date is compared with that of the answer, because the clock here may be another.
+// After returns the pause in the header Retry-After, in seconds or as a date, or 0. It compares a
+// date with the answer's own date, because the local clock may differ.
 func After(h http.Header) time.Duration {
 	const most = 24 * time.Hour // far above what any policy waits
 	text := h.Get("Retry-After")

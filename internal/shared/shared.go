@@ -1,6 +1,5 @@
-// Package shared finds, for the tests alone, the material that is not part of the repository:
-// stored values, models and preference data beside the checkout. A test that needs it is skipped
-// where it is missing.
+// Package shared finds test material that is not part of the repository: stored values, models and
+// preference data beside the checkout. Tests without their material are skipped.
 package shared
 
 import (
@@ -11,8 +10,8 @@ import (
 	"testing"
 )
 
-// Path returns the path of name inside the folder of shared material: $HAF_SHARED, else ../shared
-// beside the checkout. The test is skipped, saying so, where it does not exist.
+// Path returns the path of name in the folder of shared material: $HAF_SHARED, else ../shared
+// beside the checkout. It skips the test with a message if the path does not exist.
 func Path(t testing.TB, name string) string {
 	t.Helper()
 	return orSkip(t, filepath.Join(dir(), filepath.FromSlash(name)), "shared material is not beside "+
@@ -29,7 +28,7 @@ func Golden(t testing.TB, name string) string {
 	return Path(t, "golden/"+name)
 }
 
-// Model returns the folder of a fetched model, kept under the user's cache folder by `make models`.
+// Model returns the folder of a model that `make models` stored in the user's cache.
 func Model(t testing.TB, name string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -39,9 +38,9 @@ func Model(t testing.TB, name string) string {
 	return orSkip(t, filepath.Join(cache, "haf", "models", name), "run `make models` first")
 }
 
-// Cases returns the folders with a stored case (expected.json), adapters' included: those below
-// $HAF_GOLDEN, else the repository's own and, where the shared material is, its models that the
-// repository has not got.
+// Cases returns the folders with a stored case (expected.json), including adapters': those below
+// $HAF_GOLDEN; else the repository's own and, if the shared material exists, its models that the
+// repository lacks.
 func Cases(t testing.TB) []string {
 	t.Helper()
 	roots := []string{os.Getenv("HAF_GOLDEN")}
@@ -75,9 +74,9 @@ func Cases(t testing.TB) []string {
 	return cases
 }
 
-// CaseDevice is the device that a stored case is run on: $HAF_DEVICE, as in make parity. Else it is
-// the fastest one for the plain Llama and its adapter, and pure Go for all others, because its
-// programs need no compiling and small ones run as fast.
+// CaseDevice is the device for a stored case: $HAF_DEVICE, as in make parity. By default it is the
+// fastest device for the plain Llama and its adapter, and pure Go for all others, which needs no
+// compilation and runs small programs as fast.
 func CaseDevice(dir string) string {
 	if name := os.Getenv("HAF_DEVICE"); name != "" {
 		return name
@@ -114,9 +113,9 @@ func orSkip(t testing.TB, path, why string) string {
 	return path
 }
 
-// Foreign returns the folders of reward models as other programs leave them, each with the rewards
-// that transformers gives conversations: those below $HAF_GOLDEN, else the repository's own and,
-// where the shared material is, those it has besides.
+// Foreign returns the folders of reward models from other programs, each with the rewards that
+// transformers computes for conversations: those below $HAF_GOLDEN; else the repository's own and,
+// if the shared material exists, the others there.
 func Foreign(t testing.TB) []string {
 	t.Helper()
 	pattern := func(root string) []string {

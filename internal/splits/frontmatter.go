@@ -17,14 +17,15 @@ type stated struct {
 	DataFiles yaml.Node `yaml:"data_files"`
 	DataDir   string    `yaml:"data_dir"`
 	Default   bool      `yaml:"default"`
-	// Settings of the library that change which rows there are, or how they are read.
+	// Settings of the library that change the rows or how they are read.
 	Field    any `yaml:"field"`
 	Filters  any `yaml:"filters"`
 	Columns  any `yaml:"columns"`
 	Encoding any `yaml:"encoding"`
 }
 
-// frontMatter returns the configurations that a README.md states between its first two lines "---".
+// frontMatter returns the configurations in the front matter of a README.md, between its first two
+// lines "---".
 func frontMatter(readme []byte) ([]stated, error) {
 	readme = bytes.TrimPrefix(readme, []byte("\ufeff"))
 	lines := bytes.SplitAfter(readme, []byte("\n"))
@@ -124,13 +125,13 @@ func (l *list) UnmarshalYAML(node *yaml.Node) error {
 	return err
 }
 
-// splitPatterns are the files of a split in data_files.
+// splitPatterns are the patterns of a split in data_files.
 type splitPatterns struct {
 	Split string `yaml:"split"`
 	Path  list   `yaml:"path"`
 }
 
-// patternsOf reads data_files: a pattern or a list of them, which are the split train; or a list of
+// patternsOf reads data_files: a pattern or a list of patterns, for the split train; or a list of
 // {split, path}.
 func patternsOf(node yaml.Node) ([]splitPatterns, error) {
 	var plain list
@@ -159,7 +160,8 @@ func outside(name string) bool {
 		slices.Contains(strings.Split(name, "/"), "..") || strings.Contains(name, `\`)
 }
 
-// matchAll returns the files of data that patterns name, in the order of the patterns, each once.
+// matchAll returns the data files that patterns name, in the order of the patterns, without
+// duplicates.
 func matchAll(files []string, patterns []string, dir string) ([]string, error) {
 	var out []string
 	for _, pattern := range patterns {
@@ -173,7 +175,7 @@ func matchAll(files []string, patterns []string, dir string) ([]string, error) {
 			ok := name == pattern
 			if !plain && data(name) && special(name) == special(pattern) {
 				var err error
-				// The library's patterns know no braces.
+				// The library's patterns have no braces.
 				if ok, err = doublestar.Match(strings.NewReplacer("{", `\{`, "}", `\}`).Replace(pattern),
 					name); err != nil {
 					return nil, fmt.Errorf("pattern %q: %w", pattern, err)

@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// families are the endings of the files that haf reads, by kind; a split has files of one kind.
+// families are the extensions that haf reads, by kind. A split has files of one kind.
 var families = map[string]string{".jsonl": "JSON", ".json": "JSON", ".ndjson": "JSON",
 	".parquet": "Parquet", ".arrow": "Arrow"}
 
 // endings are the keys of families, for errors.
 const endings = ".jsonl, .json, .parquet and .arrow"
 
-// unread are the endings of files of data that haf does not read.
+// unread are the extensions of data files that haf does not read.
 var unread = []string{".csv", ".tsv", ".zip", ".tar", ".tgz", ".xz", ".bz2", ".lz4", ".7z", ".h5",
 	".hdf5", ".xml", ".pkl", ".lance", ".vortex", ".avro", ".orc", ".feather", ".geoparquet", ".eval"}
 
-// ignoredNames are files beside the data that may look like some.
+// ignoredNames are files beside the data that look like data.
 var ignoredNames = []string{ReadMe, "config.json", "dataset_info.json", "dataset_infos.json",
 	"dataset_dict.json", "state.json", "dummy_data.zip"}
 
 func ignored(name string) bool { return slices.Contains(ignoredNames, path.Base(name)) }
 
-// ending is the last extension of a name before that of its compression.
+// ending is a name's last extension, ignoring that of compression.
 func ending(name string) string {
 	ext := strings.ToLower(path.Ext(name))
 	if ext == ".gz" || ext == ".zst" || ext == ".zstd" {
@@ -34,18 +34,19 @@ func ending(name string) string {
 	return ext
 }
 
-// Readable reports whether haf reads files of such a name.
+// Readable reports whether haf reads files with such a name.
 func Readable(name string) bool { return families[ending(name)] != "" }
 
-// data reports whether a name is that of a file of data, readable or not.
+// data reports whether a name is that of a data file, readable or not.
 func data(name string) bool {
 	return !ignored(name) && (Readable(name) || slices.Contains(unread, ending(name)))
 }
 
-// visible reports whether no part of a name is hidden, by a dot or by two underscores of a folder.
+// visible reports whether no part of a name is hidden: by a dot, or for a folder by two
+// underscores.
 func visible(name string) bool { return special(name) == 0 }
 
-// special counts the parts of a name that a pattern has to have, too.
+// special counts the parts of a name that a pattern must contain literally.
 func special(name string) int {
 	n := 0
 	parts := strings.Split(name, "/")
@@ -63,7 +64,7 @@ var (
 	splitName = regexp.MustCompile(`^\w+(\.\w+)*$`)
 )
 
-// keywords are the words in names that say which split a file is of, in the order of the library.
+// keywords are the words in names that identify the split of a file, in the library's order.
 var keywords = []struct {
 	split string
 	words []string
@@ -73,9 +74,9 @@ var keywords = []struct {
 	{"test", []string{"test", "testing", "eval", "evaluation"}},
 }
 
-// byName finds splits by the names of sorted files below a folder of the data set ("" or ending in
-// a slash): files data/SPLIT-00000-of-00001.*; else folders with a keyword; else files with one;
-// else all files are the split train.
+// byName finds splits by the names of sorted files below a folder of the data set, which is "" or
+// ends in a slash. By precedence: files data/SPLIT-00000-of-00001.*; folders with a keyword; files
+// with a keyword; else all files are the split train.
 func byName(files []string, dir string) []Split {
 	var names []string // without dir
 	for _, name := range files {
@@ -128,8 +129,8 @@ func bySharded(names []string) []Split {
 	return out
 }
 
-// inFolder and inFile are patterns of a keyword in a name, one for each pattern of the library: the
-// files come in the order of the patterns.
+// inFolder and inFile return the patterns for a keyword in a name, one for each pattern of the
+// library. Files are sorted by pattern.
 func inFolder(word string) []*regexp.Regexp {
 	const sep = `[-._ 0-9]`
 	var out []*regexp.Regexp
@@ -166,7 +167,7 @@ func byKeyword(names []string, patterns func(word string) []*regexp.Regexp) []Sp
 	return out
 }
 
-// settle checks that the files of a split are whole and of one kind that haf reads.
+// settle checks that the files of a split are complete and of one kind that haf reads.
 func (s *Split) settle() {
 	if s.err != nil {
 		return

@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// A Set is the files of a data set by configuration.
+// A Set is a data set's files by configuration.
 type Set struct {
 	Configs []Config
-	rest    []string // readable files of no split of the only configuration
+	rest    []string // readable files in no split, if there is one configuration
 }
 
 // A Config is a variant of a data set, such as a language or a size.
 type Config struct {
 	Name    string
-	Default bool // is meant where none is named
+	Default bool // used if none is named
 	Splits  []Split
-	err     error // why it has no splits
+	err     error // reason that it has no splits
 }
 
 // A Split is a part of a configuration, such as train or test, with its files in reading order.
 type Split struct {
 	Name  string
 	Files []string
-	err   error // why the files cannot be read
+	err   error // reason that the files cannot be read
 }
 
 // ReadMe is the name of the file with the front matter.
@@ -36,8 +36,8 @@ const ReadMe = "README.md"
 
 const defaultConfig = "default"
 
-// Read finds the configurations and splits among the names of a data set's files, whose separator
-// is a slash. readme is the content of its README.md, nil where it has none.
+// Read finds the configurations and splits among the names of a data set's files, separated by
+// slashes. readme is the content of its README.md, or nil.
 func Read(files []string, readme []byte) (Set, error) {
 	files = slices.Sorted(slices.Values(files))
 	configs, err := frontMatter(readme)
@@ -57,7 +57,7 @@ func Read(files []string, readme []byte) (Set, error) {
 	return set, checkDefaults(set.Configs)
 }
 
-// leftOver returns the readable files of no split.
+// leftOver returns the readable files in no split.
 func leftOver(files []string, of []Split) []string {
 	var rest []string
 	for _, name := range files {
@@ -69,9 +69,9 @@ func leftOver(files []string, of []Split) []string {
 	return rest
 }
 
-// Choose returns the files that a name means: CONFIG/SPLIT, CONFIG, SPLIT, /SPLIT of the default
-// configuration, or "". What the name leaves open must have one answer. whole names the data set in
-// errors, which list what there is.
+// Choose returns the files of a name: CONFIG/SPLIT, CONFIG, SPLIT, /SPLIT of the default
+// configuration, or "". The name must have exactly one meaning. whole is the data set's name for
+// errors, which list the choices.
 func (s Set) Choose(whole, name string) ([]string, error) {
 	config, split, both := strings.Cut(name, "/")
 	if !both {
@@ -117,7 +117,7 @@ func (s Set) Choose(whole, name string) ([]string, error) {
 	return nil, fmt.Errorf("%s has no split %q: there are %s", whole, split, s.list(whole))
 }
 
-// config returns the configuration of a name, or the default one of "".
+// config returns the configuration with that name, or the default for "".
 func (s Set) config(name string) (Config, bool) {
 	for _, c := range s.Configs {
 		if c.Name == name || name == "" && c.Default {
@@ -127,7 +127,7 @@ func (s Set) config(name string) (Config, bool) {
 	return Config{}, false
 }
 
-// list writes the forms that name one split each.
+// list lists the names that select one split each.
 func (s Set) list(whole string) string {
 	const most = 20
 	var forms []string
@@ -146,7 +146,7 @@ func (s Set) list(whole string) string {
 	return strings.Join(forms, ", ")
 }
 
-// some lists the first names.
+// some lists the first few names.
 func some(names []string) string {
 	const most = 5
 	if len(names) > most {
@@ -155,7 +155,7 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Complete returns an error where of files named …-NNNNN-of-NNNNN some are missing.
+// Complete returns an error if some of the files …-NNNNN-of-NNNNN are missing.
 func Complete(files []string) error {
 	there, of := map[string]int{}, map[string]int{}
 	var order []string

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// inside returns an error if a part of name, a path below the run folder dir, is a link: a run
-// folder may come from others, and a link in it would have haf write to any file of the user's.
+// inside returns an error if a part of name, a path below the run folder dir, is a link. A run
+// folder may come from somebody else, and a link in it would have haf overwrite any file of the
+// user.
 func inside(dir, name string) error {
 	at := dir
 	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
@@ -30,7 +31,7 @@ func inside(dir, name string) error {
 	return nil
 }
 
-// Place is where a tracker of the run keeps its records: a path or the address of a server.
+// Place is where a tracker keeps the run's records: a path or the address of a server.
 func (r Run) Place(tracker string) string {
 	if tracker == MLflow {
 		return r.URI

@@ -23,8 +23,8 @@ import (
 
 // Limits of MLflow's REST API.
 const (
-	maxMetrics     = 1000 // of a batch
-	maxParams      = 100  // of a batch
+	maxMetrics     = 1000 // per batch
+	maxParams      = 100  // per batch
 	maxParamLength = 6000 // characters
 	maxAnswer      = 16 << 20
 )
@@ -33,26 +33,26 @@ const (
 	requestTimeout = 10 * time.Second
 	apiPath        = "/api/2.0/mlflow/"
 	flushEvery     = 2 * time.Second
-	retryFactor    = 15 // the pause after a failure, in flushEvery
+	retryFactor    = 15 // pause after a failure, in multiples of flushEvery
 )
 
-// mlflow sends metrics to an MLflow server in batches, from a goroutine of its own, so that a slow
+// mlflow sends metrics to an MLflow server in batches, from its own goroutine, so that a slow
 // server does not slow the run.
 type mlflow struct {
-	uri    string // of the server, without its path of the API
-	id     string // of the run
+	uri    string // address of the server, without the API's path
+	id     string // id of the run
 	client *http.Client
-	// of one request
+	// for one request
 	timeout time.Duration
-	sent    map[string]int // the last step that the server has of each metric
+	sent    map[string]int // last step on the server, by metric
 	warnf   func(string, ...any)
 	every   time.Duration // between batches
 
-	announced sync.Once // that the server is slow
+	announced sync.Once // reports once that the server is slow
 
 	mutex   sync.Mutex
 	pending []metric
-	failed  error         // for good
+	failed  error         // permanent error
 	quit    chan struct{} // closed by finish
 	stopped chan struct{} // closed by send
 }
@@ -69,7 +69,7 @@ type keyValue struct {
 	Value string `json:"value"`
 }
 
-// newMLflow finds or makes the experiment and the run.
+// newMLflow finds or creates the experiment and the run.
 func newMLflow(ctx context.Context, run Run, warnf func(string, ...any)) (sink, error) {
 	if err := CheckURI(run.URI); err != nil {
 		return nil, err
@@ -97,14 +97,14 @@ func newMLflow(ctx context.Context, run Run, warnf func(string, ...any)) (sink, 
 	return m, nil
 }
 
-// CheckURI returns an error unless the URI is that of an MLflow server.
+// CheckURI returns an error unless the URI can be that of an MLflow server.
 func CheckURI(uri string) error {
 	if uri == "" {
 		return errors.New("no server is named: set tracking.mlflow_uri or MLFLOW_TRACKING_URI, " +
 			"such as http://localhost:5000")
 	}
 	u, err := url.Parse(uri)
-	if strings.Contains(uri, "@") { // a password must not be printed, whatever else is wrong
+	if strings.Contains(uri, "@") { // check this first, so that no password is printed
 		return errors.New("the URI holds a password, which would stand in the manifest: set " +
 			"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
 	}
@@ -119,8 +119,8 @@ func CheckURI(uri string) error {
 	return nil
 }
 
-// ReachMLflow returns an error if no MLflow server answers at the URI. warnf is told of one that is
-// silent.
+// ReachMLflow returns an error if no MLflow server answers at the URI. warnf gets a warning about a
+// server that does not answer yet.
 func ReachMLflow(
 	ctx context.Context, uri string, warnf func(string, ...any),
 ) error {
@@ -200,7 +200,7 @@ func (m *mlflow) params(ctx context.Context, params map[string]string) error {
 	return nil
 }
 
-// resume reads which metrics the server has of the run, which is running again.
+// resume reads which metrics of the run the server has.
 func (m *mlflow) resume(ctx context.Context, id string) error {
 	m.id = id
 	var got struct {
@@ -227,17 +227,17 @@ func (m *mlflow) log(p point) error {
 	for _, v := range p.values {
 		key := allowed(v.name)
 		if last, had := m.sent[key]; had && p.step <= last {
-			continue // the server has it from an earlier start of the run
+			continue // sent by an earlier start of the run
 		}
 		m.pending = append(m.pending, metric{key, v.x, p.at.UnixMilli(), p.step})
 	}
 	return m.failed
 }
 
-// send sends what is pending, now and then, until the run ends.
+// send sends pending values at intervals until the run ends.
 func (m *mlflow) send() {
 	defer close(m.stopped)
-	ctx := context.Background() // the run ends it by finish
+	ctx := context.Background() // finish ends it
 	pause, warned := m.every, false
 	for {
 		select {
@@ -256,8 +256,8 @@ func (m *mlflow) send() {
 	}
 }
 
-// flush sends what is pending, a batch at a time. What fails stays pending unless the server
-// refuses it.
+// flush sends pending values, a batch at a time. Values stay pending after a failure, unless the
+// server refuses them permanently.
 func (m *mlflow) flush(ctx context.Context) error {
 	for {
 		m.mutex.Lock()
@@ -285,7 +285,7 @@ func (m *mlflow) flush(ctx context.Context) error {
 func (m *mlflow) finish(status Status) error {
 	close(m.quit)
 	<-m.stopped
-	ctx := context.Background() // what an interrupted run has recorded is sent, too
+	ctx := context.Background() // also send the records of an interrupted run
 	err := m.flush(ctx)
 	if err != nil {
 		err = fmt.Errorf("%w; %d values are not sent: metrics.jsonl has them", err, len(m.pending))
@@ -295,7 +295,7 @@ func (m *mlflow) finish(status Status) error {
 		"run_id": m.id, "status": state, "end_time": time.Now().UnixMilli()}, nil))
 }
 
-// A refusal is an answer of the server that is no success.
+// A refusal is an answer without success.
 type refusal struct {
 	Status  int
 	Code    string `json:"error_code"`
@@ -306,13 +306,13 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("the server answered %d %s: %.300s", r.Status, r.Code, r.Message)
 }
 
-// permanent reports whether the same request would be refused again.
+// permanent reports whether the server would refuse the same request again.
 func (r *refusal) permanent() bool {
 	return r.Status < 500 && r.Status != http.StatusTooManyRequests &&
 		r.Status != http.StatusRequestTimeout
 }
 
-// call asks the server.
+// call sends a request and decodes the answer. It reports once that the server is slow.
 func (m *mlflow) call(ctx context.Context, method, path string, body, answer any) error {
 	var sent io.Reader
 	if body != nil {
@@ -334,7 +334,7 @@ func (m *mlflow) call(ctx context.Context, method, path string, body, answer any
 	return fmt.Errorf("%s%s%s: %w: is an MLflow server running there?", m.uri, apiPath, path, err)
 }
 
-// once makes a request.
+// once sends a request once.
 func (m *mlflow) once(
 	ctx context.Context, method, path string, sent io.Reader, answer any,
 ) error {
@@ -380,7 +380,7 @@ func (m *mlflow) once(
 		r.Status = response.StatusCode
 		return r
 	}
-	if answer == nil { // it is an object all the same; a page would be no answer of MLflow
+	if answer == nil { // MLflow still answers with an object, not with a page
 		answer = &struct{}{}
 	}
 	if err := json.Unmarshal(data, answer); err != nil {
@@ -389,8 +389,8 @@ func (m *mlflow) once(
 	return nil
 }
 
-// notAllowed are the characters that MLflow refuses in names.
+// notAllowed matches the characters that MLflow refuses in names.
 var notAllowed = regexp.MustCompile(`[^\w\-./ ]`)
 
-// allowed is a name with the characters that MLflow refuses replaced.
+// allowed replaces the characters of a name that MLflow refuses.
 func allowed(name string) string { return notAllowed.ReplaceAllString(name, "_") }

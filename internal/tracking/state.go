@@ -11,17 +11,17 @@ import (
 	"haf/internal/wholefile"
 )
 
-// StateName is the file of a run folder that holds the ids that trackers know the run by.
+// StateName is the file of a run folder with the trackers' ids of the run.
 const StateName = "tracking.json"
 
-// state is tracking.json.
+// state is the content of tracking.json.
 type state struct {
 	WandB  string `json:"wandb_run_id,omitempty"`
 	MLflow string `json:"mlflow_run_id,omitempty"`
-	URI    string `json:"mlflow_uri,omitempty"` // of the server that gave the id
+	URI    string `json:"mlflow_uri,omitempty"` // server of the id
 }
 
-// readState returns the state of the run in dir, empty without the file.
+// readState returns the state of the run in dir, or a zero state without the file.
 func readState(dir string) (state, error) {
 	var s state
 	data, err := wholefile.Read(filepath.Join(dir, StateName), wholefile.Settings)

@@ -17,14 +17,14 @@ import (
 	"haf/internal/durable"
 )
 
-// tensorBoard writes an event file: TFRecords of the message Event of TensorBoard's event.proto.
+// tensorBoard writes an event file: TFRecords with the message Event of TensorBoard's event.proto.
 type tensorBoard struct{ file *durable.File }
 
 // castagnoli is the polynomial of the checksums of TFRecords.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// newTensorBoard makes the event file of the run in its folder tensorboard, in place of the one of
-// an earlier start, whose records are replayed.
+// newTensorBoard creates the event file of the run in its folder tensorboard. It replaces the file
+// of an earlier start, whose records are replayed.
 func newTensorBoard(run Run) (sink, error) {
 	dir := filepath.Join(run.Dir, TensorBoard)
 	if err := inside(run.Dir, TensorBoard); err != nil {
@@ -71,7 +71,7 @@ func (t *tensorBoard) log(p point) error {
 
 func (t *tensorBoard) finish(Status) error { return t.file.Close() }
 
-// write appends one TFRecord: length, its checksum, data, its checksum.
+// write appends one TFRecord: length, checksum, data, checksum.
 func (t *tensorBoard) write(data []byte) error {
 	record := binary.LittleEndian.AppendUint64(nil, uint64(len(data)))
 	record = binary.LittleEndian.AppendUint32(record, maskedSum(record))
@@ -81,13 +81,13 @@ func (t *tensorBoard) write(data []byte) error {
 	return err
 }
 
-// maskedSum is the checksum of a TFRecord, rotated and shifted as TFRecords have it.
+// maskedSum is the checksum in a TFRecord: CRC-32C, rotated and shifted.
 func maskedSum(data []byte) uint32 {
 	sum := crc32.Checksum(data, castagnoli)
 	return (sum>>15 | sum<<17) + 0xa282ead8
 }
 
-// event is the message Event with its wall time, step and one field of bytes.
+// event encodes the message Event with its wall time, step and one field of bytes.
 func event(at time.Time, step int, field protowire.Number, data []byte) []byte {
 	var b []byte
 	b = protowire.AppendTag(b, 1, protowire.Fixed64Type)
@@ -99,7 +99,7 @@ func event(at time.Time, step int, field protowire.Number, data []byte) []byte {
 	return appendBytes(b, field, data)
 }
 
-// textSummary is the message Summary with one text, which TensorBoard shows as Markdown.
+// textSummary encodes the message Summary with one text, which TensorBoard shows as Markdown.
 func textSummary(tag, text string) []byte {
 	const dtString = 7
 	var tensor, shape, size, value, plugin, metadata []byte
@@ -116,7 +116,7 @@ func textSummary(tag, text string) []byte {
 	return appendBytes(nil, 1, value)
 }
 
-// table is a Markdown table of the recipe.
+// table formats the recipe as a Markdown table.
 func table(params map[string]string) string {
 	var b strings.Builder
 	b.WriteString("| key | value |\n|---|---|\n")

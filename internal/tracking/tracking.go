@@ -24,39 +24,39 @@ const (
 // Names lists the trackers.
 func Names() []string { return []string{TensorBoard, MLflow, WandB} }
 
-// A Status is how a run ended.
+// A Status is the outcome of a run.
 type Status int
 
-// The ways in which a run ends.
+// The outcomes of a run.
 const (
 	Finished    Status = iota
 	Failed             // with an error
 	Interrupted        // stopped with a checkpoint, to be resumed
 )
 
-// A Run is what trackers are told of a run.
+// A Run is the description of a run for trackers.
 type Run struct {
 	Dir     string            // folder of the run, which also holds tracking.json
 	Project string            // W&B's project and MLflow's experiment
 	Name    string            // display name
-	Params  map[string]string // the recipe by dotted keys
+	Params  map[string]string // the recipe, by dotted keys
 	Started time.Time
 	URI     string // of the MLflow server; "": no MLflow
-	// Timeout bounds a request to a server; 0 is ten seconds.
+	// Timeout limits a request to a server; 0 is ten seconds.
 	Timeout time.Duration
 }
 
-// A sink is one tracker of one run. Its calls come from one goroutine, in the order of the run.
+// A sink is one tracker for one run. One goroutine calls it, in the order of the run.
 type sink interface {
 	log(point) error
 	finish(Status) error
 }
 
-// A point is the numbers of one record.
+// A point has the numbers of one record.
 type point struct {
 	step   int
 	at     time.Time
-	values []value // by name
+	values []value // sorted by name
 }
 
 type value struct {
@@ -64,17 +64,17 @@ type value struct {
 	x    float64
 }
 
-// A Tracker hands the records of a run to its trackers.
+// A Tracker passes the records of a run to several trackers.
 type Tracker struct {
 	sinks  map[string]sink
 	warnf  func(format string, args ...any)
 	broken map[string]bool
 	clock  func() time.Time
-	last   time.Time // of the last point
+	last   time.Time // time of the last point
 }
 
-// Open returns a tracker of the run for the trackers named. An unreachable server, an unknown name
-// or a file that cannot be written is an error. warnf is told of trackers that fail later, because
+// Open returns a Tracker for the named trackers. An unreachable server, an unknown name or a file
+// that cannot be written is an error. warnf gets a warning about trackers that fail later, because
 // a tracker never stops a run.
 func Open(
 	ctx context.Context, run Run, names []string, warnf func(format string, args ...any),
@@ -105,8 +105,8 @@ func open(
 	return nil, fmt.Errorf("no such tracker, want one of %s", strings.Join(Names(), ", "))
 }
 
-// Replay takes a line of metrics.jsonl that an earlier start of the run wrote. Its time is the one
-// before plus the seconds of the record. It reports whether the line is a record.
+// Replay adds a line of metrics.jsonl from an earlier start of the run. Its time is the previous
+// line's time plus the seconds of the record. It reports whether the line is a record.
 func (t *Tracker) Replay(line []byte) bool {
 	p, seconds, err := read(line)
 	if err != nil {
@@ -119,7 +119,7 @@ func (t *Tracker) Replay(line []byte) bool {
 	return true
 }
 
-// Record takes a line of metrics.jsonl that the run has just written.
+// Record adds a line of metrics.jsonl that the run has just written.
 func (t *Tracker) Record(line []byte) {
 	p, _, err := read(line)
 	if err != nil {
@@ -143,7 +143,7 @@ func (t *Tracker) log(p point) {
 	}
 }
 
-// Finish tells the trackers how the run ended, and waits for what is still to be sent.
+// Finish tells the trackers the outcome of the run, and waits until everything is sent.
 func (t *Tracker) Finish(status Status) error {
 	var failed []error
 	for _, name := range slices.Sorted(maps.Keys(t.sinks)) {
@@ -155,8 +155,8 @@ func (t *Tracker) Finish(status Status) error {
 	return errors.Join(failed...)
 }
 
-// read returns the numbers of a line of metrics.jsonl, named train/KEY or eval/KEY, and its
-// seconds. Objects inside the line add their keys: eval/rewards/score/accuracy.
+// read returns the numbers in a line of metrics.jsonl, named train/KEY or eval/KEY, and its
+// seconds. Keys of objects are joined: eval/rewards/score/accuracy.
 func read(line []byte) (point, float64, error) {
 	var record map[string]any
 	if err := json.Unmarshal(line, &record); err != nil {

@@ -31,7 +31,7 @@ const (
 	itemJSON      = 16
 )
 
-// The log of an offline run has blocks as LevelDB's log has them, after a header of seven bytes.
+// The log of an offline run consists of blocks like LevelDB's log, after a header of seven bytes.
 const (
 	blockSize    = 32 << 10
 	recordHead   = 7 // checksum, length, kind
@@ -39,7 +39,7 @@ const (
 	firstPart    = 2
 	middlePart   = 3
 	lastPart     = 4
-	oldestReader = "0.40.0" // the version of the format, which wandb itself writes
+	oldestReader = "0.40.0" // format version that wandb itself writes
 )
 
 // wandb writes the folder of an offline run, which the command "wandb sync" uploads.
@@ -52,8 +52,8 @@ type wandb struct {
 	lastAt  point
 }
 
-// newWandB makes the offline folder of the run, in place of that of an earlier start, whose records
-// are replayed. The run keeps its id.
+// newWandB creates the offline folder of the run. It replaces the folder of an earlier start, whose
+// records are replayed. The run keeps its id.
 func newWandB(run Run) (sink, error) {
 	state, err := readState(run.Dir)
 	if err != nil {
@@ -97,7 +97,7 @@ func newWandB(run Run) (sink, error) {
 	return w, state.write(run.Dir)
 }
 
-// idForm is that of ids of wandb, which name files.
+// idForm matches wandb's ids, which are parts of file names.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // newID returns eight letters and digits, as wandb names a run.
@@ -139,7 +139,7 @@ func (w *wandb) log(p point) error {
 	return w.write(recordHistory, appendBytes(history, 2, step))
 }
 
-// finish writes the last values as the summary, and how the run ended.
+// finish writes the last values as the summary, and the outcome of the run.
 func (w *wandb) finish(status Status) error {
 	defer w.file.Close()
 	var summary []byte
@@ -166,7 +166,7 @@ func (w *wandb) finish(status Status) error {
 	return w.file.Sync()
 }
 
-// write appends a Record with the message as its field, in as many parts as blocks need.
+// write appends a Record with the message as its field, in as many parts as the blocks need.
 func (w *wandb) write(field protowire.Number, message []byte) error {
 	w.records++
 	data := protowire.AppendVarint(protowire.AppendTag(nil, recordNum, protowire.VarintType),
@@ -175,7 +175,7 @@ func (w *wandb) write(field protowire.Number, message []byte) error {
 	var out []byte
 	for first := true; first || len(data) > 0; first = false {
 		left := blockSize - w.offset%blockSize
-		if left < recordHead { // the end of a block that holds no record is zeros
+		if left < recordHead { // fill the end of a block with zeros
 			out = append(out, make([]byte, left)...)
 			w.offset += left
 			left = blockSize
@@ -213,7 +213,7 @@ func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 func quote(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // a string always has a form
+		panic(err) // cannot happen for a string
 	}
 	return string(b)
 }

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// Waits for a connection. That for an answer is the caller's.
+// Time limits for a connection. The caller limits the wait for an answer.
 const (
 	dialTimeout = 10 * time.Second
 	idleTimeout = 30 * time.Second
 )
 
-// maxHeader bounds the header of an answer, in bytes.
+// maxHeader limits the header of an answer, in bytes.
 const maxHeader = 256 << 10
 
-// maxRedirects is how many redirects of a request are followed.
+// maxRedirects is the largest number of redirects of a request.
 const maxRedirects = 5
 
-// Quiet is how long a server may be silent when it is first asked until the user is told.
+// Quiet is how long a server may be silent at first before the user is told.
 const Quiet = 2 * time.Second
 
-// Transport returns a transport that keeps up to so many idle connections to a server.
+// Transport returns a transport with at most idle idle connections to a server.
 func Transport(idle int) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -42,13 +42,13 @@ func Transport(idle int) *http.Transport {
 	}
 }
 
-// New returns a client for requests to one server. It follows redirects inside that server alone,
-// and only those that keep the method: what a request carries is meant for that server.
+// New returns a client for requests to one server. It follows redirects only within that server and
+// only those that keep the method, because requests may carry secrets for that server.
 func New(idle int) *http.Client {
 	return &http.Client{Transport: Transport(idle), CheckRedirect: checkRedirect}
 }
 
-// A Redirected error says that a server sends a request to where haf does not send it.
+// A Redirected error says that haf does not follow a server's redirect.
 type Redirected struct{ problem string }
 
 func (r *Redirected) Error() string { return r.problem }
@@ -82,14 +82,14 @@ func port(u *url.URL) string {
 	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
-// Shown returns an address as messages show it: without user, password, query and fragment, which
-// may hold secrets.
+// Shown returns an address for messages, without user, password, query and fragment, which may hold
+// secrets.
 func Shown(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
-// ShownText is Shown of a text; one that is no address is shown up to its last @ by an ellipsis,
-// and up to its query.
+// ShownText is Shown for a text. If the text is no address, it replaces everything up to the last @
+// by an ellipsis and cuts the query.
 func ShownText(text string) string {
 	if u, err := url.Parse(text); err == nil && u.Host != "" {
 		return Shown(u)
@@ -102,7 +102,7 @@ func ShownText(text string) string {
 }
 
 // Cause returns the error of a request without the address that net/http puts before it, because
-// that may hold secrets; the caller names the address itself.
+// that may hold secrets. The caller adds the address itself.
 func Cause(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
@@ -111,18 +111,18 @@ func Cause(err error) error {
 	return err
 }
 
-// Hide takes secrets out of a text that came from elsewhere, such as a server's answer that repeats
-// the key.
+// Hide removes secrets from a text of another origin, such as a server's answer that repeats the
+// key.
 func Hide(text string, secrets ...string) string {
 	for _, secret := range secrets {
-		if len(secret) >= 4 { // a shorter one is part of other words
+		if len(secret) >= 4 { // a shorter one may occur in words
 			text = strings.ReplaceAll(text, secret, "[secret]")
 		}
 	}
 	return text
 }
 
-// Announce calls f, and say once f has not returned within [Quiet].
+// Announce calls f, and calls say if f has not returned after [Quiet].
 func Announce(say func(), f func() error) error {
 	timer := time.AfterFunc(Quiet, say)
 	defer timer.Stop()

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Unmarshal is json.Unmarshal with errors that name bytes and keys instead of types of Go. Text
-// that is not UTF-8 is refused: json.Unmarshal would replace the bytes.
+// Unmarshal is json.Unmarshal with errors that name bytes and keys instead of Go types. It refuses
+// text that is not UTF-8; json.Unmarshal would replace the bytes.
 func Unmarshal(data []byte, to any) error {
 	if !utf8.Valid(data) {
 		return fmt.Errorf("not JSON: byte %d is not UTF-8", len(validPrefix(data))+1)
@@ -17,7 +17,7 @@ func Unmarshal(data []byte, to any) error {
 	return Explain(json.Unmarshal(data, to))
 }
 
-// validPrefix is what is UTF-8 at the beginning.
+// validPrefix returns the longest beginning that is UTF-8.
 func validPrefix(data []byte) []byte {
 	for at := 0; at < len(data); {
 		r, size := utf8.DecodeRune(data[at:])
@@ -29,7 +29,8 @@ func validPrefix(data []byte) []byte {
 	return data
 }
 
-// Explain returns an error of encoding/json in words; any other error, and nil, stay as they are.
+// Explain rewrites an error of encoding/json in plain words. It returns other errors, and nil,
+// unchanged.
 func Explain(err error) error {
 	var syntax *json.SyntaxError
 	var mismatch *json.UnmarshalTypeError
@@ -47,7 +48,7 @@ func Explain(err error) error {
 	return err
 }
 
-// seen is what encoding/json found, with its article.
+// seen names the value that encoding/json found, with its article.
 func seen(value string) string {
 	switch value {
 	case "array":
@@ -60,7 +61,7 @@ func seen(value string) string {
 	return "a " + value
 }
 
-// wanted is what a type of Go is in JSON.
+// wanted is the JSON word for a Go type.
 func wanted(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -11,21 +11,21 @@ import (
 
 // Limits of files that are read whole, in bytes.
 const (
-	// Settings is for what people write: recipes, prompts, tokens, configurations, manifests.
+	// Settings is for files that people write: recipes, prompts, tokens, configurations, manifests.
 	Settings = 16 << 20
 	// Vocabulary is for tokenizers and lists of files.
 	Vocabulary = 512 << 20
-	// Records is for what runs and studies append to: metrics, journals, states.
+	// Records is for files that runs and studies append to: metrics, journals, states.
 	Records = 1 << 30
 )
 
-// Read reads a file. One that is larger than the limit is refused, and so is what is no regular
-// file, because a pipe may have no writer and a device no end. The error names the file. It wraps
-// fs.ErrNotExist where nothing is there, but not where a link leads nowhere.
+// Read reads a file. It refuses a file larger than the limit, and anything but a regular file,
+// because a pipe may have no writer and a device no end. The error names the file. It wraps
+// fs.ErrNotExist if nothing is there, but not for a dangling link.
 func Read(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path) // before opening, because opening a pipe waits for its writer
 	if errors.Is(err, fs.ErrNotExist) {
-		if to, linked := os.Readlink(path); linked == nil { // a file that is wanted, not an absent one
+		if to, linked := os.Readlink(path); linked == nil { // a dangling link is not an absent file
 			return nil, fmt.Errorf("%s is a link to %s, which is not there; fetch or copy it again", path,
 				to)
 		}
@@ -54,7 +54,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Open opens a file for reading. What is no regular file is refused at once, because a pipe may
+// Open opens a file for reading. It refuses anything but a regular file at once, because a pipe may
 // have no writer and a device no end. The error is an fs.PathError.
 func Open(path string) (*os.File, error) {
 	info, err := os.Stat(path) // before opening, because opening a pipe waits for its writer

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Wrap breaks a text between its words into lines of at most width letters. A longer word has a
-// line of its own.
+// Wrap breaks a text between words into lines of at most width characters. A longer word gets its
+// own line.
 func Wrap(text string, width int) string {
 	var b strings.Builder
 	used := 0

@@ -1,5 +1,6 @@
-// Against measures haf's cases in turn with what a user would run instead, and compares the ratios
-// with the project's targets. `make bench-baselines` runs it on a quiet machine.
+// Against measures haf's cases and the programs that a user would run instead, in turn, and
+// compares the ratios with the project's targets. `make bench-baselines` runs it on a quiet
+// machine.
 package main
 
 import (
@@ -34,10 +35,10 @@ var baselines = []baseline{
 	{"score", []string{"score"}},
 }
 
-// prefix is that of a baseline's name among the results.
+// prefix begins a baseline's name among the results.
 const prefix = "baseline:"
 
-// A target is a ratio to be reached: of rates, or of memory, where less is better.
+// A target is a ratio to reach: of rates, or of memory, for which less is better.
 type target struct {
 	what, mine, other string // other begins with the prefix or is a case
 	memory            bool
@@ -79,7 +80,7 @@ func main() {
 	}
 }
 
-// settings are the flags.
+// settings are the values of the flags.
 type settings struct {
 	haf, model, python, script string
 	pairs, batch, rank, runs   int
@@ -152,7 +153,7 @@ func (s settings) measure(ctx context.Context) (bench.Results, error) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			if err != nil { // a baseline that does not run takes no other with it
+			if err != nil { // a failed baseline does not stop the others
 				fmt.Fprintf(os.Stderr, "against: baseline %s: %v\n", b.name, err)
 				continue
 			}
@@ -162,7 +163,7 @@ func (s settings) measure(ctx context.Context) (bench.Results, error) {
 	return results, nil
 }
 
-// write writes what was measured, and the ratios beside their targets.
+// write writes the results, and the ratios beside their targets.
 func write(to io.Writer, results bench.Results) error {
 	if err := results.Write(to); err != nil {
 		return err
