@@ -253,7 +253,7 @@ func TestOpenErrors(t *testing.T) {
 		"tpu":                           "unknown device",
 		filepath.Join(dir, "absent.so"): "no such file",
 		dir:                             "not a file",
-		nameless:                        "does not tell its kind",
+		nameless:                        "does not show its kind",
 		broken:                          broken,
 	} {
 		if _, err := Open(name); err == nil {

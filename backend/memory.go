@@ -57,13 +57,13 @@ func (d *Device) SetAvailable(look func() (Memory, error)) { d.available = look 
 func availableMemory(root string) (Memory, error) {
 	meminfo, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
 	if err != nil {
-		return Memory{}, fmt.Errorf("backend: this system does not tell how much memory is available: %w",
-			err)
+		return Memory{}, fmt.Errorf("backend: this system does not report how much memory is "+
+			"available: %w", err)
 	}
 	available, ok := field(meminfo, "MemAvailable:")
 	if !ok {
 		return Memory{},
-			fmt.Errorf("backend: %s names no MemAvailable: this system does not tell how much "+
+			fmt.Errorf("backend: %s names no MemAvailable: this system does not report how much "+
 				"memory is available", filepath.Join(root, "proc/meminfo"))
 	}
 	memory := Memory{available * 1024, "MemAvailable"} // meminfo counts in kB

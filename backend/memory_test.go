@@ -57,7 +57,7 @@ func TestAvailableMemory(t *testing.T) {
 		})
 	}
 	if _, err := availableMemory(t.TempDir()); err == nil ||
-		!strings.Contains(err.Error(), "does not tell how much memory is available") {
+		!strings.Contains(err.Error(), "does not report how much memory is available") {
 		t.Errorf("without meminfo: %v", err)
 	}
 }

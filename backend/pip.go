@@ -88,8 +88,8 @@ func pipError(what string, err error, said string) error {
 	}
 	switch {
 	case says("No space left on device", "Errno 28", "Disk quota exceeded"):
-		return fmt.Errorf("backend: pip: the disk is full while fetching %s: make room in the cache "+
-			"folder (XDG_CACHE_HOME)", what)
+		return fmt.Errorf("backend: pip: the disk is full while fetching %s: free some space in the "+
+			"cache folder (XDG_CACHE_HOME)", what)
 	case says("NewConnectionError", "Max retries exceeded", "name resolution",
 		"Network is unreachable", "Connection refused", "ConnectTimeout", "ReadTimeout", "ProxyError"):
 		// Before the next case: offline, pip also says that it found no version.

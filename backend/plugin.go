@@ -81,7 +81,7 @@ func pluginAt(path, origin string) (Plugin, error) {
 	}
 	kind := kindOfFile(path)
 	if kind == "" {
-		return Plugin{}, fmt.Errorf("backend: plug-in %s: its name does not tell its kind: want a file "+
+		return Plugin{}, fmt.Errorf("backend: plug-in %s: its name does not show its kind: want a file "+
 			"like pjrt_c_api_cpu_plugin.so or pjrt_c_api_cuda_plugin.so", path)
 	}
 	return Plugin{Path: path, Kind: kind, Version: versionOf(path), Origin: origin}, nil

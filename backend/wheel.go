@@ -139,8 +139,8 @@ func (w wheel) verify(file string) error {
 func (w wheel) onDisk(root string, err error) error {
 	switch {
 	case isFull(err):
-		return fmt.Errorf("backend: the disk of %s is full (%s): %w: make room, or set XDG_CACHE_HOME "+
-			"to another disk", root, w.about, err)
+		return fmt.Errorf("backend: the disk of %s is full (%s): %w: free some space, or set "+
+			"XDG_CACHE_HOME to another disk", root, w.about, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("backend: %w: set XDG_CACHE_HOME to a folder that you may write", err)
 	}

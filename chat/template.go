@@ -148,7 +148,7 @@ func (t *Template) With(args map[string]json.RawMessage) (*Template, error) {
 		switch {
 		case !argName.MatchString(name):
 			return nil, fmt.Errorf("chat template: argument %q: "+
-				"a name of letters, digits and _ is wanted", name)
+				"want a name of letters, digits and _", name)
 		case slices.Contains(reservedArgs, name) || jinja.IsGlobal(name):
 			return nil, fmt.Errorf("chat template: argument %q: "+
 				"the name is reserved, choose one that the template reads", name)

@@ -123,8 +123,8 @@ func checkParts(parts []namedPart) error {
 				p.Shard)
 		}
 		if from, to := p.shard.Range(p.Units); from != p.From || to != p.To {
-			return fmt.Errorf("curate: %s has units %d to %d, want %d to %d of part %s: make it anew",
-				p.path, p.From, p.To, from, to, p.Shard)
+			return fmt.Errorf("curate: %s has units %d to %d, want %d to %d for part %s: run its "+
+				"command again", p.path, p.From, p.To, from, to, p.Shard)
 		}
 	}
 	if len(parts) == first.shard.Of {

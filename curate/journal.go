@@ -122,7 +122,7 @@ func (j *Journal) read(want []byte) error {
 			}
 			if !bytes.Equal(head.Settings, want) {
 				return fmt.Errorf("it was begun with other settings: %s, now %s: set them as they were, or "+
-					"remove the file to begin anew", head.Settings, want)
+					"remove the file to start over", head.Settings, want)
 			}
 		} else {
 			var part journalLine
@@ -153,10 +153,10 @@ func checkFormat(format int) error {
 	switch {
 	case format < journalFormat:
 		return fmt.Errorf("format %d, want %d: an earlier haf began it: finish it with that haf, or "+
-			"remove the file to begin anew", format, journalFormat)
+			"remove the file to start over", format, journalFormat)
 	case format > journalFormat:
 		return fmt.Errorf("format %d, want %d: a later haf began it: finish it with that haf, or "+
-			"remove the file to begin anew", format, journalFormat)
+			"remove the file to start over", format, journalFormat)
 	}
 	return nil
 }

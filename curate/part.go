@@ -142,8 +142,8 @@ func readHead(in *bufio.Reader) (h partHead, err error) {
 		return h, errNoPart
 	}
 	if h.Format != partFormat {
-		return h, fmt.Errorf("it is a part of format %d, and this haf reads %d: make it anew, or join "+
-			"with the haf that made it", h.Format, partFormat)
+		return h, fmt.Errorf("it is a part of format %d, and this haf reads %d: run its command again, "+
+			"or join with the haf that made it", h.Format, partFormat)
 	}
 	return h, nil
 }

@@ -91,7 +91,7 @@ func labels(s pref.Summary) []Finding {
 	advice := "collect more of the rarer kind, or raise its weight: objective.desirable_weight or " +
 		"objective.undesirable_weight"
 	if s.Desirable == 0 || s.Undesirable == 0 {
-		advice = "add responses of the other kind: one kind alone does not tell them apart"
+		advice = "add responses of the other kind, because a model cannot learn from one kind alone"
 	}
 	return []Finding{warning(advice, "of %d labelled responses %d are desirable and %d undesirable",
 		all, s.Desirable, s.Undesirable)}

@@ -85,7 +85,7 @@ func stopped(stops []run.Stop) []Finding {
 		return nil
 	}
 	last := stops[len(stops)-1]
-	return []Finding{problem("fix what the message says; then resume the run, or start it anew",
+	return []Finding{problem("fix what the message says; then resume the run, or start over",
 		"an error ended the run after step %d: %s", last.Step, last.Error)}
 }
 

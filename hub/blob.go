@@ -64,8 +64,8 @@ func (c *Client) download(ctx context.Context, ref Ref, commit string, j job, t 
 // stopped adds to the error of an interrupted download that it can be resumed.
 func (c *Client) stopped(ctx context.Context, ref Ref, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) && errors.Is(err, context.Canceled) {
-		return fmt.Errorf("hub: %s was not fetched to the end; what has come is kept, and the same "+
-			"command goes on from there: %w", ref, err)
+		return fmt.Errorf("hub: %s was not fetched completely; haf keeps the part that came, and the "+
+			"same command resumes: %w", ref, err)
 	}
 	return err
 }
@@ -74,9 +74,8 @@ func (c *Client) stopped(ctx context.Context, ref Ref, err error) error {
 func (c *Client) onDisk(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("hub: %w: the disk of %s is full: %w: make room and run the same command "+
-			"again, "+
-			"which goes on from there; or set HF_HOME to a folder on another disk", errDisk, c.Cache, err)
+		return fmt.Errorf("hub: %w: the disk of %s is full: %w: free some space and run the same "+
+			"command again to resume, or set HF_HOME to a folder on another disk", errDisk, c.Cache, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("hub: %w: set HF_HOME to a folder that you may write", err)
 	}
@@ -132,7 +131,7 @@ func (p *partial) fetch(ctx context.Context) (err error) {
 				"which nothing is kept: try another network, or look at HF_ENDPOINT", p.name(), wrong,
 				p.client.shown())
 		}
-		p.client.say("%s: %v: fetching it anew", p.name(), wrong)
+		p.client.say("%s: %v: fetching it again", p.name(), wrong)
 		if err := p.restart(); err != nil {
 			return err
 		}
@@ -237,13 +236,13 @@ func (p *partial) more(ctx context.Context) error {
 // check compares the whole file with the hub's size and hash.
 func (p *partial) check() error {
 	if p.job.size >= 0 && p.have != p.job.size {
-		return fmt.Errorf("%d bytes or more came, %d were wanted", p.have, p.job.size)
+		return fmt.Errorf("%d bytes or more came, want %d", p.have, p.job.size)
 	}
 	if p.sum == nil {
 		return nil
 	}
 	if got := hex.EncodeToString(p.sum.Sum(nil)); got != strings.ToLower(p.job.etag) {
-		return fmt.Errorf("the hash of what came is %s, %s was wanted", got, p.job.etag)
+		return fmt.Errorf("the file's hash is %s, want %s", got, p.job.etag)
 	}
 	return nil
 }

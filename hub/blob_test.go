@@ -121,7 +121,7 @@ func TestInterrupted(t *testing.T) {
 		}
 	}
 	_, err := c.Model(ctx, "org/name")
-	wantError(t, err, "what has come is kept")
+	wantError(t, err, "keeps the part that came")
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v is no cancellation", err)
 	}
@@ -167,7 +167,7 @@ func TestDamaged(t *testing.T) {
 		return true
 	}
 	_, err := c.Model(ctx, "org/name")
-	wantError(t, err, "the hash of what came is", "twice")
+	wantError(t, err, "the file's hash is", "twice")
 	if exists(filepath.Join(c.Cache, "models--org--name", "snapshots", commit1, "tokenizer.json")) {
 		t.Error("the damaged file is in the snapshot")
 	}

@@ -64,7 +64,7 @@ func refuse(ref Ref, files []string) error {
 	switch {
 	case len(safe) > 0 && !slices.Contains(files, configName) &&
 		!slices.Contains(files, adapterConfigName):
-		return fmt.Errorf("hub: %s has neither %s nor %s: a language model or an adapter was wanted", ref,
+		return fmt.Errorf("hub: %s has neither %s nor %s: want a language model or an adapter", ref,
 			configName, adapterConfigName)
 	case len(safe) > 0:
 		return nil

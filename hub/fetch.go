@@ -248,7 +248,7 @@ func (c *Client) plan(ctx context.Context, ref Ref, commit string, names []strin
 				}
 				if !etagForm.MatchString(r.etag) {
 					return false, fmt.Errorf(
-						"hub: %s/%s: the etag is %q, a hash was wanted: is HF_ENDPOINT a hub?", ref.ID, j.name,
+						"hub: %s/%s: the etag is %q, want a hash: is HF_ENDPOINT a hub?", ref.ID, j.name,
 						r.etag)
 				}
 				if j.etag, j.size = r.etag, r.size; j.size < 0 {

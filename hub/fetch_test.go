@@ -456,7 +456,7 @@ func TestHostile(t *testing.T) {
 	s.put("models/org/name", llama())
 	s.commits["models/org/name@main"] = "../../x"
 	_, err = c.Model(ctx, "org/name")
-	wantError(t, err, "40 hexadecimal digits were wanted")
+	wantError(t, err, "want 40 hexadecimal digits")
 	page := "<html>log in"
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_,
@@ -474,7 +474,7 @@ func TestHostile(t *testing.T) {
 		w.Header().Set("ETag", `"../../../x"`)
 	})
 	_, err = c.Model(ctx, "org/name")
-	wantError(t, err, "a hash was wanted")
+	wantError(t, err, "want a hash")
 	s.Config.Handler = http.RedirectHandler("/again", http.StatusFound)
 	_, err = c.Model(ctx, "org/name")
 	wantError(t, err, "more than 10 times")
@@ -495,7 +495,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("asked %v", asked)
 	}
 	wantError(t, c.onDisk(&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}), "is full",
-		"goes on from there")
+		"again to resume")
 	wantError(t, c.onDisk(&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}),
 		"that you may write")
 	if n, ok := freeBytes(filepath.Join(c.Cache, "not", "there")); ok && n == 0 {

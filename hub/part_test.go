@@ -171,7 +171,7 @@ func TestPartInterrupted(t *testing.T) {
 		}
 	}
 	_, err := c.Data(stopped, "datasets/org/prefs:train")
-	wantError(t, err, "what has come is kept")
+	wantError(t, err, "keeps the part that came")
 	c.Offline = true
 	_, err = c.Data(ctx, "datasets/org/prefs:train")
 	wantError(t, err, "is not whole in the cache")

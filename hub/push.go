@@ -69,7 +69,7 @@ func (c *Client) Push(ctx context.Context, p Push) (out Pushed, err error) {
 func (p Push) Check() error {
 	switch {
 	case !validID(p.ID):
-		return fmt.Errorf("hub: %q is no id: org/name was wanted", p.ID)
+		return fmt.Errorf("hub: %q is no id: want org/name", p.ID)
 	case p.Revision != "" && (!revisionForm.MatchString(p.Revision) || !local(p.Revision)):
 		return fmt.Errorf("hub: %q is no name of a branch, such as main or v1.2", p.Revision)
 	}

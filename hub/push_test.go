@@ -313,7 +313,7 @@ func TestPushRefused(t *testing.T) {
 		{"no token: set HF_TOKEN", func(_ *pushStandIn, c *Client, _ *Push) { c.Token = "" }},
 		{"may not write there", func(_ *pushStandIn, c *Client, _ *Push) { c.Token = "other" }},
 		{"HF_HUB_OFFLINE", func(_ *pushStandIn, c *Client, _ *Push) { c.Offline = true }},
-		{"org/name was wanted", func(_ *pushStandIn, _ *Client, p *Push) { p.ID = "name" }},
+		{"want org/name", func(_ *pushStandIn, _ *Client, p *Push) { p.ID = "name" }},
 		{"no path inside", func(_ *pushStandIn, _ *Client, p *Push) {
 			p.Files = []Upload{{Name: "../x"}}
 		}},

@@ -47,7 +47,7 @@ func ParseRef(text string) (Ref, error) {
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		rest, ref.Revision = rest[:i], rest[i+1:]
 		if !revisionForm.MatchString(ref.Revision) || !local(ref.Revision) {
-			return Ref{}, fmt.Errorf("hub: %q: %q is no revision: a branch, tag or commit was wanted "+
+			return Ref{}, fmt.Errorf("hub: %q: %q is no revision: want a branch, tag or commit "+
 				"behind the @", text, ref.Revision)
 		}
 	}
@@ -55,14 +55,14 @@ func ParseRef(text string) (Ref, error) {
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 && ref.Dataset {
 		rest, ref.Part = rest[:i], rest[i+1:]
 		if !partForm.MatchString(ref.Part) {
-			return Ref{}, fmt.Errorf("hub: %q: %q is no part of a data set: a split, or config/split, was "+
-				"wanted behind the colon", text, ref.Part)
+			return Ref{}, fmt.Errorf("hub: %q: %q is no part of a data set: want a split or config/split "+
+				"behind the colon", text, ref.Part)
 		}
 	}
 	parts := strings.SplitN(rest, "/", 3)
 	if len(parts) < 2 || !validID(parts[0]+"/"+parts[1]) {
-		return Ref{}, fmt.Errorf("hub: %q is no id: org/name, org/name@revision, datasets/org/name/file "+
-			"or datasets/org/name:config/split was wanted", text)
+		return Ref{}, fmt.Errorf("hub: %q is no id: want org/name, org/name@revision, "+
+			"datasets/org/name/file or datasets/org/name:config/split", text)
 	}
 	ref.ID = parts[0] + "/" + parts[1]
 	if len(parts) == 3 {

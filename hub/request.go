@@ -274,7 +274,7 @@ func (c *Client) listOnce(ctx context.Context, ref Ref, out *listing) error {
 			"does a proxy ask for a login?", ref, c.shown(), err)
 	}
 	if !commitForm.MatchString(info.SHA) {
-		return fmt.Errorf("hub: %s: the commit of revision %q is %q, 40 hexadecimal digits were wanted",
+		return fmt.Errorf("hub: %s: the commit of revision %q is %q, want 40 hexadecimal digits",
 			ref, ref.Revision, info.SHA)
 	}
 	out.commit, out.files = info.SHA, nil

@@ -43,7 +43,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9_.]+$`)
 // layers.
 func (l *LoRA) Match(c *Config) ([]string, error) {
 	if l.Rank < 1 {
-		return nil, fmt.Errorf("lm: LoRA rank is %d, at least 1 is wanted", l.Rank)
+		return nil, fmt.Errorf("lm: LoRA rank is %d, want at least 1", l.Rank)
 	}
 	layers := Linears(c)
 	hit := make([]bool, len(layers))

@@ -47,25 +47,25 @@ func (h Hybrid) checkRanges() error {
 	for _, s := range []setting{{"beta", h.Beta}, {"margin", h.Margin}, {"eta", h.Eta},
 		{"desirable_weight", h.DesirableWeight}, {"undesirable_weight", h.UndesirableWeight}} {
 		if !positive(s.value) {
-			return fmt.Errorf("%s is %g, a positive number is wanted", s.key, s.value)
+			return fmt.Errorf("%s is %g, want a positive number", s.key, s.value)
 		}
 	}
 	for _, s := range []setting{{"smoothing", h.Smoothing}, {"noise_rate", h.NoiseRate}} {
 		if !(s.value >= 0 && s.value < 0.5) {
-			return fmt.Errorf("%s is %g, a share of wrong labels from 0 to below 0.5 is wanted", s.key,
+			return fmt.Errorf("%s is %g, want a share of wrong labels from 0 to below 0.5", s.key,
 				s.value)
 		}
 	}
 	for _, s := range []setting{{"gamma", h.Gamma}, {"center", h.Center}, {"batch_sum", h.BatchSum},
 		{"l2", h.L2}} {
 		if !weight(s.value) {
-			return fmt.Errorf("%s is %g, 0 or more is wanted", s.key, s.value)
+			return fmt.Errorf("%s is %g, want 0 or more", s.key, s.value)
 		}
 	}
 	sources := []string{ExplicitData, ExplicitScore, ExplicitJoint}
 	switch {
 	case !(h.TieRate > 0 && h.TieRate < 1):
-		return fmt.Errorf("tie_rate is %g, a probability between 0 and 1 is wanted", h.TieRate)
+		return fmt.Errorf("tie_rate is %g, want a probability between 0 and 1", h.TieRate)
 	case !slices.Contains(sources, h.Explicit):
 		return fmt.Errorf("explicit %q is not known: there are %s", h.Explicit,
 			strings.Join(sources, ", "))
@@ -131,7 +131,7 @@ func (h Hybrid) checkTogether(reward, policy []share) error {
 			"%g: both must be positive", h.Kind, h.RewardWeight, h.PolicyWeight)
 	case h.Kind == Complement && h.PolicyWeight > 1:
 		return fmt.Errorf(
-			"schedule is complement, 1 − α and α, but policy_weight is %g: at most 1 is wanted",
+			"schedule is complement, 1 − α and α, but policy_weight is %g: want at most 1",
 			h.PolicyWeight)
 	case h.Kind == Ramp && !h.UsesPolicy():
 		return fmt.Errorf("schedule is ramp, but policy_weight, where it leads, is 0: give it a " +

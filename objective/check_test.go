@@ -28,19 +28,19 @@ func TestCheck(t *testing.T) {
 		`policy is "dpo + dpo": dpo stands in it twice`:                                                                                func(h *objective.Hybrid) { h.Policy = "dpo + dpo" },
 		`the weight "-1" is no positive number`:                                                                                        func(h *objective.Hybrid) { h.Policy = "dpo + -1 sft" },
 		`link "normal" is not known: there are logistic, gaussian, laplace, cauchy, student-t`:                                         func(h *objective.Hybrid) { h.Link = "normal" },
-		`link_df is 0, 0.5 to 100 is wanted`:                                                                                           func(h *objective.Hybrid) { h.Link, h.LinkDF = "student-t", 0 },
+		`link_df is 0, want 0.5 to 100`:                                                                                                func(h *objective.Hybrid) { h.Link, h.LinkDF = "student-t", 0 },
 		`schedule "step" is not known: there are constant, ramp, alternate, complement, elastic`:                                       func(h *objective.Hybrid) { h.Kind = "step" },
 		`smoothing is 0.1, but reward "bradley-terry" and policy "dpo" do not read it: those that do are policy cdpo; reward smoothed`: func(h *objective.Hybrid) { h.Smoothing = 0.1 },
 		`link_scale is 2, but reward "hinge"`:                                                                                          func(h *objective.Hybrid) { h.Reward, h.LinkScale = "hinge", 2 },
-		`noise_rate is 0.5, a share of wrong labels`:                                                                                   func(h *objective.Hybrid) { h.Reward, h.NoiseRate = "robust", 0.5 },
+		`noise_rate is 0.5, want a share of wrong labels`:                                                                              func(h *objective.Hybrid) { h.Reward, h.NoiseRate = "robust", 0.5 },
 		`explicit "judge" is not known: there are data, score, joint`:                                                                  func(h *objective.Hybrid) { h.Policy, h.Explicit = "rpo-sq", "judge" },
 		`the score head that policy "rpo-sq" is drawn to would not be trained`:                                                         func(h *objective.Hybrid) { h.RewardWeight, h.Policy, h.Explicit = 0, "rpo-sq", "score" },
 		`schedule "alternate" alternates two losses`:                                                                                   func(h *objective.Hybrid) { h.PolicyWeight, h.Kind = 0, "alternate" },
-		`beta is 0, a positive number is wanted`:                                                                                       func(h *objective.Hybrid) { h.Beta = 0 },
+		`beta is 0, want a positive number`:                                                                                            func(h *objective.Hybrid) { h.Beta = 0 },
 		`undesirable_weight is 2, but reward "bce" and policy "dpo" do not read it: those that do are policy kto, apo-zero`: func(h *objective.Hybrid) {
 			h.Reward, h.UndesirableWeight = "bce", 2
 		},
-		`desirable_weight is 0, a positive number is wanted`: func(h *objective.Hybrid) {
+		`desirable_weight is 0, want a positive number`: func(h *objective.Hybrid) {
 			h.Policy,
 				h.DesirableWeight = "kto", 0
 		},

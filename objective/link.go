@@ -44,9 +44,9 @@ func (l Link) Check() error {
 	case !slices.Contains(linkNames, l.Name):
 		return fmt.Errorf("link %q is not known: there are %s", l.Name, strings.Join(linkNames, ", "))
 	case !positive(l.Scale):
-		return fmt.Errorf("link_scale is %g, a positive number is wanted", l.Scale)
+		return fmt.Errorf("link_scale is %g, want a positive number", l.Scale)
 	case l.Name == StudentLink && !(l.DF >= 0.5 && l.DF <= 100):
-		return fmt.Errorf("link_df is %g, 0.5 to 100 is wanted; gaussian is the limit of more", l.DF)
+		return fmt.Errorf("link_df is %g, want 0.5 to 100; gaussian is the limit of more", l.DF)
 	}
 	return nil
 }

@@ -41,14 +41,14 @@ func (s Schedule) Check() error {
 	case !slices.Contains(schedules, s.Kind):
 		return fmt.Errorf("schedule %q is not known: there are %s", s.Kind, strings.Join(schedules, ", "))
 	case !weight(s.From):
-		return fmt.Errorf("schedule_from is %g, 0 or more is wanted", s.From)
+		return fmt.Errorf("schedule_from is %g, want 0 or more", s.From)
 	case !(s.Share > 0 && s.Share <= 1):
-		return fmt.Errorf("schedule_share is %g, a share of the steps above 0 and up to 1 is wanted",
+		return fmt.Errorf("schedule_share is %g, want a share of the steps above 0 and up to 1",
 			s.Share)
 	case s.Steps < 1:
-		return fmt.Errorf("schedule_steps is %d, at least 1 is wanted", s.Steps)
+		return fmt.Errorf("schedule_steps is %d, want at least 1", s.Steps)
 	case !weight(s.Strength):
-		return fmt.Errorf("elastic is %g, 0 or more is wanted", s.Strength)
+		return fmt.Errorf("elastic is %g, want 0 or more", s.Strength)
 	case s.From != 0 && s.Kind != Ramp:
 		return fmt.Errorf("schedule_from is %g, but schedule %q has no ramp", s.From, s.Kind)
 	case s.Kind == Elastic && s.Strength == 0:

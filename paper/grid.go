@@ -283,7 +283,7 @@ func (p *Grid) checkComparisons(t TableSpec) error {
 	if t.Baseline != "" && !slices.ContainsFunc(p.methodsOf(t), func(m Method) bool {
 		return m.Name == t.Baseline
 	}) {
-		return fmt.Errorf("baseline %q is none of its methods", t.Baseline)
+		return fmt.Errorf("baseline %q is not one of its methods", t.Baseline)
 	}
 	if (t.Kind == Ensemble) != (len(t.Sizes) > 0) {
 		return fmt.Errorf("sizes belong to kind %s, which needs some", Ensemble)

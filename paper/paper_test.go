@@ -426,7 +426,7 @@ func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = grid.Run(ctx, dir, data, cells, journal, &fake{after: cancel}, func(string, ...any) {})
 	if !errors.Is(err, context.Canceled) ||
-		!strings.Contains(err.Error(), "the same command goes on") {
+		!strings.Contains(err.Error(), "the same command resumes") {
 		t.Errorf("%v", err)
 	}
 	runner := &fake{}

@@ -100,10 +100,10 @@ func (p *Grid) Run(
 		}
 		stopped := func() error {
 			if errors.Is(context.Cause(ctx), ErrTime) {
-				say("%v at cell %d of %d, %s; the same command goes on", ErrTime, i+1, len(cells), c.ID)
+				say("%v at cell %d of %d, %s; the same command resumes", ErrTime, i+1, len(cells), c.ID)
 				return nil
 			}
-			return fmt.Errorf("paper: stopped at cell %d of %d, %s; the same command goes on: %w",
+			return fmt.Errorf("paper: stopped at cell %d of %d, %s; the same command resumes: %w",
 				i+1, len(cells), c.ID, ctx.Err())
 		}
 		if ctx.Err() != nil {

@@ -35,7 +35,7 @@ func (o Options) Check() error {
 		}
 		parsed, err := hub.ParseRef(id.text)
 		if err != nil || parsed.Dataset || parsed.ID != id.text {
-			return fmt.Errorf("publish: %s%q is no id: org/name was wanted", id.of, id.text)
+			return fmt.Errorf("publish: %s%q is no id: want org/name", id.of, id.text)
 		}
 	}
 	if err := (hub.Push{ID: o.ID, Revision: o.Revision}).Check(); err != nil {

@@ -59,9 +59,9 @@ func TestRefused(t *testing.T) {
 	}{
 		{publish.Options{ID: "org/name", Revision: "../../x"}, `"../../x" is no name of a branch`},
 		{publish.Options{ID: "org/name", Revision: "a\nb"}, `"a\nb" is no name of a branch`},
-		{publish.Options{ID: "org/name", Base: "org/x\nlicense: mit"}, "is no id: org/name"},
-		{publish.Options{ID: "org/name", Base: "datasets/org/x"}, "is no id: org/name"},
-		{publish.Options{ID: "org/name", Base: "org/x@v1"}, "is no id: org/name"},
+		{publish.Options{ID: "org/name", Base: "org/x\nlicense: mit"}, "is no id: want org/name"},
+		{publish.Options{ID: "org/name", Base: "datasets/org/x"}, "is no id: want org/name"},
+		{publish.Options{ID: "org/name", Base: "org/x@v1"}, "is no id: want org/name"},
 		{publish.Options{ID: "org/name\nx"}, "is no id"},
 	} {
 		c.o.DryRun = true

@@ -186,7 +186,7 @@ func (r *optimization) encode(what string, all [][]pref.Message, maxTokens int) 
 	}
 	if len(kept) == 0 {
 		return nil, fmt.Errorf("rlhf: none of %d %s leaves room for %d tokens of response in a length "+
-			"of %d: raise the length, or lower the response's", len(all), what, maxTokens, most)
+			"of %d: raise model.max_length, or lower rlhf.max_tokens", len(all), what, maxTokens, most)
 	}
 	r.progress.Logf("%s: %d, %d left out as too long", what, len(kept), len(all)-len(kept))
 	return kept, nil

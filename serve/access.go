@@ -147,7 +147,7 @@ func (s *Server) client(r *http.Request) (string, *problem) {
 	if len(s.keys) > 0 {
 		name, ok := s.keys.bearer(r)
 		if !ok {
-			return "", refuse(http.StatusUnauthorized, "a bearer token is wanted: send the header "+
+			return "", refuse(http.StatusUnauthorized, "a bearer token is required: send the header "+
 				"Authorization: Bearer TOKEN")
 		}
 		return "token " + name, nil
@@ -160,8 +160,8 @@ func (s *Server) client(r *http.Request) (string, *problem) {
 	// that resolves to this machine.
 	if name, _, err := net.SplitHostPort(r.Host); loopback(host) && !s.config.AllowUnauthenticated &&
 		!loopback(r.Host) && (err != nil || !loopback(name)) {
-		return "", refuse(http.StatusForbidden, "a server without tokens answers to localhost alone, "+
-			"the request names another host: ask http://127.0.0.1, or set a token")
+		return "", refuse(http.StatusForbidden, "a server without tokens answers localhost only, "+
+			"but the request names another host: ask http://127.0.0.1, or set a token")
 	}
 	return host, nil
 }

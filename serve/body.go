@@ -20,7 +20,7 @@ const (
 // and take the last of equal keys.
 func checkBody(body []byte, maxItems int) error {
 	if !utf8.Valid(body) {
-		return wrong("", "the body is not UTF-8: encode it anew")
+		return wrong("", "the body is not UTF-8: encode it as UTF-8")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()

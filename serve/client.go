@@ -204,9 +204,9 @@ func (c *Client) request(
 	for i, item := range reply.Data {
 		switch {
 		case item.Index == nil || *item.Index != i:
-			return nil, fmt.Errorf("another reward came in the place of reward %d", i)
+			return nil, fmt.Errorf("the answer has another reward in place of reward %d", i)
 		case item.Reward == nil:
-			return nil, fmt.Errorf("the reward of sample %d did not come", i+1)
+			return nil, fmt.Errorf("the answer lacks the reward of sample %d", i+1)
 		}
 		out[i] = Scored{Reward: *item.Reward, Rewards: map[string]float64{}, Truncated: item.Truncated}
 		for name, r := range item.Rewards {
@@ -216,7 +216,7 @@ func (c *Client) request(
 		}
 		for _, name := range names {
 			if _, ok := out[i].Rewards[name]; !ok {
-				return nil, fmt.Errorf("reward %q of sample %d did not come", name, i+1)
+				return nil, fmt.Errorf("the answer lacks reward %q of sample %d", name, i+1)
 			}
 		}
 		for name, r := range out[i].Rewards {
@@ -277,7 +277,7 @@ func (c *Client) served(ctx context.Context) (model string, rewards []string, er
 	if rewards, ok := models[c.model]; ok {
 		return c.model, rewards, nil
 	}
-	return "", nil, fmt.Errorf("serve: %s serves %s, %q is none of them: name one behind the "+
+	return "", nil, fmt.Errorf("serve: %s serves %s, not %q: name one behind the "+
 		"address, %s#MODEL", c.base(), strings.Join(slices.Sorted(maps.Keys(models)), ", "), c.model,
 		c.base())
 }

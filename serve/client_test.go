@@ -128,7 +128,7 @@ func TestClientTriesAgain(t *testing.T) {
 		"out of order": {func(n int64, w http.ResponseWriter) bool {
 			io.WriteString(w, `{"activation":"raw","data":[{"index":1},{},{},{},{}]}`)
 			return true
-		}, 0, 1, "in the place"},
+		}, 0, 1, "in place of reward"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls.Store(0)
@@ -188,7 +188,7 @@ func TestClientNames(t *testing.T) {
 		t.Errorf("%q, %v, %v", model, names, err)
 	}
 	if _, _, err := newClient(t, h.URL+"#c", opt).Served(t.Context()); err == nil ||
-		!strings.Contains(err.Error(), `"c" is none of them`) {
+		!strings.Contains(err.Error(), `not "c"`) {
 		t.Error(err)
 	}
 	if _, err := newClient(t, h.URL, opt).Score(t.Context(), someSamples(1)); err == nil ||
@@ -197,7 +197,7 @@ func TestClientNames(t *testing.T) {
 	}
 	if _, err := newClient(t, h.URL+"#a", ClientOptions{}).Score(t.Context(),
 		someSamples(1)); err == nil || !errors.Is(err, ErrToken) || errors.Is(err, ErrNoAnswer) ||
-		!strings.Contains(err.Error(), "bearer token is wanted") {
+		!strings.Contains(err.Error(), "bearer token is required") {
 		t.Error(err)
 	}
 	scored, err := newClient(t, h.URL+"#a", opt).Read(t.Context(), someSamples(150),

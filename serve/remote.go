@@ -113,7 +113,7 @@ func (r *Remote) Read(
 			resolved[i] = r.names[0]
 		} else if !slices.Contains(r.names, name) {
 			return pref.Readings{},
-				fmt.Errorf("%s serves the rewards %s of its model, %q is none of them",
+				fmt.Errorf("%s serves the rewards %s of its model, not %q",
 					r.client.address, strings.Join(r.names, ", "), name)
 		}
 	}

@@ -247,10 +247,10 @@ func (s *Server) reload(ctx context.Context, m *model) error {
 	result := "ok"
 	if err != nil {
 		result = "failed"
-		s.config.Log.Error("a model could not be loaded anew: the former one is served", "model", m.Name,
-			"error", err)
+		s.config.Log.Error("a model could not be reloaded: the former one is still served",
+			"model", m.Name, "error", err)
 	} else {
-		s.config.Log.Info("model loaded anew", "model", m.Name)
+		s.config.Log.Info("model reloaded", "model", m.Name)
 	}
 	s.metrics.reloads.WithLabelValues(m.Name, result).Inc()
 	return err

@@ -76,7 +76,7 @@ func TestReloadOnHangup(t *testing.T) {
 	select {
 	case <-loaded:
 	case <-time.After(10 * time.Second):
-		t.Error("nothing was loaded anew")
+		t.Error("nothing was reloaded")
 	}
 	stop()
 }

@@ -72,7 +72,7 @@ func (e *ends) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if len(fields) != 2 {
-		return fmt.Errorf("%s: a pair of token and id was wanted", data)
+		return fmt.Errorf("%s: want a pair of token and id", data)
 	}
 	if err := json.Unmarshal(fields[0], &e.token); err != nil {
 		return err
@@ -121,7 +121,7 @@ func parseTemplateProcessing(raw json.RawMessage) (affix, error) {
 		}
 	}
 	if texts != 1 {
-		return a, fmt.Errorf("TemplateProcessing: single holds text A %d times, one was wanted", texts)
+		return a, fmt.Errorf("TemplateProcessing: single holds text A %d times, want once", texts)
 	}
 	return a, nil
 }

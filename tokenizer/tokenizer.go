@@ -75,8 +75,8 @@ var sideFiles = []string{configName, specialName, templateName, "added_tokens.js
 func Load(dir string) (*Tokenizer, error) {
 	data, err := wholefile.Read(filepath.Join(dir, tokenizerName), wholefile.Vocabulary)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("tokenizer: %s: no %s: a model in the Hugging Face layout with a fast "+
-			"tokenizer was wanted: %w", dir, tokenizerName, err)
+		return nil, fmt.Errorf("tokenizer: %s: no %s: want a model in the Hugging Face layout with a "+
+			"fast tokenizer: %w", dir, tokenizerName, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)

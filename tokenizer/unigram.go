@@ -43,7 +43,7 @@ func parseUnigram(raw json.RawMessage) (*unigram, error) {
 	}
 	if c.Unknown == nil || *c.Unknown < 0 || int(*c.Unknown) >= len(c.Vocab) {
 		return nil, fmt.Errorf("component Unigram: unk_id is missing or outside the vocabulary of %d: "+
-			"the index of its unknown token was wanted", len(c.Vocab))
+			"want the index of its unknown token", len(c.Vocab))
 	}
 	u := &unigram{
 		tokens: c.Vocab, vocab: make(map[string]int32, len(c.Vocab)), trie: []byteNode{{id: -1}},

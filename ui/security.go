@@ -69,7 +69,7 @@ func (a *App) secure(next http.Handler) http.Handler {
 			if r.Method == http.MethodGet && r.URL.Path != "/api/series" {
 				http.Redirect(w, r, "/login", http.StatusSeeOther)
 			} else {
-				a.fail(w, r, http.StatusUnauthorized, errors.New("a token is wanted: open /login"))
+				a.fail(w, r, http.StatusUnauthorized, errors.New("a token is required: open /login"))
 			}
 			return
 		}

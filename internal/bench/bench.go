@@ -113,7 +113,7 @@ func RunJSON(ctx context.Context, to any, name string, args ...string) (peakMB f
 	}
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return 0, errors.New("this system does not tell a process's peak memory")
+		return 0, errors.New("this system does not report a process's peak memory")
 	}
 	return float64(usage.Maxrss) / 1024, nil // Linux: in kB
 }

@@ -269,7 +269,7 @@ func (b *Result) train(
 		units, flops, seconds = units+float64(step.Comparisons), flops+step.GFLOP, seconds+step.Seconds
 	}
 	if units == 0 {
-		return fmt.Errorf("bench: one step of %d groups is too few to measure: more pairs are wanted",
+		return fmt.Errorf("bench: one step of %d groups is too few to measure: give more pairs",
 			len(data.Train))
 	}
 	b.Rate, b.GFLOP, b.PackingEfficiency = units/seconds, flops/units, tokens/positions

@@ -144,7 +144,7 @@ func (s *study) one(
 	}
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return errors.New("this system does not tell a process's peak memory")
+		return errors.New("this system does not report a process's peak memory")
 	}
 	r.PeakMB = float64(usage.Maxrss) * 1024 / 1e6 // Linux: in kB
 	seconds := r.Bench.Seconds

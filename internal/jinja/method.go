@@ -145,7 +145,7 @@ func strMethod(name string, required int, params string,
 func strArg(v Value) (string, error) {
 	s, ok := text(v)
 	if !ok {
-		return "", fmt.Errorf("a text is wanted, not a value of type %s", v.typeName())
+		return "", fmt.Errorf("want a text, not a value of type %s", v.typeName())
 	}
 	return s, nil
 }
@@ -157,7 +157,7 @@ func intArg(v Value, fallback int) (int, error) {
 	}
 	i, ok := integer(v)
 	if !ok {
-		return 0, fmt.Errorf("an integer is wanted, not a value of type %s", v.typeName())
+		return 0, fmt.Errorf("want an integer, not a value of type %s", v.typeName())
 	}
 	return i, nil
 }

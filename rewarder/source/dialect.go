@@ -98,7 +98,7 @@ func (d *dialect) open(ctx context.Context, s Source, opt Options) (pref.Rewarde
 		case p.model == "" && len(models) == 1:
 			p.model = models[0]
 		case !slices.Contains(models, p.model):
-			return nil, fmt.Errorf("%s serves %s, %q is none of them: name one behind the address, "+
+			return nil, fmt.Errorf("%s serves %s, not %q: name one behind the address, "+
 				"%s#MODEL", s.Name, strings.Join(models, ", "), p.model, strings.Split(s.Name, "#")[0])
 		}
 	}

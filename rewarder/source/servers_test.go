@@ -172,7 +172,7 @@ func TestVLLM(t *testing.T) {
 		t.Errorf("a prompt with tools: %+v, %v", read, err)
 	}
 	_, err = Open(t.Context(), "vllm+"+url+"#other", Options{})
-	if err == nil || !strings.Contains(err.Error(), `serves ORG/rm, "other" is none of them`) {
+	if err == nil || !strings.Contains(err.Error(), `serves ORG/rm, not "other"`) {
 		t.Error(err)
 	}
 	if err := Reach(t.Context(), "vllm+http://127.0.0.1:1", Options{Log: t.Logf}); err == nil {

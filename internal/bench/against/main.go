@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	s.hafFlags = flags.Args()
 	if s.model == "" || s.python == "" || s.script == "" {
-		return errors.New("-model, -python and -script are wanted; -help lists the flags")
+		return errors.New("-model, -python and -script are required; -help lists the flags")
 	}
 	results, err := s.measure(ctx)
 	if err != nil {
