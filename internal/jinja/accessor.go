@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// An accessor finds what a filter's argument attribute names, as in "a.b.0".
+// An accessor looks up a filter's argument attribute, such as "a.b.0", in a value.
 type accessor struct {
 	parts    []Value
-	fallback Value // nil, or instead of what is undefined
-	lower    bool  // texts are compared without regard to case
+	fallback Value // replaces an undefined value, unless nil
+	lower    bool  // compare texts without regard to case
 }
 
 // newAccessor returns an accessor. Attribute may be nil; sensitive is the argument case_sensitive.
@@ -36,7 +36,7 @@ func newAccessor(attribute, fallback, sensitive Value) accessor {
 	return out
 }
 
-// of returns what the accessor names, without regard to lower.
+// of returns the attribute of a value, whatever lower says.
 func (c accessor) of(r *run, v Value) (Value, error) {
 	for _, part := range c.parts {
 		if err := r.spend(1); err != nil {
@@ -53,7 +53,7 @@ func (c accessor) of(r *run, v Value) (Value, error) {
 	return v, nil
 }
 
-// key returns what values are compared by.
+// key returns the value that items are compared by.
 func (c accessor) key(r *run, v Value) (Value, error) {
 	v, err := c.of(r, v)
 	if err != nil || !c.lower {

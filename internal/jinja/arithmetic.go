@@ -9,7 +9,7 @@ import (
 
 var errOverflow = errors.New("integers of more than 64 bits are not supported")
 
-// badOperand is the error of an operator on a value that it does not take.
+// badOperand is the error for an operator on a value of the wrong type.
 func badOperand(op string, v Value) error {
 	if u, ok := v.(*Undefined); ok {
 		return u.err()
@@ -132,7 +132,7 @@ func (r *run) repeat(a, b Value) (Value, error) {
 	return &List{out, min(l.kind, tuple)}, nil
 }
 
-// like returns a text that is Markup where the value it was made of is.
+// like returns s as Markup if v, from which it was made, is Markup.
 func like(v Value, s string) Value {
 	if _, ok := v.(Markup); ok {
 		return Markup(s)

@@ -85,8 +85,8 @@ func (r *run) evalAll(list []expr, s *scope) ([]Value, error) {
 	return out, nil
 }
 
-// bind puts the arguments at a function's parameters; nil stands for what is not given. The first
-// required ones must be. A parameter that begins with / can only be given by its position.
+// bind assigns the arguments to a function's parameters; nil means not given. The first required
+// parameters must be given. A parameter whose name begins with / is positional only.
 func (a arguments) bind(function string, required int, params ...string) ([]Value, error) {
 	if len(a.positional) > len(params) {
 		return nil, fmt.Errorf("%s takes at most %d arguments, %d are given", function,
@@ -126,16 +126,17 @@ type macro struct {
 	extras [len(extraNames)]extra
 }
 
-// extraNames are variables of a macro that hold what no parameter takes.
+// extraNames are variables of a macro with the arguments beyond its parameters.
 var extraNames = [...]string{"varargs", "kwargs", "caller"}
 
-// An extra says whether a macro's source names one of extraNames; only then is it accepted.
+// An extra records whether a macro's source names one of extraNames; only then does the macro
+// accept such arguments.
 type extra struct {
 	id   int
 	used bool
 }
 
-// bind returns a macro as a value that sees the variables of the scope it is defined in.
+// bind returns a macro as a value that sees the variables of its defining scope.
 func (m *macro) bind(around *scope) *function {
 	f := &function{name: m.name, macro: true}
 	f.call = func(r *run, a arguments) (Value, error) { return m.run(r, around, a) }

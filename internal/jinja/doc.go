@@ -21,6 +21,6 @@
 //   - the filters that no chat template uses: filesizeformat, pprint, random, striptags, urlencode,
 //     urlize, wordwrap and xmlattr.
 //
-// An unknown filter or test is an error where it is reached; Jinja refuses some such templates at
-// once.
+// An unknown filter or test is an error when the rendering reaches it; Jinja refuses some such
+// templates when parsing.
 package jinja

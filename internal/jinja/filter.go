@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// A filter is what stands after |.
+// A filter is a function that a template applies with |.
 type filter func(r *run, v Value, a arguments) (Value, error)
 
 // filters are Jinja's filters. They are set by init, because map looks filters up.
@@ -67,7 +67,7 @@ func init() {
 	}
 }
 
-// asMethod is a filter that is a method of the value's text.
+// asMethod returns a filter that calls a method of the value's text.
 func asMethod(name string) filter {
 	return func(r *run, v Value, a arguments) (Value, error) {
 		s, err := r.soft(v)

@@ -80,7 +80,7 @@ func (r *run) percent(s string, v Value) (Value, error) {
 	return Str(w.out), w.err
 }
 
-// takesKeys reports whether Python takes a value for a mapping, which may have more entries than
+// takesKeys reports whether Python treats a value as a mapping, which may have more entries than
 // there are directives.
 func takesKeys(v Value) bool {
 	switch v := v.(type) {
@@ -92,7 +92,7 @@ func takesKeys(v Value) bool {
 	return false
 }
 
-// parseDirective reads what follows a %.
+// parseDirective parses the rest of a directive after %.
 func parseDirective(s string, next func() (Value, error)) (f directive, n int, err error) {
 	for n < len(s) && strings.IndexByte("-+ #0", s[n]) >= 0 {
 		f.flags += s[n : n+1]
@@ -144,7 +144,7 @@ func parseDirective(s string, next func() (Value, error)) (f directive, n int, e
 
 func (f directive) has(flag string) bool { return strings.Contains(f.flags, flag) }
 
-// formatted returns a value as a directive has it.
+// formatted formats a value by a directive.
 func (r *run) formatted(f directive, v Value) (string, error) {
 	var digits, sign, prefix string
 	switch f.verb {
@@ -211,7 +211,7 @@ func unsigned(s string) (digits, sign string) {
 	return s, ""
 }
 
-// formatFloat is %e, %f or %g as C has them.
+// formatFloat formats %e, %f or %g as C does.
 func formatFloat(x float64, f directive) string {
 	precision := f.precision
 	if precision < 0 {
@@ -244,7 +244,7 @@ func (r *run) formattedText(f directive, v Value) (string, error) {
 	return f.pad(s, "", ""), w.err
 }
 
-// pad puts a text to the right or left of as many spaces as the width asks for.
+// pad pads a text with spaces to the width, on the left or right.
 func (f directive) pad(s, before, zeros string) string {
 	s = before + zeros + s
 	n := f.width - utf8.RuneCountInString(s)

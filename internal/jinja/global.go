@@ -69,7 +69,8 @@ func newRange(_ *run, a arguments) (Value, error) {
 	return out, nil
 }
 
-// fillDict sets what dict() and namespace() take: a dictionary or pairs, and named arguments.
+// fillDict fills a dictionary from the arguments of dict() and namespace(): a dictionary or pairs,
+// and named arguments.
 func fillDict(r *run, title string, a arguments) (*Dict, error) {
 	if len(a.positional) > 1 {
 		return nil, fmt.Errorf("%s takes one value and named ones", title)
@@ -162,7 +163,7 @@ func newNamespace(r *run, a arguments) (Value, error) {
 	return &namespace{attrs}, nil
 }
 
-// newJoiner returns a function that gives nothing at first, and the separator from then on.
+// newJoiner returns a function that returns "" at first, and then the separator.
 func newJoiner(_ *run, a arguments) (Value, error) {
 	p, err := a.bind("joiner", 0, "sep")
 	if err != nil {
@@ -181,7 +182,7 @@ func newJoiner(_ *run, a arguments) (Value, error) {
 	}}, nil
 }
 
-// newCycler returns an object whose next() goes through values again and again.
+// newCycler returns an object whose next() cycles through values.
 func newCycler(_ *run, a arguments) (Value, error) {
 	if len(a.positional) == 0 || len(a.named) > 0 {
 		return nil, errors.New("cycler wants values")

@@ -175,7 +175,7 @@ func (w *jsonWriter) write(v Value, depth int) {
 	}
 }
 
-// jsonScalar writes what is neither text nor container; as a key, too.
+// jsonScalar writes a value that is neither a text nor a container, also as a key.
 func jsonScalar(v Value) (string, error) {
 	switch v := v.(type) {
 	case None:

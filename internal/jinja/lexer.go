@@ -67,7 +67,7 @@ func (l *lexer) add(kind tokenKind, text string) {
 	l.tokens = append(l.tokens, token{kind, text, l.line})
 }
 
-// move goes on by n bytes and counts their lines.
+// move advances by n bytes and counts their lines.
 func (l *lexer) move(n int) {
 	l.line += strings.Count(l.src[l.at:l.at+n], "\n")
 	l.at += n
@@ -100,7 +100,7 @@ func (l *lexer) root() error {
 	return l.inside(outputBegin, outputEnd, "}}")
 }
 
-// nextTag returns where the next {{, {% or {# is, or -1.
+// nextTag returns the position of the next {{, {% or {#, or -1.
 func nextTag(s string) int {
 	for at := 0; ; at++ {
 		i := strings.IndexByte(s[at:], '{')
@@ -122,7 +122,7 @@ func signAt(s string) string {
 	return ""
 }
 
-// text adds the n bytes before a tag; the tag's sign and kind say what is stripped.
+// text adds the n bytes before a tag. The tag's sign and kind decide which white space is stripped.
 func (l *lexer) text(n int, sign string, block bool) {
 	s := l.rest()[:n]
 	if sign == "-" {
@@ -140,7 +140,7 @@ func (l *lexer) text(n int, sign string, block bool) {
 	l.fresh = false
 }
 
-// after drops the white space that a closing sign or trim_blocks takes away.
+// after drops the white space that a closing sign or trim_blocks removes.
 func (l *lexer) after(sign string, block bool) {
 	n := 0
 	if sign == "-" {
@@ -183,7 +183,7 @@ func keyword(s, word string) int {
 	return 0
 }
 
-// raw reads what is between {% raw %} and {% endraw %} as text.
+// raw reads the text between {% raw %} and {% endraw %}.
 func (l *lexer) raw() error {
 	l.fresh = strings.HasSuffix(l.src[:l.at], "\n")
 	for i := 0; ; i += 2 {
@@ -302,7 +302,7 @@ func nameLength(s string) int {
 	return n
 }
 
-// isSpace is str.isspace of one character, by which Python's strip works.
+// isSpace is Python's str.isspace for one character, which strip uses.
 func isSpace(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r == ' ' || r >= '\t' && r <= '\r' || r >= 0x1C && r <= 0x1F

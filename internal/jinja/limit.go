@@ -13,7 +13,7 @@ type Limits struct {
 	Time  time.Duration // from beginning to end
 }
 
-// DefaultLimits leave a published template room for thousands of turns.
+// DefaultLimits suffice for thousands of turns in a published template.
 var DefaultLimits = Limits{Steps: 5_000_000, Bytes: 1 << 30, Time: 20 * time.Second}
 
 const (
@@ -39,7 +39,7 @@ var errTooMany = fmt.Errorf("the template makes a list of more than %d elements:
 
 var errTooDeep = errors.New("values nest too deep")
 
-// A budget is what is left of the limits.
+// A budget is the unused part of the limits.
 type budget struct {
 	limits       Limits
 	steps, bytes int
@@ -62,7 +62,7 @@ func newBudget(l Limits) budget {
 		deadline: time.Now().Add(l.Time)}
 }
 
-// spend takes steps, and returns an error once there are none left.
+// spend uses steps, and returns an error once there are none left.
 func (b *budget) spend(steps int) error {
 	b.steps -= steps
 	b.toCheck -= steps
@@ -88,7 +88,7 @@ func (b *budget) check() error {
 	return b.failed
 }
 
-// pay takes bytes that are about to be made, and the steps of making them.
+// pay uses the bytes of a value before it is made, and the steps for making it.
 func (b *budget) pay(bytes int) error {
 	b.bytes -= bytes
 	if bytes < 0 || b.bytes < 0 {
@@ -114,5 +114,5 @@ func (b *budget) payItems(n int) error {
 	return b.pay(n * itemSize)
 }
 
-// scan takes the steps of looking through a text. Where none are left, the next node fails.
+// scan uses the steps for searching a text. If none are left, the next node fails.
 func (b *budget) scan(bytes int) { _ = b.spend(bytes / scanPerStep) }

@@ -8,7 +8,7 @@ type forNode struct {
 	test      expr // nil: all items
 	recursive bool
 	body      body
-	other     body // where there is no item
+	other     body // if there is no item
 	loop      int  // the id of the name loop
 	line      int
 }

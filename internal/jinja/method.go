@@ -252,7 +252,7 @@ func splitBy(s, sep string, limit int, fromRight bool) []string {
 	return out
 }
 
-// splitLines splits at what Python takes for the end of a line.
+// splitLines splits at Python's line boundaries.
 func splitLines(s string, keep bool) []string {
 	var out []string
 	for s != "" {

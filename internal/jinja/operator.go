@@ -207,7 +207,7 @@ func (e *attrExpr) eval(r *run, s *scope) (Value, error) {
 	return found, err
 }
 
-// attribute is v.name: a method, else an entry; nil where there is neither.
+// attribute is v.name: a method, else an entry, else nil.
 func attribute(v Value, name string) (Value, error) {
 	if m := methodOf(v, name); m != nil {
 		return m.bind(v), nil
@@ -327,7 +327,7 @@ func (r *run) character(s string, i int) Value {
 	return Str(s[at : at+n])
 }
 
-// byteIndex returns where the i-th character begins; the length for an i past the end.
+// byteIndex returns the byte offset of the i-th character, or the length if there are fewer.
 func byteIndex(s string, i int) int {
 	at := 0
 	for ; i > 0 && at < len(s); i-- {

@@ -152,7 +152,7 @@ func (p *parser) block(what string, until ...string) (body, string, error) {
 	return b, p.next().text, nil
 }
 
-// closed is block for one that ends with a tag of one word.
+// closed is block for a block that ends with a one-word tag.
 func (p *parser) closed(what, until string) (body, error) {
 	b, _, err := p.block(what, until)
 	if err != nil {
@@ -161,7 +161,7 @@ func (p *parser) closed(what, until string) (body, error) {
 	return b, p.expect(tagEnd, "%}")
 }
 
-// statement reads what follows {% up to %}, and the blocks that belong to it.
+// statement parses the rest of a tag after {%, and the blocks that belong to it.
 func (p *parser) statement() (node, error) {
 	t := p.next()
 	if t.kind != name {
@@ -415,7 +415,7 @@ func (p *parser) parseCallBlock(line int) (node, error) {
 	return &outputNode{call, line}, err
 }
 
-// extras notes which of extraNames stand in what is parsed.
+// extras records which of extraNames occur in the parsed source.
 func (p *parser) extras(m *macro, parse func() error) error {
 	outer := p.named
 	p.named = [len(extraNames)]bool{}
@@ -427,7 +427,7 @@ func (p *parser) extras(m *macro, parse func() error) error {
 	return err
 }
 
-// target reads what a value is assigned to: a name, a namespace's attribute, or a tuple of such.
+// target parses the target of an assignment: a name, a namespace's attribute, or a tuple of these.
 func (p *parser) target(attributes bool, end ...string) (target, error) {
 	var out []target
 	for {

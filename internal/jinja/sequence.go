@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// listOf returns a value's items as a list of its own, paid for.
+// listOf returns a value's items as a new list, and pays for it.
 func (r *run) listOf(v Value) ([]Value, error) {
 	items, err := r.items(v)
 	if err != nil {
@@ -16,7 +16,8 @@ func (r *run) listOf(v Value) ([]Value, error) {
 	return slices.Clone(items), r.payItems(len(items))
 }
 
-// lazily makes a filter a generator: an error waits for the first use of what the filter returns.
+// lazily makes a filter return a generator, so that an error appears only at the first use of its
+// result.
 func lazily(f filter) filter {
 	return func(r *run, v Value, a arguments) (Value, error) {
 		out, err := f(r, v, a)
@@ -139,7 +140,8 @@ func filterMap(r *run, v Value, a arguments) (Value, error) {
 	return &iterator{items: items}, nil
 }
 
-// mapping returns what map does with an item: a filter, or looking up an attribute.
+// mapping returns the function that map applies to an item: a filter, or the lookup of an
+// attribute.
 func mapping(r *run, a arguments) (func(v Value) (Value, error), error) {
 	if len(a.positional) == 0 {
 		p, err := a.bind("map", 1, "attribute", "default")
@@ -238,7 +240,7 @@ func filterJoin(r *run, v Value, a arguments) (Value, error) {
 	return Str(w.out), w.err
 }
 
-// sorted sorts items by keys, of which there is one for each.
+// sorted sorts items by keys, one key per item.
 func (r *run) sorted(items, keys []Value, reverse Value) error {
 	order := make([]int, len(items))
 	for i := range order {
@@ -374,7 +376,7 @@ func filterGroupBy(r *run, v Value, a arguments) (Value, error) {
 	return out, nil
 }
 
-// extreme is min or max: the first item that none comes before.
+// extreme is min or max: the first item that no other precedes.
 func extreme(title string, wanted ordering) filter {
 	return func(r *run, v Value, a arguments) (Value, error) {
 		p, err := a.bind(title, 0, "case_sensitive", "attribute")

@@ -164,7 +164,7 @@ func (n *macroNode) exec(r *run, s *scope) (jump, error) {
 	return onward, nil
 }
 
-// A target is what a value can be assigned to.
+// A target is the left side of an assignment.
 type target interface {
 	assign(r *run, s *scope, v Value) error
 }

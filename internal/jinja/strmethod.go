@@ -337,7 +337,7 @@ var digitForms = &unicode.RangeTable{R16: []unicode.Range16{
 	{Lo: 0x2780, Hi: 0x2788, Stride: 1}, {Lo: 0x278A, Hi: 0x2792, Stride: 1},
 }, LatinOffset: 2}
 
-// every reports whether a text has characters and all pass.
+// every reports whether a text has characters and all of them pass.
 func every(is func(c rune) bool) func(s string) bool {
 	return func(s string) bool {
 		return s != "" && strings.IndexFunc(s, func(c rune) bool { return !is(c) }) < 0

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// An Error says in which line of the template something failed.
+// An Error names the line of the template in which something failed.
 type Error struct {
 	Line int
 	Err  error
@@ -15,7 +15,7 @@ func (e *Error) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Template is a parsed template. It does not change and is safe for concurrent use.
+// Template is a parsed template. It is immutable and safe for concurrent use.
 type Template struct {
 	root body
 	ids  map[string]int
@@ -46,7 +46,7 @@ func (t *Template) Mentions(name string) bool {
 	return ok
 }
 
-// Variables are what a rendering can read by name.
+// Variables are the values that a rendering can read by name.
 type Variables map[string]Value
 
 // Render renders the template. Now is the time that strftime_now writes.
@@ -153,7 +153,7 @@ func (r *run) write(s string) error {
 	return nil
 }
 
-// capture returns what a function writes.
+// capture returns the output of a function.
 func (r *run) capture(f func() error) (Value, error) {
 	outer := r.out
 	r.out = nil

@@ -2,7 +2,7 @@ package jinja
 
 import "fmt"
 
-// A test is what stands after is.
+// A test is a function that a template applies with is.
 type test func(r *run, v Value, a arguments) (bool, error)
 
 // tests are Jinja's tests. They are set by init, because select and others look tests up.

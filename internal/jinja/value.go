@@ -172,7 +172,7 @@ func truth(v Value) bool {
 	return true
 }
 
-// length is Python's len(); ok is false where the type has none.
+// length is Python's len(). ok is false if the type has none.
 func (r *run) length(v Value) (n int, ok bool) {
 	if s, isText := text(v); isText {
 		r.scan(len(s))
@@ -193,7 +193,7 @@ func (r *run) length(v Value) (n int, ok bool) {
 	return 0, false
 }
 
-// A sequence is what a loop goes through: items, or the integers of a range.
+// A sequence is the input of a loop: items, or the integers of a range.
 type sequence struct {
 	items []Value
 	rng   *Range
@@ -265,7 +265,7 @@ func characters(s string) []Value {
 	return out
 }
 
-// A key is what a dictionary finds an entry by: equal values have equal keys.
+// A key identifies an entry of a dictionary: equal values have equal keys.
 type key struct {
 	kind byte
 	n    int64

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// A writer writes values as text. It pays for what it writes, and stops at the first error.
+// A writer writes values as text. It pays for the text, and stops at the first error.
 type writer struct {
 	r   *run
 	out []byte
