@@ -371,9 +371,13 @@ func (r *ggufReader) tensor() (tensor, error) {
 	if !ok || values > math.MaxInt64/64 || offset > math.MaxInt64/2 {
 		return t, fmt.Errorf("%s: shape %v at %d is too large", t.Name, t.Shape, offset)
 	}
-	if rows := t.Shape; len(rows) > 0 && rows[len(rows)-1]%block.values != 0 {
+	row := 1 // of a tensor without dimensions
+	if n := len(t.Shape); n > 0 {
+		row = t.Shape[n-1]
+	}
+	if row%block.values != 0 {
 		return t, fmt.Errorf("%s: rows of %d values do not divide into the blocks of %d of %s", t.Name,
-			rows[len(rows)-1], block.values, t.DType)
+			row, block.values, t.DType)
 	}
 	t.offset, t.Bytes = int64(offset), int64(values)/int64(block.values)*int64(block.bytes)
 	return t, nil
