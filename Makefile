@@ -58,9 +58,9 @@ test:
 
 # The tests that make test leaves out because they take long: the commands of the guides, hostile
 # input, signals, full disks, failing writes, measured memory, and curves of RL.
-LONG = Guides|HostileBombs|HostileModelBombs|HostileAdapters|HostileRuns|HostileServers|Signals|Disks|TwoAtOnce|EveryWriteFails|PlannedMemory|ReadMemory|Learns
+LONG = Guides|HostileBombs|HostileModelBombs|HostileAdapters|HostileRuns|HostileServers|Signals|Disks|TwoAtOnce|EveryWriteFails|PlannedMemory|ReadMemory|Learns|Mesh|MeshResume
 test-long:
-	$(GO) test -timeout 30m -run '^Test($(LONG))$$' ./cmd/haf ./rlhf
+	$(GO) test -timeout 30m -run '^Test($(LONG))$$' ./cmd/haf ./rlhf ./train
 
 # The server's tests under the race detector; without its check of pointers, which the pure Go
 # backend's arithmetic does not pass.

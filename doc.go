@@ -24,6 +24,7 @@
 //   - lm: the decoder as graph functions, and generation.
 //   - objective: every loss, with its float64 reference.
 //   - backend: the device that programs run on.
+//   - mesh: arrays and programs over several devices of one host.
 //   - reward: the model with two heads: opened, read and saved.
 //   - rewarder: one reward of a Rewarder, ensembles, and files of samples.
 //   - rewarder/source: opens whatever a name stands for: a model, a server, a file, a command.

@@ -37,7 +37,9 @@ type Device struct {
 	plugin   Plugin // where kind is not KindGo
 	tellPath bool   // Describe shows the path, because kind and version are ambiguous
 	hint     string
-	programs programs
+	mesh     Mesh // 1 × 1 if zero
+	shared   bool // another Device owns the client
+	programs *programs
 	// available, if not nil, replaces AvailableMemory.
 	available func() (Memory, error)
 }
@@ -46,7 +48,8 @@ type Device struct {
 // interface's. Build programs with d.Backend.Builder.
 func (d *Device) Builder() {}
 
-// Open opens the device named:
+// Open opens the device named, on the mesh that the name ends with, if any: "cpu,data=2,shard=2".
+// The device is:
 //   - "" or "auto": an installed XLA plug-in, CUDA before CPU where a GPU is present and both work,
 //     else pure Go;
 //   - "go": the pure Go backend;
@@ -57,6 +60,23 @@ func (d *Device) Builder() {}
 // It never downloads anything. The error wraps [ErrNoPlugin] if the caller asked for a plug-in and
 // none is installed.
 func Open(name string) (*Device, error) {
+	name, m, err := cutMesh(name)
+	if err != nil {
+		return nil, err
+	}
+	d, err := open(name)
+	if err != nil || m.Devices() == 1 {
+		return d, err
+	}
+	on, err := d.OnMesh(m)
+	if err != nil || !on.shared {
+		d.Finalize()
+	}
+	return on, err
+}
+
+// open is [Open] for a name without a mesh.
+func open(name string) (*Device, error) {
 	switch name {
 	case "", "auto":
 		return openAuto()
@@ -87,6 +107,10 @@ func Open(name string) (*Device, error) {
 
 // CheckName returns an error for a name that [Open] does not know. It looks for no plug-in.
 func CheckName(name string) error {
+	name, _, err := cutMesh(name)
+	if err != nil {
+		return err
+	}
 	known := []string{"", "auto", "go", "xla", KindCPU, KindCUDA, "cpu", "cuda", "gpu"}
 	if slices.Contains(known, name) || strings.ContainsAny(name, `/\`) || isLibrary(name) {
 		return nil
@@ -173,7 +197,7 @@ func openGo(hint string) (*Device, error) {
 			hint = "running on the slow pure Go backend, as asked"
 		}
 	}
-	return &Device{Backend: b, kind: KindGo, hint: hint}, nil
+	return &Device{Backend: b, kind: KindGo, hint: hint, programs: &programs{}}, nil
 }
 
 // Kind is "xla-cpu", "xla-cuda" or "go".
@@ -191,6 +215,9 @@ func (d *Device) Plugin() Plugin { return d.plugin }
 // Finalize closes the device and returns its memory to the system.
 func (d *Device) Finalize() {
 	d.programs.finalize()
+	if d.shared {
+		return
+	}
 	d.Backend.Finalize()
 	Release()
 }
@@ -218,6 +245,9 @@ func (d *Device) Describe() string {
 		}
 	case n > 1:
 		hardware = counted(n, "device") + ", " + hardware
+	}
+	if m := d.Mesh(); m.Devices() > 1 {
+		hardware += fmt.Sprintf(", mesh %d × %d", m.Data, m.Shard)
 	}
 	return fmt.Sprintf("%s (%s), %s", d.kind, plugin, hardware)
 }

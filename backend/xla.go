@@ -36,8 +36,22 @@ var quietOnce = sync.OnceFunc(func() {
 	klog.SetOutput(io.Discard)
 })
 
-// openPlugin loads a plug-in into this process and opens its devices.
-func openPlugin(p Plugin) (_ *Device, err error) {
+// openPlugin loads a plug-in into this process and opens its devices. A CPU shows one, or as many
+// as $HAF_CPU_DEVICES says.
+func openPlugin(p Plugin) (*Device, error) {
+	n := 1
+	if s := os.Getenv(virtualDevicesEnv); s != "" && p.Kind == KindCPU {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil || n < 1 {
+			return nil, fmt.Errorf("backend: $%s is %q: want a number of devices, at least 1",
+				virtualDevicesEnv, s)
+		}
+	}
+	return openDevices(p, n)
+}
+
+// openDevices is [openPlugin] with n virtual devices of a CPU.
+func openDevices(p Plugin, n int) (_ *Device, err error) {
 	quietOnce()
 	defer func() {
 		// go-xla panics where the library's interface is not what it expects
@@ -51,14 +65,7 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 	options := pjrt.NamedValuesMap{}
 	switch p.Kind {
 	case KindCPU:
-		// The plug-in shows several virtual devices by default, which only tests of sharding need.
-		n := 1
-		if s := os.Getenv(virtualDevicesEnv); s != "" {
-			if n, err = strconv.Atoi(s); err != nil || n < 1 {
-				return nil, fmt.Errorf("backend: $%s is %q: want a number of devices, at least 1",
-					virtualDevicesEnv, s)
-			}
-		}
+		// The plug-in shows several virtual devices by default, which only a mesh needs.
 		options["cpu_device_count"] = int64(n)
 	case KindCUDA:
 		if err := linkCUDA(p.Path); err != nil {
@@ -90,7 +97,7 @@ func openPlugin(p Plugin) (_ *Device, err error) {
 	// would differ by 1e-3 from PyTorch's, and from this program's on other devices. Users who
 	// prefer speed to precision choose bfloat16.
 	b.DotGeneralUseTF32 = false
-	return &Device{Backend: b, kind: p.Kind, plugin: p}, nil
+	return &Device{Backend: b, kind: p.Kind, plugin: p, programs: &programs{}}, nil
 }
 
 // nameable refuses paths that go-xla would misread. go-xla takes a plug-in's kind from words

@@ -37,7 +37,7 @@ type RewardOpener interface {
 func RLHF(
 	ctx context.Context, env Env, s *run.Session, r *recipe.Recipe, rewards RewardOpener,
 ) (rlhf.Result, error) {
-	return perform(ctx, env, s, r, func(r *recipe.Recipe) (job[rlhf.Result], error) {
+	return perform(ctx, env, s, r, func(env Env, r *recipe.Recipe) (job[rlhf.Result], error) {
 		return loadOptimization(ctx, env, r, rewards)
 	})
 }
@@ -83,6 +83,10 @@ func (o *optimization) close() {
 func loadOptimization(
 	ctx context.Context, env Env, r *recipe.Recipe, rewards RewardOpener,
 ) (_ job[rlhf.Result], err error) {
+	if n := env.Device.Mesh().Devices(); n > 1 {
+		return nil, fmt.Errorf("launch: haf rlhf runs on one device, not on %d: leave data= and shard= "+
+			"out of -device", n)
+	}
 	for i, w := range r.RLHF.Rewards {
 		if err := rewards.Reach(ctx, w); err != nil {
 			return nil, atReward(i, err)

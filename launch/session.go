@@ -28,7 +28,9 @@ type Request struct {
 	Recipe string   // TOML file of a new run; "": Set has everything
 	Set    []string // overrides of the recipe, KEY=VALUE
 	Out    string   // run folder of a new run; "": [DefaultDir]
-	Resume string   // folder of a stopped run, which has its own recipe
+	// Resume is the folder of a stopped run, which has its own recipe. Set may then override its mesh
+	// alone.
+	Resume string
 }
 
 // DefaultDir is the default output folder for a recipe or grid.
@@ -43,9 +45,9 @@ func (q Request) check(verb run.Verb) error {
 		keys = "-set model.path=DIR, -set rlhf.rewards=DIR and -set data.train=FILE"
 	}
 	switch {
-	case q.Resume != "" && (q.Recipe != "" || q.Out != "" || len(q.Set) > 0):
+	case q.Resume != "" && (q.Recipe != "" || q.Out != "" || !recipe.OnlyMesh(q.Set)):
 		return fmt.Errorf("%w: -resume takes its recipe from the run folder: give no recipe, -out or "+
-			"-set with it", ErrUsage)
+			"-set with it, except -set mesh.data=N and -set mesh.shard=N", ErrUsage)
 	case q.Resume == "" && q.Recipe == "" && (q.Out == "" || len(q.Set) == 0):
 		return fmt.Errorf("%w: give a recipe, or without one -out DIR with %s", ErrUsage, keys)
 	}
@@ -59,7 +61,13 @@ func (q Request) Session(verb run.Verb) (*run.Session, *recipe.Recipe, error) {
 		return nil, nil, err
 	}
 	if q.Resume != "" {
+		if err := recipe.CheckSets(q.Set); err != nil {
+			return nil, nil, err
+		}
 		s, err := run.Resume(verb, q.Resume)
+		if err == nil {
+			s.Set = q.Set
+		}
 		return s, nil, err
 	}
 	r, err := recipe.Load(q.Recipe, q.Set)
@@ -93,7 +101,7 @@ type job[R any] interface {
 // recipe of a new run. It releases the folder. An error says how to resume.
 func perform[R any](
 	ctx context.Context, env Env, s *run.Session, r *recipe.Recipe,
-	load func(*recipe.Recipe) (job[R], error),
+	load func(Env, *recipe.Recipe) (job[R], error),
 ) (result R, err error) {
 	defer func() {
 		if failed := s.Close(); err == nil {
@@ -109,7 +117,9 @@ func perform[R any](
 		if err := before.Fetch(ctx, env.Hub); err != nil {
 			return result, err
 		}
-		r = before.Recipe
+		if r, err = before.Recipe.With(s.Set); err != nil {
+			return result, err
+		}
 	} else if err := r.Fetch(ctx, env.Hub); err != nil {
 		return result, err
 	}
@@ -117,7 +127,15 @@ func perform[R any](
 	if err != nil {
 		return result, err
 	}
-	j, err := load(r)
+	on, err := env.Device.OnMesh(r.Mesh.Devices())
+	if err != nil {
+		return result, err
+	}
+	if on != env.Device {
+		env.Device = on
+		defer on.Finalize()
+	}
+	j, err := load(env, r)
 	if err != nil {
 		return result, err
 	}

@@ -14,7 +14,7 @@ import (
 func Train(
 	ctx context.Context, env Env, s *run.Session, r *recipe.Recipe,
 ) (train.Result, error) {
-	return perform(ctx, env, s, r, func(r *recipe.Recipe) (job[train.Result], error) {
+	return perform(ctx, env, s, r, func(env Env, r *recipe.Recipe) (job[train.Result], error) {
 		return loadTraining(env, r)
 	})
 }

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/gomlx/core/tensors"
 
+	"haf/mesh"
 	"haf/weights"
 )
 
@@ -64,27 +64,27 @@ func (o *Optimizer) LoadWeights(dir string) error {
 }
 
 // moments returns the optimizer's moments by the prefix of their names in a checkpoint.
-func (o *Optimizer) moments() map[string][]*tensors.Tensor {
-	return map[string][]*tensors.Tensor{"m.": o.m, "v.": o.v}
+func (o *Optimizer) moments() map[string][]*mesh.Array {
+	return map[string][]*mesh.Array{"m.": o.m, "v.": o.v}
 }
 
-// SaveTables writes lists of tensors, each in the order of the trained weights. A tensor's name is
+// SaveTables writes lists of arrays, each in the order of the trained weights. An array's name is
 // the list's prefix and the weight's name.
-func (o *Optimizer) SaveTables(path string, tables map[string][]*tensors.Tensor) error {
+func (o *Optimizer) SaveTables(path string, tables map[string][]*mesh.Array) error {
 	var sources []weights.LazyArray
 	for i, p := range o.params {
 		for prefix, list := range tables {
 			sources = append(sources, weights.LazyArray{
 				Name: prefix + p.Name, Shape: p.Shape,
-				Values: func() ([]float32, error) { return tensors.CopyFlatData[float32](list[i]) },
+				Values: list[i].Floats,
 			})
 		}
 	}
 	return weights.WriteFile(path, sources, weights.WriteOptions{})
 }
 
-// LoadTables replaces the tensors by those that [Optimizer.SaveTables] wrote.
-func (o *Optimizer) LoadTables(path string, tables map[string][]*tensors.Tensor) error {
+// LoadTables replaces the arrays by those that [Optimizer.SaveTables] wrote.
+func (o *Optimizer) LoadTables(path string, tables map[string][]*mesh.Array) error {
 	ck, err := weights.OpenFile(path)
 	if err != nil {
 		return fmt.Errorf("optim: checkpoint: %w", err)
@@ -96,8 +96,12 @@ func (o *Optimizer) LoadTables(path string, tables map[string][]*tensors.Tensor)
 			if err != nil {
 				return fmt.Errorf("optim: checkpoint: %w", err)
 			}
-			list[i].MustFinalizeAll()
-			list[i] = tensors.FromFlatDataAndDimensions(a.Data, a.Shape...)
+			loaded, err := mesh.Put(o.model.Device(), dtypes.Float32, a.Shape, a.Data)
+			if err != nil {
+				return fmt.Errorf("optim: checkpoint: %w", err)
+			}
+			list[i].MustFree()
+			list[i] = loaded
 		}
 	}
 	return nil

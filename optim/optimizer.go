@@ -2,13 +2,14 @@ package optim
 
 import (
 	"fmt"
+	"slices"
 
-	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/backend"
 	"haf/lm"
+	"haf/mesh"
 	"haf/reward"
 )
 
@@ -19,7 +20,7 @@ type Optimizer struct {
 	model    *reward.Model
 	settings AdamW
 	params   []*reward.Param
-	m, v     []*tensors.Tensor
+	m, v     []*mesh.Array
 	parts    [][]int // indices into params, for each call of add or update
 
 	programs *programs
@@ -29,7 +30,7 @@ type Optimizer struct {
 
 // programs are shared by optimizers whose settings and weights give the same graphs.
 type programs struct {
-	add, update *Exec
+	add, update *mesh.Exec
 	user        *Optimizer // the last one: programs are built with its settings
 }
 
@@ -43,8 +44,8 @@ func (p *programs) Finalize() {
 func New(model *reward.Model, params []*reward.Param, settings AdamW) *Optimizer {
 	o := &Optimizer{model: model, settings: settings, params: params}
 	for i, p := range params {
-		o.m = append(o.m, tensors.FromShape(p.Value.Shape()))
-		o.v = append(o.v, tensors.FromShape(p.Value.Shape()))
+		o.m = append(o.m, mesh.Zeros(model.Device(), p.Value.Shape()))
+		o.v = append(o.v, mesh.Zeros(model.Device(), p.Value.Shape()))
 		if i == 0 || model.Config.LayerOf(p.Name) != model.Config.LayerOf(params[i-1].Name) {
 			o.parts = append(o.parts, nil)
 		}
@@ -59,17 +60,18 @@ func New(model *reward.Model, params []*reward.Param, settings AdamW) *Optimizer
 
 func newPrograms(device *backend.Device) *programs {
 	p := &programs{}
-	p.add = MustNewExec(device.Backend, func(in []*Node) []*Node { return p.user.buildAdd(in) })
-	p.update = MustNewExec(device.Backend, func(in []*Node) []*Node {
+	p.add = mesh.NewExec(device, "add", func(in []*Node) []*Node { return p.user.buildAdd(in) })
+	p.update = mesh.NewExec(device, "update", func(in []*Node) []*Node {
 		return p.user.buildUpdate(in)
 	})
-	p.add.SetMaxCache(-1).WithName("add")
-	p.update.SetMaxCache(-1).WithName("update")
 	return p
 }
 
 // Params returns the trained weights, in the order of the gradients.
 func (o *Optimizer) Params() []*reward.Param { return o.params }
+
+// Moments returns the first and second moments of the weights.
+func (o *Optimizer) Moments() []*mesh.Array { return slices.Concat(o.m, o.v) }
 
 // Parts lists, for each call of a program, the indices into [Optimizer.Params] of its weights.
 func (o *Optimizer) Parts() [][]int { return o.parts }
@@ -136,17 +138,13 @@ func (o *Optimizer) buildUpdate(in []*Node) []*Node {
 
 // accumulate adds the gradients to the sums, in place, and returns the squared norm of all new
 // sums. It consumes the gradients.
-func (o *Optimizer) accumulate(sums, gradients []*tensors.Tensor) (squares float64, err error) {
+func (o *Optimizer) accumulate(sums, gradients []*mesh.Array) (squares float64, err error) {
 	for _, part := range o.parts {
-		args, err := o.Donate(nil, part, sums, gradients)
-		if err != nil {
-			return 0, err
-		}
-		out, err := o.programs.add.Call(args...)
+		out, err := o.programs.add.Call(Donate(nil, part, sums, gradients)...)
 		if err != nil {
 			return 0, fmt.Errorf("optim: adding gradients: %w", err)
 		}
-		squares += float64(tensors.ToScalar[float32](out[0]))
+		squares += out[0].Scalar()
 		for i, at := range part {
 			sums[at] = out[1+i]
 		}
@@ -156,11 +154,11 @@ func (o *Optimizer) accumulate(sums, gradients []*tensors.Tensor) (squares float
 
 // Apply makes update t ≥ 1. It clips the gradients, whose norm the caller gives, and updates
 // weights and moments at the given learning rate. It consumes the gradients.
-func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int) error {
+func (o *Optimizer) Apply(gradients []*mesh.Array, rate, norm float64, t int) error {
 	scalars := o.settings.scalars(rate, norm, t)
 	for _, part := range o.parts {
 		decays := make([]float32, len(part))
-		values := make([]*tensors.Tensor, len(o.params))
+		values := make([]*mesh.Array, len(o.params))
 		for i, at := range part {
 			values[at] = o.params[at].Value
 			if o.settings.decays(o.params[at].Param) {
@@ -171,11 +169,7 @@ func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int
 			tensors.FromFlatDataAndDimensions(scalars, len(scalars)),
 			tensors.FromFlatDataAndDimensions(decays, len(decays)),
 		}
-		args, err := o.Donate(first, part, values, o.m, o.v, gradients)
-		if err != nil {
-			return err
-		}
-		out, err := o.programs.update.Call(args...)
+		out, err := o.programs.update.Call(Donate(first, part, values, o.m, o.v, gradients)...)
 		if err != nil {
 			return fmt.Errorf("optim: updating weights: %w", err)
 		}
@@ -185,37 +179,29 @@ func (o *Optimizer) Apply(gradients []*tensors.Tensor, rate, norm float64, t int
 		}
 		// The device would start the next call while this one runs, with memory for the results of
 		// both. Without this wait, all weights and moments would exist twice.
-		tensors.ToScalar[float32](out[3*n])
-		if err := out[3*n].FinalizeAll(); err != nil {
+		out[3*n].Scalar()
+		if err := out[3*n].Free(); err != nil {
 			return fmt.Errorf("optim: freeing results: %w", err)
 		}
 	}
 	return nil
 }
 
-// Donate appends the part's tensors of each list to args and gives up their buffers.
-func (o *Optimizer) Donate(
-	args []any, part []int, lists ...[]*tensors.Tensor,
-) ([]any, error) {
-	device := o.model.Device().Backend
+// Donate appends the part's arrays of each list to args. The program may overwrite them.
+func Donate(args []any, part []int, lists ...[]*mesh.Array) []any {
 	for _, list := range lists {
 		for _, at := range part {
-			buffer, err := DonateTensorBuffer(list[at], device, compute.DeviceNum(0))
-			if err != nil {
-				name := o.params[at].Name
-				return nil, fmt.Errorf("optim: giving up the buffer of %s: %w", name, err)
-			}
-			args = append(args, buffer)
+			args = append(args, list[at].Donate())
 		}
 	}
-	return args, nil
+	return args
 }
 
-// Free releases the memory of tensors. It skips freed and donated ones.
-func Free(ts []*tensors.Tensor) error {
-	for _, t := range ts {
-		if err := t.FinalizeAll(); err != nil {
-			return fmt.Errorf("optim: freeing tensors: %w", err)
+// Free releases the memory of arrays. It skips freed and donated ones.
+func Free(arrays []*mesh.Array) error {
+	for _, a := range arrays {
+		if err := a.Free(); err != nil {
+			return fmt.Errorf("optim: freeing arrays: %w", err)
 		}
 	}
 	return nil
@@ -226,9 +212,9 @@ func (o *Optimizer) Close() {
 	if !o.kept {
 		o.programs.Finalize()
 	}
-	for _, list := range [][]*tensors.Tensor{o.m, o.v} {
-		for _, t := range list {
-			t.MustFinalizeAll()
+	for _, list := range [][]*mesh.Array{o.m, o.v} {
+		for _, a := range list {
+			a.MustFree()
 		}
 	}
 }

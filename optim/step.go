@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/gomlx/gomlx/core/tensors"
+	"haf/mesh"
 )
 
 // A MicroBatch holds the results of the gradient program for one packed batch of a step.
 type MicroBatch struct {
-	Gradients []*tensors.Tensor // in the order of [Optimizer.Params]
-	Squares   float64           // sum of the squares of all gradients
-	Loss      float64           // the step fails if it is not finite
+	Gradients []*mesh.Array // in the order of [Optimizer.Params]
+	Squares   float64       // sum of the squares of all gradients
+	Loss      float64       // the step fails if it is not finite
 }
 
 // A Step describes one optimizer step to [Optimizer.Step].
@@ -24,14 +24,14 @@ type Step struct {
 	Run func(i int) (MicroBatch, error)
 	// Penalize, if not nil, changes the summed gradients in place before clipping and returns their
 	// new squared norm.
-	Penalize func(sums []*tensors.Tensor) (squares float64, err error)
+	Penalize func(sums []*mesh.Array) (squares float64, err error)
 }
 
 // Step makes one optimizer step: it adds up the gradients of the packed batches, checks that losses
 // and norms are finite, clips, and updates the weights. It returns the norm before clipping. After
 // a [NonFiniteError] or an error of s.Run, the weights are unchanged.
 func (o *Optimizer) Step(s Step) (norm float64, err error) {
-	var sums []*tensors.Tensor
+	var sums []*mesh.Array
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, Free(sums))

@@ -7,9 +7,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/compute/dtypes"
 
 	"haf/backend"
+	"haf/mesh"
 	"haf/optim"
 	"haf/reward"
 	"haf/weights"
@@ -53,19 +54,17 @@ func openDevice(t *testing.T) *backend.Device {
 // weight's gradient is one column too narrow.
 func gradients(
 	t *testing.T, o *optim.Optimizer, value float32, cut string,
-) (out []*tensors.Tensor) {
+) (out []*mesh.Array) {
 	t.Helper()
 	for _, p := range o.Params() {
 		shape := append([]int{}, p.Shape...)
 		if p.Name == cut {
 			shape[len(shape)-1]--
 		}
-		host := tensors.FromFlatDataAndDimensions(filled(size(shape), value), shape...)
-		g, err := host.OnDeviceClone(openDevice(t).Backend, 0)
+		g, err := mesh.Put(openDevice(t), dtypes.Float32, shape, filled(size(shape), value))
 		if err != nil {
 			t.Fatal(err)
 		}
-		host.MustFinalizeAll()
 		out = append(out, g)
 	}
 	return out
@@ -147,7 +146,7 @@ func TestStepFreesGradients(t *testing.T) {
 		name, want string
 		// second is the second packed batch; the first one's gradients are all 1.
 		second   func(o *optim.Optimizer) (batch, error)
-		penalize func(sums []*tensors.Tensor) (float64, error)
+		penalize func(sums []*mesh.Array) (float64, error)
 	}{
 		{"the second batch does not run", "failed",
 			func(o *optim.Optimizer) (batch, error) { return batch{}, failed }, nil},
@@ -173,12 +172,12 @@ func TestStepFreesGradients(t *testing.T) {
 			func(o *optim.Optimizer) (batch, error) { return of(o, 3e38, ""), nil }, nil},
 		{"the penalty fails", "failed",
 			func(o *optim.Optimizer) (batch, error) { return ones(o), nil },
-			func([]*tensors.Tensor) (float64, error) { return 0, failed }},
+			func([]*mesh.Array) (float64, error) { return 0, failed }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := newOptimizer(t, settings)
 			before := values(t, o)
-			var batches [][]*tensors.Tensor // the first one's list becomes that of the sums
+			var batches [][]*mesh.Array // the first one's list becomes that of the sums
 			_, err := o.Step(optim.Step{
 				Number: 1, Rate: 0.1, Batches: 2, Penalize: c.penalize,
 				Run: func(i int) (b batch, err error) {

@@ -108,6 +108,7 @@ func (m *Manifest) SameRun(stopped *Manifest) (bool, error) {
 func (m *Manifest) fingerprint() (string, error) {
 	settings := *m.Recipe
 	settings.Tracking = Tracking{} // who watches a run does not change it
+	settings.Mesh = Mesh{}         // nor what it runs on
 	settings.Model.Path, settings.Model.Template, settings.RLHF.Critic = "", "", ""
 	settings.RLHF.Rewards = slices.Clone(settings.RLHF.Rewards)
 	for i := range settings.RLHF.Rewards {

@@ -35,6 +35,7 @@ type Recipe struct {
 	Objective Objective `toml:"objective" json:"objective"`
 	Train     Train     `toml:"train" json:"train"`
 	RLHF      RLHF      `toml:"rlhf" json:"rlhf"`
+	Mesh      Mesh      `toml:"mesh" json:"mesh"`
 	Tracking  Tracking  `toml:"tracking" json:"tracking"`
 
 	sources []run.FetchedValue // what was fetched from the hub
@@ -213,6 +214,7 @@ func Default() *Recipe {
 			NonText: pref.NonTextError},
 		Objective: defaultObjective(),
 		RLHF:      defaultRLHF(rlhf.PPO),
+		Mesh:      Mesh{Data: 1, Shard: 1},
 		Train: Train{
 			Epochs: 1, Batch: 16, LR: 3e-5, Schedule: "linear", Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Clip: 1,
 			EvalEvery: 50, CheckpointEvery: 100, TokensPerBatch: 2048, LogitChunk: 512,
@@ -366,7 +368,7 @@ func nearest(key string) string {
 	case len(table) > 0:
 		return "; there are " + strings.Join(table, ", ")
 	}
-	return "; the tables are model, lora, data, objective, train, rlhf, tracking"
+	return "; the tables are model, lora, data, objective, train, rlhf, mesh, tracking"
 }
 
 // Keys lists every dotted key of a recipe.

@@ -4,9 +4,8 @@ import (
 	"encoding/json"
 	"sync"
 
-	"github.com/gomlx/gomlx/core/graph"
-
 	"haf/backend"
+	"haf/mesh"
 	"haf/pack"
 )
 
@@ -14,7 +13,7 @@ import (
 // so models that differ in nothing else share them.
 type execCache struct {
 	mu      sync.Mutex // one program runs at a time
-	readers map[Heads]*graph.Exec
+	readers map[Heads]*mesh.Exec
 	built   int    // programs compiled
 	users   int    // models
 	model   *Model // the last of them: programs are built by its structure
@@ -39,7 +38,7 @@ func (p *execCache) has(want Heads, shape pack.Shape) bool {
 }
 
 func newExecCache() *execCache {
-	return &execCache{readers: map[Heads]*graph.Exec{}, users: 1}
+	return &execCache{readers: map[Heads]*mesh.Exec{}, users: 1}
 }
 
 // Finalize ends the use of a device that kept the programs.
@@ -73,7 +72,7 @@ func (p *execCache) release() {
 	for _, exec := range p.readers {
 		exec.Finalize()
 	}
-	p.readers = map[Heads]*graph.Exec{}
+	p.readers = map[Heads]*mesh.Exec{}
 	p.compiled.Clear()
 }
 

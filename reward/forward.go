@@ -7,10 +7,10 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/backend"
 	"haf/lm"
+	"haf/mesh"
 	"haf/pack"
 	"haf/pref"
 )
@@ -172,18 +172,18 @@ func (m *Model) Arguments() []any {
 
 // reader returns the program that reads the wanted heads; it compiles once for each shape. It is
 // called under the programs' lock.
-func (m *Model) reader(want Heads) *Exec {
+func (m *Model) reader(want Heads) *mesh.Exec {
 	p := m.programs
 	p.model = m
 	if p.readers[want] == nil {
-		exec := MustNewExec(m.device.Backend, func(in []*Node) []*Node {
+		build := func(in []*Node) []*Node {
 			p.built++
 			batch, args := p.model.UnpackBatch(in)
 			w := p.model.Weights(args)
 			score, logp, logVar := p.model.Heads(batch, w, want, lm.None, nil)
 			return slices.DeleteFunc([]*Node{score, logp, logVar}, func(n *Node) bool { return n == nil })
-		})
-		p.readers[want] = exec.SetMaxCache(-1).WithName(fmt.Sprintf("heads%d", want))
+		}
+		p.readers[want] = mesh.NewExec(m.device, fmt.Sprintf("heads%d", want), build)
 	}
 	return p.readers[want]
 }
@@ -219,12 +219,12 @@ func (m *Model) readBatch(b *pack.Batch, want Heads, weights []any) (r readings,
 		}
 	}
 	for i, t := range out {
-		v, err := tensors.CopyFlatData[float32](t)
+		v, err := t.Floats()
 		if err != nil {
 			return r, fmt.Errorf("reward: reading the result: %w", err)
 		}
 		*to[i] = v
-		if err := t.FinalizeAll(); err != nil {
+		if err := t.Free(); err != nil {
 			return r, fmt.Errorf("reward: freeing the result: %w", err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"haf/backend"
 	"haf/lm"
+	"haf/mesh"
 	"haf/pref"
 )
 
@@ -30,10 +31,14 @@ func (m *Model) Generator(rows int) (*Generator, error) {
 		return nil, fmt.Errorf("reward: %s was opened without its tokenizer: text cannot be generated",
 			m.Dir)
 	}
+	if err := m.CheckGenerates(); err != nil {
+		return nil, err
+	}
 	return &Generator{model: m, lm: m.TokenGenerator(rows), end: m.EndTokens()}, nil
 }
 
-// TokenGenerator returns a generator for tokens. Its Run takes [Model.Arguments] as weights. 0 rows
+// TokenGenerator returns a generator for tokens. Its Run takes [Model.GeneratorArguments] as
+// weights. 0 rows
 // means the default number.
 func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	programs, kept := backend.Keep(m.device, "generate "+m.Structure(),
@@ -44,6 +49,23 @@ func (m *Model) TokenGenerator(rows int) *lm.Generator {
 		g.Rows = rows
 	}
 	return g
+}
+
+// CheckGenerates returns an error if the model is on several devices: generation runs on one.
+func (m *Model) CheckGenerates() error {
+	if n := m.device.Mesh().Devices(); n > 1 {
+		return fmt.Errorf("reward: %s is on %d devices, and generating runs on one: leave data= and "+
+			"shard= out of -device", m.Dir, n)
+	}
+	return nil
+}
+
+// GeneratorArguments returns the model's weights for a generator of [Model.TokenGenerator].
+func (m *Model) GeneratorArguments() ([]any, error) {
+	if err := m.CheckGenerates(); err != nil {
+		return nil, err
+	}
+	return mesh.OneDevice(m.Arguments()), nil
 }
 
 // EndTokens returns the tokens that end a response: those of the template, the tokenizer,
@@ -100,7 +122,11 @@ func (g *Generator) Generate(
 			}
 		}
 	}
-	err := g.lm.Run(ctx, g.model.Arguments(), asked, func(i int, s lm.Sequence) error {
+	args, err := g.model.GeneratorArguments()
+	if err != nil {
+		return err
+	}
+	err = g.lm.Run(ctx, args, asked, func(i int, s lm.Sequence) error {
 		out := pref.Generated{Finish: pref.FinishStop, Tokens: len(s.Tokens)}
 		if s.Ended == lm.EndedByLength {
 			out.Finish = pref.FinishLength

@@ -5,6 +5,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/lm"
+	"haf/mesh"
 	"haf/pack"
 )
 
@@ -56,15 +57,24 @@ func (in *BatchInputs[T]) unpack(from []T, numRows func([]T) int) (rest []T) {
 // Inputs returns a packed batch's arrays as the first inputs of a program.
 func (m *Model) Inputs(b *pack.Batch) []any {
 	flat := func(x []int32) any { return tensors.FromFlatDataAndDimensions(x, len(x)) }
+	divided := func(x []int32) any {
+		return mesh.Rows{Tensor: tensors.FromFlatDataAndDimensions(x, len(x))}
+	}
 	stripes := []lm.Stripe{{Rows: b.Shape.Rows, Length: b.Shape.Length}}
 	if b.Shape.ShortRows > 0 {
 		stripes = append(stripes, lm.Stripe{Rows: b.Shape.ShortRows, Length: b.Shape.ShortLength})
 	}
 	in := BatchInputs[any]{
-		PredictN: flat(b.Predict), TargetN: flat(b.Target), OwnerN: flat(b.Owner), ReadS: flat(b.Read),
+		PredictN: divided(b.Predict), TargetN: divided(b.Target), OwnerN: divided(b.Owner),
+		ReadS: flat(b.Read),
 		Rows: m.Config.RowInputs(lm.Layout{
 			Stripes: stripes, Tokens: b.Tokens, Positions: b.Positions, Until: b.Until,
 		}),
+	}
+	for i, x := range in.Rows { // masks, tokens, positions, angles: each has rows or positions first
+		if t, ok := x.(*tensors.Tensor); ok {
+			in.Rows[i] = mesh.Rows{Tensor: t}
+		}
 	}
 	return in.pack()
 }

@@ -9,14 +9,12 @@ import (
 	"sync"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/dtypes/bfloat16"
-	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/backend"
 	"haf/chat"
 	"haf/encode"
 	"haf/lm"
+	"haf/mesh"
 	"haf/tokenizer"
 	"haf/weights"
 )
@@ -24,7 +22,7 @@ import (
 // A Param is one weight of a model and its value on the device.
 type Param struct {
 	lm.Param
-	Value *tensors.Tensor // nil where the model was opened without weights
+	Value *mesh.Array // nil where the model was opened without weights
 
 	dtype dtypes.DType
 }
@@ -173,17 +171,7 @@ func (m *Model) NumParams() (all, trainable int) {
 func (p *Param) Read() (weights.Array, error) {
 	a := weights.Array{Name: p.Name, Shape: p.Shape}
 	var err error
-	if p.Value.DType() == dtypes.BFloat16 {
-		err = tensors.ConstFlatData(p.Value, func(flat []bfloat16.BFloat16) {
-			a.Data = make([]float32, len(flat))
-			for i, v := range flat {
-				a.Data[i] = v.Float32()
-			}
-		})
-	} else {
-		a.Data, err = tensors.CopyFlatData[float32](p.Value)
-	}
-	if err != nil {
+	if a.Data, err = p.Value.Floats(); err != nil {
 		return a, fmt.Errorf("reward: reading %s from the device: %w", p.Name, err)
 	}
 	return a, nil
@@ -208,7 +196,7 @@ func (m *Model) Set(p *Param, a weights.Array) error {
 	}
 	old := p.Value
 	p.Value = t
-	return old.FinalizeAll()
+	return old.Free()
 }
 
 // checkFinite returns an error if a weight is no number: nothing of that kind is opened or saved.
@@ -222,7 +210,7 @@ func checkFinite(a weights.Array) error {
 }
 
 // upload puts an array on the device in the given dtype.
-func upload(device *backend.Device, a weights.Array, dtype dtypes.DType) (*tensors.Tensor, error) {
+func upload(device *backend.Device, a weights.Array, dtype dtypes.DType) (*mesh.Array, error) {
 	size := 1
 	for _, d := range a.Shape {
 		size *= d
@@ -233,22 +221,7 @@ func upload(device *backend.Device, a weights.Array, dtype dtypes.DType) (*tenso
 	if err := checkFinite(a); err != nil {
 		return nil, fmt.Errorf("%w: the checkpoint is damaged, fetch or save it again", err)
 	}
-	t, err := tensors.FromShapeForBackend(device.Backend, 0, shapes.Make(dtype, a.Shape...))
-	if err != nil {
-		return nil, fmt.Errorf("reward: room for %s on the device: %w", a.Name, err)
-	}
-	if dtype == dtypes.BFloat16 {
-		err = tensors.MutableFlatData(t, func(flat []bfloat16.BFloat16) {
-			for i, v := range a.Data {
-				flat[i] = bfloat16.FromFloat32(v)
-			}
-		})
-	} else {
-		err = tensors.MutableFlatData(t, func(flat []float32) { copy(flat, a.Data) })
-	}
-	if err == nil {
-		err = t.ToDevice(device.Backend, 0)
-	}
+	t, err := mesh.Put(device, dtype, a.Shape, a.Data)
 	if err != nil {
 		return nil, fmt.Errorf("reward: moving %s to the device: %w", a.Name, err)
 	}

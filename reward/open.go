@@ -513,7 +513,7 @@ func (m *Model) Close() {
 	m.programs.release()
 	for _, p := range m.params {
 		if p.Value != nil { // nil without weights
-			p.Value.MustFinalizeAll()
+			p.Value.MustFree()
 		}
 	}
 	m.params = nil

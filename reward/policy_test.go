@@ -108,7 +108,11 @@ func exported(t *testing.T, device *backend.Device, base, family string, lora *l
 		requests = append(requests, lm.Request{Prompt: groups[g].Prompt, MaxTokens: j.Fresh})
 	}
 	j.greedy = make([][]int32, len(requests))
-	err = generator.Run(t.Context(), policy.Arguments(), requests, func(i int, s lm.Sequence) error {
+	args, err := policy.GeneratorArguments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = generator.Run(t.Context(), args, requests, func(i int, s lm.Sequence) error {
 		j.greedy[i] = s.Tokens
 		return nil
 	})
@@ -185,7 +189,11 @@ func TestGenerateBFloat16(t *testing.T) {
 	g := m.TokenGenerator(2)
 	defer g.Close()
 	group := randomGroups(60, 1)[0]
-	err = g.Run(t.Context(), m.Arguments(), []lm.Request{{Prompt: group.Prompt, MaxTokens: 20}},
+	args, err := m.GeneratorArguments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = g.Run(t.Context(), args, []lm.Request{{Prompt: group.Prompt, MaxTokens: 20}},
 		func(_ int, s lm.Sequence) error {
 			group.Responses, group.Comparisons = []encode.Response{encode.Answer(s.Tokens)}, nil
 			read, err := m.Read(t.Context(), []encode.Group{group}, reward.PolicyHead, nil, nil)

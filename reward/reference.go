@@ -18,12 +18,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"haf/encode"
 	"haf/internal/durable"
 	"haf/internal/wholefile"
 	"haf/lm"
+	"haf/mesh"
 	"haf/pack"
 	"haf/weights"
 )
@@ -34,8 +33,8 @@ import (
 // or an evaluation reuses them.
 type Reference struct {
 	model *Model
-	zeros map[string]*tensors.Tensor // in place of the adapter, to switch it off
-	dir   string                     // of the cache; "" is none
+	zeros map[string]*mesh.Array // in place of the adapter, to switch it off
+	dir   string                 // of the cache; "" is none
 
 	mu    sync.Mutex
 	known map[responseKey]float32
@@ -62,10 +61,10 @@ func (m *Model) Reference(cacheDir string) (*Reference, error) {
 	}
 	switch {
 	case m.adapter != nil && !m.adapted:
-		r.zeros = map[string]*tensors.Tensor{}
+		r.zeros = map[string]*mesh.Array{}
 		for _, p := range m.params {
 			if isAdapter(p.Name) {
-				r.zeros[p.Name] = tensors.FromShape(p.Value.Shape())
+				r.zeros[p.Name] = mesh.Zeros(m.device, p.Value.Shape())
 			}
 		}
 	case m.Meta.Base == m.Dir || sameFolder(m.Meta.Base, m.Dir):

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"haf/backend"
 	"haf/internal/shared"
 	"haf/pref"
@@ -49,7 +47,7 @@ func TestStates(t *testing.T) {
 	var head []float32
 	for _, p := range m.Params() {
 		if strings.HasSuffix(p.Name, "score.weight") {
-			if head, err = tensors.CopyFlatData[float32](p.Value); err != nil {
+			if head, err = p.Value.Floats(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -7,11 +7,11 @@ import (
 	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"haf/backend"
 	"haf/internal/durable"
 	"haf/lm"
+	"haf/mesh"
 	"haf/optim"
 	"haf/pack"
 	"haf/reward"
@@ -31,7 +31,7 @@ type learner struct {
 	critic *reward.Model // for ValueSeparate, else nil
 	value  []*reward.Param
 	// the reference: initial values of the policy's trained weights
-	frozen map[string]*tensors.Tensor
+	frozen map[string]*mesh.Array
 
 	read, readCritic         *program
 	gradient, criticGradient *program
@@ -43,10 +43,10 @@ type learner struct {
 
 // newLearner prepares the programs. The policy's present weights become the reference.
 func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
-	l := &learner{opt: opt, policy: policy, frozen: map[string]*tensors.Tensor{}}
+	l := &learner{opt: opt, policy: policy, frozen: map[string]*mesh.Array{}}
 	params := policy.Trainable(reward.PolicyHead)
 	for _, p := range params {
-		kept, err := p.Value.OnDeviceClone(policy.Device().Backend, 0)
+		kept, err := p.Value.Clone()
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("rlhf: keeping the reference's %s: %w", p.Name, err),
 				l.freeFrozen())
@@ -57,9 +57,9 @@ func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 		hidden := policy.Config.Hidden
 		l.value = []*reward.Param{
 			{Param: lm.Param{Name: valueWeight, Shape: []int{1, hidden}},
-				Value: tensors.FromFlatDataAndDimensions(make([]float32, hidden), 1, hidden)},
+				Value: mesh.OnHost(policy.Device(), make([]float32, hidden), 1, hidden)},
 			{Param: lm.Param{Name: valueBias, Shape: []int{1}},
-				Value: tensors.FromFlatDataAndDimensions(make([]float32, 1), 1)},
+				Value: mesh.OnHost(policy.Device(), make([]float32, 1), 1)},
 		}
 		params = append(params, l.value...)
 	}
@@ -82,7 +82,7 @@ func newLearner(policy, critic *reward.Model, opt Options) (*learner, error) {
 // A program is shared by learners whose policies or critics, and settings of the loss, have one
 // structure.
 type program struct {
-	*Exec
+	*mesh.Exec
 	build func(in []*Node) []*Node // set by the last learner
 }
 
@@ -93,8 +93,7 @@ func (l *learner) findProgram(
 ) *program {
 	p, kept := backend.Keep(m.Device(), "rlhf "+name+" "+settings+m.Structure(), func() *program {
 		p := &program{}
-		p.Exec = MustNewExec(m.Device().Backend, func(in []*Node) []*Node { return p.build(in) })
-		p.SetMaxCache(-1).WithName("rlhf " + name)
+		p.Exec = mesh.NewExec(m.Device(), "rlhf "+name, func(in []*Node) []*Node { return p.build(in) })
 		return p
 	})
 	p.build = func(in []*Node) []*Node {
@@ -125,13 +124,13 @@ func (l *learner) close() {
 		}
 	}
 	for _, p := range l.value {
-		p.Value.MustFinalizeAll()
+		p.Value.MustFree()
 	}
 	_ = l.freeFrozen() // the run is over
 }
 
 func (l *learner) freeFrozen() error {
-	var kept []*tensors.Tensor
+	var kept []*mesh.Array
 	for _, t := range l.frozen {
 		kept = append(kept, t)
 	}
@@ -228,7 +227,7 @@ func call(program *program, b *pack.Batch, inputs, args []any) ([][]float32, err
 	}
 	arrays := make([][]float32, len(out))
 	for i, t := range out {
-		if arrays[i], err = tensors.CopyFlatData[float32](t); err != nil {
+		if arrays[i], err = t.Floats(); err != nil {
 			return nil, fmt.Errorf("rlhf: reading a result: %w", err)
 		}
 	}
@@ -344,14 +343,14 @@ func runGradient(
 		return optim.MicroBatch{}, fmt.Errorf(
 			"gradients of a batch of %v rows and positions: %w", b.Shape, err)
 	}
-	parts, err := tensors.CopyFlatData[float32](out[0])
+	parts, err := out[0].Floats()
 	if err != nil {
 		return optim.MicroBatch{}, errors.Join(fmt.Errorf("reading losses: %w", err), optim.Free(out))
 	}
 	for i, x := range parts {
 		losses[i] += float64(x)
 	}
-	squares := float64(tensors.ToScalar[float32](out[1]))
+	squares := out[1].Scalar()
 	if err := optim.Free(out[:2]); err != nil {
 		return optim.MicroBatch{}, errors.Join(err, optim.Free(out[2:]))
 	}

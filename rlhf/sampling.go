@@ -103,7 +103,11 @@ func (r *optimization) answer(
 			requests = append(requests, q)
 		}
 	}
-	err := generator.Run(ctx, r.Policy.Arguments(), requests, func(i int, s lm.Sequence) error {
+	args, err := r.Policy.GeneratorArguments()
+	if err != nil {
+		return nil, fmt.Errorf("rlhf: generating: %w", err)
+	}
+	err = generator.Run(ctx, args, requests, func(i int, s lm.Sequence) error {
 		a := &response{tokens: s.Tokens, ended: s.Ended != lm.EndedByLength}
 		a.text, _ = reward.CutAt(r.text(s.Tokens), r.opt.Stop)
 		for _, x := range s.LogP {

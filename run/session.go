@@ -14,7 +14,8 @@ type Session struct {
 	Verb    Verb
 	Dir     string
 	Resumed bool
-	Folder  *Folder // nil until the run is started
+	Folder  *Folder  // nil until the run is started
+	Set     []string // overrides of a resumed run's recipe, of keys that change no result
 
 	running bool
 }

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
+	"haf/mesh"
 	"haf/objective"
 	"haf/optim"
 )
@@ -21,9 +21,9 @@ import (
 // before the clipping. It takes three more copies of the trained weights.
 type ewc struct {
 	schedule    objective.Schedule
-	anchor      []*tensors.Tensor    // p₀
-	importance  [2][]*tensors.Tensor // F of the reward and of the policy loss
-	penaltyExec *Exec
+	anchor      []*mesh.Array    // p₀
+	importance  [2][]*mesh.Array // F of the reward and of the policy loss
+	penaltyExec *mesh.Exec
 }
 
 const importanceDecay = 0.9
@@ -32,12 +32,11 @@ func (s *Stepper) newEWC() error {
 	s.ewc = &ewc{schedule: s.objective.Schedule}
 	for _, p := range s.optimizer.Params() {
 		for i := range s.ewc.importance {
-			zeros := tensors.FromShape(p.Value.Shape())
+			zeros := mesh.Zeros(s.model.Device(), p.Value.Shape())
 			s.ewc.importance[i] = append(s.ewc.importance[i], zeros)
 		}
 	}
-	s.ewc.penaltyExec = MustNewExec(s.model.Device().Backend, s.buildPenalty)
-	s.ewc.penaltyExec.SetMaxCache(-1).WithName("elastic")
+	s.ewc.penaltyExec = mesh.NewExec(s.model.Device(), "elastic", s.buildPenalty)
 	return s.setAnchor()
 }
 
@@ -48,7 +47,7 @@ func (s *Stepper) setAnchor() error {
 	}
 	s.ewc.anchor = s.ewc.anchor[:0]
 	for _, p := range s.optimizer.Params() {
-		copied, err := p.Value.OnDeviceClone(s.model.Device().Backend, 0)
+		copied, err := p.Value.Clone()
 		if err != nil {
 			return fmt.Errorf("train: copying %s for the elastic penalty: %w", p.Name, err)
 		}
@@ -74,7 +73,7 @@ func (s *Stepper) buildPenalty(in []*Node) []*Node {
 
 // addPenalty adds the penalty of step t ≥ 1 to the gradients, in place, and returns their new
 // squared norm.
-func (s *Stepper) addPenalty(gradients []*tensors.Tensor, t int) (squares float64, err error) {
+func (s *Stepper) addPenalty(gradients []*mesh.Array, t int) (squares float64, err error) {
 	e, params := s.ewc, s.optimizer.Params()
 	block := e.schedule.Block(t - 1)
 	if block != e.schedule.Block(t-2) || t == 1 {
@@ -84,10 +83,7 @@ func (s *Stepper) addPenalty(gradients []*tensors.Tensor, t int) (squares float6
 	}
 	own, other := e.importance[block%2], e.importance[1-block%2]
 	for _, part := range s.optimizer.Parts() {
-		args, err := s.optimizer.Donate(nil, part, gradients, own)
-		if err != nil {
-			return 0, err
-		}
+		args := optim.Donate(nil, part, gradients, own)
 		for _, at := range part {
 			args = append(args, other[at])
 		}
@@ -101,7 +97,7 @@ func (s *Stepper) addPenalty(gradients []*tensors.Tensor, t int) (squares float6
 		if err != nil {
 			return 0, fmt.Errorf("train: elastic penalty: %w", err)
 		}
-		squares += float64(tensors.ToScalar[float32](out[0]))
+		squares += out[0].Scalar()
 		for i, at := range part {
 			gradients[at], own[at] = out[1+i], out[1+len(part)+i]
 		}
@@ -109,9 +105,9 @@ func (s *Stepper) addPenalty(gradients []*tensors.Tensor, t int) (squares float6
 	return squares, nil
 }
 
-// tables are the lists of tensors that a checkpoint keeps, by the prefix of their names in it.
-func (e *ewc) tables() map[string][]*tensors.Tensor {
-	return map[string][]*tensors.Tensor{
+// tables are the lists of arrays that a checkpoint keeps, by the prefix of their names in it.
+func (e *ewc) tables() map[string][]*mesh.Array {
+	return map[string][]*mesh.Array{
 		"anchor.": e.anchor, "reward.": e.importance[0], "policy.": e.importance[1],
 	}
 }
@@ -140,7 +136,7 @@ func (e *ewc) close() {
 	e.penaltyExec.Finalize()
 	for _, list := range e.tables() {
 		for _, t := range list {
-			t.MustFinalizeAll()
+			t.MustFree()
 		}
 	}
 }

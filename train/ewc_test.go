@@ -5,10 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"haf/backend"
 	"haf/internal/shared"
+	"haf/mesh"
 	"haf/objective"
 	"haf/optim"
 	"haf/reward"
@@ -37,20 +36,24 @@ func TestElastic(t *testing.T) {
 	if err := s.newEWC(); err != nil {
 		t.Fatal(err)
 	}
-	fill := func(value float32) (out []*tensors.Tensor) {
+	fill := func(value float32) (out []*mesh.Array) {
 		for _, p := range s.optimizer.Params() {
 			flat := make([]float32, p.Size())
 			for i := range flat {
 				flat[i] = value
 			}
-			out = append(out, tensors.FromFlatDataAndDimensions(flat, p.Shape...))
+			out = append(out, mesh.OnHost(device, flat, p.Shape...))
 		}
 		return out
 	}
-	value := func(t *tensors.Tensor) float64 {
-		return float64(tensors.MustCopyFlatData[float32](t)[0])
+	value := func(a *mesh.Array) float64 {
+		flat, err := a.Floats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(flat[0])
 	}
-	first := func(list []*tensors.Tensor) float64 { return value(list[3]) }
+	first := func(list []*mesh.Array) float64 { return value(list[3]) }
 	near := func(what string, got, want float64) {
 		t.Helper()
 		if math.Abs(got-want) > 1e-6*max(1, math.Abs(want)) {

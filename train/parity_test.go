@@ -8,12 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"haf/backend"
 	"haf/encode"
 	"haf/internal/shared"
 	"haf/lm"
+	"haf/mesh"
 	"haf/optim"
 	"haf/pack"
 	"haf/pref"
@@ -256,7 +255,7 @@ func (c *parityCase) compareStep(t *testing.T) {
 // compareGradient compares a whole gradient by the norm of its difference, relative to the stored
 // one's.
 func compareGradient(
-	t *testing.T, stored *weights.Tensors, p *reward.Param, gradient *tensors.Tensor,
+	t *testing.T, stored *weights.Tensors, p *reward.Param, gradient *mesh.Array,
 ) float64 {
 	t.Helper()
 	name := "grad." + p.Name
@@ -271,7 +270,10 @@ func compareGradient(
 		t.Error(err)
 		return math.NaN()
 	}
-	got := tensors.MustCopyFlatData[float32](gradient)
+	got, err := gradient.Floats()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var difference, norm float64
 	for i := range got {
 		difference += math.Pow(float64(got[i])-float64(want.Data[i]), 2)

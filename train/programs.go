@@ -4,6 +4,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"haf/backend"
+	"haf/mesh"
 	"haf/objective"
 	"haf/reward"
 )
@@ -11,7 +12,7 @@ import (
 // A gradientProgram is the gradient program of steppers whose model and objective have one
 // structure.
 type gradientProgram struct {
-	exec *Exec
+	exec *mesh.Exec
 	user *Stepper // the last: the program is built by its structure
 }
 
@@ -24,10 +25,9 @@ func (s *Stepper) findGradient(model *reward.Model, obj objective.Hybrid) {
 	s.gradient, s.kept = backend.Keep(device,
 		"gradient "+model.Structure()+obj.Structure(), func() *gradientProgram {
 			p := &gradientProgram{}
-			p.exec = MustNewExec(device.Backend, func(in []*Node) []*Node {
+			p.exec = mesh.NewExec(device, "gradient", func(in []*Node) []*Node {
 				return p.user.buildGradient(in)
 			})
-			p.exec.SetMaxCache(-1).WithName("gradient")
 			return p
 		})
 	s.gradient.user = s

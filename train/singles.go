@@ -11,6 +11,7 @@ import (
 
 	"haf/encode"
 	"haf/eval"
+	"haf/mesh"
 	"haf/objective"
 	"haf/pack"
 	"haf/reward"
@@ -241,18 +242,18 @@ func (l labelStep) record() run.LabelStep {
 func (m *StepMetrics) Labels() run.LabelStep { return m.labels.record() }
 
 // countLabels adds what the gradient program gave of a packed batch's labelled responses.
-func (s *Stepper) countLabels(b *pack.Batch, m *StepMetrics, out []*tensors.Tensor) error {
-	scores, err := tensors.CopyFlatData[float32](out[outScores])
+func (s *Stepper) countLabels(b *pack.Batch, m *StepMetrics, out []*mesh.Array) error {
+	scores, err := out[outScores].Floats()
 	if err != nil {
 		return fmt.Errorf("train: reading scores: %w", err)
 	}
-	ratios, err := tensors.CopyFlatData[float32](out[outRatios])
+	ratios, err := out[outRatios].Floats()
 	if err != nil {
 		return fmt.Errorf("train: reading log-ratios: %w", err)
 	}
-	point := tensors.ToScalar[float32](out[outPoint])
-	m.labels.RewardLoss += float64(tensors.ToScalar[float32](out[outLabelReward]))
-	m.labels.PolicyLoss += float64(tensors.ToScalar[float32](out[outLabelPolicy]))
+	point := float32(out[outPoint].Scalar())
+	m.labels.RewardLoss += out[outLabelReward].Scalar()
+	m.labels.PolicyLoss += out[outLabelPolicy].Scalar()
 	for i, index := range b.Groups {
 		g := &s.singles.groups[index]
 		m.labels.points += g.Others

@@ -10,10 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"haf/encode"
 	"haf/lm"
+	"haf/mesh"
 	"haf/objective"
 	"haf/optim"
 	"haf/pack"
@@ -105,7 +104,7 @@ func openSmall(t *testing.T, labels []string, head []float32) *reward.Model {
 
 // compareGradients compares the norm of every gradient, and its product with the weight.
 func compareGradients(
-	t *testing.T, s *train.Stepper, gradients []*tensors.Tensor, want map[string][2]float64,
+	t *testing.T, s *train.Stepper, gradients []*mesh.Array, want map[string][2]float64,
 ) {
 	t.Helper()
 	compared := 0
@@ -121,7 +120,11 @@ func compareGradients(
 			t.Fatal(err)
 		}
 		var squares, product, size float64
-		for k, g := range tensors.MustCopyFlatData[float32](gradients[i]) {
+		flat, err := gradients[i].Floats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, g := range flat {
 			squares += float64(g) * float64(g)
 			product += float64(g) * float64(a.Data[k])
 			size += float64(a.Data[k]) * float64(a.Data[k])

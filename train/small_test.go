@@ -101,6 +101,7 @@ func smallData(n int, vocab int) train.Data {
 // small is a run of the small stored model. Its zero value trains all weights in pure Go.
 type small struct {
 	device, dtype string
+	mesh          backend.Mesh
 	lora          bool
 	model         func(*reward.Options)
 	data          func(*train.Data)
@@ -124,7 +125,13 @@ func (s small) run(t *testing.T, ctx context.Context, folder *run.Folder) (train
 	if s.model != nil {
 		s.model(&opt)
 	}
-	device := openDevice(t, cmp.Or(s.device, "go"))
+	device, err := openDevice(t, cmp.Or(s.device, "go")).OnMesh(s.mesh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.mesh.Devices() > 1 {
+		defer device.Finalize()
+	}
 	if s.opened != nil {
 		s.opened(device)
 	}

@@ -7,12 +7,11 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
+	"haf/backend"
 	"haf/lm"
+	"haf/mesh"
 	"haf/objective"
 	"haf/optim"
 	"haf/pack"
@@ -46,7 +45,7 @@ func NewStepper(
 	s := &Stepper{model: model, objective: obj, total: total}
 	params := model.Trainable(headsOf(obj))
 	if obj.Learns() {
-		s.scale = newScale(obj)
+		s.scale = newScale(model.Device(), obj)
 		params = append(params, s.scale)
 	}
 	s.optimizer = optim.New(model, params, settings)
@@ -200,7 +199,7 @@ func (s *Stepper) Step(
 	step := optim.Step{Number: t, Rate: rate, Batches: len(batches)}
 	step.Run = func(i int) (optim.MicroBatch, error) { return s.runGradient(batches[i], refs, m) }
 	if s.ewc != nil {
-		step.Penalize = func(sums []*tensors.Tensor) (float64, error) { return s.addPenalty(sums, t) }
+		step.Penalize = func(sums []*mesh.Array) (float64, error) { return s.addPenalty(sums, t) }
 	}
 	var err error
 	m.GradNorm, err = s.optimizer.Step(step)
@@ -214,7 +213,7 @@ func (s *Stepper) Step(
 // the step.
 func (s *Stepper) Gradients(
 	b *pack.Batch, refs [][]float64, t int,
-) (*StepMetrics, []*tensors.Tensor, error) {
+) (*StepMetrics, []*mesh.Array, error) {
 	m := s.begin([]*pack.Batch{b}, t)
 	out, err := s.runGradient(b, refs, m)
 	m.GradNorm = math.Sqrt(out.Squares)
@@ -274,17 +273,7 @@ func (s *Stepper) inputs(b *pack.Batch, refs [][]float64, m *StepMetrics) []any 
 // compileAhead compiles the gradient program for batches of b's shape in the background, because
 // the compiler keeps mostly one core busy. [Stepper.waitCompiled] waits for it, and so does Close.
 func (s *Stepper) compileAhead(b *pack.Batch) {
-	var inputs []shapes.Shape
-	for _, arg := range s.inputs(b, nil, &StepMetrics{step: 1, comparisons: 1}) {
-		switch x := arg.(type) {
-		case *tensors.Tensor:
-			inputs = append(inputs, x.Shape())
-		case float32:
-			inputs = append(inputs, shapes.Make(dtypes.Float32))
-		default:
-			return // the step will compile it
-		}
-	}
+	inputs := s.inputs(b, nil, &StepMetrics{step: 1, comparisons: 1})
 	s.compiled = make(chan struct{})
 	go func() {
 		defer close(s.compiled)
@@ -321,7 +310,7 @@ func (s *Stepper) runGradient(
 		return optim.MicroBatch{}, fmt.Errorf(
 			"train: gradients of a batch of %v rows and positions: %w", b.Shape, err)
 	}
-	scalar := func(i int) float64 { return float64(tensors.ToScalar[float32](out[i])) }
+	scalar := func(i int) float64 { return out[i].Scalar() }
 	m.Loss += scalar(outLoss)
 	m.RewardLoss += scalar(outRewardLoss)
 	m.PolicyLoss += scalar(outPolicyLoss)
@@ -345,11 +334,11 @@ func (s *Stepper) runGradient(
 
 // countMargins adds the margins and log-ratios of a packed batch's comparisons: the score head's
 // margins, and the log-ratios of the chosen and of the rejected responses.
-func (m *StepMetrics) countMargins(b *pack.Batch, byComparison ...*tensors.Tensor) error {
+func (m *StepMetrics) countMargins(b *pack.Batch, byComparison ...*mesh.Array) error {
 	var values [3][]float32
 	for i, t := range byComparison {
 		var err error
-		if values[i], err = tensors.CopyFlatData[float32](t); err != nil {
+		if values[i], err = t.Floats(); err != nil {
 			return fmt.Errorf("train: reading margins: %w", err)
 		}
 	}
@@ -383,11 +372,11 @@ func (m *StepMetrics) countMargins(b *pack.Batch, byComparison ...*tensors.Tenso
 const scaleName = "objective.log_scale"
 
 // newScale is the scale before training.
-func newScale(h objective.Hybrid) *reward.Param {
+func newScale(device *backend.Device, h objective.Hybrid) *reward.Param {
 	value := []float32{float32(math.Log(h.LinkScale))}
 	return &reward.Param{
 		Param: lm.Param{Name: scaleName, Shape: []int{1}},
-		Value: tensors.FromFlatDataAndDimensions(value, 1),
+		Value: mesh.OnHost(device, value, 1),
 	}
 }
 
@@ -429,7 +418,7 @@ func (s *Stepper) Close() {
 	s.closeGradient()
 	s.ewc.close()
 	if s.scale != nil {
-		s.scale.Value.MustFinalizeAll()
+		s.scale.Value.MustFree()
 	}
 	s.optimizer.Close()
 }

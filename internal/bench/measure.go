@@ -148,6 +148,14 @@ func Measure(
 	if err != nil {
 		return Result{}, err
 	}
+	on, err := device.OnMesh(r.Mesh.Devices())
+	if err != nil {
+		return Result{}, err
+	}
+	if on != device {
+		device = on
+		defer on.Finalize()
+	}
 	available := r.AvailableMemory(device)
 	options := r.ModelOptions()
 	if strings.HasPrefix(c.kind, "score") {

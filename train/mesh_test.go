@@ -1,0 +1,167 @@
+package train_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"haf/backend"
+	"haf/lm"
+	"haf/mesh"
+	"haf/objective"
+	"haf/optim"
+	"haf/pack"
+	"haf/reward"
+	"haf/train"
+)
+
+// stepLosses are the losses and gradient norms of a run's steps, and the losses of its validations.
+func stepLosses(t *testing.T, dir string) (out []float64) {
+	t.Helper()
+	r := records(t, dir)
+	for _, s := range r.Steps {
+		out = append(out, s.Loss, s.RewardLoss, s.PolicyLoss, s.GradNorm)
+	}
+	for _, v := range r.Validations {
+		out = append(out, v.Loss)
+	}
+	return out
+}
+
+func closeLosses(t *testing.T, got, want []float64) {
+	t.Helper()
+	if len(got) != len(want) || len(got) == 0 {
+		t.Fatalf("%d numbers, want %d", len(got), len(want))
+	}
+	worst := 0.
+	for i := range got {
+		off := math.Abs(got[i]-want[i]) / max(1, math.Abs(want[i]))
+		if !(off <= 1e-5) {
+			t.Errorf("number %d is %v, on one device %v", i, got[i], want[i])
+		}
+		worst = max(worst, off)
+	}
+	t.Logf("largest difference of %d numbers: %.1e", len(got), worst)
+}
+
+// needXLA skips a test where there is no plug-in for CPUs, whose virtual devices it needs.
+func needXLA(t *testing.T) {
+	t.Helper()
+	if found, err := backend.Find("cpu"); err != nil || len(found) == 0 {
+		t.Skipf("no XLA plug-in for CPUs: %v", err)
+	}
+}
+
+// meshes are those of the tests, on virtual devices of the CPU.
+var meshes = []backend.Mesh{{Data: 2}, {Data: 4}, {Shard: 2}, {Shard: 4}, {Data: 2, Shard: 2}}
+
+// TestMesh trains on meshes of virtual devices, all weights and an adapter, and compares every loss
+// and every norm of the gradients with those of one device. The objective is the hybrid one with a
+// cached reference; gradients are clipped, and steps have several packed batches.
+func TestMesh(t *testing.T) {
+	needXLA(t)
+	meshes := meshes
+	if testing.Short() {
+		meshes = meshes[len(meshes)-1:]
+	}
+	for _, lora := range []bool{false, true} {
+		name := map[bool]string{false: "full", true: "lora"}[lora]
+		t.Run(name, func(t *testing.T) {
+			s := small{device: "cpu", lora: lora, options: func(o *train.Options) { o.MaxSteps = 5 }}
+			_, one, err := s.fresh(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := stepLosses(t, one)
+			for _, s.mesh = range meshes {
+				t.Run(fmt.Sprintf("%d×%d", max(1, s.mesh.Data), max(1, s.mesh.Shard)), func(t *testing.T) {
+					_, dir, err := s.fresh(t)
+					if err != nil {
+						t.Fatal(err)
+					}
+					closeLosses(t, stepLosses(t, dir), want)
+				})
+			}
+		})
+	}
+}
+
+// TestMeshResume stops a run on two devices and resumes it on four that divide the weights, and on
+// one: all losses are those of the run on one device.
+func TestMeshResume(t *testing.T) {
+	needXLA(t)
+	if testing.Short() {
+		t.Skip("takes a minute; make test-long runs it")
+	}
+	s := small{device: "cpu", options: func(o *train.Options) { o.MaxSteps, o.EvalEvery = 4, 4 }}
+	_, one, err := s.fresh(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := stepLosses(t, one)
+	for _, to := range []backend.Mesh{{Shard: 4}, {}} {
+		s.mesh = backend.Mesh{Data: 2}
+		dir := s.stopped(t, 2)
+		s.mesh = to
+		if err := s.resume(t, dir); err != nil {
+			t.Fatal(err)
+		}
+		closeLosses(t, stepLosses(t, dir), want)
+	}
+}
+
+// TestMeshState checks that four devices that divide a model hold about a quarter of its weights
+// and moments each, after a step has replaced them.
+func TestMeshState(t *testing.T) {
+	needXLA(t)
+	device, err := openDevice(t, "cpu").OnMesh(backend.Mesh{Shard: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Finalize()
+	for _, lora := range []bool{false, true} {
+		opt := reward.Options{NoTokenizer: true, Train: true, Positions: 128, LogitChunk: 64}
+		if lora {
+			opt.LoRA = &lm.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "down_proj"}}
+		}
+		model, err := reward.Open(device, smallFolder(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer model.Close()
+		settings := optim.AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, Schedule: "constant"}
+		s := train.NewStepper(model, objective.Default(), settings, 2)
+		defer s.Close()
+		packing, err := pack.New(smallData(20, model.Config.Vocab).Train, pack.Options{Positions: 128})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs := make([][]float64, 20)
+		for g := range refs {
+			refs[g] = make([]float64, 3)
+		}
+		if _, err := s.Step([]*pack.Batch{packing.Batch(0)}, refs, 1e-2, 1); err != nil {
+			t.Fatal(err)
+		}
+		var held, whole int64
+		count := func(arrays ...*mesh.Array) {
+			for _, a := range arrays {
+				onDevice, err := a.Held(0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				held += onDevice
+				whole += int64(a.Shape().ByteSize())
+			}
+		}
+		for _, p := range model.Params() {
+			count(p.Value)
+		}
+		count(s.Optimizer().Moments()...)
+		share := float64(held) / float64(whole)
+		t.Logf("lora %v: a device holds %d of %d bytes, %.4f", lora, held, whole, share)
+		if share > 0.27 {
+			t.Errorf("lora %v: a device holds %.3f of weights and moments, want at most 0.27", lora, share)
+		}
+	}
+}
