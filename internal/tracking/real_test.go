@@ -24,12 +24,20 @@ func TestRealTrackers(t *testing.T) {
 	}
 	run := testRun(t)
 	run.URI = startMLflow(t, python)
-	first := open(t, run, tracking.Names()...)
+	open := func() *tracking.Tracker {
+		t.Helper()
+		tracker, err := tracking.Open(t.Context(), run, tracking.Names(), butSlowness(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tracker
+	}
+	first := open()
 	first.Record(step(1, 0.5))
 	if err := first.Finish(tracking.Interrupted); err != nil {
 		t.Fatal(err)
 	}
-	again := open(t, run, tracking.Names()...)
+	again := open()
 	again.Replay(step(1, 0.5))
 	again.Record([]byte(validation))
 	for n := 2; n <= 50; n++ {
@@ -83,6 +91,18 @@ func TestRealTrackers(t *testing.T) {
 	if m := got.MLflow; m.Runs != 1 || m.Status != "FINISHED" || m.Name != "first" ||
 		m.Config["train.lr"] != "1e-05" {
 		t.Errorf("mlflow has %d runs, %s, %q, %v", m.Runs, m.Status, m.Name, m.Config)
+	}
+}
+
+// butSlowness fails the test if a tracker warns, unless it is of a server that is slow on a busy
+// machine.
+func butSlowness(t *testing.T) func(string, ...any) {
+	return func(format string, args ...any) {
+		if strings.Contains(format, "has not answered yet") {
+			t.Logf(format, args...)
+		} else {
+			t.Errorf(format, args...)
+		}
 	}
 }
 
