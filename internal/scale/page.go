@@ -9,8 +9,9 @@ const introduction = `# Scale
 
 How long a training step takes on GPUs, how much memory it needs, and what limits it. The numbers
 are predictions by ` + "`make docs`" + ` (internal/scale), from haf's own counts of operations and
-memory and one measured rate. haf has been run on one GPU at a time and cannot train on several
-hosts yet.
+memory and one measured rate. haf divides a training over the devices of one host
+([GPUs and clusters](../guide/gpus-and-clusters.md)), which has not been run on several GPUs, and
+not over several hosts yet.
 
 One step is the hybrid objective on %d pairs of %d positions: the prompt once, and both responses
 with %d tokens together. The blocks compute in bfloat16, in packed batches of at most %d
