@@ -47,7 +47,7 @@ func TestMeshRefused(t *testing.T) {
 	}
 }
 
-// TestMeshResumed interrupts a training on two devices, and resumes it on three that divide its
+// TestMeshResumed interrupts a training on two devices, and resumes it on two that divide its
 // weights.
 func TestMeshResumed(t *testing.T) {
 	if found, err := backend.Find("cpu"); err != nil || len(found) == 0 {
@@ -72,13 +72,13 @@ func TestMeshResumed(t *testing.T) {
 	if !told.has("2 devices") || !told.has("mesh 2 × 1") {
 		t.Errorf("the mesh was not told: %q", *told)
 	}
-	request := launch.Request{Resume: dir, Set: []string{"mesh.data=1", "mesh.shard=3"}}
+	request := launch.Request{Resume: dir, Set: []string{"mesh.data=1", "mesh.shard=2"}}
 	s, r, err := request.Session(run.VerbTrain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	result, err := launch.Train(t.Context(), env, s, r)
-	if err != nil || result.Steps != 2 || !told.has("mesh 1 × 3") {
+	if err != nil || result.Steps != 2 || !told.has("mesh 1 × 2") {
 		t.Errorf("%d steps, %v, told %q", result.Steps, err, *told)
 	}
 }

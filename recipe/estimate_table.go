@@ -42,6 +42,10 @@ func (p *RunEstimate) Write(to io.Writer, available int64, source string) error 
 			line(part.Name, "%s\t%s", hub.Bytes(part.Bytes), part.What)
 		}
 	}
+	if n := run.Memory.Devices; n > 1 {
+		line("a device", "%s\tall but the process, on each of %d; a program may gather weights beside it",
+			hub.Bytes(run.Memory.Device()), n)
+	}
 	line("memory", "%s\tat the most", hub.Bytes(run.Memory.Total()))
 	if available > 0 {
 		verdict := "it fits"

@@ -540,7 +540,7 @@ func (r *Recipe) AvailableMemory(device *backend.Device) int64 {
 func (r *Recipe) ModelOptions() reward.Options {
 	opt := reward.Options{
 		Chat: r.Model.Chat.Options(), MaxLength: r.Model.MaxLength, Truncation: r.Model.Truncation,
-		DType: r.Model.DType,
+		DType: r.Model.DType, Mesh: r.Mesh.Devices(),
 		Train: true, Random: Stream(r.Train.Seed, "lora"), Column: string(r.Model.Column),
 		LogitChunk: r.Train.LogitChunk, Positions: r.Train.TokensPerBatch,
 		Head: reward.HeadInit{Kind: r.Model.Head, Units: r.Model.HeadUnits,

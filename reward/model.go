@@ -58,6 +58,7 @@ type Model struct {
 	Finish func(dir string) error
 
 	device    *backend.Device
+	mesh      backend.Mesh // the device's; of a model without weights that of [Options]
 	decoder   lm.Decoder
 	chunk     int // rows of logits made at once
 	positions int // of a packed batch
@@ -81,6 +82,14 @@ type Model struct {
 
 // Device is the device that the model runs on.
 func (m *Model) Device() *backend.Device { return m.device }
+
+// Mesh is the mesh that the model is on.
+func (m *Model) Mesh() backend.Mesh { return m.mesh }
+
+// PartBytes is the size of a weight on one device of the mesh.
+func (m *Model) PartBytes(p *Param) int64 {
+	return int64(mesh.PartSize(m.mesh, p.Shape)) * int64(p.dtype.Size())
+}
 
 // Programs is the number of compiled programs for reading the model's heads.
 func (m *Model) Programs() int {

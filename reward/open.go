@@ -37,6 +37,8 @@ type Options struct {
 	Column string   // reward of a head with several labels: index, name or sum of them
 	// Outputs keeps all labels of a head with several, each as a separate reward.
 	Outputs bool
+	// Mesh is that of the plan of a model without weights; others are on their device's.
+	Mesh backend.Mesh
 	// without tokenizer: the model reads encoded groups, but scores no text
 	NoTokenizer bool
 }
@@ -228,7 +230,11 @@ func modelFolder(dir string) (string, error) {
 // newModel prepares a model without its weights.
 func newModel(device *backend.Device, config *lm.Config, meta Meta, opt Options) (*Model, error) {
 	m := &Model{Config: config, Meta: meta, device: device, chunk: opt.LogitChunk,
-		positions: opt.Positions, programs: newExecCache()}
+		positions: opt.Positions, programs: newExecCache(),
+		mesh: backend.Mesh{Data: max(1, opt.Mesh.Data), Shard: max(1, opt.Mesh.Shard)}}
+	if device != nil {
+		m.mesh = device.Mesh()
+	}
 	if m.chunk == 0 {
 		m.chunk = 512
 	}

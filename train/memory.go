@@ -6,6 +6,7 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
+	"haf/backend"
 	"haf/lm"
 	"haf/objective"
 	"haf/pack"
@@ -15,8 +16,9 @@ import (
 // Memory is the largest amount of memory that a run's process takes on a CPU, in bytes. The peak is
 // in the backward pass. Stored tensors are counted. The memory of compiled programs follows from
 // the values that they save (lm.Decoder) and from factors measured with XLA
-// (docs/dev/log/2026-11.md).
+// (docs/dev/log/2026-11.md). On a mesh, all but Process is what one device takes.
 type Memory struct {
+	Devices     int   `json:"devices"`     // of the mesh
 	Process     int64 `json:"process"`     // program, libraries, and memory left by compiling
 	Weights     int64 `json:"weights"`     // frozen and trained, without an adapter
 	Adapter     int64 `json:"adapter"`     // its matrices
@@ -53,13 +55,21 @@ func (m Memory) Parts() []MemoryPart {
 	}
 }
 
-// Total is the sum.
-func (m Memory) Total() int64 {
+// Device is what one device takes: all parts but the process.
+func (m Memory) Device() int64 {
 	var sum int64
-	for _, part := range m.Parts() {
+	for _, part := range m.Parts()[1:] {
 		sum += part.Bytes
 	}
 	return sum
+}
+
+// Total is the sum, of all devices.
+func (m Memory) Total() int64 { return m.Process + int64(max(1, m.Devices))*m.Device() }
+
+// besideWeights is the total without the process and what is there once the model is open.
+func (m Memory) besideWeights() int64 {
+	return m.Total() - m.Process - int64(max(1, m.Devices))*(m.Weights+m.Adapter)
 }
 
 // The process takes these bytes whatever is trained, and for each layer, because a layer's part of
@@ -74,30 +84,44 @@ const (
 func NewMemory(
 	model *reward.Model, obj objective.Hybrid, shapes []pack.Shape, accumulates bool,
 ) Memory {
-	m := Memory{Process: processBytes + layerBytes*int64(model.Config.Layers)}
+	m := Memory{Process: processBytes + layerBytes*int64(model.Config.Layers),
+		Devices: model.Mesh().Devices()}
 	for _, p := range model.Params() {
 		if strings.HasSuffix(p.Name, lm.LoraA) || strings.HasSuffix(p.Name, lm.LoraB) {
-			m.Adapter += p.Bytes()
+			m.Adapter += model.PartBytes(p)
 		} else {
-			m.Weights += p.Bytes()
+			m.Weights += model.PartBytes(p)
 		}
 	}
 	for _, p := range model.Trainable(headsOf(obj)) {
-		m.Gradients += p.Bytes()
-		m.Moments += 2 * p.Bytes()
+		m.Gradients += model.PartBytes(p)
+		m.Moments += 2 * model.PartBytes(p)
 	}
 	if accumulates {
 		m.Gradients *= 2
 	}
 	for _, shape := range shapes {
 		of := newMemoryModel(model, shape, obj.UsesPolicy())
-		if saved, work := of.savedBytes(), of.workspaceBytes(); saved+work > m.Activations+m.Workspace {
+		divide := int64(batchParts(model.Mesh(), shape))
+		saved, work := of.savedBytes()/divide, of.workspaceBytes()/divide
+		if saved+work > m.Activations+m.Workspace {
 			m.Activations, m.Workspace = saved, work
 		}
-		m.Eval = max(m.Eval, of.evalBytes())
+		m.Eval = max(m.Eval, of.evalBytes()/divide)
 	}
-	m.BF16Upcast = bf16UpcastBytes(model)
+	m.BF16Upcast = bf16UpcastBytes(model) / int64(model.Mesh().Shard)
 	return m
+}
+
+// batchParts is the number of parts that the devices of a mesh divide batches of a shape into: by
+// rows, which is how they divide attention.
+func batchParts(m backend.Mesh, shape pack.Shape) int {
+	for _, n := range []int{m.Devices(), m.Data} {
+		if shape.Rows%n == 0 && shape.ShortRows%n == 0 {
+			return n
+		}
+	}
+	return 1
 }
 
 // BoundMemory is an upper bound of [NewMemory] before the data is known. Its batches have all of

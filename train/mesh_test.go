@@ -3,6 +3,7 @@ package train_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"haf/backend"
@@ -163,5 +164,45 @@ func TestMeshState(t *testing.T) {
 		if share > 0.27 {
 			t.Errorf("lora %v: a device holds %.3f of weights and moments, want at most 0.27", lora, share)
 		}
+	}
+}
+
+// TestMeshMemory checks that a plan for a mesh states what one device takes, and that a mesh whose
+// devices cannot divide the weights is refused.
+func TestMeshMemory(t *testing.T) {
+	open := func(m backend.Mesh) *reward.Model {
+		model, err := reward.OpenWithoutWeights(smallFolder(), reward.Options{
+			NoTokenizer: true, Train: true, Positions: 128, Mesh: m,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return model
+	}
+	shape := []pack.Shape{{Rows: 4, Length: 32, Predicted: 64}}
+	one := train.NewMemory(open(backend.Mesh{}), objective.Default(), shape, true)
+	four := train.NewMemory(open(backend.Mesh{Data: 2, Shard: 2}), objective.Default(), shape, true)
+	for _, c := range []struct {
+		name       string
+		got, whole int64
+		parts      float64
+	}{
+		{"weights", four.Weights, one.Weights, 2}, {"moments", four.Moments, one.Moments, 2},
+		{"gradients", four.Gradients, one.Gradients, 2},
+		{"activations", four.Activations, one.Activations, 4},
+	} {
+		if share := float64(c.got) * c.parts / float64(c.whole); share < 1 || share > 1.05 {
+			t.Errorf("%s: a device takes %d of %d bytes, want about 1/%.0f", c.name, c.got, c.whole, c.parts)
+		}
+	}
+	if four.Devices != 4 || four.Total() != four.Process+4*four.Device() ||
+		one.Total() != one.Process+one.Device() {
+		t.Errorf("%+v takes %d, of which a device %d", four, four.Total(), four.Device())
+	}
+	model := open(backend.Mesh{Shard: 7})
+	o := train.Options{Epochs: 1, Batch: 1, Objective: objective.Default()}
+	if err := o.Check(model, smallData(20, model.Config.Vocab)); err == nil ||
+		!strings.Contains(err.Error(), "want a divisor of the hidden size") {
+		t.Errorf("seven devices: %v", err)
 	}
 }

@@ -99,6 +99,9 @@ func (o Options) Check(model *reward.Model, data Data) error {
 	case o.Batch < 1:
 		return fmt.Errorf("train: batch is %d, want at least 1", o.Batch)
 	}
+	if err := checkMesh(model); err != nil {
+		return err
+	}
 	if err := h.Check(); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}

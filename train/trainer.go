@@ -92,6 +92,7 @@ func (t *trainer) prepare(ctx context.Context) error {
 		t.progress.Logf("train.epochs = %d ends the run after %d steps, before train.max_steps = %d",
 			epochs, t.order.total, opt.MaxSteps)
 	}
+	t.reportMesh()
 	t.reportMargins()
 	if opt.Objective.Kind == objective.Elastic {
 		if err := t.stepper.newEWC(); err != nil {
@@ -140,8 +141,7 @@ func (t *trainer) chooseRecompute() {
 // checkMemory returns an error of [pref.ErrMemory] if the steps surely need more memory than is
 // available beside the weights, which are open.
 func (t *trainer) checkMemory() error {
-	m := t.order.memory(t.model, t.opt.Objective)
-	estimate := m.Total() - m.Process - m.Weights - m.Adapter
+	estimate := t.order.memory(t.model, t.opt.Objective).besideWeights()
 	need := int64(memoryShare * float64(estimate))
 	available, enough := t.model.Device().HasMemory(need)
 	if enough {

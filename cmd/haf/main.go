@@ -40,7 +40,7 @@ var errGate, errUsage = launch.ErrGate, launch.ErrUsage
 
 // cli is the command line.
 type cli struct {
-	Device string `help:"Device: auto, cpu, cuda, go, or the path of a PJRT plug-in." default:"auto" env:"HAF_DEVICE"`
+	Device string `help:"Device: auto, cpu, cuda, go, or the path of a PJRT plug-in. With ,data=N,shard=N a mesh of several." default:"auto" env:"HAF_DEVICE"`
 	JSON   bool   `name:"json" help:"Print results as JSON on standard output."`
 	Quiet  bool   `help:"Print only results, warnings and errors, no progress and no summary of the data."`
 
