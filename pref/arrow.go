@@ -36,12 +36,14 @@ func arrowRows(in io.Reader, size int64, columns []string, yield func(row) bool)
 	if size > 0 {
 		body = min(body, size)
 	}
-	reader, err := ipc.NewReaderFromMessageReader(&arrowMessages{in: in, body: body},
+	messages := &arrowMessages{in: in, body: body}
+	reader, err := ipc.NewReaderFromMessageReader(messages,
 		ipc.WithAllocator(&boundedAllocator{left: 2 * maxArrowBatch}))
 	if err != nil {
 		return damagedArrow(err)
 	}
 	defer reader.Release()
+	messages.knows(reader.Schema())
 	keep, err := arrowColumns(reader.Schema(), columns)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -26,6 +27,31 @@ type arrowMessages struct {
 	in   io.Reader
 	body int64 // bytes that a message may have
 	last *ipc.Message
+	// Columns of views in a batch, and at most in a dictionary, once the schema is known.
+	batchViews, dictionaryViews int
+}
+
+// knows takes in the schema, which the messages behind it must fit.
+func (m *arrowMessages) knows(schema *arrow.Schema) {
+	var count func(t arrow.DataType) int
+	count = func(t arrow.DataType) (views int) {
+		switch t := t.(type) {
+		case *arrow.DictionaryType:
+			m.dictionaryViews = max(m.dictionaryViews, count(t.ValueType))
+		case arrow.ExtensionType:
+			return count(t.StorageType())
+		case arrow.NestedType:
+			for _, f := range t.Fields() {
+				views += count(f.Type)
+			}
+		case arrow.BinaryViewDataType:
+			return 1
+		}
+		return views
+	}
+	for _, f := range schema.Fields() {
+		m.batchViews += count(f.Type)
+	}
 }
 
 func (m *arrowMessages) Retain()  {}
@@ -52,7 +78,7 @@ func (m *arrowMessages) Message() (*ipc.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	size, err := checkMessage(meta)
+	size, err := m.check(meta)
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +124,9 @@ const (
 	headerSchema, headerDictionary, headerBatch = 1, 2, 3
 )
 
-// checkMessage checks that lists in a message's description are no longer than it, and returns the
-// bytes of the message's body.
-func checkMessage(meta []byte) (size int64, err error) {
+// check checks that lists in a message's description are no longer than it, and returns the bytes
+// of the message's body.
+func (m *arrowMessages) check(meta []byte) (size int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("a message's description leads out of itself: %w", panicked(p))
@@ -127,10 +153,11 @@ func checkMessage(meta []byte) (size int64, err error) {
 		}
 	case headerDictionary:
 		if at := flatbuffers.UOffsetT(header.Offset(dictionaryData)); at != 0 {
-			err = checkBatch(flatbuffers.Table{Bytes: meta, Pos: header.Indirect(at + header.Pos)})
+			err = checkBatch(flatbuffers.Table{Bytes: meta, Pos: header.Indirect(at + header.Pos)},
+				m.dictionaryViews)
 		}
 	case headerBatch:
-		err = checkBatch(header)
+		err = checkBatch(header, m.batchViews)
 	default:
 		err = fmt.Errorf("a message of the unknown kind %d", kind)
 	}
@@ -159,8 +186,9 @@ func checkFields(of flatbuffers.Table, slot flatbuffers.VOffsetT, depth int, lef
 	return nil
 }
 
-// checkBatch checks the description of a record batch.
-func checkBatch(batch flatbuffers.Table) error {
+// checkBatch checks the description of a record batch with so many columns of views. The library
+// reads a count of buffers for each of them and does not look whether the list has it.
+func checkBatch(batch flatbuffers.Table, views int) error {
 	if _, _, err := vector(batch, batchNodes, 16); err != nil {
 		return err
 	}
@@ -171,6 +199,9 @@ func checkBatch(batch flatbuffers.Table) error {
 	start, n, err := vector(batch, batchVariadic, 8)
 	if err != nil {
 		return err
+	}
+	if n < views && batch.Offset(batchVariadic) != 0 {
+		return fmt.Errorf("%d counts of buffers for %d columns of views", n, views)
 	}
 	for i := range n {
 		if of := batch.GetInt64(start + flatbuffers.UOffsetT(8*i)); of < 0 || of > int64(buffers) {

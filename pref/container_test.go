@@ -313,15 +313,19 @@ func TestArrowErrors(t *testing.T) {
 	if err := ipc.NewWriter(&double, ipc.WithSchema(twice)).Close(); err != nil {
 		t.Fatal(err)
 	}
-	metadata, err := os.ReadFile("testdata/containers/metadata.arrow") // found by FuzzContainers
-	if err != nil {
-		t.Fatal(err)
+	found := func(name string) []byte { // by FuzzContainers
+		data, err := os.ReadFile(filepath.Join("testdata", "containers", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
 	}
 	for name, c := range map[string]struct {
 		content []byte
 		want    string
 	}{
-		"metadata": {metadata, "a list of"},
+		"metadata": {found("metadata.arrow"), "a list of"},
+		"views":    {found("views.arrow"), "counts of buffers for"},
 		"cut":      {whole[:len(whole)/2], "truncated Arrow, wanted a whole file"},
 		"unended":  {one[:len(one)-8], "after row 50: truncated Arrow"},
 		"schema":   {whole[:20], "truncated Arrow"},
@@ -357,7 +361,7 @@ func FuzzContainers(f *testing.F) {
 	f.Add(arrowStream(f, 3, 2, ipc.WithZstd()))
 	f.Add(zstandard(f, []byte(pairRows(1)[0])))
 	for _, name := range []string{"types.arrow", "types-file.arrow", "types.arrow.zst",
-		"metadata.arrow",
+		"metadata.arrow", "views.arrow",
 		"saved/data-00001-of-00002.arrow"} {
 		if data, err := os.ReadFile(filepath.Join("testdata", "containers", name)); err == nil {
 			f.Add(data)
