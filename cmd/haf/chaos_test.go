@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -284,7 +285,13 @@ func (c *chaos) result(k killable) string {
 				}
 				data, err := os.ReadFile(path)
 				rel, _ := filepath.Rel(c.dir, path)
-				if data = clock.ReplaceAll(data, nil); len(data) > 4000 {
+				data = clock.ReplaceAll(data, nil)
+				if d.Name() == "results.jsonl" { // cells in the order in which they were finished
+					lines := bytes.SplitAfter(data, []byte("\n"))
+					slices.SortFunc(lines, bytes.Compare)
+					data = bytes.Join(lines, nil)
+				}
+				if len(data) > 4000 {
 					data = fmt.Appendf(nil, "%d bytes of SHA-256 %x", len(data), sha256.Sum256(data))
 				}
 				fmt.Fprintf(&all, "%s: %s\n", rel, data)
