@@ -22,7 +22,6 @@ type Journal struct {
 	path  string
 	file  *durable.File
 	size  int64 // of the complete lines in file
-	err   error // a cut-off line could not be removed
 	lock  *filelock.Lock
 	parts map[string]span
 	begun bool  // the file has its first line
@@ -170,15 +169,10 @@ func (j *Journal) cut() error {
 	return err
 }
 
-// append writes a line. If the disk takes only a part of it, append removes that part, so that
-// another line may follow.
+// append writes a line, whole or not at all.
 func (j *Journal) append(line []byte) error {
-	if j.err != nil {
-		return j.err
-	}
-	if _, err := j.file.Write(line); err != nil {
-		j.err = j.cut()
-		return errors.Join(err, j.err)
+	if err := j.file.Append(line); err != nil {
+		return err
 	}
 	j.size += int64(len(line))
 	return nil

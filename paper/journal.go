@@ -238,7 +238,7 @@ func (j *Journal) put(kind string, value any) error {
 	line.Sum = line.sum()
 	text, err := json.Marshal(line)
 	if err == nil {
-		_, err = j.file.Write(append(text, '\n'))
+		err = j.file.Append(append(text, '\n'))
 	}
 	if err == nil {
 		err = j.file.Sync()

@@ -218,7 +218,7 @@ func (f *Folder) Record(r Record) error {
 	data, err := json.Marshal(r)
 	if err == nil {
 		data = append(data, '\n')
-		_, err = f.metrics.Write(data)
+		err = f.metrics.Append(data)
 	}
 	if err != nil {
 		return fmt.Errorf("run: metrics: %w", err)

@@ -5,6 +5,7 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,6 +61,7 @@ func Abandon() {
 type File struct {
 	file    *os.File
 	pending *renameio.PendingFile // nil for a file opened in place
+	cut     error                 // a part of a record that Append could not remove
 }
 
 // Create opens a file with a temporary name beside path. [File.Commit] renames it to path.
@@ -78,7 +80,7 @@ func create(path string, options ...renameio.Option) (*File, error) {
 		return nil, err
 	}
 	unfinished.Store(p.Name(), true)
-	return &File{p.File, p}, nil
+	return &File{file: p.File, pending: p}, nil
 }
 
 // OpenFile opens a file in place, such as a log to append to, with os.OpenFile's flags.
@@ -100,6 +102,23 @@ func (f *File) Write(data []byte) (int, error) {
 		return n, errors.Join(err, writeErr)
 	}
 	return f.file.Write(data)
+}
+
+// Append writes a record to the end of a file, whole or not at all: it removes a part that a full
+// disk took, so that another record may follow. If it cannot, it writes no further record.
+func (f *File) Append(record []byte) error {
+	if f.cut != nil {
+		return f.cut
+	}
+	size, err := f.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(record); err == nil {
+		return nil
+	}
+	f.cut = f.Truncate(size)
+	return errors.Join(err, f.cut)
 }
 
 // Sync flushes the file to disk.

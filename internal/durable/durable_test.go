@@ -165,3 +165,35 @@ func TestNewFolder(t *testing.T) {
 		t.Errorf("%q, %v, %s", data, err, names(t, filepath.Dir(path)))
 	}
 }
+
+// TestAppend lets a disk take half a record. Another may follow if the half could be removed, and
+// none if not.
+func TestAppend(t *testing.T) {
+	for _, forever := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "records")
+		f, err := OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Append([]byte("first\n")); err != nil {
+			t.Fatal(err)
+		}
+		failAt(t, 1, forever)
+		if err := f.Append([]byte("second\n")); !errors.Is(err, errFault) {
+			t.Errorf("a fault in Append: %v", err)
+		}
+		SetFault(nil)
+		err = f.Append([]byte("third\n"))
+		want := "first\nthird\n"
+		if forever {
+			want = "first\nsec" // as a crash leaves it
+		}
+		got, readErr := os.ReadFile(path)
+		if string(got) != want || (err != nil) != forever || readErr != nil {
+			t.Errorf("forever %v: %q, %v, want %q", forever, got, err, want)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
