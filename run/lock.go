@@ -26,7 +26,7 @@ func lock(dir string) (*filelock.Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
-	host, _ := os.Hostname() // only for the message that others see
+	host, _ := os.Hostname() // for the message that others see, and for [InUse]
 	note := fmt.Sprintf("process %d on %s\n", os.Getpid(), host)
 	if err := writeNote(path, note); err != nil {
 		return nil, errors.Join(fmt.Errorf("run: locking %s: %w", dir, err), l.Release())
@@ -56,11 +56,14 @@ func Claim(dir string) (release func() error, err error) {
 	return l.Remove, nil
 }
 
+// anotherProcess is what [holder] says of one that left no note.
+const anotherProcess = "another process"
+
 // holder describes the process that has the lock.
 func holder(path string) string {
 	note, err := wholefile.Read(path, wholefile.Settings)
 	if text := strings.TrimSpace(string(note)); err == nil && text != "" && len(text) < 300 {
 		return text
 	}
-	return "another process"
+	return anotherProcess
 }

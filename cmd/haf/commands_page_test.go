@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding"
 	"flag"
 	"fmt"
 	"os"
@@ -161,6 +162,8 @@ func flagType(f *kong.Flag) string {
 		return strings.ReplaceAll(f.Enum, ",", ", ")
 	case t == reflect.TypeFor[time.Duration]():
 		return "duration"
+	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		return "text"
 	}
 	switch t.Kind() {
 	case reflect.Slice:
