@@ -87,6 +87,52 @@ func TestMesh(t *testing.T) {
 	}
 }
 
+// TestMeshObjectives trains by objectives with programs and inputs of their own on four devices:
+// the elastic schedule, labels beside pairs, and a score head of two layers with dropout and a
+// variance head.
+func TestMeshObjectives(t *testing.T) {
+	needXLA(t)
+	if testing.Short() {
+		t.Skip("takes a minute; make test-long runs it")
+	}
+	for name, s := range map[string]small{
+		"elastic": {options: func(o *train.Options) {
+			o.Objective.Kind, o.Objective.Steps, o.Objective.Strength = objective.Elastic, 1, 3
+		}},
+		"labels": {lora: true, data: labelledData(true), options: func(o *train.Options) {
+			o.Objective.Reward, o.Objective.Policy = "bradley-terry + bce", "0.5 dpo + 0.5 kto"
+		}},
+		"heads": {
+			model: func(o *reward.Options) {
+				o.Head = reward.HeadInit{Kind: reward.MLPHead, Units: 24, Variance: true}
+			},
+			options: func(o *train.Options) {
+				o.Objective = hybrid(1, 0, 0.1)
+				o.Objective.Reward, o.Objective.Link = "uncertain", objective.GaussianLink
+				o.HeadDropout = train.Dropout{Rate: 0.2, Seed: 3}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, options := s, s.options
+			s.device, s.options = "cpu", func(o *train.Options) {
+				o.MaxSteps = 4
+				options(o)
+			}
+			_, one, err := s.fresh(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.mesh = backend.Mesh{Data: 2, Shard: 2}
+			_, dir, err := s.fresh(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			closeLosses(t, stepLosses(t, dir), stepLosses(t, one))
+		})
+	}
+}
+
 // TestMeshResume stops a run on two devices and resumes it on four that divide the weights, and on
 // one: all losses are those of the run on one device.
 func TestMeshResume(t *testing.T) {
