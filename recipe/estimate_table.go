@@ -43,8 +43,7 @@ func (p *RunEstimate) Write(to io.Writer, available int64, source string) error 
 		}
 	}
 	if n := run.Memory.Devices; n > 1 {
-		line("a device", "%s\tall but the process, on each of %d; a program may gather weights beside it",
-			hub.Bytes(run.Memory.Device()), n)
+		line("a device", "%s\tall but the process, on each of %d", hub.Bytes(run.Memory.Device()), n)
 	}
 	line("memory", "%s\tat the most", hub.Bytes(run.Memory.Total()))
 	if available > 0 {

@@ -86,7 +86,11 @@ func NewMemory(
 ) Memory {
 	m := Memory{Process: processBytes + layerBytes*int64(model.Config.Layers),
 		Devices: model.Mesh().Devices()}
+	var gathered int64 // the largest weight that a program gathers for a while
 	for _, p := range model.Params() {
+		if model.PartBytes(p) < p.Bytes() {
+			gathered = max(gathered, p.Bytes())
+		}
 		if strings.HasSuffix(p.Name, lm.LoraA) || strings.HasSuffix(p.Name, lm.LoraB) {
 			m.Adapter += model.PartBytes(p)
 		} else {
@@ -109,6 +113,7 @@ func NewMemory(
 		}
 		m.Eval = max(m.Eval, of.evalBytes()/divide)
 	}
+	m.Workspace += gathered
 	m.BF16Upcast = bf16UpcastBytes(model) / int64(model.Mesh().Shard)
 	return m
 }
