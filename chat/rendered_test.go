@@ -91,7 +91,7 @@ func TestUnrendered(t *testing.T) {
 		_, err = tpl.Render(c.messages, false)
 		if c.want == "" && err != nil || c.want != "" &&
 			(err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%s of %+v: %v, wanted %q", c.template, c.messages, err, c.want)
+			t.Errorf("%s of %+v: %v, want %q", c.template, c.messages, err, c.want)
 		}
 		if strings.HasPrefix(c.want, "leaves") && !errors.Is(err, ErrUnrendered) {
 			t.Errorf("%v does not wrap ErrUnrendered", err)

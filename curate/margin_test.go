@@ -99,11 +99,11 @@ func TestMargins(t *testing.T) {
 		read, text := reread(t, rows)
 		for i, g := range read {
 			if !slices.Equal(g.Comparisons, c.want[i:i+1]) {
-				t.Errorf("%s: %s has %+v, wanted %+v, of\n%s", name, g.ID, g.Comparisons, c.want[i],
+				t.Errorf("%s: %s has %+v, want %+v, of\n%s", name, g.ID, g.Comparisons, c.want[i],
 					text)
 			}
 			if g.ID != data[i].ID || g.Subset != data[i].Subset {
-				t.Errorf("%s: row %d is %q of %q, wanted %q of %q", name, i, g.ID, g.Subset, data[i].ID,
+				t.Errorf("%s: row %d is %q of %q, want %q of %q", name, i, g.ID, g.Subset, data[i].ID,
 					data[i].Subset)
 			}
 		}

@@ -36,7 +36,7 @@ func Protocol(name string) (Sampling, error) {
 	case "paper8":
 		return Paper(8), nil
 	}
-	return Sampling{}, fmt.Errorf("%q, wanted paper4 or paper8", name)
+	return Sampling{}, fmt.Errorf("%q, want paper4 or paper8", name)
 }
 
 // Check returns an error that names the first setting out of range.

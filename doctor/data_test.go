@@ -102,7 +102,7 @@ func TestLabelled(t *testing.T) {
 			found = append(found, f.What)
 		}
 		if strings.Join(found, "; ") != want {
-			t.Errorf("%d desirable: %q, wanted %q", desirable, found, want)
+			t.Errorf("%d desirable: %q, want %q", desirable, found, want)
 		}
 	}
 	few := write(t, 10, func(i int) string {

@@ -51,7 +51,7 @@ func RatingsOf(
 		}
 	}
 	if len(xs) == 0 {
-		return r, fmt.Errorf("eval: no rating of %q in %d groups, wanted at least one: %w", attribute,
+		return r, fmt.Errorf("eval: no rating of %q in %d groups, want at least one: %w", attribute,
 			len(groups), ErrNoComparisons)
 	}
 	grade := gradeResult(xs, ys)

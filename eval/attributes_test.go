@@ -31,7 +31,7 @@ func TestRatingsOf(t *testing.T) {
 	}
 	near := func(what string, got, want float64) {
 		if math.Abs(got-want) > 1e-12 {
-			t.Errorf("%s %v, wanted %v", what, got, want)
+			t.Errorf("%s %v, want %v", what, got, want)
 		}
 	}
 	near("Pearson", r.Pearson.Value, 0.5816750507471111)

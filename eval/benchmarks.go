@@ -28,7 +28,7 @@ func rmBench(groups []pref.Group, rewards [][]float64) (scoring, error) {
 			return nil, bySubset{group.Subset: nil}.known(SuiteRMBench, rmDomains)
 		}
 		if len(group.Responses) != 2*styles || len(rewards[g]) != 2*styles {
-			return nil, fmt.Errorf("eval: %s: %d responses, wanted %d chosen and %d rejected",
+			return nil, fmt.Errorf("eval: %s: %d responses, want %d chosen and %d rejected",
 				name(group, g), len(group.Responses), styles, styles)
 		}
 		count := map[string]float64{}
@@ -105,7 +105,7 @@ func judgeBench(groups []pref.Group, rewards [][]float64) (scoring, error) {
 	for g := range labelled {
 		source := groups[g].Subset
 		if labelled[g].Subset = judgeBenchCategory(source); labelled[g].Subset == "" {
-			return nil, fmt.Errorf("eval: %s: source %q, wanted mmlu-pro…, livebench-reasoning, "+
+			return nil, fmt.Errorf("eval: %s: source %q, want mmlu-pro…, livebench-reasoning, "+
 				"livebench-math or livecodebench", name(groups[g], g), source)
 		}
 	}
@@ -171,7 +171,7 @@ func rmb(groups []pref.Group, rewards [][]float64) (scoring, error) {
 		part := strings.Split(group.Subset, "/")
 		form := map[string]string{"BoN_set": "BoN", "Pairwise_set": "pairwise"}[part[0]]
 		if form == "" || len(part) < 2 || part[1] != "Helpfulness" && part[1] != "Harmlessness" {
-			return nil, fmt.Errorf("eval: %s: category path %q, wanted Pairwise_set/… or "+
+			return nil, fmt.Errorf("eval: %s: category path %q, want Pairwise_set/… or "+
 				"BoN_set/… and Helpfulness or Harmlessness", name(group, g), group.Subset)
 		}
 		labelled[g].Subset = part[1] + " " + form

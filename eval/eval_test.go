@@ -35,7 +35,7 @@ func pairs(margins ...float64) ([]pref.Group, [][]float64) {
 func near(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= tolerance) {
-		t.Errorf("%s: %v, wanted %v ± %g", what, got, want, tolerance)
+		t.Errorf("%s: %v, want %v ± %g", what, got, want, tolerance)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestIntervalCoversUnderClustering(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r.Prompts != prompts {
-			t.Fatalf("%d prompts, wanted %d", r.Prompts, prompts)
+			t.Fatalf("%d prompts, want %d", r.Prompts, prompts)
 		}
 		if r.AccuracyLow <= truth && truth <= r.AccuracyHigh {
 			covered++
@@ -205,7 +205,7 @@ func TestIntervalCoversUnderClustering(t *testing.T) {
 	}
 	t.Logf("covered %d, taken for independent %d, of %d", covered, narrow, trials)
 	if rate := float64(covered) / trials; rate < 0.90 || rate > 0.99 {
-		t.Errorf("the interval covers the truth %d times in %d, wanted about 95 %%", covered, trials)
+		t.Errorf("the interval covers the truth %d times in %d, want about 95 %%", covered, trials)
 	}
 }
 
@@ -230,32 +230,32 @@ func TestComparisonsErrors(t *testing.T) {
 		groups  []pref.Group
 		rewards [][]float64
 	}{
-		"eval: no comparison in 0 groups":              {nil, nil},
-		"eval: rewards of 1 groups, wanted those of 2": {groups, rewards[:1]},
-		"eval: p.jsonl:2: 1 rewards, wanted one for each of the 2": {groups,
+		"eval: no comparison in 0 groups":            {nil, nil},
+		"eval: rewards of 1 groups, want those of 2": {groups, rewards[:1]},
+		"eval: p.jsonl:2: 1 rewards, want one for each of the 2": {groups,
 			[][]float64{{1, 2}, {1}}},
-		"eval: p.jsonl:2: response 1 has the reward NaN, wanted": {groups,
+		"eval: p.jsonl:2: response 1 has the reward NaN, want": {groups,
 			[][]float64{{1, 2}, {1, math.NaN()}}},
 		"eval: p.jsonl:1: response 0 has the reward -Inf": {groups,
 			[][]float64{{math.Inf(-1), 2}, {1, 1}}},
 		"eval: p.jsonl:1: response 0 has the reward 1e+200": {groups,
 			[][]float64{{1e200, 2}, {1, 1}}},
-		"eval: group 0: comparison 0 is of responses 0 and 2, wanted ": {
+		"eval: group 0: comparison 0 is of responses 0 and 2, want ": {
 			[]pref.Group{{Responses: []string{"a", "b"}, Comparisons: []pref.Comparison{{Rejected: 2}}}},
 			[][]float64{{1, 2}}},
 	} {
 		if _, err := eval.Comparisons(c.groups, c.rewards); err == nil ||
 			!strings.HasPrefix(err.Error(), want) {
-			t.Errorf("error %v, wanted %q", err, want)
+			t.Errorf("error %v, want %q", err, want)
 		}
 		if _, err := eval.Compare(c.groups, c.rewards, c.rewards); err == nil ||
 			!strings.HasPrefix(err.Error(), "eval: ") {
-			t.Errorf("compare: error %v, wanted one too", err)
+			t.Errorf("compare: error %v, want one too", err)
 		}
 	}
 	if _, err := eval.Comparisons([]pref.Group{{Responses: []string{"a", "b"}}},
 		[][]float64{{0, 0}}); !errors.Is(err, eval.ErrNoComparisons) {
-		t.Errorf("error %v, wanted ErrNoComparisons", err)
+		t.Errorf("error %v, want ErrNoComparisons", err)
 	}
 }
 
@@ -271,7 +271,7 @@ func TestResultJSON(t *testing.T) {
 	}
 	var back eval.Result
 	if err := json.Unmarshal(data, &back); err != nil || back != r {
-		t.Errorf("%v, %+v, wanted %+v", err, back, r)
+		t.Errorf("%v, %+v, want %+v", err, back, r)
 	}
 	var keys map[string]any
 	if err := json.Unmarshal(data, &keys); err != nil {
@@ -279,7 +279,7 @@ func TestResultJSON(t *testing.T) {
 	}
 	for key := range keys {
 		if key != strings.ToLower(key) {
-			t.Errorf("key %q, wanted snake_case", key)
+			t.Errorf("key %q, want snake_case", key)
 		}
 	}
 	if !strings.Contains(r.String(), "accuracy 0.6250 [") ||

@@ -50,7 +50,7 @@ func Labels(groups []pref.Group, rewards [][]float64) (r LabelResult, err error)
 	var all []ranked
 	for g, group := range groups {
 		if group.Labels != nil && len(group.Labels) != len(group.Responses) {
-			return r, fmt.Errorf("eval: %s: %d labels, wanted one for each of the %d responses",
+			return r, fmt.Errorf("eval: %s: %d labels, want one for each of the %d responses",
 				name(group, g), len(group.Labels), len(group.Responses))
 		}
 		for k, desirable := range group.Labels {
@@ -74,7 +74,7 @@ func Labels(groups []pref.Group, rewards [][]float64) (r LabelResult, err error)
 		}
 	}
 	if r.Responses = len(signed); r.Responses == 0 {
-		return r, fmt.Errorf("eval: no label in %d groups, wanted at least one: %w", len(groups),
+		return r, fmt.Errorf("eval: no label in %d groups, want at least one: %w", len(groups),
 			ErrNoComparisons)
 	}
 	r.Prompts = of.len()

@@ -20,7 +20,7 @@ func TestReliabilityByHand(t *testing.T) {
 			4: {Count: 2, Confidence: 0.7310585786, Accuracy: 0.5},
 			7: {Count: 1, Confidence: 0.8807970780, Accuracy: 1}}[b]
 		if bin.Count != want.Count {
-			t.Errorf("bin %d: %+v, wanted %+v", b, bin, want)
+			t.Errorf("bin %d: %+v, want %+v", b, bin, want)
 		}
 		near(t, "confidence", bin.Confidence, want.Confidence, 1e-9)
 		near(t, "accuracy", bin.Accuracy, want.Accuracy, 0)

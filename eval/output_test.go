@@ -131,7 +131,7 @@ func TestRewardBenchFile(t *testing.T) {
 		"subset": []any{"hep-go", "hep-go"}, "scores_chosen": []any{2., 1.},
 		"scores_rejected": []any{1., 1.}} {
 		if !reflect.DeepEqual(scores[key], want) {
-			t.Errorf("%s: %v, wanted %v", key, scores[key], want)
+			t.Errorf("%s: %v, want %v", key, scores[key], want)
 		}
 	}
 	if len(scores["text_chosen"].([]any)[0].([]any)) != 2 {
@@ -152,7 +152,7 @@ func TestRewardBenchFile(t *testing.T) {
 	for key, want := range map[string]any{"results": []any{0.5, nil, nil},
 		"num_correct": []any{1., 1., 2.}, "id": []any{"5", "ref:0", "tied:0"}} {
 		if !reflect.DeepEqual(scores[key], want) {
-			t.Errorf("%s: %v, wanted %v", key, scores[key], want)
+			t.Errorf("%s: %v, want %v", key, scores[key], want)
 		}
 	}
 	if _, err := eval.NewRewardBenchFile(eval.SuiteResult{Suite: eval.SuiteHHH}, "m", "", e.groups,

@@ -47,7 +47,7 @@ func TestCompareByHand(t *testing.T) {
 	}
 	if back.Difference != -p.Difference || back.McNemarP != p.McNemarP ||
 		back.StandardError != p.StandardError {
-		t.Errorf("the other way round: %+v, wanted the mirror of %+v", back, p)
+		t.Errorf("the other way round: %+v, want the mirror of %+v", back, p)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestCompareOnOnePromptKnowsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p.Low != -1 || p.High != 1 {
-		t.Errorf("interval [%v, %v], wanted [-1, 1]", p.Low, p.High)
+		t.Errorf("interval [%v, %v], want [-1, 1]", p.Low, p.High)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestPairingIsSharper(t *testing.T) {
 		t.Errorf("paired width %v, separate widths together %v", p.High-p.Low, apart)
 	}
 	if p.Low <= 0 || p.McNemarP > 1e-4 {
-		t.Errorf("%v: wanted a clear difference", p)
+		t.Errorf("%v: want a clear difference", p)
 	}
 }
 
@@ -126,7 +126,7 @@ func TestCompareClustersByPrompt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if five.Low != one.Low || five.High != one.High || five.Prompts != one.Prompts {
-		t.Errorf("copies change the interval: %v, wanted that of %v", five, one)
+		t.Errorf("copies change the interval: %v, want that of %v", five, one)
 	}
 	near(t, "standard error", five.StandardError, one.StandardError, 1e-12)
 }

@@ -147,14 +147,14 @@ func checkGroups(groups []pref.Group) error {
 		k := len(group.Responses)
 		for i, c := range group.Comparisons {
 			if min(c.Chosen, c.Rejected) < 0 || max(c.Chosen, c.Rejected) >= k {
-				return fmt.Errorf("eval: %s: comparison %d is of responses %d and %d, wanted 0 to %d",
+				return fmt.Errorf("eval: %s: comparison %d is of responses %d and %d, want 0 to %d",
 					name(group, g), i, c.Chosen, c.Rejected, k-1)
 			}
 		}
 		n += len(group.Comparisons)
 	}
 	if n == 0 {
-		return fmt.Errorf("eval: no comparison in %d groups, wanted at least one: %w", len(groups),
+		return fmt.Errorf("eval: no comparison in %d groups, want at least one: %w", len(groups),
 			ErrNoComparisons)
 	}
 	return nil
@@ -169,16 +169,16 @@ const maxReward = 1e100
 // checkRewards checks the rewards of groups, the first of which is number first of the whole set.
 func checkRewards(groups []pref.Group, rewards [][]float64, first int) error {
 	if len(rewards) != len(groups) {
-		return fmt.Errorf("rewards of %d groups, wanted those of %d", len(rewards), len(groups))
+		return fmt.Errorf("rewards of %d groups, want those of %d", len(rewards), len(groups))
 	}
 	for g, group := range groups {
 		if len(rewards[g]) != len(group.Responses) {
-			return fmt.Errorf("%s: %d rewards, wanted one for each of the %d responses",
+			return fmt.Errorf("%s: %d rewards, want one for each of the %d responses",
 				name(group, first+g), len(rewards[g]), len(group.Responses))
 		}
 		for k, r := range rewards[g] {
 			if !(math.Abs(r) <= maxReward) { // also NaN
-				return fmt.Errorf("%s: response %d has the reward %v, wanted a finite number within ±%g: look "+
+				return fmt.Errorf("%s: response %d has the reward %v, want a finite number within ±%g: look "+
 					"at the model's weights and dtype",
 					name(group, first+g), k, r, maxReward)
 			}

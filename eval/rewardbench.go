@@ -179,7 +179,7 @@ func tiesForms(groups []pref.Group, rewards [][]float64) (tiesSubset, error) {
 		form, number, ok := strings.Cut(group.ID, ":")
 		id, err := strconv.Atoi(number)
 		if !ok || err != nil || form != "ref" && form != "tied" {
-			return forms, fmt.Errorf("eval: %s: id %q in the subset %s, wanted ref:N or tied:N",
+			return forms, fmt.Errorf("eval: %s: id %q in the subset %s, want ref:N or tied:N",
 				name(group, g), group.ID, ties)
 		}
 		s := spreadOf(group, rewards[g])

@@ -53,7 +53,7 @@ func NewRewardBenchFile(
 		for g, group := range groups {
 			if len(group.Comparisons) != 1 {
 				return RewardBenchFile{}, fmt.Errorf(
-					"eval: %s: %d comparisons, wanted one in RewardBench's file", name(group, g),
+					"eval: %s: %d comparisons, want one in RewardBench's file", name(group, g),
 					len(group.Comparisons))
 			}
 			c := group.Comparisons[0]
@@ -84,7 +84,7 @@ func NewRewardBenchFile(
 		scores["text"], scores["scores"], scores["results"], scores["num_correct"] = texts, rewards,
 			credits, correct
 	default:
-		return RewardBenchFile{}, fmt.Errorf("eval: RewardBench's files of the suite %s, wanted %s or %s",
+		return RewardBenchFile{}, fmt.Errorf("eval: RewardBench's files of the suite %s, want %s or %s",
 			suite.Suite, SuiteRewardBench, SuiteRewardBench2)
 	}
 	var f RewardBenchFile

@@ -62,19 +62,19 @@ func TestRun(t *testing.T) {
 	for g, group := range groups {
 		for k, response := range group.Responses {
 			if rewards[g][k] != float64(len(response)) {
-				t.Fatalf("rewards[%d][%d] = %v, wanted %d", g, k, rewards[g][k], len(response))
+				t.Fatalf("rewards[%d][%d] = %v, want %d", g, k, rewards[g][k], len(response))
 			}
 		}
 	}
 	if want := [][2]int{{64, 150}, {128, 150}, {150, 150}}; fmt.Sprint(seen) != fmt.Sprint(want) {
-		t.Errorf("progress %v, wanted %v", seen, want)
+		t.Errorf("progress %v, want %v", seen, want)
 	}
 	if len(s.calls) != 3 {
-		t.Errorf("%d calls of %v samples, wanted 3", len(s.calls), s.calls)
+		t.Errorf("%d calls of %v samples, want 3", len(s.calls), s.calls)
 	}
 	again, err := eval.Comparisons(groups, rewards)
 	if err != nil || again != result {
-		t.Errorf("%v: %v, wanted %v", err, again, result)
+		t.Errorf("%v: %v, want %v", err, again, result)
 	}
 	near(t, "accuracy", result.Accuracy, 150./200, 1e-15)
 }
@@ -109,7 +109,7 @@ func TestRunErrors(t *testing.T) {
 		_, _, err := eval.Run(c.ctx, c.groups, c.scorer, nil)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) ||
 			(c.is != nil && !errors.Is(err, c.is)) {
-			t.Errorf("error %v, wanted %q", err, c.want)
+			t.Errorf("error %v, want %q", err, c.want)
 		}
 	}
 	unnamed := mixed(100)
@@ -118,7 +118,7 @@ func TestRunErrors(t *testing.T) {
 	}
 	if _, _, err := eval.Run(t.Context(), unnamed, &scorer{reward: nan}, nil); err == nil ||
 		!strings.Contains(err.Error(), "group 70:") {
-		t.Errorf("error %v, wanted the group's number in the whole set", err)
+		t.Errorf("error %v, want the group's number in the whole set", err)
 	}
 }
 

@@ -53,7 +53,7 @@ func SeedAccuracy(groups []pref.Group, rewards [][][]float64) (Estimate, error) 
 // paired with training s of b.
 func SeedDifference(groups []pref.Group, a, b [][][]float64) (Estimate, error) {
 	if len(a) != len(b) {
-		return Estimate{}, fmt.Errorf("eval: %d trainings against %d, wanted as many", len(a), len(b))
+		return Estimate{}, fmt.Errorf("eval: %d trainings against %d, want as many", len(a), len(b))
 	}
 	e, err := overSeeds(groups, a, b)
 	if err == nil {

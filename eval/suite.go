@@ -127,7 +127,7 @@ func suiteOf(name string) (suite, error) {
 			return s, nil
 		}
 	}
-	return suite{}, fmt.Errorf("eval: suite %q, wanted one of %s", name,
+	return suite{}, fmt.Errorf("eval: suite %q, want one of %s", name,
 		strings.Join(Suites(), ", "))
 }
 
@@ -259,7 +259,7 @@ func (s bySubset) score(name string, weight []float64) Score {
 func (s bySubset) known(suite string, names []string) error {
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("eval: suite %s has no subset %q, wanted %s: is this the file of "+
+			return fmt.Errorf("eval: suite %s has no subset %q, want %s: is this the file of "+
 				"another suite, or a row without \"subset\"?", suite, name,
 				strings.Join(names, ", "))
 		}

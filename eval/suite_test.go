@@ -194,7 +194,7 @@ func TestRewardBench2ByHand(t *testing.T) {
 	near(t, "no spread", section(z.run(t, eval.SuiteRewardBench2), "Ties").Score, 1, 1e-12)
 	z.add("Ties", "7", 2, 1, 1, 1)
 	if _, err := eval.RunSuite(eval.SuiteRewardBench2, z.groups, z.rewards); err == nil ||
-		!strings.Contains(err.Error(), "wanted ref:N or tied:N") {
+		!strings.Contains(err.Error(), "want ref:N or tied:N") {
 		t.Errorf("%v", err)
 	}
 }
@@ -216,7 +216,7 @@ func TestRMBenchByHand(t *testing.T) {
 	near(t, "overall", r.Overall.Score, (chat+0.5)/2, 1e-12)
 	d.add("chat", "4", 1, 1, 0)
 	if _, err := eval.RunSuite(eval.SuiteRMBench, d.groups, d.rewards); err == nil ||
-		!strings.Contains(err.Error(), "2 responses, wanted 3 chosen and 3 rejected") {
+		!strings.Contains(err.Error(), "2 responses, want 3 chosen and 3 rejected") {
 		t.Errorf("%v", err)
 	}
 }
@@ -327,11 +327,11 @@ func TestSuiteErrors(t *testing.T) {
 		eval.SuiteRewardBench: `has no subset "nonsense"`, eval.SuiteRewardBench2: `has no subset "nonsense"`,
 		eval.SuiteRMBench:    `has no subset "nonsense"`,
 		eval.SuiteJudgeBench: `source "nonsense"`, eval.SuiteRMB: `category path "nonsense"`,
-		eval.SuiteLLMBar: `has no subset "nonsense"`, "bench": `suite "bench", wanted one of`,
+		eval.SuiteLLMBar: `has no subset "nonsense"`, "bench": `suite "bench", want one of`,
 	} {
 		if _, err := eval.RunSuite(suite, d.groups, d.rewards); err == nil ||
 			!strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, wanted %s", suite, err, want)
+			t.Errorf("%s: %v, want %s", suite, err, want)
 		}
 	}
 }

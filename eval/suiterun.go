@@ -97,7 +97,7 @@ func SuiteFiles(given []string) (map[string][]string, error) {
 	for _, text := range given {
 		name, file, ok := strings.Cut(text, "=")
 		if !ok || file == "" || !slices.Contains(Suites(), name) {
-			return nil, fmt.Errorf("eval: data %q for all suites, wanted NAME=FILE with one of %s",
+			return nil, fmt.Errorf("eval: data %q for all suites, want NAME=FILE with one of %s",
 				text, strings.Join(Suites(), ", "))
 		}
 		files[name] = append(files[name], file)

@@ -92,7 +92,7 @@ func TestLoadSuite(t *testing.T) {
 		{eval.SuiteHHH, nil, pref.Options{Limit: 2}, []string{"harmless", "helpful"}},
 	} {
 		if got := subsets(c.suite, c.given, c.opt); !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: %v, wanted %v", c.suite, got, c.want)
+			t.Errorf("%s: %v, want %v", c.suite, got, c.want)
 		}
 	}
 	data, err := eval.LoadSuite(eval.SuiteRewardBench, []string{"own", "own"}, hub, pref.Options{})
@@ -102,11 +102,11 @@ func TestLoadSuite(t *testing.T) {
 	for suite, want := range map[string]string{
 		eval.SuiteRMB:        "suite rmb has no data: its authors have no data set on the hub",
 		eval.SuiteJudgeBench: "suite judgebench: datasets/ScalerLab/JudgeBench/gpt is not there",
-		"bench":              `suite "bench", wanted one of`,
+		"bench":              `suite "bench", want one of`,
 	} {
 		_, err := eval.LoadSuite(suite, nil, hub, pref.Options{})
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, wanted %s", err, want)
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestSuiteFiles(t *testing.T) {
 	}
 	for _, bad := range []string{"x.jsonl", "bench=x", "rmb=", "=x"} {
 		if _, err := eval.SuiteFiles([]string{bad}); err == nil ||
-			!strings.Contains(err.Error(), "wanted NAME=FILE with one of rewardbench,") {
+			!strings.Contains(err.Error(), "want NAME=FILE with one of rewardbench,") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}

@@ -120,7 +120,7 @@ func TestPartErrors(t *testing.T) {
 			"datasets/org/prefs:large/dev": `datasets/org/prefs has no split "dev": there are`,
 			"datasets/org/prefs:up":        `"../other/*.jsonl" is no path inside the data set`,
 			"datasets/org/prefs/none:x":    "no such folder in that data set",
-			"datasets/org/table:train": "haf does not read train.csv, wanted .jsonl, .json, .parquet " +
+			"datasets/org/table:train": "haf does not read train.csv, want .jsonl, .json, .parquet " +
 				"and .arrow",
 			"datasets/org/plain:dev": `datasets/org/plain has no split "dev": there are datasets/org/plain:train, datasets/org/plain:test`,
 		} {

@@ -181,7 +181,7 @@ func modelRef(text string) (ref Ref, ok bool, err error) {
 	case err != nil || ref.Dataset && !named:
 		return Ref{}, false, nil
 	case ref.Dataset:
-		return Ref{}, false, fmt.Errorf("hub: %s is a data set, wanted a model: org/name", text)
+		return Ref{}, false, fmt.Errorf("hub: %s is a data set, want a model: org/name", text)
 	case ref.File != "" && !isGGUF(ref.File):
 		if named {
 			return Ref{}, false, fmt.Errorf("hub: %s: a model is taken whole (org/name), or is one GGUF "+

@@ -66,7 +66,7 @@ func TestMeant(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"hf:name": "is no id", "hf:org/name/model.bin": "a model is taken whole",
-		"hf:datasets/org/name": "is a data set, wanted a model",
+		"hf:datasets/org/name": "is a data set, want a model",
 	} {
 		if _, _, err := modelRef(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("modelRef(%q): %v, want %q", text, err, want)

@@ -58,7 +58,7 @@ func (e Evaluation) check() error {
 	case len(e.Data) == 0 && e.Suite == "":
 		return fmt.Errorf("%w: name preferences with -data, or a benchmark with -suite", ErrUsage)
 	case e.Suite != "" && e.Suite != eval.AllSuites && !slices.Contains(eval.Suites(), e.Suite):
-		return fmt.Errorf("%w: -suite %q, wanted one of %v or %s", ErrUsage, e.Suite,
+		return fmt.Errorf("%w: -suite %q, want one of %v or %s", ErrUsage, e.Suite,
 			eval.Suites(), eval.AllSuites)
 	case e.EachModel() && (e.Suite != "" || e.Gate > 0 || e.Details || len(e.Valid) > 0 ||
 		e.Out != "" || e.Reading.KeepTies || e.HeldOut):

@@ -114,7 +114,7 @@ func CheckRewards(models []string, rule rewarder.Rule, rewards ...string) error 
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	if len(models) < 2 {
-		return fmt.Errorf("%w: -ensemble %s of %d model, wanted two or more", ErrUsage, rule.Name,
+		return fmt.Errorf("%w: -ensemble %s of %d model, want two or more", ErrUsage, rule.Name,
 			len(models))
 	}
 	return nil

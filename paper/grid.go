@@ -215,7 +215,7 @@ func (p *Grid) check() error {
 	seen := map[string]bool{}
 	named := func(what, name string) error {
 		if name == "" || strings.ContainsAny(name, `/\. `) || seen[what+name] {
-			return fmt.Errorf("%s %q: wanted a name of its own without spaces, dots and slashes", what, name)
+			return fmt.Errorf("%s %q: want a name of its own without spaces, dots and slashes", what, name)
 		}
 		seen[what+name] = true
 		return nil
@@ -228,7 +228,7 @@ func (p *Grid) check() error {
 			return fmt.Errorf("set %s: %w", s.Name, err)
 		}
 		if len(s.Files) == 0 && s.World == nil || s.NTest < 1 || s.NValid < 1 || s.NTrain < 0 {
-			return fmt.Errorf("set %s: wanted files, and at least 1 group of valid and of test: the "+
+			return fmt.Errorf("set %s: want files, and at least 1 group of valid and of test: the "+
 				"checkpoint is chosen on validation data, never on a test set", s.Name)
 		}
 	}
@@ -260,7 +260,7 @@ func (p *Grid) check() error {
 		}
 		for _, v := range t.Values {
 			if list, ok := v.([]any); ok && !isSettings(list) {
-				return fmt.Errorf("table %s: the value %v is a list: wanted a value of %s, then settings as "+
+				return fmt.Errorf("table %s: the value %v is a list: want a value of %s, then settings as "+
 					"in \"objective.smoothing=0.1\"", t.Name, v, t.Key)
 			}
 		}

@@ -458,7 +458,7 @@ func TestSettingsOfValue(t *testing.T) {
 		c := cells[2*i]
 		if o := c.Recipe.Objective; o.Policy != want.Policy || o.Smoothing != want.Smoothing ||
 			o.Beta != want.Beta {
-			t.Errorf("%s: %s, smoothing %g, beta %g, wanted %+v", c.ID, o.Policy, o.Smoothing, o.Beta, want)
+			t.Errorf("%s: %s, smoothing %g, beta %g, want %+v", c.ID, o.Policy, o.Smoothing, o.Beta, want)
 		}
 	}
 	if id := cells[2].ID; !strings.HasPrefix(id, "HaF-a-policy=cdpo-smoothing=0.1-beta=0.2-seed1-") {
@@ -475,10 +475,10 @@ func TestBadPlans(t *testing.T) {
 		{`kind = "ood"`, `kind = "odd"`, `kind "odd" is not known`},
 		{`sets = ["a"]`, `sets = ["z"]`, `there is no set "z"`},
 		{`methods = ["HaF"]`, `methods = ["Z"]`, `there is no method "Z"`},
-		{`name = "b"`, `name = "a"`, `set "a": wanted a name of its own`},
+		{`name = "b"`, `name = "a"`, `set "a": want a name of its own`},
 		{`reward = "score"`, `reward = "implicit"`, "a head which the table reads is not trained"},
 		{"values = [0, 0.2, 1]", "values = [-1]", "policy_weight is -1"},
-		{"values = [0, 0.2, 1]", `values = [["cdpo", "smoothing"]]`, "wanted a value of " +
+		{"values = [0, 0.2, 1]", `values = [["cdpo", "smoothing"]]`, "want a value of " +
 			"objective.policy_weight, then settings"},
 		{"values = [0, 0.2, 1]", `values = [[0.2, "objective.smoothing=0.7"]]`, "smoothing"},
 		{`key = "objective.policy_weight"`, `key = "objective.weight"`, `unknown key "objective.weight"`},
@@ -488,7 +488,7 @@ func TestBadPlans(t *testing.T) {
 		text := strings.Replace(head+tables, bad.old, bad.new, 1)
 		if _, err := paper.Parse("grid.toml", []byte(text)); err == nil ||
 			!strings.Contains(err.Error(), bad.want) {
-			t.Errorf("%s: %v, wanted %q", bad.new, err, bad.want)
+			t.Errorf("%s: %v, want %q", bad.new, err, bad.want)
 		}
 	}
 }
@@ -529,6 +529,6 @@ func TestRecipes(t *testing.T) {
 	}
 	if want := []string{"paper-full", "paper-mistral-instruct", "paper-mistral", "paper-phi2",
 		"paper-small", "paper-tiny"}; !slices.Equal(names, want) {
-		t.Errorf("grids are %v, wanted %v", names, want)
+		t.Errorf("grids are %v, want %v", names, want)
 	}
 }

@@ -242,7 +242,7 @@ func TestWorldGrids(t *testing.T) {
 		text := strings.Replace(smallWorld, bad.old, bad.new, 1)
 		if _, err := paper.Parse("world.toml", []byte(text)); err == nil ||
 			!strings.Contains(err.Error(), bad.want) {
-			t.Errorf("%s: %v, wanted %q", bad.new, err, bad.want)
+			t.Errorf("%s: %v, want %q", bad.new, err, bad.want)
 		}
 	}
 	grid, err := paper.Load(filepath.Join("..", "recipes", "world.toml"))

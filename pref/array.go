@@ -13,7 +13,7 @@ func arrayRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 	a := &arrayReader{text: text, limit: limit}
 	fail := func(n int, err error) {
 		if err == io.EOF {
-			err = errors.New("the array does not end, wanted \"]\": the file is cut off")
+			err = errors.New("the array does not end, want \"]\": the file is cut off")
 		}
 		yield(row{}, fmt.Errorf("element %d: %w", n, err))
 	}
@@ -34,7 +34,7 @@ func arrayRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 			data, err = a.element()
 		}
 		if err == nil && len(data) == 0 {
-			err = fmt.Errorf("unexpected character %q, wanted an object", c)
+			err = fmt.Errorf("unexpected character %q, want an object", c)
 		}
 		if err != nil {
 			fail(n, err)
@@ -44,7 +44,7 @@ func arrayRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 			return
 		}
 		if c, err = a.next(); err == nil && c != ',' && c != ']' {
-			err = fmt.Errorf("unexpected character %q, wanted \",\" or \"]\" before it", c)
+			err = fmt.Errorf("unexpected character %q, want \",\" or \"]\" before it", c)
 		}
 		if err != nil {
 			fail(n+1, err)
@@ -55,7 +55,7 @@ func arrayRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 		}
 	}
 	if _, err := a.peek(); err != io.EOF {
-		yield(row{}, errors.New("text after the array's end, wanted nothing: "+
+		yield(row{}, errors.New("text after the array's end, want nothing: "+
 			"is this JSON lines named .json?"))
 	}
 }
@@ -116,7 +116,7 @@ func (a *arrayReader) element() ([]byte, error) {
 			ends = depth <= 0
 		}
 		if a.data = append(a.data, c); len(a.data) > a.limit {
-			return nil, fmt.Errorf("longer than %d bytes, wanted an array of small objects", a.limit)
+			return nil, fmt.Errorf("longer than %d bytes, want an array of small objects", a.limit)
 		}
 		if ends {
 			return a.data, nil

@@ -83,7 +83,7 @@ func arrowColumns(schema *arrow.Schema, named []string) ([]int, error) {
 	seen := map[string]bool{}
 	for i, field := range schema.Fields() {
 		if seen[field.Name] {
-			return nil, fmt.Errorf("two columns are named %q, wanted one of each name", field.Name)
+			return nil, fmt.Errorf("two columns are named %q, want one of each name", field.Name)
 		}
 		seen[field.Name] = true
 		if len(named) == 0 || slices.Contains(named, field.Name) {
@@ -100,12 +100,12 @@ func arrowColumns(schema *arrow.Schema, named []string) ([]int, error) {
 
 func damagedArrow(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
-		return errors.New("truncated Arrow, wanted a whole file: fetch it again")
+		return errors.New("truncated Arrow, want a whole file: fetch it again")
 	}
 	if strings.Contains(err.Error(), "runtime error") { // which the library makes text of
 		err = errSizes
 	}
-	return fmt.Errorf("damaged Arrow, wanted a whole file: fetch it again: %w", err)
+	return fmt.Errorf("damaged Arrow, want a whole file: fetch it again: %w", err)
 }
 
 // boundedAllocator panics, which the reader makes an error of, before a file takes more memory than
@@ -168,7 +168,7 @@ func arrowValue(column arrow.Array, i int) (any, error) {
 		begin, end := a.ValueOffsets(i)
 		values := a.ListValues()
 		if begin < 0 || end < begin || end > int64(values.Len()) || end-begin > maxItems {
-			return nil, fmt.Errorf("a list of the elements %d to %d of %d, wanted at most %d of them", begin,
+			return nil, fmt.Errorf("a list of the elements %d to %d of %d, want at most %d of them", begin,
 				end, values.Len(), maxItems)
 		}
 		list := make([]any, 0, end-begin)
@@ -199,7 +199,7 @@ func arrowObject(a *array.Struct, i int) (any, error) {
 	object := make(map[string]any, len(fields))
 	for k, field := range fields {
 		if _, twice := object[field.Name]; twice {
-			return nil, fmt.Errorf("two fields are named %q, wanted one of each name", field.Name)
+			return nil, fmt.Errorf("two fields are named %q, want one of each name", field.Name)
 		}
 		v, err := arrowValue(a.Field(k), i)
 		if err != nil {

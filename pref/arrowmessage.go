@@ -83,7 +83,7 @@ func (m *arrowMessages) Message() (*ipc.Message, error) {
 		return nil, err
 	}
 	if size < 0 || size > m.body {
-		return nil, fmt.Errorf("a message of %d bytes, wanted at most %d", size, m.body)
+		return nil, fmt.Errorf("a message of %d bytes, want at most %d", size, m.body)
 	}
 	body, err := take(m.in, size)
 	if err != nil {

@@ -19,7 +19,7 @@ func (f *fields) join(prompt []Message) ([]Message, error) {
 		return prompt, nil
 	}
 	if raw, ok := f.values["history"]; ok && !emptyValue(raw) && !f.row.read["history"] {
-		return nil, wrong("history", "stands beside the prompt, wanted earlier turns in the prompt, as "+
+		return nil, wrong("history", "stands beside the prompt, want earlier turns in the prompt, as "+
 			"messages, or under the keys {instruction, history, chosen, rejected}")
 	}
 	if _, named := f.columns["input"]; named {
@@ -62,7 +62,7 @@ func (f *fields) joinInput(prompt []Message) ([]Message, error) {
 	last := &prompt[len(prompt)-1]
 	if last.Role != User {
 		return nil, wrong(f.name("input"), "stands beside a prompt that ends in a message of role %s, "+
-			"wanted one of %s to join it to", quote(last.Role), quote(User))
+			"want one of %s to join it to", quote(last.Role), quote(User))
 	}
 	last.Content += "\n" + text
 	return prompt, nil

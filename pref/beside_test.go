@@ -38,7 +38,7 @@ func TestInputBesidePrompt(t *testing.T) {
 			continue
 		}
 		if got := groups[0].Prompt; len(got) != 1 || got[0].Content != c.prompt {
-			t.Errorf("%s, %s: the prompt is %+v, wanted %q", c.row, c.columns, got, c.prompt)
+			t.Errorf("%s, %s: the prompt is %+v, want %q", c.row, c.columns, got, c.prompt)
 		}
 		if got := strings.Join(counts.Lines(), "\n"); c.unread != "" && !strings.Contains(got,
 			`columns not read: "`+c.unread+`"`) {

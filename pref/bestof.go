@@ -59,7 +59,7 @@ func textsOf(raw json.RawMessage, field string) ([]string, error) {
 		return nil, err
 	}
 	if len(list) < 1 || len(list) > maxResponses/2 {
-		return nil, wrong(field, "%d of them, wanted 1 to %d", len(list), maxResponses/2)
+		return nil, wrong(field, "%d of them, want 1 to %d", len(list), maxResponses/2)
 	}
 	texts := make([]string, len(list))
 	for i, item := range list {
@@ -106,7 +106,7 @@ func decodeRMB(f *fields, opt Options) (decoded, error) {
 			return decoded{}, err
 		}
 		if len(losers) < 1 || len(losers) > maxResponses/2 {
-			return decoded{}, wrong(worse, "%d of them, wanted 1 to %d", len(losers), maxResponses/2)
+			return decoded{}, wrong(worse, "%d of them, want 1 to %d", len(losers), maxResponses/2)
 		}
 	}
 	rejected := make([]string, len(losers))
@@ -154,7 +154,7 @@ func decodeHHH(f *fields, opt Options) (decoded, error) {
 		return decoded{}, err
 	}
 	if len(labels) != len(choices) {
-		return decoded{}, wrong("targets.labels", "%d of them, wanted one for each of the %d choices",
+		return decoded{}, wrong("targets.labels", "%d of them, want one for each of the %d choices",
 			len(labels), len(choices))
 	}
 	var chosen, rejected []string
@@ -169,7 +169,7 @@ func decodeHHH(f *fields, opt Options) (decoded, error) {
 		case 0:
 			rejected = append(rejected, choices[i])
 		default:
-			return decoded{}, wrong(fmt.Sprintf("targets.labels[%d]", i), "%v, wanted 0 or 1", label)
+			return decoded{}, wrong(fmt.Sprintf("targets.labels[%d]", i), "%v, want 0 or 1", label)
 		}
 	}
 	return bestOf(g, chosen, rejected, opt), nil
@@ -193,7 +193,7 @@ func decodeUltraFeedback(f *fields, opt Options) (decoded, error) {
 		return decoded{}, err
 	}
 	if len(list) > maxResponses {
-		return decoded{}, wrong("completions", "%d of them, wanted at most %d", len(list), maxResponses)
+		return decoded{}, wrong("completions", "%d of them, want at most %d", len(list), maxResponses)
 	}
 	g := Group{Prompt: asked(instruction)}
 	if g.Subset, err = f.label("source"); err != nil {
@@ -290,7 +290,7 @@ func ratingOf(aspect *fields) (x float64, stated bool, err error) {
 	}
 	x, err = strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
-		return 0, false, wrong(field, `%s, wanted a number or "N/A"`, quote(text))
+		return 0, false, wrong(field, `%s, want a number or "N/A"`, quote(text))
 	}
 	return x, true, nil
 }

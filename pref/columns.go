@@ -36,10 +36,10 @@ func (c *Columns) UnmarshalText(text []byte) error {
 		i := slices.Index(columnNames, name)
 		switch {
 		case !ok || path == "":
-			return fmt.Errorf("%s gives no column, wanted NAME=COLUMN, or NAME=%s to read none",
+			return fmt.Errorf("%s gives no column, want NAME=COLUMN, or NAME=%s to read none",
 				quote(pair), NoColumn)
 		case i < 0:
-			return fmt.Errorf("there is no column %s, wanted one of %s", quote(name),
+			return fmt.Errorf("there is no column %s, want one of %s", quote(name),
 				strings.Join(columnNames, ", "))
 		case v.Field(i).String() != "":
 			return fmt.Errorf("the column %s is given twice", quote(name))
@@ -98,7 +98,7 @@ func (f *fields) apply(named map[string]string) error {
 		case raw != nil:
 			moved[name] = raw
 		case slices.Index(columnNames, name) < content:
-			return wrong(path, "missing or null, wanted the %s beside %s", name, f.keys())
+			return wrong(path, "missing or null, want the %s beside %s", name, f.keys())
 		}
 	}
 	f.values, f.columns = moved, columns

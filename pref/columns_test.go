@@ -48,10 +48,10 @@ func TestColumns(t *testing.T) {
 		}
 		c.want.Source = Location{path, 1}
 		if !reflect.DeepEqual(groups[0], c.want) {
-			t.Errorf("%s of %s: %+v, wanted %+v", c.columns, c.row, groups[0], c.want)
+			t.Errorf("%s of %s: %+v, want %+v", c.columns, c.row, groups[0], c.want)
 		}
 		if _, got, _ := strings.Cut(counts.String(), "columns not read: "); got != c.unread {
-			t.Errorf("%s of %s: not read are %s, wanted %s", c.columns, c.row, got, c.unread)
+			t.Errorf("%s of %s: not read are %s, want %s", c.columns, c.row, got, c.unread)
 		}
 	}
 }
@@ -63,12 +63,12 @@ func TestColumnErrors(t *testing.T) {
 	} {
 		if err := new(Columns).UnmarshalText([]byte(columns)); err == nil ||
 			!strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, wanted %s", columns, err, want)
+			t.Errorf("%s: %v, want %s", columns, err, want)
 		}
 	}
 	for _, c := range []struct{ columns, want string }{
-		{"prompt=q", `c.jsonl:1: field "q": missing or null, wanted the prompt beside`},
-		{"prompt=chosen.text", `c.jsonl:1: field "chosen": text, wanted an object`},
+		{"prompt=q", `c.jsonl:1: field "q": missing or null, want the prompt beside`},
+		{"prompt=chosen.text", `c.jsonl:1: field "chosen": text, want an object`},
 		{"margin=m",
 			`c.jsonl: no row that was read has the column "m", which the margin is to be read from; the last row has "chosen", "prompt", "rejected"`},
 		{"chosen=n", `c.jsonl:1: field "n": missing or null`},
@@ -82,7 +82,7 @@ func TestColumnErrors(t *testing.T) {
 			[]string{file(t, "c.jsonl", []byte(`{"prompt":"q","chosen":"a","rejected":"b","n":null}`))}, opt)
 		if c.want == "" && err != nil || c.want != "" &&
 			(err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%s: %v, wanted %s", c.columns, err, c.want)
+			t.Errorf("%s: %v, want %s", c.columns, err, c.want)
 		}
 	}
 }
@@ -93,7 +93,7 @@ func TestNegativeMargins(t *testing.T) {
 {"prompt":"q","chosen":"a","rejected":"b","score_chosen":1,"score_rejected":1}`
 	path := file(t, "m.jsonl", []byte(rows))
 	if _, _, err := Load([]string{path}, Options{}); err == nil ||
-		!strings.Contains(err.Error(), `m.jsonl:1: field "margin": -2, wanted 0 or more`) {
+		!strings.Contains(err.Error(), `m.jsonl:1: field "margin": -2, want 0 or more`) {
 		t.Error(err)
 	}
 	groups, counts, err := Load([]string{path}, Options{NegativeMargin: NegativeFlip})

@@ -89,10 +89,10 @@ func checkExpansion(stored, text, free int64, kind string) error {
 func damagedCompression(kind string, err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF:
-		return fmt.Errorf("truncated %s, wanted a whole file: fetch it again", kind)
+		return fmt.Errorf("truncated %s, want a whole file: fetch it again", kind)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return fmt.Errorf("the zstd file needs a window of more than %d bytes: compress it again "+
 			"without --ultra or --long", maxWindow)
 	}
-	return fmt.Errorf("damaged %s, wanted a whole file: fetch it again: %w", kind, err)
+	return fmt.Errorf("damaged %s, want a whole file: fetch it again: %w", kind, err)
 }

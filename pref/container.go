@@ -76,7 +76,7 @@ func kindOf(head []byte) string {
 
 // unknownContainer is the error about a file that haf does not read.
 func unknownContainer(kind string) error {
-	return fmt.Errorf("the file is %s, wanted %s", kind, knownContainers)
+	return fmt.Errorf("the file is %s, want %s", kind, knownContainers)
 }
 
 // fileRows yields the rows of what a path names: a file, or the files of a folder or of a pattern,
@@ -164,7 +164,7 @@ func streamRows(in *bufio.Reader, file shard, size int64, yield func(row) bool) 
 		}
 		switch inner := kindOf(head); inner {
 		case kindGzip, kindZstd, kindParquet:
-			return fmt.Errorf("%s inside %s, wanted %s: uncompress the file first", inner, kind,
+			return fmt.Errorf("%s inside %s, want %s: uncompress the file first", inner, kind,
 				knownContainers)
 		default:
 			kind = inner

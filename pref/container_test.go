@@ -180,7 +180,7 @@ func TestUnknownContainers(t *testing.T) {
 	} {
 		_, _, err := Load([]string{file(t, c.name, []byte(c.content))}, Options{})
 		if err == nil || !strings.Contains(err.Error(), c.want) ||
-			!strings.Contains(err.Error(), "wanted JSON lines (.jsonl), a JSON array (.json), Parquet") {
+			!strings.Contains(err.Error(), "want JSON lines (.jsonl), a JSON array (.json), Parquet") {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -218,11 +218,11 @@ func TestZstandard(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"cut.jsonl.zst": {whole[:len(whole)/2], "truncated zstd, wanted a whole file"},
+		"cut.jsonl.zst": {whole[:len(whole)/2], "truncated zstd, want a whole file"},
 		"head.zst":      {whole[:6], "truncated zstd"},
 		"sum.zst": {
-			broken, "damaged zstd, wanted a whole file: fetch it again: CRC check failed"},
-		"tail.zst":         {append(slices.Clone(whole), "more"...), "zstd, wanted a whole file"},
+			broken, "damaged zstd, want a whole file: fetch it again: CRC check failed"},
+		"tail.zst":         {append(slices.Clone(whole), "more"...), "zstd, want a whole file"},
 		"window.jsonl.zst": {[]byte(window), "a window of more than 134217728 bytes"},
 	} {
 		if _, _, err := Load([]string{file(t, name, c.content)}, Options{}); err == nil ||
@@ -294,7 +294,7 @@ func TestArrow(t *testing.T) {
 	for i, g := range groups {
 		if want := NewPair(user(fmt.Sprint("prompt ", i)), "good", "bad",
 			Location{path, i + 1}); !reflect.DeepEqual(g, want) {
-			t.Fatalf("%+v, wanted %+v", g, want)
+			t.Fatalf("%+v, want %+v", g, want)
 		}
 	}
 }
@@ -326,7 +326,7 @@ func TestArrowErrors(t *testing.T) {
 	}{
 		"metadata": {found("metadata.arrow"), "a list of"},
 		"views":    {found("views.arrow"), "counts of buffers for"},
-		"cut":      {whole[:len(whole)/2], "truncated Arrow, wanted a whole file"},
+		"cut":      {whole[:len(whole)/2], "truncated Arrow, want a whole file"},
 		"unended":  {one[:len(one)-8], "after row 50: truncated Arrow"},
 		"schema":   {whole[:20], "truncated Arrow"},
 		"lying":    {lying, "a message's description of 2147483647 bytes"},

@@ -28,7 +28,7 @@ func (f *fields) checkText() error {
 		}
 	}
 	if raw, ok := f.values["chat_template_kwargs"]; ok && !emptyValue(raw) {
-		return wrong("chat_template_kwargs", "variables of the template for one row, wanted one set for "+
+		return wrong("chat_template_kwargs", "variables of the template for one row, want one set for "+
 			"all: set model.template_args (-template-arg), or leave the column out")
 	}
 	return nil
@@ -54,13 +54,13 @@ func (f *fields) context(prompt []Message) ([]Message, error) {
 			prompt = slices.Concat([]Message{{Role: System, Content: system}}, prompt)
 		case strings.TrimSpace(first.Content) != strings.TrimSpace(system):
 			return nil, wrong(f.name(key), "%s stands beside another system message in the prompt, "+
-				"wanted one of them", quote(system))
+				"want one of them", quote(system))
 		}
 	}
 	if len(prompt) > 0 && tools != "" {
 		prompt = slices.Clone(prompt)
 		if prompt[0].Tools != "" && prompt[0].Tools != tools {
-			return nil, wrong(f.name("tools"), "stands beside other tools in the prompt, wanted one of them")
+			return nil, wrong(f.name("tools"), "stands beside other tools in the prompt, want one of them")
 		}
 		prompt[0].Tools = tools
 	}
@@ -106,7 +106,7 @@ func ParseTools(raw json.RawMessage, field string) (string, error) {
 			return "", err
 		}
 		if raw = json.RawMessage(text); !json.Valid(raw) {
-			return "", wrong(field, "%s, wanted a list of tools, or its JSON as text", quote(text))
+			return "", wrong(field, "%s, want a list of tools, or its JSON as text", quote(text))
 		}
 		if emptyValue(raw) {
 			return "", nil
@@ -118,7 +118,7 @@ func ParseTools(raw json.RawMessage, field string) (string, error) {
 	}
 	for i, tool := range list {
 		if kind(tool) != "an object" {
-			return "", wrong(fmt.Sprintf("%s[%d]", field, i), "%s, wanted an object that describes a tool",
+			return "", wrong(fmt.Sprintf("%s[%d]", field, i), "%s, want an object that describes a tool",
 				kind(tool))
 		}
 	}

@@ -53,7 +53,7 @@ func objectOf(data []byte) (*fields, error) {
 	s := scanner{data: data}
 	if c := s.peek(); c != '{' {
 		if _, err := s.value(0); err == nil && s.end() == nil {
-			return nil, fmt.Errorf("%s, wanted a JSON object", kind(data))
+			return nil, fmt.Errorf("%s, want a JSON object", kind(data))
 		}
 		s.at = 0
 		s.peek()
@@ -74,7 +74,7 @@ func objectOf(data []byte) (*fields, error) {
 func invalid(err error) error {
 	var syntax *syntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Errorf("invalid JSON at byte %d of the row: %w, wanted one JSON object",
+		return fmt.Errorf("invalid JSON at byte %d of the row: %w, want one JSON object",
 			syntax.offset, err)
 	}
 	return err
@@ -92,7 +92,7 @@ func members(s *scanner, path string) (*fields, error) {
 			f.values[m.key] = m.value
 		}
 		if seen != len(f.values)+len(f.nulls) || len(f.nulls) > 0 && f.twice(m.key) {
-			return wrong(f.name(m.key), "the key comes twice, wanted it once")
+			return wrong(f.name(m.key), "the key comes twice, want it once")
 		}
 		return nil
 	})
@@ -109,7 +109,7 @@ func (f *fields) twice(key string) bool {
 // objectAt decodes an object inside the row.
 func (f *fields) objectAt(raw json.RawMessage, field string) (*fields, error) {
 	if kind(raw) != "an object" {
-		return nil, wrong(field, "%s, wanted an object", kind(raw))
+		return nil, wrong(field, "%s, want an object", kind(raw))
 	}
 	s := scanner{data: raw}
 	s.peek()
@@ -168,9 +168,9 @@ func (f *fields) get(key string) (json.RawMessage, error) {
 	case ok:
 		return v, nil
 	case slices.Contains(f.nulls, key):
-		return nil, wrong(f.name(key), "null, wanted a value beside %s", f.keys())
+		return nil, wrong(f.name(key), "null, want a value beside %s", f.keys())
 	}
-	return nil, wrong(f.name(key), "missing, wanted it beside %s", f.keys())
+	return nil, wrong(f.name(key), "missing, want it beside %s", f.keys())
 }
 
 // object returns a field that must be there and be an object.

@@ -46,7 +46,7 @@ func plainText(text *bufio.Reader) error {
 		_, err := text.Discard(len(mark))
 		return err
 	case bytes.HasPrefix(mark, []byte{0xff, 0xfe}), bytes.HasPrefix(mark, []byte{0xfe, 0xff}):
-		return errors.New("UTF-16 text, wanted UTF-8: convert the file")
+		return errors.New("UTF-16 text, want UTF-8: convert the file")
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func lineRows(text *bufio.Reader, limit int, yield func(row, error) bool) {
 			part, err = text.ReadSlice('\n')
 			buf = append(buf, part...)
 			if len(buf) > limit {
-				yield(row{}, fmt.Errorf("line %d: longer than %d bytes, wanted one JSON object a line", line,
+				yield(row{}, fmt.Errorf("line %d: longer than %d bytes, want one JSON object a line", line,
 					limit))
 				return
 			}

@@ -178,7 +178,7 @@ func (f *fields) lacks(m form) []string {
 // comes nearest.
 func noForm(f *fields) error {
 	if m, key, ok := nullForm(f); ok {
-		return wrong(f.name(key), "null, wanted a value: rows of %s have one", m)
+		return wrong(f.name(key), "null, want a value: rows of %s have one", m)
 	}
 	if !f.graded && f.shows("prompt") && (f.shows("response") || f.shows("completion")) {
 		return fmt.Errorf("keys %s fit no format: where columns rate the response, name them "+
@@ -196,7 +196,7 @@ func noForm(f *fields) error {
 		return fmt.Errorf("keys %s fit no format, and %s lacks %s: where the columns have other names, "+
 			"give them (-columns, data.columns)", f.keys(), best, quoted(missing))
 	}
-	return fmt.Errorf("keys %s fit no format, wanted {prompt, chosen, rejected} or those of another "+
+	return fmt.Errorf("keys %s fit no format, want {prompt, chosen, rejected} or those of another "+
 		"one in docs/reference/data-formats.md: where the columns have other names, give them "+
 		"(-columns, data.columns)", f.keys())
 }

@@ -22,7 +22,7 @@ func decodeGroup(f *fields, opt Options) (decoded, error) {
 		return decoded{}, err
 	}
 	if len(list) < 2 || len(list) > maxResponses {
-		return decoded{}, wrong(field, "%d of them, wanted 2 to %d", len(list), maxResponses)
+		return decoded{}, wrong(field, "%d of them, want 2 to %d", len(list), maxResponses)
 	}
 	empty := false
 	for i, item := range list {
@@ -76,7 +76,7 @@ func comparisonsOf(
 	switch {
 	case f.has("comparisons") && f.has("scores"):
 		return nil, nil, nil, wrong(f.name("scores"),
-			`stands beside "comparisons", wanted one of the two`)
+			`stands beside "comparisons", want one of the two`)
 	case f.has("scores"):
 		if scores, err = f.scores(n); err != nil {
 			return nil, nil, nil, err
@@ -84,7 +84,7 @@ func comparisonsOf(
 		all, ties = ordered(scores)
 		return all, ties, scores, nil
 	case !f.has("comparisons"):
-		return nil, nil, nil, wrong("comparisons", `missing, wanted "comparisons" or "scores" beside %s`,
+		return nil, nil, nil, wrong("comparisons", `missing, want "comparisons" or "scores" beside %s`,
 			f.keys())
 	}
 	raw, err := f.get("comparisons")
@@ -114,7 +114,7 @@ func (f *fields) comparisonOf(raw json.RawMessage, field string, n int) (c Compa
 			return c, err
 		}
 		if len(pair) != 2 {
-			return c, wrong(field, "%d elements, wanted [chosen, rejected]", len(pair))
+			return c, wrong(field, "%d elements, want [chosen, rejected]", len(pair))
 		}
 		chosen, rejected = pair[0], pair[1]
 	case "an object":
@@ -123,7 +123,7 @@ func (f *fields) comparisonOf(raw json.RawMessage, field string, n int) (c Compa
 			return c, err
 		}
 		if !inner.has("chosen", "rejected") {
-			return c, wrong(field, "keys %s, wanted {chosen, rejected}", inner.keys())
+			return c, wrong(field, "keys %s, want {chosen, rejected}", inner.keys())
 		}
 		for key := range inner.values {
 			if key != "chosen" && key != "rejected" && key != "margin" {
@@ -139,7 +139,7 @@ func (f *fields) comparisonOf(raw json.RawMessage, field string, n int) (c Compa
 			c.state(margin)
 		}
 	default:
-		return c, wrong(field, "%s, wanted [chosen, rejected]", kind(raw))
+		return c, wrong(field, "%s, want [chosen, rejected]", kind(raw))
 	}
 	if c.Chosen, err = indexOf(chosen, field, n); err != nil {
 		return c, err
@@ -148,7 +148,7 @@ func (f *fields) comparisonOf(raw json.RawMessage, field string, n int) (c Compa
 		return c, err
 	}
 	if c.Chosen == c.Rejected {
-		return c, wrong(field, "response %d against itself, wanted two responses", c.Chosen)
+		return c, wrong(field, "response %d against itself, want two responses", c.Chosen)
 	}
 	return c, nil
 }
@@ -165,7 +165,7 @@ func (f *fields) scores(n int) ([]float64, error) {
 		return nil, err
 	}
 	if len(list) != n {
-		return nil, wrong(field, "%d of them, wanted one for each of the %d responses", len(list), n)
+		return nil, wrong(field, "%d of them, want one for each of the %d responses", len(list), n)
 	}
 	scores := make([]float64, n)
 	for i, item := range list {

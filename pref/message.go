@@ -84,7 +84,7 @@ func ParseMessage(raw json.RawMessage, field string) (Message, error) {
 
 func parseMessage(raw json.RawMessage, field string, row *reading) (m Message, err error) {
 	if kind(raw) != "an object" {
-		return m, wrong(field, "%s, wanted a message {role, content}", kind(raw))
+		return m, wrong(field, "%s, want a message {role, content}", kind(raw))
 	}
 	f, err := (&fields{}).objectAt(raw, field)
 	if err != nil {
@@ -126,9 +126,9 @@ func (f *fields) part(key string) (string, error) {
 	case ok:
 		return textOf(raw, f.name(key))
 	case slices.Contains(f.nulls, key):
-		return "", wrong(f.name(key), "null, wanted text")
+		return "", wrong(f.name(key), "null, want text")
 	}
-	return "", wrong(f.name(key), "missing, wanted a message {role, content}")
+	return "", wrong(f.name(key), "missing, want a message {role, content}")
 }
 
 // content decodes the content of a message.
@@ -159,7 +159,7 @@ func partText(raw json.RawMessage, field string) (string, error) {
 		return textOf(raw, field)
 	}
 	if kind(raw) != "an object" {
-		return "", wrong(field, `%s, wanted a part {type: "text", text}`, kind(raw))
+		return "", wrong(field, `%s, want a part {type: "text", text}`, kind(raw))
 	}
 	f, err := (&fields{}).objectAt(raw, field)
 	if err != nil {
@@ -204,15 +204,15 @@ func joinParts(parts map[string]json.RawMessage) string {
 // be JSON as the standard has it.
 func compact(raw json.RawMessage, field string) (string, error) {
 	if at := invalidUTF8(raw); at >= 0 {
-		return "", wrong(field, "invalid UTF-8 at byte %d of the value (0x%02x), wanted UTF-8",
+		return "", wrong(field, "invalid UTF-8 at byte %d of the value (0x%02x), want UTF-8",
 			at, raw[at])
 	}
 	if escape := loneSurrogate(raw); escape != "" {
-		return "", wrong(field, "%s is half of a surrogate pair, wanted both halves or neither", escape)
+		return "", wrong(field, "%s is half of a surrogate pair, want both halves or neither", escape)
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, raw); err != nil {
-		return "", wrong(field, "%v, wanted JSON", err)
+		return "", wrong(field, "%v, want JSON", err)
 	}
 	return b.String(), nil
 }
@@ -230,10 +230,10 @@ func (f *fields) messages(raw json.RawMessage, field string) ([]Message, error) 
 			return nil, err
 		}
 		if r := messages[i].Role; !slices.Contains(roles, r) {
-			return nil, wrong(at+".role", "%s, wanted %s", quote(r), quoted(roles))
+			return nil, wrong(at+".role", "%s, want %s", quote(r), quoted(roles))
 		}
 		if messages[i].Tools != "" && i > 0 {
-			return nil, wrong(at+".tools", "tools behind the first message, wanted them on it")
+			return nil, wrong(at+".tools", "tools behind the first message, want them on it")
 		}
 	}
 	return messages, nil
@@ -255,7 +255,7 @@ func (f *fields) promptOf(raw json.RawMessage, field string) ([]Message, error) 
 	case "a list":
 		return f.messages(raw, field)
 	}
-	return nil, wrong(field, "%s, wanted text or a list of messages", kind(raw))
+	return nil, wrong(field, "%s, want text or a list of messages", kind(raw))
 }
 
 // prompt decodes a prompt that must be there.
@@ -277,11 +277,11 @@ func (f *fields) dialogueOf(raw json.RawMessage, field string) ([]Message, error
 	case "a list":
 		m, err := f.messages(raw, field)
 		if err == nil && len(m) == 0 {
-			err = wrong(field, "an empty list, wanted messages that end in one of the assistant")
+			err = wrong(field, "an empty list, want messages that end in one of the assistant")
 		}
 		return m, err
 	}
-	return nil, wrong(field, "%s, wanted text or a list of messages", kind(raw))
+	return nil, wrong(field, "%s, want text or a list of messages", kind(raw))
 }
 
 // dialogue decodes an answer or a dialogue that must be there.
@@ -309,7 +309,7 @@ func textAnswer(m []Message, field string) error {
 		return wrong(field, "%v", err)
 	}
 	delete(parts, "content")
-	return wrong(field, "the answer has %s, wanted text alone: leave the row out, or put the text "+
+	return wrong(field, "the answer has %s, want text alone: leave the row out, or put the text "+
 		"into content", quoted(slices.Sorted(maps.Keys(parts))))
 }
 
@@ -320,9 +320,9 @@ func (f *fields) answerOf(raw json.RawMessage, field string) (string, error) {
 	case err != nil:
 		return "", err
 	case len(m) != 1:
-		return "", wrong(field, "%d messages, wanted text or one message of the assistant", len(m))
+		return "", wrong(field, "%d messages, want text or one message of the assistant", len(m))
 	case m[0].Role != Assistant:
-		return "", wrong(field+"[0].role", "%q, wanted %q", m[0].Role, Assistant)
+		return "", wrong(field+"[0].role", "%q, want %q", m[0].Role, Assistant)
 	}
 	return m[0].Content, textAnswer(m, field)
 }

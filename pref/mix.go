@@ -12,7 +12,7 @@ import (
 func checkWeights(weights []float64) error {
 	for i, w := range weights {
 		if !(w > 0 && w <= math.MaxFloat32) { // also NaN
-			return fmt.Errorf("pref: weight %d of the mix is %v, wanted a positive number: leave the file "+
+			return fmt.Errorf("pref: weight %d of the mix is %v, want a positive number: leave the file "+
 				"out instead", i+1, w)
 		}
 	}
@@ -25,7 +25,7 @@ func checkWeights(weights []float64) error {
 // adjacent in it. Every set keeps its order. There are as many weights as sets, all positive.
 func Mix(sets [][]Group, weights []float64, limit int, seed uint64) ([]Group, error) {
 	if len(weights) != len(sets) {
-		return nil, fmt.Errorf("pref: %d weights for %d files, wanted one for each file", len(weights),
+		return nil, fmt.Errorf("pref: %d weights for %d files, want one for each file", len(weights),
 			len(sets))
 	}
 	if err := checkWeights(weights); err != nil {

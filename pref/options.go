@@ -66,27 +66,27 @@ func (o Options) Check() error {
 	choices := slices.Concat([]string{Safer, Better}, ratings, o.Attributes)
 	switch {
 	case o.Format == Graded && len(o.Attributes) == 0:
-		return fmt.Errorf("pref: format %s without attributes, wanted the names of columns that rate "+
+		return fmt.Errorf("pref: format %s without attributes, want the names of columns that rate "+
 			"the responses (-attributes, data.attributes)", Graded)
 	case o.Format != "" && !slices.Contains(formats, o.Format):
-		return fmt.Errorf("pref: format %q, wanted one of %s", o.Format, strings.Join(formats, ", "))
+		return fmt.Errorf("pref: format %q, want one of %s", o.Format, strings.Join(formats, ", "))
 	case o.Label != "" && !slices.Contains(choices, o.Label):
-		return fmt.Errorf("pref: label %q, wanted one of %s", o.Label, strings.Join(choices, ", "))
+		return fmt.Errorf("pref: label %q, want one of %s", o.Label, strings.Join(choices, ", "))
 	case !slices.Contains([]string{"", NegativeError, NegativeFlip, NegativeKeep}, o.NegativeMargin):
-		return fmt.Errorf("pref: negative margin %q, wanted %s, %s or %s", o.NegativeMargin,
+		return fmt.Errorf("pref: negative margin %q, want %s, %s or %s", o.NegativeMargin,
 			NegativeError, NegativeFlip, NegativeKeep)
 	case !slices.Contains([]string{"", NonTextError, NonTextDrop}, o.NonText):
-		return fmt.Errorf("pref: non-text %q, wanted %s or %s", o.NonText, NonTextError, NonTextDrop)
+		return fmt.Errorf("pref: non-text %q, want %s or %s", o.NonText, NonTextError, NonTextDrop)
 	case o.MaxChars < 0:
-		return fmt.Errorf("pref: max-chars %d, wanted 0 (no limit) or more", o.MaxChars)
+		return fmt.Errorf("pref: max-chars %d, want 0 (no limit) or more", o.MaxChars)
 	case o.SkipBad < 0:
-		return fmt.Errorf("pref: skip-bad %d, wanted 0 or more", o.SkipBad)
+		return fmt.Errorf("pref: skip-bad %d, want 0 or more", o.SkipBad)
 	case o.Limit < 0:
-		return fmt.Errorf("pref: limit %d, wanted 0 (all) or more", o.Limit)
+		return fmt.Errorf("pref: limit %d, want 0 (all) or more", o.Limit)
 	case math.IsNaN(o.Fraction) || o.Fraction < 0 || o.Fraction > 1:
-		return fmt.Errorf("pref: fraction %v, wanted 0 to 1", o.Fraction)
+		return fmt.Errorf("pref: fraction %v, want 0 to 1", o.Fraction)
 	case math.IsNaN(o.LabelNoise) || o.LabelNoise < 0 || o.LabelNoise > 1:
-		return fmt.Errorf("pref: label noise %v, wanted a probability from 0 to 1", o.LabelNoise)
+		return fmt.Errorf("pref: label noise %v, want a probability from 0 to 1", o.LabelNoise)
 	}
 	return checkWeights(o.Weights)
 }

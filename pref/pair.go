@@ -20,7 +20,7 @@ func decodeTranscripts(f *fields, _ Options) (decoded, error) {
 		if sides[i], err = parseTranscript(text); err != nil {
 			for _, prompt := range []string{"prompt", "question", "instruction"} {
 				if slices.Contains(f.nulls, prompt) {
-					return decoded{}, wrong(prompt, "null, wanted a value beside %s, which are no transcripts",
+					return decoded{}, wrong(prompt, "null, want a value beside %s, which are no transcripts",
 						f.keys())
 				}
 			}
@@ -34,7 +34,7 @@ func decodeTranscripts(f *fields, _ Options) (decoded, error) {
 func decodeImplicit(f *fields, _ Options) (decoded, error) {
 	for i, key := range [2]string{"chosen", "rejected"} {
 		if other := [2]string{"rejected", "chosen"}[i]; isText(f.values[key]) && f.has(other) {
-			return decoded{}, wrong(f.name(key), "text, wanted a list of messages as in %q", f.name(other))
+			return decoded{}, wrong(f.name(key), "text, want a list of messages as in %q", f.name(other))
 		}
 	}
 	chosen, err := f.dialogue("chosen")
@@ -78,7 +78,7 @@ func (f *fields) pair(prompt []Message, trim bool) (decoded, error) {
 		}
 		if before := side[:len(side)-1]; len(before) > 0 && !repeats(before, prompt) {
 			return decoded{}, wrong(f.name(key), "a dialogue of %d messages that does not repeat the "+
-				"prompt before its answer, wanted one message of the assistant, or the prompt and one",
+				"prompt before its answer, want one message of the assistant, or the prompt and one",
 				len(side))
 		}
 		if trim && len(side) == 1 {
@@ -94,7 +94,7 @@ func (f *fields) side(key string) ([]Message, error) {
 	if raw := f.values[key]; isText(raw) {
 		text, err := f.text(key)
 		if err == nil && printedMessages(text) {
-			return nil, wrong(f.name(key), "text that is JSON of messages, wanted the messages themselves, "+
+			return nil, wrong(f.name(key), "text that is JSON of messages, want the messages themselves, "+
 				"or the text of the answer")
 		}
 		if err == nil && strings.HasPrefix(text, humanTurn) && strings.Contains(text, assistantTurn) {
@@ -201,7 +201,7 @@ func judged(prompt []Message, a, b []Message, v verdict) decoded {
 func (f *fields) stated(prompt []Message, a, b, key string) (decoded, error) {
 	strength, err := f.number(key)
 	if err == nil && math.Abs(strength) > 3 {
-		err = wrong(f.name(key), "%v, wanted a strength from -3 to 3", strength)
+		err = wrong(f.name(key), "%v, want a strength from -3 to 3", strength)
 	}
 	if err != nil {
 		return decoded{}, err
@@ -300,7 +300,7 @@ func historyOf(raw json.RawMessage, field string) (messages []Message, err error
 			return nil, err
 		}
 		if len(texts) != 2 {
-			return nil, wrong(field, "a turn of %d texts, wanted [question, answer]", len(texts))
+			return nil, wrong(field, "a turn of %d texts, want [question, answer]", len(texts))
 		}
 		messages = append(messages, Message{Role: User, Content: texts[0]}, said(texts[1])[0])
 	}
@@ -331,7 +331,7 @@ func decodeOutputs(f *fields, _ Options) (decoded, error) {
 		return decoded{}, err
 	}
 	if len(texts) != 2 {
-		return decoded{}, wrong(f.name("output"), "%d texts, wanted [better, worse]", len(texts))
+		return decoded{}, wrong(f.name("output"), "%d texts, want [better, worse]", len(texts))
 	}
 	return pairOf(prompt, said(texts[0]), said(texts[1])), nil
 }

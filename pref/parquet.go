@@ -48,7 +48,7 @@ func parquetRows(f io.ReaderAt, size int64, yield func(row) bool) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("after row %d: damaged Parquet, wanted a whole file: fetch it again: %w",
+			return fmt.Errorf("after row %d: damaged Parquet, want a whole file: fetch it again: %w",
 				line-1, err)
 		}
 	}
@@ -65,7 +65,7 @@ func openParquet(f io.ReaderAt, size int64) (
 	}
 	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return nil, nil, fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: %w", err)
+		return nil, nil, fmt.Errorf("damaged Parquet, want a whole file: fetch it again: %w", err)
 	}
 	if err := oneOfEachName(file.Root(), ""); err != nil {
 		return nil, nil, err
@@ -90,7 +90,7 @@ func oneOfEachName(of parquet.Node, path string) error {
 	for _, field := range of.Fields() {
 		at := path + field.Name()
 		if seen[field.Name()] {
-			return fmt.Errorf("two columns are named %q, wanted one of each name", at)
+			return fmt.Errorf("two columns are named %q, want one of each name", at)
 		}
 		seen[field.Name()] = true
 		if err := oneOfEachName(field, at+"."); err != nil {
@@ -106,10 +106,10 @@ func checkFooter(f io.ReaderAt, size int64) error {
 	end := make([]byte, 8)
 	if _, err := f.ReadAt(end, size-int64(len(end))); size < 12 || err != nil ||
 		string(end[4:]) != parquetMagic {
-		return errors.New("damaged Parquet, wanted a whole file: fetch it again: it does not end as one")
+		return errors.New("damaged Parquet, want a whole file: fetch it again: it does not end as one")
 	}
 	if n := int64(binary.LittleEndian.Uint32(end)); n > size-12 {
-		return fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: a footer of %d bytes "+
+		return fmt.Errorf("damaged Parquet, want a whole file: fetch it again: a footer of %d bytes "+
 			"in a file of %d", n, size)
 	}
 	return nil
@@ -133,6 +133,6 @@ func panicked(p any) error {
 
 func caught(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("damaged Parquet, wanted a whole file: fetch it again: %w", panicked(p))
+		*err = fmt.Errorf("damaged Parquet, want a whole file: fetch it again: %w", panicked(p))
 	}
 }

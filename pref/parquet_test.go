@@ -61,7 +61,7 @@ func TestParquet(t *testing.T) {
 		want := NewPair(user(fmt.Sprint("prompt ", i+1)), "good ☀", "bad", Location{path, i + 2})
 		want.Comparisons[0].Margin = float64(i + 1)
 		if !reflect.DeepEqual(g, want) {
-			t.Fatalf("%+v, wanted %+v", g, want)
+			t.Fatalf("%+v, want %+v", g, want)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func TestParquetOfPyarrow(t *testing.T) {
 		want := NewPair(user(fmt.Sprint("what does the fox eat ", i)), "mice ☀", "rain", g.Source)
 		want.Comparisons[0].Margin, want.Comparisons[0].ZeroMargin = []float64{0, 0, 2}[i], i == 0
 		if !reflect.DeepEqual(g, want) {
-			t.Errorf("%+v, wanted %+v", g, want)
+			t.Errorf("%+v, want %+v", g, want)
 		}
 	}
 }

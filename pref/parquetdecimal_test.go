@@ -33,7 +33,7 @@ func TestParquetDecimals(t *testing.T) {
 	} {
 		for _, text := range want {
 			if !strings.Contains(rows[i], text+",") && !strings.Contains(rows[i], text+"}") {
-				t.Errorf("row %d is %s, wanted %s in it", i+1, rows[i], text)
+				t.Errorf("row %d is %s, want %s in it", i+1, rows[i], text)
 			}
 		}
 	}

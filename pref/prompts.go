@@ -35,7 +35,7 @@ func LoadPrompts(paths []string, opt Options) (prompts [][]Message, repeated int
 		}
 	}
 	if len(prompts) == 0 {
-		return nil, 0, fmt.Errorf("pref: %v: %w: no prompt, wanted rows {prompt} or preferences", paths,
+		return nil, 0, fmt.Errorf("pref: %v: %w: no prompt, want rows {prompt} or preferences", paths,
 			ErrEmpty)
 	}
 	return prompts, repeated, nil

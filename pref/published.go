@@ -40,7 +40,7 @@ func decodePKU(f *fields, opt Options) (decoded, error) {
 		v = second
 	case -1:
 	default:
-		return decoded{}, wrong(key, "%v, wanted 0, 1 or -1 (neither)", id)
+		return decoded{}, wrong(key, "%v, want 0, 1 or -1 (neither)", id)
 	}
 	d := judged(asked(prompt), said(responses[0]), said(responses[1]), v)
 	safe, known := 0, 0
@@ -78,7 +78,7 @@ func decodeArena(f *fields, _ Options) (decoded, error) {
 			return decoded{}, err
 		}
 		if len(sides[i]) == 0 {
-			return decoded{}, wrong(key, "an empty list, wanted messages that end in one of the assistant")
+			return decoded{}, wrong(key, "an empty list, want messages that end in one of the assistant")
 		}
 	}
 	if f.has("turn") {
@@ -104,7 +104,7 @@ func decodeArena(f *fields, _ Options) (decoded, error) {
 		v = second
 	case "tie", "tie (bothbad)", "both_bad", "bothbad":
 	default:
-		return decoded{}, wrong("winner", "%s, wanted model_a, model_b, tie or tie (bothbad)",
+		return decoded{}, wrong("winner", "%s, want model_a, model_b, tie or tie (bothbad)",
 			quote(winner))
 	}
 	d := judged(nil, sides[0], sides[1], v)
@@ -130,7 +130,7 @@ func upToTurn(messages []Message, turn float64) ([]Message, error) {
 		}
 	}
 	if turn != math.Trunc(turn) || turn < 1 || int(turn) > asked {
-		return nil, wrong("turn", "%v, wanted one of the conversation's turns, 1 to %d", turn, asked)
+		return nil, wrong("turn", "%v, want one of the conversation's turns, 1 to %d", turn, asked)
 	}
 	return messages, nil
 }
@@ -225,7 +225,7 @@ func verdictOf(f *fields, key string) (verdict, error) {
 	case x > 1.5 && x <= 2:
 		return second, nil
 	}
-	return neither, wrong(key, "%v, wanted 1, 2 or 0 (a tie)", x)
+	return neither, wrong(key, "%v, want 1, 2 or 0 (a tie)", x)
 }
 
 // decodeJudgeBench decodes JudgeBench: {question, response_A, response_B, label "A>B" or "B>A"};
@@ -255,7 +255,7 @@ func decodeJudgeBench(f *fields, _ Options) (decoded, error) {
 		v = second
 	case "A=B":
 	default:
-		return decoded{}, wrong("label", `%s, wanted "A>B", "B>A" or "A=B"`, quote(label))
+		return decoded{}, wrong("label", `%s, want "A>B", "B>A" or "A=B"`, quote(label))
 	}
 	d := judged(asked(question), said(a), said(b), v)
 	if d.group.Subset, err = f.label("source"); err != nil {

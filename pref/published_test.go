@@ -116,7 +116,7 @@ func TestPublishedFormats(t *testing.T) {
 				}
 				if w := want[format][i]; w.Prompt == nil {
 					if d.drop != DropPrompts {
-						t.Errorf("%s %d: dropped %q, wanted %q", format, i, d.drop, DropPrompts)
+						t.Errorf("%s %d: dropped %q, want %q", format, i, d.drop, DropPrompts)
 					}
 				} else if !reflect.DeepEqual(d.group, w) {
 					t.Errorf("%s %d (%s): %+v\nwanted %+v", format, i, stated, d.group, w)
@@ -157,22 +157,22 @@ func TestChoose(t *testing.T) {
 
 func TestPublishedErrors(t *testing.T) {
 	for row, want := range map[string]string{
-		`{"prompt":"q","response_0":"a","response_1":"b","safer_response_id":2}`:                                           `field "safer_response_id": 2, wanted 0, 1 or -1`,
+		`{"prompt":"q","response_0":"a","response_1":"b","safer_response_id":2}`:                                           `field "safer_response_id": 2, want 0, 1 or -1`,
 		`{"prompt":"q","response_0":"a","response_1":"b"}`:                                                                 `field "better_response_id": missing`,
-		`{"prompt":"q","response_0":"a","response_1":"b","safer_response_id":1,"is_response_0_safe":1}`:                    `field "is_response_0_safe": a number, wanted true or false`,
+		`{"prompt":"q","response_0":"a","response_1":"b","safer_response_id":1,"is_response_0_safe":1}`:                    `field "is_response_0_safe": a number, want true or false`,
 		`{"conversation_a":[],"conversation_b":[],"winner":"model_a"}`:                                                     `field "conversation_a": an empty list`,
-		`{"conversation_a":[{"role":"user","content":"q"}],"conversation_b":"x","winner":"model_a"}`:                       `field "conversation_b": text, wanted a list of messages`,
-		`{"conversation_a":[{"role":"user","content":"q"}],"conversation_b":[{"role":"user","content":"q"}],"winner":"b"}`: `field "winner": "b", wanted model_a`,
-		`{"instruction":"q","output_1":"a","output_2":"b","preference":3}`:                                                 `field "preference": 3, wanted 1, 2 or 0`,
+		`{"conversation_a":[{"role":"user","content":"q"}],"conversation_b":"x","winner":"model_a"}`:                       `field "conversation_b": text, want a list of messages`,
+		`{"conversation_a":[{"role":"user","content":"q"}],"conversation_b":[{"role":"user","content":"q"}],"winner":"b"}`: `field "winner": "b", want model_a`,
+		`{"instruction":"q","output_1":"a","output_2":"b","preference":3}`:                                                 `field "preference": 3, want 1, 2 or 0`,
 		`{"instruction":"q","output_1":"a","output_2":"b"}`:                                                                `field "preference": missing`,
 		`{"instruction":"q","completions":[{"annotations":{}}]}`:                                                           `field "completions[0].response": missing`,
-		`{"instruction":"q","completions":[{"response":"a","annotations":3}]}`:                                             `field "completions[0].annotations": a number, wanted an object`,
+		`{"instruction":"q","completions":[{"response":"a","annotations":3}]}`:                                             `field "completions[0].annotations": a number, want an object`,
 		`{"prompt":"q","response_1":"a","response_2":"b"}`:                                                                 `field "preference_strength": missing`,
-		`{"prompt":"q","chosen":["a"],"rejected":[]}`:                                                                      `field "rejected": 0 of them, wanted 1 to`,
-		`{"question":"q","response_A":"a","response_B":"b","label":"A"}`:                                                   `field "label": "A", wanted "A>B"`,
+		`{"prompt":"q","chosen":["a"],"rejected":[]}`:                                                                      `field "rejected": 0 of them, want 1 to`,
+		`{"question":"q","response_A":"a","response_B":"b","label":"A"}`:                                                   `field "label": "A", want "A>B"`,
 		`{"conversation_input":"q","chosen":{"llm":"x"},"reject":{"answer":"b"}}`:                                          `field "chosen.answer": missing`,
-		`{"conversation_input":"q","bon_best":{"answer":"b"},"loser_list":{}}`:                                             `field "loser_list": an object, wanted a list of answers`,
-		`{"input":"q","targets":{"choices":["a","b"],"labels":[1]}}`:                                                       `field "targets.labels": 1 of them, wanted one for each of the 2 choices`,
+		`{"conversation_input":"q","bon_best":{"answer":"b"},"loser_list":{}}`:                                             `field "loser_list": an object, want a list of answers`,
+		`{"input":"q","targets":{"choices":["a","b"],"labels":[1]}}`:                                                       `field "targets.labels": 1 of them, want one for each of the 2 choices`,
 	} {
 		if _, _, err := decodeRow([]byte(row), Options{}); err == nil ||
 			!strings.Contains(err.Error(), want) {
@@ -278,14 +278,14 @@ func TestUltraFeedbackRatings(t *testing.T) {
 		}
 	}
 	for rating, want := range map[string]string{
-		`"five"`: `"five", wanted a number or "N/A"`,
-		`"null"`: `"null", wanted a number or "N/A"`,
-		`"NaN"`:  `"NaN", wanted a number or "N/A"`,
-		`""`:     `"", wanted a number or "N/A"`,
-		`null`:   "null, wanted a value",
-		`[5]`:    "a list, wanted a number",
-		`true`:   "a boolean, wanted a number",
-		`NaN`:    "NaN, wanted a finite number",
+		`"five"`: `"five", want a number or "N/A"`,
+		`"null"`: `"null", want a number or "N/A"`,
+		`"NaN"`:  `"NaN", want a number or "N/A"`,
+		`""`:     `"", want a number or "N/A"`,
+		`null`:   "null, want a value",
+		`[5]`:    "a list, want a number",
+		`true`:   "a boolean, want a number",
+		`NaN`:    "NaN, want a finite number",
 	} {
 		want = `field "completions[0].annotations.helpfulness.R"…: ` + want
 		if _, _, err := decodeRow(row(rating), Options{}); err == nil ||

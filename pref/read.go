@@ -27,12 +27,12 @@ func Read(path string, opt Options, counts *Counts) iter.Seq2[Group, error] {
 			return
 		}
 		if opt.part() {
-			yield(Group{}, fmt.Errorf("pref: %s: fraction %v of a stream, wanted the whole set: use Load",
+			yield(Group{}, fmt.Errorf("pref: %s: fraction %v of a stream, want the whole set: use Load",
 				path, opt.Fraction))
 			return
 		}
 		if len(opt.Weights) > 0 {
-			yield(Group{}, fmt.Errorf("pref: %s: a mix of one stream, wanted all sets: use Load", path))
+			yield(Group{}, fmt.Errorf("pref: %s: a mix of one stream, want all sets: use Load", path))
 			return
 		}
 		kept := 0
@@ -81,10 +81,10 @@ func LoadSets(paths [][]string, opt Options) ([]Group, *Counts, error) {
 		return nil, counts, err
 	}
 	if len(paths) == 0 {
-		return nil, counts, errors.New("pref: no file, wanted at least one path")
+		return nil, counts, errors.New("pref: no file, want at least one path")
 	}
 	if len(opt.Weights) > 0 && len(opt.Weights) != len(paths) {
-		return nil, counts, fmt.Errorf("pref: %d weights for %d files, wanted one for each file",
+		return nil, counts, fmt.Errorf("pref: %d weights for %d files, want one for each file",
 			len(opt.Weights), len(paths))
 	}
 	groups, err := loadAll(paths, opt, counts)

@@ -91,7 +91,7 @@ func TestReadFiles(t *testing.T) {
 		for i, g := range groups {
 			want := NewPair(user(fmt.Sprint("prompt ", i)), "good", "bad", Location{path, i + 1})
 			if !reflect.DeepEqual(g, want) {
-				t.Errorf("%s: %+v, wanted %+v", name, g, want)
+				t.Errorf("%s: %+v, want %+v", name, g, want)
 			}
 		}
 	}
@@ -140,7 +140,7 @@ func TestReadErrors(t *testing.T) {
 	broken[len(broken)-6] ^= 1 // the checksum
 	for _, c := range []struct{ name, content, want string }{
 		{"bad.jsonl", pairRows(1)[0] + "\n" + `{"prompt":"q","chosen":1,"rejected":""}`,
-			`bad.jsonl:2: field "chosen": a number, wanted text or a list of messages`},
+			`bad.jsonl:2: field "chosen": a number, want text or a list of messages`},
 		{"bad.json", "[" + pairRows(1)[0] + `, {"prompt":"q","chosen":1,"rejected":""}]`,
 			`bad.json:2: field "chosen": a number`},
 		{"json.jsonl", pairRows(1)[0] + "\n{", `json.jsonl:2: invalid JSON at byte 1 of the row`},
@@ -148,19 +148,19 @@ func TestReadErrors(t *testing.T) {
 			`utf8.jsonl:2: field "prompt": invalid UTF-8 at byte 0 of the text (0xc3)`},
 		{"utf8.json", "[{\"prompt\":\"a\xc3\x28\",\"chosen\":\"a\",\"rejected\":\"b\"}]",
 			`utf8.json:1: field "prompt": invalid UTF-8 at byte 1`},
-		{"lines.jsonl", "[1]", `lines.jsonl:1: a list, wanted a JSON object`},
-		{"cut.jsonl.gz", string(whole[:len(whole)/2]), "truncated gzip, wanted a whole file"},
-		{"head.gz", string(whole[:5]), "truncated gzip, wanted a whole file"},
+		{"lines.jsonl", "[1]", `lines.jsonl:1: a list, want a JSON object`},
+		{"cut.jsonl.gz", string(whole[:len(whole)/2]), "truncated gzip, want a whole file"},
+		{"head.gz", string(whole[:5]), "truncated gzip, want a whole file"},
 		{"sum.gz", string(
-			broken), "damaged gzip, wanted a whole file: fetch it again: gzip: invalid checksum"},
+			broken), "damaged gzip, want a whole file: fetch it again: gzip: invalid checksum"},
 		{"cut.json", "[" + pairRows(1)[0] + ",", "cut.json: element 2: the array does not end"},
 		{"open.json", "[" + pairRows(1)[0], "open.json: element 2: the array does not end"},
 		{"cut.json.gz", string(zipped(t, []byte("["+strings.Join(pairRows(2000), ",")))[:200]),
 			"truncated gzip"},
 		{"comma.json", "[" + pairRows(1)[0] + pairRows(1)[0] + "]",
-			`comma.json: element 2: unexpected character '{', wanted "," or "]" before it`},
+			`comma.json: element 2: unexpected character '{', want "," or "]" before it`},
 		{"after.json", "[" + pairRows(1)[0] + "]\n[]", "after.json: text after the array's end"},
-		{"utf16.jsonl", "\xff\xfe{\x00", "utf16.jsonl: UTF-16 text, wanted UTF-8"},
+		{"utf16.jsonl", "\xff\xfe{\x00", "utf16.jsonl: UTF-16 text, want UTF-8"},
 		{"empty.jsonl", "", "empty.jsonl: nothing left to use: read 0 rows"},
 		{"empty.json", "[]", "empty.json: nothing left to use: read 0 rows"},
 		{"dropped.jsonl", `{"prompt":"q","chosen":"a","rejected":"a"}` + "\n" +
@@ -188,7 +188,7 @@ func TestReadErrors(t *testing.T) {
 	}
 	if _, err := collect(Read(t.TempDir(), Options{}, nil)); err == nil ||
 		!strings.Contains(err.Error(),
-			"has no file of data, wanted some of .jsonl, .json, .parquet and .arrow") {
+			"has no file of data, want some of .jsonl, .json, .parquet and .arrow") {
 		t.Errorf("a folder: %v", err)
 	}
 	if _, _, err := Load(nil, Options{}); err == nil {
@@ -198,16 +198,16 @@ func TestReadErrors(t *testing.T) {
 
 func TestOptionErrors(t *testing.T) {
 	for want, opt := range map[string]Options{
-		`pref: format "csv", wanted one of auto, hh, pairs, groups`: {Format: "csv"},
-		"pref: skip-bad -1, wanted 0 or more":                       {SkipBad: -1},
-		"pref: limit -1":                                            {Limit: -1},
-		"pref: fraction 1.5, wanted 0 to 1":                         {Fraction: 1.5},
+		`pref: format "csv", want one of auto, hh, pairs, groups`: {Format: "csv"},
+		"pref: skip-bad -1, want 0 or more":                       {SkipBad: -1},
+		"pref: limit -1":                                          {Limit: -1},
+		"pref: fraction 1.5, want 0 to 1":                         {Fraction: 1.5},
 	} {
 		if _, _, err := Load([]string{"x"}, opt); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("load: %v, wanted %s", err, want)
+			t.Errorf("load: %v, want %s", err, want)
 		}
 		if _, err := collect(Read("x", opt, nil)); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("read: %v, wanted %s", err, want)
+			t.Errorf("read: %v, want %s", err, want)
 		}
 	}
 	if _, err := collect(Read("x", Options{Fraction: 0.5}, nil)); err == nil ||
@@ -285,7 +285,7 @@ func TestReadStopsWhereTheLoopDoes(t *testing.T) {
 		break
 	}
 	if counts.Read != 1 {
-		t.Errorf("%d rows read after one group, wanted 1", counts.Read)
+		t.Errorf("%d rows read after one group, want 1", counts.Read)
 	}
 }
 
@@ -296,10 +296,10 @@ func TestReadSamples(t *testing.T) {
 	want := []Sample{{user("q"), "a"},
 		{[]Message{{Role: System, Content: "s"}, {Role: User, Content: "q"}}, ""}}
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v, wanted %+v", got, err, want)
+		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 	for data, want := range map[string]string{
-		`{"prompt":"q"}`:                              `s.jsonl:1: field "response": missing, wanted it beside "prompt"`,
+		`{"prompt":"q"}`:                              `s.jsonl:1: field "response": missing, want it beside "prompt"`,
 		`{"response":"a"}`:                            `field "prompt": missing`,
 		`{"prompt":"","response":"a"}`:                `field "prompt": empty`,
 		`{"prompt":"q","response":3}`:                 `field "response": a number`,
@@ -311,7 +311,7 @@ func TestReadSamples(t *testing.T) {
 	} {
 		if _, err := collect(ReadSamples(file(t, "s.jsonl", []byte(data)), Options{})); err == nil ||
 			!strings.HasPrefix(err.Error(), "pref: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, wanted %s", data, err, want)
+			t.Errorf("%s: %v, want %s", data, err, want)
 		}
 	}
 }
@@ -331,7 +331,7 @@ func TestArrayElements(t *testing.T) {
 	} {
 		if _, err := collect(Read(file(t, "b.json", []byte(text)), Options{SkipBad: 9},
 			nil)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, wanted %s", text, err, want)
+			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
 }
@@ -359,7 +359,7 @@ func TestReadShared(t *testing.T) {
 			}
 			if counts.Read != c.read || counts.Kept != c.kept || counts.Comparisons != c.comparisons ||
 				counts.Read-counts.Kept != c.dropped {
-				t.Errorf("wanted %+v", c)
+				t.Errorf("want %+v", c)
 			}
 		})
 	}

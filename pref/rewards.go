@@ -40,7 +40,7 @@ func ReadRewards(path string) iter.Seq2[Precomputed, error] {
 			}
 		}
 		if n == 0 {
-			yield(Precomputed{}, fmt.Errorf("pref: %s: %w: no row, wanted rows {reward} or {rewards}",
+			yield(Precomputed{}, fmt.Errorf("pref: %s: %w: no row, want rows {reward} or {rewards}",
 				path, ErrEmpty))
 		}
 	}
@@ -57,7 +57,7 @@ func decodeRewards(data []byte) (p Precomputed, err error) {
 	for _, key := range idKeys { // another kind of id would have the rewards found by order
 		switch k := kind(f.values[key]); k {
 		case "a list", "an object", "a boolean":
-			return p, fmt.Errorf("field %q: %s, wanted text or a number", key, k)
+			return p, fmt.Errorf("field %q: %s, want text or a number", key, k)
 		}
 	}
 	if p.Rewards, p.List, err = f.rewards(); err != nil || !f.has("prompt") {
@@ -67,7 +67,7 @@ func decodeRewards(data []byte) (p Precomputed, err error) {
 		return p, err
 	}
 	if len(p.Prompt) == 0 {
-		return p, wrong("prompt", "empty, wanted text or a list of messages")
+		return p, wrong("prompt", "empty, want text or a list of messages")
 	}
 	if p.Prompt, err = f.context(p.Prompt); err != nil {
 		return p, err
@@ -76,7 +76,7 @@ func decodeRewards(data []byte) (p Precomputed, err error) {
 		return p, err
 	}
 	if len(p.Responses) != len(p.Rewards) {
-		return p, fmt.Errorf("the row has %d responses and %d rewards, wanted a reward of each",
+		return p, fmt.Errorf("the row has %d responses and %d rewards, want a reward of each",
 			len(p.Responses), len(p.Rewards))
 	}
 	return p, nil
@@ -124,7 +124,7 @@ func (f *fields) rewards() (rewards []float64, list bool, err error) {
 		}
 	}
 	if len(found) != 1 {
-		return nil, false, fmt.Errorf("the row has the keys %s, wanted one of reward (a number), "+
+		return nil, false, fmt.Errorf("the row has the keys %s, want one of reward (a number), "+
 			"rewards and scores (lists of numbers)", f.keys())
 	}
 	key := found[0]
@@ -141,7 +141,7 @@ func (f *fields) rewards() (rewards []float64, list bool, err error) {
 		return nil, true, err
 	}
 	if len(numbers) == 0 {
-		return nil, true, wrong(key, "an empty list, wanted a reward of each response")
+		return nil, true, wrong(key, "an empty list, want a reward of each response")
 	}
 	for i, raw := range numbers {
 		x, err := numberOf(raw, fmt.Sprintf("%s[%d]", key, i))

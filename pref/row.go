@@ -105,7 +105,7 @@ func (d *decoded) checkMargins(f *fields, opt Options) error {
 			c.Chosen, c.Rejected, c.Margin = c.Rejected, c.Chosen, -c.Margin
 		case NegativeKeep:
 		default:
-			return wrong(f.name("margin"), "%g, wanted 0 or more: it says that the rejected response is "+
+			return wrong(f.name("margin"), "%g, want 0 or more: it says that the rejected response is "+
 				"the better one; -negative-margin flip (data.negative_margin) turns such pairs round",
 				c.Margin)
 		}

@@ -44,7 +44,7 @@ func ReadSamples(path string, opt Options) iter.Seq2[Sample, error] {
 			}
 		}
 		if n == 0 {
-			yield(Sample{}, fmt.Errorf("pref: %s: %w: no row, wanted rows {prompt, response}", path,
+			yield(Sample{}, fmt.Errorf("pref: %s: %w: no row, want rows {prompt, response}", path,
 				ErrEmpty))
 		}
 	}
@@ -59,7 +59,7 @@ func decodeSample(data []byte, opt Options) (s Sample, err error) {
 		return s, err
 	}
 	if len(s.Prompt) == 0 {
-		return s, wrong(f.name("prompt"), "empty, wanted text or a list of messages")
+		return s, wrong(f.name("prompt"), "empty, want text or a list of messages")
 	}
 	if s.Prompt, err = f.context(s.Prompt); err != nil {
 		return s, err

@@ -41,10 +41,10 @@ func (s *scanner) fail(format string, args ...any) error {
 // unexpected is the error of a byte that cannot stand here.
 func (s *scanner) unexpected(wanted string) error {
 	if s.at >= len(s.data) {
-		return s.fail("unexpected end, wanted %s", wanted)
+		return s.fail("unexpected end, want %s", wanted)
 	}
 	r, _ := utf8.DecodeRune(s.data[s.at:])
-	return s.fail("unexpected character %q, wanted %s", r, wanted)
+	return s.fail("unexpected character %q, want %s", r, wanted)
 }
 
 // peek returns the next byte that is no space, 0 at the end.

@@ -27,29 +27,29 @@ func TestScanner(t *testing.T) {
 			got[key] = string(v)
 		}
 		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %v, wanted %v", text, got, want)
+			t.Errorf("%s: %v, want %v", text, got, want)
 		}
 	}
 	for text, want := range map[string]string{
 		``:                                   "unexpected end",
 		`{`:                                  "at byte 1 of the row: unexpected end",
-		`{"a"}`:                              `unexpected character '}', wanted ":"`,
-		`{"a":1,}`:                           "wanted a key",
-		`{"a":1}{`:                           "wanted nothing behind the value",
-		`{"a":01}`:                           "wanted a value",
-		`{"a":nan}`:                          "wanted a value",
-		`{"a":"\x"}`:                         "wanted an escape",
+		`{"a"}`:                              `unexpected character '}', want ":"`,
+		`{"a":1,}`:                           "want a key",
+		`{"a":1}{`:                           "want nothing behind the value",
+		`{"a":01}`:                           "want a value",
+		`{"a":nan}`:                          "want a value",
+		`{"a":"\x"}`:                         "want an escape",
 		`{"a":"\u12"}`:                       "four hexadecimal digits",
 		"{\"a\":\"\n\"}":                     "no control character",
 		`{"a":1,"b":2,"a":1}`:                `field "a": the key comes twice`,
 		`{"a":null,"a":null}`:                `field "a": the key comes twice`,
 		`{"a":null,"a":1}`:                   `field "a": the key comes twice`,
-		`[1]`:                                "a list, wanted a JSON object",
-		strings.Repeat("{", 9):               "wanted a key",
+		`[1]`:                                "a list, want a JSON object",
+		strings.Repeat("{", 9):               "want a key",
 		`{"a":` + strings.Repeat("[", 1<<20): "nested deeper than 500 levels",
 	} {
 		if _, err := objectOf([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.40s: %v, wanted %s", text, err, want)
+			t.Errorf("%.40s: %v, want %s", text, err, want)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func TestLoneSurrogate(t *testing.T) {
 		`"\\ud83d"`:            "", `"\uD83Dx\uDE00"`: `\uD83D`, `"\u00e9"`: "", `"\ud7ff\ue000"`: "",
 	} {
 		if got := loneSurrogate([]byte(text)); got != want {
-			t.Errorf("%s: %q, wanted %q", text, got, want)
+			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
 }
@@ -92,7 +92,7 @@ func FuzzScanner(f *testing.F) {
 		for key, v := range fields.values {
 			if other, ok := want[strings.ToValidUTF8(key, "\ufffd")]; ok &&
 				!bytes.Equal(bytes.TrimSpace(other), v) && len(want) == len(fields.all)+len(fields.nulls) {
-				t.Fatalf("%q: %q is %q, wanted %q", data, key, v, other)
+				t.Fatalf("%q: %q is %q, want %q", data, key, v, other)
 			}
 		}
 	})

@@ -59,7 +59,7 @@ func (f *fields) spoken(raw json.RawMessage, field string) (m Message, err error
 	if !inner.has("from") && inner.has("role") {
 		m, err = parseMessage(raw, field, f.row)
 		if err == nil && !slices.Contains(roles, m.Role) {
-			err = wrong(field+".role", "%s, wanted %s", quote(m.Role), quoted(roles))
+			err = wrong(field+".role", "%s, want %s", quote(m.Role), quoted(roles))
 		}
 		return m, err
 	}
@@ -69,7 +69,7 @@ func (f *fields) spoken(raw json.RawMessage, field string) (m Message, err error
 	}
 	role, ok := speakers[from]
 	if !ok {
-		return m, wrong(inner.name("from"), `%s, wanted "human", "gpt", "system", "function_call" or `+
+		return m, wrong(inner.name("from"), `%s, want "human", "gpt", "system", "function_call" or `+
 			`"observation"`, quote(from))
 	}
 	m.Role = role
@@ -85,7 +85,7 @@ func (f *fields) spoken(raw json.RawMessage, field string) (m Message, err error
 func calledParts(text, field string) (string, error) {
 	raw := json.RawMessage(text)
 	if !json.Valid(raw) {
-		return "", wrong(field, "%s, wanted the JSON of a call {name, arguments}", quote(text))
+		return "", wrong(field, "%s, want the JSON of a call {name, arguments}", quote(text))
 	}
 	list := []json.RawMessage{raw}
 	if kind(raw) == "a list" {
@@ -105,12 +105,12 @@ func calledParts(text, field string) (string, error) {
 			return "", err
 		}
 		if !f.has("name", "arguments") {
-			return "", wrong(field, "keys %s, wanted a call {name, arguments}", f.keys())
+			return "", wrong(field, "keys %s, want a call {name, arguments}", f.keys())
 		}
 		calls[i] = call{"function", one}
 	}
 	if len(calls) == 0 {
-		return "", wrong(field, "no call, wanted one or more {name, arguments}")
+		return "", wrong(field, "no call, want one or more {name, arguments}")
 	}
 	data, err := json.Marshal(map[string]any{"tool_calls": calls, "content": nil})
 	return string(data), err

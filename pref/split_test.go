@@ -78,7 +78,7 @@ func TestSplitSizes(t *testing.T) {
 	} {
 		rest, held := SplitByPrompt(groupsOf(c.prompts, 1), c.fraction, 1)
 		if len(rest) != c.restN || len(held) != c.heldN {
-			t.Errorf("%d prompts, fraction %v: %d and %d, wanted %d and %d", c.prompts, c.fraction,
+			t.Errorf("%d prompts, fraction %v: %d and %d, want %d and %d", c.prompts, c.fraction,
 				len(rest), len(held), c.restN, c.heldN)
 		}
 	}
@@ -105,11 +105,11 @@ func TestFraction(t *testing.T) {
 	}
 	if few, _, err := Load([]string{path}, Options{Fraction: 1e-9}); err != nil ||
 		len(promptsOf(few)) != 1 {
-		t.Errorf("%d groups, %v, wanted one prompt", len(few), err)
+		t.Errorf("%d groups, %v, want one prompt", len(few), err)
 	}
 	if all, _, err := Load([]string{path}, Options{Fraction: 1, Limit: 50}); err != nil ||
 		len(all) != 50 {
-		t.Errorf("%d groups, %v, wanted 50", len(all), err)
+		t.Errorf("%d groups, %v, want 50", len(all), err)
 	}
 	// The draw of a fraction and that of a split are independent: of one seed, neither is the other's
 	// half.

@@ -44,6 +44,6 @@ func TestOverlaps(t *testing.T) {
 	b := []Group{one("what is  it"), one("What is it?"), other, one("!!!"), one("new")}
 	if got, want := Overlaps(a, b), (Overlap{Exact: 2, Normalized: 2, Groups: 3,
 		Pairs: 1}); got != want {
-		t.Errorf("%+v, wanted %+v", got, want)
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -18,8 +18,8 @@ func (t times) explain(err error) error {
 		return err
 	}
 	name := t[withoutIndices(at.field)]
-	if _, wanted, ok := strings.Cut(at.problem, ", wanted "); ok && name != "" {
-		at.problem = name + ", wanted " + wanted
+	if _, wanted, ok := strings.Cut(at.problem, ", want "); ok && name != "" {
+		at.problem = name + ", want " + wanted
 	}
 	return err
 }

@@ -21,7 +21,7 @@ func TestTypesOfTables(t *testing.T) {
 		for column, want := range map[string]string{"stamp": "a timestamp", "date": "a date",
 			"time": "a time", "duration": "a duration", "inner.stamp": "a timestamp"} {
 			_, _, err := Load([]string{path}, Options{Columns: Columns{Margin: column}})
-			if err == nil || !strings.Contains(err.Error(), want+", wanted a number") {
+			if err == nil || !strings.Contains(err.Error(), want+", want a number") {
 				t.Errorf("%s: %s: %v, want %q", path, column, err, want)
 			}
 		}
@@ -35,7 +35,7 @@ func TestTypesOfTables(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, groups, err)
 		}
 		_, err = scored("stamps")
-		if err == nil || !strings.Contains(err.Error(), `"stamps[0]": a timestamp, wanted a number`) {
+		if err == nil || !strings.Contains(err.Error(), `"stamps[0]": a timestamp, want a number`) {
 			t.Errorf("%s: %v", path, err)
 		}
 		// Columns that nobody reads are not judged.

@@ -23,7 +23,7 @@ func parseTranscript(text string) ([]Message, error) {
 	at, role, width := nextTurn(text)
 	if at < 0 || strings.TrimSpace(text[:at]) != "" {
 		return nil, fmt.Errorf(
-			`%s, wanted a transcript that begins with "\n\nHuman:" or "\n\nAssistant:"`, quote(text))
+			`%s, want a transcript that begins with "\n\nHuman:" or "\n\nAssistant:"`, quote(text))
 	}
 	var messages []Message
 	for at >= 0 {
@@ -60,7 +60,7 @@ func transcriptPrompt(text, field string) ([]Message, error) {
 		return messages, nil
 	case last.Content != "":
 		return nil,
-			wrong(field, "a transcript that ends in words of the assistant, wanted one that ends "+
+			wrong(field, "a transcript that ends in words of the assistant, want one that ends "+
 				`in the human's or in "\n\nAssistant:"`)
 	}
 	return messages[:len(messages)-1], nil

@@ -21,14 +21,14 @@ func TestParseTranscript(t *testing.T) {
 		"\n\nHuman: say Assistant:\nHuman: \n\nhuman: x": {u("say Assistant:\nHuman: \n\nhuman: x")},
 	} {
 		if got, err := parseTranscript(text); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%q: %v, %v, wanted %v", text, got, err, want)
+			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "hello", "System: x\n\nHuman: a\n\nAssistant: b",
 		"\n\nUser: a"} {
 		if got, err := parseTranscript(text); err == nil ||
-			!strings.Contains(err.Error(), "wanted a transcript that begins with") {
-			t.Errorf("%q: %v, %v, wanted an error", text, got, err)
+			!strings.Contains(err.Error(), "want a transcript that begins with") {
+			t.Errorf("%q: %v, %v, want an error", text, got, err)
 		}
 	}
 }

@@ -65,6 +65,6 @@ func labelOf(raw json.RawMessage, field string) (bool, error) {
 	case x == 0 || x == 1:
 		return x == 1, nil
 	default:
-		return false, wrong(field, "%v, wanted true or false, or 1 or 0", x)
+		return false, wrong(field, "%v, want true or false, or 1 or 0", x)
 	}
 }

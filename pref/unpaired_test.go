@@ -21,7 +21,7 @@ func TestUnpaired(t *testing.T) {
 		{Prompt: user("q"), Responses: []string{"bad"}, Labels: []bool{false}, Source: Location{path, 2}},
 	} {
 		if !reflect.DeepEqual(groups[i], want) {
-			t.Errorf("%+v, wanted %+v", groups[i], want)
+			t.Errorf("%+v, want %+v", groups[i], want)
 		}
 	}
 	groups, counts, err = Load([]string{path}, Options{})
@@ -32,10 +32,10 @@ func TestUnpaired(t *testing.T) {
 
 func TestUnpairedErrors(t *testing.T) {
 	for row, want := range map[string]string{
-		`{"prompt":"q","completion":"a","label":"good"}`: `field "label": text, wanted true or false`,
-		`{"prompt":"q","completion":"a","label":0.5}`:    `field "label": 0.5, wanted true or false, or 1 or 0`,
-		`{"prompt":"q","completion":["a"],"label":true}`: `field "completion[0]": text, wanted a message`,
-		`{"prompt":3,"completion":"a","label":true}`:     `field "prompt": a number, wanted text`,
+		`{"prompt":"q","completion":"a","label":"good"}`: `field "label": text, want true or false`,
+		`{"prompt":"q","completion":"a","label":0.5}`:    `field "label": 0.5, want true or false, or 1 or 0`,
+		`{"prompt":"q","completion":["a"],"label":true}`: `field "completion[0]": text, want a message`,
+		`{"prompt":3,"completion":"a","label":true}`:     `field "prompt": a number, want text`,
 	} {
 		if _, _, err := decodeRow([]byte(row), Options{}); err == nil ||
 			!strings.Contains(err.Error(), want) {
@@ -61,7 +61,7 @@ func TestGrades(t *testing.T) {
 		got := groups[0].Grades[name]
 		for i := range want {
 			if len(got) != 2 || got[i] != want[i] && !(math.IsNaN(got[i]) && math.IsNaN(want[i])) {
-				t.Fatalf("%s: %v, wanted %v", name, got, want)
+				t.Fatalf("%s: %v, want %v", name, got, want)
 			}
 		}
 	}

@@ -16,18 +16,18 @@ func isText(raw json.RawMessage) bool { return kind(raw) == "text" }
 // standard library would replace both without a word.
 func textOf(raw json.RawMessage, field string) (string, error) {
 	if !isText(raw) {
-		return "", wrong(field, "%s, wanted text", kind(raw))
+		return "", wrong(field, "%s, want text", kind(raw))
 	}
 	if at := invalidUTF8(raw); at >= 0 {
-		return "", wrong(field, "invalid UTF-8 at byte %d of the text (0x%02x), wanted UTF-8",
+		return "", wrong(field, "invalid UTF-8 at byte %d of the text (0x%02x), want UTF-8",
 			at-1, raw[at])
 	}
 	if escape := loneSurrogate(raw); escape != "" {
-		return "", wrong(field, "%s is half of a surrogate pair, wanted both halves or neither", escape)
+		return "", wrong(field, "%s is half of a surrogate pair, want both halves or neither", escape)
 	}
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", wrong(field, "%v, wanted text", err)
+		return "", wrong(field, "%v, want text", err)
 	}
 	return s, nil
 }
@@ -55,7 +55,7 @@ const MaxNumber = math.MaxFloat32 / 2
 func numberOf(raw json.RawMessage, field string) (float64, error) {
 	x, err := anyNumber(raw, field)
 	if err == nil && math.Abs(x) > MaxNumber {
-		return 0, wrong(field, "%s, wanted a number within ±%.2g, so that the distance of two is a "+
+		return 0, wrong(field, "%s, want a number within ±%.2g, so that the distance of two is a "+
 			"float32", raw, MaxNumber)
 	}
 	return x, err
@@ -66,12 +66,12 @@ func anyNumber(raw json.RawMessage, field string) (float64, error) {
 	var x float64
 	switch {
 	case kind(raw) != "a number":
-		return 0, wrong(field, "%s, wanted a number", kind(raw))
+		return 0, wrong(field, "%s, want a number", kind(raw))
 	case notFinite(raw):
-		return 0, wrong(field, "%s, wanted a finite number", raw)
+		return 0, wrong(field, "%s, want a finite number", raw)
 	}
 	if err := json.Unmarshal(raw, &x); err != nil { // out of float64's range
-		return 0, wrong(field, "%s, wanted a number that a float64 holds", quote(string(raw)))
+		return 0, wrong(field, "%s, want a number that a float64 holds", quote(string(raw)))
 	}
 	return x, nil
 }
@@ -80,27 +80,27 @@ func anyNumber(raw json.RawMessage, field string) (float64, error) {
 func indexOf(raw json.RawMessage, field string, n int) (int, error) {
 	var i int
 	if kind(raw) != "a number" {
-		return 0, wrong(field, "%s, wanted the index of a response", kind(raw))
+		return 0, wrong(field, "%s, want the index of a response", kind(raw))
 	}
 	if err := json.Unmarshal(raw, &i); err != nil || i < 0 || i >= n {
-		return 0, wrong(field, "%s, wanted the index of a response, 0 to %d", quote(string(raw)), n-1)
+		return 0, wrong(field, "%s, want the index of a response, 0 to %d", quote(string(raw)), n-1)
 	}
 	return i, nil
 }
 
 func boolOf(raw json.RawMessage, field string) (yes bool, err error) {
 	if kind(raw) != "a boolean" {
-		return false, wrong(field, "%s, wanted true or false", kind(raw))
+		return false, wrong(field, "%s, want true or false", kind(raw))
 	}
 	if err := json.Unmarshal(raw, &yes); err != nil {
-		return false, wrong(field, "%v, wanted true or false", err)
+		return false, wrong(field, "%v, want true or false", err)
 	}
 	return yes, nil
 }
 
 func listOf(raw json.RawMessage, field, of string) ([]json.RawMessage, error) {
 	if kind(raw) != "a list" {
-		return nil, wrong(field, "%s, wanted a list of %s", kind(raw), of)
+		return nil, wrong(field, "%s, want a list of %s", kind(raw), of)
 	}
 	list := []json.RawMessage{}
 	s := scanner{data: raw}
@@ -109,7 +109,7 @@ func listOf(raw json.RawMessage, field, of string) ([]json.RawMessage, error) {
 		list = append(list, item)
 		return nil
 	}); err != nil {
-		return nil, wrong(field, "%v, wanted a list of %s", err, of)
+		return nil, wrong(field, "%v, want a list of %s", err, of)
 	}
 	return list, nil
 }

@@ -150,7 +150,7 @@ func TestCardOfOthers(t *testing.T) {
 	} {
 		text := card(t, test.files)
 		if !strings.Contains(text, test.want) || strings.Contains(text, test.not) {
-			t.Errorf("%s: wanted %q and not %q:\n%s", test.name, test.want, test.not, text)
+			t.Errorf("%s: want %q and not %q:\n%s", test.name, test.want, test.not, text)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func TestDataOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(trained)+len(valid) != 133 {
-		t.Errorf("%d and %d groups of the mix, wanted 33 + 100 together", len(trained), len(valid))
+		t.Errorf("%d and %d groups of the mix, want 33 + 100 together", len(trained), len(valid))
 	}
 	flipped := func(groups []pref.Group) (n int) {
 		for _, g := range groups {
@@ -145,7 +145,7 @@ func TestDataOptions(t *testing.T) {
 		return n
 	}
 	if n := flipped(trained); n < 25 || n > 75 {
-		t.Errorf("%d of %d training comparisons flipped, wanted about half", n, len(trained))
+		t.Errorf("%d of %d training comparisons flipped, want about half", n, len(trained))
 	}
 	if n := flipped(valid); n != 0 {
 		t.Errorf("%d validation comparisons flipped", n)

@@ -22,7 +22,7 @@ func TestOneKind(t *testing.T) {
 		"all 3 labelled responses are undesirable": append(labelled(false, false, false), pair),
 	} {
 		if got := oneKind(groups); !strings.Contains(got, want) {
-			t.Errorf("%q, wanted %q", got, want)
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 	for _, groups := range [][]pref.Group{labelled(true, false), {pair}} {

@@ -116,7 +116,7 @@ func TestBadRuns(t *testing.T) {
 	} {
 		if _, err := report.ReadRun(folder(t, "run", files)); err == nil ||
 			!strings.Contains(err.Error(), want) {
-			t.Errorf("%v, wanted %q", err, want)
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 	run, err := report.ReadRun(folder(t, "run", map[string]string{"manifest.json": manifest}))

@@ -14,7 +14,7 @@ import (
 // because their weights have no common meaning.
 func SaveAverage(dir string, models ...*Model) error {
 	if len(models) < 2 {
-		return fmt.Errorf("reward: the average of %d, wanted two models or more", len(models))
+		return fmt.Errorf("reward: the average of %d, want two models or more", len(models))
 	}
 	first := models[0]
 	members := make([]map[string]weights.LazyArray, len(models))

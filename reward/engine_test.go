@@ -137,7 +137,7 @@ func TestEngineEqualsReader(t *testing.T) {
 				}
 			}
 			if n := m.Programs(); n != compiled {
-				t.Errorf("%d programs were compiled for a batch, wanted none", n-compiled)
+				t.Errorf("%d programs were compiled for a batch, want none", n-compiled)
 			}
 		})
 	}
@@ -266,7 +266,7 @@ func TestEngineAdopts(t *testing.T) {
 	defer second.Close()
 	took := engine(t, second, opt)
 	if a, b := first.Programs(), second.Programs(); a == 0 || a != b {
-		t.Errorf("%d programs, then %d: wanted those of the former", a, b)
+		t.Errorf("%d programs, then %d: want those of the former", a, b)
 	}
 	compiled := second.Programs()
 	w.Close()

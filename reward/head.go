@@ -124,7 +124,7 @@ func checkClass(c *lm.Config, dir string) error {
 	for _, class := range c.Architectures {
 		for _, ending := range slices.Sorted(maps.Keys(refusedClasses)) {
 			if strings.HasSuffix(class, ending) {
-				return fmt.Errorf("reward: %s is a %s, which %s: wanted a causal language model or a sequence "+
+				return fmt.Errorf("reward: %s is a %s, which %s: want a causal language model or a sequence "+
 					"classifier with one label", dir, class, refusedClasses[ending])
 			}
 		}
@@ -329,7 +329,7 @@ func findHead(ck *weights.Tensors, dir, prefix string, c *lm.Config) (*scoreHead
 		return nil, err
 	}
 	if h == nil {
-		return nil, fmt.Errorf("reward: %s: no score head in it, wanted v_head.summary.weight", path)
+		return nil, fmt.Errorf("reward: %s: no score head in it, want v_head.summary.weight", path)
 	}
 	settings, err := readHeadSettings(c)
 	if err != nil {

@@ -31,7 +31,7 @@ func NewEnsemble(rule Rule, members ...Member) (*Ensemble, error) {
 		return nil, err
 	}
 	if len(members) < 2 {
-		return nil, fmt.Errorf("rewarder: an ensemble of %d, wanted two models or more", len(members))
+		return nil, fmt.Errorf("rewarder: an ensemble of %d, want two models or more", len(members))
 	}
 	return &Ensemble{rule, members}, nil
 }

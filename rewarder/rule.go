@@ -33,7 +33,7 @@ func (r Rule) Check() error {
 			strings.Join(EnsembleRules(), ", "))
 	}
 	if !(r.Lambda >= 0) || math.IsInf(r.Lambda, 1) {
-		return fmt.Errorf("rewarder: lambda is %v, wanted 0 or more", r.Lambda)
+		return fmt.Errorf("rewarder: lambda is %v, want 0 or more", r.Lambda)
 	}
 	return nil
 }

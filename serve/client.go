@@ -194,7 +194,7 @@ func (c *Client) request(
 			len(reply.Data), len(samples))
 	}
 	if reply.Activation != raw {
-		return nil, fmt.Errorf("the rewards came with activation %q, wanted %s", reply.Activation, raw)
+		return nil, fmt.Errorf("the rewards came with activation %q, want %s", reply.Activation, raw)
 	}
 	if c.model != "" && reply.Model != c.model {
 		return nil, fmt.Errorf("the rewards are of the model %q, those of %q were asked for", reply.Model,
@@ -221,12 +221,12 @@ func (c *Client) request(
 		}
 		for name, r := range out[i].Rewards {
 			if math.Abs(r) > pref.MaxNumber {
-				return nil, fmt.Errorf("reward %q of sample %d is %g, wanted a number within ±%.2g", name,
+				return nil, fmt.Errorf("reward %q of sample %d is %g, want a number within ±%.2g", name,
 					i+1, r, pref.MaxNumber)
 			}
 		}
 		if math.Abs(out[i].Reward) > pref.MaxNumber {
-			return nil, fmt.Errorf("the reward of sample %d is %g, wanted a number within ±%.2g", i+1,
+			return nil, fmt.Errorf("the reward of sample %d is %g, want a number within ±%.2g", i+1,
 				out[i].Reward, pref.MaxNumber)
 		}
 	}
@@ -292,7 +292,7 @@ type refusal struct {
 
 func (r *refusal) Error() string {
 	if r.unlike {
-		return fmt.Sprintf("the server answered %d with %s, wanted what haf serve answers: is it one?",
+		return fmt.Sprintf("the server answered %d with %s, want what haf serve answers: is it one?",
 			r.status, r.message)
 	}
 	return fmt.Sprintf("the server answered %d: %s", r.status, r.message)

@@ -104,7 +104,7 @@ func refused(t *testing.T, what string, status, want int, body string) {
 		t.Errorf("%s: %d, which is no error of the API: %.200s", what, status, body)
 	}
 	if want != 0 && status != want || status < 400 || status >= 500 {
-		t.Errorf("%s: status %d, wanted %d: %.200s", what, status, want, body)
+		t.Errorf("%s: status %d, want %d: %.200s", what, status, want, body)
 	}
 }
 
@@ -298,7 +298,7 @@ func TestHostileConnections(t *testing.T) {
 			if c.want != "" && !strings.Contains(line, " "+c.want+" ") || c.want == "" &&
 				!slices.Contains([]string{"", "HTTP/1.1 408 Request Timeout\r\n",
 					"HTTP/1.1 400 Bad Request\r\n"}, line) {
-				t.Errorf("the answer is %q, %v; wanted %s", line, err, c.want)
+				t.Errorf("the answer is %q, %v; want %s", line, err, c.want)
 			}
 		})
 	}

@@ -47,7 +47,7 @@ func TestQueueIsFair(t *testing.T) {
 			total += e.cost
 		}
 		if total > 2048 || total < 1900 {
-			t.Errorf("a batch of %d tokens, wanted about 2048", total)
+			t.Errorf("a batch of %d tokens, want about 2048", total)
 		}
 		for _, e := range entries {
 			if e.job == few {
@@ -56,7 +56,7 @@ func TestQueueIsFair(t *testing.T) {
 		}
 		if seen == 2 {
 			if batch > 1 {
-				t.Errorf("served with batch %d, wanted with the first", batch)
+				t.Errorf("served with batch %d, want with the first", batch)
 			}
 			break
 		}
@@ -74,7 +74,7 @@ func TestQueueIsFair(t *testing.T) {
 	}
 	for client, n := range counts {
 		if n < 30 || n > 50 {
-			t.Errorf("client %s had %d of 400 turns, wanted about 40", client, n)
+			t.Errorf("client %s had %d of 400 turns, want about 40", client, n)
 		}
 	}
 	if len(counts) != 10 {
@@ -99,14 +99,14 @@ func TestQueueBounds(t *testing.T) {
 	q, gen := newQueue(100), &generation{engine: &fake{}}
 	first := newJob("a", gen, 2)
 	if !q.push(first, items("", 2, 40)) || q.push(newJob("b", gen, 1), items("", 1, 40)) {
-		t.Error("wanted room for 82 tokens of 100 and not for 123")
+		t.Error("want room for 82 tokens of 100 and not for 123")
 	}
 	q.drop(first)
 	if n, tokens := q.waiting(); n != 0 || tokens != 0 {
 		t.Errorf("%d items of %d tokens wait after their job was dropped", n, tokens)
 	}
 	if !q.push(newJob("b", gen, 1), items("", 1, 99)) {
-		t.Error("wanted room again")
+		t.Error("want room again")
 	}
 	// What is longer than a batch is one.
 	if batch := q.take(10); len(batch) != 1 {

@@ -99,7 +99,7 @@ func TestBusy(t *testing.T) {
 		count[code]++
 	}
 	if count[200] < 2 || count[429] < 2 || count[200]+count[429] != 31 {
-		t.Errorf("answers %v, wanted some of 200 and of 429 and no others", count)
+		t.Errorf("answers %v, want some of 200 and of 429 and no others", count)
 	}
 }
 

@@ -269,7 +269,7 @@ func TestDialects(t *testing.T) {
 			"to which no template is applied"},
 		{"/classify", `{"messages":` + chat + `,"add_generation_prompt":true}`,
 			"leave add_generation_prompt out"},
-		{"/classify", `{"messages":` + chat + `,"tools":"search"}`, "wanted a list of tools"},
+		{"/classify", `{"messages":` + chat + `,"tools":"search"}`, "want a list of tools"},
 		{"/classify",
 			`{"messages":[{"role":"user","content":"p"},{"role":"assistant","content":"","tool_calls":[{"id":"1"}]}]}`, "calls a tool"},
 		{"/pooling",

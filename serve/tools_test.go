@@ -57,7 +57,7 @@ func TestToolsReachTheTemplate(t *testing.T) {
 		}
 		for i := range want {
 			if in.Prompt[i] != want[i] {
-				t.Errorf("%s: message %d is %+v, wanted %+v", name, i, in.Prompt[i], want[i])
+				t.Errorf("%s: message %d is %+v, want %+v", name, i, in.Prompt[i], want[i])
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func TestCallsAreNotPassedOver(t *testing.T) {
 		{"/remote_rm", `{"prompt":"a","response":"b","tools":[{"name":"f"}]}`,
 			"to which no template is applied"},
 		{"/remote_rm", `{"prompt":[{"role":"user","content":"a"}],"response":"b","tools":"f"}`,
-			"wanted a list of tools"},
+			"want a list of tools"},
 		{"/remote_rm", `{"prompt":[{"role":"user","content":"a"}],"response":null}`,
 			"response is missing"},
 		{"/v1/reward", `{"prompt":"a","response":{"role":"assistant",` + call + `}}`, "want a string"},
@@ -86,21 +86,21 @@ func TestCallsAreNotPassedOver(t *testing.T) {
 	} {
 		if err := decodedAndRendered(c.path, c.body); err == nil ||
 			!strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s %s: %v, wanted %s", c.path, c.body, err, c.says)
+			t.Errorf("%s %s: %v, want %s", c.path, c.body, err, c.says)
 		}
 	}
 	for _, path := range []string{"/v1/reward", "/classify", "/pooling", "/v1/embeddings"} {
 		for last, says := range map[string]string{
 			`"content":null,` + call:   "calls a tool",
 			`"content":"text",` + call: "calls a tool",
-			`"content":null`:           "null, wanted text",
+			`"content":null`:           "null, want text",
 			`"content":[{"type":"x"}]`: `a part of type "x"`,
-			`"tool_calls":[]`:          "missing, wanted a message",
+			`"tool_calls":[]`:          "missing, want a message",
 		} {
 			err := decodedAndRendered(path, `{"messages":[{"role":"user","content":"a"},`+
 				`{"role":"assistant",`+last+`}]}`)
 			if err == nil || !strings.Contains(err.Error(), says) {
-				t.Errorf("%s %s: %v, wanted %q", path, last, err, says)
+				t.Errorf("%s %s: %v, want %q", path, last, err, says)
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func TestJudgeGoesOn(t *testing.T) {
 	}
 	code, stdout, stderr := judge("half.jsonl", 2*prompts)
 	if code != exitDone || asked.Load() != 2*prompts-5 || stdout != whole {
-		t.Errorf("code %d, asked %d times, wanted %d\n%s%s", code, asked.Load(), 2*prompts-5, stdout,
+		t.Errorf("code %d, asked %d times, want %d\n%s%s", code, asked.Load(), 2*prompts-5, stdout,
 			stderr)
 	}
 	read := func(name string) string {

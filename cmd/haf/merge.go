@@ -20,7 +20,7 @@ type mergeCmd struct {
 func (c *mergeCmd) Run(a *app) error {
 	switch {
 	case c.Average && len(c.Models) < 2:
-		return fmt.Errorf("%w: -average of one model, wanted two or more", errUsage)
+		return fmt.Errorf("%w: -average of one model, want two or more", errUsage)
 	case !c.Average && len(c.Models) > 1:
 		return fmt.Errorf("%w: %d models to merge: name one, or -average them", errUsage, len(c.Models))
 	}

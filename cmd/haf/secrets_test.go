@@ -65,7 +65,7 @@ func TestSecrets(t *testing.T) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
 		if code := execute(args, &stdout, &stderr); want >= 0 && code != want {
-			t.Errorf("%q ends with %d, wanted %d: %s%s", args, code, want, stdout.Bytes(), stderr.Bytes())
+			t.Errorf("%q ends with %d, want %d: %s%s", args, code, want, stdout.Bytes(), stderr.Bytes())
 		}
 		fmt.Fprintf(&told, "--- %q\n%s%s\n", args[0], stdout.Bytes(), stderr.Bytes())
 	}
@@ -226,7 +226,7 @@ func crashed(t *testing.T, told *bytes.Buffer) {
 	err = server.Wait()
 	if text := stderr.String(); err == nil || !strings.Contains(text, "goroutine") ||
 		strings.Count(text, "msg=request") < 9 {
-		t.Errorf("the server ends with %v, wanted a crash after the log of its requests:\n%s", err, text)
+		t.Errorf("the server ends with %v, want a crash after the log of its requests:\n%s", err, text)
 	}
 	told.Write(stderr.Bytes())
 }

@@ -249,7 +249,7 @@ func (s *soak) finish(memory []float64) {
 	before, after := middle(memory[n/4:n/2]), middle(memory[3*n/4:])
 	s.t.Logf("memory: %.1f MB in the second quarter, %.1f MB in the last", before/1e6, after/1e6)
 	if before > 0 && math.Abs(after/before-1) > 0.05 {
-		s.t.Errorf("memory went from %.1f to %.1f MB, wanted ± 5 %%", before/1e6, after/1e6)
+		s.t.Errorf("memory went from %.1f to %.1f MB, want ± 5 %%", before/1e6, after/1e6)
 	}
 }
 

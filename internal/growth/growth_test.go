@@ -34,7 +34,7 @@ func TestPage(t *testing.T) {
 	}
 	text := string(data)
 	for _, want := range []string{"| 128 | 1.00 |", "| 256 | 4.00 | 2.00 | 200 | 1.00 |",
-		"| 1000 | 990 | 0.10 | 0.30 | 0.10 |", "Of the reduced form"} {
+		"| 1000 | 990 | 0.10 | 0.30 | 0.10 |", "Reduced measurement"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

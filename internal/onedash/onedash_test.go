@@ -63,7 +63,7 @@ func TestExplain(t *testing.T) {
 	} {
 		want += "; haf -help lists the verbs, haf VERB -help the flags"
 		if got := onedash.Explain(errors.New(message), nil); got.Error() != want {
-			t.Errorf("%q, wanted %q", got, want)
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 	if err := onedash.Explain(nil, nil); err != nil {

@@ -46,7 +46,7 @@ func frontMatter(readme []byte) ([]stated, error) {
 	for i, c := range top.Configs {
 		if c.Name == "" || strings.ContainsAny(c.Name, "/:@") {
 			return nil, fmt.Errorf("the front matter of %s: configuration %d has the config_name %q, "+
-				"wanted a name without / : @: name the files themselves", ReadMe, i+1, c.Name)
+				"want a name without / : @: name the files themselves", ReadMe, i+1, c.Name)
 		}
 	}
 	return top.Configs, nil
@@ -101,7 +101,7 @@ func (c stated) resolve(files []string) Config {
 	for _, p := range patterns {
 		s := Split{Name: p.Split}
 		if !splitName.MatchString(s.Name) {
-			out.err = fmt.Errorf("%s states a split %q, wanted letters, digits, _ and dots", ReadMe, s.Name)
+			out.err = fmt.Errorf("%s states a split %q, want letters, digits, _ and dots", ReadMe, s.Name)
 			return out
 		}
 		s.Files, s.err = matchAll(files, p.Path, dir)
@@ -140,14 +140,14 @@ func patternsOf(node yaml.Node) ([]splitPatterns, error) {
 	}
 	var each []splitPatterns
 	if err := node.Decode(&each); err != nil {
-		return nil, fmt.Errorf("wanted a pattern, a list of patterns, or a list of {split, path}: %w",
+		return nil, fmt.Errorf("want a pattern, a list of patterns, or a list of {split, path}: %w",
 			err)
 	}
 	seen := map[string]bool{}
 	for _, p := range each {
 		if p.Split == "" || len(p.Path) == 0 || seen[p.Split] {
 			return nil, fmt.Errorf(
-				"split %q without a path, or twice: wanted {split, path}, each split once", p.Split)
+				"split %q without a path, or twice: want {split, path}, each split once", p.Split)
 		}
 		seen[p.Split] = true
 	}

@@ -183,10 +183,10 @@ func (s *Split) settle() {
 	}
 	switch {
 	case len(cannot) > 0:
-		s.err = fmt.Errorf("haf does not read %s, wanted %s: name files that it reads by a pattern",
+		s.err = fmt.Errorf("haf does not read %s, want %s: name files that it reads by a pattern",
 			some(cannot), endings)
 	case len(kinds) > 1:
-		s.err = fmt.Errorf("files of %d kinds (%s), wanted one: name the files by a pattern", len(kinds),
+		s.err = fmt.Errorf("files of %d kinds (%s), want one: name the files by a pattern", len(kinds),
 			some(s.Files))
 	default:
 		s.err = Complete(s.Files)

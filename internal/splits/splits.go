@@ -96,7 +96,7 @@ func (s Set) Choose(whole, name string) ([]string, error) {
 	case c.err != nil:
 		return nil, fmt.Errorf("%s: configuration %s: %w", whole, c.Name, c.err)
 	case len(c.Splits) == 0:
-		return nil, fmt.Errorf("%s has no file of data, wanted some of %s", whole, endings)
+		return nil, fmt.Errorf("%s has no file of data, want some of %s", whole, endings)
 	case split == "" && len(c.Splits) > 1:
 		return nil, fmt.Errorf("%s has %d splits: name one of %s", whole, len(c.Splits), s.list(whole))
 	case split == "" && len(s.rest) > 0:

@@ -110,7 +110,7 @@ func TestChoose(t *testing.T) {
 		{bad, "up", `"../x.jsonl" is no path inside the data set`},
 		{bad, "url", `"https://x/y.jsonl" is no path inside`},
 		{bad, "gone", `states the file "z.jsonl", which the data set lacks`},
-		{bad, "none", "no file matches z*.jsonl"}, {bad, "csv", "haf does not read c.csv, wanted " +
+		{bad, "none", "no file matches z*.jsonl"}, {bad, "csv", "haf does not read c.csv, want " +
 			".jsonl, .json, .parquet and .arrow"},
 		{bad, "part", "1 of the 2 shards of s-of-00002 are there"},
 		{bad, "mixed", "files of 2 kinds"},

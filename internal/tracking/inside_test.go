@@ -53,7 +53,7 @@ func TestLinks(t *testing.T) {
 			}
 			if err == nil || !strings.Contains(err.Error(), at) ||
 				!strings.Contains(err.Error(), c.tracker) {
-				t.Errorf("the answer is %v, wanted the tracker and %s", err, at)
+				t.Errorf("the answer is %v, want the tracker and %s", err, at)
 			}
 			entries, err := os.ReadDir(outside)
 			if err != nil || len(entries) != 1 {

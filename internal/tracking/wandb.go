@@ -62,7 +62,7 @@ func newWandB(run Run) (sink, error) {
 	if state.WandB == "" {
 		state.WandB = newID()
 	} else if !idForm.MatchString(state.WandB) {
-		return nil, fmt.Errorf("%s has the W&B id %q, wanted letters and digits; remove the file to "+
+		return nil, fmt.Errorf("%s has the W&B id %q, want letters and digits; remove the file to "+
 			"begin a new run in the tracker", filepath.Join(run.Dir, StateName), state.WandB)
 	}
 	name := filepath.Join(WandB,

@@ -105,7 +105,7 @@ func read(
 		return out, fmt.Errorf("read %d groups: %w", len(groups), err)
 	}
 	if !slices.Equal(out.Names, names) {
-		return out, fmt.Errorf("the rewards are %q, wanted %q", out.Names, names)
+		return out, fmt.Errorf("the rewards are %q, want %q", out.Names, names)
 	}
 	if len(out.Groups) != len(out.Index) || len(out.Truncated) != len(out.Index) {
 		return out, fmt.Errorf("%d groups, %d of which have a truncation, at %d positions",
@@ -115,10 +115,10 @@ func read(
 		g := out.Groups[i]
 		switch {
 		case index < 0 || index >= len(groups) || i > 0 && index <= out.Index[i-1]:
-			return out, fmt.Errorf("positions %v of %d groups, wanted them to rise", out.Index,
+			return out, fmt.Errorf("positions %v of %d groups, want them to rise", out.Index,
 				len(groups))
 		case !slices.Equal(g.Responses, groups[index].Responses):
-			return out, fmt.Errorf("group %d is read as %q, wanted %q", index, g.Responses,
+			return out, fmt.Errorf("group %d is read as %q, want %q", index, g.Responses,
 				groups[index].Responses)
 		case len(out.Truncated[i]) != len(g.Responses):
 			return out, fmt.Errorf("group %d: %d truncations of %d responses", index,
@@ -139,7 +139,7 @@ func read(
 			for k, x := range out.Rewards[name][i] {
 				if x-x != 0 {
 					return out,
-						fmt.Errorf("group %d: %s of response %d is %v, wanted a finite number",
+						fmt.Errorf("group %d: %s of response %d is %v, want a finite number",
 							index, name, k, x)
 				}
 			}
@@ -155,14 +155,14 @@ func names(ctx context.Context, r pref.Rewarder, opt Options) error {
 	}
 	for i, name := range all {
 		if name == "" || slices.Contains(all[:i], name) {
-			return fmt.Errorf("the rewards are %q, wanted names, each once", all)
+			return fmt.Errorf("the rewards are %q, want names, each once", all)
 		}
 	}
 	if out, err := r.Read(ctx, nil, nil); err != nil || !slices.Equal(out.Names, all) {
-		return fmt.Errorf("read without names: %q, %v, wanted %q", out.Names, err, all)
+		return fmt.Errorf("read without names: %q, %v, want %q", out.Names, err, all)
 	}
 	if _, err := r.Read(ctx, nil, []string{all[0], "no such reward"}); err == nil {
-		return errors.New("an unknown reward and no error, wanted an error even without groups")
+		return errors.New("an unknown reward and no error, want an error even without groups")
 	}
 	return nil
 }
@@ -279,7 +279,7 @@ func score(ctx context.Context, s pref.Scorer, samples []pref.Sample) ([]float64
 	}
 	for i, r := range rewards {
 		if math.IsNaN(r) || math.IsInf(r, 0) {
-			return nil, fmt.Errorf("sample %d: reward %v, wanted a finite number", i, r)
+			return nil, fmt.Errorf("sample %d: reward %v, want a finite number", i, r)
 		}
 	}
 	return rewards, nil
@@ -289,7 +289,7 @@ func score(ctx context.Context, s pref.Scorer, samples []pref.Sample) ([]float64
 func same(got, want []float64, tolerance float64) error {
 	for i := range want {
 		if d := math.Abs(got[i] - want[i]); d > tolerance {
-			return fmt.Errorf("sample %d: reward %v, wanted %v: they differ by %.3g, tolerance "+
+			return fmt.Errorf("sample %d: reward %v, want %v: they differ by %.3g, tolerance "+
 				"%.3g", i, got[i], want[i], d, tolerance)
 		}
 	}
@@ -315,7 +315,7 @@ func ordered(ctx context.Context, s pref.Scorer, opt Options) error {
 	}
 	if slices.Max(want)-slices.Min(want) <= 2*opt.Tolerance {
 		return fmt.Errorf("all rewards are %v within the tolerance, so that no order can be "+
-			"seen: wanted samples that the scorer tells apart", want[0])
+			"seen: want samples that the scorer tells apart", want[0])
 	}
 	for shift := range opt.Samples {
 		turned := slices.Concat(opt.Samples[shift:], opt.Samples[:shift])
@@ -387,7 +387,7 @@ func unchanged(ctx context.Context, s pref.Scorer, opt Options) error {
 	for i, sample := range copied {
 		if sample.Response != opt.Samples[i].Response ||
 			!slices.Equal(sample.Prompt, opt.Samples[i].Prompt) {
-			return fmt.Errorf("sample %d was changed by scoring it: %+v, wanted %+v", i, sample,
+			return fmt.Errorf("sample %d was changed by scoring it: %+v, want %+v", i, sample,
 				opt.Samples[i])
 		}
 	}
@@ -423,7 +423,7 @@ func cancelled(ctx context.Context, s pref.Scorer, opt Options) error {
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	if rewards, err := s.Score(over, opt.Samples); err == nil {
-		return fmt.Errorf("rewards %v and no error under a cancelled context, wanted an error", rewards)
+		return fmt.Errorf("rewards %v and no error under a cancelled context, want an error", rewards)
 	}
 	if _, err := score(ctx, s, opt.Samples); err != nil {
 		return fmt.Errorf("after a cancelled call: %w", err)

@@ -140,7 +140,7 @@ func TestBrokenRewardersFail(t *testing.T) {
 			c.r.byFunction = byFunction{good}
 			if err := c.check(t.Context(), c.r,
 				Options{Samples: Samples(), Names: []string{"one", "half"}}); err == nil {
-				t.Error("passed, wanted an error")
+				t.Error("passed, want an error")
 			}
 		})
 	}
@@ -228,7 +228,7 @@ func TestBrokenScorersFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.check(t.Context(), c.score, Options{Samples: Samples()}); err == nil {
-				t.Error("passed, wanted an error")
+				t.Error("passed, want an error")
 			}
 		})
 	}

@@ -41,11 +41,11 @@ type place struct{ base, path, model string }
 func (d *dialect) place(address string) (place, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return place{}, fmt.Errorf("%q is no address of a server, wanted http://HOST:PORT",
+		return place{}, fmt.Errorf("%q is no address of a server, want http://HOST:PORT",
 			Shown(address))
 	}
 	if u.RawQuery != "" || u.User != nil {
-		return place{}, fmt.Errorf("the address has a query or a user in it, wanted "+
+		return place{}, fmt.Errorf("the address has a query or a user in it, want "+
 			"http://HOST:PORT[%s][#MODEL]; a key is given in HAF_API_KEY", d.paths[0])
 	}
 	p := place{path: d.paths[0], model: u.Fragment}
@@ -209,9 +209,9 @@ func explain(err error, program string) error {
 func oneNumber(of string, numbers []*float64) (float64, error) {
 	switch {
 	case len(numbers) != 1:
-		return 0, fmt.Errorf("%s has %d numbers for a response, wanted one reward", of, len(numbers))
+		return 0, fmt.Errorf("%s has %d numbers for a response, want one reward", of, len(numbers))
 	case numbers[0] == nil:
-		return 0, fmt.Errorf("%s is null, wanted a number", of)
+		return 0, fmt.Errorf("%s is null, want a number", of)
 	}
 	return *numbers[0], nil
 }

@@ -49,7 +49,7 @@ func commandWords(text string) ([]string, error) {
 			"quotes around it, or write exec:sh -c '…'")
 	}
 	if len(words) == 0 {
-		return nil, errors.New("the name has no command, wanted exec:COMMAND")
+		return nil, errors.New("the name has no command, want exec:COMMAND")
 	}
 	return words, nil
 }
@@ -376,7 +376,7 @@ func (p *process) write(it item) error {
 func number(line string) (float64, error) {
 	x, err := strconv.ParseFloat(strings.TrimSpace(line), 64)
 	if err != nil || x-x != 0 {
-		return 0, fmt.Errorf("the command wrote %q, wanted a finite number alone on its line; "+
+		return 0, fmt.Errorf("the command wrote %q, want a finite number alone on its line; "+
 			"messages belong on standard error", short(line))
 	}
 	return x, nil

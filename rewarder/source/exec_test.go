@@ -130,7 +130,7 @@ func TestCommandDropsALine(t *testing.T) {
 	}
 	for i, s := range samples {
 		if got, want := read.Rewards[Score][i][0], counted(s.Prompt, s.Response); got != want {
-			t.Errorf("response %d has the reward %v, wanted %v", i+1, got, want)
+			t.Errorf("response %d has the reward %v, want %v", i+1, got, want)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func TestCommandFaults(t *testing.T) {
 		"always": "response 2 of 2: the command gave no reward: exit status 7; it wrote: out of luck",
 		"hang":   "response 1 of 2: the command gave no reward: no line within",
 		"words":  `wrote "the reward is`,
-		"nan":    `wrote "NaN", wanted a finite number`,
+		"nan":    `wrote "NaN", want a finite number`,
 	} {
 		t.Run(how, func(t *testing.T) {
 			var said []string
@@ -150,7 +150,7 @@ func TestCommandFaults(t *testing.T) {
 				Log: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }})
 			_, err := r.Read(t.Context(), rewarder.Alone(samples), nil)
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%v, wanted %q", err, want)
+				t.Errorf("%v, want %q", err, want)
 			}
 			again := slices.ContainsFunc(said, func(s string) bool {
 				return strings.Contains(s, "started again")
@@ -170,7 +170,7 @@ func TestCommandFaults(t *testing.T) {
 		}
 		_, err = r.Read(t.Context(), rewarder.Alone(samples), nil)
 		if err = errors.Join(err, r.Close()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, wanted %q", how, err, want)
+			t.Errorf("%s: %v, want %q", how, err, want)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestCommandStartedAgain(t *testing.T) {
 		}
 		for i, s := range samples {
 			if want := counted(s.Prompt, s.Response); math.Abs(read.Rewards[Score][i][0]-want) > 1e-12 {
-				t.Errorf("sample %d: %v, wanted %v", i, read.Rewards[Score][i][0], want)
+				t.Errorf("sample %d: %v, want %v", i, read.Rewards[Score][i][0], want)
 			}
 		}
 	}
@@ -240,7 +240,7 @@ func TestCommandWords(t *testing.T) {
 		`sh -c 'sort | uniq'`:      {"sh", "-c", "sort | uniq"},
 	} {
 		if got, err := commandWords(text); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%q: %q, %v, wanted %q", text, got, err, want)
+			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
 		}
 	}
 	for name, want := range map[string]string{
@@ -255,7 +255,7 @@ func TestCommandWords(t *testing.T) {
 	} {
 		_, err := Open(t.Context(), name, Options{})
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, wanted %q", name, err, want)
+			t.Errorf("%q: %v, want %q", name, err, want)
 		}
 		if reach := Reach(t.Context(), name, Options{}); reach == nil {
 			t.Errorf("%q was reached", name)

@@ -38,11 +38,11 @@ type judge struct {
 func checkJudge(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		return fmt.Errorf("%q is no address of a server, wanted http://HOST:PORT/v1#MODEL",
+		return fmt.Errorf("%q is no address of a server, want http://HOST:PORT/v1#MODEL",
 			Shown(address))
 	}
 	if u.RawQuery != "" || u.User != nil {
-		return errors.New("the address has a query or a user in it, wanted " +
+		return errors.New("the address has a query or a user in it, want " +
 			"http://HOST:PORT/v1#MODEL; a key is given in HAF_API_KEY or OPENAI_API_KEY")
 	}
 	return nil

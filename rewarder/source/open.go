@@ -145,7 +145,7 @@ func reachModel(ctx context.Context, s Source, opt Options) error {
 	return opt.FindModel(ctx, s.Address)
 }
 
-var errNoModels = errors.New("the caller opens no models, wanted a server")
+var errNoModels = errors.New("the caller opens no models, want a server")
 
 func checkServer(address string) error {
 	_, err := serve.NewClient(address, serve.ClientOptions{})

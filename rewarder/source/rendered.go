@@ -73,7 +73,7 @@ func sglangRead(_ string, answer json.RawMessage, n int) ([]float64, error) {
 	out := make([]float64, n)
 	for i, e := range all {
 		if e.Meta.Activation != nil && *e.Meta.Activation != "raw" {
-			return nil, fmt.Errorf("the rewards came with activation %q, wanted raw", *e.Meta.Activation)
+			return nil, fmt.Errorf("the rewards came with activation %q, want raw", *e.Meta.Activation)
 		}
 		var err error
 		if out[i], err = oneNumber("embedding", e.Embedding); err != nil {
@@ -121,7 +121,7 @@ func openRLHFRead(_ string, answer json.RawMessage, n int) ([]float64, error) {
 		return nil, fmt.Errorf("the answer of /get_reward has another form: %w", err)
 	}
 	if a.Activation != nil && *a.Activation != "raw" {
-		return nil, fmt.Errorf("the rewards came with activation %q, wanted raw", *a.Activation)
+		return nil, fmt.Errorf("the rewards came with activation %q, want raw", *a.Activation)
 	}
 	if err := countOf("rewards", len(a.Rewards), n); err != nil {
 		return nil, err

@@ -141,14 +141,14 @@ func TestBadRenderedAnswers(t *testing.T) {
 		{"sglang+", `[{"embedding":[0.1,0.2]}]`, "embedding has 2 numbers"},
 		{"sglang+", `[]`, "0 entries for 1 responses"},
 		{"sglang+", `"x"`, "another form"},
-		{"sglang+", `{"embedding":[1],"meta_info":{"activation":"sigmoid"}}`, "wanted raw"},
+		{"sglang+", `{"embedding":[1],"meta_info":{"activation":"sigmoid"}}`, "want raw"},
 		{"sglang+", `<html>`, "no JSON"},
 		{"openrlhf+", `{"rewards":[1,2]}`, "2 entries for 1 responses"},
 		{"openrlhf+", `{"rewards":[[1]]}`, "another form"},
 		{"openrlhf+", `{"rewards":[null]}`, "is null"},
 		{"openrlhf+", `{"rewards":[NaN]}`, "no JSON"},
 		{"openrlhf+", `{"scores":[1]}`, "is this a server of OpenRLHF?"},
-		{"openrlhf+", `{"rewards":[1],"activation":"sigmoid"}`, "wanted raw"},
+		{"openrlhf+", `{"rewards":[1],"activation":"sigmoid"}`, "want raw"},
 	} {
 		url := standIn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodGet {
@@ -160,7 +160,7 @@ func TestBadRenderedAnswers(t *testing.T) {
 		r := mustOpen(t, c[0]+url, rendering(Options{Tries: 1}))
 		_, err := r.Read(t.Context(), rewarder.Alone(rewardertest.Samples()[:1]), nil)
 		if err == nil || !strings.Contains(err.Error(), c[2]) {
-			t.Errorf("%s: %v, wanted %q", c[1], err, c[2])
+			t.Errorf("%s: %v, want %q", c[1], err, c[2])
 		}
 	}
 }
@@ -238,7 +238,7 @@ func TestJudge(t *testing.T) {
 		promptFile(t, "{{response}}"): "has no {{conversation}}"} {
 		if err := Reach(t.Context(), url, Options{JudgePrompt: prompt}); err == nil ||
 			!strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, wanted %q", prompt, err, want)
+			t.Errorf("%q: %v, want %q", prompt, err, want)
 		}
 	}
 }
@@ -250,7 +250,7 @@ func TestVerdict(t *testing.T) {
 		"Score - 7": 7,
 	} {
 		if x, ok := verdict(text); !ok || x != want {
-			t.Errorf("%q is read as %v, %v, wanted %v", text, x, ok, want)
+			t.Errorf("%q is read as %v, %v, want %v", text, x, ok, want)
 		}
 	}
 	for _, text := range []string{"", "good", "I see 2 of 3", "Score: high"} {

@@ -44,7 +44,7 @@ type scores struct {
 
 func checkScores(file string) error {
 	if file == "" {
-		return fmt.Errorf("the name has no file, wanted scores:FILE")
+		return fmt.Errorf("the name has no file, want scores:FILE")
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func reachScores(_ context.Context, s Source, _ Options) error {
 		}
 		if by := foundBy(row); by != byConversation {
 			return fmt.Errorf("%s: %s: its rewards are found by %s, but only haf eval reads data that "+
-				"has it (and haf score -in the order): wanted rows {prompt, response, reward}", s.Name,
+				"has it (and haf score -in the order): want rows {prompt, response, reward}", s.Name,
 				row.Source, by)
 		}
 		break
@@ -132,7 +132,7 @@ func (f *scores) add(row pref.Precomputed) error {
 	f.rows++
 	by := foundBy(row)
 	if f.by = cmp.Or(f.by, by); f.by != by {
-		return fmt.Errorf("%s: the row is found by %s and those before it by %s, wanted all alike",
+		return fmt.Errorf("%s: the row is found by %s and those before it by %s, want all alike",
 			row.Source, by, f.by)
 	}
 	switch by {
@@ -213,7 +213,7 @@ func (f *scores) byID(items []item) ([]float64, error) {
 	for len(items) > 0 {
 		n := group(items)
 		if items[0].id == "" {
-			return nil, fmt.Errorf("group %d has no id, but rewards are found by id: wanted data with "+
+			return nil, fmt.Errorf("group %d has no id, but rewards are found by id: want data with "+
 				"ids, or rows {prompt, response, reward}; haf rank, relabel, judge and rlhf read "+
 				"conversations without ids", items[0].group+1)
 		}
@@ -242,7 +242,7 @@ func (f *scores) byOrder(items []item) ([]float64, error) {
 		out = append(out, row.Rewards...)
 	}
 	if len(out) != len(items) {
-		return nil, fmt.Errorf("%d rewards by order for %d responses, wanted as many; rows {prompt, "+
+		return nil, fmt.Errorf("%d rewards by order for %d responses, want as many; rows {prompt, "+
 			"response, reward} are found in any order and number", len(out), len(items))
 	}
 	return out, nil

@@ -93,11 +93,11 @@ func TestScoresRefuse(t *testing.T) {
 		"too many": {slices.Repeat([]string{`{"rewards":[1,2]}`}, 2), pairOf("x"),
 			"4 rewards by order"},
 		"mixed": {[]string{`{"reward":1}`, `{"id":"x","reward":1}`}, pairOf("x"),
-			"wanted all alike"},
-		"null":        {[]string{`{"reward":null}`}, pairOf("x"), "wanted one of reward"},
-		"two":         {[]string{`{"reward":1,"scores":[1]}`}, pairOf("x"), "wanted one of reward"},
-		"text":        {[]string{`{"reward":"1"}`}, pairOf("x"), "wanted a number"},
-		"nan":         {[]string{`{"reward":NaN}`}, pairOf("x"), "NaN, wanted a finite number"},
+			"want all alike"},
+		"null":        {[]string{`{"reward":null}`}, pairOf("x"), "want one of reward"},
+		"two":         {[]string{`{"reward":1,"scores":[1]}`}, pairOf("x"), "want one of reward"},
+		"text":        {[]string{`{"reward":"1"}`}, pairOf("x"), "want a number"},
+		"nan":         {[]string{`{"reward":NaN}`}, pairOf("x"), "NaN, want a finite number"},
 		"infinite":    {[]string{`{"reward":1e999}`}, pairOf("x"), "that a float64 holds"},
 		"none":        {[]string{`{"rewards":[]}`}, pairOf("x"), "an empty list"},
 		"empty":       {[]string{``}, pairOf("x"), "no row"},
@@ -111,7 +111,7 @@ func TestScoresRefuse(t *testing.T) {
 	} {
 		if got, err := readScores(t, scoresFile(t, c.rows...), c.group); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, %v, wanted %q", name, got, err, c.want)
+			t.Errorf("%s: %v, %v, want %q", name, got, err, c.want)
 		}
 	}
 	for name, want := range map[string]string{"scores:": "has no file",
@@ -158,7 +158,7 @@ func TestScoresUnused(t *testing.T) {
 		}
 		got := strings.Join(said[1:], "\n")
 		if !strings.Contains(got, want) || (want == "") != (got == "") {
-			t.Errorf("%q, wanted %q", got, want)
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
@@ -170,17 +170,17 @@ func TestScoresReach(t *testing.T) {
 		`{"id": "x", "reward": 1}`:                      "are found by id, but only haf eval",
 		`{"reward": 1}`:                                 "are found by order, but only haf eval",
 		`{"prompt": "p", "response": "a", "reward": 1}`: "",
-		`{"prompt": "p"}`:                               "wanted one of reward",
+		`{"prompt": "p"}`:                               "want one of reward",
 		"":                                              "no row",
 	} {
 		err := Reach(t.Context(), scoresFile(t, row), Options{})
 		if got := fmt.Sprint(err); (err == nil) != (want == "") || !strings.Contains(got, want) {
-			t.Errorf("%s: %v, wanted %q", row, err, want)
+			t.Errorf("%s: %v, want %q", row, err, want)
 		}
 	}
 	huge := scoresFile(t, `{"reward": 1e300}`, `{"reward": -1e300}`)
 	if _, err := readScores(t, huge, pairOf("")); err == nil ||
-		!strings.Contains(err.Error(), "wanted a number within ±1.7e+38") {
+		!strings.Contains(err.Error(), "want a number within ±1.7e+38") {
 		t.Error(err)
 	}
 	asked := &single{served: "s", score: func(context.Context, []item, func(int)) ([]float64, error) {

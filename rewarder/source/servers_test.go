@@ -147,7 +147,7 @@ func conforms(t *testing.T, name string, opt Options) {
 	}
 	for i, s := range samples {
 		if want := counted(s.Prompt, s.Response); math.Abs(read.Rewards[Score][i][0]-want) > 1e-9 {
-			t.Errorf("sample %d: reward %v, wanted %v", i, read.Rewards[Score][i][0], want)
+			t.Errorf("sample %d: reward %v, want %v", i, read.Rewards[Score][i][0], want)
 		}
 	}
 }
@@ -201,14 +201,14 @@ func TestBadAnswers(t *testing.T) {
 	}{
 		{"html", "vllm+", "<html>hello</html>", 200, "no JSON of the wanted form"},
 		{"nan", "vllm+", `{"data":[{"probs":[NaN]}]}`, 200, "no JSON of the wanted form"},
-		{"null", "vllm+", `{"data":[{"probs":[null]}]}`, 200, "probs is null, wanted a number"},
+		{"null", "vllm+", `{"data":[{"probs":[null]}]}`, 200, "probs is null, want a number"},
 		{"classes", "vllm+", `{"data":[{"probs":[0.5,0.5]}]}`, 200, "2 numbers for a response"},
 		{"count", "vllm+", `{"data":[]}`, 200, "0 entries for 1 responses"},
 		{"index", "vllm+", `{"data":[{"index":3,"probs":[1]}]}`, 200, "entry 0 of data has index 3"},
 		{"form", "vllm+", `{"data":{}}`, 200, "has another form"},
 		{"other", "vllm+", `{"rewards":[1]}`, 200, "is this a server of vLLM?"},
 		{"sigmoid", "vllm+", `{"activation":"sigmoid","data":[{"probs":[0.5]}]}`, 200,
-			`activation "sigmoid", wanted raw`},
+			`activation "sigmoid", want raw`},
 		{"busy", "vllm+", `{"error":{"message":"engine dead"}}`, 503, "answered 503"},
 		{"too long", "vllm+", `{"error":{"message":"maximum context length"}}`, 400,
 			"maximum context length"},
@@ -232,7 +232,7 @@ func TestBadAnswers(t *testing.T) {
 			r := mustOpen(t, scheme+url+path, Options{Tries: 1})
 			_, err := r.Read(t.Context(), rewarder.Alone(rewardertest.Samples()[:1]), nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%v, wanted %q", err, c.want)
+				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
 	}

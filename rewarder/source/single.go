@@ -115,7 +115,7 @@ func (s *single) scoreAll(ctx context.Context, items []item) ([]float64, error) 
 	}
 	for i, x := range rewards {
 		if math.Abs(x) > pref.MaxNumber {
-			return nil, fmt.Errorf("%s: response %d of %d has the reward %g, wanted a number within "+
+			return nil, fmt.Errorf("%s: response %d of %d has the reward %g, want a number within "+
 				"±%.2g, so that the distance of two is a float32", s.served, i+1, len(items), x,
 				pref.MaxNumber)
 		}

@@ -114,7 +114,7 @@ func Parse(name string) (Source, error) {
 		}
 		s := Source{Name: name, Address: name[len(scheme.strip):], scheme: scheme}
 		if name == "" {
-			return s, fmt.Errorf("%w: the name is empty, wanted %s", ErrName, Forms())
+			return s, fmt.Errorf("%w: the name is empty, want %s", ErrName, Forms())
 		}
 		if scheme.check != nil {
 			if err := scheme.check(s.Address); err != nil {
@@ -123,7 +123,7 @@ func Parse(name string) (Source, error) {
 		}
 		return s, nil
 	}
-	return Source{}, fmt.Errorf("%w: %q begins with %q, wanted %s; write a path with a colon as ./%s",
+	return Source{}, fmt.Errorf("%w: %q begins with %q, want %s; write a path with a colon as ./%s",
 		ErrName, Shown(name), prefixed.FindString(name), Forms(), Shown(name))
 }
 

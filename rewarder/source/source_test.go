@@ -65,7 +65,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: the error has the password: %v", name, err)
 		}
 		if !errors.Is(err, ErrName) || !strings.Contains(err.Error(), want) || IsModel(name) {
-			t.Errorf("%q: %v, wanted %q", name, err, want)
+			t.Errorf("%q: %v, want %q", name, err, want)
 		}
 		if _, err := Open(t.Context(), name, Options{}); !errors.Is(err, ErrName) {
 			t.Errorf("%q: opened: %v", name, err)

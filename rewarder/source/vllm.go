@@ -66,7 +66,7 @@ func vllmRead(path string, answer json.RawMessage, n int) ([]float64, error) {
 		return nil, fmt.Errorf("the answer of %s has another form: %w", path, err)
 	}
 	if a.Activation != nil && *a.Activation != "raw" {
-		return nil, fmt.Errorf("the rewards came with activation %q, wanted raw", *a.Activation)
+		return nil, fmt.Errorf("the rewards came with activation %q, want raw", *a.Activation)
 	}
 	if err := countOf("data", len(a.Data), n); err != nil {
 		return nil, err
