@@ -35,9 +35,9 @@ func TestMeshRefused(t *testing.T) {
 			t.Errorf("%s: %v, a folder: %v; want %q", c.set, err, run.Exists(request.Out), c.want)
 		}
 	}
-	request := launch.Request{Set: append(set, "rlhf.rewards=x", "mesh.data=2"), Out: "never"}
+	request := launch.Request{Set: append(set, "rlhf.rewards=x", "mesh.shard=2"), Out: "never"}
 	if _, _, err := request.Session(run.VerbRLHF); err == nil ||
-		!strings.Contains(err.Error(), "mesh.data has no effect on haf rlhf") {
+		!strings.Contains(err.Error(), "mesh.shard has no effect on haf rlhf") {
 		t.Errorf("haf rlhf: %v", err)
 	}
 	request = launch.Request{Resume: "never", Set: []string{"train.lr=1"}}

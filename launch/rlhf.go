@@ -83,9 +83,13 @@ func (o *optimization) close() {
 func loadOptimization(
 	ctx context.Context, env Env, r *recipe.Recipe, rewards RewardOpener,
 ) (_ job[rlhf.Result], err error) {
-	if n := env.Device.Mesh().Devices(); n > 1 {
-		return nil, fmt.Errorf("launch: haf rlhf runs on one device, not on %d: leave data= and shard= "+
-			"out of -device", n)
+	switch m := env.Device.Mesh(); {
+	case m.Shard > 1:
+		return nil, fmt.Errorf("launch: %d devices would divide the policy, and haf rlhf generates on "+
+			"one: set mesh.shard, or shard= of -device, to 1", m.Shard)
+	case m.Data > 1:
+		env.Progress.Logf("mesh: %d devices divide the batches that are learned from; responses are "+
+			"generated on the first, and reward models run on one", m.Data)
 	}
 	for i, w := range r.RLHF.Rewards {
 		if err := rewards.Reach(ctx, w); err != nil {

@@ -173,7 +173,7 @@ func (r *Recipe) CriticOptions() reward.Options {
 var notForRLHF = []string{
 	"objective.", "model.head", "model.column", "model.truncation", "data.weights", "data.format",
 	"data.label", "data.subsets", "data.max_chars", "data.label_noise", "data.fraction",
-	"data.skip_bad", "data.negative_margin", "train.eval_every", "train.patience", "mesh.",
+	"data.skip_bad", "data.negative_margin", "train.eval_every", "train.patience", "mesh.shard",
 }
 
 // ForRLHF returns an error if the recipe is not for haf rlhf, or sets a key that haf rlhf does not

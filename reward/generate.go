@@ -31,8 +31,9 @@ func (m *Model) Generator(rows int) (*Generator, error) {
 		return nil, fmt.Errorf("reward: %s was opened without its tokenizer: text cannot be generated",
 			m.Dir)
 	}
-	if err := m.CheckGenerates(); err != nil {
-		return nil, err
+	if n := m.mesh.Devices(); n > 1 {
+		return nil, fmt.Errorf("reward: %s is on %d devices, and generating runs on one: leave data= "+
+			"and shard= out of -device", m.Dir, n)
 	}
 	return &Generator{model: m, lm: m.TokenGenerator(rows), end: m.EndTokens()}, nil
 }
@@ -51,19 +52,12 @@ func (m *Model) TokenGenerator(rows int) *lm.Generator {
 	return g
 }
 
-// CheckGenerates returns an error if the model is on several devices: generation runs on one.
-func (m *Model) CheckGenerates() error {
-	if n := m.device.Mesh().Devices(); n > 1 {
-		return fmt.Errorf("reward: %s is on %d devices, and generating runs on one: leave data= and "+
-			"shard= out of -device", m.Dir, n)
-	}
-	return nil
-}
-
-// GeneratorArguments returns the model's weights for a generator of [Model.TokenGenerator].
+// GeneratorArguments returns the model's weights for a generator of [Model.TokenGenerator], which
+// runs on the first device. It is an error if several devices divide the weights.
 func (m *Model) GeneratorArguments() ([]any, error) {
-	if err := m.CheckGenerates(); err != nil {
-		return nil, err
+	if n := m.mesh.Shard; n > 1 {
+		return nil, fmt.Errorf("reward: %d devices divide the weights of %s, and generating runs on "+
+			"one: set mesh.shard, or shard= of -device, to 1", n, m.Dir)
 	}
 	return mesh.OneDevice(m.Arguments()), nil
 }
