@@ -56,12 +56,22 @@ func look(named []string) (c contents) {
 			add(baseName(root), root)
 			continue
 		}
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		start := root
+		if info, err := os.Stat(root); err == nil && info.IsDir() {
+			start += string(filepath.Separator) // the folder itself, if root is a link to it
+		}
+		err := filepath.WalkDir(start, func(path string, d fs.DirEntry, err error) error {
+			if path == start {
+				path = root
+			}
 			switch {
 			case err != nil && path == root:
 				return err
 			case err != nil:
 				return nil // skip unreadable entries below
+			case d.Type()&fs.ModeSymlink != 0 && run.Exists(path): // other links are not followed
+				add(relative(root, path), path)
+				return nil
 			case !d.IsDir():
 				c.file(root, path, d)
 				return nil

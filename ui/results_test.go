@@ -107,3 +107,29 @@ func TestGridMap(t *testing.T) {
 		t.Errorf("%d bytes", len(body))
 	}
 }
+
+// TestLinkedRuns wants runs to be found behind links, as people have them to another disk, and
+// other links not to be followed.
+func TestLinkedRuns(t *testing.T) {
+	dir := t.TempDir()
+	writeRun(t, filepath.Join(dir, "disk", "long"), 2, 2)
+	runs := filepath.Join(dir, "runs")
+	if err := os.Mkdir(runs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{
+		filepath.Join(runs, "linked"): filepath.Join(dir, "disk", "long"),
+		filepath.Join(runs, "around"): dir, filepath.Join(runs, "broken"): "nowhere",
+		filepath.Join(dir, "all"): runs,
+	} {
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, root := range []string{runs, filepath.Join(dir, "all"), filepath.Join(runs, "linked")} {
+		found := look([]string{root})
+		if len(found.runs) != 1 || found.runs[0].Name != "linked" || len(found.problems) > 0 {
+			t.Errorf("%s: %v, %v, want the run linked", root, found.runs, found.problems)
+		}
+	}
+}
