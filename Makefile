@@ -57,7 +57,7 @@ test:
 	$(GO) test -short -timeout 20m ./...
 
 # The tests that make test leaves out because they take long: the commands of the guides, hostile
-# input, signals, full disks, failing writes, measured memory, and curves of RL.
+# input, signals, full disks, failing writes, measured memory, curves of RL, and most meshes.
 LONG = Guides|HostileBombs|HostileModelBombs|HostileAdapters|HostileRuns|HostileServers|Signals|Disks|TwoAtOnce|EveryWriteFails|PlannedMemory|ReadMemory|Learns|Mesh|MeshObjectives|MeshResume
 test-long:
 	$(GO) test -timeout 30m -run '^Test($(LONG))$$' ./cmd/haf ./rlhf ./train

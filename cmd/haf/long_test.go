@@ -33,7 +33,7 @@ func TestLongTests(t *testing.T) {
 	want := strings.Split(string(list[1]), "|")
 	var got []string
 	test := regexp.MustCompile(`^func Test(\w+)\(`)
-	for _, dir := range []string{".", filepath.Join(shared.Root(), "rlhf")} {
+	for _, dir := range []string{".", shared.Root() + "/rlhf", shared.Root() + "/train"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)
