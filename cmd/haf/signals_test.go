@@ -124,7 +124,8 @@ func TestSignals(t *testing.T) {
 	c := newChaos(t, rand.New(rand.NewPCG(0, 0)), false)
 	c.begin() // the base model lies there
 	long := t.TempDir()
-	lengthen(t, filepath.Join(long, "big.jsonl"), "test.jsonl", 300)
+	// Nothing reads this within the three seconds that a verb has to end by itself.
+	lengthen(t, filepath.Join(long, "big.jsonl"), "test.jsonl", 1500)
 	lengthen(t, filepath.Join(long, "long.jsonl"), "samples.jsonl", 1000)
 	lengthen(t, filepath.Join(long, "longer.jsonl"), "other.jsonl", 1000)
 	for i, k := range cases {
