@@ -227,8 +227,8 @@ func (p *Grid) modelKey(r *recipe.Recipe) (string, error) {
 	return string(key), nil
 }
 
-// changes returns the settings of a recipe that differ from the defaults, as JSON, so that keys
-// added to recipes later change no cell.
+// changes returns the settings of a recipe that differ from the defaults, as JSON, so that keys and
+// tables added to recipes later change no cell.
 func changes(r *recipe.Recipe) ([]byte, error) {
 	var values [2]map[string]map[string]any
 	for i, of := range []*recipe.Recipe{r, recipe.Default()} {
@@ -246,9 +246,16 @@ func changes(r *recipe.Recipe) ([]byte, error) {
 				delete(keys, key)
 			}
 		}
+		if len(keys) == 0 && !slices.Contains(firstTables, table) {
+			delete(values[0], table)
+		}
 	}
 	return json.Marshal(values[0])
 }
+
+// firstTables are the tables that stand in the identity of a cell even without changes, as in the
+// results that exist. Tables that were added to recipes later stand there with changes alone.
+var firstTables = []string{"model", "lora", "data", "objective", "train", "rlhf", "tracking"}
 
 // hash identifies a cell, whatever its label.
 func (c *Cell) hash() string { return hashOf(c.ID) }

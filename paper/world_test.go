@@ -253,3 +253,24 @@ func TestWorldGrids(t *testing.T) {
 		t.Errorf("%d cells, %v", len(cells), err)
 	}
 }
+
+// TestWorldResults wants every cell of the committed study to be found among its results, so that
+// no key or table that is added to recipes makes hours of work foreign.
+func TestWorldResults(t *testing.T) {
+	grid, err := paper.Load(filepath.Join("..", "recipes", "world.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := t.TempDir()
+	committed := os.DirFS(filepath.Join("..", "docs", "results", "world"))
+	if err := os.CopyFS(results, committed); err != nil {
+		t.Fatal(err)
+	}
+	look, err := grid.Look(t.Context(), &hub.Client{}, t.TempDir(), results, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := look.Estimated.Finished; len(look.Cells) == 0 || n != len(look.Cells) {
+		t.Errorf("%d cells, %d of them finished, want all", len(look.Cells), n)
+	}
+}

@@ -35,7 +35,7 @@ type Recipe struct {
 	Objective Objective `toml:"objective" json:"objective"`
 	Train     Train     `toml:"train" json:"train"`
 	RLHF      RLHF      `toml:"rlhf" json:"rlhf"`
-	Mesh      Mesh      `toml:"mesh" json:"mesh"`
+	Mesh      Mesh      `toml:"mesh" json:"mesh,omitzero"`
 	Tracking  Tracking  `toml:"tracking" json:"tracking"`
 
 	sources []run.FetchedValue // what was fetched from the hub
