@@ -48,7 +48,7 @@ func (j ByScorer) Judge(
 	return nil
 }
 
-// ranksOf returns ranks from 1, for the largest reward. A rank is one more than the number of
+// ranksOf returns the rank of each reward: 1 for the largest, else one more than the number of
 // larger rewards.
 func ranksOf(rewards []float64) []int {
 	ranks := make([]int, len(rewards))

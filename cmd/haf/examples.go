@@ -22,7 +22,7 @@ var examples = func() map[string]string {
 	return all
 }()
 
-// helpWithExample prints kong's help and, for a verb, its examples.
+// helpWithExample prints kong's help. Below the help of a verb it prints the verb's examples.
 func helpWithExample(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err

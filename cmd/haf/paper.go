@@ -57,7 +57,7 @@ func (c *paperCmd) Run(a *app) error {
 	return out.Err()
 }
 
-// note returns the command, for the page.
+// note returns the line of the page that repeats the command.
 func (c *paperCmd) note() string {
 	note := "Command: haf paper " + c.Recipe
 	if c.Results != "" {

@@ -28,7 +28,7 @@ type rankCmd struct {
 	samplingFlags
 	serverFlags
 	readFlags
-	goldFlags // larger or trained separately, for the curve
+	goldFlags // a gold reward model draws the curve: a larger one, or one trained separately
 
 	PolicyChat chatFlags `embed:"" prefix:"policy-"`
 }
